@@ -1,0 +1,61 @@
+"""Every error querybudget raises, in one tree.
+
+    QueryBudgetError
+    ├── PolicyError        the policy is wrong; carries every mistake at once
+    ├── SetupError         an extra is missing, a URL names no store, an argument cannot work
+    ├── BodyError          a request body does not hold what its path takes
+    └── StoreError         the store could not answer; each budget's `on_store_error` goes on
+
+A refusal is not an error: it is a `Decision`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["BodyError", "Mistake", "PolicyError", "QueryBudgetError", "SetupError", "StoreError"]
+
+
+class QueryBudgetError(Exception):
+    """Base of every error raised by this package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing wrong in a policy.
+
+    Attributes:
+        source: File name, or ``<mapping>`` for a policy given as a mapping.
+        line: Line in the file, from 1; 0 where there is none.
+        path: Where in the policy, as ``$.budgets[2].limit``.
+        message: What was expected, what was found, and the nearest known word.
+    """
+
+    source: str
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.source}:{self.line}" if self.line else self.source
+        return f"{where}: {self.message}, at {self.path}"
+
+
+class PolicyError(QueryBudgetError):
+    """A policy cannot be used. ``mistakes`` holds all of them, in the order of the file."""
+
+    def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
+        self.mistakes = mistakes
+        super().__init__("\n".join(str(mistake) for mistake in mistakes))
+
+
+class SetupError(QueryBudgetError):
+    """querybudget is not set up so that it can run; the message says what to do."""
+
+
+class BodyError(QueryBudgetError):
+    """A request body does not hold what its path takes."""
+
+
+class StoreError(QueryBudgetError):
+    """The store could not answer (unreachable, out of space, corrupt)."""

@@ -1,0 +1,333 @@
+"""Reserve and settle: everything that changes a budget is here; no clock is read, nothing awaited.
+
+Theory of operation. A call is charged on several *lines* at once, each a quota of some partition
+(this caller, its organisation, everyone). `reserve` looks at every line before it touches any: if
+all enforced lines fit, all are charged and a `Reservation` says what is held; if one does not,
+nothing is charged. When the call has ended, `settle` replaces what was held by what was used: the
+difference is given back, or carried as debt. A store's only job is to make each of the two one
+atomic step on the accounts concerned.
+
+Shadow lines are decided the same way and kept apart: they never refuse, and they are charged only
+where all lines, shadow ones included, fit, so that they hold what they would hold if they were
+enforced.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from querybudget.quota import MICRO, Quota, Unit
+from querybudget.windows import STATES, Leases, State, fresh
+
+__all__ = [
+    "Account",
+    "Charge",
+    "Decision",
+    "Line",
+    "LineStatus",
+    "Reservation",
+    "Settled",
+    "Verdict",
+    "peek",
+    "reserve",
+    "settle",
+]
+
+UNCHARGED = -1
+"""In `Reservation.held`: the line was decided but not charged."""
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """One quota of one partition, and what a call takes from it.
+
+    Attributes:
+        partition: Key of the account.
+        quota: The quota.
+        amount: µ-units to hold, before price.
+        least: The part of `amount` that is sure; where only this much is left, it is granted less
+            than `amount` (an unforeseeable answer holds what is left). Equal to `amount` where all
+            is known.
+        shadow: Decide and count, but never refuse.
+    """
+
+    partition: str
+    quota: Quota
+    amount: int
+    least: int
+    shadow: bool = False
+
+
+class Charge(msgspec.Struct, frozen=True, gc=False):
+    """What a call wants to reserve.
+
+    Attributes:
+        id: Unique name of the reservation.
+        lines: All or none of these.
+        hold: µs after which the reservation expires if nobody settles it.
+        price: Factor on every amount but leases, in millionths.
+    """
+
+    id: str
+    lines: tuple[Line, ...]
+    hold: int
+    price: int = MICRO
+
+
+class Verdict(enum.IntEnum):
+    """What becomes of a charge."""
+
+    ADMIT = 0
+    WAIT = 1
+    """Not yet: it fits after `Decision.wait`."""
+    NEVER = 2
+    """It asks for more than a quota ever grants."""
+
+
+class LineStatus(msgspec.Struct, frozen=True, gc=False):
+    """How one line stands after the decision.
+
+    Attributes:
+        line: The line.
+        remaining: µ-units left; negative in debt.
+        reset: µs until nothing of the quota is used.
+        wait: µs until this line fits; 0 if it did.
+        verdict: What this line alone says.
+    """
+
+    line: Line
+    remaining: int
+    reset: int
+    wait: int = 0
+    verdict: Verdict = Verdict.ADMIT
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """What is held from reserve until settle.
+
+    Attributes:
+        id: Unique name.
+        lines: As charged.
+        held: µ-units charged on each line, price included; `UNCHARGED` for a shadow line left
+            alone.
+        at: When it was made, µs.
+        expires: When it lapses, µs.
+        price: The factor it was charged at, in millionths.
+    """
+
+    id: str
+    lines: tuple[Line, ...]
+    held: tuple[int, ...]
+    at: int
+    expires: int
+    price: int
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The answer to a charge. A refusal is a value, not an error.
+
+    Attributes:
+        verdict: Admit, not yet, or never.
+        lines: One status for each line of the charge, in its order.
+        wait: µs until the charge fits; exact, unless a lease is what it waits for. 0 for admit and
+            never.
+        reservation: What is held; None for a refusal.
+        price: The factor charged, in millionths.
+    """
+
+    verdict: Verdict
+    lines: tuple[LineStatus, ...]
+    wait: int = 0
+    reservation: Reservation | None = None
+    price: int = MICRO
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the call may go ahead."""
+        return self.verdict is Verdict.ADMIT
+
+    @property
+    def violated(self) -> tuple[str, ...]:
+        """Names of the enforced budgets that refuse."""
+        return tuple(s.line.quota.name for s in self.lines if s.verdict and not s.line.shadow)
+
+    @property
+    def shadowed(self) -> tuple[str, ...]:
+        """Names of the shadow budgets that would have refused."""
+        return tuple(s.line.quota.name for s in self.lines if s.verdict and s.line.shadow)
+
+
+class Settled(enum.Enum):
+    """What a settle did."""
+
+    DONE = "done"
+    REPEATED = "repeated"
+    """It had been settled: nothing changed."""
+    LATE = "late"
+    """The reservation had expired at its estimate: only use above it was charged."""
+
+
+class Account(msgspec.Struct, array_like=True):
+    """One partition's books.
+
+    Attributes:
+        since: When the partition was first seen, µs.
+        windows: Use by quota name.
+        open: Reservations not settled, oldest first: id to expiry. A negative expiry marks one
+            settled late.
+    """
+
+    since: int = 0
+    windows: dict[str, State] = msgspec.field(default_factory=dict[str, State])
+    open: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing is used or held, so that forgetting the account changes nothing."""
+        return not self.open and all(window.blank for window in self.windows.values())
+
+
+def reserve(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decision:
+    """Charge every line, or none.
+
+    Args:
+        accounts: The account of every partition on the charge's lines; changed in place.
+        charge: What is wanted.
+        now: µs since the epoch, of the store's clock.
+
+    Returns:
+        The decision, with the reservation where it admits.
+    """
+    statuses: list[LineStatus] = []
+    refused, shadowed, wait = Verdict.ADMIT, False, 0
+    for line in charge.lines:
+        status = _decide(_window(accounts[line.partition], line.quota), line, charge.price, now)
+        statuses.append(status)
+        if status.verdict:
+            if line.shadow:
+                shadowed = True
+            else:
+                refused = max(refused, status.verdict)
+                wait = max(wait, status.wait)
+    if refused:
+        wait = wait if refused is Verdict.WAIT else 0
+        return Decision(refused, tuple(statuses), wait, None, charge.price)
+    return _admit(accounts, charge, statuses, now, skip_shadow=shadowed)
+
+
+def settle(
+    accounts: Mapping[str, Account], reservation: Reservation, amounts: Sequence[int], now: int
+) -> Settled:
+    """Replace what is held by what was used. Settling twice changes nothing.
+
+    Args:
+        accounts: The accounts of the reservation's partitions that still exist; changed in place.
+        reservation: As `reserve` made it.
+        amounts: µ-units used on each line, before price; zeros give everything back.
+        now: µs since the epoch, of the store's clock.
+
+    Returns:
+        What was done: of all partitions, the most telling.
+    """
+    standing = {
+        partition: _close(account, reservation, now) for partition, account in accounts.items()
+    }
+    for line, held, amount in zip(reservation.lines, reservation.held, amounts, strict=True):
+        how = standing.get(line.partition, Settled.REPEATED)
+        if how is Settled.REPEATED or held == UNCHARGED:
+            continue
+        window = _window(accounts[line.partition], line.quota)
+        if isinstance(window, Leases):
+            window.free(reservation.id)
+            continue
+        difference = _priced(amount, reservation.price) - held
+        if difference > 0 or (difference and how is Settled.DONE):
+            window.adjust(line.quota, difference, reservation.at, now)
+    for how in (Settled.DONE, Settled.LATE):
+        if how in standing.values():
+            return how
+    return Settled.REPEATED
+
+
+def peek(account: Account, quotas: Sequence[Quota], now: int) -> tuple[tuple[int, int], ...]:
+    """(remaining µ-units, µs to reset) of each quota, charging nothing."""
+    windows = [account.windows.get(quota.name) or fresh(quota) for quota in quotas]
+    return tuple(
+        (window.room(quota, now), window.reset(quota, now))
+        for window, quota in zip(windows, quotas, strict=True)
+    )
+
+
+def _admit(
+    accounts: Mapping[str, Account],
+    charge: Charge,
+    statuses: list[LineStatus],
+    now: int,
+    *,
+    skip_shadow: bool,
+) -> Decision:
+    expires, held = now + charge.hold, []
+    for index, line in enumerate(charge.lines):
+        account = accounts[line.partition]
+        if charge.id not in account.open:
+            _lapse(account.open, now)
+            account.open[charge.id] = expires
+        if line.shadow and skip_shadow:
+            held.append(UNCHARGED)
+            continue
+        window, quota = account.windows[line.quota.name], line.quota
+        if isinstance(window, Leases):
+            window.take(charge.id, expires)
+            amount = line.amount
+        else:
+            amount = min(_priced(line.amount, charge.price), statuses[index].remaining)
+            window.charge(quota, amount, now)
+        held.append(amount)
+        statuses[index] = LineStatus(
+            line, statuses[index].remaining - amount, window.reset(quota, now)
+        )
+    reservation = Reservation(charge.id, charge.lines, tuple(held), now, expires, charge.price)
+    return Decision(Verdict.ADMIT, tuple(statuses), 0, reservation, charge.price)
+
+
+def _decide(window: State, line: Line, price: int, now: int) -> LineStatus:
+    quota = line.quota
+    least = line.least if quota.unit is Unit.CONCURRENT else _priced(line.least, price)
+    room = window.room(quota, now)
+    if least <= room:
+        return LineStatus(line, room, 0)
+    reset = window.reset(quota, now)
+    if least > quota.capacity:
+        return LineStatus(line, room, reset, 0, Verdict.NEVER)
+    return LineStatus(line, room, reset, window.wait(quota, least, now), Verdict.WAIT)
+
+
+def _window(account: Account, quota: Quota) -> State:
+    window = account.windows.get(quota.name)
+    if window is None or not isinstance(window, STATES[quota.algorithm]):
+        window = account.windows[quota.name] = fresh(quota)
+    return window
+
+
+def _priced(amount: int, price: int) -> int:
+    return amount if price == MICRO else -(-amount * price // MICRO)
+
+
+def _lapse(reservations: dict[str, int], now: int) -> None:
+    while reservations:
+        oldest = next(iter(reservations))
+        if abs(reservations[oldest]) > now:
+            return
+        del reservations[oldest]
+
+
+def _close(account: Account, reservation: Reservation, now: int) -> Settled:
+    if now < reservation.expires:
+        return Settled.DONE if account.open.pop(reservation.id, 0) > 0 else Settled.REPEATED
+    if account.open.get(reservation.id, 0) < 0:
+        return Settled.REPEATED
+    account.open.pop(reservation.id, None)
+    account.open[reservation.id] = -(now + reservation.expires - reservation.at)
+    return Settled.LATE

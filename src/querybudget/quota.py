@@ -1,0 +1,91 @@
+"""Units, windows and quotas: how much, of what, in how long.
+
+Amounts are integers in millionths of their unit (µ-units): one request is 1_000_000, one token is
+1_000_000, one US dollar is 1_000_000. Times are integers in microseconds since the Unix epoch.
+Nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+__all__ = ["MICRO", "SECOND", "Algorithm", "Bounds", "Quota", "Unit"]
+
+MICRO = 1_000_000
+"""µ-units in one unit, and the factor of a price: a price of ``MICRO`` is 1."""
+
+SECOND = 1_000_000
+"""Microseconds in a second."""
+
+Bounds = Callable[[int], tuple[int, int]]
+"""Calendar: a moment in µs to the (start, end) in µs of the period that holds it; pure."""
+
+
+class Unit(enum.StrEnum):
+    """What a quota counts."""
+
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+    INPUT_TOKENS = "input_tokens"
+    OUTPUT_TOKENS = "output_tokens"
+    USD = "usd"
+    CONCURRENT = "concurrent"
+
+
+class Algorithm(enum.StrEnum):
+    """How a window is kept."""
+
+    SLIDING = "sliding"
+    """No stretch of one window's length ever holds more than the limit."""
+    GCRA = "gcra"
+    """A burst at once, then an even rate (generic cell rate algorithm, ITU-T I.371)."""
+    CALENDAR = "calendar"
+    """Fresh at midnight, on Monday or on the 1st, in a time zone."""
+    LEASE = "lease"
+    """How many calls may be open at the same time; there is no window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A limit and its window in one unit.
+
+    Attributes:
+        name: The budget's name; the key of its state within a partition.
+        unit: What is counted.
+        limit: µ-units allowed per window, above zero.
+        window: Length in µs; 0 for leases. For calendar windows the nominal length, used only in
+            headers.
+        algorithm: How the window is kept.
+        burst: µ-units a GCRA quota admits at once; equals ``limit`` unless the policy says
+            otherwise.
+        bounds: The calendar's periods; None for every other algorithm.
+        rate: ``(units, time)``, the refill ``limit / window`` in lowest terms (µ-units, µs).
+        slot: Sliding windows keep what was used in slots of this many µs.
+    """
+
+    name: str
+    unit: Unit
+    limit: int
+    window: int
+    algorithm: Algorithm
+    burst: int
+    bounds: Bounds | None = None
+    rate: tuple[int, int] = field(init=False)
+    slot: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        shared = math.gcd(self.limit, self.window) if self.window else 1
+        object.__setattr__(self, "rate", (self.limit // shared, self.window // shared))
+        object.__setattr__(self, "slot", max(1, self.window // SLOTS))
+
+    @property
+    def capacity(self) -> int:
+        """The most that one call can ever be granted, in µ-units."""
+        return self.burst if self.algorithm is Algorithm.GCRA else self.limit
+
+
+SLOTS = 60
+"""Slots of a sliding window: a minute is kept by the second, an hour by the minute."""

@@ -1,0 +1,317 @@
+"""What one partition has used of one quota, for each algorithm.
+
+Four small states, all O(1) in the number of calls, all with the same five verbs, so that the
+ledger need not know which one it holds:
+
+    room     what could be granted now; negative while in debt. Forgets what has expired, nothing
+    else charge   use that much now
+    adjust   correct a charge made at `at`: give back (negative) or carry as debt (positive)
+    wait     µs until `amount` fits if nobody else charges: refused before, admitted at its end
+    reset    µs until nothing is used any more
+
+Every amount is an integer in µ-units, every time an integer in µs: nothing is rounded in a
+caller's favour or against it, except where a docstring says so. No clock is read; a `now` earlier
+than one seen before counts as no time having passed.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from querybudget.quota import MICRO, SECOND, Algorithm, Bounds, Quota
+
+__all__ = [
+    "LEASE_RETRY",
+    "STATES",
+    "Leases",
+    "Level",
+    "Period",
+    "Slots",
+    "State",
+    "Window",
+    "fresh",
+]
+
+LEASE_RETRY = SECOND
+"""The wait proposed when all leases are out. No promise: a lease frees when its call ends."""
+
+
+class Window(Protocol):
+    """One partition's use of one quota."""
+
+    def room(self, quota: Quota, now: int, /) -> int:
+        """µ-units that could be granted now; negative while in debt."""
+        ...
+
+    def charge(self, quota: Quota, amount: int, now: int, /) -> None:
+        """Use `amount` now."""
+        ...
+
+    def adjust(self, quota: Quota, amount: int, at: int, now: int, /) -> None:
+        """Correct a charge made at `at`: negative gives back, positive is debt."""
+        ...
+
+    def wait(self, quota: Quota, amount: int, now: int, /) -> int:
+        """µs until `amount` fits, which must be at most the quota's capacity."""
+        ...
+
+    def reset(self, quota: Quota, now: int, /) -> int:
+        """µs until nothing is used any more."""
+        ...
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing is used, so that the state need not be kept."""
+        ...
+
+
+def fresh(quota: Quota) -> State:
+    """The state of a partition that has used nothing of `quota`."""
+    return STATES[quota.algorithm]()
+
+
+class Level(msgspec.Struct, array_like=True, tag="l"):
+    """GCRA in its continuous form (ITU-T I.371): a level that leaks at the quota's rate.
+
+    The level is ``level + part / rate[1]`` µ-units as of `at`: the fraction keeps the leak exact.
+
+    What is given back was held, and leaked meanwhile like any other charge. So the promise is:
+    from the first charge on, use never exceeds burst + rate x time.
+    """
+
+    level: int = 0
+    part: int = 0
+    at: int = 0
+
+    def room(self, quota: Quota, now: int) -> int:
+        """µ-units that could be granted now."""
+        if now > self.at:
+            if self.level > 0 or self.part:
+                units, time = quota.rate
+                left = self.level * time + self.part - (now - self.at) * units
+                self.level, self.part = divmod(left, time) if left > 0 else (0, 0)
+            self.at = now
+        return quota.burst - self.level - (self.part > 0)
+
+    def charge(self, quota: Quota, amount: int, now: int) -> None:
+        """Raise the level."""
+        self.room(quota, now)
+        self.level += amount
+
+    def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
+        """Move the level, never below empty."""
+        del at
+        self.room(quota, now)
+        self.level += amount
+        if self.level < 0:
+            self.level = self.part = 0
+
+    def wait(self, quota: Quota, amount: int, now: int) -> int:
+        """µs until the level has leaked far enough."""
+        self.room(quota, now)
+        units, time = quota.rate
+        over = (self.level + amount - quota.burst) * time + self.part
+        return max(0, -(-over // units))
+
+    def reset(self, quota: Quota, now: int) -> int:
+        """µs until the level is empty."""
+        return self.wait(quota, quota.burst, now)
+
+    @property
+    def blank(self) -> bool:
+        """Whether the level is empty."""
+        return not self.level and not self.part
+
+
+class Slots(msgspec.Struct, array_like=True, tag="s"):
+    """A strict sliding window: no stretch of one window's length ever holds more than the limit.
+
+    Charges are kept exactly, but those of one slot (a 60th of the window) are kept together and
+    expire with the last of them: what is held back longer than it must be is so for less than one
+    slot, and what was used is never forgotten early. At most 61 pairs, however many calls.
+    """
+
+    total: int = 0
+    marks: list[int] = msgspec.field(default_factory=list[int])
+    """Pairs, oldest first: when the last charge of the slot was made, what the slot holds."""
+
+    def room(self, quota: Quota, now: int) -> int:
+        """µ-units that could be granted now."""
+        marks = self.marks
+        if marks and marks[0] + quota.window <= now:
+            gone = 2
+            while gone < len(marks) and marks[gone] + quota.window <= now:
+                gone += 2
+            self.total -= sum(marks[1:gone:2])
+            del marks[:gone]
+        return quota.limit - self.total
+
+    def charge(self, quota: Quota, amount: int, now: int) -> None:
+        """Add to the newest slot, or open one."""
+        marks = self.marks
+        if marks and now < marks[-2]:
+            now = marks[-2]
+        if marks and now // quota.slot == marks[-2] // quota.slot:
+            marks[-2] = now
+            marks[-1] += amount
+        else:
+            marks += (now, amount)
+        self.total += amount
+
+    def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
+        """Give back to the slot that was charged, if it is still held; add debt to the newest."""
+        if amount > 0:
+            self.charge(quota, amount, now)
+            return
+        marks = self.marks
+        mark = len(marks) - 2
+        while mark > 0 and marks[mark - 2] >= at:
+            mark -= 2
+        if mark < 0 or not 0 <= marks[mark] - at < quota.slot:
+            return
+        back = min(-amount, marks[mark + 1])
+        self.total -= back
+        marks[mark + 1] -= back
+        if not marks[mark + 1]:
+            del marks[mark : mark + 2]
+
+    def wait(self, quota: Quota, amount: int, now: int) -> int:
+        """µs until enough slots have expired."""
+        missing = amount - self.room(quota, now)
+        if missing <= 0:
+            return 0
+        marks = self.marks
+        for mark in range(0, len(marks), 2):
+            missing -= marks[mark + 1]
+            if missing <= 0:
+                return marks[mark] + quota.window - now
+        return quota.window
+
+    def reset(self, quota: Quota, now: int) -> int:
+        """µs until the newest slot has expired."""
+        self.room(quota, now)
+        return self.marks[-2] + quota.window - now if self.marks else 0
+
+    @property
+    def blank(self) -> bool:
+        """Whether no slot is held."""
+        return not self.marks
+
+
+class Period(msgspec.Struct, array_like=True, tag="p"):
+    """A calendar window: fresh at the start of each period, but for debt.
+
+    Of debt, each new period pays at most its limit.
+    """
+
+    start: int = 0
+    used: int = 0
+
+    def room(self, quota: Quota, now: int) -> int:
+        """µ-units that could be granted now."""
+        start, _ = _bounds(quota)(now)
+        if start > self.start:
+            self.used = self._debt_at(quota, start)
+            self.start = start
+        return quota.limit - self.used
+
+    def charge(self, quota: Quota, amount: int, now: int) -> None:
+        """Add to this period."""
+        self.room(quota, now)
+        self.used += amount
+
+    def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
+        """Give back if the period charged is still this one; debt is always this period's."""
+        self.room(quota, now)
+        if amount > 0 or at >= self.start:
+            self.used = max(0, self.used + amount)
+
+    def wait(self, quota: Quota, amount: int, now: int) -> int:
+        """µs until the period that has room begins."""
+        room = self.room(quota, now)
+        bounds, moment = _bounds(quota), now
+        while room < amount:
+            moment = bounds(moment)[1]
+            room = min(quota.limit, room + quota.limit)
+        return moment - now
+
+    def reset(self, quota: Quota, now: int) -> int:
+        """µs until the period ends."""
+        return _bounds(quota)(now)[1] - now
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing is used in this period."""
+        return not self.used
+
+    def _debt_at(self, quota: Quota, start: int) -> int:
+        bounds, moment, debt = _bounds(quota), self.start, self.used
+        while debt > 0 and moment < start:
+            moment = bounds(moment)[1]
+            debt -= quota.limit
+        return max(0, debt)
+
+
+class Leases(msgspec.Struct, array_like=True, tag="c"):
+    """How many calls are open. A lease ends when its call is settled, or at its expiry."""
+
+    open: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+    """Reservation id to the moment it expires, oldest first."""
+
+    def room(self, quota: Quota, now: int) -> int:
+        """µ-units that could be granted now."""
+        leases = self.open
+        while leases:
+            oldest = next(iter(leases))
+            if leases[oldest] > now:
+                break
+            del leases[oldest]
+        return quota.limit - len(leases) * MICRO
+
+    def charge(self, quota: Quota, amount: int, now: int) -> None:
+        """Leases are taken by `take`."""
+
+    def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
+        """Leases are given back by `free`."""
+
+    def wait(self, quota: Quota, amount: int, now: int) -> int:
+        """`LEASE_RETRY` while none is free: no promise."""
+        return LEASE_RETRY if self.room(quota, now) < amount else 0
+
+    def reset(self, quota: Quota, now: int) -> int:
+        """`LEASE_RETRY` while any is out."""
+        del quota, now
+        return LEASE_RETRY if self.open else 0
+
+    @property
+    def blank(self) -> bool:
+        """Whether no lease is out."""
+        return not self.open
+
+    def take(self, reservation: str, expires: int) -> None:
+        """Open a lease."""
+        self.open[reservation] = expires
+
+    def free(self, reservation: str) -> None:
+        """End a lease; nothing happens where it has ended."""
+        self.open.pop(reservation, None)
+
+
+def _bounds(quota: Quota) -> Bounds:
+    if quota.bounds is None:
+        message = f"budget {quota.name!r} has a calendar window but no calendar"
+        raise ValueError(message)
+    return quota.bounds
+
+
+State = Level | Slots | Period | Leases
+"""Every state there is."""
+
+STATES: dict[Algorithm, type[State]] = {
+    Algorithm.GCRA: Level,
+    Algorithm.SLIDING: Slots,
+    Algorithm.CALENDAR: Period,
+    Algorithm.LEASE: Leases,
+}
