@@ -268,7 +268,7 @@ def _admit(
     *,
     skip_shadow: bool,
 ) -> Decision:
-    expires, held = now + charge.hold, []
+    expires, held = now + charge.hold, list[int]()
     for index, line in enumerate(charge.lines):
         account = accounts[line.partition]
         if charge.id not in account.open:

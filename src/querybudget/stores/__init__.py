@@ -1,0 +1,90 @@
+"""Where accounts are kept: a store makes each of reserve and settle one atomic step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from querybudget.errors import SetupError
+from querybudget.ledger import Charge, Decision, Reservation, Settled
+from querybudget.quota import Quota
+from querybudget.stores.memory import MemoryStore
+
+__all__ = ["Clock", "MemoryStore", "Store", "open_store", "system_clock"]
+
+Clock = Callable[[], int]
+"""Microseconds since the Unix epoch, never going back."""
+
+
+class Store(Protocol):
+    """Keeps accounts. Every store is held to `querybudget.testing`'s promises.
+
+    Attributes:
+        suspends: Whether its verbs may wait for something, so that a caller who must not lose a
+            settle to cancellation has to shield it.
+    """
+
+    @property
+    def suspends(self) -> bool:
+        """Whether the verbs may wait for something."""
+        ...
+
+    async def reserve(self, charge: Charge, /) -> Decision:
+        """Charge all lines or none, in one atomic step, by the store's own clock.
+
+        Raises:
+            StoreError: The store could not answer; nothing is known to be charged.
+        """
+        ...
+
+    async def settle(self, reservation: Reservation, amounts: Sequence[int], /) -> Settled:
+        """Replace what is held by what was used; settling twice changes nothing.
+
+        Args:
+            reservation: As `reserve` made it.
+            amounts: µ-units used on each line, before price.
+
+        Raises:
+            StoreError: The store could not answer; the reservation will expire at its estimate.
+        """
+        ...
+
+    async def peek(self, partition: str, quotas: Sequence[Quota], /) -> tuple[tuple[int, int], ...]:
+        """(remaining µ-units, µs to reset) of each quota; changes nothing."""
+        ...
+
+    async def forget(self, partition: str, /) -> bool:
+        """Drop a partition's account. True where there was one."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections and files. Closing twice does nothing."""
+        ...
+
+
+def system_clock() -> Clock:
+    """The time of day as it was when the clock was made, carried on by the monotonic clock.
+
+    So a host whose time is set back keeps its windows moving.
+    """
+    offset = time.time_ns() - time.monotonic_ns()
+    return lambda: (time.monotonic_ns() + offset) // 1000
+
+
+def open_store(url: str, *, clock: Clock | None = None, max_identities: int = 100_000) -> Store:
+    """Make the store that a URL names. Connects to nothing before the first use.
+
+    Args:
+        url: ``memory://``.
+        clock: For stores that keep time themselves; the system's unless given.
+        max_identities: Bound on the accounts of a memory store.
+
+    Raises:
+        SetupError: No store is named so.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme == "memory":
+        return MemoryStore(clock or system_clock(), max_identities=max_identities)
+    raise SetupError(f"no store for {url!r}: expected memory://, found scheme {scheme!r}")

@@ -1,0 +1,117 @@
+"""The store of one process: a bounded table of accounts, and no lock.
+
+Nothing is awaited between reading an account and changing it, so every verb is atomic among the
+tasks of one event loop. Use it from one loop at a time; other workers have tables of their own.
+
+**A flood of made-up keys.** Accounts are in two tables. A newcomer is on *probation* until one of
+its calls has been settled with something used; the table of newcomers is a tenth of the whole, and
+throws out who was seen least recently. An account whose calls were all given back (a 401 gives all
+back) is dropped at once. So keys that an application does not accept cost bounded memory and never
+push out a caller who was ever answered. Among those *known*, the least recently seen goes when the
+table is full: what it had used is forgotten, and `evicted` counts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cachetools import LRUCache
+
+from querybudget import ledger
+from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
+from querybudget.quota import Quota
+
+__all__ = ["MemoryStore"]
+
+
+class MemoryStore:
+    """Accounts in memory.
+
+    Args:
+        clock: µs since the epoch.
+        max_identities: Accounts kept, newcomers included.
+    """
+
+    suspends = False
+
+    def __init__(self, clock: Callable[[], int], *, max_identities: int = 100_000) -> None:
+        if max_identities < _LEAST:
+            raise ValueError(f"max_identities must be at least {_LEAST}, found {max_identities}")
+        self._clock = clock
+        newcomers = max_identities // 10
+        self._known = _Table(max_identities - newcomers)
+        self._newcomers = _Table(newcomers)
+
+    @property
+    def evicted(self) -> int:
+        """Known accounts thrown out because the table was full."""
+        return self._known.evicted
+
+    def __len__(self) -> int:
+        return len(self._known) + len(self._newcomers)
+
+    async def reserve(self, charge: Charge) -> Decision:
+        """Charge all lines or none."""
+        now, accounts = self._clock(), dict[str, Account]()
+        for line in charge.lines:
+            if line.partition not in accounts:
+                accounts[line.partition] = self._account(line.partition, now)
+        return ledger.reserve(accounts, charge, now)
+
+    async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
+        """Replace what is held by what was used."""
+        accounts = dict[str, Account]()
+        for line in reservation.lines:
+            account = self._find(line.partition)
+            if account is not None:
+                accounts[line.partition] = account
+        settled = ledger.settle(accounts, reservation, amounts, self._clock())
+        for partition, account in accounts.items():
+            self._judge(partition, account)
+        return settled
+
+    async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
+        """(remaining µ-units, µs to reset) of each quota."""
+        return ledger.peek(self._find(partition) or Account(), quotas, self._clock())
+
+    async def forget(self, partition: str) -> bool:
+        """Drop a partition's account."""
+        known = self._known.pop(partition, None) is not None
+        return self._newcomers.pop(partition, None) is not None or known
+
+    async def aclose(self) -> None:
+        """Forget everything."""
+        self._known.clear()
+        self._newcomers.clear()
+
+    def _find(self, partition: str) -> Account | None:
+        return self._known.get(partition) or self._newcomers.get(partition)
+
+    def _account(self, partition: str, now: int) -> Account:
+        account = self._find(partition)
+        if account is None:
+            account = self._newcomers[partition] = Account(now)
+        return account
+
+    def _judge(self, partition: str, account: Account) -> None:
+        """Drop an account with nothing in it; make a newcomer with something in it known."""
+        if partition in self._newcomers:
+            if account.blank:
+                del self._newcomers[partition]
+            elif not account.open:
+                self._known[partition] = self._newcomers.pop(partition)
+
+
+class _Table(LRUCache[str, Account]):
+    """A bounded table that counts whom it throws out."""
+
+    def __init__(self, maxsize: int) -> None:
+        super().__init__(maxsize)
+        self.evicted = 0
+
+    def popitem(self) -> tuple[str, Account]:
+        self.evicted += 1
+        return super().popitem()
+
+
+_LEAST = 10
