@@ -1,0 +1,125 @@
+# The verbs of this repository; CI calls the same ones. `make help` lists them.
+# Needs make, and a Python that is 3.11 or newer; the rest is installed from requirements/*.txt.
+
+PYTHON ?= python3
+VENV ?= .venv
+
+PY := $(VENV)/bin/python
+BUILD := build
+WHEELENV := $(BUILD)/env
+WHEELPY := $(WHEELENV)/bin/python
+DEMO := $(BUILD)/demo
+CHECKED := $(wildcard src tests examples benchmarks)
+SOURCES := pyproject.toml LICENSE NOTICE README.md $(shell find src -type f -not -name '*.py[co]')
+
+PIP := -m pip --disable-pip-version-check --quiet
+# Pins for every platform at once, with hashes, and without a word on where they were found.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)
+
+# Reads from a mirror, a proxy or a cache are the user's own pip settings; none is named here.
+export PIP_NO_INPUT := 1
+# Material's notice about another project's plans, on every build.
+export NO_MKDOCS_2_WARNING := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check format bench docs dev lock clean python
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(DEMO)/.installed ## see budgets at work, in the terminal
+	$(DEMO)/bin/querybudget demo
+
+test: $(WHEELENV)/.installed ## build the wheel, install it, run every test against it, with coverage
+	@$(WHEELPY) -c "import querybudget as q; assert '$(WHEELENV)' in q.__file__, q.__file__"
+	$(WHEELPY) -m coverage erase
+	$(WHEELPY) -m coverage run -m pytest $(ARGS)
+	$(WHEELPY) -m coverage combine --quiet
+	$(WHEELPY) -m coverage report
+
+check: $(VENV)/.installed ## style, types, and the direction of imports
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy $(CHECKED)
+	$(PY) -m pyright --pythonpath $(PY)
+	PYTHONPATH=src $(VENV)/bin/lint-imports
+
+format: $(VENV)/.installed ## mend what ruff can mend
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: $(WHEELENV)/.installed $(VENV)/.bench ## measure what a request pays, beside other limiters
+	@mkdir -p benchmarks/results
+	$(WHEELPY) -m benchmarks.overhead --out benchmarks/results/overhead.json
+
+docs: $(VENV)/.installed ## build the documentation; any warning fails
+	$(PY) -m mkdocs build --strict
+
+dev: $(VENV)/.installed ## put src on .venv's path, so that .venv/bin/pytest runs what you edit
+	$(PY) $(PIP) install --no-deps --no-build-isolation --no-index --editable .
+
+lock: $(BUILD)/uv/.installed ## write requirements/*.txt anew; UPGRADE=--upgrade for newer releases
+	$(BUILD)/uv/bin/$(COMPILE) --extra all --group dev -o requirements/dev.txt pyproject.toml
+	$(BUILD)/uv/bin/$(COMPILE) --group bench -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
+	$(BUILD)/uv/bin/$(COMPILE) --extra demo --group build -c requirements/dev.txt -o requirements/demo.txt pyproject.toml
+
+clean: ## remove what this file makes, and what the tools leave behind
+	rm -rf $(BUILD) dist .venv .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- Environments -------------------------------------------------------------------------------
+
+python:
+	@$(PYTHON) -c '' 2>/dev/null || { \
+		echo "make: cannot run '$(PYTHON)'. Install Python 3.11 or newer, or name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "make: '$(PYTHON)' is $$($(PYTHON) -V); querybudget needs 3.11 or newer: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "make: '$(PYTHON)' comes without venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+# The environment of the tools: everything in requirements/dev.txt, and not querybudget itself
+# (unless `make dev` puts src there for you).
+$(VENV)/.installed: requirements/dev.txt | python
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) $(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.installed
+	$(PY) $(PIP) install --require-hashes -r requirements/bench.txt
+	@touch $@
+
+$(BUILD)/wheel/.built: $(SOURCES) $(VENV)/.installed
+	rm -rf $(BUILD)/wheel
+	@mkdir -p $(BUILD)
+	$(PY) -m build --wheel --no-isolation --outdir $(BUILD)/wheel . > $(BUILD)/wheel.log 2>&1 \
+		|| { cat $(BUILD)/wheel.log; rm -f $(BUILD)/wheel.log; exit 1; }
+	@rm -f $(BUILD)/wheel.log
+	@touch $@
+
+# The environment of the tests: the wheel, and a line that appends .venv's packages to the path.
+# Python reads no .pth file of a directory appended so; thus src, which `make dev` put into .venv
+# by such a file, cannot be reached from here, and what the tests import is what users install.
+# For the same reason the start of coverage in child processes has to be repeated.
+$(WHEELENV)/.installed: $(BUILD)/wheel/.built
+	rm -rf $(WHEELENV)
+	$(PY) -m venv --without-pip $(WHEELENV)
+	@$(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+		> "$$($(WHEELPY) -c "import sysconfig; print(sysconfig.get_path('purelib'))")/a0_tools.pth"
+	@cp "$$($(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))")/a1_coverage.pth" \
+		"$$($(WHEELPY) -c "import sysconfig; print(sysconfig.get_path('purelib'))")/"
+	$(PY) -m pip --disable-pip-version-check --quiet --python $(WHEELPY) \
+		install --no-deps --no-index --force-reinstall $(BUILD)/wheel/*.whl
+	@touch $@
+
+$(DEMO)/.installed: requirements/demo.txt $(SOURCES) | python
+	test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/python $(PIP) install --require-hashes -r requirements/demo.txt
+	$(DEMO)/bin/python $(PIP) install --no-deps --no-build-isolation --no-index --force-reinstall .
+	@touch $@
+
+$(BUILD)/uv/.installed: | python
+	$(PYTHON) -m venv $(BUILD)/uv
+	$(BUILD)/uv/bin/python $(PIP) install uv
+	@touch $@
