@@ -39,7 +39,8 @@ test: $(WHEELENV)/.installed ## build the wheel, install it, run every test agai
 	$(WHEELPY) -m coverage combine --quiet
 	$(WHEELPY) -m coverage report
 
-check: $(VENV)/.installed ## style, types, and the direction of imports
+# With the benchmarks' rivals at hand: their types are checked too.
+check: $(VENV)/.bench ## style, types, and the direction of imports
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy $(CHECKED)
