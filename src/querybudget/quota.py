@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 __all__ = ["MICRO", "SECOND", "Algorithm", "Bounds", "Quota", "Unit"]
 
@@ -80,6 +80,20 @@ class Quota:
         shared = math.gcd(self.limit, self.window) if self.window else 1
         object.__setattr__(self, "rate", (self.limit // shared, self.window // shared))
         object.__setattr__(self, "slot", max(1, self.window // SLOTS))
+
+    def scaled(self, factor: int) -> Quota:
+        """This quota with limit and burst times `factor` millionths, at least one µ-unit.
+
+        Leases and requests are kept whole: at least one of either.
+        """
+        whole = self.unit in {Unit.REQUESTS, Unit.CONCURRENT}
+        least = MICRO if whole else 1
+
+        def scale(amount: int) -> int:
+            scaled = amount * factor // MICRO
+            return max(least, scaled // MICRO * MICRO if whole else scaled)
+
+        return replace(self, limit=scale(self.limit), burst=scale(self.burst))
 
     @property
     def capacity(self) -> int:

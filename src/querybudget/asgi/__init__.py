@@ -1,0 +1,5 @@
+"""The edge: one pure ASGI middleware, and one object for each request."""
+
+from querybudget.asgi.middleware import QueryBudgetMiddleware
+
+__all__ = ["QueryBudgetMiddleware"]

@@ -1,0 +1,130 @@
+"""Request bodies: read once, within a bound, and handed on exactly as they came."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+from querybudget.asgi.types import Message, Receive, Scope
+
+__all__ = ["BodyTooLarge", "Inflate", "Received", "header", "inflate", "read"]
+
+_WINDOW_BITS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 47}
+
+
+class BodyTooLarge(Exception):  # noqa: N818 - a condition the edge answers, not an error of ours
+    """A body passes the bound, as it came or once decompressed."""
+
+
+class Received:
+    """What has been received of a request: the messages as they came, and their body.
+
+    Attributes:
+        body: The whole body, as sent.
+        gone: Whether the client hung up before the body's end.
+    """
+
+    __slots__ = ("_messages", "_next", "_receive", "body", "gone")
+
+    def __init__(self, messages: Sequence[Message], body: bytes, receive: Receive) -> None:
+        self._messages = messages
+        self._next = 0
+        self._receive = receive
+        self.body = body
+        self.gone = bool(messages) and messages[-1]["type"] == "http.disconnect"
+
+    async def replay(self) -> Message:
+        """ASGI's `receive`: first what was read, then whatever really comes."""
+        if self._next < len(self._messages):
+            self._next += 1
+            return self._messages[self._next - 1]
+        return await self._receive()
+
+
+async def read(scope: Scope, receive: Receive, limit: int) -> Received:
+    """Read a request's body to its end.
+
+    Args:
+        scope: Its headers may say beforehand that the body is too large.
+        receive: ASGI's.
+        limit: Bytes at most.
+
+    Raises:
+        BodyTooLarge: The body is larger than `limit`.
+    """
+    declared = header(scope, b"content-length")
+    if declared.isdigit() and (len(declared) > _DIGITS or int(declared) > limit):
+        raise BodyTooLarge
+    message = await receive()
+    if not message.get("more_body"):
+        body = message.get("body", b"")
+        if len(body) > limit:
+            raise BodyTooLarge
+        return Received((message,), body, receive)
+    messages, size = [message], len(message.get("body", b""))
+    while message.get("more_body"):
+        if size > limit:
+            raise BodyTooLarge
+        message = await receive()
+        messages.append(message)
+        size += len(message.get("body", b""))
+    if size > limit:
+        raise BodyTooLarge
+    return Received(messages, b"".join(m.get("body", b"") for m in messages), receive)
+
+
+def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
+    """A request body as it was before compression.
+
+    Args:
+        body: As sent.
+        encoding: Its Content-Encoding.
+        limit: Bytes at most, once decompressed.
+
+    Returns:
+        The body decompressed; unchanged where the encoding is none we know or the data is damaged.
+
+    Raises:
+        BodyTooLarge: It would be larger than `limit`.
+    """
+    bits = _WINDOW_BITS.get(encoding.strip().lower())
+    if bits is None:
+        return body
+    inflater = zlib.decompressobj(bits)
+    try:
+        plain = inflater.decompress(body, limit + 1)
+    except zlib.error:
+        return body
+    if len(plain) > limit:
+        raise BodyTooLarge
+    return plain
+
+
+class Inflate:
+    """Decompresses an answer chunk by chunk, for the meter alone."""
+
+    def __init__(self, encoding: bytes) -> None:
+        self._inflater = zlib.decompressobj(_WINDOW_BITS[encoding.strip().lower()])
+
+    @staticmethod
+    def takes(encoding: bytes) -> bool:
+        """Whether this Content-Encoding can be read."""
+        return encoding.strip().lower() in _WINDOW_BITS
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The plain bytes that a chunk completes; nothing once the data is damaged."""
+        try:
+            return self._inflater.decompress(chunk)
+        except zlib.error:
+            return b""
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """A request header's first value; empty where there is none."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return b""
+
+
+_DIGITS = 18

@@ -1,0 +1,146 @@
+"""One admitted HTTP request, from the moment it goes to the application until its budget is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from querybudget.adapters.call import Meter, Usage, settled_usage
+from querybudget.asgi.body import Inflate
+from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
+from querybudget.engine import Limiter, Outcome, Route, Ticket
+from querybudget.policy.types import Disclosure
+from querybudget.refusals import headers_for
+
+__all__ = ["Exchange"]
+
+UNAUTHENTICATED = frozenset({401, 403, 407})
+OURS = (b"x-ratelimit-", b"anthropic-ratelimit-", b"ratelimit")
+"""Prefixes of headers that are ours to say: the application's own would contradict them."""
+
+
+class Exchange:
+    """Passes every message on at once, and reads the answer as it goes by.
+
+    ``http.response.start`` is touched once, to add headers; body messages are not touched at all.
+    """
+
+    __slots__ = (
+        "_gone",
+        "_inflate",
+        "_limiter",
+        "_meter",
+        "_receive",
+        "_route",
+        "_send",
+        "_status",
+        "_ticket",
+    )
+
+    def __init__(
+        self, limiter: Limiter, route: Route, ticket: Ticket, receive: Receive, send: Send
+    ) -> None:
+        self._limiter = limiter
+        self._route = route
+        self._ticket = ticket
+        self._receive = receive
+        self._send = send
+        self._status = 0
+        self._meter: Meter | None = None
+        self._inflate: Inflate | None = None
+        self._gone = False
+
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
+        """Let the application answer, then settle: also when it fails, or is cancelled."""
+        failed = False
+        try:
+            await app(scope, self.receive, self.send)
+        except Exception:
+            failed = True
+            raise
+        finally:
+            if not self._ticket.settled:
+                await self._settle(failed=failed)
+
+    async def receive(self) -> Message:
+        """ASGI's `receive`, which notices that the client has hung up."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self._gone = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        """ASGI's `send`: the same messages, in the same order, each at once."""
+        kind = message["type"]
+        if kind == "http.response.body":
+            body = message.get("body")
+            if body and self._meter is not None and not self._gone:
+                self._meter.feed(self._inflate.feed(body) if self._inflate else body)
+            if not message.get("more_body") and not self._ticket.settled:
+                # Before the client can know that the answer is complete: its next call finds the
+                # lease free.
+                await self._settle(failed=False)
+        elif kind == "http.response.start" and not self._status:
+            message = self._start(message)
+        await self._send(message)
+
+    def _start(self, message: Message) -> Message:
+        status: int = message["status"]
+        headers = list(message.get("headers", ()))
+        self._status = status
+        adapter = self._route.adapter
+        if adapter is not None and 200 <= status < 300:  # noqa: PLR2004 - HTTP's own
+            self._begin_metering(headers)
+        added = self._figures(status)
+        if not added:
+            return message
+        kept = [(name, value) for name, value in headers if not name.lower().startswith(OURS)]
+        return {**message, "headers": kept + added}
+
+    def _begin_metering(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        content_type = encoding = b""
+        for name, value in headers:
+            lowered = name.lower()
+            if lowered == b"content-type":
+                content_type = value
+            elif lowered == b"content-encoding":
+                encoding = value
+        adapter = self._route.adapter
+        if adapter is not None:
+            self._meter = adapter.meter(self._ticket.call, content_type.decode("latin-1"))
+        if Inflate.takes(encoding):
+            self._inflate = Inflate(encoding)
+
+    def _figures(self, status: int) -> list[tuple[bytes, bytes]]:
+        """Budget headers; none on an answer that says who the caller is not, on redirects or failures."""
+        settings, decision = self._limiter.policy.refusals, self._ticket.decision
+        if (
+            settings.disclose is not Disclosure.ALWAYS
+            or decision is None
+            or status in UNAUTHENTICATED
+            or not (200 <= status < 300 or 400 <= status < 429)  # noqa: PLR2004 - HTTP's own
+        ):
+            return []
+        return headers_for(
+            decision, self._ticket.call.dialect, settings, self._ticket.at, self._ticket.private
+        )
+
+    async def _settle(self, *, failed: bool) -> None:
+        outcome = self._outcome(failed=failed)
+        usage = self._usage() if outcome is Outcome.ANSWERED else None
+        await self._limiter.settle(self._ticket, outcome, usage, self._status)
+
+    def _outcome(self, *, failed: bool) -> Outcome:
+        status = self._status
+        if not status:
+            return Outcome.FAILED if failed else Outcome.ANSWERED
+        if status in UNAUTHENTICATED or status == 429 or status >= 500:  # noqa: PLR2004 - HTTP's own
+            return Outcome.FAILED
+        return Outcome.ANSWERED if status < 300 else Outcome.REJECTED  # noqa: PLR2004
+
+    def _usage(self) -> Usage:
+        ticket = self._ticket
+        foreseen = ticket.foreseen.usage
+        if self._meter is None:
+            return Usage(input=foreseen.input, estimated=True)
+        rate = self._limiter.estimator.rate(ticket.caller.identity.key, ticket.call.model)
+        return settled_usage(ticket.call, self._meter, foreseen.input, rate)

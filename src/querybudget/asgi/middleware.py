@@ -1,0 +1,201 @@
+"""`QueryBudgetMiddleware`: what an application adds, and the way of a request through it.
+
+Pure ASGI. The constructor does no I/O and needs no event loop: a policy file is read, and a store opened, when the
+server starts (lifespan) or at the first request, in the process that serves.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from querybudget.adapters.call import Adapter, Call, Dialect
+from querybudget.asgi.body import BodyTooLarge, header, inflate, read
+from querybudget.asgi.exchange import Exchange
+from querybudget.asgi.socket import Socket
+from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
+from querybudget.engine import Limiter, Refusal, Ticket
+from querybudget.errors import BodyError, QueryBudgetError, SetupError
+from querybudget.events import Hook
+from querybudget.policy.types import Policy
+from querybudget.refusals import Answer, answer, plain_answer
+from querybudget.stores import Clock, Store, open_store, system_clock
+
+__all__ = ["ENVIRONMENT", "QueryBudgetMiddleware"]
+
+ENVIRONMENT = "QUERYBUDGET_POLICY"
+"""The environment variable that names the policy file where no policy is given."""
+
+
+class QueryBudgetMiddleware:
+    """Gives every caller of an ASGI application a budget.
+
+    Args:
+        app: The application.
+        policy: A policy, a mapping, or the path of a YAML file; the file that ``QUERYBUDGET_POLICY``
+            names where none is given.
+        store: A store, or the URL of one; the policy's own where none is given.
+        clock: µs since the epoch; the system's unless given.
+        hooks: Called with one `DecisionEvent` for each call.
+        limiter: A limiter made elsewhere, instead of all of the above.
+
+    Raises:
+        PolicyError: A policy given as a mapping is wrong. A file is read when the server starts.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        policy: Policy | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        *,
+        store: Store | str | None = None,
+        clock: Clock | None = None,
+        hooks: Sequence[Hook] = (),
+        limiter: Limiter | None = None,
+    ) -> None:
+        self.app = app
+        self._policy = Policy.load(policy) if isinstance(policy, Mapping) else policy
+        self._store = store
+        self._clock = clock
+        self._hooks = tuple(hooks)
+        self._limiter = limiter
+
+    @property
+    def limiter(self) -> Limiter:
+        """The limiter, made at its first use.
+
+        Raises:
+            PolicyError: The policy is wrong.
+            SetupError: There is no policy, or no such store.
+        """
+        if self._limiter is None:
+            self._limiter = self._make_limiter()
+        return self._limiter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        kind = scope["type"]
+        if kind == "http":
+            await self._http(scope, receive, send)
+        elif kind == "websocket":
+            await self._websocket(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limiter, method, path = self.limiter, scope["method"], _path(scope)
+        route = limiter.route(method, path)
+        if route is None:
+            await self.app(scope, receive, send)
+            return
+        call, adapter = None, route.adapter
+        if adapter is not None:
+            limit = limiter.policy.body.limit
+            try:
+                received = await read(scope, receive, limit)
+                call = _parse(adapter, path, inflate(received.body, _encoding(scope), limit))
+            except BodyTooLarge:
+                words = f"the request body is larger than the {limit} bytes accepted here"
+                await _answer(plain_answer(413, "too_large", words, adapter.dialect), send)
+                return
+            if received.gone:
+                return
+            receive = received.replay
+        ticket = await limiter.admit(limiter.caller(scope), route, method, path, call)
+        if ticket.refusal is not None:
+            await _answer(_refuse(limiter, ticket, adapter), send)
+            return
+        await Exchange(limiter, route, ticket, receive, send).run(self.app, scope)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limiter, path = self.limiter, _path(scope)
+        route = limiter.route("WEBSOCKET", path)
+        if route is None:
+            await self.app(scope, receive, send)
+            return
+        await Socket(limiter, route, path, receive, send).run(self.app, scope)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            limiter = self.limiter
+        except (QueryBudgetError, OSError) as error:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": f"querybudget: {error}"})
+            return
+        started = False
+
+        async def note_start(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "lifespan.startup.complete"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, note_start)
+        finally:
+            if started:
+                await limiter.aclose()
+
+    def _make_limiter(self) -> Limiter:
+        policy = self._policy if self._policy is not None else os.environ.get(ENVIRONMENT)
+        if not policy:
+            raise SetupError(
+                f"no policy: give QueryBudgetMiddleware a policy, or set {ENVIRONMENT} to the path"
+                " of a YAML file"
+            )
+        loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
+        clock = self._clock or system_clock()
+        store = self._store
+        if isinstance(store, str):
+            store = open_store(store, clock=clock, max_identities=loaded.max_identities)
+        return Limiter(loaded, store=store, clock=clock, hooks=self._hooks)
+
+
+def _path(scope: Scope) -> str:
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if root and path.startswith(root) and path[len(root) : len(root) + 1] in {"/", ""}:
+        return path[len(root) :]
+    return path
+
+
+def _encoding(scope: Scope) -> bytes:
+    return header(scope, b"content-encoding")
+
+
+def _parse(adapter: Adapter, path: str, body: bytes) -> Call:
+    """What the body asks. One that cannot be read goes to the application, which has its own words
+    for it; it counts as one request of its size.
+    """
+    try:
+        return adapter.parse(path, body)
+    except BodyError:
+        return Call(adapter.dialect, "unreadable", input_bytes=len(body))
+
+
+def _refuse(limiter: Limiter, ticket: Ticket, adapter: Adapter | None) -> Answer:
+    dialect = adapter.dialect if adapter else Dialect.PROBLEM
+    if ticket.refusal is Refusal.UNPRICED:
+        words = f"the model {ticket.call.model!r} is not offered here"
+        return plain_answer(403, "unpriced", words, dialect)
+    if ticket.refusal is Refusal.STORE or ticket.decision is None:
+        words = "budgets cannot be checked at the moment; try again shortly"
+        return plain_answer(503, "store_error", words, dialect)
+    return answer(
+        ticket.decision,
+        dialect,
+        limiter.policy.refusals,
+        limiter.clock(),
+        disclosed=ticket.private,
+        request_id=f"req_{uuid4().hex}",
+    )
+
+
+async def _answer(refusal: Answer, send: Send) -> None:
+    await send(
+        {"type": "http.response.start", "status": refusal.status, "headers": refusal.headers}
+    )
+    await send({"type": "http.response.body", "body": refusal.body})

@@ -1,0 +1,150 @@
+"""One WebSocket: its handshake and each message it receives are calls of their own.
+
+The handshake holds its lease for as long as the connection lasts. Each message received counts as one request, with
+tokens estimated from its size; what is sent until the next one is the answer to it. A handshake that is refused is
+answered 429 where the server can (the ``websocket.http.response`` extension), and otherwise closed before it is
+accepted; a message that is refused closes the connection with 1013, "try again later".
+"""
+
+from __future__ import annotations
+
+from querybudget.adapters.call import Call, Dialect, Usage
+from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
+from querybudget.engine import Caller, Limiter, Outcome, Route, Ticket
+from querybudget.policy.types import Budget
+from querybudget.quota import MICRO, Unit
+from querybudget.refusals import answer, plain_answer
+
+__all__ = ["Socket"]
+
+TRY_AGAIN_LATER = 1013
+HANDSHAKE = Call(Dialect.PROBLEM, "handshake", stream=True, generates=False)
+
+
+class Socket:
+    """Counts the handshake and messages of one WebSocket."""
+
+    __slots__ = (
+        "_caller",
+        "_limiter",
+        "_messages",
+        "_open",
+        "_path",
+        "_receive",
+        "_send",
+        "_sent",
+        "_status",
+        "_turn",
+    )
+
+    def __init__(
+        self, limiter: Limiter, route: Route, path: str, receive: Receive, send: Send
+    ) -> None:
+        self._limiter = limiter
+        self._messages = Route(None, tuple(b for b in route.budgets if not _is_lease(b)))
+        self._path = path
+        self._receive = receive
+        self._send = send
+        self._caller: Caller | None = None
+        self._open: Ticket | None = None
+        self._turn: Ticket | None = None
+        self._sent = 0
+        self._status = 0
+
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
+        """Let the application talk, and settle when it is done: also when it fails or is cancelled."""
+        limiter = self._limiter
+        self._caller = limiter.caller(scope)
+        route = limiter.route("WEBSOCKET", self._path) or self._messages
+        ticket = await limiter.admit(self._caller, route, "WEBSOCKET", self._path, HANDSHAKE)
+        if ticket.refusal is not None:
+            await self._refuse_handshake(ticket, scope)
+            return
+        self._open, failed = ticket, False
+        try:
+            await app(scope, self.receive, self.send)
+        except Exception:
+            failed = True
+            raise
+        finally:
+            await self._end_turn()
+            refused = self._status in {401, 403} or (failed and not self._status)
+            outcome = Outcome.FAILED if refused else Outcome.ANSWERED
+            await limiter.settle(ticket, outcome, Usage(estimated=True), self._status)
+
+    async def receive(self) -> Message:
+        """ASGI's `receive`; a message that is refused never reaches the application."""
+        message = await self._receive()
+        if message["type"] != "websocket.receive" or self._caller is None:
+            return message
+        await self._end_turn()
+        size = len(message.get("bytes") or (message.get("text") or "").encode())
+        call = Call(Dialect.PROBLEM, "message", stream=True, input_bytes=size)
+        ticket = await self._limiter.admit(
+            self._caller, self._messages, "WEBSOCKET", self._path, call
+        )
+        if ticket.refusal is None:
+            self._turn, self._sent = ticket, 0
+            return message
+        reason = f"refused by {', '.join(_violated(ticket)) or 'budget'}"[:_REASON]
+        await self._send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": reason})
+        return {"type": "websocket.disconnect", "code": TRY_AGAIN_LATER, "reason": reason}
+
+    async def send(self, message: Message) -> None:
+        """ASGI's `send`: the same messages, in the same order, each at once."""
+        match message["type"]:
+            case "websocket.send":
+                self._sent += len(message.get("bytes") or (message.get("text") or "").encode())
+            case "websocket.accept":
+                self._status = 101
+            case "websocket.http.response.start":
+                self._status = message["status"]
+            case "websocket.close" if not self._status:
+                self._status = 403
+        await self._send(message)
+
+    async def _end_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is None or self._caller is None:
+            return
+        rate = self._limiter.estimator.rate(self._caller.identity.key, "")
+        output = -(-self._sent * MICRO // rate)
+        usage = Usage(input=turn.foreseen.usage.input, output=output, estimated=True)
+        await self._limiter.settle(turn, Outcome.ANSWERED, usage, self._status)
+
+    async def _refuse_handshake(self, ticket: Ticket, scope: Scope) -> None:
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            await self._send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
+            return
+        if ticket.decision is None:
+            words = "budgets cannot be checked at the moment; try again shortly"
+            refusal = plain_answer(503, "store_error", words, Dialect.PROBLEM)
+        else:
+            limiter = self._limiter
+            refusal = answer(
+                ticket.decision,
+                Dialect.PROBLEM,
+                limiter.policy.refusals,
+                limiter.clock(),
+                disclosed=ticket.private,
+            )
+        await self._send(
+            {
+                "type": "websocket.http.response.start",
+                "status": refusal.status,
+                "headers": refusal.headers,
+            }
+        )
+        await self._send({"type": "websocket.http.response.body", "body": refusal.body})
+
+
+_REASON = 123
+"""Bytes of a close frame's reason at most (RFC 6455)."""
+
+
+def _is_lease(budget: Budget) -> bool:
+    return budget.quota.unit is Unit.CONCURRENT
+
+
+def _violated(ticket: Ticket) -> tuple[str, ...]:
+    return ticket.decision.violated if ticket.decision else ()

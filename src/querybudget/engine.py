@@ -1,0 +1,440 @@
+"""The limiter: from a caller and a call to a decision, and from an answer to a settlement.
+
+It puts the rooms together and decides nothing itself: the policy says which budgets match, pricing
+what they cost, the ledger (through a store) whether they fit. It knows no ASGI messages;
+`querybudget.asgi` is its edge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+from cachetools import LRUCache
+
+from querybudget import pricing
+from querybudget.adapters import adapter_for
+from querybudget.adapters.call import Adapter, Call, Dialect, Usage
+from querybudget.errors import StoreError
+from querybudget.estimates import Estimator, Foreseen
+from querybudget.events import DecisionEvent, Hook, publish
+from querybudget.identity import Identity, KeyedHash, Resolver, identify, resolver, tier_rules
+from querybudget.ledger import Charge, Decision, Line, Reservation, Settled, Verdict
+from querybudget.policy.types import Budget, Mode, ModelPrice, OnStoreError, Policy
+from querybudget.quota import Quota, Unit
+from querybudget.stores import Clock, Store, open_store, system_clock
+
+__all__ = ["Caller", "Limiter", "Outcome", "Refusal", "Route", "Ticket"]
+
+logger = logging.getLogger("querybudget")
+
+BARE = Call(Dialect.PROBLEM, "other", generates=False)
+"""A call on a path that no adapter knows: one request."""
+
+LONGEST_KEY = 200
+"""Paths and model names longer than this are matched anew each time rather than remembered."""
+
+
+class Refusal(enum.StrEnum):
+    """Why a call may not go ahead."""
+
+    QUOTA = "quota"
+    UNPRICED = "unpriced"
+    """A money budget applies and the model has no price."""
+    STORE = "store_error"
+    """The store could not answer, and a budget says to deny then."""
+
+
+class Outcome(enum.Enum):
+    """What an admitted call came to, for its settlement."""
+
+    ANSWERED = "answered"
+    """Its usage is charged."""
+    REJECTED = "rejected"
+    """The application would not do it (4xx): only the request itself counts."""
+    FAILED = "failed"
+    """Not authenticated, or the server failed: everything is given back."""
+
+
+class Route(msgspec.Struct, frozen=True):
+    """What is known from method and path alone.
+
+    Attributes:
+        adapter: Reads the body; None where the path is no model's.
+        budgets: Those that may match.
+    """
+
+    adapter: Adapter | None
+    budgets: tuple[Budget, ...]
+
+
+class Caller(msgspec.Struct, frozen=True, gc=False):
+    """Who is calling.
+
+    Attributes:
+        identity: Who is charged.
+        tier: Their tier; ``default`` where no rule holds.
+        scope: The ASGI scope, for partitions.
+    """
+
+    identity: Identity
+    tier: str
+    scope: Mapping[str, Any]
+
+
+class Matched(msgspec.Struct, frozen=True):
+    """A budget that applies, with its quota scaled for the caller's tier."""
+
+    budget: Budget
+    quota: Quota
+    price: ModelPrice | None
+
+
+class Ticket(msgspec.Struct):
+    """One call, from decision to settlement.
+
+    Attributes:
+        caller: Who.
+        call: What was asked.
+        method: HTTP method or ``WEBSOCKET``.
+        path: Path asked for.
+        at: When it was decided, µs.
+        foreseen: What it was expected to use.
+        decision: The store's answer; None where there was none.
+        refusal: Why it may not go ahead; None where it may.
+        private: Names of budgets whose figures are this caller's own, so that they may be shown.
+    """
+
+    caller: Caller
+    call: Call
+    method: str
+    path: str
+    at: int
+    foreseen: Foreseen
+    matched: tuple[Matched, ...]
+    decision: Decision | None = None
+    refusal: Refusal | None = None
+    settled: bool = False
+
+    @property
+    def private(self) -> frozenset[str]:
+        """Names of budgets whose figures are this caller's own, so that they may be shown."""
+        return frozenset(m.budget.name for m in self.matched if "identity" in m.budget.per)
+
+
+class Limiter:
+    """Decides and settles calls under one policy.
+
+    Args:
+        policy: What the operator decided.
+        store: Where accounts are kept; made from the policy's URL unless given.
+        clock: µs since the epoch; the system's unless given.
+        hooks: Called with one event for each call.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        store: Store | None = None,
+        clock: Clock | None = None,
+        hooks: Sequence[Hook] = (),
+    ) -> None:
+        self.policy = policy
+        self.clock = clock or system_clock()
+        self.store = store or open_store(
+            policy.store, clock=self.clock, max_identities=policy.max_identities
+        )
+        self.estimator = Estimator(policy.estimate)
+        self._hooks = tuple(hooks)
+        self._hash = KeyedHash(policy.secret or os.urandom(32))
+        self._chain = [(spec.kind, resolver(spec)) for spec in policy.identity]
+        self._tier = tier_rules(policy.tiers)
+        self._tiers = {tier.name: tier for tier in policy.tiers}
+        self._partitions: dict[str, Resolver] = {
+            name: resolver(partition.resolver) for name, partition in policy.partitions.items()
+        }
+        self._routes: LRUCache[tuple[str, str], Route | None] = LRUCache(1024)
+        self._matches: LRUCache[tuple[Any, ...], tuple[Matched, ...]] = LRUCache(4096)
+        self._prefix, self._count = os.urandom(8).hex(), 0
+        self._settling = set[asyncio.Task[None]]()
+
+    def route(self, method: str, path: str) -> Route | None:
+        """What applies to a method and path; None where the request is nobody's business."""
+        key = (method, path)
+        route = self._routes.get(key, _UNSEEN)
+        if route is _UNSEEN:
+            route = self._find_route(method, path)
+            if len(path) <= LONGEST_KEY:
+                self._routes[key] = route
+        return route
+
+    def caller(self, scope: Mapping[str, Any]) -> Caller:
+        """Who sent a request."""
+        identity = identify(self._chain, self._hash, scope)
+        return Caller(identity, self._tier(identity, scope), scope)
+
+    async def admit(
+        self, caller: Caller, route: Route, method: str, path: str, call: Call | None = None
+    ) -> Ticket:
+        """Decide a call, and hold what it will probably use.
+
+        Args:
+            caller: Who.
+            route: From `route`.
+            method: HTTP method or ``WEBSOCKET``.
+            path: Path asked for.
+            call: What is asked; None for a request that no adapter reads.
+
+        Returns:
+            A ticket, to be settled exactly once if `Ticket.refusal` is None.
+        """
+        call = call or BARE
+        foreseen = self.estimator.foresee(caller.identity.key, call)
+        matched = self._match(caller, route, method, path, call)
+        ticket = Ticket(caller, call, method, path, self.clock(), foreseen, matched)
+        if self.policy.unpriced == "refuse" and any(
+            m.budget.quota.unit is Unit.USD
+            and m.price is None
+            and m.budget.mode is Mode.ENFORCE
+            and call.operation != "other"
+            for m in matched
+        ):
+            ticket.refusal = Refusal.UNPRICED
+        else:
+            await self._decide(ticket)
+        if ticket.refusal:
+            self._tell(ticket, None, 0, "")
+        return ticket
+
+    async def settle(
+        self, ticket: Ticket, outcome: Outcome, usage: Usage | None = None, status: int = 0
+    ) -> None:
+        """Replace what a ticket holds by what its call used. Later calls of this change nothing.
+
+        A store that may wait is not waited for: its settlement goes on by itself, and `aclose`
+        waits for it.
+
+        Args:
+            ticket: An admitted ticket.
+            outcome: How the call ended.
+            usage: Tokens used, for an answered call; what was foreseen unless given.
+            status: HTTP status of the answer.
+        """
+        if ticket.settled:
+            return
+        ticket.settled = True
+        if outcome is not Outcome.ANSWERED:
+            usage = Usage()
+        elif usage is None:
+            usage = ticket.foreseen.usage
+        else:
+            self.estimator.learn(ticket.caller.identity.key, ticket.call, usage)
+        decision = ticket.decision
+        if decision is None or decision.reservation is None:
+            self._tell(ticket, usage, status, "failed")
+            return
+        amounts = [_used(m, ticket.call, outcome, usage) for m in ticket.matched]
+        work = self._settle(ticket, decision.reservation, amounts, usage, status)
+        if not self.store.suspends:
+            await work
+            return
+        task = asyncio.ensure_future(work)
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def aclose(self) -> None:
+        """Wait for settlements under way, then close the store."""
+        while self._settling:
+            await asyncio.gather(*self._settling, return_exceptions=True)
+        await self.store.aclose()
+
+    def lines(self, caller: Caller, matched: Sequence[Matched], call: Call) -> tuple[Line, ...]:
+        """The ledger lines of a call that `caller` makes."""
+        foreseen = self.estimator.foresee(caller.identity.key, call)
+        return self._lines(caller, matched, call, foreseen)
+
+    def _find_route(self, method: str, path: str) -> Route | None:
+        if any(fnmatchcase(path, pattern) for pattern in self.policy.exempt):
+            return None
+        budgets = tuple(
+            budget
+            for budget in self.policy.budgets
+            if _any(budget.match.path, path) and _any(budget.match.method, method)
+        )
+        return Route(adapter_for(path, method, self.policy.routes), budgets) if budgets else None
+
+    def _match(
+        self, caller: Caller, route: Route, method: str, path: str, call: Call
+    ) -> tuple[Matched, ...]:
+        key = (method, path, call.model, call.operation, call.stream, caller.tier)
+        matched = self._matches.get(key)
+        if matched is None:
+            matched = self._find_matches(caller, route, call)
+            if len(path) <= LONGEST_KEY and len(call.model) <= LONGEST_KEY:
+                self._matches[key] = matched
+        return matched
+
+    def _find_matches(self, caller: Caller, route: Route, call: Call) -> tuple[Matched, ...]:
+        price = pricing.price_of(self.policy.models, call.model)
+        return tuple(
+            Matched(budget, self._scaled(budget, caller.tier), price)
+            for budget in route.budgets
+            if _any(budget.match.model, call.model)
+            and _any(budget.match.operation, call.operation)
+            and (not budget.match.tier or caller.tier in budget.match.tier)
+            and budget.match.stream in {None, call.stream}
+        )
+
+    def _scaled(self, budget: Budget, tier: str) -> Quota:
+        scale = self._tiers[tier].scale if tier in self._tiers else {}
+        factor = scale.get(budget.name, scale.get(budget.quota.unit))
+        return budget.quota if factor is None else budget.quota.scaled(factor)
+
+    def _lines(
+        self, caller: Caller, matched: Sequence[Matched], call: Call, foreseen: Foreseen
+    ) -> tuple[Line, ...]:
+        lines: list[Line] = []
+        for m in matched:
+            budget = m.budget
+            amount = pricing.amount(budget, call, foreseen.usage, m.price)
+            least = (
+                amount
+                if foreseen.sure is foreseen.usage
+                else pricing.amount(budget, call, foreseen.sure, m.price)
+            )
+            per = budget.per
+            partition = (
+                caller.identity.key
+                if per == ("identity",)
+                else "|".join([self._partition(word, caller, call) for word in per])
+            )
+            lines.append(Line(partition, m.quota, amount, least, budget.mode is Mode.SHADOW))
+        return tuple(lines)
+
+    def _partition(self, word: str, caller: Caller, call: Call) -> str:
+        match word:
+            case "identity":
+                return caller.identity.key
+            case "everyone":
+                return "everyone"
+            case "tier":
+                return f"tier:{caller.tier}"
+            case "model":
+                return f"model:{self._hash('model', call.model)}"
+        name = self._partitions[word](caller.scope)
+        return f"{word}:{self._hash(word, name) if name is not None else 'none'}"
+
+    async def _decide(self, ticket: Ticket) -> None:
+        lines = self._lines(ticket.caller, ticket.matched, ticket.call, ticket.foreseen)
+        self._count += 1
+        charge = Charge(f"{self._prefix}{self._count:x}", lines, self.policy.hold)
+        try:
+            decision = await self._reserve(charge)
+        except StoreError as error:
+            logger.warning("the store could not decide: %s", error)
+            if any(
+                m.budget.on_store_error is OnStoreError.DENY and m.budget.mode is Mode.ENFORCE
+                for m in ticket.matched
+            ):
+                ticket.refusal = Refusal.STORE
+            return
+        ticket.decision = decision
+        if decision.verdict is not Verdict.ADMIT:
+            ticket.refusal = Refusal.QUOTA
+
+    async def _reserve(self, charge: Charge) -> Decision:
+        if not self.store.suspends:
+            return await self.store.reserve(charge)
+        task = asyncio.ensure_future(self.store.reserve(charge))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # Whether it was charged will be known only later: give it back then.
+            undo = asyncio.ensure_future(self._give_back(task))
+            self._settling.add(undo)
+            undo.add_done_callback(self._settling.discard)
+            raise
+
+    async def _give_back(self, reserving: asyncio.Future[Decision]) -> None:
+        try:
+            decision = await reserving
+            if decision.reservation is not None:
+                nothing = [0] * len(decision.reservation.lines)
+                await self.store.settle(decision.reservation, nothing)
+        except StoreError as error:
+            logger.warning("a cancelled call's reservation will expire by itself: %s", error)
+
+    async def _settle(
+        self,
+        ticket: Ticket,
+        reservation: Reservation,
+        amounts: Sequence[int],
+        usage: Usage,
+        status: int,
+    ) -> None:
+        try:
+            settled = (await self.store.settle(reservation, amounts)).value
+        except StoreError as error:
+            logger.warning("a reservation will expire at its estimate: %s", error)
+            settled = "failed"
+        if settled == Settled.LATE.value:
+            logger.warning("a call outlived its reservation; `hold` is too short for it")
+        self._tell(ticket, usage, status, settled)
+
+    def _tell(self, ticket: Ticket, usage: Usage | None, status: int, settlement: str) -> None:
+        if not self._hooks:
+            return
+        decision, call = ticket.decision, ticket.call
+        publish(
+            self._hooks,
+            DecisionEvent(
+                at=ticket.at,
+                identity=ticket.caller.identity,
+                tier=ticket.caller.tier,
+                method=ticket.method,
+                path=ticket.path,
+                operation=call.operation,
+                model=call.model,
+                stream=call.stream,
+                verdict=_verdict(ticket),
+                violated=decision.violated if decision else (),
+                shadowed=decision.shadowed if decision else (),
+                wait=decision.wait if decision else 0,
+                price=decision.price if decision else 0,
+                expected=ticket.foreseen.usage,
+                usage=usage,
+                status=status,
+                duration=self.clock() - ticket.at,
+                settlement=settlement,
+                decision=decision,
+            ),
+        )
+
+
+_UNSEEN = Route(None, ())
+
+
+def _any(patterns: tuple[str, ...], text: str) -> bool:
+    return not patterns or any(fnmatchcase(text, pattern) for pattern in patterns)
+
+
+def _used(matched: Matched, call: Call, outcome: Outcome, usage: Usage) -> int:
+    unit = matched.budget.quota.unit
+    if outcome is Outcome.FAILED or (
+        outcome is Outcome.REJECTED and unit not in {Unit.REQUESTS, Unit.CONCURRENT}
+    ):
+        return 0
+    return pricing.amount(matched.budget, call, usage, matched.price)
+
+
+def _verdict(ticket: Ticket) -> str:
+    if ticket.refusal in {Refusal.UNPRICED, Refusal.STORE}:
+        return str(ticket.refusal)
+    return ticket.decision.verdict.name.lower() if ticket.decision else "store_error"

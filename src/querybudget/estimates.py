@@ -1,0 +1,119 @@
+"""What a call will probably use, learnt from what calls like it did use. Pure: no clock.
+
+Output is foreseen as TCP foresees a round trip (RFC 6298): a smoothed mean plus a multiple of the
+smoothed deviation, in integers, for each caller and model; for a caller not yet known, of the
+model. A caller's own bound (``max_tokens``) is never exceeded. Prompt tokens come from the size of
+the text, by a rate that follows what the model's tokenizer was seen to do with this caller's text.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from cachetools import LRUCache
+
+from querybudget.adapters.call import Call, Usage
+from querybudget.policy.types import Estimate
+from querybudget.quota import MICRO
+
+__all__ = ["Estimator", "Foreseen"]
+
+SCALE = 16
+"""Means and deviations are kept in 16ths of a token."""
+
+DEVIATIONS = 2
+"""How many mean deviations above the mean are held."""
+
+SHORTEST, LONGEST = MICRO // 2, 16 * MICRO
+"""Bounds, in µ-bytes per token, on what a tokenizer is believed to do."""
+
+
+class Foreseen(msgspec.Struct, frozen=True, gc=False):
+    """What a call will probably use.
+
+    Attributes:
+        usage: Tokens expected.
+        sure: The part of ``usage`` that is certain to be used, or was asked for by the caller.
+    """
+
+    usage: Usage
+    sure: Usage
+
+
+class _History(msgspec.Struct):
+    """Of one caller and model, or of one model: 16ths of tokens per choice, µ-bytes per token."""
+
+    mean: int = 0
+    deviation: int = 0
+    bytes_per_token: int = 0
+
+    def observe(self, output: int) -> None:
+        sample = output * SCALE
+        if not self.mean:
+            self.mean, self.deviation = sample, sample // 2
+            return
+        error = sample - self.mean
+        self.deviation += (abs(error) - self.deviation) // 4
+        self.mean = max(1, self.mean + error // 8)
+
+    def observe_text(self, size: int, tokens: int) -> None:
+        sample = min(max(size * MICRO // tokens, SHORTEST), LONGEST)
+        known = self.bytes_per_token
+        self.bytes_per_token = known + (sample - known) // 8 if known else sample
+
+    @property
+    def expected(self) -> int:
+        return -(-(self.mean + DEVIATIONS * self.deviation) // SCALE)
+
+
+class Estimator:
+    """Foresees usage, and learns from it.
+
+    Args:
+        settings: What to assume before anything is known.
+        callers: Pairs of caller and model remembered; the least recently seen is forgotten.
+    """
+
+    def __init__(self, settings: Estimate, *, callers: int = 50_000) -> None:
+        self._settings = settings
+        self._history: LRUCache[tuple[str, str], _History] = LRUCache(callers)
+
+    def foresee(self, who: str, call: Call) -> Foreseen:
+        """What `who` will probably use by this call."""
+        own = self._history.get((who, call.model))
+        known = own or self._history.get(("", call.model))
+        prompt = self._input(call, known)
+        if not call.generates:
+            usage = Usage(input=prompt)
+            return Foreseen(usage, usage)
+        answers = call.items * call.choices
+        bound = call.max_output
+        if bound is not None and (own is None or not own.mean or own.expected >= bound):
+            usage = Usage(input=prompt, output=bound * answers)
+            return Foreseen(usage, usage)
+        history = known.expected if known is not None else 0
+        expected = (history or self._settings.output_tokens) * answers
+        return Foreseen(Usage(input=prompt, output=expected), Usage(input=prompt, output=answers))
+
+    def rate(self, who: str, model: str) -> int:
+        """µ-bytes of text per token, for this caller and model."""
+        known = self._history.get((who, model)) or self._history.get(("", model))
+        return (known.bytes_per_token if known else 0) or self._settings.bytes_per_token
+
+    def learn(self, who: str, call: Call, usage: Usage) -> None:
+        """Remember what a call used. Estimates teach nothing."""
+        if usage.estimated:
+            return
+        for key in ((who, call.model), ("", call.model)):
+            history = self._history.get(key)
+            if history is None:
+                history = self._history[key] = _History()
+            if usage.output:
+                history.observe(usage.output // (call.items * call.choices))
+            text = usage.input - call.input_tokens
+            if call.input_bytes and text > 0 and not call.images:
+                history.observe_text(call.input_bytes, text)
+
+    def _input(self, call: Call, known: _History | None) -> int:
+        rate = (known.bytes_per_token if known else 0) or self._settings.bytes_per_token
+        text = -(-call.input_bytes * MICRO // rate)
+        return max(1, text + call.input_tokens + call.images * self._settings.image_tokens)
