@@ -12,33 +12,28 @@ import enum
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
-from cachetools import LRUCache
 
 from querybudget import pricing
-from querybudget.adapters import adapter_for
-from querybudget.adapters.call import Adapter, Call, Dialect, Usage
+from querybudget.adapters.call import Call, Dialect, Usage
 from querybudget.errors import StoreError
 from querybudget.estimates import Estimator, Foreseen
 from querybudget.events import DecisionEvent, Hook, publish
-from querybudget.identity import Identity, KeyedHash, Resolver, identify, resolver, tier_rules
-from querybudget.ledger import Charge, Decision, Line, Reservation, Settled, Verdict
-from querybudget.policy.types import Budget, Mode, ModelPrice, OnStoreError, Policy
-from querybudget.quota import Quota, Unit
+from querybudget.identity import KeyedHash, identify, resolver, tier_rules
+from querybudget.ledger import Charge, Decision, Reservation, Settled, Verdict
+from querybudget.matching import Caller, Matched, Matcher, Route
+from querybudget.policy.types import Mode, OnStoreError, Policy
+from querybudget.quota import Unit
 from querybudget.stores import Clock, Store, open_store, system_clock
 
-__all__ = ["Caller", "Limiter", "Outcome", "Refusal", "Route", "Ticket"]
+__all__ = ["Limiter", "Outcome", "Refusal", "Ticket"]
 
 logger = logging.getLogger("querybudget")
 
 BARE = Call(Dialect.PROBLEM, "other", generates=False)
 """A call on a path that no adapter knows: one request."""
-
-LONGEST_KEY = 200
-"""Paths and model names longer than this are matched anew each time rather than remembered."""
 
 
 class Refusal(enum.StrEnum):
@@ -60,40 +55,6 @@ class Outcome(enum.Enum):
     """The application would not do it (4xx): only the request itself counts."""
     FAILED = "failed"
     """Not authenticated, or the server failed: everything is given back."""
-
-
-class Route(msgspec.Struct, frozen=True):
-    """What is known from method and path alone.
-
-    Attributes:
-        adapter: Reads the body; None where the path is no model's.
-        budgets: Those that may match.
-    """
-
-    adapter: Adapter | None
-    budgets: tuple[Budget, ...]
-
-
-class Caller(msgspec.Struct, frozen=True, gc=False):
-    """Who is calling.
-
-    Attributes:
-        identity: Who is charged.
-        tier: Their tier; ``default`` where no rule holds.
-        scope: The ASGI scope, for partitions.
-    """
-
-    identity: Identity
-    tier: str
-    scope: Mapping[str, Any]
-
-
-class Matched(msgspec.Struct, frozen=True):
-    """A budget that applies, with its quota scaled for the caller's tier."""
-
-    budget: Budget
-    quota: Quota
-    price: ModelPrice | None
 
 
 class Ticket(msgspec.Struct):
@@ -156,24 +117,13 @@ class Limiter:
         self._hash = KeyedHash(policy.secret or os.urandom(32))
         self._chain = [(spec.kind, resolver(spec)) for spec in policy.identity]
         self._tier = tier_rules(policy.tiers)
-        self._tiers = {tier.name: tier for tier in policy.tiers}
-        self._partitions: dict[str, Resolver] = {
-            name: resolver(partition.resolver) for name, partition in policy.partitions.items()
-        }
-        self._routes: LRUCache[tuple[str, str], Route | None] = LRUCache(1024)
-        self._matches: LRUCache[tuple[Any, ...], tuple[Matched, ...]] = LRUCache(4096)
+        self.matcher = Matcher(policy, self._hash)
         self._prefix, self._count = os.urandom(8).hex(), 0
         self._settling = set[asyncio.Task[None]]()
 
     def route(self, method: str, path: str) -> Route | None:
         """What applies to a method and path; None where the request is nobody's business."""
-        key = (method, path)
-        route = self._routes.get(key, _UNSEEN)
-        if route is _UNSEEN:
-            route = self._find_route(method, path)
-            if len(path) <= LONGEST_KEY:
-                self._routes[key] = route
-        return route
+        return self.matcher.route(method, path)
 
     def caller(self, scope: Mapping[str, Any]) -> Caller:
         """Who sent a request."""
@@ -197,7 +147,7 @@ class Limiter:
         """
         call = call or BARE
         foreseen = self.estimator.foresee(caller.identity.key, call)
-        matched = self._match(caller, route, method, path, call)
+        matched = self.matcher.match(caller, route, method, path, call)
         ticket = Ticket(caller, call, method, path, self.clock(), foreseen, matched)
         if self.policy.unpriced == "refuse" and any(
             m.budget.quota.unit is Unit.USD
@@ -255,84 +205,8 @@ class Limiter:
             await asyncio.gather(*self._settling, return_exceptions=True)
         await self.store.aclose()
 
-    def lines(self, caller: Caller, matched: Sequence[Matched], call: Call) -> tuple[Line, ...]:
-        """The ledger lines of a call that `caller` makes."""
-        foreseen = self.estimator.foresee(caller.identity.key, call)
-        return self._lines(caller, matched, call, foreseen)
-
-    def _find_route(self, method: str, path: str) -> Route | None:
-        if any(fnmatchcase(path, pattern) for pattern in self.policy.exempt):
-            return None
-        budgets = tuple(
-            budget
-            for budget in self.policy.budgets
-            if _any(budget.match.path, path) and _any(budget.match.method, method)
-        )
-        return Route(adapter_for(path, method, self.policy.routes), budgets) if budgets else None
-
-    def _match(
-        self, caller: Caller, route: Route, method: str, path: str, call: Call
-    ) -> tuple[Matched, ...]:
-        key = (method, path, call.model, call.operation, call.stream, caller.tier)
-        matched = self._matches.get(key)
-        if matched is None:
-            matched = self._find_matches(caller, route, call)
-            if len(path) <= LONGEST_KEY and len(call.model) <= LONGEST_KEY:
-                self._matches[key] = matched
-        return matched
-
-    def _find_matches(self, caller: Caller, route: Route, call: Call) -> tuple[Matched, ...]:
-        price = pricing.price_of(self.policy.models, call.model)
-        return tuple(
-            Matched(budget, self._scaled(budget, caller.tier), price)
-            for budget in route.budgets
-            if _any(budget.match.model, call.model)
-            and _any(budget.match.operation, call.operation)
-            and (not budget.match.tier or caller.tier in budget.match.tier)
-            and budget.match.stream in {None, call.stream}
-        )
-
-    def _scaled(self, budget: Budget, tier: str) -> Quota:
-        scale = self._tiers[tier].scale if tier in self._tiers else {}
-        factor = scale.get(budget.name, scale.get(budget.quota.unit))
-        return budget.quota if factor is None else budget.quota.scaled(factor)
-
-    def _lines(
-        self, caller: Caller, matched: Sequence[Matched], call: Call, foreseen: Foreseen
-    ) -> tuple[Line, ...]:
-        lines: list[Line] = []
-        for m in matched:
-            budget = m.budget
-            amount = pricing.amount(budget, call, foreseen.usage, m.price)
-            least = (
-                amount
-                if foreseen.sure is foreseen.usage
-                else pricing.amount(budget, call, foreseen.sure, m.price)
-            )
-            per = budget.per
-            partition = (
-                caller.identity.key
-                if per == ("identity",)
-                else "|".join([self._partition(word, caller, call) for word in per])
-            )
-            lines.append(Line(partition, m.quota, amount, least, budget.mode is Mode.SHADOW))
-        return tuple(lines)
-
-    def _partition(self, word: str, caller: Caller, call: Call) -> str:
-        match word:
-            case "identity":
-                return caller.identity.key
-            case "everyone":
-                return "everyone"
-            case "tier":
-                return f"tier:{caller.tier}"
-            case "model":
-                return f"model:{self._hash('model', call.model)}"
-        name = self._partitions[word](caller.scope)
-        return f"{word}:{self._hash(word, name) if name is not None else 'none'}"
-
     async def _decide(self, ticket: Ticket) -> None:
-        lines = self._lines(ticket.caller, ticket.matched, ticket.call, ticket.foreseen)
+        lines = self.matcher.lines(ticket.caller, ticket.matched, ticket.call, ticket.foreseen)
         self._count += 1
         charge = Charge(f"{self._prefix}{self._count:x}", lines, self.policy.hold)
         try:
@@ -416,13 +290,6 @@ class Limiter:
                 decision=decision,
             ),
         )
-
-
-_UNSEEN = Route(None, ())
-
-
-def _any(patterns: tuple[str, ...], text: str) -> bool:
-    return not patterns or any(fnmatchcase(text, pattern) for pattern in patterns)
 
 
 def _used(matched: Matched, call: Call, outcome: Outcome, usage: Usage) -> int:

@@ -1,4 +1,4 @@
-"""One admitted HTTP request, from the moment it goes to the application until its budget is settled."""
+"""One admitted HTTP request: from its way to the application until its budget is settled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from querybudget.adapters.call import Meter, Usage, settled_usage
 from querybudget.asgi.body import Inflate
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
-from querybudget.engine import Limiter, Outcome, Route, Ticket
+from querybudget.engine import Limiter, Outcome, Ticket
+from querybudget.matching import Route
 from querybudget.policy.types import Disclosure
 from querybudget.refusals import headers_for
 
@@ -111,7 +112,7 @@ class Exchange:
             self._inflate = Inflate(encoding)
 
     def _figures(self, status: int) -> list[tuple[bytes, bytes]]:
-        """Budget headers; none on an answer that says who the caller is not, on redirects or failures."""
+        """Budget headers; none on a 401 or 403, on redirects, on failures."""
         settings, decision = self._limiter.policy.refusals, self._ticket.decision
         if (
             settings.disclose is not Disclosure.ALWAYS

@@ -1,7 +1,7 @@
 """`QueryBudgetMiddleware`: what an application adds, and the way of a request through it.
 
-Pure ASGI. The constructor does no I/O and needs no event loop: a policy file is read, and a store opened, when the
-server starts (lifespan) or at the first request, in the process that serves.
+Pure ASGI. The constructor does no I/O and needs no event loop: a policy file is read, and a store
+opened, when the server starts (lifespan) or at the first request, in the process that serves.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class QueryBudgetMiddleware:
 
     Args:
         app: The application.
-        policy: A policy, a mapping, or the path of a YAML file; the file that ``QUERYBUDGET_POLICY``
-            names where none is given.
+        policy: A policy, a mapping, or the path of a YAML file; without one, the file that
+            ``QUERYBUDGET_POLICY`` names.
         store: A store, or the URL of one; the policy's own where none is given.
         clock: µs since the epoch; the system's unless given.
         hooks: Called with one `DecisionEvent` for each call.
@@ -167,8 +167,10 @@ def _encoding(scope: Scope) -> bytes:
 
 
 def _parse(adapter: Adapter, path: str, body: bytes) -> Call:
-    """What the body asks. One that cannot be read goes to the application, which has its own words
-    for it; it counts as one request of its size.
+    """What the body asks.
+
+    One that cannot be read goes to the application, which has its own words for it; it counts as
+    one request of its size.
     """
     try:
         return adapter.parse(path, body)

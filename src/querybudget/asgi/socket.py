@@ -1,16 +1,18 @@
 """One WebSocket: its handshake and each message it receives are calls of their own.
 
-The handshake holds its lease for as long as the connection lasts. Each message received counts as one request, with
-tokens estimated from its size; what is sent until the next one is the answer to it. A handshake that is refused is
-answered 429 where the server can (the ``websocket.http.response`` extension), and otherwise closed before it is
-accepted; a message that is refused closes the connection with 1013, "try again later".
+The handshake holds its lease for as long as the connection lasts. Each message received counts as
+one request, with tokens estimated from its size; what is sent until the next one is the answer to
+it. A handshake that is refused is answered 429 where the server can (the
+``websocket.http.response`` extension), and otherwise closed before it is accepted; a message that
+is refused closes the connection with 1013, "try again later".
 """
 
 from __future__ import annotations
 
 from querybudget.adapters.call import Call, Dialect, Usage
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
-from querybudget.engine import Caller, Limiter, Outcome, Route, Ticket
+from querybudget.engine import Limiter, Outcome, Ticket
+from querybudget.matching import Caller, Route
 from querybudget.policy.types import Budget
 from querybudget.quota import MICRO, Unit
 from querybudget.refusals import answer, plain_answer
@@ -52,7 +54,7 @@ class Socket:
         self._status = 0
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
-        """Let the application talk, and settle when it is done: also when it fails or is cancelled."""
+        """Let the application talk, then settle: also when it fails, or is cancelled."""
         limiter = self._limiter
         self._caller = limiter.caller(scope)
         route = limiter.route("WEBSOCKET", self._path) or self._messages
