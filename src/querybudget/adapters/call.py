@@ -7,7 +7,9 @@ from typing import Protocol
 
 import msgspec
 
-__all__ = ["Adapter", "Call", "Dialect", "Meter", "Usage"]
+from querybudget.quota import MICRO
+
+__all__ = ["Adapter", "Call", "Dialect", "Meter", "Usage", "settled_usage"]
 
 
 class Dialect(enum.StrEnum):
@@ -48,7 +50,8 @@ class Call(msgspec.Struct):
         model: The model asked for; empty where none is named.
         stream: Whether the answer is asked for as server-sent events.
         items: Prompts in the request: an array of inputs counts as many.
-        choices: Answers asked for each prompt: the larger of ``n`` and ``best_of``.
+        choices: Answers asked for each prompt: the larger of ``n`` and ``best_of``. Adapters bound
+            it, and every other number a caller gives, so that products stay small integers.
         max_output: The bound on output tokens per choice that the caller gave; None without one.
         input_bytes: UTF-8 size of all prompt text, tool definitions included, pictures not.
         input_tokens: Exact prompt tokens where the prompt came as token ids; otherwise 0.
@@ -59,6 +62,8 @@ class Call(msgspec.Struct):
         template: The fixed frame: system prompt or instructions. In memory of one request only.
         ask: What this turn asks: the last user turn. In memory of one request only.
         generates: Whether the call makes output tokens (embeddings do not).
+        background: The answer is made after the response to this call has ended, and fetched by
+            another one, so its use is never seen (OpenAI's ``background: true``).
     """
 
     dialect: Dialect
@@ -76,6 +81,7 @@ class Call(msgspec.Struct):
     template: str = ""
     ask: str = ""
     generates: bool = True
+    background: bool = False
 
 
 class Meter(Protocol):
@@ -92,6 +98,14 @@ class Meter(Protocol):
     @property
     def output_bytes(self) -> int:
         """UTF-8 bytes of generated text seen so far, for an estimate where no usage is said."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more is to come: the end, or a usage said to be final, was seen.
+
+        While it is False, the output that `usage` gives may lie behind what was sent.
+        """
         ...
 
 
@@ -114,3 +128,45 @@ class Adapter(Protocol):
     def meter(self, call: Call, content_type: str, /) -> Meter:
         """A meter for the answer: JSON, or server-sent events by its content type."""
         ...
+
+
+def settled_usage(
+    call: Call,
+    meter: Meter,
+    input_estimate: int,
+    bytes_per_token: int,
+    *,
+    output_estimate: int = 0,
+) -> Usage:
+    """What a call is charged for in the end: what was reported, and an estimate for the rest.
+
+    A whole answer that reports its usage is taken at its word. An answer cut short is charged for
+    what was sent: the reported input, and the larger of the reported output and the output that
+    the text seen so far comes to. An answer that reports nothing is charged the estimates.
+
+    Args:
+        call: What was asked.
+        meter: Fed with everything the app has sent.
+        input_estimate: Tokens of the prompt, as they were estimated when the call was admitted.
+        bytes_per_token: UTF-8 bytes per token, in millionths; above zero.
+        output_estimate: Output tokens held for the call; charged to background calls only, whose
+            answer passes by unseen.
+
+    Returns:
+        The tokens used; ``estimated`` is set where any figure was not the server's.
+    """
+    reported = meter.usage()
+    if reported is not None and meter.complete:
+        return reported
+    output = -(-meter.output_bytes * MICRO // bytes_per_token) if call.generates else 0
+    if call.background:
+        output = max(output, output_estimate)
+    if reported is None:
+        return Usage(input=input_estimate, output=output, estimated=True)
+    # Some servers say no input until the end.
+    prompt = reported.input or input_estimate
+    if output <= reported.output and prompt == reported.input:
+        return reported
+    return msgspec.structs.replace(
+        reported, input=prompt, output=max(output, reported.output), estimated=True
+    )

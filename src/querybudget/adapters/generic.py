@@ -1,0 +1,142 @@
+"""A model route of no known dialect, read by the JSON pointers that its policy gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from querybudget.adapters.bodies import choices_of, output_bound, read_body
+from querybudget.adapters.call import Call, Dialect, Meter, Usage
+from querybudget.adapters.meters import Tally, answer_meter, tokens
+from querybudget.adapters.pointer import Json, Pointer
+from querybudget.adapters.prompt import utf8_size
+from querybudget.errors import BodyError, SetupError
+from querybudget.policy.types import GenericRoute
+
+__all__ = ["Generic"]
+
+_JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
+
+
+class Generic:
+    """Reads requests and answers by pointers.
+
+    A prompt may be text, an array of texts (that many items), token ids (counted exactly), an array
+    of those, or any other value, of which all texts within count. A route that points to no bound,
+    no stream flag, no number of answers, no output used and no text generates nothing.
+
+    Args:
+        route: Where everything stands.
+
+    Raises:
+        SetupError: One of its pointers is none.
+    """
+
+    dialect: Dialect = Dialect.PROBLEM
+
+    def __init__(self, route: GenericRoute) -> None:
+        self._route = route
+        self._model = _pointer(route.model)
+        self._prompts = tuple(filter(None, map(_pointer, route.prompt)))
+        self._max_output = _pointer(route.max_output)
+        self._stream = _pointer(route.stream)
+        self._choices = _pointer(route.choices)
+        self._input_usage = _pointer(route.input_usage)
+        self._output_usage = _pointer(route.output_usage)
+        self._text = _pointer(route.text)
+
+    def parse(self, _path: str, body: bytes, /) -> Call:
+        """Read what a request asks; raises `BodyError`."""
+        request = read_body(_JSON, body, f"a JSON body for {self._route.operation}")
+        prompts = [prompt.find(request) for prompt in self._prompts]
+        texts = [text for prompt in prompts for text in _texts(prompt)]
+        model = _find(self._model, request)
+        return Call(
+            dialect=Dialect.PROBLEM,
+            operation=self._route.operation,
+            model=model if isinstance(model, str) else "",
+            stream=_find(self._stream, request) in (True, "true"),
+            items=max(1, *map(_items, prompts)) if prompts else 1,
+            choices=choices_of(self._number(self._choices, self._route.choices, request)),
+            max_output=output_bound(
+                self._number(self._max_output, self._route.max_output, request)
+            ),
+            input_bytes=sum(map(utf8_size, texts)),
+            input_tokens=sum(map(_token_ids, prompts)),
+            ask=texts[0] if len(texts) == 1 else "\n".join(texts),
+            generates=any(
+                (self._max_output, self._stream, self._choices, self._output_usage, self._text)
+            ),
+        )
+
+    def meter(self, call: Call, content_type: str, /) -> Meter:
+        """A meter for the answer."""
+        return answer_meter(call, content_type, self._read_event, self._read_answer)
+
+    def _number(self, pointer: Pointer | None, where: str, request: Json) -> int | None:
+        value = _find(pointer, request)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        raise BodyError(f"Expected a whole number, found {type(value).__name__} - at `{where}`.")
+
+    def _read_event(self, data: bytes, tally: Tally) -> None:
+        if data == b"[DONE]":
+            tally.complete = True
+        else:
+            self._read_answer(data, tally)
+
+    def _read_answer(self, data: bytes, tally: Tally) -> None:
+        answer = _JSON.decode(data)
+        text = sum(map(utf8_size, _texts(_find(self._text, answer))))
+        if text:
+            tally.output_bytes += text
+            tally.complete = False  # what was reported before does not hold this text
+        prompt = _find(self._input_usage, answer)
+        output = _find(self._output_usage, answer)
+        if isinstance(prompt, int | float) or isinstance(output, int | float):
+            before = tally.usage or Usage()
+            tally.usage = Usage(
+                input=tokens(prompt) if isinstance(prompt, int | float) else before.input,
+                output=tokens(output) if isinstance(output, int | float) else before.output,
+            )
+        tally.complete = tally.complete or isinstance(output, int | float)
+
+
+def _pointer(text: str) -> Pointer | None:
+    try:
+        return Pointer(text) if text else None
+    except ValueError as error:
+        raise SetupError(str(error)) from None
+
+
+def _find(pointer: Pointer | None, document: Json) -> Json:
+    return pointer.find(document) if pointer is not None else None
+
+
+def _texts(value: Json) -> Iterator[str]:
+    """Every text within a value, in order. Names of members are not texts."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            pending.extend(reversed(value))
+        elif isinstance(value, dict):
+            pending.extend(reversed(list(value.values())))
+
+
+def _items(prompt: Json) -> int:
+    if not isinstance(prompt, list) or any(isinstance(item, int) for item in prompt):
+        return 1
+    return len(prompt)
+
+
+def _token_ids(prompt: Json) -> int:
+    if not isinstance(prompt, list):
+        return 0
+    ids = sum(1 for item in prompt if isinstance(item, int))
+    return ids + sum(_token_ids(item) for item in prompt if isinstance(item, list))

@@ -1,0 +1,185 @@
+"""The two meters every dialect shares: one for an event stream, one for a single JSON body.
+
+A dialect brings a function that reads one event, or one body, into a `Tally`. What a dialect
+cannot read is passed over: an answer is metered, never judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from querybudget.adapters.call import Call, Meter, Usage
+from querybudget.adapters.sse import EventStream
+
+__all__ = [
+    "ANSWER_LIMIT",
+    "ANSWER_TAIL",
+    "BodyMeter",
+    "Read",
+    "StreamMeter",
+    "Tally",
+    "answer_meter",
+    "tokens",
+]
+
+ANSWER_LIMIT = 8 * 1024 * 1024
+"""Bytes of a JSON answer that are kept; of a longer one only the end is."""
+
+ANSWER_TAIL = 64 * 1024
+"""Bytes kept of the end of a longer answer: servers put ``usage`` last."""
+
+_MAX_TOKENS = 2**40  # so that sums of reported figures stay small integers
+_UNREADABLE = (ValueError, RecursionError)  # msgspec's errors are ValueErrors
+
+
+class Tally:
+    """What an answer has come to so far.
+
+    Attributes:
+        usage: What it said it used; None while it has said nothing.
+        output_bytes: UTF-8 bytes of generated text.
+        complete: The end, or a usage said to be final, was seen.
+    """
+
+    __slots__ = ("complete", "output_bytes", "usage")
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.output_bytes = 0
+        self.complete = False
+
+
+Read = Callable[[bytes, Tally], None]
+"""Reads one event's data, or one JSON body, into a tally. It may raise ValueError (malformed JSON,
+wrong types) or RecursionError, and nothing else, before it has changed the tally."""
+
+
+def tokens(reported: float | None) -> int:
+    """A reported number of tokens as a whole number, 0 where there is none or it cannot be one."""
+    return min(max(0, int(reported)), _MAX_TOKENS) if reported else 0
+
+
+def answer_meter(call: Call, content_type: str, read_event: Read, read_body: Read) -> Meter:
+    """The meter for an answer: by events where its content type says so, else as one JSON body."""
+    if "text/event-stream" in content_type.lower():
+        return StreamMeter(read_event)
+    return BodyMeter(read_body, generates=call.generates)
+
+
+class StreamMeter:
+    """Meters server-sent events, holding one unfinished event at most.
+
+    Args:
+        read: Reads one event's data.
+    """
+
+    __slots__ = ("_feed", "_read", "_tally")
+
+    def __init__(self, read: Read) -> None:
+        self._feed = EventStream().feed
+        self._read = read
+        self._tally = Tally()
+
+    def feed(self, chunk: bytes, /) -> None:
+        """Take the next bytes of the stream."""
+        for data in self._feed(chunk):
+            try:
+                self._read(data, self._tally)
+            except _UNREADABLE:
+                _read_usage_member(self._read, data, self._tally)
+
+    def usage(self) -> Usage | None:
+        """What the events said so far."""
+        return self._tally.usage
+
+    @property
+    def output_bytes(self) -> int:
+        """UTF-8 bytes of the text in the events so far."""
+        return self._tally.output_bytes
+
+    @property
+    def complete(self) -> bool:
+        """Whether a final usage, or the dialect's end of stream, was seen."""
+        return self._tally.complete
+
+
+class BodyMeter:
+    """Meters one JSON body, which is read when it is asked about.
+
+    A body that cannot be read, because it is cut, is not JSON or is longer than the limit, counts
+    as text of its own size: a server that answers in one piece has generated all of it by then.
+    Its usage is still found where it stands within the last `ANSWER_TAIL` bytes.
+
+    Args:
+        read: Reads a whole body.
+        generates: Whether the answer holds generated text. Where it does not, only the end of the
+            body is kept.
+        limit: Bytes that are kept.
+    """
+
+    __slots__ = ("_body", "_generates", "_limit", "_read", "_size", "_tally")
+
+    def __init__(self, read: Read, *, generates: bool = True, limit: int = ANSWER_LIMIT) -> None:
+        self._read = read
+        self._generates = generates
+        self._limit = limit if generates else min(limit, ANSWER_TAIL)
+        self._body = bytearray()
+        self._size = 0
+        self._tally: Tally | None = None
+
+    def feed(self, chunk: bytes, /) -> None:
+        """Take the next bytes of the body."""
+        self._tally = None
+        self._size += len(chunk)
+        self._body += chunk
+        if self._size > self._limit and len(self._body) > 2 * ANSWER_TAIL:
+            del self._body[:-ANSWER_TAIL]
+
+    def usage(self) -> Usage | None:
+        """What the body says it used; None while it is not whole."""
+        return self._settled().usage
+
+    @property
+    def output_bytes(self) -> int:
+        """UTF-8 bytes of the text in the body; its size where it cannot be read."""
+        return self._settled().output_bytes
+
+    @property
+    def complete(self) -> bool:
+        """Whether the body is whole."""
+        return self._settled().complete
+
+    def _settled(self) -> Tally:
+        if self._tally is None:
+            self._tally = self._tallied()
+        return self._tally
+
+    def _tallied(self) -> Tally:
+        tally = Tally()
+        if self._size <= self._limit:
+            try:
+                self._read(bytes(self._body), tally)
+            except _UNREADABLE:
+                pass
+            else:
+                tally.complete = True
+                return tally
+        _read_usage_member(self._read, bytes(self._body[-ANSWER_TAIL:]), tally)
+        tally.complete = tally.usage is not None
+        tally.output_bytes = self._size if self._generates else 0
+        return tally
+
+
+def _read_usage_member(read: Read, data: bytes, tally: Tally) -> None:
+    """Find ``usage`` where it is a member of the outermost object, near the end of its text.
+
+    Within a JSON string every quote is escaped, so ``"usage"`` is always a member's name or a whole
+    string; and what follows reads as an object of its own only if that member is outermost.
+    """
+    at = data.rfind(b'"usage"')
+    if at < 0:
+        return
+    try:
+        read(b"{" + data[at:], tally)
+    except _UNREADABLE:
+        return

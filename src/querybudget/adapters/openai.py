@@ -1,0 +1,304 @@
+"""What OpenAI's dialect asks: chat completions, responses, completions and embeddings.
+
+Members that no estimate needs are not declared, so they cost next to nothing to skip. Nulls are
+taken for absent and numbers in quotes for numbers, as servers do.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from querybudget.adapters.bodies import alternatives, choices_of, output_bound, read_body
+from querybudget.adapters.call import Call, Dialect, Meter
+from querybudget.adapters.meters import answer_meter
+from querybudget.adapters.openai_answers import (
+    read_chat_body,
+    read_chat_event,
+    read_responses_body,
+    read_responses_event,
+)
+from querybudget.adapters.prompt import (
+    NOTHING,
+    Content,
+    Part,
+    ask_of,
+    json_size,
+    measure,
+    template_of,
+    utf8_size,
+)
+from querybudget.errors import BodyError
+
+__all__ = ["ChatCompletions", "Completions", "Embeddings", "Responses"]
+
+
+class _Message(msgspec.Struct):
+    role: str | None = None
+    content: str | list[Part | str] | Part | None = None
+    reasoning_content: str | None = None
+    tool_calls: Raw = NOTHING
+    function_call: Raw = NOTHING
+
+
+class _Chat(msgspec.Struct):
+    messages: list[_Message]
+    model: str | None = None
+    stream: bool | None = None
+    n: int | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    logprobs: bool | int | None = None
+    top_logprobs: int | None = None
+    prompt_logprobs: int | None = None
+    tools: Raw = NOTHING
+    functions: Raw = NOTHING
+
+
+class _Item(msgspec.Struct):
+    """An item of a response's input: a message, a call of a tool or its result."""
+
+    type: str | None = None
+    role: str | None = None
+    content: str | list[Part | str] | Part | None = None
+    output: Raw = NOTHING
+    arguments: Raw = NOTHING
+    input: Raw = NOTHING
+    action: Raw = NOTHING
+    operation: Raw = NOTHING
+    tools: Raw = NOTHING
+    summary: Raw = NOTHING
+
+
+class _Response(msgspec.Struct):
+    input: str | list[_Item] | None = None
+    instructions: str | None = None
+    model: str | None = None
+    stream: bool | None = None
+    background: bool | None = None
+    max_output_tokens: int | None = None
+    top_logprobs: int | None = None
+    include: list[str] | None = None
+    tools: Raw = NOTHING
+
+
+class _Completion(msgspec.Struct):
+    prompt: str | list[str | int | list[int]] | None = None
+    suffix: str | None = None
+    model: str | None = None
+    stream: bool | None = None
+    n: int | None = None
+    best_of: int | None = None
+    max_tokens: int | None = None
+    logprobs: bool | int | None = None
+    prompt_logprobs: int | None = None
+    echo: bool | None = None
+
+
+class _Embedding(msgspec.Struct):
+    input: str | list[str | int | list[int]] | None = None
+    messages: list[_Message] | None = None
+    model: str | None = None
+
+
+_CHAT = msgspec.json.Decoder(_Chat, strict=False)
+_RESPONSE = msgspec.json.Decoder(_Response, strict=False)
+_COMPLETION = msgspec.json.Decoder(_Completion, strict=False)
+_EMBEDDING = msgspec.json.Decoder(_Embedding, strict=False)
+_OUTPUT: msgspec.json.Decoder[Content] = msgspec.json.Decoder(Content)
+
+_TEXT_LOGPROBS = "message.output_text.logprobs"
+
+
+class ChatCompletions:
+    """``POST .../chat/completions``."""
+
+    dialect: Dialect = Dialect.OPENAI
+
+    def parse(self, path: str, body: bytes, /) -> Call:
+        """Read what a request asks; raises `BodyError`."""
+        request = read_body(_CHAT, body, "a chat completions request")
+        size, images = _measure_messages(request.messages)
+        return Call(
+            dialect=Dialect.OPENAI,
+            operation="chat",
+            model=_model(path, request.model),
+            stream=bool(request.stream),
+            choices=choices_of(request.n),
+            max_output=output_bound(request.max_completion_tokens, request.max_tokens),
+            input_bytes=size + json_size(request.tools) + json_size(request.functions),
+            images=images,
+            logprobs=_logprobs(request.logprobs, request.top_logprobs),
+            prompt_logprobs=alternatives(request.prompt_logprobs),
+            template=template_of(request.messages),
+            ask=ask_of(request.messages),
+        )
+
+    def meter(self, call: Call, content_type: str, /) -> Meter:
+        """A meter for the answer."""
+        return answer_meter(call, content_type, read_chat_event, read_chat_body)
+
+
+class Responses:
+    """``POST .../responses``."""
+
+    dialect: Dialect = Dialect.OPENAI
+
+    def parse(self, path: str, body: bytes, /) -> Call:
+        """Read what a request asks; raises `BodyError`."""
+        request = read_body(_RESPONSE, body, "a responses request")
+        size, images, frame, ask = _measure_input(request.input)
+        instructions = request.instructions or ""
+        return Call(
+            dialect=Dialect.OPENAI,
+            operation="responses",
+            model=_model(path, request.model),
+            stream=bool(request.stream),
+            max_output=output_bound(request.max_output_tokens),
+            input_bytes=size + utf8_size(instructions) + json_size(request.tools),
+            images=images,
+            logprobs=_logprobs(
+                bool(request.top_logprobs) or _TEXT_LOGPROBS in (request.include or ()),
+                request.top_logprobs,
+            ),
+            template=f"{instructions}\n{frame}"
+            if instructions and frame
+            else instructions or frame,
+            ask=ask,
+            background=bool(request.background),
+        )
+
+    def meter(self, call: Call, content_type: str, /) -> Meter:
+        """A meter for the answer."""
+        return answer_meter(call, content_type, read_responses_event, read_responses_body)
+
+
+class Completions:
+    """``POST .../completions``: prompts as text or token ids, one or many."""
+
+    dialect: Dialect = Dialect.OPENAI
+
+    def parse(self, path: str, body: bytes, /) -> Call:
+        """Read what a request asks; raises `BodyError`."""
+        request = read_body(_COMPLETION, body, "a completions request")
+        items, size, tokens, ask = _measure_prompts(request.prompt)
+        logprobs = alternatives(request.logprobs)
+        # With echo, the prompt's tokens come back with theirs too.
+        echoed = logprobs if request.echo else 0
+        return Call(
+            dialect=Dialect.OPENAI,
+            operation="completions",
+            model=_model(path, request.model),
+            stream=bool(request.stream),
+            items=items,
+            choices=choices_of(request.n, request.best_of),
+            max_output=output_bound(request.max_tokens),
+            input_bytes=size + utf8_size(request.suffix or ""),
+            input_tokens=tokens,
+            logprobs=logprobs,
+            prompt_logprobs=max(echoed, alternatives(request.prompt_logprobs)),
+            ask=ask,
+        )
+
+    def meter(self, call: Call, content_type: str, /) -> Meter:
+        """A meter for the answer."""
+        return answer_meter(call, content_type, read_chat_event, read_chat_body)
+
+
+class Embeddings:
+    """``POST .../embeddings``: inputs as text, token ids or (vLLM) messages."""
+
+    dialect: Dialect = Dialect.OPENAI
+
+    def parse(self, path: str, body: bytes, /) -> Call:
+        """Read what a request asks; raises `BodyError`."""
+        request = read_body(_EMBEDDING, body, "an embeddings request")
+        items, size, tokens, ask = _measure_prompts(request.input)
+        messages = request.messages or []
+        message_size, images = _measure_messages(messages)
+        return Call(
+            dialect=Dialect.OPENAI,
+            operation="embeddings",
+            model=_model(path, request.model),
+            items=items,
+            input_bytes=size + message_size,
+            input_tokens=tokens,
+            images=images,
+            template=template_of(messages),
+            ask=ask or ask_of(messages),
+            generates=False,
+        )
+
+    def meter(self, call: Call, content_type: str, /) -> Meter:
+        """A meter for the answer."""
+        return answer_meter(call, content_type, read_chat_event, read_chat_body)
+
+
+def _model(path: str, model: str | None) -> str:
+    """The model asked for; where the path names one (Azure's deployments), that is what answers."""
+    if "/deployments/" in path:
+        return path.split("/deployments/", 1)[1].split("/", 1)[0]
+    return model or ""
+
+
+def _logprobs(asked: int | None, top: int | None) -> int:
+    """Alternatives per output token where a flag asks for them and a number says how many."""
+    count = alternatives(asked)
+    return max(count, alternatives(top)) if count else 0
+
+
+def _measure_messages(messages: list[_Message]) -> tuple[int, int]:
+    size = images = 0
+    for message in messages:
+        content_size, content_images = measure(message.content)
+        size += content_size + json_size(message.tool_calls) + json_size(message.function_call)
+        images += content_images
+        if message.reasoning_content:
+            size += utf8_size(message.reasoning_content)
+    return size, images
+
+
+def _measure_input(asked: str | list[_Item] | None) -> tuple[int, int, str, str]:
+    """Bytes, pictures, frame and ask of a response's input."""
+    if asked is None or isinstance(asked, str):
+        return utf8_size(asked or ""), 0, "", asked or ""
+    size = images = 0
+    for item in asked:
+        content_size, content_images = measure(item.content)
+        output_size, output_images = _measure_output(item.output)
+        size += content_size + output_size
+        images += content_images + output_images
+        for member in (item.arguments, item.input, item.action, item.operation):
+            size += json_size(member)
+        size += json_size(item.tools) + json_size(item.summary)
+    return size, images, template_of(asked), ask_of(asked)
+
+
+def _measure_output(output: Raw) -> tuple[int, int]:
+    """Bytes and pictures of what a tool gave back: text, parts, or JSON of any other kind."""
+    if not json_size(output):
+        return 0, 0
+    try:
+        measured = measure(_OUTPUT.decode(output))
+    except (ValueError, RecursionError):
+        return json_size(output), 0
+    return measured if any(measured) else (json_size(output), 0)
+
+
+def _measure_prompts(
+    prompts: str | list[str | int | list[int]] | None,
+) -> tuple[int, int, int, str]:
+    """Items, bytes, exact tokens and ask of prompts given as text or as token ids."""
+    if not isinstance(prompts, list):
+        return 1, utf8_size(prompts or ""), 0, prompts or ""
+    kinds = set(map(type, prompts))
+    if int in kinds:
+        if len(kinds) > 1:
+            raise BodyError(
+                "Expected one prompt of token ids or several prompts, found both mixed."
+            )
+        return 1, 0, len(prompts), ""
+    texts = [prompt for prompt in prompts if isinstance(prompt, str)]
+    tokens = sum(len(prompt) for prompt in prompts if isinstance(prompt, list))
+    ask = texts[0] if len(texts) == 1 else "\n".join(texts)
+    return max(1, len(prompts)), sum(map(utf8_size, texts)), tokens, ask
