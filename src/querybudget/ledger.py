@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from querybudget.quota import MICRO, Quota, Unit
-from querybudget.windows import STATES, Leases, State, fresh
+from querybudget.windows import Leases, State, fresh
 
 __all__ = [
     "Account",
@@ -174,7 +174,7 @@ class Account(msgspec.Struct, array_like=True):
 
     Attributes:
         since: When the partition was first seen, µs.
-        windows: Use by quota name.
+        windows: Use by `Quota.key`.
         open: Reservations not settled, oldest first: id to expiry. A negative expiry marks one
             settled late.
     """
@@ -189,6 +189,11 @@ class Account(msgspec.Struct, array_like=True):
         return not self.open and all(window.blank for window in self.windows.values())
 
 
+# Looking up an enum's member costs more than deciding a line does.
+_ADMIT = Verdict.ADMIT
+_DONE, _REPEATED, _LATE = Settled.DONE, Settled.REPEATED, Settled.LATE
+
+
 def reserve(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decision:
     """Charge every line, or none.
 
@@ -200,21 +205,21 @@ def reserve(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decisi
     Returns:
         The decision, with the reservation where it admits.
     """
-    statuses: list[LineStatus] = []
-    refused, shadowed, wait = Verdict.ADMIT, False, 0
+    price = charge.price
+    windows: list[State] = []
+    rooms: list[int] = []
+    refused = shadowed = False
     for line in charge.lines:
-        status = _decide(_window(accounts[line.partition], line.quota), line, charge.price, now)
-        statuses.append(status)
-        if status.verdict:
-            if line.shadow:
-                shadowed = True
-            else:
-                refused = max(refused, status.verdict)
-                wait = max(wait, status.wait)
+        window = _window(accounts[line.partition], line.quota)
+        room = window.room(line.quota, now)
+        windows.append(window)
+        rooms.append(room)
+        if room < (line.least if price == MICRO else _least(line, price)):
+            shadowed = shadowed or line.shadow
+            refused = refused or not line.shadow
     if refused:
-        wait = wait if refused is Verdict.WAIT else 0
-        return Decision(refused, tuple(statuses), wait, None, charge.price)
-    return _admit(accounts, charge, statuses, now, skip_shadow=shadowed)
+        return _refuse(charge, windows, rooms, now)
+    return _admit(accounts, charge, windows, rooms, now, skip_shadow=shadowed)
 
 
 def settle(
@@ -234,26 +239,26 @@ def settle(
     standing = {
         partition: _close(account, reservation, now) for partition, account in accounts.items()
     }
+    price = reservation.price
     for line, held, amount in zip(reservation.lines, reservation.held, amounts, strict=True):
-        how = standing.get(line.partition, Settled.REPEATED)
-        if how is Settled.REPEATED or held == UNCHARGED:
+        how = standing.get(line.partition, _REPEATED)
+        if how is _REPEATED or held == UNCHARGED:
             continue
-        window = _window(accounts[line.partition], line.quota)
-        if isinstance(window, Leases):
+        quota = line.quota
+        window = _window(accounts[line.partition], quota)
+        if window.__class__ is Leases:
             window.free(reservation.id)
             continue
-        difference = _priced(amount, reservation.price) - held
-        if difference > 0 or (difference and how is Settled.DONE):
-            window.adjust(line.quota, difference, reservation.at, now)
-    for how in (Settled.DONE, Settled.LATE):
-        if how in standing.values():
-            return how
-    return Settled.REPEATED
+        difference = (amount if price == MICRO else _priced(amount, price)) - held
+        if difference > 0 or (difference and how is _DONE):
+            window.adjust(quota, difference, reservation.at, now)
+    outcomes = standing.values()
+    return _DONE if _DONE in outcomes else _LATE if _LATE in outcomes else _REPEATED
 
 
 def peek(account: Account, quotas: Sequence[Quota], now: int) -> tuple[tuple[int, int], ...]:
     """(remaining µ-units, µs to reset) of each quota, charging nothing."""
-    windows = [account.windows.get(quota.name) or fresh(quota) for quota in quotas]
+    windows = [account.windows.get(quota.key) or fresh(quota) for quota in quotas]
     return tuple(
         (window.room(quota, now), window.reset(quota, now))
         for window, quota in zip(windows, quotas, strict=True)
@@ -263,71 +268,88 @@ def peek(account: Account, quotas: Sequence[Quota], now: int) -> tuple[tuple[int
 def _admit(
     accounts: Mapping[str, Account],
     charge: Charge,
-    statuses: list[LineStatus],
+    windows: Sequence[State],
+    rooms: Sequence[int],
     now: int,
     *,
     skip_shadow: bool,
 ) -> Decision:
-    expires, held = now + charge.hold, list[int]()
-    for index, line in enumerate(charge.lines):
-        account = accounts[line.partition]
-        if charge.id not in account.open:
-            _lapse(account.open, now)
-            account.open[charge.id] = expires
-        if line.shadow and skip_shadow:
+    held: list[int] = []
+    statuses: list[LineStatus] = []
+    price, expires, opened = charge.price, now + charge.hold, ""
+    for line, window, room in zip(charge.lines, windows, rooms, strict=True):
+        if line.partition != opened:
+            opened = line.partition
+            _open(accounts[opened].open, charge.id, expires, now)
+        if skip_shadow and line.shadow:
             held.append(UNCHARGED)
+            statuses.append(_status(line, window, room, price, now))
             continue
-        window, quota = account.windows[line.quota.name], line.quota
-        if isinstance(window, Leases):
+        amount, quota = line.amount, line.quota
+        if window.__class__ is Leases:
             window.take(charge.id, expires)
-            amount = line.amount
         else:
-            amount = min(_priced(line.amount, charge.price), statuses[index].remaining)
+            amount = min(amount if price == MICRO else _priced(amount, price), room)
             window.charge(quota, amount, now)
         held.append(amount)
-        statuses[index] = LineStatus(
-            line, statuses[index].remaining - amount, window.reset(quota, now)
-        )
-    reservation = Reservation(charge.id, charge.lines, tuple(held), now, expires, charge.price)
-    return Decision(Verdict.ADMIT, tuple(statuses), 0, reservation, charge.price)
+        statuses.append(LineStatus(line, room - amount, window.reset(quota, now)))
+    reservation = Reservation(charge.id, charge.lines, tuple(held), now, expires, price)
+    return Decision(_ADMIT, tuple(statuses), 0, reservation, price)
 
 
-def _decide(window: State, line: Line, price: int, now: int) -> LineStatus:
-    quota = line.quota
-    least = line.least if quota.unit is Unit.CONCURRENT else _priced(line.least, price)
-    room = window.room(quota, now)
-    if least <= room:
-        return LineStatus(line, room, 0)
+def _refuse(charge: Charge, windows: Sequence[State], rooms: Sequence[int], now: int) -> Decision:
+    statuses = tuple(
+        _status(line, window, room, charge.price, now)
+        for line, window, room in zip(charge.lines, windows, rooms, strict=True)
+    )
+    refusing = [status for status in statuses if status.verdict and not status.line.shadow]
+    verdict = max(status.verdict for status in refusing)
+    wait = max(status.wait for status in refusing) if verdict is Verdict.WAIT else 0
+    return Decision(verdict, statuses, wait, None, charge.price)
+
+
+def _status(line: Line, window: State, room: int, price: int, now: int) -> LineStatus:
+    quota, least = line.quota, _least(line, price)
     reset = window.reset(quota, now)
+    if least <= room:
+        return LineStatus(line, room, reset)
     if least > quota.capacity:
         return LineStatus(line, room, reset, 0, Verdict.NEVER)
     return LineStatus(line, room, reset, window.wait(quota, least, now), Verdict.WAIT)
 
 
 def _window(account: Account, quota: Quota) -> State:
-    window = account.windows.get(quota.name)
-    if window is None or not isinstance(window, STATES[quota.algorithm]):
-        window = account.windows[quota.name] = fresh(quota)
+    window = account.windows.get(quota.key)
+    if window is None:
+        window = account.windows[quota.key] = fresh(quota)
     return window
 
 
+def _least(line: Line, price: int) -> int:
+    return line.least if line.quota.unit is Unit.CONCURRENT else _priced(line.least, price)
+
+
 def _priced(amount: int, price: int) -> int:
-    return amount if price == MICRO else -(-amount * price // MICRO)
+    return -(-amount * price // MICRO)
 
 
-def _lapse(reservations: dict[str, int], now: int) -> None:
+def _open(reservations: dict[str, int], name: str, expires: int, now: int) -> None:
+    """Note a reservation, and let go of those that have lapsed."""
+    if name in reservations:
+        return
     while reservations:
         oldest = next(iter(reservations))
         if abs(reservations[oldest]) > now:
-            return
+            break
         del reservations[oldest]
+    reservations[name] = expires
 
 
 def _close(account: Account, reservation: Reservation, now: int) -> Settled:
     if now < reservation.expires:
-        return Settled.DONE if account.open.pop(reservation.id, 0) > 0 else Settled.REPEATED
+        return _DONE if account.open.pop(reservation.id, 0) > 0 else _REPEATED
     if account.open.get(reservation.id, 0) < 0:
-        return Settled.REPEATED
+        return _REPEATED
     account.open.pop(reservation.id, None)
     account.open[reservation.id] = -(now + reservation.expires - reservation.at)
-    return Settled.LATE
+    return _LATE

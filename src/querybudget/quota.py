@@ -64,6 +64,8 @@ class Quota:
         bounds: The calendar's periods; None for every other algorithm.
         rate: ``(units, time)``, the refill ``limit / window`` in lowest terms (µ-units, µs).
         slot: Sliding windows keep what was used in slots of this many µs.
+        capacity: The most that one call can ever be granted, in µ-units.
+        key: Name of the quota's state within an account: another algorithm begins anew.
     """
 
     name: str
@@ -75,11 +77,16 @@ class Quota:
     bounds: Bounds | None = None
     rate: tuple[int, int] = field(init=False)
     slot: int = field(init=False)
+    capacity: int = field(init=False)
+    key: str = field(init=False)
 
     def __post_init__(self) -> None:
         shared = math.gcd(self.limit, self.window) if self.window else 1
         object.__setattr__(self, "rate", (self.limit // shared, self.window // shared))
         object.__setattr__(self, "slot", max(1, self.window // SLOTS))
+        gcra = self.algorithm is Algorithm.GCRA
+        object.__setattr__(self, "capacity", self.burst if gcra else self.limit)
+        object.__setattr__(self, "key", f"{self.algorithm}:{self.name}")
 
     def scaled(self, factor: int) -> Quota:
         """This quota with limit and burst times `factor` millionths, at least one µ-unit.
@@ -94,11 +101,6 @@ class Quota:
             return max(least, scaled // MICRO * MICRO if whole else scaled)
 
         return replace(self, limit=scale(self.limit), burst=scale(self.burst))
-
-    @property
-    def capacity(self) -> int:
-        """The most that one call can ever be granted, in µ-units."""
-        return self.burst if self.algorithm is Algorithm.GCRA else self.limit
 
 
 SLOTS = 60

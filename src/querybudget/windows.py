@@ -46,7 +46,7 @@ class Window(Protocol):
         ...
 
     def charge(self, quota: Quota, amount: int, now: int, /) -> None:
-        """Use `amount` now."""
+        """Use `amount` now; `room` was asked at the same moment."""
         ...
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int, /) -> None:
@@ -97,7 +97,7 @@ class Level(msgspec.Struct, array_like=True, tag="l"):
 
     def charge(self, quota: Quota, amount: int, now: int) -> None:
         """Raise the level."""
-        self.room(quota, now)
+        del quota, now
         self.level += amount
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
@@ -191,8 +191,7 @@ class Slots(msgspec.Struct, array_like=True, tag="s"):
 
     def reset(self, quota: Quota, now: int) -> int:
         """µs until the newest slot has expired."""
-        self.room(quota, now)
-        return self.marks[-2] + quota.window - now if self.marks else 0
+        return max(0, self.marks[-2] + quota.window - now) if self.marks else 0
 
     @property
     def blank(self) -> bool:
@@ -219,7 +218,7 @@ class Period(msgspec.Struct, array_like=True, tag="p"):
 
     def charge(self, quota: Quota, amount: int, now: int) -> None:
         """Add to this period."""
-        self.room(quota, now)
+        del quota, now
         self.used += amount
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:

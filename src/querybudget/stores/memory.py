@@ -52,7 +52,8 @@ class MemoryStore:
 
     async def reserve(self, charge: Charge) -> Decision:
         """Charge all lines or none."""
-        now, accounts = self._clock(), dict[str, Account]()
+        now = self._clock()
+        accounts: dict[str, Account] = {}
         for line in charge.lines:
             if line.partition not in accounts:
                 accounts[line.partition] = self._account(line.partition, now)
@@ -60,7 +61,7 @@ class MemoryStore:
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
         """Replace what is held by what was used."""
-        accounts = dict[str, Account]()
+        accounts: dict[str, Account] = {}
         for line in reservation.lines:
             account = self._find(line.partition)
             if account is not None:
