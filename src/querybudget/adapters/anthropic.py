@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from querybudget.adapters.bodies import output_bound, read_body
 from querybudget.adapters.call import Call, Dialect, Meter, Usage
-from querybudget.adapters.meters import Tally, answer_meter, tokens
+from querybudget.adapters.meters import answer_meter
 from querybudget.adapters.prompt import (
     NOTHING,
     Part,
@@ -22,6 +22,7 @@ from querybudget.adapters.prompt import (
     text_of,
     utf8_size,
 )
+from querybudget.adapters.tally import Tally, tokens
 
 __all__ = ["CountTokens", "Messages"]
 
@@ -36,7 +37,7 @@ class _Request(msgspec.Struct):
     system: str | list[Part | str] | Part | None = None
     model: str | None = None
     stream: bool | None = None
-    max_tokens: int | None = None
+    max_tokens: int | float | None = None
     tools: Raw = NOTHING
 
 

@@ -51,7 +51,7 @@ def read_body(decoder: msgspec.json.Decoder[_T], body: bytes, takes: str) -> _T:
         raise BodyError(f"Expected {takes}: {error}.") from None
 
 
-def choices_of(*counts: int | None) -> int:
+def choices_of(*counts: float | None) -> int:
     """How many answers a call asks for: the largest of ``n``, ``best_of`` and the like; 1 without.
 
     Raises:
@@ -65,11 +65,11 @@ def choices_of(*counts: int | None) -> int:
             raise BodyError(
                 f"Expected a number of answers from 1 to {MAX_CHOICES}, found {_short(count)}."
             )
-        choices = max(choices, count)
+        choices = max(choices, _whole(count))
     return choices
 
 
-def output_bound(*bounds: int | None) -> int | None:
+def output_bound(*bounds: float | None) -> int | None:
     """The caller's bound on output tokens: the first that is given, at most `MAX_OUTPUT`.
 
     Servers disagree about 0 and -1, which some take for "no bound" (llama.cpp); so they are none.
@@ -77,15 +77,16 @@ def output_bound(*bounds: int | None) -> int | None:
     Raises:
         BodyError: It is below -1.
     """
-    bound = next((given for given in bounds if given is not None), None)
-    if bound is None or bound in (0, -1):
-        return None
-    if bound < 0:
-        raise BodyError(f"Expected a bound on output tokens above 0, found {_short(bound)}.")
-    return min(bound, MAX_OUTPUT)
+    for bound in bounds:
+        if bound is None:
+            continue
+        if bound < -1:
+            raise BodyError(f"Expected a bound on output tokens above 0, found {_short(bound)}.")
+        return _whole(min(bound, MAX_OUTPUT)) if bound > 0 else None
+    return None
 
 
-def alternatives(asked: int | None) -> int:
+def alternatives(asked: float | None) -> int:
     """How many alternatives with their log-probabilities a call asks for, per token.
 
     ``true`` and 0 ask for the chosen token's alone, which is 1; ``-1`` for the whole vocabulary.
@@ -97,8 +98,14 @@ def alternatives(asked: int | None) -> int:
         return 0
     if asked < -1:
         raise BodyError(f"Expected a number of log-probabilities, found {_short(asked)}.")
-    return MAX_LOGPROBS if asked == -1 else min(max(1, asked), MAX_LOGPROBS)
+    return MAX_LOGPROBS if asked == -1 else _whole(min(max(1, asked), MAX_LOGPROBS))
 
 
-def _short(number: int) -> str:
-    return str(number) if abs(number) < 10**18 else f"a number of {number.bit_length()} bits"
+def _whole(number: float) -> int:
+    if number != int(number):
+        raise BodyError(f"Expected a whole number, found {number}.")
+    return int(number)
+
+
+def _short(number: float) -> str:
+    return str(number) if abs(number) < 10**18 else "one of more than 18 digits"

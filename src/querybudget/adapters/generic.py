@@ -8,9 +8,10 @@ import msgspec
 
 from querybudget.adapters.bodies import choices_of, output_bound, read_body
 from querybudget.adapters.call import Call, Dialect, Meter, Usage
-from querybudget.adapters.meters import Tally, answer_meter, tokens
+from querybudget.adapters.meters import answer_meter
 from querybudget.adapters.pointer import Json, Pointer
 from querybudget.adapters.prompt import utf8_size
+from querybudget.adapters.tally import Tally, tokens
 from querybudget.errors import BodyError, SetupError
 from querybudget.policy.types import GenericRoute
 
@@ -74,13 +75,11 @@ class Generic:
         """A meter for the answer."""
         return answer_meter(call, content_type, self._read_event, self._read_answer)
 
-    def _number(self, pointer: Pointer | None, where: str, request: Json) -> int | None:
+    def _number(self, pointer: Pointer | None, where: str, request: Json) -> float | None:
         value = _find(pointer, request)
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
             return value
-        raise BodyError(f"Expected a whole number, found {type(value).__name__} - at `{where}`.")
+        raise BodyError(f"Expected a number, found {type(value).__name__} - at `{where}`.")
 
     def _read_event(self, data: bytes, tally: Tally) -> None:
         if data == b"[DONE]":
@@ -130,9 +129,10 @@ def _texts(value: Json) -> Iterator[str]:
 
 
 def _items(prompt: Json) -> int:
-    if not isinstance(prompt, list) or any(isinstance(item, int) for item in prompt):
-        return 1
-    return len(prompt)
+    """As many as an array has, of texts or of token ids; anything else is one prompt."""
+    if isinstance(prompt, list) and {*map(type, prompt)} in ({str}, {list}, {str, list}):
+        return len(prompt)
+    return 1
 
 
 def _token_ids(prompt: Json) -> int:

@@ -6,20 +6,17 @@ cannot read is passed over: an answer is metered, never judged.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from querybudget.adapters.call import Call, Meter, Usage
+from querybudget.adapters.frame import Frame, learn_frame
 from querybudget.adapters.sse import EventStream
+from querybudget.adapters.tally import UNREADABLE, Read, Tally
 
 __all__ = [
     "ANSWER_LIMIT",
     "ANSWER_TAIL",
     "BodyMeter",
-    "Read",
     "StreamMeter",
-    "Tally",
     "answer_meter",
-    "tokens",
 ]
 
 ANSWER_LIMIT = 8 * 1024 * 1024
@@ -28,35 +25,7 @@ ANSWER_LIMIT = 8 * 1024 * 1024
 ANSWER_TAIL = 64 * 1024
 """Bytes kept of the end of a longer answer: servers put ``usage`` last."""
 
-_MAX_TOKENS = 2**40  # so that sums of reported figures stay small integers
-_UNREADABLE = (ValueError, RecursionError)  # msgspec's errors are ValueErrors
-
-
-class Tally:
-    """What an answer has come to so far.
-
-    Attributes:
-        usage: What it said it used; None while it has said nothing.
-        output_bytes: UTF-8 bytes of generated text.
-        complete: The end, or a usage said to be final, was seen.
-    """
-
-    __slots__ = ("complete", "output_bytes", "usage")
-
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.output_bytes = 0
-        self.complete = False
-
-
-Read = Callable[[bytes, Tally], None]
-"""Reads one event's data, or one JSON body, into a tally. It may raise ValueError (malformed JSON,
-wrong types) or RecursionError, and nothing else, before it has changed the tally."""
-
-
-def tokens(reported: float | None) -> int:
-    """A reported number of tokens as a whole number, 0 where there is none or it cannot be one."""
-    return min(max(0, int(reported)), _MAX_TOKENS) if reported else 0
+_LESSONS = 32  # frames learnt in one stream: reasoning, then text, then a call of a tool
 
 
 def answer_meter(call: Call, content_type: str, read_event: Read, read_body: Read) -> Meter:
@@ -73,20 +42,32 @@ class StreamMeter:
         read: Reads one event's data.
     """
 
-    __slots__ = ("_feed", "_read", "_tally")
+    __slots__ = ("_events", "_frame", "_lessons", "_read", "_tally")
 
     def __init__(self, read: Read) -> None:
-        self._feed = EventStream().feed
+        self._events = EventStream()
         self._read = read
         self._tally = Tally()
+        self._frame: Frame | None = None
+        self._lessons = _LESSONS
 
     def feed(self, chunk: bytes, /) -> None:
         """Take the next bytes of the stream."""
-        for data in self._feed(chunk):
+        tally = self._tally
+        if self._frame is not None and self._events.between and not tally.complete:
+            size = self._frame.text_size(chunk)
+            if size >= 0:
+                tally.output_bytes += size
+                return
+        between, before = self._events.between, tally.output_bytes
+        for data in self._events.feed(chunk):
             try:
-                self._read(data, self._tally)
-            except _UNREADABLE:
-                _read_usage_member(self._read, data, self._tally)
+                self._read(data, tally)
+            except UNREADABLE:
+                _read_usage_member(self._read, data, tally)
+        if self._lessons and between and tally.output_bytes > before and b"\\" not in chunk:
+            self._lessons -= 1
+            self._frame = learn_frame(chunk, tally.output_bytes - before, self._read) or self._frame
 
     def usage(self) -> Usage | None:
         """What the events said so far."""
@@ -159,7 +140,7 @@ class BodyMeter:
         if self._size <= self._limit:
             try:
                 self._read(bytes(self._body), tally)
-            except _UNREADABLE:
+            except UNREADABLE:
                 pass
             else:
                 tally.complete = True
@@ -181,5 +162,5 @@ def _read_usage_member(read: Read, data: bytes, tally: Tally) -> None:
         return
     try:
         read(b"{" + data[at:], tally)
-    except _UNREADABLE:
+    except UNREADABLE:
         return

@@ -45,12 +45,12 @@ class _Chat(msgspec.Struct):
     messages: list[_Message]
     model: str | None = None
     stream: bool | None = None
-    n: int | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    logprobs: bool | int | None = None
-    top_logprobs: int | None = None
-    prompt_logprobs: int | None = None
+    n: int | float | None = None
+    max_tokens: int | float | None = None
+    max_completion_tokens: int | float | None = None
+    logprobs: bool | int | float | None = None
+    top_logprobs: int | float | None = None
+    prompt_logprobs: int | float | None = None
     tools: Raw = NOTHING
     functions: Raw = NOTHING
 
@@ -76,8 +76,8 @@ class _Response(msgspec.Struct):
     model: str | None = None
     stream: bool | None = None
     background: bool | None = None
-    max_output_tokens: int | None = None
-    top_logprobs: int | None = None
+    max_output_tokens: int | float | None = None
+    top_logprobs: int | float | None = None
     include: list[str] | None = None
     tools: Raw = NOTHING
 
@@ -87,11 +87,11 @@ class _Completion(msgspec.Struct):
     suffix: str | None = None
     model: str | None = None
     stream: bool | None = None
-    n: int | None = None
-    best_of: int | None = None
-    max_tokens: int | None = None
-    logprobs: bool | int | None = None
-    prompt_logprobs: int | None = None
+    n: int | float | None = None
+    best_of: int | float | None = None
+    max_tokens: int | float | None = None
+    logprobs: bool | int | float | None = None
+    prompt_logprobs: int | float | None = None
     echo: bool | None = None
 
 
@@ -241,7 +241,7 @@ def _model(path: str, model: str | None) -> str:
     return model or ""
 
 
-def _logprobs(asked: int | None, top: int | None) -> int:
+def _logprobs(asked: float | None, top: float | None) -> int:
     """Alternatives per output token where a flag asks for them and a number says how many."""
     count = alternatives(asked)
     return max(count, alternatives(top)) if count else 0
@@ -250,9 +250,15 @@ def _logprobs(asked: int | None, top: int | None) -> int:
 def _measure_messages(messages: list[_Message]) -> tuple[int, int]:
     size = images = 0
     for message in messages:
-        content_size, content_images = measure(message.content)
-        size += content_size + json_size(message.tool_calls) + json_size(message.function_call)
-        images += content_images
+        content = message.content
+        if type(content) is str:  # as `measure` would, without a call: most are
+            size += len(content) if content.isascii() else len(content.encode())
+        else:
+            content_size, content_images = measure(content)
+            size += content_size
+            images += content_images
+        if message.tool_calls is not NOTHING or message.function_call is not NOTHING:
+            size += json_size(message.tool_calls) + json_size(message.function_call)
         if message.reasoning_content:
             size += utf8_size(message.reasoning_content)
     return size, images

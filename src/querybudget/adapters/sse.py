@@ -27,9 +27,12 @@ class EventStream:
 
     Args:
         limit: Bytes of one event that are kept; an event with more is passed over.
+
+    Attributes:
+        between: Nothing is pending: the next bytes begin an event.
     """
 
-    __slots__ = ("_after_cr", "_between", "_data", "_held", "_limit", "_line", "_lost", "_started")
+    __slots__ = ("_after_cr", "_data", "_held", "_limit", "_line", "_lost", "_started", "between")
 
     def __init__(self, *, limit: int = EVENT_LIMIT) -> None:
         self._limit = limit
@@ -39,7 +42,7 @@ class EventStream:
         self._lost = False  # the event that has not ended yet is too long
         self._after_cr = False  # an LF that comes next belongs to the CR before it
         self._started = False  # past the place where a byte order mark may stand
-        self._between = False  # nothing is pending: the next chunk starts an event
+        self.between = False
 
     def feed(self, chunk: bytes, /) -> Sequence[bytes]:
         """Take the next bytes.
@@ -47,9 +50,6 @@ class EventStream:
         Returns:
             The data of every event that these bytes complete, in order.
         """
-        # Servers send one whole event at a time; only proxies cut and join them.
-        if self._between and (data := _only_data(chunk)) is not None and len(chunk) <= self._limit:
-            return (data,)
         events: list[bytes] = []
         if self._after_cr and chunk:
             self._after_cr = False
@@ -60,7 +60,7 @@ class EventStream:
             if len(text) < len(line):
                 self._end_line(events)
         self._after_cr = self._after_cr or chunk.endswith(b"\r")
-        self._between = self._started and not (
+        self.between = self._started and not (
             self._line or self._data or self._lost or self._after_cr
         )
         return events
@@ -100,15 +100,3 @@ class EventStream:
         self._data.clear()
         self._held = 0
         self._lost = False
-
-
-def _only_data(chunk: bytes) -> bytes | None:
-    """The data of a chunk that is exactly one event: ``data: ...``, after ``event: ...`` or not."""
-    if chunk[-2:] != b"\n\n" or _CR in chunk:
-        return None
-    start = 0
-    if chunk[:7] == b"event: ":
-        start = chunk.find(b"\n") + 1
-    if chunk[start : start + 6] != b"data: " or chunk.find(b"\n", start) != len(chunk) - 2:
-        return None
-    return chunk[start + 6 : -2]
