@@ -8,10 +8,15 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from querybudget.quota import MICRO, Quota
 
+if TYPE_CHECKING:
+    from os import PathLike
+
 __all__ = [
+    "OPERATIONS",
     "Body",
     "Budget",
     "Disclosure",
@@ -29,6 +34,17 @@ __all__ = [
     "TierRule",
     "TokenWeights",
 ]
+
+OPERATIONS = (
+    "chat",
+    "responses",
+    "completions",
+    "embeddings",
+    "messages",
+    "count_tokens",
+    "other",
+)
+"""What `Call.operation` can be, besides the names of generic routes: what adapters know to name."""
 
 
 class Mode(enum.StrEnum):
@@ -318,3 +334,23 @@ class Policy:
     body: Body = Body()
     unpriced: str = "refuse"
     source: str = "<mapping>"
+
+    @staticmethod
+    def load(
+        source: str | PathLike[str] | Mapping[str, object],
+        *,
+        environ: Mapping[str, str] | None = None,
+    ) -> Policy:
+        """Load a policy.
+
+        Args:
+            source: Path of a YAML file, or a mapping of what such a file holds.
+            environ: What ``${NAME}`` is looked up in; the process's environment unless given.
+
+        Raises:
+            PolicyError: It cannot be read or used; all of its mistakes, in the order of the file.
+        """
+        # Here and not above: the types need neither YAML nor time zones nor files, loading does.
+        from querybudget.policy.load import load  # noqa: PLC0415
+
+        return load(source, environ=environ)

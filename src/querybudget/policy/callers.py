@@ -1,0 +1,174 @@
+"""Who is charged: identity, partitions and tiers, from the file's words to the policy's types."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+
+from msgspec import UNSET
+
+from querybudget.policy import file
+from querybudget.policy.notation import nearest
+from querybudget.policy.tree import Mistakes, Path
+from querybudget.policy.types import Partition, ResolverSpec, Tier, TierRule
+from querybudget.quota import Unit
+
+__all__ = ["POOLS", "identity", "partitions", "tiers"]
+
+POOLS = ("identity", "everyone", "tier", "model")
+"""What a budget can be pooled over without a partition."""
+
+_EVERYWHERE = ("0.0.0.0/0", "::/0")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
+_NAME = re.compile(r"[a-z0-9_-]{1,64}")
+
+_FORGED = (
+    "expected `trusted_proxies`, the networks that may set this header (`*` for every one), found"
+    " none: whoever may set it chooses whose budget is used"
+)
+
+
+def identity(links: tuple[file.ResolverFile, ...], mistakes: Mistakes) -> tuple[ResolverSpec, ...]:
+    """The chain of resolvers; each link once."""
+    specs: list[ResolverSpec] = []
+    for index, link in enumerate(links):
+        path = ("identity", index)
+        spec = _resolver(link, path, mistakes)
+        if spec is not None and spec in specs:
+            mistakes.add(path, f"expected each link once, found `{spec.kind}` again")
+        elif spec is not None:
+            specs.append(spec)
+    if not links:
+        mistakes.add(("identity",), "expected at least one way of knowing a caller, found none")
+    return tuple(specs)
+
+
+def partitions(
+    given: Mapping[str, file.ResolverFile], mistakes: Mistakes
+) -> Mapping[str, Partition]:
+    """The partitions by name."""
+    found: dict[str, Partition] = {}
+    for name, resolver in given.items():
+        path = ("partitions", name)
+        check_name(name, path, mistakes)
+        if name in POOLS:
+            mistakes.add(
+                path, f"expected a name of its own, found `{name}`, which `per` has already"
+            )
+        spec = _resolver(resolver, path, mistakes)
+        if spec is not None:
+            found[name] = Partition(name, spec)
+    return found
+
+
+def tiers(
+    given: Mapping[str, file.TierFile], budgets: tuple[file.BudgetFile, ...], mistakes: Mistakes
+) -> tuple[Tier, ...]:
+    """The tiers in order; their factors are of budgets or units that there are."""
+    names = {budget.name for budget in budgets if isinstance(budget.name, str)}
+    return tuple(_tier(name, tier, names, mistakes) for name, tier in given.items())
+
+
+def check_name(name: str, path: Path, mistakes: Mistakes) -> None:
+    """Names stand in headers (RFC 9651 strings), keys and metrics: short and plain."""
+    if not _NAME.fullmatch(name):
+        mistakes.add(path, f"expected a name of 1 to 64 of a-z, 0-9, _ and -, found `{name[:70]}`")
+
+
+def _tier(name: str, tier: file.TierFile, budgets: set[str], mistakes: Mistakes) -> Tier:
+    path = ("tiers", name)
+    check_name(name, path, mistakes)
+    if name == "default":
+        mistakes.add(path, "expected another name, found `default`: callers of no tier are of it")
+    known = [*budgets, *Unit]
+    for key, factor in tier.scale.items():
+        where = (*path, "scale", key)
+        if key not in known:
+            message = f"expected a budget or a unit, found `{key}`{nearest(key, known)}"
+            mistakes.add(where, message)
+        if factor == 0:
+            mistakes.add(where, "expected a factor above zero, found 0")
+    rule = TierRule() if tier.when is UNSET else _rule(tier.when, (*path, "when"), mistakes)
+    return Tier(name, rule, tier.scale)
+
+
+def _rule(when: file.WhenFile, path: Path, mistakes: Mistakes) -> TierRule:
+    headers = {
+        _header(name, (*path, "header", name), mistakes): frozenset(values)
+        for name, values in when.header.items()
+    }
+    if headers and not when.trusted_proxies:
+        mistakes.add((*path, "header"), _FORGED)
+    if not (when.source or when.claim or when.header):
+        mistakes.add(path, "expected `source`, `claim` or `header`, found none of them")
+    return TierRule(
+        frozenset(when.source),
+        {name: frozenset(values) for name, values in when.claim.items()},
+        headers,
+        _networks(when.trusted_proxies, (*path, "trusted_proxies"), mistakes),
+    )
+
+
+def _resolver(link: file.ResolverFile, path: Path, mistakes: Mistakes) -> ResolverSpec | None:
+    match link:
+        case file.ResolverFile(header=file.HeaderFile() as header):
+            return _of_header(header, (*path, "header"), mistakes)
+        case file.ResolverFile(claim=file.ClaimFile(path=str(claim))):
+            if not claim:
+                mistakes.add((*path, "claim"), "expected a claim such as `org.id`, found nothing")
+            return ResolverSpec("claim", claim)
+        case file.ResolverFile(client_address=file.AddressFile() as address):
+            proxies = (*path, "client_address", "trusted_proxies")
+            return ResolverSpec(
+                "client_address",
+                trusted_proxies=_networks(address.trusted_proxies, proxies, mistakes),
+                ipv4_prefix=address.ipv4_prefix,
+                ipv6_prefix=address.ipv6_prefix,
+            )
+        case file.ResolverFile(user=file.NothingFile()):
+            return ResolverSpec("user")
+        case file.ResolverFile(api_key=file.NothingFile()):
+            return ResolverSpec("api_key")
+        case _:
+            return None
+
+
+def _of_header(header: file.HeaderFile, path: Path, mistakes: Mistakes) -> ResolverSpec | None:
+    if header.name is UNSET:
+        return None
+    name = _header(header.name, path, mistakes)
+    if not header.trusted_proxies:
+        mistakes.add(path, _FORGED)
+    networks = _networks(header.trusted_proxies, (*path, "trusted_proxies"), mistakes)
+    return ResolverSpec("header", name, networks)
+
+
+def _header(name: str, path: Path, mistakes: Mistakes) -> str:
+    if not _TOKEN.fullmatch(name):
+        mistakes.add(path, f"expected the name of a header such as `x-org-id`, found `{name}`")
+    return name.lower()
+
+
+def _networks(texts: tuple[str, ...], path: Path, mistakes: Mistakes) -> tuple[str, ...]:
+    found: list[str] = []
+    for text in texts:
+        try:
+            found += _network(text)
+        except ValueError as error:
+            mistakes.add(mistakes.item(path, text), str(error))
+    return tuple(found)
+
+
+def _network(text: str) -> tuple[str, ...]:
+    if text == "*":
+        return _EVERYWHERE
+    if text == "unix":
+        return (text,)
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"expected a network such as `10.0.0.0/8`, found `{text}`") from None
+    if "/" in text and ipaddress.ip_interface(text).ip != network.network_address:
+        raise ValueError(f"expected a network, found an address in one (did you mean `{network}`?)")
+    return (str(network),)

@@ -1,0 +1,188 @@
+"""Load a policy: a YAML file, YAML text or a mapping to a `Policy`, or to every mistake at once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+
+from msgspec import UNSET
+
+from querybudget.policy import budgets, callers, file
+from querybudget.policy.compose import from_mapping, from_text
+from querybudget.policy.tree import Mistakes, Node, Path
+from querybudget.policy.types import (
+    Body,
+    Estimate,
+    GenericRoute,
+    ModelPrice,
+    Policy,
+    Refusals,
+)
+from querybudget.policy.walk import read
+
+__all__ = ["load", "load_text"]
+
+LARGEST_FILE = 1 << 20
+SHORTEST_SECRET = 16
+
+_POINTER = re.compile(r"(?:/(?:[^~]|~[01])*)*")  # RFC 6901, section 3
+_POINTERS = ("model", "max_output", "stream", "choices", "input_usage", "output_usage", "text")
+
+
+def load(
+    source: str | os.PathLike[str] | Mapping[str, object],
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> Policy:
+    """Load a policy.
+
+    Args:
+        source: Path of a YAML file, or a mapping of what such a file holds.
+        environ: What `${NAME}` is looked up in; the process's environment unless given.
+
+    Raises:
+        PolicyError: It cannot be read or used; all of its mistakes, in the order of the file.
+    """
+    if isinstance(source, Mapping):
+        mistakes = Mistakes("<mapping>")
+        environ = os.environ if environ is None else environ
+        return _policy(from_mapping(source, environ, mistakes), mistakes)
+    name = os.fspath(source)
+    return load_text(_text(name), name, environ)
+
+
+def load_text(
+    text: str, source_name: str = "<text>", environ: Mapping[str, str] | None = None
+) -> Policy:
+    """Load a policy from YAML text.
+
+    Args:
+        text: The policy.
+        source_name: What mistakes call it.
+        environ: What `${NAME}` is looked up in; the process's environment unless given.
+
+    Raises:
+        PolicyError: It cannot be used; all of its mistakes, in the order of the text.
+    """
+    mistakes = Mistakes(source_name)
+    if len(text) > LARGEST_FILE:
+        raise mistakes.stop((), f"expected at most {LARGEST_FILE} characters, found {len(text)}", 0)
+    environ = os.environ if environ is None else environ
+    return _policy(from_text(text, environ, mistakes), mistakes)
+
+
+def _text(name: str) -> str:
+    mistakes = Mistakes(name)
+    if "\n" in name:
+        found = "found YAML (`querybudget.policy.load.load_text` takes it)"
+        raise Mistakes("<text>").stop((), f"expected the path of a policy file, {found}")
+    try:
+        with FilePath(name).open("rb") as stream:
+            return stream.read(LARGEST_FILE + 1).decode("utf-8-sig")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise mistakes.stop((), f"expected a policy file, found none to read: {reason}") from None
+    except ValueError as error:
+        raise mistakes.stop((), f"expected text in UTF-8, found other bytes: {error}") from None
+
+
+def _policy(node: Node, mistakes: Mistakes) -> Policy:
+    given = read(file.PolicyFile, node, mistakes)
+    pools = callers.partitions(given.partitions, mistakes)
+    routes = _routes(given.routes, mistakes)
+    known = budgets.Known(
+        given.mode,
+        tuple(given.partitions),
+        tuple(given.tiers),
+        tuple(route.operation for route in given.routes),
+        bool(given.models),
+    )
+    policy = Policy(
+        budgets=budgets.budgets(given.budgets, known, mistakes),
+        identity=callers.identity(given.identity, mistakes),
+        partitions=pools,
+        tiers=callers.tiers(given.tiers, () if given.budgets is UNSET else given.budgets, mistakes),
+        models=_models(given.models),
+        routes=routes,
+        secret=_secret(given, mistakes),
+        store=_store(given.store, mistakes),
+        exempt=_exempt(given.exempt, mistakes),
+        hold=given.hold,
+        max_identities=given.max_identities,
+        estimate=_estimate(given.estimate, mistakes),
+        refusals=Refusals(given.refusals.disclose, given.refusals.ietf, given.refusals.long_wait),
+        body=Body(given.body.limit),
+        unpriced=given.unpriced,
+        source=mistakes.source,
+    )
+    mistakes.stop_if_any()
+    return policy
+
+
+def _secret(given: file.PolicyFile, mistakes: Mistakes) -> bytes:
+    secret = (given.secret or "").encode()
+    if given.secret is not None and len(secret) < SHORTEST_SECRET:
+        message = f"expected {SHORTEST_SECRET} bytes or more, found {len(secret)}"
+        mistakes.add(("secret",), f"{message} (`openssl rand -hex 32` makes some)")
+    if given.secret is None and not given.store.startswith("memory:"):
+        message = "expected `secret` beside a shared store, found none: without it, each process"
+        mistakes.add(("secret",), f"{message} has its own names for the same callers")
+    return secret
+
+
+def _store(url: str, mistakes: Mistakes) -> str:
+    if not re.match(r"[a-z][a-z0-9+.-]*://", url):
+        message = "expected the URL of a store such as `memory://` or `redis://localhost:6379/0`"
+        mistakes.add(("store",), f"{message}, found something else")
+    return url
+
+
+def _exempt(patterns: tuple[str, ...], mistakes: Mistakes) -> tuple[str, ...]:
+    budgets.check_paths(patterns, ("exempt",), mistakes)
+    return patterns
+
+
+def _estimate(given: file.EstimateFile, mistakes: Mistakes) -> Estimate:
+    if given.bytes_per_token == 0:
+        mistakes.add(("estimate", "bytes_per_token"), "expected more than zero, found 0")
+    return Estimate(given.output_tokens, given.bytes_per_token, given.image_tokens)
+
+
+def _models(given: Mapping[str, file.ModelFile]) -> tuple[ModelPrice, ...]:
+    return tuple(
+        ModelPrice(
+            pattern=pattern,
+            input=model.input,
+            output=model.output,
+            cached_input=model.input if model.cached_input is None else model.cached_input,
+            cache_write=model.input if model.cache_write is None else model.cache_write,
+            reasoning=model.output if model.reasoning is None else model.reasoning,
+            request=model.request,
+        )
+        for pattern, model in given.items()
+        if model.input is not UNSET and model.output is not UNSET
+    )
+
+
+def _routes(given: tuple[file.RouteFile, ...], mistakes: Mistakes) -> tuple[GenericRoute, ...]:
+    return tuple(_route(route, ("routes", index), mistakes) for index, route in enumerate(given))
+
+
+def _route(given: file.RouteFile, path: Path, mistakes: Mistakes) -> GenericRoute:
+    callers.check_name(given.operation, (*path, "operation"), mistakes)
+    pattern = "" if given.path is UNSET else given.path
+    if pattern:
+        budgets.check_paths((pattern,), (*path, "path"), mistakes)
+    pointers = {name: str(getattr(given, name)) for name in _POINTERS}
+    for name, pointer in pointers.items():
+        _check_pointer(pointer, (*path, name), mistakes)
+    for pointer in given.prompt:
+        _check_pointer(pointer, mistakes.item((*path, "prompt"), pointer), mistakes)
+    return GenericRoute(pattern, given.operation, prompt=given.prompt, **pointers)
+
+
+def _check_pointer(pointer: str, path: Path, mistakes: Mistakes) -> None:
+    if not _POINTER.fullmatch(pointer):
+        mistakes.add(path, f"expected a JSON pointer such as `/input/text`, found `{pointer}`")

@@ -1,0 +1,338 @@
+"""How amounts, limits, durations and sizes are written, and what they come to.
+
+Text in, integers out: amounts in µ-units, times in µs, sizes in bytes. Nothing is rounded: what
+cannot be held exactly is refused. Every function raises `ValueError` whose words say what was
+expected and what was found, ready to be put behind a file's name and line.
+
+The grammar, where words may be in any case and in singular or plural:
+
+    limit    = amount [unit] ("/" | "per") [count] period  |  amount "concurrent"
+    amount   = ["$"] number ["k" | "M" | "B"]        thousands may be set apart by "_" or ","
+    unit     = requests | tokens | input_tokens | output_tokens | usd
+    period   = second | minute | hour | day | week | month | year
+    duration = number ("ms" | period)
+    size     = number ["B" | "KB" | "MB" | "GB" | "KiB" | "MiB" | "GiB"]
+
+What the `limits` package writes (`10/2 hours`, `100 per 1 minute`) is part of it.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from fractions import Fraction
+
+from querybudget.quota import MICRO, SECOND, Unit
+
+__all__ = [
+    "LARGEST",
+    "Limit",
+    "Period",
+    "amount_of",
+    "burst",
+    "duration",
+    "factor",
+    "in_units",
+    "limit",
+    "nearest",
+    "price_per_million",
+    "price_per_request",
+    "size",
+]
+
+LARGEST = 2**53 - 1
+"""The largest amount in µ-units, about nine billion units: what Lua's numbers hold exactly."""
+
+
+class Period(enum.StrEnum):
+    """What a limit can be per."""
+
+    SECOND = "second"
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    YEAR = "year"
+
+    @property
+    def length(self) -> int:
+        """Its length in µs; a month is 30 days and a year 365."""
+        return _LENGTHS[self]
+
+
+_LENGTHS = {
+    Period.SECOND: SECOND,
+    Period.MINUTE: 60 * SECOND,
+    Period.HOUR: 3_600 * SECOND,
+    Period.DAY: 86_400 * SECOND,
+    Period.WEEK: 7 * 86_400 * SECOND,
+    Period.MONTH: 30 * 86_400 * SECOND,
+    Period.YEAR: 365 * 86_400 * SECOND,
+}
+
+_PERIODS = {word: period for period in Period for word in (period.value, f"{period.value}s")} | {
+    "s": Period.SECOND,
+    "sec": Period.SECOND,
+    "secs": Period.SECOND,
+    "m": Period.MINUTE,
+    "min": Period.MINUTE,
+    "mins": Period.MINUTE,
+    "h": Period.HOUR,
+    "hr": Period.HOUR,
+    "hrs": Period.HOUR,
+    "d": Period.DAY,
+    "w": Period.WEEK,
+}
+
+_UNITS = {
+    "request": Unit.REQUESTS,
+    "requests": Unit.REQUESTS,
+    "token": Unit.TOKENS,
+    "tokens": Unit.TOKENS,
+    "input_token": Unit.INPUT_TOKENS,
+    "input_tokens": Unit.INPUT_TOKENS,
+    "output_token": Unit.OUTPUT_TOKENS,
+    "output_tokens": Unit.OUTPUT_TOKENS,
+    "usd": Unit.USD,
+    "dollar": Unit.USD,
+    "dollars": Unit.USD,
+    "concurrent": Unit.CONCURRENT,
+    "concurrent_request": Unit.CONCURRENT,
+    "concurrent_requests": Unit.CONCURRENT,
+}
+
+_SUFFIXES = {"": 1, "k": 1_000, "K": 1_000, "M": 1_000_000, "B": 1_000_000_000}
+
+_SIZES = {
+    "": 1,
+    "b": 1,
+    "byte": 1,
+    "bytes": 1,
+    "kb": 1_000,
+    "mb": 1_000_000,
+    "gb": 1_000_000_000,
+    "kib": 1 << 10,
+    "mib": 1 << 20,
+    "gib": 1 << 30,
+}
+
+# Up to 30 digits each side: enough for anything meant, and no work for what is not.
+_WHOLE = r"[0-9]{1,3}(?:,[0-9]{3}){1,9}|[0-9](?:_?[0-9]){0,29}"
+_NUMBER = rf"(?:{_WHOLE})(?:\.[0-9]{{1,30}})?|\.[0-9]{{1,30}}"
+_EXACT = re.compile(rf"(?:{_NUMBER})(?:e[+-]?[0-9]{{1,2}})?", re.IGNORECASE)
+_AMOUNT = re.compile(rf"(\$)?\s*({_NUMBER})([kKMB]?)(?![A-Za-z0-9_,.])\s*(.*)", re.DOTALL)
+_PER = re.compile(r"(?<![a-z])per", re.IGNORECASE)
+_EVERY = re.compile(r"([0-9]{1,9})?\s*([a-z]+)", re.IGNORECASE)
+_MEASURE = re.compile(rf"({_NUMBER})\s*([a-z]*)", re.IGNORECASE)
+
+_LIMIT = "a limit such as `60 requests/minute`, `2M tokens/day`, `$50/month` or `8 concurrent`"
+_DURATION = "a duration such as `30s` or `15 minutes`"
+_SIZE = "a size such as `16 MiB`"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit as it was written.
+
+    Attributes:
+        amount: µ-units allowed, above zero.
+        unit: What is counted.
+        count: How many periods it is for; 0 for concurrency, which has none.
+        period: What it is per; None for concurrency.
+    """
+
+    amount: int
+    unit: Unit
+    count: int = 1
+    period: Period | None = None
+
+    @property
+    def window(self) -> int:
+        """Length of the window in µs; 0 for concurrency."""
+        return self.count * self.period.length if self.period else 0
+
+    def __str__(self) -> str:
+        """The limit as `limit` reads it back."""
+        amount = in_units(self.amount)
+        if self.period is None:
+            return f"{amount} {self.unit}"
+        every = f"{self.period}" if self.count == 1 else f"{self.count} {self.period}s"
+        return f"{amount} {self.unit}/{every}"
+
+
+def limit(text: str) -> Limit:
+    """Read a limit.
+
+    Args:
+        text: As in `60 requests/minute`, `100 per 5 minutes`, `$50/month` or `8 concurrent`.
+            Without a unit, requests are meant.
+
+    Raises:
+        ValueError: It is not a limit, is zero, is no whole number of its unit, or is too large.
+    """
+    head, *tail = text.split("/") if "/" in text else _PER.split(text)
+    if len(tail) > 1 or re.search(r"[;|]", text):
+        raise ValueError(f"expected one limit, found several in {_brief(text)}; one budget has one")
+    amount, unit = amount_of(head, expected=_LIMIT)
+    if unit is Unit.CONCURRENT:
+        if tail:
+            raise ValueError(f"expected no period after `concurrent`, found {_brief(text)}")
+        return Limit(amount, unit, 0)
+    if not tail:
+        raise ValueError(f"expected a period, as in `{text.strip()}/minute`, found none")
+    count, period = _every(tail[0])
+    return Limit(amount, unit or Unit.REQUESTS, count, period)
+
+
+def amount_of(text: str, *, expected: str = "an amount such as `20`") -> tuple[int, Unit | None]:
+    """Read an amount and the unit that stands behind it, or before it as `$`.
+
+    Returns:
+        The amount in µ-units, and the unit; None where none is written.
+
+    Raises:
+        ValueError: It is not an amount, is zero, is no whole number of its unit, or is too large.
+    """
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"expected {expected}, found {_brief(text)}")
+    dollar, number, suffix, rest = match.groups()
+    unit = _unit(rest) if rest else None
+    if dollar:
+        if unit not in (None, Unit.USD):
+            raise ValueError(f"expected dollars or {unit}, found both in {_brief(text)}")
+        unit = Unit.USD
+    micro = _exact(number) * _SUFFIXES[suffix] * MICRO
+    grain, what = (
+        (1, "steps of a millionth of a dollar") if unit is Unit.USD else (MICRO, "a whole number")
+    )
+    if micro % grain:
+        raise ValueError(f"expected {what}, found {_brief(text)}")
+    return _positive(micro, text), unit
+
+
+def burst(text: str) -> tuple[int, Unit | None]:
+    """Read a burst: an amount such as `20` or `$5`, of the limit's unit where none is written."""
+    return amount_of(text)
+
+
+def in_units(amount: int) -> str:
+    """An amount in µ-units as a decimal number of units, exactly."""
+    whole, rest = divmod(amount, MICRO)
+    return f"{whole}.{rest:06}".rstrip("0") if rest else str(whole)
+
+
+def duration(text: str) -> int:
+    """Read a duration such as `500ms`, `30s` or `15 minutes`, in µs, above zero."""
+    match = _MEASURE.fullmatch(text.strip())
+    word = match[2].lower() if match else ""
+    if match is None or not word:
+        raise ValueError(f"expected {_DURATION}, found {_brief(text)}")
+    length = SECOND // 1_000 if word == "ms" else _period(word).length
+    return _positive(_exact(match[1]) * length, text)
+
+
+def size(text: str) -> int:
+    """Read a size such as `16 MiB`, `500 KB` or a bare number of bytes, above zero."""
+    match = _MEASURE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"expected {_SIZE}, found {_brief(text)}")
+    scale = _SIZES.get(match[2].lower())
+    if scale is None:
+        near = nearest(match[2], ("KB", "MB", "GB", "KiB", "MiB", "GiB"))
+        raise ValueError(f"expected {_SIZE}, found unit `{match[2]}`{near}")
+    return _positive(_exact(match[1]) * scale, text)
+
+
+def factor(text: str) -> int:
+    """Read a factor such as `0.25` or `10`, in millionths; zero is allowed."""
+    return _scaled(text, MICRO, "a factor such as `0.25` or `10`")
+
+
+def price_per_million(text: str) -> int:
+    """Read a price in USD per million tokens, in picodollars per token; zero is allowed."""
+    return _scaled(
+        text.removeprefix("$"), MICRO, "a price in USD per million tokens such as `2.50`"
+    )
+
+
+def price_per_request(text: str) -> int:
+    """Read a price in USD for a request, in picodollars; zero is allowed."""
+    return _scaled(text.removeprefix("$"), MICRO * MICRO, "a price in USD such as `0.01`")
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """What to say after a word that is not known: the nearest known one, if any is near."""
+    import difflib  # noqa: PLC0415 - only when something is wrong
+
+    by_lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), by_lower, n=1)
+    return f" (did you mean `{by_lower[near[0]]}`?)" if near else ""
+
+
+def _unit(text: str) -> Unit:
+    unit = _UNITS.get(re.sub(r"[\s-]+", "_", text.strip().lower()))
+    if unit is None:
+        words = ", ".join(f"`{known}`" for known in Unit)
+        raise ValueError(
+            f"expected a unit of {words}, found {_brief(text)}{nearest(text, list(Unit))}"
+        )
+    return unit
+
+
+def _period(word: str) -> Period:
+    period = _PERIODS.get(word.lower())
+    if period is None:
+        words = ", ".join(f"`{known}`" for known in Period)
+        raise ValueError(
+            f"expected a period of {words}, found {_brief(word)}{nearest(word, _PERIODS)}"
+        )
+    return period
+
+
+def _every(text: str) -> tuple[int, Period]:
+    match = _EVERY.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"expected a period such as `minute` or `5 minutes`, found {_brief(text)}")
+    count, period = int(match[1] or 1), _period(match[2])
+    if count == 0:
+        raise ValueError(f"expected a number of {period}s above zero, found {_brief(text)}")
+    _positive(Fraction(count * period.length), text)
+    return count, period
+
+
+def _scaled(text: str, scale: int, expected: str) -> int:
+    if not _EXACT.fullmatch(text.strip()):
+        raise ValueError(f"expected {expected}, found {_brief(text)}")
+    scaled = _exact(text) * scale
+    if scaled.denominator != 1:
+        raise ValueError(f"expected {expected}, in steps of 1/{scale:_}, found {_brief(text)}")
+    return _countable(scaled, text)
+
+
+def _exact(number: str) -> Fraction:
+    return Fraction(number.strip().replace("_", "").replace(",", ""))
+
+
+def _positive(value: Fraction, text: str) -> int:
+    if value <= 0:
+        raise ValueError(f"expected more than zero, found {_brief(text)}")
+    if value.denominator != 1:
+        raise ValueError(f"expected a whole number of the smallest unit, found {_brief(text)}")
+    return _countable(value, text)
+
+
+def _countable(value: Fraction, text: str) -> int:
+    if value > LARGEST:
+        raise ValueError(f"expected less, found {_brief(text)}: too large to count exactly")
+    return int(value)
+
+
+def _brief(text: str) -> str:
+    text = " ".join(text.split())
+    if not text:
+        return "nothing"
+    return f"`{text}`" if len(text) <= 40 else f"`{text[:37]}...`"  # noqa: PLR2004 - fits a line

@@ -1,0 +1,92 @@
+"""Calendar periods in a time zone: which minute, hour, day, week, month or year holds a moment.
+
+A day begins at the first midnight of its date, or where a change of the clock skips midnight, at
+that change: it is 23 or 25 hours long when clocks change. Weeks begin on Monday. Hours and minutes
+are counted from the beginning of the day, so that an hour which a change of the clock repeats is
+two hours and not one long one. Periods touch, and every moment is in exactly one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+from querybudget.policy.notation import Period
+from querybudget.quota import SECOND
+
+__all__ = ["Calendar"]
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+_DAY = dt.timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The periods of one kind in one time zone; callable as `Bounds`.
+
+    The period last asked for is remembered: a call in the same period costs two comparisons.
+
+    Attributes:
+        period: Any but seconds.
+        zone: Whose clock and calendar is meant.
+    """
+
+    period: Period
+    zone: dt.tzinfo
+    _last: tuple[int, int] = field(default=(0, 0), init=False, repr=False, compare=False)
+
+    def __call__(self, now: int, /) -> tuple[int, int]:
+        """The start and the end, in µs, of the period that holds `now`; the end is outside."""
+        last = self._last
+        if last[0] <= now < last[1]:
+            return last
+        last = self._within_day(now) if self.period in _STEPS else self._dates(now)
+        object.__setattr__(self, "_last", last)
+        return last
+
+    def _dates(self, now: int) -> tuple[int, int]:
+        first = _first(self.period, (_EPOCH + now * _MICROSECOND).astimezone(self.zone).date())
+        start, after = self._midnight(first), _following(self.period, first)
+        end = self._midnight(after)
+        while end <= now:  # clocks went back over midnight: the date is yesterday's, the day is not
+            start, after = end, _following(self.period, after)
+            end = self._midnight(after)
+        return start, end
+
+    def _within_day(self, now: int) -> tuple[int, int]:
+        step = _STEPS[self.period]
+        day, tomorrow = Calendar(Period.DAY, self.zone)(now)
+        start = now - (now - day) % step
+        return start, min(start + step, tomorrow)
+
+    def _midnight(self, date: dt.date) -> int:
+        local = dt.datetime.combine(date, dt.time(), self.zone)
+        return (local.astimezone(dt.UTC) - _EPOCH) // _MICROSECOND
+
+
+_STEPS = {Period.MINUTE: 60 * SECOND, Period.HOUR: 3_600 * SECOND}
+
+
+def _first(period: Period, date: dt.date) -> dt.date:
+    match period:
+        case Period.WEEK:
+            return date - date.weekday() * _DAY
+        case Period.MONTH:
+            return date.replace(day=1)
+        case Period.YEAR:
+            return date.replace(month=1, day=1)
+        case _:
+            return date
+
+
+def _following(period: Period, first: dt.date) -> dt.date:
+    match period:
+        case Period.WEEK:
+            return first + 7 * _DAY
+        case Period.MONTH:
+            return (first + 31 * _DAY).replace(day=1)
+        case Period.YEAR:
+            return first.replace(year=first.year + 1)
+        case _:
+            return first + _DAY

@@ -1,0 +1,218 @@
+"""Nodes to the structs of `querybudget.policy.file`, noting every mistake on the way.
+
+msgspec stops at the first thing it does not expect, so the walk is ours: mappings key by key, lists
+item by item, and msgspec converts each leaf. What is wrong is noted and left out: the field keeps
+its default, or is `UNSET` where its key is required.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from querybudget.policy.notation import nearest
+from querybudget.policy.tree import Entries, Items, Mistakes, Node, Path, Scalar
+
+__all__ = ["Shape", "read", "shape"]
+
+S = TypeVar("S", bound=Struct)
+
+_NOTHING = Entries({})
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """A field's type, taken apart.
+
+    Attributes:
+        type: Without annotations, and without None and `UNSET`.
+        whole: As msgspec converts it, bounds included.
+        required: Whether the key must be there.
+        notes: What its `Meta.extra` hold, together; see `querybudget.policy.file`.
+    """
+
+    type: Any
+    whole: Any
+    required: bool
+    notes: Mapping[str, Any]
+
+
+def read(of: type[S], node: Node, mistakes: Mistakes) -> S:
+    """Read a whole file; its mistakes are added to `mistakes`."""
+    return _struct(of, node, (), {}, mistakes)
+
+
+@cache
+def shape(annotation: Any) -> Shape:  # noqa: ANN401 - a type form, of which Python has no type
+    """Take a field's annotation apart."""
+    notes: dict[str, Any] = {}
+    required, whole = False, annotation
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation, *metas = get_args(annotation)
+            for meta in metas:
+                notes |= meta.extra or {}
+        elif get_origin(annotation) in (Union, UnionType):
+            required |= UnsetType in get_args(annotation)
+            (annotation,) = set(get_args(annotation)) - {NoneType, UnsetType}
+            whole = annotation
+        else:
+            return Shape(annotation, whole, required, notes)
+
+
+@cache
+def _fields(of: type[Struct]) -> dict[str, Shape]:
+    return {each.name: shape(each.type) for each in msgspec.structs.fields(of)}
+
+
+def _struct(of: type[S], node: Node, path: Path, notes: Mapping[str, Any], mistakes: Mistakes) -> S:
+    entries = _entries(node, path, notes, mistakes)
+    if entries is None:
+        return of()
+    fields, values = _fields(of), dict[str, Any]()
+    for key, value in entries.nodes.items():
+        if key in fields:
+            values[key] = _value(fields[key], value, (*path, key), mistakes)
+        else:
+            mistakes.add((*path, key), _unknown(key, fields))
+    for key, field in fields.items():
+        if field.required and key not in entries.nodes:
+            mistakes.add((*path, key), f"expected `{key}`, found none")
+    if notes.get("one") and len(entries.nodes) != 1:
+        words = _listed(fields)
+        mistakes.add(path, f"expected exactly one of {words}, found {len(entries.nodes)}")
+    return of(**{key: value for key, value in values.items() if value is not UNSET})
+
+
+def _entries(
+    node: Node, path: Path, notes: Mapping[str, Any], mistakes: Mistakes
+) -> Entries | None:
+    if isinstance(node, Entries):
+        return node
+    if isinstance(node, Scalar) and not node.void and isinstance(node.value, str):
+        if short := notes.get("short"):
+            return Entries({short: node}, node.line, {short: node.line})
+        if notes.get("word"):
+            return Entries({node.value: _NOTHING}, node.line, {node.value: node.line})
+    _add_wrong(node, path, notes.get("expected", "a mapping"), mistakes)
+    return None
+
+
+def _value(field: Shape, node: Node, path: Path, mistakes: Mistakes) -> object:
+    """The value of a field, or `UNSET` where a mistake was noted that leaves none."""
+    origin = get_origin(field.type)
+    if "parse" in field.notes:
+        return _parsed(field, node, path, mistakes)
+    if struct := _struct_of(field):
+        return _struct(struct, node, path, field.notes, mistakes)
+    if origin is tuple:
+        return _items(shape(get_args(field.type)[0]), node, path, mistakes)
+    if origin is dict:
+        return _mapping(shape(get_args(field.type)[1]), node, path, mistakes)
+    return _leaf(field, node, path, mistakes)
+
+
+def _items(item: Shape, node: Node, path: Path, mistakes: Mistakes) -> object:
+    if isinstance(node, Items):
+        nodes = [(each, (*path, index)) for index, each in enumerate(node.items)]
+    elif isinstance(node, Entries) and not _struct_of(item):
+        _add_wrong(node, path, "a list", mistakes)
+        return UNSET
+    else:
+        nodes = [(node, path)]
+    values = [_value(item, each, where, mistakes) for each, where in nodes]
+    return tuple(value for value in values if value is not UNSET)
+
+
+def _mapping(item: Shape, node: Node, path: Path, mistakes: Mistakes) -> object:
+    if not isinstance(node, Entries):
+        _add_wrong(node, path, "a mapping", mistakes)
+        return UNSET
+    found = {key: _value(item, each, (*path, key), mistakes) for key, each in node.nodes.items()}
+    return {key: value for key, value in found.items() if value is not UNSET}
+
+
+def _parsed(field: Shape, node: Node, path: Path, mistakes: Mistakes) -> object:
+    parse: Callable[[str], object] = field.notes["parse"]
+    if not isinstance(node, Scalar) or node.void or node.value is None:
+        _add_wrong(node, path, field.notes["expected"], mistakes)
+        return UNSET
+    try:
+        return parse(node.text)
+    except ValueError as error:
+        if node.filled:
+            _add_wrong(node, path, field.notes["expected"], mistakes)
+        else:
+            mistakes.add(path, str(error))
+        return UNSET
+
+
+def _leaf(field: Shape, node: Node, path: Path, mistakes: Mistakes) -> object:
+    if isinstance(node, Scalar) and not node.void and node.value is not None:
+        try:
+            return msgspec.convert(node.value, field.whole, strict=not node.filled)
+        except msgspec.ValidationError:
+            pass
+    words = _words(field.type)
+    near = ""
+    if isinstance(node, Scalar) and isinstance(node.value, str) and not node.filled:
+        near = nearest(node.value, words)
+    expected = field.notes.get("expected") or _expected(field.type, words)
+    _add_wrong(node, path, expected, mistakes, near)
+    return UNSET
+
+
+def _struct_of(field: Shape) -> type[Struct] | None:
+    of: object = field.type
+    return of if isinstance(of, type) and issubclass(of, Struct) else None
+
+
+def _words(of: Any) -> tuple[str, ...]:  # noqa: ANN401 - a type form
+    if get_origin(of) is Literal:
+        return tuple(str(value) for value in get_args(of))
+    if isinstance(of, type) and issubclass(of, enum.Enum):
+        return tuple(str(member.value) for member in of)
+    return ("true", "false") if of is bool else ()
+
+
+def _expected(of: Any, words: tuple[str, ...]) -> str:  # noqa: ANN401 - a type form
+    if words:
+        return _listed(words)
+    return {str: "text", int: "a whole number"}.get(of, "something else")
+
+
+def _listed(words: Mapping[str, object] | tuple[str, ...]) -> str:
+    *most, last = (f"`{word}`" for word in words)
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _unknown(key: str, fields: Mapping[str, Shape]) -> str:
+    near = nearest(key, fields)
+    return f"expected {'a known key' if near else _listed(fields)}, found `{key}`{near}"
+
+
+def _add_wrong(node: Node, path: Path, expected: str, mistakes: Mistakes, near: str = "") -> None:
+    if isinstance(node, Scalar) and node.void:
+        return
+    mistakes.add(path, f"expected {expected}, found {_found(node)}{near}")
+
+
+def _found(node: Node) -> str:
+    match node:
+        case Entries():
+            return "a mapping"
+        case Items():
+            return "a list"
+        case Scalar(filled=str(filled)) if filled:
+            return f"what `{filled}` stands for"
+        case Scalar(value=None):
+            return "nothing"
+        case Scalar(value=str(), text=text):
+            return f"`{text}`" if len(text) <= 40 else f"`{text[:37]}...`"  # noqa: PLR2004
+        case Scalar(text=text):
+            return f"{text}"
