@@ -94,7 +94,7 @@ def _walk(hops: Iterator[bytes | None], trusted: Networks, last: bytes | None) -
 
 
 def _entries(values: list[bytes]) -> Iterator[bytes]:
-    """Entries from the right, over all lines of the header; empty ones say nothing (RFC 9110 5.6.1).
+    """Entries from the right, over all lines; empty ones say nothing (RFC 9110, 5.6.1).
 
     A comma within quotes parts nothing. Whether one is within quotes is judged from the right, so
     that an unpaired quote sent by the client cannot swallow what the proxies added.

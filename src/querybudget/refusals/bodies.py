@@ -1,0 +1,120 @@
+"""Bodies in the caller's dialect.
+
+OpenAI's is at the same time a problem document (RFC 9457): its clients read ``error`` and take no
+notice of the rest or of the media type, and everybody else finds the standard members. Anthropic's
+has a top-level ``type`` of its own, so it cannot be both.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import msgspec
+
+from querybudget.adapters.call import Dialect
+
+__all__ = ["PROBLEM_TYPES", "Answer", "Fault", "Reason", "reply"]
+
+PROBLEM_TYPES = "https://iana.org/assignments/http-problem-types#"
+"""The registry of problem types; the draft names of ours are of its section 5."""
+
+
+class Reason(enum.StrEnum):
+    """Why a call is refused, as the IANA registry of problem types spells it."""
+
+    QUOTA = "quota-exceeded"
+    REDUCED_CAPACITY = "temporary-reduced-capacity"
+    ABNORMAL_USAGE = "abnormal-usage-detected"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, whole.
+
+    Attributes:
+        status: Its status.
+        headers: Names in lower case, the body's type and length among them.
+        body: Its body.
+    """
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What went wrong, in the words of every dialect.
+
+    Attributes:
+        status: HTTP status.
+        problem: Fragment in the registry of problem types; empty for ``about:blank``.
+        title: The same for each fault of a kind.
+        message: This fault, for a person.
+        kind: OpenAI's ``type``.
+        code: OpenAI's ``code``.
+        anthropic: Anthropic's ``type``.
+        policies: Budgets violated.
+    """
+
+    status: int
+    problem: str
+    title: str
+    message: str
+    kind: str
+    code: str
+    anthropic: str
+    policies: tuple[str, ...] = ()
+
+
+def reply(
+    fault: Fault, dialect: Dialect, headers: list[tuple[bytes, bytes]], request_id: str
+) -> Answer:
+    """Put a fault into a dialect.
+
+    Args:
+        fault: What went wrong.
+        dialect: Whose conventions.
+        headers: Further headers.
+        request_id: Repeated where the dialect has a place for it; empty for none.
+    """
+    media, name = b"application/problem+json", b"x-request-id"
+    if dialect is Dialect.ANTHROPIC:
+        media, name = b"application/json", b"request-id"
+        body = msgspec.json.encode(_anthropic(fault, request_id))
+    else:
+        body = msgspec.json.encode(_problem(fault, openai=dialect is Dialect.OPENAI))
+    length = b"%d" % len(body)
+    all_headers = [(b"content-type", media), (b"content-length", length), *headers]
+    if request_id:
+        all_headers.append((name, request_id.encode("latin-1", "replace")))
+    return Answer(fault.status, all_headers, body)
+
+
+def _anthropic(fault: Fault, request_id: str) -> dict[str, object]:
+    return {
+        "type": "error",
+        "error": {"type": fault.anthropic, "message": fault.message},
+        "request_id": request_id or None,
+    }
+
+
+def _problem(fault: Fault, *, openai: bool) -> dict[str, object]:
+    body: dict[str, object] = {
+        "type": f"{PROBLEM_TYPES}{fault.problem}" if fault.problem else "about:blank",
+        "title": fault.title if fault.problem else HTTPStatus(fault.status).phrase,
+        "status": fault.status,
+        "detail": fault.message,
+    }
+    if fault.policies:
+        body["violated-policies"] = fault.policies
+    if openai:
+        body["error"] = {
+            "message": fault.message,
+            "type": fault.kind,
+            "param": None,
+            "code": fault.code,
+        }
+    return body

@@ -1,0 +1,128 @@
+"""Figures in the dialects' own headers, and when to try again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+
+from querybudget.adapters.call import Dialect
+from querybudget.ledger import Decision, LineStatus, Verdict
+from querybudget.policy.types import Disclosure, Refusals
+from querybudget.quota import Unit
+from querybudget.refusals.ietf import DRAFT, fields
+from querybudget.refusals.words import duration, moment, whole_down, whole_up
+
+__all__ = ["Header", "Headers", "figures", "headers_for", "lasts", "retry"]
+
+Header = tuple[bytes, bytes]
+Headers = list[Header]
+
+_ANTHROPIC, _ALWAYS = Dialect.ANTHROPIC, Disclosure.ALWAYS
+
+_OPENAI_FAMILIES = {
+    Unit.REQUESTS: b"requests",
+    Unit.TOKENS: b"tokens",
+    Unit.INPUT_TOKENS: b"tokens",
+    Unit.OUTPUT_TOKENS: b"tokens",
+}
+_ANTHROPIC_FAMILIES = {
+    Unit.REQUESTS: b"requests",
+    Unit.TOKENS: b"tokens",
+    Unit.INPUT_TOKENS: b"input-tokens",
+    Unit.OUTPUT_TOKENS: b"output-tokens",
+}
+
+
+def _by_name(families: dict[Unit, bytes], pattern: bytes) -> dict[str, tuple[bytes, ...]]:
+    """Header names by the unit's text: a text hashes faster than an enumeration's member."""
+    return {
+        unit.value: tuple(pattern % (family, part) for part in (b"limit", b"remaining", b"reset"))
+        if pattern.startswith(b"anthropic")
+        else tuple(pattern % (part, family) for part in (b"limit", b"remaining", b"reset"))
+        for unit, family in families.items()
+    }
+
+
+_OPENAI_NAMES = _by_name(_OPENAI_FAMILIES, b"x-ratelimit-%s-%s")
+_ANTHROPIC_NAMES = _by_name(_ANTHROPIC_FAMILIES, b"anthropic-ratelimit-%s-%s")
+
+
+def headers_for(
+    decision: Decision,
+    dialect: Dialect,
+    settings: Refusals,
+    now: int,
+    disclosed: Container[str] = (),
+) -> Headers:
+    """Figures for an answer that was admitted.
+
+    Args:
+        decision: The decision.
+        dialect: Whose header names: Anthropic's, or OpenAI's for everybody else.
+        settings: How the policy wants it; nothing unless it discloses always.
+        now: The decision's moment, µs.
+        disclosed: Names of the budgets that the caller alone is charged on. Of others nothing is
+            told: the figures would tell what other callers do.
+
+    Returns:
+        Headers, names in lower case. For each family of units the line with least left speaks.
+    """
+    if settings.disclose is not _ALWAYS:
+        return []
+    return figures(decision, dialect, settings, now, disclosed)
+
+
+def figures(
+    decision: Decision, dialect: Dialect, settings: Refusals, now: int, disclosed: Container[str]
+) -> Headers:
+    """The figures of `headers_for`, whatever `settings` say of disclosing."""
+    anthropic = dialect is _ANTHROPIC
+    names = _ANTHROPIC_NAMES if anthropic else _OPENAI_NAMES
+    shown = [
+        status
+        for status in decision.lines
+        if not (line := status.line).shadow and line.quota.name in disclosed
+    ]
+    tightest: dict[tuple[bytes, ...], LineStatus] = {}
+    for status in shown:
+        family = names.get(status.line.quota.unit.value)
+        if family is not None:
+            other = tightest.get(family)
+            if other is None or _tighter(status, other):
+                tightest[family] = status
+    headers: Headers = []
+    for (limit, remaining, reset), status in tightest.items():
+        time = status.wait or status.reset
+        told = moment(now + time) if anthropic else duration(time)
+        headers.append((limit, b"%d" % whole_down(status.line.quota.capacity)))
+        headers.append((remaining, b"%d" % whole_down(status.remaining)))
+        headers.append((reset, told.encode("ascii")))
+    if settings.ietf == DRAFT:
+        headers += fields(shown)
+    return headers
+
+
+def retry(decision: Decision, settings: Refusals) -> Headers:
+    """When to try again: rounded up, so that the promise holds; nothing for never.
+
+    ``x-should-retry`` is the one header that keeps every release of the OpenAI and Anthropic SDKs
+    from retrying: they sleep through a long Retry-After, or take no notice of it.
+    """
+    headers: Headers = []
+    if decision.verdict is Verdict.WAIT:
+        headers.append((b"retry-after", b"%d" % whole_up(decision.wait)))
+        headers.append((b"retry-after-ms", b"%d" % -(-decision.wait // 1_000)))
+    if lasts(decision, settings):
+        headers.append((b"x-should-retry", b"false"))
+    return headers
+
+
+def lasts(decision: Decision, settings: Refusals) -> bool:
+    """Whether a client should not try again by itself."""
+    return decision.verdict is Verdict.NEVER or decision.wait >= settings.long_wait
+
+
+def _tighter(status: LineStatus, other: LineStatus) -> bool:
+    """A line that refuses goes first, the longest wait before others; then the least left."""
+    if status.verdict or other.verdict:
+        return (status.verdict, status.wait) > (other.verdict, other.wait)
+    return status.remaining < other.remaining

@@ -1,0 +1,77 @@
+"""RateLimit and RateLimit-Policy, as draft-ietf-httpapi-ratelimit-headers-11 (May 2026) has them.
+
+Both are Lists of Strings with Parameters (RFC 9651). The draft registers no unit of tokens or of
+money, so ours is told by a parameter of our own: ``querybudget-unit``, with money in millionths of
+a US dollar, since a parameter of the draft must be an Integer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from querybudget.ledger import LineStatus, Verdict
+from querybudget.quota import SECOND, Quota, Unit
+from querybudget.refusals.words import whole_down, whole_up
+
+__all__ = ["DRAFT", "fields"]
+
+DRAFT = "draft-11"
+"""What `Refusals.ietf` says for these fields."""
+
+_MOST = 10**15 - 1
+"""The largest Integer of RFC 9651."""
+
+_UNITS = {
+    Unit.REQUESTS: "",
+    Unit.CONCURRENT: ';qu="concurrent-requests"',
+    Unit.TOKENS: ';querybudget-unit="tokens"',
+    Unit.INPUT_TOKENS: ';querybudget-unit="input-tokens"',
+    Unit.OUTPUT_TOKENS: ';querybudget-unit="output-tokens"',
+    Unit.USD: ';querybudget-unit="usd-millionths"',
+}
+
+
+def fields(statuses: Sequence[LineStatus]) -> list[tuple[bytes, bytes]]:
+    """Both fields, for lines that may be disclosed; nothing where there are none.
+
+    ``RateLimit`` says of each line how much (``r``) may be used within how many seconds (``t``).
+    If some lines refuse, it holds only those, with their wait as ``t``: Retry-After must not be
+    earlier than the end of any ``t`` beside it.
+    """
+    if not statuses:
+        return []
+    refusing = [status for status in statuses if status.verdict is not Verdict.ADMIT]
+    return [
+        (b"ratelimit-policy", _list(_policy(status.line.quota) for status in statuses)),
+        (b"ratelimit", _list(_limit(status) for status in refusing or statuses)),
+    ]
+
+
+def _policy(quota: Quota) -> str:
+    window = f";w={_integer(max(1, quota.window // SECOND))}" if quota.window else ""
+    return f"{_string(quota.name)};q={_amount(quota.limit, quota.unit)}{window}{_UNITS[quota.unit]}"
+
+
+def _limit(status: LineStatus) -> str:
+    quota = status.line.quota
+    time = status.wait if status.verdict is Verdict.WAIT else status.reset
+    seconds = f";t={_integer(whole_up(time))}" if time > 0 else ""
+    return f"{_string(quota.name)};r={_amount(status.remaining, quota.unit)}{seconds}"
+
+
+def _amount(amount: int, unit: Unit) -> int:
+    return _integer(max(0, amount) if unit is Unit.USD else whole_down(amount))
+
+
+def _integer(number: int) -> int:
+    return min(number, _MOST)
+
+
+def _list(items: Iterable[str]) -> bytes:
+    return ", ".join(items).encode("ascii")
+
+
+def _string(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    shown = "".join(sign if " " <= sign <= "~" else "?" for sign in escaped)
+    return f'"{shown}"'
