@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 
 from querybudget.adapters.call import Dialect
 from querybudget.ledger import Decision, LineStatus, Verdict
@@ -16,34 +16,31 @@ __all__ = ["Header", "Headers", "figures", "headers_for", "lasts", "retry"]
 Header = tuple[bytes, bytes]
 Headers = list[Header]
 
-_ANTHROPIC, _ALWAYS = Dialect.ANTHROPIC, Disclosure.ALWAYS
+_PARTS = (b"limit", b"remaining", b"reset")
 
-_OPENAI_FAMILIES = {
-    Unit.REQUESTS: b"requests",
-    Unit.TOKENS: b"tokens",
-    Unit.INPUT_TOKENS: b"tokens",
-    Unit.OUTPUT_TOKENS: b"tokens",
+
+def _openai(family: bytes) -> tuple[bytes, ...]:
+    return tuple(b"x-ratelimit-%s-%s" % (part, family) for part in _PARTS)
+
+
+def _anthropic(family: bytes) -> tuple[bytes, ...]:
+    return tuple(b"anthropic-ratelimit-%s-%s" % (family, part) for part in _PARTS)
+
+
+# By the members' ids: they are singletons, and an enumeration's own hash takes longer than all
+# the rest of what is done for a line.
+_OPENAI_NAMES = {
+    id(Unit.REQUESTS): _openai(b"requests"),
+    id(Unit.TOKENS): _openai(b"tokens"),
+    id(Unit.INPUT_TOKENS): _openai(b"tokens"),
+    id(Unit.OUTPUT_TOKENS): _openai(b"tokens"),
 }
-_ANTHROPIC_FAMILIES = {
-    Unit.REQUESTS: b"requests",
-    Unit.TOKENS: b"tokens",
-    Unit.INPUT_TOKENS: b"input-tokens",
-    Unit.OUTPUT_TOKENS: b"output-tokens",
+_ANTHROPIC_NAMES = {
+    id(Unit.REQUESTS): _anthropic(b"requests"),
+    id(Unit.TOKENS): _anthropic(b"tokens"),
+    id(Unit.INPUT_TOKENS): _anthropic(b"input-tokens"),
+    id(Unit.OUTPUT_TOKENS): _anthropic(b"output-tokens"),
 }
-
-
-def _by_name(families: dict[Unit, bytes], pattern: bytes) -> dict[str, tuple[bytes, ...]]:
-    """Header names by the unit's text: a text hashes faster than an enumeration's member."""
-    return {
-        unit.value: tuple(pattern % (family, part) for part in (b"limit", b"remaining", b"reset"))
-        if pattern.startswith(b"anthropic")
-        else tuple(pattern % (part, family) for part in (b"limit", b"remaining", b"reset"))
-        for unit, family in families.items()
-    }
-
-
-_OPENAI_NAMES = _by_name(_OPENAI_FAMILIES, b"x-ratelimit-%s-%s")
-_ANTHROPIC_NAMES = _by_name(_ANTHROPIC_FAMILIES, b"anthropic-ratelimit-%s-%s")
 
 
 def headers_for(
@@ -66,7 +63,7 @@ def headers_for(
     Returns:
         Headers, names in lower case. For each family of units the line with least left speaks.
     """
-    if settings.disclose is not _ALWAYS:
+    if settings.disclose is not Disclosure.ALWAYS:
         return []
     return figures(decision, dialect, settings, now, disclosed)
 
@@ -75,16 +72,17 @@ def figures(
     decision: Decision, dialect: Dialect, settings: Refusals, now: int, disclosed: Container[str]
 ) -> Headers:
     """The figures of `headers_for`, whatever `settings` say of disclosing."""
-    anthropic = dialect is _ANTHROPIC
+    anthropic = dialect is Dialect.ANTHROPIC
     names = _ANTHROPIC_NAMES if anthropic else _OPENAI_NAMES
-    shown = [
-        status
-        for status in decision.lines
-        if not (line := status.line).shadow and line.quota.name in disclosed
-    ]
+    shown: list[LineStatus] = []
     tightest: dict[tuple[bytes, ...], LineStatus] = {}
-    for status in shown:
-        family = names.get(status.line.quota.unit.value)
+    for status in decision.lines:
+        line = status.line
+        quota = line.quota
+        if line.shadow or quota.name not in disclosed:
+            continue
+        shown.append(status)
+        family = names.get(id(quota.unit))
         if family is not None:
             other = tightest.get(family)
             if other is None or _tighter(status, other):
@@ -93,9 +91,11 @@ def figures(
     for (limit, remaining, reset), status in tightest.items():
         time = status.wait or status.reset
         told = moment(now + time) if anthropic else duration(time)
-        headers.append((limit, b"%d" % whole_down(status.line.quota.capacity)))
-        headers.append((remaining, b"%d" % whole_down(status.remaining)))
-        headers.append((reset, told.encode("ascii")))
+        headers += (
+            (limit, b"%d" % whole_down(status.line.quota.capacity)),
+            (remaining, b"%d" % whole_down(status.remaining)),
+            (reset, told.encode()),
+        )
     if settings.ietf == DRAFT:
         headers += fields(shown)
     return headers

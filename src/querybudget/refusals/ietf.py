@@ -7,7 +7,9 @@ a US dollar, since a parameter of the draft must be an Integer.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from querybudget.ledger import LineStatus, Verdict
 from querybudget.quota import SECOND, Quota, Unit
@@ -21,13 +23,18 @@ DRAFT = "draft-11"
 _MOST = 10**15 - 1
 """The largest Integer of RFC 9651."""
 
+_PLAIN = re.compile(r"[\w .:/-]*", re.ASCII)
+
+_USD = id(Unit.USD)
+
+# By the members' ids, which hash faster than they do.
 _UNITS = {
-    Unit.REQUESTS: "",
-    Unit.CONCURRENT: ';qu="concurrent-requests"',
-    Unit.TOKENS: ';querybudget-unit="tokens"',
-    Unit.INPUT_TOKENS: ';querybudget-unit="input-tokens"',
-    Unit.OUTPUT_TOKENS: ';querybudget-unit="output-tokens"',
-    Unit.USD: ';querybudget-unit="usd-millionths"',
+    id(Unit.REQUESTS): "",
+    id(Unit.CONCURRENT): ';qu="concurrent-requests"',
+    id(Unit.TOKENS): ';querybudget-unit="tokens"',
+    id(Unit.INPUT_TOKENS): ';querybudget-unit="input-tokens"',
+    id(Unit.OUTPUT_TOKENS): ';querybudget-unit="output-tokens"',
+    id(Unit.USD): ';querybudget-unit="usd-millionths"',
 }
 
 
@@ -48,19 +55,24 @@ def fields(statuses: Sequence[LineStatus]) -> list[tuple[bytes, bytes]]:
 
 
 def _policy(quota: Quota) -> str:
-    window = f";w={_integer(max(1, quota.window // SECOND))}" if quota.window else ""
-    return f"{_string(quota.name)};q={_amount(quota.limit, quota.unit)}{window}{_UNITS[quota.unit]}"
+    return _policy_of(quota.name, quota.limit, quota.window, id(quota.unit))
+
+
+@lru_cache(maxsize=256)  # a policy has few budgets, and a scaled limit for each tier
+def _policy_of(name: str, limit: int, window: int, unit: int) -> str:
+    length = f";w={_integer(max(1, window // SECOND))}" if window else ""
+    return f"{_string(name)};q={_amount(limit, unit)}{length}{_UNITS[unit]}"
 
 
 def _limit(status: LineStatus) -> str:
     quota = status.line.quota
     time = status.wait if status.verdict is Verdict.WAIT else status.reset
     seconds = f";t={_integer(whole_up(time))}" if time > 0 else ""
-    return f"{_string(quota.name)};r={_amount(status.remaining, quota.unit)}{seconds}"
+    return f"{_string(quota.name)};r={_amount(status.remaining, id(quota.unit))}{seconds}"
 
 
-def _amount(amount: int, unit: Unit) -> int:
-    return _integer(max(0, amount) if unit is Unit.USD else whole_down(amount))
+def _amount(amount: int, unit: int) -> int:
+    return _integer(max(0, amount) if unit == _USD else whole_down(amount))
 
 
 def _integer(number: int) -> int:
@@ -72,6 +84,8 @@ def _list(items: Iterable[str]) -> bytes:
 
 
 def _string(text: str) -> str:
+    if _PLAIN.fullmatch(text):
+        return f'"{text}"'
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     shown = "".join(sign if " " <= sign <= "~" else "?" for sign in escaped)
     return f'"{shown}"'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from querybudget.ledger import LineStatus, Verdict
 from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
@@ -65,8 +66,7 @@ def duration(time: int) -> str:
 
 def moment(time: int) -> str:
     """A moment in µs as RFC 3339 has it, in UTC, rounded up to the second."""
-    text = (_EPOCH + timedelta(seconds=min(whole_up(time), _LAST))).isoformat()
-    return f"{text[:19]}Z"
+    return _second(min(whole_up(time), _LAST))
 
 
 def refusal(status: LineStatus, now: int, price: int, *, figures: bool, own: bool) -> str:
@@ -98,6 +98,11 @@ def short_refusal(status: LineStatus) -> str:
     if status.verdict is Verdict.NEVER:
         return f"request too large for budget {quota.name!r}"
     return f"budget {quota.name!r}: try again in {duration(status.wait)}"
+
+
+@lru_cache(maxsize=256)  # calls of the same second mostly have resets of the same second
+def _second(seconds: int) -> str:
+    return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}Z"
 
 
 def _too_many(status: LineStatus, *, figures: bool, own: bool) -> str:
@@ -133,8 +138,7 @@ def _amount(amount: int, unit: Unit, *, up: bool = False) -> str:
     if unit is not Unit.USD:
         return str(whole_up(amount) if up else whole_down(amount))
     units, rest = divmod(max(0, amount), MICRO)
-    text = f"{units}.{rest:06}".rstrip("0") if rest else str(units)
-    return text
+    return f"{units}.{rest:06}".rstrip("0") if rest else str(units)
 
 
 def _named(unit: Unit) -> str:
