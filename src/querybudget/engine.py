@@ -16,16 +16,15 @@ from typing import Any
 
 import msgspec
 
-from querybudget import pricing
 from querybudget.adapters.call import Call, Dialect, Usage
 from querybudget.errors import StoreError
 from querybudget.estimates import Estimator, Foreseen
 from querybudget.events import DecisionEvent, Hook, publish
 from querybudget.identity import KeyedHash, identify, resolver, tier_rules
 from querybudget.ledger import Charge, Decision, Reservation, Settled, Verdict
-from querybudget.matching import Caller, Matched, Matcher, Route
+from querybudget.matching import Caller, Matcher, Plan, Route
 from querybudget.policy.types import Mode, OnStoreError, Policy
-from querybudget.quota import Unit
+from querybudget.quota import MICRO, Unit
 from querybudget.stores import Clock, Store, open_store, system_clock
 
 __all__ = ["Limiter", "Outcome", "Refusal", "Ticket"]
@@ -67,9 +66,10 @@ class Ticket(msgspec.Struct):
         path: Path asked for.
         at: When it was decided, µs.
         foreseen: What it was expected to use.
+        plan: The budgets that apply.
         decision: The store's answer; None where there was none.
         refusal: Why it may not go ahead; None where it may.
-        private: Names of budgets whose figures are this caller's own, so that they may be shown.
+        settled: Whether it has been settled.
     """
 
     caller: Caller
@@ -78,15 +78,18 @@ class Ticket(msgspec.Struct):
     path: str
     at: int
     foreseen: Foreseen
-    matched: tuple[Matched, ...]
+    plan: Plan
     decision: Decision | None = None
     refusal: Refusal | None = None
     settled: bool = False
 
-    @property
-    def private(self) -> frozenset[str]:
-        """Names of budgets whose figures are this caller's own, so that they may be shown."""
-        return frozenset(m.budget.name for m in self.matched if "identity" in m.budget.per)
+
+UNMETERED = Foreseen(Usage(), Usage(), MICRO)
+"""For calls of which nobody counts the tokens."""
+
+_ANSWERED = Outcome.ANSWERED
+_COUNTED = frozenset({Unit.REQUESTS, Unit.CONCURRENT})
+"""Units that a call takes though the application would not do it."""
 
 
 class Limiter:
@@ -146,22 +149,22 @@ class Limiter:
             A ticket, to be settled exactly once if `Ticket.refusal` is None.
         """
         call = call or BARE
-        foreseen = self.estimator.foresee(caller.identity.key, call)
-        matched = self.matcher.match(caller, route, method, path, call)
-        ticket = Ticket(caller, call, method, path, self.clock(), foreseen, matched)
-        if self.policy.unpriced == "refuse" and any(
-            m.budget.quota.unit is Unit.USD
-            and m.price is None
-            and m.budget.mode is Mode.ENFORCE
-            and call.operation != "other"
-            for m in matched
-        ):
+        plan = self.matcher.plan(caller, route, call)
+        foreseen = UNMETERED
+        if plan.metered or self._hooks:
+            foreseen = self.estimator.foresee(caller.identity.key, call)
+        ticket = Ticket(caller, call, method, path, self.clock(), foreseen, plan)
+        if plan.unpriced:
             ticket.refusal = Refusal.UNPRICED
         else:
             await self._decide(ticket)
         if ticket.refusal:
             self._tell(ticket, None, 0, "")
         return ticket
+
+    def reads(self, ticket: Ticket) -> bool:
+        """Whether anybody wants to know what the answer used."""
+        return ticket.plan.metered or bool(self._hooks)
 
     async def settle(
         self, ticket: Ticket, outcome: Outcome, usage: Usage | None = None, status: int = 0
@@ -180,17 +183,17 @@ class Limiter:
         if ticket.settled:
             return
         ticket.settled = True
-        if outcome is not Outcome.ANSWERED:
+        if outcome is not _ANSWERED:
             usage = Usage()
         elif usage is None:
             usage = ticket.foreseen.usage
-        else:
+        elif ticket.plan.metered:
             self.estimator.learn(ticket.caller.identity.key, ticket.call, usage)
         decision = ticket.decision
         if decision is None or decision.reservation is None:
             self._tell(ticket, usage, status, "failed")
             return
-        amounts = [_used(m, ticket.call, outcome, usage) for m in ticket.matched]
+        amounts = _amounts(ticket, outcome, usage)
         work = self._settle(ticket, decision.reservation, amounts, usage, status)
         if not self.store.suspends:
             await work
@@ -206,7 +209,7 @@ class Limiter:
         await self.store.aclose()
 
     async def _decide(self, ticket: Ticket) -> None:
-        lines = self.matcher.lines(ticket.caller, ticket.matched, ticket.call, ticket.foreseen)
+        lines = self.matcher.lines(ticket.caller, ticket.plan, ticket.call, ticket.foreseen)
         self._count += 1
         charge = Charge(f"{self._prefix}{self._count:x}", lines, self.policy.hold)
         try:
@@ -215,7 +218,7 @@ class Limiter:
             logger.warning("the store could not decide: %s", error)
             if any(
                 m.budget.on_store_error is OnStoreError.DENY and m.budget.mode is Mode.ENFORCE
-                for m in ticket.matched
+                for m in ticket.plan.budgets
             ):
                 ticket.refusal = Refusal.STORE
             return
@@ -292,13 +295,15 @@ class Limiter:
         )
 
 
-def _used(matched: Matched, call: Call, outcome: Outcome, usage: Usage) -> int:
-    unit = matched.budget.quota.unit
-    if outcome is Outcome.FAILED or (
-        outcome is Outcome.REJECTED and unit not in {Unit.REQUESTS, Unit.CONCURRENT}
-    ):
-        return 0
-    return pricing.amount(matched.budget, call, usage, matched.price)
+def _amounts(ticket: Ticket, outcome: Outcome, usage: Usage) -> list[int]:
+    budgets, call = ticket.plan.budgets, ticket.call
+    if outcome is _ANSWERED:
+        return [matched.gauge(call, usage) for matched in budgets]
+    if outcome is Outcome.FAILED:
+        return [0] * len(budgets)
+    return [
+        matched.gauge(call, usage) if matched.quota.unit in _COUNTED else 0 for matched in budgets
+    ]
 
 
 def _verdict(ticket: Ticket) -> str:

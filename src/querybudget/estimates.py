@@ -8,6 +8,8 @@ the text, by a rate that follows what the model's tokenizer was seen to do with 
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 from cachetools import LRUCache
 
@@ -23,8 +25,14 @@ SCALE = 16
 DEVIATIONS = 2
 """How many mean deviations above the mean are held."""
 
+TEACHES = 16
+"""How many of a caller's calls are also the model's history."""
+
 SHORTEST, LONGEST = MICRO // 2, 16 * MICRO
 """Bounds, in µ-bytes per token, on what a tokenizer is believed to do."""
+
+
+_K = TypeVar("_K")
 
 
 class Foreseen(msgspec.Struct, frozen=True, gc=False):
@@ -33,10 +41,12 @@ class Foreseen(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         usage: Tokens expected.
         sure: The part of ``usage`` that is certain to be used, or was asked for by the caller.
+        bytes_per_token: UTF-8 bytes of this caller's text per token, in millionths.
     """
 
     usage: Usage
     sure: Usage
+    bytes_per_token: int
 
 
 class _History(msgspec.Struct):
@@ -45,6 +55,7 @@ class _History(msgspec.Struct):
     mean: int = 0
     deviation: int = 0
     bytes_per_token: int = 0
+    calls: int = 0
 
     def observe(self, output: int) -> None:
         sample = output * SCALE
@@ -75,45 +86,63 @@ class Estimator:
 
     def __init__(self, settings: Estimate, *, callers: int = 50_000) -> None:
         self._settings = settings
-        self._history: LRUCache[tuple[str, str], _History] = LRUCache(callers)
+        self._callers: LRUCache[tuple[str, str], _History] = LRUCache(callers)
+        self._models: LRUCache[str, _History] = LRUCache(max(1, callers // 50))
 
     def foresee(self, who: str, call: Call) -> Foreseen:
         """What `who` will probably use by this call."""
-        own = self._history.get((who, call.model))
-        known = own or self._history.get(("", call.model))
-        prompt = self._input(call, known)
+        own = known = _find(self._callers, (who, call.model))
+        if known is None:
+            known = _find(self._models, call.model)
+        rate = (known.bytes_per_token if known else 0) or self._settings.bytes_per_token
+        prompt = self._input(call, rate)
         if not call.generates:
-            usage = Usage(input=prompt)
-            return Foreseen(usage, usage)
+            usage = Usage(prompt)
+            return Foreseen(usage, usage, rate)
         answers = call.items * call.choices
         bound = call.max_output
         if bound is not None and (own is None or not own.mean or own.expected >= bound):
-            usage = Usage(input=prompt, output=bound * answers)
-            return Foreseen(usage, usage)
-        history = known.expected if known is not None else 0
+            usage = Usage(prompt, 0, 0, bound * answers)
+            return Foreseen(usage, usage, rate)
+        history = known.expected if known else 0
         expected = (history or self._settings.output_tokens) * answers
-        return Foreseen(Usage(input=prompt, output=expected), Usage(input=prompt, output=answers))
-
-    def rate(self, who: str, model: str) -> int:
-        """µ-bytes of text per token, for this caller and model."""
-        known = self._history.get((who, model)) or self._history.get(("", model))
-        return (known.bytes_per_token if known else 0) or self._settings.bytes_per_token
+        return Foreseen(
+            Usage(prompt, 0, 0, expected), Usage(prompt, 0, 0, min(answers, expected)), rate
+        )
 
     def learn(self, who: str, call: Call, usage: Usage) -> None:
-        """Remember what a call used. Estimates teach nothing."""
+        """Remember what a call used. Estimates teach nothing.
+
+        Of a model, each caller teaches only by its first calls: one busy caller is not everybody.
+        """
         if usage.estimated:
             return
-        for key in ((who, call.model), ("", call.model)):
-            history = self._history.get(key)
-            if history is None:
-                history = self._history[key] = _History()
-            if usage.output:
-                history.observe(usage.output // (call.items * call.choices))
-            text = usage.input - call.input_tokens
-            if call.input_bytes and text > 0 and not call.images:
-                history.observe_text(call.input_bytes, text)
+        own = _find(self._callers, (who, call.model))
+        if own is None:
+            own = self._callers[who, call.model] = _History()
+        _observe(own, call, usage)
+        if own.calls <= TEACHES:
+            model = _find(self._models, call.model)
+            if model is None:
+                model = self._models[call.model] = _History()
+            _observe(model, call, usage)
 
-    def _input(self, call: Call, known: _History | None) -> int:
-        rate = (known.bytes_per_token if known else 0) or self._settings.bytes_per_token
+    def _input(self, call: Call, rate: int) -> int:
         text = -(-call.input_bytes * MICRO // rate)
         return max(1, text + call.input_tokens + call.images * self._settings.image_tokens)
+
+
+def _observe(history: _History, call: Call, usage: Usage) -> None:
+    history.calls += 1
+    if usage.output:
+        history.observe(usage.output // (call.items * call.choices))
+    text = usage.input - call.input_tokens
+    if call.input_bytes and text > 0 and not call.images:
+        history.observe_text(call.input_bytes, text)
+
+
+def _find(cache: LRUCache[_K, _History], key: _K) -> _History | None:
+    try:
+        return cache[key]
+    except KeyError:
+        return None

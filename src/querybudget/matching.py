@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from cachetools import LRUCache
 
-from querybudget import pricing
 from querybudget.adapters import adapter_for
 from querybudget.adapters.call import Adapter, Call
 from querybudget.estimates import Foreseen
 from querybudget.identity import Identity, KeyedHash, Resolver, resolver
 from querybudget.ledger import Line
-from querybudget.policy.types import Budget, Mode, ModelPrice, Policy
-from querybudget.quota import Quota
+from querybudget.policy.types import Budget, Mode, Policy
+from querybudget.pricing import Gauge, gauge, price_of
+from querybudget.quota import Quota, Unit
 
-__all__ = ["Caller", "Matched", "Matcher", "Route"]
+__all__ = ["Caller", "Matched", "Matcher", "Plan", "Route"]
 
 LONGEST_KEY = 200
 """Paths and model names longer than this are matched anew each time rather than remembered."""
 
+REMEMBERED = 4096
+"""Routes, and plans, remembered at most."""
 
-class Route(msgspec.Struct, frozen=True):
+UNMETERED = frozenset({Unit.REQUESTS, Unit.CONCURRENT})
+IDENTITY = ("identity",)
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class Route(msgspec.Struct, frozen=True, eq=False):
     """What is known from method and path alone.
 
     Attributes:
@@ -51,11 +59,35 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
 
 
 class Matched(msgspec.Struct, frozen=True):
-    """A budget that applies, with its quota scaled for the caller's tier."""
+    """A budget that applies, with its quota scaled for the caller's tier.
+
+    Attributes:
+        budget: As the policy has it.
+        quota: Scaled.
+        gauge: What a call takes from it.
+        shadow: Whether it only says what it would refuse.
+    """
 
     budget: Budget
     quota: Quota
-    price: ModelPrice | None
+    gauge: Gauge
+    shadow: bool
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Everything that is known of a call from its route, model, stream and tier.
+
+    Attributes:
+        budgets: Those that apply, in the policy's order.
+        private: Names of those whose figures are the caller's own, so that they may be shown.
+        metered: Whether any counts tokens or money, so that the answer has to be read.
+        unpriced: Whether an enforced one counts money and the model has no price.
+    """
+
+    budgets: tuple[Matched, ...]
+    private: frozenset[str]
+    metered: bool
+    unpriced: bool
 
 
 class Matcher:
@@ -73,17 +105,17 @@ class Matcher:
         self._partitions: dict[str, Resolver] = {
             name: resolver(partition.resolver) for name, partition in policy.partitions.items()
         }
-        self._routes: LRUCache[tuple[str, str], Route | None] = LRUCache(1024)
-        self._matches: LRUCache[tuple[Any, ...], tuple[Matched, ...]] = LRUCache(4096)
+        self._routes: dict[tuple[str, str], Route | None] = {}
+        self._plans: dict[tuple[Route, str, str, bool, str], Plan] = {}
 
     def route(self, method: str, path: str) -> Route | None:
         """What applies to a method and path; None where the request is nobody's business."""
         key = (method, path)
-        route = self._routes.get(key, _UNSEEN)
-        if route is _UNSEEN:
-            route = self._find_route(method, path)
-            if len(path) <= LONGEST_KEY:
-                self._routes[key] = route
+        if key in self._routes:
+            return self._routes[key]
+        route = self._find_route(method, path)
+        if len(path) <= LONGEST_KEY:
+            _remember(self._routes, key, route)
         return route
 
     def _find_route(self, method: str, path: str) -> Route | None:
@@ -96,27 +128,43 @@ class Matcher:
         )
         return Route(adapter_for(path, method, self._policy.routes), budgets) if budgets else None
 
-    def match(
-        self, caller: Caller, route: Route, method: str, path: str, call: Call
-    ) -> tuple[Matched, ...]:
-        """The budgets of a call, in the policy's order, scaled for the caller's tier."""
-        key = (method, path, call.model, call.operation, call.stream, caller.tier)
-        matched = self._matches.get(key)
-        if matched is None:
-            matched = self._find_matches(caller, route, call)
-            if len(path) <= LONGEST_KEY and len(call.model) <= LONGEST_KEY:
-                self._matches[key] = matched
-        return matched
+    def plan(self, caller: Caller, route: Route, call: Call) -> Plan:
+        """The budgets of a call, scaled for the caller's tier."""
+        key = (route, call.model, call.operation, call.stream, caller.tier)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._make_plan(caller, route, call)
+            if len(call.model) <= LONGEST_KEY:
+                _remember(self._plans, key, plan)
+        return plan
 
-    def _find_matches(self, caller: Caller, route: Route, call: Call) -> tuple[Matched, ...]:
-        price = pricing.price_of(self._policy.models, call.model)
-        return tuple(
-            Matched(budget, self._scaled(budget, caller.tier), price)
+    def _make_plan(self, caller: Caller, route: Route, call: Call) -> Plan:
+        price = price_of(self._policy.models, call.model)
+        budgets = [
+            budget
             for budget in route.budgets
             if _any(budget.match.model, call.model)
             and _any(budget.match.operation, call.operation)
             and (not budget.match.tier or caller.tier in budget.match.tier)
             and budget.match.stream in {None, call.stream}
+        ]
+        money = any(
+            budget.quota.unit is Unit.USD and budget.mode is Mode.ENFORCE for budget in budgets
+        )
+        refusing = self._policy.unpriced == "refuse" and call.operation != "other"
+        return Plan(
+            budgets=tuple(
+                Matched(
+                    budget,
+                    self._scaled(budget, caller.tier),
+                    gauge(budget, price),
+                    budget.mode is Mode.SHADOW,
+                )
+                for budget in budgets
+            ),
+            private=frozenset(budget.name for budget in budgets if "identity" in budget.per),
+            metered=any(budget.quota.unit not in UNMETERED for budget in budgets),
+            unpriced=money and price is None and refusing,
         )
 
     def _scaled(self, budget: Budget, tier: str) -> Quota:
@@ -124,26 +172,20 @@ class Matcher:
         factor = scale.get(budget.name, scale.get(budget.quota.unit))
         return budget.quota if factor is None else budget.quota.scaled(factor)
 
-    def lines(
-        self, caller: Caller, matched: Sequence[Matched], call: Call, foreseen: Foreseen
-    ) -> tuple[Line, ...]:
+    def lines(self, caller: Caller, plan: Plan, call: Call, foreseen: Foreseen) -> tuple[Line, ...]:
         """The ledger lines of a call: one for each budget, in their order."""
+        usage, sure = foreseen.usage, foreseen.sure
         lines: list[Line] = []
-        for m in matched:
-            budget = m.budget
-            amount = pricing.amount(budget, call, foreseen.usage, m.price)
-            least = (
-                amount
-                if foreseen.sure is foreseen.usage
-                else pricing.amount(budget, call, foreseen.sure, m.price)
-            )
-            per = budget.per
+        for matched in plan.budgets:
+            amount = matched.gauge(call, usage)
+            least = amount if sure is usage else matched.gauge(call, sure)
+            per = matched.budget.per
             partition = (
                 caller.identity.key
-                if per == ("identity",)
+                if per == IDENTITY
                 else "|".join([self._partition(word, caller, call) for word in per])
             )
-            lines.append(Line(partition, m.quota, amount, least, budget.mode is Mode.SHADOW))
+            lines.append(Line(partition, matched.quota, amount, least, matched.shadow))
         return tuple(lines)
 
     def _partition(self, word: str, caller: Caller, call: Call) -> str:
@@ -161,7 +203,11 @@ class Matcher:
                 return f"{word}:{self._hash(word, name) if name is not None else 'none'}"
 
 
-_UNSEEN = Route(None, ())
+def _remember(memory: dict[_K, _V], key: _K, value: _V) -> None:
+    """Bounded by starting afresh: what is remembered costs little to find again."""
+    if len(memory) >= REMEMBERED:
+        memory.clear()
+    memory[key] = value
 
 
 def _any(patterns: tuple[str, ...], text: str) -> bool:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 
 from querybudget.adapters.call import Call, Usage
 from querybudget.policy.types import Budget, ModelPrice, TokenWeights
 from querybudget.quota import MICRO, Unit
 
-__all__ = ["PICO_PER_MICRO", "amount", "price_of", "requests", "tokens", "usd"]
+__all__ = [
+    "PICO_PER_MICRO",
+    "Gauge",
+    "gauge",
+    "input_tokens",
+    "output_tokens",
+    "price_of",
+    "tokens",
+    "usd",
+]
 
 PICO_PER_MICRO = 1_000_000
 """Picodollars in a microdollar."""
 
-PLAIN = TokenWeights()
+Gauge = Callable[[Call, Usage], int]
+"""A call and its usage to µ-units of one budget."""
 
 
 def price_of(models: Sequence[ModelPrice], model: str) -> ModelPrice | None:
@@ -22,47 +33,61 @@ def price_of(models: Sequence[ModelPrice], model: str) -> ModelPrice | None:
     return next((price for price in models if fnmatchcase(model, price.pattern)), None)
 
 
-def amount(budget: Budget, call: Call, usage: Usage, price: ModelPrice | None) -> int:
-    """What a call with this usage takes from a budget, in µ-units of the budget's unit.
+def gauge(budget: Budget, price: ModelPrice | None) -> Gauge:
+    """What a call takes from a budget, as a function of the call and its usage.
 
     Args:
         budget: Its unit and weights decide what counts.
-        call: Counts the requests in it and the alternatives asked for.
-        usage: Tokens, expected or used.
         price: The model's price, for money; None is free.
+
+    Returns:
+        A function of a call and the tokens expected or used, giving µ-units of the budget's unit.
     """
+    weights = budget.weights
     match budget.quota.unit:
         case Unit.REQUESTS:
-            return requests(call)
+            gauged: Gauge = _requests
         case Unit.CONCURRENT:
-            return MICRO
+            gauged = _one
         case Unit.TOKENS:
-            return tokens(call, usage, budget.weights)
+            gauged = _plain_tokens if weights == TokenWeights() else partial(tokens, weights)
         case Unit.INPUT_TOKENS:
-            return _input(call, usage, budget.weights)
+            gauged = partial(input_tokens, weights)
         case Unit.OUTPUT_TOKENS:
-            return _output(call, usage, budget.weights)
+            gauged = partial(output_tokens, weights)
         case Unit.USD:
-            return usd(call, usage, price) if price else 0
+            gauged = partial(usd, price) if price else _free
+    return gauged
 
 
-def requests(call: Call) -> int:
-    """µ-requests: each prompt of an array counts, and each answer asked for it."""
-    return call.items * call.choices * MICRO
-
-
-def tokens(call: Call, usage: Usage, weights: TokenWeights) -> int:
+def tokens(weights: TokenWeights, call: Call, usage: Usage) -> int:
     """µ-tokens, each kind by its weight; alternatives given with log-probabilities on top."""
-    if weights is PLAIN and not call.logprobs and not call.prompt_logprobs:
-        return (usage.input + usage.output) * MICRO
-    return _input(call, usage, weights) + _output(call, usage, weights)
+    return input_tokens(weights, call, usage) + output_tokens(weights, call, usage)
 
 
-def usd(call: Call, usage: Usage, price: ModelPrice) -> int:
+def input_tokens(weights: TokenWeights, call: Call, usage: Usage) -> int:
+    """µ-tokens of the prompt, each kind by its weight."""
+    return (
+        (usage.input - usage.cached_input - usage.cache_write) * weights.input
+        + usage.cached_input * weights.cached_input
+        + usage.cache_write * weights.cache_write
+        + usage.input * call.prompt_logprobs * weights.logprobs
+    )
+
+
+def output_tokens(weights: TokenWeights, call: Call, usage: Usage) -> int:
+    """µ-tokens generated, each kind by its weight."""
+    return (
+        (usage.output - usage.reasoning) * weights.output
+        + usage.reasoning * weights.reasoning
+        + usage.output * call.logprobs * weights.logprobs
+    )
+
+
+def usd(price: ModelPrice, call: Call, usage: Usage) -> int:
     """Microdollars, rounded up."""
-    plain_input = usage.input - usage.cached_input - usage.cache_write
     pico = (
-        plain_input * price.input
+        (usage.input - usage.cached_input - usage.cache_write) * price.input
         + usage.cached_input * price.cached_input
         + usage.cache_write * price.cache_write
         + (usage.output - usage.reasoning) * price.output
@@ -72,18 +97,20 @@ def usd(call: Call, usage: Usage, price: ModelPrice) -> int:
     return -(-pico // PICO_PER_MICRO)
 
 
-def _input(call: Call, usage: Usage, weights: TokenWeights) -> int:
-    return (
-        (usage.input - usage.cached_input - usage.cache_write) * weights.input
-        + usage.cached_input * weights.cached_input
-        + usage.cache_write * weights.cache_write
-        + usage.input * call.prompt_logprobs * weights.logprobs
-    )
+def _requests(call: Call, _usage: Usage) -> int:
+    """Each prompt of an array counts, and each answer asked for it."""
+    return call.items * call.choices * MICRO
 
 
-def _output(call: Call, usage: Usage, weights: TokenWeights) -> int:
-    return (
-        (usage.output - usage.reasoning) * weights.output
-        + usage.reasoning * weights.reasoning
-        + usage.output * call.logprobs * weights.logprobs
-    )
+def _one(_call: Call, _usage: Usage) -> int:
+    return MICRO
+
+
+def _free(_call: Call, _usage: Usage) -> int:
+    return 0
+
+
+def _plain_tokens(call: Call, usage: Usage) -> int:
+    if call.logprobs or call.prompt_logprobs:
+        return tokens(TokenWeights(), call, usage)
+    return (usage.input + usage.output) * MICRO

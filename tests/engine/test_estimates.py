@@ -16,7 +16,7 @@ def call(**values: object) -> Call:
     return chat
 
 
-def test_an_unknown_caller_without_a_bound_is_held_the_default_but_only_the_prompt_is_sure() -> None:
+def test_an_unbounded_newcomer_is_held_the_default_and_only_the_prompt_is_sure() -> None:
     foreseen = Estimator(Estimate(output_tokens=512)).foresee("a", call())
     assert foreseen.usage == Usage(input=100, output=512)
     assert foreseen.sure == Usage(input=100, output=1)
@@ -61,7 +61,7 @@ def test_the_prompt_follows_what_the_tokenizer_was_seen_to_do() -> None:
     estimator = Estimator(Estimate())
     estimator.learn("a", call(), Usage(input=200, output=1))
     assert estimator.foresee("a", call()).usage.input == 200
-    assert estimator.rate("a", "m") == 2 * MICRO
+    assert estimator.foresee("a", call()).bytes_per_token == 2 * MICRO
 
 
 def test_token_ids_are_counted_exactly_and_pictures_by_the_policy() -> None:

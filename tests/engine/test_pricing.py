@@ -38,37 +38,37 @@ def usages(draw: st.DrawFn) -> Usage:
 
 def test_an_array_of_inputs_counts_as_many_requests_and_each_answer_asked_for_counts() -> None:
     call = Call(Dialect.OPENAI, "completions", items=3, choices=4)
-    assert pricing.amount(budget(Unit.REQUESTS), call, Usage(), None) == 12 * MICRO
+    assert pricing.gauge(budget(Unit.REQUESTS), None)(call, Usage()) == 12 * MICRO
 
 
 def test_a_token_counts_once_unless_the_policy_weighs_it() -> None:
     usage = Usage(input=100, cached_input=40, output=30, reasoning=10)
-    assert pricing.amount(budget(Unit.TOKENS), CALL, usage, None) == 130 * MICRO
+    assert pricing.gauge(budget(Unit.TOKENS), None)(CALL, usage) == 130 * MICRO
     weights = TokenWeights(cached_input=MICRO // 10, output=4 * MICRO, reasoning=2 * MICRO)
-    weighed = pricing.amount(budget(Unit.TOKENS, weights), CALL, usage, None)
+    weighed = pricing.gauge(budget(Unit.TOKENS, weights), None)(CALL, usage)
     assert weighed == (60 + 4 + 20 * 4 + 10 * 2) * MICRO
 
 
 def test_log_probabilities_count_for_what_they_give_away() -> None:
     call = Call(Dialect.OPENAI, "chat", logprobs=20, prompt_logprobs=20)
     usage = Usage(input=10, output=10)
-    assert pricing.amount(budget(Unit.TOKENS), call, usage, None) == 40 * MICRO
+    assert pricing.gauge(budget(Unit.TOKENS), None)(call, usage) == 40 * MICRO
 
 
 def test_a_million_tokens_cost_the_price_of_a_million_tokens() -> None:
     usage = Usage(input=1_000_000, output=1_000_000)
-    assert pricing.amount(budget(Unit.USD), CALL, usage, PRICE) == 12_500_000
+    assert pricing.gauge(budget(Unit.USD), PRICE)(CALL, usage) == 12_500_000
 
 
 def test_money_is_rounded_up_so_that_nothing_is_free_by_rounding() -> None:
     cheap = replace(PRICE, input=1)
-    assert pricing.amount(budget(Unit.USD), CALL, Usage(input=1), cheap) == 1
+    assert pricing.gauge(budget(Unit.USD), cheap)(CALL, Usage(input=1)) == 1
 
 
 def test_a_fee_for_each_request_is_charged_for_each_item() -> None:
     call = Call(Dialect.OPENAI, "embeddings", items=5)
     priced = replace(PRICE, request=1_000_000_000)
-    assert pricing.amount(budget(Unit.USD), call, Usage(), priced) == 5_000
+    assert pricing.gauge(budget(Unit.USD), priced)(call, Usage()) == 5_000
 
 
 @given(usages(), usages(), st.sampled_from(list(Unit)))
@@ -80,15 +80,15 @@ def test_more_work_never_costs_less(usage: Usage, extra: Usage, unit: Unit) -> N
         output=usage.output + extra.output,
         reasoning=usage.reasoning + extra.reasoning,
     )
-    little = pricing.amount(budget(unit), CALL, usage, PRICE)
-    assert little <= pricing.amount(budget(unit), CALL, more, PRICE)
+    little = pricing.gauge(budget(unit), PRICE)(CALL, usage)
+    assert little <= pricing.gauge(budget(unit), PRICE)(CALL, more)
 
 
 @given(usages())
 def test_input_and_output_tokens_add_up_to_tokens(usage: Usage) -> None:
-    whole = pricing.amount(budget(Unit.TOKENS), CALL, usage, None)
+    whole = pricing.gauge(budget(Unit.TOKENS), None)(CALL, usage)
     parts = (Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS)
-    assert whole == sum(pricing.amount(budget(unit), CALL, usage, None) for unit in parts)
+    assert whole == sum(pricing.gauge(budget(unit), None)(CALL, usage) for unit in parts)
 
 
 def test_the_first_price_that_matches_is_taken_and_no_match_is_no_price() -> None:

@@ -89,7 +89,7 @@ class Exchange:
         headers = list(message.get("headers", ()))
         self._status = status
         adapter = self._route.adapter
-        if adapter is not None and 200 <= status < 300:  # noqa: PLR2004 - HTTP's own
+        if adapter is not None and self._limiter.reads(self._ticket) and 200 <= status < 300:  # noqa: PLR2004 - HTTP's own
             self._begin_metering(headers)
         added = self._figures(status)
         if not added:
@@ -122,7 +122,11 @@ class Exchange:
         ):
             return []
         return headers_for(
-            decision, self._ticket.call.dialect, settings, self._ticket.at, self._ticket.private
+            decision,
+            self._ticket.call.dialect,
+            settings,
+            self._ticket.at,
+            self._ticket.plan.private,
         )
 
     async def _settle(self, *, failed: bool) -> None:
@@ -143,5 +147,10 @@ class Exchange:
         foreseen = ticket.foreseen.usage
         if self._meter is None:
             return Usage(input=foreseen.input, estimated=True)
-        rate = self._limiter.estimator.rate(ticket.caller.identity.key, ticket.call.model)
-        return settled_usage(ticket.call, self._meter, foreseen.input, rate)
+        return settled_usage(
+            ticket.call,
+            self._meter,
+            foreseen.input,
+            ticket.foreseen.bytes_per_token,
+            output_estimate=foreseen.output,
+        )

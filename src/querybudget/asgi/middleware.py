@@ -191,7 +191,7 @@ def _refuse(limiter: Limiter, ticket: Ticket, adapter: Adapter | None) -> Answer
         dialect,
         limiter.policy.refusals,
         limiter.clock(),
-        disclosed=ticket.private,
+        disclosed=ticket.plan.private,
         request_id=f"req_{uuid4().hex}",
     )
 

@@ -109,8 +109,7 @@ class Socket:
         turn, self._turn = self._turn, None
         if turn is None or self._caller is None:
             return
-        rate = self._limiter.estimator.rate(self._caller.identity.key, "")
-        output = -(-self._sent * MICRO // rate)
+        output = -(-self._sent * MICRO // turn.foreseen.bytes_per_token)
         usage = Usage(input=turn.foreseen.usage.input, output=output, estimated=True)
         await self._limiter.settle(turn, Outcome.ANSWERED, usage, self._status)
 
@@ -128,7 +127,7 @@ class Socket:
                 Dialect.PROBLEM,
                 limiter.policy.refusals,
                 limiter.clock(),
-                disclosed=ticket.private,
+                disclosed=ticket.plan.private,
             )
         await self._send(
             {

@@ -63,12 +63,14 @@ class MemoryStore:
         """Replace what is held by what was used."""
         accounts: dict[str, Account] = {}
         for line in reservation.lines:
-            account = self._find(line.partition)
-            if account is not None:
-                accounts[line.partition] = account
+            if line.partition not in accounts:
+                account = self._find(line.partition)
+                if account is not None:
+                    accounts[line.partition] = account
         settled = ledger.settle(accounts, reservation, amounts, self._clock())
-        for partition, account in accounts.items():
-            self._judge(partition, account)
+        if self._newcomers:
+            for partition, account in accounts.items():
+                self._judge(partition, account)
         return settled
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
@@ -86,7 +88,10 @@ class MemoryStore:
         self._newcomers.clear()
 
     def _find(self, partition: str) -> Account | None:
-        return self._known.get(partition) or self._newcomers.get(partition)
+        try:
+            return self._known[partition]
+        except KeyError:
+            return self._newcomers.get(partition)
 
     def _account(self, partition: str, now: int) -> Account:
         account = self._find(partition)
