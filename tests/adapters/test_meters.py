@@ -1,0 +1,222 @@
+"""Meters hold little, take anything, and count the same whether they parse an event or not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from querybudget.adapters import adapter_for
+from querybudget.adapters.call import Adapter, Call, Dialect, Usage
+from querybudget.adapters.frame import learn_frame
+from querybudget.adapters.meters import ANSWER_TAIL, BodyMeter, StreamMeter
+from querybudget.adapters.openai_answers import read_chat_body, read_chat_event
+from querybudget.adapters.tally import Tally, tokens
+
+PATHS = ["/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/messages"]
+CALL = Call(Dialect.OPENAI, "chat")
+STREAM = "text/event-stream"
+
+
+def adapter(path: str) -> Adapter:
+    found = adapter_for(path, "POST", ())
+    assert found is not None
+    return found
+
+
+def event(path: str, text: str, number: int = 0) -> bytes:
+    """One event of a stream that says this text."""
+    if path.endswith("messages"):
+        kind = "content_block_delta"
+        body = {"type": kind, "index": 0, "delta": {"type": "text_delta", "text": text}}
+    elif path.endswith("responses"):
+        kind = "response.output_text.delta"
+        body = {"type": kind, "sequence_number": number, "delta": text, "logprobs": []}
+    elif path.endswith("chat/completions"):
+        kind = ""
+        body = {"id": "c", "choices": [{"index": 0, "delta": {"content": text}}], "usage": None}
+    else:
+        kind = ""
+        body = {"id": "c", "choices": [{"index": 0, "text": text, "logprobs": None}]}
+    name = f"event: {kind}\n" if kind else ""
+    return f"{name}data: {json.dumps(body, ensure_ascii=False)}\n\n".encode()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@given(texts=st.lists(st.text(max_size=12), max_size=30))
+@example(texts=["one", "two", "", '"', "\\", "\n", "日本", "\u2028", "\x7f", "\x00", "end"])
+def test_every_text_counts_by_its_size_in_utf8(path: str, texts: list[str]) -> None:
+    meter = adapter(path).meter(CALL, STREAM)
+    for number, text in enumerate(texts):
+        meter.feed(event(path, text, number))
+    assert meter.output_bytes == sum(len(text.encode()) for text in texts)
+
+
+@given(
+    chunks=st.lists(
+        st.one_of(
+            st.text(max_size=5).map(lambda text: event(PATHS[0], text)),
+            st.builds(
+                lambda text, at, junk: event(PATHS[0], text)[:at] + junk + event(PATHS[0], text)[at:],
+                st.text(max_size=5),
+                st.integers(0, 90),
+                st.sampled_from([b'"', b"\\", b"\n", b"\r", b"\xff", b"\x01", b'"usage":{}', b","]),
+            ),
+        ),
+        max_size=12,
+    )
+)
+def test_counting_by_the_frame_equals_parsing_every_event(chunks: list[bytes]) -> None:
+    framed, parsed = StreamMeter(read_chat_event), StreamMeter(read_chat_event)
+    framed.feed(event(PATHS[0], "learn"))
+    parsed.feed(event(PATHS[0], "learn"))
+    for chunk in chunks:
+        parsed._frame = None
+        parsed._lessons = 0
+        framed.feed(chunk)
+        parsed.feed(chunk)
+    assert framed.output_bytes == parsed.output_bytes
+    assert framed.usage() == parsed.usage()
+    assert framed.complete == parsed.complete
+
+
+def test_a_frame_is_learnt_only_where_the_text_stands() -> None:
+    told = event(PATHS[0], "abcd").replace(b'"id": "c"', b'"id": "wxyz"')
+    frame = learn_frame(told, 4, read_chat_event)
+    assert frame is not None
+    assert frame.text_size(told.replace(b"abcd", b"longer text")) == len("longer text")
+    assert frame.text_size(told.replace(b"wxyz", b"other")) == -1
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        pytest.param(event(PATHS[0], "ab") + event(PATHS[0], "cd"), id="two events"),
+        pytest.param(event(PATHS[0], "abcd")[:-1], id="not ended"),
+        pytest.param(event(PATHS[0], "x" * 4000), id="long"),
+        pytest.param(event(PATHS[0], "abcd").replace(b"null", b'{"prompt_tokens":1}'), id="usage"),
+    ],
+)
+def test_no_frame_is_learnt_from_a_chunk_that_is_not_one_event_of_text(chunk: bytes) -> None:
+    assert learn_frame(chunk, 4, read_chat_event) is None
+    assert learn_frame(chunk, 4000, read_chat_event) is None
+
+
+def test_a_chunk_in_which_the_ends_of_a_frame_overlap_is_parsed() -> None:
+    frame = learn_frame(b'data: {"choices":[{"text":"abcd"}]}\n\n', 4, read_chat_event)
+    assert frame is not None
+    assert frame.text_size(b'data: {"choices":[{"text":"}]}\n\n') == -1
+
+
+# -- bodies
+
+
+def body_meter(pieces: Sequence[bytes], *, limit: int, generates: bool = True) -> BodyMeter:
+    meter = BodyMeter(read_chat_body, limit=limit, generates=generates)
+    for piece in pieces:
+        meter.feed(piece)
+    return meter
+
+
+def long_answer(size: int) -> bytes:
+    text = "x" * size
+    choices = [{"message": {"content": text}}]
+    return json.dumps({"choices": choices, "usage": {"prompt_tokens": 3, "completion_tokens": 9}}).encode()
+
+
+def test_usage_is_found_at_the_end_of_an_answer_longer_than_is_kept() -> None:
+    body = long_answer(500_000)
+    pieces = [body[at : at + 1000] for at in range(0, len(body), 1000)]
+    for meter in (body_meter([body], limit=200_000), body_meter(pieces, limit=200_000)):
+        assert meter.usage() == Usage(input=3, output=9)
+        assert meter.complete
+
+
+def test_of_an_answer_longer_than_is_kept_only_the_end_is_held() -> None:
+    meter = body_meter([b"x" * 10_000] * 100, limit=200_000)
+    assert len(meter._body) <= 2 * ANSWER_TAIL
+    assert (meter.usage(), meter.output_bytes, meter.complete) == (None, 1_000_000, False)
+
+
+def test_of_embeddings_only_the_end_is_held_and_nothing_counts_as_text() -> None:
+    data = [{"embedding": [0.123456789] * 1536} for _ in range(40)]
+    body = json.dumps({"data": data, "usage": {"prompt_tokens": 5, "total_tokens": 5}}).encode()
+    meter = body_meter([body[:-7], body[-7:]], limit=10**7, generates=False)
+    assert len(meter._body) <= 2 * ANSWER_TAIL + 7
+    assert (meter.usage(), meter.output_bytes) == (Usage(input=5), 0)
+
+
+def test_a_body_cut_short_counts_by_its_size() -> None:
+    body = long_answer(100)
+    meter = body_meter([body[:-1]], limit=10**6)
+    assert (meter.usage(), meter.output_bytes, meter.complete) == (None, len(body) - 1, False)
+
+
+def test_usage_is_found_although_the_rest_of_the_answer_is_of_no_known_type() -> None:
+    meter = body_meter([b'{"choices": 5, "usage": {"prompt_tokens": 3}}'], limit=10**6)
+    assert meter.usage() == Usage(input=3)
+
+
+def test_usage_that_is_talked_about_in_the_text_is_not_usage() -> None:
+    text = json.dumps('"usage": {"prompt_tokens": 3}}')
+    meter = body_meter([f'{{"choices": [{{"text": {text}}}], "rest": '.encode()], limit=10**6)
+    assert meter.usage() is None
+
+
+def test_usage_further_in_is_not_taken_for_that_of_the_answer() -> None:
+    body = b'{"choices": 5, "x": {"usage": {"prompt_tokens": 3}}}'
+    assert body_meter([body], limit=10**6).usage() is None
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/v1/embeddings", "/v1/messages/count_tokens"])
+@pytest.mark.parametrize("content_type", [STREAM, "application/json", ""])
+@given(pieces=st.lists(st.binary(max_size=60), max_size=6))
+def test_feeding_never_raises(path: str, content_type: str, pieces: list[bytes]) -> None:
+    meter = adapter(path).meter(CALL, content_type)
+    for piece in pieces:
+        meter.feed(piece)
+        assert meter.output_bytes >= 0
+        assert meter.complete in (True, False)
+
+
+@pytest.mark.parametrize("nested", [b"[" * 100_000, b'{"choices":' * 50_000, b'{"usage":' * 50_000])
+@pytest.mark.parametrize("path", PATHS)
+def test_an_answer_nested_without_end_is_passed_over(path: str, nested: bytes) -> None:
+    stream = adapter(path).meter(CALL, STREAM)
+    stream.feed(b"data: " + nested + b"\n\n")
+    assert stream.usage() is None
+    body = adapter(path).meter(CALL, "application/json")
+    body.feed(nested)
+    assert body.usage() is None
+
+
+@pytest.mark.parametrize(
+    ("reported", "counted"),
+    [(None, 0), (0, 0), (7, 7), (7.9, 7), (-3, 0), (10**400, 2**40), (1e300, 2**40)],
+)
+def test_reported_figures_become_small_whole_numbers(reported: float | None, counted: int) -> None:
+    assert tokens(reported) == counted
+
+
+@pytest.mark.parametrize(
+    ("report", "usage"),
+    [
+        ({"prompt_tokens": -5, "completion_tokens": 10**300}, Usage(output=2**40)),
+        ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 9}}, Usage(3, 3)),
+        ({"prompt_tokens": None, "completion_tokens": None}, Usage()),
+        ({"total_tokens": 12}, Usage(input=12)),
+        (
+            {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 9}},
+            Usage(9, 4, 5),
+        ),
+    ],
+)
+def test_a_report_that_cannot_be_is_read_as_one_that_can(
+    report: dict[str, object], usage: Usage
+) -> None:
+    tally = Tally()
+    read_chat_body(json.dumps({"usage": report}).encode(), tally)
+    assert tally.usage == usage
