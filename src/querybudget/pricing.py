@@ -44,9 +44,10 @@ def gauge(budget: Budget, price: ModelPrice | None) -> Gauge:
         A function of a call and the tokens expected or used, giving µ-units of the budget's unit.
     """
     weights = budget.weights
+    gauged: Gauge
     match budget.quota.unit:
         case Unit.REQUESTS:
-            gauged: Gauge = _requests
+            gauged = _requests
         case Unit.CONCURRENT:
             gauged = _one
         case Unit.TOKENS:
