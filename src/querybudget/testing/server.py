@@ -1,0 +1,176 @@
+"""`FakeModel`: a model server that answers what a test tells it to.
+
+A small Starlette application without a model and without a sleep, in OpenAI's words and
+Anthropic's: chat completions, responses,
+completions, embeddings, models and messages, as JSON and as server-sent events. It fails, stalls
+and reports usage exactly as its `Reply` says, and remembers everything it was asked.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from querybudget.testing import dialects
+from querybudget.testing.dialects import Event
+from querybudget.testing.reply import Failure, Gate, Reply
+
+__all__ = ["Asked", "Failure", "FakeModel", "FakeModelError", "Gate", "Reply"]
+
+
+class FakeModelError(Exception):
+    """What a `FakeModel` raises when it was told to fail by raising."""
+
+
+@dataclass
+class Asked:
+    """One request that a `FakeModel` received, and how far its answer went.
+
+    Attributes:
+        method: HTTP method.
+        path: Path, as routed.
+        headers: By name in lower case; the last where a name came twice.
+        body: Bytes as received.
+        json: What they say; empty where they are no JSON object.
+        sent: Pieces of text that were sent.
+        finished: Whether the whole answer was sent.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    json: Mapping[str, Any]
+    sent: int = 0
+    finished: bool = False
+
+
+Replier = Callable[[Asked], Reply]
+_Whole = Callable[[Mapping[str, Any], Reply], Mapping[str, Any]]
+_Events = Callable[[Mapping[str, Any], Reply], Iterator[Event]]
+
+
+class FakeModel:
+    """An ASGI application that answers as it is told.
+
+    Set `reply` at any time, to a `Reply` or to a function from what was asked to one.
+
+    Args:
+        reply: What every request is answered.
+
+    Attributes:
+        reply: What every request is answered from now on.
+        asked: Every request received, in order.
+    """
+
+    def __init__(self, reply: Reply | Replier | None = None) -> None:
+        self.reply: Reply | Replier = reply or Reply()
+        self.asked: list[Asked] = []
+        self._next = deque[Reply]()
+        self._router = Router(
+            [
+                self._route("chat/completions", dialects.chat, dialects.chat_events),
+                self._route("responses", dialects.response, dialects.response_events),
+                self._route("completions", dialects.completion, dialects.completion_events),
+                self._route("embeddings", dialects.embeddings, None),
+                self._route("messages", dialects.message, dialects.message_events),
+                Route("/v1/models", self._models),
+                Route("/health", _health),
+            ]
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        await self._router(scope, receive, send)
+
+    def then(self, *replies: Reply) -> None:
+        """Answer the next requests with `replies`, one each; after them, `reply` again."""
+        self._next.extend(replies)
+
+    def _route(self, name: str, whole: _Whole, events: _Events | None) -> Route:
+        anthropic = name == "messages"
+
+        async def endpoint(request: Request) -> Response:
+            asked = await self._note(request)
+            reply = self._reply_to(asked)
+            if reply.failure is Failure.BEFORE_START:
+                raise FakeModelError("told to fail before the answer began")
+            if reply.status >= 400 or not asked.json:  # noqa: PLR2004 - HTTP's own
+                status = reply.status if asked.json else 400
+                body = dialects.failure(status, anthropic=anthropic)
+                return JSONResponse(body, status, reply.headers)
+            if events is not None and asked.json.get("stream"):
+                stream = _stream(asked, reply, events(asked.json, reply), anthropic=anthropic)
+                return _streaming(stream, reply, "text/event-stream")
+            if reply.gate is not None:
+                await reply.gate.wait()
+            content = _body(asked, reply, whole(asked.json, reply))
+            return _streaming(content, reply, "application/json")
+
+        return Route(f"/v1/{name}", endpoint, methods=["POST"])
+
+    async def _models(self, request: Request) -> Response:
+        reply = self._reply_to(await self._note(request))
+        if reply.status >= 400:  # noqa: PLR2004 - HTTP's own
+            return JSONResponse(dialects.failure(reply.status, anthropic=False), reply.status)
+        return JSONResponse(dialects.models(), reply.status, reply.headers)
+
+    async def _note(self, request: Request) -> Asked:
+        body = await request.body()
+        asked = Asked(request.method, request.url.path, dict(request.headers), body, _object(body))
+        self.asked.append(asked)
+        return asked
+
+    def _reply_to(self, asked: Asked) -> Reply:
+        if self._next:
+            return self._next.popleft()
+        return self.reply if isinstance(self.reply, Reply) else self.reply(asked)
+
+
+async def _health(request: Request) -> Response:  # noqa: ARG001 - Starlette gives it
+    return PlainTextResponse("ok")
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}
+
+
+def _streaming(content: AsyncIterator[bytes], reply: Reply, media_type: str) -> Response:
+    return StreamingResponse(content, reply.status, reply.headers, media_type)
+
+
+async def _stream(
+    asked: Asked, reply: Reply, events: Iterator[Event], *, anthropic: bool
+) -> AsyncIterator[bytes]:
+    for event, is_text in events:
+        if is_text and reply.gate is not None and asked.sent == reply.stall_after:
+            await reply.gate.wait()
+        if reply.failure is not None and asked.sent == reply.fail_after:
+            if reply.failure is Failure.MID_STREAM:
+                raise FakeModelError(f"told to fail after {asked.sent} pieces of text")
+            yield dialects.failure_event(anthropic=anthropic)
+            return
+        yield event
+        asked.sent += is_text
+    asked.finished = True
+
+
+async def _body(asked: Asked, reply: Reply, body: Mapping[str, Any]) -> AsyncIterator[bytes]:
+    encoded = msgspec.json.encode(body)
+    half = len(encoded) // 2
+    yield encoded[:half]
+    if reply.failure is not None:
+        raise FakeModelError("told to fail in the middle of the answer")
+    yield encoded[half:]
+    asked.sent, asked.finished = 1, True
