@@ -1,1 +1,98 @@
-"""Budgets for the callers of a model server: requests, tokens, money, concurrency, coverage."""
+"""Budgets for the callers of a model server: requests, tokens, money, concurrency.
+
+    from querybudget import QueryBudgetMiddleware
+
+    app.add_middleware(QueryBudgetMiddleware, policy="policy.yaml")
+
+Every name below is loaded when it is first asked for, so that `import querybudget` costs next to
+nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from querybudget.adapters.call import Call, Dialect, Usage
+    from querybudget.asgi import QueryBudgetMiddleware
+    from querybudget.engine import Limiter, Outcome, Refusal, Ticket
+    from querybudget.errors import (
+        BodyError,
+        Mistake,
+        PolicyError,
+        QueryBudgetError,
+        SetupError,
+        StoreError,
+    )
+    from querybudget.events import DecisionEvent
+    from querybudget.identity import Identity
+    from querybudget.ledger import Charge, Decision, Reservation, Settled, Verdict
+    from querybudget.policy.types import Policy
+    from querybudget.stores import Clock, MemoryStore, Store
+
+    __version__: str
+
+__all__ = [
+    "BodyError",
+    "Call",
+    "Charge",
+    "Clock",
+    "Decision",
+    "DecisionEvent",
+    "Dialect",
+    "Identity",
+    "Limiter",
+    "MemoryStore",
+    "Mistake",
+    "Outcome",
+    "Policy",
+    "PolicyError",
+    "QueryBudgetError",
+    "QueryBudgetMiddleware",
+    "Refusal",
+    "Reservation",
+    "Settled",
+    "SetupError",
+    "Store",
+    "StoreError",
+    "Ticket",
+    "Usage",
+    "Verdict",
+    "__version__",
+]
+
+_HOMES = {
+    "adapters.call": ("Call", "Dialect", "Usage"),
+    "asgi": ("QueryBudgetMiddleware",),
+    "engine": ("Limiter", "Outcome", "Refusal", "Ticket"),
+    "errors": (
+        "BodyError",
+        "Mistake",
+        "PolicyError",
+        "QueryBudgetError",
+        "SetupError",
+        "StoreError",
+    ),
+    "events": ("DecisionEvent",),
+    "identity": ("Identity",),
+    "ledger": ("Charge", "Decision", "Reservation", "Settled", "Verdict"),
+    "policy.types": ("Policy",),
+    "stores": ("Clock", "MemoryStore", "Store"),
+}
+_HOME = {name: f"querybudget.{module}" for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        value: object = import_module("importlib.metadata").version("querybudget")
+    elif name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
