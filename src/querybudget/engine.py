@@ -97,7 +97,8 @@ class Limiter:
 
     Args:
         policy: What the operator decided.
-        store: Where accounts are kept; made from the policy's URL unless given.
+        store: Where accounts are kept, or the URL of it; the policy's own unless given. A store given
+            as an object stays its owner's to close.
         clock: µs since the epoch; the system's unless given.
         hooks: Called with one event for each call.
     """
@@ -106,14 +107,17 @@ class Limiter:
         self,
         policy: Policy,
         *,
-        store: Store | None = None,
+        store: Store | str | None = None,
         clock: Clock | None = None,
         hooks: Sequence[Hook] = (),
     ) -> None:
         self.policy = policy
         self.clock = clock or system_clock()
-        self.store = store or open_store(
-            policy.store, clock=self.clock, max_identities=policy.max_identities
+        self._owned = store is None or isinstance(store, str)
+        self.store = (
+            open_store(store or policy.store, self.clock, max_identities=policy.max_identities)
+            if store is None or isinstance(store, str)
+            else store
         )
         self.estimator = Estimator(policy.estimate)
         self._hooks = tuple(hooks)
@@ -203,10 +207,11 @@ class Limiter:
         task.add_done_callback(self._settling.discard)
 
     async def aclose(self) -> None:
-        """Wait for settlements under way, then close the store."""
+        """Wait for settlements under way, then close the store if it is the limiter's own."""
         while self._settling:
             await asyncio.gather(*self._settling, return_exceptions=True)
-        await self.store.aclose()
+        if self._owned:
+            await self.store.aclose()
 
     async def _decide(self, ticket: Ticket) -> None:
         lines = self.matcher.lines(ticket.caller, ticket.plan, ticket.call, ticket.foreseen)

@@ -21,7 +21,7 @@ from querybudget.errors import BodyError, QueryBudgetError, SetupError
 from querybudget.events import Hook
 from querybudget.policy.types import Policy
 from querybudget.refusals import Answer, answer, plain_answer
-from querybudget.stores import Clock, Store, open_store, system_clock
+from querybudget.stores import Clock, Store
 
 __all__ = ["ENVIRONMENT", "QueryBudgetMiddleware"]
 
@@ -147,11 +147,7 @@ class QueryBudgetMiddleware:
                 " of a YAML file"
             )
         loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
-        clock = self._clock or system_clock()
-        store = self._store
-        if isinstance(store, str):
-            store = open_store(store, clock=clock, max_identities=loaded.max_identities)
-        return Limiter(loaded, store=store, clock=clock, hooks=self._hooks)
+        return Limiter(loaded, store=self._store, clock=self._clock, hooks=self._hooks)
 
 
 def _path(scope: Scope) -> str:

@@ -73,12 +73,12 @@ def system_clock() -> Clock:
     return lambda: (time.monotonic_ns() + offset) // 1000
 
 
-def open_store(url: str, *, clock: Clock | None = None, max_identities: int = 100_000) -> Store:
+def open_store(url: str, clock: Clock, *, max_identities: int = 100_000) -> Store:
     """Make the store that a URL names. Connects to nothing before the first use.
 
     Args:
         url: ``memory://``.
-        clock: For stores that keep time themselves; the system's unless given.
+        clock: For stores that have none of their own.
         max_identities: Bound on the accounts of a memory store.
 
     Raises:
@@ -86,5 +86,5 @@ def open_store(url: str, *, clock: Clock | None = None, max_identities: int = 10
     """
     scheme = urlsplit(url).scheme
     if scheme == "memory":
-        return MemoryStore(clock or system_clock(), max_identities=max_identities)
+        return MemoryStore(clock, max_identities=max_identities)
     raise SetupError(f"no store for {url!r}: expected memory://, found scheme {scheme!r}")

@@ -70,7 +70,7 @@ class MemoryStore:
         settled = ledger.settle(accounts, reservation, amounts, self._clock())
         if self._newcomers:
             for partition, account in accounts.items():
-                self._judge(partition, account)
+                self._judge(partition, account, answered=any(amounts))
         return settled
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
@@ -99,13 +99,13 @@ class MemoryStore:
             account = self._newcomers[partition] = Account(now)
         return account
 
-    def _judge(self, partition: str, account: Account) -> None:
-        """Drop an account with nothing in it; make a newcomer with something in it known."""
+    def _judge(self, partition: str, account: Account, *, answered: bool) -> None:
+        """Make a newcomer known once something was used; drop one with nothing in its books."""
         if partition in self._newcomers:
-            if account.blank:
-                del self._newcomers[partition]
-            elif not account.open:
+            if answered:
                 self._known[partition] = self._newcomers.pop(partition)
+            elif account.blank:
+                del self._newcomers[partition]
 
 
 class _Table(LRUCache[str, Account]):
