@@ -60,7 +60,9 @@ def test_every_text_counts_by_its_size_in_utf8(path: str, texts: list[str]) -> N
         st.one_of(
             st.text(max_size=5).map(lambda text: event(PATHS[0], text)),
             st.builds(
-                lambda text, at, junk: event(PATHS[0], text)[:at] + junk + event(PATHS[0], text)[at:],
+                lambda text, at, junk: (
+                    event(PATHS[0], text)[:at] + junk + event(PATHS[0], text)[at:]
+                ),
                 st.text(max_size=5),
                 st.integers(0, 90),
                 st.sampled_from([b'"', b"\\", b"\n", b"\r", b"\xff", b"\x01", b'"usage":{}', b","]),
@@ -124,7 +126,9 @@ def body_meter(pieces: Sequence[bytes], *, limit: int, generates: bool = True) -
 def long_answer(size: int) -> bytes:
     text = "x" * size
     choices = [{"message": {"content": text}}]
-    return json.dumps({"choices": choices, "usage": {"prompt_tokens": 3, "completion_tokens": 9}}).encode()
+    return json.dumps(
+        {"choices": choices, "usage": {"prompt_tokens": 3, "completion_tokens": 9}}
+    ).encode()
 
 
 def test_usage_is_found_at_the_end_of_an_answer_longer_than_is_kept() -> None:
@@ -209,7 +213,10 @@ def test_reported_figures_become_small_whole_numbers(reported: float | None, cou
         ({"prompt_tokens": None, "completion_tokens": None}, Usage()),
         ({"total_tokens": 12}, Usage(input=12)),
         (
-            {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 9}},
+            {
+                "prompt_tokens": 9,
+                "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 9},
+            },
             Usage(9, 4, 5),
         ),
     ],

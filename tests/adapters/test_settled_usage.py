@@ -44,6 +44,10 @@ class Read:
             Usage(30, output=120, estimated=True),
             id="no input yet",
         ),
+        pytest.param(
+            Read(Usage(9), 400, True), Usage(9, output=100, estimated=True), id="no output said"
+        ),
+        pytest.param(Read(Usage(9), 0, True), Usage(9), id="no output made"),
         pytest.param(Read(None, 0, False), Usage(30, estimated=True), id="nothing came"),
     ],
 )

@@ -140,9 +140,10 @@ def settled_usage(
 ) -> Usage:
     """What a call is charged for in the end: what was reported, and an estimate for the rest.
 
-    A whole answer that reports its usage is taken at its word. An answer cut short is charged for
-    what was sent: the reported input, and the larger of the reported output and the output that
-    the text seen so far comes to. An answer that reports nothing is charged the estimates.
+    A whole answer that reports its usage is taken at its word, unless it says that it has no output
+    and has text. An answer cut short is charged for what was sent: the reported input, and the
+    larger of the reported output and the output that the text seen so far comes to. An answer that
+    reports nothing is charged the estimates.
 
     Args:
         call: What was asked.
@@ -156,9 +157,10 @@ def settled_usage(
         The tokens used; ``estimated`` is set where any figure was not the server's.
     """
     reported = meter.usage()
-    if reported is not None and meter.complete:
+    text = meter.output_bytes if call.generates else 0
+    if reported is not None and meter.complete and (reported.output or not text):
         return reported
-    output = -(-meter.output_bytes * MICRO // bytes_per_token) if call.generates else 0
+    output = -(-text * MICRO // bytes_per_token)
     if call.background:
         output = max(output, output_estimate)
     if reported is None:

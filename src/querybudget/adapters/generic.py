@@ -25,7 +25,8 @@ class Generic:
 
     A prompt may be text, an array of texts (that many items), token ids (counted exactly), an array
     of those, or any other value, of which all texts within count. A route that points to no bound,
-    no stream flag, no number of answers, no output used and no text generates nothing.
+    no stream flag, no number of answers, no output used and no text generates nothing; one that
+    points to neither the output used nor the text has answers that count as text of their own size.
 
     Args:
         route: Where everything stands.
@@ -46,6 +47,9 @@ class Generic:
         self._input_usage = _pointer(route.input_usage)
         self._output_usage = _pointer(route.output_usage)
         self._text = _pointer(route.text)
+        self._generates = any(
+            (self._max_output, self._stream, self._choices, self._output_usage, self._text)
+        )
 
     def parse(self, _path: str, body: bytes, /) -> Call:
         """Read what a request asks; raises `BodyError`."""
@@ -66,9 +70,7 @@ class Generic:
             input_bytes=sum(map(utf8_size, texts)),
             input_tokens=sum(map(_token_ids, prompts)),
             ask=texts[0] if len(texts) == 1 else "\n".join(texts),
-            generates=any(
-                (self._max_output, self._stream, self._choices, self._output_usage, self._text)
-            ),
+            generates=self._generates,
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
@@ -77,8 +79,9 @@ class Generic:
 
     def _number(self, pointer: Pointer | None, where: str, request: Json) -> float | None:
         value = _find(pointer, request)
-        if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-            return value
+        number = _amount(value)
+        if number is not None or value is None:
+            return number
         raise BodyError(f"Expected a number, found {type(value).__name__} - at `{where}`.")
 
     def _read_event(self, data: bytes, tally: Tally) -> None:
@@ -89,19 +92,24 @@ class Generic:
 
     def _read_answer(self, data: bytes, tally: Tally) -> None:
         answer = _JSON.decode(data)
-        text = sum(map(utf8_size, _texts(_find(self._text, answer))))
-        if text:
+        if text := self._size_of_text(answer, data):
             tally.output_bytes += text
             tally.complete = False  # what was reported before does not hold this text
-        prompt = _find(self._input_usage, answer)
-        output = _find(self._output_usage, answer)
-        if isinstance(prompt, int | float) or isinstance(output, int | float):
+        prompt = _amount(_find(self._input_usage, answer))
+        output = _amount(_find(self._output_usage, answer))
+        if prompt is not None or output is not None:
             before = tally.usage or Usage()
             tally.usage = Usage(
-                input=tokens(prompt) if isinstance(prompt, int | float) else before.input,
-                output=tokens(output) if isinstance(output, int | float) else before.output,
+                input=before.input if prompt is None else tokens(prompt),
+                output=before.output if output is None else tokens(output),
             )
-        tally.complete = tally.complete or isinstance(output, int | float)
+        tally.complete = tally.complete or output is not None
+
+    def _size_of_text(self, answer: Json, data: bytes) -> int:
+        """Bytes of generated text; all of the answer's where the route does not say which."""
+        if self._text is not None:
+            return sum(map(utf8_size, _texts(self._text.find(answer))))
+        return len(data) if self._generates and self._output_usage is None else 0
 
 
 def _pointer(text: str) -> Pointer | None:
@@ -113,6 +121,10 @@ def _pointer(text: str) -> Pointer | None:
 
 def _find(pointer: Pointer | None, document: Json) -> Json:
     return pointer.find(document) if pointer is not None else None
+
+
+def _amount(value: Json) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _texts(value: Json) -> Iterator[str]:

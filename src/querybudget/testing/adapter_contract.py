@@ -1,7 +1,7 @@
 """What every adapter must keep, as tests that any adapter's author can run on recordings.
 
-A recording is one JSON file: a request, the `Call` it must be read as, and answers with what must be
-metered of them. ``load_recordings`` describes the file; `AdapterContract` holds the tests::
+A recording is one JSON file: a request, the `Call` it must be read as, and answers with what must
+be metered of them. ``load_recordings`` describes the file; `AdapterContract` holds the tests::
 
     class TestMine(AdapterContract):
         recordings = load_recordings(Path(__file__).parent / "recordings")
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -22,11 +22,27 @@ from typing import ClassVar
 import msgspec
 
 from querybudget.adapters.call import Adapter, Call, Meter, Usage
+from querybudget.adapters.pointer import Json
 from querybudget.errors import BodyError
 
 __all__ = ["AdapterContract", "Answer", "Metered", "Recording", "load_recordings", "metered"]
 
-_WRONG = (None, True, -1, 0, 3, 2.5, 10**30, 1e300, "three", "", [], {}, [[[]]], [{"a": 1}])
+_WRONG: tuple[Json, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    3,
+    2.5,
+    10**30,
+    1e300,
+    "three",
+    "",
+    [],
+    {},
+    [[[]]],
+    [{"a": 1}],
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +94,9 @@ def load_recordings(folder: Path) -> tuple[Recording, ...]:
     """Every recording in a folder, one for each ``*.json`` file, sorted by name.
 
     A file holds ``path``, ``request`` (the body, as JSON), ``call`` (the members of `Call` that are
-    not at their defaults) and ``answers``. Each answer holds ``content_type``, ``usage`` (the members
-    of `Usage`, or null), ``output_bytes``, ``complete``, and either ``body`` (JSON) or ``file``, the
-    name of a file beside it with the bytes of the answer.
+    not at their defaults) and ``answers``. Each answer holds ``content_type``, ``usage`` (the
+    members of `Usage`, or null), ``output_bytes``, ``complete``, and either ``body`` (JSON) or
+    ``file``, the name of a file beside it with the bytes of the answer.
     """
     return tuple(_load(file) for file in sorted(folder.glob("*.json")))
 
@@ -119,7 +135,7 @@ class AdapterContract:
         recordings: What the adapter is tried on.
     """
 
-    recordings: ClassVar[Sequence[Recording]] = ()
+    recordings: ClassVar[tuple[Recording, ...]] = ()
 
     def adapter(self, path: str) -> Adapter:
         """The adapter under test for a path."""
@@ -147,16 +163,15 @@ class AdapterContract:
                 raise AssertionError(f"{recording.name} was read although cut after {end} bytes")
 
     def test_a_request_with_wrong_members_is_read_or_is_a_body_error(self) -> None:
-        """One member at a time, at any depth, replaced by something else; never another exception."""
+        """One member at a time, at any depth, replaced by another; never another exception."""
         for recording in self.recordings:
             adapter = self.adapter(recording.path)
             for wrong in _spoilt(json.loads(recording.request)):
                 try:
                     call = adapter.parse(recording.path, json.dumps(wrong).encode())
-                except BodyError as error:
-                    assert str(error)
-                else:
-                    _check_bounds(call)
+                except BodyError:
+                    continue
+                _check_bounds(call)
 
     def test_an_answer_is_metered_as_recorded(self) -> None:
         """Fed whole, and fed byte by byte."""
@@ -224,10 +239,10 @@ def _check_bounds(call: Call) -> None:
     assert call.choices >= 1
 
 
-def _spoilt(document: object) -> Iterator[object]:
+def _spoilt(document: Json) -> Iterator[Json]:
     """The document with one value in it, at any depth, replaced by each wrong one."""
     yield from _WRONG
-    if isinstance(document, Mapping):
+    if isinstance(document, dict):
         for name, value in document.items():
             for wrong in _spoilt(value):
                 yield {**document, name: wrong}

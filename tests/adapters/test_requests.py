@@ -1,0 +1,406 @@
+"""What a request asks is read as the servers behind would read it, or is a `BodyError`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querybudget.adapters import adapter_for
+from querybudget.adapters.bodies import MAX_CHOICES, MAX_LOGPROBS, MAX_OUTPUT
+from querybudget.adapters.call import Call, Dialect
+from querybudget.errors import BodyError
+
+CHAT = "/v1/chat/completions"
+COMPLETIONS = "/v1/completions"
+EMBEDDINGS = "/v1/embeddings"
+MESSAGES = "/v1/messages"
+RESPONSES = "/v1/responses"
+PATHS = [CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES]
+
+
+def parse(path: str, body: bytes) -> Call:
+    adapter = adapter_for(path, "POST", ())
+    assert adapter is not None
+    return adapter.parse(path, body)
+
+
+def read(path: str, /, **members: Any) -> Call:
+    if path in (CHAT, MESSAGES):
+        members = {"messages": [], **members}
+    return parse(path, json.dumps(members).encode())
+
+
+def user(content: Any) -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+def assistant(content: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": content}
+
+
+# -- bodies that cannot be read
+
+
+@pytest.mark.parametrize("path", PATHS)
+@given(body=st.binary(max_size=200))
+def test_any_bytes_are_read_or_are_a_body_error(path: str, body: bytes) -> None:
+    try:
+        call = parse(path, body)
+    except BodyError:
+        return
+    assert call.input_bytes <= len(body)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["type", "text", "role", "content", "source", "image_url", "output", "file"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+MEMBERS = st.sampled_from(
+    [
+        "messages",
+        "model",
+        "n",
+        "best_of",
+        "max_tokens",
+        "input",
+        "prompt",
+        "tools",
+        "system",
+        "logprobs",
+        "include",
+    ]
+)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@given(body=st.dictionaries(MEMBERS, JSON, max_size=5))
+def test_any_json_is_read_or_is_a_body_error(path: str, body: dict[str, Any]) -> None:
+    try:
+        call = parse(path, json.dumps({"messages": [], **body}).encode())
+    except BodyError:
+        return
+    assert 1 <= call.choices <= MAX_CHOICES
+    assert call.max_output is None or 1 <= call.max_output <= MAX_OUTPUT
+    assert 0 <= call.logprobs <= MAX_LOGPROBS
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"messages": 7}', "Expected a chat completions request: .*array.*int.*messages"),
+        (b"{}", "messages"),
+        (b'{"messages": [{"content": "\xe6\x97"}]}', "utf-8"),
+        (b'{"messages": [', "truncated"),
+        (b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "array"),
+        (b'{"messages": [], "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "too deep"),
+        (b'{"messages": [], "n": "three"}', r"\$\.n"),
+        (b'{"messages": [], "n": 0}', "from 1 to 16384, found 0"),
+        (b'{"messages": [], "n": -2}', "found -2"),
+        (b'{"messages": [], "n": 1.5}', "whole number, found 1.5"),
+        (b'{"messages": [], "n": 1' + b"0" * 30 + b"}", "more than 18 digits"),
+        (b'{"messages": [], "n": 1' + b"0" * 5000 + b"}", "range"),
+        (b'{"messages": [], "max_tokens": -7}', "found -7"),
+        (b'{"messages": [], "logprobs": true, "top_logprobs": -2}', "found -2"),
+        (b'{"messages": [], "tools": [}', "malformed"),
+    ],
+)
+def test_the_message_says_what_was_expected_and_what_was_found(body: bytes, words: str) -> None:
+    with pytest.raises(BodyError, match=words):
+        parse(CHAT, body)
+
+
+def test_content_nested_as_deep_as_json_allows_is_measured_without_recursion() -> None:
+    depth = 150
+    content: Any = "x"
+    for _ in range(depth):
+        content = [{"type": "tool_result", "text": "y", "content": content}]
+    assert read(MESSAGES, messages=[user(content)]).input_bytes == depth + 1
+
+
+# -- what servers forgive
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_null_is_an_absent_member(path: str) -> None:
+    names = "model stream n best_of max_tokens max_completion_tokens max_output_tokens logprobs"
+    names += " top_logprobs prompt_logprobs tools functions system instructions input prompt echo"
+    assert read(path, **dict.fromkeys(names.split())) == read(path)
+
+
+def test_a_message_may_hold_nothing() -> None:
+    assert read(CHAT, messages=[assistant(None), {"role": None}, {}]).input_bytes == 0
+
+
+def test_numbers_and_flags_may_come_in_quotes_and_numbers_with_a_point() -> None:
+    call = read(CHAT, n="3", max_tokens=5.0, stream="true")
+    assert (call.choices, call.max_output, call.stream) == (3, 5, True)
+
+
+def test_text_that_reads_like_another_value_stays_text() -> None:
+    assert read(CHAT, messages=[user("null")]).ask == "null"
+    assert read(COMPLETIONS, prompt="5").ask == "5"
+    assert read(COMPLETIONS, prompt=["5", "true"]).items == 2
+
+
+def test_a_byte_order_mark_is_skipped() -> None:
+    assert parse(CHAT, b'\xef\xbb\xbf{"messages": []}') == read(CHAT)
+
+
+def test_roles_and_parts_that_nobody_knows_are_no_mistakes() -> None:
+    messages = [
+        user([{"type": "hologram", "text": "a"}, {"beam": 1}]),
+        {"role": "critic", "content": "b"},
+    ]
+    assert read(CHAT, messages=messages).input_bytes == 2
+
+
+# -- what a caller may ask for
+
+
+def test_bounds_beyond_any_model_are_brought_down() -> None:
+    assert read(CHAT, max_tokens=10**30).max_output == MAX_OUTPUT
+
+
+@pytest.mark.parametrize("bound", [0, -1])
+def test_a_bound_that_some_servers_take_for_none_is_none(bound: int) -> None:
+    assert read(CHAT, max_tokens=bound).max_output is None
+
+
+def test_the_newer_bound_goes_before_the_older() -> None:
+    assert read(CHAT, max_completion_tokens=7, max_tokens=9).max_output == 7
+    assert read(CHAT, max_completion_tokens=None, max_tokens=9).max_output == 9
+
+
+def test_the_last_of_a_member_given_twice_counts_as_servers_read_it() -> None:
+    assert parse(CHAT, b'{"messages": [], "n": 1, "n": 9}').choices == 9
+
+
+@pytest.mark.parametrize(
+    ("members", "asked"),
+    [
+        ({}, 0),
+        ({"logprobs": False, "top_logprobs": 5}, 0),
+        ({"logprobs": True}, 1),
+        ({"logprobs": True, "top_logprobs": 0}, 1),
+        ({"logprobs": True, "top_logprobs": 20}, 20),
+        ({"logprobs": True, "top_logprobs": -1}, MAX_LOGPROBS),
+        ({"logprobs": True, "top_logprobs": 10**30}, MAX_LOGPROBS),
+    ],
+)
+def test_log_probabilities_of_a_chat(members: dict[str, Any], asked: int) -> None:
+    assert read(CHAT, **members).logprobs == asked
+
+
+@pytest.mark.parametrize(
+    ("members", "asked"),
+    [
+        ({}, 0),
+        ({"logprobs": 0}, 1),
+        ({"logprobs": 5}, 5),
+        ({"logprobs": True}, 1),
+        ({"logprobs": False}, 0),
+    ],
+)
+def test_log_probabilities_of_a_completion(members: dict[str, Any], asked: int) -> None:
+    assert read(COMPLETIONS, **members).logprobs == asked
+
+
+@pytest.mark.parametrize(
+    ("members", "asked"),
+    [
+        ({"include": ["reasoning.encrypted_content"]}, 0),
+        ({"include": ["message.output_text.logprobs"]}, 1),
+        ({"top_logprobs": 3}, 3),
+        ({"include": ["message.output_text.logprobs"], "top_logprobs": 3}, 3),
+    ],
+)
+def test_log_probabilities_of_a_response(members: dict[str, Any], asked: int) -> None:
+    assert read(RESPONSES, **members).logprobs == asked
+
+
+def test_an_echo_gives_away_the_prompts_log_probabilities_too() -> None:
+    assert read(COMPLETIONS, echo=True, logprobs=4).prompt_logprobs == 4
+    assert read(COMPLETIONS, echo=True, logprobs=4, prompt_logprobs=9).prompt_logprobs == 9
+    assert read(COMPLETIONS, echo=True).prompt_logprobs == 0
+
+
+def test_the_larger_of_n_and_best_of_counts() -> None:
+    assert read(COMPLETIONS, n=2, best_of=5).choices == 5
+    assert read(COMPLETIONS, n=3).choices == 3
+
+
+# -- prompts
+
+
+@pytest.mark.parametrize(
+    ("prompt", "items", "size", "token_ids"),
+    [
+        ("é", 1, 2, 0),
+        (["a", "bc"], 2, 3, 0),
+        ([], 1, 0, 0),
+        ([7, 8, 9], 1, 0, 3),
+        ([[7, 8], [9]], 2, 0, 3),
+        (["ab", [9, 9]], 2, 2, 2),
+    ],
+)
+@pytest.mark.parametrize(("path", "member"), [(COMPLETIONS, "prompt"), (EMBEDDINGS, "input")])
+def test_every_prompt_in_an_array_counts(
+    path: str, member: str, prompt: Any, items: int, size: int, token_ids: int
+) -> None:
+    call = read(path, **{member: prompt})
+    assert (call.items, call.input_bytes, call.input_tokens) == (items, size, token_ids)
+
+
+def test_token_ids_and_prompts_do_not_mix() -> None:
+    with pytest.raises(BodyError, match="mixed"):
+        read(COMPLETIONS, prompt=[1, "a"])
+
+
+def test_embeddings_of_messages_count_their_text() -> None:
+    call = read(EMBEDDINGS, messages=[user("abc")])
+    assert (call.input_bytes, call.ask, call.generates) == (3, "abc", False)
+
+
+# -- what is asked
+
+
+@pytest.mark.parametrize(
+    ("messages", "ask"),
+    [
+        ([], ""),
+        ([user("a")], "a"),
+        ([user("a"), assistant("b"), user("c")], "c"),
+        ([user("a"), user("b")], "a\nb"),
+        ([user("a"), {"role": "system", "content": "x"}, user("b")], "a\nb"),
+        ([user("a"), assistant("begin:")], "a"),
+        ([user("a"), assistant(None), {"role": "tool", "content": "r"}], "a"),
+        ([user("a"), assistant("b"), user([{"type": "tool_result", "content": "r"}])], "a"),
+        ([user([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}])], "a\nb"),
+        ([user(["a", {"type": "text", "text": "b"}])], "a\nb"),
+        ([user({"type": "text", "text": "a"})], "a"),
+        ([{"role": "system", "content": "a"}], "a"),
+        ([{"role": "human", "content": "a"}, assistant("b")], "a"),
+        ([assistant("b"), {"role": "tool", "content": "r"}], ""),
+    ],
+)
+@pytest.mark.parametrize("path", [CHAT, MESSAGES])
+def test_the_ask_is_what_users_said_since_the_model_last_spoke(
+    path: str, messages: list[Any], ask: str
+) -> None:
+    assert read(path, messages=messages).ask == ask
+
+
+def test_the_ask_of_a_response_is_its_input() -> None:
+    assert read(RESPONSES, input="a").ask == "a"
+    assert read(RESPONSES, input=[user("a"), {"type": "reasoning"}, user("b")]).ask == "a\nb"
+
+
+def test_the_template_is_every_system_and_developer_message() -> None:
+    system, developer = {"role": "system", "content": "a"}, {"role": "developer", "content": "b"}
+    assert read(CHAT, messages=[system, user("x"), developer]).template == "a\nb"
+    assert read(RESPONSES, instructions="a", input=[developer]).template == "a\nb"
+    assert read(RESPONSES, input=[developer]).template == "b"
+    assert read(MESSAGES, system="a", messages=[user("x")]).template == "a"
+    assert read(MESSAGES, system=[{"type": "text", "text": "a"}]).template == "a"
+    assert read(COMPLETIONS, prompt="x").template == ""
+
+
+# -- pictures, sound and files
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 5000}},
+        {"type": "image_url", "image_url": "https://example.org/a.png"},
+        {"image_url": "https://example.org/a.png"},
+        {"type": "input_image", "file_id": "file-1"},
+        {"type": "image", "source": {"type": "base64", "data": "A" * 5000}},
+    ],
+)
+def test_a_picture_counts_as_a_picture_and_never_as_text(part: dict[str, Any]) -> None:
+    call = read(CHAT, messages=[user([part])])
+    assert (call.images, call.input_bytes) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("part", "payload"),
+    [
+        ({"type": "input_audio", "input_audio": {"data": "A" * 1600}}, {"data": "A" * 1600}),
+        ({"type": "file", "file": {"file_data": "A" * 1600}}, {"file_data": "A" * 1600}),
+        ({"type": "input_file", "file_data": "A" * 1600}, "A" * 1600),
+        ({"type": "video_url", "video_url": {"url": "https://v"}}, {"url": "https://v"}),
+        ({"type": "document", "source": {"type": "base64", "data": "A" * 1600}},) * 1
+        + ({"type": "base64", "data": "A" * 1600},),
+        ({"type": "input_file", "file_id": "file-1"}, ""),
+    ],
+)
+def test_an_attachment_counts_as_a_picture_and_a_sixteenth_of_its_json(
+    part: dict[str, Any], payload: Any
+) -> None:
+    call = read(CHAT, messages=[user([part])])
+    size = len(json.dumps(payload)) // 16 if payload else 0
+    assert (call.images, call.input_bytes) == (1, size)
+
+
+@pytest.mark.parametrize(
+    ("source", "size"),
+    [
+        ({"type": "text", "data": "abc"}, 3),
+        ({"type": "content", "content": "abcd"}, 4),
+        ({"type": "content", "content": [{"type": "text", "text": "abcde"}]}, 5),
+    ],
+)
+def test_a_document_of_text_counts_as_text(source: dict[str, Any], size: int) -> None:
+    call = read(MESSAGES, messages=[user([{"type": "document", "source": source}])])
+    assert (call.images, call.input_bytes) == (0, size)
+
+
+def test_a_screenshot_that_a_tool_took_is_a_picture() -> None:
+    output = {"type": "computer_screenshot", "image_url": "data:image/png;base64," + "A" * 99}
+    call = read(RESPONSES, input=[{"type": "computer_call_output", "output": output}])
+    assert (call.images, call.input_bytes) == (1, 0)
+
+
+def test_a_tools_result_of_any_other_kind_counts_as_its_json() -> None:
+    call = read(RESPONSES, input=[{"type": "apply_patch_call_output", "output": [{"diff": "-a"}]}])
+    assert call.input_bytes == len(json.dumps([{"diff": "-a"}]))
+    assert read(RESPONSES, input=[{"output": [1, 2, 3]}]).input_bytes == len("[1, 2, 3]")
+
+
+# -- the rest
+
+
+def test_the_deployment_in_the_path_names_the_model() -> None:
+    call = parse(f"/openai/deployments/tern-eu{CHAT}", b'{"messages": [], "model": "cheap"}')
+    assert call.model == "tern-eu"
+
+
+def test_an_answer_made_in_the_background_is_known_as_such() -> None:
+    assert read(RESPONSES, input="x", background=True).background
+
+
+def test_counting_tokens_costs_none_but_is_still_checked() -> None:
+    path = "/v1/messages/count_tokens"
+    call = parse(path, json.dumps({"messages": [user("abc")], "model": "m"}).encode())
+    assert call == Call(Dialect.ANTHROPIC, "count_tokens", "m", generates=False)
+    with pytest.raises(BodyError, match="count tokens"):
+        parse(path, b"{}")
