@@ -1,13 +1,18 @@
-"""The policy: what an operator writes (`file`), what it comes to (`types`), and the way between.
+"""The policy: what an operator writes, what it comes to, and the way between.
 
 `querybudget.policy.types.Policy.load` is the door. The way in, one file each:
 
-    tree      YAML text or a mapping to nodes that know their line; environment variables
-    walk      nodes to the structs of `file`, every mistake noted
-    notation  how limits, durations, sizes and prices are written
-    callers   identity, partitions and tiers: words to types
-    budgets   budgets: words to types
-    load      all of it, in order
+    compose      YAML text or a mapping to nodes that know their line
+    environment  `${NAME}` in a node's text
+    tree         those nodes, and the mistakes found in them
+    file         the shape of the file, one struct for each mapping
+    walk         nodes to those structs, every mistake noted
+    notation     how limits, durations, sizes and prices are written
+    periods      calendar days, weeks, months in a time zone
+    callers      identity, partitions and tiers: the file's words to types
+    budgets      budgets: the file's words to types
+    load         all of it, in order
+    schema       the shape of the file as JSON Schema, for editors
 """
 
 from __future__ import annotations

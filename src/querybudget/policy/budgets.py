@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from querybudget.policy import file
 from querybudget.policy.callers import POOLS, check_name
-from querybudget.policy.notation import Limit, Period, in_units, nearest
+from querybudget.policy.notation import Limit, Period, check_whole, nearest
 from querybudget.policy.periods import Calendar
 from querybudget.policy.tree import Mistakes, Path
 from querybudget.policy.types import OPERATIONS, Budget, Match, Mode, TokenWeights
@@ -146,8 +146,10 @@ def _burst(given: file.BudgetFile, limit: Limit, path: Path, mistakes: Mistakes)
     amount, unit = given.burst
     if unit not in (None, limit.unit):
         mistakes.add(path, f"expected a burst in {limit.unit}, found {unit}")
-    elif limit.unit is not Unit.USD and amount % MICRO:
-        mistakes.add(path, f"expected a whole number of {limit.unit}, found {in_units(amount)}")
+    try:
+        check_whole(amount, limit.unit)
+    except ValueError as error:
+        mistakes.add(path, str(error))
     return amount
 
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from msgspec import UNSET
 
 from querybudget.policy import file
-from querybudget.policy.notation import nearest
+from querybudget.policy.notation import LARGEST, Limit, nearest
 from querybudget.policy.tree import Mistakes, Path
 from querybudget.policy.types import Partition, ResolverSpec, Tier, TierRule
-from querybudget.quota import Unit
+from querybudget.quota import MICRO, Unit
 
 __all__ = ["POOLS", "identity", "partitions", "tiers"]
 
@@ -21,6 +21,7 @@ POOLS = ("identity", "everyone", "tier", "model")
 
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
+_NO_LIMIT = Limit(0, Unit.REQUESTS)
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 
 _FORGED = (
@@ -66,8 +67,12 @@ def tiers(
     given: Mapping[str, file.TierFile], budgets: tuple[file.BudgetFile, ...], mistakes: Mistakes
 ) -> tuple[Tier, ...]:
     """The tiers in order; their factors are of budgets or units that there are."""
-    names = {budget.name for budget in budgets if isinstance(budget.name, str)}
-    return tuple(_tier(name, tier, names, mistakes) for name, tier in given.items())
+    limits = {
+        budget.name: _NO_LIMIT if budget.limit is UNSET else budget.limit
+        for budget in budgets
+        if budget.name is not UNSET
+    }
+    return tuple(_tier(name, tier, limits, mistakes) for name, tier in given.items())
 
 
 def check_name(name: str, path: Path, mistakes: Mistakes) -> None:
@@ -76,21 +81,29 @@ def check_name(name: str, path: Path, mistakes: Mistakes) -> None:
         mistakes.add(path, f"expected a name of 1 to 64 of a-z, 0-9, _ and -, found `{name[:70]}`")
 
 
-def _tier(name: str, tier: file.TierFile, budgets: set[str], mistakes: Mistakes) -> Tier:
+def _tier(name: str, tier: file.TierFile, limits: Mapping[str, Limit], mistakes: Mistakes) -> Tier:
     path = ("tiers", name)
     check_name(name, path, mistakes)
     if name == "default":
         mistakes.add(path, "expected another name, found `default`: callers of no tier are of it")
-    known = [*budgets, *Unit]
     for key, factor in tier.scale.items():
-        where = (*path, "scale", key)
-        if key not in known:
-            message = f"expected a budget or a unit, found `{key}`{nearest(key, known)}"
-            mistakes.add(where, message)
-        if factor == 0:
-            mistakes.add(where, "expected a factor above zero, found 0")
+        _check_factor(key, factor, limits, (*path, "scale", key), mistakes)
     rule = TierRule() if tier.when is UNSET else _rule(tier.when, (*path, "when"), mistakes)
     return Tier(name, rule, tier.scale)
+
+
+def _check_factor(
+    key: str, factor: int, limits: Mapping[str, Limit], path: Path, mistakes: Mistakes
+) -> None:
+    known = [*limits, *Unit]
+    if key not in known:
+        message = f"expected a budget or a unit, found `{key}`{nearest(key, known)}"
+        mistakes.add(path, message)
+    if factor == 0:
+        mistakes.add(path, "expected a factor above zero, found 0")
+    scaled = {name for name, limit in limits.items() if key in (name, limit.unit)}
+    if any(limits[name].amount * factor > LARGEST * MICRO for name in scaled):
+        mistakes.add(path, "expected a smaller factor: the scaled limit is too large to count")
 
 
 def _rule(when: file.WhenFile, path: Path, mistakes: Mistakes) -> TierRule:

@@ -24,7 +24,7 @@ DIGITS = 300  # of a whole number; Python reads longer ones slowly, or not at al
 NODES = 100_000
 
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_CORE = {"str", "int", "float", "bool", "null", "map", "seq"}
+_CORE = {"!", "!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq"}
 _INT = re.compile(r"[-+]?[0-9](?:_?[0-9])*")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9](?:_?[0-9])*(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,4})?")
 _WORDS: Mapping[str, bool | None] = {
@@ -201,8 +201,9 @@ class _Composer:
             )
 
     def _refuse_tag(self, tag: str | None, path: Path, line: int) -> None:
-        if tag not in (None, "!") and str(tag).removeprefix("tag:yaml.org,2002:") not in _CORE:
-            self._mistakes.add(path, f"expected no tag, found `{tag}`", line)
+        word = (tag or "!").replace("tag:yaml.org,2002:", "!!")
+        if word not in _CORE:
+            self._mistakes.add(path, f"expected no tag, found `{word}`", line)
 
     def _scalar(self, event: events.ScalarEvent, path: Path, line: int) -> Scalar:
         text = str(event.value)

@@ -1,20 +1,21 @@
 """The policy file as its writer sees it: one struct for each mapping, one field for each key.
 
 Where a field may be `UNSET`, its key is required: a value that is missing or wrong leaves it so,
-a mistake has then been noted, and the checks go on with what is there. What `Meta.extra` may hold,
-and `querybudget.policy.walk` obeys:
+a mistake has then been noted, and the checks go on with what is there. A list may be given as its
+only item. What else `querybudget.policy.walk` and `querybudget.policy.schema` are to know of a
+field stands in its `Meta.extra`:
 
-    parse     the notation of a scalar: its text to the field's value
+    parse     the notation of a scalar: from its text to the field's value
     expected  what is meant, for the message when something else is found
+    schema    what JSON Schema says of a scalar with a notation
     short     the key that a scalar in place of this mapping stands for: `claim: sub` is {path: sub}
     word      a scalar in place of this mapping is a key without value: `user` is {user: {}}
     one       the mapping has exactly one key
-
-A list may be given as its only item.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -31,15 +32,263 @@ __all__ = [
     "HeaderFile",
     "MatchFile",
     "ModelFile",
+    "NothingFile",
     "PolicyFile",
     "RefusalsFile",
-    "Resolver",
     "ResolverFile",
     "RouteFile",
     "TierFile",
     "WeightsFile",
     "WhenFile",
 ]
+
+
+def _doc(text: str) -> Meta:
+    return Meta(description=text)
+
+
+def _notation(
+    parse: Callable[[str], object], expected: str, kinds: str, *examples: object, pattern: str = ""
+) -> Meta:
+    schema: dict[str, object] = {"type": kinds.split(), "examples": list(examples)}
+    if pattern:
+        schema["pattern"] = pattern
+    return Meta(extra={"parse": parse, "expected": expected, "schema": schema})
+
+
+def _range(least: int, most: int | None = None) -> Meta:
+    span = f"of at least {least}" if most is None else f"from {least} to {most}"
+    return Meta(ge=least, le=most, extra={"expected": f"a whole number {span}"})
+
+
+_MEASURE = r"^\s*[0-9._,]+\s*[A-Za-z]*\s*$|\$\{"
+
+Limit = Annotated[
+    notation.Limit,
+    _notation(
+        notation.limit,
+        "a limit such as `60 requests/minute`",
+        "string",
+        "60 requests/minute",
+        "2M tokens/day",
+        "50 usd/month",
+        "8 concurrent",
+        pattern=r"^\s*(\$\s*)?[0-9._,]+[kKMB]?\s*[A-Za-z_ -]*"
+        r"((/|[Pp][Ee][Rr])\s*[0-9]*\s*[A-Za-z]+\s*)?$|\$\{",
+    ),
+]
+Burst = Annotated[
+    tuple[int, str | None],
+    _notation(notation.burst, "an amount such as `20`", "number string", 20, "100k tokens"),
+]
+Duration = Annotated[
+    int,
+    _notation(
+        notation.duration, "a duration such as `30s`", "string", "15 minutes", pattern=_MEASURE
+    ),
+]
+Size = Annotated[
+    int,
+    _notation(
+        notation.size, "a size such as `16 MiB`", "integer string", "16 MiB", pattern=_MEASURE
+    ),
+]
+Factor = Annotated[
+    int, _notation(notation.factor, "a factor such as `0.25` or `10`", "number string", 0.25, 10)
+]
+Price = Annotated[
+    int,
+    _notation(
+        notation.price_per_million,
+        "a price in USD per million tokens such as `2.50`",
+        "number string",
+        2.5,
+    ),
+]
+Fee = Annotated[
+    int,
+    _notation(notation.price_per_request, "a price in USD such as `0.01`", "number string", 0.01),
+]
+Text = Annotated[str, _notation(str, "text", "string number boolean")]
+"""Text, or a number or truth value taken as it is written."""
+Words = tuple[str, ...]
+Networks = Annotated[
+    tuple[str, ...],
+    _doc("Networks in CIDR notation; `*` for every one, `unix` for a Unix socket's other end."),
+]
+Source = Literal["user", "api_key", "header", "claim", "client_address", "anonymous"]
+
+
+class NothingFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """Nothing to set."""
+
+
+class HeaderFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """The value of a request header, believed only of proxies that are trusted to set it."""
+
+    name: Annotated[str, _doc("The header's name.")] | UnsetType = UNSET
+    trusted_proxies: Networks = ()
+
+
+class ClaimFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """A claim of the authenticated user."""
+
+    path: Annotated[str, _doc("Keys from the top, as in `org.id`.")] | UnsetType = UNSET
+
+
+class AddressFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """The client's address, cut to a network."""
+
+    ipv4_prefix: Annotated[int, _range(0, 32), _doc("Bits kept of an IPv4 address.")] = 32
+    ipv6_prefix: Annotated[int, _range(0, 128), _doc("Bits kept of an IPv6 address.")] = 64
+    trusted_proxies: Networks = ()
+
+
+class ResolverFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """One way of knowing a caller."""
+
+    user: Annotated[NothingFile, _doc("Whom authentication further out found.")] | None = None
+    api_key: Annotated[NothingFile, _doc("The bearer token or API key.")] | None = None
+    header: Annotated[HeaderFile, Meta(extra={"short": "name"})] | None = None
+    claim: Annotated[ClaimFile, Meta(extra={"short": "path"})] | None = None
+    client_address: AddressFile | None = None
+
+
+Resolver = Annotated[
+    ResolverFile,
+    Meta(extra={"word": True, "one": True, "expected": "a resolver such as `api_key`"}),
+]
+
+
+class WhenFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a tier applies: every part that is given must hold."""
+
+    source: Annotated[tuple[Source, ...], _doc("How the caller was known.")] = ()
+    claim: Annotated[dict[str, tuple[Text, ...]], _doc("Claim to the accepted values.")] = {}
+    header: Annotated[dict[str, tuple[Text, ...]], _doc("Header to the accepted values.")] = {}
+    trusted_proxies: Networks = ()
+
+
+class TierFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """A class of callers whose limits are scaled."""
+
+    when: WhenFile | UnsetType = UNSET
+    scale: Annotated[dict[str, Factor], _doc("Budget or unit to the factor on its limit.")] = {}
+
+
+class ModelFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model costs, in USD per million tokens."""
+
+    input: Annotated[Price, _doc("A prompt token.")] | UnsetType = UNSET
+    output: Annotated[Price, _doc("A generated token.")] | UnsetType = UNSET
+    cached_input: (
+        Annotated[Price, _doc("A prompt token read from a cache; as `input` unless given.")] | None
+    ) = None
+    cache_write: (
+        Annotated[Price, _doc("A prompt token written to a cache; as `input` unless given.")] | None
+    ) = None
+    reasoning: Annotated[Price, _doc("A reasoning token; as `output` unless given.")] | None = None
+    request: Annotated[Fee, _doc("USD for each request, besides its tokens.")] = 0
+
+
+class MatchFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which calls: every part that is given must hold; patterns are globs, matched with case."""
+
+    path: Annotated[Words, _doc("Patterns over the path.")] = ()
+    method: Annotated[Words, _doc("HTTP methods, or WEBSOCKET.")] = ()
+    model: Annotated[Words, _doc("Patterns over the model asked for.")] = ()
+    operation: Annotated[Words, _doc("Patterns over what is asked, as in `chat`.")] = ()
+    tier: Annotated[Words, _doc("Names of tiers, or `default`.")] = ()
+    stream: Annotated[bool, _doc("Only streamed calls, or only others.")] | None = None
+
+
+class WeightsFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """What each kind of token counts in a token budget; 1 unless given."""
+
+    input: Annotated[Factor, _doc("A prompt token.")] | None = None
+    cached_input: (
+        Annotated[Factor, _doc("A prompt token read from a cache; as `input` unless given.")] | None
+    ) = None
+    cache_write: (
+        Annotated[Factor, _doc("A prompt token written to a cache; as `input` unless given.")]
+        | None
+    ) = None
+    output: Annotated[Factor, _doc("A generated token.")] | None = None
+    reasoning: Annotated[Factor, _doc("A reasoning token; as `output` unless given.")] | None = None
+    logprobs: (
+        Annotated[Factor, _doc("Each alternative given with a token; 0.05 unless given.")] | None
+    ) = None
+
+
+class BudgetFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """A named limit, what it is pooled over, which calls it is for and what it does."""
+
+    name: (
+        Annotated[str, _doc("Its own: 1 to 64 of a-z, 0-9, _ and -, shown to callers.")] | UnsetType
+    ) = UNSET
+    limit: Annotated[Limit, _doc("How much, of what, in how long.")] | UnsetType = UNSET
+    window: Annotated[
+        Literal["sliding", "gcra", "calendar"] | None, _doc("How the window is kept.")
+    ] = None
+    burst: (
+        Annotated[Burst, _doc("With `window: gcra`: how much at once, in the limit's unit.")] | None
+    ) = None
+    timezone: Annotated[str, _doc("With `window: calendar`; UTC unless given.")] | None = None
+    per: Annotated[Words, _doc("What it is pooled over, together.")] = ("identity",)
+    match: MatchFile = MatchFile()
+    weights: WeightsFile | None = None
+    mode: Annotated[Mode, _doc("The policy's mode unless given.")] | None = None
+    on_store_error: Annotated[OnStoreError, _doc("What it answers while the store is down.")] = (
+        OnStoreError.ALLOW
+    )
+
+
+class RouteFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """A model route of no known dialect, read by JSON pointers (RFC 6901)."""
+
+    path: Annotated[str, _doc("Pattern over the path.")] | UnsetType = UNSET
+    operation: Annotated[str, _doc("Its name in matches and reports.")] = "generic"
+    model: Annotated[str, _doc("Pointer to the model's name.")] = ""
+    prompt: Annotated[Words, _doc("Pointers to prompt text.")] = ()
+    max_output: Annotated[str, _doc("Pointer to the bound on output tokens.")] = ""
+    stream: Annotated[str, _doc("Pointer to the flag that asks for a stream.")] = ""
+    choices: Annotated[str, _doc("Pointer to the number of answers asked for.")] = ""
+    input_usage: Annotated[str, _doc("Pointer to the prompt tokens used.")] = ""
+    output_usage: Annotated[str, _doc("Pointer to the output tokens used.")] = ""
+    text: Annotated[str, _doc("Pointer to generated text.")] = ""
+
+
+class EstimateFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is held for a call before anything is known of it."""
+
+    output_tokens: Annotated[int, _range(0), _doc("Where no bound and no history is known.")] = 512
+    bytes_per_token: Annotated[Factor, _doc("UTF-8 bytes of text to a token.")] = 4_000_000
+    image_tokens: Annotated[int, _range(0), _doc("For each picture in the prompt.")] = 1_000
+
+
+class RefusalsFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """How refusals and budget headers look."""
+
+    disclose: Annotated[Disclosure, _doc("Which answers carry figures.")] = Disclosure.ALWAYS
+    ietf: Annotated[
+        Literal["off", "draft-11"], _doc("`draft-11` adds `RateLimit` and `RateLimit-Policy`.")
+    ] = "off"
+    long_wait: Annotated[
+        Duration, _doc("From this wait on, clients are told not to retry by themselves.")
+    ] = 60_000_000
+
+
+class BodyFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """How request bodies are read."""
+
+    limit: Annotated[Size, _doc("The largest body of a model call, decompressed.")] = 16 << 20
+
+
+IDENTITY = (
+    ResolverFile(user=NothingFile()),
+    ResolverFile(api_key=NothingFile()),
+    ResolverFile(client_address=AddressFile()),
+)
 
 EXEMPT = (
     "/health",
@@ -55,316 +304,32 @@ EXEMPT = (
 """What monitors ask of the usual model servers."""
 
 
-Count = Annotated[int, Meta(ge=0, extra={"expected": "a whole number of at least 0"})]
-Duration = Annotated[
-    int,
-    Meta(
-        extra={"parse": notation.duration, "expected": "a duration such as `30s`"},
-        examples=["30s", "15 minutes"],
-    ),
-]
-Size = Annotated[
-    int,
-    Meta(
-        extra={"parse": notation.size, "expected": "a size such as `16 MiB`"}, examples=["16 MiB"]
-    ),
-]
-Factor = Annotated[
-    int,
-    Meta(
-        extra={"parse": notation.factor, "expected": "a factor such as `0.25` or `10`"},
-        examples=[0.25, 10],
-    ),
-]
-Price = Annotated[
-    int,
-    Meta(
-        extra={
-            "parse": notation.price_per_million,
-            "expected": "a price in USD per million tokens such as `2.50`",
-        },
-        examples=[2.50],
-    ),
-]
-Limit = Annotated[
-    notation.Limit,
-    Meta(
-        extra={"parse": notation.limit, "expected": "a limit such as `60 requests/minute`"},
-        examples=["60 requests/minute", "2M tokens/day", "50 usd/month", "8 concurrent"],
-    ),
-]
-Text = Annotated[str, Meta(extra={"parse": str, "expected": "text"})]
-"""Text, or a number or truth value taken as it is written."""
-
-Words = tuple[str, ...]
-Networks = Annotated[
-    tuple[str, ...],
-    Meta(
-        description="Networks in CIDR notation; `*` for every network.", examples=[["10.0.0.0/8"]]
-    ),
-]
-
-
-class NothingFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """Nothing to set."""
-
-
-class HeaderFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """The value of a request header, believed only from trusted proxies."""
-
-    name: Annotated[str, Meta(description="The header's name.")] | UnsetType = UNSET
-    trusted_proxies: Networks = ()
-
-
-class ClaimFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """A claim of the authenticated user."""
-
-    path: Annotated[str, Meta(description="Keys from the top, as in `org.id`.")] | UnsetType = UNSET
-
-
-class AddressFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """The client's address, cut to a network."""
-
-    ipv4_prefix: Annotated[
-        int, Meta(ge=0, le=32, extra={"expected": "a whole number from 0 to 32"})
-    ] = 32
-    ipv6_prefix: Annotated[
-        int, Meta(ge=0, le=128, extra={"expected": "a whole number from 0 to 128"})
-    ] = 64
-    trusted_proxies: Networks = ()
-
-
-class ResolverFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """One way of knowing a caller."""
-
-    user: NothingFile | None = None
-    api_key: NothingFile | None = None
-    header: Annotated[HeaderFile, Meta(extra={"short": "name"})] | None = None
-    claim: Annotated[ClaimFile, Meta(extra={"short": "path"})] | None = None
-    client_address: AddressFile | None = None
-
-
-Resolver = Annotated[
-    ResolverFile,
-    Meta(extra={"word": True, "one": True, "expected": "a resolver such as `api_key`"}),
-]
-
-IDENTITY = (
-    ResolverFile(user=NothingFile()),
-    ResolverFile(api_key=NothingFile()),
-    ResolverFile(client_address=AddressFile()),
-)
-
-
-class WhenFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """When a tier applies: every part that is given must hold."""
-
-    source: Annotated[
-        tuple[Literal["user", "api_key", "header", "claim", "client_address", "anonymous"], ...],
-        Meta(description="How the caller was known."),
-    ] = ()
-    claim: Annotated[
-        dict[str, tuple[Text, ...]], Meta(description="Claim path to the accepted values.")
-    ] = {}
-    header: Annotated[
-        dict[str, tuple[Text, ...]], Meta(description="Header name to the accepted values.")
-    ] = {}
-    trusted_proxies: Networks = ()
-
-
-class TierFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """A class of callers whose limits are scaled."""
-
-    when: WhenFile | UnsetType = UNSET
-    scale: Annotated[
-        dict[str, Factor], Meta(description="Budget name or unit to the factor on its limit.")
-    ] = {}
-
-
-class ModelFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model costs, in USD per million tokens."""
-
-    input: Price | UnsetType = UNSET
-    output: Price | UnsetType = UNSET
-    cached_input: (
-        Annotated[Price, Meta(description="The price of `input` unless given.")] | None
-    ) = None
-    cache_write: Annotated[Price, Meta(description="The price of `input` unless given.")] | None = (
-        None
-    )
-    reasoning: Annotated[Price, Meta(description="The price of `output` unless given.")] | None = (
-        None
-    )
-    request: Annotated[
-        int,
-        Meta(
-            description="USD for each request, besides its tokens.",
-            extra={
-                "parse": notation.price_per_request,
-                "expected": "a price in USD such as `0.01`",
-            },
-            examples=[0.01],
-        ),
-    ] = 0
-
-
-class MatchFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which calls: every part that is given must hold; patterns are globs."""
-
-    path: Annotated[Words, Meta(description="Patterns over the path.")] = ()
-    method: Annotated[Words, Meta(description="HTTP methods, or WEBSOCKET.")] = ()
-    model: Annotated[Words, Meta(description="Patterns over the model asked for.")] = ()
-    operation: Annotated[Words, Meta(description="Patterns over what is asked.")] = ()
-    tier: Annotated[Words, Meta(description="Names of tiers, or `default`.")] = ()
-    stream: Annotated[bool, Meta(description="Only streamed calls, or only others.")] | None = None
-
-
-class WeightsFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """What each kind of token counts in a token budget."""
-
-    input: Factor | None = None
-    cached_input: (
-        Annotated[Factor, Meta(description="The weight of `input` unless given.")] | None
-    ) = None
-    cache_write: (
-        Annotated[Factor, Meta(description="The weight of `input` unless given.")] | None
-    ) = None
-    output: Factor | None = None
-    reasoning: (
-        Annotated[Factor, Meta(description="The weight of `output` unless given.")] | None
-    ) = None
-    logprobs: Annotated[Factor, Meta(description="Each alternative given with a token.")] | None = (
-        None
-    )
-
-
-class BudgetFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """A named limit, what it is pooled over, which calls it is for and what it does."""
-
-    name: Annotated[str, Meta(description="Unlike every other budget's.")] | UnsetType = UNSET
-    limit: Limit | UnsetType = UNSET
-    window: (
-        Annotated[
-            Literal["sliding", "gcra", "calendar"],
-            Meta(description="How the window is kept; `sliding` unless given."),
-        ]
-        | None
-    ) = None
-    burst: (
-        Annotated[
-            tuple[int, str | None],
-            Meta(
-                description="For `window: gcra`: how much at once, in the limit's unit.",
-                extra={"parse": notation.burst, "expected": "an amount such as `20`"},
-                examples=[20],
-            ),
-        ]
-        | None
-    ) = None
-    timezone: (
-        Annotated[
-            str, Meta(description="For `window: calendar`.", examples=["UTC", "Europe/Berlin"])
-        ]
-        | None
-    ) = None
-    per: Annotated[Words, Meta(description="What it is pooled over, together.")] = ("identity",)
-    match: MatchFile = MatchFile()
-    weights: WeightsFile | None = None
-    mode: Annotated[Mode, Meta(description="The policy's mode unless given.")] | None = None
-    on_store_error: OnStoreError = OnStoreError.ALLOW
-
-
-class RouteFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """A model route of no known dialect, read by JSON pointers (RFC 6901)."""
-
-    path: Annotated[str, Meta(description="Pattern over the path.")] | UnsetType = UNSET
-    operation: str = "generic"
-    model: str = ""
-    prompt: Words = ()
-    max_output: str = ""
-    stream: str = ""
-    choices: str = ""
-    input_usage: str = ""
-    output_usage: str = ""
-    text: str = ""
-
-
-class EstimateFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is held for a call before anything is known of it."""
-
-    output_tokens: Count = 512
-    bytes_per_token: Factor = 4_000_000
-    image_tokens: Count = 1_000
-
-
-class RefusalsFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """How refusals and budget headers look."""
-
-    disclose: Annotated[Disclosure, Meta(description="Which answers carry budget figures.")] = (
-        Disclosure.ALWAYS
-    )
-    ietf: Annotated[
-        Literal["off", "draft-11"],
-        Meta(description="`draft-11` adds `RateLimit` and `RateLimit-Policy`."),
-    ] = "off"
-    long_wait: Annotated[
-        Duration,
-        Meta(description="From this wait on, clients are told not to retry by themselves."),
-    ] = 60_000_000
-
-
-class BodyFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """How request bodies are read."""
-
-    limit: Annotated[Size, Meta(description="The largest body of a model call.")] = 16 << 20
-
-
 class PolicyFile(Struct, frozen=True, forbid_unknown_fields=True):
     """Budgets for the callers of a model server."""
 
-    budgets: tuple[BudgetFile, ...] | UnsetType = UNSET
-    version: Annotated[Literal[1], Meta(extra={"expected": "version `1`"})] = 1
-    mode: Annotated[Mode, Meta(description="`shadow` counts and reports, and refuses nobody.")] = (
-        Mode.ENFORCE
+    version: Annotated[
+        Literal[1], _doc("Of this format."), Meta(extra={"expected": "version `1`"})
+    ] = 1
+    mode: Annotated[Mode, _doc("`shadow` counts and reports, and refuses nobody.")] = Mode.ENFORCE
+    store: Annotated[str, _doc("URL of the store, as in `memory://`.")] = "memory://"
+    secret: Annotated[str, _doc("Keys the hashes of identities: 16 bytes or more.")] | None = None
+    identity: Annotated[tuple[Resolver, ...], _doc("The first that knows the caller wins.")] = (
+        IDENTITY
     )
-    store: Annotated[
-        str,
-        Meta(description="URL of the store.", examples=["memory://", "redis://localhost:6379/0"]),
-    ] = "memory://"
-    secret: (
-        Annotated[str, Meta(description="Keys the hashes of identities: 16 bytes or more.")] | None
-    ) = None
-    identity: Annotated[
-        tuple[Resolver, ...], Meta(description="The first that knows the caller wins.")
-    ] = IDENTITY
     partitions: Annotated[
-        dict[str, Resolver], Meta(description="Further ways of pooling callers, for `per`.")
+        dict[str, Resolver], _doc("More ways of pooling callers, for `per`.")
     ] = {}
-    tiers: Annotated[
-        dict[str, TierFile], Meta(description="The first tier whose rule holds is taken.")
-    ] = {}
-    models: Annotated[
-        dict[str, ModelFile], Meta(description="Pattern over model names to prices; first match.")
-    ] = {}
+    tiers: Annotated[dict[str, TierFile], _doc("The first whose rule holds is taken.")] = {}
+    models: Annotated[dict[str, ModelFile], _doc("Patterns to prices; the first match.")] = {}
     unpriced: Annotated[
         Literal["refuse", "free"],
-        Meta(description="What a usd budget does with a model that no price matches."),
+        _doc("What a budget in usd does with a model that no price matches."),
     ] = "refuse"
-    routes: tuple[RouteFile, ...] = ()
-    exempt: Annotated[
-        Words, Meta(description="Patterns over paths that are passed through unseen.")
-    ] = EXEMPT
-    hold: Annotated[
-        Duration, Meta(description="After this long an unsettled reservation expires.")
-    ] = 900_000_000
-    max_identities: Annotated[
-        int,
-        Meta(
-            ge=1,
-            description="Accounts kept by the memory store.",
-            extra={"expected": "a whole number of at least 1"},
-        ),
-    ] = 100_000
+    budgets: Annotated[tuple[BudgetFile, ...], _doc("At least one.")] | UnsetType = UNSET
+    routes: Annotated[tuple[RouteFile, ...], _doc("Model routes of no known dialect.")] = ()
+    exempt: Annotated[Words, _doc("Patterns over paths that are passed through unseen.")] = EXEMPT
+    hold: Annotated[Duration, _doc("Unsettled reservations expire after it.")] = 900_000_000
+    max_identities: Annotated[int, _range(1), _doc("Accounts the memory store keeps.")] = 100_000
     estimate: EstimateFile = EstimateFile()
     refusals: RefusalsFile = RefusalsFile()
     body: BodyFile = BodyFile()

@@ -107,7 +107,7 @@ def _policy(node: Node, mistakes: Mistakes) -> Policy:
         models=_models(given.models),
         routes=routes,
         secret=_secret(given, mistakes),
-        store=_store(given.store, mistakes),
+        store=_store(given, mistakes),
         exempt=_exempt(given.exempt, mistakes),
         hold=given.hold,
         max_identities=given.max_identities,
@@ -126,17 +126,18 @@ def _secret(given: file.PolicyFile, mistakes: Mistakes) -> bytes:
     if given.secret is not None and len(secret) < SHORTEST_SECRET:
         message = f"expected {SHORTEST_SECRET} bytes or more, found {len(secret)}"
         mistakes.add(("secret",), f"{message} (`openssl rand -hex 32` makes some)")
-    if given.secret is None and not given.store.startswith("memory:"):
-        message = "expected `secret` beside a shared store, found none: without it, each process"
-        mistakes.add(("secret",), f"{message} has its own names for the same callers")
     return secret
 
 
-def _store(url: str, mistakes: Mistakes) -> str:
-    if not re.match(r"[a-z][a-z0-9+.-]*://", url):
+def _store(given: file.PolicyFile, mistakes: Mistakes) -> str:
+    scheme, separator, _ = given.store.partition("://")
+    if not (separator and re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme)):
         message = "expected the URL of a store such as `memory://` or `redis://localhost:6379/0`"
         mistakes.add(("store",), f"{message}, found something else")
-    return url
+    elif scheme != "memory" and given.secret is None:
+        message = "expected `secret` beside a shared store, found none: without it, each process"
+        mistakes.add(("secret",), f"{message} has its own names for the same callers")
+    return given.store
 
 
 def _exempt(patterns: tuple[str, ...], mistakes: Mistakes) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ __all__ = [
     "Period",
     "amount_of",
     "burst",
+    "check_whole",
     "duration",
     "factor",
     "in_units",
@@ -177,6 +178,7 @@ def limit(text: str) -> Limit:
     if len(tail) > 1 or re.search(r"[;|]", text):
         raise ValueError(f"expected one limit, found several in {_brief(text)}; one budget has one")
     amount, unit = amount_of(head, expected=_LIMIT)
+    check_whole(amount, unit or Unit.REQUESTS)
     if unit is Unit.CONCURRENT:
         if tail:
             raise ValueError(f"expected no period after `concurrent`, found {_brief(text)}")
@@ -194,7 +196,7 @@ def amount_of(text: str, *, expected: str = "an amount such as `20`") -> tuple[i
         The amount in µ-units, and the unit; None where none is written.
 
     Raises:
-        ValueError: It is not an amount, is zero, is no whole number of its unit, or is too large.
+        ValueError: It is not an amount, is zero, has more than six decimals, or is too large.
     """
     match = _AMOUNT.fullmatch(text.strip())
     if match is None:
@@ -206,12 +208,19 @@ def amount_of(text: str, *, expected: str = "an amount such as `20`") -> tuple[i
             raise ValueError(f"expected dollars or {unit}, found both in {_brief(text)}")
         unit = Unit.USD
     micro = _exact(number) * _SUFFIXES[suffix] * MICRO
-    grain, what = (
-        (1, "steps of a millionth of a dollar") if unit is Unit.USD else (MICRO, "a whole number")
-    )
-    if micro % grain:
-        raise ValueError(f"expected {what}, found {_brief(text)}")
+    if micro.denominator != 1:
+        raise ValueError(f"expected at most six decimals, found {_brief(text)}")
     return _positive(micro, text), unit
+
+
+def check_whole(amount: int, unit: Unit) -> None:
+    """Whatever is not money comes in whole numbers.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if unit is not Unit.USD and amount % MICRO:
+        raise ValueError(f"expected a whole number of {unit}, found `{in_units(amount)}`")
 
 
 def burst(text: str) -> tuple[int, Unit | None]:

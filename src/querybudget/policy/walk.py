@@ -23,6 +23,9 @@ __all__ = ["Shape", "read", "shape"]
 
 S = TypeVar("S", bound=Struct)
 
+FEW = 6
+"""Keys that are listed where one is not known, though it is near to another."""
+
 _NOTHING = Entries({})
 
 
@@ -33,7 +36,7 @@ class Shape(msgspec.Struct, frozen=True):
         type: Without annotations, and without None and `UNSET`.
         whole: As msgspec converts it, bounds included.
         required: Whether the key must be there.
-        notes: What its `Meta.extra` hold, together; see `querybudget.policy.file`.
+        notes: What its `Meta` say, `extra` included; see `querybudget.policy.file`.
     """
 
     type: Any
@@ -56,13 +59,18 @@ def shape(annotation: Any) -> Shape:  # noqa: ANN401 - a type form, of which Pyt
         if get_origin(annotation) is Annotated:
             annotation, *metas = get_args(annotation)
             for meta in metas:
-                notes |= meta.extra or {}
+                notes = _notes(meta) | notes  # the outer says more of this field, and comes first
         elif get_origin(annotation) in (Union, UnionType):
             required |= UnsetType in get_args(annotation)
             (annotation,) = set(get_args(annotation)) - {NoneType, UnsetType}
             whole = annotation
         else:
             return Shape(annotation, whole, required, notes)
+
+
+def _notes(meta: msgspec.Meta) -> dict[str, Any]:
+    said = {"description": meta.description, "ge": meta.ge, "le": meta.le, **(meta.extra or {})}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 @cache
@@ -158,6 +166,9 @@ def _leaf(field: Shape, node: Node, path: Path, mistakes: Mistakes) -> object:
             return msgspec.convert(node.value, field.whole, strict=not node.filled)
         except msgspec.ValidationError:
             pass
+    if field.type is str and isinstance(node, Scalar) and isinstance(node.value, int | float):
+        mistakes.add(path, "expected text, found a number or a truth value (put it in quotes)")
+        return UNSET
     words = _words(field.type)
     near = ""
     if isinstance(node, Scalar) and isinstance(node.value, str) and not node.filled:
@@ -193,7 +204,8 @@ def _listed(words: Mapping[str, object] | tuple[str, ...]) -> str:
 
 def _unknown(key: str, fields: Mapping[str, Shape]) -> str:
     near = nearest(key, fields)
-    return f"expected {'a known key' if near else _listed(fields)}, found `{key}`{near}"
+    known = "a known key" if near and len(fields) > FEW else _listed(fields)
+    return f"expected {known}, found `{key}`{near}"
 
 
 def _add_wrong(node: Node, path: Path, expected: str, mistakes: Mistakes, near: str = "") -> None:
