@@ -97,8 +97,8 @@ class Limiter:
 
     Args:
         policy: What the operator decided.
-        store: Where accounts are kept, or the URL of it; the policy's own unless given. A store given
-            as an object stays its owner's to close.
+        store: Where accounts are kept, or the URL of it; the policy's own unless given. A store
+            given as an object stays its owner's to close.
         clock: µs since the epoch; the system's unless given.
         hooks: Called with one event for each call.
     """

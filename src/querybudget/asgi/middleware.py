@@ -9,18 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import uuid4
 
 from querybudget.adapters.call import Adapter, Call, Dialect
 from querybudget.asgi.body import BodyTooLarge, header, inflate, read
 from querybudget.asgi.exchange import Exchange
+from querybudget.asgi.refuse import new_request_id, refusal_of, send_answer
 from querybudget.asgi.socket import Socket
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
-from querybudget.engine import Limiter, Refusal, Ticket
+from querybudget.engine import Limiter
 from querybudget.errors import BodyError, QueryBudgetError, SetupError
 from querybudget.events import Hook
 from querybudget.policy.types import Policy
-from querybudget.refusals import Answer, answer, plain_answer
+from querybudget.refusals import body_too_large
 from querybudget.stores import Clock, Store
 
 __all__ = ["ENVIRONMENT", "QueryBudgetMiddleware"]
@@ -99,15 +99,16 @@ class QueryBudgetMiddleware:
                 received = await read(scope, receive, limit)
                 call = _parse(adapter, path, inflate(received.body, _encoding(scope), limit))
             except BodyTooLarge:
-                words = f"the request body is larger than the {limit} bytes accepted here"
-                await _answer(plain_answer(413, "too_large", words, adapter.dialect), send)
+                name = new_request_id()
+                await send_answer(body_too_large(limit, adapter.dialect, request_id=name), send)
                 return
             if received.gone:
                 return
             receive = received.replay
         ticket = await limiter.admit(limiter.caller(scope), route, method, path, call)
         if ticket.refusal is not None:
-            await _answer(_refuse(limiter, ticket, adapter), send)
+            dialect = adapter.dialect if adapter else Dialect.PROBLEM
+            await send_answer(refusal_of(limiter, ticket, dialect), send)
             return
         await Exchange(limiter, route, ticket, receive, send).run(self.app, scope)
 
@@ -172,28 +173,3 @@ def _parse(adapter: Adapter, path: str, body: bytes) -> Call:
         return adapter.parse(path, body)
     except BodyError:
         return Call(adapter.dialect, "unreadable", input_bytes=len(body))
-
-
-def _refuse(limiter: Limiter, ticket: Ticket, adapter: Adapter | None) -> Answer:
-    dialect = adapter.dialect if adapter else Dialect.PROBLEM
-    if ticket.refusal is Refusal.UNPRICED:
-        words = f"the model {ticket.call.model!r} is not offered here"
-        return plain_answer(403, "unpriced", words, dialect)
-    if ticket.refusal is Refusal.STORE or ticket.decision is None:
-        words = "budgets cannot be checked at the moment; try again shortly"
-        return plain_answer(503, "store_error", words, dialect)
-    return answer(
-        ticket.decision,
-        dialect,
-        limiter.policy.refusals,
-        limiter.clock(),
-        disclosed=ticket.plan.private,
-        request_id=f"req_{uuid4().hex}",
-    )
-
-
-async def _answer(refusal: Answer, send: Send) -> None:
-    await send(
-        {"type": "http.response.start", "status": refusal.status, "headers": refusal.headers}
-    )
-    await send({"type": "http.response.body", "body": refusal.body})

@@ -10,16 +10,17 @@ is refused closes the connection with 1013, "try again later".
 from __future__ import annotations
 
 from querybudget.adapters.call import Call, Dialect, Usage
+from querybudget.asgi.refuse import refusal_of, send_answer
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.engine import Limiter, Outcome, Ticket
 from querybudget.matching import Caller, Route
 from querybudget.policy.types import Budget
 from querybudget.quota import MICRO, Unit
-from querybudget.refusals import answer, plain_answer
+from querybudget.refusals import Close, close
 
 __all__ = ["Socket"]
 
-TRY_AGAIN_LATER = 1013
+UNAVAILABLE = Close(1013, "budgets cannot be checked at the moment")
 HANDSHAKE = Call(Dialect.PROBLEM, "handshake", stream=True, generates=False)
 
 
@@ -88,9 +89,7 @@ class Socket:
         if ticket.refusal is None:
             self._turn, self._sent = ticket, 0
             return message
-        reason = f"refused by {', '.join(_violated(ticket)) or 'budget'}"[:_REASON]
-        await self._send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": reason})
-        return {"type": "websocket.disconnect", "code": TRY_AGAIN_LATER, "reason": reason}
+        return await self._refuse_message(ticket)
 
     async def send(self, message: Message) -> None:
         """ASGI's `send`: the same messages, in the same order, each at once."""
@@ -113,39 +112,19 @@ class Socket:
         usage = Usage(input=turn.foreseen.usage.input, output=output, estimated=True)
         await self._limiter.settle(turn, Outcome.ANSWERED, usage, self._status)
 
+    async def _refuse_message(self, ticket: Ticket) -> Message:
+        settings = self._limiter.policy.refusals
+        how = close(ticket.decision, settings) if ticket.decision else UNAVAILABLE
+        await self._send({"type": "websocket.close", "code": how.code, "reason": how.reason})
+        return {"type": "websocket.disconnect", "code": how.code, "reason": how.reason}
+
     async def _refuse_handshake(self, ticket: Ticket, scope: Scope) -> None:
-        if "websocket.http.response" not in (scope.get("extensions") or {}):
-            await self._send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
-            return
-        if ticket.decision is None:
-            words = "budgets cannot be checked at the moment; try again shortly"
-            refusal = plain_answer(503, "store_error", words, Dialect.PROBLEM)
+        if "websocket.http.response" in (scope.get("extensions") or {}):
+            refusal = refusal_of(self._limiter, ticket, Dialect.PROBLEM)
+            await send_answer(refusal, self._send, "websocket.http.response")
         else:
-            limiter = self._limiter
-            refusal = answer(
-                ticket.decision,
-                Dialect.PROBLEM,
-                limiter.policy.refusals,
-                limiter.clock(),
-                disclosed=ticket.plan.private,
-            )
-        await self._send(
-            {
-                "type": "websocket.http.response.start",
-                "status": refusal.status,
-                "headers": refusal.headers,
-            }
-        )
-        await self._send({"type": "websocket.http.response.body", "body": refusal.body})
-
-
-_REASON = 123
-"""Bytes of a close frame's reason at most (RFC 6455)."""
+            await self._send({"type": "websocket.close", "code": UNAVAILABLE.code})
 
 
 def _is_lease(budget: Budget) -> bool:
     return budget.quota.unit is Unit.CONCURRENT
-
-
-def _violated(ticket: Ticket) -> tuple[str, ...]:
-    return ticket.decision.violated if ticket.decision else ()

@@ -1,0 +1,34 @@
+"""How a refused call is answered, over HTTP and before a WebSocket is accepted."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from querybudget.adapters.call import Dialect
+from querybudget.asgi.types import Send
+from querybudget.engine import Limiter, Refusal, Ticket
+from querybudget.refusals import Answer, answer, store_down, unpriced
+
+__all__ = ["new_request_id", "refusal_of", "send_answer"]
+
+
+def new_request_id() -> str:
+    """A name for a request that the application never saw."""
+    return f"req_{uuid4().hex}"
+
+
+def refusal_of(limiter: Limiter, ticket: Ticket, dialect: Dialect) -> Answer:
+    """The answer to a ticket that was refused, in the caller's dialect."""
+    name = new_request_id()
+    if ticket.refusal is Refusal.UNPRICED:
+        return unpriced(ticket.call.model, dialect, request_id=name)
+    if ticket.decision is None:
+        return store_down(dialect, request_id=name)
+    settings, private = limiter.policy.refusals, ticket.plan.private
+    return answer(ticket.decision, dialect, settings, ticket.at, disclosed=private, request_id=name)
+
+
+async def send_answer(given: Answer, send: Send, kind: str = "http.response") -> None:
+    """Send an answer of ours; `kind` is the prefix of its messages."""
+    await send({"type": f"{kind}.start", "status": given.status, "headers": given.headers})
+    await send({"type": f"{kind}.body", "body": given.body})
