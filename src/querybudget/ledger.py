@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from querybudget.quota import MICRO, Quota, Unit
+from querybudget.quota import MICRO, SECOND, Quota
 from querybudget.windows import Leases, State, fresh
 
 __all__ = [
@@ -38,6 +38,9 @@ __all__ = [
 
 UNCHARGED = -1
 """In `Reservation.held`: the line was decided but not charged."""
+
+GRACE = 24 * 3_600 * SECOND
+"""µs for which an expired reservation is remembered, so that its overshoot is charged, and once."""
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -65,7 +68,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         id: Unique name of the reservation.
-        lines: All or none of these.
+        lines: All or none of these; no two of the same quota of the same partition.
         hold: µs after which the reservation expires if nobody settles it.
         price: Factor on every amount but leases, in millionths.
     """
@@ -164,7 +167,7 @@ class Settled(enum.Enum):
 
     DONE = "done"
     REPEATED = "repeated"
-    """It had been settled: nothing changed."""
+    """It had been settled, or is not known (any more): nothing changed."""
     LATE = "late"
     """The reservation had expired at its estimate: only use above it was charged."""
 
@@ -175,8 +178,8 @@ class Account(msgspec.Struct, array_like=True):
     Attributes:
         since: When the partition was first seen, µs.
         windows: Use by `Quota.key`.
-        open: Reservations not settled, oldest first: id to expiry. A negative expiry marks one
-            settled late.
+        open: Reservations not settled, oldest first: id to the moment it is forgotten, which is
+            `GRACE` after its expiry.
     """
 
     since: int = 0
@@ -193,6 +196,9 @@ class Account(msgspec.Struct, array_like=True):
 _ADMIT = Verdict.ADMIT
 _DONE, _REPEATED, _LATE = Settled.DONE, Settled.REPEATED, Settled.LATE
 
+_Seat = tuple[Line, State, int]
+"""A line, its window and the room there is."""
+
 
 def reserve(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decision:
     """Charge every line, or none.
@@ -206,20 +212,19 @@ def reserve(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decisi
         The decision, with the reservation where it admits.
     """
     price = charge.price
-    windows: list[State] = []
-    rooms: list[int] = []
+    seats: list[_Seat] = []
     refused = shadowed = False
     for line in charge.lines:
-        window = _window(accounts[line.partition], line.quota)
-        room = window.room(line.quota, now)
-        windows.append(window)
-        rooms.append(room)
-        if room < (line.least if price == MICRO else _least(line, price)):
+        quota, windows = line.quota, accounts[line.partition].windows
+        window = windows.get(quota.key) or _begin(windows, quota)
+        room = window.room(quota, now)
+        seats.append((line, window, room))
+        if room < (line.least if price == MICRO else _cost(window, line.least, price)):
             shadowed = shadowed or line.shadow
             refused = refused or not line.shadow
     if refused:
-        return _refuse(charge, windows, rooms, now)
-    return _admit(accounts, charge, windows, rooms, now, skip_shadow=shadowed)
+        return _refuse(charge, seats, now)
+    return _admit(accounts, charge, seats, now, skip_shadow=shadowed)
 
 
 def settle(
@@ -234,26 +239,25 @@ def settle(
         now: µs since the epoch, of the store's clock.
 
     Returns:
-        What was done: of all partitions, the most telling.
+        What was done: nothing where no account knows the reservation.
     """
-    standing = {
-        partition: _close(account, reservation, now) for partition, account in accounts.items()
-    }
-    price = reservation.price
+    name, price, late = reservation.id, reservation.price, now >= reservation.expires
+    knowing = [key for key, account in accounts.items() if account.open.pop(name, 0) > now]
+    if not knowing:
+        return _REPEATED
     for line, held, amount in zip(reservation.lines, reservation.held, amounts, strict=True):
-        how = standing.get(line.partition, _REPEATED)
-        if how is _REPEATED or held == UNCHARGED:
+        if held == UNCHARGED or line.partition not in knowing:
             continue
-        quota = line.quota
-        window = _window(accounts[line.partition], quota)
+        quota, windows = line.quota, accounts[line.partition].windows
+        window = windows.get(quota.key) or _begin(windows, quota)
         if window.__class__ is Leases:
-            window.free(reservation.id)
+            window.free(name)
             continue
-        difference = (amount if price == MICRO else _priced(amount, price)) - held
-        if difference > 0 or (difference and how is _DONE):
+        difference = (amount if price == MICRO else _cost(window, amount, price)) - held
+        if difference > 0 or (difference and not late):
+            window.room(quota, now)
             window.adjust(quota, difference, reservation.at, now)
-    outcomes = standing.values()
-    return _DONE if _DONE in outcomes else _LATE if _LATE in outcomes else _REPEATED
+    return _LATE if late else _DONE
 
 
 def peek(account: Account, quotas: Sequence[Quota], now: int) -> tuple[tuple[int, int], ...]:
@@ -268,40 +272,38 @@ def peek(account: Account, quotas: Sequence[Quota], now: int) -> tuple[tuple[int
 def _admit(
     accounts: Mapping[str, Account],
     charge: Charge,
-    windows: Sequence[State],
-    rooms: Sequence[int],
+    seats: Sequence[_Seat],
     now: int,
     *,
     skip_shadow: bool,
 ) -> Decision:
     held: list[int] = []
     statuses: list[LineStatus] = []
-    price, expires, opened = charge.price, now + charge.hold, ""
-    for line, window, room in zip(charge.lines, windows, rooms, strict=True):
+    name, price, expires, opened = charge.id, charge.price, now + charge.hold, None
+    for line, window, room in seats:
         if line.partition != opened:
             opened = line.partition
-            _open(accounts[opened].open, charge.id, expires, now)
+            _open(accounts[opened].open, name, expires + GRACE, now)
         if skip_shadow and line.shadow:
             held.append(UNCHARGED)
             statuses.append(_status(line, window, room, price, now))
             continue
         amount, quota = line.amount, line.quota
         if window.__class__ is Leases:
-            window.take(charge.id, expires)
+            window.take(name, expires)
         else:
-            amount = min(amount if price == MICRO else _priced(amount, price), room)
+            if price != MICRO:
+                amount = _cost(window, amount, price)
+            amount = min(amount, room)
             window.charge(quota, amount, now)
         held.append(amount)
         statuses.append(LineStatus(line, room - amount, window.reset(quota, now)))
-    reservation = Reservation(charge.id, charge.lines, tuple(held), now, expires, price)
+    reservation = Reservation(name, charge.lines, tuple(held), now, expires, price)
     return Decision(_ADMIT, tuple(statuses), 0, reservation, price)
 
 
-def _refuse(charge: Charge, windows: Sequence[State], rooms: Sequence[int], now: int) -> Decision:
-    statuses = tuple(
-        _status(line, window, room, charge.price, now)
-        for line, window, room in zip(charge.lines, windows, rooms, strict=True)
-    )
+def _refuse(charge: Charge, seats: Sequence[_Seat], now: int) -> Decision:
+    statuses = tuple(_status(*seat, charge.price, now) for seat in seats)
     refusing = [status for status in statuses if status.verdict and not status.line.shadow]
     verdict = max(status.verdict for status in refusing)
     wait = max(status.wait for status in refusing) if verdict is Verdict.WAIT else 0
@@ -309,7 +311,7 @@ def _refuse(charge: Charge, windows: Sequence[State], rooms: Sequence[int], now:
 
 
 def _status(line: Line, window: State, room: int, price: int, now: int) -> LineStatus:
-    quota, least = line.quota, _least(line, price)
+    quota, least = line.quota, _cost(window, line.least, price)
     reset = window.reset(quota, now)
     if least <= room:
         return LineStatus(line, room, reset)
@@ -318,38 +320,23 @@ def _status(line: Line, window: State, room: int, price: int, now: int) -> LineS
     return LineStatus(line, room, reset, window.wait(quota, least, now), Verdict.WAIT)
 
 
-def _window(account: Account, quota: Quota) -> State:
-    window = account.windows.get(quota.key)
-    if window is None:
-        window = account.windows[quota.key] = fresh(quota)
+def _begin(windows: dict[str, State], quota: Quota) -> State:
+    window = windows[quota.key] = fresh(quota)
     return window
 
 
-def _least(line: Line, price: int) -> int:
-    return line.least if line.quota.unit is Unit.CONCURRENT else _priced(line.least, price)
+def _cost(window: State, amount: int, price: int) -> int:
+    """`amount` at `price`, rounded up; a lease is one lease at any price."""
+    return amount if window.__class__ is Leases else -(-amount * price // MICRO)
 
 
-def _priced(amount: int, price: int) -> int:
-    return -(-amount * price // MICRO)
-
-
-def _open(reservations: dict[str, int], name: str, expires: int, now: int) -> None:
-    """Note a reservation, and let go of those that have lapsed."""
+def _open(reservations: dict[str, int], name: str, forgotten: int, now: int) -> None:
+    """Note a reservation, and forget those whose time has come."""
     if name in reservations:
         return
     while reservations:
         oldest = next(iter(reservations))
-        if abs(reservations[oldest]) > now:
+        if reservations[oldest] > now:
             break
         del reservations[oldest]
-    reservations[name] = expires
-
-
-def _close(account: Account, reservation: Reservation, now: int) -> Settled:
-    if now < reservation.expires:
-        return _DONE if account.open.pop(reservation.id, 0) > 0 else _REPEATED
-    if account.open.get(reservation.id, 0) < 0:
-        return _REPEATED
-    account.open.pop(reservation.id, None)
-    account.open[reservation.id] = -(now + reservation.expires - reservation.at)
-    return _LATE
+    reservations[name] = forgotten

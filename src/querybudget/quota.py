@@ -83,7 +83,7 @@ class Quota:
     def __post_init__(self) -> None:
         shared = math.gcd(self.limit, self.window) if self.window else 1
         object.__setattr__(self, "rate", (self.limit // shared, self.window // shared))
-        object.__setattr__(self, "slot", max(1, self.window // SLOTS))
+        object.__setattr__(self, "slot", max(1, -(-self.window // SLOTS)))
         gcra = self.algorithm is Algorithm.GCRA
         object.__setattr__(self, "capacity", self.burst if gcra else self.limit)
         object.__setattr__(self, "key", f"{self.algorithm}:{self.name}")

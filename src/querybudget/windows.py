@@ -3,11 +3,13 @@
 Four small states, all O(1) in the number of calls, all with the same five verbs, so that the
 ledger need not know which one it holds:
 
-    room     what could be granted now; negative while in debt. Forgets what has expired, nothing
-    else charge   use that much now
+    room     what could be granted now; negative while in debt. Forgets what has expired by now
+    charge   use that much now
     adjust   correct a charge made at `at`: give back (negative) or carry as debt (positive)
     wait     µs until `amount` fits if nobody else charges: refused before, admitted at its end
     reset    µs until nothing is used any more
+
+`room` brings a state up to date: whoever uses another verb has asked for it at the same `now`.
 
 Every amount is an integer in µ-units, every time an integer in µs: nothing is rounded in a
 caller's favour or against it, except where a docstring says so. No clock is read; a `now` earlier
@@ -16,6 +18,7 @@ than one seen before counts as no time having passed.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Protocol
 
 import msgspec
@@ -46,7 +49,7 @@ class Window(Protocol):
         ...
 
     def charge(self, quota: Quota, amount: int, now: int, /) -> None:
-        """Use `amount` now; `room` was asked at the same moment."""
+        """Use `amount` now."""
         ...
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int, /) -> None:
@@ -90,7 +93,8 @@ class Level(msgspec.Struct, array_like=True, tag="l"):
         if now > self.at:
             if self.level > 0 or self.part:
                 units, time = quota.rate
-                left = self.level * time + self.part - (now - self.at) * units
+                part = min(self.part, time)  # a policy read anew may bring a coarser fraction
+                left = self.level * time + part - (now - self.at) * units
                 self.level, self.part = divmod(left, time) if left > 0 else (0, 0)
             self.at = now
         return quota.burst - self.level - (self.part > 0)
@@ -102,22 +106,22 @@ class Level(msgspec.Struct, array_like=True, tag="l"):
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
         """Move the level, never below empty."""
-        del at
-        self.room(quota, now)
+        del quota, at, now
         self.level += amount
         if self.level < 0:
             self.level = self.part = 0
 
     def wait(self, quota: Quota, amount: int, now: int) -> int:
         """µs until the level has leaked far enough."""
-        self.room(quota, now)
         units, time = quota.rate
         over = (self.level + amount - quota.burst) * time + self.part
-        return max(0, -(-over // units))
+        return self.at - now - (-over // units) if over > 0 else 0
 
     def reset(self, quota: Quota, now: int) -> int:
         """µs until the level is empty."""
-        return self.wait(quota, quota.burst, now)
+        units, time = quota.rate
+        left = self.level * time + self.part
+        return self.at - now - (-left // units) if left > 0 else 0
 
     @property
     def blank(self) -> bool:
@@ -151,10 +155,10 @@ class Slots(msgspec.Struct, array_like=True, tag="s"):
     def charge(self, quota: Quota, amount: int, now: int) -> None:
         """Add to the newest slot, or open one."""
         marks = self.marks
-        if marks and now < marks[-2]:
-            now = marks[-2]
-        if marks and now // quota.slot == marks[-2] // quota.slot:
-            marks[-2] = now
+        if not amount:
+            return
+        if marks and now // quota.slot <= marks[-2] // quota.slot:
+            marks[-2] = max(now, marks[-2])
             marks[-1] += amount
         else:
             marks += (now, amount)
@@ -166,10 +170,10 @@ class Slots(msgspec.Struct, array_like=True, tag="s"):
             self.charge(quota, amount, now)
             return
         marks = self.marks
-        mark = len(marks) - 2
-        while mark > 0 and marks[mark - 2] >= at:
+        slot, mark = at // quota.slot, len(marks) - 2
+        while mark > 0 and marks[mark] // quota.slot > slot:
             mark -= 2
-        if mark < 0 or not 0 <= marks[mark] - at < quota.slot:
+        if mark < 0 or marks[mark] // quota.slot != slot:
             return
         back = min(-amount, marks[mark + 1])
         self.total -= back
@@ -179,19 +183,16 @@ class Slots(msgspec.Struct, array_like=True, tag="s"):
 
     def wait(self, quota: Quota, amount: int, now: int) -> int:
         """µs until enough slots have expired."""
-        missing = amount - self.room(quota, now)
-        if missing <= 0:
-            return 0
-        marks = self.marks
-        for mark in range(0, len(marks), 2):
+        marks, mark = self.marks, -2
+        missing = amount + self.total - quota.limit
+        while missing > 0:
+            mark += 2
             missing -= marks[mark + 1]
-            if missing <= 0:
-                return marks[mark] + quota.window - now
-        return quota.window
+        return marks[mark] + quota.window - now if mark >= 0 else 0
 
     def reset(self, quota: Quota, now: int) -> int:
         """µs until the newest slot has expired."""
-        return max(0, self.marks[-2] + quota.window - now) if self.marks else 0
+        return self.marks[-2] + quota.window - now if self.marks else 0
 
     @property
     def blank(self) -> bool:
@@ -223,22 +224,25 @@ class Period(msgspec.Struct, array_like=True, tag="p"):
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
         """Give back if the period charged is still this one; debt is always this period's."""
-        self.room(quota, now)
+        del quota, now
         if amount > 0 or at >= self.start:
             self.used = max(0, self.used + amount)
 
     def wait(self, quota: Quota, amount: int, now: int) -> int:
         """µs until the period that has room begins."""
-        room = self.room(quota, now)
-        bounds, moment = _bounds(quota), now
-        while room < amount:
+        missing = amount + self.used - quota.limit
+        if missing <= 0:
+            return 0
+        bounds = _bounds(quota)
+        moment = bounds(max(now, self.start))[1]
+        while missing > quota.limit:
+            missing -= quota.limit
             moment = bounds(moment)[1]
-            room = min(quota.limit, room + quota.limit)
         return moment - now
 
     def reset(self, quota: Quota, now: int) -> int:
-        """µs until the period ends."""
-        return _bounds(quota)(now)[1] - now
+        """µs until the period ends, or with debt, the one that pays the rest of it."""
+        return self.wait(quota, quota.limit, now)
 
     @property
     def blank(self) -> bool:
@@ -257,7 +261,7 @@ class Leases(msgspec.Struct, array_like=True, tag="c"):
     """How many calls are open. A lease ends when its call is settled, or at its expiry."""
 
     open: dict[str, int] = msgspec.field(default_factory=dict[str, int])
-    """Reservation id to the moment it expires, oldest first."""
+    """Reservation id to the moment it expires, the next to expire first."""
 
     def room(self, quota: Quota, now: int) -> int:
         """µ-units that could be granted now."""
@@ -277,7 +281,8 @@ class Leases(msgspec.Struct, array_like=True, tag="c"):
 
     def wait(self, quota: Quota, amount: int, now: int) -> int:
         """`LEASE_RETRY` while none is free: no promise."""
-        return LEASE_RETRY if self.room(quota, now) < amount else 0
+        del now
+        return LEASE_RETRY if quota.limit - len(self.open) * MICRO < amount else 0
 
     def reset(self, quota: Quota, now: int) -> int:
         """`LEASE_RETRY` while any is out."""
@@ -291,7 +296,11 @@ class Leases(msgspec.Struct, array_like=True, tag="c"):
 
     def take(self, reservation: str, expires: int) -> None:
         """Open a lease."""
-        self.open[reservation] = expires
+        leases = self.open
+        early = bool(leases) and leases[next(reversed(leases))] > expires
+        leases[reservation] = expires
+        if early:
+            self.open = dict(sorted(leases.items(), key=itemgetter(1)))
 
     def free(self, reservation: str) -> None:
         """End a lease; nothing happens where it has ended."""

@@ -5,10 +5,11 @@ tasks of one event loop. Use it from one loop at a time; other workers have tabl
 
 **A flood of made-up keys.** Accounts are in two tables. A newcomer is on *probation* until one of
 its calls has been settled with something used; the table of newcomers is a tenth of the whole, and
-throws out who was seen least recently. An account whose calls were all given back (a 401 gives all
-back) is dropped at once. So keys that an application does not accept cost bounded memory and never
-push out a caller who was ever answered. Among those *known*, the least recently seen goes when the
-table is full: what it had used is forgotten, and `evicted` counts it.
+throws out who was seen least recently. A refused call opens no account, and one whose calls were
+all given back (a 401 gives all back) is dropped at once. So keys that an application does not
+accept cost bounded memory and never push out a caller who was ever answered. Among those *known*,
+the least recently seen goes when the table is full: what it had used is forgotten, and `evicted`
+counts it.
 """
 
 from __future__ import annotations
@@ -54,23 +55,38 @@ class MemoryStore:
         """Charge all lines or none."""
         now = self._clock()
         accounts: dict[str, Account] = {}
+        opened: list[str] = []
         for line in charge.lines:
-            if line.partition not in accounts:
-                accounts[line.partition] = self._account(line.partition, now)
-        return ledger.reserve(accounts, charge, now)
+            partition = line.partition
+            if partition not in accounts:
+                account = self._find(partition)
+                if account is None:
+                    account = Account(now)
+                    opened.append(partition)
+                accounts[partition] = account
+        decision = ledger.reserve(accounts, charge, now)
+        if decision.reservation is not None:
+            for partition in opened:
+                self._newcomers[partition] = accounts[partition]
+        return decision
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
         """Replace what is held by what was used."""
         accounts: dict[str, Account] = {}
+        newcomers: list[str] = []
         for line in reservation.lines:
-            if line.partition not in accounts:
-                account = self._find(line.partition)
-                if account is not None:
-                    accounts[line.partition] = account
+            partition = line.partition
+            if partition not in accounts:
+                account = self._known[partition]
+                if account is None:
+                    account = self._newcomers[partition]
+                    if account is None:
+                        continue
+                    newcomers.append(partition)
+                accounts[partition] = account
         settled = ledger.settle(accounts, reservation, amounts, self._clock())
-        if self._newcomers:
-            for partition, account in accounts.items():
-                self._judge(partition, account, answered=any(amounts))
+        if newcomers and settled is not Settled.REPEATED:
+            self._judge(newcomers, answered=any(amounts))
         return settled
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
@@ -88,34 +104,29 @@ class MemoryStore:
         self._newcomers.clear()
 
     def _find(self, partition: str) -> Account | None:
-        try:
-            return self._known[partition]
-        except KeyError:
-            return self._newcomers.get(partition)
+        return self._known[partition] or self._newcomers[partition]
 
-    def _account(self, partition: str, now: int) -> Account:
-        account = self._find(partition)
-        if account is None:
-            account = self._newcomers[partition] = Account(now)
-        return account
-
-    def _judge(self, partition: str, account: Account, *, answered: bool) -> None:
-        """Make a newcomer known once something was used; drop one with nothing in its books."""
-        if partition in self._newcomers:
+    def _judge(self, newcomers: Sequence[str], *, answered: bool) -> None:
+        """Make newcomers known who were answered; drop those with nothing in their books."""
+        for partition in newcomers:
+            account = self._newcomers[partition]
             if answered:
                 self._known[partition] = self._newcomers.pop(partition)
-            elif account.blank:
+            elif account is not None and account.blank:
                 del self._newcomers[partition]
 
 
-class _Table(LRUCache[str, Account]):
-    """A bounded table that counts whom it throws out."""
+class _Table(LRUCache[str, Account | None]):
+    """A bounded table that counts whom it throws out, and finds None for whom it does not have."""
 
     def __init__(self, maxsize: int) -> None:
         super().__init__(maxsize)
         self.evicted = 0
 
-    def popitem(self) -> tuple[str, Account]:
+    def __missing__(self, key: str) -> None:
+        return None
+
+    def popitem(self) -> tuple[str, Account | None]:
         self.evicted += 1
         return super().popitem()
 
