@@ -38,10 +38,12 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     Attributes:
         adapter: Reads the body; None where the path is no model's.
         budgets: Those that may match.
+        messages: For WebSockets, the route of each message: no leases, the connection holds them.
     """
 
     adapter: Adapter | None
     budgets: tuple[Budget, ...]
+    messages: Route | None = None
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
@@ -126,7 +128,12 @@ class Matcher:
             for budget in self._policy.budgets
             if _any(budget.match.path, path) and _any(budget.match.method, method)
         )
-        return Route(adapter_for(path, method, self._policy.routes), budgets) if budgets else None
+        if not budgets:
+            return None
+        if method == "WEBSOCKET":
+            unleased = (b for b in budgets if b.quota.unit is not Unit.CONCURRENT)
+            return Route(None, budgets, Route(None, tuple(unleased)))
+        return Route(adapter_for(path, method, self._policy.routes), budgets)
 
     def plan(self, caller: Caller, route: Route, call: Call) -> Plan:
         """The budgets of a call, scaled for the caller's tier."""

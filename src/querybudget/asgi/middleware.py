@@ -118,7 +118,8 @@ class QueryBudgetMiddleware:
         if route is None:
             await self.app(scope, receive, send)
             return
-        await Socket(limiter, route, path, receive, send).run(self.app, scope)
+        caller = limiter.caller(scope)
+        await Socket(limiter, route, caller, path, receive, send).run(self.app, scope)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

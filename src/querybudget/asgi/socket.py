@@ -14,8 +14,7 @@ from querybudget.asgi.refuse import refusal_of, send_answer
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.engine import Limiter, Outcome, Ticket
 from querybudget.matching import Caller, Route
-from querybudget.policy.types import Budget
-from querybudget.quota import MICRO, Unit
+from querybudget.quota import MICRO
 from querybudget.refusals import Close, close
 
 __all__ = ["Socket"]
@@ -30,10 +29,9 @@ class Socket:
     __slots__ = (
         "_caller",
         "_limiter",
-        "_messages",
-        "_open",
         "_path",
         "_receive",
+        "_route",
         "_send",
         "_sent",
         "_status",
@@ -41,29 +39,31 @@ class Socket:
     )
 
     def __init__(
-        self, limiter: Limiter, route: Route, path: str, receive: Receive, send: Send
+        self,
+        limiter: Limiter,
+        route: Route,
+        caller: Caller,
+        path: str,
+        receive: Receive,
+        send: Send,
     ) -> None:
         self._limiter = limiter
-        self._messages = Route(None, tuple(b for b in route.budgets if not _is_lease(b)))
+        self._route = route
+        self._caller = caller
         self._path = path
         self._receive = receive
         self._send = send
-        self._caller: Caller | None = None
-        self._open: Ticket | None = None
         self._turn: Ticket | None = None
         self._sent = 0
         self._status = 0
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
         """Let the application talk, then settle: also when it fails, or is cancelled."""
-        limiter = self._limiter
-        self._caller = limiter.caller(scope)
-        route = limiter.route("WEBSOCKET", self._path) or self._messages
-        ticket = await limiter.admit(self._caller, route, "WEBSOCKET", self._path, HANDSHAKE)
+        ticket = await self._admit(self._route, HANDSHAKE)
         if ticket.refusal is not None:
             await self._refuse_handshake(ticket, scope)
             return
-        self._open, failed = ticket, False
+        failed = False
         try:
             await app(scope, self.receive, self.send)
         except Exception:
@@ -73,40 +73,41 @@ class Socket:
             await self._end_turn()
             refused = self._status in {401, 403} or (failed and not self._status)
             outcome = Outcome.FAILED if refused else Outcome.ANSWERED
-            await limiter.settle(ticket, outcome, Usage(estimated=True), self._status)
+            await self._limiter.settle(ticket, outcome, Usage(estimated=True), self._status)
 
     async def receive(self) -> Message:
         """ASGI's `receive`; a message that is refused never reaches the application."""
         message = await self._receive()
-        if message["type"] != "websocket.receive" or self._caller is None:
+        if message["type"] != "websocket.receive":
             return message
         await self._end_turn()
-        size = len(message.get("bytes") or (message.get("text") or "").encode())
+        size = _size(message)
         call = Call(Dialect.PROBLEM, "message", stream=True, input_bytes=size)
-        ticket = await self._limiter.admit(
-            self._caller, self._messages, "WEBSOCKET", self._path, call
-        )
-        if ticket.refusal is None:
-            self._turn, self._sent = ticket, 0
-            return message
-        return await self._refuse_message(ticket)
+        ticket = await self._admit(self._route.messages or self._route, call)
+        if ticket.refusal is not None:
+            return await self._refuse_message(ticket)
+        self._turn, self._sent = ticket, 0
+        return message
 
     async def send(self, message: Message) -> None:
         """ASGI's `send`: the same messages, in the same order, each at once."""
-        match message["type"]:
-            case "websocket.send":
-                self._sent += len(message.get("bytes") or (message.get("text") or "").encode())
-            case "websocket.accept":
-                self._status = 101
-            case "websocket.http.response.start":
-                self._status = message["status"]
-            case "websocket.close" if not self._status:
-                self._status = 403
+        kind = message["type"]
+        if kind == "websocket.send":
+            self._sent += _size(message)
+        elif kind == "websocket.accept":
+            self._status = 101
+        elif kind == "websocket.http.response.start":
+            self._status = message["status"]
+        elif kind == "websocket.close" and not self._status:
+            self._status = 403
         await self._send(message)
+
+    async def _admit(self, route: Route, call: Call) -> Ticket:
+        return await self._limiter.admit(self._caller, route, "WEBSOCKET", self._path, call)
 
     async def _end_turn(self) -> None:
         turn, self._turn = self._turn, None
-        if turn is None or self._caller is None:
+        if turn is None:
             return
         output = -(-self._sent * MICRO // turn.foreseen.bytes_per_token)
         usage = Usage(input=turn.foreseen.usage.input, output=output, estimated=True)
@@ -126,5 +127,8 @@ class Socket:
             await self._send({"type": "websocket.close", "code": UNAVAILABLE.code})
 
 
-def _is_lease(budget: Budget) -> bool:
-    return budget.quota.unit is Unit.CONCURRENT
+def _size(message: Message) -> int:
+    """Bytes of a message's payload, as UTF-8 where it is text."""
+    payload: bytes | None = message.get("bytes")
+    text: str | None = message.get("text")
+    return len(payload) if payload is not None else len((text or "").encode())
