@@ -1,0 +1,1 @@
+"""What querybudget costs, next to other limiters and to nothing at all."""

@@ -1,0 +1,284 @@
+"""What is measured: applications, policies, and the cases made of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import Response
+from starlette.routing import Route
+
+from benchmarks.overhead.measure import ASGIApp, Message, Receive, Request, Scope, Send
+from benchmarks.overhead.rivals import RIVALS, Limited, Setup
+from querybudget.asgi import QueryBudgetMiddleware
+from querybudget.identity import KeyedHash
+
+__all__ = [
+    "BARE",
+    "CHAT",
+    "CHUNKS",
+    "FOUR",
+    "LONG_STREAM",
+    "ONE",
+    "PLAIN",
+    "SHORT_STREAM",
+    "Case",
+    "application",
+    "cases",
+    "counted",
+]
+
+AMPLE = 1_000_000
+"""A limit that no run reaches."""
+
+CHUNKS = 200
+"""Chunks of the long stream beyond those of the short one."""
+
+SECRET = "a benchmark keeps no secrets"  # noqa: S105 - it opens nothing
+
+MODEL = "bench-1"
+
+_TEXT = "The quick brown fox jumps over the lazy dog while the budget is kept. "
+_CHAT = json.dumps(
+    {
+        "model": MODEL,
+        "messages": [
+            {"role": "system", "content": _TEXT * 3},
+            {"role": "user", "content": _TEXT * 9},
+        ],
+        "temperature": 0.7,
+        "max_tokens": 200,
+    }
+).encode()
+_STREAM = _CHAT[:-1] + b', "stream": true}'
+_ANSWER = json.dumps(
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": MODEL,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": _TEXT * 6},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 220, "completion_tokens": 96, "total_tokens": 316},
+    }
+).encode()
+
+PLAIN = Request("GET", "/items")
+CHAT = Request("POST", "/v1/chat/completions", _CHAT)
+SHORT_STREAM = Request("POST", "/short/v1/chat/completions", _STREAM)
+LONG_STREAM = Request("POST", "/long/v1/chat/completions", _STREAM)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to measure.
+
+    Attributes:
+        name: What stands around the application.
+        request: What is asked.
+        around: Puts it around the application.
+    """
+
+    name: str
+    request: Request
+    around: Callable[[Starlette], ASGIApp]
+
+    @property
+    def bare(self) -> bool:
+        return self.name == BARE
+
+
+BARE = "bare Starlette"
+
+
+def cases() -> list[Case]:
+    """Every case; each kind of request has its own bare one."""
+    several = {1: (AMPLE, 0), 2: (AMPLE, AMPLE)}
+    return [
+        *(Case(BARE, request, _itself) for request in (PLAIN, CHAT, SHORT_STREAM, LONG_STREAM)),
+        Case("pure ASGI pass-through", PLAIN, PassThrough),
+        Case("pure ASGI, wrapped send", PLAIN, WrappedSend),
+        Case("BaseHTTPMiddleware", PLAIN, _base_http),
+        *(Case(name, PLAIN, partial(_rival, name, several[1])) for name in RIVALS),
+        Case("limits.aio fixed window, two limits", PLAIN, partial(_rival, *_TWO_FIXED)),
+        Case("querybudget, 1 budget", PLAIN, partial(querybudget, ONE)),
+        Case("querybudget, 1 budget, no figures", PLAIN, partial(querybudget, ONE | QUIET)),
+        Case("querybudget, 1 budget", CHAT, partial(querybudget, ONE)),
+        Case("querybudget, 1 budget, no figures", CHAT, partial(querybudget, ONE | QUIET)),
+        Case("querybudget, 4 budgets", CHAT, partial(querybudget, FOUR)),
+        Case("querybudget, 4 budgets, no figures", CHAT, partial(querybudget, FOUR | QUIET)),
+        *(
+            Case(name, request, around)
+            for request in (SHORT_STREAM, LONG_STREAM)
+            for name, around in (
+                ("pure ASGI, wrapped send", WrappedSend),
+                ("BaseHTTPMiddleware", _base_http),
+                ("querybudget, 4 budgets", partial(querybudget, FOUR)),
+            )
+        ),
+    ]
+
+
+_TWO_FIXED: tuple[str, Limited] = ("limits.aio fixed window", (AMPLE, AMPLE))
+
+
+def policy(*limits: str) -> dict[str, Any]:
+    """A policy of budgets for each API key."""
+    return {
+        "version": 1,
+        "secret": SECRET,
+        "identity": ["api_key"],
+        "models": {"bench-*": {"input": 2.5, "output": 10}},
+        "budgets": [{"name": f"b{number}", "limit": limit} for number, limit in enumerate(limits)],
+    }
+
+
+ONE = policy(f"{AMPLE} requests/minute")
+FOUR = policy(
+    f"{AMPLE} requests/minute",
+    f"{AMPLE}000 tokens/day",
+    f"{AMPLE} usd/month",
+    f"{AMPLE} concurrent",
+)
+QUIET: dict[str, Any] = {"refusals": {"disclose": "refusals"}}
+
+
+def querybudget(settings: Mapping[str, Any], app: ASGIApp) -> QueryBudgetMiddleware:
+    return QueryBudgetMiddleware(app, settings)
+
+
+def counted(limited: Limited, app: Starlette) -> Setup:
+    """querybudget with a limit a minute and one an hour, and what it has booked."""
+    minute, hour = limited
+    both = [f"{minute} requests/minute"] * bool(minute) + [f"{hour} requests/hour"] * bool(hour)
+    middleware = querybudget(policy(*both), app)
+    key = KeyedHash(SECRET.encode())
+
+    async def used(caller: str) -> tuple[int, ...]:
+        limiter = middleware.limiter
+        quotas = [budget.quota for budget in limiter.policy.budgets]
+        account = key("api_key", caller.removeprefix("Bearer "))
+        states = await limiter.store.peek(account, quotas)
+        return tuple((q.limit - s[0]) // 1_000_000 for q, s in zip(quotas, states, strict=True))
+
+    return Setup(middleware, used)
+
+
+def application() -> Starlette:
+    """The application: a plain path, a model's answer, and streams of few and of many chunks.
+
+    Each answer waits for one turn of the event loop, as it would for a socket: what a limiter
+    leaves for the loop to do is then measured too, and requests in flight overlap.
+    """
+
+    async def items(_: HTTPRequest) -> Response:
+        await asyncio.sleep(0)
+        return Response(b'{"items": []}', media_type="application/json")
+
+    async def chat(request: HTTPRequest) -> Response:
+        await request.body()
+        await asyncio.sleep(0)
+        return Response(_ANSWER, media_type="application/json")
+
+    return Starlette(
+        routes=[
+            Route(PLAIN.path, items),
+            Route(CHAT.path, chat, methods=["POST"]),
+            Route(SHORT_STREAM.path, Stream(0)),
+            Route(LONG_STREAM.path, Stream(CHUNKS)),
+        ]
+    )
+
+
+class Stream:
+    """Server-sent events as vLLM sends them: one ASGI message each."""
+
+    def __init__(self, chunks: int) -> None:
+        self._messages: list[Message] = [
+            {"type": "http.response.body", "body": body, "more_body": True}
+            for body in (_event(index) for index in range(chunks))
+        ]
+        self._messages.append(
+            {"type": "http.response.body", "body": _usage_event(chunks), "more_body": True}
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope
+        await receive()
+        await asyncio.sleep(0)
+        headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for message in self._messages:
+            await send(message)
+        await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class PassThrough:
+    """The least that a middleware can do."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+class WrappedSend:
+    """The least that a middleware which sees answers can do."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def watched(message: Message) -> None:
+            await send(message)
+
+        await self.app(scope, receive, watched)
+
+
+def _itself(app: Starlette) -> ASGIApp:
+    return app
+
+
+def _rival(name: str, limited: Limited, app: Starlette) -> ASGIApp:
+    return RIVALS[name](app, limited).app
+
+
+async def _pass_on(request: HTTPRequest, call_next: RequestResponseEndpoint) -> Response:
+    return await call_next(request)
+
+
+def _base_http(app: Starlette) -> ASGIApp:
+    return BaseHTTPMiddleware(app, dispatch=_pass_on)
+
+
+def _event(index: int) -> bytes:
+    delta = {"content": f" word{index}"}
+    chunk = {
+        "id": "chatcmpl-7f3c2f9ab0e44b0f",
+        "object": "chat.completion.chunk",
+        "created": 1_700_000_000,
+        "model": MODEL,
+        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}],
+    }
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+def _usage_event(chunks: int) -> bytes:
+    usage = {"prompt_tokens": 220, "completion_tokens": chunks, "total_tokens": 220 + chunks}
+    return (
+        b"data: " + json.dumps({"choices": [], "model": MODEL, "usage": usage}).encode() + b"\n\n"
+    )

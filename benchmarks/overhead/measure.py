@@ -1,0 +1,180 @@
+"""Driving an ASGI application without sockets, and taking its time.
+
+An application is called as a server would call it: a fresh scope, a `receive` that gives the body,
+a `send` that is read only for the status. What this driving costs is in every case alike, and drops
+out of the differences.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+from typing import Any
+
+__all__ = ["Request", "Sample", "Subject", "answer", "interleaved", "spread"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One kind of request, sent by any of the callers."""
+
+    method: str
+    path: str
+    body: bytes = b""
+
+    def scope(self, caller: int) -> Scope:
+        headers = [
+            (b"host", b"bench.example"),
+            (b"authorization", b"Bearer sk-%06d" % caller),
+            (b"accept", b"*/*"),
+        ]
+        if self.body:
+            headers.append((b"content-type", b"application/json"))
+            headers.append((b"content-length", b"%d" % len(self.body)))
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "method": self.method,
+            "scheme": "http",
+            "path": self.path,
+            "raw_path": self.path.encode(),
+            "root_path": "",
+            "query_string": b"",
+            "headers": headers,
+            "client": ("203.0.113.7", 40000),
+            "server": ("bench.example", 80),
+            "state": {},
+        }
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An application under the clock.
+
+    Attributes:
+        name: Unique.
+        app: The application.
+        request: What it is asked.
+        in_flight: How many requests are open at a time.
+    """
+
+    name: str
+    app: ASGIApp
+    request: Request
+    in_flight: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One batch: µs a request, by the wall and of this thread's processor time."""
+
+    wall: float
+    cpu: float
+
+
+async def answer(app: ASGIApp, request: Request, caller: int) -> int:
+    """Ask once; the status of the answer, 0 where there was none."""
+    messages = iter(({"type": "http.request", "body": request.body, "more_body": False},))
+    status = 0
+
+    async def receive() -> Message:
+        for message in messages:
+            return message
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+
+    await app(request.scope(caller), receive, send)
+    return status
+
+
+async def interleaved(
+    subjects: Sequence[Subject],
+    *,
+    rounds: int,
+    batch: float,
+    callers: int,
+    tick: Callable[[], object],
+) -> dict[str, list[Sample]]:
+    """Every subject once in each round, in an order shuffled anew: noise falls on all alike.
+
+    Args:
+        subjects: What is measured.
+        rounds: How many samples of each.
+        batch: Seconds that one sample should take.
+        callers: How many callers take turns.
+        tick: Called after each batch.
+
+    Returns:
+        The samples of each subject by name; the n-th of all were taken in the same round.
+    """
+    order, shuffled = list(subjects), random.Random(1)
+    counts = {s.name: await _calibrated(s, batch, callers) for s in subjects}
+    samples: dict[str, list[Sample]] = {s.name: [] for s in subjects}
+    gc.collect()
+    gc.freeze()
+    for _ in range(rounds):
+        shuffled.shuffle(order)
+        for subject in order:
+            gc.collect(0)
+            samples[subject.name].append(await _batch(subject, counts[subject.name], callers))
+            tick()
+    gc.unfreeze()
+    return samples
+
+
+def spread(values: Sequence[float]) -> Mapping[str, float]:
+    """Median and quartiles, to three digits behind the point."""
+    low, _, high = quantiles(values, n=4)
+    return {"median": round(median(values), 3), "p25": round(low, 3), "p75": round(high, 3)}
+
+
+async def _calibrated(subject: Subject, batch: float, callers: int) -> int:
+    """Requests that take about `batch` seconds, every caller having been seen once before."""
+    await _batch(subject, callers, callers)
+    cost = (await _batch(subject, callers, callers)).wall
+    return min(max(int(batch * 1e6 / cost), subject.in_flight), 4096)
+
+
+async def _batch(subject: Subject, count: int, callers: int) -> Sample:
+    run = _sequential if subject.in_flight == 1 else _overlapping
+    wall, cpu = time.perf_counter_ns(), time.thread_time_ns()
+    statuses = await run(subject, count, callers)
+    cpu, wall = time.thread_time_ns() - cpu, time.perf_counter_ns() - wall
+    if statuses != {200}:
+        message = f"{subject.name}: expected 200 of every request, found {sorted(statuses)}"
+        raise AssertionError(message)
+    return Sample(wall / count / 1000, cpu / count / 1000)
+
+
+async def _sequential(subject: Subject, count: int, callers: int) -> set[int]:
+    app, request = subject.app, subject.request
+    return {await answer(app, request, index % callers) for index in range(count)}
+
+
+async def _overlapping(subject: Subject, count: int, callers: int) -> set[int]:
+    """`in_flight` workers, each asking again as soon as it is answered."""
+    app, request, numbers = subject.app, subject.request, iter(range(count))
+    statuses = set[int]()
+
+    async def worker() -> None:
+        for index in numbers:
+            statuses.add(await answer(app, request, index % callers))
+
+    await asyncio.gather(*(worker() for _ in range(subject.in_flight)))
+    return statuses
