@@ -15,6 +15,7 @@ from querybudget.asgi.body import BodyTooLarge, header, inflate, read
 from querybudget.asgi.exchange import Exchange
 from querybudget.asgi.refuse import new_request_id, refusal_of, send_answer
 from querybudget.asgi.socket import Socket
+from querybudget.asgi.switch import SWITCH
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.engine import Limiter
 from querybudget.errors import BodyError, QueryBudgetError, SetupError
@@ -77,7 +78,9 @@ class QueryBudgetMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         kind = scope["type"]
-        if kind == "http":
+        if SWITCH.unlimited and kind != "lifespan":
+            await self.app(scope, receive, send)
+        elif kind == "http":
             await self._http(scope, receive, send)
         elif kind == "websocket":
             await self._websocket(scope, receive, send)

@@ -1,9 +1,59 @@
-"""What a downstream application tests its own policy with: no network, no sleeps, no real clock."""
+"""What a downstream application tests its own policy with: no network, no sleeps, no real clock.
+
+Everything is loaded at its first use, so that the pytest plugin in here costs those who do not
+use it next to nothing.
+"""
 
 from __future__ import annotations
 
-from querybudget.testing.clock import ManualClock
-from querybudget.testing.reply import Failure, Reply
-from querybudget.testing.server import Asked, FakeModel, FakeModelError
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Asked", "Failure", "FakeModel", "FakeModelError", "ManualClock", "Reply"]
+if TYPE_CHECKING:
+    from querybudget.testing.capture import Decisions
+    from querybudget.testing.clock import ManualClock
+    from querybudget.testing.driver import Driven, drive, http_scope, request
+    from querybudget.testing.limiter import memory_limiter, unlimited
+    from querybudget.testing.reply import Failure, Gate, Reply
+    from querybudget.testing.server import Asked, FakeModel, FakeModelError
+
+__all__ = [
+    "Asked",
+    "Decisions",
+    "Driven",
+    "Failure",
+    "FakeModel",
+    "FakeModelError",
+    "Gate",
+    "ManualClock",
+    "Reply",
+    "drive",
+    "http_scope",
+    "memory_limiter",
+    "request",
+    "unlimited",
+]
+
+_ROOMS = {
+    "Asked": "server",
+    "Decisions": "capture",
+    "Driven": "driver",
+    "Failure": "reply",
+    "FakeModel": "server",
+    "FakeModelError": "server",
+    "Gate": "reply",
+    "ManualClock": "clock",
+    "Reply": "reply",
+    "drive": "driver",
+    "http_scope": "driver",
+    "memory_limiter": "limiter",
+    "request": "driver",
+    "unlimited": "limiter",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever is asked for
+    room = _ROOMS.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{room}"), name)

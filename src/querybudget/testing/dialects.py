@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -171,12 +171,11 @@ def message_events(asked: Mapping[str, Any], reply: Reply) -> Iterator[Event]:
     yield _named(start), False
     whole = message(asked, reply)
     for at, block in enumerate(whole["content"]):
-        empty: dict[str, Any]
-        if block["type"] == "text":
-            empty, kind, member, text = {"text": ""}, "text_delta", "text", reply.text
-        else:
-            arguments = reply.tools[at][1]
-            empty, kind, member, text = {"input": {}}, "input_json_delta", "partial_json", arguments
+        kind, member, text = "text_delta", "text", reply.text
+        empty: dict[str, Any] = {"text": ""}
+        if block["type"] == "tool_use":
+            kind, member, text = "input_json_delta", "partial_json", reply.tools[at][1]
+            empty = {"input": {}}
         begun = {"type": "content_block_start", "index": at, "content_block": {**block, **empty}}
         yield _named(begun), False
         for piece in pieces(text, reply.chunks):
@@ -347,8 +346,10 @@ def _wants_usage(asked: Mapping[str, Any]) -> bool:
 
 def _inputs(value: Any) -> list[Any]:  # noqa: ANN401 - whatever JSON holds
     """An array of texts, or of token arrays, is many; one text or one token array is one."""
-    many = isinstance(value, list) and bool(value) and not isinstance(value[0], int)
-    return value if many else [value]  # pyright: ignore[reportUnknownVariableType]
+    if not isinstance(value, list):
+        return [value]
+    values = cast("list[Any]", value)
+    return [values] if values and isinstance(values[0], int) else values
 
 
 def _data(body: Mapping[str, Any]) -> bytes:

@@ -1,0 +1,346 @@
+"""`drive`: an ASGI server of one connection, for tests. It cuts off wherever it is told to.
+
+It holds the application to the protocol, suspends wherever a real server may, and can hang up or
+cancel at any one of those places: run it once for each, and every way to be interrupted is tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import msgspec
+from anyio.lowlevel import checkpoint
+
+from querybudget.asgi.types import ASGIApp, Message, Scope
+
+__all__ = ["Driven", "drive", "http_scope", "request"]
+
+
+@dataclass
+class Driven:
+    """What came of driving an application.
+
+    Attributes:
+        sent: Every message that reached the client, in order.
+        log: ``receive:TYPE`` and ``send:TYPE`` in the order they happened; the application under
+            test may append to it what it does in between.
+        awaits: Places where the application was suspended, and so where `cancel_at` can cut.
+        error: What the application raised; None where it returned.
+    """
+
+    sent: list[Message] = field(default_factory=list[Message])
+    log: list[str] = field(default_factory=list[str])
+    awaits: int = 0
+    error: BaseException | None = None
+
+    @property
+    def status(self) -> int:
+        """The answer's status; 0 where none was begun."""
+        starts = [m for m in self.sent if m["type"] == "http.response.start"]
+        return int(starts[0]["status"]) if starts else 0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The answer's headers, by name in lower case; values of one name joined by commas."""
+        found: dict[str, str] = {}
+        for message in self.sent:
+            if message["type"] == "http.response.start":
+                for name, value in message.get("headers", ()):
+                    key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+                    found[key] = f"{found[key]}, {text}" if key in found else text
+        return found
+
+    @property
+    def chunks(self) -> list[bytes]:
+        """The bodies of the answer's body messages, empty ones included."""
+        return [m.get("body", b"") for m in self.sent if m["type"] == "http.response.body"]
+
+    @property
+    def body(self) -> bytes:
+        """The answer's body."""
+        return b"".join(self.chunks)
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - whatever JSON holds
+        """The answer's body, decoded."""
+        return msgspec.json.decode(self.body)
+
+
+def http_scope(
+    path: str = "/v1/chat/completions",
+    *,
+    method: str = "POST",
+    headers: Mapping[str, str] | Sequence[tuple[bytes, bytes]] = (),
+    key: str = "",
+    **members: Any,  # noqa: ANN401 - a scope holds whatever servers put there
+) -> Scope:
+    """The scope of an HTTP request.
+
+    Args:
+        path: What is asked for.
+        method: How.
+        headers: By name, or pairs of bytes where that matters.
+        key: Sent as ``Authorization: Bearer``, where it is not empty.
+        members: Further members of the scope, or others than usual.
+    """
+    pairs = (
+        [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
+        if isinstance(headers, Mapping)
+        else list(headers)
+    )
+    if key:
+        pairs.append((b"authorization", f"Bearer {key}".encode("latin-1")))
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": pairs,
+        "client": ("192.0.2.1", 50_000),
+        "server": ("testserver", 80),
+        "extensions": {},
+        "state": {},
+        **members,
+    }
+
+
+def request(body: object = b"", *, pieces: int = 1) -> list[Message]:
+    """The messages that carry a request's body.
+
+    Args:
+        body: Bytes as they are; anything else as JSON.
+        pieces: How many messages it is cut into.
+    """
+    data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    size = max(1, -(-len(data) // pieces))
+    cut = [data[at : at + size] for at in range(0, len(data), size)] or [b""]
+    last = len(cut) - 1
+    return [
+        {"type": "http.request", "body": piece, "more_body": at < last}
+        for at, piece in enumerate(cut)
+    ]
+
+
+async def drive(
+    app: ASGIApp,
+    scope: Scope,
+    messages: Sequence[Message] = (),
+    *,
+    disconnect_at: int | None = None,
+    disconnect_after: int | None = None,
+    cancel_at: int | None = None,
+    level: bool = False,
+    log: list[str] | None = None,
+) -> Driven:
+    """Serve one connection to an application, on asyncio.
+
+    A ``receive`` beyond `messages` waits, as a server's does, until the client has hung up or the
+    answer is complete; then it is a disconnect.
+
+    Args:
+        app: The application.
+        scope: Of the connection.
+        messages: What the client sends, in order.
+        disconnect_at: The client has hung up by this call of ``receive``, counted from 0.
+        disconnect_after: The client hangs up when so many messages have been sent to it; later
+            ones are dropped, as servers do.
+        cancel_at: Cancel the application at this suspension, counted from 0.
+        level: Cancel through an `anyio.CancelScope`, which cancels every later suspension too.
+        log: Continue this log.
+
+    Raises:
+        AssertionError: The application broke the protocol.
+    """
+    driven = Driven(log=[] if log is None else log)
+    server = _Server(driven, scope, list(messages), disconnect_at, disconnect_after)
+    task = asyncio.create_task(_run(app, server, cancel_at, level=level))
+    await asyncio.wait({task})
+    driven.error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    server.check(interrupted=cancel_at is not None)
+    return driven
+
+
+async def _run(app: ASGIApp, server: _Server, cancel_at: int | None, *, level: bool) -> None:
+    running = app(server.scope, server.receive, server.send)
+    with anyio.CancelScope() as scope:
+        cutter = scope if level else None
+        await _Cut(_as_coroutine(running), server.driven, cancel_at, cutter)
+
+
+async def _as_coroutine(running: Any) -> None:  # noqa: ANN401 - an awaitable of any kind
+    await running
+
+
+class _Cut:
+    """Awaits a coroutine, counts its suspensions, and cancels at one of them."""
+
+    def __init__(
+        self,
+        running: Coroutine[Any, Any, None],
+        driven: Driven,
+        at: int | None,
+        scope: anyio.CancelScope | None,
+    ) -> None:
+        self._running = running
+        self._driven = driven
+        self._at = at
+        self._scope = scope
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        steps = self._running.__await__()
+        thrown: BaseException | None = None
+        while True:
+            try:
+                pending = steps.throw(thrown) if thrown else steps.send(None)
+            except StopIteration:
+                return
+            self._count()
+            thrown = None
+            try:
+                yield pending
+            except BaseException as error:  # noqa: BLE001 - handed on to where it belongs
+                thrown = error
+
+    def _count(self) -> None:
+        if self._driven.awaits == self._at:
+            task = asyncio.current_task()
+            if self._scope is not None:
+                self._scope.cancel()
+            elif task is not None:
+                task.cancel()
+        self._driven.awaits += 1
+
+
+class _Server:
+    """The server's side of one connection."""
+
+    def __init__(
+        self,
+        driven: Driven,
+        scope: Scope,
+        messages: list[Message],
+        disconnect_at: int | None,
+        disconnect_after: int | None,
+    ) -> None:
+        self.driven = driven
+        self.scope = scope
+        self._messages = messages
+        self._received = 0
+        self._disconnect_at = disconnect_at
+        self._disconnect_after = disconnect_after
+        self._over = asyncio.Event()
+        self._gone = disconnect_after == 0
+        self._faults: list[str] = []
+        self._rules = _Rules(self._faults) if scope["type"] == "http" else None
+
+    async def receive(self) -> Message:
+        number, self._received = self._received, self._received + 1
+        await checkpoint()
+        if self._disconnect_at is not None and number >= self._disconnect_at:
+            self._hang_up()
+        if not self._gone and number < len(self._messages):
+            message = self._messages[number]
+        else:
+            if not self._gone:
+                await self._over.wait()
+            message = _goodbye(self.scope["type"])
+        self.driven.log.append(f"receive:{message['type']}")
+        return message
+
+    async def send(self, message: Message) -> None:
+        await checkpoint()
+        if not self._gone:
+            self.driven.sent.append(message)
+            self.driven.log.append(f"send:{message['type']}")
+            if self._rules is not None:
+                self._rules.see(message)
+            if _ends(message):
+                self._over.set()
+            if len(self.driven.sent) == self._disconnect_after:
+                self._hang_up()
+        await checkpoint()
+
+    def check(self, *, interrupted: bool) -> None:
+        if self._rules is not None and self.driven.error is None:
+            self._rules.finish(complete=not (interrupted or self._gone))
+        if self._faults:
+            raise AssertionError("the application broke the protocol: " + "; ".join(self._faults))
+
+    def _hang_up(self) -> None:
+        self._gone = True
+        self._over.set()
+
+
+class _Rules:
+    """The order of an HTTP answer's messages, by the ASGI specification."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self._faults = faults
+        self._started = False
+        self._complete = False
+        self._declared: int | None = None
+        self._size = 0
+
+    def see(self, message: Message) -> None:
+        match message["type"]:
+            case "http.response.start":
+                self._start(message)
+            case "http.response.body":
+                self._body(message)
+            case _:  # Extensions have rules of their own.
+                self._complete = self._complete or _ends(message)
+
+    def finish(self, *, complete: bool) -> None:
+        if complete and not self._complete:
+            self._faults.append("it returned before its answer was complete")
+
+    def _start(self, message: Message) -> None:
+        if self._started:
+            self._faults.append("http.response.start was sent twice")
+        self._started = True
+        for name, value in message.get("headers", ()):
+            if type(name) is not bytes or type(value) is not bytes:
+                self._faults.append(f"header {name!r}: {value!r} is not bytes")
+            elif name.lower() == b"content-length":
+                self._declared = int(value)
+
+    def _body(self, message: Message) -> None:
+        if not self._started:
+            self._faults.append("http.response.body was sent before http.response.start")
+        if self._complete:
+            self._faults.append("http.response.body was sent after the last one")
+        self._size += len(message.get("body", b""))
+        if not message.get("more_body"):
+            self._complete = True
+            if self._declared not in {None, self._size}:
+                self._faults.append(f"{self._declared} bytes declared, {self._size} sent")
+
+
+def _goodbye(kind: str) -> Message:
+    if kind == "lifespan":
+        return {"type": "lifespan.shutdown"}
+    if kind == "websocket":
+        return {"type": "websocket.disconnect", "code": 1006}
+    return {"type": "http.disconnect"}
+
+
+def _ends(message: Message) -> bool:
+    match message["type"]:
+        case "http.response.body" | "websocket.http.response.body" | "http.response.trailers":
+            key = "more_trailers" if message["type"].endswith("trailers") else "more_body"
+            return not message.get(key)
+        case "http.response.pathsend" | "websocket.close" | "lifespan.startup.complete":
+            return True
+        case "lifespan.startup.failed":
+            return True
+        case _:
+            return False

@@ -1,0 +1,46 @@
+"""The pytest plugin: three fixtures. It imports what they need only when one is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from querybudget.engine import Limiter
+    from querybudget.policy.types import Policy
+    from querybudget.testing.capture import Decisions
+    from querybudget.testing.clock import ManualClock
+
+__all__ = ["querybudget_clock", "querybudget_decisions", "querybudget_limiter"]
+
+
+@pytest.fixture
+def querybudget_clock() -> ManualClock:
+    """A clock that stands still until the test moves it."""
+    from querybudget.testing.clock import ManualClock  # noqa: PLC0415 - only when asked for
+
+    return ManualClock()
+
+
+@pytest.fixture
+def querybudget_decisions() -> Decisions:
+    """What the limiters of `querybudget_limiter` decided in this test."""
+    from querybudget.testing.capture import Decisions  # noqa: PLC0415 - only when asked for
+
+    return Decisions()
+
+
+@pytest.fixture
+def querybudget_limiter(
+    querybudget_clock: ManualClock, querybudget_decisions: Decisions
+) -> Callable[[Policy | Mapping[str, Any] | str | os.PathLike[str]], Limiter]:
+    """Make a limiter in memory from a policy, with this test's clock and decisions."""
+    from querybudget.testing.limiter import memory_limiter  # noqa: PLC0415 - only when asked for
+
+    def make(policy: Policy | Mapping[str, Any] | str | os.PathLike[str]) -> Limiter:
+        return memory_limiter(policy, clock=querybudget_clock, hooks=[querybudget_decisions])
+
+    return make
