@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from querybudget.identity import DEFAULT_TIER, Identity, tier_of, tier_rules
+from querybudget.policy.types import Tier, TierRule
+
+CALLER = Identity("0" * 32, "api_key")
+TRUSTED = ("10.0.0.0/8",)
+
+
+def scope(**more: Any) -> dict[str, Any]:
+    return {"type": "http", "headers": [], "client": ("10.0.0.1", 1), **more}
+
+
+def test_callers_whom_no_rule_holds_for_are_of_the_default_tier() -> None:
+    assert tier_of((), CALLER, scope()) == DEFAULT_TIER
+    assert (
+        tier_of([Tier("new", TierRule(sources=frozenset({"user"})))], CALLER, scope())
+        == DEFAULT_TIER
+    )
+
+
+def test_the_first_tier_whose_rule_holds_is_taken() -> None:
+    tiers = [
+        Tier("paid", TierRule(claims={"plan": frozenset({"pro", "max"})})),
+        Tier("keyed", TierRule(sources=frozenset({"api_key"}))),
+        Tier("all", TierRule()),
+    ]
+    rules = tier_rules(tiers)
+
+    assert rules(CALLER, scope(auth={"plan": "pro"})) == "paid"
+    assert rules(CALLER, scope(auth={"plan": "free"})) == "keyed"
+    assert rules(Identity("anonymous", "anonymous"), scope()) == "all"
+
+
+def test_every_part_of_a_rule_must_hold() -> None:
+    rule = TierRule(
+        sources=frozenset({"api_key"}),
+        claims={"plan": frozenset({"pro"}), "org.id": frozenset({"7"})},
+        headers={"x-plan": frozenset({"gold"})},
+        trusted_proxies=TRUSTED,
+    )
+    tiers = [Tier("t", rule)]
+    auth = {"plan": "pro", "org": {"id": 7}}
+    gold = [(b"x-plan", b"gold")]
+
+    assert tier_of(tiers, CALLER, scope(auth=auth, headers=gold)) == "t"
+    assert tier_of(tiers, Identity("1", "user"), scope(auth=auth, headers=gold)) == DEFAULT_TIER
+    assert tier_of(tiers, CALLER, scope(auth={"plan": "pro"}, headers=gold)) == DEFAULT_TIER
+    assert tier_of(tiers, CALLER, scope(auth=auth)) == DEFAULT_TIER
+
+
+def test_a_source_is_named_whole_or_by_its_kind() -> None:
+    caller = Identity("0" * 32, "header:x-end-user")
+
+    for source in ("header", "header:x-end-user"):
+        rule = TierRule(sources=frozenset({source}))
+        assert tier_of([Tier("t", rule)], caller, scope()) == "t"
+    assert (
+        tier_of([Tier("t", TierRule(sources=frozenset({"header:x-a"})))], caller, scope())
+        == DEFAULT_TIER
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "holds"),
+    [(["user", "admin"], True), (("admin",), True), (["user"], False), ([], False), (True, False)],
+)
+def test_of_a_claim_that_is_a_list_one_is_enough(value: object, holds: bool) -> None:
+    rule = TierRule(claims={"roles": frozenset({"admin"})})
+
+    assert (tier_of([Tier("t", rule)], CALLER, scope(auth={"roles": value})) == "t") is holds
+
+
+def test_a_header_makes_nobody_of_a_tier_unless_a_trusted_proxy_set_it() -> None:
+    headers = [(b"x-plan", b"gold")]
+    rule = TierRule(headers={"x-plan": frozenset({"gold"})}, trusted_proxies=TRUSTED)
+    tiers = [Tier("t", rule)]
+
+    assert tier_of(tiers, CALLER, scope(headers=headers)) == "t"
+    assert tier_of(tiers, CALLER, scope(headers=headers, client=("192.0.2.1", 1))) == DEFAULT_TIER
+    nobody = [Tier("t", TierRule(headers={"x-plan": frozenset({"gold"})}))]
+    assert tier_of(nobody, CALLER, scope(headers=headers)) == DEFAULT_TIER
