@@ -1,0 +1,89 @@
+"""`querybudget check`: every mistake in a policy; or, where there is none, what it comes to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from querybudget.cli.words import limit, pooled
+from querybudget.policy.types import Budget, Mode, Policy
+from querybudget.quota import Unit
+from querybudget.stores import open_store, system_clock
+
+__all__ = ["check", "warnings"]
+
+
+def check(path: str) -> int:
+    """Load a policy and print what it says, with warnings on standard error.
+
+    Raises:
+        PolicyError: The policy is wrong.
+        SetupError: It names a store that there is not.
+    """
+    policy = Policy.load(path)
+    open_store(policy.store, system_clock())  # connects to nothing
+    print(f"{path}: a policy of {_count(len(policy.budgets), 'budget')}")
+    width = max(len(budget.name) for budget in policy.budgets)
+    for budget in policy.budgets:
+        print(f"  {budget.name:{width}}  {_described(budget)}")
+    print(f"callers are known by {_identity(policy)}")
+    if policy.tiers:
+        print(f"tiers: {', '.join(tier.name for tier in policy.tiers)}")
+    for warning in warnings(policy):
+        print(f"{path}: warning: {warning}", file=sys.stderr)
+    return 0
+
+
+def warnings(policy: Policy) -> Iterator[str]:
+    """What is allowed, and probably not meant."""
+    if not policy.secret:
+        yield (
+            "no `secret` is set, so each process has its own, and a caller has another name in"
+            " events after each restart (`openssl rand -hex 32` makes one)"
+        )
+    if not policy.identity:
+        yield "`identity` is empty, so that all callers share one account"
+    if all(budget.mode is Mode.SHADOW for budget in policy.budgets):
+        yield "every budget is in shadow mode: nobody is refused"
+    money = [budget.name for budget in policy.budgets if budget.quota.unit is Unit.USD]
+    if money and all(price.pattern != "*" for price in policy.models):
+        does = "is refused" if policy.unpriced == "refuse" else "is free (`unpriced: free` says so)"
+        yield (
+            f"{', '.join(money)}: a model that no pattern under `models` matches {does};"
+            " a price for `*` would cover it"
+        )
+
+
+def _described(budget: Budget) -> str:
+    parts = [limit(budget.quota), pooled(budget)]
+    if described := _matching(budget):
+        parts.append(f"for {described}")
+    parts.append("enforced" if budget.mode is Mode.ENFORCE else "shadow: refuses nobody")
+    return ", ".join(parts)
+
+
+def _matching(budget: Budget) -> str:
+    match = budget.match
+    parts = [
+        f"{word} {' or '.join(patterns)}"
+        for word, patterns in (
+            ("path", match.path),
+            ("method", match.method),
+            ("model", match.model),
+            ("operation", match.operation),
+            ("tier", match.tier),
+        )
+        if patterns
+    ]
+    if match.stream is not None:
+        parts.append("streams" if match.stream else "what is not streamed")
+    return " and ".join(parts)
+
+
+def _identity(policy: Policy) -> str:
+    known = [f"{spec.kind} {spec.name}".strip() for spec in policy.identity]
+    return ", then ".join([*known, "nothing (one shared anonymous account)"])
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

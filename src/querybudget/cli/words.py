@@ -1,0 +1,70 @@
+"""Limits, amounts and times, for people."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from querybudget.policy.types import Budget
+from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+
+__all__ = ["amount", "limit", "number", "pooled", "span"]
+
+_SPANS = (
+    (86_400 * SECOND, "day"),
+    (3_600 * SECOND, "hour"),
+    (60 * SECOND, "minute"),
+    (SECOND, "second"),
+)
+_CALENDAR = {1: "day", 7: "week", 30: "month", 365: "year"}
+
+
+def number(micro: int) -> int | float:
+    """µ-units in units: whole where they are whole."""
+    return micro // MICRO if micro % MICRO == 0 else micro / MICRO
+
+
+def amount(micro: int, unit: Unit) -> str:
+    """An amount with its unit: ``1,200 tokens``, ``$0.0042``, ``1 call at once``."""
+    value = Decimal(micro) / MICRO
+    if unit is Unit.USD:
+        return f"-${-value:,f}" if value < 0 else f"${value:,f}"
+    word = "calls at once" if unit is Unit.CONCURRENT else unit.value.replace("_", " ")
+    if value == 1:
+        word = word.replace("calls", "call").removesuffix("s")
+    return f"{value:,f} {word}"
+
+
+def limit(quota: Quota) -> str:
+    """A quota: ``60 requests in any minute``."""
+    text = amount(quota.limit, quota.unit)
+    match quota.algorithm:
+        case Algorithm.LEASE:
+            return text
+        case Algorithm.CALENDAR:
+            days = round(quota.window / (86_400 * SECOND))
+            return f"{text} per calendar {_CALENDAR.get(days, span(quota.window))}"
+        case Algorithm.GCRA:
+            return f"{text} per {_one(quota.window)}, {amount(quota.burst, quota.unit)} at once"
+        case Algorithm.SLIDING:
+            return f"{text} in any {_one(quota.window)}"
+
+
+def pooled(budget: Budget) -> str:
+    """What a budget is pooled over: ``each identity and model``."""
+    if budget.per == ("everyone",):
+        return "everyone together"
+    return "each " + " and ".join(budget.per)
+
+
+def span(time: int) -> str:
+    """A time in µs in the largest unit that it fills: ``90 seconds``, ``1.5 hours``."""
+    for length, word in _SPANS:
+        if time >= length:
+            count = Decimal(time) / length
+            text = f"{count:.1f}".removesuffix(".0")
+            return f"{text} {word}{'' if text == '1' else 's'}"
+    return f"{-(-time // 1_000)} ms"
+
+
+def _one(time: int) -> str:
+    return span(time).removeprefix("1 ")

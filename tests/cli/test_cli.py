@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from querybudget.cli import main
+
+POLICY = """\
+secret: 0123456789abcdef0123456789abcdef
+budgets:
+  - {name: rpm, limit: 60 requests/minute}
+  - {name: spend, limit: 5 usd/month, window: calendar, timezone: UTC}
+  - {name: small, limit: 100 tokens/hour, mode: shadow}
+  - {name: large, limit: 1k tokens/hour, match: {model: "large-*"}}
+  - {name: streams, limit: 2 concurrent, match: {stream: true}}
+models:
+  "*": {input: 1, output: 2}
+"""
+CHAT = {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "x" * 400}]}
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> str:
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    return str(path)
+
+
+@pytest.fixture
+def request_file(tmp_path: Path) -> str:
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps(CHAT))
+    return str(path)
+
+
+def test_alone_it_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "usage: querybudget" in capsys.readouterr().out
+
+
+def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    import querybudget  # noqa: PLC0415
+
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"querybudget {querybudget.__version__}\n"
+
+
+def test_check_says_what_each_budget_comes_to(
+    policy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", policy]) == 0
+    out, err = capsys.readouterr()
+    assert "rpm      60 requests in any minute, each identity, enforced" in out
+    assert "spend    $5 per calendar month" in out
+    assert "shadow: refuses nobody" in out
+    assert err == ""
+
+
+def test_check_reports_every_mistake_at_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("budgets:\n  - {name: a, limit: 60 reqs/minute}\n  - {name: b, limitt: 1}\n")
+    assert main(["check", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"{path}:2: " in err
+    assert f"{path}:3: " in err
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("budgets: [{name: a, limit: 1 request/minute}]", "no `secret` is set"),
+        (
+            "identity: []\nbudgets: [{name: a, limit: 1 request/minute}]",
+            "all callers share one account",
+        ),
+        ("mode: shadow\nbudgets: [{name: a, limit: 1 request/minute}]", "nobody is refused"),
+        (
+            "models: {gpt: {input: 1, output: 1}}\nbudgets: [{name: a, limit: 1 usd/day}]",
+            "a price for `*` would cover it",
+        ),
+    ],
+)
+def test_check_warns_of_what_is_probably_not_meant(
+    text: str, warning: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(text)
+    status = main(["check", str(path)])
+    assert warning in capsys.readouterr().err
+    assert status == 0 or "identity" in text
+
+
+def test_check_refuses_a_store_that_there_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(
+        "store: abacus://\nsecret: 0123456789abcdef\nbudgets: [{name: a, limit: 1 request/minute}]"
+    )
+    assert main(["check", str(path)]) == 1
+    assert "no store for 'abacus://'" in capsys.readouterr().err
+
+
+def test_explain_says_what_applies_and_why_the_rest_does_not(
+    policy: str, request_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", policy, "--request", request_file]) == 0
+    out = capsys.readouterr().out
+    assert "POST /v1/chat/completions: admit" in out
+    assert "in shadow, small would have refused it" in out
+    assert "costs $0.0002" in out
+    assert "it is for model large-*; this is m" in out
+    assert "it is for streams only" in out
+
+
+def test_explain_speaks_json_to_programs(
+    policy: str, request_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = "authorization: Bearer k"
+    assert main(["explain", policy, "--request", request_file, "--header", header, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    budgets = {budget["name"]: budget for budget in told["budgets"]}
+    assert (told["verdict"], told["identity"], told["tokens"]) == ("admit", "api_key", [100, 50])
+    assert (budgets["rpm"]["cost"], budgets["rpm"]["left"]) == (1, 59)
+    assert (budgets["small"]["applies"], budgets["small"]["verdict"]) == (True, "never")
+    assert budgets["large"]["applies"] is False
+
+
+def test_explain_says_when_a_call_can_never_fit(
+    tmp_path: Path, request_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("budgets: [{name: a, limit: 100 tokens/minute}]")
+    assert main(["explain", str(path), "--request", request_file]) == 0
+    assert "never, a can never hold a call as large as this" in capsys.readouterr().out
+
+
+def test_explain_tells_an_exempt_path(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", policy, "--method", "GET", "--path", "/health"]) == 0
+    assert "untouched, the path is exempt" in capsys.readouterr().out
+
+
+def test_explain_tells_a_body_that_cannot_be_read(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "request.json"
+    path.write_text("{")
+    assert main(["explain", policy, "--request", str(path)]) == 0
+    assert "the body cannot be read" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["check", "explain"])
+def test_a_missing_policy_is_said_in_one_line(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "nowhere.yaml"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_missing_request_is_said_in_one_line(
+    policy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", policy, "--request", "nowhere.json"]) == 1
+    assert "expected a request body in nowhere.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["explain", "p.yaml", "--header", "nonsense"], ["demo", "--seconds", "x"], ["chekc"]],
+)
+def test_misuse_ends_with_status_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+
+
+def test_the_schema_takes_a_policy(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate({"budgets": [{"name": "a", "limit": "1 request/minute"}]}, schema)
+
+
+def test_the_module_runs_like_the_command(policy: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "querybudget", "check", policy],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
