@@ -1,0 +1,280 @@
+"""The limiter without any HTTP: which budgets a call meets, and what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from querybudget.adapters.call import Call, Dialect, Usage
+from querybudget.engine import Limiter, Outcome, Refusal, Ticket
+from querybudget.errors import StoreError
+from querybudget.ledger import Charge, Decision, Reservation, Settled
+from querybudget.policy.types import Policy
+from querybudget.quota import MICRO, Quota
+from querybudget.stores import MemoryStore
+from querybudget.testing.capture import Decisions
+from querybudget.testing.clock import ManualClock
+from querybudget.testing.limiter import memory_limiter
+
+CHAT = "/v1/chat/completions"
+
+
+def policy(*budgets: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    return {"secret": "0123456789abcdef", "budgets": list(budgets), **settings}
+
+
+def chat(model: str = "gpt-4o", **values: Any) -> Call:
+    call = Call(Dialect.OPENAI, "chat", model=model, input_bytes=40, max_output=10)
+    for name, value in values.items():
+        setattr(call, name, value)
+    return call
+
+
+def scope(key: str = "sk-1", **values: Any) -> dict[str, Any]:
+    headers = [(b"authorization", f"Bearer {key}".encode())]
+    return {"type": "http", "headers": headers, "client": ("192.0.2.1", 1), **values}
+
+
+async def ask(
+    limiter: Limiter, call: Call | None = None, *, key: str = "sk-1", path: str = CHAT, **on: Any
+) -> Ticket:
+    route = limiter.route("POST", path)
+    assert route is not None
+    return await limiter.admit(limiter.caller(scope(key, **on)), route, "POST", path, call)
+
+
+async def test_a_budget_of_another_model_is_not_touched() -> None:
+    limiter = memory_limiter(
+        policy({"name": "big", "limit": "1/minute", "match": {"model": "gpt-*"}})
+    )
+    assert (await ask(limiter, chat())).refusal is None
+    assert (await ask(limiter, chat())).refusal is Refusal.QUOTA
+    assert (await ask(limiter, chat("llama"))).refusal is None
+
+
+async def test_a_call_that_names_no_model_meets_only_budgets_of_every_model() -> None:
+    limiter = memory_limiter(
+        policy(
+            {"name": "named", "limit": "1/minute", "match": {"model": "gpt-*"}},
+            {"name": "any", "limit": "9/minute", "match": {"model": "*"}},
+        )
+    )
+    ticket = await ask(limiter, chat(""))
+    assert [m.budget.name for m in ticket.plan.budgets] == ["any"]
+
+
+async def test_each_pair_of_caller_and_model_has_an_account_of_its_own() -> None:
+    limiter = memory_limiter(
+        policy({"name": "pair", "limit": "1/minute", "per": ["identity", "model"]})
+    )
+    for key, model in (("a", "m"), ("a", "n"), ("b", "m")):
+        assert (await ask(limiter, chat(model), key=key)).refusal is None
+    assert (await ask(limiter, chat("m"), key="a")).refusal is Refusal.QUOTA
+
+
+async def test_an_organisation_shares_one_budget_and_those_without_one_share_another() -> None:
+    limiter = memory_limiter(
+        policy(
+            {"name": "org", "limit": "2/minute", "per": "org"},
+            partitions={"org": {"claim": "org"}},
+        )
+    )
+    acme: dict[str, Any] = {"state": {"claims": {"org": "acme"}}}
+    assert (await ask(limiter, key="a", **acme)).refusal is None
+    assert (await ask(limiter, key="b", **acme)).refusal is None
+    assert (await ask(limiter, key="c", **acme)).refusal is Refusal.QUOTA
+    assert [(await ask(limiter, key=key)).refusal for key in "def"] == [None, None, Refusal.QUOTA]
+
+
+async def test_a_tier_scales_limits_and_a_budgets_name_goes_before_its_unit() -> None:
+    limiter = memory_limiter(
+        policy(
+            {"name": "rpm", "limit": "2/minute"},
+            {"name": "rph", "limit": "100/hour"},
+            tiers={
+                "trusted": {
+                    "when": {"claim": {"plan": "pro"}},
+                    "scale": {"rpm": 2, "requests": 3},
+                }
+            },
+        )
+    )
+    ticket = await ask(limiter, state={"claims": {"plan": "pro"}})
+    assert ticket.caller.tier == "trusted"
+    assert [m.quota.limit for m in ticket.plan.budgets] == [4 * MICRO, 300 * MICRO]
+    assert [m.quota.limit for m in (await ask(limiter, key="b")).plan.budgets] == [
+        2 * MICRO,
+        100 * MICRO,
+    ]
+
+
+async def test_a_model_without_a_price_is_refused_by_money_and_charges_nothing() -> None:
+    limiter = memory_limiter(
+        policy(
+            {"name": "spend", "limit": "1 usd/day"},
+            {"name": "rpm", "limit": "1/minute"},
+            models={"gpt-*": {"input": 1, "output": 1}},
+        )
+    )
+    assert (await ask(limiter, chat("llama"))).refusal is Refusal.UNPRICED
+    assert (await ask(limiter, chat())).refusal is None
+
+
+async def test_a_model_without_a_price_is_free_where_the_policy_says_so() -> None:
+    limiter = memory_limiter(
+        policy(
+            {"name": "spend", "limit": "1 usd/day"},
+            models={"gpt-*": {"input": 1, "output": 1}},
+            unpriced="free",
+        )
+    )
+    assert (await ask(limiter, chat("llama"))).refusal is None
+
+
+async def test_what_was_held_is_replaced_by_what_was_used() -> None:
+    limiter = memory_limiter(policy({"name": "tokens", "limit": "100 tokens/day"}))
+    ticket = await ask(limiter, chat(max_output=80))
+    assert (await ask(limiter, chat(max_output=80))).refusal is Refusal.QUOTA
+    await limiter.settle(ticket, Outcome.ANSWERED, Usage(input=10, output=5), 200)
+    decision = (await ask(limiter, chat(max_output=20))).decision
+    assert decision is not None
+    # The estimate has come down to what this caller used.
+    assert decision.lines[0].remaining < (100 - 15) * MICRO
+
+
+@pytest.mark.parametrize(
+    ("outcome", "requests_left", "tokens_left"),
+    [(Outcome.ANSWERED, 9, 85), (Outcome.REJECTED, 9, 100), (Outcome.FAILED, 10, 100)],
+)
+async def test_what_is_given_back_depends_on_how_the_call_ended(
+    outcome: Outcome, requests_left: int, tokens_left: int
+) -> None:
+    limiter = memory_limiter(
+        policy({"name": "rpm", "limit": "10/minute"}, {"name": "tokens", "limit": "100 tokens/day"})
+    )
+    ticket = await ask(limiter, chat())
+    await limiter.settle(ticket, outcome, Usage(input=10, output=5), 200)
+    quotas = [m.quota for m in ticket.plan.budgets]
+    left = await limiter.store.peek(ticket.caller.identity.key, quotas)
+    assert [remaining // MICRO for remaining, _ in left] == [requests_left, tokens_left]
+
+
+async def test_settling_twice_changes_nothing() -> None:
+    seen = Decisions()
+    limiter = memory_limiter(policy({"name": "t", "limit": "100 tokens/day"}), hooks=[seen])
+    ticket = await ask(limiter, chat())
+    for _ in range(2):
+        await limiter.settle(ticket, Outcome.ANSWERED, Usage(input=10, output=5), 200)
+    assert len(seen) == 1
+
+
+async def test_a_shadow_budget_refuses_nobody_and_says_whom_it_would_have() -> None:
+    seen = Decisions()
+    limiter = memory_limiter(
+        policy({"name": "rpm", "limit": "1/minute", "mode": "shadow"}), hooks=[seen]
+    )
+    for _ in range(2):
+        ticket = await ask(limiter)
+        await limiter.settle(ticket, Outcome.ANSWERED, Usage(), 200)
+    seen.assert_admitted(2)
+    assert [event.shadowed for event in seen.events] == [(), ("rpm",)]
+
+
+async def test_an_event_tells_the_whole_story_of_a_call() -> None:
+    seen, clock = Decisions(), ManualClock()
+    limiter = memory_limiter(
+        policy({"name": "t", "limit": "100 tokens/day"}), clock=clock, hooks=[seen]
+    )
+    ticket = await ask(limiter, chat())
+    clock.advance(2)
+    await limiter.settle(ticket, Outcome.ANSWERED, Usage(input=10, output=5), 200)
+    event = seen.last
+    assert (event.verdict, event.settlement, event.status) == ("admit", "done", 200)
+    assert (event.duration, event.model, event.operation) == (2_000_000, "gpt-4o", "chat")
+    assert event.usage == Usage(input=10, output=5)
+    assert event.expected == Usage(input=10, output=10)
+    assert "sk-1" not in repr(event)
+
+
+async def test_a_hook_that_fails_harms_neither_the_call_nor_other_hooks(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(event: object) -> None:
+        raise RuntimeError("broken")
+
+    seen = Decisions()
+    limiter = memory_limiter(policy({"name": "rpm", "limit": "9/minute"}), hooks=[broken, seen])
+    ticket = await ask(limiter)
+    await limiter.settle(ticket, Outcome.ANSWERED, Usage(), 200)
+    seen.assert_admitted(1)
+    assert "a hook failed" in caplog.text
+
+
+class Down:
+    """A store that cannot answer."""
+
+    suspends = False
+
+    async def reserve(self, charge: Charge, /) -> Decision:
+        raise StoreError("no route to store")
+
+    async def settle(self, reservation: Reservation, amounts: Sequence[int], /) -> Settled:
+        raise StoreError("no route to store")
+
+    async def peek(self, partition: str, quotas: Sequence[Quota], /) -> tuple[tuple[int, int], ...]:
+        raise StoreError("no route to store")
+
+    async def forget(self, partition: str, /) -> bool:
+        raise StoreError("no route to store")
+
+    async def aclose(self) -> None:
+        raise StoreError("no route to store")
+
+
+@pytest.mark.parametrize(
+    ("word", "refusal"), [("allow", None), ("deny", Refusal.STORE)], ids=["allow", "deny"]
+)
+async def test_while_the_store_is_down_each_budget_does_what_its_policy_says(
+    word: str, refusal: Refusal | None
+) -> None:
+    seen = Decisions()
+    rules = Policy.load(policy({"name": "rpm", "limit": "1/minute", "on_store_error": word}))
+    limiter = Limiter(rules, store=Down(), clock=ManualClock(), hooks=[seen])
+    ticket = await ask(limiter)
+    assert ticket.refusal is refusal
+    if refusal is None:
+        await limiter.settle(ticket, Outcome.ANSWERED, Usage(), 200)
+        assert seen.last.settlement == "failed"
+    assert seen.last.verdict == "store_error"
+
+
+async def test_a_store_given_as_an_object_is_not_closed() -> None:
+    store = MemoryStore(ManualClock())
+    rules = Policy.load(policy({"name": "rpm", "limit": "9/minute"}))
+    limiter = Limiter(rules, store=store, clock=ManualClock())
+    ticket = await ask(limiter)
+    await limiter.settle(ticket, Outcome.ANSWERED, Usage(), 200)
+    await limiter.aclose()
+    assert len(store) == 1
+
+
+async def test_paths_that_nothing_applies_to_are_nobodys_business() -> None:
+    limiter = memory_limiter(
+        policy({"name": "rpm", "limit": "1/minute", "match": {"path": "/v1/*"}})
+    )
+    assert limiter.route("GET", "/") is None
+    assert limiter.route("GET", "/health") is None
+    assert limiter.route("GET", "/v1/models") is not None
+
+
+async def test_made_up_paths_and_models_are_not_remembered_without_bound() -> None:
+    limiter = memory_limiter(policy({"name": "rpm", "limit": "9M/minute"}))
+    for number in range(5_000):
+        await ask(limiter, chat(f"m{number}"), path=f"/x/{number}")
+    matcher = limiter.matcher
+    assert len(matcher._routes) <= 4096
+    assert len(matcher._plans) <= 4096
+    await ask(limiter, chat("m" * 10_000), path="/" + "x" * 10_000)
+    assert all(len(path) <= 200 for _, path in matcher._routes)
