@@ -90,13 +90,16 @@ def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
     bits = _WINDOW_BITS.get(encoding.strip().lower())
     if bits is None:
         return body
-    inflater = zlib.decompressobj(bits)
-    try:
-        plain = inflater.decompress(body, limit + 1)
-    except zlib.error:
-        return body
-    if len(plain) > limit:
-        raise BodyTooLarge
+    plain, rest = b"", body
+    while rest:  # RFC 1952: a gzip body may be several, one after the other.
+        inflater = zlib.decompressobj(bits)
+        try:
+            plain += inflater.decompress(rest, limit + 1 - len(plain))
+        except zlib.error:
+            return plain or body
+        if len(plain) > limit:
+            raise BodyTooLarge
+        rest = inflater.unused_data
     return plain
 
 

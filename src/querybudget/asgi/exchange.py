@@ -18,6 +18,10 @@ UNAUTHENTICATED = frozenset({401, 403, 407})
 OURS = (b"x-ratelimit-", b"anthropic-ratelimit-", b"ratelimit")
 """Prefixes of headers that are ours to say: the application's own would contradict them."""
 
+PLAIN = frozenset({b"", b"identity"})
+"""Content-Encodings that change nothing. An answer in one that we cannot read is charged as it was
+foreseen: otherwise asking for it would make it free."""
+
 
 class Exchange:
     """Passes every message on at once, and reads the answer as it goes by.
@@ -30,6 +34,7 @@ class Exchange:
         "_inflate",
         "_limiter",
         "_meter",
+        "_opaque",
         "_receive",
         "_route",
         "_send",
@@ -49,6 +54,7 @@ class Exchange:
         self._meter: Meter | None = None
         self._inflate: Inflate | None = None
         self._gone = False
+        self._opaque = False
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
         """Let the application answer, then settle: also when it fails, or is cancelled."""
@@ -106,10 +112,13 @@ class Exchange:
             elif lowered == b"content-encoding":
                 encoding = value
         adapter = self._route.adapter
-        if adapter is not None:
-            self._meter = adapter.meter(self._ticket.call, content_type.decode("latin-1"))
         if Inflate.takes(encoding):
             self._inflate = Inflate(encoding)
+        elif encoding.strip().lower() not in PLAIN:
+            self._opaque = True
+            return
+        if adapter is not None:
+            self._meter = adapter.meter(self._ticket.call, content_type.decode("latin-1"))
 
     def _figures(self, status: int) -> list[tuple[bytes, bytes]]:
         """Budget headers; none on a 401 or 403, on redirects, on failures."""
@@ -146,7 +155,8 @@ class Exchange:
         ticket = self._ticket
         foreseen = ticket.foreseen.usage
         if self._meter is None:
-            return Usage(input=foreseen.input, estimated=True)
+            output = foreseen.output if self._opaque else 0
+            return Usage(input=foreseen.input, output=output, estimated=True)
         return settled_usage(
             ticket.call,
             self._meter,

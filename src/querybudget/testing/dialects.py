@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -348,7 +348,7 @@ def _inputs(value: Any) -> list[Any]:  # noqa: ANN401 - whatever JSON holds
     """An array of texts, or of token arrays, is many; one text or one token array is one."""
     if not isinstance(value, list):
         return [value]
-    values = cast("list[Any]", value)
+    values: list[Any] = [*value]
     return [values] if values and isinstance(values[0], int) else values
 
 
