@@ -1,0 +1,113 @@
+"""YAML as policies have it: words stay words, and small files stay small."""
+
+from __future__ import annotations
+
+import pytest
+
+from querybudget.errors import PolicyError
+from querybudget.policy.load import load_text
+from querybudget.policy.types import Policy
+
+BUDGETS = "budgets:\n  - {name: rpm, limit: 60/minute}\n"
+
+
+def test_aliases_and_merge_keys_mean_what_they_repeat() -> None:
+    text = """\
+budgets:
+  - &chat {name: rpm, limit: &often 60/minute, match: {operation: [chat]}, per: [model]}
+  - <<: *chat
+    name: tpm
+    limit: 100k tokens/minute
+  - <<: [{mode: shadow}, *chat]
+    name: again
+    limit: *often
+"""
+    first, second, third = load_text(text, "p.yaml", {}).budgets
+    assert second.match == third.match == first.match
+    assert second.quota.limit != first.quota.limit == third.quota.limit
+    assert (second.per, third.mode.value) == (("model",), "shadow")
+
+
+def test_a_mistake_in_what_is_merged_is_at_the_line_where_it_is_written() -> None:
+    text = "budgets:\n  - &a\n    name: rpm\n    limit: 60/minute\n    per: x\n  - <<: *a\n    name: b\n"
+    with pytest.raises(PolicyError) as caught:
+        load_text(text, "p.yaml", {})
+    assert [(m.line, m.path) for m in caught.value.mistakes] == [
+        (5, "$.budgets[0].per"),
+        (5, "$.budgets[1].per"),
+    ]
+
+
+def test_words_that_older_yaml_takes_for_truth_are_words() -> None:
+    text = f"refusals: {{ietf: off}}\ntiers: {{t: {{when: {{claim: {{beta: [on, no, 12:30, 007]}}}}}}}}\n{BUDGETS}"
+    policy = load_text(text, "p.yaml", {})
+    assert policy.refusals.ietf == "off"
+    assert policy.tiers[0].when.claims == {"beta": {"on", "no", "12:30", "007"}}
+
+
+def test_quoted_numbers_are_text() -> None:
+    with pytest.raises(PolicyError, match="expected a whole number of at least 1, found `5`"):
+        load_text(f"max_identities: '5'\n{BUDGETS}", "p.yaml", {})
+
+
+def test_standard_tags_are_taken_and_make_text_of_numbers() -> None:
+    text = f"secret: !!str 0123456789012345\n{BUDGETS}"
+    assert load_text(text, "p.yaml", {}).secret == b"0123456789012345"
+
+
+def test_json_is_yaml() -> None:
+    text = '{"budgets": [{"name": "rpm", "limit": "60/minute", "match": {"stream": false}}]}'
+    assert load_text(text, "p.json", {}).budgets[0].match.stream is False
+
+
+def test_a_file_of_aliases_that_would_grow_without_end_is_refused_soon() -> None:
+    rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    rows += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    with pytest.raises(PolicyError, match="expected at most 100000 values"):
+        load_text("\n".join(rows), "p.yaml", {})
+
+
+def test_an_alias_to_what_it_is_in_is_refused() -> None:
+    with pytest.raises(PolicyError, match="expected `&a` before"):
+        load_text("budgets: &a [*a]\n", "p.yaml", {})
+
+
+def test_a_key_may_be_an_alias() -> None:
+    assert (
+        load_text(f"mode: &m enforce\nmodels: {{*m : {{input: 1, output: 1}}}}\n{BUDGETS}", "p", {})
+        .models[0]
+        .pattern
+        == "enforce"
+    )
+
+
+@pytest.mark.parametrize("text", ["[" * 5_000, "a: " + "{a: " * 5_000, "- " * 5_000 + "x"])
+def test_a_file_that_nests_without_end_is_refused(text: str) -> None:
+    with pytest.raises(PolicyError):
+        load_text(text, "p.yaml", {})
+
+
+def test_a_mapping_that_holds_itself_is_refused() -> None:
+    knot: dict[str, object] = {}
+    knot["budgets"] = knot
+    with pytest.raises(PolicyError, match="expected at most 32 levels"):
+        Policy.load(knot, environ={})
+
+
+def test_numbers_without_end_are_refused_like_any_other_wrong_number() -> None:
+    with pytest.raises(PolicyError, match="expected a whole number"):
+        load_text(f"max_identities: {'9' * 10_000}\n{BUDGETS}", "p.yaml", {})
+
+
+@pytest.mark.parametrize("value", [object(), b"60/minute", {1: "x"}, {"x"}])
+def test_what_yaml_could_not_say_is_a_mistake_in_a_mapping_too(value: object) -> None:
+    budget = {"name": "rpm", "limit": "60/minute", "match": value}
+    with pytest.raises(PolicyError, match=r"at \$\.budgets\[0\]\.match"):
+        Policy.load({"budgets": [budget]}, environ={})
+
+
+def test_floats_of_a_mapping_are_exact_decimals() -> None:
+    models = {"m": {"input": 0.1, "output": 1e-05, "request": 1e-4}}
+    budget = {"name": "spend", "limit": "1 usd/day"}
+    (price,) = Policy.load({"models": models, "budgets": [budget]}, environ={}).models
+    assert (price.input, price.output, price.request) == (100_000, 10, 100_000_000)

@@ -1,0 +1,165 @@
+"""Every mistake at once, each at its line, each saying what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querybudget.errors import PolicyError
+from querybudget.policy.load import load_text
+from querybudget.policy.types import Policy
+
+BAD = sorted((Path(__file__).parent / "bad").glob("*.yaml"))
+ENVIRON = {"QUERYBUDGET_SECRET": "0123456789abcdef0123456789abcdef", "WORD": "many"}
+
+TEN = """\
+version: 2
+mode: shaddow
+store: redis
+exempts: [/ready]
+partitions:
+  org: {claims: org.id}
+budgets:
+  - name: rpm
+    limit: 60 reqests/minute
+    per: orgs
+  - name: rpm
+    burst: 20
+  - {name: tokens, limit: 2M tokens/day, weights: {outputs: 4}}
+hold: 900
+secret: ${MISSING}
+"""
+
+WRONG = {
+    "$.version": 1,
+    "$.mode": 2,
+    "$.store": 3,
+    "$.exempts": 4,
+    "$.partitions.org.claims": 6,
+    "$.budgets[0].limit": 9,
+    "$.budgets[0].per": 10,
+    "$.budgets[1].name": 11,
+    "$.budgets[1].limit": 11,
+    "$.budgets[2].weights.outputs": 13,
+    "$.hold": 14,
+    "$.secret": 15,
+}
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_each_kind_of_mistake_is_reported_at_its_line(path: Path) -> None:
+    expected = path.read_text("utf-8").splitlines()[0].removeprefix("# ")
+    with pytest.raises(PolicyError) as caught:
+        Policy.load(path, environ=ENVIRON)
+    assert len(caught.value.mistakes) == 1
+    found = str(caught.value).removeprefix(f"{path}:")
+    if expected.endswith("..."):  # YAML's own words differ between its two parsers
+        assert found.startswith(expected.removesuffix("..."))
+    else:
+        assert found == expected
+
+
+def test_all_mistakes_of_a_policy_are_reported_at_once_each_at_its_line() -> None:
+    with pytest.raises(PolicyError) as caught:
+        load_text(TEN, "policy.yaml", {})
+    assert {mistake.path: mistake.line for mistake in caught.value.mistakes} == WRONG
+
+
+def test_mistakes_come_in_the_order_of_the_file() -> None:
+    with pytest.raises(PolicyError) as caught:
+        load_text(TEN, "policy.yaml", {})
+    lines = [mistake.line for mistake in caught.value.mistakes]
+    assert lines == sorted(lines)
+    assert str(caught.value).splitlines()[0].startswith("policy.yaml:1: expected version `1`")
+
+
+def test_a_mistake_in_a_mapping_has_a_path_and_no_line() -> None:
+    with pytest.raises(PolicyError) as caught:
+        Policy.load({"budgets": [{"name": "rpm", "limit": "60/minut"}]}, environ={})
+    (mistake,) = caught.value.mistakes
+    assert str(mistake).startswith("<mapping>: expected a period of ")
+    assert str(mistake).endswith("at $.budgets[0].limit")
+
+
+def test_a_missing_key_is_reported_where_its_mapping_starts() -> None:
+    text = "budgets:\n  - per: everyone\n    mode: shadow\n    name: rpm\n"
+    with pytest.raises(PolicyError) as caught:
+        load_text(text, "p.yaml", {})
+    assert [str(mistake) for mistake in caught.value.mistakes] == [
+        "p.yaml:2: expected `limit`, found none, at $.budgets[0].limit"
+    ]
+
+
+def test_what_an_environment_variable_holds_is_never_shown() -> None:
+    text = "secret: ${S}\nhold: ${S}\nmode: ${S}\nmax_identities: ${S}\nstore: ${S}\n"
+    text += "budgets:\n  - {name: rpm, limit: '${S}', window: '${S}'}\n"
+    with pytest.raises(PolicyError) as caught:
+        load_text(text, "p.yaml", {"S": "hunter2"})
+    assert len(caught.value.mistakes) == 7
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_short_or_unquoted_secret_is_never_shown() -> None:
+    for secret in ("hunter2", "123456789012345678", "[hunter2]", "{hunter2: hunter2}"):
+        with pytest.raises(PolicyError) as caught:
+            load_text(f"secret: {secret}\nbudgets: {{name: rpm, limit: 60/minute}}\n", "p", {})
+        assert "hunter2" not in str(caught.value)
+        assert "1234" not in str(caught.value)
+
+
+def test_a_budget_with_a_bad_limit_is_still_checked_for_all_else() -> None:
+    text = "budgets:\n  - {name: A, limit: no, per: x, match: {tier: y}, window: z, mode: w}\n"
+    with pytest.raises(PolicyError) as caught:
+        load_text(text, "p.yaml", {})
+    paths = {mistake.path.removeprefix("$.budgets[0].") for mistake in caught.value.mistakes}
+    assert paths == {"name", "limit", "per", "match.tier", "window", "mode"}
+
+
+def test_a_budget_that_is_no_mapping_does_not_shift_the_paths_of_the_others() -> None:
+    text = "budgets:\n  - 60/minute\n  - {name: rpm, limit: 5/minute, per: orgs}\n"
+    with pytest.raises(PolicyError) as caught:
+        load_text(text, "p.yaml", {})
+    assert [(mistake.line, mistake.path) for mistake in caught.value.mistakes] == [
+        (2, "$.budgets[0]"),
+        (3, "$.budgets[1].per"),
+    ]
+
+
+INJECTED = (
+    "limit: 60/minut",
+    "per: orgs",
+    "mode: shaddow",
+    "match: {tier: gold}",
+    "burst: 20",
+    "timezone: Europe/Berlin",
+    "weights: {output: 4}",
+    "on_store_error: local",
+    "limt: 5/minute",
+    "on_error: deny",
+)
+
+
+@given(st.lists(st.sets(st.sampled_from(INJECTED)), min_size=1, max_size=6))
+def test_as_many_mistakes_are_reported_as_were_made(wrong: list[set[str]]) -> None:
+    text, expected = "budgets:\n", 0
+    for index, lines in enumerate(wrong):
+        has_limit = any(line.startswith("limit:") for line in lines)
+        # What depends on the limit can only be said of one that is understood.
+        lines = {line for line in lines if not has_limit or line[:2] not in ("bu", "ti", "we")}
+        good = [] if has_limit else ["limit: 60/minute"]
+        text += f"  - name: b{index}\n"
+        text += "".join(f"    {line}\n" for line in (*good, *sorted(lines)))
+        expected += len(lines)
+    if not expected:
+        assert len(load_text(text, "p.yaml", {}).budgets) == len(wrong)
+        return
+    with pytest.raises(PolicyError) as caught:
+        load_text(text, "p.yaml", {})
+    assert len(caught.value.mistakes) == expected
+    written = text.splitlines()
+    for mistake in caught.value.mistakes:
+        key = mistake.path.split(".")[2]
+        assert written[mistake.line - 1].strip().startswith(f"{key}:")
