@@ -39,6 +39,9 @@ def plain_answer(
         dialect: Whose conventions the caller reads.
         request_id: Repeated in the answer; empty for none.
         wait: µs after which to try again; 0 to say nothing.
+
+    Raises:
+        ValueError: There is no such status.
     """
     openai, anthropic = _KINDS.get(status, ("server_error", "api_error"))
     problem = Reason.REDUCED_CAPACITY.value if status == 503 else ""  # noqa: PLR2004  HTTP's own

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from http import HTTPStatus
+
+import pytest
+
+from querybudget.adapters.call import Dialect
+from querybudget.refusals import (
+    Answer,
+    body_too_large,
+    body_unreadable,
+    plain_answer,
+    store_down,
+    unpriced,
+)
+
+CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
+
+
+@pytest.mark.parametrize(
+    ("make", "status", "openai", "code", "anthropic", "title", "says"),
+    [
+        (
+            lambda d: body_too_large(16_777_216, d),
+            413,
+            "invalid_request_error",
+            "body_too_large",
+            "request_too_large",
+            HTTPStatus(413).phrase,
+            "larger than 16777216 bytes",
+        ),
+        (
+            lambda d: body_unreadable("expected an object, found a list", d),
+            400,
+            "invalid_request_error",
+            "body_unreadable",
+            "invalid_request_error",
+            "Bad Request",
+            "expected an object, found a list",
+        ),
+        (
+            store_down,
+            503,
+            "server_error",
+            "store_unavailable",
+            "overloaded_error",
+            "Request cannot be satisfied due to temporary server capacity constraints",
+            "Nothing was charged",
+        ),
+        (
+            lambda d: unpriced("gpt-9", d),
+            403,
+            "invalid_request_error",
+            "model_not_priced",
+            "permission_error",
+            "Forbidden",
+            "The model 'gpt-9' has no price here",
+        ),
+    ],
+)
+def test_each_trouble_is_told_in_every_dialect(
+    make: Callable[[Dialect], Answer],
+    status: int,
+    openai: str,
+    code: str,
+    anthropic: str,
+    title: str,
+    says: str,
+) -> None:
+    answers = {dialect: make(dialect) for dialect in Dialect}
+    bodies = {dialect: json.loads(found.body) for dialect, found in answers.items()}
+
+    assert {found.status for found in answers.values()} == {status}
+    assert bodies[Dialect.OPENAI]["error"] == {
+        "message": bodies[Dialect.PROBLEM]["detail"],
+        "type": openai,
+        "param": None,
+        "code": code,
+    }
+    assert bodies[Dialect.ANTHROPIC]["error"]["type"] == anthropic
+    assert bodies[Dialect.PROBLEM]["type"] == (CAPACITY if status == 503 else "about:blank")
+    assert bodies[Dialect.PROBLEM]["title"] == title
+    assert says in bodies[Dialect.ANTHROPIC]["error"]["message"]
+
+
+def header(found: Answer, name: bytes) -> bytes | None:
+    return dict(found.headers).get(name)
+
+
+def test_a_store_that_is_down_says_when_to_try_again() -> None:
+    assert header(store_down(Dialect.OPENAI), b"retry-after") == b"5"
+    assert header(store_down(Dialect.OPENAI, wait=1_200_000), b"retry-after") == b"2"
+    assert header(unpriced("m", Dialect.OPENAI), b"retry-after") is None
+
+
+def test_a_request_id_goes_where_the_dialect_has_it() -> None:
+    assert header(store_down(Dialect.ANTHROPIC, request_id="req_1"), b"request-id") == b"req_1"
+    assert header(store_down(Dialect.OPENAI, request_id="req_1"), b"x-request-id") == b"req_1"
+    assert header(store_down(Dialect.OPENAI), b"x-request-id") is None
+
+
+def test_no_more_than_a_line_of_the_callers_own_words_is_repeated() -> None:
+    assert len(unpriced("m" * 100_000, Dialect.OPENAI).body) < 1_000
+
+
+def test_a_request_without_a_model_is_told_so() -> None:
+    assert b"A request that names no model has no price" in unpriced("", Dialect.OPENAI).body
+
+
+def test_a_status_of_no_convention_is_a_servers_error() -> None:
+    found = json.loads(plain_answer(507, "full", "No room.", Dialect.OPENAI).body)
+
+    assert found["error"]["type"] == "server_error"
+    assert found["title"] == "Insufficient Storage"
