@@ -41,8 +41,6 @@ def warnings(policy: Policy) -> Iterator[str]:
             "no `secret` is set, so each process has its own, and a caller has another name in"
             " events after each restart (`openssl rand -hex 32` makes one)"
         )
-    if not policy.identity:
-        yield "`identity` is empty, so that all callers share one account"
     if all(budget.mode is Mode.SHADOW for budget in policy.budgets):
         yield "every budget is in shadow mode: nobody is refused"
     money = [budget.name for budget in policy.budgets if budget.quota.unit is Unit.USD]
