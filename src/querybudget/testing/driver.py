@@ -7,7 +7,7 @@ cancel at any one of those places: run it once for each, and every way to be int
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -161,39 +161,57 @@ async def drive(
         AssertionError: The application broke the protocol.
     """
     driven = Driven(log=[] if log is None else log)
-    server = _Server(driven, scope, list(messages), disconnect_at, disconnect_after)
-    task = asyncio.create_task(_run(app, server, cancel_at, level=level))
+    cutter = _Cutter(driven, cancel_at)
+    server = _Server(driven, scope, messages, disconnect_at, disconnect_after, cutter)
+    task = asyncio.create_task(_run(app, server, level=level))
     await asyncio.wait({task})
     driven.error = asyncio.CancelledError() if task.cancelled() else task.exception()
     server.check(interrupted=cancel_at is not None)
     return driven
 
 
-async def _run(app: ASGIApp, server: _Server, cancel_at: int | None, *, level: bool) -> None:
-    running = app(server.scope, server.receive, server.send)
+async def _run(app: ASGIApp, server: _Server, *, level: bool) -> None:
     with anyio.CancelScope() as scope:
-        cutter = scope if level else None
-        await _Cut(_as_coroutine(running), server.driven, cancel_at, cutter)
+        server.cutter.begin(scope if level else None)
+        await _Counted(_as_coroutine(app(server.scope, server.receive, server.send)), server.cutter)
 
 
-async def _as_coroutine(running: Any) -> None:  # noqa: ANN401 - an awaitable of any kind
+async def _as_coroutine(running: Awaitable[None]) -> None:
     await running
 
 
-class _Cut:
-    """Awaits a coroutine, counts its suspensions, and cancels at one of them."""
+class _Cutter:
+    """Counts the suspensions of the application, its child tasks' at our side included."""
 
-    def __init__(
-        self,
-        running: Coroutine[Any, Any, None],
-        driven: Driven,
-        at: int | None,
-        scope: anyio.CancelScope | None,
-    ) -> None:
-        self._running = running
+    def __init__(self, driven: Driven, at: int | None) -> None:
         self._driven = driven
         self._at = at
-        self._scope = scope
+        self._task: asyncio.Task[Any] | None = None
+        self._scope: anyio.CancelScope | None = None
+
+    def begin(self, scope: anyio.CancelScope | None) -> None:
+        self._task, self._scope = asyncio.current_task(), scope
+
+    @property
+    def outside(self) -> bool:
+        """Whether this is a child task of the application's, so that nobody else counts."""
+        return asyncio.current_task() is not self._task
+
+    def count(self) -> None:
+        if self._driven.awaits == self._at:
+            if self._scope is not None:
+                self._scope.cancel()
+            elif self._task is not None:
+                self._task.cancel()
+        self._driven.awaits += 1
+
+
+class _Counted:
+    """Awaits a coroutine and counts its suspensions."""
+
+    def __init__(self, running: Coroutine[Any, Any, None], cutter: _Cutter) -> None:
+        self._running = running
+        self._cutter = cutter
 
     def __await__(self) -> Generator[Any, Any, None]:
         steps = self._running.__await__()
@@ -203,21 +221,12 @@ class _Cut:
                 pending = steps.throw(thrown) if thrown else steps.send(None)
             except StopIteration:
                 return
-            self._count()
+            self._cutter.count()
             thrown = None
             try:
                 yield pending
             except BaseException as error:  # noqa: BLE001 - handed on to where it belongs
                 thrown = error
-
-    def _count(self) -> None:
-        if self._driven.awaits == self._at:
-            task = asyncio.current_task()
-            if self._scope is not None:
-                self._scope.cancel()
-            elif task is not None:
-                task.cancel()
-        self._driven.awaits += 1
 
 
 class _Server:
@@ -227,10 +236,12 @@ class _Server:
         self,
         driven: Driven,
         scope: Scope,
-        messages: list[Message],
+        messages: Sequence[Message],
         disconnect_at: int | None,
         disconnect_after: int | None,
+        cutter: _Cutter,
     ) -> None:
+        self.cutter = cutter
         self.driven = driven
         self.scope = scope
         self._messages = messages
@@ -244,7 +255,7 @@ class _Server:
 
     async def receive(self) -> Message:
         number, self._received = self._received, self._received + 1
-        await checkpoint()
+        await self._suspend()
         if self._disconnect_at is not None and number >= self._disconnect_at:
             self._hang_up()
         if not self._gone and number < len(self._messages):
@@ -257,7 +268,7 @@ class _Server:
         return message
 
     async def send(self, message: Message) -> None:
-        await checkpoint()
+        await self._suspend()
         if not self._gone:
             self.driven.sent.append(message)
             self.driven.log.append(f"send:{message['type']}")
@@ -267,13 +278,18 @@ class _Server:
                 self._over.set()
             if len(self.driven.sent) == self._disconnect_after:
                 self._hang_up()
-        await checkpoint()
+        await self._suspend()
 
     def check(self, *, interrupted: bool) -> None:
         if self._rules is not None and self.driven.error is None:
             self._rules.finish(complete=not (interrupted or self._gone))
         if self._faults:
             raise AssertionError("the application broke the protocol: " + "; ".join(self._faults))
+
+    async def _suspend(self) -> None:
+        if self.cutter.outside:
+            self.cutter.count()
+        await checkpoint()
 
     def _hang_up(self) -> None:
         self._gone = True

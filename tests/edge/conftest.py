@@ -1,0 +1,97 @@
+"""What every edge test stands on: a policy in memory, a clock by hand, a view into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import anyio.lowlevel
+import pytest
+
+from querybudget.asgi import QueryBudgetMiddleware
+from querybudget.asgi.types import ASGIApp
+from querybudget.engine import Limiter
+from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
+from querybudget.policy.types import Policy
+from querybudget.quota import MICRO, Quota
+from querybudget.stores import MemoryStore
+from querybudget.testing import Decisions, ManualClock
+
+
+class Suspending:
+    """A memory store whose verbs wait before and after, as one across a network does."""
+
+    suspends = True
+
+    def __init__(self, inner: MemoryStore) -> None:
+        self.inner = inner
+
+    async def reserve(self, charge: Charge) -> Decision:
+        await anyio.lowlevel.checkpoint()
+        decision = await self.inner.reserve(charge)
+        await anyio.lowlevel.checkpoint()
+        return decision
+
+    async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
+        await anyio.lowlevel.checkpoint()
+        settled = await self.inner.settle(reservation, amounts)
+        await anyio.lowlevel.checkpoint()
+        return settled
+
+    async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
+        return await self.inner.peek(partition, quotas)
+
+    async def forget(self, partition: str) -> bool:
+        return await self.inner.forget(partition)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+class Bench:
+    """A middleware over an application, and what its limiter holds."""
+
+    def __init__(self, app: ASGIApp, policy: Mapping[str, Any], *, suspends: bool = False) -> None:
+        self.clock = ManualClock()
+        self.decisions = Decisions()
+        self.policy = Policy.load({"version": 1, "identity": ["api_key"], **policy})
+        self.memory = MemoryStore(self.clock)
+        self.store = Suspending(self.memory) if suspends else self.memory
+        hooks = [self.decisions]
+        self.limiter = Limiter(self.policy, store=self.store, clock=self.clock, hooks=hooks)
+        self.app = QueryBudgetMiddleware(app, limiter=self.limiter)
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        tables = (self.memory._newcomers, self.memory._known)
+        return {name: account for table in tables for name, account in table.items()}
+
+    @property
+    def held(self) -> int:
+        """Reservations that nobody has settled."""
+        return sum(len(account.open) for account in self.accounts.values())
+
+    async def quiet(self) -> None:
+        """Wait for settlements that go on by themselves."""
+        while self.limiter._settling:
+            await anyio.lowlevel.checkpoint()
+
+    async def used(self, budget: str) -> int:
+        """Whole units used of a budget, by all its partitions together."""
+        quota = next(b.quota for b in self.policy.budgets if b.name == budget)
+        used = 0
+        for name in self.accounts:
+            ((remaining, _reset),) = await self.store.peek(name, (quota,))
+            used += quota.capacity - remaining
+        assert used % MICRO == 0
+        return used // MICRO
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def bench() -> Callable[..., Bench]:
+    return Bench
