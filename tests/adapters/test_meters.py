@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from querybudget.adapters import adapter_for
-from querybudget.adapters.call import Adapter, Call, Dialect, Usage
+from querybudget.adapters.call import Adapter, Call, Dialect, Meter, Usage
 from querybudget.adapters.frame import learn_frame
 from querybudget.adapters.meters import ANSWER_TAIL, BodyMeter, StreamMeter
 from querybudget.adapters.openai_answers import read_chat_body, read_chat_event
@@ -111,6 +111,48 @@ def test_a_chunk_in_which_the_ends_of_a_frame_overlap_is_parsed() -> None:
     frame = learn_frame(b'data: {"choices":[{"text":"abcd"}]}\n\n', 4, read_chat_event)
     assert frame is not None
     assert frame.text_size(b'data: {"choices":[{"text":"}]}\n\n') == -1
+
+
+def test_what_looks_like_an_event_inside_another_line_is_none() -> None:
+    meter = StreamMeter(read_chat_event)
+    for piece in (event(PATHS[0], "learn"), event(PATHS[0], "again"), b": "):
+        meter.feed(piece)
+    meter.feed(event(PATHS[0], "hidden"))
+    assert meter.output_bytes == len("learnagain")
+
+
+# -- what is final
+
+
+def said(meter: Meter, *documents: Mapping[str, object]) -> tuple[Usage | None, bool]:
+    for document in documents:
+        meter.feed(f"data: {json.dumps(document)}\n\n".encode())
+    return meter.usage(), meter.complete
+
+
+def test_usage_that_comes_alone_is_final_although_no_end_follows() -> None:
+    meter = adapter(PATHS[0]).meter(CALL, STREAM)
+    usage = {"prompt_tokens": 3, "completion_tokens": 2}
+    beside = {"choices": [{"delta": {"content": "x"}}], "usage": usage}
+    assert said(meter, beside) == (Usage(3, output=2), False)
+    assert said(meter, {"choices": [], "usage": usage}) == (Usage(3, output=2), True)
+
+
+def test_text_after_a_message_said_its_usage_is_not_in_it() -> None:
+    meter = adapter("/v1/messages").meter(CALL, STREAM)
+    delta = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "word"}}
+    usage = {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 7}}
+    assert said(meter, {"type": "ping"}, delta, delta, usage) == (Usage(output=7), True)
+    assert said(meter, delta) == (Usage(output=7), False)
+    assert said(meter, {**usage, "usage": {"output_tokens": 9}}) == (Usage(output=9), True)
+
+
+def test_the_figures_of_a_message_never_fall() -> None:
+    meter = adapter("/v1/messages").meter(CALL, STREAM)
+    first = {"input_tokens": 5, "cache_read_input_tokens": 3, "output_tokens": 4}
+    start = {"type": "message_start", "message": {"usage": first}}
+    delta = {"type": "message_delta", "usage": {"input_tokens": 0, "output_tokens": None}}
+    assert said(meter, start, delta) == (Usage(8, cached_input=3, output=4), True)
 
 
 # -- bodies

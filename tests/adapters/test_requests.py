@@ -290,7 +290,7 @@ def test_embeddings_of_messages_count_their_text() -> None:
         ([user("a"), assistant("b"), user("c")], "c"),
         ([user("a"), user("b")], "a\nb"),
         ([user("a"), {"role": "system", "content": "x"}, user("b")], "a\nb"),
-        ([user("a"), assistant("begin:")], "a"),
+        ([user("a"), user("b"), assistant("begin:")], "a\nb"),
         ([user("a"), assistant(None), {"role": "tool", "content": "r"}], "a"),
         ([user("a"), assistant("b"), user([{"type": "tool_result", "content": "r"}])], "a"),
         ([user([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}])], "a\nb"),
