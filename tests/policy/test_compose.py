@@ -29,7 +29,8 @@ budgets:
 
 
 def test_a_mistake_in_what_is_merged_is_at_the_line_where_it_is_written() -> None:
-    text = "budgets:\n  - &a\n    name: rpm\n    limit: 60/minute\n    per: x\n  - <<: *a\n    name: b\n"
+    text = "budgets:\n  - &a\n    name: rpm\n    limit: 60/minute\n    per: x\n"
+    text += "  - <<: *a\n    name: b\n"
     with pytest.raises(PolicyError) as caught:
         load_text(text, "p.yaml", {})
     assert [(m.line, m.path) for m in caught.value.mistakes] == [
@@ -39,8 +40,8 @@ def test_a_mistake_in_what_is_merged_is_at_the_line_where_it_is_written() -> Non
 
 
 def test_words_that_older_yaml_takes_for_truth_are_words() -> None:
-    text = f"refusals: {{ietf: off}}\ntiers: {{t: {{when: {{claim: {{beta: [on, no, 12:30, 007]}}}}}}}}\n{BUDGETS}"
-    policy = load_text(text, "p.yaml", {})
+    text = "refusals: {ietf: off}\ntiers: {t: {when: {claim: {beta: [on, no, 12:30, 007]}}}}\n"
+    policy = load_text(text + BUDGETS, "p.yaml", {})
     assert policy.refusals.ietf == "off"
     assert policy.tiers[0].when.claims == {"beta": {"on", "no", "12:30", "007"}}
 

@@ -156,7 +156,7 @@ def test_prices_are_exact_picodollars_and_what_is_not_given_follows_its_kind() -
     assert models["gpt-*"].reasoning == models["gpt-*"].output == 10_000_000
     assert models["claude-*"].cache_write == 3_750_000
     assert models["picture-*"].request == 40_000_000_000
-    assert [model.pattern for model in good("public_api").models][0] == "gpt-4o-mini*"
+    assert good("public_api").models[0].pattern == "gpt-4o-mini*"
 
 
 def test_weights_that_are_not_given_follow_their_kind() -> None:

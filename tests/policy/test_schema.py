@@ -16,16 +16,47 @@ HERE = Path(__file__).parent
 GOOD = sorted((HERE / "good").glob("*.yaml"))
 # What the schema can see by itself: shapes, words, kinds, ranges.
 SHAPES = (
-    "empty estimate_is_negative exempt_is_a_mapping hold_without_unit"
-    " later_key_capabilities later_key_price later_key_then limit_is_a_list limit_is_a_word"
-    " limit_is_negative limit_is_nothing limit_is_truth limit_of_several match_is_a_word"
-    " match_of_stream_yes max_identities_is_a_fraction max_identities_of_zero missing_budgets"
-    " missing_limit missing_name model_without_output not_a_mapping prefix_too_long"
-    " route_without_path secret_is_a_number tier_of_unknown_source tier_without_when"
-    " tiers_are_a_list two_resolvers_in_one unknown_disclosure unknown_draft unknown_key"
-    " unknown_key_in_a_budget unknown_key_like_no_other unknown_mode unknown_resolver"
-    " unknown_store_error unknown_unpriced unknown_window version_2"
-).split()
+    "empty",
+    "estimate_is_negative",
+    "exempt_is_a_mapping",
+    "hold_without_unit",
+    "later_key_capabilities",
+    "later_key_price",
+    "later_key_then",
+    "limit_is_a_list",
+    "limit_is_a_word",
+    "limit_is_negative",
+    "limit_is_nothing",
+    "limit_is_truth",
+    "limit_of_several",
+    "match_is_a_word",
+    "match_of_stream_yes",
+    "max_identities_is_a_fraction",
+    "max_identities_of_zero",
+    "missing_budgets",
+    "missing_limit",
+    "missing_name",
+    "model_without_output",
+    "not_a_mapping",
+    "prefix_too_long",
+    "route_without_path",
+    "secret_is_a_number",
+    "tier_of_unknown_source",
+    "tier_without_when",
+    "tiers_are_a_list",
+    "two_resolvers_in_one",
+    "unknown_disclosure",
+    "unknown_draft",
+    "unknown_key",
+    "unknown_key_in_a_budget",
+    "unknown_key_like_no_other",
+    "unknown_mode",
+    "unknown_resolver",
+    "unknown_store_error",
+    "unknown_unpriced",
+    "unknown_window",
+    "version_2",
+)
 
 
 def validator() -> jsonschema.Draft202012Validator:

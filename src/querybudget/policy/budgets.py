@@ -67,13 +67,16 @@ def budgets(
 def _budget(given: file.BudgetFile, path: Path, known: Known, mistakes: Mistakes) -> Budget | None:
     per = _per(given.per, (*path, "per"), known, mistakes)
     match = _match(given.match, (*path, "match"), known, mistakes)
+    zone = _zone(given, path, mistakes)
+    if given.burst is not None and given.window not in ("gcra", UNSET):
+        mistakes.add((*path, "burst"), "expected no burst without `window: gcra`, found one")
     if given.limit is UNSET:
         return None
     if given.limit.unit is Unit.USD and not known.priced:
         message = "expected prices in `models` for a budget in usd, found none"
         mistakes.add((*path, "limit"), message)
     weights = _weights(given.weights, given.limit.unit, (*path, "weights"), mistakes)
-    quota = _quota(given, given.limit, path, mistakes)
+    quota = _quota(given, given.limit, zone, path, mistakes)
     return Budget(quota, per, match, weights, given.mode or known.mode, given.on_store_error)
 
 
@@ -89,9 +92,10 @@ def _check_names(given: tuple[file.BudgetFile, ...], mistakes: Mistakes) -> None
         seen.add(budget.name)
 
 
-def _quota(given: file.BudgetFile, limit: Limit, path: Path, mistakes: Mistakes) -> Quota:
+def _quota(
+    given: file.BudgetFile, limit: Limit, zone: tzinfo, path: Path, mistakes: Mistakes
+) -> Quota:
     algorithm = _algorithm(given, limit, path, mistakes)
-    zone = _zone(given, (*path, "timezone"), mistakes)
     calendar = algorithm is Algorithm.CALENDAR and limit.period is not None
     return Quota(
         name="" if given.name is UNSET else given.name,
@@ -105,44 +109,39 @@ def _quota(given: file.BudgetFile, limit: Limit, path: Path, mistakes: Mistakes)
 
 
 def _algorithm(given: file.BudgetFile, limit: Limit, path: Path, mistakes: Mistakes) -> Algorithm:
+    window = given.window or "sliding"
     if limit.period is None:
-        if given.window is not None:
-            message = f"expected no window for concurrency, found `{given.window}`"
+        if given.window:
+            message = f"expected no window for concurrency, found `{window}`"
             mistakes.add((*path, "window"), message)
         return Algorithm.LEASE
-    other = limit.period is Period.SECOND or limit.count != 1
-    if given.window == "calendar" and other:
-        message = (
-            "expected one minute, hour, day, week, month or year for `window: calendar`,"
-            f" found {limit.count} {limit.period}{'s' * (limit.count != 1)}"
-        )
+    if window == "calendar" and (limit.period is Period.SECOND or limit.count != 1):
+        found = f"{limit.count} {limit.period}{'s' * (limit.count != 1)}"
+        periods = "one minute, hour, day, week, month or year"
+        message = f"expected {periods} for `window: calendar`, found {found}"
         mistakes.add((*path, "limit"), message)
-    return Algorithm(given.window or "sliding")
+    return Algorithm(window)
 
 
 def _zone(given: file.BudgetFile, path: Path, mistakes: Mistakes) -> tzinfo:
-    if given.timezone is None:
+    name = given.timezone
+    if name is None:
         return UTC
-    if given.window != "calendar":
-        mistakes.add(
-            path, f"expected no time zone without `window: calendar`, found `{given.timezone}`"
-        )
-    if given.timezone == "UTC":
-        return UTC
+    if given.window not in ("calendar", UNSET):
+        message = f"expected no time zone without `window: calendar`, found `{name}`"
+        mistakes.add((*path, "timezone"), message)
     try:
-        return zoneinfo.ZoneInfo(given.timezone)
+        return UTC if name == "UTC" else zoneinfo.ZoneInfo(name)
     except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
-        near = nearest(given.timezone, zoneinfo.available_timezones())
-        message = f"expected a time zone such as `Europe/Berlin`, found `{given.timezone}`{near}"
-        mistakes.add(path, message)
+        near = nearest(name, zoneinfo.available_timezones())
+        message = f"expected a time zone such as `Europe/Berlin`, found `{name}`{near}"
+        mistakes.add((*path, "timezone"), message)
         return UTC
 
 
 def _burst(given: file.BudgetFile, limit: Limit, path: Path, mistakes: Mistakes) -> int:
     if given.burst is None:
         return limit.amount
-    if given.window != "gcra":
-        mistakes.add(path, "expected no burst without `window: gcra`, found one")
     amount, unit = given.burst
     if unit not in (None, limit.unit):
         mistakes.add(path, f"expected a burst in {limit.unit}, found {unit}")

@@ -1,9 +1,9 @@
 """The policy file as its writer sees it: one struct for each mapping, one field for each key.
 
-Where a field may be `UNSET`, its key is required: a value that is missing or wrong leaves it so,
-a mistake has then been noted, and the checks go on with what is there. A list may be given as its
-only item. What else `querybudget.policy.walk` and `querybudget.policy.schema` are to know of a
-field stands in its `Meta.extra`:
+A field whose default is `UNSET` has a key that is required. A field that may be `UNSET` is so where
+its value is wrong: a mistake has then been noted, and the checks go on with what is there. A list
+may be given as its only item. What else `querybudget.policy.walk` and `querybudget.policy.schema`
+are to know of a field stands in its `Meta.extra`:
 
     parse     the notation of a scalar: from its text to the field's value
     expected  what is meant, for the message when something else is found
@@ -149,8 +149,12 @@ class ResolverFile(Struct, frozen=True, forbid_unknown_fields=True):
 
     user: Annotated[NothingFile, _doc("Whom authentication further out found.")] | None = None
     api_key: Annotated[NothingFile, _doc("The bearer token or API key.")] | None = None
-    header: Annotated[HeaderFile, Meta(extra={"short": "name"})] | None = None
-    claim: Annotated[ClaimFile, Meta(extra={"short": "path"})] | None = None
+    header: (
+        Annotated[HeaderFile, _doc("A header's value."), Meta(extra={"short": "name"})] | None
+    ) = None
+    claim: Annotated[ClaimFile, _doc("A claim's value."), Meta(extra={"short": "path"})] | None = (
+        None
+    )
     client_address: AddressFile | None = None
 
 
@@ -227,9 +231,14 @@ class BudgetFile(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[str, _doc("Its own: 1 to 64 of a-z, 0-9, _ and -, shown to callers.")] | UnsetType
     ) = UNSET
     limit: Annotated[Limit, _doc("How much, of what, in how long.")] | UnsetType = UNSET
-    window: Annotated[
-        Literal["sliding", "gcra", "calendar"] | None, _doc("How the window is kept.")
-    ] = None
+    window: (
+        Annotated[
+            Literal["sliding", "gcra", "calendar"],
+            _doc("How the window is kept; `sliding` unless given."),
+        ]
+        | UnsetType
+        | None
+    ) = None
     burst: (
         Annotated[Burst, _doc("With `window: gcra`: how much at once, in the limit's unit.")] | None
     ) = None
@@ -312,7 +321,9 @@ class PolicyFile(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 1
     mode: Annotated[Mode, _doc("`shadow` counts and reports, and refuses nobody.")] = Mode.ENFORCE
     store: Annotated[str, _doc("URL of the store, as in `memory://`.")] = "memory://"
-    secret: Annotated[str, _doc("Keys the hashes of identities: 16 bytes or more.")] | None = None
+    secret: (
+        Annotated[str, _doc("Keys the hashes of identities: 16 bytes or more.")] | UnsetType | None
+    ) = None
     identity: Annotated[tuple[Resolver, ...], _doc("The first that knows the caller wins.")] = (
         IDENTITY
     )

@@ -122,8 +122,10 @@ def _policy(node: Node, mistakes: Mistakes) -> Policy:
 
 
 def _secret(given: file.PolicyFile, mistakes: Mistakes) -> bytes:
-    secret = (given.secret or "").encode()
-    if given.secret is not None and len(secret) < SHORTEST_SECRET:
+    if given.secret is None or given.secret is UNSET:
+        return b""
+    secret = given.secret.encode()
+    if len(secret) < SHORTEST_SECRET:
         message = f"expected {SHORTEST_SECRET} bytes or more, found {len(secret)}"
         mistakes.add(("secret",), f"{message} (`openssl rand -hex 32` makes some)")
     return secret

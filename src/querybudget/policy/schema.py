@@ -51,7 +51,7 @@ def _object(of: type[msgspec.Struct], definitions: Schema) -> Schema:
             name: _described(each, fields[name].default, definitions)
             for name, each in shapes.items()
         },
-        "required": [name for name, each in shapes.items() if each.required],
+        "required": [name for name, field in fields.items() if field.default is msgspec.UNSET],
         "additionalProperties": False,
     }
 
@@ -97,7 +97,7 @@ def _reference(of: type[msgspec.Struct], field: Shape, definitions: Schema) -> S
 
 
 def _bare(field: Shape) -> bool:
-    return not any(shape(each.type).required for each in msgspec.structs.fields(field.type))
+    return not any(each.default is msgspec.UNSET for each in msgspec.structs.fields(field.type))
 
 
 def _leaf(field: Shape) -> Schema:

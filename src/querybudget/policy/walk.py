@@ -2,7 +2,7 @@
 
 msgspec stops at the first thing it does not expect, so the walk is ours: mappings key by key, lists
 item by item, and msgspec converts each leaf. What is wrong is noted and left out: the field keeps
-its default, or is `UNSET` where its key is required.
+its default, or is `UNSET` where it may be.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Shape(msgspec.Struct, frozen=True):
     Attributes:
         type: Without annotations, and without None and `UNSET`.
         whole: As msgspec converts it, bounds included.
-        required: Whether the key must be there.
+        unset: Whether it is `UNSET` where what is given is wrong, and not its default.
         notes: What its `Meta` say, `extra` included; see `querybudget.policy.file`.
     """
 
     type: Any
     whole: Any
-    required: bool
+    unset: bool
     notes: Mapping[str, Any]
 
 
@@ -54,18 +54,18 @@ def read(of: type[S], node: Node, mistakes: Mistakes) -> S:
 def shape(annotation: Any) -> Shape:  # noqa: ANN401 - a type form, of which Python has no type
     """Take a field's annotation apart."""
     notes: dict[str, Any] = {}
-    required, whole = False, annotation
+    unset, whole = False, annotation
     while True:
         if get_origin(annotation) is Annotated:
             annotation, *metas = get_args(annotation)
             for meta in metas:
                 notes = _notes(meta) | notes  # the outer says more of this field, and comes first
         elif get_origin(annotation) in (Union, UnionType):
-            required |= UnsetType in get_args(annotation)
+            unset |= UnsetType in get_args(annotation)
             (annotation,) = set(get_args(annotation)) - {NoneType, UnsetType}
             whole = annotation
         else:
-            return Shape(annotation, whole, required, notes)
+            return Shape(annotation, whole, unset, notes)
 
 
 def _notes(meta: msgspec.Meta) -> dict[str, Any]:
@@ -74,27 +74,32 @@ def _notes(meta: msgspec.Meta) -> dict[str, Any]:
 
 
 @cache
-def _fields(of: type[Struct]) -> dict[str, Shape]:
-    return {each.name: shape(each.type) for each in msgspec.structs.fields(of)}
+def _fields(of: type[Struct]) -> tuple[dict[str, Shape], tuple[str, ...]]:
+    fields = msgspec.structs.fields(of)
+    required = tuple(field.name for field in fields if field.default is UNSET)
+    return {field.name: shape(field.type) for field in fields}, required
 
 
 def _struct(of: type[S], node: Node, path: Path, notes: Mapping[str, Any], mistakes: Mistakes) -> S:
     entries = _entries(node, path, notes, mistakes)
     if entries is None:
         return of()
-    fields, values = _fields(of), dict[str, Any]()
-    for key, value in entries.nodes.items():
-        if key in fields:
-            values[key] = _value(fields[key], value, (*path, key), mistakes)
-        else:
+    fields, required = _fields(of)
+    values = dict[str, Any]()
+    for key, each in entries.nodes.items():
+        if key not in fields:
             mistakes.add((*path, key), _unknown(key, fields))
-    for key, field in fields.items():
-        if field.required and key not in entries.nodes:
+            continue
+        value = _value(fields[key], each, (*path, key), mistakes)
+        if value is not UNSET or fields[key].unset:
+            values[key] = value
+    for key in required:
+        if key not in entries.nodes:
             mistakes.add((*path, key), f"expected `{key}`, found none")
     if notes.get("one") and len(entries.nodes) != 1:
         words = _listed(fields)
         mistakes.add(path, f"expected exactly one of {words}, found {len(entries.nodes)}")
-    return of(**{key: value for key, value in values.items() if value is not UNSET})
+    return of(**values)
 
 
 def _entries(
