@@ -88,6 +88,12 @@ def test_any_stream_cut_anywhere_is_framed_by_the_standard(body: bytes, places: 
     assert framed(cut(body, places)) == by_the_book(body)
 
 
+@given(pieces=st.lists(STREAMS, max_size=8))
+def test_pieces_that_end_where_events_do_are_framed_by_the_standard(pieces: list[bytes]) -> None:
+    pieces = [piece + b"\n\n" for piece in pieces]
+    assert framed([b"\n", *pieces]) == by_the_book(b"\n" + b"".join(pieces))
+
+
 @given(body=st.binary(max_size=80), places=st.lists(st.integers(0, 80), max_size=8))
 def test_any_bytes_are_framed_by_the_standard(body: bytes, places: list[int]) -> None:
     assert framed(cut(body, places)) == by_the_book(body)

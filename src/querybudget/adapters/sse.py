@@ -8,15 +8,14 @@ kept: every dialect of model servers repeats what matters inside the data.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 __all__ = ["EVENT_LIMIT", "EventStream"]
 
 EVENT_LIMIT = 8 * 1024 * 1024
 """Bytes of one event that are kept; a longer event is passed over."""
 
 _BOM = b"\xef\xbb\xbf"
-_CR = 13
+_LF = 10
+_DATA = b"data: "
 
 
 class EventStream:
@@ -44,12 +43,15 @@ class EventStream:
         self._started = False  # past the place where a byte order mark may stand
         self.between = False
 
-    def feed(self, chunk: bytes, /) -> Sequence[bytes]:
+    def feed(self, chunk: bytes, /) -> list[bytes]:
         """Take the next bytes.
 
         Returns:
             The data of every event that these bytes complete, in order.
         """
+        # Servers send one whole event at a time; only proxies cut and join them.
+        if self.between and len(chunk) <= self._limit and (data := _only_data(chunk)) is not None:
+            return [data]
         events: list[bytes] = []
         if self._after_cr and chunk:
             self._after_cr = False
@@ -100,3 +102,18 @@ class EventStream:
         self._data.clear()
         self._held = 0
         self._lost = False
+
+
+def _only_data(chunk: bytes) -> bytes | None:
+    """The data of a chunk that is exactly one event: ``data: ...``, after ``event: ...`` or not."""
+    lines = chunk.splitlines()
+    if lines[-1:] != [b""] or chunk[-1] != _LF:
+        return None
+    match lines:
+        case [data, _]:
+            pass
+        case [name, data, _] if name.startswith(b"event:"):
+            pass
+        case _:
+            return None
+    return data[len(_DATA) :] if data.startswith(_DATA) else None
