@@ -1,0 +1,30 @@
+"""Draw docs/images/demo.svg: the last screen of `querybudget demo`.
+
+python docs/images/make_demo_svg.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from querybudget.demo import POLICY
+from querybudget.demo.screen import table
+from querybudget.demo.show import play
+from querybudget.policy.types import Policy
+
+
+def main() -> None:
+    """Run the demo, and keep its last screen."""
+    board = asyncio.run(play(Policy.load(POLICY), 6))
+    console = Console(record=True, width=118, file=io.StringIO())
+    console.print(table(board, "127.0.0.1"))
+    target = Path(__file__).with_name("demo.svg")
+    console.save_svg(str(target), title="querybudget demo")
+
+
+if __name__ == "__main__":
+    main()

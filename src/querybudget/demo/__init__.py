@@ -1,0 +1,53 @@
+"""`querybudget demo`: budgets at work, in the terminal.
+
+A real server on a local port, real HTTP, and six callers at once. Only the model is made up.
+
+    policy.yaml  the budgets
+    board.py     what became of each caller's calls
+    traffic.py   the callers, and what the model answers them
+    screen.py    the board on a terminal, live or line by line
+    show.py      the server, the traffic and the screen together
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from querybudget.errors import SetupError
+from querybudget.policy.types import Policy
+
+__all__ = ["POLICY", "run"]
+
+POLICY = Path(__file__).with_name("policy.yaml")
+"""The policy that the demo runs under."""
+
+
+def run(*, seconds: float = 12.0, plain: bool = False, policy: str | None = None) -> int:
+    """Run the demo.
+
+    Args:
+        seconds: How long the traffic takes.
+        plain: Print events line by line; so also where standard output is no terminal.
+        policy: Path of another policy.
+
+    Returns:
+        0, once every caller is done.
+
+    Raises:
+        PolicyError: The policy is wrong.
+        SetupError: The extra `demo` is not installed.
+    """
+    missing = [name for name in ("uvicorn", "rich") if find_spec(name) is None]
+    if missing:
+        raise SetupError(
+            f"the demo needs {' and '.join(missing)}: python -m pip install 'querybudget[demo]'"
+        )
+    loaded = Policy.load(policy or POLICY)
+    import asyncio  # noqa: PLC0415 - not before the extra is known to be there
+
+    from querybudget.demo.show import show  # noqa: PLC0415
+
+    asyncio.run(show(loaded, seconds, plain=plain or not sys.stdout.isatty()))
+    return 0

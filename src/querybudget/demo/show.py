@@ -1,0 +1,116 @@
+"""The server, the traffic and the screen together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import uvicorn
+
+from querybudget.asgi import QueryBudgetMiddleware
+from querybudget.asgi.types import ASGIApp
+from querybudget.demo.board import Board, Row
+from querybudget.demo.screen import printer, summary, table
+from querybudget.demo.traffic import CALLERS, Traffic, answer_of
+from querybudget.engine import Limiter
+from querybudget.policy.types import Policy
+from querybudget.stores import MemoryStore, system_clock
+from querybudget.testing import FakeModel
+
+__all__ = ["play", "show"]
+
+FRAMES = 8
+"""Frames a second."""
+
+
+async def show(policy: Policy, seconds: float, *, plain: bool) -> None:
+    """Run the demo on a terminal.
+
+    Args:
+        policy: The budgets.
+        seconds: How long the traffic takes.
+        plain: Line by line rather than live.
+    """
+    if plain:
+        board = await play(policy, seconds, note=printer())
+    else:
+        board = await _live(policy, seconds)
+    print(summary(board))
+
+
+async def _live(policy: Policy, seconds: float) -> Board:
+    from rich.live import Live  # noqa: PLC0415 - an extra
+
+    with Live(refresh_per_second=FRAMES) as live:
+        return await play(policy, seconds, frame=lambda board, url: live.update(table(board, url)))
+
+
+async def play(
+    policy: Policy,
+    seconds: float,
+    *,
+    note: Callable[[str, str], None] = lambda *_: None,
+    frame: Callable[[Board, str], None] = lambda *_: None,
+) -> Board:
+    """Serve, call, and tell what happens.
+
+    Args:
+        policy: The budgets. Their store is not used: the demo keeps accounts in memory.
+        seconds: How long the traffic takes.
+        note: Called with a caller's name and what happened to it.
+        frame: Called some times a second with the board and the server's address.
+
+    Returns:
+        The board at the end.
+    """
+    clock = system_clock()
+    store = MemoryStore(clock)
+    board = Board(policy.budgets, note)
+    limiter = Limiter(policy, store=store, clock=clock, hooks=[board.hear])
+    for caller in CALLERS:
+        headers = [(b"authorization", f"Bearer {caller.key}".encode())]
+        known = limiter.caller({"type": "http", "headers": headers, "client": ("127.0.0.1", 0)})
+        board.add(Row(caller.name, caller.asks, known.identity.key))
+    beat, burst_is_answered = seconds / 12, asyncio.Event()
+    app = QueryBudgetMiddleware(FakeModel(answer_of(beat, burst_is_answered)), limiter=limiter)
+    async with _serving(app) as url, _client(url) as client:
+        framing = asyncio.create_task(_frames(board, store, frame, url))
+        try:
+            await Traffic(client, board, beat, burst_is_answered).run()
+        finally:
+            framing.cancel()
+    await board.refresh(store)
+    frame(board, url)
+    return board
+
+
+async def _frames(
+    board: Board, store: MemoryStore, frame: Callable[[Board, str], None], url: str
+) -> None:
+    while True:
+        await board.refresh(store)
+        frame(board, url)
+        await asyncio.sleep(1 / FRAMES)
+
+
+def _client(url: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=url, timeout=60, trust_env=False)
+
+
+@contextlib.asynccontextmanager
+async def _serving(app: ASGIApp) -> AsyncIterator[str]:
+    """A server on a free port of this host, for as long as the block lasts."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+    config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        # Whoever connects before the server is up waits in the socket's backlog.
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+        listening.close()

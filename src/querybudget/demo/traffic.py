@@ -1,0 +1,230 @@
+"""Six callers at once, over real HTTP, and what the model answers each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from querybudget.adapters.call import Usage
+from querybudget.demo.board import Board
+from querybudget.testing import Asked, Reply
+
+__all__ = ["CALLERS", "Caller", "Traffic", "answer_of"]
+
+HANGS_UP_AFTER = 12
+"""Pieces of text, of 60."""
+AT_ONCE = 24
+WORDS = "A budget is a promise about what may be used, by whom, and how soon. "
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One of the callers.
+
+    Attributes:
+        name: What it is called on the screen.
+        asks: What it does, in a few words.
+        key: Its API key.
+    """
+
+    name: str
+    asks: str
+    key: str
+
+
+CALLERS = (
+    Caller("chat user", "a question now and then, streamed", "sk-chat"),
+    Caller("application", "long answers, one after the other", "sk-application"),
+    Caller("burst", f"{AT_ONCE} calls at once", "sk-burst"),
+    Caller("hangs up", "asks for 2,000 tokens, leaves early", "sk-hangs-up"),
+    Caller("anthropic", "messages, streamed", "sk-anthropic"),
+    Caller("embeddings", "batches of texts", "sk-embeddings"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What an answer waits for: some time, or less if `over` is set before."""
+
+    seconds: float
+    over: asyncio.Event
+
+    async def wait(self) -> None:
+        """Wait."""
+        try:
+            await asyncio.wait_for(self.over.wait(), self.seconds)
+        except TimeoutError:
+            return
+
+
+def answer_of(beat: float, burst_is_answered: asyncio.Event) -> Callable[[Asked], Reply]:
+    """What the model answers each caller.
+
+    Args:
+        beat: A twelfth of the demo, in seconds.
+        burst_is_answered: Ends the burst's answers before their time.
+    """
+    never = asyncio.Event()
+
+    def reply(asked: Asked) -> Reply:
+        # What is reported is what a tokenizer of four bytes a token would say of these texts.
+        key = asked.headers.get("authorization", "").removeprefix("Bearer ")
+        match key:
+            case "sk-application":
+                usage = Usage(input=300, output=400)
+                return Reply(WORDS * 24, usage, gate=Pause(0.2 * beat, never))
+            case "sk-burst":
+                return Reply(
+                    "Yes.", Usage(input=50, output=2), gate=Pause(1 + beat, burst_is_answered)
+                )
+            case "sk-hangs-up":
+                gate = Pause(60, never)
+                return Reply(WORDS * 12, chunks=60, gate=gate, stall_after=HANGS_UP_AFTER)
+            case "sk-embeddings":
+                return Reply(usage=Usage(input=113), gate=Pause(0.2 * beat, never))
+            case _:
+                gate = Pause(0.4 * beat, never)
+                return Reply(WORDS * 5, Usage(input=50, output=87), 20, gate=gate, stall_after=3)
+
+    return reply
+
+
+class Traffic:
+    """Sends what each caller sends.
+
+    Args:
+        client: Speaks to the server.
+        board: Where what happened is told.
+        beat: A twelfth of the demo, in seconds.
+        burst_is_answered: Set once every refusal of the burst has come back.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        board: Board,
+        beat: float,
+        burst_is_answered: asyncio.Event,
+    ) -> None:
+        self._client = client
+        self._board = board
+        self._beat = beat
+        self._burst_is_answered = burst_is_answered
+        self._burst_left = AT_ONCE
+
+    async def run(self) -> None:
+        """Let all callers call, until the last is done."""
+        async with asyncio.TaskGroup() as callers:
+            for caller, calls in zip(CALLERS, self._all(), strict=True):
+                callers.create_task(calls(caller))
+
+    def _all(self) -> tuple[Callable[[Caller], Coroutine[Any, Any, None]], ...]:
+        return (
+            self._chat,
+            self._application,
+            self._burst,
+            self._hang_up,
+            self._anthropic,
+            self._embeddings,
+        )
+
+    async def _chat(self, caller: Caller) -> None:
+        for _ in range(8):
+            body = {**_chat("small", 200), "stream_options": {"include_usage": True}}
+            await self._stream(caller, "/v1/chat/completions", body)
+            await self._rest(0.9)
+
+    async def _application(self, caller: Caller) -> None:
+        await self._rest(0.5)
+        for _ in range(14):
+            await self._whole(caller, "/v1/chat/completions", _chat("large", 400, text=1_200))
+            await self._rest(0.5)
+
+    async def _burst(self, caller: Caller) -> None:
+        await self._rest(4)
+        body = _chat("small", 20)
+        async with asyncio.TaskGroup() as calls:
+            for _ in range(AT_ONCE):
+                calls.create_task(self._one_of_burst(caller, body))
+
+    async def _one_of_burst(self, caller: Caller, body: dict[str, Any]) -> None:
+        await self._whole(caller, "/v1/chat/completions", body)
+        self._burst_left -= 1
+        if self._burst_left <= 8:  # noqa: PLR2004 - as many as the budget lets through
+            self._burst_is_answered.set()
+
+    async def _hang_up(self, caller: Caller) -> None:
+        for rest in (2, 4):
+            await self._rest(rest)
+            path, body = "/v1/chat/completions", _chat("small", 2_000)
+            await self._stream(caller, path, body, pieces=HANGS_UP_AFTER)
+
+    async def _anthropic(self, caller: Caller) -> None:
+        await self._rest(0.8)
+        for _ in range(6):
+            await self._stream(caller, "/v1/messages", _chat("claude-large", 200))
+            await self._rest(1.2)
+
+    async def _embeddings(self, caller: Caller) -> None:
+        for texts in (100, 25, 25, 25):
+            await self._rest(1.5)
+            body = {"model": "embed-small", "input": ["some text to embed"] * texts}
+            await self._whole(caller, "/v1/embeddings", body)
+
+    async def _rest(self, beats: float) -> None:
+        await asyncio.sleep(beats * self._beat)
+
+    async def _whole(self, caller: Caller, path: str, body: dict[str, Any]) -> None:
+        self._board.rows[caller.name].sent += 1
+        answer = await self._client.post(path, json=body, headers=_credential(caller))
+        self._tell(caller, answer)
+
+    async def _stream(
+        self, caller: Caller, path: str, body: dict[str, Any], pieces: int = 0
+    ) -> None:
+        """Ask for a stream; hang up after so many pieces of text, if any are given."""
+        self._board.rows[caller.name].sent += 1
+        streamed = {**body, "stream": True}
+        headers, seen = _credential(caller), 0
+        async with self._client.stream("POST", path, json=streamed, headers=headers) as answer:
+            if not answer.is_success:
+                await answer.aread()
+            else:
+                async for line in answer.aiter_lines():
+                    seen += _is_text(line)
+                    if pieces and seen == pieces:
+                        self._board.say(caller.name, f"hung up after {seen} pieces of text")
+                        return
+        self._tell(caller, answer)
+
+    def _tell(self, caller: Caller, answer: httpx.Response) -> None:
+        if answer.is_success:
+            self._board.say(caller.name, "answered")
+            return
+        try:
+            words = answer.json()["error"]["message"]
+        except (ValueError, KeyError, TypeError):
+            words = answer.text
+        self._board.say(caller.name, f"refused with {answer.status_code}: {words}")
+
+
+def _chat(model: str, most: int, *, text: int = 200) -> dict[str, Any]:
+    content = (WORDS * (text // len(WORDS) + 1))[:text]
+    message = {"role": "user", "content": content}
+    return {"model": model, "max_tokens": most, "messages": [message]}
+
+
+def _credential(caller: Caller) -> dict[str, str]:
+    return {"authorization": f"Bearer {caller.key}"}
+
+
+def _is_text(line: str) -> bool:
+    if not line.startswith("data: {"):
+        return False
+    choices = json.loads(line[6:]).get("choices") or [{}]
+    return bool(choices[0].get("delta", {}).get("content"))

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from querybudget import demo
+from querybudget.cli import main
+from querybudget.demo import POLICY
+from querybudget.errors import SetupError
+from querybudget.policy.types import Policy
+
+
+@pytest.fixture(scope="module")
+def shown() -> str:
+    """What two seconds of the demo print where standard output is no terminal."""
+    command = [sys.executable, "-m", "querybudget", "demo", "--seconds", "2", "--plain"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout
+
+
+def of(shown: str, caller: str) -> str:
+    """A caller's line in the summary."""
+    found = re.search(rf"^  {caller} .*$", shown, re.MULTILINE)
+    assert found is not None
+    return found[0]
+
+
+def test_the_chat_user_is_never_refused(shown: str) -> None:
+    assert "sent 8, admitted 8, refused 0;" in of(shown, "chat user")
+
+
+def test_the_burst_is_held_to_eight_at_once(shown: str) -> None:
+    assert "sent 24, admitted 8, refused 16 by parallel (16)" in of(shown, "burst")
+    assert "Too many calls at once for budget 'parallel'" in shown
+
+
+def test_the_application_stops_at_its_tokens(shown: str) -> None:
+    assert "sent 14, admitted 8, refused 6 by tokens (6); 5,600 tokens" in of(shown, "application")
+
+
+def test_whoever_hangs_up_pays_for_what_was_sent(shown: str) -> None:
+    settled = re.findall(r"settled at the (\d+) tokens that were sent; 2000 were held", shown)
+    assert len(settled) == 2
+    assert all(0 < int(tokens) < 200 for tokens in settled)
+
+
+def test_an_array_counts_each_of_its_texts(shown: str) -> None:
+    assert "requests (2)" in of(shown, "embeddings")
+    assert "It can never fit" in shown
+
+
+def test_another_policy_decides_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(
+        "mode: shadow\nidentity: [api_key]\nbudgets: [{name: none, limit: 1 request/day}]"
+    )
+    assert main(["demo", "--seconds", "1", "--plain", "--policy", str(path)]) == 0
+    assert "sent 24, admitted 24, refused 0" in of(capsys.readouterr().out, "burst")
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "find_spec", lambda name: None if name == "uvicorn" else object())
+    with pytest.raises(SetupError, match=r"needs uvicorn: .* 'querybudget\[demo\]'"):
+        demo.run()
+
+
+def test_its_policy_is_right() -> None:
+    assert [budget.name for budget in Policy.load(POLICY).budgets] == [
+        "requests",
+        "tokens",
+        "parallel",
+        "spend",
+        "everyone",
+    ]
