@@ -4,7 +4,7 @@ The handshake holds its lease for as long as the connection lasts. Each message 
 one request, with tokens estimated from its size; what is sent until the next one is the answer to
 it. A handshake that is refused is answered 429 where the server can (the
 ``websocket.http.response`` extension), and otherwise closed before it is accepted; a message that
-is refused closes the connection with 1013, "try again later".
+is refused closes the connection: with 1013, "try again later", or 1008 where that would be no use.
 """
 
 from __future__ import annotations

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from querybudget.asgi.types import Message, Receive, Scope, Send
+from querybudget.testing import FakeModel, Reply, drive, http_scope, request
+
+POLICY = {
+    "body": {"limit": "1 MiB"},
+    "budgets": [
+        {"name": "rpm", "limit": "10 requests/minute"},
+        {"name": "tokens", "limit": "1_000_000 tokens/minute"},
+        {"name": "parallel", "limit": "4 concurrent"},
+    ],
+}
+CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "x" * 4000}]}
+GZIP = {"content-encoding": "gzip"}
+
+
+class Counting:
+    """Reads the whole body, answers 200, and keeps the bytes it read."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        self.bodies.append(body)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+
+def too_large(path: str, body: Any) -> str:
+    if path.endswith("messages"):
+        assert body["type"] == "error"
+    return str(body["error"]["message"])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+async def test_a_body_declared_too_large_is_refused_before_it_is_read(
+    bench: Callable[..., Any], path: str
+) -> None:
+    app = Counting()
+    edge = bench(app, POLICY)
+    scope = http_scope(path, key="a", headers={"content-length": "50000000"})
+    driven = await drive(edge.app, scope, request(b"x"))
+    assert driven.status == 413
+    assert "1048576" in too_large(path, driven.json)
+    assert "receive:http.request" not in driven.log
+    assert app.bodies == []
+    assert edge.accounts == {}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+async def test_a_body_that_grows_too_large_is_refused_where_it_does(
+    bench: Callable[..., Any], path: str
+) -> None:
+    app, edge = Counting(), None
+    edge = bench(app, POLICY)
+    piece: Message = {"type": "http.request", "body": b"x" * 500_000, "more_body": True}
+    driven = await drive(edge.app, http_scope(path, key="a"), [piece] * 100)
+    assert driven.status == 413
+    assert too_large(path, driven.json)
+    assert driven.log.count("receive:http.request") == 3
+    assert app.bodies == []
+    assert edge.accounts == {}
+
+
+@pytest.mark.anyio
+async def test_a_body_of_exactly_the_limit_passes(bench: Callable[..., Any]) -> None:
+    app = Counting()
+    edge = bench(app, POLICY)
+    for size, status in ((1 << 20, 200), ((1 << 20) + 1, 413)):
+        body = json.dumps(CHAT).encode().ljust(size)
+        driven = await drive(edge.app, http_scope(key="a"), request(body, pieces=3))
+        assert driven.status == status
+    assert [len(body) for body in app.bodies] == [1 << 20]
+
+
+@pytest.mark.anyio
+async def test_a_gzip_bomb_is_refused(bench: Callable[..., Any]) -> None:
+    app = Counting()
+    edge = bench(app, POLICY)
+    bomb = gzip.compress(b" " * 50_000_000)
+    driven = await drive(edge.app, http_scope(key="a", headers=GZIP), request(bomb))
+    assert driven.status == 413
+    assert app.bodies == []
+
+
+@pytest.mark.anyio
+async def test_a_gzip_bomb_of_many_members_is_refused(bench: Callable[..., Any]) -> None:
+    app = Counting()
+    bomb = gzip.compress(b" " * 900_000) * 2
+    driven = await drive(bench(app, POLICY).app, http_scope(key="a", headers=GZIP), request(bomb))
+    assert driven.status == 413
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", "deflate", "two members"])
+async def test_a_compressed_body_counts_what_it_says_and_passes_as_it_came(
+    bench: Callable[..., Any], encoding: str
+) -> None:
+    plain = json.dumps(CHAT).encode()
+    body = zlib.compress(plain) if encoding == "deflate" else gzip.compress(plain)
+    if encoding == "two members":
+        body, encoding = gzip.compress(plain[:9]) + gzip.compress(plain[9:]), "gzip"
+    app = Counting()
+    edge = bench(app, POLICY)
+    headers = {"content-encoding": encoding}
+    await drive(edge.app, http_scope(key="a", headers=headers), request(body))
+    assert app.bodies == [body]
+    assert edge.decisions.last.model == "m"
+    assert edge.decisions.last.expected.input == 1000
+
+
+MALFORMED = {
+    "nothing": b"",
+    "no JSON": b"{",
+    "another type": b"[1, 2]",
+    "null": b"null",
+    "a number for a model": b'{"model": 3, "messages": "x"}',
+    "text for messages": b'{"model": "m", "messages": "x"}',
+    "truncated UTF-8": b'{"model": "m", "messages": [{"role": "user", "content": "\xe2\x82',
+    "no UTF-8": b'{"model": "\xff\xfe"}',
+    "a lone surrogate": b'{"model": "\\ud800", "messages": []}',
+    "deep": b'{"messages": ' + b"[" * 100_000,
+    "huge numbers": b'{"model": "m", "messages": [], "n": 1e400, "max_tokens": -99999999999999}',
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/embeddings"])
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
+async def test_a_body_that_cannot_be_read_reaches_the_application_untouched(
+    bench: Callable[..., Any], path: str, body: bytes
+) -> None:
+    app = Counting()
+    edge = bench(app, POLICY)
+    driven = await drive(edge.app, http_scope(path, key="a"), request(body))
+    assert driven.error is None
+    assert driven.status == 200
+    assert app.bodies == [body]
+    assert edge.held == 0
+    assert await edge.used("rpm") == 1
+
+
+@pytest.mark.anyio
+async def test_a_bad_request_costs_a_request_and_no_tokens(bench: Callable[..., Any]) -> None:
+    edge = bench(FakeModel(), POLICY)
+    driven = await drive(edge.app, http_scope(key="a"), request(b"{"))
+    assert driven.status == 400
+    assert await edge.used("rpm") == 1
+    assert await edge.used("tokens") == 0
+
+
+@pytest.mark.anyio
+async def test_damaged_gzip_reaches_the_application_untouched(bench: Callable[..., Any]) -> None:
+    whole = gzip.compress(json.dumps(CHAT).encode())
+    for body in (b"no gzip at all", whole[:-9], whole[:20] + b"\0\0" + whole[22:], b""):
+        app = Counting()
+        edge = bench(app, POLICY)
+        driven = await drive(edge.app, http_scope(key="a", headers=GZIP), request(body))
+        assert driven.status == 200
+        assert app.bodies == [body]
+        assert edge.held == 0
+
+
+STRANGE = {
+    "authorization twice": [(b"authorization", b"Bearer a"), (b"authorization", b"Bearer b")],
+    "content-length twice": [(b"content-length", b"2"), (b"content-length", b"3")],
+    "content-length is no number": [(b"content-length", b"-1")],
+    "an endless header": [(b"authorization", b"Bearer " + b"x" * 5_000_000)],
+    "bytes beyond ASCII": [(b"authorization", b"Bearer \xff\xfe\x00"), (b"x-\xff", b"\x80")],
+    "an empty credential": [(b"authorization", b""), (b"x-api-key", b" ")],
+    "an unknown encoding": [(b"content-encoding", b"br")],
+    "two encodings": [(b"content-encoding", b"gzip, gzip")],
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("headers", STRANGE.values(), ids=STRANGE.keys())
+async def test_strange_headers_are_no_error_of_ours(
+    bench: Callable[..., Any], headers: list[tuple[bytes, bytes]]
+) -> None:
+    app = Counting()
+    edge = bench(app, POLICY)
+    driven = await drive(edge.app, http_scope(headers=headers), request(CHAT))
+    assert driven.error is None
+    assert driven.status == 200
+    assert edge.held == 0
+
+
+@pytest.mark.anyio
+async def test_an_absurd_content_length_is_too_large(bench: Callable[..., Any]) -> None:
+    scope = http_scope(key="a", headers={"content-length": "9" * 5000})
+    assert (await drive(bench(Counting(), POLICY).app, scope, request(b"x"))).status == 413
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "GET", "DELETE", "TRACE", "QUERY"])
+async def test_methods_that_ask_no_model_count_as_requests_alone(
+    bench: Callable[..., Any], method: str
+) -> None:
+    edge = bench(Counting(), POLICY)
+    driven = await drive(edge.app, http_scope(method=method, key="a"), request(b"x" * 2_000_000))
+    assert driven.status == 200
+    assert await edge.used("rpm") == 1
+    assert await edge.used("tokens") == 0
+
+
+@pytest.mark.anyio
+async def test_an_answer_in_an_unknown_encoding_is_charged_as_foreseen(
+    bench: Callable[..., Any],
+) -> None:
+    edge = bench(FakeModel(Reply(headers={"content-encoding": "br"})), POLICY)
+    await drive(edge.app, http_scope(key="a"), request({**CHAT, "max_tokens": 70}))
+    assert await edge.used("tokens") == 1070
+
+
+@pytest.mark.anyio
+async def test_a_compressed_answer_is_charged_what_it_reports(bench: Callable[..., Any]) -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+    body = gzip.compress(json.dumps({"choices": [], "usage": usage}).encode())
+    headers = [(b"content-type", b"application/json"), (b"content-encoding", b"gzip")]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for at in range(0, len(body), 10):
+            more = at + 10 < len(body)
+            piece = body[at : at + 10]
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+    edge = bench(app, POLICY)
+    driven = await drive(edge.app, http_scope(key="a"), request(CHAT))
+    assert driven.body == body
+    assert await edge.used("tokens") == 12

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from querybudget.adapters.call import Usage
+from querybudget.quota import MICRO
+from querybudget.testing import Driven, FakeModel, Reply, drive, http_scope, request
+
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+N = 20
+ROOMY = [
+    {"name": "tokens", "limit": "1_000_000 tokens/day"},
+    {"name": "all", "limit": "1000 requests/hour", "per": "everyone"},
+    {"name": "month", "limit": "1000 requests/month", "window": "calendar"},
+]
+TIGHT = {
+    "sliding": {"name": "tight", "limit": f"{N} requests/minute"},
+    "gcra": {"name": "tight", "limit": f"{N} requests/minute", "window": "gcra"},
+    "calendar": {"name": "tight", "limit": f"{N} requests/day", "window": "calendar"},
+    "lease": {"name": "tight", "limit": f"{N} concurrent"},
+    "everyone": {"name": "tight", "limit": f"{N} requests/minute", "per": "everyone"},
+}
+
+
+async def together(app: Any, calls: int, body: Any) -> list[Driven]:
+    """So many calls at once, all of them admitted or refused before the first one is answered."""
+    found: list[Driven] = []
+
+    async def one() -> None:
+        found.append(await drive(app, http_scope(key="a"), request(body)))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(calls):
+            tasks.start_soon(one)
+    return found
+
+
+class Opened:
+    """A gate that opens by itself when so many wait at it, or were turned away."""
+
+    def __init__(self, decided: Callable[[], int], needed: int) -> None:
+        self.decided = decided
+        self.needed = needed
+        self.waiting = 0
+
+    async def wait(self) -> None:
+        self.waiting += 1
+        while self.waiting + self.decided() < self.needed:
+            await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
+@pytest.mark.parametrize("tight", TIGHT.values(), ids=TIGHT.keys())
+async def test_of_2n_concurrent_calls_on_n_exactly_n_are_served(
+    bench: Callable[..., Any], tight: dict[str, Any], suspends: bool
+) -> None:
+    model = FakeModel()
+    edge = bench(model, {"budgets": [ROOMY[0], tight, *ROOMY[1:]]}, suspends=suspends)
+    model.reply = Reply(gate=Opened(lambda: len(edge.decisions.refused), 2 * N))
+    answers = await together(edge.app, 2 * N, CHAT)
+    await edge.quiet()
+    assert sorted(answer.status for answer in answers) == [200] * N + [429] * N
+    assert len(model.asked) == N
+    edge.decisions.assert_refused(N, by="tight")
+    assert await edge.used("all") == N  # No budget is charged for a call that another refused.
+    assert await edge.used("month") == N
+    assert await edge.used("tokens") == 15 * N
+    assert edge.held == 0
+
+
+@pytest.mark.anyio
+async def test_a_refused_call_fits_exactly_when_it_was_promised(bench: Callable[..., Any]) -> None:
+    for window in ("sliding", "gcra"):
+        tight = {**TIGHT[window], "limit": "3 requests/minute"}
+        edge = bench(FakeModel(), {"budgets": [tight, *ROOMY]})
+        for _ in range(3):
+            await drive(edge.app, http_scope(key="a"), request(CHAT))
+        refused = await drive(edge.app, http_scope(key="a"), request(CHAT))
+        assert refused.status == 429
+        edge.clock.advance(us=edge.decisions.last.wait - 1)
+        assert (await drive(edge.app, http_scope(key="a"), request(CHAT))).status == 429
+        edge.clock.advance(us=1)
+        assert (await drive(edge.app, http_scope(key="a"), request(CHAT))).status == 200
+
+
+UNFORESEEN = Reply(usage=Usage(input=10, output=490))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
+@pytest.mark.parametrize("window", ["sliding", "gcra"])
+async def test_a_small_token_budget_serves_only_the_one_call_it_could_not_foresee(
+    bench: Callable[..., Any], window: str, suspends: bool
+) -> None:
+    model = FakeModel()
+    budget = {"name": "tokens", "limit": "100 tokens/minute", "window": window}
+    edge = bench(model, {"budgets": [budget]}, suspends=suspends)
+    gate = Opened(lambda: len(edge.decisions.refused), 30)
+    model.reply = dataclasses.replace(UNFORESEEN, gate=gate)
+    answers = await together(edge.app, 30, CHAT)
+    await edge.quiet()
+    assert sorted(answer.status for answer in answers) == [200] + [429] * 29
+    assert await edge.used("tokens") == 500
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("window", "period", "served"),
+    # In 30 periods that grant 100 each: 3000, and so 6 answers of 500, and the one in flight. A
+    # sliding window promises only what no stretch of its length exceeds: one answer in each.
+    [("gcra", "minute", 7), ("calendar", "day", 7), ("sliding", "minute", 30)],
+)
+async def test_what_could_not_be_foreseen_is_carried_as_debt(
+    bench: Callable[..., Any], window: str, period: str, served: int
+) -> None:
+    model = FakeModel(UNFORESEEN)
+    budget = {"name": "tokens", "limit": f"100 tokens/{period}", "window": window}
+    edge = bench(model, {"budgets": [budget]})
+    tenth = {"minute": 6, "day": 8640}[period]
+    for _ in range(300):
+        await drive(edge.app, http_scope(key="a"), request(CHAT))
+        edge.clock.advance(tenth)
+    assert 2 < len(edge.decisions.admitted) <= served
+
+
+@pytest.mark.anyio
+async def test_an_answer_bounded_by_the_caller_is_held_at_its_bound(
+    bench: Callable[..., Any],
+) -> None:
+    model = FakeModel(Reply(usage=Usage(input=2, output=8)))
+    edge = bench(model, {"budgets": [{"name": "tokens", "limit": "100 tokens/minute"}]})
+    never = await drive(edge.app, http_scope(key="a"), request({**CHAT, "max_tokens": 99}))
+    assert never.status in {400, 429}
+    assert edge.decisions.last.verdict == "never"
+    fits = await drive(edge.app, http_scope(key="a"), request({**CHAT, "max_tokens": 98}))
+    assert fits.status == 200
+    assert await edge.used("tokens") == 10
+
+
+@pytest.mark.anyio
+async def test_a_batch_of_inputs_counts_as_many_requests(bench: Callable[..., Any]) -> None:
+    edge = bench(FakeModel(), {"budgets": [{"name": "rpm", "limit": "10 requests/minute"}]})
+    batch = {"model": "e", "input": ["a"] * 7}
+    driven = await drive(edge.app, http_scope("/v1/embeddings", key="a"), request(batch))
+    assert driven.status == 200
+    assert await edge.used("rpm") == 7
+    driven = await drive(edge.app, http_scope("/v1/embeddings", key="a"), request(batch))
+    assert driven.status == 429
+    assert edge.decisions.last.decision.lines[0].line.amount == 7 * MICRO

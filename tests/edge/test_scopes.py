@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+
+from querybudget.asgi import QueryBudgetMiddleware
+from querybudget.asgi.types import Message, Receive, Scope, Send
+from querybudget.errors import PolicyError
+from querybudget.testing import FakeModel, drive, http_scope, request
+
+POLICY: dict[str, Any] = {
+    "budgets": [
+        {"name": "rpm", "limit": "2 requests/minute"},
+        {"name": "parallel", "limit": "1 concurrent"},
+    ]
+}
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+LIFESPAN = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+STARTUP: Message = {"type": "lifespan.startup"}
+
+GOOD = "version: 1\nidentity: [api_key]\nbudgets:\n  - {name: rpm, limit: 1 requests/minute}\n"
+BAD = "version: 1\nbudgts: []\nbudgets:\n  - {name: rpm, limit: sixty}\n  - {name: tpm}\n"
+
+
+def socket_scope(**members: Any) -> Scope:
+    scope = http_scope("/ws", key="a", **members)
+    del scope["method"]
+    return {**scope, "type": "websocket", "subprotocols": []}
+
+
+CONNECT: Message = {"type": "websocket.connect"}
+
+
+def text(words: str) -> Message:
+    return {"type": "websocket.receive", "text": words}
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """A WebSocket that repeats what it hears."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
+async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that knows only HTTP."""
+    if scope["type"] != "http":
+        raise RuntimeError(f"no {scope['type']} here")
+    await FakeModel()(scope, receive, send)
+
+
+@pytest.mark.anyio
+async def test_every_mistake_of_a_policy_file_fails_the_startup(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(BAD)
+    driven = await drive(QueryBudgetMiddleware(FakeModel(), path), LIFESPAN, [STARTUP])
+    (message,) = driven.sent
+    assert message["type"] == "lifespan.startup.failed"
+    assert all(word in message["message"] for word in ("budgts", "sixty", "policy.yaml:2"))
+    assert message["message"].count("policy.yaml:") == 3
+
+
+@pytest.mark.anyio
+async def test_a_policy_file_that_is_not_there_fails_the_startup(tmp_path: Path) -> None:
+    app = QueryBudgetMiddleware(FakeModel(), tmp_path / "nowhere.yaml")
+    driven = await drive(app, LIFESPAN, [STARTUP])
+    assert driven.sent[0]["type"] == "lifespan.startup.failed"
+    assert "nowhere.yaml" in driven.sent[0]["message"]
+
+
+def test_a_mapping_is_checked_where_it_is_given() -> None:
+    with pytest.raises(PolicyError, match="budgts"):
+        QueryBudgetMiddleware(FakeModel(), {"version": 1, "budgts": []})
+
+
+@pytest.mark.anyio
+async def test_without_a_policy_the_startup_says_what_to_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("QUERYBUDGET_POLICY", raising=False)
+    driven = await drive(QueryBudgetMiddleware(FakeModel()), LIFESPAN, [STARTUP])
+    assert "QUERYBUDGET_POLICY" in driven.sent[0]["message"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("lifespan", [True, False])
+async def test_the_application_alone_is_enough(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lifespan: bool
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(GOOD)
+    monkeypatch.setenv("QUERYBUDGET_POLICY", str(path))
+    app = QueryBudgetMiddleware(FakeModel())
+    if lifespan:
+        driven = await drive(app, LIFESPAN, [STARTUP])
+        assert [m["type"] for m in driven.sent] == [
+            "lifespan.startup.complete",
+            "lifespan.shutdown.complete",
+        ]
+        app = QueryBudgetMiddleware(FakeModel())
+    statuses = [(await drive(app, http_scope(key="a"), request(CHAT))).status for _ in range(2)]
+    assert statuses == [200, 429]
+
+
+@pytest.mark.anyio
+async def test_an_application_without_lifespan_stays_without(bench: Callable[..., Any]) -> None:
+    edge = bench(silent, POLICY)
+    driven = await drive(edge.app, LIFESPAN, [STARTUP])
+    assert isinstance(driven.error, RuntimeError)  # What servers take for "not supported".
+    assert driven.sent == []
+    assert (await drive(edge.app, http_scope(key="a"), request(CHAT))).status == 200
+
+
+@pytest.mark.anyio
+async def test_unknown_scopes_pass(bench: Callable[..., Any]) -> None:
+    seen: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+
+    scope = {"type": "webtransport", "path": "/x"}
+    await drive(bench(app, POLICY).app, scope)
+    assert seen == [scope]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/health", "/metrics"])
+async def test_health_and_metrics_are_exempt(bench: Callable[..., Any], path: str) -> None:
+    edge = bench(FakeModel(), POLICY)
+    for _ in range(5):
+        driven = await drive(edge.app, http_scope(path, method="GET", key="a"), request())
+        assert driven.status in {200, 404}
+    assert edge.accounts == {}
+
+
+@pytest.mark.anyio
+async def test_a_mounted_application_is_matched_below_its_root(bench: Callable[..., Any]) -> None:
+    edge = bench(FakeModel(), {"budgets": [{"name": "rpm", "limit": "1 requests/minute"}]})
+    edge.limiter.matcher  # noqa: B018 - made before it is mounted
+    outer = Starlette(routes=[Mount("/llm", edge.app)])
+    scopes = [http_scope("/llm/v1/chat/completions", key="a") for _ in range(2)]
+    assert [(await drive(outer, s, request(CHAT))).status for s in scopes] == [200, 429]
+    assert edge.decisions.last.path == "/v1/chat/completions"
+
+
+@pytest.mark.anyio
+async def test_a_root_path_from_the_server_is_taken_off(bench: Callable[..., Any]) -> None:
+    edge = bench(Starlette(routes=[Route("/v1/models", lambda _: None)]), POLICY)
+    scope = http_scope("/api/health", method="GET", key="a", root_path="/api")
+    await drive(edge.app, scope, request())
+    assert edge.accounts == {}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("window", "code"), [("10 seconds", 1013), ("day", 1008)])
+async def test_each_message_of_a_socket_is_a_call(
+    bench: Callable[..., Any], window: str, code: int
+) -> None:
+    edge = bench(echo, {"budgets": [{"name": "rpm", "limit": f"3 requests/{window}"}]})
+    messages = [CONNECT, text("one"), text("two"), text("three")]
+    driven = await drive(edge.app, socket_scope(), messages)
+    assert [m["type"] for m in driven.sent] == [
+        "websocket.accept",
+        "websocket.send",
+        "websocket.send",
+        "websocket.close",
+    ]
+    assert driven.sent[-1]["code"] == code
+    assert "rpm" in driven.sent[-1]["reason"]
+    edge.decisions.assert_refused(1, by="rpm")
+    assert edge.held == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("extension", [True, False])
+async def test_a_refused_handshake_is_told_so(bench: Callable[..., Any], extension: bool) -> None:
+    edge = bench(echo, {"budgets": [{"name": "rpm", "limit": "1 requests/minute"}]})
+    await drive(edge.app, socket_scope(), [CONNECT, {"type": "websocket.disconnect", "code": 1000}])
+    extensions: dict[str, Any] = {"websocket.http.response": {}} if extension else {}
+    driven = await drive(edge.app, socket_scope(extensions=extensions), [CONNECT])
+    if extension:
+        start, body = driven.sent
+        assert start["type"] == "websocket.http.response.start"
+        assert start["status"] == 429
+        assert b"retry-after" in dict(start["headers"])
+        assert body["type"] == "websocket.http.response.body"
+    else:
+        assert driven.sent == [{"type": "websocket.close", "code": 1013}]
+    edge.decisions.assert_refused(1, by="rpm")
+
+
+@pytest.mark.anyio
+async def test_a_socket_holds_its_lease_while_it_is_open(bench: Callable[..., Any]) -> None:
+    held: list[int] = []
+    edge = bench(echo, {"budgets": [{"name": "parallel", "limit": "1 concurrent"}]})
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        held.append(edge.held)
+        second = await drive(edge.app, socket_scope(), [CONNECT])
+        assert second.sent[0]["type"] == "websocket.close"
+        await echo(scope, receive, send)
+        held.append(edge.held)
+
+    edge.app.app = app
+    gone = {"type": "websocket.disconnect", "code": 1000}
+    await drive(edge.app, socket_scope(), [CONNECT, text("one"), gone])
+    assert held == [1, 1]
+    assert edge.held == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("level", [False, True], ids=["task", "scope"])
+@pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
+async def test_cancelling_a_socket_anywhere_leaves_nothing_held(
+    bench: Callable[..., Any], level: bool, suspends: bool
+) -> None:
+    messages = [CONNECT, text("one"), text("two"), {"type": "websocket.disconnect", "code": 1000}]
+    policy = {"budgets": [{"name": "r", "limit": "9 requests/minute"}, POLICY["budgets"][1]]}
+    whole = bench(echo, policy, suspends=suspends)
+    awaits = (await drive(whole.app, socket_scope(), messages)).awaits
+    assert awaits > 8
+    for at in range(awaits):
+        edge = bench(echo, policy, suspends=suspends)
+        await drive(edge.app, socket_scope(), messages, cancel_at=at, level=level)
+        await edge.quiet()
+        assert edge.held == 0
+
+
+@pytest.mark.anyio
+async def test_a_rejected_handshake_gives_everything_back(bench: Callable[..., Any]) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+
+    edge = bench(app, POLICY)
+    await drive(edge.app, socket_scope(), [CONNECT])
+    assert edge.accounts == {}
