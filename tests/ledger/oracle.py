@@ -1,0 +1,205 @@
+"""What the ledger must say, worked out slowly from a log of every charge ever made.
+
+Nothing is forgotten, merged or advanced here: each answer is summed anew from the whole log, in
+exact fractions where rates are concerned. Only the words are shared with the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil, floor
+from typing import Protocol
+
+from querybudget.ledger import Charge, Line, Settled
+from querybudget.quota import MICRO, Algorithm, Quota
+
+DAY = 24 * 3_600 * 1_000_000
+
+
+class Log(Protocol):
+    def left(self, now: int) -> int: ...
+    def charge(self, name: str, amount: int, now: int, expires: int) -> None: ...
+    def correct(self, name: str, difference: int, now: int) -> None: ...
+
+
+@dataclass
+class SlidingLog:
+    """A charge counts for one window from the last charge of its slot on."""
+
+    quota: Quota
+    entries: list[tuple[str, int, int]] = field(default_factory=list)
+    back: dict[str, int] = field(default_factory=dict)
+
+    def left(self, now: int) -> int:
+        slots = {at // self.quota.slot for _, at, _ in self.entries}
+        return self.quota.limit - sum(self._held(slot, now) for slot in slots)
+
+    def _held(self, slot: int, now: int) -> int:
+        inside = [entry for entry in self.entries if entry[1] // self.quota.slot == slot]
+        if max(at for _, at, _ in inside) + self.quota.window <= now:
+            return 0
+        return sum(amount - self.back.get(name, 0) for name, _, amount in inside)
+
+    def charge(self, name: str, amount: int, now: int, expires: int) -> None:
+        if amount:
+            self.entries.append((name, now, amount))
+
+    def correct(self, name: str, difference: int, now: int) -> None:
+        if difference > 0:
+            self.entries.append((f"{name} debt", now, difference))
+        else:
+            self.back[name] = -difference
+
+
+@dataclass
+class EvenLog:
+    """GCRA: a level that leaks at the rate, replayed from the first charge in fractions."""
+
+    quota: Quota
+    moves: list[tuple[int, int]] = field(default_factory=list)
+
+    def left(self, now: int) -> int:
+        return floor(self.quota.burst - self._level(now))
+
+    def _level(self, now: int) -> Fraction:
+        level, last = Fraction(0), 0
+        for at, amount in [*self.moves, (now, 0)]:
+            leaked = Fraction(self.quota.limit * (at - last), self.quota.window)
+            level, last = max(Fraction(0), max(Fraction(0), level - leaked) + amount), at
+        return level
+
+    def charge(self, name: str, amount: int, now: int, expires: int) -> None:
+        self.moves.append((now, amount))
+
+    def correct(self, name: str, difference: int, now: int) -> None:
+        self.moves.append((now, difference))
+
+
+@dataclass
+class CalendarLog:
+    """Periods are walked from the first charge on; what is above the limit is carried."""
+
+    quota: Quota
+    entries: list[tuple[str, int, int]] = field(default_factory=list)
+    back: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def left(self, now: int) -> int:
+        bounds = self.quota.bounds
+        assert bounds
+        if not self.entries:
+            return self.quota.limit
+        moment, carried = self.entries[0][1], 0
+        while True:
+            start, end = bounds(moment)
+            used = carried + sum(
+                amount - self._back(name, end, now)
+                for name, at, amount in self.entries
+                if start <= at < end
+            )
+            if now < end:
+                return self.quota.limit - used
+            moment, carried = end, max(0, used - self.quota.limit)
+
+    def _back(self, name: str, end: int, now: int) -> int:
+        at, amount = self.back.get(name, (0, 0))
+        return amount if at < end else 0
+
+    def charge(self, name: str, amount: int, now: int, expires: int) -> None:
+        self.entries.append((name, now, amount))
+
+    def correct(self, name: str, difference: int, now: int) -> None:
+        if difference > 0:
+            self.entries.append((f"{name} debt", now, difference))
+        else:
+            self.back[name] = (now, -difference)
+
+
+@dataclass
+class LeaseLog:
+    """A call is open until it is settled or expires."""
+
+    quota: Quota
+    until: dict[str, int] = field(default_factory=dict)
+
+    def left(self, now: int) -> int:
+        return self.quota.limit - MICRO * sum(until > now for until in self.until.values())
+
+    def charge(self, name: str, amount: int, now: int, expires: int) -> None:
+        self.until[name] = expires
+
+    def correct(self, name: str, difference: int, now: int) -> None:
+        self.until[name] = now
+
+
+LOGS = {
+    Algorithm.SLIDING: SlidingLog,
+    Algorithm.GCRA: EvenLog,
+    Algorithm.CALENDAR: CalendarLog,
+    Algorithm.LEASE: LeaseLog,
+}
+
+
+@dataclass
+class Held:
+    charge: Charge
+    held: tuple[int | None, ...]
+    at: int
+    settled: bool = False
+
+
+class Oracle:
+    """Reserve and settle over logs."""
+
+    def __init__(self) -> None:
+        self.logs: dict[tuple[str, str], Log] = {}
+        self.held: dict[str, Held] = {}
+
+    def log(self, partition: str, quota: Quota) -> Log:
+        return self.logs.setdefault((partition, quota.name), LOGS[quota.algorithm](quota))
+
+    def left(self, partition: str, quota: Quota, now: int) -> int:
+        return self.log(partition, quota).left(now)
+
+    def reserve(self, charge: Charge, now: int) -> tuple[int, ...] | None:
+        """What each line holds, -1 for none; None for a refusal."""
+        rooms = [self.left(line.partition, line.quota, now) for line in charge.lines]
+        short = [
+            line
+            for line, room in zip(charge.lines, rooms, strict=True)
+            if cost(line, line.least, charge.price) > room
+        ]
+        if any(not line.shadow for line in short):
+            return None
+        held = tuple(
+            -1 if line.shadow and short else min(cost(line, line.amount, charge.price), room)
+            for line, room in zip(charge.lines, rooms, strict=True)
+        )
+        for line, amount in zip(charge.lines, held, strict=True):
+            if amount >= 0:
+                log = self.log(line.partition, line.quota)
+                log.charge(charge.id, amount, now, now + charge.hold)
+        self.held[charge.id] = Held(charge, held, now)
+        return held
+
+    def settle(self, name: str, amounts: Sequence[int], now: int) -> Settled:
+        entry = self.held[name]
+        expires = entry.at + entry.charge.hold
+        if entry.settled or now >= expires + DAY:
+            return Settled.REPEATED
+        entry.settled = True
+        for line, held, amount in zip(entry.charge.lines, entry.held, amounts, strict=True):
+            if held is None or held < 0:
+                continue
+            lease = line.quota.algorithm is Algorithm.LEASE
+            difference = cost(line, amount, entry.charge.price) - held
+            if lease or difference > 0 or now < expires:
+                self.log(line.partition, line.quota).correct(name, difference, now)
+        return Settled.LATE if now >= expires else Settled.DONE
+
+
+def cost(line: Line, amount: int, price: int) -> int:
+    if line.quota.algorithm is Algorithm.LEASE:
+        return amount
+    return ceil(Fraction(amount * price, MICRO))
