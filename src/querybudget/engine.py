@@ -21,7 +21,7 @@ from querybudget.errors import StoreError
 from querybudget.estimates import Estimator, Foreseen
 from querybudget.events import DecisionEvent, Hook, publish
 from querybudget.identity import KeyedHash, identify, resolver, tier_rules
-from querybudget.ledger import Charge, Decision, Reservation, Settled, Verdict
+from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.matching import Caller, Matcher, Plan, Route
 from querybudget.policy.types import Mode, OnStoreError, Policy
 from querybudget.quota import MICRO, Unit
@@ -84,10 +84,12 @@ class Ticket(msgspec.Struct):
     settled: bool = False
 
 
-UNMETERED = Foreseen(Usage(), Usage(), MICRO)
-"""For calls of which nobody counts the tokens."""
+NOTHING = Usage()
+UNMETERED = Foreseen(NOTHING, NOTHING, MICRO)
+"""For calls that have no tokens, or of which nobody counts them."""
 
-_ANSWERED = Outcome.ANSWERED
+# Looking up an enum's member costs as much as a call does.
+_ANSWERED, _FAILED, _LATE = Outcome.ANSWERED, Outcome.FAILED, Settled.LATE
 _COUNTED = frozenset({Unit.REQUESTS, Unit.CONCURRENT})
 """Units that a call takes though the application would not do it."""
 
@@ -152,17 +154,27 @@ class Limiter:
         Returns:
             A ticket, to be settled exactly once if `Ticket.refusal` is None.
         """
-        call = call or BARE
+        asked, call = call is not None, call or BARE
         plan = self.matcher.plan(caller, route, call)
         foreseen = UNMETERED
-        if plan.metered or self._hooks:
+        if asked and (plan.metered or self._hooks):
             foreseen = self.estimator.foresee(caller.identity.key, call)
         ticket = Ticket(caller, call, method, path, self.clock(), foreseen, plan)
         if plan.unpriced:
             ticket.refusal = Refusal.UNPRICED
         else:
-            await self._decide(ticket)
-        if ticket.refusal:
+            lines = self.matcher.lines(caller, plan, call, foreseen)
+            self._count += 1
+            charge = Charge(f"{self._prefix}{self._count:x}", lines, self.policy.hold)
+            reserve = self._reserve if self.store.suspends else self.store.reserve
+            try:
+                decision = ticket.decision = await reserve(charge)
+            except StoreError as error:
+                self._go_on_without_store(ticket, error)
+            else:
+                if decision.reservation is None:
+                    ticket.refusal = Refusal.QUOTA
+        if ticket.refusal is not None:
             self._tell(ticket, None, 0, "")
         return ticket
 
@@ -188,7 +200,7 @@ class Limiter:
             return
         ticket.settled = True
         if outcome is not _ANSWERED:
-            usage = Usage()
+            usage = NOTHING
         elif usage is None:
             usage = ticket.foreseen.usage
         elif ticket.plan.metered:
@@ -213,27 +225,16 @@ class Limiter:
         if self._owned:
             await self.store.aclose()
 
-    async def _decide(self, ticket: Ticket) -> None:
-        lines = self.matcher.lines(ticket.caller, ticket.plan, ticket.call, ticket.foreseen)
-        self._count += 1
-        charge = Charge(f"{self._prefix}{self._count:x}", lines, self.policy.hold)
-        try:
-            decision = await self._reserve(charge)
-        except StoreError as error:
-            logger.warning("the store could not decide: %s", error)
-            if any(
-                m.budget.on_store_error is OnStoreError.DENY and m.budget.mode is Mode.ENFORCE
-                for m in ticket.plan.budgets
-            ):
-                ticket.refusal = Refusal.STORE
-            return
-        ticket.decision = decision
-        if decision.verdict is not Verdict.ADMIT:
-            ticket.refusal = Refusal.QUOTA
+    def _go_on_without_store(self, ticket: Ticket, error: StoreError) -> None:
+        logger.warning("the store could not decide: %s", error)
+        if any(
+            m.budget.on_store_error is OnStoreError.DENY and m.budget.mode is Mode.ENFORCE
+            for m in ticket.plan.budgets
+        ):
+            ticket.refusal = Refusal.STORE
 
     async def _reserve(self, charge: Charge) -> Decision:
-        if not self.store.suspends:
-            return await self.store.reserve(charge)
+        """Reserve at a store that may wait: a call cancelled meanwhile leaves nothing held."""
         task = asyncio.ensure_future(self.store.reserve(charge))
         try:
             return await asyncio.shield(task)
@@ -262,13 +263,15 @@ class Limiter:
         status: int,
     ) -> None:
         try:
-            settled = (await self.store.settle(reservation, amounts)).value
+            settled = await self.store.settle(reservation, amounts)
         except StoreError as error:
             logger.warning("a reservation will expire at its estimate: %s", error)
-            settled = "failed"
-        if settled == Settled.LATE.value:
+            self._tell(ticket, usage, status, "failed")
+            return
+        if settled is _LATE:
             logger.warning("a call outlived its reservation; `hold` is too short for it")
-        self._tell(ticket, usage, status, settled)
+        if self._hooks:
+            self._tell(ticket, usage, status, settled.value)
 
     def _tell(self, ticket: Ticket, usage: Usage | None, status: int, settlement: str) -> None:
         if not self._hooks:
@@ -304,7 +307,7 @@ def _amounts(ticket: Ticket, outcome: Outcome, usage: Usage) -> list[int]:
     budgets, call = ticket.plan.budgets, ticket.call
     if outcome is _ANSWERED:
         return [matched.gauge(call, usage) for matched in budgets]
-    if outcome is Outcome.FAILED:
+    if outcome is _FAILED:
         return [0] * len(budgets)
     return [
         matched.gauge(call, usage) if matched.quota.unit in _COUNTED else 0 for matched in budgets

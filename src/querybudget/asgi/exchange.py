@@ -9,7 +9,6 @@ from querybudget.asgi.body import Inflate
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.engine import Limiter, Outcome, Ticket
 from querybudget.matching import Route
-from querybudget.policy.types import Disclosure
 from querybudget.refusals import headers_for
 
 __all__ = ["Exchange"]
@@ -21,6 +20,8 @@ OURS = (b"x-ratelimit-", b"anthropic-ratelimit-", b"ratelimit")
 PLAIN = frozenset({b"", b"identity"})
 """Content-Encodings that change nothing. An answer in one that we cannot read is charged as it was
 foreseen: otherwise asking for it would make it free."""
+
+_ANSWERED = Outcome.ANSWERED
 
 
 class Exchange:
@@ -92,12 +93,14 @@ class Exchange:
 
     def _start(self, message: Message) -> Message:
         status: int = message["status"]
-        headers = list(message.get("headers", ()))
         self._status = status
-        adapter = self._route.adapter
-        if adapter is not None and self._limiter.reads(self._ticket) and 200 <= status < 300:  # noqa: PLR2004 - HTTP's own
+        good = 200 <= status < 300  # noqa: PLR2004 - HTTP's own
+        headers = list(message.get("headers", ()))
+        if good and self._route.adapter is not None and self._limiter.reads(self._ticket):
             self._begin_metering(headers)
-        added = self._figures(status)
+        if not good and (status in UNAUTHENTICATED or not 400 <= status < 429):  # noqa: PLR2004
+            return message
+        added = self._figures()
         if not added:
             return message
         kept = [(name, value) for name, value in headers if not name.lower().startswith(OURS)]
@@ -120,36 +123,19 @@ class Exchange:
         if adapter is not None:
             self._meter = adapter.meter(self._ticket.call, content_type.decode("latin-1"))
 
-    def _figures(self, status: int) -> list[tuple[bytes, bytes]]:
-        """Budget headers; none on a 401 or 403, on redirects, on failures."""
-        settings, decision = self._limiter.policy.refusals, self._ticket.decision
-        if (
-            settings.disclose is not Disclosure.ALWAYS
-            or decision is None
-            or status in UNAUTHENTICATED
-            or not (200 <= status < 300 or 400 <= status < 429)  # noqa: PLR2004 - HTTP's own
-        ):
+    def _figures(self) -> list[tuple[bytes, bytes]]:
+        """Budget headers: not for a 401 or 403, redirects or failures."""
+        ticket, settings = self._ticket, self._limiter.policy.refusals
+        if ticket.decision is None:
             return []
         return headers_for(
-            decision,
-            self._ticket.call.dialect,
-            settings,
-            self._ticket.at,
-            self._ticket.plan.private,
+            ticket.decision, ticket.call.dialect, settings, ticket.at, ticket.plan.private
         )
 
     async def _settle(self, *, failed: bool) -> None:
-        outcome = self._outcome(failed=failed)
-        usage = self._usage() if outcome is Outcome.ANSWERED else None
+        outcome = _outcome(self._status, failed=failed)
+        usage = self._usage() if outcome is _ANSWERED else None
         await self._limiter.settle(self._ticket, outcome, usage, self._status)
-
-    def _outcome(self, *, failed: bool) -> Outcome:
-        status = self._status
-        if not status:
-            return Outcome.FAILED if failed else Outcome.ANSWERED
-        if status in UNAUTHENTICATED or status == 429 or status >= 500:  # noqa: PLR2004 - HTTP's own
-            return Outcome.FAILED
-        return Outcome.ANSWERED if status < 300 else Outcome.REJECTED  # noqa: PLR2004
 
     def _usage(self) -> Usage:
         ticket = self._ticket
@@ -164,3 +150,14 @@ class Exchange:
             ticket.foreseen.bytes_per_token,
             output_estimate=foreseen.output,
         )
+
+
+def _outcome(status: int, *, failed: bool) -> Outcome:
+    """What an answer with this status came to; 0 where the application gave none."""
+    if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own
+        return _ANSWERED
+    if not status:
+        return Outcome.FAILED if failed else _ANSWERED
+    if status in UNAUTHENTICATED or status == 429 or status >= 500:  # noqa: PLR2004
+        return Outcome.FAILED
+    return Outcome.REJECTED
