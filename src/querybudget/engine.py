@@ -20,7 +20,7 @@ from querybudget.adapters.call import Call, Dialect, Usage
 from querybudget.errors import StoreError
 from querybudget.estimates import Estimator, Foreseen
 from querybudget.events import DecisionEvent, Hook, publish
-from querybudget.identity import KeyedHash, identify, resolver, tier_rules
+from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.matching import Caller, Matcher, Plan, Route
 from querybudget.policy.types import Mode, OnStoreError, Policy
@@ -124,7 +124,7 @@ class Limiter:
         self.estimator = Estimator(policy.estimate)
         self._hooks = tuple(hooks)
         self._hash = KeyedHash(policy.secret or os.urandom(32))
-        self._chain = [(spec.kind, resolver(spec)) for spec in policy.identity]
+        self._chain = chain(policy.identity)
         self._tier = tier_rules(policy.tiers)
         self.matcher = Matcher(policy, self._hash)
         self._prefix, self._count = os.urandom(8).hex(), 0

@@ -28,6 +28,10 @@ DEVIATIONS = 2
 TEACHES = 16
 """How many of a caller's calls are also the model's history."""
 
+MOST = 10**9
+"""Tokens foreseen at most, whatever is asked: no quota is larger, and it fits any store's
+integers."""
+
 SHORTEST, LONGEST = MICRO // 2, 16 * MICRO
 """Bounds, in µ-bytes per token, on what a tokenizer is believed to do."""
 
@@ -102,10 +106,10 @@ class Estimator:
         answers = call.items * call.choices
         bound = call.max_output
         if bound is not None and (own is None or not own.mean or own.expected >= bound):
-            usage = Usage(prompt, 0, 0, bound * answers)
+            usage = Usage(prompt, 0, 0, min(bound * answers, MOST))
             return Foreseen(usage, usage, rate)
         history = known.expected if known else 0
-        expected = (history or self._settings.output_tokens) * answers
+        expected = min((history or self._settings.output_tokens) * answers, MOST)
         return Foreseen(
             Usage(prompt, 0, 0, expected), Usage(prompt, 0, 0, min(answers, expected)), rate
         )

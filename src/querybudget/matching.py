@@ -11,10 +11,10 @@ import msgspec
 from querybudget.adapters import adapter_for
 from querybudget.adapters.call import Adapter, Call
 from querybudget.estimates import Foreseen
-from querybudget.identity import Identity, KeyedHash, Resolver, resolver
+from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resolver
 from querybudget.ledger import Line
-from querybudget.policy.types import Budget, Mode, Policy
-from querybudget.pricing import Gauge, gauge, price_of
+from querybudget.policy.types import Budget, Match, Mode, Policy
+from querybudget.pricing import Gauge, dearest, gauge, price_of
 from querybudget.quota import Quota, Unit
 
 __all__ = ["Caller", "Matched", "Matcher", "Plan", "Route"]
@@ -27,6 +27,13 @@ REMEMBERED = 4096
 
 UNMETERED = frozenset({Unit.REQUESTS, Unit.CONCURRENT})
 IDENTITY = ("identity",)
+
+UNREADABLE = "unreadable"
+"""The operation of a body that its path's adapter cannot read. Whoever sends one to a server that
+can meets every budget of the path, whatever it is matched on, at the dearest price."""
+
+ASK_NO_MODEL = frozenset({"other", "handshake"})
+"""Operations that use no tokens, so that budgets of tokens and money do not apply."""
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -108,7 +115,7 @@ class Matcher:
             name: resolver(partition.resolver) for name, partition in policy.partitions.items()
         }
         self._routes: dict[tuple[str, str], Route | None] = {}
-        self._plans: dict[tuple[Route, str, str, bool, str], Plan] = {}
+        self._plans: dict[tuple[Route, str, str, bool, str, bool], Plan] = {}
 
     def route(self, method: str, path: str) -> Route | None:
         """What applies to a method and path; None where the request is nobody's business."""
@@ -137,7 +144,8 @@ class Matcher:
 
     def plan(self, caller: Caller, route: Route, call: Call) -> Plan:
         """The budgets of a call, scaled for the caller's tier."""
-        key = (route, call.model, call.operation, call.stream, caller.tier)
+        anonymous = caller.identity.key == ANONYMOUS
+        key = (route, call.model, call.operation, call.stream, caller.tier, anonymous)
         plan = self._plans.get(key)
         if plan is None:
             plan = self._make_plan(caller, route, call)
@@ -146,19 +154,20 @@ class Matcher:
         return plan
 
     def _make_plan(self, caller: Caller, route: Route, call: Call) -> Plan:
-        price = price_of(self._policy.models, call.model)
+        models = self._policy.models
+        readable = call.operation != UNREADABLE
+        price = price_of(models, call.model) if readable else dearest(models)
         budgets = [
             budget
             for budget in route.budgets
-            if _any(budget.match.model, call.model)
-            and _any(budget.match.operation, call.operation)
-            and (not budget.match.tier or caller.tier in budget.match.tier)
-            and budget.match.stream in {None, call.stream}
+            if (not budget.match.tier or caller.tier in budget.match.tier)
+            and (not readable or _asks(budget.match, call))
+            and (call.operation not in ASK_NO_MODEL or budget.quota.unit in UNMETERED)
         ]
         money = any(
             budget.quota.unit is Unit.USD and budget.mode is Mode.ENFORCE for budget in budgets
         )
-        refusing = self._policy.unpriced == "refuse" and call.operation != "other"
+        own = () if caller.identity.key == ANONYMOUS else budgets
         return Plan(
             budgets=tuple(
                 Matched(
@@ -169,9 +178,9 @@ class Matcher:
                 )
                 for budget in budgets
             ),
-            private=frozenset(budget.name for budget in budgets if "identity" in budget.per),
+            private=frozenset(budget.name for budget in own if "identity" in budget.per),
             metered=any(budget.quota.unit not in UNMETERED for budget in budgets),
-            unpriced=money and price is None and refusing,
+            unpriced=money and price is None and self._policy.unpriced == "refuse",
         )
 
     def _scaled(self, budget: Budget, tier: str) -> Quota:
@@ -207,7 +216,7 @@ class Matcher:
                 return f"model:{self._hash('model', call.model)}"
             case _:
                 name = self._partitions[word](caller.scope)
-                return f"{word}:{self._hash(word, name) if name is not None else 'none'}"
+                return f"{word}:{self._hash(word, name) if name else 'none'}"
 
 
 def _remember(memory: dict[_K, _V], key: _K, value: _V) -> None:
@@ -215,6 +224,14 @@ def _remember(memory: dict[_K, _V], key: _K, value: _V) -> None:
     if len(memory) >= REMEMBERED:
         memory.clear()
     memory[key] = value
+
+
+def _asks(match: Match, call: Call) -> bool:
+    return (
+        _any(match.model, call.model)
+        and _any(match.operation, call.operation)
+        and match.stream in {None, call.stream}
+    )
 
 
 def _any(patterns: tuple[str, ...], text: str) -> bool:

@@ -13,6 +13,7 @@ from querybudget.quota import MICRO, Unit
 __all__ = [
     "PICO_PER_MICRO",
     "Gauge",
+    "dearest",
     "gauge",
     "input_tokens",
     "output_tokens",
@@ -31,6 +32,11 @@ Gauge = Callable[[Call, Usage], int]
 def price_of(models: Sequence[ModelPrice], model: str) -> ModelPrice | None:
     """The first price whose pattern matches the model's name; None where none does."""
     return next((price for price in models if fnmatchcase(model, price.pattern)), None)
+
+
+def dearest(models: Sequence[ModelPrice]) -> ModelPrice | None:
+    """The price whose output costs most, for a call of which the model cannot be read."""
+    return max(models, key=lambda price: price.output, default=None)
 
 
 def gauge(budget: Budget, price: ModelPrice | None) -> Gauge:

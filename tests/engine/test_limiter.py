@@ -278,3 +278,44 @@ async def test_made_up_paths_and_models_are_not_remembered_without_bound() -> No
     assert len(matcher._plans) <= 4096
     await ask(limiter, chat("m" * 10_000), path="/" + "x" * 10_000)
     assert all(len(path) <= 200 for _, path in matcher._routes)
+
+
+async def test_a_body_that_cannot_be_read_escapes_no_budget_of_its_path() -> None:
+    limiter = memory_limiter(
+        policy(
+            {"name": "named", "limit": "1/minute", "match": {"model": "gpt-*", "stream": True}},
+            {"name": "spend", "limit": "1 usd/day"},
+            models={
+                "cheap": {"input": 1, "output": 1},
+                "dear": {"input": 1, "output": 1_000_000},
+            },
+        )
+    )
+    odd = Call(Dialect.OPENAI, "unreadable", input_bytes=4)
+    ticket = await ask(limiter, odd)
+    assert [m.budget.name for m in ticket.plan.budgets] == ["named", "spend"]
+    assert ticket.plan.budgets[1].gauge(odd, Usage(output=1)) == MICRO
+    assert (await ask(limiter, odd)).refusal is Refusal.QUOTA
+
+
+async def test_figures_are_shown_only_of_accounts_that_are_the_callers_own() -> None:
+    limiter = memory_limiter(
+        policy(
+            {"name": "own", "limit": "9/minute"},
+            {"name": "everyone", "limit": "9/minute", "per": "everyone"},
+            identity=["api_key"],
+        )
+    )
+    assert (await ask(limiter)).plan.private == {"own"}
+    route = limiter.route("GET", "/")
+    assert route is not None
+    nameless = limiter.caller({"type": "http", "headers": []})
+    assert (await limiter.admit(nameless, route, "GET", "/")).plan.private == set()
+
+
+async def test_tokens_and_money_do_not_apply_where_no_model_is_asked() -> None:
+    limiter = memory_limiter(
+        policy({"name": "rpm", "limit": "9/minute"}, {"name": "tokens", "limit": "9 tokens/day"})
+    )
+    ticket = await ask(limiter, path="/v1/models")
+    assert [m.budget.name for m in ticket.plan.budgets] == ["rpm"]

@@ -20,6 +20,7 @@ from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.engine import Limiter
 from querybudget.errors import BodyError, QueryBudgetError, SetupError
 from querybudget.events import Hook
+from querybudget.matching import UNREADABLE
 from querybudget.policy.types import Policy
 from querybudget.refusals import body_too_large
 from querybudget.stores import Clock, Store
@@ -171,9 +172,9 @@ def _parse(adapter: Adapter, path: str, body: bytes) -> Call:
     """What the body asks.
 
     One that cannot be read goes to the application, which has its own words for it; it counts as
-    one request of its size.
+    one request of its size, on every budget of its path.
     """
     try:
         return adapter.parse(path, body)
     except BodyError:
-        return Call(adapter.dialect, "unreadable", input_bytes=len(body))
+        return Call(adapter.dialect, UNREADABLE, input_bytes=len(body))
