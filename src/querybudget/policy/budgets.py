@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from querybudget.policy import file
 from querybudget.policy.callers import POOLS, check_name
-from querybudget.policy.notation import Limit, Period, check_whole, nearest
+from querybudget.policy.notation import Limit, Period, check_whole, listed, nearest
 from querybudget.policy.periods import Calendar
 from querybudget.policy.tree import Mistakes, Path
 from querybudget.policy.types import OPERATIONS, Budget, Match, Mode, TokenWeights
@@ -210,6 +210,5 @@ def _check_words(
 ) -> None:
     for word in words:
         if word not in known:
-            listed = ", ".join(f"`{name}`" for name in known)
-            message = f"expected {what} ({listed}), found `{word}`{nearest(word, known)}"
+            message = f"expected {what} of {listed(known)}, found `{word}`{nearest(word, known)}"
             mistakes.add(mistakes.item(path, word), message)

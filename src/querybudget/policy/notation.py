@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -37,6 +37,7 @@ __all__ = [
     "factor",
     "in_units",
     "limit",
+    "listed",
     "nearest",
     "price_per_million",
     "price_per_request",
@@ -282,23 +283,25 @@ def nearest(word: str, known: Collection[str]) -> str:
     return f" (did you mean `{by_lower[near[0]]}`?)" if near else ""
 
 
+def listed(words: Iterable[str]) -> str:
+    """Words in a row, as a sentence has them: `a`, `b` or `c`."""
+    *most, last = (f"`{word}`" for word in words)
+    return f"{', '.join(most)} or {last}" if most else last
+
+
 def _unit(text: str) -> Unit:
     unit = _UNITS.get(re.sub(r"[\s-]+", "_", text.strip().lower()))
     if unit is None:
-        words = ", ".join(f"`{known}`" for known in Unit)
-        raise ValueError(
-            f"expected a unit of {words}, found {_brief(text)}{nearest(text, list(Unit))}"
-        )
+        found = f"{_brief(text)}{nearest(text, list(Unit))}"
+        raise ValueError(f"expected a unit of {listed(list(Unit))}, found {found}")
     return unit
 
 
 def _period(word: str) -> Period:
     period = _PERIODS.get(word.lower())
     if period is None:
-        words = ", ".join(f"`{known}`" for known in Period)
-        raise ValueError(
-            f"expected a period of {words}, found {_brief(word)}{nearest(word, _PERIODS)}"
-        )
+        found = f"{_brief(word)}{nearest(word, _PERIODS)}"
+        raise ValueError(f"expected a period of {listed(list(Period))}, found {found}")
     return period
 
 

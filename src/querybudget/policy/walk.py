@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from querybudget.policy.notation import nearest
+from querybudget.policy.notation import listed, nearest
 from querybudget.policy.tree import Entries, Items, Mistakes, Node, Path, Scalar
 
 __all__ = ["Shape", "read", "shape"]
@@ -97,7 +97,7 @@ def _struct(of: type[S], node: Node, path: Path, notes: Mapping[str, Any], mista
         if key not in entries.nodes:
             mistakes.add((*path, key), f"expected `{key}`, found none")
     if notes.get("one") and len(entries.nodes) != 1:
-        words = _listed(fields)
+        words = listed(fields)
         mistakes.add(path, f"expected exactly one of {words}, found {len(entries.nodes)}")
     return of(**values)
 
@@ -198,18 +198,13 @@ def _words(of: Any) -> tuple[str, ...]:  # noqa: ANN401 - a type form
 
 def _expected(of: Any, words: tuple[str, ...]) -> str:  # noqa: ANN401 - a type form
     if words:
-        return _listed(words)
+        return listed(words)
     return {str: "text", int: "a whole number"}.get(of, "something else")
-
-
-def _listed(words: Mapping[str, object] | tuple[str, ...]) -> str:
-    *most, last = (f"`{word}`" for word in words)
-    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _unknown(key: str, fields: Mapping[str, Shape]) -> str:
     near = nearest(key, fields)
-    known = "a known key" if near and len(fields) > FEW else _listed(fields)
+    known = "a known key" if near and len(fields) > FEW else listed(fields)
     return f"expected {known}, found `{key}`{near}"
 
 

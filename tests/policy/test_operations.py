@@ -1,0 +1,34 @@
+"""What a policy can match by name is what adapters name."""
+
+from __future__ import annotations
+
+import pytest
+
+from querybudget.adapters import adapter_for
+from querybudget.policy.types import OPERATIONS, Policy
+
+MESSAGES = b'"messages": [{"role": "user", "content": "hi"}]'
+ASKED = {
+    "/v1/chat/completions": b'{"model": "m", %s}' % MESSAGES,
+    "/v1/completions": b'{"model": "m", "prompt": "hi"}',
+    "/v1/embeddings": b'{"model": "m", "input": "hi"}',
+    "/v1/responses": b'{"model": "m", "input": "hi"}',
+    "/v1/messages": b'{"model": "m", "max_tokens": 5, %s}' % MESSAGES,
+    "/v1/messages/count_tokens": b'{"model": "m", %s}' % MESSAGES,
+}
+
+
+def named(path: str) -> str:
+    adapter = adapter_for(path, "POST", ())
+    assert adapter is not None
+    return adapter.parse(path, ASKED[path]).operation
+
+
+def test_every_operation_that_adapters_name_can_be_matched_and_no_other() -> None:
+    assert {named(path) for path in ASKED} | {"other"} == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_each_of_them_is_taken_by_a_policy(operation: str) -> None:
+    budget = {"name": "rpm", "limit": "60/minute", "match": {"operation": operation}}
+    assert Policy.load({"budgets": [budget]}, environ={}).budgets[0].match.operation == (operation,)
