@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -23,7 +24,9 @@ def main() -> None:
     console = Console(record=True, width=118, file=io.StringIO())
     console.print(table(board, "127.0.0.1"))
     target = Path(__file__).with_name("demo.svg")
-    console.save_svg(str(target), title="querybudget demo")
+    drawn = console.export_svg(title="querybudget demo")
+    # A picture asks nothing of anyone: the fonts that rich names lie on somebody's server.
+    target.write_text(re.sub(r"@font-face\s*\{.*?\}\s*", "", drawn, flags=re.DOTALL))
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def _refused(row: Row) -> str:
 
 
 def _money(row: Row) -> str:
-    return f"${Decimal(row.spent.get(Unit.USD, 0)) / MICRO:.4f}"
+    return f"${Decimal(row.spent.get(Unit.USD, 0)) / MICRO:.5f}"
 
 
 def _cut(text: str) -> str:
