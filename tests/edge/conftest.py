@@ -64,7 +64,12 @@ class Bench:
     @property
     def accounts(self) -> dict[str, Account]:
         tables = (self.memory._newcomers, self.memory._known)
-        return {name: account for table in tables for name, account in table.items()}
+        return {
+            name: account
+            for table in tables
+            for name, account in table.items()
+            if account is not None
+        }
 
     @property
     def held(self) -> int:

@@ -108,14 +108,16 @@ def test_a_batch_of_embeddings_counts_as_many(serve: Serve) -> None:
 def test_each_client_understands_a_refusal(serve: Serve) -> None:
     service = serve(RPM)
     with service.openai() as client:
-        chat(client), chat(client)
+        chat(client)
+        chat(client)
         with pytest.raises(openai.RateLimitError) as refused:
             chat(client)
     assert refused.value.code == "rate_limit_exceeded"
     assert "rpm" in refused.value.message
     assert refused.value.response.headers["retry-after"] == "30"
     with service.anthropic(key="bob") as client:
-        message(client), message(client)
+        message(client)
+        message(client)
         with pytest.raises(anthropic.RateLimitError) as told:
             message(client)
     body: Any = told.value.body
@@ -147,7 +149,8 @@ def test_a_spent_daily_budget_is_asked_once_and_not_again(serve: Serve, dialect:
     service = serve(DAY)
     call: Any = chat if dialect == "openai" else message
     with getattr(service, dialect)(retries=5) as client:
-        call(client), call(client)
+        call(client)
+        call(client)
         with pytest.raises((openai.RateLimitError, anthropic.RateLimitError)):
             call(client)
     assert service.sleeps == []

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from querybudget import QueryBudgetMiddleware, Usage
+from querybudget.asgi.types import Receive, Scope, Send
+from querybudget.errors import PolicyError
+from querybudget.testing import (
+    Decisions,
+    FakeModel,
+    ManualClock,
+    Reply,
+    drive,
+    http_scope,
+    memory_limiter,
+    request,
+    unlimited,
+)
+
+POLICY: dict[str, Any] = {
+    "version": 1,
+    "identity": ["api_key"],
+    "store": "redis://nowhere.invalid:1",
+    "budgets": [{"name": "rpm", "limit": "1 requests/minute"}],
+}
+CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def ask(app: Any, **more: Any) -> int:
+    return (await drive(app, http_scope(key="a", **more), request(CHAT))).status
+
+
+@pytest.mark.anyio
+async def test_a_memory_limiter_needs_no_store_and_stands_still() -> None:
+    limiter = memory_limiter(POLICY)
+    app = QueryBudgetMiddleware(FakeModel(), limiter=limiter)
+    assert [await ask(app) for _ in range(3)] == [200, 429, 429]
+    assert isinstance(limiter.clock, ManualClock)
+    limiter.clock.advance(60)
+    assert await ask(app) == 200
+
+
+def test_a_memory_limiter_names_every_mistake() -> None:
+    with pytest.raises(PolicyError) as wrong:
+        memory_limiter({"version": 1, "budgts": [], "mod": "shadow"})
+    assert len(wrong.value.mistakes) >= 2
+
+
+@pytest.mark.anyio
+async def test_unlimited_lets_everything_through_uncounted_nests_and_ends() -> None:
+    decisions = Decisions()
+    app = QueryBudgetMiddleware(FakeModel(), limiter=memory_limiter(POLICY, hooks=[decisions]))
+    with unlimited():
+        with unlimited():
+            assert [await ask(app) for _ in range(3)] == [200] * 3
+        assert await ask(app) == 200
+    assert decisions.events == []
+    assert [await ask(app) for _ in range(2)] == [200, 429]
+
+
+@pytest.mark.anyio
+async def test_unlimited_ends_with_an_exception_too() -> None:
+    app = QueryBudgetMiddleware(FakeModel(), limiter=memory_limiter(POLICY))
+    with pytest.raises(LookupError), unlimited():
+        raise LookupError
+    assert [await ask(app) for _ in range(2)] == [200, 429]
+
+
+@pytest.mark.anyio
+async def test_decisions_say_what_they_saw() -> None:
+    decisions = Decisions()
+    with pytest.raises(AssertionError, match="found none"):
+        _ = decisions.last
+    with pytest.raises(AssertionError, match="no calls at all"):
+        decisions.assert_refused()
+    app = QueryBudgetMiddleware(FakeModel(), limiter=memory_limiter(POLICY, hooks=[decisions]))
+    await ask(app)
+    await ask(app)
+    decisions.assert_admitted(1)
+    decisions.assert_refused(by="rpm")
+    decisions.assert_refused(1)
+    assert decisions.last.violated == ("rpm",)
+    assert len(decisions) == 2
+    with pytest.raises(AssertionError, match="expected 2 calls admitted, found 1: POST /v1/chat"):
+        decisions.assert_admitted(2)
+    with pytest.raises(AssertionError, match="refused by 'tpm', found 0: .* refused .* by rpm"):
+        decisions.assert_refused(by="tpm")
+    with pytest.raises(AssertionError, match="expected 2 calls refused, found 1"):
+        decisions.assert_refused(2)
+    decisions.clear()
+    decisions.assert_admitted(0)
+    decisions.assert_refused(0)
+
+
+@pytest.mark.anyio
+async def test_a_fake_model_answers_in_turn_and_remembers() -> None:
+    model = FakeModel(lambda asked: Reply(text=asked.json["model"]))
+    model.then(Reply(status=503))
+    assert await ask(model) == 503
+    driven = await drive(model, http_scope(headers={"X-Own": "1"}), request(CHAT))
+    assert driven.json["choices"][0]["message"]["content"] == "m"
+    assert model.asked[1].json == CHAT
+    assert model.asked[1].headers["x-own"] == "1"
+    assert [asked.finished for asked in model.asked] == [False, True]
+
+
+@pytest.mark.anyio
+async def test_a_fake_model_reports_no_usage_where_none_is_set() -> None:
+    model = FakeModel(Reply(usage=None))
+    assert "usage" not in (await drive(model, http_scope(), request(CHAT))).json
+    stream = CHAT | {"stream": True, "stream_options": {"include_usage": True}}
+    assert b"usage" not in (await drive(model, http_scope(), request(stream))).body
+    model.reply = Reply(usage=Usage(input=7, cached_input=2, output=3))
+    answer = (await drive(model, http_scope("/v1/messages"), request(CHAT))).json
+    assert answer["usage"]["input_tokens"] + answer["usage"]["cache_read_input_tokens"] == 7
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_gate_holds_an_answer_until_the_test_opens_it(stream: bool) -> None:
+    gate = anyio.Event()
+    model = FakeModel(Reply(gate=gate, stall_after=2 if stream else 0, chunks=5))
+
+    async with anyio.create_task_group() as tasks:
+        done: list[int] = []
+
+        async def one() -> None:
+            body = request(CHAT | {"stream": stream})
+            done.append((await drive(model, http_scope(), body)).status)
+
+        tasks.start_soon(one)
+        await anyio.wait_all_tasks_blocked()
+        assert done == []
+        assert model.asked[0].sent == (2 if stream else 0)
+        gate.set()
+    assert done == [200]
+    assert model.asked[0].finished
+
+
+START = {"type": "http.response.start", "status": 200}
+FAULTS: dict[str, list[dict[str, Any]]] = {
+    "sent before http.response.start": [{"type": "http.response.body"}],
+    "sent twice": [START, START],
+    "after the last one": [START, {"type": "http.response.body"}, {"type": "http.response.body"}],
+    "before its answer was complete": [START],
+    "is not bytes": [{**START, "headers": [("a", "b")]}, {"type": "http.response.body"}],
+    "3 bytes declared, 1 sent": [
+        {**START, "headers": [(b"Content-Length", b"3")]},
+        {"type": "http.response.body", "body": b"x"},
+    ],
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("words", "messages"), FAULTS.items(), ids=FAULTS.keys())
+async def test_the_driver_holds_an_application_to_the_protocol(
+    words: str, messages: list[dict[str, Any]]
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in messages:
+            await send(message)
+
+    with pytest.raises(AssertionError, match=words):
+        await drive(app, http_scope(), request())
+
+
+@pytest.mark.anyio
+async def test_the_driver_cancels_where_it_is_told() -> None:
+    reached: list[int] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for at in range(5):
+            await anyio.lowlevel.checkpoint()
+            reached.append(at)
+
+    for cut in range(5):
+        reached.clear()
+        driven = await drive(app, {"type": "other"}, cancel_at=cut)
+        assert reached == list(range(cut))
+        assert isinstance(driven.error, anyio.get_cancelled_exc_class())
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("level", [False, True])
+async def test_only_a_cancelled_scope_cancels_what_is_awaited_on_the_way_out(level: bool) -> None:
+    cleaned: list[bool] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await receive()
+        finally:
+            await anyio.lowlevel.checkpoint()
+            cleaned.append(True)
+
+    await drive(app, http_scope(), request(), cancel_at=0, level=level)
+    assert cleaned == ([] if level else [True])
+
+
+@pytest.mark.anyio
+async def test_a_client_that_hung_up_gets_nothing_more() -> None:
+    model = FakeModel(Reply(chunks=5))
+    driven = await drive(model, http_scope(), request(CHAT | {"stream": True}), disconnect_after=3)
+    assert len(driven.sent) == 3
+    assert driven.status == 200
+    assert driven.error is None
+
+
+def test_the_plugin_costs_those_who_do_not_use_it_next_to_nothing() -> None:
+    code = "import sys, querybudget.testing.plugin; print('\\n'.join(sys.modules))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.home()
+    ).stdout.split()
+    loaded = {name.partition(".")[0] for name in found}
+    assert not loaded & {"starlette", "msgspec", "numpy", "httpx", "httpx2", "yaml", "limits"}
+    ours = {name for name in found if name.startswith("querybudget")}
+    assert ours == {"querybudget", "querybudget.testing", "querybudget.testing.plugin"}
+
+
+def test_every_public_name_is_there() -> None:
+    import querybudget.testing as kit  # noqa: PLC0415 - to look at it as a whole
+
+    assert sorted(kit.__all__) == kit.__all__
+    assert [name for name in kit.__all__ if not hasattr(kit, name)] == []
+    with pytest.raises(AttributeError, match="no attribute 'FakeModle'"):
+        _ = kit.FakeModle  # type: ignore[attr-defined]

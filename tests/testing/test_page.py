@@ -1,0 +1,34 @@
+"""The examples of docs/testing.md, run as its reader would: by pytest, in a folder of their own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
+BLOCK = re.compile(r"^```(python|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_examples_pass_in_a_downstream_suite(pytester: pytest.Pytester) -> None:
+    blocks = BLOCK.findall(PAGE.read_text())
+    (policy,) = [code for language, code in blocks if language == "yaml"]
+    (pytester.path / "policy.yaml").write_text(policy)
+    pytester.makepyfile("\n".join(code for language, code in blocks if language == "python"))
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=3)
+
+
+def test_the_fixtures_share_one_clock_and_one_capture(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_it(querybudget_clock, querybudget_limiter, querybudget_decisions):
+            one = querybudget_limiter({"version": 1, "budgets": []})
+            assert one.clock is querybudget_clock
+            assert len(querybudget_decisions) == 0
+        """
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
