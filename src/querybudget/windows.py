@@ -135,11 +135,17 @@ class Slots(msgspec.Struct, array_like=True, tag="s"):
     Charges are kept exactly, but those of one slot (a 60th of the window) are kept together and
     expire with the last of them: what is held back longer than it must be is so for less than one
     slot, and what was used is never forgotten early. At most 61 pairs, however many calls.
+
+    What a call used above the limit, unforeseen, is debt: it stays as many windows as the limit
+    needs to pay for all that is used, rounded up to whole ones.
     """
 
     total: int = 0
     marks: list[int] = msgspec.field(default_factory=list[int])
     """Pairs, oldest first: when the last charge of the slot was made, what the slot holds."""
+    debt: int = 0
+    due: int = 0
+    """When the debt is paid, µs."""
 
     def room(self, quota: Quota, now: int) -> int:
         """µ-units that could be granted now."""
@@ -150,7 +156,9 @@ class Slots(msgspec.Struct, array_like=True, tag="s"):
                 gone += 2
             self.total -= sum(marks[1:gone:2])
             del marks[:gone]
-        return quota.limit - self.total
+        if self.debt and self.due <= now:
+            self.debt = 0
+        return quota.limit - self.total - self.debt
 
     def charge(self, quota: Quota, amount: int, now: int) -> None:
         """Add to the newest slot, or open one."""
@@ -165,9 +173,9 @@ class Slots(msgspec.Struct, array_like=True, tag="s"):
         self.total += amount
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
-        """Give back to the slot that was charged, if it is still held; add debt to the newest."""
+        """Give back to the slot that was charged, if it is still held; carry on what is above."""
         if amount > 0:
-            self.charge(quota, amount, now)
+            self._overshoot(quota, amount, now)
             return
         marks = self.marks
         slot, mark = at // quota.slot, len(marks) - 2
@@ -175,29 +183,44 @@ class Slots(msgspec.Struct, array_like=True, tag="s"):
             mark -= 2
         if mark < 0 or marks[mark] // quota.slot != slot:
             return
-        back = min(-amount, marks[mark + 1])
+        paid = min(-amount, self.debt)
+        self.debt -= paid
+        back = min(-amount - paid, marks[mark + 1])
         self.total -= back
         marks[mark + 1] -= back
         if not marks[mark + 1]:
             del marks[mark : mark + 2]
 
+    def _overshoot(self, quota: Quota, amount: int, now: int) -> None:
+        fitting = min(amount, max(0, quota.limit - self.total - self.debt))
+        self.charge(quota, fitting, now)
+        if amount > fitting:
+            self.debt += amount - fitting
+            windows = -(-(self.total + self.debt) // quota.limit)
+            self.due = max(self.due, now + windows * quota.window)
+
     def wait(self, quota: Quota, amount: int, now: int) -> int:
-        """µs until enough slots have expired."""
-        marks, mark = self.marks, -2
-        missing = amount + self.total - quota.limit
-        while missing > 0:
-            mark += 2
-            missing -= marks[mark + 1]
-        return marks[mark] + quota.window - now if mark >= 0 else 0
+        """µs until enough has expired."""
+        missing = amount + self.total + self.debt - quota.limit
+        if missing <= 0:
+            return 0
+        marks, window = self.marks, quota.window
+        leaving = [(marks[at] + window, marks[at + 1]) for at in range(0, len(marks), 2)]
+        for moment, left in sorted([*leaving, (self.due, self.debt)]):
+            missing -= left
+            if missing <= 0:
+                return moment - now
+        return window
 
     def reset(self, quota: Quota, now: int) -> int:
-        """µs until the newest slot has expired."""
-        return self.marks[-2] + quota.window - now if self.marks else 0
+        """µs until the newest slot has expired, and all debt is paid."""
+        newest = self.marks[-2] + quota.window if self.marks else now
+        return max(newest, self.due if self.debt else now) - now
 
     @property
     def blank(self) -> bool:
-        """Whether no slot is held."""
-        return not self.marks
+        """Whether no slot is held, and no debt."""
+        return not self.marks and not self.debt
 
 
 class Period(msgspec.Struct, array_like=True, tag="p"):

@@ -26,15 +26,27 @@ class Log(Protocol):
 
 @dataclass
 class SlidingLog:
-    """A charge counts for one window from the last charge of its slot on."""
+    """A charge counts for one window from the last charge of its slot on.
+
+    Debt counts until the limit has paid, window by window, for all that was used when it was made.
+    """
 
     quota: Quota
     entries: list[tuple[str, int, int]] = field(default_factory=list)
     back: dict[str, int] = field(default_factory=dict)
+    debts: list[tuple[int, int]] = field(default_factory=list)
 
     def left(self, now: int) -> int:
         slots = {at // self.quota.slot for _, at, _ in self.entries}
-        return self.quota.limit - sum(self._held(slot, now) for slot in slots)
+        held = sum(self._held(slot, now) for slot in slots)
+        return self.quota.limit - held - self._debt(now)
+
+    def _debt(self, now: int) -> int:
+        """All of it is paid when the last of it is."""
+        return sum(amount for _, amount in self.debts) if self._due() > now else 0
+
+    def _due(self) -> int:
+        return max((due for due, _ in self.debts), default=0)
 
     def _held(self, slot: int, now: int) -> int:
         inside = [entry for entry in self.entries if entry[1] // self.quota.slot == slot]
@@ -48,9 +60,28 @@ class SlidingLog:
 
     def correct(self, name: str, difference: int, now: int) -> None:
         if difference > 0:
-            self.entries.append((f"{name} debt", now, difference))
+            self._overshoot(name, difference, now)
         else:
-            self.back[name] = -difference
+            self._give_back(name, -difference, now)
+
+    def _overshoot(self, name: str, amount: int, now: int) -> None:
+        if self._due() <= now:
+            self.debts.clear()
+        fitting = min(amount, max(0, self.left(now)))
+        self.charge(f"{name} debt", fitting, now, 0)
+        if amount > fitting:
+            used = self.quota.limit - self.left(now) + amount - fitting
+            due = now + ceil(Fraction(used, self.quota.limit)) * self.quota.window
+            self.debts.append((due, amount - fitting))
+
+    def _give_back(self, name: str, amount: int, now: int) -> None:
+        at = next((at for entry, at, _ in self.entries if entry == name), None)
+        if at is None or not self._held(at // self.quota.slot, now):
+            return
+        paid = min(amount, self._debt(now))
+        if paid:
+            self.debts.append((0, -paid))
+        self.back[name] = amount - paid
 
 
 @dataclass
