@@ -83,7 +83,7 @@ def asgi_ratelimit(app: Starlette, limited: Limited) -> Setup:
     async def authenticate(scope: Scope) -> tuple[str, str]:
         return key_of(scope), "default"
 
-    backend = MemoryBackend()
+    backend: Any = MemoryBackend()  # type: ignore[no-untyped-call]
     rule = Rule(minute=limited[0] or None, hour=limited[1] or None)
     guarded: Any = RateLimitMiddleware(app, authenticate, backend, {r"^/": [rule]})
 
@@ -129,7 +129,7 @@ RIVALS: dict[str, Make] = {
 }
 
 
-def _slowapi(middleware: type[Any], app: Starlette, limited: Limited) -> Setup:
+def _slowapi(middleware: Callable[[ASGIApp], ASGIApp], app: Starlette, limited: Limited) -> Setup:
     def key(request: HTTPRequest) -> str:
         return request.headers["authorization"]
 
