@@ -1,0 +1,80 @@
+"""A store of one's own: accounts in a file, so that they survive a restart.
+
+The ledger does the counting; a store keeps accounts, and makes each step atomic. This one writes
+the whole file at each step, which is fine for one process and some hundred callers. Give it to
+the middleware: `QueryBudgetMiddleware(app, policy="policy.yaml", store=FileStore("accounts"))`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from querybudget import Charge, Clock, Decision, Reservation, Settled, StoreError, ledger
+from querybudget.ledger import Account
+from querybudget.quota import Quota
+from querybudget.stores import system_clock
+
+ACCOUNTS = msgspec.msgpack.Decoder(dict[str, Account])
+
+
+class FileStore:
+    """Accounts in one file."""
+
+    # Nothing is awaited between reading an account and writing it: no other task comes between.
+    suspends = False
+
+    def __init__(self, path: str | os.PathLike[str], clock: Clock | None = None) -> None:
+        self._path = Path(path)
+        self._clock = clock or system_clock()
+
+    async def reserve(self, charge: Charge) -> Decision:
+        """Charge all lines or none."""
+        everyone = self._read()
+        accounts = {line.partition: Account() for line in charge.lines}
+        accounts |= {name: everyone[name] for name in accounts.keys() & everyone.keys()}
+        decision = ledger.reserve(accounts, charge, self._clock())
+        if decision.admitted:
+            self._write({**everyone, **accounts})
+        return decision
+
+    async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
+        """Replace what is held by what was used."""
+        everyone = self._read()
+        names = {line.partition for line in reservation.lines} & everyone.keys()
+        accounts = {name: everyone[name] for name in names}
+        settled = ledger.settle(accounts, reservation, amounts, self._clock())
+        self._write({name: kept for name, kept in everyone.items() if not kept.blank})
+        return settled
+
+    async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
+        """What is left of each quota, and how long until none is used."""
+        return ledger.peek(self._read().get(partition) or Account(), quotas, self._clock())
+
+    async def forget(self, partition: str) -> bool:
+        """Drop an account."""
+        everyone = self._read()
+        self._write({name: kept for name, kept in everyone.items() if name != partition})
+        return partition in everyone
+
+    async def aclose(self) -> None:
+        """Nothing is open between two steps."""
+
+    def _read(self) -> dict[str, Account]:
+        try:
+            return ACCOUNTS.decode(self._path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.DecodeError) as error:
+            raise StoreError(f"cannot read {self._path}: {error}") from error
+
+    def _write(self, accounts: Mapping[str, Account]) -> None:
+        new = self._path.with_suffix(".new")
+        try:
+            new.write_bytes(msgspec.msgpack.encode(accounts))
+            new.replace(self._path)
+        except OSError as error:
+            raise StoreError(f"cannot write {self._path}: {error}") from error
