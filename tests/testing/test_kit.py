@@ -27,6 +27,7 @@ POLICY: dict[str, Any] = {
     "version": 1,
     "identity": ["api_key"],
     "store": "redis://nowhere.invalid:1",
+    "secret": "0123456789abcdef0123456789abcdef",
     "budgets": [{"name": "rpm", "limit": "1 requests/minute"}],
 }
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
@@ -94,7 +95,7 @@ async def test_decisions_say_what_they_saw() -> None:
     assert len(decisions) == 2
     with pytest.raises(AssertionError, match="expected 2 calls admitted, found 1: POST /v1/chat"):
         decisions.assert_admitted(2)
-    with pytest.raises(AssertionError, match="refused by 'tpm', found 0: .* refused .* by rpm"):
+    with pytest.raises(AssertionError, match=r"refused by 'tpm', found 0: .* refused .* by rpm"):
         decisions.assert_refused(by="tpm")
     with pytest.raises(AssertionError, match="expected 2 calls refused, found 1"):
         decisions.assert_refused(2)
@@ -132,8 +133,9 @@ async def test_a_gate_holds_an_answer_until_the_test_opens_it(stream: bool) -> N
     gate = anyio.Event()
     model = FakeModel(Reply(gate=gate, stall_after=2 if stream else 0, chunks=5))
 
+    done: list[int] = []
+
     async with anyio.create_task_group() as tasks:
-        done: list[int] = []
 
         async def one() -> None:
             body = request(CHAT | {"stream": stream})
@@ -233,4 +235,4 @@ def test_every_public_name_is_there() -> None:
     assert sorted(kit.__all__) == kit.__all__
     assert [name for name in kit.__all__ if not hasattr(kit, name)] == []
     with pytest.raises(AttributeError, match="no attribute 'FakeModle'"):
-        _ = kit.FakeModle  # type: ignore[attr-defined]
+        _ = kit.FakeModle

@@ -25,8 +25,10 @@ def test_the_examples_pass_in_a_downstream_suite(pytester: pytest.Pytester) -> N
 def test_the_fixtures_share_one_clock_and_one_capture(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
+        BUDGETS = [{"name": "rpm", "limit": "1 requests/minute"}]
+
         def test_it(querybudget_clock, querybudget_limiter, querybudget_decisions):
-            one = querybudget_limiter({"version": 1, "budgets": []})
+            one = querybudget_limiter({"version": 1, "budgets": BUDGETS})
             assert one.clock is querybudget_clock
             assert len(querybudget_decisions) == 0
         """
