@@ -194,3 +194,24 @@ def test_the_module_runs_like_the_command(policy: str) -> None:
         check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_a_reader_who_has_read_enough_is_no_error() -> None:
+    command = [sys.executable, "-m", "querybudget", "schema"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as ran:
+        assert ran.stdout is not None
+        assert ran.stderr is not None
+        ran.stdout.close()
+        assert ran.stderr.read() == ""
+    assert ran.returncode == 1
+
+
+def test_a_shadow_budget_says_what_it_would_leave(
+    policy: str, request_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", policy, "--request", request_file]) == 0
+    out = capsys.readouterr().out
+    assert "fits, and leaves 59 requests" in out
+    assert "can never fit: there are no more than 100 tokens" in out

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,13 +35,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        return _COMMANDS[arguments.command](arguments)
+        status = _COMMANDS[arguments.command](arguments)
+        sys.stdout.flush()
     except PolicyError as error:
         print(error, file=sys.stderr)
+    except BrokenPipeError:
+        # Whoever read this has read enough. Python must not try to write the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (QueryBudgetError, OSError) as error:
         print(f"querybudget: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         return 130
+    else:
+        return status
     return 1
 
 

@@ -53,8 +53,9 @@ def _budget(told: Explained) -> Iterator[str]:
     sure = f", of which {_amount(told.least, told.unit)} must fit" if told.least < told.cost else ""
     yield f"    costs {cost}{sure}"
     if told.left is not None:
-        words = {"admit": "fits", "wait": "does not fit now", "never": "never fits"}
-        yield f"    {words[told.verdict]}; leaves {_amount(told.left, told.unit)}"
+        fits = told.verdict == "admit"
+        words = "fits, and leaves" if fits else "can never fit: there are no more than"
+        yield f"    {words} {_amount(told.left, told.unit)}"
 
 
 def _amount(value: float, unit: str) -> str:

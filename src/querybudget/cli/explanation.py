@@ -61,8 +61,8 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
         why_not: Why it is not; empty where it is.
         cost: What the call holds.
         least: The part of `cost` that is sure, which must fit.
-        left: What a caller who has used nothing has left after this call; None where it does not
-            apply, or where nothing was decided.
+        left: What a caller who has used nothing would have left: after this call where it fits, and
+            without it where it does not. None where it does not apply, or nothing was decided.
         verdict: What this budget alone says; empty where nothing was decided.
     """
 
@@ -122,7 +122,8 @@ async def explained(policy: Policy, asked: Asked) -> Explanation:
         try:
             call = route.adapter.parse(asked.path, asked.body)
         except BodyError as error:
-            note = f"the body cannot be read ({error}); "
+            hint = "" if asked.body else "give one with --request: "
+            note = f"the body cannot be read ({hint}{error}); "
             size = len(asked.body)
             call = Call(route.adapter.dialect, "unreadable", input_bytes=size)
     ticket = await limiter.admit(limiter.caller(asked.scope), route, asked.method, asked.path, call)
@@ -166,9 +167,14 @@ def _applying(budget: Budget, line: Line, status: LineStatus | None) -> Explaine
         applies=True,
         cost=number(line.amount),
         least=number(line.least),
-        left=number(status.remaining) if status else None,
+        left=_left(line, status) if status else None,
         verdict=status.verdict.name.lower() if status else "",
     )
+
+
+def _left(line: Line, status: LineStatus) -> int | float:
+    capacity = line.quota.capacity
+    return number(capacity if status.verdict else max(0, capacity - line.amount))
 
 
 def _idle(budget: Budget, why: str) -> Explained:
@@ -239,7 +245,8 @@ def _estimated(call: Call, settings: Estimate, output: int) -> str:
     if call.input_tokens:
         prompt += f", and {call.input_tokens} tokens sent as such"
     if call.images:
-        prompt += f", and {call.images} pictures of {settings.image_tokens} tokens"
+        pictures = "picture" if call.images == 1 else "pictures"
+        prompt += f", and {call.images} {pictures} of {settings.image_tokens} tokens"
     if not call.generates:
         return f"{prompt}; nothing is generated"
     answers = call.items * call.choices

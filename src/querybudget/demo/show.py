@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 import httpx
 import uvicorn
@@ -24,6 +24,10 @@ __all__ = ["play", "show"]
 
 FRAMES = 8
 """Frames a second."""
+
+
+def _nothing(*_: object) -> None:
+    """Tell nobody."""
 
 
 async def show(policy: Policy, seconds: float, *, plain: bool) -> None:
@@ -52,8 +56,8 @@ async def play(
     policy: Policy,
     seconds: float,
     *,
-    note: Callable[[str, str], None] = lambda *_: None,
-    frame: Callable[[Board, str], None] = lambda *_: None,
+    note: Callable[[str, str], None] = _nothing,
+    frame: Callable[[Board, str], None] = _nothing,
 ) -> Board:
     """Serve, call, and tell what happens.
 
@@ -101,7 +105,7 @@ def _client(url: str) -> httpx.AsyncClient:
 
 
 @contextlib.asynccontextmanager
-async def _serving(app: ASGIApp) -> AsyncIterator[str]:
+async def _serving(app: ASGIApp) -> AsyncGenerator[str]:
     """A server on a free port of this host, for as long as the block lasts."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=128)
     config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=5)

@@ -226,5 +226,5 @@ def _credential(caller: Caller) -> dict[str, str]:
 def _is_text(line: str) -> bool:
     if not line.startswith("data: {"):
         return False
-    choices = json.loads(line[6:]).get("choices") or [{}]
+    choices: list[dict[str, Any]] = json.loads(line[6:]).get("choices") or [{}]
     return bool(choices[0].get("delta", {}).get("content"))
