@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from querybudget.adapters.call import Usage
+from querybudget.asgi.types import Receive, Scope, Send
 from querybudget.testing import Driven, Failure, FakeModel, Reply, drive, http_scope, request
 
 POLICY = {
@@ -65,6 +66,43 @@ async def test_cancelling_at_any_await_leaves_nothing_held_and_charges_what_was_
         scope, messages = http_scope(key="a", asgi=asgi), request(CHAT)
         driven = await drive(edge.app, scope, messages, cancel_at=at, level=level)
         await settled(edge, driven)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
+@pytest.mark.parametrize("level", [False, True], ids=["task", "scope"])
+async def test_cancelling_in_any_turn_of_the_loop_leaves_nothing_held_and_charges_what_was_sent(
+    bench: Callable[..., Any], suspends: bool, level: bool
+) -> None:
+    turn, driven = 0, Driven(cut=True)
+    while driven.cut:
+        edge = bench(FakeModel(REPLY), POLICY, suspends=suspends)
+        scope, messages = http_scope(key="a"), request(CHAT)
+        driven = await drive(edge.app, scope, messages, cancel_in_turn=turn, level=level)
+        await settled(edge, driven)
+        turn += 1
+    assert turn > 20
+    assert served(driven) == 5
+
+
+@pytest.mark.anyio
+async def test_what_is_made_after_the_client_hung_up_is_not_charged(
+    bench: Callable[..., Any],
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for at in range(7):
+            body = b'data: {"choices":[{"delta":{"content":"abcd"}}]}\n\n'
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            if at == 2:
+                assert (await receive())["type"] == "http.disconnect"
+        await send({"type": "http.response.body"})
+
+    edge = bench(app, POLICY)
+    await drive(edge.app, http_scope(key="a"), request(CHAT), disconnect_after=4)
+    assert edge.decisions.last.usage.output == 3
 
 
 @pytest.mark.anyio

@@ -29,12 +29,14 @@ class Driven:
         log: ``receive:TYPE`` and ``send:TYPE`` in the order they happened; the application under
             test may append to it what it does in between.
         awaits: Places where the application was suspended, and so where `cancel_at` can cut.
+        cut: Whether it was cancelled before it was done.
         error: What the application raised; None where it returned.
     """
 
     sent: list[Message] = field(default_factory=list[Message])
     log: list[str] = field(default_factory=list[str])
     awaits: int = 0
+    cut: bool = False
     error: BaseException | None = None
 
     @property
@@ -130,7 +132,7 @@ def request(body: object = b"", *, pieces: int = 1) -> list[Message]:
     ]
 
 
-async def drive(
+async def drive(  # noqa: PLR0913 - a keyword for each way to be cut off
     app: ASGIApp,
     scope: Scope,
     messages: Sequence[Message] = (),
@@ -138,6 +140,7 @@ async def drive(
     disconnect_at: int | None = None,
     disconnect_after: int | None = None,
     cancel_at: int | None = None,
+    cancel_in_turn: int | None = None,
     level: bool = False,
     log: list[str] | None = None,
 ) -> Driven:
@@ -154,6 +157,8 @@ async def drive(
         disconnect_after: The client hangs up when so many messages have been sent to it; later
             ones are dropped, as servers do.
         cancel_at: Cancel the application at this suspension, counted from 0.
+        cancel_in_turn: Cancel it in this turn of the event loop, counted from 0: also while tasks
+            of others do something for it.
         level: Cancel through an `anyio.CancelScope`, which cancels every later suspension too.
         log: Continue this log.
 
@@ -164,9 +169,14 @@ async def drive(
     cutter = _Cutter(driven, cancel_at)
     server = _Server(driven, scope, messages, disconnect_at, disconnect_after, cutter)
     task = asyncio.create_task(_run(app, server, level=level))
+    if cancel_in_turn is not None:
+        for _ in range(cancel_in_turn + 1):  # It begins in the first.
+            await asyncio.sleep(0)
+        if not task.done():
+            cutter.cut()
     await asyncio.wait({task})
     driven.error = asyncio.CancelledError() if task.cancelled() else task.exception()
-    server.check(interrupted=cancel_at is not None)
+    server.check()
     return driven
 
 
@@ -199,11 +209,15 @@ class _Cutter:
 
     def count(self) -> None:
         if self._driven.awaits == self._at:
-            if self._scope is not None:
-                self._scope.cancel()
-            elif self._task is not None:
-                self._task.cancel()
+            self.cut()
         self._driven.awaits += 1
+
+    def cut(self) -> None:
+        self._driven.cut = True
+        if self._scope is not None:
+            self._scope.cancel()
+        elif self._task is not None:
+            self._task.cancel()
 
 
 class _Counted:
@@ -280,9 +294,9 @@ class _Server:
                 self._hang_up()
         await self._suspend()
 
-    def check(self, *, interrupted: bool) -> None:
+    def check(self) -> None:
         if self._rules is not None and self.driven.error is None:
-            self._rules.finish(complete=not (interrupted or self._gone))
+            self._rules.finish(complete=not (self.driven.cut or self._gone))
         if self._faults:
             raise AssertionError("the application broke the protocol: " + "; ".join(self._faults))
 
