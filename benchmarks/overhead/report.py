@@ -52,7 +52,7 @@ def chunk_figures(
         long, short = (
             samples[f"{name} @ {request.path}"] for request in (LONG_STREAM, SHORT_STREAM)
         )
-        return [(a.wall - b.wall) / CHUNKS for a, b in zip(long, short, strict=True)]
+        return [(a.cpu - b.cpu) / CHUNKS for a, b in zip(long, short, strict=True)]
 
     bare = chunks(BARE)
     records = list[dict[str, Any]]()
@@ -88,12 +88,12 @@ def show(result: Mapping[str, Any]) -> None:
         for r in result["sequential"]
     ]
     _table(
-        "Per request, us",
+        "Per request, us of processor time",
         ("case", "path", "us", "added", "ratio", "64: us", "64: added", "64: ratio"),
         rows,
     )
     _table(
-        "Per SSE chunk, us",
+        "Per SSE chunk, us of processor time",
         ("case", "us", "added"),
         [(r["case"], _number(r["us"]), _number(r["added"])) for r in result["chunks"]],
     )
@@ -119,12 +119,12 @@ def _record(case: Case, own: Sequence[Sample], bare: Sequence[Sample]) -> dict[s
         "cpu_us": spread([a.cpu for a in own]),
         "added": spread([a.wall - b.wall for a, b in pairs]),
         "cpu_added": spread([a.cpu - b.cpu for a, b in pairs]),
-        "ratio": round(median(a.wall / b.wall for a, b in pairs), 3),
+        "ratio": round(median(a.cpu / b.cpu for a, b in pairs), 3),
     }
 
 
 def _columns(record: Mapping[str, Any]) -> tuple[str, str, str]:
-    return _number(record["us"]), _number(record["added"]), f"{record['ratio']:.2f}"
+    return _number(record["cpu_us"]), _number(record["cpu_added"]), f"{record['ratio']:.2f}"
 
 
 def _number(figures: Mapping[str, float]) -> str:
