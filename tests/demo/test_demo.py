@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from querybudget import demo
 from querybudget.cli import main
 from querybudget.demo import POLICY
+from querybudget.demo.board import Board
+from querybudget.demo.screen import table
+from querybudget.demo.show import play, show
+from querybudget.demo.traffic import CALLERS
 from querybudget.errors import SetupError
 from querybudget.policy.types import Policy
 
@@ -79,3 +86,43 @@ def test_its_policy_is_right() -> None:
         "spend",
         "everyone",
     ]
+
+
+def test_interrupting_it_leaves_no_traceback() -> None:
+    command = [sys.executable, "-m", "querybudget", "demo", "--seconds", "30", "--plain"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as ran:
+        assert ran.stdout is not None
+        assert ran.stderr is not None
+        assert ran.stdout.readline()
+        ran.send_signal(signal.SIGINT)
+        assert ran.stderr.read() == ""
+    assert ran.returncode == 130
+
+
+@pytest.mark.anyio
+async def test_the_live_screen_shows_every_caller_and_who_refused_it() -> None:
+    screen = StringIO()
+    frames: list[str] = []
+
+    def frame(board: Board, url: str) -> None:
+        frames.append(url)
+
+    board = await play(Policy.load(POLICY), 1, frame=frame)
+    Console(file=screen, width=140).print(table(board, frames[-1]))
+    shown = screen.getvalue()
+    assert all(caller.name in shown for caller in CALLERS)
+    assert "parallel (16)" in shown
+    assert "tokens (6)" in shown
+    assert frames[-1].startswith("http://127.0.0.1:")
+
+
+@pytest.mark.anyio
+async def test_on_a_terminal_it_ends_with_the_table_and_the_summary(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await show(Policy.load(POLICY), 1, plain=False)
+    out = capsys.readouterr().out
+    assert "┏" in out
+    assert "What each caller got:" in out

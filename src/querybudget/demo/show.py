@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 
 import httpx
 import uvicorn
@@ -104,12 +104,20 @@ def _client(url: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=url, timeout=60, trust_env=False)
 
 
+class _Server(uvicorn.Server):
+    """Leaves Ctrl-C to whoever runs the demo, so that the callers stop before the server does."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
 @contextlib.asynccontextmanager
 async def _serving(app: ASGIApp) -> AsyncGenerator[str]:
     """A server on a free port of this host, for as long as the block lasts."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=128)
     config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
+    server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         # Whoever connects before the server is up waits in the socket's backlog.
