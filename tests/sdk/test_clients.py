@@ -233,3 +233,23 @@ def test_asynchronous_clients_share_one_budget(serve: Serve) -> None:
 
     assert sorted(anyio.run(ten)) == [False] * 5 + [True] * 5
     assert len(service.model.asked) == 5
+
+
+def test_text_completions_stream(serve: Serve) -> None:
+    service = serve(TOKENS)
+    options: Any = {"stream": True, "stream_options": {"include_usage": True}}
+    with service.openai() as client:
+        events = list(client.completions.create(model="m", prompt="hello", **options))
+    text = "".join(choice.text for event in events for choice in event.choices)
+    assert text == service.model.reply.text
+    assert service.remaining("tokens") == 100_000 - 15
+
+
+def test_responses_stream_tool_calls(serve: Serve) -> None:
+    service = serve(TOKENS)
+    service.model.reply = Reply(tools=(("weather", '{"city": "Paris"}'),))
+    with service.openai() as client, client.responses.stream(model="m", input="hello") as stream:
+        (call,) = stream.until_done().get_final_response().output
+    assert call.type == "function_call"
+    assert call.arguments == '{"city": "Paris"}'
+    assert service.remaining("tokens") == 100_000 - 15
