@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from querybudget.demo import POLICY
-from querybudget.demo.screen import table
+from querybudget.demo.screen import screen
 from querybudget.demo.show import play
 from querybudget.policy.types import Policy
 
@@ -21,8 +21,8 @@ from querybudget.policy.types import Policy
 def main() -> None:
     """Run the demo, and keep its last screen."""
     board = asyncio.run(play(Policy.load(POLICY), 6))
-    console = Console(record=True, width=118, file=io.StringIO())
-    console.print(table(board, "127.0.0.1"))
+    console = Console(record=True, width=96, file=io.StringIO())
+    console.print(screen(board, "127.0.0.1"))
     target = Path(__file__).with_name("demo.svg")
     drawn = console.export_svg(title="querybudget demo")
     # A picture asks nothing of anyone: the fonts that rich names lie on somebody's server.

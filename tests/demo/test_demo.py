@@ -14,7 +14,7 @@ from querybudget import demo
 from querybudget.cli import main
 from querybudget.demo import POLICY
 from querybudget.demo.board import Board
-from querybudget.demo.screen import table
+from querybudget.demo.screen import screen
 from querybudget.demo.show import play, show
 from querybudget.demo.traffic import CALLERS
 from querybudget.errors import SetupError
@@ -103,15 +103,16 @@ def test_interrupting_it_leaves_no_traceback() -> None:
 
 @pytest.mark.anyio
 async def test_the_live_screen_shows_every_caller_and_who_refused_it() -> None:
-    screen = StringIO()
+    terminal = StringIO()
     frames: list[str] = []
 
     def frame(board: Board, url: str) -> None:
         frames.append(url)
 
     board = await play(Policy.load(POLICY), 1, frame=frame)
-    Console(file=screen, width=140).print(table(board, frames[-1]))
-    shown = screen.getvalue()
+    Console(file=terminal, width=80).print(screen(board, frames[-1]))
+    shown = terminal.getvalue()
+    assert len(shown.splitlines()) < 24
     assert all(caller.name in shown for caller in CALLERS)
     assert "parallel (16)" in shown
     assert "tokens (6)" in shown

@@ -11,11 +11,11 @@ from querybudget.demo.board import Board, Row
 from querybudget.quota import MICRO, Unit
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
-__all__ = ["printer", "summary", "table"]
+__all__ = ["printer", "screen", "summary"]
 
-_COLUMNS = ("caller", "asks", "sent", "admitted", "refused by", "used", "left", "money")
+_COLUMNS = ("caller", "sent", "admitted", "refused by", "tokens", "left", "money")
 
 
 def printer() -> Callable[[str, str], None]:
@@ -28,25 +28,25 @@ def printer() -> Callable[[str, str], None]:
     return note
 
 
-def table(board: Board, url: str) -> Table:
-    """The board as it stands."""
-    from rich.table import Table as RichTable  # noqa: PLC0415 - an extra
+def screen(board: Board, url: str) -> Group:
+    """The board as it stands: figures above, words below; 80 columns and 24 lines hold it."""
+    from rich.console import Group  # noqa: PLC0415 - an extra
+    from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    caption = f"tokens of this minute, money of today; every call is real HTTP to {url}"
-    grid = RichTable(title="querybudget", caption=caption, expand=True, show_lines=True)
+    figures = Table(title=f"querybudget: real HTTP, to {url}", expand=True)
     for column in _COLUMNS:
-        right = column in {"sent", "admitted", "used", "left", "money"}
-        grid.add_column(column, justify="right" if right else "left")
+        words = column in {"caller", "refused by"}
+        figures.add_column(column, justify="left" if words else "right", no_wrap=True)
+    happens = Table.grid(padding=(0, 2), expand=True)
+    happens.add_column(no_wrap=True)
+    happens.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     for row in board.rows.values():
-        name, asks, *figures = _cells(row)
-        what = Text.assemble(asks, "\n", (_cut(row.last), "dim"))
         colour = "yellow" if row.refused else ""
-        cells = [
-            Text(cell, style=colour if at == _REFUSED else "") for at, cell in enumerate(figures)
-        ]
-        grid.add_row(Text(name, style="bold"), what, *cells)
-    return grid
+        figures.add_row(*(Text(cell, style=colour) for cell in _cells(row)))
+        said = Text.assemble((row.asks, "bold"), f": {row.last}" if row.last else "")
+        happens.add_row(Text(f" {row.name}", style=colour), said)
+    return Group(figures, happens)
 
 
 def summary(board: Board) -> str:
@@ -66,7 +66,6 @@ def _cells(row: Row) -> tuple[str, ...]:
     left = row.left.get(Unit.TOKENS)
     return (
         row.name,
-        row.asks,
         f"{row.sent}",
         f"{row.admitted}",
         _refused(row) or "-",
@@ -82,13 +81,3 @@ def _refused(row: Row) -> str:
 
 def _money(row: Row) -> str:
     return f"${Decimal(row.spent.get(Unit.USD, 0)) / MICRO:.5f}"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-
-
-_REFUSED = 2
-"""Which of the figures is coloured."""
-
-_SHOWN = 110

@@ -13,7 +13,7 @@ import uvicorn
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.types import ASGIApp
 from querybudget.demo.board import Board, Row
-from querybudget.demo.screen import printer, summary, table
+from querybudget.demo.screen import printer, screen, summary
 from querybudget.demo.traffic import CALLERS, Traffic, answer_of
 from querybudget.engine import Limiter
 from querybudget.policy.types import Policy
@@ -49,7 +49,7 @@ async def _live(policy: Policy, seconds: float) -> Board:
     from rich.live import Live  # noqa: PLC0415 - an extra
 
     with Live(refresh_per_second=FRAMES) as live:
-        return await play(policy, seconds, frame=lambda board, url: live.update(table(board, url)))
+        return await play(policy, seconds, frame=lambda board, url: live.update(screen(board, url)))
 
 
 async def play(
