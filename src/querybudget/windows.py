@@ -13,7 +13,7 @@ ledger need not know which one it holds:
 
 Every amount is an integer in µ-units, every time an integer in µs: nothing is rounded in a
 caller's favour or against it, except where a docstring says so. No clock is read; a `now` earlier
-than one seen before counts as no time having passed.
+than the last charge's counts as no time having passed.
 """
 
 from __future__ import annotations
