@@ -283,7 +283,7 @@ class RefusalsFile(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["off", "draft-11"], _doc("`draft-11` adds `RateLimit` and `RateLimit-Policy`.")
     ] = "off"
     long_wait: Annotated[
-        Duration, _doc("From this wait on, clients are told not to retry by themselves.")
+        Duration, _doc("Above this wait, clients are told not to retry by themselves.")
     ] = 60_000_000
 
 

@@ -275,7 +275,7 @@ class Refusals:
     Attributes:
         disclose: Which answers carry figures.
         ietf: ``draft-11`` adds ``RateLimit`` and ``RateLimit-Policy``; ``off`` does not.
-        long_wait: From this wait on, in µs, clients are told not to retry by themselves.
+        long_wait: Above this wait, in µs, clients are told not to retry by themselves.
     """
 
     disclose: Disclosure = Disclosure.ALWAYS

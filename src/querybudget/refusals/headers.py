@@ -118,7 +118,7 @@ def retry(decision: Decision, settings: Refusals) -> Headers:
 
 def lasts(decision: Decision, settings: Refusals) -> bool:
     """Whether a client should not try again by itself."""
-    return decision.verdict is Verdict.NEVER or decision.wait >= settings.long_wait
+    return decision.verdict is Verdict.NEVER or decision.wait > settings.long_wait
 
 
 def _tighter(status: LineStatus, other: LineStatus) -> bool:
