@@ -127,12 +127,9 @@ class Limiter:
         self._chain = chain(policy.identity)
         self._tier = tier_rules(policy.tiers)
         self.matcher = Matcher(policy, self._hash)
+        self.route = self.matcher.route
         self._prefix, self._count = os.urandom(8).hex(), 0
         self._settling = set[asyncio.Task[None]]()
-
-    def route(self, method: str, path: str) -> Route | None:
-        """What applies to a method and path; None where the request is nobody's business."""
-        return self.matcher.route(method, path)
 
     def caller(self, scope: Mapping[str, Any]) -> Caller:
         """Who sent a request."""
@@ -210,10 +207,10 @@ class Limiter:
             self._tell(ticket, usage, status, "failed")
             return
         amounts = _amounts(ticket, outcome, usage)
-        work = self._settle(ticket, decision.reservation, amounts, usage, status)
         if not self.store.suspends:
-            await work
+            await self._settle(ticket, decision.reservation, amounts, usage, status)
             return
+        work = self._settle(ticket, decision.reservation, amounts, usage, status)
         task = asyncio.ensure_future(work)
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)

@@ -79,11 +79,9 @@ class QueryBudgetMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         kind = scope["type"]
-        if SWITCH.unlimited and kind != "lifespan":
-            await self.app(scope, receive, send)
-        elif kind == "http":
+        if kind == "http" and not SWITCH.unlimited:
             await self._http(scope, receive, send)
-        elif kind == "websocket":
+        elif kind == "websocket" and not SWITCH.unlimited:
             await self._websocket(scope, receive, send)
         elif kind == "lifespan":
             await self._lifespan(scope, receive, send)
@@ -91,7 +89,8 @@ class QueryBudgetMiddleware:
             await self.app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limiter, method, path = self.limiter, scope["method"], _path(scope)
+        limiter = self._limiter or self.limiter
+        method, path = scope["method"], _path(scope)
         route = limiter.route(method, path)
         if route is None:
             await self.app(scope, receive, send)
