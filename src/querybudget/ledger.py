@@ -250,7 +250,7 @@ def settle(
             continue
         quota, windows = line.quota, accounts[line.partition].windows
         window = windows.get(quota.key) or _begin(windows, quota)
-        if window.__class__ is Leases:
+        if isinstance(window, Leases):
             window.free(name)
             continue
         difference = (amount if price == MICRO else _cost(window, amount, price)) - held
@@ -289,7 +289,7 @@ def _admit(
             statuses.append(_status(line, window, room, price, now))
             continue
         amount, quota = line.amount, line.quota
-        if window.__class__ is Leases:
+        if isinstance(window, Leases):
             window.take(name, expires)
         else:
             if price != MICRO:
@@ -327,7 +327,7 @@ def _begin(windows: dict[str, State], quota: Quota) -> State:
 
 def _cost(window: State, amount: int, price: int) -> int:
     """`amount` at `price`, rounded up; a lease is one lease at any price."""
-    return amount if window.__class__ is Leases else -(-amount * price // MICRO)
+    return amount if isinstance(window, Leases) else -(-amount * price // MICRO)
 
 
 def _open(reservations: dict[str, int], name: str, forgotten: int, now: int) -> None:

@@ -132,6 +132,8 @@ class CalendarLog:
             if now < end:
                 return self.quota.limit - used
             moment, carried = end, max(0, used - self.quota.limit)
+            if not carried:  # nothing happens until the next charge
+                moment = min([now, *(at for _, at, _ in self.entries if at >= end)])
 
     def _back(self, name: str, end: int, now: int) -> int:
         at, amount = self.back.get(name, (0, 0))
