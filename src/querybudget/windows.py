@@ -90,14 +90,16 @@ class Level(msgspec.Struct, array_like=True, tag="l"):
 
     def room(self, quota: Quota, now: int) -> int:
         """µ-units that could be granted now."""
+        level, part = self.level, self.part
         if now > self.at:
-            if self.level > 0 or self.part:
+            if level > 0 or part:
                 units, time = quota.rate
-                part = min(self.part, time)  # a policy read anew may bring a coarser fraction
-                left = self.level * time + part - (now - self.at) * units
-                self.level, self.part = divmod(left, time) if left > 0 else (0, 0)
+                part = min(part, time)  # a policy read anew may bring a coarser fraction
+                left = level * time + part - (now - self.at) * units
+                level, part = divmod(left, time) if left > 0 else (0, 0)
+                self.level, self.part = level, part
             self.at = now
-        return quota.burst - self.level - (self.part > 0)
+        return quota.burst - level - 1 if part else quota.burst - level
 
     def charge(self, quota: Quota, amount: int, now: int) -> None:
         """Raise the level."""
@@ -165,8 +167,9 @@ class Slots(msgspec.Struct, array_like=True, tag="s"):
         marks = self.marks
         if not amount:
             return
-        if marks and now // quota.slot <= marks[-2] // quota.slot:
-            marks[-2] = max(now, marks[-2])
+        newest = marks[-2] if marks else -quota.slot
+        if now < newest + quota.slot - newest % quota.slot:
+            marks[-2] = max(now, newest)
             marks[-1] += amount
         else:
             marks += (now, amount)
@@ -178,10 +181,11 @@ class Slots(msgspec.Struct, array_like=True, tag="s"):
             self._overshoot(quota, amount, now)
             return
         marks = self.marks
-        slot, mark = at // quota.slot, len(marks) - 2
-        while mark > 0 and marks[mark] // quota.slot > slot:
+        begin, mark = at - at % quota.slot, len(marks) - 2
+        end = begin + quota.slot
+        while mark > 0 and marks[mark] >= end:
             mark -= 2
-        if mark < 0 or marks[mark] // quota.slot != slot:
+        if mark < 0 or not begin <= marks[mark] < end:
             return
         paid = min(-amount, self.debt)
         self.debt -= paid
@@ -234,7 +238,7 @@ class Period(msgspec.Struct, array_like=True, tag="p"):
 
     def room(self, quota: Quota, now: int) -> int:
         """µ-units that could be granted now."""
-        start, _ = _bounds(quota)(now)
+        start = _bounds(quota)(now)[0]
         if start > self.start:
             self.used = self._debt_at(quota, start)
             self.start = start
