@@ -187,13 +187,14 @@ class Slots(msgspec.Struct, array_like=True, tag="s"):
             mark -= 2
         if mark < 0 or not begin <= marks[mark] < end:
             return
-        paid = min(-amount, self.debt)
-        self.debt -= paid
-        back = min(-amount - paid, marks[mark + 1])
+        back = min(-amount, marks[mark + 1])
         self.total -= back
         marks[mark + 1] -= back
         if not marks[mark + 1]:
             del marks[mark : mark + 2]
+        paid = min(back, self.debt)  # what there is room for now is used now, and no debt
+        self.debt -= paid
+        self.charge(quota, paid, now)
 
     def _overshoot(self, quota: Quota, amount: int, now: int) -> None:
         fitting = min(amount, max(0, quota.limit - self.total - self.debt))
@@ -208,13 +209,14 @@ class Slots(msgspec.Struct, array_like=True, tag="s"):
         missing = amount + self.total + self.debt - quota.limit
         if missing <= 0:
             return 0
-        marks, window = self.marks, quota.window
-        leaving = [(marks[at] + window, marks[at + 1]) for at in range(0, len(marks), 2)]
+        marks = self.marks
+        leaving = [(marks[at] + quota.window, marks[at + 1]) for at in range(0, len(marks), 2)]
+        end = now
         for moment, left in sorted([*leaving, (self.due, self.debt)]):
-            missing -= left
             if missing <= 0:
-                return moment - now
-        return window
+                break
+            end, missing = moment, missing - left
+        return end - now
 
     def reset(self, quota: Quota, now: int) -> int:
         """µs until the newest slot has expired, and all debt is paid."""

@@ -81,7 +81,8 @@ class SlidingLog:
         paid = min(amount, self._debt(now))
         if paid:
             self.debts.append((0, -paid))
-        self.back[name] = amount - paid
+        self.back[name] = amount
+        self.charge(f"{name} pays", paid, now, 0)
 
 
 @dataclass

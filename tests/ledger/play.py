@@ -36,6 +36,7 @@ class Player:
         self.now = now
         self.accounts = {"a": Account(now)}
         self.uses: list[Use] = []
+        self.overshoots: list[Use] = []
         self._count = 0
 
     def reserve(self, amount: int = 1, least: int | None = None, hold: int = 200) -> Decision:
@@ -70,6 +71,9 @@ class Player:
 
     def _end(self, step: Step, reservation: Reservation, use: Use) -> None:
         self.settle(reservation, step.used)
+        over = step.used - use.amount
+        if over > 0:
+            self.overshoots.append(Use(self.now, over, self.now, self.now))
         if self.now < use.expires:
             use.ends = self.now
             use.amount = min(use.amount, step.used)

@@ -23,6 +23,37 @@ def test_no_stretch_of_one_window_ever_holds_more_than_the_limit(
         assert sum(use.amount for use in player.uses if use.at in stretch) <= quota.limit
 
 
+@given(quotas(Algorithm.SLIDING), histories(debt=True))
+def test_what_is_granted_fits_beside_all_that_was_used_within_a_window_overshoot_too(
+    quota: Quota, history: list[Step]
+) -> None:
+    player = Player(quota)
+
+    def check(decision: Decision) -> None:
+        if decision.reservation and decision.reservation.held[0]:
+            since = player.now - quota.window
+            recent = [use for use in (*player.uses, *player.overshoots) if use.at > since]
+            assert sum(use.amount for use in recent) <= quota.limit
+
+    player.play(history, check)
+
+
+def test_what_is_given_back_to_others_overshoot_counts_from_then_on() -> None:
+    player = Player(quota(Algorithm.SLIDING, 10), START - START % 100)
+    first, second = player.reserve(5).reservation, player.reserve(5).reservation
+    assert first
+    assert second
+    player.now += 90
+    player.settle(second, 8)
+    player.now += 5
+    player.settle(first, 0)
+    assert player.left() == 2
+    player.now += 5
+    assert player.left() == 7
+    player.now += 95
+    assert player.left() == 10
+
+
 @given(quotas(Algorithm.SLIDING), histories())
 def test_a_sliding_window_refuses_only_for_use_within_a_window_and_a_slot(
     quota: Quota, history: list[Step]
