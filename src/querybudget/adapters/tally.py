@@ -38,4 +38,6 @@ wrong types) or RecursionError, and nothing else, before it has changed the tall
 
 def tokens(reported: float | None) -> int:
     """A reported number of tokens as a whole number, 0 where there is none or it cannot be one."""
-    return min(max(0, int(reported)), _MAX_TOKENS) if reported else 0
+    if not reported or reported < 0:
+        return 0
+    return int(reported) if reported <= _MAX_TOKENS else _MAX_TOKENS

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from querybudget.adapters.call import Meter, Usage, settled_usage
+from querybudget.adapters.call import Adapter, Meter, Usage, settled_usage
 from querybudget.asgi.body import Inflate
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.engine import Limiter, Outcome, Ticket
@@ -95,33 +93,32 @@ class Exchange:
         status: int = message["status"]
         self._status = status
         good = 200 <= status < 300  # noqa: PLR2004 - HTTP's own
-        headers = list(message.get("headers", ()))
+        headers: list[tuple[bytes, bytes]] = []
+        content_type = encoding = b""
+        for pair in message.get("headers", ()):
+            name = pair[0].lower()
+            if name == b"content-type":
+                content_type = pair[1]
+            elif name == b"content-encoding":
+                encoding = pair[1]
+            elif name.startswith(OURS):
+                continue
+            headers.append(pair)
         if good and self._route.adapter is not None and self._limiter.reads(self._ticket):
-            self._begin_metering(headers)
+            self._begin_metering(self._route.adapter, content_type, encoding)
         if not good and (status in UNAUTHENTICATED or not 400 <= status < 429):  # noqa: PLR2004
             return message
         added = self._figures()
-        if not added:
-            return message
-        kept = [(name, value) for name, value in headers if not name.lower().startswith(OURS)]
-        return {**message, "headers": kept + added}
+        return {**message, "headers": headers + added} if added else message
 
-    def _begin_metering(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        content_type = encoding = b""
-        for name, value in headers:
-            lowered = name.lower()
-            if lowered == b"content-type":
-                content_type = value
-            elif lowered == b"content-encoding":
-                encoding = value
-        adapter = self._route.adapter
-        if Inflate.takes(encoding):
-            self._inflate = Inflate(encoding)
-        elif encoding.strip().lower() not in PLAIN:
-            self._opaque = True
-            return
-        if adapter is not None:
-            self._meter = adapter.meter(self._ticket.call, content_type.decode("latin-1"))
+    def _begin_metering(self, adapter: Adapter, content_type: bytes, encoding: bytes) -> None:
+        if encoding:
+            if Inflate.takes(encoding):
+                self._inflate = Inflate(encoding)
+            elif encoding.strip().lower() not in PLAIN:
+                self._opaque = True
+                return
+        self._meter = adapter.meter(self._ticket.call, content_type.decode("latin-1"))
 
     def _figures(self) -> list[tuple[bytes, bytes]]:
         """Budget headers: not for a 401 or 403, redirects or failures."""

@@ -27,19 +27,17 @@ def _anthropic(family: bytes) -> tuple[bytes, ...]:
     return tuple(b"anthropic-ratelimit-%s-%s" % (family, part) for part in _PARTS)
 
 
-# By the members' ids: they are singletons, and an enumeration's own hash takes longer than all
-# the rest of what is done for a line.
 _OPENAI_NAMES = {
-    id(Unit.REQUESTS): _openai(b"requests"),
-    id(Unit.TOKENS): _openai(b"tokens"),
-    id(Unit.INPUT_TOKENS): _openai(b"tokens"),
-    id(Unit.OUTPUT_TOKENS): _openai(b"tokens"),
+    Unit.REQUESTS: _openai(b"requests"),
+    Unit.TOKENS: _openai(b"tokens"),
+    Unit.INPUT_TOKENS: _openai(b"tokens"),
+    Unit.OUTPUT_TOKENS: _openai(b"tokens"),
 }
 _ANTHROPIC_NAMES = {
-    id(Unit.REQUESTS): _anthropic(b"requests"),
-    id(Unit.TOKENS): _anthropic(b"tokens"),
-    id(Unit.INPUT_TOKENS): _anthropic(b"input-tokens"),
-    id(Unit.OUTPUT_TOKENS): _anthropic(b"output-tokens"),
+    Unit.REQUESTS: _anthropic(b"requests"),
+    Unit.TOKENS: _anthropic(b"tokens"),
+    Unit.INPUT_TOKENS: _anthropic(b"input-tokens"),
+    Unit.OUTPUT_TOKENS: _anthropic(b"output-tokens"),
 }
 
 
@@ -82,7 +80,7 @@ def figures(
         if line.shadow or quota.name not in disclosed:
             continue
         shown.append(status)
-        family = names.get(id(quota.unit))
+        family = names.get(quota.unit)
         if family is not None:
             other = tightest.get(family)
             if other is None or _tighter(status, other):

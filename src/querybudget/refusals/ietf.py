@@ -25,16 +25,14 @@ _MOST = 10**15 - 1
 
 _PLAIN = re.compile(r"[\w .:/-]*", re.ASCII)
 
-_USD = id(Unit.USD)
 
-# By the members' ids, which hash faster than they do.
 _UNITS = {
-    id(Unit.REQUESTS): "",
-    id(Unit.CONCURRENT): ';qu="concurrent-requests"',
-    id(Unit.TOKENS): ';querybudget-unit="tokens"',
-    id(Unit.INPUT_TOKENS): ';querybudget-unit="input-tokens"',
-    id(Unit.OUTPUT_TOKENS): ';querybudget-unit="output-tokens"',
-    id(Unit.USD): ';querybudget-unit="usd-millionths"',
+    Unit.REQUESTS: "",
+    Unit.CONCURRENT: ';qu="concurrent-requests"',
+    Unit.TOKENS: ';querybudget-unit="tokens"',
+    Unit.INPUT_TOKENS: ';querybudget-unit="input-tokens"',
+    Unit.OUTPUT_TOKENS: ';querybudget-unit="output-tokens"',
+    Unit.USD: ';querybudget-unit="usd-millionths"',
 }
 
 
@@ -55,11 +53,11 @@ def fields(statuses: Sequence[LineStatus]) -> list[tuple[bytes, bytes]]:
 
 
 def _policy(quota: Quota) -> str:
-    return _policy_of(quota.name, quota.limit, quota.window, id(quota.unit))
+    return _policy_of(quota.name, quota.limit, quota.window, quota.unit)
 
 
 @lru_cache(maxsize=256)  # a policy has few budgets, and a scaled limit for each tier
-def _policy_of(name: str, limit: int, window: int, unit: int) -> str:
+def _policy_of(name: str, limit: int, window: int, unit: Unit) -> str:
     length = f";w={_integer(max(1, window // SECOND))}" if window else ""
     return f"{_string(name)};q={_amount(limit, unit)}{length}{_UNITS[unit]}"
 
@@ -68,11 +66,11 @@ def _limit(status: LineStatus) -> str:
     quota = status.line.quota
     time = status.wait if status.verdict is Verdict.WAIT else status.reset
     seconds = f";t={_integer(whole_up(time))}" if time > 0 else ""
-    return f"{_string(quota.name)};r={_amount(status.remaining, id(quota.unit))}{seconds}"
+    return f"{_string(quota.name)};r={_amount(status.remaining, quota.unit)}{seconds}"
 
 
-def _amount(amount: int, unit: int) -> int:
-    return _integer(max(0, amount) if unit == _USD else whole_down(amount))
+def _amount(amount: int, unit: Unit) -> int:
+    return _integer(max(0, amount) if unit is Unit.USD else whole_down(amount))
 
 
 def _integer(number: int) -> int:
