@@ -47,6 +47,21 @@ def test_what_is_charged_before_the_clock_caught_up_is_kept_as_long_as_ever(
         steady.now += 9
 
 
+def test_a_call_made_while_the_clock_was_behind_gives_back_no_more_than_its_slot_holds() -> None:
+    player = Player(quota(Algorithm.SLIDING, 20, 600), START - START % 600)
+    player.reserve(3)
+    player.now += 10
+    player.reserve(5)
+    player.now -= 10
+    behind = player.reserve(4).reservation
+    assert behind
+    player.settle(behind, 0)
+    player.now += 10
+    assert player.left() == 20 - 3 - 5 - 4 + 3
+    player.now += 600
+    assert player.left() == 20
+
+
 @given(
     st.sampled_from((60, 61, 100, 119, 1_000, SECOND, 60 * SECOND, 86_400 * SECOND)),
     st.lists(st.tuples(st.floats(0, 0.05), st.booleans()), min_size=50, max_size=300),
@@ -61,6 +76,17 @@ def test_a_sliding_window_keeps_at_most_61_slots(
         assert reservation
         if overshoots:
             player.settle(reservation, 3)
+        state = player.accounts["a"].windows[player.quota.key]
+        assert isinstance(state, Slots)
+        assert len(state.marks) <= 2 * 61
+
+
+@pytest.mark.parametrize("window", [59, 60, 61, 119, 1_000, SECOND, 60 * SECOND])
+def test_calls_as_even_as_can_be_keep_at_most_61_slots(window: int) -> None:
+    player = Player(quota(Algorithm.SLIDING, 2**60, window))
+    for _ in range(500):
+        player.now += max(1, window // 200)
+        player.reserve(1)
         state = player.accounts["a"].windows[player.quota.key]
         assert isinstance(state, Slots)
         assert len(state.marks) <= 2 * 61

@@ -150,6 +150,17 @@ def test_a_lost_settle_frees_its_lease_at_its_expiry_whatever_the_order(
         assert player.left() == (limit - running) * MICRO
 
 
+def test_what_is_given_back_after_it_leaked_does_not_fill_the_burst_beyond_its_top() -> None:
+    player = Player(quota(Algorithm.GCRA, 10))
+    reservation = player.reserve(8).reservation
+    assert reservation
+    player.now += 60
+    player.settle(reservation, 0)
+    assert player.left() == 10
+    player.now += 1
+    assert player.left() == 10
+
+
 def test_what_is_given_back_after_midnight_is_not_given_to_the_new_day() -> None:
     player = Player(quota(Algorithm.CALENDAR, 10), 160 * 1_000 + 49)
     reservation = player.reserve(8).reservation

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from querybudget.ledger import Charge, Decision, Line, Reservation
+from querybudget.ledger import GRACE, Charge, Decision, Line, Reservation
 from querybudget.quota import MICRO, Algorithm, Quota
 from querybudget.stores import MemoryStore
 from querybudget.testing import ManualClock
@@ -86,8 +86,11 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.reservations)
     @rule(data=st.data())
     def settle(self, data: st.DataObject) -> None:
-        reservation = data.draw(st.sampled_from(self.reservations))
-        amounts = [data.draw(st.integers(0, 60)) for _ in reservation.lines]
+        reservation = data.draw(st.sampled_from(self.reservations[-3:]))
+        amounts = [
+            data.draw(st.just(0) | st.integers(0, max(0, held)) | st.integers(0, 60))
+            for held in reservation.held
+        ]
         self._settle(reservation, amounts)
 
     @precondition(lambda self: self.reservations)
@@ -102,9 +105,9 @@ class Machine(RuleBasedStateMachine):
         settled = now(self.store.settle(reservation, amounts))
         assert settled is self.oracle.settle(reservation.id, amounts, self.clock.now)
 
-    @rule(us=st.integers(0, 5) | st.integers(0, 300) | st.integers(0, 100_000_000_000))
-    def pause(self, us: int) -> None:
-        self.clock.advance(us=us)
+    @rule(us=st.integers(1, 5) | st.integers(6, 150), long=st.sampled_from((0,) * 9 + (GRACE,)))
+    def pause(self, us: int, long: int) -> None:
+        self.clock.advance(us=us + long)
 
     @precondition(lambda self: self.wait)
     @rule()
@@ -136,5 +139,5 @@ def renamed(charge: Charge, name: str) -> Charge:
     return Charge(name, charge.lines, charge.hold, charge.price)
 
 
-Machine.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+Machine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestMemoryMachine = Machine.TestCase
