@@ -74,12 +74,14 @@ class Matched(msgspec.Struct, frozen=True):
         budget: As the policy has it.
         quota: Scaled.
         gauge: What a call takes from it.
+        metered: Whether it counts tokens or money, of which only a part may be sure.
         shadow: Whether it only says what it would refuse.
     """
 
     budget: Budget
     quota: Quota
     gauge: Gauge
+    metered: bool
     shadow: bool
 
 
@@ -174,6 +176,7 @@ class Matcher:
                     budget,
                     self._scaled(budget, caller.tier),
                     gauge(budget, price),
+                    budget.quota.unit not in UNMETERED,
                     budget.mode is Mode.SHADOW,
                 )
                 for budget in budgets
@@ -191,10 +194,11 @@ class Matcher:
     def lines(self, caller: Caller, plan: Plan, call: Call, foreseen: Foreseen) -> tuple[Line, ...]:
         """The ledger lines of a call: one for each budget, in their order."""
         usage, sure = foreseen.usage, foreseen.sure
+        unsure = sure is not usage
         lines: list[Line] = []
         for matched in plan.budgets:
             amount = matched.gauge(call, usage)
-            least = amount if sure is usage else matched.gauge(call, sure)
+            least = matched.gauge(call, sure) if unsure and matched.metered else amount
             per = matched.budget.per
             partition = (
                 caller.identity.key

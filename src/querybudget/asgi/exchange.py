@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from querybudget.adapters.call import Adapter, Meter, Usage, settled_usage
 from querybudget.asgi.body import Inflate
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,8 +32,8 @@ class Exchange:
     """
 
     __slots__ = (
+        "_feed",
         "_gone",
-        "_inflate",
         "_limiter",
         "_meter",
         "_opaque",
@@ -51,7 +54,7 @@ class Exchange:
         self._send = send
         self._status = 0
         self._meter: Meter | None = None
-        self._inflate: Inflate | None = None
+        self._feed: Callable[[bytes], None] | None = None
         self._gone = False
         self._opaque = False
 
@@ -71,16 +74,15 @@ class Exchange:
         """ASGI's `receive`, which notices that the client has hung up."""
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            self._gone = True
+            self._gone, self._feed = True, None
         return message
 
     async def send(self, message: Message) -> None:
         """ASGI's `send`: the same messages, in the same order, each at once."""
         kind = message["type"]
         if kind == "http.response.body":
-            body = message.get("body")
-            if body and self._meter is not None and not self._gone:
-                self._meter.feed(self._inflate.feed(body) if self._inflate else body)
+            if self._feed is not None and (body := message.get("body")):
+                self._feed(body)
             if not message.get("more_body") and not self._ticket.settled:
                 # Before the client can know that the answer is complete: its next call finds the
                 # lease free.
@@ -112,13 +114,14 @@ class Exchange:
         return {**message, "headers": headers + added} if added else message
 
     def _begin_metering(self, adapter: Adapter, content_type: bytes, encoding: bytes) -> None:
-        if encoding:
-            if Inflate.takes(encoding):
-                self._inflate = Inflate(encoding)
-            elif encoding.strip().lower() not in PLAIN:
-                self._opaque = True
-                return
+        if encoding.strip().lower() not in PLAIN and not Inflate.takes(encoding):
+            self._opaque = True
+            return
         self._meter = adapter.meter(self._ticket.call, content_type.decode("latin-1"))
+        if not self._gone:
+            self._feed = self._meter.feed
+            if Inflate.takes(encoding):
+                self._feed = partial(_feed_inflated, Inflate(encoding), self._meter)
 
     def _figures(self) -> list[tuple[bytes, bytes]]:
         """Budget headers: not for a 401 or 403, redirects or failures."""
@@ -147,6 +150,10 @@ class Exchange:
             ticket.foreseen.bytes_per_token,
             output_estimate=foreseen.output,
         )
+
+
+def _feed_inflated(inflate: Inflate, meter: Meter, chunk: bytes) -> None:
+    meter.feed(inflate.feed(chunk))
 
 
 def _outcome(status: int, *, failed: bool) -> Outcome:
