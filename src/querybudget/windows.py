@@ -207,8 +207,6 @@ class Slots(msgspec.Struct, array_like=True, tag="s"):
     def wait(self, quota: Quota, amount: int, now: int) -> int:
         """µs until enough has expired."""
         missing = amount + self.total + self.debt - quota.limit
-        if missing <= 0:
-            return 0
         marks = self.marks
         leaving = [(marks[at] + quota.window, marks[at + 1]) for at in range(0, len(marks), 2)]
         end = now

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
-from querybudget.stores import MemoryStore, open_store
+from querybudget.stores import MemoryStore, open_store, system_clock
 from querybudget.testing import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -193,6 +194,18 @@ async def test_a_token_budget_grants_what_is_left_and_carries_the_rest_as_debt()
 def test_a_table_too_small_to_keep_newcomers_apart_is_refused() -> None:
     with pytest.raises(ValueError, match="must be at least 10, found 9"):
         MemoryStore(ManualClock(), max_identities=9)
+
+
+def test_an_unknown_url_is_refused_with_what_was_expected() -> None:
+    with pytest.raises(SetupError, match=r"expected .*memory://.*found scheme 'mysql'"):
+        open_store("mysql://localhost", ManualClock())
+
+
+def test_the_system_clock_tells_microseconds_and_never_goes_back() -> None:
+    clock = system_clock()
+    moments = [clock() for _ in range(100)]
+    assert moments == sorted(moments)
+    assert 1.7e15 < moments[0] < 1e16
 
 
 def test_a_memory_url_opens_a_memory_store() -> None:
