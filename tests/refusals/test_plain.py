@@ -10,7 +10,6 @@ from querybudget.adapters.call import Dialect
 from querybudget.refusals import (
     Answer,
     body_too_large,
-    body_unreadable,
     plain_answer,
     store_down,
     unpriced,
@@ -32,7 +31,7 @@ CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-ca
             "larger than 16777216 bytes",
         ),
         (
-            lambda d: body_unreadable("expected an object, found a list", d),
+            lambda d: plain_answer(400, "body_unreadable", "expected an object, found a list", d),
             400,
             "invalid_request_error",
             "body_unreadable",

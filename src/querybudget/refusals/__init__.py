@@ -18,7 +18,6 @@ from querybudget.refusals.bodies import Answer, Reason
 from querybudget.refusals.headers import headers_for
 from querybudget.refusals.plain import (
     body_too_large,
-    body_unreadable,
     plain_answer,
     store_down,
     unpriced,
@@ -30,7 +29,6 @@ __all__ = [
     "Reason",
     "answer",
     "body_too_large",
-    "body_unreadable",
     "close",
     "headers_for",
     "plain_answer",

@@ -7,7 +7,7 @@ from querybudget.quota import SECOND
 from querybudget.refusals.bodies import Answer, Fault, Reason, reply
 from querybudget.refusals.words import whole_up
 
-__all__ = ["body_too_large", "body_unreadable", "plain_answer", "store_down", "unpriced"]
+__all__ = ["body_too_large", "plain_answer", "store_down", "unpriced"]
 
 _SHOWN = 80
 """Characters of the caller's own words that are repeated."""
@@ -58,12 +58,6 @@ def body_too_large(limit: int, dialect: Dialect, *, request_id: str = "") -> Ans
         " accepted here. Shorten the input, or send it in several requests."
     )
     return plain_answer(413, "body_too_large", message, dialect, request_id=request_id)
-
-
-def body_unreadable(detail: str, dialect: Dialect, *, request_id: str = "") -> Answer:
-    """400: the body is not what the path takes; `detail` says what was expected and found."""
-    message = f"The request's body cannot be read: {detail}"
-    return plain_answer(400, "body_unreadable", message, dialect, request_id=request_id)
 
 
 def store_down(dialect: Dialect, *, request_id: str = "", wait: int = 5 * SECOND) -> Answer:
