@@ -24,7 +24,7 @@ from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.matching import Caller, Matcher, Plan, Route
 from querybudget.policy.types import Mode, OnStoreError, Policy
-from querybudget.quota import MICRO, Unit
+from querybudget.quota import MICRO
 from querybudget.stores import Clock, Store, open_store, system_clock
 
 __all__ = ["Limiter", "Outcome", "Refusal", "Ticket"]
@@ -90,8 +90,6 @@ UNMETERED = Foreseen(NOTHING, NOTHING, MICRO)
 
 # Looking up an enum's member costs as much as a call does.
 _ANSWERED, _FAILED, _LATE = Outcome.ANSWERED, Outcome.FAILED, Settled.LATE
-_COUNTED = frozenset({Unit.REQUESTS, Unit.CONCURRENT})
-"""Units that a call takes though the application would not do it."""
 
 
 class Limiter:
@@ -103,6 +101,9 @@ class Limiter:
             given as an object stays its owner's to close.
         clock: µs since the epoch; the system's unless given.
         hooks: Called with one event for each call.
+
+    Attributes:
+        route: `Matcher.route`: what applies to a method and path, None where nothing does.
     """
 
     def __init__(
@@ -115,11 +116,12 @@ class Limiter:
     ) -> None:
         self.policy = policy
         self.clock = clock or system_clock()
-        self._owned = store is None or isinstance(store, str)
-        self.store = (
-            open_store(store or policy.store, self.clock, max_identities=policy.max_identities)
-            if store is None or isinstance(store, str)
-            else store
+        given = store if store is not None else policy.store
+        self._owned = isinstance(given, str)
+        self.store: Store = (
+            open_store(given, self.clock, max_identities=policy.max_identities)
+            if isinstance(given, str)
+            else given
         )
         self.estimator = Estimator(policy.estimate)
         self._hooks = tuple(hooks)
@@ -306,9 +308,7 @@ def _amounts(ticket: Ticket, outcome: Outcome, usage: Usage) -> list[int]:
         return [matched.gauge(call, usage) for matched in budgets]
     if outcome is _FAILED:
         return [0] * len(budgets)
-    return [
-        matched.gauge(call, usage) if matched.quota.unit in _COUNTED else 0 for matched in budgets
-    ]
+    return [0 if matched.metered else matched.gauge(call, usage) for matched in budgets]
 
 
 def _verdict(ticket: Ticket) -> str:
