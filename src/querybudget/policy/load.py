@@ -134,7 +134,7 @@ def _secret(given: file.PolicyFile, mistakes: Mistakes) -> bytes:
 def _store(given: file.PolicyFile, mistakes: Mistakes) -> str:
     scheme, separator, _ = given.store.partition("://")
     if not (separator and re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme)):
-        message = "expected the URL of a store such as `memory://` or `redis://localhost:6379/0`"
+        message = "expected the URL of a store such as `memory://`"
         mistakes.add(("store",), f"{message}, found something else")
     elif scheme != "memory" and given.secret is None:
         message = "expected `secret` beside a shared store, found none: without it, each process"
