@@ -170,19 +170,20 @@ class Matcher:
             budget.quota.unit is Unit.USD and budget.mode is Mode.ENFORCE for budget in budgets
         )
         own = () if caller.identity.key == ANONYMOUS else budgets
+        matched = tuple(
+            Matched(
+                budget,
+                self._scaled(budget, caller.tier),
+                gauge(budget, price),
+                budget.quota.unit not in UNMETERED,
+                budget.mode is Mode.SHADOW,
+            )
+            for budget in budgets
+        )
         return Plan(
-            budgets=tuple(
-                Matched(
-                    budget,
-                    self._scaled(budget, caller.tier),
-                    gauge(budget, price),
-                    budget.quota.unit not in UNMETERED,
-                    budget.mode is Mode.SHADOW,
-                )
-                for budget in budgets
-            ),
+            budgets=matched,
             private=frozenset(budget.name for budget in own if "identity" in budget.per),
-            metered=any(budget.quota.unit not in UNMETERED for budget in budgets),
+            metered=any(one.metered for one in matched),
             unpriced=money and price is None and self._policy.unpriced == "refuse",
         )
 

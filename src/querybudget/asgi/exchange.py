@@ -114,14 +114,14 @@ class Exchange:
         return {**message, "headers": headers + added} if added else message
 
     def _begin_metering(self, adapter: Adapter, content_type: bytes, encoding: bytes) -> None:
-        if encoding.strip().lower() not in PLAIN and not Inflate.takes(encoding):
+        inflates = Inflate.takes(encoding)
+        if not inflates and encoding.strip().lower() not in PLAIN:
             self._opaque = True
             return
-        self._meter = adapter.meter(self._ticket.call, content_type.decode("latin-1"))
+        meter = self._meter = adapter.meter(self._ticket.call, content_type.decode("latin-1"))
         if not self._gone:
-            self._feed = self._meter.feed
-            if Inflate.takes(encoding):
-                self._feed = partial(_feed_inflated, Inflate(encoding), self._meter)
+            inflated = partial(_feed_inflated, Inflate(encoding), meter) if inflates else None
+            self._feed = inflated or meter.feed
 
     def _figures(self) -> list[tuple[bytes, bytes]]:
         """Budget headers: not for a 401 or 403, redirects or failures."""
