@@ -1,0 +1,13 @@
+"""How much of what a model can do a partition has walked over, and what follows from it.
+
+Pure and in integers: a call comes in as a `Visit`, which holds bucket numbers and hashes and never
+text or vectors, so that every store can keep the same bits.
+"""
+
+from __future__ import annotations
+
+from querybudget.coverage.profile import Profile, Reason, Step
+from querybudget.coverage.response import Response, Stage
+from querybudget.coverage.visit import Visit
+
+__all__ = ["Profile", "Reason", "Response", "Stage", "Step", "Visit"]
