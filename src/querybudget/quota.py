@@ -1,8 +1,8 @@
 """Units, windows and quotas: how much, of what, in how long.
 
-Amounts are integers in millionths of their unit (µ-units): one request is 1_000_000, one token is
-1_000_000, one US dollar is 1_000_000. Times are integers in microseconds since the Unix epoch.
-Nothing here reads a clock.
+Amounts are integers in millionths of their unit (µ-units): one request is 1_000_000, one token,
+one US dollar and one bucket too. Times are integers in microseconds since the Unix epoch. Nothing
+here reads a clock.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Unit(enum.StrEnum):
     OUTPUT_TOKENS = "output_tokens"
     USD = "usd"
     CONCURRENT = "concurrent"
+    BUCKETS = "buckets"
+    """Distinct buckets of the codebook that calls fell into."""
 
 
 class Algorithm(enum.StrEnum):
@@ -46,6 +48,8 @@ class Algorithm(enum.StrEnum):
     """Fresh at midnight, on Monday or on the 1st, in a time zone."""
     LEASE = "lease"
     """How many calls may be open at the same time; there is no window."""
+    DISTINCT = "distinct"
+    """What is counted is counted once in any stretch of one window's length: buckets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Quota:
             otherwise.
         bounds: The calendar's periods; None for every other algorithm.
         rate: ``(units, time)``, the refill ``limit / window`` in lowest terms (µ-units, µs).
-        slot: Sliding windows keep what was used in slots of this many µs.
+        slot: Sliding windows keep what was used in slots of this many µs, and so do distinct ones.
         capacity: The most that one call can ever be granted, in µ-units.
         key: Name of the quota's state within an account: another algorithm begins anew.
     """
@@ -83,7 +87,8 @@ class Quota:
     def __post_init__(self) -> None:
         shared = math.gcd(self.limit, self.window) if self.window else 1
         object.__setattr__(self, "rate", (self.limit // shared, self.window // shared))
-        object.__setattr__(self, "slot", max(1, -(-self.window // SLOTS)))
+        slots = AGES - 1 if self.algorithm is Algorithm.DISTINCT else SLOTS
+        object.__setattr__(self, "slot", max(1, -(-self.window // slots)))
         gcra = self.algorithm is Algorithm.GCRA
         object.__setattr__(self, "capacity", self.burst if gcra else self.limit)
         object.__setattr__(self, "key", f"{self.algorithm}:{self.name}")
@@ -91,9 +96,9 @@ class Quota:
     def scaled(self, factor: int) -> Quota:
         """This quota with limit and burst times `factor` millionths, at least one µ-unit.
 
-        Leases and requests are kept whole: at least one of either.
+        Leases, requests and buckets are kept whole: at least one of either.
         """
-        whole = self.unit in {Unit.REQUESTS, Unit.CONCURRENT}
+        whole = self.unit in {Unit.REQUESTS, Unit.CONCURRENT, Unit.BUCKETS}
         least = MICRO if whole else 1
 
         def scale(amount: int) -> int:
@@ -105,3 +110,7 @@ class Quota:
 
 SLOTS = 60
 """Slots of a sliding window: a minute is kept by the second, an hour by the minute."""
+
+AGES = 16
+"""Ages a bucket can have, in slots: a window is 15 slots, and the 16th is the one it is ending in.
+So that an age is four bits."""
