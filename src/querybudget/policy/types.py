@@ -10,16 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from querybudget.quota import MICRO, Quota
+from querybudget.coverage.response import Response
+from querybudget.quota import MICRO, Quota, Unit
 
 if TYPE_CHECKING:
     from os import PathLike
 
 __all__ = [
+    "CAPABILITIES",
     "OPERATIONS",
     "Body",
     "Budget",
+    "Capability",
     "Disclosure",
+    "Embedding",
     "Estimate",
     "GenericRoute",
     "Match",
@@ -45,6 +49,22 @@ OPERATIONS = (
     "other",
 )
 """What `Call.operation` can be, besides the names of generic routes: what adapters know to name."""
+
+CAPABILITIES = (
+    "coding",
+    "agentic_tool_use",
+    "mathematics",
+    "reasoning_elicitation",
+    "judging",
+    "data_extraction",
+    "translation",
+    "creative_writing",
+    "role_play",
+    "knowledge",
+    "safety_probing",
+    "small_talk",
+)
+"""The capabilities that are always known, whose examples ship with the embedding."""
 
 
 class Mode(enum.StrEnum):
@@ -142,6 +162,7 @@ class Match:
         operation: Patterns over `Call.operation`.
         tier: Tier names.
         stream: Only streamed calls, only others, or (None) both.
+        capability: Names of capabilities; a call that is of any of them matches.
     """
 
     path: tuple[str, ...] = ()
@@ -150,6 +171,7 @@ class Match:
     operation: tuple[str, ...] = ()
     tier: tuple[str, ...] = ()
     stream: bool | None = None
+    capability: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +208,7 @@ class Budget:
         weights: What each kind of token counts, for token units.
         mode: Enforce or shadow.
         on_store_error: The answer while the store is down.
+        response: What follows from spending it, for buckets; None for every other unit.
     """
 
     quota: Quota
@@ -194,11 +217,53 @@ class Budget:
     weights: TokenWeights = TokenWeights()
     mode: Mode = Mode.ENFORCE
     on_store_error: OnStoreError = OnStoreError.ALLOW
+    response: Response | None = None
 
     @property
     def name(self) -> str:
         """The budget's name."""
         return self.quota.name
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """Something that a model can do, known by prompts that ask for it.
+
+    Attributes:
+        name: As `Match.capability` has it.
+        examples: Prompts of the policy; empty for those that ship under the name.
+        weight: What one new bucket of such a prompt counts, in millionths. A prompt of several
+            capabilities counts by the largest.
+    """
+
+    name: str
+    examples: tuple[str, ...] = ()
+    weight: int = MICRO
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """What turns prompts into vectors, and vectors into buckets.
+
+    Attributes:
+        kind: ``static`` (in the package), ``remote``, ``model2vec`` or ``callable``.
+        url: Of an OpenAI-compatible ``/v1/embeddings``, for ``remote``.
+        model: The model's name there; empty where the server has only one.
+        api_key: Sent there as bearer token; empty for none.
+        timeout: µs after which a ``remote`` answer is late and the prompt counts no bucket.
+        target: Path of the model for ``model2vec``, ``package.module:function`` for ``callable``.
+        codebook: Path of the codebook made for it; empty for ``static``, whose own ships.
+        dimensions: Length of a vector to ask ``remote`` for; 0 for the model's own.
+    """
+
+    kind: str = "static"
+    url: str = ""
+    model: str = ""
+    api_key: str = field(default="", repr=False)
+    timeout: int = 500_000
+    target: str = ""
+    codebook: str = ""
+    dimensions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +381,9 @@ class Policy:
         unpriced: What a money budget does with a model that no price matches: ``refuse`` or
             ``free``.
         source: File the policy came from, or ``<mapping>``.
+        embedding: What turns prompts into buckets.
+        capabilities: Those that ship, then the policy's own; bit n of `Visit.capabilities` is the
+            n-th of them.
     """
 
     budgets: tuple[Budget, ...]
@@ -334,6 +402,15 @@ class Policy:
     body: Body = Body()
     unpriced: str = "refuse"
     source: str = "<mapping>"
+    embedding: Embedding = Embedding()
+    capabilities: tuple[Capability, ...] = tuple(Capability(name) for name in CAPABILITIES)
+
+    @property
+    def covers(self) -> bool:
+        """Whether any budget looks at what prompts ask, so that they must be embedded."""
+        return any(
+            budget.quota.unit is Unit.BUCKETS or budget.match.capability for budget in self.budgets
+        )
 
     @staticmethod
     def load(
