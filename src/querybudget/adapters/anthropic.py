@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from querybudget.adapters.bodies import output_bound, read_body
 from querybudget.adapters.call import Call, Dialect, Meter, Usage
+from querybudget.adapters.degrade import Members, bound, calm, put, rewrite, within
 from querybudget.adapters.meters import answer_meter
 from querybudget.adapters.prompt import (
     NOTHING,
@@ -110,6 +111,10 @@ class Messages:
         """A meter for the answer."""
         return answer_meter(call, content_type, _read_event, _read_body)
 
+    def degrade(self, body: bytes, /) -> bytes:
+        """The same asked with less: see `Adapter.degrade`."""
+        return rewrite(body, _less)
+
 
 class CountTokens:
     """``POST .../v1/messages/count_tokens``: a call that no model reads, so it costs no tokens."""
@@ -129,6 +134,20 @@ class CountTokens:
     def meter(self, call: Call, content_type: str, /) -> Meter:
         """A meter that says that nothing was used."""
         return answer_meter(call, content_type, _read_count, _read_count)
+
+    def degrade(self, body: bytes, /) -> bytes:
+        """The body itself: no model answers it."""
+        return body
+
+
+def _less(members: Members) -> None:
+    bound(members, "max_tokens", otherwise="max_tokens")
+    put(members, "thinking", b'{"type":"disabled"}')
+    within(members, "output_config", _less_effort)
+
+
+def _less_effort(settings: Members) -> None:
+    calm(settings, "effort")
 
 
 def _read_event(data: bytes, tally: Tally) -> None:

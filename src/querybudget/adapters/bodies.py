@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -9,10 +10,12 @@ import msgspec
 from querybudget.errors import BodyError
 
 __all__ = [
+    "MAX_ASKS",
     "MAX_CHOICES",
     "MAX_LOGPROBS",
     "MAX_OUTPUT",
     "alternatives",
+    "asks_of",
     "choices_of",
     "output_bound",
     "read_body",
@@ -27,6 +30,9 @@ MAX_OUTPUT = 10_000_000
 MAX_LOGPROBS = 200_000
 """The most alternatives per token that are counted, and what ``-1`` stands for (vLLM: all of the
 vocabulary)."""
+
+MAX_ASKS = 64
+"""Prompts of an array that are looked at each by itself."""
 
 _T = TypeVar("_T")
 _BOM = b"\xef\xbb\xbf"
@@ -49,6 +55,17 @@ def read_body(decoder: msgspec.json.Decoder[_T], body: bytes, takes: str) -> _T:
         raise BodyError(f"Expected {takes}: the JSON is nested too deeply.") from None
     except ValueError as error:  # malformed JSON, text that is not UTF-8, wrong types
         raise BodyError(f"Expected {takes}: {error}.") from None
+
+
+def asks_of(texts: Sequence[str]) -> tuple[str, ...]:
+    """The prompts of an array of several, `MAX_ASKS` at most; empty where there is one at most.
+
+    Of more, those are taken that lie evenly over the array: what stands last is looked at too.
+    """
+    count = len(texts)
+    if count <= MAX_ASKS:
+        return tuple(texts) if count > 1 else ()
+    return tuple(texts[at * count // MAX_ASKS] for at in range(MAX_ASKS))
 
 
 def choices_of(*counts: float | None) -> int:

@@ -61,6 +61,8 @@ class Call(msgspec.Struct):
         prompt_logprobs: Alternatives asked for each prompt token.
         template: The fixed frame: system prompt or instructions. In memory of one request only.
         ask: What this turn asks: the last user turn. In memory of one request only.
+        asks: The prompts of an array of several, each apart, at most 64 of them; empty for one
+            prompt alone, which is `ask`. In memory of one request only.
         generates: Whether the call makes output tokens (embeddings do not).
         background: The answer is made after the response to this call has ended, and fetched by
             another one, so its use is never seen (OpenAI's ``background: true``).
@@ -80,6 +82,7 @@ class Call(msgspec.Struct):
     prompt_logprobs: int = 0
     template: str = ""
     ask: str = ""
+    asks: tuple[str, ...] = ()
     generates: bool = True
     background: bool = False
 
@@ -127,6 +130,15 @@ class Adapter(Protocol):
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
         """A meter for the answer: JSON, or server-sent events by its content type."""
+        ...
+
+    def degrade(self, body: bytes, /) -> bytes:
+        """The same request, asking for less.
+
+        One choice, no log-probabilities, a short answer, little reasoning: as far as the dialect
+        has words for them. The prompt stays as it is. It never raises, and returns `body` itself
+        where there is nothing to take away, or where it cannot be read.
+        """
         ...
 
 

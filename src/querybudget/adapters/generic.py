@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from querybudget.adapters.bodies import choices_of, output_bound, read_body
+from querybudget.adapters.bodies import asks_of, choices_of, output_bound, read_body
 from querybudget.adapters.call import Call, Dialect, Meter, Usage
+from querybudget.adapters.degrade import OUTPUT
 from querybudget.adapters.meters import answer_meter
 from querybudget.adapters.pointer import Json, Pointer
 from querybudget.adapters.prompt import utf8_size
@@ -18,6 +19,7 @@ from querybudget.policy.types import GenericRoute
 __all__ = ["Generic"]
 
 _JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
+_BOM = b"\xef\xbb\xbf"
 
 
 class Generic:
@@ -70,12 +72,29 @@ class Generic:
             input_bytes=sum(map(utf8_size, texts)),
             input_tokens=sum(map(_token_ids, prompts)),
             ask=texts[0] if len(texts) == 1 else "\n".join(texts),
+            asks=asks_of([text for prompt in prompts for text in _array(prompt)]),
             generates=self._generates,
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
         """A meter for the answer."""
         return answer_meter(call, content_type, self._read_event, self._read_answer)
+
+    def degrade(self, body: bytes, /) -> bytes:
+        """The same asked with less, as far as the route says where: see `Adapter.degrade`."""
+        try:
+            request = _JSON.decode(body.removeprefix(_BOM))
+        except (ValueError, RecursionError):
+            return body
+        choices, most = self._choices, self._max_output
+        changed = False
+        if choices is not None and choices.find(request) not in (None, 1):
+            changed = choices.put(request, 1)
+        if most is not None:
+            asked = _amount(most.find(request))
+            if asked is None or not 0 < asked <= OUTPUT:
+                changed = most.put(request, OUTPUT) or changed
+        return msgspec.json.encode(request) if changed else body
 
     def _number(self, pointer: Pointer | None, where: str, request: Json) -> float | None:
         value = _find(pointer, request)
@@ -145,6 +164,13 @@ def _items(prompt: Json) -> int:
     if isinstance(prompt, list) and {*map(type, prompt)} in ({str}, {list}, {str, list}):
         return len(prompt)
     return 1
+
+
+def _array(prompt: Json) -> list[str]:
+    """The texts of an array of prompts; a conversation is one prompt, and so is any text."""
+    if not isinstance(prompt, list) or _items(prompt) != len(prompt):
+        return []
+    return [text for text in prompt if isinstance(text, str)]
 
 
 def _token_ids(prompt: Json) -> int:

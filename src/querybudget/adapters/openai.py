@@ -9,8 +9,15 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from querybudget.adapters.bodies import alternatives, choices_of, output_bound, read_body
+from querybudget.adapters.bodies import (
+    alternatives,
+    asks_of,
+    choices_of,
+    output_bound,
+    read_body,
+)
 from querybudget.adapters.call import Call, Dialect, Meter
+from querybudget.adapters.degrade import Members, bound, calm, drop, one, put, rewrite, within
 from querybudget.adapters.meters import answer_meter
 from querybudget.adapters.openai_answers import (
     read_chat_body,
@@ -105,6 +112,7 @@ _CHAT = msgspec.json.Decoder(_Chat, strict=False)
 _RESPONSE = msgspec.json.Decoder(_Response, strict=False)
 _COMPLETION = msgspec.json.Decoder(_Completion, strict=False)
 _EMBEDDING = msgspec.json.Decoder(_Embedding, strict=False)
+_NAMES = msgspec.json.Decoder(list[str])
 _OUTPUT: msgspec.json.Decoder[Content] = msgspec.json.Decoder(Content)
 
 _TEXT_LOGPROBS = "message.output_text.logprobs"
@@ -137,6 +145,10 @@ class ChatCompletions:
     def meter(self, call: Call, content_type: str, /) -> Meter:
         """A meter for the answer."""
         return answer_meter(call, content_type, read_chat_event, read_chat_body)
+
+    def degrade(self, body: bytes, /) -> bytes:
+        """The same asked with less: see `Adapter.degrade`."""
+        return rewrite(body, _less_chat)
 
 
 class Responses:
@@ -172,6 +184,10 @@ class Responses:
         """A meter for the answer."""
         return answer_meter(call, content_type, read_responses_event, read_responses_body)
 
+    def degrade(self, body: bytes, /) -> bytes:
+        """The same asked with less: see `Adapter.degrade`."""
+        return rewrite(body, _less_response)
+
 
 class Completions:
     """``POST .../completions``: prompts as text or token ids, one or many."""
@@ -181,7 +197,7 @@ class Completions:
     def parse(self, path: str, body: bytes, /) -> Call:
         """Read what a request asks; raises `BodyError`."""
         request = read_body(_COMPLETION, body, "a completions request")
-        items, size, tokens, ask = _measure_prompts(request.prompt)
+        items, size, tokens, asks = _measure_prompts(request.prompt)
         logprobs = alternatives(request.logprobs)
         # With echo, the prompt's tokens come back with theirs too.
         echoed = logprobs if request.echo else 0
@@ -197,12 +213,17 @@ class Completions:
             input_tokens=tokens,
             logprobs=logprobs,
             prompt_logprobs=max(echoed, alternatives(request.prompt_logprobs)),
-            ask=ask,
+            ask=_joined(asks),
+            asks=asks_of(asks),
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
         """A meter for the answer."""
         return answer_meter(call, content_type, read_chat_event, read_chat_body)
+
+    def degrade(self, body: bytes, /) -> bytes:
+        """The same asked with less: see `Adapter.degrade`."""
+        return rewrite(body, _less_completion)
 
 
 class Embeddings:
@@ -213,7 +234,7 @@ class Embeddings:
     def parse(self, path: str, body: bytes, /) -> Call:
         """Read what a request asks; raises `BodyError`."""
         request = read_body(_EMBEDDING, body, "an embeddings request")
-        items, size, tokens, ask = _measure_prompts(request.input)
+        items, size, tokens, asks = _measure_prompts(request.input)
         messages = request.messages or []
         message_size, images = _measure_messages(messages)
         return Call(
@@ -225,13 +246,18 @@ class Embeddings:
             input_tokens=tokens,
             images=images,
             template=template_of(messages),
-            ask=ask or ask_of(messages),
+            ask=_joined(asks) or ask_of(messages),
+            asks=asks_of(asks),
             generates=False,
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
         """A meter for the answer."""
         return answer_meter(call, content_type, read_chat_event, read_chat_body)
+
+    def degrade(self, body: bytes, /) -> bytes:
+        """The body itself: of an embedding there is no less to ask for."""
+        return body
 
 
 def _model(path: str, model: str | None) -> str:
@@ -293,18 +319,71 @@ def _measure_output(output: Raw) -> tuple[int, int]:
 
 def _measure_prompts(
     prompts: str | list[str | int | list[int]] | None,
-) -> tuple[int, int, int, str]:
-    """Items, bytes, exact tokens and ask of prompts given as text or as token ids."""
+) -> tuple[int, int, int, list[str]]:
+    """Items, bytes, exact tokens and texts of prompts given as text or as token ids."""
     if not isinstance(prompts, list):
-        return 1, utf8_size(prompts or ""), 0, prompts or ""
+        return 1, utf8_size(prompts or ""), 0, [prompts or ""]
     kinds = set(map(type, prompts))
     if int in kinds:
         if len(kinds) > 1:
             raise BodyError(
                 "Expected one prompt of token ids or several prompts, found both mixed."
             )
-        return 1, 0, len(prompts), ""
+        return 1, 0, len(prompts), []
     texts = [prompt for prompt in prompts if isinstance(prompt, str)]
     tokens = sum(len(prompt) for prompt in prompts if isinstance(prompt, list))
-    ask = texts[0] if len(texts) == 1 else "\n".join(texts)
-    return max(1, len(prompts)), sum(map(utf8_size, texts)), tokens, ask
+    return max(1, len(prompts)), sum(map(utf8_size, texts)), tokens, texts
+
+
+def _joined(texts: list[str]) -> str:
+    return texts[0] if len(texts) == 1 else "\n".join(texts)
+
+
+_LOGPROBS = ("logprobs", "top_logprobs", "prompt_logprobs", "n_probs", "return_hidden_states")
+"""What shows more than text, with the names that llama.cpp and SGLang add."""
+
+_BOUNDS = ("max_completion_tokens", "max_tokens", "n_predict")
+
+
+def _less_chat(members: Members) -> None:
+    drop(members, *_LOGPROBS, "min_tokens")
+    one(members, "n", "best_of")
+    bound(members, *_BOUNDS, otherwise="max_tokens")
+    calm(members, "reasoning_effort")
+    within(members, "reasoning", _less_reasoning)
+    within(members, "chat_template_kwargs", _no_thinking)
+
+
+def _less_response(members: Members) -> None:
+    drop(members, *_LOGPROBS)
+    bound(members, "max_output_tokens", otherwise="max_output_tokens")
+    within(members, "reasoning", _less_reasoning)
+    included = _names(members.get("include"))
+    if _TEXT_LOGPROBS in included:
+        kept = [name for name in included if name != _TEXT_LOGPROBS]
+        put(members, "include", msgspec.json.encode(kept))
+
+
+def _less_completion(members: Members) -> None:
+    # No bound is added: servers answer completions without one in few tokens.
+    drop(members, *_LOGPROBS, "min_tokens")
+    one(members, "n", "best_of")
+    bound(members, *_BOUNDS)
+
+
+def _less_reasoning(reasoning: Members) -> None:
+    drop(reasoning, "summary", "generate_summary")
+    calm(reasoning, "effort")
+
+
+def _no_thinking(template: Members) -> None:
+    """As vLLM, SGLang and llama.cpp turn it off, for the models they know."""
+    put(template, "enable_thinking", b"false")
+    put(template, "thinking", b"false")
+
+
+def _names(value: Raw | None) -> list[str]:
+    try:
+        return _NAMES.decode(value) if value is not None else []
+    except ValueError:
+        return []

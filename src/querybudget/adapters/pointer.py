@@ -38,12 +38,35 @@ class Pointer:
 
     def find(self, document: Json) -> Json:
         """The value that the pointer leads to; None where it leads nowhere, or to null."""
-        value = document
-        for step in self._steps:
-            if isinstance(value, dict):
-                value = value.get(step)
-            elif isinstance(value, list) and _INDEX.fullmatch(step) and int(step) < len(value):
-                value = value[int(step)]
-            else:
-                return None
-        return value
+        return _follow(document, self._steps)
+
+    def put(self, document: Json, value: Json) -> bool:
+        """Put a value where the pointer leads.
+
+        Returns:
+            Whether there is such a place: a member of an object, there already or not, or an
+            element that an array has. The whole document is no such place.
+        """
+        if not self._steps:
+            return False
+        last = self._steps[-1]
+        holder = _follow(document, self._steps[:-1])
+        if isinstance(holder, dict):
+            holder[last] = value
+        elif isinstance(holder, list) and _INDEX.fullmatch(last) and int(last) < len(holder):
+            holder[int(last)] = value
+        else:
+            return False
+        return True
+
+
+def _follow(document: Json, steps: tuple[str, ...]) -> Json:
+    value = document
+    for step in steps:
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and _INDEX.fullmatch(step) and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return value

@@ -22,6 +22,7 @@ from typing import ClassVar
 import msgspec
 
 from querybudget.adapters.call import Adapter, Call, Meter, Usage
+from querybudget.adapters.degrade import OUTPUT
 from querybudget.adapters.pointer import Json
 from querybudget.errors import BodyError
 
@@ -172,6 +173,31 @@ class AdapterContract:
                 except BodyError:
                     continue
                 _check_bounds(call)
+
+    def test_a_degraded_request_asks_the_same_for_less(self) -> None:
+        """The same prompt; one choice, no log-probabilities, a bound on what is generated."""
+        for recording in self.recordings:
+            adapter = self.adapter(recording.path)
+            degraded = adapter.degrade(recording.request)
+            less, call = adapter.parse(recording.path, degraded), recording.call
+            assert (less.ask, less.template) == (call.ask, call.template), recording.name
+            assert (less.model, less.stream) == (call.model, call.stream), recording.name
+            assert (less.choices, less.logprobs) == (1, 0), recording.name
+            assert less.prompt_logprobs == 0, recording.name
+            assert (less.max_output or 0) <= (call.max_output or OUTPUT), recording.name
+            assert (less.max_output or 0) <= OUTPUT, recording.name
+            assert adapter.degrade(degraded) == degraded, recording.name
+
+    def test_degrading_takes_any_body(self) -> None:
+        """With wrong members it never raises; what is no JSON is left as it is."""
+        for recording in self.recordings:
+            adapter = self.adapter(recording.path)
+            for wrong in _spoilt(json.loads(recording.request)):
+                body = json.dumps(wrong).encode()
+                degraded = adapter.degrade(body)
+                assert degraded is body or json.loads(degraded), recording.name
+            cut = recording.request[:-1]
+            assert adapter.degrade(cut) is cut, recording.name
 
     def test_an_answer_is_metered_as_recorded(self) -> None:
         """Fed whole, and fed byte by byte."""
