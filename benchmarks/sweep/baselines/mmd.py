@@ -1,0 +1,78 @@
+"""Windowed MMD: does the latest window of an account's queries look like honest traffic?
+
+After arXiv 2606.05725, with its four bandwidths of an RBF kernel. The kernel is approximated by random Fourier
+features (Rahimi and Recht, NIPS 2007), so that a window is a running sum; the estimate is the
+unbiased one. As published an account is suspect that is far from the honest pool. The opposite side
+is run beside it: single honest callers are narrower than any pool, and a broad sweep is like one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.sweep.baselines.sent import Floats, Sent
+
+__all__ = ["MMD", "features"]
+
+PER_BANDWIDTH = 64
+LEAST = 50
+"""Queries before there is an opinion."""
+
+
+@dataclass(frozen=True)
+class MMD:
+    """Squared MMD of a window against a pool of honest prompts.
+
+    Attributes:
+        pool: Mean feature vector of honest prompts.
+        bandwidths: Of the RBF kernels, in units of distance.
+        window: Queries.
+        far: Suspect where far from the pool, as published; else where near.
+    """
+
+    pool: Floats = field(repr=False)
+    bandwidths: Sequence[float]
+    window: int
+    far: bool = True
+    refills: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"mmd_{self.window}" + ("" if self.far else "_near")
+
+    @property
+    def source(self) -> str:
+        side = "as published: far from honest traffic" if self.far else "the other side: near it"
+        return (
+            f"windowed MMD, arXiv 2606.05725, windows of {self.window}, four bandwidths, random"
+            f" Fourier features, {side}; the threshold is tuned"
+        )
+
+    def suspicion(self, sent: Sent, /) -> Floats:
+        total = np.cumsum(features(sent.vectors, self.bandwidths), axis=0, dtype=np.float64)
+        numbers = np.arange(1, len(sent) + 1)
+        sizes = np.minimum(numbers, self.window)[:, None]
+        sums = total.copy()
+        sums[self.window :] -= total[: -self.window]
+        mean = sums / sizes
+        sizes = sizes[:, 0]
+        inner = (sizes * (mean * mean).sum(axis=1) - 1) / np.maximum(sizes - 1, 1)
+        found = inner - 2 * mean @ self.pool + self.pool @ self.pool
+        found = np.asarray(found if self.far else -found, np.float64)
+        found[: LEAST - 1] = -np.inf
+        return found
+
+
+def features(vectors: NDArray[np.float32], bandwidths: Sequence[float]) -> NDArray[np.float32]:
+    """Random Fourier features of the mean of the kernels; each of about unit length."""
+    rng = np.random.default_rng(11)
+    parts: list[NDArray[np.float32]] = []
+    for bandwidth in bandwidths:
+        directions = rng.standard_normal((vectors.shape[1], PER_BANDWIDTH)) / bandwidth
+        angles = vectors @ directions.astype(np.float32)
+        parts += [np.cos(angles), np.sin(angles)]
+    return np.concatenate(parts, axis=1) / np.float32((PER_BANDWIDTH * len(bandwidths)) ** 0.5)

@@ -1,0 +1,124 @@
+"""What every experiment is given, and what a process keeps between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.sweep.baselines import Baseline, Sent, baselines
+from benchmarks.sweep.corpora import Prompt
+from benchmarks.sweep.observing import Remembering, Vectors
+from benchmarks.sweep.policies import enforced
+from benchmarks.sweep.replay import usage
+from benchmarks.sweep.streams import Stream
+from querybudget.policy.types import Policy
+
+__all__ = ["PER_DAY", "Bench", "Settings", "Size"]
+
+PER_DAY = 860
+"""Queries a day and account of a sweep, unless said otherwise: reported of a campaign of 2026."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is run.
+
+    Attributes:
+        name: ``full`` or ``quick``.
+        identities: Honest identities of a corpus at most; 0 for all.
+        draws: Random orders of each sweep.
+        rate_draws: The same at other rates, under cover, and for each ablation.
+        own: Queries of a sweep after which cover traffic has hidden it.
+        cover: Prompts of cover traffic taken from each honest corpus.
+        ways: Ways of sharing a sweep out.
+        accounts: Numbers of accounts.
+        prompts: Of a sweep at most in campaigns; 0 for all.
+        pools: Pools of each size.
+        ablated: Honest identities of a corpus at most, for each ablation; 0 for all.
+    """
+
+    name: str = "full"
+    identities: int = 0
+    draws: int = 12
+    rate_draws: int = 4
+    own: int = 600
+    cover: int = 150
+    ways: tuple[str, ...] = ("random", "topic", "round_robin")
+    accounts: tuple[int, ...] = (1, 10, 100, 1000)
+    prompts: int = 0
+    pools: int = 12
+    ablated: int = 0
+
+
+FULL = Size()
+QUICK = Size(
+    name="quick",
+    identities=6,
+    draws=12,
+    rate_draws=2,
+    own=150,
+    cover=60,
+    prompts=2_000,
+    pools=4,
+    ablated=3,
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an experiment is told; goes to other processes.
+
+    Attributes:
+        corpora: The folder.
+        policy: Path of the policy, or ``preset:NAME``.
+        size: How much is run.
+        pool: Vectors of honest prompts, mixed, for the baselines.
+        cover: Honest prompts and their frames, for cover traffic.
+        thresholds: Of each baseline, once they are set.
+    """
+
+    corpora: Path
+    policy: str
+    size: Size
+    pool: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    cover: tuple[tuple[Prompt, str], ...] = ()
+    thresholds: dict[str, float] = field(default_factory=dict[str, float])
+
+
+class Bench:
+    """Policy, observer and vectors, opened once a process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.policy, self.observer, self.vectors = _opened(settings.policy)
+
+    @cached_property
+    def baselines(self) -> list[Baseline]:
+        return baselines(self.settings.pool)
+
+    async def sent(self, stream: Stream) -> Sent:
+        """A stream as the baselines see it."""
+        texts = zip(stream.prompts, stream.templates, strict=True)
+        cells = [await self.observer.cell(prompt.text, frame) for prompt, frame in texts]
+        return Sent(
+            self.vectors.of(stream.prompts),
+            np.array(cells, np.int64),
+            stream.times,
+            _tokens(stream.prompts, stream.templates),
+        )
+
+
+@cache
+def _opened(source: str) -> tuple[Policy, Remembering, Vectors]:
+    policy = enforced(source)
+    return policy, Remembering(policy), Vectors()
+
+
+def _tokens(prompts: Sequence[Prompt], templates: Sequence[str]) -> NDArray[np.int64]:
+    used = (usage(p.text, frame) for p, frame in zip(prompts, templates, strict=True))
+    return np.array([one.input + one.output for one in used], np.int64)

@@ -1,0 +1,113 @@
+"""The policy under test, and its variants.
+
+Who is calling is told to the limiter by the scope's ``user`` and claims, whatever chain the policy
+has: there is no HTTP here. Everything else of the policy stays as it is, and every budget enforces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from querybudget.policy.types import Budget, Mode, Partition, Policy, ResolverSpec
+from querybudget.quota import MICRO
+
+__all__ = ["POOL", "enforced", "pooled", "scope", "without_buckets"]
+
+POOL = "pool"
+"""Name of the partition that `pooled` makes; its claim is in every scope."""
+
+SECRET = b"a benchmark keeps no secrets"
+
+
+def enforced(source: str) -> Policy:
+    """A policy, every budget of it enforced.
+
+    Args:
+        source: Path of a YAML file, or ``preset:NAME``.
+
+    Raises:
+        PolicyError: It cannot be used; all of its mistakes.
+    """
+    policy = Policy.load(source)
+    return replace(
+        policy,
+        identity=(ResolverSpec("user"),),
+        partitions={
+            name: Partition(name, ResolverSpec("claim", _claim(name))) for name in policy.partitions
+        },
+        budgets=tuple(replace(budget, mode=Mode.ENFORCE) for budget in policy.budgets),
+        secret=policy.secret or SECRET,
+        max_identities=max(policy.max_identities, 100_000),
+        unpriced="free",
+    )
+
+
+def without_buckets(policy: Policy) -> Policy:
+    """The same without bucket budgets and scores; one that has no other budgets allows all."""
+    rest = tuple(budget for budget in policy.budgets if not _counts_buckets(budget))
+    return replace(policy, budgets=rest)
+
+
+def pooled(policy: Policy, factor: int) -> Policy:
+    """Its bucket budgets over a pool of identities rather than over one, and nothing else.
+
+    Args:
+        policy: The policy.
+        factor: How many times the limit of one identity a pool is granted. A pool is judged by
+            the sum over its accounts; its own occupancy must leave room for an honest group.
+    """
+    return replace(
+        policy,
+        partitions={**policy.partitions, POOL: Partition(POOL, ResolverSpec("claim", POOL))},
+        budgets=tuple(
+            replace(budget, per=(POOL,), quota=budget.quota.scaled(factor * MICRO))
+            for budget in policy.budgets
+            if _counts_buckets(budget) and budget.per == ("identity",)
+        ),
+    )
+
+
+def scope(account: str, template: str = "", *, pool: str = "") -> Mapping[str, object]:
+    """The ASGI scope of a caller: alone in its organisation and network, in the pool given."""
+    claims = {
+        "organisation": f"of {account}",
+        "network": f"net {account}",
+        "template": template,
+        POOL: pool or account,
+    }
+    return {"type": "http", "user": account, "state": {"claims": claims}}
+
+
+def _claim(partition: str) -> str:
+    """Which claim says a policy's partition: by its name, since the scope has no more to go by."""
+    for word, claim in (("templ", "template"), ("prompt", "template"), ("net", "network")):
+        if word in partition:
+            return claim
+    return "network" if "addr" in partition else "organisation"
+
+
+def _counts_buckets(budget: Budget) -> bool:
+    return budget.quota.unit == "buckets"
+
+
+def scored(policy: Policy) -> dict[str, Policy]:
+    """Two ablations of the policy itself: bucket budgets without the score, and (nearly) only it."""
+    buckets = {"without_score": _unscored, "score_only": _boundless}
+    return {
+        name: replace(
+            policy,
+            budgets=tuple(change(b) if _counts_buckets(b) else b for b in policy.budgets),
+        )
+        for name, change in buckets.items()
+    }
+
+
+def _unscored(budget: Budget) -> Budget:
+    response = budget.response
+    return replace(budget, response=response and replace(response, scored=False))
+
+
+def _boundless(budget: Budget) -> Budget:
+    """With a limit that occupancy does not come near."""
+    return replace(budget, quota=budget.quota.scaled(1_000 * MICRO))

@@ -1,0 +1,166 @@
+"""One stream through the real limiter and the memory store, on a virtual clock.
+
+What the limiter answers takes effect: after a call that was delayed the account's next one waits
+for its answer; a degraded answer is shorter; a price is paid. An answer itself takes no time. A
+stream's refused calls are not sent again: `campaign.py` does that.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.sweep.figures import NEVER
+from benchmarks.sweep.observing import Remembering
+from benchmarks.sweep.policies import scope
+from benchmarks.sweep.streams import Stream
+from querybudget.adapters.call import Call, Dialect, Usage
+from querybudget.coverage.response import Stage
+from querybudget.engine import Limiter, Outcome
+from querybudget.policy.types import Policy
+from querybudget.quota import MICRO
+from querybudget.stores.memory import MemoryStore
+from querybudget.testing.clock import ManualClock
+
+__all__ = ["DEAR", "Answer", "Desk", "Seen", "replay"]
+
+DEAR = 2 * MICRO
+"""A price above this disturbs a caller."""
+
+_PATH, _MODEL = "/v1/chat/completions", "bench-1"
+_DEGRADED_OUTPUT = 512
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one call came to."""
+
+    refused: bool
+    stage: Stage
+    price: int
+    delay: int
+    tokens: int
+
+    @property
+    def disturbed(self) -> bool:
+        return self.refused or self.stage > Stage.NONE or self.price > DEAR
+
+    @property
+    def full(self) -> bool:
+        """Whether it was answered at full quality and an ordinary price; late or not."""
+        return not self.refused and self.stage < Stage.DEGRADE and self.price <= DEAR
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one account met over its whole stream.
+
+    Attributes:
+        first: Own queries (of an honest identity: all) sent when it was first disturbed.
+        refused: Whether a call was ever refused.
+        dear: Whether a price was ever above 2.
+        prices: Of every call that was answered, as a factor.
+    """
+
+    first: float
+    refused: bool
+    dear: bool
+    prices: NDArray[np.float32]
+
+    @property
+    def disturbed(self) -> bool:
+        return self.first != NEVER
+
+
+class Desk:
+    """A limiter in memory with a clock of its own, asked by name of account."""
+
+    def __init__(self, policy: Policy, observer: Remembering, begin: int) -> None:
+        self.clock = ManualClock(begin)
+        store = MemoryStore(self.clock, max_identities=policy.max_identities)
+        self._limiter = Limiter(policy, store=store, clock=self.clock, observer=observer)
+        self._route = self._limiter.route("POST", _PATH) if policy.budgets else None
+
+    async def ask(self, account: str, text: str, template: str, *, pool: str = "") -> Answer:
+        """Send one call now, and settle it as answered."""
+        used = usage(text, template)
+        tokens = used.input + used.output
+        if self._route is None:
+            return Answer(
+                refused=False,
+                stage=Stage.NONE,
+                price=MICRO,
+                delay=0,
+                tokens=used.input + used.output,
+            )
+        limiter = self._limiter
+        caller = limiter.caller(scope(account, template, pool=pool))
+        call = Call(
+            Dialect.OPENAI,
+            "chat",
+            model=_MODEL,
+            input_bytes=len(text.encode()) + len(template.encode()),
+            template=template,
+            ask=text,
+        )
+        ticket = await limiter.admit(caller, self._route, "POST", _PATH, call)
+        price = ticket.decision.price if ticket.decision else MICRO
+        if ticket.refusal is not None:
+            return Answer(True, ticket.stage, price, 0, 0)  # noqa: FBT003 - refused
+        if ticket.stage >= Stage.DEGRADE:
+            used = Usage(used.input, output=min(used.output, _DEGRADED_OUTPUT))
+            tokens = used.input + used.output
+        await limiter.settle(ticket, Outcome.ANSWERED, used, 200)
+        return Answer(False, ticket.stage, price, ticket.delay, tokens)  # noqa: FBT003 - the same
+
+
+async def replay(
+    policy: Policy, observer: Remembering, stream: Stream, *, stop: bool = False
+) -> Seen:
+    """Send a stream.
+
+    Args:
+        policy: The policy.
+        observer: Sees the calls.
+        stream: What is sent.
+        stop: End where the account is first disturbed: all that is wanted is when that is.
+    """
+    desk = Desk(policy, observer, int(stream.times[0]))
+    counts_all = not stream.own.any()
+    first, own, refused, dear = NEVER, 0, False, False
+    prices, free = list[float](), 0
+    for prompt, template, at, mine in zip(
+        stream.prompts, stream.templates, stream.times.tolist(), stream.own.tolist(), strict=True
+    ):
+        desk.clock.now = max(free, at)
+        own += mine or counts_all
+        answer = await desk.ask(stream.account, prompt.text, template)
+        free = desk.clock.now + answer.delay
+        refused = refused or answer.refused
+        dear = dear or answer.price > DEAR
+        if not answer.refused:
+            prices.append(answer.price / MICRO)
+        if answer.disturbed and first == NEVER:
+            first = own
+            if stop:
+                break
+    return Seen(first, refused, dear, np.array(prices, np.float32))
+
+
+@lru_cache(maxsize=1 << 17)
+def usage(text: str, template: str) -> Usage:
+    """Tokens of a call: four bytes of prompt each; of its answer: drawn by the text's hash.
+
+    Answers are log-normal, 180 tokens in the median, the same for every corpus.
+    """
+    drawn = (crc32(text.encode()) + 0.5) / 2**32
+    output = math.exp(math.log(180) + 0.8 * _NORMAL.inv_cdf(drawn))
+    prompt = -(-(len(text.encode()) + len(template.encode())) // 4)
+    return Usage(input=max(1, prompt), output=round(min(max(output, 5), 2_000)))
