@@ -64,6 +64,8 @@ def gauge(budget: Budget, price: ModelPrice | None) -> Gauge:
             gauged = partial(output_tokens, weights)
         case Unit.USD:
             gauged = partial(usd, price) if price else _free
+        case Unit.BUCKETS:  # What a call takes of them only its partition's account knows.
+            gauged = _free
     return gauged
 
 

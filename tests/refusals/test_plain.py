@@ -10,6 +10,7 @@ from querybudget.adapters.call import Dialect
 from querybudget.refusals import (
     Answer,
     body_too_large,
+    crowded,
     plain_answer,
     store_down,
     unpriced,
@@ -47,6 +48,15 @@ CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-ca
             "overloaded_error",
             "Request cannot be satisfied due to temporary server capacity constraints",
             "Nothing was charged",
+        ),
+        (
+            lambda d: crowded(d, wait=4_200_000),
+            429,
+            "requests",
+            "rate_limit_exceeded",
+            "rate_limit_error",
+            "Too Many Requests",
+            "Please try again in 4.2s",
         ),
         (
             lambda d: unpriced("gpt-9", d),
@@ -91,6 +101,7 @@ def header(found: Answer, name: bytes) -> bytes | None:
 def test_a_store_that_is_down_says_when_to_try_again() -> None:
     assert header(store_down(Dialect.OPENAI), b"retry-after") == b"5"
     assert header(store_down(Dialect.OPENAI, wait=1_200_000), b"retry-after") == b"2"
+    assert header(crowded(Dialect.OPENAI, wait=4_200_000), b"retry-after") == b"5"
     assert header(unpriced("m", Dialect.OPENAI), b"retry-after") is None
 
 

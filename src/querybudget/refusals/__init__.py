@@ -8,7 +8,8 @@
     plain.py     answers that no decision stands behind
 
 Pure: no clock is read. Whatever is left is rounded down, whatever must be waited is rounded up,
-and figures are shown of budgets that belong to the caller alone.
+and figures are shown of budgets that belong to the caller alone. Of budgets in buckets nothing is
+shown at all.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from querybudget.refusals.bodies import Answer, Reason
 from querybudget.refusals.headers import headers_for
 from querybudget.refusals.plain import (
     body_too_large,
+    crowded,
     plain_answer,
     store_down,
     unpriced,
@@ -30,6 +32,7 @@ __all__ = [
     "answer",
     "body_too_large",
     "close",
+    "crowded",
     "headers_for",
     "plain_answer",
     "store_down",

@@ -10,7 +10,14 @@ from querybudget.ledger import Decision, LineStatus
 from querybudget.policy.types import Disclosure, Refusals
 from querybudget.quota import Unit
 from querybudget.refusals.bodies import Answer, Fault, Reason, reply
-from querybudget.refusals.headers import figures, lasts, retry
+from querybudget.refusals.headers import (
+    DO_NOT_RETRY,
+    figures,
+    lasts,
+    retry,
+    when,
+    without_buckets,
+)
 from querybudget.refusals.words import duration, refusal, short_refusal
 
 __all__ = ["Close", "answer", "close"]
@@ -53,6 +60,9 @@ def answer(
 ) -> Answer:
     """Answer a call that was refused.
 
+    Nothing is told of budgets in buckets, not even their names. Where another budget refuses as
+    well, that one is told, since it is the one that the caller can do something about.
+
     Args:
         decision: The refusal.
         dialect: Whose conventions the caller reads.
@@ -61,7 +71,8 @@ def answer(
         disclosed: Names of the budgets that the caller alone is charged on; figures are told of
             no other.
         request_id: Repeated in the answer; empty for none.
-        reason: Why. Of abnormal usage no figure is told, since that would tell how to go on.
+        reason: Why. Of abnormal usage no figure is told, since that would tell how to go on; it
+            is the reason of every refusal by budgets in buckets alone.
 
     Returns:
         Status 429, or 503 for reduced capacity.
@@ -69,12 +80,16 @@ def answer(
     Raises:
         ValueError: The decision admits.
     """
+    told = without_buckets(decision)
+    if reason is Reason.ABNORMAL_USAGE or (not told.verdict and decision.verdict):
+        return _abnormal(decision, dialect, request_id)
+    decision = told
     status = _leading(decision)
-    fault = _fault(decision, status, _message(decision, settings, now, disclosed, reason), reason)
+    fault = _fault(decision, status, _message(decision, settings, now, disclosed), reason)
     if lasts(decision, settings):
         fault = _lasting(fault)
     headers = retry(decision, settings)
-    if settings.disclose is not Disclosure.NEVER and reason is not Reason.ABNORMAL_USAGE:
+    if settings.disclose is not Disclosure.NEVER:
         headers += figures(decision, dialect, settings, now, disclosed)
     return reply(fault, dialect, headers, request_id)
 
@@ -90,11 +105,33 @@ def close(decision: Decision, settings: Refusals, reason: Reason = Reason.QUOTA)
     Raises:
         ValueError: The decision admits.
     """
-    code = _POLICY_VIOLATION if lasts(decision, settings) else _TRY_AGAIN_LATER
-    if reason is Reason.ABNORMAL_USAGE:
+    told = without_buckets(decision)
+    if reason is Reason.ABNORMAL_USAGE or (not told.verdict and decision.verdict):
         return Close(_POLICY_VIOLATION, "abnormal usage detected")
+    decision = told
+    code = _POLICY_VIOLATION if lasts(decision, settings) else _TRY_AGAIN_LATER
     words = short_refusal(_leading(decision)).encode()
     return Close(code, words[:_REASON_BYTES].decode(errors="ignore"))
+
+
+def _abnormal(decision: Decision, dialect: Dialect, request_id: str) -> Answer:
+    reason = Reason.ABNORMAL_USAGE
+    _leading(decision)  # which says so where nothing refuses
+    again = f" Please try again in {duration(decision.wait)}." if decision.wait else ""
+    fault = Fault(
+        status=429,
+        problem=reason.value,
+        title=_TITLES[reason],
+        message=(
+            "This account's pattern of requests is unusual, and further ones of its kind are not"
+            f" answered for now ({reason.value}).{again} If this is a mistake, tell the operator"
+            " of this service."
+        ),
+        kind=reason.value,
+        code=reason.value,
+        anthropic="rate_limit_error",
+    )
+    return reply(fault, dialect, [*when(decision), DO_NOT_RETRY], request_id)
 
 
 def _leading(decision: Decision) -> LineStatus:
@@ -105,16 +142,8 @@ def _leading(decision: Decision) -> LineStatus:
     return max(refusing, key=lambda status: (status.verdict, status.wait))
 
 
-def _message(
-    decision: Decision, settings: Refusals, now: int, disclosed: Container[str], reason: Reason
-) -> str:
+def _message(decision: Decision, settings: Refusals, now: int, disclosed: Container[str]) -> str:
     status = _leading(decision)
-    if reason is Reason.ABNORMAL_USAGE:
-        again = f" Please try again in {duration(decision.wait)}." if decision.wait else ""
-        return (
-            "This account's pattern of requests is unusual, and further ones of its kind are not"
-            f" answered for now.{again} If this is a mistake, tell the operator of this service."
-        )
     own = status.line.quota.name in disclosed
     shown = own and settings.disclose is not Disclosure.NEVER
     message = refusal(status, now, decision.price, figures=shown, own=own)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+import msgspec
+
 from querybudget.adapters.call import Dialect
 from querybudget.ledger import Decision, LineStatus, Verdict
 from querybudget.policy.types import Disclosure, Refusals
@@ -11,10 +13,24 @@ from querybudget.quota import Unit
 from querybudget.refusals.ietf import DRAFT, fields
 from querybudget.refusals.words import duration, moment, whole_down, whole_up
 
-__all__ = ["Header", "Headers", "figures", "headers_for", "lasts", "retry"]
+__all__ = [
+    "DO_NOT_RETRY",
+    "Header",
+    "Headers",
+    "figures",
+    "headers_for",
+    "lasts",
+    "retry",
+    "when",
+    "without_buckets",
+]
 
 Header = tuple[bytes, bytes]
 Headers = list[Header]
+
+DO_NOT_RETRY: Header = (b"x-should-retry", b"false")
+"""The one header that keeps every release of the OpenAI and Anthropic SDKs from retrying: they
+sleep through a long Retry-After, or take no notice of it."""
 
 _PARTS = (b"limit", b"remaining", b"reset")
 
@@ -33,6 +49,7 @@ _OPENAI_NAMES = {
     Unit.INPUT_TOKENS: _openai(b"tokens"),
     Unit.OUTPUT_TOKENS: _openai(b"tokens"),
 }
+_BUCKETS = Unit.BUCKETS  # Looking up an enum's member costs as much as the rest of the test.
 _ANTHROPIC_NAMES = {
     Unit.REQUESTS: _anthropic(b"requests"),
     Unit.TOKENS: _anthropic(b"tokens"),
@@ -77,7 +94,7 @@ def figures(
     for status in decision.lines:
         line = status.line
         quota = line.quota
-        if line.shadow or quota.name not in disclosed:
+        if line.shadow or quota.name not in disclosed or quota.unit is _BUCKETS:
             continue
         shown.append(status)
         family = names.get(quota.unit)
@@ -100,18 +117,37 @@ def figures(
 
 
 def retry(decision: Decision, settings: Refusals) -> Headers:
-    """When to try again: rounded up, so that the promise holds; nothing for never.
-
-    ``x-should-retry`` is the one header that keeps every release of the OpenAI and Anthropic SDKs
-    from retrying: they sleep through a long Retry-After, or take no notice of it.
-    """
-    headers: Headers = []
-    if decision.verdict is Verdict.WAIT:
-        headers.append((b"retry-after", b"%d" % whole_up(decision.wait)))
-        headers.append((b"retry-after-ms", b"%d" % -(-decision.wait // 1_000)))
+    """When to try again, and whether a client should by itself."""
+    headers = when(decision)
     if lasts(decision, settings):
-        headers.append((b"x-should-retry", b"false"))
+        headers.append(DO_NOT_RETRY)
     return headers
+
+
+def when(decision: Decision) -> Headers:
+    """When to try again: rounded up, so that the promise holds; nothing for never."""
+    if decision.verdict is not Verdict.WAIT:
+        return []
+    return [
+        (b"retry-after", b"%d" % whole_up(decision.wait)),
+        (b"retry-after-ms", b"%d" % -(-decision.wait // 1_000)),
+    ]
+
+
+def without_buckets(decision: Decision) -> Decision:
+    """The decision as if it had been made without budgets in buckets.
+
+    What a caller is told is told of this: any figure of a bucket budget, its name and its wait
+    included, would tell how to go on.
+    """
+    lines = tuple(status for status in decision.lines if status.line.quota.unit is not _BUCKETS)
+    if len(lines) == len(decision.lines):
+        return decision
+    refusing = [status for status in lines if status.verdict and not status.line.shadow]
+    verdict = max((status.verdict for status in refusing), default=Verdict.ADMIT)
+    waits = verdict is Verdict.WAIT
+    wait = max(status.wait for status in refusing) if waits else 0
+    return msgspec.structs.replace(decision, lines=lines, verdict=verdict, wait=wait)
 
 
 def lasts(decision: Decision, settings: Refusals) -> bool:

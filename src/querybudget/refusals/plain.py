@@ -5,9 +5,9 @@ from __future__ import annotations
 from querybudget.adapters.call import Dialect
 from querybudget.quota import SECOND
 from querybudget.refusals.bodies import Answer, Fault, Reason, reply
-from querybudget.refusals.words import whole_up
+from querybudget.refusals.words import duration, whole_up
 
-__all__ = ["body_too_large", "plain_answer", "store_down", "unpriced"]
+__all__ = ["body_too_large", "crowded", "plain_answer", "store_down", "unpriced"]
 
 _SHOWN = 80
 """Characters of the caller's own words that are repeated."""
@@ -16,6 +16,7 @@ _KINDS = {
     400: ("invalid_request_error", "invalid_request_error"),
     403: ("invalid_request_error", "permission_error"),
     413: ("invalid_request_error", "request_too_large"),
+    429: ("requests", "rate_limit_error"),
     503: ("server_error", "overloaded_error"),
 }
 """Status to OpenAI's and Anthropic's ``type``."""
@@ -68,6 +69,15 @@ def store_down(dialect: Dialect, *, request_id: str = "", wait: int = 5 * SECOND
     )
     return plain_answer(
         503, "store_unavailable", message, dialect, request_id=request_id, wait=wait
+    )
+
+
+def crowded(dialect: Dialect, *, request_id: str = "", wait: int) -> Answer:
+    """429: as many calls wait here already as may; try again after `wait` µs."""
+    message = "Too many requests are waiting to be answered here. Nothing was charged for this one."
+    again = f"{message} Please try again in {duration(wait)}."
+    return plain_answer(
+        429, "rate_limit_exceeded", again, dialect, request_id=request_id, wait=wait
     )
 
 
