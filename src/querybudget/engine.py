@@ -11,12 +11,13 @@ import asyncio
 import enum
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from querybudget.adapters.call import Call, Dialect, Usage
+from querybudget.coverage.response import Stage
 from querybudget.errors import StoreError
 from querybudget.estimates import Estimator, Foreseen
 from querybudget.events import DecisionEvent, Hook, publish
@@ -43,6 +44,10 @@ class Refusal(enum.StrEnum):
     """A money budget applies and the model has no price."""
     STORE = "store_error"
     """The store could not answer, and a budget says to deny then."""
+    ABNORMAL = "abnormal"
+    """Budgets in buckets refuse, and no other does: no figure of it may be told."""
+    CROWDED = "crowded"
+    """It was to be slowed, and too many calls are being slowed already."""
 
 
 class Outcome(enum.Enum):
@@ -70,6 +75,8 @@ class Ticket(msgspec.Struct):
         decision: The store's answer; None where there was none.
         refusal: Why it may not go ahead; None where it may.
         settled: Whether it has been settled.
+        stage: What is to be done to it before it goes ahead.
+        delay: µs to hold it back before it goes ahead.
     """
 
     caller: Caller
@@ -82,7 +89,11 @@ class Ticket(msgspec.Struct):
     decision: Decision | None = None
     refusal: Refusal | None = None
     settled: bool = False
+    stage: Stage = Stage.NONE
+    delay: int = 0
 
+
+_OF_NO_BUDGET = frozenset({Refusal.UNPRICED, Refusal.STORE, Refusal.CROWDED})
 
 NOTHING = Usage()
 UNMETERED = Foreseen(NOTHING, NOTHING, MICRO)
@@ -104,6 +115,7 @@ class Limiter:
 
     Attributes:
         route: `Matcher.route`: what applies to a method and path, None where nothing does.
+        pause: Waits for so many seconds, for calls that are slowed; tests put their own here.
     """
 
     def __init__(
@@ -131,6 +143,7 @@ class Limiter:
         self.matcher = Matcher(policy, self._hash)
         self.route = self.matcher.route
         self._prefix, self._count = os.urandom(8).hex(), 0
+        self.pause: Callable[[float], Awaitable[None]] = asyncio.sleep
         self._settling = set[asyncio.Task[None]]()
 
     def caller(self, scope: Mapping[str, Any]) -> Caller:
@@ -217,6 +230,11 @@ class Limiter:
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
+    async def withdraw(self, ticket: Ticket, refusal: Refusal) -> None:
+        """Refuse an admitted ticket after all: everything it holds is given back."""
+        ticket.refusal = refusal
+        await self.settle(ticket, Outcome.FAILED)
+
     async def aclose(self) -> None:
         """Wait for settlements under way, then close the store if it is the limiter's own."""
         while self._settling:
@@ -275,7 +293,7 @@ class Limiter:
     def _tell(self, ticket: Ticket, usage: Usage | None, status: int, settlement: str) -> None:
         if not self._hooks:
             return
-        decision, call = ticket.decision, ticket.call
+        decision, call, refused = ticket.decision, ticket.call, ticket.refusal is not None
         publish(
             self._hooks,
             DecisionEvent(
@@ -293,10 +311,10 @@ class Limiter:
                 wait=decision.wait if decision else 0,
                 price=decision.price if decision else 0,
                 expected=ticket.foreseen.usage,
-                usage=usage,
+                usage=None if refused else usage,
                 status=status,
                 duration=self.clock() - ticket.at,
-                settlement=settlement,
+                settlement="" if refused else settlement,
                 decision=decision,
             ),
         )
@@ -312,6 +330,6 @@ def _amounts(ticket: Ticket, outcome: Outcome, usage: Usage) -> list[int]:
 
 
 def _verdict(ticket: Ticket) -> str:
-    if ticket.refusal in {Refusal.UNPRICED, Refusal.STORE}:
+    if ticket.refusal in _OF_NO_BUDGET:
         return str(ticket.refusal)
     return ticket.decision.verdict.name.lower() if ticket.decision else "store_error"

@@ -7,7 +7,20 @@ from collections.abc import Sequence
 
 from querybudget.asgi.types import Message, Receive, Scope
 
-__all__ = ["BodyTooLarge", "Inflate", "Received", "header", "inflate", "read"]
+__all__ = ["BodyTooLarge", "Inflate", "Received", "header", "inflate", "read", "rewritten"]
+
+_OF_THE_BODY = frozenset(
+    {
+        b"content-digest",
+        b"content-encoding",
+        b"content-length",
+        b"content-md5",
+        b"digest",
+        b"repr-digest",
+        b"transfer-encoding",
+    }
+)
+"""Headers that say how a body came, and are wrong of another."""
 
 _WINDOW_BITS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 47}
 
@@ -39,6 +52,34 @@ class Received:
             self._next += 1
             return self._messages[self._next - 1]
         return await self._receive()
+
+    async def listen(self) -> bool:
+        """Wait for the client's next message, and keep it for `replay`.
+
+        Returns:
+            Whether it was that the client has hung up.
+        """
+        message = await self._receive()
+        self._messages = (*self._messages, message)
+        return bool(message["type"] == "http.disconnect")
+
+    def replace(self, body: bytes) -> None:
+        """Hand on another body than the one received."""
+        later = (m for m in self._messages if m["type"] != "http.request")
+        self._messages = ({"type": "http.request", "body": body, "more_body": False}, *later)
+        self.body = body
+
+
+def rewritten(scope: Scope, size: int) -> Scope:
+    """The scope of a request whose body was replaced by a plain one; the given one stays as it is.
+
+    Args:
+        scope: Of the request.
+        size: Bytes of the new body.
+    """
+    headers = [pair for pair in scope["headers"] if pair[0].lower() not in _OF_THE_BODY]
+    headers.append((b"content-length", b"%d" % size))
+    return {**scope, "headers": headers}
 
 
 async def read(scope: Scope, receive: Receive, limit: int) -> Received:

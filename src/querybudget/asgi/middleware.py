@@ -10,17 +10,18 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from querybudget.adapters.call import Adapter, Call, Dialect
+from querybudget.adapters.call import Dialect
 from querybudget.asgi.body import BodyTooLarge, header, inflate, read
+from querybudget.asgi.delay import Delays
 from querybudget.asgi.exchange import Exchange
+from querybudget.asgi.measures import Measures, parse
 from querybudget.asgi.refuse import new_request_id, refusal_of, send_answer
 from querybudget.asgi.socket import Socket
 from querybudget.asgi.switch import SWITCH
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.engine import Limiter
-from querybudget.errors import BodyError, QueryBudgetError, SetupError
+from querybudget.errors import QueryBudgetError, SetupError
 from querybudget.events import Hook
-from querybudget.matching import UNREADABLE
 from querybudget.policy.types import Policy
 from querybudget.refusals import body_too_large
 from querybudget.stores import Clock, Store
@@ -63,6 +64,7 @@ class QueryBudgetMiddleware:
         self._clock = clock
         self._hooks = tuple(hooks)
         self._limiter = limiter
+        self._delays = Delays()
 
     @property
     def limiter(self) -> Limiter:
@@ -95,12 +97,12 @@ class QueryBudgetMiddleware:
         if route is None:
             await self.app(scope, receive, send)
             return
-        call, adapter = None, route.adapter
+        call, adapter, received = None, route.adapter, None
         if adapter is not None:
             limit = limiter.policy.body.limit
             try:
                 received = await read(scope, receive, limit)
-                call = _parse(adapter, path, inflate(received.body, _encoding(scope), limit))
+                call = parse(adapter, path, inflate(received.body, _encoding(scope), limit))
             except BodyTooLarge:
                 name = new_request_id()
                 await send_answer(body_too_large(limit, adapter.dialect, request_id=name), send)
@@ -113,6 +115,12 @@ class QueryBudgetMiddleware:
             dialect = adapter.dialect if adapter else Dialect.PROBLEM
             await send_answer(refusal_of(limiter, ticket, dialect), send)
             return
+        if ticket.stage and adapter is not None and received is not None:
+            measures = Measures(limiter, ticket, adapter, received)
+            going = await measures.take(scope, send, self._delays)
+            if going is None:
+                return
+            scope = going
         await Exchange(limiter, route, ticket, receive, send).run(self.app, scope)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -165,15 +173,3 @@ def _path(scope: Scope) -> str:
 
 def _encoding(scope: Scope) -> bytes:
     return header(scope, b"content-encoding")
-
-
-def _parse(adapter: Adapter, path: str, body: bytes) -> Call:
-    """What the body asks.
-
-    One that cannot be read goes to the application, which has its own words for it; it counts as
-    one request of its size, on every budget of its path.
-    """
-    try:
-        return adapter.parse(path, body)
-    except BodyError:
-        return Call(adapter.dialect, UNREADABLE, input_bytes=len(body))

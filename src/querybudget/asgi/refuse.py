@@ -7,7 +7,7 @@ from uuid import uuid4
 from querybudget.adapters.call import Dialect
 from querybudget.asgi.types import Send
 from querybudget.engine import Limiter, Refusal, Ticket
-from querybudget.refusals import Answer, answer, store_down, unpriced
+from querybudget.refusals import Answer, answer, crowded, store_down, unpriced
 
 __all__ = ["new_request_id", "refusal_of", "send_answer"]
 
@@ -24,6 +24,8 @@ def refusal_of(limiter: Limiter, ticket: Ticket, dialect: Dialect) -> Answer:
         return unpriced(ticket.call.model, dialect, request_id=name)
     if ticket.decision is None:
         return store_down(dialect, request_id=name)
+    if ticket.refusal is Refusal.CROWDED:
+        return crowded(dialect, request_id=name, wait=ticket.delay)
     settings, private = limiter.policy.refusals, ticket.plan.private
     return answer(ticket.decision, dialect, settings, ticket.at, disclosed=private, request_id=name)
 

@@ -1,0 +1,91 @@
+"""What is done to a call that is admitted, and yet slowed or answered with less."""
+
+from __future__ import annotations
+
+from querybudget.adapters.call import Adapter, Call
+from querybudget.asgi.body import Received, header, inflate, rewritten
+from querybudget.asgi.delay import Delays
+from querybudget.asgi.refuse import refusal_of, send_answer
+from querybudget.asgi.types import Scope, Send
+from querybudget.coverage.response import Stage
+from querybudget.engine import Limiter, Outcome, Refusal, Ticket
+from querybudget.errors import BodyError
+from querybudget.matching import UNREADABLE
+
+__all__ = ["Measures", "parse"]
+
+
+class Measures:
+    """Slows a call and rewrites it, as its ticket says.
+
+    Args:
+        limiter: The ticket's.
+        ticket: Admitted. If the call does not go on, everything it holds is given back.
+        adapter: Reads the call.
+        received: What was received of it.
+    """
+
+    __slots__ = ("_adapter", "_limiter", "_received", "_ticket")
+
+    def __init__(
+        self, limiter: Limiter, ticket: Ticket, adapter: Adapter, received: Received
+    ) -> None:
+        self._limiter = limiter
+        self._ticket = ticket
+        self._adapter = adapter
+        self._received = received
+
+    async def take(self, scope: Scope, send: Send, delays: Delays) -> Scope | None:
+        """Do what the ticket says.
+
+        Args:
+            scope: Of the request; it is not changed.
+            send: ASGI's, for a refusal.
+            delays: Where it waits.
+
+        Returns:
+            The scope for the application; None where it should not see the call: the client has
+            hung up, or too many wait.
+        """
+        ticket, goes_on = self._ticket, False
+        try:
+            if ticket.delay and delays.full:
+                await self._limiter.withdraw(ticket, Refusal.CROWDED)
+                answer = refusal_of(self._limiter, ticket, self._adapter.dialect)
+                await send_answer(answer, send)
+                return None
+            if ticket.delay and not await self._held(delays):
+                return None
+            lessened = scope if ticket.stage < Stage.DEGRADE else self._lessen(scope)
+            goes_on = True
+        finally:
+            if not goes_on:
+                await self._limiter.settle(ticket, Outcome.FAILED)
+        return lessened
+
+    async def _held(self, delays: Delays) -> bool:
+        return await delays.hold(self._ticket.delay, self._received, self._limiter.pause)
+
+    def _lessen(self, scope: Scope) -> Scope:
+        """Rewrite the body; one that was compressed goes on as it is."""
+        received, limit = self._received, self._limiter.policy.body.limit
+        plain = inflate(received.body, header(scope, b"content-encoding"), limit)
+        less = self._adapter.degrade(plain)
+        if less is plain:
+            return scope
+        received.replace(less)
+        # What is charged is what is now asked: not the answers and figures taken away.
+        self._ticket.call = parse(self._adapter, self._ticket.path, less)
+        return rewritten(scope, len(less))
+
+
+def parse(adapter: Adapter, path: str, body: bytes) -> Call:
+    """What the body asks.
+
+    One that cannot be read goes to the application, which has its own words for it; it counts as
+    one request of its size, on every budget of its path.
+    """
+    try:
+        return adapter.parse(path, body)
+    except BodyError:
+        return Call(adapter.dialect, UNREADABLE, input_bytes=len(body))
