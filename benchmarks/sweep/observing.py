@@ -53,6 +53,7 @@ class Vectors:
 
     def __init__(self) -> None:
         self._embedder = StaticEmbedder.load()
+        self.name = self._embedder.name
         self._rows: dict[str, int] = {}
         self._held = np.empty((0, self._embedder.dimensions), np.float32)
 

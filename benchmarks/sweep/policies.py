@@ -12,7 +12,7 @@ from dataclasses import replace
 from querybudget.policy.types import Budget, Mode, Partition, Policy, ResolverSpec
 from querybudget.quota import MICRO
 
-__all__ = ["POOL", "enforced", "pooled", "scope", "without_buckets"]
+__all__ = ["POOL", "SECRET", "enforced", "pooled", "scope", "scored", "without_buckets"]
 
 POOL = "pool"
 """Name of the partition that `pooled` makes; its claim is in every scope."""
@@ -92,7 +92,7 @@ def _counts_buckets(budget: Budget) -> bool:
 
 
 def scored(policy: Policy) -> dict[str, Policy]:
-    """Two ablations of the policy itself: bucket budgets without the score, and (nearly) only it."""
+    """Two ablations of the policy: its bucket budgets without the score, and the score alone."""
     buckets = {"without_score": _unscored, "score_only": _boundless}
     return {
         name: replace(

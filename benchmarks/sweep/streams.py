@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,10 @@ class Stream:
 
     def __len__(self) -> int:
         return len(self.prompts)
+
+    def framed(self, templates: tuple[str, ...]) -> Stream:
+        """The same in other frames."""
+        return replace(self, templates=templates)
 
 
 def honest(identity: Identity, template: str) -> Stream:

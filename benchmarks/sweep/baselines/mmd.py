@@ -1,9 +1,10 @@
 """Windowed MMD: does the latest window of an account's queries look like honest traffic?
 
-After arXiv 2606.05725, with its four bandwidths of an RBF kernel. The kernel is approximated by random Fourier
-features (Rahimi and Recht, NIPS 2007), so that a window is a running sum; the estimate is the
-unbiased one. As published an account is suspect that is far from the honest pool. The opposite side
-is run beside it: single honest callers are narrower than any pool, and a broad sweep is like one.
+After arXiv 2606.05725, with its four bandwidths of an RBF kernel. The kernel is approximated by
+random Fourier features (Rahimi and Recht, NIPS 2007), so that a window is a running sum; the
+estimate is the unbiased one. As published an account is suspect that is far from the honest pool.
+The opposite side is run beside it: single honest callers are narrower than any pool, and a broad
+sweep is like one.
 """
 
 from __future__ import annotations

@@ -1,0 +1,63 @@
+"""Baselines at the policy's own honest disturbance: thresholds, and results in the same shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.sweep.baselines import Baseline, Sent
+from benchmarks.sweep.campaign import DAYS
+from benchmarks.sweep.figures import NEVER
+from benchmarks.sweep.honest import KINDS, Honest, shares
+
+__all__ = ["STRICT", "first_over", "honest_figures", "obtained", "thresholds"]
+
+STRICT = ("person", "app")
+"""Classes on whom thresholds are set; gateways are reported apart, as the policy's are."""
+
+
+def thresholds(everyone: Sequence[Honest]) -> dict[str, float]:
+    """For each baseline the lowest threshold that disturbs no more persons and apps than we do."""
+    strict = [one for one in everyone if one.kind in STRICT]
+    allowed = sum(one.disturbed for one in strict)
+    names = everyone[0].suspicion if everyone else {}
+    return {name: _allowing([one.suspicion[name] for one in strict], allowed) for name in names}
+
+
+def _allowing(highest: Sequence[float], allowed: int) -> float:
+    ordered = sorted(highest, reverse=True)
+    return ordered[allowed] if allowed < len(ordered) else -NEVER
+
+
+def honest_figures(
+    everyone: Sequence[Honest], limits: Mapping[str, float], name: str
+) -> dict[str, dict[str, Any]]:
+    """How many of each class a baseline disturbs at its threshold."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind in KINDS:
+        of = [one for one in everyone if one.kind == kind]
+        hits = sum(one.suspicion[name] > limits[name] for one in of)
+        found[kind] = {"identities": len(of), **shares({"disturbed": hits}, len(of))}
+    return found
+
+
+def first_over(suspicion: NDArray[np.float64], threshold: float, own: NDArray[np.bool_]) -> float:
+    """Own queries sent when the threshold was first exceeded."""
+    over = np.flatnonzero(suspicion > threshold)
+    return float(own[: over[0] + 1].sum()) if len(over) else NEVER
+
+
+def obtained(baseline: Baseline, sent: Sent, threshold: float) -> float:
+    """What one account gets in thirty days: all until it is slowed, and then nothing more.
+
+    Where the account is free again the next day, as much each day as a day allows.
+    """
+    over = np.flatnonzero(baseline.suspicion(sent) > threshold)
+    if not len(over):
+        return float(len(sent))
+    if not baseline.refills:
+        return float(over[0])
+    return float(min(len(sent), DAYS * over[0]))

@@ -1,0 +1,51 @@
+"""What a result was made with."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from benchmarks.sweep.bench import PER_DAY, Bench, Settings
+from benchmarks.sweep.corpora import LEAST, MOST, Entry
+from querybudget.policy.types import Policy
+
+__all__ = ["meta", "tuned_corpora"]
+
+
+def tuned_corpora() -> frozenset[str]:
+    """Corpora that the shipped calibration of the score says it was fitted on."""
+    return frozenset()
+
+
+def meta(settings: Settings, entries: Sequence[Entry], seconds: float) -> dict[str, Any]:
+    """Versions, sizes, seeds, and which corpora were tuned on."""
+    tuned = tuned_corpora()
+    bench = Bench(settings)
+    return {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "querybudget": version("querybudget"),
+        "numpy": version("numpy"),
+        "embedding": bench.vectors.name,
+        "policy": settings.policy.rpartition("/")[2],
+        "budgets": _budgets(bench.policy),
+        "size": asdict(settings.size),
+        "per_day": PER_DAY,
+        "prompts_of_an_identity": [LEAST, MOST],
+        "seeds": "every draw is seeded by the names of its corpus and experiment",
+        "split": {
+            "tuned": sorted(entry.name for entry in entries if entry.name in tuned),
+            "held_out": sorted(entry.name for entry in entries if entry.name not in tuned),
+        },
+        "prompts": sum(entry.prompts for entry in entries),
+    }
+
+
+def _budgets(policy: Policy) -> list[str]:
+    return [f"{b.name} per {'+'.join(b.per)}" for b in policy.budgets]

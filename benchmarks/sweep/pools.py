@@ -1,0 +1,135 @@
+"""Many thin accounts in one pool: a sweep, and honest groups.
+
+The bucket budgets of the policy are moved from the identity to a pool (an organisation, a network
+or a template: what the pool is called makes no difference to the ledger). Each account sends 26
+queries in a day, all accounts at the same time. A group of honest persons and applications is put
+together at random from different corpora; a second kind is of one corpus, with its one template.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.sweep.accounts import shared_out
+from benchmarks.sweep.bench import Bench, Settings
+from benchmarks.sweep.corpora import Entry, Identity, Prompt, identities, read, template
+from benchmarks.sweep.figures import NEVER, plain, quantile
+from benchmarks.sweep.policies import pooled
+from benchmarks.sweep.replay import Desk
+from benchmarks.sweep.streams import shuffled
+from benchmarks.sweep.timing import BEGIN, DAY
+from querybudget.policy.types import Policy
+
+__all__ = ["FACTOR", "PER_ACCOUNT", "SIZES", "honest_pools", "sweep_pools"]
+
+PER_ACCOUNT = 26
+SIZES = (1, 2, 5, 10, 20, 40, 80)
+FACTOR = 4
+"""Times the limit of one identity that a pool is granted."""
+
+Member = tuple[Sequence[Prompt], str]
+"""What an account sends, and in what frame."""
+
+
+def sweep_pools(settings: Settings, entry: Entry) -> dict[str, Any]:
+    """Accounts of a sweep that it takes until their pool is slowed."""
+    return asyncio.run(_sweep_pools(Bench(settings), entry))
+
+
+def honest_pools(settings: Settings, entries: Sequence[Entry]) -> dict[str, Any]:
+    """Of honest groups of each size, how many are slowed, and the largest of them."""
+    return asyncio.run(_honest_pools(Bench(settings), entries))
+
+
+async def _sweep_pools(bench: Bench, entry: Entry) -> dict[str, Any]:
+    corpus, policy = read(entry), pooled(bench.policy, FACTOR)
+    found: dict[str, Any] = {"class": entry.kind}
+    for way in ("random", "topic"):
+        needed: list[float] = []
+        for number in range(bench.settings.size.rate_draws):
+            prompts = shuffled(corpus.prompts, f"pool {number}")
+            count = min(SIZES[-1], len(prompts) // PER_ACCOUNT)
+            most = shared_out(prompts[: count * PER_ACCOUNT], count, way)
+            members: list[Member] = [(part, corpus.template) for part in most]
+            needed.append(await _needed(bench, policy, members))
+        found[way] = {
+            "accounts": [plain(n) for n in needed],
+            "median": plain(quantile(needed, 0.5)),
+        }
+    return found
+
+
+async def _needed(bench: Bench, policy: Policy, members: Sequence[Member]) -> float:
+    """The least number of accounts that are slowed together in a day."""
+    for size in SIZES:
+        if size > len(members):
+            break
+        if await _slowed(bench, policy, members[:size]):
+            return size
+    return NEVER
+
+
+async def _slowed(bench: Bench, policy: Policy, members: Sequence[Member]) -> bool:
+    """Whether anybody in the pool is disturbed within a day."""
+    desk = Desk(policy, bench.observer, BEGIN)
+    gap = DAY // PER_ACCOUNT
+    due = [(BEGIN + gap * n // len(members), n, 0) for n in range(len(members))]
+    heapq.heapify(due)
+    while due:
+        at, number, place = heapq.heappop(due)
+        prompts, frame = members[number]
+        if place >= min(len(prompts), PER_ACCOUNT):
+            continue
+        desk.clock.now = at
+        answer = await desk.ask(f"member {number}", prompts[place].text, frame, pool="pool")
+        if answer.disturbed:
+            return True
+        heapq.heappush(due, (at + gap, number, place + 1))
+    return False
+
+
+async def _honest_pools(bench: Bench, entries: Sequence[Entry]) -> dict[str, Any]:
+    policy, tries = pooled(bench.policy, FACTOR), bench.settings.size.pools
+    by_corpus = {e.name: _members(e) for e in entries if e.honest and e.kind != "gateway"}
+    groups = {"mixed": [m for found in by_corpus.values() for m in found]}
+    groups |= {name: found for name, found in by_corpus.items() if len(found) >= SIZES[3]}
+    result: dict[str, Any] = {}
+    for kind in ("mixed", "one_corpus"):
+        tried: dict[str, str] = {}
+        worst = 0
+        for size in SIZES[1:]:
+            slowed = of = 0
+            for number in range(tries):
+                members = _group(groups, kind, size, number)
+                if members is None:
+                    continue
+                of += 1
+                hit = await _slowed(bench, policy, members)
+                slowed += hit
+                worst = max(worst, size if hit else 0)
+            tried[str(size)] = f"{slowed} of {of}"
+        result[kind] = {"slowed": tried, "largest_slowed": worst}
+    return result
+
+
+def _group(
+    groups: dict[str, list[Member]], kind: str, size: int, number: int
+) -> list[Member] | None:
+    draw = random.Random(f"group {kind} {size} {number}")
+    if kind == "mixed":
+        held = groups["mixed"]
+        return draw.sample(held, size) if size <= len(held) else None
+    fitting = sorted(name for name in groups if name != "mixed" and len(groups[name]) >= size)
+    return draw.sample(groups[draw.choice(fitting)], size) if fitting else None
+
+
+def _members(entry: Entry) -> list[Member]:
+    """Every identity's first prompts, and for thin ones more of its corpus."""
+    corpus = read(entry)
+    cut: list[Identity] = identities(corpus)
+    frame = "" if entry.kind == "person" else template(entry.name)
+    return [(one.prompts[:PER_ACCOUNT], frame) for one in cut]

@@ -1,0 +1,72 @@
+"""What a call pays for coverage: a prompt of 1 KB never seen before, memory store, one process."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from statistics import median
+from typing import Any
+
+from querybudget.embedding.observer import open_observer
+
+from benchmarks.sweep.bench import Bench
+from benchmarks.sweep.policies import SECRET, scope, without_buckets
+from querybudget.adapters.call import Call, Dialect
+from querybudget.engine import Limiter, Outcome
+from querybudget.policy.types import Policy
+from querybudget.stores.memory import MemoryStore
+from querybudget.testing.clock import ManualClock
+
+__all__ = ["added"]
+
+ROUNDS, CALLS = 15, 200
+
+
+def added(bench: Bench) -> dict[str, Any]:
+    """Median µs of deciding and settling a call, with and without coverage, and the difference."""
+    words = sorted({w for prompt, _ in bench.settings.cover for w in prompt.text.split()[:40]})
+    texts = _texts(words, 2 * ROUNDS * CALLS)
+    plain = without_buckets(bench.policy)
+    runs: dict[str, list[float]] = {"with": [], "without": []}
+    for number in range(ROUNDS):
+        begin = 2 * number * CALLS
+        runs["with"].append(_us(bench.policy, texts[begin : begin + CALLS]))
+        runs["without"].append(_us(plain, texts[begin + CALLS : begin + 2 * CALLS]))
+    both = [a - b for a, b in zip(runs["with"], runs["without"], strict=True)]
+    return {
+        "with_us": round(median(runs["with"]), 1),
+        "without_us": round(median(runs["without"]), 1),
+        "added_us": round(median(both), 1),
+    }
+
+
+def _texts(words: list[str], count: int) -> list[str]:
+    draw, texts = random.Random("speed"), list[str]()
+    for _ in range(count):
+        text = ""
+        while len(text) < 1_000:
+            text += draw.choice(words) + " "
+        texts.append(text[:1_000])
+    return texts
+
+
+def _us(policy: Policy, texts: list[str]) -> float:
+    clock = ManualClock()
+    observer = open_observer(policy, SECRET) if policy.covers else None
+    limiter = Limiter(policy, store=MemoryStore(clock), clock=clock, observer=observer)
+    return asyncio.run(_timed(limiter, texts))
+
+
+async def _timed(limiter: Limiter, texts: list[str]) -> float:
+    route = limiter.route("POST", "/v1/chat/completions")
+    if route is None:
+        return 0.0
+    calls = [Call(Dialect.OPENAI, "chat", model="m", input_bytes=len(t), ask=t) for t in texts]
+    begun = time.thread_time_ns()
+    for number, call in enumerate(calls):
+        caller = limiter.caller(scope(f"caller {number % 20}"))
+        ticket = await limiter.admit(caller, route, "POST", "/v1/chat/completions", call)
+        if ticket.refusal is None:
+            await limiter.settle(ticket, Outcome.ANSWERED, None, 200)
+    return (time.thread_time_ns() - begun) / 1_000 / len(calls)
