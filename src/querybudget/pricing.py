@@ -47,7 +47,8 @@ def gauge(budget: Budget, price: ModelPrice | None) -> Gauge:
         price: The model's price, for money; None is free.
 
     Returns:
-        A function of a call and the tokens expected or used, giving µ-units of the budget's unit.
+        A function of a call and the tokens expected or used, giving µ-units of the budget's unit:
+        of buckets those for each new one, before the weight of what the call asks.
     """
     weights = budget.weights
     gauged: Gauge
@@ -55,6 +56,8 @@ def gauge(budget: Budget, price: ModelPrice | None) -> Gauge:
         case Unit.REQUESTS:
             gauged = _requests
         case Unit.CONCURRENT:
+            gauged = _one
+        case Unit.BUCKETS:  # how many are new, only the partition's account knows
             gauged = _one
         case Unit.TOKENS:
             gauged = _plain_tokens if weights == TokenWeights() else partial(tokens, weights)
@@ -64,8 +67,6 @@ def gauge(budget: Budget, price: ModelPrice | None) -> Gauge:
             gauged = partial(output_tokens, weights)
         case Unit.USD:
             gauged = partial(usd, price) if price else _free
-        case Unit.BUCKETS:  # What a call takes of them only its partition's account knows.
-            gauged = _free
     return gauged
 
 

@@ -45,7 +45,7 @@ def limit(quota: Quota) -> str:
             return f"{text} per calendar {_CALENDAR.get(days, span(quota.window))}"
         case Algorithm.GCRA:
             return f"{text} per {_one(quota.window)}, {amount(quota.burst, quota.unit)} at once"
-        case Algorithm.SLIDING:
+        case Algorithm.SLIDING | Algorithm.DISTINCT:
             return f"{text} in any {_one(quota.window)}"
 
 

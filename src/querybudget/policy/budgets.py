@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 from msgspec import UNSET, UnsetType
 
-from querybudget.policy import file
+from querybudget.policy import buckets, file
 from querybudget.policy.callers import POOLS, check_name
 from querybudget.policy.notation import Limit, Period, check_whole, listed, nearest
 from querybudget.policy.periods import Calendar
@@ -39,6 +39,7 @@ class Known:
         partitions: Names.
         tiers: Names.
         operations: Names of generic routes.
+        capabilities: Names.
         priced: Whether there are models with prices.
     """
 
@@ -46,6 +47,7 @@ class Known:
     partitions: Collection[str]
     tiers: Collection[str]
     operations: Collection[str]
+    capabilities: Collection[str]
     priced: bool
 
 
@@ -71,13 +73,18 @@ def _budget(given: file.BudgetFile, path: Path, known: Known, mistakes: Mistakes
     if given.burst is not None and given.window not in ("gcra", UNSET):
         mistakes.add((*path, "burst"), "expected no burst without `window: gcra`, found one")
     if given.limit is UNSET:
+        buckets.response(given, None, path, mistakes)
         return None
     if given.limit.unit is Unit.USD and not known.priced:
         message = "expected prices in `models` for a budget in usd, found none"
         mistakes.add((*path, "limit"), message)
     weights = _weights(given.weights, given.limit.unit, (*path, "weights"), mistakes)
     quota = _quota(given, given.limit, zone, path, mistakes)
-    return Budget(quota, per, match, weights, given.mode or known.mode, given.on_store_error)
+    response = buckets.response(given, given.limit, path, mistakes)
+    # Nobody is refused by a statistic that the operator has not watched first.
+    usual = Mode.SHADOW if quota.unit is Unit.BUCKETS else known.mode
+    mode = given.mode or usual
+    return Budget(quota, per, match, weights, mode, given.on_store_error, response)
 
 
 def _check_names(given: tuple[file.BudgetFile, ...], mistakes: Mistakes) -> None:
@@ -110,6 +117,8 @@ def _quota(
 
 def _algorithm(given: file.BudgetFile, limit: Limit, path: Path, mistakes: Mistakes) -> Algorithm:
     window = given.window or "sliding"
+    if limit.unit is Unit.BUCKETS:
+        return Algorithm.DISTINCT
     if limit.period is None:
         if given.window:
             message = f"expected no window for concurrency, found `{window}`"
@@ -194,7 +203,17 @@ def _match(given: file.MatchFile, path: Path, known: Known, mistakes: Mistakes) 
         if not any(fnmatchcase(operation, pattern) for operation in operations):
             _check_words((pattern,), operations, "an operation", (*path, "operation"), mistakes)
     check_paths(given.path, (*path, "path"), mistakes)
-    return Match(given.path, method, given.model, given.operation, given.tier, given.stream)
+    where = (*path, "capability")
+    _check_words(given.capability, known.capabilities, "a capability", where, mistakes)
+    return Match(
+        given.path,
+        method,
+        given.model,
+        given.operation,
+        given.tier,
+        given.stream,
+        given.capability,
+    )
 
 
 def check_paths(patterns: tuple[str, ...], path: Path, mistakes: Mistakes) -> None:

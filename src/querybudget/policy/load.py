@@ -9,8 +9,9 @@ from pathlib import Path as FilePath
 
 from msgspec import UNSET
 
-from querybudget.policy import budgets, callers, file
+from querybudget.policy import budgets, callers, capabilities, file
 from querybudget.policy.compose import from_mapping, from_text
+from querybudget.policy.notation import listed, nearest
 from querybudget.policy.tree import Mistakes, Node, Path
 from querybudget.policy.types import (
     Body,
@@ -25,6 +26,7 @@ from querybudget.policy.walk import read
 __all__ = ["load", "load_text"]
 
 LARGEST_FILE = 1 << 20
+PRESET = "preset:"
 SHORTEST_SECRET = 16
 
 _POINTER = re.compile(r"(?:/(?:[^~]|~[01])*)*")  # RFC 6901, section 3
@@ -39,7 +41,8 @@ def load(
     """Load a policy.
 
     Args:
-        source: Path of a YAML file, or a mapping of what such a file holds.
+        source: Path of a YAML file, a mapping of what such a file holds, or `preset:` and the name
+            of a policy that ships.
         environ: What `${NAME}` is looked up in; the process's environment unless given.
 
     Raises:
@@ -50,7 +53,8 @@ def load(
         environ = os.environ if environ is None else environ
         return _policy(from_mapping(source, environ, mistakes), mistakes)
     name = os.fspath(source)
-    return load_text(_text(name), name, environ)
+    text = _preset(name) if name.startswith(PRESET) else _text(name)
+    return load_text(text, name, environ)
 
 
 def load_text(
@@ -73,6 +77,18 @@ def load_text(
     return _policy(from_text(text, environ, mistakes), mistakes)
 
 
+def _preset(name: str) -> str:
+    from querybudget.policy import presets  # noqa: PLC0415 - few policies are presets
+
+    word = name.removeprefix(PRESET)
+    try:
+        return presets.text(word)
+    except KeyError:
+        known = presets.names()
+        message = f"expected a preset of {listed(known)}, found `{word}`{nearest(word, known)}"
+        raise Mistakes(name).stop((), message) from None
+
+
 def _text(name: str) -> str:
     mistakes = Mistakes(name)
     if "\n" in name:
@@ -92,11 +108,13 @@ def _policy(node: Node, mistakes: Mistakes) -> Policy:
     given = read(file.PolicyFile, node, mistakes)
     pools = callers.partitions(given.partitions, mistakes)
     routes = _routes(given.routes, mistakes)
+    able = capabilities.capabilities(given.capabilities, mistakes)
     known = budgets.Known(
         given.mode,
         tuple(given.partitions),
         tuple(given.tiers),
         tuple(route.operation for route in given.routes),
+        tuple(capability.name for capability in able),
         bool(given.models),
     )
     policy = Policy(
@@ -116,6 +134,8 @@ def _policy(node: Node, mistakes: Mistakes) -> Policy:
         body=Body(given.body.limit),
         unpriced=given.unpriced,
         source=mistakes.source,
+        embedding=capabilities.embedding(given.embedding, mistakes),
+        capabilities=able,
     )
     mistakes.stop_if_any()
     return policy

@@ -8,7 +8,7 @@ The grammar, where words may be in any case and in singular or plural:
 
     limit    = amount [unit] ("/" | "per") [count] period  |  amount "concurrent"
     amount   = ["$"] number ["k" | "M" | "B"]        thousands may be set apart by "_" or ","
-    unit     = requests | tokens | input_tokens | output_tokens | usd
+    unit     = requests | tokens | input_tokens | output_tokens | usd | buckets
     period   = second | minute | hour | day | week | month | year
     duration = number ("ms" | period)
     size     = number ["B" | "KB" | "MB" | "GB" | "KiB" | "MiB" | "GiB"]
@@ -41,6 +41,7 @@ __all__ = [
     "nearest",
     "price_per_million",
     "price_per_request",
+    "share",
     "size",
 ]
 
@@ -101,6 +102,8 @@ _UNITS = {
     "usd": Unit.USD,
     "dollar": Unit.USD,
     "dollars": Unit.USD,
+    "bucket": Unit.BUCKETS,
+    "buckets": Unit.BUCKETS,
     "concurrent": Unit.CONCURRENT,
     "concurrent_request": Unit.CONCURRENT,
     "concurrent_requests": Unit.CONCURRENT,
@@ -260,6 +263,14 @@ def size(text: str) -> int:
 def factor(text: str) -> int:
     """Read a factor such as `0.25` or `10`, in millionths; zero is allowed."""
     return _scaled(text, MICRO, "a factor such as `0.25` or `10`")
+
+
+def share(text: str) -> int:
+    """Read a share such as `0.5`, from 0 to 1, in millionths."""
+    value = _scaled(text, MICRO, "a share such as `0.5`")
+    if value > MICRO:
+        raise ValueError(f"expected a share from 0 to 1, found {_brief(text)}")
+    return value
 
 
 def price_per_million(text: str) -> int:

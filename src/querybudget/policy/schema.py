@@ -88,8 +88,12 @@ def _reference(of: type[msgspec.Struct], field: Shape, definitions: Schema) -> S
         if field.notes.get("one"):
             definitions[name] |= {"minProperties": 1, "maxProperties": 1}
     reference: Schema = {"$ref": f"#/$defs/{name}"}
-    if field.notes.get("short"):
-        return {"anyOf": [{"type": "string"}, reference]}
+    if short := field.notes.get("short"):
+        (named,) = (each for each in msgspec.structs.fields(of) if each.name == short)
+        return {"anyOf": [_value(shape(named.type), definitions), reference]}
+    if chosen := field.notes.get("words"):
+        word: Schema = {"anyOf": [{"enum": list(chosen)}, _VARIABLE]}
+        return {"anyOf": [word, {"type": "array", "items": word}, reference]}
     if field.notes.get("word"):
         words = [each.name for each in msgspec.structs.fields(of) if _bare(shape(each.type))]
         return {"anyOf": [{"enum": words}, reference, _VARIABLE]}

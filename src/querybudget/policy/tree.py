@@ -78,6 +78,14 @@ class Mistakes:
         line = self._reach(path)[1] if line is None else line
         self._found.append(Mistake(self.source, line, _written(path), message))
 
+    def wrong(self, path: Path) -> bool:
+        """Whether there is a mistake at `path`, or in what stands there."""
+        written = _written(path)
+        within = (f"{written}.", f"{written}[")
+        return any(
+            mistake.path == written or mistake.path.startswith(within) for mistake in self._found
+        )
+
     def item(self, path: Path, word: str) -> Path:
         """The path of `word` in the list at `path`, or `path` where a single word stands there."""
         node, _ = self._reach(path)

@@ -421,7 +421,8 @@ class Policy:
         """Load a policy.
 
         Args:
-            source: Path of a YAML file, or a mapping of what such a file holds.
+            source: Path of a YAML file, a mapping of what such a file holds, or ``preset:`` and the
+                name of a policy that ships, as in ``preset:distillation``.
             environ: What ``${NAME}`` is looked up in; the process's environment unless given.
 
         Raises:

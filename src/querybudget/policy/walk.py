@@ -8,7 +8,7 @@ its default, or is `UNSET` where it may be.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -107,13 +107,35 @@ def _entries(
 ) -> Entries | None:
     if isinstance(node, Entries):
         return node
-    if isinstance(node, Scalar) and not node.void and isinstance(node.value, str):
-        if short := notes.get("short"):
+    if words := notes.get("words"):
+        return _chosen(node, path, words, mistakes)
+    if isinstance(node, Scalar) and not node.void:
+        text = isinstance(node.value, str)
+        number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
+        if (short := notes.get("short")) and (text or (number and notes.get("number"))):
             return Entries({short: node}, node.line, {short: node.line})
-        if notes.get("word"):
+        if notes.get("word") and isinstance(node.value, str):
             return Entries({node.value: _NOTHING}, node.line, {node.value: node.line})
     _add_wrong(node, path, notes.get("expected", "a mapping"), mistakes)
     return None
+
+
+def _chosen(
+    node: Items | Scalar, path: Path, words: Mapping[str, str], mistakes: Mistakes
+) -> Entries:
+    """The mapping that a list of words stands for; each has the value that it has by itself."""
+    items = node.items if isinstance(node, Items) else (node,)
+    nodes: dict[str, Node] = {}
+    for index, item in enumerate(items):
+        where = (*path, index) if isinstance(node, Items) else path
+        word = item.value if isinstance(item, Scalar) else None
+        if not isinstance(word, str) or word not in words:
+            _add_wrong(item, where, listed(words), mistakes, _near(item, words))
+        elif word in nodes:
+            mistakes.add(where, f"expected each word once, found `{word}` again")
+        else:
+            nodes[word] = Scalar(words[word], words[word], item.line)
+    return Entries(nodes, node.line, {word: each.line for word, each in nodes.items()})
 
 
 def _value(field: Shape, node: Node, path: Path, mistakes: Mistakes) -> object:
@@ -175,12 +197,15 @@ def _leaf(field: Shape, node: Node, path: Path, mistakes: Mistakes) -> object:
         mistakes.add(path, "expected text, found a number or a truth value (put it in quotes)")
         return UNSET
     words = _words(field.type)
-    near = ""
-    if isinstance(node, Scalar) and isinstance(node.value, str) and not node.filled:
-        near = nearest(node.value, words)
     expected = field.notes.get("expected") or _expected(field.type, words)
-    _add_wrong(node, path, expected, mistakes, near)
+    _add_wrong(node, path, expected, mistakes, _near(node, words))
     return UNSET
+
+
+def _near(node: Node, words: Collection[str]) -> str:
+    if isinstance(node, Scalar) and isinstance(node.value, str) and not node.filled:
+        return nearest(node.value, words)
+    return ""
 
 
 def _struct_of(field: Shape) -> type[Struct] | None:

@@ -1,0 +1,39 @@
+"""The policies that ship."""
+
+from __future__ import annotations
+
+import pytest
+
+from querybudget.errors import PolicyError
+from querybudget.policy import presets
+from querybudget.policy.load import load_text
+from querybudget.policy.types import Mode, Policy
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_loads_by_its_name_and_needs_nothing_of_the_environment(name: str) -> None:
+    policy = Policy.load(f"preset:{name}", environ={})
+    assert policy.source == f"preset:{name}"
+    assert policy == load_text(presets.text(name), f"preset:{name}", {})
+
+
+def test_the_preset_against_distillation_refuses_nobody_until_it_is_told_to() -> None:
+    for environ, mode in (
+        ({}, Mode.SHADOW),
+        ({"QUERYBUDGET_COVERAGE_MODE": "enforce"}, Mode.ENFORCE),
+    ):
+        policy = Policy.load("preset:distillation", environ=environ)
+        assert policy.covers
+        assert {budget.mode for budget in policy.budgets if budget.response} == {mode}
+
+
+def test_a_preset_that_there_is_not_is_a_mistake_that_names_the_nearest() -> None:
+    with pytest.raises(PolicyError) as caught:
+        Policy.load("preset:distilation", environ={})
+    assert str(caught.value).startswith("preset:distilation: expected a preset of `distillation`,")
+    assert "(did you mean `distillation`?)" in str(caught.value)
+
+
+def test_a_preset_s_name_is_no_path() -> None:
+    with pytest.raises(PolicyError, match="expected a preset"):
+        Policy.load("preset:../presets/distillation", environ={})
