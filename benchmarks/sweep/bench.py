@@ -34,7 +34,7 @@ class Size:
         draws: Random orders of each sweep.
         rate_draws: The same at other rates, under cover, and for each ablation.
         own: Queries of a sweep after which cover traffic has hidden it.
-        cover: Prompts of cover traffic taken from each honest corpus.
+        known: Prompts of each honest corpus that the baselines know.
         ways: Ways of sharing a sweep out.
         accounts: Numbers of accounts.
         prompts: Of a sweep at most in campaigns; 0 for all.
@@ -47,7 +47,7 @@ class Size:
     draws: int = 12
     rate_draws: int = 4
     own: int = 600
-    cover: int = 150
+    known: int = 150
     ways: tuple[str, ...] = ("random", "topic", "round_robin")
     accounts: tuple[int, ...] = (1, 10, 100, 1000)
     prompts: int = 0
@@ -62,7 +62,7 @@ QUICK = Size(
     draws=12,
     rate_draws=2,
     own=150,
-    cover=60,
+    known=60,
     prompts=2_000,
     pools=4,
     ablated=3,
@@ -78,7 +78,7 @@ class Settings:
         policy: Path of the policy, or ``preset:NAME``.
         size: How much is run.
         pool: Vectors of honest prompts, mixed, for the baselines.
-        cover: Honest prompts and their frames, for cover traffic.
+        cover: For cover traffic: one long honest identity of each corpus, and its frame.
         thresholds: Of each baseline, once they are set.
     """
 
@@ -86,7 +86,7 @@ class Settings:
     policy: str
     size: Size
     pool: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    cover: tuple[tuple[Prompt, str], ...] = ()
+    cover: tuple[tuple[tuple[Prompt, ...], str], ...] = ()
     thresholds: dict[str, float] = field(default_factory=dict[str, float])
 
 

@@ -1,12 +1,14 @@
 """Cover traffic: a sweep hidden among honest prompts from the same account.
 
-The cover is taken from honest persons and applications of all corpora, whole runs of each in their
-own order, as a reseller's customers would send them. The shares are of all queries. Either the
-cover comes in frames of its own (`own_template`), or it carries the sweep's (`same_template`).
+The cover of each draw is one honest person or application, the longest of a corpus drawn at random,
+in its own order and again from the first where it runs out: the cover that gives least away. The
+shares are of all queries. Either it comes in its own frame (`own_template`), or it carries the
+sweep's (`same_template`).
 """
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from benchmarks.sweep.bench import PER_DAY, Bench
@@ -29,16 +31,15 @@ async def dilution(bench: Bench, corpus: Corpus) -> dict[str, Any]:
         for percent in SHARES:
             firsts: list[float] = []
             for number in range(size.rate_draws):
-                cover = bench.settings.cover
-                begin = number * len(cover) // size.rate_draws
-                turned = cover[begin:] + cover[:begin]
+                draw = random.Random(f"cover {corpus.entry.name} {number}")
+                prompts, cover_frame = draw.choice(bench.settings.cover)
                 if frame == "same_template":
-                    turned = tuple((prompt, corpus.template) for prompt, _ in turned)
+                    cover_frame = corpus.template
                 stream = covered(
                     f"covered {number}",
                     draw_of(corpus, number, size.own),
                     corpus.template,
-                    turned,
+                    [(prompt, cover_frame) for prompt in prompts],
                     percent / 100,
                     PER_DAY,
                 )

@@ -7,11 +7,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 import numpy as np
 
-__all__ = ["NEVER", "count_figures", "interval", "plain", "quantile", "share", "within"]
+__all__ = [
+    "NEVER",
+    "bootstrap",
+    "count_figures",
+    "interval",
+    "median_of",
+    "middle",
+    "plain",
+    "quantile",
+    "share",
+    "within",
+]
 
 NEVER = math.inf
 
@@ -41,6 +53,11 @@ def quantile(values: Sequence[float], q: float) -> float:
     return sorted(values)[max(0, math.ceil(q * len(values)) - 1)]
 
 
+def middle(values: Sequence[float]) -> float:
+    """The median; between a count and never it is never."""
+    return median(values) if values else NEVER
+
+
 def bootstrap(values: Sequence[float], q: float, *, draws: int = 300) -> list[float]:
     """95 % interval of a quantile, by drawing the identities anew (Efron 1979)."""
     if not values:
@@ -58,7 +75,7 @@ def within(firsts: Sequence[float], bounds: Sequence[int]) -> dict[str, float]:
 
 def count_figures(values: Sequence[float]) -> dict[str, float | None]:
     """Median and ninth decile."""
-    return {"median": plain(quantile(values, 0.5)), "p90": plain(quantile(values, 0.9))}
+    return {"median": plain(middle(values)), "p90": plain(quantile(values, 0.9))}
 
 
 def plain(value: float) -> float | None:
@@ -70,4 +87,4 @@ def plain(value: float) -> float | None:
 
 def median_of(values: Sequence[Any]) -> float | None:
     """Median of figures as written, None counting as never."""
-    return plain(quantile([NEVER if value is None else float(value) for value in values], 0.5))
+    return plain(middle([NEVER if value is None else float(value) for value in values]))

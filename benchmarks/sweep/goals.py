@@ -84,8 +84,9 @@ def _cover(dilution: Result) -> list[dict[str, Any]]:
             for draw in sweep[frame]["90"]["draws"]
         ]
         found = round(sum(draw <= 300 for draw in draws) / len(draws), 3) if draws else None
+        met = None if found is None else found >= 0.5
         words = f"draws of broad sweeps slowed within 300 own under 90 % cover, {frame}"
-        rows.append(_goal(words, "most: at least 0.5", found, found and found >= 0.5))
+        rows.append(_goal(words, "most: at least 0.5", found, met))
     return rows
 
 

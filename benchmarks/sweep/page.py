@@ -59,7 +59,8 @@ def write_page(result: Mapping[str, Any], picture: Path | None, path: Path) -> N
 def _section(table: Table) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in table.head)
     rows = "".join(f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in table.rows)
-    return f'<h2>{escape(table.title)}</h2><div class="wide"><table><tr>{head}</tr>{rows}</table></div>'
+    wide = f"<table><tr>{head}</tr>{rows}</table>"
+    return f'<h2>{escape(table.title)}</h2><div class="wide">{wide}</div>'
 
 
 def _cell(text: str) -> str:

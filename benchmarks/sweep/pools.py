@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.sweep.accounts import shared_out
 from benchmarks.sweep.bench import Bench, Settings
 from benchmarks.sweep.corpora import Entry, Identity, Prompt, identities, read, template
-from benchmarks.sweep.figures import NEVER, plain, quantile
+from benchmarks.sweep.figures import NEVER, middle, plain
 from benchmarks.sweep.policies import pooled
 from benchmarks.sweep.replay import Desk
 from benchmarks.sweep.streams import shuffled
@@ -58,7 +58,7 @@ async def _sweep_pools(bench: Bench, entry: Entry) -> dict[str, Any]:
             needed.append(await _needed(bench, policy, members))
         found[way] = {
             "accounts": [plain(n) for n in needed],
-            "median": plain(quantile(needed, 0.5)),
+            "median": plain(middle(needed)),
         }
     return found
 

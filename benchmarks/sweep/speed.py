@@ -25,7 +25,8 @@ ROUNDS, CALLS = 15, 200
 
 def added(bench: Bench) -> dict[str, Any]:
     """Median µs of deciding and settling a call, with and without coverage, and the difference."""
-    words = sorted({w for prompt, _ in bench.settings.cover for w in prompt.text.split()[:40]})
+    known = [prompt for prompts, _ in bench.settings.cover for prompt in prompts[:200]]
+    words = sorted({word for prompt in known for word in prompt.text.split()[:40]})
     texts = _texts(words, 2 * ROUNDS * CALLS)
     plain = without_buckets(bench.policy)
     runs: dict[str, list[float]] = {"with": [], "without": []}

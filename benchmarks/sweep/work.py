@@ -30,7 +30,7 @@ __all__ = ["everything"]
 
 _R = TypeVar("_R")
 
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Processes share the cores: the linear algebra of each must not take all of them."""
 
 
@@ -85,17 +85,23 @@ def _result(
 
 def _with_honest_sample(settings: Settings, honest: Sequence[Entry]) -> Settings:
     """Cover traffic, and what baselines may know of honest traffic: some of every corpus."""
-    cover: list[tuple[Prompt, str]] = []
+    cover: list[tuple[tuple[Prompt, ...], str]] = []
+    known: list[Prompt] = []
     for entry in honest:
         if entry.kind not in STRICT:
             continue
         corpus = read(entry)
         callers = identities(corpus)
-        per_caller = max(10, settings.size.cover // max(len(callers), 1))
-        for caller in callers[: max(1, settings.size.cover // per_caller)]:
-            cover += [(prompt, corpus.template) for prompt in caller.prompts[:per_caller]]
-    pool = Bench(settings).vectors.of([prompt for prompt, _ in cover])
+        if callers:
+            longest = max(callers, key=lambda caller: len(caller.prompts))
+            cover.append((longest.prompts, corpus.template))
+            known += _some([p for caller in callers for p in caller.prompts], settings.size.known)
+    pool = Bench(settings).vectors.of(known)
     return replace(settings, cover=tuple(cover), pool=np.ascontiguousarray(pool))
+
+
+def _some(prompts: Sequence[Prompt], most: int) -> list[Prompt]:
+    return [prompts[n * len(prompts) // most] for n in range(min(most, len(prompts)))]
 
 
 def _spread(
@@ -113,7 +119,7 @@ def _spread(
                 found.append(part(settings, entry))
                 advance(entry.prompts, entry.name)
             return found
-        os.environ.update(_ONE_THREAD)
+        os.environ.update((name, "1") for name in _THREADS)
         with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
             running = {pool.submit(part, settings, entry): entry for entry in ordered}
             for done in as_completed(running):
