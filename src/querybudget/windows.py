@@ -1,7 +1,7 @@
 """What one partition has used of one quota, for each algorithm.
 
-Four small states, all O(1) in the number of calls, all with the same five verbs, so that the
-ledger need not know which one it holds:
+Small states, all O(1) in the number of calls, all with the same five verbs, so that the ledger
+need not know which one it holds (`querybudget.coverage.occupancy` has the one for buckets):
 
     room     what could be granted now; negative while in debt. Forgets what has expired by now
     charge   use that much now
@@ -23,6 +23,7 @@ from typing import Protocol
 
 import msgspec
 
+from querybudget.coverage.occupancy import Occupancy
 from querybudget.quota import MICRO, SECOND, Algorithm, Bounds, Quota
 
 __all__ = [
@@ -341,7 +342,7 @@ def _bounds(quota: Quota) -> Bounds:
     return quota.bounds
 
 
-State = Level | Slots | Period | Leases
+State = Level | Slots | Period | Leases | Occupancy
 """Every state there is."""
 
 STATES: dict[Algorithm, type[State]] = {
@@ -349,4 +350,5 @@ STATES: dict[Algorithm, type[State]] = {
     Algorithm.SLIDING: Slots,
     Algorithm.CALENDAR: Period,
     Algorithm.LEASE: Leases,
+    Algorithm.DISTINCT: Occupancy,
 }

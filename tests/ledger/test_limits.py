@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from querybudget.ledger import Decision
 from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.ledger.play import Player
-from tests.ledger.strategies import START, Step, histories, quota, quotas, uneven
+from tests.ledger.strategies import KINDS, START, Step, histories, quota, quotas, uneven
 
 
 @given(quotas(Algorithm.SLIDING), histories())
@@ -118,7 +118,7 @@ def test_never_more_calls_are_open_than_the_limit(quota: Quota, history: list[St
     player.play(history, check)
 
 
-@given(st.sampled_from(list(Algorithm)), st.integers(1, 40), st.integers(0, 500))
+@given(st.sampled_from(KINDS), st.integers(1, 40), st.integers(0, 500))
 def test_the_limit_is_admitted_at_once_and_not_one_more(
     algorithm: Algorithm, limit: int, pause: int
 ) -> None:
@@ -126,7 +126,7 @@ def test_the_limit_is_admitted_at_once_and_not_one_more(
     assert sum(player.reserve().admitted for _ in range(limit + 5)) == limit
 
 
-@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize("algorithm", KINDS)
 @pytest.mark.parametrize("limit", [7, 11, 13, 997])
 def test_a_limit_that_does_not_divide_its_window_is_admitted_to_the_call(
     algorithm: Algorithm, limit: int

@@ -97,9 +97,18 @@ class Response:
         """
         found = Stage.NONE
         for stage, begin in self.stages:
-            if strain >= (begin if stage > before else self.end(begin)):
+            if strain >= (begin if stage > before else _end(begin)):
                 found = stage
         return found
+
+    def begin(self, stage: Stage, before: Stage) -> int:
+        """The strain from which `stage`, one of its stages, holds where `before` was done last."""
+        begin = next(begin for known, begin in self.stages if known is stage)
+        return begin if stage > before else _end(begin)
+
+    def milder(self, stage: Stage) -> Stage:
+        """The severest of its stages that is milder than `stage`."""
+        return max((known for known, _ in self.stages if known < stage), default=Stage.NONE)
 
     def pause(self, strain: int) -> int:
         """µs by which a slowed call is delayed; 0 where nothing is slowed."""
@@ -113,9 +122,10 @@ class Response:
                 return least + (self.delay - least) * (strain - begin) // (MICRO - begin)
         return 0
 
-    def end(self, begin: int) -> int:
-        """The strain below which a stage ends that begins at `begin`."""
-        return begin - min(EASE, begin // 2)
+
+def _end(begin: int) -> int:
+    """The strain below which a stage ends that begins at `begin`."""
+    return begin - min(EASE, begin // 2)
 
 
 def _price(response: Response, strain: int) -> int:

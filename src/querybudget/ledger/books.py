@@ -1,0 +1,206 @@
+"""What the ledger is asked, what it answers, and what it keeps."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from querybudget.coverage import Profile, Response, Stage, Visit
+from querybudget.quota import MICRO, SECOND, Quota
+from querybudget.windows import State
+
+__all__ = [
+    "GRACE",
+    "UNCHARGED",
+    "Account",
+    "Charge",
+    "Decision",
+    "Line",
+    "LineStatus",
+    "Reservation",
+    "Settled",
+    "Verdict",
+]
+
+UNCHARGED = -1
+"""In `Reservation.held`: the line was decided but not charged."""
+
+GRACE = 24 * 3_600 * SECOND
+"""µs for which an expired reservation is remembered, so that its overshoot is charged, and once."""
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """One quota of one partition, and what a call takes from it.
+
+    Attributes:
+        partition: Key of the account.
+        quota: The quota.
+        amount: µ-units to hold, before price.
+        least: The part of `amount` that is sure; where only this much is left, it is granted less
+            than `amount` (an unforeseeable answer holds what is left). Equal to `amount` where all
+            is known.
+        shadow: Decide and count, but never refuse.
+        response: Of a line of buckets, what follows from how many are visited; None to count only.
+            Such a line's `amount` is what each new bucket weighs, and so is its `least`.
+    """
+
+    partition: str
+    quota: Quota
+    amount: int
+    least: int
+    shadow: bool = False
+    response: Response | None = None
+
+
+class Charge(msgspec.Struct, frozen=True, gc=False):
+    """What a call wants to reserve.
+
+    Attributes:
+        id: Unique name of the reservation.
+        lines: All or none of these; no two of the same quota of the same partition.
+        hold: µs after which the reservation expires if nobody settles it.
+        price: Factor on every amount but leases and buckets, in millionths.
+        visit: What the call shows of itself; None where no budget looks at it, and then no line is
+            of buckets.
+        watched: Accounts whose profile takes in the visit when the call was answered: first its
+            identity's, then those of the pools the identity is in.
+    """
+
+    id: str
+    lines: tuple[Line, ...]
+    hold: int
+    price: int = MICRO
+    visit: Visit | None = None
+    watched: tuple[str, ...] = ()
+
+
+class Verdict(enum.IntEnum):
+    """What becomes of a charge."""
+
+    ADMIT = 0
+    WAIT = 1
+    """Not yet: it fits after `Decision.wait`."""
+    NEVER = 2
+    """It asks for more than a quota ever grants."""
+
+
+class LineStatus(msgspec.Struct, frozen=True, gc=False):
+    """How one line stands after the decision.
+
+    Attributes:
+        line: The line.
+        remaining: µ-units left; negative in debt.
+        reset: µs until nothing of the quota is used.
+        wait: µs until this line fits; 0 if it did.
+        verdict: What this line alone says.
+        strain: Of a line of buckets, what its response answered to, in millionths.
+    """
+
+    line: Line
+    remaining: int
+    reset: int
+    wait: int = 0
+    verdict: Verdict = Verdict.ADMIT
+    strain: int = 0
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """What is held from reserve until settle.
+
+    Attributes:
+        id: Unique name.
+        lines: As charged.
+        held: µ-units charged on each line, price included; `UNCHARGED` for a shadow line left
+            alone.
+        at: When it was made, µs.
+        expires: When it lapses, µs.
+        price: The factor it was charged at, in millionths.
+        visit: As charged.
+        watched: As charged.
+    """
+
+    id: str
+    lines: tuple[Line, ...]
+    held: tuple[int, ...]
+    at: int
+    expires: int
+    price: int
+    visit: Visit | None = None
+    watched: tuple[str, ...] = ()
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The answer to a charge. A refusal is a value, not an error.
+
+    Attributes:
+        verdict: Admit, not yet, or never.
+        lines: One status for each line of the charge, in its order.
+        wait: µs until the charge fits; exact, unless a lease is what it waits for. 0 for admit and
+            never.
+        reservation: What is held; None for a refusal.
+        price: The factor charged, in millionths: the charge's, times the highest of the enforced
+            lines of buckets.
+        stage: What is to be done to the call; `REFUSE` where an enforced line of buckets refuses.
+        delay: µs by which the call is to be slowed.
+        shadow_price: The highest price of the shadow lines of buckets, in millionths.
+        shadow_stage: What would be done to the call if those were enforced.
+    """
+
+    verdict: Verdict
+    lines: tuple[LineStatus, ...]
+    wait: int = 0
+    reservation: Reservation | None = None
+    price: int = MICRO
+    stage: Stage = Stage.NONE
+    delay: int = 0
+    shadow_price: int = MICRO
+    shadow_stage: Stage = Stage.NONE
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the call may go ahead."""
+        return self.verdict is Verdict.ADMIT
+
+    @property
+    def violated(self) -> tuple[str, ...]:
+        """Names of the enforced budgets that refuse."""
+        return tuple(s.line.quota.name for s in self.lines if s.verdict and not s.line.shadow)
+
+    @property
+    def shadowed(self) -> tuple[str, ...]:
+        """Names of the shadow budgets that would have refused."""
+        return tuple(s.line.quota.name for s in self.lines if s.verdict and s.line.shadow)
+
+
+class Settled(enum.Enum):
+    """What a settle did."""
+
+    DONE = "done"
+    REPEATED = "repeated"
+    """It had been settled, or is not known (any more): nothing changed."""
+    LATE = "late"
+    """The reservation had expired at its estimate: only use above it was charged."""
+
+
+class Account(msgspec.Struct, array_like=True):
+    """One partition's books.
+
+    Attributes:
+        since: When the partition was first seen, µs.
+        windows: Use by `Quota.key`.
+        open: Reservations not settled, oldest first: id to the moment it is forgotten, which is
+            `GRACE` after its expiry.
+        profile: What its answered calls look like; None before the first that was looked at.
+    """
+
+    since: int = 0
+    windows: dict[str, State] = msgspec.field(default_factory=dict[str, State])
+    open: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+    profile: Profile | None = None
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing is used or held, so that forgetting the account changes nothing."""
+        seen = self.profile is not None and self.profile.queries
+        return not (self.open or seen) and all(window.blank for window in self.windows.values())

@@ -1,0 +1,236 @@
+"""Lines of buckets: what a call would visit anew, and what follows from what was visited before.
+
+How much of a budget of buckets is used, or how much of a sweep its account looks, is *strain*. The
+call's own buckets are no part of it: what they do to strain, the next call feels.
+
+A call that visits nothing new is not refused for what was visited, only for the score. Refusals
+note nothing: strain rises by calls that are admitted, and by what they come to, so what stage has
+begun is noted there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from querybudget.coverage import Profile, Stage
+from querybudget.coverage.occupancy import Occupancy
+from querybudget.ledger.books import Account, Charge, Line, LineStatus, Reservation, Verdict
+from querybudget.quota import MICRO, SECOND, Algorithm
+
+__all__ = ["SCORE_RETRY", "Outlook", "Sight", "look", "note_stages", "watch"]
+
+SCORE_RETRY = 3_600 * SECOND
+"""The wait proposed to a call refused for its score. No promise: nobody knows how it will go on."""
+
+_DISTINCT = Algorithm.DISTINCT
+_NONE, _REFUSE = Stage.NONE, Stage.REFUSE
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One line of buckets as a call finds it.
+
+    Attributes:
+        line: The line.
+        occupancy: What was visited.
+        cells: What the call would visit.
+        left: µ-buckets that could be visited anew.
+        novelty: µ-buckets that the call would.
+        strain: What the response answers to, in millionths.
+        begun: The stage at that strain.
+        stage: What is to be done to this call.
+        held: The strain that `left` has no part in, in millionths: the score.
+    """
+
+    line: Line
+    occupancy: Occupancy
+    cells: tuple[int, ...]
+    left: int
+    novelty: int
+    strain: int
+    begun: Stage
+    stage: Stage
+    score: int
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the call may not go ahead, if the line is enforced."""
+        return self.novelty > self.left or self.stage is _REFUSE
+
+    @property
+    def price(self) -> int:
+        """The factor on the call's other lines, in millionths."""
+        response = self.line.response
+        return response.price(self.strain) if response else MICRO
+
+    @property
+    def delay(self) -> int:
+        """µs by which the call is slowed."""
+        response = self.line.response
+        return response.pause(self.strain) if response and self.stage else 0
+
+    def take(self, name: str, now: int, expires: int) -> LineStatus:
+        """Charge the line; how it stands then."""
+        line, occupancy = self.line, self.occupancy
+        added = occupancy.take(name, self.cells, line.amount, line.quota, now, expires)
+        occupancy.stage = self.begun
+        reset = occupancy.reset(line.quota, now)
+        return LineStatus(line, self.left - added, reset, strain=self.strain)
+
+    def status(self, now: int) -> LineStatus:
+        """How the line stands while nothing is charged on it."""
+        line, quota = self.line, self.line.quota
+        reset = self.occupancy.reset(quota, now)
+        if not self.refuses:
+            return LineStatus(line, self.left, reset, strain=self.strain)
+        if line.amount * len(self.cells) > quota.limit:
+            return LineStatus(line, self.left, reset, 0, Verdict.NEVER, self.strain)
+        wait = self._wait(now)
+        return LineStatus(line, self.left, reset, wait, Verdict.WAIT, self.strain)
+
+    def prices(self, now: int) -> list[tuple[int, int]]:
+        """The price from each moment in µs on, if nobody visits anything more."""
+        line = self.line
+        response, limit = line.response, line.quota.limit
+        if response is None:
+            return [(now, MICRO)]
+        return [
+            (moment, response.price(max(self.score, _share(used, limit))))
+            for moment, used in self.occupancy.ebb(line.quota, now)
+        ]
+
+    def _wait(self, now: int) -> int:
+        """µs until the line no longer refuses; exact, but for the score."""
+        line, occupancy = self.line, self.occupancy
+        response, quota = line.response, line.quota
+        wait = 0
+        if self.novelty > self.left:
+            wait = occupancy.wait_for(quota, quota.limit, now, self.cells, line.amount)
+        if response and self.stage is _REFUSE:
+            begin = response.begin(_REFUSE, occupancy.stage)
+            if self.score >= begin:
+                return max(wait, SCORE_RETRY)
+            most = (begin * quota.limit - 1) // MICRO
+            wait = max(wait, occupancy.wait_for(quota, most, now))
+        return wait
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What all lines of buckets of a charge say together.
+
+    Attributes:
+        sights: One for each line of the charge, in its order; None where it is not of buckets.
+        price: The highest of the enforced lines, in millionths.
+        stage: The severest of the enforced lines.
+        delay: The longest of the enforced lines, µs.
+        shadow_price: The highest of the shadow lines, in millionths.
+        shadow_stage: The severest of the shadow lines.
+    """
+
+    sights: Sequence[Sight | None]
+    price: int = MICRO
+    stage: Stage = _NONE
+    delay: int = 0
+    shadow_price: int = MICRO
+    shadow_stage: Stage = _NONE
+
+    def prices(self, now: int) -> list[tuple[int, int]]:
+        """The enforced lines' highest price from each moment in µs on."""
+        flows = [s.prices(now) for s in self.sights if s and not s.line.shadow]
+        moments = sorted({moment for flow in flows for moment, _ in flow} | {now})
+        return [(at, max((_latest(flow, at) for flow in flows), default=MICRO)) for at in moments]
+
+
+def look(accounts: Mapping[str, Account], charge: Charge, now: int) -> Outlook:
+    """What the lines of buckets of `charge` say. Changes nothing but what time alone does."""
+    cells = charge.visit.cells if charge.visit else ()
+    sights = [
+        _sight(line, accounts[line.partition], cells, now)
+        if line.quota.algorithm is _DISTINCT
+        else None
+        for line in charge.lines
+    ]
+    price = shadow_price = MICRO
+    stage = shadow_stage = _NONE
+    delay = 0
+    for sight in sights:
+        if sight is None:
+            continue
+        found = _REFUSE if sight.refuses else sight.stage
+        if sight.line.shadow:
+            shadow_price, shadow_stage = max(shadow_price, sight.price), max(shadow_stage, found)
+        else:
+            price, stage = max(price, sight.price), max(stage, found)
+            delay = max(delay, sight.delay)
+    return Outlook(sights, price, stage, delay, shadow_price, shadow_stage)
+
+
+def watch(accounts: Mapping[str, Account], reservation: Reservation, now: int) -> None:
+    """Let the profiles of those watched take in an answered call."""
+    visit, watched = reservation.visit, reservation.watched
+    identity = accounts.get(watched[0]) if watched else None
+    if visit is None or identity is None:
+        return
+    step = _profile(identity).see(visit, now)
+    for partition in watched[1:]:
+        pool = accounts.get(partition)
+        if pool is not None:
+            _profile(pool).add(step, now)
+
+
+def note_stages(accounts: Mapping[str, Account], lines: Sequence[Line], now: int) -> None:
+    """Note what stages have begun on `lines`, whose strain may have risen."""
+    for line in lines:
+        response, account = line.response, accounts.get(line.partition)
+        if response is None or account is None:
+            continue
+        occupancy = _occupancy(account, line)
+        occupancy.room(line.quota, now)
+        strain = max(_share(occupancy.total, line.quota.limit), _score(account, line))
+        occupancy.stage = response.stage(strain, occupancy.stage)
+
+
+def _sight(line: Line, account: Account, cells: tuple[int, ...], now: int) -> Sight:
+    occupancy = _occupancy(account, line)
+    left = occupancy.room(line.quota, now)
+    novelty = occupancy.novelty(cells, line.amount)
+    response, score = line.response, _score(account, line)
+    strain = max(score, _share(occupancy.total, line.quota.limit))
+    begun = stage = response.stage(strain, occupancy.stage) if response else _NONE
+    if (
+        response
+        and stage is _REFUSE
+        and not novelty
+        and score < response.begin(_REFUSE, occupancy.stage)
+    ):
+        stage = response.milder(_REFUSE)
+    return Sight(line, occupancy, cells, left, novelty, strain, begun, stage, score)
+
+
+def _occupancy(account: Account, line: Line) -> Occupancy:
+    key = line.quota.key
+    occupancy = account.windows.get(key)
+    if not isinstance(occupancy, Occupancy):
+        occupancy = account.windows[key] = Occupancy()
+    return occupancy
+
+
+def _share(used: int, limit: int) -> int:
+    return used * MICRO // limit
+
+
+def _score(account: Account, line: Line) -> int:
+    scored = line.response is not None and line.response.scored
+    return account.profile.score if scored and account.profile else 0
+
+
+def _profile(account: Account) -> Profile:
+    if account.profile is None:
+        account.profile = Profile()
+    return account.profile
+
+
+def _latest(flow: Sequence[tuple[int, int]], at: int) -> int:
+    return [price for moment, price in flow if moment <= at][-1]

@@ -1,0 +1,278 @@
+"""Charging all lines of a call or none, and settling what was charged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from querybudget.coverage.occupancy import Occupancy
+from querybudget.ledger.books import (
+    GRACE,
+    UNCHARGED,
+    Account,
+    Charge,
+    Decision,
+    Line,
+    LineStatus,
+    Reservation,
+    Settled,
+    Verdict,
+)
+from querybudget.ledger.buckets import SCORE_RETRY, Outlook, Sight, look, note_stages, watch
+from querybudget.quota import MICRO, Quota
+from querybudget.windows import Leases, State, fresh
+
+__all__ = ["peek", "reserve", "settle"]
+
+# Looking up an enum's member costs more than deciding a line does.
+_ADMIT = Verdict.ADMIT
+_DONE, _REPEATED, _LATE = Settled.DONE, Settled.REPEATED, Settled.LATE
+
+_Seat = tuple[Line, State | Sight, int]
+"""A line, its window (or what a call finds of its buckets) and the room there is."""
+
+_Prices = Sequence[tuple[int, int]]
+"""The price in millionths from each moment in µs on."""
+
+
+def reserve(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decision:
+    """Charge every line, or none.
+
+    Args:
+        accounts: The account of every partition on the charge's lines, and of those watched;
+            changed in place.
+        charge: What is wanted.
+        now: µs since the epoch, of the store's clock.
+
+    Returns:
+        The decision, with the reservation where it admits.
+    """
+    if charge.visit is not None:
+        return _reserve_seen(accounts, charge, now)
+    price = charge.price
+    seats: list[_Seat] = []
+    refused = shadowed = False
+    for line in charge.lines:
+        quota, windows = line.quota, accounts[line.partition].windows
+        window = windows.get(quota.key) or _begin(windows, quota)
+        room = window.room(quota, now)
+        seats.append((line, window, room))
+        if room < (line.least if price == MICRO else _cost(window, line.least, price)):
+            shadowed = shadowed or line.shadow
+            refused = refused or not line.shadow
+    if refused:
+        return _refuse(charge, seats, now)
+    return _admit(accounts, charge, seats, now, skip_shadow=shadowed)
+
+
+def settle(
+    accounts: Mapping[str, Account], reservation: Reservation, amounts: Sequence[int], now: int
+) -> Settled:
+    """Replace what is held by what was used. Settling twice changes nothing.
+
+    Args:
+        accounts: The accounts of the reservation's partitions, and of those watched, that still
+            exist; changed in place.
+        reservation: As `reserve` made it.
+        amounts: µ-units used on each line, before price; zeros give everything back.
+        now: µs since the epoch, of the store's clock.
+
+    Returns:
+        What was done: nothing where no account knows the reservation.
+    """
+    name, price, late = reservation.id, reservation.price, now >= reservation.expires
+    visit = reservation.visit
+    knowing = [key for key, account in accounts.items() if account.open.pop(name, 0) > now]
+    if not knowing:
+        return _REPEATED
+    for line, held, amount in zip(reservation.lines, reservation.held, amounts, strict=True):
+        if held == UNCHARGED or line.partition not in knowing:
+            continue
+        quota, windows = line.quota, accounts[line.partition].windows
+        window = windows.get(quota.key) or _begin(windows, quota)
+        if isinstance(window, Leases):
+            window.free(name)
+            continue
+        if visit is not None and isinstance(window, Occupancy):
+            if amount or late:
+                window.visit(name, visit.cells)
+            else:
+                window.give_back(name, visit.cells)
+            continue
+        difference = (amount if price == MICRO else _cost(window, amount, price)) - held
+        if difference > 0 or (difference and not late):
+            window.room(quota, now)
+            window.adjust(quota, difference, reservation.at, now)
+    if visit is not None:
+        known = {key: accounts[key] for key in knowing}
+        if any(amounts) and not late:
+            watch(known, reservation, now)
+        note_stages(known, reservation.lines, now)
+    return _LATE if late else _DONE
+
+
+def peek(account: Account, quotas: Sequence[Quota], now: int) -> tuple[tuple[int, int], ...]:
+    """(remaining µ-units, µs to reset) of each quota, charging nothing."""
+    windows = [account.windows.get(quota.key) or fresh(quota) for quota in quotas]
+    return tuple(
+        (window.room(quota, now), window.reset(quota, now))
+        for window, quota in zip(windows, quotas, strict=True)
+    )
+
+
+def _reserve_seen(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decision:
+    """`reserve`, for a call that shows something of itself."""
+    outlook = look(accounts, charge, now)
+    price = _times(charge.price, outlook.price)
+    seats: list[_Seat] = []
+    refused = shadowed = False
+    for line, sight in zip(charge.lines, outlook.sights, strict=True):
+        if sight:
+            seats.append((line, sight, sight.left))
+            short = sight.refuses
+        else:
+            quota, windows = line.quota, accounts[line.partition].windows
+            window = windows.get(quota.key) or _begin(windows, quota)
+            room = window.room(quota, now)
+            seats.append((line, window, room))
+            short = room < _cost(window, line.least, price)
+        shadowed = shadowed or (short and line.shadow)
+        refused = refused or (short and not line.shadow)
+    if refused:
+        return _refuse(charge, seats, now, outlook)
+    return _admit(accounts, charge, seats, now, skip_shadow=shadowed, outlook=outlook)
+
+
+def _admit(
+    accounts: Mapping[str, Account],
+    charge: Charge,
+    seats: Sequence[_Seat],
+    now: int,
+    *,
+    skip_shadow: bool,
+    outlook: Outlook | None = None,
+) -> Decision:
+    held: list[int] = []
+    statuses: list[LineStatus] = []
+    name, price, expires, opened = charge.id, charge.price, now + charge.hold, None
+    if outlook is not None:
+        price = _times(price, outlook.price)
+        for watched in charge.watched:
+            _open(accounts[watched].open, name, expires + GRACE, now)
+    for line, window, room in seats:
+        if line.partition != opened:
+            opened = line.partition
+            _open(accounts[opened].open, name, expires + GRACE, now)
+        if skip_shadow and line.shadow:
+            held.append(UNCHARGED)
+            statuses.append(_status(line, window, room, charge, _prices(charge, outlook, now)))
+            continue
+        amount, quota = line.amount, line.quota
+        if isinstance(window, (Leases, Sight)):
+            if isinstance(window, Sight):
+                held.append(window.novelty)
+                statuses.append(window.take(name, now, expires))
+                continue
+            window.take(name, expires)
+        else:
+            if price != MICRO:
+                amount = _times(amount, price)
+            amount = min(amount, room)
+            window.charge(quota, amount, now)
+        held.append(amount)
+        statuses.append(LineStatus(line, room - amount, window.reset(quota, now)))
+    reservation = Reservation(
+        name, charge.lines, tuple(held), now, expires, price, charge.visit, charge.watched
+    )
+    if outlook is None:
+        return Decision(_ADMIT, tuple(statuses), 0, reservation, price)
+    return Decision(
+        _ADMIT,
+        tuple(statuses),
+        0,
+        reservation,
+        price,
+        outlook.stage,
+        outlook.delay,
+        outlook.shadow_price,
+        outlook.shadow_stage,
+    )
+
+
+def _refuse(
+    charge: Charge, seats: Sequence[_Seat], now: int, outlook: Outlook | None = None
+) -> Decision:
+    prices = _prices(charge, outlook, now)
+    statuses = tuple(_status(*seat, charge, prices) for seat in seats)
+    refusing = [status for status in statuses if status.verdict and not status.line.shadow]
+    verdict = max(status.verdict for status in refusing)
+    wait = max(status.wait for status in refusing) if verdict is Verdict.WAIT else 0
+    if outlook is None:
+        return Decision(verdict, statuses, wait, None, charge.price)
+    return Decision(
+        verdict,
+        statuses,
+        wait,
+        None,
+        prices[0][1],
+        outlook.stage,
+        0,
+        outlook.shadow_price,
+        outlook.shadow_stage,
+    )
+
+
+def _status(
+    line: Line, window: State | Sight, room: int, charge: Charge, prices: _Prices
+) -> LineStatus:
+    """How a line stands while nothing is charged on it."""
+    now, price = prices[0]
+    if isinstance(window, Sight):
+        return window.status(now)
+    quota = line.quota
+    reset = window.reset(quota, now)
+    if _cost(window, line.least, price) <= room:
+        return LineStatus(line, room, reset)
+    for index, (begin, price) in enumerate(prices):
+        least = _cost(window, line.least, price)
+        if least > quota.capacity:
+            continue
+        fits = max(begin, now + window.wait(quota, least, now))
+        if index + 1 == len(prices) or fits < prices[index + 1][0]:
+            return LineStatus(line, room, reset, fits - now, Verdict.WAIT)
+    if _cost(window, line.least, charge.price) <= quota.capacity:  # all that is dear is the score
+        return LineStatus(line, room, reset, SCORE_RETRY, Verdict.WAIT)
+    return LineStatus(line, room, reset, 0, Verdict.NEVER)
+
+
+def _prices(charge: Charge, outlook: Outlook | None, now: int) -> _Prices:
+    """The price from each moment on, if nobody visits anything more, the first of them now."""
+    if outlook is None or outlook.price == MICRO:
+        return ((now, charge.price),)
+    return tuple((at, _times(charge.price, price)) for at, price in outlook.prices(now))
+
+
+def _begin(windows: dict[str, State], quota: Quota) -> State:
+    window = windows[quota.key] = fresh(quota)
+    return window
+
+
+def _cost(window: State, amount: int, price: int) -> int:
+    """`amount` at `price`; a lease is one lease at any price."""
+    return amount if isinstance(window, Leases) else _times(amount, price)
+
+
+def _times(amount: int, price: int) -> int:
+    """`amount` at `price`, rounded up."""
+    return -(-amount * price // MICRO)
+
+
+def _open(reservations: dict[str, int], name: str, forgotten: int, now: int) -> None:
+    """Note a reservation, and forget those whose time has come."""
+    if name in reservations:
+        return
+    while reservations:
+        oldest = next(iter(reservations))
+        if reservations[oldest] > now:
+            break
+        del reservations[oldest]
+    reservations[name] = forgotten
