@@ -64,7 +64,8 @@ def test_a_capability_has_64_examples_of_2000_characters_at_most() -> None:
 
 def test_the_embedding_is_the_one_in_the_package_unless_the_policy_says_otherwise() -> None:
     assert Policy.load({"budgets": [RPM]}, environ={}).embedding == Embedding()
-    for given in ("static", {"static": {}}):
+    settings: tuple[object, ...] = ("static", {"static": {}})
+    for given in settings:
         policy = Policy.load({"budgets": [RPM], "embedding": given}, environ={})
         assert policy.embedding == Embedding()
 

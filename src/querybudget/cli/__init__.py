@@ -58,8 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="command")
     check = commands.add_parser("check", help="say what is wrong with a policy, or what it says")
-    check.add_argument("policy", help="a policy file (YAML)")
+    check.add_argument("policy", help="a policy file (YAML), or preset:NAME")
     _add_explain(commands.add_parser("explain", help="say what a policy makes of one request"))
+    preset = commands.add_parser("preset", help="print a policy that ships, to begin from")
+    preset.add_argument("name", nargs="?", help="without one, all names are printed")
     commands.add_parser("schema", help="print the JSON Schema of the policy file")
     demo = commands.add_parser("demo", help="show budgets at work, in the terminal")
     demo.add_argument("--seconds", type=_seconds, default=12.0, metavar="N", help="default: 12")
@@ -69,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_explain(explain: argparse.ArgumentParser) -> None:
-    explain.add_argument("policy", help="a policy file (YAML)")
+    explain.add_argument("policy", help="a policy file (YAML), or preset:NAME")
     explain.add_argument(
         "--request", metavar="FILE", help="the request's body, as JSON; - for standard input"
     )
@@ -147,6 +149,21 @@ def _body(source: str | None) -> bytes:
         raise SetupError(f"expected a request body in {source}, found none: {reason}") from None
 
 
+def _preset(arguments: argparse.Namespace) -> int:
+    from querybudget.policy import presets  # noqa: PLC0415
+    from querybudget.policy.notation import nearest  # noqa: PLC0415
+
+    known = presets.names()
+    if arguments.name is None:
+        print("\n".join(known))
+    elif arguments.name in known:
+        print(presets.text(arguments.name), end="")
+    else:
+        near = nearest(arguments.name, known)
+        raise SetupError(f"expected the name of a preset, found {arguments.name!r}{near}")
+    return 0
+
+
 def _schema(_: argparse.Namespace) -> int:
     from querybudget.policy.schema import json_schema  # noqa: PLC0415
 
@@ -160,4 +177,10 @@ def _demo(arguments: argparse.Namespace) -> int:
     return run(seconds=arguments.seconds, plain=arguments.plain, policy=arguments.policy)
 
 
-_COMMANDS = {"check": _check, "explain": _explain, "schema": _schema, "demo": _demo}
+_COMMANDS = {
+    "check": _check,
+    "explain": _explain,
+    "preset": _preset,
+    "schema": _schema,
+    "demo": _demo,
+}

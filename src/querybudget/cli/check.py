@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
-from querybudget.cli.words import limit, pooled
-from querybudget.policy.types import Budget, Mode, Policy
-from querybudget.quota import Unit
+from querybudget.cli.words import limit, number, pooled, responding
+from querybudget.policy.types import CAPABILITIES, Budget, Capability, Embedding, Mode, Policy
+from querybudget.quota import MICRO, Unit
 from querybudget.stores import open_store, system_clock
 
 __all__ = ["check", "warnings"]
@@ -26,9 +27,14 @@ def check(path: str) -> int:
     width = max(len(budget.name) for budget in policy.budgets)
     for budget in policy.budgets:
         print(f"  {budget.name:{width}}  {_described(budget)}")
+        for sentence in responding(budget.response) if budget.response else ():
+            print(f"  {'':{width}}  {sentence}")
     print(f"callers are known by {_identity(policy)}")
     if policy.tiers:
         print(f"tiers: {', '.join(tier.name for tier in policy.tiers)}")
+    if policy.covers:
+        print(f"prompts are embedded by {_embedding(policy.embedding)}")
+        print(f"capabilities: {', '.join(_ability(each) for each in policy.capabilities)}")
     for warning in warnings(policy):
         print(f"{path}: warning: {warning}", file=sys.stderr)
     return 0
@@ -50,6 +56,19 @@ def warnings(policy: Policy) -> Iterator[str]:
             f"{', '.join(money)}: a model that no pattern under `models` matches {does};"
             " a price for `*` would cover it"
         )
+    unused = [
+        word
+        for word, given, usual in (
+            ("embedding", policy.embedding, Embedding()),
+            ("capabilities", policy.capabilities, tuple(map(Capability, CAPABILITIES))),
+        )
+        if given != usual
+    ]
+    if unused and not policy.covers:
+        yield (
+            f"nothing comes of `{'` and `'.join(unused)}`: no budget is in buckets, and none"
+            " matches on a capability"
+        )
 
 
 def _described(budget: Budget) -> str:
@@ -70,6 +89,7 @@ def _matching(budget: Budget) -> str:
             ("model", match.model),
             ("operation", match.operation),
             ("tier", match.tier),
+            ("capability", match.capability),
         )
         if patterns
     ]
@@ -81,6 +101,23 @@ def _matching(budget: Budget) -> str:
 def _identity(policy: Policy) -> str:
     known = [f"{spec.kind} {spec.name}".strip() for spec in policy.identity]
     return ", then ".join([*known, "nothing (one shared anonymous account)"])
+
+
+def _embedding(embedding: Embedding) -> str:
+    match embedding.kind:
+        case "remote":
+            return f"the embeddings of {urlsplit(embedding.url).netloc.rpartition('@')[2]}"
+        case "static":
+            return "the embedding in the package"
+        case _:
+            return f"the {embedding.kind} embedding {embedding.target}"
+
+
+def _ability(capability: Capability) -> str:
+    notes = [_count(len(capability.examples), "example")] if capability.examples else []
+    if capability.weight != MICRO:
+        notes.append(f"counts {number(capability.weight)} times")
+    return f"{capability.name} ({', '.join(notes)})" if notes else capability.name
 
 
 def _count(number: int, word: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 
+from querybudget.coverage.response import Curve, Response, Stage
 from querybudget.policy.types import Budget
 from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
 
-__all__ = ["amount", "limit", "number", "pooled", "span"]
+__all__ = ["amount", "limit", "number", "pooled", "responding", "share", "span"]
 
 _SPANS = (
     (86_400 * SECOND, "day"),
@@ -15,6 +17,7 @@ _SPANS = (
     (60 * SECOND, "minute"),
     (SECOND, "second"),
 )
+_STAGES = {Stage.SLOW: "slowed", Stage.DEGRADE: "degraded", Stage.REFUSE: "refused"}
 _CALENDAR = {1: "day", 7: "week", 30: "month", 365: "year"}
 
 
@@ -54,6 +57,28 @@ def pooled(budget: Budget) -> str:
     if budget.per == ("everyone",):
         return "everyone together"
     return "each " + " and ".join(budget.per)
+
+
+def responding(response: Response) -> Iterator[str]:
+    """What follows as a budget in buckets is spent, a sentence for each thing."""
+    if response.cap == MICRO:
+        yield "a call never costs more"
+    else:
+        rise = "in a line" if response.curve is Curve.LINEAR else f"{response.curve}"
+        most = number(response.price(MICRO))
+        yield f"a call costs more from {share(response.free)} of it on, up to {most} times ({rise})"
+    begins = [f"{_STAGES[stage]} from {share(begin)} on" for stage, begin in response.stages]
+    if begins and response.stages[0][0] is Stage.SLOW:
+        begins[0] += f" by up to {span(response.delay)}"
+    if Stage.REFUSE not in dict(response.stages):
+        begins.append("refused where they need more than is left")
+    yield f"calls are {', '.join(begins)}"
+    yield f"a sweep score {'counts like a share spent' if response.scored else 'does not count'}"
+
+
+def share(millionths: int) -> str:
+    """A share: ``70 %``."""
+    return f"{number(millionths * 100)} %"
 
 
 def span(time: int) -> str:

@@ -1,0 +1,127 @@
+"""What the command says of buckets and capabilities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from querybudget.cli import main
+from querybudget.policy import presets
+from querybudget.policy.types import Policy
+
+POLICY = """\
+secret: 0123456789abcdef0123456789abcdef
+capabilities:
+  coding: 3
+  legal_advice: {examples: [Can my landlord do this?]}
+budgets:
+  - name: breadth
+    limit: 400 buckets/30 days
+    price: {slope: 4, cap: 3}
+    then: {slow: 0.6, refuse: 0.955}
+    mode: enforce
+  - name: watched
+    limit: 40 buckets/day
+    match: {capability: [coding, mathematics]}
+    price: none
+    score: false
+  - name: b4b
+    limit: 40 buckets/day
+    price: b4b
+    then: degrade
+"""
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> str:
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    return str(path)
+
+
+def test_check_says_what_follows_from_spending_buckets(
+    policy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", policy]) == 0
+    out, err = capsys.readouterr()
+    assert [line.strip() for line in out.splitlines()[1:13]] == [
+        "breadth  400 buckets in any 30 days, each identity, enforced",
+        "a call costs more from 50 % of it on, up to 3 times (in a line)",
+        "calls are slowed from 60 % on by up to 5 seconds, refused from 95.5 % on",
+        "a sweep score counts like a share spent",
+        (
+            "watched  40 buckets in any day, each identity, for capability coding or mathematics,"
+            " shadow: refuses nobody"
+        ),
+        "a call never costs more",
+        "calls are refused where they need more than is left",
+        "a sweep score does not count",
+        "b4b      40 buckets in any day, each identity, shadow: refuses nobody",
+        "a call costs more from 50 % of it on, up to 10 times (b4b)",
+        "calls are degraded from 85 % on, refused where they need more than is left",
+        "a sweep score counts like a share spent",
+    ]
+    assert err == ""
+
+
+def test_check_says_what_prompts_are_known_by(
+    policy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", policy]) == 0
+    out = capsys.readouterr().out
+    assert "prompts are embedded by the embedding in the package" in out
+    assert "capabilities: coding (counts 3 times), agentic_tool_use, " in out
+    assert out.endswith(", small_talk, legal_advice (1 example)\n")
+
+
+@pytest.mark.parametrize(
+    ("embedding", "said"),
+    [
+        ("{remote: {url: 'http://me:secret@tei:80/v1', codebook: c}}", "the embeddings of tei:80"),
+        ("{model2vec: {path: potion, codebook: c}}", "the model2vec embedding potion"),
+        ("{callable: {target: 'our:embed', codebook: c}}", "the callable embedding our:embed"),
+    ],
+)
+def test_check_names_another_embedding_without_its_password(
+    embedding: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(f"embedding: {embedding}\nbudgets: [{{name: a, limit: 9 buckets/day}}]")
+    assert main(["check", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert f"prompts are embedded by {said}\n" in out
+    assert "secret" not in out
+
+
+def test_check_warns_of_capabilities_that_no_budget_asks_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("capabilities: {coding: 3}\nbudgets: [{name: a, limit: 9/day}]")
+    assert main(["check", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert "nothing comes of `capabilities`: no budget is in buckets" in err
+    assert "capabilities" not in out
+
+
+def test_presets_are_listed_printed_and_checked_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["preset"]) == 0
+    assert capsys.readouterr().out.split() == presets.names()
+    assert main(["preset", "distillation"]) == 0
+    path = tmp_path / "policy.yaml"
+    path.write_text(capsys.readouterr().out)
+    assert Policy.load(path).budgets == Policy.load("preset:distillation").budgets
+    assert main(["check", "preset:distillation"]) == 0
+
+
+def test_a_preset_that_there_is_not_is_said_in_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["preset", "distilation"]) == 1
+    assert capsys.readouterr().err == (
+        "querybudget: expected the name of a preset, found 'distilation'"
+        " (did you mean `distillation`?)\n"
+    )
