@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from benchmarks.sweep.baselines import Baseline, Sent, baselines
 from benchmarks.sweep.corpora import Prompt
-from benchmarks.sweep.observing import Remembering, Vectors
+from benchmarks.sweep.observing import Vectors, cells, roomy_observer
 from benchmarks.sweep.policies import enforced
 from benchmarks.sweep.replay import usage
 from benchmarks.sweep.streams import Stream
+from querybudget.embedding.observer import Observer
 from querybudget.policy.types import Policy
 
 __all__ = ["PER_DAY", "Bench", "Settings", "Size"]
@@ -103,20 +104,18 @@ class Bench:
 
     async def sent(self, stream: Stream) -> Sent:
         """A stream as the baselines see it."""
-        texts = zip(stream.prompts, stream.templates, strict=True)
-        cells = [await self.observer.cell(prompt.text, frame) for prompt, frame in texts]
         return Sent(
             self.vectors.of(stream.prompts),
-            np.array(cells, np.int64),
+            await cells(self.observer, [prompt.text for prompt in stream.prompts]),
             stream.times,
             _tokens(stream.prompts, stream.templates),
         )
 
 
 @cache
-def _opened(source: str) -> tuple[Policy, Remembering, Vectors]:
+def _opened(source: str) -> tuple[Policy, Observer, Vectors]:
     policy = enforced(source)
-    return policy, Remembering(policy), Vectors()
+    return policy, roomy_observer(policy), Vectors()
 
 
 def _tokens(prompts: Sequence[Prompt], templates: Sequence[str]) -> NDArray[np.int64]:

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.sweep.corpora import Prompt
-from benchmarks.sweep.observing import Remembering
 from benchmarks.sweep.replay import Desk
 from benchmarks.sweep.timing import BEGIN, DAY
+from querybudget.embedding.observer import Observer
 from querybudget.policy.types import Policy
 from querybudget.quota import MICRO
 
@@ -75,7 +75,7 @@ class Haul:
 
 async def campaign(
     policy: Policy,
-    observer: Remembering,
+    observer: Observer,
     parts: Sequence[Sequence[Prompt]],
     template: str,
     per_day: float,

@@ -1,7 +1,7 @@
-"""The real observer with a memory: the same ask in the same frame is embedded once a process.
+"""The real observer with room for every prompt, so that each is embedded once a process.
 
 Everything that is replayed here is replayed many times: under variants of the policy, in other
-orders, by other accounts. What a call shows of itself is the same each time.
+orders, by other accounts.
 """
 
 from __future__ import annotations
@@ -10,42 +10,35 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from querybudget.embedding.observer import Observer, open_observer
 
 from benchmarks.sweep.corpora import Prompt
 from benchmarks.sweep.policies import SECRET
 from querybudget.adapters.call import Call, Dialect
-from querybudget.coverage.visit import Visit
+from querybudget.embedding import open_embedder
+from querybudget.embedding.codebook import Codebook
+from querybudget.embedding.observer import Observer
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.policy.types import Policy
 
-__all__ = ["Remembering", "Vectors"]
+__all__ = ["Vectors", "cells", "roomy_observer"]
+
+ROOM = 1 << 19
 
 
-class Remembering(Observer):
-    """An observer that has seen most calls before. Takes the place of the one it stands for."""
+def roomy_observer(policy: Policy, *, cached: int = ROOM) -> Observer:
+    """The observer of a policy, remembering as many asks as a corpus may have."""
+    spec = policy.embedding
+    codebook = Codebook.load(spec.codebook or None)
+    embedder = open_embedder(spec, codebook.dimensions)
+    key = policy.secret or SECRET
+    return Observer(embedder, codebook, policy.capabilities, key, cached=cached)
 
-    def __init__(self, policy: Policy) -> None:
-        self._inner = open_observer(policy, policy.secret or SECRET)
-        self._seen: dict[tuple[str, str], Visit] = {}
-        self.names = self._inner.names
-        self.suspends = False
 
-    async def observe(self, call: Call) -> Visit:
-        key = (call.template, call.ask)
-        visit = self._seen.get(key)
-        if visit is None:
-            visit = self._seen[key] = await self._inner.observe(call)
-        return visit
-
-    async def cell(self, text: str, template: str) -> int:
-        """The fine cell of an ask; -1 where it has none."""
-        call = Call(Dialect.OPENAI, "chat", template=template, ask=text)
-        visit = await self.observe(call)
-        return visit.cells[0] if visit.cells else -1
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+async def cells(observer: Observer, texts: Sequence[str]) -> NDArray[np.int64]:
+    """The fine cell of each ask; -1 where it has none."""
+    calls = [Call(Dialect.OPENAI, "chat", ask=text) for text in texts]
+    visits = [await observer.observe(call) for call in calls]
+    return np.array([visit.cells[0] if visit.cells else -1 for visit in visits], np.int64)
 
 
 class Vectors:

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.sweep.figures import NEVER
-from benchmarks.sweep.observing import Remembering
 from benchmarks.sweep.policies import scope
 from benchmarks.sweep.streams import Stream
 from querybudget.adapters.call import Call, Dialect, Usage
 from querybudget.coverage.response import Stage
+from querybudget.embedding.observer import Observer
 from querybudget.engine import Limiter, Outcome
 from querybudget.policy.types import Policy
 from querybudget.quota import MICRO
@@ -82,7 +82,7 @@ class Seen:
 class Desk:
     """A limiter in memory with a clock of its own, asked by name of account."""
 
-    def __init__(self, policy: Policy, observer: Remembering, begin: int) -> None:
+    def __init__(self, policy: Policy, observer: Observer, begin: int) -> None:
         self.clock = ManualClock(begin)
         store = MemoryStore(self.clock, max_identities=policy.max_identities)
         self._limiter = Limiter(policy, store=store, clock=self.clock, observer=observer)
@@ -121,9 +121,7 @@ class Desk:
         return Answer(False, ticket.stage, price, ticket.delay, tokens)  # noqa: FBT003 - the same
 
 
-async def replay(
-    policy: Policy, observer: Remembering, stream: Stream, *, stop: bool = False
-) -> Seen:
+async def replay(policy: Policy, observer: Observer, stream: Stream, *, stop: bool = False) -> Seen:
     """Send a stream.
 
     Args:

@@ -8,10 +8,9 @@ import time
 from statistics import median
 from typing import Any
 
-from querybudget.embedding.observer import open_observer
-
 from benchmarks.sweep.bench import Bench
-from benchmarks.sweep.policies import SECRET, scope, without_buckets
+from benchmarks.sweep.observing import roomy_observer
+from benchmarks.sweep.policies import scope, without_buckets
 from querybudget.adapters.call import Call, Dialect
 from querybudget.engine import Limiter, Outcome
 from querybudget.policy.types import Policy
@@ -54,7 +53,7 @@ def _texts(words: list[str], count: int) -> list[str]:
 
 def _us(policy: Policy, texts: list[str]) -> float:
     clock = ManualClock()
-    observer = open_observer(policy, SECRET) if policy.covers else None
+    observer = roomy_observer(policy, cached=4_096) if policy.covers else None
     limiter = Limiter(policy, store=MemoryStore(clock), clock=clock, observer=observer)
     return asyncio.run(_timed(limiter, texts))
 
