@@ -4,7 +4,8 @@
     ├── PolicyError        the policy is wrong; carries every mistake at once
     ├── SetupError         an extra is missing, a URL names no store, an argument cannot work
     ├── BodyError          a request body does not hold what its path takes
-    └── StoreError         the store could not answer; each budget's `on_store_error` goes on
+    ├── StoreError         the store could not answer; each budget's `on_store_error` goes on
+    └── EmbeddingError     a prompt could not be embedded now; its call goes on without buckets
 
 A refusal is not an error: it is a `Decision`.
 """
@@ -13,7 +14,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BodyError", "Mistake", "PolicyError", "QueryBudgetError", "SetupError", "StoreError"]
+__all__ = [
+    "BodyError",
+    "EmbeddingError",
+    "Mistake",
+    "PolicyError",
+    "QueryBudgetError",
+    "SetupError",
+    "StoreError",
+]
 
 
 class QueryBudgetError(Exception):
@@ -59,3 +68,7 @@ class BodyError(QueryBudgetError):
 
 class StoreError(QueryBudgetError):
     """The store could not answer (unreachable, out of space, corrupt)."""
+
+
+class EmbeddingError(QueryBudgetError):
+    """A prompt could not be embedded now: the embedder is late, down, or answers nonsense."""

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from querybudget.errors import SetupError
+from querybudget.policy.types import Embedding
+from querybudget.quota import SECOND
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Embedder"]
+__all__ = ["Embedder", "open_embedder"]
 
 
 class Embedder(Protocol):
@@ -50,3 +54,44 @@ class Embedder(Protocol):
     async def aclose(self) -> None:
         """Let go of connections and threads. Closing twice does nothing."""
         ...
+
+
+def open_embedder(spec: Embedding, dimensions: int) -> Embedder:
+    """The embedder that a policy names; connections and threads are made when it is first used.
+
+    Args:
+        spec: As the policy has it.
+        dimensions: Length of the vectors that its codebook takes.
+
+    Raises:
+        SetupError: An extra is missing, or there is no such kind, model or function.
+    """
+    timeout = spec.timeout / SECOND
+    match spec.kind:
+        case "static":
+            from querybudget.embedding.static import StaticEmbedder  # noqa: PLC0415 - numpy
+
+            return StaticEmbedder.load()
+        case "remote":
+            from querybudget.embedding.remote import RemoteEmbedder  # noqa: PLC0415 - httpx
+
+            return RemoteEmbedder(
+                spec.url,
+                model=spec.model,
+                dimensions=dimensions,
+                shorten=bool(spec.dimensions),
+                api_key=spec.api_key,
+                timeout=timeout,
+            )
+        case "model2vec":
+            from querybudget.embedding.local import model2vec  # noqa: PLC0415 - numpy
+
+            return model2vec(spec.target, timeout=timeout)
+        case "callable":
+            from querybudget.embedding.local import from_target  # noqa: PLC0415 - numpy
+
+            return from_target(spec.target, dimensions=dimensions, timeout=timeout)
+        case kind:
+            raise SetupError(
+                f"expected the embedding static, remote, model2vec or callable, found {kind!r}"
+            )

@@ -1,0 +1,62 @@
+"""A circuit breaker: what is down is left alone for a while, then tried with one request."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+__all__ = ["Breaker"]
+
+_log = logging.getLogger("querybudget.embedding")
+
+
+class Breaker:
+    """Opens after some failures in a row; lets one probe through when it has rested.
+
+    One line is logged each time it opens and each time it closes, and none in between.
+
+    Args:
+        what: What it guards, for the log.
+        failures: So many in a row open it.
+        rest: µs from its opening, or from a probe that failed, to the next probe.
+        clock: µs, monotonic.
+    """
+
+    def __init__(self, what: str, failures: int, rest: int, clock: Callable[[], int]) -> None:
+        self._what = what
+        self._most = failures
+        self._rest = rest
+        self._clock = clock
+        self._failures = 0
+        self._probe_at: int | None = None
+
+    def lets(self) -> bool:
+        """Whether a request may go now. One that may must be followed by `worked` or `failed`."""
+        if self._probe_at is None:
+            return True
+        now = self._clock()
+        if now < self._probe_at:
+            return False
+        self._probe_at = now + self._rest  # the probe is under way: nobody else until it rested
+        return True
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request might go now, without taking the probe."""
+        return self._probe_at is None or self._clock() >= self._probe_at
+
+    def worked(self) -> None:
+        """A request was answered."""
+        self._failures = 0
+        if self._probe_at is not None:
+            self._probe_at = None
+            _log.warning("%s answers again", self._what)
+
+    def failed(self, why: str) -> None:
+        """A request was not answered, or with nonsense."""
+        self._failures += 1
+        if self._probe_at is not None:
+            self._probe_at = self._clock() + self._rest
+        elif self._failures >= self._most:
+            self._probe_at = self._clock() + self._rest
+            _log.warning("%s fails (%s) and is left alone for a while", self._what, why)
