@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from querybudget.adapters.call import Usage
+from querybudget.coverage import Reason
 from querybudget.identity import Identity
 from querybudget.ledger import Decision
+from querybudget.quota import MICRO
 
 __all__ = ["DecisionEvent", "Hook", "publish"]
 
@@ -40,6 +42,17 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
         duration: µs from decision to settlement.
         settlement: ``done``, ``late``, ``repeated`` or ``failed``; empty for a refused call.
         decision: The whole decision; None where the store could not decide.
+        covered: Whether buckets were found for what was asked: not for a call that no budget looks
+            at, has no text or cannot be read, nor while the embedder is down.
+        capabilities: Names of those that the call is of.
+        novelty: How many of its buckets were new, to whom they were newest: the largest number
+            over the budgets in buckets.
+        strain: The highest of those budgets, in millionths.
+        stage: What was done to it: ``none``, ``slow``, ``degrade`` or ``refuse``.
+        delay: µs it was to be held back for.
+        shadow_price: The factor that shadow budgets would have charged, in millionths.
+        shadow_stage: What would have been done to it if they were enforced.
+        reasons: What the sweep score is made of, where that was asked for.
     """
 
     at: int
@@ -61,6 +74,15 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
     duration: int = 0
     settlement: str = ""
     decision: Decision | None = None
+    covered: bool = False
+    capabilities: tuple[str, ...] = ()
+    novelty: int = 0
+    strain: int = 0
+    stage: str = "none"
+    delay: int = 0
+    shadow_price: int = MICRO
+    shadow_stage: str = "none"
+    reasons: tuple[Reason, ...] = ()
 
 
 Hook = Callable[[DecisionEvent], object]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resol
 from querybudget.ledger import Line
 from querybudget.policy.types import Budget, Match, Mode, Policy
 from querybudget.pricing import Gauge, dearest, gauge, price_of
-from querybudget.quota import Quota, Unit
+from querybudget.quota import MICRO, Quota, Unit
 
 __all__ = ["Caller", "Matched", "Matcher", "Plan", "Route"]
 
@@ -25,7 +25,7 @@ LONGEST_KEY = 200
 REMEMBERED = 4096
 """Routes, and plans, remembered at most."""
 
-UNMETERED = frozenset({Unit.REQUESTS, Unit.CONCURRENT})
+UNMETERED = frozenset({Unit.REQUESTS, Unit.CONCURRENT, Unit.BUCKETS})
 IDENTITY = ("identity",)
 
 UNREADABLE = "unreadable"
@@ -33,7 +33,10 @@ UNREADABLE = "unreadable"
 can meets every budget of the path, whatever it is matched on, at the dearest price."""
 
 ASK_NO_MODEL = frozenset({"other", "handshake"})
-"""Operations that use no tokens, so that budgets of tokens and money do not apply."""
+"""Operations that use no tokens, so that budgets of tokens, money and buckets do not apply."""
+
+SHOW_NOTHING = ASK_NO_MODEL | {"count_tokens"}
+"""Operations that no model answers: budgets of buckets do not apply, and nothing is embedded."""
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -46,11 +49,13 @@ class Route(msgspec.Struct, frozen=True, eq=False):
         adapter: Reads the body; None where the path is no model's.
         budgets: Those that may match.
         messages: For WebSockets, the route of each message: no leases, the connection holds them.
+        capabilities: Bits of the capabilities that any of the budgets is matched on.
     """
 
     adapter: Adapter | None
     budgets: tuple[Budget, ...]
     messages: Route | None = None
+    capabilities: int = 0
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
@@ -76,6 +81,7 @@ class Matched(msgspec.Struct, frozen=True):
         gauge: What a call takes from it.
         metered: Whether it counts tokens or money, of which only a part may be sure.
         shadow: Whether it only says what it would refuse.
+        covers: Whether it counts buckets, so that only an answered call takes any.
     """
 
     budget: Budget
@@ -83,22 +89,28 @@ class Matched(msgspec.Struct, frozen=True):
     gauge: Gauge
     metered: bool
     shadow: bool
+    covers: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Everything that is known of a call from its route, model, stream and tier.
+    """Everything that is known of a call from its route, model, stream, tier and capabilities.
 
     Attributes:
         budgets: Those that apply, in the policy's order.
         private: Names of those whose figures are the caller's own, so that they may be shown.
         metered: Whether any counts tokens or money, so that the answer has to be read.
         unpriced: Whether an enforced one counts money and the model has no price.
+        covers: Whether any counts buckets.
+        looks: Whether what the call asks has to be observed: for buckets, or to know which budgets
+            apply.
     """
 
     budgets: tuple[Matched, ...]
     private: frozenset[str]
     metered: bool
     unpriced: bool
+    covers: bool = False
+    looks: bool = False
 
 
 class Matcher:
@@ -107,17 +119,21 @@ class Matcher:
     Args:
         policy: Budgets, tiers, partitions, prices, routes.
         hashed: Hashes the names of partitions.
+        capabilities: Names of capabilities, by their bits in `Visit.capabilities`.
     """
 
-    def __init__(self, policy: Policy, hashed: KeyedHash) -> None:
+    def __init__(self, policy: Policy, hashed: KeyedHash, capabilities: Sequence[str] = ()) -> None:
         self._policy = policy
         self._hash = hashed
+        self.capabilities = tuple(capabilities)
+        weights = {capability.name: capability.weight for capability in policy.capabilities}
+        self._weights = tuple(weights.get(name, MICRO) for name in self.capabilities)
         self._scales = {tier.name: tier.scale for tier in policy.tiers}
         self._partitions: dict[str, Resolver] = {
             name: resolver(partition.resolver) for name, partition in policy.partitions.items()
         }
         self._routes: dict[tuple[str, str], Route | None] = {}
-        self._plans: dict[tuple[Route, str, str, bool, str, bool], Plan] = {}
+        self._plans: dict[tuple[Route, str, str, bool, str, bool, int], Plan] = {}
 
     def route(self, method: str, path: str) -> Route | None:
         """What applies to a method and path; None where the request is nobody's business."""
@@ -139,33 +155,47 @@ class Matcher:
         )
         if not budgets:
             return None
-        if method == "WEBSOCKET":
-            unleased = (b for b in budgets if b.quota.unit is not Unit.CONCURRENT)
-            return Route(None, budgets, Route(None, tuple(unleased)))
-        return Route(adapter_for(path, method, self._policy.routes), budgets)
+        if method == "WEBSOCKET":  # Nobody reads what its messages ask.
+            seen = tuple(b for b in budgets if b.quota.unit is not Unit.BUCKETS)
+            unleased = tuple(b for b in seen if b.quota.unit is not Unit.CONCURRENT)
+            return Route(None, seen, Route(None, unleased))
+        asked = {name for budget in budgets for name in budget.match.capability}
+        return Route(
+            adapter_for(path, method, self._policy.routes), budgets, None, self._bits(asked)
+        )
 
-    def plan(self, caller: Caller, route: Route, call: Call) -> Plan:
-        """The budgets of a call, scaled for the caller's tier."""
+    def plan(self, caller: Caller, route: Route, call: Call, capabilities: int = 0) -> Plan:
+        """The budgets of a call, scaled for the caller's tier.
+
+        Args:
+            caller: Who.
+            route: Of the request.
+            call: What is asked.
+            capabilities: `Visit.capabilities`. Where `Plan.looks`, ask again once they are known.
+        """
         anonymous = caller.identity.key == ANONYMOUS
-        key = (route, call.model, call.operation, call.stream, caller.tier, anonymous)
+        bits = capabilities & route.capabilities
+        key = (route, call.model, call.operation, call.stream, caller.tier, anonymous, bits)
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._make_plan(caller, route, call)
+            plan = self._make_plan(caller, route, call, bits)
             if len(call.model) <= LONGEST_KEY:
                 _remember(self._plans, key, plan)
         return plan
 
-    def _make_plan(self, caller: Caller, route: Route, call: Call) -> Plan:
+    def _make_plan(self, caller: Caller, route: Route, call: Call, capabilities: int) -> Plan:
         models = self._policy.models
         readable = call.operation != UNREADABLE
         price = price_of(models, call.model) if readable else dearest(models)
-        budgets = [
+        meant = [
             budget
             for budget in route.budgets
             if (not budget.match.tier or caller.tier in budget.match.tier)
             and (not readable or _asks(budget.match, call))
-            and (call.operation not in ASK_NO_MODEL or budget.quota.unit in UNMETERED)
+            and _counts(budget.quota.unit, call.operation)
         ]
+        # What cannot be read might be of any capability.
+        budgets = [b for b in meant if not readable or self._is_of(b.match, capabilities)]
         money = any(
             budget.quota.unit is Unit.USD and budget.mode is Mode.ENFORCE for budget in budgets
         )
@@ -177,22 +207,43 @@ class Matcher:
                 gauge(budget, price),
                 budget.quota.unit not in UNMETERED,
                 budget.mode is Mode.SHADOW,
+                budget.quota.unit is Unit.BUCKETS,
             )
             for budget in budgets
         )
+        looks = any(b.quota.unit is Unit.BUCKETS or b.match.capability for b in meant)
         return Plan(
             budgets=matched,
-            private=frozenset(budget.name for budget in own if "identity" in budget.per),
+            private=frozenset(
+                budget.name
+                for budget in own
+                if "identity" in budget.per and budget.quota.unit is not Unit.BUCKETS
+            ),
             metered=any(one.metered for one in matched),
             unpriced=money and price is None and self._policy.unpriced == "refuse",
+            covers=any(one.covers for one in matched),
+            looks=looks and readable and call.operation not in SHOW_NOTHING,
         )
+
+    def _bits(self, names: Iterable[str]) -> int:
+        return sum(1 << at for at, name in enumerate(self.capabilities) if name in names)
+
+    def _is_of(self, match: Match, capabilities: int) -> bool:
+        return not match.capability or bool(self._bits(match.capability) & capabilities)
 
     def _scaled(self, budget: Budget, tier: str) -> Quota:
         scale = self._scales.get(tier, {})
         factor = scale.get(budget.name, scale.get(budget.quota.unit))
         return budget.quota if factor is None else budget.quota.scaled(factor)
 
-    def lines(self, caller: Caller, plan: Plan, call: Call, foreseen: Foreseen) -> tuple[Line, ...]:
+    def lines(
+        self,
+        caller: Caller,
+        plan: Plan,
+        call: Call,
+        foreseen: Foreseen,
+        capabilities: int = 0,
+    ) -> tuple[Line, ...]:
         """The ledger lines of a call: one for each budget, in their order."""
         usage, sure = foreseen.usage, foreseen.sure
         unsure = sure is not usage
@@ -206,8 +257,32 @@ class Matcher:
                 if per == IDENTITY
                 else "|".join([self._partition(word, caller, call) for word in per])
             )
-            lines.append(Line(partition, matched.quota, amount, least, matched.shadow))
+            if matched.covers:
+                weight, response = self._weight(capabilities), matched.budget.response
+                line = Line(partition, matched.quota, weight, weight, matched.shadow, response)
+            else:
+                line = Line(partition, matched.quota, amount, least, matched.shadow)
+            lines.append(line)
         return tuple(lines)
+
+    def watched(self, caller: Caller, plan: Plan, lines: Sequence[Line]) -> tuple[str, ...]:
+        """Accounts that see what is asked: the caller's own first, then those it shares."""
+        keys = [caller.identity.key]
+        keys += [
+            line.partition
+            for matched, line in zip(plan.budgets, lines, strict=True)
+            if matched.covers
+        ]
+        return tuple(dict.fromkeys(keys))
+
+    def names(self, capabilities: int) -> tuple[str, ...]:
+        """The names of capabilities by their bits."""
+        return tuple(n for at, n in enumerate(self.capabilities) if capabilities >> at & 1)
+
+    def _weight(self, capabilities: int) -> int:
+        """What a new bucket counts: as the weightiest of the call's capabilities; 1 without any."""
+        weights = (w for at, w in enumerate(self._weights) if capabilities >> at & 1)
+        return max(weights, default=MICRO)
 
     def _partition(self, word: str, caller: Caller, call: Call) -> str:
         match word:
@@ -229,6 +304,13 @@ def _remember(memory: dict[_K, _V], key: _K, value: _V) -> None:
     if len(memory) >= REMEMBERED:
         memory.clear()
     memory[key] = value
+
+
+def _counts(unit: Unit, operation: str) -> bool:
+    """Whether calls of this operation take anything of this unit."""
+    if unit is Unit.BUCKETS:
+        return operation not in SHOW_NOTHING
+    return unit in UNMETERED or operation not in ASK_NO_MODEL
 
 
 def _asks(match: Match, call: Call) -> bool:

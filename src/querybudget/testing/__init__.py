@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from querybudget.testing.clock import ManualClock
     from querybudget.testing.driver import Driven, drive, http_scope, request
     from querybudget.testing.limiter import memory_limiter, unlimited
+    from querybudget.testing.observer import FakeObserver
     from querybudget.testing.reply import Failure, Gate, Reply
     from querybudget.testing.server import Asked, FakeModel, FakeModelError
 
@@ -24,6 +25,7 @@ __all__ = [
     "Failure",
     "FakeModel",
     "FakeModelError",
+    "FakeObserver",
     "Gate",
     "ManualClock",
     "Reply",
@@ -41,6 +43,7 @@ _ROOMS = {
     "Failure": "reply",
     "FakeModel": "server",
     "FakeModelError": "server",
+    "FakeObserver": "observer",
     "Gate": "reply",
     "ManualClock": "clock",
     "Reply": "reply",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from querybudget.asgi.switch import SWITCH
-from querybudget.engine import Limiter
+from querybudget.engine import Limiter, Observer
 from querybudget.events import Hook
 from querybudget.policy.types import Policy
 from querybudget.stores import Clock, MemoryStore
@@ -22,6 +22,7 @@ def memory_limiter(
     *,
     clock: Clock | None = None,
     hooks: Sequence[Hook] = (),
+    observer: Observer | None = None,
 ) -> Limiter:
     """A limiter for a policy, in memory whatever store the policy names.
 
@@ -29,6 +30,8 @@ def memory_limiter(
         policy: A policy, a mapping, or the path of a YAML file: the one you deploy.
         clock: µs since the epoch; a `ManualClock` of its own unless given (``limiter.clock``).
         hooks: Called with one event for each call; a `Decisions` for example.
+        observer: Looks at what calls ask; a `FakeObserver` for example. Unless given, what the
+            policy says, which embeds every prompt.
 
     Raises:
         PolicyError: The policy is wrong; every mistake is named.
@@ -36,7 +39,7 @@ def memory_limiter(
     loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
     clock = clock or ManualClock()
     store = MemoryStore(clock, max_identities=loaded.max_identities)
-    return Limiter(loaded, store=store, clock=clock, hooks=hooks)
+    return Limiter(loaded, store=store, clock=clock, hooks=hooks, observer=observer)
 
 
 @contextmanager

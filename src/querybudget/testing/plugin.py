@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 if TYPE_CHECKING:
-    from querybudget.engine import Limiter
+    from querybudget.engine import Limiter, Observer
     from querybudget.policy.types import Policy
     from querybudget.testing.capture import Decisions
     from querybudget.testing.clock import ManualClock
 
-__all__ = ["querybudget_clock", "querybudget_decisions", "querybudget_limiter"]
+__all__ = ["MakeLimiter", "querybudget_clock", "querybudget_decisions", "querybudget_limiter"]
+
+
+class MakeLimiter(Protocol):
+    """What the fixture ``querybudget_limiter`` is: makes a limiter from a policy."""
+
+    def __call__(
+        self,
+        policy: Policy | Mapping[str, Any] | str | os.PathLike[str],
+        *,
+        observer: Observer | None = None,
+    ) -> Limiter:
+        """Make one; `observer` looks at what calls ask, a `FakeObserver` for example."""
+        ...
 
 
 @pytest.fixture
@@ -36,11 +49,17 @@ def querybudget_decisions() -> Decisions:
 @pytest.fixture
 def querybudget_limiter(
     querybudget_clock: ManualClock, querybudget_decisions: Decisions
-) -> Callable[[Policy | Mapping[str, Any] | str | os.PathLike[str]], Limiter]:
+) -> MakeLimiter:
     """Make a limiter in memory from a policy, with this test's clock and decisions."""
     from querybudget.testing.limiter import memory_limiter  # noqa: PLC0415 - only when asked for
 
-    def make(policy: Policy | Mapping[str, Any] | str | os.PathLike[str]) -> Limiter:
-        return memory_limiter(policy, clock=querybudget_clock, hooks=[querybudget_decisions])
+    def make(
+        policy: Policy | Mapping[str, Any] | str | os.PathLike[str],
+        *,
+        observer: Observer | None = None,
+    ) -> Limiter:
+        return memory_limiter(
+            policy, clock=querybudget_clock, hooks=[querybudget_decisions], observer=observer
+        )
 
     return make

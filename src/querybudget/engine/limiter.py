@@ -8,27 +8,28 @@ what they cost, the ledger (through a store) whether they fit. It knows no ASGI 
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from querybudget.adapters.call import Call, Dialect, Usage
-from querybudget.coverage.response import Stage
+from querybudget.coverage import Visit
+from querybudget.engine.observing import Observer, observer_of
+from querybudget.engine.settling import amounts_of
+from querybudget.engine.telling import event_of
+from querybudget.engine.ticket import Outcome, Refusal, Ticket
 from querybudget.errors import StoreError
 from querybudget.estimates import Estimator, Foreseen
-from querybudget.events import DecisionEvent, Hook, publish
+from querybudget.events import Hook, publish
 from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.matching import Caller, Matcher, Plan, Route
+from querybudget.matching import Caller, Matcher, Route
 from querybudget.policy.types import Mode, OnStoreError, Policy
-from querybudget.quota import MICRO
+from querybudget.quota import MICRO, Unit
 from querybudget.stores import Clock, Store, open_store, system_clock
 
-__all__ = ["Limiter", "Outcome", "Refusal", "Ticket"]
+__all__ = ["Limiter"]
 
 logger = logging.getLogger("querybudget")
 
@@ -36,71 +37,15 @@ BARE = Call(Dialect.PROBLEM, "other", generates=False)
 """A call on a path that no adapter knows: one request."""
 
 
-class Refusal(enum.StrEnum):
-    """Why a call may not go ahead."""
-
-    QUOTA = "quota"
-    UNPRICED = "unpriced"
-    """A money budget applies and the model has no price."""
-    STORE = "store_error"
-    """The store could not answer, and a budget says to deny then."""
-    ABNORMAL = "abnormal"
-    """Budgets in buckets refuse, and no other does: no figure of it may be told."""
-    CROWDED = "crowded"
-    """It was to be slowed, and too many calls are being slowed already."""
-
-
-class Outcome(enum.Enum):
-    """What an admitted call came to, for its settlement."""
-
-    ANSWERED = "answered"
-    """Its usage is charged."""
-    REJECTED = "rejected"
-    """The application would not do it (4xx): only the request itself counts."""
-    FAILED = "failed"
-    """Not authenticated, or the server failed: everything is given back."""
-
-
-class Ticket(msgspec.Struct):
-    """One call, from decision to settlement.
-
-    Attributes:
-        caller: Who.
-        call: What was asked.
-        method: HTTP method or ``WEBSOCKET``.
-        path: Path asked for.
-        at: When it was decided, µs.
-        foreseen: What it was expected to use.
-        plan: The budgets that apply.
-        decision: The store's answer; None where there was none.
-        refusal: Why it may not go ahead; None where it may.
-        settled: Whether it has been settled.
-        stage: What is to be done to it before it goes ahead.
-        delay: µs to hold it back before it goes ahead.
-    """
-
-    caller: Caller
-    call: Call
-    method: str
-    path: str
-    at: int
-    foreseen: Foreseen
-    plan: Plan
-    decision: Decision | None = None
-    refusal: Refusal | None = None
-    settled: bool = False
-    stage: Stage = Stage.NONE
-    delay: int = 0
-
-
-_OF_NO_BUDGET = frozenset({Refusal.UNPRICED, Refusal.STORE, Refusal.CROWDED})
-
 NOTHING = Usage()
+UNSEEN = Visit()
+"""Of a call whose prompt cannot be read or embedded: it visits nothing."""
+
 UNMETERED = Foreseen(NOTHING, NOTHING, MICRO)
 """For calls that have no tokens, or of which nobody counts them."""
 
 # Looking up an enum's member costs as much as a call does.
-_ANSWERED, _FAILED, _LATE = Outcome.ANSWERED, Outcome.FAILED, Settled.LATE
+_ANSWERED, _LATE = Outcome.ANSWERED, Settled.LATE
 
 
 class Limiter:
@@ -112,6 +57,8 @@ class Limiter:
             given as an object stays its owner's to close.
         clock: µs since the epoch; the system's unless given.
         hooks: Called with one event for each call.
+        observer: Looks at what calls ask; unless given, one is made from the policy where any of
+            its budgets needs it. One that is given stays its owner's to close.
 
     Attributes:
         route: `Matcher.route`: what applies to a method and path, None where nothing does.
@@ -125,6 +72,7 @@ class Limiter:
         store: Store | str | None = None,
         clock: Clock | None = None,
         hooks: Sequence[Hook] = (),
+        observer: Observer | None = None,
     ) -> None:
         self.policy = policy
         self.clock = clock or system_clock()
@@ -137,10 +85,13 @@ class Limiter:
         )
         self.estimator = Estimator(policy.estimate)
         self._hooks = tuple(hooks)
-        self._hash = KeyedHash(policy.secret or os.urandom(32))
+        secret = policy.secret or os.urandom(32)
+        self._hash = KeyedHash(secret)
         self._chain = chain(policy.identity)
         self._tier = tier_rules(policy.tiers)
-        self.matcher = Matcher(policy, self._hash)
+        self._opened = observer_of(policy, secret) if observer is None else None
+        observer = self.observer = observer or self._opened
+        self.matcher = Matcher(policy, self._hash, observer.names if observer else ())
         self.route = self.matcher.route
         self._prefix, self._count = os.urandom(8).hex(), 0
         self.pause: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -167,28 +118,43 @@ class Limiter:
             A ticket, to be settled exactly once if `Ticket.refusal` is None.
         """
         asked, call = call is not None, call or BARE
-        plan = self.matcher.plan(caller, route, call)
+        plan, visit = self.matcher.plan(caller, route, call), None
+        if plan.looks and self.observer is not None:
+            visit = await self.observer.observe(call)
+            plan = self.matcher.plan(caller, route, call, visit.capabilities)
         foreseen = UNMETERED
         if asked and (plan.metered or self._hooks):
             foreseen = self.estimator.foresee(caller.identity.key, call)
-        ticket = Ticket(caller, call, method, path, self.clock(), foreseen, plan)
+        ticket = Ticket(caller, call, method, path, self.clock(), foreseen, plan, visit=visit)
         if plan.unpriced:
             ticket.refusal = Refusal.UNPRICED
         else:
-            lines = self.matcher.lines(caller, plan, call, foreseen)
-            self._count += 1
-            charge = Charge(f"{self._prefix}{self._count:x}", lines, self.policy.hold)
             reserve = self._reserve if self.store.suspends else self.store.reserve
             try:
-                decision = ticket.decision = await reserve(charge)
+                decision = await reserve(self._charge(ticket))
             except StoreError as error:
                 self._go_on_without_store(ticket, error)
             else:
+                ticket.decision = decision
                 if decision.reservation is None:
-                    ticket.refusal = Refusal.QUOTA
+                    ticket.refusal = _why(decision) if plan.covers else Refusal.QUOTA
+                elif plan.covers:
+                    ticket.stage, ticket.delay = decision.stage, decision.delay
         if ticket.refusal is not None:
             self._tell(ticket, None, 0, "")
         return ticket
+
+    def _charge(self, ticket: Ticket) -> Charge:
+        plan, visit, matcher = ticket.plan, ticket.visit, self.matcher
+        caller, call, foreseen = ticket.caller, ticket.call, ticket.foreseen
+        self._count += 1
+        name, hold = f"{self._prefix}{self._count:x}", self.policy.hold
+        if not plan.covers:
+            return Charge(name, matcher.lines(caller, plan, call, foreseen), hold)
+        visit = visit or UNSEEN
+        lines = matcher.lines(caller, plan, call, foreseen, visit.capabilities)
+        watched = matcher.watched(caller, plan, lines)
+        return Charge(name, lines, hold, visit=visit, watched=watched)
 
     def reads(self, ticket: Ticket) -> bool:
         """Whether anybody wants to know what the answer used."""
@@ -221,7 +187,7 @@ class Limiter:
         if decision is None or decision.reservation is None:
             self._tell(ticket, usage, status, "failed")
             return
-        amounts = _amounts(ticket, outcome, usage)
+        amounts = amounts_of(ticket, outcome, usage)
         if not self.store.suspends:
             await self._settle(ticket, decision.reservation, amounts, usage, status)
             return
@@ -241,6 +207,8 @@ class Limiter:
             await asyncio.gather(*self._settling, return_exceptions=True)
         if self._owned:
             await self.store.aclose()
+        if self._opened is not None:
+            await self._opened.aclose()
 
     def _go_on_without_store(self, ticket: Ticket, error: StoreError) -> None:
         logger.warning("the store could not decide: %s", error)
@@ -291,45 +259,13 @@ class Limiter:
             self._tell(ticket, usage, status, settled.value)
 
     def _tell(self, ticket: Ticket, usage: Usage | None, status: int, settlement: str) -> None:
-        if not self._hooks:
-            return
-        decision, call, refused = ticket.decision, ticket.call, ticket.refusal is not None
-        publish(
-            self._hooks,
-            DecisionEvent(
-                at=ticket.at,
-                identity=ticket.caller.identity,
-                tier=ticket.caller.tier,
-                method=ticket.method,
-                path=ticket.path,
-                operation=call.operation,
-                model=call.model,
-                stream=call.stream,
-                verdict=_verdict(ticket),
-                violated=decision.violated if decision else (),
-                shadowed=decision.shadowed if decision else (),
-                wait=decision.wait if decision else 0,
-                price=decision.price if decision else 0,
-                expected=ticket.foreseen.usage,
-                usage=None if refused else usage,
-                status=status,
-                duration=self.clock() - ticket.at,
-                settlement="" if refused else settlement,
-                decision=decision,
-            ),
-        )
+        if self._hooks:
+            event = event_of(ticket, self.matcher, self.clock(), usage, status, settlement)
+            publish(self._hooks, event)
 
 
-def _amounts(ticket: Ticket, outcome: Outcome, usage: Usage) -> list[int]:
-    budgets, call = ticket.plan.budgets, ticket.call
-    if outcome is _ANSWERED:
-        return [matched.gauge(call, usage) for matched in budgets]
-    if outcome is _FAILED:
-        return [0] * len(budgets)
-    return [0 if matched.metered else matched.gauge(call, usage) for matched in budgets]
-
-
-def _verdict(ticket: Ticket) -> str:
-    if ticket.refusal in _OF_NO_BUDGET:
-        return str(ticket.refusal)
-    return ticket.decision.verdict.name.lower() if ticket.decision else "store_error"
+def _why(decision: Decision) -> Refusal:
+    """Why a decision refuses: abnormal use only where nothing else does."""
+    refusing = [status.line for status in decision.lines if status.verdict]
+    plain = any(line.quota.unit is not Unit.BUCKETS for line in refusing if not line.shadow)
+    return Refusal.QUOTA if plain else Refusal.ABNORMAL

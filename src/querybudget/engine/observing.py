@@ -1,0 +1,43 @@
+"""What looks at the calls' prompts for the limiter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from querybudget.adapters.call import Call
+from querybudget.coverage import Visit
+from querybudget.policy.types import Policy
+
+__all__ = ["Observer", "observer_of"]
+
+
+class Observer(Protocol):
+    """Looks at what calls ask. `querybudget.embedding.observer` has the one that embeds."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the capabilities it knows, by their bits in `Visit.capabilities`."""
+        ...
+
+    async def observe(self, call: Call, /) -> Visit:
+        """What a call shows of itself.
+
+        It never raises: what cannot be had in time is left out, and a visit without cells counts
+        no buckets.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections and threads. Closing twice does nothing."""
+        ...
+
+
+def observer_of(policy: Policy, key: bytes) -> Observer | None:
+    """The observer that a policy's budgets need; None where none does."""
+    if not policy.covers:
+        return None
+    # Here and not above: it needs numpy, and few policies need it.
+    from querybudget.embedding.observer import open_observer  # noqa: PLC0415
+
+    return open_observer(policy, key)

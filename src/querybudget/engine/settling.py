@@ -1,0 +1,44 @@
+"""What a call takes of each budget in the end."""
+
+from __future__ import annotations
+
+from querybudget.adapters.call import Usage
+from querybudget.engine.ticket import Outcome, Ticket
+
+__all__ = ["amounts_of"]
+
+# Looking up an enum's member costs as much as a call does.
+_ANSWERED, _FAILED = Outcome.ANSWERED, Outcome.FAILED
+
+
+def amounts_of(ticket: Ticket, outcome: Outcome, usage: Usage) -> list[int]:
+    """µ-units that an admitted call used of each of its budgets, before price.
+
+    Args:
+        ticket: The call's.
+        outcome: How it ended.
+        usage: Tokens it used.
+    """
+    plan, call = ticket.plan, ticket.call
+    budgets = plan.budgets
+    if outcome is _FAILED:
+        return [0] * len(budgets)
+    if plan.covers:
+        return _with_buckets(ticket, outcome, usage)
+    if outcome is _ANSWERED:
+        return [matched.gauge(call, usage) for matched in budgets]
+    return [0 if matched.metered else matched.gauge(call, usage) for matched in budgets]
+
+
+def _with_buckets(ticket: Ticket, outcome: Outcome, usage: Usage) -> list[int]:
+    """Only an answered call has visited its buckets."""
+    answered, call = outcome is _ANSWERED, ticket.call
+    lines = ticket.decision.lines if ticket.decision else ()
+    amounts: list[int] = []
+    for matched, status in zip(ticket.plan.budgets, lines, strict=True):
+        if matched.covers:
+            amounts.append(status.line.amount if answered else 0)
+        else:
+            taken = answered or not matched.metered
+            amounts.append(matched.gauge(call, usage) if taken else 0)
+    return amounts

@@ -1,0 +1,74 @@
+"""One call on its way: what it asks, what was decided, and what it came to."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from querybudget.adapters.call import Call
+from querybudget.coverage import Stage, Visit
+from querybudget.estimates import Foreseen
+from querybudget.ledger import Decision
+from querybudget.matching import Caller, Plan
+
+__all__ = ["Outcome", "Refusal", "Ticket"]
+
+
+class Refusal(enum.StrEnum):
+    """Why a call may not go ahead."""
+
+    QUOTA = "quota"
+    UNPRICED = "unpriced"
+    """A money budget applies and the model has no price."""
+    STORE = "store_error"
+    """The store could not answer, and a budget says to deny then."""
+    ABNORMAL = "abnormal"
+    """Budgets in buckets refuse, and no other does: no figure of it may be told."""
+    CROWDED = "crowded"
+    """It was to be slowed, and too many calls are being slowed already."""
+
+
+class Outcome(enum.Enum):
+    """What an admitted call came to, for its settlement."""
+
+    ANSWERED = "answered"
+    """Its usage is charged."""
+    REJECTED = "rejected"
+    """The application would not do it (4xx): only the request itself counts."""
+    FAILED = "failed"
+    """Not authenticated, or the server failed: everything is given back."""
+
+
+class Ticket(msgspec.Struct):
+    """One call, from decision to settlement.
+
+    Attributes:
+        caller: Who.
+        call: What was asked.
+        method: HTTP method or ``WEBSOCKET``.
+        path: Path asked for.
+        at: When it was decided, µs.
+        foreseen: What it was expected to use.
+        plan: The budgets that apply.
+        decision: The store's answer; None where there was none.
+        refusal: Why it may not go ahead; None where it may.
+        settled: Whether it has been settled.
+        stage: What is to be done to it before it goes ahead.
+        delay: µs to hold it back before it goes ahead.
+        visit: What it shows of itself; None where nothing looks.
+    """
+
+    caller: Caller
+    call: Call
+    method: str
+    path: str
+    at: int
+    foreseen: Foreseen
+    plan: Plan
+    decision: Decision | None = None
+    refusal: Refusal | None = None
+    settled: bool = False
+    stage: Stage = Stage.NONE
+    delay: int = 0
+    visit: Visit | None = None

@@ -1,0 +1,427 @@
+"""Budgets in buckets and capabilities, from what a call asks to what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from querybudget.adapters.call import Call, Dialect, Usage
+from querybudget.coverage import Stage, Visit
+from querybudget.engine import Limiter, Outcome, Refusal, Ticket
+from querybudget.errors import StoreError
+from querybudget.ledger import Charge, Decision
+from querybudget.matching import UNREADABLE
+from querybudget.policy.types import Policy
+from querybudget.quota import MICRO, SECOND
+from querybudget.stores import MemoryStore
+from querybudget.testing import Decisions, FakeObserver, ManualClock, memory_limiter
+
+CHAT = "/v1/chat/completions"
+DAY = 86_400
+BREADTH = {"name": "breadth", "limit": "4 buckets/30 days", "mode": "enforce"}
+STAGED = {**BREADTH, "then": ["slow", "degrade", "refuse"]}
+RPM = {"name": "rpm", "limit": "100 requests/minute"}
+NAMES = ("coding", "mathematics")
+
+
+def policy(*budgets: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    given = {"secret": "0123456789abcdef", "identity": ["api_key"], "budgets": list(budgets)}
+    return {**given, **settings}
+
+
+def chat(ask: str = "", **values: Any) -> Call:
+    return Call(Dialect.OPENAI, values.pop("operation", "chat"), ask=ask, **values)
+
+
+def scope(key: str, **values: Any) -> dict[str, Any]:
+    headers = [(b"authorization", f"Bearer {key}".encode())]
+    return {"type": "http", "headers": headers, "client": ("192.0.2.1", 1), **values}
+
+
+async def admit(
+    limiter: Limiter, call: Call | str | None, key: str = "a", path: str = CHAT, **on: Any
+) -> Ticket:
+    asked = chat(call) if isinstance(call, str) else call
+    route = limiter.route("POST", path)
+    assert route is not None
+    return await limiter.admit(limiter.caller(scope(key, **on)), route, "POST", path, asked)
+
+
+async def ask(
+    limiter: Limiter,
+    call: Call | str | None,
+    key: str = "a",
+    outcome: Outcome = Outcome.ANSWERED,
+    **on: Any,
+) -> Ticket:
+    """A whole call: admitted, and settled where it was."""
+    ticket = await admit(limiter, call, key, **on)
+    if ticket.refusal is None:
+        await limiter.settle(ticket, outcome, Usage(1, output=2), 200)
+    return ticket
+
+
+def left(ticket: Ticket, budget: str = "breadth") -> int:
+    assert ticket.decision is not None
+    statuses = {status.line.quota.name: status for status in ticket.decision.lines}
+    return statuses[budget].remaining // MICRO
+
+
+# -- buckets
+
+
+async def test_a_caller_pays_a_bucket_for_new_ground_and_nothing_for_old() -> None:
+    limiter = memory_limiter(policy(BREADTH), observer=FakeObserver({"a": 1, "b": 1, "c": 2}))
+    rest = [left(await ask(limiter, text)) for text in ("a", "a", "b", "c", "b")]
+    assert rest == [3, 3, 3, 2, 2]
+
+
+async def test_spent_buckets_refuse_new_ground_as_abnormal_and_let_old_ground_be() -> None:
+    limiter = memory_limiter(policy(BREADTH, RPM), observer=FakeObserver())
+    for number in range(4):
+        assert (await ask(limiter, str(number))).refusal is None
+    refused = await ask(limiter, "4")
+    assert refused.refusal is Refusal.ABNORMAL
+    assert refused.decision is not None
+    assert refused.decision.wait > 29 * DAY * SECOND
+    assert (await ask(limiter, "3")).refusal is None
+    assert (await ask(limiter, "4", key="b")).refusal is None
+
+
+async def test_a_plain_budget_that_refuses_as_well_is_the_reason_told() -> None:
+    tight = {"name": "rpm", "limit": "1 requests/minute"}
+    one = {**BREADTH, "limit": "1 buckets/day", "price": "none"}
+    limiter = memory_limiter(policy(one, tight), observer=FakeObserver())
+    await ask(limiter, "a")
+    assert (await ask(limiter, "b")).refusal is Refusal.QUOTA
+    assert isinstance(limiter.clock, ManualClock)
+    limiter.clock.advance(60)
+    assert (await ask(limiter, "b")).refusal is Refusal.ABNORMAL
+
+
+async def test_a_shadow_budget_refuses_nobody_and_is_no_reason() -> None:
+    shadow = {**BREADTH, "limit": "1 buckets/day", "mode": "shadow", "then": ["refuse"]}
+    tight = {"name": "rpm", "limit": "2 requests/minute"}
+    limiter = memory_limiter(policy(shadow, tight), hooks=[seen := Decisions()])
+    limiter.observer = FakeObserver()
+    assert [(await ask(limiter, text)).refusal for text in "ab"] == [None, None]
+    assert seen.last.shadowed == ("breadth",)
+    assert seen.last.shadow_stage == "refuse"
+    assert seen.last.shadow_price == 10 * MICRO
+    assert seen.last.price == MICRO
+    assert (await ask(limiter, "c")).refusal is Refusal.QUOTA
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.REJECTED])
+async def test_a_failed_call_gives_its_buckets_back(outcome: Outcome) -> None:
+    limiter = memory_limiter(policy(BREADTH, RPM), observer=FakeObserver())
+    ticket = await ask(limiter, "a", outcome=outcome)
+    assert (left(ticket), left(await admit(limiter, "b"))) == (3, 3)
+
+
+async def test_a_rejected_call_s_request_stays_counted() -> None:
+    limiter = memory_limiter(policy(BREADTH, RPM), observer=FakeObserver())
+    await ask(limiter, "a", outcome=Outcome.REJECTED)
+    await ask(limiter, "a", outcome=Outcome.FAILED)
+    assert left(await admit(limiter, "b"), "rpm") == 98
+
+
+async def test_parallel_calls_cannot_pass_a_bucket_budget_together() -> None:
+    limiter = memory_limiter(policy(BREADTH), observer=FakeObserver())
+    tickets = await asyncio.gather(*(admit(limiter, str(number)) for number in range(9)))
+    assert sum(ticket.refusal is None for ticket in tickets) == 4
+
+
+async def test_every_prompt_of_an_array_takes_its_bucket() -> None:
+    limiter = memory_limiter(policy(BREADTH), observer=FakeObserver())
+    call = chat("a\nb\nc", asks=("a", "b", "c"), items=3)
+    assert left(await ask(limiter, call)) == 1
+    five = tuple("defgh")
+    refused = await ask(limiter, chat("\n".join(five), asks=five, items=5))
+    assert refused.refusal is Refusal.ABNORMAL
+
+
+async def test_a_tier_scales_buckets() -> None:
+    tiers = {"new": {"when": {"claim": {"age": "1"}}, "scale": {"buckets": 0.5}}}
+    limiter = memory_limiter(policy(BREADTH, tiers=tiers), observer=FakeObserver())
+    new: dict[str, Any] = {"state": {"claims": {"age": "1"}}}
+    found = [(await ask(limiter, text, **new)).refusal for text in "abc"]
+    assert found == [None, None, Refusal.ABNORMAL]
+
+
+async def test_what_follows_from_spent_buckets_is_on_the_ticket() -> None:
+    limiter = memory_limiter(policy(STAGED, RPM), hooks=[seen := Decisions()])
+    limiter.observer = FakeObserver()
+    stages = [(await ask(limiter, text)).stage for text in "abcd"]
+    assert stages == [Stage.NONE, Stage.NONE, Stage.NONE, Stage.SLOW]
+    assert seen.last.delay > 0
+    assert seen.last.price > 3 * MICRO
+    assert (seen.last.stage, seen.last.strain) == ("slow", 750_000)
+    seen.assert_slowed(1)
+    seen.assert_priced(1, over=3)
+
+
+async def test_the_price_is_paid_in_every_other_unit() -> None:
+    limiter = memory_limiter(policy(STAGED, RPM), observer=FakeObserver())
+    rest = [left(await ask(limiter, text), "rpm") for text in "abcd"]
+    assert rest[:3] == [99, 98, 97]
+    assert rest[3] < 95
+
+
+# -- who is watched
+
+
+async def test_the_identity_is_watched_first_and_then_the_pools_it_is_in() -> None:
+    charges: list[Charge] = []
+
+    class Noting(MemoryStore):
+        async def reserve(self, charge: Charge) -> Decision:
+            charges.append(charge)
+            return await super().reserve(charge)
+
+    budgets = [
+        {**BREADTH, "name": "org-breadth", "per": "org"},
+        BREADTH,
+        {**BREADTH, "name": "everyone-breadth", "per": "everyone"},
+        {**BREADTH, "name": "org-again", "per": "org"},
+        RPM,
+    ]
+    store = Noting(clock := ManualClock())
+    loaded = Policy.load(policy(*budgets, partitions={"org": {"claim": "org"}}))
+    limiter = Limiter(loaded, store=store, clock=clock, observer=FakeObserver())
+    ticket = await ask(limiter, "a")
+    (charge,) = charges
+    key = ticket.caller.identity.key
+    org = charge.lines[0].partition
+    assert charge.watched == (key, org, "everyone")
+    assert charge.visit == ticket.visit
+    assert [line.response is not None for line in charge.lines] == [True] * 4 + [False]
+
+
+async def test_callers_that_nobody_knows_are_watched_together() -> None:
+    known = policy(BREADTH, identity=[{"claim": "sub"}])
+    limiter = memory_limiter(known, observer=FakeObserver())
+    for text in "abcd":
+        assert (await ask(limiter, text)).refusal is None
+    refused = await ask(limiter, "e", key="another")
+    assert refused.refusal is Refusal.ABNORMAL
+    assert refused.caller.identity.key == "anonymous"
+
+
+# -- capabilities
+
+
+CAPABLE = {"coding": ["sort", "both"], "mathematics": ["prove", "both"]}
+
+
+async def test_a_budget_of_a_capability_is_met_only_by_calls_of_it() -> None:
+    budgets: list[dict[str, Any]] = [
+        {"name": "code", "limit": "9 requests/minute", "match": {"capability": "coding"}},
+        {"name": "two", "limit": "9 requests/minute", "match": {"capability": list(NAMES)}},
+        RPM,
+    ]
+    limiter = memory_limiter(policy(*budgets), observer=FakeObserver({}, CAPABLE))
+    found = {
+        text: [m.budget.name for m in (await ask(limiter, text)).plan.budgets]
+        for text in ("sort", "prove", "both", "chatter", "sort")
+    }
+    assert found == {
+        "sort": ["code", "two", "rpm"],
+        "prove": ["two", "rpm"],
+        "both": ["code", "two", "rpm"],
+        "chatter": ["rpm"],
+    }
+
+
+async def test_a_bucket_budget_of_a_capability_counts_only_calls_of_it() -> None:
+    code = {**BREADTH, "match": {"capability": ["coding"]}}
+    limiter = memory_limiter(policy(code, RPM), observer=FakeObserver({}, CAPABLE))
+    assert (await ask(limiter, "prove")).plan.covers is False
+    assert left(await ask(limiter, "sort")) == 3
+
+
+async def test_a_new_bucket_counts_by_the_weightiest_of_the_call_s_capabilities() -> None:
+    weighted = policy(
+        {**BREADTH, "limit": "20 buckets/day"},
+        capabilities={"coding": 3, "mathematics": {"weight": 5}},
+    )
+    limiter = memory_limiter(weighted, observer=FakeObserver({}, CAPABLE))
+    rest = [left(await ask(limiter, text)) for text in ("chatter", "sort", "prove", "sort")]
+    assert rest == [19, 16, 11, 11]
+    assert left(await ask(limiter, "both")) == 6
+
+
+async def test_the_policy_s_capabilities_lie_on_the_real_observer_s_bits() -> None:
+    loaded = Policy.load(policy(BREADTH, capabilities={"law": {"examples": ["May I sue?"]}}))
+    limiter = memory_limiter(loaded)
+    assert limiter.observer is not None
+    assert tuple(limiter.observer.names) == tuple(c.name for c in loaded.capabilities)
+    await limiter.aclose()
+
+
+# -- when nothing is looked at
+
+
+class Never:
+    """An observer that must not be asked."""
+
+    names = ("coding",)
+
+    async def observe(self, call: Call, /) -> Visit:
+        raise AssertionError("observed")
+
+    async def aclose(self) -> None:
+        raise AssertionError("closed by who does not own it")
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [
+        RPM,
+        {**BREADTH, "match": {"model": "gpt-*"}},
+        {**BREADTH, "match": {"path": "/other"}},
+        {**RPM, "match": {"capability": "coding", "tier": "trusted"}},
+        {**BREADTH, "match": {"operation": "embeddings"}},
+    ],
+)
+async def test_a_call_that_no_budget_looks_at_is_not_observed(budget: dict[str, Any]) -> None:
+    tiers = {"trusted": {"when": {"claim": {"plan": "pro"}}}}
+    plain = {"name": "all", "limit": "9 requests/minute"}
+    limiter = memory_limiter(policy(plain, budget, tiers=tiers), observer=Never())
+    ticket = await ask(limiter, chat("a", model="llama"))
+    assert ticket.visit is None
+    await limiter.aclose()
+
+
+@pytest.mark.parametrize("operation", ["count_tokens", "other", "handshake"])
+async def test_what_no_model_answers_takes_no_buckets(operation: str) -> None:
+    limiter = memory_limiter(policy(BREADTH, RPM), observer=Never())
+    ticket = await ask(limiter, chat("a", operation=operation))
+    assert [m.budget.name for m in ticket.plan.budgets] == ["rpm"]
+    bare = await ask(limiter, None, path="/v1/rank")
+    assert [m.budget.name for m in bare.plan.budgets] == ["rpm"]
+
+
+async def test_an_unreadable_body_meets_every_budget_and_visits_nothing() -> None:
+    code = {**RPM, "name": "code", "match": {"capability": "coding"}}
+    limiter = memory_limiter(policy(BREADTH, code), hooks=[seen := Decisions()], observer=Never())
+    ticket = await ask(limiter, chat(operation=UNREADABLE))
+    assert [m.budget.name for m in ticket.plan.budgets] == ["breadth", "code"]
+    assert left(ticket) == 4
+    assert not seen.last.covered
+
+
+async def test_an_unreadable_body_of_a_sweeper_is_slowed_and_priced_all_the_same() -> None:
+    limiter = memory_limiter(policy(STAGED, RPM), observer=FakeObserver())
+    for text in "abc":
+        await ask(limiter, text)
+    ticket = await ask(limiter, chat(operation=UNREADABLE))
+    assert ticket.stage is Stage.SLOW
+    assert ticket.decision is not None
+    assert ticket.decision.price > MICRO
+
+
+async def test_while_the_embedder_is_down_no_buckets_are_counted_and_the_event_says_so() -> None:
+    observer = FakeObserver()
+    limiter = memory_limiter(policy(BREADTH), hooks=[seen := Decisions()], observer=observer)
+    await ask(limiter, "a")
+    observer.down = True
+    for text in "bcdefgh":
+        assert left(await ask(limiter, text)) == 3
+    assert [event.covered for event in seen.events] == [True] + [False] * 7
+    assert [event.novelty for event in seen.events] == [1] + [0] * 7
+
+
+# -- events
+
+
+async def test_an_event_tells_of_capabilities_novelty_and_strain() -> None:
+    hooks = [seen := Decisions()]
+    org = {**BREADTH, "name": "org", "limit": "40 buckets/day", "per": "everyone"}
+    limiter = memory_limiter(
+        policy(org, BREADTH), hooks=hooks, observer=FakeObserver({"sort": (1, 2)}, CAPABLE)
+    )
+    await ask(limiter, "sort", key="b")
+    await ask(limiter, "sort")
+    await ask(limiter, "both")
+    first, second, third = seen.events
+    assert (first.capabilities, first.novelty, first.strain) == (("coding",), 2, 0)
+    assert (second.novelty, second.strain) == (2, 50_000)  # new to this caller, if not to all
+    assert (third.capabilities, third.novelty, third.strain) == (NAMES, 1, 500_000)
+    assert all(event.covered for event in seen.events)
+
+
+async def test_an_event_of_a_call_that_nobody_looks_at_tells_nothing_of_buckets() -> None:
+    limiter = memory_limiter(policy(RPM), hooks=[seen := Decisions()])
+    await ask(limiter, "a")
+    event = seen.last
+    assert (event.covered, event.capabilities, event.novelty, event.strain) == (False, (), 0, 0)
+    assert (event.stage, event.shadow_stage, event.shadow_price) == ("none", "none", MICRO)
+
+
+async def test_an_event_while_the_store_is_down_still_tells_what_was_seen() -> None:
+    class Down(MemoryStore):
+        async def reserve(self, charge: Charge) -> Decision:
+            raise StoreError("nobody is there")
+
+    loaded = Policy.load(policy(BREADTH))
+    store = Down(clock := ManualClock())
+    hooks = [seen := Decisions()]
+    observer = FakeObserver({}, CAPABLE)
+    limiter = Limiter(loaded, store=store, clock=clock, hooks=hooks, observer=observer)
+    ticket = await ask(limiter, "sort")
+    assert ticket.refusal is None
+    assert seen.last.verdict == "store_error"
+    assert seen.last.capabilities == ("coding",)
+
+
+# -- an observer that waits
+
+
+class Waiting(FakeObserver):
+    def __init__(self) -> None:
+        super().__init__()
+        self.over = asyncio.Event()
+
+    async def observe(self, call: Call, /) -> Visit:
+        await self.over.wait()
+        return await super().observe(call)
+
+
+async def test_an_observer_that_waits_is_awaited_before_anything_is_held() -> None:
+    observer = Waiting()
+    limiter = memory_limiter(policy(BREADTH), observer=observer)
+    asking = asyncio.create_task(admit(limiter, "a"))
+    while not asking.done() and not observer.over.is_set():
+        await asyncio.sleep(0)
+        assert limiter._count == 0
+        observer.over.set()
+    assert left(await asking) == 3
+
+
+async def test_a_call_cancelled_while_it_is_observed_holds_nothing() -> None:
+    observer = Waiting()
+    limiter = memory_limiter(policy(BREADTH), observer=observer)
+    asking = asyncio.create_task(admit(limiter, "a"))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    observer.over.set()
+    assert left(await admit(limiter, "b")) == 3
+
+
+async def test_only_an_observer_of_its_own_is_closed() -> None:
+    limiter = memory_limiter(policy(BREADTH), observer=Never())
+    await limiter.aclose()
+    closed: list[str] = []
+
+    class Own(FakeObserver):
+        async def aclose(self) -> None:
+            closed.append("own")
+
+    limiter._opened = Own()
+    await limiter.aclose()
+    assert closed == ["own"]
