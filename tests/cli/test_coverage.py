@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,85 @@ def test_a_preset_that_there_is_not_is_said_in_one_line(
         "querybudget: expected the name of a preset, found 'distilation'"
         " (did you mean `distillation`?)\n"
     )
+
+
+CODE = "Write a Python function that reverses a linked list, with unit tests in pytest."
+EXPLAINED = """\
+secret: 0123456789abcdef0123456789abcdef
+capabilities: {coding: 3}
+budgets:
+  - {name: breadth, limit: 400 buckets/30 days, then: [slow, refuse], mode: enforce}
+  - {name: code, limit: 2 buckets/day, match: {capability: coding}}
+  - {name: chatter, limit: 4 buckets/day, match: {capability: [small_talk, role_play]}}
+  - {name: coders, limit: 50 requests/day, match: {capability: [judging, coding]}}
+"""
+
+
+def explain(tmp_path: Path, prompt: object, *arguments: str) -> int:
+    policy, request = tmp_path / "policy.yaml", tmp_path / "request.json"
+    policy.write_text(EXPLAINED)
+    messages = [{"role": "user", "content": prompt}]
+    request.write_text(json.dumps({"model": "m", "max_tokens": 5, "messages": messages}))
+    return main(["explain", str(policy), "--request", str(request), *arguments])
+
+
+def test_explain_says_what_a_prompt_is_about_and_which_budgets_count_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain(tmp_path, CODE) == 0
+    heading, *budgets = capsys.readouterr().out.split("\n\n")
+    assert "admit, every enforced budget has room for it; in shadow, code would have" in heading
+    assert "  about     coding" in heading
+    breadth, code, chatter, coders = budgets[:4]
+    assert breadth.splitlines()[1:] == [
+        "    costs 3 buckets, where all that it asks is new",
+        "    fits, and leaves 397 buckets",
+    ]
+    assert "can never fit: there are no more than 2 buckets" in code
+    assert "it is for capability small_talk or role_play; this is coding" in chatter
+    assert "leaves 49 requests" in coders
+
+
+def test_explain_tells_programs_what_a_prompt_is_about_and_no_bucket(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain(tmp_path, CODE, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["looked"], told["embedded"]) == (True, True)
+    assert "coding" in told["capabilities"]
+    breadth = told["budgets"][0]
+    assert (breadth["cost"], breadth["least"], breadth["left"]) == (3, 3, 397)
+    assert not {"cells", "coarse", "point", "visit"} & {*told, *breadth}
+
+
+def test_explain_says_when_there_is_nothing_to_embed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain(tmp_path, "") == 0
+    out = capsys.readouterr().out
+    assert "about     unknown: it could not be embedded" in out
+    assert "costs 0 buckets\n    fits, and leaves 400 buckets" in out
+    assert "it is for capability coding; this is none" in out
+
+
+def test_explain_says_that_nothing_is_asked_where_no_model_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain(tmp_path, CODE, "--path", "/v1/files") == 0
+    out = capsys.readouterr().out
+    assert "does not apply: nothing is asked here that could be embedded" in out
+    assert "about" not in out.split("\n\n")[0]
+
+
+def test_check_warns_of_an_embedding_that_is_not_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(
+        "embedding: {model2vec: {path: potion, codebook: nowhere.npz}}\n"
+        "budgets: [{name: a, limit: 9 buckets/day}]"
+    )
+    assert main(["check", str(path)]) == 0
+    err = capsys.readouterr().err
+    assert "warning: prompts cannot be embedded here: " in err
+    assert "nowhere.npz" in err

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from querybudget.cli.words import limit, number, pooled, responding
+from querybudget.engine.observing import observer_of
+from querybudget.errors import SetupError
 from querybudget.policy.types import CAPABILITIES, Budget, Capability, Embedding, Mode, Policy
 from querybudget.quota import MICRO, Unit
 from querybudget.stores import open_store, system_clock
@@ -35,7 +38,7 @@ def check(path: str) -> int:
     if policy.covers:
         print(f"prompts are embedded by {_embedding(policy.embedding)}")
         print(f"capabilities: {', '.join(_ability(each) for each in policy.capabilities)}")
-    for warning in warnings(policy):
+    for warning in (*warnings(policy), *_missing(policy)):
         print(f"{path}: warning: {warning}", file=sys.stderr)
     return 0
 
@@ -69,6 +72,17 @@ def warnings(policy: Policy) -> Iterator[str]:
             f"nothing comes of `{'` and `'.join(unused)}`: no budget is in buckets, and none"
             " matches on a capability"
         )
+
+
+def _missing(policy: Policy) -> Iterator[str]:
+    """What the embedding needs and this machine does not have; another one may."""
+    try:
+        observer = observer_of(policy, policy.secret or b"any")
+    except SetupError as error:
+        yield f"prompts cannot be embedded here: {error}"
+    else:
+        if observer is not None:
+            asyncio.run(observer.aclose())
 
 
 def _described(budget: Budget) -> str:

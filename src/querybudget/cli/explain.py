@@ -36,11 +36,19 @@ def _lines(asked: Asked, told: Explanation) -> Iterator[str]:
         yield f"  call      {told.operation}{model}{', streamed' if told.stream else ''}"
         yield f"  caller    known by {told.identity}, of tier {told.tier}"
         yield f"  tokens    {told.tokens[0]} in, {told.tokens[1]} out: {told.estimated}"
+    if told.looked:
+        yield f"  about     {_about(told)}"
     for budget in told.budgets:
         yield ""
         yield from _budget(budget)
     yield ""
     yield "Decided for a caller who has used nothing yet; nothing was charged anywhere."
+
+
+def _about(told: Explanation) -> str:
+    if not told.embedded:
+        return "unknown: it could not be embedded, so it counts no bucket and has no capability"
+    return ", ".join(told.capabilities) or "none of the capabilities"
 
 
 def _budget(told: Explained) -> Iterator[str]:
@@ -51,7 +59,8 @@ def _budget(told: Explained) -> Iterator[str]:
         return
     cost = _amount(told.cost, told.unit)
     sure = f", of which {_amount(told.least, told.unit)} must fit" if told.least < told.cost else ""
-    yield f"    costs {cost}{sure}"
+    new = ", where all that it asks is new" if told.unit == Unit.BUCKETS and told.cost else ""
+    yield f"    costs {cost}{sure}{new}"
     if told.left is not None:
         fits = told.verdict == "admit"
         words = "fits, and leaves" if fits else "can never fit: there are no more than"

@@ -15,10 +15,12 @@ import msgspec
 
 from querybudget.adapters.call import Call
 from querybudget.cli.words import limit, number, pooled
+from querybudget.coverage import Visit
 from querybudget.engine import Limiter, Refusal, Ticket
 from querybudget.errors import BodyError
 from querybudget.ledger import Line, LineStatus
 from querybudget.policy.types import Budget, Estimate, Policy
+from querybudget.quota import Unit
 from querybudget.stores import MemoryStore, system_clock
 
 __all__ = ["Asked", "Explained", "Explanation", "explained"]
@@ -59,7 +61,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
         unit: What is counted.
         applies: Whether it is for this call.
         why_not: Why it is not; empty where it is.
-        cost: What the call holds.
+        cost: What the call holds; of buckets, where all that it asks is new.
         least: The part of `cost` that is sure, which must fit.
         left: What a caller who has used nothing would have left: after this call where it fits, and
             without it where it does not. None where it does not apply, or nothing was decided.
@@ -93,6 +95,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         stream: Whether as a stream.
         tokens: Tokens expected: input and output.
         estimated: How they were estimated.
+        looked: Whether any budget wants to know what the prompt is about.
+        embedded: Whether that could be found out.
+        capabilities: Those that the prompt is of.
         budgets: In the order of the policy.
     """
 
@@ -105,6 +110,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = False
     tokens: tuple[int, int] = (0, 0)
     estimated: str = ""
+    looked: bool = False
+    embedded: bool = False
+    capabilities: tuple[str, ...] = ()
     budgets: tuple[Explained, ...] = ()
 
 
@@ -114,9 +122,16 @@ async def explained(policy: Policy, asked: Asked) -> Explanation:
     store = MemoryStore(clock, max_identities=max(10, policy.max_identities))
     # With a hook there, tokens are estimated even where no budget counts them.
     limiter = Limiter(policy, store=store, clock=clock, hooks=[lambda _: None])
+    try:
+        return await _decided(limiter, asked)
+    finally:
+        await limiter.aclose()
+
+
+async def _decided(limiter: Limiter, asked: Asked) -> Explanation:
     route = limiter.route(asked.method, asked.path)
     if route is None:
-        return _untouched(policy, asked)
+        return _untouched(limiter.policy, asked)
     call, note = None, ""
     if route.adapter is not None:
         try:
@@ -132,10 +147,14 @@ async def explained(policy: Policy, asked: Asked) -> Explanation:
 
 def _explanation(limiter: Limiter, ticket: Ticket, asked: Asked, note: str) -> Explanation:
     call, usage, decision = ticket.call, ticket.foreseen.usage, ticket.decision
-    lines = limiter.matcher.lines(ticket.caller, ticket.plan, call, ticket.foreseen)
+    visit = ticket.visit or Visit()
+    able = limiter.matcher.names(visit.capabilities)
+    lines = limiter.matcher.lines(
+        ticket.caller, ticket.plan, call, ticket.foreseen, visit.capabilities
+    )
     statuses: Sequence[LineStatus | None] = decision.lines if decision else [None] * len(lines)
     found = {
-        matched.budget.name: _applying(matched.budget, line, status)
+        matched.budget.name: _applying(matched.budget, line, status, visit)
         for matched, line, status in zip(ticket.plan.budgets, lines, statuses, strict=True)
     }
     verdict, because = _verdict(ticket)
@@ -149,15 +168,21 @@ def _explanation(limiter: Limiter, ticket: Ticket, asked: Asked, note: str) -> E
         stream=call.stream,
         tokens=(usage.input, usage.output),
         estimated=note + _estimated(call, limiter.policy.estimate, usage.output),
+        looked=ticket.visit is not None,
+        embedded=bool(visit.cells),
+        capabilities=able,
         budgets=tuple(
             found.get(budget.name)
-            or _idle(budget, _why_not(budget, asked, call, ticket.caller.tier))
+            or _idle(budget, _why_not(budget, asked, call, ticket.caller.tier, able))
             for budget in limiter.policy.budgets
         ),
     )
 
 
-def _applying(budget: Budget, line: Line, status: LineStatus | None) -> Explained:
+def _applying(budget: Budget, line: Line, status: LineStatus | None, visit: Visit) -> Explained:
+    # A line of buckets says what one new bucket counts; to this caller, all are new.
+    buckets = line.quota.unit is Unit.BUCKETS
+    cost = line.amount * len(visit.cells) if buckets else line.amount
     return Explained(
         name=budget.name,
         limit=limit(line.quota),
@@ -165,16 +190,15 @@ def _applying(budget: Budget, line: Line, status: LineStatus | None) -> Explaine
         mode=budget.mode,
         unit=line.quota.unit,
         applies=True,
-        cost=number(line.amount),
-        least=number(line.least),
-        left=_left(line, status) if status else None,
+        cost=number(cost),
+        least=number(cost if buckets else line.least),
+        left=_left(line.quota.capacity, cost, status) if status else None,
         verdict=status.verdict.name.lower() if status else "",
     )
 
 
-def _left(line: Line, status: LineStatus) -> int | float:
-    capacity = line.quota.capacity
-    return number(capacity if status.verdict else max(0, capacity - line.amount))
+def _left(capacity: int, cost: int, status: LineStatus) -> int | float:
+    return number(capacity if status.verdict else max(0, capacity - cost))
 
 
 def _idle(budget: Budget, why: str) -> Explained:
@@ -189,7 +213,9 @@ def _idle(budget: Budget, why: str) -> Explained:
     )
 
 
-def _why_not(budget: Budget, asked: Asked, call: Call | None, tier: str) -> str:
+def _why_not(
+    budget: Budget, asked: Asked, call: Call | None, tier: str, able: tuple[str, ...]
+) -> str:
     match = budget.match
     checks = [
         ("path", match.path, asked.path),
@@ -206,6 +232,11 @@ def _why_not(budget: Budget, asked: Asked, call: Call | None, tier: str) -> str:
             return f"it is for {word} {' or '.join(patterns)}; this is {text or 'none'}"
     if call is not None and match.stream is not None and match.stream != call.stream:
         return "it is for streams only" if match.stream else "it is not for streams"
+    if call is not None and match.capability and not set(match.capability) & set(able):
+        about = ", ".join(able) or "none"
+        return f"it is for capability {' or '.join(match.capability)}; this is {about}"
+    if call is not None and budget.quota.unit is Unit.BUCKETS:
+        return "nothing is asked here that could be embedded"
     return "it does not match"
 
 
@@ -219,7 +250,7 @@ def _untouched(policy: Policy, asked: Asked) -> Explanation:
         verdict="untouched",
         because=because,
         budgets=tuple(
-            _idle(budget, "the path is exempt" if exempt else _why_not(budget, asked, None, ""))
+            _idle(budget, "the path is exempt" if exempt else _why_not(budget, asked, None, "", ()))
             for budget in policy.budgets
         ),
     )
