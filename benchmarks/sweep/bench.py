@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.sweep.baselines import Baseline, Sent, baselines
-from benchmarks.sweep.corpora import Prompt
+from benchmarks.sweep.corpora import MOST, Prompt
 from benchmarks.sweep.observing import Vectors, cells, roomy_observer
 from benchmarks.sweep.policies import enforced
 from benchmarks.sweep.replay import usage
@@ -33,6 +33,7 @@ class Size:
         name: ``full`` or ``quick``.
         identities: Honest identities of a corpus at most; 0 for all.
         draws: Random orders of each sweep.
+        most: Queries of each at most.
         rate_draws: The same at other rates, under cover, and for each ablation.
         own: Queries of a sweep after which cover traffic has hidden it.
         known: Prompts of each honest corpus that the baselines know.
@@ -46,6 +47,7 @@ class Size:
     name: str = "full"
     identities: int = 0
     draws: int = 12
+    most: int = MOST
     rate_draws: int = 4
     own: int = 600
     known: int = 150
@@ -59,14 +61,14 @@ class Size:
 FULL = Size()
 QUICK = Size(
     name="quick",
-    identities=6,
-    draws=12,
+    identities=4,
+    most=1_000,
     rate_draws=2,
     own=150,
     known=60,
-    prompts=2_000,
+    prompts=1_000,
     pools=4,
-    ablated=3,
+    ablated=1,
 )
 
 

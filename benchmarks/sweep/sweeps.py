@@ -101,9 +101,9 @@ async def _firsts(
     frames: Callable[[Corpus, int], tuple[str, ...]] | None = None,
 ) -> list[float]:
     """Queries to slow of each draw."""
-    found: list[float] = []
+    found, most = list[float](), bench.settings.size.most
     for number in range(draws):
-        stream = sweep(f"draw {number}", draw_of(corpus, number), corpus.template, per_day)
+        stream = sweep(f"draw {number}", draw_of(corpus, number, most), corpus.template, per_day)
         if frames is not None:
             stream = stream.framed(frames(corpus, len(stream)))
         found.append((await replay(policy, bench.observer, stream, stop=True)).first)
@@ -159,9 +159,9 @@ def _tokens(haul: Haul) -> float:
 async def _baselines(
     bench: Bench, corpus: Corpus, wanted: Sequence[Prompt], about: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    limits = bench.settings.thresholds
+    limits, most = bench.settings.thresholds, bench.settings.size.most
     draws = [
-        sweep(f"draw {number}", draw_of(corpus, number), corpus.template, PER_DAY)
+        sweep(f"draw {number}", draw_of(corpus, number, most), corpus.template, PER_DAY)
         for number in range(bench.settings.size.draws)
     ]
     sent = [await bench.sent(stream) for stream in draws]
