@@ -148,17 +148,19 @@ class Matcher:
     def _find_route(self, method: str, path: str) -> Route | None:
         if any(fnmatchcase(path, pattern) for pattern in self._policy.exempt):
             return None
+        socket = method == "WEBSOCKET"
         budgets = tuple(
             budget
             for budget in self._policy.budgets
-            if _any(budget.match.path, path) and _any(budget.match.method, method)
+            if _any(budget.match.path, path)
+            and _any(budget.match.method, method)
+            and not (socket and _looks(budget))  # nobody reads what its messages ask
         )
         if not budgets:
             return None
-        if method == "WEBSOCKET":  # Nobody reads what its messages ask.
-            seen = tuple(b for b in budgets if b.quota.unit is not Unit.BUCKETS)
-            unleased = tuple(b for b in seen if b.quota.unit is not Unit.CONCURRENT)
-            return Route(None, seen, Route(None, unleased))
+        if socket:
+            unleased = tuple(b for b in budgets if b.quota.unit is not Unit.CONCURRENT)
+            return Route(None, budgets, Route(None, unleased))
         asked = {name for budget in budgets for name in budget.match.capability}
         return Route(
             adapter_for(path, method, self._policy.routes), budgets, None, self._bits(asked)
@@ -211,7 +213,7 @@ class Matcher:
             )
             for budget in budgets
         )
-        looks = any(b.quota.unit is Unit.BUCKETS or b.match.capability for b in meant)
+        looks = readable and any(map(_looks, meant)) and call.operation not in SHOW_NOTHING
         return Plan(
             budgets=matched,
             private=frozenset(
@@ -222,7 +224,7 @@ class Matcher:
             metered=any(one.metered for one in matched),
             unpriced=money and price is None and self._policy.unpriced == "refuse",
             covers=any(one.covers for one in matched),
-            looks=looks and readable and call.operation not in SHOW_NOTHING,
+            looks=looks,
         )
 
     def _bits(self, names: Iterable[str]) -> int:
@@ -311,6 +313,11 @@ def _counts(unit: Unit, operation: str) -> bool:
     if unit is Unit.BUCKETS:
         return operation not in SHOW_NOTHING
     return unit in UNMETERED or operation not in ASK_NO_MODEL
+
+
+def _looks(budget: Budget) -> bool:
+    """Whether a budget needs to know what a call asks."""
+    return budget.quota.unit is Unit.BUCKETS or bool(budget.match.capability)
 
 
 def _asks(match: Match, call: Call) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.types import ASGIApp
-from querybudget.engine import Limiter
+from querybudget.engine import Limiter, Observer
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.policy.types import Policy
 from querybudget.quota import MICRO, Quota
@@ -51,14 +51,26 @@ class Suspending:
 class Bench:
     """A middleware over an application, and what its limiter holds."""
 
-    def __init__(self, app: ASGIApp, policy: Mapping[str, Any], *, suspends: bool = False) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        policy: Mapping[str, Any],
+        *,
+        suspends: bool = False,
+        observer: Observer | None = None,
+    ) -> None:
         self.clock = ManualClock()
         self.decisions = Decisions()
         self.policy = Policy.load({"version": 1, "identity": ["api_key"], **policy})
         self.memory = MemoryStore(self.clock)
         self.store = Suspending(self.memory) if suspends else self.memory
-        hooks = [self.decisions]
-        self.limiter = Limiter(self.policy, store=self.store, clock=self.clock, hooks=hooks)
+        self.limiter = Limiter(
+            self.policy,
+            store=self.store,
+            clock=self.clock,
+            hooks=[self.decisions],
+            observer=observer,
+        )
         self.app = QueryBudgetMiddleware(app, limiter=self.limiter)
 
     @property
@@ -83,13 +95,18 @@ class Bench:
 
     async def used(self, budget: str) -> int:
         """Whole units used of a budget, by all its partitions together."""
+        used = await self.micro_used(budget)
+        assert used % MICRO == 0
+        return used // MICRO
+
+    async def micro_used(self, budget: str) -> int:
+        """µ-units used of a budget: what was priced may be no whole unit."""
         quota = next(b.quota for b in self.policy.budgets if b.name == budget)
         used = 0
         for name in self.accounts:
             ((remaining, _reset),) = await self.store.peek(name, (quota,))
             used += quota.capacity - remaining
-        assert used % MICRO == 0
-        return used // MICRO
+        return used
 
 
 @pytest.fixture
