@@ -12,8 +12,10 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Protocol
 
+from querybudget.coverage import Stage
 from querybudget.ledger import Charge, Line, Settled
 from querybudget.quota import MICRO, Algorithm, Quota
+from tests.ledger.bucket_log import BucketLog
 
 DAY = 24 * 3_600 * 1_000_000
 
@@ -172,6 +174,7 @@ LOGS = {
     Algorithm.GCRA: EvenLog,
     Algorithm.CALENDAR: CalendarLog,
     Algorithm.LEASE: LeaseLog,
+    Algorithm.DISTINCT: BucketLog,
 }
 
 
@@ -180,7 +183,31 @@ class Held:
     charge: Charge
     held: tuple[int | None, ...]
     at: int
+    price: int = MICRO
     settled: bool = False
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a charge must come to."""
+
+    held: tuple[int, ...] | None
+    price: int
+    stage: Stage
+    delay: int
+    shadow_price: int
+    shadow_stage: Stage
+
+
+@dataclass(frozen=True)
+class View:
+    """What a line of buckets says, by its log."""
+
+    novelty: int
+    price: int = MICRO
+    stage: Stage = Stage.NONE
+    begun: Stage = Stage.NONE
+    delay: int = 0
 
 
 class Oracle:
@@ -189,6 +216,7 @@ class Oracle:
     def __init__(self) -> None:
         self.logs: dict[tuple[str, str], Log] = {}
         self.held: dict[str, Held] = {}
+        self.scores: dict[str, int] = {}
 
     def log(self, partition: str, quota: Quota) -> Log:
         return self.logs.setdefault((partition, quota.name), LOGS[quota.algorithm](quota))
@@ -196,26 +224,88 @@ class Oracle:
     def left(self, partition: str, quota: Quota, now: int) -> int:
         return self.log(partition, quota).left(now)
 
-    def reserve(self, charge: Charge, now: int) -> tuple[int, ...] | None:
-        """What each line holds, -1 for none; None for a refusal."""
-        rooms = [self.left(line.partition, line.quota, now) for line in charge.lines]
-        short = [
-            line
-            for line, room in zip(charge.lines, rooms, strict=True)
-            if cost(line, line.least, charge.price) > room
-        ]
-        if any(not line.shadow for line in short):
+    def buckets(self, partition: str, quota: Quota) -> BucketLog:
+        log = self.log(partition, quota)
+        assert isinstance(log, BucketLog)
+        return log
+
+    def view(self, charge: Charge, line: Line, now: int) -> View | None:
+        if line.quota.algorithm is not Algorithm.DISTINCT:
             return None
+        log = self.buckets(line.partition, line.quota)
+        cells = charge.visit.cells if charge.visit else ()
+        novelty, response = log.novelty(cells, line.amount, now), line.response
+        fits = log.used(now, cells, line.amount) <= line.quota.limit
+        if response is None:
+            return View(novelty, stage=Stage.NONE if fits else Stage.REFUSE)
+        score = self.scores.get(line.partition, 0) if response.scored else 0
+        strain = max(score, log.share(now))
+        begun = response.stage(strain, log.stage)
+        stage = begun
+        refusing = [begin for stage, begin in response.stages if stage is Stage.REFUSE]
+        if begun is Stage.REFUSE and not novelty:
+            # Only the score refuses a call that visits nothing new.
+            eased = refusing[0] - min(100_000, refusing[0] // 2)
+            if score < (eased if log.stage is Stage.REFUSE else refusing[0]):
+                others = [known for known, _ in response.stages if known is not Stage.REFUSE]
+                stage = max(others, default=Stage.NONE)
+        delay = response.pause(strain) if stage else 0
+        price = response.price(strain)
+        return View(novelty, price, stage if fits else Stage.REFUSE, begun, delay)
+
+    def reserve(self, charge: Charge, now: int) -> Expected:
+        """What is held, -1 for a line left alone, and what else is decided."""
+        views = [self.view(charge, line, now) for line in charge.lines]
+        seen = [(line, view) for line, view in zip(charge.lines, views, strict=True) if view]
+        real = [view for line, view in seen if not line.shadow]
+        shadows = [view for line, view in seen if line.shadow]
+        price = ceil(Fraction(charge.price * max((v.price for v in real), default=MICRO), MICRO))
+        short: list[Line] = []
+        costs: list[int] = []
+        for line, view in zip(charge.lines, views, strict=True):
+            room = self.left(line.partition, line.quota, now)
+            if view:
+                costs.append(view.novelty)
+                fits = view.stage is not Stage.REFUSE
+            else:
+                costs.append(min(cost(line, line.amount, price), room))
+                fits = cost(line, line.least, price) <= room
+            if not fits:
+                short.append(line)
+        refused = any(not line.shadow for line in short)
         held = tuple(
-            -1 if line.shadow and short else min(cost(line, line.amount, charge.price), room)
-            for line, room in zip(charge.lines, rooms, strict=True)
+            -1 if line.shadow and short else amount
+            for line, amount in zip(charge.lines, costs, strict=True)
         )
-        for line, amount in zip(charge.lines, held, strict=True):
-            if amount >= 0:
-                log = self.log(line.partition, line.quota)
+        if not refused:
+            self._hold(charge, views, held, price, now)
+        return Expected(
+            None if refused else held,
+            price,
+            max((view.stage for view in real), default=Stage.NONE),
+            0 if refused else max((view.delay for view in real), default=0),
+            max((view.price for view in shadows), default=MICRO),
+            max((view.stage for view in shadows), default=Stage.NONE),
+        )
+
+    def _hold(
+        self,
+        charge: Charge,
+        views: Sequence[View | None],
+        held: tuple[int, ...],
+        price: int,
+        now: int,
+    ) -> None:
+        for line, view, amount in zip(charge.lines, views, held, strict=True):
+            log = self.log(line.partition, line.quota)
+            if amount < 0:
+                continue
+            if view and isinstance(log, BucketLog) and charge.visit:
+                log.visit(charge.id, charge.visit.cells, line.amount, now)
+                log.stage = view.begun
+            else:
                 log.charge(charge.id, amount, now, now + charge.hold)
-        self.held[charge.id] = Held(charge, held, now)
-        return held
+        self.held[charge.id] = Held(charge, held, now, price)
 
     def settle(self, name: str, amounts: Sequence[int], now: int) -> Settled:
         entry = self.held[name]
@@ -223,14 +313,29 @@ class Oracle:
         if entry.settled or now >= expires + DAY:
             return Settled.REPEATED
         entry.settled = True
+        late = now >= expires
         for line, held, amount in zip(entry.charge.lines, entry.held, amounts, strict=True):
+            log = self.log(line.partition, line.quota)
+            if isinstance(log, BucketLog):
+                if not amount and not late and held is not None and held >= 0:
+                    log.give_back(name)
+                continue
             if held is None or held < 0:
                 continue
             lease = line.quota.algorithm is Algorithm.LEASE
-            difference = cost(line, amount, entry.charge.price) - held
-            if lease or difference > 0 or now < expires:
-                self.log(line.partition, line.quota).correct(name, difference, now)
-        return Settled.LATE if now >= expires else Settled.DONE
+            difference = cost(line, amount, entry.price) - held
+            if lease or difference > 0 or not late:
+                log.correct(name, difference, now)
+        for line in entry.charge.lines:
+            self._note(line, now)
+        return Settled.LATE if late else Settled.DONE
+
+    def _note(self, line: Line, now: int) -> None:
+        """What stage a line's strain has begun, now that the call is over."""
+        if line.quota.algorithm is Algorithm.DISTINCT and line.response:
+            log = self.buckets(line.partition, line.quota)
+            score = self.scores.get(line.partition, 0) if line.response.scored else 0
+            log.stage = line.response.stage(max(score, log.share(now)), log.stage)
 
 
 def cost(line: Line, amount: int, price: int) -> int:

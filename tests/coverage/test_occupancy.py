@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from itertools import pairwise
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querybudget.coverage.occupancy import Occupancy, merge
+from querybudget.coverage.visit import FINE
+from querybudget.quota import MICRO, Algorithm, Quota, Unit
+from querybudget.windows import State, fresh
+from tests.ledger.bucket_log import BucketLog
+
+DAY = 86_400_000_000
+START = 1_000_000_000
+
+
+def buckets(limit: int = 400, window: int = 30 * DAY) -> Quota:
+    return Quota("breadth", Unit.BUCKETS, limit * MICRO, window, Algorithm.DISTINCT, limit * MICRO)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Wait, then ask for `cells`; later the call succeeds, fails, or (None) is lost."""
+
+    pause: int
+    cells: tuple[int, ...]
+    weight: int
+    answered: bool | None
+    lasts: int
+    hold: int
+
+
+cells = st.lists(st.integers(0, 12) | st.integers(0, FINE - 1), max_size=5, unique=True).map(
+    lambda found: tuple(sorted(found))
+)
+weights = st.sampled_from((MICRO, MICRO, 3 * MICRO, 500_000))
+histories = st.lists(
+    st.builds(
+        Step,
+        st.integers(0, 3) | st.integers(0, 150),
+        cells,
+        weights,
+        st.sampled_from((True, True, False, None)),
+        st.integers(0, 4),
+        st.sampled_from((1, 30, 200, 10_000)),
+    ),
+    max_size=20,
+)
+windows = st.sampled_from((1, 7, 15, 16, 100, 150, 450))
+
+
+class Walk:
+    """An occupancy beside its log."""
+
+    def __init__(self, quota: Quota, now: int = START) -> None:
+        self.quota, self.now = quota, now
+        self.occupancy, self.log = Occupancy(), BucketLog(quota)
+        self.count = 0
+
+    def ask(self, cells: tuple[int, ...], weight: int = MICRO, hold: int = 10_000) -> str:
+        self.count += 1
+        name = f"r{self.count}"
+        self.occupancy.room(self.quota, self.now)
+        novelty = self.occupancy.novelty(cells, weight)
+        assert novelty == self.log.novelty(cells, weight, self.now)
+        expires = self.now + hold
+        self.occupancy.take(name, cells, weight, novelty, self.quota, self.now, expires)
+        self.log.visit(name, cells, weight, self.now)
+        return name
+
+    def end(self, name: str, cells: tuple[int, ...], *, answered: bool) -> None:
+        if answered:
+            self.occupancy.visit(name, cells)
+        else:
+            self.occupancy.give_back(name, cells)
+            self.log.give_back(name)
+
+    def visit(self, *cells: int, weight: int = MICRO) -> None:
+        self.end(self.ask(cells, weight), cells, answered=True)
+
+    def left(self) -> int:
+        return self.occupancy.room(self.quota, self.now)
+
+    def play(self, history: list[Step]) -> Walk:
+        """All of `history`; what is left is compared at every step."""
+        pending: list[tuple[int, int, str, Step]] = []
+        for index, step in enumerate(history):
+            self.now += step.pause
+            for call in [call for call in pending if call[0] <= index]:
+                pending.remove(call)
+                _, expires, name, asked = call
+                # A call that has expired is given back to nobody: its ledger does not ask for it.
+                answered = bool(asked.answered) or self.now >= expires
+                self.end(name, asked.cells, answered=answered)
+            name = self.ask(step.cells, step.weight, step.hold)
+            if step.answered is not None:
+                expires = self.now + step.hold
+                pending.append((index + 1 + step.lasts, expires, name, step))
+            assert self.left() == self.log.left(self.now)
+        return self
+
+
+@given(windows, histories, st.lists(st.integers(0, 200), max_size=5))
+def test_what_is_left_is_what_the_log_of_all_visits_says(
+    window: int, history: list[Step], pauses: list[int]
+) -> None:
+    walk = Walk(buckets(window=window)).play(history)
+    for pause in pauses:
+        walk.now += pause
+        assert walk.left() == walk.log.left(walk.now)
+
+
+@given(windows, histories)
+def test_a_bucket_counts_for_a_window_at_least_and_less_than_a_slot_longer(
+    window: int, history: list[Step]
+) -> None:
+    quota = buckets(window=window)
+    walk = Walk(quota)
+    asked: list[tuple[int, int]] = []
+    for step in history:
+        walk.now += step.pause
+        walk.visit(*step.cells)
+        asked += [(cell, walk.now) for cell in step.cells]
+        used = quota.limit - walk.left()
+        within = {cell for cell, at in asked if at > walk.now - window}
+        longer = {cell for cell, at in asked if at > walk.now - window - quota.slot}
+        assert len(within) * MICRO <= used <= len(longer) * MICRO
+
+
+@given(windows, histories, cells, weights)
+def test_a_repeat_is_free(
+    window: int, history: list[Step], cells: tuple[int, ...], weight: int
+) -> None:
+    walk = Walk(buckets(window=window)).play(history)
+    walk.visit(*cells, weight=weight)
+    assert walk.occupancy.novelty(cells, weight) == 0
+    left = walk.left()
+    walk.visit(*cells, weight=weight)
+    assert walk.left() == left
+
+
+@given(windows, histories, cells, weights)
+def test_a_call_that_failed_leaves_nothing(
+    window: int, history: list[Step], cells: tuple[int, ...], weight: int
+) -> None:
+    walk = Walk(buckets(window=window)).play(history)
+    left = walk.left()
+    name = walk.ask(cells, weight)
+    walk.end(name, cells, answered=False)
+    assert walk.left() == left
+
+
+def test_two_calls_pending_on_a_bucket_count_once_and_either_may_fail() -> None:
+    for failing in (0, 1):
+        walk = Walk(buckets())
+        names = [walk.ask((7,)), walk.ask((7,))]
+        assert walk.left() == 399 * MICRO
+        walk.end(names[failing], (7,), answered=False)
+        assert walk.left() == 399 * MICRO
+        walk.end(names[1 - failing], (7,), answered=False)
+        assert walk.left() == 400 * MICRO
+
+
+def test_a_heavier_call_pays_only_what_it_weighs_more() -> None:
+    walk = Walk(buckets())
+    walk.visit(7)
+    assert walk.occupancy.novelty((7, 8), 3 * MICRO) == 5 * MICRO
+    walk.visit(7, 8, weight=3 * MICRO)
+    walk.visit(7, 8)
+    assert walk.left() == 394 * MICRO
+
+
+def test_a_bucket_visited_heavily_long_ago_and_lightly_since_weighs_little_again() -> None:
+    walk = Walk(buckets(window=150))
+    walk.visit(7, weight=3 * MICRO)
+    walk.now += 100
+    walk.visit(7)
+    assert walk.left() == 397 * MICRO
+    walk.now += 60
+    assert walk.left() == 399 * MICRO
+
+
+def test_buckets_that_weigh_nothing_are_not_kept() -> None:
+    walk = Walk(buckets())
+    walk.visit(1, 2, weight=0)
+    assert walk.occupancy.blank
+    assert not walk.occupancy.layers
+
+
+@given(windows, histories, cells, weights, st.integers(0, 3_000_000))
+def test_a_wait_ends_when_what_is_wanted_fits_beside_what_is_left(
+    window: int, history: list[Step], cells: tuple[int, ...], weight: int, spare: int
+) -> None:
+    walk = Walk(buckets(window=window)).play(history)
+    walk.left()
+    most = weight * len(cells) + spare
+    wait = walk.occupancy.wait_for(walk.quota, most, walk.now, cells, weight)
+    assert walk.log.used(walk.now + wait, cells, weight) <= most
+    if wait:
+        assert walk.log.used(walk.now + wait - 1, cells, weight) > most
+
+
+@given(windows, histories)
+def test_the_ebb_says_what_will_be_used_from_each_moment_on(
+    window: int, history: list[Step]
+) -> None:
+    walk = Walk(buckets(window=window)).play(history)
+    walk.left()
+    flow = walk.occupancy.ebb(walk.quota, walk.now)
+    assert flow[0] == (walk.now, walk.log.used(walk.now))
+    assert flow[-1][1] == 0
+    for moment, used in flow:
+        assert walk.log.used(moment) == used
+    for (_, used), (moment, _) in pairwise(flow):
+        assert walk.log.used(moment - 1) == used
+
+
+@given(windows, histories)
+def test_the_reset_is_when_no_bucket_counts_any_more(window: int, history: list[Step]) -> None:
+    walk = Walk(buckets(window=window)).play(history)
+    walk.left()
+    reset = walk.occupancy.reset(walk.quota, walk.now)
+    assert walk.log.used(walk.now + reset) == 0
+    assert walk.occupancy.blank == (not reset)
+    if reset:
+        assert walk.log.used(walk.now + reset - 1)
+
+
+# -- Packed ---------------------------------------------------------------------------------------
+
+
+@given(windows, histories)
+def test_packed_it_goes_on_as_if_it_had_not_been_packed(window: int, history: list[Step]) -> None:
+    walk = Walk(buckets(window=window)).play(history)
+    packed = msgspec.msgpack.encode(walk.occupancy)
+    again = msgspec.msgpack.decode(packed, type=State)
+    assert again == walk.occupancy
+    assert msgspec.msgpack.encode(again) == packed
+
+
+@given(windows, histories)
+def test_the_same_history_gives_the_same_bytes(window: int, history: list[Step]) -> None:
+    one, other = (Walk(buckets(window=window)).play(history) for _ in range(2))
+    assert msgspec.msgpack.encode(one.occupancy) == msgspec.msgpack.encode(other.occupancy)
+
+
+@given(st.permutations(range(20)), st.lists(st.integers(0, 12), min_size=20, max_size=20))
+def test_visits_of_one_slot_give_the_same_bytes_in_any_order(
+    order: list[int], found: list[int]
+) -> None:
+    one, other = Walk(buckets()), Walk(buckets())
+    for cell in found:
+        one.visit(cell)
+    for index in order:
+        other.visit(found[index])
+    assert msgspec.msgpack.encode(one.occupancy) == msgspec.msgpack.encode(other.occupancy)
+
+
+def test_400_buckets_pack_into_less_than_a_kilobyte_and_all_of_them_into_eight() -> None:
+    for visited, most in ((400, 1_000), (FINE, 2 * FINE + 64)):
+        walk = Walk(buckets(limit=FINE))
+        for cell in range(visited):
+            walk.visit(cell * 7 % FINE)
+        assert walk.left() == (FINE - visited) * MICRO
+        assert len(msgspec.msgpack.encode(walk.occupancy)) < most
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), cells, weights), max_size=200))
+def test_it_keeps_no_bucket_twice_at_one_weight_and_none_that_makes_no_difference(
+    visits: list[tuple[int, tuple[int, ...], int]],
+) -> None:
+    walk = Walk(buckets(window=150))
+    for pause, wanted, weight in visits:
+        walk.now += pause
+        walk.visit(*wanted, weight=weight)
+    kept = sorted(walk.occupancy.visited(), reverse=True)
+    newest: dict[int, int] = {}
+    for _, cell, slot in kept:
+        assert slot > newest.get(cell, -1)
+        newest[cell] = slot
+
+
+def test_calls_that_are_never_settled_are_not_kept_apart_for_ever() -> None:
+    walk = Walk(buckets())
+    for index in range(3_000):
+        walk.now += 10
+        walk.ask((index % 50, 50 + index % 7), hold=1_000)
+    assert sum(len(entries) for entries in walk.occupancy.pending.values()) < 500
+    assert walk.left() == (400 - 57) * MICRO
+
+
+# -- Merged ---------------------------------------------------------------------------------------
+
+parts = st.tuples(histories, st.integers(0, 500)).map(
+    lambda drawn: Walk(buckets(window=150), START + drawn[1]).play(drawn[0]).occupancy
+)
+
+
+@given(parts, parts, parts)
+def test_merging_is_associative_commutative_and_idempotent(
+    one: Occupancy, two: Occupancy, three: Occupancy
+) -> None:
+    encode = msgspec.msgpack.encode
+    assert merge(merge(one, two), three) == merge(one, merge(two, three))
+    assert encode(merge(one, two)) == encode(merge(two, one))
+    assert merge(one, one) == one
+    both = merge(one, two)
+    assert merge(both, one) == both
+
+
+@given(histories, histories)
+def test_what_is_merged_holds_what_both_visited(first: list[Step], second: list[Step]) -> None:
+    quota = buckets(window=150)
+    one, two = Walk(quota).play(first), Walk(quota).play(second)
+    both = merge(one.occupancy, two.occupancy)
+    now = max(one.now, two.now)
+    log = BucketLog(quota, [*one.log.visits, *two.log.visits])
+    assert both.room(quota, now) == log.left(now)
+
+
+def test_merging_changes_neither_part() -> None:
+    one, two = Walk(buckets()), Walk(buckets())
+    one.visit(1)
+    two.ask((2,))
+    before = copy.deepcopy((one.occupancy, two.occupancy))
+    both = merge(one.occupancy, two.occupancy)
+    both.give_back("r1", (2,))
+    assert (one.occupancy, two.occupancy) == before
+
+
+def test_windows_that_differ_are_not_merged() -> None:
+    one, two = Walk(buckets()), Walk(buckets(window=DAY))
+    one.visit(1)
+    two.visit(1)
+    with pytest.raises(ValueError, match="expected one window, found"):
+        merge(one.occupancy, two.occupancy)
+
+
+# -- Clock and policy -----------------------------------------------------------------------------
+
+
+@given(windows, histories, st.integers(0, 2_000), cells)
+def test_a_clock_that_goes_back_forgets_nothing(
+    window: int, history: list[Step], back: int, cells: tuple[int, ...]
+) -> None:
+    walk = Walk(buckets(window=window)).play(history)
+    left = walk.left()
+    walk.now -= back
+    assert walk.left() == left
+    novelty = walk.occupancy.novelty(cells, MICRO)
+    walk.occupancy.take("behind", cells, MICRO, novelty, walk.quota, walk.now, 2**62)
+    walk.occupancy.visit("behind", cells)
+    walk.now += back
+    assert walk.left() <= left
+
+
+@given(histories, st.sampled_from((100, 150)), windows, st.integers(0, 300))
+def test_another_window_forgets_no_visit_that_lies_in_it(
+    history: list[Step], before: int, after: int, pause: int
+) -> None:
+    walk = Walk(buckets(window=before)).play(history)
+    walk.now += pause
+    quota = buckets(window=after)
+    left = walk.occupancy.room(quota, walk.now)
+    within = {cell for _, cell, _, at in walk.log.visits if at > walk.now - min(before, after)}
+    longest = max(before, after) + walk.quota.slot + quota.slot
+    known = {cell for _, cell, _, at in walk.log.visits if at > walk.now - longest}
+    assert len(within) * 500_000 <= quota.limit - left <= len(known) * 3 * MICRO
+    assert walk.occupancy.room(quota, walk.now + after + quota.slot) == quota.limit
+
+
+def test_an_occupancy_can_stand_where_any_window_does() -> None:
+    quota = buckets(limit=2)
+    window = fresh(quota)
+    assert isinstance(window, Occupancy)
+    assert (window.room(quota, START), window.wait(quota, MICRO, START)) == (2 * MICRO, 0)
+    window.charge(quota, MICRO, START)
+    window.adjust(quota, -MICRO, START, START)
+    assert window.room(quota, START) == 2 * MICRO
+    window.take("r", (1, 2), MICRO, 2 * MICRO, quota, START, START + 1)
+    assert window.wait(quota, MICRO, START) == window.reset(quota, START)

@@ -1,0 +1,57 @@
+"""What a budget of buckets must hold, worked out slowly from a log of every visit ever made.
+
+A visit counts until the last moment of its slot is one window old; a bucket weighs what the
+heaviest visit of it that counts does. Nothing else is kept, so the order of things cannot matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from querybudget.coverage import Stage
+from querybudget.quota import MICRO, Quota
+
+
+@dataclass
+class BucketLog:
+    quota: Quota
+    visits: list[tuple[str, int, int, int]] = field(default_factory=list)
+    """Reservation, bucket, weight, and when it was asked."""
+    stage: Stage = Stage.NONE
+
+    def end(self, at: int) -> int:
+        """When a visit made at `at` counts no more."""
+        slot = self.quota.slot
+        return at // slot * slot + slot - 1 + self.quota.window
+
+    def used(self, now: int, cells: Iterable[int] = (), weight: int = 0) -> int:
+        weights = dict.fromkeys(cells, weight)
+        for _, cell, heavy, at in self.visits:
+            if self.end(at) > now:
+                weights[cell] = max(heavy, weights.get(cell, 0))
+        return sum(weights.values())
+
+    def left(self, now: int) -> int:
+        return self.quota.limit - self.used(now)
+
+    def share(self, now: int) -> int:
+        return self.used(now) * MICRO // self.quota.limit
+
+    def novelty(self, cells: Iterable[int], weight: int, now: int) -> int:
+        return self.used(now, cells, weight) - self.used(now)
+
+    def ends(self, now: int) -> list[int]:
+        """Moments from `now` on when something stops counting."""
+        return sorted({end for *_, at in self.visits if (end := self.end(at)) > now})
+
+    def visit(self, name: str, cells: Iterable[int], weight: int, now: int) -> None:
+        self.visits += [(name, cell, weight, now) for cell in cells]
+
+    def give_back(self, name: str) -> None:
+        self.visits = [visit for visit in self.visits if visit[0] != name]
+
+    # As the other logs: what a line of buckets holds is said by its visits, not by an amount.
+    def charge(self, name: str, amount: int, now: int, expires: int) -> None: ...
+
+    def correct(self, name: str, difference: int, now: int) -> None: ...
