@@ -36,6 +36,9 @@ _RIDGE = 10.0
 _MISSED = 0.5
 """What a missed example counts against a prompt of another kind taken for one, in the threshold."""
 
+_SHARE, _MOST = 0.02, 0.2
+"""Share of all cells that each example may claim for its capability, and all of them together."""
+
 
 @functools.cache
 def shipped_examples() -> Mapping[str, tuple[str, ...]]:
@@ -107,12 +110,12 @@ class Directions:
         """Bit n is set where the prompt of this vector is of the n-th capability."""
         centred = vector - self.mean
         needed = self.thresholds * np.sqrt(centred.dot(centred))
-        follows = self.towards.dot(centred) > needed
+        follows = self.towards.dot(centred) >= needed
         return int.from_bytes(np.packbits(follows, bitorder="little").tobytes(), "little")
 
     def many(self, vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
         """What `bits` says of many vectors, as columns."""
-        follows = _centred(vectors, self.mean) @ self.towards.T > self.thresholds
+        follows = _centred(vectors, self.mean) @ self.towards.T >= self.thresholds
         follows[~vectors.any(axis=1)] = False
         return np.asarray(follows, np.bool_)
 
@@ -128,12 +131,13 @@ def _threshold(
 ) -> float:
     """Where examples missed, others taken and cells taken weigh least together."""
     tried = np.sort(np.concatenate((own, other)))
-    missed = np.searchsorted(np.sort(own), tried, side="right") / len(own)
-    taken = _above(background, tried)
+    missed = np.searchsorted(np.sort(own), tried) / len(own)
+    taken = _reaching(background, tried)
     if len(other):
-        taken = (taken + _above(other, tried)) / 2
-    return float(tried[np.argmin(_MISSED * missed + taken)])
+        taken = (taken + _reaching(other, tried)) / 2
+    best = tried[np.argmin(_MISSED * missed + taken)]
+    return float(max(best, np.quantile(background, 1 - min(_SHARE * len(own), _MOST))))
 
 
-def _above(scores: NDArray[np.float64], tried: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 1 - np.searchsorted(np.sort(scores), tried, side="right") / len(scores)
+def _reaching(scores: NDArray[np.float64], tried: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 1 - np.searchsorted(np.sort(scores), tried) / len(scores)

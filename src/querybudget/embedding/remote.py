@@ -196,7 +196,7 @@ class RemoteEmbedder:
         if len(lane.queue) + len(new) > _QUEUE:
             raise EmbeddingError(f"{self._name} has {len(lane.queue):,} prompts to embed already")
         for key in new:
-            job = lane.jobs[key] = _Job(key, sample(texts[key]), lane.loop.create_future())
+            job = lane.jobs[key] = _Job(key, _sendable(texts[key]), lane.loop.create_future())
             lane.queue.append(job)
         if new and not lane.scheduled:
             # At the end of this turn of the loop, so that callers of one turn share a request.
@@ -237,39 +237,44 @@ class RemoteEmbedder:
         try:
             async with asyncio.timeout(self._timeout):
                 response = await client.post(self._url, json={**self._asked, "input": texts})
-            if response.status_code in _UNREADABLE:
-                self._breaker.worked()
-                raise EmbeddingError(f"{self._name} answers {response.status_code} to a prompt")
             vectors = self._read(response, len(texts))
-        except (TimeoutError, httpx.HTTPError, _NonsenseError) as error:
-            why = str(error) if isinstance(error, _NonsenseError) else type(error).__name__
-            self._breaker.failed(why)
+        except Exception as error:
+            # The words of any error but our own may hold the text.
+            why = str(error) if isinstance(error, EmbeddingError) else type(error).__name__
+            if isinstance(error, _UnreadableError):
+                self._breaker.worked()
+            else:
+                self._breaker.failed(why)
             raise EmbeddingError(f"{self._name} fails: {why}") from error
         self._breaker.worked()
         return vectors
 
     def _read(self, response: httpx.Response, count: int) -> Vector:
+        if response.status_code in _UNREADABLE:
+            raise _UnreadableError(f"status {response.status_code} to a prompt")
         if not response.is_success:
-            raise _NonsenseError(f"status {response.status_code}")
+            raise EmbeddingError(f"status {response.status_code}")
         try:
             items = msgspec.json.decode(response.content, type=_Answer).data
         except msgspec.MsgspecError as error:
-            raise _NonsenseError("an answer that is no list of embeddings") from error
+            raise EmbeddingError("an answer that is no list of embeddings") from error
         items.sort(key=lambda item: item.index)
         if [item.index for item in items] != list(range(count)):
-            raise _NonsenseError(f"{len(items)} embeddings for {count} texts")
-        try:
-            return units([item.embedding for item in items], count, self._dimensions, self._name)
-        except EmbeddingError as error:
-            raise _NonsenseError(str(error)) from error
+            raise EmbeddingError(f"{len(items)} embeddings, not of the {count} texts asked")
+        return units([item.embedding for item in items], count, self._dimensions, self._name)
 
     def _hash(self, text: str) -> bytes:
         content = text.encode("utf-8", "surrogatepass")
         return blake2b(content, digest_size=16, key=self._key).digest()
 
 
-class _NonsenseError(Exception):
-    """The server answered, and not with embeddings."""
+class _UnreadableError(EmbeddingError):
+    """The server is well, and does not take this text."""
+
+
+def _sendable(text: str) -> str:
+    """What of a text is sent: a sample of a long one, and question marks for lone surrogates."""
+    return sample(text).encode("utf-8", "replace").decode()
 
 
 def _next_batch(lane: _Lane) -> list[_Job]:

@@ -27,7 +27,8 @@ def units(given: Any, count: int, dimensions: int, who: str) -> NDArray[np.float
         EmbeddingError: It is of another shape, or not all numbers.
     """
     try:
-        vectors = np.asarray(given, dtype=np.float32)
+        with np.errstate(all="ignore"):
+            vectors = np.asarray(given, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise EmbeddingError(
             f"expected {count} vectors of {dimensions} numbers from {who},"
@@ -37,7 +38,8 @@ def units(given: Any, count: int, dimensions: int, who: str) -> NDArray[np.float
         raise EmbeddingError(
             f"expected vectors of shape {(count, dimensions)} from {who}, found {vectors.shape}"
         )
-    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+    with np.errstate(all="ignore"):
+        lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
     if not np.isfinite(lengths).all():
         raise EmbeddingError(f"expected finite numbers from {who}, found infinite or missing ones")
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1)[:, None], np.float32)
