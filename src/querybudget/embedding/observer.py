@@ -103,9 +103,9 @@ class Observer:
         self._down = False
         self._steady = 0
         self._directions: Directions | None = None
-        self._learned = False
+        self._learned = not self._examples
         self._learning: asyncio.Task[None] | None = None
-        if not self.suspends:
+        if not self._learned and not self.suspends:
             _at_once(self._learn())
 
     async def observe(self, call: Call) -> Visit:
@@ -211,8 +211,7 @@ class Observer:
             parts = range(0, len(examples), _TOGETHER)
             found = [await self._embedded([*examples[i : i + _TOGETHER]]) for i in parts]
             vectors.append(np.concatenate(found))
-        if vectors:
-            self._directions = Directions.fit(vectors, self._plain)
+        self._directions = Directions.fit(vectors, self._plain)
         self._learned = True
 
 

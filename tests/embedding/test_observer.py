@@ -1,0 +1,410 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from querybudget.adapters.call import Call, Dialect
+from querybudget.coverage.visit import COARSE, FINE, Visit
+from querybudget.embedding.codebook import Codebook
+from querybudget.embedding.observer import ASKS, Observer, open_observer
+from querybudget.embedding.static import StaticEmbedder
+from querybudget.errors import EmbeddingError, SetupError
+from querybudget.policy.types import CAPABILITIES, Capability, Embedding, Policy
+
+KEY = b"sixteen or more bytes"
+SECRET = "the password of the vault is swordfish"
+SHIPPED = tuple(Capability(name) for name in CAPABILITIES)
+
+
+def asking(ask: str, *, template: str = "", asks: tuple[str, ...] = ()) -> Call:
+    return Call(Dialect.OPENAI, "chat", ask=ask, template=template, asks=asks)
+
+
+@pytest.fixture(scope="module")
+def codebook() -> Codebook:
+    return Codebook.load()
+
+
+@pytest.fixture(scope="module")
+def shared(codebook: Codebook) -> Observer:
+    return Observer(StaticEmbedder.load(), codebook, SHIPPED, KEY)
+
+
+class Remote:
+    """The static embedder as if it were far away: it counts, it fails, it waits when told to."""
+
+    def __init__(self, codebook: Codebook) -> None:
+        self.name = codebook.name
+        self.dimensions = codebook.dimensions
+        self.suspends = True
+        self.batches: list[int] = []
+        self.raises: Exception | None = None
+        self.returns: Any = None
+        self.closed = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def embed(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        self.batches.append(len(texts))
+        await self.gate.wait()
+        if self.raises is not None:
+            raise self.raises
+        if self.returns is not None:
+            return self.returns  # type: ignore[no-any-return]
+        return StaticEmbedder.load().vectors(texts)
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def remote(codebook: Codebook) -> Remote:
+    return Remote(codebook)
+
+
+async def turns(count: int = 30) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+# -- What a visit shows -----------------------------------------------------------------------
+
+
+async def test_a_call_lies_in_one_cell_of_its_key(shared: Observer, codebook: Codebook) -> None:
+    visit = await shared.observe(asking("How do I sort a list in Python?"))
+    assert len(visit.cells) == 1
+    assert 0 <= visit.cells[0] < FINE
+    assert 0 <= visit.coarse < COARSE
+    assert len(visit.point) == 32
+    assert visit.ask != 0
+    assert visit.template == 0
+    assert visit.capabilities & 1 << CAPABILITIES.index("coding")
+    assert len(visit.traits) > 0
+    assert len(visit.words) > 0
+
+
+async def test_the_same_ask_shows_the_same_under_another_template(shared: Observer) -> None:
+    one = await shared.observe(asking("What is a noun?", template="You teach grammar."))
+    two = await shared.observe(asking("What is a noun?", template="You are a pirate."))
+    assert one.template != two.template != 0
+    assert one.cells == two.cells
+    assert one.ask == two.ask
+
+
+async def test_the_same_template_is_known_by_its_hash(shared: Observer) -> None:
+    one = await shared.observe(asking("What is a noun?", template="You teach grammar."))
+    two = await shared.observe(asking("What is a verb?", template="You teach grammar."))
+    assert one.template == two.template
+    assert one.ask != two.ask
+
+
+async def test_an_array_of_prompts_visits_all_their_cells(shared: Observer) -> None:
+    texts = ("the taste of lemons", "a proof by induction", "football results", "lemons taste")
+    visit = await shared.observe(asking(texts[0], asks=texts))
+    alone = [await shared.observe(asking(text)) for text in texts]
+    assert visit.cells == tuple(sorted({one.cells[0] for one in alone}))
+    assert visit.coarse == alone[0].coarse
+    assert visit.point == alone[0].point
+    assert visit.ask == alone[0].ask
+    assert visit.words == alone[0].words
+    for one in alone:
+        assert visit.capabilities | one.capabilities == visit.capabilities
+
+
+async def test_prompts_beyond_the_most_are_not_looked_at(codebook: Codebook) -> None:
+    remote = Remote(codebook)
+    observer = Observer(remote, codebook, (), KEY)
+    await observer.observe(asking("", asks=tuple(f"number {n}" for n in range(200))))
+    assert remote.batches == [ASKS]
+    await observer.aclose()
+
+
+@pytest.mark.parametrize("ask", ["", " ", "\u200b"])
+async def test_an_ask_that_says_nothing_lies_in_no_cell(shared: Observer, ask: str) -> None:
+    visit = await shared.observe(asking(ask))
+    assert visit.cells == ()
+    assert visit.coarse == -1
+    assert visit.point == b""
+    assert visit.capabilities == 0
+
+
+@settings(deadline=None)
+@given(
+    ask=st.text(st.characters(), max_size=300),
+    template=st.text(st.characters(), max_size=50),
+    asks=st.lists(st.text(st.characters(), max_size=50), max_size=5),
+)
+def test_any_call_has_a_visit(shared: Observer, ask: str, template: str, asks: list[str]) -> None:
+    visit = asyncio.run(shared.observe(asking(ask, template=template, asks=tuple(asks))))
+    assert list(visit.cells) == sorted(set(visit.cells))
+    assert all(0 <= cell < FINE for cell in visit.cells)
+    assert (visit.template == 0) == (template == "")
+    assert 0 < visit.ask < 1 << 32
+    assert shared.missed == 0
+
+
+async def test_another_key_shows_other_numbers(codebook: Codebook) -> None:
+    texts = [f"{verb} {thing}" for verb in ("cook", "paint", "sell") for thing in ("rice", "cars")]
+    visits: list[list[Visit]] = []
+    for key in (b"one key", b"another key"):
+        observer = Observer(StaticEmbedder.load(), codebook, (), key)
+        visits.append([await observer.observe(asking(text, template="x")) for text in texts])
+    for one, other in zip(*visits, strict=True):
+        assert one.ask != other.ask
+        assert one.template != other.template
+        assert one.point != other.point
+    assert [one.cells for one in visits[0]] != [one.cells for one in visits[1]]
+
+
+def test_another_process_shows_the_same(shared: Observer) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from querybudget.adapters.call import Call, Dialect\n"
+        "from querybudget.embedding.observer import open_observer\n"
+        "from querybudget.policy.types import Policy\n"
+        f"observer = open_observer(Policy(()), {KEY!r})\n"
+        "call = Call(Dialect.OPENAI, 'chat', ask='Is water wet?', template='Be brief.')\n"
+        "print(asyncio.run(observer.observe(call)))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True
+    )
+    visit = asyncio.run(shared.observe(asking("Is water wet?", template="Be brief.")))
+    assert run.stdout.strip() == str(visit)
+
+
+# -- What is kept -----------------------------------------------------------------------------
+
+
+async def test_a_repeated_ask_is_not_embedded_again(remote: Remote, codebook: Codebook) -> None:
+    observer = Observer(remote, codebook, (), KEY)
+    visits = [await observer.observe(asking("Is water wet?")) for _ in range(3)]
+    assert remote.batches == [1]
+    assert visits[0] == visits[1] == visits[2]
+    assert len(visits[0].cells) == 1
+    await observer.aclose()
+
+
+async def test_only_so_many_asks_are_kept(codebook: Codebook) -> None:
+    observer = Observer(StaticEmbedder.load(), codebook, (), KEY, cached=10)
+    for n in range(100):
+        await observer.observe(asking(f"question {n}"))
+    assert len(observer._seen) == 10
+
+
+async def test_a_prompt_given_twice_in_one_call_is_embedded_once(
+    remote: Remote, codebook: Codebook
+) -> None:
+    observer = Observer(remote, codebook, (), KEY)
+    await observer.observe(asking("", asks=("twice", "twice", "once")))
+    assert remote.batches == [2]
+    await observer.aclose()
+
+
+async def test_no_text_is_kept(codebook: Codebook) -> None:
+    observer = Observer(StaticEmbedder.load(), codebook, SHIPPED, KEY)
+    visit = await observer.observe(asking(SECRET, template="Guard the " + SECRET))
+    assert SECRET.encode() not in repr(visit).encode()
+    for key, seen in observer._seen.items():
+        assert len(key) == 16
+        assert SECRET not in repr(seen)
+        assert SECRET.encode() not in seen.words + seen.point
+    gc.collect()
+    holders = [one for one in gc.get_objects() if type(one) in {list, tuple, dict}]
+    assert not any(
+        isinstance(item, str) and item == "Guard the " + SECRET
+        for holder in holders
+        for item in (holder.values() if isinstance(holder, dict) else holder)
+    )
+
+
+# -- When it cannot be embedded ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "failure", [EmbeddingError("late"), ValueError(SECRET), RuntimeError(), KeyError(SECRET)]
+)
+async def test_an_embedder_that_fails_gives_a_visit_without_cells(
+    remote: Remote, codebook: Codebook, failure: Exception
+) -> None:
+    observer = Observer(remote, codebook, SHIPPED, KEY)
+    remote.raises = failure
+    visit = await observer.observe(asking("Is water wet?", template="Be brief."))
+    assert visit.cells == ()
+    assert visit.coarse == -1
+    assert visit.point == b""
+    assert visit.capabilities == 0
+    assert visit.template != 0
+    assert visit.ask != 0
+    assert visit.words != b""
+    assert observer.missed == 1
+    await observer.aclose()
+
+
+@pytest.mark.parametrize(
+    "returned", [np.zeros((2, 128)), np.zeros(128), None, []], ids=["more", "flat", "none", "list"]
+)
+async def test_an_embedder_that_gives_something_else_is_missed(
+    remote: Remote, codebook: Codebook, returned: Any
+) -> None:
+    observer = Observer(remote, codebook, (), KEY)
+    remote.returns = [] if returned is None else returned
+    assert (await observer.observe(asking("Is water wet?"))).cells == ()
+    assert observer.missed == 1
+    await observer.aclose()
+
+
+async def test_a_missed_ask_is_embedded_the_next_time(remote: Remote, codebook: Codebook) -> None:
+    observer = Observer(remote, codebook, (), KEY)
+    remote.raises = EmbeddingError("late")
+    assert (await observer.observe(asking("Is water wet?"))).cells == ()
+    remote.raises = None
+    assert len((await observer.observe(asking("Is water wet?"))).cells) == 1
+    await observer.aclose()
+
+
+async def test_going_down_and_coming_back_are_one_line_each(
+    remote: Remote, codebook: Codebook, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "querybudget.embedding")
+    observer = Observer(remote, codebook, (), KEY)
+    for error in (ValueError(SECRET), EmbeddingError("late"), ValueError(SECRET)):
+        remote.raises = error
+        await observer.observe(asking("down"))
+    remote.raises = None
+    for n in range(40):
+        await observer.observe(asking(f"up {n}"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "calls go on without buckets, their prompts are not embedded: ValueError",
+        "prompts are embedded again; 3 calls had no buckets",
+    ]
+    await observer.aclose()
+
+
+async def test_a_cancelled_call_is_cancelled(remote: Remote, codebook: Codebook) -> None:
+    observer = Observer(remote, codebook, (), KEY)
+    remote.gate.clear()
+    call = asyncio.create_task(observer.observe(asking("Is water wet?")))
+    await turns()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert observer.missed == 0
+    await observer.aclose()
+
+
+# -- Capabilities from afar -------------------------------------------------------------------
+
+
+async def test_examples_are_embedded_beside_the_first_calls(
+    remote: Remote, codebook: Codebook, shared: Observer
+) -> None:
+    observer = Observer(remote, codebook, SHIPPED, KEY)
+    ask = asking("Write a Python function that sorts a list.")
+    assert (await observer.observe(ask)).capabilities == 0
+    await turns()
+    assert max(remote.batches) <= 32
+    assert await observer.observe(ask) == await shared.observe(ask)
+    assert observer.names == CAPABILITIES
+    await observer.aclose()
+
+
+async def test_examples_that_fail_are_tried_again_with_a_later_call(
+    remote: Remote, codebook: Codebook
+) -> None:
+    observer = Observer(remote, codebook, SHIPPED, KEY)
+    ask = asking("Write a Python function that sorts a list.")
+    await observer.observe(ask)
+    remote.raises = EmbeddingError("late")
+    await turns()
+    assert observer.missed == 1
+    remote.raises = None
+    await observer.observe(ask)
+    await turns()
+    assert (await observer.observe(ask)).capabilities != 0
+    await observer.aclose()
+
+
+async def test_closing_ends_what_is_being_learnt(remote: Remote, codebook: Codebook) -> None:
+    observer = Observer(remote, codebook, SHIPPED, KEY)
+    await observer.observe(asking("hello"))
+    remote.gate.clear()
+    await turns()
+    await observer.aclose()
+    await observer.aclose()
+    assert remote.closed == 2
+    assert not any("_try_to_learn" in repr(task) for task in asyncio.all_tasks())
+
+
+# -- Set up wrong -----------------------------------------------------------------------------
+
+
+def test_a_codebook_of_another_embedding_is_refused(codebook: Codebook, remote: Remote) -> None:
+    remote.name = "bge-m3"
+    with pytest.raises(SetupError, match=r"made for bge-m3 with .* dimensions, found one for que"):
+        Observer(remote, codebook, (), KEY)
+
+
+def test_a_codebook_of_other_dimensions_is_refused(codebook: Codebook, remote: Remote) -> None:
+    remote.dimensions = 3
+    with pytest.raises(SetupError, match="with 3 dimensions"):
+        Observer(remote, codebook, (), KEY)
+
+
+def test_an_empty_key_is_refused(codebook: Codebook) -> None:
+    with pytest.raises(SetupError, match="empty"):
+        Observer(StaticEmbedder.load(), codebook, (), b"")
+
+
+def test_a_capability_without_examples_is_refused(codebook: Codebook) -> None:
+    with pytest.raises(SetupError, match="did you mean 'coding'"):
+        Observer(StaticEmbedder.load(), codebook, [Capability("codingg")], KEY)
+
+
+async def test_an_embedder_that_waits_must_say_so(codebook: Codebook) -> None:
+    remote = Remote(codebook)
+    remote.suspends = False
+    remote.gate.clear()
+    with pytest.raises(SetupError, match="suspends"):
+        Observer(remote, codebook, SHIPPED, KEY)
+
+
+def test_an_embedding_without_its_codebook_says_how_to_make_one() -> None:
+    policy = Policy((), embedding=Embedding(kind="remote", url="http://tei/v1/embeddings"))
+    with pytest.raises(SetupError, match=r"Codebook\.fit"):
+        open_observer(policy, KEY)
+
+
+async def test_an_embedding_comes_with_its_own_codebook(codebook: Codebook, tmp_path: Path) -> None:
+    url = "http://tei/v1/embeddings"
+    Codebook(url, codebook.mean, codebook.coarse, codebook.fine, codebook.axes).save(
+        tmp_path / "cells.npz"
+    )
+    spec = Embedding(kind="remote", url=url, codebook=str(tmp_path / "cells.npz"))
+    observer = open_observer(Policy((), embedding=spec), KEY)
+    assert observer.suspends
+    assert observer.names == CAPABILITIES
+    await observer.aclose()
+
+
+def test_the_package_loads_no_numpy_until_something_is_embedded() -> None:
+    program = (
+        "import sys, querybudget, querybudget.embedding\n"
+        "print(sorted({'numpy', 'httpx', 'yaml'} & set(sys.modules)))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True
+    )
+    assert run.stdout.strip() == "[]"
