@@ -97,3 +97,9 @@ def test_the_first_price_that_matches_is_taken_and_no_match_is_no_price() -> Non
     assert found is not None
     assert found.input == 1
     assert pricing.price_of(models, "claude") is None
+
+
+@given(usages(), st.integers(1, 8))
+def test_each_new_bucket_counts_one_whatever_was_used(usage: Usage, choices: int) -> None:
+    call = Call(Dialect.OPENAI, "chat", model="m", choices=choices)
+    assert pricing.gauge(budget(Unit.BUCKETS), None)(call, usage) == MICRO

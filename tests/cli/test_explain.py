@@ -1,0 +1,118 @@
+"""What `explain` says of a call: how its tokens are estimated, and why a budget is not for it."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from querybudget.cli import main
+
+POLICY = """\
+secret: 0123456789abcdef0123456789abcdef
+tiers: {keyless: {when: {source: [client_address]}}}
+models: {gpt: {input: 1, output: 1}}
+budgets:
+  - {name: tokens, limit: 1M tokens/day}
+  - {name: chats, limit: 9 requests/day, match: {operation: chat}}
+  - {name: whole, limit: 9 requests/day, match: {stream: false}}
+  - {name: known, limit: 9 requests/day, match: {tier: default}}
+  - {name: puts, limit: 9 requests/day, match: {method: PUT}}
+"""
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+
+
+def explained(tmp_path: Path, policy: str, body: object, *arguments: str) -> None:
+    policy_file, request = tmp_path / "policy.yaml", tmp_path / "request.json"
+    policy_file.write_text(policy)
+    request.write_text(json.dumps(body))
+    assert main(["explain", str(policy_file), "--request", str(request), *arguments]) == 0
+
+
+def chat(content: object, **more: Any) -> Mapping[str, object]:
+    return {"model": "gpt", "messages": [{"role": "user", "content": content}]} | more
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/v1/embeddings", {"model": "gpt", "input": "hello"}, "; nothing is generated"),
+        ("/v1/embeddings", {"model": "gpt", "input": [1, 2, 3]}, "and 3 tokens sent as such"),
+        ("/v1/completions", {"prompt": ["a", "b"], "n": 2, "max_tokens": 7}, "each of 4 answers"),
+        ("/v1/chat/completions", chat([PICTURE]), "and 1 picture of 1000 tokens"),
+        ("/v1/chat/completions", chat([PICTURE, PICTURE]), "and 2 pictures of 1000 tokens"),
+        ("/v1/chat/completions", chat("hi"), "; 512 tokens generated, as `estimate.output_tokens`"),
+        ("/v1/files", {}, "no model is asked on this path, so it counts as one request"),
+    ],
+)
+def test_explain_says_how_tokens_are_estimated(
+    path: str, body: object, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explained(tmp_path, POLICY, body, "--path", path)
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "why"),
+    [
+        ("/v1/embeddings", {"input": "hello"}, "it is for operation chat; this is embeddings"),
+        ("/v1/chat/completions", chat("hi", stream=True), "it is not for streams"),
+        ("/v1/chat/completions", chat("hi"), "it is for tier default; this is keyless"),
+        ("/v1/chat/completions", chat("hi"), "it is for method PUT; this is POST"),
+        ("/v1/files", {}, "tokens: 1,000,000 tokens in any day, each identity\n    does not apply"),
+    ],
+)
+def test_explain_says_why_a_budget_is_not_for_a_call(
+    path: str, body: object, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explained(tmp_path, POLICY, body, "--path", path)
+    assert why in capsys.readouterr().out
+
+
+def test_explain_says_that_a_model_has_no_price(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = POLICY + "  - {name: spend, limit: 5 usd/day}\n"
+    explained(tmp_path, policy, chat("hi", model="other"))
+    assert "unpriced, a money budget applies, and no price" in capsys.readouterr().out
+
+
+def test_explain_says_that_no_budget_is_for_a_path(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = "budgets: [{name: a, limit: 9/day, per: everyone, match: {path: /v1/*}}]"
+    explained(tmp_path, policy, {}, "--path", "/docs")
+    out = capsys.readouterr().out
+    assert "untouched, no budget is for this method and path" in out
+    assert "everyone together" in out
+    assert "it is for path /v1/*; this is /docs" in out
+
+
+def test_check_says_how_a_burst_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("budgets: [{name: a, limit: 60/hour, window: gcra, burst: 5}]")
+    assert main(["check", str(path)]) == 0
+    assert "60 requests per hour, 5 requests at once" in capsys.readouterr().out
+
+
+def test_explain_reads_a_request_from_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    body = json.dumps(chat("hi", max_tokens=7)).encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(body)))
+    assert main(["explain", str(policy), "--request", "-"]) == 0
+    assert "at most 7 tokens generated" in capsys.readouterr().out
+
+
+def test_check_names_the_tiers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    assert main(["check", str(path)]) == 0
+    assert "tiers: keyless\n" in capsys.readouterr().out
