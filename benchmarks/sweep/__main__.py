@@ -27,6 +27,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from querybudget.errors import PolicyError
 DEFAULT_POLICY = "preset:distillation"
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="benchmarks.sweep", description=(__doc__ or "").partition("\n")[0]
     )
@@ -50,12 +51,19 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="where the JSON is written")
     parser.add_argument("--quick", action="store_true", help="a sub-sample: under two minutes")
     parser.add_argument("--html", type=Path, metavar="DIR", help="where page and plots are written")
+    parser.add_argument("--folds", type=Path, help="of tools.score: judge by fits on other corpora")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes")
-    arguments = parser.parse_args()
-    settings = Settings(arguments.corpora, arguments.policy, QUICK if arguments.quick else FULL)
+    arguments = parser.parse_args(words)
+    settings = Settings(
+        arguments.corpora,
+        arguments.policy,
+        QUICK if arguments.quick else FULL,
+        folds=_folds(arguments.folds),
+    )
     begun, entries = time.monotonic(), manifest(arguments.corpora)
     try:
-        result = everything(settings, arguments.jobs, tuned_corpora())
+        tuned = tuned_corpora() - settings.folds.keys()
+        result = everything(settings, arguments.jobs, tuned)
     except PolicyError as error:
         print(error, file=sys.stderr)
         return 2
@@ -66,6 +74,17 @@ def main() -> int:
     print(f"\nwritten to {arguments.out}")
     _draw(result, arguments.out.with_suffix(".png"), arguments.html)
     return 0
+
+
+def _folds(path: Path | None) -> dict[str, dict[str, Any]]:
+    """By corpus, the numbers of a fit that has not seen it.
+
+    The file holds ``fits``, a list of such numbers, and ``of``, corpus names to places in it.
+    """
+    if path is None:
+        return {}
+    found = json.loads(path.read_text())
+    return {name: found["fits"][place] for name, place in found["of"].items()}
 
 
 def _draw(result: dict[str, Any], picture: Path, folder: Path | None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +84,8 @@ class Settings:
         pool: Vectors of honest prompts, mixed, for the baselines.
         cover: For cover traffic: one long honest identity of each corpus, and its frame.
         thresholds: Of each baseline, once they are set.
+        folds: For cross-validation: the score's numbers to judge a corpus by, by its name; those
+            not named are judged by the shipped ones.
     """
 
     corpora: Path
@@ -91,6 +94,7 @@ class Settings:
     pool: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     cover: tuple[tuple[tuple[Prompt, ...], str], ...] = ()
     thresholds: dict[str, float] = field(default_factory=dict[str, float])
+    folds: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
 
 class Bench:

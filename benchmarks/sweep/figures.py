@@ -16,6 +16,7 @@ __all__ = [
     "NEVER",
     "bootstrap",
     "count_figures",
+    "finite",
     "interval",
     "median_of",
     "middle",
@@ -83,6 +84,11 @@ def plain(value: float) -> float | None:
     if math.isinf(value):
         return None
     return int(value) if float(value).is_integer() else round(value, 3)
+
+
+def finite(value: float) -> float | None:
+    """As JSON can say it: None for either infinity."""
+    return round(value, 6) if math.isfinite(value) else None
 
 
 def median_of(values: Sequence[Any]) -> float | None:

@@ -15,13 +15,25 @@ __all__ = ["goals"]
 Result = Mapping[str, Any]
 
 
-def goals(result: Result) -> list[dict[str, Any]]:
-    """Every goal, in the order of the report."""
+def goals(result: Result, *, crossed: bool) -> list[dict[str, Any]]:
+    """Every goal, in the order of the report.
+
+    Args:
+        result: But for the goals.
+        crossed: Whether each corpus was judged by a fit that had not seen it.
+    """
     slowed = result["slowed"]
+    apart, own = slowed["broad"]["held_out"], slowed["broad"]["tuned"]
     return [
         _honest(result["honest"]),
-        *_within("broad sweeps of held-out corpora", slowed["broad"]["held_out"], _OTHERS),
-        *_within("broad sweeps of corpora tuned on", slowed["broad"]["tuned"], _OWN),
+        *(
+            _within("broad sweeps, in cross-validation,", apart, _OWN)
+            if crossed
+            else [
+                *_within("broad sweeps of held-out corpora", apart, _OTHERS),
+                *_within("broad sweeps of corpora tuned on, in-sample,", own, _OWN),
+            ]
+        ),
         *_within("narrow sweeps", slowed["narrow"]["all"], {"200": 0.40, "1000": 0.75}),
         _obtained(result["sweeps"]),
         _cost(result["sweeps"]),

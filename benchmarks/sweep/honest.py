@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sweep.ablation import signals, without
+from benchmarks.sweep.ablation import calibrated, signals, without
 from benchmarks.sweep.bench import Bench, Settings
 from benchmarks.sweep.corpora import Corpus, Entry, Identity, identities, read
 from benchmarks.sweep.figures import NEVER, bootstrap, interval, share
@@ -60,7 +60,8 @@ def honest_part(settings: Settings, entry: Entry) -> list[Honest]:
     corpus, bench = read(entry), Bench(settings)
     callers = sampled(identities(corpus), settings.size.identities)
     ablated = {caller.name for caller in sampled(callers, settings.size.ablated)}
-    return asyncio.run(_all(bench, corpus, callers, ablated))
+    with calibrated(settings.folds.get(entry.name, {})):
+        return asyncio.run(_all(bench, corpus, callers, ablated))
 
 
 def sampled(items: Sequence[Identity], most: int) -> list[Identity]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.sweep.bench import PER_DAY, Bench, Settings
 from benchmarks.sweep.corpora import LEAST, MOST, Entry
+from querybudget.coverage import calibration
 from querybudget.policy.types import Policy
 
 __all__ = ["meta", "tuned_corpora"]
@@ -18,12 +19,12 @@ __all__ = ["meta", "tuned_corpora"]
 
 def tuned_corpora() -> frozenset[str]:
     """Corpora that the shipped calibration of the score says it was fitted on."""
-    return frozenset()
+    return frozenset(getattr(calibration, "CORPORA", ()))
 
 
 def meta(settings: Settings, entries: Sequence[Entry], seconds: float) -> dict[str, Any]:
     """Versions, sizes, seeds, and which corpora were tuned on."""
-    tuned = tuned_corpora()
+    tuned = tuned_corpora() - settings.folds.keys()
     bench = Bench(settings)
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -43,6 +44,7 @@ def meta(settings: Settings, entries: Sequence[Entry], seconds: float) -> dict[s
             "tuned": sorted(entry.name for entry in entries if entry.name in tuned),
             "held_out": sorted(entry.name for entry in entries if entry.name not in tuned),
         },
+        "cross_validated": bool(settings.folds),
         "prompts": sum(entry.prompts for entry in entries),
     }
 

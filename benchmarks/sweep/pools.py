@@ -14,6 +14,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.sweep.ablation import calibrated
 from benchmarks.sweep.accounts import shared_out
 from benchmarks.sweep.bench import Bench, Settings
 from benchmarks.sweep.corpora import Entry, Identity, Prompt, identities, read, template
@@ -37,7 +38,8 @@ Member = tuple[Sequence[Prompt], str]
 
 def sweep_pools(settings: Settings, entry: Entry) -> dict[str, Any]:
     """Accounts of a sweep that it takes until their pool is slowed."""
-    return asyncio.run(_sweep_pools(Bench(settings), entry))
+    with calibrated(settings.folds.get(entry.name, {})):
+        return asyncio.run(_sweep_pools(Bench(settings), entry))
 
 
 def honest_pools(settings: Settings, entries: Sequence[Entry]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.sweep.baselines import Baseline
-from benchmarks.sweep.figures import NEVER, count_figures, interval, share
+from benchmarks.sweep.figures import NEVER, count_figures, finite, interval, share
 from benchmarks.sweep.honest import KINDS, Honest
 from benchmarks.sweep.judge import honest_figures
 from benchmarks.sweep.sweeps import BOUNDS, SweepPart
@@ -51,7 +51,7 @@ def judged(
     return {
         one.name: {
             "source": one.source,
-            "threshold": round(limits[one.name], 6),
+            "threshold": finite(limits[one.name]),
             "honest": honest_figures(everyone, limits, one.name),
             "sweeps": {part.name: part.baselines[one.name] for part in parts},
         }

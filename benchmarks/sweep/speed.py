@@ -29,7 +29,7 @@ def added(bench: Bench) -> dict[str, Any]:
     texts = _texts(words, 2 * ROUNDS * CALLS)
     plain = without_buckets(bench.policy)
     runs: dict[str, list[float]] = {"with": [], "without": []}
-    for number in range(ROUNDS):
+    for number in range(3 if bench.settings.size.name == "quick" else ROUNDS):
         begin = 2 * number * CALLS
         runs["with"].append(_us(bench.policy, texts[begin : begin + CALLS]))
         runs["without"].append(_us(plain, texts[begin + CALLS : begin + 2 * CALLS]))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.sweep.ablation import signals, without
+from benchmarks.sweep.ablation import calibrated, signals, without
 from benchmarks.sweep.accounts import shared_out
 from benchmarks.sweep.bench import PER_DAY, Bench, Settings
 from benchmarks.sweep.campaign import DAYS, SAMPLE, Haul, campaign
@@ -51,7 +51,8 @@ class SweepPart:
 
 def sweep_part(settings: Settings, entry: Entry) -> SweepPart:
     """All that is measured of one sweep."""
-    return asyncio.run(_part(Bench(settings), read(entry)))
+    with calibrated(settings.folds.get(entry.name, {})):
+        return asyncio.run(_part(Bench(settings), read(entry)))
 
 
 async def _part(bench: Bench, corpus: Corpus) -> SweepPart:

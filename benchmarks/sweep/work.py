@@ -80,7 +80,7 @@ def _result(
         "slowed": slowed(parts, tuned),
         "speed": added(bench),
     }
-    return {**result, "goals": goals(result)}
+    return {**result, "goals": goals(result, crossed=bool(bench.settings.folds))}
 
 
 def _with_honest_sample(settings: Settings, honest: Sequence[Entry]) -> Settings:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.sweep.__main__ import main
 from benchmarks.sweep.accounts import WAYS, shared_out
 from benchmarks.sweep.baselines import Sent, baselines
 from benchmarks.sweep.baselines.prada import nearest, shapiro_wilk
@@ -284,3 +285,43 @@ def test_an_honest_stream_is_in_the_frame_of_its_corpus(tmp_path: Path) -> None:
     stream = honest(identities(desk)[0], desk.template)
     assert set(stream.templates) == {desk.template}
     assert not stream.own.any()
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A whole run on made-up corpora, in this process."""
+    path = tmp_path_factory.mktemp("sweep")
+    out = path / "out" / "result.json"
+    arguments = ["--corpora", str(folder(path)), "--out", str(out), "--html", str(path / "page")]
+    assert main([*arguments, "--quick", "--jobs", "1"]) == 0
+    assert "<table>" in (path / "page" / "sweep.html").read_text()
+    found: dict[str, Any] = json.loads(out.read_text())
+    return found
+
+
+def test_a_run_reports_every_class_and_every_sweep_in_the_promised_shape(
+    result: dict[str, Any],
+) -> None:
+    for kind in ("person", "app", "gateway"):
+        figures = result["honest"][kind]
+        assert {"identities", "disturbed", "refused", "priced_over_2", "p99_price"} <= set(figures)
+        assert figures["identities"] > 0
+    for one in (result, *result["baselines"].values()):
+        assert set(one["sweeps"]) == {"wide", "deep"}
+        for sweep in one["sweeps"].values():
+            assert {"class", "language", "prompts", "cost_multiplier"} <= set(sweep)
+            assert set(sweep["queries_to_slow"]) == {"median", "p90"}
+            assert set(sweep["obtained"]) == set(WAYS)
+            assert all(set(got) == {"1", "10", "100", "1000"} for got in sweep["obtained"].values())
+
+
+def test_a_run_says_which_goals_are_met_and_what_it_was_made_with(result: dict[str, Any]) -> None:
+    assert all({"goal", "wanted", "measured", "met"} == set(row) for row in result["goals"])
+    assert result["meta"]["split"]["tuned"] == []
+    assert result["meta"]["policy"] == "preset:distillation"
+    assert {"none", "without_score", "score_only"} < set(result["ablations"])
+
+
+def test_a_run_writes_no_prompt(result: dict[str, Any]) -> None:
+    written = json.dumps(result)
+    assert not any(f" {word} " in written for word in WORDS)
