@@ -115,6 +115,7 @@ def test_any_other_text_is_refused_in_words_and_not_by_a_traceback(text: str) ->
         notation.duration,
         notation.size,
         notation.factor,
+        notation.share,
         notation.price_per_million,
         notation.price_per_request,
         notation.burst,
@@ -171,6 +172,16 @@ def test_factors_and_prices_are_exact_to_their_last_step(millionths: int) -> Non
     text = f"{millionths // MICRO}.{millionths % MICRO:06}"
     assert notation.factor(text) == millionths
     assert notation.price_per_million(f"${text}") == millionths
+
+
+@given(st.integers(0, MICRO) | st.integers(0, LARGEST))
+def test_shares_are_exact_factors_up_to_one(millionths: int) -> None:
+    text = f"{millionths // MICRO}.{millionths % MICRO:06}"
+    if millionths <= MICRO:
+        assert notation.share(text) == millionths
+    else:
+        with pytest.raises(ValueError, match="expected a share from 0 to 1"):
+            notation.share(text)
 
 
 @given(st.integers(0, LARGEST // MICRO))
