@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
+from querybudget.coverage import Response, Stage, Visit
 from querybudget.quota import MICRO, Algorithm, Quota, Unit
 
 RATES = (Algorithm.SLIDING, Algorithm.GCRA, Algorithm.CALENDAR)
@@ -75,3 +76,31 @@ def steps(draw: st.DrawFn, *, debt: bool = False) -> Step:
 
 def histories(*, debt: bool = False) -> st.SearchStrategy[list[Step]]:
     return st.lists(steps(debt=debt), min_size=1, max_size=40)
+
+
+def breadth(limit: int, window: int = 150, name: str = "breadth") -> Quota:
+    """A budget of `limit` buckets."""
+    return Quota(name, Unit.BUCKETS, limit * MICRO, window, Algorithm.DISTINCT, limit * MICRO)
+
+
+def breadths(name: str = "breadth") -> st.SearchStrategy[Quota]:
+    windows = st.sampled_from((1, 15, 100, 150, 450))
+    return st.builds(breadth, st.integers(1, 8), windows, st.just(name))
+
+
+@st.composite
+def responses(draw: st.DrawFn) -> Response:
+    begins = sorted(draw(st.lists(st.integers(1, MICRO), min_size=3, max_size=3)))
+    known = zip((Stage.SLOW, Stage.DEGRADE, Stage.REFUSE), begins, strict=True)
+    return Response(
+        free=draw(st.sampled_from((0, 300_000, 500_000))),
+        cap=draw(st.sampled_from((MICRO, 3 * MICRO, 10 * MICRO))),
+        stages=tuple(stage for stage in known if draw(st.booleans())),
+        scored=draw(st.booleans()),
+    )
+
+
+def visits(most: int = 9) -> st.SearchStrategy[Visit]:
+    """Few buckets, so that they are met again."""
+    cells = st.lists(st.integers(0, most), max_size=3, unique=True)
+    return cells.map(lambda found: Visit(tuple(sorted(found))))

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from querybudget.coverage import Response, Visit
 from querybudget.ledger import GRACE, Charge, Decision, Line, Reservation
 from querybudget.quota import MICRO, Algorithm, Quota
 from querybudget.stores import MemoryStore
 from querybudget.testing import ManualClock
-from tests.ledger.oracle import Oracle
-from tests.ledger.strategies import quotas
+from tests.ledger.oracle import Expected, Oracle
+from tests.ledger.strategies import breadths, quotas, responses, visits
 
 T = TypeVar("T")
 
@@ -31,11 +33,20 @@ def now(coroutine: Coroutine[Any, Any, T]) -> T:
 
 class Machine(RuleBasedStateMachine):
     @initialize(
-        budgets=st.tuples(*(quotas(name=name) for name in ("one", "two", "three"))),
+        plain=st.tuples(*(quotas(name=name) for name in ("one", "two", "three"))),
+        covered=st.tuples(*(breadths(name) for name in ("wide", "wider"))),
+        answers=st.lists(st.none() | responses(), min_size=2, max_size=2),
         start=st.integers(10**9, 10**9 + 10_000),
     )
-    def begin(self, budgets: tuple[Quota, ...], start: int) -> None:
-        self.budgets = budgets
+    def begin(
+        self,
+        plain: tuple[Quota, ...],
+        covered: tuple[Quota, ...],
+        answers: list[Response | None],
+        start: int,
+    ) -> None:
+        self.budgets = plain + covered
+        self.answers = dict(zip((quota.name for quota in covered), answers, strict=True))
         self.clock = ManualClock(start)
         self.store = MemoryStore(self.clock)
         self.oracle = Oracle()
@@ -47,8 +58,9 @@ class Machine(RuleBasedStateMachine):
         data=st.data(),
         hold=st.sampled_from((1, 50, 200, 1_000)),
         price=st.sampled_from((MICRO, MICRO, 1_500_000, 3_333_333)),
+        visit=visits(),
     )
-    def reserve(self, data: st.DataObject, hold: int, price: int) -> None:
+    def reserve(self, data: st.DataObject, hold: int, price: int, visit: Visit) -> None:
         chosen = data.draw(
             st.lists(
                 st.tuples(st.sampled_from(self.budgets), st.sampled_from("ab"), st.booleans()),
@@ -62,11 +74,17 @@ class Machine(RuleBasedStateMachine):
             for budget, partition, shadow in chosen
         )
         self.count += 1
-        self._reserve(Charge(f"r{self.count}", lines, hold, price))
+        looked_at = any(buckets(line) for line in lines) or data.draw(st.booleans())
+        watched = ("a", "b") if looked_at else ()
+        charge = Charge(f"r{self.count}", lines, hold, price, visit if looked_at else None, watched)
+        self._reserve(charge)
 
     def _line(self, data: st.DataObject, quota: Quota, partition: str, *, shadow: bool) -> Line:
         if quota.algorithm is Algorithm.LEASE:
             return Line(partition, quota, MICRO, MICRO, shadow)
+        if quota.algorithm is Algorithm.DISTINCT:
+            weight = data.draw(st.sampled_from((MICRO, MICRO, 3 * MICRO)))
+            return Line(partition, quota, weight, weight, shadow, self.answers[quota.name])
         amount = data.draw(st.integers(0, quota.capacity + 3))
         least = data.draw(st.just(amount) | st.integers(0, amount))
         return Line(partition, quota, amount, least, shadow)
@@ -74,8 +92,14 @@ class Machine(RuleBasedStateMachine):
     def _reserve(self, charge: Charge) -> Decision:
         decision = now(self.store.reserve(charge))
         expected = self.oracle.reserve(charge, self.clock.now)
-        found = decision.reservation.held if decision.reservation else None
-        assert found == expected
+        assert expected == Expected(
+            decision.reservation.held if decision.reservation else None,
+            decision.price,
+            decision.stage,
+            decision.delay,
+            decision.shadow_price,
+            decision.shadow_stage,
+        )
         if decision.reservation:
             self.reservations.append(decision.reservation)
             self.wait = None
@@ -135,8 +159,12 @@ def leases(line: Line) -> bool:
     return line.quota.algorithm is Algorithm.LEASE
 
 
+def buckets(line: Line) -> bool:
+    return line.quota.algorithm is Algorithm.DISTINCT
+
+
 def renamed(charge: Charge, name: str) -> Charge:
-    return Charge(name, charge.lines, charge.hold, charge.price)
+    return msgspec.structs.replace(charge, id=name)
 
 
 Machine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -102,7 +102,12 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
 
     def novelty(self, cells: Iterable[int], weight: int) -> int:
         """µ-buckets that visiting `cells` would add, each of them weighing `weight`."""
-        return sum(max(0, weight - self.weight(cell)) for cell in cells)
+        added = 0
+        for cell in cells:
+            known = self.weight(cell)
+            if known < weight:
+                added += weight - known
+        return added
 
     def weight(self, cell: int) -> int:
         """What a bucket weighs now, µ-buckets; 0 if it does not count."""
@@ -110,29 +115,36 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
         for weight, packed in self.layers.items():
             if weight > heaviest and _find(packed, cell) >= 0:
                 heaviest = weight
-        for entry in self.pending.get(cell, _NOBODY).values():
-            heaviest = max(heaviest, entry.weight)
+        if cell in self.pending:
+            for entry in self.pending[cell].values():
+                heaviest = max(heaviest, entry.weight)
         return heaviest
 
     def take(
-        self, name: str, cells: Sequence[int], weight: int, quota: Quota, now: int, expires: int
-    ) -> int:
-        """Make `cells` pending for a reservation; what that adds in µ-buckets."""
-        if not weight:
-            return 0
-        added = self.novelty(cells, weight)
-        self.total += added
+        self,
+        name: str,
+        cells: Sequence[int],
+        weight: int,
+        novelty: int,
+        quota: Quota,
+        now: int,
+        expires: int,
+    ) -> None:
+        """Make `cells` pending for a reservation, which adds their `novelty`."""
+        if not weight or not cells:
+            return
+        self.total += novelty
         self.head = slot = max(self.head, now // quota.slot)
         entry = Pending(weight, slot, expires)
         pending = self.pending
         for cell in cells:
-            self._lapse(cell, now)
-            others = pending.pop(cell, {})
+            if cell in pending:
+                self._lapse(cell, now)
+            others = pending.pop(cell, None) or {}
             others[name] = entry
             pending[cell] = others
-        while self._lapse(next(iter(pending), -1), now):
+        while pending and self._lapse(next(iter(pending)), now):
             pass
-        return added
 
     def visit(self, name: str, cells: Iterable[int]) -> None:
         """Let a reservation's pending `cells` be visited."""
@@ -258,14 +270,14 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
 
     def _lapse(self, cell: int, now: int) -> bool:
         """Let a bucket be visited by calls that will not be settled; whether none is left."""
-        entries = self.pending.get(cell)
-        if entries is None:
-            return False
-        for name in [name for name, entry in entries.items() if entry.expires <= now]:
-            entry = entries.pop(name)
-            self.note((entry.weight, cell, entry.slot))
-        if not entries:
-            del self.pending[cell]
+        entries = self.pending[cell]
+        late = [name for name, entry in entries.items() if entry.expires <= now]
+        if late:
+            for name in late:
+                entry = entries.pop(name)
+                self.note((entry.weight, cell, entry.slot))
+            if not entries:
+                del self.pending[cell]
         return not entries
 
     def _forget(self, tail: int) -> None:
@@ -373,6 +385,3 @@ def _find(packed: bytes, cell: int) -> int:
 
 def _pack(cell: int, slot: int) -> bytes:
     return bytes((cell >> 4, (cell & 15) << 4 | slot & 15))
-
-
-_NOBODY: dict[str, Pending] = {}

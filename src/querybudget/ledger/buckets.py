@@ -11,9 +11,10 @@ begun is noted there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from querybudget.coverage import Profile, Stage
+import msgspec
+
+from querybudget.coverage import Profile, Response, Stage
 from querybudget.coverage.occupancy import Occupancy
 from querybudget.ledger.books import Account, Charge, Line, LineStatus, Reservation, Verdict
 from querybudget.quota import MICRO, SECOND, Algorithm
@@ -25,10 +26,10 @@ SCORE_RETRY = 3_600 * SECOND
 
 _DISTINCT = Algorithm.DISTINCT
 _NONE, _REFUSE = Stage.NONE, Stage.REFUSE
+_ADMIT = Verdict.ADMIT
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(msgspec.Struct, frozen=True, gc=False):
     """One line of buckets as a call finds it.
 
     Attributes:
@@ -38,9 +39,10 @@ class Sight:
         left: µ-buckets that could be visited anew.
         novelty: µ-buckets that the call would.
         strain: What the response answers to, in millionths.
+        score: The part of the strain that is the account's score, in millionths.
         begun: The stage at that strain.
         stage: What is to be done to this call.
-        held: The strain that `left` has no part in, in millionths: the score.
+        price: The factor on the call's other lines, in millionths.
     """
 
     line: Line
@@ -49,20 +51,15 @@ class Sight:
     left: int
     novelty: int
     strain: int
-    begun: Stage
-    stage: Stage
-    score: int
+    score: int = 0
+    begun: Stage = _NONE
+    stage: Stage = _NONE
+    price: int = MICRO
 
     @property
     def refuses(self) -> bool:
         """Whether the call may not go ahead, if the line is enforced."""
         return self.novelty > self.left or self.stage is _REFUSE
-
-    @property
-    def price(self) -> int:
-        """The factor on the call's other lines, in millionths."""
-        response = self.line.response
-        return response.price(self.strain) if response else MICRO
 
     @property
     def delay(self) -> int:
@@ -73,10 +70,11 @@ class Sight:
     def take(self, name: str, now: int, expires: int) -> LineStatus:
         """Charge the line; how it stands then."""
         line, occupancy = self.line, self.occupancy
-        added = occupancy.take(name, self.cells, line.amount, line.quota, now, expires)
+        quota, added = line.quota, self.novelty
+        occupancy.take(name, self.cells, line.amount, added, quota, now, expires)
         occupancy.stage = self.begun
-        reset = occupancy.reset(line.quota, now)
-        return LineStatus(line, self.left - added, reset, strain=self.strain)
+        reset = occupancy.reset(quota, now)
+        return LineStatus(line, self.left - added, reset, 0, _ADMIT, self.strain)
 
     def status(self, now: int) -> LineStatus:
         """How the line stands while nothing is charged on it."""
@@ -116,8 +114,7 @@ class Sight:
         return wait
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
+class Outlook(msgspec.Struct, frozen=True, gc=False):
     """What all lines of buckets of a charge say together.
 
     Attributes:
@@ -160,10 +157,12 @@ def look(accounts: Mapping[str, Account], charge: Charge, now: int) -> Outlook:
             continue
         found = _REFUSE if sight.refuses else sight.stage
         if sight.line.shadow:
-            shadow_price, shadow_stage = max(shadow_price, sight.price), max(shadow_stage, found)
-        else:
-            price, stage = max(price, sight.price), max(stage, found)
-            delay = max(delay, sight.delay)
+            shadow_price = max(shadow_price, sight.price)
+            shadow_stage = max(shadow_stage, found)
+            continue
+        price = max(price, sight.price)
+        if found:
+            stage, delay = max(stage, found), max(delay, sight.delay)
     return Outlook(sights, price, stage, delay, shadow_price, shadow_stage)
 
 
@@ -184,29 +183,29 @@ def note_stages(accounts: Mapping[str, Account], lines: Sequence[Line], now: int
     """Note what stages have begun on `lines`, whose strain may have risen."""
     for line in lines:
         response, account = line.response, accounts.get(line.partition)
-        if response is None or account is None:
+        if response is None or account is None or not response.stages:
             continue
         occupancy = _occupancy(account, line)
         occupancy.room(line.quota, now)
-        strain = max(_share(occupancy.total, line.quota.limit), _score(account, line))
+        strain = max(_share(occupancy.total, line.quota.limit), _score(account, response))
         occupancy.stage = response.stage(strain, occupancy.stage)
 
 
 def _sight(line: Line, account: Account, cells: tuple[int, ...], now: int) -> Sight:
-    occupancy = _occupancy(account, line)
-    left = occupancy.room(line.quota, now)
+    occupancy, quota, response = _occupancy(account, line), line.quota, line.response
+    left = occupancy.room(quota, now)
     novelty = occupancy.novelty(cells, line.amount)
-    response, score = line.response, _score(account, line)
-    strain = max(score, _share(occupancy.total, line.quota.limit))
-    begun = stage = response.stage(strain, occupancy.stage) if response else _NONE
-    if (
-        response
-        and stage is _REFUSE
-        and not novelty
-        and score < response.begin(_REFUSE, occupancy.stage)
-    ):
+    strain = _share(occupancy.total, quota.limit)
+    if response is None:
+        return Sight(line, occupancy, cells, left, novelty, strain)
+    score = _score(account, response)
+    strain = max(strain, score)
+    before = occupancy.stage
+    begun = stage = response.stage(strain, before) if response.stages else _NONE
+    if stage is _REFUSE and not novelty and score < response.begin(_REFUSE, before):
         stage = response.milder(_REFUSE)
-    return Sight(line, occupancy, cells, left, novelty, strain, begun, stage, score)
+    price = response.price(strain)
+    return Sight(line, occupancy, cells, left, novelty, strain, score, begun, stage, price)
 
 
 def _occupancy(account: Account, line: Line) -> Occupancy:
@@ -221,9 +220,8 @@ def _share(used: int, limit: int) -> int:
     return used * MICRO // limit
 
 
-def _score(account: Account, line: Line) -> int:
-    scored = line.response is not None and line.response.scored
-    return account.profile.score if scored and account.profile else 0
+def _score(account: Account, response: Response) -> int:
+    return account.profile.score if response.scored and account.profile else 0
 
 
 def _profile(account: Account) -> Profile:
