@@ -41,5 +41,31 @@ def test_the_middleware_loads_nothing_that_only_some_policies_need() -> None:
     assert loaded & heavy == set()
 
 
+BUDGET = "{'name': 'rpm', 'limit': '1/minute'}"
+CALL = """
+import asyncio
+from querybudget import Call, Dialect, Limiter, Policy
+limiter = Limiter(Policy.load({'secret': 'x' * 32, 'budgets': [%s]}))
+route = limiter.route('POST', '/v1/chat/completions')
+caller = limiter.caller({'type': 'http', 'headers': []})
+call = Call(Dialect.OPENAI, 'chat', ask='Why is the sky blue?')
+ticket = asyncio.run(limiter.admit(caller, route, 'POST', '/v1/chat/completions', call))
+assert ticket.decision is not None and ticket.decision.admitted
+"""
+
+
+def test_a_policy_without_buckets_loads_no_numpy_and_no_embedder() -> None:
+    loaded = loaded_by(CALL % BUDGET)
+    assert "querybudget.engine" in loaded
+    assert {name for name in loaded if name.split(".")[0] in {"numpy", "httpx"}} == set()
+    assert {name for name in loaded if name.startswith("querybudget.embedding.")} == set()
+
+
+def test_a_policy_with_buckets_loads_numpy_and_no_client() -> None:
+    loaded = loaded_by(CALL % "{'name': 'breadth', 'limit': '9 buckets/day'}")
+    assert "numpy" in loaded
+    assert {name for name in loaded if name.split(".")[0] in {"httpx", "model2vec"}} == set()
+
+
 def test_the_package_alone_loads_none_of_its_rooms() -> None:
     assert {name for name in loaded_by("import querybudget") if "querybudget." in name} == set()

@@ -1,4 +1,4 @@
-"""Budgets for the callers of a model server: requests, tokens, money, concurrency.
+"""Budgets for the callers of a model server: requests, tokens, money, concurrency, buckets.
 
     from querybudget import QueryBudgetMiddleware
 
@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from querybudget.adapters.call import Call, Dialect, Usage
     from querybudget.asgi import QueryBudgetMiddleware
-    from querybudget.engine import Limiter, Outcome, Refusal, Ticket
+    from querybudget.coverage import Response, Stage, Visit
+    from querybudget.embedding import Embedder
+    from querybudget.engine import Limiter, Observer, Outcome, Refusal, Ticket
     from querybudget.errors import (
         BodyError,
+        EmbeddingError,
         Mistake,
         PolicyError,
         QueryBudgetError,
@@ -41,10 +44,13 @@ __all__ = [
     "Decision",
     "DecisionEvent",
     "Dialect",
+    "Embedder",
+    "EmbeddingError",
     "Identity",
     "Limiter",
     "MemoryStore",
     "Mistake",
+    "Observer",
     "Outcome",
     "Policy",
     "PolicyError",
@@ -52,22 +58,28 @@ __all__ = [
     "QueryBudgetMiddleware",
     "Refusal",
     "Reservation",
+    "Response",
     "Settled",
     "SetupError",
+    "Stage",
     "Store",
     "StoreError",
     "Ticket",
     "Usage",
     "Verdict",
+    "Visit",
     "__version__",
 ]
 
 _HOMES = {
     "adapters.call": ("Call", "Dialect", "Usage"),
     "asgi": ("QueryBudgetMiddleware",),
-    "engine": ("Limiter", "Outcome", "Refusal", "Ticket"),
+    "coverage": ("Response", "Stage", "Visit"),
+    "embedding": ("Embedder",),
+    "engine": ("Limiter", "Observer", "Outcome", "Refusal", "Ticket"),
     "errors": (
         "BodyError",
+        "EmbeddingError",
         "Mistake",
         "PolicyError",
         "QueryBudgetError",

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from querybudget import QueryBudgetMiddleware, Usage
+from querybudget import Call, Dialect, QueryBudgetMiddleware, Usage
 from querybudget.asgi.types import Receive, Scope, Send
 from querybudget.errors import PolicyError
 from querybudget.testing import (
     Decisions,
     FakeModel,
+    FakeObserver,
     ManualClock,
     Reply,
     drive,
@@ -236,3 +238,109 @@ def test_every_public_name_is_there() -> None:
     assert [name for name in kit.__all__ if not hasattr(kit, name)] == []
     with pytest.raises(AttributeError, match="no attribute 'FakeModle'"):
         _ = kit.FakeModle
+
+
+# -- what is asked
+
+BREADTH: dict[str, Any] = {
+    "version": 1,
+    "identity": ["api_key"],
+    "secret": "0123456789abcdef0123456789abcdef",
+    "budgets": [
+        {
+            "name": "breadth",
+            "limit": "4 buckets/day",
+            "mode": "enforce",
+            "then": ["slow", "degrade", "refuse"],
+        },
+        {"name": "rpm", "limit": "100 requests/minute"},
+    ],
+}
+
+
+def call(*asks: str) -> Call:
+    more = asks if len(asks) > 1 else ()
+    return Call(Dialect.OPENAI, "chat", ask="\n".join(asks), asks=more)
+
+
+async def cells(observer: FakeObserver, *asks: str) -> tuple[int, ...]:
+    return (await observer.observe(call(*asks))).cells
+
+
+@pytest.mark.anyio
+async def test_a_fake_observer_puts_prompts_where_the_test_says() -> None:
+    observer = FakeObserver({"a": 7, "b": (9, 8), "c": 7})
+    assert await cells(observer, "a") == (7,)
+    assert await cells(observer, "b") == (8, 9)
+    assert await cells(observer, "a", "b", "c") == (7, 8, 9)
+    assert observer.asked == ["a", "b", "a", "b", "c"]
+
+
+@pytest.mark.anyio
+async def test_a_prompt_that_is_not_named_has_a_bucket_of_its_own() -> None:
+    observer = FakeObserver({"a": 4095, "b": 4093})
+    found = [await cells(observer, text) for text in ("x", "y", "x", "z")]
+    assert found == [(4094,), (4092,), (4094,), (4091,)]
+
+
+@pytest.mark.anyio
+async def test_more_prompts_than_buckets_share_them_and_no_text_has_none() -> None:
+    observer = FakeObserver(dict(enumerate_texts(4096)))
+    (cell,) = await cells(observer, "one more")
+    assert 0 <= cell < 4096
+    assert await cells(observer, "") == ()
+
+
+def enumerate_texts(count: int) -> list[tuple[str, int]]:
+    return [(str(number), number) for number in range(count)]
+
+
+@pytest.mark.anyio
+async def test_a_fake_observer_knows_the_capabilities_it_was_told() -> None:
+    observer = FakeObserver({}, {"coding": ["sort", "both"], "mathematics": ["both"]})
+    assert observer.names == ("coding", "mathematics")
+    found = [(await observer.observe(call(text))).capabilities for text in ("sort", "both", "x")]
+    assert found == [0b01, 0b11, 0]
+
+
+@pytest.mark.anyio
+async def test_a_fake_observer_that_is_down_finds_nothing_and_moves_no_score() -> None:
+    observer = FakeObserver({"a": 7}, {"coding": ["a"]})
+    assert (await observer.observe(call("a"))).coarse == -1
+    observer.down = True
+    visit = await observer.observe(call("a"))
+    assert (visit.cells, visit.capabilities) == ((), 0)
+    await observer.aclose()
+
+
+@pytest.mark.parametrize("bucket", [-1, 4096])
+def test_a_bucket_that_is_none_is_a_mistake(bucket: int) -> None:
+    with pytest.raises(ValueError, match="from 0 to 4095"):
+        FakeObserver({"a": bucket})
+
+
+async def no_pause(seconds: float) -> None:
+    await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.anyio
+async def test_decisions_tell_what_was_slowed_degraded_and_priced() -> None:
+    decisions = Decisions()
+    limiter = memory_limiter(BREADTH, hooks=[decisions], observer=FakeObserver())
+    limiter.pause = no_pause
+    app = QueryBudgetMiddleware(FakeModel(), limiter=limiter)
+    for number in range(5):
+        messages = [{"role": "user", "content": str(number)}]
+        await drive(app, http_scope(key="a"), request({"model": "m", "messages": messages}))
+    decisions.assert_slowed(1)
+    decisions.assert_slowed()
+    decisions.assert_degraded(0)
+    decisions.assert_priced(1, over=2.5)
+    decisions.assert_priced()
+    decisions.assert_refused(1, by="breadth")
+    with pytest.raises(AssertionError, match=r"expected 2 calls slowed, found 1: .* \(slow\) at"):
+        decisions.assert_slowed(2)
+    with pytest.raises(AssertionError, match="expected at least one call degraded, found 0"):
+        decisions.assert_degraded()
+    with pytest.raises(AssertionError, match=r"expected at least one call priced over 9\.5"):
+        decisions.assert_priced(over=9.5)

@@ -15,11 +15,12 @@ BLOCK = re.compile(r"^```(python|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 def test_the_examples_pass_in_a_downstream_suite(pytester: pytest.Pytester) -> None:
     blocks = BLOCK.findall(PAGE.read_text())
-    (policy,) = [code for language, code in blocks if language == "yaml"]
-    (pytester.path / "policy.yaml").write_text(policy)
+    policies = [code for language, code in blocks if language == "yaml"]
+    for name, policy in zip(("policy", "breadth"), policies, strict=True):
+        (pytester.path / f"{name}.yaml").write_text(policy)
     pytester.makepyfile("\n".join(code for language, code in blocks if language == "python"))
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-    result.assert_outcomes(passed=3)
+    result.assert_outcomes(passed=5)
 
 
 def test_the_fixtures_share_one_clock_and_one_capture(pytester: pytest.Pytester) -> None:

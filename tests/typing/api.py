@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_type
 
+import numpy as np
+from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
@@ -13,21 +16,27 @@ from querybudget import (
     Decision,
     DecisionEvent,
     Dialect,
+    Embedder,
     Limiter,
     MemoryStore,
     Mistake,
+    Observer,
     Outcome,
     Policy,
     PolicyError,
     QueryBudgetMiddleware,
     Refusal,
     Reservation,
+    Response,
+    Stage,
     Store,
     Ticket,
     Usage,
     Verdict,
+    Visit,
     __version__,
 )
+from querybudget.testing import FakeObserver
 
 
 def middleware_is_what_starlette_takes(policy: Policy) -> None:
@@ -67,6 +76,48 @@ async def a_limiter_can_be_used_without_http(policy: Policy) -> None:
         assert_type(ticket.decision.verdict, Verdict)
         assert_type(ticket.decision.reservation, Reservation | None)
     await limiter.settle(ticket, Outcome.ANSWERED, Usage(input=100, output=20))
+
+
+class Mine:
+    """An embedder of one's own."""
+
+    name = "mine-1"
+    dimensions = 3
+    suspends = False
+
+    async def embed(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        return np.zeros((len(texts), 3), np.float32)
+
+    async def aclose(self) -> None: ...
+
+
+def an_embedder_is_a_protocol() -> Embedder:
+    return Mine()
+
+
+class Looking:
+    """An observer of one's own."""
+
+    names = ("coding",)
+
+    async def observe(self, call: Call, /) -> Visit:
+        return Visit(cells=(len(call.ask) % 4096,), capabilities=1)
+
+    async def aclose(self) -> None: ...
+
+
+def an_observer_is_a_protocol(policy: Policy) -> Observer:
+    Limiter(policy, observer=Looking())
+    Limiter(policy, observer=FakeObserver({"Hello": 3}))
+    return Looking()
+
+
+def what_follows_from_spent_buckets_is_typed(ticket: Ticket, event: DecisionEvent) -> None:
+    assert_type(ticket.stage, Stage)
+    assert_type(ticket.visit, Visit | None)
+    assert_type(Response(stages=((Stage.SLOW, 700_000),)).price(0), int)
+    assert_type(event.capabilities, tuple[str, ...])
+    assert_type(event.covered, bool)
 
 
 def the_version_is_text() -> None:

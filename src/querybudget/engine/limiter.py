@@ -129,13 +129,19 @@ class Limiter:
         if plan.unpriced:
             ticket.refusal = Refusal.UNPRICED
         else:
+            self._count += 1
+            name = f"{self._prefix}{self._count:x}"
+            if plan.covers:
+                charge = self._covered(name, ticket)
+            else:
+                lines = self.matcher.lines(caller, plan, call, foreseen)
+                charge = Charge(name, lines, self.policy.hold)
             reserve = self._reserve if self.store.suspends else self.store.reserve
             try:
-                decision = await reserve(self._charge(ticket))
+                decision = ticket.decision = await reserve(charge)
             except StoreError as error:
                 self._go_on_without_store(ticket, error)
             else:
-                ticket.decision = decision
                 if decision.reservation is None:
                     ticket.refusal = _why(decision) if plan.covers else Refusal.QUOTA
                 elif plan.covers:
@@ -144,17 +150,12 @@ class Limiter:
             self._tell(ticket, None, 0, "")
         return ticket
 
-    def _charge(self, ticket: Ticket) -> Charge:
-        plan, visit, matcher = ticket.plan, ticket.visit, self.matcher
-        caller, call, foreseen = ticket.caller, ticket.call, ticket.foreseen
-        self._count += 1
-        name, hold = f"{self._prefix}{self._count:x}", self.policy.hold
-        if not plan.covers:
-            return Charge(name, matcher.lines(caller, plan, call, foreseen), hold)
-        visit = visit or UNSEEN
-        lines = matcher.lines(caller, plan, call, foreseen, visit.capabilities)
-        watched = matcher.watched(caller, plan, lines)
-        return Charge(name, lines, hold, visit=visit, watched=watched)
+    def _covered(self, name: str, ticket: Ticket) -> Charge:
+        """The charge of a call that budgets in buckets look at."""
+        plan, caller, visit = ticket.plan, ticket.caller, ticket.visit or UNSEEN
+        lines = self.matcher.lines(caller, plan, ticket.call, ticket.foreseen, visit.capabilities)
+        watched = self.matcher.watched(caller, plan, lines)
+        return Charge(name, lines, self.policy.hold, visit=visit, watched=watched)
 
     def reads(self, ticket: Ticket) -> bool:
         """Whether anybody wants to know what the answer used."""
