@@ -305,6 +305,31 @@ async def test_a_cancelled_call_is_cancelled(remote: Remote, codebook: Codebook)
     await observer.aclose()
 
 
+# -- Plain signs --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ask", "capability"),
+    [
+        ("What is wrong here?\n```\nx = 1\n```", "coding"),
+        ("import re\nword = 3", "coding"),
+        ("Pretend to be a cloud over Bavaria.", "role_play"),
+        ('"I want you to act as a teapot."', "role_play"),
+        ("Is it raining? Think step by step.", "reasoning_elicitation"),
+    ],
+)
+async def test_a_plain_sign_is_enough(shared: Observer, ask: str, capability: str) -> None:
+    visit = await shared.observe(asking(ask))
+    assert visit.capabilities & 1 << CAPABILITIES.index(capability)
+
+
+async def test_a_policys_own_examples_have_no_signs_of_ours(codebook: Codebook) -> None:
+    own = Capability("role_play", examples=("Grill the fish.", "Boil two eggs.", "Bake bread."))
+    observer = Observer(StaticEmbedder.load(), codebook, [own], KEY)
+    visit = await observer.observe(asking("Pretend to be an import clerk at the harbour office."))
+    assert visit.capabilities == 0
+
+
 # -- Capabilities from afar -------------------------------------------------------------------
 
 

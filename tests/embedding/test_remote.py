@@ -281,6 +281,22 @@ async def test_a_server_out_of_reach_is_an_error(embedder: RemoteEmbedder, serve
     assert len(server.requests) == 1  # nothing is tried twice
 
 
+async def test_a_request_that_fails_is_heard_of_while_another_is_under_way(
+    embedder: RemoteEmbedder, server: Server
+) -> None:
+    never = asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if b"stuck" in request.content:
+            await never.wait()
+        return httpx.Response(500)
+
+    embedder._transport = httpx.MockTransport(answer)
+    call = asyncio.create_task(embedder.embed([*(f"stuck {n}" for n in range(64)), "fails"]))
+    with pytest.raises(EmbeddingError, match="status 500"):
+        await call
+
+
 async def test_a_failure_is_not_kept(embedder: RemoteEmbedder, server: Server) -> None:
     server.status = 500
     await failures(embedder, 1)

@@ -36,8 +36,10 @@ _RIDGE = 10.0
 _MISSED = 0.5
 """What a missed example counts against a prompt of another kind taken for one, in the threshold."""
 
-_SHARE, _MOST = 0.02, 0.2
-"""Share of all cells that each example may claim for its capability, and all of them together."""
+_LEAST, _SHARE, _MOST = 0.01, 0.02, 0.2
+"""Shares of all cells: the least that a capability claims, what each example may claim for it, and
+what all of them may claim together. So few examples, none of which knows the others, do not claim
+nothing, nor half of what there is."""
 
 
 @functools.cache
@@ -136,7 +138,8 @@ def _threshold(
     if len(other):
         taken = (taken + _reaching(other, tried)) / 2
     best = tried[np.argmin(_MISSED * missed + taken)]
-    return float(max(best, np.quantile(background, 1 - min(_SHARE * len(own), _MOST))))
+    most = min(_SHARE * len(own), _MOST)
+    return float(np.clip(best, *np.quantile(background, (1 - most, 1 - _LEAST))))
 
 
 def _reaching(scores: NDArray[np.float64], tried: NDArray[np.float64]) -> NDArray[np.float64]:

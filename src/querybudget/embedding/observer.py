@@ -21,6 +21,7 @@ from querybudget.coverage.visit import Visit
 from querybudget.embedding import Embedder, open_embedder
 from querybudget.embedding.capabilities import Directions, examples_of
 from querybudget.embedding.codebook import Codebook
+from querybudget.embedding.cues import cues
 from querybudget.errors import EmbeddingError, SetupError
 from querybudget.policy.types import Capability, Policy
 
@@ -96,6 +97,8 @@ class Observer:
         self._embedder = embedder
         self._plain = codebook
         self._codebook = codebook.keyed(blake2b(key, person=b"cells").digest())
+        # Of the shipped meaning: a policy's own examples say all there is to its own.
+        self._cues = cues([one.name if not one.examples else "" for one in capabilities])
         self._examples = [examples_of(one.name, one.examples) for one in capabilities]
         self._ask = blake2b(key=blake2b(key).digest(), digest_size=16, person=b"ask")
         self._frame = blake2b(key=blake2b(key).digest(), digest_size=4, person=b"frame")
@@ -159,9 +162,14 @@ class Observer:
 
     def _place(self, ask: str, vector: NDArray[np.float32]) -> _Seen:
         fine, coarse, point = self._codebook.cell(vector)
-        directions = self._directions
-        bits = directions.bits(vector) if directions is not None and fine >= 0 else 0
-        return _Seen(fine, coarse, point, bits, *facts(ask))
+        traits, words = facts(ask)
+        if fine < 0 or self._directions is None:
+            return _Seen(fine, coarse, point, 0, traits, words)
+        bits = self._directions.bits(vector)
+        for bit, shows in self._cues:
+            if shows(ask, traits):
+                bits |= bit
+        return _Seen(fine, coarse, point, bits, traits, words)
 
     async def _vectors(self, asks: list[str]) -> NDArray[np.float32] | None:
         """The vectors of some asks; None where they cannot be had now."""

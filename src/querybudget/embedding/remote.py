@@ -170,7 +170,10 @@ class RemoteEmbedder:
             job.waiting += 1
         try:
             async with asyncio.timeout(self._timeout):
-                await asyncio.wait([job.vector for job in jobs], return_when="FIRST_EXCEPTION")
+                vectors = [job.vector for job in jobs]
+                done, _ = await asyncio.wait(vectors, return_when=asyncio.FIRST_EXCEPTION)
+            for vector in done:
+                vector.result()  # one that failed is heard of while others are still under way
             return {job.key: job.vector.result() for job in jobs}
         except TimeoutError as error:
             raise EmbeddingError(f"{self._name} is late by {self._timeout} s") from error
