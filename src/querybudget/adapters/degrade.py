@@ -76,13 +76,14 @@ def one(members: Members, *names: str) -> None:
             members[name] = Raw(b"1")
 
 
-def bound(members: Members, *names: str, otherwise: str = "") -> None:
-    """Bound a number of tokens by `OUTPUT`.
+def bound(members: Members, *names: str, otherwise: str = "", most: int = OUTPUT) -> None:
+    """Bound a number, mostly of tokens.
 
     Args:
         members: Changed in place.
         names: What the bound may be called; each that is given is lowered. 0 and below is none.
         otherwise: What to call it where no name is given; empty to add none.
+        most: The bound.
     """
     found = False
     for name in names:
@@ -90,10 +91,10 @@ def bound(members: Members, *names: str, otherwise: str = "") -> None:
             continue
         found = True
         asked = _number(members[name])
-        if asked is None or not 0 < asked <= OUTPUT:
-            members[name] = Raw(b"%d" % OUTPUT)
+        if asked is None or not 0 < asked <= most:
+            members[name] = Raw(b"%d" % most)
     if otherwise and not found:
-        members[otherwise] = Raw(b"%d" % OUTPUT)
+        members[otherwise] = Raw(b"%d" % most)
 
 
 def calm(members: Members, name: str) -> None:
