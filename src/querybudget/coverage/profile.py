@@ -79,6 +79,15 @@ class Profile(msgspec.Struct, array_like=True):
         Returns:
             What to `add` to the profiles of the identity's pools.
         """
+        step = self._see(visit, now)
+        for other in visit.more:
+            added = self._see(other, now)
+            if added.sums:
+                sums = list(map(add, step.sums, added.sums)) if step.sums else added.sums
+                step = Step(sums, first=step.first or added.first)
+        return step
+
+    def _see(self, visit: Visit, now: int) -> Step:
         if visit.coarse < 0:
             return Step([], first=False)
         if self.whole is None or self.whole.queries >= LIFE or now - self.whole.since > PERIOD:
@@ -108,7 +117,7 @@ class Profile(msgspec.Struct, array_like=True):
             self.score = max(judge_pool(self.sums, self.members), self.score - EASE)
 
     def reasons(self) -> tuple[Reason, ...]:
-        """What speaks for and against, strongest first; empty while there is too little to judge."""
+        """What speaks for and against, strongest first; empty while there is too little."""
         if self.whole is None:
             return reasons(self.sums, self.members) if self.sums else ()
         sketches = [self.whole, *self.templates.values()]

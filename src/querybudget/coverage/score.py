@@ -89,7 +89,7 @@ HIGHEST = 1_500_000
 
 _UNIT = 127 * 127
 _FIRST_TRAIT = SUMS.index(TRAITS[0])
-_FEWEST = 16
+_FEWEST, _EARLIEST = 16, 4
 _MIDDLE = log(100)
 _PLACES = {view: tuple(map(FEATURES.index, names)) for view, names in VIEWS.items()}
 
@@ -134,7 +134,7 @@ def features(sums: Sequence[int]) -> list[float]:
 def evidence(sums: Sequence[int], members: int = 1) -> dict[str, float]:
     """What each view says, in log-odds, at most `CAP` and at least `FLOOR` each."""
     rates = features(sums)
-    along = log(max(sums[0] / members, _FEWEST))
+    along = log(max(sums[0] / members, _EARLIEST))
     bend = along * along
     tilt = (along - _MIDDLE) / 2
     said: dict[str, float] = {}

@@ -26,6 +26,8 @@ class Visit(msgspec.Struct, frozen=True, array_like=True, gc=False):
         template: 32-bit keyed hash of the fixed frame; 0 where there is none.
         ask: 32-bit keyed hash of the ask, to know a repeat.
         capabilities: Bit n is set where the call is of the policy's n-th capability.
+        more: Of an array of prompts: the others, each as if it had been sent alone. `cells` and
+            `capabilities` above are those of all.
     """
 
     cells: tuple[int, ...] = ()
@@ -36,3 +38,4 @@ class Visit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     template: int = 0
     ask: int = 0
     capabilities: int = 0
+    more: tuple[Visit, ...] = ()

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querybudget.coverage import profile as room
+from querybudget.coverage.profile import EASE, PERIOD, TEMPLATES, Profile, Step
+from querybudget.coverage.score import CHECKPOINTS, LIFE
+from querybudget.coverage.sketch import Sketch
+from querybudget.coverage.visit import Visit
+from tests.coverage.visits import made, visits
+
+NOW = 1_000_000_000
+
+
+def fed(stream: Iterable[Visit], now: int = NOW) -> Profile:
+    profile = Profile()
+    for visit in stream:
+        profile.see(visit, now)
+    return profile
+
+
+@contextmanager
+def judging(scores: dict[int, int]) -> Iterator[list[int]]:
+    """Let the score after n calls be what is said here, 0 where nothing is; which n were asked."""
+    asked: list[int] = []
+
+    def judge(sums: list[int]) -> int:
+        asked.append(sums[0])
+        return scores.get(sums[0], 0)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(room, "judge", judge)
+        yield asked
+
+
+def test_a_caller_is_judged_at_the_checkpoints_and_nowhere_else() -> None:
+    with judging({}) as asked:
+        fed(made(n) for n in range(300))
+    assert asked == sorted(n for n in CHECKPOINTS if n <= 300)
+
+
+def test_the_score_rises_at_once_and_falls_by_steps() -> None:
+    profile = Profile()
+    scores: dict[int, int] = {}
+    with judging({20: 900_000, 25: 100_000, 32: 100_000}):
+        for n in range(1, 33):
+            profile.see(made(n), NOW)
+            scores[n] = profile.score
+    assert scores[19] == 0
+    assert scores[20] == 900_000
+    assert scores[24] == 900_000
+    assert scores[25] == 900_000 - EASE
+    assert scores[32] == 900_000 - 2 * EASE
+
+
+def test_a_call_without_buckets_changes_nothing() -> None:
+    profile = fed(made(n) for n in range(5))
+    before = msgspec.msgpack.encode(profile)
+    step = profile.see(Visit(), NOW)
+    assert msgspec.msgpack.encode(profile) == before
+    assert step == Step([], first=False)
+
+
+def test_an_array_of_prompts_counts_as_if_each_were_sent_alone() -> None:
+    alone = [made(n * 16, ask=n) for n in range(6)]
+    together = made(0, ask=0, more=tuple(alone[1:]))
+    one, pool_one = Profile(), Profile()
+    pool_one.add(one.see(together, NOW), NOW)
+    each, pool_each = Profile(), Profile()
+    for visit in alone:
+        pool_each.add(each.see(visit, NOW), NOW)
+    assert one == each
+    assert (pool_one.sums, pool_one.members) == (pool_each.sums, pool_each.members)
+
+
+def test_a_template_sent_among_others_has_a_sketch_of_its_own_calls_only() -> None:
+    sweep = [made(n * 16 % 4096, ask=n, template=1) for n in range(20)]
+    cover = [made(5, ask=7, template=2) for _ in range(180)]
+    mixed = [visit for n in range(20) for visit in (*cover[n * 9 : n * 9 + 9], sweep[n])]
+    alone = Sketch(NOW)
+    for visit in sweep:
+        alone.see(visit)
+    assert fed(mixed).templates[1].sums == alone.sums
+
+
+def test_the_score_is_that_of_the_most_suspect_template() -> None:
+    with judging({16: 800_000}):
+        assert fed(made(n, template=n % 2) for n in range(15)).score == 0
+        assert fed(made(n, template=n % 2) for n in range(33)).score >= 800_000 - EASE
+
+
+def test_a_caller_with_one_template_needs_no_second_sketch() -> None:
+    assert fed(made(n, template=9) for n in range(50)).templates == {}
+
+
+@given(st.lists(visits, max_size=60))
+def test_no_more_templates_are_kept_than_there_is_room_for(stream: list[Visit]) -> None:
+    profile = fed(stream)
+    assert len(profile.templates) <= TEMPLATES
+    assert profile.queries == len(stream)
+
+
+def test_the_busiest_templates_are_the_ones_kept() -> None:
+    busy = [made(n, template=1 + n % 2) for n in range(60)]
+    passing = [made(n, template=100 + n) for n in range(20)]
+    assert {1, 2} <= fed(busy + passing).templates.keys()
+
+
+@pytest.mark.parametrize(
+    ("calls", "later"), [(LIFE, 0), (40, PERIOD + 1)], ids=["after a life", "after a month"]
+)
+def test_a_sketch_begins_anew_and_the_score_stays_till_it_is_judged(calls: int, later: int) -> None:
+    with judging({16: 0} | dict.fromkeys(CHECKPOINTS - {16}, 700_000)):
+        profile = fed(made(n % 4096) for n in range(calls))
+        profile.see(made(1), NOW + later)
+        assert (profile.queries, profile.score) == (1, 700_000)
+        for n in range(15):
+            profile.see(made(n), NOW + later)
+        assert profile.score == 700_000 - EASE
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), visits), max_size=60))
+def test_a_pool_has_the_sums_of_its_identities(calls: list[tuple[int, Visit]]) -> None:
+    pool, identities = Profile(), [Profile() for _ in range(4)]
+    for who, visit in calls:
+        pool.add(identities[who].see(visit, NOW), NOW)
+    known = [one.whole for one in identities if one.whole is not None]
+    assert pool.members == len(known)
+    assert pool.queries == len(calls)
+    assert pool.sums == [sum(parts) for parts in zip(*(one.sums for one in known), strict=True)]
+
+
+def test_a_pool_begins_anew_after_a_month() -> None:
+    pool, identity = Profile(), Profile()
+    pool.add(identity.see(made(1), NOW), NOW)
+    pool.add(identity.see(made(2), NOW), NOW + PERIOD + 1)
+    assert (pool.queries, pool.members) == (1, 1)
+
+
+def test_a_pool_takes_nothing_from_a_call_without_buckets() -> None:
+    pool = Profile()
+    pool.add(Profile().see(Visit(), NOW), NOW)
+    assert pool == Profile()
+
+
+@given(st.lists(visits, max_size=40))
+def test_a_profile_goes_on_the_same_after_being_packed(stream: list[Visit]) -> None:
+    profile = fed(stream)
+    again = msgspec.msgpack.decode(msgspec.msgpack.encode(profile), type=Profile)
+    assert again == profile
+    assert again.see(made(3), NOW) == profile.see(made(3), NOW)
+
+
+def test_there_are_no_reasons_before_there_is_enough_to_judge() -> None:
+    assert Profile().reasons() == ()
+    assert fed(made(n) for n in range(5)).reasons() == ()
+
+
+def test_reasons_are_those_of_the_most_suspect_sketch_strongest_first() -> None:
+    shares = [reason.share for reason in fed(made(n, template=n % 2) for n in range(60)).reasons()]
+    assert shares == sorted(shares, reverse=True)
+    assert shares
+
+
+def test_a_pool_says_its_reasons_too() -> None:
+    pool, identities = Profile(), [Profile() for _ in range(3)]
+    for n in range(60):
+        pool.add(identities[n % 3].see(made(n), NOW), NOW)
+    assert {reason.signal for reason in pool.reasons()} == {
+        "coverage",
+        "persistence",
+        "wording",
+        "manner",
+    }

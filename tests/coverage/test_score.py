@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import add
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querybudget.coverage import calibration, score
+from querybudget.coverage.score import (
+    CHECKPOINTS,
+    FEATURES,
+    HIGHEST,
+    SUSPECT_SCORE,
+    VIEWS,
+    evidence,
+    features,
+    judge,
+    judge_pool,
+    reasons,
+)
+from querybudget.coverage.sketch import Sketch
+from querybudget.coverage.visit import Visit
+from tests.coverage.visits import visits
+
+streams = st.lists(visits, min_size=16, max_size=60)
+
+
+def sums_of(stream: list[Visit]) -> list[int]:
+    sketch = Sketch()
+    for visit in stream:
+        sketch.see(visit)
+    return sketch.sums
+
+
+def test_every_rate_is_in_one_view() -> None:
+    assert sorted(name for names in VIEWS.values() for name in names) == sorted(FEATURES)
+
+
+def test_the_fitted_numbers_are_there_for_every_rate() -> None:
+    for numbers in (calibration.MEAN, calibration.SPREAD, calibration.WEIGHT):
+        assert len(numbers) == len(FEATURES)
+
+
+def test_no_view_alone_can_make_anybody_suspect() -> None:
+    assert calibration.BIAS + calibration.CAP < calibration.SUSPECT
+    for _, needed in calibration.POOL_SUSPECT:
+        assert needed > calibration.BIAS + calibration.CAP
+
+
+def test_all_views_together_can_make_a_caller_suspect_whatever_one_of_them_says() -> None:
+    most = calibration.BIAS + 3 * calibration.CAP + calibration.FLOOR
+    assert most > calibration.SUSPECT
+
+
+@given(streams)
+def test_a_view_adds_no_more_than_its_cap_and_takes_no_more_than_its_floor(
+    stream: list[Visit],
+) -> None:
+    said = evidence(sums_of(stream))
+    assert said.keys() == VIEWS.keys()
+    assert all(calibration.FLOOR <= value <= calibration.CAP for value in said.values())
+
+
+@given(st.lists(visits, min_size=1, max_size=60))
+def test_a_score_is_a_whole_number_within_its_range(stream: list[Visit]) -> None:
+    found = judge(sums_of(stream))
+    assert isinstance(found, int)
+    assert 0 <= found <= HIGHEST
+
+
+@given(st.lists(visits, max_size=15))
+def test_too_few_calls_are_not_judged(stream: list[Visit]) -> None:
+    sums = sums_of(stream)
+    assert judge(sums) == judge_pool(sums, 3) == 0
+    assert reasons(sums) == ()
+
+
+def test_nobody_is_judged_before_there_is_enough() -> None:
+    assert min(CHECKPOINTS) == 16
+
+
+@given(streams, st.integers(2, 100))
+def test_a_pool_of_like_identities_shows_the_rates_of_one_of_them(
+    stream: list[Visit], members: int
+) -> None:
+    one = sums_of(stream)
+    many = [members * value for value in one]
+    for name, alone, pooled in zip(FEATURES, features(one), features(many), strict=True):
+        slack = 0.7 if name in {"coarse_new", "cells_new", "words_new"} else 1e-9
+        assert pooled == pytest.approx(alone, abs=slack), name
+
+
+@given(streams)
+def test_a_pool_of_one_is_judged_as_that_one(stream: list[Visit]) -> None:
+    sums = sums_of(stream)
+    assert judge_pool(sums, 1) == judge(sums)
+
+
+@given(streams)
+def test_what_the_reasons_add_up_to_moves_the_score(stream: list[Visit]) -> None:
+    sums = sums_of(stream)
+    total = sum(reason.share for reason in reasons(sums))
+    expected = SUSPECT_SCORE + total + (calibration.BIAS - calibration.SUSPECT) * score.SLOPE
+    assert judge(sums) == pytest.approx(max(0, min(HIGHEST, expected)), abs=5)
+
+
+def extreme(sign: Callable[[float], float]) -> list[int]:
+    """Sums whose manner is as far from an honest caller's as is counted, each fact its way."""
+    sums = [0] * 14
+    sums[0], sums[1], sums[2], sums[3], sums[5] = 100, 10_000, 99, 60, 300
+    for place, _ in enumerate(FEATURES[11:], start=11):
+        weight = calibration.WEIGHT[place][0]
+        mean, spread = calibration.MEAN[place], calibration.SPREAD[place]
+        along = 4.605
+        middle = mean[0] + mean[1] * along + mean[2] * along**2
+        sums.append(round(100 * (middle + sign(weight) * 9 * spread[3])))
+    return sums
+
+
+def test_manner_that_speaks_for_a_sweep_scores_higher_than_manner_that_speaks_against() -> None:
+    def toward(weight: float) -> float:
+        return 1 if weight > 0 else -1
+
+    def away(weight: float) -> float:
+        return -toward(weight)
+
+    assert evidence(extreme(toward))["manner"] > 0 > evidence(extreme(away))["manner"]
+
+
+@given(streams, streams)
+def test_adding_a_pools_sums_in_any_order_gives_the_same_score(
+    one: list[Visit], other: list[Visit]
+) -> None:
+    a, b = sums_of(one), sums_of(other)
+    assert judge_pool(list(map(add, a, b)), 2) == judge_pool(list(map(add, b, a)), 2)

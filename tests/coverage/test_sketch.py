@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from operator import add
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querybudget.coverage.sketch import SUMS, Sketch, blank_sums
+from querybudget.coverage.traits import TRAITS
+from querybudget.coverage.visit import Visit
+from tests.coverage.visits import made, visits
+
+streams = st.lists(visits, max_size=40)
+
+
+def sketch_of(stream: list[Visit]) -> Sketch:
+    sketch = Sketch()
+    for visit in stream:
+        sketch.see(visit)
+    return sketch
+
+
+def named(sums: list[int]) -> dict[str, int]:
+    return dict(zip(SUMS, sums, strict=True))
+
+
+def vector(visit: Visit) -> list[int]:
+    return [byte - 256 if byte > 127 else byte for byte in visit.point]
+
+
+def dot(one: list[int], other: list[int]) -> int:
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
+@given(streams)
+def test_the_sums_are_what_counting_everything_again_gives(stream: list[Visit]) -> None:
+    sums = named(sketch_of(stream).sums)
+    coarse = Counter(visit.coarse for visit in stream)
+    vectors = [vector(visit) for visit in stream]
+    total = [sum(parts) for parts in zip(*vectors, strict=True)] or [0] * 32
+    used: set[int] = set()
+    for visit in stream:
+        used |= bits(visit)
+    assert sums["queries"] == len(stream)
+    assert sums["squared"] == len(stream) ** 2
+    assert sums["coarse_new"] == len(coarse)
+    assert sums["coarse_once"] == sum(count == 1 for count in coarse.values())
+    assert sums["coarse_squared"] == sum(count**2 for count in coarse.values())
+    assert sums["coarse_same"] == sum(a.coarse == b.coarse for a, b in itertools.pairwise(stream))
+    assert sums["cells_new"] == len({visit.cells[0] // 2 for visit in stream})
+    assert sums["near"] == sum(dot(a, b) for a, b in itertools.pairwise(vectors))
+    assert sums["spread"] == dot(total, total)
+    assert sums["length"] == sum(dot(one, one) for one in vectors)
+    assert sums["words_new"] == len(used)
+    assert sums["words"] == sum(len(bits(visit)) for visit in stream)
+    for place, name in enumerate(TRAITS):
+        assert sums[name] == sum(visit.traits[place] for visit in stream)
+
+
+def bits(visit: Visit) -> set[int]:
+    whole = int.from_bytes(visit.words, "little")
+    return {place for place in range(whole.bit_length()) if whole >> place & 1}
+
+
+@given(streams)
+def test_steps_add_up_to_the_sums(stream: list[Visit]) -> None:
+    sketch, total = Sketch(), blank_sums()
+    for visit in stream:
+        total = list(map(add, total, sketch.see(visit)))
+    assert total == sketch.sums
+
+
+def test_an_ask_that_came_before_is_a_repeat() -> None:
+    sketch = sketch_of([made(1, ask=7), made(1, ask=8), made(1, ask=7), made(1, ask=7)])
+    assert named(sketch.sums)["repeats"] == 2
+
+
+def test_a_bucket_visited_more_often_than_a_byte_counts_is_still_one_bucket() -> None:
+    sums = named(sketch_of([made(1)] * 700).sums)
+    assert sums["coarse_new"] == 1
+    assert sums["coarse_once"] == 0
+
+
+@given(streams)
+def test_a_sketch_is_the_same_after_being_packed(stream: list[Visit]) -> None:
+    sketch = sketch_of(stream)
+    again = msgspec.msgpack.decode(msgspec.msgpack.encode(sketch), type=Sketch)
+    assert again == sketch
+    assert again.see(made(3)) == sketch.see(made(3))
+
+
+def test_a_sketch_keeps_its_size_however_much_it_has_seen() -> None:
+    few = sketch_of([made(n * 16, ask=n, words=1 << n) for n in range(4)])
+    many = sketch_of([made(n * 7 % 4096, ask=n, words=1 << n % 2048) for n in range(1_000)])
+    assert len(msgspec.msgpack.encode(many)) < len(msgspec.msgpack.encode(few)) + 512
+    assert len(msgspec.msgpack.encode(many)) < 1_600

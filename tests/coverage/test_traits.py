@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querybudget.coverage.traits import READ, TRAITS, WORDS, facts
+
+
+def fact(text: str, name: str) -> int:
+    return facts(text)[0][TRAITS.index(name)]
+
+
+def shared_words(one: str, other: str) -> int:
+    a, b = (int.from_bytes(facts(text)[1], "little") for text in (one, other))
+    return (a & b).bit_count()
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n\t "])
+def test_no_text_shows_nothing(text: str) -> None:
+    assert facts(text) == ((), b"")
+
+
+@given(st.text(max_size=2 * READ))
+def test_whatever_is_asked_gives_small_whole_numbers_and_a_bitmap_of_one_size(text: str) -> None:
+    traits, words = facts(text)
+    if traits:
+        assert len(traits) == len(TRAITS)
+        assert all(0 <= value <= 10 * READ for value in traits)
+        assert len(words) == WORDS // 8
+
+
+@given(st.text(max_size=READ))
+def test_the_same_ask_shows_the_same_facts(text: str) -> None:
+    assert facts(text) == facts(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "yes", "no"),
+    [
+        ("question", "Is it open on Sunday?", "It is open on Sunday."),
+        ("question", "今天几点开门？", "今天开门。"),  # noqa: RUF001 - as it is written
+        ("sentence", "Name three rivers.", "three rivers"),
+        ("capital", "Name three rivers", "name three rivers"),
+        ("lower", "name three rivers", "Name three rivers"),
+        ("first_person", "can i bring my dog", "are dogs allowed"),
+        ("first_person", "kann ich meinen Hund mitbringen", "sind Hunde erlaubt"),
+        ("first_person", "我可以带狗吗", "可以带狗吗"),
+        ("courtesy", "thanks, that helps", "that helps"),
+        ("reference", "and what about that one", "and what about the red kettle"),
+        ("interrogative", "how do kettles whistle", "kettles whistle"),
+        ("instruction", "Explain how kettles whistle", "kettles whistle"),
+        ("instruction", "请解释水壶为什么会响", "水壶会响"),
+        ("lines", "one\ntwo", "one two"),
+        ("options", "Which is it?\nA. tea\nB. coffee\nC. milk", "Which is it, tea or coffee?"),
+        ("options", "Which? (A) tea (B) coffee", "Which? Plan A tea, plan B coffee"),
+        ("reasoning", "Give your reasoning", "Give your name"),
+        ("judging", "Grade this essay", "Read this essay"),
+        ("format", "Put it in json", "Put it there"),
+        ("short", "and then?", "and then, after the second time that the kettle whistled?"),
+        ("second_person", "what do you think", "what do they think"),
+        ("quotes", 'say "cheese"', "say cheese"),
+    ],
+)
+def test_a_fact_is_told_apart_from_its_absence(name: str, yes: str, no: str) -> None:
+    assert fact(yes, name) == 100
+    assert fact(no, name) == 0
+
+
+def test_scripts_without_capitals_say_nothing_of_capitals() -> None:
+    chinese, upper, lower = "今天天气很好", "Fine weather", "fine weather"
+    for name in ("capital", "lower"):
+        assert fact(upper, name) != fact(chinese, name) != fact(lower, name)
+
+
+def test_scripts_without_spaces_have_words_too() -> None:
+    assert shared_words("水壶会响", "水壶不响") > 0
+    assert shared_words("水壶会响", "今天下雨") == 0
+
+
+def test_words_are_the_same_in_any_case_and_place() -> None:
+    assert shared_words("The Kettle whistles", "no kettle here") == 1
+
+
+def test_a_larger_ask_has_a_larger_size() -> None:
+    sizes = [fact("a" * length, "size") for length in (1, 3, 10, 30, 100, 1_000, 100_000)]
+    assert sizes == sorted(set(sizes))
+
+
+def test_only_the_beginning_of_an_ask_is_read_but_for_its_size() -> None:
+    long = "kettle " * 1_000
+    assert facts(long + "whistle")[1] == facts(long + "sing")[1]
+
+
+def test_facts_of_more_words_than_are_remembered_stay_right() -> None:
+    before = facts("the kettle whistles")
+    for number in range(40_000):
+        facts(f"word{number}")
+    assert facts("the kettle whistles") == before

@@ -1,0 +1,45 @@
+"""Visits to draw and to make."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from querybudget.coverage.traits import TRAITS, WORDS
+from querybudget.coverage.visit import COARSE, FINE, Visit
+
+__all__ = ["made", "visits"]
+
+PER_COARSE = FINE // COARSE
+
+
+def made(
+    cell: int,
+    *,
+    point: int = 50,
+    words: int = 1,
+    ask: int = 0,
+    template: int = 0,
+    traits: tuple[int, ...] = (0,) * len(TRAITS),
+    more: tuple[Visit, ...] = (),
+) -> Visit:
+    return Visit(
+        cells=(cell,),
+        coarse=cell // PER_COARSE,
+        point=bytes([point] + [0] * 31),
+        words=words.to_bytes(WORDS // 8, "little"),
+        traits=traits,
+        template=template,
+        ask=ask,
+        more=more,
+    )
+
+
+visits = st.builds(
+    made,
+    st.integers(0, FINE - 1) | st.integers(0, 40),
+    point=st.integers(0, 255),
+    words=st.integers(0, 2**12 - 1),
+    ask=st.integers(0, 2**32 - 1) | st.integers(0, 3),
+    template=st.integers(0, 5),
+    traits=st.tuples(*[st.integers(0, 100)] * len(TRAITS)),
+)

@@ -1,0 +1,96 @@
+"""How well the score tells a campaign of many accounts from an organisation."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from querybudget.coverage.score import FEATURES, VIEWS, features
+from querybudget.coverage.visit import Visit
+from tools.score.judging import FALSE, HONEST, folds
+from tools.score.model import CAP, CLIP, FLOOR, MIDDLE, Model
+from tools.score.streams import EARLY, SWEEPS, Streams, pooled
+
+SIZES = ((4, 3), (14, 8), (39, 24), (0, 60))
+"""Pools judged alike: of at most so many identities (0: any), and how many a simulated one has."""
+QUERIES = (6, 12, 26, 50)
+"""Calls of each identity of a simulated pool."""
+MIXED, EACH, DRAWN = 20, 4, 4
+"""Pools of callers of all kinds, of one corpus's callers, and of one sweep's accounts."""
+
+
+def judge_pools(every: Streams) -> list[tuple[int, float]]:
+    """Print how pools do; what is suspect, by their number of identities."""
+    needed = []
+    for most, size in SIZES:
+        honest: list[float] = []
+        swept: dict[str, list[float]] = {}
+        for held, model in folds(every, 0):
+            for kind, value in _simulated(every, held, model, size):
+                if kind in {"mixed", "community"}:
+                    honest.append(value)
+                else:
+                    swept.setdefault(kind, []).append(value)
+        suspect = float(np.quantile(honest, 1 - 2 * FALSE))
+        needed.append((most, suspect))
+        shares = {k: round(float(np.mean(np.array(v) > suspect)), 2) for k, v in swept.items()}
+        print(f"pools of {size:3}: suspect {suspect:6.2f} of {len(honest)} honest; found {shares}")
+    return needed
+
+
+def _simulated(
+    every: Streams, held: NDArray[np.bool_], model: Model, size: int
+) -> Iterator[tuple[str, float]]:
+    draw = random.Random(size)
+    by_corpus: dict[str, list[int]] = {}
+    for place in np.where(held)[0]:
+        by_corpus.setdefault(str(every.corpus[place]), []).append(int(place))
+    honest = [name for name, places in by_corpus.items() if every.kind[places[0]] in HONEST]
+    swept = [name for name, places in by_corpus.items() if every.kind[places[0]] in SWEEPS]
+    for queries in QUERIES:
+        chosen = [[draw.choice(honest) for _ in range(size)] for _ in range(MIXED)]
+        chosen += [[name] * size for name in honest for _ in range(EACH)]
+        for number, names in enumerate(chosen):
+            members = [_some(every, draw.choice(by_corpus[name]), queries, draw) for name in names]
+            yield "mixed" if number < MIXED else "community", _say(model, members)
+        for name in swept:
+            whole = [place for place in by_corpus[name] if every.kind[place] in SWEEPS]
+            for place in whole[:DRAWN]:
+                for way in ("random", "topic"):
+                    yield (
+                        f"{every.kind[place]}/{way}",
+                        _say(model, _shared_out(every, place, way, size, queries)),
+                    )
+
+
+def _some(every: Streams, place: int, queries: int, draw: random.Random) -> list[Visit]:
+    visits = every.visits[place]
+    start = draw.randrange(max(1, len(visits) - queries))
+    return visits[start : start + queries]
+
+
+def _shared_out(every: Streams, place: int, way: str, size: int, queries: int) -> list[list[Visit]]:
+    """What each account of a campaign sends: a piece of the sweep, mixed or by task."""
+    visits, tasks = every.visits[place], every.tasks[place]
+    order = list(range(len(visits)))
+    if way == "topic":
+        order.sort(key=lambda number: tasks[number])
+    step = max(queries, len(order) // size)
+    starts = list(range(0, len(order), step))[:size]
+    return [[visits[number] for number in order[s : s + queries]] for s in starts]
+
+
+def _say(model: Model, members: list[list[Visit]]) -> float:
+    sums = pooled(members)
+    along = np.log(max(sums[0] / len(members), EARLY[0]))
+    basis = np.array([1.0, along, along * along])
+    width = np.maximum(basis @ model.spread, model.least)
+    apart = np.clip((np.array(features(sums)) - basis @ model.mean) / width, -CLIP, CLIP)
+    said = apart * (model.weight + (along - MIDDLE) / 2 * model.tilt)
+    total = model.bias
+    for names in VIEWS.values():
+        total += float(np.clip(said[[FEATURES.index(name) for name in names]].sum(), FLOOR, CAP))
+    return total

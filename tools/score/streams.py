@@ -1,0 +1,135 @@
+"""Corpora to visits, and visits to the rates that the score weighs, at set numbers of calls."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.sweep.corpora import Corpus, Prompt, identities, manifest, read
+from querybudget.coverage.score import CHECKPOINTS, FEATURES, features
+from querybudget.coverage.sketch import Sketch, blank_sums
+from querybudget.coverage.traits import facts
+from querybudget.coverage.visit import Visit
+from querybudget.embedding.codebook import Codebook
+from querybudget.embedding.static import StaticEmbedder
+
+EARLY = (4, 6, 8, 12)
+"""Numbers of calls below the first checkpoint: identities of a pool have so few."""
+GRID = np.array(sorted({*EARLY, *CHECKPOINTS}))
+LONGEST = int(GRID[-1])
+SWEEPS, PART = ("broad", "narrow"), "part"
+"""Kinds of sweeps, and of a sweep over a few of a corpus's tasks: to fit on, not to judge."""
+FEWEST_TASKS = 3
+KEY = b"the key of a fit: any will do"
+
+Rates = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Identities and draws of sweeps.
+
+    Attributes:
+        rates: Shape (streams, grid, features); NaN past the end of a stream.
+        corpus: Name of each stream's corpus.
+        kind: as the manifest says; `PART` of a narrower sweep.
+        visits: Each stream's calls.
+        tasks: What kind of ask each call is, where the corpus says so.
+    """
+
+    rates: Rates
+    corpus: NDArray[np.str_]
+    kind: NDArray[np.str_]
+    visits: list[list[Visit]]
+    tasks: list[list[str]]
+
+    @property
+    def swept(self) -> NDArray[np.bool_]:
+        return np.isin(self.kind, [*SWEEPS, PART])
+
+
+def streams(folder: Path, draws: int) -> Streams:
+    """Every honest identity of a folder of corpora, and `draws` random orders of every sweep."""
+    embedder, codebook = StaticEmbedder.load(), Codebook.load().keyed(KEY)
+    found: list[tuple[str, str, list[Visit], list[str]]] = []
+    for entry in manifest(folder):
+        corpus = read(entry)
+        visits = dict(_visits(corpus, embedder, codebook))
+        for kind, prompts in _cut(corpus, draws):
+            seen = [(visits[p.text], p.task) for p in prompts if visits[p.text].coarse >= 0]
+            if len(seen) >= min(CHECKPOINTS):
+                found.append((entry.name, kind, [v for v, _ in seen], [t for _, t in seen]))
+    return Streams(
+        np.stack([rates(visits) for _, _, visits, _ in found]),
+        np.array([name for name, *_ in found]),
+        np.array([kind for _, kind, *_ in found]),
+        [visits for *_, visits, _ in found],
+        [tasks for *_, tasks in found],
+    )
+
+
+def rates(visits: Sequence[Visit]) -> Rates:
+    """The rates of one stream; shape (grid, features)."""
+    sketch, out = Sketch(), np.full((len(GRID), len(FEATURES)), np.nan)
+    places = {int(n): place for place, n in enumerate(GRID)}
+    for visit in visits[:LONGEST]:
+        sketch.see(visit)
+        place = places.get(sketch.queries)
+        if place is not None:
+            out[place] = features(sketch.sums)
+    return out
+
+
+def pooled(members: Sequence[Sequence[Visit]]) -> list[int]:
+    """The sums of a pool of identities."""
+    total = np.array(blank_sums())
+    for visits in members:
+        sketch = Sketch()
+        for visit in visits:
+            sketch.see(visit)
+        total += np.array(sketch.sums)
+    return [int(one) for one in total]
+
+
+def _visits(
+    corpus: Corpus, embedder: StaticEmbedder, codebook: Codebook
+) -> Iterator[tuple[str, Visit]]:
+    texts = sorted({prompt.text for prompt in corpus.prompts})
+    for start in range(0, len(texts), 512):
+        part = texts[start : start + 512]
+        fine, coarse, points = codebook.look(embedder.vectors(part))
+        for place, text in enumerate(part):
+            traits, words = facts(text)
+            yield (
+                text,
+                Visit(
+                    cells=(int(fine[place]),),
+                    coarse=int(coarse[place]) if traits else -1,
+                    point=points[place].tobytes(),
+                    words=words,
+                    traits=traits,
+                    ask=crc32(text.encode()),
+                ),
+            )
+
+
+def _cut(corpus: Corpus, draws: int) -> Iterator[tuple[str, Sequence[Prompt]]]:
+    kind = corpus.entry.kind
+    if corpus.entry.honest:
+        for identity in identities(corpus):
+            yield kind, identity.prompts
+        return
+    tasks = sorted({prompt.task for prompt in corpus.prompts})
+    for seed in range(draws):
+        draw = random.Random(f"{corpus.entry.name}/{seed}")
+        yield kind, draw.sample(corpus.prompts, min(LONGEST, len(corpus.prompts)))
+        if len(tasks) >= FEWEST_TASKS:
+            some = set(draw.sample(tasks, max(1, int(len(tasks) * draw.uniform(0.05, 0.4)))))
+            part = [prompt for prompt in corpus.prompts if prompt.task in some]
+            yield PART, draw.sample(part, min(LONGEST, len(part)))
