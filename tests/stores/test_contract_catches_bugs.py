@@ -14,6 +14,7 @@ from querybudget.ledger import Account, Charge, Decision, Line, Reservation, Set
 from querybudget.quota import MICRO, Algorithm, Quota
 from querybudget.stores import Clock, MemoryStore, Store
 from querybudget.testing.store_contract import StoreContract
+from tests.stores.bucket_bugs import BUCKET_BUGS
 
 
 def altered(charge: Charge, **changes: object) -> Charge:
@@ -300,6 +301,7 @@ CAUGHT: dict[type[MemoryStore], str] = {
     ForgetsNothing: "a_forgotten_account_begins_anew",
     OpensAccountsOnSettle: "a_forgotten_account_begins_anew",
     ClosesOnlyOnce: "closing_twice_does_nothing",
+    **BUCKET_BUGS,
 }
 
 PROMISES = {name for name, _ in inspect.getmembers(StoreContract) if name.startswith("test_")}

@@ -1,0 +1,152 @@
+"""What a store's contract is tried on: a store, its clock, and short words for quotas and lines."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+
+from querybudget.coverage import Response, Visit
+from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
+from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.stores import Clock, Store
+from querybudget.testing.clock import ManualClock
+
+__all__ = [
+    "HOLD",
+    "HOUR",
+    "KINDS",
+    "LARGEST",
+    "RATES",
+    "Bench",
+    "Benched",
+    "N",
+    "line",
+    "quota_of",
+    "seen",
+    "wide",
+]
+
+N = 10
+HOUR = 3_600 * SECOND
+HOLD = 600 * SECOND
+RATES = (Algorithm.SLIDING, Algorithm.GCRA, Algorithm.CALENDAR)
+KINDS = (*RATES, Algorithm.LEASE)
+LARGEST = 2**53 - 1
+"""The largest limit that a policy can hold, in µ-units."""
+
+
+def hours(now: int) -> tuple[int, int]:
+    """The hour that holds a moment."""
+    start = now - now % HOUR
+    return start, start + HOUR
+
+
+def quota_of(kind: Algorithm, limit: int = N * MICRO, name: str = "budget") -> Quota:
+    """`limit` an hour, or at the same time."""
+    units = {Algorithm.LEASE: Unit.CONCURRENT, Algorithm.DISTINCT: Unit.BUCKETS}
+    return Quota(
+        name=name,
+        unit=units.get(kind, Unit.TOKENS),
+        limit=limit,
+        window=0 if kind is Algorithm.LEASE else HOUR,
+        algorithm=kind,
+        burst=limit,
+        bounds=hours if kind is Algorithm.CALENDAR else None,
+    )
+
+
+def line(
+    quota: Quota,
+    amount: int = MICRO,
+    *,
+    least: int | None = None,
+    partition: str = "caller",
+    shadow: bool = False,
+) -> Line:
+    """A line of any quota but of buckets."""
+    return Line(partition, quota, amount, amount if least is None else least, shadow)
+
+
+def wide(
+    limit: int = N,
+    response: Response | None = None,
+    *,
+    weight: int = MICRO,
+    partition: str = "caller",
+    shadow: bool = False,
+) -> Line:
+    """A line of buckets, `limit` of them an hour."""
+    quota = quota_of(Algorithm.DISTINCT, limit * MICRO, "breadth")
+    return Line(partition, quota, weight, weight, shadow, response)
+
+
+def seen(*cells: int) -> Visit:
+    """A call whose prompts fall into `cells`."""
+    return Visit(tuple(sorted(cells)))
+
+
+class Benched:
+    """Tests that need an empty store each."""
+
+    def make_store(self, clock: Clock) -> Store:
+        """An empty store that goes by `clock`."""
+        raise NotImplementedError("a store's tests say how to make one: define make_store(clock)")
+
+    @asynccontextmanager
+    async def bench(self) -> AsyncGenerator[Bench, None]:
+        """A store of its own, closed in the end."""
+        clock = ManualClock()
+        store = self.make_store(clock)
+        try:
+            yield Bench(store, clock)
+        finally:
+            await store.aclose()
+
+
+class Bench:
+    """A store, its clock, and short words for what the promises are said with."""
+
+    def __init__(self, store: Store, clock: ManualClock) -> None:
+        self.store = store
+        self.clock = clock
+        self._count = 0
+
+    async def reserve(
+        self,
+        *lines: Line,
+        price: int = MICRO,
+        hold: int = HOLD,
+        visit: Visit | None = None,
+        watched: Iterable[str] = (),
+    ) -> Decision:
+        """Ask for all lines, under a name of its own."""
+        self._count += 1
+        name = f"call-{self._count}"
+        return await self.store.reserve(Charge(name, lines, hold, price, visit, tuple(watched)))
+
+    async def admitted(
+        self,
+        *lines: Line,
+        price: int = MICRO,
+        hold: int = HOLD,
+        visit: Visit | None = None,
+        watched: Iterable[str] = (),
+    ) -> Reservation:
+        """Ask for all lines, which has to be granted."""
+        decision = await self.reserve(*lines, price=price, hold=hold, visit=visit, watched=watched)
+        assert decision.reservation, f"expected to be admitted, found {decision}"
+        return decision.reservation
+
+    async def visit(self, line: Line, *cells: int) -> None:
+        """One answered call for each bucket."""
+        for cell in cells:
+            reservation = await self.admitted(line, visit=seen(cell))
+            assert await self.settle(reservation, MICRO) is Settled.DONE
+
+    async def settle(self, reservation: Reservation, *amounts: int) -> Settled:
+        """Settle at `amounts`."""
+        return await self.store.settle(reservation, amounts)
+
+    async def left(self, quota: Quota, partition: str = "caller") -> int:
+        """µ-units left."""
+        return (await self.store.peek(partition, (quota,)))[0][0]
