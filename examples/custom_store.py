@@ -34,7 +34,7 @@ class FileStore:
     async def reserve(self, charge: Charge) -> Decision:
         """Charge all lines or none."""
         everyone = self._read()
-        accounts = {line.partition: Account() for line in charge.lines}
+        accounts = {name: Account() for name in charge.partitions}
         accounts |= {name: everyone[name] for name in accounts.keys() & everyone.keys()}
         decision = ledger.reserve(accounts, charge, self._clock())
         if decision.admitted:
@@ -44,8 +44,8 @@ class FileStore:
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
         """Replace what is held by what was used."""
         everyone = self._read()
-        names = {line.partition for line in reservation.lines} & everyone.keys()
-        accounts = {name: everyone[name] for name in names}
+        names = reservation.partitions
+        accounts = {name: everyone[name] for name in names if name in everyone}
         settled = ledger.settle(accounts, reservation, amounts, self._clock())
         self._write({name: kept for name, kept in everyone.items() if not kept.blank})
         return settled

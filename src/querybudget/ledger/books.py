@@ -74,6 +74,11 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     visit: Visit | None = None
     watched: tuple[str, ...] = ()
 
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        """Keys of the accounts that take part, each once."""
+        return _partitions(self.lines, self.watched)
+
 
 class Verdict(enum.IntEnum):
     """What becomes of a charge."""
@@ -128,6 +133,11 @@ class Reservation(msgspec.Struct, frozen=True):
     price: int
     visit: Visit | None = None
     watched: tuple[str, ...] = ()
+
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        """Keys of the accounts that take part, each once."""
+        return _partitions(self.lines, self.watched)
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -204,3 +214,7 @@ class Account(msgspec.Struct, array_like=True):
         """Whether nothing is used or held, so that forgetting the account changes nothing."""
         seen = self.profile is not None and self.profile.queries
         return not (self.open or seen) and all(window.blank for window in self.windows.values())
+
+
+def _partitions(lines: tuple[Line, ...], watched: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*(line.partition for line in lines), *watched]))
