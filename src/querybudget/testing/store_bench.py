@@ -82,7 +82,8 @@ def wide(
 
 def seen(*cells: int) -> Visit:
     """A call whose prompts fall into `cells`."""
-    return Visit(tuple(sorted(cells)))
+    coarse = cells[0] // 16 if cells else -1
+    return Visit(tuple(sorted(cells)), coarse, bytes(32), ask=1)
 
 
 class Benched:
