@@ -15,9 +15,15 @@ from querybudget.coverage import score
 __all__ = ["calibrated", "signals", "without"]
 
 
-def signals() -> tuple[str, ...]:
-    """The score's views, then their features; those of the manner of asking only together."""
+def signals(*, quick: bool) -> tuple[str, ...]:
+    """The score's views, then their features; those of the manner of asking only together.
+
+    Args:
+        quick: Only the views.
+    """
     views = score.VIEWS
+    if quick:
+        return tuple(views)
     return (*views, *(f for view, features in views.items() if view != "manner" for f in features))
 
 

@@ -65,7 +65,7 @@ QUICK = Size(
     identities=4,
     most=1_000,
     rate_draws=2,
-    own=150,
+    own=120,
     known=60,
     prompts=1_000,
     pools=4,
@@ -103,6 +103,11 @@ class Bench:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.policy, self.observer, self.vectors = _opened(settings.policy)
+
+    @property
+    def quick(self) -> bool:
+        """Whether only a sub-sample is run."""
+        return self.settings.size.name == "quick"
 
     @cached_property
     def baselines(self) -> list[Baseline]:

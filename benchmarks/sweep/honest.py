@@ -97,7 +97,7 @@ async def _all(
 
 async def _ablated(bench: Bench, corpus: Corpus, caller: Identity) -> dict[str, bool]:
     found: dict[str, bool] = {}
-    for signal in signals():
+    for signal in signals(quick=bench.quick):
         with without(signal):
             found[signal] = (await _one(bench, bench.policy, corpus, caller)).disturbed
     for name, policy in scored(bench.policy).items():

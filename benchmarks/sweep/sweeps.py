@@ -214,7 +214,7 @@ async def _baseline_takings(
 async def _ablations(bench: Bench, corpus: Corpus) -> dict[str, list[float]]:
     draws = bench.settings.size.rate_draws
     found = {"none": await _firsts(bench, bench.policy, corpus, draws)}
-    for signal in signals():
+    for signal in signals(quick=bench.quick):
         with without(signal):
             found[signal] = await _firsts(bench, bench.policy, corpus, draws)
     for name, policy in scored(bench.policy).items():
