@@ -128,6 +128,7 @@ class Matcher:
         self.capabilities = tuple(capabilities)
         weights = {capability.name: capability.weight for capability in policy.capabilities}
         self._weights = tuple(weights.get(name, MICRO) for name in self.capabilities)
+        self._weighed: dict[int, int] = {}
         self._scales = {tier.name: tier.scale for tier in policy.tiers}
         self._partitions: dict[str, Resolver] = {
             name: resolver(partition.resolver) for name, partition in policy.partitions.items()
@@ -249,10 +250,9 @@ class Matcher:
         """The ledger lines of a call: one for each budget, in their order."""
         usage, sure = foreseen.usage, foreseen.sure
         unsure = sure is not usage
+        weight = self._weight(capabilities) if plan.covers else 0
         lines: list[Line] = []
         for matched in plan.budgets:
-            amount = matched.gauge(call, usage)
-            least = matched.gauge(call, sure) if unsure and matched.metered else amount
             per = matched.budget.per
             partition = (
                 caller.identity.key
@@ -260,9 +260,11 @@ class Matcher:
                 else "|".join([self._partition(word, caller, call) for word in per])
             )
             if matched.covers:
-                weight, response = self._weight(capabilities), matched.budget.response
+                response = matched.budget.response
                 line = Line(partition, matched.quota, weight, weight, matched.shadow, response)
             else:
+                amount = matched.gauge(call, usage)
+                least = matched.gauge(call, sure) if unsure and matched.metered else amount
                 line = Line(partition, matched.quota, amount, least, matched.shadow)
             lines.append(line)
         return tuple(lines)
@@ -283,8 +285,12 @@ class Matcher:
 
     def _weight(self, capabilities: int) -> int:
         """What a new bucket counts: as the weightiest of the call's capabilities; 1 without any."""
-        weights = (w for at, w in enumerate(self._weights) if capabilities >> at & 1)
-        return max(weights, default=MICRO)
+        weight = self._weighed.get(capabilities)
+        if weight is None:
+            weights = (w for at, w in enumerate(self._weights) if capabilities >> at & 1)
+            weight = max(weights, default=MICRO)
+            _remember(self._weighed, capabilities, weight)
+        return weight
 
     def _partition(self, word: str, caller: Caller, call: Call) -> str:
         match word:
