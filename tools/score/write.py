@@ -27,7 +27,7 @@ Fitted on {len(corpora)} corpora of prompts, gateways left out.
 
 from __future__ import annotations
 
-CORPORA = {tuple(corpora)!r}
+CORPORA = {tuple(map(str, corpora))!r}
 """Names of the corpora that it was fitted on."""
 
 BIAS = {final.bias:.6g}
