@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from querybudget.embedding.wordpiece import WordPiece
+from querybudget.errors import SetupError
 
 __all__ = ["FORMAT", "StaticEmbedder", "sample"]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file's layout that this code reads."""
 
 _FILE = "data/static.npz"
@@ -106,17 +107,37 @@ class StaticEmbedder:
 
 @functools.cache
 def _shipped() -> StaticEmbedder:
-    file = files("querybudget.embedding").joinpath(_FILE)
-    return StaticEmbedder(_read(file.read_bytes()))
+    return StaticEmbedder(_read(_content()))
+
+
+def _content() -> bytes:
+    return files("querybudget.embedding").joinpath(_FILE).read_bytes()
 
 
 def _read(content: bytes) -> _Table:
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         about: dict[str, Any] = json.loads(arrays["about"].tobytes())
+        if about["format"] != FORMAT:
+            raise SetupError(
+                f"{_FILE} is of format {about['format']}, expected {FORMAT}: "
+                "install querybudget again"
+            )
         pieces = zlib.decompress(arrays["pieces"].tobytes()).decode().split("\n")
-        return _Table(
-            name=about["name"],
-            pieces=pieces,
-            rows=arrays["rows"],
-            scales=arrays["scales"].astype(np.float32),
-        )
+        rows = np.empty((about["pieces"], about["dimensions"]), dtype=np.int8)
+        fine = arrays["fine_codes"]
+        _decode(fine, arrays["fine_centres"], rows[: fine.shape[1]].view(np.int16))
+        coarse = arrays["coarse_codes"]
+        _decode(coarse, arrays["coarse_centres"], rows[fine.shape[1] :].view(np.int32))
+        return _Table(about["name"], pieces, rows, arrays["scales"].astype(np.float32))
+
+
+def _decode(
+    codes: NDArray[np.uint8], centres: NDArray[np.int8], into: NDArray[np.int16 | np.int32]
+) -> None:
+    """Product quantisation undone: each code is the number of a centre of its group of components.
+
+    A centre's few components are moved as one integer of the same width; its value means nothing.
+    """
+    moved = centres.view(into.dtype)[:, :, 0]
+    for group, own in enumerate(codes):
+        into[:, group] = moved[group].take(own)

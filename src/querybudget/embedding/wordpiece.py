@@ -13,10 +13,10 @@ CONTINUATION = "##"
 """Begins a piece of the vocabulary that stands inside a word, not at its start."""
 
 SEPARATORS = (
-    r"\s\x00-\x2f:-@\[-`{-\xa9\xab-\xb4\xb6-\xb9\xbb-\xbf\xd7\xf7"  # ASCII and Latin-1
+    "\x00-\x2f:-@\\[-`{-\xa9\xab-\xb4\xb6-\xb9\xbb-\xbf\xd7\xf7"  # ASCII and Latin-1
     "\u02c2-\u02df\u037e\u0387\u055a-\u055f\u0589\u05be\u05c0\u05c3\u05f3\u05f4"
     "\u0600-\u060f\u061b-\u061f\u066a-\u066d\u06d4\u0964\u0965\u0970\u0e3f\u0e4f\u0e5a\u0e5b"
-    "\u1361-\u1368\u17d4-\u17db\u2000-\u209f\u20a0-\u20cf\u2100-\u25ff\u27c0-\u2bff"
+    "\u1361-\u1368\u1680\u17d4-\u17db\u2000-\u209f\u20a0-\u20cf\u2100-\u25ff\u27c0-\u2bff"
     "\u2e00-\u2e7f\u3000-\u3004\u3008-\u3020\u3030\u303d-\u303f\u30a0\u30fb\ue000-\uf8ff\ufd3e\ufd3f"
     "\ufe10-\ufe6f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\ufff0-\uffff"
 )
@@ -38,7 +38,9 @@ _WORDS = re.compile(f"([{UNSPACED}]+)|([^{SEPARATORS}{UNSPACED}]+)")
 _LONGEST_WORD = 100  # as in BERT: what is longer is no word
 _REMEMBERED = 1 << 15  # chunks; at about 200 bytes each
 _LONGEST_REMEMBERED = 24  # characters
-_SHORT = 4  # a chunk this short is remembered even with digits in it
+_FEW = 4  # pieces: what takes more is no common word
+_SHORT = 4  # characters: so short, anything is remembered
+_DIGIT = re.compile(r"\d").search
 
 
 class WordPiece:
@@ -48,8 +50,8 @@ class WordPiece:
     one that cannot be cut to its end has no rows. A run of a script without spaces is cut
     into the longest pieces from left to right, and characters without any are passed over.
 
-    What a short chunk between spaces came to is remembered, never a long one or one with a number
-    in it: those may be somebody's secret.
+    What a common word came to is remembered, never what is long, has a number in it or is cut into
+    many pieces: that may be somebody's secret.
 
     Attributes:
         size: Pieces in the vocabulary.
@@ -85,19 +87,27 @@ class WordPiece:
         return rows
 
     def _chunk(self, chunk: str) -> tuple[int, ...]:
-        found = tuple(self._cut(normalise(chunk)))
-        if _may_be_remembered(chunk):
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[chunk] = found
-        return found
-
-    def _cut(self, text: str) -> Iterator[int]:
+        known = self._known
+        rows: list[int] = []
+        text = normalise(chunk)
         for match in _WORDS.finditer(text):
-            if match.lastindex == 1:
-                yield from self._run(match[0])
-            else:
-                yield from self._word(match[0])
+            word = match[0]
+            found = known.get(word)
+            if found is None:
+                found = tuple(self._run(word) if match.lastindex == 1 else self._word(word))
+                self._remember(word, found)
+            rows += found
+        cut = tuple(rows)
+        self._remember(chunk, cut)
+        return cut
+
+    def _remember(self, chunk: str, rows: tuple[int, ...]) -> None:
+        plain = 0 < len(rows) <= _FEW and len(chunk) <= _LONGEST_REMEMBERED and not _DIGIT(chunk)
+        if not plain and len(chunk) > _SHORT:
+            return
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[chunk] = rows
 
     def _run(self, run: str) -> Iterator[int]:
         heads, longest = self._heads, self._longest
@@ -132,9 +142,3 @@ class WordPiece:
                 return []
             pieces, longest = self._tails, self._longest_tail
         return rows
-
-
-def _may_be_remembered(chunk: str) -> bool:
-    if len(chunk) <= _SHORT:
-        return True
-    return len(chunk) <= _LONGEST_REMEMBERED and not any(map(str.isdigit, chunk))

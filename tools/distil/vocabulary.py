@@ -1,0 +1,128 @@
+"""Which pieces the table has: the sentence model's Latin ones, and those of other languages."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer, models, trainers
+
+from querybudget.embedding.normalise import normalise
+from querybudget.embedding.wordpiece import CONTINUATION, SEPARATORS, UNSPACED
+from tools.distil.sources import Gloss, Pair
+
+__all__ = ["candidates", "latin", "runs"]
+
+MAIN = {
+    "zh",
+    "ja",
+    "ko",
+    "ru",
+    "ar",
+    "hi",
+    "de",
+    "fr",
+    "es",
+    "pt",
+    "it",
+    "tr",
+    "vi",
+    "id",
+    "th",
+    "nl",
+}
+_RUNS = re.compile(f"([{UNSPACED}]+)|([^{SEPARATORS}{UNSPACED}]+)")
+_LATIN = re.compile(r"(##)?[a-z0-9]+")
+_PICTURE = "xx"
+
+
+def runs(text: str) -> tuple[list[str], list[str]]:
+    """Words of a text, and its runs of scripts without spaces."""
+    words: list[str] = []
+    unspaced: list[str] = []
+    for match in _RUNS.finditer(normalise(text)):
+        (unspaced if match.lastindex == 1 else words).append(match[0])
+    return words, unspaced
+
+
+def latin(model: Path) -> list[str]:
+    """The sentence model's own pieces of letters a-z and digits, in its order (by frequency)."""
+    vocabulary: dict[str, int] = json.loads((model / "tokenizer.json").read_text())["model"][
+        "vocab"
+    ]
+    return [
+        piece for piece in sorted(vocabulary, key=vocabulary.__getitem__) if _LATIN.fullmatch(piece)
+    ]
+
+
+def _word_pieces(counts: Counter[str], size: int) -> list[str]:
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - no password
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size, min_frequency=4, limit_alphabet=1_500, show_progress=False
+    )
+    tokenizer.train_from_iterator(
+        (word for word, count in sorted(counts.items()) for _ in range(min(count, 30))), trainer
+    )
+    return [piece for piece in tokenizer.get_vocab() if piece != CONTINUATION]
+
+
+def _run_pieces(counts: Counter[str], size: int) -> list[str]:
+    tokenizer = Tokenizer(models.BPE())
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, min_frequency=4, max_token_length=6, show_progress=False
+    )
+    tokenizer.train_from_iterator(
+        (run for run, count in sorted(counts.items()) for _ in range(min(count, 30))), trainer
+    )
+    return list(tokenizer.get_vocab())
+
+
+def candidates(
+    pairs: Iterable[Pair], glosses: Sequence[Gloss], english: Iterable[str], size: int
+) -> list[str]:
+    """At most `size` pieces beside the Latin ones, the most useful first."""
+    worth: Counter[str] = Counter()
+    words: Counter[str] = Counter()
+    unspaced: dict[str, Counter[str]] = {"zh": Counter(), "ja": Counter(), "th": Counter()}
+    for text in english:
+        for word in runs(text)[0]:
+            if not any(map(str.isdigit, word)):
+                worth[word] += 1
+    for pair in pairs:
+        spaced, solid = runs(pair.text)
+        words.update(word for word in spaced if not any(map(str.isdigit, word)))
+        for run in solid if pair.language in unspaced else ():
+            unspaced[pair.language][run] += 1
+            for sign in run:
+                worth[sign] += 2
+    ranks: Counter[str] = Counter()
+    for gloss in glosses:
+        ranks[gloss.language] += 1
+        spaced, solid = runs(gloss.word)
+        if len(spaced) + len(solid) != 1:
+            continue
+        share = 1 if gloss.language in MAIN else 0.35
+        if len(gloss.word) > 1 or gloss.language != "zh":
+            worth[(spaced + solid)[0]] += int(40_000 * share / (ranks[gloss.language] + 400)) + 1
+        if spaced:
+            words[spaced[0]] += 2
+        elif gloss.language in unspaced:
+            for sign in gloss.word:
+                worth[sign] += 1
+        if gloss.language == _PICTURE:
+            worth[gloss.word] += 1_000
+    for word, count in words.items():
+        worth[word] += count
+    for piece in _word_pieces(words, 40_000):
+        worth[piece] += 12
+        if len(piece.removeprefix(CONTINUATION)) == 1:
+            worth[piece] += 100
+    for counts in unspaced.values():
+        for piece in _run_pieces(counts, 9_000):
+            worth[piece] += 8
+    return [piece for piece, _ in sorted(worth.items(), key=lambda item: (-item[1], item[0]))][
+        :size
+    ]
