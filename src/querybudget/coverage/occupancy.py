@@ -115,9 +115,9 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
         for weight, packed in self.layers.items():
             if weight > heaviest and _find(packed, cell) >= 0:
                 heaviest = weight
-        if cell in self.pending:
-            for entry in self.pending[cell].values():
-                heaviest = max(heaviest, entry.weight)
+        entries = self.pending.get(cell)
+        if entries is not None:
+            heaviest = max(heaviest, *(entry.weight for entry in entries.values()))
         return heaviest
 
     def take(
@@ -137,14 +137,14 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
         self.head = slot = max(self.head, now // quota.slot)
         entry = Pending(weight, slot, expires)
         pending = self.pending
+        while pending and self._lapsed(next(iter(pending)), now):
+            pass
         for cell in cells:
-            if cell in pending:
-                self._lapse(cell, now)
-            others = pending.pop(cell, None) or {}
+            others: dict[str, Pending] = {}
+            if cell in pending and not self._lapsed(cell, now):
+                others = pending.pop(cell)
             others[name] = entry
             pending[cell] = others
-        while pending and self._lapse(next(iter(pending)), now):
-            pass
 
     def visit(self, name: str, cells: Iterable[int]) -> None:
         """Let a reservation's pending `cells` be visited."""
@@ -222,8 +222,8 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
     def _newest(self) -> int:
         """The newest slot in which anything counts."""
         if self.pending:
-            *_, asked = next(reversed(self.pending.values())).values()
-            if asked.slot == self.head:
+            entries = next(reversed(self.pending.values()))
+            if next(reversed(entries.values())).slot == self.head:
                 return self.head
         return max(slot for _, _, slot in self._visits())
 
@@ -268,7 +268,7 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
         else:
             del layers[weight]
 
-    def _lapse(self, cell: int, now: int) -> bool:
+    def _lapsed(self, cell: int, now: int) -> bool:
         """Let a bucket be visited by calls that will not be settled; whether none is left."""
         entries = self.pending[cell]
         late = [name for name, entry in entries.items() if entry.expires <= now]
