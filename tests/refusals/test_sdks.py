@@ -14,7 +14,7 @@ from querybudget.adapters.call import Dialect
 from querybudget.ledger import Decision
 from querybudget.policy.types import Refusals
 from querybudget.quota import MICRO, Unit
-from querybudget.refusals import Answer, answer, body_too_large, store_down, unpriced
+from querybudget.refusals import Answer, Reason, answer, body_too_large, store_down, unpriced
 from tests.refusals.decisions import DAY, NOW, OWN, TPM, decide, line, quota
 
 SHORT = decide([line(TPM, 2_000 * MICRO)], used=[28_770 * MICRO], now=NOW + 58_500_000)
@@ -121,6 +121,19 @@ def test_openais_client_reads_that_no_quota_is_left(decision: Decision, slept: l
 
     assert isinstance(error, openai.RateLimitError)
     assert (error.type, error.code) == ("insufficient_quota", "insufficient_quota")
+
+
+@pytest.mark.parametrize(
+    ("ask", "dialect"), [(ask_openai, Dialect.OPENAI), (ask_anthropic, Dialect.ANTHROPIC)]
+)
+def test_abnormal_usage_is_not_retried_however_short_the_wait(
+    ask: Call, dialect: Dialect, slept: list[float]
+) -> None:
+    settings, reason = Refusals(), Reason.ABNORMAL_USAGE
+    error, requests = ask(answer(SHORT, dialect, settings, NOW, disclosed=OWN, reason=reason))
+
+    assert (requests, slept) == (1, [])
+    assert "abnormal-usage-detected" in str(error)
 
 
 def test_a_store_that_is_down_is_tried_again_when_we_said(slept: list[float]) -> None:

@@ -18,7 +18,7 @@ import uvicorn
 
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.quota import MICRO
-from querybudget.testing import Decisions, FakeModel, ManualClock, memory_limiter
+from querybudget.testing import Decisions, FakeModel, FakeObserver, ManualClock, memory_limiter
 
 
 @dataclass
@@ -61,12 +61,15 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Service]]:
     """Serve a policy; every client of this test then sleeps on that server's clock."""
     running: list[tuple[uvicorn.Server, threading.Thread, socket.socket]] = []
 
-    def start(*budgets: dict[str, Any], **policy: Any) -> Service:
+    def start(
+        *budgets: dict[str, Any], observer: FakeObserver | None = None, **policy: Any
+    ) -> Service:
         clock, decisions, settled = ManualClock(), Decisions(), threading.Semaphore(0)
         limiter = memory_limiter(
             {"version": 1, "identity": ["api_key"], "budgets": list(budgets), **policy},
             clock=clock,
             hooks=[decisions, lambda event: settled.release()],
+            observer=observer,
         )
         model = FakeModel()
         app = QueryBudgetMiddleware(model, limiter=limiter)
