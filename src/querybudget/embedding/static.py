@@ -27,8 +27,8 @@ FORMAT = 2
 """Version of the file's layout that this code reads."""
 
 _FILE = "data/static.npz"
-_READ = 4_500  # characters of a long text that are read
-_WINDOWS = ((0, 1_500), (1, 750), (2, 750), (3, 1_500))  # third at which it lies, length
+_READ = 3_000  # characters of a long text that are read
+_WINDOWS = ((0, 1_000), (1, 500), (2, 500), (3, 1_000))  # third at which it lies, length
 
 
 def sample(text: str) -> str:

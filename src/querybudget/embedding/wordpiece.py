@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from querybudget.embedding.normalise import normalise
 
@@ -34,12 +35,15 @@ UNSPACED = (  # Thai to Khmer; pictures, each a word; kana; Han
 )
 """Characters of scripts that put no space between words, as the inside of a class."""
 
-_WORDS = re.compile(f"([{UNSPACED}]+)|([^{SEPARATORS}{UNSPACED}]+)")
+_PLAIN = {
+    sign: chr(sign).lower() if chr(sign).isalnum() else " " for sign in range(0x80)
+}  # what normalising and separating come to in ASCII, in one step
+_WORDS = re.compile(f"[{UNSPACED}]+|[^{SEPARATORS}{UNSPACED}]+").findall
+_IS_UNSPACED = re.compile(f"[{UNSPACED}]").match
 _LONGEST_WORD = 100  # as in BERT: what is longer is no word
-_REMEMBERED = 1 << 15  # chunks; at about 200 bytes each
+_REMEMBERED = 1 << 14  # words; at about 200 bytes each
 _LONGEST_REMEMBERED = 24  # characters
 _FEW = 4  # pieces: what takes more is no common word
-_SHORT = 4  # characters: so short, anything is remembered
 _DIGIT = re.compile(r"\d").search
 
 
@@ -50,8 +54,8 @@ class WordPiece:
     one that cannot be cut to its end has no rows. A run of a script without spaces is cut
     into the longest pieces from left to right, and characters without any are passed over.
 
-    What a common word came to is remembered, never what is long, has a number in it or is cut into
-    many pieces: that may be somebody's secret.
+    How a word was cut is remembered, but never where it is long, has a number in it or takes many
+    pieces: that may be somebody's secret.
 
     Attributes:
         size: Pieces in the vocabulary.
@@ -59,80 +63,73 @@ class WordPiece:
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         self.size = len(vocabulary)
-        self._heads: dict[str, int] = {}
-        self._tails: dict[str, int] = {}
-        self._longest: dict[str, int] = {}
+        # No word holds a `#`, so that the `##` pieces among the heads are never found there.
+        self._heads = dict(zip(vocabulary, range(self.size), strict=True))
+        self._heads.pop("", None)
+        skip = len(CONTINUATION)
+        self._tails = {
+            piece[skip:]: row for piece, row in self._heads.items() if piece[:skip] == CONTINUATION
+        }
+        self._longest = max(map(len, self._heads), default=0)
         self._known: dict[str, tuple[int, ...]] = {}
-        for row, piece in enumerate(vocabulary):
-            if piece.startswith(CONTINUATION) and len(piece) > len(CONTINUATION):
-                self._tails[piece[len(CONTINUATION) :]] = row
-            elif piece:
-                self._heads[piece] = row
-        self._longest_head = max(map(len, self._heads), default=0)
-        self._longest_tail = max(map(len, self._tails), default=0)
+
+    @functools.cached_property
+    def _lengths(self) -> dict[str, tuple[int, ...]]:
+        """For the first two characters of unspaced pieces: how long those are, longest first.
+
+        Made when the first such text comes: a service in other scripts never pays for it.
+        """
+        lengths: dict[str, set[int]] = {}
         for piece in self._heads:
-            first = piece[0]
-            if len(piece) > self._longest.get(first, 0):
-                self._longest[first] = len(piece)
+            if len(piece) > 1 and _IS_UNSPACED(piece):
+                lengths.setdefault(piece[:2], set()).add(len(piece))
+        return {pair: tuple(sorted(found, reverse=True)) for pair, found in lengths.items()}
 
     def rows(self, text: str) -> list[int]:
         """The rows of a text's pieces, in order."""
-        known = self._known
+        words = text.translate(_PLAIN).split() if text.isascii() else _WORDS(normalise(text))
+        whole = [*map(self._heads.get, words)]
         rows: list[int] = []
-        for chunk in text.split():
-            found = known.get(chunk)
-            if found is None:
-                found = self._chunk(chunk)
-            rows += found
+        for row, word in zip(whole, words, strict=True):
+            if row is None:
+                rows += self._known.get(word) or self._cut(word)
+            else:
+                rows.append(row)
         return rows
 
-    def _chunk(self, chunk: str) -> tuple[int, ...]:
-        known = self._known
+    def _cut(self, word: str) -> tuple[int, ...]:
+        rows = tuple(self._run(word) if _IS_UNSPACED(word) else self._word(word))
+        if 0 < len(rows) <= _FEW and len(word) <= _LONGEST_REMEMBERED and not _DIGIT(word):
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[word] = rows
+        return rows
+
+    def _run(self, run: str) -> list[int]:
+        heads, lengths = self._heads, self._lengths
         rows: list[int] = []
-        text = normalise(chunk)
-        for match in _WORDS.finditer(text):
-            word = match[0]
-            found = known.get(word)
-            if found is None:
-                found = tuple(self._run(word) if match.lastindex == 1 else self._word(word))
-                self._remember(word, found)
-            rows += found
-        cut = tuple(rows)
-        self._remember(chunk, cut)
-        return cut
-
-    def _remember(self, chunk: str, rows: tuple[int, ...]) -> None:
-        plain = 0 < len(rows) <= _FEW and len(chunk) <= _LONGEST_REMEMBERED and not _DIGIT(chunk)
-        if not plain and len(chunk) > _SHORT:
-            return
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        self._known[chunk] = rows
-
-    def _run(self, run: str) -> Iterator[int]:
-        heads, longest = self._heads, self._longest
         start, end = 0, len(run)
         while start < end:
-            for stop in range(min(start + longest.get(run[start], 0), end), start, -1):
-                row = heads.get(run[start:stop])
-                if row is not None:
-                    yield row
-                    start = stop
+            for length in lengths.get(run[start : start + 2], ()):
+                row = heads.get(run[start : start + length])
+                if row is not None and start + length <= end:
                     break
             else:
-                start += 1
+                length = 1
+                row = heads.get(run[start])
+            if row is not None:
+                rows.append(row)
+            start += length
+        return rows
 
     def _word(self, word: str) -> list[int]:
-        whole = self._heads.get(word)
-        if whole is not None:
-            return [whole]
         if len(word) > _LONGEST_WORD:
             return []
         rows: list[int] = []
-        pieces, longest = self._heads, self._longest_head
+        pieces = self._heads
         start, end = 0, len(word)
         while start < end:
-            for stop in range(min(start + longest, end), start, -1):
+            for stop in range(min(start + self._longest, end), start, -1):
                 row = pieces.get(word[start:stop])
                 if row is not None:
                     rows.append(row)
@@ -140,5 +137,5 @@ class WordPiece:
                     break
             else:
                 return []
-            pieces, longest = self._tails, self._longest_tail
+            pieces = self._tails
         return rows
