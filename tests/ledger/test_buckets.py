@@ -8,7 +8,7 @@ from itertools import pairwise
 from math import ceil
 
 import msgspec
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget import ledger
@@ -117,6 +117,8 @@ histories = st.lists(
     ),
     max_size=15,
 )
+tight = st.builds(breadth, st.integers(1, 4), st.sampled_from((100, 150, 450)))
+"""Budgets that are soon spent."""
 
 
 def played(quota: Quota, response: Response | None, history: Sequence[Step]) -> Bench:
@@ -187,14 +189,15 @@ def test_each_new_bucket_counts_for_what_it_weighs() -> None:
     assert bench.left(quota) == 3 * MICRO
 
 
-@given(breadths(), responses(), histories, visits(), st.lists(st.floats(0, 1), max_size=4))
+@given(tight, responses(), histories, visits(), st.lists(st.floats(0, 1), max_size=4))
 def test_a_wait_is_exact(
     quota: Quota, response: Response, history: list[Step], visit: Visit, parts: list[float]
 ) -> None:
     bench = played(quota, response, history)
     charge = bench.charge(visit, wide(quota, response))
     wait = ledger.reserve(copy.deepcopy(bench.accounts), charge, bench.now).wait
-    assume(wait)
+    if not wait:
+        return
     for moment in (wait - 1, *(int((wait - 1) * part) for part in parts)):
         accounts = copy.deepcopy(bench.accounts)
         decision = ledger.reserve(accounts, charge, bench.now + moment)
@@ -202,9 +205,7 @@ def test_a_wait_is_exact(
     assert ledger.reserve(bench.accounts, charge, bench.now + wait).admitted
 
 
-@given(
-    breadths(), responses(), histories, visits(), quotas(*RATES, name="plain"), st.integers(1, 45)
-)
+@given(tight, responses(), histories, visits(), quotas(*RATES, name="plain"), st.integers(1, 45))
 def test_a_wait_is_exact_though_the_price_falls_meanwhile(
     breadth: Quota,
     response: Response,
@@ -221,7 +222,8 @@ def test_a_wait_is_exact_though_the_price_falls_meanwhile(
     charge = bench.charge(visit, *lines)
     decision = ledger.reserve(copy.deepcopy(bench.accounts), charge, bench.now)
     wait = decision.wait
-    assume(wait and decision.verdict is Verdict.WAIT)
+    if not wait:
+        return
     for moment in (wait - 1, wait // 2, wait // 3):
         accounts = copy.deepcopy(bench.accounts)
         assert ledger.reserve(accounts, charge, bench.now + moment).wait == wait - moment
@@ -307,7 +309,7 @@ def test_all_lines_are_charged_or_none(
 def test_a_refusal_changes_nothing(
     quota: Quota, response: Response, history: list[Step], visit: Visit, score: int
 ) -> None:
-    bench = played(quota, response, history)
+    bench = played(quota, response, [Step(0, Visit(), MICRO, answered=False), *history])
     bench.score(score)
     bench.left(quota)  # what time alone does
     books = bench.books()
