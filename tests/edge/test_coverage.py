@@ -324,10 +324,51 @@ async def test_the_ask_is_what_is_observed_and_not_the_history(bench: Callable[.
     assert edge.limiter.observer.asked == ["second"]
 
 
+BIG = b'{"messages": [{"role": "user", "content": "%s"}], "x": NaN}' % (b"a" * 1024 * 1024)
+
+
 @pytest.mark.anyio
-async def test_a_body_that_cannot_be_read_visits_nothing(bench: Callable[..., Any]) -> None:
-    edge = covered(bench, FakeModel(), BREADTH)
-    for body in (b"no json", json.dumps({"messages": 3}).encode()):
-        await drive(edge.app, http_scope(key="a"), request(body))
-    assert await edge.used("breadth") == 0
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps(chat("hidden")).encode("utf-16"),
+        json.dumps(chat("hidden")).encode("utf-32-le"),
+        json.dumps({**chat("hidden"), "x": float("nan")}).encode(),
+        b'{"n": 1e999, "messages": [{"role": "user", "content": "hidden"}]}',
+        b'{"model": "\\ud800", "user": "\\udfff", "messages": [{"role": "user", "content": "hidden"}]}',
+    ],
+    ids=["utf-16", "utf-32", "nan", "infinite", "surrogates"],
+)
+async def test_what_only_servers_in_python_read_is_read_as_they_do(
+    bench: Callable[..., Any], body: bytes
+) -> None:
+    model = FakeModel()
+    edge = covered(bench, model, STAGED)
+    for number in range(17):
+        await drive(edge.app, http_scope(key="a"), request(chat(str(number))))
+    await drive(edge.app, http_scope(key="a"), request(body))
+    assert edge.limiter.observer.asked[-1] == "hidden"
+    assert edge.decisions.last.operation == "chat"
+    assert edge.decisions.last.stage == "degrade"
+    assert json.loads(model.asked[-1].body)["max_tokens"] == OUTPUT
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "body", [b"no json", b'{"messages": 3}', BIG, b"[" * 5_000], ids=["none", "odd", "big", "deep"]
+)
+async def test_a_body_that_cannot_be_read_is_new_ground_if_it_is_answered(
+    bench: Callable[..., Any], body: bytes
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        status = int(scope["query_string"] or 200)
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    edge = covered(bench, app, BREADTH)
+    for status, buckets in ((b"400", 0), (b"200", 1), (b"200", 1)):
+        await drive(edge.app, http_scope(key="a", query_string=status), request(body))
+        assert await edge.used("breadth") == buckets
+    await drive(edge.app, http_scope(key="a"), request(body + b" "))
+    assert await edge.used("breadth") == 2
     assert edge.limiter.observer.asked == []

@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from querybudget.adapters.call import Call, Dialect, Usage
 from querybudget.coverage import Stage, Visit
@@ -104,8 +106,8 @@ async def test_a_plain_budget_that_refuses_as_well_is_the_reason_told() -> None:
 async def test_a_shadow_budget_refuses_nobody_and_is_no_reason() -> None:
     shadow = {**BREADTH, "limit": "1 buckets/day", "mode": "shadow", "then": ["refuse"]}
     tight = {"name": "rpm", "limit": "2 requests/minute"}
-    limiter = memory_limiter(policy(shadow, tight), hooks=[seen := Decisions()])
-    limiter.observer = FakeObserver()
+    hooks, observer = [seen := Decisions()], FakeObserver()
+    limiter = memory_limiter(policy(shadow, tight), hooks=hooks, observer=observer)
     assert [(await ask(limiter, text)).refusal for text in "ab"] == [None, None]
     assert seen.last.shadowed == ("breadth",)
     assert seen.last.shadow_stage == "refuse"
@@ -126,6 +128,29 @@ async def test_a_rejected_call_s_request_stays_counted() -> None:
     await ask(limiter, "a", outcome=Outcome.REJECTED)
     await ask(limiter, "a", outcome=Outcome.FAILED)
     assert left(await admit(limiter, "b"), "rpm") == 98
+
+
+@given(
+    st.lists(
+        st.tuples(st.lists(st.integers(0, 9), max_size=3), st.sampled_from(Outcome)), max_size=30
+    )
+)
+def test_what_is_used_is_what_was_answered_whatever_failed_in_between(
+    calls: list[tuple[list[int], Outcome]],
+) -> None:
+    async def play() -> None:
+        observer = FakeObserver({str(cell): cell for cell in range(10)})
+        limiter = memory_limiter(
+            policy({**BREADTH, "limit": "4000 buckets/day"}), observer=observer
+        )
+        answered = set[int]()
+        for cells, outcome in calls:
+            texts = tuple(map(str, cells))
+            await ask(limiter, chat("\n".join(texts), asks=texts), outcome=outcome)
+            answered |= set(cells) if outcome is Outcome.ANSWERED else set()
+        assert left(await admit(limiter, "")) == 4000 - len(answered)
+
+    asyncio.run(play())
 
 
 async def test_parallel_calls_cannot_pass_a_bucket_budget_together() -> None:
@@ -152,8 +177,8 @@ async def test_a_tier_scales_buckets() -> None:
 
 
 async def test_what_follows_from_spent_buckets_is_on_the_ticket() -> None:
-    limiter = memory_limiter(policy(STAGED, RPM), hooks=[seen := Decisions()])
-    limiter.observer = FakeObserver()
+    hooks, observer = [seen := Decisions()], FakeObserver()
+    limiter = memory_limiter(policy(STAGED, RPM), hooks=hooks, observer=observer)
     stages = [(await ask(limiter, text)).stage for text in "abcd"]
     assert stages == [Stage.NONE, Stage.NONE, Stage.NONE, Stage.SLOW]
     assert seen.last.delay > 0
@@ -304,13 +329,28 @@ async def test_what_no_model_answers_takes_no_buckets(operation: str) -> None:
     assert [m.budget.name for m in bare.plan.budgets] == ["rpm"]
 
 
-async def test_an_unreadable_body_meets_every_budget_and_visits_nothing() -> None:
+async def test_an_unreadable_body_meets_every_budget_and_is_new_ground_of_its_own() -> None:
     code = {**RPM, "name": "code", "match": {"capability": "coding"}}
     limiter = memory_limiter(policy(BREADTH, code), hooks=[seen := Decisions()], observer=Never())
-    ticket = await ask(limiter, chat(operation=UNREADABLE))
+    ticket = await ask(limiter, chat("one body", operation=UNREADABLE))
     assert [m.budget.name for m in ticket.plan.budgets] == ["breadth", "code"]
-    assert left(ticket) == 4
     assert not seen.last.covered
+    bodies = ("one body", "another", "another")
+    rest = [left(await ask(limiter, chat(text, operation=UNREADABLE))) for text in bodies]
+    assert [left(ticket), *rest] == [3, 3, 2, 2]
+    rejected = chat("a third", operation=UNREADABLE)
+    await ask(limiter, rejected, outcome=Outcome.REJECTED)
+    assert left(await ask(limiter, chat("another", operation=UNREADABLE))) == 2
+
+
+async def test_where_an_unreadable_body_lies_depends_on_the_secret() -> None:
+    cells: set[tuple[int, ...]] = set()
+    for secret in ("0123456789abcdef", "fedcba9876543210", "00112233445566778899"):
+        limiter = memory_limiter(policy(BREADTH, secret=secret), observer=FakeObserver())
+        ticket = await ask(limiter, chat("one body", operation=UNREADABLE))
+        assert ticket.visit is not None
+        cells.add(ticket.visit.cells)
+    assert len(cells) == 3
 
 
 async def test_an_unreadable_body_of_a_sweeper_is_slowed_and_priced_all_the_same() -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from querybudget.adapters.call import Adapter, Call
+from querybudget.adapters.call import Adapter
 from querybudget.asgi.body import Received, header, inflate, rewritten
 from querybudget.asgi.delay import Delays
 from querybudget.asgi.refuse import refusal_of, send_answer
 from querybudget.asgi.types import Scope, Send
+from querybudget.asgi.understand import understand
 from querybudget.coverage.response import Stage
 from querybudget.engine import Limiter, Outcome, Refusal, Ticket
-from querybudget.errors import BodyError
-from querybudget.matching import UNREADABLE
 
-__all__ = ["Measures", "parse"]
+__all__ = ["Measures"]
 
 
 class Measures:
@@ -69,23 +68,12 @@ class Measures:
     def _lessen(self, scope: Scope) -> Scope:
         """Rewrite the body; one that was compressed goes on as it is."""
         received, limit = self._received, self._limiter.policy.body.limit
-        plain = inflate(received.body, header(scope, b"content-encoding"), limit)
+        body = inflate(received.body, header(scope, b"content-encoding"), limit)
+        _, plain = understand(self._adapter, self._ticket.path, body)
         less = self._adapter.degrade(plain)
         if less is plain:
             return scope
         received.replace(less)
         # What is charged is what is now asked: not the answers and figures taken away.
-        self._ticket.call = parse(self._adapter, self._ticket.path, less)
+        self._ticket.call, _ = understand(self._adapter, self._ticket.path, less)
         return rewritten(scope, len(less))
-
-
-def parse(adapter: Adapter, path: str, body: bytes) -> Call:
-    """What the body asks.
-
-    One that cannot be read goes to the application, which has its own words for it; it counts as
-    one request of its size, on every budget of its path.
-    """
-    try:
-        return adapter.parse(path, body)
-    except BodyError:
-        return Call(adapter.dialect, UNREADABLE, input_bytes=len(body))

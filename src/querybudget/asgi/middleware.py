@@ -14,11 +14,12 @@ from querybudget.adapters.call import Dialect
 from querybudget.asgi.body import BodyTooLarge, header, inflate, read
 from querybudget.asgi.delay import Delays
 from querybudget.asgi.exchange import Exchange
-from querybudget.asgi.measures import Measures, parse
+from querybudget.asgi.measures import Measures
 from querybudget.asgi.refuse import new_request_id, refusal_of, send_answer
 from querybudget.asgi.socket import Socket
 from querybudget.asgi.switch import SWITCH
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
+from querybudget.asgi.understand import understand
 from querybudget.engine import Limiter
 from querybudget.errors import QueryBudgetError, SetupError
 from querybudget.events import Hook
@@ -102,7 +103,8 @@ class QueryBudgetMiddleware:
             limit = limiter.policy.body.limit
             try:
                 received = await read(scope, receive, limit)
-                call = parse(adapter, path, inflate(received.body, _encoding(scope), limit))
+                plain = inflate(received.body, _encoding(scope), limit)
+                call, _ = understand(adapter, path, plain)
             except BodyTooLarge:
                 name = new_request_id()
                 await send_answer(body_too_large(limit, adapter.dialect, request_id=name), send)

@@ -15,6 +15,7 @@ from typing import Any
 
 from querybudget.adapters.call import Call, Dialect, Usage
 from querybudget.coverage import Visit
+from querybudget.coverage.visit import FINE
 from querybudget.engine.observing import Observer, observer_of
 from querybudget.engine.settling import amounts_of
 from querybudget.engine.telling import event_of
@@ -24,7 +25,7 @@ from querybudget.estimates import Estimator, Foreseen
 from querybudget.events import Hook, publish
 from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.matching import Caller, Matcher, Route
+from querybudget.matching import UNREADABLE, Caller, Matcher, Route
 from querybudget.policy.types import Mode, OnStoreError, Policy
 from querybudget.quota import MICRO, Unit
 from querybudget.stores import Clock, Store, open_store, system_clock
@@ -39,7 +40,7 @@ BARE = Call(Dialect.PROBLEM, "other", generates=False)
 
 NOTHING = Usage()
 UNSEEN = Visit()
-"""Of a call whose prompt cannot be read or embedded: it visits nothing."""
+"""Of a call that was not observed: it visits nothing."""
 
 UNMETERED = Foreseen(NOTHING, NOTHING, MICRO)
 """For calls that have no tokens, or of which nobody counts them."""
@@ -61,6 +62,7 @@ class Limiter:
             its budgets needs it. One that is given stays its owner's to close.
 
     Attributes:
+        observer: Looks at what calls ask; None where nothing does.
         route: `Matcher.route`: what applies to a method and path, None where nothing does.
         pause: Waits for so many seconds, for calls that are slowed; tests put their own here.
     """
@@ -153,6 +155,10 @@ class Limiter:
     def _covered(self, name: str, ticket: Ticket) -> Charge:
         """The charge of a call that budgets in buckets look at."""
         plan, caller, visit = ticket.plan, ticket.caller, ticket.visit or UNSEEN
+        if ticket.call.operation == UNREADABLE:
+            # What only the server can read is no way around a budget: each counts as new ground.
+            cell = int(self._hash("body", ticket.call.ask)[:8], 16) % FINE
+            visit = ticket.visit = Visit(cells=(cell,))
         lines = self.matcher.lines(caller, plan, ticket.call, ticket.foreseen, visit.capabilities)
         watched = self.matcher.watched(caller, plan, lines)
         return Charge(name, lines, self.policy.hold, visit=visit, watched=watched)

@@ -8,7 +8,7 @@ from querybudget.adapters.call import Usage
 from querybudget.engine.ticket import Refusal, Ticket
 from querybudget.events import DecisionEvent
 from querybudget.ledger import Decision
-from querybudget.matching import Matcher
+from querybudget.matching import UNREADABLE, Matcher
 from querybudget.quota import Unit
 
 __all__ = ["event_of"]
@@ -59,7 +59,7 @@ def _coverage(ticket: Ticket, matcher: Matcher) -> dict[str, Any]:
     decision, visit = ticket.decision, ticket.visit
     told: dict[str, Any] = {}
     if visit is not None:
-        told["covered"] = bool(visit.cells)
+        told["covered"] = bool(visit.cells) and ticket.call.operation != UNREADABLE
         told["capabilities"] = matcher.names(visit.capabilities)
     if decision is not None and ticket.plan.covers:
         told["novelty"] = _novelty(decision)
