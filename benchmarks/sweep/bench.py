@@ -56,7 +56,7 @@ class Size:
     accounts: tuple[int, ...] = (1, 10, 100, 1000)
     prompts: int = 0
     pools: int = 12
-    ablated: int = 0
+    ablated: int = 6
 
 
 FULL = Size()

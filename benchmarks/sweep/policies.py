@@ -10,9 +10,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from querybudget.policy.types import Budget, Mode, Partition, Policy, ResolverSpec
-from querybudget.quota import MICRO
+from querybudget.quota import MICRO, Algorithm, Quota, Unit
 
-__all__ = ["POOL", "SECRET", "enforced", "pooled", "scope", "scored", "without_buckets"]
+__all__ = [
+    "POOL",
+    "SECRET",
+    "counting_requests",
+    "enforced",
+    "pooled",
+    "scope",
+    "scored",
+    "without_buckets",
+]
 
 POOL = "pool"
 """Name of the partition that `pooled` makes; its claim is in every scope."""
@@ -47,6 +56,14 @@ def without_buckets(policy: Policy) -> Policy:
     """The same without bucket budgets and scores; one that has no other budgets allows all."""
     rest = tuple(budget for budget in policy.budgets if not _counts_buckets(budget))
     return replace(policy, budgets=rest)
+
+
+def counting_requests(policy: Policy) -> Policy:
+    """The same with an ample limit in requests for each bucket budget: as many lines, no coverage."""
+    return replace(
+        policy,
+        budgets=tuple(_in_requests(b) if _counts_buckets(b) else b for b in policy.budgets),
+    )
 
 
 def pooled(policy: Policy, factor: int) -> Policy:
@@ -88,7 +105,7 @@ def _claim(partition: str) -> str:
 
 
 def _counts_buckets(budget: Budget) -> bool:
-    return budget.quota.unit == "buckets"
+    return budget.quota.unit is Unit.BUCKETS
 
 
 def scored(policy: Policy) -> dict[str, Policy]:
@@ -101,6 +118,12 @@ def scored(policy: Policy) -> dict[str, Policy]:
         )
         for name, change in buckets.items()
     }
+
+
+def _in_requests(budget: Budget) -> Budget:
+    old, ample = budget.quota, 10**9 * MICRO
+    quota = Quota(old.name, Unit.REQUESTS, ample, old.window, Algorithm.SLIDING, ample)
+    return replace(budget, quota=quota, response=None)
 
 
 def _unscored(budget: Budget) -> Budget:

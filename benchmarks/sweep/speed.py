@@ -1,4 +1,7 @@
-"""What a call pays for coverage: a prompt of 1 KB never seen before, memory store, one process."""
+"""What a call pays for coverage: a prompt of 1 KB never seen before, memory store, one process.
+
+It is compared with the same policy, an ample limit in requests in place of each bucket budget.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 
 from benchmarks.sweep.bench import Bench
 from benchmarks.sweep.observing import roomy_observer
-from benchmarks.sweep.policies import scope, without_buckets
+from benchmarks.sweep.policies import counting_requests, scope
 from querybudget.adapters.call import Call, Dialect
 from querybudget.engine import Limiter, Outcome
 from querybudget.policy.types import Policy
@@ -25,7 +28,7 @@ ROUNDS, CALLS = 15, 200
 def added(bench: Bench) -> dict[str, Any]:
     """Median µs of deciding and settling a call, with and without coverage, and the difference."""
     texts = _texts(bench, 2 * ROUNDS * CALLS)
-    plain = without_buckets(bench.policy)
+    plain = counting_requests(bench.policy)
     runs: dict[str, list[float]] = {"with": [], "without": []}
     for number in range(3 if bench.quick else ROUNDS):
         begin = 2 * number * CALLS
