@@ -33,7 +33,7 @@ __all__ = ["Directions", "examples_of", "shipped_examples"]
 _RIDGE = 10.0
 """Of the regression, in examples: the most telling on prompts of known kinds, between 3 and 30."""
 
-_MISSED = 0.5
+_MISSED = 0.7
 """What a missed example counts against a prompt of another kind taken for one, in the threshold."""
 
 _LEAST, _SHARE, _MOST = 0.01, 0.02, 0.2
