@@ -59,7 +59,7 @@ def without_buckets(policy: Policy) -> Policy:
 
 
 def counting_requests(policy: Policy) -> Policy:
-    """The same with an ample limit in requests for each bucket budget: as many lines, no coverage."""
+    """The same with an ample limit in requests for each bucket budget: as many lines."""
     return replace(
         policy,
         budgets=tuple(_in_requests(b) if _counts_buckets(b) else b for b in policy.budgets),

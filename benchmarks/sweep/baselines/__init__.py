@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.sweep.baselines.limits import DistinctCells, RequestsADay, TokensADay
-from benchmarks.sweep.baselines.mmd import MMD, features
+from benchmarks.sweep.baselines.mmd import MMD, Kernel
 from benchmarks.sweep.baselines.occupancy import B4B, CAP
 from benchmarks.sweep.baselines.prada import PRADA
 from benchmarks.sweep.baselines.sent import Baseline, Sent
@@ -26,9 +26,7 @@ def baselines(pool: NDArray[np.float32]) -> list[Baseline]:
     Args:
         pool: Vectors of honest prompts, mixed: what the methods may know of honest traffic.
     """
-    mean = pool.mean(axis=0)
-    bandwidths = _bandwidths(pool)
-    known = features(pool, bandwidths).mean(axis=0, dtype=np.float64)
+    mean, kernel = pool.mean(axis=0), Kernel(pool, _bandwidths(pool))
     return [
         RequestsADay(),
         TokensADay(),
@@ -39,7 +37,7 @@ def baselines(pool: NDArray[np.float32]) -> list[Baseline]:
         CAP(mean, 200),
         PRADA(),
         PRADA(low=False),
-        *(MMD(known, bandwidths, size, far) for size in (100, 500) for far in (True, False)),
+        *(MMD(kernel, size, far) for size in (100, 500) for far in (True, False)),
     ]
 
 

@@ -17,11 +17,31 @@ from numpy.typing import NDArray
 
 from benchmarks.sweep.baselines.sent import Floats, Sent
 
-__all__ = ["MMD", "features"]
+__all__ = ["MMD", "Kernel"]
 
 PER_BANDWIDTH = 64
 LEAST = 50
 """Queries before there is an opinion."""
+
+
+class Kernel:
+    """Features of streams, and of the pool they are compared with.
+
+    Attributes:
+        pool: Mean feature vector of honest prompts.
+    """
+
+    def __init__(self, pool: NDArray[np.float32], bandwidths: Sequence[float]) -> None:
+        self._bandwidths = bandwidths
+        self.pool: Floats = features(pool, bandwidths).mean(axis=0, dtype=np.float64)
+        self._last: tuple[NDArray[np.float32], Floats] | None = None
+
+    def running(self, vectors: NDArray[np.float32]) -> Floats:
+        """Running sums of features; those of the latest stream are kept for the next variant."""
+        if self._last is None or self._last[0] is not vectors:
+            sums = np.cumsum(features(vectors, self._bandwidths), axis=0, dtype=np.float64)
+            self._last = vectors, sums
+        return self._last[1]
 
 
 @dataclass(frozen=True)
@@ -29,14 +49,12 @@ class MMD:
     """Squared MMD of a window against a pool of honest prompts.
 
     Attributes:
-        pool: Mean feature vector of honest prompts.
-        bandwidths: Of the RBF kernels, in units of distance.
+        kernel: Shared by all variants.
         window: Queries.
         far: Suspect where far from the pool, as published; else where near.
     """
 
-    pool: Floats = field(repr=False)
-    bandwidths: Sequence[float]
+    kernel: Kernel = field(repr=False)
     window: int
     far: bool = True
     refills: bool = False
@@ -54,7 +72,7 @@ class MMD:
         )
 
     def suspicion(self, sent: Sent, /) -> Floats:
-        total = np.cumsum(features(sent.vectors, self.bandwidths), axis=0, dtype=np.float64)
+        total, pool = self.kernel.running(sent.vectors), self.kernel.pool
         numbers = np.arange(1, len(sent) + 1)
         sizes = np.minimum(numbers, self.window)[:, None]
         sums = total.copy()
@@ -62,7 +80,7 @@ class MMD:
         mean = sums / sizes
         sizes = sizes[:, 0]
         inner = (sizes * (mean * mean).sum(axis=1) - 1) / np.maximum(sizes - 1, 1)
-        found = inner - 2 * mean @ self.pool + self.pool @ self.pool
+        found = inner - 2 * mean @ pool + pool @ pool
         found = np.asarray(found if self.far else -found, np.float64)
         found[: LEAST - 1] = -np.inf
         return found
