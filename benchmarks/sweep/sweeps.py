@@ -167,16 +167,17 @@ async def _baselines(
     ]
     sent = [await bench.sent(stream) for stream in draws]
     taken = await _baseline_takings(bench, corpus, wanted)
+    firsts: dict[str, list[float]] = {one.name: [] for one in bench.baselines}
+    for seen in sent:
+        for one in bench.baselines:
+            every = np.ones(len(seen), np.bool_)
+            firsts[one.name].append(first_over(one.suspicion(seen), limits[one.name], every))
     found: dict[str, dict[str, Any]] = {}
     for one in bench.baselines:
-        firsts = [
-            first_over(one.suspicion(seen), limits[one.name], np.ones(len(seen), np.bool_))
-            for seen in sent
-        ]
         got = taken[one.name]["random"]["1"]
         found[one.name] = {
             **about,
-            **_slowness(firsts),
+            **_slowness(firsts[one.name]),
             "wanted": len(wanted),
             "obtained": taken[one.name],
             "cost_multiplier": _baseline_cost(got, len(wanted)),
@@ -204,10 +205,14 @@ async def _baseline_takings(
             if len(parts) > SAMPLE:
                 some = [parts[n * len(parts) // SAMPLE] for n in range(SAMPLE)]
             streams = [sweep("part", part, corpus.template, PER_DAY) for part in some]
-            sent = [await bench.sent(stream) for stream in streams]
-            for one in bench.baselines:
-                got = sum(obtained(one, seen, limits[one.name]) for seen in sent)
-                found[one.name][way][str(accounts)] = round(got * len(parts) / len(some))
+            got = dict.fromkeys(limits, 0.0)
+            for stream in streams:
+                seen = await bench.sent(stream)
+                for one in bench.baselines:
+                    got[one.name] += obtained(one, seen, limits[one.name])
+            for name, all_of_them in got.items():
+                taken = round(all_of_them * len(parts) / len(some))
+                found[name][way][str(accounts)] = taken
     return found
 
 
