@@ -185,6 +185,16 @@ def test_a_bucket_visited_heavily_long_ago_and_lightly_since_weighs_little_again
     assert walk.left() == 399 * MICRO
 
 
+def test_a_call_that_ends_late_does_not_make_a_later_visit_older() -> None:
+    walk = Walk(buckets(window=150))
+    slow = walk.ask((7,))
+    walk.now += 100
+    walk.visit(7)
+    walk.end(slow, (7,), answered=True)
+    walk.now += 100
+    assert walk.left() == walk.log.left(walk.now) == 399 * MICRO
+
+
 def test_buckets_that_weigh_nothing_are_not_kept() -> None:
     walk = Walk(buckets())
     walk.visit(1, 2, weight=0)
@@ -357,6 +367,18 @@ def test_a_clock_that_goes_back_forgets_nothing(
     walk.occupancy.visit("behind", cells)
     walk.now += back
     assert walk.left() <= left
+
+
+def test_what_is_visited_before_the_clock_caught_up_is_kept_as_long_as_ever() -> None:
+    walk = Walk(buckets(window=150))
+    walk.visit(1)
+    reset = walk.occupancy.reset(walk.quota, walk.now)
+    walk.now -= 70
+    walk.visit(2)
+    walk.now += 70 + reset - 1
+    assert walk.left() == 398 * MICRO
+    walk.now += 1
+    assert walk.left() == 400 * MICRO
 
 
 @given(histories, st.sampled_from((100, 150)), windows, st.integers(0, 300))

@@ -63,9 +63,9 @@ class Sight(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def delay(self) -> int:
-        """µs by which the call is slowed."""
+        """µs by which the call is slowed, if its stage says so."""
         response = self.line.response
-        return response.pause(self.strain) if response and self.stage else 0
+        return response.pause(self.strain) if response else 0
 
     def take(self, name: str, now: int, expires: int) -> LineStatus:
         """Charge the line; how it stands then."""
