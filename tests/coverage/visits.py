@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import strategies as st
 
 from querybudget.coverage.traits import TRAITS, WORDS
@@ -34,6 +36,11 @@ def made(
     )
 
 
+def _traits(seed: int) -> tuple[int, ...]:
+    draw = random.Random(seed)
+    return tuple(draw.randrange(101) for _ in TRAITS)
+
+
 visits = st.builds(
     made,
     st.integers(0, FINE - 1) | st.integers(0, 40),
@@ -41,5 +48,5 @@ visits = st.builds(
     words=st.integers(0, 2**12 - 1),
     ask=st.integers(0, 2**32 - 1) | st.integers(0, 3),
     template=st.integers(0, 5),
-    traits=st.tuples(*[st.integers(0, 100)] * len(TRAITS)),
+    traits=st.integers(0, 2**32).map(_traits),
 )

@@ -14,7 +14,7 @@ from tools.score.streams import EARLY, GRID, PART, SWEEPS, Streams
 
 FALSE = 0.005
 """Share of honest persons and applications that may ever be suspect, in their whole life."""
-FOLDS, SEEDS = 6, 5
+FOLDS, SEEDS = 6, 4
 BOUNDS = (50, 100, 200, 1000)
 HONEST = ("person", "app")
 UNJUDGED = len(EARLY)
@@ -58,7 +58,7 @@ def judge(every: Streams) -> float:
         if not without:
             _say_each(every, said, suspect)
     print(f"suspect: {np.round(suspects, 2)}")
-    return float(np.max(suspects))
+    return float(np.median(suspects))
 
 
 def found(every: Streams, said: Floats, suspect: float) -> Floats:

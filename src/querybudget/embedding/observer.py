@@ -130,22 +130,22 @@ class Observer:
         await self._embedder.aclose()
 
     def _visit(self, call: Call, key: bytes, shown: dict[bytes, _Seen]) -> Visit:
-        first = shown[key]
         cells = {one.fine for one in shown.values()}
         cells.discard(-1)
         capabilities = 0
         for one in shown.values():
             capabilities |= one.capabilities
         template = frame(call)
-        return Visit(
+        frame_number = _number(_digest(self._frame, template)) if template else 0
+        visits = [_alone(one, _number(name), frame_number) for name, one in shown.items()]
+        if len(visits) == 1:
+            return visits[0]
+        first = next(place for place, name in enumerate(shown) if name == key)
+        return msgspec.structs.replace(
+            visits.pop(first),
             cells=tuple(sorted(cells)),
-            coarse=first.coarse,
-            point=first.point,
-            words=first.words,
-            traits=first.traits,
-            template=_number(_digest(self._frame, template)) if template else 0,
-            ask=_number(key),
             capabilities=capabilities,
+            more=tuple(visits),
         )
 
     async def _look(self, new: dict[bytes, str]) -> dict[bytes, _Seen]:
@@ -157,7 +157,8 @@ class Observer:
             for (key, ask), vector in zip(new.items(), vectors, strict=True)
         }
         if self._learned:
-            self._seen.update(found)
+            for key, seen in found.items():
+                self._seen[key] = seen
         return found
 
     def _place(self, ask: str, vector: NDArray[np.float32]) -> _Seen:
@@ -241,6 +242,19 @@ def open_observer(policy: Policy, key: bytes) -> Observer:
         )
     codebook = Codebook.load(spec.codebook or None)
     return Observer(open_embedder(spec, codebook.dimensions), codebook, policy.capabilities, key)
+
+
+def _alone(seen: _Seen, ask: int, template: int) -> Visit:
+    return Visit(
+        cells=(seen.fine,) if seen.fine >= 0 else (),
+        coarse=seen.coarse,
+        point=seen.point,
+        words=seen.words,
+        traits=seen.traits,
+        template=template,
+        ask=ask,
+        capabilities=seen.capabilities,
+    )
 
 
 def _check(embedder: Embedder, codebook: Codebook, key: bytes) -> None:
