@@ -51,7 +51,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="where the JSON is written")
     parser.add_argument("--quick", action="store_true", help="a sub-sample: under two minutes")
     parser.add_argument("--html", type=Path, metavar="DIR", help="where page and plots are written")
-    parser.add_argument("--folds", type=Path, help="of tools.score: judge by fits on other corpora")
+    parser.add_argument("--folds", type=Path, help="of benchmarks.sweep.folds: cross-validate")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes")
     arguments = parser.parse_args(words)
     settings = Settings(

@@ -34,7 +34,7 @@ def goals(result: Result, *, crossed: bool) -> list[dict[str, Any]]:
                 *_within("broad sweeps of corpora tuned on, in-sample,", own, _OWN),
             ]
         ),
-        *_within("narrow sweeps", slowed["narrow"]["all"], {"200": 0.40, "1000": 0.75}),
+        *_narrow(slowed["narrow"]),
         _obtained(result["sweeps"]),
         _cost(result["sweeps"]),
         *_cover(result["dilution"]),
@@ -67,6 +67,13 @@ def _within(what: str, shares: Result, wanted: Mapping[str, float]) -> list[dict
         met = None if found is None else found >= least
         rows.append(_goal(f"{what} slowed within {bound}", f"at least {least}", found, met))
     return rows
+
+
+def _narrow(shares: Result) -> list[dict[str, Any]]:
+    wanted = {"200": 0.40, "1000": 0.75}
+    if shares["held_out"]["sweeps"]:
+        return _within("narrow sweeps of held-out corpora", shares["held_out"], wanted)
+    return _within("narrow sweeps, in-sample,", shares["tuned"], wanted)
 
 
 def _broad(sweeps: Result) -> list[Result]:
