@@ -1,8 +1,9 @@
 """Plain signs of a capability in a text, for those that an embedding of it misses.
 
 Only signs that hardly ever mislead: on prompts of known kinds, these of code were right 19 times in
-20 and found two fifths of it, where a prompt is code and says no word of programming; these of a
-part to be played, 14 in 15 and two fifths.
+20 and found more than a third of it, where a prompt is code and says no word of programming; these of a
+part to be played, 14 in 15 and two fifths. That of reasoning was seen in 1 of 250 prompts of all
+kinds, and in 11 of the 18 examples that ship.
 """
 
 from __future__ import annotations
@@ -17,10 +18,9 @@ __all__ = ["Cue", "cues"]
 Cue = Callable[[str, Sequence[int]], bool]
 """Whether an ask, with its traits, shows the sign."""
 
-_READ = 1_000
+_READ = 500
 """Characters that are looked at."""
 
-_CODE = ("```", "def ", "import ", "#include", ";\n")
 _PART = re.compile(
     r"\W{0,9}(?:i want you to |please |let's )?"
     r"(?:act|behave|imagine you|pretend|role-?play|you are (?:now )?(?:an?|the) )",
@@ -35,8 +35,14 @@ def cues(names: Sequence[str]) -> tuple[tuple[int, Cue], ...]:
 
 
 def _code(ask: str, _: Sequence[int]) -> bool:
-    beginning = ask[:_READ]
-    return any(sign in beginning for sign in _CODE)
+    start = ask[:_READ]
+    return (
+        "```" in start
+        or "def " in start
+        or "import " in start
+        or "#include" in start
+        or ";\n" in start
+    )
 
 
 def _part(ask: str, _: Sequence[int]) -> bool:
