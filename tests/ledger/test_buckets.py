@@ -242,6 +242,15 @@ def test_what_is_too_dear_now_is_told_to_wait_until_the_price_has_fallen() -> No
     assert bench.ask(cells(1), covered, line(quota_of_ten, 5)).admitted
 
 
+@given(st.integers(1, 500), st.integers(1, 3 * MICRO))
+def test_a_scaled_limit_is_a_whole_number_of_buckets_and_at_least_one(
+    limit: int, factor: int
+) -> None:
+    scaled = breadth(limit).scaled(factor)
+    assert scaled.limit == max(1, limit * factor // MICRO) * MICRO
+    assert scaled.key == breadth(limit).key
+
+
 # -- Settling -------------------------------------------------------------------------------------
 
 
@@ -581,6 +590,16 @@ def test_accounts_take_part_that_have_no_line_of_their_own() -> None:
     assert (queries(bench), queries(bench, "p"), queries(bench, "other")) == (1, 1, 0)
     assert not bench.accounts["a"].open
     assert not bench.accounts["a"].blank
+
+
+def test_the_accounts_that_take_part_are_those_of_the_lines_and_those_watched() -> None:
+    bench = Bench()
+    charge = bench.charge(SHOWN, wide(breadth(5), partition="org"), wide(breadth(5, name="two")))
+    assert charge.partitions == ("org", "a", "p")
+    bench.accounts["org"] = Account()
+    reservation = ledger.reserve(bench.accounts, charge, bench.now).reservation
+    assert reservation
+    assert reservation.partitions == ("org", "a", "p")
 
 
 def test_calls_that_failed_expired_or_were_refused_are_not_seen() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from querybudget.coverage import Response, Stage
-from querybudget.ledger import Settled, Verdict
+from querybudget.ledger import Decision, Settled, Verdict
 from querybudget.quota import MICRO, Algorithm
 from querybudget.testing.store_bench import HOLD, HOUR, Benched, N, line, quota_of, seen, wide
 
@@ -116,7 +116,8 @@ class BucketContract(Benched):
     async def test_a_stage_begins_at_its_strain_and_ends_clearly_below(self) -> None:
         """So that nobody flaps."""
         async with self.bench() as bench:
-            covered, found = wide(10, Response(stages=STAGES)), []
+            covered = wide(10, Response(stages=STAGES))
+            found: list[Decision] = []
             await bench.visit(covered, *range(4))
             for cells in ((), (6,), (), (5, 6, 7, 8, 9), ()):  # at 40, 50, 40, 90 and 40 %
                 more = await bench.admitted(covered, visit=seen(*cells))
