@@ -1,9 +1,9 @@
 """Plain signs of a capability in a text, for those that an embedding of it misses.
 
 Only signs that hardly ever mislead: on prompts of known kinds, these of code were right 19 times in
-20 and found more than a third of it, where a prompt is code and says no word of programming; these of a
-part to be played, 14 in 15 and two fifths. That of reasoning was seen in 1 of 250 prompts of all
-kinds, and in 11 of the 18 examples that ship.
+20 and found more than a third of it, where a prompt is code and says no word of programming; these
+of a part to be played, 14 in 15 and two fifths. That of reasoning was seen in 1 of 250 prompts of
+all kinds, and in 11 of the 18 examples that ship.
 """
 
 from __future__ import annotations
