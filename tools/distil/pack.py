@@ -48,46 +48,58 @@ def _centres(points: NDArray[np.float32], draw: np.random.Generator) -> NDArray[
     return centres
 
 
-def _quantise(
+def _book(
     units: NDArray[np.float32], width: int, factor: float, draw: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.int8], NDArray[np.float32]]:
-    """Codes (column group, row), centres (group, centre, component), and the rows they stand for."""
-    groups = units.shape[1] // width
-    codes = np.empty((groups, len(units)), dtype=np.uint8)
-    centres = np.empty((groups, _CENTRES, width), dtype=np.int8)
-    back = np.empty_like(units)
-    for group in range(groups):
-        part = np.ascontiguousarray(units[:, group * width : (group + 1) * width])
-        rounded = np.clip(np.round(_centres(part, draw) * factor), -127, 127)
-        own = _nearest(part, (rounded / factor).astype(np.float32))
-        centres[group], codes[group] = rounded.astype(np.int8), own.astype(np.uint8)
-        back[:, group * width : (group + 1) * width] = rounded[own]
-    return codes, centres, back
+) -> NDArray[np.float32]:
+    """Centres for every group of `width` components, rounded to 8 bits: (group, centre, component)."""
+    groups = [
+        np.clip(np.round(_centres(part, draw) * factor), -127, 127)
+        for part in np.split(units, units.shape[1] // width, axis=1)
+    ]
+    return np.stack(groups).astype(np.float32)
+
+
+def _encode(
+    units: NDArray[np.float32], book: NDArray[np.float32], factor: float
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Codes (group, row), and the rows that they stand for."""
+    parts = np.split(units, len(book), axis=1)
+    codes = [_nearest(part, centres / factor) for part, centres in zip(parts, book, strict=True)]
+    back = np.concatenate([centres[own] for centres, own in zip(book, codes, strict=True)], axis=1)
+    return np.stack(codes).astype(np.uint8), back
+
+
+def _units(table: NDArray[np.float32]) -> NDArray[np.float32]:
+    lengths = np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-6)
+    return (table / lengths).astype(np.float32)
 
 
 def pack(
-    table: NDArray[np.float32], pieces: Sequence[str], fine: int, name: str, path: Path
+    tables: tuple[NDArray[np.float32], NDArray[np.float32]],
+    pieces: Sequence[str],
+    fine: int,
+    name: str,
+    path: Path,
 ) -> str:
-    """Write the file; its SHA-256, which is also written beside it.
+    """Write the second table; its SHA-256, which is also written beside it.
 
-    The first `fine` rows get a code for every 2 components, the others for every 4.
+    The first `fine` rows get a code for every 2 components, the others for every 4. What the codes
+    stand for is learnt from the first table: a row that is in both is the same whatever else is new.
     """
     draw = np.random.default_rng(0)
-    table = table[:, _columns(table.shape[1])]
-    lengths = np.maximum(np.linalg.norm(table, axis=1), 1e-6)
-    units = (table / lengths[:, None]).astype(np.float32)
-    factor = 127 / float(np.quantile(np.abs(units[:fine]), 0.9999))
+    old, table = (one[:, _columns(one.shape[1])] for one in tables)
+    factor = 127 / float(np.quantile(np.abs(_units(old)[:fine]), 0.9999))
     arrays: dict[str, NDArray[np.generic]] = {}
     scales = np.empty(len(table), dtype=np.float16)
     for label, width, rows in (("fine", 2, slice(0, fine)), ("coarse", 4, slice(fine, None))):
-        codes, centres, back = _quantise(units[rows], width, factor, draw)
-        arrays[f"{label}_codes"], arrays[f"{label}_centres"] = codes, centres
+        book = _book(_units(old[rows]), width, factor, draw)
+        codes, back = _encode(_units(table[rows]), book, factor)
+        arrays[f"{label}_codes"], arrays[f"{label}_centres"] = codes, book.astype(np.int8)
         fit = (table[rows] * back).sum(1) / np.maximum((back * back).sum(1), 1e-6)
         scales[rows] = np.maximum(fit, 0).astype(np.float16)
     about = {"name": name, "format": FORMAT, "dimensions": table.shape[1], "pieces": len(pieces)}
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    words = zlib.compress("\n".join(pieces).encode(), 9)
-    arrays["pieces"] = np.frombuffer(words, np.uint8)
+    arrays["pieces"] = np.frombuffer(zlib.compress("\n".join(pieces).encode(), 9), np.uint8)
     arrays["scales"] = scales
     np.savez(path, **arrays)  # type: ignore[arg-type]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -95,7 +95,7 @@ def train(
         which = order[at : at + _BATCH]
         own = lessons.foreign_english[which]
         alone = draw.integers(0, len(targets), _BATCH)
-        bags = lessons.foreign_cut if draw.random() < 0.25 else lessons.foreign  # noqa: PLR2004
+        bags = lessons.foreign_cut if draw.random() < 0.25 else lessons.foreign
         foreign = normalize(bag(*bags.take(which)), dim=1)
         places = np.concatenate([own, alone])
         english = normalize(bag(*lessons.english.take(places)), dim=1)
@@ -105,7 +105,7 @@ def train(
         loss = _against(foreign, mine, same) + (1 - (foreign * aims[: len(own)]).sum(1)).mean()
         loss = loss + _ANCHOR * (1 - (english * aims).sum(1)).mean()
         words = draw.integers(0, len(lessons.words.starts) - 1, _BATCH // 2)
-        cut = lessons.words_cut if draw.random() < 0.3 else lessons.words  # noqa: PLR2004
+        cut = lessons.words_cut if draw.random() < 0.3 else lessons.words
         known = normalize(bag(*cut.take(words)), dim=1)
         with torch.no_grad():
             meant = normalize(bag(*lessons.glosses.take(words)), dim=1)
@@ -114,6 +114,6 @@ def train(
         loss.backward()
         optimiser.step()
         if step % 50 == 0:
-            print(step, steps, round(float(loss.detach()), 4), flush=True)  # noqa: T201 - progress
+            print(step, steps, round(float(loss.detach()), 4), flush=True)
     table: NDArray[np.float32] = bag.weight.detach().numpy()
     return table
