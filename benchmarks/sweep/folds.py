@@ -2,8 +2,8 @@
 
 tools/score fits the score once for each fold of the corpora, and this writes the numbers of every
 fit, and which corpora it has not seen. `python -m benchmarks.sweep --folds folds.json` then judges
-each corpus by a fit that saw neither it nor the others of its fold; the threshold is the shipped one.
-Needs scikit-learn.
+each corpus by a fit that saw neither it nor the others of its fold, at the shipped threshold. Needs
+scikit-learn.
 """
 
 from __future__ import annotations
