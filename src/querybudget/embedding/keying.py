@@ -21,8 +21,9 @@ SHIFT = 0.05
 
 In many dimensions nearly all of a random move is at right angles to the boundary between two cells.
 So what counts is not how long it is, but how much of it lies along one direction. This much puts
-about a third of real prompts into another fine cell, and keeps the number of distinct cells among
-any 50 or 200 of them within a few percent.
+about a third of real prompts into another fine cell. The number of distinct cells among 50 or 200
+of them grows by 5 % on average, and by more where they fill few cells: what is fitted to such
+numbers is best fitted to keyed cells.
 """
 
 
