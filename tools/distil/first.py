@@ -90,7 +90,7 @@ def _stems(
     glossed: NDArray[np.bool_],
     count: int,
 ) -> None:
-    """A beginning means what the words that begin with it mean, an ending that is a word the word."""
+    """A beginning means what words that begin with it mean; an ending that is a word, the word."""
     stems: dict[str, list[int]] = {}
     for place in np.flatnonzero(glossed):
         piece = pieces[place]

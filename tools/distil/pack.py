@@ -21,7 +21,7 @@ _ROUNDS = 12
 
 
 def _columns(width: int) -> list[int]:
-    """Every four columns hold two of much variance and two of little, so that codes are well used."""
+    """Any four columns hold two of much variance and two of little: so codes are used well."""
     quarter = width // 4
     return [
         column
@@ -51,7 +51,7 @@ def _centres(points: NDArray[np.float32], draw: np.random.Generator) -> NDArray[
 def _book(
     units: NDArray[np.float32], width: int, factor: float, draw: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Centres for every group of `width` components, rounded to 8 bits: (group, centre, component)."""
+    """Centres for every group of components, in 8 bits: (group, centre, component)."""
     groups = [
         np.clip(np.round(_centres(part, draw) * factor), -127, 127)
         for part in np.split(units, units.shape[1] // width, axis=1)
@@ -84,7 +84,7 @@ def pack(
     """Write the second table; its SHA-256, which is also written beside it.
 
     The first `fine` rows get a code for every 2 components, the others for every 4. What the codes
-    stand for is learnt from the first table: a row that is in both is the same whatever else is new.
+    stand for is learnt from the first table: a row of both is the same whatever else is new.
     """
     draw = np.random.default_rng(0)
     old, table = (one[:, _columns(one.shape[1])] for one in tables)

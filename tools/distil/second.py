@@ -104,7 +104,7 @@ def extended(
     pieces: Sequence[str],
     glosses: Iterable[Gloss],
 ) -> NDArray[np.float32]:
-    """The table with rows for new pieces: their glosses' mean, or what they were cut into before."""
+    """The table with rows for new pieces: their glosses' mean, or what they were cut into."""
     count = len(table)
     table = np.concatenate([table, np.zeros((len(pieces) - count, table.shape[1]), np.float32)])
     total, times = np.zeros(table.shape), np.zeros(len(table))

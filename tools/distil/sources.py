@@ -22,7 +22,13 @@ __all__ = ["Gloss", "Pair", "english", "glosses", "pairs"]
 PARALLEL = ("tatoeba", "tico", "tldr", "aiui")  # of the parallel folder; public benchmarks stay out
 BROKEN = {("tico", "ko")}  # its text is Kanuri, not Korean
 ALIASES = {"zh-cn": "zh", "zh-tw": "zh", "pt-br": "pt", "zh-hant": "zh", "nb": "no", "fil": "tl"}
-LANGUAGES = ["ar", "bg", "bn", "ca", "cs", "da", "de", "el", "es", "fa", "fi", "fr", "he", "hi", "hu", "id", "it", "ja", "ko", "ms", "nl", "no", "pl", "pt", "ro", "ru", "sv", "sw", "ta", "th", "tl", "tr", "uk", "ur", "vi", "zh"]
+# fmt: off
+LANGUAGES = (
+    "ar", "bg", "bn", "ca", "cs", "da", "de", "el", "es", "fa", "fi", "fr", "he", "hi", "hu", "id",
+    "it", "ja", "ko", "ms", "nl", "no", "pl", "pt", "ro", "ru", "sv", "sw", "ta", "th", "tl", "tr",
+    "uk", "ur", "vi", "zh",
+)
+# fmt: on
 CLDR = {"no": ("no",), "tl": ("fil",), "zh": ("zh", "zh-Hant")}
 _BLANKS = re.compile(r"\{\{?[^{}]*\}\}?|%\([^)]*\)[sd]|%[sd]|<[^>]*>|`|\*\*")
 
@@ -66,7 +72,8 @@ def _parallel(folder: Path) -> Iterator[Pair]:
 
 
 def _catalogue(content: bytes, language: str) -> Iterator[Pair]:
-    catalogue: dict[object, str] = GNUTranslations(io.BytesIO(content))._catalog  # type: ignore[attr-defined]
+    # The only way to all its messages; the class has asked for them one by one since 1998.
+    catalogue: dict[object, str] = vars(GNUTranslations(io.BytesIO(content)))["_catalog"]
     for key, text in catalogue.items():
         message = key[0] if isinstance(key, tuple) else key
         if isinstance(message, str) and message and text and message != text:
@@ -104,34 +111,37 @@ def _diagnostics(folder: Path) -> Iterator[Pair]:
 
 def _annotations(folder: Path) -> Iterator[tuple[str, str, str]]:
     """Language, its name of a picture or keyword list, and the English one."""
-    for kind in ("annotations", "annotationsDerived"):
-        pattern = (
-            "cldr-annotations-full-*.tgz" if kind == "annotations" else "cldr-annotations-derived-*"
-        )
+    for kind, pattern in (
+        ("annotations", "cldr-annotations-full-*.tgz"),
+        ("annotationsDerived", "cldr-annotations-derived-*"),
+    ):
         for path in sorted(folder.glob(pattern)):
-            with tarfile.open(path) as archive:
-                wanted: dict[str, dict[str, dict[str, list[str]]]] = {}
-                for member in archive:
-                    found = re.search(rf"/{kind}/([A-Za-z-]+)/annotations.json$", member.name)
-                    file = archive.extractfile(member) if found else None
-                    if found and file:
-                        wanted[found[1]] = next(iter(json.loads(file.read()).values())).get(
-                            "annotations", {}
-                        )
+            found = _annotated(path, kind)
             for language in LANGUAGES:
                 for locale in CLDR.get(language, (language,)):
-                    for sign, names in wanted.get(locale, {}).items():
-                        source = wanted["en"].get(sign)
-                        if source and "tts" in names and "tts" in source:
-                            yield language, names["tts"][0], source["tts"][0]
-                            if len(names.get("default", [])) == 1 == len(source.get("default", [])):
-                                yield language, names["default"][0], source["default"][0]
-                            elif "default" in names and "default" in source:
-                                yield (
-                                    language,
-                                    " ".join(names["default"]),
-                                    " ".join(source["default"]),
-                                )
+                    for sign, names in found.get(locale, {}).items():
+                        for one, other in _same(names, found["en"].get(sign, {})):
+                            yield language, one, other
+
+
+def _annotated(path: Path, kind: str) -> dict[str, dict[str, dict[str, list[str]]]]:
+    wanted: dict[str, dict[str, dict[str, list[str]]]] = {}
+    with tarfile.open(path) as archive:
+        for member in archive:
+            found = re.search(rf"/{kind}/([A-Za-z-]+)/annotations.json$", member.name)
+            file = archive.extractfile(member) if found else None
+            if found and file:
+                content = next(iter(json.loads(file.read()).values()))
+                wanted[found[1]] = content.get("annotations", {})
+    return wanted
+
+
+def _same(names: dict[str, list[str]], english: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
+    """The spoken names of a picture, and its keywords: the only one of each, or all as one text."""
+    if "tts" in names and "tts" in english:
+        yield names["tts"][0], english["tts"][0]
+        if "default" in names and "default" in english:
+            yield " ".join(names["default"]), " ".join(english["default"])
 
 
 def _pictures(folder: Path) -> Iterator[Gloss]:
@@ -154,7 +164,7 @@ def _unihan(folder: Path) -> Iterator[Gloss]:
                     text = re.sub(r"\([^)]*\)|\[[^]]*\]|U\+\w+", " ", meaning)
                     yield Gloss(
                         "zh",
-                        chr(int(code[2:], 16)),
+                        chr(int(code.removeprefix("U+"), base=16)),
                         _clean(text.replace(";", " ").replace(",", " ")),
                     )
 

@@ -100,7 +100,7 @@ def train(
         places = np.concatenate([own, alone])
         english = normalize(bag(*lessons.english.take(places)), dim=1)
         aims = targets[places]
-        same = torch.from_numpy(own[:, None] == own[None, :]).fill_diagonal_(False)
+        same = torch.from_numpy((own[:, None] == own[None, :]) & ~np.eye(len(own), dtype=np.bool_))
         mine = english[: len(own)]
         loss = _against(foreign, mine, same) + (1 - (foreign * aims[: len(own)]).sum(1)).mean()
         loss = loss + _ANCHOR * (1 - (english * aims).sum(1)).mean()

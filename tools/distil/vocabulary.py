@@ -88,16 +88,33 @@ def candidates(
     words: Counter[str] = Counter()
     unspaced: dict[str, Counter[str]] = {"zh": Counter(), "ja": Counter(), "th": Counter()}
     for text in english:
-        for word in runs(text)[0]:
-            if not any(map(str.isdigit, word)):
-                worth[word] += 1
+        worth.update(_without_digits(runs(text)[0]))
     for pair in pairs:
         spaced, solid = runs(pair.text)
-        words.update(word for word in spaced if not any(map(str.isdigit, word)))
+        words.update(_without_digits(spaced))
         for run in solid if pair.language in unspaced else ():
             unspaced[pair.language][run] += 1
             for sign in run:
                 worth[sign] += 2
+    _count_glossed(glosses, worth, words)
+    for word, count in words.items():
+        worth[word] += count
+    for piece in _word_pieces(words, 40_000):
+        alone = len(piece.removeprefix(CONTINUATION)) == 1
+        worth[piece] += 112 if alone else 12
+    for counts in unspaced.values():
+        for piece in _run_pieces(counts, 9_000):
+            worth[piece] += 8
+    return [piece for piece, _ in sorted(worth.items(), key=lambda item: (-item[1], item[0]))][
+        :size
+    ]
+
+
+def _without_digits(words: Iterable[str]) -> list[str]:
+    return [word for word in words if not any(map(str.isdigit, word))]
+
+
+def _count_glossed(glosses: Sequence[Gloss], worth: Counter[str], words: Counter[str]) -> None:
     ranks: Counter[str] = Counter()
     for gloss in glosses:
         ranks[gloss.language] += 1
@@ -109,20 +126,8 @@ def candidates(
             worth[(spaced + solid)[0]] += int(40_000 * share / (ranks[gloss.language] + 400)) + 1
         if spaced:
             words[spaced[0]] += 2
-        elif gloss.language in unspaced:
+        elif gloss.language in {"zh", "ja", "th"}:
             for sign in gloss.word:
                 worth[sign] += 1
         if gloss.language == _PICTURE:
             worth[gloss.word] += 1_000
-    for word, count in words.items():
-        worth[word] += count
-    for piece in _word_pieces(words, 40_000):
-        worth[piece] += 12
-        if len(piece.removeprefix(CONTINUATION)) == 1:
-            worth[piece] += 100
-    for counts in unspaced.values():
-        for piece in _run_pieces(counts, 9_000):
-            worth[piece] += 8
-    return [piece for piece, _ in sorted(worth.items(), key=lambda item: (-item[1], item[0]))][
-        :size
-    ]
