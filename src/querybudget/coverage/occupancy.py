@@ -271,14 +271,14 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
     def _lapsed(self, cell: int, now: int) -> bool:
         """Let a bucket be visited by calls that will not be settled; whether none is left."""
         entries = self.pending[cell]
-        late = [name for name, entry in entries.items() if entry.expires <= now]
-        if late:
-            for name in late:
-                entry = entries.pop(name)
-                self.note((entry.weight, cell, entry.slot))
-            if not entries:
-                del self.pending[cell]
-        return not entries
+        while entries:
+            name, entry = next(iter(entries.items()))
+            if entry.expires > now:
+                return False
+            del entries[name]
+            self.note((entry.weight, cell, entry.slot))
+        del self.pending[cell]
+        return True
 
     def _forget(self, tail: int) -> None:
         """Drop what lies in slots before `tail`."""

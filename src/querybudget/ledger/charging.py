@@ -185,17 +185,7 @@ def _admit(
     )
     if outlook is None:
         return Decision(_ADMIT, tuple(statuses), 0, reservation, price)
-    return Decision(
-        _ADMIT,
-        tuple(statuses),
-        0,
-        reservation,
-        price,
-        outlook.stage,
-        outlook.delay,
-        outlook.shadow_price,
-        outlook.shadow_stage,
-    )
+    return _with(outlook, Decision(_ADMIT, tuple(statuses), 0, reservation, price))
 
 
 def _refuse(
@@ -206,16 +196,20 @@ def _refuse(
     refusing = [status for status in statuses if status.verdict and not status.line.shadow]
     verdict = max(status.verdict for status in refusing)
     wait = max(status.wait for status in refusing) if verdict is Verdict.WAIT else 0
-    if outlook is None:
-        return Decision(verdict, statuses, wait, None, charge.price)
+    decision = Decision(verdict, statuses, wait, None, prices[0][1])
+    return decision if outlook is None else _with(outlook, decision)
+
+
+def _with(outlook: Outlook, decision: Decision) -> Decision:
+    """`decision`, and what the lines of buckets say is to be done."""
     return Decision(
-        verdict,
-        statuses,
-        wait,
-        None,
-        prices[0][1],
+        decision.verdict,
+        decision.lines,
+        decision.wait,
+        decision.reservation,
+        decision.price,
         outlook.stage,
-        0,
+        outlook.delay if decision.admitted else 0,
         outlook.shadow_price,
         outlook.shadow_stage,
     )
