@@ -35,9 +35,12 @@ UNSPACED = (  # Thai to Khmer; pictures, each a word; kana; Han
 )
 """Characters of scripts that put no space between words, as the inside of a class."""
 
-_PLAIN = {
-    sign: chr(sign).lower() if chr(sign).isalnum() else " " for sign in range(0x80)
-}  # what normalising and separating come to in ASCII, in one step
+_PLAIN = {sign: chr(sign).lower() if chr(sign).isalnum() else " " for sign in range(0x80)}
+"""What normalising and separating come to in ASCII, in one step."""
+
+_TYPOGRAPHY = "\u2019\u2018\u201c\u201d\u2013\u2014\u2026\u2022\xa0"
+"""Separators that make most of the English text that is not ASCII not so."""
+
 _WORDS = re.compile(f"[{UNSPACED}]+|[^{SEPARATORS}{UNSPACED}]+").findall
 _IS_UNSPACED = re.compile(f"[{UNSPACED}]").match
 _LONGEST_WORD = 100  # as in BERT: what is longer is no word
@@ -87,6 +90,9 @@ class WordPiece:
 
     def rows(self, text: str) -> list[int]:
         """The rows of a text's pieces, in order."""
+        if not text.isascii():
+            for sign in _TYPOGRAPHY:
+                text = text.replace(sign, " ")
         words = text.translate(_PLAIN).split() if text.isascii() else _WORDS(normalise(text))
         whole = [*map(self._heads.get, words)]
         rows: list[int] = []
@@ -106,20 +112,22 @@ class WordPiece:
         return rows
 
     def _run(self, run: str) -> list[int]:
-        heads, lengths = self._heads, self._lengths
+        found, lengths = self._heads.get, self._lengths.get
         rows: list[int] = []
         start, end = 0, len(run)
         while start < end:
-            for length in lengths.get(run[start : start + 2], ()):
-                row = heads.get(run[start : start + length])
-                if row is not None and start + length <= end:
+            row = None
+            for length in lengths(run[start : start + 2], ()):
+                # Past the end the slice is shorter; if that is a piece, none can be longer.
+                row = found(run[start : start + length])
+                if row is not None:
+                    start += length
                     break
             else:
-                length = 1
-                row = heads.get(run[start])
+                row = found(run[start])
+                start += 1
             if row is not None:
                 rows.append(row)
-            start += length
         return rows
 
     def _word(self, word: str) -> list[int]:
