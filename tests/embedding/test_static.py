@@ -39,6 +39,25 @@ def test_a_long_text_is_read_at_its_head_its_tail_and_between() -> None:
     assert sample(text) == read
 
 
+def table() -> static._Table:
+    rows = np.array([[127, 0], [0, 127], [0, 0]], dtype=np.int8)
+    return static._Table(
+        "tiny-1", ["up", "right", "nothing"], rows, np.array([2, 1, 1], np.float32)
+    )
+
+
+def test_a_vector_is_the_sum_of_its_pieces_at_unit_length() -> None:
+    embedder = StaticEmbedder(table())
+    assert (embedder.name, embedder.dimensions, embedder.suspends) == ("tiny-1", 2, False)
+    up, both = embedder.vectors(["up up up", "Up, right!"])
+    assert up.tolist() == [1, 0]
+    assert np.allclose(both, np.array([2, 1]) / np.sqrt(5))
+
+
+def test_pieces_that_mean_nothing_come_to_zeros() -> None:
+    assert StaticEmbedder(table()).vectors(["nothing", "nothing nothing"]).any() == np.False_
+
+
 def test_a_text_that_is_not_long_is_read_whole() -> None:
     assert sample("a" * 3_000) == "a" * 3_000
 

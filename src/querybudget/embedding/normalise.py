@@ -28,10 +28,8 @@ def normalise(text: str) -> str:
     """Lower case, compatibility forms and accents folded.
 
     The same as this sequence of the reference tokenizer's steps: NFKD, drop `DROPPED`, lower case,
-    fold `FOLDED`, NFC. Text in ASCII needs only the third.
+    fold `FOLDED`, NFC.
     """
-    if text.isascii():
-        return text.lower()
     text = _DROPPED.sub("", unicodedata.normalize("NFKD", text)).lower()
     for letter, other in FOLDED.items():
         text = text.replace(letter, other)
