@@ -21,7 +21,10 @@ _ENDING = 5  # letters of an ending that is a word of its own, as in German
 
 
 def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    units: NDArray[np.float32] = vectors / np.maximum(
+        np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9
+    )
+    return units
 
 
 def english_vectors(
@@ -92,13 +95,13 @@ def _stems(
 ) -> None:
     """A beginning means what words that begin with it mean; an ending that is a word, the word."""
     stems: dict[str, list[int]] = {}
-    for place in np.flatnonzero(glossed):
+    for place in map(int, np.flatnonzero(glossed)):
         piece = pieces[place]
         least = 2 if "\uac00" <= piece[0] <= "\ud7a3" else _STEM
         for length in range(max(least, (len(piece) + 1) // 2), len(piece)):
             stem = places.get(piece[:length])
             if stem is not None and stem >= count and not glossed[stem]:
-                stems.setdefault(piece[:length], []).append(int(place))
+                stems.setdefault(piece[:length], []).append(place)
     for piece, rows in stems.items():
         table[places[piece]] = table[rows].mean(0)
     for place, piece in enumerate(pieces[count:], count):

@@ -71,7 +71,8 @@ def _encode(
 
 def _units(table: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-6)
-    return (table / lengths).astype(np.float32)
+    units: NDArray[np.float32] = (table / lengths).astype(np.float32)
+    return units
 
 
 def pack(

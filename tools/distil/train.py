@@ -86,6 +86,7 @@ def train(
     targets = torch.from_numpy(lessons.targets)
     count = len(lessons.foreign_english)
     steps = int(epochs * count) // _BATCH
+    order = np.arange(count)
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = rate * (1 - step / steps) + rate * 0.02
