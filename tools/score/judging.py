@@ -12,7 +12,7 @@ from querybudget.coverage.score import VIEWS
 from tools.score.model import Floats, Model, fit
 from tools.score.streams import EARLY, GRID, PART, SWEEPS, Streams
 
-FALSE = 0.005
+FALSE = 0.0025
 """Share of honest persons and applications that may ever be suspect, in their whole life."""
 FOLDS, SEEDS = 6, 4
 BOUNDS = (50, 100, 200, 1000)

@@ -26,7 +26,8 @@ LONGEST = int(GRID[-1])
 SWEEPS, PART = ("broad", "narrow"), "part"
 """Kinds of sweeps, and of a sweep over a few of a corpus's tasks: to fit on, not to judge."""
 FEWEST_TASKS = 3
-KEY = b"the key of a fit: any will do"
+KEYS = (b"one key", b"another", b"a third")
+"""Cells differ by deployment: streams are looked at with one key after the other."""
 
 Rates = NDArray[np.float64]
 
@@ -56,13 +57,15 @@ class Streams:
 
 def streams(folder: Path, draws: int) -> Streams:
     """Every honest identity of a folder of corpora, and `draws` random orders of every sweep."""
-    embedder, codebook = StaticEmbedder.load(), Codebook.load().keyed(KEY)
+    embedder, codebook = StaticEmbedder.load(), Codebook.load()
+    codebooks = [codebook.keyed(key) for key in KEYS]
     found: list[tuple[str, str, list[Visit], list[str]]] = []
     for entry in manifest(folder):
         corpus = read(entry)
-        visits = dict(_visits(corpus, embedder, codebook))
-        for kind, prompts in _cut(corpus, draws):
-            seen = [(visits[p.text], p.task) for p in prompts if visits[p.text].coarse >= 0]
+        visits = dict(_visits(corpus, embedder, codebooks))
+        for number, (kind, prompts) in enumerate(_cut(corpus, draws)):
+            shown = [(visits[p.text][number % len(KEYS)], p.task) for p in prompts]
+            seen = [(visit, task) for visit, task in shown if visit.coarse >= 0]
             if len(seen) >= min(CHECKPOINTS):
                 found.append((entry.name, kind, [v for v, _ in seen], [t for _, t in seen]))
     return Streams(
@@ -98,24 +101,28 @@ def pooled(members: Sequence[Sequence[Visit]]) -> list[int]:
 
 
 def _visits(
-    corpus: Corpus, embedder: StaticEmbedder, codebook: Codebook
-) -> Iterator[tuple[str, Visit]]:
+    corpus: Corpus, embedder: StaticEmbedder, codebooks: Sequence[Codebook]
+) -> Iterator[tuple[str, list[Visit]]]:
     texts = sorted({prompt.text for prompt in corpus.prompts})
     for start in range(0, len(texts), 512):
         part = texts[start : start + 512]
-        fine, coarse, points = codebook.look(embedder.vectors(part))
-        for place, text in enumerate(part):
+        vectors = embedder.vectors(part)
+        places = [codebook.look(vectors) for codebook in codebooks]
+        for row, text in enumerate(part):
             traits, words = facts(text)
             yield (
                 text,
-                Visit(
-                    cells=(int(fine[place]),),
-                    coarse=int(coarse[place]) if traits else -1,
-                    point=points[place].tobytes(),
-                    words=words,
-                    traits=traits,
-                    ask=crc32(text.encode()),
-                ),
+                [
+                    Visit(
+                        cells=(int(fine[row]),),
+                        coarse=int(coarse[row]) if traits else -1,
+                        point=points[row].tobytes(),
+                        words=words,
+                        traits=traits,
+                        ask=crc32(text.encode()),
+                    )
+                    for fine, coarse, points in places
+                ],
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ Fitted on {len(corpora)} corpora of prompts, gateways left out.
 
 from __future__ import annotations
 
-CORPORA = {tuple(map(str, corpora))!r}
+CORPORA = ({", ".join(json.dumps(str(name)) for name in corpora)})
 """Names of the corpora that it was fitted on."""
 
 BIAS = {final.bias:.6g}

@@ -159,11 +159,11 @@ def judge(sums: Sequence[int]) -> int:
 def judge_pool(sums: Sequence[int], members: int) -> int:
     """The score of a pool, in millionths: of its average identity, judged by the number of them.
 
-    What is only noise in one identity averages out over many, so that less evidence is enough.
+    Identities of which there are fewer than four calls each, on average, tell nothing yet.
     """
     if members == 1:
         return judge(sums)
-    if sums[0] < _FEWEST:
+    if sums[0] < max(_FEWEST, _EARLIEST * members):
         return 0
     needed = next(needed for most, needed in POOL_SUSPECT if members <= most or not most)
     return _scaled(BIAS + sum(evidence(sums, members).values()), needed)
