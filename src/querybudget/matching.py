@@ -302,6 +302,11 @@ class Matcher:
                 return f"tier:{caller.tier}"
             case "model":
                 return f"model:{self._hash('model', call.model)}"
+            case "template":
+                # Calls without one have nothing in common: each is its caller's own.
+                template = call.template
+                own = caller.identity.key
+                return f"template:{self._hash('template', template)}" if template else own
             case _:
                 name = self._partitions[word](caller.scope)
                 return f"{word}:{self._hash(word, name) if name else 'none'}"

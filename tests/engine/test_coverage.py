@@ -225,6 +225,36 @@ async def test_the_identity_is_watched_first_and_then_the_pools_it_is_in() -> No
     assert [line.response is not None for line in charge.lines] == [True] * 4 + [False]
 
 
+async def test_callers_with_one_template_draw_on_one_budget_and_those_with_none_on_their_own() -> (
+    None
+):
+    campaign = {**BREADTH, "name": "campaign", "per": "template"}
+    limiter = memory_limiter(policy(campaign), observer=FakeObserver())
+    rest = [
+        left(await ask(limiter, chat(text, template=template), key), "campaign")
+        for text, key, template in [
+            ("one", "a", "You are a tutor"),
+            ("two", "b", "You are a tutor"),
+            ("three", "c", "You are a cook"),
+            ("four", "a", ""),
+            ("five", "b", ""),
+        ]
+    ]
+    assert rest == [3, 2, 3, 3, 3]
+
+
+async def test_a_template_is_watched_as_a_pool_of_its_callers() -> None:
+    campaign = {**BREADTH, "name": "campaign", "per": "template"}
+    limiter = memory_limiter(policy(campaign), observer=FakeObserver())
+    ticket = await ask(limiter, chat("one", template="You are a tutor"))
+    assert ticket.decision is not None
+    assert ticket.decision.reservation is not None
+    own, pool = ticket.decision.reservation.watched
+    assert own == ticket.caller.identity.key
+    assert pool.startswith("template:")
+    assert "tutor" not in pool
+
+
 async def test_callers_that_nobody_knows_are_watched_together() -> None:
     known = policy(BREADTH, identity=[{"claim": "sub"}])
     limiter = memory_limiter(known, observer=FakeObserver())

@@ -16,7 +16,7 @@ from querybudget.quota import MICRO, Unit
 
 __all__ = ["POOLS", "identity", "partitions", "tiers"]
 
-POOLS = ("identity", "everyone", "tier", "model")
+POOLS = ("identity", "everyone", "tier", "model", "template")
 """What a budget can be pooled over without a partition."""
 
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
