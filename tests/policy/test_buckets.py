@@ -138,7 +138,7 @@ capabilities:
   poetry: {examples: [Write a poem.], weight: -1}
 budgets:
   - name: breadth
-    limit: 9000 buckets/30 days
+    limit: 900000 buckets/30 days
     window: gcra
     price: {free: 2, cap: 0.5, curve: b4}
     then: [slow, degarde]

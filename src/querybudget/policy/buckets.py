@@ -17,6 +17,8 @@ SHORTEST = Period.MINUTE.length
 LONGEST = 400 * Period.DAY.length
 LONGEST_DELAY = 60 * SECOND
 LARGEST_CAP = 1_000 * MICRO
+MOST = FINE * 100 * MICRO
+"""All buckets there are, at the largest weight: a limit that only the score can spend."""
 
 _KEYS = ("price", "then", "delay", "score")
 
@@ -62,8 +64,8 @@ def _check_limit(given: file.BudgetFile, limit: Limit, path: Path, mistakes: Mis
     if given.window and given.window != "sliding":
         message = f"expected `window: sliding` for a limit in buckets, found `{given.window}`"
         mistakes.add((*path, "window"), message)
-    if limit.amount > FINE * MICRO:
-        message = f"expected at most {FINE} buckets, which is all there are"
+    if limit.amount > MOST:
+        message = f"expected at most {MOST // MICRO} buckets, which no weight makes of the {FINE}"
         mistakes.add((*path, "limit"), f"{message}, found `{in_units(limit.amount)}`")
     if not SHORTEST <= limit.window <= LONGEST:
         message = "expected buckets per 1 minute to 400 days, found"

@@ -203,8 +203,8 @@ class Budget:
         quota: Limit and window; ``quota.name`` is the budget's name.
         per: Partitions it is pooled over, together: ``identity``, ``everyone``, ``tier``,
             ``model``, ``template`` (all who send the same system prompt; a call without one is its
-            caller's own) or a name from the policy's ``partitions``. ``("identity", "model")`` keeps
-            one account for each pair.
+            caller's own) or a name from the policy's ``partitions``. ``("identity", "model")``
+            keeps one account for each pair.
         match: Which calls.
         weights: What each kind of token counts, for token units.
         mode: Enforce or shadow.
