@@ -19,7 +19,7 @@ than the last charge's counts as no time having passed.
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import Protocol
+from typing import Protocol, final
 
 import msgspec
 
@@ -285,6 +285,7 @@ class Period(msgspec.Struct, array_like=True, tag="p"):
         return max(0, debt)
 
 
+@final
 class Leases(msgspec.Struct, array_like=True, tag="c"):
     """How many calls are open. A lease ends when its call is settled, or at its expiry."""
 

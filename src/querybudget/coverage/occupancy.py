@@ -17,6 +17,7 @@ never settled go on counting, as visits made when it was asked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import final
 
 import msgspec
 
@@ -43,6 +44,7 @@ class Pending(msgspec.Struct, frozen=True, array_like=True, gc=False):
     expires: int
 
 
+@final
 class Occupancy(msgspec.Struct, array_like=True, tag="b"):
     """The buckets of one partition and quota.
 

@@ -11,6 +11,7 @@ begun is noted there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import final
 
 import msgspec
 
@@ -29,6 +30,7 @@ _NONE, _REFUSE = Stage.NONE, Stage.REFUSE
 _ADMIT = Verdict.ADMIT
 
 
+@final
 class Sight(msgspec.Struct, frozen=True, gc=False):
     """One line of buckets as a call finds it.
 
@@ -211,7 +213,7 @@ def _sight(line: Line, account: Account, cells: tuple[int, ...], now: int) -> Si
 def _occupancy(account: Account, line: Line) -> Occupancy:
     key = line.quota.key
     occupancy = account.windows.get(key)
-    if not isinstance(occupancy, Occupancy):
+    if type(occupancy) is not Occupancy:
         occupancy = account.windows[key] = Occupancy()
     return occupancy
 

@@ -23,7 +23,8 @@ from querybudget.windows import Leases, State, fresh
 
 __all__ = ["peek", "reserve", "settle"]
 
-# Looking up an enum's member costs more than deciding a line does.
+# Looking up an enum's member costs more than deciding a line does, and so does isinstance, which
+# asks a Struct's metaclass: hence `type(...) is`, of types that have no subclasses.
 _ADMIT = Verdict.ADMIT
 _DONE, _REPEATED, _LATE = Settled.DONE, Settled.REPEATED, Settled.LATE
 
@@ -89,10 +90,10 @@ def settle(
             continue
         quota, windows = line.quota, accounts[line.partition].windows
         window = windows.get(quota.key) or _begin(windows, quota)
-        if isinstance(window, Leases):
+        if type(window) is Leases:
             window.free(name)
             continue
-        if visit is not None and isinstance(window, Occupancy):
+        if visit is not None and type(window) is Occupancy:
             if amount or late:
                 window.visit(name, visit.cells)
             else:
@@ -167,11 +168,11 @@ def _admit(
             statuses.append(_status(line, window, room, charge, _prices(charge, outlook, now)))
             continue
         amount, quota = line.amount, line.quota
-        if isinstance(window, (Leases, Sight)):
-            if isinstance(window, Sight):
-                held.append(window.novelty)
-                statuses.append(window.take(name, now, expires))
-                continue
+        if type(window) is Sight:
+            held.append(window.novelty)
+            statuses.append(window.take(name, now, expires))
+            continue
+        if type(window) is Leases:
             window.take(name, expires)
         else:
             if price != MICRO:
@@ -220,7 +221,7 @@ def _status(
 ) -> LineStatus:
     """How a line stands while nothing is charged on it."""
     now, price = prices[0]
-    if isinstance(window, Sight):
+    if type(window) is Sight:
         return window.status(now)
     quota = line.quota
     reset = window.reset(quota, now)
@@ -252,7 +253,7 @@ def _begin(windows: dict[str, State], quota: Quota) -> State:
 
 def _cost(window: State, amount: int, price: int) -> int:
     """`amount` at `price`; a lease is one lease at any price."""
-    return amount if isinstance(window, Leases) else _times(amount, price)
+    return amount if type(window) is Leases else _times(amount, price)
 
 
 def _times(amount: int, price: int) -> int:

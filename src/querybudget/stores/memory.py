@@ -64,13 +64,8 @@ class MemoryStore:
                     account = Account(now)
                     opened.append(partition)
                 accounts[partition] = account
-        for partition in charge.watched:
-            if partition not in accounts:
-                account = self._find(partition)
-                if account is None:
-                    account = Account(now)
-                    opened.append(partition)
-                accounts[partition] = account
+        if charge.watched:
+            self._open(charge.watched, accounts, opened, now)
         decision = ledger.reserve(accounts, charge, now)
         if decision.reservation is not None:
             for partition in opened:
@@ -84,10 +79,15 @@ class MemoryStore:
         for line in reservation.lines:
             partition = line.partition
             if partition not in accounts:
-                self._enter(partition, accounts, newcomers)
-        for partition in reservation.watched:
-            if partition not in accounts:
-                self._enter(partition, accounts, newcomers)
+                account = self._known[partition]
+                if account is None:
+                    account = self._newcomers[partition]
+                    if account is None:
+                        continue
+                    newcomers.append(partition)
+                accounts[partition] = account
+        if reservation.watched:
+            self._enter(reservation.watched, accounts, newcomers)
         settled = ledger.settle(accounts, reservation, amounts, self._clock())
         if newcomers and settled is not Settled.REPEATED:
             self._judge(newcomers, answered=any(amounts))
@@ -110,15 +110,28 @@ class MemoryStore:
     def _find(self, partition: str) -> Account | None:
         return self._known[partition] or self._newcomers[partition]
 
-    def _enter(self, partition: str, accounts: dict[str, Account], newcomers: list[str]) -> None:
-        """Add a partition's account, if it has one, and note if it is a newcomer's."""
-        account = self._known[partition]
-        if account is None:
-            account = self._newcomers[partition]
-            if account is None:
-                return
-            newcomers.append(partition)
-        accounts[partition] = account
+    def _open(
+        self, watched: Sequence[str], accounts: dict[str, Account], opened: list[str], now: int
+    ) -> None:
+        """Add the accounts of those watched, new ones too."""
+        for partition in watched:
+            if partition not in accounts:
+                account = self._find(partition)
+                if account is None:
+                    account = Account(now)
+                    opened.append(partition)
+                accounts[partition] = account
+
+    def _enter(
+        self, watched: Sequence[str], accounts: dict[str, Account], newcomers: list[str]
+    ) -> None:
+        """Add the accounts of those watched that there are, and note the newcomers among them."""
+        for partition in watched:
+            account = self._find(partition)
+            if account is not None and partition not in accounts:
+                accounts[partition] = account
+                if self._known[partition] is None:
+                    newcomers.append(partition)
 
     def _judge(self, newcomers: Sequence[str], *, answered: bool) -> None:
         """Make newcomers known who were answered; drop those with nothing in their books."""
