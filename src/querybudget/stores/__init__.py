@@ -34,6 +34,8 @@ class Store(Protocol):
     async def reserve(self, charge: Charge, /) -> Decision:
         """Charge all lines or none, in one atomic step, by the store's own clock.
 
+        The accounts of all `charge.partitions` take part, new ones for those who have none.
+
         Raises:
             StoreError: The store could not answer; nothing is known to be charged.
         """
