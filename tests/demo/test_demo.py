@@ -14,6 +14,7 @@ from querybudget import demo
 from querybudget.cli import main
 from querybudget.demo import POLICY
 from querybudget.demo.board import Board
+from querybudget.demo.prompts import conversation, orders, sweep
 from querybudget.demo.screen import screen
 from querybudget.demo.show import play, show
 from querybudget.demo.traffic import CALLERS
@@ -38,7 +39,41 @@ def of(shown: str, caller: str) -> str:
 
 
 def test_the_chat_user_is_never_refused(shown: str) -> None:
-    assert "sent 8, admitted 8, refused 0;" in of(shown, "chat user")
+    assert "sent 40, admitted 40, refused 0;" in of(shown, "chat user")
+
+
+@pytest.mark.parametrize("caller", ["chat user", "application"])
+def test_an_honest_caller_pays_a_price_of_one_and_meets_no_stage(shown: str, caller: str) -> None:
+    assert re.search(r"refused 0; .* buckets, last price 1\.0$", of(shown, caller))
+
+
+def test_the_sweeper_is_priced_out_while_its_budget_in_buckets_is_far_from_spent(
+    shown: str,
+) -> None:
+    line = of(shown, "sweeper")
+    found = re.search(r"; (\d+) buckets, last price ([\d.]+), slow .*, degrade .*, refuse", line)
+    assert found is not None, line
+    assert int(found[1]) < 400 // 2
+    assert float(found[2]) == 10
+    assert "by breadth" in line
+    assert re.findall(r"sweeper +stage (\w+)", shown) == [
+        "slow",
+        "degrade",
+        "refuse",
+    ]
+
+
+def test_the_sweeper_is_told_no_figure(shown: str) -> None:
+    told = re.findall(r"sweeper +refused with 429: (.*)", shown)
+    assert told
+    assert all("abnormal-usage-detected" in words for words in told)
+    assert not any("breadth" in words or "bucket" in words for words in told)
+
+
+def test_callers_ask_something_else_each_time() -> None:
+    assert len(set(sweep(527))) == 527
+    assert len(set(conversation())) == len(list(conversation()))
+    assert 30 < len(set(orders(60))) < 60
 
 
 def test_the_burst_is_held_to_eight_at_once(shown: str) -> None:
@@ -46,8 +81,9 @@ def test_the_burst_is_held_to_eight_at_once(shown: str) -> None:
     assert "Too many calls at once for budget 'parallel'" in shown
 
 
-def test_the_application_stops_at_its_tokens(shown: str) -> None:
-    assert "sent 14, admitted 8, refused 6 by tokens (6); 5,600 tokens" in of(shown, "application")
+def test_long_answers_stop_at_their_tokens(shown: str) -> None:
+    line = of(shown, "long answers")
+    assert "sent 15, admitted 12, refused 3 by tokens (3); 39,600 tokens" in line
 
 
 def test_whoever_hangs_up_pays_for_what_was_sent(shown: str) -> None:
@@ -69,7 +105,9 @@ def test_another_policy_decides_otherwise(
         "mode: shadow\nidentity: [api_key]\nbudgets: [{name: none, limit: 1 request/day}]"
     )
     assert main(["demo", "--seconds", "1", "--plain", "--policy", str(path)]) == 0
-    assert "sent 24, admitted 24, refused 0" in of(capsys.readouterr().out, "burst")
+    out = capsys.readouterr().out
+    assert "sent 24, admitted 24, refused 0" in of(out, "burst")
+    assert "buckets" not in out
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +123,7 @@ def test_its_policy_is_right() -> None:
         "parallel",
         "spend",
         "everyone",
+        "breadth",
     ]
 
 
@@ -115,7 +154,8 @@ async def test_the_live_screen_shows_every_caller_and_who_refused_it() -> None:
     assert len(shown.splitlines()) < 24
     assert all(caller.name in shown for caller in CALLERS)
     assert "parallel (16)" in shown
-    assert "tokens (6)" in shown
+    assert "tokens (3)" in shown
+    assert re.search(r"sweeper +160 +breadth .* 10\.0 +refuse", shown)
     assert frames[-1].startswith("http://127.0.0.1:")
 
 
@@ -125,5 +165,5 @@ async def test_on_a_terminal_it_ends_with_the_table_and_the_summary(
 ) -> None:
     await show(Policy.load(POLICY), 1, plain=False)
     out = capsys.readouterr().out
-    assert "┏" in out
+    assert "buckets" in out
     assert "What each caller got:" in out

@@ -1,9 +1,10 @@
 """`querybudget demo`: budgets at work, in the terminal.
 
-A real server on a local port, real HTTP, and six callers at once. Only the model is made up.
+A real server on a local port, real HTTP, and seven callers at once. Only the model is made up.
 
     policy.yaml  the budgets
     board.py     what became of each caller's calls
+    prompts.py   what a person, an application and a sweeper ask
     traffic.py   the callers, and what the model answers them
     screen.py    the board on a terminal, live or line by line
     show.py      the server, the traffic and the screen together

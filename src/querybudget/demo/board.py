@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from querybudget.events import DecisionEvent
 from querybudget.policy.types import Budget
-from querybudget.quota import Unit
+from querybudget.quota import MICRO, Unit
 from querybudget.stores import Store
 
 __all__ = ["Board", "Row"]
@@ -28,6 +28,9 @@ class Row:
         tokens: Tokens settled.
         left: By unit: what is left of its own smallest budget, µ-units.
         spent: By unit: what is used of that budget, µ-units.
+        price: The factor that its last call was charged, in millionths.
+        stage: What was done to its last call: ``none``, ``slow``, ``degrade`` or ``refuse``.
+        stages: How many calls each of the last three was done to.
         last: The last thing that happened.
     """
 
@@ -40,6 +43,9 @@ class Row:
     tokens: int = 0
     left: dict[Unit, int] = field(default_factory=dict[Unit, int])
     spent: dict[Unit, int] = field(default_factory=dict[Unit, int])
+    price: int = MICRO
+    stage: str = "none"
+    stages: Counter[str] = field(default_factory=Counter[str])
     last: str = ""
 
 
@@ -55,7 +61,7 @@ class Board:
         self.rows: dict[str, Row] = {}
         self._by_key: dict[str, Row] = {}
         own = [budget.quota for budget in budgets if budget.per == ("identity",)]
-        self._shown = [q for q in own if q.unit in {Unit.TOKENS, Unit.USD}]
+        self._shown = [q for q in own if q.unit in {Unit.TOKENS, Unit.USD, Unit.BUCKETS}]
         self._note = note
 
     def add(self, row: Row) -> None:
@@ -63,15 +69,18 @@ class Board:
         self.rows[row.name] = self._by_key[row.key] = row
 
     def say(self, name: str, text: str) -> None:
-        """Something happened to a caller."""
-        self.rows[name].last = text
-        self._note(name, text)
+        """Something happened to a caller. What happens again and again is told once."""
+        row = self.rows[name]
+        if row.last != text:
+            row.last = text
+            self._note(name, text)
 
     def hear(self, event: DecisionEvent) -> None:
         """The server's side: a hook of its limiter."""
         row = self._by_key.get(event.identity.key)
         if row is None:
             return
+        self._follow(row, event)
         if event.verdict != "admit":
             row.refused[", ".join(event.violated) or event.verdict] += 1
             return
@@ -80,6 +89,15 @@ class Board:
             row.tokens += event.usage.input + event.usage.output
             if event.usage.estimated:
                 self._tell_estimate(row, event)
+
+    def _follow(self, row: Row, event: DecisionEvent) -> None:
+        """What coverage made of a call: told when it changes."""
+        if event.stage != "none":
+            row.stages[event.stage] += 1
+        if event.stage != row.stage:
+            row.stage = event.stage
+            self._note(row.name, f"stage {event.stage}, at a price of {event.price / MICRO:.1f}")
+        row.price = event.price
 
     def _tell_estimate(self, row: Row, event: DecisionEvent) -> None:
         used, held = event.usage, event.expected

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["printer", "screen", "summary"]
 
-_COLUMNS = ("caller", "sent", "admitted", "refused by", "tokens", "left", "money")
+_COLUMNS = ("caller", "sent", "refused by", "tokens", "money", "buckets", "price", "stage")
+_WORDS = frozenset({"caller", "refused by", "stage"})
 
 
 def printer() -> Callable[[str, str], None]:
@@ -30,14 +31,15 @@ def printer() -> Callable[[str, str], None]:
 
 def screen(board: Board, url: str) -> Group:
     """The board as it stands: figures above, words below; 80 columns and 24 lines hold it."""
-    from rich.console import Group  # noqa: PLC0415 - an extra
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - an extra
+    from rich.console import Group  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    figures = Table(title=f"querybudget: real HTTP, to {url}", expand=True)
+    title = f"querybudget: real HTTP, to {url}"
+    figures = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=True)
     for column in _COLUMNS:
-        words = column in {"caller", "refused by"}
-        figures.add_column(column, justify="left" if words else "right", no_wrap=True)
+        figures.add_column(column, justify="left" if column in _WORDS else "right", no_wrap=True)
     happens = Table.grid(padding=(0, 2), expand=True)
     happens.add_column(no_wrap=True)
     happens.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
@@ -57,22 +59,39 @@ def summary(board: Board) -> str:
         by = f" by {_refused(row)}" if refused else ""
         lines.append(
             f"  {row.name:12} sent {row.sent}, admitted {row.admitted}, refused {refused}{by};"
-            f" {row.tokens:,} tokens, {_money(row)}"
+            f" {row.tokens:,} tokens, {_money(row)}{_coverage(row)}"
         )
     return "\n".join(lines)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    left = row.left.get(Unit.TOKENS)
     return (
         row.name,
         f"{row.sent}",
-        f"{row.admitted}",
         _refused(row) or "-",
         f"{row.tokens:,}",
-        "-" if left is None else f"{left // MICRO:,}",
         _money(row),
+        _buckets(row),
+        _price(row),
+        "-" if row.stage == "none" else row.stage,
     )
+
+
+def _coverage(row: Row) -> str:
+    if Unit.BUCKETS not in row.spent:
+        return ""
+    done = ", ".join(f"{name} ({count})" for name, count in row.stages.items())
+    buckets = "bucket" if row.spent[Unit.BUCKETS] == MICRO else "buckets"
+    return f"; {_buckets(row)} {buckets}, last price {_price(row)}{', ' if done else ''}{done}"
+
+
+def _buckets(row: Row) -> str:
+    spent = row.spent.get(Unit.BUCKETS)
+    return "-" if spent is None else f"{spent // MICRO:,}"
+
+
+def _price(row: Row) -> str:
+    return f"{Decimal(row.price) / MICRO:.1f}"
 
 
 def _refused(row: Row) -> str:

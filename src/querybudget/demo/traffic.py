@@ -1,10 +1,10 @@
-"""Six callers at once, over real HTTP, and what the model answers each of them."""
+"""Seven callers at once, over real HTTP, and what the model answers each of them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import httpx
 
 from querybudget.adapters.call import Usage
 from querybudget.demo.board import Board
+from querybudget.demo.prompts import TEMPLATE, conversation, orders, sweep
 from querybudget.testing import Asked, Reply
 
 __all__ = ["CALLERS", "Caller", "Traffic", "answer_of"]
@@ -19,6 +20,8 @@ __all__ = ["CALLERS", "Caller", "Traffic", "answer_of"]
 HANGS_UP_AFTER = 12
 """Pieces of text, of 60."""
 AT_ONCE = 24
+ORDERS = 60
+SWEPT = 160
 WORDS = "A budget is a promise about what may be used, by whom, and how soon. "
 
 
@@ -38,11 +41,12 @@ class Caller:
 
 
 CALLERS = (
-    Caller("chat user", "a question now and then, streamed", "sk-chat"),
-    Caller("application", "long answers, one after the other", "sk-application"),
+    Caller("chat user", "talks about a few things", "sk-chat"),
+    Caller("application", "one template, short requests", "sk-application"),
+    Caller("sweeper", "every subject, every ability", "sk-sweeper"),
     Caller("burst", f"{AT_ONCE} calls at once", "sk-burst"),
     Caller("hangs up", "asks for 2,000 tokens, leaves early", "sk-hangs-up"),
-    Caller("anthropic", "messages, streamed", "sk-anthropic"),
+    Caller("long answers", "in Anthropic's words", "sk-long"),
     Caller("embeddings", "batches of texts", "sk-embeddings"),
 )
 
@@ -75,9 +79,12 @@ def answer_of(beat: float, burst_is_answered: asyncio.Event) -> Callable[[Asked]
         # What is reported is what a tokenizer of four bytes a token would say of these texts.
         key = asked.headers.get("authorization", "").removeprefix("Bearer ")
         match key:
-            case "sk-application":
-                usage = Usage(input=300, output=400)
-                return Reply(WORDS * 24, usage, gate=Pause(0.2 * beat, never))
+            case "sk-application" | "sk-sweeper":
+                usage = Usage(input=30, output=30)
+                return Reply(WORDS * 2, usage, gate=Pause(0.01 * beat, never))
+            case "sk-long":
+                usage = Usage(input=300, output=3_000)
+                return Reply(WORDS * 176, usage, gate=Pause(0.2 * beat, never))
             case "sk-burst":
                 return Reply(
                     "Yes.", Usage(input=50, output=2), gate=Pause(1 + beat, burst_is_answered)
@@ -88,7 +95,7 @@ def answer_of(beat: float, burst_is_answered: asyncio.Event) -> Callable[[Asked]
             case "sk-embeddings":
                 return Reply(usage=Usage(input=113), gate=Pause(0.2 * beat, never))
             case _:
-                gate = Pause(0.4 * beat, never)
+                gate = Pause(0.1 * beat, never)
                 return Reply(WORDS * 5, Usage(input=50, output=87), 20, gate=gate, stall_after=3)
 
     return reply
@@ -127,23 +134,33 @@ class Traffic:
         return (
             self._chat,
             self._application,
+            self._sweep,
             self._burst,
             self._hang_up,
-            self._anthropic,
+            self._long_answers,
             self._embeddings,
         )
 
     async def _chat(self, caller: Caller) -> None:
-        for _ in range(8):
-            body = {**_chat("small", 200), "stream_options": {"include_usage": True}}
+        messages = list[dict[str, str]]()
+        for said in conversation():
+            messages.append({"role": "user", "content": said})
+            body = {**_body("small", 200, messages), "stream_options": {"include_usage": True}}
             await self._stream(caller, "/v1/chat/completions", body)
-            await self._rest(0.9)
+            messages.append({"role": "assistant", "content": WORDS * 5})
+            await self._rest(0.15)
 
     async def _application(self, caller: Caller) -> None:
-        await self._rest(0.5)
-        for _ in range(14):
-            await self._whole(caller, "/v1/chat/completions", _chat("large", 400, text=1_200))
-            await self._rest(0.5)
+        for order in orders(ORDERS):
+            said = ({"role": "system", "content": TEMPLATE}, {"role": "user", "content": order})
+            await self._whole(caller, "/v1/chat/completions", _body("small", 60, said))
+            await self._rest(0.15)
+
+    async def _sweep(self, caller: Caller) -> None:
+        for prompt in sweep(SWEPT):
+            body = _body("small", 60, [{"role": "user", "content": prompt}])
+            await self._whole(caller, "/v1/chat/completions", {**body, "logprobs": True})
+            await self._rest(0.02)
 
     async def _burst(self, caller: Caller) -> None:
         await self._rest(4)
@@ -164,14 +181,14 @@ class Traffic:
             path, body = "/v1/chat/completions", _chat("small", 2_000)
             await self._stream(caller, path, body, pieces=HANGS_UP_AFTER)
 
-    async def _anthropic(self, caller: Caller) -> None:
-        await self._rest(0.8)
-        for _ in range(6):
-            await self._stream(caller, "/v1/messages", _chat("claude-large", 200))
-            await self._rest(1.2)
+    async def _long_answers(self, caller: Caller) -> None:
+        await self._rest(0.5)
+        for _ in range(15):
+            await self._whole(caller, "/v1/messages", _chat("large", 3_000, text=1_200))
+            await self._rest(0.5)
 
     async def _embeddings(self, caller: Caller) -> None:
-        for texts in (100, 25, 25, 25):
+        for texts in (1_000, 250, 250, 250):
             await self._rest(1.5)
             body = {"model": "embed-small", "input": ["some text to embed"] * texts}
             await self._whole(caller, "/v1/embeddings", body)
@@ -215,8 +232,11 @@ class Traffic:
 
 def _chat(model: str, most: int, *, text: int = 200) -> dict[str, Any]:
     content = (WORDS * (text // len(WORDS) + 1))[:text]
-    message = {"role": "user", "content": content}
-    return {"model": model, "max_tokens": most, "messages": [message]}
+    return _body(model, most, [{"role": "user", "content": content}])
+
+
+def _body(model: str, most: int, messages: Sequence[dict[str, str]]) -> dict[str, Any]:
+    return {"model": model, "max_tokens": most, "messages": messages}
 
 
 def _credential(caller: Caller) -> dict[str, str]:
