@@ -3,7 +3,7 @@
 A sweeper is assumed to be clever and patient. Each account sends its part evenly; a prompt that was
 refused, degraded or priced above 2 is tried again on a later day, after those never tried. An
 account that got nothing of use many times in a row rests until the next day rather than pay for
-nothing, and then tries fewer before it rests again, until something works.
+nothing, and then tries ever fewer before it rests again, until something works.
 
 Accounts whose fates cannot touch each other (no bucket budget is pooled) repeat the same
 statistics: of more than `SAMPLE` only so many are sent, evenly chosen, and their sums scaled.
@@ -27,7 +27,8 @@ __all__ = ["DAYS", "SAMPLE", "Haul", "campaign"]
 
 DAYS = 30
 SAMPLE = 24
-PATIENCE, LESS_PATIENCE = 25, 3
+PATIENCE = (25, 3, 1)
+"""Vain tries in a row before an account rests: on a first day, after one vain day, after more."""
 
 
 @dataclass(slots=True)
@@ -37,15 +38,18 @@ class _Account:
     pending: deque[Prompt]
     tomorrow: list[Prompt] = field(default_factory=list[Prompt])
     vain: int = 0
-    patience: int = PATIENCE
+    vain_days: int = 0
     got: int = 0
+
+    @property
+    def weary(self) -> bool:
+        """Whether it has tried in vain often enough today."""
+        return self.vain >= PATIENCE[min(self.vain_days, len(PATIENCE) - 1)]
 
     def next_day(self, now: int) -> int:
         """Rest until the next day; when that begins for it."""
-        self.vain = 0
-        if not self.got:
-            self.patience = LESS_PATIENCE
-        self.got = 0
+        self.vain_days = 0 if self.got else self.vain_days + 1
+        self.vain = self.got = 0
         self.pending.extend(self.tomorrow)
         self.tomorrow = []
         return now + DAY - (now - self.begin) % DAY
@@ -107,7 +111,7 @@ async def campaign(
         account = accounts[number]
         if at >= end:
             break
-        if not account.pending or account.vain >= account.patience:
+        if not account.pending or account.weary:
             if account.pending or account.tomorrow:
                 heapq.heappush(due, (account.next_day(at), number))
             continue
@@ -117,7 +121,7 @@ async def campaign(
         paid += answer.tokens * answer.price / MICRO
         if answer.full:
             times.append(at - BEGIN)
-            account.vain, account.got, account.patience = 0, account.got + 1, PATIENCE
+            account.vain, account.got, account.vain_days = 0, account.got + 1, 0
         else:
             account.tomorrow.append(prompt)
             account.vain += 1

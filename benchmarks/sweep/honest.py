@@ -1,4 +1,8 @@
-"""What honest callers meet: every identity of a corpus, its whole stream."""
+"""What honest callers meet: every identity of a corpus, its whole stream.
+
+The identities of a corpus have one frame, as the users of one application have; they are sent to
+one limiter together, so that a budget pooled over the template sees them all.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from benchmarks.sweep.bench import Bench, Settings
 from benchmarks.sweep.corpora import Corpus, Entry, Identity, identities, read
 from benchmarks.sweep.figures import NEVER, bootstrap, interval, share
 from benchmarks.sweep.policies import scored
-from benchmarks.sweep.replay import Seen, replay
+from benchmarks.sweep.replay import replay_together
 from benchmarks.sweep.streams import honest
 from querybudget.policy.types import Policy
 
@@ -59,7 +63,7 @@ def honest_part(settings: Settings, entry: Entry) -> list[Honest]:
     """All honest identities of one corpus."""
     corpus, bench = read(entry), Bench(settings)
     callers = sampled(identities(corpus), settings.size.identities)
-    ablated = {caller.name for caller in sampled(callers, settings.size.ablated)}
+    ablated = sampled(callers, settings.size.ablated)
     with calibrated(settings.folds.get(entry.name, {})):
         return asyncio.run(_all(bench, corpus, callers, ablated))
 
@@ -72,12 +76,15 @@ def sampled(items: Sequence[Identity], most: int) -> list[Identity]:
 
 
 async def _all(
-    bench: Bench, corpus: Corpus, callers: Sequence[Identity], ablated: set[str]
+    bench: Bench, corpus: Corpus, callers: Sequence[Identity], ablated: Sequence[Identity]
 ) -> list[Honest]:
+    streams = [honest(caller, corpus.template) for caller in callers]
+    if not streams:
+        return []
+    met = await replay_together(bench.policy, bench.observer, streams)
+    without_one = await _ablated(bench, corpus, ablated)
     found: list[Honest] = []
-    for caller in callers:
-        stream = honest(caller, corpus.template)
-        seen = await replay(bench.policy, bench.observer, stream)
+    for caller, stream, seen in zip(callers, streams, met, strict=True):
         sent = await bench.sent(stream)
         found.append(
             Honest(
@@ -89,24 +96,31 @@ async def _all(
                 seen.dear,
                 seen.prices,
                 {b.name: float(b.suspicion(sent).max()) for b in bench.baselines},
-                await _ablated(bench, corpus, caller) if caller.name in ablated else {},
+                without_one.get(caller.name, {}),
             )
         )
     return found
 
 
-async def _ablated(bench: Bench, corpus: Corpus, caller: Identity) -> dict[str, bool]:
-    found: dict[str, bool] = {}
+async def _ablated(
+    bench: Bench, corpus: Corpus, callers: Sequence[Identity]
+) -> dict[str, dict[str, bool]]:
+    """Of some callers, among themselves: whether each was disturbed, by what was left out."""
+    found: dict[str, dict[str, bool]] = {caller.name: {} for caller in callers}
+    streams = [honest(caller, corpus.template) for caller in callers]
+
+    async def note(name: str, policy: Policy) -> None:
+        met = await replay_together(policy, bench.observer, streams)
+        for caller, seen in zip(callers, met, strict=True):
+            found[caller.name][name] = seen.disturbed
+
+    await note("none", bench.policy)
     for signal in signals(quick=bench.quick):
         with without(signal):
-            found[signal] = (await _one(bench, bench.policy, corpus, caller)).disturbed
+            await note(signal, bench.policy)
     for name, policy in scored(bench.policy).items():
-        found[name] = (await _one(bench, policy, corpus, caller)).disturbed
+        await note(name, policy)
     return found
-
-
-async def _one(bench: Bench, policy: Policy, corpus: Corpus, caller: Identity) -> Seen:
-    return await replay(policy, bench.observer, honest(caller, corpus.template), stop=True)
 
 
 def figures(everyone: Sequence[Honest]) -> dict[str, dict[str, Any]]:

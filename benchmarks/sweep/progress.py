@@ -15,6 +15,9 @@ Advance = Callable[[int, str], None]
 @contextmanager
 def bar(title: str, total: int) -> Iterator[Advance]:
     """A bar of so much work; call what it gives with the work done and a word on it."""
+    if not sys.stderr.isatty():
+        yield _lines(title, total)
+        return
     try:
         from rich.console import Console  # noqa: PLC0415 - of the demo extra, not needed
         from rich.progress import Progress  # noqa: PLC0415 - the same

@@ -8,6 +8,7 @@ stream's refused calls are not sent again: `campaign.py` does that.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -28,7 +29,7 @@ from querybudget.quota import MICRO
 from querybudget.stores.memory import MemoryStore
 from querybudget.testing.clock import ManualClock
 
-__all__ = ["DEAR", "Answer", "Desk", "Seen", "replay"]
+__all__ = ["DEAR", "Answer", "Desk", "Seen", "replay", "replay_together"]
 
 DEAR = 2 * MICRO
 """A price above this disturbs a caller."""
@@ -93,13 +94,7 @@ class Desk:
         used = usage(text, template)
         tokens = used.input + used.output
         if self._route is None:
-            return Answer(
-                refused=False,
-                stage=Stage.NONE,
-                price=MICRO,
-                delay=0,
-                tokens=used.input + used.output,
-            )
+            return Answer(False, Stage.NONE, MICRO, 0, tokens)  # noqa: FBT003 - not refused
         limiter = self._limiter
         caller = limiter.caller(scope(account, template, pool=pool))
         call = Call(
@@ -122,7 +117,7 @@ class Desk:
 
 
 async def replay(policy: Policy, observer: Observer, stream: Stream, *, stop: bool = False) -> Seen:
-    """Send a stream.
+    """Send a stream to a limiter of its own.
 
     Args:
         policy: The policy.
@@ -130,26 +125,63 @@ async def replay(policy: Policy, observer: Observer, stream: Stream, *, stop: bo
         stream: What is sent.
         stop: End where the account is first disturbed: all that is wanted is when that is.
     """
-    desk = Desk(policy, observer, int(stream.times[0]))
-    counts_all = not stream.own.any()
-    first, own, refused, dear = NEVER, 0, False, False
-    prices, free = list[float](), 0
-    for prompt, template, at, mine in zip(
-        stream.prompts, stream.templates, stream.times.tolist(), stream.own.tolist(), strict=True
-    ):
+    desk, met = Desk(policy, observer, int(stream.times[0])), _Met(stream)
+    free = 0
+    for place, at in enumerate(stream.times.tolist()):
         desk.clock.now = max(free, at)
-        own += mine or counts_all
-        answer = await desk.ask(stream.account, prompt.text, template)
+        answer = await met.send(desk, place)
         free = desk.clock.now + answer.delay
-        refused = refused or answer.refused
-        dear = dear or answer.price > DEAR
+        if stop and met.first != NEVER:
+            break
+    return met.seen()
+
+
+async def replay_together(
+    policy: Policy, observer: Observer, streams: Sequence[Stream]
+) -> list[Seen]:
+    """Send streams to one limiter, merged by time: what they share may weigh on each of them."""
+    lengths = [len(stream) for stream in streams]
+    times = np.concatenate([stream.times for stream in streams])
+    whose = np.repeat(np.arange(len(streams)), lengths)
+    where = np.concatenate([np.arange(length) for length in lengths])
+    order = np.argsort(times, kind="stable")
+    desk, met = Desk(policy, observer, int(times[order[0]])), [_Met(stream) for stream in streams]
+    for at, number, place in zip(
+        times[order].tolist(), whose[order].tolist(), where[order].tolist(), strict=True
+    ):
+        desk.clock.now = at
+        await met[number].send(desk, place)
+    return [one.seen() for one in met]
+
+
+class _Met:
+    """What one stream has met so far."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._counts_all = not stream.own.any()
+        self._own = 0
+        self._refused = self._dear = False
+        self._prices = list[float]()
+        self.first = NEVER
+
+    async def send(self, desk: Desk, place: int) -> Answer:
+        """Send the stream's call of this place."""
+        stream = self._stream
+        self._own += bool(stream.own[place]) or self._counts_all
+        text, frame = stream.prompts[place].text, stream.templates[place]
+        answer = await desk.ask(stream.account, text, frame)
+        self._refused = self._refused or answer.refused
+        self._dear = self._dear or answer.price > DEAR
         if not answer.refused:
-            prices.append(answer.price / MICRO)
-        if answer.disturbed and first == NEVER:
-            first = own
-            if stop:
-                break
-    return Seen(first, refused, dear, np.array(prices, np.float32))
+            self._prices.append(answer.price / MICRO)
+        if answer.disturbed and self.first == NEVER:
+            self.first = self._own
+        return answer
+
+    def seen(self) -> Seen:
+        prices = np.array(self._prices, np.float32)
+        return Seen(self.first, self._refused, self._dear, prices)
 
 
 @lru_cache(maxsize=1 << 17)
