@@ -3,15 +3,18 @@ from __future__ import annotations
 import importlib.util
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
 import httpx
 import pytest
 
-from querybudget import Policy
+from querybudget import DecisionEvent, Policy, QueryBudgetMiddleware
+from querybudget.demo.prompts import conversation, sweep
+from querybudget.quota import MICRO
 from querybudget.stores import Clock, Store
-from querybudget.testing import FakeModel
+from querybudget.testing import FakeModel, memory_limiter
 from querybudget.testing.store_contract import StoreContract
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -82,3 +85,41 @@ async def test_signed_tokens_charge_the_user_and_the_team() -> None:
         assert await ask(http, example.sign({"sub": "eve"}, b"another key")) == 401
         assert [await ask(http, ada) for _ in range(61)] == [200] * 60 + [429]
         assert [await ask(http, bob) for _ in range(41)] == [200] * 40 + [429]
+
+
+async def prompts(app: object, key: str, asked: Iterable[str]) -> list[int]:
+    """Ask one prompt after the other; the statuses."""
+    statuses = []
+    async with client(app) as http:
+        for prompt in asked:
+            body = BODY | {"messages": [{"role": "user", "content": prompt}]}
+            headers = {"authorization": f"Bearer {key}"}
+            answer = await http.post("/v1/chat/completions", json=body, headers=headers)
+            statuses.append(answer.status_code)
+    return statuses
+
+
+@pytest.mark.anyio
+async def test_the_watch_tells_of_the_sweeper_and_of_nobody_else() -> None:
+    told: list[str] = []
+    app = load("watch_sweeps").watched(FakeModel(), told.append)
+    assert set(await prompts(app, "person", conversation())) == {200}
+    assert told == []
+    assert set(await prompts(app, "sweeper", sweep(130))) == {200}
+    assert 1 < len(told) < 8
+    assert len({line.split(":")[0] for line in told}) == 1
+    assert "buckets, mostly" in told[0]
+    assert "slow" in told[-1] or "degrade" in told[-1] or "refuse" in told[-1]
+
+
+@pytest.mark.anyio
+async def test_the_breadth_policy_watches_a_sweep_and_answers_it() -> None:
+    policy = Policy.load(
+        EXAMPLES / "policies/breadth.yaml", environ={"QUERYBUDGET_SECRET": "0" * 16}
+    )
+    heard: list[DecisionEvent] = []
+    app = QueryBudgetMiddleware(FakeModel(), limiter=memory_limiter(policy, hooks=[heard.append]))
+    assert set(await prompts(app, "sweeper", sweep(60))) == {200}
+    assert (heard[-1].stage, heard[-1].price) == ("none", MICRO)
+    assert heard[-1].shadow_stage != "none"
+    assert heard[-1].shadow_price > 2 * MICRO
