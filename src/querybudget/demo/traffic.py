@@ -83,8 +83,8 @@ def answer_of(beat: float, burst_is_answered: asyncio.Event) -> Callable[[Asked]
                 usage = Usage(input=30, output=30)
                 return Reply(WORDS * 2, usage, gate=Pause(0.01 * beat, never))
             case "sk-long":
-                usage = Usage(input=300, output=3_000)
-                return Reply(WORDS * 176, usage, gate=Pause(0.2 * beat, never))
+                usage = Usage(input=300, output=8_000)
+                return Reply(WORDS * 470, usage, gate=Pause(0.2 * beat, never))
             case "sk-burst":
                 return Reply(
                     "Yes.", Usage(input=50, output=2), gate=Pause(1 + beat, burst_is_answered)
@@ -184,11 +184,11 @@ class Traffic:
     async def _long_answers(self, caller: Caller) -> None:
         await self._rest(0.5)
         for _ in range(15):
-            await self._whole(caller, "/v1/messages", _chat("large", 3_000, text=1_200))
+            await self._whole(caller, "/v1/messages", _chat("large", 8_000, text=1_200))
             await self._rest(0.5)
 
     async def _embeddings(self, caller: Caller) -> None:
-        for texts in (1_000, 250, 250, 250):
+        for texts in (3_000, 800, 800, 800):
             await self._rest(1.5)
             body = {"model": "embed-small", "input": ["some text to embed"] * texts}
             await self._whole(caller, "/v1/embeddings", body)
