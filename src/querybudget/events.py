@@ -52,7 +52,8 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
         delay: µs it was to be held back for.
         shadow_price: The factor that shadow budgets would have charged, in millionths.
         shadow_stage: What would have been done to it if they were enforced.
-        reasons: What the sweep score is made of, where that was asked for.
+        reasons: What the sweep score is made of, strongest first, where it brought about a stage,
+            or would have in shadow.
     """
 
     at: int

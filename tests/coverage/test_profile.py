@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.coverage import profile as room
-from querybudget.coverage.profile import EASE, PERIOD, TEMPLATES, Profile, Step
+from querybudget.coverage.profile import DAY, EASE, HOUR, PERIOD, TEMPLATES, Profile, Step
 from querybudget.coverage.score import CHECKPOINTS, LIFE
 from querybudget.coverage.sketch import Sketch
 from querybudget.coverage.visit import Visit
@@ -51,12 +51,47 @@ def test_the_score_rises_at_once_and_falls_by_steps() -> None:
     with judging({20: 900_000, 25: 100_000, 32: 100_000}):
         for n in range(1, 33):
             profile.see(made(n), NOW)
-            scores[n] = profile.score
+            scores[n] = profile.score(NOW)
     assert scores[19] == 0
     assert scores[20] == 900_000
     assert scores[24] == 900_000
     assert scores[25] == 900_000 - EASE
     assert scores[32] == 900_000 - 2 * EASE
+
+
+def test_the_score_falls_with_time_alone_and_never_below_none() -> None:
+    with judging({16: 700_000}):
+        profile = fed(made(n) for n in range(16))
+    assert profile.score(NOW + DAY // 2) == 700_000 - EASE // 2
+    assert profile.score(NOW + DAY) == 700_000 - EASE
+    assert profile.score(NOW + 90 * DAY) == 0
+    assert profile.score(NOW - DAY) == 700_000
+
+
+def test_who_comes_back_as_suspect_as_before_is_so_again_at_the_first_call() -> None:
+    with judging(dict.fromkeys(range(16, 40), 900_000)):
+        profile = fed(made(n) for n in range(17))
+        later = NOW + 5 * DAY
+        assert profile.score(later) == 900_000 - 5 * EASE
+        profile.see(made(3), later)
+        assert profile.score(later) == 900_000
+
+
+def test_who_has_a_score_is_judged_anew_no_more_than_once_an_hour_between_checkpoints() -> None:
+    with judging(dict.fromkeys(range(16, 40), 900_000)) as asked:
+        profile = fed(made(n) for n in range(16))
+        for _ in range(3):
+            profile.see(made(1), NOW + HOUR - 1)
+        assert asked == [16]
+        profile.see(made(1), NOW + HOUR)
+        assert asked[1] == 20
+
+
+def test_a_pool_comes_back_to_be_judged_too() -> None:
+    pool = Profile(found=800_000, at=NOW)
+    pool.add(Profile().see(made(1), NOW), NOW + HOUR)
+    assert pool.at == NOW + HOUR
+    assert pool.found == 800_000 - EASE - EASE // 24
 
 
 def test_a_call_without_buckets_changes_nothing() -> None:
@@ -91,8 +126,8 @@ def test_a_template_sent_among_others_has_a_sketch_of_its_own_calls_only() -> No
 
 def test_the_score_is_that_of_the_most_suspect_template() -> None:
     with judging({16: 800_000}):
-        assert fed(made(n, template=n % 2) for n in range(15)).score == 0
-        assert fed(made(n, template=n % 2) for n in range(33)).score >= 800_000 - EASE
+        assert fed(made(n, template=n % 2) for n in range(15)).score(NOW) == 0
+        assert fed(made(n, template=n % 2) for n in range(33)).score(NOW) >= 800_000 - EASE
 
 
 def test_a_caller_with_one_template_needs_no_second_sketch() -> None:
@@ -112,17 +147,22 @@ def test_the_busiest_templates_are_the_ones_kept() -> None:
     assert {1, 2} <= fed(busy + passing).templates.keys()
 
 
-@pytest.mark.parametrize(
-    ("calls", "later"), [(LIFE, 0), (40, PERIOD + 1)], ids=["after a life", "after a month"]
-)
-def test_a_sketch_begins_anew_and_the_score_stays_till_it_is_judged(calls: int, later: int) -> None:
-    with judging({16: 0} | dict.fromkeys(CHECKPOINTS - {16}, 700_000)):
-        profile = fed(made(n % 4096) for n in range(calls))
-        profile.see(made(1), NOW + later)
-        assert (profile.queries, profile.score) == (1, 700_000)
+def test_a_sketch_begins_anew_after_a_life_and_the_score_stays_till_it_is_judged() -> None:
+    with judging(dict.fromkeys(CHECKPOINTS - {16}, 700_000)):
+        profile = fed(made(n % 4096) for n in range(LIFE))
+        profile.see(made(1), NOW)
+        assert (profile.queries, profile.score(NOW)) == (1, 700_000)
         for n in range(15):
-            profile.see(made(n), NOW + later)
-        assert profile.score == 700_000 - EASE
+            profile.see(made(n), NOW)
+        assert profile.score(NOW) == 700_000 - EASE
+
+
+def test_a_sketch_begins_anew_after_a_month() -> None:
+    profile = fed(made(n) for n in range(40))
+    profile.see(made(1), NOW + PERIOD)
+    assert profile.queries == 41
+    profile.see(made(1), NOW + PERIOD + 1)
+    assert profile.queries == 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), visits), max_size=60))

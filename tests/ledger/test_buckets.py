@@ -93,7 +93,7 @@ class Bench:
         return ledger.peek(self.accounts["a"], (quota,), self.now)[0][0]
 
     def score(self, score: int) -> None:
-        self.accounts["a"].profile = Profile(score=score)
+        self.accounts["a"].profile = Profile(found=score, at=self.now)
 
     def books(self) -> bytes:
         return msgspec.msgpack.encode(self.accounts)
@@ -471,6 +471,31 @@ def test_a_score_refuses_at_its_stage_whatever_is_visited_and_is_asked_again_in_
     assert bench.ask(Visit(), covered).stage is Stage.DEGRADE
 
 
+def test_a_stage_that_the_score_brought_about_has_its_reasons() -> None:
+    bench, covered = Bench(), wide(breadth(10), REFUSING)
+    profile = bench.accounts["a"].profile = Profile()
+    for number in range(20):
+        profile.see(msgspec.structs.replace(SHOWN, ask=number), bench.now)
+    assert bench.ask(cells(1), covered).reasons == ()
+    profile.found, profile.at = 900_000, bench.now
+    decision = bench.ask(cells(1), covered)
+    assert (decision.stage, decision.reasons) == (Stage.DEGRADE, profile.reasons())
+    assert {reason.signal for reason in decision.reasons} >= {"coverage", "manner"}
+
+
+def test_a_stage_that_buckets_alone_brought_about_has_no_reasons_of_a_score() -> None:
+    bench, covered = Bench(), wide(breadth(10), REFUSING)
+    decision = bench.visit(covered, *range(9))
+    assert (decision.stage, decision.reasons) == (Stage.DEGRADE, ())
+
+
+def test_a_call_let_in_and_rejected_is_not_seen() -> None:
+    bench, tokens = Bench(), line(quota(Algorithm.SLIDING, 100), 5)
+    reservation = bench.open(SHOWN, wide(breadth(10)), tokens)
+    bench.settle(reservation, 0, 5)
+    assert queries(bench) == 0
+
+
 def test_a_score_that_does_not_count_is_no_strain() -> None:
     bench, covered = Bench(), wide(breadth(10), Response(stages=DEFAULT_STAGES, scored=False))
     bench.score(MICRO)
@@ -483,7 +508,7 @@ def test_the_score_of_a_pool_is_strain_on_the_pools_own_lines_only() -> None:
     bench.score(750_000)
     pool = wide(breadth(10), response, partition="p")
     assert bench.ask(cells(1), pool).stage is Stage.NONE
-    bench.accounts["p"].profile = Profile(score=850_000)
+    bench.accounts["p"].profile = Profile(found=850_000, at=bench.now)
     assert bench.ask(cells(1), pool).stage is Stage.DEGRADE
 
 

@@ -7,7 +7,16 @@ text or vectors, so that every store can keep the same bits.
 from __future__ import annotations
 
 from querybudget.coverage.profile import Profile, Reason, Step
-from querybudget.coverage.response import Response, Stage
+from querybudget.coverage.response import DEFAULT_STAGES, Curve, Response, Stage
 from querybudget.coverage.visit import Visit
 
-__all__ = ["Profile", "Reason", "Response", "Stage", "Step", "Visit"]
+__all__ = [
+    "DEFAULT_STAGES",
+    "Curve",
+    "Profile",
+    "Reason",
+    "Response",
+    "Stage",
+    "Step",
+    "Visit",
+]

@@ -3,7 +3,8 @@
 An identity has one sketch of all its calls, and one for each of its busiest templates (system
 prompts): traffic sent under another template, to cover a sweep, does not thin that one out. A pool
 has the sums of its identities' sketches. The score is judged at set numbers of calls, not at every
-call, and rises at once and falls slowly, so that nobody flaps.
+call, and rises at once and falls slowly, so that nobody flaps. It falls with time too, so that
+whoever is refused for it can come back; their next call is judged at once.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ PERIOD = 30 * 24 * 3_600 * 1_000_000
 """µs after which a sketch is begun anew."""
 
 EASE = 100_000
-"""How far the score falls at a checkpoint that finds less, at most."""
+"""How far the score falls at a checkpoint that finds less, and in a day."""
+
+DAY = 24 * 3_600 * 1_000_000
+HOUR = DAY // 24
+"""µs after which a caller who has a score is judged anew at any call."""
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
@@ -44,8 +49,8 @@ class Profile(msgspec.Struct, array_like=True):
     """One partition.
 
     Attributes:
-        score: The sweep score in millionths, on the scale of a spent share: 0 for the ordinary
-            caller, and 700_000 is as suspect as having spent 70 % of a bucket budget.
+        found: The score at the last judgement; `score` is what is left of it.
+        at: When that was, µs.
         whole: All calls of an identity; None for a pool.
         template: The first template seen.
         templates: Sketches of the busiest templates, once there is a second one.
@@ -55,7 +60,8 @@ class Profile(msgspec.Struct, array_like=True):
         judged: For a pool: calls at its last judgement.
     """
 
-    score: int = 0
+    found: int = 0
+    at: int = 0
     whole: Sketch | None = None
     template: int = 0
     templates: dict[int, Sketch] = msgspec.field(default_factory=dict[int, Sketch])
@@ -68,6 +74,13 @@ class Profile(msgspec.Struct, array_like=True):
     def queries(self) -> int:
         """Calls in the present sketch or pool."""
         return self.whole.queries if self.whole else self.sums[0] if self.sums else 0
+
+    def score(self, now: int) -> int:
+        """The sweep score, in millionths, on the scale of a spent share.
+
+        0 is the ordinary caller, and 700_000 is as suspect as having spent 70 % of a bucket budget.
+        """
+        return max(0, self.found - EASE * max(0, now - self.at) // DAY)
 
     def see(self, visit: Visit, now: int) -> Step:
         """Take in a call of this identity, and judge anew where it is time to.
@@ -95,13 +108,12 @@ class Profile(msgspec.Struct, array_like=True):
         whole = self.whole
         own = self._own(visit.template, now)
         step = whole.see(visit)
-        found = judge(whole.sums) if whole.queries in CHECKPOINTS else None
+        due = whole.queries in CHECKPOINTS or self._overdue(now)
         if own is not None:
             own.see(visit)
-            if own.queries in CHECKPOINTS:
-                found = max(found or 0, judge(own.sums))
-        if found is not None:
-            self.score = max(found, self.score - EASE)
+            due = due or own.queries in CHECKPOINTS
+        if due:
+            self._judged(max(judge(sketch.sums) for sketch in self._sketches()), now)
         return Step(step, first=whole.queries == 1)
 
     def add(self, step: Step, now: int) -> None:
@@ -112,16 +124,25 @@ class Profile(msgspec.Struct, array_like=True):
             self.since, self.members, self.judged, self.sums = now, 0, 0, blank_sums()
         self.members += step.first or not self.members
         self.sums = list(map(add, self.sums, step.sums))
-        if self.sums[0] * 4 >= self.judged * 5:
+        if self.sums[0] * 4 >= self.judged * 5 or self._overdue(now):
             self.judged = self.sums[0]
-            self.score = max(judge_pool(self.sums, self.members), self.score - EASE)
+            self._judged(judge_pool(self.sums, self.members), now)
 
     def reasons(self) -> tuple[Reason, ...]:
         """What speaks for and against, strongest first; empty while there is too little."""
         if self.whole is None:
             return reasons(self.sums, self.members) if self.sums else ()
-        sketches = [self.whole, *self.templates.values()]
-        return reasons(max(sketches, key=lambda sketch: judge(sketch.sums)).sums)
+        return reasons(max(self._sketches(), key=lambda sketch: judge(sketch.sums)).sums)
+
+    def _sketches(self) -> list[Sketch]:
+        return [self.whole or Sketch(), *self.templates.values()]
+
+    def _overdue(self, now: int) -> bool:
+        return self.found > 0 and now - self.at >= HOUR
+
+    def _judged(self, found: int, now: int) -> None:
+        self.found = max(found, self.score(now) - EASE)
+        self.at = now
 
     def _own(self, template: int, now: int) -> Sketch | None:
         """The sketch of a template; None while there is only one."""

@@ -68,6 +68,7 @@ def _coverage(ticket: Ticket, matcher: Matcher) -> dict[str, Any]:
         told["delay"] = ticket.delay
         told["shadow_price"] = decision.shadow_price
         told["shadow_stage"] = decision.shadow_stage.name.lower()
+        told["reasons"] = decision.reasons
     return told
 
 

@@ -6,7 +6,7 @@ import enum
 
 import msgspec
 
-from querybudget.coverage import Profile, Response, Stage, Visit
+from querybudget.coverage import Profile, Reason, Response, Stage, Visit
 from querybudget.quota import MICRO, SECOND, Quota
 from querybudget.windows import State
 
@@ -155,6 +155,8 @@ class Decision(msgspec.Struct, frozen=True):
         delay: µs by which the call is to be slowed.
         shadow_price: The highest price of the shadow lines of buckets, in millionths.
         shadow_stage: What would be done to the call if those were enforced.
+        reasons: What the sweep score is made of that brought about a stage, strongest first; empty
+            where no stage was, or buckets alone brought it about. For operators, never for callers.
     """
 
     verdict: Verdict
@@ -166,6 +168,7 @@ class Decision(msgspec.Struct, frozen=True):
     delay: int = 0
     shadow_price: int = MICRO
     shadow_stage: Stage = Stage.NONE
+    reasons: tuple[Reason, ...] = ()
 
     @property
     def admitted(self) -> bool:

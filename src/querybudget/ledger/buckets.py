@@ -15,7 +15,7 @@ from typing import final
 
 import msgspec
 
-from querybudget.coverage import Profile, Response, Stage
+from querybudget.coverage import Profile, Reason, Response, Stage
 from querybudget.coverage.occupancy import Occupancy
 from querybudget.ledger.books import Account, Charge, Line, LineStatus, Reservation, Verdict
 from querybudget.quota import MICRO, SECOND, Algorithm
@@ -126,6 +126,7 @@ class Outlook(msgspec.Struct, frozen=True, gc=False):
         delay: The longest of the enforced lines, µs.
         shadow_price: The highest of the shadow lines, in millionths.
         shadow_stage: The severest of the shadow lines.
+        reasons: What the highest score is made of, where a score brought about a stage.
     """
 
     sights: Sequence[Sight | None]
@@ -134,6 +135,7 @@ class Outlook(msgspec.Struct, frozen=True, gc=False):
     delay: int = 0
     shadow_price: int = MICRO
     shadow_stage: Stage = _NONE
+    reasons: tuple[Reason, ...] = ()
 
     def prices(self, now: int) -> list[tuple[int, int]]:
         """The enforced lines' highest price from each moment in µs on."""
@@ -165,7 +167,8 @@ def look(accounts: Mapping[str, Account], charge: Charge, now: int) -> Outlook:
         price = max(price, sight.price)
         if found:
             stage, delay = max(stage, found), max(delay, sight.delay)
-    return Outlook(sights, price, stage, delay, shadow_price, shadow_stage)
+    reasons = _reasons(accounts, sights) if stage or shadow_stage else ()
+    return Outlook(sights, price, stage, delay, shadow_price, shadow_stage, reasons)
 
 
 def watch(accounts: Mapping[str, Account], reservation: Reservation, now: int) -> None:
@@ -189,7 +192,7 @@ def note_stages(accounts: Mapping[str, Account], lines: Sequence[Line], now: int
             continue
         occupancy = _occupancy(account, line)
         occupancy.room(line.quota, now)
-        strain = max(_share(occupancy.total, line.quota.limit), _score(account, response))
+        strain = max(_share(occupancy.total, line.quota.limit), _score(account, response, now))
         occupancy.stage = response.stage(strain, occupancy.stage)
 
 
@@ -200,7 +203,7 @@ def _sight(line: Line, account: Account, cells: tuple[int, ...], now: int) -> Si
     strain = _share(occupancy.total, quota.limit)
     if response is None:
         return Sight(line, occupancy, cells, left, novelty, strain)
-    score = _score(account, response)
+    score = _score(account, response, now)
     strain = max(strain, score)
     before = occupancy.stage
     begun = stage = response.stage(strain, before) if response.stages else _NONE
@@ -208,6 +211,14 @@ def _sight(line: Line, account: Account, cells: tuple[int, ...], now: int) -> Si
         stage = response.milder(_REFUSE)
     price = response.price(strain)
     return Sight(line, occupancy, cells, left, novelty, strain, score, begun, stage, price)
+
+
+def _reasons(accounts: Mapping[str, Account], sights: Sequence[Sight | None]) -> tuple[Reason, ...]:
+    scored = [s for s in sights if s and s.stage and s.score == s.strain]
+    if not scored:
+        return ()
+    profile = accounts[max(scored, key=lambda sight: sight.score).line.partition].profile
+    return profile.reasons() if profile else ()
 
 
 def _occupancy(account: Account, line: Line) -> Occupancy:
@@ -222,8 +233,8 @@ def _share(used: int, limit: int) -> int:
     return used * MICRO // limit
 
 
-def _score(account: Account, response: Response) -> int:
-    return account.profile.score if response.scored and account.profile else 0
+def _score(account: Account, response: Response, now: int) -> int:
+    return account.profile.score(now) if response.scored and account.profile else 0
 
 
 def _profile(account: Account) -> Profile:

@@ -18,7 +18,7 @@ from querybudget.ledger.books import (
     Verdict,
 )
 from querybudget.ledger.buckets import SCORE_RETRY, Outlook, Sight, look, note_stages, watch
-from querybudget.quota import MICRO, Quota
+from querybudget.quota import MICRO, Algorithm, Quota
 from querybudget.windows import Leases, State, fresh
 
 __all__ = ["peek", "reserve", "settle"]
@@ -26,6 +26,7 @@ __all__ = ["peek", "reserve", "settle"]
 # Looking up an enum's member costs more than deciding a line does, and so does isinstance, which
 # asks a Struct's metaclass: hence `type(...) is`, of types that have no subclasses.
 _ADMIT = Verdict.ADMIT
+_DISTINCT = Algorithm.DISTINCT
 _DONE, _REPEATED, _LATE = Settled.DONE, Settled.REPEATED, Settled.LATE
 
 _Seat = tuple[Line, State | Sight, int]
@@ -105,10 +106,17 @@ def settle(
             window.adjust(quota, difference, reservation.at, now)
     if visit is not None:
         known = {key: accounts[key] for key in knowing}
-        if any(amounts) and not late:
+        if not late and _answered(reservation, amounts):
             watch(known, reservation, now)
         note_stages(known, reservation.lines, now)
     return _LATE if late else _DONE
+
+
+def _answered(reservation: Reservation, amounts: Sequence[int]) -> bool:
+    """Whether a call came to anything; where it has lines of buckets, to what those are for."""
+    lines = zip(reservation.lines, amounts, strict=True)
+    of_buckets = [amount for line, amount in lines if line.quota.algorithm is _DISTINCT]
+    return any(of_buckets or amounts)
 
 
 def peek(account: Account, quotas: Sequence[Quota], now: int) -> tuple[tuple[int, int], ...]:
@@ -213,6 +221,7 @@ def _with(outlook: Outlook, decision: Decision) -> Decision:
         outlook.delay if decision.admitted else 0,
         outlook.shadow_price,
         outlook.shadow_stage,
+        outlook.reasons,
     )
 
 
