@@ -60,10 +60,11 @@ class Watch:
         if event.strain >= max(SUSPECT, seen.told + MORE):
             seen.told = event.strain
             most = ", ".join(name for name, _ in seen.asked_for.most_common(3)) or "nothing known"
+            why = ", ".join(reason.signal for reason in event.reasons if reason.share > 0)
             self._tell(
                 f"{event.identity.key}: strain {event.strain / 1e6:.2f} after {seen.calls} calls in"
                 f" {seen.new} buckets, mostly {most}; it would be: {event.shadow_stage}, at"
-                f" {event.shadow_price / 1e6:.1f} times the price"
+                f" {event.shadow_price / 1e6:.1f} times the price, for its {why or 'buckets'}"
             )
 
 

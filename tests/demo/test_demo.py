@@ -59,6 +59,7 @@ def test_the_sweeper_is_priced_out_while_its_budget_in_buckets_is_far_from_spent
     told = re.findall(r"sweeper +stage (\w+)", shown)
     assert told == [stage for stage in ("slow", "degrade", "refuse") if stage in told]
     assert told[-1] == "refuse"
+    assert re.search(r"stage refuse, at a price of 10.0, for its \w+", shown)
     assert all(f"{stage} (" in found[3] for stage in told)
 
 

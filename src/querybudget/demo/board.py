@@ -96,7 +96,9 @@ class Board:
             row.stages[event.stage] += 1
         if event.stage != row.stage:
             row.stage = event.stage
-            self._note(row.name, f"stage {event.stage}, at a price of {event.price / MICRO:.1f}")
+            why = ", ".join(reason.signal for reason in event.reasons if reason.share > 0)
+            told = f"stage {event.stage}, at a price of {event.price / MICRO:.1f}"
+            self._note(row.name, f"{told}, for its {why}" if why else told)
         row.price = event.price
 
     def _tell_estimate(self, row: Row, event: DecisionEvent) -> None:
