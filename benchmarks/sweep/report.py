@@ -52,7 +52,12 @@ def show(result: Result) -> None:
 def _goals(result: Result) -> Table:
     verdict = {True: "met", False: "not met", None: "not measured"}
     rows = [
-        [row["goal"], row["wanted"], _text(row["measured"]), verdict[row["met"]]]
+        [
+            row["goal"],
+            row["wanted"],
+            "-" if row["measured"] is None else _text(row["measured"]),
+            verdict[row["met"]],
+        ]
         for row in result["goals"]
     ]
     return Table("Goals", ["goal", "wanted", "measured", ""], rows)
