@@ -351,17 +351,21 @@ def merge(one: Occupancy, other: Occupancy) -> Occupancy:
 
 
 def _together(*parts: Mapping[int, Mapping[str, Pending]]) -> dict[int, dict[str, Pending]]:
-    """Everything pending, what expires last coming last."""
-    entries = {
-        (cell, name, entry)
-        for part in parts
-        for cell, others in part.items()
-        for name, entry in others.items()
-    }
+    """Everything pending, what expires last coming last; the newest of what goes by one name."""
+    newest: dict[tuple[int, str], Pending] = {}
+    for part in parts:
+        for cell, entries in part.items():
+            for name, entry in entries.items():
+                known = newest.get((cell, name), entry)
+                newest[cell, name] = max(known, entry, key=_how_new)
     together: dict[int, dict[str, Pending]] = {}
-    for cell, name, entry in sorted(entries, key=_when):
+    for cell, name, entry in sorted(((*key, entry) for key, entry in newest.items()), key=_when):
         together.setdefault(cell, {})[name] = entry
     return together
+
+
+def _how_new(entry: Pending) -> tuple[int, int, int]:
+    return entry.slot, entry.expires, entry.weight
 
 
 def _when(asked: tuple[int, str, Pending]) -> tuple[int, int, int, int, str]:

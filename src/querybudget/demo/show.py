@@ -86,11 +86,19 @@ async def play(
         framing = asyncio.create_task(_frames(board, store, frame, url))
         try:
             await Traffic(client, board, beat, burst_is_answered).run()
+            _pass_on_an_interrupt()
         finally:
             framing.cancel()
     await board.refresh(store)
     frame(board, url)
     return board
+
+
+def _pass_on_an_interrupt() -> None:
+    """A caller that was hanging up anyway may have taken the cancellation of all for its own."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _frames(
