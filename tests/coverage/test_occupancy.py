@@ -57,14 +57,14 @@ windows = st.sampled_from((1, 7, 15, 16, 100, 150, 450))
 class Walk:
     """An occupancy beside its log."""
 
-    def __init__(self, quota: Quota, now: int = START) -> None:
-        self.quota, self.now = quota, now
+    def __init__(self, quota: Quota, now: int = START, named: str = "r") -> None:
+        self.quota, self.now, self.named = quota, now, named
         self.occupancy, self.log = Occupancy(), BucketLog(quota)
         self.count = 0
 
     def ask(self, cells: tuple[int, ...], weight: int = MICRO, hold: int = 10_000) -> str:
         self.count += 1
-        name = f"r{self.count}"
+        name = f"{self.named}{self.count}"
         self.occupancy.room(self.quota, self.now)
         novelty = self.occupancy.novelty(cells, weight)
         assert novelty == self.log.novelty(cells, weight, self.now)
@@ -326,7 +326,7 @@ def test_merging_is_associative_commutative_and_idempotent(
 @given(histories, histories)
 def test_what_is_merged_holds_what_both_visited(first: list[Step], second: list[Step]) -> None:
     quota = buckets(window=150)
-    one, two = Walk(quota).play(first), Walk(quota).play(second)
+    one, two = Walk(quota).play(first), Walk(quota, named="s").play(second)
     both = merge(one.occupancy, two.occupancy)
     now = max(one.now, two.now)
     log = BucketLog(quota, [*one.log.visits, *two.log.visits])
