@@ -24,7 +24,7 @@ export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench docs dev lock clean python
+.PHONY: help demo test check format bench sweep docs dev lock clean python
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,10 @@ format: $(VENV)/.installed ## mend what ruff can mend
 bench: $(WHEELENV)/.installed $(VENV)/.bench ## measure what a request pays, beside other limiters
 	@mkdir -p benchmarks/results
 	$(WHEELPY) -m benchmarks.overhead --out benchmarks/results/overhead.json
+
+sweep: $(WHEELENV)/.installed $(VENV)/.bench ## coverage budgets on real prompts: make sweep CORPORA=DIR
+	@mkdir -p benchmarks/results
+	$(WHEELPY) -m benchmarks.sweep --corpora $(CORPORA) --out benchmarks/results/sweep.json --html $(BUILD) $(ARGS)
 
 docs: $(VENV)/.installed ## build the documentation; any warning fails
 	$(PY) -m mkdocs build --strict
