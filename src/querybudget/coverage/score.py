@@ -1,6 +1,6 @@
 """From sums to a score: how much a stream of calls looks like a sweep, and why.
 
-Theory of operation. `features` turns sums into some three dozen rates that do not depend on how many
+Theory of operation. `features` turns sums into three dozen rates that do not depend on how many
 identities were added up. Each is compared with what honest callers show after the same number of
 calls (rarefaction: coverage grows with n for everybody, and curves cross), and weighed. Evidence is
 added up within four views that fail independently: coverage (which buckets), persistence (whether
