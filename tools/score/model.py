@@ -24,10 +24,19 @@ BALANCE = 0.75
 MIDDLE = np.log(100)
 
 ALONG = np.log(GRID)
-BASIS = np.stack([np.ones_like(ALONG), ALONG, ALONG**2], axis=1)
-TILT = (ALONG - MIDDLE) / 2
 
 Floats = NDArray[np.float64]
+
+
+def basis_of(along: Floats) -> Floats:
+    return np.stack([np.ones_like(along), along, along**2], axis=1)
+
+
+def tilt_of(along: Floats) -> Floats:
+    return (along - MIDDLE) / 2
+
+
+BASIS, TILT = basis_of(ALONG), tilt_of(ALONG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +50,17 @@ class Model:
     tilt: Floats
     bias: float
 
-    def evidence(self, rates: Rates, without: tuple[str, ...] = ()) -> Floats:
-        """Log-odds at every point of the grid; shape (streams, grid), -inf past the end."""
-        width = np.maximum(BASIS @ self.spread, self.least)
-        apart = np.clip((rates - BASIS @ self.mean) / width, -CLIP, CLIP)
-        said = apart * (self.weight + TILT[:, None] * self.tilt)
+    def evidence(
+        self, rates: Rates, without: tuple[str, ...] = (), along: Floats = ALONG
+    ) -> Floats:
+        """Log-odds at every point of the grid; shape (streams, grid), -inf past the end.
+
+        `along` is the logarithm of each point's number of calls, where it is not the usual grid.
+        """
+        basis = basis_of(along)
+        width = np.maximum(basis @ self.spread, self.least)
+        apart = np.clip((rates - basis @ self.mean) / width, -CLIP, CLIP)
+        said = apart * (self.weight + tilt_of(along)[:, None] * self.tilt)
         total = np.full(rates.shape[:2], self.bias)
         for view, names in VIEWS.items():
             if view not in without:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from querybudget.coverage.score import FEATURES, VIEWS, features
+from querybudget.coverage.score import features
 from querybudget.coverage.visit import Visit
 from tools.score.judging import FALSE, HONEST, folds
-from tools.score.model import CAP, CLIP, FLOOR, MIDDLE, Model
+from tools.score.model import Model
 from tools.score.streams import EARLY, SWEEPS, Streams, pooled
 
 SIZES = ((4, 3), (14, 8), (39, 24), (0, 60))
@@ -85,12 +85,5 @@ def _shared_out(every: Streams, place: int, way: str, size: int, queries: int) -
 
 def _say(model: Model, members: list[list[Visit]]) -> float:
     sums = pooled(members)
-    along = np.log(max(sums[0] / len(members), EARLY[0]))
-    basis = np.array([1.0, along, along * along])
-    width = np.maximum(basis @ model.spread, model.least)
-    apart = np.clip((np.array(features(sums)) - basis @ model.mean) / width, -CLIP, CLIP)
-    said = apart * (model.weight + (along - MIDDLE) / 2 * model.tilt)
-    total = model.bias
-    for names in VIEWS.values():
-        total += float(np.clip(said[[FEATURES.index(name) for name in names]].sum(), FLOOR, CAP))
-    return total
+    along = np.log([max(sums[0] / len(members), EARLY[0])])
+    return float(model.evidence(np.array([[features(sums)]]), along=along)[0, 0])

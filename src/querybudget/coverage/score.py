@@ -89,7 +89,7 @@ HIGHEST = 1_500_000
 
 _UNIT = 127 * 127
 _FIRST_TRAIT = SUMS.index(TRAITS[0])
-_FEWEST, _EARLIEST = 16, 4
+_FEWEST, _EARLIEST = min(CHECKPOINTS), 4
 _MIDDLE = log(100)
 _PLACES = {view: tuple(map(FEATURES.index, names)) for view, names in VIEWS.items()}
 

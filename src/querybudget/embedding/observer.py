@@ -119,7 +119,7 @@ class Observer:
         new = {key: ask for key, ask in zip(keys, asks, strict=True) if shown[key] is None}
         if new:
             shown.update(await self._look(new))
-        return self._visit(call, keys[0], {key: one or _NOTHING for key, one in shown.items()})
+        return self._visit(call, {key: one or _NOTHING for key, one in shown.items()})
 
     async def aclose(self) -> None:
         """Let go of the embedder. Closing twice does nothing."""
@@ -129,23 +129,21 @@ class Observer:
             await asyncio.gather(learning, return_exceptions=True)
         await self._embedder.aclose()
 
-    def _visit(self, call: Call, key: bytes, shown: dict[bytes, _Seen]) -> Visit:
-        cells = {one.fine for one in shown.values()}
-        cells.discard(-1)
+    def _visit(self, call: Call, shown: dict[bytes, _Seen]) -> Visit:
+        """What is shown by all asks, in their order."""
+        template = frame(call)
+        number = _number(_digest(self._frame, template)) if template else 0
+        first, *others = [_alone(one, _number(key), number) for key, one in shown.items()]
+        if not others:
+            return first
         capabilities = 0
         for one in shown.values():
             capabilities |= one.capabilities
-        template = frame(call)
-        frame_number = _number(_digest(self._frame, template)) if template else 0
-        visits = [_alone(one, _number(name), frame_number) for name, one in shown.items()]
-        if len(visits) == 1:
-            return visits[0]
-        first = next(place for place, name in enumerate(shown) if name == key)
         return msgspec.structs.replace(
-            visits.pop(first),
-            cells=tuple(sorted(cells)),
+            first,
+            cells=tuple(sorted({one.fine for one in shown.values() if one.fine >= 0})),
             capabilities=capabilities,
-            more=tuple(visits),
+            more=tuple(others),
         )
 
     async def _look(self, new: dict[bytes, str]) -> dict[bytes, _Seen]:
