@@ -103,7 +103,7 @@ def test_check_refuses_a_store_that_there_is_not(
         "store: abacus://\nsecret: 0123456789abcdef\nbudgets: [{name: a, limit: 1 request/minute}]"
     )
     assert main(["check", str(path)]) == 1
-    assert "no store for 'abacus://'" in capsys.readouterr().err
+    assert "found `abacus://`" in capsys.readouterr().err
 
 
 def test_explain_says_what_applies_and_why_the_rest_does_not(

@@ -146,7 +146,7 @@ INJECTED = (
     "burst: 20",
     "timezone: Europe/Berlin",
     "weights: {output: 4}",
-    "on_store_error: local",
+    "on_store_error: lokal",
     "limt: 5/minute",
     "on_error: deny",
     "price: b4b",

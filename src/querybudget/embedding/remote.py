@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from cachetools import TTLCache
 
-from querybudget.embedding.breaker import Breaker
+from querybudget.breaker import Breaker
 from querybudget.embedding.static import sample
 from querybudget.embedding.vectors import units
 from querybudget.errors import EmbeddingError

@@ -28,7 +28,7 @@ from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.matching import UNREADABLE, Caller, Matcher, Route
 from querybudget.policy.types import Mode, OnStoreError, Policy
 from querybudget.quota import MICRO, Unit
-from querybudget.stores import Clock, Store, open_store, system_clock
+from querybudget.stores import Clock, Storage, Store, open_store, system_clock
 
 __all__ = ["Limiter"]
 
@@ -79,10 +79,10 @@ class Limiter:
         self.policy = policy
         self.clock = clock or system_clock()
         given = store if store is not None else policy.store
-        self._owned = isinstance(given, str)
+        self._owned = isinstance(given, str | Storage)
         self.store: Store = (
             open_store(given, self.clock, max_identities=policy.max_identities)
-            if isinstance(given, str)
+            if isinstance(given, str | Storage)
             else given
         )
         self.estimator = Estimator(policy.estimate)

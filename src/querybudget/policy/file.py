@@ -58,6 +58,7 @@ __all__ = [
     "RemoteFile",
     "ResolverFile",
     "RouteFile",
+    "StoreFile",
     "ThenFile",
     "TierFile",
     "WeightsFile",
@@ -343,6 +344,19 @@ class RefusalsFile(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 60_000_000
 
 
+class StoreFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where accounts are kept."""
+
+    url: Annotated[str, doc("As in `redis://localhost:6379/0`.")] | UnsetType = UNSET
+    timeout: Annotated[Duration, doc("After it an answer is late.")] = 250_000
+    workers: (
+        Annotated[int, between(1, 4096), doc("Processes that share it; for `local`.")] | None
+    ) = None
+    prefix: Annotated[str, doc("What all names in a shared store begin with.")] = "querybudget"
+    snapshot: Annotated[str, doc("File that a memory store is saved to and begins from.")] = ""
+    snapshot_every: Annotated[Duration, doc("Between two savings.")] = 60_000_000
+
+
 class BodyFile(Struct, frozen=True, forbid_unknown_fields=True):
     """How request bodies are read."""
 
@@ -376,7 +390,11 @@ class PolicyFile(Struct, frozen=True, forbid_unknown_fields=True):
         Literal[1], doc("Of this format."), Meta(extra={"expected": "version `1`"})
     ] = 1
     mode: Annotated[Mode, doc("`shadow` counts and reports, and refuses nobody.")] = Mode.ENFORCE
-    store: Annotated[str, doc("URL of the store, as in `memory://`.")] = "memory://"
+    store: Annotated[
+        StoreFile,
+        doc("Where accounts are kept: a URL such as `memory://`, or a mapping."),
+        Meta(extra={"short": "url", "expected": "the URL of a store such as `memory://`"}),
+    ] = StoreFile("memory://")
     secret: (
         Annotated[str, doc("Keys the hashes of identities: 16 bytes or more.")] | UnsetType | None
     ) = None
@@ -409,7 +427,8 @@ class PolicyFile(Struct, frozen=True, forbid_unknown_fields=True):
     routes: Annotated[tuple[RouteFile, ...], doc("Model routes of no known dialect.")] = ()
     exempt: Annotated[Words, doc("Patterns over paths that are passed through unseen.")] = EXEMPT
     hold: Annotated[Duration, doc("Unsettled reservations expire after it.")] = 900_000_000
-    max_identities: Annotated[int, between(1), doc("Accounts the memory store keeps.")] = 100_000
+    max_identities: Annotated[int, between(1), doc("Accounts in memory, or in a file.")] = 100_000
+    health: Annotated[str, doc("Path at which to tell how the store is; none unless given.")] = ""
     estimate: EstimateFile = EstimateFile()
     refusals: RefusalsFile = RefusalsFile()
     body: BodyFile = BodyFile()

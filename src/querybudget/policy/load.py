@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 
 from msgspec import UNSET
 
-from querybudget.policy import budgets, callers, capabilities, file
+from querybudget.policy import budgets, callers, capabilities, file, stores
 from querybudget.policy.compose import from_mapping, from_text
 from querybudget.policy.notation import listed, nearest
 from querybudget.policy.tree import Mistakes, Node, Path
@@ -117,15 +117,16 @@ def _policy(node: Node, mistakes: Mistakes) -> Policy:
         tuple(capability.name for capability in able),
         bool(given.models),
     )
+    found = budgets.budgets(given.budgets, known, mistakes)
     policy = Policy(
-        budgets=budgets.budgets(given.budgets, known, mistakes),
+        budgets=found,
         identity=callers.identity(given.identity, mistakes),
         partitions=pools,
         tiers=callers.tiers(given.tiers, () if given.budgets is UNSET else given.budgets, mistakes),
         models=_models(given.models),
         routes=routes,
         secret=_secret(given, mistakes),
-        store=_store(given, mistakes),
+        store=stores.storage(given, found, mistakes),
         exempt=_exempt(given.exempt, mistakes),
         hold=given.hold,
         max_identities=given.max_identities,
@@ -134,6 +135,7 @@ def _policy(node: Node, mistakes: Mistakes) -> Policy:
         body=Body(given.body.limit),
         unpriced=given.unpriced,
         source=mistakes.source,
+        health=_health(given.health, mistakes),
         embedding=capabilities.embedding(given.embedding, mistakes),
         capabilities=able,
     )
@@ -151,20 +153,15 @@ def _secret(given: file.PolicyFile, mistakes: Mistakes) -> bytes:
     return secret
 
 
-def _store(given: file.PolicyFile, mistakes: Mistakes) -> str:
-    scheme, separator, _ = given.store.partition("://")
-    if not (separator and re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme)):
-        message = "expected the URL of a store such as `memory://`"
-        mistakes.add(("store",), f"{message}, found something else")
-    elif scheme != "memory" and given.secret is None:
-        message = "expected `secret` beside a shared store, found none: without it, each process"
-        mistakes.add(("secret",), f"{message} has its own names for the same callers")
-    return given.store
-
-
 def _exempt(patterns: tuple[str, ...], mistakes: Mistakes) -> tuple[str, ...]:
     budgets.check_paths(patterns, ("exempt",), mistakes)
     return patterns
+
+
+def _health(path: str, mistakes: Mistakes) -> str:
+    if path and not path.startswith("/"):
+        mistakes.add(("health",), f"expected a path such as `/health/budgets`, found `{path}`")
+    return path
 
 
 def _estimate(given: file.EstimateFile, mistakes: Mistakes) -> Estimate:

@@ -86,6 +86,10 @@ class Mistakes:
             mistake.path == written or mistake.path.startswith(within) for mistake in self._found
         )
 
+    def mapping(self, path: Path) -> bool:
+        """Whether a mapping stands at `path`."""
+        return isinstance(self._reach(path)[0], Entries)
+
     def item(self, path: Path, word: str) -> Path:
         """The path of `word` in the list at `path`, or `path` where a single word stands there."""
         node, _ = self._reach(path)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from querybudget.coverage.response import Response
+from querybudget.policy.storage import Storage
 from querybudget.quota import MICRO, Quota, Unit
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class OnStoreError(enum.StrEnum):
 
     ALLOW = "allow"
     DENY = "deny"
+    LOCAL = "local"
+    """Each worker counts by itself, up to its share of the limit."""
 
 
 class Disclosure(enum.StrEnum):
@@ -372,16 +375,17 @@ class Policy:
         models: Prices, in order; the first whose pattern matches.
         routes: Generic routes, in order; before the known dialects.
         secret: Keys the hashes of identities; random for one process where the policy gives none.
-        store: URL of the store.
+        store: Where accounts are kept.
         exempt: Globs over paths that are passed through unseen.
         hold: µs after which a reservation that nobody settles or renews expires.
-        max_identities: Accounts kept by the memory store.
+        max_identities: Accounts kept by a store in memory or in a file.
         estimate: What is held before anything is known.
         refusals: How refusals look.
         body: How request bodies are read.
         unpriced: What a money budget does with a model that no price matches: ``refuse`` or
             ``free``.
         source: File the policy came from, or ``<mapping>``.
+        health: Path at which the middleware tells how the store is; empty for none.
         embedding: What turns prompts into buckets.
         capabilities: Those that ship, then the policy's own; bit n of `Visit.capabilities` is the
             n-th of them.
@@ -394,7 +398,7 @@ class Policy:
     models: tuple[ModelPrice, ...] = ()
     routes: tuple[GenericRoute, ...] = ()
     secret: bytes = field(default=b"", repr=False)
-    store: str = "memory://"
+    store: Storage = Storage()  # noqa: RUF009 - frozen, from another module
     exempt: tuple[str, ...] = ()
     hold: int = 15 * 60 * MICRO
     max_identities: int = 100_000
@@ -403,6 +407,7 @@ class Policy:
     body: Body = Body()
     unpriced: str = "refuse"
     source: str = "<mapping>"
+    health: str = ""
     embedding: Embedding = Embedding()
     capabilities: tuple[Capability, ...] = tuple(Capability(name) for name in CAPABILITIES)
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
-from urllib.parse import urlsplit
+from typing import Protocol, runtime_checkable
 
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
+from querybudget.policy.storage import SCHEMES, Guarantees, Storage
 from querybudget.quota import Quota
 from querybudget.stores.memory import MemoryStore
 
-__all__ = ["Clock", "MemoryStore", "Store", "open_store", "system_clock"]
+__all__ = [
+    "Clock",
+    "Declares",
+    "Guarantees",
+    "MemoryStore",
+    "Starts",
+    "Storage",
+    "Store",
+    "open_store",
+    "system_clock",
+]
 
 Clock = Callable[[], int]
 """Microseconds since the Unix epoch, never going back."""
@@ -66,6 +76,33 @@ class Store(Protocol):
         ...
 
 
+@runtime_checkable
+class Declares(Protocol):
+    """A store that says what it guarantees. One that does not is taken to guarantee everything."""
+
+    @property
+    def guarantees(self) -> Guarantees:
+        """What it promises, and what it does not."""
+        ...
+
+
+@runtime_checkable
+class Starts(Protocol):
+    """A store that wants to be told when its server starts."""
+
+    async def start(self) -> None:
+        """Open files and connections. Starting twice does nothing.
+
+        A store that is never started opens them at its first use.
+
+        Raises:
+            SetupError: It can never work as it is set up: a corrupt file, say, or one written by a
+                later version. The message says what to do.
+            StoreError: It does not answer now.
+        """
+        ...
+
+
 def system_clock() -> Clock:
     """The time of day as it was when the clock was made, carried on by the monotonic clock.
 
@@ -75,18 +112,20 @@ def system_clock() -> Clock:
     return lambda: (time.monotonic_ns() + offset) // 1000
 
 
-def open_store(url: str, clock: Clock, *, max_identities: int = 100_000) -> Store:
-    """Make the store that a URL names. Connects to nothing before the first use.
+def open_store(storage: Storage | str, clock: Clock, *, max_identities: int = 100_000) -> Store:
+    """Make the store that a URL names. Connects to nothing and reads nothing before its first use.
 
     Args:
-        url: ``memory://``.
+        storage: What a policy says of its store, or only its URL.
         clock: For stores that have none of their own.
-        max_identities: Bound on the accounts of a memory store.
+        max_identities: Bound on the accounts of a store in memory or in a file.
 
     Raises:
-        SetupError: No store is named so.
+        SetupError: No store is named so, or what it needs is not installed.
     """
-    scheme = urlsplit(url).scheme
+    given = Storage(storage) if isinstance(storage, str) else storage
+    scheme = given.url.partition("://")[0]
     if scheme == "memory":
         return MemoryStore(clock, max_identities=max_identities)
-    raise SetupError(f"no store for {url!r}: expected memory://, found scheme {scheme!r}")
+    known = ", ".join(f"{name}://" for name in SCHEMES)
+    raise SetupError(f"no store for {scheme!r}: expected one of {known}")

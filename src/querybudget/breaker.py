@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 __all__ = ["Breaker"]
 
-_log = logging.getLogger("querybudget.embedding")
+_log = logging.getLogger("querybudget")
 
 
 class Breaker:
