@@ -1,0 +1,195 @@
+"""The servers as fixtures. A directory's conftest imports those that its tests use.
+
+What the session shares is not to be hurt; a test that kills, freezes or sets a clock makes a server
+of its own with ``redis_servers`` or one of the other factories. A test that uses any of them is
+marked ``real_server``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from typing import Protocol, TypeVar
+
+import pytest
+
+from tests.servers.cluster import ClusterSet
+from tests.servers.memcached import Memcached
+from tests.servers.redis import RedisServer, faketime_library
+from tests.servers.sentinel import SentinelSet
+
+__all__ = [
+    "Servers",
+    "cluster_sets",
+    "faketime",
+    "memcached_server",
+    "memcached_servers",
+    "pytest_itemcollected",
+    "redis_cluster",
+    "redis_sentinel",
+    "redis_server",
+    "redis_servers",
+    "sentinel_sets",
+    "valkey_server",
+]
+
+
+class _Server(Protocol):
+    def start(self) -> object: ...
+    def stop(self) -> None: ...
+
+
+S = TypeVar("S", bound=_Server)
+Servers = Callable[..., S]
+"""Starts a server that ends with its test; takes what the server's class takes."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what speaks to a real server, so that nobody forgets to."""
+    if _FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        item.add_marker("real_server")
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One Redis server, over TCP and a socket file."""
+    _need("redis-server")
+    with _shared("redis", lambda: RedisServer(unix_socket=True)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[RedisServer]:
+    """One Valkey server, where the distribution has one."""
+    if not shutil.which("valkey-server"):
+        pytest.skip("NO valkey-server HERE: nothing is known of Valkey. Many distributions lack it")
+    with _shared("valkey", lambda: RedisServer("valkey-server", unix_socket=True)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[ClusterSet]:
+    """Three masters."""
+    _need("redis-server")
+    with _shared("cluster", ClusterSet) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel() -> Iterator[SentinelSet]:
+    """A master, its replica, three sentinels."""
+    _need("redis-server")
+    with _shared("sentinel", SentinelSet) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def memcached_server() -> Iterator[Memcached]:
+    """One memcached server."""
+    _need("memcached")
+    with _shared("memcached", Memcached) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_servers() -> Iterator[Servers[RedisServer]]:
+    """Makes Redis servers that the test may hurt."""
+    _need("redis-server")
+    with _factory(RedisServer) as make:
+        yield make
+
+
+@pytest.fixture
+def cluster_sets() -> Iterator[Servers[ClusterSet]]:
+    """Makes clusters that the test may hurt."""
+    _need("redis-server")
+    with _factory(ClusterSet) as make:
+        yield make
+
+
+@pytest.fixture
+def sentinel_sets() -> Iterator[Servers[SentinelSet]]:
+    """Makes sets of sentinels that the test may hurt."""
+    _need("redis-server")
+    with _factory(SentinelSet) as make:
+        yield make
+
+
+@pytest.fixture
+def memcached_servers() -> Iterator[Servers[Memcached]]:
+    """Makes memcached servers that the test may hurt."""
+    _need("memcached")
+    with _factory(Memcached) as make:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def faketime() -> None:
+    """What a test asks for that gives `RedisServer` a clock to be set."""
+    if faketime_library() is None:
+        _lack("libfaketime.so.1", "the package faketime")
+
+
+_FIXTURES = frozenset(
+    {
+        "cluster_sets",
+        "faketime",
+        "memcached_server",
+        "memcached_servers",
+        "redis_cluster",
+        "redis_sentinel",
+        "redis_server",
+        "redis_servers",
+        "sentinel_sets",
+        "valkey_server",
+    }
+)
+
+
+def _need(binary: str) -> None:
+    if not shutil.which(binary):
+        _lack(binary, f"the package {binary}")
+
+
+def _lack(what: str, cure: str) -> None:
+    why = f"NO {what} HERE: nothing is known of what this test is about. Install {cure}"
+    if os.environ.get("QUERYBUDGET_REQUIRE_SERVERS") == "1":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+_running: dict[str, tuple[_Server, int]] = {}
+
+
+@contextlib.contextmanager
+def _shared(name: str, make: Callable[[], S]) -> Generator[S, None, None]:
+    """One server for all that ask at the same time: each conftest's fixture is one of its own."""
+    if name in _running:
+        server, users = _running[name]
+    else:
+        server, users = make(), 0
+        server.start()
+    _running[name] = server, users + 1
+    try:
+        yield server  # type: ignore[misc]  # made by `make`, under this name
+    finally:
+        _, users = _running.pop(name)
+        if users > 1:
+            _running[name] = server, users - 1
+        else:
+            server.stop()
+
+
+@contextlib.contextmanager
+def _factory(kind: Callable[..., S]) -> Generator[Servers[S], None, None]:
+    with contextlib.ExitStack() as made:
+
+        def make(*args: object, **kwargs: object) -> S:
+            server = kind(*args, **kwargs)
+            made.callback(server.stop)
+            server.start()
+            return server
+
+        yield make

@@ -1,0 +1,183 @@
+"""A server's process: started, read, frozen, and ended for certain.
+
+What a server says is read from a pipe by a thread, so that waiting for it to be ready is waiting
+for a line, and nobody polls. A *guardian*, a process of its own, kills whatever is left when the
+tests themselves are killed: it notices, because its standard input ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+__all__ = ["PATIENCE", "Process", "ServerError", "free_port"]
+
+PATIENCE = 30
+"""Seconds after which a server that says nothing of what is waited for is given up."""
+
+
+class ServerError(RuntimeError):
+    """A server did not start, or did not do in time what was waited for."""
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Process:
+    """One server's process.
+
+    Args:
+        command: The program and its arguments.
+        ready: What the line holds that it writes when it can be used.
+        env: Variables added to those of the tests.
+    """
+
+    def __init__(
+        self, command: Sequence[str], *, ready: str, env: Mapping[str, str] | None = None
+    ) -> None:
+        self._command = [*command]
+        self._ready = ready
+        self._env = {**os.environ, **(env or {})}
+        self._popen: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+        self._lines: list[str] = []
+        self._ended = False
+        self._said = threading.Condition()
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not ended."""
+        return self._popen is not None and self._popen.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        if self._popen is None:
+            raise ServerError(f"{self._command[0]} is not running")
+        return self._popen.pid
+
+    @property
+    def lines(self) -> list[str]:
+        """All it has said since it was first started."""
+        with self._said:
+            return list(self._lines)
+
+    def start(self) -> None:
+        """Start it, and wait until it can be used."""
+        if self.running:
+            raise ServerError(f"{self._command[0]} is running already")
+        begin, self._ended = len(self._lines), False
+        self._popen = subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self._env,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # an interrupt at the terminal is for the tests
+        )
+        _tell_guardian("+", self._popen.pid)
+        assert self._popen.stdout
+        self._reader = threading.Thread(target=self._read, args=(self._popen.stdout,), daemon=True)
+        self._reader.start()
+        try:
+            self.wait_for(self._ready, after=begin)
+        except ServerError:
+            self.kill()
+            raise
+
+    def wait_for(self, text: str, *, after: int = 0, times: int = 1) -> None:
+        """Wait until it has said `text` in `times` lines, counted from line `after`.
+
+        Raises:
+            ServerError: It ended, or did not say so in `PATIENCE` seconds.
+        """
+
+        def said() -> bool:
+            return sum(text in line for line in self._lines[after:]) >= times
+
+        with self._said:
+            self._said.wait_for(lambda: self._ended or said(), PATIENCE)
+            if not said():
+                why = "ended" if self._ended else f"was silent for {PATIENCE} s"
+                log = "\n".join(self._lines[-20:])
+                raise ServerError(
+                    f"{self._command[0]}: expected {text!r}, but it {why}, after:\n{log}"
+                )
+
+    def pause(self) -> None:
+        """Freeze it: its connections stay open, and nothing is answered."""
+        os.kill(self.pid, signal.SIGSTOP)
+        os.waitpid(self.pid, os.WUNTRACED)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it at once, as a crash would. Nothing where it is not running."""
+        if self._popen is None:
+            return
+        self._popen.kill()
+        self._popen.wait()
+        _tell_guardian("-", self._popen.pid)
+        if self._reader:
+            self._reader.join()
+        self._popen = None
+
+    def _read(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                with self._said:
+                    self._lines.append(line.rstrip())
+                    self._said.notify_all()
+        with self._said:
+            self._ended = True
+            self._said.notify_all()
+
+
+def _tell_guardian(sign: str, pid: int) -> None:
+    guardian = _guardian()
+    assert guardian.stdin
+    guardian.stdin.write(f"{sign}{pid}\n")
+    guardian.stdin.flush()
+
+
+@functools.cache
+def _guardian() -> subprocess.Popen[str]:
+    command = [sys.executable, "-I", "-S", "-c", _GUARDIAN]
+    guardian = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True)
+
+    @atexit.register
+    def release() -> None:
+        guardian.communicate()
+
+    return guardian
+
+
+_GUARDIAN = """
+import os, signal, sys
+pids = set()
+for line in sys.stdin:
+    pid = int(line[1:])
+    pids.add(pid) if line[0] == "+" else pids.discard(pid)
+for pid in pids:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+"""

@@ -1,0 +1,171 @@
+"""One Redis or Valkey server."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from tests.servers import resp
+from tests.servers.process import Process, ServerError, free_port
+
+__all__ = ["READY", "RedisServer", "faketime_library"]
+
+READY = "Ready to accept connections"
+_TAKEN = "Address already in use"
+_TRIES = 5
+
+
+def faketime_library() -> str | None:
+    """The file that lies to a program about the time, where it is installed."""
+    for folder in ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib"):
+        for pattern in ("*/faketime/libfaketime.so.1", "faketime/libfaketime.so.1"):
+            for found in sorted(Path(folder).glob(pattern)):
+                return str(found)
+    return None
+
+
+class RedisServer:
+    """One Redis or Valkey server on 127.0.0.1. Nothing is saved unless `conf` says so.
+
+    Args:
+        binary: ``redis-server`` or ``valkey-server``.
+        conf: More lines of its configuration file, ``appendonly yes`` say.
+        unix_socket: Whether it listens on a socket file too.
+        faketime: Whether its clock can be set.
+        arguments: More arguments of its command line.
+        ready: What the line holds that it writes when it can be used.
+    """
+
+    def __init__(
+        self,
+        binary: str = "redis-server",
+        *,
+        conf: Sequence[str] = (),
+        unix_socket: bool = False,
+        faketime: bool = False,
+        arguments: Sequence[str] = (),
+        ready: str = READY,
+    ) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="querybudget-"))
+        self.port = 0
+        self._binary = binary
+        self._arguments = [*arguments]
+        self._ready = ready
+        self._conf = [*conf]
+        self._socket = self.directory / "server.sock" if unix_socket else None
+        self._clock = self.directory / "clock" if faketime else None
+        self._process: Process | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Its host and port."""
+        return "127.0.0.1", self.port
+
+    @property
+    def url(self) -> str:
+        """Its URL over TCP."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def unix_url(self) -> str:
+        """Its URL over its socket file."""
+        if self._socket is None:
+            raise ServerError("it has no socket file: expected RedisServer(unix_socket=True)")
+        return f"redis+unix://{self._socket}"
+
+    @property
+    def process(self) -> Process:
+        """Its process, and what it says."""
+        if self._process is None:
+            raise ServerError("it was not started: expected start() before")
+        return self._process
+
+    def start(self) -> Self:
+        """Start it; again on the same port, with whatever it had saved."""
+        if self._process is not None:
+            self._process.start()
+            return self
+        for left in reversed(range(_TRIES)):
+            self.port = free_port()
+            process = Process(self._configured(), ready=self._ready, env=self._environment())
+            try:
+                process.start()
+            except ServerError:
+                if left and any(_TAKEN in line for line in process.lines):
+                    continue  # somebody was quicker with the port
+                raise
+            self._process = process
+            break
+        return self
+
+    def call(self, *words: str | bytes | float) -> Any:
+        """Send one command; `resp.call` says what comes of it."""
+        return resp.call(self.address, *words)
+
+    def flush(self) -> None:
+        """Forget all data, and all scripts."""
+        self.call("FLUSHALL")
+        self.call("SCRIPT", "FLUSH")
+
+    def set_clock(self, offset: float) -> None:
+        """Set its clock to `offset` seconds from the true time."""
+        if self._clock is None:
+            raise ServerError("its clock is true: expected RedisServer(faketime=True)")
+        written = self._clock.with_suffix(".new")
+        written.write_text(f"{offset:+f}\n")
+        written.replace(self._clock)
+
+    def pause(self) -> None:
+        """Freeze it: connections stay open, and nothing is answered."""
+        self.process.pause()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self.process.resume()
+
+    def kill(self) -> None:
+        """End it at once, as a crash would. Nothing where it is not running."""
+        if self._process:
+            self._process.kill()
+
+    def stop(self) -> None:
+        """End it, and remove its directory. Stopping twice does nothing."""
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _configured(self) -> list[str]:
+        """Its command, after its configuration file was written."""
+        lines = ["bind 127.0.0.1", f"port {self.port}", f'dir "{self.directory}"', "daemonize no"]
+        if "--sentinel" not in self._arguments:
+            lines.append('save ""')
+        if self._socket:
+            lines.append(f'unixsocket "{self._socket}"')
+        path = self.directory / "server.conf"
+        path.write_text("\n".join([*lines, *self._conf, ""]))
+        return [self._binary, str(path), *self._arguments]
+
+    def _environment(self) -> dict[str, str]:
+        if self._clock is None:
+            return {}
+        library = faketime_library()
+        if library is None:
+            raise ServerError("no libfaketime.so.1: expected the package faketime")
+        self.set_clock(0)
+        return {
+            # An allocator that asks for the time before libfaketime is ready never comes to an end,
+            # as jemalloc does where a distribution links it; so the C library's own goes first.
+            "LD_PRELOAD": f"{library} libc.so.6",
+            "FAKETIME_DISABLE_SHM": "1",
+            "FAKETIME_TIMESTAMP_FILE": str(self._clock),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }

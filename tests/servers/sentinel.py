@@ -1,0 +1,93 @@
+"""A master, its replica, and three sentinels that put the one in the other's place."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Self
+
+from tests.servers.redis import RedisServer
+
+__all__ = ["SentinelSet"]
+
+NAME = "mymaster"
+_SENTINELS = 3
+
+
+class SentinelSet:
+    """One master, one replica, three sentinels.
+
+    Attributes:
+        master: The server that takes writes.
+        replica: The server that follows it.
+        sentinels: The three that watch.
+    """
+
+    def __init__(self, binary: str = "redis-server") -> None:
+        self._binary = binary
+        self._everything = contextlib.ExitStack()
+        self.sentinels: list[RedisServer] = []
+        self.master = RedisServer(binary)
+        self.replica = RedisServer(binary)
+
+    @property
+    def url(self) -> str:
+        """Names the sentinels, and what they call the master."""
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        return f"redis+sentinel://{hosts}/{NAME}"
+
+    def start(self) -> Self:
+        """Start all, and wait until everyone knows everyone."""
+        with contextlib.ExitStack() as begun:
+            begun.enter_context(self.master)
+            self.replica = begun.enter_context(
+                RedisServer(
+                    self._binary,
+                    conf=[f"replicaof 127.0.0.1 {self.master.port}", "repl-diskless-sync-delay 0"],
+                )
+            )
+            self.replica.process.wait_for("MASTER <-> REPLICA sync: Finished")
+            self.sentinels = [begun.enter_context(self._sentinel()) for _ in range(_SENTINELS)]
+            for sentinel in self.sentinels:
+                sentinel.process.wait_for("+slave slave ")
+                sentinel.process.wait_for("+sentinel sentinel ", times=_SENTINELS - 1)
+            self._everything = begun.pop_all()
+        return self
+
+    def fail_over(self) -> None:
+        """Kill the master; wait until every sentinel names the replica, and it takes writes."""
+        marks = [len(sentinel.process.lines) for sentinel in self.sentinels]
+        self.master.kill()
+        for sentinel, mark in zip(self.sentinels, marks, strict=True):
+            sentinel.process.wait_for(f"+switch-master {NAME} ", after=mark)
+        self.replica.process.wait_for("MASTER MODE enabled")
+        self.master, self.replica = self.replica, self.master
+
+    def named(self) -> list[int]:
+        """The port of the master as each sentinel names it."""
+        words = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)
+        return [int(sentinel.call(*words)[1]) for sentinel in self.sentinels]
+
+    def flush(self) -> None:
+        """Forget all data, and all scripts."""
+        self.master.flush()
+
+    def stop(self) -> None:
+        """End all. Stopping twice does nothing."""
+        self._everything.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _sentinel(self) -> RedisServer:
+        watched = [
+            f"sentinel monitor {NAME} 127.0.0.1 {self.master.port} 2",
+            f"sentinel down-after-milliseconds {NAME} 400",
+            f"sentinel failover-timeout {NAME} 2000",
+            f"sentinel parallel-syncs {NAME} 1",
+        ]
+        return RedisServer(
+            self._binary, conf=watched, arguments=["--sentinel"], ready="+monitor master"
+        )
