@@ -15,7 +15,7 @@ from querybudget.demo.prompts import conversation, sweep
 from querybudget.quota import MICRO
 from querybudget.stores import Clock, Store
 from querybudget.testing import FakeModel, memory_limiter
-from querybudget.testing.store_contract import StoreContract
+from querybudget.testing.contracts import StoreContract
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 BODY = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hello"}]}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from querybudget.coverage.occupancy import Occupancy, merge
 from querybudget.coverage.visit import FINE
 from querybudget.quota import MICRO, Algorithm, Quota, Unit
+from querybudget.testing.contracts.bucket_log import BucketLog
 from querybudget.windows import State, fresh
-from tests.ledger.bucket_log import BucketLog
 
 DAY = 86_400_000_000
 START = 1_000_000_000

@@ -1,4 +1,4 @@
-"""Quotas and histories, small enough that every edge is met often."""
+"""Histories, small enough that every edge is met often."""
 
 from __future__ import annotations
 
@@ -6,49 +6,35 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from querybudget.coverage import Response, Stage, Visit
-from querybudget.quota import MICRO, Algorithm, Quota, Unit
+from querybudget.testing.contracts.strategies import (
+    KINDS,
+    RATES,
+    breadth,
+    breadths,
+    quota,
+    quotas,
+    responses,
+    uneven,
+    visits,
+)
 
-RATES = (Algorithm.SLIDING, Algorithm.GCRA, Algorithm.CALENDAR)
-KINDS = (*RATES, Algorithm.LEASE)
+__all__ = [
+    "KINDS",
+    "RATES",
+    "START",
+    "Step",
+    "breadth",
+    "breadths",
+    "histories",
+    "quota",
+    "quotas",
+    "responses",
+    "steps",
+    "uneven",
+    "visits",
+]
+
 START = 1_000_000_000
-CYCLE = (50, 83, 27)
-
-
-def uneven(now: int) -> tuple[int, int]:
-    """Periods of 50, 83 and 27 µs, in turn."""
-    start = now - now % sum(CYCLE)
-    for length in CYCLE:
-        if now < start + length:
-            return start, start + length
-        start += length
-    raise AssertionError(now)
-
-
-def quota(
-    algorithm: Algorithm, limit: int, window: int = 100, burst: int = 0, name: str = "budget"
-) -> Quota:
-    lease = algorithm is Algorithm.LEASE
-    return Quota(
-        name=name,
-        unit=Unit.CONCURRENT if lease else Unit.TOKENS,
-        limit=limit * MICRO if lease else limit,
-        window=0 if lease else window,
-        algorithm=algorithm,
-        burst=burst or (limit * MICRO if lease else limit),
-        bounds=uneven if algorithm is Algorithm.CALENDAR else None,
-    )
-
-
-def quotas(*algorithms: Algorithm, name: str = "budget") -> st.SearchStrategy[Quota]:
-    return st.builds(
-        quota,
-        st.sampled_from(algorithms or KINDS),
-        st.integers(1, 40),
-        st.sampled_from((1, 7, 59, 60, 61, 100, 119, 120, 600, 1000)),
-        st.sampled_from((0, 0, 1, 5, 60)),
-        st.just(name),
-    )
 
 
 @dataclass(frozen=True)
@@ -76,31 +62,3 @@ def steps(draw: st.DrawFn, *, debt: bool = False) -> Step:
 
 def histories(*, debt: bool = False) -> st.SearchStrategy[list[Step]]:
     return st.lists(steps(debt=debt), min_size=1, max_size=40)
-
-
-def breadth(limit: int, window: int = 150, name: str = "breadth") -> Quota:
-    """A budget of `limit` buckets."""
-    return Quota(name, Unit.BUCKETS, limit * MICRO, window, Algorithm.DISTINCT, limit * MICRO)
-
-
-def breadths(name: str = "breadth") -> st.SearchStrategy[Quota]:
-    windows = st.sampled_from((1, 15, 100, 150, 450))
-    return st.builds(breadth, st.integers(1, 8), windows, st.just(name))
-
-
-@st.composite
-def responses(draw: st.DrawFn) -> Response:
-    begins = sorted(draw(st.lists(st.integers(1, MICRO), min_size=3, max_size=3)))
-    known = zip((Stage.SLOW, Stage.DEGRADE, Stage.REFUSE), begins, strict=True)
-    return Response(
-        free=draw(st.sampled_from((0, 300_000, 500_000))),
-        cap=draw(st.sampled_from((MICRO, 3 * MICRO, 10 * MICRO))),
-        stages=tuple(stage for stage in known if draw(st.booleans())),
-        scored=draw(st.booleans()),
-    )
-
-
-def visits(most: int = 9) -> st.SearchStrategy[Visit]:
-    """Few buckets, so that they are met again."""
-    cells = st.lists(st.integers(0, most), max_size=3, unique=True)
-    return cells.map(lambda found: Visit(tuple(sorted(found))))

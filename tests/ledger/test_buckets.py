@@ -479,7 +479,7 @@ def test_a_stage_that_the_score_brought_about_has_its_reasons() -> None:
     assert bench.ask(cells(1), covered).reasons == ()
     profile.found, profile.at = 900_000, bench.now
     decision = bench.ask(cells(1), covered)
-    assert (decision.stage, decision.reasons) == (Stage.DEGRADE, profile.reasons())
+    assert (decision.stage, decision.reasons) == (Stage.DEGRADE, profile.why)
     assert {reason.signal for reason in decision.reasons} >= {"coverage", "manner"}
 
 

@@ -13,7 +13,7 @@ import pytest
 from querybudget.ledger import Account, Charge, Decision, Line, Reservation, Settled, Verdict
 from querybudget.quota import MICRO, Algorithm, Quota
 from querybudget.stores import Clock, MemoryStore, Store
-from querybudget.testing.store_contract import StoreContract
+from querybudget.testing.contracts import StoreContract
 from tests.stores.bucket_bugs import BUCKET_BUGS
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from querybudget.stores import Clock, MemoryStore, Store
-from querybudget.testing.store_contract import StoreContract
+from querybudget.testing.contracts import StoreContract
 
 
 class TestMemoryStore(StoreContract):

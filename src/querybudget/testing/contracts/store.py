@@ -4,8 +4,9 @@
         def make_store(self, clock: Clock) -> Store:
             return MyStore(clock=clock)
 
-Each test makes a store of its own, expects it to be empty, and closes it. A store whose server
-keeps the time has to be told it by `clock`, as all do here: no test sleeps.
+Each test makes a store of its own, expects it to be empty, and closes it. Where what it keeps
+outlives it, on a server, define `empty` too. A store whose server keeps the time has to be told it
+by `clock`, as all do here: no test sleeps.
 
 It is not imported by `querybudget.testing`, because it needs pytest with anyio's plugin.
 """
@@ -18,8 +19,7 @@ import pytest
 
 from querybudget.ledger import Settled, Verdict
 from querybudget.quota import MICRO, Algorithm
-from querybudget.testing.bucket_contract import BucketContract
-from querybudget.testing.store_bench import (
+from querybudget.testing.contracts.bench import (
     HOLD,
     HOUR,
     KINDS,
@@ -29,6 +29,7 @@ from querybudget.testing.store_bench import (
     line,
     quota_of,
 )
+from querybudget.testing.contracts.buckets import BucketContract
 
 __all__ = ["StoreContract"]
 

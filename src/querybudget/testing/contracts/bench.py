@@ -93,12 +93,16 @@ class Benched:
         """An empty store that goes by `clock`."""
         raise NotImplementedError("a store's tests say how to make one: define make_store(clock)")
 
+    async def empty(self, store: Store) -> None:
+        """Make an empty store of one just made, where what it keeps outlives it."""
+
     @asynccontextmanager
     async def bench(self) -> AsyncGenerator[Bench, None]:
         """A store of its own, closed in the end."""
         clock = ManualClock()
         store = self.make_store(clock)
         try:
+            await self.empty(store)
             yield Bench(store, clock)
         finally:
             await store.aclose()

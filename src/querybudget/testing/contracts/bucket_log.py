@@ -12,12 +12,21 @@ from dataclasses import dataclass, field
 from querybudget.coverage import Stage
 from querybudget.quota import MICRO, Quota
 
+__all__ = ["BucketLog"]
+
 
 @dataclass
 class BucketLog:
+    """Every visit of one partition.
+
+    Attributes:
+        quota: The quota.
+        visits: Reservation, bucket, weight, and when it was asked.
+        stage: The stage begun last.
+    """
+
     quota: Quota
-    visits: list[tuple[str, int, int, int]] = field(default_factory=list)
-    """Reservation, bucket, weight, and when it was asked."""
+    visits: list[tuple[str, int, int, int]] = field(default_factory=list[tuple[str, int, int, int]])
     stage: Stage = Stage.NONE
 
     def end(self, at: int) -> int:
@@ -26,6 +35,7 @@ class BucketLog:
         return at // slot * slot + slot - 1 + self.quota.window
 
     def used(self, now: int, cells: Iterable[int] = (), weight: int = 0) -> int:
+        """µ-buckets used, `cells` counted as visited."""
         weights = dict.fromkeys(cells, weight)
         for _, cell, heavy, at in self.visits:
             if self.end(at) > now:
@@ -33,12 +43,15 @@ class BucketLog:
         return sum(weights.values())
 
     def left(self, now: int) -> int:
+        """µ-buckets that could be visited anew."""
         return self.quota.limit - self.used(now)
 
     def share(self, now: int) -> int:
+        """How much of the quota is used, in millionths."""
         return self.used(now) * MICRO // self.quota.limit
 
     def novelty(self, cells: Iterable[int], weight: int, now: int) -> int:
+        """µ-buckets that visiting `cells` would add."""
         return self.used(now, cells, weight) - self.used(now)
 
     def ends(self, now: int) -> list[int]:
@@ -46,12 +59,15 @@ class BucketLog:
         return sorted({end for *_, at in self.visits if (end := self.end(at)) > now})
 
     def visit(self, name: str, cells: Iterable[int], weight: int, now: int) -> None:
+        """Note what a reservation visits."""
         self.visits += [(name, cell, weight, now) for cell in cells]
 
     def give_back(self, name: str) -> None:
+        """Strike out what a reservation visited."""
         self.visits = [visit for visit in self.visits if visit[0] != name]
 
-    # As the other logs: what a line of buckets holds is said by its visits, not by an amount.
-    def charge(self, name: str, amount: int, now: int, expires: int) -> None: ...
+    def charge(self, _name: str, _amount: int, _now: int, _expires: int) -> None:
+        """Nothing, though other logs note it: what is held here is said by visits."""
 
-    def correct(self, name: str, difference: int, now: int) -> None: ...
+    def correct(self, _name: str, _difference: int, _now: int) -> None:
+        """Nothing, as `charge`."""

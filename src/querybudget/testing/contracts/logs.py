@@ -1,0 +1,199 @@
+"""What each kind of window must hold, worked out slowly from a log of every charge ever made.
+
+Nothing is forgotten, merged or advanced here: each answer is summed anew from the whole log, in
+exact fractions where rates are concerned. Only the words are shared with the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil, floor
+from typing import Protocol
+
+from querybudget.quota import MICRO, Algorithm, Quota
+from querybudget.testing.contracts.bucket_log import BucketLog
+
+__all__ = ["LOGS", "CalendarLog", "EvenLog", "LeaseLog", "Log", "SlidingLog"]
+
+
+class Log(Protocol):
+    """Everything that ever happened to one quota of one partition."""
+
+    def left(self, now: int) -> int:
+        """µ-units that could be granted."""
+        ...
+
+    def charge(self, name: str, amount: int, now: int, expires: int, /) -> None:
+        """Note what a reservation holds."""
+        ...
+
+    def correct(self, name: str, difference: int, now: int, /) -> None:
+        """Note what a reservation used more, or less, than it held."""
+        ...
+
+
+@dataclass
+class SlidingLog:
+    """A charge counts for one window from the last charge of its slot on.
+
+    Debt counts until the limit has paid, window by window, for all that was used when it was made.
+    """
+
+    quota: Quota
+    entries: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
+    back: dict[str, int] = field(default_factory=dict[str, int])
+    debts: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+
+    def left(self, now: int) -> int:
+        """µ-units that could be granted."""
+        slots = {at // self.quota.slot for _, at, _ in self.entries}
+        held = sum(self._held(slot, now) for slot in slots)
+        return self.quota.limit - held - self._debt(now)
+
+    def _debt(self, now: int) -> int:
+        """All of it is paid when the last of it is."""
+        return sum(amount for _, amount in self.debts) if self._due() > now else 0
+
+    def _due(self) -> int:
+        return max((due for due, _ in self.debts), default=0)
+
+    def _held(self, slot: int, now: int) -> int:
+        inside = [entry for entry in self.entries if entry[1] // self.quota.slot == slot]
+        if max(at for _, at, _ in inside) + self.quota.window <= now:
+            return 0
+        return sum(amount - self.back.get(name, 0) for name, _, amount in inside)
+
+    def charge(self, name: str, amount: int, now: int, _expires: int) -> None:
+        """Note what a reservation holds."""
+        if amount:
+            self.entries.append((name, now, amount))
+
+    def correct(self, name: str, difference: int, now: int) -> None:
+        """Note what a reservation used more, or less, than it held."""
+        if difference > 0:
+            self._overshoot(name, difference, now)
+        else:
+            self._give_back(name, -difference, now)
+
+    def _overshoot(self, name: str, amount: int, now: int) -> None:
+        if self._due() <= now:
+            self.debts.clear()
+        fitting = min(amount, max(0, self.left(now)))
+        self.charge(f"{name} debt", fitting, now, 0)
+        if amount > fitting:
+            used = self.quota.limit - self.left(now) + amount - fitting
+            due = now + ceil(Fraction(used, self.quota.limit)) * self.quota.window
+            self.debts.append((due, amount - fitting))
+
+    def _give_back(self, name: str, amount: int, now: int) -> None:
+        at = next((at for entry, at, _ in self.entries if entry == name), None)
+        if at is None or not self._held(at // self.quota.slot, now):
+            return
+        paid = min(amount, self._debt(now))
+        if paid:
+            self.debts.append((0, -paid))
+        self.back[name] = amount
+        self.charge(f"{name} pays", paid, now, 0)
+
+
+@dataclass
+class EvenLog:
+    """GCRA: a level that leaks at the rate, replayed from the first charge in fractions."""
+
+    quota: Quota
+    moves: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+
+    def left(self, now: int) -> int:
+        """µ-units that could be granted."""
+        return floor(self.quota.burst - self._level(now))
+
+    def _level(self, now: int) -> Fraction:
+        level, last = Fraction(0), 0
+        for at, amount in [*self.moves, (now, 0)]:
+            leaked = Fraction(self.quota.limit * (at - last), self.quota.window)
+            level, last = max(Fraction(0), max(Fraction(0), level - leaked) + amount), at
+        return level
+
+    def charge(self, _name: str, amount: int, now: int, _expires: int) -> None:
+        """Note what a reservation holds."""
+        self.moves.append((now, amount))
+
+    def correct(self, _name: str, difference: int, now: int) -> None:
+        """Note what a reservation used more, or less, than it held."""
+        self.moves.append((now, difference))
+
+
+@dataclass
+class CalendarLog:
+    """Periods are walked from the first charge on; what is above the limit is carried."""
+
+    quota: Quota
+    entries: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
+    back: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+
+    def left(self, now: int) -> int:
+        """µ-units that could be granted."""
+        bounds = self.quota.bounds
+        assert bounds, "a calendar quota has bounds"
+        if not self.entries:
+            return self.quota.limit
+        moment, carried = self.entries[0][1], 0
+        while True:
+            start, end = bounds(moment)
+            used = carried + sum(
+                amount - self._back(name, end)
+                for name, at, amount in self.entries
+                if start <= at < end
+            )
+            if now < end:
+                return self.quota.limit - used
+            moment, carried = end, max(0, used - self.quota.limit)
+            if not carried:  # nothing happens until the next charge
+                moment = min([now, *(at for _, at, _ in self.entries if at >= end)])
+
+    def _back(self, name: str, end: int) -> int:
+        at, amount = self.back.get(name, (0, 0))
+        return amount if at < end else 0
+
+    def charge(self, name: str, amount: int, now: int, _expires: int) -> None:
+        """Note what a reservation holds."""
+        self.entries.append((name, now, amount))
+
+    def correct(self, name: str, difference: int, now: int) -> None:
+        """Note what a reservation used more, or less, than it held."""
+        if difference > 0:
+            self.entries.append((f"{name} debt", now, difference))
+        else:
+            self.back[name] = (now, -difference)
+
+
+@dataclass
+class LeaseLog:
+    """A call is open until it is settled or expires."""
+
+    quota: Quota
+    until: dict[str, int] = field(default_factory=dict[str, int])
+
+    def left(self, now: int) -> int:
+        """µ-units that could be granted."""
+        return self.quota.limit - MICRO * sum(until > now for until in self.until.values())
+
+    def charge(self, name: str, _amount: int, _now: int, expires: int) -> None:
+        """Note what a reservation holds."""
+        self.until[name] = expires
+
+    def correct(self, name: str, _difference: int, now: int) -> None:
+        """Note what a reservation used more, or less, than it held."""
+        self.until[name] = now
+
+
+LOGS: dict[Algorithm, Callable[[Quota], Log]] = {
+    Algorithm.SLIDING: SlidingLog,
+    Algorithm.GCRA: EvenLog,
+    Algorithm.CALENDAR: CalendarLog,
+    Algorithm.LEASE: LeaseLog,
+    Algorithm.DISTINCT: BucketLog,
+}
+"""The log of each kind."""

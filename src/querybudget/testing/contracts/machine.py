@@ -1,0 +1,332 @@
+"""`StoreMachine`: anything that can be done to a store, in any order, beside a log of everything.
+
+    class MyMachine(StoreMachine):
+        def make_store(self, clock: Clock) -> Store:
+            return MyStore(clock=clock)
+
+    TestMyStore = MyMachine.TestCase
+
+Hypothesis draws budgets, and what is done to them; `Oracle` says from its log what every answer has
+to be. What is found wrong is shrunk to the fewest steps.
+
+For stores that declare to be atomic and exact: of others nothing can be foretold. Of those that
+keep only some kinds of window, define `budgets`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from querybudget.coverage import Response, Visit
+from querybudget.ledger import GRACE, Charge, Decision, Line, Reservation, Settled
+from querybudget.quota import MICRO, Algorithm, Quota
+from querybudget.stores import Clock, Store
+from querybudget.testing.clock import ManualClock
+from querybudget.testing.contracts.oracle import Expected, Oracle
+from querybudget.testing.contracts.strategies import breadths, quotas, responses, visits
+
+__all__ = ["StoreMachine"]
+
+PARTITIONS = ("a", "b")
+
+T = TypeVar("T")
+
+
+def _reopens(machine: StoreMachine) -> bool:
+    return type(machine).reopen_store is not StoreMachine.reopen_store
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """A store beside an oracle. Inherit it, and say how a store is made.
+
+    Attributes:
+        examples: Histories played.
+        steps: Steps of each, at most.
+    """
+
+    examples: ClassVar[int] = 150
+    steps: ClassVar[int] = 40
+
+    # -- What a subclass says ---------------------------------------------------------------------
+
+    def make_store(self, clock: Clock) -> Store:
+        """An empty store that goes by `clock`."""
+        raise NotImplementedError("a store's machine says how to make one: define make_store")
+
+    def reopen_store(self, clock: Clock) -> Store:
+        """The store as whoever opens it next finds it, the last one having been closed.
+
+        To be defined for stores whose accounts outlive them; others are never closed and reopened.
+        """
+        raise NotImplementedError("this store is not durable")
+
+    async def empty(self, store: Store) -> None:
+        """Make an empty store of one just made, where what it keeps outlives it."""
+
+    def budgets(self) -> st.SearchStrategy[tuple[Quota, ...]]:
+        """Budgets to try, of names that differ."""
+        plain = (quotas(name=name) for name in ("one", "two", "three"))
+        return st.tuples(*plain, *(breadths(name) for name in ("wide", "wider")))
+
+    # -- The machine ------------------------------------------------------------------------------
+
+    def __init_subclass__(cls, **more: Any) -> None:  # noqa: ANN401 - handed on as it is
+        super().__init_subclass__(**more)
+        cls.TestCase.settings = settings(
+            max_examples=cls.examples,
+            stateful_step_count=cls.steps,
+            deadline=None,  # how fast a store is, its benchmark says
+            suppress_health_check=[HealthCheck.too_slow],  # the same
+        )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._runner = asyncio.Runner()
+        self._clock = ManualClock()
+        self._store: Store | None = None
+        self._oracle = Oracle()
+        self._budgets: tuple[Quota, ...] = ()
+        self._answers: dict[str, Response | None] = {}
+        self._reservations: list[Reservation] = []
+        self._wait: tuple[Charge, int] | None = None
+        self._count = 0
+
+    def teardown(self) -> None:
+        """Close the store, and the event loop it lived in."""
+        try:
+            if self._store is not None:
+                self._run(self._store.aclose())
+        finally:
+            self._runner.close()
+
+    @initialize(data=st.data(), start=st.integers(10**9, 10**9 + 10_000))
+    def begin(self, data: st.DataObject, start: int) -> None:
+        """Draw budgets, and make a store."""
+        self._budgets = data.draw(self.budgets())
+        covered = [quota for quota in self._budgets if quota.algorithm is Algorithm.DISTINCT]
+        self._answers = {quota.name: data.draw(st.none() | responses()) for quota in covered}
+        self._clock.now = start
+        self._store = self.make_store(self._clock)
+        self._run(self.empty(self._store))
+
+    @rule(
+        data=st.data(),
+        hold=st.sampled_from((1, 50, 200, 1_000)),
+        price=st.sampled_from((MICRO, MICRO, 1_500_000, 3_333_333)),
+        visit=visits(),
+    )
+    def reserve(self, data: st.DataObject, hold: int, price: int, visit: Visit) -> None:
+        """Ask for a few lines."""
+        self._reserve(self._charge(data, hold, price, visit))
+
+    @rule(
+        data=st.data(),
+        hold=st.sampled_from((50, 1_000)),
+        price=st.sampled_from((MICRO, 1_500_000)),
+        visit=visits(),
+    )
+    def reserve_twice_at_once(
+        self, data: st.DataObject, hold: int, price: int, visit: Visit
+    ) -> None:
+        """Two calls that want the same, at the same time, and name it in opposite order.
+
+        They differ in nothing else: if the answers do, it is seen which was the first.
+        """
+        one = self._charge(data, hold, price, visit)
+        other = msgspec.structs.replace(self._named(one), lines=one.lines[::-1])
+
+        async def both() -> Sequence[Decision]:
+            return await asyncio.gather(self.store.reserve(one), self.store.reserve(other))
+
+        answers = list(zip((one, other), self._run(both()), strict=True))
+        orders = (answers, answers[::-1])
+        fitting = next(filter(self._foretold, orders), None)
+        assert fitting, f"no order of the two explains what was found: {answers}"
+        for charge, decision in fitting:
+            self._check(charge, decision)
+
+    @precondition(lambda self: self._reservations)
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        """Settle a call of late, at anything."""
+        reservation = data.draw(st.sampled_from(self._reservations[-3:]))
+        amounts = [
+            data.draw(st.just(0) | st.integers(0, max(0, held)) | st.integers(0, 60))
+            for held in reservation.held
+        ]
+        self._settle(reservation, amounts)
+
+    @precondition(lambda self: self._reservations)
+    @rule(data=st.data())
+    def settle_at_what_was_held(self, data: st.DataObject) -> None:
+        """Settle any call, settled ones too."""
+        reservation = data.draw(st.sampled_from(self._reservations))
+        self._settle(reservation, [max(0, held) for held in reservation.held])
+
+    @precondition(lambda self: self._reservations)
+    @rule(data=st.data(), used=st.integers(0, 60))
+    def settle_twice_at_once(self, data: st.DataObject, used: int) -> None:
+        """Settle a call by two tasks: one of them comes too late."""
+        reservation = data.draw(st.sampled_from(self._reservations[-3:]))
+        amounts = [used] * len(reservation.held)
+        self._wait = None
+
+        async def both() -> list[Settled]:
+            settle = self.store.settle
+            return await asyncio.gather(*(settle(reservation, amounts) for _ in range(2)))
+
+        found = sorted(settled.value for settled in self._run(both()))
+        expected = [self._oracle.settle(reservation.id, amounts, self._clock.now) for _ in range(2)]
+        assert found == sorted(settled.value for settled in expected), f"settled twice: {found}"
+
+    @rule(us=st.integers(1, 5) | st.integers(6, 150), long=st.sampled_from((0,) * 9 + (GRACE,)))
+    def pause(self, us: int, long: int) -> None:
+        """Let time pass."""
+        self._clock.advance(us=us + long)
+
+    @precondition(lambda self: self._wait)
+    @rule()
+    def wait_as_told(self) -> None:
+        """Come back a microsecond too early, and in time."""
+        assert self._wait, "the precondition of this rule"
+        charge, moment = self._wait
+        self._wait = None
+        if moment > self._clock.now:
+            self._clock.now = moment - 1
+            assert not self._reserve(self._named(charge)).admitted, "admitted before its wait ended"
+            self._clock.now = moment
+            assert self._reserve(self._named(charge)).admitted, "refused after its wait"
+
+    @rule(partition=st.sampled_from(PARTITIONS))
+    def forget(self, partition: str) -> None:
+        """Drop an account."""
+        now, self._wait = self._clock.now, None
+        used = any(
+            self._oracle.left(partition, quota, now) != quota.capacity for quota in self._budgets
+        )
+        self._oracle.forget(partition)
+        forgotten = self._run(self.store.forget(partition))
+        assert forgotten or not used, f"nothing known of {partition!r}, which has used something"
+        assert not self._run(self.store.forget(partition)), f"{partition!r} is known once forgotten"
+
+    @precondition(_reopens)
+    @rule()
+    def close_and_reopen(self) -> None:
+        """Everything is as it was."""
+        self._run(self.store.aclose())
+        self._store = self.reopen_store(self._clock)
+
+    @invariant()
+    def every_budget_holds_what_the_log_says(self) -> None:
+        """Whatever was done."""
+        now = self._clock.now
+        for partition in PARTITIONS:
+            found = self._run(self.store.peek(partition, self._budgets))
+            for quota, (left, reset) in zip(self._budgets, found, strict=True):
+                expected = self._oracle.left(partition, quota, now)
+                assert left == expected, f"expected {expected} left of {quota}, found {left}"
+                whole = self._oracle.left(partition, quota, now + reset) == quota.capacity
+                assert whole, f"expected all of {quota} to be left in {reset} µs"
+
+    # -- Inside -----------------------------------------------------------------------------------
+
+    @property
+    def store(self) -> Store:
+        """The store as it is open now."""
+        assert self._store is not None, "a machine begins with making a store"
+        return self._store
+
+    def _run(self, waiting: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(waiting)
+
+    def _charge(self, data: st.DataObject, hold: int, price: int, visit: Visit) -> Charge:
+        chosen = data.draw(
+            st.lists(
+                st.tuples(
+                    st.sampled_from(self._budgets), st.sampled_from(PARTITIONS), st.booleans()
+                ),
+                min_size=1,
+                max_size=4,
+                unique_by=lambda wanted: (wanted[0].name, wanted[1]),
+            )
+        )
+        lines = tuple(
+            self._line(data, budget, partition, shadow=shadow and data.draw(st.booleans()))
+            for budget, partition, shadow in chosen
+        )
+        looked_at = any(map(_covers, lines)) or data.draw(st.booleans())
+        watched = PARTITIONS if looked_at else ()
+        charge = Charge("", lines, hold, price, visit if looked_at else None, watched)
+        return self._named(charge)
+
+    def _line(self, data: st.DataObject, quota: Quota, partition: str, *, shadow: bool) -> Line:
+        if quota.algorithm is Algorithm.LEASE:
+            return Line(partition, quota, MICRO, MICRO, shadow)
+        if quota.algorithm is Algorithm.DISTINCT:
+            weight = data.draw(st.sampled_from((MICRO, MICRO, 3 * MICRO)))
+            return Line(partition, quota, weight, weight, shadow, self._answers[quota.name])
+        amount = data.draw(st.integers(0, quota.capacity + 3))
+        least = data.draw(st.just(amount) | st.integers(0, amount))
+        return Line(partition, quota, amount, least, shadow)
+
+    def _named(self, charge: Charge) -> Charge:
+        """The same, under a name of its own."""
+        self._count += 1
+        return msgspec.structs.replace(charge, id=f"r{self._count}")
+
+    def _reserve(self, charge: Charge) -> Decision:
+        decision = self._run(self.store.reserve(charge))
+        self._check(charge, decision)
+        return decision
+
+    def _check(self, charge: Charge, decision: Decision) -> None:
+        """Hold a decision to what the oracle says."""
+        now, found = self._clock.now, _found(decision)
+        expected = self._oracle.reserve(charge, now)
+        assert found == expected, f"expected {expected}, found {found}"
+        if decision.reservation:
+            self._reservations.append(decision.reservation)
+            self._wait = None
+        elif decision.wait and not any(map(_leases, charge.lines)):
+            self._wait = charge, now + decision.wait
+
+    def _foretold(self, answers: Sequence[tuple[Charge, Decision]]) -> bool:
+        """Whether decisions are what the oracle says, if they were made in this order."""
+        oracle = self._oracle.copy()
+        return all(
+            oracle.reserve(charge, self._clock.now) == _found(decision)
+            for charge, decision in answers
+        )
+
+    def _settle(self, reservation: Reservation, amounts: Sequence[int]) -> None:
+        self._wait = None
+        found = self._run(self.store.settle(reservation, amounts))
+        expected = self._oracle.settle(reservation.id, amounts, self._clock.now)
+        assert found is expected, f"expected {expected}, found {found}"
+
+
+def _found(decision: Decision) -> Expected:
+    """What a decision came to."""
+    return Expected(
+        decision.reservation.held if decision.reservation else None,
+        decision.price,
+        decision.stage,
+        decision.delay,
+        decision.shadow_price,
+        decision.shadow_stage,
+    )
+
+
+def _leases(line: Line) -> bool:
+    return line.quota.algorithm is Algorithm.LEASE
+
+
+def _covers(line: Line) -> bool:
+    return line.quota.algorithm is Algorithm.DISTINCT

@@ -1,0 +1,207 @@
+"""What a store must say, worked out slowly from logs of every charge ever made.
+
+Everything here is written apart from the ledger, and far more simply: what both say alike is right.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+
+from querybudget.coverage import Stage
+from querybudget.ledger import Charge, Line, Settled
+from querybudget.quota import MICRO, Algorithm, Quota
+from querybudget.testing.contracts.bucket_log import BucketLog
+from querybudget.testing.contracts.logs import LOGS, Log
+
+__all__ = ["Expected", "Oracle"]
+
+DAY = 24 * 3_600 * 1_000_000
+
+
+@dataclass
+class Held:
+    """A reservation: what was charged, and the partitions whose accounts know of it."""
+
+    charge: Charge
+    held: tuple[int, ...]
+    at: int
+    price: int
+    known: set[str]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a charge must come to."""
+
+    held: tuple[int, ...] | None
+    price: int
+    stage: Stage
+    delay: int
+    shadow_price: int
+    shadow_stage: Stage
+
+
+@dataclass(frozen=True)
+class View:
+    """What a line of buckets says, by its log."""
+
+    novelty: int
+    price: int = MICRO
+    stage: Stage = Stage.NONE
+    begun: Stage = Stage.NONE
+    delay: int = 0
+
+
+class Oracle:
+    """Reserve and settle over logs."""
+
+    def __init__(self) -> None:
+        self.logs: dict[tuple[str, str], Log] = {}
+        self.held: dict[str, Held] = {}
+        self.scores: dict[str, int] = {}
+
+    def copy(self) -> Oracle:
+        """Another, which goes on alone."""
+        return copy.deepcopy(self)
+
+    def log(self, partition: str, quota: Quota) -> Log:
+        """The log of a quota of a partition."""
+        return self.logs.setdefault((partition, quota.name), LOGS[quota.algorithm](quota))
+
+    def left(self, partition: str, quota: Quota, now: int) -> int:
+        """µ-units that could be granted."""
+        return self.log(partition, quota).left(now)
+
+    def buckets(self, partition: str, quota: Quota) -> BucketLog:
+        """The log of a quota of buckets."""
+        log = self.log(partition, quota)
+        assert isinstance(log, BucketLog), f"no quota of buckets: {quota}"
+        return log
+
+    def view(self, charge: Charge, line: Line, now: int) -> View | None:
+        """What a line of buckets says; None for any other line."""
+        if line.quota.algorithm is not Algorithm.DISTINCT:
+            return None
+        log = self.buckets(line.partition, line.quota)
+        cells = charge.visit.cells if charge.visit else ()
+        novelty, response = log.novelty(cells, line.amount, now), line.response
+        fits = log.used(now, cells, line.amount) <= line.quota.limit
+        if response is None:
+            return View(novelty, stage=Stage.NONE if fits else Stage.REFUSE)
+        score = self.scores.get(line.partition, 0) if response.scored else 0
+        strain = max(score, log.share(now))
+        begun = response.stage(strain, log.stage)
+        stage = begun
+        refusing = [begin for stage, begin in response.stages if stage is Stage.REFUSE]
+        if begun is Stage.REFUSE and not novelty:
+            # Only the score refuses a call that visits nothing new.
+            eased = refusing[0] - min(100_000, refusing[0] // 2)
+            if score < (eased if log.stage is Stage.REFUSE else refusing[0]):
+                others = [known for known, _ in response.stages if known is not Stage.REFUSE]
+                stage = max(others, default=Stage.NONE)
+        delay = response.pause(strain) if stage else 0
+        price = response.price(strain)
+        return View(novelty, price, stage if fits else Stage.REFUSE, begun, delay)
+
+    def reserve(self, charge: Charge, now: int) -> Expected:
+        """What is held, -1 for a line left alone, and what else is decided."""
+        views = [self.view(charge, line, now) for line in charge.lines]
+        seen = [(line, view) for line, view in zip(charge.lines, views, strict=True) if view]
+        real = [view for line, view in seen if not line.shadow]
+        shadows = [view for line, view in seen if line.shadow]
+        price = ceil(Fraction(charge.price * max((v.price for v in real), default=MICRO), MICRO))
+        short: list[Line] = []
+        costs: list[int] = []
+        for line, view in zip(charge.lines, views, strict=True):
+            room = self.left(line.partition, line.quota, now)
+            if view:
+                costs.append(view.novelty)
+                fits = view.stage is not Stage.REFUSE
+            else:
+                costs.append(min(cost(line, line.amount, price), room))
+                fits = cost(line, line.least, price) <= room
+            if not fits:
+                short.append(line)
+        refused = any(not line.shadow for line in short)
+        held = tuple(
+            -1 if line.shadow and short else amount
+            for line, amount in zip(charge.lines, costs, strict=True)
+        )
+        if not refused:
+            self._hold(charge, views, held, price, now)
+        return Expected(
+            None if refused else held,
+            price,
+            max((view.stage for view in real), default=Stage.NONE),
+            0 if refused else max((view.delay for view in real), default=0),
+            max((view.price for view in shadows), default=MICRO),
+            max((view.stage for view in shadows), default=Stage.NONE),
+        )
+
+    def _hold(
+        self,
+        charge: Charge,
+        views: Sequence[View | None],
+        held: tuple[int, ...],
+        price: int,
+        now: int,
+    ) -> None:
+        for line, view, amount in zip(charge.lines, views, held, strict=True):
+            log = self.log(line.partition, line.quota)
+            if amount < 0:
+                continue
+            if view and isinstance(log, BucketLog) and charge.visit:
+                log.visit(charge.id, charge.visit.cells, line.amount, now)
+                log.stage = view.begun
+            else:
+                log.charge(charge.id, amount, now, now + charge.hold)
+        self.held[charge.id] = Held(charge, held, now, price, set(charge.partitions))
+
+    def settle(self, name: str, amounts: Sequence[int], now: int) -> Settled:
+        """What settling a reservation at `amounts` must come to."""
+        entry = self.held[name]
+        expires = entry.at + entry.charge.hold
+        known, entry.known = entry.known, set()
+        if not known or now >= expires + DAY:
+            return Settled.REPEATED
+        late = now >= expires
+        for line, held, amount in zip(entry.charge.lines, entry.held, amounts, strict=True):
+            if held < 0 or line.partition not in known:
+                continue
+            log = self.log(line.partition, line.quota)
+            if isinstance(log, BucketLog):
+                if not amount and not late:
+                    log.give_back(name)
+                continue
+            lease = line.quota.algorithm is Algorithm.LEASE
+            difference = cost(line, amount, entry.price) - held
+            if lease or difference > 0 or not late:
+                log.correct(name, difference, now)
+        for line in entry.charge.lines:
+            if line.partition in known:
+                self._note(line, now)
+        return Settled.LATE if late else Settled.DONE
+
+    def forget(self, partition: str) -> None:
+        """Strike out everything that a partition ever did."""
+        self.logs = {key: log for key, log in self.logs.items() if key[0] != partition}
+        for entry in self.held.values():
+            entry.known.discard(partition)
+
+    def _note(self, line: Line, now: int) -> None:
+        """What stage a line's strain has begun, now that the call is over."""
+        if line.quota.algorithm is Algorithm.DISTINCT and line.response:
+            log = self.buckets(line.partition, line.quota)
+            score = self.scores.get(line.partition, 0) if line.response.scored else 0
+            log.stage = line.response.stage(max(score, log.share(now)), log.stage)
+
+
+def cost(line: Line, amount: int, price: int) -> int:
+    """`amount` at `price`, rounded up; a lease is one lease at any price."""
+    if line.quota.algorithm is Algorithm.LEASE:
+        return amount
+    return ceil(Fraction(amount * price, MICRO))

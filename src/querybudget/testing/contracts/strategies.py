@@ -1,0 +1,92 @@
+"""Quotas, responses and visits to draw from, small enough that every edge is met often."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from querybudget.coverage import Response, Stage, Visit
+from querybudget.quota import MICRO, Algorithm, Quota, Unit
+
+__all__ = [
+    "KINDS",
+    "RATES",
+    "breadth",
+    "breadths",
+    "quota",
+    "quotas",
+    "responses",
+    "uneven",
+    "visits",
+]
+
+RATES = (Algorithm.SLIDING, Algorithm.GCRA, Algorithm.CALENDAR)
+KINDS = (*RATES, Algorithm.LEASE)
+CYCLE = (50, 83, 27)
+
+
+def uneven(now: int) -> tuple[int, int]:
+    """Periods of 50, 83 and 27 µs, in turn."""
+    start = now - now % sum(CYCLE)
+    for length in CYCLE:
+        if now < start + length:
+            return start, start + length
+        start += length
+    raise AssertionError(now)
+
+
+def quota(
+    algorithm: Algorithm, limit: int, window: int = 100, burst: int = 0, name: str = "budget"
+) -> Quota:
+    """`limit` µ-units in `window` µs, or so many leases."""
+    lease = algorithm is Algorithm.LEASE
+    return Quota(
+        name=name,
+        unit=Unit.CONCURRENT if lease else Unit.TOKENS,
+        limit=limit * MICRO if lease else limit,
+        window=0 if lease else window,
+        algorithm=algorithm,
+        burst=burst or (limit * MICRO if lease else limit),
+        bounds=uneven if algorithm is Algorithm.CALENDAR else None,
+    )
+
+
+def quotas(*algorithms: Algorithm, name: str = "budget") -> st.SearchStrategy[Quota]:
+    """Small quotas of these kinds, of any but buckets where none is given."""
+    return st.builds(
+        quota,
+        st.sampled_from(algorithms or KINDS),
+        st.integers(1, 40),
+        st.sampled_from((1, 7, 59, 60, 61, 100, 119, 120, 600, 1000)),
+        st.sampled_from((0, 0, 1, 5, 60)),
+        st.just(name),
+    )
+
+
+def breadth(limit: int, window: int = 150, name: str = "breadth") -> Quota:
+    """A budget of `limit` buckets."""
+    return Quota(name, Unit.BUCKETS, limit * MICRO, window, Algorithm.DISTINCT, limit * MICRO)
+
+
+def breadths(name: str = "breadth") -> st.SearchStrategy[Quota]:
+    """Small budgets of buckets."""
+    windows = st.sampled_from((1, 15, 100, 150, 450))
+    return st.builds(breadth, st.integers(1, 8), windows, st.just(name))
+
+
+@st.composite
+def responses(draw: st.DrawFn) -> Response:
+    """What may follow from strain: prices and stages."""
+    begins = sorted(draw(st.lists(st.integers(1, MICRO), min_size=3, max_size=3)))
+    known = zip((Stage.SLOW, Stage.DEGRADE, Stage.REFUSE), begins, strict=True)
+    return Response(
+        free=draw(st.sampled_from((0, 300_000, 500_000))),
+        cap=draw(st.sampled_from((MICRO, 3 * MICRO, 10 * MICRO))),
+        stages=tuple(stage for stage in known if draw(st.booleans())),
+        scored=draw(st.booleans()),
+    )
+
+
+def visits(most: int = 9) -> st.SearchStrategy[Visit]:
+    """Few buckets, so that they are met again."""
+    cells = st.lists(st.integers(0, most), max_size=3, unique=True)
+    return cells.map(lambda found: Visit(tuple(sorted(found))))
