@@ -198,12 +198,12 @@ def test_a_profile_goes_on_the_same_after_being_packed(stream: list[Visit]) -> N
 
 
 def test_there_are_no_reasons_before_there_is_enough_to_judge() -> None:
-    assert Profile().reasons() == ()
-    assert fed(made(n) for n in range(5)).reasons() == ()
+    assert Profile().why == ()
+    assert fed(made(n) for n in range(5)).why == ()
 
 
 def test_reasons_are_those_of_the_most_suspect_sketch_strongest_first() -> None:
-    shares = [reason.share for reason in fed(made(n, template=n % 2) for n in range(60)).reasons()]
+    shares = [reason.share for reason in fed(made(n, template=n % 2) for n in range(60)).why]
     assert shares == sorted(shares, reverse=True)
     assert shares
 
@@ -212,7 +212,7 @@ def test_a_pool_says_its_reasons_too() -> None:
     pool, identities = Profile(), [Profile() for _ in range(3)]
     for n in range(60):
         pool.add(identities[n % 3].see(made(n), NOW), NOW)
-    assert {reason.signal for reason in pool.reasons()} == {
+    assert {reason.signal for reason in pool.why} == {
         "coverage",
         "persistence",
         "wording",

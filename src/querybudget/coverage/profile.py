@@ -9,7 +9,8 @@ whoever is refused for it can come back; their next call is judged at once.
 
 from __future__ import annotations
 
-from operator import add
+from collections.abc import Sequence
+from operator import add, itemgetter
 
 import msgspec
 
@@ -17,7 +18,7 @@ from querybudget.coverage.score import CHECKPOINTS, LIFE, Reason, judge, judge_p
 from querybudget.coverage.sketch import Sketch, blank_sums
 from querybudget.coverage.visit import Visit
 
-__all__ = ["Profile", "Reason", "Step"]
+__all__ = ["Profile", "Reason", "Step", "judge_members"]
 
 TEMPLATES = 3
 """Templates of an identity that have a sketch of their own, where it has more than one."""
@@ -58,6 +59,7 @@ class Profile(msgspec.Struct, array_like=True):
         members: For a pool: identities added up.
         sums: For a pool: their sums.
         judged: For a pool: calls at its last judgement.
+        why: What the last judgement was made of, strongest first.
     """
 
     found: int = 0
@@ -69,6 +71,7 @@ class Profile(msgspec.Struct, array_like=True):
     members: int = 0
     sums: list[int] = msgspec.field(default_factory=list[int])
     judged: int = 0
+    why: tuple[Reason, ...] = ()
 
     @property
     def queries(self) -> int:
@@ -113,7 +116,9 @@ class Profile(msgspec.Struct, array_like=True):
             own.see(visit)
             due = due or own.queries in CHECKPOINTS
         if due:
-            self._judged(max(judge(sketch.sums) for sketch in self._sketches()), now)
+            judged = [(judge(sketch.sums), sketch.sums) for sketch in self._sketches()]
+            found, sums = max(judged, key=itemgetter(0))
+            self.find(found, reasons(sums), now)
         return Step(step, first=whole.queries == 1)
 
     def add(self, step: Step, now: int) -> None:
@@ -126,23 +131,19 @@ class Profile(msgspec.Struct, array_like=True):
         self.sums = list(map(add, self.sums, step.sums))
         if self.sums[0] * 4 >= self.judged * 5 or self._overdue(now):
             self.judged = self.sums[0]
-            self._judged(judge_pool(self.sums, self.members), now)
+            self.find(*judge_members(self.sums, self.members), now)
 
-    def reasons(self) -> tuple[Reason, ...]:
-        """What speaks for and against, strongest first; empty while there is too little."""
-        if self.whole is None:
-            return reasons(self.sums, self.members) if self.sums else ()
-        return reasons(max(self._sketches(), key=lambda sketch: judge(sketch.sums)).sums)
+    def find(self, found: int, why: tuple[Reason, ...], now: int) -> None:
+        """Note what was found: more at once, less slowly."""
+        self.found = max(found, self.score(now) - EASE)
+        self.why = why
+        self.at = now
 
     def _sketches(self) -> list[Sketch]:
         return [self.whole or Sketch(), *self.templates.values()]
 
     def _overdue(self, now: int) -> bool:
         return self.found > 0 and now - self.at >= HOUR
-
-    def _judged(self, found: int, now: int) -> None:
-        self.found = max(found, self.score(now) - EASE)
-        self.at = now
 
     def _own(self, template: int, now: int) -> Sketch | None:
         """The sketch of a template; None while there is only one."""
@@ -158,3 +159,13 @@ class Profile(msgspec.Struct, array_like=True):
                 del sketches[min(sketches, key=lambda key: sketches[key].queries)]
             own = self.templates[template] = Sketch(now)
         return own
+
+
+def judge_members(sums: Sequence[int], members: int) -> tuple[int, tuple[Reason, ...]]:
+    """The score of a pool, in millionths, and what it is made of.
+
+    Args:
+        sums: Of its identities, added up.
+        members: How many they are.
+    """
+    return judge_pool(sums, members), reasons(sums, members)

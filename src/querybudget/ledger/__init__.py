@@ -29,7 +29,7 @@ from querybudget.ledger.books import (
     Settled,
     Verdict,
 )
-from querybudget.ledger.charging import peek, reserve, settle
+from querybudget.ledger.charging import answered, peek, reserve, settle
 
 __all__ = [
     "GRACE",
@@ -42,6 +42,7 @@ __all__ = [
     "Reservation",
     "Settled",
     "Verdict",
+    "answered",
     "peek",
     "reserve",
     "settle",

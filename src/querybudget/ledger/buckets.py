@@ -218,7 +218,7 @@ def _reasons(accounts: Mapping[str, Account], sights: Sequence[Sight | None]) ->
     if not scored:
         return ()
     profile = accounts[max(scored, key=lambda sight: sight.score).line.partition].profile
-    return profile.reasons() if profile else ()
+    return profile.why if profile else ()
 
 
 def _occupancy(account: Account, line: Line) -> Occupancy:

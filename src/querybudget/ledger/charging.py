@@ -21,7 +21,7 @@ from querybudget.ledger.buckets import SCORE_RETRY, Outlook, Sight, look, note_s
 from querybudget.quota import MICRO, Algorithm, Quota
 from querybudget.windows import Leases, State, fresh
 
-__all__ = ["peek", "reserve", "settle"]
+__all__ = ["answered", "peek", "reserve", "settle"]
 
 # Looking up an enum's member costs more than deciding a line does, and so does isinstance, which
 # asks a Struct's metaclass: hence `type(...) is`, of types that have no subclasses.
@@ -106,13 +106,13 @@ def settle(
             window.adjust(quota, difference, reservation.at, now)
     if visit is not None:
         known = {key: accounts[key] for key in knowing}
-        if not late and _answered(reservation, amounts):
+        if not late and answered(reservation, amounts):
             watch(known, reservation, now)
         note_stages(known, reservation.lines, now)
     return _LATE if late else _DONE
 
 
-def _answered(reservation: Reservation, amounts: Sequence[int]) -> bool:
+def answered(reservation: Reservation, amounts: Sequence[int]) -> bool:
     """Whether a call came to anything; where it has lines of buckets, to what those are for."""
     lines = zip(reservation.lines, amounts, strict=True)
     of_buckets = [amount for line, amount in lines if line.quota.algorithm is _DISTINCT]

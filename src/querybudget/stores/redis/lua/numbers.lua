@@ -1,0 +1,56 @@
+-- Whole numbers in doubles: exact up to 2^53, beyond which only "too much" has to be known.
+
+local floor, min, max, ceil = math.floor, math.min, math.max, math.ceil
+local unpack_table = unpack
+local pack, unpack = struct.pack, struct.unpack
+local sub, find, byte, char = string.sub, string.find, string.byte, string.char
+
+local MICRO = 1000000
+local MOST = 9007199254740991
+
+-- a * b / t in whole numbers: quotient and remainder. a, b and t are at most 2^53, t at most 2^51.
+-- The product may need 106 bits, so b is taken a few bits at a time.
+local function divided(a, b, t)
+  local product = a * b
+  if product <= MOST then
+    local quotient = floor(product / t)
+    return quotient, product - quotient * t
+  end
+  local whole = floor(a / t)
+  local rest = a - whole * t
+  local _, bits = math.frexp(t)
+  local base = 2 ^ max(1, 52 - bits)
+  local scale = 1
+  while scale * base <= b do
+    scale = scale * base
+  end
+  local left, quotient, remainder = b, 0, 0
+  while scale >= 1 do
+    local digit = floor(left / scale)
+    left = left - digit * scale
+    local value = remainder * base + rest * digit
+    local times = floor(value / t)
+    remainder = value - times * t
+    quotient = quotient * base + times
+    scale = scale / base
+  end
+  return whole * b + quotient, remainder
+end
+
+-- An amount at a price in millionths, rounded up.
+local function priced(amount, price)
+  if price == MICRO then
+    return amount
+  end
+  local quotient, remainder = divided(amount, price, MICRO)
+  return min(remainder > 0 and quotient + 1 or quotient, MOST)
+end
+
+-- The time that was given, or the server's own.
+local function clock(given)
+  if given > 0 then
+    return given
+  end
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end

@@ -1,0 +1,81 @@
+-- An account's nameless record is its profile: the score found last, when, a version that counts
+-- every change, the reasons; then what it rests on. Of an identity (i) only the client can read
+-- that. Of a pool (p) it is when it was begun, its members, its calls when it was judged last, and
+-- its sums, to which a call's step is added here: many clients add to one pool at once.
+
+local PROFILE = '>I4I7I4I2'
+local POOL = '>I7I4I7'
+local PERIOD = 30 * 86400000000
+local HOUR = 3600000000
+
+local function reasons_of(account)
+  local profile = account.records['']
+  if not profile then
+    return ''
+  end
+  local _, _, _, length, at = unpack(PROFILE, profile)
+  return sub(profile, at, at + length - 1)
+end
+
+local function version_of(account)
+  local profile = account.records['']
+  if not profile then
+    return 0
+  end
+  local _, _, version = unpack(PROFILE, profile)
+  return version
+end
+
+local function put_profile(account, found, at, version, why, body, now)
+  account.records[''] = pack(PROFILE, found, at, version % 4294967296, #why) .. why .. body
+  account.til = max(account.til, now + PERIOD)
+end
+
+-- Add a call's step to a pool; its members and sums where it is time to judge it, else nil.
+local function add_step(account, first, step, now)
+  local found, at, version, why = 0, 0, 0, ''
+  local since, members, judged, sums = now, 0, 0, nil
+  local integers = '>' .. string.rep('i8', #step)
+  local profile = account.records['']
+  if profile then
+    local length, from
+    found, at, version, length, from = unpack(PROFILE, profile)
+    why = sub(profile, from, from + length - 1)
+    from = from + length
+    if sub(profile, from, from) == 'p' then
+      since, members, judged, from = unpack(POOL, profile, from + 1)
+      sums = { unpack(integers, profile, from) }
+      sums[#sums] = nil
+    end
+  end
+  if not sums or now - since > PERIOD then
+    since, members, judged, sums = now, 0, 0, {}
+    for n = 1, #step do
+      sums[n] = 0
+    end
+  end
+  if first or members == 0 then
+    members = members + 1
+  end
+  for n = 1, #step do
+    sums[n] = sums[n] + step[n]
+  end
+  local packed = pack(integers, unpack_table(sums))
+  put_profile(account, found, at, version + 1, why, 'p' .. pack(POOL, since, members, judged) .. packed, now)
+  if sums[1] * 4 >= judged * 5 or (found > 0 and now - at >= HOUR) then
+    return pack('>I4', members) .. packed
+  end
+  return nil
+end
+
+-- Note what stage has begun on a line of buckets, whose strain may have risen.
+local function note_stage(quota, o, account, now)
+  local response = read_response(quota)
+  if not response or #response.stages == 0 then
+    return false
+  end
+  bucket_room(quota, o, now)
+  local strain = max(strain_of(quota, o), response.scored and score_of(account, now) or 0)
+  o.stage = stage_at(response, strain, o.stage)
+  return true
+end

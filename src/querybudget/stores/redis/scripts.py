@@ -1,0 +1,66 @@
+"""The ledger in Lua, put together from its rooms: one script for each step, one reply for each.
+
+A script is called by its digest, and sent whole where a server does not know it (any more). Two
+versions of one may serve the same accounts at once: what they share is the layout of an account,
+which has a number (`lua/account.lua`).
+
+What looks at buckets is left out of the scripts for calls that have none: every call makes the
+script's functions anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from querybudget.ledger import GRACE
+
+__all__ = ["Script", "judge", "read", "reserve", "settle"]
+
+_PLAIN = ("numbers", "account", "windows")
+_BUCKETS = ("buckets", "responses", "profile")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script and its digest, by which servers know it."""
+
+    text: bytes
+    digest: bytes
+
+
+def reserve(*, seen: bool) -> Script:
+    """Charge all lines or none. `seen`: some of them are of buckets, or accounts are watched."""
+    return _script(*_PLAIN, *(_BUCKETS if seen else ()), "reserve", seen=seen)
+
+
+def settle(*, seen: bool) -> Script:
+    """Replace what is held by what was used."""
+    return _script(*_PLAIN, "corrections", *(_BUCKETS if seen else ()), "settle", seen=seen)
+
+
+def read() -> Script:
+    """The time, and accounts as they are."""
+    return _script("numbers", "read", seen=False)
+
+
+def judge() -> Script:
+    """Note what a pool's sums were found to come to."""
+    return _script(*_PLAIN, *_BUCKETS, "judge", seen=True)
+
+
+@cache
+def _script(*rooms: str, seen: bool) -> Script:
+    folder = resources.files(__package__) / "lua"
+    head = f"local GRACE, SEEN = {GRACE}, {'true' if seen else 'false'}\n"
+    parts = [head, *((folder / f"{room}.lua").read_text("utf-8") for room in rooms)]
+    text = _stripped("\n".join(parts)).encode()
+    return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
+
+
+def _stripped(text: str) -> str:
+    """Without comments and indentation: less to send to a server that does not know it."""
+    lines = (line.strip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("--"))

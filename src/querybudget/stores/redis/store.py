@@ -1,0 +1,113 @@
+"""The store: who takes which step, and what is undone when nobody knows whether it was taken."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from querybudget import ledger
+from querybudget.errors import SetupError, StoreError
+from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
+from querybudget.policy.storage import Guarantees, Storage, guarantees_of
+from querybudget.quota import Quota
+from querybudget.stores.redis import wire
+from querybudget.stores.redis.apart import Apart
+from querybudget.stores.redis.links import Unanswered, link, shown
+from querybudget.stores.redis.profiles import Profiles
+from querybudget.stores.redis.steps import Steps
+
+__all__ = ["RedisStore"]
+
+logger = logging.getLogger("querybudget")
+
+DOUBTFUL = 10_000
+"""Charges remembered of which nobody knows whether they were made."""
+
+
+class RedisStore:
+    """Accounts in Redis or Valkey: on one server, behind Sentinels, or in a Cluster.
+
+    Args:
+        storage: URL, prefix and time-out.
+        clock: µs since the epoch, for tests; the server's own time unless given.
+        estimate: About the server's time, where that is not known yet.
+
+    Attributes:
+        guarantees: What it promises.
+
+    Raises:
+        SetupError: The URL cannot be one of a server, or the client is not installed.
+    """
+
+    suspends = True
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        clock: Callable[[], int] | None = None,
+        estimate: Callable[[], int] = lambda: 0,
+    ) -> None:
+        found = guarantees_of(storage.url)
+        if found is None:
+            raise SetupError(f"expected the URL of Redis or Valkey, found {shown(storage.url)}")
+        link(storage.url, 1.0)  # what is wrong with it is said now, and not to the first caller
+        self.guarantees: Guarantees = found
+        self._steps = Steps(storage, clock, estimate)
+        self._way = self._steps if found.atomic else Apart(self._steps)
+        self._profiles = Profiles(self._way)
+        self._doubtful = deque[Charge](maxlen=DOUBTFUL)
+        self._undoing: asyncio.Task[None] | None = None
+
+    @property
+    def missed(self) -> int:
+        """Calls that a profile lacks, since other workers changed it too often meanwhile."""
+        return self._profiles.missed
+
+    async def reserve(self, charge: Charge) -> Decision:
+        """Charge all lines or none. The same charge again is charged once."""
+        try:
+            decision = await self._way.reserve(charge)
+        except Unanswered:
+            self._doubtful.append(charge)
+            raise
+        if self._doubtful and self._undoing is None:
+            self._undoing = asyncio.ensure_future(self._undo())
+        return decision
+
+    async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
+        """Replace what is held by what was used."""
+        visit = reservation.visit
+        if visit is not None and reservation.watched and ledger.answered(reservation, amounts):
+            return await self._profiles.settle(reservation, amounts)
+        return (await self._way.settle(reservation, amounts)).settled
+
+    async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
+        """(remaining µ-units, µs to reset) of each quota."""
+        now, (blob,) = await self._steps.read([partition])
+        return ledger.peek(wire.read_account(blob) if blob else Account(), quotas, now)
+
+    async def forget(self, partition: str) -> bool:
+        """Drop a partition's account."""
+        return bool(await self._steps.link.ask("DEL", self._steps.key(partition)))
+
+    async def aclose(self) -> None:
+        """Wait for what is under way, and disconnect."""
+        if self._undoing is not None:
+            await asyncio.gather(self._undoing, return_exceptions=True)
+        await self._profiles.aclose()
+        await self._steps.aclose()
+
+    async def _undo(self) -> None:
+        """Give back what was charged for calls that were told it was not."""
+        try:
+            while self._doubtful:
+                charge = self._doubtful[0]
+                await self._way.settle(charge, [0] * len(charge.lines))
+                self._doubtful.popleft()
+        except StoreError as error:
+            logger.debug("charges without an answer are given back later: %s", error)
+        finally:
+            self._undoing = None

@@ -1,0 +1,329 @@
+"""What goes to the scripts and comes back, and how an account is read: the layouts of `lua/`."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+
+from querybudget.coverage import Profile, Reason, Stage
+from querybudget.coverage.occupancy import Occupancy, Pending
+from querybudget.coverage.response import Response
+from querybudget.errors import StoreError
+from querybudget.ledger import Account, Charge, Decision, Line, LineStatus, Reservation, Verdict
+from querybudget.quota import Algorithm, Quota
+from querybudget.windows import Leases, Level, Period, Slots, State
+
+__all__ = [
+    "MOST",
+    "Held",
+    "Quotas",
+    "admitted",
+    "packed_cells",
+    "packed_charge",
+    "profile_of",
+    "read_account",
+    "read_held",
+    "read_profile",
+    "short_name",
+]
+
+MOST = 2**53 - 1
+"""The largest whole number that scripts count exactly; more is cut to it."""
+
+VERSION = 1
+"""Layout of an account."""
+
+_KINDS = {
+    Algorithm.SLIDING: b"s",
+    Algorithm.GCRA: b"l",
+    Algorithm.CALENDAR: b"p",
+    Algorithm.LEASE: b"c",
+    Algorithm.DISTINCT: b"b",
+}
+_CALL = struct.Struct(">QQQBB12s6s")
+_ASKED = struct.Struct(">BBQQ")
+_ADMITTED = struct.Struct(">QQBQQB")
+_LINE = struct.Struct(">qqqQ")
+_HELD = struct.Struct(">QQQQ")
+_GEN, _ID = 6, 12
+_REASONS = msgspec.msgpack.Decoder(tuple[Reason, ...])
+_AHEAD = 2
+"""Periods of a calendar that are told beyond the present one, and before it."""
+
+
+def short_name(name: str) -> bytes:
+    """The twelve bytes that a reservation goes by in an account."""
+    return blake2b(name.encode(), digest_size=_ID).digest()
+
+
+def packed_cells(charge: Charge | Reservation) -> bytes:
+    """The buckets that a call would visit."""
+    cells = charge.visit.cells if charge.visit else ()
+    return struct.pack(f">{len(cells)}H", *cells)
+
+
+class Quotas:
+    """What scripts are told of quotas. All but calendars are packed once and remembered."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Quota, Response | None, bytes]] = {}
+
+    def packed(self, line: Line, moments: Sequence[int]) -> bytes:
+        """What a script is told of a line's quota.
+
+        Args:
+            line: The line.
+            moments: Those in µs that a calendar's list of periods has to reach.
+        """
+        quota, response = line.quota, line.response
+        known = self._known.get(id(quota))
+        if known is None or known[0] is not quota or known[1] is not response:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            known = self._known[id(quota)] = quota, response, _quota(quota, response)
+        if quota.algorithm is Algorithm.CALENDAR:
+            return known[2] + _periods(quota, moments)
+        return known[2]
+
+
+def _quota(quota: Quota, response: Response | None) -> bytes:
+    key = quota.key.encode()
+    units, time = quota.rate
+    gcra = quota.algorithm is Algorithm.GCRA
+    numbers = (quota.burst if gcra else quota.limit, quota.window, quota.slot, units, time)
+    head = _KINDS[quota.algorithm] + b"".join(_seven(number) for number in numbers)
+    more = _response(response) if quota.algorithm is Algorithm.DISTINCT else b""
+    return head + bytes([len(key)]) + key + more
+
+
+def _response(response: Response | None) -> bytes:
+    if response is None:
+        return b"\0"
+    stages = b"".join(struct.pack(">BI", stage, begin) for stage, begin in response.stages)
+    head = struct.pack(">BB", 1, response.scored) + _seven(response.delay)
+    prices = struct.pack(f">{len(response.prices)}I", *response.prices)
+    return head + bytes([len(response.stages)]) + stages + prices
+
+
+def _periods(quota: Quota, moments: Sequence[int]) -> bytes:
+    """The bounds of every period from the one before the first moment to two after the last."""
+    bounds = quota.bounds
+    if bounds is None:
+        raise ValueError(f"budget {quota.name!r} has a calendar window but no calendar")
+    begin, end = bounds(min(moments))
+    marks = [bounds(begin - 1)[0], begin, end]
+    last = max(moments)
+    beyond = 0
+    while beyond < _AHEAD and len(marks) < _LONGEST_LIST:
+        beyond += marks[-1] > last
+        marks.append(bounds(marks[-1])[1])
+    return b"".join(map(_seven, marks))
+
+
+_LONGEST_LIST = 5_000
+_REMEMBERED = 4_096
+
+
+def _seven(number: int) -> bytes:
+    return min(number, MOST).to_bytes(7, "big")
+
+
+def packed_charge(
+    charge: Charge,
+    owners: Mapping[str, int],
+    now: int,
+    *,
+    fixed: bool = False,
+    alone: Collection[int] = (),
+) -> bytes:
+    """What `reserve.lua` is told of a call.
+
+    Args:
+        charge: The call's.
+        owners: The number of each partition's account, from 1.
+        now: µs; 0 for the server's own time.
+        fixed: Whether the price is the last word, whatever the lines of buckets say.
+        alone: Places of shadow lines that are to be left uncharged, though they may fit.
+    """
+    name = short_name(charge.id)
+    head = _CALL.pack(now, charge.hold, charge.price, fixed, len(charge.lines), name, name[:_GEN])
+    lines = [
+        _ASKED.pack(
+            owners[line.partition],
+            2 if n in alone else line.shadow,
+            min(line.amount, MOST),
+            min(line.least, MOST),
+        )
+        for n, line in enumerate(charge.lines)
+    ]
+    return head + b"".join(lines)
+
+
+def admitted(charge: Charge, reply: bytes) -> Decision:
+    """The decision of a call that was admitted, as `reserve.lua` answers it."""
+    now, price, stage, delay, shadow_price, shadow_stage = _ADMITTED.unpack_from(reply, 1)
+    at = 1 + _ADMITTED.size
+    held: list[int] = []
+    statuses: list[LineStatus] = []
+    for line in charge.lines:
+        taken, left, reset, strain = _LINE.unpack_from(reply, at)
+        held.append(taken)
+        statuses.append(LineStatus(line, left, reset, 0, Verdict.ADMIT, strain))
+        at += _LINE.size
+    reservation = Reservation(
+        charge.id,
+        charge.lines,
+        tuple(held),
+        now,
+        now + charge.hold,
+        price,
+        charge.visit,
+        charge.watched,
+    )
+    return Decision(
+        Verdict.ADMIT,
+        tuple(statuses),
+        0,
+        reservation,
+        price,
+        Stage(stage),
+        delay,
+        shadow_price,
+        Stage(shadow_stage),
+        _REASONS.decode(reply[at:]) if len(reply) > at else (),
+    )
+
+
+class Held(NamedTuple):
+    """A reservation as the server keeps it."""
+
+    forgotten: int
+    at: int
+    expires: int
+    price: int
+    held: tuple[int, ...]
+
+
+def read_held(record: bytes, accounts: int, lines: int) -> Held:
+    """Read a reservation of so many accounts and lines."""
+    numbers = _HELD.unpack_from(record)
+    held = struct.unpack_from(f">{lines}q", record, _HELD.size + _GEN * accounts)
+    return Held(*numbers, held)
+
+
+# -- Accounts ---------------------------------------------------------------------------------
+
+_HEAD = 1 + _GEN + 7 + 7 + 4 + 7
+
+
+def read_account(blob: bytes) -> Account:
+    """An account as the ledger has it, less its open calls and what its profile rests on.
+
+    Raises:
+        StoreError: A later version wrote it.
+    """
+    if blob[0] != VERSION:
+        raise StoreError(
+            f"expected an account of layout {VERSION}, found {blob[0]}: a later version of"
+            " querybudget wrote it"
+        )
+    account = Account(int.from_bytes(blob[7:14], "big"))
+    at = _HEAD
+    while at < len(blob):
+        name_size, size = blob[at], int.from_bytes(blob[at + 1 : at + 4], "big")
+        name = blob[at + 4 : at + 4 + name_size].decode()
+        at += 4 + name_size
+        record = blob[at : at + size]
+        at += size
+        if name:
+            account.windows[name] = _READERS[name.partition(":")[0]](record)
+        else:
+            account.profile = read_profile(record)[0]
+    return account
+
+
+_PROFILE = 4 + 7 + 4 + 2
+
+
+def read_profile(record: bytes) -> tuple[Profile, int, bytes]:
+    """The score of a profile, its version, and what it rests on, still packed."""
+    found, at, version, size = _numbers(record, 0, (4, 7, 4, 2))
+    why = record[_PROFILE : _PROFILE + size]
+    profile = Profile(found, at, why=_REASONS.decode(why) if why else ())
+    return profile, version, record[_PROFILE + size :]
+
+
+def profile_of(blob: bytes) -> bytes | None:
+    """The record of an account's profile."""
+    at = _HEAD
+    while at < len(blob):
+        name_size, size = blob[at], int.from_bytes(blob[at + 1 : at + 4], "big")
+        at += 4 + name_size
+        if not name_size:
+            return blob[at : at + size]
+        at += size
+    return None
+
+
+def _numbers(record: bytes, at: int, sizes: Sequence[int]) -> tuple[int, ...]:
+    found: list[int] = []
+    for size in sizes:
+        found.append(int.from_bytes(record[at : at + size], "big"))
+        at += size
+    return tuple(found)
+
+
+def _level(record: bytes) -> State:
+    return Level(*_numbers(record, 0, (7, 7, 7)))
+
+
+def _slots(record: bytes) -> State:
+    total, debt, due = _numbers(record, 0, (7, 7, 7))
+    marks = list(_numbers(record, 21, (7,) * ((len(record) - 21) // 7)))
+    return Slots(total, marks, debt, due)
+
+
+def _period(record: bytes) -> State:
+    return Period(*_numbers(record, 0, (7, 7)))
+
+
+def _leases(record: bytes) -> State:
+    return Leases(
+        {
+            record[at : at + _ID].hex(): int.from_bytes(record[at + _ID : at + _ID + 7], "big")
+            for at in range(0, len(record), _ID + 7)
+        }
+    )
+
+
+_ENTRY = 2 + _ID + 7 + 7 + 7
+
+
+def _buckets(record: bytes) -> State:
+    window, tail, head, total, stage, count = _numbers(record, 0, (7, 7, 7, 7, 1, 1))
+    at = 30
+    layers: dict[int, bytes] = {}
+    for _ in range(count):
+        weight, size = _numbers(record, at, (7, 2))
+        layers[weight] = record[at + 9 : at + 9 + size]
+        at += 9 + size
+    pending: dict[int, dict[str, Pending]] = {}
+    for entry in range(at, len(record), _ENTRY):
+        (cell,) = _numbers(record, entry, (2,))
+        name = record[entry + 2 : entry + 2 + _ID].hex()
+        asked = Pending(*_numbers(record, entry + 2 + _ID, (7, 7, 7)))
+        pending.setdefault(cell, {})[name] = asked
+    return Occupancy(window, tail, head, total, Stage(stage), layers, pending)
+
+
+_READERS = {
+    "sliding": _slots,
+    "gcra": _level,
+    "calendar": _period,
+    "lease": _leases,
+    "distinct": _buckets,
+}
