@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.policy.storage import SCHEMES, Guarantees, Storage
+from querybudget.policy.storage import LIMITS, SCHEMES, Guarantees, Storage
 from querybudget.quota import Quota
 from querybudget.stores.memory import MemoryStore
 
@@ -127,5 +127,9 @@ def open_store(storage: Storage | str, clock: Clock, *, max_identities: int = 10
     scheme = given.url.partition("://")[0]
     if scheme == "memory":
         return MemoryStore(clock, max_identities=max_identities)
+    if scheme in {"memcached", "mongodb", "mongodb+srv"} or scheme.startswith(LIMITS):
+        from querybudget.stores.limits import LimitsStore  # noqa: PLC0415 - loads limits
+
+        return LimitsStore(given, clock)
     known = ", ".join(f"{name}://" for name in SCHEMES)
     raise SetupError(f"no store for {scheme!r}: expected one of {known}")
