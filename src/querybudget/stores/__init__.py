@@ -131,5 +131,9 @@ def open_store(storage: Storage | str, clock: Clock, *, max_identities: int = 10
         from querybudget.stores.limits import LimitsStore  # noqa: PLC0415 - loads limits
 
         return LimitsStore(given, clock)
+    if scheme == "sqlite":
+        from querybudget.stores.sqlite import at_url  # noqa: PLC0415 - loads sqlite3
+
+        return at_url(given.url, clock, max_identities)
     known = ", ".join(f"{name}://" for name in SCHEMES)
     raise SetupError(f"no store for {scheme!r}: expected one of {known}")
