@@ -16,7 +16,7 @@ class Breaker:
     One line is logged each time it opens and each time it closes, and none in between.
 
     Args:
-        what: What it guards, for the log.
+        what: What it guards, for the log; empty where whoever asks it tells of it.
         failures: So many in a row open it.
         rest: µs from its opening, or from a probe that failed, to the next probe.
         clock: µs, monotonic.
@@ -45,18 +45,30 @@ class Breaker:
         """Whether a request might go now, without taking the probe."""
         return self._probe_at is None or self._clock() >= self._probe_at
 
-    def worked(self) -> None:
-        """A request was answered."""
-        self._failures = 0
-        if self._probe_at is not None:
-            self._probe_at = None
-            _log.warning("%s answers again", self._what)
+    @property
+    def opened(self) -> bool:
+        """Whether it is open: what it guards is left alone, but for a probe now and then."""
+        return self._probe_at is not None
 
-    def failed(self, why: str) -> None:
-        """A request was not answered, or with nonsense."""
+    def worked(self) -> bool:
+        """A request was answered. Whether that closed it."""
+        self._failures = 0
+        if self._probe_at is None:
+            return False
+        self._probe_at = None
+        if self._what:
+            _log.warning("%s answers again", self._what)
+        return True
+
+    def failed(self, why: str) -> bool:
+        """A request was not answered, or with nonsense. Whether that opened it."""
         self._failures += 1
         if self._probe_at is not None:
             self._probe_at = self._clock() + self._rest
-        elif self._failures >= self._most:
-            self._probe_at = self._clock() + self._rest
+            return False
+        if self._failures < self._most:
+            return False
+        self._probe_at = self._clock() + self._rest
+        if self._what:
             _log.warning("%s fails (%s) and is left alone for a while", self._what, why)
+        return True

@@ -40,8 +40,12 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
         usage: Tokens it was settled at; None for a refused call.
         status: HTTP status of the application's answer, 0 where there was none.
         duration: µs from decision to settlement.
-        settlement: ``done``, ``late``, ``repeated`` or ``failed``; empty for a refused call.
-        decision: The whole decision; None where the store could not decide.
+        settlement: ``done``, ``late``, ``repeated``, ``deferred`` (the store is down, and is told
+            when it answers) or ``failed`` (nothing was held); empty for a refused call.
+        decision: The whole decision; None where there was none. A ``local`` one is only of the
+            budgets that were decided locally.
+        store: Where it was decided: ``shared`` for the store, ``local`` for this worker alone
+            while the store was down, ``none`` where no budget decided it.
         covered: Whether buckets were found for what was asked: not for a call that no budget looks
             at, has no text or cannot be read, nor while the embedder is down.
         capabilities: Names of those that the call is of.
@@ -75,6 +79,7 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
     duration: int = 0
     settlement: str = ""
     decision: Decision | None = None
+    store: str = "shared"
     covered: bool = False
     capabilities: tuple[str, ...] = ()
     novelty: int = 0

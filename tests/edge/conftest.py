@@ -90,7 +90,7 @@ class Bench:
 
     async def quiet(self) -> None:
         """Wait for settlements that go on by themselves."""
-        while self.limiter._settling:
+        while self.limiter.busy:
             await anyio.lowlevel.checkpoint()
 
     async def used(self, budget: str) -> int:

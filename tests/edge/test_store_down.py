@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from querybudget.asgi.types import Receive, Scope, Send
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.testing import FakeModel, drive, http_scope, request
+from querybudget.stores.guard import FAILURES
+from querybudget.testing import FakeModel, Reply, drive, http_scope, request
+from tests.stores.scripted import Scripted, hurried
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 BUDGET = {"name": "rpm", "limit": "1 requests/minute"}
@@ -32,41 +35,215 @@ def broken(edge: Any, verbs: str) -> Any:
 @pytest.mark.anyio
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 async def test_a_budget_says_whether_calls_go_on_while_the_store_is_down(
-    bench: Callable[..., Any], suspends: bool, caplog: pytest.LogCaptureFixture
+    bench: Callable[..., Any], suspends: bool
 ) -> None:
-    answers = {("allow", "enforce"): 200, ("deny", "enforce"): 503, ("deny", "shadow"): 200}
-    for (word, mode), status in answers.items():
+    answers = {
+        ("allow", "enforce"): (200, "none"),
+        ("deny", "enforce"): (503, "none"),
+        ("deny", "shadow"): (200, "none"),
+        ("local", "enforce"): (200, "local"),
+        ("local", "shadow"): (200, "local"),
+    }
+    for (word, mode), (status, store) in answers.items():
         budget = {**BUDGET, "on_store_error": word, "mode": mode}
         edge = broken(bench(FakeModel(), {"budgets": [budget]}, suspends=suspends), "reserve")
         driven = await drive(edge.app, http_scope(key="a"), request(CHAT))
         assert driven.status == status
-        assert "nobody is there" in caplog.text
         assert "nobody" not in driven.body.decode()
-        assert edge.decisions.last.verdict == "store_error"
+        event = edge.decisions.last
+        assert event.store == store
+        assert event.verdict == ("admit" if store == "local" else "store_error")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
+@pytest.mark.parametrize("verbs", ["reserve", "settle", "reserve settle"])
+async def test_an_outage_is_one_line_of_the_log_however_many_calls_it_meets(
+    bench: Callable[..., Any], suspends: bool, verbs: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    budget = {**BUDGET, "limit": "100 requests/minute"}
+    edge = broken(bench(FakeModel(), {"budgets": [budget]}, suspends=suspends), verbs)
+    for _ in range(20):
+        await drive(edge.app, http_scope(key="a"), request(CHAT))
+        await edge.quiet()
+    (line,) = caplog.messages
+    assert "does not answer (nobody is there" in line
+    assert "on_store_error" in line
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 async def test_an_answer_is_whole_though_its_settlement_fails(
-    bench: Callable[..., Any], suspends: bool, caplog: pytest.LogCaptureFixture
+    bench: Callable[..., Any], suspends: bool
 ) -> None:
     edge = broken(bench(FakeModel(), {"budgets": [BUDGET]}, suspends=suspends), "settle")
     driven = await drive(edge.app, http_scope(key="a"), request(CHAT))
     await edge.quiet()
     assert driven.status == 200
     assert driven.json["choices"]
-    assert edge.decisions.last.settlement == "failed"
-    assert "will expire" in caplog.text
+    assert edge.decisions.last.settlement == "deferred"
+    assert edge.limiter.health().journal == 1
 
 
 @pytest.mark.anyio
-async def test_a_cancelled_call_s_failing_undo_is_only_logged(
-    bench: Callable[..., Any], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
+async def test_a_settlement_that_failed_is_made_when_the_store_answers_again(
+    bench: Callable[..., Any], suspends: bool
+) -> None:
+    budgets = [{"name": "tokens", "limit": "10_000 tokens/minute"}]
+    edge = broken(bench(FakeModel(), {"budgets": budgets}, suspends=suspends), "settle")
+    await drive(edge.app, http_scope(key="a"), request(CHAT))
+    await edge.quiet()
+    held = await edge.used("tokens")
+    del edge.store.settle  # back to the class's own
+    await drive(edge.app, http_scope(key="b"), request(CHAT))
+    await edge.quiet()
+    used = edge.decisions.last.usage
+    assert edge.limiter.health().journal == 0
+    assert edge.held == 0
+    assert await edge.used("tokens") == 2 * (used.input + used.output) < held
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_call_is_given_back_when_the_store_answers_again(
+    bench: Callable[..., Any],
 ) -> None:
     edge = broken(bench(FakeModel(), {"budgets": [BUDGET]}, suspends=True), "settle")
     await drive(edge.app, http_scope(key="a"), request(CHAT), cancel_at=1)
     await edge.quiet()
-    assert "will expire by itself" in caplog.text
+    assert edge.held == 1
+    del edge.store.settle  # back to the class's own
+    await drive(edge.app, http_scope(key="b"), request(CHAT))
+    await edge.quiet()
+    assert edge.held == 0
+    assert await edge.used("rpm") == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
+async def test_whatever_a_store_raises_a_request_is_answered(
+    bench: Callable[..., Any], suspends: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def wrong(*_: object) -> Decision:
+        raise ZeroDivisionError("secret words")
+
+    budget = {**BUDGET, "limit": "9 requests/minute"}
+    edge = bench(FakeModel(), {"budgets": [budget]}, suspends=suspends)
+    edge.store.reserve = wrong
+    for _ in range(3):
+        assert (await drive(edge.app, http_scope(key="a"), request(CHAT))).status == 200
+    assert edge.limiter.health().last_error == "ZeroDivisionError"
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+@pytest.mark.anyio
+async def test_a_store_that_hangs_costs_a_request_its_time_out_and_then_nothing(
+    bench: Callable[..., Any],
+) -> None:
+    waits: list[float] = []
+
+    async def wait(futures: Collection[asyncio.Future[Any]], seconds: float) -> None:
+        waits.append(seconds)
+        await hurried(futures, seconds)
+
+    policy = {"budgets": [BUDGET], "store": {"url": "memory://", "timeout": "40ms"}}
+    edge = bench(FakeModel(), policy, suspends=True)
+    edge.limiter._desk.guard.wait = wait
+    store = Scripted(edge.clock, ever="hangs")
+    edge.store.reserve = store.reserve
+    for _ in range(12):
+        assert (await drive(edge.app, http_scope(key="a"), request(CHAT))).status == 200
+    assert waits == [0.04] * FAILURES
+    assert edge.limiter.health().timeouts == FAILURES
+    await edge.limiter.aclose()
+    assert not edge.limiter.busy
+
+
+@pytest.mark.anyio
+async def test_a_local_refusal_is_one_like_any_other(bench: Callable[..., Any]) -> None:
+    budget = {**BUDGET, "limit": "6 requests/minute", "on_store_error": "local"}
+    policy = {"budgets": [budget], "store": {"url": "memory://", "workers": 3}}
+    edge = broken(bench(FakeModel(), policy, suspends=True), "reserve")
+    driven = [await drive(edge.app, http_scope(key="a"), request(CHAT)) for _ in range(3)]
+    assert [one.status for one in driven] == [200, 200, 429]
+    assert driven[0].headers["x-ratelimit-limit-requests"] == "2"
+    assert driven[2].headers["retry-after"] == "60"
+    assert driven[2].json["error"]["code"] == "rate_limit_exceeded"
+    edge.decisions.assert_refused(1, by="rpm")
+    assert edge.decisions.last.verdict == "wait"
+    assert edge.decisions.last.store == "local"
+    edge.clock.advance(60)
+    assert (await drive(edge.app, http_scope(key="a"), request(CHAT))).status == 200
+
+
+@pytest.mark.anyio
+async def test_budgets_that_allow_and_deny_and_count_locally_are_each_taken_at_their_word(
+    bench: Callable[..., Any],
+) -> None:
+    one = {"name": "one", "limit": "1 requests/hour"}
+    for others, statuses in (
+        ([{"on_store_error": "allow"}], [200, 200]),
+        ([{"on_store_error": "local"}], [200, 429]),
+        ([{"on_store_error": "deny", "mode": "shadow"}], [200, 200]),
+        ([{"on_store_error": "local", "mode": "shadow"}], [200, 200]),
+        ([{"on_store_error": "local"}, {"on_store_error": "deny"}], [503, 503]),
+        ([{"on_store_error": "allow"}, {"on_store_error": "local"}], [200, 429]),
+    ):
+        budgets = [{**one, "name": f"b{at}", **words} for at, words in enumerate(others)]
+        edge = broken(bench(FakeModel(), {"budgets": budgets}, suspends=True), "reserve")
+        driven = [await drive(edge.app, http_scope(key="a"), request(CHAT)) for _ in range(2)]
+        assert [each.status for each in driven] == statuses
+
+
+LOCAL = {
+    "budgets": [
+        {"name": "rpm", "limit": "10 requests/minute", "on_store_error": "local"},
+        {"name": "tokens", "limit": "100_000 tokens/minute", "on_store_error": "local"},
+        {"name": "parallel", "limit": "4 concurrent", "on_store_error": "local"},
+        {"name": "all", "limit": "1000 requests/day", "per": "everyone"},
+    ],
+}
+STREAM = {**CHAT, "stream": True, "stream_options": {"include_usage": True}}
+
+
+def failing(bench: Callable[..., Any], word: str) -> Any:
+    """A bench whose store does what a word says at reserve and settle, and whose guard hurries."""
+    edge = bench(FakeModel(Reply(text="0123456789abcdefghij", chunks=5)), LOCAL, suspends=True)
+    edge.limiter._desk.guard.wait = hurried
+    edge.scripted = Scripted(edge.clock, ever=word)
+    edge.scripted.inner = edge.memory
+    edge.store.reserve = edge.scripted.reserve
+    edge.store.settle = edge.scripted.settle
+    return edge
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("level", [False, True], ids=["task", "scope"])
+@pytest.mark.parametrize("word", ["fails", "hangs", "late", "breaks", "lost", "nonsense"])
+async def test_cancelling_at_any_await_while_the_store_fails_leaves_nothing_held(
+    bench: Callable[..., Any], word: str, level: bool
+) -> None:
+    whole = failing(bench, word)
+    awaits = (await drive(whole.app, http_scope(key="a"), request(STREAM))).awaits
+    await whole.limiter.aclose()
+    for at in range(awaits):
+        edge = failing(bench, word)
+        driven = await drive(
+            edge.app, http_scope(key="a"), request(STREAM), cancel_at=at, level=level
+        )
+        edge.scripted.gate.set()
+        edge.scripted.ever = "works"
+        await drive(edge.app, http_scope(key="b"), request(STREAM))
+        await edge.limiter.aclose()
+        assert driven.cut
+        if word != "lost":  # A reservation of nothing may be left, whose answer was lost.
+            assert edge.held == 0
+        local = edge.limiter._desk._without._store
+        tables = (local._newcomers, local._known)
+        assert [a.open for table in tables for a in table.values() if a.open] == []
+        events = [event for event in edge.decisions.admitted if event.usage is not None]
+        assert await edge.used("rpm") == len(events)
+        assert await edge.used("tokens") == sum(e.usage.input + e.usage.output for e in events)
 
 
 @pytest.mark.anyio

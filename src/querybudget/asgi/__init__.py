@@ -1,5 +1,6 @@
 """The edge: one pure ASGI middleware, and one object for each request."""
 
+from querybudget.asgi.health import health_app
 from querybudget.asgi.middleware import QueryBudgetMiddleware
 
-__all__ = ["QueryBudgetMiddleware"]
+__all__ = ["QueryBudgetMiddleware", "health_app"]

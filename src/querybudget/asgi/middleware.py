@@ -14,6 +14,7 @@ from querybudget.adapters.call import Dialect
 from querybudget.asgi.body import BodyTooLarge, header, inflate, read
 from querybudget.asgi.delay import Delays
 from querybudget.asgi.exchange import Exchange
+from querybudget.asgi.health import READS, send_health
 from querybudget.asgi.measures import Measures
 from querybudget.asgi.refuse import new_request_id, refusal_of, send_answer
 from querybudget.asgi.socket import Socket
@@ -94,6 +95,9 @@ class QueryBudgetMiddleware:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         limiter = self._limiter or self.limiter
         method, path = scope["method"], _path(scope)
+        if path and path == limiter.policy.health and method in READS:
+            await send_health(limiter, send)
+            return
         route = limiter.route(method, path)
         if route is None:
             await self.app(scope, receive, send)
@@ -135,23 +139,28 @@ class QueryBudgetMiddleware:
         await Socket(limiter, route, caller, path, receive, send).run(self.app, scope)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Read before the application does: it must not start where we cannot.
+        messages = [await receive()]
         try:
             limiter = self.limiter
+            await limiter.start()
         except (QueryBudgetError, OSError) as error:
-            await receive()
             await send({"type": "lifespan.startup.failed", "message": f"querybudget: {error}"})
             return
-        started = False
+        told = False
+
+        async def receive_again() -> Message:
+            return messages.pop() if messages else await receive()
 
         async def note_start(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "lifespan.startup.complete"
+            nonlocal told
+            told = told or message["type"].startswith("lifespan.startup.")
             await send(message)
 
         try:
-            await self.app(scope, receive, note_start)
+            await self.app(scope, receive_again, note_start)
         finally:
-            if started:
+            if told:  # An application that knows no lifespan goes on after this.
                 await limiter.aclose()
 
     def _make_limiter(self) -> Limiter:

@@ -5,12 +5,17 @@ ticket.py      Ticket: one call, from one to the other
 observing.py   what looks at the prompts
 settling.py    what a call takes of each budget in the end
 telling.py     the event of a call
+desk.py        where calls are charged: at the store, or without it
+without_store.py  what becomes of calls that the store could not decide
+journal.py     what the store is told when it answers again
+health.py      how the store is
 """
 
 from __future__ import annotations
 
+from querybudget.engine.health import Health, StoreHealth
 from querybudget.engine.limiter import Limiter
 from querybudget.engine.observing import Observer
 from querybudget.engine.ticket import Outcome, Refusal, Ticket
 
-__all__ = ["Limiter", "Observer", "Outcome", "Refusal", "Ticket"]
+__all__ = ["Health", "Limiter", "Observer", "Outcome", "Refusal", "StoreHealth", "Ticket"]

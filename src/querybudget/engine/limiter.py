@@ -16,19 +16,20 @@ from typing import Any
 from querybudget.adapters.call import Call, Dialect, Usage
 from querybudget.coverage import Visit
 from querybudget.coverage.visit import FINE
+from querybudget.engine.desk import DEFERRED, open_desk
+from querybudget.engine.health import StoreHealth
 from querybudget.engine.observing import Observer, observer_of
 from querybudget.engine.settling import amounts_of
 from querybudget.engine.telling import event_of
 from querybudget.engine.ticket import Outcome, Refusal, Ticket
-from querybudget.errors import StoreError
 from querybudget.estimates import Estimator, Foreseen
 from querybudget.events import Hook, publish
 from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.matching import UNREADABLE, Caller, Matcher, Route
-from querybudget.policy.types import Mode, OnStoreError, Policy
+from querybudget.policy.types import Policy
 from querybudget.quota import MICRO, Unit
-from querybudget.stores import Clock, Storage, Store, open_store, system_clock
+from querybudget.stores import Clock, Storage, Store, system_clock
 
 __all__ = ["Limiter"]
 
@@ -61,7 +62,11 @@ class Limiter:
         observer: Looks at what calls ask; unless given, one is made from the policy where any of
             its budgets needs it. One that is given stays its owner's to close.
 
+    Raises:
+        SetupError: There is no such store, or it cannot keep the policy's budgets.
+
     Attributes:
+        store: Where accounts are kept.
         observer: Looks at what calls ask; None where nothing does.
         route: `Matcher.route`: what applies to a method and path, None where nothing does.
         pause: Waits for so many seconds, for calls that are slowed; tests put their own here.
@@ -80,11 +85,8 @@ class Limiter:
         self.clock = clock or system_clock()
         given = store if store is not None else policy.store
         self._owned = isinstance(given, str | Storage)
-        self.store: Store = (
-            open_store(given, self.clock, max_identities=policy.max_identities)
-            if isinstance(given, str | Storage)
-            else given
-        )
+        self._desk = open_desk(policy, given, self.clock)
+        self.store = self._desk.store
         self.estimator = Estimator(policy.estimate)
         self._hooks = tuple(hooks)
         secret = policy.secret or os.urandom(32)
@@ -97,7 +99,11 @@ class Limiter:
         self.route = self.matcher.route
         self._prefix, self._count = os.urandom(8).hex(), 0
         self.pause: Callable[[float], Awaitable[None]] = asyncio.sleep
-        self._settling = set[asyncio.Task[None]]()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a settlement, or anything else, is still under way in the background."""
+        return self._desk.busy
 
     def caller(self, scope: Mapping[str, Any]) -> Caller:
         """Who sent a request."""
@@ -138,16 +144,18 @@ class Limiter:
             else:
                 lines = self.matcher.lines(caller, plan, call, foreseen)
                 charge = Charge(name, lines, self.policy.hold)
-            reserve = self._reserve if self.store.suspends else self.store.reserve
+            decision: Decision | None
             try:
-                decision = ticket.decision = await reserve(charge)
-            except StoreError as error:
-                self._go_on_without_store(ticket, error)
-            else:
-                if decision.reservation is None:
-                    ticket.refusal = _why(decision) if plan.covers else Refusal.QUOTA
-                elif plan.covers:
-                    ticket.stage, ticket.delay = decision.stage, decision.delay
+                decision = await self._desk.door.reserve(charge)
+            except Exception as error:  # noqa: BLE001 - whatever a store raises, it is no 500
+                decision = await self._desk.decide(ticket, charge, error)
+            ticket.decision = decision
+            if decision is None:
+                pass
+            elif decision.reservation is None:
+                ticket.refusal = _why(decision) if plan.covers else Refusal.QUOTA
+            elif plan.covers:
+                ticket.stage, ticket.delay = decision.stage, decision.delay
         if ticket.refusal is not None:
             self._tell(ticket, None, 0, "")
         return ticket
@@ -195,13 +203,11 @@ class Limiter:
             self._tell(ticket, usage, status, "failed")
             return
         amounts = amounts_of(ticket, outcome, usage)
-        if not self.store.suspends:
-            await self._settle(ticket, decision.reservation, amounts, usage, status)
-            return
         work = self._settle(ticket, decision.reservation, amounts, usage, status)
-        task = asyncio.ensure_future(work)
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
+        if self._desk.door.suspends and ticket.without is None:
+            self._desk.keep(work)
+        else:
+            await work
 
     async def withdraw(self, ticket: Ticket, refusal: Refusal) -> None:
         """Refuse an admitted ticket after all: everything it holds is given back."""
@@ -209,42 +215,34 @@ class Limiter:
         await self.settle(ticket, Outcome.FAILED)
 
     async def aclose(self) -> None:
-        """Wait for settlements under way, then close the store if it is the limiter's own."""
-        while self._settling:
-            await asyncio.gather(*self._settling, return_exceptions=True)
+        """Wait for settlements under way, then close the store if it is the limiter's own.
+
+        What the store could not be told while it was down is told once more, for as long as an
+        answer may take.
+        """
+        await self._desk.aclose()
         if self._owned:
             await self.store.aclose()
         if self._opened is not None:
             await self._opened.aclose()
 
-    def _go_on_without_store(self, ticket: Ticket, error: StoreError) -> None:
-        logger.warning("the store could not decide: %s", error)
-        if any(
-            m.budget.on_store_error is OnStoreError.DENY and m.budget.mode is Mode.ENFORCE
-            for m in ticket.plan.budgets
-        ):
-            ticket.refusal = Refusal.STORE
+    async def start(self) -> None:
+        """Open the store's files and connections. A store that does not answer is only logged.
 
-    async def _reserve(self, charge: Charge) -> Decision:
-        """Reserve at a store that may wait: a call cancelled meanwhile leaves nothing held."""
-        task = asyncio.ensure_future(self.store.reserve(charge))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            # Whether it was charged will be known only later: give it back then.
-            undo = asyncio.ensure_future(self._give_back(task))
-            self._settling.add(undo)
-            undo.add_done_callback(self._settling.discard)
-            raise
+        Without it they are opened by the first call.
 
-    async def _give_back(self, reserving: asyncio.Future[Decision]) -> None:
-        try:
-            decision = await reserving
-            if decision.reservation is not None:
-                nothing = [0] * len(decision.reservation.lines)
-                await self.store.settle(decision.reservation, nothing)
-        except StoreError as error:
-            logger.warning("a cancelled call's reservation will expire by itself: %s", error)
+        Raises:
+            SetupError: The store can never work as it is set up.
+        """
+        await self._desk.start()
+
+    def health(self) -> StoreHealth:
+        """How the store is, as far as this process knows."""
+        return self._desk.health()
+
+    async def check(self) -> StoreHealth:
+        """`health`; a store that is down is asked once more before, at most once a second."""
+        return await self._desk.check()
 
     async def _settle(
         self,
@@ -254,16 +252,21 @@ class Limiter:
         usage: Usage,
         status: int,
     ) -> None:
-        try:
-            settled = await self.store.settle(reservation, amounts)
-        except StoreError as error:
-            logger.warning("a reservation will expire at its estimate: %s", error)
-            self._tell(ticket, usage, status, "failed")
-            return
-        if settled is _LATE:
-            logger.warning("a call outlived its reservation; `hold` is too short for it")
+        desk = self._desk
+        if ticket.without is not None:
+            settlement = await desk.settle_local(ticket, amounts)
+        else:
+            try:
+                settled = await desk.door.settle(reservation, amounts)
+            except Exception as error:  # noqa: BLE001 - whatever a store raises, it is told later
+                desk.defer(reservation, amounts, error)
+                settlement = DEFERRED
+            else:
+                settlement = settled.value
+                if settled is _LATE:
+                    logger.warning("a call outlived its reservation; `hold` is too short for it")
         if self._hooks:
-            self._tell(ticket, usage, status, settled.value)
+            self._tell(ticket, usage, status, settlement)
 
     def _tell(self, ticket: Ticket, usage: Usage | None, status: int, settlement: str) -> None:
         if self._hooks:

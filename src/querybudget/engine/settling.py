@@ -33,11 +33,10 @@ def amounts_of(ticket: Ticket, outcome: Outcome, usage: Usage) -> list[int]:
 def _with_buckets(ticket: Ticket, outcome: Outcome, usage: Usage) -> list[int]:
     """Only an answered call has visited its buckets."""
     answered, call = outcome is _ANSWERED, ticket.call
-    lines = ticket.decision.lines if ticket.decision else ()
     amounts: list[int] = []
-    for matched, status in zip(ticket.plan.budgets, lines, strict=True):
+    for matched, line in zip(ticket.plan.budgets, ticket.lines, strict=True):
         if matched.covers:
-            amounts.append(status.line.amount if answered else 0)
+            amounts.append(line.amount if answered else 0)
         else:
             taken = answered or not matched.metered
             amounts.append(matched.gauge(call, usage) if taken else 0)

@@ -50,6 +50,7 @@ def event_of(
         duration=now - ticket.at,
         settlement="" if refused else settlement,
         decision=decision,
+        store=_where(ticket),
         **_coverage(ticket, matcher),
     )
 
@@ -61,7 +62,8 @@ def _coverage(ticket: Ticket, matcher: Matcher) -> dict[str, Any]:
     if visit is not None:
         told["covered"] = bool(visit.cells) and ticket.call.operation != UNREADABLE
         told["capabilities"] = matcher.names(visit.capabilities)
-    if decision is not None and ticket.plan.covers:
+    # Without the store, a decision may be of other budgets than those in buckets.
+    if decision is not None and ticket.plan.covers and _covers(decision):
         told["novelty"] = _novelty(decision)
         told["strain"] = max(status.strain for status in decision.lines)
         told["stage"] = decision.stage.name.lower()
@@ -70,6 +72,16 @@ def _coverage(ticket: Ticket, matcher: Matcher) -> dict[str, Any]:
         told["shadow_stage"] = decision.shadow_stage.name.lower()
         told["reasons"] = decision.reasons
     return told
+
+
+def _covers(decision: Decision) -> bool:
+    return any(status.line.quota.unit is Unit.BUCKETS for status in decision.lines)
+
+
+def _where(ticket: Ticket) -> str:
+    if ticket.decision is None:
+        return "none"
+    return "local" if ticket.without is not None else "shared"
 
 
 def _novelty(decision: Decision) -> int:

@@ -9,10 +9,10 @@ import msgspec
 from querybudget.adapters.call import Call
 from querybudget.coverage import Stage, Visit
 from querybudget.estimates import Foreseen
-from querybudget.ledger import Decision
+from querybudget.ledger import Charge, Decision, Line
 from querybudget.matching import Caller, Plan
 
-__all__ = ["Outcome", "Refusal", "Ticket"]
+__all__ = ["Outcome", "Refusal", "Ticket", "Without"]
 
 
 class Refusal(enum.StrEnum):
@@ -40,6 +40,23 @@ class Outcome(enum.Enum):
     """Not authenticated, or the server failed: everything is given back."""
 
 
+class Without(msgspec.Struct, frozen=True):
+    """How a call was decided that the store could not decide.
+
+    Attributes:
+        charge: What the store had been asked for: a line for each budget of the plan.
+        places: Which of its lines were decided by this worker alone; the decision is of these.
+    """
+
+    charge: Charge
+    places: tuple[int, ...]
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The lines decided by this worker alone, of whole quotas."""
+        return tuple(self.charge.lines[at] for at in self.places)
+
+
 class Ticket(msgspec.Struct):
     """One call, from decision to settlement.
 
@@ -51,12 +68,13 @@ class Ticket(msgspec.Struct):
         at: When it was decided, µs.
         foreseen: What it was expected to use.
         plan: The budgets that apply.
-        decision: The store's answer; None where there was none.
+        decision: The store's answer, or what was decided without it; None where there was none.
         refusal: Why it may not go ahead; None where it may.
         settled: Whether it has been settled.
         stage: What is to be done to it before it goes ahead.
         delay: µs to hold it back before it goes ahead.
         visit: What it shows of itself; None where nothing looks.
+        without: How it was decided without the store; None where the store decided it.
     """
 
     caller: Caller
@@ -72,3 +90,11 @@ class Ticket(msgspec.Struct):
     stage: Stage = Stage.NONE
     delay: int = 0
     visit: Visit | None = None
+    without: Without | None = None
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """What was asked of each budget of the plan, in their order; empty before it was."""
+        if self.without is not None:
+            return self.without.charge.lines
+        return tuple(status.line for status in self.decision.lines) if self.decision else ()

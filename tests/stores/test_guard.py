@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import pytest
+
+from querybudget.errors import StoreError
+from querybudget.ledger import Charge, Line, Reservation, Settled
+from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.stores.guard import FAILURES, REST, Guard, within
+from querybudget.testing import ManualClock
+from tests.stores.scripted import Scripted, hurried, turns
+
+RPM = Quota("rpm", Unit.REQUESTS, 9 * MICRO, 60 * SECOND, Algorithm.SLIDING, 9 * MICRO)
+
+
+class Bench:
+    """A guard before a scripted store, and what it told its owner."""
+
+    def __init__(self, *script: str, ever: str = "works") -> None:
+        self.clock = ManualClock()
+        self.store = Scripted(self.clock, script, ever=ever)
+        self.answers = 0
+        self.unsettled: list[Sequence[int]] = []
+        self.guard = Guard(
+            self.store,
+            self.clock,
+            timeout=250_000,
+            name="scripted",
+            answered=self._answer,
+            unsettled=lambda _reservation, amounts: self.unsettled.append(amounts),
+        )
+        self.guard.wait = hurried
+        self._named = 0
+
+    def _answer(self) -> None:
+        self.answers += 1
+
+    def charge(self) -> Charge:
+        self._named += 1
+        return Charge(f"c{self._named}", (Line("a", RPM, MICRO, MICRO),), 600 * SECOND)
+
+    async def reserve(self) -> Reservation:
+        decision = await self.guard.reserve(self.charge())
+        assert decision.reservation is not None
+        return decision.reservation
+
+    async def fail(self, times: int = FAILURES) -> None:
+        for _ in range(times):
+            with pytest.raises(StoreError):
+                await self.guard.reserve(self.charge())
+
+    async def used(self) -> int:
+        ((remaining, _),) = await self.store.peek("a", (RPM,))
+        return (RPM.limit - remaining) // MICRO
+
+
+async def test_a_store_that_works_is_asked_and_answers() -> None:
+    bench = Bench()
+    reservation = await bench.reserve()
+    assert await bench.guard.settle(reservation, [MICRO]) is Settled.DONE
+    assert await bench.guard.peek("a", (RPM,)) == await bench.store.peek("a", (RPM,))
+    assert await bench.guard.forget("a") is True
+    assert (bench.guard.failures, bench.answers, bench.guard.busy) == (0, 4, False)
+
+
+@pytest.mark.parametrize("word", ["fails", "breaks", "hangs", "late", "nonsense", "cancels"])
+@pytest.mark.parametrize("verb", ["reserve", "settle"])
+async def test_whatever_a_store_does_its_guard_answers_or_raises_store_error(
+    word: str, verb: str
+) -> None:
+    bench = Bench(*(["works"] if verb == "settle" else []), word)
+    with pytest.raises(StoreError) as caught:
+        await bench.guard.settle(await bench.reserve(), [MICRO])
+    assert "hunter2" not in bench.guard.last_error
+    assert "hunter2" not in str(caught.value) or word == "fails"
+    assert bench.guard.failures == 1
+    assert bench.guard.timeouts == (word in {"hangs", "late"})
+    await bench.guard.aclose()
+
+
+async def test_a_store_is_named_by_what_it_raises_and_not_by_its_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench(ever="breaks")
+    await bench.fail(FAILURES + 3)
+    assert bench.guard.last_error == "OSError"
+    traced = [record for record in caplog.records if record.exc_info]
+    assert len(traced) == 1
+    assert "OSError" in traced[0].message
+
+
+async def test_after_some_failures_in_a_row_a_store_is_left_alone() -> None:
+    bench = Bench(ever="fails")
+    ups: list[bool] = []
+    for _ in range(FAILURES):
+        await bench.fail(1)
+        ups.append(bench.guard.up)
+    assert ups == [True] * (FAILURES - 1) + [False]
+    assert bench.guard.since == bench.clock.now
+    await bench.fail(7)
+    assert len(bench.store.asked) == FAILURES
+
+
+async def test_an_answer_between_failures_starts_the_count_anew() -> None:
+    bench = Bench(*(["fails"] * (FAILURES - 1) + ["works"]) * 3)
+    for _ in range(3):
+        await bench.fail(FAILURES - 1)
+        await bench.reserve()
+    assert bench.guard.up
+
+
+async def test_a_store_that_is_down_is_asked_by_one_call_in_each_rest() -> None:
+    bench = Bench(ever="hangs")
+    await bench.fail()
+    for _ in range(3):
+        asked = len(bench.store.asked)
+        bench.clock.advance(us=REST)
+        assert bench.guard.ready
+        await asyncio.gather(*(bench.fail(1) for _ in range(9)))
+        assert len(bench.store.asked) == asked + 1
+    await bench.guard.aclose()
+
+
+async def test_one_line_says_that_a_store_is_down_and_one_that_it_is_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench(ever="fails")
+    for call in range(FAILURES + 40):
+        bench.clock.advance(0.1)
+        await bench.fail(1)
+        bench.guard.without += 1
+        assert len(caplog.records) == (call >= FAILURES - 1)
+    bench.store.ever = "works"
+    bench.clock.advance(1)
+    await bench.reserve()
+    await bench.reserve()
+    down, up = caplog.messages
+    assert "the store (scripted) does not answer" in down
+    assert "hunter2" not in down
+    assert "answers again after 5.0 s; 45 calls were decided without it" in up
+    assert all(record.levelno == logging.WARNING for record in caplog.records)
+    assert bench.guard.since == bench.clock.now
+
+
+async def test_the_calls_of_one_outage_are_not_counted_for_the_next(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench(*["fails"] * FAILURES, "works", *["fails"] * FAILURES, "works")
+    for lost in (9, 2):
+        await bench.fail()
+        bench.guard.without += lost
+        bench.clock.advance(1)
+        await bench.reserve()
+    told = [message for message in caplog.messages if "again" in message]
+    assert ["9 calls" in told[0], "2 calls" in told[1]] == [True, True]
+
+
+async def test_a_late_reservation_is_given_back_when_it_comes() -> None:
+    bench = Bench("late")
+    await bench.fail(1)
+    assert await bench.used() == 1
+    bench.store.gate.set()
+    await turns()
+    assert await bench.used() == 0
+    assert (bench.guard.busy, bench.guard.failures) == (False, 1)
+
+
+async def test_a_late_answer_does_not_make_a_store_up_that_is_always_late() -> None:
+    bench = Bench(ever="late")
+    await bench.fail(FAILURES)
+    bench.store.gate.set()
+    bench.store.ever = "hangs"
+    await turns()
+    assert not bench.guard.up
+    await bench.guard.aclose()
+
+
+async def test_what_could_not_be_given_back_is_handed_over() -> None:
+    bench = Bench("late", "fails")
+    await bench.fail(1)
+    bench.store.gate.set()
+    await turns()
+    assert bench.unsettled == [[0]]
+
+
+async def test_a_late_settlement_is_done_and_no_fault_of_anybody() -> None:
+    bench = Bench("works", "late")
+    reservation = await bench.reserve()
+    with pytest.raises(StoreError, match=r"within 0\.25 s"):
+        await bench.guard.settle(reservation, [0])
+    bench.store.gate.set()
+    await turns()
+    assert await bench.used() == 0
+    assert bench.unsettled == []
+
+
+@pytest.mark.parametrize("word", ["works", "late", "fails", "hangs"])
+async def test_a_call_cancelled_in_any_turn_leaves_nothing_held(word: str) -> None:
+    for turn in range(12):
+        bench = Bench(word)
+        asking = asyncio.ensure_future(bench.guard.reserve(bench.charge()))
+        await turns(turn)
+        asking.cancel()
+        (end,) = await asyncio.gather(asking, return_exceptions=True)
+        bench.store.gate.set()
+        await turns()
+        cut = isinstance(end, asyncio.CancelledError)
+        assert cut or isinstance(end, StoreError) or word == "works"
+        assert await bench.used() == (0 if cut or word != "works" else 1)
+        await bench.guard.aclose()
+        assert not bench.guard.busy
+
+
+async def test_a_probe_that_was_cancelled_still_tells_whether_the_store_answers() -> None:
+    bench = Bench(*["fails"] * FAILURES)
+    await bench.fail()
+    bench.clock.advance(1)
+    probe = asyncio.ensure_future(bench.guard.reserve(bench.charge()))
+    await turns(1)
+    probe.cancel()
+    await turns()
+    assert bench.guard.up
+    assert await bench.used() == 0
+
+
+async def test_closing_waits_for_late_answers_and_gives_them_back() -> None:
+    bench = Bench("late")
+    await bench.fail(1)
+    bench.store.gate.set()
+    await bench.guard.aclose()
+    assert await bench.used() == 0
+    assert not bench.guard.busy
+
+
+async def test_closing_drops_what_never_answers_and_leaves_no_task_behind() -> None:
+    bench = Bench(ever="hangs")
+    await bench.fail(3)
+    under_way = bench.guard._under_way.copy()
+    await bench.guard.aclose()
+    assert [task.cancelled() for task in under_way] == [True] * 3
+    assert not bench.guard.busy
+    assert "aclose" not in bench.store.asked
+
+
+async def test_what_never_answers_does_not_pile_up() -> None:
+    bench = Bench(ever="hangs")
+    for _ in range(1_100):
+        bench.clock.advance(1)
+        await bench.fail(1)
+    await turns()
+    assert len(bench.guard._under_way) == 1_000
+    await bench.guard.aclose()
+
+
+async def test_waiting_goes_by_the_time_of_the_event_loop_and_cancels_nothing() -> None:
+    never = asyncio.get_running_loop().create_future()
+    await within((never,), 0)
+    assert not never.done()
+    done = asyncio.ensure_future(turns(2))
+    await within((done,), 60)
+    assert done.done()
