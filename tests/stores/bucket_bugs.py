@@ -8,7 +8,7 @@ import msgspec
 
 from querybudget.coverage import Stage, Visit
 from querybudget.coverage.occupancy import Occupancy
-from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
+from querybudget.ledger import Charge, Decision, Line, Reservation, Settled, Verdict
 from querybudget.quota import MICRO, Algorithm
 from querybudget.stores import Clock, MemoryStore
 
@@ -175,6 +175,26 @@ class KeepsBucketsOfTheForgotten(MemoryStore):
         return forgotten
 
 
+class PaysNoDifference(WeighsEveryBucketAlike):
+    """A bucket visited with several weights is such a bucket too."""
+
+
+class TellsTheWaitForThePriceTooShort(TellsTheWaitForABucketTooShort):
+    """It is a wait too."""
+
+
+class TellsTheWaitForThePriceTooLong(TellsTheWaitForABucketTooLong):
+    """It is a wait too."""
+
+
+class RefusesRepeats(MemoryStore):
+    async def reserve(self, charge: Charge) -> Decision:
+        decision = await super().reserve(charge)
+        if decision.stage < Stage.DEGRADE:
+            return decision
+        return Decision(Verdict.WAIT, decision.lines, 1, stage=Stage.REFUSE)
+
+
 BUCKET_BUGS: dict[type[MemoryStore], str] = {
     CountsBucketsWhenSettled: "of_2n_concurrent_calls_exactly_n_open_a_new_bucket",
     CountsEveryVisit: "a_repeat_is_free",
@@ -194,4 +214,8 @@ BUCKET_BUGS: dict[type[MemoryStore], str] = {
     SaysNothingOfShadowBuckets: "a_shadow_line_of_buckets_says_what_it_would_do_and_does_nothing",
     ForgetsWhoIsWatched: "watched_accounts_take_part_without_a_line",
     KeepsBucketsOfTheForgotten: "watched_accounts_take_part_without_a_line",
+    PaysNoDifference: "a_bucket_counts_for_the_heaviest_of_its_visits_that_count",
+    TellsTheWaitForThePriceTooShort: "the_wait_of_a_call_too_dear_is_exact",
+    TellsTheWaitForThePriceTooLong: "the_wait_of_a_call_too_dear_is_exact",
+    RefusesRepeats: "what_was_visited_refuses_no_call_that_visits_nothing_new",
 }

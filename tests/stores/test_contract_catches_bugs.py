@@ -12,9 +12,11 @@ import pytest
 
 from querybudget.ledger import Account, Charge, Decision, Line, Reservation, Settled, Verdict
 from querybudget.quota import MICRO, Algorithm, Quota
-from querybudget.stores import Clock, MemoryStore, Store
+from querybudget.stores import Clock, Guarantees, MemoryStore, Store
 from querybudget.testing.contracts import StoreContract
 from tests.stores.bucket_bugs import BUCKET_BUGS
+from tests.stores.profile_bugs import PROFILE_BUGS
+from tests.stores.window_bugs import WINDOW_BUGS
 
 
 def altered(charge: Charge, **changes: object) -> Charge:
@@ -301,7 +303,9 @@ CAUGHT: dict[type[MemoryStore], str] = {
     ForgetsNothing: "a_forgotten_account_begins_anew",
     OpensAccountsOnSettle: "a_forgotten_account_begins_anew",
     ClosesOnlyOnce: "closing_twice_does_nothing",
+    **WINDOW_BUGS,
     **BUCKET_BUGS,
+    **PROFILE_BUGS,
 }
 
 PROMISES = {name for name, _ in inspect.getmembers(StoreContract) if name.startswith("test_")}
@@ -309,18 +313,81 @@ PROMISES = {name for name, _ in inspect.getmembers(StoreContract) if name.starts
 
 def contract(kind: type[MemoryStore]) -> StoreContract:
     class Contract(StoreContract):
+        repeats = True
+
         def make_store(self, clock: Clock) -> Store:
             return kind(clock)
 
     return Contract()
 
 
+async def run(contract: StoreContract, promise: str) -> None:
+    """A test of the contract, for every kind of window that it is for."""
+    test = getattr(contract, f"test_{promise}")
+    marks = [mark for mark in getattr(test, "pytestmark", ()) if mark.name == "parametrize"]
+    for kind in marks[0].args[1] if marks else (None,):
+        await (test(kind) if kind else test())
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", CAUGHT, ids=lambda kind: kind.__name__)
 async def test_the_contract_catches(kind: type[MemoryStore]) -> None:
     with pytest.raises(AssertionError):
-        await getattr(contract(kind), f"test_{CAUGHT[kind]}")()
+        await run(contract(kind), CAUGHT[kind])
 
 
 def test_every_promise_of_the_contract_has_a_store_that_breaks_it() -> None:
     assert {f"test_{name}" for name in CAUGHT.values()} == PROMISES
+
+
+class Declared(MemoryStore):
+    guarantees = Guarantees(frozenset({Algorithm.SLIDING}), "host", atomic=False, exact=False)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("promise", "why"),
+    [
+        ("a_lease_is_free_when_its_call_is_settled", "windows: it keeps no lease"),
+        ("a_repeat_is_free", "windows: it keeps no distinct"),
+        ("what_expired_is_not_given_back_to_later_calls", "exact: waits"),
+    ],
+)
+async def test_what_a_store_declares_not_to_guarantee_is_skipped_and_named(
+    promise: str, why: str
+) -> None:
+    with pytest.raises(pytest.skip.Exception, match=rf"declared in guarantees\.{why}"):
+        await run(contract(Declared), promise)
+
+
+@pytest.mark.anyio
+async def test_a_store_that_is_not_atomic_skips_what_needs_one_step() -> None:
+    class InSteps(MemoryStore):
+        guarantees = Guarantees(frozenset(Algorithm), "network", atomic=False)
+
+    with pytest.raises(pytest.skip.Exception, match=r"declared in guarantees\.atomic"):
+        await run(contract(InSteps), "of_several_budgets_none_is_charged_for_a_refused_call")
+
+
+@pytest.mark.anyio
+async def test_a_store_that_declares_to_guarantee_everything_skips_nothing() -> None:
+    class RemembersAnswers(MemoryStore):
+        guarantees = Guarantees(frozenset(Algorithm), "process")
+
+        def __init__(self, clock: Clock) -> None:
+            super().__init__(clock)
+            self._answers: dict[str, Decision] = {}
+
+        async def reserve(self, charge: Charge) -> Decision:
+            if charge.id not in self._answers:
+                self._answers[charge.id] = await super().reserve(charge)
+            return self._answers[charge.id]
+
+    for promise in sorted(PROMISES):
+        await run(contract(RemembersAnswers), promise.removeprefix("test_"))
+
+
+@pytest.mark.anyio
+async def test_a_contract_without_a_store_says_what_to_define() -> None:
+    with pytest.raises(NotImplementedError, match=r"define make_store\(clock\)"):
+        await run(StoreContract(), "partitions_do_not_touch")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 
+import pytest
+
 from querybudget.coverage import Response, Visit
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
-from querybudget.stores import Clock, Store
+from querybudget.stores import Clock, Declares, Store
 from querybudget.testing.clock import ManualClock
 
 __all__ = [
@@ -20,8 +22,10 @@ __all__ = [
     "Bench",
     "Benched",
     "N",
+    "kinds",
     "line",
     "quota_of",
+    "rates",
     "seen",
     "wide",
 ]
@@ -33,6 +37,9 @@ RATES = (Algorithm.SLIDING, Algorithm.GCRA, Algorithm.CALENDAR)
 KINDS = (*RATES, Algorithm.LEASE)
 LARGEST = 2**53 - 1
 """The largest limit that a policy can hold, in µ-units."""
+
+rates = pytest.mark.parametrize("kind", RATES, ids=str)
+kinds = pytest.mark.parametrize("kind", KINDS, ids=str)
 
 
 def hours(now: int) -> tuple[int, int]:
@@ -97,15 +104,39 @@ class Benched:
         """Make an empty store of one just made, where what it keeps outlives it."""
 
     @asynccontextmanager
-    async def bench(self) -> AsyncGenerator[Bench, None]:
-        """A store of its own, closed in the end."""
+    async def bench(
+        self, *kept: Algorithm, atomic: bool = False, exact: bool = False
+    ) -> AsyncGenerator[Bench, None]:
+        """A store of its own, closed in the end.
+
+        Args:
+            kept: The kinds of window that the test needs; a store that declares not to keep one of
+                them skips it.
+            atomic: The test rests on all lines being charged in one step.
+            exact: The test rests on waits and limits being exact.
+        """
         clock = ManualClock()
         store = self.make_store(clock)
         try:
+            _skip_undeclared(store, kept, atomic=atomic, exact=exact)
             await self.empty(store)
             yield Bench(store, clock)
         finally:
             await store.aclose()
+
+
+def _skip_undeclared(store: Store, kept: Iterable[Algorithm], *, atomic: bool, exact: bool) -> None:
+    """Skip the test, if it rests on a guarantee that `store` declares not to give."""
+    if not isinstance(store, Declares):
+        return
+    given = store.guarantees
+    for kind in kept:
+        if kind not in given.windows:
+            pytest.skip(f"declared in guarantees.windows: it keeps no {kind} windows")
+    if atomic and not given.atomic:
+        pytest.skip("declared in guarantees.atomic: lines are not charged in one step")
+    if exact and not given.exact:
+        pytest.skip("declared in guarantees.exact: waits and limits are not exact")
 
 
 class Bench:

@@ -13,6 +13,7 @@ from querybudget.testing.contracts.bench import HOLD, HOUR, Benched, N, line, qu
 
 __all__ = ["BucketContract"]
 
+DISTINCT = Algorithm.DISTINCT
 STAGES = ((Stage.SLOW, 500_000), (Stage.DEGRADE, 900_000))
 
 
@@ -22,7 +23,7 @@ class BucketContract(Benched):
 
     async def test_of_2n_concurrent_calls_exactly_n_open_a_new_bucket(self) -> None:
         """However calls interleave, and though none is settled yet; repeats go on."""
-        async with self.bench() as bench:
+        async with self.bench(DISTINCT, exact=True) as bench:
             calls = (bench.reserve(wide(), visit=seen(cell)) for cell in range(2 * N))
             admitted = [decision.admitted for decision in await asyncio.gather(*calls)]
             assert sum(admitted) == N, f"expected {N} admitted, found {sum(admitted)}"
@@ -31,7 +32,7 @@ class BucketContract(Benched):
 
     async def test_a_repeat_is_free(self) -> None:
         """Within a window of the last visit, in this call or another."""
-        async with self.bench() as bench:
+        async with self.bench(DISTINCT, exact=True) as bench:
             for cells in ((1, 2), (2, 3), (1, 2, 3)):
                 reservation = await bench.admitted(wide(), visit=seen(*cells))
                 await bench.settle(reservation, MICRO)
@@ -44,7 +45,7 @@ class BucketContract(Benched):
 
     async def test_a_bucket_counts_for_what_it_weighs(self) -> None:
         """Each new one as much as its line says."""
-        async with self.bench() as bench:
+        async with self.bench(DISTINCT) as bench:
             reservation = await bench.admitted(wide(weight=3 * MICRO), visit=seen(1, 2))
             assert reservation.held == (6 * MICRO,), f"found {reservation.held}"
             await bench.settle(reservation, 3 * MICRO)
@@ -52,7 +53,7 @@ class BucketContract(Benched):
 
     async def test_a_failed_call_gives_its_buckets_back(self) -> None:
         """But not those that another call holds too, or has visited."""
-        async with self.bench() as bench:
+        async with self.bench(DISTINCT) as bench:
             await bench.visit(wide(), 1)
             one = await bench.admitted(wide(), visit=seen(1, 2, 3))
             await bench.admitted(wide(), visit=seen(2))
@@ -63,7 +64,7 @@ class BucketContract(Benched):
 
     async def test_a_call_that_is_never_settled_has_visited_its_buckets(self) -> None:
         """And gives none back when it is settled late."""
-        async with self.bench() as bench:
+        async with self.bench(DISTINCT) as bench:
             reservation = await bench.admitted(wide(), visit=seen(1, 2))
             bench.clock.advance(us=HOLD)
             assert await bench.settle(reservation, 0) is Settled.LATE
@@ -71,7 +72,7 @@ class BucketContract(Benched):
 
     async def test_the_wait_for_a_bucket_is_exact(self) -> None:
         """Refused a microsecond before its end, admitted at its end."""
-        async with self.bench() as bench:
+        async with self.bench(DISTINCT, exact=True) as bench:
             for cell in range(3):
                 await bench.visit(wide(3), cell)
                 bench.clock.advance(us=HOUR // 4)
@@ -86,7 +87,7 @@ class BucketContract(Benched):
 
     async def test_a_refused_call_visits_nothing_and_pays_nothing(self) -> None:
         """Whether it is a line of buckets that refuses, or another."""
-        async with self.bench() as bench:
+        async with self.bench(DISTINCT, Algorithm.SLIDING, atomic=True) as bench:
             tokens = line(quota_of(Algorithm.SLIDING), 6 * MICRO)
             await bench.admitted(tokens, wide(2), visit=seen(1))
             assert not (await bench.reserve(tokens, wide(2), visit=seen(2))).admitted
@@ -97,7 +98,7 @@ class BucketContract(Benched):
 
     async def test_buckets_spent_raise_the_price_of_every_other_line(self) -> None:
         """But of leases, and of buckets; and what is used is paid at the same price."""
-        async with self.bench() as bench:
+        async with self.bench(DISTINCT, Algorithm.SLIDING, Algorithm.LEASE) as bench:
             response = Response(free=0, cap=4 * MICRO)
             covered = wide(10, response)
             await bench.visit(covered, *range(5))
@@ -115,7 +116,7 @@ class BucketContract(Benched):
 
     async def test_a_stage_begins_at_its_strain_and_ends_clearly_below(self) -> None:
         """So that nobody flaps."""
-        async with self.bench() as bench:
+        async with self.bench(DISTINCT) as bench:
             covered = wide(10, Response(stages=STAGES))
             found: list[Decision] = []
             await bench.visit(covered, *range(4))
@@ -133,7 +134,7 @@ class BucketContract(Benched):
 
     async def test_a_shadow_line_of_buckets_says_what_it_would_do_and_does_nothing(self) -> None:
         """Neither price, stage nor refusal."""
-        async with self.bench() as bench:
+        async with self.bench(DISTINCT, Algorithm.SLIDING) as bench:
             response = Response(free=0, cap=4 * MICRO, stages=STAGES)
             shadow = wide(4, response, shadow=True)
             tokens = line(quota_of(Algorithm.SLIDING))
@@ -149,7 +150,7 @@ class BucketContract(Benched):
 
     async def test_watched_accounts_take_part_without_a_line(self) -> None:
         """Those of an answered call are kept; forgetting one drops what was visited too."""
-        async with self.bench() as bench:
+        async with self.bench(DISTINCT, Algorithm.SLIDING) as bench:
             tokens, watched = line(quota_of(Algorithm.SLIDING)), ("caller", "pool")
             visit = seen(1)
             failed = await bench.admitted(tokens, wide(), visit=visit, watched=watched)
@@ -161,3 +162,42 @@ class BucketContract(Benched):
             assert await bench.store.forget("caller")
             assert await bench.left(wide().quota) == N * MICRO
             assert await bench.settle(again, MICRO, MICRO) is Settled.REPEATED
+
+    async def test_a_bucket_counts_for_the_heaviest_of_its_visits_that_count(self) -> None:
+        """A heavier call pays the difference, a lighter one nothing; what is older goes first."""
+        async with self.bench(DISTINCT, exact=True) as bench:
+            left: list[int] = []
+            for weight in (1, 3, 2):
+                reservation = await bench.admitted(wide(weight=weight * MICRO), visit=seen(1))
+                assert await bench.settle(reservation, MICRO) is Settled.DONE
+                left.append(await bench.left(wide().quota))
+                bench.clock.advance(us=HOUR // 3)
+            bench.clock.advance(us=HOUR // 3 + wide().quota.slot)
+            left.append(await bench.left(wide().quota))
+            bench.clock.advance(us=HOUR // 3)
+            left.append(await bench.left(wide().quota))
+            found = [N - amount // MICRO for amount in left]
+            assert found == [1, 3, 3, 2, 0], f"found {found} used"
+
+    async def test_the_wait_of_a_call_too_dear_is_exact(self) -> None:
+        """Until buckets have left the window and the price has fallen, or more has come back."""
+        async with self.bench(DISTINCT, Algorithm.SLIDING, exact=True) as bench:
+            covered = wide(10, Response(free=0, cap=4 * MICRO))
+            await bench.visit(covered, *range(5))
+            lines = (line(quota_of(Algorithm.SLIDING, name="tokens"), 6 * MICRO), covered)
+            dear = await bench.reserve(*lines, visit=seen(1))
+            assert (dear.verdict, dear.price) == (Verdict.WAIT, 2 * MICRO), f"found {dear}"
+            bench.clock.advance(us=dear.wait - 1)
+            assert not (await bench.reserve(*lines, visit=seen(1))).admitted, "admitted early"
+            bench.clock.advance(us=1)
+            assert (await bench.reserve(*lines, visit=seen(1))).admitted, "refused after its wait"
+
+    async def test_what_was_visited_refuses_no_call_that_visits_nothing_new(self) -> None:
+        """Also at the stage of refusing."""
+        async with self.bench(DISTINCT) as bench:
+            covered = wide(4, Response(stages=(*STAGES, (Stage.REFUSE, 1_000_000))))
+            await bench.visit(covered, *range(4))
+            new = await bench.reserve(covered, visit=seen(9))
+            assert (new.admitted, new.stage) == (False, Stage.REFUSE), f"found {new}"
+            repeat = await bench.reserve(covered, visit=seen(3))
+            assert (repeat.admitted, repeat.stage) == (True, Stage.DEGRADE), f"found {repeat}"
