@@ -81,6 +81,13 @@ class Opened:
                 await client.aclose()
 
 
+class _MongoDB(MongoDBStorage):
+    """What of it was made can be thrown away, where its client is missing or its URL is wrong."""
+
+    STORAGE_SCHEME = []  # noqa: RUF012 - none of its own; and its base says a list
+    storage: Any = None
+
+
 def open_storage(url: str, clock: Callable[[], int]) -> Opened:
     """Make the storage that a URL of `limits` names; nothing is connected to.
 
@@ -96,16 +103,21 @@ def open_storage(url: str, clock: Callable[[], int]) -> Opened:
     if scheme not in _SCHEMES:
         known = ", ".join(f"limits+{name}://" for name in _SCHEMES)
         raise SetupError(f"no storage for 'limits+{scheme}': expected one of {known}")
+    make = _MongoDB if scheme.startswith("mongodb") else storage_from_string
     try:
-        storage = storage_from_string(f"async+{url}", wrap_exceptions=True, **_options(scheme))
+        storage = make(f"async+{url}", wrap_exceptions=True, **_options(scheme))
     except ConfigurationError as error:
-        if "prerequisite" not in str(error):  # else its words may hold a password
-            raise SetupError(_unreadable(scheme)) from None
-        raise SetupError(f"{scheme}:// needs a client: {_cure(scheme)}") from error
+        if any(words in str(error) for words in _OF_CLIENTS):
+            raise SetupError(f"{scheme}:// needs a client: {_cure(scheme)}") from error
+        raise SetupError(_unreadable(scheme)) from None  # its words may hold a password
     except Exception as error:  # noqa: BLE001 - each client has its own for a URL it cannot read
         raise SetupError(f"{_unreadable(scheme)} ({type(error).__name__})") from None
     assert isinstance(storage, _Known)  # noqa: S101 - `_SCHEMES` are theirs
     return Opened(storage, clock)
+
+
+_OF_CLIENTS = ("prerequisite not available", "minimum version")
+"""What `limits` says where a client is missing, or too old."""
 
 
 def _options(scheme: str) -> dict[str, Any]:
@@ -115,9 +127,10 @@ def _options(scheme: str) -> dict[str, Any]:
 
 
 def _cure(scheme: str) -> str:
-    family = scheme.partition("+")[0].removesuffix("s")
-    extra = {"memcached": "memcached", "mongodb": "mongodb", "redi": "redis"}.get(family)
-    return f"pip install 'querybudget[{extra}]'" if extra else f"pip install {family}"
+    for family in ("memcached", "mongodb", "redis"):
+        if scheme.startswith(family):
+            return f"pip install 'querybudget[{family}]'"
+    return "pip install valkey"
 
 
 def _unreadable(scheme: str) -> str:

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+
+import pytest
+
+from querybudget.errors import SetupError
+from querybudget.policy.storage import Storage
+from querybudget.stores import open_store
+from querybudget.testing import ManualClock
+
+SECRET = "hunter2"
+
+
+def refusal(storage: Storage | str) -> str:
+    with pytest.raises(SetupError) as refused:
+        open_store(storage, ManualClock())
+    for error in (refused.value.__cause__, refused.value):
+        assert SECRET not in str(error)
+    return str(refused.value)
+
+
+def test_a_storage_that_limits_does_not_know_is_refused_with_those_it_does() -> None:
+    said = refusal(f"limits+nonsense://user:{SECRET}@host:1")
+    assert said.startswith("no storage for 'limits+nonsense': expected one of limits+memcached://")
+    assert "limits+redis+cluster://" in said
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "cure"),
+    [
+        ("memcached://127.0.0.1:1", "memcachio", "pip install 'querybudget[memcached]'"),
+        ("mongodb://127.0.0.1:1", "motor.motor_asyncio", "pip install 'querybudget[mongodb]'"),
+        ("limits+redis://127.0.0.1:1", "redis", "pip install 'querybudget[redis]'"),
+        ("limits+rediss://127.0.0.1:1", "redis", "pip install 'querybudget[redis]'"),
+        ("limits+valkey://127.0.0.1:1", "valkey", "pip install valkey"),
+    ],
+)
+def test_a_missing_client_is_named_with_its_cure(
+    monkeypatch: pytest.MonkeyPatch, url: str, module: str, cure: str
+) -> None:
+    package = module.partition(".")[0]
+
+    class Missing(MetaPathFinder):
+        def find_spec(self, name: str, *_: Sequence[str] | object) -> ModuleSpec | None:
+            if name.partition(".")[0] == package:
+                raise ModuleNotFoundError(name)
+            return None
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Missing(), *sys.meta_path])
+    assert refusal(url).endswith(cure)
+
+
+def test_a_client_that_is_too_old_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    memcachio = pytest.importorskip("memcachio")
+    monkeypatch.setattr(memcachio, "__version__", "0.1")
+    assert refusal("memcached://127.0.0.1:1").endswith("pip install 'querybudget[memcached]'")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"memcached://user:{SECRET}@host",
+        f"memcached://user:{SECRET}@host:port",
+        f"mongodb://user:{SECRET}@host:1:2/",
+        f"limits+redis+sentinel://user:{SECRET}@host:1",
+        f"limits+redis://user:{SECRET}@host:port",
+    ],
+)
+def test_an_address_that_cannot_be_read_is_refused_and_keeps_its_password(url: str) -> None:
+    scheme = url.partition("://")[0].removeprefix("limits+")
+    assert f"expected {scheme}://host:port" in refusal(url)
+
+
+@pytest.mark.parametrize("prefix", ["two words", "tab\tbed", "ümlaut", 101 * "x"])
+def test_a_prefix_that_some_storage_would_not_take_is_refused(prefix: str) -> None:
+    assert refusal(Storage("limits+memory://", prefix=prefix)).startswith("prefix: expected")
