@@ -135,5 +135,9 @@ def open_store(storage: Storage | str, clock: Clock, *, max_identities: int = 10
         from querybudget.stores.sqlite import at_url  # noqa: PLC0415 - loads sqlite3
 
         return at_url(given.url, clock, max_identities)
+    if scheme.startswith(("redis", "valkey")) and scheme in SCHEMES:
+        from querybudget.stores.redis import RedisStore  # noqa: PLC0415 - loads its client
+
+        return RedisStore(given, estimate=clock)
     known = ", ".join(f"{name}://" for name in SCHEMES)
     raise SetupError(f"no store for {scheme!r}: expected one of {known}")

@@ -27,7 +27,7 @@ try:
 except ImportError as error:  # pragma: no cover - CI has it
     raise SetupError("Redis and Valkey need a client: pip install 'querybudget[redis]'") from error
 
-__all__ = ["Link", "Unanswered", "link", "shown"]
+__all__ = ["Link", "UnansweredError", "link", "shown"]
 
 LANES = 4
 """Round trips under way at a time, and connections."""
@@ -44,7 +44,7 @@ Reply = Any
 """Bytes, or a list of bytes."""
 
 
-class Unanswered(StoreError):
+class UnansweredError(StoreError):
     """Nobody knows whether what was asked has been done."""
 
 
@@ -60,7 +60,7 @@ class Link(Protocol):
         """Run a script.
 
         Raises:
-            Unanswered: Nobody knows whether it has been run.
+            UnansweredError: Nobody knows whether it has been run.
             StoreError: It has not been run, or changed nothing.
         """
         ...
@@ -265,7 +265,7 @@ class Cluster:
                 return await self._cluster.execute_command(*words)
         except NoScriptError:
             raise
-        except (RedisError, OSError, asyncio.TimeoutError) as error:
+        except (RedisError, OSError, TimeoutError) as error:
             raise _as_ours(error) from error
 
     async def aclose(self) -> None:
@@ -280,7 +280,7 @@ async def _again(send: Callable[[], Awaitable[list[Reply]]]) -> list[Reply]:
     """
     try:
         return await send()
-    except (RedisError, OSError, asyncio.TimeoutError):
+    except (RedisError, OSError, TimeoutError):
         return await send()
 
 
@@ -296,4 +296,4 @@ def _as_ours(error: BaseException) -> StoreError:
         return error
     if isinstance(error, ResponseError):
         return StoreError(f"the server refused: {said}")
-    return Unanswered(f"the server did not answer: {said}")
+    return UnansweredError(f"the server did not answer: {said}")

@@ -119,7 +119,7 @@ class Steps:
         """The connections of the event loop that is running."""
         loop = asyncio.get_running_loop()
         if self._link is None or self._loop is not loop:
-            # After a fork, or in another loop: connections of the old one cannot be used, nor closed.
+            # After a fork, or in another loop: the old one's can be neither used nor closed.
             self._link, self._loop = link(self._url, self._wait), loop
         return self._link
 
@@ -227,13 +227,13 @@ class Steps:
         """Run a script, again with other periods where its calendar does not reach far enough."""
         moments: tuple[int, ...] = ()
         if any(line.quota.algorithm is Algorithm.CALENDAR for line in lines):
-            moments = (self._estimate(),)
+            moments = (self._estimate(),)  # the rest is asked for where it is needed
         for _ in range(TRIES):
             reply = await run([self._quotas.packed(line, moments) for line in lines])
             head = reply if isinstance(reply, bytes) else reply[0]
             if head[:1] != b"C":
                 return reply
-            moments = struct.unpack(">QQ", head[-16:])
+            moments = struct.unpack(">QQQ", head[-24:])
         raise StoreError("a calendar's periods could not be told in time")
 
 

@@ -14,7 +14,7 @@ from querybudget.policy.storage import Guarantees, Storage, guarantees_of
 from querybudget.quota import Quota
 from querybudget.stores.redis import wire
 from querybudget.stores.redis.apart import Apart
-from querybudget.stores.redis.links import Unanswered, link, shown
+from querybudget.stores.redis.links import UnansweredError, link, shown
 from querybudget.stores.redis.profiles import Profiles
 from querybudget.stores.redis.steps import Steps
 
@@ -66,11 +66,19 @@ class RedisStore:
         """Calls that a profile lacks, since other workers changed it too often meanwhile."""
         return self._profiles.missed
 
+    async def start(self) -> None:
+        """Connect, and run a script.
+
+        Raises:
+            StoreError: There is no answer, or scripts may not be run.
+        """
+        await self._way.read(["start"])
+
     async def reserve(self, charge: Charge) -> Decision:
         """Charge all lines or none. The same charge again is charged once."""
         try:
             decision = await self._way.reserve(charge)
-        except Unanswered:
+        except UnansweredError:
             self._doubtful.append(charge)
             raise
         if self._doubtful and self._undoing is None:

@@ -52,7 +52,7 @@ _HELD = struct.Struct(">QQQQ")
 _GEN, _ID = 6, 12
 _REASONS = msgspec.msgpack.Decoder(tuple[Reason, ...])
 _AHEAD = 2
-"""Periods of a calendar that are told beyond the present one, and before it."""
+"""Periods of a calendar that are told beyond the present one."""
 
 
 def short_name(name: str) -> bytes:
@@ -77,7 +77,8 @@ class Quotas:
 
         Args:
             line: The line.
-            moments: Those in µs that a calendar's list of periods has to reach.
+            moments: What a calendar's list of periods has to reach: about now in µs; and, where a
+                script asked for it, a moment and for how many periods from there on.
         """
         quota, response = line.quota, line.response
         known = self._known.get(id(quota))
@@ -110,18 +111,22 @@ def _response(response: Response | None) -> bytes:
 
 
 def _periods(quota: Quota, moments: Sequence[int]) -> bytes:
-    """The bounds of every period from the one before the first moment to two after the last."""
+    """The periods around the first moment; and from the second on as many as the third says."""
     bounds = quota.bounds
     if bounds is None:
         raise ValueError(f"budget {quota.name!r} has a calendar window but no calendar")
-    begin, end = bounds(min(moments))
-    marks = [bounds(begin - 1)[0], begin, end]
-    last = max(moments)
-    beyond = 0
-    while beyond < _AHEAD and len(marks) < _LONGEST_LIST:
-        beyond += marks[-1] > last
-        marks.append(bounds(marks[-1])[1])
-    return b"".join(map(_seven, marks))
+    present = bounds(moments[0])
+    periods = [bounds(present[0] - 1), present]
+    for _ in range(_AHEAD):
+        periods.append(bounds(periods[-1][1]))
+    if len(moments) > 1:
+        _, moment, owed = moments
+        past: list[tuple[int, int]] = []
+        while len(past) < min(owed, _LONGEST_LIST) and moment < periods[0][0]:
+            past.append(bounds(moment))
+            moment = past[-1][1]
+        periods = past + periods
+    return b"".join(_seven(bound) for period in periods for bound in period)
 
 
 _LONGEST_LIST = 5_000

@@ -14,7 +14,8 @@
 --   R  refused; nothing is changed
 --      Both with now and the accounts as they were found: the client has the ledger say the rest.
 --   D  reserved before, by this id: the reservation, and the accounts as they are
---   C  the calendar's list of periods does not reach this moment
+--   C  a calendar's list of periods does not reach far enough: now, a moment that it has to reach,
+--      and for how many periods from there on
 
 local CALL = '>I8I8I8BBc12c6'
 local ASKED = '>BBI8I8'
@@ -77,7 +78,7 @@ for n = 1, count do
   else
     local window = open_window(quota, record, now)
     if window.stale then
-      return full('C', pack('>I8', window.stale))
+      return full('C', pack('>I8I8', window.stale, window.owed))
     end
     line.window = window
   end

@@ -85,7 +85,7 @@ for n = 1, count do
       if lease or difference > 0 or (difference ~= 0 and not late) then
         local window = open_window(quota, kept, now)
         if window.stale then
-          return 'C-' .. pack('>I8I8', now, window.stale)
+          return 'C-' .. pack('>I8I8I8', now, window.stale, window.owed)
         end
         if lease then
           free_lease(window, id)

@@ -9,24 +9,37 @@
 local ID = 12
 local MARK, LEASE = 14, ID + 7
 
--- The bounds of the calendar's period that holds a moment, by the line's own list; none if it is
--- not on the list, and then the client has to send another.
+-- Where a moment's period is on the line's own list of periods, each a start and an end, ascending
+-- and with gaps; nil if it is not there, and then the client has to send another list.
 local function period_of(quota, moment)
-  local list = quota.bounds
+  local list = quota.periods
   if not list then
-    list = { unpack('>' .. string.rep('I7', (#quota.text - quota.more + 1) / 7), quota.text, quota.more) }
+    local count = (#quota.text - quota.more + 1) / 7
+    list = { unpack('>' .. string.rep('I7', count), quota.text, quota.more) }
     list[#list] = nil
-    quota.bounds = list
+    quota.periods = list
   end
-  for i = #list - 1, 1, -1 do
-    if list[i] <= moment then
-      if moment < list[i + 1] then
-        return i
-      end
-      return nil
+  for at = #list - 1, 1, -2 do
+    if list[at] <= moment then
+      return moment < list[at + 1] and at or nil
     end
   end
   return nil
+end
+
+-- What is left of a debt when a later period begins: each in between pays at most the limit.
+local function debt_at(quota, start, debt, begin)
+  local list, at = quota.periods, period_of(quota, start)
+  while at and debt > 0 and start < begin do
+    if list[at] ~= start then
+      return nil
+    end
+    debt, start, at = debt - quota.size, list[at + 1], list[at + 2] and at + 2
+  end
+  if debt > 0 and start < begin then
+    return nil
+  end
+  return max(0, debt)
 end
 
 local function open_level(quota, record, now)
@@ -82,21 +95,18 @@ local function open_period(quota, record, now)
   end
   local at = period_of(quota, now)
   if not at then
-    return { stale = now }
+    return { stale = now, owed = 0 }
   end
-  local begin = quota.bounds[at]
+  local begin = quota.periods[at]
   if begin > start then
+    local debt = 0
     if used > quota.size then
-      -- Each period in between pays at most its limit.
-      local from = period_of(quota, start)
-      if not from then
-        return { stale = start }
-      end
-      used = max(0, used - (at - from) * quota.size)
-    else
-      used = 0
+      debt = debt_at(quota, start, used, begin)
     end
-    start = begin
+    if not debt then
+      return { stale = start, owed = ceil(used / quota.size) }
+    end
+    start, used = begin, debt
   end
   return { start = start, used = used, room = quota.size - used }
 end
@@ -214,7 +224,7 @@ local function reset_of(quota, window, now)
     if not at or window.used > quota.size then
       return -1
     end
-    return quota.bounds[at + 1] - now
+    return quota.periods[at + 1] - now
   end
   return #window.leases > 0 and MICRO or 0
 end
