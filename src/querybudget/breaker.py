@@ -50,6 +50,11 @@ class Breaker:
         """Whether it is open: what it guards is left alone, but for a probe now and then."""
         return self._probe_at is not None
 
+    @property
+    def well(self) -> bool:
+        """Whether the last request that has ended was answered, or none has ended yet."""
+        return not self._failures
+
     def worked(self) -> bool:
         """A request was answered. Whether that closed it."""
         self._failures = 0

@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from querybudget.engine.health import Health, StoreHealth
+from querybudget.engine.health import Health, StoreHealth, shown
 from querybudget.engine.journal import Journal
 from querybudget.engine.ticket import Ticket
 from querybudget.engine.without_store import WithoutStore, denies
@@ -137,7 +137,6 @@ class Desk:
         """
         self._failed(error)
         self._unsettled(reservation, amounts)
-        self._flush()
 
     def keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Let something go on in the background; `aclose` waits for it."""
@@ -160,15 +159,16 @@ class Desk:
             journal=len(journal),
             dropped=journal.dropped,
             refused=journal.refused,
-            last_error=guard.last_error,
+            last_error=shown(guard.last_error),
         )
 
     async def check(self) -> StoreHealth:
-        """`health`, after a store that is down and has rested was asked once more.
+        """`health`, after a store that did not answer the last time was asked once more.
 
-        So a server that gets no calls while it is unwell notices that it is well.
+        One that is down is asked once in each rest. So a server that gets no calls while its store
+        is unwell notices that it is well again, and tells it what is left.
         """
-        if not self.guard.up and self.guard.ready:
+        if not self.guard.well and self.guard.ready:
             self._probes += 1
             line = Line(_PROBE.name, _PROBE, 0, 0)
             charge = Charge(f"health-{id(self):x}-{self._probes:x}", (line,), 60 * SECOND)
@@ -226,8 +226,8 @@ class Desk:
         self.journal.settle_later(reservation, amounts)
 
     def _flush(self) -> None:
-        """Tell the store what is left, in the background, if it is up and is not being told."""
-        if self._flushing is None and self.journal and self.guard.up:
+        """Tell the store what is left, in the background, if it is well and is not being told."""
+        if self._flushing is None and self.journal and self.guard.well:
             self._flushing = task = asyncio.ensure_future(self._tell(self.guard))
             self._tasks.add(task)
             task.add_done_callback(self._flushed)

@@ -241,7 +241,7 @@ class Limiter:
         return self._desk.health()
 
     async def check(self) -> StoreHealth:
-        """`health`; a store that is down is asked once more before, at most once a second."""
+        """`health`, after a store that did not answer the last time was asked once more."""
         return await self._desk.check()
 
     async def _settle(

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from querybudget.breaker import Breaker
-from querybudget.errors import StoreError
+from querybudget.errors import QueryBudgetError, StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.quota import SECOND, Quota
 from querybudget.stores import Clock, Store
@@ -64,7 +64,7 @@ class Guard:
     where it answers nothing that the verb can answer; where it is late; and while it is down.
 
     One line is logged when the store goes down and one when it is up again, and none in between.
-    An exception that is no `StoreError` is a fault of the store: it is logged with its traceback,
+    An exception that is none of ours is a fault of the store: it is logged with its traceback,
     once until the store is up again.
 
     Args:
@@ -118,14 +118,19 @@ class Guard:
         return not self._breaker.opened
 
     @property
+    def well(self) -> bool:
+        """Whether it answered the last time."""
+        return self._breaker.well
+
+    @property
     def ready(self) -> bool:
         """Whether it would be asked now: it is up, or down and has rested."""
         return self._breaker.ready
 
     @property
     def busy(self) -> bool:
-        """Whether the store has been asked something that it has not answered yet."""
-        return bool(self._under_way)
+        """Whether the store has been asked something that is neither answered nor late."""
+        return len(self._under_way) > len(self._late)
 
     async def reserve(self, charge: Charge) -> Decision:
         """Charge all lines or none, in time. What is not wanted any more is given back."""
@@ -162,7 +167,7 @@ class Guard:
     def note(self, error: BaseException) -> None:
         """A verb failed: of this guard, or one that was asked of the store itself."""
         self.failures += 1
-        expected = isinstance(error, StoreError)
+        expected = isinstance(error, QueryBudgetError)
         kind = type(error)
         # The words of an error that is not ours may hold anything, a prompt for example.
         why = self.last_error = _clean(str(error)) if expected else kind.__name__
@@ -216,7 +221,8 @@ class Guard:
         error = task.exception()
         if error is None or isinstance(error, StoreError):
             return task.result()
-        raise StoreError(f"{self._name} failed with {type(error).__name__}") from error
+        words = str(error) if isinstance(error, QueryBudgetError) else type(error).__name__
+        raise StoreError(f"{self._name} failed with {words}") from error
 
     async def _watch(self, task: asyncio.Future[Any]) -> None:
         """Wait for an answer that nobody else waits for."""
