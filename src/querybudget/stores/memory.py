@@ -20,6 +20,7 @@ from cachetools import LRUCache
 
 from querybudget import ledger
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
+from querybudget.policy.storage import SCHEMES
 from querybudget.quota import Quota
 
 __all__ = ["MemoryStore"]
@@ -34,6 +35,7 @@ class MemoryStore:
     """
 
     suspends = False
+    guarantees = SCHEMES["memory"]
 
     def __init__(self, clock: Callable[[], int], *, max_identities: int = 100_000) -> None:
         if max_identities < _LEAST:

@@ -4,6 +4,7 @@
 |---|---|---|
 | `StoreContract` | each promise, by a test of its own | pytest, anyio |
 | `StoreMachine` | anything in any order, beside a log that forgets nothing | hypothesis |
+| `StoreConcurrency` | limits hold among tasks, threads and processes | pytest |
 
 Subclass each and say how a store is made. They are loaded one by one, so that who wants the first
 needs nothing of the others.
@@ -17,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
+    from querybudget.testing.contracts.concurrency import StoreConcurrency
     from querybudget.testing.contracts.machine import StoreMachine
     from querybudget.testing.contracts.store import StoreContract
 
-__all__ = ["StoreContract", "StoreMachine"]
+__all__ = ["StoreConcurrency", "StoreContract", "StoreMachine"]
 
 _ROOMS = {
+    "StoreConcurrency": "concurrency",
     "StoreContract": "store",
     "StoreMachine": "machine",
 }

@@ -27,6 +27,7 @@ __all__ = [
     "quota_of",
     "rates",
     "seen",
+    "skip_undeclared",
     "wide",
 ]
 
@@ -118,14 +119,14 @@ class Benched:
         clock = ManualClock()
         store = self.make_store(clock)
         try:
-            _skip_undeclared(store, kept, atomic=atomic, exact=exact)
+            skip_undeclared(store, kept, atomic=atomic, exact=exact)
             await self.empty(store)
             yield Bench(store, clock)
         finally:
             await store.aclose()
 
 
-def _skip_undeclared(store: Store, kept: Iterable[Algorithm], *, atomic: bool, exact: bool) -> None:
+def skip_undeclared(store: Store, kept: Iterable[Algorithm], *, atomic: bool, exact: bool) -> None:
     """Skip the test, if it rests on a guarantee that `store` declares not to give."""
     if not isinstance(store, Declares):
         return
