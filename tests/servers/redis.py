@@ -128,8 +128,13 @@ class RedisServer:
 
     def kill(self) -> None:
         """End it at once, as a crash would. Nothing where it is not running."""
-        if self._process:
-            self._process.kill()
+        if not self._process:
+            return
+        pid = self._process.pid if self._process.running else 0
+        self._process.kill()
+        if self._clock and pid:  # what libfaketime would share with children stays behind
+            for shared in Path("/dev/shm").glob(f"*faketime_*_{pid}"):
+                shared.unlink(missing_ok=True)
 
     def stop(self) -> None:
         """End it, and remove its directory. Stopping twice does nothing."""
@@ -164,7 +169,6 @@ class RedisServer:
             # An allocator that asks for the time before libfaketime is ready never comes to an end,
             # as jemalloc does where a distribution links it; so the C library's own goes first.
             "LD_PRELOAD": f"{library} libc.so.6",
-            "FAKETIME_DISABLE_SHM": "1",
             "FAKETIME_TIMESTAMP_FILE": str(self._clock),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",

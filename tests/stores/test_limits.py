@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from querybudget.errors import StoreError
-from querybudget.ledger import Charge, Decision, Line, Reservation, Settled, Verdict
+from querybudget.ledger import (
+    UNCHARGED,
+    Charge,
+    Decision,
+    Line,
+    Reservation,
+    Settled,
+    Verdict,
+)
 from querybudget.policy.storage import Storage
 from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import open_store
@@ -296,12 +304,12 @@ async def test_a_call_cancelled_half_way_gives_back_what_it_had_charged(bench: B
     first, second = line(sliding(name="first")), line(sliding(name="second"))
     stuck = stick(bench, second)
     task = asyncio.create_task(bench.reserve(first, second))
-    await stuck.reached.wait()
+    await asyncio.wait_for(stuck.reached.wait(), 20)
     assert await bench.left(first.quota) == 9 * MICRO
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await stuck.gave.wait()
+    await asyncio.wait_for(stuck.gave.wait(), 20)
     assert await bench.left(first.quota) == 10 * MICRO
     assert await bench.left(second.quota) == 10 * MICRO
 
@@ -311,7 +319,7 @@ async def test_a_failure_half_way_is_said_and_gives_back_what_was_charged(bench:
     stuck = stick(bench, second, OSError("broken, and the password is hunter2"))
     with pytest.raises(StoreError, match=r"^(limits\+)?\w+:// cannot answer now \(OSError\)$"):
         await bench.reserve(first, second)
-    await stuck.gave.wait()
+    await asyncio.wait_for(stuck.gave.wait(), 20)
     assert await bench.left(first.quota) == 10 * MICRO
 
 
@@ -328,9 +336,12 @@ async def test_who_is_beaten_each_time_is_refused_and_told_to_come_back_soon(ben
     assert (refused.verdict, refused.violated) == (Verdict.WAIT, ("second",))
     assert refused.wait == 10_000
     assert await bench.left(first.quota) == 10 * MICRO
-    admitted = await bench.reserve(first, line(second.quota, shadow=True))
-    assert admitted.admitted
+    watched = line(sliding(name="watched"), shadow=True)
+    admitted = await bench.reserve(first, watched, line(second.quota, shadow=True))
+    assert admitted.reservation
     assert admitted.shadowed == ("second",)
+    assert admitted.reservation.held == (MICRO, UNCHARGED, UNCHARGED)
+    assert await bench.left(watched.quota) == 10 * MICRO
 
 
 async def test_calls_beyond_those_remembered_stay_at_their_estimate(url: str, bench: Bench) -> None:
