@@ -1,0 +1,317 @@
+"""The scripts say what the ledger says: every number of every answer, whatever was done before."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Self
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from querybudget.coverage import Response, Stage, Visit
+from querybudget.coverage.traits import TRAITS
+from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
+from querybudget.policy.notation import Period
+from querybudget.policy.periods import Calendar
+from querybudget.policy.storage import Storage
+from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.stores import MemoryStore
+from querybudget.stores.redis import RedisStore
+from querybudget.testing import ManualClock
+from querybudget.testing.contracts.strategies import breadths, quotas, responses, visits
+from tests.servers.redis import RedisServer
+
+START = 1_764_000_000_000_000
+DAY = 86_400 * SECOND
+PREFIXES = itertools.count()
+BERLIN = ZoneInfo("Europe/Berlin")
+LARGE = 2**51
+"""Limits and amounts of which a few together can still be counted exactly."""
+
+
+@dataclass
+class Both:
+    """A store in Redis and one in memory, to which the same is done."""
+
+    url: str
+    start: int = START
+    clock: ManualClock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.clock = ManualClock(self.start)
+        storage = Storage(self.url, prefix=f"both-{next(PREFIXES)}")
+        self.redis = RedisStore(storage, clock=self.clock)
+        self.memory = MemoryStore(self.clock)
+        self.runner = asyncio.Runner()
+        self.reservations: list[Reservation] = []
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.runner.run(self.redis.aclose())
+        self.runner.close()
+
+    def reserve(
+        self,
+        lines: Sequence[Line],
+        price: int = MICRO,
+        hold: int = 600 * SECOND,
+        visit: Visit | None = None,
+        watched: tuple[str, ...] = (),
+    ) -> Decision:
+        self.count += 1
+        charge = Charge(f"r{self.count}", tuple(lines), hold, price, visit, watched)
+        found = self.runner.run(self.redis.reserve(charge))
+        expected = self.runner.run(self.memory.reserve(charge))
+        assert found == expected
+        if found.reservation:
+            self.reservations.append(found.reservation)
+        return found
+
+    def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
+        found = self.runner.run(self.redis.settle(reservation, amounts))
+        assert found is self.runner.run(self.memory.settle(reservation, amounts))
+        return found
+
+    def peek(self, partition: str, known: Sequence[Quota]) -> None:
+        found = self.runner.run(self.redis.peek(partition, known))
+        assert found == self.runner.run(self.memory.peek(partition, known))
+
+
+def limits_of(kind: Algorithm, name: str) -> st.SearchStrategy[Quota]:
+    """Quotas as policies have them, of any size."""
+
+    def made(limit: int, window: int, burst: int, period: Period) -> Quota:
+        lease, calendar = kind is Algorithm.LEASE, kind is Algorithm.CALENDAR
+        return Quota(
+            name,
+            Unit.CONCURRENT if lease else Unit.TOKENS,
+            (limit % 5 + 1) * MICRO if lease else limit,
+            0 if lease else period.length if calendar else window,
+            kind,
+            burst or limit,
+            Calendar(period, BERLIN) if calendar else None,
+        )
+
+    sizes = st.integers(1, 50).map(lambda n: n * MICRO) | st.integers(1, LARGE)
+    windows = st.integers(1, 120).map(lambda n: n * SECOND) | st.integers(1, 400 * DAY)
+    periods = st.sampled_from((Period.HOUR, Period.DAY, Period.WEEK, Period.MONTH))
+    return st.builds(made, sizes, windows, st.just(0) | sizes, periods)
+
+
+PLAIN = (Algorithm.SLIDING, Algorithm.GCRA, Algorithm.CALENDAR, Algorithm.LEASE)
+real = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@real
+@given(data=st.data())
+def test_amounts_times_and_prices_of_any_size_are_counted_exactly(
+    redis_server: RedisServer, data: st.DataObject
+) -> None:
+    known = [data.draw(limits_of(kind, f"{kind}")) for kind in PLAIN]
+    with Both(redis_server.url) as both:
+        for _ in range(data.draw(st.integers(1, 12))):
+            match data.draw(st.sampled_from("rrrrssppb")):
+                case "r":
+                    _reserve_any(both, known, data)
+                case "s" if both.reservations:
+                    reservation = data.draw(st.sampled_from(both.reservations))
+                    amounts = [
+                        data.draw(st.integers(0, 2 * max(0, held) + 3) | st.integers(0, LARGE))
+                        for held in reservation.held
+                    ]
+                    both.settle(reservation, amounts)
+                case "b":
+                    both.clock.now -= data.draw(st.integers(0, 3_600 * SECOND))
+                case _:
+                    both.clock.advance(us=data.draw(st.integers(0, 400 * DAY) | PAUSES))
+            for partition in "ab":
+                both.peek(partition, known)
+
+
+PAUSES = st.integers(0, 120 * SECOND)
+
+
+def _reserve_any(both: Both, known: Sequence[Quota], data: st.DataObject) -> None:
+    chosen = data.draw(
+        st.lists(
+            st.tuples(st.sampled_from(known), st.sampled_from("ab"), st.booleans()),
+            min_size=1,
+            max_size=5,
+            unique_by=lambda wanted: (wanted[0].name, wanted[1]),
+        )
+    )
+    lines: list[Line] = []
+    for quota, partition, shadow in chosen:
+        if quota.algorithm is Algorithm.LEASE:
+            lines.append(Line(partition, quota, MICRO, MICRO, shadow))
+            continue
+        capacity = quota.capacity
+        amount = data.draw(st.integers(0, capacity) | st.integers(0, min(capacity, 9 * MICRO)))
+        least = data.draw(st.just(amount) | st.integers(0, amount))
+        lines.append(Line(partition, quota, amount, least, shadow))
+    price = data.draw(st.sampled_from((MICRO, MICRO, 1_500_000, 999_999_937)))
+    both.reserve(lines, price, data.draw(st.integers(1, 900 * SECOND)))
+
+
+@real
+@given(data=st.data())
+def test_buckets_prices_and_stages_are_the_ledger_s(
+    redis_server: RedisServer, data: st.DataObject
+) -> None:
+    covered = [data.draw(breadths(name)) for name in ("wide", "wider")]
+    plain = [data.draw(quotas(name=name)) for name in ("one", "two")]
+    answers = {quota.name: data.draw(st.none() | responses()) for quota in covered}
+    with Both(redis_server.url, 10**9) as both:
+        for _ in range(data.draw(st.integers(1, 15))):
+            match data.draw(st.sampled_from("rrrrssp")):
+                case "r":
+                    visit = data.draw(visits())
+                    lines = _covered(data, covered, plain, answers)
+                    both.reserve(lines, hold=data.draw(HOLDS), visit=visit, watched=("a", "b"))
+                case "s" if both.reservations:
+                    reservation = data.draw(st.sampled_from(both.reservations))
+                    used = data.draw(st.sampled_from((0, 1, 30)))
+                    both.settle(reservation, [used] * len(reservation.lines))
+                case _:
+                    both.clock.advance(us=data.draw(st.integers(1, 200)))
+            for partition in "ab":
+                both.peek(partition, covered + plain)
+
+
+HOLDS = st.sampled_from((1, 50, 1_000))
+
+
+@real
+@given(
+    asked=st.lists(st.tuples(visits(), st.integers(0, 40)), min_size=1, max_size=6),
+    windows=st.lists(breadths("wide"), min_size=2, max_size=2),
+)
+def test_a_policy_read_anew_with_another_window_is_followed_as_the_ledger_does(
+    redis_server: RedisServer, asked: list[tuple[Visit, int]], windows: list[Quota]
+) -> None:
+    """By the next call that is admitted: refused ones change nothing that is kept."""
+    with Both(redis_server.url, 10**9) as both:
+        for quota in windows:
+            for visit, pause in asked:
+                line = Line("a", quota, MICRO, MICRO, shadow=True)
+                decision = both.reserve([line], visit=visit)
+                assert decision.reservation
+                if pause % 2:
+                    both.settle(decision.reservation, [MICRO])
+                both.peek("a", [quota])
+                both.clock.advance(us=pause)
+
+
+def _covered(
+    data: st.DataObject,
+    covered: Sequence[Quota],
+    plain: Sequence[Quota],
+    answers: dict[str, Response | None],
+) -> list[Line]:
+    lines: list[Line] = []
+    for quota in (*covered, *plain):
+        shadow = data.draw(st.booleans())
+        partition = data.draw(st.sampled_from("ab"))
+        if quota.algorithm is Algorithm.DISTINCT:
+            weight = data.draw(st.sampled_from((MICRO, MICRO, 3 * MICRO)))
+            lines.append(Line(partition, quota, weight, weight, shadow, answers[quota.name]))
+        elif quota.algorithm is Algorithm.LEASE:
+            lines.append(Line(partition, quota, MICRO, MICRO, shadow))
+        else:
+            amount = data.draw(st.integers(0, quota.capacity))
+            lines.append(Line(partition, quota, amount, amount // 2, shadow))
+    return lines
+
+
+WIDE = Quota("breadth", Unit.BUCKETS, 2_000 * MICRO, 30 * DAY, Algorithm.DISTINCT, 2_000 * MICRO)
+TOKENS = Quota("tokens", Unit.TOKENS, 10**6 * MICRO, DAY, Algorithm.SLIDING, 10**6 * MICRO)
+ANSWER = Response(stages=((Stage.SLOW, 100_000), (Stage.DEGRADE, 600_000)))
+
+
+def swept(draw: random.Random, template: int = 0, *, several: bool = True) -> Visit:
+    """A call as a sweep makes them: another subject, other words, in whole sentences."""
+    cell = draw.randrange(4096)
+    return Visit(
+        (cell,),
+        cell // 16,
+        bytes(draw.randrange(256) for _ in range(32)),
+        draw.randbytes(256),
+        tuple(draw.randrange(100) for _ in range(len(TRAITS))),
+        template,
+        draw.randrange(2**32),
+        more=(swept(draw, template),) if several and draw.random() < 0.2 else (),
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_profiles_scores_and_reasons_are_the_ledger_s(redis_server: RedisServer, seed: int) -> None:
+    draw = random.Random(seed)
+    reasons = 0
+    with Both(redis_server.url) as both:
+        for _ in range(70):
+            who = f"member-{draw.randrange(1 if seed % 2 else 3)}"
+            lines = (
+                Line(who, TOKENS, 90 * MICRO, 10 * MICRO),
+                Line(who, WIDE, MICRO, MICRO, seed % 3 == 0, ANSWER),
+                Line("pool", WIDE, MICRO, MICRO, response=ANSWER),
+            )
+            visit = swept(draw, draw.randrange(1 + seed // 2))
+            decision = both.reserve(lines, visit=visit, watched=(who, "pool"))
+            reasons += len(decision.reasons) > 0
+            assert decision.reservation
+            used = 0 if draw.random() < 0.1 else 80 * MICRO
+            both.settle(decision.reservation, [used, used and MICRO, used and MICRO])
+            pause = draw.choice((0, SECOND, 3_700 * SECOND, 3 * DAY))
+            both.clock.advance(us=pause)
+            both.peek("pool", [WIDE])
+    assert reasons > 5
+
+
+def test_calls_of_one_identity_at_once_are_all_folded_into_its_profile(
+    redis_server: RedisServer,
+) -> None:
+    """By two workers, which find the profile changed by each other again and again."""
+    clock = ManualClock(START)
+    storage = Storage(redis_server.url, prefix=f"folded-{next(PREFIXES)}")
+    stores = [RedisStore(storage, clock=clock) for _ in range(2)]
+
+    async def run() -> tuple[int, list[Settled]]:
+        held: list[tuple[RedisStore, Reservation]] = []
+        for n in range(40):
+            lines = (Line("one", WIDE, MICRO, MICRO), Line("pool", WIDE, MICRO, MICRO))
+            visit = swept(random.Random(n), several=False)
+            charge = Charge(f"c{n}", lines, DAY, MICRO, visit, ("one", "pool"))
+            decision = await stores[n % 2].reserve(charge)
+            assert decision.reservation
+            held.append((stores[n % 2], decision.reservation))
+        settled = await asyncio.gather(*(s.settle(r, [MICRO, MICRO]) for s, r in held))
+        _, (blob,) = await stores[0]._steps.read(["pool"])
+        for store in stores:
+            await store.aclose()
+        return pooled_queries(blob), list(settled)
+
+    queries, settled = asyncio.run(run())
+    assert set(settled) == {Settled.DONE}
+    missed = sum(store.missed for store in stores)
+    assert queries == 40 - missed
+    assert missed < 40 // 4
+
+
+def pooled_queries(blob: bytes) -> int:
+    from querybudget.stores.redis import wire  # noqa: PLC0415
+
+    record = wire.profile_of(blob)
+    assert record
+    _, _, body = wire.read_profile(record)
+    assert body[:1] == b"p"
+    at = 1 + 7 + 4 + 7
+    return int.from_bytes(body[at : at + 8], "big", signed=True)
