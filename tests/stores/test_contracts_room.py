@@ -19,8 +19,8 @@ def test_a_machine_without_hypothesis_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delitem(sys.modules, MACHINE, raising=False)
-    monkeypatch.setitem(sys.modules, "hypothesis", None)  # type: ignore[arg-type] # blocks it
-    with pytest.raises(SetupError, match="StoreMachine needs hypothesis, .*pip install hypothesis"):
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    with pytest.raises(SetupError, match=r"StoreMachine needs hypothesis, .*pip install hypothesis"):
         _ = contracts.StoreMachine
     assert contracts.StoreContract.__name__ == "StoreContract"
 
