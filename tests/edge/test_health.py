@@ -220,6 +220,9 @@ async def test_a_store_is_started_before_the_application_and_once() -> None:
     ]
     assert driven.log[:2] == ["receive:lifespan.startup", "send:lifespan.startup.complete"]
     assert store.asked == ["start"]  # It is its owner's to close.
+    middleware.limiter._owned = True
+    await drive(middleware, LIFESPAN, [STARTUP])
+    assert store.asked == ["start", "start", "aclose"]
 
 
 @pytest.mark.anyio
@@ -255,6 +258,7 @@ async def test_an_application_without_lifespan_keeps_its_store_open() -> None:
         await FakeModel()(scope, receive, send)
 
     store, middleware = starting(None, app)
+    middleware.limiter._owned = True
     driven = await drive(middleware, LIFESPAN, [STARTUP])
     assert isinstance(driven.error, RuntimeError)
     assert driven.sent == []

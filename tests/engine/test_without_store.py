@@ -35,6 +35,7 @@ class Worker:
         workers: int = 3,
         memory: MemoryStore | None = None,
         clock: ManualClock | None = None,
+        suspends: bool = True,
         **settings: Any,
     ) -> None:
         self.clock = clock or ManualClock()
@@ -46,7 +47,7 @@ class Worker:
             **settings,
         }
         self.policy = Policy.load(rules)
-        self.store = Scripted(self.clock)
+        self.store = Scripted(self.clock, suspends=suspends)
         if memory is not None:
             self.store.inner = memory
         self.seen = Decisions()
@@ -298,6 +299,44 @@ async def test_a_call_that_ends_after_the_outage_is_charged_at_its_end() -> None
     assert await worker.used() == 1
 
 
+async def test_calls_that_end_in_any_turn_of_the_telling_are_told_too() -> None:
+    for turn in range(40):
+        worker = Worker(RPM)
+        worker.store.ever = "fails"
+        first, second = await worker.admit(), await worker.admit()
+        await worker.limiter.settle(first, Outcome.ANSWERED, Usage(), 200)
+        worker.store.ever = "works"
+        worker.clock.advance(1)
+        checking = asyncio.ensure_future(worker.limiter.check())
+        await turns(turn)
+        await worker.limiter.settle(second, Outcome.ANSWERED, Usage(), 200)
+        await checking
+        await worker.quiet()
+        assert await worker.used() == 2
+
+
+async def test_what_a_shadow_budget_left_alone_is_not_told() -> None:
+    worker = Worker(RPM, {**RPM, "name": "watched", "limit": "3/minute", "mode": "shadow"})
+    worker.store.ever = "fails"
+    for _ in range(2):
+        await worker.ask()
+    await worker.recover()
+    assert [await worker.used("rpm"), await worker.used("watched")] == [2, 1]
+
+
+async def test_a_store_that_never_waits_has_a_guard_only_while_it_fails() -> None:
+    worker = Worker(RPM, suspends=False)
+    assert worker.desk.door is worker.store
+    worker.store.ever = "breaks"
+    await worker.ask()
+    assert worker.desk.door is worker.desk.guard
+    worker.store.ever = "works"
+    await worker.ask()
+    await worker.quiet()
+    assert worker.desk.door is worker.store
+    assert await worker.used() == 2
+
+
 async def test_a_late_reserve_and_its_local_stand_in_are_charged_once() -> None:
     worker = Worker(RPM)
     worker.store.ever = "late"
@@ -311,7 +350,7 @@ async def test_a_late_reserve_and_its_local_stand_in_are_charged_once() -> None:
     assert await worker.used() == 2
 
 
-@pytest.mark.parametrize("word", ["lost", "late", "fails", "hangs", "nonsense"])
+@pytest.mark.parametrize("word", ["lost", "gone", "late", "fails", "hangs", "nonsense"])
 @pytest.mark.parametrize("before", range(4))
 async def test_nothing_is_told_twice_wherever_telling_breaks_off(word: str, before: int) -> None:
     worker = Worker(RPM)
@@ -397,6 +436,18 @@ async def test_an_entry_that_no_try_tells_stands_in_nobody_s_way_and_is_dropped(
     assert flushes == [False] * TRIES
     assert len(told) == 19
     assert (len(journal), journal.dropped) == (0, 1)
+
+
+async def test_a_telling_that_was_not_whole_says_so_and_tells_what_it_can() -> None:
+    journal, clock = journal_of(100)
+    store = Scripted(clock, ["fails"])
+    made = reservation("r", clock)
+    journal.charge_later(Charge("c", made.lines, 60 * SECOND), made.lines, made, [MICRO])
+    journal.settle_later(reservation("s", clock), [0])
+    assert not await journal.flush(store)
+    assert (len(journal), store.asked) == (1, ["reserve", "settle"])
+    assert await journal.flush(store)
+    assert not journal
 
 
 async def test_closing_tells_the_store_once_more_and_lets_go_of_the_rest(

@@ -35,6 +35,12 @@ async def hurried(futures: Collection[asyncio.Future[Any]], seconds: float) -> N
 
 _T = TypeVar("_T")
 
+_RAISED: dict[str, Callable[[], BaseException]] = {
+    "fails": lambda: StoreError("redis://user:hunter2@db:6379 refused the connection"),
+    "breaks": lambda: OSError("hunter2"),
+    "cancels": asyncio.CancelledError,
+}
+
 
 class Scripted:
     """Accounts in memory, and for each reserve or settle a word that says how it goes.
@@ -45,6 +51,7 @@ class Scripted:
     hangs      never answers
     late       does it, and answers when the gate opens
     lost       does it, and raises StoreError; what a reserve holds is undone, as stores do by name
+    gone       does it, and raises StoreError; nobody undoes it
     nonsense   answers with nothing
     cancels    raises CancelledError
 
@@ -102,26 +109,24 @@ class Scripted:
     ) -> _T:
         if self.suspends:
             await asyncio.sleep(0)
-        match self.script.popleft() if self.script else self.ever:
+        word = self.script.popleft() if self.script else self.ever
+        if word in _RAISED:
+            error = _RAISED[word]()
+            raise error
+        match word:
             case "works":
                 return await verb()
-            case "fails":
-                raise StoreError("redis://user:hunter2@db:6379 refused the connection")
-            case "breaks":
-                raise OSError("hunter2")
             case "hangs":
                 await asyncio.Event().wait()
             case "late":
                 answer = await verb()
                 await self.gate.wait()
                 return answer
-            case "lost":
-                await lost()
+            case "lost" | "gone":
+                await (lost() if word == "lost" else verb())
                 raise StoreError("the answer was lost")
             case "nonsense":
                 return None  # type: ignore[return-value] # what a store must not do
-            case "cancels":
-                raise asyncio.CancelledError
             case _:
                 pass
         raise AssertionError("a word that no script has")

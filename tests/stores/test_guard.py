@@ -92,6 +92,19 @@ async def test_a_store_is_named_by_what_it_raises_and_not_by_its_words(
     assert "OSError" in traced[0].message
 
 
+async def test_a_fault_of_the_store_is_traced_once_in_each_outage(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench()
+    for _ in range(2):
+        bench.store.ever = "breaks"
+        await bench.fail(FAILURES)
+        bench.store.ever = "works"
+        bench.clock.advance(1)
+        await bench.reserve()
+    assert sum(record.exc_info is not None for record in caplog.records) == 2
+
+
 async def test_after_some_failures_in_a_row_a_store_is_left_alone() -> None:
     bench = Bench(ever="fails")
     ups: list[bool] = []
@@ -172,10 +185,10 @@ async def test_a_late_answer_does_not_make_a_store_up_that_is_always_late() -> N
     bench = Bench(ever="late")
     await bench.fail(FAILURES)
     bench.store.gate.set()
-    bench.store.ever = "hangs"
+    bench.store.ever = "works"
     await turns()
     assert not bench.guard.up
-    await bench.guard.aclose()
+    assert bench.unsettled == [[0]] * FAILURES  # It rests: they are given back later.
 
 
 async def test_what_could_not_be_given_back_is_handed_over() -> None:

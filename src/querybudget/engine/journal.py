@@ -80,6 +80,9 @@ class Journal:
     def __len__(self) -> int:
         return sum(1 for entry in self._entries if not entry.done)
 
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
     def settle_later(self, reservation: Reservation, amounts: Sequence[int]) -> None:
         """Note a settlement that could not be made.
 
