@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.call import Call, Dialect, Usage
 from querybudget.engine import Limiter, Outcome, Refusal, Ticket
-from querybudget.engine.journal import AT_ONCE, TRIES, Journal
 from querybudget.engine.without_store import RETRY, share
-from querybudget.ledger import Charge, Line, Reservation, Verdict
+from querybudget.ledger import Charge, Line, Verdict
 from querybudget.policy.types import Policy
 from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import MemoryStore
@@ -326,14 +325,13 @@ async def test_what_a_shadow_budget_left_alone_is_not_told() -> None:
 
 async def test_a_store_that_never_waits_has_a_guard_only_while_it_fails() -> None:
     worker = Worker(RPM, suspends=False)
-    assert worker.desk.door is worker.store
-    worker.store.ever = "breaks"
-    await worker.ask()
-    assert worker.desk.door is worker.desk.guard
-    worker.store.ever = "works"
-    await worker.ask()
-    await worker.quiet()
-    assert worker.desk.door is worker.store
+    doors = [worker.desk.door]
+    for word in ("breaks", "works"):
+        worker.store.ever = word
+        await worker.ask()
+        await worker.quiet()
+        doors.append(worker.desk.door)
+    assert doors == [worker.store, worker.desk.guard, worker.store]
     assert await worker.used() == 2
 
 
@@ -369,85 +367,7 @@ async def test_nothing_is_told_twice_wherever_telling_breaks_off(word: str, befo
     assert await worker.used() == 2
 
 
-# -- the journal's bounds
-
-
-def journal_of(most: int) -> tuple[Journal, ManualClock]:
-    clock = ManualClock()
-    return Journal(clock, most), clock
-
-
-def reservation(name: str, clock: ManualClock) -> Reservation:
-    quota = Quota("q", Unit.REQUESTS, 9 * MICRO, 60 * SECOND, Algorithm.SLIDING, 9 * MICRO)
-    line = Line("a", quota, MICRO, MICRO)
-    return Reservation(name, (line,), (MICRO,), clock.now, clock.now + 60 * SECOND, MICRO)
-
-
-async def test_a_full_journal_drops_the_oldest_and_counts_it() -> None:
-    journal, clock = journal_of(3)
-    for at in range(5):
-        journal.settle_later(reservation(f"r{at}", clock), [at])
-    assert (len(journal), journal.dropped) == (3, 2)
-    told: list[Sequence[int]] = []
-    store = Scripted(clock)
-
-    async def settle(made: Reservation, amounts: Sequence[int]) -> None:
-        told.append(amounts)
-
-    store.settle = settle  # type: ignore[method-assign, assignment]
-    assert await journal.flush(store)
-    assert told == [[2], [3], [4]]
-    assert len(journal) == 0
-
-
-async def test_a_journal_tells_a_few_at_a_time() -> None:
-    journal, clock = journal_of(100)
-    for at in range(50):
-        journal.settle_later(reservation(f"r{at}", clock), [0])
-    at_once = most = 0
-    store = Scripted(clock)
-
-    async def settle(made: Reservation, amounts: Sequence[int]) -> None:
-        nonlocal at_once, most
-        at_once += 1
-        most = max(most, at_once)
-        await asyncio.sleep(0)
-        at_once -= 1
-
-    store.settle = settle  # type: ignore[method-assign, assignment]
-    assert await journal.flush(store)
-    assert most == AT_ONCE
-
-
-async def test_an_entry_that_no_try_tells_stands_in_nobody_s_way_and_is_dropped() -> None:
-    journal, clock = journal_of(100)
-    for at in range(20):
-        journal.settle_later(reservation(f"r{at}", clock), [0])
-    told: set[str] = set()
-    store = Scripted(clock)
-
-    async def settle(made: Reservation, amounts: Sequence[int]) -> None:
-        if made.id == "r0":
-            raise ZeroDivisionError
-        told.add(made.id)
-
-    store.settle = settle  # type: ignore[method-assign, assignment]
-    flushes = [await journal.flush(store) for _ in range(TRIES)]
-    assert flushes == [False] * TRIES
-    assert len(told) == 19
-    assert (len(journal), journal.dropped) == (0, 1)
-
-
-async def test_a_telling_that_was_not_whole_says_so_and_tells_what_it_can() -> None:
-    journal, clock = journal_of(100)
-    store = Scripted(clock, ["fails"])
-    made = reservation("r", clock)
-    journal.charge_later(Charge("c", made.lines, 60 * SECOND), made.lines, made, [MICRO])
-    journal.settle_later(reservation("s", clock), [0])
-    assert not await journal.flush(store)
-    assert (len(journal), store.asked) == (1, ["reserve", "settle"])
-    assert await journal.flush(store)
-    assert not journal
+# -- the end
 
 
 async def test_closing_tells_the_store_once_more_and_lets_go_of_the_rest(
