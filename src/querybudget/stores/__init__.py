@@ -126,7 +126,12 @@ def open_store(storage: Storage | str, clock: Clock, *, max_identities: int = 10
     given = Storage(storage) if isinstance(storage, str) else storage
     scheme = given.url.partition("://")[0]
     if scheme == "memory":
-        return MemoryStore(clock, max_identities=max_identities)
+        return MemoryStore(
+            clock,
+            max_identities=max_identities,
+            snapshot=given.snapshot,
+            snapshot_every=given.snapshot_every,
+        )
     if scheme in {"memcached", "mongodb", "mongodb+srv"} or scheme.startswith(LIMITS):
         from querybudget.stores.limits import LimitsStore  # noqa: PLC0415 - loads limits
 
