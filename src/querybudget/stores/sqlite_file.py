@@ -174,18 +174,19 @@ class AccountFile:
         if code in _DAMAGED:
             return SetupError(
                 f"SQLite file {self.path} is damaged or no database ({error}): restore it, or move "
-                "it away with the files ending in -wal and -shm beside it, to begin anew"
+                "it away to begin anew; either way, remove the files ending in -wal and -shm "
+                "beside it"
             )
         return self._unreachable(error)
 
     def _unreachable(self, error: Exception) -> QueryBudgetError:
         directory = self.path.parent
-        if not directory.is_dir():
+        if _missing(directory):
             return SetupError(
                 f"SQLite file {self.path} cannot be made, there is no directory {directory}: make "
                 "it, or name another file"
             )
-        if _code(error) in _FORBIDDEN:
+        if isinstance(error, PermissionError) or _code(error) in _FORBIDDEN:
             return SetupError(
                 f"SQLite file {self.path} cannot be written ({error}): let the user that this "
                 f"process runs as write it, the files ending in -wal and -shm, and {directory}"
@@ -194,6 +195,13 @@ class AccountFile:
             f"SQLite file {self.path} cannot be used ({error}): look at its disk, and at the limit "
             "on open files"
         )
+
+
+def _missing(directory: Path) -> bool:
+    try:
+        return not directory.is_dir()
+    except OSError:  # it may not even be looked for
+        return False
 
 
 def _code(error: Exception) -> int:

@@ -135,7 +135,9 @@ def sweep(connection: sqlite3.Connection, now: int, rows: int = _STEP) -> None:
         rows: How many at most.
     """
     connection.execute(_SWEEP, (now, rows))
-    connection.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
+    free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    for _ in range(min(free, _PAGES)):  # sqlite3 takes one step of this statement, so one page
+        connection.execute("PRAGMA incremental_vacuum(1)").fetchall()
 
 
 def bound(connection: sqlite3.Connection, most: int, now: int) -> int:
@@ -158,7 +160,7 @@ def bound(connection: sqlite3.Connection, most: int, now: int) -> int:
     if newcomers + known > most or known > room:
         sweep(connection, now)
         newcomers, known = _counts(connection)
-    excess = newcomers + known - most
+    excess = newcomers + min(known, room) - most
     if excess > 0:
         _put_out(connection, known=False, rows=min(excess, _STEP))
     if known <= room:

@@ -1,0 +1,383 @@
+"""What a store in a file says, and does afterwards, when its file cannot be used."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from querybudget.errors import SetupError, StoreError
+from querybudget.ledger import Reservation, Settled
+from querybudget.quota import MICRO, SECOND
+from querybudget.stores.sqlite import SqliteStore
+from querybudget.testing import ManualClock
+from tests.stores.sqlite_bench import HOLD, MINUTE, RPM, SLOTS, FileBench, locked
+
+pytestmark = pytest.mark.anyio
+
+posix = pytest.mark.skipif(os.name != "posix", reason="a file in use cannot be taken away here")
+MOST_OF_ALL = 600
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "budgets.db"
+
+
+# -- Taken away -----------------------------------------------------------------------------------
+
+
+def nothing_else(path: Path) -> None:
+    path.unlink()
+
+
+def everything(path: Path) -> None:
+    for one in path.parent.glob(f"{path.name}*"):
+        one.unlink()
+
+
+def replaced(path: Path) -> None:
+    path.rename(path.with_name("elsewhere.db"))
+    path.touch()
+
+
+@posix
+@pytest.mark.parametrize("take_away", [nothing_else, everything, replaced])
+async def test_a_file_taken_away_while_open_is_begun_anew_and_told_once(
+    path: Path, take_away: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = FileBench(path)
+    await bench.answered("caller")
+    lost = await bench.open("caller")
+    take_away(path)
+    assert await bench.settle(lost, MICRO) is Settled.REPEATED
+    await bench.answered("caller")
+    await bench.reopen()
+    assert await bench.left("caller") == 9
+    await bench.store.aclose()
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1
+    assert f"SQLite file {path} was deleted or replaced while it was in use" in told[0]
+
+
+@posix
+async def test_two_stores_whose_file_is_deleted_meet_again_in_the_new_one(path: Path) -> None:
+    one, other = FileBench(path), FileBench(path)
+    other.count = 1_000
+    for bench in (one, other, one):
+        await bench.answered("caller")
+    nothing_else(path)
+    for bench in (one, other, one, other):
+        await bench.answered("caller")
+    assert [await bench.left("caller") for bench in (one, other)] == [6, 6]
+    for bench in (one, other):
+        await bench.store.aclose()
+
+
+@posix
+async def test_a_directory_taken_away_is_an_error_until_it_is_back(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    bench = FileBench(folder / "budgets.db")
+    await bench.answered("caller")
+    shutil.rmtree(folder)
+    with pytest.raises(StoreError, match=f"there is no directory {folder}: make it"):
+        await bench.reserve("caller")
+    folder.mkdir()
+    await bench.answered("caller")
+    assert await bench.left("caller") == 9
+    await bench.store.aclose()
+
+
+async def test_a_missing_directory_is_told_at_the_start(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "nowhere" / "budgets.db", ManualClock())
+    with pytest.raises(SetupError, match=r"there is no directory .*nowhere: make it, or name"):
+        await store.start()
+    await store.aclose()
+
+
+async def test_a_directory_in_the_files_place_is_told_at_the_start(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path, ManualClock())
+    with pytest.raises(SetupError, match="is a directory: name a file in it"):
+        await store.start()
+    await store.aclose()
+
+
+# -- Locked ---------------------------------------------------------------------------------------
+
+
+async def test_a_file_locked_for_too_long_is_an_error_until_it_is_not(path: Path) -> None:
+    bench = FileBench(path, busy=1_000)
+    reservation = await bench.open("caller")
+    with locked(path):
+        for verb in (bench.reserve("caller"), bench.settle(reservation, MICRO)):
+            with pytest.raises(StoreError, match=r"locked by another process for longer than"):
+                await verb
+        assert await bench.left("caller") == 9
+    assert await bench.settle(reservation, 3 * MICRO) is Settled.DONE
+    assert await bench.left("caller") == 7
+    await bench.store.aclose()
+
+
+async def test_who_asked_while_another_waited_in_vain_does_not_wait_again(path: Path) -> None:
+    bench = FileBench(path)
+    await bench.store.start()
+    waits: list[bool] = []
+    transact = bench.store._file.transact
+
+    def noted(work: Callable[..., object], *, writing: bool, patient: bool) -> object:
+        waits.append(patient)
+        return transact(work, writing=writing, patient=patient)
+
+    bench.store._file._busy = 1_000
+    bench.store._file.close()
+    bench.store._file.transact = noted  # type: ignore[method-assign, assignment]
+    with locked(path):
+        asked = [bench.reserve(f"caller-{index}") for index in range(20)]
+        failed = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(error).__base__ for error in failed] == [StoreError] * 20
+        assert waits == [True] + [False] * 19
+        with pytest.raises(StoreError, match="is locked"):
+            await bench.reserve("later")
+    assert waits[20:] == [True]
+    assert (await bench.reserve("later")).admitted
+    await bench.store.aclose()
+
+
+async def test_a_file_locked_at_the_start_is_no_mistake_of_setting_up(path: Path) -> None:
+    with locked(path):
+        bench = FileBench(path, busy=1_000)
+        with pytest.raises(StoreError, match="is locked by another process"):
+            await bench.store.start()
+    await bench.store.start()
+    await bench.store.aclose()
+
+
+# -- Full, read-only, damaged ---------------------------------------------------------------------
+
+
+async def test_a_full_disk_is_an_error_until_there_is_space(path: Path) -> None:
+    pages = [MOST_OF_ALL]
+
+    def small(connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages[0]}")
+
+    bench = FileBench(path, 10_000, prepare=small)
+    await bench.answered("caller")
+    await bench.store.aclose()
+    pages[0] = 1  # as small as the file is
+    await bench.answered("caller")
+    with pytest.raises(StoreError, match=r"its disk is full \(.*\): free some space"):
+        await flood(bench)
+    assert await bench.left("caller") == 8
+    pages[0] = MOST_OF_ALL
+    await bench.open("another")
+    assert await bench.left("caller") == 8
+    await bench.store.aclose()
+
+
+async def flood(bench: FileBench) -> None:
+    for index in range(1_000):
+        await bench.open(f"{index:0>500}")
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without the right to write everything, which the tests may have."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def readable() -> Iterator[Path]:
+    """A folder that anybody may read."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@posix
+async def test_a_file_that_may_not_be_written_is_an_error_until_it_may(readable: Path) -> None:
+    path = readable / "budgets.db"
+    bench = FileBench(path)
+    await bench.answered("caller")
+    await bench.store.aclose()
+    for one, mode in ((path, 0o444), (readable, 0o555)):
+        one.chmod(mode)
+    with as_nobody():
+        with pytest.raises(SetupError, match=r"cannot be written \(.*\): let the user"):
+            await bench.store.start()
+        with pytest.raises(StoreError, match=r"cannot be written \(.*\): let the user"):
+            await bench.reserve("caller")
+    for one, mode in ((readable, 0o755), (path, 0o644)):
+        one.chmod(mode)
+    await bench.answered("caller")
+    assert await bench.left("caller") == 8
+    await bench.store.aclose()
+
+
+def forbid(folder: Path) -> None:
+    folder.chmod(0o000)
+
+
+@posix
+async def test_a_directory_that_may_not_be_read_is_told_at_the_start(readable: Path) -> None:
+    bench = FileBench(readable / "nothing" / "to see" / "budgets.db")
+    forbid(readable)
+    with as_nobody(), pytest.raises(SetupError, match=r"cannot be written \(.*\): let the user"):
+        await bench.store.start()
+    await bench.store.aclose()
+
+
+async def test_a_file_that_is_no_database_is_told_at_the_start_and_left_alone(path: Path) -> None:
+    bench = FileBench(path)
+    scribble(path, b"Dear diary, today I was no database at all. " * 100)
+    before = bench.content()
+    with pytest.raises(SetupError, match=r"is damaged or no database .*: restore it, or move it"):
+        await bench.store.start()
+    with pytest.raises(StoreError, match="is damaged or no database"):
+        await bench.left("caller")
+    await bench.store.aclose()
+    assert bench.content() == before
+
+
+async def test_a_file_damaged_while_it_is_in_use_is_an_error_until_it_is_restored(
+    path: Path,
+) -> None:
+    bench = FileBench(path)
+    await answer(bench)
+    await bench.store.aclose()
+    whole = bench.content()
+    scribble(path, whole[:8192] + bytes(len(whole) - 8192))
+    with pytest.raises(StoreError, match=r"is damaged or no database \(.*malformed\)"):
+        await answer(bench)
+    await bench.store.aclose()
+    everything(path)
+    scribble(path, whole)
+    assert await bench.left("caller-99") == 9
+    await bench.store.aclose()
+
+
+async def test_an_account_that_cannot_be_read_is_told_and_can_be_forgotten(path: Path) -> None:
+    bench = FileBench(path)
+    await bench.answered("caller")
+    with locked(path) as connection:
+        connection.execute("UPDATE accounts SET books = x'93'")
+        connection.commit()
+    with pytest.raises(StoreError, match=r"account of 'caller' cannot be read .*: forget it"):
+        await bench.reserve("caller")
+    await bench.answered("another")
+    assert await bench.store.forget("caller")
+    await bench.answered("caller")
+    await bench.store.aclose()
+
+
+async def test_any_other_failure_is_told_with_its_file(path: Path) -> None:
+    broken = [True]
+
+    def prepare(connection: sqlite3.Connection) -> None:
+        if broken:
+            raise OSError(5, "Input/output error")
+
+    bench = FileBench(path, prepare=prepare)
+    with pytest.raises(StoreError, match=r"cannot be used \(.*Input/output error\): look at its"):
+        await bench.store.start()
+    broken.clear()
+    await bench.answered("caller")
+    await bench.store.aclose()
+
+
+async def answer(bench: FileBench) -> None:
+    for index in range(100):
+        await bench.answered(f"caller-{index}")
+
+
+def scribble(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+# -- Killed, and set back -------------------------------------------------------------------------
+
+CHILD = """
+import asyncio, sys
+from pathlib import Path
+from tests.stores.sqlite_bench import SLOTS, FileBench
+
+async def main():
+    bench = FileBench(Path(sys.argv[1]))
+    await bench.open("caller", quota=SLOTS)
+    await bench.open("caller", amount=4_000_000)
+    print("reserved", flush=True)
+    sys.stdin.readline()
+
+asyncio.run(main())
+"""
+
+
+async def test_what_a_killed_process_had_reserved_expires_at_its_estimate(path: Path) -> None:
+    killed_after_reserving(path)
+    bench = FileBench(path)
+    bench.clock.advance(us=2)
+    assert await bench.left("caller", SLOTS) == 1
+    assert await bench.left("caller") == 6
+    bench.clock.advance(us=HOLD - 2)
+    assert await bench.left("caller", SLOTS) == 1
+    bench.clock.advance(us=1)
+    assert await bench.left("caller", SLOTS) == 2
+    await bench.answered("caller")
+    await bench.store.aclose()
+
+
+async def test_the_estimate_of_a_killed_process_stands_for_its_window(path: Path) -> None:
+    killed_after_reserving(path)
+    bench = FileBench(path)
+    bench.clock.advance(us=MINUTE + 1)
+    assert await bench.left("caller") == 6
+    bench.clock.advance(us=1)
+    assert await bench.left("caller") == 10
+    await bench.store.aclose()
+
+
+def killed_after_reserving(path: Path) -> None:
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", CHILD, str(path)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=root) as child:
+        assert child.stdout
+        assert child.stdout.readline() == "reserved\n"
+        child.kill()
+    assert child.returncode
+
+
+async def test_a_clock_set_back_an_hour_grants_nothing_and_keeps_what_there_is(path: Path) -> None:
+    bench = FileBench(path)
+    open_ones: list[Reservation] = [await bench.open("caller") for _ in range(10)]
+    lasts = bench.rows()["caller"][1]
+    bench.clock.now -= 3_600 * SECOND
+    await bench.reopen()
+    refused = await bench.reserve("caller")
+    assert not refused.admitted
+    assert await bench.settle(open_ones[0], 0) is Settled.DONE
+    assert await bench.left("caller") == 1
+    assert bench.rows()["caller"][1] >= lasts + 3_599 * SECOND
+    assert (await bench.store.peek("caller", [RPM]))[0][1] > 3_600 * SECOND
+    bench.clock.now += 3_600 * SECOND + MINUTE
+    assert await bench.left("caller") == 10
+    await bench.store.aclose()

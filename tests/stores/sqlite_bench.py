@@ -1,0 +1,99 @@
+"""A store in a file, and short words for what is done to it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from querybudget.coverage import Visit
+from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
+from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.stores.sqlite import SqliteStore
+from querybudget.testing import ManualClock
+
+HOLD = 600 * SECOND
+MINUTE = 60 * SECOND
+DAY = 24 * 3_600 * SECOND
+RPM = Quota("rpm", Unit.REQUESTS, 10 * MICRO, MINUTE, Algorithm.SLIDING, 10 * MICRO)
+SLOTS = Quota("slots", Unit.CONCURRENT, 2 * MICRO, 0, Algorithm.LEASE, 2 * MICRO)
+BREADTH = Quota("breadth", Unit.BUCKETS, 40 * MICRO, DAY, Algorithm.DISTINCT, 40 * MICRO)
+
+
+class FileBench:
+    def __init__(self, path: Path, most: int = 100, **more: Any) -> None:
+        self.path = path
+        self.clock = ManualClock()
+        self.most = most
+        self.more = more
+        self.store = self.another()
+        self.count = 0
+
+    def another(self) -> SqliteStore:
+        return SqliteStore(self.path, self.clock, max_identities=self.most, **self.more)
+
+    async def reopen(self) -> None:
+        await self.store.aclose()
+        self.store = self.another()
+
+    async def reserve(
+        self, *partitions: str, quota: Quota = RPM, amount: int = MICRO, visit: Visit | None = None
+    ) -> Decision:
+        self.count += 1
+        self.clock.advance(us=1)
+        lines = tuple(Line(partition, quota, amount, amount) for partition in partitions)
+        watched = partitions if visit else ()
+        charge = Charge(f"r{self.count}", lines, HOLD, MICRO, visit, watched)
+        return await self.store.reserve(charge)
+
+    async def open(self, *partitions: str, **more: Any) -> Reservation:
+        reservation = (await self.reserve(*partitions, **more)).reservation
+        assert reservation
+        return reservation
+
+    async def settle(self, reservation: Reservation, *amounts: int) -> Settled:
+        return await self.store.settle(reservation, amounts)
+
+    async def answered(self, *partitions: str, **more: Any) -> None:
+        await self.settle(await self.open(*partitions, **more), *[MICRO] * len(partitions))
+
+    async def unauthorised(self, *partitions: str) -> None:
+        await self.settle(await self.open(*partitions), *[0] * len(partitions))
+
+    async def left(self, partition: str, quota: Quota = RPM) -> int:
+        return (await self.store.peek(partition, [quota]))[0][0] // MICRO
+
+    def size(self) -> int | None:
+        """Bytes of the file; None where there is none."""
+        return self.path.stat().st_size if self.path.exists() else None
+
+    def content(self) -> bytes:
+        return self.path.read_bytes()
+
+    def rows(self) -> dict[str, tuple[int, int]]:
+        """Known, and µs until it expires, of each account in the file."""
+        with reading(self.path) as connection:
+            found = connection.execute("SELECT key, known, expires FROM accounts").fetchall()
+        return {key: (known, expires - self.clock.now) for key, known, expires in found}
+
+    def counted(self) -> list[int]:
+        """Newcomers and known ones, as they were counted when they came and went."""
+        with reading(self.path) as connection:
+            counts = connection.execute("SELECT total FROM counts ORDER BY known").fetchall()
+        return [total for (total,) in counts]
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
+        yield connection
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[sqlite3.Connection]:
+    """Another connection that is in the middle of writing."""
+    with reading(path) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection

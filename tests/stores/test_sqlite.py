@@ -1,0 +1,325 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from querybudget.coverage import Visit
+from querybudget.errors import SetupError, StoreError
+from querybudget.ledger import Charge, Line, Settled
+from querybudget.policy.storage import SCHEMES
+from querybudget.quota import MICRO, Algorithm, Quota, Unit
+from querybudget.stores import Declares, Starts, open_store
+from querybudget.stores.sqlite import SqliteStore
+from querybudget.testing import ManualClock
+from tests.stores.sqlite_bench import BREADTH, HOLD, MINUTE, RPM, SLOTS, FileBench, locked
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "budgets.db"
+
+
+# -- What outlives a process ----------------------------------------------------------------------
+
+
+async def test_a_restart_forgets_nothing(path: Path) -> None:
+    bench = FileBench(path)
+    await bench.answered("known")
+    lease = await bench.open("known", quota=SLOTS)
+    await bench.answered("known", quota=BREADTH, visit=Visit((7,), 0, bytes(32), ask=1))
+    await bench.reopen()
+    left = [await bench.left("known", quota) for quota in (RPM, SLOTS, BREADTH)]
+    assert left == [9, 1, 39]
+    assert await bench.settle(lease, 0) is Settled.DONE
+    assert await bench.left("known", SLOTS) == 2
+    await bench.store.aclose()
+
+
+async def test_nothing_is_read_or_written_before_the_first_use(path: Path) -> None:
+    bench = FileBench(path)
+    assert bench.size() is None
+    await bench.store.start()
+    assert bench.size()
+    await bench.store.start()
+    await bench.store.aclose()
+
+
+async def test_a_closed_store_opens_again_at_its_next_use(path: Path) -> None:
+    bench = FileBench(path)
+    await bench.answered("known")
+    await bench.store.aclose()
+    await bench.store.aclose()
+    assert await bench.left("known") == 9
+    await bench.store.aclose()
+
+
+def test_it_says_what_it_guarantees(path: Path) -> None:
+    store = SqliteStore(path, ManualClock())
+    assert isinstance(store, Declares)
+    assert isinstance(store, Starts)
+    assert store.guarantees == SCHEMES["sqlite"]
+    assert store.suspends
+
+
+async def test_a_debt_beyond_the_end_of_all_clocks_is_kept(path: Path) -> None:
+    year = 366 * 24 * 60 * MINUTE
+    tiny = Quota("tiny", Unit.TOKENS, 1, year, Algorithm.SLIDING, 1)
+    bench = FileBench(path)
+    assert await bench.settle(await bench.open("a", quota=tiny, amount=1), 2**53) is Settled.DONE
+    assert (await bench.store.peek("a", [tiny]))[0][0] == 1 - 2**53
+    assert not (await bench.reserve("a", quota=tiny, amount=1)).admitted
+    await bench.store.aclose()
+
+
+# -- Threads, loops and processes -----------------------------------------------------------------
+
+
+async def test_the_event_loop_goes_on_while_another_process_holds_the_lock(path: Path) -> None:
+    bench = FileBench(path)
+    await bench.store.start()
+    with locked(path) as other:
+        asking = asyncio.ensure_future(bench.reserve("caller"))
+        for _ in range(1_000):
+            await asyncio.sleep(0)
+        assert not asking.done()
+        other.rollback()
+    assert (await asking).admitted
+    await bench.store.aclose()
+
+
+async def test_what_a_cancelled_caller_asked_for_is_done(path: Path) -> None:
+    bench = FileBench(path)
+    reservation = await bench.open("caller", quota=SLOTS)
+    with locked(path) as other:
+        settling = asyncio.ensure_future(bench.settle(reservation, 0))
+        await asyncio.sleep(0)
+        settling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await settling
+        other.rollback()
+    assert await bench.left("caller", SLOTS) == 2
+    await bench.store.aclose()
+
+
+async def test_what_failed_for_a_cancelled_caller_is_logged(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = FileBench(path, busy=0)
+    await bench.store.start()
+    with locked(path):
+        asking = asyncio.ensure_future(bench.reserve("caller"))
+        await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await bench.store.aclose()
+    assert "nobody waits for any more: SQLite file" in caplog.text
+    assert "is locked by another process" in caplog.text
+
+
+async def test_closing_waits_for_the_work_under_way(path: Path) -> None:
+    bench = FileBench(path)
+    asking = [asyncio.ensure_future(bench.reserve(f"caller-{index}")) for index in range(20)]
+    await asyncio.sleep(0)
+    await bench.store.aclose()
+    await asyncio.sleep(0)
+    assert [task.done() for task in asking] == [True] * 20
+    assert len(bench.rows()) == 20
+
+
+def test_several_event_loops_use_it_one_after_the_other(path: Path) -> None:
+    bench = FileBench(path)
+    for _ in range(3):
+        asyncio.run(bench.answered("known"))
+    assert asyncio.run(bench.left("known")) == 7
+    asyncio.run(bench.store.aclose())
+
+
+def test_event_loops_in_several_threads_use_it_together(path: Path) -> None:
+    store = SqliteStore(path, ManualClock())
+    admitted: list[bool] = []
+
+    async def ask(name: str) -> None:
+        for index in range(10):
+            charge = Charge(f"{name}-{index}", (Line("caller", RPM, MICRO, MICRO),), HOLD)
+            admitted.append((await store.reserve(charge)).admitted)
+
+    threads = [threading.Thread(target=asyncio.run, args=(ask(name),)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(admitted) == 10
+    asyncio.run(store.aclose())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_event_loop_that_ends_before_the_answer_harms_nobody(
+    path: Path, fails: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    failures = [StoreError("too late")] if fails else []
+    clock = ManualClock()
+
+    def slow() -> int:
+        begun.set()
+        assert go_on.wait(60)
+        if failures:
+            raise failures.pop()
+        return clock()
+
+    store = SqliteStore(path, slow)
+
+    async def leave() -> None:
+        charge = Charge("lost", (Line("caller", RPM, MICRO, MICRO),), HOLD)
+        asking = asyncio.ensure_future(store.reserve(charge))
+        await asyncio.to_thread(begun.wait, 60)
+        asking.cancel()
+
+    asyncio.run(leave())
+    go_on.set()
+    left = asyncio.run(store.peek("caller", [RPM]))[0][0] // MICRO
+    assert left == (10 if fails else 9)
+    assert ("too late" in caplog.text) is fails
+    asyncio.run(store.aclose())
+
+
+WORKER = """
+import asyncio, sys
+from querybudget.ledger import Charge, Line
+from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.stores.sqlite import SqliteStore
+from querybudget.testing import ManualClock
+
+path, name, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
+quota = Quota("rpm", Unit.REQUESTS, limit * MICRO, 60 * SECOND, Algorithm.SLIDING, limit * MICRO)
+line = Line("caller", quota, MICRO, MICRO)
+
+async def main():
+    store = SqliteStore(path, ManualClock(), busy=60 * SECOND)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    charges = [Charge(f"{name}-{index}", (line,), SECOND) for index in range(2 * limit)]
+    decisions = await asyncio.gather(*(store.reserve(charge) for charge in charges))
+    print(sum(decision.admitted for decision in decisions))
+    await store.aclose()
+
+asyncio.run(main())
+"""
+
+
+def test_of_many_processes_exactly_n_calls_are_admitted(path: Path) -> None:
+    with ExitStack() as stack:
+        workers = [stack.enter_context(worker(path, f"{index}", 40)) for index in range(4)]
+        for one in workers:
+            assert one.stdout
+            assert one.stdout.readline() == "ready\n"
+        for one in workers:
+            assert one.stdin
+            one.stdin.write("go\n")
+            one.stdin.flush()
+        admitted = [int(one.communicate()[0]) for one in workers]
+    assert sum(admitted) == 40
+    assert [one.returncode for one in workers] == [0] * 4
+
+
+def worker(path: Path, name: str, limit: int) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", WORKER, str(path), name, str(limit)]
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
+def test_a_forked_child_opens_the_file_anew_and_its_parent_goes_on(path: Path) -> None:
+    bench = FileBench(path)
+    asyncio.run(bench.answered("known"))
+    assert bench.store._file._connection
+    child = forked(lambda: asyncio.run(bench.answered("known")))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    asyncio.run(bench.answered("known"))
+    assert asyncio.run(bench.left("known")) == 7
+    asyncio.run(bench.store.aclose())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
+def test_nothing_is_open_in_a_child_at_the_moment_of_the_fork(path: Path) -> None:
+    bench = FileBench(path)
+    asyncio.run(bench.answered("known"))
+
+    def look() -> None:
+        assert bench.store._file._connection is None
+        assert bench.store._lane._executor is None
+
+    child = forked(look)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    asyncio.run(bench.store.aclose())
+
+
+def forked(work: Callable[[], None]) -> int:
+    with warnings.catch_warnings():
+        # From 3.12 on: a process with threads should not fork. That it may is what is tested.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        work()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+# -- URLs -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite:///budgets.db", Path.cwd() / "budgets.db"),
+        ("sqlite:///a%20folder/x.db?busy=2s", Path.cwd() / "a folder" / "x.db"),
+        ("sqlite:////var/lib/x.db", Path("/var/lib/x.db")),
+    ],
+)
+def test_a_url_names_a_file(url: str, file: Path) -> None:
+    store = open_store(url, ManualClock())
+    assert isinstance(store, SqliteStore)
+    assert store.path == file
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite://", "names no file: expected one such as .* use memory://"),
+        ("sqlite:///", "use memory://"),
+        ("sqlite:///:memory:", "use memory://"),
+        ("sqlite://:memory:", "use memory://"),
+        ("sqlite://budgets.db", r"Did you mean sqlite:///budgets\.db\?"),
+        ("sqlite://var/x.db", r"has a host, 'var'.* Did you mean sqlite:///var/x\.db\?"),
+        ("sqlite:///x.db?bussy=2s", r"setting 'bussy' \(did you mean `busy`\?\)"),
+        ("sqlite:///x.db?wal=1", "has a setting 'wal': expected one of busy"),
+        ("sqlite:///x.db?busy=", "has a wrong `busy`: "),
+    ],
+)
+def test_a_url_that_names_none_says_what_was_expected(url: str, words: str) -> None:
+    with pytest.raises(SetupError, match=words):
+        open_store(url, ManualClock())
+
+
+async def test_a_url_says_how_long_to_wait_for_a_lock(path: Path) -> None:
+    store = open_store(f"sqlite:///{path}?busy=1ms", ManualClock())
+    assert await store.peek("a", [RPM])
+    with locked(path), pytest.raises(StoreError, match=r"for longer than 0\.001 s"):
+        await store.forget("a")
+    await store.aclose()

@@ -1,0 +1,175 @@
+"""Files of an older schema, of a later one, and of somebody else."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from querybudget.errors import SetupError, StoreError
+from querybudget.stores.sqlite_schema import (
+    APPLICATION,
+    MIGRATIONS,
+    Migration,
+    bring_up,
+    version_of,
+    write_ahead,
+)
+from tests.stores.sqlite_bench import FileBench, locked, reading
+
+ADD_NOTES: Migration = (
+    "ALTER TABLE accounts ADD COLUMN note TEXT NOT NULL DEFAULT ''",
+    "UPDATE accounts SET note = 'seen ' || seen",
+)
+BROKEN: Migration = ("DELETE FROM accounts", "UPDATE nowhere SET here = 1")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "budgets.db"
+
+
+def older(path: Path) -> None:
+    """A file of the first schema, with an account in it."""
+    with reading(path) as connection:
+        bring_up(connection, path, MIGRATIONS[:1])
+        connection.execute("INSERT INTO accounts VALUES ('caller', 1, 5, 9, x'')")
+
+
+def test_an_older_file_is_brought_up_with_what_is_in_it(path: Path) -> None:
+    older(path)
+    with reading(path) as connection:
+        assert version_of(connection) == 1
+        bring_up(connection, path, (MIGRATIONS[0], ADD_NOTES))
+        assert version_of(connection) == 2
+        assert connection.execute("SELECT key, note FROM accounts").fetchall() == [
+            ("caller", "seen 5")
+        ]
+        bring_up(connection, path, (MIGRATIONS[0], ADD_NOTES))
+
+
+def test_a_migration_that_fails_leaves_everything_as_it_was(path: Path) -> None:
+    older(path)
+    with reading(path) as connection:
+        with pytest.raises(sqlite3.OperationalError, match="no such table: nowhere"):
+            bring_up(connection, path, (MIGRATIONS[0], ADD_NOTES, BROKEN))
+        assert version_of(connection) == 1
+        assert connection.execute("SELECT * FROM accounts").fetchall() == [("caller", 1, 5, 9, b"")]
+
+
+def test_a_migration_waits_for_whoever_writes(path: Path) -> None:
+    older(path)
+    with (
+        locked(path),
+        reading(path) as connection,
+        pytest.raises(sqlite3.OperationalError, match="locked"),
+    ):
+        bring_up(connection, path, (MIGRATIONS[0], ADD_NOTES))
+
+
+def test_what_was_brought_up_by_another_process_meanwhile_is_not_brought_up_again(
+    path: Path,
+) -> None:
+    class Late(sqlite3.Connection):
+        """Finds an empty file first, and then one that another process has filled."""
+
+        def execute(self, statement: str, *arguments: object) -> sqlite3.Cursor:
+            if statement == "BEGIN EXCLUSIVE":
+                older(path)
+            return super().execute(statement, *arguments)  # type: ignore[arg-type]
+
+    with closing(sqlite3.connect(path, isolation_level=None, factory=Late)) as connection:
+        bring_up(connection, path, MIGRATIONS[:1])
+        assert connection.execute("SELECT key FROM accounts").fetchall() == [("caller",)]
+
+
+def test_asking_for_a_log_waits_where_sqlite_does_not(path: Path) -> None:
+    asked: list[str] = []
+
+    class Hasty(sqlite3.Connection):
+        """Has its first statement fail as it does while another process holds the lock."""
+
+        def execute(self, statement: str, *arguments: object) -> sqlite3.Cursor:
+            asked.append(statement)
+            if len(asked) == 1:
+                with locked(path), reading(path) as other:
+                    return other.execute("BEGIN IMMEDIATE")
+            return super().execute(statement, *arguments)  # type: ignore[arg-type]
+
+    with closing(sqlite3.connect(path, isolation_level=None, factory=Hasty)) as connection:
+        write_ahead(connection, path)
+        assert asked[:3] == ["PRAGMA journal_mode = WAL", "BEGIN EXCLUSIVE", asked[0]]
+        with reading(path) as other:
+            assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_file_that_cannot_be_read_for_a_log_says_so(path: Path) -> None:
+    path.write_bytes(b"no database, but long enough to be looked at" * 100)
+    with reading(path) as connection, pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        write_ahead(connection, path)
+
+
+def test_where_there_can_be_no_log_it_says_what_is_needed(path: Path) -> None:
+    with (
+        closing(sqlite3.connect(":memory:", isolation_level=None)) as connection,
+        pytest.raises(SetupError, match=r"of mode 'memory'\. Name a file on a local disk"),
+    ):
+        write_ahead(connection, path)
+
+
+async def test_a_file_of_a_later_version_is_refused_and_left_alone(path: Path) -> None:
+    with reading(path) as connection:
+        bring_up(connection, path, (*MIGRATIONS, ADD_NOTES))
+    bench = FileBench(path)
+    before = bench.content()
+    with pytest.raises(SetupError, match=r"later version of querybudget.*Install that version"):
+        await bench.store.start()
+    with pytest.raises(StoreError, match=r"expected schema 1 or older, found 2"):
+        await bench.reserve("caller")
+    await bench.store.aclose()
+    assert bench.content() == before
+
+
+async def test_a_file_brought_up_while_it_is_open_is_written_no_more(path: Path) -> None:
+    bench = FileBench(path)
+    await bench.answered("caller")
+    with reading(path) as connection:
+        bring_up(connection, path, (*MIGRATIONS, ADD_NOTES))
+    with pytest.raises(StoreError, match="was written by a later version"):
+        await bench.reserve("caller")
+    with reading(path) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    assert (await bench.reserve("caller")).admitted
+    await bench.store.aclose()
+
+
+async def test_the_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
+    with reading(path) as connection:
+        connection.execute("CREATE TABLE customers (name TEXT)")
+    bench = FileBench(path)
+    before = bench.content()
+    with pytest.raises(SetupError, match=r"database of another program.*and 1 tables"):
+        await bench.store.start()
+    await bench.store.aclose()
+    assert bench.content() == before
+
+
+async def test_a_database_that_says_it_is_another_programs_is_refused(path: Path) -> None:
+    with reading(path) as connection:
+        connection.execute("PRAGMA application_id = 77")
+    bench = FileBench(path)
+    with pytest.raises(SetupError, match="found application_id 77"):
+        await bench.store.start()
+    await bench.store.aclose()
+
+
+async def test_a_file_says_whose_it_is_and_which_schema_it_has(path: Path) -> None:
+    bench = FileBench(path)
+    await bench.store.start()
+    await bench.store.aclose()
+    with reading(path) as connection:
+        pragmas = ("application_id", "user_version", "journal_mode", "auto_vacuum")
+        found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
+    assert found == [APPLICATION, len(MIGRATIONS), "wal", 2]
