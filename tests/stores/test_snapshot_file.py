@@ -102,6 +102,16 @@ async def test_a_file_that_was_not_finished_is_not_read(bench: Bench) -> None:
     assert not bench.path.with_name("accounts.new").exists()
 
 
+@pytest.mark.anyio
+async def test_a_writer_that_is_discarded_writes_no_more(bench: Bench) -> None:
+    writer = files.Writer(bench.path)
+    writer.add(b"block")
+    writer.discard()
+    writer.add(b"block")
+    writer.finish()
+    assert list(bench.path.parent.iterdir()) == []
+
+
 # -- Two stores, one file -------------------------------------------------------------------------
 
 

@@ -2,7 +2,8 @@
 
 A snapshot is no moment's picture: accounts are written some hundred at a time, between the calls of
 everybody else. Each is whole, and what changes while it is written is in the next one. The event
-loop only encodes; the disk is waited for in a thread.
+loop only encodes; the disk is waited for in a thread. Its longest turn is the listing of who is to
+be written, some ten milliseconds for 100,000 accounts.
 """
 
 from __future__ import annotations

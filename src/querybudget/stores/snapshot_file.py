@@ -14,6 +14,7 @@ import hashlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -57,6 +58,8 @@ class Writer:
         self._new = path.with_name(f"{path.name}.new")
         self._digest = hashlib.sha256()
         self._file: BinaryIO | None = None
+        self._using = threading.Lock()
+        self._over = False
 
     def add(self, block: bytes) -> None:
         """Write one block, and the head before the first.
@@ -64,7 +67,9 @@ class Writer:
         Raises:
             OSError: It cannot be written.
         """
-        self._put(self._opened(), len(block).to_bytes(_LENGTH, "big") + block)
+        with self._using:
+            if not self._over:
+                self._put(self._opened(), len(block).to_bytes(_LENGTH, "big") + block)
 
     def finish(self) -> None:
         """Put the file in the place of the last one.
@@ -72,22 +77,29 @@ class Writer:
         Raises:
             OSError: It cannot be written; the last one is as it was.
         """
-        with self._opened() as file:
+        with self._using:
+            if not self._over:
+                self._finish(self._opened())
+
+    def discard(self) -> None:
+        """Leave no unfinished file, whatever a thread is at. A finished one stays as it is."""
+        with self._using:
+            if self._file is not None and not self._over:
+                with suppress(OSError):  # it is in the way of nobody
+                    self._file.close()
+                with suppress(OSError):
+                    self._new.unlink()
+            self._over = True
+
+    def _finish(self, file: BinaryIO) -> None:
+        with file:
             self._put(file, bytes(_LENGTH))
             file.write(self._digest.digest())
             file.flush()
             os.fsync(file.fileno())
         self._new.replace(self._path)
-        self._file = None
+        self._over = True
         _sync_directory(self._path.parent)
-
-    def discard(self) -> None:
-        """Close what is open, and leave no unfinished file. Does nothing once it is finished."""
-        if self._file is not None:
-            with suppress(OSError):  # it is in the way of nobody
-                self._file.close()
-            with suppress(OSError):
-                self._new.unlink()
 
     def _opened(self) -> BinaryIO:
         if self._file is None:
@@ -206,7 +218,9 @@ def _lock(file: BinaryIO) -> None:
 
 def _sync_directory(directory: Path) -> None:
     """Let a new name last through a power cut, where a directory can be told to."""
-    if sys.platform != "win32":
+    if sys.platform == "win32":
+        return
+    with suppress(OSError):  # not every file system can be told
         handle = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(handle)
