@@ -119,7 +119,7 @@ def test_amounts_times_and_prices_of_any_size_are_counted_exactly(
     known = [data.draw(limits_of(kind, f"{kind}")) for kind in PLAIN]
     with Both(redis_server.url) as both:
         for _ in range(data.draw(st.integers(1, 12))):
-            match data.draw(st.sampled_from("rrrrssppb")):
+            match data.draw(st.sampled_from("rrrrsspp")):
                 case "r":
                     _reserve_any(both, known, data)
                 case "s" if both.reservations:
@@ -129,8 +129,6 @@ def test_amounts_times_and_prices_of_any_size_are_counted_exactly(
                         for held in reservation.held
                     ]
                     both.settle(reservation, amounts)
-                case "b":
-                    both.clock.now -= data.draw(st.integers(0, 3_600 * SECOND))
                 case _:
                     both.clock.advance(us=data.draw(st.integers(0, 400 * DAY) | PAUSES))
             for partition in "ab":

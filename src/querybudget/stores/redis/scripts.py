@@ -19,8 +19,8 @@ from querybudget.ledger import GRACE
 
 __all__ = ["Script", "judge", "read", "reserve", "settle"]
 
-_PLAIN = ("numbers", "account", "windows")
-_BUCKETS = ("buckets", "responses", "profile")
+_BUCKETS = ("quota", "buckets", "responses")
+_ACCOUNT = ("numbers", "account", "period")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +33,24 @@ class Script:
 
 def reserve(*, seen: bool) -> Script:
     """Charge all lines or none. `seen`: some of them are of buckets, or accounts are watched."""
-    return _script(*_PLAIN, *(_BUCKETS if seen else ()), "reserve", seen=seen)
+    rooms = (*_BUCKETS, "look") if seen else ("quota",)
+    return _script(*_ACCOUNT, *rooms, "reserve", seen=seen)
 
 
 def settle(*, seen: bool) -> Script:
     """Replace what is held by what was used."""
-    return _script(*_PLAIN, "corrections", *(_BUCKETS if seen else ()), "settle", seen=seen)
+    rooms = (*_BUCKETS, "visits", "profile") if seen else ("quota",)
+    return _script(*_ACCOUNT, "clock", *rooms, "windows", "corrections", "settle", seen=seen)
 
 
 def read() -> Script:
     """The time, and accounts as they are."""
-    return _script("numbers", "read", seen=False)
+    return _script("numbers", "clock", "read", seen=False)
 
 
 def judge() -> Script:
     """Note what a pool's sums were found to come to."""
-    return _script(*_PLAIN, *_BUCKETS, "judge", seen=True)
+    return _script(*_ACCOUNT, "clock", *_BUCKETS, "profile", "judge", seen=True)
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -93,10 +93,9 @@ class Quotas:
 
 def _quota(quota: Quota, response: Response | None) -> bytes:
     key = quota.key.encode()
-    units, time = quota.rate
     gcra = quota.algorithm is Algorithm.GCRA
-    numbers = (quota.burst if gcra else quota.limit, quota.window, quota.slot, units, time)
-    head = _KINDS[quota.algorithm] + b"".join(_seven(number) for number in numbers)
+    numbers = (quota.burst, *quota.rate) if gcra else (quota.limit, quota.window, quota.slot)
+    head = _KINDS[quota.algorithm] + b"".join(map(_seven, numbers))
     more = _response(response) if quota.algorithm is Algorithm.DISTINCT else b""
     return head + bytes([len(key)]) + key + more
 
@@ -217,7 +216,7 @@ def read_held(record: bytes, accounts: int, lines: int) -> Held:
     """Read a reservation of so many accounts and lines."""
     numbers = _HELD.unpack_from(record)
     held = struct.unpack_from(f">{lines}q", record, _HELD.size + _GEN * accounts)
-    return Held(*numbers, held)
+    return Held(numbers[0], numbers[1], numbers[2], numbers[3], held)
 
 
 # -- Accounts ---------------------------------------------------------------------------------
@@ -237,18 +236,22 @@ def read_account(blob: bytes) -> Account:
             " querybudget wrote it"
         )
     account = Account(int.from_bytes(blob[7:14], "big"))
-    at = _HEAD
-    while at < len(blob):
-        name_size, size = blob[at], int.from_bytes(blob[at + 1 : at + 4], "big")
-        name = blob[at + 4 : at + 4 + name_size].decode()
-        at += 4 + name_size
-        record = blob[at : at + size]
-        at += size
+    for name, record in _records(blob):
         if name:
             account.windows[name] = _READERS[name.partition(":")[0]](record)
         else:
             account.profile = read_profile(record)[0]
     return account
+
+
+def _records(blob: bytes) -> Iterator[tuple[str, bytes]]:
+    at = _HEAD
+    while at < len(blob):
+        name_ends = at + 1 + blob[at]
+        begin = name_ends + 3
+        end = begin + int.from_bytes(blob[name_ends:begin], "big")
+        yield blob[at + 1 : name_ends].decode(), blob[begin:end]
+        at = end
 
 
 _PROFILE = 4 + 7 + 4 + 2
@@ -264,14 +267,7 @@ def read_profile(record: bytes) -> tuple[Profile, int, bytes]:
 
 def profile_of(blob: bytes) -> bytes | None:
     """The record of an account's profile."""
-    at = _HEAD
-    while at < len(blob):
-        name_size, size = blob[at], int.from_bytes(blob[at + 1 : at + 4], "big")
-        at += 4 + name_size
-        if not name_size:
-            return blob[at : at + size]
-        at += size
-    return None
+    return next((record for name, record in _records(blob) if not name), None)
 
 
 def _numbers(record: bytes, at: int, sizes: Sequence[int]) -> tuple[int, ...]:

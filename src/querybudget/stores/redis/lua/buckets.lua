@@ -91,154 +91,176 @@ local function weight_of(o, cell)
   return heaviest
 end
 
-local function put(o, weight, cell, entry)
-  local layers = o.layers
-  local n = 1
-  while layers[n] and layers[n][1] < weight do
-    n = n + 1
+-- What is done to visits as time passes. Most calls need none of it, and a script makes its functions
+-- anew for each.
+local made
+local function aging()
+  if made then
+    return made
   end
-  local layer = layers[n]
-  if not layer or layer[1] ~= weight then
-    table.insert(layers, n, { weight, entry })
-    return
-  end
-  local packed = layer[2]
-  local at = find_bucket(packed, cell)
-  local rest = at > 0 and at + 2 or -at
-  packed = sub(packed, 1, math.abs(at) - 1) .. entry .. sub(packed, rest)
-  if #packed > 0 then
-    layer[2] = packed
-  else
-    table.remove(layers, n)
-  end
-end
 
-local function bytes_of(cell, slot)
-  return char(floor(cell / 16), cell % 16 * 16 + slot % AGES)
-end
-
--- Keep a visit, unless a heavier one is as new; drop lighter ones that are no newer.
-local function note(o, weight, cell, slot)
-  local useless = {}
-  for _, layer in ipairs(o.layers) do
-    local at = find_bucket(layer[2], cell)
-    if at > 0 then
-      local known = o.tail + (byte(layer[2], at + 1) % AGES - o.tail) % AGES
-      if layer[1] >= weight and known >= slot then
-        return
-      end
-      if layer[1] < weight and known <= slot then
-        useless[#useless + 1] = layer[1]
-      end
+  local function put(o, weight, cell, entry)
+    local layers = o.layers
+    local n = 1
+    while layers[n] and layers[n][1] < weight do
+      n = n + 1
+    end
+    local layer = layers[n]
+    if not layer or layer[1] ~= weight then
+      table.insert(layers, n, { weight, entry })
+      return
+    end
+    local packed = layer[2]
+    local at = find_bucket(packed, cell)
+    local rest = at > 0 and at + 2 or -at
+    packed = sub(packed, 1, math.abs(at) - 1) .. entry .. sub(packed, rest)
+    if #packed > 0 then
+      layer[2] = packed
+    else
+      table.remove(layers, n)
     end
   end
-  for _, lighter in ipairs(useless) do
-    put(o, lighter, cell, '')
-  end
-  put(o, weight, cell, bytes_of(cell, slot))
-end
 
--- Every visit that is kept, layer by layer, as { weight, { cell, slot, ... } }.
-local function visits_of(o)
-  local all = {}
-  for n, layer in ipairs(o.layers) do
-    local packed, visits = layer[2], {}
-    for at = 1, #packed, 2 do
-      local first, second = byte(packed, at, at + 1)
-      visits[at] = first * 16 + floor(second / 16)
-      visits[at + 1] = o.tail + (second % AGES - o.tail) % AGES
+  local function bytes_of(cell, slot)
+    return char(floor(cell / 16), cell % 16 * 16 + slot % AGES)
+  end
+
+  -- Keep a visit, unless a heavier one is as new; drop lighter ones that are no newer.
+  local function note(o, weight, cell, slot)
+    local useless = {}
+    for _, layer in ipairs(o.layers) do
+      local at = find_bucket(layer[2], cell)
+      if at > 0 then
+        local known = o.tail + (byte(layer[2], at + 1) % AGES - o.tail) % AGES
+        if layer[1] >= weight and known >= slot then
+          return
+        end
+        if layer[1] < weight and known <= slot then
+          useless[#useless + 1] = layer[1]
+        end
+      end
     end
-    all[n] = { layer[1], visits }
+    for _, lighter in ipairs(useless) do
+      put(o, lighter, cell, '')
+    end
+    put(o, weight, cell, bytes_of(cell, slot))
   end
-  return all
-end
 
--- Keep these visits and those pending, as far as they count, and nothing else.
-local function hold(o, all)
-  local newest, heaviest, layers = {}, {}, {}
-  for n = #all, 1, -1 do
-    local weight, visits, kept = all[n][1], all[n][2], {}
-    for at = 1, #visits, 2 do
-      local cell, slot = visits[at], visits[at + 1]
-      if slot > (newest[cell] or o.tail - 1) then
-        newest[cell] = slot
+  -- Every visit that is kept, layer by layer, as { weight, { cell, slot, ... } }.
+  local function visits_of(o)
+    local all = {}
+    for n, layer in ipairs(o.layers) do
+      local packed, visits = layer[2], {}
+      for at = 1, #packed, 2 do
+        local first, second = byte(packed, at, at + 1)
+        visits[at] = first * 16 + floor(second / 16)
+        visits[at + 1] = o.tail + (second % AGES - o.tail) % AGES
+      end
+      all[n] = { layer[1], visits }
+    end
+    return all
+  end
+
+  -- Keep these visits and those pending, as far as they count, and nothing else.
+  local function hold(o, all)
+    local newest, heaviest, layers = {}, {}, {}
+    for n = #all, 1, -1 do
+      local weight, visits, kept = all[n][1], all[n][2], {}
+      for at = 1, #visits, 2 do
+        local cell, slot = visits[at], visits[at + 1]
+        if slot > (newest[cell] or o.tail - 1) then
+          newest[cell] = slot
+          heaviest[cell] = max(weight, heaviest[cell] or 0)
+          kept[#kept + 1] = bytes_of(cell, slot)
+        end
+      end
+      if #kept > 0 then
+        table.insert(layers, 1, { weight, table.concat(kept) })
+      end
+    end
+    local pending, kept = o.pending, {}
+    for at = 1, #pending, ENTRY do
+      local cell, _, weight, slot = unpack(PENDING, pending, at)
+      if slot >= o.tail then
+        kept[#kept + 1] = sub(pending, at, at + ENTRY - 1)
         heaviest[cell] = max(weight, heaviest[cell] or 0)
-        kept[#kept + 1] = bytes_of(cell, slot)
       end
     end
-    if #kept > 0 then
-      table.insert(layers, 1, { weight, table.concat(kept) })
+    local total = 0
+    for _, weight in pairs(heaviest) do
+      total = total + weight
     end
+    o.layers, o.pending, o.total = layers, table.concat(kept), total
   end
-  local pending, kept = o.pending, {}
-  for at = 1, #pending, ENTRY do
-    local cell, _, weight, slot = unpack(PENDING, pending, at)
-    if slot >= o.tail then
-      kept[#kept + 1] = sub(pending, at, at + ENTRY - 1)
-      heaviest[cell] = max(weight, heaviest[cell] or 0)
-    end
-  end
-  local total = 0
-  for _, weight in pairs(heaviest) do
-    total = total + weight
-  end
-  o.layers, o.pending, o.total = layers, table.concat(kept), total
-end
 
--- Number all slots anew, for another window. Nothing counts shorter for it.
-local function refit(quota, o, now)
-  local length, all = ceil(o.window / (AGES - 1)), visits_of(o)
-  local function renumbered(slot)
-    return floor(min((slot + 1) * length - 1, now) / quota.slot)
-  end
-  o.window = quota.window
-  o.tail = max(0, floor((now - quota.window + 1) / quota.slot))
-  o.head = max(o.tail, renumbered(o.head))
-  for _, layer in ipairs(all) do
-    local visits = layer[2]
-    for at = 2, #visits, 2 do
-      visits[at] = renumbered(visits[at])
+  -- Number all slots anew, for another window. Nothing counts shorter for it.
+  local function refit(quota, o, now)
+    local length, all = ceil(o.window / (AGES - 1)), visits_of(o)
+    local function renumbered(slot)
+      return floor(min((slot + 1) * length - 1, now) / quota.slot)
     end
+    o.window = quota.window
+    o.tail = max(0, floor((now - quota.window + 1) / quota.slot))
+    o.head = max(o.tail, renumbered(o.head))
+    for _, layer in ipairs(all) do
+      local visits = layer[2]
+      for at = 2, #visits, 2 do
+        visits[at] = renumbered(visits[at])
+      end
+    end
+    local pending, moved = o.pending, {}
+    for at = 1, #pending, ENTRY do
+      local cell, id, weight, slot, expires = unpack(PENDING, pending, at)
+      moved[#moved + 1] = pack(PENDING, cell, id, weight, renumbered(slot), expires)
+    end
+    o.pending = table.concat(moved)
+    hold(o, all)
   end
-  local pending, moved = o.pending, {}
-  for at = 1, #pending, ENTRY do
-    local cell, id, weight, slot, expires = unpack(PENDING, pending, at)
-    moved[#moved + 1] = pack(PENDING, cell, id, weight, renumbered(slot), expires)
-  end
-  o.pending = table.concat(moved)
-  hold(o, all)
-end
 
--- Bring up to date; what could be visited anew.
-local function bucket_room(quota, o, now)
-  if quota.window ~= o.window then
-    refit(quota, o, now)
-  end
-  local tail = floor((now - quota.window + 1) / quota.slot)
-  if tail > o.tail then
+  local function forget(o, tail)
     local all = visits_of(o)
     o.tail, o.head = tail, max(o.head, tail)
     hold(o, all)
   end
-  return quota.size - o.total
+
+  -- Let the bucket at `at` be visited by its calls that will not be settled; where its other entries
+  -- begin, and whether there are none.
+  local function lapse(o, at, now)
+    local cell = unpack('>I2', o.pending, at)
+    while at <= #o.pending do
+      local found, _, weight, slot, expires = unpack(PENDING, o.pending, at)
+      if found ~= cell then
+        break
+      end
+      if expires > now then
+        return false
+      end
+      o.pending = sub(o.pending, 1, at - 1) .. sub(o.pending, at + ENTRY)
+      note(o, weight, cell, slot)
+    end
+    return true
+  end
+
+  made = { note = note, visits_of = visits_of, refit = refit, forget = forget, lapse = lapse }
+  return made
 end
 
--- Let the bucket at `at` be visited by its calls that will not be settled; where its other entries
--- begin, and whether there are none.
-local function lapse(o, at, now)
-  local cell = unpack('>I2', o.pending, at)
-  while at <= #o.pending do
-    local found, _, weight, slot, expires = unpack(PENDING, o.pending, at)
-    if found ~= cell then
-      break
-    end
-    if expires > now then
-      return false
-    end
-    o.pending = sub(o.pending, 1, at - 1) .. sub(o.pending, at + ENTRY)
-    note(o, weight, cell, slot)
+-- Bring up to date; what could be visited anew.
+local function bucket_room(quota, o, now)
+  if o.window == 0 then
+    o.window = quota.window
+  elseif quota.window ~= o.window then
+    aging().refit(quota, o, now)
   end
-  return true
+  local tail = floor((now - quota.window + 1) / quota.slot)
+  if tail > o.tail then
+    if o.total > 0 then
+      aging().forget(o, tail)
+    else
+      o.tail, o.head, o.layers, o.pending = tail, max(o.head, tail), {}, ''
+    end
+  end
+  return quota.size - o.total
 end
 
 -- Make `cells` pending for a call.
@@ -248,12 +270,12 @@ local function take_buckets(quota, o, id, cells, weight, novelty, now, expires)
   end
   o.total = o.total + novelty
   o.head = max(o.head, floor(now / quota.slot))
-  while #o.pending > 0 and lapse(o, 1, now) do
+  while #o.pending > 0 and unpack('>I7', o.pending, ENTRY - 6) <= now and aging().lapse(o, 1, now) do
   end
   for _, cell in ipairs(cells) do
     local entry = pack(PENDING, cell, id, weight, o.head, expires)
     local at = #o.pending > 0 and find_pending(o.pending, cell, 1)
-    if at and not lapse(o, at, now) then
+    if at and not aging().lapse(o, at, now) then
       local past = at + ENTRY
       while past <= #o.pending and unpack('>I2', o.pending, past) == cell do
         past = past + ENTRY
@@ -272,53 +294,20 @@ local function take_buckets(quota, o, id, cells, weight, novelty, now, expires)
   end
 end
 
--- Take a call's pending entry of a bucket away; its weight and slot, or nil.
-local function drop_pending(o, id, cell)
-  local at = #o.pending > 0 and find_pending(o.pending, cell, 1)
-  while at and at <= #o.pending do
-    local found, name, weight, slot = unpack(PENDING, o.pending, at)
-    if found ~= cell then
-      break
-    end
-    if name == id then
-      o.pending = sub(o.pending, 1, at - 1) .. sub(o.pending, at + ENTRY)
-      return weight, slot
-    end
-    at = at + ENTRY
-  end
-  return nil
-end
-
-local function visit_buckets(o, id, cells)
-  for _, cell in ipairs(cells) do
-    local weight, slot = drop_pending(o, id, cell)
-    if weight then
-      note(o, weight, cell, slot)
-    end
-  end
-end
-
-local function give_buckets_back(o, id, cells)
-  for _, cell in ipairs(cells) do
-    local weight = drop_pending(o, id, cell)
-    if weight then
-      o.total = o.total - max(0, weight - weight_of(o, cell))
-    end
-  end
-end
-
 -- µs until no bucket counts any more.
 local function bucket_reset(quota, o, now)
   if o.total == 0 then
     return 0
   end
   local newest, pending = 0, o.pending
-  for at = 1, #pending, ENTRY do
-    local _, _, _, slot = unpack(PENDING, pending, at)
-    newest = max(newest, slot)
+  if #pending > 0 then
+    newest = unpack('>I7', pending, #pending - 13)
   end
   if newest < o.head then
-    for _, layer in ipairs(visits_of(o)) do
+    for at = 1, #pending, ENTRY do
+      newest = max(newest, (unpack('>I7', pending, at + 21)))
+    end
+    for _, layer in ipairs(aging().visits_of(o)) do
       for at = 2, #layer[2], 2 do
         newest = max(newest, layer[2][at])
       end

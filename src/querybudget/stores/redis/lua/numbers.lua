@@ -3,7 +3,7 @@
 local floor, min, max, ceil = math.floor, math.min, math.max, math.ceil
 local unpack_table = unpack
 local pack, unpack = struct.pack, struct.unpack
-local sub, find, byte, char = string.sub, string.find, string.byte, string.char
+local sub, find, byte, char, rep = string.sub, string.find, string.byte, string.char, string.rep
 
 local MICRO = 1000000
 local MOST = 9007199254740991
@@ -46,11 +46,17 @@ local function priced(amount, price)
   return min(remainder > 0 and quotient + 1 or quotient, MOST)
 end
 
--- The time that was given, or the server's own.
-local function clock(given)
-  if given > 0 then
-    return given
+-- What is left of a GCRA level and its fraction after a time, at a rate of `units` in `span` µs.
+local function leaked(level, part, time, units, span)
+  local gone, rest = divided(time, units, span)
+  level, part = level - gone, min(part, span) - rest
+  if part < 0 then
+    level, part = level - 1, part + span
+  elseif part >= span then
+    level, part = level + 1, part - span
   end
-  local time = redis.call('TIME')
-  return time[1] * 1000000 + time[2]
+  if level < 0 then
+    return 0, 0
+  end
+  return level, part
 end

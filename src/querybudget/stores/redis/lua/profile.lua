@@ -3,19 +3,9 @@
 -- that. Of a pool (p) it is when it was begun, its members, its calls when it was judged last, and
 -- its sums, to which a call's step is added here: many clients add to one pool at once.
 
-local PROFILE = '>I4I7I4I2'
 local POOL = '>I7I4I7'
 local PERIOD = 30 * 86400000000
 local HOUR = 3600000000
-
-local function reasons_of(account)
-  local profile = account.records['']
-  if not profile then
-    return ''
-  end
-  local _, _, _, length, at = unpack(PROFILE, profile)
-  return sub(profile, at, at + length - 1)
-end
 
 local function version_of(account)
   local profile = account.records['']

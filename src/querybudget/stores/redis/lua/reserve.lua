@@ -1,176 +1,231 @@
 -- Charge every line of a call, or none: querybudget.ledger.reserve as one step.
 --
 -- KEYS  the accounts, then the reservation
--- ARGV  1  now (0: the server's time), hold, price, how the price is meant, id, its short name,
---          and for each line: the number of its account, 1 in shadow or 2 to be left alone, amount,
---          least
+-- ARGV  1  now (0: the server's time), hold, price, how the price is meant (1: it is the last word),
+--          number of lines, id, its short name; and for each line: the number of its account, 1 in
+--          shadow or 2 to be left alone, amount, least
 --       2  the buckets that the call would visit, two bytes each
 --       3… what each line says of its quota
 --
 -- Answers one string that begins with
 --   A  admitted: now, price, stage, delay, shadow price, shadow stage, for each line what is held
 --      and left, when nothing is used, and strain; then the reasons of a stage
+-- or a list whose first is one of
 --   F  admitted, and more has to be said than A can: some shadow line would refuse, say
 --   R  refused; nothing is changed
---      Both with now and the accounts as they were found: the client has the ledger say the rest.
---   D  reserved before, by this id: the reservation, and the accounts as they are
+--      Both with now, and then the accounts as they were found: the client has the ledger say the
+--      rest.
+--   D  reserved before, by this id: now, the reservation; then the accounts as they are
 --   C  a calendar's list of periods does not reach far enough: now, a moment that it has to reach,
 --      and for how many periods from there on
+--
+-- This is run for every call, so it is one piece: a function costs its making each time, and more
+-- for each local that it refers to.
 
-local CALL = '>I8I8I8BBc12c6'
-local ASKED = '>BBI8I8'
-
-local accounts_count = #KEYS - 1
-local reservation = KEYS[#KEYS]
-local now, hold, price, fixed, count, id, gen, at = unpack(CALL, ARGV[1])
-now = clock(now)
+local call, owners, reservation = ARGV[1], #KEYS - 1, KEYS[#KEYS]
+local now, hold, price, fixed, count, id, gen, first = unpack('>I8I8I8BBc12c6', call)
+if now == 0 then
+  local time = redis.call('TIME')
+  now = time[1] * MICRO + time[2]
+end
 
 local blobs, accounts = {}, {}
-for n = 1, accounts_count do
-  blobs[n] = redis.call('GET', KEYS[n])
+for n = 1, owners do
+  blobs[n] = redis.call('GET', KEYS[n]) or ''
 end
 
 local function full(kind, more)
-  for n = 1, accounts_count do
-    blobs[n] = blobs[n] or ''
-  end
   return { kind .. pack('>I8', now) .. (more or ''), unpack_table(blobs) }
 end
 
-local before = redis.call('GET', reservation)
-if before then
-  return full('D', before)
-end
-for n = 1, accounts_count do
-  accounts[n] = blobs[n] and read_account(blobs[n]) or new_account(gen, now)
-end
-
-local lines, cells, unsure = {}, nil, false
-local outlook = { price = MICRO, shadow_price = MICRO, stage = 0, shadow_stage = 0, delay = 0 }
-if SEEN then
-  cells = cells_of(ARGV[2])
-end
-
--- Every line's quota and window, and what the lines of buckets say of the price.
-for n = 1, count do
-  local owner, shadow, amount, least
-  owner, shadow, amount, least, at = unpack(ASKED, ARGV[1], at)
-  local quota, account = read_quota(ARGV[n + 2]), accounts[owner]
-  local line = { quota = quota, account = account, shadow = shadow > 0, alone = shadow == 2, amount = amount, least = least }
-  lines[n] = line
-  local record = account.records[quota.key]
-  if SEEN and quota.kind == 'b' then
-    local o = open_buckets(record)
-    local sight = look(quota, o, account, cells, amount, now)
-    line.window, line.sight = o, sight
-    local found = sight.refuses and REFUSE or sight.stage
-    if line.shadow then
-      outlook.shadow_price = max(outlook.shadow_price, sight.price)
-      outlook.shadow_stage = max(outlook.shadow_stage, found)
-    else
-      outlook.price = max(outlook.price, sight.price)
-      if found > 0 then
-        outlook.stage = max(outlook.stage, found)
-        local response = quota.response
-        outlook.delay = max(outlook.delay, response and pause_at(response, sight.strain) or 0)
-      end
-    end
-  else
-    local window = open_window(quota, record, now)
-    if window.stale then
-      return full('C', pack('>I8I8', window.stale, window.owed))
-    end
-    line.window = window
-  end
-end
-local total = fixed == 1 and price or priced(price, outlook.price)
-
-local skip, refused = false, false
-for n = 1, count do
-  local line = lines[n]
-  local short
-  if line.sight then
-    short = line.sight.refuses
-  elseif line.quota.kind == 'c' then
-    short = line.window.room < line.least
-  else
-    short = line.window.room < priced(line.least, total)
-  end
-  if short then
-    if not line.shadow then
-      refused = true
-    elseif not line.alone then
-      skip = true
-    end
-  end
-end
-if refused then
-  return full('R')
-end
-
--- All fit.
+local outlook, sights, cells = nil, nil, SEEN and cells_of(ARGV[2])
 local expires = now + hold
-local out, held = {}, {}
-for n = 1, count do
-  local line = lines[n]
-  local quota, window, account, sight = line.quota, line.window, line.account, line.sight
-  local taken, left, reset, strain = -1, 0, 0, 0
-  if not (line.alone or skip and line.shadow) then
-    local record, til
-    if sight then
-      taken, left, strain = sight.novelty, sight.left - sight.novelty, sight.strain
-      take_buckets(quota, window, id, cells, line.amount, taken, now, expires)
-      window.stage = sight.begun
-      reset = bucket_reset(quota, window, now)
-      record, til = close_buckets(quota, window, now)
-    else
-      taken = line.amount
-      if quota.kind == 'c' then
-        take_lease(window, id, expires)
-      else
-        taken = min(priced(taken, total), window.room)
-        charge(quota, window, taken, now)
-      end
-      left = window.room - taken
-      reset = reset_of(quota, window, now)
-      unsure = unsure or reset < 0
-      record, til = close_window(quota, window, now)
-    end
-    account.records[quota.key] = record
-    account.til = max(account.til, til)
+local total, skip, unsure, held, answer = price, false, false, nil, nil
+repeat
+  -- Accounts are changed as lines are looked at, and written only if all fit. Where some shadow line
+  -- does not, they are read anew, and shadow lines are left alone.
+  for n = 1, owners do
+    local blob = blobs[n]
+    accounts[n] = blob ~= '' and read_account(blob)
+      or { gen = gen, since = now, til = now, open = 0, held = 0, records = {} }
   end
-  held[n] = pack('>i8', taken)
-  out[n] = pack('>i8i8i8I8', taken, left, reset, strain)
-end
+  if SEEN then
+    outlook, sights = look_out(call, first, count, accounts, cells, now)
+    if fixed == 0 then
+      total = priced(price, outlook.price)
+    end
+  end
+  local refused, again, at = false, false, first
+  held, answer = '', ''
+  for n = 1, count do
+    local owner, shadow, amount, least
+    owner, shadow, amount, least, at = unpack('>BBI8I8', call, at)
+    local text = ARGV[n + 2]
+    local kind, size, window, slot, key, more = unpack(QUOTA, text)
+    local account = accounts[owner]
+    local record = account.records[key]
+    local leave = shadow == 2 or skip and shadow == 1
+    local room, reset, strain, til = 0, 0, 0, now
+    if total ~= MICRO and kind ~= 'b' and kind ~= 'c' then
+      amount, least = priced(amount, total), priced(least, total)
+    end
 
+    if kind == 's' then
+      -- Slots: total, debt, due, then pairs of a time and an amount, oldest first.
+      local sum, debt, due, marks = 0, 0, 0, ''
+      if record then
+        sum, debt, due = unpack('>I7I7I7', record)
+        local from, last = 22, #record
+        while from < last do
+          local time, gone = unpack('>I7I7', record, from)
+          if time + window > now then
+            break
+          end
+          sum, from = sum - gone, from + 14
+        end
+        marks = sub(record, from)
+        if debt > 0 and due <= now then
+          debt = 0
+        end
+      end
+      room = size - sum - debt
+      amount = min(amount, room)
+      if amount > 0 then
+        local length, newest, before = #marks, 0, 0
+        if length > 0 then
+          newest, before = unpack('>I7I7', marks, length - 13)
+        end
+        if length > 0 and now < newest + slot - newest % slot then
+          til = max(now, newest)
+          marks = sub(marks, 1, length - 14) .. pack('>I7I7', til, before + amount)
+        else
+          til = now
+          marks = marks .. pack('>I7I7', now, amount)
+        end
+        til = max(til + window, debt > 0 and due or 0)
+        reset = til - now
+      else
+        if #marks > 0 then
+          til = unpack('>I7', marks, #marks - 13) + window
+        end
+        til = max(til, debt > 0 and due or 0)
+        reset = til - now
+      end
+      record = pack('>I7I7I7', sum + amount, debt, due) .. marks
+
+    elseif kind == 'l' then
+      -- GCRA's level, the fraction of it, and as of when. Its rate is `window` units in `slot` µs.
+      local level, part, as_of = 0, 0, 0
+      if record then
+        level, part, as_of = unpack('>I7I7I7', record)
+      end
+      if now > as_of then
+        if level > 0 or part > 0 then
+          level, part = leaked(level, part, now - as_of, window, slot)
+        end
+        as_of = now
+      end
+      room = size - level - (part > 0 and 1 or 0)
+      amount = min(amount, room)
+      level = level + amount
+      local whole, rest = divided(level, slot, window)
+      reset = as_of - now + whole + ceil((rest + part) / window)
+      til = now + reset
+      record = pack('>I7I7I7', level, part, as_of)
+
+    elseif kind == 'p' then
+      -- A period of the calendar: its start, and what is used.
+      local quota = { size = size, text = text, more = more }
+      local state = open_period(quota, record, now)
+      if state.stale then
+        return full('C', pack('>I8I8', state.stale, state.owed))
+      end
+      room = state.room
+      amount = min(amount, room)
+      state.used = state.used + amount
+      reset = period_reset(quota, state, now)
+      unsure = unsure or reset < 0 and not leave
+      til = period_til(quota, window, state, now)
+      record = pack('>I7I7', state.start, state.used)
+
+    elseif kind == 'c' then
+      -- Leases: an id of twelve bytes and when it expires, the next to expire first.
+      local leases, from = record or '', 1
+      while from < #leases and unpack('>I7', leases, from + 12) <= now do
+        from = from + 19
+      end
+      leases = sub(leases, from)
+      room = size - #leases / 19 * MICRO
+      local to = #leases + 1
+      while to > 1 and unpack('>I7', leases, to - 7) > expires do
+        to = to - 19
+      end
+      record = sub(leases, 1, to - 1) .. id .. pack('>I7', expires) .. sub(leases, to)
+      reset, til = MICRO, unpack('>I7', record, #record - 6)
+
+    else
+      local sight = sights[n]
+      local buckets, quota = sight.buckets, sight.quota
+      room, amount, strain = sight.left, sight.novelty, sight.strain
+      least = sight.refuses and MOST or 0
+      if not leave then
+        take_buckets(quota, buckets, id, cells, sight.weight, amount, now, expires)
+        buckets.stage = sight.begun
+        reset = bucket_reset(quota, buckets, now)
+        record, til = close_buckets(quota, buckets, now)
+      end
+    end
+
+    if room < least then
+      refused = refused or shadow == 0
+      again = again or shadow == 1 and not skip
+    end
+    if leave then
+      amount, room = -1, -1
+    else
+      account.records[key] = record
+      if til > account.til then
+        account.til = til
+      end
+    end
+    held = held .. pack('>i8', amount)
+    answer = answer .. pack('>i8i8i8i8', amount, room - amount, reset, strain)
+  end
+  if refused then
+    local before = redis.call('GET', reservation)
+    return before and full('D', before) or full('R')
+  end
+  skip = skip or again
+until not again
+
+-- All fit. Whoever asks again under the same id finds this.
 local forgotten = expires + GRACE
-local gens = {}
-for n = 1, accounts_count do
+local gens = accounts[1].gen
+for n = 2, owners do
+  gens = gens .. accounts[n].gen
+end
+local kept = pack('>I8I8I8I8', forgotten, now, expires, total) .. gens .. held
+local span = floor((hold + GRACE) / 1000) + 1000
+if not redis.call('SET', reservation, kept, 'NX', 'PX', span) then
+  return full('D', redis.call('GET', reservation))
+end
+for n = 1, owners do
   local account = accounts[n]
   account.open = account.open + 1
-  account.held = max(account.held, forgotten)
-  gens[n] = account.gen
+  if forgotten > account.held then
+    account.held = forgotten
+  end
   write_account(KEYS[n], account, now)
 end
-local record = pack('>I8I8I8I8', forgotten, now, expires, total)
-  .. table.concat(gens)
-  .. table.concat(held)
-redis.call('SET', reservation, record, 'PX', floor((hold + GRACE) / 1000) + 1000)
 
 if skip or unsure then
   return full('F')
 end
-local why = ''
-if SEEN and (outlook.stage > 0 or outlook.shadow_stage > 0) then
-  local most = -1
-  for n = 1, count do
-    local sight = lines[n].sight
-    if sight and sight.stage > 0 and sight.score == sight.strain and sight.score > most then
-      most = sight.score
-      why = reasons_of(lines[n].account)
-    end
-  end
+local stage, delay, shadow_price, shadow_stage, why = 0, 0, MICRO, 0, ''
+if SEEN then
+  stage, delay, why = outlook.stage, outlook.delay, why_of(outlook, sights)
+  shadow_price, shadow_stage = outlook.shadow_price, outlook.shadow_stage
 end
-return pack('>c1I8I8BI8I8B', 'A', now, total, outlook.stage, outlook.delay, outlook.shadow_price, outlook.shadow_stage)
-  .. table.concat(out)
+return pack('>c1I8I8BI8I8B', 'A', now, total, stage, delay, shadow_price, shadow_stage)
+  .. answer
   .. why

@@ -89,6 +89,17 @@ local function score_of(account, now)
   return max(0, found - floor(max(0, now - at) / FALL))
 end
 
+local PROFILE = '>I4I7I4I2'
+
+local function reasons_of(account)
+  local profile = account.records['']
+  if not profile then
+    return ''
+  end
+  local _, _, _, length, at = unpack(PROFILE, profile)
+  return sub(profile, at, at + length - 1)
+end
+
 local function strain_of(quota, o)
   return (divided(o.total, MICRO, quota.size))
 end

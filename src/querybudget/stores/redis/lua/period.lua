@@ -1,0 +1,75 @@
+-- A calendar's periods. Only the client knows the calendar: it sends those that may be needed.
+
+-- Where a moment's period is on the line's own list of periods, each a start and an end, ascending
+-- and with gaps; nil if it is not there, and then the client has to send another list.
+local function period_of(quota, moment)
+  local list = quota.periods
+  if not list then
+    local count = (#quota.text - quota.more + 1) / 7
+    list = { unpack('>' .. rep('I7', count), quota.text, quota.more) }
+    list[#list] = nil
+    quota.periods = list
+  end
+  for at = #list - 1, 1, -2 do
+    if list[at] <= moment then
+      return moment < list[at + 1] and at or nil
+    end
+  end
+  return nil
+end
+
+-- What is left of a debt when a later period begins: each in between pays at most the limit.
+local function debt_at(quota, start, debt, begin)
+  local list, at = quota.periods, period_of(quota, start)
+  while at and debt > 0 and start < begin do
+    if list[at] ~= start then
+      return nil
+    end
+    debt, start, at = debt - quota.size, list[at + 1], list[at + 2] and at + 2
+  end
+  if debt > 0 and start < begin then
+    return nil
+  end
+  return max(0, debt)
+end
+
+local function open_period(quota, record, now)
+  local start, used = 0, 0
+  if record then
+    start, used = unpack('>I7I7', record)
+  end
+  local at = period_of(quota, now)
+  if not at then
+    return { stale = now, owed = 0 }
+  end
+  local begin = quota.periods[at]
+  if begin > start then
+    local debt = 0
+    if used > quota.size then
+      debt = debt_at(quota, start, used, begin)
+    end
+    if not debt then
+      return { stale = start, owed = ceil(used / quota.size) }
+    end
+    start, used = begin, debt
+  end
+  return { start = start, used = used, room = quota.size - used }
+end
+
+-- µs until nothing is used any more; -1 where only the client's calendar knows.
+local function period_reset(quota, state, now)
+  if state.used <= 0 then
+    return 0
+  end
+  local at = period_of(quota, max(now, state.start))
+  if not at or state.used > quota.size then
+    return -1
+  end
+  return quota.periods[at + 1] - now
+end
+
+-- When nothing of it matters any more. Periods differ: a month has up to 31 days where its nominal
+-- length is 30.
+local function period_til(quota, length, state, now)
+  return max(now, state.start) + (ceil(state.used / quota.size) + 1) * length * 1.1
+end
