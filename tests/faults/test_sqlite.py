@@ -18,6 +18,7 @@ import pytest
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Reservation, Settled
 from querybudget.quota import MICRO, SECOND
+from querybudget.stores import sqlite_file
 from querybudget.stores.sqlite import SqliteStore
 from querybudget.testing import ManualClock
 from tests.stores.sqlite_bench import HOLD, MINUTE, RPM, SLOTS, FileBench, locked
@@ -150,6 +151,25 @@ async def test_who_asked_while_another_waited_in_vain_does_not_wait_again(path: 
             await bench.reserve("later")
     assert waits[20:] == [True]
     assert (await bench.reserve("later")).admitted
+    await bench.store.aclose()
+
+
+async def test_a_lock_met_within_a_transaction_leaves_none_open(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = FileBench(path)
+    await bench.answered("caller")
+
+    def busy(connection: sqlite3.Connection) -> int:
+        monkeypatch.undo()
+        error = sqlite3.OperationalError("database is locked")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise error
+
+    monkeypatch.setattr(sqlite_file, "version_of", busy)
+    with pytest.raises(StoreError, match="is locked by another process"):
+        await bench.reserve("caller")
+    assert (await bench.reserve("caller")).admitted
     await bench.store.aclose()
 
 

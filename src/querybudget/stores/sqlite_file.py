@@ -77,12 +77,10 @@ class AccountFile:
         """
         begin = "BEGIN IMMEDIATE" if writing else "BEGIN"
         try:
-            connection = self._begin(begin, patient=patient)
             try:
-                return work(connection)
+                return work(self._begin(begin, patient=patient))
             finally:
-                if connection.in_transaction:
-                    connection.rollback()
+                self._undo()
         except (sqlite3.Error, OSError) as error:
             failure = self._failed(error)
             raise failure if isinstance(failure, StoreError) else StoreError(failure) from error
@@ -95,6 +93,11 @@ class AccountFile:
         if connection is not None:
             with suppress(sqlite3.Error):  # what was committed is in the file already
                 connection.close()
+
+    def _undo(self) -> None:
+        connection = self._connection
+        if connection is not None and connection.in_transaction:
+            connection.rollback()
 
     def _begin(self, begin: str, *, patient: bool) -> sqlite3.Connection:
         """A connection in a transaction of its own."""
