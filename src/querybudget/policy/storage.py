@@ -89,7 +89,10 @@ WORDS = {
 def guarantees_of(url: str) -> Guarantees | None:
     """What the store that a URL names guarantees; None for a scheme that nobody knows."""
     scheme = url.partition("://")[0]
-    return _COUNTERS if scheme.startswith(LIMITS) else SCHEMES.get(scheme)
+    if scheme.startswith(LIMITS):
+        own = scheme.removeprefix(LIMITS).removeprefix("async+")
+        return replace(_COUNTERS, reach="process", durable=False) if own == "memory" else _COUNTERS
+    return SCHEMES.get(scheme)
 
 
 def lacking(guarantees: Guarantees, budgets: Iterable[Budget]) -> list[tuple[str, Algorithm]]:

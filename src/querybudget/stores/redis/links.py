@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from querybudget.errors import SetupError, StoreError
@@ -95,7 +95,7 @@ def link(url: str, wait: float) -> Link:
             case "redis+cluster":
                 return Cluster(_cluster(rest, settings))
             case "redis+sentinel":
-                return Server(_sentinel(rest, settings))
+                return Server(*_sentinel(rest, settings))
             case "redis+unix":
                 return Server(_server(f"unix://{rest}", settings))
             case _:
@@ -111,7 +111,8 @@ def shown(url: str) -> str:
 
 
 def _server(url: str, settings: dict[str, Any]) -> client.Redis:
-    pool = client.BlockingConnectionPool.from_url(
+    pools: Any = client.BlockingConnectionPool  # some of its client's types are not known
+    pool = pools.from_url(
         url, max_connections=2 * LANES, timeout=None, retry=Retry(NoBackoff(), 0), **settings
     )
     return client.Redis.from_pool(pool)
@@ -124,24 +125,26 @@ def _sentinel(rest: str, settings: dict[str, Any]) -> client.Redis:
         raise ValueError("expected the name of the master behind the hosts, as in `/mymaster`")
     given = dict(parse_qsl(parts.query))
     more = {**settings, **_login(parts.netloc), "db": int(given.pop("db", "0"))}
-    own = {f"{key.removeprefix('sentinel_')}": value for key, value in given.items()}
-    sentinel = Sentinel(
+    own = {key.removeprefix("sentinel_"): value for key, value in given.items()}
+    sentinels: Any = Sentinel  # nor are these
+    known = sentinels(
         list(_hosts(parts.netloc, SENTINEL_PORT)), sentinel_kwargs={**settings, **own}, **more
     )
-    return cast(
-        "client.Redis",
-        sentinel.master_for(name, retry=Retry(NoBackoff(), 0), max_connections=2 * LANES),
+    master: client.Redis = known.master_for(
+        name, retry=Retry(NoBackoff(), 0), max_connections=2 * LANES
     )
+    return master
 
 
 def _cluster(rest: str, settings: dict[str, Any]) -> client.RedisCluster:
     parts = urlsplit(f"//{rest}")
+    login: dict[str, Any] = {**settings, **_login(parts.netloc)}
     nodes = [ClusterNode(host, port) for host, port in _hosts(parts.netloc, PORT)]
     return client.RedisCluster(
         startup_nodes=nodes,
         retry=Retry(ExponentialBackoff(base=0.02, cap=0.2), 3),
         require_full_coverage=False,
-        **{**settings, **_login(parts.netloc)},
+        **login,
     )
 
 
@@ -167,8 +170,9 @@ class Server:
 
     apart = False
 
-    def __init__(self, server: client.Redis) -> None:
+    def __init__(self, server: client.Redis, watchers: Sequence[client.Redis] = ()) -> None:
         self._server = server
+        self._watchers = watchers
         self._waiting = deque[_Waiting]()
         self._lanes = set[asyncio.Task[None]]()
 
@@ -186,6 +190,8 @@ class Server:
             await asyncio.gather(*self._lanes, return_exceptions=True)
         await self._server.aclose()
         await self._server.connection_pool.disconnect()
+        for watcher in self._watchers:  # the master's client leaves theirs open
+            await watcher.aclose()
 
     async def _call(self, words: tuple[str | bytes | int, ...], script: Script | None) -> Reply:
         if len(self._waiting) >= WAITING:
@@ -229,7 +235,7 @@ class Server:
                 answer.set_result(reply)
 
     async def _pipe(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> list[Reply]:
-        pipe = self._server.pipeline(transaction=False)
+        pipe: Any = self._server.pipeline(transaction=False)
         for words in commands:
             pipe.execute_command(*words)
         return await pipe.execute(raise_on_error=False)
@@ -243,6 +249,7 @@ class Cluster:
     def __init__(self, cluster: client.RedisCluster) -> None:
         self._cluster = cluster
         self._room = asyncio.Semaphore(TOGETHER)
+        self._begun: asyncio.Task[client.RedisCluster] | None = None
 
     async def run(self, script: Script, keys: Sequence[bytes], *given: bytes) -> Reply:
         """Run a script on the master of its keys."""
@@ -261,6 +268,7 @@ class Cluster:
 
     async def _ask(self, *words: str | bytes | int) -> Reply:
         try:
+            await self._known()
             async with self._room:
                 return await self._cluster.execute_command(*words)
         except NoScriptError:
@@ -268,8 +276,17 @@ class Cluster:
         except (RedisError, OSError, TimeoutError) as error:
             raise _as_ours(error) from error
 
+    async def _known(self) -> None:
+        """Ask for the cluster's slots, once: many tasks may not begin the client."""
+        if self._begun is None or (self._begun.done() and self._begun.exception()):
+            self._begun = asyncio.ensure_future(self._cluster.initialize())
+        if not self._begun.done():
+            await asyncio.shield(self._begun)
+
     async def aclose(self) -> None:
         """Disconnect."""
+        if self._begun is not None:
+            await asyncio.gather(self._begun, return_exceptions=True)
         await self._cluster.aclose()
 
 

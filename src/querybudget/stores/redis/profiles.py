@@ -35,6 +35,8 @@ TRIES = 8
 profile lacks a call; its budgets do not."""
 
 _HEAD = struct.Struct(">IQH")
+_RAW = -15
+"""Deflated without a head and a checksum: the server keeps what it is given."""
 _Body = tuple[Sketch | None, int, dict[int, Sketch]]
 _BODY = msgspec.msgpack.Decoder(_Body)
 
@@ -173,7 +175,7 @@ class Profiles:
             for line in lines
             if line.partition == due.partition and line.quota.algorithm is Algorithm.DISTINCT
         ]
-        await self._steps.judge(due, found, msgspec.msgpack.encode(why), covered)
+        await self._steps.judge(due, found, wire.packed_reasons(why), covered)
 
 
 def unpacked(blob: bytes) -> tuple[Profile, int]:
@@ -183,16 +185,16 @@ def unpacked(blob: bytes) -> tuple[Profile, int]:
         return Profile(), 0
     profile, version, body = wire.read_profile(record)
     if body[:1] == b"i":
-        whole, template, templates = _BODY.decode(zlib.decompress(body[1:]))
+        whole, template, templates = _BODY.decode(zlib.decompress(body[1:], _RAW))
         profile.whole, profile.template, profile.templates = whole, template, templates
     return profile, version
 
 
 def packed(profile: Profile) -> bytes:
     """An identity's profile as `settle.lua` takes it."""
-    why = msgspec.msgpack.encode(profile.why) if profile.why else b""
+    why = wire.packed_reasons(profile.why)
     body: _Body = profile.whole, profile.template, profile.templates
-    rest = zlib.compress(msgspec.msgpack.encode(body), 1)
+    rest = zlib.compress(msgspec.msgpack.encode(body), 6, _RAW)
     return _HEAD.pack(profile.found, profile.at, len(why)) + why + b"i" + rest
 
 

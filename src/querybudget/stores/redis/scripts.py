@@ -55,7 +55,7 @@ def judge() -> Script:
 
 @cache
 def _script(*rooms: str, seen: bool) -> Script:
-    folder = resources.files(__package__) / "lua"
+    folder = resources.files("querybudget.stores.redis") / "lua"
     head = f"local GRACE, SEEN = {GRACE}, {'true' if seen else 'false'}\n"
     parts = [head, *((folder / f"{room}.lua").read_text("utf-8") for room in rooms)]
     text = _stripped("\n".join(parts)).encode()

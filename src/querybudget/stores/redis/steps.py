@@ -247,8 +247,8 @@ def _packed(observation: Observation | None) -> tuple[bytes, bytes]:
 def _outcome(reply: bytes, partitions: Sequence[str]) -> Outcome:
     due: list[Due] = []
     for at in range(10, len(reply), _DUE.size):
-        owner, _, members, *sums = _DUE.unpack_from(reply, at)
-        due.append(Due(partitions[owner - 1], members, tuple(sums)))
+        numbers: tuple[int, ...] = _DUE.unpack_from(reply, at)
+        due.append(Due(partitions[numbers[0] - 1], numbers[2], numbers[3:]))
     observed = reply[1:2]
     return Outcome(_SETTLED[reply[:1]], observed == b"o", observed == b"c", tuple(due))
 

@@ -78,7 +78,7 @@ class RedisStore:
         """Charge all lines or none. The same charge again is charged once."""
         try:
             decision = await self._way.reserve(charge)
-        except UnansweredError:
+        except (UnansweredError, asyncio.CancelledError):
             self._doubtful.append(charge)
             raise
         if self._doubtful and self._undoing is None:
@@ -105,6 +105,8 @@ class RedisStore:
         """Wait for what is under way, and disconnect."""
         if self._undoing is not None:
             await asyncio.gather(self._undoing, return_exceptions=True)
+        if self._doubtful:
+            await self._undo()
         await self._profiles.aclose()
         await self._steps.aclose()
 

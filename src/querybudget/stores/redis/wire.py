@@ -7,11 +7,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-import msgspec
-
 from querybudget.coverage import Profile, Reason, Stage
 from querybudget.coverage.occupancy import Occupancy, Pending
 from querybudget.coverage.response import Response
+from querybudget.coverage.score import VIEWS
 from querybudget.errors import StoreError
 from querybudget.ledger import Account, Charge, Decision, Line, LineStatus, Reservation, Verdict
 from querybudget.quota import Algorithm, Quota
@@ -24,10 +23,12 @@ __all__ = [
     "admitted",
     "packed_cells",
     "packed_charge",
+    "packed_reasons",
     "profile_of",
     "read_account",
     "read_held",
     "read_profile",
+    "read_reasons",
     "short_name",
 ]
 
@@ -50,7 +51,8 @@ _ADMITTED = struct.Struct(">QQBQQB")
 _LINE = struct.Struct(">qqqQ")
 _HELD = struct.Struct(">QQQQ")
 _GEN, _ID = 6, 12
-_REASONS = msgspec.msgpack.Decoder(tuple[Reason, ...])
+_REASON = struct.Struct(">Bi")
+_SIGNALS: tuple[str, ...] = tuple(VIEWS)
 _AHEAD = 2
 """Periods of a calendar that are told beyond the present one."""
 
@@ -198,8 +200,19 @@ def admitted(charge: Charge, reply: bytes) -> Decision:
         delay,
         shadow_price,
         Stage(shadow_stage),
-        _REASONS.decode(reply[at:]) if len(reply) > at else (),
+        read_reasons(reply[at:]),
     )
+
+
+def packed_reasons(why: Sequence[Reason]) -> bytes:
+    """What a judgement was made of, five bytes for each view."""
+    return b"".join(_REASON.pack(_SIGNALS.index(each.signal), each.share) for each in why)
+
+
+def read_reasons(packed: bytes) -> tuple[Reason, ...]:
+    """The other way round."""
+    found: list[tuple[int, int]] = list(_REASON.iter_unpack(packed))
+    return tuple(Reason(_SIGNALS[view], share) for view, share in found)
 
 
 class Held(NamedTuple):
@@ -260,8 +273,8 @@ _PROFILE = 4 + 7 + 4 + 2
 def read_profile(record: bytes) -> tuple[Profile, int, bytes]:
     """The score of a profile, its version, and what it rests on, still packed."""
     found, at, version, size = _numbers(record, 0, (4, 7, 4, 2))
-    why = record[_PROFILE : _PROFILE + size]
-    profile = Profile(found, at, why=_REASONS.decode(why) if why else ())
+    why = read_reasons(record[_PROFILE : _PROFILE + size])
+    profile = Profile(found, at, why=why)
     return profile, version, record[_PROFILE + size :]
 
 
