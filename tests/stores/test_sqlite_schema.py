@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -83,6 +83,21 @@ def test_what_was_brought_up_by_another_process_meanwhile_is_not_brought_up_agai
     with closing(sqlite3.connect(path, isolation_level=None, factory=Late)) as connection:
         bring_up(connection, path, MIGRATIONS[:1])
         assert connection.execute("SELECT key FROM accounts").fetchall() == [("caller",)]
+
+
+def test_a_file_that_another_process_fills_while_it_is_looked_at_is_ours(path: Path) -> None:
+    class Slow(sqlite3.Connection):
+        """Has another process come between its first look and its second, if it can."""
+
+        def execute(self, statement: str, *arguments: object) -> sqlite3.Cursor:
+            if "sqlite_master" in statement:
+                with suppress(sqlite3.OperationalError):
+                    older(path)
+            return super().execute(statement, *arguments)  # type: ignore[arg-type]
+
+    with closing(sqlite3.connect(path, isolation_level=None, factory=Slow)) as connection:
+        bring_up(connection, path, MIGRATIONS[:1])
+        assert version_of(connection) == 1
 
 
 def test_asking_for_a_log_waits_where_sqlite_does_not(path: Path) -> None:

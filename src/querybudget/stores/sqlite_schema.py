@@ -68,8 +68,12 @@ def bring_up(
         SetupError: The file is of a later version, or holds something else. It is left as it is.
         sqlite3.Error: It cannot be read or written.
     """
-    if _check(connection, path, len(migrations)) == len(migrations):
-        return
+    connection.execute("BEGIN")  # so that all that is looked at is of one moment
+    try:
+        if _check(connection, path, len(migrations)) == len(migrations):
+            return
+    finally:
+        connection.rollback()
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heeded while there is no table
     connection.execute("BEGIN EXCLUSIVE")
     try:
