@@ -118,7 +118,8 @@ def _server(url: str, settings: dict[str, Any]) -> client.Redis:
     return client.Redis.from_pool(pool)
 
 
-def _sentinel(rest: str, settings: dict[str, Any]) -> client.Redis:
+def _sentinel(rest: str, settings: dict[str, Any]) -> tuple[client.Redis, list[client.Redis]]:
+    """A client of the master, and those of the sentinels that it asks where that is."""
     parts = urlsplit(f"//{rest}")
     name = parts.path.strip("/")
     if not name:
@@ -133,7 +134,7 @@ def _sentinel(rest: str, settings: dict[str, Any]) -> client.Redis:
     master: client.Redis = known.master_for(
         name, retry=Retry(NoBackoff(), 0), max_connections=2 * LANES
     )
-    return master
+    return master, list(known.sentinels)
 
 
 def _cluster(rest: str, settings: dict[str, Any]) -> client.RedisCluster:
