@@ -239,7 +239,8 @@ class Server:
         pipe: Any = self._server.pipeline(transaction=False)
         for words in commands:
             pipe.execute_command(*words)
-        return await pipe.execute(raise_on_error=False)
+        replies: list[Reply] = await pipe.execute(raise_on_error=False)
+        return replies
 
 
 class Cluster:
@@ -282,7 +283,7 @@ class Cluster:
         if self._begun is None or (self._begun.done() and self._begun.exception()):
             self._begun = asyncio.ensure_future(self._cluster.initialize())
         if not self._begun.done():
-            await asyncio.shield(self._begun)
+            _ = await asyncio.shield(self._begun)
 
     async def aclose(self) -> None:
         """Disconnect."""
