@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Sequence
 
 import msgspec
@@ -48,12 +49,11 @@ class SettlesAnewOnceExpired(MemoryStore):
         return await super().settle(reservation, amounts)
 
 
-class AwaitsBetweenPartitions(MemoryStore):
-    """Charges the second partition a moment later, whatever came between."""
+class AwaitsBetweenLines(MemoryStore):
+    """Charges the second line a moment later, whatever came between."""
 
     async def reserve(self, charge: Charge) -> Decision:
-        first = charge.lines[0].partition
-        if charge.visit or all(line.partition == first for line in charge.lines):
+        if len(charge.lines) < 2:
             return await super().reserve(charge)
         left = [(await self.peek(line.partition, [line.quota]))[0][0] for line in charge.lines]
         await asyncio.sleep(0)
@@ -101,8 +101,22 @@ class LosesALeaseOfAnExpiredNeighbour(MemoryStore):
         return await super().reserve(charge)
 
 
+class SettlesWhatItHadRead(MemoryStore):
+    """Writes back an account as it was before the call that came between."""
+
+    async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
+        names = [name for name in reservation.partitions if self._newcomers[name]]
+        read = {name: copy.deepcopy(self._newcomers[name]) for name in names}
+        await asyncio.sleep(0)
+        for name, account in read.items():
+            now = self._newcomers[name]
+            if now and reservation.id in now.open:
+                self._newcomers[name] = account
+        return await super().settle(reservation, amounts)
+
+
 BUGS: list[type[MemoryStore]] = [
-    AwaitsBetweenPartitions,
+    AwaitsBetweenLines,
     BringsBackTheForgotten,
     ChecksBeforeItSettles,
     CountsBucketsWhenSettled,
@@ -111,6 +125,7 @@ BUGS: list[type[MemoryStore]] = [
     LosesALeaseOfAnExpiredNeighbour,
     LosesDebtOfCallsLongPast,
     SettlesAnewOnceExpired,
+    SettlesWhatItHadRead,
     WaitsAMicrosecondLessForTwo,
     WaitsAMicrosecondMoreAtAPrice,
 ]

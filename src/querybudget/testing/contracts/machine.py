@@ -16,7 +16,8 @@ keep only some kinds of window, define `budgets`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
@@ -36,7 +37,13 @@ __all__ = ["StoreMachine"]
 
 PARTITIONS = ("a", "b")
 
+MOST = 4
+"""Oracles up to which things are done whose order may remain unknown."""
+
 T = TypeVar("T")
+
+_Step = tuple[Callable[[Oracle], object], object]
+"""What an oracle is asked, and what was found."""
 
 
 def _reopens(machine: StoreMachine) -> bool:
@@ -91,7 +98,7 @@ class StoreMachine(RuleBasedStateMachine):
         self._runner = asyncio.Runner()
         self._clock = ManualClock()
         self._store: Store | None = None
-        self._oracle = Oracle()
+        self._oracles = [Oracle()]  # several while two orders would explain what was found
         self._budgets: tuple[Quota, ...] = ()
         self._answers: dict[str, Response | None] = {}
         self._reservations: list[Reservation] = []
@@ -147,11 +154,35 @@ class StoreMachine(RuleBasedStateMachine):
             return await asyncio.gather(self.store.reserve(one), self.store.reserve(other))
 
         answers = list(zip((one, other), self._run(both()), strict=True))
-        orders = (answers, answers[::-1])
-        fitting = next(filter(self._foretold, orders), None)
-        assert fitting, f"no order of the two explains what was found: {answers}"
-        for charge, decision in fitting:
-            self._check(charge, decision)
+        self._explain([self._reserving(*answer) for answer in answers], alike=True)
+        for charge, decision in answers:
+            self._note(charge, decision)
+
+    @precondition(lambda self: self._reservations and len(self._oracles) <= MOST)
+    @rule(
+        data=st.data(), hold=st.sampled_from((50, 1_000)), visit=visits(), used=st.integers(0, 60)
+    )
+    def reserve_and_settle_at_once(
+        self, data: st.DataObject, hold: int, visit: Visit, used: int
+    ) -> None:
+        """A call begins while another ends: neither is lost, whichever was the first."""
+        charge = self._charge(data, hold, MICRO, visit)
+        ending = data.draw(st.sampled_from(self._reservations[-3:]))
+        amounts = [used] * len(ending.held)
+
+        ends_first = data.draw(st.booleans())
+
+        async def both() -> tuple[Decision, Settled]:
+            begins, ends = self.store.reserve(charge), self.store.settle(ending, amounts)
+            if ends_first:
+                settled, decision = await asyncio.gather(ends, begins)
+                return decision, settled
+            return await asyncio.gather(begins, ends)
+
+        decision, settled = self._run(both())
+        steps = [self._reserving(charge, decision), self._settling(ending, amounts, settled)]
+        self._explain(steps)
+        self._note(charge, decision)
 
     @precondition(lambda self: self._reservations)
     @rule(data=st.data())
@@ -183,9 +214,8 @@ class StoreMachine(RuleBasedStateMachine):
             settle = self.store.settle
             return await asyncio.gather(*(settle(reservation, amounts) for _ in range(2)))
 
-        found = sorted(settled.value for settled in self._run(both()))
-        expected = [self._oracle.settle(reservation.id, amounts, self._clock.now) for _ in range(2)]
-        assert found == sorted(settled.value for settled in expected), f"settled twice: {found}"
+        steps = [self._settling(reservation, amounts, settled) for settled in self._run(both())]
+        self._explain(steps, alike=True)
 
     @rule(us=st.integers(1, 5) | st.integers(6, 150), long=st.sampled_from((0,) * 9 + (GRACE,)))
     def pause(self, us: int, long: int) -> None:
@@ -210,9 +240,11 @@ class StoreMachine(RuleBasedStateMachine):
         """Drop an account."""
         now, self._wait = self._clock.now, None
         used = any(
-            self._oracle.left(partition, quota, now) != quota.capacity for quota in self._budgets
+            self._oracles[0].left(partition, quota, now) != quota.capacity
+            for quota in self._budgets
         )
-        self._oracle.forget(partition)
+        for oracle in self._oracles:
+            oracle.forget(partition)
         forgotten = self._run(self.store.forget(partition))
         assert forgotten or not used, f"nothing known of {partition!r}, which has used something"
         opened = partition in self._opened
@@ -233,10 +265,8 @@ class StoreMachine(RuleBasedStateMachine):
         for partition in PARTITIONS:
             found = self._run(self.store.peek(partition, self._budgets))
             for quota, (left, reset) in zip(self._budgets, found, strict=True):
-                expected = self._oracle.left(partition, quota, now)
-                assert left == expected, f"expected {expected} left of {quota}, found {left}"
-                whole = self._oracle.left(partition, quota, now + reset) == quota.capacity
-                assert whole, f"expected all of {quota} to be left in {reset} µs"
+                self._agree(partial(_left, partition, quota, now), left)
+                self._agree(partial(_left, partition, quota, now + reset), quota.capacity)
 
     # -- Inside -----------------------------------------------------------------------------------
 
@@ -291,29 +321,60 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _check(self, charge: Charge, decision: Decision) -> None:
         """Hold a decision to what the oracle says."""
-        now, found = self._clock.now, _found(decision)
-        expected = self._oracle.reserve(charge, now)
-        assert found == expected, f"expected {expected}, found {found}"
+        self._agree(*self._reserving(charge, decision))
+        self._note(charge, decision)
+
+    def _note(self, charge: Charge, decision: Decision) -> None:
+        """What is to be done later because of a decision."""
+        self._wait = None
         if decision.reservation:
             self._reservations.append(decision.reservation)
             self._opened.update(charge.partitions)
-            self._wait = None
         elif decision.wait and not any(map(_leases, charge.lines)):
-            self._wait = charge, now + decision.wait
-
-    def _foretold(self, answers: Sequence[tuple[Charge, Decision]]) -> bool:
-        """Whether decisions are what the oracle says, if they were made in this order."""
-        oracle = self._oracle.copy()
-        return all(
-            oracle.reserve(charge, self._clock.now) == _found(decision)
-            for charge, decision in answers
-        )
+            self._wait = charge, self._clock.now + decision.wait
 
     def _settle(self, reservation: Reservation, amounts: Sequence[int]) -> None:
         self._wait = None
         found = self._run(self.store.settle(reservation, amounts))
-        expected = self._oracle.settle(reservation.id, amounts, self._clock.now)
-        assert found is expected, f"expected {expected}, found {found}"
+        self._agree(*self._settling(reservation, amounts, found))
+
+    def _reserving(self, charge: Charge, decision: Decision) -> _Step:
+        now = self._clock.now
+        return lambda oracle: oracle.reserve(charge, now), _found(decision)
+
+    def _settling(
+        self, reservation: Reservation, amounts: Sequence[int], settled: Settled
+    ) -> _Step:
+        now = self._clock.now
+        return lambda oracle: oracle.settle(reservation.id, amounts, now), settled
+
+    def _agree(self, says: Callable[[Oracle], object], found: object) -> None:
+        """Keep the oracles that say what was found; one has to."""
+        said = [(oracle, says(oracle)) for oracle in self._oracles]
+        self._oracles = [oracle for oracle, expected in said if expected == found]
+        assert self._oracles, f"expected {said[0][1]}, found {found}"
+
+    def _explain(self, steps: Sequence[_Step], *, alike: bool = False) -> None:
+        """Keep an oracle for each order of two steps that leads to what was found.
+
+        Args:
+            steps: What was done at the same time, and what was found.
+            alike: They differ in nothing but their names: where both orders fit, either will do.
+        """
+        fitting: list[Oracle] = []
+        for before in self._oracles:
+            for order in (steps, steps[::-1]):
+                oracle = before.copy()
+                if all(says(oracle) == found for says, found in order):
+                    fitting.append(oracle)
+                    if alike:
+                        break
+        assert fitting, f"no order of two steps explains {[found for _, found in steps]}"
+        self._oracles = fitting
+
+
+def _left(partition: str, quota: Quota, now: int, oracle: Oracle) -> int:
+    return oracle.left(partition, quota, now)
 
 
 def _found(decision: Decision) -> Expected:
