@@ -183,6 +183,7 @@ class StoreMachine(RuleBasedStateMachine):
         steps = [self._reserving(charge, decision), self._settling(ending, amounts, settled)]
         self._explain(steps)
         self._note(charge, decision)
+        self._wait = None  # told before something was given back, perhaps
 
     @precondition(lambda self: self._reservations)
     @rule(data=st.data())
