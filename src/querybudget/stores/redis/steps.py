@@ -131,7 +131,9 @@ class Steps:
 
     def key(self, partition: str) -> bytes:
         """Where a partition's account is. In a Cluster, all that is its lies in one slot."""
-        return f"{self._prefix}:{{{partition}}}".encode()
+        # What ends a hash tag, and nothing at all, would spread an account over slots.
+        name = partition.replace("%", "%25").replace("}", "%7D") or "%"
+        return f"{self._prefix}:{{{name}}}".encode("utf-8", "surrogatepass")
 
     def _keys(self, partitions: Sequence[str], name: str) -> list[bytes]:
         keys = [self.key(partition) for partition in partitions]
