@@ -145,6 +145,7 @@ def _cluster(rest: str, settings: dict[str, Any]) -> client.RedisCluster:
         startup_nodes=nodes,
         retry=Retry(ExponentialBackoff(base=0.02, cap=0.2), 3),
         require_full_coverage=False,
+        reinitialize_steps=0,  # else slots that move close connections that other calls are using
         **login,
     )
 
@@ -275,7 +276,7 @@ class Cluster:
                 return await self._cluster.execute_command(*words)
         except NoScriptError:
             raise
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:  # its client fails in ways of its own where nodes come and go
             raise _as_ours(error) from error
 
     async def _known(self) -> None:
@@ -290,6 +291,9 @@ class Cluster:
         if self._begun is not None:
             await asyncio.gather(self._begun, return_exceptions=True)
         await self._cluster.aclose()
+        nodes = self._cluster.nodes_manager  # which stay open where they were to be asked for anew
+        await nodes.aclose()
+        await nodes.aclose("startup_nodes")
 
 
 async def _again(send: Callable[[], Awaitable[list[Reply]]]) -> list[Reply]:
