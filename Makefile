@@ -51,9 +51,10 @@ format: $(VENV)/.installed ## mend what ruff can mend
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-bench: $(WHEELENV)/.installed $(VENV)/.bench ## measure what a request pays, beside other limiters
+bench: $(WHEELENV)/.installed $(VENV)/.bench ## measure what requests and stores cost, beside other limiters
 	@mkdir -p benchmarks/results
 	$(WHEELPY) -m benchmarks.overhead --out benchmarks/results/overhead.json
+	$(WHEELPY) -m benchmarks.stores --out benchmarks/results/stores.json
 
 sweep: $(WHEELENV)/.installed $(VENV)/.bench ## coverage budgets on real prompts: make sweep CORPORA=DIR
 	@mkdir -p benchmarks/results

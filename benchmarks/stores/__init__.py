@@ -1,0 +1,1 @@
+"""What each store costs and keeps, next to other limiters on the same Redis server."""
