@@ -314,3 +314,24 @@ def pooled_queries(blob: bytes) -> int:
     assert body[:1] == b"p"
     at = 1 + 7 + 4 + 7
     return int.from_bytes(body[at : at + 8], "big", signed=True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_calls_of_many_buckets_are_the_ledger_s(redis_server: RedisServer, seed: int) -> None:
+    """As arrays of inputs are: in parallel, overlapping, given back, and never settled."""
+    draw = random.Random(seed)
+    quota = breadth(4_000, 150 * SECOND, "wide")
+    with Both(redis_server.url) as both:
+        for _ in range(14):
+            cells = sorted(draw.sample(range(300), draw.choice((3, 5, 40, 150))))
+            weight = draw.choice((MICRO, 3 * MICRO))
+            both.reserve(
+                [Line("a", quota, weight, weight)],
+                hold=draw.choice((1, 60)) * SECOND,
+                visit=Visit(tuple(cells)),
+                watched=("a",),
+            )
+            for reservation in draw.sample(both.reservations, 1):
+                both.settle(reservation, [draw.choice((0, 0, MICRO))])
+            both.clock.advance(us=draw.choice((0, SECOND, 40 * SECOND)))
+            both.peek("a", [quota])

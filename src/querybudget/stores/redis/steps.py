@@ -206,9 +206,8 @@ class Steps:
             _USED.pack(owners[line.partition], min(amount, wire.MOST))
             for line, amount in zip(lines, amounts, strict=True)
         ]
-        given = [head + b"".join(used), wire.packed_cells(reservation)]
-        given.append(bytes(owners.get(partition, 0) for partition in reservation.watched))
-        given += _packed(observation)
+        watched = bytes(owners.get(partition, 0) for partition in reservation.watched)
+        given = (head + b"".join(used), watched, *_packed(observation))
         script = scripts.settle(seen=reservation.visit is not None)
         keys = self._keys(partitions, reservation.id)
 

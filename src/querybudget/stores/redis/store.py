@@ -101,6 +101,29 @@ class RedisStore:
         """Drop a partition's account."""
         return bool(await self._steps.link.ask("DEL", self._steps.key(partition)))
 
+    async def describe(self) -> dict[str, str]:
+        """What the server says of itself, as its INFO has it; in a Cluster, what one of them says.
+
+        `save` beside it, where it may be asked, is empty on a server that saves no snapshots.
+
+        Raises:
+            StoreError: It does not answer.
+        """
+        found: dict[str, object] = await self._steps.link.ask("INFO")
+        told = {str(name): str(value) for name, value in found.items()}
+        if not self._steps.link.apart:
+            try:
+                saving: dict[bytes, bytes] = await self._steps.link.ask("CONFIG GET", "save")
+            except StoreError as error:
+                logger.debug("the server does not tell how it saves: %s", error)
+            else:
+                told["save"] = saving.get(b"save", b"").decode()
+        return told
+
+    async def now(self) -> int:
+        """The time that it goes by, µs since the epoch. Raises as `describe` does."""
+        return (await self._way.read(["now"]))[0]
+
     async def aclose(self) -> None:
         """Wait for what is under way, and disconnect."""
         if self._undoing is not None:

@@ -62,7 +62,7 @@ def short_name(name: str) -> bytes:
     return blake2b(name.encode(), digest_size=_ID).digest()
 
 
-def packed_cells(charge: Charge | Reservation) -> bytes:
+def packed_cells(charge: Charge) -> bytes:
     """The buckets that a call would visit."""
     cells = charge.visit.cells if charge.visit else ()
     return struct.pack(f">{len(cells)}H", *cells)

@@ -5,6 +5,7 @@
 local PENDING = '>I2c12I7I7I7'
 local ENTRY = 35
 local AGES = 16
+local FEW = 4 -- buckets, for each of which all entries may be searched
 
 local function open_buckets(record)
   if not record then
@@ -68,12 +69,26 @@ local function find_pending(pending, cell, at)
   return at
 end
 
+-- By bucket, what the heaviest of its pending entries weighs. For a call of many buckets: looking for
+-- each by itself would read all entries each time.
+local function index_pending(o)
+  local index, pending = {}, o.pending
+  for at = 1, #pending, ENTRY do
+    local cell, _, weight = unpack(PENDING, pending, at)
+    index[cell] = max(weight, index[cell] or 0)
+  end
+  o.index = index
+end
+
 local function weight_of(o, cell)
   local heaviest = 0
   for _, layer in ipairs(o.layers) do
     if find_bucket(layer[2], cell) > 0 then
       heaviest = max(heaviest, layer[1])
     end
+  end
+  if o.index then
+    return max(heaviest, o.index[cell] or 0)
   end
   local pending = o.pending
   local at = #pending > 0 and find_pending(pending, cell, 1)
@@ -263,6 +278,28 @@ local function bucket_room(quota, o, now)
   return quota.size - o.total
 end
 
+-- Take the entries of a call's buckets out of what is pending, by bucket, so that they can be put
+-- last; those that come first and have lapsed are noted.
+local function set_apart(o, cells, now)
+  local apart, kept, pending = {}, {}, o.pending
+  for _, cell in ipairs(cells) do
+    apart[cell] = ''
+  end
+  for at = 1, #pending, ENTRY do
+    local cell, _, weight, slot, expires = unpack(PENDING, pending, at)
+    local others = apart[cell]
+    if not others then
+      kept[#kept + 1] = sub(pending, at, at + ENTRY - 1)
+    elseif others == '' and expires <= now then
+      aging().note(o, weight, cell, slot)
+    else
+      apart[cell] = others .. sub(pending, at, at + ENTRY - 1)
+    end
+  end
+  o.pending = table.concat(kept)
+  return apart
+end
+
 -- Make `cells` pending for a call.
 local function take_buckets(quota, o, id, cells, weight, novelty, now, expires)
   if weight == 0 or #cells == 0 then
@@ -270,28 +307,21 @@ local function take_buckets(quota, o, id, cells, weight, novelty, now, expires)
   end
   o.total = o.total + novelty
   o.head = max(o.head, floor(now / quota.slot))
+  o.index = nil
   while #o.pending > 0 and unpack('>I7', o.pending, ENTRY - 6) <= now and aging().lapse(o, 1, now) do
   end
-  for _, cell in ipairs(cells) do
-    local entry = pack(PENDING, cell, id, weight, o.head, expires)
-    local at = #o.pending > 0 and find_pending(o.pending, cell, 1)
-    if at and not aging().lapse(o, at, now) then
-      local past = at + ENTRY
-      while past <= #o.pending and unpack('>I2', o.pending, past) == cell do
-        past = past + ENTRY
-      end
-      local others = ''
-      for from = at, past - 1, ENTRY do
-        local mine = sub(o.pending, from, from + ENTRY - 1)
-        if sub(mine, 3, 14) ~= id then
-          others = others .. mine
-        end
-      end
-      o.pending = sub(o.pending, 1, at - 1) .. sub(o.pending, past)
-      entry = others .. entry
-    end
-    o.pending = o.pending .. entry
+  local apart, added = {}, {}
+  local met = #o.pending > 0 and #cells > FEW
+  for n = 1, #o.pending > 0 and not met and #cells or 0 do
+    met = met or find_pending(o.pending, cells[n], 1)
   end
+  if met then
+    apart = set_apart(o, cells, now)
+  end
+  for n, cell in ipairs(cells) do
+    added[n] = (apart[cell] or '') .. pack(PENDING, cell, id, weight, o.head, expires)
+  end
+  o.pending = o.pending .. table.concat(added)
 end
 
 -- µs until no bucket counts any more.

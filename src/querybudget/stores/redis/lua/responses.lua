@@ -107,6 +107,9 @@ end
 -- How a call finds a line of buckets.
 local function look(quota, o, account, cells, weight, now)
   local left, novelty = bucket_room(quota, o, now), 0
+  if #cells > FEW and #o.pending > 0 then
+    index_pending(o)
+  end
   for _, cell in ipairs(cells) do
     local known = weight_of(o, cell)
     if known < weight then

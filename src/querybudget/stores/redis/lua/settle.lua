@@ -5,12 +5,11 @@
 --          identity's profile had been changed by another), id, whether the call was answered, the
 --          version of the identity's profile that the new one rests on, number of lines; for each
 --          line: the number of its account, amount
---       2  the buckets that the call would visit, two bytes each
---       3  accounts whose profiles take the call in, a byte each: the identity's (0: it lies on
+--       2  accounts whose profiles take the call in, a byte each: the identity's (0: it lies on
 --          another server, which has taken the call in), then its pools'
---       4  the identity's new profile: found, at, its reasons, its body; empty if nothing changes
---       5  what the call adds to its pools: whether it is its identity's first, then the sums
---       6… what each line says of its quota
+--       3  the identity's new profile: found, at, its reasons, its body; empty if nothing changes
+--       4  what the call adds to its pools: whether it is its identity's first, then the sums
+--       5… what each line says of its quota
 --
 -- Answers: D done, L late or N not known (any more); then o observed, c the profile was changed by
 -- another, - nothing to observe; now; then the pools that are to be judged, each with the number of
@@ -56,7 +55,6 @@ if not known then
 end
 
 local late = record and now >= expires
-local cells = SEEN and cells_of(ARGV[2]) or {}
 local lines = {}
 for n = 1, count do
   local owner, amount
@@ -67,7 +65,7 @@ for n = 1, count do
   end
   local account = accounts[owner]
   if account then
-    local quota = read_quota(ARGV[n + 5])
+    local quota = read_quota(ARGV[n + 4])
     local line = { quota = quota, account = account, owner = owner }
     lines[#lines + 1] = line
     local kept = account.records[quota.key]
@@ -75,9 +73,9 @@ for n = 1, count do
       line.buckets = open_buckets(kept)
       line.changed = held >= 0
       if held >= 0 and (amount > 0 or late) then
-        visit_buckets(line.buckets, id, cells)
+        visit_buckets(line.buckets, id)
       elseif held >= 0 then
-        give_buckets_back(line.buckets, id, cells)
+        give_buckets_back(line.buckets, id)
       end
     elseif held >= 0 then
       local lease = quota.kind == 'c'
@@ -100,24 +98,24 @@ end
 
 -- What the call looked like.
 local observed, due, pools = '-', '', {}
-if SEEN and answered == 1 and not late and #ARGV[4] > 0 then
-  local owner = byte(ARGV[3], 1)
+if SEEN and answered == 1 and not late and #ARGV[3] > 0 then
+  local owner = byte(ARGV[2], 1)
   local identity = owner > 0 and accounts[owner]
   if identity and version_of(identity) ~= version then
     observed = 'c'
   elseif identity or owner == 0 then
     observed = 'o'
     if identity then
-      local found, when, length, begin = unpack('>I4I8I2', ARGV[4])
-      local why, body = sub(ARGV[4], begin, begin + length - 1), sub(ARGV[4], begin + length)
+      local found, when, length, begin = unpack('>I4I8I2', ARGV[3])
+      local why, body = sub(ARGV[3], begin, begin + length - 1), sub(ARGV[3], begin + length)
       put_profile(identity, found, when, version + 1, why, body, now)
     end
-    local step = { unpack('>' .. string.rep('i8', (#ARGV[5] - 1) / 8), ARGV[5], 2) }
+    local step = { unpack('>' .. string.rep('i8', (#ARGV[4] - 1) / 8), ARGV[4], 2) }
     step[#step] = nil
-    for n = 2, #ARGV[3] do
-      owner = byte(ARGV[3], n)
+    for n = 2, #ARGV[2] do
+      owner = byte(ARGV[2], n)
       local pool = accounts[owner]
-      local found_due = pool and add_step(pool, byte(ARGV[5], 1) == 1, step, now)
+      local found_due = pool and add_step(pool, byte(ARGV[4], 1) == 1, step, now)
       if found_due then
         pools[owner] = true
         due = due .. pack('>BI4', owner, version_of(pool)) .. found_due

@@ -1,37 +1,41 @@
 -- What becomes of a call's pending buckets when it is settled.
 
--- Take a call's pending entry of a bucket away; its weight and slot, or nil.
-local function drop_pending(o, id, cell)
-  local at = #o.pending > 0 and find_pending(o.pending, cell, 1)
-  while at and at <= #o.pending do
-    local found, name, weight, slot = unpack(PENDING, o.pending, at)
-    if found ~= cell then
-      break
-    end
-    if name == id then
-      o.pending = sub(o.pending, 1, at - 1) .. sub(o.pending, at + ENTRY)
-      return weight, slot
-    end
-    at = at + ENTRY
-  end
-  return nil
-end
-
-local function visit_buckets(o, id, cells)
-  for _, cell in ipairs(cells) do
-    local weight, slot = drop_pending(o, id, cell)
-    if weight then
-      aging().note(o, weight, cell, slot)
+-- Take a call's entries away; what they were, as { cell, weight, slot, ... }.
+local function drop_pending(o, id)
+  local dropped, kept, pending, begin = {}, {}, o.pending, 1
+  local at = find(pending, id, 3, true)
+  while at do
+    local from = at - 2
+    if (from - 1) % ENTRY == 0 then
+      local cell, _, weight, slot = unpack(PENDING, pending, from)
+      local n = #dropped
+      dropped[n + 1], dropped[n + 2], dropped[n + 3] = cell, weight, slot
+      kept[#kept + 1] = sub(pending, begin, from - 1)
+      begin, at = from + ENTRY, find(pending, id, from + ENTRY, true)
+    else
+      at = find(pending, id, at + 1, true)
     end
   end
+  if begin > 1 then
+    kept[#kept + 1] = sub(pending, begin)
+    o.pending = table.concat(kept)
+  end
+  return dropped
 end
 
-local function give_buckets_back(o, id, cells)
-  for _, cell in ipairs(cells) do
-    local weight = drop_pending(o, id, cell)
-    if weight then
-      o.total = o.total - max(0, weight - weight_of(o, cell))
-    end
+local function visit_buckets(o, id)
+  local dropped = drop_pending(o, id)
+  for n = 1, #dropped, 3 do
+    aging().note(o, dropped[n + 1], dropped[n], dropped[n + 2])
   end
 end
 
+local function give_buckets_back(o, id)
+  local dropped = drop_pending(o, id)
+  if #dropped > 3 * FEW then
+    index_pending(o)
+  end
+  for n = 1, #dropped, 3 do
+    o.total = o.total - max(0, dropped[n + 1] - weight_of(o, dropped[n]))
+  end
+end
