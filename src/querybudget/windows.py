@@ -28,6 +28,7 @@ from querybudget.quota import MICRO, SECOND, Algorithm, Bounds, Quota
 
 __all__ = [
     "LEASE_RETRY",
+    "LONGEST_DEBT",
     "STATES",
     "Leases",
     "Level",
@@ -40,6 +41,10 @@ __all__ = [
 
 LEASE_RETRY = SECOND
 """The wait proposed when all leases are out. No promise: a lease frees when its call ends."""
+
+LONGEST_DEBT = 4_096
+"""Windows that a debt can last: a single absurd answer closes no budget for longer than its caller,
+or a calendar, has."""
 
 
 class Window(Protocol):
@@ -202,7 +207,7 @@ class Slots(msgspec.Struct, array_like=True, tag="s"):
         self.charge(quota, fitting, now)
         if amount > fitting:
             self.debt += amount - fitting
-            windows = -(-(self.total + self.debt) // quota.limit)
+            windows = min(-(-(self.total + self.debt) // quota.limit), LONGEST_DEBT)
             self.due = max(self.due, now + windows * quota.window)
 
     def wait(self, quota: Quota, amount: int, now: int) -> int:
@@ -252,9 +257,9 @@ class Period(msgspec.Struct, array_like=True, tag="p"):
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
         """Give back if the period charged is still this one; debt is always this period's."""
-        del quota, now
+        del now
         if amount > 0 or at >= self.start:
-            self.used = max(0, self.used + amount)
+            self.used = max(0, min(self.used + amount, LONGEST_DEBT * quota.limit))
 
     def wait(self, quota: Quota, amount: int, now: int) -> int:
         """µs until the period that has room begins."""

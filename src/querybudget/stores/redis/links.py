@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from querybudget.errors import SetupError, StoreError
 from querybudget.stores.redis.scripts import Script
@@ -86,6 +86,11 @@ def link(url: str, wait: float) -> Link:
     """
     scheme, _, rest = url.partition("://")
     kind = scheme.replace("valkey", "redis")
+    if kind != "redis+unix" and "@" in rest and "@" not in urlsplit(f"//{rest}").netloc:
+        raise SetupError(
+            f"cannot use {shown(url)} as a store: expected a password with / written as %2F, ? as"
+            " %3F and # as %23"
+        )
     settings: dict[str, Any] = {
         "socket_timeout": wait,
         "socket_connect_timeout": wait,
@@ -105,9 +110,12 @@ def link(url: str, wait: float) -> Link:
 
 
 def shown(url: str) -> str:
-    """A URL without its password, for people."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+    """A URL without its password, for people, whatever is wrong with it."""
+    scheme, _, rest = url.partition("://")
+    place = rest.partition("?")[0]
+    if "@" in rest and "@" not in place:
+        place = "..."  # what comes before the question mark may be part of a password
+    return f"{scheme}://{place.rpartition('@')[2]}"
 
 
 def _server(url: str, settings: dict[str, Any]) -> client.Redis:

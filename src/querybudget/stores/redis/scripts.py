@@ -16,6 +16,7 @@ from functools import cache
 from importlib import resources
 
 from querybudget.ledger import GRACE
+from querybudget.windows import LONGEST_DEBT
 
 __all__ = ["Script", "judge", "read", "reserve", "settle"]
 
@@ -56,7 +57,8 @@ def judge() -> Script:
 @cache
 def _script(*rooms: str, seen: bool) -> Script:
     folder = resources.files("querybudget.stores.redis") / "lua"
-    head = f"local GRACE, SEEN = {GRACE}, {'true' if seen else 'false'}\n"
+    flag = "true" if seen else "false"
+    head = f"local GRACE, LONGEST_DEBT, SEEN = {GRACE}, {LONGEST_DEBT}, {flag}\n"
     parts = [head, *((folder / f"{room}.lua").read_text("utf-8") for room in rooms)]
     text = _stripped("\n".join(parts)).encode()
     return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())

@@ -5,7 +5,7 @@ local function overshoot(quota, window, amount, now)
   charge_slots(quota, window, fitting, now)
   if amount > fitting then
     window.debt = min(window.debt + amount - fitting, MOST)
-    local windows = ceil((window.total + window.debt) / quota.size)
+    local windows = min(ceil((window.total + window.debt) / quota.size), LONGEST_DEBT)
     window.due = max(window.due, min(now + windows * quota.window, MOST))
   end
 end
@@ -50,7 +50,7 @@ local function adjust(quota, window, amount, made, now)
       window.level, window.part = 0, 0
     end
   elseif amount > 0 or made >= window.start then
-    window.used = max(0, window.used + amount)
+    window.used = max(0, min(window.used + amount, LONGEST_DEBT * quota.size))
   end
 end
 
