@@ -4,6 +4,7 @@ words.py        limits, amounts and times, for people
 check.py        is this policy right, and what does it say
 explanation.py  what a policy makes of one request
 explain.py      the same, for a terminal or as JSON
+store.py        whether a store works from here
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="say what is wrong with a policy, or what it says")
     check.add_argument("policy", help="a policy file (YAML), or preset:NAME")
     _add_explain(commands.add_parser("explain", help="say what a policy makes of one request"))
+    _add_store(commands.add_parser("store", help="say whether a store works from here"))
     preset = commands.add_parser("preset", help="print a policy that ships, to begin from")
     preset.add_argument("name", nargs="?", help="without one, all names are printed")
     commands.add_parser("schema", help="print the JSON Schema of the policy file")
@@ -82,6 +84,13 @@ def _add_explain(explain: argparse.ArgumentParser) -> None:
     )
     explain.add_argument("--client", default="127.0.0.1", metavar="ADDR", help="the peer's address")
     explain.add_argument("--json", action="store_true", help="for programs")
+
+
+def _add_store(store: argparse.ArgumentParser) -> None:
+    tasks = store.add_subparsers(dest="task", metavar="task", required=True)
+    check = tasks.add_parser("check", help="use it, and say what it keeps and how fast it is")
+    check.add_argument("url", help="as in a policy: redis://host:6379/0, sqlite:///budgets.db, ...")
+    check.add_argument("--json", action="store_true", help="for programs")
 
 
 class _Version(argparse.Action):
@@ -137,6 +146,12 @@ def _explain(arguments: argparse.Namespace) -> int:
     return explain(arguments.policy, asked, as_json=arguments.json)
 
 
+def _store(arguments: argparse.Namespace) -> int:
+    from querybudget.cli.store import check_store  # noqa: PLC0415
+
+    return check_store(arguments.url, as_json=arguments.json)
+
+
 def _body(source: str | None) -> bytes:
     if source is None:
         return b""
@@ -180,6 +195,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 _COMMANDS = {
     "check": _check,
     "explain": _explain,
+    "store": _store,
     "preset": _preset,
     "schema": _schema,
     "demo": _demo,

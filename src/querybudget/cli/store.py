@@ -1,0 +1,325 @@
+"""`querybudget store check`: whether a store works from here, how fast, and what it keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from querybudget.errors import QueryBudgetError, StoreError
+from querybudget.ledger import Charge, Line
+from querybudget.policy.storage import WORDS, Guarantees, Storage
+from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.stores import Declares, Starts, Store, open_store, system_clock
+
+__all__ = ["Checked", "check_store"]
+
+CALLS, CALLERS = 100, 10
+PATIENCE = 30
+"""Seconds after which a store that says nothing is given up."""
+
+APART = SECOND // 2
+"""µs that a server's clock may be from this host's before it is worth a word."""
+
+OLDEST = 5
+"""Redis before this one lets no script write that has asked for the time."""
+
+_QUOTA = Quota("check", Unit.REQUESTS, CALLS * MICRO, 60 * SECOND, Algorithm.SLIDING, CALLS * MICRO)
+_REACH = {
+    "process": "one process, so each worker has limits of its own",
+    "host": "the processes of this machine",
+    "network": "all processes that reach it",
+}
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """How long `CALLS` calls took, µs."""
+
+    reserve: int
+    settle: int
+    slowest: int
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What was found of a store that works.
+
+    Attributes:
+        url: As given, without its password.
+        kind: Of the server or library, with its version.
+        size: Of its file, bytes; None where it has none, or had none before.
+        windows: The kinds of window that it keeps.
+        reach: Who counts together.
+        atomic: Whether all lines of a call are charged in one step.
+        exact: Whether waits and limits are exact.
+        durable: Whether accounts outlive the process.
+        latency: Of a call's two steps, µs: the medians, and the slowest of all.
+        clock: µs that the server's clock is ahead of this host's; None where it goes by that.
+        warnings: What works, and is probably not meant.
+    """
+
+    url: str
+    kind: str
+    size: int | None
+    windows: tuple[str, ...]
+    reach: str
+    atomic: bool
+    exact: bool
+    durable: bool
+    latency: Latency
+    clock: int | None
+    warnings: tuple[str, ...]
+
+
+class _Known(msgspec.Struct):
+    """What one kind of store says of itself."""
+
+    kind: str
+    size: int | None = None
+    clock: int | None = None
+    warnings: list[str] = []
+
+
+def check_store(url: str, *, as_json: bool) -> int:
+    """Use a store, and print what was found. Whatever was made for it is removed.
+
+    Raises:
+        SetupError: The URL names no store, or one that can never work so.
+        StoreError: It does not work now; the message says what to look at.
+    """
+    place = _shown(url)
+    try:
+        checked = asyncio.run(_checked(url, place))
+    except TimeoutError:
+        raise StoreError(f"{place} does not work: no answer within {PATIENCE} s") from None
+    except QueryBudgetError as error:
+        words = _clean(str(error), url)
+        if not isinstance(error, StoreError):
+            raise type(error)(words) from None
+        found = f"expected an answer, found: {words.rstrip('.')}"
+        raise StoreError(f"{place} does not work from here: {found}. {_cure(url)}") from None
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(checked), indent=2).decode())
+    else:
+        _print(checked)
+    return 0
+
+
+async def _checked(url: str, place: str) -> Checked:
+    prefix = f"querybudget-check-{os.urandom(6).hex()}"
+    new = _files(url, there=False)
+    clock = system_clock()
+    store = open_store(Storage(url, timeout=2 * SECOND, prefix=prefix), clock)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            if isinstance(store, Starts):
+                await store.start()
+            known = await _known(store, url)
+            latency = await _measured(store, prefix)
+    finally:
+        await store.aclose()
+        for path in new:
+            path.unlink(missing_ok=True)
+    given = store.guarantees if isinstance(store, Declares) else Guarantees(frozenset(), "process")
+    return Checked(
+        url=place,
+        kind=known.kind,
+        size=None if new else known.size,
+        windows=tuple(kind.value for kind in Algorithm if kind in given.windows),
+        reach=given.reach,
+        atomic=given.atomic,
+        exact=given.exact,
+        durable=given.durable,
+        latency=latency,
+        clock=known.clock,
+        warnings=(*known.warnings, *_warnings(given, known)),
+    )
+
+
+async def _measured(store: Store, prefix: str) -> Latency:
+    """How long calls take, one after the other, on accounts that are forgotten afterwards."""
+    callers = [f"{prefix}-{number}" for number in range(CALLERS)]
+    reserves: list[int] = []
+    settles: list[int] = []
+    try:
+        for number in range(CALLS):
+            line = Line(callers[number % CALLERS], _QUOTA, MICRO, MICRO)
+            begin = time.perf_counter_ns()
+            decision = await store.reserve(Charge(f"{prefix}-{number}", (line,), 60 * SECOND))
+            between = time.perf_counter_ns()
+            if decision.reservation is None:
+                raise StoreError("it refused a call that nothing speaks against")
+            await store.settle(decision.reservation, (MICRO,))
+            reserves.append(between - begin)
+            settles.append(time.perf_counter_ns() - between)
+    finally:
+        for caller in callers:
+            await store.forget(caller)
+    median = statistics.median_low
+    slowest = max(*reserves, *settles)
+    return Latency(median(reserves) // 1_000, median(settles) // 1_000, slowest // 1_000)
+
+
+# -- What each kind says of itself ---------------------------------------------------------------
+
+
+async def _known(store: Store, url: str) -> _Known:
+    scheme = url.partition("://")[0]
+    if scheme == "sqlite":
+        return _known_sqlite(url)
+    if scheme.startswith(("redis", "valkey")):
+        from querybudget.stores.redis import RedisStore  # noqa: PLC0415 - loads its client
+
+        if isinstance(store, RedisStore):
+            return await _known_redis(store)
+    if scheme == "memcached":
+        return _Known(await _memcached(url))
+    return _Known("memory of this process" if scheme == "memory" else f"{scheme} of `limits`")
+
+
+def _known_sqlite(url: str) -> _Known:
+    return _Known(
+        f"SQLite {sqlite3.sqlite_version}",
+        sum(path.stat().st_size for path in _files(url, there=True)[:1]),
+        warnings=["a file on a network's disk fails in ways that cannot be told: use a local one"],
+    )
+
+
+async def _known_redis(store: object) -> _Known:
+    from querybudget.stores.redis import RedisStore  # noqa: PLC0415 - loads its client
+
+    assert isinstance(store, RedisStore)  # noqa: S101 - its only caller has looked
+    info = await store.describe()
+    begin = time.time_ns()
+    now = await store.now()
+    ahead = now - (begin + time.time_ns()) // 2_000
+    modes = {"cluster": "a Cluster", "standalone": "one server"}
+    mode = modes.get(info.get("redis_mode", ""), "a server")
+    name, version = _version(info)
+    return _Known(f"{name} {version}, {mode}", clock=ahead, warnings=[*_redis_warnings(info)])
+
+
+def _version(info: Mapping[str, str]) -> tuple[str, str]:
+    if info.get("valkey_version"):
+        return "Valkey", info["valkey_version"]
+    return "Redis", info.get("redis_version", "of no version that it tells")
+
+
+def _redis_warnings(info: Mapping[str, str]) -> Iterable[str]:
+    name, version = _version(info)
+    major = version.partition(".")[0]
+    if name == "Redis" and major.isdecimal() and int(major) < OLDEST:
+        yield f"Redis {version} is too old: expected {OLDEST} or later"
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction" and info.get("maxmemory", "0") != "0":
+        yield (
+            f"`maxmemory-policy {policy}` drops accounts when memory is short, and their callers"
+            " begin anew: set it to noeviction"
+        )
+    if info.get("save") == "" and info.get("aof_enabled", "0") == "0":
+        yield (
+            "the server saves nothing, so all accounts begin anew when it is restarted:"
+            " `appendonly yes` keeps them"
+        )
+
+
+async def _memcached(url: str) -> str:
+    """What a memcached server says of itself, the first where there are several."""
+    parts = urlsplit(f"//{urlsplit(url).netloc.rpartition('@')[2].partition(',')[0]}")
+    try:
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 11_211)
+        try:
+            writer.write(b"version\r\n")
+            said = (await reader.readline()).split()
+        finally:
+            writer.close()
+            await writer.wait_closed()
+    except (OSError, ValueError):
+        said = []
+    return f"memcached {said[1].decode('ascii', 'replace')}" if said[1:] else "memcached"
+
+
+def _warnings(given: Guarantees, known: _Known) -> Iterable[str]:
+    if known.clock is not None and abs(known.clock) > APART:
+        yield (
+            "the server's clock and this host's are apart: calls go by the server's, events and"
+            " logs by this host's"
+        )
+    if not given.exact:
+        yield "limits are not exact here: near a window's end more than a limit can be granted"
+
+
+# -- Words ---------------------------------------------------------------------------------------
+
+
+def _print(checked: Checked) -> None:
+    latency, given = checked.latency, checked
+    windows = [WORDS[Algorithm(kind)] for kind in given.windows]
+    speed = f"reserve {_ms(latency.reserve)}, settle {_ms(latency.settle)} (medians of {CALLS})"
+    rows = [
+        ("store", given.kind + (f", {given.size:,} bytes" if given.size else "")),
+        ("keeps", ", ".join(windows)),
+        ("counts", f"together for {_REACH.get(given.reach, given.reach)}"),
+        ("lines", "charged in one step" if given.atomic else "charged one after the other"),
+        ("limits", "exact" if given.exact else "estimated"),
+        ("accounts", "outlive this process" if given.durable else "end with this process"),
+        ("latency", f"{speed}; at slowest {_ms(latency.slowest)}"),
+        ("clock", _clock(given.clock)),
+    ]
+    print(f"{checked.url} works from here")
+    for name, words in rows:
+        print(f"  {name:8}  {words}")
+    for warning in checked.warnings:
+        print(f"{checked.url}: warning: {warning}", file=sys.stderr)
+
+
+def _ms(time: int) -> str:
+    return f"{time / 1_000:.2f} ms"
+
+
+def _clock(ahead: int | None) -> str:
+    if ahead is None:
+        return "this host's"
+    return f"the server's, {_ms(abs(ahead))} {'ahead of' if ahead >= 0 else 'behind'} this host's"
+
+
+def _cure(url: str) -> str:
+    if url.startswith("sqlite"):
+        return "Look at the file, its directory and who may write them"
+    return "Look at its address, its password, and whether a firewall is between"
+
+
+def _files(url: str, *, there: bool) -> list[Path]:
+    """The files of an SQLite store, that are there, or that are not."""
+    scheme, _, rest = url.partition("://")
+    name = unquote(rest.partition("?")[0].removeprefix("/"))
+    if scheme != "sqlite" or not name:
+        return []
+    files = [Path(name + end) for end in ("", "-wal", "-shm")]
+    return files if files[0].exists() == there else []
+
+
+def _shown(url: str) -> str:
+    """A URL without user, password and settings, whatever is wrong with it."""
+    scheme, slashes, rest = url.partition("://")
+    place = rest.partition("?")[0]
+    if scheme != "sqlite" and "@" in rest:
+        place = place.rpartition("@")[2] if "@" in place else "..."
+    return f"{scheme}://{place}" if slashes else "the URL"
+
+
+def _clean(words: str, url: str) -> str:
+    """A store's words without what its URL has before its host."""
+    before = url.partition("://")[2].rpartition("@")[0]
+    user, _, password = before.partition(":")
+    for secret in (before, password, unquote(password), unquote(user) if not password else ""):
+        if secret:
+            words = words.replace(secret, "...")
+    return words
