@@ -1,1 +1,1 @@
-"""Measurements: `python -m benchmarks.overhead`, `python -m benchmarks.traffic`."""
+"""Measurements: `python -m benchmarks.overhead`, `.stores`, `.traffic` and `.sweep`."""

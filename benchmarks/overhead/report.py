@@ -67,7 +67,7 @@ def environment(loop: str) -> dict[str, Any]:
     """Machine and versions."""
     return {
         "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "processor": _processor(),
         "cores": os.cpu_count(),
         "loop": loop,

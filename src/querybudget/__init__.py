@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from querybudget.adapters.call import Call, Dialect, Usage
-    from querybudget.asgi import QueryBudgetMiddleware
+    from querybudget.asgi import QueryBudgetMiddleware, health_app
     from querybudget.coverage import Response, Stage, Visit
     from querybudget.embedding import Embedder
-    from querybudget.engine import Limiter, Observer, Outcome, Refusal, Ticket
+    from querybudget.engine import Limiter, Observer, Outcome, Refusal, StoreHealth, Ticket
     from querybudget.errors import (
         BodyError,
         EmbeddingError,
@@ -64,19 +64,21 @@ __all__ = [
     "Stage",
     "Store",
     "StoreError",
+    "StoreHealth",
     "Ticket",
     "Usage",
     "Verdict",
     "Visit",
     "__version__",
+    "health_app",
 ]
 
 _HOMES = {
     "adapters.call": ("Call", "Dialect", "Usage"),
-    "asgi": ("QueryBudgetMiddleware",),
+    "asgi": ("QueryBudgetMiddleware", "health_app"),
     "coverage": ("Response", "Stage", "Visit"),
     "embedding": ("Embedder",),
-    "engine": ("Limiter", "Observer", "Outcome", "Refusal", "Ticket"),
+    "engine": ("Limiter", "Observer", "Outcome", "Refusal", "StoreHealth", "Ticket"),
     "errors": (
         "BodyError",
         "EmbeddingError",

@@ -35,6 +35,9 @@ def storage(given: file.PolicyFile, budgets: Sequence[Budget], mistakes: Mistake
     if store.snapshot and not url.startswith("memory:"):
         message = "expected a snapshot only of a store in memory"
         mistakes.add(("store", "snapshot"), f"{message}, found one beside `{_scheme(url)}`")
+    if store.snapshot and given.secret is None:
+        message = "expected `secret` beside a snapshot, found none: without it, nobody is known"
+        mistakes.add(("secret",), f"{message} again after a restart")
     if store.snapshot_every < SECOND:
         mistakes.add(("store", "snapshot_every"), "expected at least 1s, found less")
     return Storage(
