@@ -20,7 +20,10 @@ def test_the_examples_pass_in_a_downstream_suite(pytester: pytest.Pytester) -> N
         (pytester.path / f"{name}.yaml").write_text(policy)
     pytester.makepyfile("\n".join(code for language, code in blocks if language == "python"))
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
-    result.assert_outcomes(passed=5)
+    outcomes = result.parseoutcomes()
+    # Its own five, and the contract that a store of the reader's own inherits.
+    assert outcomes.keys() <= {"passed", "skipped"}
+    assert outcomes["passed"] > 5 + 100
 
 
 def test_the_fixtures_share_one_clock_and_one_capture(pytester: pytest.Pytester) -> None:
