@@ -35,6 +35,9 @@ LANES = 4
 TOGETHER = 128
 """Calls in one round trip."""
 
+APART = 4 * LANES
+"""Calls under way on a cluster at a time, each on a connection; its client's pools do not wait."""
+
 WAITING = 10_000
 """Calls that wait for one; more fail at once."""
 
@@ -259,7 +262,7 @@ class Cluster:
 
     def __init__(self, cluster: client.RedisCluster) -> None:
         self._cluster = cluster
-        self._room = asyncio.Semaphore(TOGETHER)
+        self._room = asyncio.Semaphore(APART)
         self._begun: asyncio.Task[client.RedisCluster] | None = None
 
     async def run(self, script: Script, keys: Sequence[bytes], *given: bytes) -> Reply:

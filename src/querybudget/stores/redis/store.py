@@ -12,6 +12,7 @@ from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.policy.storage import Guarantees, Storage, guarantees_of
 from querybudget.quota import Quota
+from querybudget.stores import system_clock
 from querybudget.stores.redis import wire
 from querybudget.stores.redis.apart import Apart
 from querybudget.stores.redis.links import UnansweredError, link, shown
@@ -32,7 +33,7 @@ class RedisStore:
     Args:
         storage: URL, prefix and time-out.
         clock: µs since the epoch, for tests; the server's own time unless given.
-        estimate: About the server's time, where that is not known yet.
+        estimate: About the server's time, where that is not known yet; this host's unless given.
 
     Attributes:
         guarantees: What it promises.
@@ -48,14 +49,14 @@ class RedisStore:
         storage: Storage,
         *,
         clock: Callable[[], int] | None = None,
-        estimate: Callable[[], int] = lambda: 0,
+        estimate: Callable[[], int] | None = None,
     ) -> None:
         found = guarantees_of(storage.url)
         if found is None:
             raise SetupError(f"expected the URL of Redis or Valkey, found {shown(storage.url)}")
         link(storage.url, 1.0)  # what is wrong with it is said now, and not to the first caller
         self.guarantees: Guarantees = found
-        self._steps = Steps(storage, clock, estimate)
+        self._steps = Steps(storage, clock, estimate or system_clock())
         self._way = self._steps if found.atomic else Apart(self._steps)
         self._profiles = Profiles(self._way)
         self._doubtful = deque[Charge](maxlen=DOUBTFUL)
