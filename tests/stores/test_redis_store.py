@@ -191,6 +191,24 @@ async def test_an_account_of_a_later_version_is_said_and_left_as_it_is(
         assert (await store.reserve(charge("anew"))).admitted
 
 
+async def test_a_charge_that_cannot_be_given_back_keeps_none_of_the_others(
+    redis_server: RedisServer,
+) -> None:
+    prefix = next(PREFIXES)
+    async with opened(redis_server.url, prefix) as store:
+        lost, other = charge("lost", partition="later"), charge("other")
+        for each in (lost, other):
+            assert (await store.reserve(each)).admitted
+            store._doubtful.append((each, 0))  # as if nobody had answered
+        redis_server.call("SET", f"{prefix}:{{later}}", "cannot be read")
+        for name in ("one", "two"):
+            assert (await store.reserve(charge(name, partition="anyone"))).admitted
+            assert store._undoing is not None
+            await store._undoing
+        assert await left(store) == SLIDING.limit // MICRO
+        assert [tries for _, tries in store._doubtful] == [2]
+
+
 # -- Workers --------------------------------------------------------------------------------------
 
 

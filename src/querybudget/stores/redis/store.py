@@ -26,6 +26,9 @@ logger = logging.getLogger("querybudget")
 DOUBTFUL = 10_000
 """Charges remembered of which nobody knows whether they were made."""
 
+PATIENCE = 20
+"""How often the server may refuse to give one of them back before it is left to expire."""
+
 
 class RedisStore:
     """Accounts in Redis or Valkey: on one server, behind Sentinels, or in a Cluster.
@@ -59,7 +62,7 @@ class RedisStore:
         self._steps = Steps(storage, clock, estimate or system_clock())
         self._way = self._steps if found.atomic else Apart(self._steps)
         self._profiles = Profiles(self._way)
-        self._doubtful = deque[Charge](maxlen=DOUBTFUL)
+        self._doubtful = deque[tuple[Charge, int]](maxlen=DOUBTFUL)
         self._undoing: asyncio.Task[None] | None = None
 
     @property
@@ -80,7 +83,7 @@ class RedisStore:
         try:
             decision = await self._way.reserve(charge)
         except (UnansweredError, asyncio.CancelledError):
-            self._doubtful.append(charge)
+            self._doubtful.append((charge, 0))
             raise
         if self._doubtful and self._undoing is None:
             self._undoing = asyncio.ensure_future(self._undo())
@@ -137,10 +140,18 @@ class RedisStore:
     async def _undo(self) -> None:
         """Give back what was charged for calls that were told it was not."""
         try:
-            while self._doubtful:
-                charge = self._doubtful[0]
-                await self._way.settle(charge, [0] * len(charge.lines))
+            for _ in range(len(self._doubtful)):
+                charge, tries = self._doubtful[0]
+                refused = False
+                try:
+                    await self._way.settle(charge, [0] * len(charge.lines))
+                except UnansweredError:
+                    raise
+                except StoreError:  # one that cannot be settled keeps none of the others
+                    refused = True
                 self._doubtful.popleft()
+                if refused and tries < PATIENCE:
+                    self._doubtful.append((charge, tries + 1))
         except StoreError as error:
             logger.debug("charges without an answer are given back later: %s", error)
         finally:
