@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-__all__ = ["MICRO", "SECOND", "Algorithm", "Bounds", "Quota", "Unit"]
+__all__ = ["MICRO", "SECOND", "Algorithm", "Bounds", "Quota", "Unit", "priced"]
 
 MICRO = 1_000_000
 """µ-units in one unit, and the factor of a price: a price of ``MICRO`` is 1."""
@@ -93,19 +93,28 @@ class Quota:
         object.__setattr__(self, "capacity", self.burst if gcra else self.limit)
         object.__setattr__(self, "key", f"{self.algorithm}:{self.name}")
 
-    def scaled(self, factor: int) -> Quota:
-        """This quota with limit and burst times `factor` millionths, at least one µ-unit.
+    def scaled(self, factor: int, of: int = MICRO) -> Quota:
+        """This quota with limit and burst times `factor`, at least one µ-unit.
 
         Leases, requests and buckets are kept whole: at least one of either.
+
+        Args:
+            factor: How many parts.
+            of: How many parts the whole has: millionths unless given.
         """
         whole = self.unit in {Unit.REQUESTS, Unit.CONCURRENT, Unit.BUCKETS}
         least = MICRO if whole else 1
 
         def scale(amount: int) -> int:
-            scaled = amount * factor // MICRO
+            scaled = amount * factor // of
             return max(least, scaled // MICRO * MICRO if whole else scaled)
 
         return replace(self, limit=scale(self.limit), burst=scale(self.burst))
+
+
+def priced(amount: int, price: int) -> int:
+    """`amount` at a price in millionths, rounded up."""
+    return -(-amount * price // MICRO)
 
 
 SLOTS = 60

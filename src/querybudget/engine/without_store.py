@@ -9,16 +9,15 @@ next: a store that fails once a second does not give everybody a fresh share eac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 import msgspec
 
 from querybudget.engine.ticket import Refusal, Ticket, Without
-from querybudget.ledger import Charge, Decision, LineStatus, Reservation, Settled, Verdict
+from querybudget.ledger import Charge, Decision, LineStatus, Reservation, Settled, Verdict, refusal
 from querybudget.matching import Plan
 from querybudget.policy.types import Budget, Mode, OnStoreError, Policy
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.quota import SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Clock, MemoryStore
 
 __all__ = ["RETRY", "WithoutStore", "denies", "share"]
@@ -26,8 +25,6 @@ __all__ = ["RETRY", "WithoutStore", "denies", "share"]
 RETRY = 5 * SECOND
 """The wait told to a call that is more than this worker's share, and not more than the limit: it
 may be admitted when the store answers again, and nobody knows when that is."""
-
-_WHOLE = frozenset({Unit.REQUESTS, Unit.CONCURRENT, Unit.BUCKETS})
 
 
 class WithoutStore:
@@ -95,14 +92,7 @@ class WithoutStore:
 @lru_cache(maxsize=1_024)
 def share(quota: Quota, workers: int) -> Quota:
     """What one of so many workers may grant by itself: at least one request, lease or bucket."""
-    whole = quota.unit in _WHOLE
-
-    def part(amount: int) -> int:
-        if whole:
-            return max(amount // MICRO // workers, 1) * MICRO
-        return max(amount // workers, 1)
-
-    return replace(quota, limit=part(quota.limit), burst=part(quota.burst))
+    return quota.scaled(1, workers)
 
 
 def denies(budget: Budget) -> bool:
@@ -120,9 +110,7 @@ def _patient(decision: Decision, without: Without) -> Decision:
         _later(status) if status.verdict is Verdict.NEVER and _fits(status, line.quota) else status
         for status, line in zip(decision.lines, without.lines, strict=True)
     )
-    refusing = [status for status in statuses if status.verdict and not status.line.shadow]
-    verdict = max(status.verdict for status in refusing)
-    wait = max(status.wait for status in refusing) if verdict is Verdict.WAIT else 0
+    verdict, wait = refusal(statuses)
     return msgspec.structs.replace(decision, lines=statuses, verdict=verdict, wait=wait)
 
 

@@ -28,6 +28,7 @@ from querybudget.ledger.books import (
     Reservation,
     Settled,
     Verdict,
+    refusal,
 )
 from querybudget.ledger.charging import answered, peek, reserve, settle
 
@@ -44,6 +45,7 @@ __all__ = [
     "Verdict",
     "answered",
     "peek",
+    "refusal",
     "reserve",
     "settle",
 ]

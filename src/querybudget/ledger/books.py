@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
 import msgspec
 
@@ -21,6 +22,7 @@ __all__ = [
     "Reservation",
     "Settled",
     "Verdict",
+    "refusal",
 ]
 
 UNCHARGED = -1
@@ -108,6 +110,18 @@ class LineStatus(msgspec.Struct, frozen=True, gc=False):
     wait: int = 0
     verdict: Verdict = Verdict.ADMIT
     strain: int = 0
+
+
+def refusal(statuses: Sequence[LineStatus]) -> tuple[Verdict, int]:
+    """What lines come to together, of which an enforced one refuses.
+
+    Returns:
+        The severest verdict of the enforced lines; µs until the last of them fits, 0 where one
+        never does.
+    """
+    refusing = [status for status in statuses if status.verdict and not status.line.shadow]
+    verdict = max(status.verdict for status in refusing)
+    return verdict, max(s.wait for s in refusing) if verdict is Verdict.WAIT else 0
 
 
 class Reservation(msgspec.Struct, frozen=True):

@@ -16,9 +16,10 @@ from querybudget.ledger.books import (
     Reservation,
     Settled,
     Verdict,
+    refusal,
 )
 from querybudget.ledger.buckets import SCORE_RETRY, Outlook, Sight, look, note_stages, watch
-from querybudget.quota import MICRO, Algorithm, Quota
+from querybudget.quota import MICRO, Algorithm, Quota, priced
 from querybudget.windows import Leases, State, fresh
 
 __all__ = ["answered", "peek", "reserve", "settle"]
@@ -131,7 +132,7 @@ def peek(account: Account, quotas: Sequence[Quota], now: int) -> tuple[tuple[int
 def _reserve_seen(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decision:
     """`reserve`, for a call that shows something of itself."""
     outlook = look(accounts, charge, now)
-    price = _times(charge.price, outlook.price)
+    price = priced(charge.price, outlook.price)
     seats: list[_Seat] = []
     refused = shadowed = False
     for line, sight in zip(charge.lines, outlook.sights, strict=True):
@@ -164,7 +165,7 @@ def _admit(
     statuses: list[LineStatus] = []
     name, price, expires, opened = charge.id, charge.price, now + charge.hold, None
     if outlook is not None:
-        price = _times(price, outlook.price)
+        price = priced(price, outlook.price)
         for watched in charge.watched:
             _open(accounts[watched].open, name, expires + GRACE, now)
     for line, window, room in seats:
@@ -184,7 +185,7 @@ def _admit(
             window.take(name, expires)
         else:
             if price != MICRO:
-                amount = _times(amount, price)
+                amount = priced(amount, price)
             amount = min(amount, room)
             window.charge(quota, amount, now)
         held.append(amount)
@@ -202,9 +203,7 @@ def _refuse(
 ) -> Decision:
     prices = _prices(charge, outlook, now)
     statuses = tuple(_status(*seat, charge, prices) for seat in seats)
-    refusing = [status for status in statuses if status.verdict and not status.line.shadow]
-    verdict = max(status.verdict for status in refusing)
-    wait = max(status.wait for status in refusing) if verdict is Verdict.WAIT else 0
+    verdict, wait = refusal(statuses)
     decision = Decision(verdict, statuses, wait, None, prices[0][1])
     return decision if outlook is None else _with(outlook, decision)
 
@@ -252,7 +251,7 @@ def _prices(charge: Charge, outlook: Outlook | None, now: int) -> _Prices:
     """The price from each moment on, if nobody visits anything more, the first of them now."""
     if outlook is None or outlook.price == MICRO:
         return ((now, charge.price),)
-    return tuple((at, _times(charge.price, price)) for at, price in outlook.prices(now))
+    return tuple((at, priced(charge.price, price)) for at, price in outlook.prices(now))
 
 
 def _begin(windows: dict[str, State], quota: Quota) -> State:
@@ -262,12 +261,7 @@ def _begin(windows: dict[str, State], quota: Quota) -> State:
 
 def _cost(window: State, amount: int, price: int) -> int:
     """`amount` at `price`; a lease is one lease at any price."""
-    return amount if type(window) is Leases else _times(amount, price)
-
-
-def _times(amount: int, price: int) -> int:
-    """`amount` at `price`, rounded up."""
-    return -(-amount * price // MICRO)
+    return amount if type(window) is Leases else priced(amount, price)
 
 
 def _open(reservations: dict[str, int], name: str, forgotten: int, now: int) -> None:

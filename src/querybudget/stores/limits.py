@@ -41,9 +41,10 @@ from querybudget.ledger import (
     Reservation,
     Settled,
     Verdict,
+    refusal,
 )
 from querybudget.policy.storage import LIMITS, Guarantees, Storage, guarantees_of
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota
+from querybudget.quota import SECOND, Algorithm, Quota, priced
 from querybudget.stores.limits_counters import Counters, Window
 from querybudget.stores.limits_storages import open_storage
 
@@ -134,7 +135,7 @@ class LimitsStore:
             for window, held, amount in zip(windows, reservation.held, amounts, strict=True):
                 if window is None:
                     continue
-                difference = _times(amount, price) - held
+                difference = priced(amount, price) - held
                 if difference > 0:
                     await self._windows.owe(window.key, window.seconds, difference)
                 elif difference and not late:
@@ -306,11 +307,11 @@ class _Seat:
 
     @property
     def amount(self) -> int:
-        return _times(self.line.amount, self.price)
+        return priced(self.line.amount, self.price)
 
     @property
     def least(self) -> int:
-        return _times(self.line.least, self.price)
+        return priced(self.line.least, self.price)
 
     @property
     def room(self) -> int:
@@ -336,9 +337,7 @@ class _Seat:
 
 def _refused(charge: Charge, seats: Sequence[_Seat]) -> Decision:
     statuses = tuple(seat.status() for seat in seats)
-    refusing = [status for status in statuses if status.verdict and not status.line.shadow]
-    verdict = max(status.verdict for status in refusing)
-    wait = max(status.wait for status in refusing) if verdict is Verdict.WAIT else 0
+    verdict, wait = refusal(statuses)
     return Decision(verdict, statuses, wait, None, charge.price)
 
 
@@ -355,8 +354,6 @@ def _guaranteed(url: str) -> Guarantees:
     guarantees = guarantees_of(url)
     if guarantees is None:
         raise SetupError(f"no storage of `limits` is named {url.partition('://')[0]}://")
-    if url.startswith(f"{LIMITS}memory:"):
-        return replace(guarantees, reach="process", durable=False)
     return guarantees
 
 
@@ -368,11 +365,6 @@ def _checked(prefix: str) -> str:
     if " " in prefix:
         raise SetupError(f"prefix: expected no spaces, which memcached takes apart: {prefix!r}")
     return prefix
-
-
-def _times(amount: int, price: int) -> int:
-    """`amount` at `price`, rounded up."""
-    return -(-amount * price // MICRO)
 
 
 _TRIES = 3

@@ -9,16 +9,13 @@ from typing import cast
 import msgspec
 
 from querybudget.coverage.occupancy import Occupancy
+from querybudget.coverage.profile import PERIOD
 from querybudget.errors import StoreError
 from querybudget.ledger import Account
-from querybudget.quota import SECOND, Quota
+from querybudget.quota import Quota
 from querybudget.windows import Leases
 
-__all__ = ["PROFILE", "Row", "bound", "expiry", "sweep"]
-
-PROFILE = 30 * 24 * 3_600 * SECOND
-"""µs after its last visit for which a profile matters: its score has fallen to nothing by then, and
-its sketch would be begun anew."""
+__all__ = ["Row", "bound", "expiry", "sweep"]
 
 _LAST = 2**63 - 1
 """The latest moment that SQLite can hold."""
@@ -120,7 +117,8 @@ def expiry(account: Account, quotas: Iterable[Quota], before: int, now: int) -> 
             window.room(quota, now)
             latest = max(latest, now + window.reset(quota, now))
     if account.profile is not None and account.profile.queries:
-        latest = max(latest, now + PROFILE)
+        # By then its score has fallen to nothing, and its sketch would be begun anew.
+        latest = max(latest, now + PERIOD)
     if any(not windows[key].blank for key in unknown):
         latest = max(latest, before)
     return min(latest, _LAST)
