@@ -8,7 +8,8 @@ import pytest
 
 from querybudget.cli import main
 from querybudget.errors import SetupError
-from querybudget.stores.redis.links import link, shown
+from querybudget.policy.storage import shown
+from querybudget.stores.redis.links import link
 from tests.servers.cluster import ClusterSet
 from tests.servers.fixtures import Servers
 from tests.servers.memcached import Memcached

@@ -16,7 +16,7 @@ import msgspec
 
 from querybudget.errors import QueryBudgetError, StoreError
 from querybudget.ledger import Charge, Line
-from querybudget.policy.storage import WORDS, Guarantees, Storage
+from querybudget.policy.storage import WORDS, Guarantees, Storage, shown
 from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Declares, Starts, Store, open_store, system_clock
 
@@ -308,11 +308,10 @@ def _files(url: str, *, there: bool) -> list[Path]:
 
 def _shown(url: str) -> str:
     """A URL without user, password and settings, whatever is wrong with it."""
-    scheme, slashes, rest = url.partition("://")
-    place = rest.partition("?")[0]
-    if scheme != "sqlite" and "@" in rest:
-        place = place.rpartition("@")[2] if "@" in place else "..."
-    return f"{scheme}://{place}" if slashes else "the URL"
+    scheme, slashes, _ = url.partition("://")
+    if not slashes:
+        return "the URL"
+    return url.partition("?")[0] if scheme == "sqlite" else shown(url)
 
 
 def _clean(words: str, url: str) -> str:

@@ -16,7 +16,7 @@ from querybudget.quota import SECOND, Algorithm
 if TYPE_CHECKING:
     from querybudget.policy.types import Budget
 
-__all__ = ["SCHEMES", "Guarantees", "Reach", "Storage", "guarantees_of", "lacking"]
+__all__ = ["SCHEMES", "Guarantees", "Reach", "Storage", "guarantees_of", "lacking", "shown"]
 
 Reach = str
 """Who counts together: ``process``, ``host`` (the workers of one machine) or ``network``."""
@@ -84,6 +84,15 @@ WORDS = {
     Algorithm.DISTINCT: "limits in `buckets`",
 }
 """Each kind of window as a policy's writer knows it."""
+
+
+def shown(url: str) -> str:
+    """The URL of a server without its password, for people, whatever is wrong with it."""
+    scheme, _, rest = url.partition("://")
+    place = rest.partition("?")[0]
+    if "@" in rest and "@" not in place:
+        place = "..."  # what comes before the question mark may be part of a password
+    return f"{scheme}://{place.rpartition('@')[2]}"
 
 
 def guarantees_of(url: str) -> Guarantees | None:

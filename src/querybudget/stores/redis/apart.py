@@ -18,7 +18,6 @@ from querybudget import ledger
 from querybudget.errors import StoreError
 from querybudget.ledger import (
     UNCHARGED,
-    Account,
     Charge,
     Decision,
     Line,
@@ -106,7 +105,6 @@ class Apart:
             reservation,
             lines=tuple(reservation.lines[n] for n in places),
             watched=reservation.watched[:1] + watched,
-            **({"held": ()} if isinstance(reservation, Reservation) else {}),
         )
         return await self._steps.settle(
             part, [amounts[n] for n in places], observation, again=again, partitions=[partition]
@@ -116,11 +114,7 @@ class Apart:
         """What the ledger says of the accounts as they are now; nothing is charged yet."""
         partitions = charge.partitions
         now, blobs = await self.read(partitions)
-        accounts = {
-            partition: wire.read_account(blob) if blob else Account(now)
-            for partition, blob in zip(partitions, blobs, strict=True)
-        }
-        return ledger.reserve(accounts, charge, now)
+        return ledger.reserve(wire.read_accounts(partitions, blobs, now), charge, now)
 
     async def _charged(self, charge: Charge, foreseen: Decision) -> Decision | None:
         """Charge each account; None where one refused, and all others have theirs back."""

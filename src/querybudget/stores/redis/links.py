@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from querybudget.errors import SetupError, StoreError
+from querybudget.policy.storage import shown
 from querybudget.stores.redis.scripts import Script
 
 try:
@@ -27,7 +28,7 @@ try:
 except ImportError as error:  # pragma: no cover - CI has it
     raise SetupError("Redis and Valkey need a client: pip install 'querybudget[redis]'") from error
 
-__all__ = ["Link", "UnansweredError", "link", "shown"]
+__all__ = ["Link", "UnansweredError", "link"]
 
 LANES = 4
 """Round trips under way at a time, and connections."""
@@ -110,15 +111,6 @@ def link(url: str, wait: float) -> Link:
                 return Server(_server(f"{kind}://{rest}", settings))
     except (ValueError, TypeError) as error:
         raise SetupError(f"cannot use {shown(url)} as a store: {error}") from None
-
-
-def shown(url: str) -> str:
-    """A URL without its password, for people, whatever is wrong with it."""
-    scheme, _, rest = url.partition("://")
-    place = rest.partition("?")[0]
-    if "@" in rest and "@" not in place:
-        place = "..."  # what comes before the question mark may be part of a password
-    return f"{scheme}://{place.rpartition('@')[2]}"
 
 
 def _server(url: str, settings: dict[str, Any]) -> client.Redis:
@@ -269,23 +261,17 @@ class Cluster:
         """Run a script on the master of its keys."""
         count = len(keys)
         try:
-            return await self._ask("EVALSHA", script.digest, count, *keys, *given)
+            return await self.ask("EVALSHA", script.digest, count, *keys, *given)
         except NoScriptError:
             return await self.ask("EVAL", script.text, count, *keys, *given)
 
     async def ask(self, *words: str | bytes | int) -> Reply:
         """Send a command to the master of its key."""
         try:
-            return await self._ask(*words)
-        except ResponseError as error:
-            raise _as_ours(error) from error
-
-    async def _ask(self, *words: str | bytes | int) -> Reply:
-        try:
             await self._known()
             async with self._room:
                 return await self._cluster.execute_command(*words)
-        except NoScriptError:
+        except NoScriptError:  # is for `run` to hear
             raise
         except Exception as error:  # its client fails in ways of its own where nodes come and go
             raise _as_ours(error) from error

@@ -114,11 +114,7 @@ class Profiles:
                 await self._fold(identity, calls)
             except Exception as error:  # noqa: BLE001 - it is the callers' to hear
                 for call in calls:
-                    if call.settled is not None:
-                        self.missed += 1
-                        _tell(call)
-                    elif not call.answer.done():
-                        call.answer.set_exception(error)
+                    self._fail(call, error)
         del self._waiting[identity]
 
     async def _fold(self, identity: str, calls: Sequence[_Call]) -> None:
@@ -156,17 +152,21 @@ class Profiles:
     def _goes_on(self, call: _Call, outcome: Outcome | BaseException) -> bool:
         """Whether a call has to be folded in anew. Else whoever waits for it is told."""
         if isinstance(outcome, BaseException):
-            if call.settled is not None:
-                self.missed += 1
-                _tell(call)
-            elif not call.answer.done():
-                call.answer.set_exception(outcome)
+            self._fail(call, outcome)
             return False
         if call.settled is None:
             call.settled = outcome.settled
         if not outcome.changed:
             _tell(call)
         return outcome.changed
+
+    def _fail(self, call: _Call, error: BaseException) -> None:
+        """End a call that failed. One that is settled lacks only in its profile."""
+        if call.settled is not None:
+            self.missed += 1
+            _tell(call)
+        elif not call.answer.done():
+            call.answer.set_exception(error)
 
     async def _judge(self, due: Due, lines: Sequence[Line]) -> None:
         found, why = judge_members(due.sums, due.members)

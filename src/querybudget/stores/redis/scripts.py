@@ -15,10 +15,21 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from querybudget.coverage import profile, response
 from querybudget.ledger import GRACE
 from querybudget.windows import LONGEST_DEBT
 
 __all__ = ["Script", "judge", "read", "reserve", "settle"]
+
+_CONSTANTS = {"GRACE": GRACE, "LONGEST_DEBT": LONGEST_DEBT}
+_OF_PROFILES = {
+    "EASE": response.EASE,
+    "SCORE_EASE": profile.EASE,
+    "FALL": profile.DAY // profile.EASE,  # µs in which a score falls by a millionth
+    "HOUR": profile.HOUR,
+    "PERIOD": profile.PERIOD,
+}
+"""What the ledger in Lua has in common with the ledger in Python."""
 
 _BUCKETS = ("quota", "buckets", "responses")
 _ACCOUNT = ("numbers", "account", "period")
@@ -57,8 +68,9 @@ def judge() -> Script:
 @cache
 def _script(*rooms: str, seen: bool) -> Script:
     folder = resources.files("querybudget.stores.redis") / "lua"
-    flag = "true" if seen else "false"
-    head = f"local GRACE, LONGEST_DEBT, SEEN = {GRACE}, {LONGEST_DEBT}, {flag}\n"
+    constants = _CONSTANTS | _OF_PROFILES if seen else _CONSTANTS
+    head = "".join(f"local {name} = {value}\n" for name, value in constants.items())
+    head += f"local SEEN = {'true' if seen else 'false'}\n"
     parts = [head, *((folder / f"{room}.lua").read_text("utf-8") for room in rooms)]
     text = _stripped("\n".join(parts)).encode()
     return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())

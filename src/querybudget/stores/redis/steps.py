@@ -27,7 +27,7 @@ from querybudget.ledger import (
     Verdict,
 )
 from querybudget.policy.storage import Storage
-from querybudget.quota import Algorithm
+from querybudget.quota import SECOND, Algorithm
 from querybudget.stores.redis import scripts, wire
 from querybudget.stores.redis.links import Link, Reply, link
 
@@ -36,13 +36,13 @@ __all__ = ["Due", "Observation", "Outcome", "Steps"]
 TRIES = 3
 """How often a list of a calendar's periods is made anew for one call."""
 
-LONGEST_WAIT = 1.0
+SHORTEST_WAIT = 1.0
 """Seconds that a connection waits at least; a call's own time-out is the guard's."""
 
 _NOW = struct.Struct(">Q")
 _SETTLE = struct.Struct(">Qc12sBIB")
 _USED = struct.Struct(">BQ")
-_DUE = struct.Struct(f">BII{len(SUMS)}q")
+_DUE = struct.Struct(f">BI{len(SUMS)}q")
 _JUDGE = struct.Struct(">QIQB")
 _SETTLED = {b"D": Settled.DONE, b"L": Settled.LATE, b"N": Settled.REPEATED}
 
@@ -100,6 +100,9 @@ class Steps:
         storage: URL, prefix and time-out.
         clock: µs since the epoch, for tests; the server's own time where there is none.
         estimate: About the server's time, to know which periods of a calendar it will ask for.
+
+    Raises:
+        SetupError: The URL cannot be one of a server.
     """
 
     def __init__(
@@ -107,20 +110,22 @@ class Steps:
     ) -> None:
         self._url = storage.url
         self._prefix = storage.prefix
-        self._wait = max(LONGEST_WAIT, 4 * storage.timeout / 1_000_000)
+        self._wait = max(SHORTEST_WAIT, 4 * storage.timeout / SECOND)
         self._clock = clock
         self._estimate = clock or estimate
         self._quotas = wire.Quotas()
-        self._link: Link | None = None
+        # Made now, so that what is wrong with its URL is not said to the first caller only.
+        self._link: Link | None = link(self._url, self._wait)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def link(self) -> Link:
         """The connections of the event loop that is running."""
         loop = asyncio.get_running_loop()
-        if self._link is None or self._loop is not loop:
+        if self._link is None or self._loop not in {None, loop}:
             # After a fork, or in another loop: the old one's can be neither used nor closed.
-            self._link, self._loop = link(self._url, self._wait), loop
+            self._link = link(self._url, self._wait)
+        self._loop = loop
         return self._link
 
     async def aclose(self) -> None:
@@ -249,7 +254,7 @@ def _outcome(reply: bytes, partitions: Sequence[str]) -> Outcome:
     due: list[Due] = []
     for at in range(10, len(reply), _DUE.size):
         numbers: tuple[int, ...] = _DUE.unpack_from(reply, at)
-        due.append(Due(partitions[numbers[0] - 1], numbers[2], numbers[3:]))
+        due.append(Due(partitions[numbers[0] - 1], numbers[1], numbers[2:]))
     observed = reply[1:2]
     return Outcome(_SETTLED[reply[:1]], observed == b"o", observed == b"c", tuple(due))
 
@@ -258,10 +263,7 @@ def _replayed(charge: Charge, partitions: Sequence[str], reply: Sequence[bytes])
     """What the ledger says of the accounts that a script found."""
     head, *blobs = reply
     now = _NOW.unpack_from(head, 1)[0]
-    accounts = {
-        partition: wire.read_account(blob) if blob else Account(now)
-        for partition, blob in zip(partitions, blobs, strict=True)
-    }
+    accounts = wire.read_accounts(partitions, blobs, now)
     if head[:1] == b"D":
         return _repeated(charge, accounts, head[1 + _NOW.size :], now)
     decision = ledger.reserve(accounts, charge, now)

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from querybudget import ledger
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
-from querybudget.policy.storage import Guarantees, Storage, guarantees_of
+from querybudget.policy.storage import Guarantees, Storage, guarantees_of, shown
 from querybudget.quota import Quota
 from querybudget.stores import system_clock
 from querybudget.stores.redis import wire
 from querybudget.stores.redis.apart import Apart
-from querybudget.stores.redis.links import UnansweredError, link, shown
+from querybudget.stores.redis.links import UnansweredError
 from querybudget.stores.redis.profiles import Profiles
 from querybudget.stores.redis.steps import Steps
 
@@ -57,7 +57,6 @@ class RedisStore:
         found = guarantees_of(storage.url)
         if found is None:
             raise SetupError(f"expected the URL of Redis or Valkey, found {shown(storage.url)}")
-        link(storage.url, 1.0)  # what is wrong with it is said now, and not to the first caller
         self.guarantees: Guarantees = found
         self._steps = Steps(storage, clock, estimate or system_clock())
         self._way = self._steps if found.atomic else Apart(self._steps)

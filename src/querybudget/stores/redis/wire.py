@@ -26,6 +26,7 @@ __all__ = [
     "packed_reasons",
     "profile_of",
     "read_account",
+    "read_accounts",
     "read_held",
     "read_profile",
     "read_reasons",
@@ -255,6 +256,16 @@ def read_account(blob: bytes) -> Account:
         else:
             account.profile = read_profile(record)[0]
     return account
+
+
+def read_accounts(
+    partitions: Sequence[str], blobs: Sequence[bytes], now: int
+) -> dict[str, Account]:
+    """Accounts as they are kept, new ones for whom there is none. Raises as `read_account` does."""
+    return {
+        partition: read_account(blob) if blob else Account(now)
+        for partition, blob in zip(partitions, blobs, strict=True)
+    }
 
 
 def _records(blob: bytes) -> Iterator[tuple[str, bytes]]:

@@ -238,19 +238,19 @@ local function aging()
     hold(o, all)
   end
 
-  -- Let the bucket at `at` be visited by its calls that will not be settled; where its other entries
-  -- begin, and whether there are none.
-  local function lapse(o, at, now)
-    local cell = unpack('>I2', o.pending, at)
-    while at <= #o.pending do
-      local found, _, weight, slot, expires = unpack(PENDING, o.pending, at)
+  -- Let the bucket that is pending longest be visited by its calls that will not be settled; whether
+  -- no other entry of it is left.
+  local function lapse(o, now)
+    local cell = unpack('>I2', o.pending)
+    while #o.pending > 0 do
+      local found, _, weight, slot, expires = unpack(PENDING, o.pending)
       if found ~= cell then
         break
       end
       if expires > now then
         return false
       end
-      o.pending = sub(o.pending, 1, at - 1) .. sub(o.pending, at + ENTRY)
+      o.pending = sub(o.pending, ENTRY + 1)
       note(o, weight, cell, slot)
     end
     return true
@@ -308,7 +308,7 @@ local function take_buckets(quota, o, id, cells, weight, novelty, now, expires)
   o.total = o.total + novelty
   o.head = max(o.head, floor(now / quota.slot))
   o.index = nil
-  while #o.pending > 0 and unpack('>I7', o.pending, ENTRY - 6) <= now and aging().lapse(o, 1, now) do
+  while #o.pending > 0 and unpack('>I7', o.pending, ENTRY - 6) <= now and aging().lapse(o, now) do
   end
   local apart, added = {}, {}
   local met = #o.pending > 0 and #cells > FEW

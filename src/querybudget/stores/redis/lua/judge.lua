@@ -21,7 +21,7 @@ if sub(profile, at, at) ~= 'p' then
   return 0
 end
 local since, members, before, from = unpack(POOL, profile, at + 1)
-found = max(found, score_of(account, now) - EASE)
+found = max(found, score_of(account, now) - SCORE_EASE)
 local body = 'p' .. pack(POOL, since, members, max(before, judged)) .. sub(profile, from)
 put_profile(account, found, now, version + 1, ARGV[2], body, now)
 for n = 1, count do

@@ -4,8 +4,6 @@
 -- its sums, to which a call's step is added here: many clients add to one pool at once.
 
 local POOL = '>I7I4I7'
-local PERIOD = 30 * 86400000000
-local HOUR = 3600000000
 
 local function version_of(account)
   local profile = account.records['']
@@ -25,7 +23,7 @@ end
 local function add_step(account, first, step, now)
   local found, at, version, why = 0, 0, 0, ''
   local since, members, judged, sums = now, 0, 0, nil
-  local integers = '>' .. string.rep('i8', #step)
+  local integers = '>' .. rep('i8', #step)
   local profile = account.records['']
   if profile then
     local length, from

@@ -1,8 +1,6 @@
 -- From strain to a price and a stage, as querybudget.coverage.response has it.
 
-local EASE = 100000
 local REFUSE = 3
-local FALL = 864000 -- µs in which a score falls by a millionth: a tenth a day
 
 -- What follows from spending a line's buckets; nil where they are only counted.
 local function read_response(quota)

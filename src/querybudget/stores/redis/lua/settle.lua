@@ -13,7 +13,7 @@
 --
 -- Answers: D done, L late or N not known (any more); then o observed, c the profile was changed by
 -- another, - nothing to observe; now; then the pools that are to be judged, each with the number of
--- its account, the version of its profile, its members and sums. Or C as `reserve` does.
+-- its account, its members and sums. Or C as `reserve` does.
 
 local now, task, id, answered, version, count, at = unpack('>I8c1c12BI4B', ARGV[1])
 now = clock(now)
@@ -110,7 +110,7 @@ if SEEN and answered == 1 and not late and #ARGV[3] > 0 then
       local why, body = sub(ARGV[3], begin, begin + length - 1), sub(ARGV[3], begin + length)
       put_profile(identity, found, when, version + 1, why, body, now)
     end
-    local step = { unpack('>' .. string.rep('i8', (#ARGV[4] - 1) / 8), ARGV[4], 2) }
+    local step = { unpack('>' .. rep('i8', (#ARGV[4] - 1) / 8), ARGV[4], 2) }
     step[#step] = nil
     for n = 2, #ARGV[2] do
       owner = byte(ARGV[2], n)
@@ -118,7 +118,7 @@ if SEEN and answered == 1 and not late and #ARGV[3] > 0 then
       local found_due = pool and add_step(pool, byte(ARGV[4], 1) == 1, step, now)
       if found_due then
         pools[owner] = true
-        due = due .. pack('>BI4', owner, version_of(pool)) .. found_due
+        due = due .. pack('>B', owner) .. found_due
       end
     end
   end
