@@ -27,9 +27,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,25 +40,10 @@ from benchmarks.overhead.report import (
     show,
     subject_name,
 )
+from benchmarks.rounds import Progress, event_loop
 
 CALLERS = 256
 IN_FLIGHT = 64
-
-
-class Progress:
-    """One line on standard error."""
-
-    def __init__(self, title: str, total: int) -> None:
-        self._title, self._total, self._done = title, total, 0
-        self._begun = time.monotonic()
-
-    def __call__(self) -> None:
-        self._done += 1
-        if self._done % 10 == 0 or self._done == self._total:
-            seconds = time.monotonic() - self._begun
-            end = "\n" if self._done == self._total else ""
-            line = f"\r{self._title}: {self._done}/{self._total}, {seconds:.0f} s"
-            print(line, end=end, file=sys.stderr, flush=True)
 
 
 async def measured(*, rounds: int, batch: float, identities: int) -> dict[str, Any]:
@@ -113,7 +95,7 @@ def main() -> None:
         rounds, batch, identities, imports = 9, 0.01, 1000, 3
     else:
         rounds, batch, identities, imports = 41, 0.03, 5000, 11
-    factory, loop = _event_loop()
+    factory, loop = event_loop()
     with asyncio.Runner(loop_factory=factory) as runner:
         figures = runner.run(measured(rounds=rounds, batch=batch, identities=identities))
     result = {"environment": environment(loop), **figures, "import_ms": import_time(imports)}
@@ -121,14 +103,6 @@ def main() -> None:
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")
     show(result)
     print(f"\nwritten to {arguments.out}")
-
-
-def _event_loop() -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:
-    try:
-        import uvloop  # noqa: PLC0415 - not on every platform
-    except ImportError:
-        return asyncio.new_event_loop, "asyncio"
-    return uvloop.new_event_loop, "uvloop"
 
 
 if __name__ == "__main__":

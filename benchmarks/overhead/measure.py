@@ -8,15 +8,16 @@ out of the differences.
 from __future__ import annotations
 
 import asyncio
-import gc
-import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
-from statistics import median, quantiles
+from functools import partial
 from typing import Any
 
-__all__ = ["Request", "Sample", "Subject", "answer", "interleaved", "spread"]
+from benchmarks.rounds import calibrated
+from benchmarks.rounds import interleaved as rounds_of
+
+__all__ = ["Request", "Sample", "Subject", "answer", "interleaved"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -123,32 +124,21 @@ async def interleaved(
     Returns:
         The samples of each subject by name; the n-th of all were taken in the same round.
     """
-    order, shuffled = list(subjects), random.Random(1)
-    counts = {s.name: await _calibrated(s, batch, callers) for s in subjects}
-    samples: dict[str, list[Sample]] = {s.name: [] for s in subjects}
-    gc.collect()
-    gc.freeze()
-    for _ in range(rounds):
-        shuffled.shuffle(order)
-        for subject in order:
-            gc.collect(0)
-            samples[subject.name].append(await _batch(subject, counts[subject.name], callers))
-            tick()
-    gc.unfreeze()
-    return samples
-
-
-def spread(values: Sequence[float]) -> Mapping[str, float]:
-    """Median and quartiles, to three digits behind the point."""
-    low, _, high = quantiles(values, n=4)
-    return {"median": round(median(values), 3), "p25": round(low, 3), "p75": round(high, 3)}
-
-
-async def _calibrated(subject: Subject, batch: float, callers: int) -> int:
-    """Requests that take about `batch` seconds, every caller having been seen once before."""
-    await _batch(subject, callers, callers)
-    cost = (await _batch(subject, callers, callers)).wall
-    return min(max(int(batch * 1e6 / cost), subject.in_flight), 4096)
+    counts = {
+        s.name: await calibrated(
+            partial(_batch, s, callers=callers),
+            seconds=batch,
+            callers=callers,
+            in_flight=s.in_flight,
+        )
+        for s in subjects
+    }
+    return await rounds_of(
+        {s.name: s for s in subjects},
+        lambda name, subject: _batch(subject, counts[name], callers),
+        rounds=rounds,
+        tick=tick,
+    )
 
 
 async def _batch(subject: Subject, count: int, callers: int) -> Sample:

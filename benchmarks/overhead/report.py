@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import platform
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.overhead.cases import BARE, CHUNKS, LONG_STREAM, SHORT_STREAM, Case
-from benchmarks.overhead.measure import Sample, spread
+from benchmarks.overhead.measure import Sample
+from benchmarks.rounds import machine, spread
 
 __all__ = ["chunk_figures", "environment", "request_figures", "show"]
 
@@ -66,11 +64,7 @@ def chunk_figures(
 def environment(loop: str) -> dict[str, Any]:
     """Machine and versions."""
     return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "loop": loop,
+        **machine(loop),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
     }
 
@@ -129,13 +123,6 @@ def _columns(record: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def _number(figures: Mapping[str, float]) -> str:
     return f"{figures['median']:.2f}"
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -37,13 +37,13 @@ import argparse
 import asyncio
 import json
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.rounds import Progress, event_loop
 from benchmarks.stores.admission import admissions, floods
 from benchmarks.stores.calls import visits
 from benchmarks.stores.cases import cases, missing
@@ -88,22 +88,6 @@ BEGIN, END = "<!-- stores: begin -->", "<!-- stores: end -->"
 QUICK = Method(9, 0.01, 64, 12, 32, 4, 200, 100, 26)
 TINY = Method(2, 0.0005, 4, 2, 4, 1, 2, 5, 2)
 """Of no worth as figures: it only shows that everything runs."""
-
-
-class Progress:
-    """One line on standard error."""
-
-    def __init__(self, title: str, total: int) -> None:
-        self._title, self._total, self._done = title, total, 0
-        self._begun = time.monotonic()
-
-    def __call__(self) -> None:
-        self._done += 1
-        if self._done % 10 == 0 or self._done == self._total:
-            seconds = time.monotonic() - self._begun
-            end = "\n" if self._done == self._total else ""
-            line = f"\r{self._title}: {self._done}/{self._total}, {seconds:.0f} s"
-            print(line, end=end, file=sys.stderr, flush=True)
 
 
 async def measured(found: Servers, method: Method) -> dict[str, Any]:
@@ -160,7 +144,7 @@ async def _server(
 
 def run(method: Method, out: Path) -> dict[str, Any]:
     """Measure, and write what was found."""
-    factory, loop = _event_loop()
+    factory, loop = event_loop()
     with servers() as found, asyncio.Runner(loop_factory=factory) as runner:
         figures_of_all = runner.run(measured(found, method))
         version = found.redis.version if found.redis else ""
@@ -201,14 +185,6 @@ def _report(result: dict[str, Any], page: Path | None) -> None:
     if not (begin and end):
         raise SystemExit(f"{page}: expected {BEGIN} and {END} around what is to be replaced")
     page.write_text(f"{before}{begin}\n{markdown(result)}\n{end}{after}")
-
-
-def _event_loop() -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:
-    try:
-        import uvloop  # noqa: PLC0415 - not on every platform
-    except ImportError:
-        return asyncio.new_event_loop, "asyncio"
-    return uvloop.new_event_loop, "uvloop"
 
 
 if __name__ == "__main__":

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import platform
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from benchmarks.rounds import machine
 from benchmarks.stores.server_time import SEEN
 
 __all__ = ["environment", "markdown"]
@@ -36,11 +34,7 @@ Record = Mapping[str, Any]
 def environment(loop: str, redis: str) -> dict[str, Any]:
     """Machine and versions; of packages, those that are there."""
     return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "loop": loop,
+        **machine(loop),
         "redis_server": redis,
         "packages": dict(_versions()),
     }
@@ -275,10 +269,3 @@ def _versions() -> Iterator[tuple[str, str]]:
             yield name, importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
-from benchmarks.overhead.measure import spread
+from benchmarks.rounds import calibrated, spread
+from benchmarks.rounds import interleaved as rounds_of
 from benchmarks.stores.cases import LIMITS, Case, case_name
 
 __all__ = ["IN_FLIGHT", "Sample", "figures", "interleaved", "overlapping"]
@@ -53,20 +53,21 @@ async def interleaved(
         callers: How many callers take turns.
         tick: Called after each batch.
     """
-    order, shuffled = list(subjects), random.Random(1)
-    counts = {id(case): await _calibrated(case, batch, callers, in_flight) for case in subjects}
-    samples: dict[str, list[Sample]] = {case_name(c.name, c.limits): [] for c in subjects}
-    gc.collect()
-    gc.freeze()
-    for _ in range(rounds):
-        shuffled.shuffle(order)
-        for case in order:
-            gc.collect(0)
-            sample = await _batch(case, counts[id(case)], callers, in_flight)
-            samples[case_name(case.name, case.limits)].append(sample)
-            tick()
-    gc.unfreeze()
-    return samples
+    counts = {
+        case_name(case.name, case.limits): await calibrated(
+            partial(_batch, case, callers=callers, in_flight=in_flight),
+            seconds=batch,
+            callers=callers,
+            in_flight=in_flight,
+        )
+        for case in subjects
+    }
+    return await rounds_of(
+        {case_name(case.name, case.limits): case for case in subjects},
+        lambda name, case: _batch(case, counts[name], callers, in_flight),
+        rounds=rounds,
+        tick=tick,
+    )
 
 
 def figures(
@@ -111,13 +112,6 @@ async def overlapping(case: Case, count: int, callers: int, in_flight: int) -> N
         await worker()
     else:
         await asyncio.gather(*(worker() for _ in range(in_flight)))
-
-
-async def _calibrated(case: Case, batch: float, callers: int, in_flight: int) -> int:
-    """Calls that take about `batch` seconds, every caller having been seen once before."""
-    await _batch(case, callers, callers, in_flight)
-    cost = (await _batch(case, callers, callers, in_flight)).wall
-    return min(max(int(batch * 1e6 / cost), in_flight), 4096)
 
 
 async def _batch(case: Case, count: int, callers: int, in_flight: int) -> Sample:
