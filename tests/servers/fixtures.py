@@ -1,4 +1,4 @@
-"""The servers as fixtures. A directory's conftest imports those that its tests use.
+"""The servers as fixtures: a plugin of the whole suite.
 
 What the session shares is not to be hurt; a test that kills, freezes or sets a clock makes a server
 of its own with ``redis_servers`` or one of the other factories. A test that uses any of them is
@@ -56,7 +56,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def redis_server() -> Iterator[RedisServer]:
     """One Redis server, over TCP and a socket file."""
     _need("redis-server")
-    with _shared("redis", lambda: RedisServer(unix_socket=True)) as server:
+    with _started(RedisServer(unix_socket=True)) as server:
         yield server
 
 
@@ -65,7 +65,7 @@ def valkey_server() -> Iterator[RedisServer]:
     """One Valkey server, where the distribution has one."""
     if not shutil.which("valkey-server"):
         pytest.skip("NO valkey-server HERE: nothing is known of Valkey. Many distributions lack it")
-    with _shared("valkey", lambda: RedisServer("valkey-server", unix_socket=True)) as server:
+    with _started(RedisServer("valkey-server", unix_socket=True)) as server:
         yield server
 
 
@@ -73,7 +73,7 @@ def valkey_server() -> Iterator[RedisServer]:
 def redis_cluster() -> Iterator[ClusterSet]:
     """Three masters."""
     _need("redis-server")
-    with _shared("cluster", ClusterSet) as servers:
+    with _started(ClusterSet()) as servers:
         yield servers
 
 
@@ -81,7 +81,7 @@ def redis_cluster() -> Iterator[ClusterSet]:
 def redis_sentinel() -> Iterator[SentinelSet]:
     """A master, its replica, three sentinels."""
     _need("redis-server")
-    with _shared("sentinel", SentinelSet) as servers:
+    with _started(SentinelSet()) as servers:
         yield servers
 
 
@@ -89,7 +89,7 @@ def redis_sentinel() -> Iterator[SentinelSet]:
 def memcached_server() -> Iterator[Memcached]:
     """One memcached server."""
     _need("memcached")
-    with _shared("memcached", Memcached) as server:
+    with _started(Memcached()) as server:
         yield server
 
 
@@ -160,26 +160,14 @@ def _lack(what: str, cure: str) -> None:
     pytest.skip(why)
 
 
-_running: dict[str, tuple[_Server, int]] = {}
-
-
 @contextlib.contextmanager
-def _shared(name: str, make: Callable[[], S]) -> Generator[S, None, None]:
-    """One server for all that ask at the same time: each conftest's fixture is one of its own."""
-    if name in _running:
-        server, users = _running[name]
-    else:
-        server, users = make(), 0
-        server.start()
-    _running[name] = server, users + 1
+def _started(server: S) -> Generator[S, None, None]:
+    """A server that is stopped for certain, also where its start fails half way."""
     try:
-        yield server  # type: ignore[misc]  # made by `make`, under this name
+        server.start()
+        yield server
     finally:
-        _, users = _running.pop(name)
-        if users > 1:
-            _running[name] = server, users - 1
-        else:
-            server.stop()
+        server.stop()
 
 
 @contextlib.contextmanager
@@ -187,9 +175,6 @@ def _factory(kind: Callable[..., S]) -> Generator[Servers[S], None, None]:
     with contextlib.ExitStack() as made:
 
         def make(*args: object, **kwargs: object) -> S:
-            server = kind(*args, **kwargs)
-            made.callback(server.stop)
-            server.start()
-            return server
+            return made.enter_context(_started(kind(*args, **kwargs)))
 
         yield make
