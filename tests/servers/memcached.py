@@ -6,13 +6,12 @@ import getpass
 import socket
 from typing import Self
 
-from tests.servers.process import Process, ServerError, free_port
+from tests.servers.process import Process, ServerError, on_free_port
 
 __all__ = ["Memcached"]
 
 _ENDS = {"END", "OK", "DELETED", "NOT_FOUND", "STORED", "NOT_STORED", "RESET", "TOUCHED"}
 _ENDED = ("VERSION", "ERROR", "CLIENT_ERROR", "SERVER_ERROR")
-_TRIES = 5
 
 
 class Memcached:
@@ -45,18 +44,12 @@ class Memcached:
         if self._process is not None:
             self._process.start()
             return self
-        for left in reversed(range(_TRIES)):
-            self.port = free_port()
-            process = Process(self._command(), ready="server listening")
-            try:
-                process.start()
-            except ServerError:
-                if left and any("in use" in line for line in process.lines):
-                    continue  # somebody was quicker with the port
-                raise
-            self._process = process
-            break
+        self._process = on_free_port(self._made, "in use")
         return self
+
+    def _made(self, port: int) -> Process:
+        self.port = port
+        return Process(self._command(), ready="server listening")
 
     def call(self, *words: str | int) -> list[str]:
         """Send one line of the text protocol. The lines of its answer, without the last ``END``."""

@@ -15,10 +15,10 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
-__all__ = ["PATIENCE", "Process", "ServerError", "free_port"]
+__all__ = ["PATIENCE", "Process", "ServerError", "free_port", "on_free_port"]
 
 PATIENCE = 30
 """Seconds after which a server that says nothing of what is waited for is given up."""
@@ -148,6 +148,32 @@ class Process:
         with self._said:
             self._ended = True
             self._said.notify_all()
+
+
+def on_free_port(make: Callable[[int], Process], taken: str) -> Process:
+    """Start what `make` makes for a port, on another where somebody was quicker with it.
+
+    Args:
+        make: A process that is to listen there, not started.
+        taken: What it says where it cannot.
+
+    Raises:
+        ServerError: It did not start, or on none of a few ports.
+    """
+    left = _TRIES
+    while True:
+        left -= 1
+        process = make(free_port())
+        try:
+            process.start()
+        except ServerError:
+            if not left or not any(taken in line for line in process.lines):
+                raise
+        else:
+            return process
+
+
+_TRIES = 5
 
 
 def _tell_guardian(sign: str, pid: int) -> None:

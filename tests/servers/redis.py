@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.servers import resp
-from tests.servers.process import Process, ServerError, free_port
+from tests.servers.process import Process, ServerError, on_free_port
 
 __all__ = ["READY", "RedisServer", "faketime_library"]
 
 READY = "Ready to accept connections"
 _TAKEN = "Address already in use"
-_TRIES = 5
 
 
 def faketime_library() -> str | None:
@@ -88,18 +87,12 @@ class RedisServer:
         if self._process is not None:
             self._process.start()
             return self
-        for left in reversed(range(_TRIES)):
-            self.port = free_port()
-            process = Process(self._configured(), ready=self._ready, env=self._environment())
-            try:
-                process.start()
-            except ServerError:
-                if left and any(_TAKEN in line for line in process.lines):
-                    continue  # somebody was quicker with the port
-                raise
-            self._process = process
-            break
+        self._process = on_free_port(self._made, _TAKEN)
         return self
+
+    def _made(self, port: int) -> Process:
+        self.port = port
+        return Process(self._configured(), ready=self._ready, env=self._environment())
 
     def call(self, *words: str | bytes | float) -> Any:
         """Send one command; `resp.call` says what comes of it."""
