@@ -15,7 +15,7 @@ import msgspec
 
 from querybudget import Charge, Clock, Decision, Reservation, Settled, StoreError, ledger
 from querybudget.ledger import Account
-from querybudget.quota import Quota
+from querybudget.units import Quota
 from querybudget.stores import system_clock
 
 ACCOUNTS = msgspec.msgpack.Decoder(dict[str, Account])

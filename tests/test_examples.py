@@ -12,7 +12,7 @@ import pytest
 
 from querybudget import DecisionEvent, Policy, QueryBudgetMiddleware
 from querybudget.demo.prompts import conversation, sweep
-from querybudget.quota import MICRO
+from querybudget.units import MICRO
 from querybudget.stores import Clock, Store
 from querybudget.testing import FakeModel, memory_limiter
 from querybudget.testing.contracts import StoreContract

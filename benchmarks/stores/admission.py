@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.stores.calls import FOUR, Ours, partition
 from benchmarks.stores.cases import AMPLE, REDIS, UNIX, opened, others, urls
 from benchmarks.stores.servers import Redis, Servers
-from querybudget.quota import MICRO
+from querybudget.units import MICRO
 
 __all__ = ["admissions", "floods"]
 

@@ -16,7 +16,7 @@ from querybudget.coverage import Visit
 from querybudget.embedding.observer import Observer, open_observer
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.policy.types import Budget, Mode, Policy
-from querybudget.quota import MICRO, SECOND, Unit
+from querybudget.units import MICRO, SECOND, Unit
 from querybudget.stores import Store
 
 __all__ = ["COVERED", "FOUR", "ONE", "SLIDING", "Ours", "budgets", "partition", "visits"]

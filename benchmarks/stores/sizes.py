@@ -15,7 +15,7 @@ from benchmarks.stores.prompts import KINDS
 from benchmarks.stores.servers import Redis, Servers
 from querybudget.coverage import Visit
 from querybudget.policy.storage import Storage
-from querybudget.quota import SECOND
+from querybudget.units import SECOND
 from querybudget.stores import Store, system_clock
 
 __all__ = ["AFTER", "redis_sizes", "sqlite_sizes"]

@@ -21,7 +21,7 @@ from benchmarks.sweep.replay import Desk
 from benchmarks.sweep.timing import BEGIN, DAY
 from querybudget.embedding.observer import Observer
 from querybudget.policy.types import Policy
-from querybudget.quota import MICRO
+from querybudget.units import MICRO
 
 __all__ = ["DAYS", "SAMPLE", "Haul", "campaign"]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from querybudget.policy.types import Budget, Mode, Partition, Policy, ResolverSpec
-from querybudget.quota import MICRO, Algorithm, Quota, Unit
+from querybudget.units import MICRO, Algorithm, Quota, Unit
 
 __all__ = [
     "POOL",

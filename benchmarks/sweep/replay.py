@@ -25,7 +25,7 @@ from querybudget.coverage.response import Stage
 from querybudget.embedding.observer import Observer
 from querybudget.engine import Limiter, Outcome
 from querybudget.policy.types import Policy
-from querybudget.quota import MICRO
+from querybudget.units import MICRO
 from querybudget.stores.memory import MemoryStore
 from querybudget.testing.clock import ManualClock
 

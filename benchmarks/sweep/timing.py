@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.sweep.corpora import PERSONS, Identity
-from querybudget.quota import SECOND
+from querybudget.units import SECOND
 
 __all__ = ["BEGIN", "DAY", "Times", "arrivals", "evenly"]
 

@@ -39,7 +39,7 @@ from querybudget.engine import Limiter
 from querybudget.events import DecisionEvent
 from querybudget.identity import KeyedHash
 from querybudget.policy.types import Policy
-from querybudget.quota import MICRO
+from querybudget.units import MICRO
 from querybudget.testing import Asked, FakeModel, Reply
 
 SECRET = "a benchmark keeps no secrets"  # noqa: S105 - it opens nothing

@@ -15,7 +15,7 @@ from cachetools import LRUCache
 
 from querybudget.adapters.call import Call, Usage
 from querybudget.policy.types import Estimate
-from querybudget.quota import MICRO
+from querybudget.units import MICRO
 
 __all__ = ["Estimator", "Foreseen"]
 

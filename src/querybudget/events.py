@@ -11,7 +11,7 @@ from querybudget.adapters.call import Usage
 from querybudget.coverage import Reason
 from querybudget.identity import Identity
 from querybudget.ledger import Decision
-from querybudget.quota import MICRO
+from querybudget.units import MICRO
 
 __all__ = ["DecisionEvent", "Hook", "publish"]
 

@@ -15,7 +15,7 @@ from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resol
 from querybudget.ledger import Line
 from querybudget.policy.types import Budget, Match, Mode, Policy
 from querybudget.pricing import Gauge, dearest, gauge, price_of
-from querybudget.quota import MICRO, Quota, Unit
+from querybudget.units import MICRO, Quota, Unit
 
 __all__ = ["Caller", "Matched", "Matcher", "Plan", "Route"]
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from querybudget.adapters.call import Call, Usage
 from querybudget.policy.types import Budget, ModelPrice, TokenWeights
-from querybudget.quota import MICRO, Unit
+from querybudget.units import MICRO, Unit
 
 __all__ = [
     "PICO_PER_MICRO",

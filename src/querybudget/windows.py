@@ -24,7 +24,7 @@ from typing import Protocol, final
 import msgspec
 
 from querybudget.coverage.occupancy import Occupancy
-from querybudget.quota import MICRO, SECOND, Algorithm, Bounds, Quota
+from querybudget.units import MICRO, SECOND, Algorithm, Bounds, Quota
 
 __all__ = [
     "LEASE_RETRY",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters.call import Call, Dialect, Usage, settled_usage
-from querybudget.quota import MICRO
+from querybudget.units import MICRO
 
 CHAT = Call(Dialect.OPENAI, "chat")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from querybudget.coverage.occupancy import Occupancy, merge
 from querybudget.coverage.visit import FINE
-from querybudget.quota import MICRO, Algorithm, Quota, Unit
+from querybudget.units import MICRO, Algorithm, Quota, Unit
 from querybudget.testing.contracts.bucket_log import BucketLog
 from querybudget.windows import State, fresh
 

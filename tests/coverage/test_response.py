@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.coverage.response import DEFAULT_STAGES, EASE, Curve, Response, Stage
-from querybudget.quota import MICRO, SECOND
+from querybudget.units import MICRO, SECOND
 
 PERCENT = MICRO // 100
 strains = st.integers(0, 2 * MICRO)

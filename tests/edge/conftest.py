@@ -13,7 +13,7 @@ from querybudget.asgi.types import ASGIApp
 from querybudget.engine import Limiter, Observer
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.policy.types import Policy
-from querybudget.quota import MICRO, Quota
+from querybudget.units import MICRO, Quota
 from querybudget.stores import MemoryStore
 from querybudget.testing import Decisions, ManualClock
 

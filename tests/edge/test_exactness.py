@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from querybudget.adapters.call import Usage
-from querybudget.quota import MICRO
+from querybudget.units import MICRO
 from querybudget.testing import Driven, FakeModel, Reply, drive, http_scope, request
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}

@@ -13,7 +13,7 @@ from querybudget.engine import Limiter
 from querybudget.errors import PolicyError, SetupError, StoreError
 from querybudget.policy.storage import Guarantees
 from querybudget.policy.types import Policy
-from querybudget.quota import Algorithm
+from querybudget.units import Algorithm
 from querybudget.stores.guard import FAILURES
 from querybudget.testing import Driven, FakeModel, ManualClock, drive, http_scope, request
 from tests.stores.scripted import Scripted, hurried

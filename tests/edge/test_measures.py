@@ -17,7 +17,7 @@ from querybudget.asgi.delay import Delays
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.coverage.response import Stage
 from querybudget.engine import Ticket
-from querybudget.quota import SECOND
+from querybudget.units import SECOND
 from querybudget.testing import Driven, FakeModel, Reply, drive, http_scope, request
 
 POLICY = {

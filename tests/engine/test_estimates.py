@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from querybudget.adapters.call import Call, Dialect, Usage
 from querybudget.estimates import Estimator
 from querybudget.policy.types import Estimate
-from querybudget.quota import MICRO
+from querybudget.units import MICRO
 
 
 def call(**values: object) -> Call:

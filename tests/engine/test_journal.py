@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from querybudget.engine.journal import AT_ONCE, TRIES, Journal
 from querybudget.ledger import Charge, Line, Reservation
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.testing import ManualClock
 from tests.stores.scripted import Scripted
 

@@ -12,7 +12,7 @@ from querybudget.engine import Limiter, Outcome, Refusal, Ticket
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.policy.types import Policy
-from querybudget.quota import MICRO, Quota
+from querybudget.units import MICRO, Quota
 from querybudget.stores import MemoryStore
 from querybudget.testing.capture import Decisions
 from querybudget.testing.clock import ManualClock

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from querybudget import pricing
 from querybudget.adapters.call import Call, Dialect, Usage
 from querybudget.policy.types import Budget, ModelPrice, TokenWeights
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 CALL = Call(Dialect.OPENAI, "chat", model="m")
 PRICE = ModelPrice(

@@ -15,7 +15,7 @@ from querybudget.engine import Limiter, Outcome, Refusal, Ticket
 from querybudget.engine.without_store import RETRY, share
 from querybudget.ledger import Charge, Line, Verdict
 from querybudget.policy.types import Policy
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import MemoryStore
 from querybudget.stores.guard import FAILURES
 from querybudget.testing import Decisions, FakeObserver, ManualClock

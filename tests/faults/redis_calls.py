@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.policy.storage import Storage
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores.guard import REST, Guard
 from querybudget.stores.redis import RedisStore
 from querybudget.testing import ManualClock

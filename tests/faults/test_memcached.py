@@ -9,7 +9,7 @@ import pytest
 
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Line, Settled
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Store, open_store
 from querybudget.testing import ManualClock
 from tests.servers.fixtures import Servers

@@ -10,7 +10,7 @@ import pytest
 
 from querybudget.errors import StoreError
 from querybudget.ledger import Decision, Settled
-from querybudget.quota import SECOND
+from querybudget.units import SECOND
 from tests.faults.redis_calls import LIMIT, TRIES, Guarded, admitted, failures, guarded
 from tests.servers.redis import RedisServer
 

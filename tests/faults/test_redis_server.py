@@ -8,7 +8,7 @@ import pytest
 
 from querybudget.errors import StoreError
 from querybudget.ledger import Decision, Settled
-from querybudget.quota import MICRO, SECOND
+from querybudget.units import MICRO, SECOND
 from tests.faults.redis_calls import LIMIT, QUOTA, Guarded, admitted, failures, guarded
 from tests.servers.fixtures import Servers
 from tests.servers.redis import RedisServer

@@ -17,7 +17,7 @@ import pytest
 
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Reservation, Settled
-from querybudget.quota import MICRO, SECOND
+from querybudget.units import MICRO, SECOND
 from querybudget.stores import sqlite_file
 from querybudget.stores.sqlite import SqliteStore
 from querybudget.testing import ManualClock

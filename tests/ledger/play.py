@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from querybudget import ledger
 from querybudget.ledger import Account, Charge, Decision, Line, Reservation
-from querybudget.quota import MICRO, Algorithm, Quota
+from querybudget.units import MICRO, Algorithm, Quota
 from tests.ledger.strategies import START, Step
 
 

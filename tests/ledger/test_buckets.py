@@ -25,7 +25,7 @@ from querybudget.ledger import (
     Verdict,
 )
 from querybudget.ledger.buckets import SCORE_RETRY
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota
+from querybudget.units import MICRO, SECOND, Algorithm, Quota
 from tests.ledger.play import line
 from tests.ledger.strategies import (
     RATES,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.ledger import Decision
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.ledger.play import Player
 from tests.ledger.strategies import KINDS, START, Step, histories, quota, quotas, uneven
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from querybudget import ledger
 from querybudget.ledger import UNCHARGED, Account, Charge, Line
-from querybudget.quota import MICRO, Algorithm, Quota
+from querybudget.units import MICRO, Algorithm, Quota
 from tests.ledger.play import Player, line
 from tests.ledger.strategies import START, Step, histories, quota, quotas
 

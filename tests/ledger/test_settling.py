@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from querybudget import ledger
 from querybudget.ledger import GRACE, Account, Charge, Settled
-from querybudget.quota import MICRO, Algorithm, Quota
+from querybudget.units import MICRO, Algorithm, Quota
 from tests.ledger.play import Player, line
 from tests.ledger.strategies import RATES, Step, histories, quota, quotas
 

@@ -13,7 +13,7 @@ from querybudget.coverage.response import DEFAULT_STAGES, Curve, Response, Stage
 from querybudget.errors import PolicyError
 from querybudget.policy.load import load_text
 from querybudget.policy.types import CAPABILITIES, Budget, Mode, OnStoreError, Policy
-from querybudget.quota import MICRO, SECOND, Algorithm, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Unit
 
 GOOD = Path(__file__).parent / "good" / "buckets.yaml"
 BREADTH = {"name": "breadth", "limit": "400 buckets/30 days"}

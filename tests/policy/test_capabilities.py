@@ -9,7 +9,7 @@ import pytest
 from querybudget.errors import PolicyError
 from querybudget.policy.load import load_text
 from querybudget.policy.types import CAPABILITIES, Capability, Embedding, Policy
-from querybudget.quota import MICRO, SECOND
+from querybudget.units import MICRO, SECOND
 
 GOOD = Path(__file__).parent / "good"
 RPM = {"name": "rpm", "limit": "60/minute"}

@@ -23,7 +23,7 @@ from querybudget.policy.types import (
     ResolverSpec,
     TokenWeights,
 )
-from querybudget.quota import MICRO, SECOND, Algorithm, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Unit
 
 GOOD = sorted((Path(__file__).parent / "good").glob("*.yaml"))
 SECRET = "0123456789abcdef0123456789abcdef"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from querybudget.policy import notation
 from querybudget.policy.notation import LARGEST, Limit, Period
-from querybudget.quota import MICRO, SECOND, Unit
+from querybudget.units import MICRO, SECOND, Unit
 
 LIMITS = st.builds(
     Limit,

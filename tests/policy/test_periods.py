@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from querybudget.policy.notation import Period
 from querybudget.policy.periods import Calendar
-from querybudget.quota import SECOND
+from querybudget.units import SECOND
 
 HOUR = 3_600 * SECOND
 DAY = 24 * HOUR

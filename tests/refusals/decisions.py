@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import cycle
 
 from querybudget.ledger import Account, Charge, Decision, Line, reserve
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 NOW = 1_764_000_000 * SECOND
 MINUTE, DAY = 60 * SECOND, 86_400 * SECOND

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from querybudget.adapters.call import Dialect
 from querybudget.ledger import Decision
 from querybudget.policy.types import Disclosure, Refusals
-from querybudget.quota import MICRO, SECOND, Algorithm, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Unit
 from querybudget.refusals import Answer, Reason, answer, close
 from tests.refusals.decisions import (
     DAY,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.call import Dialect
 from querybudget.policy.types import Refusals
-from querybudget.quota import MICRO, SECOND, Unit
+from querybudget.units import MICRO, SECOND, Unit
 from querybudget.refusals import answer, headers_for
 from tests.refusals.decisions import DAY, NOW, OWN, PARALLEL, RPM, SPEND, TPM, decide, line, quota
 

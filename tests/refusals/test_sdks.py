@@ -13,7 +13,7 @@ import pytest
 from querybudget.adapters.call import Dialect
 from querybudget.ledger import Decision
 from querybudget.policy.types import Refusals
-from querybudget.quota import MICRO, Unit
+from querybudget.units import MICRO, Unit
 from querybudget.refusals import Answer, Reason, answer, body_too_large, store_down, unpriced
 from tests.refusals.decisions import DAY, NOW, OWN, TPM, decide, line, quota
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.quota import MICRO, SECOND
+from querybudget.units import MICRO, SECOND
 from querybudget.refusals.words import duration, moment, whole_down, whole_up
 
 TIMES = st.integers(0, 400 * 86_400 * SECOND)

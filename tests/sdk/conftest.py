@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 
 from querybudget.asgi import QueryBudgetMiddleware
-from querybudget.quota import MICRO
+from querybudget.units import MICRO
 from querybudget.testing import Decisions, FakeModel, FakeObserver, ManualClock, memory_limiter
 
 

@@ -9,7 +9,7 @@ import msgspec
 from querybudget.coverage import Stage, Visit
 from querybudget.coverage.occupancy import Occupancy
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled, Verdict
-from querybudget.quota import MICRO, Algorithm
+from querybudget.units import MICRO, Algorithm
 from querybudget.stores import Clock, MemoryStore
 
 __all__ = ["BUCKET_BUGS"]

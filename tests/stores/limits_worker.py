@@ -9,7 +9,7 @@ import asyncio
 import sys
 
 from querybudget.ledger import Charge, Line
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import open_store
 from querybudget.testing import ManualClock
 

@@ -10,7 +10,7 @@ import sys
 
 from querybudget.ledger import Charge, Line
 from querybudget.policy.storage import Storage
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores.redis import RedisStore
 
 __all__ = ["HOLD", "LINES"]

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.quota import Quota
+from querybudget.units import Quota
 from querybudget.stores import Clock, MemoryStore
 
 __all__ = ["TURNS", "Scripted", "hurried", "turns"]

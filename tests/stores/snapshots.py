@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from querybudget.ledger import Charge, Line, Reservation
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import MemoryStore
 from querybudget.testing import ManualClock
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from querybudget.coverage import Visit
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores.sqlite import SqliteStore
 from querybudget.testing import ManualClock
 

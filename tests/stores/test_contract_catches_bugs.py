@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from querybudget.ledger import Account, Charge, Decision, Line, Reservation, Settled, Verdict
-from querybudget.quota import MICRO, Algorithm, Quota
+from querybudget.units import MICRO, Algorithm, Quota
 from querybudget.stores import Clock, Guarantees, MemoryStore, Store
 from querybudget.testing.contracts import StoreContract
 from tests.stores.bucket_bugs import BUCKET_BUGS

@@ -18,7 +18,7 @@ from querybudget.ledger import (
     Verdict,
 )
 from querybudget.policy.storage import Storage
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import open_store
 from querybudget.stores.limits import LimitsStore
 from querybudget.testing import ManualClock

@@ -12,7 +12,7 @@ from limits.aio.storage import MongoDBStorage
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Line, Reservation, Settled
 from querybudget.policy.storage import Storage
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import open_store
 from querybudget.stores.limits import LimitsStore
 from querybudget.stores.limits_counters import Counters, Rolling, Window

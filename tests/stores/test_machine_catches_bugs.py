@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.quota import Algorithm
+from querybudget.units import Algorithm
 from querybudget.stores import Clock, MemoryStore, Store
 from querybudget.testing.contracts import StoreMachine
 from querybudget.windows import Leases

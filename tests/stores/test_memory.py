@@ -10,7 +10,7 @@ import pytest
 
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import MemoryStore, open_store, system_clock
 from querybudget.testing import ManualClock
 

@@ -8,7 +8,7 @@ import pytest
 
 from querybudget.coverage import Visit
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import MemoryStore
 from querybudget.testing import ManualClock
 

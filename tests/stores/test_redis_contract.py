@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from querybudget.policy.storage import Storage
-from querybudget.quota import SECOND
+from querybudget.units import SECOND
 from querybudget.stores import Clock, Store
 from querybudget.stores.redis import RedisStore
 from querybudget.testing.contracts import StoreConcurrency, StoreContract, StoreMachine

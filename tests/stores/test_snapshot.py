@@ -10,7 +10,7 @@ import pytest
 
 from querybudget.ledger import GRACE, Settled
 from querybudget.policy.storage import Storage
-from querybudget.quota import MICRO
+from querybudget.units import MICRO
 from querybudget.stores import Clock, MemoryStore, Store, open_store
 from querybudget.stores import snapshot as saving
 from querybudget.stores import snapshot_file as files

@@ -16,7 +16,7 @@ from querybudget.coverage import Visit
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Line, Settled
 from querybudget.policy.storage import SCHEMES
-from querybudget.quota import MICRO, Algorithm, Quota, Unit
+from querybudget.units import MICRO, Algorithm, Quota, Unit
 from querybudget.stores import Declares, Starts, open_store
 from querybudget.stores.sqlite import SqliteStore
 from querybudget.testing import ManualClock
@@ -198,7 +198,7 @@ def test_an_event_loop_that_ends_before_the_answer_harms_nobody(
 WORKER = """
 import asyncio, sys
 from querybudget.ledger import Charge, Line
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores.sqlite import SqliteStore
 from querybudget.testing import ManualClock
 

@@ -8,7 +8,7 @@ import pytest
 
 from querybudget.coverage import Visit
 from querybudget.ledger import GRACE, Account, Settled
-from querybudget.quota import MICRO, Algorithm, Quota, Unit
+from querybudget.units import MICRO, Algorithm, Quota, Unit
 from querybudget.stores.sqlite import SqliteStore
 from querybudget.stores.sqlite_rows import expiry
 from querybudget.testing import ManualClock

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from querybudget.ledger import GRACE, Charge, Line, Reservation
-from querybudget.quota import MICRO, Algorithm, Quota
+from querybudget.units import MICRO, Algorithm, Quota
 from querybudget.stores import MemoryStore
 from querybudget.stores.sqlite import _SWEEP_EVERY, SqliteStore
 from querybudget.testing import ManualClock

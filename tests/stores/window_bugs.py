@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
-from querybudget.quota import Algorithm, Quota
+from querybudget.units import Algorithm, Quota
 from querybudget.stores import Clock, MemoryStore
 
 __all__ = ["WINDOW_BUGS"]

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from querybudget.quota import MICRO
+from querybudget.units import MICRO
 
 __all__ = ["Adapter", "Call", "Dialect", "Meter", "Usage", "settled_usage"]
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from querybudget.asgi.body import Received
-from querybudget.quota import SECOND
+from querybudget.units import SECOND
 
 __all__ = ["Delays"]
 

@@ -14,7 +14,7 @@ from querybudget.asgi.refuse import refusal_of, send_answer
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.engine import Limiter, Outcome, Ticket
 from querybudget.matching import Caller, Route
-from querybudget.quota import MICRO
+from querybudget.units import MICRO
 from querybudget.refusals import Close, close
 
 __all__ = ["Socket"]

@@ -10,7 +10,7 @@ import msgspec
 from querybudget.cli.explanation import Asked, Explained, Explanation, explained
 from querybudget.cli.words import amount
 from querybudget.policy.types import Policy
-from querybudget.quota import MICRO, Unit
+from querybudget.units import MICRO, Unit
 
 __all__ = ["explain"]
 

@@ -20,7 +20,7 @@ from querybudget.engine import Limiter, Refusal, Ticket
 from querybudget.errors import BodyError
 from querybudget.ledger import Line, LineStatus
 from querybudget.policy.types import Budget, Estimate, Policy
-from querybudget.quota import Unit
+from querybudget.units import Unit
 from querybudget.stores import MemoryStore, system_clock
 
 __all__ = ["Asked", "Explained", "Explanation", "explained"]

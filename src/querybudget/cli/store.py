@@ -17,7 +17,7 @@ import msgspec
 from querybudget.errors import QueryBudgetError, StoreError
 from querybudget.ledger import Charge, Line
 from querybudget.policy.storage import WORDS, Guarantees, Storage, shown
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Declares, Starts, Store, open_store, system_clock
 
 __all__ = ["Checked", "check_store"]

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from querybudget.coverage.response import Curve, Response, Stage
 from querybudget.policy.types import Budget
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 __all__ = ["amount", "limit", "number", "pooled", "responding", "share", "span"]
 

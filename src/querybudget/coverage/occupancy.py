@@ -22,7 +22,7 @@ from typing import final
 import msgspec
 
 from querybudget.coverage.response import Stage
-from querybudget.quota import AGES, Quota
+from querybudget.units import AGES, Quota
 
 __all__ = ["Occupancy", "merge"]
 

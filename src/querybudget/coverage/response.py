@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from querybudget.quota import MICRO, SECOND
+from querybudget.units import MICRO, SECOND
 
 __all__ = ["DEFAULT_STAGES", "Curve", "Response", "Stage"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from querybudget.events import DecisionEvent
 from querybudget.policy.types import Budget
-from querybudget.quota import MICRO, Unit
+from querybudget.units import MICRO, Unit
 from querybudget.stores import Store
 
 __all__ = ["Board", "Row"]

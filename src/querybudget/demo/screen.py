@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from querybudget.demo.board import Board, Row
-from querybudget.quota import MICRO, Unit
+from querybudget.units import MICRO, Unit
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from querybudget.errors import SetupError
 from querybudget.policy.types import Embedding
-from querybudget.quota import SECOND
+from querybudget.units import SECOND
 
 if TYPE_CHECKING:
     import numpy as np

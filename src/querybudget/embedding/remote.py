@@ -25,7 +25,7 @@ from querybudget.breaker import Breaker
 from querybudget.embedding.static import sample
 from querybudget.embedding.vectors import units
 from querybudget.errors import EmbeddingError
-from querybudget.quota import SECOND
+from querybudget.units import SECOND
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,7 +22,7 @@ from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Decision, Line, Reservation
 from querybudget.policy.storage import WORDS, guarantees_of, lacking
 from querybudget.policy.types import Policy
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Clock, Declares, Starts, Storage, Store, open_store
 from querybudget.stores.guard import Guard
 

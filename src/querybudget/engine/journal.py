@@ -19,7 +19,7 @@ from typing import TypeAlias
 import msgspec
 
 from querybudget.ledger import UNCHARGED, Charge, Line, Reservation
-from querybudget.quota import Algorithm, Quota
+from querybudget.units import Algorithm, Quota
 from querybudget.stores import Clock, Store
 
 __all__ = ["AT_ONCE", "MOST", "TRIES", "Journal"]

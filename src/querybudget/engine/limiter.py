@@ -28,7 +28,7 @@ from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.matching import UNREADABLE, Caller, Matcher, Route
 from querybudget.policy.types import Policy
-from querybudget.quota import MICRO, Unit
+from querybudget.units import MICRO, Unit
 from querybudget.stores import Clock, Storage, Store, system_clock
 
 __all__ = ["Limiter"]

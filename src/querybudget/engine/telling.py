@@ -9,7 +9,7 @@ from querybudget.engine.ticket import Refusal, Ticket
 from querybudget.events import DecisionEvent
 from querybudget.ledger import Decision
 from querybudget.matching import UNREADABLE, Matcher
-from querybudget.quota import Unit
+from querybudget.units import Unit
 
 __all__ = ["event_of"]
 

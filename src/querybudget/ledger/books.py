@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from querybudget.coverage import Profile, Reason, Response, Stage, Visit
-from querybudget.quota import MICRO, SECOND, Quota
+from querybudget.units import MICRO, SECOND, Quota
 from querybudget.windows import State
 
 __all__ = [

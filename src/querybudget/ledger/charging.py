@@ -19,7 +19,7 @@ from querybudget.ledger.books import (
     refusal,
 )
 from querybudget.ledger.buckets import SCORE_RETRY, Outlook, Sight, look, note_stages, watch
-from querybudget.quota import MICRO, Algorithm, Quota, priced
+from querybudget.units import MICRO, Algorithm, Quota, priced
 from querybudget.windows import Leases, State, fresh
 
 __all__ = ["answered", "peek", "reserve", "settle"]

@@ -9,7 +9,7 @@ from querybudget.coverage.visit import FINE
 from querybudget.policy import file
 from querybudget.policy.notation import Limit, Period, in_units
 from querybudget.policy.tree import Mistakes, Path
-from querybudget.quota import MICRO, SECOND, Unit
+from querybudget.units import MICRO, SECOND, Unit
 
 __all__ = ["response"]
 

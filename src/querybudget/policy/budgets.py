@@ -16,7 +16,7 @@ from querybudget.policy.notation import Limit, Period, check_whole, listed, near
 from querybudget.policy.periods import Calendar
 from querybudget.policy.tree import Mistakes, Path
 from querybudget.policy.types import OPERATIONS, Budget, Match, Mode, TokenWeights
-from querybudget.quota import MICRO, Algorithm, Quota, Unit
+from querybudget.units import MICRO, Algorithm, Quota, Unit
 
 __all__ = ["Known", "budgets", "check_paths"]
 

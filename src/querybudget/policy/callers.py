@@ -12,7 +12,7 @@ from querybudget.policy import file
 from querybudget.policy.notation import LARGEST, Limit, nearest
 from querybudget.policy.tree import Mistakes, Path
 from querybudget.policy.types import Partition, ResolverSpec, Tier, TierRule
-from querybudget.quota import MICRO, Unit
+from querybudget.units import MICRO, Unit
 
 __all__ = ["POOLS", "identity", "partitions", "tiers"]
 

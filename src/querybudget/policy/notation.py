@@ -24,7 +24,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from querybudget.quota import MICRO, SECOND, Unit
+from querybudget.units import MICRO, SECOND, Unit
 
 __all__ = [
     "LARGEST",

@@ -12,7 +12,7 @@ import datetime as dt
 from dataclasses import dataclass, field
 
 from querybudget.policy.notation import Period
-from querybudget.quota import SECOND
+from querybudget.units import SECOND
 
 __all__ = ["Calendar"]
 

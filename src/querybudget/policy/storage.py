@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from querybudget.quota import SECOND, Algorithm
+from querybudget.units import SECOND, Algorithm
 
 if TYPE_CHECKING:
     from querybudget.policy.types import Budget

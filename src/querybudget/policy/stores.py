@@ -12,7 +12,7 @@ from querybudget.policy.notation import listed, nearest
 from querybudget.policy.storage import LIMITS, SCHEMES, WORDS, Storage, guarantees_of, lacking
 from querybudget.policy.tree import Mistakes, Path
 from querybudget.policy.types import Budget, OnStoreError
-from querybudget.quota import SECOND, Algorithm
+from querybudget.units import SECOND, Algorithm
 
 __all__ = ["storage"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from querybudget.coverage.response import Response
 from querybudget.policy.storage import Storage
-from querybudget.quota import MICRO, Quota, Unit
+from querybudget.units import MICRO, Quota, Unit
 
 if TYPE_CHECKING:
     from os import PathLike

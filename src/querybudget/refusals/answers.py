@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from querybudget.adapters.call import Dialect
 from querybudget.ledger import Decision, LineStatus
 from querybudget.policy.types import Disclosure, Refusals
-from querybudget.quota import Unit
+from querybudget.units import Unit
 from querybudget.refusals.bodies import Answer, Fault, Reason, reply
 from querybudget.refusals.headers import (
     DO_NOT_RETRY,

@@ -9,7 +9,7 @@ import msgspec
 from querybudget.adapters.call import Dialect
 from querybudget.ledger import Decision, LineStatus, Verdict
 from querybudget.policy.types import Disclosure, Refusals
-from querybudget.quota import Unit
+from querybudget.units import Unit
 from querybudget.refusals.ietf import DRAFT, fields
 from querybudget.refusals.words import duration, moment, whole_down, whole_up
 

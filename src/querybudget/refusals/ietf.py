@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from querybudget.ledger import LineStatus, Verdict
-from querybudget.quota import SECOND, Quota, Unit
+from querybudget.units import SECOND, Quota, Unit
 from querybudget.refusals.words import whole_down, whole_up
 
 __all__ = ["DRAFT", "fields"]

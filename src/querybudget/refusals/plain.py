@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from querybudget.adapters.call import Dialect
-from querybudget.quota import SECOND
+from querybudget.units import SECOND
 from querybudget.refusals.bodies import Answer, Fault, Reason, reply
 from querybudget.refusals.words import duration, whole_up
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from querybudget.ledger import LineStatus, Verdict
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 __all__ = ["duration", "moment", "refusal", "short_refusal", "whole_down", "whole_up"]
 

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.policy.storage import LIMITS, SCHEMES, Guarantees, Storage
-from querybudget.quota import Quota
+from querybudget.units import Quota
 from querybudget.stores.memory import MemoryStore
 
 __all__ = [

@@ -21,7 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 from querybudget.breaker import Breaker
 from querybudget.errors import QueryBudgetError, StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.quota import SECOND, Quota
+from querybudget.units import SECOND, Quota
 from querybudget.stores import Clock, Store
 
 __all__ = ["FAILURES", "REST", "Guard", "Unsettled", "Wait", "within"]

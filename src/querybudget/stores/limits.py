@@ -44,7 +44,7 @@ from querybudget.ledger import (
     refusal,
 )
 from querybudget.policy.storage import LIMITS, Guarantees, Storage, guarantees_of
-from querybudget.quota import SECOND, Algorithm, Quota, priced
+from querybudget.units import SECOND, Algorithm, Quota, priced
 from querybudget.stores.limits_counters import Counters, Window
 from querybudget.stores.limits_storages import open_storage
 

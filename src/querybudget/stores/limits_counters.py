@@ -24,7 +24,7 @@ from typing import Protocol
 
 from limits.aio.storage import MemcachedStorage, MemoryStorage, MongoDBStorage, RedisStorage
 
-from querybudget.quota import SECOND
+from querybudget.units import SECOND
 
 __all__ = ["Counters", "Numbered", "Rolling", "Window", "Windows"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from querybudget.errors import SetupError
-from querybudget.quota import SECOND
+from querybudget.units import SECOND
 from querybudget.stores.snapshot_file import Lock, Row, Writer, encode, read
 
 __all__ = ["Row", "Saver", "Source"]

@@ -25,7 +25,7 @@ from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.policy.notation import duration, nearest
 from querybudget.policy.storage import SCHEMES, Guarantees
-from querybudget.quota import SECOND, Quota
+from querybudget.units import SECOND, Quota
 from querybudget.stores.sqlite_file import AccountFile, LockedError
 from querybudget.stores.sqlite_lane import Lane
 from querybudget.stores.sqlite_rows import Row, bound, sweep

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from querybudget.errors import QueryBudgetError, SetupError, StoreError
-from querybudget.quota import SECOND
+from querybudget.units import SECOND
 from querybudget.stores.sqlite_schema import MIGRATIONS, bring_up, version_of, write_ahead
 
 __all__ = ["AccountFile", "LockedError"]

@@ -12,7 +12,7 @@ from querybudget.coverage.occupancy import Occupancy
 from querybudget.coverage.profile import PERIOD
 from querybudget.errors import StoreError
 from querybudget.ledger import Account
-from querybudget.quota import Quota
+from querybudget.units import Quota
 from querybudget.windows import Leases
 
 __all__ = ["Row", "bound", "expiry", "sweep"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from querybudget.events import DecisionEvent
-from querybudget.quota import MICRO, SECOND
+from querybudget.units import MICRO, SECOND
 
 __all__ = ["Decisions"]
 

@@ -24,7 +24,7 @@ from querybudget.coverage.profile import judge_members
 from querybudget.coverage.sketch import Sketch
 from querybudget.errors import StoreError
 from querybudget.ledger import Line, Reservation, Settled
-from querybudget.quota import Algorithm
+from querybudget.units import Algorithm
 from querybudget.stores.redis import wire
 from querybudget.stores.redis.steps import Due, Observation, Outcome
 

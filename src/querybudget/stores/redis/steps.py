@@ -27,7 +27,7 @@ from querybudget.ledger import (
     Verdict,
 )
 from querybudget.policy.storage import Storage
-from querybudget.quota import SECOND, Algorithm
+from querybudget.units import SECOND, Algorithm
 from querybudget.stores.redis import scripts, wire
 from querybudget.stores.redis.links import Link, Reply, link
 

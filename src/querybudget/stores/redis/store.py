@@ -11,7 +11,7 @@ from querybudget import ledger
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.policy.storage import Guarantees, Storage, guarantees_of, shown
-from querybudget.quota import Quota
+from querybudget.units import Quota
 from querybudget.stores import system_clock
 from querybudget.stores.redis import wire
 from querybudget.stores.redis.apart import Apart

@@ -13,7 +13,7 @@ from querybudget.coverage.response import Response
 from querybudget.coverage.score import VIEWS
 from querybudget.errors import StoreError
 from querybudget.ledger import Account, Charge, Decision, Line, LineStatus, Reservation, Verdict
-from querybudget.quota import Algorithm, Quota
+from querybudget.units import Algorithm, Quota
 from querybudget.windows import Leases, Level, Period, Slots, State
 
 __all__ = [

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from querybudget.coverage import Stage
-from querybudget.quota import MICRO, Quota
+from querybudget.units import MICRO, Quota
 
 __all__ = ["BucketLog"]
 

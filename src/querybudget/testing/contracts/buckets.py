@@ -8,7 +8,7 @@ import pytest
 
 from querybudget.coverage import Response, Stage
 from querybudget.ledger import Decision, Settled, Verdict
-from querybudget.quota import MICRO, Algorithm
+from querybudget.units import MICRO, Algorithm
 from querybudget.testing.contracts.bench import HOLD, HOUR, Benched, N, line, quota_of, seen, wide
 
 __all__ = ["BucketContract"]

@@ -24,7 +24,7 @@ import pytest
 from querybudget.coverage import Visit
 from querybudget.ledger import Charge, Line, Settled
 from querybudget.policy.storage import Storage
-from querybudget.quota import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Declares, Store, open_store
 from querybudget.testing.clock import ManualClock
 from querybudget.testing.contracts.bench import skip_undeclared

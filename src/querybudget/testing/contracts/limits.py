@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from querybudget.ledger import Settled, Verdict
-from querybudget.quota import MICRO, SECOND, Algorithm
+from querybudget.units import MICRO, SECOND, Algorithm
 from querybudget.testing.contracts.bench import (
     HOUR,
     KINDS,

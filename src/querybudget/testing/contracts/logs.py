@@ -12,7 +12,7 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Protocol
 
-from querybudget.quota import MICRO, Algorithm, Quota
+from querybudget.units import MICRO, Algorithm, Quota
 from querybudget.testing.contracts.bucket_log import BucketLog
 
 __all__ = ["LOGS", "CalendarLog", "EvenLog", "LeaseLog", "Log", "SlidingLog"]

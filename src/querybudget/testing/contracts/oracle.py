@@ -13,7 +13,7 @@ from math import ceil
 
 from querybudget.coverage import Stage
 from querybudget.ledger import Charge, Line, Settled
-from querybudget.quota import MICRO, Algorithm, Quota
+from querybudget.units import MICRO, Algorithm, Quota
 from querybudget.testing.contracts.bucket_log import BucketLog
 from querybudget.testing.contracts.logs import LOGS, Log
 

@@ -11,7 +11,7 @@ from querybudget.coverage.score import VIEWS
 from querybudget.coverage.traits import TRAITS, WORDS
 from querybudget.coverage.visit import COARSE, FINE
 from querybudget.ledger import Decision, Line, Settled, Verdict
-from querybudget.quota import MICRO, SECOND, Algorithm
+from querybudget.units import MICRO, SECOND, Algorithm
 from querybudget.testing.contracts.bench import HOLD, HOUR, Bench, Benched, seen, wide
 
 __all__ = ["ProfileContract", "swept"]

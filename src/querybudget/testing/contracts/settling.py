@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from querybudget.ledger import GRACE, UNCHARGED, Charge, Settled, Verdict
-from querybudget.quota import MICRO, Algorithm
+from querybudget.units import MICRO, Algorithm
 from querybudget.testing.contracts.bench import (
     HOLD,
     HOUR,

@@ -18,7 +18,7 @@ from __future__ import annotations
 import pytest
 
 from querybudget.ledger import Settled
-from querybudget.quota import MICRO, Algorithm
+from querybudget.units import MICRO, Algorithm
 from querybudget.stores import Declares, Guarantees, Starts
 from querybudget.testing.contracts.bench import (
     N,

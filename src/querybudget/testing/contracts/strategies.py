@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from querybudget.coverage import Response, Stage, Visit
-from querybudget.quota import MICRO, Algorithm, Quota, Unit
+from querybudget.units import MICRO, Algorithm, Quota, Unit
 
 __all__ = [
     "KINDS",
