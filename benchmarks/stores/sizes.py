@@ -14,7 +14,7 @@ from benchmarks.stores.cases import AMPLE, others
 from benchmarks.stores.prompts import KINDS
 from benchmarks.stores.servers import Redis, Servers
 from querybudget.coverage import Visit
-from querybudget.policy.storage import Storage
+from querybudget.backends import Storage
 from querybudget.units import SECOND
 from querybudget.stores import Store, system_clock
 

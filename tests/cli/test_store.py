@@ -8,7 +8,7 @@ import pytest
 
 from querybudget.cli import main
 from querybudget.errors import SetupError
-from querybudget.policy.storage import shown
+from querybudget.backends import shown
 from querybudget.stores.redis.links import link
 from tests.servers.cluster import ClusterSet
 from tests.servers.fixtures import Servers

@@ -11,7 +11,7 @@ from querybudget.asgi import QueryBudgetMiddleware, health_app
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.engine import Limiter
 from querybudget.errors import PolicyError, SetupError, StoreError
-from querybudget.policy.storage import Guarantees
+from querybudget.backends import Guarantees
 from querybudget.policy.types import Policy
 from querybudget.units import Algorithm
 from querybudget.stores.guard import FAILURES

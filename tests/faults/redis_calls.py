@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
-from querybudget.policy.storage import Storage
+from querybudget.backends import Storage
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores.guard import REST, Guard
 from querybudget.stores.redis import RedisStore

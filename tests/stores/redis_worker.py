@@ -9,7 +9,7 @@ import asyncio
 import sys
 
 from querybudget.ledger import Charge, Line
-from querybudget.policy.storage import Storage
+from querybudget.backends import Storage
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores.redis import RedisStore
 

@@ -14,7 +14,7 @@ import pytest
 
 from querybudget import ledger
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
-from querybudget.policy.storage import Guarantees
+from querybudget.backends import Guarantees
 from querybudget.units import Algorithm, Quota
 from querybudget.stores import MemoryStore, Store
 from querybudget.testing import ManualClock

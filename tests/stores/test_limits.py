@@ -17,7 +17,7 @@ from querybudget.ledger import (
     Settled,
     Verdict,
 )
-from querybudget.policy.storage import Storage
+from querybudget.backends import Storage
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import open_store
 from querybudget.stores.limits import LimitsStore

@@ -11,7 +11,7 @@ from limits.aio.storage import MongoDBStorage
 
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Line, Reservation, Settled
-from querybudget.policy.storage import Storage
+from querybudget.backends import Storage
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import open_store
 from querybudget.stores.limits import LimitsStore

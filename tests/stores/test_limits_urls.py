@@ -8,7 +8,7 @@ from importlib.machinery import ModuleSpec
 import pytest
 
 from querybudget.errors import SetupError
-from querybudget.policy.storage import Storage
+from querybudget.backends import Storage
 from querybudget.stores import open_store
 from querybudget.testing import ManualClock
 

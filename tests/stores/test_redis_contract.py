@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from querybudget.policy.storage import Storage
+from querybudget.backends import Storage
 from querybudget.units import SECOND
 from querybudget.stores import Clock, Store
 from querybudget.stores.redis import RedisStore

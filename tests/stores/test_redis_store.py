@@ -17,7 +17,7 @@ import pytest
 from querybudget.coverage import Visit
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Line, Settled
-from querybudget.policy.storage import Storage
+from querybudget.backends import Storage
 from querybudget.units import MICRO, SECOND, Algorithm, Quota
 from querybudget.stores import open_store, system_clock
 from querybudget.stores.guard import Guard

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from querybudget.ledger import GRACE, Settled
-from querybudget.policy.storage import Storage
+from querybudget.backends import Storage
 from querybudget.units import MICRO
 from querybudget.stores import Clock, MemoryStore, Store, open_store
 from querybudget.stores import snapshot as saving

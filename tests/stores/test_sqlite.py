@@ -15,7 +15,7 @@ import pytest
 from querybudget.coverage import Visit
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Line, Settled
-from querybudget.policy.storage import SCHEMES
+from querybudget.backends import SCHEMES
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 from querybudget.stores import Declares, Starts, open_store
 from querybudget.stores.sqlite import SqliteStore

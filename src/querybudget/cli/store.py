@@ -16,7 +16,7 @@ import msgspec
 
 from querybudget.errors import QueryBudgetError, StoreError
 from querybudget.ledger import Charge, Line
-from querybudget.policy.storage import WORDS, Guarantees, Storage, shown
+from querybudget.backends import WORDS, Guarantees, Storage, shown
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Declares, Starts, Store, open_store, system_clock
 

@@ -20,7 +20,7 @@ from querybudget.engine.ticket import Ticket
 from querybudget.engine.without_store import WithoutStore, denies
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Decision, Line, Reservation
-from querybudget.policy.storage import WORDS, guarantees_of, lacking
+from querybudget.backends import WORDS, guarantees_of, lacking
 from querybudget.policy.types import Policy
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Clock, Declares, Starts, Storage, Store, open_store

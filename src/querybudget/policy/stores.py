@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from querybudget.policy import file
 from querybudget.policy.notation import listed, nearest
-from querybudget.policy.storage import LIMITS, SCHEMES, WORDS, Storage, guarantees_of, lacking
+from querybudget.backends import LIMITS, SCHEMES, WORDS, Storage, guarantees_of, lacking
 from querybudget.policy.tree import Mistakes, Path
 from querybudget.policy.types import Budget, OnStoreError
 from querybudget.units import SECOND, Algorithm

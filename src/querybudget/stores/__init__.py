@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.policy.storage import LIMITS, SCHEMES, Guarantees, Storage
+from querybudget.backends import LIMITS, SCHEMES, Guarantees, Storage
 from querybudget.units import Quota
 from querybudget.stores.memory import MemoryStore
 

@@ -43,7 +43,7 @@ from querybudget.ledger import (
     Verdict,
     refusal,
 )
-from querybudget.policy.storage import LIMITS, Guarantees, Storage, guarantees_of
+from querybudget.backends import LIMITS, Guarantees, Storage, guarantees_of
 from querybudget.units import SECOND, Algorithm, Quota, priced
 from querybudget.stores.limits_counters import Counters, Window
 from querybudget.stores.limits_storages import open_storage

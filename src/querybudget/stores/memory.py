@@ -26,7 +26,7 @@ from cachetools import Cache
 
 from querybudget import ledger
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
-from querybudget.policy.storage import SCHEMES
+from querybudget.backends import SCHEMES
 from querybudget.units import SECOND, Quota
 from querybudget.stores.snapshot import Row, Saver
 

@@ -24,7 +24,7 @@ from querybudget import ledger
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.policy.notation import duration, nearest
-from querybudget.policy.storage import SCHEMES, Guarantees
+from querybudget.backends import SCHEMES, Guarantees
 from querybudget.units import SECOND, Quota
 from querybudget.stores.sqlite_file import AccountFile, LockedError
 from querybudget.stores.sqlite_lane import Lane

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from querybudget.errors import SetupError, StoreError
-from querybudget.policy.storage import shown
+from querybudget.backends import shown
 from querybudget.stores.redis.scripts import Script
 
 try:
@@ -82,7 +82,7 @@ def link(url: str, wait: float) -> Link:
     """What a URL stands for. Connects to nothing yet.
 
     Args:
-        url: As `querybudget.policy.storage.SCHEMES` has them.
+        url: As `querybudget.backends.SCHEMES` has them.
         wait: Seconds after which a server that does not answer is given up.
 
     Raises:

@@ -26,7 +26,7 @@ from querybudget.ledger import (
     Settled,
     Verdict,
 )
-from querybudget.policy.storage import Storage
+from querybudget.backends import Storage
 from querybudget.units import SECOND, Algorithm
 from querybudget.stores.redis import scripts, wire
 from querybudget.stores.redis.links import Link, Reply, link

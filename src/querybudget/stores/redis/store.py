@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from querybudget import ledger
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
-from querybudget.policy.storage import Guarantees, Storage, guarantees_of, shown
+from querybudget.backends import Guarantees, Storage, guarantees_of, shown
 from querybudget.units import Quota
 from querybudget.stores import system_clock
 from querybudget.stores.redis import wire

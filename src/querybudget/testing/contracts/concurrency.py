@@ -23,7 +23,7 @@ import pytest
 
 from querybudget.coverage import Visit
 from querybudget.ledger import Charge, Line, Settled
-from querybudget.policy.storage import Storage
+from querybudget.backends import Storage
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Declares, Store, open_store
 from querybudget.testing.clock import ManualClock
