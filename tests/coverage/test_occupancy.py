@@ -13,7 +13,7 @@ from querybudget.coverage.occupancy import Occupancy, merge
 from querybudget.coverage.visit import FINE
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 from querybudget.testing.contracts.bucket_log import BucketLog
-from querybudget.windows import State, fresh
+from querybudget.ledger.windows import State, fresh
 
 DAY = 86_400_000_000
 START = 1_000_000_000

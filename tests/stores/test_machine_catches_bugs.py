@@ -15,7 +15,7 @@ from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.units import Algorithm
 from querybudget.stores import Clock, MemoryStore, Store
 from querybudget.testing.contracts import StoreMachine
-from querybudget.windows import Leases
+from querybudget.ledger.windows import Leases
 from tests.stores.bucket_bugs import CountsBucketsWhenSettled, GivesBackBucketsOfOthers
 from tests.stores.window_bugs import BringsBackTheForgotten, ChecksBeforeItSettles
 

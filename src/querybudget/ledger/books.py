@@ -9,7 +9,7 @@ import msgspec
 
 from querybudget.coverage import Profile, Reason, Response, Stage, Visit
 from querybudget.units import MICRO, SECOND, Quota
-from querybudget.windows import State
+from querybudget.ledger.windows import State
 
 __all__ = [
     "GRACE",

@@ -20,7 +20,7 @@ from querybudget.ledger.books import (
 )
 from querybudget.ledger.buckets import SCORE_RETRY, Outlook, Sight, look, note_stages, watch
 from querybudget.units import MICRO, Algorithm, Quota, priced
-from querybudget.windows import Leases, State, fresh
+from querybudget.ledger.windows import Leases, State, fresh
 
 __all__ = ["answered", "peek", "reserve", "settle"]
 

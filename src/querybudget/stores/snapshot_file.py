@@ -24,7 +24,7 @@ import msgspec
 
 from querybudget.errors import SetupError
 from querybudget.ledger import Account
-from querybudget.windows import Leases
+from querybudget.ledger.windows import Leases
 
 __all__ = ["Lock", "Row", "Writer", "encode", "read"]
 

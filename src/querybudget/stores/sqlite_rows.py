@@ -13,7 +13,7 @@ from querybudget.coverage.profile import PERIOD
 from querybudget.errors import StoreError
 from querybudget.ledger import Account
 from querybudget.units import Quota
-from querybudget.windows import Leases
+from querybudget.ledger.windows import Leases
 
 __all__ = ["Row", "bound", "expiry", "sweep"]
 

@@ -17,7 +17,7 @@ from importlib import resources
 
 from querybudget.coverage import profile, response
 from querybudget.ledger import GRACE
-from querybudget.windows import LONGEST_DEBT
+from querybudget.ledger.windows import LONGEST_DEBT
 
 __all__ = ["Script", "judge", "read", "reserve", "settle"]
 

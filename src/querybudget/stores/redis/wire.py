@@ -14,7 +14,7 @@ from querybudget.coverage.score import VIEWS
 from querybudget.errors import StoreError
 from querybudget.ledger import Account, Charge, Decision, Line, LineStatus, Reservation, Verdict
 from querybudget.units import Algorithm, Quota
-from querybudget.windows import Leases, Level, Period, Slots, State
+from querybudget.ledger.windows import Leases, Level, Period, Slots, State
 
 __all__ = [
     "MOST",

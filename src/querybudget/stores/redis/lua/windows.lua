@@ -1,4 +1,4 @@
--- The kinds of window, as querybudget.windows has them: `open_window` brings one up to date, and
+-- The kinds of window, as querybudget.ledger.windows has them: `open_window` brings one up to date, and
 -- `close_window` packs it.
 --
 --   l  level: level, part, at
