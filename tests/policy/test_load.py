@@ -12,7 +12,7 @@ import yaml
 from querybudget.errors import PolicyError
 from querybudget.policy.load import LARGEST_FILE, load_text
 from querybudget.policy.notation import Period
-from querybudget.policy.periods import Calendar
+from querybudget.ledger.calendar import Calendar
 from querybudget.policy.types import (
     Disclosure,
     GenericRoute,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.policy.notation import Period
-from querybudget.policy.periods import Calendar
+from querybudget.ledger.calendar import Calendar
 from querybudget.units import SECOND
 
 HOUR = 3_600 * SECOND

@@ -18,7 +18,7 @@ from querybudget.coverage import Response, Stage, Visit
 from querybudget.coverage.traits import TRAITS
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.policy.notation import Period
-from querybudget.policy.periods import Calendar
+from querybudget.ledger.calendar import Calendar
 from querybudget.backends import Storage
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import MemoryStore

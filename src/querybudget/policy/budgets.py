@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from querybudget.policy import buckets, file
 from querybudget.policy.callers import POOLS, check_name
 from querybudget.policy.notation import Limit, Period, check_whole, listed, nearest
-from querybudget.policy.periods import Calendar
+from querybudget.ledger.calendar import Calendar
 from querybudget.policy.tree import Mistakes, Path
 from querybudget.policy.types import OPERATIONS, Budget, Match, Mode, TokenWeights
 from querybudget.units import MICRO, Algorithm, Quota, Unit
