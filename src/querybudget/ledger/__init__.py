@@ -17,7 +17,7 @@ charged, and what else is to be done to the call.
 
 from __future__ import annotations
 
-from querybudget.ledger.books import (
+from querybudget.ledger.types import (
     GRACE,
     UNCHARGED,
     Account,

@@ -17,7 +17,7 @@ import msgspec
 
 from querybudget.coverage import Profile, Reason, Response, Stage
 from querybudget.coverage.occupancy import Occupancy
-from querybudget.ledger.books import Account, Charge, Line, LineStatus, Reservation, Verdict
+from querybudget.ledger.types import Account, Charge, Line, LineStatus, Reservation, Verdict
 from querybudget.units import MICRO, SECOND, Algorithm
 
 __all__ = ["SCORE_RETRY", "Outlook", "Sight", "look", "note_stages", "watch"]

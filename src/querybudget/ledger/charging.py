@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from querybudget.coverage.occupancy import Occupancy
-from querybudget.ledger.books import (
+from querybudget.ledger.types import (
     GRACE,
     UNCHARGED,
     Account,
