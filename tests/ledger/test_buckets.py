@@ -24,7 +24,7 @@ from querybudget.ledger import (
     Settled,
     Verdict,
 )
-from querybudget.ledger.buckets import SCORE_RETRY
+from querybudget.ledger.coverage import SCORE_RETRY
 from querybudget.units import MICRO, SECOND, Algorithm, Quota
 from tests.ledger.play import line
 from tests.ledger.strategies import (

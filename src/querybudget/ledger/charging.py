@@ -18,7 +18,7 @@ from querybudget.ledger.types import (
     Verdict,
     refusal,
 )
-from querybudget.ledger.buckets import SCORE_RETRY, Outlook, Sight, look, note_stages, watch
+from querybudget.ledger.coverage import SCORE_RETRY, Outlook, Sight, look, note_stages, watch
 from querybudget.units import MICRO, Algorithm, Quota, priced
 from querybudget.ledger.windows import Leases, State, fresh
 
