@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.coverage.occupancy import Occupancy, merge
-from querybudget.coverage.visit import FINE
+from querybudget.coverage.observation import FINE
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 from querybudget.testing.contracts.bucket_log import BucketLog
 from querybudget.ledger.windows import State, fresh

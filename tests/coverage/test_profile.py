@@ -12,7 +12,7 @@ from querybudget.coverage import profile as room
 from querybudget.coverage.profile import DAY, EASE, HOUR, PERIOD, TEMPLATES, Profile, Step
 from querybudget.coverage.score import CHECKPOINTS, LIFE
 from querybudget.coverage.sketch import Sketch
-from querybudget.coverage.visit import Visit
+from querybudget.coverage.observation import Visit
 from tests.coverage.visits import made, visits
 
 NOW = 1_000_000_000

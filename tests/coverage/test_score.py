@@ -21,7 +21,7 @@ from querybudget.coverage.score import (
     reasons,
 )
 from querybudget.coverage.sketch import Sketch
-from querybudget.coverage.visit import Visit
+from querybudget.coverage.observation import Visit
 from tests.coverage.visits import visits
 
 streams = st.lists(visits, min_size=16, max_size=60)

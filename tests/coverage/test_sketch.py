@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from querybudget.coverage.sketch import SUMS, Sketch, blank_sums
 from querybudget.coverage.traits import TRAITS
-from querybudget.coverage.visit import Visit
+from querybudget.coverage.observation import Visit
 from tests.coverage.visits import made, visits
 
 streams = st.lists(visits, max_size=40)

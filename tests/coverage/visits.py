@@ -7,7 +7,7 @@ import random
 from hypothesis import strategies as st
 
 from querybudget.coverage.traits import TRAITS, WORDS
-from querybudget.coverage.visit import COARSE, FINE, Visit
+from querybudget.coverage.observation import COARSE, FINE, Visit
 
 __all__ = ["made", "visits"]
 

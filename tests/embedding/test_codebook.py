@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from querybudget.coverage.visit import COARSE, FINE
+from querybudget.coverage.observation import COARSE, FINE
 from querybudget.embedding.codebook import POINT, Codebook
 from querybudget.errors import SetupError
 

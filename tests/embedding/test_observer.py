@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from querybudget.adapters.call import Call, Dialect
-from querybudget.coverage.visit import COARSE, FINE, Visit
+from querybudget.coverage.observation import COARSE, FINE, Visit
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.observer import ASKS, Observer, open_observer
 from querybudget.embedding.static import StaticEmbedder

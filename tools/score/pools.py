@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from querybudget.coverage.score import features
-from querybudget.coverage.visit import Visit
+from querybudget.coverage.observation import Visit
 from tools.score.judging import FALSE, HONEST, folds
 from tools.score.model import Model
 from tools.score.streams import EARLY, SWEEPS, Streams, pooled

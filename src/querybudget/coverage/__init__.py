@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from querybudget.coverage.profile import Profile, Reason, Step
 from querybudget.coverage.response import DEFAULT_STAGES, Curve, Response, Stage
-from querybudget.coverage.visit import Visit
+from querybudget.coverage.observation import Visit
 
 __all__ = [
     "DEFAULT_STAGES",

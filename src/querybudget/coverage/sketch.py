@@ -12,7 +12,7 @@ from operator import add, mul
 import msgspec
 
 from querybudget.coverage.traits import TRAITS
-from querybudget.coverage.visit import COARSE, FINE, Visit
+from querybudget.coverage.observation import COARSE, FINE, Visit
 
 __all__ = ["SUMS", "Sketch", "blank_sums"]
 

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Self
 
 import numpy as np
 
-from querybudget.coverage.visit import COARSE, FINE
+from querybudget.coverage.observation import COARSE, FINE
 from querybudget.embedding import keying, kmeans
 from querybudget.errors import SetupError
 

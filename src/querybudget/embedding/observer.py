@@ -17,7 +17,7 @@ from cachetools import LRUCache
 
 from querybudget.adapters.call import Call
 from querybudget.coverage.traits import facts
-from querybudget.coverage.visit import Visit
+from querybudget.coverage.observation import Visit
 from querybudget.embedding import Embedder, open_embedder
 from querybudget.embedding.capabilities import Directions, examples_of
 from querybudget.embedding.codebook import Codebook

@@ -15,7 +15,7 @@ from typing import Any
 
 from querybudget.adapters.call import Call, Dialect, Usage
 from querybudget.coverage import Visit
-from querybudget.coverage.visit import FINE
+from querybudget.coverage.observation import FINE
 from querybudget.engine.desk import DEFERRED, open_desk
 from querybudget.engine.health import StoreHealth
 from querybudget.engine.observing import Observer, observer_of

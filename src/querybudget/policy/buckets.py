@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from querybudget.coverage.response import Curve, Response, Stage
-from querybudget.coverage.visit import FINE
+from querybudget.coverage.observation import FINE
 from querybudget.policy import file
 from querybudget.policy.notation import Limit, Period, in_units
 from querybudget.policy.tree import Mistakes, Path

@@ -7,7 +7,7 @@ from zlib import crc32
 
 from querybudget.adapters.call import Call
 from querybudget.coverage import Visit
-from querybudget.coverage.visit import FINE
+from querybudget.coverage.observation import FINE
 
 __all__ = ["FakeObserver"]
 
