@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.coverage.occupancy import Occupancy, merge
+from querybudget.coverage.buckets import Occupancy, merge
 from querybudget.coverage.observation import FINE
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 from querybudget.testing.contracts.bucket_log import BucketLog

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from querybudget.coverage import Stage, Visit
-from querybudget.coverage.occupancy import Occupancy
+from querybudget.coverage.buckets import Occupancy
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled, Verdict
 from querybudget.units import MICRO, Algorithm
 from querybudget.stores import Clock, MemoryStore

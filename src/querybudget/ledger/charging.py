@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from querybudget.coverage.occupancy import Occupancy
+from querybudget.coverage.buckets import Occupancy
 from querybudget.ledger.types import (
     GRACE,
     UNCHARGED,

@@ -16,7 +16,7 @@ from typing import final
 import msgspec
 
 from querybudget.coverage import Profile, Reason, Response, Stage
-from querybudget.coverage.occupancy import Occupancy
+from querybudget.coverage.buckets import Occupancy
 from querybudget.ledger.types import Account, Charge, Line, LineStatus, Reservation, Verdict
 from querybudget.units import MICRO, SECOND, Algorithm
 

@@ -1,7 +1,7 @@
 """What one partition has used of one quota, for each algorithm.
 
 Small states, all O(1) in the number of calls, all with the same five verbs, so that the ledger
-need not know which one it holds (`querybudget.coverage.occupancy` has the one for buckets):
+need not know which one it holds (`querybudget.coverage.buckets` has the one for buckets):
 
     room     what could be granted now; negative while in debt. Forgets what has expired by now
     charge   use that much now
@@ -23,7 +23,7 @@ from typing import Protocol, final
 
 import msgspec
 
-from querybudget.coverage.occupancy import Occupancy
+from querybudget.coverage.buckets import Occupancy
 from querybudget.units import MICRO, SECOND, Algorithm, Bounds, Quota
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import cast
 
 import msgspec
 
-from querybudget.coverage.occupancy import Occupancy
+from querybudget.coverage.buckets import Occupancy
 from querybudget.coverage.profile import PERIOD
 from querybudget.errors import StoreError
 from querybudget.ledger import Account

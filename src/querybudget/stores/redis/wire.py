@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from querybudget.coverage import Profile, Reason, Stage
-from querybudget.coverage.occupancy import Occupancy, Pending
+from querybudget.coverage.buckets import Occupancy, Pending
 from querybudget.coverage.response import Response
 from querybudget.coverage.score import VIEWS
 from querybudget.errors import StoreError

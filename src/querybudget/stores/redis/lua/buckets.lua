@@ -1,4 +1,4 @@
--- Which buckets were visited, as querybudget.coverage.occupancy has it: window, tail, head, total,
+-- Which buckets were visited, as querybudget.coverage.buckets has it: window, tail, head, total,
 -- stage, then layers by weight, each of two bytes a bucket, ascending, and what is pending: an
 -- entry for each bucket and open call, entries of one bucket together, what was asked last last.
 
