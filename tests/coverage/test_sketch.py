@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.coverage.sketch import SUMS, Sketch, blank_sums
-from querybudget.coverage.traits import TRAITS
+from querybudget.coverage.style import TRAITS
 from querybudget.coverage.observation import Visit
 from tests.coverage.visits import made, visits
 

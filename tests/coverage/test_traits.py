@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.coverage.traits import READ, TRAITS, WORDS, facts
+from querybudget.coverage.style import READ, TRAITS, WORDS, facts
 
 
 def fact(text: str, name: str) -> int:

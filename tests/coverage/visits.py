@@ -6,7 +6,7 @@ import random
 
 from hypothesis import strategies as st
 
-from querybudget.coverage.traits import TRAITS, WORDS
+from querybudget.coverage.style import TRAITS, WORDS
 from querybudget.coverage.observation import COARSE, FINE, Visit
 
 __all__ = ["made", "visits"]

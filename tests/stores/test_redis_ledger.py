@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from querybudget.coverage import Response, Stage, Visit
-from querybudget.coverage.traits import TRAITS
+from querybudget.coverage.style import TRAITS
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.policy.notation import Period
 from querybudget.ledger.calendar import Calendar

@@ -22,7 +22,7 @@ class Visit(msgspec.Struct, frozen=True, array_like=True, gc=False):
         coarse: Coarse bucket of the first prompt; -1 where nothing could be embedded.
         point: The first prompt's vector in a few signed bytes, keyed like the buckets.
         words: 16-bit hashes of the words asked, distinct, little-endian, at most a few hundred.
-        traits: Plain facts of the ask, as `querybudget.coverage.traits` gives them.
+        traits: Plain facts of the ask, as `querybudget.coverage.style` gives them.
         template: 32-bit keyed hash of the fixed frame; 0 where there is none.
         ask: 32-bit keyed hash of the ask, to know a repeat.
         capabilities: Bit n is set where the call is of the policy's n-th capability.

@@ -32,7 +32,7 @@ from querybudget.coverage.calibration import (
     WEIGHT,
 )
 from querybudget.coverage.sketch import SUMS
-from querybudget.coverage.traits import TRAITS
+from querybudget.coverage.style import TRAITS
 
 __all__ = [
     "CHECKPOINTS",

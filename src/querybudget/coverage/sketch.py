@@ -11,7 +11,7 @@ from operator import add, mul
 
 import msgspec
 
-from querybudget.coverage.traits import TRAITS
+from querybudget.coverage.style import TRAITS
 from querybudget.coverage.observation import COARSE, FINE, Visit
 
 __all__ = ["SUMS", "Sketch", "blank_sums"]

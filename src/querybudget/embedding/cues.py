@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from querybudget.coverage.traits import TRAITS
+from querybudget.coverage.style import TRAITS
 
 __all__ = ["Cue", "cues"]
 

@@ -16,7 +16,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from querybudget.adapters.call import Call
-from querybudget.coverage.traits import facts
+from querybudget.coverage.style import facts
 from querybudget.coverage.observation import Visit
 from querybudget.embedding import Embedder, open_embedder
 from querybudget.embedding.capabilities import Directions, examples_of

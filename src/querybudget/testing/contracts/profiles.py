@@ -8,7 +8,7 @@ import pytest
 
 from querybudget.coverage import Profile, Response, Stage, Visit
 from querybudget.coverage.score import VIEWS
-from querybudget.coverage.traits import TRAITS, WORDS
+from querybudget.coverage.style import TRAITS, WORDS
 from querybudget.coverage.observation import COARSE, FINE
 from querybudget.ledger import Decision, Line, Settled, Verdict
 from querybudget.units import MICRO, SECOND, Algorithm
