@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from zlib import crc32
 
-from querybudget.coverage import lexis
+from querybudget.coverage import lexicon as lexis
 
 __all__ = ["READ", "TRAITS", "WORDS", "facts"]
 
