@@ -44,7 +44,7 @@ def calibrated(constants: Mapping[str, Any]) -> Iterator[None]:
     """Judge by other numbers than the shipped ones while inside.
 
     Args:
-        constants: Names of `querybudget.coverage.calibration` and their values.
+        constants: Names of `querybudget.coverage.weights` and their values.
 
     Raises:
         KeyError: The score has no such number.

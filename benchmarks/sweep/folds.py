@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def numbers(model: Any) -> dict[str, Any]:  # noqa: ANN401 - of tools.score
-    """A fit's numbers, under their names in `querybudget.coverage.calibration`."""
+    """A fit's numbers, under their names in `querybudget.coverage.weights`."""
     return {
         "BIAS": float(model.bias),
         "MEAN": model.mean.T.tolist(),

@@ -3,7 +3,7 @@
     python -m tools.score.fit --corpora DIR [--write]
 
 Needs scikit-learn besides querybudget itself. Nothing is set for any corpus by name. What stands in
-`querybudget.coverage.calibration` afterwards:
+`querybudget.coverage.weights` afterwards:
 
     honest curves  mean and spread of every rate over the number of calls
     weights        of a logistic regression, gateways left out: by content they are what a sweep is

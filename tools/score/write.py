@@ -1,4 +1,4 @@
-"""Into the package: `querybudget.coverage.calibration`."""
+"""Into the package: `querybudget.coverage.weights`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-import querybudget.coverage.calibration as shipped
+import querybudget.coverage.weights as shipped
 from querybudget.coverage.score import FEATURES
 from tools.score.model import CAP, CLIP, FLOOR, Floats, Model
 

@@ -8,7 +8,7 @@ calls stay on a subject), wording (how new the words are), manner (how it is ask
 add more than its cap, so no single one can flag anybody.
 
 The weights, the honest curves, the caps and the scale are fitted by a script on labelled corpora
-and stand in `querybudget.coverage.calibration`; docs/research.md says on which, and how well it
+and stand in `querybudget.coverage.weights`; docs/research.md says on which, and how well it
 does on corpora it has not seen.
 """
 
@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from querybudget.coverage.calibration import (
+from querybudget.coverage.weights import (
     BIAS,
     CAP,
     CLIP,
