@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.stores.prompts import KINDS, PATH, requests
 from querybudget.adapters import adapter_for
 from querybudget.coverage import Visit
-from querybudget.embedding.observer import Observer, open_observer
+from querybudget.embedding.analyzer import Observer, open_observer
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.policy.types import Budget, Mode, Policy
 from querybudget.units import MICRO, SECOND, Unit

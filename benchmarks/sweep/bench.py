@@ -17,7 +17,7 @@ from benchmarks.sweep.observing import Vectors, cells, roomy_observer
 from benchmarks.sweep.policies import enforced
 from benchmarks.sweep.replay import usage
 from benchmarks.sweep.streams import Stream
-from querybudget.embedding.observer import Observer
+from querybudget.embedding.analyzer import Observer
 from querybudget.policy.types import Policy
 
 __all__ = ["PER_DAY", "Bench", "Settings", "Size"]

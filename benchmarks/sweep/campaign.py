@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from benchmarks.sweep.corpora import Prompt
 from benchmarks.sweep.replay import Desk
 from benchmarks.sweep.timing import BEGIN, DAY
-from querybudget.embedding.observer import Observer
+from querybudget.embedding.analyzer import Observer
 from querybudget.policy.types import Policy
 from querybudget.units import MICRO
 

@@ -16,7 +16,7 @@ from benchmarks.sweep.policies import SECRET
 from querybudget.adapters.call import Call, Dialect
 from querybudget.embedding import open_embedder
 from querybudget.embedding.codebook import Codebook
-from querybudget.embedding.observer import Observer
+from querybudget.embedding.analyzer import Observer
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.policy.types import Policy
 

@@ -22,7 +22,7 @@ from benchmarks.sweep.policies import scope
 from benchmarks.sweep.streams import Stream
 from querybudget.adapters.call import Call, Dialect, Usage
 from querybudget.coverage.response import Stage
-from querybudget.embedding.observer import Observer
+from querybudget.embedding.analyzer import Observer
 from querybudget.engine import Limiter, Outcome
 from querybudget.policy.types import Policy
 from querybudget.units import MICRO

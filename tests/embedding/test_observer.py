@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from querybudget.adapters.call import Call, Dialect
 from querybudget.coverage.observation import COARSE, FINE, Visit
 from querybudget.embedding.codebook import Codebook
-from querybudget.embedding.observer import ASKS, Observer, open_observer
+from querybudget.embedding.analyzer import ASKS, Observer, open_observer
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.errors import EmbeddingError, SetupError
 from querybudget.policy.types import CAPABILITIES, Capability, Embedding, Policy
@@ -172,7 +172,7 @@ def test_another_process_shows_the_same(shared: Observer) -> None:
     program = (
         "import asyncio, sys\n"
         "from querybudget.adapters.call import Call, Dialect\n"
-        "from querybudget.embedding.observer import open_observer\n"
+        "from querybudget.embedding.analyzer import open_observer\n"
         "from querybudget.policy.types import Policy\n"
         f"observer = open_observer(Policy(()), {KEY!r})\n"
         "call = Call(Dialect.OPENAI, 'chat', ask='Is water wet?', template='Be brief.')\n"

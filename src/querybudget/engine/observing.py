@@ -13,7 +13,7 @@ __all__ = ["Observer", "observer_of"]
 
 
 class Observer(Protocol):
-    """Looks at what calls ask. `querybudget.embedding.observer` has the one that embeds."""
+    """Looks at what calls ask. `querybudget.embedding.analyzer` has the one that embeds."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -38,6 +38,6 @@ def observer_of(policy: Policy, key: bytes) -> Observer | None:
     if not policy.covers:
         return None
     # Here and not above: it needs numpy, and few policies need it.
-    from querybudget.embedding.observer import open_observer  # noqa: PLC0415
+    from querybudget.embedding.analyzer import open_observer  # noqa: PLC0415
 
     return open_observer(policy, key)
