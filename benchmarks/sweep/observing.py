@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.sweep.corpora import Prompt
 from benchmarks.sweep.policies import SECRET
-from querybudget.adapters.call import Call, Dialect
+from querybudget.adapters.base import Call, Dialect
 from querybudget.embedding import open_embedder
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.analyzer import Observer

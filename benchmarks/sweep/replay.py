@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.sweep.figures import NEVER
 from benchmarks.sweep.policies import scope
 from benchmarks.sweep.streams import Stream
-from querybudget.adapters.call import Call, Dialect, Usage
+from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.coverage.response import Stage
 from querybudget.embedding.analyzer import Observer
 from querybudget.engine import Limiter, Outcome

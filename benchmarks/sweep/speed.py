@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.sweep.bench import Bench
 from benchmarks.sweep.observing import roomy_observer
 from benchmarks.sweep.policies import counting_requests, scope
-from querybudget.adapters.call import Call, Dialect
+from querybudget.adapters.base import Call, Dialect
 from querybudget.engine import Limiter, Outcome
 from querybudget.policy.types import Policy
 from querybudget.stores.memory import MemoryStore

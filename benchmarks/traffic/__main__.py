@@ -33,7 +33,7 @@ import openai
 import uvicorn
 
 from benchmarks.traffic.corpora import Prompt, prompts
-from querybudget.adapters.call import Usage
+from querybudget.adapters.base import Usage
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.engine import Limiter
 from querybudget.events import DecisionEvent

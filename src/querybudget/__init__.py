@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from querybudget.adapters.call import Call, Dialect, Usage
+    from querybudget.adapters.base import Call, Dialect, Usage
     from querybudget.asgi import QueryBudgetMiddleware, health_app
     from querybudget.coverage import Response, Stage, Visit
     from querybudget.embedding import Embedder

@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 from cachetools import LRUCache
 
-from querybudget.adapters.call import Call, Usage
+from querybudget.adapters.base import Call, Usage
 from querybudget.policy.types import Estimate
 from querybudget.units import MICRO
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from querybudget.adapters.call import Usage
+from querybudget.adapters.base import Usage
 from querybudget.coverage import Reason
 from querybudget.identity import Identity
 from querybudget.ledger import Decision

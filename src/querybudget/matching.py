@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from querybudget.adapters import adapter_for
-from querybudget.adapters.call import Adapter, Call
+from querybudget.adapters.base import Adapter, Call
 from querybudget.estimates import Foreseen
 from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resolver
 from querybudget.ledger import Line

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 
-from querybudget.adapters.call import Call, Usage
+from querybudget.adapters.base import Call, Usage
 from querybudget.policy.types import Budget, ModelPrice, TokenWeights
 from querybudget.units import MICRO, Unit
 

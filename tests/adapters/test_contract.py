@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from querybudget.adapters import adapter_for
-from querybudget.adapters.call import Adapter
+from querybudget.adapters.base import Adapter
 from querybudget.testing.adapter_contract import AdapterContract, Recording, load_recordings
 
 RECORDINGS = load_recordings(Path(__file__).parent / "recordings")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.adapters.call import Call, Dialect, Usage, settled_usage
+from querybudget.adapters.base import Call, Dialect, Usage, settled_usage
 from querybudget.units import MICRO
 
 CHAT = Call(Dialect.OPENAI, "chat")

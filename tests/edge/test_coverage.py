@@ -14,7 +14,7 @@ from typing import Any
 import anyio.lowlevel
 import pytest
 
-from querybudget.adapters.call import Call, Usage
+from querybudget.adapters.base import Call, Usage
 from querybudget.adapters.degrade import OUTPUT
 from querybudget.asgi.types import Receive, Scope, Send
 from querybudget.coverage import Visit

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from querybudget.adapters.call import Usage
+from querybudget.adapters.base import Usage
 from querybudget.asgi.types import Receive, Scope, Send
 from querybudget.testing import Driven, Failure, FakeModel, Reply, drive, http_scope, request
 

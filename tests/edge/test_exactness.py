@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from querybudget.adapters.call import Usage
+from querybudget.adapters.base import Usage
 from querybudget.units import MICRO
 from querybudget.testing import Driven, FakeModel, Reply, drive, http_scope, request
 

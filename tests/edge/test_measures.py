@@ -11,7 +11,7 @@ from typing import Any
 import anyio.lowlevel
 import pytest
 
-from querybudget.adapters.call import Usage
+from querybudget.adapters.base import Usage
 from querybudget.adapters.degrade import OUTPUT
 from querybudget.asgi.delay import Delays
 from querybudget.asgi.types import Message, Receive, Scope, Send

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from querybudget.adapters.call import Call, Dialect
+from querybudget.adapters.base import Call, Dialect
 from querybudget.coverage.observation import COARSE, FINE, Visit
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.analyzer import ASKS, Observer, open_observer
@@ -171,7 +171,7 @@ async def test_another_key_shows_other_numbers(codebook: Codebook) -> None:
 def test_another_process_shows_the_same(shared: Observer) -> None:
     program = (
         "import asyncio, sys\n"
-        "from querybudget.adapters.call import Call, Dialect\n"
+        "from querybudget.adapters.base import Call, Dialect\n"
         "from querybudget.embedding.analyzer import open_observer\n"
         "from querybudget.policy.types import Policy\n"
         f"observer = open_observer(Policy(()), {KEY!r})\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.adapters.call import Call, Dialect, Usage
+from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.coverage import Stage, Visit
 from querybudget.engine import Limiter, Outcome, Refusal, Ticket
 from querybudget.errors import StoreError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from querybudget.adapters.call import Call, Dialect, Usage
+from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.engine import Limiter, Outcome, Refusal, Ticket
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget import pricing
-from querybudget.adapters.call import Call, Dialect, Usage
+from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.policy.types import Budget, ModelPrice, TokenWeights
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 

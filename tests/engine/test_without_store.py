@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.adapters.call import Call, Dialect, Usage
+from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.engine import Limiter, Outcome, Refusal, Ticket
 from querybudget.engine.without_store import RETRY, share
 from querybudget.ledger import Charge, Line, Verdict

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.adapters.call import Dialect
+from querybudget.adapters.base import Dialect
 from querybudget.policy.types import Refusals
 from querybudget.units import MICRO, SECOND, Unit
 from querybudget.refusals import answer, headers_for

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import pytest
 
-from querybudget.adapters.call import Dialect
+from querybudget.adapters.base import Dialect
 from querybudget.refusals import (
     Answer,
     body_too_large,

@@ -10,7 +10,7 @@ import httpx2
 import openai
 import pytest
 
-from querybudget.adapters.call import Dialect
+from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision
 from querybudget.policy.types import Refusals
 from querybudget.units import MICRO, Unit

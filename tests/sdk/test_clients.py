@@ -10,7 +10,7 @@ import anyio
 import openai
 import pytest
 
-from querybudget.adapters.call import Usage
+from querybudget.adapters.base import Usage
 from querybudget.testing import Reply
 
 Serve = Callable[..., Any]

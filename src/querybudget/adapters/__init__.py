@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from querybudget.adapters.anthropic import CountTokens, Messages
-from querybudget.adapters.call import Adapter
+from querybudget.adapters.base import Adapter
 from querybudget.adapters.generic import Generic
 from querybudget.adapters.openai import ChatCompletions, Completions, Embeddings, Responses
 from querybudget.policy.types import GenericRoute

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from querybudget.adapters.bodies import output_bound, read_body
-from querybudget.adapters.call import Call, Dialect, Meter, Usage
+from querybudget.adapters.base import Call, Dialect, Meter, Usage
 from querybudget.adapters.degrade import Members, bound, calm, put, rewrite, within
 from querybudget.adapters.meters import answer_meter
 from querybudget.adapters.prompt import (

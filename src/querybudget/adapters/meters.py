@@ -6,7 +6,7 @@ cannot read is passed over: an answer is metered, never judged.
 
 from __future__ import annotations
 
-from querybudget.adapters.call import Call, Meter, Usage
+from querybudget.adapters.base import Call, Meter, Usage
 from querybudget.adapters.frame import Frame, learn_frame
 from querybudget.adapters.sse import EventStream
 from querybudget.adapters.tally import UNREADABLE, Read, Tally

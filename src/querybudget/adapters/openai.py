@@ -16,7 +16,7 @@ from querybudget.adapters.bodies import (
     output_bound,
     read_body,
 )
-from querybudget.adapters.call import Call, Dialect, Meter
+from querybudget.adapters.base import Call, Dialect, Meter
 from querybudget.adapters.degrade import Members, bound, calm, drop, one, put, rewrite, within
 from querybudget.adapters.meters import answer_meter
 from querybudget.adapters.openai_answers import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from querybudget.adapters.call import Usage
+from querybudget.adapters.base import Usage
 from querybudget.adapters.prompt import utf8_size
 from querybudget.adapters.tally import Tally, tokens
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from querybudget.adapters.call import Usage
+from querybudget.adapters.base import Usage
 
 __all__ = ["UNREADABLE", "Read", "Tally", "tokens"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from querybudget.adapters.call import Adapter, Meter, Usage, settled_usage
+from querybudget.adapters.base import Adapter, Meter, Usage, settled_usage
 from querybudget.asgi.body import Inflate
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.engine import Limiter, Outcome, Ticket

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from querybudget.adapters.call import Adapter
+from querybudget.adapters.base import Adapter
 from querybudget.asgi.body import Received, header, inflate, rewritten
 from querybudget.asgi.delay import Delays
 from querybudget.asgi.refuse import refusal_of, send_answer

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from querybudget.adapters.call import Dialect
+from querybudget.adapters.base import Dialect
 from querybudget.asgi.body import BodyTooLarge, header, inflate, read
 from querybudget.asgi.delay import Delays
 from querybudget.asgi.exchange import Exchange

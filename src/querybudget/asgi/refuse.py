@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from querybudget.adapters.call import Dialect
+from querybudget.adapters.base import Dialect
 from querybudget.asgi.types import Send
 from querybudget.engine import Limiter, Refusal, Ticket
 from querybudget.refusals import Answer, answer, crowded, store_down, unpriced

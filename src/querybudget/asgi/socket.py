@@ -9,7 +9,7 @@ is refused closes the connection: with 1013, "try again later", or 1008 where th
 
 from __future__ import annotations
 
-from querybudget.adapters.call import Call, Dialect, Usage
+from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.asgi.refuse import refusal_of, send_answer
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.engine import Limiter, Outcome, Ticket

@@ -6,7 +6,7 @@ import json
 import math
 from hashlib import blake2b
 
-from querybudget.adapters.call import Adapter, Call
+from querybudget.adapters.base import Adapter, Call
 from querybudget.errors import BodyError
 from querybudget.matching import UNREADABLE
 

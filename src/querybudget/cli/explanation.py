@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from querybudget.adapters.call import Call
+from querybudget.adapters.base import Call
 from querybudget.cli.words import limit, number, pooled
 from querybudget.coverage import Visit
 from querybudget.engine import Limiter, Refusal, Ticket

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from querybudget.adapters.call import Usage
+from querybudget.adapters.base import Usage
 from querybudget.demo.board import Board
 from querybudget.demo.prompts import TEMPLATE, conversation, orders, sweep
 from querybudget.testing import Asked, Reply

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from cachetools import LRUCache
 
-from querybudget.adapters.call import Call
+from querybudget.adapters.base import Call
 from querybudget.coverage.style import facts
 from querybudget.coverage.observation import Visit
 from querybudget.embedding import Embedder, open_embedder

@@ -13,7 +13,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from querybudget.adapters.call import Call, Dialect, Usage
+from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.coverage import Visit
 from querybudget.coverage.observation import FINE
 from querybudget.engine.desk import DEFERRED, open_desk

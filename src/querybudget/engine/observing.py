@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from querybudget.adapters.call import Call
+from querybudget.adapters.base import Call
 from querybudget.coverage import Visit
 from querybudget.policy.types import Policy
 

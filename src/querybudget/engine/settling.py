@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from querybudget.adapters.call import Usage
+from querybudget.adapters.base import Usage
 from querybudget.engine.ticket import Outcome, Ticket
 
 __all__ = ["amounts_of"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from querybudget.adapters.call import Usage
+from querybudget.adapters.base import Usage
 from querybudget.engine.ticket import Refusal, Ticket
 from querybudget.events import DecisionEvent
 from querybudget.ledger import Decision

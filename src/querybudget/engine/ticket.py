@@ -6,7 +6,7 @@ import enum
 
 import msgspec
 
-from querybudget.adapters.call import Call
+from querybudget.adapters.base import Call
 from querybudget.coverage import Stage, Visit
 from querybudget.estimates import Foreseen
 from querybudget.ledger import Charge, Decision, Line

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass, replace
 
-from querybudget.adapters.call import Dialect
+from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision, LineStatus
 from querybudget.policy.types import Disclosure, Refusals
 from querybudget.units import Unit

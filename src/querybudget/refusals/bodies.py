@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from querybudget.adapters.call import Dialect
+from querybudget.adapters.base import Dialect
 
 __all__ = ["PROBLEM_TYPES", "Answer", "Fault", "Reason", "reply"]
 

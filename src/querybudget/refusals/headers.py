@@ -6,7 +6,7 @@ from collections.abc import Container
 
 import msgspec
 
-from querybudget.adapters.call import Dialect
+from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision, LineStatus, Verdict
 from querybudget.policy.types import Disclosure, Refusals
 from querybudget.units import Unit

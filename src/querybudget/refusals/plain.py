@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from querybudget.adapters.call import Dialect
+from querybudget.adapters.base import Dialect
 from querybudget.units import SECOND
 from querybudget.refusals.bodies import Answer, Fault, Reason, reply
 from querybudget.refusals.words import duration, whole_up

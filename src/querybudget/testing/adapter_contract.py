@@ -21,7 +21,7 @@ from typing import ClassVar
 
 import msgspec
 
-from querybudget.adapters.call import Adapter, Call, Meter, Usage
+from querybudget.adapters.base import Adapter, Call, Meter, Usage
 from querybudget.adapters.degrade import OUTPUT
 from querybudget.adapters.pointer import Json
 from querybudget.errors import BodyError

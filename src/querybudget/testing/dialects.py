@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from querybudget.adapters.call import Usage
+from querybudget.adapters.base import Usage
 from querybudget.testing.reply import Reply
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from zlib import crc32
 
-from querybudget.adapters.call import Call
+from querybudget.adapters.base import Call
 from querybudget.coverage import Visit
 from querybudget.coverage.observation import FINE
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from querybudget.adapters.call import Usage
+from querybudget.adapters.base import Usage
 
 __all__ = ["Failure", "Gate", "Reply"]
 
