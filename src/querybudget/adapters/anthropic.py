@@ -13,7 +13,7 @@ from querybudget.adapters.bodies import output_bound, read_body
 from querybudget.adapters.base import Call, Dialect, Meter, Usage
 from querybudget.adapters.degrade import Members, bound, calm, put, rewrite, within
 from querybudget.adapters.meters import answer_meter
-from querybudget.adapters.prompt import (
+from querybudget.adapters.request import (
     NOTHING,
     Part,
     ask_of,

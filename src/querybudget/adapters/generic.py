@@ -11,7 +11,7 @@ from querybudget.adapters.base import Call, Dialect, Meter, Usage
 from querybudget.adapters.degrade import OUTPUT
 from querybudget.adapters.meters import answer_meter
 from querybudget.adapters.pointer import Json, Pointer
-from querybudget.adapters.prompt import utf8_size
+from querybudget.adapters.request import utf8_size
 from querybudget.adapters.tally import Tally, tokens
 from querybudget.errors import BodyError, SetupError
 from querybudget.policy.types import GenericRoute

@@ -25,7 +25,7 @@ from querybudget.adapters.openai_answers import (
     read_responses_body,
     read_responses_event,
 )
-from querybudget.adapters.prompt import (
+from querybudget.adapters.request import (
     NOTHING,
     Content,
     Part,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from querybudget.adapters.base import Usage
-from querybudget.adapters.prompt import utf8_size
+from querybudget.adapters.request import utf8_size
 from querybudget.adapters.tally import Tally, tokens
 
 __all__ = ["read_chat_body", "read_chat_event", "read_responses_body", "read_responses_event"]
