@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import Adapter, Call, Dialect, Meter, Usage
 from querybudget.adapters.frame import learn_frame
-from querybudget.adapters.meters import ANSWER_TAIL, BodyMeter, StreamMeter
+from querybudget.adapters.metering import ANSWER_TAIL, BodyMeter, StreamMeter
 from querybudget.adapters.openai_answers import read_chat_body, read_chat_event
 from querybudget.adapters.tally import Tally, tokens
 

@@ -12,7 +12,7 @@ from msgspec import Raw
 from querybudget.adapters.bodies import output_bound, read_body
 from querybudget.adapters.base import Call, Dialect, Meter, Usage
 from querybudget.adapters.degrade import Members, bound, calm, put, rewrite, within
-from querybudget.adapters.meters import answer_meter
+from querybudget.adapters.metering import answer_meter
 from querybudget.adapters.request import (
     NOTHING,
     Part,

@@ -9,7 +9,7 @@ import msgspec
 from querybudget.adapters.bodies import asks_of, choices_of, output_bound, read_body
 from querybudget.adapters.base import Call, Dialect, Meter, Usage
 from querybudget.adapters.degrade import OUTPUT
-from querybudget.adapters.meters import answer_meter
+from querybudget.adapters.metering import answer_meter
 from querybudget.adapters.pointer import Json, Pointer
 from querybudget.adapters.request import utf8_size
 from querybudget.adapters.tally import Tally, tokens

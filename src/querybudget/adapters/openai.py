@@ -18,7 +18,7 @@ from querybudget.adapters.bodies import (
 )
 from querybudget.adapters.base import Call, Dialect, Meter
 from querybudget.adapters.degrade import Members, bound, calm, drop, one, put, rewrite, within
-from querybudget.adapters.meters import answer_meter
+from querybudget.adapters.metering import answer_meter
 from querybudget.adapters.openai_answers import (
     read_chat_body,
     read_chat_event,
