@@ -19,7 +19,7 @@ from querybudget.adapters.bodies import (
 from querybudget.adapters.base import Call, Dialect, Meter
 from querybudget.adapters.degrade import Members, bound, calm, drop, one, put, rewrite, within
 from querybudget.adapters.metering import answer_meter
-from querybudget.adapters.openai_answers import (
+from querybudget.adapters.openai_usage import (
     read_chat_body,
     read_chat_event,
     read_responses_body,
