@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from querybudget.errors import SetupError
 from querybudget.identity import ANONYMOUS, CONTRADICTORY, Identity, KeyedHash, Scope, identify
-from querybudget.identity.names import Resolver
+from querybudget.identity.identity import Resolver
 
 SECRET = b"a secret that nothing may show"
 NAMES = st.text(st.characters(), max_size=40)

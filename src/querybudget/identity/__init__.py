@@ -17,7 +17,7 @@ from querybudget.identity.addresses import UNIX, networks
 from querybudget.identity.claims import claim, user
 from querybudget.identity.credentials import api_key, header
 from querybudget.identity.forwarding import client_address
-from querybudget.identity.names import (
+from querybudget.identity.identity import (
     ANONYMOUS,
     CONTRADICTORY,
     Identity,

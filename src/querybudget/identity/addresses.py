@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from querybudget.identity.names import Scope
+from querybudget.identity.identity import Scope
 
 __all__ = ["UNIX", "Networks", "masked", "networks", "peer_address", "read"]
 

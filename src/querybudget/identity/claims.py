@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 from uuid import UUID
 
-from querybudget.identity.names import Resolver, Scope
+from querybudget.identity.identity import Resolver, Scope
 
 __all__ = ["claim", "claim_texts", "user"]
 

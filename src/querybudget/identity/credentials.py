@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 
 from querybudget.identity.addresses import networks
-from querybudget.identity.names import CONTRADICTORY, Resolver, Scope
+from querybudget.identity.identity import CONTRADICTORY, Resolver, Scope
 
 __all__ = ["api_key", "header"]
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from querybudget.identity.addresses import Networks, masked, networks, peer_address, read
-from querybudget.identity.names import Resolver, Scope
+from querybudget.identity.identity import Resolver, Scope
 
 __all__ = ["client_address"]
 

@@ -9,7 +9,7 @@ from querybudget.errors import SetupError
 from querybudget.identity.claims import claim, user
 from querybudget.identity.credentials import api_key, header
 from querybudget.identity.forwarding import client_address
-from querybudget.identity.names import Resolver
+from querybudget.identity.identity import Resolver
 from querybudget.policy.types import ResolverSpec
 
 __all__ = ["chain", "resolver", "source_of"]
