@@ -16,7 +16,7 @@ from __future__ import annotations
 from querybudget.identity.addresses import UNIX, networks
 from querybudget.identity.claims import claim, user
 from querybudget.identity.credentials import api_key, header
-from querybudget.identity.forwarding import client_address
+from querybudget.identity.client_address import client_address
 from querybudget.identity.identity import (
     ANONYMOUS,
     CONTRADICTORY,
