@@ -13,7 +13,7 @@ it is made, so that asking it costs about a microsecond.
 
 from __future__ import annotations
 
-from querybudget.identity.addresses import UNIX, networks
+from querybudget.identity.networks import UNIX, networks
 from querybudget.identity.claims import claim, user
 from querybudget.identity.credentials import api_key, header
 from querybudget.identity.client_address import client_address

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from querybudget.identity.addresses import Networks, masked, networks, peer_address, read
+from querybudget.identity.networks import Networks, masked, networks, peer_address, read
 from querybudget.identity.identity import Resolver, Scope
 
 __all__ = ["client_address"]

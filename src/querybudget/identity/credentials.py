@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import binascii
 
-from querybudget.identity.addresses import networks
+from querybudget.identity.networks import networks
 from querybudget.identity.identity import CONTRADICTORY, Resolver, Scope
 
 __all__ = ["api_key", "header"]
