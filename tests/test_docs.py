@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

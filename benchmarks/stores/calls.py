@@ -15,7 +15,7 @@ from querybudget.adapters import adapter_for
 from querybudget.coverage import Visit
 from querybudget.embedding.analyzer import Observer, open_observer
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
-from querybudget.policy.types import Budget, Mode, Policy
+from querybudget.policy.model import Budget, Mode, Policy
 from querybudget.units import MICRO, SECOND, Unit
 from querybudget.stores import Store
 

@@ -18,7 +18,7 @@ from benchmarks.sweep.policies import enforced
 from benchmarks.sweep.replay import usage
 from benchmarks.sweep.streams import Stream
 from querybudget.embedding.analyzer import Observer
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 
 __all__ = ["PER_DAY", "Bench", "Settings", "Size"]
 

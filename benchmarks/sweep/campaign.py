@@ -20,7 +20,7 @@ from benchmarks.sweep.corpora import Prompt
 from benchmarks.sweep.replay import Desk
 from benchmarks.sweep.timing import BEGIN, DAY
 from querybudget.embedding.analyzer import Observer
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 from querybudget.units import MICRO
 
 __all__ = ["DAYS", "SAMPLE", "Haul", "campaign"]

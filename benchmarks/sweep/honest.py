@@ -21,7 +21,7 @@ from benchmarks.sweep.figures import NEVER, bootstrap, interval, share
 from benchmarks.sweep.policies import scored
 from benchmarks.sweep.replay import replay_together
 from benchmarks.sweep.streams import honest
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 
 __all__ = ["KINDS", "Honest", "figures", "honest_part", "sampled", "shares"]
 

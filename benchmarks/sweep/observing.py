@@ -18,7 +18,7 @@ from querybudget.embedding import open_embedder
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.analyzer import Observer
 from querybudget.embedding.static import StaticEmbedder
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 
 __all__ = ["Vectors", "cells", "roomy_observer"]
 

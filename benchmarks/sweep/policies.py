@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from querybudget.policy.types import Budget, Mode, Partition, Policy, ResolverSpec
+from querybudget.policy.model import Budget, Mode, Partition, Policy, ResolverSpec
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 
 __all__ = [

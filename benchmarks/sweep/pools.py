@@ -23,7 +23,7 @@ from benchmarks.sweep.policies import pooled
 from benchmarks.sweep.replay import Desk
 from benchmarks.sweep.streams import shuffled
 from benchmarks.sweep.timing import BEGIN, DAY
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 
 __all__ = ["FACTOR", "PER_ACCOUNT", "SIZES", "honest_pools", "sweep_pools"]
 

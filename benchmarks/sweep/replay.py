@@ -24,7 +24,7 @@ from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.coverage.response import Stage
 from querybudget.embedding.analyzer import Observer
 from querybudget.engine import Limiter, Outcome
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 from querybudget.units import MICRO
 from querybudget.stores.memory import MemoryStore
 from querybudget.testing.clock import ManualClock

@@ -16,7 +16,7 @@ from benchmarks.sweep.observing import roomy_observer
 from benchmarks.sweep.policies import counting_requests, scope
 from querybudget.adapters.base import Call, Dialect
 from querybudget.engine import Limiter, Outcome
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 from querybudget.stores.memory import MemoryStore
 from querybudget.testing.clock import ManualClock
 

@@ -20,7 +20,7 @@ from benchmarks.sweep.judge import first_over, obtained
 from benchmarks.sweep.policies import scored, without_buckets
 from benchmarks.sweep.replay import replay
 from benchmarks.sweep.streams import draw_of, shuffled, sweep
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 
 __all__ = ["BOUNDS", "WANTED", "SweepPart", "sweep_part"]
 

@@ -38,7 +38,7 @@ from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.engine import Limiter
 from querybudget.events import DecisionEvent
 from querybudget.identity import KeyedHash
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 from querybudget.units import MICRO
 from querybudget.testing import Asked, FakeModel, Reply
 

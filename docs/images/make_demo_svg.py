@@ -15,7 +15,7 @@ from rich.console import Console
 from querybudget.demo import POLICY
 from querybudget.demo.screen import screen
 from querybudget.demo.show import play
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 
 
 def main() -> None:

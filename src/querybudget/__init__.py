@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from querybudget.events import DecisionEvent
     from querybudget.identity import Identity
     from querybudget.ledger import Charge, Decision, Reservation, Settled, Verdict
-    from querybudget.policy.types import Policy
+    from querybudget.policy.model import Policy
     from querybudget.stores import Clock, MemoryStore, Store
 
     __version__: str

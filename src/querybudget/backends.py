@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from querybudget.units import SECOND, Algorithm
 
 if TYPE_CHECKING:
-    from querybudget.policy.types import Budget
+    from querybudget.policy.model import Budget
 
 __all__ = ["SCHEMES", "Guarantees", "Reach", "Storage", "guarantees_of", "lacking", "shown"]
 

@@ -14,7 +14,7 @@ import msgspec
 from cachetools import LRUCache
 
 from querybudget.adapters.base import Call, Usage
-from querybudget.policy.types import Estimate
+from querybudget.policy.model import Estimate
 from querybudget.units import MICRO
 
 __all__ = ["Estimator", "Foreseen"]

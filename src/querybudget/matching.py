@@ -13,7 +13,7 @@ from querybudget.adapters.base import Adapter, Call
 from querybudget.estimates import Foreseen
 from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resolver
 from querybudget.ledger import Line
-from querybudget.policy.types import Budget, Match, Mode, Policy
+from querybudget.policy.model import Budget, Match, Mode, Policy
 from querybudget.pricing import Gauge, dearest, gauge, price_of
 from querybudget.units import MICRO, Quota, Unit
 

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 
 from querybudget.adapters.base import Call, Usage
-from querybudget.policy.types import Budget, ModelPrice, TokenWeights
+from querybudget.policy.model import Budget, ModelPrice, TokenWeights
 from querybudget.units import MICRO, Unit
 
 __all__ = [

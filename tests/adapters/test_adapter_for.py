@@ -8,7 +8,7 @@ from querybudget.adapters import adapter_for
 from querybudget.adapters.anthropic import CountTokens, Messages
 from querybudget.adapters.generic import Generic
 from querybudget.adapters.openai import ChatCompletions, Completions, Embeddings, Responses
-from querybudget.policy.types import GenericRoute
+from querybudget.policy.model import GenericRoute
 
 
 @pytest.mark.parametrize(

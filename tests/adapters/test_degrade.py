@@ -14,7 +14,7 @@ from querybudget.adapters import adapter_for
 from querybudget.adapters.bodies import MAX_ASKS
 from querybudget.adapters.degrade import OUTPUT
 from querybudget.errors import BodyError
-from querybudget.policy.types import GenericRoute
+from querybudget.policy.model import GenericRoute
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"

@@ -14,7 +14,7 @@ from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.adapters.generic import Generic
 from querybudget.adapters.pointer import Pointer
 from querybudget.errors import BodyError, SetupError
-from querybudget.policy.types import GenericRoute
+from querybudget.policy.model import GenericRoute
 from querybudget.testing.adapter_contract import AdapterContract, Answer, Metered, Recording
 
 GENERATE = GenericRoute(

@@ -9,7 +9,7 @@ import pytest
 
 from querybudget.cli import main
 from querybudget.policy import presets
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 
 POLICY = """\
 secret: 0123456789abcdef0123456789abcdef

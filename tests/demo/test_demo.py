@@ -19,7 +19,7 @@ from querybudget.demo.screen import screen
 from querybudget.demo.show import play, show
 from querybudget.demo.traffic import CALLERS
 from querybudget.errors import SetupError
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.types import ASGIApp
 from querybudget.engine import Limiter, Observer
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 from querybudget.units import MICRO, Quota
 from querybudget.stores import MemoryStore
 from querybudget.testing import Decisions, ManualClock

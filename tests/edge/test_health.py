@@ -12,7 +12,7 @@ from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.engine import Limiter
 from querybudget.errors import PolicyError, SetupError, StoreError
 from querybudget.backends import Guarantees
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 from querybudget.units import Algorithm
 from querybudget.stores.guard import FAILURES
 from querybudget.testing import Driven, FakeModel, ManualClock, drive, http_scope, request

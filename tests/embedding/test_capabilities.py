@@ -8,7 +8,7 @@ from querybudget.embedding.capabilities import Directions, examples_of, shipped_
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.errors import SetupError
-from querybudget.policy.types import CAPABILITIES
+from querybudget.policy.model import CAPABILITIES
 
 
 @pytest.fixture(scope="module")

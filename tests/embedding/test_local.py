@@ -13,7 +13,7 @@ import pytest
 from querybudget.embedding import open_embedder
 from querybudget.embedding.local import CallableEmbedder, from_target, model2vec
 from querybudget.errors import EmbeddingError, SetupError
-from querybudget.policy.types import Embedding
+from querybudget.policy.model import Embedding
 
 SECRET = "what nobody may read in a log"
 

@@ -21,7 +21,7 @@ from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.analyzer import ASKS, Observer, open_observer
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.errors import EmbeddingError, SetupError
-from querybudget.policy.types import CAPABILITIES, Capability, Embedding, Policy
+from querybudget.policy.model import CAPABILITIES, Capability, Embedding, Policy
 
 KEY = b"sixteen or more bytes"
 SECRET = "the password of the vault is swordfish"
@@ -173,7 +173,7 @@ def test_another_process_shows_the_same(shared: Observer) -> None:
         "import asyncio, sys\n"
         "from querybudget.adapters.base import Call, Dialect\n"
         "from querybudget.embedding.analyzer import open_observer\n"
-        "from querybudget.policy.types import Policy\n"
+        "from querybudget.policy.model import Policy\n"
         f"observer = open_observer(Policy(()), {KEY!r})\n"
         "call = Call(Dialect.OPENAI, 'chat', ask='Is water wet?', template='Be brief.')\n"
         "print(asyncio.run(observer.observe(call)))\n"

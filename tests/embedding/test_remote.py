@@ -13,7 +13,7 @@ import pytest
 from querybudget.embedding import open_embedder
 from querybudget.embedding.remote import RemoteEmbedder
 from querybudget.errors import EmbeddingError
-from querybudget.policy.types import Embedding
+from querybudget.policy.model import Embedding
 from querybudget.testing.clock import ManualClock
 
 URL = "http://embeddings.test/v1/embeddings"

@@ -15,7 +15,7 @@ from querybudget.engine import Limiter, Outcome, Refusal, Ticket
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision
 from querybudget.matching import UNREADABLE
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 from querybudget.units import MICRO, SECOND
 from querybudget.stores import MemoryStore
 from querybudget.testing import Decisions, FakeObserver, ManualClock, memory_limiter

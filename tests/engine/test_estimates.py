@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.estimates import Estimator
-from querybudget.policy.types import Estimate
+from querybudget.policy.model import Estimate
 from querybudget.units import MICRO
 
 

@@ -11,7 +11,7 @@ from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.engine import Limiter, Outcome, Refusal, Ticket
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 from querybudget.units import MICRO, Quota
 from querybudget.stores import MemoryStore
 from querybudget.testing.capture import Decisions

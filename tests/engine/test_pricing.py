@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from querybudget import pricing
 from querybudget.adapters.base import Call, Dialect, Usage
-from querybudget.policy.types import Budget, ModelPrice, TokenWeights
+from querybudget.policy.model import Budget, ModelPrice, TokenWeights
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 CALL = Call(Dialect.OPENAI, "chat", model="m")

@@ -14,7 +14,7 @@ from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.engine import Limiter, Outcome, Refusal, Ticket
 from querybudget.engine.without_store import RETRY, share
 from querybudget.ledger import Charge, Line, Verdict
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import MemoryStore
 from querybudget.stores.guard import FAILURES

@@ -4,7 +4,7 @@ import pytest
 
 from querybudget.errors import SetupError
 from querybudget.identity import KeyedHash, chain, identify, resolver, source_of
-from querybudget.policy.types import ResolverSpec
+from querybudget.policy.model import ResolverSpec
 
 SCOPE = {
     "type": "http",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from querybudget.identity import DEFAULT_TIER, Identity, tier_of, tier_rules
-from querybudget.policy.types import Tier, TierRule
+from querybudget.policy.model import Tier, TierRule
 
 CALLER = Identity("0" * 32, "api_key")
 TRUSTED = ("10.0.0.0/8",)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from querybudget.coverage.response import DEFAULT_STAGES, Curve, Response, Stage
 from querybudget.errors import PolicyError
 from querybudget.policy.load import load_text
-from querybudget.policy.types import CAPABILITIES, Budget, Mode, OnStoreError, Policy
+from querybudget.policy.model import CAPABILITIES, Budget, Mode, OnStoreError, Policy
 from querybudget.units import MICRO, SECOND, Algorithm, Unit
 
 GOOD = Path(__file__).parent / "good" / "buckets.yaml"

@@ -8,7 +8,7 @@ import pytest
 
 from querybudget.errors import PolicyError
 from querybudget.policy.load import load_text
-from querybudget.policy.types import CAPABILITIES, Capability, Embedding, Policy
+from querybudget.policy.model import CAPABILITIES, Capability, Embedding, Policy
 from querybudget.units import MICRO, SECOND
 
 GOOD = Path(__file__).parent / "good"

@@ -6,7 +6,7 @@ import pytest
 
 from querybudget.errors import PolicyError
 from querybudget.policy.load import load_text
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 
 BUDGETS = "budgets:\n  - {name: rpm, limit: 60/minute}\n"
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from querybudget.errors import PolicyError
 from querybudget.policy.environment import UnsetError, expand
 from querybudget.policy.load import load_text
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 
 BUDGETS = "budgets:\n  - {name: rpm, limit: 60/minute}\n"
 

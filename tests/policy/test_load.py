@@ -13,7 +13,7 @@ from querybudget.errors import PolicyError
 from querybudget.policy.load import LARGEST_FILE, load_text
 from querybudget.policy.notation import Period
 from querybudget.ledger.calendar import Calendar
-from querybudget.policy.types import (
+from querybudget.policy.model import (
     Disclosure,
     GenericRoute,
     Match,
@@ -218,7 +218,7 @@ def test_yaml_text_in_place_of_a_path_is_told_where_to_go() -> None:
 
 def test_the_types_load_neither_yaml_nor_time_zones_until_a_policy_is_loaded() -> None:
     program = (
-        "import sys; before = set(sys.modules); import querybudget.policy.types; "
+        "import sys; before = set(sys.modules); import querybudget.policy.model; "
         "slow = {'yaml', 'zoneinfo', 'limits', 'difflib', 'ipaddress'}; "
         "print(*slow & (set(sys.modules) - before))"
     )
@@ -228,7 +228,7 @@ def test_the_types_load_neither_yaml_nor_time_zones_until_a_policy_is_loaded() -
 
 def test_a_policy_loads_without_the_limits_package_which_is_slow_to_import() -> None:
     program = (
-        "import sys; from querybudget.policy.types import Policy; "
+        "import sys; from querybudget.policy.model import Policy; "
         "Policy.load({'budgets': [{'name': 'rpm', 'limit': '10/2 hours'}]}); "
         "print('limits' in sys.modules)"
     )

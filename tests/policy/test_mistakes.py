@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from querybudget.errors import PolicyError
 from querybudget.policy.load import load_text
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 
 BAD = sorted((Path(__file__).parent / "bad").glob("*.yaml"))
 ENVIRON = {"QUERYBUDGET_SECRET": "0123456789abcdef0123456789abcdef", "WORD": "many"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from querybudget.adapters import adapter_for
-from querybudget.policy.types import OPERATIONS, Policy
+from querybudget.policy.model import OPERATIONS, Policy
 
 MESSAGES = b'"messages": [{"role": "user", "content": "hi"}]'
 ASKED = {

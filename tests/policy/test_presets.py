@@ -7,7 +7,7 @@ import pytest
 from querybudget.errors import PolicyError
 from querybudget.policy import presets
 from querybudget.policy.load import load_text
-from querybudget.policy.types import Mode, Policy
+from querybudget.policy.model import Mode, Policy
 
 
 @pytest.mark.parametrize("name", presets.names())

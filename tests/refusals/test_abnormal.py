@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision, LineStatus, Verdict
-from querybudget.policy.types import Disclosure, Refusals
+from querybudget.policy.model import Disclosure, Refusals
 from querybudget.units import MICRO, SECOND, Algorithm, Unit
 from querybudget.refusals import Reason, answer, close, headers_for
 from tests.refusals.decisions import DAY, NOW, OWN, RPM, TPM, decide, line, quota

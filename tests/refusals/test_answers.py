@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision
-from querybudget.policy.types import Disclosure, Refusals
+from querybudget.policy.model import Disclosure, Refusals
 from querybudget.units import MICRO, SECOND, Algorithm, Unit
 from querybudget.refusals import Answer, Reason, answer, close
 from tests.refusals.decisions import (

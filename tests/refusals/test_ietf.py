@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters.base import Dialect
-from querybudget.policy.types import Refusals
+from querybudget.policy.model import Refusals
 from querybudget.units import MICRO, SECOND, Unit
 from querybudget.refusals import answer, headers_for
 from tests.refusals.decisions import DAY, NOW, OWN, PARALLEL, RPM, SPEND, TPM, decide, line, quota

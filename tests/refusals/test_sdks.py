@@ -12,7 +12,7 @@ import pytest
 
 from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision
-from querybudget.policy.types import Refusals
+from querybudget.policy.model import Refusals
 from querybudget.units import MICRO, Unit
 from querybudget.refusals import Answer, Reason, answer, body_too_large, store_down, unpriced
 from tests.refusals.decisions import DAY, NOW, OWN, TPM, decide, line, quota

@@ -12,7 +12,7 @@ from querybudget.adapters.anthropic import CountTokens, Messages
 from querybudget.adapters.base import Adapter
 from querybudget.adapters.generic import Generic
 from querybudget.adapters.openai import ChatCompletions, Completions, Embeddings, Responses
-from querybudget.policy.types import GenericRoute
+from querybudget.policy.model import GenericRoute
 
 __all__ = ["adapter_for"]
 

@@ -14,7 +14,7 @@ from querybudget.adapters.pointer import Json, Pointer
 from querybudget.adapters.request import utf8_size
 from querybudget.adapters.tally import Tally, tokens
 from querybudget.errors import BodyError, SetupError
-from querybudget.policy.types import GenericRoute
+from querybudget.policy.model import GenericRoute
 
 __all__ = ["Generic"]
 

@@ -24,7 +24,7 @@ from querybudget.asgi.understand import understand
 from querybudget.engine import Limiter
 from querybudget.errors import QueryBudgetError, SetupError
 from querybudget.events import Hook
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 from querybudget.refusals import body_too_large
 from querybudget.stores import Clock, Store
 

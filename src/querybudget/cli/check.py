@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from querybudget.cli.words import limit, number, pooled, responding
 from querybudget.engine.observing import observer_of
 from querybudget.errors import SetupError
-from querybudget.policy.types import CAPABILITIES, Budget, Capability, Embedding, Mode, Policy
+from querybudget.policy.model import CAPABILITIES, Budget, Capability, Embedding, Mode, Policy
 from querybudget.units import MICRO, Unit
 from querybudget.stores import open_store, system_clock
 

@@ -9,7 +9,7 @@ import msgspec
 
 from querybudget.cli.explanation import Asked, Explained, Explanation, explained
 from querybudget.cli.words import amount
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 from querybudget.units import MICRO, Unit
 
 __all__ = ["explain"]

@@ -19,7 +19,7 @@ from querybudget.coverage import Visit
 from querybudget.engine import Limiter, Refusal, Ticket
 from querybudget.errors import BodyError
 from querybudget.ledger import Line, LineStatus
-from querybudget.policy.types import Budget, Estimate, Policy
+from querybudget.policy.model import Budget, Estimate, Policy
 from querybudget.units import Unit
 from querybudget.stores import MemoryStore, system_clock
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from querybudget.coverage.response import Curve, Response, Stage
-from querybudget.policy.types import Budget
+from querybudget.policy.model import Budget
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 __all__ = ["amount", "limit", "number", "pooled", "responding", "share", "span"]

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from querybudget.errors import SetupError
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 
 __all__ = ["POLICY", "run"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from querybudget.events import DecisionEvent
-from querybudget.policy.types import Budget
+from querybudget.policy.model import Budget
 from querybudget.units import MICRO, Unit
 from querybudget.stores import Store
 

@@ -16,7 +16,7 @@ from querybudget.demo.board import Board, Row
 from querybudget.demo.screen import printer, screen, summary
 from querybudget.demo.traffic import CALLERS, Traffic, answer_of
 from querybudget.engine import Limiter
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore, system_clock
 from querybudget.testing import FakeModel
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from querybudget.errors import SetupError
-from querybudget.policy.types import Embedding
+from querybudget.policy.model import Embedding
 from querybudget.units import SECOND
 
 if TYPE_CHECKING:

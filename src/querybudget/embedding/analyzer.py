@@ -23,7 +23,7 @@ from querybudget.embedding.capabilities import Directions, examples_of
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.cues import cues
 from querybudget.errors import EmbeddingError, SetupError
-from querybudget.policy.types import Capability, Policy
+from querybudget.policy.model import Capability, Policy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,7 +21,7 @@ from querybudget.engine.without_store import WithoutStore, denies
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Decision, Line, Reservation
 from querybudget.backends import WORDS, guarantees_of, lacking
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Clock, Declares, Starts, Storage, Store, open_store
 from querybudget.stores.guard import Guard

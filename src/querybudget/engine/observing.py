@@ -7,7 +7,7 @@ from typing import Protocol
 
 from querybudget.adapters.base import Call
 from querybudget.coverage import Visit
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 
 __all__ = ["Observer", "observer_of"]
 

@@ -16,7 +16,7 @@ import msgspec
 from querybudget.engine.ticket import Refusal, Ticket, Without
 from querybudget.ledger import Charge, Decision, LineStatus, Reservation, Settled, Verdict, refusal
 from querybudget.matching import Plan
-from querybudget.policy.types import Budget, Mode, OnStoreError, Policy
+from querybudget.policy.model import Budget, Mode, OnStoreError, Policy
 from querybudget.units import SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Clock, MemoryStore
 

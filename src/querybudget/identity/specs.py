@@ -10,7 +10,7 @@ from querybudget.identity.claims import claim, user
 from querybudget.identity.credentials import api_key, header
 from querybudget.identity.client_address import client_address
 from querybudget.identity.identity import Resolver
-from querybudget.policy.types import ResolverSpec
+from querybudget.policy.model import ResolverSpec
 
 __all__ = ["chain", "resolver", "source_of"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from querybudget.identity.claims import claim_texts
 from querybudget.identity.credentials import header
 from querybudget.identity.identity import Identity, Scope
-from querybudget.policy.types import Tier, TierRule
+from querybudget.policy.model import Tier, TierRule
 
 __all__ = ["DEFAULT_TIER", "tier_of", "tier_rules"]
 

@@ -1,6 +1,6 @@
 """The policy: what an operator writes, what it comes to, and the way between.
 
-`querybudget.policy.types.Policy.load` is the door. The way in, one file each:
+`querybudget.policy.model.Policy.load` is the door. The way in, one file each:
 
     compose      YAML text or a mapping to nodes that know their line
     environment  `${NAME}` in a node's text

@@ -12,7 +12,7 @@ from querybudget.policy import file
 from querybudget.policy.callers import check_name
 from querybudget.policy.notation import in_units, nearest
 from querybudget.policy.tree import Mistakes, Path
-from querybudget.policy.types import CAPABILITIES, Capability, Embedding
+from querybudget.policy.model import CAPABILITIES, Capability, Embedding
 from querybudget.units import MICRO, SECOND
 
 __all__ = ["capabilities", "embedding"]

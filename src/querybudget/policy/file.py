@@ -36,7 +36,7 @@ from querybudget.policy.fields import (
     doc,
 )
 from querybudget.policy.notation import in_units
-from querybudget.policy.types import Disclosure, Mode, OnStoreError
+from querybudget.policy.model import Disclosure, Mode, OnStoreError
 
 __all__ = [
     "AddressFile",

@@ -13,7 +13,7 @@ from querybudget.policy import budgets, callers, capabilities, file, stores
 from querybudget.policy.compose import from_mapping, from_text
 from querybudget.policy.notation import listed, nearest
 from querybudget.policy.tree import Mistakes, Node, Path
-from querybudget.policy.types import (
+from querybudget.policy.model import (
     Body,
     Estimate,
     GenericRoute,

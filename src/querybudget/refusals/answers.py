@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision, LineStatus
-from querybudget.policy.types import Disclosure, Refusals
+from querybudget.policy.model import Disclosure, Refusals
 from querybudget.units import Unit
 from querybudget.refusals.bodies import Answer, Fault, Reason, reply
 from querybudget.refusals.headers import (

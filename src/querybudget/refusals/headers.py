@@ -8,7 +8,7 @@ import msgspec
 
 from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision, LineStatus, Verdict
-from querybudget.policy.types import Disclosure, Refusals
+from querybudget.policy.model import Disclosure, Refusals
 from querybudget.units import Unit
 from querybudget.refusals.ietf import DRAFT, fields
 from querybudget.refusals.words import duration, moment, whole_down, whole_up

@@ -10,7 +10,7 @@ from typing import Any
 from querybudget.asgi.switch import SWITCH
 from querybudget.engine import Limiter, Observer
 from querybudget.events import Hook
-from querybudget.policy.types import Policy
+from querybudget.policy.model import Policy
 from querybudget.stores import Clock, MemoryStore
 from querybudget.testing.clock import ManualClock
 

@@ -10,7 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from querybudget.engine import Limiter, Observer
-    from querybudget.policy.types import Policy
+    from querybudget.policy.model import Policy
     from querybudget.testing.capture import Decisions
     from querybudget.testing.clock import ManualClock
 
