@@ -8,7 +8,7 @@ from querybudget.coverage.response import Curve, Response, Stage
 from querybudget.coverage.observation import FINE
 from querybudget.policy import file
 from querybudget.policy.notation import Limit, Period, in_units
-from querybudget.policy.tree import Mistakes, Path
+from querybudget.policy.diagnostics import Mistakes, Path
 from querybudget.units import MICRO, SECOND, Unit
 
 __all__ = ["response"]

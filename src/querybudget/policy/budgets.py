@@ -14,7 +14,7 @@ from querybudget.policy import buckets, file
 from querybudget.policy.callers import POOLS, check_name
 from querybudget.policy.notation import Limit, Period, check_whole, listed, nearest
 from querybudget.ledger.calendar import Calendar
-from querybudget.policy.tree import Mistakes, Path
+from querybudget.policy.diagnostics import Mistakes, Path
 from querybudget.policy.model import OPERATIONS, Budget, Match, Mode, TokenWeights
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 

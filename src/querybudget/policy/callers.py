@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from querybudget.policy import file
 from querybudget.policy.notation import LARGEST, Limit, nearest
-from querybudget.policy.tree import Mistakes, Path
+from querybudget.policy.diagnostics import Mistakes, Path
 from querybudget.policy.model import Partition, ResolverSpec, Tier, TierRule
 from querybudget.units import MICRO, Unit
 

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from querybudget.policy import file
 from querybudget.policy.callers import check_name
 from querybudget.policy.notation import in_units, nearest
-from querybudget.policy.tree import Mistakes, Path
+from querybudget.policy.diagnostics import Mistakes, Path
 from querybudget.policy.model import CAPABILITIES, Capability, Embedding
 from querybudget.units import MICRO, SECOND
 

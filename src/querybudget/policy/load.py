@@ -12,7 +12,7 @@ from msgspec import UNSET
 from querybudget.policy import budgets, callers, capabilities, file, stores
 from querybudget.policy.yaml_nodes import from_mapping, from_text
 from querybudget.policy.notation import listed, nearest
-from querybudget.policy.tree import Mistakes, Node, Path
+from querybudget.policy.diagnostics import Mistakes, Node, Path
 from querybudget.policy.model import (
     Body,
     Estimate,

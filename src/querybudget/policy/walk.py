@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from querybudget.policy.notation import listed, nearest
-from querybudget.policy.tree import Entries, Items, Mistakes, Node, Path, Scalar
+from querybudget.policy.diagnostics import Entries, Items, Mistakes, Node, Path, Scalar
 
 __all__ = ["Shape", "read", "shape"]
 

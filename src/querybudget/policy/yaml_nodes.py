@@ -15,7 +15,7 @@ import yaml
 from yaml import events
 
 from querybudget.policy.environment import UnsetError, expand
-from querybudget.policy.tree import Entries, Items, Mistakes, Node, Path, Scalar
+from querybudget.policy.diagnostics import Entries, Items, Mistakes, Node, Path, Scalar
 
 __all__ = ["from_mapping", "from_text"]
 
