@@ -2,7 +2,7 @@
 
 A field whose default is `UNSET` has a key that is required. A field that may be `UNSET` is so where
 its value is wrong: a mistake has then been noted, and the checks go on with what is there. A list
-may be given as its only item. What else `querybudget.policy.walk` and `querybudget.policy.schema`
+may be given as its only item. What else `querybudget.policy.decode` and `querybudget.policy.schema`
 are to know of a field stands in its `Meta.extra`:
 
     parse     the notation of a scalar: from its text to the field's value

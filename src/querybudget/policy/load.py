@@ -21,7 +21,7 @@ from querybudget.policy.model import (
     Policy,
     Refusals,
 )
-from querybudget.policy.walk import read
+from querybudget.policy.decode import read
 
 __all__ = ["load", "load_text"]
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from querybudget.policy.file import PolicyFile
-from querybudget.policy.walk import Shape, shape
+from querybudget.policy.decode import Shape, shape
 
 __all__ = ["json_schema"]
 
