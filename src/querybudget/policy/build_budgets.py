@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from msgspec import UNSET, UnsetType
 
 from querybudget.policy import buckets, file
-from querybudget.policy.callers import POOLS, check_name
+from querybudget.policy.build_identity import POOLS, check_name
 from querybudget.policy.notation import Limit, Period, check_whole, listed, nearest
 from querybudget.ledger.calendar import Calendar
 from querybudget.policy.diagnostics import Mistakes, Path

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import UNSET, UnsetType
 
 from querybudget.policy import file
-from querybudget.policy.callers import check_name
+from querybudget.policy.build_identity import check_name
 from querybudget.policy.notation import in_units, nearest
 from querybudget.policy.diagnostics import Mistakes, Path
 from querybudget.policy.model import CAPABILITIES, Capability, Embedding
