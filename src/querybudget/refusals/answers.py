@@ -18,7 +18,7 @@ from querybudget.refusals.headers import (
     when,
     without_buckets,
 )
-from querybudget.refusals.words import duration, refusal, short_refusal
+from querybudget.refusals.sentences import duration, refusal, short_refusal
 
 __all__ = ["Close", "answer", "close"]
 

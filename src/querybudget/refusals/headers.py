@@ -11,7 +11,7 @@ from querybudget.ledger import Decision, LineStatus, Verdict
 from querybudget.policy.model import Disclosure, Refusals
 from querybudget.units import Unit
 from querybudget.refusals.ietf import DRAFT, fields
-from querybudget.refusals.words import duration, moment, whole_down, whole_up
+from querybudget.refusals.sentences import duration, moment, whole_down, whole_up
 
 __all__ = [
     "DO_NOT_RETRY",

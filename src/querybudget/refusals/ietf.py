@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from querybudget.ledger import LineStatus, Verdict
 from querybudget.units import SECOND, Quota, Unit
-from querybudget.refusals.words import whole_down, whole_up
+from querybudget.refusals.sentences import whole_down, whole_up
 
 __all__ = ["DRAFT", "fields"]
 
