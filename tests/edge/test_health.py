@@ -14,7 +14,7 @@ from querybudget.errors import PolicyError, SetupError, StoreError
 from querybudget.backends import Guarantees
 from querybudget.policy.model import Policy
 from querybudget.units import Algorithm
-from querybudget.stores.guard import FAILURES
+from querybudget.resilience.guard import FAILURES
 from querybudget.testing import Driven, FakeModel, ManualClock, drive, http_scope, request
 from tests.stores.scripted import Scripted, hurried
 

@@ -9,7 +9,7 @@ import pytest
 from querybudget.asgi.types import Receive, Scope, Send
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.stores.guard import FAILURES
+from querybudget.resilience.guard import FAILURES
 from querybudget.testing import FakeModel, Reply, drive, http_scope, request
 from tests.stores.scripted import Scripted, hurried
 

@@ -17,7 +17,7 @@ from querybudget.ledger import Charge, Line, Verdict
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import MemoryStore
-from querybudget.stores.guard import FAILURES
+from querybudget.resilience.guard import FAILURES
 from querybudget.testing import Decisions, FakeObserver, ManualClock
 from tests.stores.scripted import Scripted, hurried, turns
 

@@ -10,7 +10,7 @@ from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.backends import Storage
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
-from querybudget.stores.guard import REST, Guard
+from querybudget.resilience.guard import REST, Guard
 from querybudget.stores.redis import RedisStore
 from querybudget.testing import ManualClock
 

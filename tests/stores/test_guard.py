@@ -9,7 +9,7 @@ import pytest
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Line, Reservation, Settled
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
-from querybudget.stores.guard import FAILURES, REST, Guard, within
+from querybudget.resilience.guard import FAILURES, REST, Guard, within
 from querybudget.testing import ManualClock
 from tests.stores.scripted import Scripted, hurried, turns
 

@@ -20,7 +20,7 @@ from querybudget.ledger import Charge, Line, Settled
 from querybudget.backends import Storage
 from querybudget.units import MICRO, SECOND, Algorithm, Quota
 from querybudget.stores import open_store, system_clock
-from querybudget.stores.guard import Guard
+from querybudget.resilience.guard import Guard
 from querybudget.stores.redis import RedisStore, scripts
 from querybudget.stores.redis.links import LANES
 from querybudget.testing.contracts.bench import quota_of

@@ -24,7 +24,7 @@ from querybudget.backends import WORDS, guarantees_of, lacking
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Clock, Declares, Starts, Storage, Store, open_store
-from querybudget.stores.guard import Guard
+from querybudget.resilience.guard import Guard
 
 __all__ = ["DEFERRED", "Desk", "open_desk"]
 
