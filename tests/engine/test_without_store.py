@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.engine import Limiter, Outcome, Refusal, Ticket
-from querybudget.engine.without_store import RETRY, share
+from querybudget.resilience.fallback import RETRY, share
 from querybudget.ledger import Charge, Line, Verdict
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit

@@ -17,7 +17,7 @@ from typing import Any
 from querybudget.engine.health import Health, StoreHealth, shown
 from querybudget.engine.journal import Journal
 from querybudget.engine.ticket import Ticket
-from querybudget.engine.without_store import WithoutStore, denies
+from querybudget.resilience.fallback import WithoutStore, denies
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Decision, Line, Reservation
 from querybudget.backends import WORDS, guarantees_of, lacking
