@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from querybudget.engine.journal import AT_ONCE, TRIES, Journal
+from querybudget.resilience.outbox import AT_ONCE, TRIES, Journal
 from querybudget.ledger import Charge, Line, Reservation
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.testing import ManualClock

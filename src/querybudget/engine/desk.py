@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from querybudget.engine.health import Health, StoreHealth, shown
-from querybudget.engine.journal import Journal
+from querybudget.resilience.outbox import Journal
 from querybudget.engine.ticket import Ticket
 from querybudget.resilience.fallback import WithoutStore, denies
 from querybudget.errors import SetupError, StoreError
