@@ -13,7 +13,7 @@ health.py      how the store is
 
 from __future__ import annotations
 
-from querybudget.engine.health import Health, StoreHealth
+from querybudget.resilience.health import Health, StoreHealth
 from querybudget.engine.limiter import Limiter
 from querybudget.engine.observing import Observer
 from querybudget.engine.ticket import Outcome, Refusal, Ticket

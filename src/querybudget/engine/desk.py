@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from querybudget.engine.health import Health, StoreHealth, shown
+from querybudget.resilience.health import Health, StoreHealth, shown
 from querybudget.resilience.outbox import Journal
 from querybudget.engine.ticket import Ticket
 from querybudget.resilience.fallback import WithoutStore, denies

@@ -17,7 +17,7 @@ from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.coverage import Visit
 from querybudget.coverage.observation import FINE
 from querybudget.engine.desk import DEFERRED, open_desk
-from querybudget.engine.health import StoreHealth
+from querybudget.resilience.health import StoreHealth
 from querybudget.engine.observing import Observer, observer_of
 from querybudget.engine.settling import amounts_of
 from querybudget.engine.telling import event_of
