@@ -16,7 +16,7 @@ from typing import Any
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.coverage import Visit
 from querybudget.coverage.observation import FINE
-from querybudget.engine.desk import DEFERRED, open_desk
+from querybudget.resilience.store import DEFERRED, open_desk
 from querybudget.resilience.health import StoreHealth
 from querybudget.engine.observing import Observer, observer_of
 from querybudget.engine.settling import amounts_of
