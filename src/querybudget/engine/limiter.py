@@ -21,7 +21,7 @@ from querybudget.resilience.health import StoreHealth
 from querybudget.engine.observing import Observer, observer_of
 from querybudget.engine.settling import amounts_of
 from querybudget.engine.telling import event_of
-from querybudget.engine.ticket import Outcome, Refusal, Ticket
+from querybudget.limiter.admission import Outcome, Refusal, Ticket
 from querybudget.estimates import Estimator, Foreseen
 from querybudget.events import Hook, publish
 from querybudget.identity import KeyedHash, chain, identify, tier_rules

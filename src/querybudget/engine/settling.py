@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from querybudget.adapters.base import Usage
-from querybudget.engine.ticket import Outcome, Ticket
+from querybudget.limiter.admission import Outcome, Ticket
 
 __all__ = ["amounts_of"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from querybudget.adapters.base import Usage
-from querybudget.engine.ticket import Refusal, Ticket
+from querybudget.limiter.admission import Refusal, Ticket
 from querybudget.events import DecisionEvent
 from querybudget.ledger import Decision
 from querybudget.matching import UNREADABLE, Matcher

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import msgspec
 
-from querybudget.engine.ticket import Refusal, Ticket, Without
+from querybudget.limiter.admission import Refusal, Ticket, Without
 from querybudget.ledger import Charge, Decision, LineStatus, Reservation, Settled, Verdict, refusal
 from querybudget.matching import Plan
 from querybudget.policy.model import Budget, Mode, OnStoreError, Policy

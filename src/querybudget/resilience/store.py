@@ -16,7 +16,7 @@ from typing import Any
 
 from querybudget.resilience.health import Health, StoreHealth, shown
 from querybudget.resilience.outbox import Journal
-from querybudget.engine.ticket import Ticket
+from querybudget.limiter.admission import Ticket
 from querybudget.resilience.fallback import WithoutStore, denies
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Decision, Line, Reservation
