@@ -20,7 +20,7 @@ from querybudget.resilience.store import DEFERRED, open_desk
 from querybudget.resilience.health import StoreHealth
 from querybudget.engine.observing import Observer, observer_of
 from querybudget.limiter.settling import amounts_of
-from querybudget.engine.telling import event_of
+from querybudget.limiter.telling import event_of
 from querybudget.limiter.admission import Outcome, Refusal, Ticket
 from querybudget.estimates import Estimator, Foreseen
 from querybudget.events import Hook, publish
