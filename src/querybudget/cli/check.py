@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from querybudget.cli.words import limit, number, pooled, responding
-from querybudget.engine.observing import observer_of
+from querybudget.limiter.analysis import observer_of
 from querybudget.errors import SetupError
 from querybudget.policy.model import CAPABILITIES, Budget, Capability, Embedding, Mode, Policy
 from querybudget.units import MICRO, Unit

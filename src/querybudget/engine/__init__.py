@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from querybudget.resilience.health import Health, StoreHealth
 from querybudget.engine.limiter import Limiter
-from querybudget.engine.observing import Observer
+from querybudget.limiter.analysis import Observer
 from querybudget.limiter.admission import Outcome, Refusal, Ticket
 
 __all__ = ["Health", "Limiter", "Observer", "Outcome", "Refusal", "StoreHealth", "Ticket"]

@@ -18,7 +18,7 @@ from querybudget.coverage import Visit
 from querybudget.coverage.observation import FINE
 from querybudget.resilience.store import DEFERRED, open_desk
 from querybudget.resilience.health import StoreHealth
-from querybudget.engine.observing import Observer, observer_of
+from querybudget.limiter.analysis import Observer, observer_of
 from querybudget.limiter.settling import amounts_of
 from querybudget.limiter.telling import event_of
 from querybudget.limiter.admission import Outcome, Refusal, Ticket
