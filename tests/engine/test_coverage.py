@@ -14,7 +14,7 @@ from querybudget.coverage import Stage, Visit
 from querybudget.engine import Limiter, Outcome, Refusal, Ticket
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision
-from querybudget.matching import UNREADABLE
+from querybudget.limiter.matching import UNREADABLE
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO, SECOND
 from querybudget.stores import MemoryStore

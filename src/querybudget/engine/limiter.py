@@ -26,7 +26,7 @@ from querybudget.estimates import Estimator, Foreseen
 from querybudget.events import Hook, publish
 from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.matching import UNREADABLE, Caller, Matcher, Route
+from querybudget.limiter.matching import UNREADABLE, Caller, Matcher, Route
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO, Unit
 from querybudget.stores import Clock, Storage, Store, system_clock

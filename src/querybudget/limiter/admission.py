@@ -10,7 +10,7 @@ from querybudget.adapters.base import Call
 from querybudget.coverage import Stage, Visit
 from querybudget.estimates import Foreseen
 from querybudget.ledger import Charge, Decision, Line
-from querybudget.matching import Caller, Plan
+from querybudget.limiter.matching import Caller, Plan
 
 __all__ = ["Outcome", "Refusal", "Ticket", "Without"]
 

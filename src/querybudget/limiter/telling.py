@@ -8,7 +8,7 @@ from querybudget.adapters.base import Usage
 from querybudget.limiter.admission import Refusal, Ticket
 from querybudget.events import DecisionEvent
 from querybudget.ledger import Decision
-from querybudget.matching import UNREADABLE, Matcher
+from querybudget.limiter.matching import UNREADABLE, Matcher
 from querybudget.units import Unit
 
 __all__ = ["event_of"]
