@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget import pricing
+from querybudget.limiter import cost as pricing
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.policy.model import Budget, ModelPrice, TokenWeights
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit

@@ -14,7 +14,7 @@ from querybudget.estimates import Foreseen
 from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resolver
 from querybudget.ledger import Line
 from querybudget.policy.model import Budget, Match, Mode, Policy
-from querybudget.pricing import Gauge, dearest, gauge, price_of
+from querybudget.limiter.cost import Gauge, dearest, gauge, price_of
 from querybudget.units import MICRO, Quota, Unit
 
 __all__ = ["Caller", "Matched", "Matcher", "Plan", "Route"]
