@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Usage
-from querybudget.estimates import Estimator
+from querybudget.limiter.estimation import Estimator
 from querybudget.policy.model import Estimate
 from querybudget.units import MICRO
 

@@ -22,7 +22,7 @@ from querybudget.limiter.analysis import Observer, observer_of
 from querybudget.limiter.settling import amounts_of
 from querybudget.limiter.telling import event_of
 from querybudget.limiter.admission import Outcome, Refusal, Ticket
-from querybudget.estimates import Estimator, Foreseen
+from querybudget.limiter.estimation import Estimator, Foreseen
 from querybudget.events import Hook, publish
 from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge, Decision, Reservation, Settled

@@ -8,7 +8,7 @@ import msgspec
 
 from querybudget.adapters.base import Call
 from querybudget.coverage import Stage, Visit
-from querybudget.estimates import Foreseen
+from querybudget.limiter.estimation import Foreseen
 from querybudget.ledger import Charge, Decision, Line
 from querybudget.limiter.matching import Caller, Plan
 

@@ -10,7 +10,7 @@ import msgspec
 
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import Adapter, Call
-from querybudget.estimates import Foreseen
+from querybudget.limiter.estimation import Foreseen
 from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resolver
 from querybudget.ledger import Line
 from querybudget.policy.model import Budget, Match, Mode, Policy
