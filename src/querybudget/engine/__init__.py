@@ -14,7 +14,7 @@ health.py      how the store is
 from __future__ import annotations
 
 from querybudget.resilience.health import Health, StoreHealth
-from querybudget.engine.limiter import Limiter
+from querybudget.limiter.limiter import Limiter
 from querybudget.limiter.analysis import Observer
 from querybudget.limiter.admission import Outcome, Refusal, Ticket
 
