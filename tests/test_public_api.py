@@ -56,7 +56,7 @@ assert ticket.decision is not None and ticket.decision.admitted
 
 def test_a_policy_without_buckets_loads_no_numpy_and_no_embedder() -> None:
     loaded = loaded_by(CALL % BUDGET)
-    assert "querybudget.engine" in loaded
+    assert "querybudget.limiter" in loaded
     assert {name for name in loaded if name.split(".")[0] in {"numpy", "httpx"}} == set()
     assert {name for name in loaded if name.startswith("querybudget.embedding.")} == set()
 

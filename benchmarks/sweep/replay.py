@@ -23,7 +23,7 @@ from benchmarks.sweep.streams import Stream
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.coverage.response import Stage
 from querybudget.embedding.analyzer import Observer
-from querybudget.engine import Limiter, Outcome
+from querybudget.limiter import Limiter, Outcome
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO
 from querybudget.stores.memory import MemoryStore

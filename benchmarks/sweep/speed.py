@@ -15,7 +15,7 @@ from benchmarks.sweep.bench import Bench
 from benchmarks.sweep.observing import roomy_observer
 from benchmarks.sweep.policies import counting_requests, scope
 from querybudget.adapters.base import Call, Dialect
-from querybudget.engine import Limiter, Outcome
+from querybudget.limiter import Limiter, Outcome
 from querybudget.policy.model import Policy
 from querybudget.stores.memory import MemoryStore
 from querybudget.testing.clock import ManualClock

@@ -35,7 +35,7 @@ import uvicorn
 from benchmarks.traffic.corpora import Prompt, prompts
 from querybudget.adapters.base import Usage
 from querybudget.asgi import QueryBudgetMiddleware
-from querybudget.engine import Limiter
+from querybudget.limiter import Limiter
 from querybudget.events import DecisionEvent
 from querybudget.identity import KeyedHash
 from querybudget.policy.model import Policy

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from querybudget.asgi import QueryBudgetMiddleware, health_app
     from querybudget.coverage import Response, Stage, Visit
     from querybudget.embedding import Embedder
-    from querybudget.engine import Limiter, Observer, Outcome, Refusal, StoreHealth, Ticket
+    from querybudget.limiter import Limiter, Observer, Outcome, Refusal, StoreHealth, Ticket
     from querybudget.errors import (
         BodyError,
         EmbeddingError,

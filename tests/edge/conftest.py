@@ -10,7 +10,7 @@ import pytest
 
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.types import ASGIApp
-from querybudget.engine import Limiter, Observer
+from querybudget.limiter import Limiter, Observer
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO, Quota

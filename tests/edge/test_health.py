@@ -9,7 +9,7 @@ from starlette.routing import Mount
 
 from querybudget.asgi import QueryBudgetMiddleware, health_app
 from querybudget.asgi.types import Message, Receive, Scope, Send
-from querybudget.engine import Limiter
+from querybudget.limiter import Limiter
 from querybudget.errors import PolicyError, SetupError, StoreError
 from querybudget.backends import Guarantees
 from querybudget.policy.model import Policy

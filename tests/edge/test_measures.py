@@ -16,7 +16,7 @@ from querybudget.adapters.degrade import OUTPUT
 from querybudget.asgi.delay import Delays
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.coverage.response import Stage
-from querybudget.engine import Ticket
+from querybudget.limiter import Ticket
 from querybudget.units import SECOND
 from querybudget.testing import Driven, FakeModel, Reply, drive, http_scope, request
 

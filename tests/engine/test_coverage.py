@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.coverage import Stage, Visit
-from querybudget.engine import Limiter, Outcome, Refusal, Ticket
+from querybudget.limiter import Limiter, Outcome, Refusal, Ticket
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision
 from querybudget.limiter.matching import UNREADABLE

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from querybudget.adapters.base import Call, Dialect, Usage
-from querybudget.engine import Limiter, Outcome, Refusal, Ticket
+from querybudget.limiter import Limiter, Outcome, Refusal, Ticket
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.policy.model import Policy

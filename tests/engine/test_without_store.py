@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Usage
-from querybudget.engine import Limiter, Outcome, Refusal, Ticket
+from querybudget.limiter import Limiter, Outcome, Refusal, Ticket
 from querybudget.resilience.fallback import RETRY, share
 from querybudget.ledger import Charge, Line, Verdict
 from querybudget.policy.model import Policy

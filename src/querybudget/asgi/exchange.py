@@ -8,7 +8,7 @@ from functools import partial
 from querybudget.adapters.base import Adapter, Meter, Usage, settled_usage
 from querybudget.asgi.body import Inflate
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
-from querybudget.engine import Limiter, Outcome, Ticket
+from querybudget.limiter import Limiter, Outcome, Ticket
 from querybudget.limiter.matching import Route
 from querybudget.refusals import headers_for
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from querybudget.asgi.types import ASGIApp, Receive, Scope, Send
-from querybudget.engine import Health, Limiter
+from querybudget.limiter import Health, Limiter
 
 __all__ = ["READS", "health_app", "send_health"]
 

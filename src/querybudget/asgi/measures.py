@@ -9,7 +9,7 @@ from querybudget.asgi.refuse import refusal_of, send_answer
 from querybudget.asgi.types import Scope, Send
 from querybudget.asgi.understand import understand
 from querybudget.coverage.response import Stage
-from querybudget.engine import Limiter, Outcome, Refusal, Ticket
+from querybudget.limiter import Limiter, Outcome, Refusal, Ticket
 
 __all__ = ["Measures"]
 

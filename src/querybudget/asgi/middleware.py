@@ -21,7 +21,7 @@ from querybudget.asgi.socket import Socket
 from querybudget.asgi.switch import SWITCH
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.asgi.understand import understand
-from querybudget.engine import Limiter
+from querybudget.limiter import Limiter
 from querybudget.errors import QueryBudgetError, SetupError
 from querybudget.events import Hook
 from querybudget.policy.model import Policy

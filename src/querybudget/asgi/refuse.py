@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from querybudget.adapters.base import Dialect
 from querybudget.asgi.types import Send
-from querybudget.engine import Limiter, Refusal, Ticket
+from querybudget.limiter import Limiter, Refusal, Ticket
 from querybudget.refusals import Answer, answer, crowded, store_down, unpriced
 
 __all__ = ["new_request_id", "refusal_of", "send_answer"]

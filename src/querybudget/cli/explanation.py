@@ -16,7 +16,7 @@ import msgspec
 from querybudget.adapters.base import Call
 from querybudget.cli.words import limit, number, pooled
 from querybudget.coverage import Visit
-from querybudget.engine import Limiter, Refusal, Ticket
+from querybudget.limiter import Limiter, Refusal, Ticket
 from querybudget.errors import BodyError
 from querybudget.ledger import Line, LineStatus
 from querybudget.policy.model import Budget, Estimate, Policy

@@ -15,7 +15,7 @@ from querybudget.asgi.types import ASGIApp
 from querybudget.demo.board import Board, Row
 from querybudget.demo.screen import printer, screen, summary
 from querybudget.demo.traffic import CALLERS, Traffic, answer_of
-from querybudget.engine import Limiter
+from querybudget.limiter import Limiter
 from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore, system_clock
 from querybudget.testing import FakeModel

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from querybudget.asgi.switch import SWITCH
-from querybudget.engine import Limiter, Observer
+from querybudget.limiter import Limiter, Observer
 from querybudget.events import Hook
 from querybudget.policy.model import Policy
 from querybudget.stores import Clock, MemoryStore

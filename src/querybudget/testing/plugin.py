@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from querybudget.engine import Limiter, Observer
+    from querybudget.limiter import Limiter, Observer
     from querybudget.policy.model import Policy
     from querybudget.testing.capture import Decisions
     from querybudget.testing.clock import ManualClock
