@@ -13,7 +13,7 @@ from typing import Any
 from querybudget.adapters.base import Dialect
 from querybudget.asgi.body import BodyTooLarge, header, inflate, read
 from querybudget.asgi.delay import Delays
-from querybudget.asgi.exchange import Exchange
+from querybudget.asgi.responder import Exchange
 from querybudget.asgi.health import READS, send_health
 from querybudget.asgi.measures import Measures
 from querybudget.asgi.refuse import new_request_id, refusal_of, send_answer
