@@ -15,7 +15,7 @@ from querybudget.asgi.body import BodyTooLarge, header, inflate, read
 from querybudget.asgi.delay import Delays
 from querybudget.asgi.responder import Exchange
 from querybudget.asgi.health import READS, send_health
-from querybudget.asgi.measures import Measures
+from querybudget.asgi.stages import Measures
 from querybudget.asgi.refuse import new_request_id, refusal_of, send_answer
 from querybudget.asgi.socket import Socket
 from querybudget.asgi.switch import SWITCH
