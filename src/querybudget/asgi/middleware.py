@@ -18,7 +18,7 @@ from querybudget.asgi.health import READS, send_health
 from querybudget.asgi.stages import Measures
 from querybudget.asgi.refuse import new_request_id, refusal_of, send_answer
 from querybudget.asgi.websocket import Socket
-from querybudget.asgi.switch import SWITCH
+from querybudget.asgi.bypass import SWITCH
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.asgi.understand import understand
 from querybudget.limiter import Limiter

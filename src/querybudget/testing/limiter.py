@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from querybudget.asgi.switch import SWITCH
+from querybudget.asgi.bypass import SWITCH
 from querybudget.limiter import Limiter, Observer
 from querybudget.events import Hook
 from querybudget.policy.model import Policy
