@@ -14,7 +14,7 @@ from querybudget.backends import Guarantees, Storage, guarantees_of, shown
 from querybudget.units import Quota
 from querybudget.stores import system_clock
 from querybudget.stores.redis import wire
-from querybudget.stores.redis.apart import Apart
+from querybudget.stores.redis.cluster import Apart
 from querybudget.stores.redis.links import UnansweredError
 from querybudget.stores.redis.profiles import Profiles
 from querybudget.stores.redis.steps import Steps
