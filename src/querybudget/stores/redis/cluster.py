@@ -26,7 +26,7 @@ from querybudget.ledger import (
     Settled,
 )
 from querybudget.stores.redis import wire
-from querybudget.stores.redis.steps import Due, Observation, Outcome, Steps
+from querybudget.stores.redis.single_server import Due, Observation, Outcome, Steps
 
 __all__ = ["Apart"]
 

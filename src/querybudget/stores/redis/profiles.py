@@ -26,7 +26,7 @@ from querybudget.errors import StoreError
 from querybudget.ledger import Line, Reservation, Settled
 from querybudget.units import Algorithm
 from querybudget.stores.redis import wire
-from querybudget.stores.redis.steps import Due, Observation, Outcome
+from querybudget.stores.redis.single_server import Due, Observation, Outcome
 
 __all__ = ["Profiles"]
 

@@ -17,7 +17,7 @@ from querybudget.stores.redis import wire
 from querybudget.stores.redis.cluster import Apart
 from querybudget.stores.redis.links import UnansweredError
 from querybudget.stores.redis.profiles import Profiles
-from querybudget.stores.redis.steps import Steps
+from querybudget.stores.redis.single_server import Steps
 
 __all__ = ["RedisStore"]
 
