@@ -9,7 +9,7 @@ import pytest
 from querybudget.cli import main
 from querybudget.errors import SetupError
 from querybudget.backends import shown
-from querybudget.stores.redis.links import link
+from querybudget.stores.redis.connection import link
 from tests.servers.cluster import ClusterSet
 from tests.servers.fixtures import Servers
 from tests.servers.memcached import Memcached

@@ -22,7 +22,7 @@ from querybudget.units import MICRO, SECOND, Algorithm, Quota
 from querybudget.stores import open_store, system_clock
 from querybudget.resilience.guard import Guard
 from querybudget.stores.redis import RedisStore, scripts
-from querybudget.stores.redis.links import LANES
+from querybudget.stores.redis.connection import LANES
 from querybudget.testing.contracts.bench import quota_of
 from tests.servers.cluster import ClusterSet
 from tests.servers.fixtures import Servers

@@ -29,7 +29,7 @@ from querybudget.ledger import (
 from querybudget.backends import Storage
 from querybudget.units import SECOND, Algorithm
 from querybudget.stores.redis import scripts, wire
-from querybudget.stores.redis.links import Link, Reply, link
+from querybudget.stores.redis.connection import Link, Reply, link
 
 __all__ = ["Due", "Observation", "Outcome", "Steps"]
 

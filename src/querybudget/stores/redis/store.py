@@ -15,7 +15,7 @@ from querybudget.units import Quota
 from querybudget.stores import system_clock
 from querybudget.stores.redis import wire
 from querybudget.stores.redis.cluster import Apart
-from querybudget.stores.redis.links import UnansweredError
+from querybudget.stores.redis.connection import UnansweredError
 from querybudget.stores.redis.profiles import Profiles
 from querybudget.stores.redis.single_server import Steps
 
