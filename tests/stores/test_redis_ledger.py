@@ -306,7 +306,7 @@ def test_calls_of_one_identity_at_once_are_all_folded_into_its_profile(
 
 
 def pooled_queries(blob: bytes) -> int:
-    from querybudget.stores.redis import wire  # noqa: PLC0415
+    from querybudget.stores.redis import codec as wire  # noqa: PLC0415
 
     record = wire.profile_of(blob)
     assert record

@@ -25,7 +25,7 @@ from querybudget.ledger import (
     Reservation,
     Settled,
 )
-from querybudget.stores.redis import wire
+from querybudget.stores.redis import codec as wire
 from querybudget.stores.redis.single_server import Due, Observation, Outcome, Steps
 
 __all__ = ["Apart"]

@@ -25,7 +25,7 @@ from querybudget.coverage.sketch import Sketch
 from querybudget.errors import StoreError
 from querybudget.ledger import Line, Reservation, Settled
 from querybudget.units import Algorithm
-from querybudget.stores.redis import wire
+from querybudget.stores.redis import codec as wire
 from querybudget.stores.redis.single_server import Due, Observation, Outcome
 
 __all__ = ["Profiles"]

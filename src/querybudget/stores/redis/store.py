@@ -13,7 +13,7 @@ from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.backends import Guarantees, Storage, guarantees_of, shown
 from querybudget.units import Quota
 from querybudget.stores import system_clock
-from querybudget.stores.redis import wire
+from querybudget.stores.redis import codec as wire
 from querybudget.stores.redis.cluster import Apart
 from querybudget.stores.redis.connection import UnansweredError
 from querybudget.stores.redis.profiles import Profiles
