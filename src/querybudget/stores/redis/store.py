@@ -16,7 +16,7 @@ from querybudget.stores import system_clock
 from querybudget.stores.redis import codec as wire
 from querybudget.stores.redis.cluster import Apart
 from querybudget.stores.redis.connection import UnansweredError
-from querybudget.stores.redis.profiles import Profiles
+from querybudget.stores.redis.coverage import Profiles
 from querybudget.stores.redis.single_server import Steps
 
 __all__ = ["RedisStore"]
