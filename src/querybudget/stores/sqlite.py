@@ -27,7 +27,7 @@ from querybudget.policy.notation import duration, nearest
 from querybudget.backends import SCHEMES, Guarantees
 from querybudget.units import SECOND, Quota
 from querybudget.stores.sqlite.file import AccountFile, LockedError
-from querybudget.stores.sqlite_lane import Lane
+from querybudget.stores.sqlite.worker import Lane
 from querybudget.stores.sqlite_rows import Row, bound, sweep
 
 __all__ = ["SqliteStore", "at_url"]
