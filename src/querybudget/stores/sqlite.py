@@ -28,7 +28,7 @@ from querybudget.backends import SCHEMES, Guarantees
 from querybudget.units import SECOND, Quota
 from querybudget.stores.sqlite.file import AccountFile, LockedError
 from querybudget.stores.sqlite.worker import Lane
-from querybudget.stores.sqlite_rows import Row, bound, sweep
+from querybudget.stores.sqlite.rows import Row, bound, sweep
 
 __all__ = ["SqliteStore", "at_url"]
 
