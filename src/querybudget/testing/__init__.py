@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from querybudget.testing.capture import Decisions
     from querybudget.testing.clock import ManualClock
-    from querybudget.testing.driver import Driven, drive, http_scope, request
+    from querybudget.testing.asgi import Driven, drive, http_scope, request
     from querybudget.testing.limiter import memory_limiter, unlimited
     from querybudget.testing.observer import FakeObserver
     from querybudget.testing.reply import Failure, Gate, Reply
