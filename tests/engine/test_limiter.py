@@ -14,7 +14,7 @@ from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO, Quota
 from querybudget.stores import MemoryStore
-from querybudget.testing.capture import Decisions
+from querybudget.testing.decisions import Decisions
 from querybudget.testing.clock import ManualClock
 from querybudget.testing.limiter import memory_limiter
 

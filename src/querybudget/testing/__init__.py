@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from querybudget.testing.capture import Decisions
+    from querybudget.testing.decisions import Decisions
     from querybudget.testing.clock import ManualClock
     from querybudget.testing.asgi import Driven, drive, http_scope, request
     from querybudget.testing.limiter import memory_limiter, unlimited

@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from querybudget.limiter import Limiter, Observer
     from querybudget.policy.model import Policy
-    from querybudget.testing.capture import Decisions
+    from querybudget.testing.decisions import Decisions
     from querybudget.testing.clock import ManualClock
 
 __all__ = ["MakeLimiter", "querybudget_clock", "querybudget_decisions", "querybudget_limiter"]
@@ -41,7 +41,7 @@ def querybudget_clock() -> ManualClock:
 @pytest.fixture
 def querybudget_decisions() -> Decisions:
     """What the limiters of `querybudget_limiter` decided in this test."""
-    from querybudget.testing.capture import Decisions  # noqa: PLC0415 - only when asked for
+    from querybudget.testing.decisions import Decisions  # noqa: PLC0415 - only when asked for
 
     return Decisions()
 
