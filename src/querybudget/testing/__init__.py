@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from querybudget.testing.clock import ManualClock
     from querybudget.testing.asgi import Driven, drive, http_scope, request
     from querybudget.testing.limiter import memory_limiter, unlimited
-    from querybudget.testing.observer import FakeObserver
+    from querybudget.testing.fake_analyzer import FakeObserver
     from querybudget.testing.reply import Failure, Gate, Reply
     from querybudget.testing.server import Asked, FakeModel, FakeModelError
 
