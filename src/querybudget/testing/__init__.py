@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from querybudget.testing.limiter import memory_limiter, unlimited
     from querybudget.testing.fake_analyzer import FakeObserver
     from querybudget.testing.reply import Failure, Gate, Reply
-    from querybudget.testing.server import Asked, FakeModel, FakeModelError
+    from querybudget.testing.fake_model.server import Asked, FakeModel, FakeModelError
 
 __all__ = [
     "Asked",
