@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from querybudget.testing.asgi import Driven, drive, http_scope, request
     from querybudget.testing.limiter import memory_limiter, unlimited
     from querybudget.testing.fake_analyzer import FakeObserver
-    from querybudget.testing.reply import Failure, Gate, Reply
+    from querybudget.testing.fake_model.reply import Failure, Gate, Reply
     from querybudget.testing.fake_model.server import Asked, FakeModel, FakeModelError
 
 __all__ = [

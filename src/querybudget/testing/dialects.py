@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from querybudget.adapters.base import Usage
-from querybudget.testing.reply import Reply
+from querybudget.testing.fake_model.reply import Reply
 
 __all__ = [
     "Event",

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from querybudget.testing import dialects
 from querybudget.testing.dialects import Event
-from querybudget.testing.reply import Failure, Gate, Reply
+from querybudget.testing.fake_model.reply import Failure, Gate, Reply
 
 __all__ = ["Asked", "Failure", "FakeModel", "FakeModelError", "Gate", "Reply"]
 
