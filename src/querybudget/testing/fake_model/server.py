@@ -19,8 +19,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
-from querybudget.testing import dialects
-from querybudget.testing.dialects import Event
+from querybudget.testing.fake_model import dialects
+from querybudget.testing.fake_model.dialects import Event
 from querybudget.testing.fake_model.reply import Failure, Gate, Reply
 
 __all__ = ["Asked", "Failure", "FakeModel", "FakeModelError", "Gate", "Reply"]
