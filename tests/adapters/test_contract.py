@@ -9,7 +9,7 @@ import pytest
 
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import Adapter
-from querybudget.testing.adapter_contract import AdapterContract, Recording, load_recordings
+from querybudget.testing.contracts.adapter import AdapterContract, Recording, load_recordings
 
 RECORDINGS = load_recordings(Path(__file__).parent / "recordings")
 

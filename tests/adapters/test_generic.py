@@ -15,7 +15,7 @@ from querybudget.adapters.generic import Generic
 from querybudget.adapters.pointer import Pointer
 from querybudget.errors import BodyError, SetupError
 from querybudget.policy.model import GenericRoute
-from querybudget.testing.adapter_contract import AdapterContract, Answer, Metered, Recording
+from querybudget.testing.contracts.adapter import AdapterContract, Answer, Metered, Recording
 
 GENERATE = GenericRoute(
     path="/generate*",
