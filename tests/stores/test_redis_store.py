@@ -23,7 +23,7 @@ from querybudget.stores import open_store, system_clock
 from querybudget.resilience.guard import Guard
 from querybudget.stores.redis import RedisStore, scripts
 from querybudget.stores.redis.connection import LANES
-from querybudget.testing.contracts.bench import quota_of
+from querybudget.testing.contracts.fixtures import quota_of
 from tests.servers.cluster import ClusterSet
 from tests.servers.fixtures import Servers
 from tests.servers.process import Process, free_port

@@ -9,7 +9,7 @@ import pytest
 from querybudget.coverage import Response, Stage
 from querybudget.ledger import Decision, Settled, Verdict
 from querybudget.units import MICRO, Algorithm
-from querybudget.testing.contracts.bench import HOLD, HOUR, Benched, N, line, quota_of, seen, wide
+from querybudget.testing.contracts.fixtures import HOLD, HOUR, Benched, N, line, quota_of, seen, wide
 
 __all__ = ["BucketContract"]
 

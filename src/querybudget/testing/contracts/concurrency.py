@@ -27,7 +27,7 @@ from querybudget.backends import Storage
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Declares, Store, open_store
 from querybudget.testing.clock import ManualClock
-from querybudget.testing.contracts.bench import skip_undeclared
+from querybudget.testing.contracts.fixtures import skip_undeclared
 
 __all__ = ["Place", "StoreConcurrency"]
 

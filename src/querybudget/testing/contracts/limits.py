@@ -8,7 +8,7 @@ import pytest
 
 from querybudget.ledger import Settled, Verdict
 from querybudget.units import MICRO, SECOND, Algorithm
-from querybudget.testing.contracts.bench import (
+from querybudget.testing.contracts.fixtures import (
     HOUR,
     KINDS,
     LARGEST,

@@ -12,7 +12,7 @@ from querybudget.coverage.style import TRAITS, WORDS
 from querybudget.coverage.observation import COARSE, FINE
 from querybudget.ledger import Decision, Line, Settled, Verdict
 from querybudget.units import MICRO, SECOND, Algorithm
-from querybudget.testing.contracts.bench import HOLD, HOUR, Bench, Benched, seen, wide
+from querybudget.testing.contracts.fixtures import HOLD, HOUR, Bench, Benched, seen, wide
 
 __all__ = ["ProfileContract", "swept"]
 

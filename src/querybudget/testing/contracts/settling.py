@@ -9,7 +9,7 @@ import pytest
 
 from querybudget.ledger import GRACE, UNCHARGED, Charge, Settled, Verdict
 from querybudget.units import MICRO, Algorithm
-from querybudget.testing.contracts.bench import (
+from querybudget.testing.contracts.fixtures import (
     HOLD,
     HOUR,
     Benched,

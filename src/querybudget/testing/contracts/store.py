@@ -20,7 +20,7 @@ import pytest
 from querybudget.ledger import Settled
 from querybudget.units import MICRO, Algorithm
 from querybudget.stores import Declares, Guarantees, Starts
-from querybudget.testing.contracts.bench import (
+from querybudget.testing.contracts.fixtures import (
     N,
     kinds,
     line,
