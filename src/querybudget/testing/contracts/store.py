@@ -29,7 +29,7 @@ from querybudget.testing.contracts.fixtures import (
 )
 from querybudget.testing.contracts.buckets import BucketContract
 from querybudget.testing.contracts.limits import LimitContract
-from querybudget.testing.contracts.profiles import ProfileContract
+from querybudget.testing.contracts.coverage import ProfileContract
 from querybudget.testing.contracts.settling import SettleContract
 
 __all__ = ["StoreContract"]
