@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from querybudget.cli.words import limit, number, pooled, responding
+from querybudget.text import limit, number, pooled, responding
 from querybudget.limiter.analysis import observer_of
 from querybudget.errors import SetupError
 from querybudget.policy.model import CAPABILITIES, Budget, Capability, Embedding, Mode, Policy

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from querybudget.cli.explanation import Asked, Explained, Explanation, explained
-from querybudget.cli.words import amount
+from querybudget.text import amount
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO, Unit
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from querybudget.adapters.base import Call
-from querybudget.cli.words import limit, number, pooled
+from querybudget.text import limit, number, pooled
 from querybudget.coverage import Visit
 from querybudget.limiter import Limiter, Refusal, Ticket
 from querybudget.errors import BodyError
