@@ -141,7 +141,7 @@ async def _others(servers: Servers, redis: Redis, identities: int) -> list[dict[
 
 async def sqlite_sizes(servers: Servers, identities: int, calls: int) -> list[dict[str, Any]]:
     """Bytes of the file for each identity, after so many calls of each over a day or so."""
-    from querybudget.stores.sqlite import SqliteStore  # noqa: PLC0415 - loads sqlite3
+    from querybudget.stores.sqlite.store import SqliteStore  # noqa: PLC0415 - loads sqlite3
 
     records = list[dict[str, Any]]()
     for covered in (False, True):

@@ -11,7 +11,7 @@ from typing import Any
 from querybudget.coverage import Visit
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
-from querybudget.stores.sqlite import SqliteStore
+from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
 
 HOLD = 600 * SECOND

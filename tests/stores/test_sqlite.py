@@ -18,7 +18,7 @@ from querybudget.ledger import Charge, Line, Settled
 from querybudget.backends import SCHEMES
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 from querybudget.stores import Declares, Starts, open_store
-from querybudget.stores.sqlite import SqliteStore
+from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
 from tests.stores.sqlite_bench import BREADTH, HOLD, MINUTE, RPM, SLOTS, FileBench, locked
 
@@ -199,7 +199,7 @@ WORKER = """
 import asyncio, sys
 from querybudget.ledger import Charge, Line
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
-from querybudget.stores.sqlite import SqliteStore
+from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
 
 path, name, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])

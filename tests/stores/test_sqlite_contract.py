@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from querybudget.stores import Clock, Store
-from querybudget.stores.sqlite import SqliteStore
+from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing.contracts import StoreContract
 
 

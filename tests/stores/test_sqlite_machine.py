@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from querybudget.stores import Clock, Store
-from querybudget.stores.sqlite import SqliteStore
+from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing.contracts import StoreMachine
 
 

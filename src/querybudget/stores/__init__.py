@@ -137,7 +137,7 @@ def open_store(storage: Storage | str, clock: Clock, *, max_identities: int = 10
 
         return LimitsStore(given, clock)
     if scheme == "sqlite":
-        from querybudget.stores.sqlite import at_url  # noqa: PLC0415 - loads sqlite3
+        from querybudget.stores.sqlite.store import at_url  # noqa: PLC0415 - loads sqlite3
 
         return at_url(given.url, clock, max_identities)
     if scheme.startswith(("redis", "valkey")) and scheme in SCHEMES:
