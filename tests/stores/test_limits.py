@@ -20,7 +20,7 @@ from querybudget.ledger import (
 from querybudget.backends import Storage
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import open_store
-from querybudget.stores.limits import LimitsStore
+from querybudget.stores.limits.store import LimitsStore
 from querybudget.testing import ManualClock
 
 pytestmark = pytest.mark.anyio

@@ -14,8 +14,8 @@ from querybudget.ledger import Charge, Line, Reservation, Settled
 from querybudget.backends import Storage
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import open_store
-from querybudget.stores.limits import LimitsStore
-from querybudget.stores.limits.counters import Counters, Rolling, Window
+from querybudget.stores.limits.store import LimitsStore
+from querybudget.stores.limits.store.counters import Counters, Rolling, Window
 from querybudget.testing import ManualClock
 from tests.servers.fixtures import Servers
 from tests.servers.memcached import Memcached

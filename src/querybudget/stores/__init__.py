@@ -133,7 +133,7 @@ def open_store(storage: Storage | str, clock: Clock, *, max_identities: int = 10
             snapshot_every=given.snapshot_every,
         )
     if scheme in {"memcached", "mongodb", "mongodb+srv"} or scheme.startswith(LIMITS):
-        from querybudget.stores.limits import LimitsStore  # noqa: PLC0415 - loads limits
+        from querybudget.stores.limits.store import LimitsStore  # noqa: PLC0415 - loads limits
 
         return LimitsStore(given, clock)
     if scheme == "sqlite":

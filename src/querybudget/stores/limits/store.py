@@ -45,8 +45,8 @@ from querybudget.ledger import (
 )
 from querybudget.backends import LIMITS, Guarantees, Storage, guarantees_of
 from querybudget.units import SECOND, Algorithm, Quota, priced
-from querybudget.stores.limits.counters import Counters, Window
-from querybudget.stores.limits.storages import open_storage
+from querybudget.stores.limits.store.counters import Counters, Window
+from querybudget.stores.limits.store.storages import open_storage
 
 __all__ = ["LimitsStore"]
 
