@@ -15,8 +15,8 @@ import msgspec
 
 from querybudget import Charge, Clock, Decision, Reservation, Settled, StoreError, ledger
 from querybudget.ledger import Account
-from querybudget.units import Quota
 from querybudget.stores import system_clock
+from querybudget.units import Quota
 
 ACCOUNTS = msgspec.msgpack.Decoder(dict[str, Account])
 

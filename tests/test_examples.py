@@ -12,10 +12,10 @@ import pytest
 
 from querybudget import DecisionEvent, Policy, QueryBudgetMiddleware
 from querybudget.demo.prompts import conversation, sweep
-from querybudget.units import MICRO
 from querybudget.stores import Clock, Store
 from querybudget.testing import FakeModel, memory_limiter
 from querybudget.testing.contracts import StoreContract
+from querybudget.units import MICRO
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 BODY = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hello"}]}

@@ -16,8 +16,8 @@ from querybudget.coverage import Visit
 from querybudget.embedding.analyzer import Observer, open_observer
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.policy.model import Budget, Mode, Policy
-from querybudget.units import MICRO, SECOND, Unit
 from querybudget.stores import Store
+from querybudget.units import MICRO, SECOND, Unit
 
 __all__ = ["COVERED", "FOUR", "ONE", "SLIDING", "Ours", "budgets", "partition", "visits"]
 

@@ -13,10 +13,10 @@ from benchmarks.stores.calls import COVERED, FOUR, Ours, budgets, partition, vis
 from benchmarks.stores.cases import AMPLE, others
 from benchmarks.stores.prompts import KINDS
 from benchmarks.stores.servers import Redis, Servers
-from querybudget.coverage import Visit
 from querybudget.backends import Storage
-from querybudget.units import SECOND
+from querybudget.coverage import Visit
 from querybudget.stores import Store, system_clock
+from querybudget.units import SECOND
 
 __all__ = ["AFTER", "redis_sizes", "sqlite_sizes"]
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from benchmarks.sweep.bench import PER_DAY, Bench, Settings
 from benchmarks.sweep.corpora import LEAST, MOST, Entry
-from querybudget.coverage import weights as calibration
 from querybudget.policy.model import Policy
 
 __all__ = ["meta", "tuned_corpora"]
@@ -19,7 +18,7 @@ __all__ = ["meta", "tuned_corpora"]
 
 def tuned_corpora() -> frozenset[str]:
     """Corpora that the shipped calibration of the score says it was fitted on."""
-    return frozenset(getattr(calibration, "CORPORA", ()))
+    return frozenset(getattr(weights, "CORPORA", ()))
 
 
 def meta(settings: Settings, entries: Sequence[Entry], seconds: float) -> dict[str, Any]:

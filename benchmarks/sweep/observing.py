@@ -15,8 +15,8 @@ from benchmarks.sweep.corpora import Prompt
 from benchmarks.sweep.policies import SECRET
 from querybudget.adapters.base import Call, Dialect
 from querybudget.embedding import open_embedder
-from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.analyzer import Observer
+from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.policy.model import Policy
 

@@ -25,9 +25,9 @@ from querybudget.coverage.response import Stage
 from querybudget.embedding.analyzer import Observer
 from querybudget.limiter import Limiter, Outcome
 from querybudget.policy.model import Policy
-from querybudget.units import MICRO
 from querybudget.stores.memory import MemoryStore
 from querybudget.testing.clock import ManualClock
+from querybudget.units import MICRO
 
 __all__ = ["DEAR", "Answer", "Desk", "Seen", "replay", "replay_together"]
 

@@ -35,12 +35,12 @@ import uvicorn
 from benchmarks.traffic.corpora import Prompt, prompts
 from querybudget.adapters.base import Usage
 from querybudget.asgi import QueryBudgetMiddleware
-from querybudget.limiter import Limiter
 from querybudget.events import DecisionEvent
 from querybudget.identity import KeyedHash
+from querybudget.limiter import Limiter
 from querybudget.policy.model import Policy
-from querybudget.units import MICRO
 from querybudget.testing import Asked, FakeModel, Reply
+from querybudget.units import MICRO
 
 SECRET = "a benchmark keeps no secrets"  # noqa: S105 - it opens nothing
 POLICY = {

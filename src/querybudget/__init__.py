@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from querybudget.asgi import QueryBudgetMiddleware, health_app
     from querybudget.coverage import Response, Stage, Visit
     from querybudget.embedding import Embedder
-    from querybudget.limiter import Limiter, Observer, Outcome, Refusal, StoreHealth, Ticket
     from querybudget.errors import (
         BodyError,
         EmbeddingError,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from querybudget.events import DecisionEvent
     from querybudget.identity import Identity
     from querybudget.ledger import Charge, Decision, Reservation, Settled, Verdict
+    from querybudget.limiter import Limiter, Observer, Outcome, Refusal, StoreHealth, Ticket
     from querybudget.policy.model import Policy
     from querybudget.stores import Clock, MemoryStore, Store
 
@@ -74,11 +74,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "adapters.call": ("Call", "Dialect", "Usage"),
+    "adapters.base": ("Call", "Dialect", "Usage"),
     "asgi": ("QueryBudgetMiddleware", "health_app"),
     "coverage": ("Response", "Stage", "Visit"),
     "embedding": ("Embedder",),
-    "engine": ("Limiter", "Observer", "Outcome", "Refusal", "StoreHealth", "Ticket"),
+    "limiter": ("Limiter", "Observer", "Outcome", "Refusal", "StoreHealth", "Ticket"),
     "errors": (
         "BodyError",
         "EmbeddingError",
@@ -91,7 +91,7 @@ _HOMES = {
     "events": ("DecisionEvent",),
     "identity": ("Identity",),
     "ledger": ("Charge", "Decision", "Reservation", "Settled", "Verdict"),
-    "policy.types": ("Policy",),
+    "policy.model": ("Policy",),
     "stores": ("Clock", "MemoryStore", "Store"),
 }
 _HOME = {name: f"querybudget.{module}" for module, names in _HOMES.items() for name in names}

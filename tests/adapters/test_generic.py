@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.adapters.bodies import MAX_OUTPUT
 from querybudget.adapters.base import Call, Dialect, Usage
+from querybudget.adapters.bodies import MAX_OUTPUT
 from querybudget.adapters.generic import Generic
 from querybudget.adapters.pointer import Pointer
 from querybudget.errors import BodyError, SetupError

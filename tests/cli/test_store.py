@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from querybudget.backends import shown
 from querybudget.cli import main
 from querybudget.errors import SetupError
-from querybudget.backends import shown
 from querybudget.stores.redis.connection import link
 from tests.servers.cluster import ClusterSet
 from tests.servers.fixtures import Servers

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.coverage import profile as room
+from querybudget.coverage import profile
+from querybudget.coverage.observation import Visit
 from querybudget.coverage.profile import DAY, EASE, HOUR, PERIOD, TEMPLATES, Profile, Step
 from querybudget.coverage.score import CHECKPOINTS, LIFE
 from querybudget.coverage.sketch import Sketch
-from querybudget.coverage.observation import Visit
-from tests.coverage.visits import made, visits
+from tests.coverage.observations import made, visits
 
 NOW = 1_000_000_000
 
@@ -35,7 +35,7 @@ def judging(scores: dict[int, int]) -> Iterator[list[int]]:
         return scores.get(sums[0], 0)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(room, "judge", judge)
+        patched.setattr(profile, "judge", judge)
         yield asked
 
 

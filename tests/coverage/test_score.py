@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.coverage import calibration, score
+from querybudget.coverage import score, weights
+from querybudget.coverage.observation import Visit
 from querybudget.coverage.score import (
     CHECKPOINTS,
     FEATURES,
@@ -21,8 +22,7 @@ from querybudget.coverage.score import (
     reasons,
 )
 from querybudget.coverage.sketch import Sketch
-from querybudget.coverage.observation import Visit
-from tests.coverage.visits import visits
+from tests.coverage.observations import visits
 
 streams = st.lists(visits, min_size=16, max_size=60)
 
@@ -39,19 +39,19 @@ def test_every_rate_is_in_one_view() -> None:
 
 
 def test_the_fitted_numbers_are_there_for_every_rate() -> None:
-    for numbers in (calibration.MEAN, calibration.SPREAD, calibration.WEIGHT):
+    for numbers in (weights.MEAN, weights.SPREAD, weights.WEIGHT):
         assert len(numbers) == len(FEATURES)
 
 
 def test_no_view_alone_can_make_anybody_suspect() -> None:
-    assert calibration.BIAS + calibration.CAP < calibration.SUSPECT
-    for _, needed in calibration.POOL_SUSPECT:
-        assert needed > calibration.BIAS + calibration.CAP
+    assert weights.BIAS + weights.CAP < weights.SUSPECT
+    for _, needed in weights.POOL_SUSPECT:
+        assert needed > weights.BIAS + weights.CAP
 
 
 def test_all_views_together_can_make_a_caller_suspect_whatever_one_of_them_says() -> None:
-    most = calibration.BIAS + 3 * calibration.CAP + calibration.FLOOR
-    assert most > calibration.SUSPECT
+    most = weights.BIAS + 3 * weights.CAP + weights.FLOOR
+    assert most > weights.SUSPECT
 
 
 @given(streams)
@@ -60,7 +60,7 @@ def test_a_view_adds_no_more_than_its_cap_and_takes_no_more_than_its_floor(
 ) -> None:
     said = evidence(sums_of(stream))
     assert said.keys() == VIEWS.keys()
-    assert all(calibration.FLOOR <= value <= calibration.CAP for value in said.values())
+    assert all(weights.FLOOR <= value <= weights.CAP for value in said.values())
 
 
 @given(st.lists(visits, min_size=1, max_size=60))
@@ -102,7 +102,7 @@ def test_a_pool_of_one_is_judged_as_that_one(stream: list[Visit]) -> None:
 def test_what_the_reasons_add_up_to_moves_the_score(stream: list[Visit]) -> None:
     sums = sums_of(stream)
     total = sum(reason.share for reason in reasons(sums))
-    expected = SUSPECT_SCORE + total + (calibration.BIAS - calibration.SUSPECT) * score.SLOPE
+    expected = SUSPECT_SCORE + total + (weights.BIAS - weights.SUSPECT) * score.SLOPE
     assert judge(sums) == pytest.approx(max(0, min(HIGHEST, expected)), abs=5)
 
 
@@ -111,8 +111,8 @@ def extreme(sign: Callable[[float], float]) -> list[int]:
     sums = [0] * 14
     sums[0], sums[1], sums[2], sums[3], sums[5] = 100, 10_000, 99, 60, 300
     for place, _ in enumerate(FEATURES[11:], start=11):
-        weight = calibration.WEIGHT[place][0]
-        mean, spread = calibration.MEAN[place], calibration.SPREAD[place]
+        weight = weights.WEIGHT[place][0]
+        mean, spread = weights.MEAN[place], weights.SPREAD[place]
         along = 4.605
         middle = mean[0] + mean[1] * along + mean[2] * along**2
         sums.append(round(100 * (middle + sign(weight) * 9 * spread[3])))

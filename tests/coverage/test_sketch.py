@@ -8,10 +8,10 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from querybudget.coverage.observation import Visit
 from querybudget.coverage.sketch import SUMS, Sketch, blank_sums
 from querybudget.coverage.style import TRAITS
-from querybudget.coverage.observation import Visit
-from tests.coverage.visits import made, visits
+from tests.coverage.observations import made, visits
 
 streams = st.lists(visits, max_size=40)
 

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
+from querybudget.backends import Storage
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
-from querybudget.backends import Storage
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.resilience.guard import REST, Guard
 from querybudget.stores.redis import RedisStore
 from querybudget.testing import ManualClock
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 __all__ = ["HOLD", "LEASES", "LIMIT", "QUOTA", "Guarded", "admitted", "failures", "guarded"]
 

@@ -9,9 +9,9 @@ import pytest
 
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Line, Settled
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Store, open_store
 from querybudget.testing import ManualClock
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.servers.fixtures import Servers
 from tests.servers.memcached import Memcached
 from tests.stores.limits_worker import LIMIT, TIGHT, WIDE

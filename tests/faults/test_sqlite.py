@@ -17,10 +17,10 @@ import pytest
 
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Reservation, Settled
-from querybudget.units import MICRO, SECOND
-from querybudget.stores.sqlite.store import file as sqlite_file
+from querybudget.stores.sqlite import file as sqlite_file
 from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
+from querybudget.units import MICRO, SECOND
 from tests.stores.sqlite_bench import HOLD, MINUTE, RPM, SLOTS, FileBench, locked
 
 pytestmark = pytest.mark.anyio

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from querybudget import ledger
 from querybudget.ledger import GRACE, Account, Charge, Line
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.ledger.windows import Period, Slots
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.ledger.play import Player, line
 from tests.ledger.strategies import RATES, START, Step, histories, quota, quotas
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from querybudget import ledger
 from querybudget.ledger import Charge, Decision, Verdict
-from querybudget.units import MICRO, Algorithm, Quota
 from querybudget.ledger.windows import LEASE_RETRY
+from querybudget.units import MICRO, Algorithm, Quota
 from tests.ledger.play import Player, line
 from tests.ledger.strategies import RATES, START, Step, histories, quota, quotas
 

@@ -10,9 +10,8 @@ import pytest
 import yaml
 
 from querybudget.errors import PolicyError
-from querybudget.policy.load import LARGEST_FILE, load_text
-from querybudget.policy.notation import Period
 from querybudget.ledger.calendar import Calendar
+from querybudget.policy.load import LARGEST_FILE, load_text
 from querybudget.policy.model import (
     Disclosure,
     GenericRoute,
@@ -23,6 +22,7 @@ from querybudget.policy.model import (
     ResolverSpec,
     TokenWeights,
 )
+from querybudget.policy.notation import Period
 from querybudget.units import MICRO, SECOND, Algorithm, Unit
 
 GOOD = sorted((Path(__file__).parent / "good").glob("*.yaml"))

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision, LineStatus, Verdict
 from querybudget.policy.model import Disclosure, Refusals
-from querybudget.units import MICRO, SECOND, Algorithm, Unit
 from querybudget.refusals import Reason, answer, close, headers_for
+from querybudget.units import MICRO, SECOND, Algorithm, Unit
 from tests.refusals.decisions import DAY, NOW, OWN, RPM, TPM, decide, line, quota
 
 IANA = "https://iana.org/assignments/http-problem-types#abnormal-usage-detected"

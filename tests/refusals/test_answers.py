@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision
 from querybudget.policy.model import Disclosure, Refusals
-from querybudget.units import MICRO, SECOND, Algorithm, Unit
 from querybudget.refusals import Answer, Reason, answer, close
+from querybudget.units import MICRO, SECOND, Algorithm, Unit
 from tests.refusals.decisions import (
     DAY,
     NOW,

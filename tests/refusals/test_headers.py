@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from querybudget.adapters.base import Dialect
 from querybudget.ledger import Verdict
 from querybudget.policy.model import Disclosure, Refusals
-from querybudget.units import MICRO, SECOND, Algorithm, Unit
 from querybudget.refusals import headers_for
+from querybudget.units import MICRO, SECOND, Algorithm, Unit
 from tests.refusals.decisions import (
     DAY,
     MINUTE,

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.base import Dialect
 from querybudget.policy.model import Refusals
-from querybudget.units import MICRO, SECOND, Unit
 from querybudget.refusals import answer, headers_for
+from querybudget.units import MICRO, SECOND, Unit
 from tests.refusals.decisions import DAY, NOW, OWN, PARALLEL, RPM, SPEND, TPM, decide, line, quota
 
 DRAFT = Refusals(ietf="draft-11")

@@ -13,8 +13,8 @@ import pytest
 from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision
 from querybudget.policy.model import Refusals
-from querybudget.units import MICRO, Unit
 from querybudget.refusals import Answer, Reason, answer, body_too_large, store_down, unpriced
+from querybudget.units import MICRO, Unit
 from tests.refusals.decisions import DAY, NOW, OWN, TPM, decide, line, quota
 
 SHORT = decide([line(TPM, 2_000 * MICRO)], used=[28_770 * MICRO], now=NOW + 58_500_000)

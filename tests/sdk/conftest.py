@@ -17,8 +17,8 @@ import pytest
 import uvicorn
 
 from querybudget.asgi import QueryBudgetMiddleware
-from querybudget.units import MICRO
 from querybudget.testing import Decisions, FakeModel, FakeObserver, ManualClock, memory_limiter
+from querybudget.units import MICRO
 
 
 @dataclass

@@ -9,8 +9,8 @@ import msgspec
 from querybudget.coverage import Stage, Visit
 from querybudget.coverage.buckets import Occupancy
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled, Verdict
-from querybudget.units import MICRO, Algorithm
 from querybudget.stores import Clock, MemoryStore
+from querybudget.units import MICRO, Algorithm
 
 __all__ = ["BUCKET_BUGS"]
 

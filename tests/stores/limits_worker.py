@@ -9,9 +9,9 @@ import asyncio
 import sys
 
 from querybudget.ledger import Charge, Line
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import open_store
 from querybudget.testing import ManualClock
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 __all__ = ["LIMIT", "TIGHT", "WIDE"]
 

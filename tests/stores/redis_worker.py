@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from querybudget.ledger import Charge, Line
 from querybudget.backends import Storage
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.ledger import Charge, Line
 from querybudget.stores.redis import RedisStore
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 __all__ = ["HOLD", "LINES"]
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.units import Quota
 from querybudget.stores import Clock, MemoryStore
+from querybudget.units import Quota
 
 __all__ = ["TURNS", "Scripted", "hurried", "turns"]
 

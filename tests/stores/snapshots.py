@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from querybudget.ledger import Charge, Line, Reservation
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import MemoryStore
 from querybudget.testing import ManualClock
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 HOLD = 600 * SECOND
 DAY = Quota("day", Unit.REQUESTS, 9 * MICRO, 86_400 * SECOND, Algorithm.SLIDING, 9 * MICRO)

@@ -10,9 +10,9 @@ from typing import Any
 
 from querybudget.coverage import Visit
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 HOLD = 600 * SECOND
 MINUTE = 60 * SECOND

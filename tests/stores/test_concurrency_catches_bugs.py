@@ -13,13 +13,13 @@ import msgspec
 import pytest
 
 from querybudget import ledger
-from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.backends import Guarantees
-from querybudget.units import Algorithm, Quota
+from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.stores import MemoryStore, Store
 from querybudget.testing import ManualClock
 from querybudget.testing.contracts import StoreConcurrency
 from querybudget.testing.contracts.concurrency import Place
+from querybudget.units import Algorithm, Quota
 
 ACCOUNTS = msgspec.msgpack.Decoder(dict[str, Account])
 EVERYBODY = Guarantees(frozenset(Algorithm), "host")

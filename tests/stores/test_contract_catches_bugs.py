@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from querybudget.ledger import Account, Charge, Decision, Line, Reservation, Settled, Verdict
-from querybudget.units import MICRO, Algorithm, Quota
 from querybudget.stores import Clock, Guarantees, MemoryStore, Store
 from querybudget.testing.contracts import StoreContract
+from querybudget.units import MICRO, Algorithm, Quota
 from tests.stores.bucket_bugs import BUCKET_BUGS
 from tests.stores.profile_bugs import PROFILE_BUGS
 from tests.stores.window_bugs import WINDOW_BUGS

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from querybudget.backends import Storage
 from querybudget.errors import StoreError
 from querybudget.ledger import (
     UNCHARGED,
@@ -17,11 +18,10 @@ from querybudget.ledger import (
     Settled,
     Verdict,
 )
-from querybudget.backends import Storage
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import open_store
 from querybudget.stores.limits.store import LimitsStore
 from querybudget.testing import ManualClock
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 pytestmark = pytest.mark.anyio
 

@@ -9,14 +9,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from limits.aio.storage import MongoDBStorage
 
+from querybudget.backends import Storage
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Line, Reservation, Settled
-from querybudget.backends import Storage
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import open_store
+from querybudget.stores.limits.counters import Counters, Rolling, Window
 from querybudget.stores.limits.store import LimitsStore
-from querybudget.stores.limits.store.counters import Counters, Rolling, Window
 from querybudget.testing import ManualClock
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.servers.fixtures import Servers
 from tests.servers.memcached import Memcached
 from tests.servers.redis import RedisServer

@@ -7,8 +7,8 @@ from importlib.machinery import ModuleSpec
 
 import pytest
 
-from querybudget.errors import SetupError
 from querybudget.backends import Storage
+from querybudget.errors import SetupError
 from querybudget.stores import open_store
 from querybudget.testing import ManualClock
 

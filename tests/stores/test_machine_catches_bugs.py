@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.units import Algorithm
+from querybudget.ledger.windows import Leases
 from querybudget.stores import Clock, MemoryStore, Store
 from querybudget.testing.contracts import StoreMachine
-from querybudget.ledger.windows import Leases
+from querybudget.units import Algorithm
 from tests.stores.bucket_bugs import CountsBucketsWhenSettled, GivesBackBucketsOfOthers
 from tests.stores.window_bugs import BringsBackTheForgotten, ChecksBeforeItSettles
 

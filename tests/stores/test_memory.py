@@ -10,9 +10,9 @@ import pytest
 
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import MemoryStore, open_store, system_clock
 from querybudget.testing import ManualClock
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 pytestmark = pytest.mark.anyio
 

@@ -8,9 +8,9 @@ import pytest
 
 from querybudget.coverage import Visit
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import MemoryStore
 from querybudget.testing import ManualClock
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 pytestmark = pytest.mark.anyio
 

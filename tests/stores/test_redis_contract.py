@@ -8,11 +8,11 @@ from typing import ClassVar
 import pytest
 
 from querybudget.backends import Storage
-from querybudget.units import SECOND
 from querybudget.stores import Clock, Store
 from querybudget.stores.redis import RedisStore
 from querybudget.testing.contracts import StoreConcurrency, StoreContract, StoreMachine
 from querybudget.testing.contracts.concurrency import Place
+from querybudget.units import SECOND
 from tests.servers.cluster import ClusterSet
 from tests.servers.redis import RedisServer
 from tests.servers.sentinel import SentinelSet

@@ -14,17 +14,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from querybudget.backends import Storage
 from querybudget.coverage import Response, Stage, Visit
 from querybudget.coverage.style import TRAITS
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
-from querybudget.policy.notation import Period
 from querybudget.ledger.calendar import Calendar
-from querybudget.backends import Storage
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.policy.notation import Period
 from querybudget.stores import MemoryStore
 from querybudget.stores.redis import RedisStore
 from querybudget.testing import ManualClock
 from querybudget.testing.contracts.strategies import breadth, breadths, quotas, responses, visits
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.servers.redis import RedisServer
 
 START = 1_764_000_000_000_000
@@ -306,11 +306,11 @@ def test_calls_of_one_identity_at_once_are_all_folded_into_its_profile(
 
 
 def pooled_queries(blob: bytes) -> int:
-    from querybudget.stores.redis import codec as wire  # noqa: PLC0415
+    from querybudget.stores.redis import codec  # noqa: PLC0415
 
-    record = wire.profile_of(blob)
+    record = codec.profile_of(blob)
     assert record
-    _, _, body = wire.read_profile(record)
+    _, _, body = codec.read_profile(record)
     assert body[:1] == b"p"
     at = 1 + 7 + 4 + 7
     return int.from_bytes(body[at : at + 8], "big", signed=True)

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
+from querybudget.backends import Storage
 from querybudget.coverage import Visit
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Line, Settled
-from querybudget.backends import Storage
-from querybudget.units import MICRO, SECOND, Algorithm, Quota
-from querybudget.stores import open_store, system_clock
 from querybudget.resilience.guard import Guard
+from querybudget.stores import open_store, system_clock
 from querybudget.stores.redis import RedisStore, scripts
 from querybudget.stores.redis.connection import LANES
 from querybudget.testing.contracts.fixtures import quota_of
+from querybudget.units import MICRO, SECOND, Algorithm, Quota
 from tests.servers.cluster import ClusterSet
 from tests.servers.fixtures import Servers
 from tests.servers.process import Process, free_port

@@ -8,14 +8,14 @@ from unittest.mock import patch
 
 import pytest
 
-from querybudget.ledger import GRACE, Settled
 from querybudget.backends import Storage
-from querybudget.units import MICRO
+from querybudget.ledger import GRACE, Settled
 from querybudget.stores import Clock, MemoryStore, Store, open_store
 from querybudget.stores import snapshot as saving
 from querybudget.stores import snapshot_file as files
 from querybudget.testing import ManualClock
 from querybudget.testing.contracts import StoreContract, StoreMachine
+from querybudget.units import MICRO
 from tests.stores.snapshots import HOLD, LATER, SLOTS, SOON, Bench
 
 

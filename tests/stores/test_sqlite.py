@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from querybudget.backends import SCHEMES
 from querybudget.coverage import Visit
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Line, Settled
-from querybudget.backends import SCHEMES
-from querybudget.units import MICRO, Algorithm, Quota, Unit
 from querybudget.stores import Declares, Starts, open_store
 from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
+from querybudget.units import MICRO, Algorithm, Quota, Unit
 from tests.stores.sqlite_bench import BREADTH, HOLD, MINUTE, RPM, SLOTS, FileBench, locked
 
 pytestmark = pytest.mark.anyio

@@ -8,10 +8,10 @@ import pytest
 
 from querybudget.coverage import Visit
 from querybudget.ledger import GRACE, Account, Settled
-from querybudget.units import MICRO, Algorithm, Quota, Unit
+from querybudget.stores.sqlite.rows import expiry
 from querybudget.stores.sqlite.store import SqliteStore
-from querybudget.stores.sqlite.store.rows import expiry
 from querybudget.testing import ManualClock
+from querybudget.units import MICRO, Algorithm, Quota, Unit
 from tests.stores.sqlite_bench import BREADTH, HOLD, MINUTE, RPM, SLOTS, FileBench
 
 pytestmark = pytest.mark.anyio

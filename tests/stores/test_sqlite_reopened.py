@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from querybudget.ledger import GRACE, Charge, Line, Reservation
-from querybudget.units import MICRO, Algorithm, Quota
 from querybudget.stores import MemoryStore
 from querybudget.stores.sqlite.store import _SWEEP_EVERY, SqliteStore
 from querybudget.testing import ManualClock
 from querybudget.testing.contracts.strategies import breadths, quotas, responses, visits
+from querybudget.units import MICRO, Algorithm, Quota
 
 DAY = 24 * 3_600 * MICRO
 PARTITIONS = ("a", "b", "c")

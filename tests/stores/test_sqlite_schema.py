@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from querybudget.errors import SetupError, StoreError
-from querybudget.stores.sqlite.store.schema import (
+from querybudget.stores.sqlite.schema import (
     APPLICATION,
     MIGRATIONS,
     Migration,

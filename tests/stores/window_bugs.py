@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
-from querybudget.units import Algorithm, Quota
 from querybudget.stores import Clock, MemoryStore
+from querybudget.units import Algorithm, Quota
 
 __all__ = ["WINDOW_BUGS"]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from querybudget.coverage.score import features
 from querybudget.coverage.observation import Visit
+from querybudget.coverage.score import features
 from tools.score.judging import FALSE, HONEST, folds
 from tools.score.model import Model
 from tools.score.streams import EARLY, SWEEPS, Streams, pooled

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.sweep.corpora import Corpus, Prompt, identities, manifest, read
+from querybudget.coverage.observation import Visit
 from querybudget.coverage.score import CHECKPOINTS, FEATURES, features
 from querybudget.coverage.sketch import Sketch, blank_sums
 from querybudget.coverage.style import facts
-from querybudget.coverage.observation import Visit
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
 

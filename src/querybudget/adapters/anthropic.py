@@ -9,8 +9,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from querybudget.adapters.bodies import output_bound, read_body
 from querybudget.adapters.base import Call, Dialect, Meter, Usage
+from querybudget.adapters.bodies import output_bound, read_body
 from querybudget.adapters.degrade import Members, bound, calm, put, rewrite, within
 from querybudget.adapters.metering import answer_meter
 from querybudget.adapters.request import (

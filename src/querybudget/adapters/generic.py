@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from querybudget.adapters.bodies import asks_of, choices_of, output_bound, read_body
 from querybudget.adapters.base import Call, Dialect, Meter, Usage
+from querybudget.adapters.bodies import asks_of, choices_of, output_bound, read_body
 from querybudget.adapters.degrade import OUTPUT
 from querybudget.adapters.metering import answer_meter
 from querybudget.adapters.pointer import Json, Pointer

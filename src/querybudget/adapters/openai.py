@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
+from querybudget.adapters.base import Call, Dialect, Meter
 from querybudget.adapters.bodies import (
     alternatives,
     asks_of,
@@ -16,7 +17,6 @@ from querybudget.adapters.bodies import (
     output_bound,
     read_body,
 )
-from querybudget.adapters.base import Call, Dialect, Meter
 from querybudget.adapters.degrade import Members, bound, calm, drop, one, put, rewrite, within
 from querybudget.adapters.metering import answer_meter
 from querybudget.adapters.openai_usage import (

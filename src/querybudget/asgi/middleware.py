@@ -12,18 +12,18 @@ from typing import Any
 
 from querybudget.adapters.base import Dialect
 from querybudget.asgi.body import BodyTooLarge, header, inflate, read
-from querybudget.asgi.delay import Delays
-from querybudget.asgi.responder import Exchange
-from querybudget.asgi.health import READS, send_health
-from querybudget.asgi.stages import Measures
-from querybudget.asgi.refuse import new_request_id, refusal_of, send_answer
-from querybudget.asgi.websocket import Socket
 from querybudget.asgi.bypass import SWITCH
+from querybudget.asgi.delay import Delays
+from querybudget.asgi.health import READS, send_health
+from querybudget.asgi.refuse import new_request_id, refusal_of, send_answer
+from querybudget.asgi.responder import Exchange
+from querybudget.asgi.stages import Measures
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.asgi.understand import understand
-from querybudget.limiter import Limiter
+from querybudget.asgi.websocket import Socket
 from querybudget.errors import QueryBudgetError, SetupError
 from querybudget.events import Hook
+from querybudget.limiter import Limiter
 from querybudget.policy.model import Policy
 from querybudget.refusals import body_too_large
 from querybudget.stores import Clock, Store

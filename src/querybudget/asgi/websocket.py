@@ -14,8 +14,8 @@ from querybudget.asgi.refuse import refusal_of, send_answer
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.limiter import Limiter, Outcome, Ticket
 from querybudget.limiter.matching import Caller, Route
-from querybudget.units import MICRO
 from querybudget.refusals import Close, close
+from querybudget.units import MICRO
 
 __all__ = ["Socket"]
 

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from querybudget.text import limit, number, pooled, responding
-from querybudget.limiter.analysis import observer_of
 from querybudget.errors import SetupError
+from querybudget.limiter.analysis import observer_of
 from querybudget.policy.model import CAPABILITIES, Budget, Capability, Embedding, Mode, Policy
-from querybudget.units import MICRO, Unit
 from querybudget.stores import open_store, system_clock
+from querybudget.text import limit, number, pooled, responding
+from querybudget.units import MICRO, Unit
 
 __all__ = ["check", "warnings"]
 

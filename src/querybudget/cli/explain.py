@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import msgspec
 
 from querybudget.cli.explanation import Asked, Explained, Explanation, explained
-from querybudget.text import amount
 from querybudget.policy.model import Policy
+from querybudget.text import amount
 from querybudget.units import MICRO, Unit
 
 __all__ = ["explain"]

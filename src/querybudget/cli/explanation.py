@@ -14,14 +14,14 @@ from typing import Any
 import msgspec
 
 from querybudget.adapters.base import Call
-from querybudget.text import limit, number, pooled
 from querybudget.coverage import Visit
-from querybudget.limiter import Limiter, Refusal, Ticket
 from querybudget.errors import BodyError
 from querybudget.ledger import Line, LineStatus
+from querybudget.limiter import Limiter, Refusal, Ticket
 from querybudget.policy.model import Budget, Estimate, Policy
-from querybudget.units import Unit
 from querybudget.stores import MemoryStore, system_clock
+from querybudget.text import limit, number, pooled
+from querybudget.units import Unit
 
 __all__ = ["Asked", "Explained", "Explanation", "explained"]
 

@@ -14,11 +14,11 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from querybudget.backends import WORDS, Guarantees, Storage, shown
 from querybudget.errors import QueryBudgetError, StoreError
 from querybudget.ledger import Charge, Line
-from querybudget.backends import WORDS, Guarantees, Storage, shown
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Declares, Starts, Store, open_store, system_clock
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 __all__ = ["Checked", "check_store"]
 

@@ -6,9 +6,9 @@ text or vectors, so that every store can keep the same bits.
 
 from __future__ import annotations
 
+from querybudget.coverage.observation import Visit
 from querybudget.coverage.profile import Profile, Reason, Step
 from querybudget.coverage.response import DEFAULT_STAGES, Curve, Response, Stage
-from querybudget.coverage.observation import Visit
 
 __all__ = [
     "DEFAULT_STAGES",

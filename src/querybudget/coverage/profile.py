@@ -14,9 +14,9 @@ from operator import add, itemgetter
 
 import msgspec
 
+from querybudget.coverage.observation import Visit
 from querybudget.coverage.score import CHECKPOINTS, LIFE, Reason, judge, judge_pool, reasons
 from querybudget.coverage.sketch import Sketch, blank_sums
-from querybudget.coverage.observation import Visit
 
 __all__ = ["Profile", "Reason", "Step", "judge_members"]
 

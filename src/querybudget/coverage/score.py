@@ -20,6 +20,8 @@ from typing import Final
 
 import msgspec
 
+from querybudget.coverage.sketch import SUMS
+from querybudget.coverage.style import TRAITS
 from querybudget.coverage.weights import (
     BIAS,
     CAP,
@@ -31,8 +33,6 @@ from querybudget.coverage.weights import (
     SUSPECT,
     WEIGHT,
 )
-from querybudget.coverage.sketch import SUMS
-from querybudget.coverage.style import TRAITS
 
 __all__ = [
     "CHECKPOINTS",

@@ -11,8 +11,8 @@ from operator import add, mul
 
 import msgspec
 
-from querybudget.coverage.style import TRAITS
 from querybudget.coverage.observation import COARSE, FINE, Visit
+from querybudget.coverage.style import TRAITS
 
 __all__ = ["SUMS", "Sketch", "blank_sums"]
 

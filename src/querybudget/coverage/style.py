@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from zlib import crc32
 
-from querybudget.coverage import lexicon as lexis
+from querybudget.coverage import lexicon
 
 __all__ = ["READ", "TRAITS", "WORDS", "facts"]
 
@@ -91,7 +91,7 @@ def facts(text: str) -> tuple[tuple[int, ...], bytes]:
     found = _pairs(found) if dense else found[:_MOST]
     marks, first, bits = _look_up(found)
     if dense:
-        for phrase, mark in lexis.PHRASES:
+        for phrase, mark in lexicon.PHRASES:
             if phrase in shown:
                 marks |= mark
         first = marks
@@ -116,23 +116,23 @@ def _traits(
         100 * (last in _ENDS),
         100 * upper if cased else NEUTRAL_CAPITAL,
         100 * lower if cased else NEUTRAL_LOWER,
-        100 * (marks & lexis.FIRST > 0),
-        100 * (marks & lexis.COURTESY > 0),
-        100 * (marks & lexis.REFERENCE > 0),
-        100 * (first & lexis.ASKING > 0),
-        100 * (first & lexis.ORDER > 0),
+        100 * (marks & lexicon.FIRST > 0),
+        100 * (marks & lexicon.COURTESY > 0),
+        100 * (marks & lexicon.REFERENCE > 0),
+        100 * (first & lexicon.ASKING > 0),
+        100 * (first & lexicon.ORDER > 0),
         100 * ("\n" in text),
         100 * _gives_options(text[: 4 * READ]),
         100 * _count(latin, _DIGITS) // length,
         100 * _count(latin, _CAPITALS) // length,
         100 * _count(latin, _SYMBOLS) // length,
-        100 * (marks & lexis.REASONING > 0),
-        100 * (marks & lexis.JUDGING > 0),
-        100 * (marks & lexis.FORMAT > 0),
+        100 * (marks & lexicon.REASONING > 0),
+        100 * (marks & lexicon.JUDGING > 0),
+        100 * (marks & lexicon.FORMAT > 0),
         100 * (size <= SHORT),
         1000 * (shown.count(",") + shown.count("，")) // length,  # noqa: RUF001 - full-width
         NEUTRAL_LENGTH if dense else 10 * sum(map(len, found)) // count,
-        100 * (marks & lexis.SECOND > 0),
+        100 * (marks & lexicon.SECOND > 0),
         100 * ('"' in shown or "“" in shown),
         100 * len(set(found)) // count,
     )
@@ -169,7 +169,7 @@ def _learn(word: str) -> tuple[int, int]:
     if len(_KNOWN) >= _KNOWN_AT_MOST:
         _KNOWN.clear()
     bit = 1 << crc32(word.encode("utf-8", "surrogatepass")) % WORDS
-    known = _KNOWN[word] = (lexis.MARKS.get(word, 0), bit)
+    known = _KNOWN[word] = (lexicon.MARKS.get(word, 0), bit)
     return known
 
 

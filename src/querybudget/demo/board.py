@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from querybudget.events import DecisionEvent
 from querybudget.policy.model import Budget
-from querybudget.units import MICRO, Unit
 from querybudget.stores import Store
+from querybudget.units import MICRO, Unit
 
 __all__ = ["Board", "Row"]
 

@@ -16,8 +16,8 @@ import numpy as np
 from cachetools import LRUCache
 
 from querybudget.adapters.base import Call
-from querybudget.coverage.style import facts
 from querybudget.coverage.observation import Visit
+from querybudget.coverage.style import facts
 from querybudget.embedding import Embedder, open_embedder
 from querybudget.embedding.capabilities import Directions, examples_of
 from querybudget.embedding.codebook import Codebook

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Self
 import numpy as np
 
 from querybudget.coverage.observation import COARSE, FINE
-from querybudget.embedding import keying, kmeans
+from querybudget.embedding import keying, training
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Codebook:
         Raises:
             SetupError: There are too few different vectors to make 4,096 cells of.
         """
-        made = kmeans.tree(vectors, weights, COARSE, _CHILDREN, POINT, seed)
+        made = training.tree(vectors, weights, COARSE, _CHILDREN, POINT, seed)
         return cls(name, made.mean, made.coarse, made.fine, made.axes)
 
     @classmethod

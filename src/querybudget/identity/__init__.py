@@ -13,10 +13,9 @@ it is made, so that asking it costs about a microsecond.
 
 from __future__ import annotations
 
-from querybudget.identity.networks import UNIX, networks
 from querybudget.identity.claims import claim, user
-from querybudget.identity.credentials import api_key, header
 from querybudget.identity.client_address import client_address
+from querybudget.identity.credentials import api_key, header
 from querybudget.identity.identity import (
     ANONYMOUS,
     CONTRADICTORY,
@@ -26,6 +25,7 @@ from querybudget.identity.identity import (
     Scope,
     identify,
 )
+from querybudget.identity.networks import UNIX, networks
 from querybudget.identity.specs import chain, resolver, source_of
 from querybudget.identity.tiers import DEFAULT_TIER, tier_of, tier_rules
 

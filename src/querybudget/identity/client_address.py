@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from querybudget.identity.networks import Networks, masked, networks, peer_address, read
 from querybudget.identity.identity import Resolver, Scope
+from querybudget.identity.networks import Networks, masked, networks, peer_address, read
 
 __all__ = ["client_address"]
 

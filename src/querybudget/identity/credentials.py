@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import binascii
 
-from querybudget.identity.networks import networks
 from querybudget.identity.identity import CONTRADICTORY, Resolver, Scope
+from querybudget.identity.networks import networks
 
 __all__ = ["api_key", "header"]
 

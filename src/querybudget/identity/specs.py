@@ -7,8 +7,8 @@ from difflib import get_close_matches
 
 from querybudget.errors import SetupError
 from querybudget.identity.claims import claim, user
-from querybudget.identity.credentials import api_key, header
 from querybudget.identity.client_address import client_address
+from querybudget.identity.credentials import api_key, header
 from querybudget.identity.identity import Resolver
 from querybudget.policy.model import ResolverSpec
 

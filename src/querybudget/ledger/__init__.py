@@ -17,6 +17,7 @@ charged, and what else is to be done to the call.
 
 from __future__ import annotations
 
+from querybudget.ledger.charging import answered, peek, reserve, settle
 from querybudget.ledger.types import (
     GRACE,
     UNCHARGED,
@@ -30,7 +31,6 @@ from querybudget.ledger.types import (
     Verdict,
     refusal,
 )
-from querybudget.ledger.charging import answered, peek, reserve, settle
 
 __all__ = [
     "GRACE",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from querybudget.coverage.buckets import Occupancy
+from querybudget.ledger.coverage import SCORE_RETRY, Outlook, Sight, look, note_stages, watch
 from querybudget.ledger.types import (
     GRACE,
     UNCHARGED,
@@ -18,9 +19,8 @@ from querybudget.ledger.types import (
     Verdict,
     refusal,
 )
-from querybudget.ledger.coverage import SCORE_RETRY, Outlook, Sight, look, note_stages, watch
-from querybudget.units import MICRO, Algorithm, Quota, priced
 from querybudget.ledger.windows import Leases, State, fresh
+from querybudget.units import MICRO, Algorithm, Quota, priced
 
 __all__ = ["answered", "peek", "reserve", "settle"]
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from querybudget.coverage import Profile, Reason, Response, Stage, Visit
-from querybudget.units import MICRO, SECOND, Quota
 from querybudget.ledger.windows import State
+from querybudget.units import MICRO, SECOND, Quota
 
 __all__ = [
     "GRACE",

@@ -13,9 +13,9 @@ health.py      how the store is
 
 from __future__ import annotations
 
-from querybudget.resilience.health import Health, StoreHealth
-from querybudget.limiter.limiter import Limiter
-from querybudget.limiter.analysis import Observer
 from querybudget.limiter.admission import Outcome, Refusal, Ticket
+from querybudget.limiter.analysis import Observer
+from querybudget.limiter.limiter import Limiter
+from querybudget.resilience.health import Health, StoreHealth
 
 __all__ = ["Health", "Limiter", "Observer", "Outcome", "Refusal", "StoreHealth", "Ticket"]

@@ -8,8 +8,8 @@ import msgspec
 
 from querybudget.adapters.base import Call
 from querybudget.coverage import Stage, Visit
-from querybudget.limiter.estimation import Foreseen
 from querybudget.ledger import Charge, Decision, Line
+from querybudget.limiter.estimation import Foreseen
 from querybudget.limiter.matching import Caller, Plan
 
 __all__ = ["Outcome", "Refusal", "Ticket", "Without"]

@@ -16,20 +16,20 @@ from typing import Any
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.coverage import Visit
 from querybudget.coverage.observation import FINE
-from querybudget.resilience.store import DEFERRED, open_desk
-from querybudget.resilience.health import StoreHealth
-from querybudget.limiter.analysis import Observer, observer_of
-from querybudget.limiter.settling import amounts_of
-from querybudget.limiter.telling import event_of
-from querybudget.limiter.admission import Outcome, Refusal, Ticket
-from querybudget.limiter.estimation import Estimator, Foreseen
 from querybudget.events import Hook, publish
 from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge, Decision, Reservation, Settled
+from querybudget.limiter.admission import Outcome, Refusal, Ticket
+from querybudget.limiter.analysis import Observer, observer_of
+from querybudget.limiter.estimation import Estimator, Foreseen
 from querybudget.limiter.matching import UNREADABLE, Caller, Matcher, Route
+from querybudget.limiter.settling import amounts_of
+from querybudget.limiter.telling import event_of
 from querybudget.policy.model import Policy
-from querybudget.units import MICRO, Unit
+from querybudget.resilience.health import StoreHealth
+from querybudget.resilience.store import DEFERRED, open_desk
 from querybudget.stores import Clock, Storage, Store, system_clock
+from querybudget.units import MICRO, Unit
 
 __all__ = ["Limiter"]
 

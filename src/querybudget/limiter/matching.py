@@ -10,11 +10,11 @@ import msgspec
 
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import Adapter, Call
-from querybudget.limiter.estimation import Foreseen
 from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resolver
 from querybudget.ledger import Line
-from querybudget.policy.model import Budget, Match, Mode, Policy
 from querybudget.limiter.cost import Gauge, dearest, gauge, price_of
+from querybudget.limiter.estimation import Foreseen
+from querybudget.policy.model import Budget, Match, Mode, Policy
 from querybudget.units import MICRO, Quota, Unit
 
 __all__ = ["Caller", "Matched", "Matcher", "Plan", "Route"]

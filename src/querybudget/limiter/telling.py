@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from querybudget.adapters.base import Usage
-from querybudget.limiter.admission import Refusal, Ticket
 from querybudget.events import DecisionEvent
 from querybudget.ledger import Decision
+from querybudget.limiter.admission import Refusal, Ticket
 from querybudget.limiter.matching import UNREADABLE, Matcher
 from querybudget.units import Unit
 

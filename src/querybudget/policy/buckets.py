@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from querybudget.coverage.response import Curve, Response, Stage
 from querybudget.coverage.observation import FINE
+from querybudget.coverage.response import Curve, Response, Stage
 from querybudget.policy import file
-from querybudget.policy.notation import Limit, Period, in_units
 from querybudget.policy.diagnostics import Mistakes, Path
+from querybudget.policy.notation import Limit, Period, in_units
 from querybudget.units import MICRO, SECOND, Unit
 
 __all__ = ["response"]

@@ -10,9 +10,9 @@ from msgspec import UNSET, UnsetType
 
 from querybudget.policy import file
 from querybudget.policy.build_identity import check_name
-from querybudget.policy.notation import in_units, nearest
 from querybudget.policy.diagnostics import Mistakes, Path
 from querybudget.policy.model import CAPABILITIES, Capability, Embedding
+from querybudget.policy.notation import in_units, nearest
 from querybudget.units import MICRO, SECOND
 
 __all__ = ["capabilities", "embedding"]

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from msgspec import UNSET
 
 from querybudget.policy import file
-from querybudget.policy.notation import LARGEST, Limit, nearest
 from querybudget.policy.diagnostics import Mistakes, Path
 from querybudget.policy.model import Partition, ResolverSpec, Tier, TierRule
+from querybudget.policy.notation import LARGEST, Limit, nearest
 from querybudget.units import MICRO, Unit
 
 __all__ = ["POOLS", "identity", "partitions", "tiers"]

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from querybudget.policy import file
-from querybudget.policy.notation import listed, nearest
 from querybudget.backends import LIMITS, SCHEMES, WORDS, Storage, guarantees_of, lacking
+from querybudget.policy import file
 from querybudget.policy.diagnostics import Mistakes, Path
 from querybudget.policy.model import Budget, OnStoreError
+from querybudget.policy.notation import listed, nearest
 from querybudget.units import SECOND, Algorithm
 
 __all__ = ["storage"]

@@ -35,8 +35,8 @@ from querybudget.policy.fields import (
     between,
     doc,
 )
-from querybudget.policy.notation import in_units
 from querybudget.policy.model import Disclosure, Mode, OnStoreError
+from querybudget.policy.notation import in_units
 
 __all__ = [
     "AddressFile",

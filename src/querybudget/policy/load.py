@@ -9,9 +9,8 @@ from pathlib import Path as FilePath
 
 from msgspec import UNSET
 
-from querybudget.policy import budgets, callers, capabilities, file, stores
-from querybudget.policy.yaml_nodes import from_mapping, from_text
-from querybudget.policy.notation import listed, nearest
+from querybudget.policy import build_budgets, build_embedding, build_identity, build_store, file
+from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Mistakes, Node, Path
 from querybudget.policy.model import (
     Body,
@@ -21,7 +20,8 @@ from querybudget.policy.model import (
     Policy,
     Refusals,
 )
-from querybudget.policy.decode import read
+from querybudget.policy.notation import listed, nearest
+from querybudget.policy.yaml_nodes import from_mapping, from_text
 
 __all__ = ["load", "load_text"]
 
@@ -106,10 +106,10 @@ def _text(name: str) -> str:
 
 def _policy(node: Node, mistakes: Mistakes) -> Policy:
     given = read(file.PolicyFile, node, mistakes)
-    pools = callers.partitions(given.partitions, mistakes)
+    pools = build_identity.partitions(given.partitions, mistakes)
     routes = _routes(given.routes, mistakes)
-    able = capabilities.capabilities(given.capabilities, mistakes)
-    known = budgets.Known(
+    able = build_embedding.capabilities(given.capabilities, mistakes)
+    known = build_budgets.Known(
         given.mode,
         tuple(given.partitions),
         tuple(given.tiers),
@@ -117,16 +117,18 @@ def _policy(node: Node, mistakes: Mistakes) -> Policy:
         tuple(capability.name for capability in able),
         bool(given.models),
     )
-    found = budgets.budgets(given.budgets, known, mistakes)
+    found = build_budgets.budgets(given.budgets, known, mistakes)
     policy = Policy(
         budgets=found,
-        identity=callers.identity(given.identity, mistakes),
+        identity=build_identity.identity(given.identity, mistakes),
         partitions=pools,
-        tiers=callers.tiers(given.tiers, () if given.budgets is UNSET else given.budgets, mistakes),
+        tiers=build_identity.tiers(
+            given.tiers, () if given.budgets is UNSET else given.budgets, mistakes
+        ),
         models=_models(given.models),
         routes=routes,
         secret=_secret(given, mistakes),
-        store=stores.storage(given, found, mistakes),
+        store=build_store.storage(given, found, mistakes),
         exempt=_exempt(given.exempt, mistakes),
         hold=given.hold,
         max_identities=given.max_identities,
@@ -136,7 +138,7 @@ def _policy(node: Node, mistakes: Mistakes) -> Policy:
         unpriced=given.unpriced,
         source=mistakes.source,
         health=_health(given.health, mistakes),
-        embedding=capabilities.embedding(given.embedding, mistakes),
+        embedding=build_embedding.embedding(given.embedding, mistakes),
         capabilities=able,
     )
     mistakes.stop_if_any()
@@ -154,7 +156,7 @@ def _secret(given: file.PolicyFile, mistakes: Mistakes) -> bytes:
 
 
 def _exempt(patterns: tuple[str, ...], mistakes: Mistakes) -> tuple[str, ...]:
-    budgets.check_paths(patterns, ("exempt",), mistakes)
+    build_budgets.check_paths(patterns, ("exempt",), mistakes)
     return patterns
 
 
@@ -191,10 +193,10 @@ def _routes(given: tuple[file.RouteFile, ...], mistakes: Mistakes) -> tuple[Gene
 
 
 def _route(given: file.RouteFile, path: Path, mistakes: Mistakes) -> GenericRoute:
-    callers.check_name(given.operation, (*path, "operation"), mistakes)
+    build_identity.check_name(given.operation, (*path, "operation"), mistakes)
     pattern = "" if given.path is UNSET else given.path
     if pattern:
-        budgets.check_paths((pattern,), (*path, "path"), mistakes)
+        build_budgets.check_paths((pattern,), (*path, "path"), mistakes)
     pointers = {name: str(getattr(given, name)) for name in _POINTERS}
     for name, pointer in pointers.items():
         _check_pointer(pointer, (*path, name), mistakes)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from querybudget.coverage.response import Response
 from querybudget.backends import Storage
+from querybudget.coverage.response import Response
 from querybudget.units import MICRO, Quota, Unit
 
 if TYPE_CHECKING:

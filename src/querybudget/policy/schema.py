@@ -12,8 +12,8 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from querybudget.policy.file import PolicyFile
 from querybudget.policy.decode import Shape, shape
+from querybudget.policy.file import PolicyFile
 
 __all__ = ["json_schema"]
 

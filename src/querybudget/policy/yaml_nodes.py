@@ -14,8 +14,8 @@ from typing import cast
 import yaml
 from yaml import events
 
-from querybudget.policy.environment import UnsetError, expand
 from querybudget.policy.diagnostics import Entries, Items, Mistakes, Node, Path, Scalar
+from querybudget.policy.environment import UnsetError, expand
 
 __all__ = ["from_mapping", "from_text"]
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision, LineStatus
 from querybudget.policy.model import Disclosure, Refusals
-from querybudget.units import Unit
 from querybudget.refusals.bodies import Answer, Fault, Reason, reply
 from querybudget.refusals.headers import (
     DO_NOT_RETRY,
@@ -19,6 +18,7 @@ from querybudget.refusals.headers import (
     without_buckets,
 )
 from querybudget.refusals.sentences import duration, refusal, short_refusal
+from querybudget.units import Unit
 
 __all__ = ["Close", "answer", "close"]
 

@@ -9,9 +9,9 @@ import msgspec
 from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision, LineStatus, Verdict
 from querybudget.policy.model import Disclosure, Refusals
-from querybudget.units import Unit
 from querybudget.refusals.ietf import DRAFT, fields
 from querybudget.refusals.sentences import duration, moment, whole_down, whole_up
+from querybudget.units import Unit
 
 __all__ = [
     "DO_NOT_RETRY",

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from querybudget.ledger import LineStatus, Verdict
-from querybudget.units import SECOND, Quota, Unit
 from querybudget.refusals.sentences import whole_down, whole_up
+from querybudget.units import SECOND, Quota, Unit
 
 __all__ = ["DRAFT", "fields"]
 

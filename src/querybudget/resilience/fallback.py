@@ -13,12 +13,12 @@ from functools import lru_cache
 
 import msgspec
 
-from querybudget.limiter.admission import Refusal, Ticket, Without
 from querybudget.ledger import Charge, Decision, LineStatus, Reservation, Settled, Verdict, refusal
+from querybudget.limiter.admission import Refusal, Ticket, Without
 from querybudget.limiter.matching import Plan
 from querybudget.policy.model import Budget, Mode, OnStoreError, Policy
-from querybudget.units import SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Clock, MemoryStore
+from querybudget.units import SECOND, Algorithm, Quota, Unit
 
 __all__ = ["RETRY", "WithoutStore", "denies", "share"]
 

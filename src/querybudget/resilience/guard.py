@@ -21,8 +21,8 @@ from typing import Any, ParamSpec, TypeVar
 from querybudget.breaker import Breaker
 from querybudget.errors import QueryBudgetError, StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.units import SECOND, Quota
 from querybudget.stores import Clock, Store
+from querybudget.units import SECOND, Quota
 
 __all__ = ["FAILURES", "REST", "Guard", "Unsettled", "Wait", "within"]
 

@@ -19,8 +19,8 @@ from typing import TypeAlias
 import msgspec
 
 from querybudget.ledger import UNCHARGED, Charge, Line, Reservation
-from querybudget.units import Algorithm, Quota
 from querybudget.stores import Clock, Store
+from querybudget.units import Algorithm, Quota
 
 __all__ = ["AT_ONCE", "MOST", "TRIES", "Journal"]
 

@@ -14,17 +14,17 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from querybudget.resilience.health import Health, StoreHealth, shown
-from querybudget.resilience.outbox import Journal
-from querybudget.limiter.admission import Ticket
-from querybudget.resilience.fallback import WithoutStore, denies
+from querybudget.backends import WORDS, guarantees_of, lacking
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Decision, Line, Reservation
-from querybudget.backends import WORDS, guarantees_of, lacking
+from querybudget.limiter.admission import Ticket
 from querybudget.policy.model import Policy
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
-from querybudget.stores import Clock, Declares, Starts, Storage, Store, open_store
+from querybudget.resilience.fallback import WithoutStore, denies
 from querybudget.resilience.guard import Guard
+from querybudget.resilience.health import Health, StoreHealth, shown
+from querybudget.resilience.outbox import Journal
+from querybudget.stores import Clock, Declares, Starts, Storage, Store, open_store
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 __all__ = ["DEFERRED", "Desk", "open_desk"]
 

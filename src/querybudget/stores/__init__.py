@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
+from querybudget.backends import LIMITS, SCHEMES, Guarantees, Storage
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.backends import LIMITS, SCHEMES, Guarantees, Storage
-from querybudget.units import Quota
 from querybudget.stores.memory import MemoryStore
+from querybudget.units import Quota
 
 __all__ = [
     "Clock",

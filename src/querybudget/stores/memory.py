@@ -25,10 +25,10 @@ from pathlib import Path
 from cachetools import Cache
 
 from querybudget import ledger
-from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.backends import SCHEMES
-from querybudget.units import SECOND, Quota
+from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.stores.snapshot import Row, Saver
+from querybudget.units import SECOND, Quota
 
 __all__ = ["MemoryStore"]
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Protocol
 
 from querybudget.errors import SetupError
-from querybudget.units import SECOND
 from querybudget.stores.snapshot_file import Lock, Row, Writer, encode, read
+from querybudget.units import SECOND
 
 __all__ = ["Row", "Saver", "Source"]
 

@@ -10,13 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from querybudget.testing.decisions import Decisions
-    from querybudget.testing.clock import ManualClock
     from querybudget.testing.asgi import Driven, drive, http_scope, request
-    from querybudget.testing.limiter import memory_limiter, unlimited
+    from querybudget.testing.clock import ManualClock
+    from querybudget.testing.decisions import Decisions
     from querybudget.testing.fake_analyzer import FakeObserver
     from querybudget.testing.fake_model.reply import Failure, Gate, Reply
     from querybudget.testing.fake_model.server import Asked, FakeModel, FakeModelError
+    from querybudget.testing.limiter import memory_limiter, unlimited
 
 __all__ = [
     "Asked",
@@ -37,20 +37,20 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "Asked": "server",
-    "Decisions": "capture",
-    "Driven": "driver",
-    "Failure": "reply",
-    "FakeModel": "server",
-    "FakeModelError": "server",
-    "FakeObserver": "observer",
-    "Gate": "reply",
+    "Asked": "fake_model.server",
+    "Decisions": "decisions",
+    "Driven": "asgi",
+    "Failure": "fake_model.reply",
+    "FakeModel": "fake_model.server",
+    "FakeModelError": "fake_model.server",
+    "FakeObserver": "fake_analyzer",
+    "Gate": "fake_model.reply",
     "ManualClock": "clock",
-    "Reply": "reply",
-    "drive": "driver",
-    "http_scope": "driver",
+    "Reply": "fake_model.reply",
+    "drive": "asgi",
+    "http_scope": "asgi",
     "memory_limiter": "limiter",
-    "request": "driver",
+    "request": "asgi",
     "unlimited": "limiter",
 }
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from querybudget.asgi.bypass import SWITCH
-from querybudget.limiter import Limiter, Observer
 from querybudget.events import Hook
+from querybudget.limiter import Limiter, Observer
 from querybudget.policy.model import Policy
 from querybudget.stores import Clock, MemoryStore
 from querybudget.testing.clock import ManualClock

@@ -11,8 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from querybudget.limiter import Limiter, Observer
     from querybudget.policy.model import Policy
-    from querybudget.testing.decisions import Decisions
     from querybudget.testing.clock import ManualClock
+    from querybudget.testing.decisions import Decisions
 
 __all__ = ["MakeLimiter", "querybudget_clock", "querybudget_decisions", "querybudget_limiter"]
 

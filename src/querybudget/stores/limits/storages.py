@@ -17,7 +17,7 @@ from limits.errors import ConfigurationError, StorageError
 from limits.storage import storage_from_string
 
 from querybudget.errors import SetupError
-from querybudget.stores.limits.store.counters import Numbered, Rolling, Windows
+from querybudget.stores.limits.counters import Numbered, Rolling, Windows
 
 __all__ = ["Opened", "open_storage"]
 

@@ -30,6 +30,7 @@ from hashlib import blake2b
 
 from cachetools import LRUCache
 
+from querybudget.backends import LIMITS, Guarantees, Storage, guarantees_of
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import (
     GRACE,
@@ -43,10 +44,9 @@ from querybudget.ledger import (
     Verdict,
     refusal,
 )
-from querybudget.backends import LIMITS, Guarantees, Storage, guarantees_of
+from querybudget.stores.limits.counters import Counters, Window
+from querybudget.stores.limits.storages import open_storage
 from querybudget.units import SECOND, Algorithm, Quota, priced
-from querybudget.stores.limits.store.counters import Counters, Window
-from querybudget.stores.limits.store.storages import open_storage
 
 __all__ = ["LimitsStore"]
 

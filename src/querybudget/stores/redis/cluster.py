@@ -25,7 +25,7 @@ from querybudget.ledger import (
     Reservation,
     Settled,
 )
-from querybudget.stores.redis import codec as wire
+from querybudget.stores.redis import codec
 from querybudget.stores.redis.single_server import Due, Observation, Outcome, Steps
 
 __all__ = ["Apart"]
@@ -114,7 +114,7 @@ class Apart:
         """What the ledger says of the accounts as they are now; nothing is charged yet."""
         partitions = charge.partitions
         now, blobs = await self.read(partitions)
-        return ledger.reserve(wire.read_accounts(partitions, blobs, now), charge, now)
+        return ledger.reserve(codec.read_accounts(partitions, blobs, now), charge, now)
 
     async def _charged(self, charge: Charge, foreseen: Decision) -> Decision | None:
         """Charge each account; None where one refused, and all others have theirs back."""

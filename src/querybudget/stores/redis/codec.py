@@ -13,8 +13,8 @@ from querybudget.coverage.response import Response
 from querybudget.coverage.score import VIEWS
 from querybudget.errors import StoreError
 from querybudget.ledger import Account, Charge, Decision, Line, LineStatus, Reservation, Verdict
-from querybudget.units import Algorithm, Quota
 from querybudget.ledger.windows import Leases, Level, Period, Slots, State
+from querybudget.units import Algorithm, Quota
 
 __all__ = [
     "MOST",

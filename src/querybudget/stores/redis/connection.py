@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from querybudget.errors import SetupError, StoreError
 from querybudget.backends import shown
+from querybudget.errors import SetupError, StoreError
 from querybudget.stores.redis.scripts import Script
 
 try:

@@ -24,9 +24,9 @@ from querybudget.coverage.profile import judge_members
 from querybudget.coverage.sketch import Sketch
 from querybudget.errors import StoreError
 from querybudget.ledger import Line, Reservation, Settled
-from querybudget.units import Algorithm
-from querybudget.stores.redis import codec as wire
+from querybudget.stores.redis import codec
 from querybudget.stores.redis.single_server import Due, Observation, Outcome
+from querybudget.units import Algorithm
 
 __all__ = ["Profiles"]
 
@@ -175,15 +175,15 @@ class Profiles:
             for line in lines
             if line.partition == due.partition and line.quota.algorithm is Algorithm.DISTINCT
         ]
-        await self._steps.judge(due, found, wire.packed_reasons(why), covered)
+        await self._steps.judge(due, found, codec.packed_reasons(why), covered)
 
 
 def unpacked(blob: bytes) -> tuple[Profile, int]:
     """An identity's profile in full, and its version; a new one where there is none."""
-    record = wire.profile_of(blob) if blob else None
+    record = codec.profile_of(blob) if blob else None
     if record is None:
         return Profile(), 0
-    profile, version, body = wire.read_profile(record)
+    profile, version, body = codec.read_profile(record)
     if body[:1] == b"i":
         whole, template, templates = _BODY.decode(zlib.decompress(body[1:], _RAW))
         profile.whole, profile.template, profile.templates = whole, template, templates
@@ -192,7 +192,7 @@ def unpacked(blob: bytes) -> tuple[Profile, int]:
 
 def packed(profile: Profile) -> bytes:
     """An identity's profile as `settle.lua` takes it."""
-    why = wire.packed_reasons(profile.why)
+    why = codec.packed_reasons(profile.why)
     body: _Body = profile.whole, profile.template, profile.templates
     rest = zlib.compress(msgspec.msgpack.encode(body), 6, _RAW)
     return _HEAD.pack(profile.found, profile.at, len(why)) + why + b"i" + rest

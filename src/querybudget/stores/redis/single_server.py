@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 import msgspec
 
 from querybudget import ledger
+from querybudget.backends import Storage
 from querybudget.coverage.sketch import SUMS
 from querybudget.errors import StoreError
 from querybudget.ledger import (
@@ -26,10 +27,9 @@ from querybudget.ledger import (
     Settled,
     Verdict,
 )
-from querybudget.backends import Storage
-from querybudget.units import SECOND, Algorithm
-from querybudget.stores.redis import scripts, wire
+from querybudget.stores.redis import codec, scripts
 from querybudget.stores.redis.connection import Link, Reply, link
+from querybudget.units import SECOND, Algorithm
 
 __all__ = ["Due", "Observation", "Outcome", "Steps"]
 
@@ -113,7 +113,7 @@ class Steps:
         self._wait = max(SHORTEST_WAIT, 4 * storage.timeout / SECOND)
         self._clock = clock
         self._estimate = clock or estimate
-        self._quotas = wire.Quotas()
+        self._quotas = codec.Quotas()
         # Made now, so that what is wrong with its URL is not said to the first caller only.
         self._link: Link | None = link(self._url, self._wait)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -142,7 +142,7 @@ class Steps:
 
     def _keys(self, partitions: Sequence[str], name: str) -> list[bytes]:
         keys = [self.key(partition) for partition in partitions]
-        return [*keys, keys[0] + b":" + wire.short_name(name).hex().encode()]
+        return [*keys, keys[0] + b":" + codec.short_name(name).hex().encode()]
 
     def _now(self) -> int:
         return self._clock() if self._clock else 0
@@ -165,16 +165,16 @@ class Steps:
         """
         partitions = charge.partitions
         owners = {partition: n for n, partition in enumerate(partitions, 1)}
-        packed = wire.packed_charge(charge, owners, self._now(), fixed=fixed, alone=alone)
+        packed = codec.packed_charge(charge, owners, self._now(), fixed=fixed, alone=alone)
         script = scripts.reserve(seen=charge.visit is not None)
-        keys, cells = self._keys(partitions, charge.id), wire.packed_cells(charge)
+        keys, cells = self._keys(partitions, charge.id), codec.packed_cells(charge)
 
         async def run(quotas: list[bytes]) -> Reply:
             return await self.link.run(script, keys, packed, cells, *quotas)
 
         reply = await self._in_calendar(charge.lines, run)
         if isinstance(reply, bytes):
-            return wire.admitted(charge, reply)
+            return codec.admitted(charge, reply)
         return _replayed(charge, partitions, reply)
 
     async def settle(
@@ -202,13 +202,13 @@ class Steps:
         head = _SETTLE.pack(
             self._now(),
             b"O" if again else b"S",
-            wire.short_name(reservation.id),
+            codec.short_name(reservation.id),
             observation is not None,
             observation.version if observation else 0,
             len(lines),
         )
         used = [
-            _USED.pack(owners[line.partition], min(amount, wire.MOST))
+            _USED.pack(owners[line.partition], min(amount, codec.MOST))
             for line, amount in zip(lines, amounts, strict=True)
         ]
         watched = bytes(owners.get(partition, 0) for partition in reservation.watched)
@@ -263,7 +263,7 @@ def _replayed(charge: Charge, partitions: Sequence[str], reply: Sequence[bytes])
     """What the ledger says of the accounts that a script found."""
     head, *blobs = reply
     now = _NOW.unpack_from(head, 1)[0]
-    accounts = wire.read_accounts(partitions, blobs, now)
+    accounts = codec.read_accounts(partitions, blobs, now)
     if head[:1] == b"D":
         return _repeated(charge, accounts, head[1 + _NOW.size :], now)
     decision = ledger.reserve(accounts, charge, now)
@@ -274,7 +274,7 @@ def _replayed(charge: Charge, partitions: Sequence[str], reply: Sequence[bytes])
 
 def _repeated(charge: Charge, accounts: Mapping[str, Account], record: bytes, now: int) -> Decision:
     """The decision on a charge that had been made before: the same again, however often asked."""
-    kept = wire.read_held(record, len(accounts), len(charge.lines))
+    kept = codec.read_held(record, len(accounts), len(charge.lines))
     statuses = tuple(
         LineStatus(line, *ledger.peek(accounts[line.partition], (line.quota,), now)[0])
         for line in charge.lines

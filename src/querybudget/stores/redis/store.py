@@ -8,16 +8,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from querybudget import ledger
+from querybudget.backends import Guarantees, Storage, guarantees_of, shown
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
-from querybudget.backends import Guarantees, Storage, guarantees_of, shown
-from querybudget.units import Quota
 from querybudget.stores import system_clock
-from querybudget.stores.redis import codec as wire
+from querybudget.stores.redis import codec
 from querybudget.stores.redis.cluster import Apart
 from querybudget.stores.redis.connection import UnansweredError
 from querybudget.stores.redis.coverage import Profiles
 from querybudget.stores.redis.single_server import Steps
+from querybudget.units import Quota
 
 __all__ = ["RedisStore"]
 
@@ -98,7 +98,7 @@ class RedisStore:
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
         """(remaining µ-units, µs to reset) of each quota."""
         now, (blob,) = await self._steps.read([partition])
-        return ledger.peek(wire.read_account(blob) if blob else Account(), quotas, now)
+        return ledger.peek(codec.read_account(blob) if blob else Account(), quotas, now)
 
     async def forget(self, partition: str) -> bool:
         """Drop a partition's account."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from querybudget.errors import QueryBudgetError, SetupError, StoreError
+from querybudget.stores.sqlite.schema import MIGRATIONS, bring_up, version_of, write_ahead
 from querybudget.units import SECOND
-from querybudget.stores.sqlite.store.schema import MIGRATIONS, bring_up, version_of, write_ahead
 
 __all__ = ["AccountFile", "LockedError"]
 

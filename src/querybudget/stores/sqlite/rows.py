@@ -12,8 +12,8 @@ from querybudget.coverage.buckets import Occupancy
 from querybudget.coverage.profile import PERIOD
 from querybudget.errors import StoreError
 from querybudget.ledger import Account
-from querybudget.units import Quota
 from querybudget.ledger.windows import Leases
+from querybudget.units import Quota
 
 __all__ = ["Row", "bound", "expiry", "sweep"]
 

@@ -21,14 +21,14 @@ from typing import TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from querybudget import ledger
+from querybudget.backends import SCHEMES, Guarantees
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.policy.notation import duration, nearest
-from querybudget.backends import SCHEMES, Guarantees
+from querybudget.stores.sqlite.file import AccountFile, LockedError
+from querybudget.stores.sqlite.rows import Row, bound, sweep
+from querybudget.stores.sqlite.worker import Lane
 from querybudget.units import SECOND, Quota
-from querybudget.stores.sqlite.store.file import AccountFile, LockedError
-from querybudget.stores.sqlite.store.worker import Lane
-from querybudget.stores.sqlite.store.rows import Row, bound, sweep
 
 __all__ = ["SqliteStore", "at_url"]
 

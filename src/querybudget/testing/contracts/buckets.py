@@ -8,8 +8,17 @@ import pytest
 
 from querybudget.coverage import Response, Stage
 from querybudget.ledger import Decision, Settled, Verdict
+from querybudget.testing.contracts.fixtures import (
+    HOLD,
+    HOUR,
+    Benched,
+    N,
+    line,
+    quota_of,
+    seen,
+    wide,
+)
 from querybudget.units import MICRO, Algorithm
-from querybudget.testing.contracts.fixtures import HOLD, HOUR, Benched, N, line, quota_of, seen, wide
 
 __all__ = ["BucketContract"]
 

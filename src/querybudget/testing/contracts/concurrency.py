@@ -21,13 +21,13 @@ from typing import ClassVar
 
 import pytest
 
+from querybudget.backends import Storage
 from querybudget.coverage import Visit
 from querybudget.ledger import Charge, Line, Settled
-from querybudget.backends import Storage
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Declares, Store, open_store
 from querybudget.testing.clock import ManualClock
 from querybudget.testing.contracts.fixtures import skip_undeclared
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 __all__ = ["Place", "StoreConcurrency"]
 

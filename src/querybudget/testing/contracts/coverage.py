@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import pytest
 
 from querybudget.coverage import Profile, Response, Stage, Visit
+from querybudget.coverage.observation import COARSE, FINE
 from querybudget.coverage.score import VIEWS
 from querybudget.coverage.style import TRAITS, WORDS
-from querybudget.coverage.observation import COARSE, FINE
 from querybudget.ledger import Decision, Line, Settled, Verdict
-from querybudget.units import MICRO, SECOND, Algorithm
 from querybudget.testing.contracts.fixtures import HOLD, HOUR, Bench, Benched, seen, wide
+from querybudget.units import MICRO, SECOND, Algorithm
 
 __all__ = ["ProfileContract", "swept"]
 

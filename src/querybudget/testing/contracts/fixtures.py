@@ -9,9 +9,9 @@ import pytest
 
 from querybudget.coverage import Response, Visit
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores import Clock, Declares, Store
 from querybudget.testing.clock import ManualClock
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 __all__ = [
     "HOLD",

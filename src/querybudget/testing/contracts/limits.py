@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from querybudget.ledger import Settled, Verdict
-from querybudget.units import MICRO, SECOND, Algorithm
 from querybudget.testing.contracts.fixtures import (
     HOUR,
     KINDS,
@@ -19,6 +18,7 @@ from querybudget.testing.contracts.fixtures import (
     quota_of,
     rates,
 )
+from querybudget.units import MICRO, SECOND, Algorithm
 
 __all__ = ["LimitContract"]
 

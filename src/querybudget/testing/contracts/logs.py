@@ -12,8 +12,8 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Protocol
 
-from querybudget.units import MICRO, Algorithm, Quota
 from querybudget.testing.contracts.bucket_log import BucketLog
+from querybudget.units import MICRO, Algorithm, Quota
 
 __all__ = ["LOGS", "CalendarLog", "EvenLog", "LeaseLog", "Log", "SlidingLog"]
 

@@ -27,11 +27,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from querybudget.coverage import Response, Visit
 from querybudget.ledger import GRACE, Charge, Decision, Line, Reservation, Settled
-from querybudget.units import MICRO, Algorithm, Quota
 from querybudget.stores import Clock, Store
 from querybudget.testing.clock import ManualClock
 from querybudget.testing.contracts.oracle import Expected, Oracle
 from querybudget.testing.contracts.strategies import breadths, quotas, responses, visits
+from querybudget.units import MICRO, Algorithm, Quota
 
 __all__ = ["StoreMachine"]
 

@@ -13,9 +13,9 @@ from math import ceil
 
 from querybudget.coverage import Stage
 from querybudget.ledger import Charge, Line, Settled
-from querybudget.units import MICRO, Algorithm, Quota
 from querybudget.testing.contracts.bucket_log import BucketLog
 from querybudget.testing.contracts.logs import LOGS, Log
+from querybudget.units import MICRO, Algorithm, Quota
 
 __all__ = ["Expected", "Oracle"]
 

@@ -8,7 +8,6 @@ from typing import ClassVar
 import pytest
 
 from querybudget.ledger import GRACE, UNCHARGED, Charge, Settled, Verdict
-from querybudget.units import MICRO, Algorithm
 from querybudget.testing.contracts.fixtures import (
     HOLD,
     HOUR,
@@ -19,6 +18,7 @@ from querybudget.testing.contracts.fixtures import (
     quota_of,
     rates,
 )
+from querybudget.units import MICRO, Algorithm
 
 __all__ = ["SettleContract"]
 

@@ -18,8 +18,9 @@ from __future__ import annotations
 import pytest
 
 from querybudget.ledger import Settled
-from querybudget.units import MICRO, Algorithm
 from querybudget.stores import Declares, Guarantees, Starts
+from querybudget.testing.contracts.buckets import BucketContract
+from querybudget.testing.contracts.coverage import ProfileContract
 from querybudget.testing.contracts.fixtures import (
     N,
     kinds,
@@ -27,10 +28,9 @@ from querybudget.testing.contracts.fixtures import (
     quota_of,
     rates,
 )
-from querybudget.testing.contracts.buckets import BucketContract
 from querybudget.testing.contracts.limits import LimitContract
-from querybudget.testing.contracts.coverage import ProfileContract
 from querybudget.testing.contracts.settling import SettleContract
+from querybudget.units import MICRO, Algorithm
 
 __all__ = ["StoreContract"]
 

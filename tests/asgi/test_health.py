@@ -9,13 +9,13 @@ from starlette.routing import Mount
 
 from querybudget.asgi import QueryBudgetMiddleware, health_app
 from querybudget.asgi.types import Message, Receive, Scope, Send
-from querybudget.limiter import Limiter
-from querybudget.errors import PolicyError, SetupError, StoreError
 from querybudget.backends import Guarantees
+from querybudget.errors import PolicyError, SetupError, StoreError
+from querybudget.limiter import Limiter
 from querybudget.policy.model import Policy
-from querybudget.units import Algorithm
 from querybudget.resilience.guard import FAILURES
 from querybudget.testing import Driven, FakeModel, ManualClock, drive, http_scope, request
+from querybudget.units import Algorithm
 from tests.stores.scripted import Scripted, hurried
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from querybudget.coverage.buckets import Occupancy, merge
 from querybudget.coverage.observation import FINE
-from querybudget.units import MICRO, Algorithm, Quota, Unit
-from querybudget.testing.contracts.bucket_log import BucketLog
 from querybudget.ledger.windows import State, fresh
+from querybudget.testing.contracts.bucket_log import BucketLog
+from querybudget.units import MICRO, Algorithm, Quota, Unit
 
 DAY = 86_400_000_000
 START = 1_000_000_000

@@ -8,9 +8,9 @@ import pytest
 
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Line, Reservation, Settled
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.resilience.guard import FAILURES, REST, Guard, within
 from querybudget.testing import ManualClock
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.stores.scripted import Scripted, hurried, turns
 
 RPM = Quota("rpm", Unit.REQUESTS, 9 * MICRO, 60 * SECOND, Algorithm.SLIDING, 9 * MICRO)

@@ -3,10 +3,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from querybudget.resilience.outbox import AT_ONCE, TRIES, Journal
 from querybudget.ledger import Charge, Line, Reservation
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.resilience.outbox import AT_ONCE, TRIES, Journal
 from querybudget.testing import ManualClock
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.stores.scripted import Scripted
 
 

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Usage
-from querybudget.limiter import Limiter, Outcome, Refusal, Ticket
-from querybudget.resilience.fallback import RETRY, share
 from querybudget.ledger import Charge, Line, Verdict
+from querybudget.limiter import Limiter, Outcome, Refusal, Ticket
 from querybudget.policy.model import Policy
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
-from querybudget.stores import MemoryStore
+from querybudget.resilience.fallback import RETRY, share
 from querybudget.resilience.guard import FAILURES
+from querybudget.stores import MemoryStore
 from querybudget.testing import Decisions, FakeObserver, ManualClock
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.stores.scripted import Scripted, hurried, turns
 
 CHAT = "/v1/chat/completions"

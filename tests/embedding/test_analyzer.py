@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from querybudget.adapters.base import Call, Dialect
 from querybudget.coverage.observation import COARSE, FINE, Visit
-from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.analyzer import ASKS, Observer, open_observer
+from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.errors import EmbeddingError, SetupError
 from querybudget.policy.model import CAPABILITIES, Capability, Embedding, Policy

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.policy.notation import Period
 from querybudget.ledger.calendar import Calendar
+from querybudget.policy.notation import Period
 from querybudget.units import SECOND
 
 HOUR = 3_600 * SECOND

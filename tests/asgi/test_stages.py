@@ -17,8 +17,8 @@ from querybudget.asgi.delay import Delays
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.coverage.response import Stage
 from querybudget.limiter import Ticket
-from querybudget.units import SECOND
 from querybudget.testing import Driven, FakeModel, Reply, drive, http_scope, request
+from querybudget.units import SECOND
 
 POLICY = {
     "budgets": [

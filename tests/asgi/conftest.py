@@ -10,12 +10,12 @@ import pytest
 
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.types import ASGIApp
-from querybudget.limiter import Limiter, Observer
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
+from querybudget.limiter import Limiter, Observer
 from querybudget.policy.model import Policy
-from querybudget.units import MICRO, Quota
 from querybudget.stores import MemoryStore
 from querybudget.testing import Decisions, ManualClock
+from querybudget.units import MICRO, Quota
 
 
 class Suspending:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.units import MICRO, SECOND
 from querybudget.refusals.sentences import duration, moment, whole_down, whole_up
+from querybudget.units import MICRO, SECOND
 
 TIMES = st.integers(0, 400 * 86_400 * SECOND)
 GO = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)(\.\d+)?s)|(\d+)ms")

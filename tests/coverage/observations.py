@@ -6,8 +6,8 @@ import random
 
 from hypothesis import strategies as st
 
-from querybudget.coverage.style import TRAITS, WORDS
 from querybudget.coverage.observation import COARSE, FINE, Visit
+from querybudget.coverage.style import TRAITS, WORDS
 
 __all__ = ["made", "visits"]
 

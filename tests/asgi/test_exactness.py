@@ -8,8 +8,8 @@ import anyio
 import pytest
 
 from querybudget.adapters.base import Usage
-from querybudget.units import MICRO
 from querybudget.testing import Driven, FakeModel, Reply, drive, http_scope, request
+from querybudget.units import MICRO
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 N = 20

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from querybudget.adapters.base import Call, Dialect, Usage
-from querybudget.limiter import Limiter, Outcome, Refusal, Ticket
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
+from querybudget.limiter import Limiter, Outcome, Refusal, Ticket
 from querybudget.policy.model import Policy
-from querybudget.units import MICRO, Quota
 from querybudget.stores import MemoryStore
-from querybudget.testing.decisions import Decisions
 from querybudget.testing.clock import ManualClock
+from querybudget.testing.decisions import Decisions
 from querybudget.testing.limiter import memory_limiter
+from querybudget.units import MICRO, Quota
 
 CHAT = "/v1/chat/completions"
 

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.coverage import Stage, Visit
-from querybudget.limiter import Limiter, Outcome, Refusal, Ticket
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision
+from querybudget.limiter import Limiter, Outcome, Refusal, Ticket
 from querybudget.limiter.matching import UNREADABLE
 from querybudget.policy.model import Policy
-from querybudget.units import MICRO, SECOND
 from querybudget.stores import MemoryStore
 from querybudget.testing import Decisions, FakeObserver, ManualClock, memory_limiter
+from querybudget.units import MICRO, SECOND
 
 CHAT = "/v1/chat/completions"
 DAY = 86_400
