@@ -49,8 +49,8 @@ limiter = Limiter(Policy.load({'secret': 'x' * 32, 'budgets': [%s]}))
 route = limiter.route('POST', '/v1/chat/completions')
 caller = limiter.caller({'type': 'http', 'headers': []})
 call = Call(Dialect.OPENAI, 'chat', ask='Why is the sky blue?')
-ticket = asyncio.run(limiter.admit(caller, route, 'POST', '/v1/chat/completions', call))
-assert ticket.decision is not None and ticket.decision.admitted
+admission = asyncio.run(limiter.admit(caller, route, 'POST', '/v1/chat/completions', call))
+assert admission.decision is not None and admission.decision.admitted
 """
 
 

@@ -51,7 +51,7 @@ _QUESTIONS = (
 )
 _INPUTS = (
     "Customer {n} writes: my {a} has arrived but the {b} is missing. Order {m}.",
-    "Ticket {n}: refund for {a}, was charged twice, see {b} of {m} days ago.",
+    "Admission {n}: refund for {a}, was charged twice, see {b} of {m} days ago.",
     "Message {n}: please change the {a} on my account to {b}, reference {m}.",
     "Call note {n}: asks when the {a} is back, mentions {b}; call again in {m} hours.",
 )

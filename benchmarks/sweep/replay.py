@@ -105,15 +105,15 @@ class Desk:
             template=template,
             ask=text,
         )
-        ticket = await limiter.admit(caller, self._route, "POST", _PATH, call)
-        price = ticket.decision.price if ticket.decision else MICRO
-        if ticket.refusal is not None:
-            return Answer(True, ticket.stage, price, 0, 0)  # noqa: FBT003 - refused
-        if ticket.stage >= Stage.DEGRADE:
+        admission = await limiter.admit(caller, self._route, "POST", _PATH, call)
+        price = admission.decision.price if admission.decision else MICRO
+        if admission.refusal is not None:
+            return Answer(True, admission.stage, price, 0, 0)  # noqa: FBT003 - refused
+        if admission.stage >= Stage.DEGRADE:
             used = Usage(used.input, output=min(used.output, _DEGRADED_OUTPUT))
             tokens = used.input + used.output
-        await limiter.settle(ticket, Outcome.ANSWERED, used, 200)
-        return Answer(False, ticket.stage, price, ticket.delay, tokens)  # noqa: FBT003 - the same
+        await limiter.settle(admission, Outcome.ANSWERED, used, 200)
+        return Answer(False, admission.stage, price, admission.delay, tokens)  # noqa: FBT003 - the same
 
 
 async def replay(policy: Policy, observer: Observer, stream: Stream, *, stop: bool = False) -> Seen:

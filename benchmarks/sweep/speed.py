@@ -72,7 +72,7 @@ async def _timed(limiter: Limiter, texts: list[str]) -> float:
         if number == half:
             begun = time.thread_time_ns()
         caller = limiter.caller(scope(f"caller {number % 20}"))
-        ticket = await limiter.admit(caller, route, "POST", "/v1/chat/completions", call)
-        if ticket.refusal is None:
-            await limiter.settle(ticket, Outcome.ANSWERED, None, 200)
+        admission = await limiter.admit(caller, route, "POST", "/v1/chat/completions", call)
+        if admission.refusal is None:
+            await limiter.settle(admission, Outcome.ANSWERED, None, 200)
     return (time.thread_time_ns() - begun) / 1_000 / (len(calls) - half)

@@ -16,7 +16,7 @@ from querybudget.adapters.degrade import OUTPUT
 from querybudget.asgi.delay import Delays
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.coverage.response import Stage
-from querybudget.limiter import Ticket
+from querybudget.limiter import Admission
 from querybudget.testing import Driven, FakeModel, Reply, drive, http_scope, request
 from querybudget.units import SECOND
 
@@ -52,13 +52,13 @@ class Pause:
 
 def staged(edge: Any, stage: Stage, delay: int = DELAY, pause: Pause | None = None) -> Any:
     """Let a bench's limiter put every call that it admits at a stage."""
-    admit: Callable[..., Awaitable[Ticket]] = edge.limiter.admit
+    admit: Callable[..., Awaitable[Admission]] = edge.limiter.admit
 
-    async def admit_at_stage(*asked: Any) -> Ticket:
-        ticket = await admit(*asked)
-        if ticket.refusal is None:
-            ticket.stage, ticket.delay = stage, delay
-        return ticket
+    async def admit_at_stage(*asked: Any) -> Admission:
+        admission = await admit(*asked)
+        if admission.refusal is None:
+            admission.stage, admission.delay = stage, delay
+        return admission
 
     edge.limiter.admit = admit_at_stage
     edge.pause = edge.limiter.pause = pause or Pause()

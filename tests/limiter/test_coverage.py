@@ -13,7 +13,7 @@ from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.coverage import Stage, Visit
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision
-from querybudget.limiter import Limiter, Outcome, Refusal, Ticket
+from querybudget.limiter import Limiter, Outcome, Refusal, Admission
 from querybudget.limiter.matching import UNREADABLE
 from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore
@@ -44,7 +44,7 @@ def scope(key: str, **values: Any) -> dict[str, Any]:
 
 async def admit(
     limiter: Limiter, call: Call | str | None, key: str = "a", path: str = CHAT, **on: Any
-) -> Ticket:
+) -> Admission:
     asked = chat(call) if isinstance(call, str) else call
     route = limiter.route("POST", path)
     assert route is not None
@@ -57,17 +57,17 @@ async def ask(
     key: str = "a",
     outcome: Outcome = Outcome.ANSWERED,
     **on: Any,
-) -> Ticket:
+) -> Admission:
     """A whole call: admitted, and settled where it was."""
-    ticket = await admit(limiter, call, key, **on)
-    if ticket.refusal is None:
-        await limiter.settle(ticket, outcome, Usage(1, output=2), 200)
-    return ticket
+    admission = await admit(limiter, call, key, **on)
+    if admission.refusal is None:
+        await limiter.settle(admission, outcome, Usage(1, output=2), 200)
+    return admission
 
 
-def left(ticket: Ticket, budget: str = "breadth") -> int:
-    assert ticket.decision is not None
-    statuses = {status.line.quota.name: status for status in ticket.decision.lines}
+def left(admission: Admission, budget: str = "breadth") -> int:
+    assert admission.decision is not None
+    statuses = {status.line.quota.name: status for status in admission.decision.lines}
     return statuses[budget].remaining // MICRO
 
 
@@ -119,8 +119,8 @@ async def test_a_shadow_budget_refuses_nobody_and_is_no_reason() -> None:
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.REJECTED])
 async def test_a_failed_call_gives_its_buckets_back(outcome: Outcome) -> None:
     limiter = memory_limiter(policy(BREADTH, RPM), observer=FakeObserver())
-    ticket = await ask(limiter, "a", outcome=outcome)
-    assert (left(ticket), left(await admit(limiter, "b"))) == (3, 3)
+    admission = await ask(limiter, "a", outcome=outcome)
+    assert (left(admission), left(await admit(limiter, "b"))) == (3, 3)
 
 
 async def test_a_rejected_call_s_request_stays_counted() -> None:
@@ -155,8 +155,8 @@ def test_what_is_used_is_what_was_answered_whatever_failed_in_between(
 
 async def test_parallel_calls_cannot_pass_a_bucket_budget_together() -> None:
     limiter = memory_limiter(policy(BREADTH), observer=FakeObserver())
-    tickets = await asyncio.gather(*(admit(limiter, str(number)) for number in range(9)))
-    assert sum(ticket.refusal is None for ticket in tickets) == 4
+    admissions = await asyncio.gather(*(admit(limiter, str(number)) for number in range(9)))
+    assert sum(admission.refusal is None for admission in admissions) == 4
 
 
 async def test_every_prompt_of_an_array_takes_its_bucket() -> None:
@@ -216,12 +216,12 @@ async def test_the_identity_is_watched_first_and_then_the_pools_it_is_in() -> No
     store = Noting(clock := ManualClock())
     loaded = Policy.load(policy(*budgets, partitions={"org": {"claim": "org"}}))
     limiter = Limiter(loaded, store=store, clock=clock, observer=FakeObserver())
-    ticket = await ask(limiter, "a")
+    admission = await ask(limiter, "a")
     (charge,) = charges
-    key = ticket.caller.identity.key
+    key = admission.caller.identity.key
     org = charge.lines[0].partition
     assert charge.watched == (key, org, "everyone")
-    assert charge.visit == ticket.visit
+    assert charge.visit == admission.visit
     assert [line.response is not None for line in charge.lines] == [True] * 4 + [False]
 
 
@@ -246,11 +246,11 @@ async def test_callers_with_one_template_draw_on_one_budget_and_those_with_none_
 async def test_a_template_is_watched_as_a_pool_of_its_callers() -> None:
     campaign = {**BREADTH, "name": "campaign", "per": "template"}
     limiter = memory_limiter(policy(campaign), observer=FakeObserver())
-    ticket = await ask(limiter, chat("one", template="You are a tutor"))
-    assert ticket.decision is not None
-    assert ticket.decision.reservation is not None
-    own, pool = ticket.decision.reservation.watched
-    assert own == ticket.caller.identity.key
+    admission = await ask(limiter, chat("one", template="You are a tutor"))
+    assert admission.decision is not None
+    assert admission.decision.reservation is not None
+    own, pool = admission.decision.reservation.watched
+    assert own == admission.caller.identity.key
     assert pool.startswith("template:")
     assert "tutor" not in pool
 
@@ -345,16 +345,16 @@ async def test_a_call_that_no_budget_looks_at_is_not_observed(budget: dict[str, 
     tiers = {"trusted": {"when": {"claim": {"plan": "pro"}}}}
     plain = {"name": "all", "limit": "9 requests/minute"}
     limiter = memory_limiter(policy(plain, budget, tiers=tiers), observer=Never())
-    ticket = await ask(limiter, chat("a", model="llama"))
-    assert ticket.visit is None
+    admission = await ask(limiter, chat("a", model="llama"))
+    assert admission.visit is None
     await limiter.aclose()
 
 
 @pytest.mark.parametrize("operation", ["count_tokens", "other", "handshake"])
 async def test_what_no_model_answers_takes_no_buckets(operation: str) -> None:
     limiter = memory_limiter(policy(BREADTH, RPM), observer=Never())
-    ticket = await ask(limiter, chat("a", operation=operation))
-    assert [m.budget.name for m in ticket.plan.budgets] == ["rpm"]
+    admission = await ask(limiter, chat("a", operation=operation))
+    assert [m.budget.name for m in admission.plan.budgets] == ["rpm"]
     bare = await ask(limiter, None, path="/v1/rank")
     assert [m.budget.name for m in bare.plan.budgets] == ["rpm"]
 
@@ -362,12 +362,12 @@ async def test_what_no_model_answers_takes_no_buckets(operation: str) -> None:
 async def test_an_unreadable_body_meets_every_budget_and_is_new_ground_of_its_own() -> None:
     code = {**RPM, "name": "code", "match": {"capability": "coding"}}
     limiter = memory_limiter(policy(BREADTH, code), hooks=[seen := Decisions()], observer=Never())
-    ticket = await ask(limiter, chat("one body", operation=UNREADABLE))
-    assert [m.budget.name for m in ticket.plan.budgets] == ["breadth", "code"]
+    admission = await ask(limiter, chat("one body", operation=UNREADABLE))
+    assert [m.budget.name for m in admission.plan.budgets] == ["breadth", "code"]
     assert not seen.last.covered
     bodies = ("one body", "another", "another")
     rest = [left(await ask(limiter, chat(text, operation=UNREADABLE))) for text in bodies]
-    assert [left(ticket), *rest] == [3, 3, 2, 2]
+    assert [left(admission), *rest] == [3, 3, 2, 2]
     rejected = chat("a third", operation=UNREADABLE)
     await ask(limiter, rejected, outcome=Outcome.REJECTED)
     assert left(await ask(limiter, chat("another", operation=UNREADABLE))) == 2
@@ -377,9 +377,9 @@ async def test_where_an_unreadable_body_lies_depends_on_the_secret() -> None:
     cells: set[tuple[int, ...]] = set()
     for secret in ("0123456789abcdef", "fedcba9876543210", "00112233445566778899"):
         limiter = memory_limiter(policy(BREADTH, secret=secret), observer=FakeObserver())
-        ticket = await ask(limiter, chat("one body", operation=UNREADABLE))
-        assert ticket.visit is not None
-        cells.add(ticket.visit.cells)
+        admission = await ask(limiter, chat("one body", operation=UNREADABLE))
+        assert admission.visit is not None
+        cells.add(admission.visit.cells)
     assert len(cells) == 3
 
 
@@ -387,10 +387,10 @@ async def test_an_unreadable_body_of_a_sweeper_is_slowed_and_priced_all_the_same
     limiter = memory_limiter(policy(STAGED, RPM), observer=FakeObserver())
     for text in "abc":
         await ask(limiter, text)
-    ticket = await ask(limiter, chat(operation=UNREADABLE))
-    assert ticket.stage is Stage.SLOW
-    assert ticket.decision is not None
-    assert ticket.decision.price > MICRO
+    admission = await ask(limiter, chat(operation=UNREADABLE))
+    assert admission.stage is Stage.SLOW
+    assert admission.decision is not None
+    assert admission.decision.price > MICRO
 
 
 async def test_while_the_embedder_is_down_no_buckets_are_counted_and_the_event_says_so() -> None:
@@ -441,8 +441,8 @@ async def test_an_event_while_the_store_is_down_still_tells_what_was_seen() -> N
     hooks = [seen := Decisions()]
     observer = FakeObserver({}, CAPABLE)
     limiter = Limiter(loaded, store=store, clock=clock, hooks=hooks, observer=observer)
-    ticket = await ask(limiter, "sort")
-    assert ticket.refusal is None
+    admission = await ask(limiter, "sort")
+    assert admission.refusal is None
     assert seen.last.verdict == "store_error"
     assert seen.last.capabilities == ("coding",)
 

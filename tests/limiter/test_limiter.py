@@ -10,7 +10,7 @@ import pytest
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.limiter import Limiter, Outcome, Refusal, Ticket
+from querybudget.limiter import Limiter, Outcome, Refusal, Admission
 from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore
 from querybudget.testing.clock import ManualClock
@@ -39,7 +39,7 @@ def scope(key: str = "sk-1", **values: Any) -> dict[str, Any]:
 
 async def ask(
     limiter: Limiter, call: Call | None = None, *, key: str = "sk-1", path: str = CHAT, **on: Any
-) -> Ticket:
+) -> Admission:
     route = limiter.route("POST", path)
     assert route is not None
     return await limiter.admit(limiter.caller(scope(key, **on)), route, "POST", path, call)
@@ -61,8 +61,8 @@ async def test_a_call_that_names_no_model_meets_only_budgets_of_every_model() ->
             {"name": "any", "limit": "9/minute", "match": {"model": "*"}},
         )
     )
-    ticket = await ask(limiter, chat(""))
-    assert [m.budget.name for m in ticket.plan.budgets] == ["any"]
+    admission = await ask(limiter, chat(""))
+    assert [m.budget.name for m in admission.plan.budgets] == ["any"]
 
 
 async def test_each_pair_of_caller_and_model_has_an_account_of_its_own() -> None:
@@ -101,9 +101,9 @@ async def test_a_tier_scales_limits_and_a_budgets_name_goes_before_its_unit() ->
             },
         )
     )
-    ticket = await ask(limiter, state={"claims": {"plan": "pro"}})
-    assert ticket.caller.tier == "trusted"
-    assert [m.quota.limit for m in ticket.plan.budgets] == [4 * MICRO, 300 * MICRO]
+    admission = await ask(limiter, state={"claims": {"plan": "pro"}})
+    assert admission.caller.tier == "trusted"
+    assert [m.quota.limit for m in admission.plan.budgets] == [4 * MICRO, 300 * MICRO]
     assert [m.quota.limit for m in (await ask(limiter, key="b")).plan.budgets] == [
         2 * MICRO,
         100 * MICRO,
@@ -135,9 +135,9 @@ async def test_a_model_without_a_price_is_free_where_the_policy_says_so() -> Non
 
 async def test_what_was_held_is_replaced_by_what_was_used() -> None:
     limiter = memory_limiter(policy({"name": "tokens", "limit": "100 tokens/day"}))
-    ticket = await ask(limiter, chat(max_output=80))
+    admission = await ask(limiter, chat(max_output=80))
     assert (await ask(limiter, chat(max_output=80))).refusal is Refusal.QUOTA
-    await limiter.settle(ticket, Outcome.ANSWERED, Usage(input=10, output=5), 200)
+    await limiter.settle(admission, Outcome.ANSWERED, Usage(input=10, output=5), 200)
     decision = (await ask(limiter, chat(max_output=20))).decision
     assert decision is not None
     # The estimate has come down to what this caller used.
@@ -154,19 +154,19 @@ async def test_what_is_given_back_depends_on_how_the_call_ended(
     limiter = memory_limiter(
         policy({"name": "rpm", "limit": "10/minute"}, {"name": "tokens", "limit": "100 tokens/day"})
     )
-    ticket = await ask(limiter, chat())
-    await limiter.settle(ticket, outcome, Usage(input=10, output=5), 200)
-    quotas = [m.quota for m in ticket.plan.budgets]
-    left = await limiter.store.peek(ticket.caller.identity.key, quotas)
+    admission = await ask(limiter, chat())
+    await limiter.settle(admission, outcome, Usage(input=10, output=5), 200)
+    quotas = [m.quota for m in admission.plan.budgets]
+    left = await limiter.store.peek(admission.caller.identity.key, quotas)
     assert [remaining // MICRO for remaining, _ in left] == [requests_left, tokens_left]
 
 
 async def test_settling_twice_changes_nothing() -> None:
     seen = Decisions()
     limiter = memory_limiter(policy({"name": "t", "limit": "100 tokens/day"}), hooks=[seen])
-    ticket = await ask(limiter, chat())
+    admission = await ask(limiter, chat())
     for _ in range(2):
-        await limiter.settle(ticket, Outcome.ANSWERED, Usage(input=10, output=5), 200)
+        await limiter.settle(admission, Outcome.ANSWERED, Usage(input=10, output=5), 200)
     assert len(seen) == 1
 
 
@@ -176,8 +176,8 @@ async def test_a_shadow_budget_refuses_nobody_and_says_whom_it_would_have() -> N
         policy({"name": "rpm", "limit": "1/minute", "mode": "shadow"}), hooks=[seen]
     )
     for _ in range(2):
-        ticket = await ask(limiter)
-        await limiter.settle(ticket, Outcome.ANSWERED, Usage(), 200)
+        admission = await ask(limiter)
+        await limiter.settle(admission, Outcome.ANSWERED, Usage(), 200)
     seen.assert_admitted(2)
     assert [event.shadowed for event in seen.events] == [(), ("rpm",)]
 
@@ -187,9 +187,9 @@ async def test_an_event_tells_the_whole_story_of_a_call() -> None:
     limiter = memory_limiter(
         policy({"name": "t", "limit": "100 tokens/day"}), clock=clock, hooks=[seen]
     )
-    ticket = await ask(limiter, chat())
+    admission = await ask(limiter, chat())
     clock.advance(2)
-    await limiter.settle(ticket, Outcome.ANSWERED, Usage(input=10, output=5), 200)
+    await limiter.settle(admission, Outcome.ANSWERED, Usage(input=10, output=5), 200)
     event = seen.last
     assert (event.verdict, event.settlement, event.status) == ("admit", "done", 200)
     assert (event.duration, event.model, event.operation) == (2_000_000, "gpt-4o", "chat")
@@ -206,8 +206,8 @@ async def test_a_hook_that_fails_harms_neither_the_call_nor_other_hooks(
 
     seen = Decisions()
     limiter = memory_limiter(policy({"name": "rpm", "limit": "9/minute"}), hooks=[broken, seen])
-    ticket = await ask(limiter)
-    await limiter.settle(ticket, Outcome.ANSWERED, Usage(), 200)
+    admission = await ask(limiter)
+    await limiter.settle(admission, Outcome.ANSWERED, Usage(), 200)
     seen.assert_admitted(1)
     assert "a hook failed" in caplog.text
 
@@ -242,10 +242,10 @@ async def test_while_the_store_is_down_each_budget_does_what_its_policy_says(
     seen = Decisions()
     rules = Policy.load(policy({"name": "rpm", "limit": "1/minute", "on_store_error": word}))
     limiter = Limiter(rules, store=Down(), clock=ManualClock(), hooks=[seen])
-    ticket = await ask(limiter)
-    assert ticket.refusal is refusal
+    admission = await ask(limiter)
+    assert admission.refusal is refusal
     if refusal is None:
-        await limiter.settle(ticket, Outcome.ANSWERED, Usage(), 200)
+        await limiter.settle(admission, Outcome.ANSWERED, Usage(), 200)
         assert seen.last.settlement == "failed"
     assert seen.last.verdict == "store_error"
 
@@ -254,8 +254,8 @@ async def test_a_store_given_as_an_object_is_not_closed() -> None:
     store = MemoryStore(ManualClock())
     rules = Policy.load(policy({"name": "rpm", "limit": "9/minute"}))
     limiter = Limiter(rules, store=store, clock=ManualClock())
-    ticket = await ask(limiter)
-    await limiter.settle(ticket, Outcome.ANSWERED, Usage(), 200)
+    admission = await ask(limiter)
+    await limiter.settle(admission, Outcome.ANSWERED, Usage(), 200)
     await limiter.aclose()
     assert len(store) == 1
 
@@ -292,9 +292,9 @@ async def test_a_body_that_cannot_be_read_escapes_no_budget_of_its_path() -> Non
         )
     )
     odd = Call(Dialect.OPENAI, "unreadable", input_bytes=4)
-    ticket = await ask(limiter, odd)
-    assert [m.budget.name for m in ticket.plan.budgets] == ["named", "spend"]
-    assert ticket.plan.budgets[1].gauge(odd, Usage(output=1)) == MICRO
+    admission = await ask(limiter, odd)
+    assert [m.budget.name for m in admission.plan.budgets] == ["named", "spend"]
+    assert admission.plan.budgets[1].gauge(odd, Usage(output=1)) == MICRO
     assert (await ask(limiter, odd)).refusal is Refusal.QUOTA
 
 
@@ -317,5 +317,5 @@ async def test_tokens_and_money_do_not_apply_where_no_model_is_asked() -> None:
     limiter = memory_limiter(
         policy({"name": "rpm", "limit": "9/minute"}, {"name": "tokens", "limit": "9 tokens/day"})
     )
-    ticket = await ask(limiter, path="/v1/models")
-    assert [m.budget.name for m in ticket.plan.budgets] == ["rpm"]
+    admission = await ask(limiter, path="/v1/models")
+    assert [m.budget.name for m in admission.plan.budgets] == ["rpm"]

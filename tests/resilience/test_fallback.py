@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.ledger import Charge, Line, Verdict
-from querybudget.limiter import Limiter, Outcome, Refusal, Ticket
+from querybudget.limiter import Limiter, Outcome, Refusal, Admission
 from querybudget.policy.model import Policy
 from querybudget.resilience.fallback import RETRY, share
 from querybudget.resilience.guard import FAILURES
@@ -60,7 +60,7 @@ class Worker:
         self.desk = self.limiter._desk
         self.desk.guard.wait = hurried
 
-    async def admit(self, key: str = "a", **asked: Any) -> Ticket:
+    async def admit(self, key: str = "a", **asked: Any) -> Admission:
         call = Call(Dialect.OPENAI, "chat", model="m", input_bytes=40, **asked)
         route = self.limiter.route("POST", CHAT)
         assert route is not None
@@ -74,12 +74,12 @@ class Worker:
         usage: Usage | None = None,
         outcome: Outcome = Outcome.ANSWERED,
         **asked: Any,
-    ) -> Ticket:
+    ) -> Admission:
         """A whole call: admitted, and settled where it was."""
-        ticket = await self.admit(key, **asked)
-        if ticket.refusal is None:
-            await self.limiter.settle(ticket, outcome, usage or Usage(1, output=2), 200)
-        return ticket
+        admission = await self.admit(key, **asked)
+        if admission.refusal is None:
+            await self.limiter.settle(admission, outcome, usage or Usage(1, output=2), 200)
+        return admission
 
     async def used(self, budget: str = "rpm", key: str = "a") -> int:
         """Whole units that the shared store has charged."""
@@ -154,9 +154,9 @@ async def test_what_is_more_than_a_share_is_told_to_wait_and_not_that_it_never_f
     budget = {"name": "tokens", "limit": "90 tokens/minute", "on_store_error": "local"}
     worker = Worker(budget)
     worker.store.ever = "fails"
-    ticket = await worker.ask(max_output=40)
-    assert ticket.decision is not None
-    assert (ticket.decision.verdict, ticket.decision.wait) == (Verdict.WAIT, RETRY)
+    admission = await worker.ask(max_output=40)
+    assert admission.decision is not None
+    assert (admission.decision.verdict, admission.decision.wait) == (Verdict.WAIT, RETRY)
     assert (await worker.ask(max_output=400)).decision.verdict is Verdict.NEVER  # type: ignore[union-attr] # as above
 
 
@@ -184,9 +184,9 @@ async def test_only_the_lines_that_say_local_are_decided_locally() -> None:
 async def test_a_lease_of_an_outage_is_free_when_its_call_ends_after_it() -> None:
     worker = Worker({"name": "parallel", "limit": "3 concurrent", "on_store_error": "local"})
     worker.store.ever = "fails"
-    ticket = await worker.admit()
+    admission = await worker.admit()
     await worker.recover()
-    await worker.limiter.settle(ticket, Outcome.ANSWERED)
+    await worker.limiter.settle(admission, Outcome.ANSWERED)
     await worker.quiet()
     assert worker.limiter.health().journal == 0
     worker.store.ever = "fails"
@@ -249,9 +249,9 @@ async def test_only_lines_in_debt_are_not_charged_and_they_are_counted() -> None
     worker.store.ever = "fails"
     await worker.ask()
     rpm = worker.policy.budgets[0].quota
-    ticket = worker.seen.last.decision
-    assert ticket is not None
-    line = Line(ticket.lines[0].line.partition, rpm, 0, 0)
+    admission = worker.seen.last.decision
+    assert admission is not None
+    line = Line(admission.lines[0].line.partition, rpm, 0, 0)
     other = await worker.store.inner.reserve(Charge("other", (line,), 60 * SECOND))
     assert other.reservation is not None
     await worker.store.inner.settle(other.reservation, [13 * MICRO])
@@ -291,9 +291,9 @@ async def test_buckets_of_an_outage_are_visited_when_it_is_over() -> None:
 async def test_a_call_that_ends_after_the_outage_is_charged_at_its_end() -> None:
     worker = Worker(RPM)
     worker.store.ever = "fails"
-    ticket = await worker.admit()
+    admission = await worker.admit()
     await worker.recover()
-    await worker.limiter.settle(ticket, Outcome.ANSWERED, Usage(), 200)
+    await worker.limiter.settle(admission, Outcome.ANSWERED, Usage(), 200)
     await worker.quiet()
     assert await worker.used() == 1
 

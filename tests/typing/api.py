@@ -30,7 +30,7 @@ from querybudget import (
     Response,
     Stage,
     Store,
-    Ticket,
+    Admission,
     Usage,
     Verdict,
     Visit,
@@ -68,14 +68,14 @@ async def a_limiter_can_be_used_without_http(policy: Policy) -> None:
         return
     caller = limiter.caller({"type": "http", "headers": []})
     call = Call(Dialect.OPENAI, "chat", model="m", input_bytes=400)
-    ticket = await limiter.admit(caller, route, "POST", "/v1/chat/completions", call)
-    assert_type(ticket, Ticket)
-    assert_type(ticket.refusal, Refusal | None)
-    assert_type(ticket.decision, Decision | None)
-    if ticket.decision is not None:
-        assert_type(ticket.decision.verdict, Verdict)
-        assert_type(ticket.decision.reservation, Reservation | None)
-    await limiter.settle(ticket, Outcome.ANSWERED, Usage(input=100, output=20))
+    admission = await limiter.admit(caller, route, "POST", "/v1/chat/completions", call)
+    assert_type(admission, Admission)
+    assert_type(admission.refusal, Refusal | None)
+    assert_type(admission.decision, Decision | None)
+    if admission.decision is not None:
+        assert_type(admission.decision.verdict, Verdict)
+        assert_type(admission.decision.reservation, Reservation | None)
+    await limiter.settle(admission, Outcome.ANSWERED, Usage(input=100, output=20))
 
 
 class Mine:
@@ -112,9 +112,9 @@ def an_observer_is_a_protocol(policy: Policy) -> Observer:
     return Looking()
 
 
-def what_follows_from_spent_buckets_is_typed(ticket: Ticket, event: DecisionEvent) -> None:
-    assert_type(ticket.stage, Stage)
-    assert_type(ticket.visit, Visit | None)
+def what_follows_from_spent_buckets_is_typed(admission: Admission, event: DecisionEvent) -> None:
+    assert_type(admission.stage, Stage)
+    assert_type(admission.visit, Visit | None)
     assert_type(Response(stages=((Stage.SLOW, 700_000),)).price(0), int)
     assert_type(event.capabilities, tuple[str, ...])
     assert_type(event.covered, bool)

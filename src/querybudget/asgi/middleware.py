@@ -116,18 +116,18 @@ class QueryBudgetMiddleware:
             if received.gone:
                 return
             receive = received.replay
-        ticket = await limiter.admit(limiter.caller(scope), route, method, path, call)
-        if ticket.refusal is not None:
+        admission = await limiter.admit(limiter.caller(scope), route, method, path, call)
+        if admission.refusal is not None:
             dialect = adapter.dialect if adapter else Dialect.PROBLEM
-            await send_answer(refusal_of(limiter, ticket, dialect), send)
+            await send_answer(refusal_of(limiter, admission, dialect), send)
             return
-        if ticket.stage and adapter is not None and received is not None:
-            measures = Measures(limiter, ticket, adapter, received)
+        if admission.stage and adapter is not None and received is not None:
+            measures = Measures(limiter, admission, adapter, received)
             going = await measures.take(scope, send, self._delays)
             if going is None:
                 return
             scope = going
-        await Exchange(limiter, route, ticket, receive, send).run(self.app, scope)
+        await Exchange(limiter, route, admission, receive, send).run(self.app, scope)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         limiter, path = self.limiter, _path(scope)

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from querybudget.adapters.base import Dialect
 from querybudget.asgi.types import Send
-from querybudget.limiter import Limiter, Refusal, Ticket
+from querybudget.limiter import Limiter, Refusal, Admission
 from querybudget.refusals import Answer, answer, crowded, store_down, unpriced
 
 __all__ = ["new_request_id", "refusal_of", "send_answer"]
@@ -17,17 +17,17 @@ def new_request_id() -> str:
     return f"req_{uuid4().hex}"
 
 
-def refusal_of(limiter: Limiter, ticket: Ticket, dialect: Dialect) -> Answer:
-    """The answer to a ticket that was refused, in the caller's dialect."""
+def refusal_of(limiter: Limiter, admission: Admission, dialect: Dialect) -> Answer:
+    """The answer to an admission that was refused, in the caller's dialect."""
     name = new_request_id()
-    if ticket.refusal is Refusal.UNPRICED:
-        return unpriced(ticket.call.model, dialect, request_id=name)
-    if ticket.decision is None:
+    if admission.refusal is Refusal.UNPRICED:
+        return unpriced(admission.call.model, dialect, request_id=name)
+    if admission.decision is None:
         return store_down(dialect, request_id=name)
-    if ticket.refusal is Refusal.CROWDED:
-        return crowded(dialect, request_id=name, wait=ticket.delay)
-    settings, private = limiter.policy.refusals, ticket.plan.private
-    return answer(ticket.decision, dialect, settings, ticket.at, disclosed=private, request_id=name)
+    if admission.refusal is Refusal.CROWDED:
+        return crowded(dialect, request_id=name, wait=admission.delay)
+    settings, private = limiter.policy.refusals, admission.plan.private
+    return answer(admission.decision, dialect, settings, admission.at, disclosed=private, request_id=name)
 
 
 async def send_answer(given: Answer, send: Send, kind: str = "http.response") -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from querybudget.adapters.base import Adapter, Meter, Usage, settled_usage
 from querybudget.asgi.body import Inflate
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
-from querybudget.limiter import Limiter, Outcome, Ticket
+from querybudget.limiter import Limiter, Outcome, Admission
 from querybudget.limiter.matching import Route
 from querybudget.refusals import headers_for
 
@@ -45,11 +45,11 @@ class Exchange:
     )
 
     def __init__(
-        self, limiter: Limiter, route: Route, ticket: Ticket, receive: Receive, send: Send
+        self, limiter: Limiter, route: Route, admission: Admission, receive: Receive, send: Send
     ) -> None:
         self._limiter = limiter
         self._route = route
-        self._ticket = ticket
+        self._admission = admission
         self._receive = receive
         self._send = send
         self._status = 0
@@ -67,7 +67,7 @@ class Exchange:
             failed = True
             raise
         finally:
-            if not self._ticket.settled:
+            if not self._admission.settled:
                 await self._settle(failed=failed)
 
     async def receive(self) -> Message:
@@ -83,7 +83,7 @@ class Exchange:
         if kind == "http.response.body":
             if self._feed is not None and (body := message.get("body")):
                 self._feed(body)
-            if not message.get("more_body") and not self._ticket.settled:
+            if not message.get("more_body") and not self._admission.settled:
                 # Before the client can know that the answer is complete: its next call finds the
                 # lease free.
                 await self._settle(failed=False)
@@ -106,7 +106,7 @@ class Exchange:
             elif name.startswith(OURS):
                 continue
             headers.append(pair)
-        if good and self._route.adapter is not None and self._limiter.reads(self._ticket):
+        if good and self._route.adapter is not None and self._limiter.reads(self._admission):
             self._begin_metering(self._route.adapter, content_type, encoding)
         if not good and (status in UNAUTHENTICATED or not 400 <= status < 429):  # noqa: PLR2004
             return message
@@ -118,36 +118,36 @@ class Exchange:
         if not inflates and encoding.strip().lower() not in PLAIN:
             self._opaque = True
             return
-        meter = self._meter = adapter.meter(self._ticket.call, content_type.decode("latin-1"))
+        meter = self._meter = adapter.meter(self._admission.call, content_type.decode("latin-1"))
         if not self._gone:
             inflated = partial(_feed_inflated, Inflate(encoding), meter) if inflates else None
             self._feed = inflated or meter.feed
 
     def _figures(self) -> list[tuple[bytes, bytes]]:
         """Budget headers: not for a 401 or 403, redirects or failures."""
-        ticket, settings = self._ticket, self._limiter.policy.refusals
-        if ticket.decision is None:
+        admission, settings = self._admission, self._limiter.policy.refusals
+        if admission.decision is None:
             return []
         return headers_for(
-            ticket.decision, ticket.call.dialect, settings, ticket.at, ticket.plan.private
+            admission.decision, admission.call.dialect, settings, admission.at, admission.plan.private
         )
 
     async def _settle(self, *, failed: bool) -> None:
         outcome = _outcome(self._status, failed=failed)
         usage = self._usage() if outcome is _ANSWERED else None
-        await self._limiter.settle(self._ticket, outcome, usage, self._status)
+        await self._limiter.settle(self._admission, outcome, usage, self._status)
 
     def _usage(self) -> Usage:
-        ticket = self._ticket
-        foreseen = ticket.foreseen.usage
+        admission = self._admission
+        foreseen = admission.foreseen.usage
         if self._meter is None:
             output = foreseen.output if self._opaque else 0
             return Usage(input=foreseen.input, output=output, estimated=True)
         return settled_usage(
-            ticket.call,
+            admission.call,
             self._meter,
             foreseen.input,
-            ticket.foreseen.bytes_per_token,
+            admission.foreseen.bytes_per_token,
             output_estimate=foreseen.output,
         )
 

@@ -9,17 +9,17 @@ from querybudget.asgi.refuse import refusal_of, send_answer
 from querybudget.asgi.types import Scope, Send
 from querybudget.asgi.understand import understand
 from querybudget.coverage.response import Stage
-from querybudget.limiter import Limiter, Outcome, Refusal, Ticket
+from querybudget.limiter import Limiter, Outcome, Refusal, Admission
 
 __all__ = ["Measures"]
 
 
 class Measures:
-    """Slows a call and rewrites it, as its ticket says.
+    """Slows a call and rewrites it, as its admission says.
 
     Args:
-        limiter: The ticket's.
-        ticket: Admitted. If the call does not go on, everything it holds is given back.
+        limiter: The admission's.
+        admission: Admitted. If the call does not go on, everything it holds is given back.
         adapter: Reads the call.
         received: What was received of it.
     """
@@ -27,15 +27,15 @@ class Measures:
     __slots__ = ("_adapter", "_limiter", "_received", "_ticket")
 
     def __init__(
-        self, limiter: Limiter, ticket: Ticket, adapter: Adapter, received: Received
+        self, limiter: Limiter, admission: Admission, adapter: Adapter, received: Received
     ) -> None:
         self._limiter = limiter
-        self._ticket = ticket
+        self._admission = admission
         self._adapter = adapter
         self._received = received
 
     async def take(self, scope: Scope, send: Send, delays: Delays) -> Scope | None:
-        """Do what the ticket says.
+        """Do what the admission says.
 
         Args:
             scope: Of the request; it is not changed.
@@ -46,34 +46,34 @@ class Measures:
             The scope for the application; None where it should not see the call: the client has
             hung up, or too many wait.
         """
-        ticket, goes_on = self._ticket, False
+        admission, goes_on = self._admission, False
         try:
-            if ticket.delay and delays.full:
-                await self._limiter.withdraw(ticket, Refusal.CROWDED)
-                answer = refusal_of(self._limiter, ticket, self._adapter.dialect)
+            if admission.delay and delays.full:
+                await self._limiter.withdraw(admission, Refusal.CROWDED)
+                answer = refusal_of(self._limiter, admission, self._adapter.dialect)
                 await send_answer(answer, send)
                 return None
-            if ticket.delay and not await self._held(delays):
+            if admission.delay and not await self._held(delays):
                 return None
-            lessened = scope if ticket.stage < Stage.DEGRADE else self._lessen(scope)
+            lessened = scope if admission.stage < Stage.DEGRADE else self._lessen(scope)
             goes_on = True
         finally:
             if not goes_on:
-                await self._limiter.settle(ticket, Outcome.FAILED)
+                await self._limiter.settle(admission, Outcome.FAILED)
         return lessened
 
     async def _held(self, delays: Delays) -> bool:
-        return await delays.hold(self._ticket.delay, self._received, self._limiter.pause)
+        return await delays.hold(self._admission.delay, self._received, self._limiter.pause)
 
     def _lessen(self, scope: Scope) -> Scope:
         """Rewrite the body; one that was compressed goes on as it is."""
         received, limit = self._received, self._limiter.policy.body.limit
         body = inflate(received.body, header(scope, b"content-encoding"), limit)
-        _, plain = understand(self._adapter, self._ticket.path, body)
+        _, plain = understand(self._adapter, self._admission.path, body)
         less = self._adapter.degrade(plain)
         if less is plain:
             return scope
         received.replace(less)
         # What is charged is what is now asked: not the answers and figures taken away.
-        self._ticket.call, _ = understand(self._adapter, self._ticket.path, less)
+        self._admission.call, _ = understand(self._adapter, self._admission.path, less)
         return rewritten(scope, len(less))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.asgi.refuse import refusal_of, send_answer
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
-from querybudget.limiter import Limiter, Outcome, Ticket
+from querybudget.limiter import Limiter, Outcome, Admission
 from querybudget.limiter.matching import Caller, Route
 from querybudget.refusals import Close, close
 from querybudget.units import MICRO
@@ -53,15 +53,15 @@ class Socket:
         self._path = path
         self._receive = receive
         self._send = send
-        self._turn: Ticket | None = None
+        self._turn: Admission | None = None
         self._sent = 0
         self._status = 0
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
         """Let the application talk, then settle: also when it fails, or is cancelled."""
-        ticket = await self._admit(self._route, HANDSHAKE)
-        if ticket.refusal is not None:
-            await self._refuse_handshake(ticket, scope)
+        admission = await self._admit(self._route, HANDSHAKE)
+        if admission.refusal is not None:
+            await self._refuse_handshake(admission, scope)
             return
         failed = False
         try:
@@ -73,7 +73,7 @@ class Socket:
             await self._end_turn()
             refused = self._status in {401, 403} or (failed and not self._status)
             outcome = Outcome.FAILED if refused else Outcome.ANSWERED
-            await self._limiter.settle(ticket, outcome, Usage(estimated=True), self._status)
+            await self._limiter.settle(admission, outcome, Usage(estimated=True), self._status)
 
     async def receive(self) -> Message:
         """ASGI's `receive`; a message that is refused never reaches the application."""
@@ -83,10 +83,10 @@ class Socket:
         await self._end_turn()
         size = _size(message)
         call = Call(Dialect.PROBLEM, "message", stream=True, input_bytes=size)
-        ticket = await self._admit(self._route.messages or self._route, call)
-        if ticket.refusal is not None:
-            return await self._refuse_message(ticket)
-        self._turn, self._sent = ticket, 0
+        admission = await self._admit(self._route.messages or self._route, call)
+        if admission.refusal is not None:
+            return await self._refuse_message(admission)
+        self._turn, self._sent = admission, 0
         return message
 
     async def send(self, message: Message) -> None:
@@ -102,7 +102,7 @@ class Socket:
             self._status = 403
         await self._send(message)
 
-    async def _admit(self, route: Route, call: Call) -> Ticket:
+    async def _admit(self, route: Route, call: Call) -> Admission:
         return await self._limiter.admit(self._caller, route, "WEBSOCKET", self._path, call)
 
     async def _end_turn(self) -> None:
@@ -113,15 +113,15 @@ class Socket:
         usage = Usage(input=turn.foreseen.usage.input, output=output, estimated=True)
         await self._limiter.settle(turn, Outcome.ANSWERED, usage, self._status)
 
-    async def _refuse_message(self, ticket: Ticket) -> Message:
+    async def _refuse_message(self, admission: Admission) -> Message:
         settings = self._limiter.policy.refusals
-        how = close(ticket.decision, settings) if ticket.decision else UNAVAILABLE
+        how = close(admission.decision, settings) if admission.decision else UNAVAILABLE
         await self._send({"type": "websocket.close", "code": how.code, "reason": how.reason})
         return {"type": "websocket.disconnect", "code": how.code, "reason": how.reason}
 
-    async def _refuse_handshake(self, ticket: Ticket, scope: Scope) -> None:
+    async def _refuse_handshake(self, admission: Admission, scope: Scope) -> None:
         if "websocket.http.response" in (scope.get("extensions") or {}):
-            refusal = refusal_of(self._limiter, ticket, Dialect.PROBLEM)
+            refusal = refusal_of(self._limiter, admission, Dialect.PROBLEM)
             await send_answer(refusal, self._send, "websocket.http.response")
         else:
             await self._send({"type": "websocket.close", "code": UNAVAILABLE.code})

@@ -17,7 +17,7 @@ from querybudget.adapters.base import Call
 from querybudget.coverage import Visit
 from querybudget.errors import BodyError
 from querybudget.ledger import Line, LineStatus
-from querybudget.limiter import Limiter, Refusal, Ticket
+from querybudget.limiter import Limiter, Refusal, Admission
 from querybudget.policy.model import Budget, Estimate, Policy
 from querybudget.stores import MemoryStore, system_clock
 from querybudget.text import limit, number, pooled
@@ -141,39 +141,39 @@ async def _decided(limiter: Limiter, asked: Asked) -> Explanation:
             note = f"the body cannot be read ({hint}{error}); "
             size = len(asked.body)
             call = Call(route.adapter.dialect, "unreadable", input_bytes=size)
-    ticket = await limiter.admit(limiter.caller(asked.scope), route, asked.method, asked.path, call)
-    return _explanation(limiter, ticket, asked, note)
+    admission = await limiter.admit(limiter.caller(asked.scope), route, asked.method, asked.path, call)
+    return _explanation(limiter, admission, asked, note)
 
 
-def _explanation(limiter: Limiter, ticket: Ticket, asked: Asked, note: str) -> Explanation:
-    call, usage, decision = ticket.call, ticket.foreseen.usage, ticket.decision
-    visit = ticket.visit or Visit()
+def _explanation(limiter: Limiter, admission: Admission, asked: Asked, note: str) -> Explanation:
+    call, usage, decision = admission.call, admission.foreseen.usage, admission.decision
+    visit = admission.visit or Visit()
     able = limiter.matcher.names(visit.capabilities)
     lines = limiter.matcher.lines(
-        ticket.caller, ticket.plan, call, ticket.foreseen, visit.capabilities
+        admission.caller, admission.plan, call, admission.foreseen, visit.capabilities
     )
     statuses: Sequence[LineStatus | None] = decision.lines if decision else [None] * len(lines)
     found = {
         matched.budget.name: _applying(matched.budget, line, status, visit)
-        for matched, line, status in zip(ticket.plan.budgets, lines, statuses, strict=True)
+        for matched, line, status in zip(admission.plan.budgets, lines, statuses, strict=True)
     }
-    verdict, because = _verdict(ticket)
+    verdict, because = _verdict(admission)
     return Explanation(
         verdict=verdict,
         because=because,
-        identity=ticket.caller.identity.source,
-        tier=ticket.caller.tier,
+        identity=admission.caller.identity.source,
+        tier=admission.caller.tier,
         operation=call.operation,
         model=call.model,
         stream=call.stream,
         tokens=(usage.input, usage.output),
         estimated=note + _estimated(call, limiter.policy.estimate, usage.output),
-        looked=ticket.visit is not None,
+        looked=admission.visit is not None,
         embedded=bool(visit.cells),
         capabilities=able,
         budgets=tuple(
             found.get(budget.name)
-            or _idle(budget, _why_not(budget, asked, call, ticket.caller.tier, able))
+            or _idle(budget, _why_not(budget, asked, call, admission.caller.tier, able))
             for budget in limiter.policy.budgets
         ),
     )
@@ -256,9 +256,9 @@ def _untouched(policy: Policy, asked: Asked) -> Explanation:
     )
 
 
-def _verdict(ticket: Ticket) -> tuple[str, str]:
-    decision = ticket.decision
-    if ticket.refusal is Refusal.UNPRICED or decision is None:
+def _verdict(admission: Admission) -> tuple[str, str]:
+    decision = admission.decision
+    if admission.refusal is Refusal.UNPRICED or decision is None:
         return "unpriced", "a money budget applies, and no price under `models` matches the model"
     shadowed = decision.shadowed
     would = f"; in shadow, {', '.join(shadowed)} would have refused it" if shadowed else ""

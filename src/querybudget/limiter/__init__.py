@@ -1,7 +1,7 @@
 """The limiter: from a caller and a call to a decision, and from an answer to a settlement.
 
 limiter.py     Limiter: admit, settle
-ticket.py      Ticket: one call, from one to the other
+admission.py      Admission: one call, from one to the other
 observing.py   what looks at the prompts
 settling.py    what a call takes of each budget in the end
 telling.py     the event of a call
@@ -13,9 +13,9 @@ health.py      how the store is
 
 from __future__ import annotations
 
-from querybudget.limiter.admission import Outcome, Refusal, Ticket
+from querybudget.limiter.admission import Outcome, Refusal, Admission
 from querybudget.limiter.analysis import Observer
 from querybudget.limiter.limiter import Limiter
 from querybudget.resilience.health import Health, StoreHealth
 
-__all__ = ["Health", "Limiter", "Observer", "Outcome", "Refusal", "StoreHealth", "Ticket"]
+__all__ = ["Health", "Limiter", "Observer", "Outcome", "Refusal", "StoreHealth", "Admission"]

@@ -12,7 +12,7 @@ from querybudget.ledger import Charge, Decision, Line
 from querybudget.limiter.estimation import Foreseen
 from querybudget.limiter.matching import Caller, Plan
 
-__all__ = ["Outcome", "Refusal", "Ticket", "Without"]
+__all__ = ["Outcome", "Refusal", "Admission", "Without"]
 
 
 class Refusal(enum.StrEnum):
@@ -57,7 +57,7 @@ class Without(msgspec.Struct, frozen=True):
         return tuple(self.charge.lines[at] for at in self.places)
 
 
-class Ticket(msgspec.Struct):
+class Admission(msgspec.Struct):
     """One call, from decision to settlement.
 
     Attributes:

@@ -19,7 +19,7 @@ from querybudget.coverage.observation import FINE
 from querybudget.events import Hook, publish
 from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.limiter.admission import Outcome, Refusal, Ticket
+from querybudget.limiter.admission import Outcome, Refusal, Admission
 from querybudget.limiter.analysis import Observer, observer_of
 from querybudget.limiter.estimation import Estimator, Foreseen
 from querybudget.limiter.matching import UNREADABLE, Caller, Matcher, Route
@@ -112,7 +112,7 @@ class Limiter:
 
     async def admit(
         self, caller: Caller, route: Route, method: str, path: str, call: Call | None = None
-    ) -> Ticket:
+    ) -> Admission:
         """Decide a call, and hold what it will probably use.
 
         Args:
@@ -123,7 +123,7 @@ class Limiter:
             call: What is asked; None for a request that no adapter reads.
 
         Returns:
-            A ticket, to be settled exactly once if `Ticket.refusal` is None.
+            An admission, to be settled exactly once if `Admission.refusal` is None.
         """
         asked, call = call is not None, call or BARE
         plan, visit = self.matcher.plan(caller, route, call), None
@@ -133,14 +133,14 @@ class Limiter:
         foreseen = UNMETERED
         if asked and (plan.metered or self._hooks):
             foreseen = self.estimator.foresee(caller.identity.key, call)
-        ticket = Ticket(caller, call, method, path, self.clock(), foreseen, plan, visit=visit)
+        admission = Admission(caller, call, method, path, self.clock(), foreseen, plan, visit=visit)
         if plan.unpriced:
-            ticket.refusal = Refusal.UNPRICED
+            admission.refusal = Refusal.UNPRICED
         else:
             self._count += 1
             name = f"{self._prefix}{self._count:x}"
             if plan.covers:
-                charge = self._covered(name, ticket)
+                charge = self._covered(name, admission)
             else:
                 lines = self.matcher.lines(caller, plan, call, foreseen)
                 charge = Charge(name, lines, self.policy.hold)
@@ -148,71 +148,71 @@ class Limiter:
             try:
                 decision = await self._desk.door.reserve(charge)
             except Exception as error:  # noqa: BLE001 - whatever a store raises, it is no 500
-                decision = await self._desk.decide(ticket, charge, error)
-            ticket.decision = decision
+                decision = await self._desk.decide(admission, charge, error)
+            admission.decision = decision
             if decision is None:
                 pass
             elif decision.reservation is None:
-                ticket.refusal = _why(decision) if plan.covers else Refusal.QUOTA
+                admission.refusal = _why(decision) if plan.covers else Refusal.QUOTA
             elif plan.covers:
-                ticket.stage, ticket.delay = decision.stage, decision.delay
-        if ticket.refusal is not None:
-            self._tell(ticket, None, 0, "")
-        return ticket
+                admission.stage, admission.delay = decision.stage, decision.delay
+        if admission.refusal is not None:
+            self._tell(admission, None, 0, "")
+        return admission
 
-    def _covered(self, name: str, ticket: Ticket) -> Charge:
+    def _covered(self, name: str, admission: Admission) -> Charge:
         """The charge of a call that budgets in buckets look at."""
-        plan, caller, visit = ticket.plan, ticket.caller, ticket.visit or UNSEEN
-        if ticket.call.operation == UNREADABLE:
+        plan, caller, visit = admission.plan, admission.caller, admission.visit or UNSEEN
+        if admission.call.operation == UNREADABLE:
             # What only the server can read is no way around a budget: each counts as new ground.
-            cell = int(self._hash("body", ticket.call.ask)[:8], 16) % FINE
-            visit = ticket.visit = Visit(cells=(cell,))
-        lines = self.matcher.lines(caller, plan, ticket.call, ticket.foreseen, visit.capabilities)
+            cell = int(self._hash("body", admission.call.ask)[:8], 16) % FINE
+            visit = admission.visit = Visit(cells=(cell,))
+        lines = self.matcher.lines(caller, plan, admission.call, admission.foreseen, visit.capabilities)
         watched = self.matcher.watched(caller, plan, lines)
         return Charge(name, lines, self.policy.hold, visit=visit, watched=watched)
 
-    def reads(self, ticket: Ticket) -> bool:
+    def reads(self, admission: Admission) -> bool:
         """Whether anybody wants to know what the answer used."""
-        return ticket.plan.metered or bool(self._hooks)
+        return admission.plan.metered or bool(self._hooks)
 
     async def settle(
-        self, ticket: Ticket, outcome: Outcome, usage: Usage | None = None, status: int = 0
+        self, admission: Admission, outcome: Outcome, usage: Usage | None = None, status: int = 0
     ) -> None:
-        """Replace what a ticket holds by what its call used. Later calls of this change nothing.
+        """Replace what an admission holds by what its call used. Later calls of this change nothing.
 
         A store that may wait is not waited for: its settlement goes on by itself, and `aclose`
         waits for it.
 
         Args:
-            ticket: An admitted ticket.
+            admission: An admitted admission.
             outcome: How the call ended.
             usage: Tokens used, for an answered call; what was foreseen unless given.
             status: HTTP status of the answer.
         """
-        if ticket.settled:
+        if admission.settled:
             return
-        ticket.settled = True
+        admission.settled = True
         if outcome is not _ANSWERED:
             usage = NOTHING
         elif usage is None:
-            usage = ticket.foreseen.usage
-        elif ticket.plan.metered:
-            self.estimator.learn(ticket.caller.identity.key, ticket.call, usage)
-        decision = ticket.decision
+            usage = admission.foreseen.usage
+        elif admission.plan.metered:
+            self.estimator.learn(admission.caller.identity.key, admission.call, usage)
+        decision = admission.decision
         if decision is None or decision.reservation is None:
-            self._tell(ticket, usage, status, "failed")
+            self._tell(admission, usage, status, "failed")
             return
-        amounts = amounts_of(ticket, outcome, usage)
-        work = self._settle(ticket, decision.reservation, amounts, usage, status)
-        if self._desk.door.suspends and ticket.without is None:
+        amounts = amounts_of(admission, outcome, usage)
+        work = self._settle(admission, decision.reservation, amounts, usage, status)
+        if self._desk.door.suspends and admission.without is None:
             self._desk.keep(work)
         else:
             await work
 
-    async def withdraw(self, ticket: Ticket, refusal: Refusal) -> None:
-        """Refuse an admitted ticket after all: everything it holds is given back."""
-        ticket.refusal = refusal
-        await self.settle(ticket, Outcome.FAILED)
+    async def withdraw(self, admission: Admission, refusal: Refusal) -> None:
+        """Refuse an admitted admission after all: everything it holds is given back."""
+        admission.refusal = refusal
+        await self.settle(admission, Outcome.FAILED)
 
     async def aclose(self) -> None:
         """Wait for settlements under way, then close the store if it is the limiter's own.
@@ -246,15 +246,15 @@ class Limiter:
 
     async def _settle(
         self,
-        ticket: Ticket,
+        admission: Admission,
         reservation: Reservation,
         amounts: Sequence[int],
         usage: Usage,
         status: int,
     ) -> None:
         desk = self._desk
-        if ticket.without is not None:
-            settlement = await desk.settle_local(ticket, amounts)
+        if admission.without is not None:
+            settlement = await desk.settle_local(admission, amounts)
         else:
             try:
                 settled = await desk.door.settle(reservation, amounts)
@@ -266,11 +266,11 @@ class Limiter:
                 if settled is _LATE:
                     logger.warning("a call outlived its reservation; `hold` is too short for it")
         if self._hooks:
-            self._tell(ticket, usage, status, settlement)
+            self._tell(admission, usage, status, settlement)
 
-    def _tell(self, ticket: Ticket, usage: Usage | None, status: int, settlement: str) -> None:
+    def _tell(self, admission: Admission, usage: Usage | None, status: int, settlement: str) -> None:
         if self._hooks:
-            event = event_of(ticket, self.matcher, self.clock(), usage, status, settlement)
+            event = event_of(admission, self.matcher, self.clock(), usage, status, settlement)
             publish(self._hooks, event)
 
 

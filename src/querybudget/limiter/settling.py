@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from querybudget.adapters.base import Usage
-from querybudget.limiter.admission import Outcome, Ticket
+from querybudget.limiter.admission import Outcome, Admission
 
 __all__ = ["amounts_of"]
 
@@ -11,30 +11,30 @@ __all__ = ["amounts_of"]
 _ANSWERED, _FAILED = Outcome.ANSWERED, Outcome.FAILED
 
 
-def amounts_of(ticket: Ticket, outcome: Outcome, usage: Usage) -> list[int]:
+def amounts_of(admission: Admission, outcome: Outcome, usage: Usage) -> list[int]:
     """µ-units that an admitted call used of each of its budgets, before price.
 
     Args:
-        ticket: The call's.
+        admission: The call's.
         outcome: How it ended.
         usage: Tokens it used.
     """
-    plan, call = ticket.plan, ticket.call
+    plan, call = admission.plan, admission.call
     budgets = plan.budgets
     if outcome is _FAILED:
         return [0] * len(budgets)
     if plan.covers:
-        return _with_buckets(ticket, outcome, usage)
+        return _with_buckets(admission, outcome, usage)
     if outcome is _ANSWERED:
         return [matched.gauge(call, usage) for matched in budgets]
     return [0 if matched.metered else matched.gauge(call, usage) for matched in budgets]
 
 
-def _with_buckets(ticket: Ticket, outcome: Outcome, usage: Usage) -> list[int]:
+def _with_buckets(admission: Admission, outcome: Outcome, usage: Usage) -> list[int]:
     """Only an answered call has visited its buckets."""
-    answered, call = outcome is _ANSWERED, ticket.call
+    answered, call = outcome is _ANSWERED, admission.call
     amounts: list[int] = []
-    for matched, line in zip(ticket.plan.budgets, ticket.lines, strict=True):
+    for matched, line in zip(admission.plan.budgets, admission.lines, strict=True):
         if matched.covers:
             amounts.append(line.amount if answered else 0)
         else:

@@ -14,7 +14,7 @@ from functools import lru_cache
 import msgspec
 
 from querybudget.ledger import Charge, Decision, LineStatus, Reservation, Settled, Verdict, refusal
-from querybudget.limiter.admission import Refusal, Ticket, Without
+from querybudget.limiter.admission import Refusal, Admission, Without
 from querybudget.limiter.matching import Plan
 from querybudget.policy.model import Budget, Mode, OnStoreError, Policy
 from querybudget.stores import Clock, MemoryStore
@@ -44,31 +44,31 @@ class WithoutStore:
         self._store = MemoryStore(clock, max_identities=max(10, policy.max_identities))
         self.decided = 0
 
-    async def decide(self, ticket: Ticket, charge: Charge) -> Decision | None:
-        """Decide a call by what its budgets say; the ticket remembers that it was done here.
+    async def decide(self, admission: Admission, charge: Charge) -> Decision | None:
+        """Decide a call by what its budgets say; the admission remembers that it was done here.
 
         Args:
-            ticket: The call's; refused where a budget denies.
-            charge: What the store could not decide: a line for each budget of the ticket's plan.
+            admission: The call's; refused where a budget denies.
+            charge: What the store could not decide: a line for each budget of the admission's plan.
 
         Returns:
             What the lines decided locally come to; None where there are none.
         """
-        budgets = ticket.plan.budgets
+        budgets = admission.plan.budgets
         places: tuple[int, ...] = ()
-        if _denied(ticket.plan):
-            ticket.refusal = Refusal.STORE
+        if _denied(admission.plan):
+            admission.refusal = Refusal.STORE
         else:
             local = OnStoreError.LOCAL
             places = tuple(
                 at for at, one in enumerate(budgets) if one.budget.on_store_error is local
             )
-        ticket.without = Without(charge, places)
+        admission.without = Without(charge, places)
         if not places:
             return None
         self.decided += 1
-        decision = await self._store.reserve(self._charge(ticket.without))
-        return decision if decision.admitted else _patient(decision, ticket.without)
+        decision = await self._store.reserve(self._charge(admission.without))
+        return decision if decision.admitted else _patient(decision, admission.without)
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
         """Settle what was admitted here; it never waits.

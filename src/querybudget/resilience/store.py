@@ -17,7 +17,7 @@ from typing import Any
 from querybudget.backends import WORDS, guarantees_of, lacking
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Decision, Line, Reservation
-from querybudget.limiter.admission import Ticket
+from querybudget.limiter.admission import Admission
 from querybudget.policy.model import Policy
 from querybudget.resilience.fallback import WithoutStore, denies
 from querybudget.resilience.guard import Guard
@@ -96,31 +96,31 @@ class Desk:
             self.guard.note(error)
             logger.warning("the store (%s) did not start: %s", self._name, self.guard.last_error)
 
-    async def decide(self, ticket: Ticket, charge: Charge, error: Exception) -> Decision | None:
+    async def decide(self, admission: Admission, charge: Charge, error: Exception) -> Decision | None:
         """Decide a call that the store could not decide, as its budgets say.
 
         Args:
-            ticket: The call's; refused where a budget denies.
+            admission: The call's; refused where a budget denies.
             charge: What the store was asked for.
             error: Why it could not.
         """
         self._failed(error)
         self.guard.without += 1
-        return await self._without.decide(ticket, charge)
+        return await self._without.decide(admission, charge)
 
-    async def settle_local(self, ticket: Ticket, amounts: Sequence[int]) -> str:
+    async def settle_local(self, admission: Admission, amounts: Sequence[int]) -> str:
         """Settle what was decided without the store, which is told when it answers.
 
         Args:
-            ticket: Admitted, with something reserved.
+            admission: Admitted, with something reserved.
             amounts: µ-units used of each budget of its plan, before price.
 
         Returns:
             What was done, as `DecisionEvent.settlement` has it.
         """
-        without, decision = ticket.without, ticket.decision
+        without, decision = admission.without, admission.decision
         if without is None or decision is None or decision.reservation is None:
-            raise ValueError("expected a ticket admitted without the store, found another")
+            raise ValueError("expected an admission admitted without the store, found another")
         taken = [amounts[at] for at in without.places]
         settled = await self._without.settle(decision.reservation, taken)
         self.journal.charge_later(without.charge, without.lines, decision.reservation, taken)
