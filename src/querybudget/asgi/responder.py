@@ -139,16 +139,16 @@ class Exchange:
 
     def _usage(self) -> Usage:
         admission = self._admission
-        foreseen = admission.foreseen.usage
+        estimate = admission.estimate.usage
         if self._meter is None:
-            output = foreseen.output if self._opaque else 0
-            return Usage(input=foreseen.input, output=output, estimated=True)
+            output = estimate.output if self._opaque else 0
+            return Usage(input=estimate.input, output=output, estimated=True)
         return settled_usage(
             admission.call,
             self._meter,
-            foreseen.input,
-            admission.foreseen.bytes_per_token,
-            output_estimate=foreseen.output,
+            estimate.input,
+            admission.estimate.bytes_per_token,
+            output_estimate=estimate.output,
         )
 
 

@@ -109,8 +109,8 @@ class Socket:
         turn, self._turn = self._turn, None
         if turn is None:
             return
-        output = -(-self._sent * MICRO // turn.foreseen.bytes_per_token)
-        usage = Usage(input=turn.foreseen.usage.input, output=output, estimated=True)
+        output = -(-self._sent * MICRO // turn.estimate.bytes_per_token)
+        usage = Usage(input=turn.estimate.usage.input, output=output, estimated=True)
         await self._limiter.settle(turn, Outcome.ANSWERED, usage, self._status)
 
     async def _refuse_message(self, admission: Admission) -> Message:

@@ -18,7 +18,7 @@ from querybudget.coverage import Visit
 from querybudget.errors import BodyError
 from querybudget.ledger import Line, LineStatus
 from querybudget.limiter import Limiter, Refusal, Admission
-from querybudget.policy.model import Budget, Estimate, Policy
+from querybudget.policy.model import Budget, EstimateSettings, Policy
 from querybudget.stores import MemoryStore, system_clock
 from querybudget.text import limit, number, pooled
 from querybudget.units import Unit
@@ -146,11 +146,11 @@ async def _decided(limiter: Limiter, asked: Asked) -> Explanation:
 
 
 def _explanation(limiter: Limiter, admission: Admission, asked: Asked, note: str) -> Explanation:
-    call, usage, decision = admission.call, admission.foreseen.usage, admission.decision
+    call, usage, decision = admission.call, admission.estimate.usage, admission.decision
     visit = admission.visit or Visit()
     able = limiter.matcher.names(visit.capabilities)
     lines = limiter.matcher.lines(
-        admission.caller, admission.plan, call, admission.foreseen, visit.capabilities
+        admission.caller, admission.plan, call, admission.estimate, visit.capabilities
     )
     statuses: Sequence[LineStatus | None] = decision.lines if decision else [None] * len(lines)
     found = {
@@ -268,7 +268,7 @@ def _verdict(admission: Admission) -> tuple[str, str]:
     return decision.verdict.name.lower(), never
 
 
-def _estimated(call: Call, settings: Estimate, output: int) -> str:
+def _estimated(call: Call, settings: EstimateSettings, output: int) -> str:
     if call.operation == "other":
         return "no model is asked on this path, so it counts as one request"
     rate = number(settings.bytes_per_token)

@@ -9,7 +9,7 @@ import msgspec
 from querybudget.adapters.base import Call
 from querybudget.coverage import Stage, Visit
 from querybudget.ledger import Charge, Decision, Line
-from querybudget.limiter.estimation import Foreseen
+from querybudget.limiter.estimation import Estimate
 from querybudget.limiter.matching import Caller, Plan
 
 __all__ = ["Outcome", "Refusal", "Admission", "Without"]
@@ -66,7 +66,7 @@ class Admission(msgspec.Struct):
         method: HTTP method or ``WEBSOCKET``.
         path: Path asked for.
         at: When it was decided, µs.
-        foreseen: What it was expected to use.
+        estimate: What it was expected to use.
         plan: The budgets that apply.
         decision: The store's answer, or what was decided without it; None where there was none.
         refusal: Why it may not go ahead; None where it may.
@@ -82,7 +82,7 @@ class Admission(msgspec.Struct):
     method: str
     path: str
     at: int
-    foreseen: Foreseen
+    estimate: Estimate
     plan: Plan
     decision: Decision | None = None
     refusal: Refusal | None = None

@@ -14,10 +14,10 @@ import msgspec
 from cachetools import LRUCache
 
 from querybudget.adapters.base import Call, Usage
-from querybudget.policy.model import Estimate
+from querybudget.policy.model import EstimateSettings
 from querybudget.units import MICRO
 
-__all__ = ["Estimator", "Foreseen"]
+__all__ = ["Estimator", "Estimate"]
 
 SCALE = 16
 """Means and deviations are kept in 16ths of a token."""
@@ -39,17 +39,17 @@ SHORTEST, LONGEST = MICRO // 2, 16 * MICRO
 _K = TypeVar("_K")
 
 
-class Foreseen(msgspec.Struct, frozen=True, gc=False):
+class Estimate(msgspec.Struct, frozen=True, gc=False):
     """What a call will probably use.
 
     Attributes:
         usage: Tokens expected.
-        sure: The part of ``usage`` that is certain to be used, or was asked for by the caller.
+        certain: The part of ``usage`` that is certain to be used, or was asked for by the caller.
         bytes_per_token: UTF-8 bytes of this caller's text per token, in millionths.
     """
 
     usage: Usage
-    sure: Usage
+    certain: Usage
     bytes_per_token: int
 
 
@@ -88,12 +88,12 @@ class Estimator:
         callers: Pairs of caller and model remembered; the least recently seen is forgotten.
     """
 
-    def __init__(self, settings: Estimate, *, callers: int = 50_000) -> None:
+    def __init__(self, settings: EstimateSettings, *, callers: int = 50_000) -> None:
         self._settings = settings
         self._callers: LRUCache[tuple[str, str], _History] = LRUCache(callers)
         self._models: LRUCache[str, _History] = LRUCache(max(1, callers // 50))
 
-    def foresee(self, who: str, call: Call) -> Foreseen:
+    def estimate(self, who: str, call: Call) -> Estimate:
         """What `who` will probably use by this call."""
         own = known = _find(self._callers, (who, call.model))
         if known is None:
@@ -102,15 +102,15 @@ class Estimator:
         prompt = self._input(call, rate)
         if not call.generates:
             usage = Usage(prompt)
-            return Foreseen(usage, usage, rate)
+            return Estimate(usage, usage, rate)
         answers = call.items * call.choices
         bound = call.max_output
         if bound is not None and (own is None or not own.mean or own.expected >= bound):
             usage = Usage(prompt, 0, 0, min(bound * answers, MOST))
-            return Foreseen(usage, usage, rate)
+            return Estimate(usage, usage, rate)
         history = known.expected if known else 0
         expected = min((history or self._settings.output_tokens) * answers, MOST)
-        return Foreseen(
+        return Estimate(
             Usage(prompt, 0, 0, expected), Usage(prompt, 0, 0, min(answers, expected)), rate
         )
 

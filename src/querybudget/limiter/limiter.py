@@ -21,7 +21,7 @@ from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.limiter.admission import Outcome, Refusal, Admission
 from querybudget.limiter.analysis import Observer, observer_of
-from querybudget.limiter.estimation import Estimator, Foreseen
+from querybudget.limiter.estimation import Estimator, Estimate
 from querybudget.limiter.matching import UNREADABLE, Caller, Matcher, Route
 from querybudget.limiter.settling import amounts_of
 from querybudget.limiter.telling import event_of
@@ -43,7 +43,7 @@ NOTHING = Usage()
 UNSEEN = Visit()
 """Of a call that was not observed: it visits nothing."""
 
-UNMETERED = Foreseen(NOTHING, NOTHING, MICRO)
+UNMETERED = Estimate(NOTHING, NOTHING, MICRO)
 """For calls that have no tokens, or of which nobody counts them."""
 
 # Looking up an enum's member costs as much as a call does.
@@ -130,10 +130,10 @@ class Limiter:
         if plan.looks and self.observer is not None:
             visit = await self.observer.observe(call)
             plan = self.matcher.plan(caller, route, call, visit.capabilities)
-        foreseen = UNMETERED
+        estimate = UNMETERED
         if asked and (plan.metered or self._hooks):
-            foreseen = self.estimator.foresee(caller.identity.key, call)
-        admission = Admission(caller, call, method, path, self.clock(), foreseen, plan, visit=visit)
+            estimate = self.estimator.estimate(caller.identity.key, call)
+        admission = Admission(caller, call, method, path, self.clock(), estimate, plan, visit=visit)
         if plan.unpriced:
             admission.refusal = Refusal.UNPRICED
         else:
@@ -142,7 +142,7 @@ class Limiter:
             if plan.covers:
                 charge = self._covered(name, admission)
             else:
-                lines = self.matcher.lines(caller, plan, call, foreseen)
+                lines = self.matcher.lines(caller, plan, call, estimate)
                 charge = Charge(name, lines, self.policy.hold)
             decision: Decision | None
             try:
@@ -167,7 +167,7 @@ class Limiter:
             # What only the server can read is no way around a budget: each counts as new ground.
             cell = int(self._hash("body", admission.call.ask)[:8], 16) % FINE
             visit = admission.visit = Visit(cells=(cell,))
-        lines = self.matcher.lines(caller, plan, admission.call, admission.foreseen, visit.capabilities)
+        lines = self.matcher.lines(caller, plan, admission.call, admission.estimate, visit.capabilities)
         watched = self.matcher.watched(caller, plan, lines)
         return Charge(name, lines, self.policy.hold, visit=visit, watched=watched)
 
@@ -195,7 +195,7 @@ class Limiter:
         if outcome is not _ANSWERED:
             usage = NOTHING
         elif usage is None:
-            usage = admission.foreseen.usage
+            usage = admission.estimate.usage
         elif admission.plan.metered:
             self.estimator.learn(admission.caller.identity.key, admission.call, usage)
         decision = admission.decision

@@ -13,7 +13,7 @@ from querybudget.adapters.base import Adapter, Call
 from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resolver
 from querybudget.ledger import Line
 from querybudget.limiter.cost import Gauge, dearest, gauge, price_of
-from querybudget.limiter.estimation import Foreseen
+from querybudget.limiter.estimation import Estimate
 from querybudget.policy.model import Budget, Match, Mode, Policy
 from querybudget.units import MICRO, Quota, Unit
 
@@ -244,12 +244,12 @@ class Matcher:
         caller: Caller,
         plan: Plan,
         call: Call,
-        foreseen: Foreseen,
+        estimate: Estimate,
         capabilities: int = 0,
     ) -> tuple[Line, ...]:
         """The ledger lines of a call: one for each budget, in their order."""
-        usage, sure = foreseen.usage, foreseen.sure
-        unsure = sure is not usage
+        usage, certain = estimate.usage, estimate.certain
+        uncertain = certain is not usage
         weight = self._weight(capabilities) if plan.covers else 0
         lines: list[Line] = []
         for matched in plan.budgets:
@@ -264,7 +264,7 @@ class Matcher:
                 line = Line(partition, matched.quota, weight, weight, matched.shadow, response)
             else:
                 amount = matched.gauge(call, usage)
-                least = matched.gauge(call, sure) if unsure and matched.metered else amount
+                least = matched.gauge(call, certain) if uncertain and matched.metered else amount
                 line = Line(partition, matched.quota, amount, least, matched.shadow)
             lines.append(line)
         return tuple(lines)

@@ -44,7 +44,7 @@ def event_of(
         shadowed=decision.shadowed if decision else (),
         wait=decision.wait if decision else 0,
         price=decision.price if decision else 0,
-        expected=admission.foreseen.usage,
+        expected=admission.estimate.usage,
         usage=None if refused else usage,
         status=status,
         duration=now - admission.at,

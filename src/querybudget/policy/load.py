@@ -14,7 +14,7 @@ from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Mistakes, Node, Path
 from querybudget.policy.model import (
     Body,
-    Estimate,
+    EstimateSettings,
     GenericRoute,
     ModelPrice,
     Policy,
@@ -166,10 +166,10 @@ def _health(path: str, mistakes: Mistakes) -> str:
     return path
 
 
-def _estimate(given: file.EstimateFile, mistakes: Mistakes) -> Estimate:
+def _estimate(given: file.EstimateFile, mistakes: Mistakes) -> EstimateSettings:
     if given.bytes_per_token == 0:
         mistakes.add(("estimate", "bytes_per_token"), "expected more than zero, found 0")
-    return Estimate(given.output_tokens, given.bytes_per_token, given.image_tokens)
+    return EstimateSettings(given.output_tokens, given.bytes_per_token, given.image_tokens)
 
 
 def _models(given: Mapping[str, file.ModelFile]) -> tuple[ModelPrice, ...]:

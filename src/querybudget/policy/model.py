@@ -25,7 +25,7 @@ __all__ = [
     "Capability",
     "Disclosure",
     "Embedding",
-    "Estimate",
+    "EstimateSettings",
     "GenericRoute",
     "Match",
     "Mode",
@@ -294,7 +294,7 @@ class ModelPrice:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class EstimateSettings:
     """What is held for a call before anything is known of it.
 
     Attributes:
@@ -402,7 +402,7 @@ class Policy:
     exempt: tuple[str, ...] = ()
     hold: int = 15 * 60 * MICRO
     max_identities: int = 100_000
-    estimate: Estimate = Estimate()
+    estimate: EstimateSettings = EstimateSettings()
     refusals: Refusals = Refusals()
     body: Body = Body()
     unpriced: str = "refuse"
