@@ -21,11 +21,11 @@ class Use:
     expires: int
 
 
-def line(quota: Quota, amount: int = 1, least: int | None = None, **more: object) -> Line:
+def line(quota: Quota, amount: int = 1, minimum: int | None = None, **more: object) -> Line:
     if quota.algorithm is Algorithm.LEASE:
-        amount = least = MICRO
+        amount = minimum = MICRO
     partition, shadow = str(more.get("partition", "a")), bool(more.get("shadow", False))
-    return Line(partition, quota, amount, amount if least is None else least, shadow)
+    return Line(partition, quota, amount, amount if minimum is None else minimum, shadow)
 
 
 class Player:
@@ -39,9 +39,9 @@ class Player:
         self.overshoots: list[Use] = []
         self._count = 0
 
-    def reserve(self, amount: int = 1, least: int | None = None, hold: int = 200) -> Decision:
+    def reserve(self, amount: int = 1, minimum: int | None = None, hold: int = 200) -> Decision:
         self._count += 1
-        lines = (line(self.quota, amount, least),)
+        lines = (line(self.quota, amount, minimum),)
         return ledger.reserve(self.accounts, Charge(f"r{self._count}", lines, hold), self.now)
 
     def settle(self, reservation: Reservation, used: int) -> ledger.Settled:
@@ -60,7 +60,7 @@ class Player:
             for call in [call for call in open_calls if call[0] <= index]:
                 open_calls.remove(call)
                 self._end(*call[1:])
-            decision = self.reserve(step.amount, step.least)
+            decision = self.reserve(step.amount, step.minimum)
             held = decision.reservation
             if held:
                 use = Use(self.now, held.held[0], held.expires, held.expires)

@@ -39,14 +39,14 @@ START = 1_000_000_000
 
 @dataclass(frozen=True)
 class Step:
-    """Wait, then ask for `amount` (at least `least` of it), and later use `used` of it.
+    """Wait, then ask for `amount` (at least `minimum` of it), and later use `used` of it.
 
     `lasts` is how many steps later the call is settled; None: its settle is lost.
     """
 
     pause: int
     amount: int
-    least: int
+    minimum: int
     used: int
     lasts: int | None
 
@@ -54,10 +54,10 @@ class Step:
 @st.composite
 def steps(draw: st.DrawFn, *, debt: bool = False) -> Step:
     amount = draw(st.integers(0, 45))
-    least = draw(st.integers(0, amount)) if debt else amount
+    minimum = draw(st.integers(0, amount)) if debt else amount
     used = draw(st.integers(0, 90 if debt else amount))
     pause = draw(st.one_of(st.integers(0, 3), st.integers(0, 130)))
-    return Step(pause, amount, least, used, draw(st.none() | st.integers(0, 5)))
+    return Step(pause, amount, minimum, used, draw(st.none() | st.integers(0, 5)))
 
 
 def histories(*, debt: bool = False) -> st.SearchStrategy[list[Step]]:

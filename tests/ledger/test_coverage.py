@@ -215,8 +215,8 @@ def test_a_wait_is_exact_though_the_price_falls_meanwhile(
     amount: int,
 ) -> None:
     bench = played(breadth, response, history)
-    least = min(amount, plain.capacity)
-    lines = wide(breadth, response), line(plain, least)
+    minimum = min(amount, plain.capacity)
+    lines = wide(breadth, response), line(plain, minimum)
     first = line(plain, plain.capacity // 2)
     bench.ask(None, first)
     charge = bench.charge(visit, *lines)

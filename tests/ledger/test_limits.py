@@ -65,7 +65,7 @@ def test_a_sliding_window_refuses_only_for_use_within_a_window_and_a_slot(
             return
         since = player.now - quota.window - quota.slot
         recent = sum(use.amount for use in player.uses if use.at > since)
-        assert recent + decision.lines[0].line.least > quota.limit
+        assert recent + decision.lines[0].line.minimum > quota.limit
 
     player.play(history, check)
 
@@ -90,7 +90,7 @@ def test_between_any_two_moments_gcra_grants_calls_that_use_what_they_hold_no_mo
     quota: Quota, history: list[Step]
 ) -> None:
     player = Player(quota)
-    player.play([Step(s.pause, s.amount, s.least, s.amount, s.lasts) for s in history])
+    player.play([Step(s.pause, s.amount, s.minimum, s.amount, s.lasts) for s in history])
     for index, first in enumerate(player.uses):
         total = 0
         for use in player.uses[index:]:

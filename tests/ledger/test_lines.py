@@ -78,7 +78,7 @@ def test_partitions_never_touch(lines: tuple[Line, ...], pauses: list[int]) -> N
     accounts = accounts_for(lines)
     accounts["z"] = Account()
     alone = {"z": Account()}
-    own = tuple(Line("z", one.quota, one.amount, one.least) for one in lines)
+    own = tuple(Line("z", one.quota, one.amount, one.minimum) for one in lines)
     now = START
     for index, pause in enumerate(pauses):
         now += pause
@@ -113,7 +113,7 @@ def test_shadow_lines_hold_what_they_would_if_they_were_enforced(
     for index, step in enumerate(history):
         now += step.pause
         seen = line(quota, step.amount, shadow=True), other
-        meant = line(quota, step.amount), Line("a", other.quota, other.amount, other.least)
+        meant = line(quota, step.amount), Line("a", other.quota, other.amount, other.minimum)
         first = ledger.reserve(shadow, Charge(f"r{index}", seen, 200), now)
         second = ledger.reserve(enforced, Charge(f"r{index}", meant, 200), now)
         if together:

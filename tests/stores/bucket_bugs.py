@@ -68,7 +68,7 @@ class CountsRepeatsFromTheirFirstVisit(Looks):
 
 class WeighsEveryBucketAlike(MemoryStore):
     async def reserve(self, charge: Charge) -> Decision:
-        return await super().reserve(altered(charge, amount=MICRO, least=MICRO))
+        return await super().reserve(altered(charge, amount=MICRO, minimum=MICRO))
 
 
 class KeepsBucketsOfFailedCalls(MemoryStore):

@@ -49,7 +49,7 @@ class AwaitsBetweenReadingAndWriting(MemoryStore):
         }
         await asyncio.sleep(0)
         fits = all(
-            before[line.partition][0][0] >= line.least or line.shadow for line in charge.lines
+            before[line.partition][0][0] >= line.minimum or line.shadow for line in charge.lines
         )
         if not fits:
             return await super().reserve(charge)
@@ -228,7 +228,7 @@ class RoundsDown(MemoryStore):
             else msgspec.structs.replace(
                 line,
                 amount=line.amount * charge.price // MICRO,
-                least=line.least * charge.price // MICRO,
+                minimum=line.minimum * charge.price // MICRO,
             )
             for line in charge.lines
         )

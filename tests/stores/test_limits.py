@@ -132,7 +132,7 @@ async def test_settle_replaces_what_was_held_by_what_was_used(bench: Bench) -> N
 
 async def test_only_what_is_left_is_held_and_more_use_is_debt(bench: Bench) -> None:
     quota = sliding()
-    first = await bench.admitted(line(quota, 30 * MICRO, least=MICRO))
+    first = await bench.admitted(line(quota, 30 * MICRO, minimum=MICRO))
     assert first.held == (10 * MICRO,)
     assert await bench.store.settle(first, (15 * MICRO,)) is Settled.DONE
     assert await bench.left(quota) == -5 * MICRO

@@ -154,8 +154,8 @@ def _reserve_any(both: Both, known: Sequence[Quota], data: st.DataObject) -> Non
             continue
         capacity = quota.capacity
         amount = data.draw(st.integers(0, capacity) | st.integers(0, min(capacity, 9 * MICRO)))
-        least = data.draw(st.just(amount) | st.integers(0, amount))
-        lines.append(Line(partition, quota, amount, least, shadow))
+        minimum = data.draw(st.just(amount) | st.integers(0, amount))
+        lines.append(Line(partition, quota, amount, minimum, shadow))
     price = data.draw(st.sampled_from((MICRO, MICRO, 1_500_000, 999_999_937)))
     both.reserve(lines, price, data.draw(st.integers(1, 900 * SECOND)))
 

@@ -59,7 +59,7 @@ def reserve(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decisi
         window = windows.get(quota.key) or _begin(windows, quota)
         room = window.room(quota, now)
         seats.append((line, window, room))
-        if room < (line.least if price == MICRO else _cost(window, line.least, price)):
+        if room < (line.minimum if price == MICRO else _cost(window, line.minimum, price)):
             shadowed = shadowed or line.shadow
             refused = refused or not line.shadow
     if refused:
@@ -144,7 +144,7 @@ def _reserve_seen(accounts: Mapping[str, Account], charge: Charge, now: int) -> 
             window = windows.get(quota.key) or _begin(windows, quota)
             room = window.room(quota, now)
             seats.append((line, window, room))
-            short = room < _cost(window, line.least, price)
+            short = room < _cost(window, line.minimum, price)
         shadowed = shadowed or (short and line.shadow)
         refused = refused or (short and not line.shadow)
     if refused:
@@ -233,16 +233,16 @@ def _status(
         return window.status(now)
     quota = line.quota
     reset = window.reset(quota, now)
-    if _cost(window, line.least, price) <= room:
+    if _cost(window, line.minimum, price) <= room:
         return LineStatus(line, room, reset)
     for index, (begin, price) in enumerate(prices):
-        least = _cost(window, line.least, price)
-        if least > quota.capacity:
+        minimum = _cost(window, line.minimum, price)
+        if minimum > quota.capacity:
             continue
-        fits = max(begin, now + window.wait(quota, least, now))
+        fits = max(begin, now + window.wait(quota, minimum, now))
         if index + 1 == len(prices) or fits < prices[index + 1][0]:
             return LineStatus(line, room, reset, fits - now, Verdict.WAIT)
-    if _cost(window, line.least, charge.price) <= quota.capacity:  # all that is dear is the score
+    if _cost(window, line.minimum, charge.price) <= quota.capacity:  # all that is dear is the score
         return LineStatus(line, room, reset, SCORE_RETRY, Verdict.WAIT)
     return LineStatus(line, room, reset, 0, Verdict.NEVER)
 

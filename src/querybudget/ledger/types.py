@@ -39,18 +39,18 @@ class Line(msgspec.Struct, frozen=True, gc=False):
         partition: Key of the account.
         quota: The quota.
         amount: µ-units to hold, before price.
-        least: The part of `amount` that is sure; where only this much is left, it is granted less
+        minimum: The part of `amount` that is sure; where only this much is left, it is granted less
             than `amount` (an unforeseeable answer holds what is left). Equal to `amount` where all
             is known.
         shadow: Decide and count, but never refuse.
         response: Of a line of buckets, what follows from how many are visited; None to count only.
-            Such a line's `amount` is what each new bucket weighs, and so is its `least`.
+            Such a line's `amount` is what each new bucket weighs, and so is its `minimum`.
     """
 
     partition: str
     quota: Quota
     amount: int
-    least: int
+    minimum: int
     shadow: bool = False
     response: Response | None = None
 

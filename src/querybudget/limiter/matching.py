@@ -264,8 +264,8 @@ class Matcher:
                 line = Line(partition, matched.quota, weight, weight, matched.shadow, response)
             else:
                 amount = matched.gauge(call, usage)
-                least = matched.gauge(call, certain) if uncertain and matched.metered else amount
-                line = Line(partition, matched.quota, amount, least, matched.shadow)
+                minimum = matched.gauge(call, certain) if uncertain and matched.metered else amount
+                line = Line(partition, matched.quota, amount, minimum, matched.shadow)
             lines.append(line)
         return tuple(lines)
 

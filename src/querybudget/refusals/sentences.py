@@ -82,7 +82,7 @@ def refusal(status: LineStatus, now: int, price: int, *, figures: bool, own: boo
     quota = status.line.quota
     if quota.algorithm is Algorithm.LEASE:
         return _too_many(status, figures=figures, own=own)
-    asked = status.line.least * price
+    asked = status.line.minimum * price
     numbers = _numbers(status, -(-asked // MICRO)) if figures else ""
     if status.verdict is Verdict.NEVER:
         return (

@@ -115,7 +115,7 @@ def _patient(decision: Decision, without: Without) -> Decision:
 
 
 def _fits(status: LineStatus, whole: Quota) -> bool:
-    return status.line.quota.unit is Unit.BUCKETS or status.line.least <= whole.capacity
+    return status.line.quota.unit is Unit.BUCKETS or status.line.minimum <= whole.capacity
 
 
 def _later(status: LineStatus) -> LineStatus:

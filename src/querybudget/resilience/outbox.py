@@ -197,7 +197,7 @@ def _telling(line: Line) -> Line:
     """
     if line.quota.algorithm is Algorithm.DISTINCT:
         return msgspec.structs.replace(line, response=None)
-    return msgspec.structs.replace(line, amount=0, least=0)
+    return msgspec.structs.replace(line, amount=0, minimum=0)
 
 
 def _over(take: Take, at: int, now: int) -> bool:

@@ -310,8 +310,8 @@ class _Seat:
         return priced(self.line.amount, self.price)
 
     @property
-    def least(self) -> int:
-        return priced(self.line.least, self.price)
+    def minimum(self) -> int:
+        return priced(self.line.minimum, self.price)
 
     @property
     def room(self) -> int:
@@ -320,17 +320,17 @@ class _Seat:
     @property
     def short(self) -> bool:
         """Whether the line refuses."""
-        return self.least > self.room
+        return self.minimum > self.room
 
     def status(self) -> LineStatus:
         if self.held != UNCHARGED:
             after = self.seen.charged(self.held)
             return LineStatus(self.line, self.room - self.held, after.reset)
         limit, reset = self.line.quota.limit, self.seen.reset
-        if self.least > limit:
+        if self.minimum > limit:
             return LineStatus(self.line, self.room, reset, 0, Verdict.NEVER)
         if self.short or self.beaten:
-            wait = max(self.seen.wait(limit - self.least), _SOON)
+            wait = max(self.seen.wait(limit - self.minimum), _SOON)
             return LineStatus(self.line, self.room, reset, wait, Verdict.WAIT)
         return LineStatus(self.line, self.room, reset)
 

@@ -163,7 +163,7 @@ def packed_charge(
             owners[line.partition],
             2 if n in alone else line.shadow,
             min(line.amount, MOST),
-            min(line.least, MOST),
+            min(line.minimum, MOST),
         )
         for n, line in enumerate(charge.lines)
     ]

@@ -67,12 +67,12 @@ def line(
     quota: Quota,
     amount: int = MICRO,
     *,
-    least: int | None = None,
+    minimum: int | None = None,
     partition: str = "caller",
     shadow: bool = False,
 ) -> Line:
     """A line of any quota but of buckets."""
-    return Line(partition, quota, amount, amount if least is None else least, shadow)
+    return Line(partition, quota, amount, amount if minimum is None else minimum, shadow)
 
 
 def wide(

@@ -307,8 +307,8 @@ class StoreMachine(RuleBasedStateMachine):
             weight = data.draw(st.sampled_from((MICRO, MICRO, 3 * MICRO)))
             return Line(partition, quota, weight, weight, shadow, self._answers[quota.name])
         amount = data.draw(st.integers(0, quota.capacity + 3))
-        least = data.draw(st.just(amount) | st.integers(0, amount))
-        return Line(partition, quota, amount, least, shadow)
+        minimum = data.draw(st.just(amount) | st.integers(0, amount))
+        return Line(partition, quota, amount, minimum, shadow)
 
     def _named(self, charge: Charge) -> Charge:
         """The same, under a name of its own."""

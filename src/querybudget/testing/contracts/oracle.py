@@ -123,7 +123,7 @@ class Oracle:
                 fits = view.stage is not Stage.REFUSE
             else:
                 costs.append(min(cost(line, line.amount, price), room))
-                fits = cost(line, line.least, price) <= room
+                fits = cost(line, line.minimum, price) <= room
             if not fits:
                 short.append(line)
         refused = any(not line.shadow for line in short)

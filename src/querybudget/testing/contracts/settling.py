@@ -48,7 +48,7 @@ class SettleContract(Benched):
         """Debt delays later calls, down to the smallest."""
         async with self.bench(kind, exact=True) as bench:
             quota = quota_of(kind)
-            first = await bench.admitted(line(quota, 30 * MICRO, least=MICRO))
+            first = await bench.admitted(line(quota, 30 * MICRO, minimum=MICRO))
             assert first.held == (10 * MICRO,), "expected what is left to be held"
             assert await bench.settle(first, 15 * MICRO) is Settled.DONE
             assert await bench.left(quota) == -5 * MICRO, "expected debt"
