@@ -68,6 +68,6 @@ class Watch:
             )
 
 
-def watched(app: ASGIApp, tell: Callable[[str], object] = logger.warning) -> QueryBudgetMiddleware:
+def profiled(app: ASGIApp, tell: Callable[[str], object] = logger.warning) -> QueryBudgetMiddleware:
     """An application whose callers are watched."""
     return QueryBudgetMiddleware(app, policy=POLICY, hooks=[Watch(tell)])

@@ -102,7 +102,7 @@ async def prompts(app: object, key: str, asked: Iterable[str]) -> list[int]:
 @pytest.mark.anyio
 async def test_the_watch_tells_of_the_sweeper_and_of_nobody_else() -> None:
     told: list[str] = []
-    app = load("watch_sweeps").watched(FakeModel(), told.append)
+    app = load("watch_sweeps").profiled(FakeModel(), told.append)
     assert set(await prompts(app, "person", conversation())) == {200}
     assert told == []
     assert set(await prompts(app, "sweeper", sweep(130))) == {200}

@@ -243,10 +243,10 @@ class WrappedSend:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def watched(message: Message) -> None:
+        async def profiled(message: Message) -> None:
             await send(message)
 
-        await self.app(scope, receive, watched)
+        await self.app(scope, receive, profiled)
 
 
 def _itself(app: Starlette) -> ASGIApp:

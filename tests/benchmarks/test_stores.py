@@ -223,8 +223,8 @@ async def test_calls_are_charged_on_every_budget_and_show_themselves_to_those_in
     plain = Ours(MemoryStore(lambda: 0), budgets(FOUR)).charge(0)
     covered = Ours(MemoryStore(lambda: 0), budgets(COVERED), shown)
     charges = [covered.charge(0) for _ in range(4)]
-    assert (len(plain.lines), plain.visit, plain.watched) == (4, None, ())
+    assert (len(plain.lines), plain.visit, plain.profiled) == (4, None, ())
     assert [charge.visit for charge in charges] == [*shown[0], shown[0][0]]
-    assert charges[0].watched == (charges[0].lines[0].partition,)
+    assert charges[0].profiled == (charges[0].lines[0].partition,)
     assert len({charge.id for charge in charges}) == 4
     assert charges[0].lines[4].response is not None

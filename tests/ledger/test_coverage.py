@@ -67,8 +67,8 @@ class Bench:
         self, visit: Visit | None, *lines: Line, price: int = MICRO, hold: int = HOLD
     ) -> Charge:
         self.count += 1
-        watched = () if visit is None else ("a", "p")
-        return Charge(f"r{self.count}", lines, hold, price, visit, watched)
+        profiled = () if visit is None else ("a", "p")
+        return Charge(f"r{self.count}", lines, hold, price, visit, profiled)
 
     def ask(self, visit: Visit | None, *lines: Line, **more: int) -> Decision:
         return ledger.reserve(self.accounts, self.charge(visit, *lines, **more), self.now)

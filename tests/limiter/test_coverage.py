@@ -220,7 +220,7 @@ async def test_the_identity_is_watched_first_and_then_the_pools_it_is_in() -> No
     (charge,) = charges
     key = admission.caller.identity.key
     org = charge.lines[0].partition
-    assert charge.watched == (key, org, "everyone")
+    assert charge.profiled == (key, org, "everyone")
     assert charge.visit == admission.visit
     assert [line.response is not None for line in charge.lines] == [True] * 4 + [False]
 
@@ -249,7 +249,7 @@ async def test_a_template_is_watched_as_a_pool_of_its_callers() -> None:
     admission = await ask(limiter, chat("one", template="You are a tutor"))
     assert admission.decision is not None
     assert admission.decision.reservation is not None
-    own, pool = admission.decision.reservation.watched
+    own, pool = admission.decision.reservation.profiled
     assert own == admission.caller.identity.key
     assert pool.startswith("template:")
     assert "tutor" not in pool
@@ -293,7 +293,7 @@ async def test_a_budget_of_a_capability_is_met_only_by_calls_of_it() -> None:
 async def test_a_bucket_budget_of_a_capability_counts_only_calls_of_it() -> None:
     code = {**BREADTH, "match": {"capability": ["coding"]}}
     limiter = memory_limiter(policy(code, RPM), observer=FakeObserver({}, CAPABLE))
-    assert (await ask(limiter, "prove")).plan.covers is False
+    assert (await ask(limiter, "prove")).plan.counts_buckets is False
     assert left(await ask(limiter, "sort")) == 3
 
 

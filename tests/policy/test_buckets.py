@@ -105,7 +105,7 @@ def test_a_tier_scales_every_budget_in_buckets_and_keeps_it_whole() -> None:
 def test_prompts_are_looked_at_only_where_a_budget_asks_what_they_are_about() -> None:
     matched = RPM | {"match": {"capability": "coding"}}
     assert [
-        Policy.load({"budgets": [each]}, environ={}).covers for each in (RPM, BREADTH, matched)
+        Policy.load({"budgets": [each]}, environ={}).counts_buckets for each in (RPM, BREADTH, matched)
     ] == [False, True, True]
 
 

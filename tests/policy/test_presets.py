@@ -23,7 +23,7 @@ def test_the_preset_against_distillation_refuses_nobody_until_it_is_told_to() ->
         ({"QUERYBUDGET_COVERAGE_MODE": "enforce"}, Mode.ENFORCE),
     ):
         policy = Policy.load("preset:distillation", environ=environ)
-        assert policy.covers
+        assert policy.counts_buckets
         assert {budget.mode for budget in policy.budgets if budget.response} == {mode}
 
 

@@ -55,7 +55,7 @@ class Worker:
             store=self.store,
             clock=self.clock,
             hooks=[self.seen],
-            observer=FakeObserver() if self.policy.covers else None,
+            observer=FakeObserver() if self.policy.counts_buckets else None,
         )
         self.desk = self.limiter._desk
         self.desk.guard.wait = hurried

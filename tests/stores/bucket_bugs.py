@@ -162,7 +162,7 @@ class SaysNothingOfShadowBuckets(MemoryStore):
 
 class ForgetsWhoIsWatched(MemoryStore):
     async def reserve(self, charge: Charge) -> Decision:
-        return await super().reserve(msgspec.structs.replace(charge, watched=()))
+        return await super().reserve(msgspec.structs.replace(charge, profiled=()))
 
 
 class KeepsBucketsOfTheForgotten(MemoryStore):

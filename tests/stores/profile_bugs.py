@@ -15,7 +15,7 @@ __all__ = ["PROFILE_BUGS"]
 
 class WatchesNobody(MemoryStore):
     async def reserve(self, charge: Charge) -> Decision:
-        return await super().reserve(msgspec.structs.replace(charge, watched=()))
+        return await super().reserve(msgspec.structs.replace(charge, profiled=()))
 
 
 class SaysNotWhy(MemoryStore):
@@ -65,13 +65,13 @@ class SeesLateCalls(MemoryStore):
 
 class WatchesNoPools(MemoryStore):
     async def reserve(self, charge: Charge) -> Decision:
-        return await super().reserve(msgspec.structs.replace(charge, watched=charge.watched[:1]))
+        return await super().reserve(msgspec.structs.replace(charge, profiled=charge.profiled[:1]))
 
 
 class TakesAPoolForACaller(MemoryStore):
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
         settled = await super().settle(reservation, amounts)
-        for name in reservation.watched[1:]:
+        for name in reservation.profiled[1:]:
             account = self._find(name)
             if account and account.profile and reservation.visit and any(amounts):
                 account.profile.see(reservation.visit, self._clock())

@@ -44,8 +44,8 @@ class FileBench:
         self.count += 1
         self.clock.advance(us=1)
         lines = tuple(Line(partition, quota, amount, amount) for partition in partitions)
-        watched = partitions if visit else ()
-        charge = Charge(f"r{self.count}", lines, HOLD, MICRO, visit, watched)
+        profiled = partitions if visit else ()
+        charge = Charge(f"r{self.count}", lines, HOLD, MICRO, visit, profiled)
         return await self.store.reserve(charge)
 
     async def open(self, *partitions: str, **more: Any) -> Reservation:

@@ -336,12 +336,12 @@ async def test_who_is_beaten_each_time_is_refused_and_told_to_come_back_soon(ben
     assert (refused.verdict, refused.violated) == (Verdict.WAIT, ("second",))
     assert refused.wait == 10_000
     assert await bench.left(first.quota) == 10 * MICRO
-    watched = line(sliding(name="watched"), shadow=True)
-    admitted = await bench.reserve(first, watched, line(second.quota, shadow=True))
+    profiled = line(sliding(name="watched"), shadow=True)
+    admitted = await bench.reserve(first, profiled, line(second.quota, shadow=True))
     assert admitted.reservation
     assert admitted.shadowed == ("second",)
     assert admitted.reservation.held == (MICRO, UNCHARGED, UNCHARGED)
-    assert await bench.left(watched.quota) == 10 * MICRO
+    assert await bench.left(profiled.quota) == 10 * MICRO
 
 
 async def test_calls_beyond_those_remembered_stay_at_their_estimate(url: str, bench: Bench) -> None:

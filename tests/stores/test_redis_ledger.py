@@ -65,10 +65,10 @@ class Both:
         price: int = MICRO,
         hold: int = 600 * SECOND,
         visit: Visit | None = None,
-        watched: tuple[str, ...] = (),
+        profiled: tuple[str, ...] = (),
     ) -> Decision:
         self.count += 1
-        charge = Charge(f"r{self.count}", tuple(lines), hold, price, visit, watched)
+        charge = Charge(f"r{self.count}", tuple(lines), hold, price, visit, profiled)
         found = self.runner.run(self.redis.reserve(charge))
         expected = self.runner.run(self.memory.reserve(charge))
         assert found == expected
@@ -174,7 +174,7 @@ def test_buckets_prices_and_stages_are_the_ledger_s(
                 case "r":
                     visit = data.draw(visits())
                     lines = _covered(data, covered, plain, answers)
-                    both.reserve(lines, hold=data.draw(HOLDS), visit=visit, watched=("a", "b"))
+                    both.reserve(lines, hold=data.draw(HOLDS), visit=visit, profiled=("a", "b"))
                 case "s" if both.reservations:
                     reservation = data.draw(st.sampled_from(both.reservations))
                     used = data.draw(st.sampled_from((0, 1, 30)))
@@ -264,7 +264,7 @@ def test_profiles_scores_and_reasons_are_the_ledger_s(redis_server: RedisServer,
                 Line("pool", WIDE, MICRO, MICRO, response=ANSWER),
             )
             visit = swept(draw, draw.randrange(1 + seed // 2))
-            decision = both.reserve(lines, visit=visit, watched=(who, "pool"))
+            decision = both.reserve(lines, visit=visit, profiled=(who, "pool"))
             reasons += len(decision.reasons) > 0
             assert decision.reservation
             used = 0 if draw.random() < 0.1 else 80 * MICRO
@@ -329,7 +329,7 @@ def test_calls_of_many_buckets_are_the_ledger_s(redis_server: RedisServer, seed:
                 [Line("a", quota, weight, weight)],
                 hold=draw.choice((1, 60)) * SECOND,
                 visit=Visit(tuple(cells)),
-                watched=("a",),
+                profiled=("a",),
             )
             for reservation in draw.sample(both.reservations, 1):
                 both.settle(reservation, [draw.choice((0, 0, MICRO))])

@@ -70,8 +70,8 @@ async def any_history(store: RedisStore, seed: int) -> None:
         )
         seen = any(quota.algorithm is Algorithm.DISTINCT for quota in chosen)
         visit = Visit((chance.randrange(20),), 1, bytes(32), ask=1) if seen else None
-        watched = tuple(partitions) if seen else ()
-        asked = Charge(f"{seed}-{number}", lines, 600 * SECOND, MICRO, visit, watched)
+        profiled = tuple(partitions) if seen else ()
+        asked = Charge(f"{seed}-{number}", lines, 600 * SECOND, MICRO, visit, profiled)
         reservation = (await store.reserve(asked)).reservation
         if reservation and chance.random() < 0.7:
             used = [chance.choice((0, MICRO, 3 * MICRO)) for _ in lines]

@@ -56,9 +56,9 @@ def charges(draw: st.DrawFn, budgets: Sequence[Quota]) -> Charge:
         amount = MICRO if quota.algorithm is Algorithm.LEASE else draw(st.integers(0, 45))
         lines.append(Line(partition, quota, amount, amount, shadow=draw(st.booleans())))
     looked_at = any(line.quota.algorithm is Algorithm.DISTINCT for line in lines)
-    watched = PARTITIONS[: draw(st.integers(1, 3))] if looked_at else ()
+    profiled = PARTITIONS[: draw(st.integers(1, 3))] if looked_at else ()
     hold = draw(st.sampled_from((1, 50, 1_000)))
-    return Charge("", tuple(lines), hold, MICRO, visit if looked_at else None, watched)
+    return Charge("", tuple(lines), hold, MICRO, visit if looked_at else None, profiled)
 
 
 @st.composite

@@ -35,7 +35,7 @@ def check(path: str) -> int:
     print(f"callers are known by {_identity(policy)}")
     if policy.tiers:
         print(f"tiers: {', '.join(tier.name for tier in policy.tiers)}")
-    if policy.covers:
+    if policy.counts_buckets:
         print(f"prompts are embedded by {_embedding(policy.embedding)}")
         print(f"capabilities: {', '.join(_ability(each) for each in policy.capabilities)}")
     for warning in (*warnings(policy), *_missing(policy)):
@@ -67,7 +67,7 @@ def warnings(policy: Policy) -> Iterator[str]:
         )
         if given != usual
     ]
-    if unused and not policy.covers:
+    if unused and not policy.counts_buckets:
         yield (
             f"nothing comes of `{'` and `'.join(unused)}`: no budget is in buckets, and none"
             " matches on a capability"

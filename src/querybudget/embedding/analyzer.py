@@ -226,7 +226,7 @@ def open_observer(policy: Policy, key: bytes) -> Observer:
     """The observer that a policy asks for. Nothing is connected to before the first call.
 
     Args:
-        policy: One that `covers`.
+        policy: One that `counts_buckets`.
         key: Secret of the deployment.
 
     Raises:

@@ -166,8 +166,8 @@ def _admit(
     name, price, expires, opened = charge.id, charge.price, now + charge.hold, None
     if outlook is not None:
         price = priced(price, outlook.price)
-        for watched in charge.watched:
-            _open(accounts[watched].open, name, expires + GRACE, now)
+        for profiled in charge.profiled:
+            _open(accounts[profiled].open, name, expires + GRACE, now)
     for line, window, room in seats:
         if line.partition != opened:
             opened = line.partition
@@ -191,7 +191,7 @@ def _admit(
         held.append(amount)
         statuses.append(LineStatus(line, room - amount, window.reset(quota, now)))
     reservation = Reservation(
-        name, charge.lines, tuple(held), now, expires, price, charge.visit, charge.watched
+        name, charge.lines, tuple(held), now, expires, price, charge.visit, charge.profiled
     )
     if outlook is None:
         return Decision(_ADMIT, tuple(statuses), 0, reservation, price)

@@ -173,12 +173,12 @@ def look(accounts: Mapping[str, Account], charge: Charge, now: int) -> Outlook:
 
 def watch(accounts: Mapping[str, Account], reservation: Reservation, now: int) -> None:
     """Let the profiles of those watched take in an answered call."""
-    visit, watched = reservation.visit, reservation.watched
-    identity = accounts.get(watched[0]) if watched else None
+    visit, profiled = reservation.visit, reservation.profiled
+    identity = accounts.get(profiled[0]) if profiled else None
     if visit is None or identity is None:
         return
     step = _profile(identity).see(visit, now)
-    for partition in watched[1:]:
+    for partition in profiled[1:]:
         pool = accounts.get(partition)
         if pool is not None:
             _profile(pool).add(step, now)

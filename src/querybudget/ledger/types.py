@@ -65,7 +65,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
         price: Factor on every amount but leases and buckets, in millionths.
         visit: What the call shows of itself; None where no budget looks at it, and then no line is
             of buckets.
-        watched: Accounts whose profile takes in the visit when the call was answered: first its
+        profiled: Accounts whose profile takes in the visit when the call was answered: first its
             identity's, then those of the pools the identity is in.
     """
 
@@ -74,12 +74,12 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     hold: int
     price: int = MICRO
     visit: Visit | None = None
-    watched: tuple[str, ...] = ()
+    profiled: tuple[str, ...] = ()
 
     @property
     def partitions(self) -> tuple[str, ...]:
         """Keys of the accounts that take part, each once."""
-        return _partitions(self.lines, self.watched)
+        return _partitions(self.lines, self.profiled)
 
 
 class Verdict(enum.IntEnum):
@@ -136,7 +136,7 @@ class Reservation(msgspec.Struct, frozen=True):
         expires: When it lapses, µs.
         price: The factor it was charged at, in millionths.
         visit: As charged.
-        watched: As charged.
+        profiled: As charged.
     """
 
     id: str
@@ -146,12 +146,12 @@ class Reservation(msgspec.Struct, frozen=True):
     expires: int
     price: int
     visit: Visit | None = None
-    watched: tuple[str, ...] = ()
+    profiled: tuple[str, ...] = ()
 
     @property
     def partitions(self) -> tuple[str, ...]:
         """Keys of the accounts that take part, each once."""
-        return _partitions(self.lines, self.watched)
+        return _partitions(self.lines, self.profiled)
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -233,5 +233,5 @@ class Account(msgspec.Struct, array_like=True):
         return not (self.open or seen) and all(window.blank for window in self.windows.values())
 
 
-def _partitions(lines: tuple[Line, ...], watched: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*(line.partition for line in lines), *watched]))
+def _partitions(lines: tuple[Line, ...], profiled: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*(line.partition for line in lines), *profiled]))

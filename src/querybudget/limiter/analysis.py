@@ -35,7 +35,7 @@ class Observer(Protocol):
 
 def observer_of(policy: Policy, key: bytes) -> Observer | None:
     """The observer that a policy's budgets need; None where none does."""
-    if not policy.covers:
+    if not policy.counts_buckets:
         return None
     # Here and not above: it needs numpy, and few policies need it.
     from querybudget.embedding.analyzer import open_observer  # noqa: PLC0415

@@ -127,11 +127,11 @@ class Limiter:
         """
         asked, call = call is not None, call or BARE
         plan, visit = self.matcher.plan(caller, route, call), None
-        if plan.looks and self.observer is not None:
+        if plan.needs_analysis and self.observer is not None:
             visit = await self.observer.observe(call)
             plan = self.matcher.plan(caller, route, call, visit.capabilities)
         estimate = UNMETERED
-        if asked and (plan.metered or self._hooks):
+        if asked and (plan.needs_usage or self._hooks):
             estimate = self.estimator.estimate(caller.identity.key, call)
         admission = Admission(caller, call, method, path, self.clock(), estimate, plan, visit=visit)
         if plan.unpriced:
@@ -139,7 +139,7 @@ class Limiter:
         else:
             self._count += 1
             name = f"{self._prefix}{self._count:x}"
-            if plan.covers:
+            if plan.counts_buckets:
                 charge = self._covered(name, admission)
             else:
                 lines = self.matcher.lines(caller, plan, call, estimate)
@@ -153,8 +153,8 @@ class Limiter:
             if decision is None:
                 pass
             elif decision.reservation is None:
-                admission.refusal = _why(decision) if plan.covers else Refusal.QUOTA
-            elif plan.covers:
+                admission.refusal = _why(decision) if plan.counts_buckets else Refusal.QUOTA
+            elif plan.counts_buckets:
                 admission.stage, admission.delay = decision.stage, decision.delay
         if admission.refusal is not None:
             self._tell(admission, None, 0, "")
@@ -168,12 +168,12 @@ class Limiter:
             cell = int(self._hash("body", admission.call.ask)[:8], 16) % FINE
             visit = admission.visit = Visit(cells=(cell,))
         lines = self.matcher.lines(caller, plan, admission.call, admission.estimate, visit.capabilities)
-        watched = self.matcher.watched(caller, plan, lines)
-        return Charge(name, lines, self.policy.hold, visit=visit, watched=watched)
+        profiled = self.matcher.profiled(caller, plan, lines)
+        return Charge(name, lines, self.policy.hold, visit=visit, profiled=profiled)
 
     def reads(self, admission: Admission) -> bool:
         """Whether anybody wants to know what the answer used."""
-        return admission.plan.metered or bool(self._hooks)
+        return admission.plan.needs_usage or bool(self._hooks)
 
     async def settle(
         self, admission: Admission, outcome: Outcome, usage: Usage | None = None, status: int = 0
@@ -196,7 +196,7 @@ class Limiter:
             usage = NOTHING
         elif usage is None:
             usage = admission.estimate.usage
-        elif admission.plan.metered:
+        elif admission.plan.needs_usage:
             self.estimator.learn(admission.caller.identity.key, admission.call, usage)
         decision = admission.decision
         if decision is None or decision.reservation is None:

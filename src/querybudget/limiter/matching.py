@@ -79,17 +79,17 @@ class Matched(msgspec.Struct, frozen=True):
         budget: As the policy has it.
         quota: Scaled.
         gauge: What a call takes from it.
-        metered: Whether it counts tokens or money, of which only a part may be sure.
+        needs_usage: Whether it counts tokens or money, of which only a part may be sure.
         shadow: Whether it only says what it would refuse.
-        covers: Whether it counts buckets, so that only an answered call takes any.
+        counts_buckets: Whether it counts buckets, so that only an answered call takes any.
     """
 
     budget: Budget
     quota: Quota
     gauge: Gauge
-    metered: bool
+    needs_usage: bool
     shadow: bool
-    covers: bool = False
+    counts_buckets: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -98,19 +98,19 @@ class Plan(msgspec.Struct, frozen=True):
     Attributes:
         budgets: Those that apply, in the policy's order.
         private: Names of those whose figures are the caller's own, so that they may be shown.
-        metered: Whether any counts tokens or money, so that the answer has to be read.
+        needs_usage: Whether any counts tokens or money, so that the answer has to be read.
         unpriced: Whether an enforced one counts money and the model has no price.
-        covers: Whether any counts buckets.
-        looks: Whether what the call asks has to be observed: for buckets, or to know which budgets
+        counts_buckets: Whether any counts buckets.
+        needs_analysis: Whether what the call asks has to be observed: for buckets, or to know which budgets
             apply.
     """
 
     budgets: tuple[Matched, ...]
     private: frozenset[str]
-    metered: bool
+    needs_usage: bool
     unpriced: bool
-    covers: bool = False
-    looks: bool = False
+    counts_buckets: bool = False
+    needs_analysis: bool = False
 
 
 class Matcher:
@@ -155,7 +155,7 @@ class Matcher:
             for budget in self._policy.budgets
             if _any(budget.match.path, path)
             and _any(budget.match.method, method)
-            and not (socket and _looks(budget))  # nobody reads what its messages ask
+            and not (socket and _needs_analysis(budget))  # nobody reads what its messages ask
         )
         if not budgets:
             return None
@@ -174,7 +174,7 @@ class Matcher:
             caller: Who.
             route: Of the request.
             call: What is asked.
-            capabilities: `Visit.capabilities`. Where `Plan.looks`, ask again once they are known.
+            capabilities: `Visit.capabilities`. Where `Plan.needs_analysis`, ask again once they are known.
         """
         anonymous = caller.identity.key == ANONYMOUS
         bits = capabilities & route.capabilities
@@ -214,7 +214,7 @@ class Matcher:
             )
             for budget in budgets
         )
-        looks = readable and any(map(_looks, meant)) and call.operation not in SHOW_NOTHING
+        needs_analysis = readable and any(map(_needs_analysis, meant)) and call.operation not in SHOW_NOTHING
         return Plan(
             budgets=matched,
             private=frozenset(
@@ -222,10 +222,10 @@ class Matcher:
                 for budget in own
                 if "identity" in budget.per and budget.quota.unit is not Unit.BUCKETS
             ),
-            metered=any(one.metered for one in matched),
+            needs_usage=any(one.needs_usage for one in matched),
             unpriced=money and price is None and self._policy.unpriced == "refuse",
-            covers=any(one.covers for one in matched),
-            looks=looks,
+            counts_buckets=any(one.counts_buckets for one in matched),
+            needs_analysis=needs_analysis,
         )
 
     def _bits(self, names: Iterable[str]) -> int:
@@ -250,7 +250,7 @@ class Matcher:
         """The ledger lines of a call: one for each budget, in their order."""
         usage, certain = estimate.usage, estimate.certain
         uncertain = certain is not usage
-        weight = self._weight(capabilities) if plan.covers else 0
+        weight = self._weight(capabilities) if plan.counts_buckets else 0
         lines: list[Line] = []
         for matched in plan.budgets:
             per = matched.budget.per
@@ -259,23 +259,23 @@ class Matcher:
                 if per == IDENTITY
                 else "|".join([self._partition(word, caller, call) for word in per])
             )
-            if matched.covers:
+            if matched.counts_buckets:
                 response = matched.budget.response
                 line = Line(partition, matched.quota, weight, weight, matched.shadow, response)
             else:
                 amount = matched.gauge(call, usage)
-                minimum = matched.gauge(call, certain) if uncertain and matched.metered else amount
+                minimum = matched.gauge(call, certain) if uncertain and matched.needs_usage else amount
                 line = Line(partition, matched.quota, amount, minimum, matched.shadow)
             lines.append(line)
         return tuple(lines)
 
-    def watched(self, caller: Caller, plan: Plan, lines: Sequence[Line]) -> tuple[str, ...]:
+    def profiled(self, caller: Caller, plan: Plan, lines: Sequence[Line]) -> tuple[str, ...]:
         """Accounts that see what is asked: the caller's own first, then those it shares."""
         keys = [caller.identity.key]
         keys += [
             line.partition
             for matched, line in zip(plan.budgets, lines, strict=True)
-            if matched.covers
+            if matched.counts_buckets
         ]
         return tuple(dict.fromkeys(keys))
 
@@ -326,7 +326,7 @@ def _counts(unit: Unit, operation: str) -> bool:
     return unit in UNMETERED or operation not in ASK_NO_MODEL
 
 
-def _looks(budget: Budget) -> bool:
+def _needs_analysis(budget: Budget) -> bool:
     """Whether a budget needs to know what a call asks."""
     return budget.quota.unit is Unit.BUCKETS or bool(budget.match.capability)
 

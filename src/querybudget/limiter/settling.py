@@ -23,11 +23,11 @@ def amounts_of(admission: Admission, outcome: Outcome, usage: Usage) -> list[int
     budgets = plan.budgets
     if outcome is _FAILED:
         return [0] * len(budgets)
-    if plan.covers:
+    if plan.counts_buckets:
         return _with_buckets(admission, outcome, usage)
     if outcome is _ANSWERED:
         return [matched.gauge(call, usage) for matched in budgets]
-    return [0 if matched.metered else matched.gauge(call, usage) for matched in budgets]
+    return [0 if matched.needs_usage else matched.gauge(call, usage) for matched in budgets]
 
 
 def _with_buckets(admission: Admission, outcome: Outcome, usage: Usage) -> list[int]:
@@ -35,9 +35,9 @@ def _with_buckets(admission: Admission, outcome: Outcome, usage: Usage) -> list[
     answered, call = outcome is _ANSWERED, admission.call
     amounts: list[int] = []
     for matched, line in zip(admission.plan.budgets, admission.lines, strict=True):
-        if matched.covers:
+        if matched.counts_buckets:
             amounts.append(line.amount if answered else 0)
         else:
-            taken = answered or not matched.metered
+            taken = answered or not matched.needs_usage
             amounts.append(matched.gauge(call, usage) if taken else 0)
     return amounts

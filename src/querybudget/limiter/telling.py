@@ -63,7 +63,7 @@ def _coverage(admission: Admission, matcher: Matcher) -> dict[str, Any]:
         told["covered"] = bool(visit.cells) and admission.call.operation != UNREADABLE
         told["capabilities"] = matcher.names(visit.capabilities)
     # Without the store, a decision may be of other budgets than those in buckets.
-    if decision is not None and admission.plan.covers and _covers(decision):
+    if decision is not None and admission.plan.counts_buckets and _covers(decision):
         told["novelty"] = _novelty(decision)
         told["strain"] = max(status.strain for status in decision.lines)
         told["stage"] = decision.stage.name.lower()

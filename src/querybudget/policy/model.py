@@ -412,7 +412,7 @@ class Policy:
     capabilities: tuple[Capability, ...] = tuple(Capability(name) for name in CAPABILITIES)
 
     @property
-    def covers(self) -> bool:
+    def counts_buckets(self) -> bool:
         """Whether any budget looks at what prompts ask, so that they must be embedded."""
         return any(
             budget.quota.unit is Unit.BUCKETS or budget.match.capability for budget in self.budgets

@@ -98,8 +98,8 @@ class MemoryStore:
                     account = Account(now)
                     opened.append(partition)
                 accounts[partition] = account
-        if charge.watched:
-            self._open(charge.watched, accounts, opened, now)
+        if charge.profiled:
+            self._open(charge.profiled, accounts, opened, now)
         decision = ledger.reserve(accounts, charge, now)
         if decision.reservation is not None:
             for partition in opened:
@@ -122,8 +122,8 @@ class MemoryStore:
                         continue
                     newcomers.append(partition)
                 accounts[partition] = account
-        if reservation.watched:
-            self._enter(reservation.watched, accounts, newcomers)
+        if reservation.profiled:
+            self._enter(reservation.profiled, accounts, newcomers)
         settled = ledger.settle(accounts, reservation, amounts, self._clock())
         if newcomers and settled is not Settled.REPEATED:
             self._judge(newcomers, answered=any(amounts))
@@ -163,10 +163,10 @@ class MemoryStore:
         return self._known[partition] or self._newcomers[partition]
 
     def _open(
-        self, watched: Sequence[str], accounts: dict[str, Account], opened: list[str], now: int
+        self, profiled: Sequence[str], accounts: dict[str, Account], opened: list[str], now: int
     ) -> None:
         """Add the accounts of those watched, new ones too."""
-        for partition in watched:
+        for partition in profiled:
             if partition not in accounts:
                 account = self._find(partition)
                 if account is None:
@@ -175,10 +175,10 @@ class MemoryStore:
                 accounts[partition] = account
 
     def _enter(
-        self, watched: Sequence[str], accounts: dict[str, Account], newcomers: list[str]
+        self, profiled: Sequence[str], accounts: dict[str, Account], newcomers: list[str]
     ) -> None:
         """Add the accounts of those watched that there are, and note the newcomers among them."""
-        for partition in watched:
+        for partition in profiled:
             account = self._find(partition)
             if account is not None and partition not in accounts:
                 accounts[partition] = account

@@ -246,7 +246,7 @@ class LimitsStore:
             expires,
             charge.price,
             charge.visit,
-            charge.watched,
+            charge.profiled,
         )
         statuses = tuple(seat.status() for seat in seats)
         return Decision(Verdict.ADMIT, statuses, 0, reservation, charge.price)

@@ -71,8 +71,8 @@ class Apart:
         again: bool = False,
     ) -> Outcome:
         """Replace what is held by what was used: the identity's account first, which observes."""
-        watched = reservation.watched
-        order = sorted(reservation.partitions, key=lambda each: each not in watched[:1])
+        profiled = reservation.profiled
+        order = sorted(reservation.partitions, key=lambda each: each not in profiled[:1])
         outcomes: list[Outcome] = []
         for partitions in (order[:1], order[1:]):
             if outcomes and not outcomes[0].observed:
@@ -100,11 +100,11 @@ class Apart:
         again: bool,
     ) -> Outcome:
         places = _places(reservation.lines, partition)
-        watched = tuple(w for w in reservation.watched[1:] if w == partition)
+        profiled = tuple(w for w in reservation.profiled[1:] if w == partition)
         part = msgspec.structs.replace(
             reservation,
             lines=tuple(reservation.lines[n] for n in places),
-            watched=reservation.watched[:1] + watched,
+            profiled=reservation.profiled[:1] + profiled,
         )
         return await self._steps.settle(
             part, [amounts[n] for n in places], observation, again=again, partitions=[partition]
@@ -155,7 +155,7 @@ def _part(charge: Charge, partition: str, price: int) -> tuple[Charge, list[int]
         charge.hold,
         price,
         charge.visit,
-        tuple(watched for watched in charge.watched if watched == partition),
+        tuple(profiled for profiled in charge.profiled if profiled == partition),
     )
     return part, places
 

@@ -189,7 +189,7 @@ def admitted(charge: Charge, reply: bytes) -> Decision:
         now + charge.hold,
         price,
         charge.visit,
-        charge.watched,
+        charge.profiled,
     )
     return Decision(
         Verdict.ADMIT,

@@ -92,7 +92,7 @@ class Profiles:
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
         """Settle a call, and let its identity's profile and its pools' take it in."""
         answer: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
-        call, identity = _Call(reservation, amounts, answer), reservation.watched[0]
+        call, identity = _Call(reservation, amounts, answer), reservation.profiled[0]
         if identity in self._waiting:
             self._waiting[identity].append(call)
         else:

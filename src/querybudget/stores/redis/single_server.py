@@ -211,8 +211,8 @@ class Steps:
             _USED.pack(owners[line.partition], min(amount, codec.MOST))
             for line, amount in zip(lines, amounts, strict=True)
         ]
-        watched = bytes(owners.get(partition, 0) for partition in reservation.watched)
-        given = (head + b"".join(used), watched, *_packed(observation))
+        profiled = bytes(owners.get(partition, 0) for partition in reservation.profiled)
+        given = (head + b"".join(used), profiled, *_packed(observation))
         script = scripts.settle(seen=reservation.visit is not None)
         keys = self._keys(partitions, reservation.id)
 
@@ -287,6 +287,6 @@ def _repeated(charge: Charge, accounts: Mapping[str, Account], record: bytes, no
         kept.expires,
         kept.price,
         charge.visit,
-        charge.watched,
+        charge.profiled,
     )
     return Decision(Verdict.ADMIT, statuses, 0, reservation, kept.price)

@@ -91,7 +91,7 @@ class RedisStore:
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
         """Replace what is held by what was used."""
         visit = reservation.visit
-        if visit is not None and reservation.watched and ledger.answered(reservation, amounts):
+        if visit is not None and reservation.profiled and ledger.answered(reservation, amounts):
             return await self._profiles.settle(reservation, amounts)
         return (await self._way.settle(reservation, amounts)).settled
 

@@ -160,11 +160,11 @@ class BucketContract(Benched):
     async def test_watched_accounts_take_part_without_a_line(self) -> None:
         """Those of an answered call are kept; forgetting one drops what was visited too."""
         async with self.bench(DISTINCT, Algorithm.SLIDING) as bench:
-            tokens, watched = line(quota_of(Algorithm.SLIDING)), ("caller", "pool")
+            tokens, profiled = line(quota_of(Algorithm.SLIDING)), ("caller", "pool")
             visit = seen(1)
-            failed = await bench.admitted(tokens, wide(), visit=visit, watched=watched)
+            failed = await bench.admitted(tokens, wide(), visit=visit, profiled=profiled)
             await bench.settle(failed, 0, 0)
-            again = await bench.admitted(tokens, wide(), visit=visit, watched=watched)
+            again = await bench.admitted(tokens, wide(), visit=visit, profiled=profiled)
             assert await bench.settle(again, MICRO, MICRO) is Settled.DONE
             assert await bench.store.forget("pool"), "a pool that is watched has an account"
             assert await bench.left(wide().quota) == (N - 1) * MICRO

@@ -107,10 +107,10 @@ class ProfileContract(Benched):
             profile = Profile()
             for number in range(SWEEP):
                 visit = swept(number)
-                failed = await bench.admitted(covered(), visit=swept(99), watched=["caller"])
+                failed = await bench.admitted(covered(), visit=swept(99), profiled=["caller"])
                 assert await bench.settle(failed, 0) is Settled.DONE
-                done = await bench.admitted(covered(), visit=visit, watched=["caller"])
-                late = await bench.admitted(covered(), visit=swept(98), watched=["caller"])
+                done = await bench.admitted(covered(), visit=visit, profiled=["caller"])
+                late = await bench.admitted(covered(), visit=swept(98), profiled=["caller"])
                 assert await bench.settle(done, MICRO) is Settled.DONE
                 profile.see(visit, bench.clock.now)
                 assert await bench.settle(done, MICRO) is Settled.REPEATED
@@ -142,17 +142,17 @@ class ProfileContract(Benched):
             assert await _score(bench, "pool") == before
 
 
-async def _answer(bench: Bench, visit: Visit, watched: Sequence[str]) -> None:
+async def _answer(bench: Bench, visit: Visit, profiled: Sequence[str]) -> None:
     """One answered call."""
-    reservation = await bench.admitted(covered(partition=watched[0]), visit=visit, watched=watched)
+    reservation = await bench.admitted(covered(partition=profiled[0]), visit=visit, profiled=profiled)
     assert await bench.settle(reservation, MICRO) is Settled.DONE
 
 
-async def _sweep(bench: Bench, watched: Sequence[str]) -> Profile:
+async def _sweep(bench: Bench, profiled: Sequence[str]) -> Profile:
     """A sweep by the first of those watched; what its profile has to be."""
     profile = Profile()
     for number in range(SWEEP):
-        await _answer(bench, swept(number), watched)
+        await _answer(bench, swept(number), profiled)
         profile.see(swept(number), bench.clock.now)
     return profile
 

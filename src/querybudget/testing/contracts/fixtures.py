@@ -154,12 +154,12 @@ class Bench:
         price: int = MICRO,
         hold: int = HOLD,
         visit: Visit | None = None,
-        watched: Iterable[str] = (),
+        profiled: Iterable[str] = (),
     ) -> Decision:
         """Ask for all lines, under a name of its own."""
         self._count += 1
         name = f"call-{self._count}"
-        return await self.store.reserve(Charge(name, lines, hold, price, visit, tuple(watched)))
+        return await self.store.reserve(Charge(name, lines, hold, price, visit, tuple(profiled)))
 
     async def admitted(
         self,
@@ -167,10 +167,10 @@ class Bench:
         price: int = MICRO,
         hold: int = HOLD,
         visit: Visit | None = None,
-        watched: Iterable[str] = (),
+        profiled: Iterable[str] = (),
     ) -> Reservation:
         """Ask for all lines, which has to be granted."""
-        decision = await self.reserve(*lines, price=price, hold=hold, visit=visit, watched=watched)
+        decision = await self.reserve(*lines, price=price, hold=hold, visit=visit, profiled=profiled)
         assert decision.reservation, f"expected to be admitted, found {decision}"
         return decision.reservation
 

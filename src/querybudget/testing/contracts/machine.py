@@ -296,8 +296,8 @@ class StoreMachine(RuleBasedStateMachine):
             for budget, partition, shadow in chosen
         )
         looked_at = any(map(_covers, lines)) or data.draw(st.booleans())
-        watched = PARTITIONS if looked_at else ()
-        charge = Charge("", lines, hold, price, visit if looked_at else None, watched)
+        profiled = PARTITIONS if looked_at else ()
+        charge = Charge("", lines, hold, price, visit if looked_at else None, profiled)
         return self._named(charge)
 
     def _line(self, data: st.DataObject, quota: Quota, partition: str, *, shadow: bool) -> Line:
