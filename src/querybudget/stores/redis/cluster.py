@@ -26,7 +26,7 @@ from querybudget.ledger import (
     Settled,
 )
 from querybudget.stores.redis import codec
-from querybudget.stores.redis.single_server import Due, Observation, Outcome, Steps
+from querybudget.stores.redis.single_server import Due, ProfileUpdate, Outcome, Steps
 
 __all__ = ["Apart"]
 
@@ -66,7 +66,7 @@ class Apart:
         self,
         reservation: Charge | Reservation,
         amounts: Sequence[int],
-        observation: Observation | None = None,
+        update: ProfileUpdate | None = None,
         *,
         again: bool = False,
     ) -> Outcome:
@@ -76,11 +76,11 @@ class Apart:
         outcomes: list[Outcome] = []
         for partitions in (order[:1], order[1:]):
             if outcomes and not outcomes[0].observed:
-                observation = None
+                update = None
                 if again:
                     break
             parts = [
-                self._settle(each, reservation, amounts, observation, again=again)
+                self._settle(each, reservation, amounts, update, again=again)
                 for each in partitions
             ]
             outcomes += await asyncio.gather(*parts)
@@ -95,7 +95,7 @@ class Apart:
         partition: str,
         reservation: Charge | Reservation,
         amounts: Sequence[int],
-        observation: Observation | None,
+        update: ProfileUpdate | None,
         *,
         again: bool,
     ) -> Outcome:
@@ -107,7 +107,7 @@ class Apart:
             profiled=reservation.profiled[:1] + profiled,
         )
         return await self._steps.settle(
-            part, [amounts[n] for n in places], observation, again=again, partitions=[partition]
+            part, [amounts[n] for n in places], update, again=again, partitions=[partition]
         )
 
     async def _foreseen(self, charge: Charge) -> Decision:

@@ -25,7 +25,7 @@ from querybudget.coverage.sketch import Sketch
 from querybudget.errors import StoreError
 from querybudget.ledger import Line, Reservation, Settled
 from querybudget.stores.redis import codec
-from querybudget.stores.redis.single_server import Due, Observation, Outcome
+from querybudget.stores.redis.single_server import Due, ProfileUpdate, Outcome
 from querybudget.units import Algorithm
 
 __all__ = ["Profiles"]
@@ -52,7 +52,7 @@ class Way(Protocol):
         self,
         reservation: Reservation,
         amounts: Sequence[int],
-        observation: Observation | None = None,
+        update: ProfileUpdate | None = None,
         *,
         again: bool = False,
     ) -> Outcome:
@@ -123,9 +123,9 @@ class Profiles:
             profile, version = unpacked(blob)
             steps: list[Awaitable[Outcome]] = []
             for call in calls:
-                observation = _observed(call, profile, version, now)
-                version += observation is not None
-                steps.append(self._settle(call, observation))
+                update = _observed(call, profile, version, now)
+                version += update is not None
+                steps.append(self._settle(call, update))
             outcomes = await asyncio.gather(*steps, return_exceptions=True)
             calls = [
                 call
@@ -138,9 +138,9 @@ class Profiles:
         for call in calls:
             _tell(call)
 
-    async def _settle(self, call: _Call, observation: Observation | None) -> Outcome:
+    async def _settle(self, call: _Call, update: ProfileUpdate | None) -> Outcome:
         outcome = await self._steps.settle(
-            call.reservation, call.amounts, observation, again=call.settled is not None
+            call.reservation, call.amounts, update, again=call.settled is not None
         )
         for due in outcome.due:
             try:
@@ -198,7 +198,7 @@ def packed(profile: Profile) -> bytes:
     return _HEAD.pack(profile.found, profile.at, len(why)) + why + b"i" + rest
 
 
-def _observed(call: _Call, profile: Profile, version: int, now: int) -> Observation | None:
+def _observed(call: _Call, profile: Profile, version: int, now: int) -> ProfileUpdate | None:
     """Let a profile take a call in; what is to be told of it."""
     visit = call.reservation.visit
     if visit is None:
@@ -206,7 +206,7 @@ def _observed(call: _Call, profile: Profile, version: int, now: int) -> Observat
     step = profile.see(visit, now)
     if not step.sums:
         return None
-    return Observation(version % 2**32, packed(profile), step.first, step.sums)
+    return ProfileUpdate(version % 2**32, packed(profile), step.first, step.sums)
 
 
 def _tell(call: _Call) -> None:

@@ -31,7 +31,7 @@ from querybudget.stores.redis import codec, scripts
 from querybudget.stores.redis.connection import Link, Reply, link
 from querybudget.units import SECOND, Algorithm
 
-__all__ = ["Due", "Observation", "Outcome", "Steps"]
+__all__ = ["Due", "ProfileUpdate", "Outcome", "Steps"]
 
 TRIES = 3
 """How often a list of a calendar's periods is made anew for one call."""
@@ -47,7 +47,7 @@ _JUDGE = struct.Struct(">QIQB")
 _SETTLED = {b"D": Settled.DONE, b"L": Settled.LATE, b"N": Settled.REPEATED}
 
 
-class Observation(msgspec.Struct, frozen=True):
+class ProfileUpdate(msgspec.Struct, frozen=True):
     """What a settled call does to profiles.
 
     Attributes:
@@ -181,7 +181,7 @@ class Steps:
         self,
         reservation: Charge | Reservation,
         amounts: Sequence[int],
-        observation: Observation | None = None,
+        update: ProfileUpdate | None = None,
         *,
         again: bool = False,
         partitions: Sequence[str] = (),
@@ -192,7 +192,7 @@ class Steps:
             reservation: What was reserved; only its id, lines and accounts are looked at, since the
                 server knows what is held.
             amounts: µ-units used on each line, before price.
-            observation: What it does to profiles.
+            update: What it does to profiles.
             again: Only observe: the rest has been done.
             partitions: Those whose accounts take part; the reservation's own unless given.
         """
@@ -203,8 +203,8 @@ class Steps:
             self._now(),
             b"O" if again else b"S",
             codec.short_name(reservation.id),
-            observation is not None,
-            observation.version if observation else 0,
+            update is not None,
+            update.version if update else 0,
             len(lines),
         )
         used = [
@@ -212,7 +212,7 @@ class Steps:
             for line, amount in zip(lines, amounts, strict=True)
         ]
         profiled = bytes(owners.get(partition, 0) for partition in reservation.profiled)
-        given = (head + b"".join(used), profiled, *_packed(observation))
+        given = (head + b"".join(used), profiled, *_packed(update))
         script = scripts.settle(seen=reservation.visit is not None)
         keys = self._keys(partitions, reservation.id)
 
@@ -243,11 +243,11 @@ class Steps:
         raise StoreError("a calendar's periods could not be told in time")
 
 
-def _packed(observation: Observation | None) -> tuple[bytes, bytes]:
-    if observation is None:
+def _packed(update: ProfileUpdate | None) -> tuple[bytes, bytes]:
+    if update is None:
         return b"", b""
-    sums = struct.pack(f">{len(observation.sums)}q", *observation.sums)
-    return observation.profile, bytes([observation.first]) + sums
+    sums = struct.pack(f">{len(update.sums)}q", *update.sums)
+    return update.profile, bytes([update.first]) + sums
 
 
 def _outcome(reply: bytes, partitions: Sequence[str]) -> Outcome:
