@@ -45,14 +45,14 @@ from typing import Any
 
 from benchmarks.rounds import Progress, event_loop
 from benchmarks.stores.admission import admissions, floods
-from benchmarks.stores.calls import visits
+from benchmarks.stores.calls import observations
 from benchmarks.stores.cases import cases, missing
 from benchmarks.stores.report import environment, markdown
 from benchmarks.stores.rounds import IN_FLIGHT, figures, interleaved
 from benchmarks.stores.server_time import server_times
 from benchmarks.stores.servers import Servers, servers
 from benchmarks.stores.sizes import redis_sizes, sqlite_sizes
-from querybudget.coverage import Visit
+from querybudget.coverage import Observation
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ async def measured(found: Servers, method: Method) -> dict[str, Any]:
 
 async def _costs(found: Servers, method: Method) -> dict[str, Any]:
     result: dict[str, Any] = {}
-    shown = await visits("mixed", min(method.callers, 40), 50)
+    shown = await observations("mixed", min(method.callers, 40), 50)
     async with AsyncExitStack() as stack:
         everything = cases(stack, found, shown)
         for key, in_flight in (("sequential", 1), (f"in_flight_{IN_FLIGHT}", IN_FLIGHT)):
@@ -124,7 +124,7 @@ async def _costs(found: Servers, method: Method) -> dict[str, Any]:
 
 
 async def _server(
-    found: Servers, method: Method, shown: Sequence[Sequence[Visit]]
+    found: Servers, method: Method, shown: Sequence[Sequence[Observation]]
 ) -> list[dict[str, Any]]:
     records = list[dict[str, Any]]()
     if found.redis is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.stores.prompts import KINDS, PATH, requests
 from querybudget.adapters import adapter_for
-from querybudget.coverage import Visit
+from querybudget.coverage import Observation
 from querybudget.embedding.analyzer import Observer, open_observer
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.policy.model import Budget, Mode, Policy
@@ -73,7 +73,7 @@ def partition(caller: int, of: str = "") -> str:
     return blake2b(f"{of} {caller}".encode(), digest_size=16).hexdigest()
 
 
-async def visits(kind: str, callers: int, each: int) -> list[list[Visit]]:
+async def observations(kind: str, callers: int, each: int) -> list[list[Observation]]:
     """What so many calls of so many callers show of themselves, by the shipped embedding.
 
     Args:
@@ -119,7 +119,7 @@ class Ours:
 
     store: Store
     budgets: tuple[Budget, ...]
-    shown: Sequence[Sequence[Visit]] = ()
+    shown: Sequence[Sequence[Observation]] = ()
     name: str = ""
     _prefix: str = field(default_factory=lambda: os.urandom(8).hex())
     _count: itertools.count[int] = field(default_factory=itertools.count)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.stores.calls import COVERED, FOUR, ONE, SLIDING, Ours, budgets
 from benchmarks.stores.servers import Servers
-from querybudget.coverage import Visit
+from querybudget.coverage import Observation
 from querybudget.stores import Storage, open_store, system_clock
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def opened(stack: AsyncExitStack, url: str, limits: Sequence[dict[str, Any]], na
     return Ours(store, budgets(limits), name=name)
 
 
-def cases(stack: AsyncExitStack, servers: Servers, shown: Sequence[Sequence[Visit]]) -> list[Case]:
+def cases(stack: AsyncExitStack, servers: Servers, shown: Sequence[Sequence[Observation]]) -> list[Case]:
     """Every case that can be measured here, closed with `stack`."""
     found = list[Case]()
     for name, url in urls(servers).items():

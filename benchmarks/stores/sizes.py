@@ -9,12 +9,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.stores.calls import COVERED, FOUR, Ours, budgets, partition, visits
+from benchmarks.stores.calls import COVERED, FOUR, Ours, budgets, partition, observations
 from benchmarks.stores.cases import AMPLE, others
 from benchmarks.stores.prompts import KINDS
 from benchmarks.stores.servers import Redis, Servers
 from querybudget.backends import Storage
-from querybudget.coverage import Visit
+from querybudget.coverage import Observation
 from querybudget.stores import Store, system_clock
 from querybudget.units import SECOND
 
@@ -57,7 +57,7 @@ async def redis_sizes(servers: Servers, identities: int, most: int) -> list[dict
 
     records = list[dict[str, Any]]()
     for kind in (_NONE, *KINDS):
-        shown = [] if kind == _NONE else await visits(kind, identities, most)
+        shown = [] if kind == _NONE else await observations(kind, identities, most)
         for apart in (DAY // A_DAY, 0):
             prefix = f"size:{kind}:{apart}".replace(" ", "-")
             clock = Clock(system_clock()() - most * apart)
@@ -83,7 +83,7 @@ async def redis_sizes(servers: Servers, identities: int, most: int) -> list[dict
 
 async def _grown(
     store: Store,
-    shown: Sequence[Sequence[Visit]],
+    shown: Sequence[Sequence[Observation]],
     clock: Clock,
     apart: int,
     after: Sequence[int],
@@ -147,7 +147,7 @@ async def sqlite_sizes(servers: Servers, identities: int, calls: int) -> list[di
     for covered in (False, True):
         for count in (1, calls):
             path = servers.directory / f"size-{covered}-{count}.db"
-            shown = await visits("mixed", min(identities, 20), count) if covered else []
+            shown = await observations("mixed", min(identities, 20), count) if covered else []
             clock = Clock(system_clock()())
             async with AsyncExitStack() as stack:
                 store = SqliteStore(path, clock, max_identities=10 * identities)

@@ -37,8 +37,8 @@ def roomy_observer(policy: Policy, *, cached: int = ROOM) -> Observer:
 async def cells(observer: Observer, texts: Sequence[str]) -> NDArray[np.int64]:
     """The fine cell of each ask; -1 where it has none."""
     calls = [Call(Dialect.OPENAI, "chat", ask=text) for text in texts]
-    visits = [await observer.observe(call) for call in calls]
-    return np.array([visit.cells[0] if visit.cells else -1 for visit in visits], np.int64)
+    observations = [await observer.observe(call) for call in calls]
+    return np.array([observation.cells[0] if observation.cells else -1 for observation in observations], np.int64)
 
 
 class Vectors:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from querybudget.adapters.base import Call, Dialect, Usage
     from querybudget.asgi import QueryBudgetMiddleware, health_app
-    from querybudget.coverage import Response, Stage, Visit
+    from querybudget.coverage import Response, Stage, Observation
     from querybudget.embedding import Embedder
     from querybudget.errors import (
         BodyError,
@@ -68,7 +68,7 @@ __all__ = [
     "Admission",
     "Usage",
     "Verdict",
-    "Visit",
+    "Observation",
     "__version__",
     "health_app",
 ]
@@ -76,7 +76,7 @@ __all__ = [
 _HOMES = {
     "adapters.base": ("Call", "Dialect", "Usage"),
     "asgi": ("QueryBudgetMiddleware", "health_app"),
-    "coverage": ("Response", "Stage", "Visit"),
+    "coverage": ("Response", "Stage", "Observation"),
     "embedding": ("Embedder",),
     "limiter": ("Limiter", "Observer", "Outcome", "Refusal", "StoreHealth", "Admission"),
     "errors": (

@@ -17,7 +17,7 @@ import pytest
 from querybudget.adapters.base import Call, Usage
 from querybudget.adapters.degrade import OUTPUT
 from querybudget.asgi.types import Receive, Scope, Send
-from querybudget.coverage import Visit
+from querybudget.coverage import Observation
 from querybudget.testing import Driven, FakeModel, FakeObserver, Reply, drive, http_scope, request
 
 BREADTH = {"name": "breadth", "limit": "20 buckets/30 days", "mode": "enforce"}
@@ -45,11 +45,11 @@ def told(driven: Driven) -> str:
 class Slow(FakeObserver):
     """An observer that waits, as one across a network does."""
 
-    async def observe(self, call: Call, /) -> Visit:
+    async def observe(self, call: Call, /) -> Observation:
         await anyio.lowlevel.checkpoint()
-        visit = await super().observe(call)
+        observation = await super().observe(call)
         await anyio.lowlevel.checkpoint()
-        return visit
+        return observation
 
 
 async def no_pause(seconds: float) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from benchmarks.stores.__main__ import main
-from benchmarks.stores.calls import COVERED, FOUR, Ours, budgets, visits
+from benchmarks.stores.calls import COVERED, FOUR, Ours, budgets, observations
 from benchmarks.stores.cases import ADAPTER, LIMITS, MEMORY, REDIS, SQLITE, UNIX, Case
 from benchmarks.stores.prompts import KINDS, requests
 from benchmarks.stores.report import markdown
@@ -210,8 +210,8 @@ def test_a_caller_asks_the_same_in_every_run_and_not_what_others_ask() -> None:
 
 def test_a_sweep_walks_over_more_buckets_than_a_person_or_an_application() -> None:
     async def buckets(kind: str) -> int:
-        (calls,) = await visits(kind, 1, 60)
-        return len({cell for visit in calls for cell in visit.cells})
+        (calls,) = await observations(kind, 1, 60)
+        return len({cell for observation in calls for cell in observation.cells})
 
     person, application, sweep = (asyncio.run(buckets(kind)) for kind in KINDS)
     assert application > 1
@@ -219,12 +219,12 @@ def test_a_sweep_walks_over_more_buckets_than_a_person_or_an_application() -> No
 
 
 async def test_calls_are_charged_on_every_budget_and_show_themselves_to_those_in_buckets() -> None:
-    shown = await visits("mixed", 1, 3)
+    shown = await observations("mixed", 1, 3)
     plain = Ours(MemoryStore(lambda: 0), budgets(FOUR)).charge(0)
     covered = Ours(MemoryStore(lambda: 0), budgets(COVERED), shown)
     charges = [covered.charge(0) for _ in range(4)]
-    assert (len(plain.lines), plain.visit, plain.profiled) == (4, None, ())
-    assert [charge.visit for charge in charges] == [*shown[0], shown[0][0]]
+    assert (len(plain.lines), plain.observation, plain.profiled) == (4, None, ())
+    assert [charge.observation for charge in charges] == [*shown[0], shown[0][0]]
     assert charges[0].profiled == (charges[0].lines[0].partition,)
     assert len({charge.id for charge in charges}) == 4
     assert charges[0].lines[4].response is not None

@@ -6,7 +6,7 @@ import random
 
 from hypothesis import strategies as st
 
-from querybudget.coverage.observation import COARSE, FINE, Visit
+from querybudget.coverage.observation import COARSE, FINE, Observation
 from querybudget.coverage.style import TRAITS, WORDS
 
 __all__ = ["made", "visits"]
@@ -22,9 +22,9 @@ def made(
     ask: int = 0,
     template: int = 0,
     traits: tuple[int, ...] = (0,) * len(TRAITS),
-    more: tuple[Visit, ...] = (),
-) -> Visit:
-    return Visit(
+    more: tuple[Observation, ...] = (),
+) -> Observation:
+    return Observation(
         cells=(cell,),
         coarse=cell // PER_COARSE,
         point=bytes([point] + [0] * 31),
@@ -41,7 +41,7 @@ def _traits(seed: int) -> tuple[int, ...]:
     return tuple(draw.randrange(101) for _ in TRAITS)
 
 
-visits = st.builds(
+observations = st.builds(
     made,
     st.integers(0, FINE - 1) | st.integers(0, 40),
     point=st.integers(0, 255),

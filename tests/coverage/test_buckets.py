@@ -70,17 +70,17 @@ class Walk:
         assert novelty == self.log.novelty(cells, weight, self.now)
         expires = self.now + hold
         self.occupancy.take(name, cells, weight, novelty, self.quota, self.now, expires)
-        self.log.visit(name, cells, weight, self.now)
+        self.log.observation(name, cells, weight, self.now)
         return name
 
     def end(self, name: str, cells: tuple[int, ...], *, answered: bool) -> None:
         if answered:
-            self.occupancy.visit(name, cells)
+            self.occupancy.observation(name, cells)
         else:
             self.occupancy.give_back(name, cells)
             self.log.give_back(name)
 
-    def visit(self, *cells: int, weight: int = MICRO) -> None:
+    def observation(self, *cells: int, weight: int = MICRO) -> None:
         self.end(self.ask(cells, weight), cells, answered=True)
 
     def left(self) -> int:
@@ -124,7 +124,7 @@ def test_a_bucket_counts_for_a_window_at_least_and_less_than_a_slot_longer(
     asked: list[tuple[int, int]] = []
     for step in history:
         walk.now += step.pause
-        walk.visit(*step.cells)
+        walk.observation(*step.cells)
         asked += [(cell, walk.now) for cell in step.cells]
         used = quota.limit - walk.left()
         within = {cell for cell, at in asked if at > walk.now - window}
@@ -137,10 +137,10 @@ def test_a_repeat_is_free(
     window: int, history: list[Step], cells: tuple[int, ...], weight: int
 ) -> None:
     walk = Walk(buckets(window=window)).play(history)
-    walk.visit(*cells, weight=weight)
+    walk.observation(*cells, weight=weight)
     assert walk.occupancy.novelty(cells, weight) == 0
     left = walk.left()
-    walk.visit(*cells, weight=weight)
+    walk.observation(*cells, weight=weight)
     assert walk.left() == left
 
 
@@ -168,18 +168,18 @@ def test_two_calls_pending_on_a_bucket_count_once_and_either_may_fail() -> None:
 
 def test_a_heavier_call_pays_only_what_it_weighs_more() -> None:
     walk = Walk(buckets())
-    walk.visit(7)
+    walk.observation(7)
     assert walk.occupancy.novelty((7, 8), 3 * MICRO) == 5 * MICRO
-    walk.visit(7, 8, weight=3 * MICRO)
-    walk.visit(7, 8)
+    walk.observation(7, 8, weight=3 * MICRO)
+    walk.observation(7, 8)
     assert walk.left() == 394 * MICRO
 
 
 def test_a_bucket_visited_heavily_long_ago_and_lightly_since_weighs_little_again() -> None:
     walk = Walk(buckets(window=150))
-    walk.visit(7, weight=3 * MICRO)
+    walk.observation(7, weight=3 * MICRO)
     walk.now += 100
-    walk.visit(7)
+    walk.observation(7)
     assert walk.left() == 397 * MICRO
     walk.now += 60
     assert walk.left() == 399 * MICRO
@@ -189,7 +189,7 @@ def test_a_call_that_ends_late_does_not_make_a_later_visit_older() -> None:
     walk = Walk(buckets(window=150))
     slow = walk.ask((7,))
     walk.now += 100
-    walk.visit(7)
+    walk.observation(7)
     walk.end(slow, (7,), answered=True)
     walk.now += 100
     assert walk.left() == walk.log.left(walk.now) == 399 * MICRO
@@ -197,7 +197,7 @@ def test_a_call_that_ends_late_does_not_make_a_later_visit_older() -> None:
 
 def test_buckets_that_weigh_nothing_are_not_kept() -> None:
     walk = Walk(buckets())
-    walk.visit(1, 2, weight=0)
+    walk.observation(1, 2, weight=0)
     assert walk.occupancy.blank
     assert not walk.occupancy.layers
 
@@ -265,9 +265,9 @@ def test_visits_of_one_slot_give_the_same_bytes_in_any_order(
 ) -> None:
     one, other = Walk(buckets()), Walk(buckets())
     for cell in found:
-        one.visit(cell)
+        one.observation(cell)
     for index in order:
-        other.visit(found[index])
+        other.observation(found[index])
     assert msgspec.msgpack.encode(one.occupancy) == msgspec.msgpack.encode(other.occupancy)
 
 
@@ -275,19 +275,19 @@ def test_400_buckets_pack_into_less_than_a_kilobyte_and_all_of_them_into_eight()
     for visited, most in ((400, 1_000), (FINE, 2 * FINE + 64)):
         walk = Walk(buckets(limit=FINE))
         for cell in range(visited):
-            walk.visit(cell * 7 % FINE)
+            walk.observation(cell * 7 % FINE)
         assert walk.left() == (FINE - visited) * MICRO
         assert len(msgspec.msgpack.encode(walk.occupancy)) < most
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), cells, weights), max_size=200))
 def test_it_keeps_no_bucket_twice_at_one_weight_and_none_that_makes_no_difference(
-    visits: list[tuple[int, tuple[int, ...], int]],
+    observations: list[tuple[int, tuple[int, ...], int]],
 ) -> None:
     walk = Walk(buckets(window=150))
-    for pause, wanted, weight in visits:
+    for pause, wanted, weight in observations:
         walk.now += pause
-        walk.visit(*wanted, weight=weight)
+        walk.observation(*wanted, weight=weight)
     kept = sorted(walk.occupancy.visited(), reverse=True)
     newest: dict[int, int] = {}
     for _, cell, slot in kept:
@@ -329,13 +329,13 @@ def test_what_is_merged_holds_what_both_visited(first: list[Step], second: list[
     one, two = Walk(quota).play(first), Walk(quota, named="s").play(second)
     both = merge(one.occupancy, two.occupancy)
     now = max(one.now, two.now)
-    log = BucketLog(quota, [*one.log.visits, *two.log.visits])
+    log = BucketLog(quota, [*one.log.observations, *two.log.observations])
     assert both.room(quota, now) == log.left(now)
 
 
 def test_merging_changes_neither_part() -> None:
     one, two = Walk(buckets()), Walk(buckets())
-    one.visit(1)
+    one.observation(1)
     two.ask((2,))
     before = copy.deepcopy((one.occupancy, two.occupancy))
     both = merge(one.occupancy, two.occupancy)
@@ -345,8 +345,8 @@ def test_merging_changes_neither_part() -> None:
 
 def test_windows_that_differ_are_not_merged() -> None:
     one, two = Walk(buckets()), Walk(buckets(window=DAY))
-    one.visit(1)
-    two.visit(1)
+    one.observation(1)
+    two.observation(1)
     with pytest.raises(ValueError, match="expected one window, found"):
         merge(one.occupancy, two.occupancy)
 
@@ -364,17 +364,17 @@ def test_a_clock_that_goes_back_forgets_nothing(
     assert walk.left() == left
     novelty = walk.occupancy.novelty(cells, MICRO)
     walk.occupancy.take("behind", cells, MICRO, novelty, walk.quota, walk.now, 2**62)
-    walk.occupancy.visit("behind", cells)
+    walk.occupancy.observation("behind", cells)
     walk.now += back
     assert walk.left() <= left
 
 
 def test_what_is_visited_before_the_clock_caught_up_is_kept_as_long_as_ever() -> None:
     walk = Walk(buckets(window=150))
-    walk.visit(1)
+    walk.observation(1)
     reset = walk.occupancy.reset(walk.quota, walk.now)
     walk.now -= 70
-    walk.visit(2)
+    walk.observation(2)
     walk.now += 70 + reset - 1
     assert walk.left() == 398 * MICRO
     walk.now += 1
@@ -389,9 +389,9 @@ def test_another_window_forgets_no_visit_that_lies_in_it(
     walk.now += pause
     quota = buckets(window=after)
     left = walk.occupancy.room(quota, walk.now)
-    within = {cell for _, cell, _, at in walk.log.visits if at > walk.now - min(before, after)}
+    within = {cell for _, cell, _, at in walk.log.observations if at > walk.now - min(before, after)}
     longest = max(before, after) + walk.quota.slot + quota.slot
-    known = {cell for _, cell, _, at in walk.log.visits if at > walk.now - longest}
+    known = {cell for _, cell, _, at in walk.log.observations if at > walk.now - longest}
     assert len(within) * 500_000 <= quota.limit - left <= len(known) * 3 * MICRO
     assert walk.occupancy.room(quota, walk.now + after + quota.slot) == quota.limit
 

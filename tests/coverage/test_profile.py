@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.coverage import profile
-from querybudget.coverage.observation import Visit
+from querybudget.coverage.observation import Observation
 from querybudget.coverage.profile import DAY, EASE, HOUR, PERIOD, TEMPLATES, Profile, Step
 from querybudget.coverage.score import CHECKPOINTS, LIFE
 from querybudget.coverage.sketch import Sketch
-from tests.coverage.observations import made, visits
+from tests.coverage.observations import made, observations
 
 NOW = 1_000_000_000
 
 
-def fed(stream: Iterable[Visit], now: int = NOW) -> Profile:
+def fed(stream: Iterable[Observation], now: int = NOW) -> Profile:
     profile = Profile()
-    for visit in stream:
-        profile.see(visit, now)
+    for observation in stream:
+        profile.see(observation, now)
     return profile
 
 
@@ -97,7 +97,7 @@ def test_a_pool_comes_back_to_be_judged_too() -> None:
 def test_a_call_without_buckets_changes_nothing() -> None:
     profile = fed(made(n) for n in range(5))
     before = msgspec.msgpack.encode(profile)
-    step = profile.see(Visit(), NOW)
+    step = profile.see(Observation(), NOW)
     assert msgspec.msgpack.encode(profile) == before
     assert step == Step([], first=False)
 
@@ -108,8 +108,8 @@ def test_an_array_of_prompts_counts_as_if_each_were_sent_alone() -> None:
     one, pool_one = Profile(), Profile()
     pool_one.add(one.see(together, NOW), NOW)
     each, pool_each = Profile(), Profile()
-    for visit in alone:
-        pool_each.add(each.see(visit, NOW), NOW)
+    for observation in alone:
+        pool_each.add(each.see(observation, NOW), NOW)
     assert one == each
     assert (pool_one.sums, pool_one.members) == (pool_each.sums, pool_each.members)
 
@@ -117,10 +117,10 @@ def test_an_array_of_prompts_counts_as_if_each_were_sent_alone() -> None:
 def test_a_template_sent_among_others_has_a_sketch_of_its_own_calls_only() -> None:
     sweep = [made(n * 16 % 4096, ask=n, template=1) for n in range(20)]
     cover = [made(5, ask=7, template=2) for _ in range(180)]
-    mixed = [visit for n in range(20) for visit in (*cover[n * 9 : n * 9 + 9], sweep[n])]
+    mixed = [observation for n in range(20) for observation in (*cover[n * 9 : n * 9 + 9], sweep[n])]
     alone = Sketch(NOW)
-    for visit in sweep:
-        alone.see(visit)
+    for observation in sweep:
+        alone.see(observation)
     assert fed(mixed).templates[1].sums == alone.sums
 
 
@@ -134,8 +134,8 @@ def test_a_caller_with_one_template_needs_no_second_sketch() -> None:
     assert fed(made(n, template=9) for n in range(50)).templates == {}
 
 
-@given(st.lists(visits, max_size=60))
-def test_no_more_templates_are_kept_than_there_is_room_for(stream: list[Visit]) -> None:
+@given(st.lists(observations, max_size=60))
+def test_no_more_templates_are_kept_than_there_is_room_for(stream: list[Observation]) -> None:
     profile = fed(stream)
     assert len(profile.templates) <= TEMPLATES
     assert profile.queries == len(stream)
@@ -165,11 +165,11 @@ def test_a_sketch_begins_anew_after_a_month() -> None:
     assert profile.queries == 1
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), visits), max_size=60))
-def test_a_pool_has_the_sums_of_its_identities(calls: list[tuple[int, Visit]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 3), observations), max_size=60))
+def test_a_pool_has_the_sums_of_its_identities(calls: list[tuple[int, Observation]]) -> None:
     pool, identities = Profile(), [Profile() for _ in range(4)]
-    for who, visit in calls:
-        pool.add(identities[who].see(visit, NOW), NOW)
+    for who, observation in calls:
+        pool.add(identities[who].see(observation, NOW), NOW)
     known = [one.whole for one in identities if one.whole is not None]
     assert pool.members == len(known)
     assert pool.queries == len(calls)
@@ -185,12 +185,12 @@ def test_a_pool_begins_anew_after_a_month() -> None:
 
 def test_a_pool_takes_nothing_from_a_call_without_buckets() -> None:
     pool = Profile()
-    pool.add(Profile().see(Visit(), NOW), NOW)
+    pool.add(Profile().see(Observation(), NOW), NOW)
     assert pool == Profile()
 
 
-@given(st.lists(visits, max_size=40))
-def test_a_profile_goes_on_the_same_after_being_packed(stream: list[Visit]) -> None:
+@given(st.lists(observations, max_size=40))
+def test_a_profile_goes_on_the_same_after_being_packed(stream: list[Observation]) -> None:
     profile = fed(stream)
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(profile), type=Profile)
     assert again == profile

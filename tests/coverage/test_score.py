@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.coverage import score, weights
-from querybudget.coverage.observation import Visit
+from querybudget.coverage.observation import Observation
 from querybudget.coverage.score import (
     CHECKPOINTS,
     FEATURES,
@@ -22,15 +22,15 @@ from querybudget.coverage.score import (
     reasons,
 )
 from querybudget.coverage.sketch import Sketch
-from tests.coverage.observations import visits
+from tests.coverage.observations import observations
 
-streams = st.lists(visits, min_size=16, max_size=60)
+streams = st.lists(observations, min_size=16, max_size=60)
 
 
-def sums_of(stream: list[Visit]) -> list[int]:
+def sums_of(stream: list[Observation]) -> list[int]:
     sketch = Sketch()
-    for visit in stream:
-        sketch.see(visit)
+    for observation in stream:
+        sketch.see(observation)
     return sketch.sums
 
 
@@ -56,22 +56,22 @@ def test_all_views_together_can_make_a_caller_suspect_whatever_one_of_them_says(
 
 @given(streams)
 def test_a_view_adds_no_more_than_its_cap_and_takes_no_more_than_its_floor(
-    stream: list[Visit],
+    stream: list[Observation],
 ) -> None:
     said = evidence(sums_of(stream))
     assert said.keys() == VIEWS.keys()
     assert all(weights.FLOOR <= value <= weights.CAP for value in said.values())
 
 
-@given(st.lists(visits, min_size=1, max_size=60))
-def test_a_score_is_a_whole_number_within_its_range(stream: list[Visit]) -> None:
+@given(st.lists(observations, min_size=1, max_size=60))
+def test_a_score_is_a_whole_number_within_its_range(stream: list[Observation]) -> None:
     found = judge(sums_of(stream))
     assert isinstance(found, int)
     assert 0 <= found <= HIGHEST
 
 
-@given(st.lists(visits, max_size=15))
-def test_too_few_calls_are_not_judged(stream: list[Visit]) -> None:
+@given(st.lists(observations, max_size=15))
+def test_too_few_calls_are_not_judged(stream: list[Observation]) -> None:
     sums = sums_of(stream)
     assert judge(sums) == judge_pool(sums, 3) == 0
     assert reasons(sums) == ()
@@ -83,7 +83,7 @@ def test_nobody_is_judged_before_there_is_enough() -> None:
 
 @given(streams, st.integers(2, 100))
 def test_a_pool_of_like_identities_shows_the_rates_of_one_of_them(
-    stream: list[Visit], members: int
+    stream: list[Observation], members: int
 ) -> None:
     one = sums_of(stream)
     many = [members * value for value in one]
@@ -93,13 +93,13 @@ def test_a_pool_of_like_identities_shows_the_rates_of_one_of_them(
 
 
 @given(streams)
-def test_a_pool_of_one_is_judged_as_that_one(stream: list[Visit]) -> None:
+def test_a_pool_of_one_is_judged_as_that_one(stream: list[Observation]) -> None:
     sums = sums_of(stream)
     assert judge_pool(sums, 1) == judge(sums)
 
 
 @given(streams)
-def test_what_the_reasons_add_up_to_moves_the_score(stream: list[Visit]) -> None:
+def test_what_the_reasons_add_up_to_moves_the_score(stream: list[Observation]) -> None:
     sums = sums_of(stream)
     total = sum(reason.share for reason in reasons(sums))
     expected = SUSPECT_SCORE + total + (weights.BIAS - weights.SUSPECT) * score.SLOPE
@@ -131,7 +131,7 @@ def test_manner_that_speaks_for_a_sweep_scores_higher_than_manner_that_speaks_ag
 
 @given(streams, streams)
 def test_adding_a_pools_sums_in_any_order_gives_the_same_score(
-    one: list[Visit], other: list[Visit]
+    one: list[Observation], other: list[Observation]
 ) -> None:
     a, b = sums_of(one), sums_of(other)
     assert judge_pool(list(map(add, a, b)), 2) == judge_pool(list(map(add, b, a)), 2)

@@ -8,18 +8,18 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.coverage.observation import Visit
+from querybudget.coverage.observation import Observation
 from querybudget.coverage.sketch import SUMS, Sketch, blank_sums
 from querybudget.coverage.style import TRAITS
-from tests.coverage.observations import made, visits
+from tests.coverage.observations import made, observations
 
-streams = st.lists(visits, max_size=40)
+streams = st.lists(observations, max_size=40)
 
 
-def sketch_of(stream: list[Visit]) -> Sketch:
+def sketch_of(stream: list[Observation]) -> Sketch:
     sketch = Sketch()
-    for visit in stream:
-        sketch.see(visit)
+    for observation in stream:
+        sketch.see(observation)
     return sketch
 
 
@@ -27,8 +27,8 @@ def named(sums: list[int]) -> dict[str, int]:
     return dict(zip(SUMS, sums, strict=True))
 
 
-def vector(visit: Visit) -> list[int]:
-    return [byte - 256 if byte > 127 else byte for byte in visit.point]
+def vector(observation: Observation) -> list[int]:
+    return [byte - 256 if byte > 127 else byte for byte in observation.point]
 
 
 def dot(one: list[int], other: list[int]) -> int:
@@ -36,40 +36,40 @@ def dot(one: list[int], other: list[int]) -> int:
 
 
 @given(streams)
-def test_the_sums_are_what_counting_everything_again_gives(stream: list[Visit]) -> None:
+def test_the_sums_are_what_counting_everything_again_gives(stream: list[Observation]) -> None:
     sums = named(sketch_of(stream).sums)
-    coarse = Counter(visit.coarse for visit in stream)
-    vectors = [vector(visit) for visit in stream]
+    coarse = Counter(observation.coarse for observation in stream)
+    vectors = [vector(observation) for observation in stream]
     total = [sum(parts) for parts in zip(*vectors, strict=True)] or [0] * 32
     used: set[int] = set()
-    for visit in stream:
-        used |= bits(visit)
+    for observation in stream:
+        used |= bits(observation)
     assert sums["queries"] == len(stream)
     assert sums["squared"] == len(stream) ** 2
     assert sums["coarse_new"] == len(coarse)
     assert sums["coarse_once"] == sum(count == 1 for count in coarse.values())
     assert sums["coarse_squared"] == sum(count**2 for count in coarse.values())
     assert sums["coarse_same"] == sum(a.coarse == b.coarse for a, b in itertools.pairwise(stream))
-    assert sums["cells_new"] == len({visit.cells[0] // 2 for visit in stream})
+    assert sums["cells_new"] == len({observation.cells[0] // 2 for observation in stream})
     assert sums["near"] == sum(dot(a, b) for a, b in itertools.pairwise(vectors))
     assert sums["spread"] == dot(total, total)
     assert sums["length"] == sum(dot(one, one) for one in vectors)
     assert sums["words_new"] == len(used)
-    assert sums["words"] == sum(len(bits(visit)) for visit in stream)
+    assert sums["words"] == sum(len(bits(observation)) for observation in stream)
     for place, name in enumerate(TRAITS):
-        assert sums[name] == sum(visit.traits[place] for visit in stream)
+        assert sums[name] == sum(observation.traits[place] for observation in stream)
 
 
-def bits(visit: Visit) -> set[int]:
-    whole = int.from_bytes(visit.words, "little")
+def bits(observation: Observation) -> set[int]:
+    whole = int.from_bytes(observation.words, "little")
     return {place for place in range(whole.bit_length()) if whole >> place & 1}
 
 
 @given(streams)
-def test_steps_add_up_to_the_sums(stream: list[Visit]) -> None:
+def test_steps_add_up_to_the_sums(stream: list[Observation]) -> None:
     sketch, total = Sketch(), blank_sums()
-    for visit in stream:
-        total = list(map(add, total, sketch.see(visit)))
+    for observation in stream:
+        total = list(map(add, total, sketch.see(observation)))
     assert total == sketch.sums
 
 
@@ -85,7 +85,7 @@ def test_a_bucket_visited_more_often_than_a_byte_counts_is_still_one_bucket() ->
 
 
 @given(streams)
-def test_a_sketch_is_the_same_after_being_packed(stream: list[Visit]) -> None:
+def test_a_sketch_is_the_same_after_being_packed(stream: list[Observation]) -> None:
     sketch = sketch_of(stream)
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(sketch), type=Sketch)
     assert again == sketch

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from querybudget.adapters.base import Call, Dialect
-from querybudget.coverage.observation import COARSE, FINE, Visit
+from querybudget.coverage.observation import COARSE, FINE, Observation
 from querybudget.embedding.analyzer import ASKS, Observer, open_observer
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
@@ -83,16 +83,16 @@ async def turns(count: int = 30) -> None:
 
 
 async def test_a_call_lies_in_one_cell_of_its_key(shared: Observer, codebook: Codebook) -> None:
-    visit = await shared.observe(asking("How do I sort a list in Python?"))
-    assert len(visit.cells) == 1
-    assert 0 <= visit.cells[0] < FINE
-    assert 0 <= visit.coarse < COARSE
-    assert len(visit.point) == 32
-    assert visit.ask != 0
-    assert visit.template == 0
-    assert visit.capabilities & 1 << CAPABILITIES.index("coding")
-    assert len(visit.traits) > 0
-    assert len(visit.words) > 0
+    observation = await shared.observe(asking("How do I sort a list in Python?"))
+    assert len(observation.cells) == 1
+    assert 0 <= observation.cells[0] < FINE
+    assert 0 <= observation.coarse < COARSE
+    assert len(observation.point) == 32
+    assert observation.ask != 0
+    assert observation.template == 0
+    assert observation.capabilities & 1 << CAPABILITIES.index("coding")
+    assert len(observation.traits) > 0
+    assert len(observation.words) > 0
 
 
 async def test_the_same_ask_shows_the_same_under_another_template(shared: Observer) -> None:
@@ -112,15 +112,15 @@ async def test_the_same_template_is_known_by_its_hash(shared: Observer) -> None:
 
 async def test_an_array_of_prompts_visits_all_their_cells(shared: Observer) -> None:
     texts = ("the taste of lemons", "a proof by induction", "football results", "lemons taste")
-    visit = await shared.observe(asking(texts[0], asks=texts))
+    observation = await shared.observe(asking(texts[0], asks=texts))
     alone = [await shared.observe(asking(text)) for text in texts]
-    assert visit.cells == tuple(sorted({one.cells[0] for one in alone}))
-    assert visit.coarse == alone[0].coarse
-    assert visit.point == alone[0].point
-    assert visit.ask == alone[0].ask
-    assert visit.words == alone[0].words
+    assert observation.cells == tuple(sorted({one.cells[0] for one in alone}))
+    assert observation.coarse == alone[0].coarse
+    assert observation.point == alone[0].point
+    assert observation.ask == alone[0].ask
+    assert observation.words == alone[0].words
     for one in alone:
-        assert visit.capabilities | one.capabilities == visit.capabilities
+        assert observation.capabilities | one.capabilities == observation.capabilities
 
 
 async def test_prompts_beyond_the_most_are_not_looked_at(codebook: Codebook) -> None:
@@ -133,11 +133,11 @@ async def test_prompts_beyond_the_most_are_not_looked_at(codebook: Codebook) -> 
 
 @pytest.mark.parametrize("ask", ["", " ", "\u200b"])
 async def test_an_ask_that_says_nothing_lies_in_no_cell(shared: Observer, ask: str) -> None:
-    visit = await shared.observe(asking(ask))
-    assert visit.cells == ()
-    assert visit.coarse == -1
-    assert visit.point == b""
-    assert visit.capabilities == 0
+    observation = await shared.observe(asking(ask))
+    assert observation.cells == ()
+    assert observation.coarse == -1
+    assert observation.point == b""
+    assert observation.capabilities == 0
 
 
 @settings(deadline=None)
@@ -147,25 +147,25 @@ async def test_an_ask_that_says_nothing_lies_in_no_cell(shared: Observer, ask: s
     asks=st.lists(st.text(st.characters(), max_size=50), max_size=5),
 )
 def test_any_call_has_a_visit(shared: Observer, ask: str, template: str, asks: list[str]) -> None:
-    visit = asyncio.run(shared.observe(asking(ask, template=template, asks=tuple(asks))))
-    assert list(visit.cells) == sorted(set(visit.cells))
-    assert all(0 <= cell < FINE for cell in visit.cells)
-    assert (visit.template == 0) == (template == "")
-    assert 0 < visit.ask < 1 << 32
+    observation = asyncio.run(shared.observe(asking(ask, template=template, asks=tuple(asks))))
+    assert list(observation.cells) == sorted(set(observation.cells))
+    assert all(0 <= cell < FINE for cell in observation.cells)
+    assert (observation.template == 0) == (template == "")
+    assert 0 < observation.ask < 1 << 32
     assert shared.missed == 0
 
 
 async def test_another_key_shows_other_numbers(codebook: Codebook) -> None:
     texts = [f"{verb} {thing}" for verb in ("cook", "paint", "sell") for thing in ("rice", "cars")]
-    visits: list[list[Visit]] = []
+    observations: list[list[Observation]] = []
     for key in (b"one key", b"another key"):
         observer = Observer(StaticEmbedder.load(), codebook, (), key)
-        visits.append([await observer.observe(asking(text, template="x")) for text in texts])
-    for one, other in zip(*visits, strict=True):
+        observations.append([await observer.observe(asking(text, template="x")) for text in texts])
+    for one, other in zip(*observations, strict=True):
         assert one.ask != other.ask
         assert one.template != other.template
         assert one.point != other.point
-    assert [one.cells for one in visits[0]] != [one.cells for one in visits[1]]
+    assert [one.cells for one in observations[0]] != [one.cells for one in observations[1]]
 
 
 def test_another_process_shows_the_same(shared: Observer) -> None:
@@ -181,8 +181,8 @@ def test_another_process_shows_the_same(shared: Observer) -> None:
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True, text=True
     )
-    visit = asyncio.run(shared.observe(asking("Is water wet?", template="Be brief.")))
-    assert run.stdout.strip() == str(visit)
+    observation = asyncio.run(shared.observe(asking("Is water wet?", template="Be brief.")))
+    assert run.stdout.strip() == str(observation)
 
 
 # -- What is kept -----------------------------------------------------------------------------
@@ -190,10 +190,10 @@ def test_another_process_shows_the_same(shared: Observer) -> None:
 
 async def test_a_repeated_ask_is_not_embedded_again(remote: Remote, codebook: Codebook) -> None:
     observer = Observer(remote, codebook, (), KEY)
-    visits = [await observer.observe(asking("Is water wet?")) for _ in range(3)]
+    observations = [await observer.observe(asking("Is water wet?")) for _ in range(3)]
     assert remote.batches == [1]
-    assert visits[0] == visits[1] == visits[2]
-    assert len(visits[0].cells) == 1
+    assert observations[0] == observations[1] == observations[2]
+    assert len(observations[0].cells) == 1
     await observer.aclose()
 
 
@@ -215,8 +215,8 @@ async def test_a_prompt_given_twice_in_one_call_is_embedded_once(
 
 async def test_no_text_is_kept(codebook: Codebook) -> None:
     observer = Observer(StaticEmbedder.load(), codebook, SHIPPED, KEY)
-    visit = await observer.observe(asking(SECRET, template="Guard the " + SECRET))
-    assert SECRET.encode() not in repr(visit).encode()
+    observation = await observer.observe(asking(SECRET, template="Guard the " + SECRET))
+    assert SECRET.encode() not in repr(observation).encode()
     for key, seen in observer._seen.items():
         assert len(key) == 16
         assert SECRET not in repr(seen)
@@ -247,14 +247,14 @@ async def test_an_embedder_that_fails_gives_a_visit_without_cells(
 ) -> None:
     observer = Observer(remote, codebook, SHIPPED, KEY)
     remote.raises = failure
-    visit = await observer.observe(asking("Is water wet?", template="Be brief."))
-    assert visit.cells == ()
-    assert visit.coarse == -1
-    assert visit.point == b""
-    assert visit.capabilities == 0
-    assert visit.template != 0
-    assert visit.ask != 0
-    assert visit.words != b""
+    observation = await observer.observe(asking("Is water wet?", template="Be brief."))
+    assert observation.cells == ()
+    assert observation.coarse == -1
+    assert observation.point == b""
+    assert observation.capabilities == 0
+    assert observation.template != 0
+    assert observation.ask != 0
+    assert observation.words != b""
     assert observer.missed == 1
     await observer.aclose()
 
@@ -325,15 +325,15 @@ async def test_a_cancelled_call_is_cancelled(remote: Remote, codebook: Codebook)
     ],
 )
 async def test_a_plain_sign_is_enough(shared: Observer, ask: str, capability: str) -> None:
-    visit = await shared.observe(asking(ask))
-    assert visit.capabilities & 1 << CAPABILITIES.index(capability)
+    observation = await shared.observe(asking(ask))
+    assert observation.capabilities & 1 << CAPABILITIES.index(capability)
 
 
 async def test_a_policys_own_examples_have_no_signs_of_ours(codebook: Codebook) -> None:
     own = Capability("role_play", examples=("Grill the fish.", "Boil two eggs.", "Bake bread."))
     observer = Observer(StaticEmbedder.load(), codebook, [own], KEY)
-    visit = await observer.observe(asking("Pretend to be an import clerk at the harbour office."))
-    assert visit.capabilities == 0
+    observation = await observer.observe(asking("Pretend to be an import clerk at the harbour office."))
+    assert observation.capabilities == 0
 
 
 # -- Capabilities from afar -------------------------------------------------------------------

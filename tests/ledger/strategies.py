@@ -15,7 +15,7 @@ from querybudget.testing.contracts.strategies import (
     quotas,
     responses,
     uneven,
-    visits,
+    observations,
 )
 
 __all__ = [

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget import ledger
-from querybudget.coverage import Profile, Response, Stage, Visit
+from querybudget.coverage import Profile, Response, Stage, Observation
 from querybudget.coverage.response import DEFAULT_STAGES, EASE
 from querybudget.ledger import (
     UNCHARGED,
@@ -35,7 +35,7 @@ from tests.ledger.strategies import (
     quota,
     quotas,
     responses,
-    visits,
+    observations,
 )
 
 HOLD = 200
@@ -51,8 +51,8 @@ def wide(
     return Line(partition, quota, weight, weight, shadow, response)
 
 
-def cells(*found: int) -> Visit:
-    return Visit(found)
+def cells(*found: int) -> Observation:
+    return Observation(found)
 
 
 class Bench:
@@ -64,30 +64,30 @@ class Bench:
         self.count = 0
 
     def charge(
-        self, visit: Visit | None, *lines: Line, price: int = MICRO, hold: int = HOLD
+        self, observation: Observation | None, *lines: Line, price: int = MICRO, hold: int = HOLD
     ) -> Charge:
         self.count += 1
-        profiled = () if visit is None else ("a", "p")
-        return Charge(f"r{self.count}", lines, hold, price, visit, profiled)
+        profiled = () if observation is None else ("a", "p")
+        return Charge(f"r{self.count}", lines, hold, price, observation, profiled)
 
-    def ask(self, visit: Visit | None, *lines: Line, **more: int) -> Decision:
-        return ledger.reserve(self.accounts, self.charge(visit, *lines, **more), self.now)
+    def ask(self, observation: Observation | None, *lines: Line, **more: int) -> Decision:
+        return ledger.reserve(self.accounts, self.charge(observation, *lines, **more), self.now)
 
-    def open(self, visit: Visit | None, *lines: Line, **more: int) -> Reservation:
-        reservation = self.ask(visit, *lines, **more).reservation
+    def open(self, observation: Observation | None, *lines: Line, **more: int) -> Reservation:
+        reservation = self.ask(observation, *lines, **more).reservation
         assert reservation
         return reservation
 
     def settle(self, reservation: Reservation, *amounts: int) -> Settled:
         return ledger.settle(self.accounts, reservation, amounts, self.now)
 
-    def visit(self, line: Line, *found: int) -> Decision:
+    def observation(self, line: Line, *found: int) -> Decision:
         """One call after another, each of one bucket."""
         for cell in found:
             decision = self.ask(cells(cell), line)
             assert decision.reservation, decision
             self.settle(decision.reservation, MICRO)
-        return self.ask(Visit(), line)
+        return self.ask(Observation(), line)
 
     def left(self, quota: Quota) -> int:
         return ledger.peek(self.accounts["a"], (quota,), self.now)[0][0]
@@ -102,7 +102,7 @@ class Bench:
 @dataclass(frozen=True)
 class Step:
     pause: int
-    visit: Visit
+    observation: Observation
     weight: int
     answered: bool | None
 
@@ -111,7 +111,7 @@ histories = st.lists(
     st.builds(
         Step,
         st.integers(0, 3) | st.integers(0, 200),
-        visits(),
+        observations(),
         st.sampled_from((MICRO, MICRO, 2 * MICRO)),
         st.sampled_from((True, True, False, None)),
     ),
@@ -125,7 +125,7 @@ def played(quota: Quota, response: Response | None, history: Sequence[Step]) -> 
     bench = Bench()
     for step in history:
         bench.now += step.pause
-        decision = bench.ask(step.visit, wide(quota, response, step.weight))
+        decision = bench.ask(step.observation, wide(quota, response, step.weight))
         if decision.reservation and step.answered is not None:
             bench.settle(decision.reservation, MICRO * step.answered)
     return bench
@@ -142,8 +142,8 @@ def test_no_window_ever_holds_more_distinct_buckets_than_the_limit(
     seen: list[tuple[int, int]] = []
     for step in history:
         bench.now += step.pause
-        if bench.ask(step.visit, wide(quota)).admitted:
-            seen += [(cell, bench.now) for cell in step.visit.cells]
+        if bench.ask(step.observation, wide(quota)).admitted:
+            seen += [(cell, bench.now) for cell in step.observation.cells]
         within = {cell for cell, at in seen if at > bench.now - quota.window}
         assert len(within) * MICRO <= quota.limit
 
@@ -165,9 +165,9 @@ def test_parallel_calls_cannot_pass_the_limit_together_and_failed_ones_make_room
 def test_a_call_that_visits_nothing_new_fits_a_full_budget() -> None:
     for response in (None, FREE, REFUSING):
         bench, line = Bench(), wide(breadth(3), response)
-        bench.visit(line, 1, 2, 3)
+        bench.observation(line, 1, 2, 3)
         assert bench.ask(cells(1, 3), line).admitted
-        assert bench.ask(Visit(), line).admitted
+        assert bench.ask(Observation(), line).admitted
         refused = bench.ask(cells(1, 4), line)
         assert (refused.verdict, refused.stage) == (Verdict.WAIT, Stage.REFUSE)
         assert refused.violated == ("breadth",)
@@ -189,12 +189,12 @@ def test_each_new_bucket_counts_for_what_it_weighs() -> None:
     assert bench.left(quota) == 3 * MICRO
 
 
-@given(tight, responses(), histories, visits(), st.lists(st.floats(0, 1), max_size=4))
+@given(tight, responses(), histories, observations(), st.lists(st.floats(0, 1), max_size=4))
 def test_a_wait_is_exact(
-    quota: Quota, response: Response, history: list[Step], visit: Visit, parts: list[float]
+    quota: Quota, response: Response, history: list[Step], observation: Observation, parts: list[float]
 ) -> None:
     bench = played(quota, response, history)
-    charge = bench.charge(visit, wide(quota, response))
+    charge = bench.charge(observation, wide(quota, response))
     wait = ledger.reserve(copy.deepcopy(bench.accounts), charge, bench.now).wait
     if not wait:
         return
@@ -205,12 +205,12 @@ def test_a_wait_is_exact(
     assert ledger.reserve(bench.accounts, charge, bench.now + wait).admitted
 
 
-@given(tight, responses(), histories, visits(), quotas(*RATES, name="plain"), st.integers(1, 45))
+@given(tight, responses(), histories, observations(), quotas(*RATES, name="plain"), st.integers(1, 45))
 def test_a_wait_is_exact_though_the_price_falls_meanwhile(
     breadth: Quota,
     response: Response,
     history: list[Step],
-    visit: Visit,
+    observation: Observation,
     plain: Quota,
     amount: int,
 ) -> None:
@@ -219,7 +219,7 @@ def test_a_wait_is_exact_though_the_price_falls_meanwhile(
     lines = wide(breadth, response), line(plain, minimum)
     first = line(plain, plain.capacity // 2)
     bench.ask(None, first)
-    charge = bench.charge(visit, *lines)
+    charge = bench.charge(observation, *lines)
     decision = ledger.reserve(copy.deepcopy(bench.accounts), charge, bench.now)
     wait = decision.wait
     if not wait:
@@ -233,7 +233,7 @@ def test_a_wait_is_exact_though_the_price_falls_meanwhile(
 def test_what_is_too_dear_now_is_told_to_wait_until_the_price_has_fallen() -> None:
     bench, quota_of_ten = Bench(), quota(Algorithm.SLIDING, 10, 1_000)
     covered = wide(breadth(4), Response(free=0))
-    bench.visit(covered, 1, 2, 3)
+    bench.observation(covered, 1, 2, 3)
     decision = bench.ask(cells(1), covered, line(quota_of_ten, 5))
     assert (decision.verdict, decision.price) == (Verdict.WAIT, 5_623_413)
     bench.now += decision.wait - 1
@@ -278,13 +278,13 @@ def test_settling_again_changes_nothing() -> None:
             assert bench.books() == books
 
 
-@given(breadths(), responses(), histories, visits())
+@given(breadths(), responses(), histories, observations())
 def test_a_call_that_failed_leaves_the_budget_as_it_was(
-    quota: Quota, response: Response, history: list[Step], visit: Visit
+    quota: Quota, response: Response, history: list[Step], observation: Observation
 ) -> None:
     bench = played(quota, response, history)
     left = bench.left(quota)
-    decision = bench.ask(visit, wide(quota, response))
+    decision = bench.ask(observation, wide(quota, response))
     if decision.reservation:
         bench.settle(decision.reservation, 0)
     assert bench.left(quota) == left
@@ -293,12 +293,12 @@ def test_a_call_that_failed_leaves_the_budget_as_it_was(
 # -- All lines or none ----------------------------------------------------------------------------
 
 
-@given(breadths(), responses(), histories, visits(), st.integers(1, 45), prices)
+@given(breadths(), responses(), histories, observations(), st.integers(1, 45), prices)
 def test_all_lines_are_charged_or_none(
     quota_: Quota,
     response: Response,
     history: list[Step],
-    visit: Visit,
+    observation: Observation,
     amount: int,
     price: int,
 ) -> None:
@@ -306,7 +306,7 @@ def test_all_lines_are_charged_or_none(
     lines = line(quota(Algorithm.SLIDING, 50), amount), wide(quota_, response)
     everything = tuple(one.quota for one in lines)
     before = [left for left, _ in ledger.peek(bench.accounts["a"], everything, bench.now)]
-    decision = bench.ask(visit, *lines, price=price)
+    decision = bench.ask(observation, *lines, price=price)
     held = decision.reservation.held if decision.reservation else (0, 0)
     after = [room - amount for room, amount in zip(before, held, strict=True)]
     found = ledger.peek(bench.accounts["a"], everything, bench.now)
@@ -314,20 +314,20 @@ def test_all_lines_are_charged_or_none(
     assert [(status.remaining, status.reset) for status in decision.lines] == list(found)
 
 
-@given(breadths(), responses(), histories, visits(), st.integers(0, MICRO))
+@given(breadths(), responses(), histories, observations(), st.integers(0, MICRO))
 def test_a_refusal_changes_nothing(
-    quota: Quota, response: Response, history: list[Step], visit: Visit, score: int
+    quota: Quota, response: Response, history: list[Step], observation: Observation, score: int
 ) -> None:
-    bench = played(quota, response, [Step(0, Visit(), MICRO, answered=False), *history])
+    bench = played(quota, response, [Step(0, Observation(), MICRO, answered=False), *history])
     bench.score(score)
     bench.left(quota)  # what time alone does
     books = bench.books()
-    if not bench.ask(visit, wide(quota, response)).admitted:
+    if not bench.ask(observation, wide(quota, response)).admitted:
         assert bench.books() == books
     full = line(Quota("none", quota.unit, 1, 100, Algorithm.SLIDING, 1), 5, partition="p")
     bench.left(quota)
     stranger = Bench(bench.now)
-    assert not stranger.ask(visit, wide(quota, response), full).admitted
+    assert not stranger.ask(observation, wide(quota, response), full).admitted
     assert stranger.left(quota) == quota.limit
 
 
@@ -338,9 +338,9 @@ def test_a_call_that_shows_something_is_charged_like_any_other_on_other_lines(
     plain, seen = Bench(), Bench()
     for pause, amount in calls:
         decisions = []
-        for bench, visit in ((plain, None), (seen, cells(1))):
+        for bench, observation in ((plain, None), (seen, cells(1))):
             bench.now += pause
-            decision = bench.ask(visit, line(quota, amount, amount // 2), price=price)
+            decision = bench.ask(observation, line(quota, amount, amount // 2), price=price)
             if decision.reservation:
                 bench.settle(decision.reservation, amount)
             held = decision.reservation and decision.reservation.held
@@ -361,7 +361,7 @@ def test_the_price_scales_all_but_leases_and_buckets_and_is_kept_for_the_oversho
     bench, response = Bench(), Response()
     tokens, slots = quota(Algorithm.SLIDING, 2**60), quota(Algorithm.LEASE, 5, name="slots")
     covered = wide(breadth(20), response)
-    bench.visit(covered, *range(visited, 2 * visited + visited % 2))
+    bench.observation(covered, *range(visited, 2 * visited + visited % 2))
     share = (20 * MICRO - bench.left(covered.quota)) // 20
     total = ceil(Fraction(price * response.price(share), MICRO))
     lines = line(tokens, amount), line(slots), covered
@@ -378,9 +378,9 @@ def test_the_highest_price_of_several_budgets_counts() -> None:
     bench = Bench()
     cheap = wide(breadth(100, name="cheap"), Response())
     dear = wide(breadth(10, name="dear"), Response())
-    reservation = bench.open(Visit(tuple(range(9))), cheap, dear)
+    reservation = bench.open(Observation(tuple(range(9))), cheap, dear)
     bench.settle(reservation, MICRO, MICRO)
-    decision = bench.ask(Visit(), cheap, dear)
+    decision = bench.ask(Observation(), cheap, dear)
     assert decision.price == Response().price(900_000)
     assert [status.strain for status in decision.lines] == [90_000, 900_000]
 
@@ -389,13 +389,13 @@ def test_a_call_does_not_pay_for_what_it_visits_itself() -> None:
     bench = Bench()
     covered = wide(breadth(4), Response(free=0))
     assert bench.ask(cells(1, 2, 3), covered).price == MICRO
-    assert bench.ask(Visit(), covered).price > MICRO
+    assert bench.ask(Observation(), covered).price > MICRO
 
 
 def test_a_line_without_a_response_only_counts() -> None:
     bench, covered = Bench(), wide(breadth(4))
     bench.score(MICRO)
-    decision = bench.visit(covered, 1, 2, 3, 4)
+    decision = bench.observation(covered, 1, 2, 3, 4)
     assert (decision.price, decision.stage, decision.delay) == (MICRO, Stage.NONE, 0)
     assert decision.lines[0].strain == MICRO
 
@@ -405,7 +405,7 @@ def test_a_line_without_a_response_only_counts() -> None:
 
 def test_each_stage_begins_at_its_strain_and_slows_longer_with_more() -> None:
     bench, covered = Bench(), wide(breadth(20, 10_000), REFUSING)
-    told = [bench.visit(covered, cell) for cell in range(19)]
+    told = [bench.observation(covered, cell) for cell in range(19)]
     found = [decision.stage for decision in told]
     assert found == [Stage.NONE] * 13 + [Stage.SLOW] * 3 + [Stage.DEGRADE] * 3
     delays = [decision.delay for decision in told]
@@ -423,12 +423,12 @@ def test_a_score_that_wanders_within_the_ease_changes_the_stage_at_most_once(
     stage: Stage, begin: int, wandering: list[int]
 ) -> None:
     bench, covered = Bench(), wide(breadth(5), Response(stages=((stage, begin),)))
-    running = [bench.open(Visit(), covered) for _ in wandering]
+    running = [bench.open(Observation(), covered) for _ in wandering]
     found = []
     for drift, reservation in zip(wandering, running, strict=True):
         bench.score(begin + drift)  # which is what the call that ends now brings it to
         bench.settle(reservation, MICRO)
-        found.append(bench.ask(Visit(), covered).stage)
+        found.append(bench.ask(Observation(), covered).stage)
     assert sum(one is not after for one, after in pairwise(found)) <= 1
 
 
@@ -437,11 +437,11 @@ def test_a_share_that_wanders_within_the_ease_changes_the_stage_at_most_once(
     wandering: list[int],
 ) -> None:
     bench, covered = Bench(), wide(breadth(10, 10_000), Response(stages=((Stage.SLOW, 800_000),)))
-    bench.visit(covered, *range(7))
+    bench.observation(covered, *range(7))
     found = []
     for visited in wandering:
         more = bench.open(cells(7), covered) if visited == 8 else None
-        found.append(bench.ask(Visit(), covered).stage)
+        found.append(bench.ask(Observation(), covered).stage)
         if more:
             bench.settle(more, 0)
     assert sum(one is not after for one, after in pairwise(found)) <= 1
@@ -451,12 +451,12 @@ def test_a_stage_that_a_settled_call_begins_is_noted_though_nobody_asks_meanwhil
     """All visited falls out of the window but what the last call had: still within the ease."""
     response = Response(stages=((Stage.SLOW, MICRO),), scored=False)
     bench, covered = Bench(START - START % 150), wide(breadth(10), response)
-    bench.visit(covered, 1)
+    bench.observation(covered, 1)
     bench.now += 20
-    bench.visit(covered, *range(2, 10))
+    bench.observation(covered, *range(2, 10))
     bench.settle(bench.open(cells(10), covered), MICRO)
     bench.now += 140
-    decision = bench.ask(Visit(), covered)
+    decision = bench.ask(Observation(), covered)
     assert (decision.lines[0].strain, decision.stage) == (900_000, Stage.SLOW)
 
 
@@ -466,9 +466,9 @@ def test_a_score_refuses_at_its_stage_whatever_is_visited_and_is_asked_again_in_
     decision = bench.ask(cells(1), covered)
     assert (decision.verdict, decision.wait) == (Verdict.WAIT, SCORE_RETRY)
     assert (decision.stage, decision.delay, decision.violated) == (Stage.REFUSE, 0, ("breadth",))
-    assert not bench.ask(Visit(), covered).admitted
+    assert not bench.ask(Observation(), covered).admitted
     bench.score(MICRO - 1)
-    assert bench.ask(Visit(), covered).stage is Stage.DEGRADE
+    assert bench.ask(Observation(), covered).stage is Stage.DEGRADE
 
 
 def test_a_stage_that_the_score_brought_about_has_its_reasons() -> None:
@@ -485,7 +485,7 @@ def test_a_stage_that_the_score_brought_about_has_its_reasons() -> None:
 
 def test_a_stage_that_buckets_alone_brought_about_has_no_reasons_of_a_score() -> None:
     bench, covered = Bench(), wide(breadth(10), REFUSING)
-    decision = bench.visit(covered, *range(9))
+    decision = bench.observation(covered, *range(9))
     assert (decision.stage, decision.reasons) == (Stage.DEGRADE, ())
 
 
@@ -525,11 +525,11 @@ def test_what_only_the_score_makes_too_dear_is_asked_again_in_an_hour() -> None:
 def test_a_full_budget_that_refuses_is_told_until_its_stage_has_ended() -> None:
     response = Response(stages=((Stage.REFUSE, MICRO),))
     bench, covered = Bench(START - START % 150), wide(breadth(10), response)
-    bench.visit(covered, 1)
+    bench.observation(covered, 1)
     bench.now += 20
-    bench.visit(covered, 2)
+    bench.observation(covered, 2)
     bench.now += 20
-    bench.visit(covered, *range(3, 11))
+    bench.observation(covered, *range(3, 11))
     # 9 of 10 are left when the first is out of the window: not clearly below, so one more.
     refused = bench.ask(cells(11), covered)
     assert (refused.wait, refused.stage) == (139, Stage.REFUSE)
@@ -559,8 +559,8 @@ def test_a_shadow_line_of_buckets_changes_nothing_that_is_done(
         bench.now += step.pause
         without.now += step.pause
         shadow = wide(quota_, response, step.weight, shadow=True)
-        one = bench.ask(step.visit, tokens, shadow, price=price)
-        other = without.ask(step.visit, tokens, price=price)
+        one = bench.ask(step.observation, tokens, shadow, price=price)
+        other = without.ask(step.observation, tokens, price=price)
         assert (one.verdict, one.wait, one.price) == (other.verdict, other.wait, price)
         assert (one.stage, one.delay, one.violated) == (Stage.NONE, 0, other.violated)
         assert one.lines[0] == other.lines[0]
@@ -594,7 +594,7 @@ def queries(bench: Bench, name: str = "a") -> int:
     return profile.queries if profile else 0
 
 
-SHOWN = Visit((7,), 1, bytes(32), b"", (), 5, 9)
+SHOWN = Observation((7,), 1, bytes(32), b"", (), 5, 9)
 
 
 def test_an_answered_call_is_seen_once_by_its_identity_and_adds_a_step_to_its_pools() -> None:
@@ -653,8 +653,8 @@ def test_an_identity_forgotten_meanwhile_shows_its_pools_nothing() -> None:
 def test_an_account_with_buckets_or_a_profile_is_not_blank() -> None:
     bench, covered = Bench(), wide(breadth(10))
     found = []
-    for visit, used in ((cells(1), 0), (cells(1), MICRO), (SHOWN, MICRO)):
-        bench.settle(bench.open(visit, covered), used)
+    for observation, used in ((cells(1), 0), (cells(1), MICRO), (SHOWN, MICRO)):
+        bench.settle(bench.open(observation, covered), used)
         found.append(bench.accounts["a"].blank)
         bench.now += 1_000
         bench.left(covered.quota)
@@ -690,6 +690,6 @@ def test_books_packed_before_there_were_profiles_are_read() -> None:
 def test_400_buckets_pack_into_less_than_a_kilobyte() -> None:
     month = breadth(400, 30 * 86_400 * SECOND)
     bench = Bench()
-    bench.visit(wide(month, REFUSING), *range(0, 4_000, 10))
+    bench.observation(wide(month, REFUSING), *range(0, 4_000, 10))
     account = bench.accounts["a"]
     assert len(msgspec.msgpack.encode(account)) < 1_024

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Usage
-from querybudget.coverage import Stage, Visit
+from querybudget.coverage import Stage, Observation
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision
 from querybudget.limiter import Limiter, Outcome, Refusal, Admission
@@ -221,7 +221,7 @@ async def test_the_identity_is_watched_first_and_then_the_pools_it_is_in() -> No
     key = admission.caller.identity.key
     org = charge.lines[0].partition
     assert charge.profiled == (key, org, "everyone")
-    assert charge.visit == admission.visit
+    assert charge.observation == admission.observation
     assert [line.response is not None for line in charge.lines] == [True] * 4 + [False]
 
 
@@ -324,7 +324,7 @@ class Never:
 
     names = ("coding",)
 
-    async def observe(self, call: Call, /) -> Visit:
+    async def observe(self, call: Call, /) -> Observation:
         raise AssertionError("observed")
 
     async def aclose(self) -> None:
@@ -346,7 +346,7 @@ async def test_a_call_that_no_budget_looks_at_is_not_observed(budget: dict[str, 
     plain = {"name": "all", "limit": "9 requests/minute"}
     limiter = memory_limiter(policy(plain, budget, tiers=tiers), observer=Never())
     admission = await ask(limiter, chat("a", model="llama"))
-    assert admission.visit is None
+    assert admission.observation is None
     await limiter.aclose()
 
 
@@ -378,8 +378,8 @@ async def test_where_an_unreadable_body_lies_depends_on_the_secret() -> None:
     for secret in ("0123456789abcdef", "fedcba9876543210", "00112233445566778899"):
         limiter = memory_limiter(policy(BREADTH, secret=secret), observer=FakeObserver())
         admission = await ask(limiter, chat("one body", operation=UNREADABLE))
-        assert admission.visit is not None
-        cells.add(admission.visit.cells)
+        assert admission.observation is not None
+        cells.add(admission.observation.cells)
     assert len(cells) == 3
 
 
@@ -455,7 +455,7 @@ class Waiting(FakeObserver):
         super().__init__()
         self.over = asyncio.Event()
 
-    async def observe(self, call: Call, /) -> Visit:
+    async def observe(self, call: Call, /) -> Observation:
         await self.over.wait()
         return await super().observe(call)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from querybudget.coverage import Stage, Visit
+from querybudget.coverage import Stage, Observation
 from querybudget.coverage.buckets import Occupancy
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled, Verdict
 from querybudget.stores import Clock, MemoryStore
@@ -40,7 +40,7 @@ class CountsBucketsWhenSettled(Looks):
     async def reserve(self, charge: Charge) -> Decision:
         decision = await super().reserve(charge)
         for _, occupancy in self.occupancies(charge.lines):
-            occupancy.give_back(charge.id, charge.visit.cells if charge.visit else ())
+            occupancy.give_back(charge.id, charge.observation.cells if charge.observation else ())
         return decision
 
 
@@ -50,10 +50,10 @@ class CountsEveryVisit(MemoryStore):
         self._visits = 0
 
     async def reserve(self, charge: Charge) -> Decision:
-        count = len(charge.visit.cells) if charge.visit else 0
+        count = len(charge.observation.cells) if charge.observation else 0
         self._visits += count
-        new = Visit(tuple(range(self._visits - count, self._visits)))
-        return await super().reserve(msgspec.structs.replace(charge, visit=new))
+        new = Observation(tuple(range(self._visits - count, self._visits)))
+        return await super().reserve(msgspec.structs.replace(charge, observation=new))
 
 
 class CountsRepeatsFromTheirFirstVisit(Looks):
@@ -85,7 +85,7 @@ class GivesBackBucketsOfOthers(Looks):
         settled = await super().settle(reservation, amounts)
         if not any(amounts):
             for _, occupancy in self.occupancies(reservation.lines):
-                cells = reservation.visit.cells if reservation.visit else ()
+                cells = reservation.observation.cells if reservation.observation else ()
                 for cell in cells:
                     for name in list(occupancy.pending.get(cell, ())):
                         occupancy.give_back(name, [cell])
@@ -114,8 +114,8 @@ class TellsTheWaitForABucketTooShort(MemoryStore):
 class VisitsWhatItRefuses(Looks):
     async def reserve(self, charge: Charge) -> Decision:
         decision = await super().reserve(charge)
-        if not decision.admitted and charge.visit:
-            now, cells = self._clock(), charge.visit.cells
+        if not decision.admitted and charge.observation:
+            now, cells = self._clock(), charge.observation.cells
             for line, occupancy in self.occupancies(charge.lines):
                 added = occupancy.novelty(cells, line.amount)
                 occupancy.take(charge.id, cells, line.amount, added, line.quota, now, now + 1)

@@ -73,8 +73,8 @@ class TakesAPoolForACaller(MemoryStore):
         settled = await super().settle(reservation, amounts)
         for name in reservation.profiled[1:]:
             account = self._find(name)
-            if account and account.profile and reservation.visit and any(amounts):
-                account.profile.see(reservation.visit, self._clock())
+            if account and account.profile and reservation.observation and any(amounts):
+                account.profile.see(reservation.observation, self._clock())
         return settled
 
 

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from querybudget.coverage import Visit
+from querybudget.coverage import Observation
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
@@ -39,13 +39,13 @@ class FileBench:
         self.store = self.another()
 
     async def reserve(
-        self, *partitions: str, quota: Quota = RPM, amount: int = MICRO, visit: Visit | None = None
+        self, *partitions: str, quota: Quota = RPM, amount: int = MICRO, observation: Observation | None = None
     ) -> Decision:
         self.count += 1
         self.clock.advance(us=1)
         lines = tuple(Line(partition, quota, amount, amount) for partition in partitions)
-        profiled = partitions if visit else ()
-        charge = Charge(f"r{self.count}", lines, HOLD, MICRO, visit, profiled)
+        profiled = partitions if observation else ()
+        charge = Charge(f"r{self.count}", lines, HOLD, MICRO, observation, profiled)
         return await self.store.reserve(charge)
 
     async def open(self, *partitions: str, **more: Any) -> Reservation:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from querybudget.coverage import Visit
+from querybudget.coverage import Observation
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.stores import MemoryStore
 from querybudget.testing import ManualClock
@@ -28,9 +28,9 @@ class Bench:
 
     async def reserve(self, who: str, cell: int, *pools: str, quota: Quota = BREADTH) -> Decision:
         self.count += 1
-        visit = Visit((cell,), cell // 16, bytes(32), ask=self.count)
+        observation = Observation((cell,), cell // 16, bytes(32), ask=self.count)
         lines = (Line(who, quota, MICRO, MICRO),)
-        charge = Charge(f"r{self.count}", lines, HOLD, MICRO, visit, (who, *pools))
+        charge = Charge(f"r{self.count}", lines, HOLD, MICRO, observation, (who, *pools))
         return await self.store.reserve(charge)
 
     async def open(self, who: str, cell: int, *pools: str, quota: Quota = BREADTH) -> Reservation:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from querybudget.backends import Storage
-from querybudget.coverage import Response, Stage, Visit
+from querybudget.coverage import Response, Stage, Observation
 from querybudget.coverage.style import TRAITS
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.ledger.calendar import Calendar
@@ -23,7 +23,7 @@ from querybudget.policy.notation import Period
 from querybudget.stores import MemoryStore
 from querybudget.stores.redis import RedisStore
 from querybudget.testing import ManualClock
-from querybudget.testing.contracts.strategies import breadth, breadths, quotas, responses, visits
+from querybudget.testing.contracts.strategies import breadth, breadths, quotas, responses, observations
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.servers.redis import RedisServer
 
@@ -64,11 +64,11 @@ class Both:
         lines: Sequence[Line],
         price: int = MICRO,
         hold: int = 600 * SECOND,
-        visit: Visit | None = None,
+        observation: Observation | None = None,
         profiled: tuple[str, ...] = (),
     ) -> Decision:
         self.count += 1
-        charge = Charge(f"r{self.count}", tuple(lines), hold, price, visit, profiled)
+        charge = Charge(f"r{self.count}", tuple(lines), hold, price, observation, profiled)
         found = self.runner.run(self.redis.reserve(charge))
         expected = self.runner.run(self.memory.reserve(charge))
         assert found == expected
@@ -172,9 +172,9 @@ def test_buckets_prices_and_stages_are_the_ledger_s(
         for _ in range(data.draw(st.integers(1, 15))):
             match data.draw(st.sampled_from("rrrrssp")):
                 case "r":
-                    visit = data.draw(visits())
+                    observation = data.draw(observations())
                     lines = _covered(data, covered, plain, answers)
-                    both.reserve(lines, hold=data.draw(HOLDS), visit=visit, profiled=("a", "b"))
+                    both.reserve(lines, hold=data.draw(HOLDS), observation=observation, profiled=("a", "b"))
                 case "s" if both.reservations:
                     reservation = data.draw(st.sampled_from(both.reservations))
                     used = data.draw(st.sampled_from((0, 1, 30)))
@@ -190,19 +190,19 @@ HOLDS = st.sampled_from((1, 50, 1_000))
 
 @real
 @given(
-    asked=st.lists(st.tuples(visits(), st.integers(0, 40)), min_size=1, max_size=6),
+    asked=st.lists(st.tuples(observations(), st.integers(0, 40)), min_size=1, max_size=6),
     windows=st.lists(st.sampled_from((1, 15, 100, 150, 450)), min_size=2, max_size=3),
 )
 def test_a_policy_read_anew_with_another_window_is_followed_as_the_ledger_does(
-    redis_server: RedisServer, asked: list[tuple[Visit, int]], windows: list[int]
+    redis_server: RedisServer, asked: list[tuple[Observation, int]], windows: list[int]
 ) -> None:
     """By the next call that is charged: what is refused changes nothing that is kept."""
     with Both(redis_server.url, 10**9) as both:
         for window in windows:
             quota = breadth(20, window, "wide")
-            for visit, pause in asked:
+            for observation, pause in asked:
                 line = Line("a", quota, MICRO, MICRO, shadow=True)
-                decision = both.reserve([line], visit=visit)
+                decision = both.reserve([line], observation=observation)
                 assert decision.reservation
                 if pause % 2:
                     both.settle(decision.reservation, [MICRO])
@@ -236,10 +236,10 @@ TOKENS = Quota("tokens", Unit.TOKENS, 10**6 * MICRO, DAY, Algorithm.SLIDING, 10*
 ANSWER = Response(stages=((Stage.SLOW, 100_000), (Stage.DEGRADE, 600_000)))
 
 
-def swept(draw: random.Random, template: int = 0, *, several: bool = True) -> Visit:
+def swept(draw: random.Random, template: int = 0, *, several: bool = True) -> Observation:
     """A call as a sweep makes them: another subject, other words, in whole sentences."""
     cell = draw.randrange(4096)
-    return Visit(
+    return Observation(
         (cell,),
         cell // 16,
         bytes(draw.randrange(256) for _ in range(32)),
@@ -263,8 +263,8 @@ def test_profiles_scores_and_reasons_are_the_ledger_s(redis_server: RedisServer,
                 Line(who, WIDE, MICRO, MICRO, seed % 3 == 0, ANSWER),
                 Line("pool", WIDE, MICRO, MICRO, response=ANSWER),
             )
-            visit = swept(draw, draw.randrange(1 + seed // 2))
-            decision = both.reserve(lines, visit=visit, profiled=(who, "pool"))
+            observation = swept(draw, draw.randrange(1 + seed // 2))
+            decision = both.reserve(lines, observation=observation, profiled=(who, "pool"))
             reasons += len(decision.reasons) > 0
             assert decision.reservation
             used = 0 if draw.random() < 0.1 else 80 * MICRO
@@ -287,8 +287,8 @@ def test_calls_of_one_identity_at_once_are_all_folded_into_its_profile(
         held: list[tuple[RedisStore, Reservation]] = []
         for n in range(40):
             lines = (Line("one", WIDE, MICRO, MICRO), Line("pool", WIDE, MICRO, MICRO))
-            visit = swept(random.Random(n), several=False)
-            charge = Charge(f"c{n}", lines, DAY, MICRO, visit, ("one", "pool"))
+            observation = swept(random.Random(n), several=False)
+            charge = Charge(f"c{n}", lines, DAY, MICRO, observation, ("one", "pool"))
             decision = await stores[n % 2].reserve(charge)
             assert decision.reservation
             held.append((stores[n % 2], decision.reservation))
@@ -328,7 +328,7 @@ def test_calls_of_many_buckets_are_the_ledger_s(redis_server: RedisServer, seed:
             both.reserve(
                 [Line("a", quota, weight, weight)],
                 hold=draw.choice((1, 60)) * SECOND,
-                visit=Visit(tuple(cells)),
+                observation=Observation(tuple(cells)),
                 profiled=("a",),
             )
             for reservation in draw.sample(both.reservations, 1):

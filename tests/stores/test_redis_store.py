@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from querybudget.backends import Storage
-from querybudget.coverage import Visit
+from querybudget.coverage import Observation
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Line, Settled
 from querybudget.resilience.guard import Guard
@@ -69,9 +69,9 @@ async def any_history(store: RedisStore, seed: int) -> None:
             for quota in chosen
         )
         seen = any(quota.algorithm is Algorithm.DISTINCT for quota in chosen)
-        visit = Visit((chance.randrange(20),), 1, bytes(32), ask=1) if seen else None
+        observation = Observation((chance.randrange(20),), 1, bytes(32), ask=1) if seen else None
         profiled = tuple(partitions) if seen else ()
-        asked = Charge(f"{seed}-{number}", lines, 600 * SECOND, MICRO, visit, profiled)
+        asked = Charge(f"{seed}-{number}", lines, 600 * SECOND, MICRO, observation, profiled)
         reservation = (await store.reserve(asked)).reservation
         if reservation and chance.random() < 0.7:
             used = [chance.choice((0, MICRO, 3 * MICRO)) for _ in lines]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from querybudget.backends import SCHEMES
-from querybudget.coverage import Visit
+from querybudget.coverage import Observation
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Line, Settled
 from querybudget.stores import Declares, Starts, open_store
@@ -37,7 +37,7 @@ async def test_a_restart_forgets_nothing(path: Path) -> None:
     bench = FileBench(path)
     await bench.answered("known")
     lease = await bench.open("known", quota=SLOTS)
-    await bench.answered("known", quota=BREADTH, visit=Visit((7,), 0, bytes(32), ask=1))
+    await bench.answered("known", quota=BREADTH, observation=Observation((7,), 0, bytes(32), ask=1))
     await bench.reopen()
     left = [await bench.left("known", quota) for quota in (RPM, SLOTS, BREADTH)]
     assert left == [9, 1, 39]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from querybudget.coverage import Visit
+from querybudget.coverage import Observation
 from querybudget.ledger import GRACE, Account, Settled
 from querybudget.stores.sqlite.rows import expiry
 from querybudget.stores.sqlite.store import SqliteStore
@@ -88,10 +88,10 @@ async def test_a_window_that_a_later_call_is_not_charged_on_keeps_its_row(path: 
 async def test_a_lease_and_buckets_and_a_profile_keep_their_row(path: Path) -> None:
     bench = FileBench(path)
     for cell in (1, 2):
-        visit = Visit((cell,), 0, bytes(32), ask=cell)
-        await bench.answered("caller", quota=BREADTH, visit=visit)
+        observation = Observation((cell,), 0, bytes(32), ask=cell)
+        await bench.answered("caller", quota=BREADTH, observation=observation)
     await bench.open("slots", quota=SLOTS)
-    await bench.answered("empty", quota=BREADTH, visit=Visit())
+    await bench.answered("empty", quota=BREADTH, observation=Observation())
     lasts = {key: lasts for key, (_, lasts) in bench.rows().items()}
     assert lasts["caller"] == 30 * 24 * 60 * MINUTE - 2
     assert lasts["slots"] == HOLD + GRACE - 1

@@ -15,7 +15,7 @@ from querybudget.ledger import GRACE, Charge, Line, Reservation
 from querybudget.stores import MemoryStore
 from querybudget.stores.sqlite.store import _SWEEP_EVERY, SqliteStore
 from querybudget.testing import ManualClock
-from querybudget.testing.contracts.strategies import breadths, quotas, responses, visits
+from querybudget.testing.contracts.strategies import breadths, quotas, responses, observations
 from querybudget.units import MICRO, Algorithm, Quota
 
 DAY = 24 * 3_600 * MICRO
@@ -39,7 +39,7 @@ class Step:
 
 @st.composite
 def charges(draw: st.DrawFn, budgets: Sequence[Quota]) -> Charge:
-    response, visit = draw(st.none() | responses()), draw(visits())
+    response, observation = draw(st.none() | responses()), draw(observations())
     chosen = draw(
         st.lists(
             st.tuples(st.sampled_from(budgets), st.sampled_from(PARTITIONS)),
@@ -58,7 +58,7 @@ def charges(draw: st.DrawFn, budgets: Sequence[Quota]) -> Charge:
     looked_at = any(line.quota.algorithm is Algorithm.DISTINCT for line in lines)
     profiled = PARTITIONS[: draw(st.integers(1, 3))] if looked_at else ()
     hold = draw(st.sampled_from((1, 50, 1_000)))
-    return Charge("", tuple(lines), hold, MICRO, visit if looked_at else None, profiled)
+    return Charge("", tuple(lines), hold, MICRO, observation if looked_at else None, profiled)
 
 
 @st.composite

@@ -308,8 +308,8 @@ async def test_a_fake_observer_that_is_down_finds_nothing_and_moves_no_score() -
     observer = FakeObserver({"a": 7}, {"coding": ["a"]})
     assert (await observer.observe(call("a"))).coarse == -1
     observer.down = True
-    visit = await observer.observe(call("a"))
-    assert (visit.cells, visit.capabilities) == ((), 0)
+    observation = await observer.observe(call("a"))
+    assert (observation.cells, observation.capabilities) == ((), 0)
     await observer.aclose()
 
 

@@ -33,7 +33,7 @@ from querybudget import (
     Admission,
     Usage,
     Verdict,
-    Visit,
+    Observation,
     __version__,
 )
 from querybudget.testing import FakeObserver
@@ -100,8 +100,8 @@ class Looking:
 
     names = ("coding",)
 
-    async def observe(self, call: Call, /) -> Visit:
-        return Visit(cells=(len(call.ask) % 4096,), capabilities=1)
+    async def observe(self, call: Call, /) -> Observation:
+        return Observation(cells=(len(call.ask) % 4096,), capabilities=1)
 
     async def aclose(self) -> None: ...
 
@@ -114,7 +114,7 @@ def an_observer_is_a_protocol(policy: Policy) -> Observer:
 
 def what_follows_from_spent_buckets_is_typed(admission: Admission, event: DecisionEvent) -> None:
     assert_type(admission.stage, Stage)
-    assert_type(admission.visit, Visit | None)
+    assert_type(admission.observation, Observation | None)
     assert_type(Response(stages=((Stage.SLOW, 700_000),)).price(0), int)
     assert_type(event.capabilities, tuple[str, ...])
     assert_type(event.covered, bool)

@@ -38,7 +38,7 @@ def main() -> None:
     arguments = parser.parse_args()
     begun = time.perf_counter()
     every = streams(arguments.corpora, DRAWS)
-    print(f"{len(every.visits)} streams of {len(np.unique(every.corpus))} corpora")
+    print(f"{len(every.observations)} streams of {len(np.unique(every.corpus))} corpora")
     suspect = judge(every)
     pools = judge_pools(every)
     used = every.kind != "gateway"

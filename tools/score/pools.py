@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from querybudget.coverage.observation import Visit
+from querybudget.coverage.observation import Observation
 from querybudget.coverage.score import features
 from tools.score.judging import FALSE, HONEST, folds
 from tools.score.model import Model
@@ -66,24 +66,24 @@ def _simulated(
                     )
 
 
-def _some(every: Streams, place: int, queries: int, draw: random.Random) -> list[Visit]:
-    visits = every.visits[place]
-    start = draw.randrange(max(1, len(visits) - queries))
-    return visits[start : start + queries]
+def _some(every: Streams, place: int, queries: int, draw: random.Random) -> list[Observation]:
+    observations = every.observations[place]
+    start = draw.randrange(max(1, len(observations) - queries))
+    return observations[start : start + queries]
 
 
-def _shared_out(every: Streams, place: int, way: str, size: int, queries: int) -> list[list[Visit]]:
+def _shared_out(every: Streams, place: int, way: str, size: int, queries: int) -> list[list[Observation]]:
     """What each account of a campaign sends: a piece of the sweep, mixed or by task."""
-    visits, tasks = every.visits[place], every.tasks[place]
-    order = list(range(len(visits)))
+    observations, tasks = every.observations[place], every.tasks[place]
+    order = list(range(len(observations)))
     if way == "topic":
         order.sort(key=lambda number: tasks[number])
     step = max(queries, len(order) // size)
     starts = list(range(0, len(order), step))[:size]
-    return [[visits[number] for number in order[s : s + queries]] for s in starts]
+    return [[observations[number] for number in order[s : s + queries]] for s in starts]
 
 
-def _say(model: Model, members: list[list[Visit]]) -> float:
+def _say(model: Model, members: list[list[Observation]]) -> float:
     sums = pooled(members)
     along = np.log([max(sums[0] / len(members), EARLY[0])])
     return float(model.evidence(np.array([[features(sums)]]), along=along)[0, 0])

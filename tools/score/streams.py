@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.sweep.corpora import Corpus, Prompt, identities, manifest, read
-from querybudget.coverage.observation import Visit
+from querybudget.coverage.observation import Observation
 from querybudget.coverage.score import CHECKPOINTS, FEATURES, features
 from querybudget.coverage.sketch import Sketch, blank_sums
 from querybudget.coverage.style import facts
@@ -40,14 +40,14 @@ class Streams:
         rates: Shape (streams, grid, features); NaN past the end of a stream.
         corpus: Name of each stream's corpus.
         kind: as the manifest says; `PART` of a narrower sweep.
-        visits: Each stream's calls.
+        observations: Each stream's calls.
         tasks: What kind of ask each call is, where the corpus says so.
     """
 
     rates: Rates
     corpus: NDArray[np.str_]
     kind: NDArray[np.str_]
-    visits: list[list[Visit]]
+    observations: list[list[Observation]]
     tasks: list[list[str]]
 
     @property
@@ -59,50 +59,50 @@ def streams(folder: Path, draws: int) -> Streams:
     """Every honest identity of a folder of corpora, and `draws` random orders of every sweep."""
     embedder, codebook = StaticEmbedder.load(), Codebook.load()
     codebooks = [codebook.keyed(key) for key in KEYS]
-    found: list[tuple[str, str, list[Visit], list[str]]] = []
+    found: list[tuple[str, str, list[Observation], list[str]]] = []
     for entry in manifest(folder):
         corpus = read(entry)
-        visits = dict(_visits(corpus, embedder, codebooks))
+        observations = dict(_visits(corpus, embedder, codebooks))
         for number, (kind, prompts) in enumerate(_cut(corpus, draws)):
-            shown = [(visits[p.text][number % len(KEYS)], p.task) for p in prompts]
-            seen = [(visit, task) for visit, task in shown if visit.coarse >= 0]
+            shown = [(observations[p.text][number % len(KEYS)], p.task) for p in prompts]
+            seen = [(observation, task) for observation, task in shown if observation.coarse >= 0]
             if len(seen) >= min(CHECKPOINTS):
                 found.append((entry.name, kind, [v for v, _ in seen], [t for _, t in seen]))
     return Streams(
-        np.stack([rates(visits) for _, _, visits, _ in found]),
+        np.stack([rates(observations) for _, _, observations, _ in found]),
         np.array([name for name, *_ in found]),
         np.array([kind for _, kind, *_ in found]),
-        [visits for *_, visits, _ in found],
+        [observations for *_, observations, _ in found],
         [tasks for *_, tasks in found],
     )
 
 
-def rates(visits: Sequence[Visit]) -> Rates:
+def rates(observations: Sequence[Observation]) -> Rates:
     """The rates of one stream; shape (grid, features)."""
     sketch, out = Sketch(), np.full((len(GRID), len(FEATURES)), np.nan)
     places = {int(n): place for place, n in enumerate(GRID)}
-    for visit in visits[:LONGEST]:
-        sketch.see(visit)
+    for observation in observations[:LONGEST]:
+        sketch.see(observation)
         place = places.get(sketch.queries)
         if place is not None:
             out[place] = features(sketch.sums)
     return out
 
 
-def pooled(members: Sequence[Sequence[Visit]]) -> list[int]:
+def pooled(members: Sequence[Sequence[Observation]]) -> list[int]:
     """The sums of a pool of identities."""
     total = np.array(blank_sums())
-    for visits in members:
+    for observations in members:
         sketch = Sketch()
-        for visit in visits:
-            sketch.see(visit)
+        for observation in observations:
+            sketch.see(observation)
         total += np.array(sketch.sums)
     return [int(one) for one in total]
 
 
 def _visits(
     corpus: Corpus, embedder: StaticEmbedder, codebooks: Sequence[Codebook]
-) -> Iterator[tuple[str, list[Visit]]]:
+) -> Iterator[tuple[str, list[Observation]]]:
     texts = sorted({prompt.text for prompt in corpus.prompts})
     for start in range(0, len(texts), 512):
         part = texts[start : start + 512]
@@ -113,7 +113,7 @@ def _visits(
             yield (
                 text,
                 [
-                    Visit(
+                    Observation(
                         cells=(int(fine[row]),),
                         coarse=int(coarse[row]) if traits else -1,
                         point=points[row].tobytes(),

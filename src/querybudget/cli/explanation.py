@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from querybudget.adapters.base import Call
-from querybudget.coverage import Visit
+from querybudget.coverage import Observation
 from querybudget.errors import BodyError
 from querybudget.ledger import Line, LineStatus
 from querybudget.limiter import Limiter, Refusal, Admission
@@ -147,14 +147,14 @@ async def _decided(limiter: Limiter, asked: Asked) -> Explanation:
 
 def _explanation(limiter: Limiter, admission: Admission, asked: Asked, note: str) -> Explanation:
     call, usage, decision = admission.call, admission.estimate.usage, admission.decision
-    visit = admission.visit or Visit()
-    able = limiter.matcher.names(visit.capabilities)
+    observation = admission.observation or Observation()
+    able = limiter.matcher.names(observation.capabilities)
     lines = limiter.matcher.lines(
-        admission.caller, admission.plan, call, admission.estimate, visit.capabilities
+        admission.caller, admission.plan, call, admission.estimate, observation.capabilities
     )
     statuses: Sequence[LineStatus | None] = decision.lines if decision else [None] * len(lines)
     found = {
-        matched.budget.name: _applying(matched.budget, line, status, visit)
+        matched.budget.name: _applying(matched.budget, line, status, observation)
         for matched, line, status in zip(admission.plan.budgets, lines, statuses, strict=True)
     }
     verdict, because = _verdict(admission)
@@ -168,8 +168,8 @@ def _explanation(limiter: Limiter, admission: Admission, asked: Asked, note: str
         stream=call.stream,
         tokens=(usage.input, usage.output),
         estimated=note + _estimated(call, limiter.policy.estimate, usage.output),
-        looked=admission.visit is not None,
-        embedded=bool(visit.cells),
+        looked=admission.observation is not None,
+        embedded=bool(observation.cells),
         capabilities=able,
         budgets=tuple(
             found.get(budget.name)
@@ -179,10 +179,10 @@ def _explanation(limiter: Limiter, admission: Admission, asked: Asked, note: str
     )
 
 
-def _applying(budget: Budget, line: Line, status: LineStatus | None, visit: Visit) -> Explained:
+def _applying(budget: Budget, line: Line, status: LineStatus | None, observation: Observation) -> Explained:
     # A line of buckets says what one new bucket counts; to this caller, all are new.
     buckets = line.quota.unit is Unit.BUCKETS
-    cost = line.amount * len(visit.cells) if buckets else line.amount
+    cost = line.amount * len(observation.cells) if buckets else line.amount
     return Explained(
         name=budget.name,
         limit=limit(line.quota),

@@ -1,12 +1,12 @@
 """How much of what a model can do a partition has walked over, and what follows from it.
 
-Pure and in integers: a call comes in as a `Visit`, which holds bucket numbers and hashes and never
+Pure and in integers: a call comes in as a `Observation`, which holds bucket numbers and hashes and never
 text or vectors, so that every store can keep the same bits.
 """
 
 from __future__ import annotations
 
-from querybudget.coverage.observation import Visit
+from querybudget.coverage.observation import Observation
 from querybudget.coverage.profile import Profile, Reason, Step
 from querybudget.coverage.response import DEFAULT_STAGES, Curve, Response, Stage
 
@@ -18,5 +18,5 @@ __all__ = [
     "Response",
     "Stage",
     "Step",
-    "Visit",
+    "Observation",
 ]

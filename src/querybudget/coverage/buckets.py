@@ -83,7 +83,7 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
         """Buckets are taken by `take`."""
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
-        """Buckets are settled by `visit` and `give_back`."""
+        """Buckets are settled by `observation` and `give_back`."""
 
     def wait(self, quota: Quota, amount: int, now: int) -> int:
         """µs until `amount` fits, if all of it is new then."""
@@ -148,7 +148,7 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
             others[name] = entry
             pending[cell] = others
 
-    def visit(self, name: str, cells: Iterable[int]) -> None:
+    def observation(self, name: str, cells: Iterable[int]) -> None:
         """Let a reservation's pending `cells` be visited."""
         for cell in cells:
             entry = self._drop(name, cell)
@@ -179,8 +179,8 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
         heaviest = dict.fromkeys(cells, weight)
         total = weight * len(heaviest)
         slots: list[list[_Visit]] = [[] for _ in range(AGES)]
-        for visit in self._visits():
-            slots[visit[2] - self.tail].append(visit)
+        for observation in self._visits():
+            slots[observation[2] - self.tail].append(observation)
         flow: list[tuple[int, int]] = []
         for age in reversed(range(AGES)):
             before = total
@@ -238,9 +238,9 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
             del self.pending[cell]
         return entry
 
-    def note(self, visit: _Visit) -> None:
+    def note(self, observation: _Visit) -> None:
         """Keep a visit, unless a heavier one is as new; drop lighter ones that are no newer."""
-        weight, cell, slot = visit
+        weight, cell, slot = observation
         useless: list[int] = []
         for other, packed in self.layers.items():
             at = _find(packed, cell)
@@ -284,13 +284,13 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
 
     def _forget(self, tail: int) -> None:
         """Drop what lies in slots before `tail`."""
-        visits = list(self.visited())
+        observations = list(self.visited())
         self.tail, self.head = tail, max(self.head, tail)
-        self.hold(visits, self.pending)
+        self.hold(observations, self.pending)
 
     def _refit(self, quota: Quota, now: int) -> None:
         """Number all slots anew, for another window. Nothing counts shorter for it."""
-        length, visits = -(-self.window // (AGES - 1)), list(self.visited())
+        length, observations = -(-self.window // (AGES - 1)), list(self.visited())
 
         def renumbered(slot: int) -> int:
             return min((slot + 1) * length - 1, now) // quota.slot
@@ -305,14 +305,14 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
             }
             for cell, entries in self.pending.items()
         }
-        again = [(weight, cell, renumbered(slot)) for weight, cell, slot in visits]
+        again = [(weight, cell, renumbered(slot)) for weight, cell, slot in observations]
         self.hold(again, moved)
 
-    def hold(self, visits: Iterable[_Visit], pending: Mapping[int, Mapping[str, Pending]]) -> None:
+    def hold(self, observations: Iterable[_Visit], pending: Mapping[int, Mapping[str, Pending]]) -> None:
         """Keep these visits and those pending, as far as they count, and nothing else."""
         newest: dict[int, int] = {}
         layers: dict[int, list[bytes]] = {}
-        for weight, cell, slot in sorted(visits, reverse=True):
+        for weight, cell, slot in sorted(observations, reverse=True):
             if slot > newest.get(cell, self.tail - 1):
                 newest[cell] = slot
                 layers.setdefault(weight, []).append(_pack(cell, slot))

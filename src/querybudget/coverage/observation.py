@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["COARSE", "FINE", "Visit"]
+__all__ = ["COARSE", "FINE", "Observation"]
 
 FINE = 4096
 """Buckets of the fine codebook: what quotas in buckets count."""
@@ -13,7 +13,7 @@ COARSE = 256
 """Buckets of the coarse codebook; every fine bucket lies in one of them."""
 
 
-class Visit(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one call shows of itself: bucket numbers and hashes, never text or vectors.
 
     Attributes:
@@ -38,4 +38,4 @@ class Visit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     template: int = 0
     ask: int = 0
     capabilities: int = 0
-    more: tuple[Visit, ...] = ()
+    more: tuple[Observation, ...] = ()

@@ -14,7 +14,7 @@ from operator import add, itemgetter
 
 import msgspec
 
-from querybudget.coverage.observation import Visit
+from querybudget.coverage.observation import Observation
 from querybudget.coverage.score import CHECKPOINTS, LIFE, Reason, judge, judge_pool, reasons
 from querybudget.coverage.sketch import Sketch, blank_sums
 
@@ -85,35 +85,35 @@ class Profile(msgspec.Struct, array_like=True):
         """
         return max(0, self.found - EASE * max(0, now - self.at) // DAY)
 
-    def see(self, visit: Visit, now: int) -> Step:
+    def see(self, observation: Observation, now: int) -> Step:
         """Take in a call of this identity, and judge anew where it is time to.
 
         Args:
-            visit: The call; one without buckets changes nothing.
+            observation: The call; one without buckets changes nothing.
             now: µs since the epoch.
 
         Returns:
             What to `add` to the profiles of the identity's pools.
         """
-        step = self._see(visit, now)
-        for other in visit.more:
+        step = self._see(observation, now)
+        for other in observation.more:
             added = self._see(other, now)
             if added.sums:
                 sums = list(map(add, step.sums, added.sums)) if step.sums else added.sums
                 step = Step(sums, first=step.first or added.first)
         return step
 
-    def _see(self, visit: Visit, now: int) -> Step:
-        if visit.coarse < 0:
+    def _see(self, observation: Observation, now: int) -> Step:
+        if observation.coarse < 0:
             return Step([], first=False)
         if self.whole is None or self.whole.queries >= LIFE or now - self.whole.since > PERIOD:
-            self.whole, self.template, self.templates = Sketch(now), visit.template, {}
+            self.whole, self.template, self.templates = Sketch(now), observation.template, {}
         whole = self.whole
-        own = self._own(visit.template, now)
-        step = whole.see(visit)
+        own = self._own(observation.template, now)
+        step = whole.see(observation)
         due = whole.queries in CHECKPOINTS or self._overdue(now)
         if own is not None:
-            own.see(visit)
+            own.see(observation)
             due = due or own.queries in CHECKPOINTS
         if due:
             judged = [(judge(sketch.sums), sketch.sums) for sketch in self._sketches()]

@@ -11,7 +11,7 @@ from operator import add, mul
 
 import msgspec
 
-from querybudget.coverage.observation import COARSE, FINE, Visit
+from querybudget.coverage.observation import COARSE, FINE, Observation
 from querybudget.coverage.style import TRAITS
 
 __all__ = ["SUMS", "Sketch", "blank_sums"]
@@ -82,21 +82,21 @@ class Sketch(msgspec.Struct, array_like=True):
         """Calls taken in."""
         return self.sums[0]
 
-    def see(self, visit: Visit) -> list[int]:
+    def see(self, observation: Observation) -> list[int]:
         """Take a call in; what it added to each sum."""
         queries = self.sums[0]
         step = [1, 2 * queries + 1, int(queries > 0)]
-        step += self._buckets(visit)
-        step += self._vector(visit.point)
-        step += self._words(visit.words)
-        step.append(_mark(self.asks, visit.ask % _ASKS) ^ 1)
-        step += visit.traits or _NO_TRAITS
+        step += self._buckets(observation)
+        step += self._vector(observation.point)
+        step += self._words(observation.words)
+        step.append(_mark(self.asks, observation.ask % _ASKS) ^ 1)
+        step += observation.traits or _NO_TRAITS
         self.sums = list(map(add, self.sums, step))
         return step
 
-    def _buckets(self, visit: Visit) -> tuple[int, int, int, int, int]:
-        coarse, last, self.last = visit.coarse, self.last, visit.coarse
-        fresh = sum(_mark(self.cells, cell // _GROUP) for cell in visit.cells)
+    def _buckets(self, observation: Observation) -> tuple[int, int, int, int, int]:
+        coarse, last, self.last = observation.coarse, self.last, observation.coarse
+        fresh = sum(_mark(self.cells, cell // _GROUP) for cell in observation.cells)
         before = self.coarse[coarse]
         if before < _FULL:
             self.coarse[coarse] = before + 1

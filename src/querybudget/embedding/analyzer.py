@@ -16,7 +16,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from querybudget.adapters.base import Call
-from querybudget.coverage.observation import Visit
+from querybudget.coverage.observation import Observation
 from querybudget.coverage.style import facts
 from querybudget.embedding import Embedder, open_embedder
 from querybudget.embedding.capabilities import Directions, examples_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["ASKS", "Observer", "frame", "open_observer"]
 
 ASKS = 64
-"""Prompts of one call that are looked at: `Visit.cells` has no more."""
+"""Prompts of one call that are looked at: `Observation.cells` has no more."""
 
 _TOGETHER = 32
 """Examples that are embedded in one batch."""
@@ -43,7 +43,7 @@ _log = logging.getLogger("querybudget.embedding")
 
 
 def frame(call: Call) -> str:
-    """The fixed frame of a call, whose hash is `Visit.template`: the system prompt, if any."""
+    """The fixed frame of a call, whose hash is `Observation.template`: the system prompt, if any."""
     return call.template
 
 
@@ -62,7 +62,7 @@ _NOTHING = _Seen()
 
 
 class Observer:
-    """Makes a `Visit` of a `Call`: it embeds, looks up the buckets, and never raises.
+    """Makes a `Observation` of a `Call`: it embeds, looks up the buckets, and never raises.
 
     Args:
         embedder: Turns asks into vectors.
@@ -111,7 +111,7 @@ class Observer:
         if not self._learned and not self.suspends:
             _at_once(self._learn())
 
-    async def observe(self, call: Call) -> Visit:
+    async def observe(self, call: Call) -> Observation:
         """What the call shows. Where it cannot be embedded now, a visit without buckets."""
         asks = (call.asks or (call.ask,))[:ASKS]
         keys = [_digest(self._ask, ask) for ask in asks]
@@ -129,7 +129,7 @@ class Observer:
             await asyncio.gather(learning, return_exceptions=True)
         await self._embedder.aclose()
 
-    def _visit(self, call: Call, shown: dict[bytes, _Seen]) -> Visit:
+    def _visit(self, call: Call, shown: dict[bytes, _Seen]) -> Observation:
         """What is shown by all asks, in their order."""
         template = frame(call)
         number = _number(_digest(self._frame, template)) if template else 0
@@ -242,8 +242,8 @@ def open_observer(policy: Policy, key: bytes) -> Observer:
     return Observer(open_embedder(spec, codebook.dimensions), codebook, policy.capabilities, key)
 
 
-def _alone(seen: _Seen, ask: int, template: int) -> Visit:
-    return Visit(
+def _alone(seen: _Seen, ask: int, template: int) -> Observation:
+    return Observation(
         cells=(seen.fine,) if seen.fine >= 0 else (),
         coarse=seen.coarse,
         point=seen.point,

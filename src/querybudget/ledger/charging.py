@@ -49,7 +49,7 @@ def reserve(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decisi
     Returns:
         The decision, with the reservation where it admits.
     """
-    if charge.visit is not None:
+    if charge.observation is not None:
         return _reserve_seen(accounts, charge, now)
     price = charge.price
     seats: list[_Seat] = []
@@ -83,7 +83,7 @@ def settle(
         What was done: nothing where no account knows the reservation.
     """
     name, price, late = reservation.id, reservation.price, now >= reservation.expires
-    visit = reservation.visit
+    observation = reservation.observation
     knowing = [key for key, account in accounts.items() if account.open.pop(name, 0) > now]
     if not knowing:
         return _REPEATED
@@ -95,17 +95,17 @@ def settle(
         if type(window) is Leases:
             window.free(name)
             continue
-        if visit is not None and type(window) is Occupancy:
+        if observation is not None and type(window) is Occupancy:
             if amount or late:
-                window.visit(name, visit.cells)
+                window.observation(name, observation.cells)
             else:
-                window.give_back(name, visit.cells)
+                window.give_back(name, observation.cells)
             continue
         difference = (amount if price == MICRO else _cost(window, amount, price)) - held
         if difference > 0 or (difference and not late):
             window.room(quota, now)
             window.adjust(quota, difference, reservation.at, now)
-    if visit is not None:
+    if observation is not None:
         known = {key: accounts[key] for key in knowing}
         if not late and answered(reservation, amounts):
             watch(known, reservation, now)
@@ -191,7 +191,7 @@ def _admit(
         held.append(amount)
         statuses.append(LineStatus(line, room - amount, window.reset(quota, now)))
     reservation = Reservation(
-        name, charge.lines, tuple(held), now, expires, price, charge.visit, charge.profiled
+        name, charge.lines, tuple(held), now, expires, price, charge.observation, charge.profiled
     )
     if outlook is None:
         return Decision(_ADMIT, tuple(statuses), 0, reservation, price)

@@ -146,7 +146,7 @@ class Outlook(msgspec.Struct, frozen=True, gc=False):
 
 def look(accounts: Mapping[str, Account], charge: Charge, now: int) -> Outlook:
     """What the lines of buckets of `charge` say. Changes nothing but what time alone does."""
-    cells = charge.visit.cells if charge.visit else ()
+    cells = charge.observation.cells if charge.observation else ()
     sights = [
         _sight(line, accounts[line.partition], cells, now)
         if line.quota.algorithm is _DISTINCT
@@ -173,11 +173,11 @@ def look(accounts: Mapping[str, Account], charge: Charge, now: int) -> Outlook:
 
 def watch(accounts: Mapping[str, Account], reservation: Reservation, now: int) -> None:
     """Let the profiles of those watched take in an answered call."""
-    visit, profiled = reservation.visit, reservation.profiled
+    observation, profiled = reservation.observation, reservation.profiled
     identity = accounts.get(profiled[0]) if profiled else None
-    if visit is None or identity is None:
+    if observation is None or identity is None:
         return
-    step = _profile(identity).see(visit, now)
+    step = _profile(identity).see(observation, now)
     for partition in profiled[1:]:
         pool = accounts.get(partition)
         if pool is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from querybudget.coverage import Profile, Reason, Response, Stage, Visit
+from querybudget.coverage import Profile, Reason, Response, Stage, Observation
 from querybudget.ledger.windows import State
 from querybudget.units import MICRO, SECOND, Quota
 
@@ -63,7 +63,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
         lines: All or none of these; no two of the same quota of the same partition.
         hold: µs after which the reservation expires if nobody settles it.
         price: Factor on every amount but leases and buckets, in millionths.
-        visit: What the call shows of itself; None where no budget looks at it, and then no line is
+        observation: What the call shows of itself; None where no budget looks at it, and then no line is
             of buckets.
         profiled: Accounts whose profile takes in the visit when the call was answered: first its
             identity's, then those of the pools the identity is in.
@@ -73,7 +73,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     lines: tuple[Line, ...]
     hold: int
     price: int = MICRO
-    visit: Visit | None = None
+    observation: Observation | None = None
     profiled: tuple[str, ...] = ()
 
     @property
@@ -135,7 +135,7 @@ class Reservation(msgspec.Struct, frozen=True):
         at: When it was made, µs.
         expires: When it lapses, µs.
         price: The factor it was charged at, in millionths.
-        visit: As charged.
+        observation: As charged.
         profiled: As charged.
     """
 
@@ -145,7 +145,7 @@ class Reservation(msgspec.Struct, frozen=True):
     at: int
     expires: int
     price: int
-    visit: Visit | None = None
+    observation: Observation | None = None
     profiled: tuple[str, ...] = ()
 
     @property

@@ -7,7 +7,7 @@ import enum
 import msgspec
 
 from querybudget.adapters.base import Call
-from querybudget.coverage import Stage, Visit
+from querybudget.coverage import Stage, Observation
 from querybudget.ledger import Charge, Decision, Line
 from querybudget.limiter.estimation import Estimate
 from querybudget.limiter.matching import Caller, Plan
@@ -73,7 +73,7 @@ class Admission(msgspec.Struct):
         settled: Whether it has been settled.
         stage: What is to be done to it before it goes ahead.
         delay: µs to hold it back before it goes ahead.
-        visit: What it shows of itself; None where nothing looks.
+        observation: What it shows of itself; None where nothing looks.
         without: How it was decided without the store; None where the store decided it.
     """
 
@@ -89,7 +89,7 @@ class Admission(msgspec.Struct):
     settled: bool = False
     stage: Stage = Stage.NONE
     delay: int = 0
-    visit: Visit | None = None
+    observation: Observation | None = None
     without: Without | None = None
 
     @property

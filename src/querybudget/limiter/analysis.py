@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from querybudget.adapters.base import Call
-from querybudget.coverage import Visit
+from querybudget.coverage import Observation
 from querybudget.policy.model import Policy
 
 __all__ = ["Observer", "observer_of"]
@@ -17,10 +17,10 @@ class Observer(Protocol):
 
     @property
     def names(self) -> Sequence[str]:
-        """Names of the capabilities it knows, by their bits in `Visit.capabilities`."""
+        """Names of the capabilities it knows, by their bits in `Observation.capabilities`."""
         ...
 
-    async def observe(self, call: Call, /) -> Visit:
+    async def observe(self, call: Call, /) -> Observation:
         """What a call shows of itself.
 
         It never raises: what cannot be had in time is left out, and a visit without cells counts

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from querybudget.adapters.base import Call, Dialect, Usage
-from querybudget.coverage import Visit
+from querybudget.coverage import Observation
 from querybudget.coverage.observation import FINE
 from querybudget.events import Hook, publish
 from querybudget.identity import KeyedHash, chain, identify, tier_rules
@@ -40,7 +40,7 @@ BARE = Call(Dialect.PROBLEM, "other", generates=False)
 
 
 NOTHING = Usage()
-UNSEEN = Visit()
+UNSEEN = Observation()
 """Of a call that was not observed: it visits nothing."""
 
 UNMETERED = Estimate(NOTHING, NOTHING, MICRO)
@@ -126,14 +126,14 @@ class Limiter:
             An admission, to be settled exactly once if `Admission.refusal` is None.
         """
         asked, call = call is not None, call or BARE
-        plan, visit = self.matcher.plan(caller, route, call), None
+        plan, observation = self.matcher.plan(caller, route, call), None
         if plan.needs_analysis and self.observer is not None:
-            visit = await self.observer.observe(call)
-            plan = self.matcher.plan(caller, route, call, visit.capabilities)
+            observation = await self.observer.observe(call)
+            plan = self.matcher.plan(caller, route, call, observation.capabilities)
         estimate = UNMETERED
         if asked and (plan.needs_usage or self._hooks):
             estimate = self.estimator.estimate(caller.identity.key, call)
-        admission = Admission(caller, call, method, path, self.clock(), estimate, plan, visit=visit)
+        admission = Admission(caller, call, method, path, self.clock(), estimate, plan, observation=observation)
         if plan.unpriced:
             admission.refusal = Refusal.UNPRICED
         else:
@@ -162,14 +162,14 @@ class Limiter:
 
     def _covered(self, name: str, admission: Admission) -> Charge:
         """The charge of a call that budgets in buckets look at."""
-        plan, caller, visit = admission.plan, admission.caller, admission.visit or UNSEEN
+        plan, caller, observation = admission.plan, admission.caller, admission.observation or UNSEEN
         if admission.call.operation == UNREADABLE:
             # What only the server can read is no way around a budget: each counts as new ground.
             cell = int(self._hash("body", admission.call.ask)[:8], 16) % FINE
-            visit = admission.visit = Visit(cells=(cell,))
-        lines = self.matcher.lines(caller, plan, admission.call, admission.estimate, visit.capabilities)
+            observation = admission.observation = Observation(cells=(cell,))
+        lines = self.matcher.lines(caller, plan, admission.call, admission.estimate, observation.capabilities)
         profiled = self.matcher.profiled(caller, plan, lines)
-        return Charge(name, lines, self.policy.hold, visit=visit, profiled=profiled)
+        return Charge(name, lines, self.policy.hold, observation=observation, profiled=profiled)
 
     def reads(self, admission: Admission) -> bool:
         """Whether anybody wants to know what the answer used."""

@@ -119,7 +119,7 @@ class Matcher:
     Args:
         policy: Budgets, tiers, partitions, prices, routes.
         hashed: Hashes the names of partitions.
-        capabilities: Names of capabilities, by their bits in `Visit.capabilities`.
+        capabilities: Names of capabilities, by their bits in `Observation.capabilities`.
     """
 
     def __init__(self, policy: Policy, hashed: KeyedHash, capabilities: Sequence[str] = ()) -> None:
@@ -174,7 +174,7 @@ class Matcher:
             caller: Who.
             route: Of the request.
             call: What is asked.
-            capabilities: `Visit.capabilities`. Where `Plan.needs_analysis`, ask again once they are known.
+            capabilities: `Observation.capabilities`. Where `Plan.needs_analysis`, ask again once they are known.
         """
         anonymous = caller.identity.key == ANONYMOUS
         bits = capabilities & route.capabilities

@@ -57,11 +57,11 @@ def event_of(
 
 def _coverage(admission: Admission, matcher: Matcher) -> dict[str, Any]:
     """The members of an event that tell of buckets."""
-    decision, visit = admission.decision, admission.visit
+    decision, observation = admission.decision, admission.observation
     told: dict[str, Any] = {}
-    if visit is not None:
-        told["covered"] = bool(visit.cells) and admission.call.operation != UNREADABLE
-        told["capabilities"] = matcher.names(visit.capabilities)
+    if observation is not None:
+        told["covered"] = bool(observation.cells) and admission.call.operation != UNREADABLE
+        told["capabilities"] = matcher.names(observation.capabilities)
     # Without the store, a decision may be of other budgets than those in buckets.
     if decision is not None and admission.plan.counts_buckets and _covers(decision):
         told["novelty"] = _novelty(decision)

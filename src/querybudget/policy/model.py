@@ -387,7 +387,7 @@ class Policy:
         source: File the policy came from, or ``<mapping>``.
         health: Path at which the middleware tells how the store is; empty for none.
         embedding: What turns prompts into buckets.
-        capabilities: Those that ship, then the policy's own; bit n of `Visit.capabilities` is the
+        capabilities: Those that ship, then the policy's own; bit n of `Observation.capabilities` is the
             n-th of them.
     """
 

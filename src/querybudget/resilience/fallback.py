@@ -86,7 +86,7 @@ class WithoutStore:
         )
         if any(line.quota.algorithm is Algorithm.DISTINCT for line in lines):
             return msgspec.structs.replace(charge, lines=lines)
-        return msgspec.structs.replace(charge, lines=lines, visit=None, profiled=())
+        return msgspec.structs.replace(charge, lines=lines, observation=None, profiled=())
 
 
 @lru_cache(maxsize=1_024)

@@ -186,7 +186,7 @@ class Journal:
         name = f"{charge.id}.{self._named:x}"
         if any(line.quota.algorithm is Algorithm.DISTINCT for line in lines):
             return msgspec.structs.replace(charge, id=name, lines=lines)
-        return msgspec.structs.replace(charge, id=name, lines=lines, visit=None, profiled=())
+        return msgspec.structs.replace(charge, id=name, lines=lines, observation=None, profiled=())
 
 
 def _telling(line: Line) -> Line:

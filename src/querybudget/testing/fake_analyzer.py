@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from zlib import crc32
 
 from querybudget.adapters.base import Call
-from querybudget.coverage import Visit
+from querybudget.coverage import Observation
 from querybudget.coverage.observation import FINE
 
 __all__ = ["FakeObserver"]
@@ -40,15 +40,15 @@ class FakeObserver:
         self.down = False
         self.asked: list[str] = []
 
-    async def observe(self, call: Call, /) -> Visit:
+    async def observe(self, call: Call, /) -> Observation:
         """What a call shows of itself, as the test says."""
         texts = call.asks or (call.ask,)
         self.asked += texts
         if self.down:
-            return Visit()
+            return Observation()
         cells = {cell for text in texts if text for cell in self._cells(text)}
         bits = (bool(of.intersection(texts)) << at for at, of in self._each())
-        return Visit(
+        return Observation(
             cells=tuple(sorted(cells)),
             template=crc32(call.template.encode()),
             ask=crc32(call.ask.encode()),

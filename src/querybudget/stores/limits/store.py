@@ -245,7 +245,7 @@ class LimitsStore:
             now,
             expires,
             charge.price,
-            charge.visit,
+            charge.observation,
             charge.profiled,
         )
         statuses = tuple(seat.status() for seat in seats)

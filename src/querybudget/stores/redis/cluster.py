@@ -154,7 +154,7 @@ def _part(charge: Charge, partition: str, price: int) -> tuple[Charge, list[int]
         tuple(charge.lines[n] for n in places),
         charge.hold,
         price,
-        charge.visit,
+        charge.observation,
         tuple(profiled for profiled in charge.profiled if profiled == partition),
     )
     return part, places

@@ -65,7 +65,7 @@ def short_name(name: str) -> bytes:
 
 def packed_cells(charge: Charge) -> bytes:
     """The buckets that a call would visit."""
-    cells = charge.visit.cells if charge.visit else ()
+    cells = charge.observation.cells if charge.observation else ()
     return struct.pack(f">{len(cells)}H", *cells)
 
 
@@ -188,7 +188,7 @@ def admitted(charge: Charge, reply: bytes) -> Decision:
         now,
         now + charge.hold,
         price,
-        charge.visit,
+        charge.observation,
         charge.profiled,
     )
     return Decision(

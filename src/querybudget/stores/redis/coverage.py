@@ -200,10 +200,10 @@ def packed(profile: Profile) -> bytes:
 
 def _observed(call: _Call, profile: Profile, version: int, now: int) -> ProfileUpdate | None:
     """Let a profile take a call in; what is to be told of it."""
-    visit = call.reservation.visit
-    if visit is None:
+    observation = call.reservation.observation
+    if observation is None:
         return None
-    step = profile.see(visit, now)
+    step = profile.see(observation, now)
     if not step.sums:
         return None
     return ProfileUpdate(version % 2**32, packed(profile), step.first, step.sums)

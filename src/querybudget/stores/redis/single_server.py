@@ -166,7 +166,7 @@ class Steps:
         partitions = charge.partitions
         owners = {partition: n for n, partition in enumerate(partitions, 1)}
         packed = codec.packed_charge(charge, owners, self._now(), fixed=fixed, alone=alone)
-        script = scripts.reserve(seen=charge.visit is not None)
+        script = scripts.reserve(seen=charge.observation is not None)
         keys, cells = self._keys(partitions, charge.id), codec.packed_cells(charge)
 
         async def run(quotas: list[bytes]) -> Reply:
@@ -213,7 +213,7 @@ class Steps:
         ]
         profiled = bytes(owners.get(partition, 0) for partition in reservation.profiled)
         given = (head + b"".join(used), profiled, *_packed(update))
-        script = scripts.settle(seen=reservation.visit is not None)
+        script = scripts.settle(seen=reservation.observation is not None)
         keys = self._keys(partitions, reservation.id)
 
         async def run(quotas: list[bytes]) -> Reply:
@@ -286,7 +286,7 @@ def _repeated(charge: Charge, accounts: Mapping[str, Account], record: bytes, no
         kept.at,
         kept.expires,
         kept.price,
-        charge.visit,
+        charge.observation,
         charge.profiled,
     )
     return Decision(Verdict.ADMIT, statuses, 0, reservation, kept.price)

@@ -90,8 +90,8 @@ class RedisStore:
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
         """Replace what is held by what was used."""
-        visit = reservation.visit
-        if visit is not None and reservation.profiled and ledger.answered(reservation, amounts):
+        observation = reservation.observation
+        if observation is not None and reservation.profiled and ledger.answered(reservation, amounts):
             return await self._profiles.settle(reservation, amounts)
         return (await self._way.settle(reservation, amounts)).settled
 

@@ -21,12 +21,12 @@ class BucketLog:
 
     Attributes:
         quota: The quota.
-        visits: Reservation, bucket, weight, and when it was asked.
+        observations: Reservation, bucket, weight, and when it was asked.
         stage: The stage begun last.
     """
 
     quota: Quota
-    visits: list[tuple[str, int, int, int]] = field(default_factory=list[tuple[str, int, int, int]])
+    observations: list[tuple[str, int, int, int]] = field(default_factory=list[tuple[str, int, int, int]])
     stage: Stage = Stage.NONE
 
     def end(self, at: int) -> int:
@@ -37,7 +37,7 @@ class BucketLog:
     def used(self, now: int, cells: Iterable[int] = (), weight: int = 0) -> int:
         """µ-buckets used, `cells` counted as visited."""
         weights = dict.fromkeys(cells, weight)
-        for _, cell, heavy, at in self.visits:
+        for _, cell, heavy, at in self.observations:
             if self.end(at) > now:
                 weights[cell] = max(heavy, weights.get(cell, 0))
         return sum(weights.values())
@@ -56,15 +56,15 @@ class BucketLog:
 
     def ends(self, now: int) -> list[int]:
         """Moments from `now` on when something stops counting."""
-        return sorted({end for *_, at in self.visits if (end := self.end(at)) > now})
+        return sorted({end for *_, at in self.observations if (end := self.end(at)) > now})
 
-    def visit(self, name: str, cells: Iterable[int], weight: int, now: int) -> None:
+    def observation(self, name: str, cells: Iterable[int], weight: int, now: int) -> None:
         """Note what a reservation visits."""
-        self.visits += [(name, cell, weight, now) for cell in cells]
+        self.observations += [(name, cell, weight, now) for cell in cells]
 
     def give_back(self, name: str) -> None:
         """Strike out what a reservation visited."""
-        self.visits = [visit for visit in self.visits if visit[0] != name]
+        self.observations = [observation for observation in self.observations if observation[0] != name]
 
     def charge(self, _name: str, _amount: int, _now: int, _expires: int) -> None:
         """Nothing, though other logs note it: what is held here is said by visits."""

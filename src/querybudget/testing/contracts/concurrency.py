@@ -22,7 +22,7 @@ from typing import ClassVar
 import pytest
 
 from querybudget.backends import Storage
-from querybudget.coverage import Visit
+from querybudget.coverage import Observation
 from querybudget.ledger import Charge, Line, Settled
 from querybudget.stores import Declares, Store, open_store
 from querybudget.testing.clock import ManualClock
@@ -231,8 +231,8 @@ async def _call_all(work: Work, meeting: threading.Barrier) -> Found:
 
 async def _call(store: Store, work: Work, number: int) -> bool:
     """One call, which visits a bucket of its own; every other one comes to something."""
-    visit = Visit((number,)) if work.kind is Algorithm.DISTINCT else None
-    decision = await store.reserve(Charge(f"call-{number}", work.lines, HOLD, visit=visit))
+    observation = Observation((number,)) if work.kind is Algorithm.DISTINCT else None
+    decision = await store.reserve(Charge(f"call-{number}", work.lines, HOLD, observation=observation))
     if decision.reservation and work.settles:
         used = MICRO * (number % 2)
         settled = await store.settle(decision.reservation, (used, used))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from querybudget.coverage import Profile, Response, Stage, Visit
+from querybudget.coverage import Profile, Response, Stage, Observation
 from querybudget.coverage.observation import COARSE, FINE
 from querybudget.coverage.score import VIEWS
 from querybudget.coverage.style import TRAITS, WORDS
@@ -26,13 +26,13 @@ FACTS = {"size": 100, "sentence": 100, "capital": 100, "instruction": 100, "vari
 DAY = 24 * HOUR
 
 
-def swept(number: int) -> Visit:
+def swept(number: int) -> Observation:
     """One call of a list made to cover a model: never where, nor with the words, it was before."""
     coarse = number * 37 % COARSE
     point = bytearray(32)
     point[number % len(point)] = 127
     words = sum(1 << (number * 29 + word * 7) % WORDS for word in range(8))
-    return Visit(
+    return Observation(
         (coarse * (FINE // COARSE) + number % (FINE // COARSE),),
         coarse,
         bytes(point),
@@ -72,13 +72,13 @@ class ProfileContract(Benched):
             profile = await _sweep(bench, ["caller"])
             score = profile.score(bench.clock.now)
             stages = ((Stage.SLOW, score // 2), (Stage.DEGRADE, score), (Stage.REFUSE, score + 1))
-            slowed = await bench.reserve(covered(Response(stages=stages)), visit=seen())
+            slowed = await bench.reserve(covered(Response(stages=stages)), observation=seen())
             assert (slowed.admitted, slowed.stage) == (True, Stage.DEGRADE), f"found {slowed}"
             signals = {reason.signal for reason in slowed.reasons}
             assert signals, "expected to be told why"
             assert signals <= VIEWS.keys(), f"found {slowed.reasons}"
             refusing = Response(stages=((Stage.REFUSE, score),))
-            refused = await bench.reserve(covered(refusing), visit=seen())
+            refused = await bench.reserve(covered(refusing), observation=seen())
             assert (refused.verdict, refused.wait) == (Verdict.WAIT, 3_600 * SECOND), f"{refused}"
 
     async def test_a_score_sets_the_price(self) -> None:
@@ -87,10 +87,10 @@ class ProfileContract(Benched):
             profile = await _sweep(bench, ["caller"])
             score = profile.score(bench.clock.now)
             scored, unscored = Response(free=0), Response(free=0, scored=False)
-            assert (await bench.reserve(covered(scored), visit=seen())).price == scored.price(score)
+            assert (await bench.reserve(covered(scored), observation=seen())).price == scored.price(score)
             share = SWEEP * MICRO // FINE
             cheap = unscored.price(share)
-            assert (await bench.reserve(covered(unscored), visit=seen())).price == cheap
+            assert (await bench.reserve(covered(unscored), observation=seen())).price == cheap
 
     async def test_a_score_falls_with_time(self) -> None:
         """By a tenth in a day, whoever asks."""
@@ -106,13 +106,13 @@ class ProfileContract(Benched):
         async with self.bench(Algorithm.DISTINCT) as bench:
             profile = Profile()
             for number in range(SWEEP):
-                visit = swept(number)
-                failed = await bench.admitted(covered(), visit=swept(99), profiled=["caller"])
+                observation = swept(number)
+                failed = await bench.admitted(covered(), observation=swept(99), profiled=["caller"])
                 assert await bench.settle(failed, 0) is Settled.DONE
-                done = await bench.admitted(covered(), visit=visit, profiled=["caller"])
-                late = await bench.admitted(covered(), visit=swept(98), profiled=["caller"])
+                done = await bench.admitted(covered(), observation=observation, profiled=["caller"])
+                late = await bench.admitted(covered(), observation=swept(98), profiled=["caller"])
                 assert await bench.settle(done, MICRO) is Settled.DONE
-                profile.see(visit, bench.clock.now)
+                profile.see(observation, bench.clock.now)
                 assert await bench.settle(done, MICRO) is Settled.REPEATED
                 bench.clock.advance(us=HOLD)
                 assert await bench.settle(late, MICRO) is Settled.LATE
@@ -142,9 +142,9 @@ class ProfileContract(Benched):
             assert await _score(bench, "pool") == before
 
 
-async def _answer(bench: Bench, visit: Visit, profiled: Sequence[str]) -> None:
+async def _answer(bench: Bench, observation: Observation, profiled: Sequence[str]) -> None:
     """One answered call."""
-    reservation = await bench.admitted(covered(partition=profiled[0]), visit=visit, profiled=profiled)
+    reservation = await bench.admitted(covered(partition=profiled[0]), observation=observation, profiled=profiled)
     assert await bench.settle(reservation, MICRO) is Settled.DONE
 
 
@@ -159,7 +159,7 @@ async def _sweep(bench: Bench, profiled: Sequence[str]) -> Profile:
 
 async def _score(bench: Bench, partition: str = "caller") -> int:
     """The strain of an account of which nothing else is strained; a call that fails finds it."""
-    decision: Decision = await bench.reserve(covered(partition=partition), visit=seen())
+    decision: Decision = await bench.reserve(covered(partition=partition), observation=seen())
     assert decision.reservation, f"expected to be admitted, found {decision}"
     await bench.settle(decision.reservation, 0)
     return decision.lines[0].strain

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from querybudget.coverage import Response, Visit
+from querybudget.coverage import Response, Observation
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.stores import Clock, Declares, Store
 from querybudget.testing.clock import ManualClock
@@ -88,10 +88,10 @@ def wide(
     return Line(partition, quota, weight, weight, shadow, response)
 
 
-def seen(*cells: int) -> Visit:
+def seen(*cells: int) -> Observation:
     """A call whose prompts fall into `cells`."""
     coarse = cells[0] // 16 if cells else -1
-    return Visit(tuple(sorted(cells)), coarse, bytes(32), ask=1)
+    return Observation(tuple(sorted(cells)), coarse, bytes(32), ask=1)
 
 
 class Benched:
@@ -153,31 +153,31 @@ class Bench:
         *lines: Line,
         price: int = MICRO,
         hold: int = HOLD,
-        visit: Visit | None = None,
+        observation: Observation | None = None,
         profiled: Iterable[str] = (),
     ) -> Decision:
         """Ask for all lines, under a name of its own."""
         self._count += 1
         name = f"call-{self._count}"
-        return await self.store.reserve(Charge(name, lines, hold, price, visit, tuple(profiled)))
+        return await self.store.reserve(Charge(name, lines, hold, price, observation, tuple(profiled)))
 
     async def admitted(
         self,
         *lines: Line,
         price: int = MICRO,
         hold: int = HOLD,
-        visit: Visit | None = None,
+        observation: Observation | None = None,
         profiled: Iterable[str] = (),
     ) -> Reservation:
         """Ask for all lines, which has to be granted."""
-        decision = await self.reserve(*lines, price=price, hold=hold, visit=visit, profiled=profiled)
+        decision = await self.reserve(*lines, price=price, hold=hold, observation=observation, profiled=profiled)
         assert decision.reservation, f"expected to be admitted, found {decision}"
         return decision.reservation
 
-    async def visit(self, line: Line, *cells: int) -> None:
+    async def observation(self, line: Line, *cells: int) -> None:
         """One answered call for each bucket."""
         for cell in cells:
-            reservation = await self.admitted(line, visit=seen(cell))
+            reservation = await self.admitted(line, observation=seen(cell))
             assert await self.settle(reservation, MICRO) is Settled.DONE
 
     async def settle(self, reservation: Reservation, *amounts: int) -> Settled:

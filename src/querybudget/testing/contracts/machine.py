@@ -25,12 +25,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from querybudget.coverage import Response, Visit
+from querybudget.coverage import Response, Observation
 from querybudget.ledger import GRACE, Charge, Decision, Line, Reservation, Settled
 from querybudget.stores import Clock, Store
 from querybudget.testing.clock import ManualClock
 from querybudget.testing.contracts.oracle import Expected, Oracle
-from querybudget.testing.contracts.strategies import breadths, quotas, responses, visits
+from querybudget.testing.contracts.strategies import breadths, quotas, responses, observations
 from querybudget.units import MICRO, Algorithm, Quota
 
 __all__ = ["StoreMachine"]
@@ -128,26 +128,26 @@ class StoreMachine(RuleBasedStateMachine):
         data=st.data(),
         hold=st.sampled_from((1, 50, 200, 1_000)),
         price=st.sampled_from((MICRO, MICRO, 1_500_000, 3_333_333)),
-        visit=visits(),
+        observation=observations(),
     )
-    def reserve(self, data: st.DataObject, hold: int, price: int, visit: Visit) -> None:
+    def reserve(self, data: st.DataObject, hold: int, price: int, observation: Observation) -> None:
         """Ask for a few lines."""
-        self._reserve(self._charge(data, hold, price, visit))
+        self._reserve(self._charge(data, hold, price, observation))
 
     @rule(
         data=st.data(),
         hold=st.sampled_from((50, 1_000)),
         price=st.sampled_from((MICRO, 1_500_000)),
-        visit=visits(),
+        observation=observations(),
     )
     def reserve_twice_at_once(
-        self, data: st.DataObject, hold: int, price: int, visit: Visit
+        self, data: st.DataObject, hold: int, price: int, observation: Observation
     ) -> None:
         """Two calls that want the same, at the same time, and name it in opposite order.
 
         They differ in nothing else: if the answers do, it is seen which was the first.
         """
-        one = self._charge(data, hold, price, visit)
+        one = self._charge(data, hold, price, observation)
         other = msgspec.structs.replace(self._named(one), lines=one.lines[::-1])
 
         async def both() -> Sequence[Decision]:
@@ -160,13 +160,13 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self._reservations and len(self._oracles) <= MOST)
     @rule(
-        data=st.data(), hold=st.sampled_from((50, 1_000)), visit=visits(), used=st.integers(0, 60)
+        data=st.data(), hold=st.sampled_from((50, 1_000)), observation=observations(), used=st.integers(0, 60)
     )
     def reserve_and_settle_at_once(
-        self, data: st.DataObject, hold: int, visit: Visit, used: int
+        self, data: st.DataObject, hold: int, observation: Observation, used: int
     ) -> None:
         """A call begins while another ends: neither is lost, whichever was the first."""
-        charge = self._charge(data, hold, MICRO, visit)
+        charge = self._charge(data, hold, MICRO, observation)
         ending = data.draw(st.sampled_from(self._reservations[-3:]))
         amounts = [used] * len(ending.held)
 
@@ -280,7 +280,7 @@ class StoreMachine(RuleBasedStateMachine):
     def _run(self, waiting: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(waiting)
 
-    def _charge(self, data: st.DataObject, hold: int, price: int, visit: Visit) -> Charge:
+    def _charge(self, data: st.DataObject, hold: int, price: int, observation: Observation) -> Charge:
         chosen = data.draw(
             st.lists(
                 st.tuples(
@@ -297,7 +297,7 @@ class StoreMachine(RuleBasedStateMachine):
         )
         looked_at = any(map(_covers, lines)) or data.draw(st.booleans())
         profiled = PARTITIONS if looked_at else ()
-        charge = Charge("", lines, hold, price, visit if looked_at else None, profiled)
+        charge = Charge("", lines, hold, price, observation if looked_at else None, profiled)
         return self._named(charge)
 
     def _line(self, data: st.DataObject, quota: Quota, partition: str, *, shadow: bool) -> Line:

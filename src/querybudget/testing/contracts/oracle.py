@@ -87,7 +87,7 @@ class Oracle:
         if line.quota.algorithm is not Algorithm.DISTINCT:
             return None
         log = self.buckets(line.partition, line.quota)
-        cells = charge.visit.cells if charge.visit else ()
+        cells = charge.observation.cells if charge.observation else ()
         novelty, response = log.novelty(cells, line.amount, now), line.response
         fits = log.used(now, cells, line.amount) <= line.quota.limit
         if response is None:
@@ -154,8 +154,8 @@ class Oracle:
             log = self.log(line.partition, line.quota)
             if amount < 0:
                 continue
-            if view and isinstance(log, BucketLog) and charge.visit:
-                log.visit(charge.id, charge.visit.cells, line.amount, now)
+            if view and isinstance(log, BucketLog) and charge.observation:
+                log.observation(charge.id, charge.observation.cells, line.amount, now)
                 log.stage = view.begun
             else:
                 log.charge(charge.id, amount, now, now + charge.hold)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from querybudget.coverage import Response, Stage, Visit
+from querybudget.coverage import Response, Stage, Observation
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 
 __all__ = [
@@ -86,7 +86,7 @@ def responses(draw: st.DrawFn) -> Response:
     )
 
 
-def visits(most: int = 9) -> st.SearchStrategy[Visit]:
+def observations(most: int = 9) -> st.SearchStrategy[Observation]:
     """Few buckets, so that they are met again."""
     cells = st.lists(st.integers(0, most), max_size=3, unique=True)
-    return cells.map(lambda found: Visit(tuple(sorted(found))))
+    return cells.map(lambda found: Observation(tuple(sorted(found))))
