@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.stores.prompts import KINDS, PATH, requests
 from querybudget.adapters import adapter_for
 from querybudget.coverage import Observation
-from querybudget.embedding.analyzer import Observer, open_observer
+from querybudget.embedding.analyzer import EmbeddingAnalyzer, open_analyzer
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.policy.model import Budget, Mode, Policy
 from querybudget.stores import Store
@@ -81,23 +81,23 @@ async def observations(kind: str, callers: int, each: int) -> list[list[Observat
         callers: How many.
         each: Calls of each.
     """
-    adapter, observer = adapter_for(PATH, "POST", ()), _observer()
+    adapter, analyzer = adapter_for(PATH, "POST", ()), _analyzer()
     assert adapter is not None
     found = [
         [
-            await observer.observe(adapter.parse(PATH, body))
+            await analyzer.analyze(adapter.parse(PATH, body))
             for body in requests(_kind(kind, caller), caller, each)
         ]
         for caller in range(callers)
     ]
-    assert observer.missed == 0
+    assert analyzer.missed == 0
     return found
 
 
 @cache
-def _observer() -> Observer:
+def _analyzer() -> EmbeddingAnalyzer:
     """Of the shipped embedding; it has nothing to be closed."""
-    return open_observer(policy(COVERED), b"a key of the benchmark")
+    return open_analyzer(policy(COVERED), b"a key of the benchmark")
 
 
 def _kind(kind: str, caller: int) -> str:

@@ -17,7 +17,7 @@ from benchmarks.sweep.observing import Vectors, cells, roomy_observer
 from benchmarks.sweep.policies import enforced
 from benchmarks.sweep.replay import usage
 from benchmarks.sweep.streams import Stream
-from querybudget.embedding.analyzer import Observer
+from querybudget.embedding.analyzer import EmbeddingAnalyzer
 from querybudget.policy.model import Policy
 
 __all__ = ["PER_DAY", "Bench", "Settings", "Size"]
@@ -102,7 +102,7 @@ class Bench:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.policy, self.observer, self.vectors = _opened(settings.policy)
+        self.policy, self.analyzer, self.vectors = _opened(settings.policy)
 
     @property
     def quick(self) -> bool:
@@ -117,14 +117,14 @@ class Bench:
         """A stream as the baselines see it."""
         return Sent(
             self.vectors.of(stream.prompts),
-            await cells(self.observer, [prompt.text for prompt in stream.prompts]),
+            await cells(self.analyzer, [prompt.text for prompt in stream.prompts]),
             stream.times,
             _tokens(stream.prompts, stream.templates),
         )
 
 
 @cache
-def _opened(source: str) -> tuple[Policy, Observer, Vectors]:
+def _opened(source: str) -> tuple[Policy, EmbeddingAnalyzer, Vectors]:
     policy = enforced(source)
     return policy, roomy_observer(policy), Vectors()
 

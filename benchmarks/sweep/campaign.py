@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from benchmarks.sweep.corpora import Prompt
 from benchmarks.sweep.replay import Desk
 from benchmarks.sweep.timing import BEGIN, DAY
-from querybudget.embedding.analyzer import Observer
+from querybudget.embedding.analyzer import EmbeddingAnalyzer
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO
 
@@ -79,7 +79,7 @@ class Haul:
 
 async def campaign(
     policy: Policy,
-    observer: Observer,
+    analyzer: EmbeddingAnalyzer,
     parts: Sequence[Sequence[Prompt]],
     template: str,
     per_day: float,
@@ -90,7 +90,7 @@ async def campaign(
 
     Args:
         policy: The policy.
-        observer: Sees the calls.
+        analyzer: Sees the calls.
         parts: What each account is to obtain.
         template: The frame of all.
         per_day: Queries of an account, at most.
@@ -99,7 +99,7 @@ async def campaign(
     sent = list(range(len(parts)))
     if not _pools(policy) and len(parts) > SAMPLE:
         sent = [n * len(parts) // SAMPLE for n in range(SAMPLE)]
-    desk, end, gap = Desk(policy, observer, BEGIN), BEGIN + days * DAY, int(DAY / per_day)
+    desk, end, gap = Desk(policy, analyzer, BEGIN), BEGIN + days * DAY, int(DAY / per_day)
     accounts = [
         _Account(f"sweep {n}", BEGIN + gap * n // len(parts), deque(parts[n])) for n in sent
     ]

@@ -43,7 +43,7 @@ async def dilution(bench: Bench, corpus: Corpus) -> dict[str, Any]:
                     percent / 100,
                     PER_DAY,
                 )
-                firsts.append((await replay(bench.policy, bench.observer, stream, stop=True)).first)
+                firsts.append((await replay(bench.policy, bench.analyzer, stream, stop=True)).first)
             found[frame][str(percent)] = {
                 **count_figures(firsts),
                 "draws": [plain(first) for first in firsts],

@@ -81,7 +81,7 @@ async def _all(
     streams = [honest(caller, corpus.template) for caller in callers]
     if not streams:
         return []
-    met = await replay_together(bench.policy, bench.observer, streams)
+    met = await replay_together(bench.policy, bench.analyzer, streams)
     without_one = await _ablated(bench, corpus, ablated)
     found: list[Honest] = []
     for caller, stream, seen in zip(callers, streams, met, strict=True):
@@ -110,7 +110,7 @@ async def _ablated(
     streams = [honest(caller, corpus.template) for caller in callers]
 
     async def note(name: str, policy: Policy) -> None:
-        met = await replay_together(policy, bench.observer, streams)
+        met = await replay_together(policy, bench.analyzer, streams)
         for caller, seen in zip(callers, met, strict=True):
             found[caller.name][name] = seen.disturbed
 

@@ -15,7 +15,7 @@ from benchmarks.sweep.corpora import Prompt
 from benchmarks.sweep.policies import SECRET
 from querybudget.adapters.base import Call, Dialect
 from querybudget.embedding import open_embedder
-from querybudget.embedding.analyzer import Observer
+from querybudget.embedding.analyzer import EmbeddingAnalyzer
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.policy.model import Policy
@@ -25,19 +25,19 @@ __all__ = ["Vectors", "cells", "roomy_observer"]
 ROOM = 1 << 19
 
 
-def roomy_observer(policy: Policy, *, cached: int = ROOM) -> Observer:
+def roomy_observer(policy: Policy, *, cached: int = ROOM) -> EmbeddingAnalyzer:
     """The observer of a policy, remembering as many asks as a corpus may have."""
     spec = policy.embedding
     codebook = Codebook.load(spec.codebook or None)
     embedder = open_embedder(spec, codebook.dimensions)
     key = policy.secret or SECRET
-    return Observer(embedder, codebook, policy.capabilities, key, cached=cached)
+    return EmbeddingAnalyzer(embedder, codebook, policy.capabilities, key, cached=cached)
 
 
-async def cells(observer: Observer, texts: Sequence[str]) -> NDArray[np.int64]:
+async def cells(analyzer: EmbeddingAnalyzer, texts: Sequence[str]) -> NDArray[np.int64]:
     """The fine cell of each ask; -1 where it has none."""
     calls = [Call(Dialect.OPENAI, "chat", ask=text) for text in texts]
-    observations = [await observer.observe(call) for call in calls]
+    observations = [await analyzer.analyze(call) for call in calls]
     return np.array([observation.cells[0] if observation.cells else -1 for observation in observations], np.int64)
 
 

@@ -77,7 +77,7 @@ async def _needed(bench: Bench, policy: Policy, members: Sequence[Member]) -> fl
 
 async def _slowed(bench: Bench, policy: Policy, members: Sequence[Member]) -> bool:
     """Whether anybody in the pool is disturbed within a day."""
-    desk = Desk(policy, bench.observer, BEGIN)
+    desk = Desk(policy, bench.analyzer, BEGIN)
     gap = DAY // PER_ACCOUNT
     due = [(BEGIN + gap * n // len(members), n, 0) for n in range(len(members))]
     heapq.heapify(due)

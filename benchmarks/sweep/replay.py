@@ -22,7 +22,7 @@ from benchmarks.sweep.policies import scope
 from benchmarks.sweep.streams import Stream
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.coverage.response import Stage
-from querybudget.embedding.analyzer import Observer
+from querybudget.embedding.analyzer import EmbeddingAnalyzer
 from querybudget.limiter import Limiter, Outcome
 from querybudget.policy.model import Policy
 from querybudget.stores.memory import MemoryStore
@@ -83,10 +83,10 @@ class Seen:
 class Desk:
     """A limiter in memory with a clock of its own, asked by name of account."""
 
-    def __init__(self, policy: Policy, observer: Observer, begin: int) -> None:
+    def __init__(self, policy: Policy, analyzer: EmbeddingAnalyzer, begin: int) -> None:
         self.clock = ManualClock(begin)
         store = MemoryStore(self.clock, max_identities=policy.max_identities)
-        self._limiter = Limiter(policy, store=store, clock=self.clock, observer=observer)
+        self._limiter = Limiter(policy, store=store, clock=self.clock, analyzer=analyzer)
         self._route = self._limiter.route("POST", _PATH) if policy.budgets else None
 
     async def ask(self, account: str, text: str, template: str, *, pool: str = "") -> Answer:
@@ -116,16 +116,16 @@ class Desk:
         return Answer(False, admission.stage, price, admission.delay, tokens)  # noqa: FBT003 - the same
 
 
-async def replay(policy: Policy, observer: Observer, stream: Stream, *, stop: bool = False) -> Seen:
+async def replay(policy: Policy, analyzer: EmbeddingAnalyzer, stream: Stream, *, stop: bool = False) -> Seen:
     """Send a stream to a limiter of its own.
 
     Args:
         policy: The policy.
-        observer: Sees the calls.
+        analyzer: Sees the calls.
         stream: What is sent.
         stop: End where the account is first disturbed: all that is wanted is when that is.
     """
-    desk, met = Desk(policy, observer, int(stream.times[0])), _Met(stream)
+    desk, met = Desk(policy, analyzer, int(stream.times[0])), _Met(stream)
     free = 0
     for place, at in enumerate(stream.times.tolist()):
         desk.clock.now = max(free, at)
@@ -137,7 +137,7 @@ async def replay(policy: Policy, observer: Observer, stream: Stream, *, stop: bo
 
 
 async def replay_together(
-    policy: Policy, observer: Observer, streams: Sequence[Stream]
+    policy: Policy, analyzer: EmbeddingAnalyzer, streams: Sequence[Stream]
 ) -> list[Seen]:
     """Send streams to one limiter, merged by time: what they share may weigh on each of them."""
     lengths = [len(stream) for stream in streams]
@@ -145,7 +145,7 @@ async def replay_together(
     whose = np.repeat(np.arange(len(streams)), lengths)
     where = np.concatenate([np.arange(length) for length in lengths])
     order = np.argsort(times, kind="stable")
-    desk, met = Desk(policy, observer, int(times[order[0]])), [_Met(stream) for stream in streams]
+    desk, met = Desk(policy, analyzer, int(times[order[0]])), [_Met(stream) for stream in streams]
     for at, number, place in zip(
         times[order].tolist(), whose[order].tolist(), where[order].tolist(), strict=True
     ):

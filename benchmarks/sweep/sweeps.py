@@ -107,7 +107,7 @@ async def _firsts(
         stream = sweep(f"draw {number}", draw_of(corpus, number, most), corpus.template, per_day)
         if frames is not None:
             stream = stream.framed(frames(corpus, len(stream)))
-        found.append((await replay(policy, bench.observer, stream, stop=True)).first)
+        found.append((await replay(policy, bench.analyzer, stream, stop=True)).first)
     return found
 
 
@@ -125,7 +125,7 @@ async def _takings(bench: Bench, corpus: Corpus, wanted: Sequence[Prompt]) -> di
         found[way] = {}
         for accounts in size.accounts:
             parts = shared_out(wanted, accounts, way)
-            haul = await campaign(bench.policy, bench.observer, parts, corpus.template, PER_DAY)
+            haul = await campaign(bench.policy, bench.analyzer, parts, corpus.template, PER_DAY)
             found[way][str(accounts)] = haul.obtained
             if way == "random":
                 account_days[str(accounts)] = round(len(parts) * _days(haul, len(wanted)), 2)
@@ -133,7 +133,7 @@ async def _takings(bench: Bench, corpus: Corpus, wanted: Sequence[Prompt]) -> di
     assert alone is not None
     free = without_buckets(bench.policy)
     parts = shared_out(wanted, 1, "random")
-    usual = await campaign(free, bench.observer, parts, corpus.template, PER_DAY)
+    usual = await campaign(free, bench.analyzer, parts, corpus.template, PER_DAY)
     days, usual_days = _days(alone, len(wanted)), _days(usual, len(wanted))
     tokens, usual_tokens = _tokens(alone), _tokens(usual)
     return {

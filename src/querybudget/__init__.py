@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from querybudget.events import DecisionEvent
     from querybudget.identity import Identity
     from querybudget.ledger import Charge, Decision, Reservation, Settled, Verdict
-    from querybudget.limiter import Limiter, Observer, Outcome, Refusal, StoreHealth, Admission
+    from querybudget.limiter import Limiter, PromptAnalyzer, Outcome, Refusal, StoreHealth, Admission
     from querybudget.policy.model import Policy
     from querybudget.stores import Clock, MemoryStore, Store
 
@@ -50,7 +50,7 @@ __all__ = [
     "Limiter",
     "MemoryStore",
     "Mistake",
-    "Observer",
+    "PromptAnalyzer",
     "Outcome",
     "Policy",
     "PolicyError",
@@ -78,7 +78,7 @@ _HOMES = {
     "asgi": ("QueryBudgetMiddleware", "health_app"),
     "coverage": ("Response", "Stage", "Observation"),
     "embedding": ("Embedder",),
-    "limiter": ("Limiter", "Observer", "Outcome", "Refusal", "StoreHealth", "Admission"),
+    "limiter": ("Limiter", "PromptAnalyzer", "Outcome", "Refusal", "StoreHealth", "Admission"),
     "errors": (
         "BodyError",
         "EmbeddingError",

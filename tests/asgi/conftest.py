@@ -11,7 +11,7 @@ import pytest
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.types import ASGIApp
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
-from querybudget.limiter import Limiter, Observer
+from querybudget.limiter import Limiter, PromptAnalyzer
 from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore
 from querybudget.testing import Decisions, ManualClock
@@ -57,7 +57,7 @@ class Bench:
         policy: Mapping[str, Any],
         *,
         suspends: bool = False,
-        observer: Observer | None = None,
+        analyzer: PromptAnalyzer | None = None,
     ) -> None:
         self.clock = ManualClock()
         self.decisions = Decisions()
@@ -69,7 +69,7 @@ class Bench:
             store=self.store,
             clock=self.clock,
             hooks=[self.decisions],
-            observer=observer,
+            analyzer=analyzer,
         )
         self.app = QueryBudgetMiddleware(app, limiter=self.limiter)
 

@@ -18,7 +18,7 @@ from querybudget.adapters.base import Call, Usage
 from querybudget.adapters.degrade import OUTPUT
 from querybudget.asgi.types import Receive, Scope, Send
 from querybudget.coverage import Observation
-from querybudget.testing import Driven, FakeModel, FakeObserver, Reply, drive, http_scope, request
+from querybudget.testing import Driven, FakeModel, FakeAnalyzer, Reply, drive, http_scope, request
 
 BREADTH = {"name": "breadth", "limit": "20 buckets/30 days", "mode": "enforce"}
 STAGED = {**BREADTH, "then": ["slow", "degrade", "refuse"]}
@@ -42,12 +42,12 @@ def told(driven: Driven) -> str:
     return driven.body.decode() + str(driven.headers)
 
 
-class Slow(FakeObserver):
+class Slow(FakeAnalyzer):
     """An observer that waits, as one across a network does."""
 
-    async def observe(self, call: Call, /) -> Observation:
+    async def analyze(self, call: Call, /) -> Observation:
         await anyio.lowlevel.checkpoint()
-        observation = await super().observe(call)
+        observation = await super().analyze(call)
         await anyio.lowlevel.checkpoint()
         return observation
 
@@ -58,8 +58,8 @@ async def no_pause(seconds: float) -> None:
 
 def covered(make: Callable[..., Any], app: Any, *budgets: dict[str, Any], **how: Any) -> Any:
     settings = how.pop("settings", {})
-    observer = how.pop("observer", None) or FakeObserver()
-    edge = make(app, {"budgets": list(budgets), **settings}, observer=observer, **how)
+    analyzer = how.pop("observer", None) or FakeAnalyzer()
+    edge = make(app, {"budgets": list(budgets), **settings}, analyzer=analyzer, **how)
     edge.limiter.pause = no_pause
     return edge
 
@@ -182,8 +182,8 @@ IDS = ["memory", "memory-slow_observer", "suspending", "suspending-slow_observer
 async def spent(make: Callable[..., Any], suspends: bool, waits: bool, **how: Any) -> Any:
     """A caller at the edge of being degraded, and the model it asks."""
     model = FakeModel(REPLY)
-    observer = Slow() if waits else FakeObserver()
-    edge = covered(make, model, STAGED, RPM, TOKENS, suspends=suspends, observer=observer)
+    analyzer = Slow() if waits else FakeAnalyzer()
+    edge = covered(make, model, STAGED, RPM, TOKENS, suspends=suspends, analyzer=analyzer)
     for number in range(17):
         await drive(edge.app, http_scope(key="a"), request(chat(str(number))))
     await edge.quiet()
@@ -281,7 +281,7 @@ async def test_counting_tokens_and_listing_models_take_no_buckets(
     models = http_scope("/v1/models", key="a", method="GET")
     await drive(edge.app, models, request())
     assert await edge.used("breadth") == 0
-    assert edge.limiter.observer.asked == []
+    assert edge.limiter.analyzer.asked == []
 
 
 @pytest.mark.anyio
@@ -304,7 +304,7 @@ async def test_a_socket_meets_no_bucket_budget_and_is_not_observed(
     driven = await drive(edge.app, scope, [{"type": "websocket.connect"}, *texts])
     assert [message["type"] for message in driven.sent][-1] == "websocket.close"
     assert driven.sent[-1]["code"] == 1000
-    assert edge.limiter.observer.asked == []
+    assert edge.limiter.analyzer.asked == []
     assert (await edge.used("rpm"), await edge.used("code")) == (4, 0)
     assert {line.line.quota.name for e in edge.decisions.events for line in e.decision.lines} == {
         "rpm"
@@ -321,7 +321,7 @@ async def test_the_ask_is_what_is_observed_and_not_the_history(bench: Callable[.
         {"role": "user", "content": "second"},
     ]
     await drive(edge.app, http_scope(key="a"), request({"model": "m", "messages": turns}))
-    assert edge.limiter.observer.asked == ["second"]
+    assert edge.limiter.analyzer.asked == ["second"]
 
 
 BIG = b'{"messages": [{"role": "user", "content": "%s"}], "x": NaN}' % (b"a" * 1024 * 1024)
@@ -347,7 +347,7 @@ async def test_what_only_servers_in_python_read_is_read_as_they_do(
     for number in range(17):
         await drive(edge.app, http_scope(key="a"), request(chat(str(number))))
     await drive(edge.app, http_scope(key="a"), request(body))
-    assert edge.limiter.observer.asked[-1] == "hidden"
+    assert edge.limiter.analyzer.asked[-1] == "hidden"
     assert edge.decisions.last.operation == "chat"
     assert edge.decisions.last.stage == "degrade"
     assert json.loads(model.asked[-1].body)["max_tokens"] == OUTPUT
@@ -371,4 +371,4 @@ async def test_a_body_that_cannot_be_read_is_new_ground_if_it_is_answered(
         assert await edge.used("breadth") == buckets
     await drive(edge.app, http_scope(key="a"), request(body + b" "))
     assert await edge.used("breadth") == 2
-    assert edge.limiter.observer.asked == []
+    assert edge.limiter.analyzer.asked == []

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from querybudget.adapters.base import Call, Dialect
 from querybudget.coverage.observation import COARSE, FINE, Observation
-from querybudget.embedding.analyzer import ASKS, Observer, open_observer
+from querybudget.embedding.analyzer import ASKS, EmbeddingAnalyzer, open_analyzer
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.errors import EmbeddingError, SetupError
@@ -38,8 +38,8 @@ def codebook() -> Codebook:
 
 
 @pytest.fixture(scope="module")
-def shared(codebook: Codebook) -> Observer:
-    return Observer(StaticEmbedder.load(), codebook, SHIPPED, KEY)
+def shared(codebook: Codebook) -> EmbeddingAnalyzer:
+    return EmbeddingAnalyzer(StaticEmbedder.load(), codebook, SHIPPED, KEY)
 
 
 class Remote:
@@ -82,8 +82,8 @@ async def turns(count: int = 30) -> None:
 # -- What a visit shows -----------------------------------------------------------------------
 
 
-async def test_a_call_lies_in_one_cell_of_its_key(shared: Observer, codebook: Codebook) -> None:
-    observation = await shared.observe(asking("How do I sort a list in Python?"))
+async def test_a_call_lies_in_one_cell_of_its_key(shared: EmbeddingAnalyzer, codebook: Codebook) -> None:
+    observation = await shared.analyze(asking("How do I sort a list in Python?"))
     assert len(observation.cells) == 1
     assert 0 <= observation.cells[0] < FINE
     assert 0 <= observation.coarse < COARSE
@@ -95,25 +95,25 @@ async def test_a_call_lies_in_one_cell_of_its_key(shared: Observer, codebook: Co
     assert len(observation.words) > 0
 
 
-async def test_the_same_ask_shows_the_same_under_another_template(shared: Observer) -> None:
-    one = await shared.observe(asking("What is a noun?", template="You teach grammar."))
-    two = await shared.observe(asking("What is a noun?", template="You are a pirate."))
+async def test_the_same_ask_shows_the_same_under_another_template(shared: EmbeddingAnalyzer) -> None:
+    one = await shared.analyze(asking("What is a noun?", template="You teach grammar."))
+    two = await shared.analyze(asking("What is a noun?", template="You are a pirate."))
     assert one.template != two.template != 0
     assert one.cells == two.cells
     assert one.ask == two.ask
 
 
-async def test_the_same_template_is_known_by_its_hash(shared: Observer) -> None:
-    one = await shared.observe(asking("What is a noun?", template="You teach grammar."))
-    two = await shared.observe(asking("What is a verb?", template="You teach grammar."))
+async def test_the_same_template_is_known_by_its_hash(shared: EmbeddingAnalyzer) -> None:
+    one = await shared.analyze(asking("What is a noun?", template="You teach grammar."))
+    two = await shared.analyze(asking("What is a verb?", template="You teach grammar."))
     assert one.template == two.template
     assert one.ask != two.ask
 
 
-async def test_an_array_of_prompts_visits_all_their_cells(shared: Observer) -> None:
+async def test_an_array_of_prompts_visits_all_their_cells(shared: EmbeddingAnalyzer) -> None:
     texts = ("the taste of lemons", "a proof by induction", "football results", "lemons taste")
-    observation = await shared.observe(asking(texts[0], asks=texts))
-    alone = [await shared.observe(asking(text)) for text in texts]
+    observation = await shared.analyze(asking(texts[0], asks=texts))
+    alone = [await shared.analyze(asking(text)) for text in texts]
     assert observation.cells == tuple(sorted({one.cells[0] for one in alone}))
     assert observation.coarse == alone[0].coarse
     assert observation.point == alone[0].point
@@ -125,15 +125,15 @@ async def test_an_array_of_prompts_visits_all_their_cells(shared: Observer) -> N
 
 async def test_prompts_beyond_the_most_are_not_looked_at(codebook: Codebook) -> None:
     remote = Remote(codebook)
-    observer = Observer(remote, codebook, (), KEY)
-    await observer.observe(asking("", asks=tuple(f"number {n}" for n in range(200))))
+    analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
+    await analyzer.analyze(asking("", asks=tuple(f"number {n}" for n in range(200))))
     assert remote.batches == [ASKS]
-    await observer.aclose()
+    await analyzer.aclose()
 
 
 @pytest.mark.parametrize("ask", ["", " ", "\u200b"])
-async def test_an_ask_that_says_nothing_lies_in_no_cell(shared: Observer, ask: str) -> None:
-    observation = await shared.observe(asking(ask))
+async def test_an_ask_that_says_nothing_lies_in_no_cell(shared: EmbeddingAnalyzer, ask: str) -> None:
+    observation = await shared.analyze(asking(ask))
     assert observation.cells == ()
     assert observation.coarse == -1
     assert observation.point == b""
@@ -146,8 +146,8 @@ async def test_an_ask_that_says_nothing_lies_in_no_cell(shared: Observer, ask: s
     template=st.text(st.characters(), max_size=50),
     asks=st.lists(st.text(st.characters(), max_size=50), max_size=5),
 )
-def test_any_call_has_a_visit(shared: Observer, ask: str, template: str, asks: list[str]) -> None:
-    observation = asyncio.run(shared.observe(asking(ask, template=template, asks=tuple(asks))))
+def test_any_call_has_a_visit(shared: EmbeddingAnalyzer, ask: str, template: str, asks: list[str]) -> None:
+    observation = asyncio.run(shared.analyze(asking(ask, template=template, asks=tuple(asks))))
     assert list(observation.cells) == sorted(set(observation.cells))
     assert all(0 <= cell < FINE for cell in observation.cells)
     assert (observation.template == 0) == (template == "")
@@ -159,8 +159,8 @@ async def test_another_key_shows_other_numbers(codebook: Codebook) -> None:
     texts = [f"{verb} {thing}" for verb in ("cook", "paint", "sell") for thing in ("rice", "cars")]
     observations: list[list[Observation]] = []
     for key in (b"one key", b"another key"):
-        observer = Observer(StaticEmbedder.load(), codebook, (), key)
-        observations.append([await observer.observe(asking(text, template="x")) for text in texts])
+        analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, (), key)
+        observations.append([await analyzer.analyze(asking(text, template="x")) for text in texts])
     for one, other in zip(*observations, strict=True):
         assert one.ask != other.ask
         assert one.template != other.template
@@ -168,7 +168,7 @@ async def test_another_key_shows_other_numbers(codebook: Codebook) -> None:
     assert [one.cells for one in observations[0]] != [one.cells for one in observations[1]]
 
 
-def test_another_process_shows_the_same(shared: Observer) -> None:
+def test_another_process_shows_the_same(shared: EmbeddingAnalyzer) -> None:
     program = (
         "import asyncio, sys\n"
         "from querybudget.adapters.base import Call, Dialect\n"
@@ -181,7 +181,7 @@ def test_another_process_shows_the_same(shared: Observer) -> None:
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True, text=True
     )
-    observation = asyncio.run(shared.observe(asking("Is water wet?", template="Be brief.")))
+    observation = asyncio.run(shared.analyze(asking("Is water wet?", template="Be brief.")))
     assert run.stdout.strip() == str(observation)
 
 
@@ -189,35 +189,35 @@ def test_another_process_shows_the_same(shared: Observer) -> None:
 
 
 async def test_a_repeated_ask_is_not_embedded_again(remote: Remote, codebook: Codebook) -> None:
-    observer = Observer(remote, codebook, (), KEY)
-    observations = [await observer.observe(asking("Is water wet?")) for _ in range(3)]
+    analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
+    observations = [await analyzer.analyze(asking("Is water wet?")) for _ in range(3)]
     assert remote.batches == [1]
     assert observations[0] == observations[1] == observations[2]
     assert len(observations[0].cells) == 1
-    await observer.aclose()
+    await analyzer.aclose()
 
 
 async def test_only_so_many_asks_are_kept(codebook: Codebook) -> None:
-    observer = Observer(StaticEmbedder.load(), codebook, (), KEY, cached=10)
+    analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, (), KEY, cached=10)
     for n in range(100):
-        await observer.observe(asking(f"question {n}"))
-    assert len(observer._seen) == 10
+        await analyzer.analyze(asking(f"question {n}"))
+    assert len(analyzer._seen) == 10
 
 
 async def test_a_prompt_given_twice_in_one_call_is_embedded_once(
     remote: Remote, codebook: Codebook
 ) -> None:
-    observer = Observer(remote, codebook, (), KEY)
-    await observer.observe(asking("", asks=("twice", "twice", "once")))
+    analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
+    await analyzer.analyze(asking("", asks=("twice", "twice", "once")))
     assert remote.batches == [2]
-    await observer.aclose()
+    await analyzer.aclose()
 
 
 async def test_no_text_is_kept(codebook: Codebook) -> None:
-    observer = Observer(StaticEmbedder.load(), codebook, SHIPPED, KEY)
-    observation = await observer.observe(asking(SECRET, template="Guard the " + SECRET))
+    analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, SHIPPED, KEY)
+    observation = await analyzer.analyze(asking(SECRET, template="Guard the " + SECRET))
     assert SECRET.encode() not in repr(observation).encode()
-    for key, seen in observer._seen.items():
+    for key, seen in analyzer._seen.items():
         assert len(key) == 16
         assert SECRET not in repr(seen)
         assert SECRET.encode() not in seen.words + seen.point
@@ -245,9 +245,9 @@ async def test_no_text_is_kept(codebook: Codebook) -> None:
 async def test_an_embedder_that_fails_gives_a_visit_without_cells(
     remote: Remote, codebook: Codebook, failure: Exception
 ) -> None:
-    observer = Observer(remote, codebook, SHIPPED, KEY)
+    analyzer = EmbeddingAnalyzer(remote, codebook, SHIPPED, KEY)
     remote.raises = failure
-    observation = await observer.observe(asking("Is water wet?", template="Be brief."))
+    observation = await analyzer.analyze(asking("Is water wet?", template="Be brief."))
     assert observation.cells == ()
     assert observation.coarse == -1
     assert observation.point == b""
@@ -255,8 +255,8 @@ async def test_an_embedder_that_fails_gives_a_visit_without_cells(
     assert observation.template != 0
     assert observation.ask != 0
     assert observation.words != b""
-    assert observer.missed == 1
-    await observer.aclose()
+    assert analyzer.missed == 1
+    await analyzer.aclose()
 
 
 @pytest.mark.parametrize(
@@ -265,50 +265,50 @@ async def test_an_embedder_that_fails_gives_a_visit_without_cells(
 async def test_an_embedder_that_gives_something_else_is_missed(
     remote: Remote, codebook: Codebook, returned: Any
 ) -> None:
-    observer = Observer(remote, codebook, (), KEY)
+    analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
     remote.returns = [] if returned is None else returned
-    assert (await observer.observe(asking("Is water wet?"))).cells == ()
-    assert observer.missed == 1
-    await observer.aclose()
+    assert (await analyzer.analyze(asking("Is water wet?"))).cells == ()
+    assert analyzer.missed == 1
+    await analyzer.aclose()
 
 
 async def test_a_missed_ask_is_embedded_the_next_time(remote: Remote, codebook: Codebook) -> None:
-    observer = Observer(remote, codebook, (), KEY)
+    analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
     remote.raises = EmbeddingError("late")
-    assert (await observer.observe(asking("Is water wet?"))).cells == ()
+    assert (await analyzer.analyze(asking("Is water wet?"))).cells == ()
     remote.raises = None
-    assert len((await observer.observe(asking("Is water wet?"))).cells) == 1
-    await observer.aclose()
+    assert len((await analyzer.analyze(asking("Is water wet?"))).cells) == 1
+    await analyzer.aclose()
 
 
 async def test_going_down_and_coming_back_are_one_line_each(
     remote: Remote, codebook: Codebook, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "querybudget.embedding")
-    observer = Observer(remote, codebook, (), KEY)
+    analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
     for error in (ValueError(SECRET), EmbeddingError("late"), ValueError(SECRET)):
         remote.raises = error
-        await observer.observe(asking("down"))
+        await analyzer.analyze(asking("down"))
     remote.raises = None
     for n in range(40):
-        await observer.observe(asking(f"up {n}"))
+        await analyzer.analyze(asking(f"up {n}"))
     assert [record.getMessage() for record in caplog.records] == [
         "calls go on without buckets, their prompts are not embedded: ValueError",
         "prompts are embedded again; 3 calls had no buckets",
     ]
-    await observer.aclose()
+    await analyzer.aclose()
 
 
 async def test_a_cancelled_call_is_cancelled(remote: Remote, codebook: Codebook) -> None:
-    observer = Observer(remote, codebook, (), KEY)
+    analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
     remote.gate.clear()
-    call = asyncio.create_task(observer.observe(asking("Is water wet?")))
+    call = asyncio.create_task(analyzer.analyze(asking("Is water wet?")))
     await turns()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert observer.missed == 0
-    await observer.aclose()
+    assert analyzer.missed == 0
+    await analyzer.aclose()
 
 
 # -- Plain signs --------------------------------------------------------------------------------
@@ -324,15 +324,15 @@ async def test_a_cancelled_call_is_cancelled(remote: Remote, codebook: Codebook)
         ("Is it raining? Think step by step.", "reasoning_elicitation"),
     ],
 )
-async def test_a_plain_sign_is_enough(shared: Observer, ask: str, capability: str) -> None:
-    observation = await shared.observe(asking(ask))
+async def test_a_plain_sign_is_enough(shared: EmbeddingAnalyzer, ask: str, capability: str) -> None:
+    observation = await shared.analyze(asking(ask))
     assert observation.capabilities & 1 << CAPABILITIES.index(capability)
 
 
 async def test_a_policys_own_examples_have_no_signs_of_ours(codebook: Codebook) -> None:
     own = Capability("role_play", examples=("Grill the fish.", "Boil two eggs.", "Bake bread."))
-    observer = Observer(StaticEmbedder.load(), codebook, [own], KEY)
-    observation = await observer.observe(asking("Pretend to be an import clerk at the harbour office."))
+    analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, [own], KEY)
+    observation = await analyzer.analyze(asking("Pretend to be an import clerk at the harbour office."))
     assert observation.capabilities == 0
 
 
@@ -340,41 +340,41 @@ async def test_a_policys_own_examples_have_no_signs_of_ours(codebook: Codebook) 
 
 
 async def test_examples_are_embedded_beside_the_first_calls(
-    remote: Remote, codebook: Codebook, shared: Observer
+    remote: Remote, codebook: Codebook, shared: EmbeddingAnalyzer
 ) -> None:
-    observer = Observer(remote, codebook, SHIPPED, KEY)
+    analyzer = EmbeddingAnalyzer(remote, codebook, SHIPPED, KEY)
     ask = asking("Write a Python function that sorts a list.")
-    assert (await observer.observe(ask)).capabilities == 0
+    assert (await analyzer.analyze(ask)).capabilities == 0
     await turns()
     assert max(remote.batches) <= 32
-    assert await observer.observe(ask) == await shared.observe(ask)
-    assert observer.names == CAPABILITIES
-    await observer.aclose()
+    assert await analyzer.analyze(ask) == await shared.analyze(ask)
+    assert analyzer.names == CAPABILITIES
+    await analyzer.aclose()
 
 
 async def test_examples_that_fail_are_tried_again_with_a_later_call(
     remote: Remote, codebook: Codebook
 ) -> None:
-    observer = Observer(remote, codebook, SHIPPED, KEY)
+    analyzer = EmbeddingAnalyzer(remote, codebook, SHIPPED, KEY)
     ask = asking("Write a Python function that sorts a list.")
-    await observer.observe(ask)
+    await analyzer.analyze(ask)
     remote.raises = EmbeddingError("late")
     await turns()
-    assert observer.missed == 1
+    assert analyzer.missed == 1
     remote.raises = None
-    await observer.observe(ask)
+    await analyzer.analyze(ask)
     await turns()
-    assert (await observer.observe(ask)).capabilities != 0
-    await observer.aclose()
+    assert (await analyzer.analyze(ask)).capabilities != 0
+    await analyzer.aclose()
 
 
 async def test_closing_ends_what_is_being_learnt(remote: Remote, codebook: Codebook) -> None:
-    observer = Observer(remote, codebook, SHIPPED, KEY)
-    await observer.observe(asking("hello"))
+    analyzer = EmbeddingAnalyzer(remote, codebook, SHIPPED, KEY)
+    await analyzer.analyze(asking("hello"))
     remote.gate.clear()
     await turns()
-    await observer.aclose()
-    await observer.aclose()
+    await analyzer.aclose()
+    await analyzer.aclose()
     assert remote.closed == 2
     assert not any("_try_to_learn" in repr(task) for task in asyncio.all_tasks())
 
@@ -385,23 +385,23 @@ async def test_closing_ends_what_is_being_learnt(remote: Remote, codebook: Codeb
 def test_a_codebook_of_another_embedding_is_refused(codebook: Codebook, remote: Remote) -> None:
     remote.name = "bge-m3"
     with pytest.raises(SetupError, match=r"made for bge-m3 with .* dimensions, found one for que"):
-        Observer(remote, codebook, (), KEY)
+        EmbeddingAnalyzer(remote, codebook, (), KEY)
 
 
 def test_a_codebook_of_other_dimensions_is_refused(codebook: Codebook, remote: Remote) -> None:
     remote.dimensions = 3
     with pytest.raises(SetupError, match="with 3 dimensions"):
-        Observer(remote, codebook, (), KEY)
+        EmbeddingAnalyzer(remote, codebook, (), KEY)
 
 
 def test_an_empty_key_is_refused(codebook: Codebook) -> None:
     with pytest.raises(SetupError, match="empty"):
-        Observer(StaticEmbedder.load(), codebook, (), b"")
+        EmbeddingAnalyzer(StaticEmbedder.load(), codebook, (), b"")
 
 
 def test_a_capability_without_examples_is_refused(codebook: Codebook) -> None:
     with pytest.raises(SetupError, match="did you mean 'coding'"):
-        Observer(StaticEmbedder.load(), codebook, [Capability("codingg")], KEY)
+        EmbeddingAnalyzer(StaticEmbedder.load(), codebook, [Capability("codingg")], KEY)
 
 
 async def test_an_embedder_that_waits_must_say_so(codebook: Codebook) -> None:
@@ -409,13 +409,13 @@ async def test_an_embedder_that_waits_must_say_so(codebook: Codebook) -> None:
     remote.suspends = False
     remote.gate.clear()
     with pytest.raises(SetupError, match="suspends"):
-        Observer(remote, codebook, SHIPPED, KEY)
+        EmbeddingAnalyzer(remote, codebook, SHIPPED, KEY)
 
 
 def test_an_embedding_without_its_codebook_says_how_to_make_one() -> None:
     policy = Policy((), embedding=Embedding(kind="remote", url="http://tei/v1/embeddings"))
     with pytest.raises(SetupError, match=r"Codebook\.fit"):
-        open_observer(policy, KEY)
+        open_analyzer(policy, KEY)
 
 
 async def test_an_embedding_comes_with_its_own_codebook(codebook: Codebook, tmp_path: Path) -> None:
@@ -424,10 +424,10 @@ async def test_an_embedding_comes_with_its_own_codebook(codebook: Codebook, tmp_
         tmp_path / "cells.npz"
     )
     spec = Embedding(kind="remote", url=url, codebook=str(tmp_path / "cells.npz"))
-    observer = open_observer(Policy((), embedding=spec), KEY)
-    assert observer.suspends
-    assert observer.names == CAPABILITIES
-    await observer.aclose()
+    analyzer = open_analyzer(Policy((), embedding=spec), KEY)
+    assert analyzer.suspends
+    assert analyzer.names == CAPABILITIES
+    await analyzer.aclose()
 
 
 def test_the_package_loads_no_numpy_until_something_is_embedded() -> None:

@@ -17,7 +17,7 @@ from querybudget.limiter import Limiter, Outcome, Refusal, Admission
 from querybudget.limiter.matching import UNREADABLE
 from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore
-from querybudget.testing import Decisions, FakeObserver, ManualClock, memory_limiter
+from querybudget.testing import Decisions, FakeAnalyzer, ManualClock, memory_limiter
 from querybudget.units import MICRO, SECOND
 
 CHAT = "/v1/chat/completions"
@@ -75,13 +75,13 @@ def left(admission: Admission, budget: str = "breadth") -> int:
 
 
 async def test_a_caller_pays_a_bucket_for_new_ground_and_nothing_for_old() -> None:
-    limiter = memory_limiter(policy(BREADTH), observer=FakeObserver({"a": 1, "b": 1, "c": 2}))
+    limiter = memory_limiter(policy(BREADTH), analyzer=FakeAnalyzer({"a": 1, "b": 1, "c": 2}))
     rest = [left(await ask(limiter, text)) for text in ("a", "a", "b", "c", "b")]
     assert rest == [3, 3, 3, 2, 2]
 
 
 async def test_spent_buckets_refuse_new_ground_as_abnormal_and_let_old_ground_be() -> None:
-    limiter = memory_limiter(policy(BREADTH, RPM), observer=FakeObserver())
+    limiter = memory_limiter(policy(BREADTH, RPM), analyzer=FakeAnalyzer())
     for number in range(4):
         assert (await ask(limiter, str(number))).refusal is None
     refused = await ask(limiter, "4")
@@ -95,7 +95,7 @@ async def test_spent_buckets_refuse_new_ground_as_abnormal_and_let_old_ground_be
 async def test_a_plain_budget_that_refuses_as_well_is_the_reason_told() -> None:
     tight = {"name": "rpm", "limit": "1 requests/minute"}
     one = {**BREADTH, "limit": "1 buckets/day", "price": "none"}
-    limiter = memory_limiter(policy(one, tight), observer=FakeObserver())
+    limiter = memory_limiter(policy(one, tight), analyzer=FakeAnalyzer())
     await ask(limiter, "a")
     assert (await ask(limiter, "b")).refusal is Refusal.QUOTA
     assert isinstance(limiter.clock, ManualClock)
@@ -106,8 +106,8 @@ async def test_a_plain_budget_that_refuses_as_well_is_the_reason_told() -> None:
 async def test_a_shadow_budget_refuses_nobody_and_is_no_reason() -> None:
     shadow = {**BREADTH, "limit": "1 buckets/day", "mode": "shadow", "then": ["refuse"]}
     tight = {"name": "rpm", "limit": "2 requests/minute"}
-    hooks, observer = [seen := Decisions()], FakeObserver()
-    limiter = memory_limiter(policy(shadow, tight), hooks=hooks, observer=observer)
+    hooks, analyzer = [seen := Decisions()], FakeAnalyzer()
+    limiter = memory_limiter(policy(shadow, tight), hooks=hooks, analyzer=analyzer)
     assert [(await ask(limiter, text)).refusal for text in "ab"] == [None, None]
     assert seen.last.shadowed == ("breadth",)
     assert seen.last.shadow_stage == "refuse"
@@ -118,13 +118,13 @@ async def test_a_shadow_budget_refuses_nobody_and_is_no_reason() -> None:
 
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.REJECTED])
 async def test_a_failed_call_gives_its_buckets_back(outcome: Outcome) -> None:
-    limiter = memory_limiter(policy(BREADTH, RPM), observer=FakeObserver())
+    limiter = memory_limiter(policy(BREADTH, RPM), analyzer=FakeAnalyzer())
     admission = await ask(limiter, "a", outcome=outcome)
     assert (left(admission), left(await admit(limiter, "b"))) == (3, 3)
 
 
 async def test_a_rejected_call_s_request_stays_counted() -> None:
-    limiter = memory_limiter(policy(BREADTH, RPM), observer=FakeObserver())
+    limiter = memory_limiter(policy(BREADTH, RPM), analyzer=FakeAnalyzer())
     await ask(limiter, "a", outcome=Outcome.REJECTED)
     await ask(limiter, "a", outcome=Outcome.FAILED)
     assert left(await admit(limiter, "b"), "rpm") == 98
@@ -139,9 +139,9 @@ def test_what_is_used_is_what_was_answered_whatever_failed_in_between(
     calls: list[tuple[list[int], Outcome]],
 ) -> None:
     async def play() -> None:
-        observer = FakeObserver({str(cell): cell for cell in range(10)})
+        analyzer = FakeAnalyzer({str(cell): cell for cell in range(10)})
         limiter = memory_limiter(
-            policy({**BREADTH, "limit": "4000 buckets/day"}), observer=observer
+            policy({**BREADTH, "limit": "4000 buckets/day"}), analyzer=analyzer
         )
         answered = set[int]()
         for cells, outcome in calls:
@@ -154,13 +154,13 @@ def test_what_is_used_is_what_was_answered_whatever_failed_in_between(
 
 
 async def test_parallel_calls_cannot_pass_a_bucket_budget_together() -> None:
-    limiter = memory_limiter(policy(BREADTH), observer=FakeObserver())
+    limiter = memory_limiter(policy(BREADTH), analyzer=FakeAnalyzer())
     admissions = await asyncio.gather(*(admit(limiter, str(number)) for number in range(9)))
     assert sum(admission.refusal is None for admission in admissions) == 4
 
 
 async def test_every_prompt_of_an_array_takes_its_bucket() -> None:
-    limiter = memory_limiter(policy(BREADTH), observer=FakeObserver())
+    limiter = memory_limiter(policy(BREADTH), analyzer=FakeAnalyzer())
     call = chat("a\nb\nc", asks=("a", "b", "c"), items=3)
     assert left(await ask(limiter, call)) == 1
     five = tuple("defgh")
@@ -170,15 +170,15 @@ async def test_every_prompt_of_an_array_takes_its_bucket() -> None:
 
 async def test_a_tier_scales_buckets() -> None:
     tiers = {"new": {"when": {"claim": {"age": "1"}}, "scale": {"buckets": 0.5}}}
-    limiter = memory_limiter(policy(BREADTH, tiers=tiers), observer=FakeObserver())
+    limiter = memory_limiter(policy(BREADTH, tiers=tiers), analyzer=FakeAnalyzer())
     new: dict[str, Any] = {"state": {"claims": {"age": "1"}}}
     found = [(await ask(limiter, text, **new)).refusal for text in "abc"]
     assert found == [None, None, Refusal.ABNORMAL]
 
 
 async def test_what_follows_from_spent_buckets_is_on_the_ticket() -> None:
-    hooks, observer = [seen := Decisions()], FakeObserver()
-    limiter = memory_limiter(policy(STAGED, RPM), hooks=hooks, observer=observer)
+    hooks, analyzer = [seen := Decisions()], FakeAnalyzer()
+    limiter = memory_limiter(policy(STAGED, RPM), hooks=hooks, analyzer=analyzer)
     stages = [(await ask(limiter, text)).stage for text in "abcd"]
     assert stages == [Stage.NONE, Stage.NONE, Stage.NONE, Stage.SLOW]
     assert seen.last.delay > 0
@@ -189,7 +189,7 @@ async def test_what_follows_from_spent_buckets_is_on_the_ticket() -> None:
 
 
 async def test_the_price_is_paid_in_every_other_unit() -> None:
-    limiter = memory_limiter(policy(STAGED, RPM), observer=FakeObserver())
+    limiter = memory_limiter(policy(STAGED, RPM), analyzer=FakeAnalyzer())
     rest = [left(await ask(limiter, text), "rpm") for text in "abcd"]
     assert rest[:3] == [99, 98, 97]
     assert rest[3] < 95
@@ -215,7 +215,7 @@ async def test_the_identity_is_watched_first_and_then_the_pools_it_is_in() -> No
     ]
     store = Noting(clock := ManualClock())
     loaded = Policy.load(policy(*budgets, partitions={"org": {"claim": "org"}}))
-    limiter = Limiter(loaded, store=store, clock=clock, observer=FakeObserver())
+    limiter = Limiter(loaded, store=store, clock=clock, analyzer=FakeAnalyzer())
     admission = await ask(limiter, "a")
     (charge,) = charges
     key = admission.caller.identity.key
@@ -229,7 +229,7 @@ async def test_callers_with_one_template_draw_on_one_budget_and_those_with_none_
     None
 ):
     campaign = {**BREADTH, "name": "campaign", "per": "template"}
-    limiter = memory_limiter(policy(campaign), observer=FakeObserver())
+    limiter = memory_limiter(policy(campaign), analyzer=FakeAnalyzer())
     rest = [
         left(await ask(limiter, chat(text, template=template), key), "campaign")
         for text, key, template in [
@@ -245,7 +245,7 @@ async def test_callers_with_one_template_draw_on_one_budget_and_those_with_none_
 
 async def test_a_template_is_watched_as_a_pool_of_its_callers() -> None:
     campaign = {**BREADTH, "name": "campaign", "per": "template"}
-    limiter = memory_limiter(policy(campaign), observer=FakeObserver())
+    limiter = memory_limiter(policy(campaign), analyzer=FakeAnalyzer())
     admission = await ask(limiter, chat("one", template="You are a tutor"))
     assert admission.decision is not None
     assert admission.decision.reservation is not None
@@ -257,7 +257,7 @@ async def test_a_template_is_watched_as_a_pool_of_its_callers() -> None:
 
 async def test_callers_that_nobody_knows_are_watched_together() -> None:
     known = policy(BREADTH, identity=[{"claim": "sub"}])
-    limiter = memory_limiter(known, observer=FakeObserver())
+    limiter = memory_limiter(known, analyzer=FakeAnalyzer())
     for text in "abcd":
         assert (await ask(limiter, text)).refusal is None
     refused = await ask(limiter, "e", key="another")
@@ -277,7 +277,7 @@ async def test_a_budget_of_a_capability_is_met_only_by_calls_of_it() -> None:
         {"name": "two", "limit": "9 requests/minute", "match": {"capability": list(NAMES)}},
         RPM,
     ]
-    limiter = memory_limiter(policy(*budgets), observer=FakeObserver({}, CAPABLE))
+    limiter = memory_limiter(policy(*budgets), analyzer=FakeAnalyzer({}, CAPABLE))
     found = {
         text: [m.budget.name for m in (await ask(limiter, text)).plan.budgets]
         for text in ("sort", "prove", "both", "chatter", "sort")
@@ -292,7 +292,7 @@ async def test_a_budget_of_a_capability_is_met_only_by_calls_of_it() -> None:
 
 async def test_a_bucket_budget_of_a_capability_counts_only_calls_of_it() -> None:
     code = {**BREADTH, "match": {"capability": ["coding"]}}
-    limiter = memory_limiter(policy(code, RPM), observer=FakeObserver({}, CAPABLE))
+    limiter = memory_limiter(policy(code, RPM), analyzer=FakeAnalyzer({}, CAPABLE))
     assert (await ask(limiter, "prove")).plan.counts_buckets is False
     assert left(await ask(limiter, "sort")) == 3
 
@@ -302,7 +302,7 @@ async def test_a_new_bucket_counts_by_the_weightiest_of_the_call_s_capabilities(
         {**BREADTH, "limit": "20 buckets/day"},
         capabilities={"coding": 3, "mathematics": {"weight": 5}},
     )
-    limiter = memory_limiter(weighted, observer=FakeObserver({}, CAPABLE))
+    limiter = memory_limiter(weighted, analyzer=FakeAnalyzer({}, CAPABLE))
     rest = [left(await ask(limiter, text)) for text in ("chatter", "sort", "prove", "sort")]
     assert rest == [19, 16, 11, 11]
     assert left(await ask(limiter, "both")) == 6
@@ -311,8 +311,8 @@ async def test_a_new_bucket_counts_by_the_weightiest_of_the_call_s_capabilities(
 async def test_the_policy_s_capabilities_lie_on_the_real_observer_s_bits() -> None:
     loaded = Policy.load(policy(BREADTH, capabilities={"law": {"examples": ["May I sue?"]}}))
     limiter = memory_limiter(loaded)
-    assert limiter.observer is not None
-    assert tuple(limiter.observer.names) == tuple(c.name for c in loaded.capabilities)
+    assert limiter.analyzer is not None
+    assert tuple(limiter.analyzer.names) == tuple(c.name for c in loaded.capabilities)
     await limiter.aclose()
 
 
@@ -324,7 +324,7 @@ class Never:
 
     names = ("coding",)
 
-    async def observe(self, call: Call, /) -> Observation:
+    async def analyze(self, call: Call, /) -> Observation:
         raise AssertionError("observed")
 
     async def aclose(self) -> None:
@@ -344,7 +344,7 @@ class Never:
 async def test_a_call_that_no_budget_looks_at_is_not_observed(budget: dict[str, Any]) -> None:
     tiers = {"trusted": {"when": {"claim": {"plan": "pro"}}}}
     plain = {"name": "all", "limit": "9 requests/minute"}
-    limiter = memory_limiter(policy(plain, budget, tiers=tiers), observer=Never())
+    limiter = memory_limiter(policy(plain, budget, tiers=tiers), analyzer=Never())
     admission = await ask(limiter, chat("a", model="llama"))
     assert admission.observation is None
     await limiter.aclose()
@@ -352,7 +352,7 @@ async def test_a_call_that_no_budget_looks_at_is_not_observed(budget: dict[str, 
 
 @pytest.mark.parametrize("operation", ["count_tokens", "other", "handshake"])
 async def test_what_no_model_answers_takes_no_buckets(operation: str) -> None:
-    limiter = memory_limiter(policy(BREADTH, RPM), observer=Never())
+    limiter = memory_limiter(policy(BREADTH, RPM), analyzer=Never())
     admission = await ask(limiter, chat("a", operation=operation))
     assert [m.budget.name for m in admission.plan.budgets] == ["rpm"]
     bare = await ask(limiter, None, path="/v1/rank")
@@ -361,7 +361,7 @@ async def test_what_no_model_answers_takes_no_buckets(operation: str) -> None:
 
 async def test_an_unreadable_body_meets_every_budget_and_is_new_ground_of_its_own() -> None:
     code = {**RPM, "name": "code", "match": {"capability": "coding"}}
-    limiter = memory_limiter(policy(BREADTH, code), hooks=[seen := Decisions()], observer=Never())
+    limiter = memory_limiter(policy(BREADTH, code), hooks=[seen := Decisions()], analyzer=Never())
     admission = await ask(limiter, chat("one body", operation=UNREADABLE))
     assert [m.budget.name for m in admission.plan.budgets] == ["breadth", "code"]
     assert not seen.last.covered
@@ -376,7 +376,7 @@ async def test_an_unreadable_body_meets_every_budget_and_is_new_ground_of_its_ow
 async def test_where_an_unreadable_body_lies_depends_on_the_secret() -> None:
     cells: set[tuple[int, ...]] = set()
     for secret in ("0123456789abcdef", "fedcba9876543210", "00112233445566778899"):
-        limiter = memory_limiter(policy(BREADTH, secret=secret), observer=FakeObserver())
+        limiter = memory_limiter(policy(BREADTH, secret=secret), analyzer=FakeAnalyzer())
         admission = await ask(limiter, chat("one body", operation=UNREADABLE))
         assert admission.observation is not None
         cells.add(admission.observation.cells)
@@ -384,7 +384,7 @@ async def test_where_an_unreadable_body_lies_depends_on_the_secret() -> None:
 
 
 async def test_an_unreadable_body_of_a_sweeper_is_slowed_and_priced_all_the_same() -> None:
-    limiter = memory_limiter(policy(STAGED, RPM), observer=FakeObserver())
+    limiter = memory_limiter(policy(STAGED, RPM), analyzer=FakeAnalyzer())
     for text in "abc":
         await ask(limiter, text)
     admission = await ask(limiter, chat(operation=UNREADABLE))
@@ -394,10 +394,10 @@ async def test_an_unreadable_body_of_a_sweeper_is_slowed_and_priced_all_the_same
 
 
 async def test_while_the_embedder_is_down_no_buckets_are_counted_and_the_event_says_so() -> None:
-    observer = FakeObserver()
-    limiter = memory_limiter(policy(BREADTH), hooks=[seen := Decisions()], observer=observer)
+    analyzer = FakeAnalyzer()
+    limiter = memory_limiter(policy(BREADTH), hooks=[seen := Decisions()], analyzer=analyzer)
     await ask(limiter, "a")
-    observer.down = True
+    analyzer.down = True
     for text in "bcdefgh":
         assert left(await ask(limiter, text)) == 3
     assert [event.covered for event in seen.events] == [True] + [False] * 7
@@ -411,7 +411,7 @@ async def test_an_event_tells_of_capabilities_novelty_and_strain() -> None:
     hooks = [seen := Decisions()]
     org = {**BREADTH, "name": "org", "limit": "40 buckets/day", "per": "everyone"}
     limiter = memory_limiter(
-        policy(org, BREADTH), hooks=hooks, observer=FakeObserver({"sort": (1, 2)}, CAPABLE)
+        policy(org, BREADTH), hooks=hooks, analyzer=FakeAnalyzer({"sort": (1, 2)}, CAPABLE)
     )
     await ask(limiter, "sort", key="b")
     await ask(limiter, "sort")
@@ -439,8 +439,8 @@ async def test_an_event_while_the_store_is_down_still_tells_what_was_seen() -> N
     loaded = Policy.load(policy(BREADTH))
     store = Down(clock := ManualClock())
     hooks = [seen := Decisions()]
-    observer = FakeObserver({}, CAPABLE)
-    limiter = Limiter(loaded, store=store, clock=clock, hooks=hooks, observer=observer)
+    analyzer = FakeAnalyzer({}, CAPABLE)
+    limiter = Limiter(loaded, store=store, clock=clock, hooks=hooks, analyzer=analyzer)
     admission = await ask(limiter, "sort")
     assert admission.refusal is None
     assert seen.last.verdict == "store_error"
@@ -450,45 +450,45 @@ async def test_an_event_while_the_store_is_down_still_tells_what_was_seen() -> N
 # -- an observer that waits
 
 
-class Waiting(FakeObserver):
+class Waiting(FakeAnalyzer):
     def __init__(self) -> None:
         super().__init__()
         self.over = asyncio.Event()
 
-    async def observe(self, call: Call, /) -> Observation:
+    async def analyze(self, call: Call, /) -> Observation:
         await self.over.wait()
-        return await super().observe(call)
+        return await super().analyze(call)
 
 
 async def test_an_observer_that_waits_is_awaited_before_anything_is_held() -> None:
-    observer = Waiting()
-    limiter = memory_limiter(policy(BREADTH), observer=observer)
+    analyzer = Waiting()
+    limiter = memory_limiter(policy(BREADTH), analyzer=analyzer)
     asking = asyncio.create_task(admit(limiter, "a"))
-    while not asking.done() and not observer.over.is_set():
+    while not asking.done() and not analyzer.over.is_set():
         await asyncio.sleep(0)
         assert limiter._count == 0
-        observer.over.set()
+        analyzer.over.set()
     assert left(await asking) == 3
 
 
 async def test_a_call_cancelled_while_it_is_observed_holds_nothing() -> None:
-    observer = Waiting()
-    limiter = memory_limiter(policy(BREADTH), observer=observer)
+    analyzer = Waiting()
+    limiter = memory_limiter(policy(BREADTH), analyzer=analyzer)
     asking = asyncio.create_task(admit(limiter, "a"))
     await asyncio.sleep(0)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    observer.over.set()
+    analyzer.over.set()
     assert left(await admit(limiter, "b")) == 3
 
 
 async def test_only_an_observer_of_its_own_is_closed() -> None:
-    limiter = memory_limiter(policy(BREADTH), observer=Never())
+    limiter = memory_limiter(policy(BREADTH), analyzer=Never())
     await limiter.aclose()
     closed: list[str] = []
 
-    class Own(FakeObserver):
+    class Own(FakeAnalyzer):
         async def aclose(self) -> None:
             closed.append("own")
 

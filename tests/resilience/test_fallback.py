@@ -17,7 +17,7 @@ from querybudget.policy.model import Policy
 from querybudget.resilience.fallback import RETRY, share
 from querybudget.resilience.guard import FAILURES
 from querybudget.stores import MemoryStore
-from querybudget.testing import Decisions, FakeObserver, ManualClock
+from querybudget.testing import Decisions, FakeAnalyzer, ManualClock
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.stores.scripted import Scripted, hurried, turns
 
@@ -55,7 +55,7 @@ class Worker:
             store=self.store,
             clock=self.clock,
             hooks=[self.seen],
-            observer=FakeObserver() if self.policy.counts_buckets else None,
+            analyzer=FakeAnalyzer() if self.policy.counts_buckets else None,
         )
         self.desk = self.limiter._desk
         self.desk.guard.wait = hurried

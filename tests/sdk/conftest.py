@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 
 from querybudget.asgi import QueryBudgetMiddleware
-from querybudget.testing import Decisions, FakeModel, FakeObserver, ManualClock, memory_limiter
+from querybudget.testing import Decisions, FakeModel, FakeAnalyzer, ManualClock, memory_limiter
 from querybudget.units import MICRO
 
 
@@ -62,14 +62,14 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Service]]:
     running: list[tuple[uvicorn.Server, threading.Thread, socket.socket]] = []
 
     def start(
-        *budgets: dict[str, Any], observer: FakeObserver | None = None, **policy: Any
+        *budgets: dict[str, Any], analyzer: FakeAnalyzer | None = None, **policy: Any
     ) -> Service:
         clock, decisions, settled = ManualClock(), Decisions(), threading.Semaphore(0)
         limiter = memory_limiter(
             {"version": 1, "identity": ["api_key"], "budgets": list(budgets), **policy},
             clock=clock,
             hooks=[decisions, lambda event: settled.release()],
-            observer=observer,
+            analyzer=analyzer,
         )
         model = FakeModel()
         app = QueryBudgetMiddleware(model, limiter=limiter)

@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from querybudget.adapters.degrade import OUTPUT
-from querybudget.testing import FakeObserver
+from querybudget.testing import FakeAnalyzer
 
 Serve = Callable[..., Any]
 BREADTH = {
@@ -27,7 +27,7 @@ RPM = {"name": "rpm", "limit": "1000 requests/minute"}
 
 @pytest.fixture
 def slowed(serve: Serve) -> Any:
-    service = serve(BREADTH, RPM, observer=FakeObserver())
+    service = serve(BREADTH, RPM, analyzer=FakeAnalyzer())
     service.pauses = []
 
     async def pause(seconds: float) -> None:

@@ -15,7 +15,7 @@ from querybudget.errors import PolicyError
 from querybudget.testing import (
     Decisions,
     FakeModel,
-    FakeObserver,
+    FakeAnalyzer,
     ManualClock,
     Reply,
     drive,
@@ -263,32 +263,32 @@ def call(*asks: str) -> Call:
     return Call(Dialect.OPENAI, "chat", ask="\n".join(asks), asks=more)
 
 
-async def cells(observer: FakeObserver, *asks: str) -> tuple[int, ...]:
-    return (await observer.observe(call(*asks))).cells
+async def cells(analyzer: FakeAnalyzer, *asks: str) -> tuple[int, ...]:
+    return (await analyzer.analyze(call(*asks))).cells
 
 
 @pytest.mark.anyio
 async def test_a_fake_observer_puts_prompts_where_the_test_says() -> None:
-    observer = FakeObserver({"a": 7, "b": (9, 8), "c": 7})
-    assert await cells(observer, "a") == (7,)
-    assert await cells(observer, "b") == (8, 9)
-    assert await cells(observer, "a", "b", "c") == (7, 8, 9)
-    assert observer.asked == ["a", "b", "a", "b", "c"]
+    analyzer = FakeAnalyzer({"a": 7, "b": (9, 8), "c": 7})
+    assert await cells(analyzer, "a") == (7,)
+    assert await cells(analyzer, "b") == (8, 9)
+    assert await cells(analyzer, "a", "b", "c") == (7, 8, 9)
+    assert analyzer.asked == ["a", "b", "a", "b", "c"]
 
 
 @pytest.mark.anyio
 async def test_a_prompt_that_is_not_named_has_a_bucket_of_its_own() -> None:
-    observer = FakeObserver({"a": 4095, "b": 4093})
-    found = [await cells(observer, text) for text in ("x", "y", "x", "z")]
+    analyzer = FakeAnalyzer({"a": 4095, "b": 4093})
+    found = [await cells(analyzer, text) for text in ("x", "y", "x", "z")]
     assert found == [(4094,), (4092,), (4094,), (4091,)]
 
 
 @pytest.mark.anyio
 async def test_more_prompts_than_buckets_share_them_and_no_text_has_none() -> None:
-    observer = FakeObserver(dict(enumerate_texts(4096)))
-    (cell,) = await cells(observer, "one more")
+    analyzer = FakeAnalyzer(dict(enumerate_texts(4096)))
+    (cell,) = await cells(analyzer, "one more")
     assert 0 <= cell < 4096
-    assert await cells(observer, "") == ()
+    assert await cells(analyzer, "") == ()
 
 
 def enumerate_texts(count: int) -> list[tuple[str, int]]:
@@ -297,26 +297,26 @@ def enumerate_texts(count: int) -> list[tuple[str, int]]:
 
 @pytest.mark.anyio
 async def test_a_fake_observer_knows_the_capabilities_it_was_told() -> None:
-    observer = FakeObserver({}, {"coding": ["sort", "both"], "mathematics": ["both"]})
-    assert observer.names == ("coding", "mathematics")
-    found = [(await observer.observe(call(text))).capabilities for text in ("sort", "both", "x")]
+    analyzer = FakeAnalyzer({}, {"coding": ["sort", "both"], "mathematics": ["both"]})
+    assert analyzer.names == ("coding", "mathematics")
+    found = [(await analyzer.analyze(call(text))).capabilities for text in ("sort", "both", "x")]
     assert found == [0b01, 0b11, 0]
 
 
 @pytest.mark.anyio
 async def test_a_fake_observer_that_is_down_finds_nothing_and_moves_no_score() -> None:
-    observer = FakeObserver({"a": 7}, {"coding": ["a"]})
-    assert (await observer.observe(call("a"))).coarse == -1
-    observer.down = True
-    observation = await observer.observe(call("a"))
+    analyzer = FakeAnalyzer({"a": 7}, {"coding": ["a"]})
+    assert (await analyzer.analyze(call("a"))).coarse == -1
+    analyzer.down = True
+    observation = await analyzer.analyze(call("a"))
     assert (observation.cells, observation.capabilities) == ((), 0)
-    await observer.aclose()
+    await analyzer.aclose()
 
 
 @pytest.mark.parametrize("bucket", [-1, 4096])
 def test_a_bucket_that_is_none_is_a_mistake(bucket: int) -> None:
     with pytest.raises(ValueError, match="from 0 to 4095"):
-        FakeObserver({"a": bucket})
+        FakeAnalyzer({"a": bucket})
 
 
 async def no_pause(seconds: float) -> None:
@@ -326,7 +326,7 @@ async def no_pause(seconds: float) -> None:
 @pytest.mark.anyio
 async def test_decisions_tell_what_was_slowed_degraded_and_priced() -> None:
     decisions = Decisions()
-    limiter = memory_limiter(BREADTH, hooks=[decisions], observer=FakeObserver())
+    limiter = memory_limiter(BREADTH, hooks=[decisions], analyzer=FakeAnalyzer())
     limiter.pause = no_pause
     app = QueryBudgetMiddleware(FakeModel(), limiter=limiter)
     for number in range(5):

@@ -20,7 +20,7 @@ from querybudget import (
     Limiter,
     MemoryStore,
     Mistake,
-    Observer,
+    PromptAnalyzer,
     Outcome,
     Policy,
     PolicyError,
@@ -36,7 +36,7 @@ from querybudget import (
     Observation,
     __version__,
 )
-from querybudget.testing import FakeObserver
+from querybudget.testing import FakeAnalyzer
 
 
 def middleware_is_what_starlette_takes(policy: Policy) -> None:
@@ -100,15 +100,15 @@ class Looking:
 
     names = ("coding",)
 
-    async def observe(self, call: Call, /) -> Observation:
+    async def analyze(self, call: Call, /) -> Observation:
         return Observation(cells=(len(call.ask) % 4096,), capabilities=1)
 
     async def aclose(self) -> None: ...
 
 
-def an_observer_is_a_protocol(policy: Policy) -> Observer:
-    Limiter(policy, observer=Looking())
-    Limiter(policy, observer=FakeObserver({"Hello": 3}))
+def an_observer_is_a_protocol(policy: Policy) -> PromptAnalyzer:
+    Limiter(policy, analyzer=Looking())
+    Limiter(policy, analyzer=FakeAnalyzer({"Hello": 3}))
     return Looking()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from querybudget.errors import SetupError
-from querybudget.limiter.analysis import observer_of
+from querybudget.limiter.analysis import analyzer_for
 from querybudget.policy.model import CAPABILITIES, Budget, Capability, Embedding, Mode, Policy
 from querybudget.stores import open_store, system_clock
 from querybudget.text import limit, number, pooled, responding
@@ -77,12 +77,12 @@ def warnings(policy: Policy) -> Iterator[str]:
 def _missing(policy: Policy) -> Iterator[str]:
     """What the embedding needs and this machine does not have; another one may."""
     try:
-        observer = observer_of(policy, policy.secret or b"any")
+        analyzer = analyzer_for(policy, policy.secret or b"any")
     except SetupError as error:
         yield f"prompts cannot be embedded here: {error}"
     else:
-        if observer is not None:
-            asyncio.run(observer.aclose())
+        if analyzer is not None:
+            asyncio.run(analyzer.aclose())
 
 
 def _described(budget: Budget) -> str:

@@ -28,7 +28,7 @@ from querybudget.policy.model import Capability, Policy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ASKS", "Observer", "frame", "open_observer"]
+__all__ = ["ASKS", "EmbeddingAnalyzer", "frame", "open_observer"]
 
 ASKS = 64
 """Prompts of one call that are looked at: `Observation.cells` has no more."""
@@ -61,7 +61,7 @@ class _Seen(msgspec.Struct, frozen=True, gc=False):
 _NOTHING = _Seen()
 
 
-class Observer:
+class EmbeddingAnalyzer:
     """Makes a `Observation` of a `Call`: it embeds, looks up the buckets, and never raises.
 
     Args:
@@ -74,7 +74,7 @@ class Observer:
     Attributes:
         names: Of the capabilities, by bit.
         missed: Calls whose asks could not be embedded.
-        suspends: Whether `observe` may wait for something.
+        suspends: Whether `analyze` may wait for something.
 
     Raises:
         SetupError: The codebook is not for this embedder, a capability has no examples, or the key
@@ -111,7 +111,7 @@ class Observer:
         if not self._learned and not self.suspends:
             _at_once(self._learn())
 
-    async def observe(self, call: Call) -> Observation:
+    async def analyze(self, call: Call) -> Observation:
         """What the call shows. Where it cannot be embedded now, a visit without buckets."""
         asks = (call.asks or (call.ask,))[:ASKS]
         keys = [_digest(self._ask, ask) for ask in asks]
@@ -222,7 +222,7 @@ class Observer:
         self._learned = True
 
 
-def open_observer(policy: Policy, key: bytes) -> Observer:
+def open_analyzer(policy: Policy, key: bytes) -> EmbeddingAnalyzer:
     """The observer that a policy asks for. Nothing is connected to before the first call.
 
     Args:
@@ -239,7 +239,7 @@ def open_observer(policy: Policy, key: bytes) -> Observer:
             " vectors of your own prompts, save it, and name its file as `codebook`"
         )
     codebook = Codebook.load(spec.codebook or None)
-    return Observer(open_embedder(spec, codebook.dimensions), codebook, policy.capabilities, key)
+    return EmbeddingAnalyzer(open_embedder(spec, codebook.dimensions), codebook, policy.capabilities, key)
 
 
 def _alone(seen: _Seen, ask: int, template: int) -> Observation:

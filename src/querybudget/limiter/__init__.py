@@ -14,8 +14,8 @@ health.py      how the store is
 from __future__ import annotations
 
 from querybudget.limiter.admission import Outcome, Refusal, Admission
-from querybudget.limiter.analysis import Observer
+from querybudget.limiter.analysis import PromptAnalyzer
 from querybudget.limiter.limiter import Limiter
 from querybudget.resilience.health import Health, StoreHealth
 
-__all__ = ["Health", "Limiter", "Observer", "Outcome", "Refusal", "StoreHealth", "Admission"]
+__all__ = ["Health", "Limiter", "PromptAnalyzer", "Outcome", "Refusal", "StoreHealth", "Admission"]

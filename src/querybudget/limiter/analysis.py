@@ -9,10 +9,10 @@ from querybudget.adapters.base import Call
 from querybudget.coverage import Observation
 from querybudget.policy.model import Policy
 
-__all__ = ["Observer", "observer_of"]
+__all__ = ["EmbeddingAnalyzer", "observer_of"]
 
 
-class Observer(Protocol):
+class EmbeddingAnalyzer(Protocol):
     """Looks at what calls ask. `querybudget.embedding.analyzer` has the one that embeds."""
 
     @property
@@ -20,7 +20,7 @@ class Observer(Protocol):
         """Names of the capabilities it knows, by their bits in `Observation.capabilities`."""
         ...
 
-    async def observe(self, call: Call, /) -> Observation:
+    async def analyze(self, call: Call, /) -> Observation:
         """What a call shows of itself.
 
         It never raises: what cannot be had in time is left out, and a visit without cells counts
@@ -33,11 +33,11 @@ class Observer(Protocol):
         ...
 
 
-def observer_of(policy: Policy, key: bytes) -> Observer | None:
+def analyzer_for(policy: Policy, key: bytes) -> EmbeddingAnalyzer | None:
     """The observer that a policy's budgets need; None where none does."""
     if not policy.counts_buckets:
         return None
     # Here and not above: it needs numpy, and few policies need it.
-    from querybudget.embedding.analyzer import open_observer  # noqa: PLC0415
+    from querybudget.embedding.analyzer import open_analyzer  # noqa: PLC0415
 
-    return open_observer(policy, key)
+    return open_analyzer(policy, key)

@@ -20,7 +20,7 @@ from querybudget.events import Hook, publish
 from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.limiter.admission import Outcome, Refusal, Admission
-from querybudget.limiter.analysis import Observer, observer_of
+from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
 from querybudget.limiter.estimation import Estimator, Estimate
 from querybudget.limiter.matching import UNREADABLE, Caller, Matcher, Route
 from querybudget.limiter.settling import amounts_of
@@ -59,7 +59,7 @@ class Limiter:
             given as an object stays its owner's to close.
         clock: µs since the epoch; the system's unless given.
         hooks: Called with one event for each call.
-        observer: Looks at what calls ask; unless given, one is made from the policy where any of
+        analyzer: Looks at what calls ask; unless given, one is made from the policy where any of
             its budgets needs it. One that is given stays its owner's to close.
 
     Raises:
@@ -67,7 +67,7 @@ class Limiter:
 
     Attributes:
         store: Where accounts are kept.
-        observer: Looks at what calls ask; None where nothing does.
+        analyzer: Looks at what calls ask; None where nothing does.
         route: `Matcher.route`: what applies to a method and path, None where nothing does.
         pause: Waits for so many seconds, for calls that are slowed; tests put their own here.
     """
@@ -79,7 +79,7 @@ class Limiter:
         store: Store | str | None = None,
         clock: Clock | None = None,
         hooks: Sequence[Hook] = (),
-        observer: Observer | None = None,
+        analyzer: PromptAnalyzer | None = None,
     ) -> None:
         self.policy = policy
         self.clock = clock or system_clock()
@@ -93,9 +93,9 @@ class Limiter:
         self._hash = KeyedHash(secret)
         self._chain = chain(policy.identity)
         self._tier = tier_rules(policy.tiers)
-        self._opened = observer_of(policy, secret) if observer is None else None
-        observer = self.observer = observer or self._opened
-        self.matcher = Matcher(policy, self._hash, observer.names if observer else ())
+        self._opened = analyzer_for(policy, secret) if analyzer is None else None
+        analyzer = self.analyzer = analyzer or self._opened
+        self.matcher = Matcher(policy, self._hash, analyzer.names if analyzer else ())
         self.route = self.matcher.route
         self._prefix, self._count = os.urandom(8).hex(), 0
         self.pause: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -127,8 +127,8 @@ class Limiter:
         """
         asked, call = call is not None, call or BARE
         plan, observation = self.matcher.plan(caller, route, call), None
-        if plan.needs_analysis and self.observer is not None:
-            observation = await self.observer.observe(call)
+        if plan.needs_analysis and self.analyzer is not None:
+            observation = await self.analyzer.analyze(call)
             plan = self.matcher.plan(caller, route, call, observation.capabilities)
         estimate = UNMETERED
         if asked and (plan.needs_usage or self._hooks):

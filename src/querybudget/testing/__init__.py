@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from querybudget.testing.asgi import Driven, drive, http_scope, request
     from querybudget.testing.clock import ManualClock
     from querybudget.testing.decisions import Decisions
-    from querybudget.testing.fake_analyzer import FakeObserver
+    from querybudget.testing.fake_analyzer import FakeAnalyzer
     from querybudget.testing.fake_model.reply import Failure, Gate, Reply
     from querybudget.testing.fake_model.server import Asked, FakeModel, FakeModelError
     from querybudget.testing.limiter import memory_limiter, unlimited
@@ -25,7 +25,7 @@ __all__ = [
     "Failure",
     "FakeModel",
     "FakeModelError",
-    "FakeObserver",
+    "FakeAnalyzer",
     "Gate",
     "ManualClock",
     "Reply",
@@ -43,7 +43,7 @@ _ROOMS = {
     "Failure": "fake_model.reply",
     "FakeModel": "fake_model.server",
     "FakeModelError": "fake_model.server",
-    "FakeObserver": "fake_analyzer",
+    "FakeAnalyzer": "fake_analyzer",
     "Gate": "fake_model.reply",
     "ManualClock": "clock",
     "Reply": "fake_model.reply",

@@ -1,4 +1,4 @@
-"""`FakeObserver`: says what prompts are about as the test says, without embedding anything."""
+"""`FakeAnalyzer`: says what prompts are about as the test says, without embedding anything."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from querybudget.adapters.base import Call
 from querybudget.coverage import Observation
 from querybudget.coverage.observation import FINE
 
-__all__ = ["FakeObserver"]
+__all__ = ["FakeAnalyzer"]
 
 
-class FakeObserver:
+class FakeAnalyzer:
     """Gives prompts the buckets and capabilities that a test names.
 
     A prompt that is not named has a bucket of its own, the same each time: so every new prompt is
@@ -40,7 +40,7 @@ class FakeObserver:
         self.down = False
         self.asked: list[str] = []
 
-    async def observe(self, call: Call, /) -> Observation:
+    async def analyze(self, call: Call, /) -> Observation:
         """What a call shows of itself, as the test says."""
         texts = call.asks or (call.ask,)
         self.asked += texts

@@ -9,7 +9,7 @@ from typing import Any
 
 from querybudget.asgi.bypass import SWITCH
 from querybudget.events import Hook
-from querybudget.limiter import Limiter, Observer
+from querybudget.limiter import Limiter, PromptAnalyzer
 from querybudget.policy.model import Policy
 from querybudget.stores import Clock, MemoryStore
 from querybudget.testing.clock import ManualClock
@@ -22,7 +22,7 @@ def memory_limiter(
     *,
     clock: Clock | None = None,
     hooks: Sequence[Hook] = (),
-    observer: Observer | None = None,
+    analyzer: PromptAnalyzer | None = None,
 ) -> Limiter:
     """A limiter for a policy, in memory whatever store the policy names.
 
@@ -30,7 +30,7 @@ def memory_limiter(
         policy: A policy, a mapping, or the path of a YAML file: the one you deploy.
         clock: µs since the epoch; a `ManualClock` of its own unless given (``limiter.clock``).
         hooks: Called with one event for each call; a `Decisions` for example.
-        observer: Looks at what calls ask; a `FakeObserver` for example. Unless given, what the
+        analyzer: Looks at what calls ask; a `FakeAnalyzer` for example. Unless given, what the
             policy says, which embeds every prompt.
 
     Raises:
@@ -39,7 +39,7 @@ def memory_limiter(
     loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
     clock = clock or ManualClock()
     store = MemoryStore(clock, max_identities=loaded.max_identities)
-    return Limiter(loaded, store=store, clock=clock, hooks=hooks, observer=observer)
+    return Limiter(loaded, store=store, clock=clock, hooks=hooks, analyzer=analyzer)
 
 
 @contextmanager

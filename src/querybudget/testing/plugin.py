@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from querybudget.limiter import Limiter, Observer
+    from querybudget.limiter import Limiter, PromptAnalyzer
     from querybudget.policy.model import Policy
     from querybudget.testing.clock import ManualClock
     from querybudget.testing.decisions import Decisions
@@ -24,9 +24,9 @@ class MakeLimiter(Protocol):
         self,
         policy: Policy | Mapping[str, Any] | str | os.PathLike[str],
         *,
-        observer: Observer | None = None,
+        analyzer: PromptAnalyzer | None = None,
     ) -> Limiter:
-        """Make one; `observer` looks at what calls ask, a `FakeObserver` for example."""
+        """Make one; `analyzer` looks at what calls ask, a `FakeAnalyzer` for example."""
         ...
 
 
@@ -56,10 +56,10 @@ def querybudget_limiter(
     def make(
         policy: Policy | Mapping[str, Any] | str | os.PathLike[str],
         *,
-        observer: Observer | None = None,
+        analyzer: PromptAnalyzer | None = None,
     ) -> Limiter:
         return memory_limiter(
-            policy, clock=querybudget_clock, hooks=[querybudget_decisions], observer=observer
+            policy, clock=querybudget_clock, hooks=[querybudget_decisions], analyzer=analyzer
         )
 
     return make
