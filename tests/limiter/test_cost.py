@@ -38,37 +38,37 @@ def usages(draw: st.DrawFn) -> Usage:
 
 def test_an_array_of_inputs_counts_as_many_requests_and_each_answer_asked_for_counts() -> None:
     call = Call(Dialect.OPENAI, "completions", items=3, choices=4)
-    assert cost.gauge(budget(Unit.REQUESTS), None)(call, Usage()) == 12 * MICRO
+    assert cost.cost_function(budget(Unit.REQUESTS), None)(call, Usage()) == 12 * MICRO
 
 
 def test_a_token_counts_once_unless_the_policy_weighs_it() -> None:
     usage = Usage(input=100, cached_input=40, output=30, reasoning=10)
-    assert cost.gauge(budget(Unit.TOKENS), None)(CALL, usage) == 130 * MICRO
+    assert cost.cost_function(budget(Unit.TOKENS), None)(CALL, usage) == 130 * MICRO
     weights = TokenWeights(cached_input=MICRO // 10, output=4 * MICRO, reasoning=2 * MICRO)
-    weighed = cost.gauge(budget(Unit.TOKENS, weights), None)(CALL, usage)
+    weighed = cost.cost_function(budget(Unit.TOKENS, weights), None)(CALL, usage)
     assert weighed == (60 + 4 + 20 * 4 + 10 * 2) * MICRO
 
 
 def test_log_probabilities_count_for_what_they_give_away() -> None:
     call = Call(Dialect.OPENAI, "chat", logprobs=20, prompt_logprobs=20)
     usage = Usage(input=10, output=10)
-    assert cost.gauge(budget(Unit.TOKENS), None)(call, usage) == 40 * MICRO
+    assert cost.cost_function(budget(Unit.TOKENS), None)(call, usage) == 40 * MICRO
 
 
 def test_a_million_tokens_cost_the_price_of_a_million_tokens() -> None:
     usage = Usage(input=1_000_000, output=1_000_000)
-    assert cost.gauge(budget(Unit.USD), PRICE)(CALL, usage) == 12_500_000
+    assert cost.cost_function(budget(Unit.USD), PRICE)(CALL, usage) == 12_500_000
 
 
 def test_money_is_rounded_up_so_that_nothing_is_free_by_rounding() -> None:
     cheap = replace(PRICE, input=1)
-    assert cost.gauge(budget(Unit.USD), cheap)(CALL, Usage(input=1)) == 1
+    assert cost.cost_function(budget(Unit.USD), cheap)(CALL, Usage(input=1)) == 1
 
 
 def test_a_fee_for_each_request_is_charged_for_each_item() -> None:
     call = Call(Dialect.OPENAI, "embeddings", items=5)
     priced = replace(PRICE, request=1_000_000_000)
-    assert cost.gauge(budget(Unit.USD), priced)(call, Usage()) == 5_000
+    assert cost.cost_function(budget(Unit.USD), priced)(call, Usage()) == 5_000
 
 
 @given(usages(), usages(), st.sampled_from(list(Unit)))
@@ -80,15 +80,15 @@ def test_more_work_never_costs_less(usage: Usage, extra: Usage, unit: Unit) -> N
         output=usage.output + extra.output,
         reasoning=usage.reasoning + extra.reasoning,
     )
-    little = cost.gauge(budget(unit), PRICE)(CALL, usage)
-    assert little <= cost.gauge(budget(unit), PRICE)(CALL, more)
+    little = cost.cost_function(budget(unit), PRICE)(CALL, usage)
+    assert little <= cost.cost_function(budget(unit), PRICE)(CALL, more)
 
 
 @given(usages())
 def test_input_and_output_tokens_add_up_to_tokens(usage: Usage) -> None:
-    whole = cost.gauge(budget(Unit.TOKENS), None)(CALL, usage)
+    whole = cost.cost_function(budget(Unit.TOKENS), None)(CALL, usage)
     parts = (Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS)
-    assert whole == sum(cost.gauge(budget(unit), None)(CALL, usage) for unit in parts)
+    assert whole == sum(cost.cost_function(budget(unit), None)(CALL, usage) for unit in parts)
 
 
 def test_the_first_price_that_matches_is_taken_and_no_match_is_no_price() -> None:
@@ -102,4 +102,4 @@ def test_the_first_price_that_matches_is_taken_and_no_match_is_no_price() -> Non
 @given(usages(), st.integers(1, 8))
 def test_each_new_bucket_counts_one_whatever_was_used(usage: Usage, choices: int) -> None:
     call = Call(Dialect.OPENAI, "chat", model="m", choices=choices)
-    assert cost.gauge(budget(Unit.BUCKETS), None)(call, usage) == MICRO
+    assert cost.cost_function(budget(Unit.BUCKETS), None)(call, usage) == MICRO

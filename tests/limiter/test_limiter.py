@@ -294,7 +294,7 @@ async def test_a_body_that_cannot_be_read_escapes_no_budget_of_its_path() -> Non
     odd = Call(Dialect.OPENAI, "unreadable", input_bytes=4)
     admission = await ask(limiter, odd)
     assert [m.budget.name for m in admission.plan.budgets] == ["named", "spend"]
-    assert admission.plan.budgets[1].gauge(odd, Usage(output=1)) == MICRO
+    assert admission.plan.budgets[1].cost_function(odd, Usage(output=1)) == MICRO
     assert (await ask(limiter, odd)).refusal is Refusal.QUOTA
 
 

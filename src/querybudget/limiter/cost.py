@@ -12,7 +12,7 @@ from querybudget.units import MICRO, Unit
 
 __all__ = [
     "PICO_PER_MICRO",
-    "Gauge",
+    "CostFunction",
     "dearest",
     "gauge",
     "input_tokens",
@@ -25,7 +25,7 @@ __all__ = [
 PICO_PER_MICRO = 1_000_000
 """Picodollars in a microdollar."""
 
-Gauge = Callable[[Call, Usage], int]
+CostFunction = Callable[[Call, Usage], int]
 """A call and its usage to µ-units of one budget."""
 
 
@@ -39,7 +39,7 @@ def dearest(models: Sequence[ModelPrice]) -> ModelPrice | None:
     return max(models, key=lambda price: price.output, default=None)
 
 
-def gauge(budget: Budget, price: ModelPrice | None) -> Gauge:
+def cost_function(budget: Budget, price: ModelPrice | None) -> CostFunction:
     """What a call takes from a budget, as a function of the call and its usage.
 
     Args:
@@ -51,7 +51,7 @@ def gauge(budget: Budget, price: ModelPrice | None) -> Gauge:
         of buckets those for each new one, before the weight of what the call asks.
     """
     weights = budget.weights
-    gauged: Gauge
+    gauged: CostFunction
     match budget.quota.unit:
         case Unit.REQUESTS:
             gauged = _requests

@@ -12,7 +12,7 @@ from querybudget.adapters import adapter_for
 from querybudget.adapters.base import Adapter, Call
 from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resolver
 from querybudget.ledger import Line
-from querybudget.limiter.cost import Gauge, dearest, gauge, price_of
+from querybudget.limiter.cost import CostFunction, dearest, cost_function, price_of
 from querybudget.limiter.estimation import Estimate
 from querybudget.policy.model import Budget, Match, Mode, Policy
 from querybudget.units import MICRO, Quota, Unit
@@ -78,7 +78,7 @@ class Matched(msgspec.Struct, frozen=True):
     Attributes:
         budget: As the policy has it.
         quota: Scaled.
-        gauge: What a call takes from it.
+        cost_function: What a call takes from it.
         needs_usage: Whether it counts tokens or money, of which only a part may be sure.
         shadow: Whether it only says what it would refuse.
         counts_buckets: Whether it counts buckets, so that only an answered call takes any.
@@ -86,7 +86,7 @@ class Matched(msgspec.Struct, frozen=True):
 
     budget: Budget
     quota: Quota
-    gauge: Gauge
+    cost_function: CostFunction
     needs_usage: bool
     shadow: bool
     counts_buckets: bool = False
@@ -207,7 +207,7 @@ class Matcher:
             Matched(
                 budget,
                 self._scaled(budget, caller.tier),
-                gauge(budget, price),
+                cost_function(budget, price),
                 budget.quota.unit not in UNMETERED,
                 budget.mode is Mode.SHADOW,
                 budget.quota.unit is Unit.BUCKETS,
@@ -263,8 +263,8 @@ class Matcher:
                 response = matched.budget.response
                 line = Line(partition, matched.quota, weight, weight, matched.shadow, response)
             else:
-                amount = matched.gauge(call, usage)
-                minimum = matched.gauge(call, certain) if uncertain and matched.needs_usage else amount
+                amount = matched.cost_function(call, usage)
+                minimum = matched.cost_function(call, certain) if uncertain and matched.needs_usage else amount
                 line = Line(partition, matched.quota, amount, minimum, matched.shadow)
             lines.append(line)
         return tuple(lines)

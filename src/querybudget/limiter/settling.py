@@ -26,8 +26,8 @@ def amounts_of(admission: Admission, outcome: Outcome, usage: Usage) -> list[int
     if plan.counts_buckets:
         return _with_buckets(admission, outcome, usage)
     if outcome is _ANSWERED:
-        return [matched.gauge(call, usage) for matched in budgets]
-    return [0 if matched.needs_usage else matched.gauge(call, usage) for matched in budgets]
+        return [matched.cost_function(call, usage) for matched in budgets]
+    return [0 if matched.needs_usage else matched.cost_function(call, usage) for matched in budgets]
 
 
 def _with_buckets(admission: Admission, outcome: Outcome, usage: Usage) -> list[int]:
@@ -39,5 +39,5 @@ def _with_buckets(admission: Admission, outcome: Outcome, usage: Usage) -> list[
             amounts.append(line.amount if answered else 0)
         else:
             taken = answered or not matched.needs_usage
-            amounts.append(matched.gauge(call, usage) if taken else 0)
+            amounts.append(matched.cost_function(call, usage) if taken else 0)
     return amounts
