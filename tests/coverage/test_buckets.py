@@ -209,7 +209,7 @@ def test_a_wait_ends_when_what_is_wanted_fits_beside_what_is_left(
     walk = Walk(buckets(window=window)).play(history)
     walk.left()
     most = weight * len(cells) + spare
-    wait = walk.occupancy.wait_for(walk.quota, most, walk.now, cells, weight)
+    wait = walk.occupancy.wait_until_below(walk.quota, most, walk.now, cells, weight)
     assert walk.log.used(walk.now + wait, cells, weight) <= most
     if wait:
         assert walk.log.used(walk.now + wait - 1, cells, weight) > most
@@ -221,7 +221,7 @@ def test_the_ebb_says_what_will_be_used_from_each_moment_on(
 ) -> None:
     walk = Walk(buckets(window=window)).play(history)
     walk.left()
-    flow = walk.occupancy.ebb(walk.quota, walk.now)
+    flow = walk.occupancy.decay_schedule(walk.quota, walk.now)
     assert flow[0] == (walk.now, walk.log.used(walk.now))
     assert flow[-1][1] == 0
     for moment, used in flow:

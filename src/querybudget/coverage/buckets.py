@@ -87,7 +87,7 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
 
     def wait(self, quota: Quota, amount: int, now: int) -> int:
         """µs until `amount` fits, if all of it is new then."""
-        return self.wait_for(quota, quota.limit - amount, now)
+        return self.wait_until_below(quota, quota.limit - amount, now)
 
     def reset(self, quota: Quota, now: int) -> int:
         """µs until no bucket counts any more."""
@@ -162,7 +162,7 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
             if entry:
                 self.total -= max(0, entry.weight - self.weight(cell))
 
-    def ebb(
+    def decay_schedule(
         self, quota: Quota, now: int, cells: Iterable[int] = (), weight: int = 0
     ) -> list[tuple[int, int]]:
         """What will be used, if nobody visits anything more.
@@ -194,11 +194,11 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
         flow.append((now, total))
         return flow[::-1]
 
-    def wait_for(
+    def wait_until_below(
         self, quota: Quota, most: int, now: int, cells: Iterable[int] = (), weight: int = 0
     ) -> int:
-        """µs until at most `most` is used, `cells` counted as by `ebb`; it must come to that."""
-        ends = (end for end, used in self.ebb(quota, now, cells, weight) if used <= most)
+        """µs until at most `most` is used, `cells` counted as by `decay_schedule`; it must come to that."""
+        ends = (end for end, used in self.decay_schedule(quota, now, cells, weight) if used <= most)
         return next(ends) - now
 
     # -- Inside -----------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from querybudget.coverage.buckets import Occupancy
-from querybudget.ledger.coverage import SCORE_RETRY, Outlook, Sight, look, note_stages, watch
+from querybudget.ledger.coverage import SCORE_RETRY, CoverageDecision, BucketLine, evaluate, update_stages, update_profiles
 from querybudget.ledger.types import (
     GRACE,
     UNCHARGED,
@@ -30,7 +30,7 @@ _ADMIT = Verdict.ADMIT
 _DISTINCT = Algorithm.DISTINCT
 _DONE, _REPEATED, _LATE = Settled.DONE, Settled.REPEATED, Settled.LATE
 
-_Seat = tuple[Line, State | Sight, int]
+_Seat = tuple[Line, State | BucketLine, int]
 """A line, its window (or what a call finds of its buckets) and the room there is."""
 
 _Prices = Sequence[tuple[int, int]]
@@ -108,8 +108,8 @@ def settle(
     if observation is not None:
         known = {key: accounts[key] for key in knowing}
         if not late and answered(reservation, amounts):
-            watch(known, reservation, now)
-        note_stages(known, reservation.lines, now)
+            update_profiles(known, reservation, now)
+        update_stages(known, reservation.lines, now)
     return _LATE if late else _DONE
 
 
@@ -131,14 +131,14 @@ def peek(account: Account, quotas: Sequence[Quota], now: int) -> tuple[tuple[int
 
 def _reserve_seen(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decision:
     """`reserve`, for a call that shows something of itself."""
-    outlook = look(accounts, charge, now)
-    price = priced(charge.price, outlook.price)
+    coverage = evaluate(accounts, charge, now)
+    price = priced(charge.price, coverage.price)
     seats: list[_Seat] = []
     refused = shadowed = False
-    for line, sight in zip(charge.lines, outlook.sights, strict=True):
-        if sight:
-            seats.append((line, sight, sight.left))
-            short = sight.refuses
+    for line, bucket_line in zip(charge.lines, coverage.bucket_lines, strict=True):
+        if bucket_line:
+            seats.append((line, bucket_line, bucket_line.left))
+            short = bucket_line.refuses
         else:
             quota, windows = line.quota, accounts[line.partition].windows
             window = windows.get(quota.key) or _begin(windows, quota)
@@ -148,8 +148,8 @@ def _reserve_seen(accounts: Mapping[str, Account], charge: Charge, now: int) -> 
         shadowed = shadowed or (short and line.shadow)
         refused = refused or (short and not line.shadow)
     if refused:
-        return _refuse(charge, seats, now, outlook)
-    return _admit(accounts, charge, seats, now, skip_shadow=shadowed, outlook=outlook)
+        return _refuse(charge, seats, now, coverage)
+    return _admit(accounts, charge, seats, now, skip_shadow=shadowed, coverage=coverage)
 
 
 def _admit(
@@ -159,13 +159,13 @@ def _admit(
     now: int,
     *,
     skip_shadow: bool,
-    outlook: Outlook | None = None,
+    coverage: CoverageDecision | None = None,
 ) -> Decision:
     held: list[int] = []
     statuses: list[LineStatus] = []
     name, price, expires, opened = charge.id, charge.price, now + charge.hold, None
-    if outlook is not None:
-        price = priced(price, outlook.price)
+    if coverage is not None:
+        price = priced(price, coverage.price)
         for profiled in charge.profiled:
             _open(accounts[profiled].open, name, expires + GRACE, now)
     for line, window, room in seats:
@@ -174,10 +174,10 @@ def _admit(
             _open(accounts[opened].open, name, expires + GRACE, now)
         if skip_shadow and line.shadow:
             held.append(UNCHARGED)
-            statuses.append(_status(line, window, room, charge, _prices(charge, outlook, now)))
+            statuses.append(_status(line, window, room, charge, _prices(charge, coverage, now)))
             continue
         amount, quota = line.amount, line.quota
-        if type(window) is Sight:
+        if type(window) is BucketLine:
             held.append(window.novelty)
             statuses.append(window.take(name, now, expires))
             continue
@@ -193,22 +193,22 @@ def _admit(
     reservation = Reservation(
         name, charge.lines, tuple(held), now, expires, price, charge.observation, charge.profiled
     )
-    if outlook is None:
+    if coverage is None:
         return Decision(_ADMIT, tuple(statuses), 0, reservation, price)
-    return _with(outlook, Decision(_ADMIT, tuple(statuses), 0, reservation, price))
+    return _with(coverage, Decision(_ADMIT, tuple(statuses), 0, reservation, price))
 
 
 def _refuse(
-    charge: Charge, seats: Sequence[_Seat], now: int, outlook: Outlook | None = None
+    charge: Charge, seats: Sequence[_Seat], now: int, coverage: CoverageDecision | None = None
 ) -> Decision:
-    prices = _prices(charge, outlook, now)
+    prices = _prices(charge, coverage, now)
     statuses = tuple(_status(*seat, charge, prices) for seat in seats)
     verdict, wait = refusal(statuses)
     decision = Decision(verdict, statuses, wait, None, prices[0][1])
-    return decision if outlook is None else _with(outlook, decision)
+    return decision if coverage is None else _with(coverage, decision)
 
 
-def _with(outlook: Outlook, decision: Decision) -> Decision:
+def _with(coverage: CoverageDecision, decision: Decision) -> Decision:
     """`decision`, and what the lines of buckets say is to be done."""
     return Decision(
         decision.verdict,
@@ -216,20 +216,20 @@ def _with(outlook: Outlook, decision: Decision) -> Decision:
         decision.wait,
         decision.reservation,
         decision.price,
-        outlook.stage,
-        outlook.delay if decision.admitted else 0,
-        outlook.shadow_price,
-        outlook.shadow_stage,
-        outlook.reasons,
+        coverage.stage,
+        coverage.delay if decision.admitted else 0,
+        coverage.shadow_price,
+        coverage.shadow_stage,
+        coverage.reasons,
     )
 
 
 def _status(
-    line: Line, window: State | Sight, room: int, charge: Charge, prices: _Prices
+    line: Line, window: State | BucketLine, room: int, charge: Charge, prices: _Prices
 ) -> LineStatus:
     """How a line stands while nothing is charged on it."""
     now, price = prices[0]
-    if type(window) is Sight:
+    if type(window) is BucketLine:
         return window.status(now)
     quota = line.quota
     reset = window.reset(quota, now)
@@ -247,11 +247,11 @@ def _status(
     return LineStatus(line, room, reset, 0, Verdict.NEVER)
 
 
-def _prices(charge: Charge, outlook: Outlook | None, now: int) -> _Prices:
+def _prices(charge: Charge, coverage: CoverageDecision | None, now: int) -> _Prices:
     """The price from each moment on, if nobody visits anything more, the first of them now."""
-    if outlook is None or outlook.price == MICRO:
+    if coverage is None or coverage.price == MICRO:
         return ((now, charge.price),)
-    return tuple((at, priced(charge.price, price)) for at, price in outlook.prices(now))
+    return tuple((at, priced(charge.price, price)) for at, price in coverage.prices(now))
 
 
 def _begin(windows: dict[str, State], quota: Quota) -> State:

@@ -20,7 +20,7 @@ from querybudget.coverage.buckets import Occupancy
 from querybudget.ledger.types import Account, Charge, Line, LineStatus, Reservation, Verdict
 from querybudget.units import MICRO, SECOND, Algorithm
 
-__all__ = ["SCORE_RETRY", "Outlook", "Sight", "look", "note_stages", "watch"]
+__all__ = ["SCORE_RETRY", "CoverageDecision", "BucketLine", "look", "note_stages", "watch"]
 
 SCORE_RETRY = 3_600 * SECOND
 """The wait proposed to a call refused for its score. No promise: nobody knows how it will go on."""
@@ -31,7 +31,7 @@ _ADMIT = Verdict.ADMIT
 
 
 @final
-class Sight(msgspec.Struct, frozen=True, gc=False):
+class BucketLine(msgspec.Struct, frozen=True, gc=False):
     """One line of buckets as a call finds it.
 
     Attributes:
@@ -97,7 +97,7 @@ class Sight(msgspec.Struct, frozen=True, gc=False):
             return [(now, MICRO)]
         return [
             (moment, response.price(max(self.score, _share(used, limit))))
-            for moment, used in self.occupancy.ebb(line.quota, now)
+            for moment, used in self.occupancy.decay_schedule(line.quota, now)
         ]
 
     def _wait(self, now: int) -> int:
@@ -106,21 +106,21 @@ class Sight(msgspec.Struct, frozen=True, gc=False):
         response, quota = line.response, line.quota
         wait = 0
         if self.novelty > self.left:
-            wait = occupancy.wait_for(quota, quota.limit, now, self.cells, line.amount)
+            wait = occupancy.wait_until_below(quota, quota.limit, now, self.cells, line.amount)
         if response and self.stage is _REFUSE:
             begin = response.begin(_REFUSE, occupancy.stage)
             if self.score >= begin:
                 return max(wait, SCORE_RETRY)
             most = (begin * quota.limit - 1) // MICRO
-            wait = max(wait, occupancy.wait_for(quota, most, now))
+            wait = max(wait, occupancy.wait_until_below(quota, most, now))
         return wait
 
 
-class Outlook(msgspec.Struct, frozen=True, gc=False):
+class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
     """What all lines of buckets of a charge say together.
 
     Attributes:
-        sights: One for each line of the charge, in its order; None where it is not of buckets.
+        bucket_lines: One for each line of the charge, in its order; None where it is not of buckets.
         price: The highest of the enforced lines, in millionths.
         stage: The severest of the enforced lines.
         delay: The longest of the enforced lines, µs.
@@ -129,7 +129,7 @@ class Outlook(msgspec.Struct, frozen=True, gc=False):
         reasons: What the highest score is made of, where a score brought about a stage.
     """
 
-    sights: Sequence[Sight | None]
+    bucket_lines: Sequence[BucketLine | None]
     price: int = MICRO
     stage: Stage = _NONE
     delay: int = 0
@@ -139,16 +139,16 @@ class Outlook(msgspec.Struct, frozen=True, gc=False):
 
     def prices(self, now: int) -> list[tuple[int, int]]:
         """The enforced lines' highest price from each moment in µs on."""
-        flows = [s.prices(now) for s in self.sights if s and not s.line.shadow]
+        flows = [s.prices(now) for s in self.bucket_lines if s and not s.line.shadow]
         moments = sorted({moment for flow in flows for moment, _ in flow} | {now})
         return [(at, max((_latest(flow, at) for flow in flows), default=MICRO)) for at in moments]
 
 
-def look(accounts: Mapping[str, Account], charge: Charge, now: int) -> Outlook:
+def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> CoverageDecision:
     """What the lines of buckets of `charge` say. Changes nothing but what time alone does."""
     cells = charge.observation.cells if charge.observation else ()
-    sights = [
-        _sight(line, accounts[line.partition], cells, now)
+    bucket_lines = [
+        _bucket_line(line, accounts[line.partition], cells, now)
         if line.quota.algorithm is _DISTINCT
         else None
         for line in charge.lines
@@ -156,22 +156,22 @@ def look(accounts: Mapping[str, Account], charge: Charge, now: int) -> Outlook:
     price = shadow_price = MICRO
     stage = shadow_stage = _NONE
     delay = 0
-    for sight in sights:
-        if sight is None:
+    for bucket_line in bucket_lines:
+        if bucket_line is None:
             continue
-        found = _REFUSE if sight.refuses else sight.stage
-        if sight.line.shadow:
-            shadow_price = max(shadow_price, sight.price)
+        found = _REFUSE if bucket_line.refuses else bucket_line.stage
+        if bucket_line.line.shadow:
+            shadow_price = max(shadow_price, bucket_line.price)
             shadow_stage = max(shadow_stage, found)
             continue
-        price = max(price, sight.price)
+        price = max(price, bucket_line.price)
         if found:
-            stage, delay = max(stage, found), max(delay, sight.delay)
-    reasons = _reasons(accounts, sights) if stage or shadow_stage else ()
-    return Outlook(sights, price, stage, delay, shadow_price, shadow_stage, reasons)
+            stage, delay = max(stage, found), max(delay, bucket_line.delay)
+    reasons = _reasons(accounts, bucket_lines) if stage or shadow_stage else ()
+    return CoverageDecision(bucket_lines, price, stage, delay, shadow_price, shadow_stage, reasons)
 
 
-def watch(accounts: Mapping[str, Account], reservation: Reservation, now: int) -> None:
+def update_profiles(accounts: Mapping[str, Account], reservation: Reservation, now: int) -> None:
     """Let the profiles of those watched take in an answered call."""
     observation, profiled = reservation.observation, reservation.profiled
     identity = accounts.get(profiled[0]) if profiled else None
@@ -184,7 +184,7 @@ def watch(accounts: Mapping[str, Account], reservation: Reservation, now: int) -
             _profile(pool).add(step, now)
 
 
-def note_stages(accounts: Mapping[str, Account], lines: Sequence[Line], now: int) -> None:
+def update_stages(accounts: Mapping[str, Account], lines: Sequence[Line], now: int) -> None:
     """Note what stages have begun on `lines`, whose strain may have risen."""
     for line in lines:
         response, account = line.response, accounts.get(line.partition)
@@ -196,13 +196,13 @@ def note_stages(accounts: Mapping[str, Account], lines: Sequence[Line], now: int
         occupancy.stage = response.stage(strain, occupancy.stage)
 
 
-def _sight(line: Line, account: Account, cells: tuple[int, ...], now: int) -> Sight:
+def _bucket_line(line: Line, account: Account, cells: tuple[int, ...], now: int) -> BucketLine:
     occupancy, quota, response = _occupancy(account, line), line.quota, line.response
     left = occupancy.room(quota, now)
     novelty = occupancy.novelty(cells, line.amount)
     strain = _share(occupancy.total, quota.limit)
     if response is None:
-        return Sight(line, occupancy, cells, left, novelty, strain)
+        return BucketLine(line, occupancy, cells, left, novelty, strain)
     score = _score(account, response, now)
     strain = max(strain, score)
     before = occupancy.stage
@@ -210,14 +210,14 @@ def _sight(line: Line, account: Account, cells: tuple[int, ...], now: int) -> Si
     if stage is _REFUSE and not novelty and score < response.begin(_REFUSE, before):
         stage = response.milder(_REFUSE)
     price = response.price(strain)
-    return Sight(line, occupancy, cells, left, novelty, strain, score, begun, stage, price)
+    return BucketLine(line, occupancy, cells, left, novelty, strain, score, begun, stage, price)
 
 
-def _reasons(accounts: Mapping[str, Account], sights: Sequence[Sight | None]) -> tuple[Reason, ...]:
-    scored = [s for s in sights if s and s.stage and s.score == s.strain]
+def _reasons(accounts: Mapping[str, Account], bucket_lines: Sequence[BucketLine | None]) -> tuple[Reason, ...]:
+    scored = [s for s in bucket_lines if s and s.stage and s.score == s.strain]
     if not scored:
         return ()
-    profile = accounts[max(scored, key=lambda sight: sight.score).line.partition].profile
+    profile = accounts[max(scored, key=lambda bucket_line: bucket_line.score).line.partition].profile
     return profile.why if profile else ()
 
 
