@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from querybudget.coverage import profile
 from querybudget.coverage.observation import Observation
-from querybudget.coverage.profile import DAY, EASE, HOUR, PERIOD, TEMPLATES, Profile, Step
+from querybudget.coverage.profile import DAY, EASE, HOUR, PERIOD, TEMPLATES, Profile, ProfileDelta
 from querybudget.coverage.score import CHECKPOINTS, LIFE
 from querybudget.coverage.sketch import Sketch
 from tests.coverage.observations import made, observations
@@ -97,9 +97,9 @@ def test_a_pool_comes_back_to_be_judged_too() -> None:
 def test_a_call_without_buckets_changes_nothing() -> None:
     profile = fed(made(n) for n in range(5))
     before = msgspec.msgpack.encode(profile)
-    step = profile.see(Observation(), NOW)
+    delta = profile.see(Observation(), NOW)
     assert msgspec.msgpack.encode(profile) == before
-    assert step == Step([], first=False)
+    assert delta == ProfileDelta([], first=False)
 
 
 def test_an_array_of_prompts_counts_as_if_each_were_sent_alone() -> None:

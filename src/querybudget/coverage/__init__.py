@@ -7,7 +7,7 @@ text or vectors, so that every store can keep the same bits.
 from __future__ import annotations
 
 from querybudget.coverage.observation import Observation
-from querybudget.coverage.profile import Profile, Reason, Step
+from querybudget.coverage.profile import Profile, Reason, ProfileDelta
 from querybudget.coverage.response import DEFAULT_STAGES, Curve, Response, Stage
 
 __all__ = [
@@ -17,6 +17,6 @@ __all__ = [
     "Reason",
     "Response",
     "Stage",
-    "Step",
+    "ProfileDelta",
     "Observation",
 ]

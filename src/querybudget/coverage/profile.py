@@ -18,7 +18,7 @@ from querybudget.coverage.observation import Observation
 from querybudget.coverage.score import CHECKPOINTS, LIFE, Reason, judge, judge_pool, reasons
 from querybudget.coverage.sketch import Sketch, blank_sums
 
-__all__ = ["Profile", "Reason", "Step", "judge_members"]
+__all__ = ["Profile", "Reason", "ProfileDelta", "judge_members"]
 
 TEMPLATES = 3
 """Templates of an identity that have a sketch of their own, where it has more than one."""
@@ -34,7 +34,7 @@ HOUR = DAY // 24
 """µs after which a caller who has a score is judged anew at any call."""
 
 
-class Step(msgspec.Struct, frozen=True, gc=False):
+class ProfileDelta(msgspec.Struct, frozen=True, gc=False):
     """What one call added to its identity's sums, for the pools that the identity is in.
 
     Attributes:
@@ -85,7 +85,7 @@ class Profile(msgspec.Struct, array_like=True):
         """
         return max(0, self.found - EASE * max(0, now - self.at) // DAY)
 
-    def see(self, observation: Observation, now: int) -> Step:
+    def see(self, observation: Observation, now: int) -> ProfileDelta:
         """Take in a call of this identity, and judge anew where it is time to.
 
         Args:
@@ -95,22 +95,22 @@ class Profile(msgspec.Struct, array_like=True):
         Returns:
             What to `add` to the profiles of the identity's pools.
         """
-        step = self._see(observation, now)
+        delta = self._see(observation, now)
         for other in observation.more:
             added = self._see(other, now)
             if added.sums:
-                sums = list(map(add, step.sums, added.sums)) if step.sums else added.sums
-                step = Step(sums, first=step.first or added.first)
-        return step
+                sums = list(map(add, delta.sums, added.sums)) if delta.sums else added.sums
+                delta = ProfileDelta(sums, first=delta.first or added.first)
+        return delta
 
-    def _see(self, observation: Observation, now: int) -> Step:
+    def _see(self, observation: Observation, now: int) -> ProfileDelta:
         if observation.coarse < 0:
-            return Step([], first=False)
+            return ProfileDelta([], first=False)
         if self.whole is None or self.whole.queries >= LIFE or now - self.whole.since > PERIOD:
             self.whole, self.template, self.templates = Sketch(now), observation.template, {}
         whole = self.whole
         own = self._own(observation.template, now)
-        step = whole.see(observation)
+        delta = whole.see(observation)
         due = whole.queries in CHECKPOINTS or self._overdue(now)
         if own is not None:
             own.see(observation)
@@ -119,16 +119,16 @@ class Profile(msgspec.Struct, array_like=True):
             judged = [(judge(sketch.sums), sketch.sums) for sketch in self._sketches()]
             found, sums = max(judged, key=itemgetter(0))
             self.find(found, reasons(sums), now)
-        return Step(step, first=whole.queries == 1)
+        return ProfileDelta(delta, first=whole.queries == 1)
 
-    def add(self, step: Step, now: int) -> None:
+    def add(self, delta: ProfileDelta, now: int) -> None:
         """Take in what a call added to the profile of an identity of this pool."""
-        if not step.sums:
+        if not delta.sums:
             return
         if not self.sums or now - self.since > PERIOD:
             self.since, self.members, self.judged, self.sums = now, 0, 0, blank_sums()
-        self.members += step.first or not self.members
-        self.sums = list(map(add, self.sums, step.sums))
+        self.members += delta.first or not self.members
+        self.sums = list(map(add, self.sums, delta.sums))
         if self.sums[0] * 4 >= self.judged * 5 or self._overdue(now):
             self.judged = self.sums[0]
             self.find(*judge_members(self.sums, self.members), now)
