@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.coverage.buckets import Occupancy, merge
+from querybudget.coverage.buckets import BucketState, merge
 from querybudget.coverage.observation import FINE
 from querybudget.ledger.windows import State, fresh
 from querybudget.testing.contracts.bucket_log import BucketLog
@@ -59,7 +59,7 @@ class Walk:
 
     def __init__(self, quota: Quota, now: int = START, named: str = "r") -> None:
         self.quota, self.now, self.named = quota, now, named
-        self.occupancy, self.log = Occupancy(), BucketLog(quota)
+        self.occupancy, self.log = BucketState(), BucketLog(quota)
         self.count = 0
 
     def ask(self, cells: tuple[int, ...], weight: int = MICRO, hold: int = 10_000) -> str:
@@ -313,7 +313,7 @@ parts = st.tuples(histories, st.integers(0, 500)).map(
 
 @given(parts, parts, parts)
 def test_merging_is_associative_commutative_and_idempotent(
-    one: Occupancy, two: Occupancy, three: Occupancy
+    one: BucketState, two: BucketState, three: BucketState
 ) -> None:
     encode = msgspec.msgpack.encode
     assert merge(merge(one, two), three) == merge(one, merge(two, three))
@@ -399,7 +399,7 @@ def test_another_window_forgets_no_visit_that_lies_in_it(
 def test_an_occupancy_can_stand_where_any_window_does() -> None:
     quota = buckets(limit=2)
     window = fresh(quota)
-    assert isinstance(window, Occupancy)
+    assert isinstance(window, BucketState)
     assert (window.room(quota, START), window.wait(quota, MICRO, START)) == (2 * MICRO, 0)
     window.charge(quota, MICRO, START)
     window.adjust(quota, -MICRO, START, START)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from querybudget import ledger
 from querybudget.ledger import GRACE, Account, Charge, Line
-from querybudget.ledger.windows import Period, Slots
+from querybudget.ledger.windows import CalendarState, SlidingState
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.ledger.play import Player, line
 from tests.ledger.strategies import RATES, START, Step, histories, quota, quotas
@@ -77,7 +77,7 @@ def test_a_sliding_window_keeps_at_most_61_slots(
         if overshoots:
             player.settle(reservation, 3)
         state = player.accounts["a"].windows[player.quota.key]
-        assert isinstance(state, Slots)
+        assert isinstance(state, SlidingState)
         assert len(state.marks) <= 2 * 61
 
 
@@ -88,7 +88,7 @@ def test_calls_as_even_as_can_be_keep_at_most_61_slots(window: int) -> None:
         player.now += max(1, window // 200)
         player.reserve(1)
         state = player.accounts["a"].windows[player.quota.key]
-        assert isinstance(state, Slots)
+        assert isinstance(state, SlidingState)
         assert len(state.marks) <= 2 * 61
 
 
@@ -100,7 +100,7 @@ def test_settles_alone_keep_at_most_61_slots() -> None:
         assert reservation
         player.settle(reservation, 2)
     state = player.accounts["a"].windows[player.quota.key]
-    assert isinstance(state, Slots)
+    assert isinstance(state, SlidingState)
     assert len(state.marks) == 2 * 60
 
 
@@ -223,4 +223,4 @@ def test_an_account_with_everything_given_back_is_blank(quota: Quota) -> None:
 def test_a_calendar_quota_without_a_calendar_says_so() -> None:
     wrong = Quota("spend", Unit.USD, 10, 100, Algorithm.CALENDAR, 10)
     with pytest.raises(ValueError, match="'spend' has a calendar window but no calendar"):
-        Period().room(wrong, START)
+        CalendarState().room(wrong, START)

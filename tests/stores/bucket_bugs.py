@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from querybudget.coverage import Stage, Observation
-from querybudget.coverage.buckets import Occupancy
+from querybudget.coverage.buckets import BucketState
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled, Verdict
 from querybudget.stores import Clock, MemoryStore
 from querybudget.units import MICRO, Algorithm
@@ -28,11 +28,11 @@ def altered(charge: Charge, **changes: object) -> Charge:
 
 
 class Looks(MemoryStore):
-    def occupancies(self, lines: Sequence[Line]) -> Iterator[tuple[Line, Occupancy]]:
+    def occupancies(self, lines: Sequence[Line]) -> Iterator[tuple[Line, BucketState]]:
         for line in lines:
             account = self._find(line.partition)
             window = account and account.windows.get(line.quota.key)
-            if isinstance(window, Occupancy):
+            if isinstance(window, BucketState):
                 yield line, window
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.ledger.windows import Leases
+from querybudget.ledger.windows import LeaseState
 from querybudget.stores import Clock, MemoryStore, Store
 from querybudget.testing.contracts import StoreMachine
 from querybudget.units import Algorithm
@@ -96,7 +96,7 @@ class LosesALeaseOfAnExpiredNeighbour(MemoryStore):
                 continue
             leases = account.windows.get(line.quota.key)
             if len(account.open) > 2 and leases:
-                assert isinstance(leases, Leases)
+                assert isinstance(leases, LeaseState)
                 leases.free(next(iter(account.open)))
         return await super().reserve(charge)
 

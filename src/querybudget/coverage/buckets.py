@@ -24,7 +24,7 @@ import msgspec
 from querybudget.coverage.response import Stage
 from querybudget.units import AGES, Quota
 
-__all__ = ["Occupancy", "merge"]
+__all__ = ["BucketState", "merge"]
 
 _Visit = tuple[int, int, int]
 """Weight in µ-buckets, bucket, number of the slot."""
@@ -45,7 +45,7 @@ class Pending(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 @final
-class Occupancy(msgspec.Struct, array_like=True, tag="b"):
+class BucketState(msgspec.Struct, array_like=True, tag="b"):
     """The buckets of one partition and quota.
 
     Attributes:
@@ -328,7 +328,7 @@ class Occupancy(msgspec.Struct, array_like=True, tag="b"):
         self.total = sum(heaviest.values())
 
 
-def merge(one: Occupancy, other: Occupancy) -> Occupancy:
+def merge(one: BucketState, other: BucketState) -> BucketState:
     """What both hold together: every bucket at its latest visit.
 
     Associative, commutative and idempotent, so that parts may be merged in any order, and twice.
@@ -340,7 +340,7 @@ def merge(one: Occupancy, other: Occupancy) -> Occupancy:
         one, other = (one, one) if one.window else (other, other)
     if one.window != other.window:
         raise ValueError(f"expected one window, found {one.window} and {other.window} µs")
-    both = Occupancy(
+    both = BucketState(
         one.window,
         max(one.tail, other.tail),
         max(one.head, other.head, one.tail, other.tail),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from querybudget.coverage.buckets import Occupancy
+from querybudget.coverage.buckets import BucketState
 from querybudget.ledger.coverage import SCORE_RETRY, CoverageDecision, BucketLine, evaluate, update_stages, update_profiles
 from querybudget.ledger.types import (
     GRACE,
@@ -19,7 +19,7 @@ from querybudget.ledger.types import (
     Verdict,
     refusal,
 )
-from querybudget.ledger.windows import Leases, State, fresh
+from querybudget.ledger.windows import LeaseState, State, fresh
 from querybudget.units import MICRO, Algorithm, Quota, priced
 
 __all__ = ["answered", "peek", "reserve", "settle"]
@@ -92,10 +92,10 @@ def settle(
             continue
         quota, windows = line.quota, accounts[line.partition].windows
         window = windows.get(quota.key) or _begin(windows, quota)
-        if type(window) is Leases:
+        if type(window) is LeaseState:
             window.free(name)
             continue
-        if observation is not None and type(window) is Occupancy:
+        if observation is not None and type(window) is BucketState:
             if amount or late:
                 window.observation(name, observation.cells)
             else:
@@ -181,7 +181,7 @@ def _admit(
             held.append(window.novelty)
             statuses.append(window.take(name, now, expires))
             continue
-        if type(window) is Leases:
+        if type(window) is LeaseState:
             window.take(name, expires)
         else:
             if price != MICRO:
@@ -261,7 +261,7 @@ def _begin(windows: dict[str, State], quota: Quota) -> State:
 
 def _cost(window: State, amount: int, price: int) -> int:
     """`amount` at `price`; a lease is one lease at any price."""
-    return amount if type(window) is Leases else priced(amount, price)
+    return amount if type(window) is LeaseState else priced(amount, price)
 
 
 def _open(reservations: dict[str, int], name: str, forgotten: int, now: int) -> None:

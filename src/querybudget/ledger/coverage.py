@@ -16,7 +16,7 @@ from typing import final
 import msgspec
 
 from querybudget.coverage import Profile, Reason, Response, Stage
-from querybudget.coverage.buckets import Occupancy
+from querybudget.coverage.buckets import BucketState
 from querybudget.ledger.types import Account, Charge, Line, LineStatus, Reservation, Verdict
 from querybudget.units import MICRO, SECOND, Algorithm
 
@@ -48,7 +48,7 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
     """
 
     line: Line
-    occupancy: Occupancy
+    occupancy: BucketState
     cells: tuple[int, ...]
     left: int
     novelty: int
@@ -221,11 +221,11 @@ def _reasons(accounts: Mapping[str, Account], bucket_lines: Sequence[BucketLine 
     return profile.why if profile else ()
 
 
-def _occupancy(account: Account, line: Line) -> Occupancy:
+def _occupancy(account: Account, line: Line) -> BucketState:
     key = line.quota.key
     occupancy = account.windows.get(key)
-    if type(occupancy) is not Occupancy:
-        occupancy = account.windows[key] = Occupancy()
+    if type(occupancy) is not BucketState:
+        occupancy = account.windows[key] = BucketState()
     return occupancy
 
 

@@ -23,17 +23,17 @@ from typing import Protocol, final
 
 import msgspec
 
-from querybudget.coverage.buckets import Occupancy
+from querybudget.coverage.buckets import BucketState
 from querybudget.units import MICRO, SECOND, Algorithm, Bounds, Quota
 
 __all__ = [
     "LEASE_RETRY",
     "LONGEST_DEBT",
     "STATES",
-    "Leases",
-    "Level",
-    "Period",
-    "Slots",
+    "LeaseState",
+    "GcraState",
+    "CalendarState",
+    "SlidingState",
     "State",
     "Window",
     "fresh",
@@ -81,7 +81,7 @@ def fresh(quota: Quota) -> State:
     return STATES[quota.algorithm]()
 
 
-class Level(msgspec.Struct, array_like=True, tag="l"):
+class GcraState(msgspec.Struct, array_like=True, tag="l"):
     """GCRA in its continuous form (ITU-T I.371): a level that leaks at the quota's rate.
 
     The level is ``level + part / rate[1]`` µ-units as of `at`: the fraction keeps the leak exact.
@@ -137,7 +137,7 @@ class Level(msgspec.Struct, array_like=True, tag="l"):
         return not self.level and not self.part
 
 
-class Slots(msgspec.Struct, array_like=True, tag="s"):
+class SlidingState(msgspec.Struct, array_like=True, tag="s"):
     """A strict sliding window: no stretch of one window's length ever holds more than the limit.
 
     Charges are kept exactly, but those of one slot (a 60th of the window) are kept together and
@@ -233,7 +233,7 @@ class Slots(msgspec.Struct, array_like=True, tag="s"):
         return not self.marks and not self.debt
 
 
-class Period(msgspec.Struct, array_like=True, tag="p"):
+class CalendarState(msgspec.Struct, array_like=True, tag="p"):
     """A calendar window: fresh at the start of each period, but for debt.
 
     Of debt, each new period pays at most its limit.
@@ -291,7 +291,7 @@ class Period(msgspec.Struct, array_like=True, tag="p"):
 
 
 @final
-class Leases(msgspec.Struct, array_like=True, tag="c"):
+class LeaseState(msgspec.Struct, array_like=True, tag="c"):
     """How many calls are open. A lease ends when its call is settled, or at its expiry."""
 
     open: dict[str, int] = msgspec.field(default_factory=dict[str, int])
@@ -348,13 +348,13 @@ def _bounds(quota: Quota) -> Bounds:
     return quota.bounds
 
 
-State = Level | Slots | Period | Leases | Occupancy
+State = GcraState | SlidingState | CalendarState | LeaseState | BucketState
 """Every state there is."""
 
 STATES: dict[Algorithm, type[State]] = {
-    Algorithm.GCRA: Level,
-    Algorithm.SLIDING: Slots,
-    Algorithm.CALENDAR: Period,
-    Algorithm.LEASE: Leases,
-    Algorithm.DISTINCT: Occupancy,
+    Algorithm.GCRA: GcraState,
+    Algorithm.SLIDING: SlidingState,
+    Algorithm.CALENDAR: CalendarState,
+    Algorithm.LEASE: LeaseState,
+    Algorithm.DISTINCT: BucketState,
 }

@@ -24,7 +24,7 @@ import msgspec
 
 from querybudget.errors import SetupError
 from querybudget.ledger import Account
-from querybudget.ledger.windows import Leases
+from querybudget.ledger.windows import LeaseState
 
 __all__ = ["Lock", "Row", "Writer", "encode", "read"]
 
@@ -163,7 +163,7 @@ def _lasts(row: Row, now: int) -> bool:
     _, known, account = row
     account.open = {name: until for name, until in account.open.items() if until > now}
     for window in account.windows.values():
-        if type(window) is Leases:
+        if type(window) is LeaseState:
             window.open = {name: until for name, until in window.open.items() if until > now}
     return known or not account.blank
 

@@ -8,12 +8,12 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from querybudget.coverage import Profile, Reason, Stage
-from querybudget.coverage.buckets import Occupancy, Pending
+from querybudget.coverage.buckets import BucketState, Pending
 from querybudget.coverage.response import Response
 from querybudget.coverage.score import VIEWS
 from querybudget.errors import StoreError
 from querybudget.ledger import Account, Charge, Decision, Line, LineStatus, Reservation, Verdict
-from querybudget.ledger.windows import Leases, Level, Period, Slots, State
+from querybudget.ledger.windows import LeaseState, GcraState, CalendarState, SlidingState, State
 from querybudget.units import Algorithm, Quota
 
 __all__ = [
@@ -303,21 +303,21 @@ def _numbers(record: bytes, at: int, sizes: Sequence[int]) -> tuple[int, ...]:
 
 
 def _level(record: bytes) -> State:
-    return Level(*_numbers(record, 0, (7, 7, 7)))
+    return GcraState(*_numbers(record, 0, (7, 7, 7)))
 
 
 def _slots(record: bytes) -> State:
     total, debt, due = _numbers(record, 0, (7, 7, 7))
     marks = list(_numbers(record, 21, (7,) * ((len(record) - 21) // 7)))
-    return Slots(total, marks, debt, due)
+    return SlidingState(total, marks, debt, due)
 
 
 def _period(record: bytes) -> State:
-    return Period(*_numbers(record, 0, (7, 7)))
+    return CalendarState(*_numbers(record, 0, (7, 7)))
 
 
 def _leases(record: bytes) -> State:
-    return Leases(
+    return LeaseState(
         {
             record[at : at + _ID].hex(): int.from_bytes(record[at + _ID : at + _ID + 7], "big")
             for at in range(0, len(record), _ID + 7)
@@ -342,7 +342,7 @@ def _buckets(record: bytes) -> State:
         name = record[entry + 2 : entry + 2 + _ID].hex()
         asked = Pending(*_numbers(record, entry + 2 + _ID, (7, 7, 7)))
         pending.setdefault(cell, {})[name] = asked
-    return Occupancy(window, tail, head, total, Stage(stage), layers, pending)
+    return BucketState(window, tail, head, total, Stage(stage), layers, pending)
 
 
 _READERS = {

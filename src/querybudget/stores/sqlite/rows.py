@@ -8,11 +8,11 @@ from typing import cast
 
 import msgspec
 
-from querybudget.coverage.buckets import Occupancy
+from querybudget.coverage.buckets import BucketState
 from querybudget.coverage.profile import PERIOD
 from querybudget.errors import StoreError
 from querybudget.ledger import Account
-from querybudget.ledger.windows import Leases
+from querybudget.ledger.windows import LeaseState
 from querybudget.units import Quota
 
 __all__ = ["Row", "bound", "expiry", "sweep"]
@@ -108,9 +108,9 @@ def expiry(account: Account, quotas: Iterable[Quota], before: int, now: int) -> 
         if window is None:
             continue
         unknown.discard(quota.key)
-        if type(window) is Leases:
+        if type(window) is LeaseState:
             latest = max(latest, *window.open.values(), now)
-        elif type(window) is Occupancy:
+        elif type(window) is BucketState:
             if not window.blank:
                 latest = max(latest, (window.head + 1) * quota.slot + quota.window)
         else:
