@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-__all__ = ["Breaker"]
+__all__ = ["CircuitBreaker"]
 
 _log = logging.getLogger("querybudget")
 
 
-class Breaker:
+class CircuitBreaker:
     """Opens after some failures in a row; lets one probe through when it has rested.
 
     One line is logged each time it opens and each time it closes, and none in between.
@@ -30,8 +30,8 @@ class Breaker:
         self._failures = 0
         self._probe_at: int | None = None
 
-    def lets(self) -> bool:
-        """Whether a request may go now. One that may must be followed by `worked` or `failed`."""
+    def allow_request(self) -> bool:
+        """Whether a request may go now. One that may must be followed by `record_success` or `record_failure`."""
         if self._probe_at is None:
             return True
         now = self._clock()
@@ -41,21 +41,21 @@ class Breaker:
         return True
 
     @property
-    def ready(self) -> bool:
+    def would_allow(self) -> bool:
         """Whether a request might go now, without taking the probe."""
         return self._probe_at is None or self._clock() >= self._probe_at
 
     @property
-    def opened(self) -> bool:
+    def is_open(self) -> bool:
         """Whether it is open: what it guards is left alone, but for a probe now and then."""
         return self._probe_at is not None
 
     @property
-    def well(self) -> bool:
+    def healthy(self) -> bool:
         """Whether the last request that has ended was answered, or none has ended yet."""
         return not self._failures
 
-    def worked(self) -> bool:
+    def record_success(self) -> bool:
         """A request was answered. Whether that closed it."""
         self._failures = 0
         if self._probe_at is None:
@@ -65,7 +65,7 @@ class Breaker:
             _log.warning("%s answers again", self._what)
         return True
 
-    def failed(self, why: str) -> bool:
+    def record_failure(self, why: str) -> bool:
         """A request was not answered, or with nonsense. Whether that opened it."""
         self._failures += 1
         if self._probe_at is not None:

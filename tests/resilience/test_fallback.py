@@ -188,7 +188,7 @@ async def test_a_lease_of_an_outage_is_free_when_its_call_ends_after_it() -> Non
     await worker.recover()
     await worker.limiter.settle(admission, Outcome.ANSWERED)
     await worker.quiet()
-    assert worker.limiter.health().journal == 0
+    assert worker.limiter.health().outbox == 0
     worker.store.ever = "fails"
     assert (await worker.ask()).refusal is None
 
@@ -216,9 +216,9 @@ async def test_what_was_used_in_an_outage_is_charged_when_it_is_over() -> None:
     for used in (10, 20, 40):
         await worker.ask(usage=Usage(used, output=1), max_output=10)
     await worker.ask(outcome=Outcome.REJECTED, max_output=10)
-    assert worker.limiter.health().journal == 4
+    assert worker.limiter.health().outbox == 4
     await worker.recover()
-    assert worker.limiter.health().journal == 0
+    assert worker.limiter.health().outbox == 0
     assert [await worker.used(name) for name in ("rpm", "tokens", "free")] == [4, 73, 0]
 
 
@@ -226,7 +226,7 @@ async def test_what_failed_is_charged_nowhere() -> None:
     worker = Worker(RPM)
     worker.store.ever = "fails"
     await worker.ask(outcome=Outcome.FAILED)
-    assert worker.limiter.health().journal == 0
+    assert worker.limiter.health().outbox == 0
     await worker.recover()
     assert await worker.used() == 0
 
@@ -363,7 +363,7 @@ async def test_nothing_is_told_twice_wherever_telling_breaks_off(word: str, befo
         await worker.recover()
         await worker.ask("b")
         await worker.quiet()
-    assert worker.limiter.health().journal == 0
+    assert worker.limiter.health().outbox == 0
     assert await worker.used() == 2
 
 
@@ -382,7 +382,7 @@ async def test_closing_tells_the_store_once_more_and_lets_go_of_the_rest(
         caplog.clear()
         await worker.limiter.aclose()
         assert not worker.limiter.busy
-        assert len(worker.desk.journal) == left
+        assert len(worker.desk.outbox) == left
         assert ("not told of 3 calls" in caplog.text) is bool(left)
         assert await worker.used() == 3 - left
 
@@ -416,7 +416,7 @@ async def play(pattern: Sequence[tuple[int, str, Sequence[str]]], workers: int) 
             await worker.ask("c")
             await worker.quiet()
     healths = [worker.limiter.health() for worker in all_of_them]
-    assert [(health.journal, health.dropped) for health in healths] == [(0, 0)] * workers
+    assert [(health.outbox, health.dropped) for health in healths] == [(0, 0)] * workers
     used = sum([await all_of_them[0].used(key=key) for key in "ab"])
     calls = [admitted(worker, key) for worker in all_of_them for key in "ab"]
     assert used == sum(map(len, calls)) - sum(health.refused for health in healths)

@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Sequence
 
 from querybudget.ledger import Charge, Line, Reservation
-from querybudget.resilience.outbox import AT_ONCE, TRIES, Journal
+from querybudget.resilience.outbox import AT_ONCE, TRIES, Outbox
 from querybudget.testing import ManualClock
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.stores.scripted import Scripted
 
 
-def journal_of(most: int) -> tuple[Journal, ManualClock]:
+def journal_of(most: int) -> tuple[Outbox, ManualClock]:
     clock = ManualClock()
-    return Journal(clock, most), clock
+    return Outbox(clock, most), clock
 
 
 def reservation(name: str, clock: ManualClock) -> Reservation:
@@ -22,10 +22,10 @@ def reservation(name: str, clock: ManualClock) -> Reservation:
 
 
 async def test_a_full_journal_drops_the_oldest_and_counts_it() -> None:
-    journal, clock = journal_of(3)
+    outbox, clock = journal_of(3)
     for at in range(5):
-        journal.settle_later(reservation(f"r{at}", clock), [at])
-    assert (len(journal), journal.dropped) == (3, 2)
+        outbox.settle_later(reservation(f"r{at}", clock), [at])
+    assert (len(outbox), outbox.dropped) == (3, 2)
     told: list[Sequence[int]] = []
     store = Scripted(clock)
 
@@ -33,15 +33,15 @@ async def test_a_full_journal_drops_the_oldest_and_counts_it() -> None:
         told.append(amounts)
 
     store.settle = settle  # type: ignore[method-assign, assignment]
-    assert await journal.flush(store)
+    assert await outbox.flush(store)
     assert told == [[2], [3], [4]]
-    assert len(journal) == 0
+    assert len(outbox) == 0
 
 
 async def test_a_journal_tells_a_few_at_a_time() -> None:
-    journal, clock = journal_of(100)
+    outbox, clock = journal_of(100)
     for at in range(50):
-        journal.settle_later(reservation(f"r{at}", clock), [0])
+        outbox.settle_later(reservation(f"r{at}", clock), [0])
     at_once = most = 0
     store = Scripted(clock)
 
@@ -53,14 +53,14 @@ async def test_a_journal_tells_a_few_at_a_time() -> None:
         at_once -= 1
 
     store.settle = settle  # type: ignore[method-assign, assignment]
-    assert await journal.flush(store)
+    assert await outbox.flush(store)
     assert most == AT_ONCE
 
 
 async def test_an_entry_that_no_try_tells_stands_in_nobody_s_way_and_is_dropped() -> None:
-    journal, clock = journal_of(100)
+    outbox, clock = journal_of(100)
     for at in range(20):
-        journal.settle_later(reservation(f"r{at}", clock), [0])
+        outbox.settle_later(reservation(f"r{at}", clock), [0])
     told: set[str] = set()
     store = Scripted(clock)
 
@@ -70,19 +70,19 @@ async def test_an_entry_that_no_try_tells_stands_in_nobody_s_way_and_is_dropped(
         told.add(made.id)
 
     store.settle = settle  # type: ignore[method-assign, assignment]
-    flushes = [await journal.flush(store) for _ in range(TRIES)]
+    flushes = [await outbox.flush(store) for _ in range(TRIES)]
     assert flushes == [False] * TRIES
     assert len(told) == 19
-    assert (len(journal), journal.dropped) == (0, 1)
+    assert (len(outbox), outbox.dropped) == (0, 1)
 
 
 async def test_a_telling_that_was_not_whole_says_so_and_tells_what_it_can() -> None:
-    journal, clock = journal_of(100)
+    outbox, clock = journal_of(100)
     store = Scripted(clock, ["fails"])
     made = reservation("r", clock)
-    journal.charge_later(Charge("c", made.lines, 60 * SECOND), made.lines, made, [MICRO])
-    journal.settle_later(reservation("s", clock), [0])
-    assert not await journal.flush(store)
-    assert (len(journal), store.asked) == (1, ["reserve", "settle"])
-    assert await journal.flush(store)
-    assert not journal
+    outbox.charge_later(Charge("c", made.lines, 60 * SECOND), made.lines, made, [MICRO])
+    outbox.settle_later(reservation("s", clock), [0])
+    assert not await outbox.flush(store)
+    assert (len(outbox), store.asked) == (1, ["reserve", "settle"])
+    assert await outbox.flush(store)
+    assert not outbox

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from cachetools import TTLCache
 
-from querybudget.breaker import Breaker
+from querybudget.breaker import CircuitBreaker
 from querybudget.embedding.static import sample
 from querybudget.embedding.vectors import units
 from querybudget.errors import EmbeddingError
@@ -120,7 +120,7 @@ class RemoteEmbedder:
             self._asked["dimensions"] = dimensions
         self._key = secrets.token_bytes(32)
         self._cache: TTLCache[bytes, Vector] = TTLCache(_CACHED, _KEPT, timer=clock)
-        self._breaker = Breaker(f"the embedding server of {self._name}", _FAILURES, _REST, clock)
+        self._breaker = CircuitBreaker(f"the embedding server of {self._name}", _FAILURES, _REST, clock)
         self._lane: _Lane | None = None
 
     @property

@@ -20,14 +20,14 @@ from querybudget.policy.model import Budget, Mode, OnStoreError, Policy
 from querybudget.stores import Clock, MemoryStore
 from querybudget.units import SECOND, Algorithm, Quota, Unit
 
-__all__ = ["RETRY", "WithoutStore", "denies", "share"]
+__all__ = ["RETRY", "Fallback", "denies", "share"]
 
 RETRY = 5 * SECOND
 """The wait told to a call that is more than this worker's share, and not more than the limit: it
 may be admitted when the store answers again, and nobody knows when that is."""
 
 
-class WithoutStore:
+class Fallback:
     """Decides calls while the store does not answer.
 
     Args:

@@ -18,7 +18,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-from querybudget.breaker import Breaker
+from querybudget.breaker import CircuitBreaker
 from querybudget.errors import QueryBudgetError, StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.stores import Clock, Store
@@ -102,7 +102,7 @@ class Guard:
         self._name = f"the store ({name})" if name else "the store"
         self._answered = answered
         self._unsettled = unsettled
-        self._breaker = Breaker("", FAILURES, REST, clock)
+        self._breaker = CircuitBreaker("", FAILURES, REST, clock)
         self._under_way = set[asyncio.Future[Any]]()
         self._late: dict[asyncio.Future[Any], None] = {}
         self._told = set[type[BaseException]]()

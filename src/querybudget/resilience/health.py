@@ -34,7 +34,7 @@ class StoreHealth(msgspec.Struct, frozen=True):
         timeouts: How often it did not answer in time.
         without_store: Calls decided without it.
         local: Those of them that this worker decided by its share of the limits.
-        journal: What it is to be told when it answers: calls used without it, and settlements.
+        outbox: What it is to be told when it answers: calls used without it, and settlements.
         dropped: What it will not be told any more: there was no room to remember it.
         refused: Budgets of calls used without it that it refused to charge: they were in debt.
         last_error: Why it failed last, without passwords; empty where it never has.
@@ -47,7 +47,7 @@ class StoreHealth(msgspec.Struct, frozen=True):
     timeouts: int = 0
     without_store: int = 0
     local: int = 0
-    journal: int = 0
+    outbox: int = 0
     dropped: int = 0
     refused: int = 0
     last_error: str = ""

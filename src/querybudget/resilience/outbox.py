@@ -22,7 +22,7 @@ from querybudget.ledger import UNCHARGED, Charge, Line, Reservation
 from querybudget.stores import Clock, Store
 from querybudget.units import Algorithm, Quota
 
-__all__ = ["AT_ONCE", "MOST", "TRIES", "Journal"]
+__all__ = ["AT_ONCE", "MOST", "TRIES", "Outbox"]
 
 MOST = 10_000
 """Entries kept; the oldest goes first."""
@@ -57,7 +57,7 @@ class Entry(msgspec.Struct, eq=False):
     done: bool = False
 
 
-class Journal:
+class Outbox:
     """A bounded list of what the store has not been told.
 
     Args:

@@ -19,10 +19,10 @@ from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Decision, Line, Reservation
 from querybudget.limiter.admission import Admission
 from querybudget.policy.model import Policy
-from querybudget.resilience.fallback import WithoutStore, denies
+from querybudget.resilience.fallback import Fallback, denies
 from querybudget.resilience.guard import Guard
 from querybudget.resilience.health import Health, StoreHealth, shown
-from querybudget.resilience.outbox import Journal
+from querybudget.resilience.outbox import Outbox
 from querybudget.stores import Clock, Declares, Starts, Storage, Store, open_store
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
@@ -50,7 +50,7 @@ class Desk:
         store: As given.
         door: Who is asked: the store, or `guard`.
         guard: Asks the store in time.
-        journal: What it has to be told.
+        outbox: What it has to be told.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class Desk:
         self._name = name
         self._seconds = storage.timeout / SECOND
         self._denies = any(denies(budget) for budget in policy.budgets)
-        self._without = WithoutStore(policy, storage.workers, clock)
-        self.journal = Journal(clock)
+        self._without = Fallback(policy, storage.workers, clock)
+        self.outbox = Outbox(clock)
         self.guard = Guard(
             store,
             clock,
@@ -123,7 +123,7 @@ class Desk:
             raise ValueError("expected an admission admitted without the store, found another")
         taken = [amounts[at] for at in without.places]
         settled = await self._without.settle(decision.reservation, taken)
-        self.journal.charge_later(without.charge, without.lines, decision.reservation, taken)
+        self.outbox.charge_later(without.charge, without.lines, decision.reservation, taken)
         self._flush()
         return settled.value
 
@@ -146,7 +146,7 @@ class Desk:
 
     def health(self) -> StoreHealth:
         """How the store is, as far as it is known."""
-        guard, journal = self.guard, self.journal
+        guard, outbox = self.guard, self.outbox
         down = Health.DOWN if self._denies else Health.DEGRADED
         return StoreHealth(
             status=Health.OK if guard.up else down,
@@ -156,9 +156,9 @@ class Desk:
             timeouts=guard.timeouts,
             without_store=guard.without,
             local=self._without.decided,
-            journal=len(journal),
-            dropped=journal.dropped,
-            refused=journal.refused,
+            outbox=len(outbox),
+            dropped=outbox.dropped,
+            refused=outbox.refused,
             last_error=shown(guard.last_error),
         )
 
@@ -188,13 +188,13 @@ class Desk:
         if self._flushing is not None:
             await self._end(self._flushing)
         await self.guard.aclose()
-        if self.journal:
+        if self.outbox:
             await self._end(asyncio.ensure_future(self._tell(self.store)))
-        if self.journal:
+        if self.outbox:
             logger.warning(
                 "the store (%s) was not told of %d calls and settlements before the end",
                 self._name,
-                len(self.journal),
+                len(self.outbox),
             )
 
     async def _end(self, task: asyncio.Future[bool]) -> None:
@@ -205,8 +205,8 @@ class Desk:
 
     async def _tell(self, store: Store) -> bool:
         """Tell the store all that is left; whether it took everything."""
-        while self.journal:
-            if not await self.journal.flush(store):
+        while self.outbox:
+            if not await self.outbox.flush(store):
                 return False
         return True
 
@@ -223,11 +223,11 @@ class Desk:
         self._flush()
 
     def _unsettled(self, reservation: Reservation, amounts: Sequence[int]) -> None:
-        self.journal.settle_later(reservation, amounts)
+        self.outbox.settle_later(reservation, amounts)
 
     def _flush(self) -> None:
         """Tell the store what is left, in the background, if it is well and is not being told."""
-        if self._flushing is None and self.journal and self.guard.well:
+        if self._flushing is None and self.outbox and self.guard.well:
             self._flushing = task = asyncio.ensure_future(self._tell(self.guard))
             self._tasks.add(task)
             task.add_done_callback(self._flushed)
