@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from querybudget.errors import (
         BodyError,
         EmbeddingError,
-        Mistake,
+        PolicyProblem,
         PolicyError,
         QueryBudgetError,
         SetupError,
@@ -49,7 +49,7 @@ __all__ = [
     "Identity",
     "Limiter",
     "MemoryStore",
-    "Mistake",
+    "PolicyProblem",
     "PromptAnalyzer",
     "Outcome",
     "Policy",
@@ -82,7 +82,7 @@ _HOMES = {
     "errors": (
         "BodyError",
         "EmbeddingError",
-        "Mistake",
+        "PolicyProblem",
         "PolicyError",
         "QueryBudgetError",
         "SetupError",

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 __all__ = [
     "BodyError",
     "EmbeddingError",
-    "Mistake",
+    "PolicyProblem",
     "PolicyError",
     "QueryBudgetError",
     "SetupError",
@@ -30,7 +30,7 @@ class QueryBudgetError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
+class PolicyProblem:
     """One thing wrong in a policy.
 
     Attributes:
@@ -51,11 +51,11 @@ class Mistake:
 
 
 class PolicyError(QueryBudgetError):
-    """A policy cannot be used. ``mistakes`` holds all of them, in the order of the file."""
+    """A policy cannot be used. ``problems`` holds all of them, in the order of the file."""
 
-    def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
-        self.mistakes = mistakes
-        super().__init__("\n".join(str(mistake) for mistake in mistakes))
+    def __init__(self, problems: tuple[PolicyProblem, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
 
 
 class SetupError(QueryBudgetError):

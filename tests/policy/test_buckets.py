@@ -156,7 +156,7 @@ budgets:
 def test_all_mistakes_about_buckets_are_reported_at_once() -> None:
     with pytest.raises(PolicyError) as caught:
         load_text(MANY, "p.yaml", {})
-    found = {(each.line, each.path.removeprefix("$.")) for each in caught.value.mistakes}
+    found = {(each.line, each.path.removeprefix("$.")) for each in caught.value.problems}
     assert found == {
         (2, "capabilities.codng"),
         (3, "capabilities.poetry.weight"),
@@ -179,5 +179,5 @@ def test_a_price_from_the_environment_is_never_shown() -> None:
     text = "budgets:\n  - {name: a, limit: 4 buckets/day, price: '${P}', then: ['${P}']}\n"
     with pytest.raises(PolicyError) as caught:
         load_text(text, "p.yaml", {"P": "hunter2"})
-    assert len(caught.value.mistakes) == 2
+    assert len(caught.value.problems) == 2
     assert "hunter2" not in str(caught.value)

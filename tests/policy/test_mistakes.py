@@ -50,7 +50,7 @@ def test_each_kind_of_mistake_is_reported_at_its_line(path: Path) -> None:
     expected = path.read_text("utf-8").splitlines()[0].removeprefix("# ")
     with pytest.raises(PolicyError) as caught:
         Policy.load(path, environ=ENVIRON)
-    assert len(caught.value.mistakes) == 1
+    assert len(caught.value.problems) == 1
     found = str(caught.value).removeprefix(f"{path}:")
     if expected.endswith("..."):  # YAML's own words differ between its two parsers
         assert found.startswith(expected.removesuffix("..."))
@@ -61,14 +61,14 @@ def test_each_kind_of_mistake_is_reported_at_its_line(path: Path) -> None:
 def test_ten_mistakes_of_a_policy_are_reported_at_once_each_at_its_line() -> None:
     with pytest.raises(PolicyError) as caught:
         load_text(TEN, "policy.yaml", {})
-    assert len(caught.value.mistakes) == 10
-    assert {mistake.path: mistake.line for mistake in caught.value.mistakes} == WRONG
+    assert len(caught.value.problems) == 10
+    assert {problem.path: problem.line for problem in caught.value.problems} == WRONG
 
 
 def test_mistakes_come_in_the_order_of_the_file() -> None:
     with pytest.raises(PolicyError) as caught:
         load_text(TEN, "policy.yaml", {})
-    lines = [mistake.line for mistake in caught.value.mistakes]
+    lines = [problem.line for problem in caught.value.problems]
     assert lines == sorted(lines)
     assert str(caught.value).splitlines()[0].startswith("policy.yaml:1: expected version `1`")
 
@@ -76,16 +76,16 @@ def test_mistakes_come_in_the_order_of_the_file() -> None:
 def test_a_mistake_in_a_mapping_has_a_path_and_no_line() -> None:
     with pytest.raises(PolicyError) as caught:
         Policy.load({"budgets": [{"name": "rpm", "limit": "60/minut"}]}, environ={})
-    (mistake,) = caught.value.mistakes
-    assert str(mistake).startswith("<mapping>: expected a period of ")
-    assert str(mistake).endswith("at $.budgets[0].limit")
+    (problem,) = caught.value.problems
+    assert str(problem).startswith("<mapping>: expected a period of ")
+    assert str(problem).endswith("at $.budgets[0].limit")
 
 
 def test_a_missing_key_is_reported_where_its_mapping_starts() -> None:
     text = "budgets:\n  - per: everyone\n    mode: shadow\n    name: rpm\n"
     with pytest.raises(PolicyError) as caught:
         load_text(text, "p.yaml", {})
-    assert [str(mistake) for mistake in caught.value.mistakes] == [
+    assert [str(problem) for problem in caught.value.problems] == [
         "p.yaml:2: expected `limit`, found none, at $.budgets[0].limit"
     ]
 
@@ -95,7 +95,7 @@ def test_what_an_environment_variable_holds_is_never_shown() -> None:
     text += "budgets:\n  - {name: rpm, limit: '${S}', window: '${S}'}\n"
     with pytest.raises(PolicyError) as caught:
         load_text(text, "p.yaml", {"S": "hunter2"})
-    assert len(caught.value.mistakes) == 7
+    assert len(caught.value.problems) == 7
     assert "hunter2" not in str(caught.value)
 
 
@@ -111,7 +111,7 @@ def test_a_budget_with_a_bad_limit_is_still_checked_for_all_else() -> None:
     text = "budgets:\n  - {name: A, limit: no, per: x, match: {tier: y}, window: z, mode: w}\n"
     with pytest.raises(PolicyError) as caught:
         load_text(text, "p.yaml", {})
-    paths = {mistake.path.removeprefix("$.budgets[0].") for mistake in caught.value.mistakes}
+    paths = {problem.path.removeprefix("$.budgets[0].") for problem in caught.value.problems}
     assert paths == {"name", "limit", "per", "match.tier", "window", "mode"}
 
 
@@ -121,7 +121,7 @@ def test_one_wrong_word_is_one_mistake_however_much_depends_on_it() -> None:
     text += "  - {name: b, limit: 5/day, window: gcraa, burst: 20}\n"
     with pytest.raises(PolicyError) as caught:
         load_text(text, "p.yaml", {})
-    assert [mistake.path for mistake in caught.value.mistakes] == [
+    assert [problem.path for problem in caught.value.problems] == [
         "$.secret",
         "$.budgets[0].window",
         "$.budgets[1].window",
@@ -132,7 +132,7 @@ def test_a_budget_that_is_no_mapping_does_not_shift_the_paths_of_the_others() ->
     text = "budgets:\n  - 60/minute\n  - {name: rpm, limit: 5/minute, per: orgs}\n"
     with pytest.raises(PolicyError) as caught:
         load_text(text, "p.yaml", {})
-    assert [(mistake.line, mistake.path) for mistake in caught.value.mistakes] == [
+    assert [(problem.line, problem.path) for problem in caught.value.problems] == [
         (2, "$.budgets[0]"),
         (3, "$.budgets[1].per"),
     ]
@@ -171,8 +171,8 @@ def test_as_many_mistakes_are_reported_as_were_made(wrong: list[set[str]]) -> No
         return
     with pytest.raises(PolicyError) as caught:
         load_text(text, "p.yaml", {})
-    assert len(caught.value.mistakes) == expected
+    assert len(caught.value.problems) == expected
     written = text.splitlines()
-    for mistake in caught.value.mistakes:
-        key = mistake.path.split(".")[2]
-        assert written[mistake.line - 1].strip().startswith(f"{key}:")
+    for problem in caught.value.problems:
+        key = problem.path.split(".")[2]
+        assert written[problem.line - 1].strip().startswith(f"{key}:")

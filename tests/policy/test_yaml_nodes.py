@@ -33,7 +33,7 @@ def test_a_mistake_in_what_is_merged_is_at_the_line_where_it_is_written() -> Non
     text += "  - <<: *a\n    name: b\n"
     with pytest.raises(PolicyError) as caught:
         load_text(text, "p.yaml", {})
-    assert [(m.line, m.path) for m in caught.value.mistakes] == [
+    assert [(m.line, m.path) for m in caught.value.problems] == [
         (5, "$.budgets[0].per"),
         (5, "$.budgets[1].per"),
     ]

@@ -57,7 +57,7 @@ async def test_a_memory_limiter_needs_no_store_and_stands_still() -> None:
 def test_a_memory_limiter_names_every_mistake() -> None:
     with pytest.raises(PolicyError) as wrong:
         memory_limiter({"version": 1, "budgts": [], "mod": "shadow"})
-    assert len(wrong.value.mistakes) >= 2
+    assert len(wrong.value.problems) >= 2
 
 
 @pytest.mark.anyio

@@ -19,7 +19,7 @@ from querybudget import (
     Embedder,
     Limiter,
     MemoryStore,
-    Mistake,
+    PolicyProblem,
     PromptAnalyzer,
     Outcome,
     Policy,
@@ -54,7 +54,7 @@ def hooks_take_events(app: Starlette) -> None:
 
 
 def mistakes_are_typed(error: PolicyError) -> None:
-    assert_type(error.mistakes, tuple[Mistake, ...])
+    assert_type(error.problems, tuple[PolicyProblem, ...])
 
 
 def stores_are_a_protocol(clock: Clock) -> Store:

@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from querybudget.ledger.calendar import Calendar
 from querybudget.policy import buckets, file
 from querybudget.policy.build_identity import POOLS, check_name
-from querybudget.policy.diagnostics import Mistakes, Path
+from querybudget.policy.diagnostics import Problems, Path
 from querybudget.policy.model import OPERATIONS, Budget, Match, Mode, TokenWeights
 from querybudget.policy.notation import Limit, Period, check_whole, listed, nearest
 from querybudget.units import MICRO, Algorithm, Quota, Unit
@@ -52,57 +52,57 @@ class Known:
 
 
 def budgets(
-    given: tuple[file.BudgetFile, ...] | UnsetType, known: Known, mistakes: Mistakes
+    given: tuple[file.BudgetFile, ...] | UnsetType, known: Known, problems: Problems
 ) -> tuple[Budget, ...]:
     """The budgets in order; those with a mistake are noted and left out."""
     if given is UNSET:
         return ()
     if not given:
-        mistakes.add(("budgets",), "expected at least one budget, found none")
-    _check_names(given, mistakes)
+        problems.add(("budgets",), "expected at least one budget, found none")
+    _check_names(given, problems)
     found = (
-        _budget(budget, ("budgets", index), known, mistakes) for index, budget in enumerate(given)
+        _budget(budget, ("budgets", index), known, problems) for index, budget in enumerate(given)
     )
     return tuple(budget for budget in found if budget is not None)
 
 
-def _budget(given: file.BudgetFile, path: Path, known: Known, mistakes: Mistakes) -> Budget | None:
-    per = _per(given.per, (*path, "per"), known, mistakes)
-    match = _match(given.match, (*path, "match"), known, mistakes)
-    zone = _zone(given, path, mistakes)
+def _budget(given: file.BudgetFile, path: Path, known: Known, problems: Problems) -> Budget | None:
+    per = _per(given.per, (*path, "per"), known, problems)
+    match = _match(given.match, (*path, "match"), known, problems)
+    zone = _zone(given, path, problems)
     if given.burst is not None and given.window not in ("gcra", UNSET):
-        mistakes.add((*path, "burst"), "expected no burst without `window: gcra`, found one")
+        problems.add((*path, "burst"), "expected no burst without `window: gcra`, found one")
     if given.limit is UNSET:
-        buckets.response(given, None, path, mistakes)
+        buckets.response(given, None, path, problems)
         return None
     if given.limit.unit is Unit.USD and not known.priced:
         message = "expected prices in `models` for a budget in usd, found none"
-        mistakes.add((*path, "limit"), message)
-    weights = _weights(given.weights, given.limit.unit, (*path, "weights"), mistakes)
-    quota = _quota(given, given.limit, zone, path, mistakes)
-    response = buckets.response(given, given.limit, path, mistakes)
+        problems.add((*path, "limit"), message)
+    weights = _weights(given.weights, given.limit.unit, (*path, "weights"), problems)
+    quota = _quota(given, given.limit, zone, path, problems)
+    response = buckets.response(given, given.limit, path, problems)
     # Nobody is refused by a statistic that the operator has not watched first.
     usual = Mode.SHADOW if quota.unit is Unit.BUCKETS else known.mode
     mode = given.mode or usual
     return Budget(quota, per, match, weights, mode, given.on_store_error, response)
 
 
-def _check_names(given: tuple[file.BudgetFile, ...], mistakes: Mistakes) -> None:
+def _check_names(given: tuple[file.BudgetFile, ...], problems: Problems) -> None:
     seen: set[str] = set()
     for index, budget in enumerate(given):
         path = ("budgets", index, "name")
         if budget.name is UNSET:
             continue
-        check_name(budget.name, path, mistakes)
+        check_name(budget.name, path, problems)
         if budget.name in seen:
-            mistakes.add(path, f"expected each name once, found `{budget.name}` again")
+            problems.add(path, f"expected each name once, found `{budget.name}` again")
         seen.add(budget.name)
 
 
 def _quota(
-    given: file.BudgetFile, limit: Limit, zone: tzinfo, path: Path, mistakes: Mistakes
+    given: file.BudgetFile, limit: Limit, zone: tzinfo, path: Path, problems: Problems
 ) -> Quota:
-    algorithm = _algorithm(given, limit, path, mistakes)
+    algorithm = _algorithm(given, limit, path, problems)
     calendar = algorithm is Algorithm.CALENDAR and limit.period is not None
     return Quota(
         name="" if given.name is UNSET else given.name,
@@ -110,68 +110,68 @@ def _quota(
         limit=limit.amount,
         window=limit.window,
         algorithm=algorithm,
-        burst=_burst(given, limit, (*path, "burst"), mistakes),
+        burst=_burst(given, limit, (*path, "burst"), problems),
         bounds=Calendar(limit.period, zone) if calendar and limit.period else None,
     )
 
 
-def _algorithm(given: file.BudgetFile, limit: Limit, path: Path, mistakes: Mistakes) -> Algorithm:
+def _algorithm(given: file.BudgetFile, limit: Limit, path: Path, problems: Problems) -> Algorithm:
     window = given.window or "sliding"
     if limit.unit is Unit.BUCKETS:
         return Algorithm.DISTINCT
     if limit.period is None:
         if given.window:
             message = f"expected no window for concurrency, found `{window}`"
-            mistakes.add((*path, "window"), message)
+            problems.add((*path, "window"), message)
         return Algorithm.LEASE
     if window == "calendar" and (limit.period is Period.SECOND or limit.count != 1):
         found = f"{limit.count} {limit.period}{'s' * (limit.count != 1)}"
         periods = "one minute, hour, day, week, month or year"
         message = f"expected {periods} for `window: calendar`, found {found}"
-        mistakes.add((*path, "limit"), message)
+        problems.add((*path, "limit"), message)
     return Algorithm(window)
 
 
-def _zone(given: file.BudgetFile, path: Path, mistakes: Mistakes) -> tzinfo:
+def _zone(given: file.BudgetFile, path: Path, problems: Problems) -> tzinfo:
     name = given.timezone
     if name is None:
         return UTC
     if given.window not in ("calendar", UNSET):
         message = f"expected no time zone without `window: calendar`, found `{name}`"
-        mistakes.add((*path, "timezone"), message)
+        problems.add((*path, "timezone"), message)
     try:
         return UTC if name == "UTC" else zoneinfo.ZoneInfo(name)
     except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
         near = nearest(name, zoneinfo.available_timezones())
         message = f"expected a time zone such as `Europe/Berlin`, found `{name}`{near}"
-        mistakes.add((*path, "timezone"), message)
+        problems.add((*path, "timezone"), message)
         return UTC
 
 
-def _burst(given: file.BudgetFile, limit: Limit, path: Path, mistakes: Mistakes) -> int:
+def _burst(given: file.BudgetFile, limit: Limit, path: Path, problems: Problems) -> int:
     if given.burst is None:
         return limit.amount
     amount, unit = given.burst
     if unit not in (None, limit.unit):
-        mistakes.add(path, f"expected a burst in {limit.unit}, found {unit}")
+        problems.add(path, f"expected a burst in {limit.unit}, found {unit}")
     try:
         check_whole(amount, limit.unit)
     except ValueError as error:
-        mistakes.add(path, str(error))
+        problems.add(path, str(error))
     return amount
 
 
 def _weights(
-    given: file.WeightsFile | None, unit: Unit, path: Path, mistakes: Mistakes
+    given: file.WeightsFile | None, unit: Unit, path: Path, problems: Problems
 ) -> TokenWeights:
     if given is None:
         return TokenWeights()
     if unit not in _TOKENS:
-        mistakes.add(path, f"expected no weights for a limit in {unit}, found some")
+        problems.add(path, f"expected no weights for a limit in {unit}, found some")
     for kind in given.__struct_fields__:
         if unit in _TOKENS and kind not in _TOKENS[unit] and getattr(given, kind) is not None:
             message = f"expected weights of what {unit} counts, found `{kind}`"
-            mistakes.add((*path, kind), message)
+            problems.add((*path, kind), message)
     entered = MICRO if given.input is None else given.input
     made = MICRO if given.output is None else given.output
     return TokenWeights(
@@ -184,27 +184,27 @@ def _weights(
     )
 
 
-def _per(given: tuple[str, ...], path: Path, known: Known, mistakes: Mistakes) -> tuple[str, ...]:
+def _per(given: tuple[str, ...], path: Path, known: Known, problems: Problems) -> tuple[str, ...]:
     pools = (*POOLS, *known.partitions)
-    _check_words(given, pools, "a partition", path, mistakes)
+    _check_words(given, pools, "a partition", path, problems)
     if len(set(given)) < len(given):
-        mistakes.add(path, "expected each partition once, found one again")
+        problems.add(path, "expected each partition once, found one again")
     if not given:
-        mistakes.add(path, "expected at least one partition, found none (did you mean `everyone`?)")
+        problems.add(path, "expected at least one partition, found none (did you mean `everyone`?)")
     return given
 
 
-def _match(given: file.MatchFile, path: Path, known: Known, mistakes: Mistakes) -> Match:
+def _match(given: file.MatchFile, path: Path, known: Known, problems: Problems) -> Match:
     method = tuple(word.upper() for word in given.method)
-    _check_words(method, _METHODS, "an HTTP method", (*path, "method"), mistakes)
-    _check_words(given.tier, (*known.tiers, "default"), "a tier", (*path, "tier"), mistakes)
+    _check_words(method, _METHODS, "an HTTP method", (*path, "method"), problems)
+    _check_words(given.tier, (*known.tiers, "default"), "a tier", (*path, "tier"), problems)
     operations = (*OPERATIONS, *known.operations)
     for pattern in given.operation:
         if not any(fnmatchcase(operation, pattern) for operation in operations):
-            _check_words((pattern,), operations, "an operation", (*path, "operation"), mistakes)
-    check_paths(given.path, (*path, "path"), mistakes)
+            _check_words((pattern,), operations, "an operation", (*path, "operation"), problems)
+    check_paths(given.path, (*path, "path"), problems)
     where = (*path, "capability")
-    _check_words(given.capability, known.capabilities, "a capability", where, mistakes)
+    _check_words(given.capability, known.capabilities, "a capability", where, problems)
     return Match(
         given.path,
         method,
@@ -216,18 +216,18 @@ def _match(given: file.MatchFile, path: Path, known: Known, mistakes: Mistakes) 
     )
 
 
-def check_paths(patterns: tuple[str, ...], path: Path, mistakes: Mistakes) -> None:
+def check_paths(patterns: tuple[str, ...], path: Path, problems: Problems) -> None:
     """Patterns over paths start as paths do, or with a wildcard."""
     for pattern in patterns:
         if not pattern.startswith(("/", "*", "?", "[")):
-            where = mistakes.item(path, pattern)
-            mistakes.add(where, f"expected a path such as `/v1/*`, found `{pattern}`")
+            where = problems.item(path, pattern)
+            problems.add(where, f"expected a path such as `/v1/*`, found `{pattern}`")
 
 
 def _check_words(
-    words: tuple[str, ...], known: Collection[str], what: str, path: Path, mistakes: Mistakes
+    words: tuple[str, ...], known: Collection[str], what: str, path: Path, problems: Problems
 ) -> None:
     for word in words:
         if word not in known:
             message = f"expected {what} of {listed(known)}, found `{word}`{nearest(word, known)}"
-            mistakes.add(mistakes.item(path, word), message)
+            problems.add(problems.item(path, word), message)

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from querybudget.policy import file
 from querybudget.policy.build_identity import check_name
-from querybudget.policy.diagnostics import Mistakes, Path
+from querybudget.policy.diagnostics import Problems, Path
 from querybudget.policy.model import CAPABILITIES, Capability, Embedding
 from querybudget.policy.notation import in_units, nearest
 from querybudget.units import MICRO, SECOND
@@ -27,95 +27,95 @@ _TARGET = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def capabilities(
-    given: Mapping[str, file.CapabilityFile], mistakes: Mistakes
+    given: Mapping[str, file.CapabilityFile], problems: Problems
 ) -> tuple[Capability, ...]:
     """Those that ship, changed as the file says, and then the file's own in their order."""
     known = {name: Capability(name) for name in CAPABILITIES}
     for name, capability in given.items():
         path = ("capabilities", name)
-        known[name] = _capability(name, capability, path, mistakes)
+        known[name] = _capability(name, capability, path, problems)
     if len(known) > len(CAPABILITIES) + MOST:
         found = len(known) - len(CAPABILITIES)
         message = f"expected at most {MOST} capabilities besides those that ship, found {found}"
-        mistakes.add(("capabilities",), message)
+        problems.add(("capabilities",), message)
     return tuple(known.values())
 
 
 def _capability(
-    name: str, given: file.CapabilityFile, path: Path, mistakes: Mistakes
+    name: str, given: file.CapabilityFile, path: Path, problems: Problems
 ) -> Capability:
-    check_name(name, path, mistakes)
-    if name not in CAPABILITIES and not given.examples and not mistakes.wrong(path):
+    check_name(name, path, problems)
+    if name not in CAPABILITIES and not given.examples and not problems.wrong(path):
         message = "expected `examples` of a capability that does not ship, found none"
-        mistakes.add(path, f"{message}{nearest(name, CAPABILITIES)}")
+        problems.add(path, f"{message}{nearest(name, CAPABILITIES)}")
     if not 0 < given.weight <= LARGEST_WEIGHT:
         message = f"expected a weight above 0, up to {in_units(LARGEST_WEIGHT)}"
-        mistakes.add((*path, "weight"), f"{message}, found `{in_units(given.weight)}`")
-    _check_examples(given.examples, (*path, "examples"), mistakes)
+        problems.add((*path, "weight"), f"{message}, found `{in_units(given.weight)}`")
+    _check_examples(given.examples, (*path, "examples"), problems)
     return Capability(name, given.examples, given.weight)
 
 
-def _check_examples(examples: tuple[str, ...], path: Path, mistakes: Mistakes) -> None:
+def _check_examples(examples: tuple[str, ...], path: Path, problems: Problems) -> None:
     if len(examples) > MOST_EXAMPLES:
-        mistakes.add(path, f"expected at most {MOST_EXAMPLES} examples, found {len(examples)}")
+        problems.add(path, f"expected at most {MOST_EXAMPLES} examples, found {len(examples)}")
     for text in examples:
         if not text.strip() or len(text) > LONGEST_EXAMPLE:
-            where, found = mistakes.item(path, text), len(text) if text.strip() else "none"
+            where, found = problems.item(path, text), len(text) if text.strip() else "none"
             message = f"expected an example of 1 to {LONGEST_EXAMPLE} characters, found {found}"
-            mistakes.add(where, message)
+            problems.add(where, message)
 
 
-def embedding(given: file.EmbeddingFile, mistakes: Mistakes) -> Embedding:
+def embedding(given: file.EmbeddingFile, problems: Problems) -> Embedding:
     """What turns prompts into vectors."""
     match given:
         case file.EmbeddingFile(remote=file.RemoteFile() as remote):
-            return _remote(remote, ("embedding", "remote"), mistakes)
+            return _remote(remote, ("embedding", "remote"), problems)
         case file.EmbeddingFile(model2vec=file.Model2VecFile() as local):
             path = ("embedding", "model2vec")
             return Embedding(
                 "model2vec",
-                target=_place(local.path, (*path, "path"), mistakes),
-                codebook=_place(local.codebook, (*path, "codebook"), mistakes),
+                target=_place(local.path, (*path, "path"), problems),
+                codebook=_place(local.codebook, (*path, "codebook"), problems),
             )
         case file.EmbeddingFile(callable=file.CallableFile() as own):
             path = ("embedding", "callable")
             if own.target is not UNSET and not _TARGET.fullmatch(own.target):
                 message = "expected a function such as `package.module:function`"
-                mistakes.add((*path, "target"), f"{message}, found something else")
+                problems.add((*path, "target"), f"{message}, found something else")
             return Embedding(
                 "callable",
                 target="" if own.target is UNSET else own.target,
-                codebook=_place(own.codebook, (*path, "codebook"), mistakes),
+                codebook=_place(own.codebook, (*path, "codebook"), problems),
             )
         case _:
             return Embedding()
 
 
-def _remote(given: file.RemoteFile, path: Path, mistakes: Mistakes) -> Embedding:
+def _remote(given: file.RemoteFile, path: Path, problems: Problems) -> Embedding:
     if given.url is not UNSET and not _is_url(given.url):
         message = "expected the URL of an endpoint such as `http://tei:8080/v1/embeddings`"
-        mistakes.add((*path, "url"), f"{message}, found something else")
+        problems.add((*path, "url"), f"{message}, found something else")
     if given.timeout > LONGEST_TIMEOUT:
-        mistakes.add((*path, "timeout"), "expected at most 60s, found more")
+        problems.add((*path, "timeout"), "expected at most 60s, found more")
     key = given.api_key or ""
     if not (key.isascii() and key.isprintable()):
-        mistakes.add((*path, "api_key"), "expected printable ASCII, found other characters")
+        problems.add((*path, "api_key"), "expected printable ASCII, found other characters")
     return Embedding(
         "remote",
         url="" if given.url is UNSET else given.url,
         model=given.model,
         api_key=key,
         timeout=given.timeout,
-        codebook=_place(given.codebook, (*path, "codebook"), mistakes),
+        codebook=_place(given.codebook, (*path, "codebook"), problems),
         dimensions=given.dimensions or 0,
     )
 
 
-def _place(given: str | UnsetType, path: Path, mistakes: Mistakes) -> str:
+def _place(given: str | UnsetType, path: Path, problems: Problems) -> str:
     if given is UNSET:
         return ""
     if not given.strip():
-        mistakes.add(path, "expected a path, found nothing")
+        problems.add(path, "expected a path, found nothing")
     return given
 
 

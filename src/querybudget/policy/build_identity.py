@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from msgspec import UNSET
 
 from querybudget.policy import file
-from querybudget.policy.diagnostics import Mistakes, Path
+from querybudget.policy.diagnostics import Problems, Path
 from querybudget.policy.model import Partition, ResolverSpec, Tier, TierRule
 from querybudget.policy.notation import LARGEST, Limit, nearest
 from querybudget.units import MICRO, Unit
@@ -30,41 +30,41 @@ _FORGED = (
 )
 
 
-def identity(links: tuple[file.ResolverFile, ...], mistakes: Mistakes) -> tuple[ResolverSpec, ...]:
+def identity(links: tuple[file.ResolverFile, ...], problems: Problems) -> tuple[ResolverSpec, ...]:
     """The chain of resolvers; each link once."""
     specs: list[ResolverSpec] = []
     for index, link in enumerate(links):
         path = ("identity", index)
-        spec = _resolver(link, path, mistakes)
+        spec = _resolver(link, path, problems)
         if spec is not None and spec in specs:
-            mistakes.add(path, f"expected each link once, found `{spec.kind}` again")
+            problems.add(path, f"expected each link once, found `{spec.kind}` again")
         elif spec is not None:
             specs.append(spec)
     if not links:
-        mistakes.add(("identity",), "expected at least one way of knowing a caller, found none")
+        problems.add(("identity",), "expected at least one way of knowing a caller, found none")
     return tuple(specs)
 
 
 def partitions(
-    given: Mapping[str, file.ResolverFile], mistakes: Mistakes
+    given: Mapping[str, file.ResolverFile], problems: Problems
 ) -> Mapping[str, Partition]:
     """The partitions by name."""
     found: dict[str, Partition] = {}
     for name, resolver in given.items():
         path = ("partitions", name)
-        check_name(name, path, mistakes)
+        check_name(name, path, problems)
         if name in POOLS:
-            mistakes.add(
+            problems.add(
                 path, f"expected a name of its own, found `{name}`, which `per` has already"
             )
-        spec = _resolver(resolver, path, mistakes)
+        spec = _resolver(resolver, path, problems)
         if spec is not None:
             found[name] = Partition(name, spec)
     return found
 
 
 def tiers(
-    given: Mapping[str, file.TierFile], budgets: tuple[file.BudgetFile, ...], mistakes: Mistakes
+    given: Mapping[str, file.TierFile], budgets: tuple[file.BudgetFile, ...], problems: Problems
 ) -> tuple[Tier, ...]:
     """The tiers in order; their factors are of budgets or units that there are."""
     limits = {
@@ -72,70 +72,70 @@ def tiers(
         for budget in budgets
         if budget.name is not UNSET
     }
-    return tuple(_tier(name, tier, limits, mistakes) for name, tier in given.items())
+    return tuple(_tier(name, tier, limits, problems) for name, tier in given.items())
 
 
-def check_name(name: str, path: Path, mistakes: Mistakes) -> None:
+def check_name(name: str, path: Path, problems: Problems) -> None:
     """Names stand in headers (RFC 9651 strings), keys and metrics: short and plain."""
     if not _NAME.fullmatch(name):
-        mistakes.add(path, f"expected a name of 1 to 64 of a-z, 0-9, _ and -, found `{name[:70]}`")
+        problems.add(path, f"expected a name of 1 to 64 of a-z, 0-9, _ and -, found `{name[:70]}`")
 
 
-def _tier(name: str, tier: file.TierFile, limits: Mapping[str, Limit], mistakes: Mistakes) -> Tier:
+def _tier(name: str, tier: file.TierFile, limits: Mapping[str, Limit], problems: Problems) -> Tier:
     path = ("tiers", name)
-    check_name(name, path, mistakes)
+    check_name(name, path, problems)
     if name == "default":
-        mistakes.add(path, "expected another name, found `default`: callers of no tier are of it")
+        problems.add(path, "expected another name, found `default`: callers of no tier are of it")
     for key, factor in tier.scale.items():
-        _check_factor(key, factor, limits, (*path, "scale", key), mistakes)
-    rule = TierRule() if tier.when is UNSET else _rule(tier.when, (*path, "when"), mistakes)
+        _check_factor(key, factor, limits, (*path, "scale", key), problems)
+    rule = TierRule() if tier.when is UNSET else _rule(tier.when, (*path, "when"), problems)
     return Tier(name, rule, tier.scale)
 
 
 def _check_factor(
-    key: str, factor: int, limits: Mapping[str, Limit], path: Path, mistakes: Mistakes
+    key: str, factor: int, limits: Mapping[str, Limit], path: Path, problems: Problems
 ) -> None:
     known = [*limits, *Unit]
     if key not in known:
         message = f"expected a budget or a unit, found `{key}`{nearest(key, known)}"
-        mistakes.add(path, message)
+        problems.add(path, message)
     if factor == 0:
-        mistakes.add(path, "expected a factor above zero, found 0")
+        problems.add(path, "expected a factor above zero, found 0")
     scaled = {name for name, limit in limits.items() if key in (name, limit.unit)}
     if any(limits[name].amount * factor > LARGEST * MICRO for name in scaled):
-        mistakes.add(path, "expected a smaller factor: the scaled limit is too large to count")
+        problems.add(path, "expected a smaller factor: the scaled limit is too large to count")
 
 
-def _rule(when: file.WhenFile, path: Path, mistakes: Mistakes) -> TierRule:
+def _rule(when: file.WhenFile, path: Path, problems: Problems) -> TierRule:
     headers = {
-        _header(name, (*path, "header", name), mistakes): frozenset(values)
+        _header(name, (*path, "header", name), problems): frozenset(values)
         for name, values in when.header.items()
     }
     if headers and not when.trusted_proxies:
-        mistakes.add((*path, "header"), _FORGED)
+        problems.add((*path, "header"), _FORGED)
     if not (when.source or when.claim or when.header):
-        mistakes.add(path, "expected `source`, `claim` or `header`, found none of them")
+        problems.add(path, "expected `source`, `claim` or `header`, found none of them")
     return TierRule(
         frozenset(when.source),
         {name: frozenset(values) for name, values in when.claim.items()},
         headers,
-        _networks(when.trusted_proxies, (*path, "trusted_proxies"), mistakes),
+        _networks(when.trusted_proxies, (*path, "trusted_proxies"), problems),
     )
 
 
-def _resolver(link: file.ResolverFile, path: Path, mistakes: Mistakes) -> ResolverSpec | None:
+def _resolver(link: file.ResolverFile, path: Path, problems: Problems) -> ResolverSpec | None:
     match link:
         case file.ResolverFile(header=file.HeaderFile() as header):
-            return _of_header(header, (*path, "header"), mistakes)
+            return _of_header(header, (*path, "header"), problems)
         case file.ResolverFile(claim=file.ClaimFile(path=str(claim))):
             if not claim:
-                mistakes.add((*path, "claim"), "expected a claim such as `org.id`, found nothing")
+                problems.add((*path, "claim"), "expected a claim such as `org.id`, found nothing")
             return ResolverSpec("claim", claim)
         case file.ResolverFile(client_address=file.AddressFile() as address):
             proxies = (*path, "client_address", "trusted_proxies")
             return ResolverSpec(
                 "client_address",
-                trusted_proxies=_networks(address.trusted_proxies, proxies, mistakes),
+                trusted_proxies=_networks(address.trusted_proxies, proxies, problems),
                 ipv4_prefix=address.ipv4_prefix,
                 ipv6_prefix=address.ipv6_prefix,
             )
@@ -147,29 +147,29 @@ def _resolver(link: file.ResolverFile, path: Path, mistakes: Mistakes) -> Resolv
             return None
 
 
-def _of_header(header: file.HeaderFile, path: Path, mistakes: Mistakes) -> ResolverSpec | None:
+def _of_header(header: file.HeaderFile, path: Path, problems: Problems) -> ResolverSpec | None:
     if header.name is UNSET:
         return None
-    name = _header(header.name, path, mistakes)
+    name = _header(header.name, path, problems)
     if not header.trusted_proxies:
-        mistakes.add(path, _FORGED)
-    networks = _networks(header.trusted_proxies, (*path, "trusted_proxies"), mistakes)
+        problems.add(path, _FORGED)
+    networks = _networks(header.trusted_proxies, (*path, "trusted_proxies"), problems)
     return ResolverSpec("header", name, networks)
 
 
-def _header(name: str, path: Path, mistakes: Mistakes) -> str:
+def _header(name: str, path: Path, problems: Problems) -> str:
     if not _TOKEN.fullmatch(name):
-        mistakes.add(path, f"expected the name of a header such as `x-org-id`, found `{name}`")
+        problems.add(path, f"expected the name of a header such as `x-org-id`, found `{name}`")
     return name.lower()
 
 
-def _networks(texts: tuple[str, ...], path: Path, mistakes: Mistakes) -> tuple[str, ...]:
+def _networks(texts: tuple[str, ...], path: Path, problems: Problems) -> tuple[str, ...]:
     found: list[str] = []
     for text in texts:
         try:
             found += _network(text)
         except ValueError as error:
-            mistakes.add(mistakes.item(path, text), str(error))
+            problems.add(problems.item(path, text), str(error))
     return tuple(found)
 
 

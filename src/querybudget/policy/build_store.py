@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from querybudget.backends import LIMITS, SCHEMES, WORDS, Storage, guarantees_of, lacking
 from querybudget.policy import file
-from querybudget.policy.diagnostics import Mistakes, Path
+from querybudget.policy.diagnostics import Problems, Path
 from querybudget.policy.model import Budget, OnStoreError
 from querybudget.policy.notation import listed, nearest
 from querybudget.units import SECOND, Algorithm
@@ -21,25 +21,25 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
-def storage(given: file.PolicyFile, budgets: Sequence[Budget], mistakes: Mistakes) -> Storage:
+def storage(given: file.PolicyFile, budgets: Sequence[Budget], problems: Problems) -> Storage:
     """The store of a policy, which must be able to keep its budgets."""
     store = given.store
     url = "" if store.url is UNSET else store.url
-    if url and _check_url(url, mistakes):
-        _check_abilities(url, given, budgets, mistakes)
+    if url and _check_url(url, problems):
+        _check_abilities(url, given, budgets, problems)
     if not SHORTEST_TIMEOUT <= store.timeout <= LONGEST_TIMEOUT:
-        mistakes.add(("store", "timeout"), "expected from 1ms to 60s, found another duration")
+        problems.add(("store", "timeout"), "expected from 1ms to 60s, found another duration")
     if not _PREFIX.fullmatch(store.prefix):
         message = "expected up to 64 letters, digits and any of `_.:-`"
-        mistakes.add(("store", "prefix"), f"{message}, found `{store.prefix}`")
+        problems.add(("store", "prefix"), f"{message}, found `{store.prefix}`")
     if store.snapshot and not url.startswith("memory:"):
         message = "expected a snapshot only of a store in memory"
-        mistakes.add(("store", "snapshot"), f"{message}, found one beside `{_scheme(url)}`")
+        problems.add(("store", "snapshot"), f"{message}, found one beside `{_scheme(url)}`")
     if store.snapshot and given.secret is None:
         message = "expected `secret` beside a snapshot, found none: without it, nobody is known"
-        mistakes.add(("secret",), f"{message} again after a restart")
+        problems.add(("secret",), f"{message} again after a restart")
     if store.snapshot_every < SECOND:
-        mistakes.add(("store", "snapshot_every"), "expected at least 1s, found less")
+        problems.add(("store", "snapshot_every"), "expected at least 1s, found less")
     return Storage(
         url=url,
         timeout=store.timeout,
@@ -50,48 +50,48 @@ def storage(given: file.PolicyFile, budgets: Sequence[Budget], mistakes: Mistake
     )
 
 
-def _check_url(url: str, mistakes: Mistakes) -> bool:
+def _check_url(url: str, problems: Problems) -> bool:
     scheme, separator, _ = url.partition("://")
     if not (separator and _SCHEME.fullmatch(scheme)):
         message = "expected the URL of a store such as `memory://`"
-        mistakes.add(_where(mistakes), f"{message}, found something else")
+        problems.add(_where(problems), f"{message}, found something else")
         return False
     if guarantees_of(url) is None:
         known = [f"{name}://" for name in SCHEMES]
         near = nearest(f"{scheme}://", known)
         words = "a known store" if near else listed(known)
-        mistakes.add(_where(mistakes), f"expected {words}, found `{scheme}://`{near}")
+        problems.add(_where(problems), f"expected {words}, found `{scheme}://`{near}")
         return False
     return True
 
 
 def _check_abilities(
-    url: str, given: file.PolicyFile, budgets: Sequence[Budget], mistakes: Mistakes
+    url: str, given: file.PolicyFile, budgets: Sequence[Budget], problems: Problems
 ) -> None:
     guarantees = guarantees_of(url)
     if guarantees is None or given.budgets is UNSET:
         return
     if guarantees.shared and given.secret is None:
         message = "expected `secret` beside a shared store, found none: without it, each process"
-        mistakes.add(("secret",), f"{message} has its own names for the same callers")
+        problems.add(("secret",), f"{message} has its own names for the same callers")
     places = {budget.name: index for index, budget in enumerate(given.budgets)}
     kept = " or ".join(WORDS[kind] for kind in Algorithm if kind in guarantees.windows)
     for name, kind in lacking(guarantees, budgets):
         key = "window" if kind in {Algorithm.GCRA, Algorithm.CALENDAR} else "limit"
         path = ("budgets", places[name], key)
-        mistakes.add(path, f"expected {kept}, which `{_scheme(url)}` keeps, found {WORDS[kind]}")
+        problems.add(path, f"expected {kept}, which `{_scheme(url)}` keeps, found {WORDS[kind]}")
     if not guarantees.shared or given.store.workers is not None:
         return
     for budget in budgets:
         if budget.on_store_error is OnStoreError.LOCAL:
             path = ("budgets", places[budget.name], "on_store_error")
             message = "expected `workers` in `store` beside `local`, found none: a worker has to"
-            mistakes.add(path, f"{message} know how many share a limit")
+            problems.add(path, f"{message} know how many share a limit")
 
 
-def _where(mistakes: Mistakes) -> Path:
+def _where(problems: Problems) -> Path:
     """Where the URL stands: the mapping's, or the scalar in its place."""
-    return ("store", "url") if mistakes.mapping(("store",)) else ("store",)
+    return ("store", "url") if problems.mapping(("store",)) else ("store",)
 
 
 def _scheme(url: str) -> str:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from querybudget.policy.diagnostics import Entries, Items, Mistakes, Node, Path, Scalar
+from querybudget.policy.diagnostics import Entries, Items, Problems, Node, Path, Scalar
 from querybudget.policy.notation import listed, nearest
 
 __all__ = ["Shape", "read", "shape"]
@@ -45,9 +45,9 @@ class Shape(msgspec.Struct, frozen=True):
     notes: Mapping[str, Any]
 
 
-def read(of: type[S], node: Node, mistakes: Mistakes) -> S:
-    """Read a whole file; its mistakes are added to `mistakes`."""
-    return _struct(of, node, (), {}, mistakes)
+def read(of: type[S], node: Node, problems: Problems) -> S:
+    """Read a whole file; its mistakes are added to `problems`."""
+    return _struct(of, node, (), {}, problems)
 
 
 @cache
@@ -80,35 +80,35 @@ def _fields(of: type[Struct]) -> tuple[dict[str, Shape], tuple[str, ...]]:
     return {field.name: shape(field.type) for field in fields}, required
 
 
-def _struct(of: type[S], node: Node, path: Path, notes: Mapping[str, Any], mistakes: Mistakes) -> S:
-    entries = _entries(node, path, notes, mistakes)
+def _struct(of: type[S], node: Node, path: Path, notes: Mapping[str, Any], problems: Problems) -> S:
+    entries = _entries(node, path, notes, problems)
     if entries is None:
         return of()
     fields, required = _fields(of)
     values = dict[str, Any]()
     for key, each in entries.nodes.items():
         if key not in fields:
-            mistakes.add((*path, key), _unknown(key, fields))
+            problems.add((*path, key), _unknown(key, fields))
             continue
-        value = _value(fields[key], each, (*path, key), mistakes)
+        value = _value(fields[key], each, (*path, key), problems)
         if value is not UNSET or fields[key].unset:
             values[key] = value
     for key in required:
         if key not in entries.nodes:
-            mistakes.add((*path, key), f"expected `{key}`, found none")
+            problems.add((*path, key), f"expected `{key}`, found none")
     if notes.get("one") and len(entries.nodes) != 1:
         words = listed(fields)
-        mistakes.add(path, f"expected exactly one of {words}, found {len(entries.nodes)}")
+        problems.add(path, f"expected exactly one of {words}, found {len(entries.nodes)}")
     return of(**values)
 
 
 def _entries(
-    node: Node, path: Path, notes: Mapping[str, Any], mistakes: Mistakes
+    node: Node, path: Path, notes: Mapping[str, Any], problems: Problems
 ) -> Entries | None:
     if isinstance(node, Entries):
         return node
     if words := notes.get("words"):
-        return _chosen(node, path, words, mistakes)
+        return _chosen(node, path, words, problems)
     if isinstance(node, Scalar) and not node.void:
         text = isinstance(node.value, str)
         number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
@@ -116,12 +116,12 @@ def _entries(
             return Entries({short: node}, node.line, {short: node.line})
         if notes.get("word") and isinstance(node.value, str):
             return Entries({node.value: _NOTHING}, node.line, {node.value: node.line})
-    _add_wrong(node, path, notes.get("expected", "a mapping"), mistakes)
+    _add_wrong(node, path, notes.get("expected", "a mapping"), problems)
     return None
 
 
 def _chosen(
-    node: Items | Scalar, path: Path, words: Mapping[str, str], mistakes: Mistakes
+    node: Items | Scalar, path: Path, words: Mapping[str, str], problems: Problems
 ) -> Entries:
     """The mapping that a list of words stands for; each has the value that it has by itself."""
     items = node.items if isinstance(node, Items) else (node,)
@@ -130,75 +130,75 @@ def _chosen(
         where = (*path, index) if isinstance(node, Items) else path
         word = item.value if isinstance(item, Scalar) else None
         if not isinstance(word, str) or word not in words:
-            _add_wrong(item, where, listed(words), mistakes, _near(item, words))
+            _add_wrong(item, where, listed(words), problems, _near(item, words))
         elif word in nodes:
-            mistakes.add(where, f"expected each word once, found `{word}` again")
+            problems.add(where, f"expected each word once, found `{word}` again")
         else:
             nodes[word] = Scalar(words[word], words[word], item.line)
     return Entries(nodes, node.line, {word: each.line for word, each in nodes.items()})
 
 
-def _value(field: Shape, node: Node, path: Path, mistakes: Mistakes) -> object:
+def _value(field: Shape, node: Node, path: Path, problems: Problems) -> object:
     """The value of a field, or `UNSET` where a mistake was noted that leaves none."""
     origin = get_origin(field.type)
     if "parse" in field.notes:
-        return _parsed(field, node, path, mistakes)
+        return _parsed(field, node, path, problems)
     if struct := _struct_of(field):
-        return _struct(struct, node, path, field.notes, mistakes)
+        return _struct(struct, node, path, field.notes, problems)
     if origin is tuple:
-        return _items(shape(get_args(field.type)[0]), node, path, mistakes)
+        return _items(shape(get_args(field.type)[0]), node, path, problems)
     if origin is dict:
-        return _mapping(shape(get_args(field.type)[1]), node, path, mistakes)
-    return _leaf(field, node, path, mistakes)
+        return _mapping(shape(get_args(field.type)[1]), node, path, problems)
+    return _leaf(field, node, path, problems)
 
 
-def _items(item: Shape, node: Node, path: Path, mistakes: Mistakes) -> object:
+def _items(item: Shape, node: Node, path: Path, problems: Problems) -> object:
     if isinstance(node, Items):
         nodes = [(each, (*path, index)) for index, each in enumerate(node.items)]
     elif isinstance(node, Entries) and not _struct_of(item):
-        _add_wrong(node, path, "a list", mistakes)
+        _add_wrong(node, path, "a list", problems)
         return UNSET
     else:
         nodes = [(node, path)]
-    values = [_value(item, each, where, mistakes) for each, where in nodes]
+    values = [_value(item, each, where, problems) for each, where in nodes]
     return tuple(value for value in values if value is not UNSET)
 
 
-def _mapping(item: Shape, node: Node, path: Path, mistakes: Mistakes) -> object:
+def _mapping(item: Shape, node: Node, path: Path, problems: Problems) -> object:
     if not isinstance(node, Entries):
-        _add_wrong(node, path, "a mapping", mistakes)
+        _add_wrong(node, path, "a mapping", problems)
         return UNSET
-    found = {key: _value(item, each, (*path, key), mistakes) for key, each in node.nodes.items()}
+    found = {key: _value(item, each, (*path, key), problems) for key, each in node.nodes.items()}
     return {key: value for key, value in found.items() if value is not UNSET}
 
 
-def _parsed(field: Shape, node: Node, path: Path, mistakes: Mistakes) -> object:
+def _parsed(field: Shape, node: Node, path: Path, problems: Problems) -> object:
     parse: Callable[[str], object] = field.notes["parse"]
     if not isinstance(node, Scalar) or node.void or node.value is None:
-        _add_wrong(node, path, field.notes["expected"], mistakes)
+        _add_wrong(node, path, field.notes["expected"], problems)
         return UNSET
     try:
         return parse(node.text)
     except ValueError as error:
         if node.filled:
-            _add_wrong(node, path, field.notes["expected"], mistakes)
+            _add_wrong(node, path, field.notes["expected"], problems)
         else:
-            mistakes.add(path, str(error))
+            problems.add(path, str(error))
         return UNSET
 
 
-def _leaf(field: Shape, node: Node, path: Path, mistakes: Mistakes) -> object:
+def _leaf(field: Shape, node: Node, path: Path, problems: Problems) -> object:
     if isinstance(node, Scalar) and not node.void and node.value is not None:
         try:
             return msgspec.convert(node.value, field.whole, strict=not node.filled)
         except msgspec.ValidationError:
             pass
     if field.type is str and isinstance(node, Scalar) and isinstance(node.value, int | float):
-        mistakes.add(path, "expected text, found a number or a truth value (put it in quotes)")
+        problems.add(path, "expected text, found a number or a truth value (put it in quotes)")
         return UNSET
     words = _words(field.type)
     expected = field.notes.get("expected") or _expected(field.type, words)
-    _add_wrong(node, path, expected, mistakes, _near(node, words))
+    _add_wrong(node, path, expected, problems, _near(node, words))
     return UNSET
 
 
@@ -233,10 +233,10 @@ def _unknown(key: str, fields: Mapping[str, Shape]) -> str:
     return f"expected {known}, found `{key}`{near}"
 
 
-def _add_wrong(node: Node, path: Path, expected: str, mistakes: Mistakes, near: str = "") -> None:
+def _add_wrong(node: Node, path: Path, expected: str, problems: Problems, near: str = "") -> None:
     if isinstance(node, Scalar) and node.void:
         return
-    mistakes.add(path, f"expected {expected}, found {_found(node)}{near}")
+    problems.add(path, f"expected {expected}, found {_found(node)}{near}")
 
 
 def _found(node: Node) -> str:

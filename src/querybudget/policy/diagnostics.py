@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from querybudget.errors import Mistake, PolicyError
+from querybudget.errors import PolicyProblem, PolicyError
 
-__all__ = ["Entries", "Items", "Mistakes", "Node", "Path", "Scalar"]
+__all__ = ["Entries", "Items", "Problems", "Node", "Path", "Scalar"]
 
 Path = tuple[str | int, ...]
 """Where in the policy: keys and indexes from the top."""
@@ -60,7 +60,7 @@ class Entries:
 Node = Scalar | Items | Entries
 
 
-class Mistakes:
+class Problems:
     """Collects mistakes, and finds the line of each.
 
     Attributes:
@@ -71,19 +71,19 @@ class Mistakes:
     def __init__(self, source: str) -> None:
         self.source = source
         self.root: Node = Scalar(None, "")
-        self._found: list[Mistake] = []
+        self._found: list[PolicyProblem] = []
 
     def add(self, path: Path, message: str, line: int | None = None) -> None:
         """Note that there is a mistake at `path`."""
         line = self._reach(path)[1] if line is None else line
-        self._found.append(Mistake(self.source, line, _written(path), message))
+        self._found.append(PolicyProblem(self.source, line, _written(path), message))
 
     def wrong(self, path: Path) -> bool:
         """Whether there is a mistake at `path`, or in what stands there."""
         written = _written(path)
         within = (f"{written}.", f"{written}[")
         return any(
-            mistake.path == written or mistake.path.startswith(within) for mistake in self._found
+            problem.path == written or problem.path.startswith(within) for problem in self._found
         )
 
     def mapping(self, path: Path) -> bool:
@@ -105,7 +105,7 @@ class Mistakes:
             PolicyError: There is at least one mistake.
         """
         if self._found:
-            raise PolicyError(tuple(sorted(self._found, key=lambda mistake: mistake.line)))
+            raise PolicyError(tuple(sorted(self._found, key=lambda problem: problem.line)))
 
     def stop(self, path: Path, message: str, line: int | None = None) -> PolicyError:
         """The error to raise where reading cannot go on: this mistake and all before it."""

@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from querybudget.policy import build_budgets, build_embedding, build_identity, build_store, file
 from querybudget.policy.decode import read
-from querybudget.policy.diagnostics import Mistakes, Node, Path
+from querybudget.policy.diagnostics import Problems, Node, Path
 from querybudget.policy.model import (
     Body,
     EstimateSettings,
@@ -49,9 +49,9 @@ def load(
         PolicyError: It cannot be read or used; all of its mistakes, in the order of the file.
     """
     if isinstance(source, Mapping):
-        mistakes = Mistakes("<mapping>")
+        problems = Problems("<mapping>")
         environ = os.environ if environ is None else environ
-        return _policy(from_mapping(source, environ, mistakes), mistakes)
+        return _policy(from_mapping(source, environ, problems), problems)
     name = os.fspath(source)
     text = _preset(name) if name.startswith(PRESET) else _text(name)
     return load_text(text, name, environ)
@@ -70,11 +70,11 @@ def load_text(
     Raises:
         PolicyError: It cannot be used; all of its mistakes, in the order of the text.
     """
-    mistakes = Mistakes(source_name)
+    problems = Problems(source_name)
     if len(text) > LARGEST_FILE:
-        raise mistakes.stop((), f"expected at most {LARGEST_FILE} characters, found {len(text)}", 0)
+        raise problems.stop((), f"expected at most {LARGEST_FILE} characters, found {len(text)}", 0)
     environ = os.environ if environ is None else environ
-    return _policy(from_text(text, environ, mistakes), mistakes)
+    return _policy(from_text(text, environ, problems), problems)
 
 
 def _preset(name: str) -> str:
@@ -86,29 +86,29 @@ def _preset(name: str) -> str:
     except KeyError:
         known = presets.names()
         message = f"expected a preset of {listed(known)}, found `{word}`{nearest(word, known)}"
-        raise Mistakes(name).stop((), message) from None
+        raise Problems(name).stop((), message) from None
 
 
 def _text(name: str) -> str:
-    mistakes = Mistakes(name)
+    problems = Problems(name)
     if "\n" in name:
         found = "found YAML (`querybudget.policy.load.load_text` takes it)"
-        raise Mistakes("<text>").stop((), f"expected the path of a policy file, {found}")
+        raise Problems("<text>").stop((), f"expected the path of a policy file, {found}")
     try:
         with FilePath(name).open("rb") as stream:
             return stream.read(LARGEST_FILE + 1).decode("utf-8-sig")
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise mistakes.stop((), f"expected a policy file, found none to read: {reason}") from None
+        raise problems.stop((), f"expected a policy file, found none to read: {reason}") from None
     except ValueError as error:
-        raise mistakes.stop((), f"expected text in UTF-8, found other bytes: {error}") from None
+        raise problems.stop((), f"expected text in UTF-8, found other bytes: {error}") from None
 
 
-def _policy(node: Node, mistakes: Mistakes) -> Policy:
-    given = read(file.PolicyFile, node, mistakes)
-    pools = build_identity.partitions(given.partitions, mistakes)
-    routes = _routes(given.routes, mistakes)
-    able = build_embedding.capabilities(given.capabilities, mistakes)
+def _policy(node: Node, problems: Problems) -> Policy:
+    given = read(file.PolicyFile, node, problems)
+    pools = build_identity.partitions(given.partitions, problems)
+    routes = _routes(given.routes, problems)
+    able = build_embedding.capabilities(given.capabilities, problems)
     known = build_budgets.Known(
         given.mode,
         tuple(given.partitions),
@@ -117,58 +117,58 @@ def _policy(node: Node, mistakes: Mistakes) -> Policy:
         tuple(capability.name for capability in able),
         bool(given.models),
     )
-    found = build_budgets.budgets(given.budgets, known, mistakes)
+    found = build_budgets.budgets(given.budgets, known, problems)
     policy = Policy(
         budgets=found,
-        identity=build_identity.identity(given.identity, mistakes),
+        identity=build_identity.identity(given.identity, problems),
         partitions=pools,
         tiers=build_identity.tiers(
-            given.tiers, () if given.budgets is UNSET else given.budgets, mistakes
+            given.tiers, () if given.budgets is UNSET else given.budgets, problems
         ),
         models=_models(given.models),
         routes=routes,
-        secret=_secret(given, mistakes),
-        store=build_store.storage(given, found, mistakes),
-        exempt=_exempt(given.exempt, mistakes),
+        secret=_secret(given, problems),
+        store=build_store.storage(given, found, problems),
+        exempt=_exempt(given.exempt, problems),
         hold=given.hold,
         max_identities=given.max_identities,
-        estimate=_estimate(given.estimate, mistakes),
+        estimate=_estimate(given.estimate, problems),
         refusals=Refusals(given.refusals.disclose, given.refusals.ietf, given.refusals.long_wait),
         body=Body(given.body.limit),
         unpriced=given.unpriced,
-        source=mistakes.source,
-        health=_health(given.health, mistakes),
-        embedding=build_embedding.embedding(given.embedding, mistakes),
+        source=problems.source,
+        health=_health(given.health, problems),
+        embedding=build_embedding.embedding(given.embedding, problems),
         capabilities=able,
     )
-    mistakes.stop_if_any()
+    problems.stop_if_any()
     return policy
 
 
-def _secret(given: file.PolicyFile, mistakes: Mistakes) -> bytes:
+def _secret(given: file.PolicyFile, problems: Problems) -> bytes:
     if given.secret is None or given.secret is UNSET:
         return b""
     secret = given.secret.encode()
     if len(secret) < SHORTEST_SECRET:
         message = f"expected {SHORTEST_SECRET} bytes or more, found {len(secret)}"
-        mistakes.add(("secret",), f"{message} (`openssl rand -hex 32` makes some)")
+        problems.add(("secret",), f"{message} (`openssl rand -hex 32` makes some)")
     return secret
 
 
-def _exempt(patterns: tuple[str, ...], mistakes: Mistakes) -> tuple[str, ...]:
-    build_budgets.check_paths(patterns, ("exempt",), mistakes)
+def _exempt(patterns: tuple[str, ...], problems: Problems) -> tuple[str, ...]:
+    build_budgets.check_paths(patterns, ("exempt",), problems)
     return patterns
 
 
-def _health(path: str, mistakes: Mistakes) -> str:
+def _health(path: str, problems: Problems) -> str:
     if path and not path.startswith("/"):
-        mistakes.add(("health",), f"expected a path such as `/health/budgets`, found `{path}`")
+        problems.add(("health",), f"expected a path such as `/health/budgets`, found `{path}`")
     return path
 
 
-def _estimate(given: file.EstimateFile, mistakes: Mistakes) -> EstimateSettings:
+def _estimate(given: file.EstimateFile, problems: Problems) -> EstimateSettings:
     if given.bytes_per_token == 0:
-        mistakes.add(("estimate", "bytes_per_token"), "expected more than zero, found 0")
+        problems.add(("estimate", "bytes_per_token"), "expected more than zero, found 0")
     return EstimateSettings(given.output_tokens, given.bytes_per_token, given.image_tokens)
 
 
@@ -188,23 +188,23 @@ def _models(given: Mapping[str, file.ModelFile]) -> tuple[ModelPrice, ...]:
     )
 
 
-def _routes(given: tuple[file.RouteFile, ...], mistakes: Mistakes) -> tuple[GenericRoute, ...]:
-    return tuple(_route(route, ("routes", index), mistakes) for index, route in enumerate(given))
+def _routes(given: tuple[file.RouteFile, ...], problems: Problems) -> tuple[GenericRoute, ...]:
+    return tuple(_route(route, ("routes", index), problems) for index, route in enumerate(given))
 
 
-def _route(given: file.RouteFile, path: Path, mistakes: Mistakes) -> GenericRoute:
-    build_identity.check_name(given.operation, (*path, "operation"), mistakes)
+def _route(given: file.RouteFile, path: Path, problems: Problems) -> GenericRoute:
+    build_identity.check_name(given.operation, (*path, "operation"), problems)
     pattern = "" if given.path is UNSET else given.path
     if pattern:
-        build_budgets.check_paths((pattern,), (*path, "path"), mistakes)
+        build_budgets.check_paths((pattern,), (*path, "path"), problems)
     pointers = {name: str(getattr(given, name)) for name in _POINTERS}
     for name, pointer in pointers.items():
-        _check_pointer(pointer, (*path, name), mistakes)
+        _check_pointer(pointer, (*path, name), problems)
     for pointer in given.prompt:
-        _check_pointer(pointer, mistakes.item((*path, "prompt"), pointer), mistakes)
+        _check_pointer(pointer, problems.item((*path, "prompt"), pointer), problems)
     return GenericRoute(pattern, given.operation, prompt=given.prompt, **pointers)
 
 
-def _check_pointer(pointer: str, path: Path, mistakes: Mistakes) -> None:
+def _check_pointer(pointer: str, path: Path, problems: Problems) -> None:
     if not _POINTER.fullmatch(pointer):
-        mistakes.add(path, f"expected a JSON pointer such as `/input/text`, found `{pointer}`")
+        problems.add(path, f"expected a JSON pointer such as `/input/text`, found `{pointer}`")

@@ -14,7 +14,7 @@ from typing import cast
 import yaml
 from yaml import events
 
-from querybudget.policy.diagnostics import Entries, Items, Mistakes, Node, Path, Scalar
+from querybudget.policy.diagnostics import Entries, Items, Problems, Node, Path, Scalar
 from querybudget.policy.environment import UnsetError, expand
 
 __all__ = ["from_mapping", "from_text"]
@@ -34,45 +34,45 @@ _WORDS: Mapping[str, bool | None] = {
 }
 
 
-def from_text(text: str, environ: Mapping[str, str], mistakes: Mistakes) -> Node:
+def from_text(text: str, environ: Mapping[str, str], problems: Problems) -> Node:
     """Read YAML.
 
     Raises:
         PolicyError: It is no YAML, holds more than one document, or is too deep or too large.
     """
     try:
-        node = _Composer(yaml.parse(text, Loader=_Loader), environ, mistakes).document()
+        node = _Composer(yaml.parse(text, Loader=_Loader), environ, problems).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = f"expected YAML, found a syntax error: {error.problem or error.context}"
-        raise mistakes.stop((), message, mark.line + 1 if mark else 0) from None
+        raise problems.stop((), message, mark.line + 1 if mark else 0) from None
     except yaml.YAMLError as error:
         problem = str(error).splitlines()[0]
-        raise mistakes.stop((), f"expected YAML, found a syntax error: {problem}", 0) from None
-    mistakes.root = node
+        raise problems.stop((), f"expected YAML, found a syntax error: {problem}", 0) from None
+    problems.root = node
     return node
 
 
 def from_mapping(
-    source: Mapping[str, object], environ: Mapping[str, str], mistakes: Mistakes
+    source: Mapping[str, object], environ: Mapping[str, str], problems: Problems
 ) -> Node:
     """Read a mapping of the values that YAML has: mappings, lists, text, numbers, truth, None.
 
     Raises:
         PolicyError: It is too deep or too large.
     """
-    node = _Composer(iter(()), environ, mistakes).python(source, ())
-    mistakes.root = node
+    node = _Composer(iter(()), environ, problems).python(source, ())
+    problems.root = node
     return node
 
 
 class _Composer:
     def __init__(
-        self, stream: Iterator[events.Event], environ: Mapping[str, str], mistakes: Mistakes
+        self, stream: Iterator[events.Event], environ: Mapping[str, str], problems: Problems
     ) -> None:
         self._stream = stream
         self._environ = environ
-        self._mistakes = mistakes
+        self._mistakes = problems
         self._anchors: dict[str, tuple[Node, int]] = {}
         self._count = 0
 
