@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from querybudget.adapters.base import Call, Dialect, Usage
     from querybudget.asgi import QueryBudgetMiddleware, health_app
-    from querybudget.coverage import Response, Stage, Observation
+    from querybudget.coverage import BucketResponse, Stage, Observation
     from querybudget.embedding import Embedder
     from querybudget.errors import (
         BodyError,
@@ -58,7 +58,7 @@ __all__ = [
     "QueryBudgetMiddleware",
     "Refusal",
     "Reservation",
-    "Response",
+    "BucketResponse",
     "Settled",
     "SetupError",
     "Stage",
@@ -76,7 +76,7 @@ __all__ = [
 _HOMES = {
     "adapters.base": ("Call", "Dialect", "Usage"),
     "asgi": ("QueryBudgetMiddleware", "health_app"),
-    "coverage": ("Response", "Stage", "Observation"),
+    "coverage": ("BucketResponse", "Stage", "Observation"),
     "embedding": ("Embedder",),
     "limiter": ("Limiter", "PromptAnalyzer", "Outcome", "Refusal", "StoreHealth", "Admission"),
     "errors": (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from querybudget.coverage.response import Curve, Response, Stage
+from querybudget.coverage.response import Curve, BucketResponse, Stage
 from querybudget.policy.model import Budget
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
@@ -59,7 +59,7 @@ def pooled(budget: Budget) -> str:
     return "each " + " and ".join(budget.per)
 
 
-def responding(response: Response) -> Iterator[str]:
+def responding(response: BucketResponse) -> Iterator[str]:
     """What follows as a budget in buckets is spent, a sentence for each thing."""
     if response.cap == MICRO:
         yield "a call never costs more"

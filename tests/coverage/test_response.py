@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.coverage.response import DEFAULT_STAGES, EASE, Curve, Response, Stage
+from querybudget.coverage.response import DEFAULT_STAGES, EASE, Curve, BucketResponse, Stage
 from querybudget.units import MICRO, SECOND
 
 PERCENT = MICRO // 100
@@ -18,7 +18,7 @@ stages = st.lists(st.integers(1, MICRO), min_size=3, max_size=3).map(
     )
 )
 responses = st.builds(
-    Response,
+    BucketResponse,
     free=shares,
     cap=st.integers(MICRO, 100 * MICRO),
     curve=st.sampled_from(Curve),
@@ -30,14 +30,14 @@ responses = st.builds(
 
 @given(responses, strains, strains)
 def test_the_price_never_falls_as_strain_rises_and_stays_between_one_and_its_cap(
-    response: Response, one: int, other: int
+    response: BucketResponse, one: int, other: int
 ) -> None:
     low, high = response.price(min(one, other)), response.price(max(one, other))
     assert MICRO <= low <= high <= response.cap
 
 
 @given(responses)
-def test_up_to_the_free_share_the_price_is_one(response: Response) -> None:
+def test_up_to_the_free_share_the_price_is_one(response: BucketResponse) -> None:
     assert response.price(0) == MICRO or not response.free
     if response.free < MICRO:
         assert response.price(response.free) == MICRO
@@ -45,13 +45,13 @@ def test_up_to_the_free_share_the_price_is_one(response: Response) -> None:
 
 @given(responses.filter(lambda response: response.curve is not Curve.LINEAR), strains)
 def test_at_full_strain_the_price_is_its_cap_and_beyond_it_stays(
-    response: Response, more: int
+    response: BucketResponse, more: int
 ) -> None:
     assert response.price(MICRO + more) == response.cap
 
 
 @given(responses, st.integers(0, 100), st.integers(0, PERCENT - 1))
-def test_a_price_is_that_of_its_whole_percent(response: Response, percent: int, more: int) -> None:
+def test_a_price_is_that_of_its_whole_percent(response: BucketResponse, percent: int, more: int) -> None:
     assert response.price(percent * PERCENT + more) == response.prices[percent]
 
 
@@ -66,11 +66,11 @@ def test_a_price_is_that_of_its_whole_percent(response: Response, percent: int, 
 def test_half_way_between_free_and_full_each_curve_is_as_its_formula_says(
     curve: Curve, price: float
 ) -> None:
-    assert Response(curve=curve).price(750_000) == round(price * MICRO)
+    assert BucketResponse(curve=curve).price(750_000) == round(price * MICRO)
 
 
 def test_a_linear_price_stops_at_its_cap() -> None:
-    response = Response(free=0, cap=3 * MICRO, curve=Curve.LINEAR, slope=4 * MICRO)
+    response = BucketResponse(free=0, cap=3 * MICRO, curve=Curve.LINEAR, slope=4 * MICRO)
     assert [response.price(share) for share in (250_000, 500_000, MICRO)] == [
         2 * MICRO,
         3 * MICRO,
@@ -80,17 +80,17 @@ def test_a_linear_price_stops_at_its_cap() -> None:
 
 def test_a_cap_of_one_is_no_price() -> None:
     for curve in Curve:
-        assert set(Response(cap=MICRO, curve=curve).prices) == {MICRO}
+        assert set(BucketResponse(cap=MICRO, curve=curve).prices) == {MICRO}
 
 
 def test_a_free_share_of_all_costs_something_only_when_all_is_spent() -> None:
     for curve in Curve:
-        response = Response(free=MICRO, curve=curve)
+        response = BucketResponse(free=MICRO, curve=curve)
         assert (response.price(MICRO - 1), response.price(MICRO)) == (MICRO, 10 * MICRO)
 
 
 def test_the_stages_begin_where_they_say() -> None:
-    response = Response(stages=DEFAULT_STAGES)
+    response = BucketResponse(stages=DEFAULT_STAGES)
     found = [
         response.stage(strain, Stage.NONE)
         for strain in (0, 699_999, 700_000, 849_999, 850_000, 999_999, MICRO, 2 * MICRO)
@@ -100,14 +100,14 @@ def test_the_stages_begin_where_they_say() -> None:
 
 
 @given(responses, strains, st.sampled_from(Stage))
-def test_a_stage_found_is_found_again(response: Response, strain: int, before: Stage) -> None:
+def test_a_stage_found_is_found_again(response: BucketResponse, strain: int, before: Stage) -> None:
     found = response.stage(strain, before)
     assert response.stage(strain, found) is found
 
 
 @given(responses, strains, strains, st.sampled_from(Stage), st.sampled_from(Stage))
 def test_more_strain_or_a_severer_past_is_never_answered_more_mildly(
-    response: Response, one: int, other: int, before: Stage, past: Stage
+    response: BucketResponse, one: int, other: int, before: Stage, past: Stage
 ) -> None:
     mild = response.stage(min(one, other), min(before, past))
     assert mild <= response.stage(max(one, other), max(before, past))
@@ -122,7 +122,7 @@ def test_more_strain_or_a_severer_past_is_never_answered_more_mildly(
 def test_strain_that_wanders_within_the_ease_of_a_stage_changes_it_at_most_once(
     stage: Stage, begin: int, wandering: list[int], before: Stage
 ) -> None:
-    response = Response(stages=((stage, begin),))
+    response = BucketResponse(stages=((stage, begin),))
     now = response.stage(begin - EASE + wandering[0], before)
     changes = 0
     for drift in wandering:
@@ -133,7 +133,7 @@ def test_strain_that_wanders_within_the_ease_of_a_stage_changes_it_at_most_once(
 
 
 def test_a_stage_ends_when_strain_is_clearly_below_where_it_begins() -> None:
-    response = Response(stages=DEFAULT_STAGES)
+    response = BucketResponse(stages=DEFAULT_STAGES)
     assert response.stage(600_000, Stage.SLOW) is Stage.SLOW
     assert response.stage(599_999, Stage.SLOW) is Stage.NONE
     assert response.stage(750_000, Stage.REFUSE) is Stage.DEGRADE
@@ -141,13 +141,13 @@ def test_a_stage_ends_when_strain_is_clearly_below_where_it_begins() -> None:
 
 @given(st.integers(1, MICRO))
 def test_every_stage_ends_when_there_is_no_strain_left(begin: int) -> None:
-    response = Response(stages=((Stage.SLOW, begin),))
+    response = BucketResponse(stages=((Stage.SLOW, begin),))
     assert response.stage(0, Stage.SLOW) is Stage.NONE
 
 
 @given(responses, strains, st.sampled_from((Stage.SLOW, Stage.DEGRADE, Stage.REFUSE)))
 def test_a_stage_holds_from_where_it_is_said_to_begin(
-    response: Response, strain: int, stage: Stage
+    response: BucketResponse, strain: int, stage: Stage
 ) -> None:
     for before in Stage:
         holds = response.stage(strain, before) >= stage
@@ -155,14 +155,14 @@ def test_a_stage_holds_from_where_it_is_said_to_begin(
 
 
 def test_the_milder_stage_is_the_last_one_before() -> None:
-    response = Response(stages=((Stage.SLOW, 10), (Stage.REFUSE, 20)))
+    response = BucketResponse(stages=((Stage.SLOW, 10), (Stage.REFUSE, 20)))
     assert response.milder(Stage.REFUSE) is Stage.SLOW
     assert response.milder(Stage.SLOW) is Stage.NONE
 
 
 @given(responses, strains, strains)
 def test_more_strain_never_slows_less_and_never_longer_than_the_longest_delay(
-    response: Response, one: int, other: int
+    response: BucketResponse, one: int, other: int
 ) -> None:
     low, high = response.pause(min(one, other)), response.pause(max(one, other))
     assert response.delay // 4 <= low <= high <= response.delay
@@ -170,13 +170,13 @@ def test_more_strain_never_slows_less_and_never_longer_than_the_longest_delay(
 
 
 def test_a_delay_is_a_quarter_where_slowing_begins_and_whole_at_full_strain() -> None:
-    response = Response(stages=DEFAULT_STAGES, delay=8 * SECOND)
+    response = BucketResponse(stages=DEFAULT_STAGES, delay=8 * SECOND)
     told = [response.pause(strain) for strain in (650_000, 700_000, 850_000, MICRO, 2 * MICRO)]
     assert told == [2 * SECOND, 2 * SECOND, 5 * SECOND, 8 * SECOND, 8 * SECOND]
 
 
 def test_nothing_is_slowed_where_slowing_is_no_stage() -> None:
-    assert Response(stages=((Stage.DEGRADE, 1),)).pause(MICRO) == 0
+    assert BucketResponse(stages=((Stage.DEGRADE, 1),)).pause(MICRO) == 0
 
 
 @pytest.mark.parametrize(
@@ -196,4 +196,4 @@ def test_nothing_is_slowed_where_slowing_is_no_stage() -> None:
 )
 def test_a_response_out_of_range_is_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Response(**wrong)  # type: ignore[arg-type]
+        BucketResponse(**wrong)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget import ledger
-from querybudget.coverage import Profile, Response, Stage, Observation
+from querybudget.coverage import Profile, BucketResponse, Stage, Observation
 from querybudget.coverage.response import DEFAULT_STAGES, EASE
 from querybudget.ledger import (
     UNCHARGED,
@@ -40,12 +40,12 @@ from tests.ledger.strategies import (
 
 HOLD = 200
 prices = st.sampled_from((MICRO, 1_500_000, 3 * MICRO, 10 * MICRO))
-REFUSING = Response(stages=DEFAULT_STAGES)
-FREE = Response(cap=MICRO)
+REFUSING = BucketResponse(stages=DEFAULT_STAGES)
+FREE = BucketResponse(cap=MICRO)
 
 
 def wide(
-    quota: Quota, response: Response | None = None, weight: int = MICRO, **more: object
+    quota: Quota, response: BucketResponse | None = None, weight: int = MICRO, **more: object
 ) -> Line:
     partition, shadow = str(more.get("partition", "a")), bool(more.get("shadow", False))
     return Line(partition, quota, weight, weight, shadow, response)
@@ -121,7 +121,7 @@ tight = st.builds(breadth, st.integers(1, 4), st.sampled_from((100, 150, 450)))
 """Budgets that are soon spent."""
 
 
-def played(quota: Quota, response: Response | None, history: Sequence[Step]) -> Bench:
+def played(quota: Quota, response: BucketResponse | None, history: Sequence[Step]) -> Bench:
     bench = Bench()
     for step in history:
         bench.now += step.pause
@@ -191,7 +191,7 @@ def test_each_new_bucket_counts_for_what_it_weighs() -> None:
 
 @given(tight, responses(), histories, observations(), st.lists(st.floats(0, 1), max_size=4))
 def test_a_wait_is_exact(
-    quota: Quota, response: Response, history: list[Step], observation: Observation, parts: list[float]
+    quota: Quota, response: BucketResponse, history: list[Step], observation: Observation, parts: list[float]
 ) -> None:
     bench = played(quota, response, history)
     charge = bench.charge(observation, wide(quota, response))
@@ -208,7 +208,7 @@ def test_a_wait_is_exact(
 @given(tight, responses(), histories, observations(), quotas(*RATES, name="plain"), st.integers(1, 45))
 def test_a_wait_is_exact_though_the_price_falls_meanwhile(
     breadth: Quota,
-    response: Response,
+    response: BucketResponse,
     history: list[Step],
     observation: Observation,
     plain: Quota,
@@ -232,7 +232,7 @@ def test_a_wait_is_exact_though_the_price_falls_meanwhile(
 
 def test_what_is_too_dear_now_is_told_to_wait_until_the_price_has_fallen() -> None:
     bench, quota_of_ten = Bench(), quota(Algorithm.SLIDING, 10, 1_000)
-    covered = wide(breadth(4), Response(free=0))
+    covered = wide(breadth(4), BucketResponse(free=0))
     bench.observation(covered, 1, 2, 3)
     decision = bench.ask(cells(1), covered, line(quota_of_ten, 5))
     assert (decision.verdict, decision.price) == (Verdict.WAIT, 5_623_413)
@@ -280,7 +280,7 @@ def test_settling_again_changes_nothing() -> None:
 
 @given(breadths(), responses(), histories, observations())
 def test_a_call_that_failed_leaves_the_budget_as_it_was(
-    quota: Quota, response: Response, history: list[Step], observation: Observation
+    quota: Quota, response: BucketResponse, history: list[Step], observation: Observation
 ) -> None:
     bench = played(quota, response, history)
     left = bench.left(quota)
@@ -296,7 +296,7 @@ def test_a_call_that_failed_leaves_the_budget_as_it_was(
 @given(breadths(), responses(), histories, observations(), st.integers(1, 45), prices)
 def test_all_lines_are_charged_or_none(
     quota_: Quota,
-    response: Response,
+    response: BucketResponse,
     history: list[Step],
     observation: Observation,
     amount: int,
@@ -316,7 +316,7 @@ def test_all_lines_are_charged_or_none(
 
 @given(breadths(), responses(), histories, observations(), st.integers(0, MICRO))
 def test_a_refusal_changes_nothing(
-    quota: Quota, response: Response, history: list[Step], observation: Observation, score: int
+    quota: Quota, response: BucketResponse, history: list[Step], observation: Observation, score: int
 ) -> None:
     bench = played(quota, response, [Step(0, Observation(), MICRO, answered=False), *history])
     bench.score(score)
@@ -358,7 +358,7 @@ def test_a_call_that_shows_something_is_charged_like_any_other_on_other_lines(
 def test_the_price_scales_all_but_leases_and_buckets_and_is_kept_for_the_overshoot(
     visited: int, amount: int, used: int, price: int
 ) -> None:
-    bench, response = Bench(), Response()
+    bench, response = Bench(), BucketResponse()
     tokens, slots = quota(Algorithm.SLIDING, 2**60), quota(Algorithm.LEASE, 5, name="slots")
     covered = wide(breadth(20), response)
     bench.observation(covered, *range(visited, 2 * visited + visited % 2))
@@ -376,18 +376,18 @@ def test_the_price_scales_all_but_leases_and_buckets_and_is_kept_for_the_oversho
 
 def test_the_highest_price_of_several_budgets_counts() -> None:
     bench = Bench()
-    cheap = wide(breadth(100, name="cheap"), Response())
-    dear = wide(breadth(10, name="dear"), Response())
+    cheap = wide(breadth(100, name="cheap"), BucketResponse())
+    dear = wide(breadth(10, name="dear"), BucketResponse())
     reservation = bench.open(Observation(tuple(range(9))), cheap, dear)
     bench.settle(reservation, MICRO, MICRO)
     decision = bench.ask(Observation(), cheap, dear)
-    assert decision.price == Response().price(900_000)
+    assert decision.price == BucketResponse().price(900_000)
     assert [status.strain for status in decision.lines] == [90_000, 900_000]
 
 
 def test_a_call_does_not_pay_for_what_it_visits_itself() -> None:
     bench = Bench()
-    covered = wide(breadth(4), Response(free=0))
+    covered = wide(breadth(4), BucketResponse(free=0))
     assert bench.ask(cells(1, 2, 3), covered).price == MICRO
     assert bench.ask(Observation(), covered).price > MICRO
 
@@ -422,7 +422,7 @@ def test_each_stage_begins_at_its_strain_and_slows_longer_with_more() -> None:
 def test_a_score_that_wanders_within_the_ease_changes_the_stage_at_most_once(
     stage: Stage, begin: int, wandering: list[int]
 ) -> None:
-    bench, covered = Bench(), wide(breadth(5), Response(stages=((stage, begin),)))
+    bench, covered = Bench(), wide(breadth(5), BucketResponse(stages=((stage, begin),)))
     running = [bench.open(Observation(), covered) for _ in wandering]
     found = []
     for drift, reservation in zip(wandering, running, strict=True):
@@ -436,7 +436,7 @@ def test_a_score_that_wanders_within_the_ease_changes_the_stage_at_most_once(
 def test_a_share_that_wanders_within_the_ease_changes_the_stage_at_most_once(
     wandering: list[int],
 ) -> None:
-    bench, covered = Bench(), wide(breadth(10, 10_000), Response(stages=((Stage.SLOW, 800_000),)))
+    bench, covered = Bench(), wide(breadth(10, 10_000), BucketResponse(stages=((Stage.SLOW, 800_000),)))
     bench.observation(covered, *range(7))
     found = []
     for visited in wandering:
@@ -449,7 +449,7 @@ def test_a_share_that_wanders_within_the_ease_changes_the_stage_at_most_once(
 
 def test_a_stage_that_a_settled_call_begins_is_noted_though_nobody_asks_meanwhile() -> None:
     """All visited falls out of the window but what the last call had: still within the ease."""
-    response = Response(stages=((Stage.SLOW, MICRO),), scored=False)
+    response = BucketResponse(stages=((Stage.SLOW, MICRO),), scored=False)
     bench, covered = Bench(START - START % 150), wide(breadth(10), response)
     bench.observation(covered, 1)
     bench.now += 20
@@ -497,14 +497,14 @@ def test_a_call_let_in_and_rejected_is_not_seen() -> None:
 
 
 def test_a_score_that_does_not_count_is_no_strain() -> None:
-    bench, covered = Bench(), wide(breadth(10), Response(stages=DEFAULT_STAGES, scored=False))
+    bench, covered = Bench(), wide(breadth(10), BucketResponse(stages=DEFAULT_STAGES, scored=False))
     bench.score(MICRO)
     decision = bench.ask(cells(1), covered)
     assert (decision.admitted, decision.lines[0].strain) == (True, 0)
 
 
 def test_the_score_of_a_pool_is_strain_on_the_pools_own_lines_only() -> None:
-    bench, response = Bench(), Response(stages=DEFAULT_STAGES)
+    bench, response = Bench(), BucketResponse(stages=DEFAULT_STAGES)
     bench.score(750_000)
     pool = wide(breadth(10), response, partition="p")
     assert bench.ask(cells(1), pool).stage is Stage.NONE
@@ -515,15 +515,15 @@ def test_the_score_of_a_pool_is_strain_on_the_pools_own_lines_only() -> None:
 def test_what_only_the_score_makes_too_dear_is_asked_again_in_an_hour() -> None:
     bench, tokens = Bench(), line(quota(Algorithm.SLIDING, 10), 5)
     bench.score(MICRO)
-    decision = bench.ask(cells(1), wide(breadth(10), Response()), tokens)
+    decision = bench.ask(cells(1), wide(breadth(10), BucketResponse()), tokens)
     assert (decision.verdict, decision.wait) == (Verdict.WAIT, SCORE_RETRY)
     assert decision.violated == ("budget",)
-    never = bench.ask(cells(1), wide(breadth(10), Response()), line(tokens.quota, 11))
+    never = bench.ask(cells(1), wide(breadth(10), BucketResponse()), line(tokens.quota, 11))
     assert (never.verdict, never.wait) == (Verdict.NEVER, 0)
 
 
 def test_a_full_budget_that_refuses_is_told_until_its_stage_has_ended() -> None:
-    response = Response(stages=((Stage.REFUSE, MICRO),))
+    response = BucketResponse(stages=((Stage.REFUSE, MICRO),))
     bench, covered = Bench(START - START % 150), wide(breadth(10), response)
     bench.observation(covered, 1)
     bench.now += 20
@@ -545,7 +545,7 @@ def test_a_full_budget_that_refuses_is_told_until_its_stage_has_ended() -> None:
 @given(breadths(), responses(), histories, st.integers(0, 2 * MICRO), st.integers(0, 45), prices)
 def test_a_shadow_line_of_buckets_changes_nothing_that_is_done(
     quota_: Quota,
-    response: Response,
+    response: BucketResponse,
     history: list[Step],
     score: int,
     amount: int,
@@ -667,7 +667,7 @@ def test_an_account_with_buckets_or_a_profile_is_not_blank() -> None:
 
 @given(breadths(), responses(), histories)
 def test_packed_books_go_on_as_if_they_had_not_been_packed(
-    quota: Quota, response: Response, history: list[Step]
+    quota: Quota, response: BucketResponse, history: list[Step]
 ) -> None:
     bench = played(quota, response, history)
     packed = bench.books()

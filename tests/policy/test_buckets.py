@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.coverage.response import DEFAULT_STAGES, Curve, Response, Stage
+from querybudget.coverage.response import DEFAULT_STAGES, Curve, BucketResponse, Stage
 from querybudget.errors import PolicyError
 from querybudget.policy.load import load_text
 from querybudget.policy.model import CAPABILITIES, Budget, Mode, OnStoreError, Policy
@@ -24,7 +24,7 @@ def budget(**keys: Any) -> Budget:
     return Policy.load({"budgets": [BREADTH | keys]}, environ={}).budgets[0]
 
 
-def responses() -> dict[str, Response | None]:
+def responses() -> dict[str, BucketResponse | None]:
     return {each.name: each.response for each in Policy.load(GOOD, environ={}).budgets}
 
 
@@ -36,8 +36,8 @@ def test_a_budget_in_buckets_counts_what_is_distinct_in_a_sliding_window() -> No
 
 
 def test_what_is_not_said_is_the_usual_response_and_no_stages() -> None:
-    assert budget().response == Response()
-    assert budget(price={"free": 0.5, "cap": 10}).response == Response()
+    assert budget().response == BucketResponse()
+    assert budget(price={"free": 0.5, "cap": 10}).response == BucketResponse()
 
 
 def test_a_budget_in_any_other_unit_has_no_response() -> None:
@@ -46,7 +46,7 @@ def test_a_budget_in_any_other_unit_has_no_response() -> None:
 
 
 def test_every_key_of_a_response_comes_to_its_figure() -> None:
-    assert responses()["whole"] == Response(
+    assert responses()["whole"] == BucketResponse(
         free=400_000,
         cap=3 * MICRO,
         curve=Curve.LINEAR,
@@ -58,14 +58,14 @@ def test_every_key_of_a_response_comes_to_its_figure() -> None:
 
 
 def test_a_slope_is_that_of_a_line() -> None:
-    assert responses()["sloped"] == Response(curve=Curve.LINEAR, slope=MICRO // 2)
+    assert responses()["sloped"] == BucketResponse(curve=Curve.LINEAR, slope=MICRO // 2)
 
 
 def test_the_curve_of_b4b_goes_by_its_name_alone() -> None:
-    assert responses()["named"] == Response(
+    assert responses()["named"] == BucketResponse(
         curve=Curve.B4B, stages=((Stage.SLOW, 700_000),), delay=100_000
     )
-    assert responses()["b4b"] == Response(curve=Curve.B4B, cap=50 * MICRO, free=0)
+    assert responses()["b4b"] == BucketResponse(curve=Curve.B4B, cap=50 * MICRO, free=0)
 
 
 def test_stages_by_name_begin_where_they_usually_do_whatever_their_order() -> None:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from querybudget.backends import Storage
-from querybudget.coverage import Response, Stage, Observation
+from querybudget.coverage import BucketResponse, Stage, Observation
 from querybudget.coverage.style import TRAITS
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.ledger.calendar import Calendar
@@ -214,7 +214,7 @@ def _covered(
     data: st.DataObject,
     covered: Sequence[Quota],
     plain: Sequence[Quota],
-    answers: dict[str, Response | None],
+    answers: dict[str, BucketResponse | None],
 ) -> list[Line]:
     lines: list[Line] = []
     for quota in (*covered, *plain):
@@ -233,7 +233,7 @@ def _covered(
 
 WIDE = Quota("breadth", Unit.BUCKETS, 2_000 * MICRO, 30 * DAY, Algorithm.DISTINCT, 2_000 * MICRO)
 TOKENS = Quota("tokens", Unit.TOKENS, 10**6 * MICRO, DAY, Algorithm.SLIDING, 10**6 * MICRO)
-ANSWER = Response(stages=((Stage.SLOW, 100_000), (Stage.DEGRADE, 600_000)))
+ANSWER = BucketResponse(stages=((Stage.SLOW, 100_000), (Stage.DEGRADE, 600_000)))
 
 
 def swept(draw: random.Random, template: int = 0, *, several: bool = True) -> Observation:

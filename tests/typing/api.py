@@ -27,7 +27,7 @@ from querybudget import (
     QueryBudgetMiddleware,
     Refusal,
     Reservation,
-    Response,
+    BucketResponse,
     Stage,
     Store,
     Admission,
@@ -115,7 +115,7 @@ def an_observer_is_a_protocol(policy: Policy) -> PromptAnalyzer:
 def what_follows_from_spent_buckets_is_typed(admission: Admission, event: DecisionEvent) -> None:
     assert_type(admission.stage, Stage)
     assert_type(admission.observation, Observation | None)
-    assert_type(Response(stages=((Stage.SLOW, 700_000),)).price(0), int)
+    assert_type(BucketResponse(stages=((Stage.SLOW, 700_000),)).price(0), int)
     assert_type(event.capabilities, tuple[str, ...])
     assert_type(event.covered, bool)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from querybudget.coverage.observation import Observation
 from querybudget.coverage.profile import Profile, Reason, ProfileDelta
-from querybudget.coverage.response import DEFAULT_STAGES, Curve, Response, Stage
+from querybudget.coverage.response import DEFAULT_STAGES, Curve, BucketResponse, Stage
 
 __all__ = [
     "DEFAULT_STAGES",
     "Curve",
     "Profile",
     "Reason",
-    "Response",
+    "BucketResponse",
     "Stage",
     "ProfileDelta",
     "Observation",

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from querybudget.units import MICRO, SECOND
 
-__all__ = ["DEFAULT_STAGES", "Curve", "Response", "Stage"]
+__all__ = ["DEFAULT_STAGES", "Curve", "BucketResponse", "Stage"]
 
 EASE = 100_000
 """How far strain must fall below where a stage begins, for the stage to end (hysteresis)."""
@@ -54,7 +54,7 @@ DEFAULT_STAGES = ((Stage.SLOW, 700_000), (Stage.DEGRADE, 850_000), (Stage.REFUSE
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class BucketResponse:
     """What follows from strain.
 
     Attributes:
@@ -128,7 +128,7 @@ def _end(begin: int) -> int:
     return begin - min(EASE, begin // 2)
 
 
-def _price(response: Response, strain: int) -> int:
+def _price(response: BucketResponse, strain: int) -> int:
     free, cap = response.free, response.cap
     if strain <= free < MICRO:
         return MICRO
@@ -145,7 +145,7 @@ def _price(response: Response, strain: int) -> int:
     return min(round(price * MICRO), cap)
 
 
-def _check(response: Response) -> None:
+def _check(response: BucketResponse) -> None:
     if not 0 <= response.free <= MICRO:
         raise ValueError(f"the free share must be from 0 to {MICRO}, found {response.free}")
     if response.cap < MICRO:

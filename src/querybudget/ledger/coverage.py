@@ -15,7 +15,7 @@ from typing import final
 
 import msgspec
 
-from querybudget.coverage import Profile, Reason, Response, Stage
+from querybudget.coverage import Profile, Reason, BucketResponse, Stage
 from querybudget.coverage.buckets import BucketState
 from querybudget.ledger.types import Account, Charge, Line, LineStatus, Reservation, Verdict
 from querybudget.units import MICRO, SECOND, Algorithm
@@ -233,7 +233,7 @@ def _share(used: int, limit: int) -> int:
     return used * MICRO // limit
 
 
-def _score(account: Account, response: Response, now: int) -> int:
+def _score(account: Account, response: BucketResponse, now: int) -> int:
     return account.profile.score(now) if response.scored and account.profile else 0
 
 

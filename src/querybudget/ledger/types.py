@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from querybudget.coverage import Profile, Reason, Response, Stage, Observation
+from querybudget.coverage import Profile, Reason, BucketResponse, Stage, Observation
 from querybudget.ledger.windows import State
 from querybudget.units import MICRO, SECOND, Quota
 
@@ -52,7 +52,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     amount: int
     minimum: int
     shadow: bool = False
-    response: Response | None = None
+    response: BucketResponse | None = None
 
 
 class Charge(msgspec.Struct, frozen=True, gc=False):

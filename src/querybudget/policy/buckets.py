@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from querybudget.coverage.observation import FINE
-from querybudget.coverage.response import Curve, Response, Stage
+from querybudget.coverage.response import Curve, BucketResponse, Stage
 from querybudget.policy import file
 from querybudget.policy.diagnostics import Problems, Path
 from querybudget.policy.notation import Limit, Period, in_units
@@ -25,7 +25,7 @@ _KEYS = ("price", "then", "delay", "score")
 
 def response(
     given: file.BudgetFile, limit: Limit | None, path: Path, problems: Problems
-) -> Response | None:
+) -> BucketResponse | None:
     """What follows from spending it; None for other units, and where there is a mistake in it."""
     if limit is not None:
         if limit.unit is not Unit.BUCKETS:
@@ -38,9 +38,9 @@ def response(
     _check_delay(given, path, problems)
     if any(problems.wrong((*path, key)) for key in _KEYS):
         return None
-    usual = Response()
+    usual = BucketResponse()
     linear = price.curve == "linear" or (price.curve is None and price.slope is not None)
-    return Response(
+    return BucketResponse(
         free=usual.free if price.free is None else price.free,
         cap=MICRO if price.curve == "none" else price.cap or usual.cap,
         curve=Curve.B4B if price.curve == "b4b" else Curve.LINEAR if linear else usual.curve,

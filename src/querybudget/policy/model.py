@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from querybudget.backends import Storage
-from querybudget.coverage.response import Response
+from querybudget.coverage.response import BucketResponse
 from querybudget.units import MICRO, Quota, Unit
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class Budget:
     weights: TokenWeights = TokenWeights()
     mode: Mode = Mode.ENFORCE
     on_store_error: OnStoreError = OnStoreError.ALLOW
-    response: Response | None = None
+    response: BucketResponse | None = None
 
     @property
     def name(self) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from querybudget.coverage import Profile, Reason, Stage
 from querybudget.coverage.buckets import BucketState, Pending
-from querybudget.coverage.response import Response
+from querybudget.coverage.response import BucketResponse
 from querybudget.coverage.score import VIEWS
 from querybudget.errors import StoreError
 from querybudget.ledger import Account, Charge, Decision, Line, LineStatus, Reservation, Verdict
@@ -73,7 +73,7 @@ class Quotas:
     """What scripts are told of quotas. All but calendars are packed once and remembered."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Quota, Response | None, bytes]] = {}
+        self._known: dict[int, tuple[Quota, BucketResponse | None, bytes]] = {}
 
     def packed(self, line: Line, moments: Sequence[int]) -> bytes:
         """What a script is told of a line's quota.
@@ -94,7 +94,7 @@ class Quotas:
         return known[2]
 
 
-def _quota(quota: Quota, response: Response | None) -> bytes:
+def _quota(quota: Quota, response: BucketResponse | None) -> bytes:
     key = quota.key.encode()
     gcra = quota.algorithm is Algorithm.GCRA
     numbers = (quota.burst, *quota.rate) if gcra else (quota.limit, quota.window, quota.slot)
@@ -103,7 +103,7 @@ def _quota(quota: Quota, response: Response | None) -> bytes:
     return head + bytes([len(key)]) + key + more
 
 
-def _response(response: Response | None) -> bytes:
+def _response(response: BucketResponse | None) -> bytes:
     if response is None:
         return b"\0"
     stages = b"".join(struct.pack(">BI", stage, begin) for stage, begin in response.stages)

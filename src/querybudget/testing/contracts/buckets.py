@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from querybudget.coverage import Response, Stage
+from querybudget.coverage import BucketResponse, Stage
 from querybudget.ledger import Decision, Settled, Verdict
 from querybudget.testing.contracts.fixtures import (
     HOLD,
@@ -108,7 +108,7 @@ class BucketContract(Benched):
     async def test_buckets_spent_raise_the_price_of_every_other_line(self) -> None:
         """But of leases, and of buckets; and what is used is paid at the same price."""
         async with self.bench(DISTINCT, Algorithm.SLIDING, Algorithm.LEASE) as bench:
-            response = Response(free=0, cap=4 * MICRO)
+            response = BucketResponse(free=0, cap=4 * MICRO)
             covered = wide(10, response)
             await bench.observation(covered, *range(5))
             lines = (
@@ -126,7 +126,7 @@ class BucketContract(Benched):
     async def test_a_stage_begins_at_its_strain_and_ends_clearly_below(self) -> None:
         """So that nobody flaps."""
         async with self.bench(DISTINCT) as bench:
-            covered = wide(10, Response(stages=STAGES))
+            covered = wide(10, BucketResponse(stages=STAGES))
             found: list[Decision] = []
             await bench.observation(covered, *range(4))
             for cells in ((), (6,), (), (5, 6, 7, 8, 9), ()):  # at 40, 50, 40, 90 and 40 %
@@ -144,7 +144,7 @@ class BucketContract(Benched):
     async def test_a_shadow_line_of_buckets_says_what_it_would_do_and_does_nothing(self) -> None:
         """Neither price, stage nor refusal."""
         async with self.bench(DISTINCT, Algorithm.SLIDING) as bench:
-            response = Response(free=0, cap=4 * MICRO, stages=STAGES)
+            response = BucketResponse(free=0, cap=4 * MICRO, stages=STAGES)
             shadow = wide(4, response, shadow=True)
             tokens = line(quota_of(Algorithm.SLIDING))
             for cell in range(4):
@@ -191,7 +191,7 @@ class BucketContract(Benched):
     async def test_the_wait_of_a_call_too_dear_is_exact(self) -> None:
         """Until buckets have left the window and the price has fallen, or more has come back."""
         async with self.bench(DISTINCT, Algorithm.SLIDING, exact=True) as bench:
-            covered = wide(10, Response(free=0, cap=4 * MICRO))
+            covered = wide(10, BucketResponse(free=0, cap=4 * MICRO))
             await bench.observation(covered, *range(5))
             lines = (line(quota_of(Algorithm.SLIDING, name="tokens"), 6 * MICRO), covered)
             dear = await bench.reserve(*lines, observation=seen(1))
@@ -204,7 +204,7 @@ class BucketContract(Benched):
     async def test_what_was_visited_refuses_no_call_that_visits_nothing_new(self) -> None:
         """Also at the stage of refusing."""
         async with self.bench(DISTINCT) as bench:
-            covered = wide(4, Response(stages=(*STAGES, (Stage.REFUSE, 1_000_000))))
+            covered = wide(4, BucketResponse(stages=(*STAGES, (Stage.REFUSE, 1_000_000))))
             await bench.observation(covered, *range(4))
             new = await bench.reserve(covered, observation=seen(9))
             assert (new.admitted, new.stage) == (False, Stage.REFUSE), f"found {new}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from querybudget.coverage import Profile, Response, Stage, Observation
+from querybudget.coverage import Profile, BucketResponse, Stage, Observation
 from querybudget.coverage.observation import COARSE, FINE
 from querybudget.coverage.score import VIEWS
 from querybudget.coverage.style import TRAITS, WORDS
@@ -42,9 +42,9 @@ def swept(number: int) -> Observation:
     )
 
 
-def covered(response: Response | None = None, partition: str = "caller") -> Line:
+def covered(response: BucketResponse | None = None, partition: str = "caller") -> Line:
     """A line whose strain is all but the score of its account."""
-    return wide(FINE, response or Response(), partition=partition)
+    return wide(FINE, response or BucketResponse(), partition=partition)
 
 
 @pytest.mark.anyio
@@ -72,12 +72,12 @@ class ProfileContract(Benched):
             profile = await _sweep(bench, ["caller"])
             score = profile.score(bench.clock.now)
             stages = ((Stage.SLOW, score // 2), (Stage.DEGRADE, score), (Stage.REFUSE, score + 1))
-            slowed = await bench.reserve(covered(Response(stages=stages)), observation=seen())
+            slowed = await bench.reserve(covered(BucketResponse(stages=stages)), observation=seen())
             assert (slowed.admitted, slowed.stage) == (True, Stage.DEGRADE), f"found {slowed}"
             signals = {reason.signal for reason in slowed.reasons}
             assert signals, "expected to be told why"
             assert signals <= VIEWS.keys(), f"found {slowed.reasons}"
-            refusing = Response(stages=((Stage.REFUSE, score),))
+            refusing = BucketResponse(stages=((Stage.REFUSE, score),))
             refused = await bench.reserve(covered(refusing), observation=seen())
             assert (refused.verdict, refused.wait) == (Verdict.WAIT, 3_600 * SECOND), f"{refused}"
 
@@ -86,7 +86,7 @@ class ProfileContract(Benched):
         async with self.bench(Algorithm.DISTINCT) as bench:
             profile = await _sweep(bench, ["caller"])
             score = profile.score(bench.clock.now)
-            scored, unscored = Response(free=0), Response(free=0, scored=False)
+            scored, unscored = BucketResponse(free=0), BucketResponse(free=0, scored=False)
             assert (await bench.reserve(covered(scored), observation=seen())).price == scored.price(score)
             share = SWEEP * MICRO // FINE
             cheap = unscored.price(share)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from querybudget.coverage import Response, Observation
+from querybudget.coverage import BucketResponse, Observation
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.stores import Clock, Declares, Store
 from querybudget.testing.clock import ManualClock
@@ -77,7 +77,7 @@ def line(
 
 def wide(
     limit: int = N,
-    response: Response | None = None,
+    response: BucketResponse | None = None,
     *,
     weight: int = MICRO,
     partition: str = "caller",

@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from querybudget.coverage import Response, Observation
+from querybudget.coverage import BucketResponse, Observation
 from querybudget.ledger import GRACE, Charge, Decision, Line, Reservation, Settled
 from querybudget.stores import Clock, Store
 from querybudget.testing.clock import ManualClock
@@ -100,7 +100,7 @@ class StoreMachine(RuleBasedStateMachine):
         self._store: Store | None = None
         self._oracles = [Oracle()]  # several while two orders would explain what was found
         self._budgets: tuple[Quota, ...] = ()
-        self._answers: dict[str, Response | None] = {}
+        self._answers: dict[str, BucketResponse | None] = {}
         self._reservations: list[Reservation] = []
         self._wait: tuple[Charge, int] | None = None
         self._opened = set[str]()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from querybudget.coverage import Response, Stage, Observation
+from querybudget.coverage import BucketResponse, Stage, Observation
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 
 __all__ = [
@@ -74,11 +74,11 @@ def breadths(name: str = "breadth") -> st.SearchStrategy[Quota]:
 
 
 @st.composite
-def responses(draw: st.DrawFn) -> Response:
+def responses(draw: st.DrawFn) -> BucketResponse:
     """What may follow from strain: prices and stages."""
     begins = sorted(draw(st.lists(st.integers(1, MICRO), min_size=3, max_size=3)))
     known = zip((Stage.SLOW, Stage.DEGRADE, Stage.REFUSE), begins, strict=True)
-    return Response(
+    return BucketResponse(
         free=draw(st.sampled_from((0, 300_000, 500_000))),
         cap=draw(st.sampled_from((MICRO, 3 * MICRO, 10 * MICRO))),
         stages=tuple(stage for stage in known if draw(st.booleans())),
