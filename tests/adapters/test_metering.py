@@ -14,7 +14,7 @@ from querybudget.adapters.base import Adapter, Call, Dialect, Meter, Usage
 from querybudget.adapters.frame import learn_frame
 from querybudget.adapters.metering import ANSWER_TAIL, BodyMeter, StreamMeter
 from querybudget.adapters.openai_usage import read_chat_body, read_chat_event
-from querybudget.adapters.tally import Tally, tokens
+from querybudget.adapters.totals import AnswerTotals, tokens
 
 PATHS = ["/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/messages"]
 CALL = Call(Dialect.OPENAI, "chat")
@@ -266,6 +266,6 @@ def test_reported_figures_become_small_whole_numbers(reported: float | None, cou
 def test_a_report_that_cannot_be_is_read_as_one_that_can(
     report: dict[str, object], usage: Usage
 ) -> None:
-    tally = Tally()
-    read_chat_body(json.dumps({"usage": report}).encode(), tally)
-    assert tally.usage == usage
+    totals = AnswerTotals()
+    read_chat_body(json.dumps({"usage": report}).encode(), totals)
+    assert totals.usage == usage

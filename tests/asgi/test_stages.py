@@ -13,7 +13,7 @@ import pytest
 
 from querybudget.adapters.base import Usage
 from querybudget.adapters.degrade import OUTPUT
-from querybudget.asgi.delay import Delays
+from querybudget.asgi.delay import DelayQueue
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.coverage.response import Stage
 from querybudget.limiter import Admission
@@ -251,7 +251,7 @@ async def test_only_so_many_wait_at_once_and_the_others_are_told_when_to_come_ba
 ) -> None:
     model, pause = FakeModel(), Pause(None)
     edge = staged(bench(model, POLICY), Stage.SLOW, pause=pause)
-    edge.app._delays = Delays(2)
+    edge.app._delays = DelayQueue(2)
     waiting = [asyncio.create_task(ask(edge)) for _ in range(2)]
     while len(pause.asked) < 2:
         await anyio.lowlevel.checkpoint()

@@ -23,7 +23,7 @@ from querybudget.adapters.request import (
     text_of,
     utf8_size,
 )
-from querybudget.adapters.tally import Tally, tokens
+from querybudget.adapters.totals import AnswerTotals, tokens
 
 __all__ = ["CountTokens", "Messages"]
 
@@ -150,30 +150,30 @@ def _less_effort(settings: Members) -> None:
     calm(settings, "effort")
 
 
-def _read_event(data: bytes, tally: Tally) -> None:
+def _read_event(data: bytes, totals: AnswerTotals) -> None:
     event = _EVENT.decode(data)
     block = event.delta or event.content_block
     if block is not None and (size := _size(block)):
-        tally.output_bytes += size
-        tally.complete = False
+        totals.output_bytes += size
+        totals.complete = False
     if event.message is not None and event.message.usage is not None:
-        tally.usage = _merged(tally.usage, event.message.usage)
+        totals.usage = _merged(totals.usage, event.message.usage)
     if event.usage is not None:
         # Only message_delta has usage of its own: all of the output before it.
-        tally.usage = _merged(tally.usage, event.usage)
-        tally.complete = True
+        totals.usage = _merged(totals.usage, event.usage)
+        totals.complete = True
 
 
-def _read_body(data: bytes, tally: Tally) -> None:
+def _read_body(data: bytes, totals: AnswerTotals) -> None:
     answer = _ANSWER.decode(data)
     for block in answer.content or ():
-        tally.output_bytes += _size(block) + json_size(block.input)
+        totals.output_bytes += _size(block) + json_size(block.input)
     if answer.usage is not None:
-        tally.usage = _merged(None, answer.usage)
+        totals.usage = _merged(None, answer.usage)
 
 
-def _read_count(_data: bytes, tally: Tally) -> None:
-    tally.usage = Usage()
+def _read_count(_data: bytes, totals: AnswerTotals) -> None:
+    totals.usage = Usage()
 
 
 def _size(block: _Block) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from querybudget.adapters.tally import UNREADABLE, Read, Tally
+from querybudget.adapters.totals import UNREADABLE, Read, AnswerTotals
 
 __all__ = ["Frame", "learn_frame"]
 
@@ -73,9 +73,9 @@ def learn_frame(chunk: bytes, size: int, read: Read) -> Frame | None:
 
 
 def _says_only_text(data: bytes, read: Read) -> bool:
-    tally = Tally()
+    totals = AnswerTotals()
     try:
-        read(data, tally)
+        read(data, totals)
     except UNREADABLE:
         return False
-    return tally.output_bytes == len(_PROBE) and tally.usage is None and not tally.complete
+    return totals.output_bytes == len(_PROBE) and totals.usage is None and not totals.complete

@@ -12,7 +12,7 @@ from querybudget.adapters.degrade import OUTPUT
 from querybudget.adapters.metering import answer_meter
 from querybudget.adapters.pointer import Json, Pointer
 from querybudget.adapters.request import utf8_size
-from querybudget.adapters.tally import Tally, tokens
+from querybudget.adapters.totals import AnswerTotals, tokens
 from querybudget.errors import BodyError, SetupError
 from querybudget.policy.model import GenericRoute
 
@@ -103,26 +103,26 @@ class Generic:
             return number
         raise BodyError(f"Expected a number, found {type(value).__name__} - at `{where}`.")
 
-    def _read_event(self, data: bytes, tally: Tally) -> None:
+    def _read_event(self, data: bytes, totals: AnswerTotals) -> None:
         if data == b"[DONE]":
-            tally.complete = True
+            totals.complete = True
         else:
-            self._read_answer(data, tally)
+            self._read_answer(data, totals)
 
-    def _read_answer(self, data: bytes, tally: Tally) -> None:
+    def _read_answer(self, data: bytes, totals: AnswerTotals) -> None:
         answer = _JSON.decode(data)
         if text := self._size_of_text(answer, data):
-            tally.output_bytes += text
-            tally.complete = False  # what was reported before does not hold this text
+            totals.output_bytes += text
+            totals.complete = False  # what was reported before does not hold this text
         prompt = _amount(_find(self._input_usage, answer))
         output = _amount(_find(self._output_usage, answer))
         if prompt is not None or output is not None:
-            before = tally.usage or Usage()
-            tally.usage = Usage(
+            before = totals.usage or Usage()
+            totals.usage = Usage(
                 input=before.input if prompt is None else tokens(prompt),
                 output=before.output if output is None else tokens(output),
             )
-        tally.complete = tally.complete or output is not None
+        totals.complete = totals.complete or output is not None
 
     def _size_of_text(self, answer: Json, data: bytes) -> int:
         """Bytes of generated text; all of the answer's where the route does not say which."""

@@ -1,6 +1,6 @@
 """The two meters every dialect shares: one for an event stream, one for a single JSON body.
 
-A dialect brings a function that reads one event, or one body, into a `Tally`. What a dialect
+A dialect brings a function that reads one event, or one body, into a `AnswerTotals`. What a dialect
 cannot read is passed over: an answer is metered, never judged.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from querybudget.adapters.base import Call, Meter, Usage
 from querybudget.adapters.frame import Frame, learn_frame
 from querybudget.adapters.sse import EventStream
-from querybudget.adapters.tally import UNREADABLE, Read, Tally
+from querybudget.adapters.totals import UNREADABLE, Read, AnswerTotals
 
 __all__ = [
     "ANSWER_LIMIT",
@@ -47,41 +47,41 @@ class StreamMeter:
     def __init__(self, read: Read) -> None:
         self._events = EventStream()
         self._read = read
-        self._tally = Tally()
+        self._totals = AnswerTotals()
         self._frame: Frame | None = None
         self._lessons = _LESSONS
 
     def feed(self, chunk: bytes, /) -> None:
         """Take the next bytes of the stream."""
-        tally = self._tally
-        if self._frame is not None and self._events.between and not tally.complete:
+        totals = self._totals
+        if self._frame is not None and self._events.between and not totals.complete:
             size = self._frame.text_size(chunk)
             if size >= 0:
-                tally.output_bytes += size
+                totals.output_bytes += size
                 return
-        between, before = self._events.between, tally.output_bytes
+        between, before = self._events.between, totals.output_bytes
         for data in self._events.feed(chunk):
             try:
-                self._read(data, tally)
+                self._read(data, totals)
             except UNREADABLE:
-                _read_usage_member(self._read, data, tally)
-        if self._lessons and between and tally.output_bytes > before and b"\\" not in chunk:
+                _read_usage_member(self._read, data, totals)
+        if self._lessons and between and totals.output_bytes > before and b"\\" not in chunk:
             self._lessons -= 1
-            self._frame = learn_frame(chunk, tally.output_bytes - before, self._read) or self._frame
+            self._frame = learn_frame(chunk, totals.output_bytes - before, self._read) or self._frame
 
     def usage(self) -> Usage | None:
         """What the events said so far."""
-        return self._tally.usage
+        return self._totals.usage
 
     @property
     def output_bytes(self) -> int:
         """UTF-8 bytes of the text in the events so far."""
-        return self._tally.output_bytes
+        return self._totals.output_bytes
 
     @property
     def complete(self) -> bool:
         """Whether a final usage, or the dialect's end of stream, was seen."""
-        return self._tally.complete
+        return self._totals.complete
 
 
 class BodyMeter:
@@ -106,11 +106,11 @@ class BodyMeter:
         self._limit = limit if generates else min(limit, ANSWER_TAIL)
         self._body = bytearray()
         self._size = 0
-        self._tally: Tally | None = None
+        self._totals: AnswerTotals | None = None
 
     def feed(self, chunk: bytes, /) -> None:
         """Take the next bytes of the body."""
-        self._tally = None
+        self._totals = None
         self._size += len(chunk)
         self._body += chunk
         if self._size > self._limit and len(self._body) > 2 * ANSWER_TAIL:
@@ -130,28 +130,28 @@ class BodyMeter:
         """Whether the body is whole."""
         return self._settled().complete
 
-    def _settled(self) -> Tally:
-        if self._tally is None:
-            self._tally = self._tallied()
-        return self._tally
+    def _settled(self) -> AnswerTotals:
+        if self._totals is None:
+            self._totals = self._tallied()
+        return self._totals
 
-    def _tallied(self) -> Tally:
-        tally = Tally()
+    def _tallied(self) -> AnswerTotals:
+        totals = AnswerTotals()
         if self._size <= self._limit:
             try:
-                self._read(bytes(self._body), tally)
+                self._read(bytes(self._body), totals)
             except UNREADABLE:
                 pass
             else:
-                tally.complete = True
-                return tally
-        _read_usage_member(self._read, bytes(self._body[-ANSWER_TAIL:]), tally)
-        tally.complete = tally.usage is not None
-        tally.output_bytes = self._size if self._generates else 0
-        return tally
+                totals.complete = True
+                return totals
+        _read_usage_member(self._read, bytes(self._body[-ANSWER_TAIL:]), totals)
+        totals.complete = totals.usage is not None
+        totals.output_bytes = self._size if self._generates else 0
+        return totals
 
 
-def _read_usage_member(read: Read, data: bytes, tally: Tally) -> None:
+def _read_usage_member(read: Read, data: bytes, totals: AnswerTotals) -> None:
     """Find ``usage`` where it is a member of the outermost object, near the end of its text.
 
     Within a JSON string every quote is escaped, so ``"usage"`` is always a member's name or a whole
@@ -161,6 +161,6 @@ def _read_usage_member(read: Read, data: bytes, tally: Tally) -> None:
     if at < 0:
         return
     try:
-        read(b"{" + data[at:], tally)
+        read(b"{" + data[at:], totals)
     except UNREADABLE:
         return

@@ -10,7 +10,7 @@ import msgspec
 
 from querybudget.adapters.base import Usage
 from querybudget.adapters.request import utf8_size
-from querybudget.adapters.tally import Tally, tokens
+from querybudget.adapters.totals import AnswerTotals, tokens
 
 __all__ = ["read_chat_body", "read_chat_event", "read_responses_body", "read_responses_event"]
 
@@ -108,58 +108,58 @@ _NOT_TEXT = frozenset({"response.audio.delta"})
 _NO_DETAILS = _Details()
 
 
-def read_chat_event(data: bytes, tally: Tally) -> None:
+def read_chat_event(data: bytes, totals: AnswerTotals) -> None:
     """Read one event of a chat completion or a completion."""
     if data == b"[DONE]":
-        tally.complete = True
+        totals.complete = True
         return
     chunk = _ANSWER.decode(data)
     for choice in chunk.choices or ():
         if choice.delta is not None:
-            tally.output_bytes += _size(choice.delta)
+            totals.output_bytes += _size(choice.delta)
         if choice.text:
-            tally.output_bytes += utf8_size(choice.text)
+            totals.output_bytes += utf8_size(choice.text)
     if chunk.usage is not None:
-        tally.usage = _usage(chunk.usage)
+        totals.usage = _usage(chunk.usage)
         # Usage beside choices is a count in passing; the last one comes alone.
-        tally.complete = tally.complete or not chunk.choices
+        totals.complete = totals.complete or not chunk.choices
 
 
-def read_chat_body(data: bytes, tally: Tally) -> None:
+def read_chat_body(data: bytes, totals: AnswerTotals) -> None:
     """Read a whole chat completion, completion or list of embeddings."""
     answer = _ANSWER.decode(data)
     for choice in answer.choices or ():
         if choice.message is not None:
-            tally.output_bytes += _size(choice.message)
+            totals.output_bytes += _size(choice.message)
         if choice.text:
-            tally.output_bytes += utf8_size(choice.text)
+            totals.output_bytes += utf8_size(choice.text)
     if answer.usage is not None:
-        tally.usage = _usage(answer.usage)
+        totals.usage = _usage(answer.usage)
 
 
-def read_responses_event(data: bytes, tally: Tally) -> None:
+def read_responses_event(data: bytes, totals: AnswerTotals) -> None:
     """Read one event of a response."""
     if data == b"[DONE]":
-        tally.complete = True
+        totals.complete = True
         return
     event = _EVENT.decode(data)
     if isinstance(event.delta, str) and event.type not in _NOT_TEXT:
-        tally.output_bytes += utf8_size(event.delta)
+        totals.output_bytes += utf8_size(event.delta)
     if event.response is not None and event.response.usage is not None:
-        tally.usage = _usage(event.response.usage)
+        totals.usage = _usage(event.response.usage)
     if event.type in _ENDS:
-        tally.complete = True
+        totals.complete = True
 
 
-def read_responses_body(data: bytes, tally: Tally) -> None:
+def read_responses_body(data: bytes, totals: AnswerTotals) -> None:
     """Read a whole response."""
     response = _RESPONSE.decode(data)
     for item in response.output or ():
         for text in (item.name, item.arguments, item.input, item.code):
-            tally.output_bytes += utf8_size(text or "")
-        tally.output_bytes += _texts_size(item.content) + _texts_size(item.summary)
+            totals.output_bytes += utf8_size(text or "")
+        totals.output_bytes += _texts_size(item.content) + _texts_size(item.summary)
     if response.usage is not None:
-        tally.usage = _usage(response.usage)
+        totals.usage = _usage(response.usage)
 
 
 def _size(message: _Delta) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from querybudget.adapters.base import Usage
 
-__all__ = ["UNREADABLE", "Read", "Tally", "tokens"]
+__all__ = ["UNREADABLE", "Read", "AnswerTotals", "tokens"]
 
 UNREADABLE = (ValueError, RecursionError)
 """What decoding raises: msgspec's errors, and text that is not UTF-8, are ValueErrors."""
@@ -14,7 +14,7 @@ UNREADABLE = (ValueError, RecursionError)
 _MAX_TOKENS = 2**40  # so that sums of reported figures stay small integers
 
 
-class Tally:
+class AnswerTotals:
     """What an answer has come to so far.
 
     Attributes:
@@ -31,7 +31,7 @@ class Tally:
         self.complete = False
 
 
-Read = Callable[[bytes, Tally], None]
+Read = Callable[[bytes, AnswerTotals], None]
 """Reads one event's data, or one JSON body, into a tally. It may raise ValueError (malformed JSON,
 wrong types) or RecursionError, and nothing else, before it has changed the tally."""
 

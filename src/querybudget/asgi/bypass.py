@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["SWITCH", "Switch"]
+__all__ = ["BYPASS", "Bypass"]
 
 
-class Switch:
+class Bypass:
     """How many have asked that everything be let through.
 
     Attributes:
@@ -18,5 +18,5 @@ class Switch:
         self.unlimited = 0
 
 
-SWITCH = Switch()
+BYPASS = Bypass()
 """Of this process."""

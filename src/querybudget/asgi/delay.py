@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable
 from querybudget.asgi.body import Received
 from querybudget.units import SECOND
 
-__all__ = ["Delays"]
+__all__ = ["DelayQueue"]
 
 
-class Delays:
+class DelayQueue:
     """The calls of one middleware that are held back.
 
     Args:

@@ -12,15 +12,15 @@ from typing import Any
 
 from querybudget.adapters.base import Dialect
 from querybudget.asgi.body import BodyTooLarge, header, inflate, read
-from querybudget.asgi.bypass import SWITCH
-from querybudget.asgi.delay import Delays
+from querybudget.asgi.bypass import BYPASS
+from querybudget.asgi.delay import DelayQueue
 from querybudget.asgi.health import READS, send_health
 from querybudget.asgi.refuse import new_request_id, refusal_of, send_answer
-from querybudget.asgi.responder import Exchange
+from querybudget.asgi.responder import Responder
 from querybudget.asgi.stages import Measures
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.asgi.understand import understand
-from querybudget.asgi.websocket import Socket
+from querybudget.asgi.websocket import WebSocketSession
 from querybudget.errors import QueryBudgetError, SetupError
 from querybudget.events import Hook
 from querybudget.limiter import Limiter
@@ -66,7 +66,7 @@ class QueryBudgetMiddleware:
         self._clock = clock
         self._hooks = tuple(hooks)
         self._limiter = limiter
-        self._delays = Delays()
+        self._delays = DelayQueue()
 
     @property
     def limiter(self) -> Limiter:
@@ -83,9 +83,9 @@ class QueryBudgetMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         kind = scope["type"]
-        if kind == "http" and not SWITCH.unlimited:
+        if kind == "http" and not BYPASS.unlimited:
             await self._http(scope, receive, send)
-        elif kind == "websocket" and not SWITCH.unlimited:
+        elif kind == "websocket" and not BYPASS.unlimited:
             await self._websocket(scope, receive, send)
         elif kind == "lifespan":
             await self._lifespan(scope, receive, send)
@@ -127,7 +127,7 @@ class QueryBudgetMiddleware:
             if going is None:
                 return
             scope = going
-        await Exchange(limiter, route, admission, receive, send).run(self.app, scope)
+        await Responder(limiter, route, admission, receive, send).run(self.app, scope)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         limiter, path = self.limiter, _path(scope)
@@ -136,7 +136,7 @@ class QueryBudgetMiddleware:
             await self.app(scope, receive, send)
             return
         caller = limiter.caller(scope)
-        await Socket(limiter, route, caller, path, receive, send).run(self.app, scope)
+        await WebSocketSession(limiter, route, caller, path, receive, send).run(self.app, scope)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Read before the application does: it must not start where we cannot.

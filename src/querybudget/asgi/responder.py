@@ -12,7 +12,7 @@ from querybudget.limiter import Limiter, Outcome, Admission
 from querybudget.limiter.matching import Route
 from querybudget.refusals import headers_for
 
-__all__ = ["Exchange"]
+__all__ = ["Responder"]
 
 UNAUTHENTICATED = frozenset({401, 403, 407})
 OURS = (b"x-ratelimit-", b"anthropic-ratelimit-", b"ratelimit")
@@ -25,7 +25,7 @@ foreseen: otherwise asking for it would make it free."""
 _ANSWERED = Outcome.ANSWERED
 
 
-class Exchange:
+class Responder:
     """Passes every message on at once, and reads the answer as it goes by.
 
     ``http.response.start`` is touched once, to add headers; body messages are not touched at all.

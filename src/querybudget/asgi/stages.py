@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from querybudget.adapters.base import Adapter
 from querybudget.asgi.body import Received, header, inflate, rewritten
-from querybudget.asgi.delay import Delays
+from querybudget.asgi.delay import DelayQueue
 from querybudget.asgi.refuse import refusal_of, send_answer
 from querybudget.asgi.types import Scope, Send
 from querybudget.asgi.understand import understand
@@ -34,7 +34,7 @@ class Measures:
         self._adapter = adapter
         self._received = received
 
-    async def take(self, scope: Scope, send: Send, delays: Delays) -> Scope | None:
+    async def take(self, scope: Scope, send: Send, delays: DelayQueue) -> Scope | None:
         """Do what the admission says.
 
         Args:
@@ -62,7 +62,7 @@ class Measures:
                 await self._limiter.settle(admission, Outcome.FAILED)
         return lessened
 
-    async def _held(self, delays: Delays) -> bool:
+    async def _held(self, delays: DelayQueue) -> bool:
         return await delays.hold(self._admission.delay, self._received, self._limiter.pause)
 
     def _lessen(self, scope: Scope) -> Scope:

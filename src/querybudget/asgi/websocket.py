@@ -17,13 +17,13 @@ from querybudget.limiter.matching import Caller, Route
 from querybudget.refusals import Close, close
 from querybudget.units import MICRO
 
-__all__ = ["Socket"]
+__all__ = ["WebSocketSession"]
 
 UNAVAILABLE = Close(1013, "budgets cannot be checked at the moment")
 HANDSHAKE = Call(Dialect.PROBLEM, "handshake", stream=True, generates=False)
 
 
-class Socket:
+class WebSocketSession:
     """Counts the handshake and messages of one WebSocket."""
 
     __slots__ = (

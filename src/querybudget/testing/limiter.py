@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from querybudget.asgi.bypass import SWITCH
+from querybudget.asgi.bypass import BYPASS
 from querybudget.events import Hook
 from querybudget.limiter import Limiter, PromptAnalyzer
 from querybudget.policy.model import Policy
@@ -48,8 +48,8 @@ def unlimited() -> Generator[None]:
 
     For tests of everything else. Nests, and is undone when left by an exception too.
     """
-    SWITCH.unlimited += 1
+    BYPASS.unlimited += 1
     try:
         yield
     finally:
-        SWITCH.unlimited -= 1
+        BYPASS.unlimited -= 1
