@@ -26,22 +26,22 @@ from querybudget.ledger import (
     Settled,
 )
 from querybudget.stores.redis import codec
-from querybudget.stores.redis.single_server import Due, ProfileUpdate, Outcome, Steps
+from querybudget.stores.redis.single_server import Due, ProfileUpdate, SettleOutcome, SingleServerOps
 
-__all__ = ["Apart"]
+__all__ = ["ClusterOps"]
 
 TRIES = 5
 """How often a call is tried whose accounts change while it is charged."""
 
 
-class Apart:
+class ClusterOps:
     """The steps of a store whose accounts lie apart.
 
     Args:
         steps: Those of one account each.
     """
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: SingleServerOps) -> None:
         self._steps = steps
 
     async def read(self, partitions: Sequence[str]) -> tuple[int, list[bytes]]:
@@ -69,11 +69,11 @@ class Apart:
         update: ProfileUpdate | None = None,
         *,
         again: bool = False,
-    ) -> Outcome:
+    ) -> SettleOutcome:
         """Replace what is held by what was used: the identity's account first, which observes."""
         profiled = reservation.profiled
         order = sorted(reservation.partitions, key=lambda each: each not in profiled[:1])
-        outcomes: list[Outcome] = []
+        outcomes: list[SettleOutcome] = []
         for partitions in (order[:1], order[1:]):
             if outcomes and not outcomes[0].observed:
                 update = None
@@ -98,7 +98,7 @@ class Apart:
         update: ProfileUpdate | None,
         *,
         again: bool,
-    ) -> Outcome:
+    ) -> SettleOutcome:
         places = _places(reservation.lines, partition)
         profiled = tuple(w for w in reservation.profiled[1:] if w == partition)
         part = msgspec.structs.replace(
@@ -178,9 +178,9 @@ def _joined(
     return msgspec.structs.replace(foreseen, lines=tuple(statuses), reservation=joined)
 
 
-def _together(outcomes: Sequence[Outcome]) -> Outcome:
+def _together(outcomes: Sequence[SettleOutcome]) -> SettleOutcome:
     known = [each.settled for each in outcomes if each.settled is not Settled.REPEATED]
-    return Outcome(
+    return SettleOutcome(
         known[0] if known else Settled.REPEATED,
         outcomes[0].observed,
         outcomes[0].changed,

@@ -28,15 +28,15 @@ try:
 except ImportError as error:  # pragma: no cover - CI has it
     raise SetupError("Redis and Valkey need a client: pip install 'querybudget[redis]'") from error
 
-__all__ = ["Link", "UnansweredError", "link"]
+__all__ = ["Connection", "UnansweredError", "link"]
 
-LANES = 4
+PIPELINES = 4
 """Round trips under way at a time, and connections."""
 
 TOGETHER = 128
 """Calls in one round trip."""
 
-APART = 4 * LANES
+APART = 4 * PIPELINES
 """Calls under way on a cluster at a time, each on a connection; its client's pools do not wait."""
 
 WAITING = 10_000
@@ -52,7 +52,7 @@ class UnansweredError(StoreError):
     """Nobody knows whether what was asked has been done."""
 
 
-class Link(Protocol):
+class Connection(Protocol):
     """A way to a server, or to several."""
 
     @property
@@ -78,7 +78,7 @@ class Link(Protocol):
         ...
 
 
-def link(url: str, wait: float) -> Link:
+def connect(url: str, wait: float) -> Connection:
     """What a URL stands for. Connects to nothing yet.
 
     Args:
@@ -116,7 +116,7 @@ def link(url: str, wait: float) -> Link:
 def _server(url: str, settings: dict[str, Any]) -> client.Redis:
     pools: Any = client.BlockingConnectionPool  # some of its client's types are not known
     pool = pools.from_url(
-        url, max_connections=2 * LANES, timeout=None, retry=Retry(NoBackoff(), 0), **settings
+        url, max_connections=2 * PIPELINES, timeout=None, retry=Retry(NoBackoff(), 0), **settings
     )
     return client.Redis.from_pool(pool)
 
@@ -135,7 +135,7 @@ def _sentinel(rest: str, settings: dict[str, Any]) -> tuple[client.Redis, list[c
         list(_hosts(parts.netloc, SENTINEL_PORT)), sentinel_kwargs={**settings, **own}, **more
     )
     master: client.Redis = known.master_for(
-        name, retry=Retry(NoBackoff(), 0), max_connections=2 * LANES
+        name, retry=Retry(NoBackoff(), 0), max_connections=2 * PIPELINES
     )
     return master, list(known.sentinels)
 
@@ -203,7 +203,7 @@ class Server:
             raise StoreError(f"{WAITING} calls are waiting for the server already")
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting.append((words, script, answer))
-        if len(self._lanes) < LANES:
+        if len(self._lanes) < PIPELINES:
             lane = asyncio.ensure_future(self._lane())
             self._lanes.add(lane)
             lane.add_done_callback(self._lanes.discard)

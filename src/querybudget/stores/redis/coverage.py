@@ -25,7 +25,7 @@ from querybudget.coverage.sketch import Sketch
 from querybudget.errors import StoreError
 from querybudget.ledger import Line, Reservation, Settled
 from querybudget.stores.redis import codec
-from querybudget.stores.redis.single_server import Due, ProfileUpdate, Outcome
+from querybudget.stores.redis.single_server import Due, ProfileUpdate, SettleOutcome
 from querybudget.units import Algorithm
 
 __all__ = ["Profiles"]
@@ -41,7 +41,7 @@ _Body = tuple[Sketch | None, int, dict[int, Sketch]]
 _BODY = msgspec.msgpack.Decoder(_Body)
 
 
-class Way(Protocol):
+class ServerOps(Protocol):
     """Steps on one server, or on several."""
 
     async def read(self, partitions: Sequence[str], /) -> tuple[int, list[bytes]]:
@@ -55,7 +55,7 @@ class Way(Protocol):
         update: ProfileUpdate | None = None,
         *,
         again: bool = False,
-    ) -> Outcome:
+    ) -> SettleOutcome:
         """Replace what is held by what was used."""
         ...
 
@@ -83,7 +83,7 @@ class Profiles:
         missed: Calls that a profile lacks, since other clients were first too often.
     """
 
-    def __init__(self, steps: Way) -> None:
+    def __init__(self, steps: ServerOps) -> None:
         self._steps = steps
         self._waiting: dict[str, list[_Call]] = {}
         self._folding = set[asyncio.Task[None]]()
@@ -121,7 +121,7 @@ class Profiles:
         for _ in range(TRIES):
             now, (blob,) = await self._steps.read([identity])
             profile, version = unpacked(blob)
-            steps: list[Awaitable[Outcome]] = []
+            steps: list[Awaitable[SettleOutcome]] = []
             for call in calls:
                 update = _observed(call, profile, version, now)
                 version += update is not None
@@ -138,7 +138,7 @@ class Profiles:
         for call in calls:
             _tell(call)
 
-    async def _settle(self, call: _Call, update: ProfileUpdate | None) -> Outcome:
+    async def _settle(self, call: _Call, update: ProfileUpdate | None) -> SettleOutcome:
         outcome = await self._steps.settle(
             call.reservation, call.amounts, update, again=call.settled is not None
         )
@@ -149,7 +149,7 @@ class Profiles:
                 break
         return outcome
 
-    def _goes_on(self, call: _Call, outcome: Outcome | BaseException) -> bool:
+    def _goes_on(self, call: _Call, outcome: SettleOutcome | BaseException) -> bool:
         """Whether a call has to be folded in anew. Else whoever waits for it is told."""
         if isinstance(outcome, BaseException):
             self._fail(call, outcome)

@@ -28,10 +28,10 @@ from querybudget.ledger import (
     Verdict,
 )
 from querybudget.stores.redis import codec, scripts
-from querybudget.stores.redis.connection import Link, Reply, link
+from querybudget.stores.redis.connection import Connection, Reply, connect
 from querybudget.units import SECOND, Algorithm
 
-__all__ = ["Due", "ProfileUpdate", "Outcome", "Steps"]
+__all__ = ["Due", "ProfileUpdate", "SettleOutcome", "SingleServerOps"]
 
 TRIES = 3
 """How often a list of a calendar's periods is made anew for one call."""
@@ -77,7 +77,7 @@ class Due(msgspec.Struct, frozen=True):
     sums: tuple[int, ...]
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class SettleOutcome(msgspec.Struct, frozen=True):
     """What a settle did.
 
     Attributes:
@@ -93,7 +93,7 @@ class Outcome(msgspec.Struct, frozen=True):
     due: tuple[Due, ...]
 
 
-class Steps:
+class SingleServerOps:
     """The steps of a store.
 
     Args:
@@ -115,24 +115,24 @@ class Steps:
         self._estimate = clock or estimate
         self._quotas = codec.Quotas()
         # Made now, so that what is wrong with its URL is not said to the first caller only.
-        self._link: Link | None = link(self._url, self._wait)
+        self._connection: Connection | None = connect(self._url, self._wait)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
-    def link(self) -> Link:
+    def connect(self) -> Connection:
         """The connections of the event loop that is running."""
         loop = asyncio.get_running_loop()
-        if self._link is None or self._loop not in {None, loop}:
+        if self._connection is None or self._loop not in {None, loop}:
             # After a fork, or in another loop: the old one's can be neither used nor closed.
-            self._link = link(self._url, self._wait)
+            self._connection = connect(self._url, self._wait)
         self._loop = loop
-        return self._link
+        return self._connection
 
     async def aclose(self) -> None:
         """Disconnect."""
-        if self._link is not None and self._loop is asyncio.get_running_loop():
-            await self._link.aclose()
-        self._link = self._loop = None
+        if self._connection is not None and self._loop is asyncio.get_running_loop():
+            await self._connection.aclose()
+        self._connection = self._loop = None
 
     def key(self, partition: str) -> bytes:
         """Where a partition's account is. In a Cluster, all that is its lies in one slot."""
@@ -150,7 +150,7 @@ class Steps:
     async def read(self, partitions: Sequence[str]) -> tuple[int, list[bytes]]:
         """The time, and accounts as they are kept; empty where there is none."""
         keys = [self.key(partition) for partition in partitions]
-        now, *blobs = await self.link.run(scripts.read(), keys, _NOW.pack(self._now()))
+        now, *blobs = await self.connect.run(scripts.read(), keys, _NOW.pack(self._now()))
         return _NOW.unpack(now)[0], blobs
 
     async def reserve(
@@ -170,7 +170,7 @@ class Steps:
         keys, cells = self._keys(partitions, charge.id), codec.packed_cells(charge)
 
         async def run(quotas: list[bytes]) -> Reply:
-            return await self.link.run(script, keys, packed, cells, *quotas)
+            return await self.connect.run(script, keys, packed, cells, *quotas)
 
         reply = await self._in_calendar(charge.lines, run)
         if isinstance(reply, bytes):
@@ -185,7 +185,7 @@ class Steps:
         *,
         again: bool = False,
         partitions: Sequence[str] = (),
-    ) -> Outcome:
+    ) -> SettleOutcome:
         """Replace what is held by what was used.
 
         Args:
@@ -217,7 +217,7 @@ class Steps:
         keys = self._keys(partitions, reservation.id)
 
         async def run(quotas: list[bytes]) -> Reply:
-            return await self.link.run(script, keys, *given, *quotas)
+            return await self.connect.run(script, keys, *given, *quotas)
 
         return _outcome(await self._in_calendar(lines, run), partitions)
 
@@ -225,7 +225,7 @@ class Steps:
         """Note what a pool's sums were found to come to, and what follows for its `lines`."""
         head = _JUDGE.pack(self._now(), found, due.sums[0], len(lines))
         quotas = [self._quotas.packed(line, ()) for line in lines]
-        await self.link.run(scripts.judge(), [self.key(due.partition)], head, why, *quotas)
+        await self.connect.run(scripts.judge(), [self.key(due.partition)], head, why, *quotas)
 
     async def _in_calendar(
         self, lines: Sequence[Line], run: Callable[[list[bytes]], Awaitable[Reply]]
@@ -250,13 +250,13 @@ def _packed(update: ProfileUpdate | None) -> tuple[bytes, bytes]:
     return update.profile, bytes([update.first]) + sums
 
 
-def _outcome(reply: bytes, partitions: Sequence[str]) -> Outcome:
+def _outcome(reply: bytes, partitions: Sequence[str]) -> SettleOutcome:
     due: list[Due] = []
     for at in range(10, len(reply), _DUE.size):
         numbers: tuple[int, ...] = _DUE.unpack_from(reply, at)
         due.append(Due(partitions[numbers[0] - 1], numbers[1], numbers[2:]))
     observed = reply[1:2]
-    return Outcome(_SETTLED[reply[:1]], observed == b"o", observed == b"c", tuple(due))
+    return SettleOutcome(_SETTLED[reply[:1]], observed == b"o", observed == b"c", tuple(due))
 
 
 def _replayed(charge: Charge, partitions: Sequence[str], reply: Sequence[bytes]) -> Decision:

@@ -13,10 +13,10 @@ from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.stores import system_clock
 from querybudget.stores.redis import codec
-from querybudget.stores.redis.cluster import Apart
+from querybudget.stores.redis.cluster import ClusterOps
 from querybudget.stores.redis.connection import UnansweredError
 from querybudget.stores.redis.coverage import Profiles
-from querybudget.stores.redis.single_server import Steps
+from querybudget.stores.redis.single_server import SingleServerOps
 from querybudget.units import Quota
 
 __all__ = ["RedisStore"]
@@ -58,9 +58,9 @@ class RedisStore:
         if found is None:
             raise SetupError(f"expected the URL of Redis or Valkey, found {shown(storage.url)}")
         self.guarantees: Guarantees = found
-        self._steps = Steps(storage, clock, estimate or system_clock())
-        self._way = self._steps if found.atomic else Apart(self._steps)
-        self._profiles = Profiles(self._way)
+        self._steps = SingleServerOps(storage, clock, estimate or system_clock())
+        self._ops = self._steps if found.atomic else ClusterOps(self._steps)
+        self._profiles = Profiles(self._ops)
         self._doubtful = deque[tuple[Charge, int]](maxlen=DOUBTFUL)
         self._undoing: asyncio.Task[None] | None = None
 
@@ -75,12 +75,12 @@ class RedisStore:
         Raises:
             StoreError: There is no answer, or scripts may not be run.
         """
-        await self._way.read(["start"])
+        await self._ops.read(["start"])
 
     async def reserve(self, charge: Charge) -> Decision:
         """Charge all lines or none. The same charge again is charged once."""
         try:
-            decision = await self._way.reserve(charge)
+            decision = await self._ops.reserve(charge)
         except (UnansweredError, asyncio.CancelledError):
             self._doubtful.append((charge, 0))
             raise
@@ -93,7 +93,7 @@ class RedisStore:
         observation = reservation.observation
         if observation is not None and reservation.profiled and ledger.answered(reservation, amounts):
             return await self._profiles.settle(reservation, amounts)
-        return (await self._way.settle(reservation, amounts)).settled
+        return (await self._ops.settle(reservation, amounts)).settled
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
         """(remaining µ-units, µs to reset) of each quota."""
@@ -102,7 +102,7 @@ class RedisStore:
 
     async def forget(self, partition: str) -> bool:
         """Drop a partition's account."""
-        return bool(await self._steps.link.ask("DEL", self._steps.key(partition)))
+        return bool(await self._steps.connect.ask("DEL", self._steps.key(partition)))
 
     async def describe(self) -> dict[str, str]:
         """What the server says of itself, as its INFO has it; in a Cluster, what one of them says.
@@ -112,11 +112,11 @@ class RedisStore:
         Raises:
             StoreError: It does not answer.
         """
-        found: dict[str, object] = await self._steps.link.ask("INFO")
+        found: dict[str, object] = await self._steps.connect.ask("INFO")
         told = {str(name): str(value) for name, value in found.items()}
-        if not self._steps.link.apart:
+        if not self._steps.connect.apart:
             try:
-                saving: dict[bytes, bytes] = await self._steps.link.ask("CONFIG GET", "save")
+                saving: dict[bytes, bytes] = await self._steps.connect.ask("CONFIG GET", "save")
             except StoreError as error:
                 logger.debug("the server does not tell how it saves: %s", error)
             else:
@@ -125,7 +125,7 @@ class RedisStore:
 
     async def now(self) -> int:
         """The time that it goes by, µs since the epoch. Raises as `describe` does."""
-        return (await self._way.read(["now"]))[0]
+        return (await self._ops.read(["now"]))[0]
 
     async def aclose(self) -> None:
         """Wait for what is under way, and disconnect."""
@@ -143,7 +143,7 @@ class RedisStore:
                 charge, tries = self._doubtful[0]
                 refused = False
                 try:
-                    await self._way.settle(charge, [0] * len(charge.lines))
+                    await self._ops.settle(charge, [0] * len(charge.lines))
                 except UnansweredError:
                     raise
                 except StoreError:  # one that cannot be settled keeps none of the others

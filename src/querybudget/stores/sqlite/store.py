@@ -27,7 +27,7 @@ from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.policy.notation import duration, nearest
 from querybudget.stores.sqlite.file import AccountFile, LockedError
 from querybudget.stores.sqlite.rows import Row, bound, sweep
-from querybudget.stores.sqlite.worker import Lane
+from querybudget.stores.sqlite.worker import WorkerThread
 from querybudget.units import SECOND, Quota
 
 __all__ = ["SqliteStore", "at_url"]
@@ -62,7 +62,7 @@ class SqliteStore:
         self._clock = clock
         self._most = max_identities
         self._file = AccountFile(Path(path).absolute(), busy, prepare)
-        self._lane = Lane(self._file.close)
+        self._worker = WorkerThread(self._file.close)
         self._evicted = 0
         self._charges = 0
         self._asked = 0
@@ -85,7 +85,7 @@ class SqliteStore:
 
     async def start(self) -> None:
         """Open the file, or make it."""
-        await self._lane.run(self._start)
+        await self._worker.run(self._start)
 
     async def reserve(self, charge: Charge) -> Decision:
         """Charge all lines or none."""
@@ -116,7 +116,7 @@ class SqliteStore:
 
     async def aclose(self) -> None:
         """Wait for the work under way, and close the file. A later use opens it again."""
-        await self._lane.finish(self._file.close)
+        await self._worker.finish(self._file.close)
 
     # -- In the thread ----------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class SqliteStore:
         """Do `work` in a transaction, in the thread."""
         self._asked += 1
         turn = self._asked
-        return await self._lane.run(lambda: self._do(work, turn, writing=writing))
+        return await self._worker.run(lambda: self._do(work, turn, writing=writing))
 
     def _do(self, work: Callable[[sqlite3.Connection], T], turn: int, *, writing: bool) -> T:
         # Whoever asked while another waited in vain has waited as long: they try once.

@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-__all__ = ["Lane"]
+__all__ = ["WorkerThread"]
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 
-class Lane:
+class WorkerThread:
     """Runs one piece of work after the other, in a thread that is started for the first.
 
     Serves any event loop, and several in turn. Whoever is cancelled while waiting leaves the work
@@ -111,17 +111,17 @@ def _log(error: Exception) -> None:
     logger.warning("the store failed at what nobody waits for any more: %s", error)
 
 
-_lanes: weakref.WeakSet[Lane] = weakref.WeakSet()
-_held: list[Lane] = []
+_lanes: weakref.WeakSet[WorkerThread] = weakref.WeakSet()
+_held: list[WorkerThread] = []
 
 
 def _before_fork() -> None:
     _held.extend(_lanes)
-    for lane in _held:
-        lane.hold()
+    for worker in _held:
+        worker.hold()
 
 
-def _after_fork(resume: Callable[[Lane], None]) -> None:
+def _after_fork(resume: Callable[[WorkerThread], None]) -> None:
     while _held:
         resume(_held.pop())
 
@@ -129,6 +129,6 @@ def _after_fork(resume: Callable[[Lane], None]) -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_before_fork,
-        after_in_parent=partial(_after_fork, Lane.go_on),
-        after_in_child=partial(_after_fork, Lane.begin_anew),
+        after_in_parent=partial(_after_fork, WorkerThread.go_on),
+        after_in_child=partial(_after_fork, WorkerThread.begin_anew),
     )
