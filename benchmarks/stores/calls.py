@@ -19,7 +19,7 @@ from querybudget.policy.model import Budget, Mode, Policy
 from querybudget.stores import Store
 from querybudget.units import MICRO, SECOND, Unit
 
-__all__ = ["COVERED", "FOUR", "ONE", "SLIDING", "Ours", "budgets", "partition", "visits"]
+__all__ = ["COVERED", "FOUR", "ONE", "SLIDING", "Ours", "budgets", "observations", "partition"]
 
 HOLD = 900 * SECOND
 

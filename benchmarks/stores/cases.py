@@ -107,7 +107,9 @@ def opened(stack: AsyncExitStack, url: str, limits: Sequence[dict[str, Any]], na
     return Ours(store, budgets(limits), name=name)
 
 
-def cases(stack: AsyncExitStack, servers: Servers, shown: Sequence[Sequence[Observation]]) -> list[Case]:
+def cases(
+    stack: AsyncExitStack, servers: Servers, shown: Sequence[Sequence[Observation]]
+) -> list[Case]:
     """Every case that can be measured here, closed with `stack`."""
     found = list[Case]()
     for name, url in urls(servers).items():

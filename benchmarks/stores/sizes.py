@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.stores.calls import COVERED, FOUR, Ours, budgets, partition, observations
+from benchmarks.stores.calls import COVERED, FOUR, Ours, budgets, observations, partition
 from benchmarks.stores.cases import AMPLE, others
 from benchmarks.stores.prompts import KINDS
 from benchmarks.stores.servers import Redis, Servers

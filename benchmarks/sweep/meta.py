@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.sweep.bench import PER_DAY, Bench, Settings
 from benchmarks.sweep.corpora import LEAST, MOST, Entry
+from querybudget.coverage import weights
 from querybudget.policy.model import Policy
 
 __all__ = ["meta", "tuned_corpora"]

@@ -38,7 +38,10 @@ async def cells(analyzer: EmbeddingAnalyzer, texts: Sequence[str]) -> NDArray[np
     """The fine cell of each ask; -1 where it has none."""
     calls = [Call(Dialect.OPENAI, "chat", ask=text) for text in texts]
     observations = [await analyzer.analyze(call) for call in calls]
-    return np.array([observation.cells[0] if observation.cells else -1 for observation in observations], np.int64)
+    return np.array(
+        [observation.cells[0] if observation.cells else -1 for observation in observations],
+        np.int64,
+    )
 
 
 class Vectors:

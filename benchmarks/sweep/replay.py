@@ -116,7 +116,9 @@ class Desk:
         return Answer(False, admission.stage, price, admission.delay, tokens)  # noqa: FBT003 - the same
 
 
-async def replay(policy: Policy, analyzer: EmbeddingAnalyzer, stream: Stream, *, stop: bool = False) -> Seen:
+async def replay(
+    policy: Policy, analyzer: EmbeddingAnalyzer, stream: Stream, *, stop: bool = False
+) -> Seen:
     """Send a stream to a limiter of its own.
 
     Args:

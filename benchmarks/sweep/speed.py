@@ -56,7 +56,7 @@ def _texts(bench: Bench, count: int) -> list[str]:
 
 def _us(policy: Policy, texts: list[str]) -> float:
     clock = ManualClock()
-    analyzer = roomy_observer(policy, cached=4_096) if policy.covers else None
+    analyzer = roomy_observer(policy, cached=4_096) if policy.counts_buckets else None
     limiter = Limiter(policy, store=MemoryStore(clock), clock=clock, analyzer=analyzer)
     return asyncio.run(_timed(limiter, texts))
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from querybudget.adapters.base import Call, Dialect, Usage
     from querybudget.asgi import QueryBudgetMiddleware, health_app
-    from querybudget.coverage import BucketResponse, Stage, Observation
+    from querybudget.coverage import BucketResponse, Observation, Stage
     from querybudget.embedding import Embedder
     from querybudget.errors import (
         BodyError,
         EmbeddingError,
-        PolicyProblem,
         PolicyError,
+        PolicyProblem,
         QueryBudgetError,
         SetupError,
         StoreError,
@@ -30,14 +30,23 @@ if TYPE_CHECKING:
     from querybudget.events import DecisionEvent
     from querybudget.identity import Identity
     from querybudget.ledger import Charge, Decision, Reservation, Settled, Verdict
-    from querybudget.limiter import Limiter, PromptAnalyzer, Outcome, Refusal, StoreHealth, Admission
+    from querybudget.limiter import (
+        Admission,
+        Limiter,
+        Outcome,
+        PromptAnalyzer,
+        Refusal,
+        StoreHealth,
+    )
     from querybudget.policy.model import Policy
     from querybudget.stores import Clock, MemoryStore, Store
 
     __version__: str
 
 __all__ = [
+    "Admission",
     "BodyError",
+    "BucketResponse",
     "Call",
     "Charge",
     "Clock",
@@ -49,26 +58,24 @@ __all__ = [
     "Identity",
     "Limiter",
     "MemoryStore",
-    "PolicyProblem",
-    "PromptAnalyzer",
+    "Observation",
     "Outcome",
     "Policy",
     "PolicyError",
+    "PolicyProblem",
+    "PromptAnalyzer",
     "QueryBudgetError",
     "QueryBudgetMiddleware",
     "Refusal",
     "Reservation",
-    "BucketResponse",
     "Settled",
     "SetupError",
     "Stage",
     "Store",
     "StoreError",
     "StoreHealth",
-    "Admission",
     "Usage",
     "Verdict",
-    "Observation",
     "__version__",
     "health_app",
 ]

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 __all__ = [
     "BodyError",
     "EmbeddingError",
-    "PolicyProblem",
     "PolicyError",
+    "PolicyProblem",
     "QueryBudgetError",
     "SetupError",
     "StoreError",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from querybudget.coverage.response import Curve, BucketResponse, Stage
+from querybudget.coverage.response import BucketResponse, Curve, Stage
 from querybudget.policy.model import Budget
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 

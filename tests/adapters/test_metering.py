@@ -14,7 +14,7 @@ from querybudget.adapters.base import Adapter, Call, Dialect, Meter, Usage
 from querybudget.adapters.frame import learn_frame
 from querybudget.adapters.metering import ANSWER_TAIL, BodyMeter, StreamMeter
 from querybudget.adapters.openai_usage import read_chat_body, read_chat_event
-from querybudget.adapters.totals import AnswerTotals, tokens
+from querybudget.adapters.tally import AnswerTotals, tokens
 
 PATHS = ["/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/messages"]
 CALL = Call(Dialect.OPENAI, "chat")

@@ -18,7 +18,7 @@ from querybudget.adapters.base import Call, Usage
 from querybudget.adapters.degrade import OUTPUT
 from querybudget.asgi.types import Receive, Scope, Send
 from querybudget.coverage import Observation
-from querybudget.testing import Driven, FakeModel, FakeAnalyzer, Reply, drive, http_scope, request
+from querybudget.testing import Driven, FakeAnalyzer, FakeModel, Reply, drive, http_scope, request
 
 BREADTH = {"name": "breadth", "limit": "20 buckets/30 days", "mode": "enforce"}
 STAGED = {**BREADTH, "then": ["slow", "degrade", "refuse"]}

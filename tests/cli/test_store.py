@@ -9,7 +9,7 @@ import pytest
 from querybudget.backends import shown
 from querybudget.cli import main
 from querybudget.errors import SetupError
-from querybudget.stores.redis.connection import link
+from querybudget.stores.redis.connection import connect
 from tests.servers.cluster import ClusterSet
 from tests.servers.fixtures import Servers
 from tests.servers.memcached import Memcached
@@ -121,7 +121,7 @@ def test_a_password_that_splits_its_url_is_said_and_never_shown(
     assert "open" not in err
     assert "sesame" not in err
     with pytest.raises(SetupError) as refused:
-        link(url, 1)
+        connect(url, 1)
     assert "sesame" not in str(refused.value)
     assert "open" not in shown(url)
 

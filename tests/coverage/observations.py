@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from querybudget.coverage.observation import COARSE, FINE, Observation
 from querybudget.coverage.style import TRAITS, WORDS
 
-__all__ = ["made", "visits"]
+__all__ = ["made", "observations"]
 
 PER_COARSE = FINE // COARSE
 

@@ -389,7 +389,9 @@ def test_another_window_forgets_no_visit_that_lies_in_it(
     walk.now += pause
     quota = buckets(window=after)
     left = walk.occupancy.room(quota, walk.now)
-    within = {cell for _, cell, _, at in walk.log.observations if at > walk.now - min(before, after)}
+    within = {
+        cell for _, cell, _, at in walk.log.observations if at > walk.now - min(before, after)
+    }
     longest = max(before, after) + walk.quota.slot + quota.slot
     known = {cell for _, cell, _, at in walk.log.observations if at > walk.now - longest}
     assert len(within) * 500_000 <= quota.limit - left <= len(known) * 3 * MICRO

@@ -117,7 +117,9 @@ def test_an_array_of_prompts_counts_as_if_each_were_sent_alone() -> None:
 def test_a_template_sent_among_others_has_a_sketch_of_its_own_calls_only() -> None:
     sweep = [made(n * 16 % 4096, ask=n, template=1) for n in range(20)]
     cover = [made(5, ask=7, template=2) for _ in range(180)]
-    mixed = [observation for n in range(20) for observation in (*cover[n * 9 : n * 9 + 9], sweep[n])]
+    mixed = [
+        observation for n in range(20) for observation in (*cover[n * 9 : n * 9 + 9], sweep[n])
+    ]
     alone = Sketch(NOW)
     for observation in sweep:
         alone.see(observation)

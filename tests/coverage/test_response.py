@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.coverage.response import DEFAULT_STAGES, EASE, Curve, BucketResponse, Stage
+from querybudget.coverage.response import DEFAULT_STAGES, EASE, BucketResponse, Curve, Stage
 from querybudget.units import MICRO, SECOND
 
 PERCENT = MICRO // 100
@@ -51,7 +51,9 @@ def test_at_full_strain_the_price_is_its_cap_and_beyond_it_stays(
 
 
 @given(responses, st.integers(0, 100), st.integers(0, PERCENT - 1))
-def test_a_price_is_that_of_its_whole_percent(response: BucketResponse, percent: int, more: int) -> None:
+def test_a_price_is_that_of_its_whole_percent(
+    response: BucketResponse, percent: int, more: int
+) -> None:
     assert response.price(percent * PERCENT + more) == response.prices[percent]
 
 

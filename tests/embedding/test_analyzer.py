@@ -82,7 +82,9 @@ async def turns(count: int = 30) -> None:
 # -- What a visit shows -----------------------------------------------------------------------
 
 
-async def test_a_call_lies_in_one_cell_of_its_key(shared: EmbeddingAnalyzer, codebook: Codebook) -> None:
+async def test_a_call_lies_in_one_cell_of_its_key(
+    shared: EmbeddingAnalyzer, codebook: Codebook
+) -> None:
     observation = await shared.analyze(asking("How do I sort a list in Python?"))
     assert len(observation.cells) == 1
     assert 0 <= observation.cells[0] < FINE
@@ -95,7 +97,9 @@ async def test_a_call_lies_in_one_cell_of_its_key(shared: EmbeddingAnalyzer, cod
     assert len(observation.words) > 0
 
 
-async def test_the_same_ask_shows_the_same_under_another_template(shared: EmbeddingAnalyzer) -> None:
+async def test_the_same_ask_shows_the_same_under_another_template(
+    shared: EmbeddingAnalyzer,
+) -> None:
     one = await shared.analyze(asking("What is a noun?", template="You teach grammar."))
     two = await shared.analyze(asking("What is a noun?", template="You are a pirate."))
     assert one.template != two.template != 0
@@ -132,7 +136,9 @@ async def test_prompts_beyond_the_most_are_not_looked_at(codebook: Codebook) -> 
 
 
 @pytest.mark.parametrize("ask", ["", " ", "\u200b"])
-async def test_an_ask_that_says_nothing_lies_in_no_cell(shared: EmbeddingAnalyzer, ask: str) -> None:
+async def test_an_ask_that_says_nothing_lies_in_no_cell(
+    shared: EmbeddingAnalyzer, ask: str
+) -> None:
     observation = await shared.analyze(asking(ask))
     assert observation.cells == ()
     assert observation.coarse == -1
@@ -146,7 +152,9 @@ async def test_an_ask_that_says_nothing_lies_in_no_cell(shared: EmbeddingAnalyze
     template=st.text(st.characters(), max_size=50),
     asks=st.lists(st.text(st.characters(), max_size=50), max_size=5),
 )
-def test_any_call_has_a_visit(shared: EmbeddingAnalyzer, ask: str, template: str, asks: list[str]) -> None:
+def test_any_call_has_a_visit(
+    shared: EmbeddingAnalyzer, ask: str, template: str, asks: list[str]
+) -> None:
     observation = asyncio.run(shared.analyze(asking(ask, template=template, asks=tuple(asks))))
     assert list(observation.cells) == sorted(set(observation.cells))
     assert all(0 <= cell < FINE for cell in observation.cells)
@@ -332,7 +340,9 @@ async def test_a_plain_sign_is_enough(shared: EmbeddingAnalyzer, ask: str, capab
 async def test_a_policys_own_examples_have_no_signs_of_ours(codebook: Codebook) -> None:
     own = Capability("role_play", examples=("Grill the fish.", "Boil two eggs.", "Bake bread."))
     analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, [own], KEY)
-    observation = await analyzer.analyze(asking("Pretend to be an import clerk at the harbour office."))
+    observation = await analyzer.analyze(
+        asking("Pretend to be an import clerk at the harbour office.")
+    )
     assert observation.capabilities == 0
 
 

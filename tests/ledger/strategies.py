@@ -11,11 +11,11 @@ from querybudget.testing.contracts.strategies import (
     RATES,
     breadth,
     breadths,
+    observations,
     quota,
     quotas,
     responses,
     uneven,
-    observations,
 )
 
 __all__ = [
@@ -26,12 +26,12 @@ __all__ = [
     "breadth",
     "breadths",
     "histories",
+    "observations",
     "quota",
     "quotas",
     "responses",
     "steps",
     "uneven",
-    "visits",
 ]
 
 START = 1_000_000_000

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget import ledger
-from querybudget.coverage import Profile, BucketResponse, Stage, Observation
+from querybudget.coverage import BucketResponse, Observation, Profile, Stage
 from querybudget.coverage.response import DEFAULT_STAGES, EASE
 from querybudget.ledger import (
     UNCHARGED,
@@ -32,10 +32,10 @@ from tests.ledger.strategies import (
     START,
     breadth,
     breadths,
+    observations,
     quota,
     quotas,
     responses,
-    observations,
 )
 
 HOLD = 200
@@ -191,7 +191,11 @@ def test_each_new_bucket_counts_for_what_it_weighs() -> None:
 
 @given(tight, responses(), histories, observations(), st.lists(st.floats(0, 1), max_size=4))
 def test_a_wait_is_exact(
-    quota: Quota, response: BucketResponse, history: list[Step], observation: Observation, parts: list[float]
+    quota: Quota,
+    response: BucketResponse,
+    history: list[Step],
+    observation: Observation,
+    parts: list[float],
 ) -> None:
     bench = played(quota, response, history)
     charge = bench.charge(observation, wide(quota, response))
@@ -205,7 +209,9 @@ def test_a_wait_is_exact(
     assert ledger.reserve(bench.accounts, charge, bench.now + wait).admitted
 
 
-@given(tight, responses(), histories, observations(), quotas(*RATES, name="plain"), st.integers(1, 45))
+@given(
+    tight, responses(), histories, observations(), quotas(*RATES, name="plain"), st.integers(1, 45)
+)
 def test_a_wait_is_exact_though_the_price_falls_meanwhile(
     breadth: Quota,
     response: BucketResponse,
@@ -316,7 +322,11 @@ def test_all_lines_are_charged_or_none(
 
 @given(breadths(), responses(), histories, observations(), st.integers(0, MICRO))
 def test_a_refusal_changes_nothing(
-    quota: Quota, response: BucketResponse, history: list[Step], observation: Observation, score: int
+    quota: Quota,
+    response: BucketResponse,
+    history: list[Step],
+    observation: Observation,
+    score: int,
 ) -> None:
     bench = played(quota, response, [Step(0, Observation(), MICRO, answered=False), *history])
     bench.score(score)
@@ -436,7 +446,10 @@ def test_a_score_that_wanders_within_the_ease_changes_the_stage_at_most_once(
 def test_a_share_that_wanders_within_the_ease_changes_the_stage_at_most_once(
     wandering: list[int],
 ) -> None:
-    bench, covered = Bench(), wide(breadth(10, 10_000), BucketResponse(stages=((Stage.SLOW, 800_000),)))
+    bench, covered = (
+        Bench(),
+        wide(breadth(10, 10_000), BucketResponse(stages=((Stage.SLOW, 800_000),))),
+    )
     bench.observation(covered, *range(7))
     found = []
     for visited in wandering:

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Usage
-from querybudget.coverage import Stage, Observation
+from querybudget.coverage import Observation, Stage
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision
-from querybudget.limiter import Limiter, Outcome, Refusal, Admission
+from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.limiter.matching import UNREADABLE
 from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore

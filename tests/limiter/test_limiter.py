@@ -10,7 +10,7 @@ import pytest
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.limiter import Limiter, Outcome, Refusal, Admission
+from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore
 from querybudget.testing.clock import ManualClock

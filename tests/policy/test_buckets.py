@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.coverage.response import DEFAULT_STAGES, Curve, BucketResponse, Stage
+from querybudget.coverage.response import DEFAULT_STAGES, BucketResponse, Curve, Stage
 from querybudget.errors import PolicyError
 from querybudget.policy.load import load_text
 from querybudget.policy.model import CAPABILITIES, Budget, Mode, OnStoreError, Policy
@@ -105,7 +105,8 @@ def test_a_tier_scales_every_budget_in_buckets_and_keeps_it_whole() -> None:
 def test_prompts_are_looked_at_only_where_a_budget_asks_what_they_are_about() -> None:
     matched = RPM | {"match": {"capability": "coding"}}
     assert [
-        Policy.load({"budgets": [each]}, environ={}).counts_buckets for each in (RPM, BREADTH, matched)
+        Policy.load({"budgets": [each]}, environ={}).counts_buckets
+        for each in (RPM, BREADTH, matched)
     ] == [False, True, True]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.ledger import Charge, Line, Verdict
-from querybudget.limiter import Limiter, Outcome, Refusal, Admission
+from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.policy.model import Policy
 from querybudget.resilience.fallback import RETRY, share
 from querybudget.resilience.guard import FAILURES

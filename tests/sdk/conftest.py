@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 
 from querybudget.asgi import QueryBudgetMiddleware
-from querybudget.testing import Decisions, FakeModel, FakeAnalyzer, ManualClock, memory_limiter
+from querybudget.testing import Decisions, FakeAnalyzer, FakeModel, ManualClock, memory_limiter
 from querybudget.units import MICRO
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from querybudget.coverage import Stage, Observation
+from querybudget.coverage import Observation, Stage
 from querybudget.coverage.buckets import BucketState
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled, Verdict
 from querybudget.stores import Clock, MemoryStore

@@ -39,7 +39,11 @@ class FileBench:
         self.store = self.another()
 
     async def reserve(
-        self, *partitions: str, quota: Quota = RPM, amount: int = MICRO, observation: Observation | None = None
+        self,
+        *partitions: str,
+        quota: Quota = RPM,
+        amount: int = MICRO,
+        observation: Observation | None = None,
     ) -> Decision:
         self.count += 1
         self.clock.advance(us=1)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from querybudget.backends import Storage
-from querybudget.coverage import BucketResponse, Stage, Observation
+from querybudget.coverage import BucketResponse, Observation, Stage
 from querybudget.coverage.style import TRAITS
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.ledger.calendar import Calendar
@@ -23,7 +23,13 @@ from querybudget.policy.notation import Period
 from querybudget.stores import MemoryStore
 from querybudget.stores.redis import RedisStore
 from querybudget.testing import ManualClock
-from querybudget.testing.contracts.strategies import breadth, breadths, quotas, responses, observations
+from querybudget.testing.contracts.strategies import (
+    breadth,
+    breadths,
+    observations,
+    quotas,
+    responses,
+)
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.servers.redis import RedisServer
 
@@ -174,7 +180,9 @@ def test_buckets_prices_and_stages_are_the_ledger_s(
                 case "r":
                     observation = data.draw(observations())
                     lines = _covered(data, covered, plain, answers)
-                    both.reserve(lines, hold=data.draw(HOLDS), observation=observation, profiled=("a", "b"))
+                    both.reserve(
+                        lines, hold=data.draw(HOLDS), observation=observation, profiled=("a", "b")
+                    )
                 case "s" if both.reservations:
                     reservation = data.draw(st.sampled_from(both.reservations))
                     used = data.draw(st.sampled_from((0, 1, 30)))

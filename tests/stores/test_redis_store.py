@@ -21,7 +21,7 @@ from querybudget.ledger import Charge, Line, Settled
 from querybudget.resilience.guard import Guard
 from querybudget.stores import open_store, system_clock
 from querybudget.stores.redis import RedisStore, scripts
-from querybudget.stores.redis.connection import LANES
+from querybudget.stores.redis.connection import PIPELINES
 from querybudget.testing.contracts.fixtures import quota_of
 from querybudget.units import MICRO, SECOND, Algorithm, Quota
 from tests.servers.cluster import ClusterSet
@@ -122,7 +122,7 @@ async def test_500_calls_at_once_need_few_connections(redis_servers: Servers[Red
         decisions = await asyncio.gather(*calls)
         assert sum(decision.admitted for decision in decisions) == 250
         clients = server.call("CLIENT", "LIST").splitlines()
-        assert len(clients) - 1 <= LANES, "expected a connection for each lane, and the test's own"
+        assert len(clients) - 1 <= PIPELINES, "expected a connection for each lane, and the test's own"
 
 
 async def test_500_calls_at_once_on_a_cluster_find_room(redis_cluster: ClusterSet) -> None:

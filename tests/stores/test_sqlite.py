@@ -259,7 +259,7 @@ def test_nothing_is_open_in_a_child_at_the_moment_of_the_fork(path: Path) -> Non
 
     def look() -> None:
         assert bench.store._file._connection is None
-        assert bench.store._lane._executor is None
+        assert bench.store._worker._executor is None
 
     child = forked(look)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

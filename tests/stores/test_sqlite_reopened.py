@@ -15,7 +15,7 @@ from querybudget.ledger import GRACE, Charge, Line, Reservation
 from querybudget.stores import MemoryStore
 from querybudget.stores.sqlite.store import _SWEEP_EVERY, SqliteStore
 from querybudget.testing import ManualClock
-from querybudget.testing.contracts.strategies import breadths, quotas, responses, observations
+from querybudget.testing.contracts.strategies import breadths, observations, quotas, responses
 from querybudget.units import MICRO, Algorithm, Quota
 
 DAY = 24 * 3_600 * MICRO

@@ -14,8 +14,8 @@ from querybudget.asgi.types import Receive, Scope, Send
 from querybudget.errors import PolicyError
 from querybudget.testing import (
     Decisions,
-    FakeModel,
     FakeAnalyzer,
+    FakeModel,
     ManualClock,
     Reply,
     drive,

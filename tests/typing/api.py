@@ -11,6 +11,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from querybudget import (
+    Admission,
+    BucketResponse,
     Call,
     Clock,
     Decision,
@@ -19,21 +21,19 @@ from querybudget import (
     Embedder,
     Limiter,
     MemoryStore,
-    PolicyProblem,
-    PromptAnalyzer,
+    Observation,
     Outcome,
     Policy,
     PolicyError,
+    PolicyProblem,
+    PromptAnalyzer,
     QueryBudgetMiddleware,
     Refusal,
     Reservation,
-    BucketResponse,
     Stage,
     Store,
-    Admission,
     Usage,
     Verdict,
-    Observation,
     __version__,
 )
 from querybudget.testing import FakeAnalyzer

@@ -72,7 +72,9 @@ def _some(every: Streams, place: int, queries: int, draw: random.Random) -> list
     return observations[start : start + queries]
 
 
-def _shared_out(every: Streams, place: int, way: str, size: int, queries: int) -> list[list[Observation]]:
+def _shared_out(
+    every: Streams, place: int, way: str, size: int, queries: int
+) -> list[list[Observation]]:
     """What each account of a campaign sends: a piece of the sweep, mixed or by task."""
     observations, tasks = every.observations[place], every.tasks[place]
     order = list(range(len(observations)))

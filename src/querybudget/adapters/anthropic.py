@@ -23,7 +23,7 @@ from querybudget.adapters.request import (
     text_of,
     utf8_size,
 )
-from querybudget.adapters.totals import AnswerTotals, tokens
+from querybudget.adapters.tally import AnswerTotals, tokens
 
 __all__ = ["CountTokens", "Messages"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from querybudget.adapters.totals import UNREADABLE, Read, AnswerTotals
+from querybudget.adapters.tally import UNREADABLE, AnswerTotals, Read
 
 __all__ = ["Frame", "learn_frame"]
 

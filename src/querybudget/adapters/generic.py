@@ -12,7 +12,7 @@ from querybudget.adapters.degrade import OUTPUT
 from querybudget.adapters.metering import answer_meter
 from querybudget.adapters.pointer import Json, Pointer
 from querybudget.adapters.request import utf8_size
-from querybudget.adapters.totals import AnswerTotals, tokens
+from querybudget.adapters.tally import AnswerTotals, tokens
 from querybudget.errors import BodyError, SetupError
 from querybudget.policy.model import GenericRoute
 

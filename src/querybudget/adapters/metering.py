@@ -9,7 +9,7 @@ from __future__ import annotations
 from querybudget.adapters.base import Call, Meter, Usage
 from querybudget.adapters.frame import Frame, learn_frame
 from querybudget.adapters.sse import EventStream
-from querybudget.adapters.totals import UNREADABLE, Read, AnswerTotals
+from querybudget.adapters.tally import UNREADABLE, AnswerTotals, Read
 
 __all__ = [
     "ANSWER_LIMIT",
@@ -42,7 +42,7 @@ class StreamMeter:
         read: Reads one event's data.
     """
 
-    __slots__ = ("_events", "_frame", "_lessons", "_read", "_tally")
+    __slots__ = ("_events", "_frame", "_lessons", "_read", "_totals")
 
     def __init__(self, read: Read) -> None:
         self._events = EventStream()
@@ -67,7 +67,9 @@ class StreamMeter:
                 _read_usage_member(self._read, data, totals)
         if self._lessons and between and totals.output_bytes > before and b"\\" not in chunk:
             self._lessons -= 1
-            self._frame = learn_frame(chunk, totals.output_bytes - before, self._read) or self._frame
+            self._frame = (
+                learn_frame(chunk, totals.output_bytes - before, self._read) or self._frame
+            )
 
     def usage(self) -> Usage | None:
         """What the events said so far."""
@@ -98,7 +100,7 @@ class BodyMeter:
         limit: Bytes that are kept.
     """
 
-    __slots__ = ("_body", "_generates", "_limit", "_read", "_size", "_tally")
+    __slots__ = ("_body", "_generates", "_limit", "_read", "_size", "_totals")
 
     def __init__(self, read: Read, *, generates: bool = True, limit: int = ANSWER_LIMIT) -> None:
         self._read = read

@@ -10,7 +10,7 @@ import msgspec
 
 from querybudget.adapters.base import Usage
 from querybudget.adapters.request import utf8_size
-from querybudget.adapters.totals import AnswerTotals, tokens
+from querybudget.adapters.tally import AnswerTotals, tokens
 
 __all__ = ["read_chat_body", "read_chat_event", "read_responses_body", "read_responses_event"]
 

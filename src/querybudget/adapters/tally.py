@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from querybudget.adapters.base import Usage
 
-__all__ = ["UNREADABLE", "Read", "AnswerTotals", "tokens"]
+__all__ = ["UNREADABLE", "AnswerTotals", "Read", "tokens"]
 
 UNREADABLE = (ValueError, RecursionError)
 """What decoding raises: msgspec's errors, and text that is not UTF-8, are ValueErrors."""

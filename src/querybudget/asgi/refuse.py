@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from querybudget.adapters.base import Dialect
 from querybudget.asgi.types import Send
-from querybudget.limiter import Limiter, Refusal, Admission
+from querybudget.limiter import Admission, Limiter, Refusal
 from querybudget.refusals import Answer, answer, crowded, store_down, unpriced
 
 __all__ = ["new_request_id", "refusal_of", "send_answer"]
@@ -27,7 +27,9 @@ def refusal_of(limiter: Limiter, admission: Admission, dialect: Dialect) -> Answ
     if admission.refusal is Refusal.CROWDED:
         return crowded(dialect, request_id=name, wait=admission.delay)
     settings, private = limiter.policy.refusals, admission.plan.private
-    return answer(admission.decision, dialect, settings, admission.at, disclosed=private, request_id=name)
+    return answer(
+        admission.decision, dialect, settings, admission.at, disclosed=private, request_id=name
+    )
 
 
 async def send_answer(given: Answer, send: Send, kind: str = "http.response") -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from querybudget.adapters.base import Adapter, Meter, Usage, settled_usage
 from querybudget.asgi.body import Inflate
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
-from querybudget.limiter import Limiter, Outcome, Admission
+from querybudget.limiter import Admission, Limiter, Outcome
 from querybudget.limiter.matching import Route
 from querybudget.refusals import headers_for
 
@@ -32,6 +32,7 @@ class Responder:
     """
 
     __slots__ = (
+        "_admission",
         "_feed",
         "_gone",
         "_limiter",
@@ -41,7 +42,6 @@ class Responder:
         "_route",
         "_send",
         "_status",
-        "_ticket",
     )
 
     def __init__(
@@ -129,7 +129,11 @@ class Responder:
         if admission.decision is None:
             return []
         return headers_for(
-            admission.decision, admission.call.dialect, settings, admission.at, admission.plan.private
+            admission.decision,
+            admission.call.dialect,
+            settings,
+            admission.at,
+            admission.plan.private,
         )
 
     async def _settle(self, *, failed: bool) -> None:

@@ -9,7 +9,7 @@ from querybudget.asgi.refuse import refusal_of, send_answer
 from querybudget.asgi.types import Scope, Send
 from querybudget.asgi.understand import understand
 from querybudget.coverage.response import Stage
-from querybudget.limiter import Limiter, Outcome, Refusal, Admission
+from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 
 __all__ = ["Measures"]
 
@@ -24,7 +24,7 @@ class Measures:
         received: What was received of it.
     """
 
-    __slots__ = ("_adapter", "_limiter", "_received", "_ticket")
+    __slots__ = ("_adapter", "_admission", "_limiter", "_received")
 
     def __init__(
         self, limiter: Limiter, admission: Admission, adapter: Adapter, received: Received

@@ -12,7 +12,7 @@ from __future__ import annotations
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.asgi.refuse import refusal_of, send_answer
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
-from querybudget.limiter import Limiter, Outcome, Admission
+from querybudget.limiter import Admission, Limiter, Outcome
 from querybudget.limiter.matching import Caller, Route
 from querybudget.refusals import Close, close
 from querybudget.units import MICRO

@@ -58,7 +58,9 @@ def _budget(told: Explained) -> Iterator[str]:
         yield f"    does not apply: {told.why_not}"
         return
     cost = _amount(told.cost, told.unit)
-    certain = f", of which {_amount(told.least, told.unit)} must fit" if told.least < told.cost else ""
+    certain = (
+        f", of which {_amount(told.least, told.unit)} must fit" if told.least < told.cost else ""
+    )
     new = ", where all that it asks is new" if told.unit == Unit.BUCKETS and told.cost else ""
     yield f"    costs {cost}{certain}{new}"
     if told.left is not None:

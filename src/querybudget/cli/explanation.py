@@ -17,7 +17,7 @@ from querybudget.adapters.base import Call
 from querybudget.coverage import Observation
 from querybudget.errors import BodyError
 from querybudget.ledger import Line, LineStatus
-from querybudget.limiter import Limiter, Refusal, Admission
+from querybudget.limiter import Admission, Limiter, Refusal
 from querybudget.policy.model import Budget, EstimateSettings, Policy
 from querybudget.stores import MemoryStore, system_clock
 from querybudget.text import limit, number, pooled
@@ -141,7 +141,9 @@ async def _decided(limiter: Limiter, asked: Asked) -> Explanation:
             note = f"the body cannot be read ({hint}{error}); "
             size = len(asked.body)
             call = Call(route.adapter.dialect, "unreadable", input_bytes=size)
-    admission = await limiter.admit(limiter.caller(asked.scope), route, asked.method, asked.path, call)
+    admission = await limiter.admit(
+        limiter.caller(asked.scope), route, asked.method, asked.path, call
+    )
     return _explanation(limiter, admission, asked, note)
 
 
@@ -179,7 +181,9 @@ def _explanation(limiter: Limiter, admission: Admission, asked: Asked, note: str
     )
 
 
-def _applying(budget: Budget, line: Line, status: LineStatus | None, observation: Observation) -> Explained:
+def _applying(
+    budget: Budget, line: Line, status: LineStatus | None, observation: Observation
+) -> Explained:
     # A line of buckets says what one new bucket counts; to this caller, all are new.
     buckets = line.quota.unit is Unit.BUCKETS
     cost = line.amount * len(observation.cells) if buckets else line.amount
@@ -191,7 +195,7 @@ def _applying(budget: Budget, line: Line, status: LineStatus | None, observation
         unit=line.quota.unit,
         applies=True,
         cost=number(cost),
-        least=number(cost if buckets else line.least),
+        least=number(cost if buckets else line.minimum),
         left=_left(line.quota.capacity, cost, status) if status else None,
         verdict=status.verdict.name.lower() if status else "",
     )

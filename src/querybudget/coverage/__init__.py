@@ -7,16 +7,16 @@ text or vectors, so that every store can keep the same bits.
 from __future__ import annotations
 
 from querybudget.coverage.observation import Observation
-from querybudget.coverage.profile import Profile, Reason, ProfileDelta
-from querybudget.coverage.response import DEFAULT_STAGES, Curve, BucketResponse, Stage
+from querybudget.coverage.profile import Profile, ProfileDelta, Reason
+from querybudget.coverage.response import DEFAULT_STAGES, BucketResponse, Curve, Stage
 
 __all__ = [
     "DEFAULT_STAGES",
-    "Curve",
-    "Profile",
-    "Reason",
     "BucketResponse",
-    "Stage",
-    "ProfileDelta",
+    "Curve",
     "Observation",
+    "Profile",
+    "ProfileDelta",
+    "Reason",
+    "Stage",
 ]

@@ -308,7 +308,9 @@ class BucketState(msgspec.Struct, array_like=True, tag="b"):
         again = [(weight, cell, renumbered(slot)) for weight, cell, slot in observations]
         self.hold(again, moved)
 
-    def hold(self, observations: Iterable[_Visit], pending: Mapping[int, Mapping[str, Pending]]) -> None:
+    def hold(
+        self, observations: Iterable[_Visit], pending: Mapping[int, Mapping[str, Pending]]
+    ) -> None:
         """Keep these visits and those pending, as far as they count, and nothing else."""
         newest: dict[int, int] = {}
         layers: dict[int, list[bytes]] = {}

@@ -18,7 +18,7 @@ from querybudget.coverage.observation import Observation
 from querybudget.coverage.score import CHECKPOINTS, LIFE, Reason, judge, judge_pool, reasons
 from querybudget.coverage.sketch import Sketch, blank_sums
 
-__all__ = ["Profile", "Reason", "ProfileDelta", "judge_members"]
+__all__ = ["Profile", "ProfileDelta", "Reason", "judge_members"]
 
 TEMPLATES = 3
 """Templates of an identity that have a sketch of their own, where it has more than one."""

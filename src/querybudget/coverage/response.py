@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from querybudget.units import MICRO, SECOND
 
-__all__ = ["DEFAULT_STAGES", "Curve", "BucketResponse", "Stage"]
+__all__ = ["DEFAULT_STAGES", "BucketResponse", "Curve", "Stage"]
 
 EASE = 100_000
 """How far strain must fall below where a stage begins, for the stage to end (hysteresis)."""

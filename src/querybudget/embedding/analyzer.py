@@ -28,7 +28,7 @@ from querybudget.policy.model import Capability, Policy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ASKS", "EmbeddingAnalyzer", "frame", "open_observer"]
+__all__ = ["ASKS", "EmbeddingAnalyzer", "frame", "open_analyzer"]
 
 ASKS = 64
 """Prompts of one call that are looked at: `Observation.cells` has no more."""
@@ -239,7 +239,9 @@ def open_analyzer(policy: Policy, key: bytes) -> EmbeddingAnalyzer:
             " vectors of your own prompts, save it, and name its file as `codebook`"
         )
     codebook = Codebook.load(spec.codebook or None)
-    return EmbeddingAnalyzer(open_embedder(spec, codebook.dimensions), codebook, policy.capabilities, key)
+    return EmbeddingAnalyzer(
+        open_embedder(spec, codebook.dimensions), codebook, policy.capabilities, key
+    )
 
 
 def _alone(seen: _Seen, ask: int, template: int) -> Observation:

@@ -120,7 +120,9 @@ class RemoteEmbedder:
             self._asked["dimensions"] = dimensions
         self._key = secrets.token_bytes(32)
         self._cache: TTLCache[bytes, Vector] = TTLCache(_CACHED, _KEPT, timer=clock)
-        self._breaker = CircuitBreaker(f"the embedding server of {self._name}", _FAILURES, _REST, clock)
+        self._breaker = CircuitBreaker(
+            f"the embedding server of {self._name}", _FAILURES, _REST, clock
+        )
         self._lane: _Lane | None = None
 
     @property
@@ -194,7 +196,7 @@ class RemoteEmbedder:
     def _queued(self, lane: _Lane, texts: dict[bytes, str]) -> list[_Job]:
         """The jobs of these texts: those under way already, and new ones."""
         new = [key for key in texts if key not in lane.jobs]
-        if new and not self._breaker.ready:
+        if new and not self._breaker.would_allow:
             raise EmbeddingError(f"{self._name} is down and left alone for a while")
         if len(lane.queue) + len(new) > _QUEUE:
             raise EmbeddingError(f"{self._name} has {len(lane.queue):,} prompts to embed already")
@@ -210,7 +212,7 @@ class RemoteEmbedder:
     def _flush(self, lane: _Lane) -> None:
         lane.scheduled = False
         while len(lane.tasks) < _AT_ONCE and (batch := _next_batch(lane)):
-            if not self._breaker.lets():
+            if not self._breaker.allow_request():
                 _settle(lane, batch)
                 _fail(batch, f"{self._name} is down and left alone for a while")
                 continue
@@ -245,11 +247,11 @@ class RemoteEmbedder:
             # The words of any error but our own may hold the text.
             why = str(error) if isinstance(error, EmbeddingError) else type(error).__name__
             if isinstance(error, _UnreadableError):
-                self._breaker.worked()
+                self._breaker.record_success()
             else:
-                self._breaker.failed(why)
+                self._breaker.record_failure(why)
             raise EmbeddingError(f"{self._name} fails: {why}") from error
-        self._breaker.worked()
+        self._breaker.record_success()
         return vectors
 
     def _read(self, response: httpx.Response, count: int) -> Vector:

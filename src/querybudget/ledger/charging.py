@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from querybudget.coverage.buckets import BucketState
-from querybudget.ledger.coverage import SCORE_RETRY, CoverageDecision, BucketLine, evaluate, update_stages, update_profiles
+from querybudget.ledger.coverage import (
+    SCORE_RETRY,
+    BucketLine,
+    CoverageDecision,
+    evaluate,
+    update_profiles,
+    update_stages,
+)
 from querybudget.ledger.types import (
     GRACE,
     UNCHARGED,

@@ -15,12 +15,12 @@ from typing import final
 
 import msgspec
 
-from querybudget.coverage import Profile, Reason, BucketResponse, Stage
+from querybudget.coverage import BucketResponse, Profile, Reason, Stage
 from querybudget.coverage.buckets import BucketState
 from querybudget.ledger.types import Account, Charge, Line, LineStatus, Reservation, Verdict
 from querybudget.units import MICRO, SECOND, Algorithm
 
-__all__ = ["SCORE_RETRY", "CoverageDecision", "BucketLine", "look", "note_stages", "watch"]
+__all__ = ["SCORE_RETRY", "BucketLine", "CoverageDecision", "evaluate", "update_profiles", "update_stages"]
 
 SCORE_RETRY = 3_600 * SECOND
 """The wait proposed to a call refused for its score. No promise: nobody knows how it will go on."""
@@ -213,11 +213,15 @@ def _bucket_line(line: Line, account: Account, cells: tuple[int, ...], now: int)
     return BucketLine(line, occupancy, cells, left, novelty, strain, score, begun, stage, price)
 
 
-def _reasons(accounts: Mapping[str, Account], bucket_lines: Sequence[BucketLine | None]) -> tuple[Reason, ...]:
+def _reasons(
+    accounts: Mapping[str, Account], bucket_lines: Sequence[BucketLine | None]
+) -> tuple[Reason, ...]:
     scored = [s for s in bucket_lines if s and s.stage and s.score == s.strain]
     if not scored:
         return ()
-    profile = accounts[max(scored, key=lambda bucket_line: bucket_line.score).line.partition].profile
+    profile = accounts[
+        max(scored, key=lambda bucket_line: bucket_line.score).line.partition
+    ].profile
     return profile.why if profile else ()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from querybudget.coverage import Profile, Reason, BucketResponse, Stage, Observation
+from querybudget.coverage import BucketResponse, Observation, Profile, Reason, Stage
 from querybudget.ledger.windows import State
 from querybudget.units import MICRO, SECOND, Quota
 

@@ -13,9 +13,9 @@ health.py      how the store is
 
 from __future__ import annotations
 
-from querybudget.limiter.admission import Outcome, Refusal, Admission
+from querybudget.limiter.admission import Admission, Outcome, Refusal
 from querybudget.limiter.analysis import PromptAnalyzer
 from querybudget.limiter.limiter import Limiter
 from querybudget.resilience.health import Health, StoreHealth
 
-__all__ = ["Health", "Limiter", "PromptAnalyzer", "Outcome", "Refusal", "StoreHealth", "Admission"]
+__all__ = ["Admission", "Health", "Limiter", "Outcome", "PromptAnalyzer", "Refusal", "StoreHealth"]

@@ -7,12 +7,12 @@ import enum
 import msgspec
 
 from querybudget.adapters.base import Call
-from querybudget.coverage import Stage, Observation
+from querybudget.coverage import Observation, Stage
 from querybudget.ledger import Charge, Decision, Line
 from querybudget.limiter.estimation import Estimate
 from querybudget.limiter.matching import Caller, Plan
 
-__all__ = ["Outcome", "Refusal", "Admission", "Without"]
+__all__ = ["Admission", "Outcome", "Refusal", "Without"]
 
 
 class Refusal(enum.StrEnum):

@@ -9,10 +9,10 @@ from querybudget.adapters.base import Call
 from querybudget.coverage import Observation
 from querybudget.policy.model import Policy
 
-__all__ = ["EmbeddingAnalyzer", "observer_of"]
+__all__ = ["PromptAnalyzer", "analyzer_for"]
 
 
-class EmbeddingAnalyzer(Protocol):
+class PromptAnalyzer(Protocol):
     """Looks at what calls ask. `querybudget.embedding.analyzer` has the one that embeds."""
 
     @property
@@ -33,7 +33,7 @@ class EmbeddingAnalyzer(Protocol):
         ...
 
 
-def analyzer_for(policy: Policy, key: bytes) -> EmbeddingAnalyzer | None:
+def analyzer_for(policy: Policy, key: bytes) -> PromptAnalyzer | None:
     """The observer that a policy's budgets need; None where none does."""
     if not policy.counts_buckets:
         return None

@@ -13,8 +13,8 @@ from querybudget.units import MICRO, Unit
 __all__ = [
     "PICO_PER_MICRO",
     "CostFunction",
+    "cost_function",
     "dearest",
-    "gauge",
     "input_tokens",
     "output_tokens",
     "price_of",

@@ -19,9 +19,9 @@ from querybudget.coverage.observation import FINE
 from querybudget.events import Hook, publish
 from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.limiter.admission import Outcome, Refusal, Admission
+from querybudget.limiter.admission import Admission, Outcome, Refusal
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
-from querybudget.limiter.estimation import Estimator, Estimate
+from querybudget.limiter.estimation import Estimate, Estimator
 from querybudget.limiter.matching import UNREADABLE, Caller, Matcher, Route
 from querybudget.limiter.settling import amounts_of
 from querybudget.limiter.telling import event_of
@@ -133,7 +133,9 @@ class Limiter:
         estimate = UNMETERED
         if asked and (plan.needs_usage or self._hooks):
             estimate = self.estimator.estimate(caller.identity.key, call)
-        admission = Admission(caller, call, method, path, self.clock(), estimate, plan, observation=observation)
+        admission = Admission(
+            caller, call, method, path, self.clock(), estimate, plan, observation=observation
+        )
         if plan.unpriced:
             admission.refusal = Refusal.UNPRICED
         else:
@@ -162,12 +164,18 @@ class Limiter:
 
     def _covered(self, name: str, admission: Admission) -> Charge:
         """The charge of a call that budgets in buckets look at."""
-        plan, caller, observation = admission.plan, admission.caller, admission.observation or UNSEEN
+        plan, caller, observation = (
+            admission.plan,
+            admission.caller,
+            admission.observation or UNSEEN,
+        )
         if admission.call.operation == UNREADABLE:
             # What only the server can read is no way around a budget: each counts as new ground.
             cell = int(self._hash("body", admission.call.ask)[:8], 16) % FINE
             observation = admission.observation = Observation(cells=(cell,))
-        lines = self.matcher.lines(caller, plan, admission.call, admission.estimate, observation.capabilities)
+        lines = self.matcher.lines(
+            caller, plan, admission.call, admission.estimate, observation.capabilities
+        )
         profiled = self.matcher.profiled(caller, plan, lines)
         return Charge(name, lines, self.policy.hold, observation=observation, profiled=profiled)
 
@@ -268,7 +276,9 @@ class Limiter:
         if self._hooks:
             self._tell(admission, usage, status, settlement)
 
-    def _tell(self, admission: Admission, usage: Usage | None, status: int, settlement: str) -> None:
+    def _tell(
+        self, admission: Admission, usage: Usage | None, status: int, settlement: str
+    ) -> None:
         if self._hooks:
             event = event_of(admission, self.matcher, self.clock(), usage, status, settlement)
             publish(self._hooks, event)

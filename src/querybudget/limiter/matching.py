@@ -12,7 +12,7 @@ from querybudget.adapters import adapter_for
 from querybudget.adapters.base import Adapter, Call
 from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resolver
 from querybudget.ledger import Line
-from querybudget.limiter.cost import CostFunction, dearest, cost_function, price_of
+from querybudget.limiter.cost import CostFunction, cost_function, dearest, price_of
 from querybudget.limiter.estimation import Estimate
 from querybudget.policy.model import Budget, Match, Mode, Policy
 from querybudget.units import MICRO, Quota, Unit
@@ -214,7 +214,9 @@ class Matcher:
             )
             for budget in budgets
         )
-        needs_analysis = readable and any(map(_needs_analysis, meant)) and call.operation not in SHOW_NOTHING
+        needs_analysis = (
+            readable and any(map(_needs_analysis, meant)) and call.operation not in SHOW_NOTHING
+        )
         return Plan(
             budgets=matched,
             private=frozenset(
@@ -264,7 +266,11 @@ class Matcher:
                 line = Line(partition, matched.quota, weight, weight, matched.shadow, response)
             else:
                 amount = matched.cost_function(call, usage)
-                minimum = matched.cost_function(call, certain) if uncertain and matched.needs_usage else amount
+                minimum = (
+                    matched.cost_function(call, certain)
+                    if uncertain and matched.needs_usage
+                    else amount
+                )
                 line = Line(partition, matched.quota, amount, minimum, matched.shadow)
             lines.append(line)
         return tuple(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from querybudget.adapters.base import Usage
-from querybudget.limiter.admission import Outcome, Admission
+from querybudget.limiter.admission import Admission, Outcome
 
 __all__ = ["amounts_of"]
 

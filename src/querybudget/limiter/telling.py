@@ -7,7 +7,7 @@ from typing import Any
 from querybudget.adapters.base import Usage
 from querybudget.events import DecisionEvent
 from querybudget.ledger import Decision
-from querybudget.limiter.admission import Refusal, Admission
+from querybudget.limiter.admission import Admission, Refusal
 from querybudget.limiter.matching import UNREADABLE, Matcher
 from querybudget.units import Unit
 
@@ -17,7 +17,12 @@ OF_NO_BUDGET = frozenset({Refusal.UNPRICED, Refusal.STORE, Refusal.CROWDED})
 
 
 def event_of(
-    admission: Admission, matcher: Matcher, now: int, usage: Usage | None, status: int, settlement: str
+    admission: Admission,
+    matcher: Matcher,
+    now: int,
+    usage: Usage | None,
+    status: int,
+    settlement: str,
 ) -> DecisionEvent:
     """The event of an admission that was refused or settled.
 

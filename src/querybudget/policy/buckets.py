@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from querybudget.coverage.observation import FINE
-from querybudget.coverage.response import Curve, BucketResponse, Stage
+from querybudget.coverage.response import BucketResponse, Curve, Stage
 from querybudget.policy import file
-from querybudget.policy.diagnostics import Problems, Path
+from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.notation import Limit, Period, in_units
 from querybudget.units import MICRO, SECOND, Unit
 

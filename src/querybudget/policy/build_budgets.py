@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from querybudget.ledger.calendar import Calendar
 from querybudget.policy import buckets, file
 from querybudget.policy.build_identity import POOLS, check_name
-from querybudget.policy.diagnostics import Problems, Path
+from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import OPERATIONS, Budget, Match, Mode, TokenWeights
 from querybudget.policy.notation import Limit, Period, check_whole, listed, nearest
 from querybudget.units import MICRO, Algorithm, Quota, Unit

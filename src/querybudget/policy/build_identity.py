@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from msgspec import UNSET
 
 from querybudget.policy import file
-from querybudget.policy.diagnostics import Problems, Path
+from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import Partition, ResolverSpec, Tier, TierRule
 from querybudget.policy.notation import LARGEST, Limit, nearest
 from querybudget.units import MICRO, Unit

@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from querybudget.backends import LIMITS, SCHEMES, WORDS, Storage, guarantees_of, lacking
 from querybudget.policy import file
-from querybudget.policy.diagnostics import Problems, Path
+from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import Budget, OnStoreError
 from querybudget.policy.notation import listed, nearest
 from querybudget.units import SECOND, Algorithm

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from querybudget.policy.diagnostics import Entries, Items, Problems, Node, Path, Scalar
+from querybudget.policy.diagnostics import Entries, Items, Node, Path, Problems, Scalar
 from querybudget.policy.notation import listed, nearest
 
 __all__ = ["Shape", "read", "shape"]

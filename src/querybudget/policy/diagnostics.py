@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from querybudget.errors import PolicyProblem, PolicyError
+from querybudget.errors import PolicyError, PolicyProblem
 
-__all__ = ["Entries", "Items", "Problems", "Node", "Path", "Scalar"]
+__all__ = ["Entries", "Items", "Node", "Path", "Problems", "Scalar"]
 
 Path = tuple[str | int, ...]
 """Where in the policy: keys and indexes from the top."""

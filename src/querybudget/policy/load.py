@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from querybudget.policy import build_budgets, build_embedding, build_identity, build_store, file
 from querybudget.policy.decode import read
-from querybudget.policy.diagnostics import Problems, Node, Path
+from querybudget.policy.diagnostics import Node, Path, Problems
 from querybudget.policy.model import (
     Body,
     EstimateSettings,

@@ -14,7 +14,7 @@ from typing import cast
 import yaml
 from yaml import events
 
-from querybudget.policy.diagnostics import Entries, Items, Problems, Node, Path, Scalar
+from querybudget.policy.diagnostics import Entries, Items, Node, Path, Problems, Scalar
 from querybudget.policy.environment import UnsetError, expand
 
 __all__ = ["from_mapping", "from_text"]

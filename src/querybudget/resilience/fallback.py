@@ -14,7 +14,7 @@ from functools import lru_cache
 import msgspec
 
 from querybudget.ledger import Charge, Decision, LineStatus, Reservation, Settled, Verdict, refusal
-from querybudget.limiter.admission import Refusal, Admission, Without
+from querybudget.limiter.admission import Admission, Refusal, Without
 from querybudget.limiter.matching import Plan
 from querybudget.policy.model import Budget, Mode, OnStoreError, Policy
 from querybudget.stores import Clock, MemoryStore

@@ -115,17 +115,17 @@ class Guard:
     @property
     def up(self) -> bool:
         """Whether the store is taken to be up."""
-        return not self._breaker.opened
+        return not self._breaker.is_open
 
     @property
     def well(self) -> bool:
         """Whether it answered the last time."""
-        return self._breaker.well
+        return self._breaker.healthy
 
     @property
     def ready(self) -> bool:
         """Whether it would be asked now: it is up, or down and has rested."""
-        return self._breaker.ready
+        return self._breaker.would_allow
 
     @property
     def busy(self) -> bool:
@@ -174,7 +174,7 @@ class Guard:
         if not expected and kind not in self._told:
             self._told.add(kind)
             logger.error("%s failed with %s", self._name, kind.__name__, exc_info=error)
-        if self._breaker.failed(why):
+        if self._breaker.record_failure(why):
             self.since = self._clock()
             logger.warning(
                 "%s does not answer (%s). Until it does, each budget's `on_store_error` says what"
@@ -190,7 +190,7 @@ class Guard:
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _T:
-        if not self._breaker.lets():
+        if not self._breaker.allow_request():
             raise StoreError(f"{self._name} is down: {self.last_error}")
 
         async def answer() -> _T:
@@ -257,7 +257,7 @@ class Guard:
 
     def _work(self) -> None:
         """The store has answered in time."""
-        if self._breaker.worked():
+        if self._breaker.record_success():
             now = self._clock()
             logger.warning(
                 "%s answers again after %.1f s; %d calls were decided without it",

@@ -96,7 +96,9 @@ class Desk:
             self.guard.note(error)
             logger.warning("the store (%s) did not start: %s", self._name, self.guard.last_error)
 
-    async def decide(self, admission: Admission, charge: Charge, error: Exception) -> Decision | None:
+    async def decide(
+        self, admission: Admission, charge: Charge, error: Exception
+    ) -> Decision | None:
         """Decide a call that the store could not decide, as its budgets say.
 
         Args:

@@ -26,7 +26,12 @@ from querybudget.ledger import (
     Settled,
 )
 from querybudget.stores.redis import codec
-from querybudget.stores.redis.single_server import Due, ProfileUpdate, SettleOutcome, SingleServerOps
+from querybudget.stores.redis.single_server import (
+    Due,
+    ProfileUpdate,
+    SettleOutcome,
+    SingleServerOps,
+)
 
 __all__ = ["ClusterOps"]
 
@@ -80,8 +85,7 @@ class ClusterOps:
                 if again:
                     break
             parts = [
-                self._settle(each, reservation, amounts, update, again=again)
-                for each in partitions
+                self._settle(each, reservation, amounts, update, again=again) for each in partitions
             ]
             outcomes += await asyncio.gather(*parts)
         return _together(outcomes)

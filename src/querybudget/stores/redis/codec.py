@@ -13,7 +13,7 @@ from querybudget.coverage.response import BucketResponse
 from querybudget.coverage.score import VIEWS
 from querybudget.errors import StoreError
 from querybudget.ledger import Account, Charge, Decision, Line, LineStatus, Reservation, Verdict
-from querybudget.ledger.windows import LeaseState, GcraState, CalendarState, SlidingState, State
+from querybudget.ledger.windows import CalendarState, GcraState, LeaseState, SlidingState, State
 from querybudget.units import Algorithm, Quota
 
 __all__ = [

@@ -28,7 +28,7 @@ try:
 except ImportError as error:  # pragma: no cover - CI has it
     raise SetupError("Redis and Valkey need a client: pip install 'querybudget[redis]'") from error
 
-__all__ = ["Connection", "UnansweredError", "link"]
+__all__ = ["Connection", "UnansweredError", "connect"]
 
 PIPELINES = 4
 """Round trips under way at a time, and connections."""

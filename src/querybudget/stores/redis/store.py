@@ -91,7 +91,11 @@ class RedisStore:
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
         """Replace what is held by what was used."""
         observation = reservation.observation
-        if observation is not None and reservation.profiled and ledger.answered(reservation, amounts):
+        if (
+            observation is not None
+            and reservation.profiled
+            and ledger.answered(reservation, amounts)
+        ):
             return await self._profiles.settle(reservation, amounts)
         return (await self._ops.settle(reservation, amounts)).settled
 

@@ -26,7 +26,9 @@ class BucketLog:
     """
 
     quota: Quota
-    observations: list[tuple[str, int, int, int]] = field(default_factory=list[tuple[str, int, int, int]])
+    observations: list[tuple[str, int, int, int]] = field(
+        default_factory=list[tuple[str, int, int, int]]
+    )
     stage: Stage = Stage.NONE
 
     def end(self, at: int) -> int:
@@ -64,7 +66,9 @@ class BucketLog:
 
     def give_back(self, name: str) -> None:
         """Strike out what a reservation visited."""
-        self.observations = [observation for observation in self.observations if observation[0] != name]
+        self.observations = [
+            observation for observation in self.observations if observation[0] != name
+        ]
 
     def charge(self, _name: str, _amount: int, _now: int, _expires: int) -> None:
         """Nothing, though other logs note it: what is held here is said by visits."""

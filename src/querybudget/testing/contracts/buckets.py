@@ -88,9 +88,13 @@ class BucketContract(Benched):
             refused = await bench.reserve(wide(3), observation=seen(7, 8))
             assert (refused.verdict, refused.stage) == (Verdict.WAIT, Stage.REFUSE)
             bench.clock.advance(us=refused.wait - 1)
-            assert not (await bench.reserve(wide(3), observation=seen(7, 8))).admitted, "admitted early"
+            assert not (await bench.reserve(wide(3), observation=seen(7, 8))).admitted, (
+                "admitted early"
+            )
             bench.clock.advance(us=1)
-            assert (await bench.reserve(wide(3), observation=seen(7, 8))).admitted, "refused after it"
+            assert (await bench.reserve(wide(3), observation=seen(7, 8))).admitted, (
+                "refused after it"
+            )
             never = await bench.reserve(wide(3), observation=seen(5, 6, 7, 8))
             assert (never.verdict, never.wait) == (Verdict.NEVER, 0)
 
@@ -162,7 +166,9 @@ class BucketContract(Benched):
         async with self.bench(DISTINCT, Algorithm.SLIDING) as bench:
             tokens, profiled = line(quota_of(Algorithm.SLIDING)), ("caller", "pool")
             observation = seen(1)
-            failed = await bench.admitted(tokens, wide(), observation=observation, profiled=profiled)
+            failed = await bench.admitted(
+                tokens, wide(), observation=observation, profiled=profiled
+            )
             await bench.settle(failed, 0, 0)
             again = await bench.admitted(tokens, wide(), observation=observation, profiled=profiled)
             assert await bench.settle(again, MICRO, MICRO) is Settled.DONE
@@ -199,7 +205,9 @@ class BucketContract(Benched):
             bench.clock.advance(us=dear.wait - 1)
             assert not (await bench.reserve(*lines, observation=seen(1))).admitted, "admitted early"
             bench.clock.advance(us=1)
-            assert (await bench.reserve(*lines, observation=seen(1))).admitted, "refused after its wait"
+            assert (await bench.reserve(*lines, observation=seen(1))).admitted, (
+                "refused after its wait"
+            )
 
     async def test_what_was_visited_refuses_no_call_that_visits_nothing_new(self) -> None:
         """Also at the stage of refusing."""

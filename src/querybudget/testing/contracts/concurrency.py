@@ -232,7 +232,9 @@ async def _call_all(work: Work, meeting: threading.Barrier) -> Found:
 async def _call(store: Store, work: Work, number: int) -> bool:
     """One call, which visits a bucket of its own; every other one comes to something."""
     observation = Observation((number,)) if work.kind is Algorithm.DISTINCT else None
-    decision = await store.reserve(Charge(f"call-{number}", work.lines, HOLD, observation=observation))
+    decision = await store.reserve(
+        Charge(f"call-{number}", work.lines, HOLD, observation=observation)
+    )
     if decision.reservation and work.settles:
         used = MICRO * (number % 2)
         settled = await store.settle(decision.reservation, (used, used))

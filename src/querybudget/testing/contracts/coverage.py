@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from querybudget.coverage import Profile, BucketResponse, Stage, Observation
+from querybudget.coverage import BucketResponse, Observation, Profile, Stage
 from querybudget.coverage.observation import COARSE, FINE
 from querybudget.coverage.score import VIEWS
 from querybudget.coverage.style import TRAITS, WORDS
@@ -87,7 +87,9 @@ class ProfileContract(Benched):
             profile = await _sweep(bench, ["caller"])
             score = profile.score(bench.clock.now)
             scored, unscored = BucketResponse(free=0), BucketResponse(free=0, scored=False)
-            assert (await bench.reserve(covered(scored), observation=seen())).price == scored.price(score)
+            assert (await bench.reserve(covered(scored), observation=seen())).price == scored.price(
+                score
+            )
             share = SWEEP * MICRO // FINE
             cheap = unscored.price(share)
             assert (await bench.reserve(covered(unscored), observation=seen())).price == cheap
@@ -144,7 +146,9 @@ class ProfileContract(Benched):
 
 async def _answer(bench: Bench, observation: Observation, profiled: Sequence[str]) -> None:
     """One answered call."""
-    reservation = await bench.admitted(covered(partition=profiled[0]), observation=observation, profiled=profiled)
+    reservation = await bench.admitted(
+        covered(partition=profiled[0]), observation=observation, profiled=profiled
+    )
     assert await bench.settle(reservation, MICRO) is Settled.DONE
 
 

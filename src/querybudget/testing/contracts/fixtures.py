@@ -159,7 +159,9 @@ class Bench:
         """Ask for all lines, under a name of its own."""
         self._count += 1
         name = f"call-{self._count}"
-        return await self.store.reserve(Charge(name, lines, hold, price, observation, tuple(profiled)))
+        return await self.store.reserve(
+            Charge(name, lines, hold, price, observation, tuple(profiled))
+        )
 
     async def admitted(
         self,
@@ -170,7 +172,9 @@ class Bench:
         profiled: Iterable[str] = (),
     ) -> Reservation:
         """Ask for all lines, which has to be granted."""
-        decision = await self.reserve(*lines, price=price, hold=hold, observation=observation, profiled=profiled)
+        decision = await self.reserve(
+            *lines, price=price, hold=hold, observation=observation, profiled=profiled
+        )
         assert decision.reservation, f"expected to be admitted, found {decision}"
         return decision.reservation
 

@@ -30,7 +30,7 @@ from querybudget.ledger import GRACE, Charge, Decision, Line, Reservation, Settl
 from querybudget.stores import Clock, Store
 from querybudget.testing.clock import ManualClock
 from querybudget.testing.contracts.oracle import Expected, Oracle
-from querybudget.testing.contracts.strategies import breadths, quotas, responses, observations
+from querybudget.testing.contracts.strategies import breadths, observations, quotas, responses
 from querybudget.units import MICRO, Algorithm, Quota
 
 __all__ = ["StoreMachine"]
@@ -160,7 +160,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self._reservations and len(self._oracles) <= MOST)
     @rule(
-        data=st.data(), hold=st.sampled_from((50, 1_000)), observation=observations(), used=st.integers(0, 60)
+        data=st.data(),
+        hold=st.sampled_from((50, 1_000)),
+        observation=observations(),
+        used=st.integers(0, 60),
     )
     def reserve_and_settle_at_once(
         self, data: st.DataObject, hold: int, observation: Observation, used: int
@@ -280,7 +283,9 @@ class StoreMachine(RuleBasedStateMachine):
     def _run(self, waiting: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(waiting)
 
-    def _charge(self, data: st.DataObject, hold: int, price: int, observation: Observation) -> Charge:
+    def _charge(
+        self, data: st.DataObject, hold: int, price: int, observation: Observation
+    ) -> Charge:
         chosen = data.draw(
             st.lists(
                 st.tuples(

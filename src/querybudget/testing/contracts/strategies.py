@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from querybudget.coverage import BucketResponse, Stage, Observation
+from querybudget.coverage import BucketResponse, Observation, Stage
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 
 __all__ = [
@@ -12,11 +12,11 @@ __all__ = [
     "RATES",
     "breadth",
     "breadths",
+    "observations",
     "quota",
     "quotas",
     "responses",
     "uneven",
-    "visits",
 ]
 
 RATES = (Algorithm.SLIDING, Algorithm.GCRA, Algorithm.CALENDAR)
