@@ -31,7 +31,10 @@ class CircuitBreaker:
         self._probe_at: int | None = None
 
     def allow_request(self) -> bool:
-        """Whether a request may go now. One that may must be followed by `record_success` or `record_failure`."""
+        """Return True if a request may be sent.
+
+        The caller must then report `record_success` or `record_failure`.
+        """
         if self._probe_at is None:
             return True
         now = self._clock()

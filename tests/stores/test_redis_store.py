@@ -122,7 +122,7 @@ async def test_500_calls_at_once_need_few_connections(redis_servers: Servers[Red
         decisions = await asyncio.gather(*calls)
         assert sum(decision.admitted for decision in decisions) == 250
         clients = server.call("CLIENT", "LIST").splitlines()
-        assert len(clients) - 1 <= PIPELINES, "expected a connection for each lane, and the test's own"
+        assert len(clients) - 1 <= PIPELINES, "expected one connection a pipeline, and the test's"
 
 
 async def test_500_calls_at_once_on_a_cluster_find_room(redis_cluster: ClusterSet) -> None:

@@ -1,7 +1,7 @@
 """How much of what a model can do a partition has walked over, and what follows from it.
 
-Pure and in integers: a call comes in as a `Observation`, which holds bucket numbers and hashes and never
-text or vectors, so that every store can keep the same bits.
+Pure and in integers: a call comes in as an `Observation`, which holds bucket numbers and hashes and
+never text or vectors, so that every store can keep the same bits.
 """
 
 from __future__ import annotations

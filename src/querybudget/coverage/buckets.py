@@ -197,7 +197,7 @@ class BucketState(msgspec.Struct, array_like=True, tag="b"):
     def wait_until_below(
         self, quota: Quota, most: int, now: int, cells: Iterable[int] = (), weight: int = 0
     ) -> int:
-        """µs until at most `most` is used, `cells` counted as by `decay_schedule`; it must come to that."""
+        """µs until at most `most` is used, with `cells` counted as by `decay_schedule`."""
         ends = (end for end, used in self.decay_schedule(quota, now, cells, weight) if used <= most)
         return next(ends) - now
 

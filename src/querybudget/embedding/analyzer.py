@@ -43,7 +43,7 @@ _log = logging.getLogger("querybudget.embedding")
 
 
 def frame(call: Call) -> str:
-    """The fixed frame of a call, whose hash is `Observation.template`: the system prompt, if any."""
+    """The system prompt of a call, whose hash is `Observation.template`."""
     return call.template
 
 

@@ -20,7 +20,14 @@ from querybudget.coverage.buckets import BucketState
 from querybudget.ledger.types import Account, Charge, Line, LineStatus, Reservation, Verdict
 from querybudget.units import MICRO, SECOND, Algorithm
 
-__all__ = ["SCORE_RETRY", "BucketLine", "CoverageDecision", "evaluate", "update_profiles", "update_stages"]
+__all__ = [
+    "SCORE_RETRY",
+    "BucketLine",
+    "CoverageDecision",
+    "evaluate",
+    "update_profiles",
+    "update_stages",
+]
 
 SCORE_RETRY = 3_600 * SECOND
 """The wait proposed to a call refused for its score. No promise: nobody knows how it will go on."""
@@ -120,7 +127,7 @@ class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
     """What all lines of buckets of a charge say together.
 
     Attributes:
-        bucket_lines: One for each line of the charge, in its order; None where it is not of buckets.
+        bucket_lines: One for each line of the charge, in order; None for lines of other units.
         price: The highest of the enforced lines, in millionths.
         stage: The severest of the enforced lines.
         delay: The longest of the enforced lines, µs.

@@ -63,8 +63,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
         lines: All or none of these; no two of the same quota of the same partition.
         hold: µs after which the reservation expires if nobody settles it.
         price: Factor on every amount but leases and buckets, in millionths.
-        observation: What the call shows of itself; None where no budget looks at it, and then no line is
-            of buckets.
+        observation: What the call shows; None where no line counts buckets.
         profiled: Accounts whose profile takes in the visit when the call was answered: first its
             identity's, then those of the pools the identity is in.
     """

@@ -186,7 +186,7 @@ class Limiter:
     async def settle(
         self, admission: Admission, outcome: Outcome, usage: Usage | None = None, status: int = 0
     ) -> None:
-        """Replace what an admission holds by what its call used. Later calls of this change nothing.
+        """Replace what an admission holds by what its call used. Settling twice changes nothing.
 
         A store that may wait is not waited for: its settlement goes on by itself, and `aclose`
         waits for it.

@@ -101,7 +101,7 @@ class Plan(msgspec.Struct, frozen=True):
         needs_usage: Whether any counts tokens or money, so that the answer has to be read.
         unpriced: Whether an enforced one counts money and the model has no price.
         counts_buckets: Whether any counts buckets.
-        needs_analysis: Whether what the call asks has to be observed: for buckets, or to know which budgets
+        needs_analysis: Whether the prompts must be analyzed, for buckets or to know which budgets
             apply.
     """
 
@@ -174,7 +174,8 @@ class Matcher:
             caller: Who.
             route: Of the request.
             call: What is asked.
-            capabilities: `Observation.capabilities`. Where `Plan.needs_analysis`, ask again once they are known.
+            capabilities: `Observation.capabilities`; where `Plan.needs_analysis`, ask again once
+                they are known.
         """
         anonymous = caller.identity.key == ANONYMOUS
         bits = capabilities & route.capabilities

@@ -387,8 +387,8 @@ class Policy:
         source: File the policy came from, or ``<mapping>``.
         health: Path at which the middleware tells how the store is; empty for none.
         embedding: What turns prompts into buckets.
-        capabilities: Those that ship, then the policy's own; bit n of `Observation.capabilities` is the
-            n-th of them.
+        capabilities: The shipped ones, then the policy's own; bit n of
+            `Observation.capabilities` is the n-th of them.
     """
 
     budgets: tuple[Budget, ...]
