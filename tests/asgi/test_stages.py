@@ -345,6 +345,7 @@ async def test_a_compressed_body_goes_on_plain(bench: Callable[..., Any]) -> Non
         (b"\x1f\x8b damaged", "gzip"),
         (b"unreadable", "br"),
     ],
+    ids=["nothing to lower", "nothing to lower, gzip", "no JSON", "damaged gzip", "unknown coding"],
 )
 async def test_a_body_with_nothing_to_take_away_is_handed_on_untouched(
     bench: Callable[..., Any], body: bytes, encoding: str
