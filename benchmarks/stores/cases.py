@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.stores.calls import COVERED, FOUR, ONE, SLIDING, Ours, budgets
 from benchmarks.stores.servers import Servers
 from querybudget.coverage import Observation
-from querybudget.stores import Storage, open_store, system_clock
+from querybudget.stores import StoreSettings, open_store, system_clock
 
 if TYPE_CHECKING:
     from benchmarks.stores.rivals import Limits, Rival
@@ -102,7 +102,7 @@ def urls(servers: Servers) -> dict[str, str]:
 
 def opened(stack: AsyncExitStack, url: str, limits: Sequence[dict[str, Any]], name: str) -> Ours:
     """A store of ours, closed with `stack`."""
-    store = open_store(Storage(url, prefix="qb"), system_clock())
+    store = open_store(StoreSettings(url, prefix="qb"), system_clock())
     stack.push_async_callback(store.aclose)
     return Ours(store, budgets(limits), name=name)
 

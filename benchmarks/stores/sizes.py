@@ -13,7 +13,7 @@ from benchmarks.stores.calls import COVERED, FOUR, Ours, budgets, observations, 
 from benchmarks.stores.cases import AMPLE, others
 from benchmarks.stores.prompts import KINDS
 from benchmarks.stores.servers import Redis, Servers
-from querybudget.backends import Storage
+from querybudget.backends import StoreSettings
 from querybudget.coverage import Observation
 from querybudget.stores import Store, system_clock
 from querybudget.units import SECOND
@@ -61,7 +61,7 @@ async def redis_sizes(servers: Servers, identities: int, most: int) -> list[dict
         for apart in (DAY // A_DAY, 0):
             prefix = f"size:{kind}:{apart}".replace(" ", "-")
             clock = Clock(system_clock()() - most * apart)
-            store = RedisStore(Storage(redis.url, prefix=prefix), clock=clock)
+            store = RedisStore(StoreSettings(redis.url, prefix=prefix), clock=clock)
             after = [count for count in AFTER if count <= most]
             sizes = await _grown(
                 store, shown, clock, apart, after, identities, _weigh(redis, prefix)

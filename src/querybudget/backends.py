@@ -7,23 +7,20 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
-from querybudget.units import SECOND, Algorithm
+from msgspec import Struct
+from msgspec.structs import replace
 
-if TYPE_CHECKING:
-    from querybudget.policy.model import Budget
+from querybudget.units import SECOND, Algorithm, Quota
 
-__all__ = ["SCHEMES", "Guarantees", "Reach", "Storage", "guarantees_of", "lacking", "shown"]
+__all__ = ["SCHEMES", "Guarantees", "Reach", "StoreSettings", "guarantees_of", "lacking", "shown"]
 
 Reach = str
 """Who counts together: ``process``, ``host`` (the workers of one machine) or ``network``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Guarantees:
+class Guarantees(Struct, frozen=True):
     """What a kind of store promises, and what it does not.
 
     Attributes:
@@ -104,18 +101,12 @@ def guarantees_of(url: str) -> Guarantees | None:
     return SCHEMES.get(scheme)
 
 
-def lacking(guarantees: Guarantees, budgets: Iterable[Budget]) -> list[tuple[str, Algorithm]]:
-    """Names of the budgets whose kind of window a store does not keep, with the kind."""
-    kept: Collection[Algorithm] = guarantees.windows
-    return [
-        (budget.name, budget.quota.algorithm)
-        for budget in budgets
-        if budget.quota.algorithm not in kept
-    ]
+def lacking(guarantees: Guarantees, quotas: Iterable[Quota]) -> list[Quota]:
+    """Return the quotas whose kind of window a store does not keep."""
+    return [quota for quota in quotas if quota.algorithm not in guarantees.windows]
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
+class StoreSettings(Struct, frozen=True):
     """Where accounts are kept.
 
     Attributes:

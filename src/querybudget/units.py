@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-__all__ = ["MICRO", "SECOND", "Algorithm", "Bounds", "Quota", "Unit", "priced"]
+__all__ = ["MICRO", "SECOND", "Algorithm", "Bounds", "Period", "Quota", "Unit", "priced"]
 
 MICRO = 1_000_000
 """µ-units in one unit, and the factor of a price: a price of ``MICRO`` is 1."""
@@ -50,6 +50,34 @@ class Algorithm(enum.StrEnum):
     """How many calls may be open at the same time; there is no window."""
     DISTINCT = "distinct"
     """What is counted is counted once in any stretch of one window's length: buckets."""
+
+
+class Period(enum.StrEnum):
+    """The time that a limit is for."""
+
+    SECOND = "second"
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    YEAR = "year"
+
+    @property
+    def length(self) -> int:
+        """Its length in µs; a month is 30 days and a year 365."""
+        return _LENGTHS[self]
+
+
+_LENGTHS = {
+    Period.SECOND: SECOND,
+    Period.MINUTE: 60 * SECOND,
+    Period.HOUR: 3_600 * SECOND,
+    Period.DAY: 86_400 * SECOND,
+    Period.WEEK: 7 * 86_400 * SECOND,
+    Period.MONTH: 30 * 86_400 * SECOND,
+    Period.YEAR: 365 * 86_400 * SECOND,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
-from querybudget.backends import Storage
+from querybudget.backends import StoreSettings
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.resilience.guard import REST, Guard
@@ -40,7 +40,7 @@ class Guarded:
 
     def __init__(self, url: str, timeout: int = PATIENCE, prefix: str = "faults") -> None:
         self.clock = ManualClock()
-        self.store = RedisStore(Storage(url, timeout=timeout, prefix=prefix))
+        self.store = RedisStore(StoreSettings(url, timeout=timeout, prefix=prefix))
         self.left_over: list[Reservation] = []
         self.guard = Guard(
             self.store,

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.ledger.calendar import Calendar
-from querybudget.policy.notation import Period
-from querybudget.units import SECOND
+from querybudget.units import SECOND, Period
 
 HOUR = 3_600 * SECOND
 DAY = 24 * HOUR

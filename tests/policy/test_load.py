@@ -22,8 +22,7 @@ from querybudget.policy.model import (
     ResolverSpec,
     TokenWeights,
 )
-from querybudget.policy.notation import Period
-from querybudget.units import MICRO, SECOND, Algorithm, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Period, Unit
 
 GOOD = sorted((Path(__file__).parent / "good").glob("*.yaml"))
 SECRET = "0123456789abcdef0123456789abcdef"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from querybudget.backends import Storage
+from querybudget.backends import StoreSettings
 from querybudget.ledger import Charge, Line
 from querybudget.stores.redis import RedisStore
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
@@ -22,7 +22,7 @@ LINES = tuple(Line("caller", quota, MICRO, MICRO) for quota in (LEASE, CALLS))
 
 
 async def hold(url: str) -> None:
-    store = RedisStore(Storage(url, timeout=10 * SECOND, prefix="killed"))
+    store = RedisStore(StoreSettings(url, timeout=10 * SECOND, prefix="killed"))
     decision = await store.reserve(Charge("of the worker", LINES, HOLD))
     print(f"admitted {decision.admitted}", flush=True)  # noqa: T201 - what the test waits for
     await asyncio.Event().wait()

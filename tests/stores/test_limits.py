@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from querybudget.backends import Storage
+from querybudget.backends import StoreSettings
 from querybudget.errors import StoreError
 from querybudget.ledger import (
     UNCHARGED,
@@ -59,7 +59,7 @@ class Bench:
 
 
 def opened(url: str, clock: ManualClock) -> LimitsStore:
-    store = open_store(Storage(url, prefix="tests"), clock)
+    store = open_store(StoreSettings(url, prefix="tests"), clock)
     assert isinstance(store, LimitsStore)
     return store
 
@@ -346,7 +346,7 @@ async def test_who_is_beaten_each_time_is_refused_and_told_to_come_back_soon(ben
 
 async def test_calls_beyond_those_remembered_stay_at_their_estimate(url: str, bench: Bench) -> None:
     clock = ManualClock()
-    few = LimitsStore(Storage(url, prefix="few"), clock, max_open=2)
+    few = LimitsStore(StoreSettings(url, prefix="few"), clock, max_open=2)
     try:
         small = Bench(few, clock)
         reservations = [await small.admitted(line(sliding(), 2 * MICRO)) for _ in range(3)]

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from limits.aio.storage import MongoDBStorage
 
-from querybudget.backends import Storage
+from querybudget.backends import StoreSettings
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Line, Reservation, Settled
 from querybudget.stores import open_store
@@ -197,7 +197,7 @@ class Rolls:
     def __init__(self, server: RedisServer) -> None:
         self.server = server
         self.clock = ManualClock()
-        self.store = open_store(Storage(f"limits+{server.url}"), self.clock)
+        self.store = open_store(StoreSettings(f"limits+{server.url}"), self.clock)
         self._passed = 0.0
 
     def advance(self, seconds: float) -> None:

@@ -7,7 +7,7 @@ from importlib.machinery import ModuleSpec
 
 import pytest
 
-from querybudget.backends import Storage
+from querybudget.backends import StoreSettings
 from querybudget.errors import SetupError
 from querybudget.stores import open_store
 from querybudget.testing import ManualClock
@@ -15,7 +15,7 @@ from querybudget.testing import ManualClock
 SECRET = "hunter2"
 
 
-def refusal(storage: Storage | str) -> str:
+def refusal(storage: StoreSettings | str) -> str:
     with pytest.raises(SetupError) as refused:
         open_store(storage, ManualClock())
     for error in (refused.value.__cause__, refused.value):
@@ -79,4 +79,4 @@ def test_an_address_that_cannot_be_read_is_refused_and_keeps_its_password(url: s
 
 @pytest.mark.parametrize("prefix", ["two words", "tab\tbed", "ümlaut", 101 * "x"])
 def test_a_prefix_that_some_storage_would_not_take_is_refused(prefix: str) -> None:
-    assert refusal(Storage("limits+memory://", prefix=prefix)).startswith("prefix: expected")
+    assert refusal(StoreSettings("limits+memory://", prefix=prefix)).startswith("prefix: expected")

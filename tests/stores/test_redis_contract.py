@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from querybudget.backends import Storage
+from querybudget.backends import StoreSettings
 from querybudget.stores import Clock, Store
 from querybudget.stores.redis import RedisStore
 from querybudget.testing.contracts import StoreConcurrency, StoreContract, StoreMachine
@@ -22,9 +22,9 @@ PATIENCE = 10 * SECOND
 """A machine that is busy with other tests is not a server that does not answer."""
 
 
-def fresh(url: str) -> Storage:
+def fresh(url: str) -> StoreSettings:
     """A place on a server where nothing is yet."""
-    return Storage(url, timeout=PATIENCE, prefix=next(PREFIXES))
+    return StoreSettings(url, timeout=PATIENCE, prefix=next(PREFIXES))
 
 
 class RedisContract(StoreContract):
@@ -68,7 +68,7 @@ class TestRedisCluster(RedisContract):
 class RedisMachine(StoreMachine):
     examples = 40
     url: ClassVar[str]
-    storage: Storage
+    storage: StoreSettings
 
     def make_store(self, clock: Clock) -> Store:
         self.storage = fresh(self.url)

@@ -14,12 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from querybudget.backends import Storage
+from querybudget.backends import StoreSettings
 from querybudget.coverage import BucketResponse, Observation, Stage
 from querybudget.coverage.style import TRAITS
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.ledger.calendar import Calendar
-from querybudget.policy.notation import Period
 from querybudget.stores import MemoryStore
 from querybudget.stores.redis import RedisStore
 from querybudget.testing import ManualClock
@@ -30,7 +29,7 @@ from querybudget.testing.contracts.strategies import (
     quotas,
     responses,
 )
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Period, Quota, Unit
 from tests.servers.redis import RedisServer
 
 START = 1_764_000_000_000_000
@@ -51,7 +50,7 @@ class Both:
 
     def __post_init__(self) -> None:
         self.clock = ManualClock(self.start)
-        storage = Storage(self.url, prefix=f"both-{next(PREFIXES)}")
+        storage = StoreSettings(self.url, prefix=f"both-{next(PREFIXES)}")
         self.redis = RedisStore(storage, clock=self.clock)
         self.memory = MemoryStore(self.clock)
         self.runner = asyncio.Runner()
@@ -288,7 +287,7 @@ def test_calls_of_one_identity_at_once_are_all_folded_into_its_profile(
 ) -> None:
     """By two workers, which find the profile changed by each other again and again."""
     clock = ManualClock(START)
-    storage = Storage(redis_server.url, prefix=f"folded-{next(PREFIXES)}")
+    storage = StoreSettings(redis_server.url, prefix=f"folded-{next(PREFIXES)}")
     stores = [RedisStore(storage, clock=clock) for _ in range(2)]
 
     async def run() -> tuple[int, list[Settled]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from querybudget.backends import Storage
+from querybudget.backends import StoreSettings
 from querybudget.coverage import Observation
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Line, Settled
@@ -38,7 +38,7 @@ SLIDING = quota_of(Algorithm.SLIDING)
 
 @asynccontextmanager
 async def opened(url: str, prefix: str) -> AsyncGenerator[RedisStore, None]:
-    store = RedisStore(Storage(url, timeout=10 * SECOND, prefix=prefix))
+    store = RedisStore(StoreSettings(url, timeout=10 * SECOND, prefix=prefix))
     try:
         yield store
     finally:
@@ -240,7 +240,7 @@ async def test_a_password_is_in_no_error_and_no_log(
     said: list[str] = []
     for port in (server.port, free_port()):
         url = f"redis://someone:hunter2@127.0.0.1:{port}/0"
-        store = open_store(Storage(url, timeout=10 * SECOND), system_clock())
+        store = open_store(StoreSettings(url, timeout=10 * SECOND), system_clock())
         guard = Guard(
             store,
             system_clock(),
@@ -271,7 +271,7 @@ async def test_a_password_is_in_no_error_and_no_log(
 )
 def test_a_url_that_cannot_be_used_is_said_without_its_password(url: str) -> None:
     with pytest.raises(SetupError) as failure:
-        RedisStore(Storage(url))
+        RedisStore(StoreSettings(url))
     assert "cannot use redis" in str(failure.value)
     assert "hun" not in str(failure.value)
     assert failure.value.__cause__ is None, "expected no traceback that holds the URL"

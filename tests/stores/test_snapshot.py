@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from querybudget.backends import Storage
+from querybudget.backends import StoreSettings
 from querybudget.ledger import GRACE, Settled
 from querybudget.stores import Clock, MemoryStore, Store, open_store
 from querybudget.stores import snapshot as saving
@@ -52,7 +52,7 @@ TestASnapshotSaysTheSameAsBeforeForAnyHistory = SnapshotMachine.TestCase
 
 def test_making_a_store_touches_no_file(tmp_path: Path) -> None:
     assert isinstance(
-        open_store(Storage(snapshot=str(tmp_path / "nowhere" / "accounts")), ManualClock()),
+        open_store(StoreSettings(snapshot=str(tmp_path / "nowhere" / "accounts")), ManualClock()),
         MemoryStore,
     )
     assert list(tmp_path.iterdir()) == []
@@ -61,7 +61,7 @@ def test_making_a_store_touches_no_file(tmp_path: Path) -> None:
 @pytest.mark.anyio
 async def test_what_a_policy_says_of_its_snapshot_is_done(tmp_path: Path) -> None:
     path = tmp_path / "accounts"
-    storage = Storage(snapshot=str(path), snapshot_every=SOON)
+    storage = StoreSettings(snapshot=str(path), snapshot_every=SOON)
     bench = Bench(path)
     bench.store = open_store(storage, bench.clock)  # type: ignore[assignment] # a MemoryStore
     await bench.answered("a")

@@ -165,8 +165,8 @@ def _body(source: str | None) -> bytes:
 
 
 def _preset(arguments: argparse.Namespace) -> int:
+    from querybudget.notation import nearest  # noqa: PLC0415
     from querybudget.policy import presets  # noqa: PLC0415
-    from querybudget.policy.notation import nearest  # noqa: PLC0415
 
     known = presets.names()
     if arguments.name is None:

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from querybudget.backends import WORDS, Guarantees, Storage, shown
+from querybudget.backends import WORDS, Guarantees, StoreSettings, shown
 from querybudget.errors import QueryBudgetError, StoreError
 from querybudget.ledger import Charge, Line
 from querybudget.stores import Declares, Starts, Store, open_store, system_clock
@@ -116,7 +116,7 @@ async def _checked(url: str, place: str) -> Checked:
     prefix = f"querybudget-check-{os.urandom(6).hex()}"
     new = _files(url, there=False)
     clock = system_clock()
-    store = open_store(Storage(url, timeout=2 * SECOND, prefix=prefix), clock)
+    store = open_store(StoreSettings(url, timeout=2 * SECOND, prefix=prefix), clock)
     try:
         async with asyncio.timeout(PATIENCE):
             if isinstance(store, Starts):

@@ -11,8 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass, field
 
-from querybudget.policy.notation import Period
-from querybudget.units import SECOND
+from querybudget.units import SECOND, Period
 
 __all__ = ["Calendar"]
 

@@ -28,7 +28,7 @@ from querybudget.limiter.telling import event_of
 from querybudget.policy.model import Policy
 from querybudget.resilience.health import StoreHealth
 from querybudget.resilience.store import DEFERRED, open_desk
-from querybudget.stores import Clock, Storage, Store, system_clock
+from querybudget.stores import Clock, Store, StoreSettings, system_clock
 from querybudget.units import MICRO, Unit
 
 __all__ = ["Limiter"]
@@ -84,7 +84,7 @@ class Limiter:
         self.policy = policy
         self.clock = clock or system_clock()
         given = store if store is not None else policy.store
-        self._owned = isinstance(given, str | Storage)
+        self._owned = isinstance(given, str | StoreSettings)
         self._desk = open_desk(policy, given, self.clock)
         self.store = self._desk.store
         self.estimator = Estimator(policy.estimate)

@@ -7,21 +7,23 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from querybudget.backends import LIMITS, SCHEMES, WORDS, Storage, guarantees_of, lacking
+from querybudget.backends import LIMITS, SCHEMES, WORDS, StoreSettings, guarantees_of, lacking
+from querybudget.notation import listed, nearest
 from querybudget.policy import file
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import Budget, OnStoreError
-from querybudget.policy.notation import listed, nearest
 from querybudget.units import SECOND, Algorithm
 
-__all__ = ["storage"]
+__all__ = ["store_settings"]
 
 SHORTEST_TIMEOUT, LONGEST_TIMEOUT = SECOND // 1_000, 60 * SECOND
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
-def storage(given: file.PolicyFile, budgets: Sequence[Budget], problems: Problems) -> Storage:
+def store_settings(
+    given: file.PolicyFile, budgets: Sequence[Budget], problems: Problems
+) -> StoreSettings:
     """The store of a policy, which must be able to keep its budgets."""
     store = given.store
     url = "" if store.url is UNSET else store.url
@@ -40,7 +42,7 @@ def storage(given: file.PolicyFile, budgets: Sequence[Budget], problems: Problem
         problems.add(("secret",), f"{message} again after a restart")
     if store.snapshot_every < SECOND:
         problems.add(("store", "snapshot_every"), "expected at least 1s, found less")
-    return Storage(
+    return StoreSettings(
         url=url,
         timeout=store.timeout,
         workers=store.workers or 1,
@@ -76,9 +78,10 @@ def _check_abilities(
         problems.add(("secret",), f"{message} has its own names for the same callers")
     places = {budget.name: index for index, budget in enumerate(given.budgets)}
     kept = " or ".join(WORDS[kind] for kind in Algorithm if kind in guarantees.windows)
-    for name, kind in lacking(guarantees, budgets):
+    for quota in lacking(guarantees, [budget.quota for budget in budgets]):
+        kind = quota.algorithm
         key = "window" if kind in {Algorithm.GCRA, Algorithm.CALENDAR} else "limit"
-        path = ("budgets", places[name], key)
+        path = ("budgets", places[quota.name], key)
         problems.add(path, f"expected {kept}, which `{_scheme(url)}` keeps, found {WORDS[kind]}")
     if not guarantees.shared or given.store.workers is not None:
         return

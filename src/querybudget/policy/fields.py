@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from querybudget.policy import notation
+from querybudget import notation
 
 __all__ = [
     "Burst",

@@ -22,6 +22,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from querybudget.coverage.response import DEFAULT_STAGES
+from querybudget.notation import in_units
 from querybudget.policy.fields import (
     Burst,
     Duration,
@@ -36,7 +37,6 @@ from querybudget.policy.fields import (
     doc,
 )
 from querybudget.policy.model import Disclosure, Mode, OnStoreError
-from querybudget.policy.notation import in_units
 
 __all__ = [
     "AddressFile",

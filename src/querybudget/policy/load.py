@@ -9,6 +9,7 @@ from pathlib import Path as FilePath
 
 from msgspec import UNSET
 
+from querybudget.notation import listed, nearest
 from querybudget.policy import build_budgets, build_embedding, build_identity, build_store, file
 from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Node, Path, Problems
@@ -20,7 +21,6 @@ from querybudget.policy.model import (
     Policy,
     Refusals,
 )
-from querybudget.policy.notation import listed, nearest
 from querybudget.policy.yaml_nodes import from_mapping, from_text
 
 __all__ = ["load", "load_text"]
@@ -38,16 +38,7 @@ def load(
     *,
     environ: Mapping[str, str] | None = None,
 ) -> Policy:
-    """Load a policy.
-
-    Args:
-        source: Path of a YAML file, a mapping of what such a file holds, or `preset:` and the name
-            of a policy that ships.
-        environ: What `${NAME}` is looked up in; the process's environment unless given.
-
-    Raises:
-        PolicyError: It cannot be read or used; all of its mistakes, in the order of the file.
-    """
+    """Load a policy: see `querybudget.policy.load_policy`."""
     if isinstance(source, Mapping):
         problems = Problems("<mapping>")
         environ = os.environ if environ is None else environ
@@ -128,7 +119,7 @@ def _policy(node: Node, problems: Problems) -> Policy:
         models=_models(given.models),
         routes=routes,
         secret=_secret(given, problems),
-        store=build_store.storage(given, found, problems),
+        store=build_store.store_settings(given, found, problems),
         exempt=_exempt(given.exempt, problems),
         hold=given.hold,
         max_identities=given.max_identities,

@@ -1,6 +1,7 @@
 """A policy, loaded and ready: frozen, complete, every name resolved, every amount an integer.
 
-`querybudget.policy.load` makes it from YAML or a mapping. Nothing here reads a file or a clock.
+`querybudget.policy.load_policy` makes one from YAML or a mapping. Nothing here reads a file or a
+clock.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from querybudget.backends import Storage
+from querybudget.backends import StoreSettings
 from querybudget.coverage.response import BucketResponse
 from querybudget.units import MICRO, Quota, Unit
 
@@ -363,6 +364,19 @@ class Body:
     limit: int = 16 * 1024 * 1024
 
 
+class PolicyLoader(Protocol):
+    """What `Policy.load` is: `querybudget.policy.load_policy`."""
+
+    def __call__(
+        self,
+        source: str | PathLike[str] | Mapping[str, object],
+        *,
+        environ: Mapping[str, str] | None = None,
+    ) -> Policy:
+        """Load a policy from a file, a mapping or a preset."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Everything an operator decides. Make one with `Policy.load`.
@@ -391,6 +405,9 @@ class Policy:
             `Observation.capabilities` is the n-th of them.
     """
 
+    load: ClassVar[PolicyLoader]
+    """`querybudget.policy.load_policy`, which the package binds here."""
+
     budgets: tuple[Budget, ...]
     identity: tuple[ResolverSpec, ...] = ()
     partitions: Mapping[str, Partition] = field(default_factory=dict[str, Partition])
@@ -398,7 +415,7 @@ class Policy:
     models: tuple[ModelPrice, ...] = ()
     routes: tuple[GenericRoute, ...] = ()
     secret: bytes = field(default=b"", repr=False)
-    store: Storage = Storage()  # noqa: RUF009 - frozen, from another module
+    store: StoreSettings = StoreSettings()  # noqa: RUF009 - frozen, from another module
     exempt: tuple[str, ...] = ()
     hold: int = 15 * 60 * MICRO
     max_identities: int = 100_000
@@ -417,24 +434,3 @@ class Policy:
         return any(
             budget.quota.unit is Unit.BUCKETS or budget.match.capability for budget in self.budgets
         )
-
-    @staticmethod
-    def load(
-        source: str | PathLike[str] | Mapping[str, object],
-        *,
-        environ: Mapping[str, str] | None = None,
-    ) -> Policy:
-        """Load a policy.
-
-        Args:
-            source: Path of a YAML file, a mapping of what such a file holds, or ``preset:`` and the
-                name of a policy that ships, as in ``preset:distillation``.
-            environ: What ``${NAME}`` is looked up in; the process's environment unless given.
-
-        Raises:
-            PolicyError: It cannot be read or used; all of its mistakes, in the order of the file.
-        """
-        # Here and not above: the types need neither YAML nor time zones nor files, loading does.
-        from querybudget.policy.load import load  # noqa: PLC0415
-
-        return load(source, environ=environ)

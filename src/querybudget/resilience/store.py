@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from querybudget.backends import WORDS, guarantees_of, lacking
 from querybudget.errors import SetupError, StoreError
@@ -23,7 +24,7 @@ from querybudget.resilience.fallback import Fallback, denies
 from querybudget.resilience.guard import Guard
 from querybudget.resilience.health import Health, StoreHealth, shown
 from querybudget.resilience.outbox import Outbox
-from querybudget.stores import Clock, Declares, Starts, Storage, Store, open_store
+from querybudget.stores import Clock, Declares, Starts, Store, StoreSettings, open_store
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 __all__ = ["DEFERRED", "Desk", "open_desk"]
@@ -54,7 +55,7 @@ class Desk:
     """
 
     def __init__(
-        self, policy: Policy, store: Store, clock: Clock, *, storage: Storage, name: str
+        self, policy: Policy, store: Store, clock: Clock, *, storage: StoreSettings, name: str
     ) -> None:
         self.store = store
         self._name = name
@@ -241,7 +242,7 @@ class Desk:
             self._flush()  # what has come in since
 
 
-def open_desk(policy: Policy, given: Store | Storage | str, clock: Clock) -> Desk:
+def open_desk(policy: Policy, given: Store | StoreSettings | str, clock: Clock) -> Desk:
     """The desk of a policy, with its store or another.
 
     Args:
@@ -254,8 +255,8 @@ def open_desk(policy: Policy, given: Store | Storage | str, clock: Clock) -> Des
     """
     storage = policy.store
     if isinstance(given, str):
-        storage = replace(storage, url=given, snapshot="")
-    elif isinstance(given, Storage):
+        storage = msgspec.structs.replace(storage, url=given, snapshot="")
+    elif isinstance(given, StoreSettings):
         storage = given
     else:
         _check(given, type(given).__name__, policy)
@@ -277,10 +278,10 @@ def _check(store: Store, name: str, policy: Policy) -> None:
     if not isinstance(store, Declares):
         return
     guarantees = store.guarantees
-    lacks = lacking(guarantees, policy.budgets)
+    lacks = lacking(guarantees, [budget.quota for budget in policy.budgets])
     if lacks:
         kept = " and ".join(WORDS[kind] for kind in Algorithm if kind in guarantees.windows)
-        found = "; ".join(f"budget {budget!r} has {WORDS[kind]}" for budget, kind in lacks)
+        found = "; ".join(f"budget {lack.name!r} has {WORDS[lack.algorithm]}" for lack in lacks)
         raise SetupError(
             f"the store {name} keeps {kept or 'nothing'}, and not all budgets: {found}"
         )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
-from querybudget.backends import LIMITS, SCHEMES, Guarantees, Storage
+from querybudget.backends import LIMITS, SCHEMES, Guarantees, StoreSettings
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.stores.memory import MemoryStore
@@ -18,8 +18,8 @@ __all__ = [
     "Guarantees",
     "MemoryStore",
     "Starts",
-    "Storage",
     "Store",
+    "StoreSettings",
     "open_store",
     "system_clock",
 ]
@@ -112,7 +112,9 @@ def system_clock() -> Clock:
     return lambda: (time.monotonic_ns() + offset) // 1000
 
 
-def open_store(storage: Storage | str, clock: Clock, *, max_identities: int = 100_000) -> Store:
+def open_store(
+    storage: StoreSettings | str, clock: Clock, *, max_identities: int = 100_000
+) -> Store:
     """Make the store that a URL names. Connects to nothing and reads nothing before its first use.
 
     Args:
@@ -123,7 +125,7 @@ def open_store(storage: Storage | str, clock: Clock, *, max_identities: int = 10
     Raises:
         SetupError: No store is named so, or what it needs is not installed.
     """
-    given = Storage(storage) if isinstance(storage, str) else storage
+    given = StoreSettings(storage) if isinstance(storage, str) else storage
     scheme = given.url.partition("://")[0]
     if scheme == "memory":
         return MemoryStore(

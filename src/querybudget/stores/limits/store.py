@@ -30,7 +30,7 @@ from hashlib import blake2b
 
 from cachetools import LRUCache
 
-from querybudget.backends import LIMITS, Guarantees, Storage, guarantees_of
+from querybudget.backends import LIMITS, Guarantees, StoreSettings, guarantees_of
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import (
     GRACE,
@@ -68,9 +68,9 @@ class LimitsStore:
     suspends = True
 
     def __init__(
-        self, storage: Storage | str, clock: Callable[[], int], *, max_open: int = 100_000
+        self, storage: StoreSettings | str, clock: Callable[[], int], *, max_open: int = 100_000
     ) -> None:
-        given = Storage(storage) if isinstance(storage, str) else storage
+        given = StoreSettings(storage) if isinstance(storage, str) else storage
         self._scheme = given.url.partition("://")[0]
         self._prefix = _checked(given.prefix)
         self._guarantees = _guaranteed(given.url)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 import msgspec
 
 from querybudget import ledger
-from querybudget.backends import Storage
+from querybudget.backends import StoreSettings
 from querybudget.coverage.sketch import SUMS
 from querybudget.errors import StoreError
 from querybudget.ledger import (
@@ -106,7 +106,7 @@ class SingleServerOps:
     """
 
     def __init__(
-        self, storage: Storage, clock: Callable[[], int] | None, estimate: Callable[[], int]
+        self, storage: StoreSettings, clock: Callable[[], int] | None, estimate: Callable[[], int]
     ) -> None:
         self._url = storage.url
         self._prefix = storage.prefix

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from querybudget import ledger
-from querybudget.backends import Guarantees, Storage, guarantees_of, shown
+from querybudget.backends import Guarantees, StoreSettings, guarantees_of, shown
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.stores import system_clock
@@ -49,7 +49,7 @@ class RedisStore:
 
     def __init__(
         self,
-        storage: Storage,
+        storage: StoreSettings,
         *,
         clock: Callable[[], int] | None = None,
         estimate: Callable[[], int] | None = None,

@@ -24,7 +24,7 @@ from querybudget import ledger
 from querybudget.backends import SCHEMES, Guarantees
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
-from querybudget.policy.notation import duration, nearest
+from querybudget.notation import duration, nearest
 from querybudget.stores.sqlite.file import AccountFile, LockedError
 from querybudget.stores.sqlite.rows import Row, bound, sweep
 from querybudget.stores.sqlite.worker import WorkerThread

@@ -21,7 +21,7 @@ from typing import ClassVar
 
 import pytest
 
-from querybudget.backends import Storage
+from querybudget.backends import StoreSettings
 from querybudget.coverage import Observation
 from querybudget.ledger import Charge, Line, Settled
 from querybudget.stores import Declares, Store, open_store
@@ -31,7 +31,7 @@ from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 __all__ = ["Place", "StoreConcurrency"]
 
-Place = str | Storage | Callable[[], Store]
+Place = str | StoreSettings | Callable[[], Store]
 """Where a store is: what `querybudget.stores.open_store` takes, or a function of no arguments that
 opens it. Other processes get it pickled, so it has to be a function of a module, or a
 `functools.partial` of one."""

@@ -18,18 +18,16 @@ What the `limits` package writes (`10/2 hours`, `100 per 1 minute`) is part of i
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from querybudget.units import MICRO, SECOND, Unit
+from querybudget.units import MICRO, SECOND, Period, Unit
 
 __all__ = [
     "LARGEST",
     "Limit",
-    "Period",
     "amount_of",
     "burst",
     "check_whole",
@@ -48,33 +46,6 @@ __all__ = [
 LARGEST = 2**53 - 1
 """The largest amount in µ-units, about nine billion units: what Lua's numbers hold exactly."""
 
-
-class Period(enum.StrEnum):
-    """What a limit can be per."""
-
-    SECOND = "second"
-    MINUTE = "minute"
-    HOUR = "hour"
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
-    YEAR = "year"
-
-    @property
-    def length(self) -> int:
-        """Its length in µs; a month is 30 days and a year 365."""
-        return _LENGTHS[self]
-
-
-_LENGTHS = {
-    Period.SECOND: SECOND,
-    Period.MINUTE: 60 * SECOND,
-    Period.HOUR: 3_600 * SECOND,
-    Period.DAY: 86_400 * SECOND,
-    Period.WEEK: 7 * 86_400 * SECOND,
-    Period.MONTH: 30 * 86_400 * SECOND,
-    Period.YEAR: 365 * 86_400 * SECOND,
-}
 
 _PERIODS = {word: period for period in Period for word in (period.value, f"{period.value}s")} | {
     "s": Period.SECOND,

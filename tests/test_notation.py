@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.policy import notation
-from querybudget.policy.notation import LARGEST, Limit, Period
-from querybudget.units import MICRO, SECOND, Unit
+from querybudget import notation
+from querybudget.notation import LARGEST, Limit
+from querybudget.units import MICRO, SECOND, Period, Unit
 
 LIMITS = st.builds(
     Limit,
