@@ -14,7 +14,7 @@ from querybudget.coverage import Observation, Stage
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
-from querybudget.limiter.matching import UNREADABLE
+from querybudget.limiter.conditions import UNREADABLE
 from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore
 from querybudget.testing import Decisions, FakeAnalyzer, ManualClock, memory_limiter

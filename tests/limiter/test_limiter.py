@@ -260,24 +260,13 @@ async def test_a_store_given_as_an_object_is_not_closed() -> None:
     assert len(store) == 1
 
 
-async def test_paths_that_nothing_applies_to_are_nobodys_business() -> None:
+async def test_a_path_that_no_budget_applies_to_has_no_route() -> None:
     limiter = memory_limiter(
         policy({"name": "rpm", "limit": "1/minute", "match": {"path": "/v1/*"}})
     )
     assert limiter.route("GET", "/") is None
     assert limiter.route("GET", "/health") is None
     assert limiter.route("GET", "/v1/models") is not None
-
-
-async def test_made_up_paths_and_models_are_not_remembered_without_bound() -> None:
-    limiter = memory_limiter(policy({"name": "rpm", "limit": "9M/minute"}))
-    for number in range(5_000):
-        await ask(limiter, chat(f"m{number}"), path=f"/x/{number}")
-    matcher = limiter.matcher
-    assert len(matcher._routes) <= 4096
-    assert len(matcher._plans) <= 4096
-    await ask(limiter, chat("m" * 10_000), path="/" + "x" * 10_000)
-    assert all(len(path) <= 200 for _, path in matcher._routes)
 
 
 async def test_a_body_that_cannot_be_read_escapes_no_budget_of_its_path() -> None:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 from querybudget.adapters.base import Adapter, Call
 from querybudget.errors import BodyError
-from querybudget.limiter.matching import UNREADABLE
+from querybudget.limiter.conditions import UNREADABLE
 
 __all__ = ["understand"]
 

@@ -21,8 +21,9 @@ from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.limiter.admission import Admission, Outcome, Refusal
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
+from querybudget.limiter.conditions import UNREADABLE
 from querybudget.limiter.estimation import Estimate, Estimator
-from querybudget.limiter.matching import UNREADABLE, Caller, Matcher, Route
+from querybudget.limiter.matching import Caller, Matcher, Route
 from querybudget.limiter.settling import amounts_of
 from querybudget.limiter.telling import event_of
 from querybudget.policy.model import Policy

@@ -1,10 +1,11 @@
-"""Which budgets apply to a call, and the ledger lines they make."""
+"""Which budgets apply to a call, why another does not, and the ledger lines they make."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -12,58 +13,55 @@ from querybudget.adapters import adapter_for
 from querybudget.adapters.base import Adapter, Call
 from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resolver
 from querybudget.ledger import Line
+from querybudget.limiter.conditions import (
+    SHOW_NOTHING,
+    UNMETERED,
+    UNREADABLE,
+    Mismatch,
+    call_mismatch,
+    counts_buckets,
+    needs_analysis,
+    route_mismatch,
+)
 from querybudget.limiter.cost import CostFunction, cost_function, dearest, price_of
 from querybudget.limiter.estimation import Estimate
-from querybudget.policy.model import Budget, Match, Mode, Policy
+from querybudget.policy.model import Budget, Mode, ModelPrice, Policy
 from querybudget.units import MICRO, Quota, Unit
 
-__all__ = ["Caller", "Matched", "Matcher", "Plan", "Route"]
+__all__ = ["Caller", "Matched", "Matcher", "Mismatch", "Plan", "Route"]
 
 LONGEST_KEY = 200
-"""Paths and model names longer than this are matched anew each time rather than remembered."""
+"""Paths and model names longer than this are not cached."""
 
-REMEMBERED = 4096
-"""Routes, and plans, remembered at most."""
+CACHED = 4096
+"""Routes, and plans, in the caches; the least recently used is dropped."""
 
-UNMETERED = frozenset({Unit.REQUESTS, Unit.CONCURRENT, Unit.BUCKETS})
 IDENTITY = ("identity",)
-
-UNREADABLE = "unreadable"
-"""The operation of a body that its path's adapter cannot read. Whoever sends one to a server that
-can meets every budget of the path, whatever it is matched on, at the dearest price."""
-
-ASK_NO_MODEL = frozenset({"other", "handshake"})
-"""Operations that use no tokens, so that budgets of tokens, money and buckets do not apply."""
-
-SHOW_NOTHING = ASK_NO_MODEL | {"count_tokens"}
-"""Operations that no model answers: budgets of buckets do not apply, and nothing is embedded."""
-
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
     """What is known from method and path alone.
 
     Attributes:
-        adapter: Reads the body; None where the path is no model's.
-        budgets: Those that may match.
-        messages: For WebSockets, the route of each message: no leases, the connection holds them.
+        adapter: Reads the body; None where the path is not a model endpoint.
+        budgets: Places of the policy's budgets that may match, as bits.
+        messages: For WebSockets, the route of each message: without leases, which the connection
+            holds.
         capabilities: Bits of the capabilities that any of the budgets is matched on.
     """
 
     adapter: Adapter | None
-    budgets: tuple[Budget, ...]
+    budgets: int
     messages: Route | None = None
     capabilities: int = 0
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
-    """Who is calling.
+    """The sender of a request.
 
     Attributes:
-        identity: Who is charged.
-        tier: Their tier; ``default`` where no rule holds.
+        identity: The identity that is charged.
+        tier: Its tier; ``default`` if no tier rule holds.
         scope: The ASGI scope, for partitions.
     """
 
@@ -76,11 +74,11 @@ class Matched(msgspec.Struct, frozen=True):
     """A budget that applies, with its quota scaled for the caller's tier.
 
     Attributes:
-        budget: As the policy has it.
-        quota: Scaled.
+        budget: The policy's budget.
+        quota: Its quota, scaled.
         cost_function: What a call takes from it.
-        needs_usage: Whether it counts tokens or money, of which only a part may be sure.
-        shadow: Whether it only says what it would refuse.
+        needs_usage: Whether it counts tokens or money, of which only a part may be certain.
+        shadow: Whether it only reports what it would refuse.
         counts_buckets: Whether it counts buckets, so that only an answered call takes any.
     """
 
@@ -93,7 +91,7 @@ class Matched(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Everything that is known of a call from its route, model, stream, tier and capabilities.
+    """Everything that follows from a call's route, model, stream, tier and capabilities.
 
     Attributes:
         budgets: Those that apply, in the policy's order.
@@ -128,114 +126,149 @@ class Matcher:
         self.capabilities = tuple(capabilities)
         weights = {capability.name: capability.weight for capability in policy.capabilities}
         self._weights = tuple(weights.get(name, MICRO) for name in self.capabilities)
-        self._weighed: dict[int, int] = {}
         self._scales = {tier.name: tier.scale for tier in policy.tiers}
         self._partitions: dict[str, Resolver] = {
             name: resolver(partition.resolver) for name, partition in policy.partitions.items()
         }
-        self._routes: dict[tuple[str, str], Route | None] = {}
-        self._plans: dict[tuple[Route, str, str, bool, str, bool, int], Plan] = {}
+        self._routes = lru_cache(CACHED)(self._find_route)
+        self._plans = lru_cache(CACHED)(self._make_plan)
+        self._weight = lru_cache(CACHED)(self._heaviest)
 
     def route(self, method: str, path: str) -> Route | None:
-        """What applies to a method and path; None where the request is nobody's business."""
-        key = (method, path)
-        if key in self._routes:
-            return self._routes[key]
-        route = self._find_route(method, path)
-        if len(path) <= LONGEST_KEY:
-            _remember(self._routes, key, route)
-        return route
+        """Return what applies to a method and path; None if no budget does."""
+        find = self._routes if len(path) <= LONGEST_KEY else self._find_route
+        return find(method, path)
 
     def _find_route(self, method: str, path: str) -> Route | None:
-        if any(fnmatchcase(path, pattern) for pattern in self._policy.exempt):
+        if self._exempt(path):
             return None
-        socket = method == "WEBSOCKET"
-        budgets = tuple(
-            budget
-            for budget in self._policy.budgets
-            if _any(budget.match.path, path)
-            and _any(budget.match.method, method)
-            and not (socket and _needs_analysis(budget))  # nobody reads what its messages ask
-        )
-        if not budgets:
+        bits = unleased = 0
+        asked: set[str] = set()
+        for index, budget in enumerate(self._policy.budgets):
+            if route_mismatch(budget, method, path) is None:
+                bits |= 1 << index
+                unleased |= (budget.quota.unit is not Unit.CONCURRENT) << index
+                asked.update(budget.match.capability)
+        if not bits:
             return None
-        if socket:
-            unleased = tuple(b for b in budgets if b.quota.unit is not Unit.CONCURRENT)
-            return Route(None, budgets, Route(None, unleased))
-        asked = {name for budget in budgets for name in budget.match.capability}
-        return Route(
-            adapter_for(path, method, self._policy.routes), budgets, None, self._bits(asked)
-        )
+        if method == "WEBSOCKET":
+            return Route(None, bits, Route(None, unleased))
+        return Route(adapter_for(path, method, self._policy.routes), bits, None, self._bits(asked))
 
     def plan(self, caller: Caller, route: Route, call: Call, capabilities: int = 0) -> Plan:
-        """The budgets of a call, scaled for the caller's tier.
+        """Return the budgets of a call, scaled for the caller's tier.
 
         Args:
-            caller: Who.
+            caller: The sender.
             route: Of the request.
             call: What is asked.
-            capabilities: `Observation.capabilities`; where `Plan.needs_analysis`, ask again once
-                they are known.
+            capabilities: `Observation.capabilities`. If `Plan.needs_analysis`, call again once they
+                are known.
         """
-        anonymous = caller.identity.key == ANONYMOUS
-        bits = capabilities & route.capabilities
-        key = (route, call.model, call.operation, call.stream, caller.tier, anonymous, bits)
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._make_plan(caller, route, call, bits)
-            if len(call.model) <= LONGEST_KEY:
-                _remember(self._plans, key, plan)
-        return plan
+        find = self._plans if len(call.model) <= LONGEST_KEY else self._make_plan
+        return find(
+            route.budgets,
+            call.model,
+            call.operation,
+            call.stream,
+            caller.tier,
+            caller.identity.key == ANONYMOUS,
+            capabilities & route.capabilities,
+        )
 
-    def _make_plan(self, caller: Caller, route: Route, call: Call, capabilities: int) -> Plan:
+    def _make_plan(
+        self,
+        bits: int,
+        model: str,
+        operation: str,
+        stream: bool,  # noqa: FBT001 - part of the cache key
+        tier: str,
+        anonymous: bool,  # noqa: FBT001 - part of the cache key
+        capabilities: int,
+    ) -> Plan:
         models = self._policy.models
-        readable = call.operation != UNREADABLE
-        price = price_of(models, call.model) if readable else dearest(models)
-        meant = [
+        readable = operation != UNREADABLE
+        price = price_of(models, model) if readable else dearest(models)
+        likely = [
             budget
-            for budget in route.budgets
-            if (not budget.match.tier or caller.tier in budget.match.tier)
-            and (not readable or _asks(budget.match, call))
-            and _counts(budget.quota.unit, call.operation)
+            for index, budget in enumerate(self._policy.budgets)
+            if bits >> index & 1
+            and not call_mismatch(budget, tier, model, operation, stream=stream)
         ]
-        # What cannot be read might be of any capability.
-        budgets = [b for b in meant if not readable or self._is_of(b.match, capabilities)]
-        money = any(
-            budget.quota.unit is Unit.USD and budget.mode is Mode.ENFORCE for budget in budgets
-        )
-        own = () if caller.identity.key == ANONYMOUS else budgets
-        matched = tuple(
-            Matched(
-                budget,
-                self._scaled(budget, caller.tier),
-                cost_function(budget, price),
-                budget.quota.unit not in UNMETERED,
-                budget.mode is Mode.SHADOW,
-                budget.quota.unit is Unit.BUCKETS,
-            )
-            for budget in budgets
-        )
-        needs_analysis = (
-            readable and any(map(_needs_analysis, meant)) and call.operation not in SHOW_NOTHING
-        )
+        # A body that cannot be read may be of any capability.
+        budgets = [
+            budget
+            for budget in likely
+            if not readable or not self._capability_mismatch(budget, capabilities)
+        ]
+        matched = tuple(self._matched(budget, tier, price) for budget in budgets)
+        unpriced = price is None and self._policy.unpriced == "refuse"
         return Plan(
             budgets=matched,
             private=frozenset(
                 budget.name
-                for budget in own
-                if "identity" in budget.per and budget.quota.unit is not Unit.BUCKETS
+                for budget in budgets
+                if not anonymous and "identity" in budget.per and not counts_buckets(budget)
             ),
             needs_usage=any(one.needs_usage for one in matched),
-            unpriced=money and price is None and self._policy.unpriced == "refuse",
+            unpriced=unpriced and any(map(_enforces_money, budgets)),
             counts_buckets=any(one.counts_buckets for one in matched),
-            needs_analysis=needs_analysis,
+            needs_analysis=(
+                readable and operation not in SHOW_NOTHING and any(map(needs_analysis, likely))
+            ),
         )
 
-    def _bits(self, names: Iterable[str]) -> int:
-        return sum(1 << at for at, name in enumerate(self.capabilities) if name in names)
+    def _matched(self, budget: Budget, tier: str, price: ModelPrice | None) -> Matched:
+        return Matched(
+            budget,
+            self._scaled(budget, tier),
+            cost_function(budget, price),
+            budget.quota.unit not in UNMETERED,
+            budget.mode is Mode.SHADOW,
+            counts_buckets(budget),
+        )
 
-    def _is_of(self, match: Match, capabilities: int) -> bool:
-        return not match.capability or bool(self._bits(match.capability) & capabilities)
+    def why_not(
+        self,
+        budget: Budget,
+        method: str,
+        path: str,
+        caller: Caller | None = None,
+        call: Call | None = None,
+        capabilities: int = 0,
+    ) -> Mismatch | None:
+        """Return the first reason why a budget does not apply; None if it applies.
+
+        Args:
+            budget: One of the policy's.
+            method: HTTP method or ``WEBSOCKET``.
+            path: The path asked for.
+            caller: The sender; None together with `call` to ask about method and path alone.
+            call: What is asked.
+            capabilities: `Observation.capabilities`.
+        """
+        if exempt := self._exempt(path):
+            return Mismatch("exempt", exempt, path)
+        mismatch = route_mismatch(budget, method, path)
+        if mismatch is not None or caller is None or call is None:
+            return mismatch
+        operation = call.operation
+        mismatch = call_mismatch(budget, caller.tier, call.model, operation, stream=call.stream)
+        if mismatch is not None or operation == UNREADABLE:
+            return mismatch
+        return self._capability_mismatch(budget, capabilities)
+
+    def _exempt(self, path: str) -> tuple[str, ...]:
+        return tuple(pattern for pattern in self._policy.exempt if fnmatchcase(path, pattern))
+
+    def _capability_mismatch(self, budget: Budget, capabilities: int) -> Mismatch | None:
+        wanted = budget.match.capability
+        if not wanted or self._bits(wanted) & capabilities:
+            return None
+        return Mismatch("capability", wanted, ", ".join(self.names(capabilities)))
+
+    def _bits(self, names: Iterable[str]) -> int:
+        return sum(1 << bit for bit, name in enumerate(self.capabilities) if name in names)
 
     def _scaled(self, budget: Budget, tier: str) -> Quota:
         scale = self._scales.get(tier, {})
@@ -250,7 +283,7 @@ class Matcher:
         estimate: Estimate,
         capabilities: int = 0,
     ) -> tuple[Line, ...]:
-        """The ledger lines of a call: one for each budget, in their order."""
+        """Return the ledger lines of a call: one for each budget, in their order."""
         usage, certain = estimate.usage, estimate.certain
         uncertain = certain is not usage
         weight = self._weight(capabilities) if plan.counts_buckets else 0
@@ -277,7 +310,7 @@ class Matcher:
         return tuple(lines)
 
     def profiled(self, caller: Caller, plan: Plan, lines: Sequence[Line]) -> tuple[str, ...]:
-        """Accounts that see what is asked: the caller's own first, then those it shares."""
+        """Return the accounts whose profiles take in the call: the caller's, then shared ones."""
         keys = [caller.identity.key]
         keys += [
             line.partition
@@ -287,17 +320,13 @@ class Matcher:
         return tuple(dict.fromkeys(keys))
 
     def names(self, capabilities: int) -> tuple[str, ...]:
-        """The names of capabilities by their bits."""
-        return tuple(n for at, n in enumerate(self.capabilities) if capabilities >> at & 1)
+        """Return the names of capabilities by their bits."""
+        return tuple(n for bit, n in enumerate(self.capabilities) if capabilities >> bit & 1)
 
-    def _weight(self, capabilities: int) -> int:
-        """What a new bucket counts: as the weightiest of the call's capabilities; 1 without any."""
-        weight = self._weighed.get(capabilities)
-        if weight is None:
-            weights = (w for at, w in enumerate(self._weights) if capabilities >> at & 1)
-            weight = max(weights, default=MICRO)
-            _remember(self._weighed, capabilities, weight)
-        return weight
+    def _heaviest(self, capabilities: int) -> int:
+        """Return what a new bucket counts: the largest weight of the capabilities, 1 without."""
+        weights = (w for bit, w in enumerate(self._weights) if capabilities >> bit & 1)
+        return max(weights, default=MICRO)
 
     def _partition(self, word: str, caller: Caller, call: Call) -> str:
         match word:
@@ -310,41 +339,13 @@ class Matcher:
             case "model":
                 return f"model:{self._hash('model', call.model)}"
             case "template":
-                # Calls without one have nothing in common: each is its caller's own.
-                template = call.template
-                own = caller.identity.key
-                return f"template:{self._hash('template', template)}" if template else own
+                # Calls without a template share nothing: each caller's are an account of its own.
+                template, key = call.template, caller.identity.key
+                return f"template:{self._hash('template', template)}" if template else key
             case _:
                 name = self._partitions[word](caller.scope)
                 return f"{word}:{self._hash(word, name) if name else 'none'}"
 
 
-def _remember(memory: dict[_K, _V], key: _K, value: _V) -> None:
-    """Bounded by starting afresh: what is remembered costs little to find again."""
-    if len(memory) >= REMEMBERED:
-        memory.clear()
-    memory[key] = value
-
-
-def _counts(unit: Unit, operation: str) -> bool:
-    """Whether calls of this operation take anything of this unit."""
-    if unit is Unit.BUCKETS:
-        return operation not in SHOW_NOTHING
-    return unit in UNMETERED or operation not in ASK_NO_MODEL
-
-
-def _needs_analysis(budget: Budget) -> bool:
-    """Whether a budget needs to know what a call asks."""
-    return budget.quota.unit is Unit.BUCKETS or bool(budget.match.capability)
-
-
-def _asks(match: Match, call: Call) -> bool:
-    return (
-        _any(match.model, call.model)
-        and _any(match.operation, call.operation)
-        and match.stream in {None, call.stream}
-    )
-
-
-def _any(patterns: tuple[str, ...], text: str) -> bool:
-    return not patterns or any(fnmatchcase(text, pattern) for pattern in patterns)
+def _enforces_money(budget: Budget) -> bool:
+    return budget.quota.unit is Unit.USD and budget.mode is Mode.ENFORCE

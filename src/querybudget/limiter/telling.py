@@ -8,7 +8,8 @@ from querybudget.adapters.base import Usage
 from querybudget.events import DecisionEvent
 from querybudget.ledger import Decision
 from querybudget.limiter.admission import Admission, Refusal
-from querybudget.limiter.matching import UNREADABLE, Matcher
+from querybudget.limiter.conditions import UNREADABLE
+from querybudget.limiter.matching import Matcher
 from querybudget.units import Unit
 
 __all__ = ["event_of"]

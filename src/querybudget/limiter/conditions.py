@@ -1,0 +1,116 @@
+"""The conditions under which a budget applies to a call, and which of them does not hold."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from querybudget.policy.model import Budget
+from querybudget.units import Unit
+
+__all__ = [
+    "SHOW_NOTHING",
+    "UNMETERED",
+    "UNREADABLE",
+    "Mismatch",
+    "call_mismatch",
+    "counts_buckets",
+    "needs_analysis",
+    "route_mismatch",
+]
+
+UNMETERED = frozenset({Unit.REQUESTS, Unit.CONCURRENT, Unit.BUCKETS})
+"""Units of which every call uses an amount that is known when it arrives."""
+
+UNREADABLE = "unreadable"
+"""The operation of a body that the adapter of its path cannot read. The server may still be able to
+read it, so such a call meets every budget of its path, whatever the budget is matched on, at the
+price of the dearest model."""
+
+ASK_NO_MODEL = frozenset({"other", "handshake"})
+"""Operations that use no tokens, so budgets of tokens, money and buckets do not apply."""
+
+SHOW_NOTHING = ASK_NO_MODEL | {"count_tokens"}
+"""Operations that no model answers: budgets of buckets do not apply, and nothing is embedded."""
+
+
+class Mismatch(msgspec.Struct, frozen=True):
+    """The first condition of a budget that a call does not meet.
+
+    Attributes:
+        condition: ``exempt``, ``path``, ``method``, ``model``, ``operation``, ``tier``,
+            ``stream``, ``capability``, or ``unit`` where the call uses nothing that the budget
+            counts (tokens of a path that is no model's, buckets of a WebSocket).
+        wanted: Patterns or names that the budget asks for, or that exempt the path; for ``stream``
+            ``true`` or ``false``, for ``unit`` the budget's unit.
+        actual: What the call has instead; empty for nothing. For ``unit``, its operation.
+    """
+
+    condition: str
+    wanted: tuple[str, ...]
+    actual: str
+
+    @property
+    def nearest(self) -> str:
+        """The one of `wanted` that resembles `actual` most."""
+        import difflib  # noqa: PLC0415 - only `explain` asks
+
+        return difflib.get_close_matches(self.actual, self.wanted, n=1, cutoff=0)[0]
+
+
+def route_mismatch(budget: Budget, method: str, path: str) -> Mismatch | None:
+    """Return why a budget does not apply to a method and path; None if it may."""
+    match = budget.match
+    if not _matches(match.path, path):
+        return Mismatch("path", match.path, path)
+    if not _matches(match.method, method):
+        return Mismatch("method", match.method, method)
+    if method == "WEBSOCKET" and needs_analysis(budget):  # its messages are not analyzed
+        return Mismatch("unit", (budget.quota.unit,), "message")
+    return None
+
+
+def call_mismatch(
+    budget: Budget, tier: str, model: str, operation: str, *, stream: bool
+) -> Mismatch | None:
+    """Return why a budget does not apply to a call of its route; None if it does.
+
+    Capabilities are not looked at: they are known later. A call that cannot be read may be of any
+    model and operation.
+    """
+    match = budget.match
+    if operation != UNREADABLE:
+        for condition, wanted, actual in (
+            ("model", match.model, model),
+            ("operation", match.operation, operation),
+        ):
+            if not _matches(wanted, actual):
+                return Mismatch(condition, wanted, actual)
+        if match.stream not in {None, stream}:
+            return Mismatch("stream", (str(match.stream).lower(),), str(stream).lower())
+    if match.tier and tier not in match.tier:
+        return Mismatch("tier", match.tier, tier)
+    unit = budget.quota.unit
+    return None if _counts(unit, operation) else Mismatch("unit", (unit,), operation)
+
+
+def counts_buckets(budget: Budget) -> bool:
+    """Return True if a budget counts buckets."""
+    return budget.quota.unit is Unit.BUCKETS
+
+
+def needs_analysis(budget: Budget) -> bool:
+    """Return True if only the analyzed prompt says whether a budget applies, or what it takes."""
+    return counts_buckets(budget) or bool(budget.match.capability)
+
+
+def _counts(unit: Unit, operation: str) -> bool:
+    """Return True if calls of this operation use anything of this unit."""
+    if unit is Unit.BUCKETS:
+        return operation not in SHOW_NOTHING
+    return unit in UNMETERED or operation not in ASK_NO_MODEL
+
+
+def _matches(patterns: tuple[str, ...], text: str) -> bool:
+    return not patterns or any(fnmatchcase(text, pattern) for pattern in patterns)

@@ -1,0 +1,176 @@
+"""Which budgets a call meets, why it does not meet the others, and what is cached of that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querybudget.adapters.base import Call, Dialect
+from querybudget.identity import Identity, KeyedHash
+from querybudget.limiter.conditions import Mismatch
+from querybudget.limiter.matching import CACHED, Caller, Matcher, Route
+from querybudget.policy.model import Policy
+
+CHAT = "/v1/chat/completions"
+NAMES = ("poetry", "coding")
+CAPABILITIES = {name: {"examples": [f"{name} {n}" for n in range(3)]} for name in NAMES}
+
+
+def policy(*budgets: dict[str, Any], **settings: Any) -> Policy:
+    return Policy.load({"secret": "0123456789abcdef", "budgets": list(budgets), **settings})
+
+
+def matcher(*budgets: dict[str, Any], **settings: Any) -> Matcher:
+    return Matcher(policy(*budgets, **settings), KeyedHash(b"k" * 32), NAMES)
+
+
+def caller(tier: str = "default") -> Caller:
+    return Caller(Identity("k", "api_key"), tier, {})
+
+
+def chat(model: str = "gpt-4o", operation: str = "chat", *, stream: bool = False) -> Call:
+    return Call(Dialect.OPENAI, operation, model=model, stream=stream)
+
+
+def route_of(matching: Matcher, path: str = CHAT, method: str = "POST") -> Route:
+    route = matching.route(method, path)
+    assert route is not None
+    return route
+
+
+@pytest.mark.parametrize(
+    ("match", "mismatch"),
+    [
+        ({"path": ["/v2/*", "/x"]}, Mismatch("path", ("/v2/*", "/x"), CHAT)),
+        ({"method": "GET"}, Mismatch("method", ("GET",), "POST")),
+        ({"model": "llama*"}, Mismatch("model", ("llama*",), "gpt-4o")),
+        ({"operation": "embeddings"}, Mismatch("operation", ("embeddings",), "chat")),
+        ({"tier": "trusted"}, Mismatch("tier", ("trusted",), "default")),
+        ({"stream": True}, Mismatch("stream", ("true",), "false")),
+        ({"capability": "coding"}, Mismatch("capability", ("coding",), "poetry")),
+        ({"model": "gpt-*", "capability": "poetry"}, None),
+        ({}, None),
+    ],
+)
+def test_the_first_condition_that_does_not_hold_says_why_a_budget_does_not_apply(
+    match: dict[str, Any], mismatch: Mismatch | None
+) -> None:
+    budget = {"name": "b", "limit": "1/minute", "match": match}
+    tiers = {"trusted": {"when": {"claim": {"plan": "pro"}}}}
+    matching = matcher(budget, capabilities=CAPABILITIES, tiers=tiers)
+    (only,) = matching._policy.budgets
+    assert matching.why_not(only, "POST", CHAT, caller(), chat(), 1) == mismatch
+
+
+def test_an_exempt_path_says_which_pattern_exempts_it() -> None:
+    matching = matcher({"name": "b", "limit": "1/minute"}, exempt=["/status*", "/metrics"])
+    (only,) = matching._policy.budgets
+    mismatch = matching.why_not(only, "GET", "/status/live")
+    assert mismatch == Mismatch("exempt", ("/status*",), "/status/live")
+
+
+@pytest.mark.parametrize(
+    ("limit", "method", "operation"),
+    [
+        ("1 tokens/day", "GET", "other"),
+        ("1 buckets/day", "POST", "count_tokens"),
+        ("1 buckets/day", "WEBSOCKET", "message"),
+    ],
+)
+def test_a_call_that_uses_nothing_a_budget_counts_is_told_by_its_unit(
+    limit: str, method: str, operation: str
+) -> None:
+    matching = matcher({"name": "b", "limit": limit})
+    (only,) = matching._policy.budgets
+    mismatch = matching.why_not(only, method, "/x", caller(), chat("", operation))
+    assert mismatch == Mismatch("unit", (only.quota.unit,), operation)
+
+
+def test_method_and_path_can_be_asked_about_before_there_is_a_call() -> None:
+    matching = matcher({"name": "b", "limit": "1/minute", "match": {"model": "x"}})
+    (only,) = matching._policy.budgets
+    assert matching.why_not(only, "POST", CHAT) is None
+
+
+def test_the_nearest_of_several_patterns_is_the_most_similar_one() -> None:
+    wanted = ("/v1/completions", "/v1/chat/*", "/metrics")
+    assert Mismatch("path", wanted, "/v1/chats/completion").nearest in wanted[:2]
+    assert Mismatch("model", ("llama-3", "gpt-4o-mini"), "gpt-4").nearest == "gpt-4o-mini"
+    assert Mismatch("model", ("llama-3",), "").nearest == "llama-3"
+
+
+MATCHES = st.fixed_dictionaries(
+    {},
+    optional={
+        "path": st.sampled_from(["/v1/*", CHAT, "/v2/*"]),
+        "method": st.sampled_from(["POST", "GET", "WEBSOCKET"]),
+        "model": st.sampled_from(["gpt-*", "*", "llama"]),
+        "operation": st.sampled_from(["chat", "embeddings"]),
+        "tier": st.sampled_from(["trusted", "default"]),
+        "stream": st.booleans(),
+        "capability": st.sampled_from(NAMES),
+    },
+)
+LIMITS = st.sampled_from(["1/minute", "1 tokens/day", "1 usd/day", "2 concurrent", "9 buckets/day"])
+
+
+@given(
+    st.lists(st.tuples(LIMITS, MATCHES), min_size=1, max_size=4),
+    st.sampled_from(["POST", "GET", "WEBSOCKET"]),
+    st.sampled_from([CHAT, "/v2/x", "/status"]),
+    st.sampled_from(["default", "trusted"]),
+    st.sampled_from(["chat", "other", "unreadable", "count_tokens", "embeddings"]),
+    st.booleans(),
+    st.integers(0, 3),
+)
+def test_a_budget_applies_exactly_if_nothing_says_why_it_does_not(
+    wanted: list[tuple[str, dict[str, Any]]],
+    method: str,
+    path: str,
+    tier: str,
+    operation: str,
+    stream: bool,
+    capabilities: int,
+) -> None:
+    matching = matcher(
+        *({"name": f"b{n}", "limit": limit, "match": m} for n, (limit, m) in enumerate(wanted)),
+        capabilities=CAPABILITIES,
+        tiers={"trusted": {"when": {"claim": {"plan": "pro"}}}},
+        exempt=["/status"],
+        models={"*": {"input": 1, "output": 1}},
+    )
+    asking, call = caller(tier), chat(operation=operation, stream=stream)
+    route = matching.route(method, path)
+    plan = route and matching.plan(asking, route, call, capabilities)
+    applying = [matched.budget.name for matched in plan.budgets] if plan else []
+    unopposed = [
+        budget.name
+        for budget in matching._policy.budgets
+        if matching.why_not(budget, method, path, asking, call, capabilities) is None
+    ]
+    assert applying == unopposed
+
+
+def test_a_flood_of_made_up_paths_drops_no_plan_and_a_bounded_number_is_cached() -> None:
+    matching = matcher({"name": "rpm", "limit": "9M/minute"})
+    plan = matching.plan(caller(), route_of(matching), chat())
+    for number in range(CACHED + 1_000):
+        route_of(matching, f"/x/{number}")
+        if number % 1_000 == 0:
+            assert matching.plan(caller(), route_of(matching), chat()) is plan
+    assert matching.plan(caller(), route_of(matching), chat()) is plan
+    assert matching._routes.cache_info().currsize == CACHED
+
+
+def test_made_up_models_are_not_cached_without_bound_and_long_names_not_at_all() -> None:
+    matching = matcher({"name": "rpm", "limit": "9M/minute"})
+    route = route_of(matching)
+    for number in range(CACHED + 1_000):
+        matching.plan(caller(), route, chat(f"m{number}"))
+    assert matching._plans.cache_info().currsize == CACHED
+    routes, plans = matching._routes.cache_info(), matching._plans.cache_info()
+    matching.plan(caller(), route_of(matching, "/" + "x" * 10_000), chat("m" * 10_000))
+    assert (matching._routes.cache_info(), matching._plans.cache_info()) == (routes, plans)
