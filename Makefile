@@ -12,6 +12,10 @@ DEMO := $(BUILD)/demo
 CHECKED := $(wildcard src tests examples benchmarks)
 SOURCES := pyproject.toml LICENSE NOTICE README.md $(shell find src -type f -not -name '*.py[co]')
 
+# Tests run on every core, but on eight at most: each worker starts servers of its own.
+WORKERS ?= -n auto --maxprocesses=8 --dist=worksteal
+IS_WHEEL := @$(WHEELPY) -c "import querybudget as q; assert '$(WHEELENV)' in q.__file__, q.__file__"
+
 PIP := -m pip --disable-pip-version-check --quiet
 # Pins for every platform at once, with hashes, and without a word on where they were found.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -24,18 +28,25 @@ export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench sweep docs dev lock clean python
+.PHONY: help demo quick test test-all check format bench sweep docs dev lock clean python
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 demo: $(DEMO)/.installed ## see budgets at work, in the terminal
 	$(DEMO)/bin/querybudget demo
 
-test: $(WHEELENV)/.installed ## build the wheel, install it, run every test against it, with coverage
-	@$(WHEELPY) -c "import querybudget as q; assert '$(WHEELENV)' in q.__file__, q.__file__"
+quick: $(VENV)/.editable ## test src without servers and with few examples, in under a minute
+	$(PY) -m pytest $(WORKERS) --hypothesis-profile=quick -m 'not slow and not real_server' $(ARGS)
+
+test: $(WHEELENV)/.installed ## build the wheel, install it, and test it, but for the slow tests
+	$(IS_WHEEL)
+	$(WHEELPY) -m pytest $(WORKERS) -m 'not slow' $(ARGS)
+
+test-all: $(WHEELENV)/.installed ## run every test against the wheel, and hold its coverage to 95 %
+	$(IS_WHEEL)
 	$(WHEELPY) -m coverage erase
-	$(WHEELPY) -m coverage run -m pytest $(ARGS)
+	$(WHEELPY) -m coverage run -m pytest $(WORKERS) $(ARGS)
 	$(WHEELPY) -m coverage combine --quiet
 	$(WHEELPY) -m coverage report
 
@@ -47,7 +58,7 @@ check: $(VENV)/.bench ## style, types, and the direction of imports
 	$(PY) -m pyright --pythonpath $(PY)
 	PYTHONPATH=src $(VENV)/bin/lint-imports
 
-format: $(VENV)/.installed ## mend what ruff can mend
+format: $(VENV)/.installed ## fix what ruff can fix
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
@@ -63,8 +74,7 @@ sweep: $(WHEELENV)/.installed $(VENV)/.bench ## coverage budgets on real prompts
 docs: $(VENV)/.installed ## build the documentation; any warning fails
 	$(PY) -m mkdocs build --strict
 
-dev: $(VENV)/.installed ## put src on .venv's path, so that .venv/bin/pytest runs what you edit
-	$(PY) $(PIP) install --no-deps --no-build-isolation --no-index --editable .
+dev: $(VENV)/.editable ## put src on .venv's path, so that .venv/bin/pytest runs what you edit
 
 lock: $(BUILD)/uv/.installed ## write requirements/*.txt anew; UPGRADE=--upgrade for newer releases
 	$(BUILD)/uv/bin/$(COMPILE) --extra all --group dev -o requirements/dev.txt pyproject.toml
@@ -90,6 +100,10 @@ python:
 $(VENV)/.installed: requirements/dev.txt | python
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) $(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.editable: pyproject.toml $(VENV)/.installed
+	$(PY) $(PIP) install --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.installed

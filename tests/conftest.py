@@ -7,8 +7,11 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.servers.fixtures"]
 
-# A loaded machine draws slowly. That is no fault of a test, so no profile fails for it.
+# A loaded machine draws examples slowly. That is no fault of a test, so no profile fails for it.
 _UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+# `make quick` takes the first; the other two are chosen here.
+settings.register_profile("quick", _UNTIMED, max_examples=10)
 settings.register_profile("local", _UNTIMED, max_examples=50)
 settings.register_profile("ci", _UNTIMED, max_examples=100, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -146,7 +146,6 @@ async def test_an_ask_that_says_nothing_lies_in_no_cell(
     assert observation.capabilities == 0
 
 
-@settings(deadline=None)
 @given(
     ask=st.text(st.characters(), max_size=300),
     template=st.text(st.characters(), max_size=50),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -74,7 +74,6 @@ def test_vectors_nearby_share_a_cell(plain: Codebook, vectors: NDArray[np.float3
     assert (plain.look(vectors)[0] == plain.look(near)[0]).mean() > 0.8
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), key=st.binary(max_size=80))
 def test_one_vector_lies_where_many_do(shipped: Codebook, seed: int, key: bytes) -> None:
     codebook = shipped.keyed(key)

@@ -5,7 +5,7 @@ import re
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
@@ -102,14 +102,12 @@ def test_a_sentence_is_cut_as_the_reference_cuts_it(sentence: str) -> None:
 
 
 @given(st.text(max_size=60))
-@settings(deadline=None)
 def test_any_text_is_cut_as_the_reference_cuts_it(text: str) -> None:
     ours, reference = shipped()
     assert ours.rows(text) == reference.rows(text)
 
 
 @given(st.lists(st.sampled_from(sorted(" ".join(SENTENCES.values()))), max_size=40).map("".join))
-@settings(deadline=None)
 def test_any_mix_of_scripts_is_cut_as_the_reference_cuts_it(text: str) -> None:
     ours, reference = shipped()
     assert ours.rows(text) == reference.rows(text)

@@ -8,8 +8,10 @@ tests themselves are killed: it notices, because its standard input ends.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -24,16 +26,25 @@ PATIENCE = 30
 """Seconds after which a server that says nothing of what is waited for is given up."""
 
 
+_TRIES = 5
+_DRAWN = random.SystemRandom()
+
+
 class ServerError(RuntimeError):
     """A server did not start, or did not do in time what was waited for."""
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of 127.0.0.1 that nothing listens on.
+
+    It is drawn at random from below the range that systems give to clients. So no connection takes
+    it before the server does, and parallel test workers do not draw the same one.
+    """
+    while True:
+        port = _DRAWN.randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Process:
@@ -171,9 +182,6 @@ def on_free_port(make: Callable[[int], Process], taken: str) -> Process:
                 raise
         else:
             return process
-
-
-_TRIES = 5
 
 
 def _tell_guardian(sign: str, pid: int) -> None:

@@ -11,7 +11,7 @@ from typing import Self
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from querybudget.backends import StoreSettings
@@ -113,7 +113,7 @@ def limits_of(kind: Algorithm, name: str) -> st.SearchStrategy[Quota]:
 
 
 PLAIN = (Algorithm.SLIDING, Algorithm.GCRA, Algorithm.CALENDAR, Algorithm.LEASE)
-real = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+real = settings(max_examples=60)
 
 
 @real

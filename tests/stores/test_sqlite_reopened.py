@@ -78,7 +78,7 @@ def histories(draw: st.DrawFn) -> list[Step]:
 
 
 @given(histories())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_store_reopened_between_any_two_steps_says_what_the_memory_store_says(
     history: list[Step],
 ) -> None:
