@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.adapters.base import Call, Dialect, Usage
+from querybudget.adapters.base import UNREADABLE, Call, Dialect, Usage
 from querybudget.coverage import Observation, Stage
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
-from querybudget.limiter.conditions import UNREADABLE
 from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore
 from querybudget.testing import Decisions, FakeAnalyzer, ManualClock, memory_limiter

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import enum
+import json
+import math
+from hashlib import blake2b
 from typing import Protocol
 
 import msgspec
 
+from querybudget.errors import BodyError
 from querybudget.units import MICRO
 
-__all__ = ["Adapter", "Call", "Dialect", "Meter", "Usage", "settled_usage"]
+__all__ = [
+    "UNREADABLE",
+    "Adapter",
+    "Call",
+    "Dialect",
+    "Meter",
+    "Usage",
+    "degrade_call",
+    "read_call",
+    "settled_usage",
+]
+
+UNREADABLE = "unreadable"
+"""The operation of a body that cannot be read. The server may still be able to read it, so the call
+counts on every budget of its path, whatever the budget matches on, at the dearest price."""
+
+LENIENT = 1024 * 1024
+"""Longest body, in bytes, that is read a second time after the first reading failed: the second
+takes longer."""
 
 
 class Dialect(enum.StrEnum):
-    """Whose conventions a caller reads: how a refusal must look to be understood."""
+    """The API conventions a client expects, which decide the format of a refusal."""
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
@@ -21,15 +43,15 @@ class Dialect(enum.StrEnum):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens a call used.
+    """Tokens that a call used.
 
     Attributes:
-        input: All tokens of the prompt, cached ones included.
-        cached_input: Of ``input``, those read from a cache.
-        cache_write: Of ``input``, those written to a cache (Anthropic).
-        output: All tokens generated, over all choices, reasoning included.
-        reasoning: Of ``output``, those spent on reasoning.
-        estimated: True where the server reported nothing and sizes had to do.
+        input: All prompt tokens, cached ones included.
+        cached_input: The part of ``input`` read from a cache.
+        cache_write: The part of ``input`` written to a cache (Anthropic).
+        output: All generated tokens, over all choices, reasoning included.
+        reasoning: The part of ``output`` spent on reasoning.
+        estimated: True if any figure was estimated from sizes because the server did not report it.
     """
 
     input: int = 0
@@ -43,29 +65,33 @@ class Usage(msgspec.Struct, frozen=True):
 class Call(msgspec.Struct):
     """What one request asks.
 
+    `template`, `ask` and `asks` hold text of the prompt. They stay in memory for the length of the
+    request and are never stored or logged.
+
     Attributes:
-        dialect: How to answer a refusal.
+        dialect: The format of a refusal.
         operation: ``chat``, ``responses``, ``completions``, ``embeddings``, ``messages``,
-            a generic route's name, or ``other`` for a path no adapter knows.
-        model: The model asked for; empty where none is named.
-        stream: Whether the answer is asked for as server-sent events.
-        items: Prompts in the request: an array of inputs counts as many.
-        choices: Answers asked for each prompt: the larger of ``n`` and ``best_of``. Adapters bound
-            it, and every other number a caller gives, so that products stay small integers.
-        max_output: The bound on output tokens per choice that the caller gave; None without one.
-        input_bytes: UTF-8 size of all prompt text, tool definitions included, pictures not.
-        input_tokens: Exact prompt tokens where the prompt came as token ids; otherwise 0.
-            They count besides ``input_bytes``.
-        images: Pictures in the prompt.
-        logprobs: Alternatives asked for each output token (``logprobs: true`` alone is 1).
-        prompt_logprobs: Alternatives asked for each prompt token.
-        template: The fixed frame: system prompt or instructions. In memory of one request only.
-        ask: What this turn asks: the last user turn. In memory of one request only.
-        asks: The prompts of an array of several, each apart, at most 64 of them; empty for one
-            prompt alone, which is `ask`. In memory of one request only.
-        generates: Whether the call makes output tokens (embeddings do not).
-        background: The answer is made after the response to this call has ended, and fetched by
-            another one, so its use is never seen (OpenAI's ``background: true``).
+            ``count_tokens``, a generic route's name, ``other`` for a path that no adapter reads, or
+            `UNREADABLE`.
+        model: The model requested; empty if the request names none.
+        stream: Whether the client requests server-sent events.
+        items: Number of prompts in the request: the length of an array of inputs, otherwise 1.
+        choices: Answers requested for each prompt: the larger of ``n`` and ``best_of``. Adapters
+            bound this and every other number a client sends, so that products stay small integers.
+        max_output: The client's limit on output tokens per choice; None without one.
+        input_bytes: UTF-8 bytes of all prompt text, tool definitions included, images excluded.
+        input_tokens: Exact number of prompt tokens sent as token ids, in addition to
+            ``input_bytes``; otherwise 0.
+        images: Images in the prompt.
+        logprobs: Alternatives requested for each output token (``logprobs: true`` alone is 1).
+        prompt_logprobs: Alternatives requested for each prompt token.
+        template: The system prompt or instructions.
+        ask: The last user turn. For an `UNREADABLE` body, a hash of it.
+        asks: The prompts of an array of several, at most 64 of them; empty for a single prompt,
+            which is `ask`.
+        generates: Whether the call produces output tokens (embeddings do not).
+        background: The answer is produced after the response to this call has ended and fetched by
+            another call, so its usage is never seen (OpenAI's ``background: true``).
     """
 
     dialect: Dialect
@@ -88,58 +114,125 @@ class Call(msgspec.Struct):
 
 
 class Meter(Protocol):
-    """Reads an answer as it goes by. Feeding never raises, however the bytes are cut."""
+    """Reads an answer as it passes through. Feeding never raises, however the bytes are cut."""
 
     def feed(self, chunk: bytes, /) -> None:
         """Take the next bytes of the answer's body."""
         ...
 
     def usage(self) -> Usage | None:
-        """What the answer said it used, so far; None while it has said nothing."""
+        """Return the usage reported so far; None if the answer has reported none."""
         ...
 
     @property
     def output_bytes(self) -> int:
-        """UTF-8 bytes of generated text seen so far, for an estimate where no usage is said."""
+        """UTF-8 bytes of generated text seen so far, to estimate output that is not reported."""
         ...
 
     @property
     def complete(self) -> bool:
-        """Whether nothing more is to come: the end, or a usage said to be final, was seen.
+        """Whether the answer's end, or a usage report marked as final, has been seen.
 
-        While it is False, the output that `usage` gives may lie behind what was sent.
+        While this is False, the output that `usage` reports may be less than what was sent.
         """
         ...
 
 
 class Adapter(Protocol):
-    """One way of asking a model over HTTP."""
+    """One way of calling a model over HTTP."""
 
     @property
     def dialect(self) -> Dialect:
-        """How callers of this adapter read a refusal."""
+        """The format of refusals on this adapter's paths."""
         ...
 
     def parse(self, path: str, body: bytes, /) -> Call:
-        """Read what a request asks.
+        """Return what a request asks.
 
         Raises:
-            BodyError: The body is not what this path takes.
+            BodyError: The body is not valid for this path.
         """
         ...
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        """A meter for the answer: JSON, or server-sent events by its content type."""
+        """Return a meter for the answer: JSON or server-sent events, depending on content type."""
         ...
 
     def degrade(self, body: bytes, /) -> bytes:
-        """The same request, asking for less.
+        """Return the same request asking for less.
 
-        One choice, no log-probabilities, a short answer, little reasoning: as far as the dialect
-        has words for them. The prompt stays as it is. It never raises, and returns `body` itself
-        where there is nothing to take away, or where it cannot be read.
+        One choice, no log-probabilities, a short answer, little reasoning: whatever the dialect can
+        express. The prompt does not change. This never raises. It returns `body` itself if there is
+        nothing to reduce or the body cannot be read.
         """
         ...
+
+
+def read_call(adapter: Adapter, path: str, body: bytes) -> Call:
+    """Return what a request asks, for any body.
+
+    A body that the adapter cannot read is tried once more in the way most servers read JSON:
+    Python's own reader accepts UTF-16, NaN and lone surrogates. Otherwise such a body would bypass
+    the budgets.
+
+    Args:
+        adapter: The adapter of the path.
+        path: The request's path.
+        body: The body, decompressed.
+
+    Returns:
+        The call; its operation is `UNREADABLE` if neither reading succeeds. The application then
+        answers the request with its own error. The call counts as one request of the body's size.
+    """
+    return _read(adapter, path, body)[0]
+
+
+def degrade_call(adapter: Adapter, path: str, body: bytes) -> bytes | None:
+    """Return the body of the same request asking for less; None if there is nothing to reduce.
+
+    Args:
+        adapter: The adapter of the path.
+        path: The request's path.
+        body: The body, decompressed.
+    """
+    _, strict = _read(adapter, path, body)
+    degraded = adapter.degrade(strict)
+    return None if degraded is strict else degraded
+
+
+def _read(adapter: Adapter, path: str, body: bytes) -> tuple[Call, bytes]:
+    """Return a call and the JSON it was read from."""
+    try:
+        return adapter.parse(path, body), body
+    except BodyError:
+        strict = _strict(body)
+    if strict is not None:
+        try:
+            return adapter.parse(path, strict), strict
+        except BodyError:
+            pass
+    digest = blake2b(body, digest_size=16).hexdigest()
+    return Call(adapter.dialect, UNREADABLE, input_bytes=len(body), ask=digest), body
+
+
+def _strict(body: bytes) -> bytes | None:
+    """Return a lenient JSON document as strict JSON; None if Python cannot read it either."""
+    if len(body) > LENIENT:
+        return None
+    try:
+        document = json.loads(body, parse_constant=_null, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return None
+    return json.dumps(document, ensure_ascii=False).encode(errors="replace")
+
+
+def _null(_constant: str) -> None:
+    """Read NaN and the infinities, which strict JSON does not have, as null."""
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def settled_usage(
@@ -150,23 +243,23 @@ def settled_usage(
     *,
     output_estimate: int = 0,
 ) -> Usage:
-    """What a call is charged for in the end: what was reported, and an estimate for the rest.
+    """Return what a call is charged: what the server reported, and estimates for the rest.
 
-    A whole answer that reports its usage is taken at its word, unless it says that it has no output
-    and has text. An answer cut short is charged for what was sent: the reported input, and the
-    larger of the reported output and the output that the text seen so far comes to. An answer that
-    reports nothing is charged the estimates.
+    A complete answer that reports its usage is charged that, unless it reports no output and has
+    text. An answer cut short is charged for what was sent: the reported input, and the larger of
+    the reported output and the output estimated from the text seen so far. An answer that reports
+    nothing is charged the estimates.
 
     Args:
-        call: What was asked.
-        meter: Fed with everything the app has sent.
-        input_estimate: Tokens of the prompt, as they were estimated when the call was admitted.
+        call: The call.
+        meter: A meter that was fed everything the application sent.
+        input_estimate: Prompt tokens, as estimated when the call was admitted.
         bytes_per_token: UTF-8 bytes per token, in millionths; above zero.
-        output_estimate: Output tokens held for the call; charged to background calls only, whose
-            answer passes by unseen.
+        output_estimate: Output tokens reserved for the call; charged only to background calls,
+            whose answer is never seen.
 
     Returns:
-        The tokens used; ``estimated`` is set where any figure was not the server's.
+        The tokens used; ``estimated`` is set if any figure did not come from the server.
     """
     reported = meter.usage()
     text = meter.output_bytes if call.generates else 0
@@ -177,7 +270,7 @@ def settled_usage(
         output = max(output, output_estimate)
     if reported is None:
         return Usage(input=input_estimate, output=output, estimated=True)
-    # Some servers say no input until the end.
+    # Some servers report no input until the end.
     prompt = reported.input or input_estimate
     if output <= reported.output and prompt == reported.input:
         return reported

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from querybudget.adapters.base import Dialect
+from querybudget.adapters.base import Dialect, read_call
 from querybudget.asgi.body import BodyTooLarge, header, inflate, read
 from querybudget.asgi.bypass import BYPASS
 from querybudget.asgi.delay import DelayQueue
@@ -19,7 +19,6 @@ from querybudget.asgi.refuse import new_request_id, refusal_of, send_answer
 from querybudget.asgi.responder import Responder
 from querybudget.asgi.stages import Measures
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
-from querybudget.asgi.understand import understand
 from querybudget.asgi.websocket import WebSocketSession
 from querybudget.errors import QueryBudgetError, SetupError
 from querybudget.events import Hook
@@ -108,7 +107,7 @@ class QueryBudgetMiddleware:
             try:
                 received = await read(scope, receive, limit)
                 plain = inflate(received.body, _encoding(scope), limit)
-                call, _ = understand(adapter, path, plain)
+                call = read_call(adapter, path, plain)
             except BodyTooLarge:
                 name = new_request_id()
                 await send_answer(body_too_large(limit, adapter.dialect, request_id=name), send)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from querybudget.adapters.base import Adapter
+from querybudget.adapters.base import Adapter, degrade_call, read_call
 from querybudget.asgi.body import Received, header, inflate, rewritten
 from querybudget.asgi.delay import DelayQueue
 from querybudget.asgi.refuse import refusal_of, send_answer
 from querybudget.asgi.types import Scope, Send
-from querybudget.asgi.understand import understand
 from querybudget.coverage.response import Stage
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 
@@ -69,11 +68,10 @@ class Measures:
         """Rewrite the body; one that was compressed goes on as it is."""
         received, limit = self._received, self._limiter.policy.body.limit
         body = inflate(received.body, header(scope, b"content-encoding"), limit)
-        _, plain = understand(self._adapter, self._admission.path, body)
-        less = self._adapter.degrade(plain)
-        if less is plain:
+        less = degrade_call(self._adapter, self._admission.path, body)
+        if less is None:
             return scope
         received.replace(less)
         # What is charged is what is now asked: not the answers and figures taken away.
-        self._admission.call, _ = understand(self._adapter, self._admission.path, less)
+        self._admission.call = read_call(self._adapter, self._admission.path, less)
         return rewritten(scope, len(less))

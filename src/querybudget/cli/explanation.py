@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from querybudget.adapters.base import Call
+from querybudget.adapters.base import UNREADABLE, Adapter, Call, read_call
 from querybudget.coverage import Observation
 from querybudget.errors import BodyError
 from querybudget.ledger import Line, LineStatus
@@ -134,17 +134,22 @@ async def _decided(limiter: Limiter, asked: Asked) -> Explanation:
         return _untouched(limiter.policy, asked)
     call, note = None, ""
     if route.adapter is not None:
-        try:
-            call = route.adapter.parse(asked.path, asked.body)
-        except BodyError as error:
+        call = read_call(route.adapter, asked.path, asked.body)
+        if call.operation == UNREADABLE:
             hint = "" if asked.body else "give one with --request: "
-            note = f"the body cannot be read ({hint}{error}); "
-            size = len(asked.body)
-            call = Call(route.adapter.dialect, "unreadable", input_bytes=size)
+            note = f"the body cannot be read ({hint}{_problem(route.adapter, asked)}); "
     admission = await limiter.admit(
         limiter.caller(asked.scope), route, asked.method, asked.path, call
     )
     return _explanation(limiter, admission, asked, note)
+
+
+def _problem(adapter: Adapter, asked: Asked) -> str:
+    try:
+        adapter.parse(asked.path, asked.body)
+    except BodyError as error:
+        return str(error)
+    return ""
 
 
 def _explanation(limiter: Limiter, admission: Admission, asked: Asked, note: str) -> Explanation:

@@ -6,13 +6,13 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from querybudget.adapters.base import UNREADABLE
 from querybudget.policy.model import Budget
 from querybudget.units import Unit
 
 __all__ = [
     "SHOW_NOTHING",
     "UNMETERED",
-    "UNREADABLE",
     "Mismatch",
     "call_mismatch",
     "counts_buckets",
@@ -22,11 +22,6 @@ __all__ = [
 
 UNMETERED = frozenset({Unit.REQUESTS, Unit.CONCURRENT, Unit.BUCKETS})
 """Units of which every call uses an amount that is known when it arrives."""
-
-UNREADABLE = "unreadable"
-"""The operation of a body that the adapter of its path cannot read. The server may still be able to
-read it, so such a call meets every budget of its path, whatever the budget is matched on, at the
-price of the dearest model."""
 
 ASK_NO_MODEL = frozenset({"other", "handshake"})
 """Operations that use no tokens, so budgets of tokens, money and buckets do not apply."""

@@ -13,7 +13,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from querybudget.adapters.base import Call, Dialect, Usage
+from querybudget.adapters.base import UNREADABLE, Call, Dialect, Usage
 from querybudget.coverage import Observation
 from querybudget.coverage.observation import FINE
 from querybudget.events import Hook, publish
@@ -21,7 +21,6 @@ from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.limiter.admission import Admission, Outcome, Refusal
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
-from querybudget.limiter.conditions import UNREADABLE
 from querybudget.limiter.estimation import Estimate, Estimator
 from querybudget.limiter.matching import Caller, Matcher, Route
 from querybudget.limiter.settling import amounts_of

@@ -10,13 +10,12 @@ from typing import Any
 import msgspec
 
 from querybudget.adapters import adapter_for
-from querybudget.adapters.base import Adapter, Call
+from querybudget.adapters.base import UNREADABLE, Adapter, Call
 from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resolver
 from querybudget.ledger import Line
 from querybudget.limiter.conditions import (
     SHOW_NOTHING,
     UNMETERED,
-    UNREADABLE,
     Mismatch,
     call_mismatch,
     counts_buckets,

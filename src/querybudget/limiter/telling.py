@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from querybudget.adapters.base import Usage
+from querybudget.adapters.base import UNREADABLE, Usage
 from querybudget.events import DecisionEvent
 from querybudget.ledger import Decision
 from querybudget.limiter.admission import Admission, Refusal
-from querybudget.limiter.conditions import UNREADABLE
 from querybudget.limiter.matching import Matcher
 from querybudget.units import Unit
 
