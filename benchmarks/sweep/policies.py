@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import msgspec
+
 from querybudget.policy.model import Budget, Mode, Partition, Policy, ResolverSpec
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 
@@ -127,8 +129,9 @@ def _in_requests(budget: Budget) -> Budget:
 
 
 def _unscored(budget: Budget) -> Budget:
-    response = budget.response
-    return replace(budget, response=response and replace(response, scored=False))
+    if budget.response is None:
+        return budget
+    return replace(budget, response=msgspec.structs.replace(budget.response, scored=False))
 
 
 def _boundless(budget: Budget) -> Budget:

@@ -1,4 +1,4 @@
-"""Visits to draw and to make."""
+"""Observations to draw and to make."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from hypothesis import strategies as st
 
 from querybudget.coverage.observation import COARSE, FINE, Observation
-from querybudget.coverage.style import TRAITS, WORDS
+from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
 
 __all__ = ["made", "observations"]
 
@@ -21,24 +21,24 @@ def made(
     words: int = 1,
     ask: int = 0,
     template: int = 0,
-    traits: tuple[int, ...] = (0,) * len(TRAITS),
+    style: tuple[int, ...] = (0,) * len(STYLE_FEATURES),
     more: tuple[Observation, ...] = (),
 ) -> Observation:
     return Observation(
         cells=(cell,),
         coarse=cell // PER_COARSE,
         point=bytes([point] + [0] * 31),
-        words=words.to_bytes(WORDS // 8, "little"),
-        traits=traits,
+        words=words.to_bytes(WORD_BITS // 8, "little"),
+        style=style,
         template=template,
         ask=ask,
         more=more,
     )
 
 
-def _traits(seed: int) -> tuple[int, ...]:
+def _style(seed: int) -> tuple[int, ...]:
     draw = random.Random(seed)
-    return tuple(draw.randrange(101) for _ in TRAITS)
+    return tuple(draw.randrange(101) for _ in STYLE_FEATURES)
 
 
 observations = st.builds(
@@ -48,5 +48,5 @@ observations = st.builds(
     words=st.integers(0, 2**12 - 1),
     ask=st.integers(0, 2**32 - 1) | st.integers(0, 3),
     template=st.integers(0, 5),
-    traits=st.integers(0, 2**32).map(_traits),
+    style=st.integers(0, 2**32).map(_style),
 )

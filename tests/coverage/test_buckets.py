@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from itertools import pairwise
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.coverage.buckets import BucketState, merge
+from querybudget.coverage.buckets import BucketState
 from querybudget.coverage.observation import FINE
 from querybudget.ledger.windows import State, fresh
 from querybudget.testing.contracts.bucket_log import BucketLog
@@ -55,46 +53,46 @@ windows = st.sampled_from((1, 7, 15, 16, 100, 150, 450))
 
 
 class Walk:
-    """An occupancy beside its log."""
+    """A bucket state beside a log of all visits."""
 
-    def __init__(self, quota: Quota, now: int = START, named: str = "r") -> None:
-        self.quota, self.now, self.named = quota, now, named
-        self.occupancy, self.log = BucketState(), BucketLog(quota)
+    def __init__(self, quota: Quota, now: int = START) -> None:
+        self.quota, self.now = quota, now
+        self.state, self.log = BucketState(), BucketLog(quota)
         self.count = 0
 
     def ask(self, cells: tuple[int, ...], weight: int = MICRO, hold: int = 10_000) -> str:
         self.count += 1
-        name = f"{self.named}{self.count}"
-        self.occupancy.room(self.quota, self.now)
-        novelty = self.occupancy.novelty(cells, weight)
+        name = f"r{self.count}"
+        self.state.room(self.quota, self.now)
+        novelty = self.state.novelty(cells, weight)
         assert novelty == self.log.novelty(cells, weight, self.now)
         expires = self.now + hold
-        self.occupancy.take(name, cells, weight, novelty, self.quota, self.now, expires)
+        self.state.reserve(name, cells, weight, novelty, self.quota, self.now, expires)
         self.log.observation(name, cells, weight, self.now)
         return name
 
     def end(self, name: str, cells: tuple[int, ...], *, answered: bool) -> None:
         if answered:
-            self.occupancy.observation(name, cells)
+            self.state.commit(name, cells)
         else:
-            self.occupancy.give_back(name, cells)
+            self.state.release(name, cells)
             self.log.give_back(name)
 
-    def observation(self, *cells: int, weight: int = MICRO) -> None:
+    def visit(self, *cells: int, weight: int = MICRO) -> None:
         self.end(self.ask(cells, weight), cells, answered=True)
 
     def left(self) -> int:
-        return self.occupancy.room(self.quota, self.now)
+        return self.state.room(self.quota, self.now)
 
     def play(self, history: list[Step]) -> Walk:
-        """All of `history`; what is left is compared at every step."""
+        """Play `history`, comparing what is left at every step."""
         pending: list[tuple[int, int, str, Step]] = []
         for index, step in enumerate(history):
             self.now += step.pause
             for call in [call for call in pending if call[0] <= index]:
                 pending.remove(call)
                 _, expires, name, asked = call
-                # A call that has expired is given back to nobody: its ledger does not ask for it.
+                # An expired call is not released: the ledger does not ask for it.
                 answered = bool(asked.answered) or self.now >= expires
                 self.end(name, asked.cells, answered=answered)
             name = self.ask(step.cells, step.weight, step.hold)
@@ -124,7 +122,7 @@ def test_a_bucket_counts_for_a_window_at_least_and_less_than_a_slot_longer(
     asked: list[tuple[int, int]] = []
     for step in history:
         walk.now += step.pause
-        walk.observation(*step.cells)
+        walk.visit(*step.cells)
         asked += [(cell, walk.now) for cell in step.cells]
         used = quota.limit - walk.left()
         within = {cell for cell, at in asked if at > walk.now - window}
@@ -137,10 +135,10 @@ def test_a_repeat_is_free(
     window: int, history: list[Step], cells: tuple[int, ...], weight: int
 ) -> None:
     walk = Walk(buckets(window=window)).play(history)
-    walk.observation(*cells, weight=weight)
-    assert walk.occupancy.novelty(cells, weight) == 0
+    walk.visit(*cells, weight=weight)
+    assert walk.state.novelty(cells, weight) == 0
     left = walk.left()
-    walk.observation(*cells, weight=weight)
+    walk.visit(*cells, weight=weight)
     assert walk.left() == left
 
 
@@ -168,18 +166,18 @@ def test_two_calls_pending_on_a_bucket_count_once_and_either_may_fail() -> None:
 
 def test_a_heavier_call_pays_only_what_it_weighs_more() -> None:
     walk = Walk(buckets())
-    walk.observation(7)
-    assert walk.occupancy.novelty((7, 8), 3 * MICRO) == 5 * MICRO
-    walk.observation(7, 8, weight=3 * MICRO)
-    walk.observation(7, 8)
+    walk.visit(7)
+    assert walk.state.novelty((7, 8), 3 * MICRO) == 5 * MICRO
+    walk.visit(7, 8, weight=3 * MICRO)
+    walk.visit(7, 8)
     assert walk.left() == 394 * MICRO
 
 
 def test_a_bucket_visited_heavily_long_ago_and_lightly_since_weighs_little_again() -> None:
     walk = Walk(buckets(window=150))
-    walk.observation(7, weight=3 * MICRO)
+    walk.visit(7, weight=3 * MICRO)
     walk.now += 100
-    walk.observation(7)
+    walk.visit(7)
     assert walk.left() == 397 * MICRO
     walk.now += 60
     assert walk.left() == 399 * MICRO
@@ -189,7 +187,7 @@ def test_a_call_that_ends_late_does_not_make_a_later_visit_older() -> None:
     walk = Walk(buckets(window=150))
     slow = walk.ask((7,))
     walk.now += 100
-    walk.observation(7)
+    walk.visit(7)
     walk.end(slow, (7,), answered=True)
     walk.now += 100
     assert walk.left() == walk.log.left(walk.now) == 399 * MICRO
@@ -197,9 +195,9 @@ def test_a_call_that_ends_late_does_not_make_a_later_visit_older() -> None:
 
 def test_buckets_that_weigh_nothing_are_not_kept() -> None:
     walk = Walk(buckets())
-    walk.observation(1, 2, weight=0)
-    assert walk.occupancy.blank
-    assert not walk.occupancy.layers
+    walk.visit(1, 2, weight=0)
+    assert walk.state.blank
+    assert not walk.state.layers
 
 
 @given(windows, histories, cells, weights, st.integers(0, 3_000_000))
@@ -209,24 +207,24 @@ def test_a_wait_ends_when_what_is_wanted_fits_beside_what_is_left(
     walk = Walk(buckets(window=window)).play(history)
     walk.left()
     most = weight * len(cells) + spare
-    wait = walk.occupancy.wait_until_below(walk.quota, most, walk.now, cells, weight)
+    wait = walk.state.wait_until_below(walk.quota, most, walk.now, cells, weight)
     assert walk.log.used(walk.now + wait, cells, weight) <= most
     if wait:
         assert walk.log.used(walk.now + wait - 1, cells, weight) > most
 
 
 @given(windows, histories)
-def test_the_ebb_says_what_will_be_used_from_each_moment_on(
+def test_the_decay_schedule_lists_what_will_be_used_from_each_moment_on(
     window: int, history: list[Step]
 ) -> None:
     walk = Walk(buckets(window=window)).play(history)
     walk.left()
-    flow = walk.occupancy.decay_schedule(walk.quota, walk.now)
-    assert flow[0] == (walk.now, walk.log.used(walk.now))
-    assert flow[-1][1] == 0
-    for moment, used in flow:
+    schedule = walk.state.decay_schedule(walk.quota, walk.now)
+    assert schedule[0] == (walk.now, walk.log.used(walk.now))
+    assert schedule[-1][1] == 0
+    for moment, used in schedule:
         assert walk.log.used(moment) == used
-    for (_, used), (moment, _) in pairwise(flow):
+    for (_, used), (moment, _) in pairwise(schedule):
         assert walk.log.used(moment - 1) == used
 
 
@@ -234,9 +232,9 @@ def test_the_ebb_says_what_will_be_used_from_each_moment_on(
 def test_the_reset_is_when_no_bucket_counts_any_more(window: int, history: list[Step]) -> None:
     walk = Walk(buckets(window=window)).play(history)
     walk.left()
-    reset = walk.occupancy.reset(walk.quota, walk.now)
+    reset = walk.state.reset(walk.quota, walk.now)
     assert walk.log.used(walk.now + reset) == 0
-    assert walk.occupancy.blank == (not reset)
+    assert walk.state.blank == (not reset)
     if reset:
         assert walk.log.used(walk.now + reset - 1)
 
@@ -247,16 +245,16 @@ def test_the_reset_is_when_no_bucket_counts_any_more(window: int, history: list[
 @given(windows, histories)
 def test_packed_it_goes_on_as_if_it_had_not_been_packed(window: int, history: list[Step]) -> None:
     walk = Walk(buckets(window=window)).play(history)
-    packed = msgspec.msgpack.encode(walk.occupancy)
+    packed = msgspec.msgpack.encode(walk.state)
     again = msgspec.msgpack.decode(packed, type=State)
-    assert again == walk.occupancy
+    assert again == walk.state
     assert msgspec.msgpack.encode(again) == packed
 
 
 @given(windows, histories)
 def test_the_same_history_gives_the_same_bytes(window: int, history: list[Step]) -> None:
     one, other = (Walk(buckets(window=window)).play(history) for _ in range(2))
-    assert msgspec.msgpack.encode(one.occupancy) == msgspec.msgpack.encode(other.occupancy)
+    assert msgspec.msgpack.encode(one.state) == msgspec.msgpack.encode(other.state)
 
 
 @given(st.permutations(range(20)), st.lists(st.integers(0, 12), min_size=20, max_size=20))
@@ -265,30 +263,30 @@ def test_visits_of_one_slot_give_the_same_bytes_in_any_order(
 ) -> None:
     one, other = Walk(buckets()), Walk(buckets())
     for cell in found:
-        one.observation(cell)
+        one.visit(cell)
     for index in order:
-        other.observation(found[index])
-    assert msgspec.msgpack.encode(one.occupancy) == msgspec.msgpack.encode(other.occupancy)
+        other.visit(found[index])
+    assert msgspec.msgpack.encode(one.state) == msgspec.msgpack.encode(other.state)
 
 
 def test_400_buckets_pack_into_less_than_a_kilobyte_and_all_of_them_into_eight() -> None:
     for visited, most in ((400, 1_000), (FINE, 2 * FINE + 64)):
         walk = Walk(buckets(limit=FINE))
         for cell in range(visited):
-            walk.observation(cell * 7 % FINE)
+            walk.visit(cell * 7 % FINE)
         assert walk.left() == (FINE - visited) * MICRO
-        assert len(msgspec.msgpack.encode(walk.occupancy)) < most
+        assert len(msgspec.msgpack.encode(walk.state)) < most
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), cells, weights), max_size=200))
 def test_it_keeps_no_bucket_twice_at_one_weight_and_none_that_makes_no_difference(
-    observations: list[tuple[int, tuple[int, ...], int]],
+    visits: list[tuple[int, tuple[int, ...], int]],
 ) -> None:
     walk = Walk(buckets(window=150))
-    for pause, wanted, weight in observations:
+    for pause, wanted, weight in visits:
         walk.now += pause
-        walk.observation(*wanted, weight=weight)
-    kept = sorted(walk.occupancy.visited(), reverse=True)
+        walk.visit(*wanted, weight=weight)
+    kept = sorted(walk.state.visited(), reverse=True)
     newest: dict[int, int] = {}
     for _, cell, slot in kept:
         assert slot > newest.get(cell, -1)
@@ -300,55 +298,8 @@ def test_calls_that_are_never_settled_are_not_kept_apart_for_ever() -> None:
     for index in range(3_000):
         walk.now += 10
         walk.ask((index % 50, 50 + index % 7), hold=1_000)
-    assert sum(len(entries) for entries in walk.occupancy.pending.values()) < 500
+    assert sum(len(entries) for entries in walk.state.pending.values()) < 500
     assert walk.left() == (400 - 57) * MICRO
-
-
-# -- Merged ---------------------------------------------------------------------------------------
-
-parts = st.tuples(histories, st.integers(0, 500)).map(
-    lambda drawn: Walk(buckets(window=150), START + drawn[1]).play(drawn[0]).occupancy
-)
-
-
-@given(parts, parts, parts)
-def test_merging_is_associative_commutative_and_idempotent(
-    one: BucketState, two: BucketState, three: BucketState
-) -> None:
-    encode = msgspec.msgpack.encode
-    assert merge(merge(one, two), three) == merge(one, merge(two, three))
-    assert encode(merge(one, two)) == encode(merge(two, one))
-    assert merge(one, one) == one
-    both = merge(one, two)
-    assert merge(both, one) == both
-
-
-@given(histories, histories)
-def test_what_is_merged_holds_what_both_visited(first: list[Step], second: list[Step]) -> None:
-    quota = buckets(window=150)
-    one, two = Walk(quota).play(first), Walk(quota, named="s").play(second)
-    both = merge(one.occupancy, two.occupancy)
-    now = max(one.now, two.now)
-    log = BucketLog(quota, [*one.log.observations, *two.log.observations])
-    assert both.room(quota, now) == log.left(now)
-
-
-def test_merging_changes_neither_part() -> None:
-    one, two = Walk(buckets()), Walk(buckets())
-    one.observation(1)
-    two.ask((2,))
-    before = copy.deepcopy((one.occupancy, two.occupancy))
-    both = merge(one.occupancy, two.occupancy)
-    both.give_back("r1", (2,))
-    assert (one.occupancy, two.occupancy) == before
-
-
-def test_windows_that_differ_are_not_merged() -> None:
-    one, two = Walk(buckets()), Walk(buckets(window=DAY))
-    one.observation(1)
-    two.observation(1)
-    with pytest.raises(ValueError, match="expected one window, found"):
-        merge(one.occupancy, two.occupancy)
 
 
 # -- Clock and policy -----------------------------------------------------------------------------
@@ -362,19 +313,19 @@ def test_a_clock_that_goes_back_forgets_nothing(
     left = walk.left()
     walk.now -= back
     assert walk.left() == left
-    novelty = walk.occupancy.novelty(cells, MICRO)
-    walk.occupancy.take("behind", cells, MICRO, novelty, walk.quota, walk.now, 2**62)
-    walk.occupancy.observation("behind", cells)
+    novelty = walk.state.novelty(cells, MICRO)
+    walk.state.reserve("behind", cells, MICRO, novelty, walk.quota, walk.now, 2**62)
+    walk.state.commit("behind", cells)
     walk.now += back
     assert walk.left() <= left
 
 
 def test_what_is_visited_before_the_clock_caught_up_is_kept_as_long_as_ever() -> None:
     walk = Walk(buckets(window=150))
-    walk.observation(1)
-    reset = walk.occupancy.reset(walk.quota, walk.now)
+    walk.visit(1)
+    reset = walk.state.reset(walk.quota, walk.now)
     walk.now -= 70
-    walk.observation(2)
+    walk.visit(2)
     walk.now += 70 + reset - 1
     assert walk.left() == 398 * MICRO
     walk.now += 1
@@ -388,17 +339,17 @@ def test_another_window_forgets_no_visit_that_lies_in_it(
     walk = Walk(buckets(window=before)).play(history)
     walk.now += pause
     quota = buckets(window=after)
-    left = walk.occupancy.room(quota, walk.now)
+    left = walk.state.room(quota, walk.now)
     within = {
         cell for _, cell, _, at in walk.log.observations if at > walk.now - min(before, after)
     }
     longest = max(before, after) + walk.quota.slot + quota.slot
     known = {cell for _, cell, _, at in walk.log.observations if at > walk.now - longest}
     assert len(within) * 500_000 <= quota.limit - left <= len(known) * 3 * MICRO
-    assert walk.occupancy.room(quota, walk.now + after + quota.slot) == quota.limit
+    assert walk.state.room(quota, walk.now + after + quota.slot) == quota.limit
 
 
-def test_an_occupancy_can_stand_where_any_window_does() -> None:
+def test_a_bucket_state_works_wherever_a_window_does() -> None:
     quota = buckets(limit=2)
     window = fresh(quota)
     assert isinstance(window, BucketState)
@@ -406,5 +357,5 @@ def test_an_occupancy_can_stand_where_any_window_does() -> None:
     window.charge(quota, MICRO, START)
     window.adjust(quota, -MICRO, START, START)
     assert window.room(quota, START) == 2 * MICRO
-    window.take("r", (1, 2), MICRO, 2 * MICRO, quota, START, START + 1)
+    window.reserve("r", (1, 2), MICRO, 2 * MICRO, quota, START, START + 1)
     assert window.wait(quota, MICRO, START) == window.reset(quota, START)

@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 
 from querybudget.coverage import profile
 from querybudget.coverage.observation import Observation
-from querybudget.coverage.profile import DAY, EASE, HOUR, PERIOD, TEMPLATES, Profile, ProfileDelta
-from querybudget.coverage.score import CHECKPOINTS, LIFE
+from querybudget.coverage.profile import (
+    DAY,
+    DECAY,
+    HOUR,
+    LIFETIME,
+    TEMPLATES,
+    Profile,
+    ProfileDelta,
+)
+from querybudget.coverage.score import CHECKPOINTS, MAX_CALLS
 from querybudget.coverage.sketch import Sketch
 from tests.coverage.observations import made, observations
 
@@ -21,7 +29,7 @@ NOW = 1_000_000_000
 def fed(stream: Iterable[Observation], now: int = NOW) -> Profile:
     profile = Profile()
     for observation in stream:
-        profile.see(observation, now)
+        profile.observe(observation, now)
     return profile
 
 
@@ -30,12 +38,12 @@ def judging(scores: dict[int, int]) -> Iterator[list[int]]:
     """Let the score after n calls be what is said here, 0 where nothing is; which n were asked."""
     asked: list[int] = []
 
-    def judge(sums: list[int]) -> int:
+    def identity_score(sums: list[int]) -> int:
         asked.append(sums[0])
         return scores.get(sums[0], 0)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(profile, "judge", judge)
+        patched.setattr(profile, "identity_score", identity_score)
         yield asked
 
 
@@ -50,20 +58,20 @@ def test_the_score_rises_at_once_and_falls_by_steps() -> None:
     scores: dict[int, int] = {}
     with judging({20: 900_000, 25: 100_000, 32: 100_000}):
         for n in range(1, 33):
-            profile.see(made(n), NOW)
+            profile.observe(made(n), NOW)
             scores[n] = profile.score(NOW)
     assert scores[19] == 0
     assert scores[20] == 900_000
     assert scores[24] == 900_000
-    assert scores[25] == 900_000 - EASE
-    assert scores[32] == 900_000 - 2 * EASE
+    assert scores[25] == 900_000 - DECAY
+    assert scores[32] == 900_000 - 2 * DECAY
 
 
 def test_the_score_falls_with_time_alone_and_never_below_none() -> None:
     with judging({16: 700_000}):
         profile = fed(made(n) for n in range(16))
-    assert profile.score(NOW + DAY // 2) == 700_000 - EASE // 2
-    assert profile.score(NOW + DAY) == 700_000 - EASE
+    assert profile.score(NOW + DAY // 2) == 700_000 - DECAY // 2
+    assert profile.score(NOW + DAY) == 700_000 - DECAY
     assert profile.score(NOW + 90 * DAY) == 0
     assert profile.score(NOW - DAY) == 700_000
 
@@ -72,8 +80,8 @@ def test_who_comes_back_as_suspect_as_before_is_so_again_at_the_first_call() -> 
     with judging(dict.fromkeys(range(16, 40), 900_000)):
         profile = fed(made(n) for n in range(17))
         later = NOW + 5 * DAY
-        assert profile.score(later) == 900_000 - 5 * EASE
-        profile.see(made(3), later)
+        assert profile.score(later) == 900_000 - 5 * DECAY
+        profile.observe(made(3), later)
         assert profile.score(later) == 900_000
 
 
@@ -81,23 +89,23 @@ def test_who_has_a_score_is_judged_anew_no_more_than_once_an_hour_between_checkp
     with judging(dict.fromkeys(range(16, 40), 900_000)) as asked:
         profile = fed(made(n) for n in range(16))
         for _ in range(3):
-            profile.see(made(1), NOW + HOUR - 1)
+            profile.observe(made(1), NOW + HOUR - 1)
         assert asked == [16]
-        profile.see(made(1), NOW + HOUR)
+        profile.observe(made(1), NOW + HOUR)
         assert asked[1] == 20
 
 
 def test_a_pool_comes_back_to_be_judged_too() -> None:
-    pool = Profile(found=800_000, at=NOW)
-    pool.add(Profile().see(made(1), NOW), NOW + HOUR)
-    assert pool.at == NOW + HOUR
-    assert pool.found == 800_000 - EASE - EASE // 24
+    pool = Profile(last_score=800_000, scored_at=NOW)
+    pool.add(Profile().observe(made(1), NOW), NOW + HOUR)
+    assert pool.scored_at == NOW + HOUR
+    assert pool.last_score == 800_000 - DECAY - DECAY // 24
 
 
 def test_a_call_without_buckets_changes_nothing() -> None:
     profile = fed(made(n) for n in range(5))
     before = msgspec.msgpack.encode(profile)
-    delta = profile.see(Observation(), NOW)
+    delta = profile.observe(Observation(), NOW)
     assert msgspec.msgpack.encode(profile) == before
     assert delta == ProfileDelta([], first=False)
 
@@ -106,10 +114,10 @@ def test_an_array_of_prompts_counts_as_if_each_were_sent_alone() -> None:
     alone = [made(n * 16, ask=n) for n in range(6)]
     together = made(0, ask=0, more=tuple(alone[1:]))
     one, pool_one = Profile(), Profile()
-    pool_one.add(one.see(together, NOW), NOW)
+    pool_one.add(one.observe(together, NOW), NOW)
     each, pool_each = Profile(), Profile()
     for observation in alone:
-        pool_each.add(each.see(observation, NOW), NOW)
+        pool_each.add(each.observe(observation, NOW), NOW)
     assert one == each
     assert (pool_one.sums, pool_one.members) == (pool_each.sums, pool_each.members)
 
@@ -122,14 +130,14 @@ def test_a_template_sent_among_others_has_a_sketch_of_its_own_calls_only() -> No
     ]
     alone = Sketch(NOW)
     for observation in sweep:
-        alone.see(observation)
+        alone.observe(observation)
     assert fed(mixed).templates[1].sums == alone.sums
 
 
 def test_the_score_is_that_of_the_most_suspect_template() -> None:
     with judging({16: 800_000}):
         assert fed(made(n, template=n % 2) for n in range(15)).score(NOW) == 0
-        assert fed(made(n, template=n % 2) for n in range(33)).score(NOW) >= 800_000 - EASE
+        assert fed(made(n, template=n % 2) for n in range(33)).score(NOW) >= 800_000 - DECAY
 
 
 def test_a_caller_with_one_template_needs_no_second_sketch() -> None:
@@ -151,19 +159,19 @@ def test_the_busiest_templates_are_the_ones_kept() -> None:
 
 def test_a_sketch_begins_anew_after_a_life_and_the_score_stays_till_it_is_judged() -> None:
     with judging(dict.fromkeys(CHECKPOINTS - {16}, 700_000)):
-        profile = fed(made(n % 4096) for n in range(LIFE))
-        profile.see(made(1), NOW)
+        profile = fed(made(n % 4096) for n in range(MAX_CALLS))
+        profile.observe(made(1), NOW)
         assert (profile.queries, profile.score(NOW)) == (1, 700_000)
         for n in range(15):
-            profile.see(made(n), NOW)
-        assert profile.score(NOW) == 700_000 - EASE
+            profile.observe(made(n), NOW)
+        assert profile.score(NOW) == 700_000 - DECAY
 
 
 def test_a_sketch_begins_anew_after_a_month() -> None:
     profile = fed(made(n) for n in range(40))
-    profile.see(made(1), NOW + PERIOD)
+    profile.observe(made(1), NOW + LIFETIME)
     assert profile.queries == 41
-    profile.see(made(1), NOW + PERIOD + 1)
+    profile.observe(made(1), NOW + LIFETIME + 1)
     assert profile.queries == 1
 
 
@@ -171,8 +179,8 @@ def test_a_sketch_begins_anew_after_a_month() -> None:
 def test_a_pool_has_the_sums_of_its_identities(calls: list[tuple[int, Observation]]) -> None:
     pool, identities = Profile(), [Profile() for _ in range(4)]
     for who, observation in calls:
-        pool.add(identities[who].see(observation, NOW), NOW)
-    known = [one.whole for one in identities if one.whole is not None]
+        pool.add(identities[who].observe(observation, NOW), NOW)
+    known = [one.sketch for one in identities if one.sketch is not None]
     assert pool.members == len(known)
     assert pool.queries == len(calls)
     assert pool.sums == [sum(parts) for parts in zip(*(one.sums for one in known), strict=True)]
@@ -180,14 +188,14 @@ def test_a_pool_has_the_sums_of_its_identities(calls: list[tuple[int, Observatio
 
 def test_a_pool_begins_anew_after_a_month() -> None:
     pool, identity = Profile(), Profile()
-    pool.add(identity.see(made(1), NOW), NOW)
-    pool.add(identity.see(made(2), NOW), NOW + PERIOD + 1)
+    pool.add(identity.observe(made(1), NOW), NOW)
+    pool.add(identity.observe(made(2), NOW), NOW + LIFETIME + 1)
     assert (pool.queries, pool.members) == (1, 1)
 
 
 def test_a_pool_takes_nothing_from_a_call_without_buckets() -> None:
     pool = Profile()
-    pool.add(Profile().see(Observation(), NOW), NOW)
+    pool.add(Profile().observe(Observation(), NOW), NOW)
     assert pool == Profile()
 
 
@@ -196,16 +204,16 @@ def test_a_profile_goes_on_the_same_after_being_packed(stream: list[Observation]
     profile = fed(stream)
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(profile), type=Profile)
     assert again == profile
-    assert again.see(made(3), NOW) == profile.see(made(3), NOW)
+    assert again.observe(made(3), NOW) == profile.observe(made(3), NOW)
 
 
 def test_there_are_no_reasons_before_there_is_enough_to_judge() -> None:
-    assert Profile().why == ()
-    assert fed(made(n) for n in range(5)).why == ()
+    assert Profile().reasons == ()
+    assert fed(made(n) for n in range(5)).reasons == ()
 
 
 def test_reasons_are_those_of_the_most_suspect_sketch_strongest_first() -> None:
-    shares = [reason.share for reason in fed(made(n, template=n % 2) for n in range(60)).why]
+    shares = [reason.share for reason in fed(made(n, template=n % 2) for n in range(60)).reasons]
     assert shares == sorted(shares, reverse=True)
     assert shares
 
@@ -213,8 +221,8 @@ def test_reasons_are_those_of_the_most_suspect_sketch_strongest_first() -> None:
 def test_a_pool_says_its_reasons_too() -> None:
     pool, identities = Profile(), [Profile() for _ in range(3)]
     for n in range(60):
-        pool.add(identities[n % 3].see(made(n), NOW), NOW)
-    assert {reason.signal for reason in pool.why} == {
+        pool.add(identities[n % 3].observe(made(n), NOW), NOW)
+    assert {reason.signal for reason in pool.reasons} == {
         "coverage",
         "persistence",
         "wording",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.coverage.response import DEFAULT_STAGES, EASE, BucketResponse, Curve, Stage
+from querybudget.coverage.response import DEFAULT_STAGES, HYSTERESIS, BucketResponse, Curve, Stage
 from querybudget.units import MICRO, SECOND
 
 PERCENT = MICRO // 100
@@ -117,18 +117,18 @@ def test_more_strain_or_a_severer_past_is_never_answered_more_mildly(
 
 @given(
     st.sampled_from((Stage.SLOW, Stage.DEGRADE, Stage.REFUSE)),
-    st.integers(2 * EASE, MICRO),
-    st.lists(st.integers(0, EASE - 1), min_size=1, max_size=50),
+    st.integers(2 * HYSTERESIS, MICRO),
+    st.lists(st.integers(0, HYSTERESIS - 1), min_size=1, max_size=50),
     st.sampled_from(Stage),
 )
-def test_strain_that_wanders_within_the_ease_of_a_stage_changes_it_at_most_once(
+def test_strain_that_drifts_within_the_hysteresis_of_a_stage_changes_it_at_most_once(
     stage: Stage, begin: int, wandering: list[int], before: Stage
 ) -> None:
     response = BucketResponse(stages=((stage, begin),))
-    now = response.stage(begin - EASE + wandering[0], before)
+    now = response.stage(begin - HYSTERESIS + wandering[0], before)
     changes = 0
     for drift in wandering:
-        after = response.stage(begin - EASE + drift * 2, now)
+        after = response.stage(begin - HYSTERESIS + drift * 2, now)
         changes += after is not now
         now = after
     assert changes <= 1
@@ -153,10 +153,10 @@ def test_a_stage_holds_from_where_it_is_said_to_begin(
 ) -> None:
     for before in Stage:
         holds = response.stage(strain, before) >= stage
-        assert holds == (strain >= response.begin(stage, before))
+        assert holds == (strain >= response.threshold(stage, before))
 
 
-def test_the_milder_stage_is_the_last_one_before() -> None:
+def test_the_milder_stage_is_the_severest_one_below() -> None:
     response = BucketResponse(stages=((Stage.SLOW, 10), (Stage.REFUSE, 20)))
     assert response.milder(Stage.REFUSE) is Stage.SLOW
     assert response.milder(Stage.SLOW) is Stage.NONE
@@ -166,19 +166,19 @@ def test_the_milder_stage_is_the_last_one_before() -> None:
 def test_more_strain_never_slows_less_and_never_longer_than_the_longest_delay(
     response: BucketResponse, one: int, other: int
 ) -> None:
-    low, high = response.pause(min(one, other)), response.pause(max(one, other))
+    low, high = response.delay_at(min(one, other)), response.delay_at(max(one, other))
     assert response.delay // 4 <= low <= high <= response.delay
-    assert response.pause(MICRO) == response.delay
+    assert response.delay_at(MICRO) == response.delay
 
 
 def test_a_delay_is_a_quarter_where_slowing_begins_and_whole_at_full_strain() -> None:
     response = BucketResponse(stages=DEFAULT_STAGES, delay=8 * SECOND)
-    told = [response.pause(strain) for strain in (650_000, 700_000, 850_000, MICRO, 2 * MICRO)]
+    told = [response.delay_at(strain) for strain in (650_000, 700_000, 850_000, MICRO, 2 * MICRO)]
     assert told == [2 * SECOND, 2 * SECOND, 5 * SECOND, 8 * SECOND, 8 * SECOND]
 
 
 def test_nothing_is_slowed_where_slowing_is_no_stage() -> None:
-    assert BucketResponse(stages=((Stage.DEGRADE, 1),)).pause(MICRO) == 0
+    assert BucketResponse(stages=((Stage.DEGRADE, 1),)).delay_at(MICRO) == 0
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from querybudget.coverage.score import (
     VIEWS,
     evidence,
     features,
-    judge,
-    judge_pool,
+    identity_score,
+    pool_score,
     reasons,
 )
 from querybudget.coverage.sketch import Sketch
@@ -30,7 +30,7 @@ streams = st.lists(observations, min_size=16, max_size=60)
 def sums_of(stream: list[Observation]) -> list[int]:
     sketch = Sketch()
     for observation in stream:
-        sketch.see(observation)
+        sketch.observe(observation)
     return sketch.sums
 
 
@@ -65,7 +65,7 @@ def test_a_view_adds_no_more_than_its_cap_and_takes_no_more_than_its_floor(
 
 @given(st.lists(observations, min_size=1, max_size=60))
 def test_a_score_is_a_whole_number_within_its_range(stream: list[Observation]) -> None:
-    found = judge(sums_of(stream))
+    found = identity_score(sums_of(stream))
     assert isinstance(found, int)
     assert 0 <= found <= HIGHEST
 
@@ -73,7 +73,7 @@ def test_a_score_is_a_whole_number_within_its_range(stream: list[Observation]) -
 @given(st.lists(observations, max_size=15))
 def test_too_few_calls_are_not_judged(stream: list[Observation]) -> None:
     sums = sums_of(stream)
-    assert judge(sums) == judge_pool(sums, 3) == 0
+    assert identity_score(sums) == pool_score(sums, 3) == 0
     assert reasons(sums) == ()
 
 
@@ -95,7 +95,7 @@ def test_a_pool_of_like_identities_shows_the_rates_of_one_of_them(
 @given(streams)
 def test_a_pool_of_one_is_judged_as_that_one(stream: list[Observation]) -> None:
     sums = sums_of(stream)
-    assert judge_pool(sums, 1) == judge(sums)
+    assert pool_score(sums, 1) == identity_score(sums)
 
 
 @given(streams)
@@ -103,7 +103,7 @@ def test_what_the_reasons_add_up_to_moves_the_score(stream: list[Observation]) -
     sums = sums_of(stream)
     total = sum(reason.share for reason in reasons(sums))
     expected = SUSPECT_SCORE + total + (weights.BIAS - weights.SUSPECT) * score.SLOPE
-    assert judge(sums) == pytest.approx(max(0, min(HIGHEST, expected)), abs=5)
+    assert identity_score(sums) == pytest.approx(max(0, min(HIGHEST, expected)), abs=5)
 
 
 def extreme(sign: Callable[[float], float]) -> list[int]:
@@ -134,4 +134,4 @@ def test_adding_a_pools_sums_in_any_order_gives_the_same_score(
     one: list[Observation], other: list[Observation]
 ) -> None:
     a, b = sums_of(one), sums_of(other)
-    assert judge_pool(list(map(add, a, b)), 2) == judge_pool(list(map(add, b, a)), 2)
+    assert pool_score(list(map(add, a, b)), 2) == pool_score(list(map(add, b, a)), 2)

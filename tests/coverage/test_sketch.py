@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from querybudget.coverage.observation import Observation
 from querybudget.coverage.sketch import SUMS, Sketch, blank_sums
-from querybudget.coverage.style import TRAITS
+from querybudget.coverage.style import STYLE_FEATURES
 from tests.coverage.observations import made, observations
 
 streams = st.lists(observations, max_size=40)
@@ -19,7 +19,7 @@ streams = st.lists(observations, max_size=40)
 def sketch_of(stream: list[Observation]) -> Sketch:
     sketch = Sketch()
     for observation in stream:
-        sketch.see(observation)
+        sketch.observe(observation)
     return sketch
 
 
@@ -56,8 +56,8 @@ def test_the_sums_are_what_counting_everything_again_gives(stream: list[Observat
     assert sums["length"] == sum(dot(one, one) for one in vectors)
     assert sums["words_new"] == len(used)
     assert sums["words"] == sum(len(bits(observation)) for observation in stream)
-    for place, name in enumerate(TRAITS):
-        assert sums[name] == sum(observation.traits[place] for observation in stream)
+    for place, name in enumerate(STYLE_FEATURES):
+        assert sums[name] == sum(observation.style[place] for observation in stream)
 
 
 def bits(observation: Observation) -> set[int]:
@@ -69,7 +69,7 @@ def bits(observation: Observation) -> set[int]:
 def test_steps_add_up_to_the_sums(stream: list[Observation]) -> None:
     sketch, total = Sketch(), blank_sums()
     for observation in stream:
-        total = list(map(add, total, sketch.see(observation)))
+        total = list(map(add, total, sketch.observe(observation)))
     assert total == sketch.sums
 
 
@@ -89,7 +89,7 @@ def test_a_sketch_is_the_same_after_being_packed(stream: list[Observation]) -> N
     sketch = sketch_of(stream)
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(sketch), type=Sketch)
     assert again == sketch
-    assert again.see(made(3)) == sketch.see(made(3))
+    assert again.observe(made(3)) == sketch.observe(made(3))
 
 
 def test_a_sketch_keeps_its_size_however_much_it_has_seen() -> None:

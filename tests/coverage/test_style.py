@@ -4,35 +4,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.coverage.style import READ, TRAITS, WORDS, facts
+from querybudget.coverage.style import READ_CHARACTERS, STYLE_FEATURES, WORD_BITS, style_features
 
 
 def fact(text: str, name: str) -> int:
-    return facts(text)[0][TRAITS.index(name)]
+    return style_features(text)[0][STYLE_FEATURES.index(name)]
 
 
 def shared_words(one: str, other: str) -> int:
-    a, b = (int.from_bytes(facts(text)[1], "little") for text in (one, other))
+    a, b = (int.from_bytes(style_features(text)[1], "little") for text in (one, other))
     return (a & b).bit_count()
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t "])
 def test_no_text_shows_nothing(text: str) -> None:
-    assert facts(text) == ((), b"")
+    assert style_features(text) == ((), b"")
 
 
-@given(st.text(max_size=2 * READ))
+@given(st.text(max_size=2 * READ_CHARACTERS))
 def test_whatever_is_asked_gives_small_whole_numbers_and_a_bitmap_of_one_size(text: str) -> None:
-    traits, words = facts(text)
+    traits, words = style_features(text)
     if traits:
-        assert len(traits) == len(TRAITS)
-        assert all(0 <= value <= 10 * READ for value in traits)
-        assert len(words) == WORDS // 8
+        assert len(traits) == len(STYLE_FEATURES)
+        assert all(0 <= value <= 10 * READ_CHARACTERS for value in traits)
+        assert len(words) == WORD_BITS // 8
 
 
-@given(st.text(max_size=READ))
+@given(st.text(max_size=READ_CHARACTERS))
 def test_the_same_ask_shows_the_same_facts(text: str) -> None:
-    assert facts(text) == facts(text)
+    assert style_features(text) == style_features(text)
 
 
 @pytest.mark.parametrize(
@@ -89,11 +89,11 @@ def test_a_larger_ask_has_a_larger_size() -> None:
 
 def test_only_the_beginning_of_an_ask_is_read_but_for_its_size() -> None:
     long = "kettle " * 1_000
-    assert facts(long + "whistle")[1] == facts(long + "sing")[1]
+    assert style_features(long + "whistle")[1] == style_features(long + "sing")[1]
 
 
 def test_facts_of_more_words_than_are_remembered_stay_right() -> None:
-    before = facts("the kettle whistles")
+    before = style_features("the kettle whistles")
     for number in range(40_000):
-        facts(f"word{number}")
-    assert facts("the kettle whistles") == before
+        style_features(f"word{number}")
+    assert style_features("the kettle whistles") == before

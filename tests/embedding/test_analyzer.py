@@ -93,7 +93,7 @@ async def test_a_call_lies_in_one_cell_of_its_key(
     assert observation.ask != 0
     assert observation.template == 0
     assert observation.capabilities & 1 << CAPABILITIES.index("coding")
-    assert len(observation.traits) > 0
+    assert len(observation.style) > 0
     assert len(observation.words) > 0
 
 
@@ -179,11 +179,11 @@ def test_another_process_shows_the_same(shared: EmbeddingAnalyzer) -> None:
     program = (
         "import asyncio, sys\n"
         "from querybudget.adapters.base import Call, Dialect\n"
-        "from querybudget.embedding.analyzer import open_observer\n"
+        "from querybudget.embedding.analyzer import open_analyzer\n"
         "from querybudget.policy.model import Policy\n"
-        f"observer = open_observer(Policy(()), {KEY!r})\n"
+        f"analyzer = open_analyzer(Policy(()), {KEY!r})\n"
         "call = Call(Dialect.OPENAI, 'chat', ask='Is water wet?', template='Be brief.')\n"
-        "print(asyncio.run(observer.observe(call)))\n"
+        "print(asyncio.run(analyzer.analyze(call)))\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True, text=True

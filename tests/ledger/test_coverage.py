@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from querybudget import ledger
 from querybudget.coverage import BucketResponse, Observation, Profile, Stage
-from querybudget.coverage.response import DEFAULT_STAGES, EASE
+from querybudget.coverage.response import DEFAULT_STAGES, HYSTERESIS
 from querybudget.ledger import (
     UNCHARGED,
     Account,
@@ -93,7 +93,7 @@ class Bench:
         return ledger.peek(self.accounts["a"], (quota,), self.now)[0][0]
 
     def score(self, score: int) -> None:
-        self.accounts["a"].profile = Profile(found=score, at=self.now)
+        self.accounts["a"].profile = Profile(last_score=score, scored_at=self.now)
 
     def books(self) -> bytes:
         return msgspec.msgpack.encode(self.accounts)
@@ -426,8 +426,8 @@ def test_each_stage_begins_at_its_strain_and_slows_longer_with_more() -> None:
 
 @given(
     st.sampled_from((Stage.SLOW, Stage.DEGRADE, Stage.REFUSE)),
-    st.integers(2 * EASE, MICRO),
-    st.lists(st.integers(-EASE, EASE - 1), min_size=1, max_size=30),
+    st.integers(2 * HYSTERESIS, MICRO),
+    st.lists(st.integers(-HYSTERESIS, HYSTERESIS - 1), min_size=1, max_size=30),
 )
 def test_a_score_that_wanders_within_the_ease_changes_the_stage_at_most_once(
     stage: Stage, begin: int, wandering: list[int]
@@ -488,11 +488,11 @@ def test_a_stage_that_the_score_brought_about_has_its_reasons() -> None:
     bench, covered = Bench(), wide(breadth(10), REFUSING)
     profile = bench.accounts["a"].profile = Profile()
     for number in range(20):
-        profile.see(msgspec.structs.replace(SHOWN, ask=number), bench.now)
+        profile.observe(msgspec.structs.replace(SHOWN, ask=number), bench.now)
     assert bench.ask(cells(1), covered).reasons == ()
-    profile.found, profile.at = 900_000, bench.now
+    profile.last_score, profile.scored_at = 900_000, bench.now
     decision = bench.ask(cells(1), covered)
-    assert (decision.stage, decision.reasons) == (Stage.DEGRADE, profile.why)
+    assert (decision.stage, decision.reasons) == (Stage.DEGRADE, profile.reasons)
     assert {reason.signal for reason in decision.reasons} >= {"coverage", "manner"}
 
 
@@ -521,7 +521,7 @@ def test_the_score_of_a_pool_is_strain_on_the_pools_own_lines_only() -> None:
     bench.score(750_000)
     pool = wide(breadth(10), response, partition="p")
     assert bench.ask(cells(1), pool).stage is Stage.NONE
-    bench.accounts["p"].profile = Profile(found=850_000, at=bench.now)
+    bench.accounts["p"].profile = Profile(last_score=850_000, scored_at=bench.now)
     assert bench.ask(cells(1), pool).stage is Stage.DEGRADE
 
 

@@ -40,7 +40,7 @@ class CountsBucketsWhenSettled(Looks):
     async def reserve(self, charge: Charge) -> Decision:
         decision = await super().reserve(charge)
         for _, occupancy in self.occupancies(charge.lines):
-            occupancy.give_back(charge.id, charge.observation.cells if charge.observation else ())
+            occupancy.release(charge.id, charge.observation.cells if charge.observation else ())
         return decision
 
 
@@ -62,7 +62,7 @@ class CountsRepeatsFromTheirFirstVisit(Looks):
         for _, occupancy in self.occupancies(charge.lines):
             for layer in occupancy.layers.values():
                 pairs = zip(layer[::2], layer[1::2], strict=True)
-                occupancy.give_back(charge.id, [high << 4 | low >> 4 for high, low in pairs])
+                occupancy.release(charge.id, [high << 4 | low >> 4 for high, low in pairs])
         return decision
 
 
@@ -88,7 +88,7 @@ class GivesBackBucketsOfOthers(Looks):
                 cells = reservation.observation.cells if reservation.observation else ()
                 for cell in cells:
                     for name in list(occupancy.pending.get(cell, ())):
-                        occupancy.give_back(name, [cell])
+                        occupancy.release(name, [cell])
         return settled
 
 
@@ -118,7 +118,7 @@ class VisitsWhatItRefuses(Looks):
             now, cells = self._clock(), charge.observation.cells
             for line, occupancy in self.occupancies(charge.lines):
                 added = occupancy.novelty(cells, line.amount)
-                occupancy.take(charge.id, cells, line.amount, added, line.quota, now, now + 1)
+                occupancy.reserve(charge.id, cells, line.amount, added, line.quota, now, now + 1)
         return decision
 
 

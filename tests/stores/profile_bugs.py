@@ -47,7 +47,7 @@ class KeepsTheScoreUp(MemoryStore):
         for name in charge.partitions:
             account = self._find(name)
             if account and account.profile:
-                account.profile.at = self._clock()
+                account.profile.scored_at = self._clock()
         return await super().reserve(charge)
 
 
@@ -74,7 +74,7 @@ class TakesAPoolForACaller(MemoryStore):
         for name in reservation.profiled[1:]:
             account = self._find(name)
             if account and account.profile and reservation.observation and any(amounts):
-                account.profile.see(reservation.observation, self._clock())
+                account.profile.observe(reservation.observation, self._clock())
         return settled
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from querybudget.backends import StoreSettings
 from querybudget.coverage import BucketResponse, Observation, Stage
-from querybudget.coverage.style import TRAITS
+from querybudget.coverage.style import STYLE_FEATURES
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.ledger.calendar import Calendar
 from querybudget.stores import MemoryStore
@@ -251,7 +251,7 @@ def swept(draw: random.Random, template: int = 0, *, several: bool = True) -> Ob
         cell // 16,
         bytes(draw.randrange(256) for _ in range(32)),
         draw.randbytes(256),
-        tuple(draw.randrange(100) for _ in range(len(TRAITS))),
+        tuple(draw.randrange(100) for _ in range(len(STYLE_FEATURES))),
         template,
         draw.randrange(2**32),
         more=(swept(draw, template),) if several and draw.random() < 0.2 else (),

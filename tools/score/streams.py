@@ -15,7 +15,7 @@ from benchmarks.sweep.corpora import Corpus, Prompt, identities, manifest, read
 from querybudget.coverage.observation import Observation
 from querybudget.coverage.score import CHECKPOINTS, FEATURES, features
 from querybudget.coverage.sketch import Sketch, blank_sums
-from querybudget.coverage.style import facts
+from querybudget.coverage.style import style_features
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
 
@@ -82,7 +82,7 @@ def rates(observations: Sequence[Observation]) -> Rates:
     sketch, out = Sketch(), np.full((len(GRID), len(FEATURES)), np.nan)
     places = {int(n): place for place, n in enumerate(GRID)}
     for observation in observations[:LONGEST]:
-        sketch.see(observation)
+        sketch.observe(observation)
         place = places.get(sketch.queries)
         if place is not None:
             out[place] = features(sketch.sums)
@@ -95,7 +95,7 @@ def pooled(members: Sequence[Sequence[Observation]]) -> list[int]:
     for observations in members:
         sketch = Sketch()
         for observation in observations:
-            sketch.see(observation)
+            sketch.observe(observation)
         total += np.array(sketch.sums)
     return [int(one) for one in total]
 
@@ -109,7 +109,7 @@ def _visits(
         vectors = embedder.vectors(part)
         places = [codebook.look(vectors) for codebook in codebooks]
         for row, text in enumerate(part):
-            traits, words = facts(text)
+            traits, words = style_features(text)
             yield (
                 text,
                 [
@@ -118,7 +118,7 @@ def _visits(
                         coarse=int(coarse[row]) if traits else -1,
                         point=points[row].tobytes(),
                         words=words,
-                        traits=traits,
+                        style=traits,
                         ask=crc32(text.encode()),
                     )
                     for fine, coarse, points in places

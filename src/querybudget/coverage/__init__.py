@@ -1,7 +1,7 @@
-"""How much of what a model can do a partition has walked over, and what follows from it.
+"""How much of a model's capabilities a partition has covered, and the price and stage for it.
 
-Pure and in integers: a call comes in as an `Observation`, which holds bucket numbers and hashes and
-never text or vectors, so that every store can keep the same bits.
+Pure, in integers. A call arrives as an `Observation`, which holds bucket numbers and hashes but
+never text or vectors, so every store can keep the same state.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
-"""Which buckets a partition has visited in the window: exact, bounded, mergeable, packed as it is.
+"""Which buckets a partition visited in a window: exact, bounded, and packed in memory.
 
-A window is kept in 15 slots. A visit counts until its whole slot is one window old: never less
-than a window, and less than one slot longer. So at any time 16 slots can count, and four bits say
-which one a visit lies in: a visited bucket is two bytes, twelve bits of bucket and four of slot.
+A window is divided into 15 slots. A visit counts until its whole slot is one window old: at least
+one window, and less than one slot longer. At most 16 slots can count at a time, so four bits
+identify a visit's slot. A visited bucket takes two bytes: twelve bits of bucket, four of slot.
 
-A bucket weighs what the heaviest of the visits that count weighed; mostly all weigh the same. So
-what is used is a function of the visits alone, whatever the order they came in, and a repeat costs
-nothing. Visits are kept in one *layer* for each weight, less those that make no difference any
-more: older than a heavier visit of the same bucket.
+A bucket's weight is the largest weight of its live visits (usually all equal). Usage is therefore
+a function of the visits alone, independent of their order, and a repeat costs nothing. Visits are
+kept in one *layer* per weight, without those that no longer matter because a heavier visit of the
+same bucket is at least as recent.
 
-A call's buckets are *pending* until it is settled. They count like any visit, so that parallel
-calls cannot pass the limit together, and are given back if the call fails. Those of a call that is
-never settled go on counting, as visits made when it was asked.
+A call's buckets are *pending* until the call is settled. Pending buckets count like visits, so
+parallel calls cannot exceed the limit together, and are released if the call fails. If a call is
+never settled, its buckets count as visited when the call was made.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ import msgspec
 from querybudget.coverage.response import Stage
 from querybudget.units import AGES, Quota
 
-__all__ = ["BucketState", "merge"]
+__all__ = ["BucketState"]
 
 _Visit = tuple[int, int, int]
-"""Weight in µ-buckets, bucket, number of the slot."""
+"""Weight in µ-buckets, bucket, slot number."""
 
 
 class Pending(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A bucket of a call that is not settled.
+    """A bucket of a call that is not settled yet.
 
     Attributes:
-        weight: What it weighs, µ-buckets.
-        slot: Number of the slot it was asked in.
-        expires: When it counts as visited, whatever the call came to; µs.
+        weight: Weight of the bucket, µ-buckets.
+        slot: Number of the slot in which the call was made.
+        expires: When the bucket counts as visited, whatever the outcome of the call; µs.
     """
 
     weight: int
@@ -49,13 +49,13 @@ class BucketState(msgspec.Struct, array_like=True, tag="b"):
     """The buckets of one partition and quota.
 
     Attributes:
-        window: The window that slots were numbered by, µs.
-        tail: The oldest slot that still counts.
-        head: The newest slot there was: a clock that goes back opens no older one.
-        total: What all visited and pending buckets weigh, µ-buckets.
-        stage: The stage that was begun last.
-        layers: By weight, ascending: two bytes for each bucket, ascending by bucket.
-        pending: By bucket, then by reservation; what was asked last is last.
+        window: Window that the slots are numbered by, µs.
+        tail: Oldest slot that still counts.
+        head: Newest slot so far; a clock that goes back does not open an older one.
+        total: Weight of all visited and pending buckets, µ-buckets.
+        stage: Last stage entered.
+        layers: Visits by weight, ascending: two bytes for each bucket, ascending by bucket.
+        pending: By bucket, then by reservation; the newest is last.
     """
 
     window: int = 0
@@ -68,32 +68,32 @@ class BucketState(msgspec.Struct, array_like=True, tag="b"):
         default_factory=dict[int, dict[str, Pending]]
     )
 
-    # -- As any window ----------------------------------------------------------------------------
+    # -- Like any window --------------------------------------------------------------------------
 
     def room(self, quota: Quota, now: int) -> int:
-        """µ-buckets that could be visited anew."""
+        """Return the µ-buckets left, after dropping visits that no longer count."""
         if quota.window != self.window:
-            self._refit(quota, now)
+            self._change_window(quota, now)
         tail = (now - quota.window + 1) // quota.slot
         if tail > self.tail:
-            self._forget(tail)
+            self._drop_before(tail)
         return quota.limit - self.total
 
     def charge(self, quota: Quota, amount: int, now: int) -> None:
-        """Buckets are taken by `take`."""
+        """Do nothing: `reserve` charges buckets."""
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
-        """Buckets are settled by `observation` and `give_back`."""
+        """Do nothing: `commit` and `release` settle buckets."""
 
     def wait(self, quota: Quota, amount: int, now: int) -> int:
-        """µs until `amount` fits, if all of it is new then."""
+        """Return the µs until `amount` fits, if all of it is new then."""
         return self.wait_until_below(quota, quota.limit - amount, now)
 
     def reset(self, quota: Quota, now: int) -> int:
-        """µs until no bucket counts any more."""
+        """Return the µs until no bucket counts any more."""
         if not self.total:
             return 0
-        return self._end(quota, self._newest()) - now
+        return self._expiry(quota, self._newest_slot()) - now
 
     @property
     def blank(self) -> bool:
@@ -103,7 +103,7 @@ class BucketState(msgspec.Struct, array_like=True, tag="b"):
     # -- Buckets ----------------------------------------------------------------------------------
 
     def novelty(self, cells: Iterable[int], weight: int) -> int:
-        """µ-buckets that visiting `cells` would add, each of them weighing `weight`."""
+        """Return the µ-buckets that visiting `cells` at this weight would add."""
         added = 0
         for cell in cells:
             known = self.weight(cell)
@@ -112,7 +112,7 @@ class BucketState(msgspec.Struct, array_like=True, tag="b"):
         return added
 
     def weight(self, cell: int) -> int:
-        """What a bucket weighs now, µ-buckets; 0 if it does not count."""
+        """Return a bucket's weight in µ-buckets; 0 if it does not count."""
         heaviest = 0
         for weight, packed in self.layers.items():
             if weight > heaviest and _find(packed, cell) >= 0:
@@ -122,7 +122,7 @@ class BucketState(msgspec.Struct, array_like=True, tag="b"):
             heaviest = max(heaviest, *(entry.weight for entry in entries.values()))
         return heaviest
 
-    def take(
+    def reserve(
         self,
         name: str,
         cells: Sequence[int],
@@ -132,46 +132,46 @@ class BucketState(msgspec.Struct, array_like=True, tag="b"):
         now: int,
         expires: int,
     ) -> None:
-        """Make `cells` pending for a reservation, which adds their `novelty`."""
+        """Make `cells` pending for the reservation `name`; `novelty` is what they add."""
         if not weight or not cells:
             return
         self.total += novelty
         self.head = slot = max(self.head, now // quota.slot)
         entry = Pending(weight, slot, expires)
         pending = self.pending
-        while pending and self._lapsed(next(iter(pending)), now):
+        while pending and self._expire_pending(next(iter(pending)), now):
             pass
         for cell in cells:
             others: dict[str, Pending] = {}
-            if cell in pending and not self._lapsed(cell, now):
+            if cell in pending and not self._expire_pending(cell, now):
                 others = pending.pop(cell)
             others[name] = entry
             pending[cell] = others
 
-    def observation(self, name: str, cells: Iterable[int]) -> None:
-        """Let a reservation's pending `cells` be visited."""
+    def commit(self, name: str, cells: Iterable[int]) -> None:
+        """Turn a reservation's pending `cells` into visits."""
         for cell in cells:
-            entry = self._drop(name, cell)
+            entry = self._pop_pending(name, cell)
             if entry:
-                self.note((entry.weight, cell, entry.slot))
+                self._add_visit((entry.weight, cell, entry.slot))
 
-    def give_back(self, name: str, cells: Iterable[int]) -> None:
-        """Let a reservation's pending `cells` be as if it had not been made."""
+    def release(self, name: str, cells: Iterable[int]) -> None:
+        """Remove a reservation's pending `cells` as if it had not been made."""
         for cell in cells:
-            entry = self._drop(name, cell)
+            entry = self._pop_pending(name, cell)
             if entry:
                 self.total -= max(0, entry.weight - self.weight(cell))
 
     def decay_schedule(
         self, quota: Quota, now: int, cells: Iterable[int] = (), weight: int = 0
     ) -> list[tuple[int, int]]:
-        """What will be used, if nobody visits anything more.
+        """Return how usage falls if no further bucket is visited.
 
         Args:
             quota: The quota.
             now: µs.
-            cells: Buckets that count all the time beside.
-            weight: What each of them weighs, µ-buckets.
+            cells: Buckets counted throughout, in addition to the visits.
+            weight: Weight of each of them, µ-buckets.
 
         Returns:
             Pairs of a moment in µs and the µ-buckets used from then on, ascending from `now`.
@@ -179,9 +179,9 @@ class BucketState(msgspec.Struct, array_like=True, tag="b"):
         heaviest = dict.fromkeys(cells, weight)
         total = weight * len(heaviest)
         slots: list[list[_Visit]] = [[] for _ in range(AGES)]
-        for observation in self._visits():
-            slots[observation[2] - self.tail].append(observation)
-        flow: list[tuple[int, int]] = []
+        for visit in self._all_visits():
+            slots[visit[2] - self.tail].append(visit)
+        schedule: list[tuple[int, int]] = []
         for age in reversed(range(AGES)):
             before = total
             for heavy, cell, _ in slots[age]:
@@ -190,46 +190,45 @@ class BucketState(msgspec.Struct, array_like=True, tag="b"):
                     heaviest[cell] = heavy
                     total += heavy - known
             if total != before:
-                flow.append((self._end(quota, self.tail + age), before))
-        flow.append((now, total))
-        return flow[::-1]
+                schedule.append((self._expiry(quota, self.tail + age), before))
+        schedule.append((now, total))
+        return schedule[::-1]
 
     def wait_until_below(
-        self, quota: Quota, most: int, now: int, cells: Iterable[int] = (), weight: int = 0
+        self, quota: Quota, maximum: int, now: int, cells: Iterable[int] = (), weight: int = 0
     ) -> int:
-        """µs until at most `most` is used, with `cells` counted as by `decay_schedule`."""
-        ends = (end for end, used in self.decay_schedule(quota, now, cells, weight) if used <= most)
-        return next(ends) - now
-
-    # -- Inside -----------------------------------------------------------------------------------
-
-    def _end(self, quota: Quota, slot: int) -> int:
-        """The moment when the last visit that a slot can hold is one window old."""
-        return (slot + 1) * quota.slot - 1 + quota.window
-
-    def _visits(self) -> Iterator[_Visit]:
-        """All that counts, pending ones too."""
-        yield from self.visited()
-        for cell, entries in self.pending.items():
-            for entry in entries.values():
-                yield entry.weight, cell, entry.slot
+        """Return the µs until at most `maximum` is used, with `cells` as in `decay_schedule`."""
+        schedule = self.decay_schedule(quota, now, cells, weight)
+        return next(moment for moment, used in schedule if used <= maximum) - now
 
     def visited(self) -> Iterator[_Visit]:
-        """Weight, bucket and slot of every visit kept, pending ones apart."""
+        """Yield weight, bucket and slot of every settled visit."""
         tail = self.tail
         for weight, packed in self.layers.items():
             for high, low in zip(packed[::2], packed[1::2], strict=True):
                 yield weight, high << 4 | low >> 4, tail + (low - tail & 15)
 
-    def _newest(self) -> int:
-        """The newest slot in which anything counts."""
+    # -- Internals --------------------------------------------------------------------------------
+
+    def _expiry(self, quota: Quota, slot: int) -> int:
+        """Return the moment at which the last possible visit of a slot is one window old."""
+        return (slot + 1) * quota.slot - 1 + quota.window
+
+    def _all_visits(self) -> Iterator[_Visit]:
+        """Yield all visits, settled and pending."""
+        yield from self.visited()
+        for cell, entries in self.pending.items():
+            for entry in entries.values():
+                yield entry.weight, cell, entry.slot
+
+    def _newest_slot(self) -> int:
         if self.pending:
             entries = next(reversed(self.pending.values()))
             if next(reversed(entries.values())).slot == self.head:
                 return self.head
-        return max(slot for _, _, slot in self._visits())
+        return max(slot for _, _, slot in self._all_visits())
 
-    def _drop(self, name: str, cell: int) -> Pending | None:
+    def _pop_pending(self, name: str, cell: int) -> Pending | None:
         entries = self.pending.get(cell)
         if entries is None:
             return None
@@ -238,59 +237,60 @@ class BucketState(msgspec.Struct, array_like=True, tag="b"):
             del self.pending[cell]
         return entry
 
-    def note(self, observation: _Visit) -> None:
-        """Keep a visit, unless a heavier one is as new; drop lighter ones that are no newer."""
-        weight, cell, slot = observation
-        useless: list[int] = []
+    def _add_visit(self, visit: _Visit) -> None:
+        """Keep a visit unless a heavier one is as new; drop lighter ones that are no newer."""
+        weight, cell, slot = visit
+        obsolete: list[int] = []
         for other, packed in self.layers.items():
-            at = _find(packed, cell)
-            if at < 0:
+            index = _find(packed, cell)
+            if index < 0:
                 continue
-            known = self.tail + (packed[at + 1] - self.tail & 15)
+            known = self.tail + (packed[index + 1] - self.tail & 15)
             if other >= weight and known >= slot:
                 return
             if other < weight and known <= slot:
-                useless.append(other)
-        for lighter in useless:
-            self._put(lighter, cell, b"")
-        self._put(weight, cell, _pack(cell, slot))
+                obsolete.append(other)
+        for lighter in obsolete:
+            self._write(lighter, cell, b"")
+        self._write(weight, cell, _pack(cell, slot))
 
-    def _put(self, weight: int, cell: int, entry: bytes) -> None:
+    def _write(self, weight: int, cell: int, entry: bytes) -> None:
+        """Replace a bucket's two bytes in a layer; an empty `entry` removes them."""
         layers = self.layers
         packed = layers.get(weight)
         if packed is None:
             layers[weight] = entry
             self.layers = dict(sorted(layers.items()))
             return
-        at = _find(packed, cell)
-        start, end = (at, at + 2) if at >= 0 else (~at, ~at)
+        index = _find(packed, cell)
+        start, end = (index, index + 2) if index >= 0 else (~index, ~index)
         packed = packed[:start] + entry + packed[end:]
         if packed:
             layers[weight] = packed
         else:
             del layers[weight]
 
-    def _lapsed(self, cell: int, now: int) -> bool:
-        """Let a bucket be visited by calls that will not be settled; whether none is left."""
+    def _expire_pending(self, cell: int, now: int) -> bool:
+        """Turn a bucket's expired reservations into visits; return True if none is pending."""
         entries = self.pending[cell]
         while entries:
             name, entry = next(iter(entries.items()))
             if entry.expires > now:
                 return False
             del entries[name]
-            self.note((entry.weight, cell, entry.slot))
+            self._add_visit((entry.weight, cell, entry.slot))
         del self.pending[cell]
         return True
 
-    def _forget(self, tail: int) -> None:
-        """Drop what lies in slots before `tail`."""
-        observations = list(self.visited())
+    def _drop_before(self, tail: int) -> None:
+        """Drop visits in slots before `tail`."""
+        visits = list(self.visited())
         self.tail, self.head = tail, max(self.head, tail)
-        self.hold(observations, self.pending)
+        self._rebuild(visits, self.pending)
 
-    def _refit(self, quota: Quota, now: int) -> None:
-        """Number all slots anew, for another window. Nothing counts shorter for it."""
-        length, observations = -(-self.window // (AGES - 1)), list(self.visited())
+    def _change_window(self, quota: Quota, now: int) -> None:
+        """Renumber all slots for another window. No visit expires earlier because of it."""
+        length, visits = -(-self.window // (AGES - 1)), list(self.visited())
 
         def renumbered(slot: int) -> int:
             return min((slot + 1) * length - 1, now) // quota.slot
@@ -298,23 +298,22 @@ class BucketState(msgspec.Struct, array_like=True, tag="b"):
         self.window = quota.window
         self.tail = max(0, (now - quota.window + 1) // quota.slot)
         self.head = max(self.tail, renumbered(self.head))
-        moved = {
+        pending = {
             cell: {
                 name: msgspec.structs.replace(entry, slot=renumbered(entry.slot))
                 for name, entry in entries.items()
             }
             for cell, entries in self.pending.items()
         }
-        again = [(weight, cell, renumbered(slot)) for weight, cell, slot in observations]
-        self.hold(again, moved)
+        self._rebuild([(weight, cell, renumbered(slot)) for weight, cell, slot in visits], pending)
 
-    def hold(
-        self, observations: Iterable[_Visit], pending: Mapping[int, Mapping[str, Pending]]
+    def _rebuild(
+        self, visits: Iterable[_Visit], pending: Mapping[int, Mapping[str, Pending]]
     ) -> None:
-        """Keep these visits and those pending, as far as they count, and nothing else."""
+        """Keep those of these visits and pending buckets that still count, and nothing else."""
         newest: dict[int, int] = {}
         layers: dict[int, list[bytes]] = {}
-        for weight, cell, slot in sorted(observations, reverse=True):
+        for weight, cell, slot in sorted(visits, reverse=True):
             if slot > newest.get(cell, self.tail - 1):
                 newest[cell] = slot
                 layers.setdefault(weight, []).append(_pack(cell, slot))
@@ -325,69 +324,24 @@ class BucketState(msgspec.Struct, array_like=True, tag="b"):
             if kept:
                 self.pending[cell] = kept
         heaviest: dict[int, int] = {}
-        for weight, cell, _ in self._visits():
+        for weight, cell, _ in self._all_visits():
             heaviest[cell] = max(weight, heaviest.get(cell, 0))
         self.total = sum(heaviest.values())
 
 
-def merge(one: BucketState, other: BucketState) -> BucketState:
-    """What both hold together: every bucket at its latest visit.
-
-    Associative, commutative and idempotent, so that parts may be merged in any order, and twice.
-
-    Raises:
-        ValueError: They were kept for different windows.
-    """
-    if not one.window or not other.window:
-        one, other = (one, one) if one.window else (other, other)
-    if one.window != other.window:
-        raise ValueError(f"expected one window, found {one.window} and {other.window} µs")
-    both = BucketState(
-        one.window,
-        max(one.tail, other.tail),
-        max(one.head, other.head, one.tail, other.tail),
-        stage=max(one.stage, other.stage),
-    )
-    both.hold([*one.visited(), *other.visited()], _together(one.pending, other.pending))
-    return both
-
-
-def _together(*parts: Mapping[int, Mapping[str, Pending]]) -> dict[int, dict[str, Pending]]:
-    """Everything pending, what expires last coming last; the newest of what goes by one name."""
-    newest: dict[tuple[int, str], Pending] = {}
-    for part in parts:
-        for cell, entries in part.items():
-            for name, entry in entries.items():
-                known = newest.get((cell, name), entry)
-                newest[cell, name] = max(known, entry, key=_how_new)
-    together: dict[int, dict[str, Pending]] = {}
-    for cell, name, entry in sorted(((*key, entry) for key, entry in newest.items()), key=_when):
-        together.setdefault(cell, {})[name] = entry
-    return together
-
-
-def _how_new(entry: Pending) -> tuple[int, int, int]:
-    return entry.slot, entry.expires, entry.weight
-
-
-def _when(asked: tuple[int, str, Pending]) -> tuple[int, int, int, int, str]:
-    cell, name, entry = asked
-    return entry.expires, entry.slot, entry.weight, cell, name
-
-
 def _find(packed: bytes, cell: int) -> int:
-    """Where a bucket's two bytes begin; without any, the complement of where they would."""
+    """Return the index of a bucket's two bytes, or the complement of where they belong."""
     low, high = 0, len(packed) >> 1
     while low < high:
         middle = low + high >> 1
-        at = middle << 1
-        found = packed[at] << 4 | packed[at + 1] >> 4
+        index = middle << 1
+        found = packed[index] << 4 | packed[index + 1] >> 4
         if found < cell:
             low = middle + 1
         elif found > cell:
             high = middle
         else:
-            return at
+            return index
     return ~(low << 1)
 
 

@@ -1,6 +1,6 @@
-"""Small words that say how something is asked, in the languages most asked in.
+"""Word lists behind the style features, in the languages most prompts are written in.
 
-Each set is a mark; a word may have several. They are everyday words of each language, written down
+Each list is a mark; a word may have several. They are everyday words of each language, collected
 by hand: pronouns, greetings, question words, the verbs that exercises begin with.
 """
 # ruff: noqa: RUF001 - letters of other scripts look like Latin ones because they are letters
@@ -113,7 +113,7 @@ _PHRASES = {
         你 您 あなた 당신
     """,
 }
-"""What scripts without spaces have instead: pieces of text to look for."""
+"""Phrases of scripts without spaces."""
 
 
 def _marked(lists: dict[int, str]) -> dict[str, int]:
@@ -125,7 +125,7 @@ def _marked(lists: dict[int, str]) -> dict[str, int]:
 
 
 MARKS = _marked(_WORDS)
-"""Word to its marks."""
+"""The marks of each word."""
 
 PHRASES = tuple(_marked(_PHRASES).items())
 """(phrase, marks) of the scripts without spaces."""

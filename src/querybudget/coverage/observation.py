@@ -1,4 +1,4 @@
-"""What one call shows of itself."""
+"""What one call contributes to coverage."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ import msgspec
 __all__ = ["COARSE", "FINE", "Observation"]
 
 FINE = 4096
-"""Buckets of the fine codebook: what quotas in buckets count."""
+"""Number of fine buckets: what quotas in buckets count."""
 
 COARSE = 256
-"""Buckets of the coarse codebook; every fine bucket lies in one of them."""
+"""Number of coarse buckets; every fine bucket lies in one of them."""
 
 
 class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one call shows of itself: bucket numbers and hashes, never text or vectors.
+    """Bucket numbers and hashes of one call, never its text or vectors.
 
     Attributes:
-        cells: Fine buckets of the call's prompts, distinct, ascending; an array of inputs may have
-            many, a chat has one. Empty where nothing could be embedded.
-        coarse: Coarse bucket of the first prompt; -1 where nothing could be embedded.
-        point: The first prompt's vector in a few signed bytes, keyed like the buckets.
-        words: 16-bit hashes of the words asked, distinct, little-endian, at most a few hundred.
-        traits: Plain facts of the ask, as `querybudget.coverage.style` gives them.
-        template: 32-bit keyed hash of the fixed frame; 0 where there is none.
-        ask: 32-bit keyed hash of the ask, to know a repeat.
-        capabilities: Bit n is set where the call is of the policy's n-th capability.
-        more: Of an array of prompts: the others, each as if it had been sent alone. `cells` and
-            `capabilities` above are those of all.
+        cells: Fine buckets of the call's prompts, distinct, ascending. A chat call has one, an
+            array of inputs may have many. Empty if the call could not be embedded.
+        coarse: Coarse bucket of the first prompt; -1 if it could not be embedded.
+        point: The first prompt's vector in 32 signed bytes, keyed like the buckets.
+        words: Bitmap of the first prompt's words, little-endian.
+        style: `querybudget.coverage.style.STYLE_FEATURES` of the first prompt.
+        template: 32-bit keyed hash of the system prompt; 0 without one.
+        ask: 32-bit keyed hash of the first prompt, to recognise repeats.
+        capabilities: Bit n is set if the call shows the policy's n-th capability.
+        more: The other prompts of an array, each as if it had been sent alone. `cells` and
+            `capabilities` above cover all of them.
     """
 
     cells: tuple[int, ...] = ()
     coarse: int = -1
     point: bytes = b""
     words: bytes = b""
-    traits: tuple[int, ...] = ()
+    style: tuple[int, ...] = ()
     template: int = 0
     ask: int = 0
     capabilities: int = 0

@@ -1,23 +1,25 @@
-"""From strain, a share of a bucket budget spent or a sweep score, to a price and a stage.
+"""From strain (the share of a bucket budget spent, or a sweep score) to a price and a stage.
 
-Strain is in millionths: 0 is an ordinary caller, 1_000_000 one whose budget is spent, or whose
-score is as bad as that. Prices are read from a table of whole percents, so that every store, and
-every language a store is written in, finds the same integer.
+Strain is in millionths: 0 is an ordinary caller; 1_000_000 is a caller whose budget is spent, or
+whose score is equally bad. Prices come from a table of whole percents, so every store, in whatever
+language it is written, computes the same integer.
 """
 
 from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
+
+import msgspec
 
 from querybudget.units import MICRO, SECOND
 
 __all__ = ["DEFAULT_STAGES", "BucketResponse", "Curve", "Stage"]
 
-EASE = 100_000
-"""How far strain must fall below where a stage begins, for the stage to end (hysteresis)."""
+HYSTERESIS = 100_000
+"""How far strain must fall below a stage's threshold for the stage to end."""
 
 PERCENT = MICRO // 100
 
@@ -26,7 +28,7 @@ B4B_LAMBDA = 1e-6
 
 
 class Stage(enum.IntEnum):
-    """What is done to a call, mildest first."""
+    """What happens to a call, mildest first."""
 
     NONE = 0
     SLOW = 1
@@ -41,34 +43,33 @@ class Curve(enum.StrEnum):
     """How the price rises from 1 at the free share, where x is 0, to strain 1, where x is 1."""
 
     EXPONENTIAL = "exponential"
-    """cap to the power of x: each step costs as many times more as the one before."""
+    """cap to the power of x: each step multiplies the price by the same factor."""
     LINEAR = "linear"
-    """1 + slope x, until the cap."""
+    """1 + slope x, up to the cap."""
     B4B = "b4b"
-    """1 + lambda (exp(x ln(alpha / lambda)) - 1) with alpha = cap - 1 and lambda = 10^-6: next to
+    """1 + lambda (exp(x ln(alpha / lambda)) - 1) with alpha = cap - 1 and lambda = 10^-6: almost
     nothing for long, then steep (Dubiński et al., "Bucks for Buckets", arXiv 2310.08571)."""
 
 
 DEFAULT_STAGES = ((Stage.SLOW, 700_000), (Stage.DEGRADE, 850_000), (Stage.REFUSE, 1_000_000))
-"""Where each stage begins, unless the policy says otherwise."""
+"""Threshold of each stage, unless the policy sets its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class BucketResponse:
-    """What follows from strain.
+class BucketResponse(msgspec.Struct, frozen=True, dict=True):
+    """Price, stage and delay at each strain.
 
     Attributes:
         free: Strain up to which the price is 1.
         cap: The highest price, in millionths.
         curve: How the price gets there.
-        slope: Of a linear curve, in millionths; no other curve has one.
-        stages: Pairs of a stage and the strain it begins at, both ascending; none: price only.
-        delay: The longest delay in µs, reached at full strain; a quarter of it where `SLOW` begins.
-        scored: Whether the sweep score is strain too.
-        prices: The price at each whole percent of strain, in millionths.
+        slope: Slope of a linear curve, in millionths; other curves ignore it.
+        stages: Pairs of a stage and its threshold, both ascending; empty for a price only.
+        delay: The longest delay in µs, reached at full strain; a quarter of it at the threshold
+            of `SLOW`.
+        scored: Whether the sweep score counts as strain too.
 
     Raises:
-        ValueError: A figure is out of its range.
+        ValueError: A value is out of range.
     """
 
     free: int = 500_000
@@ -78,54 +79,56 @@ class BucketResponse:
     stages: tuple[tuple[Stage, int], ...] = ()
     delay: int = 5 * SECOND
     scored: bool = True
-    prices: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check(self)
-        prices = tuple(_price(self, percent * PERCENT) for percent in range(101))
-        object.__setattr__(self, "prices", prices)
+
+    @cached_property
+    def prices(self) -> tuple[int, ...]:
+        """The price at each whole percent of strain, in millionths."""
+        return tuple(_price(self, percent * PERCENT) for percent in range(101))
 
     def price(self, strain: int) -> int:
-        """The factor on a call's cost, in millionths; it never falls as strain rises."""
+        """Return the factor on a call's cost, in millionths; it never falls as strain rises."""
         return self.prices[min(max(strain, 0) // PERCENT, 100)]
 
-    def stage(self, strain: int, before: Stage) -> Stage:
-        """What is done at `strain`, where `before` was done last.
+    def stage(self, strain: int, previous: Stage) -> Stage:
+        """Return the stage at `strain`, given the previous one.
 
-        A stage that has begun ends only when strain is clearly below where it begins, so that
-        nobody flaps.
+        A stage ends only when strain is clearly below its threshold, so that callers do not
+        oscillate between stages.
         """
-        found = Stage.NONE
-        for stage, begin in self.stages:
-            if strain >= (begin if stage > before else _end(begin)):
-                found = stage
-        return found
+        result = Stage.NONE
+        for stage, start in self.stages:
+            if strain >= (start if stage > previous else _end(start)):
+                result = stage
+        return result
 
-    def begin(self, stage: Stage, before: Stage) -> int:
-        """The strain from which `stage`, one of its stages, holds where `before` was done last."""
-        begin = next(begin for known, begin in self.stages if known is stage)
-        return begin if stage > before else _end(begin)
+    def threshold(self, stage: Stage, previous: Stage) -> int:
+        """Return the strain from which one of its stages applies, given the previous one."""
+        start = next(start for known, start in self.stages if known is stage)
+        return start if stage > previous else _end(start)
 
     def milder(self, stage: Stage) -> Stage:
-        """The severest of its stages that is milder than `stage`."""
+        """Return the severest of its stages that is milder than `stage`."""
         return max((known for known, _ in self.stages if known < stage), default=Stage.NONE)
 
-    def pause(self, strain: int) -> int:
-        """µs by which a slowed call is delayed; 0 where nothing is slowed."""
-        for stage, begin in self.stages:
+    def delay_at(self, strain: int) -> int:
+        """Return the µs by which a slowed call is delayed; 0 without the stage `SLOW`."""
+        for stage, start in self.stages:
             if stage is Stage.SLOW:
-                least = self.delay // 4
+                shortest = self.delay // 4
                 if strain >= MICRO:
                     return self.delay
-                if strain <= begin:
-                    return least
-                return least + (self.delay - least) * (strain - begin) // (MICRO - begin)
+                if strain <= start:
+                    return shortest
+                return shortest + (self.delay - shortest) * (strain - start) // (MICRO - start)
         return 0
 
 
-def _end(begin: int) -> int:
-    """The strain below which a stage ends that begins at `begin`."""
-    return begin - min(EASE, begin // 2)
+def _end(start: int) -> int:
+    """Return the strain below which a stage ends that starts at `start`."""
+    return start - min(HYSTERESIS, start // 2)
 
 
 def _price(response: BucketResponse, strain: int) -> int:
@@ -154,5 +157,5 @@ def _check(response: BucketResponse) -> None:
         raise ValueError("neither slope nor delay may be negative")
     stages = response.stages
     rising = all(a[0] < b[0] and a[1] <= b[1] for a, b in pairwise(stages))
-    if not rising or any(stage is Stage.NONE or begin <= 0 for stage, begin in stages):
+    if not rising or any(stage is Stage.NONE or start <= 0 for stage, start in stages):
         raise ValueError(f"stages and where they begin must both ascend from 1, found {stages}")

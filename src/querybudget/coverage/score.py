@@ -1,15 +1,15 @@
 """From sums to a score: how much a stream of calls looks like a sweep, and why.
 
 Theory of operation. `features` turns sums into three dozen rates that do not depend on how many
-identities were added up. Each is compared with what honest callers show after the same number of
-calls (rarefaction: coverage grows with n for everybody, and curves cross), and weighed. Evidence is
-added up within four views that fail independently: coverage (which buckets), persistence (whether
-calls stay on a subject), wording (how new the words are), manner (how it is asked). No view may
-add more than its cap, so no single one can flag anybody.
+identities were added up. Each rate is compared with that of honest callers after the same number
+of calls (rarefaction: coverage grows with n for everyone, and curves cross) and weighted. Evidence
+is added up within four views that fail independently: coverage (which buckets), persistence
+(whether calls stay on a subject), wording (how new the words are) and manner (how the prompts are
+phrased). The contribution of each view is capped, so that no single view can flag a caller.
 
-The weights, the honest curves, the caps and the scale are fitted by a script on labelled corpora
-and stand in `querybudget.coverage.weights`; docs/research.md says on which, and how well it
-does on corpora it has not seen.
+The weights, the honest curves, the caps and the scale are fitted by tools/score on labelled
+corpora and stored in `querybudget.coverage.weights`. docs/research.md lists the corpora, and how
+well the score does on corpora that it was not fitted on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from querybudget.coverage.sketch import SUMS
-from querybudget.coverage.style import TRAITS
+from querybudget.coverage.style import STYLE_FEATURES
 from querybudget.coverage.weights import (
     BIAS,
     CAP,
@@ -37,23 +37,23 @@ from querybudget.coverage.weights import (
 __all__ = [
     "CHECKPOINTS",
     "FEATURES",
-    "LIFE",
+    "MAX_CALLS",
     "VIEWS",
     "Reason",
     "evidence",
     "features",
-    "judge",
-    "judge_pool",
+    "identity_score",
+    "pool_score",
     "reasons",
 ]
 
 CHECKPOINTS: Final = frozenset(
     (16, 20, 25, 32, 40, 50, 63, 80, 100, 125, 160, 200, 250, 315, 400, 500, 630, 800, 1000)
 )
-"""Numbers of calls at which a stream is judged."""
+"""Numbers of calls at which a stream is scored."""
 
-LIFE = 1024
-"""Calls after which a sketch is begun anew."""
+MAX_CALLS = 1024
+"""Calls after which a new sketch starts."""
 
 FEATURES = (
     "coarse_new",
@@ -67,15 +67,15 @@ FEATURES = (
     "words_new",
     "words",
     "repeats",
-    *TRAITS,
+    *STYLE_FEATURES,
 )
-"""What is weighed, in order. All are rates."""
+"""The weighted features, in order. All are rates."""
 
 VIEWS = {
     "coverage": ("coarse_new", "coarse_once", "concentration", "cells_new", "alike"),
     "persistence": ("same", "near", "persistence", "repeats"),
     "wording": ("words_new", "words"),
-    "manner": TRAITS,
+    "manner": STYLE_FEATURES,
 }
 """Each view and its features."""
 
@@ -83,23 +83,23 @@ SUSPECT_SCORE = 650_000
 """The score of `SUSPECT` evidence: where the default price passes 2."""
 
 SLOPE = 120_000
-"""What one more unit of evidence (log-odds) adds to the score."""
+"""How much one more unit of evidence (log-odds) adds to the score."""
 
 HIGHEST = 1_500_000
 
 _UNIT = 127 * 127
-_FIRST_TRAIT = SUMS.index(TRAITS[0])
-_FEWEST, _EARLIEST = min(CHECKPOINTS), 4
+_FIRST_STYLE = SUMS.index(STYLE_FEATURES[0])
+_MIN_CALLS, _MIN_MEMBER_CALLS = min(CHECKPOINTS), 4
 _MIDDLE = log(100)
-_PLACES = {view: tuple(map(FEATURES.index, names)) for view, names in VIEWS.items()}
+_INDEXES = {view: tuple(map(FEATURES.index, names)) for view, names in VIEWS.items()}
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
-    """One view, and what it adds to the score.
+    """One view's contribution to the score.
 
     Attributes:
         signal: Name of the view, or of a feature.
-        share: What it adds (or, below zero, takes away), in millionths of the score.
+        share: What it adds (or, below zero, subtracts), in millionths of the score.
     """
 
     signal: str
@@ -107,12 +107,12 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
 
 
 def features(sums: Sequence[int]) -> list[float]:
-    """The rates that are weighed, in the order of `FEATURES`."""
+    """Return the rates that are weighted, in the order of `FEATURES`."""
     queries, squared, followed, new, once, coarse, same, cells, near, spread, length = sums[:11]
-    words_new, words, repeats = sums[11:_FIRST_TRAIT]
+    words_new, words, repeats = sums[11:_FIRST_STYLE]
     after = followed or 1
     concentration = coarse / squared
-    near_by = near / after / _UNIT
+    nearness = near / after / _UNIT
     alike = (spread - length) / (squared - queries or 1) / _UNIT
     rates = [
         log((new + 0.5) / queries),
@@ -121,61 +121,65 @@ def features(sums: Sequence[int]) -> list[float]:
         log((cells + 0.5) / queries),
         alike,
         same / after - concentration,
-        near_by,
-        near_by - alike,
+        nearness,
+        nearness - alike,
         log((words_new + 1) / (words + 1)),
         log(1 + words / queries),
         repeats / queries,
     ]
-    rates += [fact / queries for fact in sums[_FIRST_TRAIT:]]
+    rates += [total / queries for total in sums[_FIRST_STYLE:]]
     return rates
 
 
 def evidence(sums: Sequence[int], members: int = 1) -> dict[str, float]:
-    """What each view says, in log-odds, at most `CAP` and at least `FLOOR` each."""
+    """Return the evidence of each view, in log-odds, between `FLOOR` and `CAP`."""
     rates = features(sums)
-    along = log(max(sums[0] / members, _EARLIEST))
-    bend = along * along
-    tilt = (along - _MIDDLE) / 2
-    said: dict[str, float] = {}
-    for view, places in _PLACES.items():
+    log_calls = log(max(sums[0] / members, _MIN_MEMBER_CALLS))
+    squared = log_calls * log_calls
+    tilt = (log_calls - _MIDDLE) / 2
+    result: dict[str, float] = {}
+    for view, indexes in _INDEXES.items():
         total = 0.0
-        for place in places:
-            mean, spread, weight = MEAN[place], SPREAD[place], WEIGHT[place]
-            width = max(spread[0] + spread[1] * along + spread[2] * bend, spread[3])
-            apart = (rates[place] - mean[0] - mean[1] * along - mean[2] * bend) / width
-            total += max(-CLIP, min(CLIP, apart)) * (weight[0] + weight[1] * tilt)
-        said[view] = max(FLOOR, min(CAP, total))
-    return said
+        for index in indexes:
+            mean, spread, weight = MEAN[index], SPREAD[index], WEIGHT[index]
+            width = max(spread[0] + spread[1] * log_calls + spread[2] * squared, spread[3])
+            deviation = (rates[index] - mean[0] - mean[1] * log_calls - mean[2] * squared) / width
+            total += max(-CLIP, min(CLIP, deviation)) * (weight[0] + weight[1] * tilt)
+        result[view] = max(FLOOR, min(CAP, total))
+    return result
 
 
-def judge(sums: Sequence[int]) -> int:
-    """The score of an identity's sketch, in millionths."""
-    if sums[0] < _FEWEST:
+def identity_score(sums: Sequence[int]) -> int:
+    """Return the score of an identity's sketch, in millionths."""
+    if sums[0] < _MIN_CALLS:
         return 0
     return _scaled(BIAS + sum(evidence(sums).values()), SUSPECT)
 
 
-def judge_pool(sums: Sequence[int], members: int) -> int:
-    """The score of a pool, in millionths: of its average identity, judged by the number of them.
+def pool_score(sums: Sequence[int], members: int) -> int:
+    """Return the score of a pool, in millionths.
 
-    Identities of which there are fewer than four calls each, on average, tell nothing yet.
+    It is that of the average identity, on a scale that depends on the number of identities. A pool
+    with fewer than four calls per identity on average is not scored yet.
+
+    Args:
+        sums: Sums of the pool's identities, added up.
+        members: Number of those identities.
     """
     if members == 1:
-        return judge(sums)
-    if sums[0] < max(_FEWEST, _EARLIEST * members):
+        return identity_score(sums)
+    if sums[0] < max(_MIN_CALLS, _MIN_MEMBER_CALLS * members):
         return 0
-    needed = next(needed for most, needed in POOL_SUSPECT if members <= most or not most)
-    return _scaled(BIAS + sum(evidence(sums, members).values()), needed)
+    suspect = next(suspect for limit, suspect in POOL_SUSPECT if members <= limit or not limit)
+    return _scaled(BIAS + sum(evidence(sums, members).values()), suspect)
 
 
 def reasons(sums: Sequence[int], members: int = 1) -> tuple[Reason, ...]:
-    """What each view adds to the score, strongest first; empty while there is too little."""
-    if sums[0] < _FEWEST:
+    """Return each view's share of the score, strongest first; empty with too few calls."""
+    if sums[0] < _MIN_CALLS:
         return ()
-    said = evidence(sums, members)
-    found = [Reason(view, round(SLOPE * value)) for view, value in said.items()]
-    return tuple(sorted(found, key=lambda reason: -reason.share))
+    shares = [Reason(view, round(SLOPE * value)) for view, value in evidence(sums, members).items()]
+    return tuple(sorted(shares, key=lambda reason: -reason.share))
 
 
 def _scaled(total: float, suspect: float) -> int:

@@ -1,8 +1,8 @@
-"""What one stream of calls has looked like, in sums that grow by one step for each call.
+"""What one stream of calls has looked like, in sums to which each call adds.
 
-Every sum is additive over identities: a pool's sums are those of its identities added up, though
-what a call adds (is its bucket new? is it where the last one was?) is seen from its own identity.
-The state behind the sums has a fixed size, about a kilobyte.
+Every sum is additive over identities: a pool's sums are its identities' sums added up, although
+what a call adds (is its bucket new? is it the bucket of the last call?) depends on its own identity
+alone. The state behind the sums has a fixed size, about a kilobyte.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from operator import add, mul
 import msgspec
 
 from querybudget.coverage.observation import COARSE, FINE, Observation
-from querybudget.coverage.style import TRAITS
+from querybudget.coverage.style import STYLE_FEATURES
 
 __all__ = ["SUMS", "Sketch", "blank_sums"]
 
@@ -31,24 +31,37 @@ SUMS = (
     "words_new",
     "words",
     "repeats",
-    *TRAITS,
+    *STYLE_FEATURES,
 )
-"""Names of the sums, in their order: calls; the square of each identity's calls; calls that had one
-before them; coarse buckets entered for the first time, and those entered exactly once; the squares
-of visits to each coarse bucket; calls in the coarse bucket of the one before; pairs of fine buckets
-entered for the first time; the product of each call's vector with the one before, the squared
-length of the sum of all vectors, and the sum of their squared lengths; new words, and words; asks
-asked before; and each fact of `TRAITS` added up."""
+"""Names of the sums, in order:
 
-_GROUP = 2
-"""Fine buckets to a bit: neighbours in the tree of the codebook, so of one coarse bucket."""
-_ASKS = 1024
-"""Bits that remember which asks there were."""
-_FULL = 255
+    queries         calls
+    squared         the square of each identity's calls
+    followed        calls that had one before them
+    coarse_new      coarse buckets entered for the first time
+    coarse_once     coarse buckets entered exactly once
+    coarse_squared  the squares of visits to each coarse bucket
+    coarse_same     calls in the coarse bucket of the call before
+    cells_new       pairs of fine buckets entered for the first time
+    near            the product of each call's vector with that of the call before
+    spread          the squared length of the sum of all vectors
+    length          the sum of the vectors' squared lengths
+    words_new       words not used before
+    words           words
+    repeats         prompts sent before
+    ...             each of `STYLE_FEATURES`, added up
+"""
+
+_CELLS_PER_BIT = 2
+"""Neighbours in the codebook's tree, so of one coarse bucket."""
+_ASK_BITS = 1024
+"""Size of the bitmap of prompts sent before."""
+_MAX_BYTE = 255
+_NO_STYLE = (0,) * len(STYLE_FEATURES)
 
 
 def blank_sums() -> list[int]:
-    """Sums of nobody."""
+    """Return the sums of no calls."""
     return [0] * len(SUMS)
 
 
@@ -57,77 +70,78 @@ class Sketch(msgspec.Struct, array_like=True):
 
     Attributes:
         since: When its first call was seen, µs.
-        sums: As `SUMS` names them.
-        last: Coarse bucket of the last call; -1 before there is one.
-        point: Vector of the last call.
-        total: Sum of all vectors, one integer for each component.
-        coarse: Visits to each coarse bucket, a byte each.
-        cells: Which pairs of fine buckets were entered.
-        words: Which words were used.
-        asks: Which asks there were.
+        sums: In the order of `SUMS`.
+        last_coarse: Coarse bucket of the last call; -1 before the first.
+        last_point: Vector of the last call.
+        point_sum: Sum of all vectors, one integer per component.
+        coarse_visits: Visits to each coarse bucket, a byte each, at most 255.
+        cells_seen: Bitmap of the pairs of fine buckets entered.
+        words_seen: Bitmap of the words used.
+        asks_seen: Bitmap of the prompts sent.
     """
 
     since: int = 0
     sums: list[int] = msgspec.field(default_factory=blank_sums)
-    last: int = -1
-    point: bytes = b""
-    total: list[int] = msgspec.field(default_factory=list[int])
-    coarse: bytearray = msgspec.field(default_factory=lambda: bytearray(COARSE))
-    cells: bytearray = msgspec.field(default_factory=lambda: bytearray(FINE // _GROUP // 8))
-    words: bytes = b""
-    asks: bytearray = msgspec.field(default_factory=lambda: bytearray(_ASKS // 8))
+    last_coarse: int = -1
+    last_point: bytes = b""
+    point_sum: list[int] = msgspec.field(default_factory=list[int])
+    coarse_visits: bytearray = msgspec.field(default_factory=lambda: bytearray(COARSE))
+    cells_seen: bytearray = msgspec.field(
+        default_factory=lambda: bytearray(FINE // _CELLS_PER_BIT // 8)
+    )
+    words_seen: bytes = b""
+    asks_seen: bytearray = msgspec.field(default_factory=lambda: bytearray(_ASK_BITS // 8))
 
     @property
     def queries(self) -> int:
-        """Calls taken in."""
+        """Number of calls."""
         return self.sums[0]
 
-    def see(self, observation: Observation) -> list[int]:
-        """Take a call in; what it added to each sum."""
+    def observe(self, observation: Observation) -> list[int]:
+        """Add a call, and return what it added to each sum."""
         queries = self.sums[0]
-        step = [1, 2 * queries + 1, int(queries > 0)]
-        step += self._buckets(observation)
-        step += self._vector(observation.point)
-        step += self._words(observation.words)
-        step.append(_mark(self.asks, observation.ask % _ASKS) ^ 1)
-        step += observation.traits or _NO_TRAITS
-        self.sums = list(map(add, self.sums, step))
-        return step
+        added = [1, 2 * queries + 1, int(queries > 0)]
+        added += self._add_buckets(observation)
+        added += self._add_vector(observation.point)
+        added += self._add_words(observation.words)
+        added.append(_set_bit(self.asks_seen, observation.ask % _ASK_BITS) ^ 1)
+        added += observation.style or _NO_STYLE
+        self.sums = list(map(add, self.sums, added))
+        return added
 
-    def _buckets(self, observation: Observation) -> tuple[int, int, int, int, int]:
-        coarse, last, self.last = observation.coarse, self.last, observation.coarse
-        fresh = sum(_mark(self.cells, cell // _GROUP) for cell in observation.cells)
-        before = self.coarse[coarse]
-        if before < _FULL:
-            self.coarse[coarse] = before + 1
+    def _add_buckets(self, observation: Observation) -> tuple[int, int, int, int, int]:
+        coarse, last = observation.coarse, self.last_coarse
+        self.last_coarse = coarse
+        new = sum(_set_bit(self.cells_seen, cell // _CELLS_PER_BIT) for cell in observation.cells)
+        before = self.coarse_visits[coarse]
+        if before < _MAX_BYTE:
+            self.coarse_visits[coarse] = before + 1
         once = (before == 0) - (before == 1)
-        return int(before == 0), once, 2 * before + 1, int(coarse == last), min(fresh, 1)
+        return int(before == 0), once, 2 * before + 1, int(coarse == last), min(new, 1)
 
-    def _vector(self, point: bytes) -> tuple[int, int, int]:
+    def _add_vector(self, point: bytes) -> tuple[int, int, int]:
         vector = memoryview(point).cast("b")
         length = sum(map(mul, vector, vector))
-        if not self.total:
-            self.point, self.total = point, list(vector)
+        if not self.point_sum:
+            self.last_point, self.point_sum = point, list(vector)
             return 0, length, length
-        near = sum(map(mul, vector, memoryview(self.point).cast("b")))
-        along = sum(map(mul, vector, self.total))
-        self.point, self.total = point, list(map(add, self.total, vector))
-        return near, 2 * along + length, length
+        near = sum(map(mul, vector, memoryview(self.last_point).cast("b")))
+        product = sum(map(mul, vector, self.point_sum))
+        self.last_point, self.point_sum = point, list(map(add, self.point_sum, vector))
+        return near, 2 * product + length, length
 
-    def _words(self, words: bytes) -> tuple[int, int]:
-        used, before = int.from_bytes(words, "little"), int.from_bytes(self.words, "little")
+    def _add_words(self, words: bytes) -> tuple[int, int]:
+        used = int.from_bytes(words, "little")
+        before = int.from_bytes(self.words_seen, "little")
         new = (used & ~before).bit_count()
         if new:
-            self.words = (used | before).to_bytes(len(words), "little")
+            self.words_seen = (used | before).to_bytes(len(words), "little")
         return new, used.bit_count()
 
 
-def _mark(bits: bytearray, place: int) -> int:
-    """Set a bit; 1 where it was not set."""
-    byte, bit = place >> 3, 1 << (place & 7)
+def _set_bit(bits: bytearray, index: int) -> int:
+    """Set a bit; return 1 if it was not set before."""
+    byte, bit = index >> 3, 1 << (index & 7)
     new = not bits[byte] & bit
     bits[byte] |= bit
     return int(new)
-
-
-_NO_TRAITS = (0,) * len(TRAITS)

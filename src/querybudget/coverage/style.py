@@ -1,10 +1,10 @@
-"""Plain facts of one ask: how it is put, not what it is about.
+"""Style features of one prompt: how it is phrased, not what it is about.
 
-A list made for training is put differently from what people and programs ask in the course of
-their day: whole sentences, no "I", no "and that one?", an instruction or a choice of answers. No
-single fact tells much, and none is enough to flag anybody (`querybudget.coverage.score` bounds what
-they can add together). Only the beginning of an ask is read. A fact that a language does not have
-(capital letters in Chinese) is given the value that says nothing.
+A list made for training is phrased differently from what people and programs send in the course of
+a day: whole sentences, no "I", no "and that one?", an instruction or a choice of answers. No single
+feature tells much, and none can flag a caller (`querybudget.coverage.score` caps what they add
+together). Only the beginning of a prompt is read. A feature that a language does not have (capital
+letters in Chinese) gets a neutral value.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from zlib import crc32
 
 from querybudget.coverage import lexicon
 
-__all__ = ["READ", "TRAITS", "WORDS", "facts"]
+__all__ = ["READ_CHARACTERS", "STYLE_FEATURES", "WORD_BITS", "style_features"]
 
-READ = 400
-"""Characters of an ask that are looked at."""
+READ_CHARACTERS = 400
+"""Characters of a prompt that are read."""
 
-WORDS = 2048
-"""Bits of the bitmap of words."""
+WORD_BITS = 2048
+"""Size of the bitmap of words."""
 
-TRAITS = (
+STYLE_FEATURES = (
     "size",
     "question",
     "sentence",
@@ -49,71 +49,71 @@ TRAITS = (
     "quotes",
     "variety",
 )
-"""Names of the facts, in their order. Yes and no are 100 and 0, shares are in percent; `size` is
+"""Names of the features, in order. Yes and no are 100 and 0, shares are in percent; `size` is
 16 log2 of the characters, `word_length` is in tenths of a character."""
 
 NEUTRAL_CAPITAL, NEUTRAL_LOWER, NEUTRAL_LENGTH = 60, 35, 43
-"""What usual callers show on average, for scripts that have no such thing."""
+"""Averages of usual callers, for scripts that lack the feature."""
 
 SHORT = 22
-"""Characters of a short ask."""
+"""Characters of a short prompt, at most."""
 
 _WORD = re.compile(r"[^\W_]+")
 _DENSE = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 )
-"""Scripts of which a character says as much as two or three letters do."""
+"""Scripts in which one character carries as much as two or three letters."""
 _OPTIONS = re.compile(r"(?:^|\s)\(?A[).:]\s[^\n]{0,300}?\s+\(?B[).:]\s")
-_MOST = 48
-"""Words looked at."""
-_ASKS, _ENDS = frozenset("?？؟"), frozenset(".!:。！।：")  # noqa: RUF001 - full-width ones end too
+_MAX_WORDS = 48
+"""Words that are read."""
+_QUESTION_ENDS = frozenset("?？؟")  # noqa: RUF001 - full-width ones end too
+_SENTENCE_ENDS = frozenset(".!:。！।：")  # noqa: RUF001 - full-width ones end too
 _DIGITS, _CAPITALS = b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _SYMBOLS = b"{};=<>[]()_#*/\\|`$^~"
-_KNOWN: dict[str, tuple[int, int]] = {}
-_KNOWN_AT_MOST = 1 << 15
+_CACHE: dict[str, tuple[int, int]] = {}
+"""Marks and bit of words seen before."""
+_MAX_CACHED = 1 << 15
 
 
-def facts(text: str) -> tuple[tuple[int, ...], bytes]:
-    """How an ask is put, and which words it has.
+def style_features(text: str) -> tuple[tuple[int, ...], bytes]:
+    """Return the style features and the words of a prompt.
 
     Args:
-        text: What is asked.
+        text: The prompt.
 
     Returns:
-        The facts in the order of `TRAITS`, and the words as a bitmap of `WORDS` bits,
-        little-endian, a word's bit being its CRC-32; both empty for no text.
+        The features in the order of `STYLE_FEATURES`, and the words as a bitmap of `WORD_BITS`
+        bits, little-endian, a word's bit being its CRC-32; both empty for no text.
     """
-    shown = text[:READ].strip()
-    if not shown:
+    start = text[:READ_CHARACTERS].strip()
+    if not start:
         return (), b""
-    dense = not shown.isascii() and _DENSE.search(shown) is not None
-    found = _WORD.findall(shown.lower())
-    found = _pairs(found) if dense else found[:_MOST]
-    marks, first, bits = _look_up(found)
+    dense = not start.isascii() and _DENSE.search(start) is not None
+    words = _WORD.findall(start.lower())
+    words = _pairs(words) if dense else words[:_MAX_WORDS]
+    marks, first, bits = _look_up(words)
     if dense:
         for phrase, mark in lexicon.PHRASES:
-            if phrase in shown:
+            if phrase in start:
                 marks |= mark
         first = marks
-    return _traits(text, shown, found, marks, first, dense=dense), bits.to_bytes(
-        WORDS // 8, "little"
-    )
+    features = _features(text, start, words, marks, first, dense=dense)
+    return features, bits.to_bytes(WORD_BITS // 8, "little")
 
 
-def _traits(
-    text: str, shown: str, found: Sequence[str], marks: int, first: int, *, dense: bool
+def _features(
+    text: str, start: str, words: Sequence[str], marks: int, first: int, *, dense: bool
 ) -> tuple[int, ...]:
     size = len(text) * (5 if dense else 2) // 2
     last = text[-8:].rstrip(" \n\t\"')”」")[-1:]
-    latin = shown.encode("ascii", "ignore")
-    length, count = len(shown), len(found) or 1
-    begins = shown[0]
-    upper, lower = begins.isupper(), begins.islower()
+    latin = start.encode("ascii", "ignore")
+    length, count = len(start), len(words) or 1
+    upper, lower = start[0].isupper(), start[0].islower()
     cased = upper or lower or not dense
     return (
         _log(size),
-        100 * (last in _ASKS),
-        100 * (last in _ENDS),
+        100 * (last in _QUESTION_ENDS),
+        100 * (last in _SENTENCE_ENDS),
         100 * upper if cased else NEUTRAL_CAPITAL,
         100 * lower if cased else NEUTRAL_LOWER,
         100 * (marks & lexicon.FIRST > 0),
@@ -122,7 +122,7 @@ def _traits(
         100 * (first & lexicon.ASKING > 0),
         100 * (first & lexicon.ORDER > 0),
         100 * ("\n" in text),
-        100 * _gives_options(text[: 4 * READ]),
+        100 * _gives_options(text[: 4 * READ_CHARACTERS]),
         100 * _count(latin, _DIGITS) // length,
         100 * _count(latin, _CAPITALS) // length,
         100 * _count(latin, _SYMBOLS) // length,
@@ -130,60 +130,60 @@ def _traits(
         100 * (marks & lexicon.JUDGING > 0),
         100 * (marks & lexicon.FORMAT > 0),
         100 * (size <= SHORT),
-        1000 * (shown.count(",") + shown.count("，")) // length,  # noqa: RUF001 - full-width
-        NEUTRAL_LENGTH if dense else 10 * sum(map(len, found)) // count,
+        1000 * (start.count(",") + start.count("，")) // length,  # noqa: RUF001 - full-width
+        NEUTRAL_LENGTH if dense else 10 * sum(map(len, words)) // count,
         100 * (marks & lexicon.SECOND > 0),
-        100 * ('"' in shown or "“" in shown),
-        100 * len(set(found)) // count,
+        100 * ('"' in start or "“" in start),
+        100 * len(set(words)) // count,
     )
 
 
-def _pairs(found: Sequence[str]) -> list[str]:
-    """Scripts without spaces have no words to find: every two neighbouring characters are one."""
-    out: list[str] = []
-    for word in found:
+def _pairs(words: Sequence[str]) -> list[str]:
+    """Split words of scripts without spaces: each pair of neighbouring characters is a word."""
+    pairs: list[str] = []
+    for word in words:
         if _DENSE.match(word):
-            out += [word[i : i + 2] for i in range(max(1, len(word) - 1))]
+            pairs += [word[i : i + 2] for i in range(max(1, len(word) - 1))]
         else:
-            out.append(word)
-        if len(out) >= _MOST:
+            pairs.append(word)
+        if len(pairs) >= _MAX_WORDS:
             break
-    return out[:_MOST]
+    return pairs[:_MAX_WORDS]
 
 
-def _look_up(found: Sequence[str]) -> tuple[int, int, int]:
-    """What the words say of themselves, what the first two do, and the bitmap."""
+def _look_up(words: Sequence[str]) -> tuple[int, int, int]:
+    """Return the marks of all words, the marks of the first two, and the bitmap."""
     marks = bits = first = 0
-    known = _KNOWN
-    for place, word in enumerate(found):
-        mark, bit = known.get(word) or _learn(word)
+    cache = _CACHE
+    for index, word in enumerate(words):
+        mark, bit = cache.get(word) or _learn(word)
         marks |= mark
         bits |= bit
-        if place == 1:
+        if index == 1:
             first = marks
-    return marks, first if len(found) > 1 else marks, bits
+    return marks, first if len(words) > 1 else marks, bits
 
 
 def _learn(word: str) -> tuple[int, int]:
-    """Remembered, bounded by starting afresh: a word costs little to look at again."""
-    if len(_KNOWN) >= _KNOWN_AT_MOST:
-        _KNOWN.clear()
-    bit = 1 << crc32(word.encode("utf-8", "surrogatepass")) % WORDS
-    known = _KNOWN[word] = (lexicon.MARKS.get(word, 0), bit)
-    return known
+    """Cache a word; a full cache is cleared, since a word is cheap to look up again."""
+    if len(_CACHE) >= _MAX_CACHED:
+        _CACHE.clear()
+    bit = 1 << crc32(word.encode("utf-8", "surrogatepass")) % WORD_BITS
+    entry = _CACHE[word] = (lexicon.MARKS.get(word, 0), bit)
+    return entry
 
 
 def _gives_options(text: str) -> bool:
-    # A plain look first: the expression stops at every space.
+    # A cheap test first: the expression stops at every space.
     likely = "B." in text or "B)" in text or "B:" in text
     return likely and _OPTIONS.search(text) is not None
 
 
-def _count(text: bytes, which: bytes) -> int:
-    return len(text) - len(text.translate(None, which))
+def _count(text: bytes, characters: bytes) -> int:
+    return len(text) - len(text.translate(None, characters))
 
 
 def _log(size: int) -> int:
-    """16 log2(1 + size), straight between powers of two."""
+    """Return 16 log2(1 + size), interpolated linearly between powers of two."""
     bits = (size + 1).bit_length() - 1
     return 16 * bits + ((size + 1) * 16 >> bits) - 16

@@ -17,7 +17,7 @@ from cachetools import LRUCache
 
 from querybudget.adapters.base import Call
 from querybudget.coverage.observation import Observation
-from querybudget.coverage.style import facts
+from querybudget.coverage.style import style_features
 from querybudget.embedding import Embedder, open_embedder
 from querybudget.embedding.capabilities import Directions, examples_of
 from querybudget.embedding.codebook import Codebook
@@ -54,7 +54,7 @@ class _Seen(msgspec.Struct, frozen=True, gc=False):
     coarse: int = -1
     point: bytes = b""
     capabilities: int = 0
-    traits: tuple[int, ...] = ()
+    style: tuple[int, ...] = ()
     words: bytes = b""
 
 
@@ -149,7 +149,7 @@ class EmbeddingAnalyzer:
     async def _look(self, new: dict[bytes, str]) -> dict[bytes, _Seen]:
         vectors = await self._vectors(list(new.values()))
         if vectors is None:
-            return {key: _Seen(-1, -1, b"", 0, *facts(ask)) for key, ask in new.items()}
+            return {key: _Seen(-1, -1, b"", 0, *style_features(ask)) for key, ask in new.items()}
         found = {
             key: self._place(ask, vector)
             for (key, ask), vector in zip(new.items(), vectors, strict=True)
@@ -161,7 +161,7 @@ class EmbeddingAnalyzer:
 
     def _place(self, ask: str, vector: NDArray[np.float32]) -> _Seen:
         fine, coarse, point = self._codebook.cell(vector)
-        traits, words = facts(ask)
+        traits, words = style_features(ask)
         if fine < 0 or self._directions is None:
             return _Seen(fine, coarse, point, 0, traits, words)
         bits = self._directions.bits(vector)
@@ -250,7 +250,7 @@ def _alone(seen: _Seen, ask: int, template: int) -> Observation:
         coarse=seen.coarse,
         point=seen.point,
         words=seen.words,
-        traits=seen.traits,
+        style=seen.style,
         template=template,
         ask=ask,
         capabilities=seen.capabilities,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from querybudget.coverage.style import TRAITS
+from querybudget.coverage.style import STYLE_FEATURES
 
 __all__ = ["Cue", "cues"]
 
@@ -26,7 +26,7 @@ _PART = re.compile(
     r"(?:act|behave|imagine you|pretend|role-?play|you are (?:now )?(?:an?|the) )",
     re.IGNORECASE,
 )
-_REASONING = TRAITS.index("reasoning")
+_REASONING = STYLE_FEATURES.index("reasoning")
 
 
 def cues(names: Sequence[str]) -> tuple[tuple[int, Cue], ...]:

@@ -104,9 +104,9 @@ def settle(
             continue
         if observation is not None and type(window) is BucketState:
             if amount or late:
-                window.observation(name, observation.cells)
+                window.commit(name, observation.cells)
             else:
-                window.give_back(name, observation.cells)
+                window.release(name, observation.cells)
             continue
         difference = (amount if price == MICRO else _cost(window, amount, price)) - held
         if difference > 0 or (difference and not late):

@@ -74,13 +74,13 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
     def delay(self) -> int:
         """µs by which the call is slowed, if its stage says so."""
         response = self.line.response
-        return response.pause(self.strain) if response else 0
+        return response.delay_at(self.strain) if response else 0
 
     def take(self, name: str, now: int, expires: int) -> LineStatus:
         """Charge the line; how it stands then."""
         line, occupancy = self.line, self.occupancy
         quota, added = line.quota, self.novelty
-        occupancy.take(name, self.cells, line.amount, added, quota, now, expires)
+        occupancy.reserve(name, self.cells, line.amount, added, quota, now, expires)
         occupancy.stage = self.begun
         reset = occupancy.reset(quota, now)
         return LineStatus(line, self.left - added, reset, 0, _ADMIT, self.strain)
@@ -115,7 +115,7 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
         if self.novelty > self.left:
             wait = occupancy.wait_until_below(quota, quota.limit, now, self.cells, line.amount)
         if response and self.stage is _REFUSE:
-            begin = response.begin(_REFUSE, occupancy.stage)
+            begin = response.threshold(_REFUSE, occupancy.stage)
             if self.score >= begin:
                 return max(wait, SCORE_RETRY)
             most = (begin * quota.limit - 1) // MICRO
@@ -184,7 +184,7 @@ def update_profiles(accounts: Mapping[str, Account], reservation: Reservation, n
     identity = accounts.get(profiled[0]) if profiled else None
     if observation is None or identity is None:
         return
-    step = _profile(identity).see(observation, now)
+    step = _profile(identity).observe(observation, now)
     for partition in profiled[1:]:
         pool = accounts.get(partition)
         if pool is not None:
@@ -214,7 +214,7 @@ def _bucket_line(line: Line, account: Account, cells: tuple[int, ...], now: int)
     strain = max(strain, score)
     before = occupancy.stage
     begun = stage = response.stage(strain, before) if response.stages else _NONE
-    if stage is _REFUSE and not novelty and score < response.begin(_REFUSE, before):
+    if stage is _REFUSE and not novelty and score < response.threshold(_REFUSE, before):
         stage = response.milder(_REFUSE)
     price = response.price(strain)
     return BucketLine(line, occupancy, cells, left, novelty, strain, score, begun, stage, price)
@@ -229,7 +229,7 @@ def _reasons(
     profile = accounts[
         max(scored, key=lambda bucket_line: bucket_line.score).line.partition
     ].profile
-    return profile.why if profile else ()
+    return profile.reasons if profile else ()
 
 
 def _occupancy(account: Account, line: Line) -> BucketState:

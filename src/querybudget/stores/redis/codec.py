@@ -285,7 +285,7 @@ def read_profile(record: bytes) -> tuple[Profile, int, bytes]:
     """The score of a profile, its version, and what it rests on, still packed."""
     found, at, version, size = _numbers(record, 0, (4, 7, 4, 2))
     why = read_reasons(record[_PROFILE : _PROFILE + size])
-    profile = Profile(found, at, why=why)
+    profile = Profile(found, at, reasons=why)
     return profile, version, record[_PROFILE + size :]
 
 

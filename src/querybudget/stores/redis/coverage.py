@@ -20,7 +20,7 @@ from typing import Protocol
 import msgspec
 
 from querybudget.coverage import Profile
-from querybudget.coverage.profile import judge_members
+from querybudget.coverage.score import pool_score, reasons
 from querybudget.coverage.sketch import Sketch
 from querybudget.errors import StoreError
 from querybudget.ledger import Line, Reservation, Settled
@@ -169,13 +169,13 @@ class Profiles:
             call.answer.set_exception(error)
 
     async def _judge(self, due: Due, lines: Sequence[Line]) -> None:
-        found, why = judge_members(due.sums, due.members)
+        score, why = pool_score(due.sums, due.members), reasons(due.sums, due.members)
         covered = [
             line
             for line in lines
             if line.partition == due.partition and line.quota.algorithm is Algorithm.DISTINCT
         ]
-        await self._steps.judge(due, found, codec.packed_reasons(why), covered)
+        await self._steps.judge(due, score, codec.packed_reasons(why), covered)
 
 
 def unpacked(blob: bytes) -> tuple[Profile, int]:
@@ -186,16 +186,16 @@ def unpacked(blob: bytes) -> tuple[Profile, int]:
     profile, version, body = codec.read_profile(record)
     if body[:1] == b"i":
         whole, template, templates = _BODY.decode(zlib.decompress(body[1:], _RAW))
-        profile.whole, profile.template, profile.templates = whole, template, templates
+        profile.sketch, profile.first_template, profile.templates = whole, template, templates
     return profile, version
 
 
 def packed(profile: Profile) -> bytes:
     """An identity's profile as `settle.lua` takes it."""
-    why = codec.packed_reasons(profile.why)
-    body: _Body = profile.whole, profile.template, profile.templates
+    why = codec.packed_reasons(profile.reasons)
+    body: _Body = profile.sketch, profile.first_template, profile.templates
     rest = zlib.compress(msgspec.msgpack.encode(body), 6, _RAW)
-    return _HEAD.pack(profile.found, profile.at, len(why)) + why + b"i" + rest
+    return _HEAD.pack(profile.last_score, profile.scored_at, len(why)) + why + b"i" + rest
 
 
 def _observed(call: _Call, profile: Profile, version: int, now: int) -> ProfileUpdate | None:
@@ -203,7 +203,7 @@ def _observed(call: _Call, profile: Profile, version: int, now: int) -> ProfileU
     observation = call.reservation.observation
     if observation is None:
         return None
-    step = profile.see(observation, now)
+    step = profile.observe(observation, now)
     if not step.sums:
         return None
     return ProfileUpdate(version % 2**32, packed(profile), step.first, step.sums)

@@ -23,11 +23,11 @@ __all__ = ["Script", "judge", "read", "reserve", "settle"]
 
 _CONSTANTS = {"GRACE": GRACE, "LONGEST_DEBT": LONGEST_DEBT}
 _OF_PROFILES = {
-    "EASE": response.EASE,
-    "SCORE_EASE": profile.EASE,
-    "FALL": profile.DAY // profile.EASE,  # µs in which a score falls by a millionth
+    "EASE": response.HYSTERESIS,
+    "SCORE_EASE": profile.DECAY,
+    "FALL": profile.DAY // profile.DECAY,  # µs in which a score falls by a millionth
     "HOUR": profile.HOUR,
-    "PERIOD": profile.PERIOD,
+    "PERIOD": profile.LIFETIME,
 }
 """What the ledger in Lua has in common with the ledger in Python."""
 

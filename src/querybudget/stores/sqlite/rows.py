@@ -9,7 +9,7 @@ from typing import cast
 import msgspec
 
 from querybudget.coverage.buckets import BucketState
-from querybudget.coverage.profile import PERIOD
+from querybudget.coverage.profile import LIFETIME
 from querybudget.errors import StoreError
 from querybudget.ledger import Account
 from querybudget.ledger.windows import LeaseState
@@ -118,7 +118,7 @@ def expiry(account: Account, quotas: Iterable[Quota], before: int, now: int) -> 
             latest = max(latest, now + window.reset(quota, now))
     if account.profile is not None and account.profile.queries:
         # By then its score has fallen to nothing, and its sketch would be begun anew.
-        latest = max(latest, now + PERIOD)
+        latest = max(latest, now + LIFETIME)
     if any(not windows[key].blank for key in unknown):
         latest = max(latest, before)
     return min(latest, _LAST)

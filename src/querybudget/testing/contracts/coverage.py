@@ -9,7 +9,7 @@ import pytest
 from querybudget.coverage import BucketResponse, Observation, Profile, Stage
 from querybudget.coverage.observation import COARSE, FINE
 from querybudget.coverage.score import VIEWS
-from querybudget.coverage.style import TRAITS, WORDS
+from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
 from querybudget.ledger import Decision, Line, Settled, Verdict
 from querybudget.testing.contracts.fixtures import HOLD, HOUR, Bench, Benched, seen, wide
 from querybudget.units import MICRO, SECOND, Algorithm
@@ -22,7 +22,7 @@ SWEEP = 40
 SUSPECT = 500_000
 """What the score of a sweep is above, in millionths."""
 
-FACTS = {"size": 100, "sentence": 100, "capital": 100, "instruction": 100, "variety": 100}
+STYLE = {"size": 100, "sentence": 100, "capital": 100, "instruction": 100, "variety": 100}
 DAY = 24 * HOUR
 
 
@@ -31,13 +31,13 @@ def swept(number: int) -> Observation:
     coarse = number * 37 % COARSE
     point = bytearray(32)
     point[number % len(point)] = 127
-    words = sum(1 << (number * 29 + word * 7) % WORDS for word in range(8))
+    words = sum(1 << (number * 29 + word * 7) % WORD_BITS for word in range(8))
     return Observation(
         (coarse * (FINE // COARSE) + number % (FINE // COARSE),),
         coarse,
         bytes(point),
-        words.to_bytes(WORDS // 8, "little"),
-        tuple(FACTS.get(trait, 0) for trait in TRAITS),
+        words.to_bytes(WORD_BITS // 8, "little"),
+        tuple(STYLE.get(name, 0) for name in STYLE_FEATURES),
         ask=number + 1,
     )
 
@@ -59,7 +59,7 @@ class ProfileContract(Benched):
             found: list[int] = []
             for number in range(SWEEP):
                 await _answer(bench, swept(number), ["caller"])
-                profile.see(swept(number), bench.clock.now)
+                profile.observe(swept(number), bench.clock.now)
                 share = (number + 1) * MICRO // FINE
                 expected.append(max(share, profile.score(bench.clock.now)))
                 found.append(await _score(bench))
@@ -114,7 +114,7 @@ class ProfileContract(Benched):
                 done = await bench.admitted(covered(), observation=observation, profiled=["caller"])
                 late = await bench.admitted(covered(), observation=swept(98), profiled=["caller"])
                 assert await bench.settle(done, MICRO) is Settled.DONE
-                profile.see(observation, bench.clock.now)
+                profile.observe(observation, bench.clock.now)
                 assert await bench.settle(done, MICRO) is Settled.REPEATED
                 bench.clock.advance(us=HOLD)
                 assert await bench.settle(late, MICRO) is Settled.LATE
@@ -128,7 +128,7 @@ class ProfileContract(Benched):
             for number in range(2 * SWEEP):
                 who = number % len(members)
                 await _answer(bench, swept(number), [f"member-{who}", "pool"])
-                pool.add(members[who].see(swept(number), bench.clock.now), bench.clock.now)
+                pool.add(members[who].observe(swept(number), bench.clock.now), bench.clock.now)
             expected = pool.score(bench.clock.now)
             assert expected > SUSPECT, f"a sweep by many is to look like one, found {expected}"
             assert await _score(bench, "pool") == expected, f"expected {expected}"
@@ -157,7 +157,7 @@ async def _sweep(bench: Bench, profiled: Sequence[str]) -> Profile:
     profile = Profile()
     for number in range(SWEEP):
         await _answer(bench, swept(number), profiled)
-        profile.see(swept(number), bench.clock.now)
+        profile.observe(swept(number), bench.clock.now)
     return profile
 
 

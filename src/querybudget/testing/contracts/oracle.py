@@ -103,7 +103,7 @@ class Oracle:
             if score < (eased if log.stage is Stage.REFUSE else refusing[0]):
                 others = [known for known, _ in response.stages if known is not Stage.REFUSE]
                 stage = max(others, default=Stage.NONE)
-        delay = response.pause(strain) if stage else 0
+        delay = response.delay_at(strain) if stage else 0
         price = response.price(strain)
         return View(novelty, price, stage if fits else Stage.REFUSE, begun, delay)
 
