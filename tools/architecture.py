@@ -27,7 +27,10 @@ BEGIN, END = "<!-- layers: begin -->\n", "<!-- layers: end -->\n"
 
 # The picture, in pixels.
 WIDTH, ROW, BOX, TOP = 760, 58, 30, 14
-CHARACTER, PADDING, GAP = 8.2, 22, 26
+CHARACTER, PADDING, GAP, SHIFT = 8.2, 22, 26, 110
+
+NOT_DRAWN = "errors"
+"""Nearly every package imports it."""
 
 Layers = list[list[str]]
 Graph = Mapping[str, frozenset[str]]
@@ -120,7 +123,7 @@ def picture() -> str:
     boxes = {
         name: (x, TOP + ROW * row, width)
         for row, names in enumerate(order)
-        for name, x, width in _spread(names)
+        for name, x, width in _spread(names, row)
     }
     height = TOP + ROW * (len(order) - 1) + BOX + TOP
     arrows = [
@@ -147,14 +150,19 @@ def _reached(names: Iterable[str], graph: Graph) -> set[str]:
 
 
 def _nearest(source: str, graph: Graph) -> frozenset[str]:
-    return graph[source] - _reached(graph[source], graph)
+    return graph[source] - _reached(graph[source], graph) - {NOT_DRAWN}
 
 
-def _spread(names: list[str]) -> list[tuple[str, float, float]]:
-    """The boxes of one row, side by side and centred: name, left edge, width."""
+def _spread(names: list[str], row: int) -> list[tuple[str, float, float]]:
+    """The boxes of one row, side by side: name, left edge, width.
+
+    A box alone in its row stands left or right of the middle, so that long arrows pass beside it.
+    """
     widths = [len(name) * CHARACTER + PADDING for name in names]
     gap = max(float(GAP), (WIDTH - sum(widths)) / (len(names) + 1) / 1.6)
     x = (WIDTH - sum(widths) - gap * (len(names) - 1)) / 2
+    if len(names) == 1:
+        x += SHIFT if row % 2 else -SHIFT
     places: list[tuple[str, float, float]] = []
     for name, width in zip(names, widths, strict=True):
         places.append((name, round(x, 1), round(width, 1)))
