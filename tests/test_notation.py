@@ -195,8 +195,3 @@ def test_steps_too_fine_to_hold_are_refused_and_not_rounded() -> None:
         notation.factor("0.0000001")
     with pytest.raises(ValueError, match="six decimals"):
         notation.limit("$0.0000001/day")
-
-
-def test_the_nearest_known_word_is_named_in_its_own_spelling() -> None:
-    assert notation.nearest("europe/berln", ["Europe/Berlin"]) == " (did you mean `Europe/Berlin`?)"
-    assert notation.nearest("zzz", ["limit"]) == ""

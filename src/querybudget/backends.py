@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from querybudget.units import SECOND, Algorithm, Quota
 
-__all__ = ["SCHEMES", "Guarantees", "Reach", "StoreSettings", "guarantees_of", "lacking", "shown"]
+__all__ = ["SCHEMES", "Guarantees", "Reach", "StoreSettings", "guarantees_of", "lacking"]
 
 Reach = str
 """Who counts together: ``process``, ``host`` (the workers of one machine) or ``network``."""
@@ -81,15 +81,6 @@ WORDS = {
     Algorithm.DISTINCT: "limits in `buckets`",
 }
 """Each kind of window as a policy's writer knows it."""
-
-
-def shown(url: str) -> str:
-    """The URL of a server without its password, for people, whatever is wrong with it."""
-    scheme, _, rest = url.partition("://")
-    place = rest.partition("?")[0]
-    if "@" in rest and "@" not in place:
-        place = "..."  # what comes before the question mark may be part of a password
-    return f"{scheme}://{place.rpartition('@')[2]}"
 
 
 def guarantees_of(url: str) -> Guarantees | None:

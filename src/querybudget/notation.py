@@ -19,10 +19,10 @@ What the `limits` package writes (`10/2 hours`, `100 per 1 minute`) is part of i
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
+from querybudget.text import in_units, listed, nearest
 from querybudget.units import MICRO, SECOND, Period, Unit
 
 __all__ = [
@@ -33,10 +33,7 @@ __all__ = [
     "check_whole",
     "duration",
     "factor",
-    "in_units",
     "limit",
-    "listed",
-    "nearest",
     "price_per_million",
     "price_per_request",
     "share",
@@ -203,12 +200,6 @@ def burst(text: str) -> tuple[int, Unit | None]:
     return amount_of(text)
 
 
-def in_units(amount: int) -> str:
-    """An amount in µ-units as a decimal number of units, exactly."""
-    whole, rest = divmod(amount, MICRO)
-    return f"{whole}.{rest:06}".rstrip("0") if rest else str(whole)
-
-
 def duration(text: str) -> int:
     """Read a duration such as `500ms`, `30s` or `15 minutes`, in µs, above zero."""
     match = _MEASURE.fullmatch(text.strip())
@@ -254,21 +245,6 @@ def price_per_million(text: str) -> int:
 def price_per_request(text: str) -> int:
     """Read a price in USD for a request, in picodollars; zero is allowed."""
     return _scaled(text.removeprefix("$"), MICRO * MICRO, "a price in USD such as `0.01`")
-
-
-def nearest(word: str, known: Collection[str]) -> str:
-    """What to say after a word that is not known: the nearest known one, if any is near."""
-    import difflib  # noqa: PLC0415 - only when something is wrong
-
-    by_lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), by_lower, n=1)
-    return f" (did you mean `{by_lower[near[0]]}`?)" if near else ""
-
-
-def listed(words: Iterable[str]) -> str:
-    """Words in a row, as a sentence has them: `a`, `b` or `c`."""
-    *most, last = (f"`{word}`" for word in words)
-    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _unit(text: str) -> Unit:

@@ -1,95 +1,180 @@
-"""Limits, amounts and times, for people."""
+"""Amounts, times and words, written for people.
+
+Amounts are integers in µ-units (millionths of a unit) and times integers in µs. What is left is
+rounded down and what must be waited for is rounded up, so that what a person reads holds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
-from querybudget.coverage.response import BucketResponse, Curve, Stage
-from querybudget.policy.model import Budget
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
-__all__ = ["amount", "limit", "number", "pooled", "responding", "share", "span"]
+__all__ = [
+    "amount",
+    "dollars",
+    "duration",
+    "in_units",
+    "limit",
+    "listed",
+    "moment",
+    "nearest",
+    "number",
+    "period",
+    "share",
+    "span",
+    "unit_name",
+    "whole_down",
+    "whole_up",
+]
 
+_DAY = 86_400
 _SPANS = (
-    (86_400 * SECOND, "day"),
+    (7 * _DAY * SECOND, "week"),
+    (_DAY * SECOND, "day"),
     (3_600 * SECOND, "hour"),
     (60 * SECOND, "minute"),
     (SECOND, "second"),
 )
-_STAGES = {Stage.SLOW: "slowed", Stage.DEGRADE: "degraded", Stage.REFUSE: "refused"}
-_CALENDAR = {1: "day", 7: "week", 30: "month", 365: "year"}
+_MONTH_DAYS = range(28, 32)
+_YEAR_DAYS = range(365, 367)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_SECOND = 253_402_300_799
+"""The end of the year 9999, the last moment that RFC 3339 can express."""
 
 
-def number(micro: int) -> int | float:
-    """µ-units in units: whole where they are whole."""
-    return micro // MICRO if micro % MICRO == 0 else micro / MICRO
+def whole_down(amount: int) -> int:
+    """Whole units in an amount of µ-units, rounded down; 0 for debt."""
+    return amount // MICRO if amount > 0 else 0
 
 
-def amount(micro: int, unit: Unit) -> str:
+def whole_up(amount: int) -> int:
+    """Whole units (or seconds) in an amount of µ-units (or µs), rounded up."""
+    return -(-amount // MICRO)
+
+
+def number(amount: int) -> int | float:
+    """An amount in units, as an integer if it is whole."""
+    return amount // MICRO if amount % MICRO == 0 else amount / MICRO
+
+
+def in_units(amount: int) -> str:
+    """An amount of at least 0 as an exact decimal number of units: ``49.99``."""
+    whole, rest = divmod(amount, MICRO)
+    return f"{whole}.{rest:06}".rstrip("0") if rest else str(whole)
+
+
+def amount(amount: int, unit: Unit) -> str:
     """An amount with its unit: ``1,200 tokens``, ``$0.0042``, ``1 call at once``."""
-    value = Decimal(micro) / MICRO
     if unit is Unit.USD:
-        return f"-${-value:,f}" if value < 0 else f"${value:,f}"
-    word = "calls at once" if unit is Unit.CONCURRENT else unit.value.replace("_", " ")
+        return dollars(amount)
+    value = Decimal(amount) / MICRO
+    name = "calls at once" if unit is Unit.CONCURRENT else unit_name(unit)
     if value == 1:
-        word = word.replace("calls", "call").removesuffix("s")
-    return f"{value:,f} {word}"
+        name = name.replace("calls", "call").removesuffix("s")
+    return f"{value:,f} {name}"
+
+
+def dollars(amount: int, places: int | None = None) -> str:
+    """An amount of money: ``$1,234.5``, or with a fixed number of decimal places."""
+    value = Decimal(amount) / MICRO
+    digits = f"{abs(value):,f}" if places is None else f"{abs(value):,.{places}f}"
+    return f"-${digits}" if value < 0 else f"${digits}"
+
+
+def unit_name(unit: Unit) -> str:
+    """A unit's name in a sentence: ``input tokens``, ``USD``."""
+    return "USD" if unit is Unit.USD else unit.value.replace("_", " ")
+
+
+def share(millionths: int) -> str:
+    """A share in percent: ``70 %``."""
+    return f"{number(millionths * 100)} %"
 
 
 def limit(quota: Quota) -> str:
-    """A quota: ``60 requests in any minute``."""
+    """A quota's limit: ``60 requests in any minute``, ``$5 per calendar month``."""
     text = amount(quota.limit, quota.unit)
     match quota.algorithm:
         case Algorithm.LEASE:
             return text
         case Algorithm.CALENDAR:
-            days = round(quota.window / (86_400 * SECOND))
-            return f"{text} per calendar {_CALENDAR.get(days, span(quota.window))}"
+            return f"{text} per calendar {period(quota)}"
         case Algorithm.GCRA:
-            return f"{text} per {_one(quota.window)}, {amount(quota.burst, quota.unit)} at once"
+            return f"{text} per {period(quota)}, {amount(quota.burst, quota.unit)} at once"
         case Algorithm.SLIDING | Algorithm.DISTINCT:
-            return f"{text} in any {_one(quota.window)}"
+            return f"{text} in any {period(quota)}"
 
 
-def pooled(budget: Budget) -> str:
-    """What a budget is pooled over: ``each identity and model``."""
-    if budget.per == ("everyone",):
-        return "everyone together"
-    return "each " + " and ".join(budget.per)
-
-
-def responding(response: BucketResponse) -> Iterator[str]:
-    """What follows as a budget in buckets is spent, a sentence for each thing."""
-    if response.cap == MICRO:
-        yield "a call never costs more"
-    else:
-        rise = "in a line" if response.curve is Curve.LINEAR else f"{response.curve}"
-        most = number(response.price(MICRO))
-        yield f"a call costs more from {share(response.free)} of it on, up to {most} times ({rise})"
-    begins = [f"{_STAGES[stage]} from {share(begin)} on" for stage, begin in response.stages]
-    if begins and response.stages[0][0] is Stage.SLOW:
-        begins[0] += f" by up to {span(response.delay)}"
-    if Stage.REFUSE not in dict(response.stages):
-        begins.append("refused where they need more than is left")
-    yield f"calls are {', '.join(begins)}"
-    yield f"a sweep score {'counts like a share spent' if response.scored else 'does not count'}"
-
-
-def share(millionths: int) -> str:
-    """A share: ``70 %``."""
-    return f"{number(millionths * 100)} %"
+def period(quota: Quota) -> str:
+    """A quota's window, to be read after "per": ``minute``, ``90 seconds``, ``month``."""
+    if quota.algorithm is Algorithm.CALENDAR:
+        days = round(quota.window / (_DAY * SECOND))
+        if days in _MONTH_DAYS:
+            return "month"
+        if days in _YEAR_DAYS:
+            return "year"
+    return span(quota.window).removeprefix("1 ")
 
 
 def span(time: int) -> str:
-    """A time in µs in the largest unit that it fills: ``90 seconds``, ``1.5 hours``."""
+    """A time in words, rounded up to the ms: ``2 minutes``, ``90 seconds``, ``250 ms``.
+
+    The unit is the largest one that the time is a whole number of.
+    """
+    milliseconds = -(-time // 1_000)
+    if milliseconds < 1_000:  # noqa: PLR2004  the milliseconds in a second
+        return f"{milliseconds} ms"
     for length, word in _SPANS:
-        if time >= length:
-            count = Decimal(time) / length
-            text = f"{count:.1f}".removesuffix(".0")
-            return f"{text} {word}{'' if text == '1' else 's'}"
-    return f"{-(-time // 1_000)} ms"
+        count, rest = divmod(milliseconds * 1_000, length)
+        if not rest:
+            return f"{count} {word}{'' if count == 1 else 's'}"
+    return f"{Decimal(milliseconds) / 1_000:f} seconds"
 
 
-def _one(time: int) -> str:
-    return span(time).removeprefix("1 ")
+def duration(time: int) -> str:
+    """A time as Go writes durations, rounded up to the ms: ``12ms``, ``1.5s``, ``6m0s``."""
+    milliseconds = -(-time // 1_000) if time > 0 else 0
+    if not milliseconds:
+        return "0s"
+    if milliseconds < 1_000:  # noqa: PLR2004  the milliseconds in a second
+        return f"{milliseconds}ms"
+    seconds, milliseconds = divmod(milliseconds, 1_000)
+    text = f".{milliseconds:03}".rstrip("0") if milliseconds else ""
+    minutes, seconds = divmod(seconds, 60)
+    if not minutes:
+        return f"{seconds}{text}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m{seconds}{text}s" if hours else f"{minutes}m{seconds}{text}s"
+
+
+def moment(time: int) -> str:
+    """A time since the epoch as RFC 3339 writes it, in UTC, rounded up to the second."""
+    return _second(min(whole_up(time), _LAST_SECOND))
+
+
+@lru_cache(maxsize=256)  # calls of the same second mostly have resets of the same second
+def _second(seconds: int) -> str:
+    return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}Z"
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """A hint to append after an unknown word: `` (did you mean `limit`?)``; empty if none is near.
+
+    Case does not matter; the hint has the known spelling.
+    """
+    import difflib  # noqa: PLC0415 - only when something is wrong
+
+    by_lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), by_lower, n=1)
+    return f" (did you mean `{by_lower[near[0]]}`?)" if near else ""
+
+
+def listed(words: Iterable[str]) -> str:
+    """At least one word, as a sentence lists them: `` `a`, `b` or `c` ``."""
+    *others, last = (f"`{word}`" for word in words)
+    return f"{', '.join(others)} or {last}" if others else last

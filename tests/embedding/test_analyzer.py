@@ -409,7 +409,7 @@ def test_an_empty_key_is_refused(codebook: Codebook) -> None:
 
 
 def test_a_capability_without_examples_is_refused(codebook: Codebook) -> None:
-    with pytest.raises(SetupError, match="did you mean 'coding'"):
+    with pytest.raises(SetupError, match="did you mean `coding`"):
         EmbeddingAnalyzer(StaticEmbedder.load(), codebook, [Capability("codingg")], KEY)
 
 

@@ -110,7 +110,7 @@ def test_own_examples_go_before_those_that_ship() -> None:
 
 
 def test_an_unknown_capability_without_examples_names_the_nearest() -> None:
-    with pytest.raises(SetupError, match=r"'codng'.*did you mean 'coding'"):
+    with pytest.raises(SetupError, match=r"`codng`.*did you mean `coding`"):
         examples_of("codng")
-    with pytest.raises(SetupError, match="or one of coding, agentic_tool_use"):
+    with pytest.raises(SetupError, match="or one of `coding`, `agentic_tool_use`"):
         examples_of("xyz")

@@ -52,7 +52,7 @@ def test_the_same_value_in_two_headers_is_two_callers() -> None:
 
 
 def test_an_unknown_word_is_told_with_the_nearest_known_one() -> None:
-    with pytest.raises(SetupError, match=r"found 'api-key'; did you mean 'api_key'\?"):
+    with pytest.raises(SetupError, match=r"found `api-key` \(did you mean `api_key`\?\)"):
         resolver(ResolverSpec("api-key"))
-    with pytest.raises(SetupError, match=r"found 'zzz'$"):
+    with pytest.raises(SetupError, match=r"found `zzz`$"):
         resolver(ResolverSpec("zzz"))

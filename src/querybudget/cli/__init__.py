@@ -1,6 +1,5 @@
 """The `querybudget` command.
 
-words.py        limits, amounts and times, for people
 check.py        is this policy right, and what does it say
 explanation.py  what a policy makes of one request
 explain.py      the same, for a terminal or as JSON
@@ -165,8 +164,8 @@ def _body(source: str | None) -> bytes:
 
 
 def _preset(arguments: argparse.Namespace) -> int:
-    from querybudget.notation import nearest  # noqa: PLC0415
     from querybudget.policy import presets  # noqa: PLC0415
+    from querybudget.text import nearest  # noqa: PLC0415
 
     known = presets.names()
     if arguments.name is None:

@@ -7,14 +7,17 @@ import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from querybudget.coverage.response import BucketResponse, Curve, Stage
 from querybudget.errors import SetupError
 from querybudget.limiter.analysis import analyzer_for
 from querybudget.policy.model import CAPABILITIES, Budget, Capability, Embedding, Mode, Policy
 from querybudget.stores import open_store, system_clock
-from querybudget.text import limit, number, pooled, responding
+from querybudget.text import limit, number, share, span
 from querybudget.units import MICRO, Unit
 
-__all__ = ["check", "warnings"]
+__all__ = ["check", "pooled", "warnings"]
+
+_STAGES = {Stage.SLOW: "slowed", Stage.DEGRADE: "degraded", Stage.REFUSE: "refused"}
 
 
 def check(path: str) -> int:
@@ -30,7 +33,7 @@ def check(path: str) -> int:
     width = max(len(budget.name) for budget in policy.budgets)
     for budget in policy.budgets:
         print(f"  {budget.name:{width}}  {_described(budget)}")
-        for sentence in responding(budget.response) if budget.response else ():
+        for sentence in _responding(budget.response) if budget.response else ():
             print(f"  {'':{width}}  {sentence}")
     print(f"callers are known by {_identity(policy)}")
     if policy.tiers:
@@ -72,6 +75,30 @@ def warnings(policy: Policy) -> Iterator[str]:
             f"nothing comes of `{'` and `'.join(unused)}`: no budget is in buckets, and none"
             " matches on a capability"
         )
+
+
+def pooled(budget: Budget) -> str:
+    """Which calls share a budget's account: ``each identity and model``."""
+    if budget.per == ("everyone",):
+        return "everyone together"
+    return "each " + " and ".join(budget.per)
+
+
+def _responding(response: BucketResponse) -> Iterator[str]:
+    """What happens as a budget in buckets is spent, one sentence for each effect."""
+    if response.cap == MICRO:
+        yield "a call never costs more"
+    else:
+        rise = "in a line" if response.curve is Curve.LINEAR else f"{response.curve}"
+        most = number(response.price(MICRO))
+        yield f"a call costs more from {share(response.free)} of it on, up to {most} times ({rise})"
+    begins = [f"{_STAGES[stage]} from {share(begin)} on" for stage, begin in response.stages]
+    if begins and response.stages[0][0] is Stage.SLOW:
+        begins[0] += f" by up to {span(response.delay)}"
+    if Stage.REFUSE not in dict(response.stages):
+        begins.append("refused where they need more than is left")
+    yield f"calls are {', '.join(begins)}"
+    yield f"a sweep score {'counts like a share spent' if response.scored else 'does not count'}"
 
 
 def _missing(policy: Policy) -> Iterator[str]:

@@ -14,13 +14,14 @@ from typing import Any
 import msgspec
 
 from querybudget.adapters.base import UNREADABLE, Adapter, Call, read_call
+from querybudget.cli.check import pooled
 from querybudget.coverage import Observation
 from querybudget.errors import BodyError
 from querybudget.ledger import Line, LineStatus
 from querybudget.limiter import Admission, Limiter, Refusal
 from querybudget.policy.model import Budget, EstimateSettings, Policy
 from querybudget.stores import MemoryStore, system_clock
-from querybudget.text import limit, number, pooled
+from querybudget.text import limit, number
 from querybudget.units import Unit
 
 __all__ = ["Asked", "Explained", "Explanation", "explained"]

@@ -14,9 +14,10 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from querybudget.backends import WORDS, Guarantees, StoreSettings, shown
+from querybudget.backends import WORDS, Guarantees, StoreSettings
 from querybudget.errors import QueryBudgetError, StoreError
 from querybudget.ledger import Charge, Line
+from querybudget.redact import redact_error, redact_url
 from querybudget.stores import Declares, Starts, Store, open_store, system_clock
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
@@ -94,13 +95,13 @@ def check_store(url: str, *, as_json: bool) -> int:
         SetupError: The URL names no store, or one that can never work so.
         StoreError: It does not work now; the message says what to look at.
     """
-    place = _shown(url)
+    place = redact_url(url)
     try:
         checked = asyncio.run(_checked(url, place))
     except TimeoutError:
         raise StoreError(f"{place} does not work: no answer within {PATIENCE} s") from None
     except QueryBudgetError as error:
-        words = _clean(str(error), url)
+        words = redact_error(str(error), url)
         if not isinstance(error, StoreError):
             raise type(error)(words) from None
         found = f"expected an answer, found: {words.rstrip('.')}"
@@ -304,21 +305,3 @@ def _files(url: str, *, there: bool) -> list[Path]:
         return []
     files = [Path(name + end) for end in ("", "-wal", "-shm")]
     return files if files[0].exists() == there else []
-
-
-def _shown(url: str) -> str:
-    """A URL without user, password and settings, whatever is wrong with it."""
-    scheme, slashes, _ = url.partition("://")
-    if not slashes:
-        return "the URL"
-    return url.partition("?")[0] if scheme == "sqlite" else shown(url)
-
-
-def _clean(words: str, url: str) -> str:
-    """A store's words without what its URL has before its host."""
-    before = url.partition("://")[2].rpartition("@")[0]
-    user, _, password = before.partition(":")
-    for secret in (before, password, unquote(password), unquote(user) if not password else ""):
-        if secret:
-            words = words.replace(secret, "...")
-    return words

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from querybudget.demo.board import Board, Row
+from querybudget.text import dollars
 from querybudget.units import MICRO, Unit
 
 if TYPE_CHECKING:
@@ -99,4 +100,4 @@ def _refused(row: Row) -> str:
 
 
 def _money(row: Row) -> str:
-    return f"${Decimal(row.spent.get(Unit.USD, 0)) / MICRO:.5f}"
+    return dollars(row.spent.get(Unit.USD, 0), places=5)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ import numpy as np
 import yaml
 
 from querybudget.errors import SetupError
+from querybudget.text import listed, nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,10 +59,9 @@ def examples_of(name: str, own: Sequence[str] = ()) -> tuple[str, ...]:
         return tuple(own)
     shipped = shipped_examples()
     if name not in shipped:
-        near = get_close_matches(name, shipped, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise SetupError(
-            f"expected examples for the capability {name!r}, or one of {', '.join(shipped)}{hint}"
+            f"expected examples for the capability `{name}`{nearest(name, shipped)}, or one of"
+            f" {listed(shipped)}"
         )
     return shipped[name]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from querybudget.errors import SetupError
 from querybudget.identity.claims import claim, user
@@ -11,6 +10,7 @@ from querybudget.identity.client_address import client_address
 from querybudget.identity.credentials import api_key, header
 from querybudget.identity.identity import Resolver
 from querybudget.policy.model import ResolverSpec
+from querybudget.text import listed, nearest
 
 __all__ = ["chain", "resolver", "source_of"]
 
@@ -36,9 +36,8 @@ def resolver(spec: ResolverSpec) -> Resolver:
         case "client_address":
             return client_address(spec.ipv4_prefix, spec.ipv6_prefix, spec.trusted_proxies)
         case kind:
-            near = get_close_matches(kind, _KINDS, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise SetupError(f"expected one of {', '.join(_KINDS)}, found {kind!r}{hint}")
+            near = nearest(kind, _KINDS)
+            raise SetupError(f"expected {listed(_KINDS)}, found `{kind}`{near}")
 
 
 def source_of(spec: ResolverSpec) -> str:

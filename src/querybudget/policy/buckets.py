@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from querybudget.coverage.observation import FINE
 from querybudget.coverage.response import BucketResponse, Curve, Stage
-from querybudget.notation import Limit, in_units
+from querybudget.notation import Limit
 from querybudget.policy import file
 from querybudget.policy.diagnostics import Path, Problems
+from querybudget.text import in_units
 from querybudget.units import MICRO, SECOND, Period, Unit
 
 __all__ = ["response"]

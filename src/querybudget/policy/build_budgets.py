@@ -11,11 +11,12 @@ from fnmatch import fnmatchcase
 from msgspec import UNSET, UnsetType
 
 from querybudget.ledger.calendar import Calendar
-from querybudget.notation import Limit, check_whole, listed, nearest
+from querybudget.notation import Limit, check_whole
 from querybudget.policy import buckets, file
 from querybudget.policy.build_identity import POOLS, check_name
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import OPERATIONS, Budget, Match, Mode, TokenWeights
+from querybudget.text import listed, nearest
 from querybudget.units import MICRO, Algorithm, Period, Quota, Unit
 
 __all__ = ["Known", "budgets", "check_paths"]

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from msgspec import UNSET, UnsetType
 
-from querybudget.notation import in_units, nearest
 from querybudget.policy import file
 from querybudget.policy.build_identity import check_name
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import CAPABILITIES, Capability, Embedding
+from querybudget.text import in_units, nearest
 from querybudget.units import MICRO, SECOND
 
 __all__ = ["capabilities", "embedding"]

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 from msgspec import UNSET
 
-from querybudget.notation import LARGEST, Limit, nearest
+from querybudget.notation import LARGEST, Limit
 from querybudget.policy import file
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import Partition, ResolverSpec, Tier, TierRule
+from querybudget.text import nearest
 from querybudget.units import MICRO, Unit
 
 __all__ = ["POOLS", "identity", "partitions", "tiers"]

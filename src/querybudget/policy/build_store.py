@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from msgspec import UNSET
 
 from querybudget.backends import LIMITS, SCHEMES, WORDS, StoreSettings, guarantees_of, lacking
-from querybudget.notation import listed, nearest
 from querybudget.policy import file
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import Budget, OnStoreError
+from querybudget.text import listed, nearest
 from querybudget.units import SECOND, Algorithm
 
 __all__ = ["store_settings"]

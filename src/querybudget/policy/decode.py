@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from querybudget.notation import listed, nearest
 from querybudget.policy.diagnostics import Entries, Items, Node, Path, Problems, Scalar
+from querybudget.text import listed, nearest
 
 __all__ = ["Shape", "read", "shape"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from querybudget.notation import nearest
+from querybudget.text import nearest
 
 __all__ = ["UnsetError", "expand"]
 

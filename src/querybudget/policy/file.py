@@ -22,7 +22,6 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from querybudget.coverage.response import DEFAULT_STAGES
-from querybudget.notation import in_units
 from querybudget.policy.fields import (
     Burst,
     Duration,
@@ -37,6 +36,7 @@ from querybudget.policy.fields import (
     doc,
 )
 from querybudget.policy.model import Disclosure, Mode, OnStoreError
+from querybudget.text import in_units
 
 __all__ = [
     "AddressFile",

@@ -9,7 +9,6 @@ from pathlib import Path as FilePath
 
 from msgspec import UNSET
 
-from querybudget.notation import listed, nearest
 from querybudget.policy import build_budgets, build_embedding, build_identity, build_store, file
 from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Node, Path, Problems
@@ -22,6 +21,7 @@ from querybudget.policy.model import (
     Refusals,
 )
 from querybudget.policy.yaml_nodes import from_mapping, from_text
+from querybudget.text import listed, nearest
 
 __all__ = ["load", "load_text"]
 

@@ -17,7 +17,8 @@ from querybudget.refusals.headers import (
     when,
     without_buckets,
 )
-from querybudget.refusals.sentences import duration, refusal, short_refusal
+from querybudget.refusals.sentences import refusal, short_refusal
+from querybudget.text import duration
 from querybudget.units import Unit
 
 __all__ = ["Close", "answer", "close"]

@@ -10,7 +10,7 @@ from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision, LineStatus, Verdict
 from querybudget.policy.model import Disclosure, Refusals
 from querybudget.refusals.ietf import DRAFT, fields
-from querybudget.refusals.sentences import duration, moment, whole_down, whole_up
+from querybudget.text import duration, moment, whole_down, whole_up
 from querybudget.units import Unit
 
 __all__ = [

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from querybudget.ledger import LineStatus, Verdict
-from querybudget.refusals.sentences import whole_down, whole_up
+from querybudget.text import whole_down, whole_up
 from querybudget.units import SECOND, Quota, Unit
 
 __all__ = ["DRAFT", "fields"]

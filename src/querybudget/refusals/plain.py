@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from querybudget.adapters.base import Dialect
 from querybudget.refusals.bodies import Answer, Fault, Reason, reply
-from querybudget.refusals.sentences import duration, whole_up
+from querybudget.text import duration, whole_up
 from querybudget.units import SECOND
 
 __all__ = ["body_too_large", "crowded", "plain_answer", "store_down", "unpriced"]

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-
 from querybudget.ledger import LineStatus, Verdict
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.text import duration, in_units, moment, period, unit_name, whole_down, whole_up
+from querybudget.units import MICRO, SECOND, Algorithm, Unit
 
-__all__ = ["duration", "moment", "refusal", "short_refusal", "whole_down", "whole_up"]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST = 253_402_300_799
-"""The last second of the year 9999, after which RFC 3339 has no words."""
+__all__ = ["refusal", "short_refusal"]
 
 _SAID_BY_DATE = 60 * SECOND
 """From this wait on, the moment of its end is said as well."""
-
-_PERIODS = {
-    1: "second",
-    60: "minute",
-    3_600: "hour",
-    86_400: "day",
-    604_800: "week",
-}
-_DAY = 86_400
-_MONTH_DAYS = range(28, 32)
-_YEAR_DAYS = range(365, 367)
 
 _SMALLER = {
     Unit.TOKENS: "Shorten the input or lower max_tokens.",
@@ -36,37 +19,6 @@ _SMALLER = {
     Unit.REQUESTS: "Split it: each prompt and each choice may count as a request.",
     Unit.CONCURRENT: "Ask the operator to raise the limit.",
 }
-
-
-def whole_down(amount: int) -> int:
-    """Whole units in an amount of µ-units, rounded down; 0 for debt."""
-    return amount // MICRO if amount > 0 else 0
-
-
-def whole_up(amount: int) -> int:
-    """Whole units (or seconds) in an amount of µ-units (or µs), rounded up."""
-    return -(-amount // MICRO)
-
-
-def duration(time: int) -> str:
-    """A time in µs as Go writes durations, rounded up to the ms: ``12ms``, ``1.5s``, ``6m0s``."""
-    milliseconds = -(-time // 1_000) if time > 0 else 0
-    if not milliseconds:
-        return "0s"
-    if milliseconds < 1_000:  # noqa: PLR2004  the milliseconds in a second
-        return f"{milliseconds}ms"
-    seconds, milliseconds = divmod(milliseconds, 1_000)
-    text = f".{milliseconds:03}".rstrip("0") if milliseconds else ""
-    minutes, seconds = divmod(seconds, 60)
-    if not minutes:
-        return f"{seconds}{text}s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes}m{seconds}{text}s" if hours else f"{minutes}m{seconds}{text}s"
-
-
-def moment(time: int) -> str:
-    """A moment in µs as RFC 3339 has it, in UTC, rounded up to the second."""
-    return _second(min(whole_up(time), _LAST))
 
 
 def refusal(status: LineStatus, now: int, price: int, *, figures: bool, own: bool) -> str:
@@ -100,11 +52,6 @@ def short_refusal(status: LineStatus) -> str:
     return f"budget {quota.name!r}: try again in {duration(status.wait)}"
 
 
-@lru_cache(maxsize=256)  # calls of the same second mostly have resets of the same second
-def _second(seconds: int) -> str:
-    return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]}Z"
-
-
 def _too_many(status: LineStatus, *, figures: bool, own: bool) -> str:
     quota = status.line.quota
     numbers = ""
@@ -129,29 +76,12 @@ def _numbers(status: LineStatus, asked: int) -> str:
     burst = "" if quota.capacity == quota.limit else f", {_amount(quota.capacity, unit)} at once"
     used = _amount(quota.capacity - status.remaining, unit, up=True)
     return (
-        f": limit {_amount(quota.limit, unit)} {_named(unit)} per {_period(quota)}{burst},"
+        f": limit {_amount(quota.limit, unit)} {unit_name(unit)} per {period(quota)}{burst},"
         f" used {used}, requested {_amount(asked, unit, up=True)}"
     )
 
 
 def _amount(amount: int, unit: Unit, *, up: bool = False) -> str:
-    if unit is not Unit.USD:
-        return str(whole_up(amount) if up else whole_down(amount))
-    units, rest = divmod(max(0, amount), MICRO)
-    return f"{units}.{rest:06}".rstrip("0") if rest else str(units)
-
-
-def _named(unit: Unit) -> str:
-    return "USD" if unit is Unit.USD else unit.value.replace("_", " ")
-
-
-def _period(quota: Quota) -> str:
-    seconds = max(1, quota.window // SECOND)
-    if seconds in _PERIODS:
-        return _PERIODS[seconds]
-    days, rest = divmod(seconds, _DAY)
-    if quota.algorithm is Algorithm.CALENDAR and days in _MONTH_DAYS:
-        return "month"
-    if quota.algorithm is Algorithm.CALENDAR and days in _YEAR_DAYS:
-        return "year"
-    return f"{seconds} seconds" if rest else f"{days} days"
+    if unit is Unit.USD:
+        return in_units(max(0, amount))
+    return str(whole_up(amount) if up else whole_down(amount))

@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 from querybudget.breaker import CircuitBreaker
 from querybudget.errors import QueryBudgetError, StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
+from querybudget.redact import redact_error
 from querybudget.stores import Clock, Store
 from querybudget.units import SECOND, Quota
 
@@ -170,7 +171,7 @@ class Guard:
         expected = isinstance(error, QueryBudgetError)
         kind = type(error)
         # The words of an error that is not ours may hold anything, a prompt for example.
-        why = self.last_error = _clean(str(error)) if expected else kind.__name__
+        why = self.last_error = redact_error(str(error))[:_LONGEST] if expected else kind.__name__
         if not expected and kind not in self._told:
             self._told.add(kind)
             logger.error("%s failed with %s", self._name, kind.__name__, exc_info=error)
@@ -297,8 +298,3 @@ class Guard:
         self._late.pop(task, None)
         if not task.cancelled():
             task.exception()  # seen, so that nobody is told of one that nobody waits for
-
-
-def _clean(words: str) -> str:
-    """A store's words without what a URL in them may hold before its host."""
-    return _CREDENTIALS.sub("://", words)[:_LONGEST]

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import enum
-import re
 
 import msgspec
 
-__all__ = ["Health", "StoreHealth", "shown"]
-
-_QUOTED = re.compile(r"(['\"])\S{12,}?\1")
-"""A long word in quotes: in a store's errors, the name of an account or a file."""
+__all__ = ["Health", "StoreHealth"]
 
 
 class Health(enum.StrEnum):
@@ -51,8 +47,3 @@ class StoreHealth(msgspec.Struct, frozen=True):
     dropped: int = 0
     refused: int = 0
     last_error: str = ""
-
-
-def shown(words: str) -> str:
-    """A store's words as anybody may see them: without names of accounts and files."""
-    return _QUOTED.sub(r"\1...\1", words)

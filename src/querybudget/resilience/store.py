@@ -20,9 +20,10 @@ from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Decision, Line, Reservation
 from querybudget.limiter.admission import Admission
 from querybudget.policy.model import Policy
+from querybudget.redact import redact_names
 from querybudget.resilience.fallback import Fallback, denies
 from querybudget.resilience.guard import Guard
-from querybudget.resilience.health import Health, StoreHealth, shown
+from querybudget.resilience.health import Health, StoreHealth
 from querybudget.resilience.outbox import Outbox
 from querybudget.stores import Clock, Declares, Starts, Store, StoreSettings, open_store
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
@@ -162,7 +163,7 @@ class Desk:
             outbox=len(outbox),
             dropped=outbox.dropped,
             refused=outbox.refused,
-            last_error=shown(guard.last_error),
+            last_error=redact_names(guard.last_error),
         )
 
     async def check(self) -> StoreHealth:

@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from querybudget.backends import shown
 from querybudget.errors import SetupError, StoreError
+from querybudget.redact import redact_url
 from querybudget.stores.redis.scripts import Script
 
 try:
@@ -92,8 +92,8 @@ def connect(url: str, wait: float) -> Connection:
     kind = scheme.replace("valkey", "redis")
     if kind != "redis+unix" and "@" in rest and "@" not in urlsplit(f"//{rest}").netloc:
         raise SetupError(
-            f"cannot use {shown(url)} as a store: expected a password with / written as %2F, ? as"
-            " %3F and # as %23"
+            f"cannot use {redact_url(url)} as a store: expected a password with / written as"
+            " %2F, ? as %3F and # as %23"
         )
     settings: dict[str, Any] = {
         "socket_timeout": wait,
@@ -110,7 +110,7 @@ def connect(url: str, wait: float) -> Connection:
             case _:
                 return Server(_server(f"{kind}://{rest}", settings))
     except (ValueError, TypeError) as error:
-        raise SetupError(f"cannot use {shown(url)} as a store: {error}") from None
+        raise SetupError(f"cannot use {redact_url(url)} as a store: {error}") from None
 
 
 def _server(url: str, settings: dict[str, Any]) -> client.Redis:

@@ -8,9 +8,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from querybudget import ledger
-from querybudget.backends import Guarantees, StoreSettings, guarantees_of, shown
+from querybudget.backends import Guarantees, StoreSettings, guarantees_of
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
+from querybudget.redact import redact_url
 from querybudget.stores import system_clock
 from querybudget.stores.redis import codec
 from querybudget.stores.redis.cluster import ClusterOps
@@ -56,7 +57,9 @@ class RedisStore:
     ) -> None:
         found = guarantees_of(storage.url)
         if found is None:
-            raise SetupError(f"expected the URL of Redis or Valkey, found {shown(storage.url)}")
+            raise SetupError(
+                f"expected the URL of Redis or Valkey, found {redact_url(storage.url)}"
+            )
         self.guarantees: Guarantees = found
         self._steps = SingleServerOps(storage, clock, estimate or system_clock())
         self._ops = self._steps if found.atomic else ClusterOps(self._steps)

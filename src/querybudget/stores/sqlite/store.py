@@ -24,10 +24,11 @@ from querybudget import ledger
 from querybudget.backends import SCHEMES, Guarantees
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
-from querybudget.notation import duration, nearest
+from querybudget.notation import duration
 from querybudget.stores.sqlite.file import AccountFile, LockedError
 from querybudget.stores.sqlite.rows import Row, bound, sweep
 from querybudget.stores.sqlite.worker import WorkerThread
+from querybudget.text import nearest
 from querybudget.units import SECOND, Quota
 
 __all__ = ["SqliteStore", "at_url"]

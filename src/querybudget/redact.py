@@ -1,0 +1,50 @@
+"""URLs and error messages without secrets, for logs, health pages and terminals."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+__all__ = ["redact_error", "redact_names", "redact_url"]
+
+_HIDDEN = "..."
+
+_CREDENTIALS = re.compile(r"://\S*@")
+
+_LONG_QUOTED = re.compile(r"(['\"])\S{12,}\1")
+"""A long word in quotes: in a store's errors, the name of an account or a file."""
+
+
+def redact_url(url: str) -> str:
+    """A URL without user, password and query, even if it is malformed."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return _HIDDEN
+    place, _, query = rest.partition("?")
+    if scheme == "sqlite":
+        return f"{scheme}://{place}"  # a path: it has no credentials, and may contain an @
+    if "@" in query:
+        place = _HIDDEN  # what comes before the question mark may be part of a password
+    return f"{scheme}://{place.rpartition('@')[2]}"
+
+
+def redact_error(message: str, url: str = "") -> str:
+    """An error message without the credentials of any URL in it.
+
+    Args:
+        message: The error's text.
+        url: The URL in use, if known. Its user and password are then also removed where the
+            message repeats them outside a URL.
+    """
+    credentials = url.partition("://")[2].rpartition("@")[0]
+    user, _, password = credentials.partition(":")
+    token = "" if password else unquote(user)  # a lone user is commonly an access token
+    for secret in (credentials, password, unquote(password), token):
+        if secret:
+            message = message.replace(secret, _HIDDEN)
+    return _CREDENTIALS.sub("://", message)
+
+
+def redact_names(message: str) -> str:
+    """An error message without the names of accounts and files: quoted words of 12 characters."""
+    return _LONG_QUOTED.sub(rf"\1{_HIDDEN}\1", message)
