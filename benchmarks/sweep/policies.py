@@ -7,9 +7,8 @@ has: there is no HTTP here. Everything else of the policy stays as it is, and ev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
-import msgspec
+from msgspec.structs import replace
 
 from querybudget.policy.model import Budget, Mode, Partition, Policy, ResolverSpec
 from querybudget.units import MICRO, Algorithm, Quota, Unit
@@ -129,9 +128,8 @@ def _in_requests(budget: Budget) -> Budget:
 
 
 def _unscored(budget: Budget) -> Budget:
-    if budget.response is None:
-        return budget
-    return replace(budget, response=msgspec.structs.replace(budget.response, scored=False))
+    response = budget.response
+    return replace(budget, response=response and replace(response, scored=False))
 
 
 def _boundless(budget: Budget) -> Budget:

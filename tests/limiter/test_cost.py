@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.limiter import cost

@@ -9,6 +9,7 @@ from datetime import UTC, tzinfo
 from fnmatch import fnmatchcase
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from querybudget.ledger.calendar import Calendar
 from querybudget.notation import Limit, check_whole
@@ -17,7 +18,7 @@ from querybudget.policy.build_identity import POOLS, check_name
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import OPERATIONS, Budget, Match, Mode, TokenWeights
 from querybudget.text import listed, nearest
-from querybudget.units import MICRO, Algorithm, Period, Quota, Unit
+from querybudget.units import Algorithm, Period, Quota, Unit
 
 __all__ = ["Known", "budgets", "check_paths"]
 
@@ -163,26 +164,23 @@ def _burst(given: file.BudgetFile, limit: Limit, path: Path, problems: Problems)
 
 
 def _weights(
-    given: file.WeightsFile | None, unit: Unit, path: Path, problems: Problems
+    weights: TokenWeights | None, unit: Unit, path: Path, problems: Problems
 ) -> TokenWeights:
-    if given is None:
+    if weights is None:
         return TokenWeights()
+    written = problems.keys(path)
     if unit not in _TOKENS:
         problems.add(path, f"expected no weights for a limit in {unit}, found some")
-    for kind in given.__struct_fields__:
-        if unit in _TOKENS and kind not in _TOKENS[unit] and getattr(given, kind) is not None:
+    for kind in weights.__struct_fields__:
+        if unit in _TOKENS and kind not in _TOKENS[unit] and kind in written:
             message = f"expected weights of what {unit} counts, found `{kind}`"
             problems.add((*path, kind), message)
-    entered = MICRO if given.input is None else given.input
-    made = MICRO if given.output is None else given.output
-    return TokenWeights(
-        input=entered,
-        cached_input=entered if given.cached_input is None else given.cached_input,
-        cache_write=entered if given.cache_write is None else given.cache_write,
-        output=made,
-        reasoning=made if given.reasoning is None else given.reasoning,
-        logprobs=TokenWeights().logprobs if given.logprobs is None else given.logprobs,
-    )
+    usual = {
+        "cached_input": weights.input,
+        "cache_write": weights.input,
+        "reasoning": weights.output,
+    }
+    return replace(weights, **{kind: usual[kind] for kind in usual if kind not in written})
 
 
 def _per(given: tuple[str, ...], path: Path, known: Known, problems: Problems) -> tuple[str, ...]:
@@ -195,26 +193,23 @@ def _per(given: tuple[str, ...], path: Path, known: Known, problems: Problems) -
     return given
 
 
-def _match(given: file.MatchFile, path: Path, known: Known, problems: Problems) -> Match:
-    method = tuple(word.upper() for word in given.method)
-    _check_words(method, _METHODS, "an HTTP method", (*path, "method"), problems)
-    _check_words(given.tier, (*known.tiers, "default"), "a tier", (*path, "tier"), problems)
+def _match(match: Match, path: Path, known: Known, problems: Problems) -> Match:
+    method = tuple(word.upper() for word in match.method)
     operations = (*OPERATIONS, *known.operations)
-    for pattern in given.operation:
-        if not any(fnmatchcase(operation, pattern) for operation in operations):
-            _check_words((pattern,), operations, "an operation", (*path, "operation"), problems)
-    check_paths(given.path, (*path, "path"), problems)
-    where = (*path, "capability")
-    _check_words(given.capability, known.capabilities, "a capability", where, problems)
-    return Match(
-        given.path,
-        method,
-        given.model,
-        given.operation,
-        given.tier,
-        given.stream,
-        given.capability,
+    unknown = tuple(
+        pattern
+        for pattern in match.operation
+        if not any(fnmatchcase(operation, pattern) for operation in operations)
     )
+    for key, words, allowed, what in (
+        ("method", method, _METHODS, "an HTTP method"),
+        ("tier", match.tier, (*known.tiers, "default"), "a tier"),
+        ("operation", unknown, operations, "an operation"),
+        ("capability", match.capability, known.capabilities, "a capability"),
+    ):
+        _check_words(words, allowed, what, (*path, key), problems)
+    check_paths(match.path, (*path, "path"), problems)
+    return replace(match, method=method)
 
 
 def check_paths(patterns: tuple[str, ...], path: Path, problems: Problems) -> None:

@@ -8,7 +8,7 @@ its default, or is `UNSET` where it may be.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -16,10 +16,11 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from querybudget import notation
 from querybudget.policy.diagnostics import Entries, Items, Node, Path, Problems, Scalar
 from querybudget.text import listed, nearest
 
-__all__ = ["Shape", "read", "shape"]
+__all__ = ["Shape", "keys_of", "read", "shape"]
 
 S = TypeVar("S", bound=Struct)
 
@@ -74,17 +75,23 @@ def _notes(meta: msgspec.Meta) -> dict[str, Any]:
 
 
 @cache
-def _fields(of: type[Struct]) -> tuple[dict[str, Shape], tuple[str, ...]]:
+def keys_of(of: type[Struct]) -> tuple[dict[str, Shape], tuple[str, ...]]:
+    """Return the shape of each key of a mapping, and the keys that it must have."""
     fields = msgspec.structs.fields(of)
-    required = tuple(field.name for field in fields if field.default is UNSET)
-    return {field.name: shape(field.type) for field in fields}, required
+    shapes = {field.name: shape(field.type) for field in fields}
+    required = tuple(
+        field.name
+        for field in fields
+        if field.default is UNSET or shapes[field.name].notes.get("required")
+    )
+    return shapes, required
 
 
 def _struct(of: type[S], node: Node, path: Path, notes: Mapping[str, Any], problems: Problems) -> S:
     entries = _entries(node, path, notes, problems)
     if entries is None:
         return of()
-    fields, required = _fields(of)
+    fields, required = keys_of(of)
     values = dict[str, Any]()
     for key, each in entries.nodes.items():
         if key not in fields:
@@ -141,7 +148,7 @@ def _chosen(
 def _value(field: Shape, node: Node, path: Path, problems: Problems) -> object:
     """The value of a field, or `UNSET` where a mistake was noted that leaves none."""
     origin = get_origin(field.type)
-    if "parse" in field.notes:
+    if "notation" in field.notes:
         return _parsed(field, node, path, problems)
     if struct := _struct_of(field):
         return _struct(struct, node, path, field.notes, problems)
@@ -173,12 +180,12 @@ def _mapping(item: Shape, node: Node, path: Path, problems: Problems) -> object:
 
 
 def _parsed(field: Shape, node: Node, path: Path, problems: Problems) -> object:
-    parse: Callable[[str], object] = field.notes["parse"]
     if not isinstance(node, Scalar) or node.void or node.value is None:
         _add_wrong(node, path, field.notes["expected"], problems)
         return UNSET
     try:
-        return parse(node.text)
+        name = field.notes["notation"]
+        return node.text if name == "str" else getattr(notation, name)(node.text)
     except ValueError as error:
         if node.filled:
             _add_wrong(node, path, field.notes["expected"], problems)

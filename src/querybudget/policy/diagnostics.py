@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from querybudget.errors import PolicyError, PolicyProblem
@@ -85,6 +85,11 @@ class Problems:
         return any(
             problem.path == written or problem.path.startswith(within) for problem in self._found
         )
+
+    def keys(self, path: Path) -> Collection[str]:
+        """Return the keys of the mapping at `path`; none where something else stands there."""
+        node, _ = self._reach(path)
+        return node.nodes.keys() if isinstance(node, Entries) else ()
 
     def mapping(self, path: Path) -> bool:
         """Whether a mapping stands at `path`."""

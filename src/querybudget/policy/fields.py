@@ -1,101 +1,102 @@
-"""The kinds of values that a policy's keys take, for `querybudget.policy.file`.
+"""The kinds of values that a policy's keys take.
 
-Each is what the loader makes of it, with `Meta` that say how it is written: see there.
+Each is the type that the loader makes, annotated with how it is written. `Meta.extra` tells
+`querybudget.policy.decode` and `querybudget.policy.schema` what msgspec has no word for:
+
+    notation  the function of `querybudget.notation` that reads a scalar's text; `str` keeps it
+    expected  what the value should be, for the message when it is something else
+    schema    what JSON Schema says of a scalar with a notation
+    required  the key must be there, although the field has a default
+    short     the key that a scalar in place of the mapping stands for: `claim: sub` is {path: sub}
+    number    that scalar is a number: `coding: 3` is {weight: 3}
+    word      a scalar in place of the mapping is a key without value: `user` is {user: {}}
+    words     so is each item of a list, with the value that is given here for it
+    one       the mapping has exactly one key
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 from msgspec import Meta
 
-from querybudget import notation
-
 __all__ = [
-    "Burst",
     "Duration",
     "Factor",
     "Fee",
-    "Limit",
     "Price",
     "Share",
     "Size",
     "Text",
+    "Words",
     "between",
     "doc",
+    "required",
+    "written",
 ]
-
-
-def doc(text: str) -> Meta:
-    """What a key is, for whoever writes one."""
-    return Meta(description=text)
-
-
-def _notation(
-    parse: Callable[[str], object], expected: str, kinds: str, *examples: object, pattern: str = ""
-) -> Meta:
-    schema: dict[str, object] = {"type": kinds.split(), "examples": list(examples)}
-    if pattern:
-        schema["pattern"] = pattern
-    return Meta(extra={"parse": parse, "expected": expected, "schema": schema})
-
-
-def between(least: int, most: int | None = None) -> Meta:
-    """The bounds of a whole number, both within."""
-    span = f"of at least {least}" if most is None else f"from {least} to {most}"
-    return Meta(ge=least, le=most, extra={"expected": f"a whole number {span}"})
-
 
 _MEASURE = r"^\s*[0-9._,]+\s*[A-Za-z]*\s*$|\$\{"
 
-Limit = Annotated[
-    notation.Limit,
-    _notation(
-        notation.limit,
-        "a limit such as `60 requests/minute`",
-        "string",
-        "60 requests/minute",
-        "2M tokens/day",
-        "50 usd/month",
-        "8 concurrent",
-        "1000 buckets/30 days",
-        pattern=r"^\s*(\$\s*)?[0-9._,]+[kKMB]?\s*[A-Za-z_ -]*"
-        r"((/|[Pp][Ee][Rr])\s*[0-9]*\s*[A-Za-z]+\s*)?$|\$\{",
-    ),
-]
-Burst = Annotated[
-    tuple[int, str | None],
-    _notation(notation.burst, "an amount such as `20`", "number string", 20, "100k tokens"),
-]
+
+def doc(text: str) -> Meta:
+    """Describe a key."""
+    return Meta(description=text)
+
+
+def required() -> Meta:
+    """Require a key whose field has a default."""
+    return Meta(extra={"required": True})
+
+
+def between(minimum: int, maximum: int | None = None) -> Meta:
+    """Bound a whole number; both bounds are allowed."""
+    span = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+    return Meta(ge=minimum, le=maximum, extra={"expected": f"a whole number {span}"})
+
+
+def written(notation: str, expected: str, kinds: str, *examples: object, pattern: str = "") -> Meta:
+    """Say how a scalar is written.
+
+    Args:
+        notation: Name of a function of `querybudget.notation`. A name, because the types of a
+            policy are imported more often than a policy is loaded.
+        expected: What the value should be, for messages.
+        kinds: JSON types of the scalar, separated by spaces.
+        examples: For JSON Schema.
+        pattern: For JSON Schema; empty for none.
+    """
+    schema: dict[str, object] = {"type": kinds.split(), "examples": list(examples)}
+    if pattern:
+        schema["pattern"] = pattern
+    return Meta(extra={"notation": notation, "expected": expected, "schema": schema})
+
+
+Words = tuple[str, ...]
+
 Duration = Annotated[
     int,
-    _notation(
-        notation.duration, "a duration such as `30s`", "string", "15 minutes", pattern=_MEASURE
-    ),
+    written("duration", "a duration such as `30s`", "string", "15 minutes", pattern=_MEASURE),
 ]
 Size = Annotated[
     int,
-    _notation(
-        notation.size, "a size such as `16 MiB`", "integer string", "16 MiB", pattern=_MEASURE
-    ),
+    written("size", "a size such as `16 MiB`", "integer string", "16 MiB", pattern=_MEASURE),
 ]
 Factor = Annotated[
-    int, _notation(notation.factor, "a factor such as `0.25` or `10`", "number string", 0.25, 10)
+    int, written("factor", "a factor such as `0.25` or `10`", "number string", 0.25, 10)
 ]
-Share = Annotated[int, _notation(notation.share, "a share such as `0.5`", "number string", 0.5, 1)]
+"""In millionths: `MICRO` is 1."""
+Share = Annotated[int, written("share", "a share such as `0.5`", "number string", 0.5, 1)]
 Price = Annotated[
     int,
-    _notation(
-        notation.price_per_million,
+    written(
+        "price_per_million",
         "a price in USD per million tokens such as `2.50`",
         "number string",
         2.5,
     ),
 ]
 Fee = Annotated[
-    int,
-    _notation(notation.price_per_request, "a price in USD such as `0.01`", "number string", 0.01),
+    int, written("price_per_request", "a price in USD such as `0.01`", "number string", 0.01)
 ]
-Text = Annotated[str, _notation(str, "text", "string number boolean")]
+Text = Annotated[str, written("str", "text", "string number boolean")]
 """Text, or a number or truth value taken as it is written."""

@@ -1,18 +1,9 @@
-"""The policy file as its writer sees it: one struct for each mapping, one field for each key.
+"""The policy file as its author sees it: one struct for each mapping, one field for each key.
 
-A field whose default is `UNSET` has a key that is required. A field that may be `UNSET` is so where
-its value is wrong: a mistake has then been noted, and the checks go on with what is there. A list
-may be given as its only item. What else `querybudget.policy.decode` and `querybudget.policy.schema`
-are to know of a field stands in its `Meta.extra`:
-
-    parse     the notation of a scalar: from its text to the field's value
-    expected  what is meant, for the message when something else is found
-    schema    what JSON Schema says of a scalar with a notation
-    short     the key that a scalar in place of this mapping stands for: `claim: sub` is {path: sub}
-    number    that scalar is a number: `coding: 3` is {weight: 3}
-    word      a scalar in place of this mapping is a key without value: `user` is {user: {}}
-    words     so is each item of a list, with the value that is given here for it
-    one       the mapping has exactly one key
+Where file and policy agree, the struct is one of `querybudget.policy.model`. A field whose default
+is `UNSET` has a required key. A field that may be `UNSET` is so where its value is wrong: the
+problem has been noted then, and the checks go on with the rest. A list of one item may be written
+as that item. `querybudget.policy.fields` says what `Meta.extra` holds.
 """
 
 from __future__ import annotations
@@ -21,52 +12,74 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from querybudget import notation
 from querybudget.coverage.response import DEFAULT_STAGES
 from querybudget.policy.fields import (
-    Burst,
     Duration,
     Factor,
     Fee,
-    Limit,
     Price,
     Share,
-    Size,
     Text,
+    Words,
     between,
     doc,
+    written,
 )
-from querybudget.policy.model import Disclosure, Mode, OnStoreError
+from querybudget.policy.model import (
+    Body,
+    EstimateSettings,
+    GenericRoute,
+    Match,
+    Mode,
+    OnStoreError,
+    Refusals,
+    TokenWeights,
+)
 from querybudget.text import in_units
+from querybudget.units import Unit
 
 __all__ = [
     "AddressFile",
-    "BodyFile",
     "BudgetFile",
     "CallableFile",
     "CapabilityFile",
     "ClaimFile",
     "EmbeddingFile",
-    "EstimateFile",
     "HeaderFile",
-    "MatchFile",
     "Model2VecFile",
     "ModelFile",
     "NothingFile",
     "PolicyFile",
     "PriceFile",
-    "RefusalsFile",
     "RemoteFile",
     "ResolverFile",
-    "RouteFile",
     "StoreFile",
     "ThenFile",
     "TierFile",
-    "WeightsFile",
     "WhenFile",
 ]
 
 
-Words = tuple[str, ...]
+Limit = Annotated[
+    notation.Limit,
+    written(
+        "limit",
+        "a limit such as `60 requests/minute`",
+        "string",
+        "60 requests/minute",
+        "2M tokens/day",
+        "50 usd/month",
+        "8 concurrent",
+        "1000 buckets/30 days",
+        pattern=r"^\s*(\$\s*)?[0-9._,]+[kKMB]?\s*[A-Za-z_ -]*"
+        r"((/|[Pp][Ee][Rr])\s*[0-9]*\s*[A-Za-z]+\s*)?$|\$\{",
+    ),
+]
+Burst = Annotated[
+    tuple[int, Unit | None],
+    written("burst", "an amount such as `20`", "number string", 20, "100k tokens"),
+]
 Networks = Annotated[
     tuple[str, ...],
     doc("Networks in CIDR notation; `*` for every one, `unix` for a Unix socket's other end."),
@@ -74,24 +87,24 @@ Networks = Annotated[
 Source = Literal["user", "api_key", "header", "claim", "client_address", "anonymous"]
 
 
-class NothingFile(Struct, frozen=True, forbid_unknown_fields=True):
+class NothingFile(Struct, frozen=True):
     """Nothing to set."""
 
 
-class HeaderFile(Struct, frozen=True, forbid_unknown_fields=True):
+class HeaderFile(Struct, frozen=True):
     """The value of a request header, believed only of proxies that are trusted to set it."""
 
     name: Annotated[str, doc("The header's name.")] | UnsetType = UNSET
     trusted_proxies: Networks = ()
 
 
-class ClaimFile(Struct, frozen=True, forbid_unknown_fields=True):
+class ClaimFile(Struct, frozen=True):
     """A claim of the authenticated user."""
 
     path: Annotated[str, doc("Keys from the top, as in `org.id`.")] | UnsetType = UNSET
 
 
-class AddressFile(Struct, frozen=True, forbid_unknown_fields=True):
+class AddressFile(Struct, frozen=True):
     """The client's address, cut to a network."""
 
     ipv4_prefix: Annotated[int, between(0, 32), doc("Bits kept of an IPv4 address.")] = 32
@@ -99,7 +112,7 @@ class AddressFile(Struct, frozen=True, forbid_unknown_fields=True):
     trusted_proxies: Networks = ()
 
 
-class ResolverFile(Struct, frozen=True, forbid_unknown_fields=True):
+class ResolverFile(Struct, frozen=True):
     """One way of knowing a caller."""
 
     user: Annotated[NothingFile, doc("Whom authentication further out found.")] | None = None
@@ -119,7 +132,7 @@ Resolver = Annotated[
 ]
 
 
-class WhenFile(Struct, frozen=True, forbid_unknown_fields=True):
+class WhenFile(Struct, frozen=True):
     """When a tier applies: every part that is given must hold."""
 
     source: Annotated[tuple[Source, ...], doc("How the caller was known.")] = ()
@@ -128,14 +141,14 @@ class WhenFile(Struct, frozen=True, forbid_unknown_fields=True):
     trusted_proxies: Networks = ()
 
 
-class TierFile(Struct, frozen=True, forbid_unknown_fields=True):
+class TierFile(Struct, frozen=True):
     """A class of callers whose limits are scaled."""
 
     when: WhenFile | UnsetType = UNSET
     scale: Annotated[dict[str, Factor], doc("Budget or unit to the factor on its limit.")] = {}
 
 
-class ModelFile(Struct, frozen=True, forbid_unknown_fields=True):
+class ModelFile(Struct, frozen=True):
     """What a model costs, in USD per million tokens."""
 
     input: Annotated[Price, doc("A prompt token.")] | UnsetType = UNSET
@@ -150,36 +163,7 @@ class ModelFile(Struct, frozen=True, forbid_unknown_fields=True):
     request: Annotated[Fee, doc("USD for each request, besides its tokens.")] = 0
 
 
-class MatchFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which calls: every part that is given must hold; patterns are globs, matched with case."""
-
-    path: Annotated[Words, doc("Patterns over the path.")] = ()
-    method: Annotated[Words, doc("HTTP methods, or WEBSOCKET.")] = ()
-    model: Annotated[Words, doc("Patterns over the model asked for.")] = ()
-    operation: Annotated[Words, doc("Patterns over what is asked, as in `chat`.")] = ()
-    tier: Annotated[Words, doc("Names of tiers, or `default`.")] = ()
-    stream: Annotated[bool, doc("Only streamed calls, or only others.")] | None = None
-    capability: Annotated[Words, doc("Names of capabilities; any of them is enough.")] = ()
-
-
-class WeightsFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """What each kind of token counts in a token budget; 1 unless given."""
-
-    input: Annotated[Factor, doc("A prompt token.")] | None = None
-    cached_input: (
-        Annotated[Factor, doc("A prompt token read from a cache; as `input` unless given.")] | None
-    ) = None
-    cache_write: (
-        Annotated[Factor, doc("A prompt token written to a cache; as `input` unless given.")] | None
-    ) = None
-    output: Annotated[Factor, doc("A generated token.")] | None = None
-    reasoning: Annotated[Factor, doc("A reasoning token; as `output` unless given.")] | None = None
-    logprobs: (
-        Annotated[Factor, doc("Each alternative given with a token; 0.05 unless given.")] | None
-    ) = None
-
-
-class PriceFile(Struct, frozen=True, forbid_unknown_fields=True):
+class PriceFile(Struct, frozen=True):
     """How much more a call costs, the more of a bucket budget is spent."""
 
     free: (
@@ -202,7 +186,7 @@ class PriceFile(Struct, frozen=True, forbid_unknown_fields=True):
     ) = None
 
 
-class ThenFile(Struct, frozen=True, forbid_unknown_fields=True):
+class ThenFile(Struct, frozen=True):
     """What else is done as a bucket budget is spent, and from which share on."""
 
     slow: Annotated[Share, doc("Answers begin later.")] | None = None
@@ -218,7 +202,7 @@ Stages = Annotated[
 ]
 
 
-class BudgetFile(Struct, frozen=True, forbid_unknown_fields=True):
+class BudgetFile(Struct, frozen=True):
     """A named limit, what it is pooled over, which calls it is for and what it does."""
 
     name: (
@@ -238,8 +222,8 @@ class BudgetFile(Struct, frozen=True, forbid_unknown_fields=True):
     ) = None
     timezone: Annotated[str, doc("With `window: calendar`; UTC unless given.")] | None = None
     per: Annotated[Words, doc("What it is pooled over, together.")] = ("identity",)
-    match: MatchFile = MatchFile()
-    weights: WeightsFile | None = None
+    match: Match = Match()
+    weights: TokenWeights | None = None
     price: (
         Annotated[
             PriceFile,
@@ -268,14 +252,14 @@ class BudgetFile(Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
-class CapabilityFile(Struct, frozen=True, forbid_unknown_fields=True):
+class CapabilityFile(Struct, frozen=True):
     """Something that a model can do, known by prompts that ask for it."""
 
     examples: Annotated[Words, doc("Prompts; 1 to 64 of up to 2,000 characters.")] = ()
     weight: Annotated[Factor, doc("What one new bucket of such a prompt counts.")] = 1_000_000
 
 
-class RemoteFile(Struct, frozen=True, forbid_unknown_fields=True):
+class RemoteFile(Struct, frozen=True):
     """An OpenAI-compatible embeddings endpoint."""
 
     url: Annotated[str, doc("As in `http://tei:8080/v1/embeddings`.")] | UnsetType = UNSET
@@ -286,21 +270,21 @@ class RemoteFile(Struct, frozen=True, forbid_unknown_fields=True):
     dimensions: Annotated[int, between(1, 65_536), doc("Of a vector, to ask for.")] | None = None
 
 
-class Model2VecFile(Struct, frozen=True, forbid_unknown_fields=True):
+class Model2VecFile(Struct, frozen=True):
     """A static embedding of the model2vec package."""
 
     path: Annotated[str, doc("Folder of the model.")] | UnsetType = UNSET
     codebook: Annotated[str, doc("File of the codebook made for it.")] | UnsetType = UNSET
 
 
-class CallableFile(Struct, frozen=True, forbid_unknown_fields=True):
+class CallableFile(Struct, frozen=True):
     """A function of your own, from texts to vectors."""
 
     target: Annotated[str, doc("As in `package.module:function`.")] | UnsetType = UNSET
     codebook: Annotated[str, doc("File of the codebook made for it.")] | UnsetType = UNSET
 
 
-class EmbeddingFile(Struct, frozen=True, forbid_unknown_fields=True):
+class EmbeddingFile(Struct, frozen=True):
     """What turns prompts into vectors."""
 
     static: Annotated[NothingFile, doc("The one in the package.")] | None = None
@@ -309,42 +293,7 @@ class EmbeddingFile(Struct, frozen=True, forbid_unknown_fields=True):
     callable: CallableFile | None = None
 
 
-class RouteFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """A model route of no known dialect, read by JSON pointers (RFC 6901)."""
-
-    path: Annotated[str, doc("Pattern over the path.")] | UnsetType = UNSET
-    operation: Annotated[str, doc("Its name in matches and reports.")] = "generic"
-    model: Annotated[str, doc("Pointer to the model's name.")] = ""
-    prompt: Annotated[Words, doc("Pointers to prompt text.")] = ()
-    max_output: Annotated[str, doc("Pointer to the bound on output tokens.")] = ""
-    stream: Annotated[str, doc("Pointer to the flag that asks for a stream.")] = ""
-    choices: Annotated[str, doc("Pointer to the number of answers asked for.")] = ""
-    input_usage: Annotated[str, doc("Pointer to the prompt tokens used.")] = ""
-    output_usage: Annotated[str, doc("Pointer to the output tokens used.")] = ""
-    text: Annotated[str, doc("Pointer to generated text.")] = ""
-
-
-class EstimateFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is held for a call before anything is known of it."""
-
-    output_tokens: Annotated[int, between(0), doc("Where no bound and no history is known.")] = 512
-    bytes_per_token: Annotated[Factor, doc("UTF-8 bytes of text to a token.")] = 4_000_000
-    image_tokens: Annotated[int, between(0), doc("For each picture in the prompt.")] = 1_000
-
-
-class RefusalsFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """How refusals and budget headers look."""
-
-    disclose: Annotated[Disclosure, doc("Which answers carry figures.")] = Disclosure.ALWAYS
-    ietf: Annotated[
-        Literal["off", "draft-11"], doc("`draft-11` adds `RateLimit` and `RateLimit-Policy`.")
-    ] = "off"
-    long_wait: Annotated[
-        Duration, doc("Above this wait, clients are told not to retry by themselves.")
-    ] = 60_000_000
-
-
-class StoreFile(Struct, frozen=True, forbid_unknown_fields=True):
+class StoreFile(Struct, frozen=True):
     """Where accounts are kept."""
 
     url: Annotated[str, doc("As in `redis://localhost:6379/0`.")] | UnsetType = UNSET
@@ -355,12 +304,6 @@ class StoreFile(Struct, frozen=True, forbid_unknown_fields=True):
     prefix: Annotated[str, doc("What all names in a shared store begin with.")] = "querybudget"
     snapshot: Annotated[str, doc("File that a memory store is saved to and begins from.")] = ""
     snapshot_every: Annotated[Duration, doc("Between two savings.")] = 60_000_000
-
-
-class BodyFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """How request bodies are read."""
-
-    limit: Annotated[Size, doc("The largest body of a model call, decompressed.")] = 16 << 20
 
 
 IDENTITY = (
@@ -383,7 +326,7 @@ EXEMPT = (
 """What monitors ask of the usual model servers."""
 
 
-class PolicyFile(Struct, frozen=True, forbid_unknown_fields=True):
+class PolicyFile(Struct, frozen=True):
     """Budgets for the callers of a model server."""
 
     version: Annotated[
@@ -424,11 +367,11 @@ class PolicyFile(Struct, frozen=True, forbid_unknown_fields=True):
         doc("Besides those that ship, or in their place; a name to a weight and examples."),
     ] = {}
     budgets: Annotated[tuple[BudgetFile, ...], doc("At least one.")] | UnsetType = UNSET
-    routes: Annotated[tuple[RouteFile, ...], doc("Model routes of no known dialect.")] = ()
+    routes: Annotated[tuple[GenericRoute, ...], doc("Model routes of no known dialect.")] = ()
     exempt: Annotated[Words, doc("Patterns over paths that are passed through unseen.")] = EXEMPT
     hold: Annotated[Duration, doc("Unsettled reservations expire after it.")] = 900_000_000
     max_identities: Annotated[int, between(1), doc("Accounts in memory, or in a file.")] = 100_000
     health: Annotated[str, doc("Path at which to tell how the store is; none unless given.")] = ""
-    estimate: EstimateFile = EstimateFile()
-    refusals: RefusalsFile = RefusalsFile()
-    body: BodyFile = BodyFile()
+    estimate: EstimateSettings = EstimateSettings()
+    refusals: Refusals = Refusals()
+    body: Body = Body()

@@ -12,14 +12,7 @@ from msgspec import UNSET
 from querybudget.policy import build_budgets, build_embedding, build_identity, build_store, file
 from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Node, Path, Problems
-from querybudget.policy.model import (
-    Body,
-    EstimateSettings,
-    GenericRoute,
-    ModelPrice,
-    Policy,
-    Refusals,
-)
+from querybudget.policy.model import GenericRoute, ModelPrice, Policy
 from querybudget.policy.yaml_nodes import from_mapping, from_text
 from querybudget.text import listed, nearest
 
@@ -96,44 +89,55 @@ def _text(name: str) -> str:
 
 
 def _policy(node: Node, problems: Problems) -> Policy:
-    given = read(file.PolicyFile, node, problems)
-    pools = build_identity.partitions(given.partitions, problems)
-    routes = _routes(given.routes, problems)
-    able = build_embedding.capabilities(given.capabilities, problems)
+    written = read(file.PolicyFile, node, problems)
+    partitions = build_identity.partitions(written.partitions, problems)
+    _check(written, problems)
+    capabilities = build_embedding.capabilities(written.capabilities, problems)
     known = build_budgets.Known(
-        given.mode,
-        tuple(given.partitions),
-        tuple(given.tiers),
-        tuple(route.operation for route in given.routes),
-        tuple(capability.name for capability in able),
-        bool(given.models),
+        mode=written.mode,
+        partitions=tuple(written.partitions),
+        tiers=tuple(written.tiers),
+        operations=tuple(route.operation for route in written.routes),
+        capabilities=tuple(capability.name for capability in capabilities),
+        priced=bool(written.models),
     )
-    found = build_budgets.budgets(given.budgets, known, problems)
+    budgets = build_budgets.budgets(written.budgets, known, problems)
     policy = Policy(
-        budgets=found,
-        identity=build_identity.identity(given.identity, problems),
-        partitions=pools,
+        budgets=budgets,
+        identity=build_identity.identity(written.identity, problems),
+        partitions=partitions,
         tiers=build_identity.tiers(
-            given.tiers, () if given.budgets is UNSET else given.budgets, problems
+            written.tiers, () if written.budgets is UNSET else written.budgets, problems
         ),
-        models=_models(given.models),
-        routes=routes,
-        secret=_secret(given, problems),
-        store=build_store.store_settings(given, found, problems),
-        exempt=_exempt(given.exempt, problems),
-        hold=given.hold,
-        max_identities=given.max_identities,
-        estimate=_estimate(given.estimate, problems),
-        refusals=Refusals(given.refusals.disclose, given.refusals.ietf, given.refusals.long_wait),
-        body=Body(given.body.limit),
-        unpriced=given.unpriced,
+        models=_models(written.models),
+        routes=written.routes,
+        secret=_secret(written, problems),
+        store=build_store.store_settings(written, budgets, problems),
+        exempt=written.exempt,
+        hold=written.hold,
+        max_identities=written.max_identities,
+        estimate=written.estimate,
+        refusals=written.refusals,
+        body=written.body,
+        unpriced=written.unpriced,
         source=problems.source,
-        health=_health(given.health, problems),
-        embedding=build_embedding.embedding(given.embedding, problems),
-        capabilities=able,
+        health=written.health,
+        embedding=build_embedding.embedding(written.embedding, problems),
+        capabilities=capabilities,
     )
     problems.stop_if_any()
     return policy
+
+
+def _check(written: file.PolicyFile, problems: Problems) -> None:
+    for index, route in enumerate(written.routes):
+        _check_route(route, ("routes", index), problems)
+    build_budgets.check_paths(written.exempt, ("exempt",), problems)
+    if written.estimate.bytes_per_token == 0:
+        problems.add(("estimate", "bytes_per_token"), "expected more than zero, found 0")
+    path = written.health
+    if path and not path.startswith("/"):
+        problems.add(("health",), f"expected a path such as `/health/budgets`, found `{path}`")
 
 
 def _secret(given: file.PolicyFile, problems: Problems) -> bytes:
@@ -144,23 +148,6 @@ def _secret(given: file.PolicyFile, problems: Problems) -> bytes:
         message = f"expected {SHORTEST_SECRET} bytes or more, found {len(secret)}"
         problems.add(("secret",), f"{message} (`openssl rand -hex 32` makes some)")
     return secret
-
-
-def _exempt(patterns: tuple[str, ...], problems: Problems) -> tuple[str, ...]:
-    build_budgets.check_paths(patterns, ("exempt",), problems)
-    return patterns
-
-
-def _health(path: str, problems: Problems) -> str:
-    if path and not path.startswith("/"):
-        problems.add(("health",), f"expected a path such as `/health/budgets`, found `{path}`")
-    return path
-
-
-def _estimate(given: file.EstimateFile, problems: Problems) -> EstimateSettings:
-    if given.bytes_per_token == 0:
-        problems.add(("estimate", "bytes_per_token"), "expected more than zero, found 0")
-    return EstimateSettings(given.output_tokens, given.bytes_per_token, given.image_tokens)
 
 
 def _models(given: Mapping[str, file.ModelFile]) -> tuple[ModelPrice, ...]:
@@ -179,21 +166,14 @@ def _models(given: Mapping[str, file.ModelFile]) -> tuple[ModelPrice, ...]:
     )
 
 
-def _routes(given: tuple[file.RouteFile, ...], problems: Problems) -> tuple[GenericRoute, ...]:
-    return tuple(_route(route, ("routes", index), problems) for index, route in enumerate(given))
-
-
-def _route(given: file.RouteFile, path: Path, problems: Problems) -> GenericRoute:
-    build_identity.check_name(given.operation, (*path, "operation"), problems)
-    pattern = "" if given.path is UNSET else given.path
-    if pattern:
-        build_budgets.check_paths((pattern,), (*path, "path"), problems)
-    pointers = {name: str(getattr(given, name)) for name in _POINTERS}
-    for name, pointer in pointers.items():
-        _check_pointer(pointer, (*path, name), problems)
-    for pointer in given.prompt:
+def _check_route(route: GenericRoute, path: Path, problems: Problems) -> None:
+    build_identity.check_name(route.operation, (*path, "operation"), problems)
+    if route.path:
+        build_budgets.check_paths((route.path,), (*path, "path"), problems)
+    for name in _POINTERS:
+        _check_pointer(getattr(route, name), (*path, name), problems)
+    for pointer in route.prompt:
         _check_pointer(pointer, problems.item((*path, "prompt"), pointer), problems)
-    return GenericRoute(pattern, given.operation, prompt=given.prompt, **pointers)
 
 
 def _check_pointer(pointer: str, path: Path, problems: Problems) -> None:

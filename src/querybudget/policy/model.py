@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
+
+from msgspec import Struct
 
 from querybudget.backends import StoreSettings
 from querybudget.coverage.response import BucketResponse
-from querybudget.units import MICRO, Quota, Unit
+from querybudget.policy.fields import Duration, Factor, Size, Words, between, doc, required
+from querybudget.units import MICRO, SECOND, Quota, Unit
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -50,7 +52,7 @@ OPERATIONS = (
     "count_tokens",
     "other",
 )
-"""What `Call.operation` can be, besides the names of generic routes: what adapters know to name."""
+"""What `Call.operation` can be, besides the names of generic routes."""
 
 CAPABILITIES = (
     "coding",
@@ -66,23 +68,23 @@ CAPABILITIES = (
     "safety_probing",
     "small_talk",
 )
-"""The capabilities that are always known, whose examples ship with the embedding."""
+"""The capabilities whose examples ship with the embedding."""
 
 
 class Mode(enum.StrEnum):
-    """Whether a budget refuses, or only says what it would have refused."""
+    """Whether a budget refuses calls, or only reports what it would have refused."""
 
     ENFORCE = "enforce"
     SHADOW = "shadow"
 
 
 class OnStoreError(enum.StrEnum):
-    """What a budget answers while the store cannot."""
+    """What a budget decides while the store is down."""
 
     ALLOW = "allow"
     DENY = "deny"
     LOCAL = "local"
-    """Each worker counts by itself, up to its share of the limit."""
+    """Each worker counts alone, up to its share of the limit."""
 
 
 class Disclosure(enum.StrEnum):
@@ -93,15 +95,14 @@ class Disclosure(enum.StrEnum):
     NEVER = "never"
 
 
-@dataclass(frozen=True, slots=True)
-class ResolverSpec:
-    """One link of the identity chain, or one partition, as the policy spells it.
+class ResolverSpec(Struct, frozen=True):
+    """One resolver of the identity chain, or of a partition.
 
     Attributes:
         kind: ``user``, ``api_key``, ``header``, ``claim`` or ``client_address``.
         name: The header's name in lower case, or the claim's path (``org.id``); empty otherwise.
-        trusted_proxies: Networks (CIDR) whose word is taken: for ``header`` who may set it, for
-            ``client_address`` whose Forwarded / X-Forwarded-For entries are walked.
+        trusted_proxies: Networks (CIDR) that may set the ``header``, or whose Forwarded and
+            X-Forwarded-For entries are followed to the ``client_address``.
         ipv4_prefix: Bits kept of an IPv4 address.
         ipv6_prefix: Bits kept of an IPv6 address.
     """
@@ -113,107 +114,90 @@ class ResolverSpec:
     ipv6_prefix: int = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(Struct, frozen=True):
     """A named way of pooling callers, for `Budget.per`."""
 
     name: str
     resolver: ResolverSpec
 
 
-@dataclass(frozen=True, slots=True)
-class TierRule:
+class TierRule(Struct, frozen=True):
     """When a tier applies: every part that is given must hold.
 
     Attributes:
         sources: Identity sources (``anonymous``, ``client_address``, ...); empty for any.
         claims: Claim path to the accepted values, as text.
         headers: Header name (lower case) to the accepted values.
-        trusted_proxies: Networks that may set those headers; empty trusts nobody.
+        trusted_proxies: Networks that may set those headers; empty for none.
     """
 
     sources: frozenset[str] = frozenset()
-    claims: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
-    headers: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    claims: Mapping[str, frozenset[str]] = {}
+    headers: Mapping[str, frozenset[str]] = {}
     trusted_proxies: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Tier:
-    """A class of callers whose limits are scaled. The first tier whose rule holds is taken.
+class Tier(Struct, frozen=True):
+    """A class of callers whose limits are scaled. The first tier whose rule holds applies.
 
     Attributes:
-        name: Its name; callers of no tier are of tier ``default``.
+        name: Its name; callers without a tier have tier ``default``.
         when: The rule.
-        scale: Budget name or unit to a factor in millionths; a budget's name goes before its unit.
+        scale: Budget name or unit to a factor in millionths; a budget's name wins over its unit.
     """
 
     name: str
     when: TierRule
-    scale: Mapping[str, int] = field(default_factory=dict[str, int])
+    scale: Mapping[str, int] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """Which calls a budget is for: every part that is given must hold.
+class Match(Struct, frozen=True):
+    """Which calls a budget is for.
 
-    Patterns are globs (``*``, ``?``, ``[...]``), matched with case.
-
-    Attributes:
-        path: Patterns over the request's path (``root_path`` taken off).
-        method: HTTP methods, upper case; ``WEBSOCKET`` for WebSocket scopes.
-        model: Patterns over the model asked for. A call that names no model matches only ``*``.
-        operation: Patterns over `Call.operation`.
-        tier: Tier names.
-        stream: Only streamed calls, only others, or (None) both.
-        capability: Names of capabilities; a call that is of any of them matches.
+    Every part that is given must hold. Patterns are globs (``*``, ``?``, ``[...]``) and
+    case-sensitive.
     """
 
-    path: tuple[str, ...] = ()
-    method: tuple[str, ...] = ()
-    model: tuple[str, ...] = ()
-    operation: tuple[str, ...] = ()
-    tier: tuple[str, ...] = ()
-    stream: bool | None = None
-    capability: tuple[str, ...] = ()
+    path: Annotated[Words, doc("Patterns over the path, without `root_path`.")] = ()
+    method: Annotated[Words, doc("HTTP methods, or WEBSOCKET.")] = ()
+    model: Annotated[Words, doc("Patterns over the model; without a model, only `*` matches.")] = ()
+    operation: Annotated[Words, doc("Patterns over the operation, as in `chat`.")] = ()
+    tier: Annotated[Words, doc("Names of tiers, or `default`.")] = ()
+    stream: Annotated[bool, doc("Only streamed calls, or only others.")] | None = None
+    capability: Annotated[Words, doc("Names of capabilities; any of them is enough.")] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TokenWeights:
-    """What each kind of token counts in a token budget, in millionths (``MICRO`` is 1).
+class TokenWeights(Struct, frozen=True):
+    """What each kind of token counts in a token budget."""
 
-    Attributes:
-        input: A prompt token that was not cached.
-        cached_input: A prompt token read from a cache.
-        cache_write: A prompt token written to a cache.
-        output: A generated token that is not reasoning.
-        reasoning: A reasoning token.
-        logprobs: Each alternative's log-probability given with a token, over and above the token.
-    """
-
-    input: int = MICRO
-    cached_input: int = MICRO
-    cache_write: int = MICRO
-    output: int = MICRO
-    reasoning: int = MICRO
-    logprobs: int = MICRO // 20
+    input: Annotated[Factor, doc("A prompt token; 1 unless given.")] = MICRO
+    cached_input: Annotated[
+        Factor, doc("A prompt token read from a cache; as `input` unless given.")
+    ] = MICRO
+    cache_write: Annotated[
+        Factor, doc("A prompt token written to a cache; as `input` unless given.")
+    ] = MICRO
+    output: Annotated[Factor, doc("A generated token; 1 unless given.")] = MICRO
+    reasoning: Annotated[Factor, doc("A reasoning token; as `output` unless given.")] = MICRO
+    logprobs: Annotated[
+        Factor, doc("Each alternative given with a token, besides it; 0.05 unless given.")
+    ] = MICRO // 20
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """A named quota, what it is pooled over, which calls it is for and what it does.
 
     Attributes:
         quota: Limit and window; ``quota.name`` is the budget's name.
         per: Partitions it is pooled over, together: ``identity``, ``everyone``, ``tier``,
-            ``model``, ``template`` (all who send the same system prompt; a call without one is its
-            caller's own) or a name from the policy's ``partitions``. ``("identity", "model")``
-            keeps one account for each pair.
+            ``model``, ``template`` (callers with the same system prompt; a call without one
+            counts for its identity) or a name from the policy's ``partitions``.
+            ``("identity", "model")`` keeps one account for each pair.
         match: Which calls.
         weights: What each kind of token counts, for token units.
         mode: Enforce or shadow.
         on_store_error: The answer while the store is down.
-        response: What follows from spending it, for buckets; None for every other unit.
+        response: What spending it leads to, for buckets; None for every other unit.
     """
 
     quota: Quota
@@ -230,15 +214,14 @@ class Budget:
         return self.quota.name
 
 
-@dataclass(frozen=True, slots=True)
-class Capability:
-    """Something that a model can do, known by prompts that ask for it.
+class Capability(Struct, frozen=True):
+    """Something that a model can do, recognised by example prompts that ask for it.
 
     Attributes:
-        name: As `Match.capability` has it.
-        examples: Prompts of the policy; empty for those that ship under the name.
-        weight: What one new bucket of such a prompt counts, in millionths. A prompt of several
-            capabilities counts by the largest.
+        name: As in `Match.capability`.
+        examples: The policy's prompts; empty for those that ship under the name.
+        weight: What one new bucket of such a prompt counts, in millionths. The largest weight
+            applies to a prompt of several capabilities.
     """
 
     name: str
@@ -246,37 +229,38 @@ class Capability:
     weight: int = MICRO
 
 
-@dataclass(frozen=True, slots=True)
-class Embedding:
+class Embedding(Struct, frozen=True):
     """What turns prompts into vectors, and vectors into buckets.
 
     Attributes:
         kind: ``static`` (in the package), ``remote``, ``model2vec`` or ``callable``.
-        url: Of an OpenAI-compatible ``/v1/embeddings``, for ``remote``.
+        url: An OpenAI-compatible ``/v1/embeddings``, for ``remote``.
         model: The model's name there; empty where the server has only one.
         api_key: Sent there as bearer token; empty for none.
         timeout: µs after which a ``remote`` answer is late and the prompt counts no bucket.
         target: Path of the model for ``model2vec``, ``package.module:function`` for ``callable``.
-        codebook: Path of the codebook made for it; empty for ``static``, whose own ships.
-        dimensions: Length of a vector to ask ``remote`` for; 0 for the model's own.
+        codebook: Path of the codebook made for it; empty for ``static``, whose codebook ships.
+        dimensions: Length of a vector to request from ``remote``; 0 for the model's default.
     """
 
     kind: str = "static"
     url: str = ""
     model: str = ""
-    api_key: str = field(default="", repr=False)
+    api_key: str = ""
     timeout: int = 500_000
     target: str = ""
     codebook: str = ""
     dimensions: int = 0
 
+    def __repr__(self) -> str:
+        return _shown(self, "api_key")
 
-@dataclass(frozen=True, slots=True)
-class ModelPrice:
+
+class ModelPrice(Struct, frozen=True):
     """What a model costs, in picodollars (1e-12 USD) per token: USD per million tokens times 1e6.
 
     Attributes:
-        pattern: Glob over model names; the first that matches is taken.
+        pattern: Glob over model names; the first that matches applies.
         input: A prompt token.
         cached_input: A prompt token read from a cache; the price of ``input`` unless given.
         cache_write: A prompt token written to a cache; the price of ``input`` unless given.
@@ -294,74 +278,49 @@ class ModelPrice:
     request: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class EstimateSettings:
-    """What is held for a call before anything is known of it.
+class EstimateSettings(Struct, frozen=True):
+    """What is reserved for a call before anything is known of it."""
 
-    Attributes:
-        output_tokens: For a caller without history whose call has no bound of its own.
-        bytes_per_token: UTF-8 bytes of prompt text per token, in millionths.
-        image_tokens: For each picture in the prompt.
-    """
-
-    output_tokens: int = 512
-    bytes_per_token: int = 4 * MICRO
-    image_tokens: int = 1_000
+    output_tokens: Annotated[int, between(0), doc("For a call without bound or history.")] = 512
+    bytes_per_token: Annotated[Factor, doc("UTF-8 bytes of text per token.")] = 4 * MICRO
+    image_tokens: Annotated[int, between(0), doc("For each picture in the prompt.")] = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class GenericRoute:
-    """A model route of no known dialect, read by JSON pointers (RFC 6901).
+class GenericRoute(Struct, frozen=True):
+    """A model route of no known dialect, read by JSON pointers (RFC 6901)."""
 
-    Attributes:
-        path: Glob over the request's path.
-        operation: Its name in matches, events and reports.
-        model: Pointer to the model's name in the request; empty where there is none.
-        prompt: Pointers to prompt text; an array of strings counts as many items.
-        max_output: Pointer to the caller's bound on output tokens.
-        stream: Pointer to the flag that asks for a stream.
-        choices: Pointer to the number of answers asked for.
-        input_usage: Pointer to the prompt tokens used, in the answer or in one of its events.
-        output_usage: Pointer to the output tokens used, likewise.
-        text: Pointer to generated text in the answer or in each event, for an estimate.
-    """
-
-    path: str
-    operation: str = "generic"
-    model: str = ""
-    prompt: tuple[str, ...] = ()
-    max_output: str = ""
-    stream: str = ""
-    choices: str = ""
-    input_usage: str = ""
-    output_usage: str = ""
-    text: str = ""
+    path: Annotated[str, doc("Pattern over the path."), required()] = ""
+    operation: Annotated[str, doc("Its name in matches, events and reports.")] = "generic"
+    model: Annotated[str, doc("Pointer to the model's name in the request.")] = ""
+    prompt: Annotated[
+        Words, doc("Pointers to prompt text; an array of strings is many items.")
+    ] = ()
+    max_output: Annotated[str, doc("Pointer to the request's bound on output tokens.")] = ""
+    stream: Annotated[str, doc("Pointer to the flag that asks for a stream.")] = ""
+    choices: Annotated[str, doc("Pointer to the number of answers asked for.")] = ""
+    input_usage: Annotated[str, doc("Pointer to the prompt tokens used, in the answer.")] = ""
+    output_usage: Annotated[str, doc("Pointer to the output tokens used, in the answer.")] = ""
+    text: Annotated[str, doc("Pointer to generated text, in the answer or each event.")] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusals:
-    """How refusals and budget headers look.
+class Refusals(Struct, frozen=True):
+    """What refusals and budget headers say."""
 
-    Attributes:
-        disclose: Which answers carry figures.
-        ietf: ``draft-11`` adds ``RateLimit`` and ``RateLimit-Policy``; ``off`` does not.
-        long_wait: Above this wait, in µs, clients are told not to retry by themselves.
-    """
-
-    disclose: Disclosure = Disclosure.ALWAYS
-    ietf: str = "off"
-    long_wait: int = 60 * MICRO
+    disclose: Annotated[Disclosure, doc("Which answers carry figures.")] = Disclosure.ALWAYS
+    ietf: Annotated[
+        Literal["off", "draft-11"], doc("`draft-11` adds `RateLimit` and `RateLimit-Policy`.")
+    ] = "off"
+    long_wait: Annotated[
+        Duration, doc("Above this wait, clients are told not to retry by themselves.")
+    ] = 60 * SECOND
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """How request bodies are read.
+class Body(Struct, frozen=True):
+    """How request bodies are read."""
 
-    Attributes:
-        limit: Bytes of a body on a known model route, decompressed; a larger one is refused (413).
-    """
-
-    limit: int = 16 * 1024 * 1024
+    limit: Annotated[
+        Size, doc("The largest body of a model call, decompressed; larger ones are refused (413).")
+    ] = 16 << 20
 
 
 class PolicyLoader(Protocol):
@@ -374,11 +333,9 @@ class PolicyLoader(Protocol):
         environ: Mapping[str, str] | None = None,
     ) -> Policy:
         """Load a policy from a file, a mapping or a preset."""
-        ...
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """Everything an operator decides. Make one with `Policy.load`.
 
     Attributes:
@@ -390,16 +347,15 @@ class Policy:
         routes: Generic routes, in order; before the known dialects.
         secret: Keys the hashes of identities; random for one process where the policy gives none.
         store: Where accounts are kept.
-        exempt: Globs over paths that are passed through unseen.
-        hold: µs after which a reservation that nobody settles or renews expires.
+        exempt: Globs over paths that are passed through unread.
+        hold: µs after which a reservation expires unless it is settled or renewed.
         max_identities: Accounts kept by a store in memory or in a file.
-        estimate: What is held before anything is known.
-        refusals: How refusals look.
+        estimate: What is reserved for a call before anything is known of it.
+        refusals: What refusals and budget headers say.
         body: How request bodies are read.
-        unpriced: What a money budget does with a model that no price matches: ``refuse`` or
-            ``free``.
+        unpriced: ``refuse`` or ``free``, for a model without price that a money budget matches.
         source: File the policy came from, or ``<mapping>``.
-        health: Path at which the middleware tells how the store is; empty for none.
+        health: Path at which the middleware reports the store's health; empty for none.
         embedding: What turns prompts into buckets.
         capabilities: The shipped ones, then the policy's own; bit n of
             `Observation.capabilities` is the n-th of them.
@@ -410,14 +366,14 @@ class Policy:
 
     budgets: tuple[Budget, ...]
     identity: tuple[ResolverSpec, ...] = ()
-    partitions: Mapping[str, Partition] = field(default_factory=dict[str, Partition])
+    partitions: Mapping[str, Partition] = {}
     tiers: tuple[Tier, ...] = ()
     models: tuple[ModelPrice, ...] = ()
     routes: tuple[GenericRoute, ...] = ()
-    secret: bytes = field(default=b"", repr=False)
-    store: StoreSettings = StoreSettings()  # noqa: RUF009 - frozen, from another module
+    secret: bytes = b""
+    store: StoreSettings = StoreSettings()
     exempt: tuple[str, ...] = ()
-    hold: int = 15 * 60 * MICRO
+    hold: int = 15 * 60 * SECOND
     max_identities: int = 100_000
     estimate: EstimateSettings = EstimateSettings()
     refusals: Refusals = Refusals()
@@ -428,9 +384,19 @@ class Policy:
     embedding: Embedding = Embedding()
     capabilities: tuple[Capability, ...] = tuple(Capability(name) for name in CAPABILITIES)
 
+    def __repr__(self) -> str:
+        return _shown(self, "secret")
+
     @property
     def counts_buckets(self) -> bool:
-        """Whether any budget looks at what prompts ask, so that they must be embedded."""
+        """Whether any budget depends on what prompts ask, so that they must be embedded."""
         return any(
             budget.quota.unit is Unit.BUCKETS or budget.match.capability for budget in self.budgets
         )
+
+
+def _shown(value: Struct, hidden: str) -> str:
+    fields = (
+        f"{name}={getattr(value, name)!r}" for name in value.__struct_fields__ if name != hidden
+    )
+    return f"{type(value).__name__}({', '.join(fields)})"

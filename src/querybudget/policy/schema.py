@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from querybudget.policy.decode import Shape, shape
+from querybudget.policy.decode import Shape, keys_of, shape
 from querybudget.policy.file import PolicyFile
 
 __all__ = ["json_schema"]
@@ -42,16 +42,19 @@ def json_schema() -> Schema:
 
 
 def _object(of: type[msgspec.Struct], definitions: Schema) -> Schema:
-    fields = {field.name: field for field in msgspec.structs.fields(of)}
-    shapes = {name: shape(field.type) for name, field in fields.items()}
+    shapes, required = keys_of(of)
+    defaults = {
+        field.name: field.default
+        for field in msgspec.structs.fields(of)
+        if field.name not in required
+    }
     return {
         "type": "object",
-        "description": (of.__doc__ or "").strip(),
+        "description": " ".join((of.__doc__ or "").split()),
         "properties": {
-            name: _described(each, fields[name].default, definitions)
-            for name, each in shapes.items()
+            name: _described(each, defaults.get(name), definitions) for name, each in shapes.items()
         },
-        "required": [name for name, field in fields.items() if field.default is msgspec.UNSET],
+        "required": list(required),
         "additionalProperties": False,
     }
 
@@ -60,7 +63,7 @@ def _described(field: Shape, default: object, definitions: Schema) -> Schema:
     schema = dict(_value(field, definitions))
     if description := field.notes.get("description"):
         schema["description"] = description
-    if "parse" not in field.notes and isinstance(default, str | int):
+    if "notation" not in field.notes and isinstance(default, str | int):
         schema["default"] = default.value if isinstance(default, enum.Enum) else default
     return schema
 
@@ -81,7 +84,7 @@ def _value(field: Shape, definitions: Schema) -> Schema:
 
 
 def _reference(of: type[msgspec.Struct], field: Shape, definitions: Schema) -> Schema:
-    name = of.__name__.removesuffix("File").lower()
+    name = of.__name__.removesuffix("File").removesuffix("Settings").lower()
     if name not in definitions:
         definitions[name] = {}
         definitions[name] = _object(of, definitions)
@@ -101,7 +104,7 @@ def _reference(of: type[msgspec.Struct], field: Shape, definitions: Schema) -> S
 
 
 def _bare(field: Shape) -> bool:
-    return not any(each.default is msgspec.UNSET for each in msgspec.structs.fields(field.type))
+    return not keys_of(field.type)[1]
 
 
 def _leaf(field: Shape) -> Schema:
