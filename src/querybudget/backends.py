@@ -106,13 +106,9 @@ class StoreSettings(Struct, frozen=True):
         workers: Processes that share the store: what each may grant by itself while the store is
             down is a limit's share of one of so many.
         prefix: What the names of everything in a shared store begin with.
-        snapshot: File that a memory store is saved to, and begins from; empty for none.
-        snapshot_every: µs between two savings while anything changes.
     """
 
     url: str = "memory://"
     timeout: int = SECOND // 4
     workers: int = 1
     prefix: str = "querybudget"
-    snapshot: str = ""
-    snapshot_every: int = 60 * SECOND

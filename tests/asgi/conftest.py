@@ -75,13 +75,7 @@ class Bench:
 
     @property
     def accounts(self) -> dict[str, Account]:
-        tables = (self.memory._newcomers, self.memory._known)
-        return {
-            name: account
-            for table in tables
-            for name, account in table.items()
-            if account is not None
-        }
+        return {**self.memory._newcomers, **self.memory._known}
 
     @property
     def held(self) -> int:

@@ -105,11 +105,11 @@ class SettlesWhatItHadRead(MemoryStore):
     """Writes back an account as it was before the call that came between."""
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
-        names = [name for name in reservation.partitions if self._newcomers[name]]
+        names = [name for name in reservation.partitions if name in self._newcomers]
         read = {name: copy.deepcopy(self._newcomers[name]) for name in names}
         await asyncio.sleep(0)
         for name, account in read.items():
-            now = self._newcomers[name]
+            now = self._newcomers.get(name)
             if now and reservation.id in now.open:
                 self._newcomers[name] = account
         return await super().settle(reservation, amounts)
@@ -175,8 +175,7 @@ class ReopensWithoutOpenCalls(Reopens):
     def reopen_store(self, clock: Clock) -> Store:
         for table in (self.kept._known, self.kept._newcomers):
             for account in table.values():
-                if account:
-                    account.open.clear()
+                account.open.clear()
         return self.kept
 
 

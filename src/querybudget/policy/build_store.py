@@ -34,21 +34,11 @@ def store_settings(
     if not _PREFIX.fullmatch(store.prefix):
         message = "expected up to 64 letters, digits and any of `_.:-`"
         problems.add(("store", "prefix"), f"{message}, found `{store.prefix}`")
-    if store.snapshot and not url.startswith("memory:"):
-        message = "expected a snapshot only of a store in memory"
-        problems.add(("store", "snapshot"), f"{message}, found one beside `{_scheme(url)}`")
-    if store.snapshot and given.secret is None:
-        message = "expected `secret` beside a snapshot, found none: without it, nobody is known"
-        problems.add(("secret",), f"{message} again after a restart")
-    if store.snapshot_every < SECOND:
-        problems.add(("store", "snapshot_every"), "expected at least 1s, found less")
     return StoreSettings(
         url=url,
         timeout=store.timeout,
         workers=store.workers or 1,
         prefix=store.prefix,
-        snapshot=store.snapshot,
-        snapshot_every=store.snapshot_every,
     )
 
 

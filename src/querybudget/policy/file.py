@@ -302,8 +302,6 @@ class StoreFile(Struct, frozen=True):
         Annotated[int, between(1, 4096), doc("Processes that share it; for `local`.")] | None
     ) = None
     prefix: Annotated[str, doc("What all names in a shared store begin with.")] = "querybudget"
-    snapshot: Annotated[str, doc("File that a memory store is saved to and begins from.")] = ""
-    snapshot_every: Annotated[Duration, doc("Between two savings.")] = 60_000_000
 
 
 IDENTITY = (

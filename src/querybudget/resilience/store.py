@@ -256,7 +256,7 @@ def open_desk(policy: Policy, given: Store | StoreSettings | str, clock: Clock) 
     """
     storage = policy.store
     if isinstance(given, str):
-        storage = msgspec.structs.replace(storage, url=given, snapshot="")
+        storage = msgspec.structs.replace(storage, url=given)
     elif isinstance(given, StoreSettings):
         storage = given
     else:

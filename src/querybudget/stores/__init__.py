@@ -128,12 +128,7 @@ def open_store(
     given = StoreSettings(storage) if isinstance(storage, str) else storage
     scheme = given.url.partition("://")[0]
     if scheme == "memory":
-        return MemoryStore(
-            clock,
-            max_identities=max_identities,
-            snapshot=given.snapshot,
-            snapshot_every=given.snapshot_every,
-        )
+        return MemoryStore(clock, max_identities=max_identities)
     if scheme in {"memcached", "mongodb", "mongodb+srv"} or scheme.startswith(LIMITS):
         from querybudget.stores.limits.store import LimitsStore  # noqa: PLC0415 - loads limits
 
