@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from querybudget.cli import main
+from querybudget.cli.main import main
 
 POLICY = """\
 secret: 0123456789abcdef0123456789abcdef
@@ -137,21 +137,46 @@ def test_explain_says_when_a_call_can_never_fit(
     path = tmp_path / "policy.yaml"
     path.write_text("budgets: [{name: a, limit: 100 tokens/minute}]")
     assert main(["explain", str(path), "--request", request_file]) == 0
-    assert "never, a can never hold a call as large as this" in capsys.readouterr().out
+    assert "never, the request is larger than the whole limit of a\n" in capsys.readouterr().out
 
 
-def test_explain_tells_an_exempt_path(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_shows_an_exempt_path(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", policy, "--method", "GET", "--path", "/health"]) == 0
     assert "untouched, the path is exempt" in capsys.readouterr().out
 
 
-def test_explain_tells_a_body_that_cannot_be_read(
+def test_explain_reports_a_body_that_cannot_be_read_and_what_it_counts(
     policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "request.json"
     path.write_text("{")
-    assert main(["explain", policy, "--request", str(path)]) == 0
-    assert "the body cannot be read" in capsys.readouterr().out
+    assert main(["explain", policy, "--request", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert err == "querybudget: the request's body cannot be read\n"
+    assert "body      cannot be read. Expected a chat completions request: " in out
+    assert "The call counts on every budget of its path, at the highest price." in out
+    assert "does not apply" not in out
+
+
+def test_explain_of_a_model_endpoint_asks_for_a_body(
+    policy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", policy, "--json"]) == 1
+    explanation = json.loads(capsys.readouterr().out)
+    assert explanation["body_error"] == "It is empty: give one with --request."
+    assert (explanation["operation"], explanation["verdict"]) == ("unreadable", "admit")
+
+
+def test_explain_refuses_a_body_beyond_the_policy_s_limit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy, request = tmp_path / "policy.yaml", tmp_path / "request.json"
+    policy.write_text("body: {limit: 1 KiB}\nbudgets: [{name: a, limit: 9/day}]")
+    request.write_text(json.dumps(CHAT).ljust(1025))
+    assert main(["explain", str(policy), "--request", str(request)]) == 0
+    out = capsys.readouterr().out
+    assert "too_large, the body is larger than `body.limit`, 1,024 bytes, so the request" in out
+    assert "does not apply: the body is too large" in out
 
 
 @pytest.mark.parametrize("command", ["check", "explain"])
@@ -166,7 +191,7 @@ def test_a_missing_request_is_said_in_one_line(
     policy: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["explain", policy, "--request", "nowhere.json"]) == 1
-    assert "expected a request body in nowhere.json" in capsys.readouterr().err
+    assert "cannot read a request body from nowhere.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -213,5 +238,5 @@ def test_a_shadow_budget_says_what_it_would_leave(
 ) -> None:
     assert main(["explain", policy, "--request", request_file]) == 0
     out = capsys.readouterr().out
-    assert "fits, and leaves 59 requests" in out
-    assert "can never fit: there are no more than 100 tokens" in out
+    assert "fits and leaves 59 requests" in out
+    assert "can never fit: the limit is 100 tokens" in out

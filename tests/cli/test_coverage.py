@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from querybudget.cli import main
+from querybudget.cli.main import main
 from querybudget.policy import presets
 from querybudget.policy.model import Policy
 
@@ -157,10 +157,10 @@ def test_explain_says_what_a_prompt_is_about_and_which_budgets_count_it(
     assert "  about     coding" in heading
     breadth, code, chatter, coders = budgets[:4]
     assert breadth.splitlines()[1:] == [
-        "    costs 3 buckets, where all that it asks is new",
-        "    fits, and leaves 397 buckets",
+        "    costs 3 buckets if all of them are new",
+        "    fits and leaves 397 buckets",
     ]
-    assert "can never fit: there are no more than 2 buckets" in code
+    assert "can never fit: the limit is 2 buckets" in code
     assert "it is for capability small_talk or role_play; this is coding" in chatter
     assert "leaves 49 requests" in coders
 
@@ -183,7 +183,7 @@ def test_explain_says_when_there_is_nothing_to_embed(
     assert explain(tmp_path, "") == 0
     out = capsys.readouterr().out
     assert "about     unknown: it could not be embedded" in out
-    assert "costs 0 buckets\n    fits, and leaves 400 buckets" in out
+    assert "costs 0 buckets\n    fits and leaves 400 buckets" in out
     assert "it is for capability coding; this is none" in out
 
 

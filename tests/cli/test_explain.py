@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from querybudget.cli import main
+from querybudget.cli.main import main
 
 POLICY = """\
 secret: 0123456789abcdef0123456789abcdef
@@ -42,12 +42,16 @@ def chat(content: object, **more: Any) -> Mapping[str, object]:
     ("path", "body", "said"),
     [
         ("/v1/embeddings", {"model": "gpt", "input": "hello"}, "; nothing is generated"),
-        ("/v1/embeddings", {"model": "gpt", "input": [1, 2, 3]}, "and 3 tokens sent as such"),
+        ("/v1/embeddings", {"model": "gpt", "input": [1, 2, 3]}, "and 3 tokens sent as token ids"),
         ("/v1/completions", {"prompt": ["a", "b"], "n": 2, "max_tokens": 7}, "each of 4 answers"),
         ("/v1/chat/completions", chat([PICTURE]), "and 1 picture of 1000 tokens"),
         ("/v1/chat/completions", chat([PICTURE, PICTURE]), "and 2 pictures of 1000 tokens"),
-        ("/v1/chat/completions", chat("hi"), "; 512 tokens generated, as `estimate.output_tokens`"),
-        ("/v1/files", {}, "no model is asked on this path, so it counts as one request"),
+        (
+            "/v1/chat/completions",
+            chat("hi"),
+            "; 512 tokens generated, which is `estimate.output_tokens`",
+        ),
+        ("/v1/files", {}, "this path is not a model endpoint, so the call counts as one request"),
     ],
 )
 def test_explain_says_how_tokens_are_estimated(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from querybudget.cli import main
+from querybudget.cli.main import main
 from querybudget.errors import SetupError
 from querybudget.redact import redact_url
 from querybudget.stores.redis.connection import connect

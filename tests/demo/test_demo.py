@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from querybudget import demo
-from querybudget.cli import main
+from querybudget.cli.main import main
 from querybudget.demo import POLICY
 from querybudget.demo.board import Board
 from querybudget.demo.prompts import conversation, orders, sweep
@@ -130,7 +130,7 @@ def test_its_policy_is_right() -> None:
 def test_interrupting_it_leaves_no_traceback() -> None:
     # A shell's background jobs, and so what they start, ignore the signal until told otherwise.
     heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    program = f"{heed}; from querybudget.cli import main; raise SystemExit(main())"
+    program = f"{heed}; from querybudget.cli.main import main; raise SystemExit(main())"
     demo = ["demo", "--seconds", "30", "--plain"]
     with subprocess.Popen(
         [sys.executable, "-c", program, *demo],
