@@ -78,7 +78,7 @@ def test_callers_ask_something_else_each_time() -> None:
 
 def test_the_burst_is_held_to_eight_at_once(shown: str) -> None:
     assert "sent 24, admitted 8, refused 16 by parallel (16)" in of(shown, "burst")
-    assert "Too many calls at once for budget 'parallel'" in shown
+    assert "Too many concurrent requests for budget 'parallel'" in shown
 
 
 def test_long_answers_stop_at_their_tokens(shown: str) -> None:
@@ -94,7 +94,7 @@ def test_whoever_hangs_up_pays_for_what_was_sent(shown: str) -> None:
 
 def test_an_array_counts_each_of_its_texts(shown: str) -> None:
     assert "requests (2)" in of(shown, "embeddings")
-    assert "It can never fit" in shown
+    assert "It exceeds the limit" in shown
 
 
 def test_another_policy_decides_otherwise(

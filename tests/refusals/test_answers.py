@@ -144,7 +144,7 @@ def test_refusals_carry_figures_where_the_policy_says_refusals() -> None:
 
 
 @given(st.integers(1, 59_999_999))
-def test_whoever_waits_as_told_is_not_early(passed: int) -> None:
+def test_a_caller_that_waits_as_told_is_not_early(passed: int) -> None:
     decision = decide([line(RPM, MICRO)], used=[60 * MICRO], now=NOW + passed)
     told = headers(answer(decision, Dialect.OPENAI, PLAIN, NOW + passed, disclosed=OWN))
 
@@ -159,7 +159,7 @@ def test_a_long_wait_is_told_with_its_end_and_clients_are_kept_from_retrying() -
     assert headers(found)["retry-after"] == "86400"
     assert body(found)["error"]["type"] == "insufficient_quota"
     assert body(found)["error"]["code"] == "insufficient_quota"
-    assert body(found)["detail"].endswith("Please try again in 24h0m0s, at 2025-11-25T16:00:00Z.")
+    assert body(found)["detail"].endswith("Please try again in 24h0m0s (at 2025-11-25T16:00:00Z).")
 
 
 @pytest.mark.parametrize(("long_wait", "told"), [(1_499_999, "false"), (1_500_000, None)])
@@ -175,8 +175,8 @@ def test_the_policy_says_above_what_a_wait_is_long(long_wait: int, told: str | N
         (Unit.TOKENS, "Shorten the input or lower max_tokens."),
         (Unit.INPUT_TOKENS, "Shorten the input."),
         (Unit.OUTPUT_TOKENS, "Lower max_tokens."),
-        (Unit.USD, "Shorten the input, lower max_tokens or choose a cheaper model."),
-        (Unit.REQUESTS, "Split it: each prompt and each choice may count as a request."),
+        (Unit.USD, "Shorten the input, lower max_tokens or use a cheaper model."),
+        (Unit.REQUESTS, "Split it up: each prompt and each choice may count as one request."),
     ],
 )
 def test_what_never_fits_is_told_what_to_do_instead_of_waiting(unit: Unit, advice: str) -> None:
@@ -185,7 +185,9 @@ def test_what_never_fits_is_told_what_to_do_instead_of_waiting(unit: Unit, advic
 
     assert found.status == 429
     assert body(found)["detail"].startswith("Request too large for budget 'tpm': limit 10 ")
-    assert body(found)["detail"].endswith(f"It can never fit, however long you wait. {advice}")
+    assert body(found)["detail"].endswith(
+        f"It exceeds the limit, so trying again will not help. {advice}"
+    )
     assert headers(found)["x-should-retry"] == "false"
     assert "retry-after" not in headers(found)
     assert "retry-after-ms" not in headers(found)
@@ -194,8 +196,8 @@ def test_what_never_fits_is_told_what_to_do_instead_of_waiting(unit: Unit, advic
 @pytest.mark.parametrize(
     ("disclosed", "words"),
     [
-        (OWN, ": limit 2 at once, 2 open. Wait for one of your calls to end,"),
-        (frozenset[str](), ". Wait for another call to end,"),
+        (OWN, ": limit 2, 2 in progress. Wait for one of your requests to finish."),
+        (frozenset[str](), ". Wait for another request to finish."),
     ],
 )
 def test_too_many_calls_at_once_are_told_to_wait_for_one_to_end(
@@ -204,10 +206,22 @@ def test_too_many_calls_at_once_are_told_to_wait_for_one_to_end(
     decision = decide([line(PARALLEL, MICRO)], used=[MICRO, MICRO])
     found = answer(decision, Dialect.OPENAI, PLAIN, NOW, disclosed=disclosed)
 
-    assert body(found)["detail"].startswith(f"Too many calls at once for budget 'parallel'{words}")
+    assert body(found)["detail"].startswith(
+        f"Too many concurrent requests for budget 'parallel'{words} Please try again in "
+    )
     assert body(found)["error"]["type"] == "requests"
     assert headers(found)["retry-after"] == "1"
     assert "x-should-retry" not in headers(found)
+
+
+def test_more_calls_than_may_ever_run_at_once_are_not_told_to_wait() -> None:
+    decision = decide([line(PARALLEL, 3 * MICRO)])
+    found = answer(decision, Dialect.OPENAI, PLAIN, NOW, disclosed=OWN)
+
+    assert body(found)["detail"] == (
+        "Request too large for budget 'parallel': limit 2, 0 in progress. It exceeds the limit, so"
+        " trying again will not help. Ask the operator of this service to raise the limit."
+    )
 
 
 def test_money_is_told_in_dollars_to_the_millionth() -> None:
@@ -233,7 +247,8 @@ def test_a_burst_of_its_own_is_told_beside_the_rate() -> None:
     found = answer(decision, Dialect.OPENAI, PLAIN, NOW, disclosed=OWN)
 
     assert (
-        "limit 60 requests per minute, 10 at once, used 10, requested 1." in body(found)["detail"]
+        "limit 60 requests per minute with a burst of 10, used 10, requested 1."
+        in body(found)["detail"]
     )
 
 
@@ -270,7 +285,7 @@ def test_the_longest_wait_is_explained_and_every_budget_that_refuses_is_named() 
 
     assert body(found)["violated-policies"] == ["rpm", "daily"]
     assert body(found)["detail"].startswith("Rate limit reached for budget 'daily'")
-    assert body(found)["detail"].endswith("Refused as well by: 'rpm'.")
+    assert body(found)["detail"].endswith("Also exceeded: 'rpm'.")
 
 
 def test_what_never_fits_is_explained_before_what_must_wait() -> None:
@@ -336,8 +351,8 @@ def test_a_request_id_of_any_text_fits_into_a_header() -> None:
 @pytest.mark.parametrize(
     ("decision", "reason", "code", "words"),
     [
-        (SHORT, Reason.QUOTA, 1013, "budget 'tpm': try again in 1.5s"),
-        (LONG, Reason.QUOTA, 1008, "budget 'daily': try again in 24h0m0s"),
+        (SHORT, Reason.QUOTA, 1013, "budget 'tpm' exceeded, try again in 1.5s"),
+        (LONG, Reason.QUOTA, 1008, "budget 'daily' exceeded, try again in 24h0m0s"),
         (NEVER, Reason.QUOTA, 1008, "request too large for budget 'tpm'"),
         (SHORT, Reason.ABNORMAL_USAGE, 1008, "abnormal usage detected"),
     ],

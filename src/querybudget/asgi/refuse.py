@@ -7,7 +7,7 @@ from uuid import uuid4
 from querybudget.adapters.base import Dialect
 from querybudget.asgi.types import Send
 from querybudget.limiter import Admission, Limiter, Refusal
-from querybudget.refusals import Answer, answer, crowded, store_down, unpriced
+from querybudget.refusals import Answer, answer, store_down, too_many_delayed, unpriced
 
 __all__ = ["new_request_id", "refusal_of", "send_answer"]
 
@@ -24,8 +24,8 @@ def refusal_of(limiter: Limiter, admission: Admission, dialect: Dialect) -> Answ
         return unpriced(admission.call.model, dialect, request_id=name)
     if admission.decision is None:
         return store_down(dialect, request_id=name)
-    if admission.refusal is Refusal.CROWDED:
-        return crowded(dialect, request_id=name, wait=admission.delay)
+    if admission.refusal is Refusal.TOO_MANY_DELAYED:
+        return too_many_delayed(dialect, request_id=name, wait=admission.delay)
     settings, private = limiter.policy.refusals, admission.plan.private
     return answer(
         admission.decision, dialect, settings, admission.at, disclosed=private, request_id=name

@@ -48,7 +48,7 @@ class Measures:
         admission, goes_on = self._admission, False
         try:
             if admission.delay and delays.full:
-                await self._limiter.withdraw(admission, Refusal.CROWDED)
+                await self._limiter.withdraw(admission, Refusal.TOO_MANY_DELAYED)
                 answer = refusal_of(self._limiter, admission, self._adapter.dialect)
                 await send_answer(answer, send)
                 return None

@@ -112,14 +112,14 @@ class LineStatus(msgspec.Struct, frozen=True, gc=False):
 
 
 def refusal(statuses: Sequence[LineStatus]) -> tuple[Verdict, int]:
-    """What lines come to together, of which an enforced one refuses.
+    """Combine the verdicts of several lines.
 
     Returns:
-        The severest verdict of the enforced lines; µs until the last of them fits, 0 where one
-        never does.
+        The severest verdict of the enforced lines, and the µs until all of them fit: 0 if all fit
+        now or one never does.
     """
     refusing = [status for status in statuses if status.verdict and not status.line.shadow]
-    verdict = max(status.verdict for status in refusing)
+    verdict = max((status.verdict for status in refusing), default=Verdict.ADMIT)
     return verdict, max(s.wait for s in refusing) if verdict is Verdict.WAIT else 0
 
 

@@ -25,7 +25,7 @@ class Refusal(enum.StrEnum):
     """The store could not answer, and a budget says to deny then."""
     ABNORMAL = "abnormal"
     """Budgets in buckets refuse, and no other does: no figure of it may be told."""
-    CROWDED = "crowded"
+    TOO_MANY_DELAYED = "crowded"
     """It was to be slowed, and too many calls are being slowed already."""
 
 

@@ -13,7 +13,7 @@ from querybudget.units import Unit
 
 __all__ = ["event_of"]
 
-OF_NO_BUDGET = frozenset({Refusal.UNPRICED, Refusal.STORE, Refusal.CROWDED})
+OF_NO_BUDGET = frozenset({Refusal.UNPRICED, Refusal.STORE, Refusal.TOO_MANY_DELAYED})
 
 
 def event_of(

@@ -1,29 +1,29 @@
-"""What a caller sees: a `Decision` to headers and bodies in the caller's own dialect.
+"""What a caller reads: a `Decision` as headers and a body in the caller's own dialect.
 
-    answers.py   answer: a refusal, whole; close: the same for a WebSocket
-    headers.py   figures in the dialects' headers, and when to try again
-    ietf.py      RateLimit and RateLimit-Policy, as the current draft has them
-    bodies.py    OpenAI, Anthropic and problem+json bodies
-    words.py     amounts, waits and sentences, for people
-    plain.py     answers that no decision stands behind
+    answers.py    refusals as whole HTTP answers or WebSocket closes, and answers without a decision
+    sentences.py  the sentences
+    bodies.py     OpenAI, Anthropic and problem+json bodies
+    headers.py    limits, what is left, and when to try again
+    ietf.py       RateLimit and RateLimit-Policy, as the current draft defines them
 
-Pure: no clock is read. Whatever is left is rounded down, whatever must be waited is rounded up,
-and figures are shown of budgets that belong to the caller alone. Of budgets in buckets nothing is
-shown at all.
+Pure: no clock is read. What is left is rounded down and waits are rounded up. Figures are given
+only for budgets that charge the caller alone, and never for budgets in buckets.
 """
 
 from __future__ import annotations
 
-from querybudget.refusals.answers import Close, answer, close
-from querybudget.refusals.bodies import Answer, Reason
-from querybudget.refusals.headers import headers_for
-from querybudget.refusals.plain import (
+from querybudget.refusals.answers import (
+    Close,
+    answer,
     body_too_large,
-    crowded,
+    close,
     plain_answer,
     store_down,
+    too_many_delayed,
     unpriced,
 )
+from querybudget.refusals.bodies import Answer, Reason
+from querybudget.refusals.headers import headers_for
 
 __all__ = [
     "Answer",
@@ -32,9 +32,9 @@ __all__ = [
     "answer",
     "body_too_large",
     "close",
-    "crowded",
     "headers_for",
     "plain_answer",
     "store_down",
+    "too_many_delayed",
     "unpriced",
 ]

@@ -1,27 +1,37 @@
-"""A refusal, whole."""
+"""Refusals as whole HTTP answers or WebSocket closes, and answers that need no decision."""
 
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision, LineStatus
 from querybudget.policy.model import Disclosure, Refusals
+from querybudget.refusals import sentences
 from querybudget.refusals.bodies import Answer, Fault, Reason, reply
 from querybudget.refusals.headers import (
     DO_NOT_RETRY,
-    figures,
-    lasts,
-    retry,
-    when,
+    limit_headers,
+    retry_after,
+    retry_headers,
+    should_not_retry,
     without_buckets,
 )
-from querybudget.refusals.sentences import refusal, short_refusal
-from querybudget.text import duration
-from querybudget.units import Unit
+from querybudget.text import whole_up
+from querybudget.units import SECOND, Unit
 
-__all__ = ["Close", "answer", "close"]
+__all__ = [
+    "Close",
+    "answer",
+    "body_too_large",
+    "close",
+    "plain_answer",
+    "store_down",
+    "too_many_delayed",
+    "unpriced",
+]
 
 _TITLES = {
     Reason.QUOTA: "Request cannot be satisfied as assigned quota has been exceeded",
@@ -30,18 +40,26 @@ _TITLES = {
     Reason.ABNORMAL_USAGE: "Request not satisfied due to detection of abnormal request pattern",
 }
 
+_TYPES = {
+    400: ("invalid_request_error", "invalid_request_error"),
+    403: ("invalid_request_error", "permission_error"),
+    413: ("invalid_request_error", "request_too_large"),
+    429: ("requests", "rate_limit_error"),
+    503: ("server_error", "overloaded_error"),
+}
+"""Status to OpenAI's and Anthropic's ``type``."""
+
 _PER_REQUEST = {Unit.REQUESTS, Unit.CONCURRENT}
 
-_POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
+_TRY_AGAIN_LATER, _POLICY_VIOLATION = 1013, 1008
 _REASON_BYTES = 123
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(msgspec.Struct, frozen=True):
     """How a WebSocket is closed.
 
     Attributes:
-        code: 1013 (try again later) for a short wait, 1008 (policy violation) for any other.
+        code: 1013 (try again later) for a short wait, 1008 (policy violation) otherwise.
         reason: At most 123 bytes of UTF-8 (RFC 6455, section 5.5).
     """
 
@@ -59,84 +77,137 @@ def answer(
     request_id: str = "",
     reason: Reason = Reason.QUOTA,
 ) -> Answer:
-    """Answer a call that was refused.
+    """Answer a refused call.
 
-    Nothing is told of budgets in buckets, not even their names. Where another budget refuses as
-    well, that one is told, since it is the one that the caller can do something about.
+    Budgets in buckets are never mentioned, not even by name. If another budget refuses as well, the
+    answer is about that one, because the caller can do something about it.
 
     Args:
         decision: The refusal.
-        dialect: Whose conventions the caller reads.
-        settings: How the policy wants refusals to look.
-        now: The decision's moment, µs.
-        disclosed: Names of the budgets that the caller alone is charged on; figures are told of
-            no other.
+        dialect: The caller's conventions.
+        settings: The policy's settings for refusals.
+        now: The decision's time, µs.
+        disclosed: Names of the budgets that charge this caller alone. The answer has no figures of
+            any other budget.
         request_id: Repeated in the answer; empty for none.
-        reason: Why. Of abnormal usage no figure is told, since that would tell how to go on; it
-            is the reason of every refusal by budgets in buckets alone.
+        reason: Why the call is refused. An answer about abnormal usage has no figures, because they
+            would show how to avoid detection. A refusal by budgets in buckets alone always has this
+            reason.
 
     Returns:
-        Status 429, or 503 for reduced capacity.
+        An answer with status 429, or 503 for reduced capacity.
 
     Raises:
-        ValueError: The decision admits.
+        ValueError: The decision admits the call.
     """
-    told = without_buckets(decision)
-    if reason is Reason.ABNORMAL_USAGE or (not told.verdict and decision.verdict):
+    visible = without_buckets(decision)
+    if reason is Reason.ABNORMAL_USAGE or (decision.verdict and not visible.verdict):
         return _abnormal(decision, dialect, request_id)
-    decision = told
-    status = _leading(decision)
-    fault = _fault(decision, status, _message(decision, settings, now, disclosed), reason)
-    if lasts(decision, settings):
-        fault = _lasting(fault)
-    headers = retry(decision, settings)
+    status = _deciding(visible)
+    fault = _fault(visible, status, _message(visible, settings, now, disclosed), reason)
+    if should_not_retry(visible, settings):
+        # Clients that know none of the headers give up at this code of OpenAI's.
+        fault = msgspec.structs.replace(fault, kind="insufficient_quota", code="insufficient_quota")
+    headers = retry_headers(visible, settings)
     if settings.disclose is not Disclosure.NEVER:
-        headers += figures(decision, dialect, settings, now, disclosed)
+        headers += limit_headers(visible, dialect, settings, now, disclosed)
     return reply(fault, dialect, headers, request_id)
 
 
 def close(decision: Decision, settings: Refusals, reason: Reason = Reason.QUOTA) -> Close:
-    """Close a WebSocket whose call was refused.
+    """Close the WebSocket of a refused call.
 
     Args:
         decision: The refusal.
-        settings: How the policy wants refusals to look.
-        reason: Why.
+        settings: The policy's settings for refusals.
+        reason: Why the call is refused.
 
     Raises:
-        ValueError: The decision admits.
+        ValueError: The decision admits the call.
     """
-    told = without_buckets(decision)
-    if reason is Reason.ABNORMAL_USAGE or (not told.verdict and decision.verdict):
+    visible = without_buckets(decision)
+    if reason is Reason.ABNORMAL_USAGE or (decision.verdict and not visible.verdict):
         return Close(_POLICY_VIOLATION, "abnormal usage detected")
-    decision = told
-    code = _POLICY_VIOLATION if lasts(decision, settings) else _TRY_AGAIN_LATER
-    words = short_refusal(_leading(decision)).encode()
-    return Close(code, words[:_REASON_BYTES].decode(errors="ignore"))
+    code = _POLICY_VIOLATION if should_not_retry(visible, settings) else _TRY_AGAIN_LATER
+    text = sentences.close_reason(_deciding(visible)).encode()
+    return Close(code, text[:_REASON_BYTES].decode(errors="ignore"))
+
+
+def plain_answer(
+    status: int,
+    kind: str,
+    message: str,
+    dialect: Dialect,
+    *,
+    request_id: str = "",
+    wait: int = 0,
+) -> Answer:
+    """Answer in the caller's dialect, without a decision and without figures.
+
+    Args:
+        status: HTTP status.
+        kind: A word for programs, OpenAI's ``code``: ``body_too_large``.
+        message: For a person: what is wrong, and what to do.
+        dialect: The caller's conventions.
+        request_id: Repeated in the answer; empty for none.
+        wait: µs after which to try again; 0 for no ``retry-after``.
+
+    Raises:
+        ValueError: There is no such status.
+    """
+    openai, anthropic = _TYPES.get(status, ("server_error", "api_error"))
+    reason = Reason.REDUCED_CAPACITY
+    problem = reason.value if status == 503 else ""  # noqa: PLR2004  HTTP's own
+    fault = Fault(status, problem, _TITLES[reason], message, openai, kind, anthropic)
+    headers = [(b"retry-after", b"%d" % whole_up(wait))] if wait else []
+    return reply(fault, dialect, headers, request_id)
+
+
+def body_too_large(limit: int, dialect: Dialect, *, request_id: str = "") -> Answer:
+    """413: the body has more than `limit` bytes."""
+    message = sentences.body_too_large(limit)
+    return plain_answer(413, "body_too_large", message, dialect, request_id=request_id)
+
+
+def store_down(dialect: Dialect, *, request_id: str = "", wait: int = 5 * SECOND) -> Answer:
+    """503: a budget cannot be checked and may not be skipped; try again after `wait` µs."""
+    message = sentences.store_unavailable(wait)
+    return plain_answer(
+        503, "store_unavailable", message, dialect, request_id=request_id, wait=wait
+    )
+
+
+def too_many_delayed(dialect: Dialect, *, request_id: str = "", wait: int) -> Answer:
+    """429: the server already delays as many calls as it may; try again after `wait` µs."""
+    message = sentences.too_many_waiting(wait)
+    return plain_answer(
+        429, "rate_limit_exceeded", message, dialect, request_id=request_id, wait=wait
+    )
+
+
+def unpriced(model: str, dialect: Dialect, *, request_id: str = "") -> Answer:
+    """403: a budget in money applies, and the policy has no price for the model."""
+    message = sentences.not_priced(model)
+    return plain_answer(403, "model_not_priced", message, dialect, request_id=request_id)
 
 
 def _abnormal(decision: Decision, dialect: Dialect, request_id: str) -> Answer:
     reason = Reason.ABNORMAL_USAGE
-    _leading(decision)  # which says so where nothing refuses
-    again = f" Please try again in {duration(decision.wait)}." if decision.wait else ""
+    _deciding(decision)  # raises if the decision admits the call
     fault = Fault(
         status=429,
         problem=reason.value,
         title=_TITLES[reason],
-        message=(
-            "This account's pattern of requests is unusual, and further ones of its kind are not"
-            f" answered for now ({reason.value}).{again} If this is a mistake, tell the operator"
-            " of this service."
-        ),
+        message=sentences.abnormal_usage(reason.value, decision.wait),
         kind=reason.value,
         code=reason.value,
         anthropic="rate_limit_error",
     )
-    return reply(fault, dialect, [*when(decision), DO_NOT_RETRY], request_id)
+    return reply(fault, dialect, [*retry_after(decision), DO_NOT_RETRY], request_id)
 
 
-def _leading(decision: Decision) -> LineStatus:
-    """The line that decides: one that never fits, or the one to be waited for longest."""
+def _deciding(decision: Decision) -> LineStatus:
+    """The refusing line that never fits, or else the one with the longest wait."""
     refusing = [s for s in decision.lines if s.verdict and not s.line.shadow]
     if not refusing:
         raise ValueError("expected a decision that refuses, found one that admits")
@@ -144,13 +215,13 @@ def _leading(decision: Decision) -> LineStatus:
 
 
 def _message(decision: Decision, settings: Refusals, now: int, disclosed: Container[str]) -> str:
-    status = _leading(decision)
-    own = status.line.quota.name in disclosed
-    shown = own and settings.disclose is not Disclosure.NEVER
-    message = refusal(status, now, decision.price, figures=shown, own=own)
+    status = _deciding(decision)
     name = status.line.quota.name
-    others = [repr(other) for other in decision.violated if other != name]
-    return f"{message} Refused as well by: {', '.join(others)}." if others else message
+    own = name in disclosed
+    figures = own and settings.disclose is not Disclosure.NEVER
+    message = sentences.refused(status, now, decision.price, figures=figures, own=own)
+    others = [other for other in decision.violated if other != name]
+    return f"{message} {sentences.also_exceeded(others)}" if others else message
 
 
 def _fault(decision: Decision, status: LineStatus, message: str, reason: Reason) -> Fault:
@@ -165,8 +236,3 @@ def _fault(decision: Decision, status: LineStatus, message: str, reason: Reason)
         anthropic="overloaded_error" if reduced else "rate_limit_error",
         policies=decision.violated,
     )
-
-
-def _lasting(fault: Fault) -> Fault:
-    """OpenAI's code for what no retry mends: clients that know no header give up at it."""
-    return replace(fault, kind="insufficient_quota", code="insufficient_quota")

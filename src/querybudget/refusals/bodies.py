@@ -1,14 +1,13 @@
 """Bodies in the caller's dialect.
 
-OpenAI's is at the same time a problem document (RFC 9457): its clients read ``error`` and take no
-notice of the rest or of the media type, and everybody else finds the standard members. Anthropic's
+The body for OpenAI's clients is also a problem document (RFC 9457): they read ``error`` and ignore
+the other members and the media type, and other clients find the standard members. Anthropic's body
 has a top-level ``type`` of its own, so it cannot be both.
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from http import HTTPStatus
 
 import msgspec
@@ -18,7 +17,7 @@ from querybudget.adapters.base import Dialect
 __all__ = ["PROBLEM_TYPES", "Answer", "Fault", "Reason", "reply"]
 
 PROBLEM_TYPES = "https://iana.org/assignments/http-problem-types#"
-"""The registry of problem types; the draft names of ours are of its section 5."""
+"""IANA's registry of problem types."""
 
 
 class Reason(enum.StrEnum):
@@ -29,14 +28,13 @@ class Reason(enum.StrEnum):
     ABNORMAL_USAGE = "abnormal-usage-detected"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer, whole.
+class Answer(msgspec.Struct, frozen=True):
+    """A whole HTTP answer.
 
     Attributes:
-        status: Its status.
-        headers: Names in lower case, the body's type and length among them.
-        body: Its body.
+        status: HTTP status.
+        headers: Names in lower case, including the body's type and length.
+        body: The body.
     """
 
     status: int
@@ -44,19 +42,18 @@ class Answer:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What went wrong, in the words of every dialect.
+class Fault(msgspec.Struct, frozen=True):
+    """An error, with the members of every dialect.
 
     Attributes:
         status: HTTP status.
         problem: Fragment in the registry of problem types; empty for ``about:blank``.
-        title: The same for each fault of a kind.
-        message: This fault, for a person.
+        title: The problem type's title.
+        message: This error, for a person.
         kind: OpenAI's ``type``.
         code: OpenAI's ``code``.
         anthropic: Anthropic's ``type``.
-        policies: Budgets violated.
+        policies: Names of the violated budgets.
     """
 
     status: int
@@ -72,13 +69,13 @@ class Fault:
 def reply(
     fault: Fault, dialect: Dialect, headers: list[tuple[bytes, bytes]], request_id: str
 ) -> Answer:
-    """Put a fault into a dialect.
+    """Write an error in a dialect.
 
     Args:
-        fault: What went wrong.
-        dialect: Whose conventions.
+        fault: The error.
+        dialect: The caller's conventions.
         headers: Further headers.
-        request_id: Repeated where the dialect has a place for it; empty for none.
+        request_id: Repeated where the dialect expects it; empty for none.
     """
     media, name = b"application/problem+json", b"x-request-id"
     if dialect is Dialect.ANTHROPIC:

@@ -1,4 +1,4 @@
-"""Figures in the dialects' own headers, and when to try again."""
+"""Headers with limits, what is left, and when to try again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Container
 import msgspec
 
 from querybudget.adapters.base import Dialect
-from querybudget.ledger import Decision, LineStatus, Verdict
+from querybudget.ledger import Decision, LineStatus, Verdict, refusal
 from querybudget.policy.model import Disclosure, Refusals
 from querybudget.refusals.ietf import DRAFT, fields
 from querybudget.text import duration, moment, whole_down, whole_up
@@ -17,11 +17,11 @@ __all__ = [
     "DO_NOT_RETRY",
     "Header",
     "Headers",
-    "figures",
     "headers_for",
-    "lasts",
-    "retry",
-    "when",
+    "limit_headers",
+    "retry_after",
+    "retry_headers",
+    "should_not_retry",
     "without_buckets",
 ]
 
@@ -29,8 +29,8 @@ Header = tuple[bytes, bytes]
 Headers = list[Header]
 
 DO_NOT_RETRY: Header = (b"x-should-retry", b"false")
-"""The one header that keeps every release of the OpenAI and Anthropic SDKs from retrying: they
-sleep through a long Retry-After, or take no notice of it."""
+"""The only header that stops every release of the OpenAI and Anthropic SDKs from retrying: they
+sleep through a long Retry-After, or ignore it."""
 
 _PARTS = (b"limit", b"remaining", b"reset")
 
@@ -49,7 +49,7 @@ _OPENAI_NAMES = {
     Unit.INPUT_TOKENS: _openai(b"tokens"),
     Unit.OUTPUT_TOKENS: _openai(b"tokens"),
 }
-_BUCKETS = Unit.BUCKETS  # Looking up an enum's member costs as much as the rest of the test.
+_BUCKETS = Unit.BUCKETS  # looking up an enum member costs as much as the rest of the test
 _ANTHROPIC_NAMES = {
     Unit.REQUESTS: _anthropic(b"requests"),
     Unit.TOKENS: _anthropic(b"tokens"),
@@ -65,28 +65,28 @@ def headers_for(
     now: int,
     disclosed: Container[str] = (),
 ) -> Headers:
-    """Figures for an answer that was admitted.
+    """The limit headers of an admitted call.
 
     Args:
         decision: The decision.
-        dialect: Whose header names: Anthropic's, or OpenAI's for everybody else.
-        settings: How the policy wants it; nothing unless it discloses always.
-        now: The decision's moment, µs.
-        disclosed: Names of the budgets that the caller alone is charged on. Of others nothing is
-            told: the figures would tell what other callers do.
+        dialect: Anthropic's clients get Anthropic's header names, all others get OpenAI's.
+        settings: The policy's settings. There are no headers unless it discloses always.
+        now: The decision's time, µs.
+        disclosed: Names of the budgets that charge this caller alone. Other budgets are left out,
+            because their figures show what other callers do.
 
     Returns:
-        Headers, names in lower case. For each family of units the line with least left speaks.
+        Headers, names in lower case. Each family of units shows the line with the least left.
     """
     if settings.disclose is not Disclosure.ALWAYS:
         return []
-    return figures(decision, dialect, settings, now, disclosed)
+    return limit_headers(decision, dialect, settings, now, disclosed)
 
 
-def figures(
+def limit_headers(
     decision: Decision, dialect: Dialect, settings: Refusals, now: int, disclosed: Container[str]
 ) -> Headers:
-    """The figures of `headers_for`, whatever `settings` say of disclosing."""
+    """`headers_for`, whatever `settings` say about disclosure."""
     anthropic = dialect is Dialect.ANTHROPIC
     names = _ANTHROPIC_NAMES if anthropic else _OPENAI_NAMES
     shown: list[LineStatus] = []
@@ -105,27 +105,27 @@ def figures(
     headers: Headers = []
     for (limit, remaining, reset), status in tightest.items():
         time = status.wait or status.reset
-        told = moment(now + time) if anthropic else duration(time)
+        until = moment(now + time) if anthropic else duration(time)
         headers += (
             (limit, b"%d" % whole_down(status.line.quota.capacity)),
             (remaining, b"%d" % whole_down(status.remaining)),
-            (reset, told.encode()),
+            (reset, until.encode()),
         )
     if settings.ietf == DRAFT:
         headers += fields(shown)
     return headers
 
 
-def retry(decision: Decision, settings: Refusals) -> Headers:
-    """When to try again, and whether a client should by itself."""
-    headers = when(decision)
-    if lasts(decision, settings):
+def retry_headers(decision: Decision, settings: Refusals) -> Headers:
+    """When to try again, and whether a client should do so automatically."""
+    headers = retry_after(decision)
+    if should_not_retry(decision, settings):
         headers.append(DO_NOT_RETRY)
     return headers
 
 
-def when(decision: Decision) -> Headers:
-    """When to try again: rounded up, so that the promise holds; nothing for never."""
+def retry_after(decision: Decision) -> Headers:
+    """When to try again, rounded up so that the promise holds; empty if the call never fits."""
     if decision.verdict is not Verdict.WAIT:
         return []
     return [
@@ -135,28 +135,25 @@ def when(decision: Decision) -> Headers:
 
 
 def without_buckets(decision: Decision) -> Decision:
-    """The decision as if it had been made without budgets in buckets.
+    """The decision as if there were no budgets in buckets.
 
-    What a caller is told is told of this: any figure of a bucket budget, its name and its wait
-    included, would tell how to go on.
+    Callers see only this one: any figure of a budget in buckets, even its name or its wait, would
+    show how to avoid detection.
     """
     lines = tuple(status for status in decision.lines if status.line.quota.unit is not _BUCKETS)
     if len(lines) == len(decision.lines):
         return decision
-    refusing = [status for status in lines if status.verdict and not status.line.shadow]
-    verdict = max((status.verdict for status in refusing), default=Verdict.ADMIT)
-    waits = verdict is Verdict.WAIT
-    wait = max(status.wait for status in refusing) if waits else 0
+    verdict, wait = refusal(lines)
     return msgspec.structs.replace(decision, lines=lines, verdict=verdict, wait=wait)
 
 
-def lasts(decision: Decision, settings: Refusals) -> bool:
-    """Whether a client should not try again by itself."""
+def should_not_retry(decision: Decision, settings: Refusals) -> bool:
+    """Whether a client should not retry automatically: the call never fits, or the wait is long."""
     return decision.verdict is Verdict.NEVER or decision.wait > settings.long_wait
 
 
 def _tighter(status: LineStatus, other: LineStatus) -> bool:
-    """A line that refuses goes first, the longest wait before others; then the least left."""
+    """Whether a line is shown before another: refusals by their wait, then the least left."""
     if status.verdict or other.verdict:
         return (status.verdict, status.wait) > (other.verdict, other.wait)
     return status.remaining < other.remaining

@@ -1,8 +1,8 @@
-"""RateLimit and RateLimit-Policy, as draft-ietf-httpapi-ratelimit-headers-11 (May 2026) has them.
+"""RateLimit and RateLimit-Policy of draft-ietf-httpapi-ratelimit-headers-11 (May 2026).
 
-Both are Lists of Strings with Parameters (RFC 9651). The draft registers no unit of tokens or of
-money, so ours is told by a parameter of our own: ``querybudget-unit``, with money in millionths of
-a US dollar, since a parameter of the draft must be an Integer.
+Both are Lists of Strings with Parameters (RFC 9651). The draft has no unit for tokens or money, so
+a parameter of our own names it: ``querybudget-unit``. Money is in millionths of a US dollar,
+because the draft's numbers must be Integers.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from querybudget.units import SECOND, Quota, Unit
 __all__ = ["DRAFT", "fields"]
 
 DRAFT = "draft-11"
-"""What `Refusals.ietf` says for these fields."""
+"""The value of `Refusals.ietf` that turns these fields on."""
 
-_MOST = 10**15 - 1
+_LARGEST = 10**15 - 1
 """The largest Integer of RFC 9651."""
 
 _PLAIN = re.compile(r"[\w .:/-]*", re.ASCII)
-
 
 _UNITS = {
     Unit.REQUESTS: "",
@@ -37,11 +36,11 @@ _UNITS = {
 
 
 def fields(statuses: Sequence[LineStatus]) -> list[tuple[bytes, bytes]]:
-    """Both fields, for lines that may be disclosed; nothing where there are none.
+    """Both fields for the lines that may be disclosed; empty if there are none.
 
-    ``RateLimit`` says of each line how much (``r``) may be used within how many seconds (``t``).
-    If some lines refuse, it holds only those, with their wait as ``t``: Retry-After must not be
-    earlier than the end of any ``t`` beside it.
+    ``RateLimit`` has, for each line, how much (``r``) may be used within the next ``t`` seconds. If
+    some lines refuse, it has only those, with their wait as ``t``, because Retry-After must not end
+    before any ``t`` beside it.
     """
     if not statuses:
         return []
@@ -74,7 +73,7 @@ def _amount(amount: int, unit: Unit) -> int:
 
 
 def _integer(number: int) -> int:
-    return min(number, _MOST)
+    return min(number, _LARGEST)
 
 
 def _list(items: Iterable[str]) -> bytes:
@@ -85,5 +84,5 @@ def _string(text: str) -> str:
     if _PLAIN.fullmatch(text):
         return f'"{text}"'
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    shown = "".join(sign if " " <= sign <= "~" else "?" for sign in escaped)
-    return f'"{shown}"'
+    ascii_only = "".join(sign if " " <= sign <= "~" else "?" for sign in escaped)
+    return f'"{ascii_only}"'

@@ -1,87 +1,139 @@
-"""Amounts, waits and sentences, for people and for the headers that people read."""
+"""The sentences of refusals. End users of the protected service read them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from querybudget.ledger import LineStatus, Verdict
 from querybudget.text import duration, in_units, moment, period, unit_name, whole_down, whole_up
 from querybudget.units import MICRO, SECOND, Algorithm, Unit
 
-__all__ = ["refusal", "short_refusal"]
+__all__ = [
+    "abnormal_usage",
+    "also_exceeded",
+    "body_too_large",
+    "close_reason",
+    "not_priced",
+    "refused",
+    "store_unavailable",
+    "too_many_waiting",
+]
 
-_SAID_BY_DATE = 60 * SECOND
-"""From this wait on, the moment of its end is said as well."""
+_WITH_DATE = 60 * SECOND
+"""The shortest wait that is also given as a date."""
 
-_SMALLER = {
+_NAME_CHARACTERS = 80
+"""Characters of a model's name that are repeated."""
+
+_HOW_TO_SHRINK = {
     Unit.TOKENS: "Shorten the input or lower max_tokens.",
     Unit.INPUT_TOKENS: "Shorten the input.",
     Unit.OUTPUT_TOKENS: "Lower max_tokens.",
-    Unit.USD: "Shorten the input, lower max_tokens or choose a cheaper model.",
-    Unit.REQUESTS: "Split it: each prompt and each choice may count as a request.",
-    Unit.CONCURRENT: "Ask the operator to raise the limit.",
+    Unit.USD: "Shorten the input, lower max_tokens or use a cheaper model.",
+    Unit.REQUESTS: "Split it up: each prompt and each choice may count as one request.",
+    Unit.CONCURRENT: "Ask the operator of this service to raise the limit.",
 }
 
+_NOT_PROCESSED = "so this request was not processed. Nothing was charged."
 
-def refusal(status: LineStatus, now: int, price: int, *, figures: bool, own: bool) -> str:
-    """Why a line refuses, and what to do.
+
+def refused(status: LineStatus, now: int, price: int, *, figures: bool, own: bool) -> str:
+    """What was exceeded, and what to do.
 
     Args:
         status: A line that refuses.
-        now: The decision's moment, µs.
+        now: The decision's time, µs.
         price: The factor charged, in millionths.
-        figures: Whether limit, use and request may be told.
-        own: Whether only the caller itself is charged on the line.
+        figures: Whether to give the limit, what is used and what was requested.
+        own: Whether the line charges this caller alone.
     """
     quota = status.line.quota
-    if quota.algorithm is Algorithm.LEASE:
-        return _too_many(status, figures=figures, own=own)
-    asked = status.line.minimum * price
-    numbers = _numbers(status, -(-asked // MICRO)) if figures else ""
+    requested = -(-status.line.minimum * price // MICRO)
+    numbers = f": {_numbers(status, requested)}" if figures else ""
+    budget = f"for budget {quota.name!r}{numbers}."
     if status.verdict is Verdict.NEVER:
         return (
-            f"Request too large for budget {quota.name!r}{numbers}. It can never fit, however"
-            f" long you wait. {_SMALLER[quota.unit]}"
+            f"Request too large {budget} It exceeds the limit, so trying again will not help."
+            f" {_HOW_TO_SHRINK[quota.unit]}"
         )
-    return f"Rate limit reached for budget {quota.name!r}{numbers}. {_again(status.wait, now)}"
+    if quota.algorithm is Algorithm.LEASE:
+        whose = "one of your requests" if own else "another request"
+        return (
+            f"Too many concurrent requests {budget} Wait for {whose} to finish."
+            f" {_try_again(status.wait)}"
+        )
+    return f"Rate limit reached {budget} {_try_again(status.wait, now)}"
 
 
-def short_refusal(status: LineStatus) -> str:
-    """The same in a few words, without figures."""
-    quota = status.line.quota
+def also_exceeded(names: Iterable[str]) -> str:
+    """The other budgets that refuse."""
+    return f"Also exceeded: {', '.join(map(repr, names))}."
+
+
+def close_reason(status: LineStatus) -> str:
+    """`refused` in a few words and without figures, for the close frame of a WebSocket."""
+    name = status.line.quota.name
     if status.verdict is Verdict.NEVER:
-        return f"request too large for budget {quota.name!r}"
-    return f"budget {quota.name!r}: try again in {duration(status.wait)}"
+        return f"request too large for budget {name!r}"
+    return f"budget {name!r} exceeded, try again in {duration(status.wait)}"
 
 
-def _too_many(status: LineStatus, *, figures: bool, own: bool) -> str:
-    quota = status.line.quota
-    numbers = ""
-    if figures:
-        open_now = whole_up(quota.limit - status.remaining)
-        numbers = f": limit {whole_down(quota.limit)} at once, {open_now} open"
-    whose = "one of your calls" if own else "another call"
+def abnormal_usage(code: str, wait: int) -> str:
+    """A refusal by budgets in buckets, without naming them; `wait` in µs, 0 for no end."""
+    again = f" {_try_again(wait)}" if wait else ""
     return (
-        f"Too many calls at once for budget {quota.name!r}{numbers}. Wait for {whose} to end, then"
-        f" try again; please try again in {duration(status.wait)}."
+        "This account's request pattern is unusual, so similar requests are temporarily blocked"
+        f" ({code}).{again} If you think this is a mistake, contact the operator of this service."
     )
 
 
-def _again(wait: int, now: int) -> str:
-    at = f", at {moment(now + wait)}" if wait >= _SAID_BY_DATE else ""
-    return f"Please try again in {duration(wait)}{at}."
-
-
-def _numbers(status: LineStatus, asked: int) -> str:
-    quota = status.line.quota
-    unit = quota.unit
-    burst = "" if quota.capacity == quota.limit else f", {_amount(quota.capacity, unit)} at once"
-    used = _amount(quota.capacity - status.remaining, unit, up=True)
+def body_too_large(limit: int) -> str:
+    """A body of more than `limit` bytes."""
     return (
-        f": limit {_amount(quota.limit, unit)} {unit_name(unit)} per {period(quota)}{burst},"
-        f" used {used}, requested {_amount(asked, unit, up=True)}"
+        f"Request body too large: the limit is {limit} bytes after decompression. Shorten the"
+        " input or split it into several requests."
     )
 
 
-def _amount(amount: int, unit: Unit, *, up: bool = False) -> str:
+def store_unavailable(wait: int) -> str:
+    """A budget cannot be checked and may not be skipped; try again after `wait` µs."""
+    return f"Rate limits are temporarily unavailable, {_NOT_PROCESSED} {_try_again(wait)}"
+
+
+def too_many_waiting(wait: int) -> str:
+    """The server already delays as many calls as it may; try again after `wait` µs."""
+    return f"Too many requests are waiting on this server, {_NOT_PROCESSED} {_try_again(wait)}"
+
+
+def not_priced(model: str) -> str:
+    """A budget in money applies, and the model has no price."""
+    name = f"The model {model[:_NAME_CHARACTERS]!r}" if model else "A request without a model"
+    return (
+        f"{name} has no price on this server, so it cannot be charged to a budget. Use another"
+        " model, or ask the operator of this service to add a price under `models` in the policy."
+    )
+
+
+def _try_again(wait: int, now: int | None = None) -> str:
+    date = "" if now is None or wait < _WITH_DATE else f" (at {moment(now + wait)})"
+    return f"Please try again in {duration(wait)}{date}."
+
+
+def _numbers(status: LineStatus, requested: int) -> str:
+    quota, unit = status.line.quota, status.line.quota.unit
+    if quota.algorithm is Algorithm.LEASE:
+        running = whole_up(quota.limit - status.remaining)
+        return f"limit {whole_down(quota.limit)}, {running} in progress"
+    burst = quota.capacity
+    bounded = "" if burst == quota.limit else f" with a burst of {_figure(burst, unit)}"
+    used = _figure(quota.capacity - status.remaining, unit, up=True)
+    return (
+        f"limit {_figure(quota.limit, unit)} {unit_name(unit)} per {period(quota)}{bounded},"
+        f" used {used}, requested {_figure(requested, unit, up=True)}"
+    )
+
+
+def _figure(amount: int, unit: Unit, *, up: bool = False) -> str:
     if unit is Unit.USD:
         return in_units(max(0, amount))
     return str(whole_up(amount) if up else whole_down(amount))

@@ -10,9 +10,9 @@ from querybudget.adapters.base import Dialect
 from querybudget.refusals import (
     Answer,
     body_too_large,
-    crowded,
     plain_answer,
     store_down,
+    too_many_delayed,
     unpriced,
 )
 
@@ -29,7 +29,7 @@ CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-ca
             "body_too_large",
             "request_too_large",
             HTTPStatus(413).phrase,
-            "larger than 16777216 bytes",
+            "the limit is 16777216 bytes after decompression",
         ),
         (
             lambda d: plain_answer(400, "body_unreadable", "expected an object, found a list", d),
@@ -47,10 +47,10 @@ CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-ca
             "store_unavailable",
             "overloaded_error",
             "Request cannot be satisfied due to temporary server capacity constraints",
-            "Nothing was charged",
+            "this request was not processed. Nothing was charged. Please try again in 5s.",
         ),
         (
-            lambda d: crowded(d, wait=4_200_000),
+            lambda d: too_many_delayed(d, wait=4_200_000),
             429,
             "requests",
             "rate_limit_exceeded",
@@ -65,7 +65,7 @@ CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-ca
             "model_not_priced",
             "permission_error",
             "Forbidden",
-            "The model 'gpt-9' has no price here",
+            "The model 'gpt-9' has no price on this server",
         ),
     ],
 )
@@ -101,7 +101,7 @@ def header(found: Answer, name: bytes) -> bytes | None:
 def test_a_store_that_is_down_says_when_to_try_again() -> None:
     assert header(store_down(Dialect.OPENAI), b"retry-after") == b"5"
     assert header(store_down(Dialect.OPENAI, wait=1_200_000), b"retry-after") == b"2"
-    assert header(crowded(Dialect.OPENAI, wait=4_200_000), b"retry-after") == b"5"
+    assert header(too_many_delayed(Dialect.OPENAI, wait=4_200_000), b"retry-after") == b"5"
     assert header(unpriced("m", Dialect.OPENAI), b"retry-after") is None
 
 
@@ -116,7 +116,7 @@ def test_no_more_than_a_line_of_the_callers_own_words_is_repeated() -> None:
 
 
 def test_a_request_without_a_model_is_told_so() -> None:
-    assert b"A request that names no model has no price" in unpriced("", Dialect.OPENAI).body
+    assert b"A request without a model has no price" in unpriced("", Dialect.OPENAI).body
 
 
 def test_a_status_of_no_convention_is_a_servers_error() -> None:
