@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from querybudget.adapters.base import Call, Dialect
 from querybudget.coverage.observation import COARSE, FINE, Observation
-from querybudget.embedding.analyzer import ASKS, EmbeddingAnalyzer, open_analyzer
+from querybudget.embedding.analyzer import MAX_PROMPTS, EmbeddingAnalyzer, open_analyzer
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.errors import EmbeddingError, SetupError
@@ -131,7 +131,7 @@ async def test_prompts_beyond_the_most_are_not_looked_at(codebook: Codebook) -> 
     remote = Remote(codebook)
     analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
     await analyzer.analyze(asking("", asks=tuple(f"number {n}" for n in range(200))))
-    assert remote.batches == [ASKS]
+    assert remote.batches == [MAX_PROMPTS]
     await analyzer.aclose()
 
 
@@ -208,7 +208,7 @@ async def test_only_so_many_asks_are_kept(codebook: Codebook) -> None:
     analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, (), KEY, cached=10)
     for n in range(100):
         await analyzer.analyze(asking(f"question {n}"))
-    assert len(analyzer._seen) == 10
+    assert len(analyzer._cache) == 10
 
 
 async def test_a_prompt_given_twice_in_one_call_is_embedded_once(
@@ -224,7 +224,7 @@ async def test_no_text_is_kept(codebook: Codebook) -> None:
     analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, SHIPPED, KEY)
     observation = await analyzer.analyze(asking(SECRET, template="Guard the " + SECRET))
     assert SECRET.encode() not in repr(observation).encode()
-    for key, seen in analyzer._seen.items():
+    for key, seen in analyzer._cache.items():
         assert len(key) == 16
         assert SECRET not in repr(seen)
         assert SECRET.encode() not in seen.words + seen.point
@@ -291,7 +291,7 @@ async def test_a_missed_ask_is_embedded_the_next_time(remote: Remote, codebook: 
 async def test_going_down_and_coming_back_are_one_line_each(
     remote: Remote, codebook: Codebook, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "querybudget.embedding")
+    caplog.set_level(logging.INFO, "querybudget")
     analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
     for error in (ValueError(SECRET), EmbeddingError("late"), ValueError(SECRET)):
         remote.raises = error
@@ -385,7 +385,7 @@ async def test_closing_ends_what_is_being_learnt(remote: Remote, codebook: Codeb
     await analyzer.aclose()
     await analyzer.aclose()
     assert remote.closed == 2
-    assert not any("_try_to_learn" in repr(task) for task in asyncio.all_tasks())
+    assert not any("_try_to_fit" in repr(task) for task in asyncio.all_tasks())
 
 
 # -- Set up wrong -----------------------------------------------------------------------------

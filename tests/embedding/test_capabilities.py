@@ -30,7 +30,7 @@ def named(directions: Directions, text: str) -> set[str]:
     return {name for bit, name in enumerate(CAPABILITIES) if bits >> bit & 1}
 
 
-def test_what_ships_has_examples_for_every_shipped_capability() -> None:
+def test_every_shipped_capability_has_examples() -> None:
     assert tuple(shipped_examples()) == CAPABILITIES
     for examples in shipped_examples().values():
         assert 12 <= len(examples) <= 40
@@ -49,7 +49,7 @@ def test_what_ships_has_examples_for_every_shipped_capability() -> None:
         ("Think step by step and show your whole reasoning.", "reasoning_elicitation"),
     ],
 )
-def test_a_plain_prompt_is_of_its_capability(
+def test_a_plain_prompt_shows_its_capability(
     shipped: Directions, text: str, capability: str
 ) -> None:
     assert capability in named(shipped, text)
@@ -58,29 +58,18 @@ def test_a_plain_prompt_is_of_its_capability(
 @pytest.mark.parametrize(
     "text", ["Tuesday blue carpet seventeen the", "The parcel was left with the neighbour."]
 )
-def test_a_prompt_of_no_capability_is_of_few(shipped: Directions, text: str) -> None:
+def test_a_prompt_of_no_capability_shows_few(shipped: Directions, text: str) -> None:
     assert len(named(shipped, text)) <= 3
 
 
-def test_most_examples_are_of_their_own_capability(shipped: Directions) -> None:
+def test_most_examples_show_their_own_capability(shipped: Directions) -> None:
     for bit, name in enumerate(CAPABILITIES):
-        of_it = shipped.many(embedded(*examples_of(name)))
-        assert of_it[:, bit].mean() > 0.5, name
+        vectors = embedded(*examples_of(name))
+        matched = [shipped.bits(vector) >> bit & 1 for vector in vectors]
+        assert sum(matched) > 0.5 * len(vectors), name
 
 
-def test_many_prompts_are_told_apart_as_one_is(shipped: Directions) -> None:
-    texts = [example for name in CAPABILITIES for example in examples_of(name)]
-    vectors = embedded(*texts)
-    many = shipped.many(vectors)
-    for row, vector in enumerate(vectors):
-        assert shipped.bits(vector) == sum(1 << bit for bit in np.flatnonzero(many[row]))
-
-
-def test_a_prompt_that_says_nothing_is_of_no_capability(shipped: Directions) -> None:
-    assert not shipped.many(np.zeros((1, len(shipped.mean)), np.float32)).any()
-
-
-def test_a_few_examples_of_ones_own_make_a_capability(codebook: Codebook) -> None:
+def test_three_examples_make_a_capability(codebook: Codebook) -> None:
     own = embedded(
         "Is my landlord allowed to raise the rent twice in one year?",
         "Can I terminate a lease early without paying a penalty?",
@@ -91,7 +80,7 @@ def test_a_few_examples_of_ones_own_make_a_capability(codebook: Codebook) -> Non
         "My landlord wants to evict me, how much notice must he give?",
         "Draw a unicorn with crayons.",
     )
-    assert directions.many(asked)[:, 0].tolist() == [True, False]
+    assert [directions.bits(vector) for vector in asked] == [1, 0]
 
 
 def test_a_single_example_makes_a_capability(codebook: Codebook) -> None:
@@ -104,7 +93,7 @@ def test_more_than_eight_capabilities_have_a_bit_each(shipped: Directions) -> No
     assert max(shipped.bits(vector) for vector in vectors) >= 1 << CAPABILITIES.index("small_talk")
 
 
-def test_own_examples_go_before_those_that_ship() -> None:
+def test_own_examples_take_precedence_over_the_shipped_ones() -> None:
     assert examples_of("coding", ["only this"]) == ("only this",)
     assert examples_of("coding") == shipped_examples()["coding"]
 

@@ -49,7 +49,7 @@ def test_every_cell_number_is_one_of_the_codebook(
     plain: Codebook, vectors: NDArray[np.float32]
 ) -> None:
     for codebook in (plain, plain.keyed(KEY)):
-        fine, coarse, points = codebook.look(vectors)
+        fine, coarse, points = codebook.cells(vectors)
         assert set(fine.tolist()) <= set(range(FINE))
         assert set(coarse.tolist()) <= set(range(COARSE))
         assert points.shape == (len(vectors), POINT)
@@ -58,12 +58,12 @@ def test_every_cell_number_is_one_of_the_codebook(
 def test_every_fine_cell_lies_in_one_coarse_cell(
     plain: Codebook, vectors: NDArray[np.float32]
 ) -> None:
-    fine, coarse, _ = plain.keyed(KEY).look(vectors)
+    fine, coarse, _ = plain.keyed(KEY).cells(vectors)
     assert len(set(zip(fine.tolist(), coarse.tolist(), strict=True))) == len(set(fine.tolist()))
 
 
 def test_vectors_spread_over_the_cells(plain: Codebook, vectors: NDArray[np.float32]) -> None:
-    fine, coarse, _ = plain.look(vectors)
+    fine, coarse, _ = plain.cells(vectors)
     assert len(set(coarse.tolist())) == COARSE
     assert len(set(fine.tolist())) > 0.8 * FINE
 
@@ -71,14 +71,14 @@ def test_vectors_spread_over_the_cells(plain: Codebook, vectors: NDArray[np.floa
 def test_vectors_nearby_share_a_cell(plain: Codebook, vectors: NDArray[np.float32]) -> None:
     random = np.random.default_rng(5)
     near = unit(vectors + 0.01 * random.standard_normal(vectors.shape))
-    assert (plain.look(vectors)[0] == plain.look(near)[0]).mean() > 0.8
+    assert (plain.cells(vectors)[0] == plain.cells(near)[0]).mean() > 0.8
 
 
 @given(seed=st.integers(0, 2**32 - 1), key=st.binary(max_size=80))
 def test_one_vector_lies_where_many_do(shipped: Codebook, seed: int, key: bytes) -> None:
     codebook = shipped.keyed(key)
     some = unit(np.random.default_rng(seed).standard_normal((5, codebook.dimensions)))
-    fine, coarse, points = codebook.look(some)
+    fine, coarse, points = codebook.cells(some)
     for row, vector in enumerate(some):
         one = codebook.cell(vector)
         assert one[:2] == (fine[row], coarse[row])
@@ -88,14 +88,14 @@ def test_one_vector_lies_where_many_do(shipped: Codebook, seed: int, key: bytes)
 
 def test_a_vector_that_says_nothing_lies_nowhere(plain: Codebook) -> None:
     zeros = np.zeros((2, plain.dimensions), np.float32)
-    fine, coarse, points = plain.look(zeros)
+    fine, coarse, points = plain.cells(zeros)
     assert fine.tolist() == coarse.tolist() == [-1, -1]
     assert not points.any()
     assert plain.cell(zeros[0]) == (-1, -1, b"")
 
 
 def test_no_vectors_lie_in_no_cells(plain: Codebook) -> None:
-    fine, coarse, points = plain.look(np.zeros((0, plain.dimensions), np.float32))
+    fine, coarse, points = plain.cells(np.zeros((0, plain.dimensions), np.float32))
     assert len(fine) == len(coarse) == len(points) == 0
 
 
@@ -110,7 +110,7 @@ def test_a_key_changes_which_prompts_share_a_cell(
     plain: Codebook, vectors: NDArray[np.float32]
 ) -> None:
     moved = plain.keyed(KEY)
-    before, after = plain.look(vectors)[0], moved.look(vectors)[0]
+    before, after = plain.cells(vectors)[0], moved.cells(vectors)[0]
     renumbered = np.empty(FINE, np.int64)
     renumbered[moved.fine_numbers.ravel()] = np.arange(FINE)
     assert 0.05 < (renumbered[after] != before).mean() < 0.6
@@ -118,7 +118,7 @@ def test_a_key_changes_which_prompts_share_a_cell(
 
 def test_keys_give_unrelated_numbers(shipped: Codebook) -> None:
     some = unit(np.random.default_rng(4).standard_normal((4_000, shipped.dimensions)))
-    one, other = shipped.keyed(b"one").look(some), shipped.keyed(b"other").look(some)
+    one, other = shipped.keyed(b"one").cells(some), shipped.keyed(b"other").cells(some)
     assert (one[0] == other[0]).mean() < 0.02
     assert (one[1] == other[1]).mean() < 0.05
     assert (one[2] == other[2]).mean() < 0.1
@@ -127,15 +127,15 @@ def test_keys_give_unrelated_numbers(shipped: Codebook) -> None:
 def test_a_key_keeps_the_number_of_distinct_cells_within_a_tenth(
     plain: Codebook, vectors: NDArray[np.float32]
 ) -> None:
-    before = len(set(plain.look(vectors[:1_000])[0].tolist()))
+    before = len(set(plain.cells(vectors[:1_000])[0].tolist()))
     for key in (b"a", b"b", b"c"):
-        after = len(set(plain.keyed(key).look(vectors[:1_000])[0].tolist()))
+        after = len(set(plain.keyed(key).cells(vectors[:1_000])[0].tolist()))
         assert after == pytest.approx(before, rel=0.1)
 
 
 def test_a_key_keeps_cosines_of_points(shipped: Codebook) -> None:
     some = unit(np.random.default_rng(6).standard_normal((200, shipped.dimensions)))
-    before, after = (book.look(some)[2].astype(int) for book in (shipped, shipped.keyed(KEY)))
+    before, after = (book.cells(some)[2].astype(int) for book in (shipped, shipped.keyed(KEY)))
     apart = before @ before.T - after @ after.T
     assert np.abs(apart).max() < 0.06 * 127 * 127
 
@@ -143,7 +143,7 @@ def test_a_key_keeps_cosines_of_points(shipped: Codebook) -> None:
 def test_points_lie_as_their_vectors_do(plain: Codebook, vectors: NDArray[np.float32]) -> None:
     some = vectors[:500]
     centred = unit(some - plain.mean)
-    points = plain.look(some)[2].astype(float) / 127
+    points = plain.cells(some)[2].astype(float) / 127
     cosines, products = centred @ centred.T, points @ points.T
     assert np.corrcoef(cosines.ravel(), products.ravel())[0, 1] > 0.9
 
@@ -153,13 +153,13 @@ def test_another_process_has_the_same_cells(shipped: Codebook) -> None:
         "import numpy as np\n"
         "from querybudget.embedding.codebook import Codebook\n"
         f"keyed = Codebook.load().keyed({KEY!r})\n"
-        "print(*map(int, keyed.look(keyed.coarse)[0]))\n"
+        "print(*map(int, keyed.cells(keyed.coarse)[0]))\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True, text=True
     )
     keyed = shipped.keyed(KEY)
-    assert [int(cell) for cell in run.stdout.split()] == keyed.look(keyed.coarse)[0].tolist()
+    assert [int(cell) for cell in run.stdout.split()] == keyed.cells(keyed.coarse)[0].tolist()
 
 
 def test_the_numbers_of_a_key_never_change(shipped: Codebook) -> None:
@@ -175,14 +175,14 @@ def test_what_was_saved_is_loaded(
     plain.save(tmp_path / "cells.npz")
     loaded = Codebook.load(tmp_path / "cells.npz")
     assert (loaded.name, loaded.dimensions) == ("test-1", 40)
-    assert (loaded.look(vectors)[0] == plain.look(vectors)[0]).mean() > 0.97
+    assert (loaded.cells(vectors)[0] == plain.cells(vectors)[0]).mean() > 0.97
 
 
 def test_what_was_loaded_saves_to_the_same_cells(shipped: Codebook, tmp_path: Path) -> None:
     shipped.save(tmp_path / "again.npz")
     again = Codebook.load(str(tmp_path / "again.npz"))
     some = unit(np.random.default_rng(8).standard_normal((500, shipped.dimensions)))
-    assert (again.look(some)[0] == shipped.look(some)[0]).mean() > 0.99
+    assert (again.cells(some)[0] == shipped.cells(some)[0]).mean() > 0.99
 
 
 def test_keyed_cells_are_not_written_down(plain: Codebook, tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_an_embedding_of_few_numbers_has_a_codebook_too() -> None:
     small = scattered(9_000, 8, 2)
     codebook = Codebook.fit(small, "small")
     assert len(codebook.cell(small[0])[2]) == POINT
-    assert len(set(codebook.keyed(KEY).look(small)[0].tolist())) > 2_000
+    assert len(set(codebook.keyed(KEY).cells(small)[0].tolist())) > 2_000
 
 
 def test_cells_with_few_different_prompts_still_get_their_fine_cells() -> None:

@@ -207,7 +207,7 @@ async def test_what_was_embedded_is_kept_for_an_hour(
 async def test_what_is_kept_has_no_text_in_it(embedder: RemoteEmbedder) -> None:
     await embedder.embed([SECRET])
     await turns()
-    kept = [*embedder._cache.keys(), *(embedder._lane.jobs if embedder._lane else ())]
+    kept = [*embedder._cache.keys(), *(embedder._state.jobs if embedder._state else ())]
     assert all(len(key) == 16 for key in kept)
     gc.collect()
     texts = [one for one in gc.get_objects() if isinstance(one, dict) and SECRET in map(str, one)]
@@ -402,7 +402,7 @@ async def test_going_down_and_coming_back_are_one_line_each(
     clock: ManualClock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, "querybudget.embedding")
+    caplog.set_level(logging.INFO, "querybudget")
     server.status = 503
     await failures(embedder, 9)
     clock.advance(10)
@@ -474,9 +474,9 @@ async def test_nothing_is_left_behind(embedder: RemoteEmbedder, server: Server) 
     server.status = 200
     await embedder.embed([f"text {n}" for n in range(200)])
     await turns()
-    lane = embedder._lane
-    assert lane is not None
-    assert (len(lane.queue), lane.jobs, lane.tasks) == (0, {}, set())
+    state = embedder._state
+    assert state is not None
+    assert (len(state.queue), state.jobs, state.tasks) == (0, {}, set())
 
 
 def test_another_loop_gets_its_own_connections(server: Server, clock: ManualClock) -> None:
@@ -494,5 +494,5 @@ async def test_the_policy_names_it() -> None:
     embedder = open_embedder(spec, 3)
     assert isinstance(embedder, RemoteEmbedder)
     assert embedder._timeout == 0.25
-    assert embedder._asked["dimensions"] == 3
+    assert embedder._parameters["dimensions"] == 3
     await embedder.aclose()

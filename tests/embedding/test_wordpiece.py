@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from querybudget.embedding import static
-from querybudget.embedding.normalise import DROPPED, FOLDED
-from querybudget.embedding.wordpiece import CONTINUATION, SEPARATORS, UNSPACED, WordPiece
+from querybudget.embedding.wordpiece import (
+    CONTINUATION,
+    DROPPED,
+    FOLDED,
+    SEPARATORS,
+    UNSPACED,
+    WordPiece,
+)
 
 _UNKNOWN = "[UNK]"
 _UNSPACED = re.compile(f"[{UNSPACED}]")
@@ -142,15 +148,15 @@ def test_a_word_is_cut_into_its_longest_pieces_or_not_at_all(text: str, pieces: 
 def test_numbers_and_long_words_are_not_remembered() -> None:
     cutter = WordPiece(PIECES)
     cutter.rows("playing 41111111111 sk-kqzxjvkqzxjvkqzxjv a1 playsssssssssssssssss playsssss")
-    assert set(cutter._known) == {"playing"}
+    assert set(cutter._cache) == {"playing"}
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("querybudget.embedding.wordpiece._REMEMBERED", 3)
+    monkeypatch.setattr("querybudget.embedding.wordpiece._MAX_CACHED", 3)
     cutter = WordPiece(PIECES)
     for word in ("plays", "playing", "uns", "uning", "as", "aing"):
         assert cutter.rows(word)
-        assert 1 <= len(cutter._known) <= 3
+        assert 1 <= len(cutter._cache) <= 3
 
 
 def test_an_empty_vocabulary_has_no_rows() -> None:

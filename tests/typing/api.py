@@ -36,6 +36,7 @@ from querybudget import (
     Verdict,
     __version__,
 )
+from querybudget.embedding.analyzer import open_analyzer
 from querybudget.testing import FakeAnalyzer
 
 
@@ -79,7 +80,7 @@ async def a_limiter_can_be_used_without_http(policy: Policy) -> None:
 
 
 class Mine:
-    """An embedder of one's own."""
+    """A custom embedder."""
 
     name = "mine-1"
     dimensions = 3
@@ -96,7 +97,7 @@ def an_embedder_is_a_protocol() -> Embedder:
 
 
 class Looking:
-    """An observer of one's own."""
+    """A custom analyzer."""
 
     names = ("coding",)
 
@@ -106,9 +107,10 @@ class Looking:
     async def aclose(self) -> None: ...
 
 
-def an_observer_is_a_protocol(policy: Policy) -> PromptAnalyzer:
+def an_analyzer_is_a_protocol(policy: Policy) -> PromptAnalyzer:
     Limiter(policy, analyzer=Looking())
     Limiter(policy, analyzer=FakeAnalyzer({"Hello": 3}))
+    Limiter(policy, analyzer=open_analyzer(policy, b"key"))
     return Looking()
 
 

@@ -45,7 +45,7 @@ def main() -> None:
     vectors, weights = _embedded(embedder, groups)
     codebook = Codebook.fit(vectors, embedder.name, seed=options.seed, weights=weights)
     codebook.save(options.out)
-    fine, coarse, _ = Codebook.load(options.out).look(vectors)
+    fine, coarse, _ = Codebook.load(options.out).cells(vectors)
     print(
         f"{len(vectors):,} prompts of {len(groups)} groups, {codebook.name}: {len(set(coarse))}"
         f" coarse and {len(set(fine))} fine cells used, {options.out.stat().st_size:,} bytes,"

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models, trainers
 
-from querybudget.embedding.normalise import normalise
-from querybudget.embedding.wordpiece import CONTINUATION, SEPARATORS, UNSPACED
+from querybudget.embedding.wordpiece import CONTINUATION, SEPARATORS, UNSPACED, normalise
 from tools.distil.sources import Gloss, Pair
 
 __all__ = ["candidates", "latin", "runs"]

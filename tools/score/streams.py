@@ -107,7 +107,7 @@ def _visits(
     for start in range(0, len(texts), 512):
         part = texts[start : start + 512]
         vectors = embedder.vectors(part)
-        places = [codebook.look(vectors) for codebook in codebooks]
+        places = [codebook.cells(vectors) for codebook in codebooks]
         for row, text in enumerate(part):
             traits, words = style_features(text)
             yield (

@@ -1,6 +1,6 @@
-"""From a call to what it shows of itself: bucket numbers and hashes, and no text.
+"""From a call to its `Observation`: bucket numbers and hashes, but no text.
 
-What is embedded is what this turn asks. Of the template only a hash is made.
+The prompt of the present turn is embedded. Of the system prompt only a hash is made.
 """
 
 from __future__ import annotations
@@ -19,62 +19,42 @@ from querybudget.adapters.base import Call
 from querybudget.coverage.observation import Observation
 from querybudget.coverage.style import style_features
 from querybudget.embedding import Embedder, open_embedder
-from querybudget.embedding.capabilities import Directions, examples_of
+from querybudget.embedding.capabilities import Directions, examples_of, heuristics
 from querybudget.embedding.codebook import Codebook
-from querybudget.embedding.cues import cues
 from querybudget.errors import EmbeddingError, SetupError
 from querybudget.policy.model import Capability, Policy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ASKS", "EmbeddingAnalyzer", "frame", "open_analyzer"]
+__all__ = ["MAX_PROMPTS", "EmbeddingAnalyzer", "open_analyzer"]
 
-ASKS = 64
-"""Prompts of one call that are looked at: `Observation.cells` has no more."""
+MAX_PROMPTS = 64
+"""Prompts of one call that are analysed; `Observation.cells` has no more."""
 
-_TOGETHER = 32
+_EXAMPLE_BATCH = 32
 """Examples that are embedded in one batch."""
 
-_STEADY = 16
-"""Calls embedded one after the other after which an embedder counts as well again."""
+_RECOVERED = 16
+"""Consecutive successes after which an embedder counts as healthy again."""
 
-_log = logging.getLogger("querybudget.embedding")
-
-
-def frame(call: Call) -> str:
-    """The system prompt of a call, whose hash is `Observation.template`."""
-    return call.template
-
-
-class _Seen(msgspec.Struct, frozen=True, gc=False):
-    """What one ask shows, as it is kept for the next time it is asked."""
-
-    fine: int = -1
-    coarse: int = -1
-    point: bytes = b""
-    capabilities: int = 0
-    style: tuple[int, ...] = ()
-    words: bytes = b""
-
-
-_NOTHING = _Seen()
+logger = logging.getLogger("querybudget")
 
 
 class EmbeddingAnalyzer:
-    """Makes a `Observation` of a `Call`: it embeds, looks up the buckets, and never raises.
+    """Turns a `Call` into an `Observation`: it embeds, looks up buckets, and never raises.
 
     Args:
-        embedder: Turns asks into vectors.
-        codebook: Made for that embedder; without a key, which is put in here.
-        capabilities: To tell apart, in the order of their bits.
-        key: Secret of the deployment: of its cells and its hashes.
-        cached: Asks whose buckets are kept, by their hashes.
+        embedder: Turns prompts into vectors.
+        codebook: Made for that embedder, without a key; `key` is applied here.
+        capabilities: The capabilities to recognise, in the order of their bits.
+        key: Secret of the deployment, for cells and hashes.
+        cached: Number of prompts whose observations are cached, by keyed hash.
 
     Attributes:
-        names: Of the capabilities, by bit.
-        missed: Calls whose asks could not be embedded.
-        suspends: Whether `analyze` may wait for something.
+        names: Names of the capabilities, by bit.
+        missed: Number of calls whose prompts could not be embedded.
+        suspends: Whether `analyze` may wait.
 
     Raises:
         SetupError: The codebook is not for this embedder, a capability has no examples, or the key
@@ -95,142 +75,134 @@ class EmbeddingAnalyzer:
         self.missed = 0
         self.suspends = embedder.suspends
         self._embedder = embedder
-        self._plain = codebook
+        self._public_codebook = codebook
         self._codebook = codebook.keyed(blake2b(key, person=b"cells").digest())
-        # Of the shipped meaning: a policy's own examples say all there is to its own.
-        self._cues = cues([one.name if not one.examples else "" for one in capabilities])
-        self._examples = [examples_of(one.name, one.examples) for one in capabilities]
-        self._ask = blake2b(key=blake2b(key).digest(), digest_size=16, person=b"ask")
-        self._frame = blake2b(key=blake2b(key).digest(), digest_size=4, person=b"frame")
-        self._seen: LRUCache[bytes, _Seen] = LRUCache(cached)
+        # Heuristics are for the shipped meaning; a policy's own examples define their capability.
+        self._heuristics = heuristics([c.name if not c.examples else "" for c in capabilities])
+        self._examples = [examples_of(c.name, c.examples) for c in capabilities]
+        self._ask_hash = blake2b(key=blake2b(key).digest(), digest_size=16, person=b"ask")
+        self._template_hash = blake2b(key=blake2b(key).digest(), digest_size=4, person=b"frame")
+        self._cache: LRUCache[bytes, Observation] = LRUCache(cached)
         self._down = False
-        self._steady = 0
+        self._successes = 0
         self._directions: Directions | None = None
-        self._learned = not self._examples
-        self._learning: asyncio.Task[None] | None = None
-        if not self._learned and not self.suspends:
-            _at_once(self._learn())
+        self._fitted = not self._examples
+        self._fitting: asyncio.Task[None] | None = None
+        if not self._fitted and not self.suspends:
+            _run_without_loop(self._fit())
 
     async def analyze(self, call: Call) -> Observation:
-        """What the call shows. Where it cannot be embedded now, a visit without buckets."""
-        asks = (call.asks or (call.ask,))[:ASKS]
-        keys = [_digest(self._ask, ask) for ask in asks]
-        shown = {key: self._seen.get(key) for key in keys}
+        """Return the call's observation; one without buckets if it cannot be embedded now."""
+        asks = (call.asks or (call.ask,))[:MAX_PROMPTS]
+        keys = [_digest(self._ask_hash, ask) for ask in asks]
+        shown = {key: self._cache.get(key) for key in keys}
         new = {key: ask for key, ask in zip(keys, asks, strict=True) if shown[key] is None}
         if new:
-            shown.update(await self._look(new))
-        return self._visit(call, {key: one or _NOTHING for key, one in shown.items()})
+            shown.update(await self._observe(new))
+        observations = [observation for observation in shown.values() if observation is not None]
+        if call.template:
+            template = _number(_digest(self._template_hash, call.template))
+            observations = [
+                msgspec.structs.replace(observation, template=template)
+                for observation in observations
+            ]
+        return _combined(observations)
 
     async def aclose(self) -> None:
-        """Let go of the embedder. Closing twice does nothing."""
-        learning, self._learning = self._learning, None
-        if learning is not None:
-            learning.cancel()
-            await asyncio.gather(learning, return_exceptions=True)
+        """Close the embedder. Closing twice does nothing."""
+        fitting, self._fitting = self._fitting, None
+        if fitting is not None:
+            fitting.cancel()
+            await asyncio.gather(fitting, return_exceptions=True)
         await self._embedder.aclose()
 
-    def _visit(self, call: Call, shown: dict[bytes, _Seen]) -> Observation:
-        """What is shown by all asks, in their order."""
-        template = frame(call)
-        number = _number(_digest(self._frame, template)) if template else 0
-        first, *others = [_alone(one, _number(key), number) for key, one in shown.items()]
-        if not others:
-            return first
-        capabilities = 0
-        for one in shown.values():
-            capabilities |= one.capabilities
-        return msgspec.structs.replace(
-            first,
-            cells=tuple(sorted({one.fine for one in shown.values() if one.fine >= 0})),
-            capabilities=capabilities,
-            more=tuple(others),
-        )
-
-    async def _look(self, new: dict[bytes, str]) -> dict[bytes, _Seen]:
+    async def _observe(self, new: dict[bytes, str]) -> dict[bytes, Observation]:
+        """Return the observations of prompts by their hashes, and cache them once complete."""
         vectors = await self._vectors(list(new.values()))
         if vectors is None:
-            return {key: _Seen(-1, -1, b"", 0, *style_features(ask)) for key, ask in new.items()}
-        found = {
-            key: self._place(ask, vector)
+            return {key: _without_buckets(key, ask) for key, ask in new.items()}
+        observations = {
+            key: self._observation(key, ask, vector)
             for (key, ask), vector in zip(new.items(), vectors, strict=True)
         }
-        if self._learned:
-            for key, seen in found.items():
-                self._seen[key] = seen
-        return found
+        if self._fitted:
+            for key, observation in observations.items():
+                self._cache[key] = observation
+        return observations
 
-    def _place(self, ask: str, vector: NDArray[np.float32]) -> _Seen:
+    def _observation(self, key: bytes, ask: str, vector: NDArray[np.float32]) -> Observation:
         fine, coarse, point = self._codebook.cell(vector)
-        traits, words = style_features(ask)
-        if fine < 0 or self._directions is None:
-            return _Seen(fine, coarse, point, 0, traits, words)
-        bits = self._directions.bits(vector)
-        for bit, shows in self._cues:
-            if shows(ask, traits):
-                bits |= bit
-        return _Seen(fine, coarse, point, bits, traits, words)
+        style, words = style_features(ask)
+        capabilities = 0
+        if fine >= 0 and self._directions is not None:
+            capabilities = self._directions.bits(vector)
+            for bit, applies in self._heuristics:
+                if applies(ask, style):
+                    capabilities |= bit
+        cells = (fine,) if fine >= 0 else ()
+        return Observation(cells, coarse, point, words, style, 0, _number(key), capabilities)
 
     async def _vectors(self, asks: list[str]) -> NDArray[np.float32] | None:
-        """The vectors of some asks; None where they cannot be had now."""
+        """Return the vectors of prompts; None if they are not available now."""
         try:
             vectors = await self._embedded(asks)
-        except Exception as error:  # noqa: BLE001 - whatever an embedder does, the call goes on
-            self._miss(error)
+        except Exception as error:  # noqa: BLE001 - the call goes on, whatever an embedder raises
+            self._record_failure(error)
             return None
-        self._well()
+        self._record_success()
         return vectors
 
     async def _embedded(self, texts: list[str]) -> NDArray[np.float32]:
         vectors = await self._embedder.embed(texts)
-        wanted = (len(texts), self._codebook.dimensions)
-        if vectors.shape != wanted:
-            raise EmbeddingError(f"expected vectors of shape {wanted}, found {vectors.shape}")
+        expected = (len(texts), self._codebook.dimensions)
+        if vectors.shape != expected:
+            raise EmbeddingError(f"expected vectors of shape {expected}, found {vectors.shape}")
         return vectors
 
-    def _miss(self, error: Exception) -> None:
+    def _record_failure(self, error: Exception) -> None:
         self.missed += 1
-        self._steady = 0
+        self._successes = 0
         if not self._down:
             self._down = True
-            # Of a stranger's error only the kind: its words may be the prompt's.
+            # Only the type of a foreign error: its text may contain the prompt.
             why = error if isinstance(error, EmbeddingError) else type(error).__name__
-            _log.warning("calls go on without buckets, their prompts are not embedded: %s", why)
+            logger.warning("calls go on without buckets, their prompts are not embedded: %s", why)
 
-    def _well(self) -> None:
+    def _record_success(self) -> None:
         if self._down:
-            self._steady += 1
-            if self._steady >= _STEADY:
+            self._successes += 1
+            if self._successes >= _RECOVERED:
                 self._down = False
-                _log.warning("prompts are embedded again; %d calls had no buckets", self.missed)
-        if not self._learned and (self._learning is None or self._learning.done()):
-            self._learning = asyncio.get_running_loop().create_task(self._try_to_learn())
+                logger.warning("prompts are embedded again; %d calls had no buckets", self.missed)
+        if not self._fitted and (self._fitting is None or self._fitting.done()):
+            self._fitting = asyncio.get_running_loop().create_task(self._try_to_fit())
 
-    async def _try_to_learn(self) -> None:
+    async def _try_to_fit(self) -> None:
         try:
-            await self._learn()
-        except Exception as error:  # noqa: BLE001 - tried again with the next call
-            self._miss(error)
+            await self._fit()
+        except Exception as error:  # noqa: BLE001 - retried with the next call
+            self._record_failure(error)
 
-    async def _learn(self) -> None:
-        """Embed the capabilities' examples, and find the directions they lie in."""
+    async def _fit(self) -> None:
+        """Embed the capabilities' examples and fit their directions."""
         vectors: list[NDArray[np.float32]] = []
         for examples in self._examples:
-            parts = range(0, len(examples), _TOGETHER)
-            found = [await self._embedded([*examples[i : i + _TOGETHER]]) for i in parts]
-            vectors.append(np.concatenate(found))
-        self._directions = Directions.fit(vectors, self._plain)
-        self._learned = True
+            starts = range(0, len(examples), _EXAMPLE_BATCH)
+            batches = [await self._embedded([*examples[i : i + _EXAMPLE_BATCH]]) for i in starts]
+            vectors.append(np.concatenate(batches))
+        self._directions = Directions.fit(vectors, self._public_codebook)
+        self._fitted = True
 
 
 def open_analyzer(policy: Policy, key: bytes) -> EmbeddingAnalyzer:
-    """The observer that a policy asks for. Nothing is connected to before the first call.
+    """Return the analyzer that a policy needs. It connects to nothing before the first call.
 
     Args:
-        policy: One that `counts_buckets`.
+        policy: A policy that `counts_buckets`.
         key: Secret of the deployment.
 
     Raises:
-        SetupError: The embedder or its codebook cannot be had, or they do not fit.
+        SetupError: The embedder or its codebook is not available, or they do not fit.
     """
     spec = policy.embedding
     if spec.kind != "static" and not spec.codebook:
@@ -244,17 +216,25 @@ def open_analyzer(policy: Policy, key: bytes) -> EmbeddingAnalyzer:
     )
 
 
-def _alone(seen: _Seen, ask: int, template: int) -> Observation:
-    return Observation(
-        cells=(seen.fine,) if seen.fine >= 0 else (),
-        coarse=seen.coarse,
-        point=seen.point,
-        words=seen.words,
-        style=seen.style,
-        template=template,
-        ask=ask,
-        capabilities=seen.capabilities,
+def _combined(observations: list[Observation]) -> Observation:
+    """Return the observation of a call from those of its prompts, in order."""
+    first, *others = observations
+    if not others:
+        return first
+    capabilities = 0
+    for observation in observations:
+        capabilities |= observation.capabilities
+    return msgspec.structs.replace(
+        first,
+        cells=tuple(sorted({cell for each in observations for cell in each.cells})),
+        capabilities=capabilities,
+        more=tuple(others),
     )
+
+
+def _without_buckets(key: bytes, ask: str) -> Observation:
+    style, words = style_features(ask)
+    return Observation(words=words, style=style, ask=_number(key))
 
 
 def _check(embedder: Embedder, codebook: Codebook, key: bytes) -> None:
@@ -268,22 +248,22 @@ def _check(embedder: Embedder, codebook: Codebook, key: bytes) -> None:
         )
 
 
-def _at_once(work: Coroutine[object, object, None]) -> None:
-    """Run what does not wait for anything, without a loop."""
+def _run_without_loop(coroutine: Coroutine[object, object, None]) -> None:
+    """Run a coroutine that does not suspend."""
     try:
-        work.send(None)
+        coroutine.send(None)
     except StopIteration:
         return
-    work.close()
+    coroutine.close()
     raise SetupError("expected an embedder that says `suspends` before it waits for something")
 
 
-def _digest(started: blake2b, text: str) -> bytes:
-    state = started.copy()
+def _digest(keyed: blake2b, text: str) -> bytes:
+    state = keyed.copy()
     state.update(text.encode("utf-8", "surrogatepass"))
     return state.digest()
 
 
 def _number(digest: bytes) -> int:
-    """32 bits that are not all 0, which says that there is none."""
+    """Return the first 32 bits; never 0, which means that there is none."""
     return int.from_bytes(digest[:4], "big") or 1

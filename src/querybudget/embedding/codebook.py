@@ -1,10 +1,12 @@
 """Bucket numbers for vectors: k-means cells at two resolutions, moved and renumbered by a key.
 
-A codebook is made for one embedding (`Codebook.name`), of unit vectors from which the mean has been
-taken: uncentred text embeddings all lie on one side and fill few cells. Its 256 coarse cells hold
-16 fine ones each, so that a lookup compares 272 centres and not 4,096.
+A codebook is made for one embedding (`Codebook.name`), from unit vectors with the mean subtracted:
+uncentred text embeddings all lie on one side and fill few cells. Its 256 coarse cells hold 16 fine
+ones each, so a lookup compares 272 centres instead of 4,096.
 
-The shipped file is public, and so are its cells. What a deployment counts in is `Codebook.keyed`.
+The shipped file is public, and so are its cells. A deployment counts in the cells of
+`Codebook.keyed`. A key has the same effect on every platform: all randomness is SHAKE-256
+(FIPS 202) over the key, never a generator whose stream may change with the version of numpy.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ import importlib.resources
 import math
 import zipfile
 from dataclasses import dataclass, field, replace
+from hashlib import shake_256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
 import numpy as np
 
 from querybudget.coverage.observation import COARSE, FINE
-from querybudget.embedding import keying, training
+from querybudget.embedding import training
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
@@ -27,13 +30,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["POINT", "VERSION", "Codebook"]
+__all__ = ["POINT", "SHIFT", "VERSION", "Codebook"]
 
 VERSION = 1
-"""Of the file's layout."""
+"""Version of the file's layout."""
 
 POINT = 32
-"""Signed bytes of a point."""
+"""Length of a point, in signed bytes."""
+
+SHIFT = 0.05
+"""How far a key moves a centre along any one direction, in distances to its nearest neighbour.
+
+In many dimensions almost all of a random move is at right angles to the boundary between two cells,
+so its length along one direction matters, not its total length. This value puts about a third of
+real prompts into another fine cell. The number of distinct cells among 50 or 200 of them grows by
+5 % on average, and by more where they fill few cells: a model of such numbers is best fitted to
+keyed cells.
+"""
 
 _CHILDREN = FINE // COARSE
 _SHIPPED = "data/codebook.npz"
@@ -41,19 +54,19 @@ _UNIT = 127
 _CHUNK = 4096
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)  # not a Struct: arrays stay out of its repr
 class Codebook:
-    """Cells of one embedding. It holds no text, and once made it does not change.
+    """Cells of one embedding: immutable, and without any text.
 
     Attributes:
-        name: Of the embedding it was made for.
-        mean: What is taken from a vector first; shape (dimensions,).
+        name: Name of the embedding it was made for.
+        mean: Subtracted from a vector first; shape (dimensions,).
         coarse: Unit centres; shape (256, dimensions).
         fine: Unit centres, those of one coarse cell together; shape (256, 16, dimensions).
-        axes: The 32 directions that tell prompts apart best, orthonormal, rotated by the key where
-            there is one; shape (32, dimensions). Rows are zero where there are no more directions.
-        coarse_numbers: Number of each coarse cell, as counted.
-        fine_numbers: Number of each fine cell, as counted; shape (256, 16).
+        axes: The 32 directions that distinguish prompts best, orthonormal, rotated by the key if
+            there is one; shape (32, dimensions). Zero rows if there are fewer directions.
+        coarse_numbers: Bucket number of each coarse cell.
+        fine_numbers: Bucket number of each fine cell; shape (256, 16).
     """
 
     name: str
@@ -68,15 +81,15 @@ class Codebook:
         default_factory=lambda: np.arange(FINE, dtype=np.int32).reshape(COARSE, _CHILDREN),
         repr=False,
     )
-    _first: NDArray[np.float32] = field(init=False, repr=False)
+    _coarse_and_axes: NDArray[np.float32] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        # Coarse centres and axes in one matrix: one product answers for both.
-        object.__setattr__(self, "_first", np.concatenate((self.coarse, self.axes)))
+        # Coarse centres and axes in one matrix: one product serves both.
+        object.__setattr__(self, "_coarse_and_axes", np.concatenate((self.coarse, self.axes)))
 
     @property
     def dimensions(self) -> int:
-        """Length of the vectors it takes."""
+        """Length of a vector."""
         return len(self.mean)
 
     @classmethod
@@ -88,30 +101,30 @@ class Codebook:
         seed: int = 0,
         weights: NDArray[np.float32] | None = None,
     ) -> Self:
-        """A codebook for an embedding, from vectors of prompts like those it will see.
+        """Make a codebook for an embedding, from vectors of prompts like those it will see.
 
         The same input gives the same cells on one machine. 100,000 vectors of 128 numbers take
         about half a minute.
 
         Args:
-            vectors: One unit vector for each prompt; shape (prompts, dimensions). At least 8,192,
-                better 100,000, from as many kinds of prompts as can be had.
-            name: `Embedder.name` of what made them.
-            seed: Of the random start.
-            weights: How much each prompt counts; all the same unless given.
+            vectors: One unit vector per prompt; shape (prompts, dimensions). At least 8,192, better
+                100,000, from as many kinds of prompts as possible.
+            name: `Embedder.name` of the embedder that made them.
+            seed: Seed of the random start.
+            weights: How much each prompt counts; equal by default.
 
         Raises:
-            SetupError: There are too few different vectors to make 4,096 cells of.
+            SetupError: There are too few different vectors for 4,096 cells.
         """
-        made = training.tree(vectors, weights, COARSE, _CHILDREN, POINT, seed)
-        return cls(name, made.mean, made.coarse, made.fine, made.axes)
+        tree = training.fit_tree(vectors, weights, COARSE, _CHILDREN, POINT, seed)
+        return cls(name, tree.mean, tree.coarse, tree.fine, tree.axes)
 
     @classmethod
     def load(cls, path: str | PathLike[str] | None = None) -> Self:
-        """Read a codebook; the shipped one, for the static embedder, without a path.
+        """Read a codebook; without a path the shipped one, for the static embedder.
 
         Raises:
-            SetupError: There is no such file, or it is no codebook of this version.
+            SetupError: There is no such file, or it is not a codebook of this version.
         """
         if path is None:
             shipped = importlib.resources.files("querybudget.embedding").joinpath(_SHIPPED)
@@ -127,7 +140,7 @@ class Codebook:
         """Write it, centres as signed bytes: about 5 bytes for every 4 numbers of all centres.
 
         Raises:
-            SetupError: It is keyed. A key's cells are made where they are counted, never stored.
+            SetupError: It is keyed. Keyed cells are made where they are used and never stored.
         """
         if not np.array_equal(self.coarse_numbers, np.arange(COARSE)):
             raise SetupError("expected a codebook without a key: a keyed one is not written down")
@@ -146,35 +159,35 @@ class Codebook:
         )
 
     def keyed(self, key: bytes) -> Self:
-        """The cells of one deployment, which cannot be computed without its key.
+        """Return the cells of one deployment, which cannot be computed without its key.
 
-        Turning all vectors by a secret would change no cell, so the centres themselves are moved,
-        by a share of the distance to their neighbours, and the cells renumbered; points are turned.
-        Statistics stay what they are; which prompts share a cell changes for about a third of them.
+        Rotating all vectors by a secret would change no cell. So the centres are moved, by a share
+        of the distance to their neighbours, the cells are renumbered, and points are rotated.
+        Statistics stay the same; which prompts share a cell changes for about a third of them.
 
         Args:
-            key: Secret; the same one gives the same cells in every process and on every machine.
+            key: The secret; it gives the same cells in every process and on every machine.
         """
-        rotation = keying.rotation(key, POINT)
-        fine_numbers = keying.permutation(key, b"fine numbers", FINE)
+        rotation = _rotation(key, POINT)
+        fine_numbers = _permutation(key, b"fine numbers", FINE)
         return replace(
             self,
-            coarse=keying.moved(self.coarse, key, b"coarse centres"),
-            fine=keying.moved(self.fine, key, b"fine centres"),
+            coarse=_moved(self.coarse, key, b"coarse centres"),
+            fine=_moved(self.fine, key, b"fine centres"),
             axes=(rotation @ self.axes.astype(np.float64)).astype(np.float32),
-            coarse_numbers=keying.permutation(key, b"coarse numbers", COARSE),
+            coarse_numbers=_permutation(key, b"coarse numbers", COARSE),
             fine_numbers=fine_numbers.reshape(COARSE, _CHILDREN),
         )
 
     def cell(self, vector: NDArray[np.float32]) -> tuple[int, int, bytes]:
-        """Where one vector lies: fine cell, coarse cell, and its point as 32 signed bytes.
+        """Return a vector's fine cell, coarse cell, and point as 32 signed bytes.
 
-        A vector of zeros, which says nothing, lies nowhere: (-1, -1, b"").
+        A vector of zeros has no cell: (-1, -1, b"").
         """
         if not vector.dot(vector):
             return -1, -1, b""
         centred = vector - self.mean
-        scores = self._first @ centred
+        scores = self._coarse_and_axes @ centred
         coarse = scores[:COARSE].argmax()
         fine = (self.fine[coarse] @ centred).argmax()
         point = scores[COARSE:] * (_UNIT / (math.sqrt(centred.dot(centred)) or 1.0))
@@ -184,10 +197,10 @@ class Codebook:
             np.rint(point, out=point).astype(np.int8).tobytes(),
         )
 
-    def look(
+    def cells(
         self, vectors: NDArray[np.float32]
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8]]:
-        """Where many vectors lie: what `cell` says of each of them.
+        """Do what `cell` does for many vectors.
 
         Args:
             vectors: Shape (prompts, dimensions).
@@ -200,36 +213,36 @@ class Codebook:
         points = np.empty((len(vectors), POINT), np.int8)
         for start in range(0, len(vectors), _CHUNK):
             part = slice(start, start + _CHUNK)
-            fine[part], coarse[part], points[part] = self._look(vectors[part])
+            fine[part], coarse[part], points[part] = self._cells(vectors[part])
         return fine, coarse, points
 
-    def _look(
+    def _cells(
         self, vectors: NDArray[np.float32]
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8]]:
         centred = vectors - self.mean
-        scores = centred @ self._first.T
+        scores = centred @ self._coarse_and_axes.T
         coarse = scores[:, :COARSE].argmax(axis=1)
         fine = np.einsum("nkd,nd->nk", self.fine[coarse], centred).argmax(axis=1)
         lengths = np.sqrt(np.einsum("nd,nd->n", centred, centred))
         scale = _UNIT / np.where(lengths > 0, lengths, 1)
         points = np.rint(scores[:, COARSE:] * scale[:, None]).astype(np.int8)
-        nowhere = ~vectors.any(axis=1)
-        points[nowhere] = 0
+        zero = ~vectors.any(axis=1)
+        points[zero] = 0
         return (
-            np.where(nowhere, -1, self.fine_numbers[coarse, fine]).astype(np.int32),
-            np.where(nowhere, -1, self.coarse_numbers[coarse]).astype(np.int32),
+            np.where(zero, -1, self.fine_numbers[coarse, fine]).astype(np.int32),
+            np.where(zero, -1, self.coarse_numbers[coarse]).astype(np.int32),
             points,
         )
 
     @classmethod
-    def _read(cls, file: IO[bytes], where: str) -> Self:
+    def _read(cls, file: IO[bytes], path: str) -> Self:
         try:
             with np.load(file, allow_pickle=False) as data:
                 version = int(data["version"])
                 if version != VERSION:
                     raise SetupError(
                         f"expected a codebook of version {VERSION}, found version {version} in"
-                        f" {where}: make it again with this version of querybudget"
+                        f" {path}: make it again with this version of querybudget"
                     )
                 return cls(
                     name=str(data["name"]),
@@ -240,7 +253,7 @@ class Codebook:
                 )
         except (EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
             raise SetupError(
-                f"expected a codebook as `Codebook.save` writes it, found something else in {where}"
+                f"expected a codebook as `Codebook.save` writes it, found something else in {path}"
             ) from error
 
 
@@ -253,3 +266,44 @@ def _unpack(packed: NDArray[np.int8], scale: NDArray[np.float32]) -> NDArray[np.
     centres = packed.astype(np.float32) * scale[..., None]
     lengths = np.sqrt(np.einsum("...d,...d->...", centres, centres))
     return np.asarray(centres / lengths[..., None], np.float32)
+
+
+def _moved(centres: NDArray[np.float32], key: bytes, use: bytes) -> NDArray[np.float32]:
+    """Return centres each moved in a secret direction; the last two axes are siblings and numbers.
+
+    They are not scaled back to unit length: a move adds zero on average to a centre's product with
+    a vector, so no cell is favoured.
+    """
+    products = centres @ np.swapaxes(centres, -1, -2)
+    siblings = centres.shape[-2]
+    products[..., range(siblings), range(siblings)] = -1
+    gaps = np.sqrt(np.maximum(2 - 2 * products.max(axis=-1), 0))
+    noise = _uniform(key, use, centres.size).reshape(centres.shape)
+    spread = SHIFT * np.sqrt(3)  # the mean square of a uniform number from -1 to 1 is a third
+    return np.asarray(centres + gaps[..., None] * (spread * noise), np.float32)
+
+
+def _permutation(key: bytes, use: bytes, count: int) -> NDArray[np.int32]:
+    """Return the numbers below `count` in a secret order."""
+    drawn = np.frombuffer(_stream(key, use, 8 * count), "<u8")
+    return np.argsort(drawn, kind="stable").astype(np.int32)
+
+
+def _rotation(key: bytes, size: int) -> NDArray[np.float64]:
+    """Return a secret orthogonal matrix, the product of `size` Householder reflections."""
+    mirrors = _uniform(key, b"rotation", size * size).reshape(size, size)
+    matrix = np.eye(size)
+    for mirror in mirrors / np.sqrt((mirrors**2).sum(axis=1, keepdims=True)):
+        matrix -= 2 * np.outer(mirror, mirror @ matrix)
+    return matrix
+
+
+def _uniform(key: bytes, use: bytes, count: int) -> NDArray[np.float64]:
+    drawn = np.frombuffer(_stream(key, use, 2 * count), "<i2")
+    return (drawn + 0.5) / 32768
+
+
+def _stream(key: bytes, use: bytes, size: int) -> bytes:
+    domain = b"querybudget codebook: " + use
+    prefix = len(key).to_bytes(8, "big") + key + len(domain).to_bytes(8, "big") + domain
+    return shake_256(prefix).digest(size)

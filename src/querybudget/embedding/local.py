@@ -1,6 +1,6 @@
-"""Embedders in this process that block: a model2vec model, or any function of texts.
+"""Blocking embedders in this process: a model2vec model, or any function of texts.
 
-Both run in one thread of their own, off the event loop, one batch after the other.
+Each runs in its own thread, off the event loop, one batch at a time.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from querybudget.embedding import unit_vectors
 from querybudget.embedding.static import sample
-from querybudget.embedding.vectors import units
 from querybudget.errors import EmbeddingError, SetupError
 
 if TYPE_CHECKING:
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 __all__ = ["CallableEmbedder", "from_target", "model2vec"]
 
-_WAITING = 256
+_MAX_BATCHES = 256
+"""Batches that may wait for the thread."""
 
 
 class CallableEmbedder:
-    """Any function from a list of texts to one vector for each, as an embedder.
+    """An embedder that calls a function from a list of texts to one vector per text.
 
     Args:
-        function: Called in a thread of its own, never twice at once. What it returns is scaled to
-            unit length.
-        name: Of the embedding and its version, as its codebook knows it.
+        function: Called in its own thread, never concurrently. Its vectors are scaled to unit
+            length.
+        name: Name and version of the embedding, as in its codebook.
         dimensions: Length of a vector.
-        timeout: Seconds from `embed` to its error.
+        timeout: Seconds after which `embed` fails.
 
     Raises:
-        SetupError: The function is a coroutine function, which would block nothing and embed
-            nothing.
+        SetupError: The function is a coroutine function.
     """
 
     suspends = True
@@ -66,7 +66,7 @@ class CallableEmbedder:
 
     @property
     def name(self) -> str:
-        """Name and version."""
+        """Name and version of the embedding."""
         return self._name
 
     @property
@@ -75,25 +75,25 @@ class CallableEmbedder:
         return self._dimensions
 
     async def embed(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        """One unit vector for each text; zeros where the function gives zeros.
+        """Return one unit vector per text; zeros where the function returns zeros.
 
         Raises:
-            EmbeddingError: It is late, has too much to do, fails, or gives something else.
+            EmbeddingError: The function is late, overloaded, fails, or returns something else.
         """
         if not texts:
             return np.zeros((0, self._dimensions), np.float32)
-        if len(self._jobs) >= _WAITING:
-            raise EmbeddingError(f"{self._name} has {_WAITING} batches to embed already")
+        if len(self._jobs) >= _MAX_BATCHES:
+            raise EmbeddingError(f"{self._name} has {_MAX_BATCHES} batches to embed already")
         return await self._timed([sample(text) for text in texts])
 
     async def aclose(self) -> None:
-        """Let the thread end after what it is at; what waits for it is not done."""
+        """Let the thread end after its current batch, and drop the batches that wait for it."""
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
             self._thread = None
 
     async def _timed(self, texts: list[str]) -> NDArray[np.float32]:
-        # Made where it is first needed: a thread does not live through a fork.
+        # Started on first use: a thread does not survive a fork.
         self._thread = self._thread or ThreadPoolExecutor(1, "querybudget-embedding")
         job = self._thread.submit(self._run, texts)
         self._jobs.add(job)
@@ -106,25 +106,25 @@ class CallableEmbedder:
 
     def _run(self, texts: list[str]) -> NDArray[np.float32]:
         try:
-            given = self._function(texts)
+            values = self._function(texts)
         except Exception as error:
-            # Only its kind: a stranger's error may say the text, and errors are logged.
+            # Only the type: the error's text may contain a prompt, and errors are logged.
             raise EmbeddingError(f"{self._name} raised {type(error).__name__}") from error
-        return units(given, len(texts), self._dimensions, self._name)
+        return unit_vectors(values, len(texts), self._dimensions, self._name)
 
 
 def model2vec(path: str, *, timeout: float = 0.5) -> CallableEmbedder:
-    """A model2vec model as an embedder.
+    """Return an embedder for a model2vec model.
 
     Args:
-        path: Folder of the model, or its name where models are downloaded from.
-        timeout: Seconds from `embed` to its error.
+        path: Folder of the model, or the name to download it by.
+        timeout: Seconds after which `embed` fails.
 
     Raises:
         SetupError: model2vec is not installed, or finds no such model.
     """
     try:
-        package: Any = import_module("model2vec")  # an extra: asked for where it is used
+        package: Any = import_module("model2vec")  # an extra
     except ImportError as error:
         raise SetupError(
             "the embedding model2vec needs the package model2vec:"
@@ -143,20 +143,20 @@ def model2vec(path: str, *, timeout: float = 0.5) -> CallableEmbedder:
 
 
 def from_target(target: str, *, dimensions: int, timeout: float = 0.5) -> CallableEmbedder:
-    """The function that ``package.module:function`` names, as an embedder.
+    """Return an embedder for the function named by ``package.module:function``.
 
     Raises:
-        SetupError: There is no such module, or nothing in it of this name that can be called.
+        SetupError: There is no such module, or no such function in it.
     """
     module, _, function = target.partition(":")
     try:
-        found: object = import_module(module)
-        for part in function.split("."):
-            found = getattr(found, part)
+        value: object = import_module(module)
+        for attribute in function.split("."):
+            value = getattr(value, attribute)
     except (AttributeError, ImportError, ValueError) as error:
         raise SetupError(
             f"expected package.module:function to embed with, found {target!r}: {error}"
         ) from error
-    if not callable(found):
-        raise SetupError(f"expected a function at {target}, found {type(found).__name__}")
-    return CallableEmbedder(found, name=target, dimensions=dimensions, timeout=timeout)
+    if not callable(value):
+        raise SetupError(f"expected a function at {target}, found {type(value).__name__}")
+    return CallableEmbedder(value, name=target, dimensions=dimensions, timeout=timeout)

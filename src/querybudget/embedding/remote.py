@@ -1,7 +1,7 @@
 """Vectors from another server: any OpenAI-compatible ``/v1/embeddings`` (TEI, vLLM, Ollama).
 
-What callers ask for at the same time goes out together, in a few requests at once. Nothing is tried
-twice: a prompt that is not embedded in time goes on without buckets.
+Texts of concurrent calls are sent together, in a few requests at a time. Nothing is retried: a call
+whose prompt is not embedded in time goes on without buckets.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -22,8 +21,8 @@ import numpy as np
 from cachetools import TTLCache
 
 from querybudget.breaker import CircuitBreaker
+from querybudget.embedding import unit_vectors
 from querybudget.embedding.static import sample
-from querybudget.embedding.vectors import units
 from querybudget.errors import EmbeddingError
 from querybudget.units import SECOND
 
@@ -34,15 +33,18 @@ if TYPE_CHECKING:
 
 __all__ = ["RemoteEmbedder"]
 
-_BATCH = 64
-_AT_ONCE = 4
-_QUEUE = 1_024
-_CACHED = 4_096
-_KEPT = 3_600 * SECOND
+_MAX_BATCH = 64
+"""Texts in one request."""
+_MAX_REQUESTS = 4
+"""Concurrent requests."""
+_MAX_QUEUE = 1_024
+"""Texts that may wait to be sent."""
+_MAX_CACHED = 4_096
+_CACHE_TTL = 3_600 * SECOND
 _FAILURES = 5
 _REST = 10 * SECOND
 _UNREADABLE = frozenset({400, 413, 422})
-"""What a server answers to a text it does not take: no sign that it is down."""
+"""Statuses that reject a text. They do not mean that the server is down."""
 
 
 class _Item(msgspec.Struct):
@@ -54,9 +56,8 @@ class _Answer(msgspec.Struct):
     data: list[_Item]
 
 
-@dataclass(slots=True, eq=False)
-class _Job:
-    """One text that somebody waits for."""
+class _Job(msgspec.Struct, eq=False):
+    """One text to embed, and the number of calls that wait for it."""
 
     key: bytes
     text: str
@@ -64,15 +65,14 @@ class _Job:
     waiting: int = 0
 
 
-@dataclass(slots=True, eq=False)
-class _Lane:
-    """What belongs to one event loop."""
+class _LoopState(msgspec.Struct, eq=False):
+    """The client, queue and tasks of one event loop."""
 
     loop: asyncio.AbstractEventLoop
     client: httpx.AsyncClient
-    queue: deque[_Job] = field(default_factory=deque[_Job])
-    jobs: dict[bytes, _Job] = field(default_factory=dict[bytes, _Job])
-    tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    queue: deque[_Job] = msgspec.field(default_factory=deque[_Job])
+    jobs: dict[bytes, _Job] = msgspec.field(default_factory=dict[bytes, _Job])
+    tasks: set[asyncio.Task[None]] = msgspec.field(default_factory=set[asyncio.Task[None]])
     scheduled: bool = False
 
 
@@ -81,18 +81,17 @@ def _monotonic() -> int:
 
 
 class RemoteEmbedder:
-    """Asks a server for vectors; batched, bounded, cached, and left alone while it is down.
+    """Requests vectors from a server: batched, bounded, cached, and behind a circuit breaker.
 
     Args:
-        url: Of the endpoint, as ``http://tei:8080/v1/embeddings``.
-        model: Asked for by this name; empty where the server has only one.
+        url: URL of the endpoint, as ``http://tei:8080/v1/embeddings``.
+        model: Name of the model; empty if the server has only one.
         dimensions: Length of a vector.
-        shorten: Whether to ask the server for vectors of this length (``dimensions``), which not
-            every one understands.
+        shorten: Whether to send ``dimensions``, which not every server understands.
         api_key: Sent as bearer token; empty for none.
-        timeout: Seconds from `embed` to its error, waiting for others included.
-        clock: µs, monotonic: for the cache and the circuit breaker.
-        transport: For tests: what to send requests through.
+        timeout: Seconds after which `embed` fails, including the time in the queue.
+        clock: µs, monotonic; for the cache and the circuit breaker.
+        transport: HTTP transport, for tests.
     """
 
     suspends = True
@@ -115,19 +114,19 @@ class RemoteEmbedder:
         self._timeout = timeout
         self._transport = transport
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-        self._asked: dict[str, Any] = {"model": model, "encoding_format": "float"}
+        self._parameters: dict[str, Any] = {"model": model, "encoding_format": "float"}
         if shorten:
-            self._asked["dimensions"] = dimensions
+            self._parameters["dimensions"] = dimensions
         self._key = secrets.token_bytes(32)
-        self._cache: TTLCache[bytes, Vector] = TTLCache(_CACHED, _KEPT, timer=clock)
+        self._cache: TTLCache[bytes, Vector] = TTLCache(_MAX_CACHED, _CACHE_TTL, timer=clock)
         self._breaker = CircuitBreaker(
             f"the embedding server of {self._name}", _FAILURES, _REST, clock
         )
-        self._lane: _Lane | None = None
+        self._state: _LoopState | None = None
 
     @property
     def name(self) -> str:
-        """The model's name, or the URL where it has none."""
+        """Name of the model, or the URL if it has no name."""
         return self._name
 
     @property
@@ -136,38 +135,38 @@ class RemoteEmbedder:
         return self._dimensions
 
     async def embed(self, texts: Sequence[str], /) -> Vector:
-        """One unit vector for each text; zeros for a text without a character to see.
+        """Return one unit vector per text; zeros for a blank text.
 
         Raises:
-            EmbeddingError: The server is late, down, busy, or answers something else.
+            EmbeddingError: The server is late, down, overloaded, or its answer is invalid.
         """
         keys = [self._hash(text) if text.strip() else b"" for text in texts]
-        found = {key: kept for key in keys if (kept := self._cache.get(key)) is not None}
-        asked = {
-            key: text for key, text in zip(keys, texts, strict=True) if key and key not in found
+        vectors = {key: cached for key in keys if (cached := self._cache.get(key)) is not None}
+        missing = {
+            key: text for key, text in zip(keys, texts, strict=True) if key and key not in vectors
         }
-        if asked:
-            found.update(await self._get(asked))
-        nothing = np.zeros(self._dimensions, np.float32)
-        rows = [found.get(key, nothing) for key in keys]
+        if missing:
+            vectors.update(await self._request(missing))
+        zero = np.zeros(self._dimensions, np.float32)
+        rows = [vectors.get(key, zero) for key in keys]
         return np.stack(rows) if rows else np.zeros((0, self._dimensions), np.float32)
 
     async def aclose(self) -> None:
-        """Give up what is under way, and close the connections."""
-        lane, self._lane = self._lane, None
-        if lane is None:
+        """Cancel requests under way and close the connections."""
+        state, self._state = self._state, None
+        if state is None:
             return
-        lane.queue.clear()
-        tasks = tuple(lane.tasks)
+        state.queue.clear()
+        tasks = tuple(state.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        _fail(lane.jobs.values(), f"{self._name} was closed")
-        await lane.client.aclose()
+        _fail(state.jobs.values(), f"{self._name} was closed")
+        await state.client.aclose()
 
-    async def _get(self, texts: dict[bytes, str]) -> dict[bytes, Vector]:
-        lane = self._here()
-        jobs = self._queued(lane, texts)
+    async def _request(self, texts: dict[bytes, str]) -> dict[bytes, Vector]:
+        """Wait for the vectors of these texts."""
+        jobs = self._enqueue(self._loop_state(), texts)
         for job in jobs:
             job.waiting += 1
         try:
@@ -175,7 +174,7 @@ class RemoteEmbedder:
                 vectors = [job.vector for job in jobs]
                 done, _ = await asyncio.wait(vectors, return_when=asyncio.FIRST_EXCEPTION)
             for vector in done:
-                vector.result()  # one that failed is heard of while others are still under way
+                vector.result()  # raise the first failure while others are still under way
             return {job.key: job.vector.result() for job in jobs}
         except TimeoutError as error:
             raise EmbeddingError(f"{self._name} is late by {self._timeout} s") from error
@@ -183,50 +182,51 @@ class RemoteEmbedder:
             for job in jobs:
                 job.waiting -= 1
 
-    def _here(self) -> _Lane:
-        """The lane of the running loop. One of a loop that has ended is left to be collected."""
+    def _loop_state(self) -> _LoopState:
+        """Return the state of the running loop. That of a closed loop is garbage-collected."""
         loop = asyncio.get_running_loop()
-        if self._lane is None or self._lane.loop is not loop:
+        if self._state is None or self._state.loop is not loop:
             client = httpx.AsyncClient(
                 headers=self._headers, timeout=self._timeout, transport=self._transport
             )
-            self._lane = _Lane(loop, client)
-        return self._lane
+            self._state = _LoopState(loop, client)
+        return self._state
 
-    def _queued(self, lane: _Lane, texts: dict[bytes, str]) -> list[_Job]:
-        """The jobs of these texts: those under way already, and new ones."""
-        new = [key for key in texts if key not in lane.jobs]
+    def _enqueue(self, state: _LoopState, texts: dict[bytes, str]) -> list[_Job]:
+        """Return the jobs of these texts: new ones, and those already under way."""
+        new = [key for key in texts if key not in state.jobs]
         if new and not self._breaker.would_allow:
             raise EmbeddingError(f"{self._name} is down and left alone for a while")
-        if len(lane.queue) + len(new) > _QUEUE:
-            raise EmbeddingError(f"{self._name} has {len(lane.queue):,} prompts to embed already")
+        if len(state.queue) + len(new) > _MAX_QUEUE:
+            raise EmbeddingError(f"{self._name} has {len(state.queue):,} prompts to embed already")
         for key in new:
-            job = lane.jobs[key] = _Job(key, _sendable(texts[key]), lane.loop.create_future())
-            lane.queue.append(job)
-        if new and not lane.scheduled:
-            # At the end of this turn of the loop, so that callers of one turn share a request.
-            lane.scheduled = True
-            lane.loop.call_soon(self._flush, lane)
-        return [lane.jobs[key] for key in texts]
+            job = state.jobs[key] = _Job(key, _sendable(texts[key]), state.loop.create_future())
+            state.queue.append(job)
+        if new and not state.scheduled:
+            # At the end of this turn of the loop, so that concurrent calls share a request.
+            state.scheduled = True
+            state.loop.call_soon(self._flush, state)
+        return [state.jobs[key] for key in texts]
 
-    def _flush(self, lane: _Lane) -> None:
-        lane.scheduled = False
-        while len(lane.tasks) < _AT_ONCE and (batch := _next_batch(lane)):
+    def _flush(self, state: _LoopState) -> None:
+        """Start requests for what is queued, at most `_MAX_REQUESTS` at a time."""
+        state.scheduled = False
+        while len(state.tasks) < _MAX_REQUESTS and (batch := _next_batch(state)):
             if not self._breaker.allow_request():
-                _settle(lane, batch)
+                _remove(state, batch)
                 _fail(batch, f"{self._name} is down and left alone for a while")
                 continue
-            task = lane.loop.create_task(self._serve(lane, batch))
-            lane.tasks.add(task)
-            task.add_done_callback(partial(self._served, lane))
+            task = state.loop.create_task(self._serve(state, batch))
+            state.tasks.add(task)
+            task.add_done_callback(partial(self._on_served, state))
 
-    def _served(self, lane: _Lane, task: asyncio.Task[None]) -> None:
-        lane.tasks.discard(task)
-        self._flush(lane)
+    def _on_served(self, state: _LoopState, task: asyncio.Task[None]) -> None:
+        state.tasks.discard(task)
+        self._flush(state)
 
-    async def _serve(self, lane: _Lane, batch: list[_Job]) -> None:
+    async def _serve(self, state: _LoopState, batch: list[_Job]) -> None:
         try:
-            vectors = await self._ask(lane.client, [job.text for job in batch])
+            vectors = await self._post(state.client, [job.text for job in batch])
         except EmbeddingError as error:
             _fail(batch, str(error))
         else:
@@ -235,16 +235,16 @@ class RemoteEmbedder:
                 job.vector.set_result(vector)
         finally:
             _fail(batch, f"{self._name} was closed")
-            _settle(lane, batch)
+            _remove(state, batch)
 
-    async def _ask(self, client: httpx.AsyncClient, texts: list[str]) -> Vector:
-        """One request, of which the breaker hears the end."""
+    async def _post(self, client: httpx.AsyncClient, texts: list[str]) -> Vector:
+        """Send one request and report its result to the circuit breaker."""
         try:
             async with asyncio.timeout(self._timeout):
-                response = await client.post(self._url, json={**self._asked, "input": texts})
+                response = await client.post(self._url, json={**self._parameters, "input": texts})
             vectors = self._read(response, len(texts))
         except Exception as error:
-            # The words of any error but our own may hold the text.
+            # The text of a foreign error may contain the prompt.
             why = str(error) if isinstance(error, EmbeddingError) else type(error).__name__
             if isinstance(error, _UnreadableError):
                 self._breaker.record_success()
@@ -266,7 +266,8 @@ class RemoteEmbedder:
         items.sort(key=lambda item: item.index)
         if [item.index for item in items] != list(range(count)):
             raise EmbeddingError(f"{len(items)} embeddings, not of the {count} texts asked")
-        return units([item.embedding for item in items], count, self._dimensions, self._name)
+        embeddings = [item.embedding for item in items]
+        return unit_vectors(embeddings, count, self._dimensions, self._name)
 
     def _hash(self, text: str) -> bytes:
         content = text.encode("utf-8", "surrogatepass")
@@ -274,30 +275,30 @@ class RemoteEmbedder:
 
 
 class _UnreadableError(EmbeddingError):
-    """The server is well, and does not take this text."""
+    """The server is healthy but rejects this text."""
 
 
 def _sendable(text: str) -> str:
-    """What of a text is sent: a sample of a long one, and question marks for lone surrogates."""
+    """Return what is sent of a text: a sample of a long one, question marks for lone surrogates."""
     return sample(text).encode("utf-8", "replace").decode()
 
 
-def _next_batch(lane: _Lane) -> list[_Job]:
-    """The next texts to send. What nobody waits for any more is dropped on the way."""
+def _next_batch(state: _LoopState) -> list[_Job]:
+    """Return the next jobs to send, dropping those that no call waits for any more."""
     batch: list[_Job] = []
-    while lane.queue and len(batch) < _BATCH:
-        job = lane.queue.popleft()
+    while state.queue and len(batch) < _MAX_BATCH:
+        job = state.queue.popleft()
         if job.waiting:
             batch.append(job)
         else:
-            lane.jobs.pop(job.key, None)
+            state.jobs.pop(job.key, None)
             job.vector.cancel()
     return batch
 
 
-def _settle(lane: _Lane, batch: Iterable[_Job]) -> None:
+def _remove(state: _LoopState, batch: Iterable[_Job]) -> None:
     for job in batch:
-        lane.jobs.pop(job.key, None)
+        state.jobs.pop(job.key, None)
         job.text = ""
 
 
@@ -305,4 +306,4 @@ def _fail(jobs: Iterable[_Job], why: str) -> None:
     for job in jobs:
         if not job.vector.done():
             job.vector.set_exception(EmbeddingError(why))
-            job.vector.exception()  # seen, so that nobody is told of one that nobody waits for
+            job.vector.exception()  # retrieve the exception so that asyncio does not log it

@@ -1,7 +1,7 @@
-"""The default embedding: a table of pieces of words, shipped with the package, needing no model.
+"""The default embedding: a table of word pieces shipped with the package; it needs no model.
 
-A text's vector is the sum of its pieces' vectors, at unit length. The table is distilled from a
-sentence model and aligned over languages by tools/distil; NOTICE says what it derives from.
+A text's vector is the sum of its pieces' vectors, scaled to unit length. The table is distilled
+from a sentence model and aligned over languages by tools/distil; NOTICE lists its sources.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import io
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,19 +24,20 @@ from querybudget.errors import SetupError
 __all__ = ["FORMAT", "StaticEmbedder", "sample"]
 
 FORMAT = 2
-"""Version of the file's layout that this code reads."""
+"""Version of the file layout that this code reads."""
 
 _FILE = "data/static.npz"
-_READ = 3_000  # characters of a long text that are read
-_WINDOWS = ((0, 1_000), (1, 500), (2, 500), (3, 1_000))  # third at which it lies, length
+_MAX_CHARACTERS = 3_000
+_WINDOWS = ((0, 1_000), (1, 500), (2, 500), (3, 1_000))
+"""What is read of a longer text: position in thirds of the text, and length."""
 
 
 def sample(text: str) -> str:
-    """The text, or where it is long its head, two places within and its tail.
+    """Return the text, or of a long text its head, two parts of its middle, and its tail.
 
-    The same text always gives the same sample, so that it falls into the same buckets.
+    The same text always gives the same sample, and so the same buckets.
     """
-    if len(text) <= _READ:
+    if len(text) <= _MAX_CHARACTERS:
         return text
     return "\n".join(
         text[start : start + length]
@@ -45,9 +46,8 @@ def sample(text: str) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """What the file holds: one row for each piece, in 8 bits with a scale for each row."""
+class _Table(msgspec.Struct, frozen=True, eq=False):
+    """Contents of the file: one row per piece, in 8 bits with a scale per row."""
 
     name: str
     pieces: list[str]
@@ -56,7 +56,7 @@ class _Table:
 
 
 class StaticEmbedder:
-    """Unit vectors from a table of pieces of words: never waits, never fails, reads no network."""
+    """Unit vectors from a table of word pieces: never waits, never fails, uses no network."""
 
     suspends = False
 
@@ -68,7 +68,7 @@ class StaticEmbedder:
 
     @classmethod
     def load(cls) -> StaticEmbedder:
-        """The shipped one, read once for the process."""
+        """Return the shipped embedder, read once per process."""
         return _shipped()
 
     @property
@@ -82,24 +82,24 @@ class StaticEmbedder:
         return int(self._rows.shape[1])
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One unit vector for each text; zeros for a text without a known piece."""
-        found = np.zeros((len(texts), self.dimensions), dtype=np.float32)
-        for place, text in enumerate(texts):
+        """Return one unit vector per text; zeros for a text without a known piece."""
+        vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        for index, text in enumerate(texts):
             pieces = self._pieces.rows(sample(text))
             if pieces:
-                self._sum(pieces, found[place])
-        return found
+                self._sum(pieces, vectors[index])
+        return vectors
 
     async def embed(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        """One unit vector for each text; zeros for a text without a known piece."""
+        """Return what `vectors` returns."""
         return self.vectors(texts)
 
     async def aclose(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""
 
     def _sum(self, pieces: list[int], into: NDArray[np.float32]) -> None:
-        which = np.array(pieces, dtype=np.intp)
-        total = self._scales.take(which) @ self._rows.take(which, axis=0).astype(np.float32)
+        rows = np.array(pieces, dtype=np.intp)
+        total = self._scales.take(rows) @ self._rows.take(rows, axis=0).astype(np.float32)
         length = np.sqrt(total @ total)
         if length > 0:
             np.divide(total, length, out=into)
@@ -134,10 +134,10 @@ def _read(content: bytes) -> _Table:
 def _decode(
     codes: NDArray[np.uint8], centres: NDArray[np.int8], into: NDArray[np.int16 | np.int32]
 ) -> None:
-    """Product quantisation undone: each code is the number of a centre of its group of components.
+    """Undo product quantisation: a code is the number of a centre of its group of components.
 
-    A centre's few components are moved as one integer of the same width; its value means nothing.
+    A centre's components are copied as one integer of the same width; its value has no meaning.
     """
-    moved = centres.view(into.dtype)[:, :, 0]
-    for group, own in enumerate(codes):
-        into[:, group] = moved[group].take(own)
+    copied = centres.view(into.dtype)[:, :, 0]
+    for group, numbers in enumerate(codes):
+        into[:, group] = copied[group].take(numbers)

@@ -1,10 +1,10 @@
-"""Spherical k-means in two levels: how a codebook's centres are found. Only numpy."""
+"""Spherical k-means at two levels, for `Codebook.fit`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from querybudget.errors import SetupError
@@ -12,21 +12,20 @@ from querybudget.errors import SetupError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Tree", "tree"]
+__all__ = ["Tree", "fit_tree"]
 
 _ROUNDS = 20
 _CHUNK = 8192
 _SAMPLE = 4096
 _SHARPNESS = 15.0
-"""Of the density: prompts at a cosine of 0.9 count a fifth of those at 1."""
+"""Sharpness of the density: prompts at a cosine of 0.9 count a fifth of those at 1."""
 
-_RESTLESS = 0.001
-"""Rounds end early once fewer than this share of the vectors change their cell."""
+_CONVERGED = 0.001
+"""Rounds end early once at most this share of the vectors changes cell."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Tree:
-    """Centres at two levels, as `Codebook` keeps them."""
+class Tree(msgspec.Struct, frozen=True, eq=False):
+    """Centres at two levels, with the shapes of `Codebook`."""
 
     mean: NDArray[np.float32]
     coarse: NDArray[np.float32]
@@ -34,7 +33,7 @@ class Tree:
     axes: NDArray[np.float32]
 
 
-def tree(
+def fit_tree(
     vectors: NDArray[np.float32],
     weights: NDArray[np.float32] | None,
     cells: int,
@@ -42,7 +41,7 @@ def tree(
     axes: int,
     seed: int,
 ) -> Tree:
-    """Find `cells` coarse centres, `children` fine ones in each, and the leading directions.
+    """Fit `cells` coarse centres, `children` fine ones in each, and the leading directions.
 
     Raises:
         SetupError: There are fewer different vectors than twice the fine cells.
@@ -50,29 +49,29 @@ def tree(
     kept = vectors.any(axis=1)
     vectors = np.asarray(vectors[kept], np.float32)
     shares = np.ones(len(vectors)) if weights is None else np.asarray(weights, np.float64)[kept]
-    _enough(vectors, 2 * cells * children)
+    _check_count(vectors, 2 * cells * children)
     shares /= shares.sum()
     mean = (shares @ vectors).astype(np.float32)
     units = _unit(vectors - mean)
     random = np.random.Generator(np.random.PCG64(seed))
     leading = _axes(units, shares, axes)
-    shares = _evened(units, shares, random)
+    shares = _flattened(units, shares, random)
     coarse = _centres(units, shares, cells, random)
-    lies_in = _nearest(units, coarse)
+    cell_of = _nearest(units, coarse)
     fine = np.stack(
         [
-            _fine(units, shares, lies_in == cell, coarse[cell], children, random)
+            _fine(units, shares, cell_of == cell, coarse[cell], children, random)
             for cell in range(cells)
         ]
     )
     return Tree(mean, coarse, fine, leading)
 
 
-def _enough(vectors: NDArray[np.float32], least: int) -> None:
+def _check_count(vectors: NDArray[np.float32], minimum: int) -> None:
     different = len(np.unique(vectors, axis=0))
-    if different < least:
+    if different < minimum:
         raise SetupError(
-            f"expected the vectors of {least:,} different prompts at least to make a codebook of,"
+            f"expected the vectors of {minimum:,} different prompts at least to make a codebook of,"
             f" found {different:,}"
         )
 
@@ -82,24 +81,24 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(vectors / np.maximum(lengths, 1e-12)[:, None], np.float32)
 
 
-def _evened(
+def _flattened(
     units: NDArray[np.float32], shares: NDArray[np.float64], random: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Shares divided by how crowded it is around each vector.
+    """Return shares divided by the density around each vector.
 
-    Without this, cells lie thickest where most is asked, so that an honest caller who keeps to what
-    many ask visits many, and one who sweeps over all there is visits few. How crowded it is: the
-    mean of exp(k cos) over a sample (a von Mises-Fisher density).
+    Without this, cells are smallest where most prompts lie, so an honest caller with common prompts
+    visits many and a sweep over everything visits few. The density is the mean of exp(k cos) over a
+    sample (von Mises-Fisher).
     """
     sample = units[random.choice(len(units), _SAMPLE, p=shares)]
-    crowded = np.concatenate(
+    density = np.concatenate(
         [
             np.exp(_SHARPNESS * (units[i : i + _CHUNK] @ sample.T - 1)).mean(axis=1)
             for i in range(0, len(units), _CHUNK)
         ]
     )
-    evened = shares / crowded
-    return np.asarray(evened / evened.sum(), np.float64)
+    flattened = shares / density
+    return np.asarray(flattened / flattened.sum(), np.float64)
 
 
 def _nearest(units: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -110,42 +109,42 @@ def _nearest(units: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArra
 def _centres(
     units: NDArray[np.float32], shares: NDArray[np.float64], count: int, random: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Lloyd's rounds on the sphere, from a start spread as k-means++ (Arthur, Vassilvitskii)."""
-    centres = _spread(units, shares, count, random)
+    """Run Lloyd's algorithm on the sphere from a k-means++ start (Arthur, Vassilvitskii)."""
+    centres = _initial(units, shares, count, random)
     before = np.full(len(units), -1)
     for _ in range(_ROUNDS):
-        lies_in = _nearest(units, centres)
-        if (lies_in != before).mean() <= _RESTLESS:
+        cell_of = _nearest(units, centres)
+        if (cell_of != before).mean() <= _CONVERGED:
             break
-        before = lies_in
-        sums = _sums(units, shares, lies_in, count)
+        before = cell_of
+        sums = _sums(units, shares, cell_of, count)
         empty = ~sums.any(axis=1)
         sums[empty] = units[random.choice(len(units), int(empty.sum()), p=shares)]
         centres = _unit(sums)
     return centres
 
 
-def _spread(
+def _initial(
     units: NDArray[np.float32], shares: NDArray[np.float64], count: int, random: np.random.Generator
 ) -> NDArray[np.float32]:
-    """First centres, each drawn the likelier the further it is from those before it."""
+    """Draw the first centres, each with odds by its distance from those before it (k-means++)."""
     drawn = [int(random.choice(len(units), p=shares))]
-    far = np.maximum(1 - units @ units[drawn[0]], 0)
+    distances = np.maximum(1 - units @ units[drawn[0]], 0)
     for _ in range(count - 1):
-        odds = far * shares
+        odds = distances * shares
         total = odds.sum()
         odds = odds / total if total > 0 else shares
         drawn.append(int(random.choice(len(units), p=odds)))
-        far = np.minimum(far, np.maximum(1 - units @ units[drawn[-1]], 0))
+        distances = np.minimum(distances, np.maximum(1 - units @ units[drawn[-1]], 0))
     return units[drawn]
 
 
 def _sums(
-    units: NDArray[np.float32], shares: NDArray[np.float64], lies_in: NDArray[np.intp], count: int
+    units: NDArray[np.float32], shares: NDArray[np.float64], cell_of: NDArray[np.intp], count: int
 ) -> NDArray[np.float32]:
     sums = np.zeros((count, units.shape[1]), np.float32)
-    order = np.argsort(lies_in, kind="stable")
-    cells, starts = np.unique(lies_in[order], return_index=True)
+    order = np.argsort(cell_of, kind="stable")
+    cells, starts = np.unique(cell_of[order], return_index=True)
     sums[cells] = np.add.reduceat(units[order] * shares[order, None], starts, axis=0)
     return sums
 
@@ -158,7 +157,7 @@ def _fine(
     count: int,
     random: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Centres in one coarse cell. One with too few vectors to split gets centres around its own."""
+    """Return centres in one coarse cell; around its own centre if it has too few vectors."""
     units, shares = units[inside], shares[inside]
     if len(np.unique(units, axis=0)) < count:
         around = random.standard_normal((count, len(centre)))
@@ -170,11 +169,11 @@ def _fine(
 def _axes(
     units: NDArray[np.float32], shares: NDArray[np.float64], count: int
 ) -> NDArray[np.float32]:
-    """Leading principal directions, rows; zero rows where there are fewer dimensions."""
+    """Return the leading principal directions as rows; zero rows beyond the dimensions."""
     _, directions = np.linalg.eigh(units.T @ (units * shares[:, None]))
-    found = directions[:, ::-1][:, :count].T
-    # A direction's sign is the solver's whim: make its largest number positive.
-    found = found * np.sign(found[np.arange(len(found)), np.abs(found).argmax(axis=1)])[:, None]
+    leading = directions[:, ::-1][:, :count].T
+    # The sign of a direction is arbitrary: make its largest number positive.
+    largest = leading[np.arange(len(leading)), np.abs(leading).argmax(axis=1)]
     axes = np.zeros((count, units.shape[1]), np.float32)
-    axes[: len(found)] = found
+    axes[: len(leading)] = leading * np.sign(largest)[:, None]
     return axes

@@ -1,17 +1,38 @@
-"""From text to the rows of a vocabulary: greedy longest match, as BERT's WordPiece does it."""
+"""From text to the rows of a vocabulary: normalisation and BERT's WordPiece."""
 
 from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections.abc import Sequence
 
-from querybudget.embedding.normalise import normalise
-
-__all__ = ["CONTINUATION", "SEPARATORS", "UNSPACED", "WordPiece"]
+__all__ = [
+    "CONTINUATION",
+    "DROPPED",
+    "FOLDED",
+    "SEPARATORS",
+    "UNSPACED",
+    "WordPiece",
+    "normalise",
+]
 
 CONTINUATION = "##"
-"""Begins a piece of the vocabulary that stands inside a word, not at its start."""
+"""Prefix of a piece that stands inside a word, not at its start."""
+
+DROPPED = (
+    "\u0300-\u036f"  # accents of Latin, Greek and Cyrillic, once decomposed
+    "\u0591-\u05bd\u05bf-\u05c7"  # Hebrew points
+    "\u0640\u064b-\u0655\u0670"  # Arabic stretching, vowel signs, and hamza on its carriers
+    "\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\u00ad"  # invisible characters
+)
+"""Characters that are removed, as the inside of a regular expression's class.
+
+Marks of other scripts stay: without theirs, words of Hindi, Thai or Japanese are other words.
+"""
+
+FOLDED = {"\u03c2": "\u03c3", "\u0131": "i"}  # Greek final sigma, Turkish dotless i
+"""Letters whose spelling depends on their position or language alone."""
 
 SEPARATORS = (
     "\x00-\x2f:-@\\[-`{-\xa9\xab-\xb4\xb6-\xb9\xbb-\xbf\xd7\xf7"  # ASCII and Latin-1
@@ -21,9 +42,9 @@ SEPARATORS = (
     "\u2e00-\u2e7f\u3000-\u3004\u3008-\u3020\u3030\u303d-\u303f\u30a0\u30fb\ue000-\uf8ff\ufd3e\ufd3f"
     "\ufe10-\ufe6f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\ufff0-\uffff"
 )
-"""Characters between words, as the inside of a class: they carry no vector of their own.
+"""Characters between words, as the inside of a class; they have no vector.
 
-Spelt out, not asked of `unicodedata`: a text has the same words under every Python.
+Listed rather than taken from `unicodedata`, so that a text has the same words in every Python.
 """
 
 UNSPACED = (  # Thai to Khmer; pictures, each a word; kana; Han
@@ -33,40 +54,53 @@ UNSPACED = (  # Thai to Khmer; pictures, each a word; kana; Han
     "\u31f0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
-"""Characters of scripts that put no space between words, as the inside of a class."""
+"""Characters of scripts without spaces between words, as the inside of a class."""
 
-_PLAIN = {sign: chr(sign).lower() if chr(sign).isalnum() else " " for sign in range(0x80)}
-"""What normalising and separating come to in ASCII, in one step."""
+_ASCII = {sign: chr(sign).lower() if chr(sign).isalnum() else " " for sign in range(0x80)}
+"""Normalisation and separation of ASCII in one step."""
 
 _TYPOGRAPHY = "\u2019\u2018\u201c\u201d\u2013\u2014\u2026\u2022\xa0"
-"""Separators that make most of the English text that is not ASCII not so."""
+"""Separators that are the only non-ASCII characters in most English text."""
 
 _WORDS = re.compile(f"[{UNSPACED}]+|[^{SEPARATORS}{UNSPACED}]+").findall
 _IS_UNSPACED = re.compile(f"[{UNSPACED}]").match
-_LONGEST_WORD = 100  # as in BERT: what is longer is no word
-_REMEMBERED = 1 << 14  # words; at about 200 bytes each
-_LONGEST_REMEMBERED = 24  # characters
-_FEW = 4  # pieces: what takes more is no common word
+_DROPPED = re.compile(f"[{DROPPED}]+")
+_MAX_WORD = 100  # characters, as in BERT: longer runs are not words
+_MAX_CACHED = 1 << 14  # words, at about 200 bytes each
+_MAX_CACHED_WORD = 24  # characters
+_MAX_CACHED_PIECES = 4  # words cut into more pieces are rare
 _DIGIT = re.compile(r"\d").search
 
 
+def normalise(text: str) -> str:
+    """Return text in lower case, with compatibility forms and accents folded.
+
+    Equivalent to these steps of the reference tokenizer: NFKD, remove `DROPPED`, lower case, fold
+    `FOLDED`, NFC.
+    """
+    text = _DROPPED.sub("", unicodedata.normalize("NFKD", text)).lower()
+    for letter, folded in FOLDED.items():
+        text = text.replace(letter, folded)
+    return unicodedata.normalize("NFC", text)
+
+
 class WordPiece:
-    """Rows of the pieces of a text, over one vocabulary.
+    """Cuts text into the pieces of one vocabulary.
 
-    A word is cut into the longest piece that begins it, then the longest `##` pieces that go on;
-    one that cannot be cut to its end has no rows. A run of a script without spaces is cut
-    into the longest pieces from left to right, and characters without any are passed over.
+    A word is cut into the longest piece at its start, then the longest `##` pieces after it; a word
+    that cannot be cut to its end has no rows. A run of a script without spaces is cut into the
+    longest pieces from left to right, and characters without a piece are skipped.
 
-    How a word was cut is remembered, but never where it is long, has a number in it or takes many
-    pieces: that may be somebody's secret.
+    The pieces of a word are cached, except of words that are long, contain a digit or need many
+    pieces: these may be secrets.
 
     Attributes:
-        size: Pieces in the vocabulary.
+        size: Number of pieces in the vocabulary.
     """
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         self.size = len(vocabulary)
-        # No word holds a `#`, so that the `##` pieces among the heads are never found there.
+        # No word contains a `#`, so the `##` pieces among the heads never match.
         self._heads = dict(zip(vocabulary, range(self.size), strict=True))
         self._heads.pop("", None)
         skip = len(CONTINUATION)
@@ -74,64 +108,65 @@ class WordPiece:
             piece[skip:]: row for piece, row in self._heads.items() if piece[:skip] == CONTINUATION
         }
         self._longest = max(map(len, self._heads), default=0)
-        self._known: dict[str, tuple[int, ...]] = {}
+        self._cache: dict[str, tuple[int, ...]] = {}
 
     @functools.cached_property
     def _lengths(self) -> dict[str, tuple[int, ...]]:
-        """For the first two characters of unspaced pieces: how long those are, longest first.
+        """Lengths of the unspaced pieces by their first two characters, longest first.
 
-        Made when the first such text comes: a service in other scripts never pays for it.
+        Built on first use: a service in other scripts never pays for it.
         """
         lengths: dict[str, set[int]] = {}
         for piece in self._heads:
             if len(piece) > 1 and _IS_UNSPACED(piece):
                 lengths.setdefault(piece[:2], set()).add(len(piece))
-        return {pair: tuple(sorted(found, reverse=True)) for pair, found in lengths.items()}
+        return {pair: tuple(sorted(known, reverse=True)) for pair, known in lengths.items()}
 
     def rows(self, text: str) -> list[int]:
-        """The rows of a text's pieces, in order."""
+        """Return the rows of a text's pieces, in order."""
         if not text.isascii():
-            for sign in _TYPOGRAPHY:
-                text = text.replace(sign, " ")
-        words = text.translate(_PLAIN).split() if text.isascii() else _WORDS(normalise(text))
+            for character in _TYPOGRAPHY:
+                text = text.replace(character, " ")
+        words = text.translate(_ASCII).split() if text.isascii() else _WORDS(normalise(text))
         whole = [*map(self._heads.get, words)]
         rows: list[int] = []
         for row, word in zip(whole, words, strict=True):
             if row is None:
-                rows += self._known.get(word) or self._cut(word)
+                rows += self._cache.get(word) or self._cut(word)
             else:
                 rows.append(row)
         return rows
 
     def _cut(self, word: str) -> tuple[int, ...]:
-        rows = tuple(self._run(word) if _IS_UNSPACED(word) else self._word(word))
-        if 0 < len(rows) <= _FEW and len(word) <= _LONGEST_REMEMBERED and not _DIGIT(word):
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[word] = rows
+        rows = tuple(self._unspaced(word) if _IS_UNSPACED(word) else self._spaced(word))
+        short = 0 < len(rows) <= _MAX_CACHED_PIECES and len(word) <= _MAX_CACHED_WORD
+        if short and not _DIGIT(word):
+            if len(self._cache) >= _MAX_CACHED:
+                self._cache.clear()
+            self._cache[word] = rows
         return rows
 
-    def _run(self, run: str) -> list[int]:
-        found, lengths = self._heads.get, self._lengths.get
+    def _unspaced(self, run: str) -> list[int]:
+        row_of, lengths = self._heads.get, self._lengths.get
         rows: list[int] = []
         start, end = 0, len(run)
         while start < end:
             row = None
             for length in lengths(run[start : start + 2], ()):
-                # Past the end the slice is shorter; if that is a piece, none can be longer.
-                row = found(run[start : start + length])
+                # Past the end the slice is shorter; if that is a piece, no longer one fits.
+                row = row_of(run[start : start + length])
                 if row is not None:
                     start += length
                     break
             else:
-                row = found(run[start])
+                row = row_of(run[start])
                 start += 1
             if row is not None:
                 rows.append(row)
         return rows
 
-    def _word(self, word: str) -> list[int]:
-        if len(word) > _LONGEST_WORD:
+    def _spaced(self, word: str) -> list[int]:
+        if len(word) > _MAX_WORD:
             return []
         rows: list[int] = []
         pieces = self._heads
