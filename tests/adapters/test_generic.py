@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Usage
-from querybudget.adapters.bodies import MAX_OUTPUT
-from querybudget.adapters.generic import Generic
-from querybudget.adapters.pointer import Pointer
+from querybudget.adapters.generic import Generic, Pointer
+from querybudget.adapters.request import MAX_OUTPUT
 from querybudget.errors import BodyError, SetupError
 from querybudget.policy.model import GenericRoute
 from querybudget.testing.contracts.adapter import AdapterContract, Answer, Metered, Recording

@@ -11,10 +11,15 @@ from hypothesis import strategies as st
 
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import Adapter, Call, Dialect, Meter, Usage
-from querybudget.adapters.frame import learn_frame
-from querybudget.adapters.metering import ANSWER_TAIL, BodyMeter, StreamMeter
+from querybudget.adapters.metering import (
+    ANSWER_TAIL,
+    AnswerTotals,
+    BodyMeter,
+    StreamMeter,
+    learn_template,
+    tokens,
+)
 from querybudget.adapters.openai_usage import read_chat_body, read_chat_event
-from querybudget.adapters.tally import AnswerTotals, tokens
 
 PATHS = ["/v1/chat/completions", "/v1/responses", "/v1/completions", "/v1/messages"]
 CALL = Call(Dialect.OPENAI, "chat")
@@ -76,7 +81,7 @@ def test_counting_by_the_frame_equals_parsing_every_event(chunks: list[bytes]) -
     framed.feed(event(PATHS[0], "learn"))
     parsed.feed(event(PATHS[0], "learn"))
     for chunk in chunks:
-        parsed._frame = None
+        parsed._template = None
         parsed._lessons = 0
         framed.feed(chunk)
         parsed.feed(chunk)
@@ -87,10 +92,10 @@ def test_counting_by_the_frame_equals_parsing_every_event(chunks: list[bytes]) -
 
 def test_a_frame_is_learnt_only_where_the_text_stands() -> None:
     told = event(PATHS[0], "abcd").replace(b'"id": "c"', b'"id": "wxyz"')
-    frame = learn_frame(told, 4, read_chat_event)
-    assert frame is not None
-    assert frame.text_size(told.replace(b"abcd", b"longer text")) == len("longer text")
-    assert frame.text_size(told.replace(b"wxyz", b"other")) == -1
+    template = learn_template(told, 4, read_chat_event)
+    assert template is not None
+    assert template.text_size(told.replace(b"abcd", b"longer text")) == len("longer text")
+    assert template.text_size(told.replace(b"wxyz", b"other")) == -1
 
 
 @pytest.mark.parametrize(
@@ -103,14 +108,14 @@ def test_a_frame_is_learnt_only_where_the_text_stands() -> None:
     ],
 )
 def test_no_frame_is_learnt_from_a_chunk_that_is_not_one_event_of_text(chunk: bytes) -> None:
-    assert learn_frame(chunk, 4, read_chat_event) is None
-    assert learn_frame(chunk, 4000, read_chat_event) is None
+    assert learn_template(chunk, 4, read_chat_event) is None
+    assert learn_template(chunk, 4000, read_chat_event) is None
 
 
 def test_a_chunk_in_which_the_ends_of_a_frame_overlap_is_parsed() -> None:
-    frame = learn_frame(b'data: {"choices":[{"text":"abcd"}]}\n\n', 4, read_chat_event)
-    assert frame is not None
-    assert frame.text_size(b'data: {"choices":[{"text":"}]}\n\n') == -1
+    template = learn_template(b'data: {"choices":[{"text":"abcd"}]}\n\n', 4, read_chat_event)
+    assert template is not None
+    assert template.text_size(b'data: {"choices":[{"text":"}]}\n\n') == -1
 
 
 def test_what_looks_like_an_event_inside_another_line_is_none() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import Call, Dialect
-from querybudget.adapters.bodies import MAX_CHOICES, MAX_LOGPROBS, MAX_OUTPUT
+from querybudget.adapters.request import MAX_CHOICES, MAX_LOGPROBS, MAX_OUTPUT
 from querybudget.errors import BodyError
 
 CHAT = "/v1/chat/completions"

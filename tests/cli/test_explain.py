@@ -44,8 +44,8 @@ def chat(content: object, **more: Any) -> Mapping[str, object]:
         ("/v1/embeddings", {"model": "gpt", "input": "hello"}, "; nothing is generated"),
         ("/v1/embeddings", {"model": "gpt", "input": [1, 2, 3]}, "and 3 tokens sent as token ids"),
         ("/v1/completions", {"prompt": ["a", "b"], "n": 2, "max_tokens": 7}, "each of 4 answers"),
-        ("/v1/chat/completions", chat([PICTURE]), "and 1 picture of 1000 tokens"),
-        ("/v1/chat/completions", chat([PICTURE, PICTURE]), "and 2 pictures of 1000 tokens"),
+        ("/v1/chat/completions", chat([PICTURE]), "and 1 image of 1000 tokens"),
+        ("/v1/chat/completions", chat([PICTURE, PICTURE]), "and 2 images of 1000 tokens"),
         (
             "/v1/chat/completions",
             chat("hi"),

@@ -1,4 +1,4 @@
-"""How models are asked and answer over HTTP: what a request asks, what its answer used.
+"""Dialects of calling a model over HTTP: what a request asks, and what its answer used.
 
 Nothing here does I/O, knows an identity or reads a clock.
 """
@@ -25,25 +25,22 @@ _BY_SUFFIX: tuple[tuple[str, Adapter], ...] = (
     ("/v1/responses", Responses()),
     ("/openai/responses", Responses()),
 )
-_WHOLE: dict[str, Adapter] = {"/responses": Responses()}
+_BY_PATH: dict[str, Adapter] = {"/responses": Responses()}
 
 
 def adapter_for(path: str, method: str, routes: Sequence[GenericRoute]) -> Adapter | None:
-    """The adapter that reads a request.
+    """Return the adapter that reads a request; None if the request does not call a model.
 
-    Only ``POST`` asks a model anything. The policy's routes go first, in their order; then the
-    known dialects, by how the path ends: ``/chat/completions``, ``/completions`` and
-    ``/embeddings`` after any prefix, ``/messages`` only after ``/v1``, and ``/responses`` after
-    ``/v1``, after ``/openai`` or alone, since other applications use those words too. The answer
-    depends on the arguments alone, so it may be cached.
+    Only ``POST`` requests call a model. The policy's routes come first, in their order, then the
+    known dialects, by the end of the path: ``/chat/completions``, ``/completions`` and
+    ``/embeddings`` after any prefix; ``/messages`` only after ``/v1``; ``/responses`` after
+    ``/v1``, after ``/openai`` or alone, since other applications use those words too. The result
+    depends only on the arguments, so it may be cached.
 
     Args:
-        path: The request's path, ``root_path`` taken off.
-        method: The HTTP method, upper case.
+        path: The request's path, without ``root_path``.
+        method: The HTTP method, in upper case.
         routes: The policy's generic routes.
-
-    Returns:
-        The adapter; None for a request that is no call of a model.
     """
     if method != "POST":
         return None
@@ -54,4 +51,4 @@ def adapter_for(path: str, method: str, routes: Sequence[GenericRoute]) -> Adapt
     for suffix, adapter in _BY_SUFFIX:
         if path.endswith(suffix):
             return adapter
-    return _WHOLE.get(path)
+    return _BY_PATH.get(path)

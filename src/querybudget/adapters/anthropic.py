@@ -1,7 +1,7 @@
-"""Anthropic's dialect: messages, and the counting of their tokens.
+"""Anthropic's dialect: messages, and counting their tokens.
 
-Anthropic's ``input_tokens`` leave out what was read from or written to the cache; `Usage.input`
-holds all three.
+Anthropic's ``input_tokens`` exclude what was read from or written to the cache; `Usage.input`
+includes it.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ import msgspec
 from msgspec import Raw
 
 from querybudget.adapters.base import Call, Dialect, Meter, Usage
-from querybudget.adapters.bodies import output_bound, read_body
-from querybudget.adapters.degrade import Members, bound, calm, put, rewrite, within
-from querybudget.adapters.metering import answer_meter
+from querybudget.adapters.degrade import Members, bound, lower_effort, put, rewrite, within
+from querybudget.adapters.metering import AnswerTotals, answer_meter, tokens
 from querybudget.adapters.request import (
     NOTHING,
     Part,
     ask_of,
+    joined,
     json_size,
     measure,
+    output_bound,
+    read_body,
     template_of,
     text_of,
     utf8_size,
 )
-from querybudget.adapters.tally import AnswerTotals, tokens
 
 __all__ = ["CountTokens", "Messages"]
 
@@ -87,14 +88,14 @@ class Messages:
     dialect: Dialect = Dialect.ANTHROPIC
 
     def parse(self, _path: str, body: bytes, /) -> Call:
-        """Read what a request asks; raises `BodyError`."""
+        """Return what a request asks; see `Adapter.parse`."""
         request = read_body(_REQUEST, body, "a messages request")
         size, images = measure(request.system)
         for message in request.messages:
             message_size, message_images = measure(message.content)
             size += message_size
             images += message_images
-        system, frame = text_of(request.system), template_of(request.messages)
+        system = (text_of(request.system), template_of(request.messages))
         return Call(
             dialect=Dialect.ANTHROPIC,
             operation="messages",
@@ -103,26 +104,26 @@ class Messages:
             max_output=output_bound(request.max_tokens),
             input_bytes=size + json_size(request.tools),
             images=images,
-            template=f"{system}\n{frame}" if system and frame else system or frame,
+            template=joined([text for text in system if text]),
             ask=ask_of(request.messages),
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        """A meter for the answer."""
+        """Return a meter for the answer."""
         return answer_meter(call, content_type, _read_event, _read_body)
 
     def degrade(self, body: bytes, /) -> bytes:
-        """The same asked with less: see `Adapter.degrade`."""
+        """Return the same request asking for less; see `Adapter.degrade`."""
         return rewrite(body, _less)
 
 
 class CountTokens:
-    """``POST .../v1/messages/count_tokens``: a call that no model reads, so it costs no tokens."""
+    """``POST .../v1/messages/count_tokens``: no model reads the prompt, so it costs no tokens."""
 
     dialect: Dialect = Dialect.ANTHROPIC
 
     def parse(self, _path: str, body: bytes, /) -> Call:
-        """Read what a request asks; raises `BodyError`."""
+        """Return what a request asks; see `Adapter.parse`."""
         request = read_body(_REQUEST, body, "a request to count tokens")
         return Call(
             dialect=Dialect.ANTHROPIC,
@@ -132,11 +133,11 @@ class CountTokens:
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        """A meter that says that nothing was used."""
+        """Return a meter that reports no tokens."""
         return answer_meter(call, content_type, _read_count, _read_count)
 
     def degrade(self, body: bytes, /) -> bytes:
-        """The body itself: no model answers it."""
+        """Return the body itself: no model answers it."""
         return body
 
 
@@ -147,7 +148,7 @@ def _less(members: Members) -> None:
 
 
 def _less_effort(settings: Members) -> None:
-    calm(settings, "effort")
+    lower_effort(settings, "effort")
 
 
 def _read_event(data: bytes, totals: AnswerTotals) -> None:
@@ -159,7 +160,7 @@ def _read_event(data: bytes, totals: AnswerTotals) -> None:
     if event.message is not None and event.message.usage is not None:
         totals.usage = _merged(totals.usage, event.message.usage)
     if event.usage is not None:
-        # Only message_delta has usage of its own: all of the output before it.
+        # Only message_delta reports usage itself: all output before it.
         totals.usage = _merged(totals.usage, event.usage)
         totals.complete = True
 
@@ -185,7 +186,7 @@ def _size(block: _Block) -> int:
 
 
 def _merged(before: Usage | None, report: _Usage) -> Usage:
-    """Add a report to those before it: figures are cumulative, or left out, so none falls."""
+    """Merge a report into earlier usage. Figures are cumulative or missing, so none decreases."""
     before = before or Usage()
     read = max(before.cached_input, tokens(report.cache_read_input_tokens))
     written = max(before.cache_write, tokens(report.cache_creation_input_tokens))

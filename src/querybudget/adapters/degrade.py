@@ -1,7 +1,8 @@
-"""Asking for less: a request's body rewritten, so that its answer shows less of the model.
+"""Asking for less: rewrite a request's body so that its answer reveals less of the model.
 
-What is not touched stays byte for byte as it was sent. A body that is no JSON object is left alone.
-Nothing is added that a server may not know, but the bound on output, which every server does.
+Members that do not change stay byte for byte as they were sent. A body that is not a JSON object
+stays as it is. Nothing is added that a server may not know, except the limit on output, which every
+server knows.
 """
 
 from __future__ import annotations
@@ -11,21 +12,32 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw
 
-__all__ = ["OUTPUT", "Members", "bound", "calm", "drop", "one", "put", "rewrite", "within"]
+from querybudget.adapters.request import BOM
+
+__all__ = [
+    "OUTPUT",
+    "Members",
+    "bound",
+    "drop",
+    "lower_effort",
+    "put",
+    "rewrite",
+    "single",
+    "within",
+]
 
 OUTPUT = 512
-"""Tokens that a degraded answer may have."""
+"""Most output tokens of a degraded answer."""
+
+LOW_EFFORTS = frozenset({b"null", b'"none"', b'"minimal"', b'"low"'})
+"""Reasoning efforts, as JSON, that are low enough to stay."""
 
 Members = dict[str, Raw]
 """An object's members, each as JSON."""
 
-CALM = frozenset({b"null", b'"none"', b'"minimal"', b'"low"'})
-"""Efforts of reasoning that are let be, as JSON."""
-
 _MEMBERS = msgspec.json.Decoder(Members)
 _NUMBER: msgspec.json.Decoder[float] = msgspec.json.Decoder(int | float, strict=False)
 _ENCODER = msgspec.json.Encoder()
-_BOM = b"\xef\xbb\xbf"
 _NULL = Raw(b"null")
 
 
@@ -33,14 +45,14 @@ def rewrite(body: bytes, change: Callable[[Members], None]) -> bytes:
     """Change an object's members.
 
     Args:
-        body: JSON; a leading UTF-8 byte order mark is allowed, as servers do.
+        body: JSON; a leading UTF-8 byte order mark is allowed.
         change: Changes the members in place. It must not raise.
 
     Returns:
-        The new body; `body` itself where nothing changed, or where it is no JSON object.
+        The new body; `body` itself if nothing changed or it is not a JSON object.
     """
     try:
-        members = _MEMBERS.decode(body.removeprefix(_BOM))
+        members = _MEMBERS.decode(body.removeprefix(BOM))
     except (ValueError, RecursionError):
         return body
     before = members.copy()
@@ -49,7 +61,7 @@ def rewrite(body: bytes, change: Callable[[Members], None]) -> bytes:
 
 
 def within(members: Members, name: str, change: Callable[[Members], None]) -> None:
-    """Change the members of an object that is itself a member; nothing where there is none."""
+    """Change the members of an object that is itself a member, if it is present."""
     if name in members:
         value = bytes(members[name])
         changed = rewrite(value, change)
@@ -58,53 +70,51 @@ def within(members: Members, name: str, change: Callable[[Members], None]) -> No
 
 
 def put(members: Members, name: str, value: bytes) -> None:
-    """Give a member another value, where it has one."""
-    if name in members and _given(members[name]):
+    """Replace a member's value, if it is present and not null."""
+    if _present(members, name):
         members[name] = Raw(value)
 
 
 def drop(members: Members, *names: str) -> None:
-    """Take members away."""
+    """Remove members."""
     for name in names:
         members.pop(name, None)
 
 
-def one(members: Members, *names: str) -> None:
-    """Ask for one where more are asked for."""
+def single(members: Members, *names: str) -> None:
+    """Set counts to 1, if they are present and not null."""
     for name in names:
-        if name in members and _given(members[name]) and _number(members[name]) != 1:
+        if _present(members, name) and _number(members[name]) != 1:
             members[name] = Raw(b"1")
 
 
-def bound(members: Members, *names: str, otherwise: str = "", most: int = OUTPUT) -> None:
-    """Bound a number, mostly of tokens.
+def bound(members: Members, *names: str, otherwise: str = "", limit: int = OUTPUT) -> None:
+    """Lower a number, usually of tokens, to a limit.
 
     Args:
         members: Changed in place.
-        names: What the bound may be called; each that is given is lowered. 0 and below is none.
-        otherwise: What to call it where no name is given; empty to add none.
-        most: The bound.
+        names: Names that the number may have; each one present is lowered. 0 and below count as no
+            limit.
+        otherwise: The name to add if none is present; empty to add nothing.
+        limit: The limit.
     """
-    found = False
-    for name in names:
-        if name not in members or not _given(members[name]):
-            continue
-        found = True
-        asked = _number(members[name])
-        if asked is None or not 0 < asked <= most:
-            members[name] = Raw(b"%d" % most)
-    if otherwise and not found:
-        members[otherwise] = Raw(b"%d" % most)
+    present = [name for name in names if _present(members, name)]
+    for name in present:
+        number = _number(members[name])
+        if number is None or not 0 < number <= limit:
+            members[name] = Raw(b"%d" % limit)
+    if otherwise and not present:
+        members[otherwise] = Raw(b"%d" % limit)
 
 
-def calm(members: Members, name: str) -> None:
-    """Lower an effort of reasoning to ``low``, which is the least that every model takes."""
-    if bytes(members.get(name, _NULL)) not in CALM:
+def lower_effort(members: Members, name: str) -> None:
+    """Lower a reasoning effort to ``low``, the lowest that every model accepts."""
+    if bytes(members.get(name, _NULL)) not in LOW_EFFORTS:
         put(members, name, b'"low"')
 
 
-def _given(value: Raw) -> bool:
-    return value != _NULL
+def _present(members: Members, name: str) -> bool:
+    return name in members and members[name] != _NULL
 
 
 def _number(value: Raw) -> float | None:

@@ -1,40 +1,110 @@
-"""A model route of no known dialect, read by the JSON pointers that its policy gives."""
+"""A model route of no known dialect, read through the JSON pointers in the policy (RFC 6901)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import msgspec
 
 from querybudget.adapters.base import Call, Dialect, Meter, Usage
-from querybudget.adapters.bodies import asks_of, choices_of, output_bound, read_body
 from querybudget.adapters.degrade import OUTPUT
-from querybudget.adapters.metering import answer_meter
-from querybudget.adapters.pointer import Json, Pointer
-from querybudget.adapters.request import utf8_size
-from querybudget.adapters.tally import AnswerTotals, tokens
+from querybudget.adapters.metering import AnswerTotals, answer_meter, tokens
+from querybudget.adapters.request import (
+    BOM,
+    asks_of,
+    choices_of,
+    joined,
+    output_bound,
+    read_body,
+    utf8_size,
+)
 from querybudget.errors import BodyError, SetupError
 from querybudget.policy.model import GenericRoute
 
-__all__ = ["Generic"]
+__all__ = ["Generic", "Json", "Pointer"]
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+"""A decoded JSON document, or any value in one."""
 
 _JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
-_BOM = b"\xef\xbb\xbf"
+_BAD_ESCAPE = re.compile(r"~(?![01])")
+_INDEX = re.compile(r"0|[1-9][0-9]{0,9}")  # longer ones are beyond the end of any body
+
+
+class Pointer:
+    """The place of a value in a JSON document.
+
+    Args:
+        text: The pointer, such as ``/usage/input_tokens``: a slash before each step; ``~1`` stands
+            for a slash and ``~0`` for a tilde within a step. The empty pointer is the document.
+
+    Raises:
+        ValueError: The text is not a pointer.
+    """
+
+    __slots__ = ("_steps",)
+
+    def __init__(self, text: str) -> None:
+        if text and not text.startswith("/"):
+            raise ValueError(f"Expected a JSON pointer, found {text!r}: begin it with a slash.")
+        if _BAD_ESCAPE.search(text):
+            raise ValueError(f"Expected ~0 or ~1 after no other tilde in the pointer {text!r}.")
+        self._steps = tuple(
+            step.replace("~1", "/").replace("~0", "~") for step in text.split("/")[1:]
+        )
+
+    def find(self, document: Json) -> Json:
+        """Return the value at the pointer; None if there is none or it is null."""
+        return _follow(document, self._steps)
+
+    def put(self, document: Json, value: Json) -> bool:
+        """Set the value at the pointer.
+
+        Returns:
+            True if it was set: the place is a member of an object, present or not, or an existing
+            element of an array. The whole document cannot be set.
+        """
+        if not self._steps:
+            return False
+        last = self._steps[-1]
+        holder = _follow(document, self._steps[:-1])
+        if isinstance(holder, dict):
+            holder[last] = value
+        elif isinstance(holder, list) and _INDEX.fullmatch(last) and int(last) < len(holder):
+            holder[int(last)] = value
+        else:
+            return False
+        return True
+
+
+def _follow(document: Json, steps: tuple[str, ...]) -> Json:
+    value = document
+    for step in steps:
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and _INDEX.fullmatch(step) and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return value
 
 
 class Generic:
-    """Reads requests and answers by pointers.
+    """Reads requests and answers through pointers.
 
-    A prompt may be text, an array of texts (that many items), token ids (counted exactly), an array
-    of those, or any other value, of which all texts within count. A route that points to no bound,
-    no stream flag, no number of answers, no output used and no text generates nothing; one that
-    points to neither the output used nor the text has answers that count as text of their own size.
+    A prompt may be text, an array of texts (one item each), token ids (counted exactly), an array
+    of those, or any other value, of which every text within counts. A route without pointers to an
+    output limit, stream flag, number of answers, output usage and text generates nothing. If a
+    route has no pointers to the output usage and the text, its answers count as text of their own
+    size.
 
     Args:
-        route: Where everything stands.
+        route: The policy's route.
 
     Raises:
-        SetupError: One of its pointers is none.
+        SetupError: One of its pointers is malformed.
     """
 
     dialect: Dialect = Dialect.PROBLEM
@@ -54,7 +124,7 @@ class Generic:
         )
 
     def parse(self, _path: str, body: bytes, /) -> Call:
-        """Read what a request asks; raises `BodyError`."""
+        """Return what a request asks; see `Adapter.parse`."""
         request = read_body(_JSON, body, f"a JSON body for {self._route.operation}")
         prompts = [prompt.find(request) for prompt in self._prompts]
         texts = [text for prompt in prompts for text in _texts(prompt)]
@@ -71,37 +141,37 @@ class Generic:
             ),
             input_bytes=sum(map(utf8_size, texts)),
             input_tokens=sum(map(_token_ids, prompts)),
-            ask=texts[0] if len(texts) == 1 else "\n".join(texts),
+            ask=joined(texts),
             asks=asks_of([text for prompt in prompts for text in _array(prompt)]),
             generates=self._generates,
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        """A meter for the answer."""
+        """Return a meter for the answer."""
         return answer_meter(call, content_type, self._read_event, self._read_answer)
 
     def degrade(self, body: bytes, /) -> bytes:
-        """The same asked with less, as far as the route says where: see `Adapter.degrade`."""
+        """Return the same request asking for less, if the route says where; see `Adapter`."""
         try:
-            request = _JSON.decode(body.removeprefix(_BOM))
+            request = _JSON.decode(body.removeprefix(BOM))
         except (ValueError, RecursionError):
             return body
-        choices, most = self._choices, self._max_output
+        choices, max_output = self._choices, self._max_output
         changed = False
         if choices is not None and choices.find(request) not in (None, 1):
             changed = choices.put(request, 1)
-        if most is not None:
-            asked = _amount(most.find(request))
-            if asked is None or not 0 < asked <= OUTPUT:
-                changed = most.put(request, OUTPUT) or changed
+        if max_output is not None:
+            limit = _amount(max_output.find(request))
+            if limit is None or not 0 < limit <= OUTPUT:
+                changed = max_output.put(request, OUTPUT) or changed
         return msgspec.json.encode(request) if changed else body
 
-    def _number(self, pointer: Pointer | None, where: str, request: Json) -> float | None:
+    def _number(self, pointer: Pointer | None, place: str, request: Json) -> float | None:
         value = _find(pointer, request)
         number = _amount(value)
         if number is not None or value is None:
             return number
-        raise BodyError(f"Expected a number, found {type(value).__name__} - at `{where}`.")
+        raise BodyError(f"Expected a number, found {type(value).__name__} - at `{place}`.")
 
     def _read_event(self, data: bytes, totals: AnswerTotals) -> None:
         if data == b"[DONE]":
@@ -113,7 +183,7 @@ class Generic:
         answer = _JSON.decode(data)
         if text := self._size_of_text(answer, data):
             totals.output_bytes += text
-            totals.complete = False  # what was reported before does not hold this text
+            totals.complete = False  # usage reported earlier does not include this text
         prompt = _amount(_find(self._input_usage, answer))
         output = _amount(_find(self._output_usage, answer))
         if prompt is not None or output is not None:
@@ -125,7 +195,7 @@ class Generic:
         totals.complete = totals.complete or output is not None
 
     def _size_of_text(self, answer: Json, data: bytes) -> int:
-        """Bytes of generated text; all of the answer's where the route does not say which."""
+        """Return the bytes of generated text; the whole answer's if no pointer says which."""
         if self._text is not None:
             return sum(map(utf8_size, _texts(self._text.find(answer))))
         return len(data) if self._generates and self._output_usage is None else 0
@@ -147,7 +217,7 @@ def _amount(value: Json) -> float | None:
 
 
 def _texts(value: Json) -> Iterator[str]:
-    """Every text within a value, in order. Names of members are not texts."""
+    """Return every text within a value, in order. Names of members are not texts."""
     pending = [value]
     while pending:
         value = pending.pop()
@@ -160,14 +230,14 @@ def _texts(value: Json) -> Iterator[str]:
 
 
 def _items(prompt: Json) -> int:
-    """As many as an array has, of texts or of token ids; anything else is one prompt."""
+    """Return the length of an array of texts or of token ids; any other value is one prompt."""
     if isinstance(prompt, list) and {*map(type, prompt)} in ({str}, {list}, {str, list}):
         return len(prompt)
     return 1
 
 
 def _array(prompt: Json) -> list[str]:
-    """The texts of an array of prompts; a conversation is one prompt, and so is any text."""
+    """Return the texts of an array of prompts; none of a conversation or a single text."""
     if not isinstance(prompt, list) or _items(prompt) != len(prompt):
         return []
     return [text for text in prompt if isinstance(text, str)]

@@ -1,7 +1,7 @@
-"""What OpenAI's dialect asks: chat completions, responses, completions and embeddings.
+"""Requests in OpenAI's dialect: chat completions, responses, completions and embeddings.
 
-Members that no estimate needs are not declared, so they cost next to nothing to skip. Nulls are
-taken for absent and numbers in quotes for numbers, as servers do.
+Members that no estimate needs are not declared, so skipping them costs next to nothing. As servers
+do, nulls count as absent and numbers in quotes as numbers.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import msgspec
 from msgspec import Raw
 
 from querybudget.adapters.base import Call, Dialect, Meter
-from querybudget.adapters.bodies import (
-    alternatives,
-    asks_of,
-    choices_of,
-    output_bound,
-    read_body,
+from querybudget.adapters.degrade import (
+    Members,
+    bound,
+    drop,
+    lower_effort,
+    put,
+    rewrite,
+    single,
+    within,
 )
-from querybudget.adapters.degrade import Members, bound, calm, drop, one, put, rewrite, within
 from querybudget.adapters.metering import answer_meter
 from querybudget.adapters.openai_usage import (
     read_chat_body,
@@ -29,15 +31,28 @@ from querybudget.adapters.request import (
     NOTHING,
     Content,
     Part,
+    alternatives,
     ask_of,
+    asks_of,
+    choices_of,
+    joined,
     json_size,
     measure,
+    output_bound,
+    read_body,
     template_of,
     utf8_size,
 )
 from querybudget.errors import BodyError
 
 __all__ = ["ChatCompletions", "Completions", "Embeddings", "Responses"]
+
+
+_LOGPROBS = ("logprobs", "top_logprobs", "prompt_logprobs", "n_probs", "return_hidden_states")
+"""Members that reveal more than text, including llama.cpp's and SGLang's."""
+
+_BOUNDS = ("max_completion_tokens", "max_tokens", "n_predict")
+_TEXT_LOGPROBS = "message.output_text.logprobs"
 
 
 class _Message(msgspec.Struct):
@@ -63,7 +78,7 @@ class _Chat(msgspec.Struct):
 
 
 class _Item(msgspec.Struct):
-    """An item of a response's input: a message, a call of a tool or its result."""
+    """An item of a response's input: a message, a tool call or its result."""
 
     type: str | None = None
     role: str | None = None
@@ -115,8 +130,6 @@ _EMBEDDING = msgspec.json.Decoder(_Embedding, strict=False)
 _NAMES = msgspec.json.Decoder(list[str])
 _OUTPUT: msgspec.json.Decoder[Content] = msgspec.json.Decoder(Content)
 
-_TEXT_LOGPROBS = "message.output_text.logprobs"
-
 
 class ChatCompletions:
     """``POST .../chat/completions``."""
@@ -124,7 +137,7 @@ class ChatCompletions:
     dialect: Dialect = Dialect.OPENAI
 
     def parse(self, path: str, body: bytes, /) -> Call:
-        """Read what a request asks; raises `BodyError`."""
+        """Return what a request asks; see `Adapter.parse`."""
         request = read_body(_CHAT, body, "a chat completions request")
         size, images = _measure_messages(request.messages)
         return Call(
@@ -143,11 +156,11 @@ class ChatCompletions:
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        """A meter for the answer."""
+        """Return a meter for the answer."""
         return answer_meter(call, content_type, read_chat_event, read_chat_body)
 
     def degrade(self, body: bytes, /) -> bytes:
-        """The same asked with less: see `Adapter.degrade`."""
+        """Return the same request asking for less; see `Adapter.degrade`."""
         return rewrite(body, _less_chat)
 
 
@@ -157,9 +170,9 @@ class Responses:
     dialect: Dialect = Dialect.OPENAI
 
     def parse(self, path: str, body: bytes, /) -> Call:
-        """Read what a request asks; raises `BodyError`."""
+        """Return what a request asks; see `Adapter.parse`."""
         request = read_body(_RESPONSE, body, "a responses request")
-        size, images, frame, ask = _measure_input(request.input)
+        size, images, system, ask = _measure_input(request.input)
         instructions = request.instructions or ""
         return Call(
             dialect=Dialect.OPENAI,
@@ -173,19 +186,17 @@ class Responses:
                 bool(request.top_logprobs) or _TEXT_LOGPROBS in (request.include or ()),
                 request.top_logprobs,
             ),
-            template=f"{instructions}\n{frame}"
-            if instructions and frame
-            else instructions or frame,
+            template=joined([text for text in (instructions, system) if text]),
             ask=ask,
             background=bool(request.background),
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        """A meter for the answer."""
+        """Return a meter for the answer."""
         return answer_meter(call, content_type, read_responses_event, read_responses_body)
 
     def degrade(self, body: bytes, /) -> bytes:
-        """The same asked with less: see `Adapter.degrade`."""
+        """Return the same request asking for less; see `Adapter.degrade`."""
         return rewrite(body, _less_response)
 
 
@@ -195,11 +206,11 @@ class Completions:
     dialect: Dialect = Dialect.OPENAI
 
     def parse(self, path: str, body: bytes, /) -> Call:
-        """Read what a request asks; raises `BodyError`."""
+        """Return what a request asks; see `Adapter.parse`."""
         request = read_body(_COMPLETION, body, "a completions request")
         items, size, tokens, asks = _measure_prompts(request.prompt)
         logprobs = alternatives(request.logprobs)
-        # With echo, the prompt's tokens come back with theirs too.
+        # With echo, the prompt's tokens are returned with log-probabilities too.
         echoed = logprobs if request.echo else 0
         return Call(
             dialect=Dialect.OPENAI,
@@ -213,16 +224,16 @@ class Completions:
             input_tokens=tokens,
             logprobs=logprobs,
             prompt_logprobs=max(echoed, alternatives(request.prompt_logprobs)),
-            ask=_joined(asks),
+            ask=joined(asks),
             asks=asks_of(asks),
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        """A meter for the answer."""
+        """Return a meter for the answer."""
         return answer_meter(call, content_type, read_chat_event, read_chat_body)
 
     def degrade(self, body: bytes, /) -> bytes:
-        """The same asked with less: see `Adapter.degrade`."""
+        """Return the same request asking for less; see `Adapter.degrade`."""
         return rewrite(body, _less_completion)
 
 
@@ -232,7 +243,7 @@ class Embeddings:
     dialect: Dialect = Dialect.OPENAI
 
     def parse(self, path: str, body: bytes, /) -> Call:
-        """Read what a request asks; raises `BodyError`."""
+        """Return what a request asks; see `Adapter.parse`."""
         request = read_body(_EMBEDDING, body, "an embeddings request")
         items, size, tokens, asks = _measure_prompts(request.input)
         messages = request.messages or []
@@ -246,30 +257,30 @@ class Embeddings:
             input_tokens=tokens,
             images=images,
             template=template_of(messages),
-            ask=_joined(asks) or ask_of(messages),
+            ask=joined(asks) or ask_of(messages),
             asks=asks_of(asks),
             generates=False,
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        """A meter for the answer."""
+        """Return a meter for the answer."""
         return answer_meter(call, content_type, read_chat_event, read_chat_body)
 
     def degrade(self, body: bytes, /) -> bytes:
-        """The body itself: of an embedding there is no less to ask for."""
+        """Return the body itself: an embedding cannot be asked for less."""
         return body
 
 
 def _model(path: str, model: str | None) -> str:
-    """The model asked for; where the path names one (Azure's deployments), that is what answers."""
+    """Return the model requested; a model in the path (Azure's deployments) takes precedence."""
     if "/deployments/" in path:
         return path.split("/deployments/", 1)[1].split("/", 1)[0]
     return model or ""
 
 
-def _logprobs(asked: float | None, top: float | None) -> int:
-    """Alternatives per output token where a flag asks for them and a number says how many."""
-    count = alternatives(asked)
+def _logprobs(flag: float | None, top: float | None) -> int:
+    """Return alternatives per output token, from a flag that requests them and their number."""
+    count = alternatives(flag)
     return max(count, alternatives(top)) if count else 0
 
 
@@ -277,7 +288,7 @@ def _measure_messages(messages: list[_Message]) -> tuple[int, int]:
     size = images = 0
     for message in messages:
         content = message.content
-        if type(content) is str:  # as `measure` would, without a call: most are
+        if type(content) is str:  # the usual case, as `measure` does it but without a call
             size += len(content) if content.isascii() else len(content.encode())
         else:
             content_size, content_images = measure(content)
@@ -290,12 +301,12 @@ def _measure_messages(messages: list[_Message]) -> tuple[int, int]:
     return size, images
 
 
-def _measure_input(asked: str | list[_Item] | None) -> tuple[int, int, str, str]:
-    """Bytes, pictures, frame and ask of a response's input."""
-    if asked is None or isinstance(asked, str):
-        return utf8_size(asked or ""), 0, "", asked or ""
+def _measure_input(items: str | list[_Item] | None) -> tuple[int, int, str, str]:
+    """Return the bytes, images, system prompt and ask of a response's input."""
+    if items is None or isinstance(items, str):
+        return utf8_size(items or ""), 0, "", items or ""
     size = images = 0
-    for item in asked:
+    for item in items:
         content_size, content_images = measure(item.content)
         output_size, output_images = _measure_output(item.output)
         size += content_size + output_size
@@ -303,11 +314,11 @@ def _measure_input(asked: str | list[_Item] | None) -> tuple[int, int, str, str]
         for member in (item.arguments, item.input, item.action, item.operation):
             size += json_size(member)
         size += json_size(item.tools) + json_size(item.summary)
-    return size, images, template_of(asked), ask_of(asked)
+    return size, images, template_of(items), ask_of(items)
 
 
 def _measure_output(output: Raw) -> tuple[int, int]:
-    """Bytes and pictures of what a tool gave back: text, parts, or JSON of any other kind."""
+    """Return the bytes and images of a tool's output: text, parts, or any other JSON."""
     if not json_size(output):
         return 0, 0
     try:
@@ -320,7 +331,7 @@ def _measure_output(output: Raw) -> tuple[int, int]:
 def _measure_prompts(
     prompts: str | list[str | int | list[int]] | None,
 ) -> tuple[int, int, int, list[str]]:
-    """Items, bytes, exact tokens and texts of prompts given as text or as token ids."""
+    """Return the items, bytes, exact tokens and texts of prompts sent as text or token ids."""
     if not isinstance(prompts, list):
         return 1, utf8_size(prompts or ""), 0, [prompts or ""]
     kinds = set(map(type, prompts))
@@ -335,21 +346,11 @@ def _measure_prompts(
     return max(1, len(prompts)), sum(map(utf8_size, texts)), tokens, texts
 
 
-def _joined(texts: list[str]) -> str:
-    return texts[0] if len(texts) == 1 else "\n".join(texts)
-
-
-_LOGPROBS = ("logprobs", "top_logprobs", "prompt_logprobs", "n_probs", "return_hidden_states")
-"""What shows more than text, with the names that llama.cpp and SGLang add."""
-
-_BOUNDS = ("max_completion_tokens", "max_tokens", "n_predict")
-
-
 def _less_chat(members: Members) -> None:
     drop(members, *_LOGPROBS, "min_tokens")
-    one(members, "n", "best_of")
+    single(members, "n", "best_of")
     bound(members, *_BOUNDS, otherwise="max_tokens")
-    calm(members, "reasoning_effort")
+    lower_effort(members, "reasoning_effort")
     within(members, "reasoning", _less_reasoning)
     within(members, "chat_template_kwargs", _no_thinking)
 
@@ -365,19 +366,19 @@ def _less_response(members: Members) -> None:
 
 
 def _less_completion(members: Members) -> None:
-    # No bound is added: servers answer completions without one in few tokens.
+    # No limit is added: servers answer completions without one in few tokens.
     drop(members, *_LOGPROBS, "min_tokens")
-    one(members, "n", "best_of")
+    single(members, "n", "best_of")
     bound(members, *_BOUNDS)
 
 
 def _less_reasoning(reasoning: Members) -> None:
     drop(reasoning, "summary", "generate_summary")
-    calm(reasoning, "effort")
+    lower_effort(reasoning, "effort")
 
 
 def _no_thinking(template: Members) -> None:
-    """As vLLM, SGLang and llama.cpp turn it off, for the models they know."""
+    """Turn thinking off the way vLLM, SGLang and llama.cpp do for the models they know."""
     put(template, "enable_thinking", b"false")
     put(template, "thinking", b"false")
 

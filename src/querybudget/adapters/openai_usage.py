@@ -1,7 +1,7 @@
-"""What answers in OpenAI's dialect used: JSON bodies and server-sent events.
+"""Usage in answers of OpenAI's dialect: JSON bodies and server-sent events.
 
-One reading serves chat completions, completions and embeddings, another responses. Usage comes
-in a last event of its own, in every event (each then replaces the one before) or in the body.
+One pair of functions reads chat completions, completions and embeddings, another reads responses.
+Usage is in a last event of its own, in every event (each replaces the one before) or in the body.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import msgspec
 
 from querybudget.adapters.base import Usage
+from querybudget.adapters.metering import AnswerTotals, tokens
 from querybudget.adapters.request import utf8_size
-from querybudget.adapters.tally import AnswerTotals, tokens
 
 __all__ = ["read_chat_body", "read_chat_event", "read_responses_body", "read_responses_event"]
 
@@ -22,7 +22,7 @@ class _Details(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
-    """Chat says prompt and completion, responses say input and output."""
+    """Chat reports prompt and completion tokens, responses input and output tokens."""
 
     prompt_tokens: int | float | None = None
     completion_tokens: int | float | None = None
@@ -74,7 +74,7 @@ class _Answer(msgspec.Struct):
 
 
 class _Item(msgspec.Struct):
-    """An item of a response's output: a message, reasoning, or a call of a tool."""
+    """An item of a response's output: a message, reasoning or a tool call."""
 
     content: list[_Text] | None = None
     summary: list[_Text] | None = None
@@ -121,7 +121,7 @@ def read_chat_event(data: bytes, totals: AnswerTotals) -> None:
             totals.output_bytes += utf8_size(choice.text)
     if chunk.usage is not None:
         totals.usage = _usage(chunk.usage)
-        # Usage beside choices is a count in passing; the last one comes alone.
+        # Usage beside choices is a running count; the final usage comes alone.
         totals.complete = totals.complete or not chunk.choices
 
 
@@ -163,13 +163,13 @@ def read_responses_body(data: bytes, totals: AnswerTotals) -> None:
 
 
 def _size(message: _Delta) -> int:
-    """UTF-8 bytes of all that a message, or a part of one, has generated."""
+    """Return the UTF-8 bytes of generated text in a message or a delta."""
     size = 0
     if content := message.content:
         size += utf8_size(content) if isinstance(content, str) else _texts_size(content)
     if message.reasoning_content:
         size += utf8_size(message.reasoning_content)
-    elif message.reasoning:  # the same text, under the name that newer servers give it
+    elif message.reasoning:  # the same text, as newer servers name it
         size += utf8_size(message.reasoning)
     if message.refusal:
         size += utf8_size(message.refusal)
@@ -194,7 +194,7 @@ def _usage(report: _Usage) -> Usage:
     output = tokens(report.completion_tokens) or tokens(report.output_tokens)
     total = tokens(report.total_tokens)
     prompt = tokens(report.prompt_tokens) or tokens(report.input_tokens) or max(0, total - output)
-    # Some servers leave reasoning out of the output, but not out of the total.
+    # Some servers exclude reasoning from the output but include it in the total.
     output = max(output, total - prompt)
     read = report.prompt_tokens_details or report.input_tokens_details or _NO_DETAILS
     made = report.completion_tokens_details or report.output_tokens_details or _NO_DETAILS

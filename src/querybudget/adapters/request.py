@@ -1,46 +1,163 @@
-"""How big a prompt is and what it asks, for every dialect whose prompts are messages of parts.
+"""Reading requests: decode a body, bound the numbers a client sends, measure a prompt.
 
-Text counts by its UTF-8 size. A picture counts as a picture, never as the base64 it comes in.
-Sound, video and files, whose size says little of their tokens, count as one picture each and a
-sixteenth of their JSON as text. Definitions of tools, and calls of tools that the prompt repeats,
-count by the size of their JSON.
+The measures are the same for every dialect whose prompts are messages of parts. Text counts by its
+size in UTF-8. An image counts as one image, never by the base64 it comes in. Audio, video and
+files, whose size says little about their tokens, count as one image each, plus a sixteenth of their
+JSON as text. Tool definitions, and tool calls that the prompt repeats, count by the size of their
+JSON.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 from msgspec import Raw
 
+from querybudget.errors import BodyError
+
 __all__ = [
+    "BOM",
+    "MAX_ASKS",
+    "MAX_CHOICES",
+    "MAX_LOGPROBS",
+    "MAX_OUTPUT",
     "NOTHING",
     "Content",
     "Message",
     "Part",
+    "alternatives",
     "ask_of",
+    "asks_of",
+    "choices_of",
+    "joined",
     "json_size",
     "measure",
+    "output_bound",
+    "read_body",
     "template_of",
     "text_of",
     "utf8_size",
 ]
 
+MAX_CHOICES = 16_384
+"""Most answers one call may request: the limit of vLLM."""
+
+MAX_OUTPUT = 10_000_000
+"""A client's limit on output tokens counts as at most this: no model writes longer answers."""
+
+MAX_LOGPROBS = 200_000
+"""Most alternatives per token that are counted, and what ``-1`` stands for (in vLLM: the whole
+vocabulary)."""
+
+MAX_ASKS = 64
+"""Prompts of an array that are analyzed one by one."""
+
 NOTHING = Raw(b"")
 """The default of a member that is kept as JSON."""
 
-_PICTURES = frozenset({"computer_screenshot", "image", "image_url", "input_image"})
+BOM = b"\xef\xbb\xbf"
+"""The UTF-8 byte order mark, which servers allow before JSON."""
+
+_IMAGES = frozenset({"computer_screenshot", "image", "image_url", "input_image"})
 _ATTACHMENTS = frozenset(
     {"audio_url", "container_upload", "file", "input_audio", "input_file", "video", "video_url"}
 )
 _ATTACHMENT_SHARE = 16
-_FRAME = frozenset({"developer", "system"})
-_NOT_ASKING = frozenset({"assistant", "function", "tool"})
+_SYSTEM_ROLES = frozenset({"developer", "system"})
+_ROLES_WITHOUT_ASK = frozenset({"assistant", "function", "tool"})
+
+_T = TypeVar("_T")
+
+
+def read_body(decoder: msgspec.json.Decoder[_T], body: bytes, expected: str) -> _T:
+    """Decode a request body.
+
+    Args:
+        decoder: A decoder of the type that the path takes.
+        body: The body, decompressed; a leading UTF-8 byte order mark is allowed.
+        expected: What the body should be, for the error message.
+
+    Raises:
+        BodyError: The body is not JSON, or not of that type.
+    """
+    try:
+        return decoder.decode(body.removeprefix(BOM))
+    except RecursionError:
+        raise BodyError(f"Expected {expected}: the JSON is nested too deeply.") from None
+    except ValueError as error:  # malformed JSON, text that is not UTF-8, wrong types
+        raise BodyError(f"Expected {expected}: {error}.") from None
+
+
+# -- Numbers that a client sends -----------------------------------------------------------------
+
+
+def choices_of(*counts: float | None) -> int:
+    """Return how many answers a call requests: the largest of ``n``, ``best_of`` etc., default 1.
+
+    Raises:
+        BodyError: A count is below 1 or above `MAX_CHOICES`.
+    """
+    choices = 1
+    for count in counts:
+        if count is None:
+            continue
+        if not 1 <= count <= MAX_CHOICES:
+            raise BodyError(
+                f"Expected a number of answers from 1 to {MAX_CHOICES}, found {_short(count)}."
+            )
+        choices = max(choices, _whole(count))
+    return choices
+
+
+def output_bound(*bounds: float | None) -> int | None:
+    """Return the first given limit on output tokens, at most `MAX_OUTPUT`; None without one.
+
+    Servers disagree about 0 and -1, which some take for "no limit" (llama.cpp), so neither is one.
+
+    Raises:
+        BodyError: The limit is below -1.
+    """
+    for bound in bounds:
+        if bound is None:
+            continue
+        if bound < -1:
+            raise BodyError(f"Expected a bound on output tokens above 0, found {_short(bound)}.")
+        return _whole(min(bound, MAX_OUTPUT)) if bound > 0 else None
+    return None
+
+
+def alternatives(count: float | None) -> int:
+    """Return how many alternatives with log-probabilities a call requests for each token.
+
+    ``true`` and 0 request the chosen token's only, which is 1; ``-1`` the whole vocabulary's.
+
+    Raises:
+        BodyError: The count is below -1.
+    """
+    if count is None or count is False:
+        return 0
+    if count < -1:
+        raise BodyError(f"Expected a number of log-probabilities, found {_short(count)}.")
+    return MAX_LOGPROBS if count == -1 else _whole(min(max(1, count), MAX_LOGPROBS))
+
+
+def _whole(number: float) -> int:
+    if number != int(number):
+        raise BodyError(f"Expected a whole number, found {number}.")
+    return int(number)
+
+
+def _short(number: float) -> str:
+    return str(number) if abs(number) < 10**18 else "one of more than 18 digits"
+
+
+# -- The size of a prompt ------------------------------------------------------------------------
 
 
 class Part(msgspec.Struct):
-    """A part of a message's content, in any dialect. Members that are not declared are skipped."""
+    """A part of a message's content, in any dialect. Undeclared members are skipped."""
 
     type: str | None = None
     text: str | None = None
@@ -58,15 +175,15 @@ class Part(msgspec.Struct):
 
 
 Content = str | list[Part | str] | Part | None
-"""What a message holds: text, parts, or nothing."""
+"""The content of a message: text, parts or nothing."""
 
 
 class Message(Protocol):
-    """A message, as far as asking goes."""
+    """The members of a message that show what it asks."""
 
     @property
     def role(self) -> str | None:
-        """Who speaks."""
+        """The speaker."""
         ...
 
     @property
@@ -76,7 +193,7 @@ class Message(Protocol):
 
 
 class _Source(msgspec.Struct):
-    """Where an Anthropic document comes from."""
+    """The source of an Anthropic document."""
 
     type: str | None = None
     data: str | None = None
@@ -87,21 +204,21 @@ _SOURCE = msgspec.json.Decoder(_Source)
 
 
 def utf8_size(text: str) -> int:
-    """Bytes of a text in UTF-8."""
+    """Return the size of a text in UTF-8 bytes."""
     return len(text) if text.isascii() else len(text.encode())
 
 
 def json_size(raw: Raw) -> int:
-    """Bytes of a member kept as JSON; 0 where it is null or empty."""
+    """Return the size in bytes of a member kept as JSON; 0 if it is null or missing."""
     size = len(raw)
     return size if size > len(b"null") else 0
 
 
 def measure(content: Content) -> tuple[int, int]:
-    """The size of a content, whatever its nesting.
+    """Return the size of a message's content, at any depth of nesting.
 
     Returns:
-        Bytes of text, and pictures.
+        Bytes of text, and number of images.
     """
     if type(content) is str:
         return utf8_size(content), 0
@@ -132,7 +249,7 @@ def _measure_part(part: Part) -> tuple[int, int]:
     for text in (part.text, part.refusal, part.thinking):
         if text:
             size += utf8_size(text)
-    if part.type in _PICTURES or json_size(part.image_url):
+    if part.type in _IMAGES or json_size(part.image_url):
         return size, 1
     payload = _payload(part)
     if payload or part.type in _ATTACHMENTS:
@@ -154,7 +271,7 @@ def _payload(part: Part) -> int:
 
 
 def _text_of_document(source: Raw) -> Content:
-    """The text of a document given as text or as parts; None for a file or a reference."""
+    """Return the text of a document sent as text or as parts; None for a file or a reference."""
     try:
         document = _SOURCE.decode(source)
     except (ValueError, RecursionError):
@@ -162,27 +279,28 @@ def _text_of_document(source: Raw) -> Content:
     return document.data if document.type == "text" else document.content
 
 
+# -- What a prompt asks --------------------------------------------------------------------------
+
+
 def text_of(content: Content) -> str:
-    """The text said in a content itself: not in results of tools or documents within it."""
+    """Return the text directly in a content, without tool results and documents within it."""
     if type(content) is str:
         return content
-    texts = [
-        text for part in _parts(content) if (text := part if isinstance(part, str) else part.text)
-    ]
-    return texts[0] if len(texts) == 1 else "\n".join(texts)
+    return joined(
+        [text for part in _parts(content) if (text := part if isinstance(part, str) else part.text)]
+    )
 
 
 def template_of(messages: Sequence[Message]) -> str:
-    """The fixed frame: every system and developer message, in order."""
-    texts = [text_of(message.content) for message in messages if message.role in _FRAME]
-    return texts[0] if len(texts) == 1 else "\n".join(texts)
+    """Return the system prompt: every system and developer message, in order."""
+    return joined([text_of(m.content) for m in messages if m.role in _SYSTEM_ROLES])
 
 
 def ask_of(messages: Sequence[Message]) -> str:
-    """What this turn asks: all that users said since the model last spoke before it.
+    """Return what this turn asks: everything users said since the model last spoke before it.
 
-    Results of tools are neither asked nor do they end a turn. A prompt in which no user speaks asks
-    with its last message of the system, or of a role nobody knows.
+    Tool results are not part of it and do not end a turn. If no user speaks, it is the last message
+    of the system or of an unknown role.
     """
     texts: list[str] = []
     for message in reversed(messages):
@@ -191,15 +309,28 @@ def ask_of(messages: Sequence[Message]) -> str:
                 texts.append(text)
         elif texts and message.role == "assistant":
             break
-    if len(texts) == 1:
-        return texts[0]
-    if texts:
-        return "\n".join(reversed(texts))
-    return _last_text(messages)
+    texts.reverse()
+    return joined(texts) or _last_text(messages)
 
 
 def _last_text(messages: Sequence[Message]) -> str:
     for message in reversed(messages):
-        if message.role not in _NOT_ASKING and (text := text_of(message.content)):
+        if message.role not in _ROLES_WITHOUT_ASK and (text := text_of(message.content)):
             return text
     return ""
+
+
+def asks_of(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the prompts of an array of several, at most `MAX_ASKS`; empty for one prompt or none.
+
+    Of a longer array, the prompts are taken evenly from start to end.
+    """
+    count = len(texts)
+    if count <= MAX_ASKS:
+        return tuple(texts) if count > 1 else ()
+    return tuple(texts[index * count // MAX_ASKS] for index in range(MAX_ASKS))
+
+
+def joined(texts: Sequence[str]) -> str:
+    """Return texts one per line, without a copy if there is only one."""
+    return texts[0] if len(texts) == 1 else "\n".join(texts)

@@ -1,9 +1,9 @@
-"""Server-sent events, framed as their bytes arrive: the data of each event, in order.
+"""Server-sent events: the data of each event, in order, from bytes as they arrive.
 
 The rules are those of the WHATWG HTML standard, section 9.2.6: lines end in LF, CR or CRLF, a
 leading byte order mark is dropped, comments and unknown fields are skipped, several ``data`` lines
-are joined by LF, and what no blank line has closed is never an event. Event names and ids are not
-kept: every dialect of model servers repeats what matters inside the data.
+are joined by LF, and an event counts only once a blank line has ended it. Event names and ids are
+not kept: every dialect of model servers repeats what matters in the data.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 __all__ = ["EVENT_LIMIT", "EventStream"]
 
 EVENT_LIMIT = 8 * 1024 * 1024
-"""Bytes of one event that are kept; a longer event is passed over."""
+"""Most bytes of one event that are kept; a longer event is skipped."""
 
 _BOM = b"\xef\xbb\xbf"
 _LF = 10
@@ -19,37 +19,37 @@ _DATA = b"data: "
 
 
 class EventStream:
-    """Takes the bytes of a stream however they are cut, and gives the data of whole events.
+    """Splits a stream into the data of whole events, however its bytes are cut.
 
     It holds one unfinished event and nothing else, so its memory is bounded by ``limit``. The same
-    bytes give the same events, whatever the pieces they come in.
+    bytes give the same events, whatever pieces they arrive in.
 
     Args:
-        limit: Bytes of one event that are kept; an event with more is passed over.
+        limit: Most bytes of one event that are kept; a longer event is skipped.
 
     Attributes:
-        between: Nothing is pending: the next bytes begin an event.
+        between: True if nothing is pending: the next bytes begin an event.
     """
 
     __slots__ = ("_after_cr", "_data", "_held", "_limit", "_line", "_lost", "_started", "between")
 
     def __init__(self, *, limit: int = EVENT_LIMIT) -> None:
         self._limit = limit
-        self._line = bytearray()  # what there is of the line that has not ended yet
-        self._data: list[bytes] = []  # data lines of the event that has not ended yet
+        self._line = bytearray()  # the unfinished line
+        self._data: list[bytes] = []  # data lines of the unfinished event
         self._held = 0  # bytes in both
-        self._lost = False  # the event that has not ended yet is too long
-        self._after_cr = False  # an LF that comes next belongs to the CR before it
-        self._started = False  # past the place where a byte order mark may stand
+        self._lost = False  # the unfinished event is too long
+        self._after_cr = False  # a following LF belongs to the CR before it
+        self._started = False  # past the place of a byte order mark
         self.between = False
 
     def feed(self, chunk: bytes, /) -> list[bytes]:
         """Take the next bytes.
 
         Returns:
-            The data of every event that these bytes complete, in order.
+            The data of each event that these bytes complete, in order.
         """
-        # Servers send one whole event at a time; only proxies cut and join them.
+        # Servers send one whole event at a time; only proxies cut and join events.
         if self.between and len(chunk) <= self._limit and (data := _only_data(chunk)) is not None:
             return [data]
         events: list[bytes] = []
@@ -74,7 +74,7 @@ class EventStream:
         if self._held > self._limit:
             self._lost = True
             self._data.clear()
-            self._line[:] = b":"  # enough to know that the line is not blank
+            self._line[:] = b":"  # marks the line as not blank
         else:
             self._line += piece
 
@@ -105,7 +105,7 @@ class EventStream:
 
 
 def _only_data(chunk: bytes) -> bytes | None:
-    """The data of a chunk that is exactly one event: ``data: ...``, after ``event: ...`` or not."""
+    """Return the data of a chunk that is one event: ``data: ...``, with ``event: ...`` or not."""
     lines = chunk.splitlines()
     if lines[-1:] != [b""] or chunk[-1] != _LF:
         return None

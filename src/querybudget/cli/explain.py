@@ -337,8 +337,8 @@ def _estimated(call: Call, settings: EstimateSettings, output: int) -> str:
     if call.input_tokens:
         prompt += f", and {call.input_tokens} tokens sent as token ids"
     if call.images:
-        pictures = "picture" if call.images == 1 else "pictures"
-        prompt += f", and {call.images} {pictures} of {settings.image_tokens} tokens"
+        images = "image" if call.images == 1 else "images"
+        prompt += f", and {call.images} {images} of {settings.image_tokens} tokens"
     if not call.generates:
         return f"{prompt}; nothing is generated"
     answers = call.items * call.choices

@@ -23,7 +23,7 @@ import msgspec
 
 from querybudget.adapters.base import Adapter, Call, Meter, Usage
 from querybudget.adapters.degrade import OUTPUT
-from querybudget.adapters.pointer import Json
+from querybudget.adapters.generic import Json
 from querybudget.errors import BodyError
 
 __all__ = ["AdapterContract", "Answer", "Metered", "Recording", "load_recordings", "metered"]
