@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from querybudget.identity import DEFAULT_TIER, Identity, tier_of, tier_rules
+from querybudget.identity import DEFAULT_TIER, Identity, tier_rules
 from querybudget.policy.model import Tier, TierRule
 
 CALLER = Identity("0" * 32, "api_key")
@@ -15,10 +15,10 @@ def scope(**more: Any) -> dict[str, Any]:
     return {"type": "http", "headers": [], "client": ("10.0.0.1", 1), **more}
 
 
-def test_callers_whom_no_rule_holds_for_are_of_the_default_tier() -> None:
-    assert tier_of((), CALLER, scope()) == DEFAULT_TIER
+def test_a_caller_for_whom_no_rule_holds_has_the_default_tier() -> None:
+    assert tier_rules(())(CALLER, scope()) == DEFAULT_TIER
     assert (
-        tier_of([Tier("new", TierRule(sources=frozenset({"user"})))], CALLER, scope())
+        tier_rules([Tier("new", TierRule(sources=frozenset({"user"})))])(CALLER, scope())
         == DEFAULT_TIER
     )
 
@@ -47,10 +47,10 @@ def test_every_part_of_a_rule_must_hold() -> None:
     auth = {"plan": "pro", "org": {"id": 7}}
     gold = [(b"x-plan", b"gold")]
 
-    assert tier_of(tiers, CALLER, scope(auth=auth, headers=gold)) == "t"
-    assert tier_of(tiers, Identity("1", "user"), scope(auth=auth, headers=gold)) == DEFAULT_TIER
-    assert tier_of(tiers, CALLER, scope(auth={"plan": "pro"}, headers=gold)) == DEFAULT_TIER
-    assert tier_of(tiers, CALLER, scope(auth=auth)) == DEFAULT_TIER
+    assert tier_rules(tiers)(CALLER, scope(auth=auth, headers=gold)) == "t"
+    assert tier_rules(tiers)(Identity("1", "user"), scope(auth=auth, headers=gold)) == DEFAULT_TIER
+    assert tier_rules(tiers)(CALLER, scope(auth={"plan": "pro"}, headers=gold)) == DEFAULT_TIER
+    assert tier_rules(tiers)(CALLER, scope(auth=auth)) == DEFAULT_TIER
 
 
 def test_a_source_is_named_whole_or_by_its_kind() -> None:
@@ -58,9 +58,9 @@ def test_a_source_is_named_whole_or_by_its_kind() -> None:
 
     for source in ("header", "header:x-end-user"):
         rule = TierRule(sources=frozenset({source}))
-        assert tier_of([Tier("t", rule)], caller, scope()) == "t"
+        assert tier_rules([Tier("t", rule)])(caller, scope()) == "t"
     assert (
-        tier_of([Tier("t", TierRule(sources=frozenset({"header:x-a"})))], caller, scope())
+        tier_rules([Tier("t", TierRule(sources=frozenset({"header:x-a"})))])(caller, scope())
         == DEFAULT_TIER
     )
 
@@ -69,18 +69,20 @@ def test_a_source_is_named_whole_or_by_its_kind() -> None:
     ("value", "holds"),
     [(["user", "admin"], True), (("admin",), True), (["user"], False), ([], False), (True, False)],
 )
-def test_of_a_claim_that_is_a_list_one_is_enough(value: object, holds: bool) -> None:
+def test_one_accepted_value_of_a_claim_that_is_a_list_is_enough(value: object, holds: bool) -> None:
     rule = TierRule(claims={"roles": frozenset({"admin"})})
 
-    assert (tier_of([Tier("t", rule)], CALLER, scope(auth={"roles": value})) == "t") is holds
+    assert (tier_rules([Tier("t", rule)])(CALLER, scope(auth={"roles": value})) == "t") is holds
 
 
-def test_a_header_makes_nobody_of_a_tier_unless_a_trusted_proxy_set_it() -> None:
+def test_a_header_decides_the_tier_only_if_a_trusted_proxy_has_set_it() -> None:
     headers = [(b"x-plan", b"gold")]
     rule = TierRule(headers={"x-plan": frozenset({"gold"})}, trusted_proxies=TRUSTED)
     tiers = [Tier("t", rule)]
 
-    assert tier_of(tiers, CALLER, scope(headers=headers)) == "t"
-    assert tier_of(tiers, CALLER, scope(headers=headers, client=("192.0.2.1", 1))) == DEFAULT_TIER
+    assert tier_rules(tiers)(CALLER, scope(headers=headers)) == "t"
+    assert (
+        tier_rules(tiers)(CALLER, scope(headers=headers, client=("192.0.2.1", 1))) == DEFAULT_TIER
+    )
     nobody = [Tier("t", TierRule(headers={"x-plan": frozenset({"gold"})}))]
-    assert tier_of(nobody, CALLER, scope(headers=headers)) == DEFAULT_TIER
+    assert tier_rules(nobody)(CALLER, scope(headers=headers)) == DEFAULT_TIER

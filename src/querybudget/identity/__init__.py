@@ -1,18 +1,21 @@
-"""Who is charged: an ASGI scope to an `Identity`, by resolvers that are tried in order.
+"""Identify who is charged: an ASGI scope to an `Identity`, by resolvers that are tried in order.
 
-    names.py        Identity, KeyedHash, the Resolver contract, and the chain
-    credentials.py  what came with the request: api_key, header
-    claims.py       what ran further out and verified: user, claim
-    addresses.py    addresses, networks, and whom to trust
-    forwarding.py   client_address, through proxies
-    tiers.py        which class of callers somebody is of
+    identity.py        Identity, KeyedHash, the Resolver contract, and the chain
+    credentials.py     what came with the request: api_key, header
+    claims.py          what outer middleware has verified: user, claim
+    client_address.py  the client's address, through proxies
+    networks.py        addresses, networks and trusted peers
+    tiers.py           the tier of a caller
 
-A resolver is a function of the scope. Everything that can be worked out ahead is worked out where
-it is made, so that asking it costs about a microsecond.
+A resolver is a function of the scope. It prepares as much as it can when it is made, so that a call
+costs about a microsecond.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from querybudget.errors import SetupError
 from querybudget.identity.claims import claim, user
 from querybudget.identity.client_address import client_address
 from querybudget.identity.credentials import api_key, header
@@ -26,8 +29,9 @@ from querybudget.identity.identity import (
     identify,
 )
 from querybudget.identity.networks import UNIX, networks
-from querybudget.identity.specs import chain, resolver, source_of
-from querybudget.identity.tiers import DEFAULT_TIER, tier_of, tier_rules
+from querybudget.identity.tiers import DEFAULT_TIER, tier_rules
+from querybudget.policy.model import ResolverSpec
+from querybudget.text import listed, nearest
 
 __all__ = [
     "ANONYMOUS",
@@ -46,8 +50,43 @@ __all__ = [
     "identify",
     "networks",
     "resolver",
-    "source_of",
-    "tier_of",
     "tier_rules",
     "user",
 ]
+
+_KINDS = ("user", "api_key", "header", "claim", "client_address")
+
+
+def resolver(spec: ResolverSpec) -> Resolver:
+    """Make the resolver that a policy describes.
+
+    Raises:
+        SetupError: The kind is unknown.
+        ValueError: A trusted proxy is not a network.
+    """
+    match spec.kind:
+        case "user":
+            return user()
+        case "api_key":
+            return api_key()
+        case "header":
+            return header(spec.name, spec.trusted_proxies)
+        case "claim":
+            return claim(spec.name)
+        case "client_address":
+            return client_address(spec.ipv4_prefix, spec.ipv6_prefix, spec.trusted_proxies)
+        case kind:
+            near = nearest(kind, _KINDS)
+            raise SetupError(f"expected {listed(_KINDS)}, found `{kind}`{near}")
+
+
+def chain(specs: Iterable[ResolverSpec]) -> tuple[tuple[str, Resolver], ...]:
+    """Make the links for `identify`: the `Identity.source` and the resolver of each.
+
+    Raises:
+        SetupError: A kind is unknown.
+        ValueError: A trusted proxy is not a network.
+    """
+    return tuple(
+        (f"{spec.kind}:{spec.name}" if spec.name else spec.kind, resolver(spec)) for spec in specs
+    )

@@ -1,7 +1,7 @@
-"""What ran further out and verified: the user it found, the claims it read.
+"""Callers as outer middleware has verified them: its user, and the claims of its token.
 
-Nothing is verified here, and nothing of what the client sent is looked at: the scope's ``user``,
-``auth`` and ``state`` are written by the server's own middleware.
+Nothing is verified here. The scope's ``user``, ``auth`` and ``state`` are written by the server's
+own middleware, and nothing that the client sent is read.
 """
 
 from __future__ import annotations
@@ -19,71 +19,71 @@ _STATE = ("claims", "jwt", "token")
 
 
 def user() -> Resolver:
-    """``scope["user"]``, as authentication further out left it.
+    """The user in ``scope["user"]``, as outer authentication middleware has set it.
 
-    A text or a number is the name itself. Of an object (Starlette's ``BaseUser``) or a mapping it
-    is the first of ``identity``, ``id``, ``sub`` and ``display_name`` that is a text, a whole
-    number or a UUID. Whoever says ``is_authenticated`` and means no is nobody. A property that
-    raises counts as missing, and as no.
+    Text or a number is the name itself. The name of an object (Starlette's ``BaseUser``) or a
+    mapping is the first of ``identity``, ``id``, ``sub`` and ``display_name`` that is text, an
+    integer or a UUID. A user with a false ``is_authenticated`` is not identified. A property that
+    raises counts as missing, or as false.
 
     Returns:
         A resolver of account names.
     """
 
     def resolve(scope: Scope) -> str | None:
-        found = scope.get("user")
-        if found is None:
+        account = scope.get("user")
+        if account is None:
             return None
-        if name := _name(found):
+        if name := _name(account):
             return name
-        if not _field(found, "is_authenticated", missing=True):
+        if not _field(account, "is_authenticated", missing=True):
             return None
-        return next((name for part in _NAMES if (name := _name(_field(found, part)))), None)
+        return next((name for part in _NAMES if (name := _name(_field(account, part)))), None)
 
     return resolve
 
 
 def claim(path: str) -> Resolver:
-    """A claim of a token that was verified further out.
+    """A claim of a token that outer middleware has verified.
 
-    It is looked for in these places, and the first that has it wins: ``scope["auth"]``,
+    The claim is read from the first of these places that has it: ``scope["auth"]``,
     ``scope["auth"].claims``, ``scope["user"]``, ``scope["user"].claims``, and ``claims``, ``jwt``
-    and ``token`` in ``scope["state"]``. Mappings are looked into by key, objects by public
-    attribute. A path is tried as one key first (``https://example.com/org``), then step by step.
+    and ``token`` in ``scope["state"]``. Mappings are read by key, objects by public attribute. The
+    path is first tried as one key (``https://example.com/org``), then step by step.
 
     Args:
         path: ``sub``, or ``org.id`` for a claim within a claim.
 
     Returns:
-        A resolver of the claim's value where that is a text, a whole number or a boolean.
+        A resolver of the claim's value if that is text, an integer or a boolean.
     """
     texts = claim_texts(path)
 
     def resolve(scope: Scope) -> str | None:
-        found = texts(scope)
-        return found[0] or None if len(found) == 1 else None
+        values = texts(scope)
+        return values[0] or None if len(values) == 1 else None
 
     return resolve
 
 
 def claim_texts(path: str) -> Callable[[Scope], tuple[str, ...]]:
-    """What a claim says, as texts: one for a single value, several for a list, else none.
+    """The values of a claim as texts: one for a single value, several for a list, else none.
 
     Args:
         path: As for `claim`.
     """
     steps = tuple(path.split("."))
 
-    def read(scope: Scope) -> tuple[str, ...]:
+    def values(scope: Scope) -> tuple[str, ...]:
         for holder in _holders(scope):
-            found = _field(holder, path)
-            if found is None and len(steps) > 1:
-                found = _walk(holder, steps)
-            if found is not None:
-                return _texts(found)
+            value = _field(holder, path)
+            if value is None and len(steps) > 1:
+                value = _nested(holder, steps)
+            if value is not None:
+                return _texts(value)
         return ()
 
-    return read
+    return values
 
 
 def _holders(scope: Scope) -> Iterator[object]:
@@ -96,10 +96,10 @@ def _holders(scope: Scope) -> Iterator[object]:
                 yield claims
     state = scope.get("state")
     if state is not None:
-        yield from (found for name in _STATE if (found := _field(state, name)) is not None)
+        yield from (claims for name in _STATE if (claims := _field(state, name)) is not None)
 
 
-def _walk(holder: object, steps: tuple[str, ...]) -> object:
+def _nested(holder: object, steps: tuple[str, ...]) -> object:
     for step in steps:
         if holder is None:
             return None
@@ -114,7 +114,7 @@ def _field(holder: object, name: str, *, missing: object = None) -> object:
         return missing
     try:
         return getattr(holder, name, missing)
-    except Exception:  # noqa: BLE001  a property of somebody else's class may raise anything
+    except Exception:  # noqa: BLE001  a property of a foreign class may raise anything
         return None
 
 

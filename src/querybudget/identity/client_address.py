@@ -1,9 +1,8 @@
 """The client's address, through proxies: Forwarded (RFC 7239) and X-Forwarded-For.
 
-Each proxy adds whom it was called by at the right end. So the list is read from the right, and
-only as long as the hop that wrote an entry is trusted: the first address that is not a trusted
-proxy's is the client's, and whatever stands left of it was written by the client, which may write
-what it likes.
+Each proxy appends the address of its own peer at the right end. So the list is read from the right,
+and only as long as the hop that wrote an entry is trusted. The first address that is not a trusted
+proxy's is the client's. Everything to its left was written by the client and is not trusted.
 """
 
 from __future__ import annotations
@@ -12,15 +11,21 @@ import re
 from collections.abc import Iterator
 
 from querybudget.identity.identity import Resolver, Scope
-from querybudget.identity.networks import Networks, masked, networks, peer_address, read
+from querybudget.identity.networks import (
+    Networks,
+    network_namer,
+    networks,
+    parse_address,
+    peer_address,
+)
 
 __all__ = ["client_address"]
 
 _HOPS = 32
-"""Entries read of one request. No chain of proxies is this long."""
+"""Entries read from one request; no chain of proxies is this long."""
 
 _ENTRY = 512
-"""Bytes of one entry. No proxy writes one this long."""
+"""Bytes read of one entry; no proxy writes one this long."""
 
 _PAIR = re.compile(
     rb"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;,"=]*))[ \t]*(?:;|$)"""
@@ -31,27 +36,28 @@ _PORT = re.compile(r"[0-9]{1,5}|_[0-9A-Za-z._-]+")
 def client_address(
     ipv4_prefix: int = 32, ipv6_prefix: int = 64, trusted_proxies: tuple[str, ...] = ()
 ) -> Resolver:
-    """The network that the client's address is of.
+    """The network of the client's address.
 
-    The address is the peer's. If the peer is a trusted proxy, it is the right-most in the list it
-    sent that no trusted proxy has; an entry that is no address (``unknown``, ``_hidden``, broken)
-    ends the reading at the address before it. Where a trusted peer sends both ``Forwarded`` and
-    ``X-Forwarded-For``, both must lead to the same address: proxies write one and hand on the
-    other as the client sent it, so if they differ, neither is believed and the peer is charged.
+    The address is the peer's. If the peer is a trusted proxy, the address is the right-most one in
+    the list it sent that is not a trusted proxy's; an entry that is not an address (``unknown``,
+    ``_hidden``, malformed) ends the reading at the address to its right. If a trusted peer sends
+    both ``Forwarded`` and ``X-Forwarded-For``, both must lead to the same address: proxies write
+    one and pass on the other as the client sent it. If they differ, neither is trusted and the peer
+    is charged.
 
     Args:
         ipv4_prefix: Bits kept of an IPv4 address.
-        ipv6_prefix: Bits kept of an IPv6 address; one subscriber commonly has all of a /64.
+        ipv6_prefix: Bits kept of an IPv6 address; one subscriber commonly has a whole /64.
         trusted_proxies: Networks (CIDR) of the proxies, and ``unix`` for one on a Unix socket.
 
     Returns:
-        A resolver of networks, as ``192.0.2.7`` or ``2001:db8::/64``; None where the server
-        states no address (a Unix socket, unless trusted).
+        A resolver of networks, such as ``192.0.2.7`` or ``2001:db8::/64``. It returns None if the
+        server gives no address (a Unix socket, unless it is trusted).
 
     Raises:
-        ValueError: A network cannot be read.
+        ValueError: A trusted proxy is not a network.
     """
-    name = masked(ipv4_prefix, ipv6_prefix)
+    name = network_namer(ipv4_prefix, ipv6_prefix)
     trusted = networks(trusted_proxies)
 
     def direct(scope: Scope) -> str | None:
@@ -60,7 +66,7 @@ def client_address(
 
     def resolve(scope: Scope) -> str | None:
         address = peer_address(scope)
-        if trusted.peer(scope):
+        if trusted.trusts_peer(scope):
             address = _client(scope, trusted, address)
         return None if address is None else name(address)
 
@@ -69,17 +75,17 @@ def client_address(
 
 def _client(scope: Scope, trusted: Networks, peer: bytes | None) -> bytes | None:
     forwarded: list[bytes] = []
-    listed: list[bytes] = []
+    x_forwarded: list[bytes] = []
     for key, value in scope.get("headers", ()):
         if key == b"x-forwarded-for":
-            listed.append(value)
+            x_forwarded.append(value)
         elif key == b"forwarded":
             forwarded.append(value)
     if not forwarded:
-        return _walk(map(_address, _entries(listed)), trusted, peer)
-    found = _walk(map(_for, _entries(forwarded)), trusted, peer)
-    if not listed or found == _walk(map(_address, _entries(listed)), trusted, peer):
-        return found
+        return _walk(map(_address, _entries(x_forwarded)), trusted, peer)
+    client = _walk(map(_for, _entries(forwarded)), trusted, peer)
+    if not x_forwarded or client == _walk(map(_address, _entries(x_forwarded)), trusted, peer):
+        return client
     return peer
 
 
@@ -88,16 +94,16 @@ def _walk(hops: Iterator[bytes | None], trusted: Networks, last: bytes | None) -
         if address is None:
             return last
         last = address
-        if not trusted.holds(address):
+        if not trusted.contains(address):
             return address
     return last
 
 
 def _entries(values: list[bytes]) -> Iterator[bytes]:
-    """Entries from the right, over all lines; empty ones say nothing (RFC 9110, 5.6.1).
+    """Entries from the right, over all lines, without empty ones (RFC 9110, section 5.6.1).
 
-    A comma within quotes parts nothing. Whether one is within quotes is judged from the right, so
-    that an unpaired quote sent by the client cannot swallow what the proxies added.
+    A comma within quotes does not separate. Quotes are counted from the right, so that an unpaired
+    quote from the client cannot swallow what the proxies have added.
     """
     hops = 0
     for value in reversed(values):
@@ -115,14 +121,14 @@ def _entries(values: list[bytes]) -> Iterator[bytes]:
 
 
 def _for(element: bytes) -> bytes | None:
-    """The address in ``for=`` of one element of Forwarded; None where it says none."""
+    """The address in ``for=`` of one element of Forwarded, if any."""
     node: bytes | None = None
-    at = 0
-    while at < len(element):
-        pair = _PAIR.match(element, at)
+    position = 0
+    while position < len(element):
+        pair = _PAIR.match(element, position)
         if pair is None:
             return None
-        at = pair.end()
+        position = pair.end()
         if pair[1].lower() == b"for":
             if node is not None:
                 return None
@@ -131,7 +137,7 @@ def _for(element: bytes) -> bytes | None:
 
 
 def _address(node: bytes) -> bytes | None:
-    """``192.0.2.1``, ``192.0.2.1:80``, ``2001:db8::1``, ``[2001:db8::1]`` or with its port."""
+    """Read ``192.0.2.1``, ``192.0.2.1:80``, ``2001:db8::1``, ``[2001:db8::1]`` or with a port."""
     text = node.decode("latin-1")
     host, port = text, ""
     if text.startswith("["):
@@ -143,4 +149,4 @@ def _address(node: bytes) -> bytes | None:
         host, _, port = text.partition(":")
     if port and not _PORT.fullmatch(port):
         return None
-    return read(host)
+    return parse_address(host)

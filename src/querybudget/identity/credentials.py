@@ -1,7 +1,7 @@
-"""What came with the request: a credential, or a header that a proxy set.
+"""Callers by what came with the request: a credential, or a header that a proxy has set.
 
-Nothing is verified here; the application does that. A credential that it refuses (401, 403) has
-everything given back, so a made-up one costs nobody anything.
+Nothing is verified here; the application does that. If it rejects the credential (401, 403), the
+whole charge is refunded, so a made-up credential costs nobody anything.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key"})
 
 
 def api_key() -> Resolver:
-    """The credential: ``Authorization: Bearer`` or ``Basic``, ``x-api-key`` or ``api-key``.
+    """The credential in ``Authorization: Bearer`` or ``Basic``, ``x-api-key`` or ``api-key``.
 
-    Schemes are told apart without case, and white space around a credential is no part of it. Of
-    ``Basic`` (RFC 7617) the decoded ``user:password`` is taken, since one pair has many
-    encodings. Other schemes sign every request afresh, and so name nobody; neither does an empty
-    credential. The same credential sent twice is one. Two that differ contradict each other,
-    whichever of them the application would have believed.
+    Schemes are compared without case, and white space around a credential is ignored. The name for
+    ``Basic`` (RFC 7617) is the decoded ``user:password``, because one pair has many encodings.
+    Other schemes sign every request differently, so they identify nobody, and neither does an empty
+    credential. The same credential sent twice is one. Two different ones contradict each other,
+    whichever of them the application would accept.
 
     Returns:
         A resolver of raw credentials.
@@ -32,19 +32,20 @@ def api_key() -> Resolver:
 
 
 def header(name: str, trusted_proxies: tuple[str, ...]) -> Resolver:
-    """A header's value, believed only of a proxy that is trusted to set it.
+    """A header's value, accepted only from a proxy that is trusted to set it.
 
     Args:
         name: The header, in lower case.
-        trusted_proxies: Networks (CIDR) of the peers that may set it, `UNIX` among them for
-            peers on a Unix socket. Without any, it is never believed.
+        trusted_proxies: Networks (CIDR) of the peers that may set it; `UNIX` stands for peers on a
+            Unix socket. If empty, the header is never accepted.
 
     Returns:
-        A resolver of values, white space taken off. An empty value names nobody; two that differ
-        contradict each other: the proxy must replace what the client sent, not add to it.
+        A resolver of values without surrounding white space. An empty value identifies nobody. Two
+        different values contradict each other: the proxy must replace what the client sent, not
+        add to it.
 
     Raises:
-        ValueError: A network cannot be read.
+        ValueError: A trusted proxy is not a network.
     """
     trusted = networks(trusted_proxies)
     wanted = name.lower().encode("latin-1")
@@ -55,9 +56,9 @@ def header(name: str, trusted_proxies: tuple[str, ...]) -> Resolver:
             if key != wanted or not (stripped := value.strip()):
                 continue
             if found is not None and stripped != found:
-                return CONTRADICTORY if trusted.peer(scope) else None
+                return CONTRADICTORY if trusted.trusts_peer(scope) else None
             found = stripped
-        return found.decode("latin-1") if found and trusted.peer(scope) else None
+        return found.decode("latin-1") if found and trusted.trusts_peer(scope) else None
 
     return resolve
 
@@ -67,7 +68,7 @@ def _credential(scope: Scope) -> str | None:
     for key, value in scope.get("headers", ()):
         if key not in _CREDENTIALS:
             continue
-        credential = _of_scheme(value) if key == b"authorization" else value.strip()
+        credential = _authorized(value) if key == b"authorization" else value.strip()
         if not credential:
             continue
         if found is not None and credential != found:
@@ -76,7 +77,7 @@ def _credential(scope: Scope) -> str | None:
     return None if found is None else found.decode("latin-1")
 
 
-def _of_scheme(value: bytes) -> bytes:
+def _authorized(value: bytes) -> bytes:
     scheme, _, credential = value.strip().partition(b" ")
     scheme = scheme.lower()
     if scheme == b"bearer":

@@ -1,4 +1,4 @@
-"""Names and their hashes: what a resolver answers, and what is kept of it."""
+"""Callers and their pseudonyms: what a resolver returns, and what is kept."""
 
 from __future__ import annotations
 
@@ -24,44 +24,44 @@ Scope = Mapping[str, Any]
 """An ASGI connection scope (``http`` or ``websocket``)."""
 
 Resolver = Callable[[Scope], str | None]
-"""The caller's name as one link of the chain knows it; None where it knows nothing.
+"""Returns the caller's name, or None if the scope does not say it.
 
-A name is raw: a key, an account, an address. It lives as long as the request does, and only its
-keyed hash is kept. `CONTRADICTORY` says that the caller named itself twice, differently.
+A name is raw: a key, an account, an address. It is dropped at the end of the request, and only its
+keyed hash is kept. `CONTRADICTORY` means that the caller gave two different names.
 """
 
 ANONYMOUS = "anonymous"
-"""Key and source of the identity that all callers share whom no resolver knows."""
+"""Key and source of the identity that all unidentified callers share."""
 
 CONTRADICTORY = ""
-"""The name of a caller that gave two different ones. It ends the chain at `ANONYMOUS`: were the
-next link asked, a caller could choose its budget by adding a header."""
+"""The name of a caller that gave two different ones. It ends the chain at `ANONYMOUS`: otherwise a
+caller could fall through to the next link by adding a header."""
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
-    """Who is charged.
+    """The caller that is charged.
 
     Attributes:
-        key: 32 hexadecimal digits, a keyed hash of the caller's name; or ``anonymous``.
-        source: The link of the chain that knew the caller: a resolver's kind, with the name of
-            the header or the claim where it has one (``header:x-end-user``); or ``anonymous``.
+        key: A keyed hash of the caller's name, 32 hexadecimal digits; or ``anonymous``.
+        source: The link of the chain that identified the caller: a resolver's kind, followed by the
+            name of its header or claim if it has one (``header:x-end-user``); or ``anonymous``.
     """
 
     key: str
     source: str
 
 
-_NOBODY = Identity(ANONYMOUS, ANONYMOUS)
+_ANONYMOUS = Identity(ANONYMOUS, ANONYMOUS)
 
 
 class KeyedHash:
-    """Names to pseudonyms: BLAKE2b (RFC 7693) under a secret, 128 bits, one domain for each kind.
+    """Turns names into pseudonyms: 128 bits of keyed BLAKE2b (RFC 7693), one domain for each kind.
 
-    The same secret gives the same pseudonyms in every process; without the secret, a pseudonym
-    can be neither made nor reversed by trying names.
+    The same secret gives the same pseudonyms in every process. Without the secret, nobody can make
+    a pseudonym, or reverse one by trying names.
 
     Args:
-        secret: Any number of bytes, but at least one. Make it 16 random ones or more.
+        secret: At least one byte; use 16 random bytes or more.
 
     Raises:
         SetupError: The secret is empty.
@@ -72,18 +72,18 @@ class KeyedHash:
     def __init__(self, secret: bytes) -> None:
         if not secret:
             raise SetupError(
-                "identities are hashed under a secret, and this one is empty: set `secret` in the"
+                "expected a secret to hash identities with, found an empty one: set `secret` in the"
                 " policy, or pass random bytes"
             )
         self._key = blake2b(secret).digest()
         self._started: dict[str, blake2b] = {}
 
     def __call__(self, kind: str, name: str) -> str:
-        """The pseudonym of a name: 32 hexadecimal digits.
+        """Return the pseudonym of a name: 32 hexadecimal digits.
 
         Args:
-            kind: What sort of name it is (``api_key``, a partition's name); a few, from the
-                policy. The same name under two kinds has unrelated pseudonyms.
+            kind: The kind of name (``api_key``, a partition's name). A policy has few, and each is
+                kept. The same name has unrelated pseudonyms under two kinds.
             name: The raw name, of any length.
         """
         state = (self._started.get(kind) or self._start(kind)).copy()
@@ -105,20 +105,20 @@ class KeyedHash:
 def identify(
     links: Sequence[tuple[str, Resolver]], hashed: Callable[[str, str], str], scope: Scope
 ) -> Identity:
-    """Ask each link in turn; the first that knows the caller wins.
+    """Identify the caller by the first link that returns a name.
 
     Args:
-        links: Source and resolver, as `chain` makes them.
+        links: Pairs of source and resolver, as `chain` makes them.
         hashed: Source and name to a pseudonym; a `KeyedHash`.
         scope: The request's scope.
 
     Returns:
-        The caller's identity; the anonymous one where no link knows it, or where one finds that
-        it contradicts itself.
+        The caller's identity. It is the anonymous one if no link returns a name, or if the caller
+        contradicts itself.
     """
     for source, resolve in links:
         name = resolve(scope)
         if name is None:
             continue
-        return Identity(hashed(source, name), source) if name else _NOBODY
-    return _NOBODY
+        return Identity(hashed(source, name), source) if name else _ANONYMOUS
+    return _ANONYMOUS

@@ -1,35 +1,35 @@
 """Addresses as bytes, networks as sets of prefixes, and whether a peer is trusted.
 
-An address is its 4 or 16 bytes in network order. One that is an IPv4 address written as an IPv6
-address (``::ffff:192.0.2.1``, RFC 4291 section 2.5.5.2) is the IPv4 address.
+An address is its 4 or 16 bytes in network order. An IPv4 address written as an IPv6 address
+(``::ffff:192.0.2.1``, RFC 4291 section 2.5.5.2) is read as the IPv4 address.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from ipaddress import ip_network
+
+import msgspec
 
 from querybudget.identity.identity import Scope
 
-__all__ = ["UNIX", "Networks", "masked", "networks", "peer_address", "read"]
+__all__ = ["UNIX", "Networks", "network_namer", "networks", "parse_address", "peer_address"]
 
 UNIX = "unix"
-"""Among trusted proxies: peers on a Unix socket, for which a server states no address."""
+"""Stands for peers on a Unix socket among trusted proxies; servers give no address for them."""
 
 _MAPPED = bytes(10) + b"\xff\xff"
 _IPV4_BITS, _IPV6_BITS = 32, 128
 
 
-@dataclass(frozen=True, slots=True)
-class Networks:
-    """Networks whose word is taken.
+class Networks(msgspec.Struct, frozen=True):
+    """Networks of trusted proxies.
 
     Attributes:
-        prefixes: For each kind and length of prefix: bytes of an address, bits to drop, and what
-            is left of the networks' own addresses.
-        unix: Whether peers on a Unix socket are among them.
+        prefixes: For each address size and prefix length: the bytes of an address, the bits to drop
+            from it, and the remaining prefixes of the networks.
+        unix: Whether peers on a Unix socket are trusted.
     """
 
     prefixes: tuple[tuple[int, int, frozenset[int]], ...]
@@ -38,17 +38,19 @@ class Networks:
     def __bool__(self) -> bool:
         return self.unix or bool(self.prefixes)
 
-    def holds(self, address: bytes) -> bool:
-        """Whether an address is of one of these networks."""
-        size, value = len(address), int.from_bytes(address)
-        return any(size == of and value >> drop in heads for of, drop, heads in self.prefixes)
+    def contains(self, address: bytes) -> bool:
+        """Whether an address is in one of these networks."""
+        length, value = len(address), int.from_bytes(address)
+        return any(
+            length == size and value >> drop in prefixes for size, drop, prefixes in self.prefixes
+        )
 
-    def peer(self, scope: Scope) -> bool:
-        """Whether who is connected to us is trusted. A peer of no address is on a Unix socket."""
+    def trusts_peer(self, scope: Scope) -> bool:
+        """Whether the connected peer is trusted. A peer without an address is on a Unix socket."""
         if scope.get("client") is None:
             return self.unix
         address = peer_address(scope)
-        return address is not None and self.holds(address)
+        return address is not None and self.contains(address)
 
 
 def networks(texts: Iterable[str]) -> Networks:
@@ -58,9 +60,9 @@ def networks(texts: Iterable[str]) -> Networks:
         texts: CIDR (``10.0.0.0/8``), single addresses, or `UNIX`.
 
     Raises:
-        ValueError: One cannot be read, or has bits set below its prefix.
+        ValueError: A text is not a network, or has bits set below its prefix.
     """
-    heads: dict[tuple[int, int], set[int]] = {}
+    prefixes: dict[tuple[int, int], set[int]] = {}
     unix = False
     for text in texts:
         if text == UNIX:
@@ -71,12 +73,12 @@ def networks(texts: Iterable[str]) -> Networks:
         if packed.startswith(_MAPPED) and length >= _IPV6_BITS - _IPV4_BITS:
             packed, length = packed[12:], length - (_IPV6_BITS - _IPV4_BITS)
         drop = 8 * len(packed) - length
-        heads.setdefault((len(packed), drop), set()).add(int.from_bytes(packed) >> drop)
-    return Networks(tuple((*key, frozenset(found)) for key, found in heads.items()), unix)
+        prefixes.setdefault((len(packed), drop), set()).add(int.from_bytes(packed) >> drop)
+    return Networks(tuple((*key, frozenset(values)) for key, values in prefixes.items()), unix)
 
 
-def read(text: str) -> bytes | None:
-    """An address from its text, its zone (``%eth0``) left out; None where it is none."""
+def parse_address(text: str) -> bytes | None:
+    """Read an address, ignoring its zone (``%eth0``); None if it is not one."""
     try:
         return socket.inet_pton(socket.AF_INET, text)
     except (OSError, ValueError):
@@ -89,20 +91,20 @@ def read(text: str) -> bytes | None:
 
 
 def peer_address(scope: Scope) -> bytes | None:
-    """The address of who is connected to us; None on a Unix socket, or where it is none."""
+    """The connected peer's address; None on a Unix socket, or if it is not an address."""
     client = scope.get("client")
-    return read(client[0]) if client else None
+    return parse_address(client[0]) if client else None
 
 
-def masked(ipv4_prefix: int, ipv6_prefix: int) -> Callable[[bytes], str]:
-    """Addresses to the names of their networks.
+def network_namer(ipv4_prefix: int, ipv6_prefix: int) -> Callable[[bytes], str]:
+    """Make a function from an address to the name of its network.
 
     Args:
         ipv4_prefix: Bits kept of an IPv4 address, 0 to 32.
         ipv6_prefix: Bits kept of an IPv6 address, 0 to 128.
 
     Returns:
-        A function to ``192.0.2.0/24``, or to the address alone where all of its bits are kept.
+        A function that returns ``192.0.2.0/24``, or the address alone if all its bits are kept.
     """
     ipv4_drop, ipv6_drop = _IPV4_BITS - ipv4_prefix, _IPV6_BITS - ipv6_prefix
     ipv4_end = f"/{ipv4_prefix}" if ipv4_drop else ""

@@ -1,4 +1,4 @@
-"""Which tier a caller is of: the first whose rule holds."""
+"""The tier of a caller: the first tier whose rule holds."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from querybudget.identity.credentials import header
 from querybudget.identity.identity import Identity, Scope
 from querybudget.policy.model import Tier, TierRule
 
-__all__ = ["DEFAULT_TIER", "tier_of", "tier_rules"]
+__all__ = ["DEFAULT_TIER", "tier_rules"]
 
 DEFAULT_TIER = "default"
-"""The tier of callers whom no rule holds for."""
+"""The tier of callers for whom no rule holds."""
 
-_Rule = Callable[[Identity, Scope], bool]
+_Condition = Callable[[Identity, Scope], bool]
 
 
 def tier_rules(tiers: Sequence[Tier]) -> Callable[[Identity, Scope], str]:
-    """Compile tiers into one function of a caller.
+    """Compile tiers into one function.
 
     Args:
         tiers: In the policy's order.
 
     Returns:
-        The name of the first tier whose rule holds, or `DEFAULT_TIER`.
+        A function of a caller and its request that returns the name of the first tier whose rule
+        holds, or `DEFAULT_TIER`.
 
     Raises:
-        ValueError: A network among the trusted proxies cannot be read.
+        ValueError: A trusted proxy is not a network.
     """
-    compiled = tuple((tier.name, _parts(tier.when)) for tier in tiers)
+    compiled = tuple((tier.name, _conditions(tier.when)) for tier in tiers)
 
     def tier(identity: Identity, scope: Scope) -> str:
-        for name, parts in compiled:
-            for part in parts:
-                if not part(identity, scope):
+        for name, conditions in compiled:
+            for holds in conditions:
+                if not holds(identity, scope):
                     break
             else:
                 return name
@@ -43,23 +44,18 @@ def tier_rules(tiers: Sequence[Tier]) -> Callable[[Identity, Scope], str]:
     return tier
 
 
-def tier_of(tiers: Sequence[Tier], identity: Identity, scope: Scope) -> str:
-    """The tier of one caller. Where there are many to ask for, compile with `tier_rules` once."""
-    return tier_rules(tiers)(identity, scope)
-
-
-def _parts(rule: TierRule) -> tuple[_Rule, ...]:
-    parts: list[_Rule] = []
+def _conditions(rule: TierRule) -> tuple[_Condition, ...]:
+    conditions: list[_Condition] = []
     if rule.sources:
-        parts.append(_of_source(rule.sources))
-    parts += (_of_claim(path, accepted) for path, accepted in rule.claims.items())
-    parts += (
-        _of_header(name, accepted, rule.trusted_proxies) for name, accepted in rule.headers.items()
+        conditions.append(_by_source(rule.sources))
+    conditions += (_by_claim(path, accepted) for path, accepted in rule.claims.items())
+    conditions += (
+        _by_header(name, accepted, rule.trusted_proxies) for name, accepted in rule.headers.items()
     )
-    return tuple(parts)
+    return tuple(conditions)
 
 
-def _of_source(accepted: frozenset[str]) -> _Rule:
+def _by_source(accepted: frozenset[str]) -> _Condition:
     def holds(identity: Identity, _: Scope) -> bool:
         source = identity.source
         return source in accepted or source.partition(":")[0] in accepted
@@ -67,11 +63,11 @@ def _of_source(accepted: frozenset[str]) -> _Rule:
     return holds
 
 
-def _of_claim(path: str, accepted: frozenset[str]) -> _Rule:
+def _by_claim(path: str, accepted: frozenset[str]) -> _Condition:
     texts = claim_texts(path)
     return lambda _, scope: not accepted.isdisjoint(texts(scope))
 
 
-def _of_header(name: str, accepted: frozenset[str], trusted_proxies: tuple[str, ...]) -> _Rule:
+def _by_header(name: str, accepted: frozenset[str], trusted_proxies: tuple[str, ...]) -> _Condition:
     value = header(name, trusted_proxies)
     return lambda _, scope: value(scope) in accepted

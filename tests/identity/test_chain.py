@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from querybudget.errors import SetupError
-from querybudget.identity import KeyedHash, chain, identify, resolver, source_of
+from querybudget.identity import KeyedHash, chain, identify, resolver
 from querybudget.policy.model import ResolverSpec
 
 SCOPE = {
@@ -36,10 +36,9 @@ TRUSTED = ("10.0.0.0/8",)
         ),
     ],
 )
-def test_each_word_of_the_policy_makes_its_resolver(
+def test_each_kind_in_the_policy_makes_its_resolver(
     spec: ResolverSpec, source: str, name: str
 ) -> None:
-    assert source_of(spec) == source
     assert resolver(spec)(SCOPE) == name
     assert identify(chain([spec]), KeyedHash(b"s"), SCOPE).source == source
 
@@ -51,7 +50,7 @@ def test_the_same_value_in_two_headers_is_two_callers() -> None:
     assert identify(one, hashed, SCOPE) != identify(other, hashed, SCOPE)
 
 
-def test_an_unknown_word_is_told_with_the_nearest_known_one() -> None:
+def test_an_unknown_kind_is_an_error_that_names_the_nearest_one() -> None:
     with pytest.raises(SetupError, match=r"found `api-key` \(did you mean `api_key`\?\)"):
         resolver(ResolverSpec("api-key"))
     with pytest.raises(SetupError, match=r"found `zzz`$"):
