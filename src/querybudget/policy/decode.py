@@ -187,7 +187,7 @@ def _parsed(field: Shape, node: Node, path: Path, problems: Problems) -> object:
         name = field.notes["notation"]
         return node.text if name == "str" else getattr(notation, name)(node.text)
     except ValueError as error:
-        if node.filled:
+        if node.template:
             _add_wrong(node, path, field.notes["expected"], problems)
         else:
             problems.add(path, str(error))
@@ -197,7 +197,7 @@ def _parsed(field: Shape, node: Node, path: Path, problems: Problems) -> object:
 def _leaf(field: Shape, node: Node, path: Path, problems: Problems) -> object:
     if isinstance(node, Scalar) and not node.void and node.value is not None:
         try:
-            return msgspec.convert(node.value, field.whole, strict=not node.filled)
+            return msgspec.convert(node.value, field.whole, strict=not node.template)
         except msgspec.ValidationError:
             pass
     if field.type is str and isinstance(node, Scalar) and isinstance(node.value, int | float):
@@ -210,7 +210,7 @@ def _leaf(field: Shape, node: Node, path: Path, problems: Problems) -> object:
 
 
 def _near(node: Node, words: Collection[str]) -> str:
-    if isinstance(node, Scalar) and isinstance(node.value, str) and not node.filled:
+    if isinstance(node, Scalar) and isinstance(node.value, str) and not node.template:
         return nearest(node.value, words)
     return ""
 
@@ -252,8 +252,8 @@ def _found(node: Node) -> str:
             return "a mapping"
         case Items():
             return "a list"
-        case Scalar(filled=str(filled)) if filled:
-            return f"what `{filled}` stands for"
+        case Scalar(template=str(template)) if template:
+            return f"what `{template}` stands for"
         case Scalar(value=None):
             return "nothing"
         case Scalar(value=str(), text=text):

@@ -1,10 +1,11 @@
-"""A policy as nodes that know where they were written, and the mistakes found in it."""
+"""A policy as nodes that know where they were written, and the problems found in it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from querybudget.errors import PolicyError, PolicyProblem
 
@@ -13,78 +14,76 @@ __all__ = ["Entries", "Items", "Node", "Path", "Problems", "Scalar"]
 Path = tuple[str | int, ...]
 """Where in the policy: keys and indexes from the top."""
 
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+
+class Scalar(Struct, frozen=True):
     """A word, number, truth value or nothing.
 
     Attributes:
         value: As YAML or Python has it.
-        text: As written, environment variables filled in.
+        text: As written, with environment variables replaced.
         line: From 1; 0 where there is none.
-        filled: What was written where a variable was filled in, to be shown in place of the value,
-            which may be secret; empty where none was.
-        void: A mistake in it has been noted; there is no value.
+        template: The text as written where a variable was replaced, shown in messages instead of
+            the value, which may be secret; empty where no variable was replaced.
+        void: A problem with it has been noted; there is no value.
     """
 
     value: str | float | bool | None
     text: str
     line: int = 0
-    filled: str = ""
+    template: str = ""
     void: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(Struct, frozen=True):
     """A list."""
 
     items: tuple[Node, ...]
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Entries:
+class Entries(Struct, frozen=True):
     """A mapping.
 
     Attributes:
         nodes: The value of each key.
         line: Where it starts.
-        lines: Where each key stands.
+        lines: The line of each key.
     """
 
     nodes: Mapping[str, Node]
     line: int = 0
-    lines: Mapping[str, int] = field(default_factory=dict[str, int])
+    lines: Mapping[str, int] = {}
 
 
 Node = Scalar | Items | Entries
 
 
 class Problems:
-    """Collects mistakes, and finds the line of each.
+    """Collects problems, and finds the line of each.
 
     Attributes:
         source: Name of what is read.
-        root: The tree, once it is read; lines are looked up in it.
+        root: The tree once it is read; lines are looked up in it.
     """
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.root: Node = Scalar(None, "")
-        self._found: list[PolicyProblem] = []
+        self._noted: list[PolicyProblem] = []
+        self._wrong: set[Path] = set()
+        self._indexes: dict[Path, dict[str, int]] = {}
 
     def add(self, path: Path, message: str, line: int | None = None) -> None:
-        """Note that there is a mistake at `path`."""
+        """Note a problem at `path`."""
         line = self._reach(path)[1] if line is None else line
-        self._found.append(PolicyProblem(self.source, line, _written(path), message))
+        self._noted.append(PolicyProblem(self.source, line, _written(path), message))
+        self._wrong.update(path[:length] for length in range(len(path) + 1))
 
     def wrong(self, path: Path) -> bool:
-        """Whether there is a mistake at `path`, or in what stands there."""
-        written = _written(path)
-        within = (f"{written}.", f"{written}[")
-        return any(
-            problem.path == written or problem.path.startswith(within) for problem in self._found
-        )
+        """Whether there is a problem at `path` or inside it."""
+        return path in self._wrong
 
     def keys(self, path: Path) -> Collection[str]:
         """Return the keys of the mapping at `path`; none where something else stands there."""
@@ -96,29 +95,34 @@ class Problems:
         return isinstance(self._reach(path)[0], Entries)
 
     def item(self, path: Path, word: str) -> Path:
-        """The path of `word` in the list at `path`, or `path` where a single word stands there."""
-        node, _ = self._reach(path)
-        for index, item in enumerate(node.items if isinstance(node, Items) else ()):
-            if isinstance(item, Scalar) and item.text == word:
-                return (*path, index)
-        return path
+        """Return the path of `word` in the list at `path`, or `path` if it stands there alone."""
+        if path not in self._indexes:
+            node, _ = self._reach(path)
+            items = node.items if isinstance(node, Items) else ()
+            self._indexes[path] = {
+                item.text: index
+                for index, item in reversed(tuple(enumerate(items)))
+                if isinstance(item, Scalar)
+            }
+        index = self._indexes[path].get(word)
+        return path if index is None else (*path, index)
 
     def stop_if_any(self) -> None:
-        """Raise what was noted, in the order of the file.
+        """Raise the problems noted so far, in the order of the file.
 
         Raises:
-            PolicyError: There is at least one mistake.
+            PolicyError: There is at least one problem.
         """
-        if self._found:
-            raise PolicyError(tuple(sorted(self._found, key=lambda problem: problem.line)))
+        if self._noted:
+            raise PolicyError(tuple(sorted(self._noted, key=lambda problem: problem.line)))
 
     def stop(self, path: Path, message: str, line: int | None = None) -> PolicyError:
-        """The error to raise where reading cannot go on: this mistake and all before it."""
+        """Return the error to raise where reading cannot go on: this problem and all before it."""
         self.add(path, message, line)
-        return PolicyError(tuple(self._found))
+        return PolicyError(tuple(self._noted))
 
     def _reach(self, path: Path) -> tuple[Node, int]:
-        """The last node there is on the way to `path`, and its line."""
+        """Return the last node there is on the way to `path`, and its line."""
         node, line = self.root, self.root.line
         for step in path:
             if isinstance(node, Entries) and isinstance(step, str) and step in node.nodes:
@@ -136,7 +140,7 @@ def _written(path: Path) -> str:
         f"[{step}]"
         if isinstance(step, int)
         else f".{step}"
-        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", step)
+        if _WORD.fullmatch(step)
         else f"[{step!r}]"
         for step in path
     )

@@ -1,8 +1,12 @@
 """YAML text or a mapping to a tree of nodes.
 
 Scalars are read as the YAML 1.2 core schema says: `off` and `no` are words, `12:30` is no number.
-Aliases and merge keys (`<<`) work; tags do not. How deep a policy nests and how many nodes it comes
-to, aliases followed, are bounded, so that no small file grows large.
+Aliases and merge keys (`<<`) work; tags do not. `${NAME}` and `${NAME:-default}` are replaced by
+environment variables after parsing, so that no value can add a key or a list; `$${` stands for a
+plain `${`.
+
+The nodes are made from PyYAML's events and not from its own node tree: depth and number of nodes,
+with aliases followed, are bounded while the text is read, and an anchor may be used again.
 """
 
 from __future__ import annotations
@@ -15,16 +19,16 @@ import yaml
 from yaml import events
 
 from querybudget.policy.diagnostics import Entries, Items, Node, Path, Problems, Scalar
-from querybudget.policy.environment import UnsetError, expand
+from querybudget.text import nearest
 
-__all__ = ["from_mapping", "from_text"]
+__all__ = ["UnsetError", "expand", "from_mapping", "from_text"]
 
-DEPTH = 32
-DIGITS = 300  # of a whole number; Python reads longer ones slowly, or not at all
-NODES = 100_000
+MAX_DEPTH = 32
+MAX_NODES = 100_000
+MAX_DIGITS = 300  # of a whole number; Python reads longer ones slowly, or not at all
 
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_CORE = {"!", "!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq"}
+_TAGS = {"!", "!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq"}
 _INT = re.compile(r"[-+]?[0-9](?:_?[0-9])*")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9](?:_?[0-9])*(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,4})?")
 _WORDS: Mapping[str, bool | None] = {
@@ -32,6 +36,11 @@ _WORDS: Mapping[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_VARIABLE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?")
+
+
+class UnsetError(ValueError):
+    """A variable is not set and has no default, or is not written as one."""
 
 
 def from_text(text: str, environ: Mapping[str, str], problems: Problems) -> Node:
@@ -41,7 +50,7 @@ def from_text(text: str, environ: Mapping[str, str], problems: Problems) -> Node
         PolicyError: It is no YAML, holds more than one document, or is too deep or too large.
     """
     try:
-        node = _Composer(yaml.parse(text, Loader=_Loader), environ, problems).document()
+        node = _EventReader(yaml.parse(text, Loader=_Loader), environ, problems).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = f"expected YAML, found a syntax error: {error.problem or error.context}"
@@ -61,20 +70,102 @@ def from_mapping(
     Raises:
         PolicyError: It is too deep or too large.
     """
-    node = _Composer(iter(()), environ, problems).python(source, ())
+    node = _ObjectReader(environ, problems).node(source, ())
     problems.root = node
     return node
 
 
-class _Composer:
+def expand(text: str, environ: Mapping[str, str]) -> str:
+    """Replace the variables of `text`, once: a variable's own value is not expanded again.
+
+    Raises:
+        UnsetError: A variable without default is not set, or `${` is followed by no name.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        if match[0] == "$${":
+            return "${"
+        if name is None:
+            raise UnsetError("expected `${NAME}` or `${NAME:-default}` (`$${` for a plain `${`)")
+        if default is not None:
+            return environ.get(name) or str(default)
+        if name not in environ:
+            near = nearest(name, environ)
+            raise UnsetError(
+                f"expected the environment variable `{name}` to be set, it is not{near}"
+            )
+        return environ[name]
+
+    return _VARIABLE.sub(value, text)
+
+
+class _Reader:
+    """What both readers do: bound the nodes, and expand the text of scalars."""
+
+    def __init__(self, environ: Mapping[str, str], problems: Problems) -> None:
+        self._environ = environ
+        self._problems = problems
+        self._nodes = 0
+
+    def _count(self, path: Path, line: int, nodes: int = 1) -> None:
+        self._nodes += nodes
+        if len(path) > MAX_DEPTH:
+            message = f"expected at most {MAX_DEPTH} levels, found more"
+            raise self._problems.stop(path[:4], message, line)
+        if self._nodes > MAX_NODES:
+            message = f"expected at most {MAX_NODES} values, found more"
+            raise self._problems.stop(path[:4], message, line)
+
+    def _text(self, text: str, path: Path, line: int) -> Scalar:
+        if "${" not in text:
+            return Scalar(text, text, line)
+        try:
+            value = expand(text, self._environ)
+        except UnsetError as unset:
+            self._problems.add(path, str(unset), line)
+            return Scalar(None, "", line, text, void=True)
+        return Scalar(value, value, line, text)
+
+
+class _ObjectReader(_Reader):
+    """Python objects to nodes."""
+
+    def node(self, value: object, path: Path) -> Node:
+        self._count(path, 0)
+        if isinstance(value, Mapping):
+            return self._mapping(cast("Mapping[object, object]", value), path)
+        if isinstance(value, list | tuple):
+            items = cast("Sequence[object]", value)
+            return Items(tuple(self.node(item, (*path, i)) for i, item in enumerate(items)))
+        if isinstance(value, str):
+            return self._text(str(value), path, 0)
+        if value is None or isinstance(value, bool | int | float):
+            return Scalar(value, "null" if value is None else repr(value).lower())
+        kind = type(value).__name__
+        message = f"expected text, a number, a list or a mapping, found {kind}"
+        self._problems.add(path, message, 0)
+        return Scalar(None, "", void=True)
+
+    def _mapping(self, value: Mapping[object, object], path: Path) -> Entries:
+        nodes: dict[str, Node] = {}
+        for key, item in value.items():
+            if isinstance(key, str):
+                nodes[key] = self.node(item, (*path, key))
+            else:
+                self._problems.add(path, f"expected keys of text, found {key!r}", 0)
+        return Entries(nodes)
+
+
+class _EventReader(_Reader):
+    """YAML's events to nodes."""
+
     def __init__(
         self, stream: Iterator[events.Event], environ: Mapping[str, str], problems: Problems
     ) -> None:
+        super().__init__(environ, problems)
         self._stream = stream
-        self._environ = environ
-        self._mistakes = problems
-        self._anchors: dict[str, tuple[Node, int]] = {}
-        self._count = 0
+        self._anchors: dict[str, tuple[Node, int]] = {}  # with the number of nodes in it
 
     def document(self) -> Node:
         node: Node = Scalar(None, "", 1)
@@ -83,53 +174,32 @@ class _Composer:
             if isinstance(event, events.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise self._mistakes.stop(
-                        (), "expected one document, found a second", _line(event)
-                    )
+                    message = "expected one document, found a second"
+                    raise self._problems.stop((), message, _line(event))
                 node = self._node(next(self._stream), ())
         return node
-
-    def python(self, value: object, path: Path) -> Node:
-        self._grow(path, 0)
-        if isinstance(value, Mapping):
-            return self._python_mapping(cast("Mapping[object, object]", value), path)
-        if isinstance(value, list | tuple):
-            items = cast("Sequence[object]", value)
-            return Items(tuple(self.python(item, (*path, i)) for i, item in enumerate(items)))
-        if isinstance(value, str):
-            return self._filled(str(value), path, 0)
-        if value is None or isinstance(value, bool | int | float):
-            return Scalar(value, _text(value))
-        found = type(value).__name__
-        self._mistakes.add(path, f"expected text, a number, a list or a mapping, found {found}", 0)
-        return Scalar(None, "", void=True)
-
-    def _python_mapping(self, value: Mapping[object, object], path: Path) -> Entries:
-        nodes: dict[str, Node] = {}
-        for key, item in value.items():
-            if isinstance(key, str):
-                nodes[key] = self.python(item, (*path, key))
-            else:
-                self._mistakes.add(path, f"expected keys of text, found {key!r}", 0)
-        return Entries(nodes)
 
     def _node(self, event: events.Event, path: Path) -> Node:
         line = _line(event)
         if isinstance(event, events.AliasEvent):
             return self._alias(event, path, line)
-        self._grow(path, line)
-        before = self._count
+        self._count(path, line)
+        before = self._nodes
+        self._check_tag(getattr(event, "tag", None), path, line)
         if isinstance(event, events.ScalarEvent):
             node: Node = self._scalar(event, path, line)
         elif isinstance(event, events.SequenceStartEvent):
-            self._refuse_tag(event.tag, path, line)
             node = Items(tuple(self._items(path)), line)
         else:
-            self._refuse_tag(getattr(event, "tag", None), path, line)
             node = self._mapping(path, line)
         if anchor := getattr(event, "anchor", None):
-            self._anchors[anchor] = node, self._count - before + 1
+            self._anchors[anchor] = node, self._nodes - before + 1
         return node
+
+    def _scalar(self, event: events.ScalarEvent, path: Path, line: int) -> Scalar:
+        text = str(event.value)
+        value = _resolved(text) if event.implicit[0] else text  # plain: no quotes and no tag
+        return self._text(text, path, line) if isinstance(value, str) else Scalar(value, text, line)
 
     def _items(self, path: Path) -> Iterator[Node]:
         for index, event in enumerate(self._stream):
@@ -144,15 +214,15 @@ class _Composer:
         for event in self._stream:
             if isinstance(event, events.MappingEndEvent):
                 break
-            key, at = self._key(event, path), _line(event)
+            key, key_line = self._key(event, path), _line(event)
             node = self._node(next(self._stream), (*path, key))
             if key == "<<":
                 merged.append(node)
             elif key in nodes:
                 again = f"expected each key once, found `{key}` again (first on line {lines[key]})"
-                self._mistakes.add((*path, key), again, at)
+                self._problems.add((*path, key), again, key_line)
             else:
-                nodes[key], lines[key] = node, at
+                nodes[key], lines[key] = node, key_line
         for node in merged:
             self._merge(node, nodes, lines, path)
         return Entries(nodes, line, lines)
@@ -162,67 +232,36 @@ class _Composer:
     ) -> None:
         for entries in source.items if isinstance(source, Items) else (source,):
             if not isinstance(entries, Entries):
-                self._mistakes.add((*path, "<<"), "expected a mapping to merge", source.line)
+                self._problems.add((*path, "<<"), "expected a mapping to merge", source.line)
                 continue
             for key, node in entries.nodes.items():
                 if key not in nodes:
                     nodes[key], lines[key] = node, entries.lines[key]
 
     def _key(self, event: events.Event, path: Path) -> str:
+        line = _line(event)
         if isinstance(event, events.AliasEvent):
-            node = self._alias(event, path, _line(event))
+            node = self._alias(event, path, line)
             if isinstance(node, Scalar):
                 return node.text
         elif isinstance(event, events.ScalarEvent):
-            self._grow(path, _line(event))
+            self._count(path, line)
             return str(event.value)
-        raise self._mistakes.stop(
-            path, "expected a word as the key, found a list or a mapping", _line(event)
-        )
+        message = "expected a word as the key, found a list or a mapping"
+        raise self._problems.stop(path, message, line)
 
     def _alias(self, event: events.AliasEvent, path: Path, line: int) -> Node:
-        found = self._anchors.get(str(event.anchor))
-        if found is None:
-            raise self._mistakes.stop(
-                path, f"expected `&{event.anchor}` before `*{event.anchor}`", line
-            )
-        self._grow(path, line, found[1])
-        return found[0]
+        name = str(event.anchor)
+        if name not in self._anchors:
+            raise self._problems.stop(path, f"expected `&{name}` before `*{name}`", line)
+        node, size = self._anchors[name]
+        self._count(path, line, size)
+        return node
 
-    def _grow(self, path: Path, line: int, by: int = 1) -> None:
-        self._count += by
-        if len(path) > DEPTH:
-            raise self._mistakes.stop(
-                path[:4], f"expected at most {DEPTH} levels, found more", line
-            )
-        if self._count > NODES:
-            raise self._mistakes.stop(
-                path[:4], f"expected at most {NODES} values, found more", line
-            )
-
-    def _refuse_tag(self, tag: str | None, path: Path, line: int) -> None:
+    def _check_tag(self, tag: str | None, path: Path, line: int) -> None:
         word = (tag or "!").replace("tag:yaml.org,2002:", "!!")
-        if word not in _CORE:
-            self._mistakes.add(path, f"expected no tag, found `{word}`", line)
-
-    def _scalar(self, event: events.ScalarEvent, path: Path, line: int) -> Scalar:
-        text = str(event.value)
-        self._refuse_tag(event.tag, path, line)
-        if event.implicit[0]:  # plain, without quotes or a tag
-            value = _resolved(text)
-            if not isinstance(value, str):
-                return Scalar(value, text, line)
-        return self._filled(text, path, line)
-
-    def _filled(self, text: str, path: Path, line: int) -> Scalar:
-        if "${" not in text:
-            return Scalar(text, text, line)
-        try:
-            value = expand(text, self._environ)
-        except UnsetError as unset:
-            self._mistakes.add(path, str(unset), line)
-            return Scalar(None, "", line, text, void=True)
-        return Scalar(value, value, line, text)
+        if word not in _TAGS:
+            self._problems.add(path, f"expected no tag, found `{word}`", line)
 
 
 def _line(event: events.Event) -> int:
@@ -233,13 +272,7 @@ def _resolved(text: str) -> str | float | bool | None:
     if text in _WORDS:
         return _WORDS[text]
     if _INT.fullmatch(text):
-        return int(text) if len(text) <= DIGITS else float("inf")
+        return int(text) if len(text) <= MAX_DIGITS else float("inf")
     if _FLOAT.fullmatch(text):
         return float(text)
     return text
-
-
-def _text(value: float | None) -> str:
-    if value is None:
-        return "null"
-    return repr(value).lower()

@@ -1,4 +1,4 @@
-"""Every mistake at once, each at its line, each saying what to do."""
+"""Every problem at once, each at its line, each saying what to do."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_ten_mistakes_of_a_policy_are_reported_at_once_each_at_its_line() -> Non
     assert {problem.path: problem.line for problem in caught.value.problems} == WRONG
 
 
-def test_mistakes_come_in_the_order_of_the_file() -> None:
+def test_problems_come_in_the_order_of_the_file() -> None:
     with pytest.raises(PolicyError) as caught:
         load_text(TEN, "policy.yaml", {})
     lines = [problem.line for problem in caught.value.problems]
@@ -73,7 +73,7 @@ def test_mistakes_come_in_the_order_of_the_file() -> None:
     assert str(caught.value).splitlines()[0].startswith("policy.yaml:1: expected version `1`")
 
 
-def test_a_mistake_in_a_mapping_has_a_path_and_no_line() -> None:
+def test_a_problem_in_a_mapping_has_a_path_and_no_line() -> None:
     with pytest.raises(PolicyError) as caught:
         Policy.load({"budgets": [{"name": "rpm", "limit": "60/minut"}]}, environ={})
     (problem,) = caught.value.problems
