@@ -1,43 +1,50 @@
-"""Budgets, from the file's words to the policy's types."""
+"""Budgets: from the file's structs to the policy's types, every problem noted."""
 
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 from datetime import UTC, tzinfo
 from fnmatch import fnmatchcase
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
+from querybudget.coverage.observation import FINE
+from querybudget.coverage.response import BucketResponse, Curve, Stage
 from querybudget.ledger.calendar import Calendar
 from querybudget.notation import Limit, check_whole
-from querybudget.policy import buckets, file
+from querybudget.policy import file
 from querybudget.policy.build_identity import POOLS, check_name
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import OPERATIONS, Budget, Match, Mode, TokenWeights
-from querybudget.text import listed, nearest
-from querybudget.units import Algorithm, Period, Quota, Unit
+from querybudget.text import in_units, listed, nearest
+from querybudget.units import MICRO, SECOND, Algorithm, Period, Quota, Unit
 
 __all__ = ["Known", "budgets", "check_paths"]
 
+MAX_BUCKETS = FINE * 100 * MICRO
+"""All buckets there are, at the largest weight: no call can spend more."""
+
+MAX_DELAY = 60 * SECOND
+MAX_PRICE = 1_000 * MICRO
+
+_BUCKET_KEYS = ("price", "then", "delay", "score")
 _METHODS = (
     "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY WEBSOCKET".split()  # noqa: SIM905
 )
-_TOKENS = {
+_WEIGHTS = {
     Unit.TOKENS: ("input", "cached_input", "cache_write", "output", "reasoning", "logprobs"),
     Unit.INPUT_TOKENS: ("input", "cached_input", "cache_write", "logprobs"),
     Unit.OUTPUT_TOKENS: ("output", "reasoning", "logprobs"),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What the rest of the policy says that budgets refer to.
 
     Attributes:
-        mode: Of budgets that name none.
+        mode: Mode of budgets without one.
         partitions: Names.
         tiers: Names.
         operations: Names of generic routes.
@@ -54,44 +61,57 @@ class Known:
 
 
 def budgets(
-    given: tuple[file.BudgetFile, ...] | UnsetType, known: Known, problems: Problems
+    written: tuple[file.BudgetFile, ...] | UnsetType, known: Known, problems: Problems
 ) -> tuple[Budget, ...]:
-    """The budgets in order; those with a mistake are noted and left out."""
-    if given is UNSET:
+    """Build the budgets in order, without those that have no usable limit."""
+    if written is UNSET:
         return ()
-    if not given:
+    if not written:
         problems.add(("budgets",), "expected at least one budget, found none")
-    _check_names(given, problems)
-    found = (
-        _budget(budget, ("budgets", index), known, problems) for index, budget in enumerate(given)
+    _check_names(written, problems)
+    built = (
+        _budget(budget, ("budgets", index), known, problems) for index, budget in enumerate(written)
     )
-    return tuple(budget for budget in found if budget is not None)
+    return tuple(budget for budget in built if budget is not None)
 
 
-def _budget(given: file.BudgetFile, path: Path, known: Known, problems: Problems) -> Budget | None:
-    per = _per(given.per, (*path, "per"), known, problems)
-    match = _match(given.match, (*path, "match"), known, problems)
-    zone = _zone(given, path, problems)
-    if given.burst is not None and given.window not in ("gcra", UNSET):
+def check_paths(patterns: tuple[str, ...], path: Path, problems: Problems) -> None:
+    """Check that patterns over paths start as paths do, or with a wildcard."""
+    for pattern in patterns:
+        if not pattern.startswith(("/", "*", "?", "[")):
+            where = problems.item(path, pattern)
+            problems.add(where, f"expected a path such as `/v1/*`, found `{pattern}`")
+
+
+def _budget(budget: file.BudgetFile, path: Path, known: Known, problems: Problems) -> Budget | None:
+    _check_per(budget.per, (*path, "per"), known, problems)
+    match = _match(budget.match, (*path, "match"), known, problems)
+    zone = _zone(budget, path, problems)
+    if budget.burst is not None and budget.window not in ("gcra", UNSET):
         problems.add((*path, "burst"), "expected no burst without `window: gcra`, found one")
-    if given.limit is UNSET:
-        buckets.response(given, None, path, problems)
+    if budget.limit is UNSET:
+        _response(budget, path, problems)
         return None
-    if given.limit.unit is Unit.USD and not known.priced:
+    unit = budget.limit.unit
+    if unit is Unit.USD and not known.priced:
         message = "expected prices in `models` for a budget in usd, found none"
         problems.add((*path, "limit"), message)
-    weights = _weights(given.weights, given.limit.unit, (*path, "weights"), problems)
-    quota = _quota(given, given.limit, zone, path, problems)
-    response = buckets.response(given, given.limit, path, problems)
-    # Nobody is refused by a statistic that the operator has not watched first.
-    usual = Mode.SHADOW if quota.unit is Unit.BUCKETS else known.mode
-    mode = given.mode or usual
-    return Budget(quota, per, match, weights, mode, given.on_store_error, response)
+    # A statistic refuses nobody until the operator has watched it and sets `mode: enforce`.
+    default_mode = Mode.SHADOW if unit is Unit.BUCKETS else known.mode
+    return Budget(
+        weights=_weights(budget.weights, unit, (*path, "weights"), problems),
+        quota=_quota(budget, budget.limit, zone, path, problems),
+        response=_bucket_response(budget, budget.limit, path, problems),
+        per=budget.per,
+        match=match,
+        mode=budget.mode or default_mode,
+        on_store_error=budget.on_store_error,
+    )
 
 
-def _check_names(given: tuple[file.BudgetFile, ...], problems: Problems) -> None:
+def _check_names(written: tuple[file.BudgetFile, ...], problems: Problems) -> None:
     seen: set[str] = set()
-    for index, budget in enumerate(given):
+    for index, budget in enumerate(written):
         path = ("budgets", index, "name")
         if budget.name is UNSET:
             continue
@@ -101,44 +121,82 @@ def _check_names(given: tuple[file.BudgetFile, ...], problems: Problems) -> None
         seen.add(budget.name)
 
 
+def _check_per(per: tuple[str, ...], path: Path, known: Known, problems: Problems) -> None:
+    _check_words(per, (*POOLS, *known.partitions), "a partition", path, problems)
+    if len(set(per)) < len(per):
+        problems.add(path, "expected each partition once, found one again")
+    if not per:
+        problems.add(path, "expected at least one partition, found none (did you mean `everyone`?)")
+
+
+def _match(match: Match, path: Path, known: Known, problems: Problems) -> Match:
+    method = tuple(word.upper() for word in match.method)
+    operations = (*OPERATIONS, *known.operations)
+    unmatched = tuple(
+        pattern
+        for pattern in match.operation
+        if not any(fnmatchcase(operation, pattern) for operation in operations)
+    )
+    for key, words, allowed, what in (
+        ("method", method, _METHODS, "an HTTP method"),
+        ("tier", match.tier, (*known.tiers, "default"), "a tier"),
+        ("operation", unmatched, operations, "an operation"),
+        ("capability", match.capability, known.capabilities, "a capability"),
+    ):
+        _check_words(words, allowed, what, (*path, key), problems)
+    check_paths(match.path, (*path, "path"), problems)
+    return replace(match, method=method)
+
+
+def _check_words(
+    words: tuple[str, ...], known: Collection[str], what: str, path: Path, problems: Problems
+) -> None:
+    for word in words:
+        if word not in known:
+            message = f"expected {what} of {listed(known)}, found `{word}`{nearest(word, known)}"
+            problems.add(problems.item(path, word), message)
+
+
+# -- Quotas ----------------------------------------------------------------------------------------
+
+
 def _quota(
-    given: file.BudgetFile, limit: Limit, zone: tzinfo, path: Path, problems: Problems
+    budget: file.BudgetFile, limit: Limit, zone: tzinfo, path: Path, problems: Problems
 ) -> Quota:
-    algorithm = _algorithm(given, limit, path, problems)
+    algorithm = _algorithm(budget, limit, path, problems)
     calendar = algorithm is Algorithm.CALENDAR and limit.period is not None
     return Quota(
-        name="" if given.name is UNSET else given.name,
+        name="" if budget.name is UNSET else budget.name,
         unit=limit.unit,
         limit=limit.amount,
         window=limit.window,
         algorithm=algorithm,
-        burst=_burst(given, limit, (*path, "burst"), problems),
+        burst=_burst(budget, limit, (*path, "burst"), problems),
         bounds=Calendar(limit.period, zone) if calendar and limit.period else None,
     )
 
 
-def _algorithm(given: file.BudgetFile, limit: Limit, path: Path, problems: Problems) -> Algorithm:
-    window = given.window or "sliding"
+def _algorithm(budget: file.BudgetFile, limit: Limit, path: Path, problems: Problems) -> Algorithm:
+    window = budget.window or "sliding"
     if limit.unit is Unit.BUCKETS:
         return Algorithm.DISTINCT
     if limit.period is None:
-        if given.window:
+        if budget.window:
             message = f"expected no window for concurrency, found `{window}`"
             problems.add((*path, "window"), message)
         return Algorithm.LEASE
     if window == "calendar" and (limit.period is Period.SECOND or limit.count != 1):
-        found = f"{limit.count} {limit.period}{'s' * (limit.count != 1)}"
         periods = "one minute, hour, day, week, month or year"
-        message = f"expected {periods} for `window: calendar`, found {found}"
+        message = f"expected {periods} for `window: calendar`, found {_every(limit)}"
         problems.add((*path, "limit"), message)
     return Algorithm(window)
 
 
-def _zone(given: file.BudgetFile, path: Path, problems: Problems) -> tzinfo:
-    name = given.timezone
+def _zone(budget: file.BudgetFile, path: Path, problems: Problems) -> tzinfo:
+    name = budget.timezone
     if name is None:
         return UTC
-    if given.window not in ("calendar", UNSET):
+    if budget.window not in ("calendar", UNSET):
         message = f"expected no time zone without `window: calendar`, found `{name}`"
         problems.add((*path, "timezone"), message)
     try:
@@ -150,10 +208,10 @@ def _zone(given: file.BudgetFile, path: Path, problems: Problems) -> tzinfo:
         return UTC
 
 
-def _burst(given: file.BudgetFile, limit: Limit, path: Path, problems: Problems) -> int:
-    if given.burst is None:
+def _burst(budget: file.BudgetFile, limit: Limit, path: Path, problems: Problems) -> int:
+    if budget.burst is None:
         return limit.amount
-    amount, unit = given.burst
+    amount, unit = budget.burst
     if unit not in (None, limit.unit):
         problems.add(path, f"expected a burst in {limit.unit}, found {unit}")
     try:
@@ -169,61 +227,120 @@ def _weights(
     if weights is None:
         return TokenWeights()
     written = problems.keys(path)
-    if unit not in _TOKENS:
+    if unit not in _WEIGHTS:
         problems.add(path, f"expected no weights for a limit in {unit}, found some")
     for kind in weights.__struct_fields__:
-        if unit in _TOKENS and kind not in _TOKENS[unit] and kind in written:
+        if unit in _WEIGHTS and kind not in _WEIGHTS[unit] and kind in written:
             message = f"expected weights of what {unit} counts, found `{kind}`"
             problems.add((*path, kind), message)
-    usual = {
+    defaults = {
         "cached_input": weights.input,
         "cache_write": weights.input,
         "reasoning": weights.output,
     }
-    return replace(weights, **{kind: usual[kind] for kind in usual if kind not in written})
+    return replace(weights, **{kind: defaults[kind] for kind in defaults if kind not in written})
 
 
-def _per(given: tuple[str, ...], path: Path, known: Known, problems: Problems) -> tuple[str, ...]:
-    pools = (*POOLS, *known.partitions)
-    _check_words(given, pools, "a partition", path, problems)
-    if len(set(given)) < len(given):
-        problems.add(path, "expected each partition once, found one again")
-    if not given:
-        problems.add(path, "expected at least one partition, found none (did you mean `everyone`?)")
-    return given
+# -- Buckets: what spending them leads to ----------------------------------------------------------
 
 
-def _match(match: Match, path: Path, known: Known, problems: Problems) -> Match:
-    method = tuple(word.upper() for word in match.method)
-    operations = (*OPERATIONS, *known.operations)
-    unknown = tuple(
-        pattern
-        for pattern in match.operation
-        if not any(fnmatchcase(operation, pattern) for operation in operations)
-    )
-    for key, words, allowed, what in (
-        ("method", method, _METHODS, "an HTTP method"),
-        ("tier", match.tier, (*known.tiers, "default"), "a tier"),
-        ("operation", unknown, operations, "an operation"),
-        ("capability", match.capability, known.capabilities, "a capability"),
-    ):
-        _check_words(words, allowed, what, (*path, key), problems)
-    check_paths(match.path, (*path, "path"), problems)
-    return replace(match, method=method)
+def _bucket_response(
+    budget: file.BudgetFile, limit: Limit, path: Path, problems: Problems
+) -> BucketResponse | None:
+    """Build the response of a budget in buckets; check that others have none of its keys."""
+    if limit.unit is Unit.BUCKETS:
+        _check_bucket_limit(budget, limit, path, problems)
+        return _response(budget, path, problems)
+    for key in _BUCKET_KEYS:
+        if getattr(budget, key) is not None:
+            message = f"expected `{key}` with a limit in buckets, found it with one in {limit.unit}"
+            problems.add((*path, key), message)
+    return None
 
 
-def check_paths(patterns: tuple[str, ...], path: Path, problems: Problems) -> None:
-    """Patterns over paths start as paths do, or with a wildcard."""
-    for pattern in patterns:
-        if not pattern.startswith(("/", "*", "?", "[")):
-            where = problems.item(path, pattern)
-            problems.add(where, f"expected a path such as `/v1/*`, found `{pattern}`")
-
-
-def _check_words(
-    words: tuple[str, ...], known: Collection[str], what: str, path: Path, problems: Problems
+def _check_bucket_limit(
+    budget: file.BudgetFile, limit: Limit, path: Path, problems: Problems
 ) -> None:
-    for word in words:
-        if word not in known:
-            message = f"expected {what} of {listed(known)}, found `{word}`{nearest(word, known)}"
-            problems.add(problems.item(path, word), message)
+    if budget.window and budget.window != "sliding":
+        message = f"expected `window: sliding` for a limit in buckets, found `{budget.window}`"
+        problems.add((*path, "window"), message)
+    if limit.amount > MAX_BUCKETS:
+        largest = f"{MAX_BUCKETS // MICRO} buckets, which no weight makes of the {FINE}"
+        message = f"expected at most {largest}, found `{in_units(limit.amount)}`"
+        problems.add((*path, "limit"), message)
+    if not Period.MINUTE.length <= limit.window <= 400 * Period.DAY.length:
+        message = f"expected buckets per 1 minute to 400 days, found {_every(limit)}"
+        problems.add((*path, "limit"), message)
+
+
+def _response(budget: file.BudgetFile, path: Path, problems: Problems) -> BucketResponse | None:
+    """Build the response; None where there is a problem with it."""
+    price = budget.price or file.PriceFile()
+    stages = tuple(_stages(budget.then, (*path, "then"), problems))
+    _check_price(price, (*path, "price"), problems)
+    _check_delay(budget, path, problems)
+    if any(problems.wrong((*path, key)) for key in _BUCKET_KEYS):
+        return None
+    default = BucketResponse()
+    return BucketResponse(
+        free=default.free if price.free is None else price.free,
+        cap=MICRO if price.curve == "none" else price.cap or default.cap,
+        curve=_curve(price),
+        slope=price.slope or default.slope,
+        stages=stages,
+        delay=budget.delay or default.delay,
+        scored=budget.score is not False,
+    )
+
+
+def _curve(price: file.PriceFile) -> Curve:
+    if price.curve in {"b4b", "linear"}:
+        return Curve(price.curve)
+    return Curve.LINEAR if price.curve is None and price.slope is not None else Curve.EXPONENTIAL
+
+
+def _check_price(price: file.PriceFile, path: Path, problems: Problems) -> None:
+    if price.curve == "none":
+        if price != file.PriceFile(curve="none"):
+            problems.add(path, "expected no figures with `curve: none`, found some")
+        return
+    if price.cap is not None and not MICRO < price.cap <= MAX_PRICE:
+        message = f"expected a highest price above 1, up to {in_units(MAX_PRICE)}"
+        problems.add((*path, "cap"), f"{message} (`price: none` is for none)")
+    if price.slope == 0:
+        problems.add((*path, "slope"), "expected a slope above zero, found 0")
+    if price.slope is not None and price.curve in {"exponential", "b4b"}:
+        message = f"expected a slope with `curve: linear`, found one with `{price.curve}`"
+        problems.add((*path, "slope"), message)
+
+
+def _stages(
+    then: file.ThenFile | None, path: Path, problems: Problems
+) -> Iterator[tuple[Stage, int]]:
+    last, last_start = "", 0
+    for stage in (Stage.SLOW, Stage.DEGRADE, Stage.REFUSE):
+        name = stage.name.lower()
+        start: int | None = None if then is None else getattr(then, name)
+        if start is None:
+            continue
+        if start <= last_start:
+            after = f"`{last}`, which begins at {in_units(last_start)}" if last else "zero"
+            message = f"expected `{name}` to begin above {after}, found `{in_units(start)}`"
+            problems.add((*path, name), message)
+        last, last_start = name, start
+        yield stage, start
+
+
+def _check_delay(budget: file.BudgetFile, path: Path, problems: Problems) -> None:
+    if budget.delay is None:
+        return
+    if budget.delay > MAX_DELAY:
+        problems.add((*path, "delay"), "expected a delay of at most 60s, found a longer one")
+    slowed = budget.then is not None and budget.then.slow is not None
+    if not slowed and not problems.wrong((*path, "then")):
+        message = "expected a delay with `slow` under `then`, found one without"
+        problems.add((*path, "delay"), message)
+
+
+def _every(limit: Limit) -> str:
+    return f"{limit.count} {limit.period}{'s' * (limit.count != 1)}"
