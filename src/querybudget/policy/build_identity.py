@@ -1,4 +1,4 @@
-"""Who is charged: identity, partitions and tiers, from the file's words to the policy's types."""
+"""Identity, partitions and tiers: from the file's structs to the policy's types."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from collections.abc import Mapping
 
 from msgspec import UNSET
 
-from querybudget.notation import LARGEST, Limit
+from querybudget.notation import LARGEST
 from querybudget.policy import file
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import Partition, ResolverSpec, Tier, TierRule
 from querybudget.text import nearest
 from querybudget.units import MICRO, Unit
 
-__all__ = ["POOLS", "identity", "partitions", "tiers"]
+__all__ = ["POOLS", "check_name", "identity", "partitions", "tiers"]
 
 POOLS = ("identity", "everyone", "tier", "model", "template")
 """What a budget can be pooled over without a partition."""
 
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
-_NO_LIMIT = Limit(0, Unit.REQUESTS)
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 
 _FORGED = (
@@ -32,57 +31,60 @@ _FORGED = (
 
 
 def identity(links: tuple[file.ResolverFile, ...], problems: Problems) -> tuple[ResolverSpec, ...]:
-    """The chain of resolvers; each link once."""
-    specs: list[ResolverSpec] = []
+    """Build the chain of resolvers, each at most once."""
+    specs: dict[ResolverSpec, None] = {}
     for index, link in enumerate(links):
         path = ("identity", index)
         spec = _resolver(link, path, problems)
-        if spec is not None and spec in specs:
+        if spec in specs:
             problems.add(path, f"expected each link once, found `{spec.kind}` again")
         elif spec is not None:
-            specs.append(spec)
+            specs[spec] = None
     if not links:
         problems.add(("identity",), "expected at least one way of knowing a caller, found none")
     return tuple(specs)
 
 
 def partitions(
-    given: Mapping[str, file.ResolverFile], problems: Problems
+    written: Mapping[str, file.ResolverFile], problems: Problems
 ) -> Mapping[str, Partition]:
-    """The partitions by name."""
-    found: dict[str, Partition] = {}
-    for name, resolver in given.items():
+    """Build the partitions by name."""
+    built: dict[str, Partition] = {}
+    for name, resolver in written.items():
         path = ("partitions", name)
         check_name(name, path, problems)
         if name in POOLS:
-            problems.add(
-                path, f"expected a name of its own, found `{name}`, which `per` has already"
-            )
+            message = f"expected a name of its own, found `{name}`, which `per` has already"
+            problems.add(path, message)
         spec = _resolver(resolver, path, problems)
         if spec is not None:
-            found[name] = Partition(name, spec)
-    return found
+            built[name] = Partition(name, spec)
+    return built
 
 
 def tiers(
-    given: Mapping[str, file.TierFile], budgets: tuple[file.BudgetFile, ...], problems: Problems
+    written: Mapping[str, file.TierFile], budgets: tuple[file.BudgetFile, ...], problems: Problems
 ) -> tuple[Tier, ...]:
-    """The tiers in order; their factors are of budgets or units that there are."""
-    limits = {
-        budget.name: _NO_LIMIT if budget.limit is UNSET else budget.limit
+    """Build the tiers in order; check that their factors are of budgets or units that exist."""
+    limits = dict.fromkeys(Unit, 0) | {
+        budget.name: 0 if budget.limit is UNSET else budget.limit.amount
         for budget in budgets
         if budget.name is not UNSET
     }
-    return tuple(_tier(name, tier, limits, problems) for name, tier in given.items())
+    for budget in budgets:
+        if budget.limit is not UNSET:
+            unit, amount = budget.limit.unit, budget.limit.amount
+            limits[unit] = max(limits[unit], amount)
+    return tuple(_tier(name, tier, limits, problems) for name, tier in written.items())
 
 
 def check_name(name: str, path: Path, problems: Problems) -> None:
-    """Names stand in headers (RFC 9651 strings), keys and metrics: short and plain."""
+    """Check a name: it becomes part of headers (RFC 9651 strings), keys and metrics."""
     if not _NAME.fullmatch(name):
         problems.add(path, f"expected a name of 1 to 64 of a-z, 0-9, _ and -, found `{name[:70]}`")
 
 
-def _tier(name: str, tier: file.TierFile, limits: Mapping[str, Limit], problems: Problems) -> Tier:
+def _tier(name: str, tier: file.TierFile, limits: Mapping[str, int], problems: Problems) -> Tier:
     path = ("tiers", name)
     check_name(name, path, problems)
     if name == "default":
@@ -94,22 +96,20 @@ def _tier(name: str, tier: file.TierFile, limits: Mapping[str, Limit], problems:
 
 
 def _check_factor(
-    key: str, factor: int, limits: Mapping[str, Limit], path: Path, problems: Problems
+    key: str, factor: int, limits: Mapping[str, int], path: Path, problems: Problems
 ) -> None:
-    known = [*limits, *Unit]
-    if key not in known:
-        message = f"expected a budget or a unit, found `{key}`{nearest(key, known)}"
+    if key not in limits:
+        message = f"expected a budget or a unit, found `{key}`{nearest(key, limits)}"
         problems.add(path, message)
     if factor == 0:
         problems.add(path, "expected a factor above zero, found 0")
-    scaled = {name for name, limit in limits.items() if key in (name, limit.unit)}
-    if any(limits[name].amount * factor > LARGEST * MICRO for name in scaled):
+    if limits.get(key, 0) * factor > LARGEST * MICRO:
         problems.add(path, "expected a smaller factor: the scaled limit is too large to count")
 
 
 def _rule(when: file.WhenFile, path: Path, problems: Problems) -> TierRule:
     headers = {
-        _header(name, (*path, "header", name), problems): frozenset(values)
+        _header_name(name, (*path, "header", name), problems): frozenset(values)
         for name, values in when.header.items()
     }
     if headers and not when.trusted_proxies:
@@ -127,7 +127,7 @@ def _rule(when: file.WhenFile, path: Path, problems: Problems) -> TierRule:
 def _resolver(link: file.ResolverFile, path: Path, problems: Problems) -> ResolverSpec | None:
     match link:
         case file.ResolverFile(header=file.HeaderFile() as header):
-            return _of_header(header, (*path, "header"), problems)
+            return _header_resolver(header, (*path, "header"), problems)
         case file.ResolverFile(claim=file.ClaimFile(path=str(claim))):
             if not claim:
                 problems.add((*path, "claim"), "expected a claim such as `org.id`, found nothing")
@@ -148,30 +148,32 @@ def _resolver(link: file.ResolverFile, path: Path, problems: Problems) -> Resolv
             return None
 
 
-def _of_header(header: file.HeaderFile, path: Path, problems: Problems) -> ResolverSpec | None:
+def _header_resolver(
+    header: file.HeaderFile, path: Path, problems: Problems
+) -> ResolverSpec | None:
     if header.name is UNSET:
         return None
-    name = _header(header.name, path, problems)
+    name = _header_name(header.name, path, problems)
     if not header.trusted_proxies:
         problems.add(path, _FORGED)
     networks = _networks(header.trusted_proxies, (*path, "trusted_proxies"), problems)
     return ResolverSpec("header", name, networks)
 
 
-def _header(name: str, path: Path, problems: Problems) -> str:
+def _header_name(name: str, path: Path, problems: Problems) -> str:
     if not _TOKEN.fullmatch(name):
         problems.add(path, f"expected the name of a header such as `x-org-id`, found `{name}`")
     return name.lower()
 
 
 def _networks(texts: tuple[str, ...], path: Path, problems: Problems) -> tuple[str, ...]:
-    found: list[str] = []
+    networks: list[str] = []
     for text in texts:
         try:
-            found += _network(text)
+            networks += _network(text)
         except ValueError as error:
             problems.add(problems.item(path, text), str(error))
-    return tuple(found)
+    return tuple(networks)
 
 
 def _network(text: str) -> tuple[str, ...]:
