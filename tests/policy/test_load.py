@@ -11,7 +11,7 @@ import yaml
 
 from querybudget.errors import PolicyError
 from querybudget.ledger.calendar import Calendar
-from querybudget.policy.load import LARGEST_FILE, load_text
+from querybudget.policy.load import MAX_FILE, load_text
 from querybudget.policy.model import (
     Disclosure,
     GenericRoute,
@@ -205,7 +205,7 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
 
 def test_a_file_too_large_to_be_a_policy_is_not_parsed(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
-    path.write_text("#" * (LARGEST_FILE + 1))
+    path.write_text("#" * (MAX_FILE + 1))
     with pytest.raises(PolicyError, match="expected at most"):
         Policy.load(path, environ={})
 

@@ -1,4 +1,4 @@
-"""Capabilities and what knows them, from the file's words to the policy's types."""
+"""Capabilities and the embedding: from the file's structs to the policy's types."""
 
 from __future__ import annotations
 
@@ -17,106 +17,105 @@ from querybudget.units import MICRO, SECOND
 
 __all__ = ["capabilities", "embedding"]
 
-MOST = 40  # of one's own: with those that ship, they are bits of a number that Lua holds exactly
-MOST_EXAMPLES = 64
-LONGEST_EXAMPLE = 2_000
-LARGEST_WEIGHT = 100 * MICRO
-LONGEST_TIMEOUT = 60 * SECOND
+MAX_CAPABILITIES = 40  # besides those that ship: all are bits of a number that Lua holds exactly
+MAX_EXAMPLES = 64
+MAX_EXAMPLE = 2_000  # characters
+MAX_WEIGHT = 100 * MICRO
+MAX_TIMEOUT = 60 * SECOND
 
 _TARGET = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def capabilities(
-    given: Mapping[str, file.CapabilityFile], problems: Problems
+    written: Mapping[str, file.CapabilityFile], problems: Problems
 ) -> tuple[Capability, ...]:
-    """Those that ship, changed as the file says, and then the file's own in their order."""
+    """Build those that ship, changed as the file says, and then those that the file adds."""
     known = {name: Capability(name) for name in CAPABILITIES}
-    for name, capability in given.items():
-        path = ("capabilities", name)
-        known[name] = _capability(name, capability, path, problems)
-    if len(known) > len(CAPABILITIES) + MOST:
-        found = len(known) - len(CAPABILITIES)
-        message = f"expected at most {MOST} capabilities besides those that ship, found {found}"
-        problems.add(("capabilities",), message)
+    for name, capability in written.items():
+        known[name] = _capability(name, capability, ("capabilities", name), problems)
+    added = len(known) - len(CAPABILITIES)
+    if added > MAX_CAPABILITIES:
+        most = f"at most {MAX_CAPABILITIES} capabilities besides those that ship"
+        problems.add(("capabilities",), f"expected {most}, found {added}")
     return tuple(known.values())
 
 
 def _capability(
-    name: str, given: file.CapabilityFile, path: Path, problems: Problems
+    name: str, capability: file.CapabilityFile, path: Path, problems: Problems
 ) -> Capability:
     check_name(name, path, problems)
-    if name not in CAPABILITIES and not given.examples and not problems.wrong(path):
+    if name not in CAPABILITIES and not capability.examples and not problems.wrong(path):
         message = "expected `examples` of a capability that does not ship, found none"
         problems.add(path, f"{message}{nearest(name, CAPABILITIES)}")
-    if not 0 < given.weight <= LARGEST_WEIGHT:
-        message = f"expected a weight above 0, up to {in_units(LARGEST_WEIGHT)}"
-        problems.add((*path, "weight"), f"{message}, found `{in_units(given.weight)}`")
-    _check_examples(given.examples, (*path, "examples"), problems)
-    return Capability(name, given.examples, given.weight)
+    if not 0 < capability.weight <= MAX_WEIGHT:
+        message = f"expected a weight above 0, up to {in_units(MAX_WEIGHT)}"
+        problems.add((*path, "weight"), f"{message}, found `{in_units(capability.weight)}`")
+    _check_examples(capability.examples, (*path, "examples"), problems)
+    return Capability(name, capability.examples, capability.weight)
 
 
 def _check_examples(examples: tuple[str, ...], path: Path, problems: Problems) -> None:
-    if len(examples) > MOST_EXAMPLES:
-        problems.add(path, f"expected at most {MOST_EXAMPLES} examples, found {len(examples)}")
+    if len(examples) > MAX_EXAMPLES:
+        problems.add(path, f"expected at most {MAX_EXAMPLES} examples, found {len(examples)}")
     for text in examples:
-        if not text.strip() or len(text) > LONGEST_EXAMPLE:
+        if not text.strip() or len(text) > MAX_EXAMPLE:
             where, found = problems.item(path, text), len(text) if text.strip() else "none"
-            message = f"expected an example of 1 to {LONGEST_EXAMPLE} characters, found {found}"
+            message = f"expected an example of 1 to {MAX_EXAMPLE} characters, found {found}"
             problems.add(where, message)
 
 
-def embedding(given: file.EmbeddingFile, problems: Problems) -> Embedding:
-    """What turns prompts into vectors."""
-    match given:
+def embedding(written: file.EmbeddingFile, problems: Problems) -> Embedding:
+    """Build the settings of what turns prompts into vectors."""
+    match written:
         case file.EmbeddingFile(remote=file.RemoteFile() as remote):
             return _remote(remote, ("embedding", "remote"), problems)
         case file.EmbeddingFile(model2vec=file.Model2VecFile() as local):
             path = ("embedding", "model2vec")
             return Embedding(
                 "model2vec",
-                target=_place(local.path, (*path, "path"), problems),
-                codebook=_place(local.codebook, (*path, "codebook"), problems),
+                target=_file_path(local.path, (*path, "path"), problems),
+                codebook=_file_path(local.codebook, (*path, "codebook"), problems),
             )
-        case file.EmbeddingFile(callable=file.CallableFile() as own):
+        case file.EmbeddingFile(callable=file.CallableFile() as function):
             path = ("embedding", "callable")
-            if own.target is not UNSET and not _TARGET.fullmatch(own.target):
+            if function.target is not UNSET and not _TARGET.fullmatch(function.target):
                 message = "expected a function such as `package.module:function`"
                 problems.add((*path, "target"), f"{message}, found something else")
             return Embedding(
                 "callable",
-                target="" if own.target is UNSET else own.target,
-                codebook=_place(own.codebook, (*path, "codebook"), problems),
+                target="" if function.target is UNSET else function.target,
+                codebook=_file_path(function.codebook, (*path, "codebook"), problems),
             )
         case _:
             return Embedding()
 
 
-def _remote(given: file.RemoteFile, path: Path, problems: Problems) -> Embedding:
-    if given.url is not UNSET and not _is_url(given.url):
+def _remote(remote: file.RemoteFile, path: Path, problems: Problems) -> Embedding:
+    if remote.url is not UNSET and not _is_url(remote.url):
         message = "expected the URL of an endpoint such as `http://tei:8080/v1/embeddings`"
         problems.add((*path, "url"), f"{message}, found something else")
-    if given.timeout > LONGEST_TIMEOUT:
+    if remote.timeout > MAX_TIMEOUT:
         problems.add((*path, "timeout"), "expected at most 60s, found more")
-    key = given.api_key or ""
+    key = remote.api_key or ""
     if not (key.isascii() and key.isprintable()):
         problems.add((*path, "api_key"), "expected printable ASCII, found other characters")
     return Embedding(
         "remote",
-        url="" if given.url is UNSET else given.url,
-        model=given.model,
+        url="" if remote.url is UNSET else remote.url,
+        model=remote.model,
         api_key=key,
-        timeout=given.timeout,
-        codebook=_place(given.codebook, (*path, "codebook"), problems),
-        dimensions=given.dimensions or 0,
+        timeout=remote.timeout,
+        codebook=_file_path(remote.codebook, (*path, "codebook"), problems),
+        dimensions=remote.dimensions or 0,
     )
 
 
-def _place(given: str | UnsetType, path: Path, problems: Problems) -> str:
-    if given is UNSET:
+def _file_path(text: str | UnsetType, path: Path, problems: Problems) -> str:
+    if text is UNSET:
         return ""
-    if not given.strip():
+    if not text.strip():
         problems.add(path, "expected a path, found nothing")
-    return given
+    return text
 
 
 def _is_url(text: str) -> bool:

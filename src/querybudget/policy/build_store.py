@@ -1,4 +1,4 @@
-"""Where accounts are kept, from the file's words to the policy's types."""
+"""The store: from the file's structs to its settings; and whether it can keep the budgets."""
 
 from __future__ import annotations
 
@@ -16,64 +16,59 @@ from querybudget.units import SECOND, Algorithm
 
 __all__ = ["store_settings"]
 
-SHORTEST_TIMEOUT, LONGEST_TIMEOUT = SECOND // 1_000, 60 * SECOND
+MIN_TIMEOUT, MAX_TIMEOUT = SECOND // 1_000, 60 * SECOND
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def store_settings(
-    given: file.PolicyFile, budgets: Sequence[Budget], problems: Problems
+    policy: file.PolicyFile, budgets: Sequence[Budget], problems: Problems
 ) -> StoreSettings:
-    """The store of a policy, which must be able to keep its budgets."""
-    store = given.store
+    """Build the settings of a policy's store, which must be able to keep its budgets."""
+    store = policy.store
     url = "" if store.url is UNSET else store.url
     if url and _check_url(url, problems):
-        _check_abilities(url, given, budgets, problems)
-    if not SHORTEST_TIMEOUT <= store.timeout <= LONGEST_TIMEOUT:
+        _check_abilities(url, policy, budgets, problems)
+    if not MIN_TIMEOUT <= store.timeout <= MAX_TIMEOUT:
         problems.add(("store", "timeout"), "expected from 1ms to 60s, found another duration")
     if not _PREFIX.fullmatch(store.prefix):
         message = "expected up to 64 letters, digits and any of `_.:-`"
         problems.add(("store", "prefix"), f"{message}, found `{store.prefix}`")
-    return StoreSettings(
-        url=url,
-        timeout=store.timeout,
-        workers=store.workers or 1,
-        prefix=store.prefix,
-    )
+    return StoreSettings(url, store.timeout, store.workers or 1, store.prefix)
 
 
 def _check_url(url: str, problems: Problems) -> bool:
     scheme, separator, _ = url.partition("://")
     if not (separator and _SCHEME.fullmatch(scheme)):
         message = "expected the URL of a store such as `memory://`"
-        problems.add(_where(problems), f"{message}, found something else")
+        problems.add(_url_path(problems), f"{message}, found something else")
         return False
     if guarantees_of(url) is None:
         known = [f"{name}://" for name in SCHEMES]
         near = nearest(f"{scheme}://", known)
         words = "a known store" if near else listed(known)
-        problems.add(_where(problems), f"expected {words}, found `{scheme}://`{near}")
+        problems.add(_url_path(problems), f"expected {words}, found `{scheme}://`{near}")
         return False
     return True
 
 
 def _check_abilities(
-    url: str, given: file.PolicyFile, budgets: Sequence[Budget], problems: Problems
+    url: str, policy: file.PolicyFile, budgets: Sequence[Budget], problems: Problems
 ) -> None:
     guarantees = guarantees_of(url)
-    if guarantees is None or given.budgets is UNSET:
+    if guarantees is None or policy.budgets is UNSET:
         return
-    if guarantees.shared and given.secret is None:
+    if guarantees.shared and policy.secret is None:
         message = "expected `secret` beside a shared store, found none: without it, each process"
         problems.add(("secret",), f"{message} has its own names for the same callers")
-    places = {budget.name: index for index, budget in enumerate(given.budgets)}
+    places = {budget.name: index for index, budget in enumerate(policy.budgets)}
     kept = " or ".join(WORDS[kind] for kind in Algorithm if kind in guarantees.windows)
     for quota in lacking(guarantees, [budget.quota for budget in budgets]):
         kind = quota.algorithm
         key = "window" if kind in {Algorithm.GCRA, Algorithm.CALENDAR} else "limit"
         path = ("budgets", places[quota.name], key)
         problems.add(path, f"expected {kept}, which `{_scheme(url)}` keeps, found {WORDS[kind]}")
-    if not guarantees.shared or given.store.workers is not None:
+    if not guarantees.shared or policy.store.workers is not None:
         return
     for budget in budgets:
         if budget.on_store_error is OnStoreError.LOCAL:
@@ -82,8 +77,8 @@ def _check_abilities(
             problems.add(path, f"{message} know how many share a limit")
 
 
-def _where(problems: Problems) -> Path:
-    """Where the URL stands: the mapping's, or the scalar in its place."""
+def _url_path(problems: Problems) -> Path:
+    """Return where the URL stands: in the mapping, or in its place."""
     return ("store", "url") if problems.mapping(("store",)) else ("store",)
 
 

@@ -1,8 +1,8 @@
-"""Nodes to the structs of `querybudget.policy.file`, noting every mistake on the way.
+"""Nodes to the structs of `querybudget.policy.file`, noting every problem on the way.
 
-msgspec stops at the first thing it does not expect, so the walk is ours: mappings key by key, lists
-item by item, and msgspec converts each leaf. What is wrong is noted and left out: the field keeps
-its default, or is `UNSET` where it may be.
+msgspec stops at the first thing it does not expect, so structs, lists and mappings are walked here,
+and msgspec converts each leaf. What is wrong is noted and left out: the field keeps its default, or
+is `UNSET` where it may be.
 """
 
 from __future__ import annotations
@@ -24,20 +24,22 @@ __all__ = ["Shape", "keys_of", "read", "shape"]
 
 S = TypeVar("S", bound=Struct)
 
-FEW = 6
-"""Keys that are listed where one is not known, though it is near to another."""
+FEW_KEYS = 6
+"""A longer list of known keys is shown only if none of them is similar to an unknown one."""
+
+LONGEST_SHOWN = 40  # characters of a wrong value, so that a message fits a line
 
 _NOTHING = Entries({})
 
 
-class Shape(msgspec.Struct, frozen=True):
+class Shape(Struct, frozen=True):
     """A field's type, taken apart.
 
     Attributes:
         type: Without annotations, and without None and `UNSET`.
         whole: As msgspec converts it, bounds included.
-        unset: Whether it is `UNSET` where what is given is wrong, and not its default.
-        notes: What its `Meta` say, `extra` included; see `querybudget.policy.file`.
+        unset: Whether the field becomes `UNSET` if its value is wrong, instead of its default.
+        notes: What its `Meta` say, `extra` included; see `querybudget.policy.fields`.
     """
 
     type: Any
@@ -46,9 +48,9 @@ class Shape(msgspec.Struct, frozen=True):
     notes: Mapping[str, Any]
 
 
-def read(of: type[S], node: Node, problems: Problems) -> S:
-    """Read a whole file; its mistakes are added to `problems`."""
-    return _struct(of, node, (), {}, problems)
+def read(struct: type[S], node: Node, problems: Problems) -> S:
+    """Read a whole file; its problems are added to `problems`."""
+    return _struct(struct, node, (), {}, problems)
 
 
 @cache
@@ -60,7 +62,7 @@ def shape(annotation: Any) -> Shape:  # noqa: ANN401 - a type form, of which Pyt
         if get_origin(annotation) is Annotated:
             annotation, *metas = get_args(annotation)
             for meta in metas:
-                notes = _notes(meta) | notes  # the outer says more of this field, and comes first
+                notes = _notes(meta) | notes  # the outer annotation is the field's own, and wins
         elif get_origin(annotation) in (Union, UnionType):
             unset |= UnsetType in get_args(annotation)
             (annotation,) = set(get_args(annotation)) - {NoneType, UnsetType}
@@ -69,15 +71,10 @@ def shape(annotation: Any) -> Shape:  # noqa: ANN401 - a type form, of which Pyt
             return Shape(annotation, whole, unset, notes)
 
 
-def _notes(meta: msgspec.Meta) -> dict[str, Any]:
-    said = {"description": meta.description, "ge": meta.ge, "le": meta.le, **(meta.extra or {})}
-    return {name: value for name, value in said.items() if value is not None}
-
-
 @cache
-def keys_of(of: type[Struct]) -> tuple[dict[str, Shape], tuple[str, ...]]:
+def keys_of(struct: type[Struct]) -> tuple[dict[str, Shape], tuple[str, ...]]:
     """Return the shape of each key of a mapping, and the keys that it must have."""
-    fields = msgspec.structs.fields(of)
+    fields = msgspec.structs.fields(struct)
     shapes = {field.name: shape(field.type) for field in fields}
     required = tuple(
         field.name
@@ -87,31 +84,39 @@ def keys_of(of: type[Struct]) -> tuple[dict[str, Shape], tuple[str, ...]]:
     return shapes, required
 
 
-def _struct(of: type[S], node: Node, path: Path, notes: Mapping[str, Any], problems: Problems) -> S:
+def _notes(meta: msgspec.Meta) -> dict[str, Any]:
+    notes = {"description": meta.description, "ge": meta.ge, "le": meta.le, **(meta.extra or {})}
+    return {name: value for name, value in notes.items() if value is not None}
+
+
+def _struct(
+    struct: type[S], node: Node, path: Path, notes: Mapping[str, Any], problems: Problems
+) -> S:
     entries = _entries(node, path, notes, problems)
     if entries is None:
-        return of()
-    fields, required = keys_of(of)
+        return struct()
+    shapes, required = keys_of(struct)
     values = dict[str, Any]()
-    for key, each in entries.nodes.items():
-        if key not in fields:
-            problems.add((*path, key), _unknown(key, fields))
+    for key, item in entries.nodes.items():
+        if key not in shapes:
+            problems.add((*path, key), _unknown(key, shapes))
             continue
-        value = _value(fields[key], each, (*path, key), problems)
-        if value is not UNSET or fields[key].unset:
+        value = _value(shapes[key], item, (*path, key), problems)
+        if value is not UNSET or shapes[key].unset:
             values[key] = value
     for key in required:
         if key not in entries.nodes:
             problems.add((*path, key), f"expected `{key}`, found none")
     if notes.get("one") and len(entries.nodes) != 1:
-        words = listed(fields)
-        problems.add(path, f"expected exactly one of {words}, found {len(entries.nodes)}")
-    return of(**values)
+        keys = listed(shapes)
+        problems.add(path, f"expected exactly one of {keys}, found {len(entries.nodes)}")
+    return struct(**values)
 
 
 def _entries(
     node: Node, path: Path, notes: Mapping[str, Any], problems: Problems
 ) -> Entries | None:
+    """Return the mapping, or the one that a shorter notation stands for; None if it is wrong."""
     if isinstance(node, Entries):
         return node
     if words := notes.get("words"):
@@ -130,23 +135,23 @@ def _entries(
 def _chosen(
     node: Items | Scalar, path: Path, words: Mapping[str, str], problems: Problems
 ) -> Entries:
-    """The mapping that a list of words stands for; each has the value that it has by itself."""
+    """Return the mapping that a list of words stands for, with the value of each word."""
     items = node.items if isinstance(node, Items) else (node,)
     nodes: dict[str, Node] = {}
     for index, item in enumerate(items):
-        where = (*path, index) if isinstance(node, Items) else path
+        item_path = (*path, index) if isinstance(node, Items) else path
         word = item.value if isinstance(item, Scalar) else None
         if not isinstance(word, str) or word not in words:
-            _add_wrong(item, where, listed(words), problems, _near(item, words))
+            _add_wrong(item, item_path, listed(words), problems, _near(item, words))
         elif word in nodes:
-            problems.add(where, f"expected each word once, found `{word}` again")
+            problems.add(item_path, f"expected each word once, found `{word}` again")
         else:
             nodes[word] = Scalar(words[word], words[word], item.line)
-    return Entries(nodes, node.line, {word: each.line for word, each in nodes.items()})
+    return Entries(nodes, node.line, {word: scalar.line for word, scalar in nodes.items()})
 
 
 def _value(field: Shape, node: Node, path: Path, problems: Problems) -> object:
-    """The value of a field, or `UNSET` where a mistake was noted that leaves none."""
+    """Return the value of a field, or `UNSET` where it is wrong, which is then noted."""
     origin = get_origin(field.type)
     if "notation" in field.notes:
         return _parsed(field, node, path, problems)
@@ -161,13 +166,13 @@ def _value(field: Shape, node: Node, path: Path, problems: Problems) -> object:
 
 def _items(item: Shape, node: Node, path: Path, problems: Problems) -> object:
     if isinstance(node, Items):
-        nodes = [(each, (*path, index)) for index, each in enumerate(node.items)]
+        places = [(each, (*path, index)) for index, each in enumerate(node.items)]
     elif isinstance(node, Entries) and not _struct_of(item):
         _add_wrong(node, path, "a list", problems)
         return UNSET
     else:
-        nodes = [(node, path)]
-    values = [_value(item, each, where, problems) for each, where in nodes]
+        places = [(node, path)]
+    values = [_value(item, each, where, problems) for each, where in places]
     return tuple(value for value in values if value is not UNSET)
 
 
@@ -175,16 +180,16 @@ def _mapping(item: Shape, node: Node, path: Path, problems: Problems) -> object:
     if not isinstance(node, Entries):
         _add_wrong(node, path, "a mapping", problems)
         return UNSET
-    found = {key: _value(item, each, (*path, key), problems) for key, each in node.nodes.items()}
-    return {key: value for key, value in found.items() if value is not UNSET}
+    values = {key: _value(item, each, (*path, key), problems) for key, each in node.nodes.items()}
+    return {key: value for key, value in values.items() if value is not UNSET}
 
 
 def _parsed(field: Shape, node: Node, path: Path, problems: Problems) -> object:
     if not isinstance(node, Scalar) or node.void or node.value is None:
         _add_wrong(node, path, field.notes["expected"], problems)
         return UNSET
+    name = field.notes["notation"]
     try:
-        name = field.notes["notation"]
         return node.text if name == "str" else getattr(notation, name)(node.text)
     except ValueError as error:
         if node.template:
@@ -209,34 +214,37 @@ def _leaf(field: Shape, node: Node, path: Path, problems: Problems) -> object:
     return UNSET
 
 
+def _struct_of(field: Shape) -> type[Struct] | None:
+    kind: object = field.type
+    return kind if isinstance(kind, type) and issubclass(kind, Struct) else None
+
+
+def _words(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - a type form
+    if get_origin(kind) is Literal:
+        return tuple(str(value) for value in get_args(kind))
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return tuple(str(member.value) for member in kind)
+    return ("true", "false") if kind is bool else ()
+
+
+# -- What messages say -----------------------------------------------------------------------------
+
+
+def _expected(kind: Any, words: tuple[str, ...]) -> str:  # noqa: ANN401 - a type form
+    if words:
+        return listed(words)
+    return {str: "text", int: "a whole number"}.get(kind, "something else")
+
+
 def _near(node: Node, words: Collection[str]) -> str:
     if isinstance(node, Scalar) and isinstance(node.value, str) and not node.template:
         return nearest(node.value, words)
     return ""
 
 
-def _struct_of(field: Shape) -> type[Struct] | None:
-    of: object = field.type
-    return of if isinstance(of, type) and issubclass(of, Struct) else None
-
-
-def _words(of: Any) -> tuple[str, ...]:  # noqa: ANN401 - a type form
-    if get_origin(of) is Literal:
-        return tuple(str(value) for value in get_args(of))
-    if isinstance(of, type) and issubclass(of, enum.Enum):
-        return tuple(str(member.value) for member in of)
-    return ("true", "false") if of is bool else ()
-
-
-def _expected(of: Any, words: tuple[str, ...]) -> str:  # noqa: ANN401 - a type form
-    if words:
-        return listed(words)
-    return {str: "text", int: "a whole number"}.get(of, "something else")
-
-
-def _unknown(key: str, fields: Mapping[str, Shape]) -> str:
-    near = nearest(key, fields)
-    known = "a known key" if near and len(fields) > FEW else listed(fields)
+def _unknown(key: str, shapes: Mapping[str, Shape]) -> str:
+    near = nearest(key, shapes)
+    known = "a known key" if near and len(shapes) > FEW_KEYS else listed(shapes)
     return f"expected {known}, found `{key}`{near}"
 
 
@@ -257,6 +265,7 @@ def _found(node: Node) -> str:
         case Scalar(value=None):
             return "nothing"
         case Scalar(value=str(), text=text):
-            return f"`{text}`" if len(text) <= 40 else f"`{text[:37]}...`"  # noqa: PLR2004
+            short = text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
+            return f"`{short}`"
         case Scalar(text=text):
-            return f"{text}"
+            return text

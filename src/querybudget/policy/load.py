@@ -1,4 +1,4 @@
-"""Load a policy: a YAML file, YAML text or a mapping to a `Policy`, or to every mistake at once."""
+"""A YAML file, YAML text or a mapping to a `Policy`, or to a `PolicyError` with every problem."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from querybudget.text import listed, nearest
 
 __all__ = ["load", "load_text"]
 
-LARGEST_FILE = 1 << 20
+MAX_FILE = 1 << 20  # characters
 PRESET = "preset:"
-SHORTEST_SECRET = 16
+MIN_SECRET = 16  # bytes
 
-_POINTER = re.compile(r"(?:/(?:[^~]|~[01])*)*")  # RFC 6901, section 3
+_POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)*")  # RFC 6901, section 3
 _POINTERS = ("model", "max_output", "stream", "choices", "input_usage", "output_usage", "text")
 
 
@@ -48,15 +48,16 @@ def load_text(
 
     Args:
         text: The policy.
-        source_name: What mistakes call it.
-        environ: What `${NAME}` is looked up in; the process's environment unless given.
+        source_name: Its name in error messages.
+        environ: Variables that `${NAME}` stands for; the process's environment by default.
 
     Raises:
-        PolicyError: It cannot be used; all of its mistakes, in the order of the text.
+        PolicyError: The policy cannot be used. The error lists every problem, in the order of the
+            text.
     """
     problems = Problems(source_name)
-    if len(text) > LARGEST_FILE:
-        raise problems.stop((), f"expected at most {LARGEST_FILE} characters, found {len(text)}", 0)
+    if len(text) > MAX_FILE:
+        raise problems.stop((), f"expected at most {MAX_FILE} characters, found {len(text)}", 0)
     environ = os.environ if environ is None else environ
     return _policy(from_text(text, environ, problems), problems)
 
@@ -80,7 +81,7 @@ def _text(name: str) -> str:
         raise Problems("<text>").stop((), f"expected the path of a policy file, {found}")
     try:
         with FilePath(name).open("rb") as stream:
-            return stream.read(LARGEST_FILE + 1).decode("utf-8-sig")
+            return stream.read(MAX_FILE + 1).decode("utf-8-sig")
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise problems.stop((), f"expected a policy file, found none to read: {reason}") from None
@@ -140,17 +141,17 @@ def _check(written: file.PolicyFile, problems: Problems) -> None:
         problems.add(("health",), f"expected a path such as `/health/budgets`, found `{path}`")
 
 
-def _secret(given: file.PolicyFile, problems: Problems) -> bytes:
-    if given.secret is None or given.secret is UNSET:
+def _secret(written: file.PolicyFile, problems: Problems) -> bytes:
+    if written.secret is None or written.secret is UNSET:
         return b""
-    secret = given.secret.encode()
-    if len(secret) < SHORTEST_SECRET:
-        message = f"expected {SHORTEST_SECRET} bytes or more, found {len(secret)}"
+    secret = written.secret.encode()
+    if len(secret) < MIN_SECRET:
+        message = f"expected {MIN_SECRET} bytes or more, found {len(secret)}"
         problems.add(("secret",), f"{message} (`openssl rand -hex 32` makes some)")
     return secret
 
 
-def _models(given: Mapping[str, file.ModelFile]) -> tuple[ModelPrice, ...]:
+def _models(written: Mapping[str, file.ModelFile]) -> tuple[ModelPrice, ...]:
     return tuple(
         ModelPrice(
             pattern=pattern,
@@ -161,7 +162,7 @@ def _models(given: Mapping[str, file.ModelFile]) -> tuple[ModelPrice, ...]:
             reasoning=model.output if model.reasoning is None else model.reasoning,
             request=model.request,
         )
-        for pattern, model in given.items()
+        for pattern, model in written.items()
         if model.input is not UNSET and model.output is not UNSET
     )
 

@@ -43,15 +43,7 @@ __all__ = [
     "TokenWeights",
 ]
 
-OPERATIONS = (
-    "chat",
-    "responses",
-    "completions",
-    "embeddings",
-    "messages",
-    "count_tokens",
-    "other",
-)
+OPERATIONS = ("chat", "responses", "completions", "embeddings", "messages", "count_tokens", "other")
 """What `Call.operation` can be, besides the names of generic routes."""
 
 CAPABILITIES = (
