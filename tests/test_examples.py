@@ -68,7 +68,7 @@ async def test_the_proxy_passes_on_what_fits_and_refuses_the_rest(tmp_path: Path
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert answers[0].json()["object"] == "chat.completion"
     assert answers[2].json()["error"]["code"] == "rate_limit_exceeded"
-    assert [asked.headers["authorization"] for asked in model.asked] == ["Bearer k"] * 2
+    assert [request.headers["authorization"] for request in model.requests] == ["Bearer k"] * 2
 
 
 @pytest.mark.anyio

@@ -39,7 +39,7 @@ from querybudget.events import DecisionEvent
 from querybudget.identity import KeyedHash
 from querybudget.limiter import Limiter
 from querybudget.policy.model import Policy
-from querybudget.testing import Asked, FakeModel, Reply
+from querybudget.testing import FakeModel, ModelRequest, Reply
 from querybudget.units import MICRO
 
 SECRET = "a benchmark keeps no secrets"  # noqa: S105 - it opens nothing
@@ -68,9 +68,9 @@ def tokens(text: str) -> int:
     return max(1, sum(1 for _ in _PIECES.finditer(text)))
 
 
-def reply(asked: Asked) -> Reply:
+def reply(request: ModelRequest) -> Reply:
     """Usage by the prompt, and an output length that only its words decide."""
-    prompt = asked.json["messages"][-1]["content"]
+    prompt = request.json["messages"][-1]["content"]
     output = 1 + crc32(prompt.encode()) % 600
     text = "word " * min(output, 60)
     return Reply(text=text, usage=Usage(input=tokens(prompt), output=output), chunks=8)

@@ -88,7 +88,7 @@ async def test_a_sweep_is_priced_then_slowed_then_degraded_then_refused(
     delays = [event.delay for event in events[:20]]
     assert delays == sorted(delays)
     assert [delay > 0 for delay in delays] == [False] * 14 + [True] * 6
-    full, less = model.asked[16].json, model.asked[17].json
+    full, less = model.requests[16].json, model.requests[17].json
     assert (full["n"], full["logprobs"], full["max_tokens"]) == (2, True, 4_000)
     assert (less["n"], "logprobs" in less, less["max_tokens"]) == (1, False, OUTPUT)
     edge.decisions.assert_slowed(6)
@@ -108,7 +108,7 @@ async def test_the_same_sweep_in_shadow_changes_nothing(bench: Callable[..., Any
     for number in range(25):
         body = chat(f"prompt {number}", n=2)
         assert (await drive(edge.app, http_scope(key="a"), request(body))).status == 200
-    assert all(asked.json["n"] == 2 for asked in model.asked)
+    assert all(request.json["n"] == 2 for request in model.requests)
     events = edge.decisions.events
     assert {(e.stage, e.delay, e.price) for e in events} == {("none", 0, 1_000_000)}
     assert [e.shadow_stage for e in events][-1] == "refuse"
@@ -188,7 +188,7 @@ async def spent(make: Callable[..., Any], suspends: bool, waits: bool, **how: An
         await drive(edge.app, http_scope(key="a"), request(chat(str(number))))
     await edge.quiet()
     edge.decisions.clear()
-    model.asked.clear()
+    model.requests.clear()
     edge.before = {name: await edge.micro_used(name) for name in ("rpm", "tokens")}
     edge.model = model
     return edge
@@ -198,7 +198,7 @@ async def settled(edge: Any) -> None:
     """Nothing is held; a call that the model never saw cost nothing, any other its bucket."""
     await edge.quiet()
     assert edge.held == 0
-    if edge.model.asked:
+    if edge.model.requests:
         assert await edge.used("breadth") == 18
     else:
         assert await edge.used("breadth") == 17
@@ -222,7 +222,7 @@ async def test_cancelling_at_any_await_is_exact(
         scope, messages = http_scope(key="a"), request(LAST)
         driven = await drive(edge.app, scope, messages, cancel_at=at, level=level)
         await settled(edge)
-        unseen += not edge.model.asked
+        unseen += not edge.model.requests
         stage = edge.decisions.events[-1].stage if edge.decisions.events else stage
         at += 1
     assert stage == "degrade"
@@ -281,7 +281,7 @@ async def test_counting_tokens_and_listing_models_take_no_buckets(
     models = http_scope("/v1/models", key="a", method="GET")
     await drive(edge.app, models, request())
     assert await edge.used("breadth") == 0
-    assert edge.limiter.analyzer.asked == []
+    assert edge.limiter.analyzer.prompts == []
 
 
 @pytest.mark.anyio
@@ -304,7 +304,7 @@ async def test_a_socket_meets_no_bucket_budget_and_is_not_observed(
     driven = await drive(edge.app, scope, [{"type": "websocket.connect"}, *texts])
     assert [message["type"] for message in driven.sent][-1] == "websocket.close"
     assert driven.sent[-1]["code"] == 1000
-    assert edge.limiter.analyzer.asked == []
+    assert edge.limiter.analyzer.prompts == []
     assert (await edge.used("rpm"), await edge.used("code")) == (4, 0)
     assert {line.line.quota.name for e in edge.decisions.events for line in e.decision.lines} == {
         "rpm"
@@ -321,7 +321,7 @@ async def test_the_ask_is_what_is_observed_and_not_the_history(bench: Callable[.
         {"role": "user", "content": "second"},
     ]
     await drive(edge.app, http_scope(key="a"), request({"model": "m", "messages": turns}))
-    assert edge.limiter.analyzer.asked == ["second"]
+    assert edge.limiter.analyzer.prompts == ["second"]
 
 
 BIG = b'{"messages": [{"role": "user", "content": "%s"}], "x": NaN}' % (b"a" * 1024 * 1024)
@@ -347,10 +347,10 @@ async def test_what_only_servers_in_python_read_is_read_as_they_do(
     for number in range(17):
         await drive(edge.app, http_scope(key="a"), request(chat(str(number))))
     await drive(edge.app, http_scope(key="a"), request(body))
-    assert edge.limiter.analyzer.asked[-1] == "hidden"
+    assert edge.limiter.analyzer.prompts[-1] == "hidden"
     assert edge.decisions.last.operation == "chat"
     assert edge.decisions.last.stage == "degrade"
-    assert json.loads(model.asked[-1].body)["max_tokens"] == OUTPUT
+    assert json.loads(model.requests[-1].body)["max_tokens"] == OUTPUT
 
 
 @pytest.mark.anyio
@@ -371,4 +371,4 @@ async def test_a_body_that_cannot_be_read_is_new_ground_if_it_is_answered(
         assert await edge.used("breadth") == buckets
     await drive(edge.app, http_scope(key="a"), request(body + b" "))
     assert await edge.used("breadth") == 2
-    assert edge.limiter.analyzer.asked == []
+    assert edge.limiter.analyzer.prompts == []

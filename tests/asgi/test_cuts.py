@@ -125,7 +125,7 @@ async def test_hanging_up_while_the_body_is_read_costs_nothing_and_calls_nobody(
     model = FakeModel(REPLY)
     edge = bench(model, POLICY)
     await drive(edge.app, http_scope(key="a"), request(CHAT, pieces=4), disconnect_at=at)
-    assert model.asked == []
+    assert model.requests == []
     assert edge.accounts == {}
 
 

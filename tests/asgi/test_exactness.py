@@ -66,7 +66,7 @@ async def test_of_2n_concurrent_calls_on_n_exactly_n_are_served(
     answers = await together(edge.app, 2 * N, CHAT)
     await edge.quiet()
     assert sorted(answer.status for answer in answers) == [200] * N + [429] * N
-    assert len(model.asked) == N
+    assert len(model.requests) == N
     edge.decisions.assert_refused(N, by="tight")
     assert await edge.used("all") == N  # No budget is charged for a call that another refused.
     assert await edge.used("month") == N

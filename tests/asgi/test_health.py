@@ -66,7 +66,7 @@ async def test_the_health_path_is_answered_by_the_middleware_and_costs_nobody_an
         assert driven.json["status"] == "ok"
         assert driven.json["store"] == "Scripted"
     assert edge.store.asked == []
-    assert edge.model.asked == []
+    assert edge.model.requests == []
 
 
 @pytest.mark.anyio

@@ -85,7 +85,7 @@ async def test_a_slowed_call_is_answered_after_its_delay(bench: Callable[..., An
     driven = await ask(edge)
     assert driven.status == 200
     assert edge.pause.asked == [3.0]
-    assert model.asked[0].json == CHAT
+    assert model.requests[0].json == CHAT
     assert edge.held == 0
     assert (await used(edge))["rpm"] == 3
 
@@ -108,7 +108,7 @@ async def test_what_a_slowed_call_holds_stays_held_meanwhile(
     edge = staged(bench(model, policy, suspends=suspends), Stage.SLOW, pause=pause)
     slowed = asyncio.create_task(ask(edge))
     await pause.began.wait()
-    assert (edge.held, model.asked) == (1, [])
+    assert (edge.held, model.requests) == (1, [])
     assert (await ask(edge)).status == 429
     pause.over.set()
     assert (await slowed).status == 200
@@ -125,7 +125,7 @@ async def test_a_client_that_hangs_up_while_it_waits_is_given_everything_back(
     for pieces in (1, 3):
         driven = await ask(edge, pieces=pieces, disconnect_at=pieces)
         assert (driven.sent, driven.error) == ([], None)
-    assert model.asked == []
+    assert model.requests == []
     assert (edge.held, await used(edge)) == (0, NOTHING)
 
 
@@ -139,7 +139,7 @@ async def test_a_client_that_hangs_up_as_its_wait_ends_is_not_answered(
         driven = await ask(edge, disconnect_at=1)
         assert driven.error is None
         assert edge.held == 0
-        if not model.asked:
+        if not model.requests:
             assert await used(edge) == NOTHING
 
 
@@ -156,9 +156,9 @@ async def test_cancelling_a_slowed_call_at_any_await_gives_everything_back(
         driven = await ask(edge, cancel_at=at, level=level)
         await edge.quiet()
         assert edge.held == 0
-        if not model.asked:
+        if not model.requests:
             assert await used(edge) == NOTHING
-        waited += bool(edge.pause.asked and not model.asked)
+        waited += bool(edge.pause.asked and not model.requests)
         if not driven.cut:
             break
         at += 1
@@ -178,9 +178,9 @@ async def test_cancelling_a_slowed_call_in_any_turn_of_the_loop_gives_everything
         driven = await ask(edge, cancel_in_turn=turn, level=level)
         await edge.quiet()
         assert edge.held == 0
-        if not model.asked:
+        if not model.requests:
             assert await used(edge) == NOTHING
-        waited += bool(edge.pause.asked and not model.asked)
+        waited += bool(edge.pause.asked and not model.requests)
         turn += 1
     assert waited >= 5
 
@@ -195,7 +195,7 @@ async def test_a_pause_that_fails_gives_everything_back(bench: Callable[..., Any
     edge.limiter.pause = broken
     driven = await ask(edge)
     assert str(driven.error) == "no clock"
-    assert (edge.held, model.asked, await used(edge)) == (0, [], NOTHING)
+    assert (edge.held, model.requests, await used(edge)) == (0, [], NOTHING)
 
 
 @pytest.mark.anyio
@@ -280,7 +280,7 @@ async def test_a_degraded_call_asks_the_application_for_less_after_its_delay(
     body = {**CHAT, "logprobs": True, "top_logprobs": 5, "max_tokens": 9_000}
     for pieces in (1, 4):
         assert (await ask(edge, body, pieces=pieces)).status == 200
-    for asked in model.asked:
+    for asked in model.requests:
         assert asked.json == {**CHAT, "n": 1, "max_tokens": OUTPUT}
         assert asked.headers["content-length"] == str(len(asked.body))
     assert edge.pause.asked == [3.0, 3.0]
@@ -331,8 +331,8 @@ async def test_a_compressed_body_goes_on_plain(bench: Callable[..., Any]) -> Non
     raw = gzip.compress(json.dumps(CHAT).encode())
     headers = {"content-encoding": "gzip", "content-length": str(len(raw))}
     assert (await ask(edge, raw, headers=headers)).status == 200
-    assert model.asked[0].json["n"] == 1
-    assert "content-encoding" not in model.asked[0].headers
+    assert model.requests[0].json["n"] == 1
+    assert "content-encoding" not in model.requests[0].headers
 
 
 @pytest.mark.anyio

@@ -232,7 +232,7 @@ def test_asynchronous_clients_share_one_budget(serve: Serve) -> None:
         return served
 
     assert sorted(anyio.run(ten)) == [False] * 5 + [True] * 5
-    assert len(service.model.asked) == 5
+    assert len(service.model.requests) == 5
 
 
 def test_text_completions_stream(serve: Serve) -> None:

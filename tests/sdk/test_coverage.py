@@ -48,8 +48,8 @@ def test_openais_client_is_answered_slower_then_with_less_then_not_at_all(slowed
                 model="m", messages=[{"role": "user", "content": "the last"}]
             )
     assert len(slowed.pauses) == 3
-    assert [asked.json["n"] for asked in slowed.model.asked] == [2] * 9 + [1]
-    assert slowed.model.asked[-1].json["max_tokens"] == OUTPUT
+    assert [request.json["n"] for request in slowed.model.requests] == [2] * 9 + [1]
+    assert slowed.model.requests[-1].json["max_tokens"] == OUTPUT
     error = refused.value
     assert (error.type, error.code) == ("abnormal-usage-detected", "abnormal-usage-detected")
     assert "breadth" not in str(error)
@@ -68,7 +68,7 @@ def test_anthropics_client_is_refused_without_retrying(slowed: Any) -> None:
             )
     assert isinstance(refused.value.body, dict)
     assert refused.value.body["error"]["type"] == "rate_limit_error"
-    assert slowed.model.asked[-1].json["max_tokens"] == OUTPUT
+    assert slowed.model.requests[-1].json["max_tokens"] == OUTPUT
     slowed.decisions.assert_refused(1, by="breadth")
     assert slowed.sleeps == []
 
@@ -88,7 +88,7 @@ def test_a_client_that_hangs_up_while_it_is_slowed_is_given_everything_back(slow
     for _ in range(8):
         slowed.settled.acquire()
     slowed.limiter.pause = pause
-    asked = len(slowed.model.asked)
+    asked = len(slowed.model.requests)
     body = b'{"model": "m", "messages": [{"role": "user", "content": "x"}]}'
     head = (
         "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer alice\r\n"
@@ -99,6 +99,6 @@ def test_a_client_that_hangs_up_while_it_is_slowed_is_given_everything_back(slow
         connection.sendall(head.encode() + body)
         assert began.wait(30)
     assert slowed.settled.acquire(timeout=30)
-    assert len(slowed.model.asked) == asked
+    assert len(slowed.model.requests) == asked
     assert slowed.held == 0
     assert slowed.remaining("breadth") == 2

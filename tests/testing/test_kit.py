@@ -35,11 +35,6 @@ POLICY: dict[str, Any] = {
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def ask(app: Any, **more: Any) -> int:
     return (await drive(app, http_scope(key="a", **more), request(CHAT))).status
 
@@ -113,9 +108,9 @@ async def test_a_fake_model_answers_in_turn_and_remembers() -> None:
     assert await ask(model) == 503
     driven = await drive(model, http_scope(headers={"X-Own": "1"}), request(CHAT))
     assert driven.json["choices"][0]["message"]["content"] == "m"
-    assert model.asked[1].json == CHAT
-    assert model.asked[1].headers["x-own"] == "1"
-    assert [asked.finished for asked in model.asked] == [False, True]
+    assert model.requests[1].json == CHAT
+    assert model.requests[1].headers["x-own"] == "1"
+    assert [request.finished for request in model.requests] == [False, True]
 
 
 @pytest.mark.anyio
@@ -146,10 +141,10 @@ async def test_a_gate_holds_an_answer_until_the_test_opens_it(stream: bool) -> N
         tasks.start_soon(one)
         await anyio.wait_all_tasks_blocked()
         assert done == []
-        assert model.asked[0].sent == (2 if stream else 0)
+        assert model.requests[0].sent == (2 if stream else 0)
         gate.set()
     assert done == [200]
-    assert model.asked[0].finished
+    assert model.requests[0].finished
 
 
 START = {"type": "http.response.start", "status": 200}
@@ -268,12 +263,12 @@ async def cells(analyzer: FakeAnalyzer, *asks: str) -> tuple[int, ...]:
 
 
 @pytest.mark.anyio
-async def test_a_fake_observer_puts_prompts_where_the_test_says() -> None:
+async def test_a_fake_analyzer_puts_prompts_where_the_test_says() -> None:
     analyzer = FakeAnalyzer({"a": 7, "b": (9, 8), "c": 7})
     assert await cells(analyzer, "a") == (7,)
     assert await cells(analyzer, "b") == (8, 9)
     assert await cells(analyzer, "a", "b", "c") == (7, 8, 9)
-    assert analyzer.asked == ["a", "b", "a", "b", "c"]
+    assert analyzer.prompts == ["a", "b", "a", "b", "c"]
 
 
 @pytest.mark.anyio
@@ -296,7 +291,7 @@ def enumerate_texts(count: int) -> list[tuple[str, int]]:
 
 
 @pytest.mark.anyio
-async def test_a_fake_observer_knows_the_capabilities_it_was_told() -> None:
+async def test_a_fake_analyzer_knows_the_capabilities_it_was_told() -> None:
     analyzer = FakeAnalyzer({}, {"coding": ["sort", "both"], "mathematics": ["both"]})
     assert analyzer.names == ("coding", "mathematics")
     found = [(await analyzer.analyze(call(text))).capabilities for text in ("sort", "both", "x")]
@@ -304,7 +299,7 @@ async def test_a_fake_observer_knows_the_capabilities_it_was_told() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_fake_observer_that_is_down_finds_nothing_and_moves_no_score() -> None:
+async def test_a_fake_analyzer_that_is_down_finds_nothing_and_moves_no_score() -> None:
     analyzer = FakeAnalyzer({"a": 7}, {"coding": ["a"]})
     assert (await analyzer.analyze(call("a"))).coarse == -1
     analyzer.down = True

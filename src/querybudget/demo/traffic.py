@@ -13,7 +13,7 @@ import httpx
 from querybudget.adapters.base import Usage
 from querybudget.demo.board import Board
 from querybudget.demo.prompts import TEMPLATE, conversation, orders, sweep
-from querybudget.testing import Asked, Reply
+from querybudget.testing import ModelRequest, Reply
 
 __all__ = ["CALLERS", "Caller", "Traffic", "answer_of"]
 
@@ -66,7 +66,7 @@ class Pause:
             return
 
 
-def answer_of(beat: float, burst_is_answered: asyncio.Event) -> Callable[[Asked], Reply]:
+def answer_of(beat: float, burst_is_answered: asyncio.Event) -> Callable[[ModelRequest], Reply]:
     """What the model answers each caller.
 
     Args:
@@ -75,9 +75,9 @@ def answer_of(beat: float, burst_is_answered: asyncio.Event) -> Callable[[Asked]
     """
     never = asyncio.Event()
 
-    def reply(asked: Asked) -> Reply:
+    def reply(request: ModelRequest) -> Reply:
         # What is reported is what a tokenizer of four bytes a token would say of these texts.
-        key = asked.headers.get("authorization", "").removeprefix("Bearer ")
+        key = request.headers.get("authorization", "").removeprefix("Bearer ")
         match key:
             case "sk-application" | "sk-sweeper":
                 usage = Usage(input=30, output=30)

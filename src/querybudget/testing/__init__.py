@@ -1,6 +1,6 @@
-"""What a downstream application tests its own policy with: no network, no sleeps, no real clock.
+"""Test your own policy without a network, a model, a sleep or a real clock.
 
-Everything is loaded at its first use, so that the pytest plugin in here costs those who do not
+Modules are imported at the first use of a name, so that the pytest plugin costs tests that do not
 use it next to nothing.
 """
 
@@ -14,12 +14,17 @@ if TYPE_CHECKING:
     from querybudget.testing.clock import ManualClock
     from querybudget.testing.decisions import Decisions
     from querybudget.testing.fake_analyzer import FakeAnalyzer
-    from querybudget.testing.fake_model.reply import Failure, Gate, Reply
-    from querybudget.testing.fake_model.server import Asked, FakeModel, FakeModelError
+    from querybudget.testing.fake_model import (
+        Failure,
+        FakeModel,
+        FakeModelError,
+        Gate,
+        ModelRequest,
+        Reply,
+    )
     from querybudget.testing.limiter import memory_limiter, unlimited
 
 __all__ = [
-    "Asked",
     "Decisions",
     "Driven",
     "Failure",
@@ -28,6 +33,7 @@ __all__ = [
     "FakeModelError",
     "Gate",
     "ManualClock",
+    "ModelRequest",
     "Reply",
     "drive",
     "http_scope",
@@ -36,27 +42,14 @@ __all__ = [
     "unlimited",
 ]
 
-_ROOMS = {
-    "Asked": "fake_model.server",
-    "Decisions": "decisions",
-    "Driven": "asgi",
-    "Failure": "fake_model.reply",
-    "FakeModel": "fake_model.server",
-    "FakeModelError": "fake_model.server",
-    "FakeAnalyzer": "fake_analyzer",
-    "Gate": "fake_model.reply",
-    "ManualClock": "clock",
-    "Reply": "fake_model.reply",
-    "drive": "asgi",
-    "http_scope": "asgi",
-    "memory_limiter": "limiter",
-    "request": "asgi",
-    "unlimited": "limiter",
-}
+# Searched in this order: what loads fast comes first.
+_MODULES = ("clock", "decisions", "limiter", "asgi", "fake_analyzer", "fake_model")
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever is asked for
-    room = _ROOMS.get(name)
-    if room is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{room}"), name)
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - each name has a type of its own
+    if name in __all__:
+        for module in _MODULES:
+            members = vars(import_module(f"{__name__}.{module}"))
+            if name in members:
+                return members[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
-"""`drive`: an ASGI server of one connection, for tests. It cuts off wherever it is told to.
+"""`drive`: an ASGI server of one connection that can cut it off anywhere.
 
-It holds the application to the protocol, suspends wherever a real server may, and can hang up or
-cancel at any one of those places: run it once for each, and every way to be interrupted is tried.
+It checks that the application keeps to the protocol, suspends wherever a real server may, and can
+hang up or cancel at each of those places. Run it once for each place to try every interruption.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ __all__ = ["Driven", "drive", "http_scope", "request"]
 
 @dataclass
 class Driven:
-    """What came of driving an application.
+    """What happened when an application served one connection.
 
     Attributes:
         sent: Every message that reached the client, in order.
-        log: ``receive:TYPE`` and ``send:TYPE`` in the order they happened; the application under
-            test may append to it what it does in between.
-        awaits: Places where the application was suspended, and so where `cancel_at` can cut.
-        cut: Whether it was cancelled before it was done.
-        error: What the application raised; None where it returned.
+        log: ``receive:TYPE`` and ``send:TYPE`` in order; the application under test may append
+            entries of its own.
+        awaits: Number of times the application was suspended, so where `cancel_at` can cancel.
+        cut: Whether the application was cancelled before it was done.
+        error: The exception that the application raised; None if it returned.
     """
 
     sent: list[Message] = field(default_factory=list[Message])
@@ -41,13 +41,13 @@ class Driven:
 
     @property
     def status(self) -> int:
-        """The answer's status; 0 where none was begun."""
+        """The answer's status; 0 if none was started."""
         starts = [m for m in self.sent if m["type"] == "http.response.start"]
         return int(starts[0]["status"]) if starts else 0
 
     @property
     def headers(self) -> dict[str, str]:
-        """The answer's headers, by name in lower case; values of one name joined by commas."""
+        """The answer's headers by name in lower case; repeated values are joined by commas."""
         found: dict[str, str] = {}
         for message in self.sent:
             if message["type"] == "http.response.start":
@@ -58,7 +58,7 @@ class Driven:
 
     @property
     def chunks(self) -> list[bytes]:
-        """The bodies of the answer's body messages, empty ones included."""
+        """The bodies of the answer's body messages, including empty ones."""
         return [m.get("body", b"") for m in self.sent if m["type"] == "http.response.body"]
 
     @property
@@ -80,14 +80,14 @@ def http_scope(
     key: str = "",
     **members: Any,  # noqa: ANN401 - a scope holds whatever servers put there
 ) -> Scope:
-    """The scope of an HTTP request.
+    """Return the scope of an HTTP request.
 
     Args:
-        path: What is asked for.
-        method: How.
-        headers: By name, or pairs of bytes where that matters.
-        key: Sent as ``Authorization: Bearer``, where it is not empty.
-        members: Further members of the scope, or others than usual.
+        path: The request's path.
+        method: The request's method.
+        headers: By name, or as pairs of bytes.
+        key: Sent as ``Authorization: Bearer``, unless empty.
+        members: Members of the scope to add or replace.
     """
     pairs = (
         [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
@@ -116,23 +116,23 @@ def http_scope(
 
 
 def request(body: object = b"", *, pieces: int = 1) -> list[Message]:
-    """The messages that carry a request's body.
+    """Return the messages that carry a request's body.
 
     Args:
-        body: Bytes as they are; anything else as JSON.
-        pieces: How many messages it is cut into.
+        body: Bytes; anything else is encoded as JSON.
+        pieces: Number of messages.
     """
     data = body if isinstance(body, bytes) else msgspec.json.encode(body)
     size = max(1, -(-len(data) // pieces))
-    cut = [data[at : at + size] for at in range(0, len(data), size)] or [b""]
+    cut = [data[start : start + size] for start in range(0, len(data), size)] or [b""]
     last = len(cut) - 1
     return [
-        {"type": "http.request", "body": piece, "more_body": at < last}
-        for at, piece in enumerate(cut)
+        {"type": "http.request", "body": piece, "more_body": index < last}
+        for index, piece in enumerate(cut)
     ]
 
 
-async def drive(  # noqa: PLR0913 - a keyword for each way to be cut off
+async def drive(  # noqa: PLR0913 - a keyword for each interruption
     app: ASGIApp,
     scope: Scope,
     messages: Sequence[Message] = (),
@@ -146,21 +146,21 @@ async def drive(  # noqa: PLR0913 - a keyword for each way to be cut off
 ) -> Driven:
     """Serve one connection to an application, on asyncio.
 
-    A ``receive`` beyond `messages` waits, as a server's does, until the client has hung up or the
-    answer is complete; then it is a disconnect.
+    After `messages`, ``receive`` waits as a server's does: it returns a disconnect when the client
+    has hung up or the answer is complete.
 
     Args:
         app: The application.
-        scope: Of the connection.
+        scope: The connection's scope.
         messages: What the client sends, in order.
-        disconnect_at: The client has hung up by this call of ``receive``, counted from 0.
-        disconnect_after: The client hangs up when so many messages have been sent to it; later
-            ones are dropped, as servers do.
-        cancel_at: Cancel the application at this suspension, counted from 0.
-        cancel_in_turn: Cancel it in this turn of the event loop, counted from 0: also while tasks
-            of others do something for it.
+        disconnect_at: The call of ``receive``, counted from 0, by which the client has hung up.
+        disconnect_after: Number of messages after which the client hangs up; later messages are
+            dropped, as servers do.
+        cancel_at: The suspension, counted from 0, at which the application is cancelled.
+        cancel_in_turn: The turn of the event loop, counted from 0, in which it is cancelled; so
+            also while it waits for another task.
         level: Cancel through an `anyio.CancelScope`, which cancels every later suspension too.
-        log: Continue this log.
+        log: A log to append to.
 
     Raises:
         AssertionError: The application broke the protocol.
@@ -170,7 +170,7 @@ async def drive(  # noqa: PLR0913 - a keyword for each way to be cut off
     server = _Server(driven, scope, messages, disconnect_at, disconnect_after, cutter)
     task = asyncio.create_task(_run(app, server, level=level))
     if cancel_in_turn is not None:
-        for _ in range(cancel_in_turn + 1):  # It begins in the first.
+        for _ in range(cancel_in_turn + 1):  # It starts in the first turn.
             await asyncio.sleep(0)
         if not task.done():
             cutter.cut()
@@ -182,7 +182,7 @@ async def drive(  # noqa: PLR0913 - a keyword for each way to be cut off
 
 async def _run(app: ASGIApp, server: _Server, *, level: bool) -> None:
     with anyio.CancelScope() as scope:
-        server.cutter.begin(scope if level else None)
+        server.cutter.start(scope if level else None)
         await _Counted(_as_coroutine(app(server.scope, server.receive, server.send)), server.cutter)
 
 
@@ -191,7 +191,7 @@ async def _as_coroutine(running: Awaitable[None]) -> None:
 
 
 class _Cutter:
-    """Counts the suspensions of the application, its child tasks' at our side included."""
+    """Counts the application's suspensions, including those of its child tasks in this server."""
 
     def __init__(self, driven: Driven, at: int | None) -> None:
         self._driven = driven
@@ -199,12 +199,12 @@ class _Cutter:
         self._task: asyncio.Task[Any] | None = None
         self._scope: anyio.CancelScope | None = None
 
-    def begin(self, scope: anyio.CancelScope | None) -> None:
+    def start(self, scope: anyio.CancelScope | None) -> None:
         self._task, self._scope = asyncio.current_task(), scope
 
     @property
     def outside(self) -> bool:
-        """Whether this is a child task of the application's, so that nobody else counts."""
+        """Whether a child task runs, whose suspensions `_Counted` does not see."""
         return asyncio.current_task() is not self._task
 
     def count(self) -> None:
@@ -239,7 +239,7 @@ class _Counted:
             thrown = None
             try:
                 yield pending
-            except BaseException as error:  # noqa: BLE001 - handed on to where it belongs
+            except BaseException as error:  # noqa: BLE001 - thrown into the application
                 thrown = error
 
 
@@ -311,7 +311,7 @@ class _Server:
 
 
 class _Rules:
-    """The order of an HTTP answer's messages, by the ASGI specification."""
+    """Checks the order of an HTTP answer's messages against the ASGI specification."""
 
     def __init__(self, faults: list[str]) -> None:
         self._faults = faults
@@ -326,7 +326,7 @@ class _Rules:
                 self._start(message)
             case "http.response.body":
                 self._body(message)
-            case _:  # Extensions have rules of their own.
+            case _:  # Extensions have their own rules.
                 self._complete = self._complete or _ends(message)
 
     def finish(self, *, complete: bool) -> None:

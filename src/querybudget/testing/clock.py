@@ -1,4 +1,4 @@
-"""`ManualClock`: time that stands still until a test moves it."""
+"""`ManualClock`: a clock that a test moves."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ __all__ = ["ManualClock"]
 
 
 class ManualClock:
-    """A clock that a test moves by hand.
+    """A clock that stands still until a test moves it.
 
     Args:
-        start: Where it stands at first, µs since the Unix epoch; 2026-01-01T00:00:00Z unless given.
+        start: The first time it shows, µs since the Unix epoch; 2026-01-01T00:00:00Z by default.
 
     Attributes:
-        now: Where it stands, µs since the Unix epoch.
+        now: The time it shows, µs since the Unix epoch.
     """
 
     def __init__(self, start: int = 1_767_225_600_000_000) -> None:
         self.now = start
 
     def __call__(self) -> int:
-        """Where it stands, µs since the Unix epoch."""
+        """Return the time, µs since the Unix epoch."""
         return self.now
 
     def advance(self, seconds: float = 0, *, us: int = 0) -> int:
-        """Move forward.
+        """Move the clock forward by `seconds` and `us` microseconds.
 
         Args:
-            seconds: How far, in seconds; rounded to the microsecond.
-            us: And how many microseconds more.
+            seconds: Seconds, rounded to the microsecond.
+            us: Microseconds to add.
 
         Returns:
-            Where it stands now, µs since the Unix epoch.
+            The new time, µs since the Unix epoch.
 
         Raises:
-            ValueError: Clocks of stores never go back.
+            ValueError: The step is negative: a store's clock never goes back.
         """
         step = round(seconds * 1_000_000) + us
         if step < 0:

@@ -1,4 +1,4 @@
-"""`FakeAnalyzer`: says what prompts are about as the test says, without embedding anything."""
+"""`FakeAnalyzer`: assigns prompts to buckets as a test says, without embedding anything."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["FakeAnalyzer"]
 
 
 class FakeAnalyzer:
-    """Gives prompts the buckets and capabilities that a test names.
+    """A prompt analyzer with the buckets and capabilities that a test names.
 
-    A prompt that is not named has a bucket of its own, the same each time: so every new prompt is
-    new ground, and none repeated is. The sweep score stays 0, however the prompts look.
+    A prompt that is not named has a bucket of its own, the same each time. So each new prompt
+    visits a new bucket, and a repeated one does not. The sweep score stays 0.
 
     Args:
-        buckets: Prompts to their bucket, or buckets.
-        capabilities: Names of capabilities to the prompts that are of them.
+        buckets: The bucket or buckets of a prompt.
+        capabilities: The prompts that belong to a capability.
 
     Attributes:
-        down: Set it, and no buckets are found: as while an embedder cannot be reached.
-        asked: Every prompt it was asked about, in order.
+        down: Set it to True to find no buckets, as while an embedder is unreachable.
+        prompts: Every prompt analyzed, in order.
     """
 
     def __init__(
@@ -32,22 +32,27 @@ class FakeAnalyzer:
         buckets: Mapping[str, int | Iterable[int]] | None = None,
         capabilities: Mapping[str, Iterable[str]] | None = None,
     ) -> None:
-        self._buckets = {text: _cells(of) for text, of in (buckets or {}).items()}
-        self._capabilities = {name: frozenset(of) for name, of in (capabilities or {}).items()}
+        self._buckets = {text: _checked(cells) for text, cells in (buckets or {}).items()}
+        self._capabilities = {
+            name: frozenset(texts) for name, texts in (capabilities or {}).items()
+        }
         self._taken = {cell for cells in self._buckets.values() for cell in cells}
         self._next = FINE
         self.names = tuple(self._capabilities)
         self.down = False
-        self.asked: list[str] = []
+        self.prompts: list[str] = []
 
     async def analyze(self, call: Call, /) -> Observation:
-        """What a call shows of itself, as the test says."""
+        """Return what the test says of the call's prompts."""
         texts = call.asks or (call.ask,)
-        self.asked += texts
+        self.prompts += texts
         if self.down:
             return Observation()
         cells = {cell for text in texts if text for cell in self._cells(text)}
-        bits = (bool(of.intersection(texts)) << at for at, of in self._each())
+        bits = (
+            bool(members.intersection(texts)) << index
+            for index, members in enumerate(self._capabilities.values())
+        )
         return Observation(
             cells=tuple(sorted(cells)),
             template=crc32(call.template.encode()),
@@ -56,18 +61,15 @@ class FakeAnalyzer:
         )
 
     async def aclose(self) -> None:
-        """Nothing is open."""
-
-    def _each(self) -> Iterable[tuple[int, frozenset[str]]]:
-        return enumerate(self._capabilities.values())
+        """Do nothing: nothing is open."""
 
     def _cells(self, text: str) -> tuple[int, ...]:
         if text not in self._buckets:
-            self._buckets[text] = (self._free(),)
+            self._buckets[text] = (self._free_cell(),)
         return self._buckets[text]
 
-    def _free(self) -> int:
-        """The last bucket that no other prompt has; after the first, from the last again."""
+    def _free_cell(self) -> int:
+        """Return the highest bucket that no other prompt has; once all are taken, start over."""
         for _ in range(FINE):
             self._next = (self._next - 1) % FINE
             if self._next not in self._taken:
@@ -75,8 +77,8 @@ class FakeAnalyzer:
         return self._next
 
 
-def _cells(of: int | Iterable[int]) -> tuple[int, ...]:
-    cells = (of,) if isinstance(of, int) else tuple(of)
+def _checked(bucket: int | Iterable[int]) -> tuple[int, ...]:
+    cells = (bucket,) if isinstance(bucket, int) else tuple(bucket)
     for cell in cells:
         if not 0 <= cell < FINE:
             raise ValueError(f"expected a bucket from 0 to {FINE - 1}, found {cell}")

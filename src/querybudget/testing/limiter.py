@@ -1,4 +1,4 @@
-"""Limiters that keep everything in memory, and a way to have none at all for a while."""
+"""Limiters that keep everything in memory, and a switch that turns all limits off."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def memory_limiter(
     hooks: Sequence[Hook] = (),
     analyzer: PromptAnalyzer | None = None,
 ) -> Limiter:
-    """A limiter for a policy, in memory whatever store the policy names.
+    """Return a limiter for a policy that keeps everything in memory, whatever store it names.
 
     Args:
         policy: A policy, a mapping, or the path of a YAML file: the one you deploy.
-        clock: µs since the epoch; a `ManualClock` of its own unless given (``limiter.clock``).
-        hooks: Called with one event for each call; a `Decisions` for example.
-        analyzer: Looks at what calls ask; a `FakeAnalyzer` for example. Unless given, what the
-            policy says, which embeds every prompt.
+        clock: Returns µs since the epoch; by default a new `ManualClock` (``limiter.clock``).
+        hooks: Called with one event for each call, for example a `Decisions`.
+        analyzer: Finds out what a prompt is about, for example a `FakeAnalyzer`. By default the
+            one that the policy configures, which embeds every prompt.
 
     Raises:
-        PolicyError: The policy is wrong; every mistake is named.
+        PolicyError: The policy is wrong; it lists every problem.
     """
     loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
     clock = clock or ManualClock()
@@ -44,9 +44,10 @@ def memory_limiter(
 
 @contextmanager
 def unlimited() -> Generator[None]:
-    """Let every middleware in this process let everything through, uncounted, while inside.
+    """Let every call through, uncounted, in every middleware of this process.
 
-    For tests of everything else. Nests, and is undone when left by an exception too.
+    For tests of other parts of an application. It nests, and it ends with the block, also after an
+    exception.
     """
     BYPASS.unlimited += 1
     try:

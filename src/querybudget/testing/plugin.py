@@ -1,4 +1,4 @@
-"""The pytest plugin: three fixtures. It imports what they need only when one is asked for."""
+"""The pytest plugin: three fixtures, each of which imports what it needs when a test uses it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["MakeLimiter", "querybudget_clock", "querybudget_decisions", "querybu
 
 
 class MakeLimiter(Protocol):
-    """What the fixture ``querybudget_limiter`` is: makes a limiter from a policy."""
+    """The type of the fixture ``querybudget_limiter``: makes a limiter from a policy."""
 
     def __call__(
         self,
@@ -26,22 +26,22 @@ class MakeLimiter(Protocol):
         *,
         analyzer: PromptAnalyzer | None = None,
     ) -> Limiter:
-        """Make one; `analyzer` looks at what calls ask, a `FakeAnalyzer` for example."""
+        """Return a limiter; `analyzer`, for example a `FakeAnalyzer`, replaces the embedding."""
         ...
 
 
 @pytest.fixture
 def querybudget_clock() -> ManualClock:
-    """A clock that stands still until the test moves it."""
-    from querybudget.testing.clock import ManualClock  # noqa: PLC0415 - only when asked for
+    """Return the clock of this test, which stands still until the test moves it."""
+    from querybudget.testing.clock import ManualClock  # noqa: PLC0415 - loaded when used
 
     return ManualClock()
 
 
 @pytest.fixture
 def querybudget_decisions() -> Decisions:
-    """What the limiters of `querybudget_limiter` decided in this test."""
-    from querybudget.testing.decisions import Decisions  # noqa: PLC0415 - only when asked for
+    """Return the events of the limiters that `querybudget_limiter` made in this test."""
+    from querybudget.testing.decisions import Decisions  # noqa: PLC0415 - loaded when used
 
     return Decisions()
 
@@ -50,8 +50,8 @@ def querybudget_decisions() -> Decisions:
 def querybudget_limiter(
     querybudget_clock: ManualClock, querybudget_decisions: Decisions
 ) -> MakeLimiter:
-    """Make a limiter in memory from a policy, with this test's clock and decisions."""
-    from querybudget.testing.limiter import memory_limiter  # noqa: PLC0415 - only when asked for
+    """Return a function that makes limiters in memory, with this test's clock and decisions."""
+    from querybudget.testing.limiter import memory_limiter  # noqa: PLC0415 - loaded when used
 
     def make(
         policy: Policy | Mapping[str, Any] | str | os.PathLike[str],

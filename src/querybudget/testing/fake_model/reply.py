@@ -1,4 +1,4 @@
-"""What a `FakeModel` is told to answer."""
+"""`Reply`: what a `FakeModel` answers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _USAGE = Usage(input=10, output=5)
 
 
 class Failure(enum.Enum):
-    """How a reply breaks."""
+    """How a reply fails."""
 
     BEFORE_START = "before_start"
-    """`FakeModelError` is raised before the answer begins."""
+    """`FakeModelError` is raised before the answer starts."""
     MID_STREAM = "mid_stream"
     """`FakeModelError` is raised after `Reply.fail_after` pieces of text."""
     ERROR_EVENT = "error_event"
@@ -26,10 +26,10 @@ class Failure(enum.Enum):
 
 
 class Gate(Protocol):
-    """What a reply waits for: an `anyio.Event`, an `asyncio.Event`."""
+    """What a reply can wait for: an `anyio.Event` or `asyncio.Event`, for example."""
 
     def wait(self) -> Awaitable[Any]:
-        """Return once the test has opened it."""
+        """Wait until the test opens the gate."""
         ...
 
 
@@ -39,16 +39,16 @@ class Reply:
 
     Attributes:
         text: The text of every choice.
-        usage: Tokens reported; None reports nothing, as servers do that were not asked to.
-        chunks: Pieces that a streamed text is cut into.
-        tools: Tools called instead of text: pairs of name and arguments as JSON text.
-        status: HTTP status; from 400 on, an error in the caller's dialect is answered.
-        headers: Added to the answer.
-        failure: How it breaks; None for not at all.
-        fail_after: Pieces of text sent before it breaks.
-        gate: Waited for once, after `stall_after` pieces of text (before the start of an answer
-            that is no stream).
-        stall_after: Pieces of text sent before waiting for `gate`.
+        usage: Tokens reported; None to report nothing.
+        chunks: Number of pieces of a streamed text.
+        tools: Tools called instead of text: pairs of a name and arguments as JSON text.
+        status: HTTP status; from 400 on, the body is an error in the caller's dialect.
+        headers: Headers added to the answer.
+        failure: How the reply fails; None if it does not.
+        fail_after: Pieces of text sent before it fails.
+        gate: Waited for once: after `stall_after` pieces of a stream, or before any other answer
+            starts.
+        stall_after: Pieces of text sent before the reply waits for `gate`.
     """
 
     text: str = "Hello from the fake model."

@@ -1,9 +1,9 @@
 """`FakeModel`: a model server that answers what a test tells it to.
 
-A small Starlette application without a model and without a sleep, in OpenAI's words and
-Anthropic's: chat completions, responses,
-completions, embeddings, models and messages, as JSON and as server-sent events. It fails, stalls
-and reports usage exactly as its `Reply` says, and remembers everything it was asked.
+A small Starlette application without a model and without a sleep. It serves OpenAI's chat
+completions, responses, completions, embeddings and models, and Anthropic's messages, as JSON and as
+server-sent events. It fails, stalls and reports usage exactly as its `Reply` says, and keeps every
+request it received.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from starlette.types import Receive, Scope, Send
 
 from querybudget.testing.fake_model import dialects
 from querybudget.testing.fake_model.dialects import Event
-from querybudget.testing.fake_model.reply import Failure, Gate, Reply
+from querybudget.testing.fake_model.reply import Failure, Reply
 
-__all__ = ["Asked", "Failure", "FakeModel", "FakeModelError", "Gate", "Reply"]
+__all__ = ["FakeModel", "FakeModelError", "ModelRequest"]
 
 
 class FakeModelError(Exception):
-    """What a `FakeModel` raises when it was told to fail by raising."""
+    """Raised by a `FakeModel` whose `Reply` says so."""
 
 
 @dataclass
-class Asked:
-    """One request that a `FakeModel` received, and how far its answer went.
+class ModelRequest:
+    """One request that a `FakeModel` received, and how much of its answer was sent.
 
     Attributes:
         method: HTTP method.
         path: Path, as routed.
-        headers: By name in lower case; the last where a name came twice.
-        body: Bytes as received.
-        json: What they say; empty where they are no JSON object.
-        sent: Pieces of text that were sent.
+        headers: By name in lower case; the last value of a repeated name.
+        body: The bytes received.
+        json: The body decoded; empty if it is not a JSON object.
+        sent: Pieces of text sent.
         finished: Whether the whole answer was sent.
     """
 
@@ -53,27 +53,25 @@ class Asked:
     finished: bool = False
 
 
-Replier = Callable[[Asked], Reply]
+Replier = Callable[[ModelRequest], Reply]
 _Whole = Callable[[Mapping[str, Any], Reply], Mapping[str, Any]]
 _Events = Callable[[Mapping[str, Any], Reply], Iterator[Event]]
 
 
 class FakeModel:
-    """An ASGI application that answers as it is told.
-
-    Set `reply` at any time, to a `Reply` or to a function from what was asked to one.
+    """An ASGI application that answers as a test tells it to.
 
     Args:
-        reply: What every request is answered.
+        reply: The answer to every request: a `Reply`, or a function from the request to one.
 
     Attributes:
-        reply: What every request is answered from now on.
-        asked: Every request received, in order.
+        reply: The same; it may be set at any time.
+        requests: Every request received, in order.
     """
 
     def __init__(self, reply: Reply | Replier | None = None) -> None:
         self.reply: Reply | Replier = reply or Reply()
-        self.asked: list[Asked] = []
+        self.requests: list[ModelRequest] = []
         self._next = deque[Reply]()
         self._router = Router(
             [
@@ -92,47 +90,49 @@ class FakeModel:
         await self._router(scope, receive, send)
 
     def then(self, *replies: Reply) -> None:
-        """Answer the next requests with `replies`, one each; after them, `reply` again."""
+        """Answer the next requests with one of `replies` each, and later ones with `reply`."""
         self._next.extend(replies)
 
     def _route(self, name: str, whole: _Whole, events: _Events | None) -> Route:
         anthropic = name == "messages"
 
         async def endpoint(request: Request) -> Response:
-            asked = await self._note(request)
-            reply = self._reply_to(asked)
+            received = await self._receive(request)
+            reply = self._reply_to(received)
             if reply.failure is Failure.BEFORE_START:
-                raise FakeModelError("told to fail before the answer began")
-            if reply.status >= 400 or not asked.json:  # noqa: PLR2004 - HTTP's own
-                status = reply.status if asked.json else 400
+                raise FakeModelError("told to fail before the answer started")
+            if reply.status >= 400 or not received.json:  # noqa: PLR2004 - HTTP's own
+                status = reply.status if received.json else 400
                 body = dialects.failure(status, anthropic=anthropic)
                 return JSONResponse(body, status, reply.headers)
-            if events is not None and asked.json.get("stream"):
-                stream = _stream(asked, reply, events(asked.json, reply), anthropic=anthropic)
+            if events is not None and received.json.get("stream"):
+                stream = _stream(received, reply, events(received.json, reply), anthropic=anthropic)
                 return _streaming(stream, reply, "text/event-stream")
             if reply.gate is not None:
                 await reply.gate.wait()
-            content = _body(asked, reply, whole(asked.json, reply))
+            content = _body(received, reply, whole(received.json, reply))
             return _streaming(content, reply, "application/json")
 
         return Route(f"/v1/{name}", endpoint, methods=["POST"])
 
     async def _models(self, request: Request) -> Response:
-        reply = self._reply_to(await self._note(request))
+        reply = self._reply_to(await self._receive(request))
         if reply.status >= 400:  # noqa: PLR2004 - HTTP's own
             return JSONResponse(dialects.failure(reply.status, anthropic=False), reply.status)
         return JSONResponse(dialects.models(), reply.status, reply.headers)
 
-    async def _note(self, request: Request) -> Asked:
+    async def _receive(self, request: Request) -> ModelRequest:
         body = await request.body()
-        asked = Asked(request.method, request.url.path, dict(request.headers), body, _object(body))
-        self.asked.append(asked)
-        return asked
+        received = ModelRequest(
+            request.method, request.url.path, dict(request.headers), body, _object(body)
+        )
+        self.requests.append(received)
+        return received
 
-    def _reply_to(self, asked: Asked) -> Reply:
+    def _reply_to(self, received: ModelRequest) -> Reply:
         if self._next:
             return self._next.popleft()
-        return self.reply if isinstance(self.reply, Reply) else self.reply(asked)
+        return self.reply if isinstance(self.reply, Reply) else self.reply(received)
 
 
 async def _health(request: Request) -> Response:  # noqa: ARG001 - Starlette gives it
@@ -151,26 +151,28 @@ def _streaming(content: AsyncIterator[bytes], reply: Reply, media_type: str) -> 
 
 
 async def _stream(
-    asked: Asked, reply: Reply, events: Iterator[Event], *, anthropic: bool
+    received: ModelRequest, reply: Reply, events: Iterator[Event], *, anthropic: bool
 ) -> AsyncIterator[bytes]:
     for event, is_text in events:
-        if is_text and reply.gate is not None and asked.sent == reply.stall_after:
+        if is_text and reply.gate is not None and received.sent == reply.stall_after:
             await reply.gate.wait()
-        if reply.failure is not None and asked.sent == reply.fail_after:
+        if reply.failure is not None and received.sent == reply.fail_after:
             if reply.failure is Failure.MID_STREAM:
-                raise FakeModelError(f"told to fail after {asked.sent} pieces of text")
+                raise FakeModelError(f"told to fail after {received.sent} pieces of text")
             yield dialects.failure_event(anthropic=anthropic)
             return
         yield event
-        asked.sent += is_text
-    asked.finished = True
+        received.sent += is_text
+    received.finished = True
 
 
-async def _body(asked: Asked, reply: Reply, body: Mapping[str, Any]) -> AsyncIterator[bytes]:
+async def _body(
+    received: ModelRequest, reply: Reply, body: Mapping[str, Any]
+) -> AsyncIterator[bytes]:
     encoded = msgspec.json.encode(body)
     half = len(encoded) // 2
     yield encoded[:half]
     if reply.failure is not None:
         raise FakeModelError("told to fail in the middle of the answer")
     yield encoded[half:]
-    asked.sent, asked.finished = 1, True
+    received.sent, received.finished = 1, True
