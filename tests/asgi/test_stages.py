@@ -13,7 +13,7 @@ import pytest
 
 from querybudget.adapters.base import Usage
 from querybudget.adapters.degrade import OUTPUT
-from querybudget.asgi.delay import DelayQueue
+from querybudget.asgi.stages import DelayQueue
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.coverage.response import Stage
 from querybudget.limiter import Admission

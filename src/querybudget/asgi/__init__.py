@@ -1,4 +1,4 @@
-"""The edge: one pure ASGI middleware, and one object for each request."""
+"""The edge: a pure ASGI middleware, with one object for each request."""
 
 from querybudget.asgi.health import health_app
 from querybudget.asgi.middleware import QueryBudgetMiddleware

@@ -1,4 +1,4 @@
-"""Request bodies: read once, within a bound, and handed on exactly as they came."""
+"""Request bodies: read once, within a limit, and passed on exactly as they arrived."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from querybudget.asgi.types import Message, Receive, Scope
 
 __all__ = ["BodyTooLarge", "Inflate", "Received", "header", "inflate", "read", "rewritten"]
 
-_OF_THE_BODY = frozenset(
+_BODY_HEADERS = frozenset(
     {
         b"content-digest",
         b"content-encoding",
@@ -20,21 +20,22 @@ _OF_THE_BODY = frozenset(
         b"transfer-encoding",
     }
 )
-"""Headers that say how a body came, and are wrong of another."""
+"""Headers that describe a body as it was sent, and are wrong for another one."""
 
 _WINDOW_BITS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 47}
+_DIGITS = 18  # a longer Content-Length exceeds any limit
 
 
 class BodyTooLarge(Exception):  # noqa: N818 - a condition the edge answers, not an error of ours
-    """A body passes the bound, as it came or once decompressed."""
+    """A body exceeds the limit, as sent or decompressed."""
 
 
 class Received:
-    """What has been received of a request: the messages as they came, and their body.
+    """What has been received of a request: its messages, and the body in them.
 
     Attributes:
         body: The whole body, as sent.
-        gone: Whether the client hung up before the body's end.
+        gone: Whether the client disconnected before the body's end.
     """
 
     __slots__ = ("_messages", "_next", "_receive", "body", "gone")
@@ -47,37 +48,37 @@ class Received:
         self.gone = bool(messages) and messages[-1]["type"] == "http.disconnect"
 
     async def replay(self) -> Message:
-        """ASGI's `receive`: first what was read, then whatever really comes."""
+        """ASGI's `receive`: return the messages read so far, then receive further ones."""
         if self._next < len(self._messages):
             self._next += 1
             return self._messages[self._next - 1]
         return await self._receive()
 
     async def listen(self) -> bool:
-        """Wait for the client's next message, and keep it for `replay`.
+        """Wait for the client's next message and keep it for `replay`.
 
         Returns:
-            Whether it was that the client has hung up.
+            True if the client has disconnected.
         """
         message = await self._receive()
         self._messages = (*self._messages, message)
         return bool(message["type"] == "http.disconnect")
 
     def replace(self, body: bytes) -> None:
-        """Hand on another body than the one received."""
-        later = (m for m in self._messages if m["type"] != "http.request")
-        self._messages = ({"type": "http.request", "body": body, "more_body": False}, *later)
+        """Pass on another body instead of the one received."""
+        others = (m for m in self._messages if m["type"] != "http.request")
+        self._messages = ({"type": "http.request", "body": body, "more_body": False}, *others)
         self.body = body
 
 
 def rewritten(scope: Scope, size: int) -> Scope:
-    """The scope of a request whose body was replaced by a plain one; the given one stays as it is.
+    """Return a copy of a request's scope for another, uncompressed body.
 
     Args:
-        scope: Of the request.
-        size: Bytes of the new body.
+        scope: The request's scope.
+        size: Size of the new body, bytes.
     """
-    headers = [pair for pair in scope["headers"] if pair[0].lower() not in _OF_THE_BODY]
+    headers = [pair for pair in scope["headers"] if pair[0].lower() not in _BODY_HEADERS]
     headers.append((b"content-length", b"%d" % size))
     return {**scope, "headers": headers}
 
@@ -86,9 +87,9 @@ async def read(scope: Scope, receive: Receive, limit: int) -> Received:
     """Read a request's body to its end.
 
     Args:
-        scope: Its headers may say beforehand that the body is too large.
+        scope: The request's scope; its headers may already say that the body is too large.
         receive: ASGI's.
-        limit: Bytes at most.
+        limit: Most bytes of the body.
 
     Raises:
         BodyTooLarge: The body is larger than `limit`.
@@ -115,24 +116,24 @@ async def read(scope: Scope, receive: Receive, limit: int) -> Received:
 
 
 def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
-    """A request body as it was before compression.
+    """Return a request body decompressed.
 
     Args:
-        body: As sent.
+        body: The body, as sent.
         encoding: Its Content-Encoding.
-        limit: Bytes at most, once decompressed.
+        limit: Most bytes of the result.
 
     Returns:
-        The body decompressed; unchanged where the encoding is none we know or the data is damaged.
+        The decompressed body; the body itself if the encoding is unknown or the data is damaged.
 
     Raises:
-        BodyTooLarge: It would be larger than `limit`.
+        BodyTooLarge: The result would be larger than `limit`.
     """
     bits = _WINDOW_BITS.get(encoding.strip().lower())
     if bits is None:
         return body
     plain, rest = b"", body
-    while rest:  # RFC 1952: a gzip body may be several, one after the other.
+    while rest:  # RFC 1952: gzip data may have several members.
         inflater = zlib.decompressobj(bits)
         try:
             plain += inflater.decompress(rest, limit + 1 - len(plain))
@@ -145,18 +146,18 @@ def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
 
 
 class Inflate:
-    """Decompresses an answer chunk by chunk, for the meter alone."""
+    """Decompresses an answer chunk by chunk, for the meter only."""
 
     def __init__(self, encoding: bytes) -> None:
         self._inflater = zlib.decompressobj(_WINDOW_BITS[encoding.strip().lower()])
 
     @staticmethod
     def takes(encoding: bytes) -> bool:
-        """Whether this Content-Encoding can be read."""
+        """Return True if this Content-Encoding can be decompressed."""
         return encoding.strip().lower() in _WINDOW_BITS
 
     def feed(self, chunk: bytes) -> bytes:
-        """The plain bytes that a chunk completes; nothing once the data is damaged."""
+        """Return the bytes that a chunk decompresses to; nothing once the data is damaged."""
         try:
             return self._inflater.decompress(chunk)
         except zlib.error:
@@ -164,11 +165,8 @@ class Inflate:
 
 
 def header(scope: Scope, name: bytes) -> bytes:
-    """A request header's first value; empty where there is none."""
+    """Return a request header's first value; empty if it is missing."""
     for key, value in scope["headers"]:
         if key == name:
             return bytes(value)
     return b""
-
-
-_DIGITS = 18

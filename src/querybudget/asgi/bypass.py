@@ -1,4 +1,4 @@
-"""The one switch of the edge: `querybudget.testing.unlimited` turns it, every middleware asks."""
+"""Turns all middlewares of this process off: `querybudget.testing.unlimited` sets it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ __all__ = ["BYPASS", "Bypass"]
 
 
 class Bypass:
-    """How many have asked that everything be let through.
+    """Counts the requests to let everything through.
 
     Attributes:
-        unlimited: A count, so that those who ask may overlap; 0 in service.
+        unlimited: A count, so that requests may overlap; 0 in service.
     """
 
     __slots__ = ("unlimited",)
@@ -19,4 +19,3 @@ class Bypass:
 
 
 BYPASS = Bypass()
-"""Of this process."""

@@ -1,7 +1,7 @@
-"""How the store is, over HTTP: for load balancers, orchestrators and whoever is on call.
+"""The store's health over HTTP, for load balancers, orchestrators and people on call.
 
-200 while calls are decided, also without the store (``degraded``); 503 while a budget refuses every
-call because the store is down (``down``). Whoever sees a 503 would only be refused here.
+The status is 200 while calls are decided, even without the store (``degraded``), and 503 while a
+budget refuses every call because the store is down (``down``).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ READS = frozenset({"GET", "HEAD"})
 
 
 async def send_health(limiter: Limiter, send: Send) -> None:
-    """Answer a request for the store's health. The server takes the body off a HEAD's answer."""
+    """Answer a request for the store's health. The server drops the body of a HEAD's answer."""
     health = await limiter.check()
     await _send(send, 503 if health.status is Health.DOWN else 200, msgspec.json.encode(health))
 
 
 def health_app(limiter: Limiter) -> ASGIApp:
-    """An ASGI application that tells how a limiter's store is, at whatever path it is mounted.
+    """Return an ASGI application that reports the store's health, at any path it is mounted on.
 
-    Where the policy names a path, as ``health``, the middleware answers there by itself.
+    If the policy names a path as ``health``, the middleware answers there itself.
 
     Args:
-        limiter: The same as the middleware's: give it to both.
+        limiter: The limiter that the middleware uses too.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,12 +45,12 @@ def health_app(limiter: Limiter) -> ASGIApp:
     return app
 
 
-async def _send(send: Send, status: int, body: bytes, *more: tuple[bytes, bytes]) -> None:
+async def _send(send: Send, status: int, body: bytes, *extra: tuple[bytes, bytes]) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
-        *more,
+        *extra,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

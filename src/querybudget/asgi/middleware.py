@@ -1,7 +1,8 @@
-"""`QueryBudgetMiddleware`: what an application adds, and the way of a request through it.
+"""`QueryBudgetMiddleware`, and the path of a request through it.
 
-Pure ASGI. The constructor does no I/O and needs no event loop: a policy file is read, and a store
-opened, when the server starts (lifespan) or at the first request, in the process that serves.
+It is pure ASGI. The constructor does no I/O and needs no event loop: the policy file is read and
+the store opened when the server starts (lifespan), or at the first request, in the process that
+serves.
 """
 
 from __future__ import annotations
@@ -13,11 +14,9 @@ from typing import Any
 from querybudget.adapters.base import Dialect, read_call
 from querybudget.asgi.body import BodyTooLarge, header, inflate, read
 from querybudget.asgi.bypass import BYPASS
-from querybudget.asgi.delay import DelayQueue
 from querybudget.asgi.health import READS, send_health
-from querybudget.asgi.refuse import new_request_id, refusal_of, send_answer
-from querybudget.asgi.responder import Responder
-from querybudget.asgi.stages import Measures
+from querybudget.asgi.responder import Responder, new_request_id, refusal_of, send_answer
+from querybudget.asgi.stages import DelayQueue, apply_stage
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.asgi.websocket import WebSocketSession
 from querybudget.errors import QueryBudgetError, SetupError
@@ -30,7 +29,7 @@ from querybudget.stores import Clock, Store
 __all__ = ["ENVIRONMENT", "QueryBudgetMiddleware"]
 
 ENVIRONMENT = "QUERYBUDGET_POLICY"
-"""The environment variable that names the policy file where no policy is given."""
+"""The environment variable that names the policy file if no policy is passed."""
 
 
 class QueryBudgetMiddleware:
@@ -38,15 +37,15 @@ class QueryBudgetMiddleware:
 
     Args:
         app: The application.
-        policy: A policy, a mapping, or the path of a YAML file; without one, the file that
+        policy: A policy, a mapping, or the path of a YAML file; by default, the file that
             ``QUERYBUDGET_POLICY`` names.
-        store: A store, or the URL of one; the policy's own where none is given.
-        clock: µs since the epoch; the system's unless given.
+        store: A store, or the URL of one; by default, the policy's.
+        clock: µs since the epoch; by default, the system's.
         hooks: Called with one `DecisionEvent` for each call.
-        limiter: A limiter made elsewhere, instead of all of the above.
+        limiter: An existing limiter, instead of all of the above.
 
     Raises:
-        PolicyError: A policy given as a mapping is wrong. A file is read when the server starts.
+        PolicyError: A policy passed as a mapping is wrong. A file is read when the server starts.
     """
 
     def __init__(
@@ -69,11 +68,11 @@ class QueryBudgetMiddleware:
 
     @property
     def limiter(self) -> Limiter:
-        """The limiter, made at its first use.
+        """The limiter, created on first use.
 
         Raises:
             PolicyError: The policy is wrong.
-            SetupError: There is no policy, or no such store.
+            SetupError: There is no policy, or the store does not exist.
         """
         if self._limiter is None:
             self._limiter = self._make_limiter()
@@ -116,17 +115,14 @@ class QueryBudgetMiddleware:
                 return
             receive = received.replay
         admission = await limiter.admit(limiter.caller(scope), route, method, path, call)
+        staged: Scope | None = scope
+        if admission.stage and adapter is not None and received is not None:
+            staged = await apply_stage(limiter, admission, adapter, received, scope, self._delays)
         if admission.refusal is not None:
             dialect = adapter.dialect if adapter else Dialect.PROBLEM
             await send_answer(refusal_of(limiter, admission, dialect), send)
-            return
-        if admission.stage and adapter is not None and received is not None:
-            measures = Measures(limiter, admission, adapter, received)
-            going = await measures.take(scope, send, self._delays)
-            if going is None:
-                return
-            scope = going
-        await Responder(limiter, route, admission, receive, send).run(self.app, scope)
+        elif staged is not None:
+            await Responder(limiter, route, admission, receive, send).run(self.app, staged)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         limiter, path = self.limiter, _path(scope)
@@ -138,7 +134,7 @@ class QueryBudgetMiddleware:
         await WebSocketSession(limiter, route, caller, path, receive, send).run(self.app, scope)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Read before the application does: it must not start where we cannot.
+        # Read the startup message before the application does: it must not start if we cannot.
         messages = [await receive()]
         try:
             limiter = self.limiter
@@ -146,28 +142,28 @@ class QueryBudgetMiddleware:
         except (QueryBudgetError, OSError) as error:
             await send({"type": "lifespan.startup.failed", "message": f"querybudget: {error}"})
             return
-        told = False
+        answered = False
 
         async def receive_again() -> Message:
             return messages.pop() if messages else await receive()
 
         async def note_start(message: Message) -> None:
-            nonlocal told
-            told = told or message["type"].startswith("lifespan.startup.")
+            nonlocal answered
+            answered = answered or message["type"].startswith("lifespan.startup.")
             await send(message)
 
         try:
             await self.app(scope, receive_again, note_start)
         finally:
-            if told:  # An application that knows no lifespan goes on after this.
+            if answered:  # An application without lifespan support continues after this.
                 await limiter.aclose()
 
     def _make_limiter(self) -> Limiter:
         policy = self._policy if self._policy is not None else os.environ.get(ENVIRONMENT)
         if not policy:
             raise SetupError(
-                f"no policy: give QueryBudgetMiddleware a policy, or set {ENVIRONMENT} to the path"
-                " of a YAML file"
+                f"no policy: pass a policy to QueryBudgetMiddleware, or set {ENVIRONMENT} to the"
+                " path of a YAML file"
             )
         loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
         return Limiter(loaded, store=self._store, clock=self._clock, hooks=self._hooks)

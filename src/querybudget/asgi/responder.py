@@ -1,34 +1,73 @@
-"""One admitted HTTP request: from its way to the application until its budget is settled."""
+"""Answering HTTP requests: an admitted one until it is settled, and a refused one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from uuid import uuid4
 
-from querybudget.adapters.base import Adapter, Meter, Usage, settled_usage
+from querybudget.adapters.base import Adapter, Dialect, Meter, Usage, settled_usage
 from querybudget.asgi.body import Inflate
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
-from querybudget.limiter import Admission, Limiter, Outcome
+from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.limiter.matching import Route
-from querybudget.refusals import headers_for
+from querybudget.refusals import (
+    Answer,
+    answer,
+    headers_for,
+    store_down,
+    too_many_delayed,
+    unpriced,
+)
 
-__all__ = ["Responder"]
+__all__ = ["Responder", "new_request_id", "refusal_of", "send_answer"]
 
 UNAUTHENTICATED = frozenset({401, 403, 407})
 OURS = (b"x-ratelimit-", b"anthropic-ratelimit-", b"ratelimit")
-"""Prefixes of headers that are ours to say: the application's own would contradict them."""
+"""Prefixes of headers that the middleware sets; the application's are removed."""
 
 PLAIN = frozenset({b"", b"identity"})
-"""Content-Encodings that change nothing. An answer in one that we cannot read is charged as it was
-foreseen: otherwise asking for it would make it free."""
+"""Content-Encodings that change nothing. An answer in an encoding that cannot be read is charged at
+the estimate: otherwise requesting that encoding would make answers free."""
 
 _ANSWERED = Outcome.ANSWERED
 
 
-class Responder:
-    """Passes every message on at once, and reads the answer as it goes by.
+def new_request_id() -> str:
+    """Return an id for a request that the application does not see."""
+    return f"req_{uuid4().hex}"
 
-    ``http.response.start`` is touched once, to add headers; body messages are not touched at all.
+
+def refusal_of(limiter: Limiter, admission: Admission, dialect: Dialect) -> Answer:
+    """Return the answer to a refused call, in the client's dialect."""
+    request_id = new_request_id()
+    if admission.refusal is Refusal.UNPRICED:
+        return unpriced(admission.call.model, dialect, request_id=request_id)
+    if admission.decision is None:
+        return store_down(dialect, request_id=request_id)
+    if admission.refusal is Refusal.TOO_MANY_DELAYED:
+        return too_many_delayed(dialect, request_id=request_id, wait=admission.delay)
+    return answer(
+        admission.decision,
+        dialect,
+        limiter.policy.refusals,
+        admission.at,
+        disclosed=admission.plan.private,
+        request_id=request_id,
+    )
+
+
+async def send_answer(refusal: Answer, send: Send, kind: str = "http.response") -> None:
+    """Send an answer of the middleware; `kind` is the prefix of its message types."""
+    await send({"type": f"{kind}.start", "status": refusal.status, "headers": refusal.headers})
+    await send({"type": f"{kind}.body", "body": refusal.body})
+
+
+class Responder:
+    """Runs the application for one admitted call, meters its answer and settles the call.
+
+    Every message is passed on at once. ``http.response.start`` is changed once, to add headers;
+    body messages are never changed.
     """
 
     __slots__ = (
@@ -59,7 +98,7 @@ class Responder:
         self._opaque = False
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
-        """Let the application answer, then settle: also when it fails, or is cancelled."""
+        """Run the application, then settle, even if it fails or is cancelled."""
         failed = False
         try:
             await app(scope, self.receive, self.send)
@@ -71,21 +110,21 @@ class Responder:
                 await self._settle(failed=failed)
 
     async def receive(self) -> Message:
-        """ASGI's `receive`, which notices that the client has hung up."""
+        """ASGI's `receive`: note whether the client has disconnected."""
         message = await self._receive()
         if message["type"] == "http.disconnect":
             self._gone, self._feed = True, None
         return message
 
     async def send(self, message: Message) -> None:
-        """ASGI's `send`: the same messages, in the same order, each at once."""
+        """ASGI's `send`: pass on every message at once, in order."""
         kind = message["type"]
         if kind == "http.response.body":
             if self._feed is not None and (body := message.get("body")):
                 self._feed(body)
             if not message.get("more_body") and not self._admission.settled:
-                # Before the client can know that the answer is complete: its next call finds the
-                # lease free.
+                # Settle before the client knows that the answer is complete, so that its next
+                # call finds the lease free.
                 await self._settle(failed=False)
         elif kind == "http.response.start" and not self._status:
             message = self._start(message)
@@ -124,7 +163,7 @@ class Responder:
             self._feed = inflated or meter.feed
 
     def _figures(self) -> list[tuple[bytes, bytes]]:
-        """Budget headers: not for a 401 or 403, redirects or failures."""
+        """Return budget headers: none for 401, 403, redirects and failures."""
         admission, settings = self._admission, self._limiter.policy.refusals
         if admission.decision is None:
             return []
@@ -161,7 +200,7 @@ def _feed_inflated(inflate: Inflate, meter: Meter, chunk: bytes) -> None:
 
 
 def _outcome(status: int, *, failed: bool) -> Outcome:
-    """What an answer with this status came to; 0 where the application gave none."""
+    """Return the outcome of an answer with this status; 0 if there was no answer."""
     if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own
         return _ANSWERED
     if not status:

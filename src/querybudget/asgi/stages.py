@@ -1,77 +1,129 @@
-"""What is done to a call that is admitted, and yet slowed or answered with less."""
+"""Slow and degrade an admitted call before the application sees it."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 from querybudget.adapters.base import Adapter, degrade_call, read_call
 from querybudget.asgi.body import Received, header, inflate, rewritten
-from querybudget.asgi.delay import DelayQueue
-from querybudget.asgi.refuse import refusal_of, send_answer
-from querybudget.asgi.types import Scope, Send
+from querybudget.asgi.types import Scope
 from querybudget.coverage.response import Stage
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
+from querybudget.units import SECOND
 
-__all__ = ["Measures"]
+__all__ = ["DelayQueue", "apply_stage"]
 
 
-class Measures:
-    """Slows a call and rewrites it, as its admission says.
+class DelayQueue:
+    """The delayed calls of one middleware.
+
+    A delayed call keeps its reservation but no worker and no store connection. The delay ends early
+    if the client disconnects or the call is cancelled. The number of delayed calls is bounded.
 
     Args:
-        limiter: The admission's.
-        admission: Admitted. If the call does not go on, everything it holds is given back.
-        adapter: Reads the call.
-        received: What was received of it.
+        limit: Most calls that are delayed at once.
+
+    Attributes:
+        held: Number of calls being delayed now.
     """
 
-    __slots__ = ("_adapter", "_admission", "_limiter", "_received")
+    __slots__ = ("_limit", "held")
 
-    def __init__(
-        self, limiter: Limiter, admission: Admission, adapter: Adapter, received: Received
-    ) -> None:
-        self._limiter = limiter
-        self._admission = admission
-        self._adapter = adapter
-        self._received = received
+    def __init__(self, limit: int = 1_000) -> None:
+        self._limit = limit
+        self.held = 0
 
-    async def take(self, scope: Scope, send: Send, delays: DelayQueue) -> Scope | None:
-        """Do what the admission says.
+    @property
+    def full(self) -> bool:
+        """Whether no other call can be delayed now."""
+        return self.held >= self._limit
+
+    async def hold(
+        self, delay: int, received: Received, sleep: Callable[[float], Awaitable[None]]
+    ) -> bool:
+        """Delay a call.
 
         Args:
-            scope: Of the request; it is not changed.
-            send: ASGI's, for a refusal.
-            delays: Where it waits.
+            delay: For how long, µs.
+            received: What the client sent; what it sends during the delay is added.
+            sleep: Waits for a number of seconds.
 
         Returns:
-            The scope for the application; None where it should not see the call: the client has
-            hung up, or too many wait.
+            True if the client is still connected.
         """
-        admission, goes_on = self._admission, False
+        self.held += 1
         try:
-            if admission.delay and delays.full:
-                await self._limiter.withdraw(admission, Refusal.TOO_MANY_DELAYED)
-                answer = refusal_of(self._limiter, admission, self._adapter.dialect)
-                await send_answer(answer, send)
-                return None
-            if admission.delay and not await self._held(delays):
-                return None
-            lessened = scope if admission.stage < Stage.DEGRADE else self._lessen(scope)
-            goes_on = True
+            return await _connected_after(sleep(delay / SECOND), received)
         finally:
-            if not goes_on:
-                await self._limiter.settle(admission, Outcome.FAILED)
-        return lessened
+            self.held -= 1
 
-    async def _held(self, delays: DelayQueue) -> bool:
-        return await delays.hold(self._admission.delay, self._received, self._limiter.pause)
 
-    def _lessen(self, scope: Scope) -> Scope:
-        """Rewrite the body; one that was compressed goes on as it is."""
-        received, limit = self._received, self._limiter.policy.body.limit
-        body = inflate(received.body, header(scope, b"content-encoding"), limit)
-        less = degrade_call(self._adapter, self._admission.path, body)
-        if less is None:
-            return scope
-        received.replace(less)
-        # What is charged is what is now asked: not the answers and figures taken away.
-        self._admission.call = read_call(self._adapter, self._admission.path, less)
-        return rewritten(scope, len(less))
+async def apply_stage(
+    limiter: Limiter,
+    admission: Admission,
+    adapter: Adapter,
+    received: Received,
+    scope: Scope,
+    delays: DelayQueue,
+) -> Scope | None:
+    """Delay a call and rewrite its body, as its admission says.
+
+    Args:
+        limiter: The limiter that admitted the call.
+        admission: Admitted. If the call does not go ahead, its reservation is given back.
+        adapter: Reads the call.
+        received: The request, read to its end.
+        scope: The request's scope; it is not changed.
+        delays: Bounds the calls that are delayed at once.
+
+    Returns:
+        The scope for the application. None if the call does not go ahead: `Admission.refusal` is
+        set if too many calls are delayed, otherwise the client has disconnected.
+    """
+    staged: Scope | None = None
+    try:
+        if admission.delay and delays.full:
+            await limiter.withdraw(admission, Refusal.TOO_MANY_DELAYED)
+        elif not admission.delay or await delays.hold(admission.delay, received, limiter.pause):
+            degrades = admission.stage >= Stage.DEGRADE
+            limit = limiter.policy.body.limit
+            staged = _degrade(admission, adapter, received, scope, limit) if degrades else scope
+    finally:
+        if staged is None:
+            await limiter.settle(admission, Outcome.FAILED)
+    return staged
+
+
+def _degrade(
+    admission: Admission, adapter: Adapter, received: Received, scope: Scope, limit: int
+) -> Scope:
+    """Rewrite the body to ask for less; return the scope for the new body."""
+    body = inflate(received.body, header(scope, b"content-encoding"), limit)
+    degraded = degrade_call(adapter, admission.path, body)
+    if degraded is None:
+        return scope
+    received.replace(degraded)
+    # The charge is for the rewritten request: not for answers and figures that were removed.
+    admission.call = read_call(adapter, admission.path, degraded)
+    return rewritten(scope, len(degraded))
+
+
+async def _connected_after(sleep: Awaitable[None], received: Received) -> bool:
+    """Wait for the end of `sleep` or for a disconnect; return True unless it was a disconnect."""
+    sleeping = asyncio.ensure_future(sleep)
+    listening = asyncio.ensure_future(received.listen())
+    try:
+        await asyncio.wait((sleeping, listening), return_when=asyncio.FIRST_COMPLETED)
+        if listening.done() and not listening.result():
+            await asyncio.wait((sleeping,))  # It sent something else, so it is connected.
+        elif sleeping.done():
+            listening.cancel()  # Only one may receive at a time, and the application is next.
+            await asyncio.wait((listening,))
+    finally:
+        sleeping.cancel()
+        listening.cancel()
+    if not listening.cancelled() and listening.result():
+        return False
+    sleeping.result()
+    return True

@@ -1,4 +1,4 @@
-"""ASGI's own types, as the specification writes them."""
+"""ASGI's types, as its specification writes them."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""One WebSocket: its handshake and each message it receives are calls of their own.
+"""One WebSocket, whose handshake and received messages are calls.
 
-The handshake holds its lease for as long as the connection lasts. Each message received counts as
-one request, with tokens estimated from its size; what is sent until the next one is the answer to
-it. A handshake that is refused is answered 429 where the server can (the
-``websocket.http.response`` extension), and otherwise closed before it is accepted; a message that
-is refused closes the connection: with 1013, "try again later", or 1008 where that would be no use.
+The handshake holds its lease as long as the connection is open. Each message received counts as one
+request, with tokens estimated from its size; messages sent until the next one are its answer. A
+refused handshake is answered with 429 if the server supports that (the ``websocket.http.response``
+extension) and otherwise closed before it is accepted. A refused message closes the connection with
+1013, "try again later", or with 1008 if trying again would not help.
 """
 
 from __future__ import annotations
 
 from querybudget.adapters.base import Call, Dialect, Usage
-from querybudget.asgi.refuse import refusal_of, send_answer
+from querybudget.asgi.responder import refusal_of, send_answer
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.limiter import Admission, Limiter, Outcome
 from querybudget.limiter.matching import Caller, Route
@@ -58,7 +58,7 @@ class WebSocketSession:
         self._status = 0
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
-        """Let the application talk, then settle: also when it fails, or is cancelled."""
+        """Run the application, then settle, even if it fails or is cancelled."""
         admission = await self._admit(self._route, HANDSHAKE)
         if admission.refusal is not None:
             await self._refuse_handshake(admission, scope)
@@ -76,7 +76,7 @@ class WebSocketSession:
             await self._limiter.settle(admission, outcome, Usage(estimated=True), self._status)
 
     async def receive(self) -> Message:
-        """ASGI's `receive`; a message that is refused never reaches the application."""
+        """ASGI's `receive`. A refused message does not reach the application."""
         message = await self._receive()
         if message["type"] != "websocket.receive":
             return message
@@ -90,7 +90,7 @@ class WebSocketSession:
         return message
 
     async def send(self, message: Message) -> None:
-        """ASGI's `send`: the same messages, in the same order, each at once."""
+        """ASGI's `send`: pass on every message at once, unchanged."""
         kind = message["type"]
         if kind == "websocket.send":
             self._sent += _size(message)
@@ -115,9 +115,11 @@ class WebSocketSession:
 
     async def _refuse_message(self, admission: Admission) -> Message:
         settings = self._limiter.policy.refusals
-        how = close(admission.decision, settings) if admission.decision else UNAVAILABLE
-        await self._send({"type": "websocket.close", "code": how.code, "reason": how.reason})
-        return {"type": "websocket.disconnect", "code": how.code, "reason": how.reason}
+        closing = close(admission.decision, settings) if admission.decision else UNAVAILABLE
+        await self._send(
+            {"type": "websocket.close", "code": closing.code, "reason": closing.reason}
+        )
+        return {"type": "websocket.disconnect", "code": closing.code, "reason": closing.reason}
 
     async def _refuse_handshake(self, admission: Admission, scope: Scope) -> None:
         if "websocket.http.response" in (scope.get("extensions") or {}):
@@ -128,7 +130,7 @@ class WebSocketSession:
 
 
 def _size(message: Message) -> int:
-    """Bytes of a message's payload, as UTF-8 where it is text."""
+    """Return the bytes of a message's payload, as UTF-8 if it is text."""
     payload: bytes | None = message.get("bytes")
     text: str | None = message.get("text")
     return len(payload) if payload is not None else len((text or "").encode())
