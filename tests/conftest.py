@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from querybudget.testing.contracts import StoreConcurrency
+
 pytest_plugins = ["tests.servers.fixtures"]
 
 # A loaded machine draws examples slowly. That is no fault of a test, so no profile fails for it.
@@ -15,6 +17,13 @@ settings.register_profile("quick", _UNTIMED, max_examples=10)
 settings.register_profile("local", _UNTIMED, max_examples=50)
 settings.register_profile("ci", _UNTIMED, max_examples=100, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark as slow what the store contract does among processes: each imports everything anew."""
+    suite = getattr(item, "cls", None)
+    if suite and issubclass(suite, StoreConcurrency) and "processes" in item.name:
+        item.add_marker("slow")
 
 
 @pytest.fixture

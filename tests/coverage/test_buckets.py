@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -269,6 +270,7 @@ def test_visits_of_one_slot_give_the_same_bytes_in_any_order(
     assert msgspec.msgpack.encode(one.state) == msgspec.msgpack.encode(other.state)
 
 
+@pytest.mark.slow
 def test_400_buckets_pack_into_less_than_a_kilobyte_and_all_of_them_into_eight() -> None:
     for visited, most in ((400, 1_000), (FINE, 2 * FINE + 64)):
         walk = Walk(buckets(limit=FINE))
@@ -293,6 +295,7 @@ def test_it_keeps_no_bucket_twice_at_one_weight_and_none_that_makes_no_differenc
         newest[cell] = slot
 
 
+@pytest.mark.slow
 def test_calls_that_are_never_settled_are_not_kept_apart_for_ever() -> None:
     walk = Walk(buckets())
     for index in range(3_000):

@@ -220,6 +220,7 @@ async def test_a_prompt_given_twice_in_one_call_is_embedded_once(
     await analyzer.aclose()
 
 
+@pytest.mark.slow
 async def test_no_text_is_kept(codebook: Codebook) -> None:
     analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, SHIPPED, KEY)
     observation = await analyzer.analyze(asking(SECRET, template="Guard the " + SECRET))

@@ -195,6 +195,7 @@ def test_the_shipped_codebook_is_small() -> None:
     assert size <= 1_048_576
 
 
+@pytest.mark.slow
 def test_the_same_vectors_give_the_same_codebook(
     plain: Codebook, vectors: NDArray[np.float32]
 ) -> None:
@@ -203,6 +204,7 @@ def test_the_same_vectors_give_the_same_codebook(
     assert np.array_equal(again.axes, plain.axes)
 
 
+@pytest.mark.slow
 def test_a_prompt_that_counts_for_nothing_moves_no_cell(vectors: NDArray[np.float32]) -> None:
     ones, none = np.ones(len(vectors), np.float32), np.zeros(500, np.float32)
     stray = scattered(500, 40, 77)

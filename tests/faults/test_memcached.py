@@ -16,7 +16,7 @@ from tests.servers.fixtures import Servers
 from tests.servers.memcached import Memcached
 from tests.stores.limits_worker import LIMIT, TIGHT, WIDE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 QUOTA = Quota("budget", Unit.TOKENS, 100 * MICRO, 3_600 * SECOND, Algorithm.SLIDING, 100 * MICRO)
 

@@ -14,7 +14,7 @@ from querybudget.units import SECOND
 from tests.faults.redis_calls import LIMIT, TRIES, Guarded, admitted, failures, guarded
 from tests.servers.redis import RedisServer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 IN_TIME = 5.0
 

@@ -13,7 +13,7 @@ from tests.faults.redis_calls import LIMIT, QUOTA, Guarded, admitted, failures, 
 from tests.servers.fixtures import Servers
 from tests.servers.redis import RedisServer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 IN_TIME = 5.0
 """Seconds: what a call may take at most on a busy machine, where its time-out is a fifth of one."""

@@ -16,7 +16,7 @@ from tests.servers.cluster import ClusterSet
 from tests.servers.fixtures import Servers
 from tests.servers.sentinel import SentinelSet
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 async def test_the_replica_that_takes_over_knows_what_was_charged(

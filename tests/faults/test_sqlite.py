@@ -23,7 +23,7 @@ from querybudget.testing import ManualClock
 from querybudget.units import MICRO, SECOND
 from tests.stores.sqlite_bench import HOLD, MINUTE, RPM, SLOTS, FileBench, locked
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 posix = pytest.mark.skipif(os.name != "posix", reason="a file in use cannot be taken away here")
 MOST_OF_ALL = 600

@@ -47,9 +47,12 @@ Servers = Callable[..., S]
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what speaks to a real server, so that nobody forgets to."""
-    if _FIXTURES.intersection(getattr(item, "fixturenames", ())):
+    """Mark tests of real servers, and as slow those that need several servers at once."""
+    fixtures = getattr(item, "fixturenames", ())
+    if _FIXTURES.intersection(fixtures):
         item.add_marker("real_server")
+    if _SETS.intersection(fixtures):
+        item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
@@ -146,6 +149,9 @@ _FIXTURES = frozenset(
         "valkey_server",
     }
 )
+
+
+_SETS = frozenset({"cluster_sets", "redis_cluster", "redis_sentinel", "sentinel_sets"})
 
 
 def _need(binary: str) -> None:

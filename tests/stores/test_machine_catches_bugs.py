@@ -19,6 +19,8 @@ from querybudget.units import Algorithm
 from tests.stores.bucket_bugs import CountsBucketsWhenSettled, GivesBackBucketsOfOthers
 from tests.stores.window_bugs import BringsBackTheForgotten, ChecksBeforeItSettles
 
+pytestmark = pytest.mark.slow
+
 FOREVER = 2**62
 
 

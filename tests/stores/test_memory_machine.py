@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from querybudget.stores import Clock, MemoryStore, Store
 from querybudget.testing.contracts import StoreMachine
+
+pytestmark = pytest.mark.slow
 
 
 class MemoryMachine(StoreMachine):

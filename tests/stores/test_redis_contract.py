@@ -83,7 +83,7 @@ def machine(redis_server: RedisServer) -> None:
     RedisMachine.url = redis_server.url
 
 
-TestRedisMachine = pytest.mark.usefixtures("machine")(RedisMachine.TestCase)
+TestRedisMachine = pytest.mark.slow(pytest.mark.usefixtures("machine")(RedisMachine.TestCase))
 
 
 class TestRedisConcurrently(StoreConcurrency):

@@ -32,6 +32,8 @@ from querybudget.testing.contracts.strategies import (
 from querybudget.units import MICRO, SECOND, Algorithm, Period, Quota, Unit
 from tests.servers.redis import RedisServer
 
+pytestmark = pytest.mark.slow
+
 START = 1_764_000_000_000_000
 DAY = 86_400 * SECOND
 PREFIXES = itertools.count()

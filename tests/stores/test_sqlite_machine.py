@@ -3,9 +3,13 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from querybudget.stores import Clock, Store
 from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing.contracts import StoreMachine
+
+pytestmark = pytest.mark.slow
 
 
 class SqliteMachine(StoreMachine):

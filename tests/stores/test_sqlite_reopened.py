@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from querybudget.stores.sqlite.store import _SWEEP_EVERY, SqliteStore
 from querybudget.testing import ManualClock
 from querybudget.testing.contracts.strategies import breadths, observations, quotas, responses
 from querybudget.units import MICRO, Algorithm, Quota
+
+pytestmark = pytest.mark.slow
 
 DAY = 24 * 3_600 * MICRO
 PARTITIONS = ("a", "b", "c")

@@ -12,9 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.servers.process import Process
 from tests.servers.redis import RedisServer
+
+pytestmark = pytest.mark.slow
 
 WORKERS, LIMIT = 4, 40
 ROOT = Path(__file__).parents[2]

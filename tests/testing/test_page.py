@@ -13,6 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
 BLOCK = re.compile(r"^```(python|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_examples_pass_in_a_downstream_suite(pytester: pytest.Pytester) -> None:
     blocks = BLOCK.findall(PAGE.read_text())
     policies = [code for language, code in blocks if language == "yaml"]
