@@ -59,7 +59,7 @@ def test_check_says_what_each_budget_comes_to(
     out, err = capsys.readouterr()
     assert "rpm      60 requests in any minute, each identity, enforced" in out
     assert "spend    $5 per calendar month" in out
-    assert "shadow: refuses nobody" in out
+    assert "shadow: refuses no call" in out
     assert err == ""
 
 
@@ -79,7 +79,7 @@ def test_check_reports_every_mistake_at_its_line(
     ("text", "warning"),
     [
         ("budgets: [{name: a, limit: 1 request/minute}]", "no `secret` is set"),
-        ("mode: shadow\nbudgets: [{name: a, limit: 1 request/minute}]", "nobody is refused"),
+        ("mode: shadow\nbudgets: [{name: a, limit: 1 request/minute}]", "no call is refused"),
         (
             "models: {gpt: {input: 1, output: 1}}\nbudgets: [{name: a, limit: 1 usd/day}]",
             "a price for `*` would cover it",

@@ -48,25 +48,25 @@ def test_check_says_what_follows_from_spending_buckets(
     out, err = capsys.readouterr()
     assert [line.strip() for line in out.splitlines()[1:13]] == [
         "breadth  400 buckets in any 30 days, each identity, enforced",
-        "a call costs more from 50 % of it on, up to 3 times (in a line)",
-        "calls are slowed from 60 % on by up to 5 seconds, refused from 95.5 % on",
-        "a sweep score counts like a share spent",
+        "the price of a call rises above 50 % spent, up to 3 times (linear)",
+        "calls are slowed from 60 % by up to 5 seconds, refused from 95.5 %",
+        "the sweep score counts like a spent share",
         (
             "watched  40 buckets in any day, each identity, for capability coding or mathematics,"
-            " shadow: refuses nobody"
+            " shadow: refuses no call"
         ),
-        "a call never costs more",
-        "calls are refused where they need more than is left",
-        "a sweep score does not count",
-        "b4b      40 buckets in any day, each identity, shadow: refuses nobody",
-        "a call costs more from 50 % of it on, up to 10 times (b4b)",
-        "calls are degraded from 85 % on, refused where they need more than is left",
-        "a sweep score counts like a share spent",
+        "the price of a call never rises",
+        "calls are refused if they need more than is left",
+        "the sweep score does not count",
+        "b4b      40 buckets in any day, each identity, shadow: refuses no call",
+        "the price of a call rises above 50 % spent, up to 10 times (b4b)",
+        "calls are degraded from 85 %, refused if they need more than is left",
+        "the sweep score counts like a spent share",
     ]
     assert err == ""
 
 
-def test_check_says_what_prompts_are_known_by(
+def test_check_says_how_prompts_are_embedded(
     policy: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", policy]) == 0
@@ -102,7 +102,7 @@ def test_check_warns_of_capabilities_that_no_budget_asks_for(
     path.write_text("capabilities: {coding: 3}\nbudgets: [{name: a, limit: 9/day}]")
     assert main(["check", str(path)]) == 0
     out, err = capsys.readouterr()
-    assert "nothing comes of `capabilities`: no budget is in buckets" in err
+    assert "no budget uses `capabilities`: none is in buckets" in err
     assert "capabilities" not in out
 
 
@@ -206,5 +206,5 @@ def test_check_warns_of_an_embedding_that_is_not_here(
     )
     assert main(["check", str(path)]) == 0
     err = capsys.readouterr().err
-    assert "warning: prompts cannot be embedded here: " in err
+    assert "warning: prompts cannot be embedded on this machine: " in err
     assert "nowhere.npz" in err

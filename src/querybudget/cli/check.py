@@ -1,4 +1,4 @@
-"""`querybudget check`: every mistake in a policy; or, where there is none, what it comes to."""
+"""`querybudget check`: every problem of a policy or, if there is none, what the policy says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from querybudget.coverage.response import BucketResponse, Curve, Stage
+from querybudget.coverage.response import BucketResponse, Stage
 from querybudget.errors import SetupError
 from querybudget.limiter.analysis import analyzer_for
 from querybudget.policy.model import CAPABILITIES, Budget, Capability, Embedding, Mode, Policy
@@ -25,17 +25,17 @@ def check(path: str) -> int:
 
     Raises:
         PolicyError: The policy is wrong.
-        SetupError: It names a store that there is not.
+        SetupError: Its store does not exist.
     """
     policy = Policy.load(path)
     open_store(policy.store, system_clock())  # connects to nothing
-    print(f"{path}: a policy of {_count(len(policy.budgets), 'budget')}")
+    print(f"{path} is valid and has {_count(len(policy.budgets), 'budget')}")
     width = max(len(budget.name) for budget in policy.budgets)
     for budget in policy.budgets:
         print(f"  {budget.name:{width}}  {_described(budget)}")
         for sentence in _responding(budget.response) if budget.response else ():
             print(f"  {'':{width}}  {sentence}")
-    print(f"callers are known by {_identity(policy)}")
+    print(f"callers are identified by {_identity(policy)}")
     if policy.tiers:
         print(f"tiers: {', '.join(tier.name for tier in policy.tiers)}")
     if policy.counts_buckets:
@@ -47,14 +47,14 @@ def check(path: str) -> int:
 
 
 def warnings(policy: Policy) -> Iterator[str]:
-    """What is allowed, and probably not meant."""
+    """What is valid but probably a mistake."""
     if not policy.secret:
         yield (
-            "no `secret` is set, so each process has its own, and a caller has another name in"
-            " events after each restart (`openssl rand -hex 32` makes one)"
+            "no `secret` is set, so each process generates its own, and callers have new pseudonyms"
+            " in events after each restart (`openssl rand -hex 32` makes one)"
         )
     if all(budget.mode is Mode.SHADOW for budget in policy.budgets):
-        yield "every budget is in shadow mode: nobody is refused"
+        yield "every budget is in shadow mode: no call is refused"
     money = [budget.name for budget in policy.budgets if budget.quota.unit is Unit.USD]
     if money and all(price.pattern != "*" for price in policy.models):
         does = "is refused" if policy.unpriced == "refuse" else "is free (`unpriced: free` says so)"
@@ -72,8 +72,8 @@ def warnings(policy: Policy) -> Iterator[str]:
     ]
     if unused and not policy.counts_buckets:
         yield (
-            f"nothing comes of `{'` and `'.join(unused)}`: no budget is in buckets, and none"
-            " matches on a capability"
+            f"no budget uses `{'` and `'.join(unused)}`: none is in buckets, and none matches on a"
+            " capability"
         )
 
 
@@ -87,26 +87,28 @@ def pooled(budget: Budget) -> str:
 def _responding(response: BucketResponse) -> Iterator[str]:
     """What happens as a budget in buckets is spent, one sentence for each effect."""
     if response.cap == MICRO:
-        yield "a call never costs more"
+        yield "the price of a call never rises"
     else:
-        rise = "in a line" if response.curve is Curve.LINEAR else f"{response.curve}"
-        most = number(response.price(MICRO))
-        yield f"a call costs more from {share(response.free)} of it on, up to {most} times ({rise})"
-    begins = [f"{_STAGES[stage]} from {share(begin)} on" for stage, begin in response.stages]
+        highest = number(response.price(MICRO))
+        yield (
+            f"the price of a call rises above {share(response.free)} spent, up to {highest} times"
+            f" ({response.curve})"
+        )
+    begins = [f"{_STAGES[stage]} from {share(begin)}" for stage, begin in response.stages]
     if begins and response.stages[0][0] is Stage.SLOW:
         begins[0] += f" by up to {span(response.delay)}"
     if Stage.REFUSE not in dict(response.stages):
-        begins.append("refused where they need more than is left")
+        begins.append("refused if they need more than is left")
     yield f"calls are {', '.join(begins)}"
-    yield f"a sweep score {'counts like a share spent' if response.scored else 'does not count'}"
+    yield f"the sweep score {'counts like a spent share' if response.scored else 'does not count'}"
 
 
 def _missing(policy: Policy) -> Iterator[str]:
-    """What the embedding needs and this machine does not have; another one may."""
+    """What the embedding needs and this machine lacks; the server may have it."""
     try:
         analyzer = analyzer_for(policy, policy.secret or b"any")
     except SetupError as error:
-        yield f"prompts cannot be embedded here: {error}"
+        yield f"prompts cannot be embedded on this machine: {error}"
     else:
         if analyzer is not None:
             asyncio.run(analyzer.aclose())
@@ -116,7 +118,7 @@ def _described(budget: Budget) -> str:
     parts = [limit(budget.quota), pooled(budget)]
     if described := _matching(budget):
         parts.append(f"for {described}")
-    parts.append("enforced" if budget.mode is Mode.ENFORCE else "shadow: refuses nobody")
+    parts.append("enforced" if budget.mode is Mode.ENFORCE else "shadow: refuses no call")
     return ", ".join(parts)
 
 
@@ -135,7 +137,7 @@ def _matching(budget: Budget) -> str:
         if patterns
     ]
     if match.stream is not None:
-        parts.append("streams" if match.stream else "what is not streamed")
+        parts.append("streamed calls" if match.stream else "calls that are not streamed")
     return " and ".join(parts)
 
 

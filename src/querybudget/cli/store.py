@@ -25,17 +25,17 @@ __all__ = ["Checked", "check_store"]
 
 CALLS, CALLERS = 100, 10
 PATIENCE = 30
-"""Seconds after which a store that says nothing is given up."""
+"""Seconds to wait for a store."""
 
 APART = SECOND // 2
-"""µs that a server's clock may be from this host's before it is worth a word."""
+"""Largest difference in µs between the server's clock and this host's without a warning."""
 
 OLDEST = 5
-"""Redis before this one lets no script write that has asked for the time."""
+"""Older releases of Redis do not let a script write after it has read the time."""
 
 _QUOTA = Quota("check", Unit.REQUESTS, CALLS * MICRO, 60 * SECOND, Algorithm.SLIDING, CALLS * MICRO)
 _REACH = {
-    "process": "one process, so each worker has limits of its own",
+    "process": "one process, so each worker has its own limits",
     "host": "the processes of this machine",
     "network": "all processes that reach it",
 }
@@ -50,20 +50,21 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What was found of a store that works.
+    """The result for a store that works.
 
     Attributes:
-        url: As given, without its password.
-        kind: Of the server or library, with its version.
-        size: Of its file, bytes; None where it has none, or had none before.
+        url: The URL without its password.
+        kind: The server or library and its version.
+        size: Bytes of its file; None if it has none or had none before.
         windows: The kinds of window that it keeps.
-        reach: Who counts together.
+        reach: Which processes count together: ``process``, ``host`` or ``network``.
         atomic: Whether all lines of a call are charged in one step.
         exact: Whether waits and limits are exact.
         durable: Whether accounts outlive the process.
         latency: Of a call's two steps, µs: the medians, and the slowest of all.
-        clock: µs that the server's clock is ahead of this host's; None where it goes by that.
-        warnings: What works, and is probably not meant.
+        clock: µs by which the server's clock is ahead of this host's; None if it has none of its
+            own.
+        warnings: What works but is probably a mistake.
     """
 
     url: str
@@ -80,7 +81,7 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 class _Known(msgspec.Struct):
-    """What one kind of store says of itself."""
+    """What one kind of store reports about itself."""
 
     kind: str
     size: int | None = None
@@ -89,11 +90,11 @@ class _Known(msgspec.Struct):
 
 
 def check_store(url: str, *, as_json: bool) -> int:
-    """Use a store, and print what was found. Whatever was made for it is removed.
+    """Use a store, print the result, and remove everything that was created.
 
     Raises:
-        SetupError: The URL names no store, or one that can never work so.
-        StoreError: It does not work now; the message says what to look at.
+        SetupError: The URL names no store, or one that can never work with this URL.
+        StoreError: The store does not work now; the message says what to check.
     """
     place = redact_url(url)
     try:
@@ -145,7 +146,7 @@ async def _checked(url: str, place: str) -> Checked:
 
 
 async def _measured(store: Store, prefix: str) -> Latency:
-    """How long calls take, one after the other, on accounts that are forgotten afterwards."""
+    """Measure calls, one after another, on accounts that are deleted afterwards."""
     callers = [f"{prefix}-{number}" for number in range(CALLERS)]
     reserves: list[int] = []
     settles: list[int] = []
@@ -156,7 +157,7 @@ async def _measured(store: Store, prefix: str) -> Latency:
             decision = await store.reserve(Charge(f"{prefix}-{number}", (line,), 60 * SECOND))
             between = time.perf_counter_ns()
             if decision.reservation is None:
-                raise StoreError("it refused a call that nothing speaks against")
+                raise StoreError("the store refused a request that should have been admitted")
             await store.settle(decision.reservation, (MICRO,))
             reserves.append(between - begin)
             settles.append(time.perf_counter_ns() - between)
@@ -189,7 +190,7 @@ def _known_sqlite(url: str) -> _Known:
     return _Known(
         f"SQLite {sqlite3.sqlite_version}",
         sum(path.stat().st_size for path in _files(url, there=True)[:1]),
-        warnings=["a file on a network's disk fails in ways that cannot be told: use a local one"],
+        warnings=["a file on a network file system can fail without an error: use a local disk"],
     )
 
 
@@ -210,7 +211,7 @@ async def _known_redis(store: object) -> _Known:
 def _version(info: Mapping[str, str]) -> tuple[str, str]:
     if info.get("valkey_version"):
         return "Valkey", info["valkey_version"]
-    return "Redis", info.get("redis_version", "of no version that it tells")
+    return "Redis", info.get("redis_version", "of unknown version")
 
 
 def _redis_warnings(info: Mapping[str, str]) -> Iterable[str]:
@@ -221,18 +222,18 @@ def _redis_warnings(info: Mapping[str, str]) -> Iterable[str]:
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction" and info.get("maxmemory", "0") != "0":
         yield (
-            f"`maxmemory-policy {policy}` drops accounts when memory is short, and their callers"
-            " begin anew: set it to noeviction"
+            f"`maxmemory-policy {policy}` drops accounts when memory is short, so their callers"
+            " start with full budgets: set it to noeviction"
         )
     if info.get("save") == "" and info.get("aof_enabled", "0") == "0":
         yield (
-            "the server saves nothing, so all accounts begin anew when it is restarted:"
-            " `appendonly yes` keeps them"
+            "the server does not save its data, so a restart resets all accounts: `appendonly yes`"
+            " keeps them"
         )
 
 
 async def _memcached(url: str) -> str:
-    """What a memcached server says of itself, the first where there are several."""
+    """The version of a memcached server, the first if there are several."""
     parts = urlsplit(f"//{urlsplit(url).netloc.rpartition('@')[2].partition(',')[0]}")
     try:
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 11_211)
@@ -250,11 +251,11 @@ async def _memcached(url: str) -> str:
 def _warnings(given: Guarantees, known: _Known) -> Iterable[str]:
     if known.clock is not None and abs(known.clock) > APART:
         yield (
-            "the server's clock and this host's are apart: calls go by the server's, events and"
-            " logs by this host's"
+            "the server's clock differs from this host's: calls use the server's, events and logs"
+            " use this host's"
         )
     if not given.exact:
-        yield "limits are not exact here: near a window's end more than a limit can be granted"
+        yield "limits are not exact: near the end of a window, more than the limit can be granted"
 
 
 # -- Words ---------------------------------------------------------------------------------------
@@ -268,7 +269,7 @@ def _print(checked: Checked) -> None:
         ("store", given.kind + (f", {given.size:,} bytes" if given.size else "")),
         ("keeps", ", ".join(windows)),
         ("counts", f"together for {_REACH.get(given.reach, given.reach)}"),
-        ("lines", "charged in one step" if given.atomic else "charged one after the other"),
+        ("lines", "charged in one step" if given.atomic else "charged one after another"),
         ("limits", "exact" if given.exact else "estimated"),
         ("accounts", "outlive this process" if given.durable else "end with this process"),
         ("latency", f"{speed}; at slowest {_ms(latency.slowest)}"),
@@ -293,8 +294,8 @@ def _clock(ahead: int | None) -> str:
 
 def _cure(url: str) -> str:
     if url.startswith("sqlite"):
-        return "Look at the file, its directory and who may write them"
-    return "Look at its address, its password, and whether a firewall is between"
+        return "Check the file, its directory and their permissions"
+    return "Check the address, the password and the firewall"
 
 
 def _files(url: str, *, there: bool) -> list[Path]:
