@@ -176,3 +176,10 @@ def test_as_many_mistakes_are_reported_as_were_made(wrong: list[set[str]]) -> No
     for problem in caught.value.problems:
         key = problem.path.split(".")[2]
         assert written[problem.line - 1].strip().startswith(f"{key}:")
+
+
+def test_a_pointer_that_is_nearly_one_is_refused_at_once() -> None:
+    text = f"routes: {{path: /x, model: '{'/' * 100_000}~'}}\n"
+    text += "budgets: {name: rpm, limit: 5/minute}\n"
+    with pytest.raises(PolicyError, match="expected a JSON pointer"):
+        load_text(text, "p.yaml", {})

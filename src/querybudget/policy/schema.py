@@ -1,8 +1,8 @@
 """The policy file as JSON Schema, for editors that complete keys and mark mistakes.
 
-Made from the structs of `querybudget.policy.file`, so that it says what the loader takes. It cannot
-say everything: notations are sketched by patterns, and what refers to something else in the file is
-left to the loader.
+It is made from the structs of `querybudget.policy.file`, so it says what the loader takes. It cannot
+say everything: patterns only outline notations, and the loader alone checks references to other
+parts of the file.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ __all__ = ["json_schema"]
 Schema = dict[str, Any]
 
 _VARIABLE: Schema = {"$ref": "#/$defs/variable"}
-_SIMPLE = {str: "string", int: "integer", bool: "boolean"}
+_TYPES = {str: "string", int: "integer", bool: "boolean"}
 
 
 def json_schema() -> Schema:
-    """The schema, in draft 2020-12."""
+    """Return the schema, in draft 2020-12."""
     definitions: Schema = {
         "variable": {
             "type": "string",
@@ -41,25 +41,22 @@ def json_schema() -> Schema:
     }
 
 
-def _object(of: type[msgspec.Struct], definitions: Schema) -> Schema:
-    shapes, required = keys_of(of)
-    defaults = {
-        field.name: field.default
-        for field in msgspec.structs.fields(of)
-        if field.name not in required
-    }
+def _object(struct: type[msgspec.Struct], definitions: Schema) -> Schema:
+    shapes, required = keys_of(struct)
+    defaults = {field.name: field.default for field in msgspec.structs.fields(struct)}
     return {
         "type": "object",
-        "description": " ".join((of.__doc__ or "").split()),
+        "description": " ".join((struct.__doc__ or "").split()),
         "properties": {
-            name: _described(each, defaults.get(name), definitions) for name, each in shapes.items()
+            key: _property(field, None if key in required else defaults[key], definitions)
+            for key, field in shapes.items()
         },
         "required": list(required),
         "additionalProperties": False,
     }
 
 
-def _described(field: Shape, default: object, definitions: Schema) -> Schema:
+def _property(field: Shape, default: object, definitions: Schema) -> Schema:
     schema = dict(_value(field, definitions))
     if description := field.notes.get("description"):
         schema["description"] = description
@@ -71,51 +68,48 @@ def _described(field: Shape, default: object, definitions: Schema) -> Schema:
 def _value(field: Shape, definitions: Schema) -> Schema:
     if "schema" in field.notes:
         return dict(field.notes["schema"])
-    of = field.type
-    if get_origin(of) is tuple:
-        item = _value(shape(get_args(of)[0]), definitions)
+    kind = field.type
+    if get_origin(kind) is tuple:
+        item = _value(shape(get_args(kind)[0]), definitions)
         return {"anyOf": [item, {"type": "array", "items": item}]}
-    if get_origin(of) is dict:
-        item = _value(shape(get_args(of)[1]), definitions)
+    if get_origin(kind) is dict:
+        item = _value(shape(get_args(kind)[1]), definitions)
         return {"type": "object", "additionalProperties": item}
-    if isinstance(of, type) and issubclass(of, msgspec.Struct):
-        return _reference(of, field, definitions)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return _reference(kind, field, definitions)
     return _leaf(field)
 
 
-def _reference(of: type[msgspec.Struct], field: Shape, definitions: Schema) -> Schema:
-    name = of.__name__.removesuffix("File").removesuffix("Settings").lower()
+def _reference(struct: type[msgspec.Struct], field: Shape, definitions: Schema) -> Schema:
+    """Define a mapping once; refer to it, or to a shorter notation for it."""
+    name = struct.__name__.removesuffix("File").removesuffix("Settings").lower()
+    shapes, _ = keys_of(struct)
     if name not in definitions:
         definitions[name] = {}
-        definitions[name] = _object(of, definitions)
+        definitions[name] = _object(struct, definitions)
         if field.notes.get("one"):
             definitions[name] |= {"minProperties": 1, "maxProperties": 1}
     reference: Schema = {"$ref": f"#/$defs/{name}"}
     if short := field.notes.get("short"):
-        (named,) = (each for each in msgspec.structs.fields(of) if each.name == short)
-        return {"anyOf": [_value(shape(named.type), definitions), reference]}
-    if chosen := field.notes.get("words"):
-        word: Schema = {"anyOf": [{"enum": list(chosen)}, _VARIABLE]}
+        return {"anyOf": [_value(shapes[short], definitions), reference]}
+    if words := field.notes.get("words"):
+        word: Schema = {"anyOf": [{"enum": list(words)}, _VARIABLE]}
         return {"anyOf": [word, {"type": "array", "items": word}, reference]}
     if field.notes.get("word"):
-        words = [each.name for each in msgspec.structs.fields(of) if _bare(shape(each.type))]
-        return {"anyOf": [{"enum": words}, reference, _VARIABLE]}
+        bare = [key for key, value in shapes.items() if not keys_of(value.type)[1]]
+        return {"anyOf": [{"enum": bare}, reference, _VARIABLE]}
     return reference
 
 
-def _bare(field: Shape) -> bool:
-    return not keys_of(field.type)[1]
-
-
 def _leaf(field: Shape) -> Schema:
-    of = field.type
-    if get_origin(of) is Literal:
-        return {"anyOf": [{"enum": list(get_args(of))}, _VARIABLE]}
-    if isinstance(of, type) and issubclass(of, enum.Enum):
-        return {"anyOf": [{"enum": [member.value for member in of]}, _VARIABLE]}
-    schema: Schema = {"type": _SIMPLE[of]}
+    kind = field.type
+    if get_origin(kind) is Literal:
+        return {"anyOf": [{"enum": list(get_args(kind))}, _VARIABLE]}
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return {"anyOf": [{"enum": [member.value for member in kind]}, _VARIABLE]}
+    schema: Schema = {"type": _TYPES[kind]}
     if "ge" in field.notes:
         schema["minimum"] = field.notes["ge"]
     if "le" in field.notes:
         schema["maximum"] = field.notes["le"]
-    return schema if of is str else {"anyOf": [schema, _VARIABLE]}
+    return schema if kind is str else {"anyOf": [schema, _VARIABLE]}
