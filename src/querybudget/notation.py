@@ -1,26 +1,27 @@
-"""How amounts, limits, durations and sizes are written, and what they come to.
+"""The notation of limits, amounts, durations, sizes and prices: text to exact integers.
 
-Text in, integers out: amounts in µ-units, times in µs, sizes in bytes. Nothing is rounded: what
-cannot be held exactly is refused. Every function raises `ValueError` whose words say what was
-expected and what was found, ready to be put behind a file's name and line.
+Amounts are in µ-units, times in µs, sizes in bytes. Nothing is rounded: a value that cannot be held
+exactly is refused. Every function raises a `ValueError` whose message says what was expected and
+what was found, ready to follow a file's name and line.
 
 The grammar, where words may be in any case and in singular or plural:
 
     limit    = amount [unit] ("/" | "per") [count] period  |  amount "concurrent"
-    amount   = ["$"] number ["k" | "M" | "B"]        thousands may be set apart by "_" or ","
+    amount   = ["$"] number ["k" | "M" | "B"]        "_" or "," may separate thousands
     unit     = requests | tokens | input_tokens | output_tokens | usd | buckets
     period   = second | minute | hour | day | week | month | year
     duration = number ("ms" | period)
     size     = number ["B" | "KB" | "MB" | "GB" | "KiB" | "MiB" | "GiB"]
 
-What the `limits` package writes (`10/2 hours`, `100 per 1 minute`) is part of it.
+It includes what the `limits` package writes: `10/2 hours`, `100 per 1 minute`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fractions import Fraction
+
+from msgspec import Struct
 
 from querybudget.text import in_units, listed, nearest
 from querybudget.units import MICRO, SECOND, Period, Unit
@@ -29,6 +30,7 @@ __all__ = [
     "LARGEST",
     "Limit",
     "amount_of",
+    "brief",
     "burst",
     "check_whole",
     "duration",
@@ -43,8 +45,9 @@ __all__ = [
 LARGEST = 2**53 - 1
 """The largest amount in µ-units, about nine billion units: what Lua's numbers hold exactly."""
 
+LONGEST_SHOWN = 40  # characters of a wrong value, so that a message fits a line
 
-_PERIODS = {word: period for period in Period for word in (period.value, f"{period.value}s")} | {
+_PERIODS = {word: period for period in Period for word in (period, f"{period}s")} | {
     "s": Period.SECOND,
     "sec": Period.SECOND,
     "secs": Period.SECOND,
@@ -92,7 +95,7 @@ _SIZES = {
     "gib": 1 << 30,
 }
 
-# Up to 30 digits each side: enough for anything meant, and no work for what is not.
+# At most 30 digits on each side: more than any real amount needs, and a bound on the work.
 _WHOLE = r"[0-9]{1,3}(?:,[0-9]{3}){1,9}|[0-9](?:_?[0-9]){0,29}"
 _NUMBER = rf"(?:{_WHOLE})(?:\.[0-9]{{1,30}})?|\.[0-9]{{1,30}}"
 _EXACT = re.compile(rf"(?:{_NUMBER})(?:e[+-]?[0-9]{{1,2}})?", re.IGNORECASE)
@@ -106,15 +109,14 @@ _DURATION = "a duration such as `30s` or `15 minutes`"
 _SIZE = "a size such as `16 MiB`"
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """A limit as it was written.
 
     Attributes:
         amount: µ-units allowed, above zero.
         unit: What is counted.
-        count: How many periods it is for; 0 for concurrency, which has none.
-        period: What it is per; None for concurrency.
+        count: Number of periods; 0 for concurrency, which has none.
+        period: The period; None for concurrency.
     """
 
     amount: int
@@ -141,19 +143,19 @@ def limit(text: str) -> Limit:
 
     Args:
         text: As in `60 requests/minute`, `100 per 5 minutes`, `$50/month` or `8 concurrent`.
-            Without a unit, requests are meant.
+            The unit is requests unless given.
 
     Raises:
         ValueError: It is not a limit, is zero, is no whole number of its unit, or is too large.
     """
     head, *tail = text.split("/") if "/" in text else _PER.split(text)
     if len(tail) > 1 or re.search(r"[;|]", text):
-        raise ValueError(f"expected one limit, found several in {_brief(text)}; one budget has one")
+        raise ValueError(f"expected one limit, found several in {brief(text)}; one budget has one")
     amount, unit = amount_of(head, expected=_LIMIT)
     check_whole(amount, unit or Unit.REQUESTS)
     if unit is Unit.CONCURRENT:
         if tail:
-            raise ValueError(f"expected no period after `concurrent`, found {_brief(text)}")
+            raise ValueError(f"expected no period after `concurrent`, found {brief(text)}")
         return Limit(amount, unit, 0)
     if not tail:
         raise ValueError(f"expected a period, as in `{text.strip()}/minute`, found none")
@@ -162,41 +164,41 @@ def limit(text: str) -> Limit:
 
 
 def amount_of(text: str, *, expected: str = "an amount such as `20`") -> tuple[int, Unit | None]:
-    """Read an amount and the unit that stands behind it, or before it as `$`.
+    """Read an amount and its unit, which follows it, or precedes it as `$`.
 
     Returns:
-        The amount in µ-units, and the unit; None where none is written.
+        The amount in µ-units, and the unit or None.
 
     Raises:
         ValueError: It is not an amount, is zero, has more than six decimals, or is too large.
     """
     match = _AMOUNT.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"expected {expected}, found {_brief(text)}")
+        raise ValueError(f"expected {expected}, found {brief(text)}")
     dollar, number, suffix, rest = match.groups()
     unit = _unit(rest) if rest else None
     if dollar:
         if unit not in (None, Unit.USD):
-            raise ValueError(f"expected dollars or {unit}, found both in {_brief(text)}")
+            raise ValueError(f"expected dollars or {unit}, found both in {brief(text)}")
         unit = Unit.USD
     micro = _exact(number) * _SUFFIXES[suffix] * MICRO
     if micro.denominator != 1:
-        raise ValueError(f"expected at most six decimals, found {_brief(text)}")
+        raise ValueError(f"expected at most six decimals, found {brief(text)}")
     return _positive(micro, text), unit
 
 
 def check_whole(amount: int, unit: Unit) -> None:
-    """Whatever is not money comes in whole numbers.
+    """Check that an amount of anything but money is a whole number.
 
     Raises:
-        ValueError: It does not.
+        ValueError: It is not.
     """
     if unit is not Unit.USD and amount % MICRO:
         raise ValueError(f"expected a whole number of {unit}, found `{in_units(amount)}`")
 
 
 def burst(text: str) -> tuple[int, Unit | None]:
-    """Read a burst: an amount such as `20` or `$5`, of the limit's unit where none is written."""
+    """Read a burst: an amount such as `20` or `$5`, in the limit's unit by default."""
     return amount_of(text)
 
 
@@ -205,7 +207,7 @@ def duration(text: str) -> int:
     match = _MEASURE.fullmatch(text.strip())
     word = match[2].lower() if match else ""
     if match is None or not word:
-        raise ValueError(f"expected {_DURATION}, found {_brief(text)}")
+        raise ValueError(f"expected {_DURATION}, found {brief(text)}")
     length = SECOND // 1_000 if word == "ms" else _period(word).length
     return _positive(_exact(match[1]) * length, text)
 
@@ -214,7 +216,7 @@ def size(text: str) -> int:
     """Read a size such as `16 MiB`, `500 KB` or a bare number of bytes, above zero."""
     match = _MEASURE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"expected {_SIZE}, found {_brief(text)}")
+        raise ValueError(f"expected {_SIZE}, found {brief(text)}")
     scale = _SIZES.get(match[2].lower())
     if scale is None:
         near = nearest(match[2], ("KB", "MB", "GB", "KiB", "MiB", "GiB"))
@@ -231,7 +233,7 @@ def share(text: str) -> int:
     """Read a share such as `0.5`, from 0 to 1, in millionths."""
     value = _scaled(text, MICRO, "a share such as `0.5`")
     if value > MICRO:
-        raise ValueError(f"expected a share from 0 to 1, found {_brief(text)}")
+        raise ValueError(f"expected a share from 0 to 1, found {brief(text)}")
     return value
 
 
@@ -247,10 +249,18 @@ def price_per_request(text: str) -> int:
     return _scaled(text.removeprefix("$"), MICRO * MICRO, "a price in USD such as `0.01`")
 
 
+def brief(text: str) -> str:
+    """Return what was found, in backquotes and cut to `LONGEST_SHOWN` characters, for a message."""
+    text = " ".join(text.split())
+    if not text:
+        return "nothing"
+    return f"`{text}`" if len(text) <= LONGEST_SHOWN else f"`{text[: LONGEST_SHOWN - 3]}...`"
+
+
 def _unit(text: str) -> Unit:
     unit = _UNITS.get(re.sub(r"[\s-]+", "_", text.strip().lower()))
     if unit is None:
-        found = f"{_brief(text)}{nearest(text, list(Unit))}"
+        found = f"{brief(text)}{nearest(text, list(Unit))}"
         raise ValueError(f"expected a unit of {listed(list(Unit))}, found {found}")
     return unit
 
@@ -258,7 +268,7 @@ def _unit(text: str) -> Unit:
 def _period(word: str) -> Period:
     period = _PERIODS.get(word.lower())
     if period is None:
-        found = f"{_brief(word)}{nearest(word, _PERIODS)}"
+        found = f"{brief(word)}{nearest(word, _PERIODS)}"
         raise ValueError(f"expected a period of {listed(list(Period))}, found {found}")
     return period
 
@@ -266,20 +276,20 @@ def _period(word: str) -> Period:
 def _every(text: str) -> tuple[int, Period]:
     match = _EVERY.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"expected a period such as `minute` or `5 minutes`, found {_brief(text)}")
+        raise ValueError(f"expected a period such as `minute` or `5 minutes`, found {brief(text)}")
     count, period = int(match[1] or 1), _period(match[2])
     if count == 0:
-        raise ValueError(f"expected a number of {period}s above zero, found {_brief(text)}")
+        raise ValueError(f"expected a number of {period}s above zero, found {brief(text)}")
     _positive(Fraction(count * period.length), text)
     return count, period
 
 
 def _scaled(text: str, scale: int, expected: str) -> int:
     if not _EXACT.fullmatch(text.strip()):
-        raise ValueError(f"expected {expected}, found {_brief(text)}")
+        raise ValueError(f"expected {expected}, found {brief(text)}")
     scaled = _exact(text) * scale
     if scaled.denominator != 1:
-        raise ValueError(f"expected {expected}, in steps of 1/{scale:_}, found {_brief(text)}")
+        raise ValueError(f"expected {expected}, in steps of 1/{scale:_}, found {brief(text)}")
     return _countable(scaled, text)
 
 
@@ -289,20 +299,13 @@ def _exact(number: str) -> Fraction:
 
 def _positive(value: Fraction, text: str) -> int:
     if value <= 0:
-        raise ValueError(f"expected more than zero, found {_brief(text)}")
+        raise ValueError(f"expected more than zero, found {brief(text)}")
     if value.denominator != 1:
-        raise ValueError(f"expected a whole number of the smallest unit, found {_brief(text)}")
+        raise ValueError(f"expected a whole number of the smallest unit, found {brief(text)}")
     return _countable(value, text)
 
 
 def _countable(value: Fraction, text: str) -> int:
     if value > LARGEST:
-        raise ValueError(f"expected less, found {_brief(text)}: too large to count exactly")
+        raise ValueError(f"expected less, found {brief(text)}: too large to count exactly")
     return int(value)
-
-
-def _brief(text: str) -> str:
-    text = " ".join(text.split())
-    if not text:
-        return "nothing"
-    return f"`{text}`" if len(text) <= 40 else f"`{text[:37]}...`"  # noqa: PLR2004 - fits a line

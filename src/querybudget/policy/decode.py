@@ -27,8 +27,6 @@ S = TypeVar("S", bound=Struct)
 FEW_KEYS = 6
 """A longer list of known keys is shown only if none of them is similar to an unknown one."""
 
-LONGEST_SHOWN = 40  # characters of a wrong value, so that a message fits a line
-
 _NOTHING = Entries({})
 
 
@@ -265,7 +263,6 @@ def _found(node: Node) -> str:
         case Scalar(value=None):
             return "nothing"
         case Scalar(value=str(), text=text):
-            short = text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
-            return f"`{short}`"
+            return notation.brief(text)
         case Scalar(text=text):
             return text

@@ -9,6 +9,7 @@ from pathlib import Path as FilePath
 
 from msgspec import UNSET
 
+from querybudget.notation import brief
 from querybudget.policy import build_budgets, build_embedding, build_identity, build_store, file
 from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Node, Path, Problems
@@ -179,4 +180,4 @@ def _check_route(route: GenericRoute, path: Path, problems: Problems) -> None:
 
 def _check_pointer(pointer: str, path: Path, problems: Problems) -> None:
     if not _POINTER.fullmatch(pointer):
-        problems.add(path, f"expected a JSON pointer such as `/input/text`, found `{pointer}`")
+        problems.add(path, f"expected a JSON pointer such as `/input/text`, found {brief(pointer)}")

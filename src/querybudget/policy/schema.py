@@ -1,8 +1,8 @@
 """The policy file as JSON Schema, for editors that complete keys and mark mistakes.
 
-It is made from the structs of `querybudget.policy.file`, so it says what the loader takes. It cannot
-say everything: patterns only outline notations, and the loader alone checks references to other
-parts of the file.
+It is made from the structs of `querybudget.policy.file`, so it says what the loader takes. It
+cannot say everything: patterns only outline notations, and the loader alone checks references to
+other parts of the file.
 """
 
 from __future__ import annotations
