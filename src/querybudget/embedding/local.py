@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from querybudget.embedding import unit_vectors
+from querybudget.embedding.base import unit_vectors
 from querybudget.embedding.static import sample
 from querybudget.errors import EmbeddingError, SetupError
 

@@ -21,7 +21,7 @@ import numpy as np
 from cachetools import TTLCache
 
 from querybudget.breaker import CircuitBreaker
-from querybudget.embedding import unit_vectors
+from querybudget.embedding.base import unit_vectors
 from querybudget.embedding.static import sample
 from querybudget.errors import EmbeddingError
 from querybudget.units import SECOND

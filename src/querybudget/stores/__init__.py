@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from querybudget.backends import LIMITS, SCHEMES, Guarantees, StoreSettings
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
+from querybudget.stores.clock import Clock, system_clock
 from querybudget.stores.memory import MemoryStore
 from querybudget.units import Quota
 
@@ -23,9 +23,6 @@ __all__ = [
     "open_store",
     "system_clock",
 ]
-
-Clock = Callable[[], int]
-"""Microseconds since the Unix epoch, never going back."""
 
 
 class Store(Protocol):
@@ -101,15 +98,6 @@ class Starts(Protocol):
             StoreError: It does not answer now.
         """
         ...
-
-
-def system_clock() -> Clock:
-    """The time of day as it was when the clock was made, carried on by the monotonic clock.
-
-    So a host whose time is set back keeps its windows moving.
-    """
-    offset = time.time_ns() - time.monotonic_ns()
-    return lambda: (time.monotonic_ns() + offset) // 1000
 
 
 def open_store(

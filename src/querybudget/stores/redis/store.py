@@ -12,7 +12,7 @@ from querybudget.backends import Guarantees, StoreSettings, guarantees_of
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.redact import redact_url
-from querybudget.stores import system_clock
+from querybudget.stores.clock import system_clock
 from querybudget.stores.redis import codec
 from querybudget.stores.redis.cluster import ClusterOps
 from querybudget.stores.redis.connection import UnansweredError
