@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision, LineStatus, Verdict
 from querybudget.policy.model import Disclosure, Refusals
-from querybudget.refusals import Reason, answer, close, headers_for
+from querybudget.refusals import ProblemType, answer, close, headers_for
 from querybudget.units import MICRO, SECOND, Algorithm, Unit
 from tests.refusals.decisions import DAY, NOW, OWN, RPM, TPM, decide, line, quota
 
@@ -49,9 +49,9 @@ ABNORMAL = with_buckets(FREE, spent(Verdict.WAIT))
 
 
 @pytest.mark.parametrize("dialect", list(Dialect))
-@pytest.mark.parametrize("reason", [Reason.QUOTA, Reason.ABNORMAL_USAGE])
+@pytest.mark.parametrize("reason", [ProblemType.QUOTA, ProblemType.ABNORMAL_USAGE])
 def test_spent_buckets_are_abnormal_usage_in_every_dialect(
-    dialect: Dialect, reason: Reason
+    dialect: Dialect, reason: ProblemType
 ) -> None:
     found = answer(ABNORMAL, dialect, DRAFT, NOW, disclosed=KNOWN, request_id="r", reason=reason)
     body, headers = json.loads(found.body), dict(found.headers)
@@ -137,7 +137,7 @@ def test_shadow_buckets_alone_refuse_nobody() -> None:
     with pytest.raises(ValueError, match="found one that admits"):
         answer(decision, Dialect.OPENAI, Refusals(), NOW)
     with pytest.raises(ValueError, match="found one that admits"):
-        answer(decision, Dialect.OPENAI, Refusals(), NOW, reason=Reason.ABNORMAL_USAGE)
+        answer(decision, Dialect.OPENAI, Refusals(), NOW, reason=ProblemType.ABNORMAL_USAGE)
 
 
 @given(wait=st.integers(1, 400 * DAY))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision
 from querybudget.policy.model import Disclosure, Refusals
-from querybudget.refusals import Answer, Reason, answer, close
+from querybudget.refusals import Answer, ProblemType, answer, close
 from querybudget.units import MICRO, SECOND, Algorithm, Unit
 from tests.refusals.decisions import (
     DAY,
@@ -313,7 +313,7 @@ def test_abnormal_usage_is_told_without_a_single_figure(dialect: Dialect) -> Non
         Refusals(ietf="draft-11"),
         NOW,
         disclosed=OWN,
-        reason=Reason.ABNORMAL_USAGE,
+        reason=ProblemType.ABNORMAL_USAGE,
     )
 
     assert found.status == 429
@@ -326,7 +326,7 @@ def test_abnormal_usage_is_told_without_a_single_figure(dialect: Dialect) -> Non
 
 def test_reduced_capacity_is_the_servers_own_trouble() -> None:
     openai, anthropic = (
-        answer(SHORT, dialect, PLAIN, NOW, disclosed=OWN, reason=Reason.REDUCED_CAPACITY)
+        answer(SHORT, dialect, PLAIN, NOW, disclosed=OWN, reason=ProblemType.REDUCED_CAPACITY)
         for dialect in (Dialect.OPENAI, Dialect.ANTHROPIC)
     )
 
@@ -351,14 +351,14 @@ def test_a_request_id_of_any_text_fits_into_a_header() -> None:
 @pytest.mark.parametrize(
     ("decision", "reason", "code", "words"),
     [
-        (SHORT, Reason.QUOTA, 1013, "budget 'tpm' exceeded, try again in 1.5s"),
-        (LONG, Reason.QUOTA, 1008, "budget 'daily' exceeded, try again in 24h0m0s"),
-        (NEVER, Reason.QUOTA, 1008, "request too large for budget 'tpm'"),
-        (SHORT, Reason.ABNORMAL_USAGE, 1008, "abnormal usage detected"),
+        (SHORT, ProblemType.QUOTA, 1013, "budget 'tpm' exceeded, try again in 1.5s"),
+        (LONG, ProblemType.QUOTA, 1008, "budget 'daily' exceeded, try again in 24h0m0s"),
+        (NEVER, ProblemType.QUOTA, 1008, "request too large for budget 'tpm'"),
+        (SHORT, ProblemType.ABNORMAL_USAGE, 1008, "abnormal usage detected"),
     ],
 )
 def test_a_websocket_is_closed_with_what_to_do(
-    decision: Decision, reason: Reason, code: int, words: str
+    decision: Decision, reason: ProblemType, code: int, words: str
 ) -> None:
     found = close(decision, PLAIN, reason)
 

@@ -13,7 +13,7 @@ import pytest
 from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision
 from querybudget.policy.model import Refusals
-from querybudget.refusals import Answer, Reason, answer, body_too_large, store_down, unpriced
+from querybudget.refusals import Answer, ProblemType, answer, body_too_large, store_down, unpriced
 from querybudget.units import MICRO, Unit
 from tests.refusals.decisions import DAY, NOW, OWN, TPM, decide, line, quota
 
@@ -129,7 +129,7 @@ def test_openais_client_reads_that_no_quota_is_left(decision: Decision, slept: l
 def test_abnormal_usage_is_not_retried_however_short_the_wait(
     ask: Call, dialect: Dialect, slept: list[float]
 ) -> None:
-    settings, reason = Refusals(), Reason.ABNORMAL_USAGE
+    settings, reason = Refusals(), ProblemType.ABNORMAL_USAGE
     error, requests = ask(answer(SHORT, dialect, settings, NOW, disclosed=OWN, reason=reason))
 
     assert (requests, slept) == (1, [])

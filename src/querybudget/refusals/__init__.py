@@ -22,13 +22,13 @@ from querybudget.refusals.answers import (
     too_many_delayed,
     unpriced,
 )
-from querybudget.refusals.bodies import Answer, Reason
+from querybudget.refusals.bodies import Answer, ProblemType
 from querybudget.refusals.headers import headers_for
 
 __all__ = [
     "Answer",
     "Close",
-    "Reason",
+    "ProblemType",
     "answer",
     "body_too_large",
     "close",

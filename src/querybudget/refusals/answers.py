@@ -10,7 +10,7 @@ from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision, LineStatus
 from querybudget.policy.model import Disclosure, Refusals
 from querybudget.refusals import sentences
-from querybudget.refusals.bodies import Answer, Fault, Reason, reply
+from querybudget.refusals.bodies import Answer, Fault, ProblemType, reply
 from querybudget.refusals.headers import (
     DO_NOT_RETRY,
     limit_headers,
@@ -34,10 +34,11 @@ __all__ = [
 ]
 
 _TITLES = {
-    Reason.QUOTA: "Request cannot be satisfied as assigned quota has been exceeded",
-    Reason.REDUCED_CAPACITY: "Request cannot be satisfied due to temporary server capacity"
+    ProblemType.QUOTA: "Request cannot be satisfied as assigned quota has been exceeded",
+    ProblemType.REDUCED_CAPACITY: "Request cannot be satisfied due to temporary server capacity"
     " constraints",
-    Reason.ABNORMAL_USAGE: "Request not satisfied due to detection of abnormal request pattern",
+    ProblemType.ABNORMAL_USAGE: "Request not satisfied due to detection of abnormal request"
+    " pattern",
 }
 
 _TYPES = {
@@ -75,7 +76,7 @@ def answer(
     *,
     disclosed: Container[str] = (),
     request_id: str = "",
-    reason: Reason = Reason.QUOTA,
+    reason: ProblemType = ProblemType.QUOTA,
 ) -> Answer:
     """Answer a refused call.
 
@@ -101,7 +102,7 @@ def answer(
         ValueError: The decision admits the call.
     """
     visible = without_buckets(decision)
-    if reason is Reason.ABNORMAL_USAGE or (decision.verdict and not visible.verdict):
+    if reason is ProblemType.ABNORMAL_USAGE or (decision.verdict and not visible.verdict):
         return _abnormal(decision, dialect, request_id)
     status = _deciding(visible)
     fault = _fault(visible, status, _message(visible, settings, now, disclosed), reason)
@@ -114,7 +115,7 @@ def answer(
     return reply(fault, dialect, headers, request_id)
 
 
-def close(decision: Decision, settings: Refusals, reason: Reason = Reason.QUOTA) -> Close:
+def close(decision: Decision, settings: Refusals, reason: ProblemType = ProblemType.QUOTA) -> Close:
     """Close the WebSocket of a refused call.
 
     Args:
@@ -126,7 +127,7 @@ def close(decision: Decision, settings: Refusals, reason: Reason = Reason.QUOTA)
         ValueError: The decision admits the call.
     """
     visible = without_buckets(decision)
-    if reason is Reason.ABNORMAL_USAGE or (decision.verdict and not visible.verdict):
+    if reason is ProblemType.ABNORMAL_USAGE or (decision.verdict and not visible.verdict):
         return Close(_POLICY_VIOLATION, "abnormal usage detected")
     code = _POLICY_VIOLATION if should_not_retry(visible, settings) else _TRY_AGAIN_LATER
     text = sentences.close_reason(_deciding(visible)).encode()
@@ -156,7 +157,7 @@ def plain_answer(
         ValueError: There is no such status.
     """
     openai, anthropic = _TYPES.get(status, ("server_error", "api_error"))
-    reason = Reason.REDUCED_CAPACITY
+    reason = ProblemType.REDUCED_CAPACITY
     problem = reason.value if status == 503 else ""  # noqa: PLR2004  HTTP's own
     fault = Fault(status, problem, _TITLES[reason], message, openai, kind, anthropic)
     headers = [(b"retry-after", b"%d" % whole_up(wait))] if wait else []
@@ -192,7 +193,7 @@ def unpriced(model: str, dialect: Dialect, *, request_id: str = "") -> Answer:
 
 
 def _abnormal(decision: Decision, dialect: Dialect, request_id: str) -> Answer:
-    reason = Reason.ABNORMAL_USAGE
+    reason = ProblemType.ABNORMAL_USAGE
     _deciding(decision)  # raises if the decision admits the call
     fault = Fault(
         status=429,
@@ -224,8 +225,8 @@ def _message(decision: Decision, settings: Refusals, now: int, disclosed: Contai
     return f"{message} {sentences.also_exceeded(others)}" if others else message
 
 
-def _fault(decision: Decision, status: LineStatus, message: str, reason: Reason) -> Fault:
-    reduced = reason is Reason.REDUCED_CAPACITY
+def _fault(decision: Decision, status: LineStatus, message: str, reason: ProblemType) -> Fault:
+    reduced = reason is ProblemType.REDUCED_CAPACITY
     return Fault(
         status=503 if reduced else 429,
         problem=reason.value,

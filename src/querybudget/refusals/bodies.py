@@ -14,14 +14,14 @@ import msgspec
 
 from querybudget.adapters.base import Dialect
 
-__all__ = ["PROBLEM_TYPES", "Answer", "Fault", "Reason", "reply"]
+__all__ = ["PROBLEM_TYPES", "Answer", "Fault", "ProblemType", "reply"]
 
 PROBLEM_TYPES = "https://iana.org/assignments/http-problem-types#"
 """IANA's registry of problem types."""
 
 
-class Reason(enum.StrEnum):
-    """Why a call is refused, as the IANA registry of problem types spells it."""
+class ProblemType(enum.StrEnum):
+    """Why a call is refused: its type in the IANA registry of problem types (RFC 9457)."""
 
     QUOTA = "quota-exceeded"
     REDUCED_CAPACITY = "temporary-reduced-capacity"
