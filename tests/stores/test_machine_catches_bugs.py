@@ -37,7 +37,7 @@ class WaitsAMicrosecondLessForTwo(MemoryStore):
 class WaitsAMicrosecondMoreAtAPrice(MemoryStore):
     async def reserve(self, charge: Charge) -> Decision:
         decision = await super().reserve(charge)
-        more = decision.wait and decision.price > 2_000_000
+        more = decision.wait and decision.price > 1_000_000
         return msgspec.structs.replace(decision, wait=decision.wait + bool(more))
 
 

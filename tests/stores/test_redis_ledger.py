@@ -302,7 +302,7 @@ def test_calls_of_one_identity_at_once_are_all_folded_into_its_profile(
             assert decision.reservation
             held.append((stores[n % 2], decision.reservation))
         settled = await asyncio.gather(*(s.settle(r, [MICRO, MICRO]) for s, r in held))
-        _, (blob,) = await stores[0]._steps.read(["pool"])
+        _, (blob,) = await stores[0]._single.read(["pool"])
         for store in stores:
             await store.aclose()
         return pooled_queries(blob), list(settled)
@@ -317,9 +317,9 @@ def test_calls_of_one_identity_at_once_are_all_folded_into_its_profile(
 def pooled_queries(blob: bytes) -> int:
     from querybudget.stores.redis import codec  # noqa: PLC0415
 
-    record = codec.profile_of(blob)
+    record = codec.profile_record(blob)
     assert record
-    _, _, body = codec.read_profile(record)
+    _, _, body = codec.unpack_profile_head(record)
     assert body[:1] == b"p"
     at = 1 + 7 + 4 + 7
     return int.from_bytes(body[at : at + 8], "big", signed=True)

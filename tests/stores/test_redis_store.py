@@ -175,7 +175,7 @@ async def test_an_account_of_a_later_version_is_said_and_left_as_it_is(
     async with opened(redis_server.url, prefix) as store:
         decision = await store.reserve(charge("before"))
         assert decision.reservation
-        key = store._steps.key("caller")
+        key = store._single.key("caller")
         kept = redis_server.call("GET", key)
         later = "\x63" + kept[1:]
         redis_server.call("SET", key, later, "KEEPTTL")

@@ -1,11 +1,12 @@
-"""Accounts in Redis or Valkey: every step is one script, and the ledger's in every number.
+"""Accounts in Redis or Valkey: one script for each operation, as exact as the ledger.
 
-store.py       the store: what is asked of the scripts, and what follows from their answers
-apart.py       the same where accounts lie on several servers
-profiles.py    what calls looked like, folded into profiles by whoever settles them
-links.py       connections, and many calls in one round trip
-scripts.py     the scripts, put together from the rooms of lua/
-wire.py        what goes to them and comes back
+store.py           the store, and charges that got no reply
+single_server.py   operations where all accounts are on one server: one script each
+cluster.py         operations across several masters: reserve and compensate
+coverage.py        profiles, updated by clients with compare-and-set
+connection.py      connections and pipelining
+scripts.py         the scripts, assembled from the files of lua/
+codec.py           the binary layout of calls, replies and accounts
 """
 
 from __future__ import annotations

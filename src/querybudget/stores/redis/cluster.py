@@ -1,16 +1,18 @@
-"""Steps where accounts lie on several servers, as in a Cluster.
+"""Operations where accounts are spread over several servers, as in Redis Cluster.
 
-A call with one account is one step there too. With several, no script reaches them all. So their
-accounts are read, the ledger says what the call comes to, and each account is charged by itself,
-at that price; if one of them has no room any more, the others get theirs back, and it is tried
-again. No refused call stays charged. What it weakens: a charge that is taken back was seen for a
-moment, and may have refused somebody else; and the price is that of a moment ago.
+An operation on one account is one script here too. No script reaches several accounts, so a call on
+several is charged by reserving and compensating: its accounts are read, the ledger decides, and
+each account is charged by itself at the price decided. If one of them has no capacity left, the
+others get theirs back, and the call is tried again. A refused call never stays charged. What this
+weakens: a charge that is taken back is visible for a moment and may have refused another call, and
+the price is that of a moment ago.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,7 +29,7 @@ from querybudget.ledger import (
 )
 from querybudget.stores.redis import codec
 from querybudget.stores.redis.single_server import (
-    Due,
+    DuePool,
     ProfileUpdate,
     SettleOutcome,
     SingleServerOps,
@@ -36,33 +38,33 @@ from querybudget.stores.redis.single_server import (
 __all__ = ["ClusterOps"]
 
 TRIES = 5
-"""How often a call is tried whose accounts change while it is charged."""
+"""Tries of a call whose accounts change while it is charged."""
 
 
 class ClusterOps:
-    """The steps of a store whose accounts lie apart.
+    """The operations of a store on several servers.
 
     Args:
-        steps: Those of one account each.
+        single: The operations on one account each.
     """
 
-    def __init__(self, steps: SingleServerOps) -> None:
-        self._steps = steps
+    def __init__(self, single: SingleServerOps) -> None:
+        self._single = single
 
     async def read(self, partitions: Sequence[str]) -> tuple[int, list[bytes]]:
-        """The latest of their servers' times, and accounts as they are kept."""
-        found = await asyncio.gather(*(self._steps.read([each]) for each in partitions))
-        return max(now for now, _ in found), [blob for _, (blob,) in found]
+        """Return the latest of the servers' times in µs, and the packed accounts."""
+        replies = await asyncio.gather(*(self._single.read([name]) for name in partitions))
+        return max(now for now, _ in replies), [account for _, (account,) in replies]
 
     async def reserve(self, charge: Charge) -> Decision:
         """Charge all lines or none."""
         if len(charge.partitions) == 1:
-            return await self._steps.reserve(charge)
+            return await self._single.reserve(charge)
         for _ in range(TRIES):
-            decision = await self._foreseen(charge)
+            decision = await self._decide(charge)
             if decision.reservation is None:
                 return decision
-            charged = await self._charged(charge, decision)
+            charged = await self._charge(charge, decision, decision.reservation)
             if charged is not None:
                 return charged
         raise StoreError("the accounts of a call changed each time it was to be charged")
@@ -73,26 +75,66 @@ class ClusterOps:
         amounts: Sequence[int],
         update: ProfileUpdate | None = None,
         *,
-        again: bool = False,
+        only_observe: bool = False,
     ) -> SettleOutcome:
-        """Replace what is held by what was used: the identity's account first, which observes."""
-        profiled = reservation.profiled
-        order = sorted(reservation.partitions, key=lambda each: each not in profiled[:1])
+        """Replace what is held by what was used, the identity's account and its profile first."""
+        identity = reservation.profiled[:1]
+        order = sorted(reservation.partitions, key=lambda partition: partition not in identity)
         outcomes: list[SettleOutcome] = []
         for partitions in (order[:1], order[1:]):
             if outcomes and not outcomes[0].observed:
                 update = None
-                if again:
+                if only_observe:
                     break
-            parts = [
-                self._settle(each, reservation, amounts, update, again=again) for each in partitions
+            settles = [
+                self._settle(partition, reservation, amounts, update, only_observe=only_observe)
+                for partition in partitions
             ]
-            outcomes += await asyncio.gather(*parts)
-        return _together(outcomes)
+            outcomes += await asyncio.gather(*settles)
+        return _combined(outcomes)
 
-    async def judge(self, due: Due, found: int, why: bytes, lines: Sequence[Line]) -> None:
-        """Note what a pool's sums were found to come to."""
-        await self._steps.judge(due, found, why, lines)
+    async def set_score(
+        self, pool: DuePool, score: int, reasons: bytes, lines: Sequence[Line]
+    ) -> None:
+        """Store a pool's score with its packed reasons, and the stages that follow on `lines`."""
+        await self._single.set_score(pool, score, reasons, lines)
+
+    async def _decide(self, charge: Charge) -> Decision:
+        """Return the ledger's decision on the accounts as they are now. Charges nothing."""
+        partitions = charge.partitions
+        now, packed = await self.read(partitions)
+        return ledger.reserve(codec.unpack_accounts(partitions, packed, now), charge, now)
+
+    async def _charge(
+        self, charge: Charge, decision: Decision, planned: Reservation
+    ) -> Decision | None:
+        """Charge each account. If one refuses, give the others theirs back and return None."""
+        parts = [_part(charge, partition, decision.price) for partition in charge.partitions]
+        reserves = [
+            self._single.reserve(
+                part.charge,
+                fixed_price=True,
+                uncharged=[
+                    index for index, n in enumerate(part.lines) if planned.held[n] == UNCHARGED
+                ],
+            )
+            for part in parts
+        ]
+        results = await asyncio.gather(*reserves, return_exceptions=True)
+        charged = [
+            (part, result)
+            for part, result in zip(parts, results, strict=True)
+            if isinstance(result, Decision) and result.admitted
+        ]
+        if len(charged) == len(parts):
+            return _joined(decision, planned, charged)
+        await asyncio.gather(
+            *(self._single.settle(part.charge, [0] * len(part.lines)) for part, _ in charged)
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return None
 
     async def _settle(
         self,
@@ -101,92 +143,67 @@ class ClusterOps:
         amounts: Sequence[int],
         update: ProfileUpdate | None,
         *,
-        again: bool,
+        only_observe: bool,
     ) -> SettleOutcome:
-        places = _places(reservation.lines, partition)
-        profiled = tuple(w for w in reservation.profiled[1:] if w == partition)
+        """Settle the lines of one account."""
+        indexes = _lines_of(reservation.lines, partition)
+        identity, pools = reservation.profiled[:1], reservation.profiled[1:]
         part = msgspec.structs.replace(
             reservation,
-            lines=tuple(reservation.lines[n] for n in places),
-            profiled=reservation.profiled[:1] + profiled,
+            lines=tuple(reservation.lines[n] for n in indexes),
+            profiled=identity + tuple(pool for pool in pools if pool == partition),
         )
-        return await self._steps.settle(
-            part, [amounts[n] for n in places], update, again=again, partitions=[partition]
+        return await self._single.settle(
+            part,
+            [amounts[n] for n in indexes],
+            update,
+            only_observe=only_observe,
+            partitions=[partition],
         )
 
-    async def _foreseen(self, charge: Charge) -> Decision:
-        """What the ledger says of the accounts as they are now; nothing is charged yet."""
-        partitions = charge.partitions
-        now, blobs = await self.read(partitions)
-        return ledger.reserve(codec.read_accounts(partitions, blobs, now), charge, now)
 
-    async def _charged(self, charge: Charge, foreseen: Decision) -> Decision | None:
-        """Charge each account; None where one refused, and all others have theirs back."""
-        held = foreseen.reservation.held if foreseen.reservation else ()
-        parts = [_part(charge, each, foreseen.price) for each in charge.partitions]
-        steps = [
-            self._steps.reserve(
-                part, fixed=True, alone=[at for at, n in enumerate(places) if held[n] == UNCHARGED]
-            )
-            for part, places in parts
-        ]
-        found = await asyncio.gather(*steps, return_exceptions=True)
-        if all(isinstance(each, Decision) and each.admitted for each in found):
-            decisions = [each for each in found if isinstance(each, Decision)]
-            return _joined(charge, foreseen, [places for _, places in parts], decisions)
-        back = [
-            self._steps.settle(part, [0] * len(part.lines))
-            for (part, _), each in zip(parts, found, strict=True)
-            if isinstance(each, Decision) and each.admitted
-        ]
-        await asyncio.gather(*back)
-        for each in found:
-            if isinstance(each, BaseException):
-                raise each
-        return None
+class _Part(NamedTuple):
+    """The part of a charge that falls on one account, and the indexes of its lines."""
+
+    charge: Charge
+    lines: list[int]
 
 
-def _places(lines: Sequence[Line], partition: str) -> list[int]:
-    return [n for n, line in enumerate(lines) if line.partition == partition]
-
-
-def _part(charge: Charge, partition: str, price: int) -> tuple[Charge, list[int]]:
-    """The part of a charge that one account has, and the places of its lines."""
-    places = _places(charge.lines, partition)
-    part = Charge(
-        charge.id,
-        tuple(charge.lines[n] for n in places),
-        charge.hold,
-        price,
-        charge.observation,
-        tuple(profiled for profiled in charge.profiled if profiled == partition),
+def _part(charge: Charge, partition: str, price: int) -> _Part:
+    indexes = _lines_of(charge.lines, partition)
+    part = msgspec.structs.replace(
+        charge,
+        lines=tuple(charge.lines[n] for n in indexes),
+        price=price,
+        profiled=tuple(profiled for profiled in charge.profiled if profiled == partition),
     )
-    return part, places
+    return _Part(part, indexes)
+
+
+def _lines_of(lines: Sequence[Line], partition: str) -> list[int]:
+    return [index for index, line in enumerate(lines) if line.partition == partition]
 
 
 def _joined(
-    charge: Charge,
-    foreseen: Decision,
-    places: Sequence[Sequence[int]],
-    parts: Sequence[Decision],
+    decision: Decision, planned: Reservation, charged: Sequence[tuple[_Part, Decision]]
 ) -> Decision:
-    statuses: list[LineStatus] = list(foreseen.lines)
-    reservation = foreseen.reservation
-    held = list(reservation.held) if reservation else [0] * len(charge.lines)
-    for numbers, part in zip(places, parts, strict=True):
-        own = part.reservation.held if part.reservation else ()
-        for n, status, taken in zip(numbers, part.lines, own, strict=True):
-            if taken != UNCHARGED:
-                statuses[n], held[n] = status, taken
-    joined = msgspec.structs.replace(reservation, held=tuple(held)) if reservation else None
-    return msgspec.structs.replace(foreseen, lines=tuple(statuses), reservation=joined)
+    """Return the decision with what each account was charged in place of what was planned."""
+    statuses: list[LineStatus] = list(decision.lines)
+    held = list(planned.held)
+    for part, result in charged:
+        amounts = result.reservation.held if result.reservation else ()
+        for index, status, amount in zip(part.lines, result.lines, amounts, strict=True):
+            if amount != UNCHARGED:
+                statuses[index], held[index] = status, amount
+    reservation = msgspec.structs.replace(planned, held=tuple(held))
+    return msgspec.structs.replace(decision, lines=tuple(statuses), reservation=reservation)
 
 
-def _together(outcomes: Sequence[SettleOutcome]) -> SettleOutcome:
-    known = [each.settled for each in outcomes if each.settled is not Settled.REPEATED]
+def _combined(outcomes: Sequence[SettleOutcome]) -> SettleOutcome:
+    settled = [one.settled for one in outcomes if one.settled is not Settled.REPEATED]
     return SettleOutcome(
-        known[0] if known else Settled.REPEATED,
+        settled[0] if settled else Settled.REPEATED,
         outcomes[0].observed,
-        outcomes[0].changed,
-        tuple(due for each in outcomes for due in each.due),
+        outcomes[0].conflict,
+        tuple(pool for outcome in outcomes for pool in outcome.due),
     )

@@ -1,4 +1,4 @@
-"""What goes to the scripts and comes back, and how an account is read: the layouts of `lua/`."""
+"""The binary layout of what scripts are sent and return, and of accounts (see `lua/`)."""
 
 from __future__ import annotations
 
@@ -17,170 +17,187 @@ from querybudget.ledger.windows import CalendarState, GcraState, LeaseState, Sli
 from querybudget.units import Algorithm, Quota
 
 __all__ = [
-    "MOST",
-    "Held",
-    "Quotas",
-    "admitted",
-    "packed_cells",
-    "packed_charge",
-    "packed_reasons",
-    "profile_of",
-    "read_account",
-    "read_accounts",
-    "read_held",
-    "read_profile",
-    "read_reasons",
+    "MAX_NUMBER",
+    "QuotaCodec",
+    "StoredReservation",
+    "pack_cells",
+    "pack_charge",
+    "pack_reasons",
+    "profile_record",
     "short_name",
+    "unpack_account",
+    "unpack_accounts",
+    "unpack_admission",
+    "unpack_profile_head",
+    "unpack_reasons",
+    "unpack_reservation",
 ]
 
-MOST = 2**53 - 1
-"""The largest whole number that scripts count exactly; more is cut to it."""
+MAX_NUMBER = 2**53 - 1
+"""The largest whole number that Lua counts exactly. Larger ones are cut to it."""
 
 VERSION = 1
-"""Layout of an account."""
+"""Version of the layout of an account."""
 
-_KINDS = {
+PERIODS_AHEAD = 2
+"""Periods of a calendar sent beyond the present one."""
+
+MAX_PERIODS = 5_000
+"""Past periods of a calendar in one list."""
+
+MAX_REMEMBERED = 4_096
+"""Quotas whose packed form is kept."""
+
+_ALGORITHMS = {
     Algorithm.SLIDING: b"s",
     Algorithm.GCRA: b"l",
     Algorithm.CALENDAR: b"p",
     Algorithm.LEASE: b"c",
     Algorithm.DISTINCT: b"b",
 }
+_VIEWS: tuple[str, ...] = tuple(VIEWS)
+
+_GENERATION, _ID = 6, 12
+"""Bytes of an account's generation, which tells it from one that was forgotten, and of an id."""
+
+_ACCOUNT_HEAD = 1 + _GENERATION + 7 + 7 + 4 + 7
+_PROFILE_HEAD = 4 + 7 + 4 + 2
+_PENDING = 2 + _ID + 7 + 7 + 7
+
 _CALL = struct.Struct(">QQQBB12s6s")
-_ASKED = struct.Struct(">BBQQ")
-_ADMITTED = struct.Struct(">QQBQQB")
-_LINE = struct.Struct(">qqqQ")
-_HELD = struct.Struct(">QQQQ")
-_GEN, _ID = 6, 12
+_REQUESTED_LINE = struct.Struct(">BBQQ")
+_ADMISSION = struct.Struct(">QQBQQB")
+_ADMITTED_LINE = struct.Struct(">qqqQ")
+_RESERVATION = struct.Struct(">QQQQ")
 _REASON = struct.Struct(">Bi")
-_SIGNALS: tuple[str, ...] = tuple(VIEWS)
-_AHEAD = 2
-"""Periods of a calendar that are told beyond the present one."""
 
 
 def short_name(name: str) -> bytes:
-    """The twelve bytes that a reservation goes by in an account."""
+    """Return the 12 bytes that name a reservation in an account."""
     return blake2b(name.encode(), digest_size=_ID).digest()
 
 
-def packed_cells(charge: Charge) -> bytes:
-    """The buckets that a call would visit."""
+def pack_cells(charge: Charge) -> bytes:
+    """Return the buckets that a call would visit."""
     cells = charge.observation.cells if charge.observation else ()
     return struct.pack(f">{len(cells)}H", *cells)
 
 
-class Quotas:
-    """What scripts are told of quotas. All but calendars are packed once and remembered."""
+class QuotaCodec:
+    """Packs quotas for scripts. Remembers all of it but the periods of calendars."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Quota, BucketResponse | None, bytes]] = {}
+        self._packed: dict[int, tuple[Quota, BucketResponse | None, bytes]] = {}
 
-    def packed(self, line: Line, moments: Sequence[int]) -> bytes:
-        """What a script is told of a line's quota.
+    def pack(self, line: Line, moments: Sequence[int]) -> bytes:
+        """Return what a script needs to know about a line's quota.
 
         Args:
             line: The line.
-            moments: What a calendar's list of periods has to reach: about now in µs; and, where a
-                script asked for it, a moment and for how many periods from there on.
+            moments: What a calendar's list of periods has to reach: the present in µs and, if a
+                script asked for them, a moment and the number of periods from there on.
         """
         quota, response = line.quota, line.response
-        known = self._known.get(id(quota))
-        if known is None or known[0] is not quota or known[1] is not response:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            known = self._known[id(quota)] = quota, response, _quota(quota, response)
+        packed = self._packed.get(id(quota))
+        if packed is None or packed[0] is not quota or packed[1] is not response:
+            if len(self._packed) >= MAX_REMEMBERED:
+                self._packed.clear()
+            packed = self._packed[id(quota)] = quota, response, _quota(quota, response)
         if quota.algorithm is Algorithm.CALENDAR:
-            return known[2] + _periods(quota, moments)
-        return known[2]
+            return packed[2] + _periods(quota, moments)
+        return packed[2]
 
 
 def _quota(quota: Quota, response: BucketResponse | None) -> bytes:
     key = quota.key.encode()
     gcra = quota.algorithm is Algorithm.GCRA
     numbers = (quota.burst, *quota.rate) if gcra else (quota.limit, quota.window, quota.slot)
-    head = _KINDS[quota.algorithm] + b"".join(map(_seven, numbers))
-    more = _response(response) if quota.algorithm is Algorithm.DISTINCT else b""
-    return head + bytes([len(key)]) + key + more
+    head = _ALGORITHMS[quota.algorithm] + b"".join(map(_uint56, numbers))
+    tail = _response(response) if quota.algorithm is Algorithm.DISTINCT else b""
+    return head + bytes([len(key)]) + key + tail
 
 
 def _response(response: BucketResponse | None) -> bytes:
     if response is None:
         return b"\0"
-    stages = b"".join(struct.pack(">BI", stage, begin) for stage, begin in response.stages)
-    head = struct.pack(">BB", 1, response.scored) + _seven(response.delay)
+    stages = b"".join(struct.pack(">BI", stage, strain) for stage, strain in response.stages)
+    head = struct.pack(">BB", 1, response.scored) + _uint56(response.delay)
     prices = struct.pack(f">{len(response.prices)}I", *response.prices)
     return head + bytes([len(response.stages)]) + stages + prices
 
 
 def _periods(quota: Quota, moments: Sequence[int]) -> bytes:
-    """The periods around the first moment; and from the second on as many as the third says."""
+    """Return the periods around the first moment, and those that a script asked for."""
     bounds = quota.bounds
     if bounds is None:
         raise ValueError(f"budget {quota.name!r} has a calendar window but no calendar")
     present = bounds(moments[0])
     periods = [bounds(present[0] - 1), present]
-    for _ in range(_AHEAD):
+    for _ in range(PERIODS_AHEAD):
         periods.append(bounds(periods[-1][1]))
     if len(moments) > 1:
-        _, moment, owed = moments
+        _, moment, count = moments
         past: list[tuple[int, int]] = []
-        while len(past) < min(owed, _LONGEST_LIST) and moment < periods[0][0]:
+        while len(past) < min(count, MAX_PERIODS) and moment < periods[0][0]:
             past.append(bounds(moment))
             moment = past[-1][1]
         periods = past + periods
-    return b"".join(_seven(bound) for period in periods for bound in period)
+    return b"".join(_uint56(bound) for period in periods for bound in period)
 
 
-_LONGEST_LIST = 5_000
-_REMEMBERED = 4_096
+def _uint56(number: int) -> bytes:
+    return min(number, MAX_NUMBER).to_bytes(7, "big")
 
 
-def _seven(number: int) -> bytes:
-    return min(number, MOST).to_bytes(7, "big")
-
-
-def packed_charge(
+def pack_charge(
     charge: Charge,
-    owners: Mapping[str, int],
+    numbers: Mapping[str, int],
     now: int,
-    *,
-    fixed: bool = False,
-    alone: Collection[int] = (),
+    fixed_price: bool,  # noqa: FBT001 - one of the layout's fields
+    uncharged: Collection[int],
 ) -> bytes:
-    """What `reserve.lua` is told of a call.
+    """Return a call as `reserve.lua` takes it.
 
     Args:
-        charge: The call's.
-        owners: The number of each partition's account, from 1.
+        charge: The call's charge.
+        numbers: The number of each partition's account, from 1.
         now: µs; 0 for the server's own time.
-        fixed: Whether the price is the last word, whatever the lines of buckets say.
-        alone: Places of shadow lines that are to be left uncharged, though they may fit.
+        fixed_price: Whether to take `charge.price` whatever the lines of buckets say.
+        uncharged: Indexes of shadow lines to leave uncharged even if they fit.
     """
     name = short_name(charge.id)
-    head = _CALL.pack(now, charge.hold, charge.price, fixed, len(charge.lines), name, name[:_GEN])
+    head = _CALL.pack(
+        now,
+        charge.hold,
+        charge.price,
+        fixed_price,
+        len(charge.lines),
+        name,
+        name[:_GENERATION],
+    )
     lines = [
-        _ASKED.pack(
-            owners[line.partition],
-            2 if n in alone else line.shadow,
-            min(line.amount, MOST),
-            min(line.minimum, MOST),
+        _REQUESTED_LINE.pack(
+            numbers[line.partition],
+            2 if index in uncharged else line.shadow,
+            min(line.amount, MAX_NUMBER),
+            min(line.minimum, MAX_NUMBER),
         )
-        for n, line in enumerate(charge.lines)
+        for index, line in enumerate(charge.lines)
     ]
     return head + b"".join(lines)
 
 
-def admitted(charge: Charge, reply: bytes) -> Decision:
-    """The decision of a call that was admitted, as `reserve.lua` answers it."""
-    now, price, stage, delay, shadow_price, shadow_stage = _ADMITTED.unpack_from(reply, 1)
-    at = 1 + _ADMITTED.size
+def unpack_admission(charge: Charge, reply: bytes) -> Decision:
+    """Return the decision of a call that `reserve.lua` admitted."""
+    now, price, stage, delay, shadow_price, shadow_stage = _ADMISSION.unpack_from(reply, 1)
+    offset = 1 + _ADMISSION.size
     held: list[int] = []
     statuses: list[LineStatus] = []
     for line in charge.lines:
-        taken, left, reset, strain = _LINE.unpack_from(reply, at)
-        held.append(taken)
+        amount, left, reset, strain = _ADMITTED_LINE.unpack_from(reply, offset)
+        held.append(amount)
         statuses.append(LineStatus(line, left, reset, 0, Verdict.ADMIT, strain))
-        at += _LINE.size
+        offset += _ADMITTED_LINE.size
     reservation = Reservation(
         charge.id,
         charge.lines,
@@ -201,23 +218,23 @@ def admitted(charge: Charge, reply: bytes) -> Decision:
         delay,
         shadow_price,
         Stage(shadow_stage),
-        read_reasons(reply[at:]),
+        unpack_reasons(reply[offset:]),
     )
 
 
-def packed_reasons(why: Sequence[Reason]) -> bytes:
-    """What a judgement was made of, five bytes for each view."""
-    return b"".join(_REASON.pack(_SIGNALS.index(each.signal), each.share) for each in why)
+def pack_reasons(reasons: Sequence[Reason]) -> bytes:
+    """Return the reasons of a score, five bytes for each view."""
+    return b"".join(_REASON.pack(_VIEWS.index(one.signal), one.share) for one in reasons)
 
 
-def read_reasons(packed: bytes) -> tuple[Reason, ...]:
-    """The other way round."""
-    found: list[tuple[int, int]] = list(_REASON.iter_unpack(packed))
-    return tuple(Reason(_SIGNALS[view], share) for view, share in found)
+def unpack_reasons(packed: bytes) -> tuple[Reason, ...]:
+    """Inverse of `pack_reasons`."""
+    numbers: list[tuple[int, int]] = list(_REASON.iter_unpack(packed))
+    return tuple(Reason(_VIEWS[view], share) for view, share in numbers)
 
 
-class Held(NamedTuple):
-    """A reservation as the server keeps it."""
+class StoredReservation(NamedTuple):
+    """A reservation as the server keeps it: times in µs, price in millionths, µ-units held."""
 
     forgotten: int
     at: int
@@ -226,129 +243,120 @@ class Held(NamedTuple):
     held: tuple[int, ...]
 
 
-def read_held(record: bytes, accounts: int, lines: int) -> Held:
-    """Read a reservation of so many accounts and lines."""
-    numbers = _HELD.unpack_from(record)
-    held = struct.unpack_from(f">{lines}q", record, _HELD.size + _GEN * accounts)
-    return Held(numbers[0], numbers[1], numbers[2], numbers[3], held)
+def unpack_reservation(record: bytes, accounts: int, lines: int) -> StoredReservation:
+    """Return a reservation with the given numbers of accounts and lines."""
+    forgotten, at, expires, price = _RESERVATION.unpack_from(record)
+    offset = _RESERVATION.size + _GENERATION * accounts
+    held = struct.unpack_from(f">{lines}q", record, offset)
+    return StoredReservation(forgotten, at, expires, price, held)
 
 
-# -- Accounts ---------------------------------------------------------------------------------
-
-_HEAD = 1 + _GEN + 7 + 7 + 4 + 7
-
-
-def read_account(blob: bytes) -> Account:
-    """An account as the ledger has it, less its open calls and what its profile rests on.
+def unpack_account(packed: bytes) -> Account:
+    """Return an account for the ledger, without its open calls and its profile's sketches.
 
     Raises:
-        StoreError: A later version wrote it.
+        StoreError: A later version of querybudget wrote it.
     """
-    if blob[0] != VERSION:
+    if packed[0] != VERSION:
         raise StoreError(
-            f"expected an account of layout {VERSION}, found {blob[0]}: a later version of"
+            f"expected an account of layout {VERSION}, found {packed[0]}: a later version of"
             " querybudget wrote it"
         )
-    account = Account(int.from_bytes(blob[7:14], "big"))
-    for name, record in _records(blob):
+    account = Account(int.from_bytes(packed[7:14], "big"))
+    for name, record in _records(packed):
         if name:
             account.windows[name] = _READERS[name.partition(":")[0]](record)
         else:
-            account.profile = read_profile(record)[0]
+            account.profile = unpack_profile_head(record)[0]
     return account
 
 
-def read_accounts(
-    partitions: Sequence[str], blobs: Sequence[bytes], now: int
+def unpack_accounts(
+    partitions: Sequence[str], packed: Sequence[bytes], now: int
 ) -> dict[str, Account]:
-    """Accounts as they are kept, new ones for whom there is none. Raises as `read_account` does."""
+    """Return accounts by partition, new ones where there is none. Raises as `unpack_account`."""
     return {
-        partition: read_account(blob) if blob else Account(now)
-        for partition, blob in zip(partitions, blobs, strict=True)
+        partition: unpack_account(account) if account else Account(now)
+        for partition, account in zip(partitions, packed, strict=True)
     }
 
 
-def _records(blob: bytes) -> Iterator[tuple[str, bytes]]:
-    at = _HEAD
-    while at < len(blob):
-        name_ends = at + 1 + blob[at]
-        begin = name_ends + 3
-        end = begin + int.from_bytes(blob[name_ends:begin], "big")
-        yield blob[at + 1 : name_ends].decode(), blob[begin:end]
-        at = end
+def profile_record(account: bytes) -> bytes | None:
+    """Return the record of an account's profile."""
+    return next((record for name, record in _records(account) if not name), None)
 
 
-_PROFILE = 4 + 7 + 4 + 2
+def unpack_profile_head(record: bytes) -> tuple[Profile, int, bytes]:
+    """Return a profile with its score only, its version, and the rest, still packed."""
+    score, scored_at, version, size = _uints(record, 0, (4, 7, 4, 2))
+    reasons = unpack_reasons(record[_PROFILE_HEAD : _PROFILE_HEAD + size])
+    profile = Profile(score, scored_at, reasons=reasons)
+    return profile, version, record[_PROFILE_HEAD + size :]
 
 
-def read_profile(record: bytes) -> tuple[Profile, int, bytes]:
-    """The score of a profile, its version, and what it rests on, still packed."""
-    found, at, version, size = _numbers(record, 0, (4, 7, 4, 2))
-    why = read_reasons(record[_PROFILE : _PROFILE + size])
-    profile = Profile(found, at, reasons=why)
-    return profile, version, record[_PROFILE + size :]
+def _records(account: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and content of each record: windows by key, and the profile without a name."""
+    offset = _ACCOUNT_HEAD
+    while offset < len(account):
+        name_end = offset + 1 + account[offset]
+        start = name_end + 3
+        end = start + int.from_bytes(account[name_end:start], "big")
+        yield account[offset + 1 : name_end].decode(), account[start:end]
+        offset = end
 
 
-def profile_of(blob: bytes) -> bytes | None:
-    """The record of an account's profile."""
-    return next((record for name, record in _records(blob) if not name), None)
-
-
-def _numbers(record: bytes, at: int, sizes: Sequence[int]) -> tuple[int, ...]:
-    found: list[int] = []
+def _uints(record: bytes, offset: int, sizes: Sequence[int]) -> tuple[int, ...]:
+    numbers: list[int] = []
     for size in sizes:
-        found.append(int.from_bytes(record[at : at + size], "big"))
-        at += size
-    return tuple(found)
+        numbers.append(int.from_bytes(record[offset : offset + size], "big"))
+        offset += size
+    return tuple(numbers)
 
 
-def _level(record: bytes) -> State:
-    return GcraState(*_numbers(record, 0, (7, 7, 7)))
+def _gcra(record: bytes) -> State:
+    return GcraState(*_uints(record, 0, (7, 7, 7)))
 
 
-def _slots(record: bytes) -> State:
-    total, debt, due = _numbers(record, 0, (7, 7, 7))
-    marks = list(_numbers(record, 21, (7,) * ((len(record) - 21) // 7)))
+def _sliding(record: bytes) -> State:
+    total, debt, due = _uints(record, 0, (7, 7, 7))
+    marks = list(_uints(record, 21, (7,) * ((len(record) - 21) // 7)))
     return SlidingState(total, marks, debt, due)
 
 
-def _period(record: bytes) -> State:
-    return CalendarState(*_numbers(record, 0, (7, 7)))
+def _calendar(record: bytes) -> State:
+    return CalendarState(*_uints(record, 0, (7, 7)))
 
 
 def _leases(record: bytes) -> State:
     return LeaseState(
         {
-            record[at : at + _ID].hex(): int.from_bytes(record[at + _ID : at + _ID + 7], "big")
-            for at in range(0, len(record), _ID + 7)
+            record[start : start + _ID].hex(): _uints(record, start + _ID, (7,))[0]
+            for start in range(0, len(record), _ID + 7)
         }
     )
 
 
-_ENTRY = 2 + _ID + 7 + 7 + 7
-
-
 def _buckets(record: bytes) -> State:
-    window, tail, head, total, stage, count = _numbers(record, 0, (7, 7, 7, 7, 1, 1))
-    at = 30
+    window, tail, head, total, stage, count = _uints(record, 0, (7, 7, 7, 7, 1, 1))
+    offset = 30
     layers: dict[int, bytes] = {}
     for _ in range(count):
-        weight, size = _numbers(record, at, (7, 2))
-        layers[weight] = record[at + 9 : at + 9 + size]
-        at += 9 + size
+        weight, size = _uints(record, offset, (7, 2))
+        layers[weight] = record[offset + 9 : offset + 9 + size]
+        offset += 9 + size
     pending: dict[int, dict[str, Pending]] = {}
-    for entry in range(at, len(record), _ENTRY):
-        (cell,) = _numbers(record, entry, (2,))
-        name = record[entry + 2 : entry + 2 + _ID].hex()
-        asked = Pending(*_numbers(record, entry + 2 + _ID, (7, 7, 7)))
-        pending.setdefault(cell, {})[name] = asked
+    for start in range(offset, len(record), _PENDING):
+        (cell,) = _uints(record, start, (2,))
+        name = record[start + 2 : start + 2 + _ID].hex()
+        entry = Pending(*_uints(record, start + 2 + _ID, (7, 7, 7)))
+        pending.setdefault(cell, {})[name] = entry
     return BucketState(window, tail, head, total, Stage(stage), layers, pending)
 
 
 _READERS = {
-    "sliding": _slots,
-    "gcra": _level,
-    "calendar": _period,
+    "sliding": _sliding,
+    "gcra": _gcra,
+    "calendar": _calendar,
     "lease": _leases,
     "distinct": _buckets,
 }

@@ -1,17 +1,16 @@
-"""Connections: what a URL of Redis or Valkey stands for, and many calls in one round trip.
+"""Connections to the server or cluster that a URL names, and pipelining.
 
-Calls that come while others are under way wait for these and then go together, in one pipeline.
-So the store needs few connections however many calls there are, and none of them ever finds a pool
-exhausted. What a call holds is written under its own id, so that whatever got no answer may be sent
-again.
+Requests that arrive while others are in flight are queued and then sent together, in one pipeline.
+So the store needs few connections however many calls there are, and no call finds a pool exhausted.
+A reservation is stored under its own id, so a request that got no reply can be sent again.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from querybudget.errors import SetupError, StoreError
@@ -28,65 +27,68 @@ try:
 except ImportError as error:  # pragma: no cover - CI has it
     raise SetupError("Redis and Valkey need a client: pip install 'querybudget[redis]'") from error
 
-__all__ = ["Connection", "UnansweredError", "connect"]
+__all__ = ["Connection", "Reply", "UnansweredError", "connect"]
 
 PIPELINES = 4
-"""Round trips under way at a time, and connections."""
+"""Connections to a server, each with at most one round trip in flight."""
 
-TOGETHER = 128
-"""Calls in one round trip."""
+PIPELINE_LENGTH = 128
+"""Requests in one round trip, at most."""
 
-APART = 4 * PIPELINES
-"""Calls under way on a cluster at a time, each on a connection; its client's pools do not wait."""
+CLUSTER_REQUESTS = 4 * PIPELINES
+"""Requests to a cluster in flight, each on its own connection: its client's pools do not wait."""
 
-WAITING = 10_000
-"""Calls that wait for one; more fail at once."""
+MAX_QUEUED = 10_000
+"""Requests waiting to be sent; further ones fail at once."""
 
 PORT, SENTINEL_PORT = 6379, 26379
 
 Reply = Any
 """Bytes, or a list of bytes."""
 
+Command = tuple[str | bytes | int, ...]
+"""A command's name and arguments."""
+
 
 class UnansweredError(StoreError):
-    """Nobody knows whether what was asked has been done."""
+    """It is unknown whether a request was carried out."""
 
 
 class Connection(Protocol):
-    """A way to a server, or to several."""
+    """Sends scripts and commands to a server or a cluster."""
 
     @property
-    def apart(self) -> bool:
-        """Whether accounts lie on several servers, so that no script reaches them all."""
+    def is_cluster(self) -> bool:
+        """Whether accounts are spread over several servers, so that no script reaches them all."""
         ...
 
-    async def run(self, script: Script, keys: Sequence[bytes], *given: bytes) -> Reply:
+    async def run(self, script: Script, keys: Sequence[bytes], *arguments: bytes) -> Reply:
         """Run a script.
 
         Raises:
-            UnansweredError: Nobody knows whether it has been run.
-            StoreError: It has not been run, or changed nothing.
+            UnansweredError: It is unknown whether the script was run.
+            StoreError: The script was not run, or changed nothing.
         """
         ...
 
-    async def ask(self, *words: str | bytes) -> Reply:
+    async def execute(self, *command: str | bytes) -> Reply:
         """Send a command. Raises as `run` does."""
         ...
 
     async def aclose(self) -> None:
-        """Wait for what is under way, and disconnect."""
+        """Wait for requests in flight, and disconnect."""
         ...
 
 
-def connect(url: str, wait: float) -> Connection:
-    """What a URL stands for. Connects to nothing yet.
+def connect(url: str, timeout: float) -> Connection:
+    """Return a connection for a URL. It connects at its first request.
 
     Args:
-        url: As `querybudget.backends.SCHEMES` has them.
-        wait: Seconds after which a server that does not answer is given up.
+        url: With one of the schemes in `querybudget.backends.SCHEMES`.
+        timeout: Seconds that a connection waits for a reply.
 
     Raises:
-        SetupError: The URL cannot be one of a server.
+        SetupError: The URL is malformed.
     """
     scheme, _, rest = url.partition("://")
     kind = scheme.replace("valkey", "redis")
@@ -95,225 +97,239 @@ def connect(url: str, wait: float) -> Connection:
             f"cannot use {redact_url(url)} as a store: expected a password with / written as"
             " %2F, ? as %3F and # as %23"
         )
-    settings: dict[str, Any] = {
-        "socket_timeout": wait,
-        "socket_connect_timeout": wait,
-    }
+    settings: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
     try:
         match kind:
             case "redis+cluster":
-                return Cluster(_cluster(rest, settings))
+                return ClusterConnection(_cluster_client(rest, settings))
             case "redis+sentinel":
-                return Server(*_sentinel(rest, settings))
+                return ServerConnection(*_sentinel_clients(rest, settings))
             case "redis+unix":
-                return Server(_server(f"unix://{rest}", settings))
+                return ServerConnection(_server_client(f"unix://{rest}", settings))
             case _:
-                return Server(_server(f"{kind}://{rest}", settings))
+                return ServerConnection(_server_client(f"{kind}://{rest}", settings))
     except (ValueError, TypeError) as error:
         raise SetupError(f"cannot use {redact_url(url)} as a store: {error}") from None
 
 
-def _server(url: str, settings: dict[str, Any]) -> client.Redis:
-    pools: Any = client.BlockingConnectionPool  # some of its client's types are not known
+def _server_client(url: str, settings: dict[str, Any]) -> client.Redis:
+    pools: Any = client.BlockingConnectionPool  # redis-py leaves some of its types unknown
     pool = pools.from_url(
         url, max_connections=2 * PIPELINES, timeout=None, retry=Retry(NoBackoff(), 0), **settings
     )
     return client.Redis.from_pool(pool)
 
 
-def _sentinel(rest: str, settings: dict[str, Any]) -> tuple[client.Redis, list[client.Redis]]:
-    """A client of the master, and those of the sentinels that it asks where that is."""
+def _sentinel_clients(
+    rest: str, settings: dict[str, Any]
+) -> tuple[client.Redis, list[client.Redis]]:
+    """Return a client of the master, and those of the sentinels that name it."""
     parts = urlsplit(f"//{rest}")
     name = parts.path.strip("/")
     if not name:
         raise ValueError("expected the name of the master behind the hosts, as in `/mymaster`")
-    given = dict(parse_qsl(parts.query))
-    more = {**settings, **_login(parts.netloc), "db": int(given.pop("db", "0"))}
-    own = {key.removeprefix("sentinel_"): value for key, value in given.items()}
-    sentinels: Any = Sentinel  # nor are these
-    known = sentinels(
-        list(_hosts(parts.netloc, SENTINEL_PORT)), sentinel_kwargs={**settings, **own}, **more
+    query = dict(parse_qsl(parts.query))
+    database = int(query.pop("db", "0"))
+    options = {key.removeprefix("sentinel_"): value for key, value in query.items()}
+    sentinels: Any = Sentinel
+    sentinel = sentinels(
+        list(_hosts(parts.netloc, SENTINEL_PORT)),
+        sentinel_kwargs={**settings, **options},
+        **settings,
+        **_credentials(parts.netloc),
+        db=database,
     )
-    master: client.Redis = known.master_for(
+    master: client.Redis = sentinel.master_for(
         name, retry=Retry(NoBackoff(), 0), max_connections=2 * PIPELINES
     )
-    return master, list(known.sentinels)
+    return master, list(sentinel.sentinels)
 
 
-def _cluster(rest: str, settings: dict[str, Any]) -> client.RedisCluster:
+def _cluster_client(rest: str, settings: dict[str, Any]) -> client.RedisCluster:
     parts = urlsplit(f"//{rest}")
-    login: dict[str, Any] = {**settings, **_login(parts.netloc)}
+    options: dict[str, Any] = {**settings, **_credentials(parts.netloc)}
     nodes = [ClusterNode(host, port) for host, port in _hosts(parts.netloc, PORT)]
     return client.RedisCluster(
         startup_nodes=nodes,
         retry=Retry(ExponentialBackoff(base=0.02, cap=0.2), 3),
         require_full_coverage=False,
-        reinitialize_steps=0,  # else slots that move close connections that other calls are using
-        **login,
+        reinitialize_steps=0,  # else a slot that moves closes connections that are in use
+        **options,
     )
 
 
-def _login(netloc: str) -> dict[str, str]:
+def _credentials(netloc: str) -> dict[str, str]:
     user, _, password = netloc.rpartition("@")[0].partition(":")
-    found = {"username": unquote(user), "password": unquote(password)}
-    return {key: value for key, value in found.items() if value}
+    credentials = {"username": unquote(user), "password": unquote(password)}
+    return {key: value for key, value in credentials.items() if value}
 
 
-def _hosts(netloc: str, usual: int) -> Iterable[tuple[str, int]]:
+def _hosts(netloc: str, default_port: int) -> Iterable[tuple[str, int]]:
     for host in netloc.rpartition("@")[2].split(","):
         parts = urlsplit(f"//{host}")
         if not parts.hostname:
             raise ValueError("expected hosts as in `one:7000,two:7000`")
-        yield parts.hostname, parts.port or usual
+        yield parts.hostname, parts.port or default_port
 
 
-_Waiting = tuple[tuple[str | bytes | int, ...], Script | None, "asyncio.Future[Reply]"]
+class _Request(NamedTuple):
+    """A command waiting to be sent, and the future of its reply."""
+
+    command: Command
+    script: Script | None
+    reply: asyncio.Future[Reply]
+
+    def answer(self, reply: Reply) -> None:
+        if self.reply.done():
+            return
+        if isinstance(reply, BaseException):
+            self.reply.set_exception(_store_error(reply))
+        else:
+            self.reply.set_result(reply)
 
 
-class Server:
-    """One server, or the master that Sentinels name."""
+class ServerConnection:
+    """One server, or the master that sentinels name.
 
-    apart = False
+    Args:
+        server: The client.
+        sentinels: Clients of the sentinels, to close with it.
+    """
 
-    def __init__(self, server: client.Redis, watchers: Sequence[client.Redis] = ()) -> None:
+    is_cluster = False
+
+    def __init__(self, server: client.Redis, sentinels: Sequence[client.Redis] = ()) -> None:
         self._server = server
-        self._watchers = watchers
-        self._waiting = deque[_Waiting]()
-        self._lanes = set[asyncio.Task[None]]()
+        self._sentinels = sentinels
+        self._queue = deque[_Request]()
+        self._senders = set[asyncio.Task[None]]()
 
-    async def run(self, script: Script, keys: Sequence[bytes], *given: bytes) -> Reply:
+    async def run(self, script: Script, keys: Sequence[bytes], *arguments: bytes) -> Reply:
         """Run a script."""
-        return await self._call(("EVALSHA", script.digest, len(keys), *keys, *given), script)
+        command: Command = ("EVALSHA", script.digest, len(keys), *keys, *arguments)
+        return await self._enqueue(command, script)
 
-    async def ask(self, *words: str | bytes) -> Reply:
+    async def execute(self, *command: str | bytes) -> Reply:
         """Send a command."""
-        return await self._call(words, None)
+        return await self._enqueue(command, None)
 
     async def aclose(self) -> None:
-        """Wait for what is under way, and disconnect."""
-        while self._lanes:
-            await asyncio.gather(*self._lanes, return_exceptions=True)
+        """Wait for requests in flight, and disconnect."""
+        while self._senders:
+            await asyncio.gather(*self._senders, return_exceptions=True)
         await self._server.aclose()
         await self._server.connection_pool.disconnect()
-        for watcher in self._watchers:  # the master's client leaves theirs open
-            await watcher.aclose()
+        for sentinel in self._sentinels:  # the master's client leaves theirs open
+            await sentinel.aclose()
 
-    async def _call(self, words: tuple[str | bytes | int, ...], script: Script | None) -> Reply:
-        if len(self._waiting) >= WAITING:
-            raise StoreError(f"{WAITING} calls are waiting for the server already")
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting.append((words, script, answer))
-        if len(self._lanes) < PIPELINES:
-            lane = asyncio.ensure_future(self._lane())
-            self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
-        return await answer
+    def _enqueue(self, command: Command, script: Script | None) -> asyncio.Future[Reply]:
+        if len(self._queue) >= MAX_QUEUED:
+            raise StoreError(f"{MAX_QUEUED} calls are waiting for the server already")
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Request(command, script, reply))
+        if len(self._senders) < PIPELINES:
+            sender = asyncio.ensure_future(self._send_queue())
+            self._senders.add(sender)
+            sender.add_done_callback(self._senders.discard)
+        return reply
 
-    async def _lane(self) -> None:
-        while self._waiting:
-            some = [self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))]
+    async def _send_queue(self) -> None:
+        """Send batches of queued requests until the queue is empty."""
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(PIPELINE_LENGTH, len(self._queue)))]
             try:
-                await self._send(some)
+                replies = await self._send([request.command for request in batch])
+                unknown = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+                if unknown:
+                    resent = await self._send_with_scripts([batch[n] for n in unknown])
+                    for n, reply in zip(unknown, resent, strict=True):
+                        replies[n] = reply
             except BaseException as error:
-                for _, _, answer in some:
-                    _fail(answer, error)
+                for request in batch:
+                    request.answer(error)
                 if not isinstance(error, Exception):
                     raise
+            else:
+                for request, reply in zip(batch, replies, strict=True):
+                    request.answer(reply)
 
-    async def _send(self, some: Sequence[_Waiting]) -> None:
-        replies = await _again(lambda: self._pipe([words for words, _, _ in some]))
-        unknown = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if unknown:
-            # Nothing of these was run. Their scripts are loaded on the way.
-            texts = {script.text for _, script, _ in (some[n] for n in unknown) if script}
-            loading: list[tuple[str | bytes | int, ...]] = [
-                ("SCRIPT", "LOAD", text) for text in texts
-            ]
-            words = [some[n][0] for n in unknown]
-            later = await _again(lambda: self._pipe(loading + words))
-            for n, reply in zip(unknown, later[len(loading) :], strict=True):
-                replies[n] = reply
-        for (_, _, answer), reply in zip(some, replies, strict=True):
-            if isinstance(reply, Exception):
-                _fail(answer, reply)
-            elif not answer.done():
-                answer.set_result(reply)
+    async def _send(self, commands: Sequence[Command]) -> list[Reply]:
+        """Return the replies to `commands`, sent in one pipeline.
 
-    async def _pipe(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> list[Reply]:
-        pipe: Any = self._server.pipeline(transaction=False)
-        for words in commands:
-            pipe.execute_command(*words)
-        replies: list[Reply] = await pipe.execute(raise_on_error=False)
+        An idle connection may have been closed by the server, so a pipeline that fails is sent once
+        more. That is safe: a reservation is stored under its id and charged once.
+        """
+        try:
+            return await self._pipeline(commands)
+        except (RedisError, OSError, TimeoutError):
+            return await self._pipeline(commands)
+
+    async def _send_with_scripts(self, requests: Sequence[_Request]) -> list[Reply]:
+        """Send requests, none of which was run because the server lacks their scripts."""
+        texts = {request.script.text for request in requests if request.script}
+        loads: list[Command] = [("SCRIPT", "LOAD", text) for text in texts]
+        replies = await self._send(loads + [request.command for request in requests])
+        return replies[len(loads) :]
+
+    def _pipeline(self, commands: Sequence[Command]) -> Awaitable[list[Reply]]:
+        pipeline: Any = self._server.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies: Awaitable[list[Reply]] = pipeline.execute(raise_on_error=False)
         return replies
 
 
-class Cluster:
+class ClusterConnection:
     """Several masters, each with a part of the accounts."""
 
-    apart = True
+    is_cluster = True
 
     def __init__(self, cluster: client.RedisCluster) -> None:
         self._cluster = cluster
-        self._room = asyncio.Semaphore(APART)
-        self._begun: asyncio.Task[client.RedisCluster] | None = None
+        self._semaphore = asyncio.Semaphore(CLUSTER_REQUESTS)
+        self._discovery: asyncio.Task[client.RedisCluster] | None = None
 
-    async def run(self, script: Script, keys: Sequence[bytes], *given: bytes) -> Reply:
+    async def run(self, script: Script, keys: Sequence[bytes], *arguments: bytes) -> Reply:
         """Run a script on the master of its keys."""
         count = len(keys)
         try:
-            return await self.ask("EVALSHA", script.digest, count, *keys, *given)
+            return await self.execute("EVALSHA", script.digest, count, *keys, *arguments)
         except NoScriptError:
-            return await self.ask("EVAL", script.text, count, *keys, *given)
+            return await self.execute("EVAL", script.text, count, *keys, *arguments)
 
-    async def ask(self, *words: str | bytes | int) -> Reply:
+    async def execute(self, *command: str | bytes | int) -> Reply:
         """Send a command to the master of its key."""
         try:
-            await self._known()
-            async with self._room:
-                return await self._cluster.execute_command(*words)
-        except NoScriptError:  # is for `run` to hear
+            await self._discover()
+            async with self._semaphore:
+                return await self._cluster.execute_command(*command)
+        except NoScriptError:  # `run` handles it
             raise
-        except Exception as error:  # its client fails in ways of its own where nodes come and go
-            raise _as_ours(error) from error
+        except Exception as error:  # redis-py has errors of its own for nodes that come and go
+            raise _store_error(error) from error
 
-    async def _known(self) -> None:
-        """Ask for the cluster's slots, once: many tasks may not begin the client."""
-        if self._begun is None or (self._begun.done() and self._begun.exception()):
-            self._begun = asyncio.ensure_future(self._cluster.initialize())
-        if not self._begun.done():
-            _ = await asyncio.shield(self._begun)
+    async def _discover(self) -> None:
+        """Ask for the cluster's slots once, however many tasks use the client first."""
+        if self._discovery is None or (self._discovery.done() and self._discovery.exception()):
+            self._discovery = asyncio.ensure_future(self._cluster.initialize())
+        if not self._discovery.done():
+            _ = await asyncio.shield(self._discovery)
 
     async def aclose(self) -> None:
         """Disconnect."""
-        if self._begun is not None:
-            await asyncio.gather(self._begun, return_exceptions=True)
+        if self._discovery is not None:
+            await asyncio.gather(self._discovery, return_exceptions=True)
         await self._cluster.aclose()
-        nodes = self._cluster.nodes_manager  # which stay open where they were to be asked for anew
+        nodes = self._cluster.nodes_manager  # a client about to rediscover them leaves them open
         await nodes.aclose()
         await nodes.aclose("startup_nodes")
 
 
-async def _again(send: Callable[[], Awaitable[list[Reply]]]) -> list[Reply]:
-    """What `send` gets; tried twice, since a connection may have been closed while nobody used it.
-
-    Whatever was done the first time is not done again: reservations go by their ids.
-    """
-    try:
-        return await send()
-    except (RedisError, OSError, TimeoutError):
-        return await send()
-
-
-def _fail(answer: asyncio.Future[Reply], error: BaseException) -> None:
-    if not answer.done():
-        answer.set_exception(_as_ours(error))
-
-
-def _as_ours(error: BaseException) -> StoreError:
-    """What a client's error is to the limiter."""
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def _store_error(error: BaseException) -> StoreError:
+    """Return what a client's error is raised as."""
+    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, StoreError):
         return error
     if isinstance(error, ResponseError):
-        return StoreError(f"the server refused: {said}")
-    return UnansweredError(f"the server did not answer: {said}")
+        return StoreError(f"the server refused: {message}")
+    return UnansweredError(f"the server did not answer: {message}")

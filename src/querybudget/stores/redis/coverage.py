@@ -1,12 +1,12 @@
-"""What calls looked like, folded into profiles by whoever settles them.
+"""Profiles, which clients update with compare-and-set.
 
-A profile's judgement needs floating-point numbers that all servers and versions would have to agree
-on, and its sketch a kilobyte of reading: so clients do both. They read the identity's profile, let
-it take the call in, and settle with what it came to; the script takes that only if nobody has
-changed the profile meanwhile. Of a pool, to which many add at once, the script keeps the sums, and
-says when it is time to judge them.
+Scoring a profile takes floating-point numbers, on which servers and versions would have to agree,
+and reading its sketch of a kilobyte. So clients do both. They read the identity's profile, let it
+observe the call, and settle with the result. The script stores it only if the profile's version is
+still the one that was read. For a pool, which many clients add to at once, the script keeps the
+sums and says when its score is due.
 
-Calls of one identity that this process settles at the same time are folded in together.
+Calls of one identity that a process settles at the same time are observed together.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import zlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -25,27 +25,28 @@ from querybudget.coverage.sketch import Sketch
 from querybudget.errors import StoreError
 from querybudget.ledger import Line, Reservation, Settled
 from querybudget.stores.redis import codec
-from querybudget.stores.redis.single_server import Due, ProfileUpdate, SettleOutcome
+from querybudget.stores.redis.single_server import DuePool, ProfileUpdate, SettleOutcome
 from querybudget.units import Algorithm
 
-__all__ = ["Profiles"]
+__all__ = ["ProfileSettler", "ServerOps", "pack_profile", "unpack_profile"]
 
 TRIES = 8
-"""How often a call is folded in anew, where another client was first each time. After that the
-profile lacks a call; its budgets do not."""
+"""Tries of a call whose profile another client changes each time. After the last, the profile lacks
+the call; its budgets do not."""
 
 _HEAD = struct.Struct(">IQH")
-_RAW = -15
-"""Deflated without a head and a checksum: the server keeps what it is given."""
+_RAW_DEFLATE = -15
+"""zlib's window for a stream without header and checksum: the server returns what it was given."""
+
 _Body = tuple[Sketch | None, int, dict[int, Sketch]]
 _BODY = msgspec.msgpack.Decoder(_Body)
 
 
 class ServerOps(Protocol):
-    """Steps on one server, or on several."""
+    """Operations on one server, or on several."""
 
     async def read(self, partitions: Sequence[str], /) -> tuple[int, list[bytes]]:
-        """The time, and accounts as they are kept."""
+        """Return the time in µs, and the packed accounts."""
         ...
 
     async def settle(
@@ -54,161 +55,165 @@ class ServerOps(Protocol):
         amounts: Sequence[int],
         update: ProfileUpdate | None = None,
         *,
-        again: bool = False,
+        only_observe: bool = False,
     ) -> SettleOutcome:
         """Replace what is held by what was used."""
         ...
 
-    async def judge(self, due: Due, found: int, why: bytes, lines: Sequence[Line]) -> None:
-        """Note what a pool's sums were found to come to."""
+    async def set_score(
+        self, pool: DuePool, score: int, reasons: bytes, lines: Sequence[Line]
+    ) -> None:
+        """Store a pool's score with its packed reasons, and the stages that follow on `lines`."""
         ...
 
 
 class _Call(msgspec.Struct, eq=False):
-    """A call to be settled and folded in."""
+    """A call to settle and to observe."""
 
     reservation: Reservation
     amounts: Sequence[int]
     answer: asyncio.Future[Settled]
     settled: Settled | None = None
 
+    def finish(self) -> None:
+        if not self.answer.done():
+            self.answer.set_result(self.settled or Settled.REPEATED)
 
-class Profiles:
-    """Settles calls that profiles take in.
+
+class ProfileSettler:
+    """Settles calls that profiles observe.
 
     Args:
-        steps: Of the store.
+        ops: The store's operations.
 
     Attributes:
-        missed: Calls that a profile lacks, since other clients were first too often.
+        missed: Calls that a profile lacks because other clients changed it too often.
     """
 
-    def __init__(self, steps: ServerOps) -> None:
-        self._steps = steps
+    def __init__(self, ops: ServerOps) -> None:
+        self._ops = ops
         self._waiting: dict[str, list[_Call]] = {}
-        self._folding = set[asyncio.Task[None]]()
+        self._tasks = set[asyncio.Task[None]]()
         self.missed = 0
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
-        """Settle a call, and let its identity's profile and its pools' take it in."""
+        """Settle a call, and let the profiles of its identity and its pools observe it."""
         answer: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
         call, identity = _Call(reservation, amounts, answer), reservation.profiled[0]
         if identity in self._waiting:
             self._waiting[identity].append(call)
         else:
             self._waiting[identity] = [call]
-            task = asyncio.ensure_future(self._fold_all(identity))
-            self._folding.add(task)
-            task.add_done_callback(self._folding.discard)
+            task = asyncio.ensure_future(self._settle_waiting(identity))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return await answer
 
     async def aclose(self) -> None:
-        """Wait for what is under way."""
-        while self._folding:
-            await asyncio.gather(*self._folding, return_exceptions=True)
+        """Wait for calls that are being settled."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _fold_all(self, identity: str) -> None:
+    async def _settle_waiting(self, identity: str) -> None:
         while calls := self._waiting[identity]:
             self._waiting[identity] = []
             try:
-                await self._fold(identity, calls)
-            except Exception as error:  # noqa: BLE001 - it is the callers' to hear
+                await self._settle_together(identity, calls)
+            except Exception as error:  # noqa: BLE001 - raised from each call's `settle`
                 for call in calls:
                     self._fail(call, error)
         del self._waiting[identity]
 
-    async def _fold(self, identity: str, calls: Sequence[_Call]) -> None:
+    async def _settle_together(self, identity: str, calls: Sequence[_Call]) -> None:
         for _ in range(TRIES):
-            now, (blob,) = await self._steps.read([identity])
-            profile, version = unpacked(blob)
-            steps: list[Awaitable[SettleOutcome]] = []
+            now, (account,) = await self._ops.read([identity])
+            profile, version = unpack_profile(account)
+            updates: list[ProfileUpdate | None] = []
             for call in calls:
-                update = _observed(call, profile, version, now)
+                update = _observe(call, profile, version, now)
                 version += update is not None
-                steps.append(self._settle(call, update))
-            outcomes = await asyncio.gather(*steps, return_exceptions=True)
+                updates.append(update)
+            outcomes = await asyncio.gather(
+                *(self._settle(call, update) for call, update in zip(calls, updates, strict=True)),
+                return_exceptions=True,
+            )
             calls = [
                 call
                 for call, outcome in zip(calls, outcomes, strict=True)
-                if self._goes_on(call, outcome)
+                if self._needs_retry(call, outcome)
             ]
             if not calls:
                 return
         self.missed += len(calls)
         for call in calls:
-            _tell(call)
+            call.finish()
 
     async def _settle(self, call: _Call, update: ProfileUpdate | None) -> SettleOutcome:
-        outcome = await self._steps.settle(
-            call.reservation, call.amounts, update, again=call.settled is not None
+        outcome = await self._ops.settle(
+            call.reservation, call.amounts, update, only_observe=call.settled is not None
         )
-        for due in outcome.due:
+        for pool in outcome.due:
             try:
-                await self._judge(due, call.reservation.lines)
-            except StoreError:  # it stays due: the next call says so again
+                await self._score(pool, call.reservation.lines)
+            except StoreError:  # the pool stays due, and the next call's outcome names it again
                 break
         return outcome
 
-    def _goes_on(self, call: _Call, outcome: SettleOutcome | BaseException) -> bool:
-        """Whether a call has to be folded in anew. Else whoever waits for it is told."""
+    def _needs_retry(self, call: _Call, outcome: SettleOutcome | BaseException) -> bool:
+        """Return whether a call has to be observed again; otherwise answer it."""
         if isinstance(outcome, BaseException):
             self._fail(call, outcome)
             return False
         if call.settled is None:
             call.settled = outcome.settled
-        if not outcome.changed:
-            _tell(call)
-        return outcome.changed
+        if not outcome.conflict:
+            call.finish()
+        return outcome.conflict
 
     def _fail(self, call: _Call, error: BaseException) -> None:
-        """End a call that failed. One that is settled lacks only in its profile."""
+        """End a call that failed. One that has been settled is only missing from its profile."""
         if call.settled is not None:
             self.missed += 1
-            _tell(call)
+            call.finish()
         elif not call.answer.done():
             call.answer.set_exception(error)
 
-    async def _judge(self, due: Due, lines: Sequence[Line]) -> None:
-        score, why = pool_score(due.sums, due.members), reasons(due.sums, due.members)
-        covered = [
+    async def _score(self, pool: DuePool, lines: Sequence[Line]) -> None:
+        score, why = pool_score(pool.sums, pool.members), reasons(pool.sums, pool.members)
+        bucket_lines = [
             line
             for line in lines
-            if line.partition == due.partition and line.quota.algorithm is Algorithm.DISTINCT
+            if line.partition == pool.partition and line.quota.algorithm is Algorithm.DISTINCT
         ]
-        await self._steps.judge(due, score, codec.packed_reasons(why), covered)
+        await self._ops.set_score(pool, score, codec.pack_reasons(why), bucket_lines)
 
 
-def unpacked(blob: bytes) -> tuple[Profile, int]:
-    """An identity's profile in full, and its version; a new one where there is none."""
-    record = codec.profile_of(blob) if blob else None
+def unpack_profile(account: bytes) -> tuple[Profile, int]:
+    """Return an identity's whole profile and its version; a new profile if there is none."""
+    record = codec.profile_record(account) if account else None
     if record is None:
         return Profile(), 0
-    profile, version, body = codec.read_profile(record)
+    profile, version, body = codec.unpack_profile_head(record)
     if body[:1] == b"i":
-        whole, template, templates = _BODY.decode(zlib.decompress(body[1:], _RAW))
+        whole, template, templates = _BODY.decode(zlib.decompress(body[1:], _RAW_DEFLATE))
         profile.sketch, profile.first_template, profile.templates = whole, template, templates
     return profile, version
 
 
-def packed(profile: Profile) -> bytes:
-    """An identity's profile as `settle.lua` takes it."""
-    why = codec.packed_reasons(profile.reasons)
+def pack_profile(profile: Profile) -> bytes:
+    """Return an identity's profile as `settle.lua` takes it."""
+    why = codec.pack_reasons(profile.reasons)
     body: _Body = profile.sketch, profile.first_template, profile.templates
-    rest = zlib.compress(msgspec.msgpack.encode(body), 6, _RAW)
-    return _HEAD.pack(profile.last_score, profile.scored_at, len(why)) + why + b"i" + rest
+    deflated = zlib.compress(msgspec.msgpack.encode(body), 6, _RAW_DEFLATE)
+    return _HEAD.pack(profile.last_score, profile.scored_at, len(why)) + why + b"i" + deflated
 
 
-def _observed(call: _Call, profile: Profile, version: int, now: int) -> ProfileUpdate | None:
-    """Let a profile take a call in; what is to be told of it."""
+def _observe(call: _Call, profile: Profile, version: int, now: int) -> ProfileUpdate | None:
+    """Let a profile observe a call, and return the update to settle with, if any."""
     observation = call.reservation.observation
     if observation is None:
         return None
-    step = profile.observe(observation, now)
-    if not step.sums:
+    delta = profile.observe(observation, now)
+    if not delta.sums:
         return None
-    return ProfileUpdate(version % 2**32, packed(profile), step.first, step.sums)
-
-
-def _tell(call: _Call) -> None:
-    if not call.answer.done():
-        call.answer.set_result(call.settled or Settled.REPEATED)
+    return ProfileUpdate(version % 2**32, pack_profile(profile), delta.first, delta.sums)

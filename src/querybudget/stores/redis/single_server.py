@@ -1,15 +1,15 @@
-"""One step each: what a script is given, and what its answer means.
+"""Reserve, settle and read on one server, each with one script.
 
-All accounts of one step lie on one server. An admission is answered in whole by the script. For a
-refusal, which changes nothing, the script gives the time and the accounts as it found them, and the
-ledger itself says the rest: how long to wait, and what is left.
+All accounts of an operation are on one server. The script answers an admission in full. For a
+refusal, which changes nothing, it returns the time and the accounts it found, and the ledger in
+Python says the rest: how long to wait, and what is left.
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -29,21 +29,22 @@ from querybudget.ledger import (
 )
 from querybudget.stores.redis import codec, scripts
 from querybudget.stores.redis.connection import Connection, Reply, connect
+from querybudget.stores.redis.scripts import Script
 from querybudget.units import SECOND, Algorithm
 
-__all__ = ["Due", "ProfileUpdate", "SettleOutcome", "SingleServerOps"]
+__all__ = ["DuePool", "ProfileUpdate", "SettleOutcome", "SingleServerOps"]
 
-TRIES = 3
-"""How often a list of a calendar's periods is made anew for one call."""
+CALENDAR_TRIES = 3
+"""Runs of a script for one call, each with the calendar periods that the last one asked for."""
 
-SHORTEST_WAIT = 1.0
-"""Seconds that a connection waits at least; a call's own time-out is the guard's."""
+MIN_TIMEOUT = 1.0
+"""Seconds that a connection waits at least. The guard enforces the time-out of a call."""
 
 _NOW = struct.Struct(">Q")
 _SETTLE = struct.Struct(">Qc12sBIB")
 _USED = struct.Struct(">BQ")
-_DUE = struct.Struct(f">BI{len(SUMS)}q")
-_JUDGE = struct.Struct(">QIQB")
+_DUE_POOL = struct.Struct(f">BI{len(SUMS)}q")
+_SCORE = struct.Struct(">QIQB")
 _SETTLED = {b"D": Settled.DONE, b"L": Settled.LATE, b"N": Settled.REPEATED}
 
 
@@ -51,10 +52,10 @@ class ProfileUpdate(msgspec.Struct, frozen=True):
     """What a settled call does to profiles.
 
     Attributes:
-        version: Of the identity's profile that `profile` rests on.
-        profile: The identity's new one, packed.
-        first: Whether it is its first call.
-        sums: What pools add to theirs.
+        version: Version of the identity's profile that `profile` was computed from.
+        profile: The identity's new profile, packed.
+        first: Whether this is the identity's first call.
+        sums: What pools add to their sums.
     """
 
     version: int
@@ -63,13 +64,13 @@ class ProfileUpdate(msgspec.Struct, frozen=True):
     sums: Sequence[int]
 
 
-class Due(msgspec.Struct, frozen=True):
-    """A pool that it is time to judge.
+class DuePool(msgspec.Struct, frozen=True):
+    """A pool whose score is due.
 
     Attributes:
-        partition: Whose.
-        members: Identities added up.
-        sums: Theirs.
+        partition: The pool.
+        members: Identities in its sums.
+        sums: The sums to score.
     """
 
     partition: str
@@ -81,50 +82,50 @@ class SettleOutcome(msgspec.Struct, frozen=True):
     """What a settle did.
 
     Attributes:
-        settled: As the ledger says it.
-        observed: Whether the observation was taken in.
-        changed: Whether it was not, since the profile had been changed meanwhile.
-        due: Pools to judge.
+        settled: The ledger's answer.
+        observed: Whether the profile update was applied.
+        conflict: Whether it was not applied because the profile had changed meanwhile.
+        due: Pools whose score is due.
     """
 
     settled: Settled
     observed: bool
-    changed: bool
-    due: tuple[Due, ...]
+    conflict: bool
+    due: tuple[DuePool, ...]
 
 
 class SingleServerOps:
-    """The steps of a store.
+    """The operations of a store on one server.
 
     Args:
-        storage: URL, prefix and time-out.
-        clock: µs since the epoch, for tests; the server's own time where there is none.
-        estimate: About the server's time, to know which periods of a calendar it will ask for.
+        settings: URL, prefix and time-out.
+        clock: µs since the epoch, for tests. Default: the server's own time.
+        estimate: About the server's time in µs: says which calendar periods a script will need.
 
     Raises:
-        SetupError: The URL cannot be one of a server.
+        SetupError: The URL is malformed.
     """
 
     def __init__(
-        self, storage: StoreSettings, clock: Callable[[], int] | None, estimate: Callable[[], int]
+        self, settings: StoreSettings, clock: Callable[[], int] | None, estimate: Callable[[], int]
     ) -> None:
-        self._url = storage.url
-        self._prefix = storage.prefix
-        self._wait = max(SHORTEST_WAIT, 4 * storage.timeout / SECOND)
+        self._url = settings.url
+        self._prefix = settings.prefix
+        self._timeout = max(MIN_TIMEOUT, 4 * settings.timeout / SECOND)
         self._clock = clock
         self._estimate = clock or estimate
-        self._quotas = codec.Quotas()
-        # Made now, so that what is wrong with its URL is not said to the first caller only.
-        self._connection: Connection | None = connect(self._url, self._wait)
+        self._quotas = codec.QuotaCodec()
+        # Made here so that a malformed URL fails the start, not the first call.
+        self._connection: Connection | None = connect(self._url, self._timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
-    def connect(self) -> Connection:
-        """The connections of the event loop that is running."""
+    def connection(self) -> Connection:
+        """The connection of the running event loop."""
         loop = asyncio.get_running_loop()
         if self._connection is None or self._loop not in {None, loop}:
-            # After a fork, or in another loop: the old one's can be neither used nor closed.
-            self._connection = connect(self._url, self._wait)
+            # After a fork or in another loop, the old connection can be neither used nor closed.
+            self._connection = connect(self._url, self._timeout)
         self._loop = loop
         return self._connection
 
@@ -135,47 +136,40 @@ class SingleServerOps:
         self._connection = self._loop = None
 
     def key(self, partition: str) -> bytes:
-        """Where a partition's account is. In a Cluster, all that is its lies in one slot."""
-        # What ends a hash tag, and nothing at all, would spread an account over slots.
+        """Return the key of a partition's account. Its hash tag keeps all its keys in one slot."""
+        # A `}` would end the hash tag, and an empty tag is none: both would use other slots.
         name = partition.replace("%", "%25").replace("}", "%7D") or "%"
         return f"{self._prefix}:{{{name}}}".encode("utf-8", "surrogatepass")
 
-    def _keys(self, partitions: Sequence[str], name: str) -> list[bytes]:
-        keys = [self.key(partition) for partition in partitions]
-        return [*keys, keys[0] + b":" + codec.short_name(name).hex().encode()]
-
-    def _now(self) -> int:
-        return self._clock() if self._clock else 0
-
     async def read(self, partitions: Sequence[str]) -> tuple[int, list[bytes]]:
-        """The time, and accounts as they are kept; empty where there is none."""
+        """Return the time in µs, and the packed accounts; empty where there is none."""
         keys = [self.key(partition) for partition in partitions]
-        now, *blobs = await self.connect.run(scripts.read(), keys, _NOW.pack(self._now()))
-        return _NOW.unpack(now)[0], blobs
+        now, *accounts = await self.connection.run(scripts.read(), keys, _NOW.pack(self._now()))
+        return _NOW.unpack(now)[0], accounts
 
     async def reserve(
-        self, charge: Charge, *, fixed: bool = False, alone: Collection[int] = ()
+        self, charge: Charge, *, fixed_price: bool = False, uncharged: Collection[int] = ()
     ) -> Decision:
         """Charge all lines or none.
 
         Args:
-            charge: The call's.
-            fixed: Whether its price is the last word, whatever its lines of buckets say.
-            alone: Places of shadow lines that are to be left uncharged, though they may fit.
+            charge: The call's charge.
+            fixed_price: Whether to take `charge.price` whatever the lines of buckets say.
+            uncharged: Indexes of shadow lines to leave uncharged even if they fit.
         """
         partitions = charge.partitions
-        owners = {partition: n for n, partition in enumerate(partitions, 1)}
-        packed = codec.packed_charge(charge, owners, self._now(), fixed=fixed, alone=alone)
-        script = scripts.reserve(seen=charge.observation is not None)
-        keys, cells = self._keys(partitions, charge.id), codec.packed_cells(charge)
-
-        async def run(quotas: list[bytes]) -> Reply:
-            return await self.connect.run(script, keys, packed, cells, *quotas)
-
-        reply = await self._in_calendar(charge.lines, run)
+        packed = codec.pack_charge(
+            charge, _numbers_of(partitions), self._now(), fixed_price, uncharged
+        )
+        reply = await self._run(
+            scripts.reserve(seen=charge.observation is not None),
+            self._keys(partitions, charge.id),
+            (packed, codec.pack_cells(charge)),
+            charge.lines,
+        )
         if isinstance(reply, bytes):
-            return codec.admitted(charge, reply)
-        return _replayed(charge, partitions, reply)
+            return codec.unpack_admission(charge, reply)
+        return _decision_on(charge, partitions, reply)
 
     async def settle(
         self,
@@ -183,64 +177,85 @@ class SingleServerOps:
         amounts: Sequence[int],
         update: ProfileUpdate | None = None,
         *,
-        again: bool = False,
+        only_observe: bool = False,
         partitions: Sequence[str] = (),
     ) -> SettleOutcome:
         """Replace what is held by what was used.
 
         Args:
-            reservation: What was reserved; only its id, lines and accounts are looked at, since the
-                server knows what is held.
+            reservation: What was reserved. Only its id, lines and accounts are used: the server
+                knows what is held.
             amounts: µ-units used on each line, before price.
-            update: What it does to profiles.
-            again: Only observe: the rest has been done.
-            partitions: Those whose accounts take part; the reservation's own unless given.
+            update: What the call does to profiles.
+            only_observe: Only apply `update`; the amounts have been settled before.
+            partitions: Partitions whose accounts take part. Default: the reservation's own.
         """
         partitions = partitions or reservation.partitions
-        owners = {partition: n for n, partition in enumerate(partitions, 1)}
+        numbers = _numbers_of(partitions)
         lines = reservation.lines
         head = _SETTLE.pack(
             self._now(),
-            b"O" if again else b"S",
+            b"O" if only_observe else b"S",
             codec.short_name(reservation.id),
             update is not None,
             update.version if update else 0,
             len(lines),
         )
         used = [
-            _USED.pack(owners[line.partition], min(amount, codec.MOST))
+            _USED.pack(numbers[line.partition], min(amount, codec.MAX_NUMBER))
             for line, amount in zip(lines, amounts, strict=True)
         ]
-        profiled = bytes(owners.get(partition, 0) for partition in reservation.profiled)
-        given = (head + b"".join(used), profiled, *_packed(update))
-        script = scripts.settle(seen=reservation.observation is not None)
-        keys = self._keys(partitions, reservation.id)
+        profiled = bytes(numbers.get(partition, 0) for partition in reservation.profiled)
+        reply = await self._run(
+            scripts.settle(seen=reservation.observation is not None),
+            self._keys(partitions, reservation.id),
+            (head + b"".join(used), profiled, *_packed(update)),
+            lines,
+        )
+        return _outcome(reply, partitions)
 
-        async def run(quotas: list[bytes]) -> Reply:
-            return await self.connect.run(script, keys, *given, *quotas)
+    async def set_score(
+        self, pool: DuePool, score: int, reasons: bytes, lines: Sequence[Line]
+    ) -> None:
+        """Store a pool's score with its packed reasons, and the stages that follow on `lines`."""
+        head = _SCORE.pack(self._now(), score, pool.sums[0], len(lines))
+        quotas = [self._quotas.pack(line, ()) for line in lines]
+        await self.connection.run(
+            scripts.judge(), [self.key(pool.partition)], head, reasons, *quotas
+        )
 
-        return _outcome(await self._in_calendar(lines, run), partitions)
+    def _keys(self, partitions: Sequence[str], reservation_id: str) -> list[bytes]:
+        """Return the keys of the accounts, and that of the reservation beside the first."""
+        keys = [self.key(partition) for partition in partitions]
+        return [*keys, keys[0] + b":" + codec.short_name(reservation_id).hex().encode()]
 
-    async def judge(self, due: Due, found: int, why: bytes, lines: Sequence[Line]) -> None:
-        """Note what a pool's sums were found to come to, and what follows for its `lines`."""
-        head = _JUDGE.pack(self._now(), found, due.sums[0], len(lines))
-        quotas = [self._quotas.packed(line, ()) for line in lines]
-        await self.connect.run(scripts.judge(), [self.key(due.partition)], head, why, *quotas)
+    def _now(self) -> int:
+        return self._clock() if self._clock else 0
 
-    async def _in_calendar(
-        self, lines: Sequence[Line], run: Callable[[list[bytes]], Awaitable[Reply]]
+    async def _run(
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[bytes],
+        lines: Sequence[Line],
     ) -> Reply:
-        """Run a script, again with other periods where its calendar does not reach far enough."""
+        """Run a script, again with the calendar periods that it asks for."""
         moments: tuple[int, ...] = ()
         if any(line.quota.algorithm is Algorithm.CALENDAR for line in lines):
-            moments = (self._estimate(),)  # the rest is asked for where it is needed
-        for _ in range(TRIES):
-            reply = await run([self._quotas.packed(line, moments) for line in lines])
+            moments = (self._estimate(),)  # enough for most calls
+        for _ in range(CALENDAR_TRIES):
+            quotas = [self._quotas.pack(line, moments) for line in lines]
+            reply = await self.connection.run(script, keys, *arguments, *quotas)
             head = reply if isinstance(reply, bytes) else reply[0]
             if head[:1] != b"C":
                 return reply
             moments = struct.unpack(">QQQ", head[-24:])
-        raise StoreError("a calendar's periods could not be told in time")
+        raise StoreError("the periods of a calendar changed each time a call was to be charged")
+
+
+def _numbers_of(partitions: Sequence[str]) -> dict[str, int]:
+    """Return what scripts call each account: its place among the keys, from 1."""
+    return {partition: number for number, partition in enumerate(partitions, 1)}
 
 
 def _packed(update: ProfileUpdate | None) -> tuple[bytes, bytes]:
@@ -251,19 +266,19 @@ def _packed(update: ProfileUpdate | None) -> tuple[bytes, bytes]:
 
 
 def _outcome(reply: bytes, partitions: Sequence[str]) -> SettleOutcome:
-    due: list[Due] = []
-    for at in range(10, len(reply), _DUE.size):
-        numbers: tuple[int, ...] = _DUE.unpack_from(reply, at)
-        due.append(Due(partitions[numbers[0] - 1], numbers[1], numbers[2:]))
+    due: list[DuePool] = []
+    for offset in range(10, len(reply), _DUE_POOL.size):
+        numbers: tuple[int, ...] = _DUE_POOL.unpack_from(reply, offset)
+        due.append(DuePool(partitions[numbers[0] - 1], numbers[1], numbers[2:]))
     observed = reply[1:2]
     return SettleOutcome(_SETTLED[reply[:1]], observed == b"o", observed == b"c", tuple(due))
 
 
-def _replayed(charge: Charge, partitions: Sequence[str], reply: Sequence[bytes]) -> Decision:
-    """What the ledger says of the accounts that a script found."""
-    head, *blobs = reply
+def _decision_on(charge: Charge, partitions: Sequence[str], reply: Sequence[bytes]) -> Decision:
+    """Return the ledger's decision on the accounts that a script found."""
+    head, *packed = reply
     now = _NOW.unpack_from(head, 1)[0]
-    accounts = codec.read_accounts(partitions, blobs, now)
+    accounts = codec.unpack_accounts(partitions, packed, now)
     if head[:1] == b"D":
         return _repeated(charge, accounts, head[1 + _NOW.size :], now)
     decision = ledger.reserve(accounts, charge, now)
@@ -273,8 +288,8 @@ def _replayed(charge: Charge, partitions: Sequence[str], reply: Sequence[bytes])
 
 
 def _repeated(charge: Charge, accounts: Mapping[str, Account], record: bytes, now: int) -> Decision:
-    """The decision on a charge that had been made before: the same again, however often asked."""
-    kept = codec.read_held(record, len(accounts), len(charge.lines))
+    """Return the decision on a charge that was made before: the same one each time."""
+    stored = codec.unpack_reservation(record, len(accounts), len(charge.lines))
     statuses = tuple(
         LineStatus(line, *ledger.peek(accounts[line.partition], (line.quota,), now)[0])
         for line in charge.lines
@@ -282,11 +297,11 @@ def _repeated(charge: Charge, accounts: Mapping[str, Account], record: bytes, no
     reservation = Reservation(
         charge.id,
         charge.lines,
-        kept.held,
-        kept.at,
-        kept.expires,
-        kept.price,
+        stored.held,
+        stored.at,
+        stored.expires,
+        stored.price,
         charge.observation,
         charge.profiled,
     )
-    return Decision(Verdict.ADMIT, statuses, 0, reservation, kept.price)
+    return Decision(Verdict.ADMIT, statuses, 0, reservation, stored.price)

@@ -1,4 +1,4 @@
-"""The store: who takes which step, and what is undone when nobody knows whether it was taken."""
+"""`RedisStore`: accounts on a Redis or Valkey server or cluster."""
 
 from __future__ import annotations
 
@@ -16,67 +16,67 @@ from querybudget.stores.clock import system_clock
 from querybudget.stores.redis import codec
 from querybudget.stores.redis.cluster import ClusterOps
 from querybudget.stores.redis.connection import UnansweredError
-from querybudget.stores.redis.coverage import Profiles
+from querybudget.stores.redis.coverage import ProfileSettler
 from querybudget.stores.redis.single_server import SingleServerOps
 from querybudget.units import Quota
 
 __all__ = ["RedisStore"]
 
+MAX_DOUBTFUL = 10_000
+"""Charges remembered of which it is unknown whether they were made."""
+
+UNDO_TRIES = 20
+"""Refused tries to give back a doubtful charge. After the last it is left to expire."""
+
 logger = logging.getLogger("querybudget")
-
-DOUBTFUL = 10_000
-"""Charges remembered of which nobody knows whether they were made."""
-
-PATIENCE = 20
-"""How often the server may refuse to give one of them back before it is left to expire."""
 
 
 class RedisStore:
-    """Accounts in Redis or Valkey: on one server, behind Sentinels, or in a Cluster.
+    """Accounts in Redis or Valkey: on one server, behind sentinels, or in a cluster.
 
     Args:
-        storage: URL, prefix and time-out.
-        clock: µs since the epoch, for tests; the server's own time unless given.
-        estimate: About the server's time, where that is not known yet; this host's unless given.
+        settings: URL, prefix and time-out.
+        clock: µs since the epoch, for tests. Default: the server's own time.
+        estimate: About the server's time in µs, before it is known. Default: this host's time.
 
     Attributes:
-        guarantees: What it promises.
+        guarantees: What the store promises.
 
     Raises:
-        SetupError: The URL cannot be one of a server, or the client is not installed.
+        SetupError: The URL is not one of Redis or Valkey, or the client is not installed.
     """
 
     suspends = True
 
     def __init__(
         self,
-        storage: StoreSettings,
+        settings: StoreSettings,
         *,
         clock: Callable[[], int] | None = None,
         estimate: Callable[[], int] | None = None,
     ) -> None:
-        found = guarantees_of(storage.url)
-        if found is None:
+        guarantees = guarantees_of(settings.url)
+        if guarantees is None:
             raise SetupError(
-                f"expected the URL of Redis or Valkey, found {redact_url(storage.url)}"
+                f"expected the URL of Redis or Valkey, found {redact_url(settings.url)}"
             )
-        self.guarantees: Guarantees = found
-        self._steps = SingleServerOps(storage, clock, estimate or system_clock())
-        self._ops = self._steps if found.atomic else ClusterOps(self._steps)
-        self._profiles = Profiles(self._ops)
-        self._doubtful = deque[tuple[Charge, int]](maxlen=DOUBTFUL)
+        self.guarantees: Guarantees = guarantees
+        self._single = SingleServerOps(settings, clock, estimate or system_clock())
+        self._ops = self._single if guarantees.atomic else ClusterOps(self._single)
+        self._profiles = ProfileSettler(self._ops)
+        self._doubtful = deque[tuple[Charge, int]](maxlen=MAX_DOUBTFUL)
         self._undoing: asyncio.Task[None] | None = None
 
     @property
     def missed(self) -> int:
-        """Calls that a profile lacks, since other workers changed it too often meanwhile."""
+        """Calls that a profile lacks because other workers changed it too often meanwhile."""
         return self._profiles.missed
 
     async def start(self) -> None:
         """Connect, and run a script.
 
         Raises:
-            StoreError: There is no answer, or scripts may not be run.
+            StoreError: The server does not answer, or does not allow scripts.
         """
         await self._ops.read(["start"])
 
@@ -93,9 +93,8 @@ class RedisStore:
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
         """Replace what is held by what was used."""
-        observation = reservation.observation
         if (
-            observation is not None
+            reservation.observation is not None
             and reservation.profiled
             and ledger.answered(reservation, amounts)
         ):
@@ -103,48 +102,51 @@ class RedisStore:
         return (await self._ops.settle(reservation, amounts)).settled
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
-        """(remaining µ-units, µs to reset) of each quota."""
-        now, (blob,) = await self._steps.read([partition])
-        return ledger.peek(codec.read_account(blob) if blob else Account(), quotas, now)
+        """Return (remaining µ-units, µs to reset) of each quota."""
+        now, (packed,) = await self._single.read([partition])
+        account = codec.unpack_account(packed) if packed else Account()
+        return ledger.peek(account, quotas, now)
 
     async def forget(self, partition: str) -> bool:
         """Drop a partition's account."""
-        return bool(await self._steps.connect.ask("DEL", self._steps.key(partition)))
+        return bool(await self._single.connection.execute("DEL", self._single.key(partition)))
 
     async def describe(self) -> dict[str, str]:
-        """What the server says of itself, as its INFO has it; in a Cluster, what one of them says.
+        """Return the server's INFO; in a cluster, that of one server.
 
-        `save` beside it, where it may be asked, is empty on a server that saves no snapshots.
+        Its `save` setting is added where the server tells it, and is empty if it writes no
+        snapshots.
 
         Raises:
-            StoreError: It does not answer.
+            StoreError: The server does not answer.
         """
-        found: dict[str, object] = await self._steps.connect.ask("INFO")
-        told = {str(name): str(value) for name, value in found.items()}
-        if not self._steps.connect.apart:
+        connection = self._single.connection
+        info: dict[str, object] = await connection.execute("INFO")
+        description = {str(name): str(value) for name, value in info.items()}
+        if not connection.is_cluster:
             try:
-                saving: dict[bytes, bytes] = await self._steps.connect.ask("CONFIG GET", "save")
+                config: dict[bytes, bytes] = await connection.execute("CONFIG GET", "save")
             except StoreError as error:
                 logger.debug("the server does not tell how it saves: %s", error)
             else:
-                told["save"] = saving.get(b"save", b"").decode()
-        return told
+                description["save"] = config.get(b"save", b"").decode()
+        return description
 
     async def now(self) -> int:
-        """The time that it goes by, µs since the epoch. Raises as `describe` does."""
+        """Return the time that the store uses, µs since the epoch. Raises as `describe` does."""
         return (await self._ops.read(["now"]))[0]
 
     async def aclose(self) -> None:
-        """Wait for what is under way, and disconnect."""
+        """Wait for requests in flight, and disconnect."""
         if self._undoing is not None:
             await asyncio.gather(self._undoing, return_exceptions=True)
         if self._doubtful:
             await self._undo()
         await self._profiles.aclose()
-        await self._steps.aclose()
+        await self._single.aclose()
 
     async def _undo(self) -> None:
-        """Give back what was charged for calls that were told it was not."""
+        """Give back charges that may have been made for calls that failed or were cancelled."""
         try:
             for _ in range(len(self._doubtful)):
                 charge, tries = self._doubtful[0]
@@ -153,10 +155,10 @@ class RedisStore:
                     await self._ops.settle(charge, [0] * len(charge.lines))
                 except UnansweredError:
                     raise
-                except StoreError:  # one that cannot be settled keeps none of the others
+                except StoreError:  # one that cannot be settled must not block the others
                     refused = True
                 self._doubtful.popleft()
-                if refused and tries < PATIENCE:
+                if refused and tries < UNDO_TRIES:
                     self._doubtful.append((charge, tries + 1))
         except StoreError as error:
             logger.debug("charges without an answer are given back later: %s", error)
