@@ -42,7 +42,20 @@ class Guarded:
         self.clock = ManualClock()
         self.store = RedisStore(StoreSettings(url, timeout=timeout, prefix=prefix))
         self.left_over: list[Reservation] = []
-        self.guard = Guard(
+        self.guards = [self._guard(timeout)]
+        self.slowest = 0.0
+
+    @property
+    def guard(self) -> Guard:
+        """The guard that is asked now."""
+        return self.guards[-1]
+
+    def allow_time(self) -> None:
+        """Ask through a guard for which nothing is late: the server answers again, but slowly."""
+        self.guards.append(self._guard(PATIENCE))
+
+    def _guard(self, timeout: int) -> Guard:
+        return Guard(
             self.store,
             self.clock,
             timeout=timeout,
@@ -50,7 +63,6 @@ class Guarded:
             answered=lambda: None,
             unsettled=lambda reservation, _: self.left_over.append(reservation),
         )
-        self.slowest = 0.0
 
     async def call(
         self, name: str, *quotas: Quota, caller: str = "caller"
@@ -125,7 +137,8 @@ async def guarded(
         async with asyncio.timeout(60):
             yield bench
     finally:
-        await bench.guard.aclose()
+        for guard in bench.guards:
+            await guard.aclose()
         await bench.store.aclose()
 
 

@@ -76,6 +76,7 @@ async def test_calls_on_a_frozen_server_fail_in_time_and_stay_uncharged(
         assert not bench.guard.up
         assert str(await bench.call("while down")).startswith("the store (redis) is down")
         server.resume()
+        bench.allow_time()
         first = await bench.back("back")
         await bench.comes_to(1 + first.admitted)  # all that was charged late is given back
         assert await bench.settle(held, 0) is Settled.DONE

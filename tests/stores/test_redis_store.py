@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import itertools
 import logging
+import os
 import random
 import sys
 from collections.abc import AsyncGenerator
@@ -218,7 +219,11 @@ async def test_a_lease_of_a_killed_worker_is_free_when_it_expires(
     server = redis_servers(faketime=True)
     command = [sys.executable, "-m", "tests.stores.redis_worker", server.url]
     root = str(Path(__file__).parents[2])
-    worker = Process(command, ready="admitted True", env={"PYTHONPATH": root})
+    worker = Process(
+        command,
+        ready="admitted True",
+        env={"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
+    )
     worker.start()
     worker.kill()
     async with opened(server.url, "killed") as store:
