@@ -58,7 +58,7 @@ async def no_pause(seconds: float) -> None:
 
 def covered(make: Callable[..., Any], app: Any, *budgets: dict[str, Any], **how: Any) -> Any:
     settings = how.pop("settings", {})
-    analyzer = how.pop("observer", None) or FakeAnalyzer()
+    analyzer = how.pop("analyzer", None) or FakeAnalyzer()
     edge = make(app, {"budgets": list(budgets), **settings}, analyzer=analyzer, **how)
     edge.limiter.pause = no_pause
     return edge

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -21,16 +22,19 @@ from querybudget.redact import redact_error, redact_url
 from querybudget.stores import Declares, Starts, Store, open_store, system_clock
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
-__all__ = ["Checked", "check_store"]
+if TYPE_CHECKING:
+    from querybudget.stores.redis import RedisStore
+
+__all__ = ["StoreReport", "check_store"]
 
 CALLS, CALLERS = 100, 10
-PATIENCE = 30
+TIMEOUT = 30
 """Seconds to wait for a store."""
 
-APART = SECOND // 2
+CLOCK_SKEW = SECOND // 2
 """Largest difference in µs between the server's clock and this host's without a warning."""
 
-OLDEST = 5
+OLDEST_REDIS = 5
 """Older releases of Redis do not let a script write after it has read the time."""
 
 _QUOTA = Quota("check", Unit.REQUESTS, CALLS * MICRO, 60 * SECOND, Algorithm.SLIDING, CALLS * MICRO)
@@ -49,7 +53,7 @@ class Latency(msgspec.Struct, frozen=True):
     slowest: int
 
 
-class Checked(msgspec.Struct, frozen=True):
+class StoreReport(msgspec.Struct, frozen=True):
     """The result for a store that works.
 
     Attributes:
@@ -80,7 +84,7 @@ class Checked(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...]
 
 
-class _Known(msgspec.Struct):
+class _Description(msgspec.Struct):
     """What one kind of store reports about itself."""
 
     kind: str
@@ -98,50 +102,52 @@ def check_store(url: str, *, as_json: bool) -> int:
     """
     place = redact_url(url)
     try:
-        checked = asyncio.run(_checked(url, place))
+        report = asyncio.run(_report(url, place))
     except TimeoutError:
-        raise StoreError(f"{place} does not work: no answer within {PATIENCE} s") from None
+        raise StoreError(f"{place} does not work: no answer within {TIMEOUT} s") from None
     except QueryBudgetError as error:
         words = redact_error(str(error), url)
         if not isinstance(error, StoreError):
             raise type(error)(words) from None
         found = f"expected an answer, found: {words.rstrip('.')}"
-        raise StoreError(f"{place} does not work from here: {found}. {_cure(url)}") from None
+        raise StoreError(f"{place} does not work from here: {found}. {_advice(url)}") from None
     if as_json:
-        print(msgspec.json.format(msgspec.json.encode(checked), indent=2).decode())
+        print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:
-        _print(checked)
+        _print(report)
     return 0
 
 
-async def _checked(url: str, place: str) -> Checked:
+async def _report(url: str, place: str) -> StoreReport:
     prefix = f"querybudget-check-{os.urandom(6).hex()}"
     new = _files(url, there=False)
     clock = system_clock()
     store = open_store(StoreSettings(url, timeout=2 * SECOND, prefix=prefix), clock)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             if isinstance(store, Starts):
                 await store.start()
-            known = await _known(store, url)
+            description = await _describe(store, url)
             latency = await _measured(store, prefix)
     finally:
         await store.aclose()
         for path in new:
             path.unlink(missing_ok=True)
-    given = store.guarantees if isinstance(store, Declares) else Guarantees(frozenset(), "process")
-    return Checked(
+    guarantees = (
+        store.guarantees if isinstance(store, Declares) else Guarantees(frozenset(), "process")
+    )
+    return StoreReport(
         url=place,
-        kind=known.kind,
-        size=None if new else known.size,
-        windows=tuple(kind.value for kind in Algorithm if kind in given.windows),
-        reach=given.reach,
-        atomic=given.atomic,
-        exact=given.exact,
-        durable=given.durable,
+        kind=description.kind,
+        size=None if new else description.size,
+        windows=tuple(kind.value for kind in Algorithm if kind in guarantees.windows),
+        reach=guarantees.reach,
+        atomic=guarantees.atomic,
+        exact=guarantees.exact,
+        durable=guarantees.durable,
         latency=latency,
-        clock=known.clock,
-        warnings=(*known.warnings, *_warnings(given, known)),
+        clock=description.clock,
+        warnings=(*description.warnings, *_warnings(guarantees, description)),
     )
 
 
@@ -172,32 +178,29 @@ async def _measured(store: Store, prefix: str) -> Latency:
 # -- What each kind says of itself ---------------------------------------------------------------
 
 
-async def _known(store: Store, url: str) -> _Known:
+async def _describe(store: Store, url: str) -> _Description:
     scheme = url.partition("://")[0]
     if scheme == "sqlite":
-        return _known_sqlite(url)
+        return _describe_sqlite(url)
     if scheme.startswith(("redis", "valkey")):
         from querybudget.stores.redis import RedisStore  # noqa: PLC0415 - loads its client
 
         if isinstance(store, RedisStore):
-            return await _known_redis(store)
+            return await _describe_redis(store)
     if scheme == "memcached":
-        return _Known(await _memcached(url))
-    return _Known("memory of this process" if scheme == "memory" else f"{scheme} of `limits`")
+        return _Description(await _memcached(url))
+    return _Description("memory of this process" if scheme == "memory" else f"{scheme} of `limits`")
 
 
-def _known_sqlite(url: str) -> _Known:
-    return _Known(
+def _describe_sqlite(url: str) -> _Description:
+    return _Description(
         f"SQLite {sqlite3.sqlite_version}",
         sum(path.stat().st_size for path in _files(url, there=True)[:1]),
         warnings=["a file on a network file system can fail without an error: use a local disk"],
     )
 
 
-async def _known_redis(store: object) -> _Known:
-    from querybudget.stores.redis import RedisStore  # noqa: PLC0415 - loads its client
-
-    assert isinstance(store, RedisStore)  # noqa: S101 - its only caller has looked
+async def _describe_redis(store: RedisStore) -> _Description:
     info = await store.describe()
     begin = time.time_ns()
     now = await store.now()
@@ -205,7 +208,7 @@ async def _known_redis(store: object) -> _Known:
     modes = {"cluster": "a Cluster", "standalone": "one server"}
     mode = modes.get(info.get("redis_mode", ""), "a server")
     name, version = _version(info)
-    return _Known(f"{name} {version}, {mode}", clock=ahead, warnings=[*_redis_warnings(info)])
+    return _Description(f"{name} {version}, {mode}", clock=ahead, warnings=[*_redis_warnings(info)])
 
 
 def _version(info: Mapping[str, str]) -> tuple[str, str]:
@@ -217,8 +220,8 @@ def _version(info: Mapping[str, str]) -> tuple[str, str]:
 def _redis_warnings(info: Mapping[str, str]) -> Iterable[str]:
     name, version = _version(info)
     major = version.partition(".")[0]
-    if name == "Redis" and major.isdecimal() and int(major) < OLDEST:
-        yield f"Redis {version} is too old: expected {OLDEST} or later"
+    if name == "Redis" and major.isdecimal() and int(major) < OLDEST_REDIS:
+        yield f"Redis {version} is too old: expected {OLDEST_REDIS} or later"
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction" and info.get("maxmemory", "0") != "0":
         yield (
@@ -239,47 +242,47 @@ async def _memcached(url: str) -> str:
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 11_211)
         try:
             writer.write(b"version\r\n")
-            said = (await reader.readline()).split()
+            reply = (await reader.readline()).split()
         finally:
             writer.close()
             await writer.wait_closed()
     except (OSError, ValueError):
-        said = []
-    return f"memcached {said[1].decode('ascii', 'replace')}" if said[1:] else "memcached"
+        reply = []
+    return f"memcached {reply[1].decode('ascii', 'replace')}" if reply[1:] else "memcached"
 
 
-def _warnings(given: Guarantees, known: _Known) -> Iterable[str]:
-    if known.clock is not None and abs(known.clock) > APART:
+def _warnings(guarantees: Guarantees, description: _Description) -> Iterable[str]:
+    if description.clock is not None and abs(description.clock) > CLOCK_SKEW:
         yield (
             "the server's clock differs from this host's: calls use the server's, events and logs"
             " use this host's"
         )
-    if not given.exact:
+    if not guarantees.exact:
         yield "limits are not exact: near the end of a window, more than the limit can be granted"
 
 
 # -- Words ---------------------------------------------------------------------------------------
 
 
-def _print(checked: Checked) -> None:
-    latency, given = checked.latency, checked
-    windows = [WORDS[Algorithm(kind)] for kind in given.windows]
+def _print(report: StoreReport) -> None:
+    latency = report.latency
+    windows = [WORDS[Algorithm(kind)] for kind in report.windows]
     speed = f"reserve {_ms(latency.reserve)}, settle {_ms(latency.settle)} (medians of {CALLS})"
     rows = [
-        ("store", given.kind + (f", {given.size:,} bytes" if given.size else "")),
+        ("store", report.kind + (f", {report.size:,} bytes" if report.size else "")),
         ("keeps", ", ".join(windows)),
-        ("counts", f"together for {_REACH.get(given.reach, given.reach)}"),
-        ("lines", "charged in one step" if given.atomic else "charged one after another"),
-        ("limits", "exact" if given.exact else "estimated"),
-        ("accounts", "outlive this process" if given.durable else "end with this process"),
-        ("latency", f"{speed}; at slowest {_ms(latency.slowest)}"),
-        ("clock", _clock(given.clock)),
+        ("counts", f"together for {_REACH.get(report.reach, report.reach)}"),
+        ("lines", "charged in one step" if report.atomic else "charged one after another"),
+        ("limits", "exact" if report.exact else "estimated"),
+        ("accounts", "outlive this process" if report.durable else "end with this process"),
+        ("latency", f"{speed}; slowest {_ms(latency.slowest)}"),
+        ("clock", _clock(report.clock)),
     ]
-    print(f"{checked.url} works from here")
-    for name, words in rows:
-        print(f"  {name:8}  {words}")
-    for warning in checked.warnings:
-        print(f"{checked.url}: warning: {warning}", file=sys.stderr)
+    print(f"{report.url} works from here")
+    for name, value in rows:
+        print(f"  {name:8}  {value}")
+    for warning in report.warnings:
+        print(f"{report.url}: warning: {warning}", file=sys.stderr)
 
 
 def _ms(time: int) -> str:
@@ -292,7 +295,7 @@ def _clock(ahead: int | None) -> str:
     return f"the server's, {_ms(abs(ahead))} {'ahead of' if ahead >= 0 else 'behind'} this host's"
 
 
-def _cure(url: str) -> str:
+def _advice(url: str) -> str:
     if url.startswith("sqlite"):
         return "Check the file, its directory and their permissions"
     return "Check the address, the password and the firewall"
