@@ -150,7 +150,9 @@ def limit(text: str) -> Limit:
     """
     head, *tail = text.split("/") if "/" in text else _PER.split(text)
     if len(tail) > 1 or re.search(r"[;|]", text):
-        raise ValueError(f"expected one limit, found several in {brief(text)}; one budget has one")
+        raise ValueError(
+            f"expected one limit, found several in {brief(text)}: each needs its own budget"
+        )
     amount, unit = amount_of(head, expected=_LIMIT)
     check_whole(amount, unit or Unit.REQUESTS)
     if unit is Unit.CONCURRENT:
@@ -307,5 +309,7 @@ def _positive(value: Fraction, text: str) -> int:
 
 def _countable(value: Fraction, text: str) -> int:
     if value > LARGEST:
-        raise ValueError(f"expected less, found {brief(text)}: too large to count exactly")
+        raise ValueError(
+            f"expected a smaller amount, found {brief(text)}, too large to count exactly"
+        )
     return int(value)

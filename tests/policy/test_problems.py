@@ -99,6 +99,26 @@ def test_what_an_environment_variable_holds_is_never_shown() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_nor_is_it_shown_by_the_checks_that_know_what_a_value_refers_to() -> None:
+    text = """\
+identity: [{header: {name: '${S}', trusted_proxies: ['${S}']}}]
+store: {url: '${S}', prefix: '${S}'}
+exempt: [/x, '${S}']
+health: ${S}
+routes: [{path: '${S}', operation: '${S}', model: '${S}', prompt: ['${S}']}]
+budgets:
+  - {name: '${S}', limit: 5/day, per: [model, '${S}'], window: calendar, timezone: '${S}'}
+  - name: other
+    limit: 5/day
+    match: {path: '${S}', method: '${S}', operation: '${S}', tier: '${S}', capability: '${S}'}
+"""
+    with pytest.raises(PolicyError) as caught:
+        load_text(text, "p.yaml", {"S": "hunter 2"})
+    assert len(caught.value.problems) == 17
+    assert "hunter 2" not in str(caught.value)
+    assert str(caught.value).count("found what `${S}` stands for") == 16
+
+
 def test_a_short_or_unquoted_secret_is_never_shown() -> None:
     for secret in ("hunter2", "123456789012345678", "[hunter2]", "{hunter2: hunter2}"):
         with pytest.raises(PolicyError) as caught:

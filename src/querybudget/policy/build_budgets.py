@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import UTC, tzinfo
 from fnmatch import fnmatchcase
@@ -123,29 +124,30 @@ def _check_names(written: tuple[file.BudgetFile, ...], problems: Problems) -> No
 
 def _check_per(per: tuple[str, ...], path: Path, known: Known, problems: Problems) -> None:
     _check_words(per, (*POOLS, *known.partitions), "a partition", path, problems)
-    if len(set(per)) < len(per):
-        problems.add(path, "expected each partition once, found one again")
+    repeated = next((name for name, count in Counter(per).items() if count > 1), None)
+    if repeated:
+        problems.add(path, f"expected each partition once, found `{repeated}` again")
     if not per:
         problems.add(path, "expected at least one partition, found none (did you mean `everyone`?)")
 
 
 def _match(match: Match, path: Path, known: Known, problems: Problems) -> Match:
-    method = tuple(word.upper() for word in match.method)
     operations = (*OPERATIONS, *known.operations)
+    methods = tuple(word for word in match.method if word.upper() not in _METHODS)
     unmatched = tuple(
         pattern
         for pattern in match.operation
         if not any(fnmatchcase(operation, pattern) for operation in operations)
     )
     for key, words, allowed, what in (
-        ("method", method, _METHODS, "an HTTP method"),
+        ("method", methods, _METHODS, "an HTTP method"),
         ("tier", match.tier, (*known.tiers, "default"), "a tier"),
         ("operation", unmatched, operations, "an operation"),
         ("capability", match.capability, known.capabilities, "a capability"),
     ):
         _check_words(words, allowed, what, (*path, key), problems)
     check_paths(match.path, (*path, "path"), problems)
-    return replace(match, method=method)
+    return replace(match, method=tuple(word.upper() for word in match.method))
 
 
 def _check_words(
@@ -231,7 +233,7 @@ def _weights(
         problems.add(path, f"expected no weights for a limit in {unit}, found some")
     for kind in weights.__struct_fields__:
         if unit in _WEIGHTS and kind not in _WEIGHTS[unit] and kind in written:
-            message = f"expected weights of what {unit} counts, found `{kind}`"
+            message = f"expected weights of tokens that {unit} counts, found `{kind}`"
             problems.add((*path, kind), message)
     defaults = {
         "cached_input": weights.input,
@@ -253,7 +255,7 @@ def _bucket_response(
         return _response(budget, path, problems)
     for key in _BUCKET_KEYS:
         if getattr(budget, key) is not None:
-            message = f"expected `{key}` with a limit in buckets, found it with one in {limit.unit}"
+            message = f"expected a limit in buckets beside `{key}`, found one in {limit.unit}"
             problems.add((*path, key), message)
     return None
 
@@ -265,8 +267,8 @@ def _check_bucket_limit(
         message = f"expected `window: sliding` for a limit in buckets, found `{budget.window}`"
         problems.add((*path, "window"), message)
     if limit.amount > MAX_BUCKETS:
-        largest = f"{MAX_BUCKETS // MICRO} buckets, which no weight makes of the {FINE}"
-        message = f"expected at most {largest}, found `{in_units(limit.amount)}`"
+        most = f"{MAX_BUCKETS // MICRO} buckets, all {FINE} at the largest weight"
+        message = f"expected at most {most}, found `{in_units(limit.amount)}`"
         problems.add((*path, "limit"), message)
     if not Period.MINUTE.length <= limit.window <= 400 * Period.DAY.length:
         message = f"expected buckets per 1 minute to 400 days, found {_every(limit)}"
@@ -306,7 +308,7 @@ def _check_price(price: file.PriceFile, path: Path, problems: Problems) -> None:
         return
     if price.cap is not None and not MICRO < price.cap <= MAX_PRICE:
         message = f"expected a highest price above 1, up to {in_units(MAX_PRICE)}"
-        problems.add((*path, "cap"), f"{message} (`price: none` is for none)")
+        problems.add((*path, "cap"), f"{message} (`price: none` keeps the price at 1)")
     if price.slope == 0:
         problems.add((*path, "slope"), "expected a slope above zero, found 0")
     if price.slope is not None and price.curve in {"exponential", "b4b"}:
@@ -338,7 +340,7 @@ def _check_delay(budget: file.BudgetFile, path: Path, problems: Problems) -> Non
         problems.add((*path, "delay"), "expected a delay of at most 60s, found a longer one")
     slowed = budget.then is not None and budget.then.slow is not None
     if not slowed and not problems.wrong((*path, "then")):
-        message = "expected a delay with `slow` under `then`, found one without"
+        message = "expected `slow` under `then` beside `delay`, found none"
         problems.add((*path, "delay"), message)
 
 

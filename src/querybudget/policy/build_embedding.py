@@ -95,7 +95,7 @@ def _remote(remote: file.RemoteFile, path: Path, problems: Problems) -> Embeddin
         message = "expected the URL of an endpoint such as `http://tei:8080/v1/embeddings`"
         problems.add((*path, "url"), f"{message}, found something else")
     if remote.timeout > MAX_TIMEOUT:
-        problems.add((*path, "timeout"), "expected at most 60s, found more")
+        problems.add((*path, "timeout"), "expected a duration of at most 60s, found a longer one")
     key = remote.api_key or ""
     if not (key.isascii() and key.isprintable()):
         problems.add((*path, "api_key"), "expected printable ASCII, found other characters")

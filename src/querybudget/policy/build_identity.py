@@ -37,11 +37,11 @@ def identity(links: tuple[file.ResolverFile, ...], problems: Problems) -> tuple[
         path = ("identity", index)
         spec = _resolver(link, path, problems)
         if spec in specs:
-            problems.add(path, f"expected each link once, found `{spec.kind}` again")
+            problems.add(path, f"expected each resolver once, found `{spec.kind}` again")
         elif spec is not None:
             specs[spec] = None
     if not links:
-        problems.add(("identity",), "expected at least one way of knowing a caller, found none")
+        problems.add(("identity",), "expected at least one resolver, found none")
     return tuple(specs)
 
 
@@ -54,7 +54,7 @@ def partitions(
         path = ("partitions", name)
         check_name(name, path, problems)
         if name in POOLS:
-            message = f"expected a name of its own, found `{name}`, which `per` has already"
+            message = f"expected a new name, found `{name}`, which `per` already knows"
             problems.add(path, message)
         spec = _resolver(resolver, path, problems)
         if spec is not None:
@@ -88,7 +88,9 @@ def _tier(name: str, tier: file.TierFile, limits: Mapping[str, int], problems: P
     path = ("tiers", name)
     check_name(name, path, problems)
     if name == "default":
-        problems.add(path, "expected another name, found `default`: callers of no tier are of it")
+        problems.add(
+            path, "expected another name, found `default`, the tier of callers without one"
+        )
     for key, factor in tier.scale.items():
         _check_factor(key, factor, limits, (*path, "scale", key), problems)
     rule = TierRule() if tier.when is UNSET else _rule(tier.when, (*path, "when"), problems)
@@ -153,7 +155,8 @@ def _header_resolver(
 ) -> ResolverSpec | None:
     if header.name is UNSET:
         return None
-    name = _header_name(header.name, path, problems)
+    name_path = (*path, "name") if problems.mapping(path) else path
+    name = _header_name(header.name, name_path, problems)
     if not header.trusted_proxies:
         problems.add(path, _FORGED)
     networks = _networks(header.trusted_proxies, (*path, "trusted_proxies"), problems)

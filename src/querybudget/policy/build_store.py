@@ -30,7 +30,7 @@ def store_settings(
     if url and _check_url(url, problems):
         _check_abilities(url, policy, budgets, problems)
     if not MIN_TIMEOUT <= store.timeout <= MAX_TIMEOUT:
-        problems.add(("store", "timeout"), "expected from 1ms to 60s, found another duration")
+        problems.add(("store", "timeout"), "expected a duration from 1ms to 60s, found another")
     if not _PREFIX.fullmatch(store.prefix):
         message = "expected up to 64 letters, digits and any of `_.:-`"
         problems.add(("store", "prefix"), f"{message}, found `{store.prefix}`")

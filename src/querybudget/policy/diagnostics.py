@@ -14,6 +14,8 @@ __all__ = ["Entries", "Items", "Node", "Path", "Problems", "Scalar"]
 Path = tuple[str | int, ...]
 """Where in the policy: keys and indexes from the top."""
 
+SECRET_PART = 30  # characters of a variable's value that no message shows
+
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -76,8 +78,12 @@ class Problems:
         self._indexes: dict[Path, dict[str, int]] = {}
 
     def add(self, path: Path, message: str, line: int | None = None) -> None:
-        """Note a problem at `path`."""
-        line = self._reach(path)[1] if line is None else line
+        """Note a problem at `path`. What an environment variable holds is left out."""
+        node, node_line = self._reach(path)
+        if isinstance(node, Scalar) and node.template and node.text[:SECRET_PART] in message:
+            expected = message.partition(", found ")[0]
+            message = f"{expected}, found what `{node.template}` stands for"
+        line = node_line if line is None else line
         self._noted.append(PolicyProblem(self.source, line, _written(path), message))
         self._wrong.update(path[:length] for length in range(len(path) + 1))
 

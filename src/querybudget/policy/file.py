@@ -82,7 +82,7 @@ Burst = Annotated[
 ]
 Networks = Annotated[
     tuple[str, ...],
-    doc("Networks in CIDR notation; `*` for every one, `unix` for a Unix socket's other end."),
+    doc("Networks in CIDR notation; `*` for every one, `unix` for the peer of a Unix socket."),
 ]
 Source = Literal["user", "api_key", "header", "claim", "client_address", "anonymous"]
 
@@ -92,7 +92,7 @@ class NothingFile(Struct, frozen=True):
 
 
 class HeaderFile(Struct, frozen=True):
-    """The value of a request header, believed only of proxies that are trusted to set it."""
+    """The value of a request header, believed only if a trusted proxy set it."""
 
     name: Annotated[str, doc("The header's name.")] | UnsetType = UNSET
     trusted_proxies: Networks = ()
@@ -113,9 +113,9 @@ class AddressFile(Struct, frozen=True):
 
 
 class ResolverFile(Struct, frozen=True):
-    """One way of knowing a caller."""
+    """One way to identify a caller."""
 
-    user: Annotated[NothingFile, doc("Whom authentication further out found.")] | None = None
+    user: Annotated[NothingFile, doc("The user that authentication found.")] | None = None
     api_key: Annotated[NothingFile, doc("The bearer token or API key.")] | None = None
     header: (
         Annotated[HeaderFile, doc("A header's value."), Meta(extra={"short": "name"})] | None
@@ -135,7 +135,7 @@ Resolver = Annotated[
 class WhenFile(Struct, frozen=True):
     """When a tier applies: every part that is given must hold."""
 
-    source: Annotated[tuple[Source, ...], doc("How the caller was known.")] = ()
+    source: Annotated[tuple[Source, ...], doc("How the caller was identified.")] = ()
     claim: Annotated[dict[str, tuple[Text, ...]], doc("Claim to the accepted values.")] = {}
     header: Annotated[dict[str, tuple[Text, ...]], doc("Header to the accepted values.")] = {}
     trusted_proxies: Networks = ()
@@ -167,8 +167,7 @@ class PriceFile(Struct, frozen=True):
     """How much more a call costs, the more of a bucket budget is spent."""
 
     free: (
-        Annotated[Share, doc("Share of it up to which nothing costs more; 0.5 unless given.")]
-        | None
+        Annotated[Share, doc("Share up to which calls cost the same; 0.5 unless given.")] | None
     ) = None
     cap: (
         Annotated[Factor, doc("The highest price, reached at the limit; 10 unless given.")] | None
@@ -187,9 +186,9 @@ class PriceFile(Struct, frozen=True):
 
 
 class ThenFile(Struct, frozen=True):
-    """What else is done as a bucket budget is spent, and from which share on."""
+    """What else happens as a bucket budget is spent, and from which share on."""
 
-    slow: Annotated[Share, doc("Answers begin later.")] | None = None
+    slow: Annotated[Share, doc("Answers are delayed.")] | None = None
     degrade: Annotated[Share, doc("Answers are short, single and without log-probabilities.")] | (
         None
     ) = None
@@ -206,7 +205,7 @@ class BudgetFile(Struct, frozen=True):
     """A named limit, what it is pooled over, which calls it is for and what it does."""
 
     name: (
-        Annotated[str, doc("Its own: 1 to 64 of a-z, 0-9, _ and -, shown to callers.")] | UnsetType
+        Annotated[str, doc("Unique: 1 to 64 of a-z, 0-9, _ and -, shown to callers.")] | UnsetType
     ) = UNSET
     limit: Annotated[Limit, doc("How much, of what, in how long.")] | UnsetType = UNSET
     window: (
@@ -227,7 +226,7 @@ class BudgetFile(Struct, frozen=True):
     price: (
         Annotated[
             PriceFile,
-            doc("In buckets: how prices rise as it is spent; a curve, or `none`."),
+            doc("In buckets: how the price rises; a curve, or `none`."),
             Meta(
                 extra={
                     "short": "curve",
@@ -237,23 +236,23 @@ class BudgetFile(Struct, frozen=True):
         ]
         | None
     ) = None
-    then: Annotated[Stages, doc("In buckets: what else is done as it is spent.")] | None = None
+    then: Annotated[Stages, doc("In buckets: what else happens as it is spent.")] | None = None
     delay: Annotated[Duration, doc("The longest delay of `slow`; `5s` unless given.")] | None = None
     score: (
-        Annotated[bool, doc("In buckets: whether the sweep score counts; it does unless given.")]
+        Annotated[bool, doc("In buckets: whether the sweep score counts; true unless given.")]
         | None
     ) = None
     mode: (
         Annotated[Mode, doc("The policy's mode unless given; `shadow` for limits in buckets.")]
         | None
     ) = None
-    on_store_error: Annotated[OnStoreError, doc("What it answers while the store is down.")] = (
+    on_store_error: Annotated[OnStoreError, doc("What it decides while the store is down.")] = (
         OnStoreError.ALLOW
     )
 
 
 class CapabilityFile(Struct, frozen=True):
-    """Something that a model can do, known by prompts that ask for it."""
+    """Something that a model can do, recognised by example prompts."""
 
     examples: Annotated[Words, doc("Prompts; 1 to 64 of up to 2,000 characters.")] = ()
     weight: Annotated[Factor, doc("What one new bucket of such a prompt counts.")] = 1_000_000
@@ -266,8 +265,10 @@ class RemoteFile(Struct, frozen=True):
     codebook: Annotated[str, doc("File of the codebook made for it.")] | UnsetType = UNSET
     model: Annotated[str, doc("The model's name there.")] = ""
     api_key: Annotated[str, doc("Sent as bearer token.")] | None = None
-    timeout: Annotated[Duration, doc("After it an answer is late; `60s` at most.")] = 500_000
-    dimensions: Annotated[int, between(1, 65_536), doc("Of a vector, to ask for.")] | None = None
+    timeout: Annotated[Duration, doc("An answer is late after this; `60s` at most.")] = 500_000
+    dimensions: Annotated[int, between(1, 65_536), doc("Length of vectors to ask for.")] | None = (
+        None
+    )
 
 
 class Model2VecFile(Struct, frozen=True):
@@ -297,7 +298,7 @@ class StoreFile(Struct, frozen=True):
     """Where accounts are kept."""
 
     url: Annotated[str, doc("As in `redis://localhost:6379/0`.")] | UnsetType = UNSET
-    timeout: Annotated[Duration, doc("After it an answer is late.")] = 250_000
+    timeout: Annotated[Duration, doc("An answer is late after this.")] = 250_000
     workers: (
         Annotated[int, between(1, 4096), doc("Processes that share it; for `local`.")] | None
     ) = None
@@ -321,7 +322,7 @@ EXEMPT = (
     "/metrics",
     "/metrics/*",
 )
-"""What monitors ask of the usual model servers."""
+"""What monitors request from the usual model servers."""
 
 
 class PolicyFile(Struct, frozen=True):
@@ -330,7 +331,7 @@ class PolicyFile(Struct, frozen=True):
     version: Annotated[
         Literal[1], doc("Of this format."), Meta(extra={"expected": "version `1`"})
     ] = 1
-    mode: Annotated[Mode, doc("`shadow` counts and reports, and refuses nobody.")] = Mode.ENFORCE
+    mode: Annotated[Mode, doc("`shadow` counts and reports, and refuses nothing.")] = Mode.ENFORCE
     store: Annotated[
         StoreFile,
         doc("Where accounts are kept: a URL such as `memory://`, or a mapping."),
@@ -342,9 +343,9 @@ class PolicyFile(Struct, frozen=True):
     identity: Annotated[tuple[Resolver, ...], doc("The first that knows the caller wins.")] = (
         IDENTITY
     )
-    partitions: Annotated[dict[str, Resolver], doc("More ways of pooling callers, for `per`.")] = {}
-    tiers: Annotated[dict[str, TierFile], doc("The first whose rule holds is taken.")] = {}
-    models: Annotated[dict[str, ModelFile], doc("Patterns to prices; the first match.")] = {}
+    partitions: Annotated[dict[str, Resolver], doc("More ways to pool callers, for `per`.")] = {}
+    tiers: Annotated[dict[str, TierFile], doc("The first whose rule holds applies.")] = {}
+    models: Annotated[dict[str, ModelFile], doc("Patterns to prices; the first match wins.")] = {}
     unpriced: Annotated[
         Literal["refuse", "free"],
         doc("What a budget in usd does with a model that no price matches."),
@@ -366,10 +367,10 @@ class PolicyFile(Struct, frozen=True):
     ] = {}
     budgets: Annotated[tuple[BudgetFile, ...], doc("At least one.")] | UnsetType = UNSET
     routes: Annotated[tuple[GenericRoute, ...], doc("Model routes of no known dialect.")] = ()
-    exempt: Annotated[Words, doc("Patterns over paths that are passed through unseen.")] = EXEMPT
-    hold: Annotated[Duration, doc("Unsettled reservations expire after it.")] = 900_000_000
+    exempt: Annotated[Words, doc("Patterns over paths that are passed through unread.")] = EXEMPT
+    hold: Annotated[Duration, doc("Unsettled reservations expire after this.")] = 900_000_000
     max_identities: Annotated[int, between(1), doc("Accounts in memory, or in a file.")] = 100_000
-    health: Annotated[str, doc("Path at which to tell how the store is; none unless given.")] = ""
+    health: Annotated[str, doc("Path that reports the health of the store.")] = ""
     estimate: EstimateSettings = EstimateSettings()
     refusals: Refusals = Refusals()
     body: Body = Body()

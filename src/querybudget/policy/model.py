@@ -325,6 +325,7 @@ class PolicyLoader(Protocol):
         environ: Mapping[str, str] | None = None,
     ) -> Policy:
         """Load a policy from a file, a mapping or a preset."""
+        ...
 
 
 class Policy(Struct, frozen=True):

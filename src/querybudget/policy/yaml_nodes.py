@@ -93,7 +93,7 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
         if name not in environ:
             near = nearest(name, environ)
             raise UnsetError(
-                f"expected the environment variable `{name}` to be set, it is not{near}"
+                f"expected the environment variable `{name}` to be set, found it unset{near}"
             )
         return environ[name]
 
