@@ -1,13 +1,14 @@
 """Coverage budgets on real prompts: `python -m benchmarks.sweep --corpora DIR --out result.json`.
 
-Honest callers, sweeps, cover traffic and pools through the real limiter and the memory store, on a
-virtual clock; published detectors on the same streams at the same honest disturbance; every signal
-left out in turn. docs/research.md says what each figure is. No prompt is printed or written.
+Runs honest callers, sweeps, cover traffic and pools through the real limiter and the memory store,
+on a virtual clock; published detectors on the same streams at the same rate of honest disturbance;
+and ablations, each without one signal. docs/research.md defines every figure. No prompt is printed
+or written.
 
-The JSON written, with shares between 0 and 1 and None for never:
+Members of the JSON, with shares between 0 and 1 and None for never:
 
-    honest      class to identities, disturbed, refused, priced_over_2, p99_price, and the ends of
-                their 95 % intervals
+    honest      class to identities, disturbed, refused, priced_over_2, p99_price, and their
+                95 % intervals
     sweeps      name to class, language, prompts, queries_to_slow, slowed_within, obtained by way
                 and number of accounts, cost_multiplier, and more
     baselines   name to source, threshold, honest and sweeps of the same shape
@@ -16,7 +17,7 @@ The JSON written, with shares between 0 and 1 and None for never:
     pools       accounts until a pool is slowed; honest groups slowed
     slowed      by class and split, and by language
     speed       µs added to a call
-    goals       what is wanted, what was measured, whether it is met
+    goals       goal, measured value, whether it is met
     meta        versions, sizes, seconds, split of tuned and held-out corpora
 """
 
@@ -31,12 +32,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.sweep.bench import FULL, QUICK, Settings
+from benchmarks.sweep.context import FULL, QUICK, Settings
 from benchmarks.sweep.corpora import manifest
 from benchmarks.sweep.meta import meta, tuned_corpora
 from benchmarks.sweep.page import write_page
 from benchmarks.sweep.report import show
-from benchmarks.sweep.work import everything
+from benchmarks.sweep.run import run_all
 from querybudget.errors import PolicyError
 
 DEFAULT_POLICY = "preset:distillation"
@@ -48,10 +49,10 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--corpora", type=Path, required=True, help="folder with manifest.json")
     parser.add_argument("--policy", default=DEFAULT_POLICY, help="a file, or preset:NAME")
-    parser.add_argument("--out", type=Path, required=True, help="where the JSON is written")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--quick", action="store_true", help="a sub-sample: under two minutes")
-    parser.add_argument("--html", type=Path, metavar="DIR", help="where page and plots are written")
-    parser.add_argument("--folds", type=Path, help="of benchmarks.sweep.folds: cross-validate")
+    parser.add_argument("--html", type=Path, metavar="DIR", help="folder for the page and plots")
+    parser.add_argument("--folds", type=Path, help="from benchmarks.sweep.folds: cross-validate")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes")
     arguments = parser.parse_args(words)
     settings = Settings(
@@ -63,7 +64,7 @@ def main(words: Sequence[str] | None = None) -> int:
     begun, entries = time.monotonic(), manifest(arguments.corpora)
     try:
         tuned = tuned_corpora() - settings.folds.keys()
-        result = everything(settings, arguments.jobs, tuned)
+        result = run_all(settings, arguments.jobs, tuned)
     except PolicyError as error:
         print(error, file=sys.stderr)
         return 2
@@ -77,9 +78,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _folds(path: Path | None) -> dict[str, dict[str, Any]]:
-    """By corpus, the numbers of a fit that has not seen it.
+    """Return, by corpus, the weights of a fit that has not seen it.
 
-    The file holds ``fits``, a list of such numbers, and ``of``, corpus names to places in it.
+    The file holds ``fits``, a list of weights, and ``of``, corpus names to indexes in it.
     """
     if path is None:
         return {}
@@ -88,7 +89,7 @@ def _folds(path: Path | None) -> dict[str, dict[str, Any]]:
 
 
 def _draw(result: dict[str, Any], picture: Path, folder: Path | None) -> None:
-    """The picture beside the JSON, and the page where one is wanted."""
+    """Write the plots beside the JSON, and the page if `folder` is given."""
     drawn: Path | None = picture
     try:
         from benchmarks.sweep.plots import draw  # noqa: PLC0415 - only this needs matplotlib

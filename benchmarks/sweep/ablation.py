@@ -1,7 +1,7 @@
-"""The score with one of its signals left out, or fitted on other corpora.
+"""The score without one of its signals, or with the weights of another fit.
 
-A signal is left out by weighing it with nothing; threshold and all other weights stay. What a fit
-without it would do is for tools/score to say.
+A signal is left out by setting its weight to zero; the threshold and all other weights stay the
+same. tools/score fits and evaluates a score without a signal.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 from querybudget.coverage import score
 
-__all__ = ["calibrated", "signals", "without"]
+__all__ = ["replaced_weights", "signals", "without_signal"]
 
 
 def signals(*, quick: bool) -> tuple[str, ...]:
-    """The score's views, then their features; those of the manner of asking only together.
+    """Return the score's views, then their features; those of manner only as a view.
 
     Args:
         quick: Only the views.
@@ -28,26 +28,26 @@ def signals(*, quick: bool) -> tuple[str, ...]:
 
 
 @contextmanager
-def without(signal: str) -> Iterator[None]:
-    """Judge without this view or feature while inside."""
+def without_signal(signal: str) -> Iterator[None]:
+    """Score without this view or feature inside the context."""
     names = score.VIEWS.get(signal, (signal,))
     weights = tuple(
         (0.0,) * len(weight) if name in names else weight
         for name, weight in zip(score.FEATURES, vars(score)["WEIGHT"], strict=True)
     )
-    with calibrated({"WEIGHT": weights}):
+    with replaced_weights({"WEIGHT": weights}):
         yield
 
 
 @contextmanager
-def calibrated(constants: Mapping[str, Any]) -> Iterator[None]:
-    """Judge by other numbers than the shipped ones while inside.
+def replaced_weights(constants: Mapping[str, Any]) -> Iterator[None]:
+    """Score with other weights than the shipped ones inside the context.
 
     Args:
-        constants: Names of `querybudget.coverage.weights` and their values.
+        constants: Names in `querybudget.coverage.weights` and their values.
 
     Raises:
-        KeyError: The score has no such number.
+        KeyError: The score has no such constant.
     """
     before = {name: vars(score)[name] for name in constants}
     try:

@@ -1,4 +1,4 @@
-"""A sweep shared out among accounts."""
+"""Splits a sweep among accounts."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from benchmarks.sweep.corpora import Prompt
-from benchmarks.sweep.streams import shuffled
+from benchmarks.sweep.workloads import shuffled
 
-__all__ = ["WAYS", "shared_out"]
+__all__ = ["WAYS", "split_among"]
 
 WAYS = ("random", "topic", "round_robin")
 
 
-def shared_out(prompts: Sequence[Prompt], accounts: int, way: str) -> list[tuple[Prompt, ...]]:
-    """Who sends what: at most so many accounts, none of them without prompts.
+def split_among(prompts: Sequence[Prompt], accounts: int, way: str) -> list[tuple[Prompt, ...]]:
+    """Return the prompts of each account: at most `accounts` parts, none of them empty.
 
     Args:
         prompts: The sweep.
-        accounts: How many.
-        way: ``random``: shuffled, then cut; ``topic``: by task, then cut, so that an account has
-            one subject or a few, shuffled within; ``round_robin``: the file's order, dealt like
-            cards.
+        accounts: Number of accounts.
+        way: ``random``: shuffled, then cut; ``topic``: sorted by task, then cut, so that an account
+            has one subject or a few, shuffled within; ``round_robin``: dealt in the file's order.
     """
     if way == "round_robin":
         parts = [tuple(prompts[first::accounts]) for first in range(accounts)]

@@ -1,12 +1,12 @@
-"""Many accounts sharing out a sweep for thirty days, trying again what they did not get.
+"""A campaign: many accounts share a sweep for thirty days and retry what they did not get.
 
-A sweeper is assumed to be clever and patient. Each account sends its part evenly; a prompt that was
-refused, degraded or priced above 2 is tried again on a later day, after those never tried. An
-account that got nothing of use many times in a row rests until the next day rather than pay for
-nothing, and then tries ever fewer before it rests again, until something works.
+The sweeper is assumed to be clever and patient. Each account sends its part evenly; a prompt that
+was refused, degraded or priced above 2 is retried on a later day, after those never tried. An
+account with many failures in a row rests until the next day rather than pay for nothing, and then
+tries fewer before it rests again, until something works.
 
-Accounts whose fates cannot touch each other (no bucket budget is pooled) repeat the same
-statistics: of more than `SAMPLE` only so many are sent, evenly chosen, and their sums scaled.
+Accounts that cannot affect each other (no bucket budget is pooled) repeat the same statistics: at
+most `SAMPLE` of them are simulated, evenly chosen, and their sums are scaled.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.sweep.corpora import Prompt
-from benchmarks.sweep.replay import Desk
+from benchmarks.sweep.replay import Simulation
 from benchmarks.sweep.timing import BEGIN, DAY
 from querybudget.embedding.analyzer import EmbeddingAnalyzer
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO
 
-__all__ = ["DAYS", "SAMPLE", "Haul", "campaign"]
+__all__ = ["DAYS", "SAMPLE", "CampaignResult", "campaign"]
 
 DAYS = 30
 SAMPLE = 24
 PATIENCE = (25, 3, 1)
-"""Vain tries in a row before an account rests: on a first day, after one vain day, after more."""
+"""Failures in a row before an account rests: on a first day, after one failed day, after more."""
 
 
 @dataclass(slots=True)
@@ -37,33 +37,33 @@ class _Account:
     begin: int
     pending: deque[Prompt]
     tomorrow: list[Prompt] = field(default_factory=list[Prompt])
-    vain: int = 0
-    vain_days: int = 0
+    failures: int = 0
+    failed_days: int = 0
     got: int = 0
 
     @property
-    def weary(self) -> bool:
-        """Whether it has tried in vain often enough today."""
-        return self.vain >= PATIENCE[min(self.vain_days, len(PATIENCE) - 1)]
+    def out_of_patience(self) -> bool:
+        """Whether it rests for today."""
+        return self.failures >= PATIENCE[min(self.failed_days, len(PATIENCE) - 1)]
 
     def next_day(self, now: int) -> int:
-        """Rest until the next day; when that begins for it."""
-        self.vain_days = 0 if self.got else self.vain_days + 1
-        self.vain = self.got = 0
+        """Rest until the account's next day, and return when that begins."""
+        self.failed_days = 0 if self.got else self.failed_days + 1
+        self.failures = self.got = 0
         self.pending.extend(self.tomorrow)
         self.tomorrow = []
         return now + DAY - (now - self.begin) % DAY
 
 
 @dataclass(frozen=True, slots=True)
-class Haul:
-    """What a campaign brought in.
+class CampaignResult:
+    """Result of a campaign.
 
     Attributes:
         obtained: Prompts answered at full quality and a price of at most 2.
-        paid: Tokens charged for, prices included.
-        times: When each was obtained, µs after the beginning, ascending; of the accounts sent.
-        scale: Accounts there are for each that was sent.
+        paid: Tokens charged, prices included.
+        times: When each was obtained, µs from the start, ascending; of the accounts simulated.
+        scale: Accounts per account simulated.
     """
 
     obtained: int
@@ -72,7 +72,7 @@ class Haul:
     scale: float
 
     def days_to(self, wanted: float) -> float | None:
-        """Days until so many had been obtained; None where that is not within the campaign."""
+        """Return the days until `wanted` prompts were obtained; None if they were not."""
         place = max(1, round(wanted / self.scale))
         return self.times[place - 1] / DAY if place <= len(self.times) else None
 
@@ -85,21 +85,25 @@ async def campaign(
     per_day: float,
     *,
     days: int = DAYS,
-) -> Haul:
+) -> CampaignResult:
     """Send every account's part, day after day.
 
     Args:
         policy: The policy.
-        analyzer: Sees the calls.
-        parts: What each account is to obtain.
-        template: The frame of all.
-        per_day: Queries of an account, at most.
-        days: How long.
+        analyzer: Analyses the calls.
+        parts: Prompts of each account.
+        template: System prompt of all.
+        per_day: Maximum of queries per account and day.
+        days: Duration.
     """
     sent = list(range(len(parts)))
     if not _pools(policy) and len(parts) > SAMPLE:
         sent = [n * len(parts) // SAMPLE for n in range(SAMPLE)]
-    desk, end, gap = Desk(policy, analyzer, BEGIN), BEGIN + days * DAY, int(DAY / per_day)
+    simulation, end, gap = (
+        Simulation(policy, analyzer, BEGIN),
+        BEGIN + days * DAY,
+        int(DAY / per_day),
+    )
     accounts = [
         _Account(f"sweep {n}", BEGIN + gap * n // len(parts), deque(parts[n])) for n in sent
     ]
@@ -111,25 +115,25 @@ async def campaign(
         account = accounts[number]
         if at >= end:
             break
-        if not account.pending or account.weary:
+        if not account.pending or account.out_of_patience:
             if account.pending or account.tomorrow:
                 heapq.heappush(due, (account.next_day(at), number))
             continue
-        desk.clock.now = max(desk.clock.now, at)
+        simulation.clock.now = max(simulation.clock.now, at)
         prompt = account.pending.popleft()
-        answer = await desk.ask(account.name, prompt.text, template)
+        answer = await simulation.ask(account.name, prompt.text, template)
         paid += answer.tokens * answer.price / MICRO
         if answer.full:
             times.append(at - BEGIN)
-            account.vain, account.got, account.vain_days = 0, account.got + 1, 0
+            account.failures, account.got, account.failed_days = 0, account.got + 1, 0
         else:
             account.tomorrow.append(prompt)
-            account.vain += 1
+            account.failures += 1
         heapq.heappush(due, (at + max(gap, answer.delay), number))
     scale = len(parts) / len(sent)
-    return Haul(round(len(times) * scale), paid * scale, tuple(sorted(times)), scale)
+    return CampaignResult(round(len(times) * scale), paid * scale, tuple(sorted(times)), scale)
 
 
 def _pools(policy: Policy) -> bool:
-    """Whether one account's calls can weigh on another's."""
+    """Whether one account's calls can affect another's."""
     return any("identity" not in budget.per for budget in policy.budgets)

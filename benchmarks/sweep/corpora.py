@@ -1,15 +1,14 @@
-"""A folder of prompts: `manifest.json`, gzipped JSON lines, and how identities are cut from them.
+"""A folder of prompts: `manifest.json` and gzipped JSON lines, divided into identities.
 
-A line is `{"prompt", "task"?, "user"?, "turn"?}`. The manifest says of each file its `side` (benign
-or sweep), `class` (person, app, gateway; broad, narrow), `language`, and how identities are cut:
+A line is `{"prompt", "task"?, "user"?, "turn"?}`. The manifest gives each file's `side` (benign or
+sweep), `class` (person, app, gateway; broad, narrow), `language`, and how identities are divided:
 
     user       each value of `user` is one identity
     merge:N    N consecutive users (conversations) make one
     slice:N    consecutive slices of N prompts
     all        the whole corpus is one sweep
 
-Nothing else is known of a corpus, and nothing is set for one by name: any folder of this form will
-do.
+Nothing else is known about a corpus, and nothing is set for one by name: any such folder works.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 __all__ = [
-    "LEAST",
-    "MOST",
+    "MAX_PROMPTS",
+    "MIN_PROMPTS",
     "Corpus",
     "Entry",
     "Identity",
@@ -39,20 +38,20 @@ __all__ = [
 
 _T = TypeVar("_T")
 
-LEAST, MOST = 20, 2_000
-"""Prompts an identity must have to count, and of which it sends no more."""
+MIN_PROMPTS, MAX_PROMPTS = 20, 2_000
+"""Prompts that an identity must have to count, and the most that it sends."""
 
 PERSONS = "person"
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One ask.
+    """One prompt.
 
     Attributes:
-        text: What is asked; never printed or written anywhere.
-        task: What kind of ask its corpus says it is.
-        user: Whose it is, or which conversation's; empty where the corpus does not say.
+        text: Its text; never printed or written.
+        task: Its kind, according to the corpus.
+        user: Its user or conversation; empty if unknown.
     """
 
     text: str
@@ -62,7 +61,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the manifest says of one corpus."""
+    """The manifest's entry for one corpus."""
 
     name: str
     file: Path
@@ -79,26 +78,26 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """One corpus, read."""
+    """One corpus with its prompts."""
 
     entry: Entry
     prompts: tuple[Prompt, ...]
 
     @property
     def template(self) -> str:
-        """The one frame that all of its identities put around their asks; persons have none."""
+        """The system prompt of all its identities; persons have none."""
         return "" if self.entry.kind == PERSONS else template(self.entry.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One caller: prompts in their order, and where conversations begin.
+    """One caller: prompts in order, and their conversations.
 
     Attributes:
         name: Unique over all corpora.
         kind: person, app or gateway.
-        prompts: At most `MOST`.
-        sessions: For each prompt, the number of the conversation it is of.
+        prompts: At most `MAX_PROMPTS` of them.
+        sessions: For each prompt, the number of its conversation.
     """
 
     name: str
@@ -108,7 +107,7 @@ class Identity:
 
 
 def manifest(folder: Path) -> list[Entry]:
-    """Every corpus of a folder, by name.
+    """Return every corpus of a folder, sorted by name.
 
     Raises:
         SystemExit: There is no manifest in the folder.
@@ -132,7 +131,7 @@ def manifest(folder: Path) -> list[Entry]:
 
 
 def read(entry: Entry) -> Corpus:
-    """The prompts of one corpus that say anything, in the file's order."""
+    """Read the non-blank prompts of one corpus, in the file's order."""
     opened = gzip.open if entry.file.suffix == ".gz" else open
     with opened(entry.file, "rt", encoding="utf-8") as lines:
         found = [json.loads(line) for line in lines]
@@ -147,7 +146,7 @@ def read(entry: Entry) -> Corpus:
 
 
 def identities(corpus: Corpus) -> list[Identity]:
-    """The honest callers of a corpus: those with enough prompts to count."""
+    """Return the callers of a corpus that have enough prompts to count."""
     cut, _, size = corpus.entry.cut.partition(":")
     groups: Iterable[Sequence[Sequence[Prompt]]]
     if cut == "user":
@@ -161,11 +160,11 @@ def identities(corpus: Corpus) -> list[Identity]:
     made = [
         _identity(f"{corpus.entry.name}/{n}", corpus.entry.kind, g) for n, g in enumerate(groups)
     ]
-    return [identity for identity in made if len(identity.prompts) >= LEAST]
+    return [identity for identity in made if len(identity.prompts) >= MIN_PROMPTS]
 
 
 def conversations(prompts: Sequence[Prompt]) -> list[tuple[Prompt, ...]]:
-    """Each user's prompts together, in order; a prompt of nobody stands alone."""
+    """Return each user's prompts, in order; a prompt without a user is its own conversation."""
     talks: dict[str, list[Prompt]] = {}
     for number, prompt in enumerate(prompts):
         talks.setdefault(prompt.user or f"\0{number}", []).append(prompt)
@@ -173,7 +172,7 @@ def conversations(prompts: Sequence[Prompt]) -> list[tuple[Prompt, ...]]:
 
 
 def template(name: str) -> str:
-    """A made-up system prompt, drawn by nothing but the hash of a name."""
+    """Return a made-up system prompt, drawn from a name alone."""
     draw = random.Random(f"template {name}")
     house = draw.choice(_SYLLABLES).title() + draw.choice(_SYLLABLES) + draw.choice(_SYLLABLES)
     return f"You are {draw.choice(_ROLES)} of {house}. {draw.choice(_MANNERS)} {draw.choice(_ENDS)}"
@@ -185,7 +184,7 @@ def _parts(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
 
 def _identity(name: str, kind: str, talks: Sequence[Sequence[Prompt]]) -> Identity:
     numbered = [(prompt, number) for number, talk in enumerate(talks) for prompt in talk]
-    kept = list(islice(numbered, MOST))
+    kept = list(islice(numbered, MAX_PROMPTS))
     return Identity(name, kind, tuple(p for p, _ in kept), tuple(n for _, n in kept))
 
 

@@ -29,16 +29,16 @@ __all__ = [
 NEVER = math.inf
 
 _Z = 1.959964
-"""Of a 95 % interval."""
+"""Quantile of a 95 % interval."""
 
 
 def share(hits: int, of: int) -> float:
-    """A share to four digits; 0 of none."""
+    """Return a share to four digits; 0 of none."""
     return round(hits / of, 4) if of else 0.0
 
 
 def interval(hits: int, of: int) -> list[float]:
-    """Wilson's 95 % interval of a share (Wilson 1927): it stays sensible at 0 of n."""
+    """Return Wilson's 95 % interval of a share (1927), which is sensible even at 0 of n."""
     if not of:
         return [0.0, 1.0]
     p, zz = hits / of, _Z * _Z
@@ -48,19 +48,19 @@ def interval(hits: int, of: int) -> list[float]:
 
 
 def quantile(values: Sequence[float], q: float) -> float:
-    """The smallest value that at least a share `q` of all do not exceed; `NEVER` of none."""
+    """Return the smallest value that a share `q` does not exceed; `NEVER` of none."""
     if not values:
         return NEVER
     return sorted(values)[max(0, math.ceil(q * len(values)) - 1)]
 
 
 def middle(values: Sequence[float]) -> float:
-    """The median; between a count and never it is never."""
+    """Return the median; between a count and never it is never."""
     return median(values) if values else NEVER
 
 
 def bootstrap(values: Sequence[float], q: float, *, draws: int = 300) -> list[float]:
-    """95 % interval of a quantile, by drawing the identities anew (Efron 1979)."""
+    """Return the 95 % interval of a quantile by bootstrap over identities (Efron 1979)."""
     if not values:
         return [0.0, 0.0]
     held, rng = np.asarray(values, np.float64), np.random.default_rng(7)
@@ -70,27 +70,27 @@ def bootstrap(values: Sequence[float], q: float, *, draws: int = 300) -> list[fl
 
 
 def within(firsts: Sequence[float], bounds: Sequence[int]) -> dict[str, float]:
-    """Share of the draws slowed at or before each number of queries."""
+    """Return the share of draws slowed at or before each number of queries."""
     return {str(n): share(sum(first <= n for first in firsts), len(firsts)) for n in bounds}
 
 
 def count_figures(values: Sequence[float]) -> dict[str, float | None]:
-    """Median and ninth decile."""
+    """Return median and 90th percentile."""
     return {"median": plain(middle(values)), "p90": plain(quantile(values, 0.9))}
 
 
 def plain(value: float) -> float | None:
-    """As JSON can say it: None for never, a whole number where it is one."""
+    """Return a JSON value: None for never, an integer where possible."""
     if math.isinf(value):
         return None
     return int(value) if float(value).is_integer() else round(value, 3)
 
 
 def finite(value: float) -> float | None:
-    """As JSON can say it: None for either infinity."""
+    """Return a JSON value: None for either infinity."""
     return round(value, 6) if math.isfinite(value) else None
 
 
 def median_of(values: Sequence[Any]) -> float | None:
-    """Median of figures as written, None counting as never."""
+    """Return the median of JSON values, None counting as never."""
     return plain(middle([NEVER if value is None else float(value) for value in values]))

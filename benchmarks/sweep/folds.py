@@ -1,9 +1,9 @@
 """Fits for cross-validation: `python -m benchmarks.sweep.folds --corpora DIR --out folds.json`.
 
-tools/score fits the score once for each fold of the corpora, and this writes the numbers of every
-fit, and which corpora it has not seen. `python -m benchmarks.sweep --folds folds.json` then judges
-each corpus by a fit that saw neither it nor the others of its fold, at the shipped threshold. Needs
-scikit-learn.
+tools/score fits the score once for each fold of the corpora. This writes the weights of every fit
+and the corpora that it has not seen. `python -m benchmarks.sweep --folds folds.json` then scores
+each corpus with a fit that saw neither it nor the others of its fold, at the shipped threshold.
+Needs scikit-learn.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ DRAWS = 20
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.sweep.folds")
     parser.add_argument("--corpora", type=Path, required=True, help="folder with manifest.json")
-    parser.add_argument("--out", type=Path, required=True, help="where the JSON is written")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args()
-    # By name, because scikit-learn is wanted only here, and has no types.
+    # Imported by name: only this needs scikit-learn, which has no types.
     every = import_module("tools.score.streams").streams(arguments.corpora, DRAWS)
     fits: list[dict[str, Any]] = []
     of: dict[str, int] = {}
-    for held, model in import_module("tools.score.judging").folds(every, 0):
+    for held, model in import_module("tools.score.evaluation").folds(every, 0):
         of.update((str(name), len(fits)) for name in np.unique(every.corpus[held]))
         fits.append(numbers(model))
     arguments.out.write_text(json.dumps({"fits": fits, "of": of}) + "\n")
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def numbers(model: Any) -> dict[str, Any]:  # noqa: ANN401 - of tools.score
-    """A fit's numbers, under their names in `querybudget.coverage.weights`."""
+    """Return the weights of a fit, by their names in `querybudget.coverage.weights`."""
     return {
         "BIAS": float(model.bias),
         "MEAN": model.mean.T.tolist(),

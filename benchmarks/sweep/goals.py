@@ -1,6 +1,6 @@
-"""What is wanted of the policy, beside what was measured.
+"""Goals of the policy, beside what was measured.
 
-Each goal is `{"goal", "wanted", "measured", "met"}`; `met` is None where nothing could be measured.
+Each goal is `{"goal", "wanted", "measured", "met"}`; `met` is None if nothing could be measured.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ Result = Mapping[str, Any]
 
 
 def goals(result: Result, *, crossed: bool) -> list[dict[str, Any]]:
-    """Every goal, in the order of the report.
+    """Return every goal, in the order of the report.
 
     Args:
-        result: But for the goals.
-        crossed: Whether each corpus was judged by a fit that had not seen it.
+        result: The result without the goals.
+        crossed: Whether each corpus was scored with a fit that had not seen it.
     """
     slowed = result["slowed"]
     apart, own = slowed["broad"]["held_out"], slowed["broad"]["tuned"]

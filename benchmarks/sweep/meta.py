@@ -1,4 +1,4 @@
-"""What a result was made with."""
+"""How a result was made."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from benchmarks.sweep.bench import PER_DAY, Bench, Settings
-from benchmarks.sweep.corpora import LEAST, MOST, Entry
+from benchmarks.sweep.context import PER_DAY, Context, Settings
+from benchmarks.sweep.corpora import MAX_PROMPTS, MIN_PROMPTS, Entry
 from querybudget.coverage import weights
 from querybudget.policy.model import Policy
 
@@ -18,14 +18,14 @@ __all__ = ["meta", "tuned_corpora"]
 
 
 def tuned_corpora() -> frozenset[str]:
-    """Corpora that the shipped calibration of the score says it was fitted on."""
+    """Return the corpora that the shipped weights were fitted on."""
     return frozenset(getattr(weights, "CORPORA", ()))
 
 
 def meta(settings: Settings, entries: Sequence[Entry], seconds: float) -> dict[str, Any]:
-    """Versions, sizes, seeds, and which corpora were tuned on."""
+    """Return versions, sizes, seeds, and the corpora tuned on."""
     tuned = tuned_corpora() - settings.folds.keys()
-    bench = Bench(settings)
+    context = Context(settings)
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
@@ -33,12 +33,12 @@ def meta(settings: Settings, entries: Sequence[Entry], seconds: float) -> dict[s
         "machine": platform.machine(),
         "querybudget": version("querybudget"),
         "numpy": version("numpy"),
-        "embedding": bench.vectors.name,
+        "embedding": context.vectors.name,
         "policy": settings.policy.rpartition("/")[2],
-        "budgets": _budgets(bench.policy),
+        "budgets": _budgets(context.policy),
         "size": asdict(settings.size),
         "per_day": PER_DAY,
-        "prompts_of_an_identity": [LEAST, MOST],
+        "prompts_of_an_identity": [MIN_PROMPTS, MAX_PROMPTS],
         "seeds": "every draw is seeded by the names of its corpus and experiment",
         "split": {
             "tuned": sorted(entry.name for entry in entries if entry.name in tuned),

@@ -1,7 +1,7 @@
 """The policy under test, and its variants.
 
-Who is calling is told to the limiter by the scope's ``user`` and claims, whatever chain the policy
-has: there is no HTTP here. Everything else of the policy stays as it is, and every budget enforces.
+Callers are identified by the scope's ``user`` and claims, whatever identity chain the policy has:
+there is no HTTP here. Every budget is enforced. The rest of the policy is unchanged.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ __all__ = [
 ]
 
 POOL = "pool"
-"""Name of the partition that `pooled` makes; its claim is in every scope."""
+"""Name of the partition that `pooled` adds; its claim is in every scope."""
 
 SECRET = b"a benchmark keeps no secrets"
 
 
 def enforced(source: str) -> Policy:
-    """A policy, every budget of it enforced.
+    """Return a policy with every budget enforced.
 
     Args:
         source: Path of a YAML file, or ``preset:NAME``.
 
     Raises:
-        PolicyError: It cannot be used; all of its mistakes.
+        PolicyError: The policy is invalid.
     """
     policy = Policy.load(source)
     return replace(
@@ -54,13 +54,13 @@ def enforced(source: str) -> Policy:
 
 
 def without_buckets(policy: Policy) -> Policy:
-    """The same without bucket budgets and scores; one that has no other budgets allows all."""
+    """Return the policy without bucket budgets and scores; without others it allows everything."""
     rest = tuple(budget for budget in policy.budgets if not _counts_buckets(budget))
     return replace(policy, budgets=rest)
 
 
 def counting_requests(policy: Policy) -> Policy:
-    """The same with an ample limit in requests for each bucket budget: as many lines."""
+    """Return the policy with an ample request limit for each bucket budget: as many lines."""
     return replace(
         policy,
         budgets=tuple(_in_requests(b) if _counts_buckets(b) else b for b in policy.budgets),
@@ -68,12 +68,12 @@ def counting_requests(policy: Policy) -> Policy:
 
 
 def pooled(policy: Policy, factor: int) -> Policy:
-    """Its bucket budgets over a pool of identities rather than over one, and nothing else.
+    """Return only the bucket budgets of the policy, over a pool instead of one identity.
 
     Args:
         policy: The policy.
-        factor: How many times the limit of one identity a pool is granted. A pool is judged by
-            the sum over its accounts; its own occupancy must leave room for an honest group.
+        factor: Limit of a pool, in limits of one identity. A pool is scored by the sum over its
+            accounts; its buckets must suffice for an honest group.
     """
     return replace(
         policy,
@@ -87,7 +87,7 @@ def pooled(policy: Policy, factor: int) -> Policy:
 
 
 def scope(account: str, template: str = "", *, pool: str = "") -> Mapping[str, object]:
-    """The ASGI scope of a caller: alone in its organisation and network, in the pool given."""
+    """Return the ASGI scope of a caller, alone in its organisation and network, in this pool."""
     claims = {
         "organisation": f"of {account}",
         "network": f"net {account}",
@@ -98,7 +98,7 @@ def scope(account: str, template: str = "", *, pool: str = "") -> Mapping[str, o
 
 
 def _claim(partition: str) -> str:
-    """Which claim says a policy's partition: by its name, since the scope has no more to go by."""
+    """Return the claim for a policy's partition, guessed from its name."""
     for word, claim in (("templ", "template"), ("prompt", "template"), ("net", "network")):
         if word in partition:
             return claim
@@ -110,7 +110,7 @@ def _counts_buckets(budget: Budget) -> bool:
 
 
 def scored(policy: Policy) -> dict[str, Policy]:
-    """Two ablations of the policy: its bucket budgets without the score, and the score alone."""
+    """Return two ablations of the policy: bucket budgets without the score, and the score alone."""
     buckets = {"without_score": _unscored, "score_only": _boundless}
     return {
         name: replace(
@@ -133,5 +133,5 @@ def _unscored(budget: Budget) -> Budget:
 
 
 def _boundless(budget: Budget) -> Budget:
-    """With a limit that occupancy does not come near."""
+    """Return the budget with a limit that is never reached."""
     return replace(budget, quota=budget.quota.scaled(1_000 * MICRO))

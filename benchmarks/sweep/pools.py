@@ -1,9 +1,9 @@
-"""Many thin accounts in one pool: a sweep, and honest groups.
+"""Many accounts with few queries each in one pool: a sweep, and honest groups.
 
 The bucket budgets of the policy are moved from the identity to a pool (an organisation, a network
-or a template: what the pool is called makes no difference to the ledger). Each account sends 26
-queries in a day, all accounts at the same time. A group of honest persons and applications is put
-together at random from different corpora; a second kind is of one corpus, with its one template.
+or a template: the ledger treats them alike). Each account sends 26 queries in a day, all accounts
+at the same time. A group of honest persons and applications is drawn at random from different
+corpora; a second kind is drawn from one corpus, with its one template.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.sweep.ablation import calibrated
-from benchmarks.sweep.accounts import shared_out
-from benchmarks.sweep.bench import Bench, Settings
+from benchmarks.sweep.ablation import replaced_weights
+from benchmarks.sweep.accounts import split_among
+from benchmarks.sweep.context import Context, Settings
 from benchmarks.sweep.corpora import Entry, Identity, Prompt, identities, read, template
 from benchmarks.sweep.figures import NEVER, middle, plain
 from benchmarks.sweep.policies import pooled
-from benchmarks.sweep.replay import Desk
-from benchmarks.sweep.streams import shuffled
+from benchmarks.sweep.replay import Simulation
 from benchmarks.sweep.timing import BEGIN, DAY
+from benchmarks.sweep.workloads import shuffled
 from querybudget.policy.model import Policy
 
 __all__ = ["FACTOR", "PER_ACCOUNT", "SIZES", "honest_pools", "sweep_pools"]
@@ -30,34 +30,34 @@ __all__ = ["FACTOR", "PER_ACCOUNT", "SIZES", "honest_pools", "sweep_pools"]
 PER_ACCOUNT = 26
 SIZES = (1, 2, 5, 10, 20, 40, 80)
 FACTOR = 4
-"""Times the limit of one identity that a pool is granted."""
+"""Limit of a pool, in limits of one identity."""
 
 Member = tuple[Sequence[Prompt], str]
-"""What an account sends, and in what frame."""
+"""Prompts and template of an account."""
 
 
 def sweep_pools(settings: Settings, entry: Entry) -> dict[str, Any]:
-    """Accounts of a sweep that it takes until their pool is slowed."""
-    with calibrated(settings.folds.get(entry.name, {})):
-        return asyncio.run(_sweep_pools(Bench(settings), entry))
+    """Return the number of accounts of a sweep until their pool is slowed."""
+    with replaced_weights(settings.folds.get(entry.name, {})):
+        return asyncio.run(_sweep_pools(Context(settings), entry))
 
 
 def honest_pools(settings: Settings, entries: Sequence[Entry]) -> dict[str, Any]:
-    """Of honest groups of each size, how many are slowed, and the largest of them."""
-    return asyncio.run(_honest_pools(Bench(settings), entries))
+    """Return how many honest groups of each size are slowed, and the largest of them."""
+    return asyncio.run(_honest_pools(Context(settings), entries))
 
 
-async def _sweep_pools(bench: Bench, entry: Entry) -> dict[str, Any]:
-    corpus, policy = read(entry), pooled(bench.policy, FACTOR)
+async def _sweep_pools(context: Context, entry: Entry) -> dict[str, Any]:
+    corpus, policy = read(entry), pooled(context.policy, FACTOR)
     found: dict[str, Any] = {"class": entry.kind}
     for way in ("random", "topic"):
         needed: list[float] = []
-        for number in range(bench.settings.size.rate_draws):
+        for number in range(context.settings.size.rate_draws):
             prompts = shuffled(corpus.prompts, f"pool {number}")
             count = min(SIZES[-1], len(prompts) // PER_ACCOUNT)
-            most = shared_out(prompts[: count * PER_ACCOUNT], count, way)
+            most = split_among(prompts[: count * PER_ACCOUNT], count, way)
             members: list[Member] = [(part, corpus.template) for part in most]
-            needed.append(await _needed(bench, policy, members))
+            needed.append(await _needed(context, policy, members))
         found[way] = {
             "accounts": [plain(n) for n in needed],
             "median": plain(middle(needed)),
@@ -65,19 +65,19 @@ async def _sweep_pools(bench: Bench, entry: Entry) -> dict[str, Any]:
     return found
 
 
-async def _needed(bench: Bench, policy: Policy, members: Sequence[Member]) -> float:
-    """The least number of accounts that are slowed together in a day."""
+async def _needed(context: Context, policy: Policy, members: Sequence[Member]) -> float:
+    """Return the smallest number of accounts that are slowed together in a day."""
     for size in SIZES:
         if size > len(members):
             break
-        if await _slowed(bench, policy, members[:size]):
+        if await _slowed(context, policy, members[:size]):
             return size
     return NEVER
 
 
-async def _slowed(bench: Bench, policy: Policy, members: Sequence[Member]) -> bool:
-    """Whether anybody in the pool is disturbed within a day."""
-    desk = Desk(policy, bench.analyzer, BEGIN)
+async def _slowed(context: Context, policy: Policy, members: Sequence[Member]) -> bool:
+    """Return whether a member of the pool is disturbed within a day."""
+    simulation = Simulation(policy, context.analyzer, BEGIN)
     gap = DAY // PER_ACCOUNT
     due = [(BEGIN + gap * n // len(members), n, 0) for n in range(len(members))]
     heapq.heapify(due)
@@ -86,16 +86,16 @@ async def _slowed(bench: Bench, policy: Policy, members: Sequence[Member]) -> bo
         prompts, frame = members[number]
         if place >= min(len(prompts), PER_ACCOUNT):
             continue
-        desk.clock.now = at
-        answer = await desk.ask(f"member {number}", prompts[place].text, frame, pool="pool")
+        simulation.clock.now = at
+        answer = await simulation.ask(f"member {number}", prompts[place].text, frame, pool="pool")
         if answer.disturbed:
             return True
         heapq.heappush(due, (at + gap, number, place + 1))
     return False
 
 
-async def _honest_pools(bench: Bench, entries: Sequence[Entry]) -> dict[str, Any]:
-    policy, tries = pooled(bench.policy, FACTOR), bench.settings.size.pools
+async def _honest_pools(context: Context, entries: Sequence[Entry]) -> dict[str, Any]:
+    policy, tries = pooled(context.policy, FACTOR), context.settings.size.pools
     by_corpus = {e.name: _members(e) for e in entries if e.honest and e.kind != "gateway"}
     groups = {"mixed": [m for found in by_corpus.values() for m in found]}
     groups |= {name: found for name, found in by_corpus.items() if len(found) >= SIZES[3]}
@@ -110,7 +110,7 @@ async def _honest_pools(bench: Bench, entries: Sequence[Entry]) -> dict[str, Any
                 if members is None:
                     continue
                 of += 1
-                hit = await _slowed(bench, policy, members)
+                hit = await _slowed(context, policy, members)
                 slowed += hit
                 worst = max(worst, size if hit else 0)
             tried[str(size)] = f"{slowed} of {of}"
@@ -130,7 +130,7 @@ def _group(
 
 
 def _members(entry: Entry) -> list[Member]:
-    """Every identity's first prompts, and for thin ones more of its corpus."""
+    """Return the first prompts of every identity."""
     corpus = read(entry)
     cut: list[Identity] = identities(corpus)
     frame = "" if entry.kind == "person" else template(entry.name)

@@ -1,4 +1,4 @@
-"""Bars on standard error: rich's where it is installed, else a line now and then."""
+"""Progress bars on standard error, with rich if it is installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Advance = Callable[[int, str], None]
 
 @contextmanager
 def bar(title: str, total: int) -> Iterator[Advance]:
-    """A bar of so much work; call what it gives with the work done and a word on it."""
+    """Show a bar; the value is a function to call with the work done and a label."""
     if not sys.stderr.isatty():
         yield _lines(title, total)
         return

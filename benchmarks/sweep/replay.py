@@ -1,8 +1,8 @@
 """One stream through the real limiter and the memory store, on a virtual clock.
 
-What the limiter answers takes effect: after a call that was delayed the account's next one waits
-for its answer; a degraded answer is shorter; a price is paid. An answer itself takes no time. A
-stream's refused calls are not sent again: `campaign.py` does that.
+Decisions take effect: after a delayed call the account's next one waits for its answer, a degraded
+answer is shorter, and prices are charged. Answers themselves take no time. Refused calls are not
+retried; `campaign.py` does that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.sweep.figures import NEVER
 from benchmarks.sweep.policies import scope
-from benchmarks.sweep.streams import Stream
+from benchmarks.sweep.workloads import Stream
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.coverage.response import Stage
 from querybudget.embedding.analyzer import EmbeddingAnalyzer
@@ -29,9 +29,9 @@ from querybudget.stores.memory import MemoryStore
 from querybudget.testing.clock import ManualClock
 from querybudget.units import MICRO
 
-__all__ = ["DEAR", "Answer", "Desk", "Seen", "replay", "replay_together"]
+__all__ = ["EXPENSIVE", "Answer", "Simulation", "StreamResult", "replay", "replay_together"]
 
-DEAR = 2 * MICRO
+EXPENSIVE = 2 * MICRO
 """A price above this disturbs a caller."""
 
 _PATH, _MODEL = "/v1/chat/completions", "bench-1"
@@ -41,7 +41,7 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one call came to."""
+    """Result of one call."""
 
     refused: bool
     stage: Stage
@@ -51,28 +51,28 @@ class Answer:
 
     @property
     def disturbed(self) -> bool:
-        return self.refused or self.stage > Stage.NONE or self.price > DEAR
+        return self.refused or self.stage > Stage.NONE or self.price > EXPENSIVE
 
     @property
     def full(self) -> bool:
-        """Whether it was answered at full quality and an ordinary price; late or not."""
-        return not self.refused and self.stage < Stage.DEGRADE and self.price <= DEAR
+        """Whether it was answered, late or not, at full quality and a price of at most 2."""
+        return not self.refused and self.stage < Stage.DEGRADE and self.price <= EXPENSIVE
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What one account met over its whole stream.
+class StreamResult:
+    """Result of one account over its whole stream.
 
     Attributes:
-        first: Own queries (of an honest identity: all) sent when it was first disturbed.
+        first: Own queries (of an honest identity: all queries) sent when it was first disturbed.
         refused: Whether a call was ever refused.
-        dear: Whether a price was ever above 2.
-        prices: Of every call that was answered, as a factor.
+        expensive: Whether a price was ever above 2.
+        prices: Prices of all answered calls, as factors.
     """
 
     first: float
     refused: bool
-    dear: bool
+    expensive: bool
     prices: NDArray[np.float32]
 
     @property
@@ -80,8 +80,8 @@ class Seen:
         return self.first != NEVER
 
 
-class Desk:
-    """A limiter in memory with a clock of its own, asked by name of account."""
+class Simulation:
+    """A limiter in memory with its own virtual clock."""
 
     def __init__(self, policy: Policy, analyzer: EmbeddingAnalyzer, begin: int) -> None:
         self.clock = ManualClock(begin)
@@ -118,21 +118,21 @@ class Desk:
 
 async def replay(
     policy: Policy, analyzer: EmbeddingAnalyzer, stream: Stream, *, stop: bool = False
-) -> Seen:
-    """Send a stream to a limiter of its own.
+) -> StreamResult:
+    """Send a stream to its own limiter.
 
     Args:
         policy: The policy.
-        analyzer: Sees the calls.
-        stream: What is sent.
-        stop: End where the account is first disturbed: all that is wanted is when that is.
+        analyzer: Analyses the calls.
+        stream: The calls.
+        stop: Whether to end when the account is first disturbed.
     """
-    desk, met = Desk(policy, analyzer, int(stream.times[0])), _Met(stream)
+    simulation, met = Simulation(policy, analyzer, int(stream.times[0])), _Recorder(stream)
     free = 0
     for place, at in enumerate(stream.times.tolist()):
-        desk.clock.now = max(free, at)
-        answer = await met.send(desk, place)
-        free = desk.clock.now + answer.delay
+        simulation.clock.now = max(free, at)
+        answer = await met.send(simulation, place)
+        free = simulation.clock.now + answer.delay
         if stop and met.first != NEVER:
             break
     return met.seen()
@@ -140,57 +140,60 @@ async def replay(
 
 async def replay_together(
     policy: Policy, analyzer: EmbeddingAnalyzer, streams: Sequence[Stream]
-) -> list[Seen]:
-    """Send streams to one limiter, merged by time: what they share may weigh on each of them."""
+) -> list[StreamResult]:
+    """Send streams to one limiter, merged by time, so that pooled budgets include them all."""
     lengths = [len(stream) for stream in streams]
     times = np.concatenate([stream.times for stream in streams])
     whose = np.repeat(np.arange(len(streams)), lengths)
     where = np.concatenate([np.arange(length) for length in lengths])
     order = np.argsort(times, kind="stable")
-    desk, met = Desk(policy, analyzer, int(times[order[0]])), [_Met(stream) for stream in streams]
+    simulation, met = (
+        Simulation(policy, analyzer, int(times[order[0]])),
+        [_Recorder(stream) for stream in streams],
+    )
     for at, number, place in zip(
         times[order].tolist(), whose[order].tolist(), where[order].tolist(), strict=True
     ):
-        desk.clock.now = at
-        await met[number].send(desk, place)
+        simulation.clock.now = at
+        await met[number].send(simulation, place)
     return [one.seen() for one in met]
 
 
-class _Met:
-    """What one stream has met so far."""
+class _Recorder:
+    """Collects the result of one stream."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._counts_all = not stream.own.any()
         self._own = 0
-        self._refused = self._dear = False
+        self._refused = self._expensive = False
         self._prices = list[float]()
         self.first = NEVER
 
-    async def send(self, desk: Desk, place: int) -> Answer:
-        """Send the stream's call of this place."""
+    async def send(self, simulation: Simulation, place: int) -> Answer:
+        """Send the call at this index of the stream."""
         stream = self._stream
         self._own += bool(stream.own[place]) or self._counts_all
         text, frame = stream.prompts[place].text, stream.templates[place]
-        answer = await desk.ask(stream.account, text, frame)
+        answer = await simulation.ask(stream.account, text, frame)
         self._refused = self._refused or answer.refused
-        self._dear = self._dear or answer.price > DEAR
+        self._expensive = self._expensive or answer.price > EXPENSIVE
         if not answer.refused:
             self._prices.append(answer.price / MICRO)
         if answer.disturbed and self.first == NEVER:
             self.first = self._own
         return answer
 
-    def seen(self) -> Seen:
+    def seen(self) -> StreamResult:
         prices = np.array(self._prices, np.float32)
-        return Seen(self.first, self._refused, self._dear, prices)
+        return StreamResult(self.first, self._refused, self._expensive, prices)
 
 
 @lru_cache(maxsize=1 << 17)
 def usage(text: str, template: str) -> Usage:
-    """Tokens of a call: four bytes of prompt each; of its answer: drawn by the text's hash.
+    """Return the tokens of a call: one per four bytes of prompt, and an answer by the text's hash.
 
-    Answers are log-normal, 180 tokens in the median, the same for every corpus.
+    Answers are log-normal with a median of 180 tokens, the same for every corpus.
     """
     drawn = (crc32(text.encode()) + 0.5) / 2**32
     output = math.exp(math.log(180) + 0.8 * _NORMAL.inv_cdf(drawn))

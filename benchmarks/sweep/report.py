@@ -1,4 +1,4 @@
-"""The result as tables: titles, heads and rows, for the terminal and for the page alike."""
+"""The result as tables, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Table:
 
 
 def tables(result: Result) -> list[Table]:
-    """Everything worth reading, the goals first."""
+    """Return all tables, the goals first."""
     return [
         _goals(result),
         _honest(result),
@@ -173,7 +173,7 @@ def _ablations(result: Result) -> Table:
 def _dilution(result: Result) -> Table:
     found = result["dilution"]
     shares = list(next(iter(found.values()))["own_template"]) if found else []
-    head = ["sweep", "class", "frame of the cover", *(f"{share} %" for share in shares)]
+    head = ["sweep", "class", "template of the cover", *(f"{share} %" for share in shares)]
     rows = [
         [name, one["class"], frame, *(_text(one[frame][share]["median"]) for share in shares)]
         for name, one in found.items()

@@ -1,4 +1,4 @@
-"""Putting the parts together: the result as it is written."""
+"""Assembles the result as it is written."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 from benchmarks.sweep.baselines import Baseline
 from benchmarks.sweep.figures import NEVER, count_figures, finite, interval, share
-from benchmarks.sweep.honest import KINDS, Honest
-from benchmarks.sweep.judge import honest_figures
+from benchmarks.sweep.honest import KINDS, HonestResult
 from benchmarks.sweep.sweeps import BOUNDS, SweepPart
+from benchmarks.sweep.thresholds import honest_figures
 
-__all__ = ["ablated", "judged", "slowed"]
+__all__ = ["ablation_results", "baseline_results", "slowed_shares"]
 
 
-def slowed(parts: Sequence[SweepPart], tuned: frozenset[str]) -> dict[str, Any]:
-    """Share of draws slowed within so many queries: by class and split, and by language."""
+def slowed_shares(parts: Sequence[SweepPart], tuned: frozenset[str]) -> dict[str, Any]:
+    """Return the share of draws slowed within each bound, by class and split, and by language."""
     found: dict[str, Any] = {}
     for kind in ("broad", "narrow"):
         of = [part for part in parts if part.figures["class"] == kind]
@@ -41,13 +41,13 @@ def _within(parts: Sequence[SweepPart]) -> dict[str, Any]:
     }
 
 
-def judged(
-    everyone: Sequence[Honest],
+def baseline_results(
+    everyone: Sequence[HonestResult],
     parts: Sequence[SweepPart],
     limits: Mapping[str, float],
     baselines: Sequence[Baseline],
 ) -> dict[str, Any]:
-    """Every baseline: where it is from, its threshold, and the same figures as ours."""
+    """Return the source, threshold and figures of every baseline."""
     return {
         one.name: {
             "source": one.source,
@@ -59,8 +59,10 @@ def judged(
     }
 
 
-def ablated(everyone: Sequence[Honest], parts: Sequence[SweepPart]) -> dict[str, Any]:
-    """For each signal left out: honest identities disturbed, and sweeps slowed."""
+def ablation_results(
+    everyone: Sequence[HonestResult], parts: Sequence[SweepPart]
+) -> dict[str, Any]:
+    """Return, for each signal left out, honest identities disturbed and sweeps slowed."""
     names = list(parts[0].ablations) if parts else []
     some = [one for one in everyone if one.ablated]
     found: dict[str, Any] = {}

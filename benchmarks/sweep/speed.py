@@ -1,6 +1,6 @@
-"""What a call pays for coverage: a prompt of 1 KB never seen before, memory store, one process.
+"""Cost of coverage for a call: a new prompt of 1 KB, memory store, one process.
 
-It is compared with the same policy, an ample limit in requests in place of each bucket budget.
+The reference is the same policy with an ample request limit in place of each bucket budget.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import time
 from statistics import median
 from typing import Any
 
-from benchmarks.sweep.bench import Bench
-from benchmarks.sweep.observing import roomy_observer
+from benchmarks.sweep.analysis import caching_analyzer
+from benchmarks.sweep.context import Context
 from benchmarks.sweep.policies import counting_requests, scope
 from querybudget.adapters.base import Call, Dialect
 from querybudget.limiter import Limiter, Outcome
@@ -20,19 +20,19 @@ from querybudget.policy.model import Policy
 from querybudget.stores.memory import MemoryStore
 from querybudget.testing.clock import ManualClock
 
-__all__ = ["added"]
+__all__ = ["added_time"]
 
 ROUNDS, CALLS = 15, 200
 
 
-def added(bench: Bench) -> dict[str, Any]:
-    """Median µs of deciding and settling a call, with and without coverage, and the difference."""
-    texts = _texts(bench, 2 * ROUNDS * CALLS)
-    plain = counting_requests(bench.policy)
+def added_time(context: Context) -> dict[str, Any]:
+    """Return the median µs of a call with and without coverage, and the difference."""
+    texts = _texts(context, 2 * ROUNDS * CALLS)
+    plain = counting_requests(context.policy)
     runs: dict[str, list[float]] = {"with": [], "without": []}
-    for number in range(3 if bench.quick else ROUNDS):
+    for number in range(3 if context.quick else ROUNDS):
         begin = 2 * number * CALLS
-        runs["with"].append(_us(bench.policy, texts[begin : begin + CALLS]))
+        runs["with"].append(_us(context.policy, texts[begin : begin + CALLS]))
         runs["without"].append(_us(plain, texts[begin + CALLS : begin + 2 * CALLS]))
     both = [a - b for a, b in zip(runs["with"], runs["without"], strict=True)]
     return {
@@ -42,10 +42,10 @@ def added(bench: Bench) -> dict[str, Any]:
     }
 
 
-def _texts(bench: Bench, count: int) -> list[str]:
-    """Honest prompts strung together at random and cut at 1 KB: usual words, in a new order."""
+def _texts(context: Context, count: int) -> list[str]:
+    """Return honest prompts joined at random and cut at 1 KB: usual words in a new order."""
     draw, texts = random.Random("speed"), list[str]()
-    known = [prompt.text for prompts, _ in bench.settings.cover for prompt in prompts]
+    known = [prompt.text for prompts, _ in context.settings.cover for prompt in prompts]
     for _ in range(count):
         text = ""
         while len(text) < 1_000:
@@ -56,13 +56,13 @@ def _texts(bench: Bench, count: int) -> list[str]:
 
 def _us(policy: Policy, texts: list[str]) -> float:
     clock = ManualClock()
-    analyzer = roomy_observer(policy, cached=4_096) if policy.counts_buckets else None
+    analyzer = caching_analyzer(policy, cached=4_096) if policy.counts_buckets else None
     limiter = Limiter(policy, store=MemoryStore(clock), clock=clock, analyzer=analyzer)
     return asyncio.run(_timed(limiter, texts))
 
 
 async def _timed(limiter: Limiter, texts: list[str]) -> float:
-    """Processor time of a call; the first half of the calls only warms up."""
+    """Return the processor time of a call in µs; the first half of the calls only warms up."""
     route = limiter.route("POST", "/v1/chat/completions")
     if route is None:
         return 0.0

@@ -1,10 +1,10 @@
-"""When callers ask, in µs on the virtual clock, drawn by nothing but a name and a class.
+"""Arrival times in µs on the virtual clock, drawn from a name and a class alone.
 
-Persons ask in sessions, one for each conversation, within their own waking hours; a few seconds to
-some minutes lie between two asks. Applications and gateways ask all day and night in a daily
-rhythm, three times as often at noon as at midnight. How many prompts a day is drawn for each
-identity, evenly in the logarithm, between the bounds below: real callers are not alike, and what a
-plain rate limit can do depends on just that. A sweep asks evenly round the clock.
+Persons ask in sessions, one per conversation, within their waking hours, with seconds to minutes
+between two prompts. Applications and gateways ask day and night in a daily rhythm, three times as
+often at noon as at midnight. The prompts per day of each identity are drawn evenly in the logarithm
+between the bounds below, because real callers differ, and plain rate limits depend on that. A sweep
+asks evenly round the clock.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ DAY = 86_400 * SECOND
 HOUR = DAY // 24
 
 PER_DAY = {PERSONS: (5, 60)}
-"""Fewest and most prompts a day; whoever is no person has `BUSY`."""
+"""Minimum and maximum of prompts a day; other classes have `BUSY`."""
 
 BUSY = (100, 2_000)
 
 
 def arrivals(identity: Identity) -> Times:
-    """When an honest identity asks each of its prompts, strictly ascending."""
+    """Return when an honest identity sends each of its prompts, strictly ascending."""
     draw = random.Random(f"arrivals {identity.name}")
     low, high = PER_DAY.get(identity.kind, BUSY)
     per_day = math.exp(draw.uniform(math.log(low), math.log(high)))
@@ -45,7 +45,7 @@ def arrivals(identity: Identity) -> Times:
 
 
 def evenly(count: int, per_day: float, *, begin: int = BEGIN, first: float = 0) -> Times:
-    """So many asks, evenly round the clock; the first a share `first` of one gap after `begin`."""
+    """Return `count` times at even gaps; the first is `first` gaps after `begin`."""
     gap = DAY / per_day
     return (begin + gap * (first + np.arange(count))).astype(np.int64)
 

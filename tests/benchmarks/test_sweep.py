@@ -1,4 +1,4 @@
-"""The benchmark on prompts: how it cuts, times, shares out, counts and judges; made-up corpora."""
+"""The benchmark on prompts, on made-up corpora."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from benchmarks.sweep.__main__ import main
-from benchmarks.sweep.accounts import WAYS, shared_out
-from benchmarks.sweep.baselines import Sent, baselines
+from benchmarks.sweep.accounts import WAYS, split_among
+from benchmarks.sweep.baselines import Queries, baselines
+from benchmarks.sweep.baselines.base import running_distinct
 from benchmarks.sweep.baselines.prada import nearest, shapiro_wilk
-from benchmarks.sweep.baselines.sent import running_distinct
 from benchmarks.sweep.corpora import (
-    LEAST,
-    MOST,
+    MAX_PROMPTS,
+    MIN_PROMPTS,
     Corpus,
     Entry,
     Identity,
@@ -30,9 +30,9 @@ from benchmarks.sweep.corpora import (
     read,
 )
 from benchmarks.sweep.figures import NEVER, count_figures, interval, middle, quantile
-from benchmarks.sweep.judge import first_over, obtained, thresholds
-from benchmarks.sweep.streams import covered, draw_of, honest, shuffled
+from benchmarks.sweep.thresholds import first_over, obtained, thresholds
 from benchmarks.sweep.timing import DAY, arrivals, evenly
+from benchmarks.sweep.workloads import covered_stream, honest_stream, random_order, shuffled
 
 WORDS = [
     a + b + c for a in ("ka", "lo", "mi", "ru") for b in ("na", "te", "so") for c in ("r", "l")
@@ -83,20 +83,20 @@ def folder(path: Path) -> Path:
     return path
 
 
-def test_consecutive_users_are_merged_into_one_identity_with_their_talks_whole() -> None:
+def test_consecutive_users_are_merged_into_one_identity_with_whole_conversations() -> None:
     (first, second) = identities(corpus("merge:5", 200, users=10))
     assert len(first.prompts) == len(second.prompts) == 100
     assert first.sessions == tuple(n // 20 for n in range(100))
 
 
-def test_slices_are_consecutive_and_the_thin_rest_does_not_count() -> None:
-    found = identities(corpus("slice:100", 200 + LEAST - 1))
+def test_slices_are_consecutive_and_a_short_last_one_does_not_count() -> None:
+    found = identities(corpus("slice:100", 200 + MIN_PROMPTS - 1))
     assert [len(one.prompts) for one in found] == [100, 100]
 
 
-def test_an_identity_sends_no_more_than_the_most() -> None:
-    (one,) = identities(corpus("all", MOST + 5))
-    assert len(one.prompts) == MOST
+def test_an_identity_sends_at_most_the_maximum() -> None:
+    (one,) = identities(corpus("all", MAX_PROMPTS + 5))
+    assert len(one.prompts) == MAX_PROMPTS
 
 
 def test_users_whose_prompts_are_interleaved_keep_their_own_order() -> None:
@@ -107,12 +107,12 @@ def test_users_whose_prompts_are_interleaved_keep_their_own_order() -> None:
     ]
 
 
-def test_persons_have_no_template_and_all_others_have_one_a_corpus() -> None:
+def test_persons_have_no_template_and_all_others_have_one_per_corpus() -> None:
     assert corpus("all", 30, kind="person").template == ""
     assert corpus("all", 30).template == corpus("slice:10", 30).template != ""
 
 
-def test_a_folder_without_a_manifest_is_told_what_to_do(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"manifest\.json"):
         manifest(tmp_path)
 
@@ -135,7 +135,7 @@ def test_persons_sleep_and_applications_do_not() -> None:
     assert len(hours["app"]) == 24
 
 
-def test_a_sweep_asks_evenly_and_so_many_a_day() -> None:
+def test_a_sweep_asks_evenly_at_its_rate() -> None:
     times = evenly(861, 860)
     assert int(times[-1] - times[0]) == pytest.approx(DAY, abs=2)
     assert int(np.ptp(np.diff(times))) <= 1
@@ -145,13 +145,13 @@ def test_a_sweep_asks_evenly_and_so_many_a_day() -> None:
 @pytest.mark.parametrize("accounts", [1, 7, 1000])
 def test_every_prompt_of_a_sweep_goes_to_exactly_one_account(way: str, accounts: int) -> None:
     wanted = corpus("all", 90).prompts
-    parts = shared_out(wanted, accounts, way)
+    parts = split_among(wanted, accounts, way)
     assert len(parts) == min(accounts, 90)
     assert sorted(p.text for part in parts for p in part) == sorted(p.text for p in wanted)
 
 
 def test_sharing_by_topic_gives_an_account_few_topics() -> None:
-    parts = shared_out(corpus("all", 90).prompts, 3, "topic")
+    parts = split_among(corpus("all", 90).prompts, 3, "topic")
     assert [len({p.task for p in part}) for part in parts] == [1, 1, 1]
 
 
@@ -164,12 +164,12 @@ def test_shuffling_keeps_each_conversation_in_order() -> None:
 
 def test_draws_differ_and_are_repeatable() -> None:
     made = corpus("all", 90)
-    assert draw_of(made, 1) == draw_of(made, 1) != draw_of(made, 2)
+    assert random_order(made, 1) == random_order(made, 1) != random_order(made, 2)
 
 
 def test_cover_traffic_has_its_share_and_does_not_count_as_own() -> None:
     wanted = corpus("all", 90).prompts
-    stream = covered("a", wanted, "frame", [(Prompt("cover"), "")], 0.9, 860)
+    stream = covered_stream("a", wanted, "frame", [(Prompt("cover"), "")], 0.9, 860)
     assert stream.own.sum() == 90
     assert len(stream) == pytest.approx(900, rel=0.3)
     assert {p.text for p, own in zip(stream.prompts, stream.own, strict=True) if not own} == {
@@ -177,7 +177,7 @@ def test_cover_traffic_has_its_share_and_does_not_count_as_own() -> None:
     }
 
 
-def test_intervals_hold_their_share_and_are_wide_where_little_was_seen() -> None:
+def test_intervals_contain_their_share_and_are_wide_for_few_values() -> None:
     low, high = interval(0, 30)
     assert low == 0
     assert 0.1 < high < 0.15
@@ -217,9 +217,9 @@ def unit(count: int, *, seed: int, spread: float = 1.0) -> np.ndarray[Any, np.dt
     return np.asarray(vectors, np.float32)
 
 
-def sent(count: int, *, seed: int, spread: float, cells: int) -> Sent:
+def sent(count: int, *, seed: int, spread: float, cells: int) -> Queries:
     rng = np.random.default_rng(seed)
-    return Sent(
+    return Queries(
         unit(count, seed=seed, spread=spread),
         rng.integers(0, cells, count),
         evenly(count, 860),
@@ -227,7 +227,7 @@ def sent(count: int, *, seed: int, spread: float, cells: int) -> Sent:
     )
 
 
-def test_every_baseline_has_an_opinion_of_every_stream_and_finds_the_broad_one_broader() -> None:
+def test_every_baseline_rates_every_stream_and_a_broad_one_higher() -> None:
     narrow = sent(400, seed=1, spread=0.05, cells=20)
     broad = sent(400, seed=2, spread=1.0, cells=3_000)
     found = baselines(unit(500, seed=3, spread=0.4))
@@ -244,7 +244,7 @@ def test_a_windowed_statistic_forgets_what_left_its_window() -> None:
     far = -near
     pool = baselines(near)
     window = next(one for one in pool if one.name == "mmd_100")
-    stream = Sent(
+    stream = Queries(
         np.concatenate([far, near]), np.zeros(600, np.int64), evenly(600, 860), np.ones(600, int)
     )
     suspicion = window.suspicion(stream)
@@ -271,7 +271,7 @@ def test_the_first_crossing_counts_own_queries_only() -> None:
     assert math.isinf(first_over(np.zeros(5), 1, own))
 
 
-def test_a_rate_limit_gives_again_tomorrow_and_a_detector_does_not() -> None:
+def test_a_rate_limit_refills_the_next_day_and_a_detector_does_not() -> None:
     stream = sent(800, seed=5, spread=1, cells=3_000)
     by_name = {one.name: one for one in baselines(unit(100, seed=6))}
     assert obtained(by_name["requests_a_day"], stream, 10) == 300
@@ -279,11 +279,11 @@ def test_a_rate_limit_gives_again_tomorrow_and_a_detector_does_not() -> None:
     assert obtained(by_name["distinct_cells"], stream, 5_000) == 800
 
 
-def test_an_honest_stream_is_in_the_frame_of_its_corpus(tmp_path: Path) -> None:
+def test_an_honest_stream_has_the_template_of_its_corpus(tmp_path: Path) -> None:
     entries = {entry.name: entry for entry in manifest(folder(tmp_path))}
-    desk = read(entries["desk"])
-    stream = honest(identities(desk)[0], desk.template)
-    assert set(stream.templates) == {desk.template}
+    app = read(entries["desk"])
+    stream = honest_stream(identities(app)[0], app.template)
+    assert set(stream.templates) == {app.template}
     assert not stream.own.any()
 
 
@@ -315,7 +315,7 @@ def test_a_run_reports_every_class_and_every_sweep_in_the_promised_shape(
             assert all(set(got) == {"1", "10", "100", "1000"} for got in sweep["obtained"].values())
 
 
-def test_a_run_says_which_goals_are_met_and_what_it_was_made_with(result: dict[str, Any]) -> None:
+def test_a_run_reports_its_goals_and_how_it_was_made(result: dict[str, Any]) -> None:
     assert all({"goal", "wanted", "measured", "met"} == set(row) for row in result["goals"])
     assert result["meta"]["split"]["tuned"] == []
     assert result["meta"]["policy"] == "preset:distillation"

@@ -1,13 +1,14 @@
-"""Make the codebook that ships: k-means cells of real prompts under the static embedder.
+"""Make the shipped codebook: k-means cells of real prompts under the static embedder.
 
     python -m tools.codebook.make --prompts CORPORA --parallel LINES \
         --out src/querybudget/embedding/data/codebook.npz
 
 ``--prompts`` is a folder with `*.jsonl.gz` files anywhere in it, one JSON object with a ``prompt``
 on each line; every file counts the same, however long it is. A `manifest.json` beside them may name
-each file's licence: share-alike ones are left out, as nothing that ships is built from them.
-``--parallel`` is a folder of `*.txt.gz` files, a sentence a line, named ``source.language.txt.gz``;
-it keeps cells for what other languages say. Only averages of vectors are written, and no text.
+each file's licence: share-alike files are skipped, because nothing that ships is built from them.
+``--parallel`` is a folder of `*.txt.gz` files, a sentence per line, named
+``source.language.txt.gz``; it adds cells for other languages. Only averages of vectors are written,
+never text.
 
 The same input makes the same file, byte for byte, on one machine. It takes about half a minute.
 """
@@ -28,10 +29,10 @@ from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
 
 LONGEST = 8_000
-"""Characters of a prompt that are read: more does not move its vector."""
+"""Characters of a prompt that are read; more do not change its vector."""
 
 Group = tuple[str, list[str], float]
-"""Name, prompts, and what they count together."""
+"""Name, prompts, and their total weight."""
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--prompts", type=Path, required=True)
     parser.add_argument("--parallel", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--most", type=int, default=4_000, help="prompts of one file")
+    parser.add_argument("--most", type=int, default=4_000, help="maximum of prompts of one file")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -82,7 +83,7 @@ def _share_alike(folder: Path) -> frozenset[str]:
 
 
 def _languages(folder: Path, most: int) -> Iterator[Group]:
-    """Sentences by language; all languages together count as much as ten files of prompts."""
+    """Yield sentences by language; all languages together weigh as much as ten files of prompts."""
     sentences: defaultdict[str, set[str]] = defaultdict(set)
     for path in sorted(folder.glob("*.txt.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as lines:
@@ -92,7 +93,7 @@ def _languages(folder: Path, most: int) -> Iterator[Group]:
 
 
 def _spread(texts: Iterable[str], most: int) -> list[str]:
-    """At most so many, the same ones each time, evenly from the whole."""
+    """Return at most `most` texts, evenly chosen and the same ones each time."""
     ordered = sorted(text for text in texts if text.strip())
     step = max(1.0, len(ordered) / most)
     return [ordered[int(index * step)] for index in range(int(len(ordered) / step))]

@@ -1,7 +1,7 @@
-"""The score's model: honest curves over the number of calls, and a logistic regression on them.
+"""Model of the score: honest curves over the number of calls, and a logistic regression.
 
-Fitted so that no corpus counts much more than another: it is corpora, not prompts, that the score
-has to carry over to.
+All corpora count about the same, because the score must generalise to new corpora, not to new
+prompts of known ones.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from querybudget.coverage.score import FEATURES, VIEWS
 from tools.score.streams import GRID, Rates
 
 CAP, FLOOR, CLIP = 5.0, -4.0, 2.0
-"""What one view may add and take away at most, in log-odds; and how far apart counts."""
+"""Limits of what one view may add and subtract, in log-odds, and of a deviation."""
 PENALTY = 0.1
-"""Inverse strength of the ridge."""
+"""Inverse regularisation strength of the regression."""
 BALANCE = 0.75
-"""Weight of a stream: one over the streams of its corpus to this power."""
+"""A stream's weight is one over the number of its corpus's streams, to this power."""
 MIDDLE = np.log(100)
 
 ALONG = np.log(GRID)
@@ -53,9 +53,9 @@ class Model:
     def evidence(
         self, rates: Rates, without: tuple[str, ...] = (), along: Floats = ALONG
     ) -> Floats:
-        """Log-odds at every point of the grid; shape (streams, grid), -inf past the end.
+        """Return the log-odds at every point of the grid; shape (streams, grid), -inf past the end.
 
-        `along` is the logarithm of each point's number of calls, where it is not the usual grid.
+        `along` is the logarithm of each point's number of calls, if not that of `GRID`.
         """
         basis = basis_of(along)
         width = np.maximum(basis @ self.spread, self.least)
@@ -109,7 +109,7 @@ def _curves(rates: Rates, corpus: NDArray[np.str_]) -> tuple[Floats, Floats, Flo
 
 
 def _balanced(corpus: NDArray[np.str_], swept: NDArray[np.bool_]) -> Floats:
-    """Weights that add up to one half for each side."""
+    """Return weights that add up to one half for each side."""
     out = np.zeros(len(corpus))
     for side in (False, True):
         here = swept == side

@@ -1,4 +1,4 @@
-"""How well the score tells a campaign of many accounts from an organisation."""
+"""Evaluates how well the score distinguishes a campaign of many accounts from an organisation."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 
 from querybudget.coverage.observation import Observation
 from querybudget.coverage.score import features
-from tools.score.judging import FALSE, HONEST, folds
+from tools.score.evaluation import HONEST, MAX_FALSE_SHARE, folds
 from tools.score.model import Model
 from tools.score.streams import EARLY, SWEEPS, Streams, pooled
 
 SIZES = ((4, 3), (14, 8), (39, 24), (0, 60))
-"""Pools judged alike: of at most so many identities (0: any), and how many a simulated one has."""
+"""Classes of pools: maximum of identities (0: any), and identities of a simulated pool."""
 QUERIES = (6, 12, 26, 50)
 """Calls of each identity of a simulated pool."""
 MIXED, EACH, DRAWN = 20, 4, 4
-"""Pools of callers of all kinds, of one corpus's callers, and of one sweep's accounts."""
+"""Numbers of pools: of all kinds of callers, of one corpus, and of one sweep."""
 
 
-def judge_pools(every: Streams) -> list[tuple[int, float]]:
-    """Print how pools do; what is suspect, by their number of identities."""
-    needed = []
-    for most, size in SIZES:
+def evaluate_pools(every: Streams) -> list[tuple[int, float]]:
+    """Print the results of pools, and return the suspect evidence by number of identities."""
+    thresholds = []
+    for limit, size in SIZES:
         honest: list[float] = []
         swept: dict[str, list[float]] = {}
         for held, model in folds(every, 0):
@@ -34,11 +34,11 @@ def judge_pools(every: Streams) -> list[tuple[int, float]]:
                     honest.append(value)
                 else:
                     swept.setdefault(kind, []).append(value)
-        suspect = float(np.quantile(honest, 1 - 2 * FALSE))
-        needed.append((most, suspect))
+        suspect = float(np.quantile(honest, 1 - 2 * MAX_FALSE_SHARE))
+        thresholds.append((limit, suspect))
         shares = {k: round(float(np.mean(np.array(v) > suspect)), 2) for k, v in swept.items()}
         print(f"pools of {size:3}: suspect {suspect:6.2f} of {len(honest)} honest; found {shares}")
-    return needed
+    return thresholds
 
 
 def _simulated(
@@ -55,14 +55,14 @@ def _simulated(
         chosen += [[name] * size for name in honest for _ in range(EACH)]
         for number, names in enumerate(chosen):
             members = [_some(every, draw.choice(by_corpus[name]), queries, draw) for name in names]
-            yield "mixed" if number < MIXED else "community", _say(model, members)
+            yield "mixed" if number < MIXED else "community", _evidence(model, members)
         for name in swept:
             whole = [place for place in by_corpus[name] if every.kind[place] in SWEEPS]
             for place in whole[:DRAWN]:
                 for way in ("random", "topic"):
                     yield (
                         f"{every.kind[place]}/{way}",
-                        _say(model, _shared_out(every, place, way, size, queries)),
+                        _evidence(model, _shared_out(every, place, way, size, queries)),
                     )
 
 
@@ -75,7 +75,7 @@ def _some(every: Streams, place: int, queries: int, draw: random.Random) -> list
 def _shared_out(
     every: Streams, place: int, way: str, size: int, queries: int
 ) -> list[list[Observation]]:
-    """What each account of a campaign sends: a piece of the sweep, mixed or by task."""
+    """Return what each account of a campaign sends: a part of the sweep, mixed or by task."""
     observations, tasks = every.observations[place], every.tasks[place]
     order = list(range(len(observations)))
     if way == "topic":
@@ -85,7 +85,7 @@ def _shared_out(
     return [[observations[number] for number in order[s : s + queries]] for s in starts]
 
 
-def _say(model: Model, members: list[list[Observation]]) -> float:
+def _evidence(model: Model, members: list[list[Observation]]) -> float:
     sums = pooled(members)
     along = np.log([max(sums[0] / len(members), EARLY[0])])
     return float(model.evidence(np.array([[features(sums)]]), along=along)[0, 0])

@@ -1,4 +1,4 @@
-"""Corpora to visits, and visits to the rates that the score weighs, at set numbers of calls."""
+"""From corpora to observations, and from observations to rates at fixed numbers of calls."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
 
 EARLY = (4, 6, 8, 12)
-"""Numbers of calls below the first checkpoint: identities of a pool have so few."""
+"""Numbers of calls below the first checkpoint, for identities of a pool."""
 GRID = np.array(sorted({*EARLY, *CHECKPOINTS}))
 LONGEST = int(GRID[-1])
 SWEEPS, PART = ("broad", "narrow"), "part"
-"""Kinds of sweeps, and of a sweep over a few of a corpus's tasks: to fit on, not to judge."""
+"""Kinds of sweeps; a part covers a few of a corpus's tasks and is fitted on, not evaluated."""
 FEWEST_TASKS = 3
 KEYS = (b"one key", b"another", b"a third")
-"""Cells differ by deployment: streams are looked at with one key after the other."""
+"""Cells differ by deployment: streams use these keys in turn."""
 
 Rates = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """Identities and draws of sweeps.
+    """Identities, and random orders of sweeps.
 
     Attributes:
         rates: Shape (streams, grid, features); NaN past the end of a stream.
         corpus: Name of each stream's corpus.
-        kind: as the manifest says; `PART` of a narrower sweep.
+        kind: Class in the manifest; `PART` for part of a sweep.
         observations: Each stream's calls.
-        tasks: What kind of ask each call is, where the corpus says so.
+        tasks: Task of each call, if the corpus names it.
     """
 
     rates: Rates
@@ -56,13 +56,13 @@ class Streams:
 
 
 def streams(folder: Path, draws: int) -> Streams:
-    """Every honest identity of a folder of corpora, and `draws` random orders of every sweep."""
+    """Return every honest identity of a folder, and `draws` random orders of every sweep."""
     embedder, codebook = StaticEmbedder.load(), Codebook.load()
     codebooks = [codebook.keyed(key) for key in KEYS]
     found: list[tuple[str, str, list[Observation], list[str]]] = []
     for entry in manifest(folder):
         corpus = read(entry)
-        observations = dict(_visits(corpus, embedder, codebooks))
+        observations = dict(_observations(corpus, embedder, codebooks))
         for number, (kind, prompts) in enumerate(_cut(corpus, draws)):
             shown = [(observations[p.text][number % len(KEYS)], p.task) for p in prompts]
             seen = [(observation, task) for observation, task in shown if observation.coarse >= 0]
@@ -78,50 +78,50 @@ def streams(folder: Path, draws: int) -> Streams:
 
 
 def rates(observations: Sequence[Observation]) -> Rates:
-    """The rates of one stream; shape (grid, features)."""
+    """Return the rates of one stream; shape (grid, features)."""
     sketch, out = Sketch(), np.full((len(GRID), len(FEATURES)), np.nan)
-    places = {int(n): place for place, n in enumerate(GRID)}
+    indexes = {int(n): index for index, n in enumerate(GRID)}
     for observation in observations[:LONGEST]:
         sketch.observe(observation)
-        place = places.get(sketch.queries)
-        if place is not None:
-            out[place] = features(sketch.sums)
+        index = indexes.get(sketch.queries)
+        if index is not None:
+            out[index] = features(sketch.sums)
     return out
 
 
 def pooled(members: Sequence[Sequence[Observation]]) -> list[int]:
-    """The sums of a pool of identities."""
+    """Return the sums of a pool of identities."""
     total = np.array(blank_sums())
     for observations in members:
         sketch = Sketch()
         for observation in observations:
             sketch.observe(observation)
         total += np.array(sketch.sums)
-    return [int(one) for one in total]
+    return total.tolist()
 
 
-def _visits(
+def _observations(
     corpus: Corpus, embedder: StaticEmbedder, codebooks: Sequence[Codebook]
 ) -> Iterator[tuple[str, list[Observation]]]:
     texts = sorted({prompt.text for prompt in corpus.prompts})
     for start in range(0, len(texts), 512):
         part = texts[start : start + 512]
         vectors = embedder.vectors(part)
-        places = [codebook.cells(vectors) for codebook in codebooks]
+        cells = [codebook.cells(vectors) for codebook in codebooks]
         for row, text in enumerate(part):
-            traits, words = style_features(text)
+            style, words = style_features(text)
             yield (
                 text,
                 [
                     Observation(
                         cells=(int(fine[row]),),
-                        coarse=int(coarse[row]) if traits else -1,
+                        coarse=int(coarse[row]) if style else -1,
                         point=points[row].tobytes(),
                         words=words,
-                        style=traits,
+                        style=style,
                         ask=crc32(text.encode()),
                     )
-                    for fine, coarse, points in places
+                    for fine, coarse, points in cells
                 ],
             )
 

@@ -1,9 +1,9 @@
 """Published detectors and plain limits, reimplemented, on the same streams and the same embedding.
 
-Each gives a running suspicion (`sent.Baseline`). One threshold of each is set on the honest persons
-and applications of the same run so that it disturbs as many of them as the policy under test does;
-that is in-sample, and in the baseline's favour. Where a method has a side or a size to choose, each
-choice runs as a baseline of its own, and the best counts.
+Each returns a running suspicion (`base.Baseline`). Its threshold is set on the honest persons and
+applications of the same run, so that it disturbs as many of them as the policy under test does;
+that is in-sample, and in the baseline's favour. Where a method leaves a side or a size open, each
+choice is its own baseline, and the best counts.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.sweep.baselines.base import Baseline, Queries
 from benchmarks.sweep.baselines.limits import DistinctCells, RequestsADay, TokensADay
 from benchmarks.sweep.baselines.mmd import MMD, Kernel
 from benchmarks.sweep.baselines.occupancy import B4B, CAP
 from benchmarks.sweep.baselines.prada import PRADA
-from benchmarks.sweep.baselines.sent import Baseline, Sent
 
-__all__ = ["Baseline", "Sent", "baselines"]
+__all__ = ["Baseline", "Queries", "baselines"]
 
 
 def baselines(pool: NDArray[np.float32]) -> list[Baseline]:
-    """All of them.
+    """Return all baselines.
 
     Args:
-        pool: Vectors of honest prompts, mixed: what the methods may know of honest traffic.
+        pool: Vectors of honest prompts, mixed: what the methods know of honest traffic.
     """
     mean, kernel = pool.mean(axis=0), Kernel(pool, _bandwidths(pool))
     return [
@@ -42,7 +42,7 @@ def baselines(pool: NDArray[np.float32]) -> list[Baseline]:
 
 
 def _bandwidths(pool: NDArray[np.float32]) -> tuple[float, ...]:
-    """A half, one, two and four times the median distance in the pool."""
+    """Return a half, one, two and four times the median distance in the pool."""
     some = pool[:: max(1, len(pool) // 500)]
     cosines = (some @ some.T)[np.triu_indices(len(some), 1)]
     middle = float(np.median(np.sqrt(np.maximum(0, 2 - 2 * cosines)))) or 1.0

@@ -1,4 +1,4 @@
-"""What deployments have today: so many requests or tokens a day; and a plain limit in cells."""
+"""What deployments have today: limits on requests or tokens per day; and a limit on cells."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sweep.baselines.sent import Floats, Sent
+from benchmarks.sweep.baselines.base import Floats, Queries
 from benchmarks.sweep.timing import DAY
 
 __all__ = ["DistinctCells", "RequestsADay", "TokensADay"]
@@ -22,7 +22,7 @@ class RequestsADay:
     source: str = "a sliding limit of requests in 24 hours; the limit is tuned"
     refills: bool = True
 
-    def suspicion(self, sent: Sent, /) -> Floats:
+    def suspicion(self, sent: Queries, /) -> Floats:
         return _in_last_day(sent.times, np.ones(len(sent), np.int64))
 
 
@@ -34,7 +34,7 @@ class TokensADay:
     source: str = "a sliding limit of tokens, input and output, in 24 hours; the limit is tuned"
     refills: bool = True
 
-    def suspicion(self, sent: Sent, /) -> Floats:
+    def suspicion(self, sent: Queries, /) -> Floats:
         return _in_last_day(sent.times, sent.tokens)
 
 
@@ -47,7 +47,7 @@ class DistinctCells:
     refills: bool = False
     days: int = 30
 
-    def suspicion(self, sent: Sent, /) -> Floats:
+    def suspicion(self, sent: Queries, /) -> Floats:
         found, live, oldest = np.empty(len(sent)), Counter[int](), 0
         cells, times = sent.cells.tolist(), sent.times.tolist()
         for number, (cell, at) in enumerate(zip(cells, times, strict=True)):

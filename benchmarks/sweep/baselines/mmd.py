@@ -2,9 +2,9 @@
 
 After arXiv 2606.05725, with its four bandwidths of an RBF kernel. The kernel is approximated by
 random Fourier features (Rahimi and Recht, NIPS 2007), so that a window is a running sum; the
-estimate is the unbiased one. As published an account is suspect that is far from the honest pool.
-The opposite side is run beside it: single honest callers are narrower than any pool, and a broad
-sweep is like one.
+estimate is the unbiased one. As published, an account far from the honest pool is suspect.
+The opposite side runs too: single honest callers are narrower than any pool, and a broad sweep is
+like one.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sweep.baselines.sent import Floats, Sent
+from benchmarks.sweep.baselines.base import Floats, Queries
 
 __all__ = ["MMD", "Kernel"]
 
 PER_BANDWIDTH = 64
-LEAST = 50
-"""Queries before there is an opinion."""
+MIN_QUERIES = 50
+"""Queries before there is a suspicion."""
 
 
 class Kernel:
@@ -51,7 +51,7 @@ class MMD:
     Attributes:
         kernel: Shared by all variants.
         window: Queries.
-        far: Suspect where far from the pool, as published; else where near.
+        far: Whether far from the pool is suspect, as published; otherwise near.
     """
 
     kernel: Kernel = field(repr=False)
@@ -71,7 +71,7 @@ class MMD:
             f" Fourier features, {side}; the threshold is tuned"
         )
 
-    def suspicion(self, sent: Sent, /) -> Floats:
+    def suspicion(self, sent: Queries, /) -> Floats:
         total, pool = self.kernel.running(sent.vectors), self.kernel.pool
         numbers = np.arange(1, len(sent) + 1)
         sizes = np.minimum(numbers, self.window)[:, None]
@@ -82,7 +82,7 @@ class MMD:
         inner = (sizes * (mean * mean).sum(axis=1) - 1) / np.maximum(sizes - 1, 1)
         found = inner - 2 * mean @ pool + pool @ pool
         found = np.asarray(found if self.far else -found, np.float64)
-        found[: LEAST - 1] = -np.inf
+        found[: MIN_QUERIES - 1] = -np.inf
         return found
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sweep.baselines.sent import Floats, Sent, running_distinct
+from benchmarks.sweep.baselines.base import Floats, Queries, running_distinct
 
 __all__ = ["B4B", "CAP"]
 
@@ -46,7 +46,7 @@ class B4B:
         centred = "as published" if self.mean is None else "centred on honest prompts"
         return f"B4B, arXiv 2310.08571, 2^12 buckets, 20 projections, {centred}; beta is tuned"
 
-    def suspicion(self, sent: Sent, /) -> Floats:
+    def suspicion(self, sent: Queries, /) -> Floats:
         vectors = sent.vectors if self.mean is None else sent.vectors - self.mean
         shares = np.zeros(len(sent))
         for projection in range(PROJECTIONS):
@@ -78,7 +78,7 @@ class CAP:
             " prompts; the cost allowed is tuned"
         )
 
-    def suspicion(self, sent: Sent, /) -> Floats:
+    def suspicion(self, sent: Queries, /) -> Floats:
         vectors = sent.vectors - self.mean
         distinct = running_distinct(_codes(vectors, 11, 0)).astype(np.float64)
         numbers = np.arange(1, len(sent) + 1)

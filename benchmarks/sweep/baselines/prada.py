@@ -18,12 +18,12 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sweep.baselines.sent import Floats, Sent
+from benchmarks.sweep.baselines.base import Floats, Queries
 
 __all__ = ["PRADA", "nearest", "shapiro_wilk"]
 
-MOST = 5_000
-"""Queries looked at: beyond, the last opinion stands. Distances grow with the square."""
+MAX_QUERIES = 5_000
+"""Queries analysed; after them the last suspicion stands. Distances cost the square of them."""
 
 BLOCK = 512
 
@@ -33,7 +33,7 @@ class PRADA:
     """Normality of the distances to the nearest predecessor.
 
     Attributes:
-        low: Suspect where W is low, as published; else where it is high.
+        low: Whether a low W is suspect, as published; otherwise a high one.
     """
 
     low: bool = True
@@ -48,9 +48,9 @@ class PRADA:
         side = "as published: low W" if self.low else "the other side: high W"
         return f"PRADA, arXiv 1805.02628, one class, from 50 distances, {side}; delta is tuned"
 
-    def suspicion(self, sent: Sent, /) -> Floats:
+    def suspicion(self, sent: Queries, /) -> Floats:
         found = np.full(len(sent), -np.inf)
-        distances = nearest(sent.vectors[:MOST])
+        distances = nearest(sent.vectors[:MAX_QUERIES])
         at = 50
         while at < len(distances):
             w = shapiro_wilk(_without_outliers(distances[:at]))
@@ -60,7 +60,7 @@ class PRADA:
 
 
 def nearest(vectors: NDArray[np.float32]) -> Floats:
-    """Euclidean distance of each query but the first to the nearest before it."""
+    """Return the Euclidean distance of each query, except the first, to the nearest before it."""
     count = len(vectors)
     best = np.empty(count, np.float32)
     for begin in range(0, count, BLOCK):
@@ -73,7 +73,7 @@ def nearest(vectors: NDArray[np.float32]) -> Floats:
 
 
 def shapiro_wilk(values: Floats) -> float:
-    """W of a sample of at least 12; 0 where all are alike."""
+    """Return W of a sample of at least 12; 0 if all values are equal."""
     n = len(values)
     if n < 12 or np.ptp(values) == 0:
         return 0.0

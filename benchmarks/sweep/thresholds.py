@@ -1,4 +1,4 @@
-"""Baselines at the policy's own honest disturbance: thresholds, and results in the same shape."""
+"""Thresholds of the baselines at the policy's own rate of honest disturbance, and their results."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sweep.baselines import Baseline, Sent
+from benchmarks.sweep.baselines import Baseline, Queries
 from benchmarks.sweep.campaign import DAYS
 from benchmarks.sweep.figures import NEVER
-from benchmarks.sweep.honest import KINDS, Honest, shares
+from benchmarks.sweep.honest import KINDS, HonestResult, shares
 
 __all__ = ["STRICT", "first_over", "honest_figures", "obtained", "thresholds"]
 
 STRICT = ("person", "app")
-"""Classes on whom thresholds are set; gateways are reported apart, as the policy's are."""
+"""Classes that thresholds are set on; gateways are reported separately."""
 
 
-def thresholds(everyone: Sequence[Honest]) -> dict[str, float]:
-    """For each baseline the lowest threshold that disturbs no more persons and apps than we do."""
+def thresholds(everyone: Sequence[HonestResult]) -> dict[str, float]:
+    """Return, per baseline, the lowest threshold that disturbs no more callers than the policy."""
     strict = [one for one in everyone if one.kind in STRICT]
     allowed = sum(one.disturbed for one in strict)
     names = everyone[0].suspicion if everyone else {}
@@ -33,9 +33,9 @@ def _allowing(highest: Sequence[float], allowed: int) -> float:
 
 
 def honest_figures(
-    everyone: Sequence[Honest], limits: Mapping[str, float], name: str
+    everyone: Sequence[HonestResult], limits: Mapping[str, float], name: str
 ) -> dict[str, dict[str, Any]]:
-    """How many of each class a baseline disturbs at its threshold."""
+    """Return how many of each class a baseline disturbs at its threshold."""
     found: dict[str, dict[str, Any]] = {}
     for kind in KINDS:
         of = [one for one in everyone if one.kind == kind]
@@ -45,15 +45,15 @@ def honest_figures(
 
 
 def first_over(suspicion: NDArray[np.float64], threshold: float, own: NDArray[np.bool_]) -> float:
-    """Own queries sent when the threshold was first exceeded."""
+    """Return the own queries sent when the threshold was first exceeded."""
     over = np.flatnonzero(suspicion > threshold)
     return float(own[: over[0] + 1].sum()) if len(over) else NEVER
 
 
-def obtained(baseline: Baseline, sent: Sent, threshold: float) -> float:
-    """What one account gets in thirty days: all until it is slowed, and then nothing more.
+def obtained(baseline: Baseline, sent: Queries, threshold: float) -> float:
+    """Return the prompts that one account obtains in thirty days: all until it is slowed.
 
-    Where the account is free again the next day, as much each day as a day allows.
+    If the baseline refills, the account obtains as much on each day.
     """
     over = np.flatnonzero(baseline.suspicion(sent) > threshold)
     if not len(over):

@@ -1,4 +1,4 @@
-"""How well the score does on corpora that it has not seen: cross-validation by corpus."""
+"""Evaluates the score on corpora that it has not seen: cross-validation by corpus."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from querybudget.coverage.score import VIEWS
 from tools.score.model import Floats, Model, fit
 from tools.score.streams import EARLY, GRID, PART, SWEEPS, Streams
 
-FALSE = 0.0025
+MAX_FALSE_SHARE = 0.0025
 """Share of honest persons and applications that may ever be suspect, in their whole life."""
 FOLDS, SEEDS = 6, 4
 BOUNDS = (50, 100, 200, 1000)
 HONEST = ("person", "app")
-UNJUDGED = len(EARLY)
+UNSCORED = len(EARLY)
 
 
 def folds(every: Streams, seed: int) -> Iterator[tuple[NDArray[np.bool_], Model]]:
-    """Models that have not seen some corpora, and which streams those are."""
+    """Yield models that have not seen some corpora, and the streams of these corpora."""
     draw = random.Random(seed)
     parts: list[list[str]] = [[] for _ in range(FOLDS)]
     for kind in ("person", "app", "broad", "narrow"):
@@ -36,34 +36,36 @@ def folds(every: Streams, seed: int) -> Iterator[tuple[NDArray[np.bool_], Model]
         yield held, fit(every.rates[seen], every.swept[seen], every.corpus[seen])
 
 
-def judge(every: Streams) -> float:
-    """Print how it does on corpora it has not seen; the evidence that is suspect."""
+def evaluate(every: Streams) -> float:
+    """Print the results on unseen corpora, and return the evidence that is suspect."""
     honest = np.isin(every.kind, HONEST)
     suspects = []
     for without in ((), *((view,) for view in VIEWS)):
         runs = []
         for seed in range(SEEDS):
-            said = np.full(every.rates.shape[:2], -np.inf)
+            evidence = np.full(every.rates.shape[:2], -np.inf)
             for held, model in folds(every, seed):
-                said[held] = model.evidence(every.rates[held], without)
-            said[:, :UNJUDGED] = -np.inf
-            highest = said[honest].max(1)
-            suspect = float(np.quantile(highest, 1 - FALSE))
-            runs.append(found(every, said, suspect))
+                evidence[held] = model.evidence(every.rates[held], without)
+            evidence[:, :UNSCORED] = -np.inf
+            highest = evidence[honest].max(1)
+            suspect = float(np.quantile(highest, 1 - MAX_FALSE_SHARE))
+            runs.append(found_shares(every, evidence, suspect))
             if not without:
                 suspects.append(suspect)
         name = f"without {without[0]}" if without else "everything"
         mean = np.mean(runs, axis=0)
-        print(f"{name:22} broad within {BOUNDS}: {shares(mean[0])}  narrow: {shares(mean[1])}")
+        print(
+            f"{name:22} broad within {BOUNDS}: {formatted(mean[0])}  narrow: {formatted(mean[1])}"
+        )
         if not without:
-            _say_each(every, said, suspect)
+            _print_each(every, evidence, suspect)
     print(f"suspect: {np.round(suspects, 2)}")
     return float(np.median(suspects))
 
 
-def found(every: Streams, said: Floats, suspect: float) -> Floats:
-    """Shares of sweeps found within each bound, corpora counting alike; shape (2, bounds)."""
-    over = np.maximum.accumulate(said, axis=1) > suspect
+def found_shares(every: Streams, evidence: Floats, suspect: float) -> Floats:
+    """Return the share of sweeps found within each bound, averaged by corpus; shape (2, bounds)."""
+    over = np.maximum.accumulate(evidence, axis=1) > suspect
     places = [int(np.searchsorted(GRID, bound, "right")) - 1 for bound in BOUNDS]
     rows = []
     for kind in SWEEPS:
@@ -80,17 +82,17 @@ def found(every: Streams, said: Floats, suspect: float) -> Floats:
     return np.array(rows)
 
 
-def _say_each(every: Streams, said: Floats, suspect: float) -> None:
-    over = np.maximum.accumulate(said, axis=1) > suspect
+def _print_each(every: Streams, evidence: Floats, suspect: float) -> None:
+    over = np.maximum.accumulate(evidence, axis=1) > suspect
     for name in sorted(set(every.corpus)):
         here = (every.corpus == name) & (every.kind != PART)
         kind = every.kind[here][0]
         if kind in SWEEPS:
             part = over[here][:, [int(np.searchsorted(GRID, b, "right")) - 1 for b in BOUNDS]]
-            print(f"    {kind:8} {name:24} {shares(part.mean(0))}")
+            print(f"    {kind:8} {name:24} {formatted(part.mean(0))}")
         elif over[here][:, -1].any():
             print(f"    {kind:8} {name:24} {over[here][:, -1].sum()} of {here.sum()} suspected")
 
 
-def shares(row: Floats) -> str:
+def formatted(row: Floats) -> str:
     return " ".join(f"{share:.2f}" for share in row)

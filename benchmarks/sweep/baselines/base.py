@@ -1,4 +1,4 @@
-"""What a baseline is shown of one account, and what it has to answer."""
+"""Input and interface of a baseline."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Baseline", "Floats", "Sent", "running_distinct"]
+__all__ = ["Baseline", "Floats", "Queries", "running_distinct"]
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class Queries:
     """One account's queries, in order.
 
     Attributes:
-        vectors: Unit vectors of the asks, the shipped embedding's.
+        vectors: Unit vectors of the prompts, by the shipped embedding.
         cells: Fine cell of each by the shipped codebook.
         times: µs, ascending.
-        tokens: Of ask and answer.
+        tokens: Tokens of prompt and answer.
     """
 
     vectors: NDArray[np.float32]
@@ -34,14 +34,14 @@ class Sent:
 
 
 class Baseline(Protocol):
-    """A detector, reduced to how suspect it finds an account after each query.
+    """A detector, reduced to the suspicion of an account after each query.
 
-    An account is slowed from the query on at which this first exceeds a threshold. The threshold is
-    set on honest identities so that no more of them are ever slowed than by the policy under test.
+    An account is slowed from the query at which its suspicion first exceeds a threshold. The
+    threshold is set so that no more honest identities are slowed than by the policy under test.
 
     Attributes:
-        name: In the results.
-        source: Where it is from, and what was decided here.
+        name: Its name in the results.
+        source: Its source, and the choices made here.
         refills: Whether an account slowed today is free again tomorrow.
     """
 
@@ -54,13 +54,13 @@ class Baseline(Protocol):
     @property
     def refills(self) -> bool: ...
 
-    def suspicion(self, sent: Sent, /) -> Floats:
-        """Suspicion after each query; -inf while there is no opinion yet."""
+    def suspicion(self, sent: Queries, /) -> Floats:
+        """Return the suspicion after each query; -inf while there is none yet."""
         ...
 
 
 def running_distinct(codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many distinct values there have been after each."""
+    """Return the number of distinct values so far, after each value."""
     new = np.zeros(len(codes), np.int64)
     new[np.unique(codes, return_index=True)[1]] = 1
     return np.cumsum(new)

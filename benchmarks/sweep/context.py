@@ -1,4 +1,4 @@
-"""What every experiment is given, and what a process keeps between them."""
+"""Settings of the experiments, and what a process keeps between them."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sweep.baselines import Baseline, Sent, baselines
-from benchmarks.sweep.corpora import MOST, Prompt
-from benchmarks.sweep.observing import Vectors, cells, roomy_observer
+from benchmarks.sweep.analysis import Vectors, caching_analyzer, cells
+from benchmarks.sweep.baselines import Baseline, Queries, baselines
+from benchmarks.sweep.corpora import MAX_PROMPTS, Prompt
 from benchmarks.sweep.policies import enforced
 from benchmarks.sweep.replay import usage
-from benchmarks.sweep.streams import Stream
+from benchmarks.sweep.workloads import Stream
 from querybudget.embedding.analyzer import EmbeddingAnalyzer
 from querybudget.policy.model import Policy
 
-__all__ = ["PER_DAY", "Bench", "Settings", "Size"]
+__all__ = ["PER_DAY", "Context", "Settings", "Size"]
 
 PER_DAY = 860
-"""Queries a day and account of a sweep, unless said otherwise: reported of a campaign of 2026."""
+"""Default queries per day and account of a sweep, as reported of a campaign of 2026."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is run.
+    """Size of a run. The field names are written to the result.
 
     Attributes:
         name: ``full`` or ``quick``.
-        identities: Honest identities of a corpus at most; 0 for all.
+        identities: Maximum of honest identities of a corpus; 0 for all.
         draws: Random orders of each sweep.
-        most: Queries of each at most.
-        rate_draws: The same at other rates, under cover, and for each ablation.
-        own: Queries of a sweep after which cover traffic has hidden it.
+        most: Maximum of queries of each.
+        rate_draws: Random orders at other rates, under cover, and for each ablation.
+        own: Queries of a sweep that are hidden in cover traffic.
         known: Prompts of each honest corpus that the baselines know.
-        ways: Ways of sharing a sweep out.
+        ways: Ways of splitting a sweep among accounts.
         accounts: Numbers of accounts.
-        prompts: Of a sweep at most in campaigns; 0 for all.
+        prompts: Maximum of prompts of a sweep in campaigns; 0 for all.
         pools: Pools of each size.
-        ablated: Honest identities of a corpus at most, for each ablation; 0 for all.
+        ablated: Maximum of honest identities of a corpus for each ablation; 0 for all.
     """
 
     name: str = "full"
     identities: int = 0
     draws: int = 12
-    most: int = MOST
+    most: int = MAX_PROMPTS
     rate_draws: int = 4
     own: int = 600
     known: int = 150
@@ -75,17 +75,17 @@ QUICK = Size(
 
 @dataclass(frozen=True)
 class Settings:
-    """What an experiment is told; goes to other processes.
+    """Settings of an experiment, sent to other processes.
 
     Attributes:
-        corpora: The folder.
+        corpora: Folder of the corpora.
         policy: Path of the policy, or ``preset:NAME``.
-        size: How much is run.
+        size: Size of the run.
         pool: Vectors of honest prompts, mixed, for the baselines.
-        cover: For cover traffic: one long honest identity of each corpus, and its frame.
-        thresholds: Of each baseline, once they are set.
-        folds: For cross-validation: the score's numbers to judge a corpus by, by its name; those
-            not named are judged by the shipped ones.
+        cover: For cover traffic: one long honest identity of each corpus, and its template.
+        thresholds: Threshold of each baseline, once set.
+        folds: For cross-validation: weights of the score by corpus name; corpora not named are
+            scored with the shipped weights.
     """
 
     corpora: Path
@@ -97,8 +97,8 @@ class Settings:
     folds: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
 
-class Bench:
-    """Policy, observer and vectors, opened once a process."""
+class Context:
+    """Policy, analyzer and vectors, opened once per process."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -113,9 +113,9 @@ class Bench:
     def baselines(self) -> list[Baseline]:
         return baselines(self.settings.pool)
 
-    async def sent(self, stream: Stream) -> Sent:
-        """A stream as the baselines see it."""
-        return Sent(
+    async def sent(self, stream: Stream) -> Queries:
+        """Return a stream as input of the baselines."""
+        return Queries(
             self.vectors.of(stream.prompts),
             await cells(self.analyzer, [prompt.text for prompt in stream.prompts]),
             stream.times,
@@ -126,7 +126,7 @@ class Bench:
 @cache
 def _opened(source: str) -> tuple[Policy, EmbeddingAnalyzer, Vectors]:
     policy = enforced(source)
-    return policy, roomy_observer(policy), Vectors()
+    return policy, caching_analyzer(policy), Vectors()
 
 
 def _tokens(prompts: Sequence[Prompt], templates: Sequence[str]) -> NDArray[np.int64]:

@@ -1,9 +1,9 @@
 """Cover traffic: a sweep hidden among honest prompts from the same account.
 
 The cover of each draw is one honest person or application, the longest of a corpus drawn at random,
-in its own order and again from the first where it runs out: the cover that gives least away. The
-shares are of all queries. Either it comes in its own frame (`own_template`), or it carries the
-sweep's (`same_template`).
+in its own order and repeated from the start, because that cover reveals least. Shares are of all
+queries. Cover is sent under its own system prompt (`own_template`) or under the sweep's
+(`same_template`).
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from benchmarks.sweep.bench import PER_DAY, Bench
+from benchmarks.sweep.context import PER_DAY, Context
 from benchmarks.sweep.corpora import Corpus
 from benchmarks.sweep.figures import count_figures, plain
 from benchmarks.sweep.replay import replay
-from benchmarks.sweep.streams import covered, draw_of
+from benchmarks.sweep.workloads import covered_stream, random_order
 
 __all__ = ["SHARES", "dilution"]
 
 SHARES = (0, 50, 90, 95)
 
 
-async def dilution(bench: Bench, corpus: Corpus) -> dict[str, Any]:
-    """Own queries before the first slowdown, by frame of the cover and its share in percent."""
-    size = bench.settings.size
+async def dilution(context: Context, corpus: Corpus) -> dict[str, Any]:
+    """Return own queries before the first slowdown, by template and share of the cover."""
+    size = context.settings.size
     found: dict[str, Any] = {}
     for frame in ("own_template", "same_template"):
         found[frame] = {}
@@ -32,18 +32,20 @@ async def dilution(bench: Bench, corpus: Corpus) -> dict[str, Any]:
             firsts: list[float] = []
             for number in range(size.rate_draws):
                 draw = random.Random(f"cover {corpus.entry.name} {number}")
-                prompts, cover_frame = draw.choice(bench.settings.cover)
+                prompts, cover_frame = draw.choice(context.settings.cover)
                 if frame == "same_template":
                     cover_frame = corpus.template
-                stream = covered(
+                stream = covered_stream(
                     f"covered {number}",
-                    draw_of(corpus, number, size.own),
+                    random_order(corpus, number, size.own),
                     corpus.template,
                     [(prompt, cover_frame) for prompt in prompts],
                     percent / 100,
                     PER_DAY,
                 )
-                firsts.append((await replay(bench.policy, bench.analyzer, stream, stop=True)).first)
+                firsts.append(
+                    (await replay(context.policy, context.analyzer, stream, stop=True)).first
+                )
             found[frame][str(percent)] = {
                 **count_figures(firsts),
                 "draws": [plain(first) for first in firsts],

@@ -1,7 +1,6 @@
-"""The real observer with room for every prompt, so that each is embedded once a process.
+"""The real analyzer with a cache for every prompt, so that each is embedded once per process.
 
-Everything that is replayed here is replayed many times: under variants of the policy, in other
-orders, by other accounts.
+Prompts are replayed many times: under variants of the policy, in other orders, by other accounts.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.policy.model import Policy
 
-__all__ = ["Vectors", "cells", "roomy_observer"]
+__all__ = ["Vectors", "caching_analyzer", "cells"]
 
-ROOM = 1 << 19
+MAX_CACHED = 1 << 19
 
 
-def roomy_observer(policy: Policy, *, cached: int = ROOM) -> EmbeddingAnalyzer:
-    """The observer of a policy, remembering as many asks as a corpus may have."""
+def caching_analyzer(policy: Policy, *, cached: int = MAX_CACHED) -> EmbeddingAnalyzer:
+    """Return the policy's analyzer with a cache for all prompts of a corpus."""
     spec = policy.embedding
     codebook = Codebook.load(spec.codebook or None)
     embedder = open_embedder(spec, codebook.dimensions)
@@ -35,7 +34,7 @@ def roomy_observer(policy: Policy, *, cached: int = ROOM) -> EmbeddingAnalyzer:
 
 
 async def cells(analyzer: EmbeddingAnalyzer, texts: Sequence[str]) -> NDArray[np.int64]:
-    """The fine cell of each ask; -1 where it has none."""
+    """Return the fine cell of each prompt; -1 without one."""
     calls = [Call(Dialect.OPENAI, "chat", ask=text) for text in texts]
     observations = [await analyzer.analyze(call) for call in calls]
     return np.array(
@@ -45,20 +44,20 @@ async def cells(analyzer: EmbeddingAnalyzer, texts: Sequence[str]) -> NDArray[np
 
 
 class Vectors:
-    """The shipped embedding of prompts, each embedded once: what the baselines see."""
+    """Vectors of prompts by the shipped embedding, each embedded once; input of the baselines."""
 
     def __init__(self) -> None:
         self._embedder = StaticEmbedder.load()
         self.name = self._embedder.name
         self._rows: dict[str, int] = {}
-        self._held = np.empty((0, self._embedder.dimensions), np.float32)
+        self._vectors = np.empty((0, self._embedder.dimensions), np.float32)
 
     def of(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
-        """One unit vector for each prompt."""
+        """Return one unit vector per prompt."""
         new = [text for text in {p.text: 0 for p in prompts} if text not in self._rows]
         if new:
             found = self._embedder.vectors(new)
-            begin = len(self._held)
-            self._held = np.concatenate([self._held, found])
+            begin = len(self._vectors)
+            self._vectors = np.concatenate([self._vectors, found])
             self._rows.update((text, begin + place) for place, text in enumerate(new))
-        return self._held[[self._rows[prompt.text] for prompt in prompts]]
+        return self._vectors[[self._rows[prompt.text] for prompt in prompts]]

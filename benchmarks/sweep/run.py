@@ -1,7 +1,7 @@
-"""The order of the work, and how it is spread over processes.
+"""Runs the experiments in order, over several processes.
 
-Honest corpora come first: the baselines' thresholds are set on them. Then every sweep, then pools.
-A task is one corpus, the largest first, so that the last ones are short.
+Honest corpora come first, because the baselines' thresholds are set on them; then sweeps, then
+pools. A task is one corpus, the largest first, so that the last ones are short.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from benchmarks.sweep.bench import Bench, Settings
+from benchmarks.sweep.context import Context, Settings
 from benchmarks.sweep.corpora import Entry, Prompt, identities, manifest, read
 from benchmarks.sweep.goals import goals
-from benchmarks.sweep.honest import Honest, figures, honest_part
-from benchmarks.sweep.judge import STRICT, thresholds
+from benchmarks.sweep.honest import HonestResult, figures, honest_part
 from benchmarks.sweep.pools import honest_pools, sweep_pools
 from benchmarks.sweep.progress import bar
-from benchmarks.sweep.result import ablated, judged, slowed
-from benchmarks.sweep.speed import added
+from benchmarks.sweep.result import ablation_results, baseline_results, slowed_shares
+from benchmarks.sweep.speed import added_time
 from benchmarks.sweep.sweeps import SweepPart, sweep_part
+from benchmarks.sweep.thresholds import STRICT, thresholds
 
-__all__ = ["everything"]
+__all__ = ["run_all"]
 
 _R = TypeVar("_R")
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""Processes share the cores: the linear algebra of each must not take all of them."""
+"""Set to 1: processes share the cores, so the linear algebra of each must not use them all."""
 
 
-def everything(settings: Settings, jobs: int, tuned: frozenset[str]) -> dict[str, Any]:
+def run_all(settings: Settings, jobs: int, tuned: frozenset[str]) -> dict[str, Any]:
     """Run all experiments.
 
     Args:
         settings: Corpora, policy, size.
         jobs: Processes.
-        tuned: Names of the corpora that the shipped calibration was fitted on.
+        tuned: Names of the corpora that the shipped weights were fitted on.
 
     Returns:
-        The result but for ``meta``.
+        The result without ``meta``.
     """
     entries = manifest(settings.corpora)
     honest = [entry for entry in entries if entry.honest]
@@ -57,34 +57,34 @@ def everything(settings: Settings, jobs: int, tuned: frozenset[str]) -> dict[str
         "sweeps": dict(_spread(_named_pools, settings, sweeps, jobs, "pools")),
         "honest": honest_pools(settings, honest),
     }
-    return _result(Bench(settings), callers, sorted(parts, key=lambda p: p.name), pools, tuned)
+    return _result(Context(settings), callers, sorted(parts, key=lambda p: p.name), pools, tuned)
 
 
 def _result(
-    bench: Bench,
-    callers: Sequence[Honest],
+    context: Context,
+    callers: Sequence[HonestResult],
     parts: Sequence[SweepPart],
     pools: dict[str, Any],
     tuned: frozenset[str],
 ) -> dict[str, Any]:
-    limits = bench.settings.thresholds
+    limits = context.settings.thresholds
     result: dict[str, Any] = {
         "honest": figures(callers),
         "sweeps": {part.name: part.figures for part in parts},
-        "baselines": judged(callers, parts, limits, bench.baselines),
-        "ablations": ablated(callers, parts),
+        "baselines": baseline_results(callers, parts, limits, context.baselines),
+        "ablations": ablation_results(callers, parts),
         "dilution": {
             part.name: {"class": part.figures["class"], **part.dilution} for part in parts
         },
         "pools": pools,
-        "slowed": slowed(parts, tuned),
-        "speed": added(bench),
+        "slowed": slowed_shares(parts, tuned),
+        "speed": added_time(context),
     }
-    return {**result, "goals": goals(result, crossed=bool(bench.settings.folds))}
+    return {**result, "goals": goals(result, crossed=bool(context.settings.folds))}
 
 
 def _with_honest_sample(settings: Settings, honest: Sequence[Entry]) -> Settings:
-    """Cover traffic, and what baselines may know of honest traffic: some of every corpus."""
+    """Add cover traffic, and the honest prompts known to baselines: some of every corpus."""
     cover: list[tuple[tuple[Prompt, ...], str]] = []
     known: list[Prompt] = []
     for entry in honest:
@@ -96,12 +96,12 @@ def _with_honest_sample(settings: Settings, honest: Sequence[Entry]) -> Settings
             longest = max(callers, key=lambda caller: len(caller.prompts))
             cover.append((longest.prompts, corpus.template))
             known += _some([p for caller in callers for p in caller.prompts], settings.size.known)
-    pool = Bench(settings).vectors.of(known)
+    pool = Context(settings).vectors.of(known)
     return replace(settings, cover=tuple(cover), pool=np.ascontiguousarray(pool))
 
 
-def _some(prompts: Sequence[Prompt], most: int) -> list[Prompt]:
-    return [prompts[n * len(prompts) // most] for n in range(min(most, len(prompts)))]
+def _some(prompts: Sequence[Prompt], limit: int) -> list[Prompt]:
+    return [prompts[n * len(prompts) // limit] for n in range(min(limit, len(prompts)))]
 
 
 def _spread(
@@ -132,5 +132,5 @@ def _named_pools(settings: Settings, entry: Entry) -> tuple[str, dict[str, Any]]
     return entry.name, sweep_pools(settings, entry)
 
 
-def _flat(parts: Sequence[Sequence[Honest]]) -> list[Honest]:
+def _flat(parts: Sequence[Sequence[HonestResult]]) -> list[HonestResult]:
     return sorted((one for part in parts for one in part), key=lambda one: one.name)

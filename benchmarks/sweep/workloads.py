@@ -9,22 +9,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sweep.corpora import MOST, Corpus, Identity, Prompt, conversations
+from benchmarks.sweep.corpora import MAX_PROMPTS, Corpus, Identity, Prompt, conversations
 from benchmarks.sweep.timing import Times, arrivals, evenly
 
-__all__ = ["Stream", "covered", "draw_of", "honest", "shuffled", "sweep"]
+__all__ = ["Stream", "covered_stream", "honest_stream", "random_order", "shuffled", "sweep_stream"]
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Prompts of one account, when they are sent, and in what frame.
+    """Prompts of one account, with times and system prompts.
 
     Attributes:
         account: Name of the account.
         prompts: In the order they are sent.
         times: µs, strictly ascending.
-        templates: The frame of each.
-        own: Whether a prompt is of the sweep; cover traffic is not.
+        templates: System prompt of each.
+        own: Whether a prompt belongs to the sweep; cover traffic does not.
     """
 
     account: str
@@ -37,12 +37,12 @@ class Stream:
         return len(self.prompts)
 
     def framed(self, templates: tuple[str, ...]) -> Stream:
-        """The same in other frames."""
+        """Return the stream with other system prompts."""
         return replace(self, templates=templates)
 
 
-def honest(identity: Identity, template: str) -> Stream:
-    """Everything that an honest identity asks."""
+def honest_stream(identity: Identity, template: str) -> Stream:
+    """Return everything that an honest identity sends."""
     count = len(identity.prompts)
     return Stream(
         identity.name,
@@ -53,8 +53,8 @@ def honest(identity: Identity, template: str) -> Stream:
     )
 
 
-def sweep(account: str, prompts: Sequence[Prompt], template: str, per_day: float) -> Stream:
-    """A sweep, or one account's part of it, sent evenly."""
+def sweep_stream(account: str, prompts: Sequence[Prompt], template: str, per_day: float) -> Stream:
+    """Return a sweep, or one account's part of it, sent evenly."""
     count = len(prompts)
     return Stream(
         account,
@@ -65,19 +65,19 @@ def sweep(account: str, prompts: Sequence[Prompt], template: str, per_day: float
     )
 
 
-def draw_of(corpus: Corpus, number: int, most: int = MOST) -> tuple[Prompt, ...]:
-    """The number-th random order of a sweep; conversations keep theirs."""
+def random_order(corpus: Corpus, number: int, most: int = MAX_PROMPTS) -> tuple[Prompt, ...]:
+    """Return the n-th random order of a sweep; conversations keep their order."""
     return shuffled(corpus.prompts, f"{corpus.entry.name} {number}")[:most]
 
 
 def shuffled(prompts: Sequence[Prompt], seed: str) -> tuple[Prompt, ...]:
-    """Conversations in random order, each in its own."""
+    """Return conversations in random order, each in its own order."""
     talks = conversations(prompts)
     random.Random(seed).shuffle(talks)
     return tuple(prompt for talk in talks for prompt in talk)
 
 
-def covered(
+def covered_stream(
     account: str,
     prompts: Sequence[Prompt],
     template: str,
@@ -85,16 +85,16 @@ def covered(
     share: float,
     per_day: float,
 ) -> Stream:
-    """A sweep hidden in cover traffic, mixed at random in this share; cover keeps its order.
+    """Return a sweep hidden in cover traffic, mixed at random; cover keeps its order.
 
     Args:
         account: Name of the account.
-        prompts: The sweep's.
-        template: The sweep's frame.
-        cover: Prompts of honest identities, each with its frame; taken in turn, again from the
-            first where they run out.
-        share: Of all queries, those that are cover.
-        per_day: Of both together.
+        prompts: Prompts of the sweep.
+        template: System prompt of the sweep.
+        cover: Prompts of honest identities, each with its system prompt; repeated from the start
+            as needed.
+        share: Share of cover in all queries.
+        per_day: Queries per day, of both together.
     """
     draw = random.Random(f"cover {account}")
     sent: list[tuple[Prompt, str, bool]] = []
