@@ -186,7 +186,7 @@ def test_nothing_is_slowed_where_slowing_is_no_stage() -> None:
     [
         ({"free": MICRO + 1}, "free share must be from 0 to 1000000, found 1000001"),
         ({"free": -1}, "free share must be"),
-        ({"cap": MICRO - 1}, "found a cap of 999999"),
+        ({"cap": MICRO - 1}, "cap must be at least 1000000 .*, found 999999"),
         ({"slope": -1}, "neither slope nor delay"),
         ({"delay": -1}, "neither slope nor delay"),
         ({"stages": ((Stage.DEGRADE, 1), (Stage.SLOW, 2))}, "must both ascend"),

@@ -301,8 +301,8 @@ async def test_going_down_and_coming_back_are_one_line_each(
     for n in range(40):
         await analyzer.analyze(asking(f"up {n}"))
     assert [record.getMessage() for record in caplog.records] == [
-        "calls go on without buckets, their prompts are not embedded: ValueError",
-        "prompts are embedded again; 3 calls had no buckets",
+        "prompts cannot be embedded, so calls are not counted in buckets: ValueError",
+        "prompts are embedded again; 3 calls were not counted in buckets",
     ]
     await analyzer.aclose()
 

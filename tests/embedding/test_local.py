@@ -120,7 +120,7 @@ async def test_a_function_that_takes_too_long_is_late() -> None:
         return np.ones((len(texts), 2))
 
     embedder = embedder_of(wait, timeout=0)
-    with pytest.raises(EmbeddingError, match="some is late by 0 s"):
+    with pytest.raises(EmbeddingError, match="some did not answer within 0 s"):
         await embedder.embed(["a"])
     go.set()
     await embedder.aclose()

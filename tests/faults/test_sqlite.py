@@ -301,7 +301,9 @@ async def test_an_account_that_cannot_be_read_is_told_and_can_be_forgotten(path:
     with locked(path) as connection:
         connection.execute("UPDATE accounts SET books = x'93'")
         connection.commit()
-    with pytest.raises(StoreError, match=r"account of 'caller' cannot be read .*: forget it"):
+    with pytest.raises(
+        StoreError, match=r"account of 'caller' cannot be read .*: `forget` resets it"
+    ):
         await bench.reserve("caller")
     await bench.answered("another")
     assert await bench.store.forget("caller")

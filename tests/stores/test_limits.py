@@ -253,7 +253,7 @@ async def test_a_forgotten_account_begins_anew_and_settles_nothing(bench: Bench)
 @pytest.mark.parametrize("kind", [kind for kind in Algorithm if kind is not Algorithm.SLIDING])
 async def test_other_windows_are_refused_by_name(bench: Bench, kind: Algorithm) -> None:
     quota = Quota("odd", Unit.TOKENS, MICRO, HOUR, kind, MICRO)
-    with pytest.raises(ValueError, match=f"{kind}, found budget 'odd'"):
+    with pytest.raises(ValueError, match=f"found {kind} in budget 'odd'"):
         await bench.reserve(line(sliding()), line(quota))
     with pytest.raises(ValueError, match="odd"):
         await bench.store.peek("caller", [quota])

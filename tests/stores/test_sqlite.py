@@ -124,7 +124,7 @@ async def test_what_failed_for_a_cancelled_caller_is_logged(
         with pytest.raises(asyncio.CancelledError):
             await asking
         await bench.store.aclose()
-    assert "nobody waits for any more: SQLite file" in caplog.text
+    assert "the caller had stopped waiting: SQLite file" in caplog.text
     assert "is locked by another process" in caplog.text
 
 
@@ -308,8 +308,8 @@ def test_a_url_names_a_file(url: str, file: Path) -> None:
         ("sqlite://budgets.db", r"Did you mean sqlite:///budgets\.db\?"),
         ("sqlite://var/x.db", r"has a host, 'var'.* Did you mean sqlite:///var/x\.db\?"),
         ("sqlite:///x.db?bussy=2s", r"setting 'bussy' \(did you mean `busy`\?\)"),
-        ("sqlite:///x.db?wal=1", "has a setting 'wal': expected one of busy"),
-        ("sqlite:///x.db?busy=", "has a wrong `busy`: "),
+        ("sqlite:///x.db?wal=1", "has an unknown setting 'wal': expected one of busy"),
+        ("sqlite:///x.db?busy=", "has an invalid `busy`: "),
     ],
 )
 def test_a_url_that_names_none_says_what_was_expected(url: str, words: str) -> None:

@@ -152,10 +152,10 @@ def _check(response: BucketResponse) -> None:
     if not 0 <= response.free <= MICRO:
         raise ValueError(f"the free share must be from 0 to {MICRO}, found {response.free}")
     if response.cap < MICRO:
-        raise ValueError(f"a price is at least {MICRO}, which is 1; found a cap of {response.cap}")
+        raise ValueError(f"the cap must be at least {MICRO} (a price of 1), found {response.cap}")
     if response.slope < 0 or response.delay < 0:
         raise ValueError("neither slope nor delay may be negative")
     stages = response.stages
     rising = all(a[0] < b[0] and a[1] <= b[1] for a, b in pairwise(stages))
     if not rising or any(stage is Stage.NONE or start <= 0 for stage, start in stages):
-        raise ValueError(f"stages and where they begin must both ascend from 1, found {stages}")
+        raise ValueError(f"stages and their thresholds must both ascend from 1, found {stages}")

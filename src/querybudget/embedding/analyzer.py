@@ -166,14 +166,18 @@ class EmbeddingAnalyzer:
             self._down = True
             # Only the type of a foreign error: its text may contain the prompt.
             why = error if isinstance(error, EmbeddingError) else type(error).__name__
-            logger.warning("calls go on without buckets, their prompts are not embedded: %s", why)
+            logger.warning(
+                "prompts cannot be embedded, so calls are not counted in buckets: %s", why
+            )
 
     def _record_success(self) -> None:
         if self._down:
             self._successes += 1
             if self._successes >= _RECOVERED:
                 self._down = False
-                logger.warning("prompts are embedded again; %d calls had no buckets", self.missed)
+                logger.warning(
+                    "prompts are embedded again; %d calls were not counted in buckets", self.missed
+                )
         if not self._fitted and (self._fitting is None or self._fitting.done()):
             self._fitting = asyncio.get_running_loop().create_task(self._try_to_fit())
 
@@ -255,7 +259,7 @@ def _run_without_loop(coroutine: Coroutine[object, object, None]) -> None:
     except StopIteration:
         return
     coroutine.close()
-    raise SetupError("expected an embedder that says `suspends` before it waits for something")
+    raise SetupError("expected an embedder that never awaits, or one with `suspends` set")
 
 
 def _digest(keyed: blake2b, text: str) -> bytes:

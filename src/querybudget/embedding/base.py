@@ -73,7 +73,7 @@ def unit_vectors(values: Any, count: int, dimensions: int, source: str) -> NDArr
     except (TypeError, ValueError) as error:
         raise EmbeddingError(
             f"expected {count} vectors of {dimensions} numbers from {source},"
-            f" found {type(values).__name__} that is none"
+            f" found a {type(values).__name__} that is no array of numbers"
         ) from error
     if vectors.shape != (count, dimensions):
         raise EmbeddingError(
@@ -82,7 +82,5 @@ def unit_vectors(values: Any, count: int, dimensions: int, source: str) -> NDArr
     with np.errstate(all="ignore"):
         lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
     if not np.isfinite(lengths).all():
-        raise EmbeddingError(
-            f"expected finite numbers from {source}, found infinite or missing ones"
-        )
+        raise EmbeddingError(f"expected finite numbers from {source}, found infinity or NaN")
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1)[:, None], np.float32)

@@ -83,7 +83,7 @@ class CallableEmbedder:
         if not texts:
             return np.zeros((0, self._dimensions), np.float32)
         if len(self._jobs) >= _MAX_BATCHES:
-            raise EmbeddingError(f"{self._name} has {_MAX_BATCHES} batches to embed already")
+            raise EmbeddingError(f"{self._name} already has {_MAX_BATCHES} batches waiting")
         return await self._timed([sample(text) for text in texts])
 
     async def aclose(self) -> None:
@@ -102,7 +102,7 @@ class CallableEmbedder:
             async with asyncio.timeout(self._timeout):
                 return await asyncio.wrap_future(job)
         except TimeoutError as error:
-            raise EmbeddingError(f"{self._name} is late by {self._timeout} s") from error
+            raise EmbeddingError(f"{self._name} did not answer within {self._timeout} s") from error
 
     def _run(self, texts: list[str]) -> NDArray[np.float32]:
         try:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Vector = NDArray[np.float32]
+from querybudget.redact import redact_url
 
 __all__ = ["RemoteEmbedder"]
 
@@ -109,7 +110,7 @@ class RemoteEmbedder:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._url = url
-        self._name = model or url
+        self._name = model or redact_url(url)
         self._dimensions = dimensions
         self._timeout = timeout
         self._transport = transport
@@ -126,7 +127,7 @@ class RemoteEmbedder:
 
     @property
     def name(self) -> str:
-        """Name of the model, or the URL if it has no name."""
+        """Name of the model, or the URL without credentials if it has no name."""
         return self._name
 
     @property
@@ -177,7 +178,7 @@ class RemoteEmbedder:
                 vector.result()  # raise the first failure while others are still under way
             return {job.key: job.vector.result() for job in jobs}
         except TimeoutError as error:
-            raise EmbeddingError(f"{self._name} is late by {self._timeout} s") from error
+            raise EmbeddingError(f"{self._name} did not answer within {self._timeout} s") from error
         finally:
             for job in jobs:
                 job.waiting -= 1
@@ -196,9 +197,9 @@ class RemoteEmbedder:
         """Return the jobs of these texts: new ones, and those already under way."""
         new = [key for key in texts if key not in state.jobs]
         if new and not self._breaker.would_allow:
-            raise EmbeddingError(f"{self._name} is down and left alone for a while")
+            raise EmbeddingError(f"{self._name} is down and will be tried again later")
         if len(state.queue) + len(new) > _MAX_QUEUE:
-            raise EmbeddingError(f"{self._name} has {len(state.queue):,} prompts to embed already")
+            raise EmbeddingError(f"{self._name} already has {len(state.queue):,} prompts waiting")
         for key in new:
             job = state.jobs[key] = _Job(key, _sendable(texts[key]), state.loop.create_future())
             state.queue.append(job)
@@ -214,7 +215,7 @@ class RemoteEmbedder:
         while len(state.tasks) < _MAX_REQUESTS and (batch := _next_batch(state)):
             if not self._breaker.allow_request():
                 _remove(state, batch)
-                _fail(batch, f"{self._name} is down and left alone for a while")
+                _fail(batch, f"{self._name} is down and will be tried again later")
                 continue
             task = state.loop.create_task(self._serve(state, batch))
             state.tasks.add(task)
@@ -250,13 +251,13 @@ class RemoteEmbedder:
                 self._breaker.record_success()
             else:
                 self._breaker.record_failure(why)
-            raise EmbeddingError(f"{self._name} fails: {why}") from error
+            raise EmbeddingError(f"{self._name} failed: {why}") from error
         self._breaker.record_success()
         return vectors
 
     def _read(self, response: httpx.Response, count: int) -> Vector:
         if response.status_code in _UNREADABLE:
-            raise _UnreadableError(f"status {response.status_code} to a prompt")
+            raise _UnreadableError(f"status {response.status_code} for a prompt")
         if not response.is_success:
             raise EmbeddingError(f"status {response.status_code}")
         try:

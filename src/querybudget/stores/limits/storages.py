@@ -134,4 +134,4 @@ def _cure(scheme: str) -> str:
 
 
 def _unreadable(scheme: str) -> str:
-    return f"cannot read the address: expected {scheme}://host:port, as `limits` has it"
+    return f"cannot parse the address: expected {scheme}://host:port, as `limits` defines it"

@@ -345,8 +345,8 @@ def _only_sliding(quotas: Iterable[Quota]) -> None:
     for quota in quotas:
         if quota.algorithm is not Algorithm.SLIDING:
             raise ValueError(
-                f"this store keeps sliding windows only: expected no window: {quota.algorithm}, "
-                f"found budget {quota.name!r}"
+                f"this store keeps only sliding windows: found {quota.algorithm} in budget "
+                f"{quota.name!r}"
             )
 
 
@@ -360,10 +360,13 @@ def _guaranteed(url: str) -> Guarantees:
 def _checked(prefix: str) -> str:
     if len(prefix) > _LONGEST_PREFIX or not prefix.isascii() or not prefix.isprintable():
         raise SetupError(
-            f"prefix: expected up to {_LONGEST_PREFIX} letters of ASCII, found {prefix!r}"
+            f"prefix: expected at most {_LONGEST_PREFIX} printable ASCII characters, found"
+            f" {prefix!r}"
         )
     if " " in prefix:
-        raise SetupError(f"prefix: expected no spaces, which memcached takes apart: {prefix!r}")
+        raise SetupError(
+            f"prefix: expected no spaces, because memcached splits names there: {prefix!r}"
+        )
     return prefix
 
 

@@ -17,7 +17,7 @@ __all__ = ["AccountFile", "LockedError"]
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("querybudget")
 
 
 class LockedError(StoreError):
@@ -122,8 +122,8 @@ class AccountFile:
             if self._found() == self._inode:
                 return connection
             logger.warning(
-                "SQLite file %s was deleted or replaced while it was in use: what was used is "
-                "forgotten, and accounts begin anew in the file of that name",
+                "SQLite file %s was deleted or replaced while it was in use: its accounts are "
+                "lost, and new ones are kept in the file that has its name now",
                 self.path,
             )
             self.close()

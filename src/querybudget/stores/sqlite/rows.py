@@ -55,7 +55,7 @@ class Row:
             self.account = _decoder.decode(self._packed)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreError(
-                f"the account of {key!r} cannot be read ({error}): forget it, and it begins anew"
+                f"the account of {key!r} cannot be read ({error}): `forget` resets it"
             ) from error
 
     @classmethod

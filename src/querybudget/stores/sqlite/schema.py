@@ -103,8 +103,8 @@ def write_ahead(connection: sqlite3.Connection, path: Path) -> None:
     mode = _journal(connection)
     if mode != "wal":
         raise SetupError(
-            f"SQLite file {path} is where processes cannot share memory: expected a write-ahead "
-            f"log, found a journal of mode {mode!r}. Name a file on a local disk"
+            f"SQLite file {path} is on a file system where processes cannot share memory: expected "
+            f"journal mode 'wal', found {mode!r}. Name a file on a local disk"
         )
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA journal_size_limit = {_LOG_SIZE}")
@@ -133,15 +133,15 @@ def _check(connection: sqlite3.Connection, path: Path, present: int) -> int:
     version = version_of(connection)
     if application != APPLICATION and (application or tables or version):
         raise SetupError(
-            f"SQLite file {path} is the database of another program: expected a file of "
-            f"querybudget's or none, found application_id {application} and {tables} tables and "
-            "indices. It was left as it is; name another file"
+            f"SQLite file {path} is the database of another program: expected a file written "
+            f"by querybudget or none, found application_id {application} and {tables} tables and "
+            "indices. The file was not changed; name another one"
         )
     if version > present:
         raise SetupError(
             f"SQLite file {path} was written by a later version of querybudget: expected schema "
             f"{present} or older, found {version}. Install that version again, or name another "
-            "file to begin anew"
+            "file to start with empty accounts"
         )
     return version
 

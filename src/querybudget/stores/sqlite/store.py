@@ -197,8 +197,8 @@ def at_url(url: str, clock: Callable[[], int], max_identities: int) -> SqliteSto
     host, slash, path = unquote(place).partition("/")
     if place in {"", "/"} or ":memory:" in place:
         raise SetupError(
-            f"{url!r} names no file: expected one such as sqlite:///budgets.db; for accounts that "
-            "are in memory only, use memory://"
+            f"{url!r} names no file: expected one such as sqlite:///budgets.db; to keep "
+            "accounts in memory only, use memory://"
         )
     if host or not path:
         raise SetupError(
@@ -209,13 +209,13 @@ def at_url(url: str, clock: Callable[[], int], max_identities: int) -> SqliteSto
     for word, value in parse_qsl(settings, keep_blank_values=True):
         if word != "busy":
             raise SetupError(
-                f"{url!r} has a setting {word!r}{nearest(word, _SETTINGS)}: expected one of "
-                f"{', '.join(_SETTINGS)}"
+                f"{url!r} has an unknown setting {word!r}{nearest(word, _SETTINGS)}: expected one "
+                f"of {', '.join(_SETTINGS)}"
             )
         try:
             busy = duration(value)
         except ValueError as error:
-            raise SetupError(f"{url!r} has a wrong `busy`: {error}") from error
+            raise SetupError(f"{url!r} has an invalid `busy`: {error}") from error
     return SqliteStore(path, clock, max_identities=max_identities, busy=busy)
 
 

@@ -16,7 +16,7 @@ __all__ = ["WorkerThread"]
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("querybudget")
 
 
 class WorkerThread:
@@ -108,7 +108,7 @@ def _fail(waiter: asyncio.Future[Any], error: Exception) -> None:
 
 
 def _log(error: Exception) -> None:
-    logger.warning("the store failed at what nobody waits for any more: %s", error)
+    logger.warning("the store failed after the caller had stopped waiting: %s", error)
 
 
 _lanes: weakref.WeakSet[WorkerThread] = weakref.WeakSet()
