@@ -59,7 +59,7 @@ def test_the_sweeper_is_priced_out_while_its_budget_in_buckets_is_far_from_spent
     told = re.findall(r"sweeper +stage (\w+)", shown)
     assert told == [stage for stage in ("slow", "degrade", "refuse") if stage in told]
     assert told[-1] == "refuse"
-    assert re.search(r"stage refuse, at a price of 10.0, for its \w+", shown)
+    assert re.search(r"stage refuse, at a price of 10.0, because of \w+", shown)
     assert all(f"{stage} (" in found[3] for stage in told)
 
 
@@ -87,7 +87,7 @@ def test_long_answers_stop_at_their_tokens(shown: str) -> None:
 
 
 def test_whoever_hangs_up_pays_for_what_was_sent(shown: str) -> None:
-    settled = re.findall(r"settled at the (\d+) tokens that were sent; 2000 were held", shown)
+    settled = re.findall(r"settled at the (\d+) tokens that were sent; 2000 were reserved", shown)
     assert len(settled) == 2
     assert all(0 < int(tokens) < 200 for tokens in settled)
 

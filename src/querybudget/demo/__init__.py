@@ -1,13 +1,13 @@
-"""`querybudget demo`: budgets at work, in the terminal.
+"""`querybudget demo`: budgets at work in the terminal.
 
-A real server on a local port, real HTTP, and seven callers at once. Only the model is made up.
+A real server on a local port, real HTTP, and seven callers at once. Only the model is fake.
 
-    policy.yaml  the budgets
-    board.py     what became of each caller's calls
-    prompts.py   what a person, an application and a sweeper ask
-    traffic.py   the callers, and what the model answers them
-    screen.py    the board on a terminal, live or line by line
-    show.py      the server, the traffic and the screen together
+policy.yaml  the budgets
+board.py     what happens to each caller's calls
+prompts.py   what a person, an application and a sweeper ask
+traffic.py   the callers, and the model's answers
+screen.py    the board on a terminal, live or line by line
+show.py      the server, the traffic and the screen together
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from querybudget.policy.model import Policy
 __all__ = ["POLICY", "run"]
 
 POLICY = Path(__file__).with_name("policy.yaml")
-"""The policy that the demo runs under."""
+"""The demo's policy."""
 
 
 def run(*, seconds: float = 12.0, plain: bool = False, policy: str | None = None) -> int:
@@ -30,11 +30,11 @@ def run(*, seconds: float = 12.0, plain: bool = False, policy: str | None = None
 
     Args:
         seconds: How long the traffic takes.
-        plain: Print events line by line; so also where standard output is no terminal.
-        policy: Path of another policy.
+        plain: Print events line by line, as the demo also does if standard output is no terminal.
+        policy: Path of a policy to use instead of the demo's.
 
     Returns:
-        0, once every caller is done.
+        The exit status: 0 once every caller is done.
 
     Raises:
         PolicyError: The policy is wrong.

@@ -1,4 +1,4 @@
-"""What became of each caller's calls: told by the server's events and by what the callers saw."""
+"""What happens to each caller's calls, from the server's events and the callers' answers."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class Row:
     """One caller.
 
     Attributes:
-        name: What it is called on the screen.
+        name: Its name on the screen.
         asks: What it does, in a few words.
-        key: Of its identity.
+        key: The key of its identity.
         sent: Calls sent.
-        admitted: Calls let through.
+        admitted: Calls admitted.
         refused: Calls refused, by budget.
         tokens: Tokens settled.
-        left: By unit: what is left of its own smallest budget, µ-units.
-        spent: By unit: what is used of that budget, µ-units.
-        price: The factor that its last call was charged, in millionths.
-        stage: What was done to its last call: ``none``, ``slow``, ``degrade`` or ``refuse``.
-        stages: How many calls each of the last three was done to.
+        left: What is left of its smallest budget of each unit, µ-units.
+        spent: What is used of that budget, µ-units.
+        price: The price of its last call, in millionths.
+        stage: The stage of its last call: ``none``, ``slow``, ``degrade`` or ``refuse``.
+        stages: Number of calls at each stage but ``none``.
         last: The last thing that happened.
     """
 
@@ -53,7 +53,7 @@ class Board:
     """All callers.
 
     Args:
-        budgets: The policy's.
+        budgets: The policy's budgets.
         note: Called with a caller's name and what happened to it.
     """
 
@@ -65,18 +65,18 @@ class Board:
         self._note = note
 
     def add(self, row: Row) -> None:
-        """Make room for a caller."""
+        """Add a caller."""
         self.rows[row.name] = self._by_key[row.key] = row
 
     def say(self, name: str, text: str) -> None:
-        """Something happened to a caller. What happens again and again is told once."""
+        """Note what happened to a caller, once if it is repeated."""
         row = self.rows[name]
         if row.last != text:
             row.last = text
             self._note(name, text)
 
-    def hear(self, event: DecisionEvent) -> None:
-        """The server's side: a hook of its limiter."""
+    def on_event(self, event: DecisionEvent) -> None:
+        """Count a decision: a hook of the server's limiter."""
         row = self._by_key.get(event.identity.key)
         if row is None:
             return
@@ -88,31 +88,31 @@ class Board:
         if event.usage is not None:
             row.tokens += event.usage.input + event.usage.output
             if event.usage.estimated:
-                self._tell_estimate(row, event)
+                self._note_estimate(row, event)
 
     def _follow(self, row: Row, event: DecisionEvent) -> None:
-        """What coverage made of a call: told when it changes."""
+        """Note the call's stage when it changes."""
         if event.stage != "none":
             row.stages[event.stage] += 1
         if event.stage != row.stage:
             row.stage = event.stage
             why = ", ".join(reason.signal for reason in event.reasons if reason.share > 0)
-            told = f"stage {event.stage}, at a price of {event.price / MICRO:.1f}"
-            self._note(row.name, f"{told}, for its {why}" if why else told)
+            text = f"stage {event.stage}, at a price of {event.price / MICRO:.1f}"
+            self._note(row.name, f"{text}, because of {why}" if why else text)
         row.price = event.price
 
-    def _tell_estimate(self, row: Row, event: DecisionEvent) -> None:
+    def _note_estimate(self, row: Row, event: DecisionEvent) -> None:
         used, held = event.usage, event.expected
         if used is not None and used.output < held.output:
             self.say(
                 row.name,
-                f"settled at the {used.output} tokens that were sent; {held.output} were held",
+                f"settled at the {used.output} tokens that were sent; {held.output} were reserved",
             )
 
     async def refresh(self, store: Store) -> None:
         """Look up what each caller has left."""
         for row in self.rows.values():
-            rooms = await store.peek(row.key, self._shown)
-            for quota, (room, _) in zip(self._shown, rooms, strict=True):
-                row.left[quota.unit] = room
-                row.spent[quota.unit] = quota.limit - room
+            figures = await store.peek(row.key, self._shown)
+            for quota, (left, _) in zip(self._shown, figures, strict=True):
+                row.left[quota.unit] = left
+                row.spent[quota.unit] = quota.limit - left

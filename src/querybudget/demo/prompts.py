@@ -1,7 +1,6 @@
-"""What the demo's callers ask: a person, an application, and somebody who copies the model.
+"""What the demo's callers ask: a person, an application, and a sweeper that copies the model.
 
-All of it is made up for the demo, from the words below. Nothing is drawn at random, so that every
-run asks the same.
+Everything is composed from the words below. Nothing is random, so every run asks the same.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 __all__ = ["TEMPLATE", "conversation", "orders", "sweep"]
 
 TEMPLATE = "You take orders for a coffee house. Answer with the order as JSON, and nothing else."
-"""The application's system prompt: the fixed frame of all it asks."""
+"""The application's system prompt."""
 
 _CONVERSATION = (
     "hi! my sourdough came out flat again, any idea what i did wrong?",
@@ -125,22 +124,22 @@ _TASKS = (
 
 
 def conversation() -> Iterator[str]:
-    """A person: a few subjects, one after the other, with follow-ups."""
+    """Return a person's prompts: a few subjects, one after the other, with follow-ups."""
     return iter(_CONVERSATION)
 
 
 def orders(count: int) -> Iterator[str]:
-    """An application: one template, and short requests of one kind."""
-    for at in range(count):
-        yield _ORDERS[at * 5 % len(_ORDERS)].format(
-            size=_SIZES[at * 3 % len(_SIZES)],
-            drink=_DRINKS[at * 2 % len(_DRINKS)],
-            added=_ADDED[at // 2 % len(_ADDED)],
+    """Return an application's prompts: short requests of one kind."""
+    for index in range(count):
+        yield _ORDERS[index * 5 % len(_ORDERS)].format(
+            size=_SIZES[index * 3 % len(_SIZES)],
+            drink=_DRINKS[index * 2 % len(_DRINKS)],
+            added=_ADDED[index // 2 % len(_ADDED)],
         )
 
 
 def sweep(count: int) -> Iterator[str]:
-    """A sweep: all subjects and all abilities in turn, up to 527 prompts that differ."""
-    # 31 and 17 have no divisor in common, so this meets every pair once.
-    for at in range(count):
-        yield _TASKS[at * 5 % len(_TASKS)].format(_DOMAINS[at * 12 % len(_DOMAINS)])
+    """Return a sweep: all subjects and all abilities in turn, up to 527 different prompts."""
+    # 31 and 17 have no common divisor, so every pair comes once.
+    for index in range(count):
+        yield _TASKS[index * 5 % len(_TASKS)].format(_DOMAINS[index * 12 % len(_DOMAINS)])

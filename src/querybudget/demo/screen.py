@@ -21,7 +21,7 @@ _WORDS = frozenset({"caller", "refused by", "stage"})
 
 
 def printer() -> Callable[[str, str], None]:
-    """Prints what happens, with the seconds since now."""
+    """Return a function that prints what happens, with the seconds since now."""
     start = time.monotonic()
 
     def note(name: str, text: str) -> None:
@@ -31,7 +31,7 @@ def printer() -> Callable[[str, str], None]:
 
 
 def screen(board: Board, url: str) -> Group:
-    """The board as it stands: figures above, words below; 80 columns and 24 lines hold it."""
+    """Return the board: figures above, words below, within 80 columns and 24 lines."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - an extra
     from rich.console import Group  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -47,13 +47,13 @@ def screen(board: Board, url: str) -> Group:
     for row in board.rows.values():
         colour = "yellow" if row.refused else ""
         figures.add_row(*(Text(cell, style=colour) for cell in _cells(row)))
-        said = Text.assemble((row.asks, "bold"), f": {row.last}" if row.last else "")
-        happens.add_row(Text(f" {row.name}", style=colour), said)
+        text = Text.assemble((row.asks, "bold"), f": {row.last}" if row.last else "")
+        happens.add_row(Text(f" {row.name}", style=colour), text)
     return Group(figures, happens)
 
 
 def summary(board: Board) -> str:
-    """What came of it, in sentences."""
+    """Return the results, in sentences."""
     lines = ["", "What each caller got:"]
     for row in board.rows.values():
         refused = row.refused.total()

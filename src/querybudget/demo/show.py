@@ -27,7 +27,7 @@ FRAMES = 8
 
 
 def _nothing(*_: object) -> None:
-    """Tell nobody."""
+    """Do nothing."""
 
 
 async def show(policy: Policy, seconds: float, *, plain: bool) -> None:
@@ -36,7 +36,7 @@ async def show(policy: Policy, seconds: float, *, plain: bool) -> None:
     Args:
         policy: The budgets.
         seconds: How long the traffic takes.
-        plain: Line by line rather than live.
+        plain: Print line by line instead of a live table.
     """
     if plain:
         board = await play(policy, seconds, note=printer())
@@ -59,13 +59,13 @@ async def play(
     note: Callable[[str, str], None] = _nothing,
     frame: Callable[[Board, str], None] = _nothing,
 ) -> Board:
-    """Serve, call, and tell what happens.
+    """Serve, call, and report what happens.
 
     Args:
-        policy: The budgets. Their store is not used: the demo keeps accounts in memory.
+        policy: The budgets. Its store is not used: the demo keeps accounts in memory.
         seconds: How long the traffic takes.
         note: Called with a caller's name and what happened to it.
-        frame: Called some times a second with the board and the server's address.
+        frame: Called several times a second with the board and the server's address.
 
     Returns:
         The board at the end.
@@ -73,7 +73,7 @@ async def play(
     clock = system_clock()
     store = MemoryStore(clock)
     board = Board(policy.budgets, note)
-    limiter = Limiter(policy, store=store, clock=clock, hooks=[board.hear])
+    limiter = Limiter(policy, store=store, clock=clock, hooks=[board.on_event])
     for caller in CALLERS:
         headers = [(b"authorization", f"Bearer {caller.key}".encode())]
         known = limiter.caller({"type": "http", "headers": headers, "client": ("127.0.0.1", 0)})
@@ -95,7 +95,7 @@ async def play(
 
 
 def _pass_on_an_interrupt() -> None:
-    """A caller that was hanging up anyway may have taken the cancellation of all for its own."""
+    """Cancel this task if an interrupt was swallowed by a caller that was hanging up."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
@@ -115,7 +115,7 @@ def _client(url: str) -> httpx.AsyncClient:
 
 
 class _Server(uvicorn.Server):
-    """Leaves Ctrl-C to whoever runs the demo, so that the callers stop before the server does."""
+    """Does not handle Ctrl-C, so that the callers stop before the server does."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -124,15 +124,15 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def _serving(app: ASGIApp) -> AsyncGenerator[str]:
-    """A server on a free port of this host, for as long as the block lasts."""
+    """Run a server on a free local port for the length of the block."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=128)
-    # asyncio does so only where a socket names its protocol; without it, answers take 40 ms more.
+    # asyncio sets this only on sockets that name a protocol; without it, answers take 40 ms longer.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=5)
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:
-        # Whoever connects before the server is up waits in the socket's backlog.
+        # Connections made before the server is up wait in the socket's backlog.
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True

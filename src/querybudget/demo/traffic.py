@@ -1,4 +1,4 @@
-"""Seven callers at once, over real HTTP, and what the model answers each of them."""
+"""Seven callers at once, over real HTTP, and the model's answers to each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from querybudget.testing import ModelRequest, Reply
 __all__ = ["CALLERS", "Caller", "Traffic", "answer_of"]
 
 HANGS_UP_AFTER = 12
-"""Pieces of text, of 60."""
+"""Pieces of text, of 60, after which a caller hangs up."""
 AT_ONCE = 24
 ORDERS = 60
 SWEPT = 160
@@ -30,7 +30,7 @@ class Caller:
     """One of the callers.
 
     Attributes:
-        name: What it is called on the screen.
+        name: Its name on the screen.
         asks: What it does, in a few words.
         key: Its API key.
     """
@@ -53,13 +53,13 @@ CALLERS = (
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """What an answer waits for: some time, or less if `over` is set before."""
+    """A wait before an answer, which ends early if `over` is set."""
 
     seconds: float
     over: asyncio.Event
 
     async def wait(self) -> None:
-        """Wait."""
+        """Wait until the time has passed or `over` is set."""
         try:
             await asyncio.wait_for(self.over.wait(), self.seconds)
         except TimeoutError:
@@ -67,16 +67,16 @@ class Pause:
 
 
 def answer_of(beat: float, burst_is_answered: asyncio.Event) -> Callable[[ModelRequest], Reply]:
-    """What the model answers each caller.
+    """Return a function that answers each caller as the model.
 
     Args:
         beat: A twelfth of the demo, in seconds.
-        burst_is_answered: Ends the burst's answers before their time.
+        burst_is_answered: Ends the wait of the burst's answers early.
     """
     never = asyncio.Event()
 
     def reply(request: ModelRequest) -> Reply:
-        # What is reported is what a tokenizer of four bytes a token would say of these texts.
+        # The usage is that of a tokenizer with four bytes per token.
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         match key:
             case "sk-application" | "sk-sweeper":
@@ -105,10 +105,10 @@ class Traffic:
     """Sends what each caller sends.
 
     Args:
-        client: Speaks to the server.
-        board: Where what happened is told.
+        client: A client of the server.
+        board: Shows what happens.
         beat: A twelfth of the demo, in seconds.
-        burst_is_answered: Set once every refusal of the burst has come back.
+        burst_is_answered: Set once every refusal of the burst has arrived.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Traffic:
         self._burst_left = AT_ONCE
 
     async def run(self) -> None:
-        """Let all callers call, until the last is done."""
+        """Run all callers until the last is done."""
         async with asyncio.TaskGroup() as callers:
             for caller, calls in zip(CALLERS, self._all(), strict=True):
                 callers.create_task(calls(caller))
@@ -199,12 +199,12 @@ class Traffic:
     async def _whole(self, caller: Caller, path: str, body: dict[str, Any]) -> None:
         self._board.rows[caller.name].sent += 1
         answer = await self._client.post(path, json=body, headers=_credential(caller))
-        self._tell(caller, answer)
+        self._note(caller, answer)
 
     async def _stream(
         self, caller: Caller, path: str, body: dict[str, Any], pieces: int = 0
     ) -> None:
-        """Ask for a stream; hang up after so many pieces of text, if any are given."""
+        """Request a stream; if `pieces` is set, hang up after that many pieces of text."""
         self._board.rows[caller.name].sent += 1
         streamed = {**body, "stream": True}
         headers, seen = _credential(caller), 0
@@ -217,26 +217,26 @@ class Traffic:
                     if pieces and seen == pieces:
                         self._board.say(caller.name, f"hung up after {seen} pieces of text")
                         return
-        self._tell(caller, answer)
+        self._note(caller, answer)
 
-    def _tell(self, caller: Caller, answer: httpx.Response) -> None:
+    def _note(self, caller: Caller, answer: httpx.Response) -> None:
         if answer.is_success:
             self._board.say(caller.name, "answered")
             return
         try:
-            words = answer.json()["error"]["message"]
+            message = answer.json()["error"]["message"]
         except (ValueError, KeyError, TypeError):
-            words = answer.text
-        self._board.say(caller.name, f"refused with {answer.status_code}: {words}")
+            message = answer.text
+        self._board.say(caller.name, f"refused with {answer.status_code}: {message}")
 
 
-def _chat(model: str, most: int, *, text: int = 200) -> dict[str, Any]:
+def _chat(model: str, max_tokens: int, *, text: int = 200) -> dict[str, Any]:
     content = (WORDS * (text // len(WORDS) + 1))[:text]
-    return _body(model, most, [{"role": "user", "content": content}])
+    return _body(model, max_tokens, [{"role": "user", "content": content}])
 
 
-def _body(model: str, most: int, messages: Sequence[dict[str, str]]) -> dict[str, Any]:
-    return {"model": model, "max_tokens": most, "messages": messages}
+def _body(model: str, max_tokens: int, messages: Sequence[dict[str, str]]) -> dict[str, Any]:
+    return {"model": model, "max_tokens": max_tokens, "messages": messages}
 
 
 def _credential(caller: Caller) -> dict[str, str]:
