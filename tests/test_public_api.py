@@ -46,10 +46,10 @@ CALL = """
 import asyncio
 from querybudget import Call, Dialect, Limiter, Policy
 limiter = Limiter(Policy.load({'secret': 'x' * 32, 'budgets': [%s]}))
-route = limiter.route('POST', '/v1/chat/completions')
-caller = limiter.caller({'type': 'http', 'headers': []})
+route = limiter.route_for('POST', '/v1/chat/completions')
+caller = limiter.caller_for({'type': 'http', 'headers': []})
 call = Call(Dialect.OPENAI, 'chat', ask='Why is the sky blue?')
-admission = asyncio.run(limiter.admit(caller, route, 'POST', '/v1/chat/completions', call))
+admission = asyncio.run(limiter.admit_call(caller, route, 'POST', '/v1/chat/completions', call))
 assert admission.decision is not None and admission.decision.admitted
 """
 

@@ -87,7 +87,7 @@ class Simulation:
         self.clock = ManualClock(begin)
         store = MemoryStore(self.clock, max_identities=policy.max_identities)
         self._limiter = Limiter(policy, store=store, clock=self.clock, analyzer=analyzer)
-        self._route = self._limiter.route("POST", _PATH) if policy.budgets else None
+        self._route = self._limiter.route_for("POST", _PATH) if policy.budgets else None
 
     async def ask(self, account: str, text: str, template: str, *, pool: str = "") -> Answer:
         """Send one call now, and settle it as answered."""
@@ -96,7 +96,7 @@ class Simulation:
         if self._route is None:
             return Answer(False, Stage.NONE, MICRO, 0, tokens)  # noqa: FBT003 - not refused
         limiter = self._limiter
-        caller = limiter.caller(scope(account, template, pool=pool))
+        caller = limiter.caller_for(scope(account, template, pool=pool))
         call = Call(
             Dialect.OPENAI,
             "chat",
@@ -105,7 +105,7 @@ class Simulation:
             template=template,
             ask=text,
         )
-        admission = await limiter.admit(caller, self._route, "POST", _PATH, call)
+        admission = await limiter.admit_call(caller, self._route, "POST", _PATH, call)
         price = admission.decision.price if admission.decision else MICRO
         if admission.refusal is not None:
             return Answer(True, admission.stage, price, 0, 0)  # noqa: FBT003 - refused

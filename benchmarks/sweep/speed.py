@@ -63,7 +63,7 @@ def _us(policy: Policy, texts: list[str]) -> float:
 
 async def _timed(limiter: Limiter, texts: list[str]) -> float:
     """Return the processor time of a call in µs; the first half of the calls only warms up."""
-    route = limiter.route("POST", "/v1/chat/completions")
+    route = limiter.route_for("POST", "/v1/chat/completions")
     if route is None:
         return 0.0
     calls = [Call(Dialect.OPENAI, "chat", model="m", input_bytes=len(t), ask=t) for t in texts]
@@ -71,8 +71,8 @@ async def _timed(limiter: Limiter, texts: list[str]) -> float:
     for number, call in enumerate(calls):
         if number == half:
             begun = time.thread_time_ns()
-        caller = limiter.caller(scope(f"caller {number % 20}"))
-        admission = await limiter.admit(caller, route, "POST", "/v1/chat/completions", call)
+        caller = limiter.caller_for(scope(f"caller {number % 20}"))
+        admission = await limiter.admit_call(caller, route, "POST", "/v1/chat/completions", call)
         if admission.refusal is None:
             await limiter.settle(admission, Outcome.ANSWERED, None, 200)
     return (time.thread_time_ns() - begun) / 1_000 / (len(calls) - half)

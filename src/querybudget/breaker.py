@@ -1,4 +1,4 @@
-"""A circuit breaker: what is down is left alone for a while, then tried with one request."""
+"""A circuit breaker: stop sending requests to what is down, and probe it once in a while."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Callable
 
 __all__ = ["CircuitBreaker"]
 
-_log = logging.getLogger("querybudget")
+logger = logging.getLogger("querybudget")
 
 
 class CircuitBreaker:
-    """Opens after some failures in a row; lets one probe through when it has rested.
+    """Opens after consecutive failures; while open, allows one probe in each rest.
 
-    One line is logged each time it opens and each time it closes, and none in between.
+    It logs one line when it opens and one when it closes.
 
     Args:
-        what: What it guards, for the log; empty where whoever asks it tells of it.
-        failures: So many in a row open it.
-        rest: µs from its opening, or from a probe that failed, to the next probe.
+        name: Name used in log lines; empty if the caller logs itself.
+        failures: Consecutive failures that open the breaker.
+        rest: µs from its opening, or from a failed probe, to the next probe.
         clock: µs, monotonic.
     """
 
-    def __init__(self, what: str, failures: int, rest: int, clock: Callable[[], int]) -> None:
-        self._what = what
-        self._most = failures
+    def __init__(self, name: str, failures: int, rest: int, clock: Callable[[], int]) -> None:
+        self._name = name
+        self._limit = failures
         self._rest = rest
         self._clock = clock
         self._failures = 0
@@ -40,43 +40,43 @@ class CircuitBreaker:
         now = self._clock()
         if now < self._probe_at:
             return False
-        self._probe_at = now + self._rest  # the probe is under way: nobody else until it rested
+        self._probe_at = now + self._rest  # this request is the probe: no other until the next rest
         return True
 
     @property
     def would_allow(self) -> bool:
-        """Whether a request might go now, without taking the probe."""
+        """Whether a request would be allowed now. Asking does not use up the probe."""
         return self._probe_at is None or self._clock() >= self._probe_at
 
     @property
     def is_open(self) -> bool:
-        """Whether it is open: what it guards is left alone, but for a probe now and then."""
+        """Whether requests are held back, except for a probe in each rest."""
         return self._probe_at is not None
 
     @property
     def healthy(self) -> bool:
-        """Whether the last request that has ended was answered, or none has ended yet."""
+        """Whether the last request that ended succeeded, or none has ended yet."""
         return not self._failures
 
     def record_success(self) -> bool:
-        """A request was answered. Whether that closed it."""
+        """Record that a request was answered. Return True if this closed the breaker."""
         self._failures = 0
         if self._probe_at is None:
             return False
         self._probe_at = None
-        if self._what:
-            _log.warning("%s answers again", self._what)
+        if self._name:
+            logger.warning("%s answers again", self._name)
         return True
 
     def record_failure(self, why: str) -> bool:
-        """A request was not answered, or with nonsense. Whether that opened it."""
+        """Record that a request failed. Return True if this opened the breaker."""
         self._failures += 1
         if self._probe_at is not None:
             self._probe_at = self._clock() + self._rest
             return False
-        if self._failures < self._most:
+        if self._failures < self._limit:
             return False
         self._probe_at = self._clock() + self._rest
-        if self._what:
-            _log.warning("%s fails (%s) and is left alone for a while", self._what, why)
+        if self._name:
+            logger.warning("%s fails (%s) and is left alone for a while", self._name, why)
         return True

@@ -5,14 +5,19 @@
     ├── SetupError         an extra is missing, a URL names no store, an argument cannot work
     ├── BodyError          a request body does not hold what its path takes
     ├── StoreError         the store could not answer; each budget's `on_store_error` goes on
-    └── EmbeddingError     a prompt could not be embedded now; its call goes on without buckets
+    ├── EmbeddingError     a prompt could not be embedded now; its call goes on without buckets
+    └── RefusedError       a call was refused, so the body of `Limiter.admitted` did not run
 
-A refusal is not an error: it is a `Decision`.
+Anywhere else a refusal is not an error but a value: `Admission.refusal`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from querybudget.limiter.admission import Admission
 
 __all__ = [
     "BodyError",
@@ -20,6 +25,7 @@ __all__ = [
     "PolicyError",
     "PolicyProblem",
     "QueryBudgetError",
+    "RefusedError",
     "SetupError",
     "StoreError",
 ]
@@ -72,3 +78,18 @@ class StoreError(QueryBudgetError):
 
 class EmbeddingError(QueryBudgetError):
     """A prompt could not be embedded now: the embedder is late, down, or answers nonsense."""
+
+
+class RefusedError(QueryBudgetError):
+    """A call was refused. Its message says why in the words that an HTTP client would read.
+
+    Attributes:
+        admission: The call's; `Admission.refusal` says why it was refused.
+        wait: µs after which the call would fit; 0 if waiting does not help or is not known.
+    """
+
+    def __init__(self, message: str, admission: Admission) -> None:
+        self.admission = admission
+        decision = admission.decision
+        self.wait = decision.wait if decision is not None else 0
+        super().__init__(message)

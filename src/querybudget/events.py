@@ -1,7 +1,12 @@
-"""One event for each call: what was decided, and what it came to."""
+"""One event for each call: what was decided, and how the call ended.
+
+The members of an event that name one of a few words are `StrEnum` members: they compare equal to
+their value and are encoded as it, ``event.verdict == "admit"``.
+"""
 
 from __future__ import annotations
 
+import enum
 import logging
 from collections.abc import Callable, Sequence
 
@@ -13,51 +18,108 @@ from querybudget.identity import Identity
 from querybudget.ledger import Decision
 from querybudget.units import MICRO
 
-__all__ = ["DecisionEvent", "Hook", "publish"]
+__all__ = [
+    "DecidedBy",
+    "DecisionEvent",
+    "EventStage",
+    "EventVerdict",
+    "Hook",
+    "Settlement",
+    "publish",
+]
 
 logger = logging.getLogger("querybudget")
 
 
+class EventVerdict(enum.StrEnum):
+    """What was decided about a call."""
+
+    ADMIT = "admit"
+    WAIT = "wait"
+    """A budget refuses it for now: it fits after `DecisionEvent.wait`."""
+    NEVER = "never"
+    """A budget refuses it for good: it asks for more than the budget ever grants."""
+    UNPRICED = "unpriced"
+    """Refused: a money budget applies and the model has no price."""
+    STORE_ERROR = "store_error"
+    """The store did not answer: each budget's ``on_store_error`` decided. The call was refused if
+    ``settlement`` is empty."""
+    TOO_MANY_DELAYED = "too_many_delayed"
+    """Refused: it was to be delayed, and too many calls are being delayed already."""
+
+
+class Settlement(enum.StrEnum):
+    """How the reservation of a call ended."""
+
+    NONE = ""
+    """The call was refused, so there is nothing to settle."""
+    DONE = "done"
+    LATE = "late"
+    """The reservation had expired: only use above the estimate was charged."""
+    REPEATED = "repeated"
+    """It had been settled before, or the store does not know it any more: nothing changed."""
+    DEFERRED = "deferred"
+    """The store is down; it is settled when the store answers again."""
+    FAILED = "failed"
+    """Nothing was held, because the store was down when the call was admitted."""
+
+
+class DecidedBy(enum.StrEnum):
+    """Where a call was decided."""
+
+    SHARED = "shared"
+    """By the store."""
+    LOCAL = "local"
+    """By this worker alone, while the store was down."""
+    NONE = "none"
+    """By no budget."""
+
+
+class EventStage(enum.StrEnum):
+    """What budgets of buckets do to a call; the names of `querybudget.coverage.Stage`."""
+
+    NONE = "none"
+    SLOW = "slow"
+    DEGRADE = "degrade"
+    REFUSE = "refuse"
+
+
 class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one call.
+    """One call, from decision to settlement.
 
     Attributes:
         at: When it was decided, µs since the epoch.
-        identity: Who was charged: a keyed hash and where it came from.
+        identity: The identity that was charged: a keyed hash and where it came from.
         tier: The caller's tier.
         method: HTTP method; ``WEBSOCKET`` for a handshake or message.
-        path: The path asked for, ``root_path`` taken off.
+        path: The path asked for, without ``root_path``.
         operation: `Call.operation`.
         model: The model asked for.
         stream: Whether a stream was asked for.
-        verdict: ``admit``, ``wait``, ``never``, or why nothing was decided by a budget:
-            ``unpriced``, ``store_error``.
+        verdict: What was decided.
         violated: Enforced budgets that refused.
         shadowed: Shadow budgets that would have refused.
         wait: µs until the call would fit.
         price: The factor charged, in millionths.
         expected: Tokens held for it.
         usage: Tokens it was settled at; None for a refused call.
-        status: HTTP status of the application's answer, 0 where there was none.
+        status: HTTP status of the application's answer; 0 without one.
         duration: µs from decision to settlement.
-        settlement: ``done``, ``late``, ``repeated``, ``deferred`` (the store is down, and is told
-            when it answers) or ``failed`` (nothing was held); empty for a refused call.
-        decision: The whole decision; None where there was none. A ``local`` one is only of the
-            budgets that were decided locally.
-        store: Where it was decided: ``shared`` for the store, ``local`` for this worker alone
-            while the store was down, ``none`` where no budget decided it.
-        covered: Whether buckets were found for what was asked: not for a call that no budget looks
-            at, has no text or cannot be read, nor while the embedder is down.
-        capabilities: Names of those that the call is of.
-        novelty: How many of its buckets were new, to whom they were newest: the largest number
-            over the budgets in buckets.
-        strain: The highest of those budgets, in millionths.
-        stage: What was done to it: ``none``, ``slow``, ``degrade`` or ``refuse``.
-        delay: µs it was to be held back for.
+        settlement: How its reservation ended.
+        decision: The whole decision; None without one. A ``local`` one covers only the budgets that
+            were decided locally.
+        store: Where it was decided.
+        covered: Whether buckets were found for its prompt. False for a call that no budget of
+            buckets applies to, that has no text or cannot be read, and while the embedder is down.
+        capabilities: Names of the capabilities it asks for.
+        novelty: Number of its buckets that were new: the largest over the budgets of buckets.
+        strain: The highest strain of those budgets, in millionths.
+        stage: What was done to it.
+        delay: µs it was to be delayed.
         shadow_price: The factor that shadow budgets would have charged, in millionths.
-        shadow_stage: What would have been done to it if they were enforced.
-        reasons: What the sweep score is made of, strongest first, where it brought about a stage,
-            or would have in shadow.
+        shadow_stage: What would have been done to it if shadow budgets were enforced.
+        reasons: What contributed to the sweep score, strongest first, if the score brought about a
+            stage, or would have in shadow.
     """
 
     at: int
@@ -68,7 +130,7 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
     operation: str
     model: str
     stream: bool
-    verdict: str
+    verdict: EventVerdict
     violated: tuple[str, ...] = ()
     shadowed: tuple[str, ...] = ()
     wait: int = 0
@@ -77,26 +139,26 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     status: int = 0
     duration: int = 0
-    settlement: str = ""
+    settlement: Settlement = Settlement.NONE
     decision: Decision | None = None
-    store: str = "shared"
+    store: DecidedBy = DecidedBy.SHARED
     covered: bool = False
     capabilities: tuple[str, ...] = ()
     novelty: int = 0
     strain: int = 0
-    stage: str = "none"
+    stage: EventStage = EventStage.NONE
     delay: int = 0
     shadow_price: int = MICRO
-    shadow_stage: str = "none"
+    shadow_stage: EventStage = EventStage.NONE
     reasons: tuple[Reason, ...] = ()
 
 
 Hook = Callable[[DecisionEvent], object]
-"""Called with every event, on the event loop: quick, or handing on. What it raises is logged."""
+"""Called with every event, on the event loop: it must return at once. What it raises is logged."""
 
 
 def publish(hooks: Sequence[Hook], event: DecisionEvent) -> None:
-    """Give an event to every hook; a hook that fails harms neither the call nor other hooks."""
+    """Give an event to every hook. A hook that fails affects neither the call nor other hooks."""
     for hook in hooks:
         try:
             hook(event)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import anyio.lowlevel
@@ -12,7 +13,9 @@ from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.types import ASGIApp
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.limiter import Limiter, PromptAnalyzer
+from querybudget.limiter.limiter import Sleep
 from querybudget.policy.model import Policy
+from querybudget.resilience.guard import Wait, within
 from querybudget.stores import MemoryStore
 from querybudget.testing import Decisions, ManualClock
 from querybudget.units import MICRO, Quota
@@ -60,6 +63,8 @@ class Bench:
         analyzer: PromptAnalyzer | None = None,
     ) -> None:
         self.clock = ManualClock()
+        self.sleep: Sleep = asyncio.sleep
+        self.wait: Wait = within
         self.decisions = Decisions()
         self.policy = Policy.load({"version": 1, "identity": ["api_key"], **policy})
         self.memory = MemoryStore(self.clock)
@@ -68,10 +73,18 @@ class Bench:
             self.policy,
             store=self.store,
             clock=self.clock,
+            sleep=self._sleep,
+            wait=self._wait,
             hooks=[self.decisions],
             analyzer=analyzer,
         )
         self.app = QueryBudgetMiddleware(app, limiter=self.limiter)
+
+    async def _sleep(self, seconds: float) -> None:
+        await self.sleep(seconds)
+
+    async def _wait(self, futures: Collection[asyncio.Future[Any]], seconds: float) -> None:
+        await self.wait(futures, seconds)
 
     @property
     def accounts(self) -> dict[str, Account]:

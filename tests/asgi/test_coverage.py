@@ -60,7 +60,7 @@ def covered(make: Callable[..., Any], app: Any, *budgets: dict[str, Any], **how:
     settings = how.pop("settings", {})
     analyzer = how.pop("analyzer", None) or FakeAnalyzer()
     edge = make(app, {"budgets": list(budgets), **settings}, analyzer=analyzer, **how)
-    edge.limiter.pause = no_pause
+    edge.sleep = no_pause
     return edge
 
 

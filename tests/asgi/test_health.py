@@ -40,8 +40,9 @@ class Edge:
         self.clock = ManualClock()
         self.store = Scripted(self.clock, suspends=suspends)
         self.model = FakeModel()
-        self.limiter = Limiter(Policy.load(policy), store=self.store, clock=self.clock)
-        self.limiter._desk.guard.wait = hurried
+        self.limiter = Limiter(
+            Policy.load(policy), store=self.store, clock=self.clock, wait=hurried
+        )
         self.app = QueryBudgetMiddleware(app or self.model, limiter=self.limiter)
 
     async def health(self, method: str = "GET", path: str = "/-/store", **on: Any) -> Driven:

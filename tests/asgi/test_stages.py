@@ -52,7 +52,7 @@ class Pause:
 
 def staged(edge: Any, stage: Stage, delay: int = DELAY, pause: Pause | None = None) -> Any:
     """Let a bench's limiter put every call that it admits at a stage."""
-    admit: Callable[..., Awaitable[Admission]] = edge.limiter.admit
+    admit: Callable[..., Awaitable[Admission]] = edge.limiter.admit_call
 
     async def admit_at_stage(*asked: Any) -> Admission:
         admission = await admit(*asked)
@@ -60,8 +60,8 @@ def staged(edge: Any, stage: Stage, delay: int = DELAY, pause: Pause | None = No
             admission.stage, admission.delay = stage, delay
         return admission
 
-    edge.limiter.admit = admit_at_stage
-    edge.pause = edge.limiter.pause = pause or Pause()
+    edge.limiter.admit_call = admit_at_stage
+    edge.pause = edge.sleep = pause or Pause()
     return edge
 
 
@@ -192,7 +192,7 @@ async def test_a_pause_that_fails_gives_everything_back(bench: Callable[..., Any
 
     model = FakeModel()
     edge = staged(bench(model, POLICY), Stage.SLOW)
-    edge.limiter.pause = broken
+    edge.sleep = broken
     driven = await ask(edge)
     assert str(driven.error) == "no clock"
     assert (edge.held, model.requests, await used(edge)) == (0, [], NOTHING)
@@ -259,7 +259,7 @@ async def test_only_so_many_wait_at_once_and_the_others_are_told_when_to_come_ba
     refused = await ask(edge)
     assert refused.status == 429
     assert refused.headers["retry-after"] == "3"
-    assert edge.decisions.last.verdict == "crowded"
+    assert edge.decisions.last.verdict == "too_many_delayed"
     assert len(edge.decisions.refused) == 1
     assert edge.held == held
     pause.over.set()

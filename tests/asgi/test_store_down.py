@@ -82,7 +82,7 @@ async def test_an_answer_is_whole_though_its_settlement_fails(
     assert driven.status == 200
     assert driven.json["choices"]
     assert edge.decisions.last.settlement == "deferred"
-    assert edge.limiter.health().journal == 1
+    assert edge.limiter.health().outbox == 1
 
 
 @pytest.mark.anyio
@@ -99,7 +99,7 @@ async def test_a_settlement_that_failed_is_made_when_the_store_answers_again(
     await drive(edge.app, http_scope(key="b"), request(CHAT))
     await edge.quiet()
     used = edge.decisions.last.usage
-    assert edge.limiter.health().journal == 0
+    assert edge.limiter.health().outbox == 0
     assert edge.held == 0
     assert await edge.used("tokens") == 2 * (used.input + used.output) < held
 
@@ -148,7 +148,7 @@ async def test_a_store_that_hangs_costs_a_request_its_time_out_and_then_nothing(
 
     policy = {"budgets": [BUDGET], "store": {"url": "memory://", "timeout": "40ms"}}
     edge = bench(FakeModel(), policy, suspends=True)
-    edge.limiter._desk.guard.wait = wait
+    edge.wait = wait
     store = Scripted(edge.clock, ever="hangs")
     edge.store.reserve = store.reserve
     for _ in range(12):
@@ -209,7 +209,7 @@ STREAM = {**CHAT, "stream": True, "stream_options": {"include_usage": True}}
 def failing(bench: Callable[..., Any], word: str) -> Any:
     """A bench whose store does what a word says at reserve and settle, and whose guard hurries."""
     edge = bench(FakeModel(Reply(text="0123456789abcdefghij", chunks=5)), LOCAL, suspends=True)
-    edge.limiter._desk.guard.wait = hurried
+    edge.wait = hurried
     edge.scripted = Scripted(edge.clock, ever=word)
     edge.scripted.inner = edge.memory
     edge.store.reserve = edge.scripted.reserve
@@ -238,7 +238,7 @@ async def test_cancelling_at_any_await_while_the_store_fails_leaves_nothing_held
         assert driven.cut
         if word != "lost":  # A reservation of nothing may be left, whose answer was lost.
             assert edge.held == 0
-        local = edge.limiter._desk._without._store
+        local = edge.limiter._resilient._fallback.store
         tables = (local._newcomers, local._known)
         assert [a.open for table in tables for a in table.values() if a.open] == []
         events = [event for event in edge.decisions.admitted if event.usage is not None]

@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 
 from querybudget.backends import StoreSettings
 from querybudget.errors import StoreError
-from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
+from querybudget.ledger import Charge, Decision, Line, Settled
 from querybudget.resilience.guard import REST, Guard
+from querybudget.resilience.health import StoreStats
+from querybudget.resilience.outbox import Outbox
 from querybudget.stores.redis import RedisStore
 from querybudget.testing import ManualClock
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
@@ -34,14 +36,14 @@ class Guarded:
     """A store behind a guard. The guard's clock is a test's: it rests only as long as told.
 
     Attributes:
-        left_over: What could not be given back.
+        outbox: What could not be given back.
         slowest: Seconds that the slowest call took, by the loop's time.
     """
 
     def __init__(self, url: str, timeout: int = PATIENCE, prefix: str = "faults") -> None:
         self.clock = ManualClock()
         self.store = RedisStore(StoreSettings(url, timeout=timeout, prefix=prefix))
-        self.left_over: list[Reservation] = []
+        self.outbox = Outbox(self.clock)
         self.guards = [self._guard(timeout)]
         self.slowest = 0.0
 
@@ -55,14 +57,8 @@ class Guarded:
         self.guards.append(self._guard(PATIENCE))
 
     def _guard(self, timeout: int) -> Guard:
-        return Guard(
-            self.store,
-            self.clock,
-            timeout=timeout,
-            name="redis",
-            answered=lambda: None,
-            unsettled=lambda reservation, _: self.left_over.append(reservation),
-        )
+        stats = StoreStats(self.clock())
+        return Guard(self.store, self.clock, stats, self.outbox, timeout=timeout, name="redis")
 
     async def call(
         self, name: str, *quotas: Quota, caller: str = "caller"
@@ -94,19 +90,14 @@ class Guarded:
 
     async def used(self) -> int:
         """Whole units used."""
-        ((left, _),) = await self.guard.peek("caller", (QUOTA,))
+        ((left, _),) = await self.store.peek("caller", (QUOTA,))
         return LIMIT - left // MICRO
 
     async def comes_to(self, used: int) -> None:
-        """Ask what is used until it is so much; the store is told what it could not be told before.
-
-        A limiter's journal tells it that.
-        """
+        """Ask what is used until it is so much, sending what could not be given back before."""
         found = -1
         for _ in range(TRIES):
-            while self.left_over:
-                reservation = self.left_over.pop()
-                await self.guard.settle(reservation, [0] * len(reservation.lines))
+            await self.outbox.flush(self.guard)
             found = await self.used()
             if found == used:
                 return

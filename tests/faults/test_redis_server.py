@@ -134,6 +134,6 @@ async def test_a_clock_set_back_an_hour_grants_nothing_and_its_return_does(
         assert not refused.admitted
         server.set_clock(2 * 3_600)
         assert admitted(await bench.calls("forth", 2 * LIMIT)) == LIMIT
-        ((left, reset),) = await bench.guard.peek("caller", (QUOTA,))
+        ((left, reset),) = await bench.store.peek("caller", (QUOTA,))
         assert left == 0
         assert 0 < reset <= QUOTA.window + QUOTA.slot

@@ -45,9 +45,11 @@ async def admit(
     limiter: Limiter, call: Call | str | None, key: str = "a", path: str = CHAT, **on: Any
 ) -> Admission:
     asked = chat(call) if isinstance(call, str) else call
-    route = limiter.route("POST", path)
+    route = limiter.route_for("POST", path)
     assert route is not None
-    return await limiter.admit(limiter.caller(scope(key, **on)), route, "POST", path, asked)
+    return await limiter.admit_call(
+        limiter.caller_for(scope(key, **on)), route, "POST", path, asked
+    )
 
 
 async def ask(

@@ -40,9 +40,9 @@ def scope(key: str = "sk-1", **values: Any) -> dict[str, Any]:
 async def ask(
     limiter: Limiter, call: Call | None = None, *, key: str = "sk-1", path: str = CHAT, **on: Any
 ) -> Admission:
-    route = limiter.route("POST", path)
+    route = limiter.route_for("POST", path)
     assert route is not None
-    return await limiter.admit(limiter.caller(scope(key, **on)), route, "POST", path, call)
+    return await limiter.admit_call(limiter.caller_for(scope(key, **on)), route, "POST", path, call)
 
 
 async def test_a_budget_of_another_model_is_not_touched() -> None:
@@ -264,9 +264,9 @@ async def test_a_path_that_no_budget_applies_to_has_no_route() -> None:
     limiter = memory_limiter(
         policy({"name": "rpm", "limit": "1/minute", "match": {"path": "/v1/*"}})
     )
-    assert limiter.route("GET", "/") is None
-    assert limiter.route("GET", "/health") is None
-    assert limiter.route("GET", "/v1/models") is not None
+    assert limiter.route_for("GET", "/") is None
+    assert limiter.route_for("GET", "/health") is None
+    assert limiter.route_for("GET", "/v1/models") is not None
 
 
 async def test_a_body_that_cannot_be_read_escapes_no_budget_of_its_path() -> None:
@@ -296,10 +296,10 @@ async def test_figures_are_shown_only_of_accounts_that_are_the_callers_own() -> 
         )
     )
     assert (await ask(limiter)).plan.private == {"own"}
-    route = limiter.route("GET", "/")
+    route = limiter.route_for("GET", "/")
     assert route is not None
-    nameless = limiter.caller({"type": "http", "headers": []})
-    assert (await limiter.admit(nameless, route, "GET", "/")).plan.private == set()
+    nameless = limiter.caller_for({"type": "http", "headers": []})
+    assert (await limiter.admit_call(nameless, route, "GET", "/")).plan.private == set()
 
 
 async def test_tokens_and_money_do_not_apply_where_no_model_is_asked() -> None:

@@ -55,18 +55,18 @@ class Worker:
             store=self.store,
             clock=self.clock,
             hooks=[self.seen],
+            wait=hurried,
             analyzer=FakeAnalyzer() if self.policy.counts_buckets else None,
         )
-        self.desk = self.limiter._desk
-        self.desk.guard.wait = hurried
+        self.resilient = self.limiter._resilient
 
     async def admit(self, key: str = "a", **asked: Any) -> Admission:
         call = Call(Dialect.OPENAI, "chat", model="m", input_bytes=40, **asked)
-        route = self.limiter.route("POST", CHAT)
+        route = self.limiter.route_for("POST", CHAT)
         assert route is not None
         headers = [(b"authorization", f"Bearer {key}".encode())]
-        caller = self.limiter.caller({"type": "http", "headers": headers})
-        return await self.limiter.admit(caller, route, "POST", CHAT, call)
+        caller = self.limiter.caller_for({"type": "http", "headers": headers})
+        return await self.limiter.admit_call(caller, route, "POST", CHAT, call)
 
     async def ask(
         self,
@@ -84,7 +84,7 @@ class Worker:
     async def used(self, budget: str = "rpm", key: str = "a") -> int:
         """Whole units that the shared store has charged."""
         quota = next(b.quota for b in self.policy.budgets if b.name == budget)
-        partition = self.limiter.caller(
+        partition = self.limiter.caller_for(
             {"type": "http", "headers": [(b"authorization", f"Bearer {key}".encode())]}
         ).identity.key
         ((remaining, _),) = await self.store.inner.peek(partition, (quota,))
@@ -325,13 +325,13 @@ async def test_what_a_shadow_budget_left_alone_is_not_told() -> None:
 
 async def test_a_store_that_never_waits_has_a_guard_only_while_it_fails() -> None:
     worker = Worker(RPM, suspends=False)
-    doors = [worker.desk.door]
+    guarded = [worker.resilient.guarded]
     for word in ("breaks", "works"):
         worker.store.ever = word
         await worker.ask()
         await worker.quiet()
-        doors.append(worker.desk.door)
-    assert doors == [worker.store, worker.desk.guard, worker.store]
+        guarded.append(worker.resilient.guarded)
+    assert guarded == [False, True, False]
     assert await worker.used() == 2
 
 
@@ -382,7 +382,7 @@ async def test_closing_tells_the_store_once_more_and_lets_go_of_the_rest(
         caplog.clear()
         await worker.limiter.aclose()
         assert not worker.limiter.busy
-        assert len(worker.desk.outbox) == left
+        assert len(worker.resilient._outbox) == left
         assert ("not told of 3 calls" in caplog.text) is bool(left)
         assert await worker.used() == 3 - left
 
@@ -424,7 +424,7 @@ async def play(pattern: Sequence[tuple[int, str, Sequence[str]]], workers: int) 
 
 def admitted(worker: Worker, key: str, store: str = "") -> list[object]:
     headers = [(b"authorization", f"Bearer {key}".encode())]
-    identity = worker.limiter.caller({"type": "http", "headers": headers}).identity
+    identity = worker.limiter.caller_for({"type": "http", "headers": headers}).identity
     events = [event for event in worker.seen.admitted if event.identity == identity]
     return [event for event in events if store in {"", event.store}]
 

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 
 import pytest
 
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Line, Reservation, Settled
 from querybudget.resilience.guard import FAILURES, REST, Guard, within
+from querybudget.resilience.health import StoreStats
+from querybudget.resilience.outbox import Outbox
 from querybudget.testing import ManualClock
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.stores.scripted import Scripted, hurried, turns
@@ -22,21 +23,23 @@ class Bench:
     def __init__(self, *script: str, ever: str = "works") -> None:
         self.clock = ManualClock()
         self.store = Scripted(self.clock, script, ever=ever)
-        self.answers = 0
-        self.unsettled: list[Sequence[int]] = []
+        self.stats = StoreStats(since=self.clock())
+        self.outbox = Outbox(self.clock)
         self.guard = Guard(
             self.store,
             self.clock,
+            self.stats,
+            self.outbox,
             timeout=250_000,
             name="scripted",
-            answered=self._answer,
-            unsettled=lambda _reservation, amounts: self.unsettled.append(amounts),
+            wait=hurried,
         )
-        self.guard.wait = hurried
         self._named = 0
 
-    def _answer(self) -> None:
-        self.answers += 1
+    @property
+    def unsettled(self) -> list[list[int]]:
+        """Amounts of the reservations that could not be given back."""
+        return [[amount for _, amount in entry.uses] for entry in self.outbox._entries]
 
     def charge(self) -> Charge:
         self._named += 1
@@ -61,9 +64,8 @@ async def test_a_store_that_works_is_asked_and_answers() -> None:
     bench = Bench()
     reservation = await bench.reserve()
     assert await bench.guard.settle(reservation, [MICRO]) is Settled.DONE
-    assert await bench.guard.peek("a", (RPM,)) == await bench.store.peek("a", (RPM,))
-    assert await bench.guard.forget("a") is True
-    assert (bench.guard.failures, bench.answers, bench.guard.busy) == (0, 4, False)
+    assert await bench.used() == 1
+    assert (bench.stats.failures, bench.guard.busy) == (0, False)
 
 
 @pytest.mark.parametrize("word", ["fails", "breaks", "hangs", "late", "nonsense", "cancels"])
@@ -74,10 +76,10 @@ async def test_whatever_a_store_does_its_guard_answers_or_raises_store_error(
     bench = Bench(*(["works"] if verb == "settle" else []), word)
     with pytest.raises(StoreError) as caught:
         await bench.guard.settle(await bench.reserve(), [MICRO])
-    assert "hunter2" not in bench.guard.last_error
+    assert "hunter2" not in bench.stats.last_error
     assert "hunter2" not in str(caught.value) or word == "fails"
-    assert bench.guard.failures == 1
-    assert bench.guard.timeouts == (word in {"hangs", "late"})
+    assert bench.stats.failures == 1
+    assert bench.stats.timeouts == (word in {"hangs", "late"})
     await bench.guard.aclose()
 
 
@@ -86,7 +88,7 @@ async def test_a_store_is_named_by_what_it_raises_and_not_by_its_words(
 ) -> None:
     bench = Bench(ever="breaks")
     await bench.fail(FAILURES + 3)
-    assert bench.guard.last_error == "OSError"
+    assert bench.stats.last_error == "OSError"
     traced = [record for record in caplog.records if record.exc_info]
     assert len(traced) == 1
     assert "OSError" in traced[0].message
@@ -112,7 +114,7 @@ async def test_after_some_failures_in_a_row_a_store_is_left_alone() -> None:
         await bench.fail(1)
         ups.append(bench.guard.up)
     assert ups == [True] * (FAILURES - 1) + [False]
-    assert bench.guard.since == bench.clock.now
+    assert bench.stats.since == bench.clock.now
     await bench.fail(7)
     assert len(bench.store.asked) == FAILURES
 
@@ -131,7 +133,7 @@ async def test_a_store_that_is_down_is_asked_by_one_call_in_each_rest() -> None:
     for _ in range(3):
         asked = len(bench.store.asked)
         bench.clock.advance(us=REST)
-        assert bench.guard.ready
+        assert bench.guard.would_ask
         await asyncio.gather(*(bench.fail(1) for _ in range(9)))
         assert len(bench.store.asked) == asked + 1
     await bench.guard.aclose()
@@ -144,7 +146,7 @@ async def test_one_line_says_that_a_store_is_down_and_one_that_it_is_up(
     for call in range(FAILURES + 40):
         bench.clock.advance(0.1)
         await bench.fail(1)
-        bench.guard.without += 1
+        bench.stats.without_store += 1
         assert len(caplog.records) == (call >= FAILURES - 1)
     bench.store.ever = "works"
     bench.clock.advance(1)
@@ -155,7 +157,7 @@ async def test_one_line_says_that_a_store_is_down_and_one_that_it_is_up(
     assert "hunter2" not in down
     assert "answers again after 5.0 s; 45 calls were decided without it" in up
     assert all(record.levelno == logging.WARNING for record in caplog.records)
-    assert bench.guard.since == bench.clock.now
+    assert bench.stats.since == bench.clock.now
 
 
 async def test_the_calls_of_one_outage_are_not_counted_for_the_next(
@@ -164,7 +166,7 @@ async def test_the_calls_of_one_outage_are_not_counted_for_the_next(
     bench = Bench(*["fails"] * FAILURES, "works", *["fails"] * FAILURES, "works")
     for lost in (9, 2):
         await bench.fail()
-        bench.guard.without += lost
+        bench.stats.without_store += lost
         bench.clock.advance(1)
         await bench.reserve()
     told = [message for message in caplog.messages if "again" in message]
@@ -178,7 +180,7 @@ async def test_a_late_reservation_is_given_back_when_it_comes() -> None:
     bench.store.gate.set()
     await turns()
     assert await bench.used() == 0
-    assert (bench.guard.busy, bench.guard.failures) == (False, 1)
+    assert (bench.guard.busy, bench.stats.failures) == (False, 1)
 
 
 async def test_a_late_answer_does_not_make_a_store_up_that_is_always_late() -> None:
@@ -251,7 +253,7 @@ async def test_closing_waits_for_late_answers_and_gives_them_back() -> None:
 async def test_closing_drops_what_never_answers_and_leaves_no_task_behind() -> None:
     bench = Bench(ever="hangs")
     await bench.fail(3)
-    under_way = bench.guard._under_way.copy()
+    under_way = bench.guard._running.copy()
     await bench.guard.aclose()
     assert [task.cancelled() for task in under_way] == [True] * 3
     assert not bench.guard.busy
@@ -264,7 +266,7 @@ async def test_what_never_answers_does_not_pile_up() -> None:
         bench.clock.advance(1)
         await bench.fail(1)
     await turns()
-    assert len(bench.guard._under_way) == 1_000
+    assert len(bench.guard._running) == 1_000
     await bench.guard.aclose()
 
 

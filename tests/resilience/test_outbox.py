@@ -10,9 +10,9 @@ from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.stores.scripted import Scripted
 
 
-def journal_of(most: int) -> tuple[Outbox, ManualClock]:
+def outbox_of(limit: int) -> tuple[Outbox, ManualClock]:
     clock = ManualClock()
-    return Outbox(clock, most), clock
+    return Outbox(clock, limit), clock
 
 
 def reservation(name: str, clock: ManualClock) -> Reservation:
@@ -21,8 +21,8 @@ def reservation(name: str, clock: ManualClock) -> Reservation:
     return Reservation(name, (line,), (MICRO,), clock.now, clock.now + 60 * SECOND, MICRO)
 
 
-async def test_a_full_journal_drops_the_oldest_and_counts_it() -> None:
-    outbox, clock = journal_of(3)
+async def test_a_full_outbox_drops_the_oldest_and_counts_it() -> None:
+    outbox, clock = outbox_of(3)
     for at in range(5):
         outbox.settle_later(reservation(f"r{at}", clock), [at])
     assert (len(outbox), outbox.dropped) == (3, 2)
@@ -38,8 +38,8 @@ async def test_a_full_journal_drops_the_oldest_and_counts_it() -> None:
     assert len(outbox) == 0
 
 
-async def test_a_journal_tells_a_few_at_a_time() -> None:
-    outbox, clock = journal_of(100)
+async def test_an_outbox_sends_a_few_entries_at_a_time() -> None:
+    outbox, clock = outbox_of(100)
     for at in range(50):
         outbox.settle_later(reservation(f"r{at}", clock), [0])
     at_once = most = 0
@@ -57,8 +57,8 @@ async def test_a_journal_tells_a_few_at_a_time() -> None:
     assert most == AT_ONCE
 
 
-async def test_an_entry_that_no_try_tells_stands_in_nobody_s_way_and_is_dropped() -> None:
-    outbox, clock = journal_of(100)
+async def test_an_entry_that_fails_at_every_try_blocks_no_other_and_is_dropped() -> None:
+    outbox, clock = outbox_of(100)
     for at in range(20):
         outbox.settle_later(reservation(f"r{at}", clock), [0])
     told: set[str] = set()
@@ -76,8 +76,8 @@ async def test_an_entry_that_no_try_tells_stands_in_nobody_s_way_and_is_dropped(
     assert (len(outbox), outbox.dropped) == (0, 1)
 
 
-async def test_a_telling_that_was_not_whole_says_so_and_tells_what_it_can() -> None:
-    outbox, clock = journal_of(100)
+async def test_a_flush_that_was_not_whole_says_so_and_sends_what_it_can() -> None:
+    outbox, clock = outbox_of(100)
     store = Scripted(clock, ["fails"])
     made = reservation("r", clock)
     outbox.charge_later(Charge("c", made.lines, 60 * SECOND), made.lines, made, [MICRO])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ import pytest
 import uvicorn
 
 from querybudget.asgi import QueryBudgetMiddleware
+from querybudget.limiter.limiter import Sleep
 from querybudget.testing import Decisions, FakeAnalyzer, FakeModel, ManualClock, memory_limiter
 from querybudget.units import MICRO
 
@@ -35,6 +37,7 @@ class Service:
     sleeps: list[float]
     settled: threading.Semaphore
     limiter: Any
+    delay: Sleep = asyncio.sleep
 
     def openai(self, *, key: str = "alice", retries: int = 0) -> openai.OpenAI:
         return openai.OpenAI(api_key=key, base_url=f"{self.url}/v1", max_retries=retries)
@@ -65,11 +68,16 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Service]]:
         *budgets: dict[str, Any], analyzer: FakeAnalyzer | None = None, **policy: Any
     ) -> Service:
         clock, decisions, settled = ManualClock(), Decisions(), threading.Semaphore(0)
+
+        async def delay(seconds: float) -> None:
+            await service.delay(seconds)
+
         limiter = memory_limiter(
             {"version": 1, "identity": ["api_key"], "budgets": list(budgets), **policy},
             clock=clock,
             hooks=[decisions, lambda event: settled.release()],
             analyzer=analyzer,
+            sleep=delay,
         )
         model = FakeModel()
         app = QueryBudgetMiddleware(model, limiter=limiter)
@@ -82,7 +90,8 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Service]]:
         sleeps: list[float] = []
         _sleep_on(clock, sleeps, monkeypatch)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        return Service(url, model, clock, decisions, sleeps, settled, limiter)
+        service = Service(url, model, clock, decisions, sleeps, settled, limiter)
+        return service
 
     yield start
     for server, thread, listener in running:

@@ -34,7 +34,7 @@ def slowed(serve: Serve) -> Any:
         service.pauses.append(seconds)
         await asyncio.sleep(0)
 
-    service.limiter.pause = pause
+    service.delay = pause
     return service
 
 
@@ -87,7 +87,7 @@ def test_a_client_that_hangs_up_while_it_is_slowed_is_given_everything_back(slow
             client.chat.completions.create(model="m", messages=messages)
     for _ in range(8):
         slowed.settled.acquire()
-    slowed.limiter.pause = pause
+    slowed.delay = pause
     asked = len(slowed.model.requests)
     body = b'{"model": "m", "messages": [{"role": "user", "content": "x"}]}'
     head = (

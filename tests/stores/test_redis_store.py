@@ -20,6 +20,8 @@ from querybudget.coverage import Observation
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Line, Settled
 from querybudget.resilience.guard import Guard
+from querybudget.resilience.health import StoreStats
+from querybudget.resilience.outbox import Outbox
 from querybudget.stores import open_store, system_clock
 from querybudget.stores.redis import RedisStore, scripts
 from querybudget.stores.redis.connection import PIPELINES
@@ -246,18 +248,13 @@ async def test_a_password_is_in_no_error_and_no_log(
     for port in (server.port, free_port()):
         url = f"redis://someone:hunter2@127.0.0.1:{port}/0"
         store = open_store(StoreSettings(url, timeout=10 * SECOND), system_clock())
-        guard = Guard(
-            store,
-            system_clock(),
-            timeout=10 * SECOND,
-            answered=lambda: None,
-            unsettled=lambda *_: None,
-        )
+        clock, stats = system_clock(), StoreStats(0)
+        guard = Guard(store, clock, stats, Outbox(clock), timeout=10 * SECOND)
         for number in range(6):
             with pytest.raises(StoreError) as failure:
                 await guard.reserve(charge(f"call-{number}"))
             said.append(str(failure.value))
-        said.append(guard.last_error)
+        said.append(stats.last_error)
         await guard.aclose()
         await store.aclose()
     assert "hunter2" not in "\n".join([*said, caplog.text])

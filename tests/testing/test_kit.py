@@ -321,8 +321,7 @@ async def no_pause(seconds: float) -> None:
 @pytest.mark.anyio
 async def test_decisions_tell_what_was_slowed_degraded_and_priced() -> None:
     decisions = Decisions()
-    limiter = memory_limiter(BREADTH, hooks=[decisions], analyzer=FakeAnalyzer())
-    limiter.pause = no_pause
+    limiter = memory_limiter(BREADTH, hooks=[decisions], analyzer=FakeAnalyzer(), sleep=no_pause)
     app = QueryBudgetMiddleware(FakeModel(), limiter=limiter)
     for number in range(5):
         messages = [{"role": "user", "content": str(number)}]

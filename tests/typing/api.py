@@ -64,12 +64,12 @@ def stores_are_a_protocol(clock: Clock) -> Store:
 
 async def a_limiter_can_be_used_without_http(policy: Policy) -> None:
     limiter = Limiter(policy)
-    route = limiter.route("POST", "/v1/chat/completions")
+    route = limiter.route_for("POST", "/v1/chat/completions")
     if route is None:
         return
-    caller = limiter.caller({"type": "http", "headers": []})
+    caller = limiter.caller_for({"type": "http", "headers": []})
     call = Call(Dialect.OPENAI, "chat", model="m", input_bytes=400)
-    admission = await limiter.admit(caller, route, "POST", "/v1/chat/completions", call)
+    admission = await limiter.admit_call(caller, route, "POST", "/v1/chat/completions", call)
     assert_type(admission, Admission)
     assert_type(admission.refusal, Refusal | None)
     assert_type(admission.decision, Decision | None)

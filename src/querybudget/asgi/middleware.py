@@ -22,6 +22,7 @@ from querybudget.asgi.websocket import WebSocketSession
 from querybudget.errors import QueryBudgetError, SetupError
 from querybudget.events import Hook
 from querybudget.limiter import Limiter
+from querybudget.limiter.matching import path_of
 from querybudget.policy.model import Policy
 from querybudget.refusals import body_too_large
 from querybudget.stores import Clock, Store
@@ -92,11 +93,11 @@ class QueryBudgetMiddleware:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         limiter = self._limiter or self.limiter
-        method, path = scope["method"], _path(scope)
+        method, path = scope["method"], path_of(scope)
         if path and path == limiter.policy.health and method in READS:
             await send_health(limiter, send)
             return
-        route = limiter.route(method, path)
+        route = limiter.route_for(method, path)
         if route is None:
             await self.app(scope, receive, send)
             return
@@ -114,7 +115,7 @@ class QueryBudgetMiddleware:
             if received.gone:
                 return
             receive = received.replay
-        admission = await limiter.admit(limiter.caller(scope), route, method, path, call)
+        admission = await limiter.admit_call(limiter.caller_for(scope), route, method, path, call)
         staged: Scope | None = scope
         if admission.stage and adapter is not None and received is not None:
             staged = await apply_stage(limiter, admission, adapter, received, scope, self._delays)
@@ -125,12 +126,12 @@ class QueryBudgetMiddleware:
             await Responder(limiter, route, admission, receive, send).run(self.app, staged)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limiter, path = self.limiter, _path(scope)
-        route = limiter.route("WEBSOCKET", path)
+        limiter, path = self.limiter, path_of(scope)
+        route = limiter.route_for("WEBSOCKET", path)
         if route is None:
             await self.app(scope, receive, send)
             return
-        caller = limiter.caller(scope)
+        caller = limiter.caller_for(scope)
         await WebSocketSession(limiter, route, caller, path, receive, send).run(self.app, scope)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -167,14 +168,6 @@ class QueryBudgetMiddleware:
             )
         loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
         return Limiter(loaded, store=self._store, clock=self._clock, hooks=self._hooks)
-
-
-def _path(scope: Scope) -> str:
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    if root and path.startswith(root) and path[len(root) : len(root) + 1] in {"/", ""}:
-        return path[len(root) :]
-    return path
 
 
 def _encoding(scope: Scope) -> bytes:

@@ -85,7 +85,7 @@ async def apply_stage(
     try:
         if admission.delay and delays.full:
             await limiter.withdraw(admission, Refusal.TOO_MANY_DELAYED)
-        elif not admission.delay or await delays.hold(admission.delay, received, limiter.pause):
+        elif not admission.delay or await delays.hold(admission.delay, received, limiter.sleep):
             degrades = admission.stage >= Stage.DEGRADE
             limit = limiter.policy.body.limit
             staged = _degrade(admission, adapter, received, scope, limit) if degrades else scope

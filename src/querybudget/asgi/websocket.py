@@ -103,7 +103,7 @@ class WebSocketSession:
         await self._send(message)
 
     async def _admit(self, route: Route, call: Call) -> Admission:
-        return await self._limiter.admit(self._caller, route, "WEBSOCKET", self._path, call)
+        return await self._limiter.admit_call(self._caller, route, "WEBSOCKET", self._path, call)
 
     async def _end_turn(self) -> None:
         turn, self._turn = self._turn, None

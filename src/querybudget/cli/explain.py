@@ -159,15 +159,15 @@ async def explain_request(policy: Policy, request: Request) -> Explanation:
 
 
 async def _decide(limiter: Limiter, request: Request) -> Explanation:
-    route = limiter.route(request.method, request.path)
+    route = limiter.route_for(request.method, request.path)
     if route is None:
         return _untouched(limiter, request)
     try:
         call = _read(limiter, route, request)
     except BodyTooLarge:
         return _too_large(limiter.policy)
-    admission = await limiter.admit(
-        limiter.caller(request.scope), route, request.method, request.path, call
+    admission = await limiter.admit_call(
+        limiter.caller_for(request.scope), route, request.method, request.path, call
     )
     return _explanation(limiter, admission, request, _body_error(route.adapter, call, request))
 

@@ -73,14 +73,17 @@ async def play(
     clock = system_clock()
     store = MemoryStore(clock)
     board = Board(policy.budgets, note)
-    limiter = Limiter(policy, store=store, clock=clock, hooks=[board.on_event])
+    beat, burst_is_answered = seconds / 12, asyncio.Event()
+
+    async def sleep(delay: float) -> None:
+        """Delay a slowed call in the demo's own time."""
+        await asyncio.sleep(delay * beat)
+
+    limiter = Limiter(policy, store=store, clock=clock, sleep=sleep, hooks=[board.on_event])
     for caller in CALLERS:
         headers = [(b"authorization", f"Bearer {caller.key}".encode())]
-        known = limiter.caller({"type": "http", "headers": headers, "client": ("127.0.0.1", 0)})
+        known = limiter.caller_for({"type": "http", "headers": headers, "client": ("127.0.0.1", 0)})
         board.add(Row(caller.name, caller.asks, known.identity.key))
-    beat, burst_is_answered = seconds / 12, asyncio.Event()
-    # What is slowed is slowed in the demo's own time, like everything else.
-    limiter.pause = lambda delay: asyncio.sleep(delay * beat)
     app = QueryBudgetMiddleware(FakeModel(answer_of(beat, burst_is_answered)), limiter=limiter)
     async with _serving(app) as url, _client(url) as client:
         framing = asyncio.create_task(_frames(board, store, frame, url))

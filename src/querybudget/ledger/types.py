@@ -9,7 +9,7 @@ import msgspec
 
 from querybudget.coverage import BucketResponse, Observation, Profile, Reason, Stage
 from querybudget.ledger.windows import State
-from querybudget.units import MICRO, SECOND, Quota
+from querybudget.units import MICRO, SECOND, Algorithm, Quota
 
 __all__ = [
     "GRACE",
@@ -80,6 +80,15 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
         """Keys of the accounts that take part, each once."""
         return _partitions(self.lines, self.profiled)
 
+    def with_lines(self, name: str, lines: tuple[Line, ...]) -> Charge:
+        """Return this charge under another name, for other lines.
+
+        Only lines that count buckets need the observation and the profiles.
+        """
+        if any(line.quota.algorithm is Algorithm.DISTINCT for line in lines):
+            return msgspec.structs.replace(self, id=name, lines=lines)
+        return msgspec.structs.replace(self, id=name, lines=lines, observation=None, profiled=())
+
 
 class Verdict(enum.IntEnum):
     """What becomes of a charge."""
@@ -115,8 +124,8 @@ def refusal(statuses: Sequence[LineStatus]) -> tuple[Verdict, int]:
     """Combine the verdicts of several lines.
 
     Returns:
-        The severest verdict of the enforced lines, and the µs until all of them fit: 0 if all fit
-        now or one never does.
+        The most severe verdict of the enforced lines, and the µs until all of them fit: 0 if all
+        fit now or one never does.
     """
     refusing = [status for status in statuses if status.verdict and not status.line.shadow]
     verdict = max((status.verdict for status in refusing), default=Verdict.ADMIT)

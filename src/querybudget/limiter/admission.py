@@ -1,18 +1,31 @@
-"""One call on its way: what it asks, what was decided, and what it came to."""
+"""One call on its way: what it asks, what was decided, what it used, and the event about it."""
 
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 import msgspec
 
-from querybudget.adapters.base import Call
+from querybudget.adapters.base import UNREADABLE, Call, Usage
 from querybudget.coverage import Observation, Stage
-from querybudget.ledger import Charge, Decision, Line
+from querybudget.events import DecidedBy, DecisionEvent, EventStage, EventVerdict, Settlement
+from querybudget.ledger import Decision, Line
 from querybudget.limiter.estimation import Estimate
-from querybudget.limiter.matching import Caller, Plan
+from querybudget.limiter.matching import Caller, Matcher, Plan
+from querybudget.resilience.fallback import Reserved
+from querybudget.units import MICRO, Unit
 
-__all__ = ["Admission", "Outcome", "Refusal", "Without"]
+__all__ = [
+    "Admission",
+    "AdmissionView",
+    "Outcome",
+    "Refusal",
+    "amounts_of",
+    "event_for",
+    "refusal_of",
+    "sum_of",
+]
 
 
 class Refusal(enum.StrEnum):
@@ -22,59 +35,53 @@ class Refusal(enum.StrEnum):
     UNPRICED = "unpriced"
     """A money budget applies and the model has no price."""
     STORE = "store_error"
-    """The store could not answer, and a budget says to deny then."""
+    """The store did not answer, and a budget denies calls then."""
     ABNORMAL = "abnormal"
-    """Budgets in buckets refuse, and no other does: no figure of it may be told."""
-    TOO_MANY_DELAYED = "crowded"
-    """It was to be slowed, and too many calls are being slowed already."""
+    """Only budgets of buckets refuse: none of their figures may be shown."""
+    TOO_MANY_DELAYED = "too_many_delayed"
+    """It was to be delayed, and too many calls are being delayed already."""
 
 
 class Outcome(enum.Enum):
-    """What an admitted call came to, for its settlement."""
+    """How an admitted call ended, for its settlement."""
 
     ANSWERED = "answered"
     """Its usage is charged."""
     REJECTED = "rejected"
-    """The application would not do it (4xx): only the request itself counts."""
+    """The application rejected it (4xx): only the request itself counts."""
     FAILED = "failed"
     """Not authenticated, or the server failed: everything is given back."""
 
 
-class Without(msgspec.Struct, frozen=True):
-    """How a call was decided that the store could not decide.
+# Looking up an enum's member costs as much as a call does.
+_ANSWERED, _FAILED = Outcome.ANSWERED, Outcome.FAILED
 
-    Attributes:
-        charge: What the store had been asked for: a line for each budget of the plan.
-        places: Which of its lines were decided by this worker alone; the decision is of these.
-    """
-
-    charge: Charge
-    places: tuple[int, ...]
-
-    @property
-    def lines(self) -> tuple[Line, ...]:
-        """The lines decided by this worker alone, of whole quotas."""
-        return tuple(self.charge.lines[at] for at in self.places)
+_BY_NO_BUDGET = {
+    Refusal.UNPRICED: EventVerdict.UNPRICED,
+    Refusal.STORE: EventVerdict.STORE_ERROR,
+    Refusal.TOO_MANY_DELAYED: EventVerdict.TOO_MANY_DELAYED,
+}
 
 
 class Admission(msgspec.Struct):
     """One call, from decision to settlement.
 
     Attributes:
-        caller: Who.
+        caller: The sender.
         call: What was asked.
         method: HTTP method or ``WEBSOCKET``.
         path: Path asked for.
         at: When it was decided, µs.
         estimate: What it was expected to use.
         plan: The budgets that apply.
-        decision: The store's answer, or what was decided without it; None where there was none.
-        refusal: Why it may not go ahead; None where it may.
+        reserved: How it was decided, and what is held; None if no budget was asked.
+        decision: What was decided, by the store or without it; None if nothing was.
+        refusal: Why it may not go ahead; None if it may.
         settled: Whether it has been settled.
         stage: What is to be done to it before it goes ahead.
-        delay: µs to hold it back before it goes ahead.
-        observation: What it shows of itself; None where nothing looks.
-        without: How it was decided without the store; None where the store decided it.
+        delay: µs to delay it before it goes ahead.
+        observation: What its prompts show; None if they were not analyzed.
+        reported: Usage that the application has reported by `used`; None if it has not.
     """
 
     caller: Caller
@@ -84,17 +91,205 @@ class Admission(msgspec.Struct):
     at: int
     estimate: Estimate
     plan: Plan
+    reserved: Reserved | None = None
     decision: Decision | None = None
     refusal: Refusal | None = None
     settled: bool = False
     stage: Stage = Stage.NONE
     delay: int = 0
     observation: Observation | None = None
-    without: Without | None = None
+    reported: Usage | None = None
 
     @property
     def lines(self) -> tuple[Line, ...]:
         """What was asked of each budget of the plan, in their order; empty before it was."""
-        if self.without is not None:
-            return self.without.charge.lines
-        return tuple(status.line for status in self.decision.lines) if self.decision else ()
+        return () if self.reserved is None else self.reserved.charge.lines
+
+    def used(self, usage: Usage) -> None:
+        """Report usage of the call: it is charged when the call is settled.
+
+        Several reports add up, and add to what is read from an HTTP answer. Without any, and
+        without an answer to read, a call is charged at its estimate.
+        """
+        self.reported = usage if self.reported is None else sum_of(self.reported, usage)
+
+
+class AdmissionView:
+    """What an application may see of its call, and the usage that it may add.
+
+    Args:
+        admission: The call's.
+    """
+
+    __slots__ = ("_admission",)
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    @property
+    def price(self) -> int:
+        """The factor charged, in millionths: `MICRO` is the ordinary price."""
+        decision = self._admission.decision
+        return MICRO if decision is None else decision.price
+
+    @property
+    def stage(self) -> Stage:
+        """What budgets of buckets have done to the call."""
+        return self._admission.stage
+
+    @property
+    def remaining(self) -> dict[str, int]:
+        """µ-units left when the call was admitted, by the names of the caller's own budgets.
+
+        Budgets that are shared with others, shadow budgets and budgets of buckets are left out:
+        their figures are not the caller's to know.
+        """
+        admission = self._admission
+        statuses = () if admission.decision is None else admission.decision.lines
+        private = admission.plan.private
+        return {
+            status.line.quota.name: status.remaining
+            for status in statuses
+            if status.line.quota.name in private and not status.line.shadow
+        }
+
+    def used(self, usage: Usage) -> None:
+        """Add usage that cannot be read from the answer, of tools for example."""
+        self._admission.used(usage)
+
+
+def refusal_of(decision: Decision) -> Refusal:
+    """Return why a decision refuses: abnormal use only if nothing else does."""
+    refusing = [status.line for status in decision.lines if status.verdict]
+    plain = any(line.quota.unit is not Unit.BUCKETS for line in refusing if not line.shadow)
+    return Refusal.QUOTA if plain else Refusal.ABNORMAL
+
+
+def amounts_of(admission: Admission, outcome: Outcome, usage: Usage) -> list[int]:
+    """Return the µ-units that an admitted call used of each of its budgets, before price.
+
+    Args:
+        admission: The call's.
+        outcome: How it ended.
+        usage: Tokens it used.
+    """
+    plan, call = admission.plan, admission.call
+    budgets = plan.budgets
+    if outcome is _FAILED:
+        return [0] * len(budgets)
+    if plan.counts_buckets:
+        return _with_buckets(admission, outcome, usage)
+    if outcome is _ANSWERED:
+        return [matched.cost_function(call, usage) for matched in budgets]
+    return [0 if matched.needs_usage else matched.cost_function(call, usage) for matched in budgets]
+
+
+def _with_buckets(admission: Admission, outcome: Outcome, usage: Usage) -> list[int]:
+    """Only an answered call has visited its buckets."""
+    answered, call = outcome is _ANSWERED, admission.call
+    amounts: list[int] = []
+    for matched, line in zip(admission.plan.budgets, admission.lines, strict=True):
+        if matched.counts_buckets:
+            amounts.append(line.amount if answered else 0)
+        else:
+            charged = answered or not matched.needs_usage
+            amounts.append(matched.cost_function(call, usage) if charged else 0)
+    return amounts
+
+
+def sum_of(one: Usage, other: Usage) -> Usage:
+    """Return the usage of two parts of a call together."""
+    return Usage(
+        one.input + other.input,
+        one.cached_input + other.cached_input,
+        one.cache_write + other.cache_write,
+        one.output + other.output,
+        one.reasoning + other.reasoning,
+        one.estimated or other.estimated,
+    )
+
+
+def event_for(
+    admission: Admission,
+    matcher: Matcher,
+    now: int,
+    usage: Usage | None,
+    status: int,
+    settlement: Settlement,
+) -> DecisionEvent:
+    """Return the event about an admission that was refused or settled.
+
+    Args:
+        admission: The call's.
+        matcher: Knows the names of capabilities.
+        now: µs since the epoch.
+        usage: Tokens it was settled at.
+        status: HTTP status of the answer.
+        settlement: How its reservation ended.
+    """
+    decision, call, refused = admission.decision, admission.call, admission.refusal is not None
+    return DecisionEvent(
+        at=admission.at,
+        identity=admission.caller.identity,
+        tier=admission.caller.tier,
+        method=admission.method,
+        path=admission.path,
+        operation=call.operation,
+        model=call.model,
+        stream=call.stream,
+        verdict=_verdict(admission),
+        violated=decision.violated if decision else (),
+        shadowed=decision.shadowed if decision else (),
+        wait=decision.wait if decision else 0,
+        price=decision.price if decision else 0,
+        expected=admission.estimate.usage,
+        usage=None if refused else usage,
+        status=status,
+        duration=now - admission.at,
+        settlement=Settlement.NONE if refused else settlement,
+        decision=decision,
+        store=admission.reserved.by if admission.reserved else DecidedBy.NONE,
+        **_coverage(admission, matcher),
+    )
+
+
+def _coverage(admission: Admission, matcher: Matcher) -> dict[str, Any]:
+    """The members of an event that are about buckets."""
+    decision, observation = admission.decision, admission.observation
+    members: dict[str, Any] = {}
+    if observation is not None:
+        members["covered"] = bool(observation.cells) and admission.call.operation != UNREADABLE
+        members["capabilities"] = matcher.names(observation.capabilities)
+    # Without the store, a decision may be about other budgets than those of buckets.
+    if decision is not None and admission.plan.counts_buckets and _counts_buckets(decision):
+        members["novelty"] = _novelty(decision)
+        members["strain"] = max(status.strain for status in decision.lines)
+        members["stage"] = EventStage[decision.stage.name]
+        members["delay"] = admission.delay
+        members["shadow_price"] = decision.shadow_price
+        members["shadow_stage"] = EventStage[decision.shadow_stage.name]
+        members["reasons"] = decision.reasons
+    return members
+
+
+def _counts_buckets(decision: Decision) -> bool:
+    return any(status.line.quota.unit is Unit.BUCKETS for status in decision.lines)
+
+
+def _novelty(decision: Decision) -> int:
+    """Number of buckets that were new: the largest over the lines of buckets."""
+    reservation = decision.reservation
+    if reservation is None:
+        return 0
+    return max(
+        held // line.amount
+        for line, held in zip(reservation.lines, reservation.held, strict=True)
+        if line.quota.unit is Unit.BUCKETS
+    )
+
+
+def _verdict(admission: Admission) -> EventVerdict:
+    if admission.refusal in _BY_NO_BUDGET:
+        return _BY_NO_BUDGET[admission.refusal]
+    decision = admission.decision
+    return EventVerdict[decision.verdict.name] if decision else EventVerdict.STORE_ERROR

@@ -1,8 +1,8 @@
 """The limiter: from a caller and a call to a decision, and from an answer to a settlement.
 
-It puts the rooms together and decides nothing itself: the policy says which budgets match, pricing
-what they cost, the ledger (through a store) whether they fit. It knows no ASGI messages;
-`querybudget.asgi` is its edge.
+It wires the components together and holds no policy of its own: the policy says which budgets
+apply, `cost` what they are charged, and the ledger, through a store, whether that fits. It knows no
+ASGI messages; `querybudget.asgi` does.
 """
 
 from __future__ import annotations
@@ -10,66 +10,91 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
 
 from querybudget.adapters.base import UNREADABLE, Call, Dialect, Usage
 from querybudget.coverage import Observation
 from querybudget.coverage.observation import FINE
-from querybudget.events import Hook, publish
+from querybudget.errors import RefusedError
+from querybudget.events import DecidedBy, Hook, Settlement, publish
 from querybudget.identity import KeyedHash, chain, identify, tier_rules
-from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.limiter.admission import Admission, Outcome, Refusal
+from querybudget.ledger import Charge
+from querybudget.limiter.admission import (
+    Admission,
+    Outcome,
+    Refusal,
+    amounts_of,
+    event_for,
+    refusal_of,
+    sum_of,
+)
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
 from querybudget.limiter.estimation import Estimate, Estimator
-from querybudget.limiter.matching import Caller, Matcher, Route
-from querybudget.limiter.settling import amounts_of
-from querybudget.limiter.telling import event_of
+from querybudget.limiter.matching import Caller, Matcher, Plan, Route, method_of, path_of
 from querybudget.policy.model import Policy
+from querybudget.refusals import close
+from querybudget.resilience.fallback import Reserved
+from querybudget.resilience.guard import Wait, within
 from querybudget.resilience.health import StoreHealth
-from querybudget.resilience.store import DEFERRED, open_desk
+from querybudget.resilience.store import open_resilient_store
 from querybudget.stores import Clock, Store, StoreSettings, system_clock
-from querybudget.units import MICRO, Unit
+from querybudget.units import MICRO, SECOND
 
-__all__ = ["Limiter"]
+__all__ = ["Limiter", "Sleep"]
 
 logger = logging.getLogger("querybudget")
 
-BARE = Call(Dialect.PROBLEM, "other", generates=False)
-"""A call on a path that no adapter knows: one request."""
+Sleep = Callable[[float], Awaitable[None]]
+"""Waits for some seconds, as `asyncio.sleep` does."""
 
+BARE = Call(Dialect.PROBLEM, "other", generates=False)
+"""A call on a path that no adapter reads: one request."""
 
 NOTHING = Usage()
 UNSEEN = Observation()
-"""Of a call that was not observed: it visits nothing."""
+"""What a call shows whose prompts were not analyzed: it visits nothing."""
 
 UNMETERED = Estimate(NOTHING, NOTHING, MICRO)
-"""For calls that have no tokens, or of which nobody counts them."""
+"""For calls that use no tokens, or whose tokens nothing counts."""
+
+NO_BUDGETS = Plan((), frozenset(), needs_usage=False, unpriced=False)
 
 # Looking up an enum's member costs as much as a call does.
-_ANSWERED, _LATE = Outcome.ANSWERED, Settled.LATE
+_ANSWERED, _LATE = Outcome.ANSWERED, Settlement.LATE
 
 
 class Limiter:
     """Decides and settles calls under one policy.
 
+        async with Limiter(load_policy("policy.yaml")) as limiter:
+            async with limiter.admitted(scope, call) as admission:
+                ...
+
     Args:
         policy: What the operator decided.
-        store: Where accounts are kept, or the URL of it; the policy's own unless given. A store
-            given as an object stays its owner's to close.
-        clock: µs since the epoch; the system's unless given.
+        store: Where accounts are kept, or the URL of it; the policy's own by default. A store
+            passed as an object is not closed by the limiter.
+        clock: µs since the epoch; the system's by default.
+        sleep: Waits for some seconds, for calls that are delayed.
+        wait: Waits until the store answers, at most for some seconds.
         hooks: Called with one event for each call.
-        analyzer: Looks at what calls ask; unless given, one is made from the policy where any of
-            its budgets needs it. One that is given stays its owner's to close.
+        analyzer: Analyzes what calls ask. By default, one is made if any of the policy's budgets
+            needs it. One that is passed is not closed by the limiter.
 
     Raises:
         SetupError: There is no such store, or it cannot keep the policy's budgets.
 
     Attributes:
+        policy: As given.
+        clock: As given, or the system's.
+        sleep: As given.
         store: Where accounts are kept.
-        analyzer: Looks at what calls ask; None where nothing does.
-        route: `Matcher.route`: what applies to a method and path, None where nothing does.
-        pause: Waits for so many seconds, for calls that are slowed; tests put their own here.
+        analyzer: Analyzes what calls ask; None if nothing does.
+        matcher: Which budgets apply to a call.
+        estimator: What calls are expected to use.
     """
 
     def __init__(
@@ -78,15 +103,18 @@ class Limiter:
         *,
         store: Store | str | None = None,
         clock: Clock | None = None,
+        sleep: Sleep = asyncio.sleep,
+        wait: Wait = within,
         hooks: Sequence[Hook] = (),
         analyzer: PromptAnalyzer | None = None,
     ) -> None:
         self.policy = policy
         self.clock = clock or system_clock()
-        given = store if store is not None else policy.store
-        self._owned = isinstance(given, str | StoreSettings)
-        self._desk = open_desk(policy, given, self.clock)
-        self.store = self._desk.store
+        self.sleep = sleep
+        named = store if store is not None else policy.store
+        self._owned = isinstance(named, str | StoreSettings)
+        self._resilient = open_resilient_store(policy, named, self.clock, wait=wait)
+        self.store = self._resilient.store
         self.estimator = Estimator(policy.estimate)
         self._hooks = tuple(hooks)
         secret = policy.secret or os.urandom(32)
@@ -96,34 +124,106 @@ class Limiter:
         self._opened = analyzer_for(policy, secret) if analyzer is None else None
         analyzer = self.analyzer = analyzer or self._opened
         self.matcher = Matcher(policy, self._hash, analyzer.names if analyzer else ())
-        self.route = self.matcher.route
         self._prefix, self._count = os.urandom(8).hex(), 0
-        self.pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def __aenter__(self) -> Self:
+        """Start, as `start` does."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close, as `aclose` does."""
+        await self.aclose()
 
     @property
     def busy(self) -> bool:
         """Whether a settlement, or anything else, is still under way in the background."""
-        return self._desk.busy
+        return self._resilient.busy
 
-    def caller(self, scope: Mapping[str, Any]) -> Caller:
-        """Who sent a request."""
+    async def admit(self, scope: Mapping[str, Any], call: Call | None = None) -> Admission:
+        """Decide a call, and hold what it is expected to use.
+
+        Args:
+            scope: An ASGI scope, or one of `request_scope`: who calls, and which path.
+            call: What is asked; None for a request of no model, which counts as one request.
+
+        Returns:
+            An admission, to be settled exactly once if `Admission.refusal` is None. One to which no
+            budget applies is admitted and holds nothing.
+        """
+        method, path, caller = method_of(scope), path_of(scope), self.caller_for(scope)
+        route = self.route_for(method, path)
+        if route is not None:
+            return await self.admit_call(caller, route, method, path, call)
+        now = self.clock()
+        return Admission(
+            caller, call or BARE, method, path, now, UNMETERED, NO_BUDGETS, settled=True
+        )
+
+    @asynccontextmanager
+    async def admitted(
+        self, scope: Mapping[str, Any], call: Call | None = None
+    ) -> AsyncIterator[Admission]:
+        """Run a body only if its call is admitted, and settle the call when the body ends.
+
+        A call that is to be slowed is delayed first. The body reports what it used by
+        `Admission.used`. If it reports nothing, a body that succeeds is charged at the estimate,
+        one that raises is charged nothing, and one that is cancelled is charged the estimated input
+        alone: a caller who hangs up has been served. What was reported is charged in any case.
+
+        Args:
+            scope: As for `admit`.
+            call: As for `admit`.
+
+        Raises:
+            RefusedError: The call is refused; the body does not run.
+        """
+        admission = await self.admit(scope, call)
+        if admission.refusal is not None:
+            raise RefusedError(self._sentence(admission), admission)
+        outcome, usage, began = Outcome.FAILED, None, False
+        try:
+            if admission.delay:
+                await self.sleep(admission.delay / SECOND)
+            began = True
+            yield admission
+            outcome = _ANSWERED
+        except Exception:
+            outcome = _ANSWERED if admission.reported else Outcome.FAILED
+            raise
+        except BaseException:
+            outcome = _ANSWERED if began else Outcome.FAILED
+            if admission.reported is None:
+                usage = Usage(admission.estimate.usage.input, estimated=True)
+            raise
+        finally:
+            await self.settle(admission, outcome, usage)
+
+    def route_for(self, method: str, path: str) -> Route | None:
+        """Return what applies to a method and path; None if no budget does."""
+        return self.matcher.route(method, path)
+
+    def caller_for(self, scope: Mapping[str, Any]) -> Caller:
+        """Return the sender of a request."""
         identity = identify(self._chain, self._hash, scope)
         return Caller(identity, self._tier(identity, scope), scope)
 
-    async def admit(
+    async def admit_call(
         self, caller: Caller, route: Route, method: str, path: str, call: Call | None = None
     ) -> Admission:
-        """Decide a call, and hold what it will probably use.
+        """Decide a call whose caller and route are known, as `admit` does.
 
         Args:
-            caller: Who.
-            route: From `route`.
+            caller: From `caller_for`.
+            route: From `route_for`.
             method: HTTP method or ``WEBSOCKET``.
             path: Path asked for.
             call: What is asked; None for a request that no adapter reads.
-
-        Returns:
-            An admission, to be settled exactly once if `Admission.refusal` is None.
         """
         asked, call = call is not None, call or BARE
         plan, observation = self.matcher.plan(caller, route, call), None
@@ -139,48 +239,14 @@ class Limiter:
         if plan.unpriced:
             admission.refusal = Refusal.UNPRICED
         else:
-            self._count += 1
-            name = f"{self._prefix}{self._count:x}"
-            if plan.counts_buckets:
-                charge = self._covered(name, admission)
-            else:
-                lines = self.matcher.lines(caller, plan, call, estimate)
-                charge = Charge(name, lines, self.policy.hold)
-            decision: Decision | None
-            try:
-                decision = await self._desk.door.reserve(charge)
-            except Exception as error:  # noqa: BLE001 - whatever a store raises, it is no 500
-                decision = await self._desk.decide(admission, charge, error)
-            admission.decision = decision
-            if decision is None:
-                pass
-            elif decision.reservation is None:
-                admission.refusal = _why(decision) if plan.counts_buckets else Refusal.QUOTA
-            elif plan.counts_buckets:
-                admission.stage, admission.delay = decision.stage, decision.delay
+            charge = self._charge(admission)
+            _take(admission, await self._resilient.reserve(charge, plan.on_error))
         if admission.refusal is not None:
-            self._tell(admission, None, 0, "")
+            self._publish(admission, None, 0, Settlement.NONE)
         return admission
 
-    def _covered(self, name: str, admission: Admission) -> Charge:
-        """The charge of a call that budgets in buckets look at."""
-        plan, caller, observation = (
-            admission.plan,
-            admission.caller,
-            admission.observation or UNSEEN,
-        )
-        if admission.call.operation == UNREADABLE:
-            # What only the server can read is no way around a budget: each counts as new ground.
-            cell = int(self._hash("body", admission.call.ask)[:8], 16) % FINE
-            observation = admission.observation = Observation(cells=(cell,))
-        lines = self.matcher.lines(
-            caller, plan, admission.call, admission.estimate, observation.capabilities
-        )
-        profiled = self.matcher.profiled(caller, plan, lines)
-        return Charge(name, lines, self.policy.hold, observation=observation, profiled=profiled)
-
     def reads(self, admission: Admission) -> bool:
-        """Whether anybody wants to know what the answer used."""
+        """Return True if anything needs to know what the answer used."""
         return admission.plan.needs_usage or bool(self._hooks)
 
     async def settle(
@@ -188,32 +254,36 @@ class Limiter:
     ) -> None:
         """Replace what an admission holds by what its call used. Settling twice changes nothing.
 
-        A store that may wait is not waited for: its settlement goes on by itself, and `aclose`
-        waits for it.
+        This does not wait for a store that may wait: the settlement runs in the background, and
+        `aclose` waits for it. So cancelling this never loses a settlement.
 
         Args:
             admission: An admitted admission.
             outcome: How the call ended.
-            usage: Tokens used, for an answered call; what was foreseen unless given.
+            usage: Tokens used, for an answered call; what it has reported is added. By default,
+                what it has reported, or else the estimate.
             status: HTTP status of the answer.
         """
         if admission.settled:
             return
         admission.settled = True
+        reported = admission.reported
         if outcome is not _ANSWERED:
             usage = NOTHING
-        elif usage is None:
+        elif usage is None and reported is None:
             usage = admission.estimate.usage
-        elif admission.plan.needs_usage:
-            self.estimator.learn(admission.caller.identity.key, admission.call, usage)
-        decision = admission.decision
-        if decision is None or decision.reservation is None:
-            self._tell(admission, usage, status, "failed")
+        else:
+            measured = usage or reported or NOTHING
+            if admission.plan.needs_usage:
+                self.estimator.learn(admission.caller.identity.key, admission.call, measured)
+            usage = sum_of(measured, reported) if usage and reported else measured
+        reserved = admission.reserved
+        if reserved is None or reserved.reservation is None:
+            self._publish(admission, usage, status, Settlement.FAILED)
             return
-        amounts = amounts_of(admission, outcome, usage)
-        work = self._settle(admission, decision.reservation, amounts, usage, status)
-        if self._desk.door.suspends and admission.without is None:
-            self._desk.keep(work)
+        work = self._settle(admission, reserved, outcome, usage, status)
+        if self._resilient.may_wait(reserved):
+            self._resilient.keep(work)
         else:
             await work
 
@@ -222,70 +292,92 @@ class Limiter:
         admission.refusal = refusal
         await self.settle(admission, Outcome.FAILED)
 
-    async def aclose(self) -> None:
-        """Wait for settlements under way, then close the store if it is the limiter's own.
+    async def start(self) -> None:
+        """Open the store's files and connections. A store that does not answer is only logged.
 
-        What the store could not be told while it was down is told once more, for as long as an
+        Without this, the first call opens them.
+
+        Raises:
+            SetupError: The store can never work as it is set up.
+        """
+        await self._resilient.start()
+
+    async def aclose(self) -> None:
+        """Wait for settlements under way, then close the store unless it was passed as an object.
+
+        What the store could not be told while it was down is sent once more, for as long as an
         answer may take.
         """
-        await self._desk.aclose()
+        await self._resilient.aclose()
         if self._owned:
             await self.store.aclose()
         if self._opened is not None:
             await self._opened.aclose()
 
-    async def start(self) -> None:
-        """Open the store's files and connections. A store that does not answer is only logged.
-
-        Without it they are opened by the first call.
-
-        Raises:
-            SetupError: The store can never work as it is set up.
-        """
-        await self._desk.start()
-
     def health(self) -> StoreHealth:
-        """How the store is, as far as this process knows."""
-        return self._desk.health()
+        """Return how the store is, as far as this process knows."""
+        return self._resilient.health()
 
     async def check(self) -> StoreHealth:
-        """`health`, after a store that did not answer the last time was asked once more."""
-        return await self._desk.check()
+        """Return `health`, after asking once more a store that failed the last time."""
+        return await self._resilient.check()
+
+    def _charge(self, admission: Admission) -> Charge:
+        self._count += 1
+        name = f"{self._prefix}{self._count:x}"
+        plan, caller, call = admission.plan, admission.caller, admission.call
+        if not plan.counts_buckets:
+            lines = self.matcher.lines(caller, plan, call, admission.estimate)
+            return Charge(name, lines, self.policy.hold)
+        observation = admission.observation or UNSEEN
+        if call.operation == UNREADABLE:
+            # A body that only the server can read must not bypass a budget: each is a new bucket.
+            cell = int(self._hash("body", call.ask)[:8], 16) % FINE
+            observation = admission.observation = Observation(cells=(cell,))
+        lines = self.matcher.lines(caller, plan, call, admission.estimate, observation.capabilities)
+        profiled = self.matcher.profiled(caller, plan, lines)
+        return Charge(name, lines, self.policy.hold, observation=observation, profiled=profiled)
 
     async def _settle(
         self,
         admission: Admission,
-        reservation: Reservation,
-        amounts: Sequence[int],
+        reserved: Reserved,
+        outcome: Outcome,
         usage: Usage,
         status: int,
     ) -> None:
-        desk = self._desk
-        if admission.without is not None:
-            settlement = await desk.settle_local(admission, amounts)
-        else:
-            try:
-                settled = await desk.door.settle(reservation, amounts)
-            except Exception as error:  # noqa: BLE001 - whatever a store raises, it is told later
-                desk.defer(reservation, amounts, error)
-                settlement = DEFERRED
-            else:
-                settlement = settled.value
-                if settled is _LATE:
-                    logger.warning("a call outlived its reservation; `hold` is too short for it")
+        amounts = amounts_of(admission, outcome, usage)
+        settlement = await self._resilient.settle(reserved, amounts)
+        if settlement is _LATE and reserved.by is DecidedBy.SHARED:
+            logger.warning("a call outlived its reservation; `hold` is too short for it")
         if self._hooks:
-            self._tell(admission, usage, status, settlement)
+            self._publish(admission, usage, status, settlement)
 
-    def _tell(
-        self, admission: Admission, usage: Usage | None, status: int, settlement: str
+    def _publish(
+        self, admission: Admission, usage: Usage | None, status: int, settlement: Settlement
     ) -> None:
         if self._hooks:
-            event = event_of(admission, self.matcher, self.clock(), usage, status, settlement)
+            event = event_for(admission, self.matcher, self.clock(), usage, status, settlement)
             publish(self._hooks, event)
 
+    def _sentence(self, admission: Admission) -> str:
+        decision = admission.decision
+        if admission.refusal is Refusal.UNPRICED:
+            return f"model {admission.call.model!r} has no price"
+        if decision is None:
+            return "budgets cannot be checked at the moment"
+        return close(decision, self.policy.refusals).reason
 
-def _why(decision: Decision) -> Refusal:
-    """Why a decision refuses: abnormal use only where nothing else does."""
-    refusing = [status.line for status in decision.lines if status.verdict]
-    plain = any(line.quota.unit is not Unit.BUCKETS for line in refusing if not line.shadow)
-    return Refusal.QUOTA if plain else Refusal.ABNORMAL
+
+def _take(admission: Admission, reserved: Reserved) -> None:
+    """Note in an admission how its charge was decided."""
+    admission.reserved = reserved
+    decision = admission.decision = reserved.decision
+    if decision is None:
+        if reserved.denied:
+            admission.refusal = Refusal.STORE
+        return
+    if reserved.reservation is None:
+        admission.refusal = refusal_of(decision)
+    elif admission.plan.counts_buckets:
+        admission.stage, admission.delay = decision.stage, decision.delay

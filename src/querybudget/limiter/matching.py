@@ -24,10 +24,10 @@ from querybudget.limiter.conditions import (
 )
 from querybudget.limiter.cost import CostFunction, cost_function, dearest, price_of
 from querybudget.limiter.estimation import Estimate
-from querybudget.policy.model import Budget, Mode, ModelPrice, Policy
+from querybudget.policy.model import Budget, Mode, ModelPrice, OnStoreError, Policy
 from querybudget.units import MICRO, Quota, Unit
 
-__all__ = ["Caller", "Matched", "Matcher", "Mismatch", "Plan", "Route"]
+__all__ = ["Caller", "Matched", "Matcher", "Mismatch", "Plan", "Route", "method_of", "path_of"]
 
 LONGEST_KEY = 200
 """Paths and model names longer than this are not cached."""
@@ -36,6 +36,9 @@ CACHED = 4096
 """Routes, and plans, in the caches; the least recently used is dropped."""
 
 IDENTITY = ("identity",)
+
+WEBSOCKET = "WEBSOCKET"
+"""The method of WebSocket scopes, in policies and events."""
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
@@ -100,6 +103,7 @@ class Plan(msgspec.Struct, frozen=True):
         counts_buckets: Whether any counts buckets.
         needs_analysis: Whether the prompts must be analyzed, for buckets or to know which budgets
             apply.
+        on_error: What each of the budgets says about calls that the store cannot decide.
     """
 
     budgets: tuple[Matched, ...]
@@ -108,6 +112,7 @@ class Plan(msgspec.Struct, frozen=True):
     unpriced: bool
     counts_buckets: bool = False
     needs_analysis: bool = False
+    on_error: tuple[OnStoreError, ...] = ()
 
 
 class Matcher:
@@ -150,7 +155,7 @@ class Matcher:
                 asked.update(budget.match.capability)
         if not bits:
             return None
-        if method == "WEBSOCKET":
+        if method == WEBSOCKET:
             return Route(None, bits, Route(None, unleased))
         return Route(adapter_for(path, method, self._policy.routes), bits, None, self._bits(asked))
 
@@ -215,6 +220,7 @@ class Matcher:
             needs_analysis=(
                 readable and operation not in SHOW_NOTHING and any(map(needs_analysis, likely))
             ),
+            on_error=tuple(budget.on_store_error for budget in budgets),
         )
 
     def _matched(self, budget: Budget, tier: str, price: ModelPrice | None) -> Matched:
@@ -348,3 +354,17 @@ class Matcher:
 
 def _enforces_money(budget: Budget) -> bool:
     return budget.quota.unit is Unit.USD and budget.mode is Mode.ENFORCE
+
+
+def method_of(scope: Mapping[str, Any]) -> str:
+    """Return the HTTP method of a scope, or ``WEBSOCKET``."""
+    return WEBSOCKET if scope["type"] == "websocket" else str(scope.get("method", "POST"))
+
+
+def path_of(scope: Mapping[str, Any]) -> str:
+    """Return the path of a scope without its ``root_path``."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if root and path.startswith(root) and path[len(root) : len(root) + 1] in {"/", ""}:
+        return path[len(root) :]
+    return path

@@ -1,8 +1,10 @@
-"""A store that fails: time-outs, a circuit breaker, fallback, and what is told afterwards.
+"""A store that fails: a time-out and a circuit breaker, decisions without it, and catching up.
 
-store.py     where calls are charged: at the store, or without it
-guard.py     time-out and breaker
-fallback.py  `on_store_error`: allow, deny, local share
-outbox.py    what the store is told when it answers again
-health.py    how the store is
+store      ResilientStore: all of the below behind one reserve and one settle
+guard      asks the store in time, or fails at once while it is down
+fallback   decides by each budget's ``on_store_error`` what the store could not decide
+outbox     what the store is told when it answers again
+health     how the store is
 """
+
+from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What becomes of calls that the store could not decide: each budget's `on_store_error`.
+"""Decisions about calls that the store could not decide: each budget's ``on_store_error``.
 
-A budget that says ``deny`` refuses. One that says ``allow`` is not looked at. One that says
-``local`` is decided by this worker alone, in a store in memory, of which the limit is the
-worker's share. What was used there is kept as long as its window lasts, from one outage to the
-next: a store that fails once a second does not give everybody a fresh share each time.
+A budget that says ``deny`` refuses the call. One that says ``allow`` is ignored. One that says
+``local`` is decided by this worker alone, in a memory store, against the worker's share of the
+limit. That store keeps what was used as long as the budget's window lasts, from one outage to the
+next: a store that fails once a second does not grant a fresh share each time.
 """
 
 from __future__ import annotations
@@ -13,62 +13,90 @@ from functools import lru_cache
 
 import msgspec
 
-from querybudget.ledger import Charge, Decision, LineStatus, Reservation, Settled, Verdict, refusal
-from querybudget.limiter.admission import Admission, Refusal, Without
-from querybudget.limiter.matching import Plan
-from querybudget.policy.model import Budget, Mode, OnStoreError, Policy
+from querybudget.events import DecidedBy
+from querybudget.ledger import (
+    Charge,
+    Decision,
+    Line,
+    LineStatus,
+    Reservation,
+    Settled,
+    Verdict,
+    refusal,
+)
+from querybudget.policy.model import OnStoreError
 from querybudget.stores import Clock, MemoryStore
-from querybudget.units import SECOND, Algorithm, Quota, Unit
+from querybudget.units import SECOND, Quota, Unit
 
-__all__ = ["RETRY", "Fallback", "denies", "share"]
+__all__ = ["RETRY", "Fallback", "Reserved", "share"]
 
 RETRY = 5 * SECOND
-"""The wait told to a call that is more than this worker's share, and not more than the limit: it
-may be admitted when the store answers again, and nobody knows when that is."""
+"""The wait proposed to a call that exceeds this worker's share but not the limit. It may be
+admitted when the store answers again, and when that is cannot be known."""
+
+LEAST_ACCOUNTS = 10
+"""The local store keeps at least this many accounts."""
+
+_DENY, _LOCAL = OnStoreError.DENY, OnStoreError.LOCAL
+
+
+class Reserved(msgspec.Struct, frozen=True):
+    """Where and how a charge was decided; settling it needs this again.
+
+    Attributes:
+        charge: What the store was asked for.
+        by: Where it was decided.
+        decision: The decision; None if no line was decided. A local one covers `places` only.
+        reservation: What is held; None if nothing is.
+        denied: Whether the call is refused because a budget denies calls while the store is down.
+        places: Which of the charge's lines were decided by this worker alone.
+    """
+
+    charge: Charge
+    by: DecidedBy
+    decision: Decision | None = None
+    reservation: Reservation | None = None
+    denied: bool = False
+    places: tuple[int, ...] = ()
 
 
 class Fallback:
     """Decides calls while the store does not answer.
 
     Args:
-        policy: Bounds the accounts kept.
         workers: Processes that share each limit.
         clock: µs since the epoch.
+        max_identities: Accounts kept.
 
     Attributes:
-        decided: Calls decided here.
+        decided: Calls decided by this worker's share.
     """
 
-    def __init__(self, policy: Policy, workers: int, clock: Clock) -> None:
+    def __init__(self, workers: int, clock: Clock, *, max_identities: int) -> None:
         self._workers = workers
-        self._store = MemoryStore(clock, max_identities=max(10, policy.max_identities))
+        limit = max(LEAST_ACCOUNTS, max_identities)
+        self.store = MemoryStore(clock, max_identities=limit)
         self.decided = 0
 
-    async def decide(self, admission: Admission, charge: Charge) -> Decision | None:
-        """Decide a call by what its budgets say; the admission remembers that it was done here.
+    async def reserve(self, charge: Charge, on_error: Sequence[OnStoreError]) -> Reserved:
+        """Decide a charge that the store could not decide.
 
         Args:
-            admission: The call's; refused where a budget denies.
-            charge: What the store could not decide: a line for each budget of the admission's plan.
-
-        Returns:
-            What the lines decided locally come to; None where there are none.
+            charge: What the store was asked for.
+            on_error: What the budget of each of its lines says.
         """
-        budgets = admission.plan.budgets
-        places: tuple[int, ...] = ()
-        if _denied(admission.plan):
-            admission.refusal = Refusal.STORE
-        else:
-            local = OnStoreError.LOCAL
-            places = tuple(
-                at for at, one in enumerate(budgets) if one.budget.on_store_error is local
-            )
-        admission.without = Without(charge, places)
+        lines = zip(charge.lines, on_error, strict=True)
+        if any(word is _DENY and not line.shadow for line, word in lines):
+            return Reserved(charge, DecidedBy.NONE, denied=True)
+        places = tuple(index for index, word in enumerate(on_error) if word is _LOCAL)
         if not places:
-            return None
+            return Reserved(charge, DecidedBy.NONE)
         self.decided += 1
-        decision = await self._store.reserve(self._charge(admission.without))
-        return decision if decision.admitted else _patient(decision, admission.without)
+        whole = [charge.lines[index] for index in places]
+        decision = await self.store.reserve(charge.with_lines(charge.id, self._shares(whole)))
+        if not decision.admitted:
+            decision = _patient(decision, whole)
+        return Reserved(charge, DecidedBy.LOCAL, decision, decision.reservation, places=places)
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
         """Settle what was admitted here; it never waits.
@@ -77,38 +105,25 @@ class Fallback:
             reservation: As decided here.
             amounts: µ-units used on the lines decided here, before price.
         """
-        return await self._store.settle(reservation, amounts)
+        return await self.store.settle(reservation, amounts)
 
-    def _charge(self, without: Without) -> Charge:
-        charge, whole = without.charge, without.lines
-        lines = tuple(
-            msgspec.structs.replace(line, quota=share(line.quota, self._workers)) for line in whole
+    def _shares(self, lines: Sequence[Line]) -> tuple[Line, ...]:
+        return tuple(
+            msgspec.structs.replace(line, quota=share(line.quota, self._workers)) for line in lines
         )
-        if any(line.quota.algorithm is Algorithm.DISTINCT for line in lines):
-            return msgspec.structs.replace(charge, lines=lines)
-        return msgspec.structs.replace(charge, lines=lines, observation=None, profiled=())
 
 
 @lru_cache(maxsize=1_024)
 def share(quota: Quota, workers: int) -> Quota:
-    """What one of so many workers may grant by itself: at least one request, lease or bucket."""
+    """Return what one of several workers may grant: at least one request, lease or bucket."""
     return quota.scaled(1, workers)
 
 
-def denies(budget: Budget) -> bool:
-    """Whether a budget refuses every call while the store is down."""
-    return budget.on_store_error is OnStoreError.DENY and budget.mode is Mode.ENFORCE
-
-
-def _denied(plan: Plan) -> bool:
-    return any(denies(matched.budget) for matched in plan.budgets)
-
-
-def _patient(decision: Decision, without: Without) -> Decision:
-    """A refusal that does not say "never" of what is only more than a worker's share."""
+def _patient(decision: Decision, whole: Sequence[Line]) -> Decision:
+    """A refusal that does not say "never" to what exceeds only this worker's share."""
     statuses = tuple(
         _later(status) if status.verdict is Verdict.NEVER and _fits(status, line.quota) else status
-        for status, line in zip(decision.lines, without.lines, strict=True)
+        for status, line in zip(decision.lines, whole, strict=True)
     )
     verdict, wait = refusal(statuses)
     return msgspec.structs.replace(decision, lines=statuses, verdict=verdict, wait=wait)

@@ -1,4 +1,4 @@
-"""How the store is, for whoever watches the server."""
+"""How the store is: for the guard that counts, and for people who watch the server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 
 import msgspec
 
-__all__ = ["Health", "StoreHealth"]
+__all__ = ["Health", "StoreHealth", "StoreStats"]
 
 
 class Health(enum.StrEnum):
@@ -14,26 +14,46 @@ class Health(enum.StrEnum):
 
     OK = "ok"
     DEGRADED = "degraded"
-    """The store is down, and calls go on without it: allowed, or counted by each worker alone."""
+    """The store is down. Calls are allowed, or each worker counts them alone."""
     DOWN = "down"
     """The store is down, and a budget refuses calls meanwhile."""
 
 
+class StoreStats(msgspec.Struct):
+    """What this process counts about its store.
+
+    Attributes:
+        since: When the store went down or came up, µs since the epoch.
+        failures: Failed requests, time-outs included.
+        timeouts: Requests without an answer in time.
+        without_store: Calls decided without the store.
+        last_error: Why the last failed request failed; empty if none has.
+        healthy: Whether the last answer was in time and right, or none has been asked for.
+    """
+
+    since: int
+    failures: int = 0
+    timeouts: int = 0
+    without_store: int = 0
+    last_error: str = ""
+    healthy: bool = True
+
+
 class StoreHealth(msgspec.Struct, frozen=True):
-    """How the store is, as this process sees it. It names no caller and holds no secret.
+    """How the store is, as this process sees it. It names no caller and contains no secret.
 
     Attributes:
         status: Whether calls can be decided.
         store: Scheme of the store's URL, or the name of its class.
         since: When it went down or came up, µs since the epoch.
-        failures: How often it failed, time-outs included.
-        timeouts: How often it did not answer in time.
+        failures: Failed requests, time-outs included.
+        timeouts: Requests without an answer in time.
         without_store: Calls decided without it.
         local: Those of them that this worker decided by its share of the limits.
-        outbox: What it is to be told when it answers: calls used without it, and settlements.
-        dropped: What it will not be told any more: there was no room to remember it.
-        refused: Budgets of calls used without it that it refused to charge: they were in debt.
-        last_error: Why it failed last, without passwords; empty where it never has.
+        outbox: Settlements, and usage of calls admitted without it, that wait for its return.
+        dropped: Entries of the outbox that were lost: it was full, or the store never took them.
+        refused: Budgets of calls admitted without it that it refused to charge: they were in debt.
+        last_error: Why it failed last, without passwords; empty if it never has.
     """
 
     status: Health

@@ -1,9 +1,7 @@
-"""`Desk`: where the limiter has its calls charged, at the store or without it.
+"""`ResilientStore`: a store that may fail, with everything that happens then.
 
-door    who is asked: the store itself, or a guard in front of it. A store that never waits needs
-        no guard, and costs none, until it fails; then it has one until it answers again
-without what a budget says of calls that the store could not decide
-journal what the store is told when it answers again
+It reserves and settles through the store. While the store is down, each budget's ``on_store_error``
+decides, and the outbox keeps what the store has to be told when it answers again.
 """
 
 from __future__ import annotations
@@ -17,76 +15,95 @@ import msgspec
 
 from querybudget.backends import WORDS, guarantees_of, lacking
 from querybudget.errors import SetupError, StoreError
-from querybudget.ledger import Charge, Decision, Line, Reservation
-from querybudget.limiter.admission import Admission
-from querybudget.policy.model import Policy
+from querybudget.events import DecidedBy, Settlement
+from querybudget.ledger import Charge, Line, Reservation
+from querybudget.policy.model import Mode, OnStoreError, Policy
 from querybudget.redact import redact_names
-from querybudget.resilience.fallback import Fallback, denies
-from querybudget.resilience.guard import Guard
-from querybudget.resilience.health import Health, StoreHealth
+from querybudget.resilience.fallback import Fallback, Reserved
+from querybudget.resilience.guard import Guard, Wait, within
+from querybudget.resilience.health import Health, StoreHealth, StoreStats
 from querybudget.resilience.outbox import Outbox
 from querybudget.stores import Clock, Declares, Starts, Store, StoreSettings, open_store
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
-__all__ = ["DEFERRED", "Desk", "open_desk"]
+__all__ = ["ResilientStore", "open_resilient_store"]
 
 logger = logging.getLogger("querybudget")
 
-DEFERRED = "deferred"
-"""Of a settlement: the store is told when it answers again."""
-
 _PROBE = Quota("health", Unit.REQUESTS, MICRO, 60 * SECOND, Algorithm.SLIDING, MICRO)
 
+# Looking up an enum's member costs as much as a call does.
+_LOCAL, _SHARED = DecidedBy.LOCAL, DecidedBy.SHARED
+_SETTLEMENTS = {word.value: word for word in Settlement}
 
-class Desk:
+
+class ResilientStore:
     """Charges calls, also while the store fails.
 
+    A store that never waits is asked directly, which is faster, until it fails; from then on it is
+    asked through the guard until it answers again. Any other store is always guarded.
+
     Args:
-        policy: What budgets say of a store that is down.
+        policy: What budgets say about a store that is down, and how many accounts are kept.
         store: Where accounts are kept.
         clock: µs since the epoch.
-        storage: How long it may take, and how many workers share it.
-        name: Of the store, for people.
+        settings: How long the store may take, and how many workers share it.
+        name: Name of the store for people: ``redis``.
+        wait: Waits for the store's answers.
 
     Attributes:
         store: As given.
-        door: Who is asked: the store, or `guard`.
-        guard: Asks the store in time.
-        outbox: What it has to be told.
     """
 
     def __init__(
-        self, policy: Policy, store: Store, clock: Clock, *, storage: StoreSettings, name: str
+        self,
+        policy: Policy,
+        store: Store,
+        clock: Clock,
+        *,
+        settings: StoreSettings,
+        name: str,
+        wait: Wait = within,
     ) -> None:
         self.store = store
         self._name = name
-        self._seconds = storage.timeout / SECOND
-        self._denies = any(denies(budget) for budget in policy.budgets)
-        self._without = Fallback(policy, storage.workers, clock)
-        self.outbox = Outbox(clock)
-        self.guard = Guard(
+        self._seconds = settings.timeout / SECOND
+        self._wait = wait
+        self._waits = store.suspends
+        self._denies = any(
+            budget.on_store_error is OnStoreError.DENY and budget.mode is Mode.ENFORCE
+            for budget in policy.budgets
+        )
+        self._stats = StoreStats(since=clock())
+        self._outbox = Outbox(clock)
+        self._guard = Guard(
             store,
             clock,
-            timeout=storage.timeout,
+            self._stats,
+            self._outbox,
+            timeout=settings.timeout,
             name=name,
-            answered=self._answered,
-            unsettled=self._unsettled,
+            wait=wait,
         )
-        self.door: Store = self.guard if store.suspends else store
-        self._flushing: asyncio.Task[Any] | None = None
+        self._fallback = Fallback(settings.workers, clock, max_identities=policy.max_identities)
         self._tasks = set[asyncio.Task[Any]]()
         self._probes = 0
 
     @property
+    def guarded(self) -> bool:
+        """Whether the store is asked through the guard now, so that its verbs may wait."""
+        return self._waits or not self._stats.healthy
+
+    @property
     def busy(self) -> bool:
-        """Whether anything goes on in the background."""
-        return bool(self._tasks) or self.guard.busy
+        """Whether anything is under way in the background."""
+        return bool(self._tasks) or self._outbox.flushing is not None or self._guard.busy
 
     async def start(self) -> None:
-        """Start the store, where it wants to be told.
+        """Open the store's files and connections, if it has any. One that fails is only logged.
 
         Raises:
-            SetupError: It can never work as it is set up.
+            SetupError: The store can never work as it is set up.
         """
         if not isinstance(self.store, Starts):
             return
@@ -95,194 +112,172 @@ class Desk:
         except SetupError:
             raise
         except Exception as error:  # noqa: BLE001 - a server starts without its store, whatever it is
-            self.guard.note(error)
-            logger.warning("the store (%s) did not start: %s", self._name, self.guard.last_error)
+            self._guard.record_failure(error)
+            logger.warning("the store (%s) did not start: %s", self._name, self._stats.last_error)
 
-    async def decide(
-        self, admission: Admission, charge: Charge, error: Exception
-    ) -> Decision | None:
-        """Decide a call that the store could not decide, as its budgets say.
+    async def reserve(self, charge: Charge, on_error: Sequence[OnStoreError]) -> Reserved:
+        """Charge all lines or none: at the store, or without it if it fails.
 
         Args:
-            admission: The call's; refused where a budget denies.
-            charge: What the store was asked for.
-            error: Why it could not.
+            charge: What is wanted.
+            on_error: What the budget of each line says about a store that fails.
         """
-        self._failed(error)
-        self.guard.without += 1
-        return await self._without.decide(admission, charge)
+        guarded = self._waits or not self._stats.healthy
+        try:
+            decision = await (self._guard if guarded else self.store).reserve(charge)
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, the call is decided
+            if not guarded:
+                self._guard.record_failure(error)
+            self._stats.without_store += 1
+            return await self._fallback.reserve(charge, on_error)
+        return Reserved(charge, _SHARED, decision, decision.reservation)
 
-    async def settle_local(self, admission: Admission, amounts: Sequence[int]) -> str:
-        """Settle what was decided without the store, which is told when it answers.
+    async def settle(self, reserved: Reserved, amounts: Sequence[int]) -> Settlement:
+        """Replace what is held by what was used; later, if the store fails now.
 
         Args:
-            admission: Admitted, with something reserved.
-            amounts: µ-units used of each budget of its plan, before price.
-
-        Returns:
-            What was done, as `DecisionEvent.settlement` has it.
+            reserved: As `reserve` answered.
+            amounts: µ-units used on each line of its charge, before price.
         """
-        without, decision = admission.without, admission.decision
-        if without is None or decision is None or decision.reservation is None:
-            raise ValueError("expected an admission admitted without the store, found another")
-        taken = [amounts[at] for at in without.places]
-        settled = await self._without.settle(decision.reservation, taken)
-        self.outbox.charge_later(without.charge, without.lines, decision.reservation, taken)
-        self._flush()
-        return settled.value
+        reservation, guarded = reserved.reservation, self._waits or not self._stats.healthy
+        if reservation is None:
+            return Settlement.FAILED
+        if reserved.by is _LOCAL:
+            return await self._settle_local(reserved, reservation, amounts)
+        try:
+            settled = await (self._guard if guarded else self.store).settle(reservation, amounts)
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, it is told later
+            if not guarded:
+                self._guard.record_failure(error)
+            self._outbox.settle_later(reservation, amounts)
+            return Settlement.DEFERRED
+        return _SETTLEMENTS[settled.value]
 
-    def defer(self, reservation: Reservation, amounts: Sequence[int], error: Exception) -> None:
-        """Settle later what the store could not settle now.
+    async def _settle_local(
+        self, reserved: Reserved, reservation: Reservation, amounts: Sequence[int]
+    ) -> Settlement:
+        used = [amounts[index] for index in reserved.places]
+        lines = [reserved.charge.lines[index] for index in reserved.places]
+        settled = await self._fallback.settle(reservation, used)
+        self._outbox.charge_later(reserved.charge, lines, reservation, used)
+        if self._stats.healthy:
+            self._outbox.flush_soon(self._guard)
+        return _SETTLEMENTS[settled.value]
 
-        Args:
-            reservation: The store's.
-            amounts: µ-units used on each line, before price.
-            error: Why it could not.
-        """
-        self._failed(error)
-        self._unsettled(reservation, amounts)
+    def may_wait(self, reserved: Reserved) -> bool:
+        """Return True if settling this may wait for the store."""
+        return reserved.by is _SHARED and (self._waits or not self._stats.healthy)
 
     def keep(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let something go on in the background; `aclose` waits for it."""
+        """Run something in the background; `aclose` waits for it."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def health(self) -> StoreHealth:
-        """How the store is, as far as it is known."""
-        guard, outbox = self.guard, self.outbox
+        """Return how the store is, as far as this process knows."""
+        stats, outbox = self._stats, self._outbox
         down = Health.DOWN if self._denies else Health.DEGRADED
         return StoreHealth(
-            status=Health.OK if guard.up else down,
+            status=Health.OK if self._guard.up else down,
             store=self._name,
-            since=guard.since,
-            failures=guard.failures,
-            timeouts=guard.timeouts,
-            without_store=guard.without,
-            local=self._without.decided,
+            since=stats.since,
+            failures=stats.failures,
+            timeouts=stats.timeouts,
+            without_store=stats.without_store,
+            local=self._fallback.decided,
             outbox=len(outbox),
             dropped=outbox.dropped,
             refused=outbox.refused,
-            last_error=redact_names(guard.last_error),
+            last_error=redact_names(stats.last_error),
         )
 
     async def check(self) -> StoreHealth:
-        """`health`, after a store that did not answer the last time was asked once more.
+        """Return `health`, after asking once more a store that failed the last time.
 
-        One that is down is asked once in each rest. So a server that gets no calls while its store
-        is unwell notices that it is well again, and tells it what is left.
+        One that is down is asked once in each rest. So a server without calls notices that its
+        store is back, and sends it what is left in the outbox.
         """
-        if not self.guard.well and self.guard.ready:
+        if not self._stats.healthy and self._guard.would_ask:
             self._probes += 1
             line = Line(_PROBE.name, _PROBE, 0, 0)
             charge = Charge(f"health-{id(self):x}-{self._probes:x}", (line,), 60 * SECOND)
             try:
-                # By what calls need: a full disk can be read.
-                decision = await self.guard.reserve(charge)
+                # What calls need, and not `peek`: a full disk can be read.
+                decision = await self._guard.reserve(charge)
                 if decision.reservation is not None:
-                    await self.guard.settle(decision.reservation, (0,))
+                    await self._guard.settle(decision.reservation, (0,))
             except StoreError as error:
                 logger.debug("the store (%s) is still down: %s", self._name, error)
         return self.health()
 
     async def aclose(self) -> None:
-        """Wait for what goes on, no longer than for an answer; tell the store once what is left."""
-        while self._tasks - {self._flushing}:
-            await asyncio.gather(*(self._tasks - {self._flushing}), return_exceptions=True)
-        if self._flushing is not None:
-            await self._end(self._flushing)
-        await self.guard.aclose()
-        if self.outbox:
-            await self._end(asyncio.ensure_future(self._tell(self.store)))
-        if self.outbox:
+        """Wait for what is under way, no longer than for an answer; flush the outbox once."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._outbox.flushing is not None:
+            await self._end(self._outbox.flushing)
+        await self._guard.aclose()
+        if self._outbox:
+            await self._end(asyncio.ensure_future(self._outbox.flush_all(self.store)))
+        if self._outbox:
             logger.warning(
                 "the store (%s) was not told of %d calls and settlements before the end",
                 self._name,
-                len(self.outbox),
+                len(self._outbox),
             )
 
     async def _end(self, task: asyncio.Future[bool]) -> None:
-        """Give a task as long as any answer, then end it."""
-        await self.guard.wait((task,), self._seconds)
+        """Give a task as long as any answer, then cancel it."""
+        await self._wait((task,), self._seconds)
         if task.cancel():
-            await self.guard.wait((task,), self._seconds)
-
-    async def _tell(self, store: Store) -> bool:
-        """Tell the store all that is left; whether it took everything."""
-        while self.outbox:
-            if not await self.outbox.flush(store):
-                return False
-        return True
-
-    def _failed(self, error: Exception) -> None:
-        """What the guard asked it knows; what was asked of the store itself it has to be told."""
-        if self.door is not self.guard:
-            self.guard.note(error)
-            self.door = self.guard
-
-    def _answered(self) -> None:
-        """The store is well: ask it directly if it never waits, and tell it what is left."""
-        if not self.store.suspends:
-            self.door = self.store
-        self._flush()
-
-    def _unsettled(self, reservation: Reservation, amounts: Sequence[int]) -> None:
-        self.outbox.settle_later(reservation, amounts)
-
-    def _flush(self) -> None:
-        """Tell the store what is left, in the background, if it is well and is not being told."""
-        if self._flushing is None and self.outbox and self.guard.well:
-            self._flushing = task = asyncio.ensure_future(self._tell(self.guard))
-            self._tasks.add(task)
-            task.add_done_callback(self._flushed)
-
-    def _flushed(self, task: asyncio.Task[bool]) -> None:
-        self._tasks.discard(task)
-        self._flushing = None
-        if not task.cancelled() and task.result():
-            self._flush()  # what has come in since
+            await self._wait((task,), self._seconds)
 
 
-def open_desk(policy: Policy, given: Store | StoreSettings | str, clock: Clock) -> Desk:
-    """The desk of a policy, with its store or another.
+def open_resilient_store(
+    policy: Policy, store: Store | StoreSettings | str, clock: Clock, *, wait: Wait = within
+) -> ResilientStore:
+    """Return the store of a policy, or another, ready for its failures.
 
     Args:
         policy: The policy.
-        given: A store, or what names one.
+        store: A store, or the settings or URL of one.
         clock: µs since the epoch.
+        wait: Waits for the store's answers.
 
     Raises:
         SetupError: The store cannot keep the policy's budgets, or there is none of that name.
     """
-    storage = policy.store
-    if isinstance(given, str):
-        storage = msgspec.structs.replace(storage, url=given)
-    elif isinstance(given, StoreSettings):
-        storage = given
+    settings = policy.store
+    if isinstance(store, str):
+        settings = msgspec.structs.replace(settings, url=store)
+    elif isinstance(store, StoreSettings):
+        settings = store
     else:
-        _check(given, type(given).__name__, policy)
-        return Desk(policy, given, clock, storage=storage, name=type(given).__name__)
-    scheme = storage.url.partition("://")[0]
-    guarantees = guarantees_of(storage.url)
+        name = type(store).__name__
+        _check_windows(store, name, policy)
+        return ResilientStore(policy, store, clock, settings=settings, name=name, wait=wait)
+    scheme = settings.url.partition("://")[0]
+    guarantees = guarantees_of(settings.url)
     if guarantees is not None and guarantees.shared and not policy.secret:
         raise SetupError(
             f"expected `secret` in the policy beside the shared store {scheme}://, found none:"
             " without it, each process has its own names for the same callers"
         )
-    store = open_store(storage, clock, max_identities=policy.max_identities)
-    _check(store, f"{scheme}://", policy)
-    return Desk(policy, store, clock, storage=storage, name=scheme)
+    opened = open_store(settings, clock, max_identities=policy.max_identities)
+    _check_windows(opened, f"{scheme}://", policy)
+    return ResilientStore(policy, opened, clock, settings=settings, name=scheme, wait=wait)
 
 
-def _check(store: Store, name: str, policy: Policy) -> None:
-    """Whether a store keeps every kind of window that the policy has."""
+def _check_windows(store: Store, name: str, policy: Policy) -> None:
+    """Raise SetupError if a store lacks a kind of window that the policy has."""
     if not isinstance(store, Declares):
         return
     guarantees = store.guarantees
     lacks = lacking(guarantees, [budget.quota for budget in policy.budgets])
     if lacks:
         kept = " and ".join(WORDS[kind] for kind in Algorithm if kind in guarantees.windows)
-        found = "; ".join(f"budget {lack.name!r} has {WORDS[lack.algorithm]}" for lack in lacks)
+        names = "; ".join(f"budget {lack.name!r} has {WORDS[lack.algorithm]}" for lack in lacks)
         raise SetupError(
-            f"the store {name} keeps {kept or 'nothing'}, and not all budgets: {found}"
+            f"the store {name} keeps {kept or 'nothing'}, and not all budgets: {names}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 from querybudget.asgi.bypass import BYPASS
 from querybudget.events import Hook
 from querybudget.limiter import Limiter, PromptAnalyzer
+from querybudget.limiter.limiter import Sleep
 from querybudget.policy.model import Policy
 from querybudget.stores import Clock, MemoryStore
 from querybudget.testing.clock import ManualClock
@@ -23,6 +25,7 @@ def memory_limiter(
     clock: Clock | None = None,
     hooks: Sequence[Hook] = (),
     analyzer: PromptAnalyzer | None = None,
+    sleep: Sleep | None = None,
 ) -> Limiter:
     """Return a limiter for a policy that keeps everything in memory, whatever store it names.
 
@@ -32,6 +35,7 @@ def memory_limiter(
         hooks: Called with one event for each call, for example a `Decisions`.
         analyzer: Finds out what a prompt is about, for example a `FakeAnalyzer`. By default the
             one that the policy configures, which embeds every prompt.
+        sleep: Delays slowed calls by some seconds; by default, `asyncio.sleep`.
 
     Raises:
         PolicyError: The policy is wrong; it lists every problem.
@@ -39,7 +43,14 @@ def memory_limiter(
     loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
     clock = clock or ManualClock()
     store = MemoryStore(clock, max_identities=loaded.max_identities)
-    return Limiter(loaded, store=store, clock=clock, hooks=hooks, analyzer=analyzer)
+    return Limiter(
+        loaded,
+        store=store,
+        clock=clock,
+        sleep=sleep or asyncio.sleep,
+        hooks=hooks,
+        analyzer=analyzer,
+    )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from querybudget.limiter import Limiter, PromptAnalyzer
+    from querybudget.limiter.limiter import Sleep
     from querybudget.policy.model import Policy
     from querybudget.testing.clock import ManualClock
     from querybudget.testing.decisions import Decisions
@@ -25,8 +26,9 @@ class MakeLimiter(Protocol):
         policy: Policy | Mapping[str, Any] | str | os.PathLike[str],
         *,
         analyzer: PromptAnalyzer | None = None,
+        sleep: Sleep | None = None,
     ) -> Limiter:
-        """Return a limiter; `analyzer`, for example a `FakeAnalyzer`, replaces the embedding."""
+        """Make one; the arguments are those of `memory_limiter`."""
         ...
 
 
@@ -57,9 +59,14 @@ def querybudget_limiter(
         policy: Policy | Mapping[str, Any] | str | os.PathLike[str],
         *,
         analyzer: PromptAnalyzer | None = None,
+        sleep: Sleep | None = None,
     ) -> Limiter:
         return memory_limiter(
-            policy, clock=querybudget_clock, hooks=[querybudget_decisions], analyzer=analyzer
+            policy,
+            clock=querybudget_clock,
+            hooks=[querybudget_decisions],
+            analyzer=analyzer,
+            sleep=sleep,
         )
 
     return make

@@ -1,0 +1,375 @@
+"""`Limiter.admit` and `Limiter.admitted`: from a scope to a settlement, without HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querybudget.adapters.base import Call, Dialect, Usage
+from querybudget.coverage import Stage
+from querybudget.errors import QueryBudgetError, RefusedError
+from querybudget.limiter import (
+    Admission,
+    AdmissionView,
+    Limiter,
+    Outcome,
+    Refusal,
+    request_scope,
+)
+from querybudget.policy.model import Policy
+from querybudget.stores import MemoryStore
+from querybudget.testing import Decisions, FakeAnalyzer, ManualClock
+from querybudget.units import MICRO
+from tests.stores.scripted import Scripted, hurried, turns
+
+CHAT = "/v1/chat/completions"
+RPM = {"name": "rpm", "limit": "2/minute"}
+TOKENS = {"name": "tokens", "limit": "1000 tokens/day"}
+PARALLEL = {"name": "parallel", "limit": "1 concurrent"}
+
+
+class Bench:
+    """A limiter, and what it has charged."""
+
+    def __init__(self, *budgets: dict[str, Any], suspends: bool = False, **settings: Any) -> None:
+        self.clock, self.seen = ManualClock(), Decisions()
+        self.policy = Policy.load({"identity": ["api_key"], "budgets": list(budgets), **settings})
+        self.store = Scripted(self.clock, suspends=suspends)
+        self.slept: list[float] = []
+        self.limiter = Limiter(
+            self.policy,
+            store=self.store,
+            clock=self.clock,
+            sleep=self.sleep,
+            wait=hurried,
+            hooks=[self.seen],
+            analyzer=FakeAnalyzer() if self.policy.counts_buckets else None,
+        )
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+    @property
+    def accounts(self) -> dict[str, Any]:
+        memory: MemoryStore = self.store.inner
+        return {**memory._newcomers, **memory._known}
+
+    @property
+    def held(self) -> int:
+        return sum(len(account.open) for account in self.accounts.values())
+
+    async def used(self, name: str) -> int:
+        """Whole units used of a budget."""
+        quota = next(budget.quota for budget in self.policy.budgets if budget.name == name)
+        used = 0
+        for partition in self.accounts:
+            ((remaining, _),) = await self.store.inner.peek(partition, (quota,))
+            used += quota.capacity - remaining
+        return used // MICRO
+
+    async def quiet(self) -> None:
+        while self.limiter.busy:
+            await turns(1)
+
+
+def scope(path: str = CHAT, key: str = "a", **more: Any) -> dict[str, Any]:
+    return request_scope(path, headers={"Authorization": f"Bearer {key}"}, **more)
+
+
+def chat(**values: Any) -> Call:
+    return Call(Dialect.OPENAI, "chat", model="m", input_bytes=40, max_output=50, **values)
+
+
+async def test_a_scope_is_enough_to_find_caller_and_route() -> None:
+    bench = Bench({**RPM, "match": {"path": "/v1/*", "method": "POST"}})
+    for expected in (None, None, Refusal.QUOTA):
+        assert (await bench.limiter.admit(scope(), chat())).refusal is expected
+    assert (await bench.limiter.admit(scope(key="b"), chat())).refusal is None
+    admission = await bench.limiter.admit(scope(root_path="/api", path="/api/v1/x"), None)
+    assert (admission.path, admission.method, admission.call.operation) == (
+        "/v1/x",
+        "POST",
+        "other",
+    )
+
+
+async def test_a_websocket_scope_meets_the_budgets_of_websockets() -> None:
+    bench = Bench({**RPM, "match": {"method": "WEBSOCKET"}})
+    admission = await bench.limiter.admit({**scope("/ws"), "type": "websocket"})
+    assert (admission.method, len(admission.plan.budgets)) == ("WEBSOCKET", 1)
+    assert (await bench.limiter.admit(scope("/ws"))).plan.budgets == ()
+
+
+async def test_a_scope_that_no_budget_applies_to_is_admitted_and_holds_nothing() -> None:
+    bench = Bench({**RPM, "match": {"path": "/v1/*"}})
+    admission = await bench.limiter.admit(scope("/other"), chat())
+    assert (admission.refusal, admission.decision, admission.lines) == (None, None, ())
+    async with bench.limiter.admitted(scope("/other")) as admission:
+        admission.used(Usage(1, output=1))
+    await bench.limiter.settle(admission, Outcome.ANSWERED)
+    assert (bench.store.asked, len(bench.seen)) == ([], 0)
+
+
+@pytest.mark.parametrize("suspends", [False, True], ids=["direct", "guarded"])
+async def test_a_body_is_charged_what_it_reports(suspends: bool) -> None:
+    bench = Bench(RPM, TOKENS, PARALLEL, suspends=suspends)
+    async with bench.limiter.admitted(scope(), chat()) as admission:
+        assert bench.held == 1
+        admission.used(Usage(10, output=5))
+        admission.used(Usage(2, output=1, estimated=True))
+    await bench.quiet()
+    assert (await bench.used("tokens"), await bench.used("rpm"), bench.held) == (18, 1, 0)
+    assert bench.seen.last.usage == Usage(12, output=6, estimated=True)
+    assert bench.seen.last.settlement == "done"
+
+
+async def test_a_body_that_reports_nothing_is_charged_at_its_estimate() -> None:
+    bench = Bench(TOKENS)
+    async with bench.limiter.admitted(scope(), chat()) as admission:
+        pass
+    expected = admission.estimate.usage
+    assert await bench.used("tokens") == expected.input + expected.output
+
+
+async def test_what_a_body_reports_teaches_the_estimate_of_the_next_call() -> None:
+    bench = Bench(TOKENS)
+    for _ in range(3):
+        async with bench.limiter.admitted(scope(), chat()) as admission:
+            admission.used(Usage(10, output=4))
+    assert (await bench.limiter.admit(scope(), chat())).estimate.usage.output < 50
+
+
+REPORTS = pytest.mark.parametrize("usage", [None, Usage(3, output=4)], ids=["silent", "reported"])
+
+
+@REPORTS
+async def test_a_body_that_fails_is_charged_nothing_unless_it_has_reported(
+    usage: Usage | None,
+) -> None:
+    bench = Bench(RPM, TOKENS)
+
+    async def fail() -> None:
+        async with bench.limiter.admitted(scope(), chat()) as admission:
+            if usage is not None:
+                admission.used(usage)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    charged = (await bench.used("rpm"), await bench.used("tokens"))
+    assert (charged, bench.held) == ((1, 7) if usage else (0, 0), 0)
+
+
+@REPORTS
+async def test_a_body_that_is_cancelled_is_charged_its_input_or_what_it_reported(
+    usage: Usage | None,
+) -> None:
+    bench, began = Bench(TOKENS), asyncio.Event()
+
+    async def run() -> None:
+        async with bench.limiter.admitted(scope(), chat()) as admission:
+            if usage is not None:
+                admission.used(usage)
+            began.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(run())
+    await began.wait()
+    task.cancel()
+    await asyncio.wait((task,))
+    assert task.cancelled()
+    assert bench.held == 0
+    assert await bench.used("tokens") == (7 if usage else bench.seen.last.expected.input)
+
+
+async def test_a_refused_call_raises_and_its_body_never_runs() -> None:
+    bench = Bench({"name": "rpm", "limit": "1/minute"})
+    async with bench.limiter.admitted(scope(), chat()):
+        pass
+    with pytest.raises(RefusedError, match="rpm") as caught:
+        async with bench.limiter.admitted(scope(), chat()):
+            raise AssertionError("reached")
+    error = caught.value
+    assert isinstance(error, QueryBudgetError)
+    assert (error.admission.refusal, error.wait) == (Refusal.QUOTA, 60 * MICRO)
+    assert "60" in str(error) or "1m" in str(error)
+    bench.seen.assert_refused(1, by="rpm")
+
+
+@pytest.mark.parametrize(
+    ("settings", "refusal", "message"),
+    [
+        ({"models": {"x": {"input": 1, "output": 1}}}, Refusal.UNPRICED, "'m' has no price"),
+        ({"models": {"*": {"input": 1, "output": 1}}}, Refusal.STORE, "cannot be checked"),
+    ],
+)
+async def test_a_refusal_of_no_budget_says_why(
+    settings: dict[str, Any], refusal: Refusal, message: str
+) -> None:
+    budget = {"name": "spend", "limit": "1 usd/day", "on_store_error": "deny"}
+    bench = Bench(budget, **settings)
+    bench.store.ever = "fails"
+    with pytest.raises(RefusedError, match=message) as caught:
+        async with bench.limiter.admitted(scope(), chat()):
+            raise AssertionError("reached")
+    assert (caught.value.admission.refusal, caught.value.wait) == (refusal, 0)
+
+
+async def test_a_refusal_by_budgets_of_buckets_names_none_of_them() -> None:
+    breadth = {"name": "secret-breadth", "limit": "2 buckets/day", "mode": "enforce"}
+    bench = Bench(breadth)
+
+    async def sweep() -> None:
+        for number in range(5):
+            async with bench.limiter.admitted(scope(), chat(ask=f"question {number}")):
+                pass
+
+    with pytest.raises(RefusedError) as caught:
+        await sweep()
+    assert caught.value.admission.refusal is Refusal.ABNORMAL
+    assert "breadth" not in str(caught.value)
+
+
+STAGED = {
+    "name": "breadth",
+    "limit": "10 buckets/30 days",
+    "mode": "enforce",
+    "then": ["slow", "degrade", "refuse"],
+}
+
+
+async def test_a_call_that_is_to_be_slowed_is_delayed_before_its_body_runs() -> None:
+    bench = Bench(STAGED)
+    stages: list[Stage] = []
+    for number in range(9):
+        async with bench.limiter.admitted(scope(), chat(ask=f"question {number}")) as admission:
+            stages.append(admission.stage)
+            assert len(bench.slept) == sum(stage >= Stage.SLOW for stage in stages)
+    assert Stage.SLOW in stages
+    assert all(seconds > 0 for seconds in bench.slept)
+
+
+async def test_a_call_cancelled_while_it_is_delayed_gives_everything_back() -> None:
+    bench = Bench(STAGED, TOKENS)
+    for number in range(8):
+        async with bench.limiter.admitted(scope(), chat(ask=f"question {number}")):
+            pass
+    used, delayed = await bench.used("tokens"), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        delayed.set()
+        await asyncio.Event().wait()
+
+    bench.limiter.sleep = sleep
+
+    async def run() -> None:
+        async with bench.limiter.admitted(scope(), chat(ask="another")):
+            raise AssertionError("reached")
+
+    task = asyncio.ensure_future(run())
+    await delayed.wait()
+    task.cancel()
+    await asyncio.wait((task,))
+    assert task.cancelled()
+    assert (bench.held, await bench.used("tokens")) == (0, used)
+
+
+# -- exactly once
+
+
+WORDS = st.sampled_from(["works", "works", "fails", "breaks", "late", "lost"])
+
+
+async def cut(turn: int, words: Collection[str], *, suspends: bool) -> None:
+    """Cancel a call in one turn of the loop, whatever the store does; nothing stays held."""
+    bench = Bench(
+        {**RPM, "limit": "9/minute", "on_store_error": "local"}, PARALLEL, suspends=suspends
+    )
+    if suspends:
+        bench.store.script.extend(words)
+    reached: list[Admission] = []
+
+    async def run() -> None:
+        async with bench.limiter.admitted(scope(), chat()) as admission:
+            reached.append(admission)
+            await turns(3)
+            admission.used(Usage(1, output=1))
+            await turns(3)
+
+    task = asyncio.ensure_future(run())
+    await turns(turn)
+    task.cancel()
+    await asyncio.wait((task,))
+    bench.store.gate.set()
+    bench.store.script.clear()
+    await turns()
+    bench.clock.advance(1)
+    await bench.limiter.check()
+    await bench.limiter.aclose()
+    assert not bench.limiter.busy
+    assert bench.held == 0
+    assert len(bench.seen) == len(reached)
+    assert await bench.used("rpm") == len([one for one in reached if one.settled])
+    assert await bench.used("parallel") == 0
+
+
+@given(st.integers(0, 40), st.lists(WORDS, max_size=3), st.booleans())
+def test_a_call_cancelled_in_any_turn_is_settled_once_or_never_began(
+    turn: int,
+    words: list[str],
+    suspends: bool,
+) -> None:
+    asyncio.run(cut(turn, words, suspends=suspends))
+
+
+async def test_settling_inside_the_body_is_final() -> None:
+    bench = Bench(TOKENS)
+    async with bench.limiter.admitted(scope(), chat()) as admission:
+        await bench.limiter.settle(admission, Outcome.ANSWERED, Usage(1, output=1))
+        admission.used(Usage(100))
+    assert (await bench.used("tokens"), len(bench.seen)) == (2, 1)
+
+
+# -- what an application may see
+
+
+async def test_a_view_shows_price_stage_and_what_is_left_of_the_callers_own_budgets() -> None:
+    bench = Bench(
+        {"name": "own", "limit": "9/minute"},
+        {"name": "all", "limit": "9/minute", "per": "everyone"},
+        {"name": "watched", "limit": "9/minute", "mode": "shadow"},
+        {"name": "breadth", "limit": "9 buckets/day", "mode": "enforce"},
+    )
+    async with bench.limiter.admitted(scope(), chat(ask="hello")) as admission:
+        view = AdmissionView(admission)
+        assert view.remaining == {"own": 8 * MICRO}
+        assert (view.price, view.stage) == (MICRO, Stage.NONE)
+        view.used(Usage(7))
+    assert bench.seen.last.usage == Usage(7)
+
+
+async def test_a_view_of_a_call_that_nothing_decided_shows_nothing() -> None:
+    bench = Bench({**RPM, "match": {"path": "/v1/*"}})
+    view = AdmissionView(await bench.limiter.admit(scope("/other")))
+    assert (view.price, view.stage, view.remaining) == (MICRO, Stage.NONE, {})
+
+
+async def test_usage_that_is_reported_adds_to_what_was_read_from_the_answer() -> None:
+    bench = Bench(TOKENS)
+    admission = await bench.limiter.admit(scope(), chat())
+    admission.used(Usage(100))
+    await bench.limiter.settle(admission, Outcome.ANSWERED, Usage(10, output=5), 200)
+    assert await bench.used("tokens") == 115
+
+
+async def test_a_limiter_is_started_and_closed_by_a_with_statement() -> None:
+    policy = Policy.load({"budgets": [RPM]})
+    async with Limiter(policy) as limiter, limiter.admitted(scope()) as admission:
+        assert admission.refusal is None
+    assert not limiter.busy
