@@ -26,9 +26,11 @@ def test_a_promised_wait_is_refused_at_every_fraction_and_admitted_at_its_end(
 ) -> None:
     player = Player(quota)
     player.play(history)
+    least = max(0, player.left() + 1)  # that does not fit now
+    assume(least <= quota.capacity)
+    amount = least + amount % (quota.capacity + 1 - least)
     charge = Charge("last", (line(quota, amount),), 200)
     wait = at(player, charge, player.now).wait
-    assume(wait)
     for moment in (0, wait - 1, *(int(wait * part) for part in parts)):
         decision = at(player, charge, player.now + moment)
         assert decision.verdict is Verdict.WAIT
