@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from querybudget.coverage.buckets import BucketState
 from querybudget.coverage.observation import FINE
 from querybudget.ledger.windows import State, fresh
-from querybudget.testing.contracts.bucket_log import BucketLog
+from querybudget.testing.contracts.logs import BucketLog
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 
 DAY = 86_400_000_000
@@ -69,7 +69,7 @@ class Walk:
         assert novelty == self.log.novelty(cells, weight, self.now)
         expires = self.now + hold
         self.state.reserve(name, cells, weight, novelty, self.quota, self.now, expires)
-        self.log.observation(name, cells, weight, self.now)
+        self.log.visit(name, cells, weight, self.now)
         return name
 
     def end(self, name: str, cells: tuple[int, ...], *, answered: bool) -> None:
@@ -343,11 +343,9 @@ def test_another_window_forgets_no_visit_that_lies_in_it(
     walk.now += pause
     quota = buckets(window=after)
     left = walk.state.room(quota, walk.now)
-    within = {
-        cell for _, cell, _, at in walk.log.observations if at > walk.now - min(before, after)
-    }
+    within = {cell for _, cell, _, at in walk.log.visits if at > walk.now - min(before, after)}
     longest = max(before, after) + walk.quota.slot + quota.slot
-    known = {cell for _, cell, _, at in walk.log.observations if at > walk.now - longest}
+    known = {cell for _, cell, _, at in walk.log.visits if at > walk.now - longest}
     assert len(within) * 500_000 <= quota.limit - left <= len(known) * 3 * MICRO
     assert walk.state.room(quota, walk.now + after + quota.slot) == quota.limit
 

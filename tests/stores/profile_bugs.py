@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import msgspec
 
@@ -34,7 +33,7 @@ class PricesWithoutTheScore(TellsNoStageOfTheScore):
 
 def unscored(charge: Charge) -> Charge:
     lines = tuple(
-        msgspec.structs.replace(line, response=replace(line.response, scored=False))
+        msgspec.structs.replace(line, response=msgspec.structs.replace(line.response, scored=False))
         if line.response
         else line
         for line in charge.lines
@@ -93,9 +92,9 @@ PROFILE_BUGS: dict[type[MemoryStore], str] = {
     TellsNoStageOfTheScore: "a_score_brings_about_stages_and_says_why",
     PricesWithoutTheScore: "a_score_sets_the_price",
     KeepsTheScoreUp: "a_score_falls_with_time",
-    SeesFailedCalls: "calls_that_failed_or_came_late_are_not_seen",
-    SeesLateCalls: "calls_that_failed_or_came_late_are_not_seen",
+    SeesFailedCalls: "failed_and_late_calls_do_not_change_a_profile",
+    SeesLateCalls: "failed_and_late_calls_do_not_change_a_profile",
     WatchesNoPools: "a_pool_has_what_its_members_calls_add_up_to",
     TakesAPoolForACaller: "a_pool_has_what_its_members_calls_add_up_to",
-    KeepsTheScoreOfTheForgotten: "whoever_is_forgotten_has_no_score",
+    KeepsTheScoreOfTheForgotten: "a_forgotten_account_has_no_score",
 }

@@ -281,9 +281,9 @@ CAUGHT: dict[type[MemoryStore], str] = {
     ChargesARefusal: "a_refusal_consumes_nothing",
     TellsAWaitTooShort: "a_wait_is_exact",
     TellsAWaitTooLong: "a_wait_is_exact",
-    NeverSaysNever: "what_never_fits_is_not_told_to_wait",
+    NeverSaysNever: "a_charge_above_the_limit_is_not_told_to_wait",
     KeepsFloats: "the_largest_limit_is_kept_exactly",
-    PoolsEverybody: "partitions_do_not_touch",
+    PoolsEverybody: "partitions_are_independent",
     ForgetsOnAnotherLimit: "another_limit_keeps_what_was_used",
     ForgetsWhenTheClockGoesBack: "a_clock_that_goes_back_grants_nothing",
     GivesNothingBack: "settle_replaces_what_was_held_by_what_was_used",
@@ -298,10 +298,10 @@ CAUGHT: dict[type[MemoryStore], str] = {
     ChargesShadowsThatDoNotFit: "a_shadow_line_never_refuses_and_holds_what_it_would",
     IgnoresPrices: "price_scales_all_but_leases_and_rounds_up",
     RoundsDown: "price_scales_all_but_leases_and_rounds_up",
-    TellsStaleStatuses: "a_status_says_what_is_left_and_when_all_is",
-    OpensAccountsOnPeek: "peek_of_a_stranger_finds_all_and_makes_no_account",
-    ForgetsNothing: "a_forgotten_account_begins_anew",
-    OpensAccountsOnSettle: "a_forgotten_account_begins_anew",
+    TellsStaleStatuses: "a_status_says_what_is_left_and_when_all_of_it_is",
+    OpensAccountsOnPeek: "peek_of_an_unknown_partition_finds_the_whole_limit_and_makes_no_account",
+    ForgetsNothing: "a_forgotten_account_starts_empty",
+    OpensAccountsOnSettle: "a_forgotten_account_starts_empty",
     ClosesOnlyOnce: "closing_twice_does_nothing",
     **WINDOW_BUGS,
     **BUCKET_BUGS,
@@ -390,4 +390,4 @@ async def test_a_store_that_declares_to_guarantee_everything_skips_nothing() -> 
 @pytest.mark.anyio
 async def test_a_contract_without_a_store_says_what_to_define() -> None:
     with pytest.raises(NotImplementedError, match=r"define make_store\(clock\)"):
-        await run(StoreContract(), "partitions_do_not_touch")
+        await run(StoreContract(), "partitions_are_independent")

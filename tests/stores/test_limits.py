@@ -170,7 +170,7 @@ async def test_a_late_settle_charges_only_overshoot(bench: Bench, used: int, mor
     assert await bench.store.settle(reservation, (used,)) is Settled.REPEATED
 
 
-async def test_partitions_do_not_touch(bench: Bench) -> None:
+async def test_partitions_are_independent(bench: Bench) -> None:
     quota = sliding(MICRO)
     await bench.admitted(line(quota, partition="one"))
     await bench.admitted(line(quota, partition="two with\nspaces, " + 300 * "long"))
@@ -192,7 +192,7 @@ async def test_the_largest_limit_is_kept_to_the_last_millionth(bench: Bench) -> 
     assert await bench.left(quota) == 3
 
 
-async def test_what_never_fits_is_not_told_to_wait(bench: Bench) -> None:
+async def test_a_charge_above_the_limit_is_not_told_to_wait(bench: Bench) -> None:
     decision = await bench.reserve(line(sliding(), 10 * MICRO + 1))
     assert (decision.verdict, decision.wait) == (Verdict.NEVER, 0)
     await bench.admitted(line(sliding(), 10 * MICRO))
@@ -238,7 +238,7 @@ async def test_peek_of_a_stranger_finds_all_and_leaves_nothing(bench: Bench) -> 
     assert not await bench.store.forget("stranger")
 
 
-async def test_a_forgotten_account_begins_anew_and_settles_nothing(bench: Bench) -> None:
+async def test_a_forgotten_account_starts_empty_and_settles_nothing(bench: Bench) -> None:
     quota = sliding()
     reservation = await bench.admitted(line(quota))
     shared = await bench.admitted(line(quota), line(quota, partition="other"))

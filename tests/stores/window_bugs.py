@@ -159,9 +159,9 @@ class StartsAnew(MemoryStore):
 WINDOW_BUGS: dict[type[MemoryStore], str] = {
     KeepsUseTwoSlotsTooLong: "what_was_used_slides_out_within_a_sixtieth_of_its_window",
     LeaksInSteps: "what_was_used_leaks_at_the_rate",
-    GivesBackToToday: "a_calendar_s_period_is_fresh_and_keeps_what_is_its_own",
-    ForetellsWhenCallsEnd: "who_waits_for_a_lease_is_told_to_ask_again_in_a_second",
-    KeepsOneKindOfWindow: "another_kind_of_window_begins_anew",
+    GivesBackToToday: "a_calendar_period_starts_fresh_and_keeps_its_own_charges",
+    ForetellsWhenCallsEnd: "a_call_without_a_free_lease_is_told_to_retry_in_a_second",
+    KeepsOneKindOfWindow: "another_kind_of_window_starts_empty",
     CutsNamesShort: "any_text_names_a_partition",
     ForgetsByPattern: "any_text_names_a_partition",
     ChecksBeforeItSettles: "of_settles_at_the_same_time_one_counts",

@@ -1,7 +1,7 @@
-"""What every adapter must keep, as tests that any adapter's author can run on recordings.
+"""`AdapterContract`: what every adapter promises, as tests to run on recordings.
 
-A recording is one JSON file: a request, the `Call` it must be read as, and answers with what must
-be metered of them. ``load_recordings`` describes the file; `AdapterContract` holds the tests::
+A recording is one JSON file: a request, the `Call` that it must be read as, and answers with the
+usage that must be metered. `load_recordings` describes the file::
 
     class TestMine(AdapterContract):
         recordings = load_recordings(Path(__file__).parent / "recordings")
@@ -48,7 +48,7 @@ _WRONG: tuple[Json, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Metered:
-    """All that a meter says at one moment."""
+    """Everything that a meter says at one moment."""
 
     usage: Usage | None
     output_bytes: int
@@ -57,7 +57,7 @@ class Metered:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A recorded answer and what must be metered of the whole of it."""
+    """A recorded answer, and what must be metered of it."""
 
     content_type: str
     body: bytes
@@ -66,7 +66,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recorded request, how it must be read, and answers to it."""
+    """A recorded request, how it must be read, and its answers."""
 
     name: str
     path: str
@@ -92,12 +92,12 @@ class _RecordingFile(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def load_recordings(folder: Path) -> tuple[Recording, ...]:
-    """Every recording in a folder, one for each ``*.json`` file, sorted by name.
+    """Return the recordings in a folder, one for each ``*.json`` file, sorted by name.
 
-    A file holds ``path``, ``request`` (the body, as JSON), ``call`` (the members of `Call` that are
-    not at their defaults) and ``answers``. Each answer holds ``content_type``, ``usage`` (the
+    A file holds ``path``, ``request`` (the body, as JSON), ``call`` (the members of `Call` that
+    differ from their defaults) and ``answers``. Each answer holds ``content_type``, ``usage`` (the
     members of `Usage`, or null), ``output_bytes``, ``complete``, and either ``body`` (JSON) or
-    ``file``, the name of a file beside it with the bytes of the answer.
+    ``file``, the name of a file beside it that holds the answer's bytes.
     """
     return tuple(_load(file) for file in sorted(folder.glob("*.json")))
 
@@ -123,31 +123,31 @@ def _load(file: Path) -> Recording:
 
 
 def metered(meter: Meter, pieces: Sequence[bytes]) -> Metered:
-    """Feed a meter and read it."""
+    """Feed a meter and return what it says."""
     for piece in pieces:
         meter.feed(piece)
     return Metered(meter.usage(), meter.output_bytes, meter.complete)
 
 
 class AdapterContract:
-    """Tests for pytest: subclass it in a test module, name ``recordings`` and give ``adapter``.
+    """Tests of an adapter. Inherit them, set `recordings`, and define `adapter`.
 
     Attributes:
-        recordings: What the adapter is tried on.
+        recordings: The recordings to test with.
     """
 
     recordings: ClassVar[tuple[Recording, ...]] = ()
 
     def adapter(self, path: str) -> Adapter:
-        """The adapter under test for a path."""
-        raise NotImplementedError(f"give the adapter for {path}")
+        """Return the adapter for a path."""
+        raise NotImplementedError(f"define adapter(path): the adapter for {path}")
 
     def test_there_are_recordings_with_answers(self) -> None:
-        """A contract that is tried on nothing proves nothing."""
+        """Without recordings the contract proves nothing."""
         assert any(recording.answers for recording in self.recordings)
 
     def test_every_request_is_read_as_recorded(self) -> None:
-        """All members of the call, exactly."""
+        """All members of the call are equal."""
         for recording in self.recordings:
             call = self.adapter(recording.path).parse(recording.path, recording.request)
             assert call == recording.call, recording.name
@@ -164,7 +164,7 @@ class AdapterContract:
                 raise AssertionError(f"{recording.name} was read although cut after {end} bytes")
 
     def test_a_request_with_wrong_members_is_read_or_is_a_body_error(self) -> None:
-        """One member at a time, at any depth, replaced by another; never another exception."""
+        """Each member in turn, at any depth, is replaced by wrong values."""
         for recording in self.recordings:
             adapter = self.adapter(recording.path)
             for wrong in _spoilt(json.loads(recording.request)):
@@ -175,7 +175,7 @@ class AdapterContract:
                 _check_bounds(call)
 
     def test_a_degraded_request_asks_the_same_for_less(self) -> None:
-        """The same prompt; one choice, no log-probabilities, a bound on what is generated."""
+        """The prompt stays; one choice, no log-probabilities, bounded output."""
         for recording in self.recordings:
             adapter = self.adapter(recording.path)
             degraded = adapter.degrade(recording.request)
@@ -189,7 +189,7 @@ class AdapterContract:
             assert adapter.degrade(degraded) == degraded, recording.name
 
     def test_degrading_takes_any_body(self) -> None:
-        """With wrong members it never raises; what is no JSON is left as it is."""
+        """It never raises, and leaves a body that is not JSON as it is."""
         for recording in self.recordings:
             adapter = self.adapter(recording.path)
             for wrong in _spoilt(json.loads(recording.request)):
@@ -200,7 +200,7 @@ class AdapterContract:
             assert adapter.degrade(cut) is cut, recording.name
 
     def test_an_answer_is_metered_as_recorded(self) -> None:
-        """Fed whole, and fed byte by byte."""
+        """Fed whole, and byte by byte."""
         for recording, number, answer in self._answers():
             pieces = [bytes((byte,)) for byte in answer.body]
             for cut in ([answer.body], pieces):
@@ -225,7 +225,7 @@ class AdapterContract:
                 )
 
     def test_a_stream_cut_short_has_made_no_more_than_the_whole(self) -> None:
-        """Bytes of text only grow, and end at what was recorded."""
+        """The bytes of text only grow, up to the recorded number."""
         for recording, number, answer in self._answers():
             if "event-stream" not in answer.content_type:
                 continue
@@ -238,7 +238,7 @@ class AdapterContract:
             assert before == answer.expected.output_bytes, f"{recording.name}, answer {number}"
 
     def test_a_meter_takes_any_bytes(self) -> None:
-        """Recorded answers with bytes changed, dropped and repeated; it neither raises nor lies."""
+        """It does not raise on answers with bytes changed, dropped and repeated."""
         chance = random.Random(20_260_601)  # noqa: S311 - repeatable noise is not a secret
         for recording, number, answer in self._answers():
             for _ in range(40):
@@ -260,13 +260,15 @@ def _check_bounds(call: Call) -> None:
     numbers = msgspec.to_builtins(call)
     for name, value in numbers.items():
         if isinstance(value, int):
-            assert 0 <= value < 2**31, f"{name} is {value}, which no product of budgets can bear"
+            assert 0 <= value < 2**31, (
+                f"{name} is {value}, which is too large to multiply by a price"
+            )
     assert call.items >= 1
     assert call.choices >= 1
 
 
 def _spoilt(document: Json) -> Iterator[Json]:
-    """The document with one value in it, at any depth, replaced by each wrong one."""
+    """Yield the document with one value at any depth replaced by each wrong one, or dropped."""
     yield from _WRONG
     if isinstance(document, dict):
         for name, value in document.items():
@@ -274,9 +276,9 @@ def _spoilt(document: Json) -> Iterator[Json]:
                 yield {**document, name: wrong}
             yield {key: kept for key, kept in document.items() if key != name}
     elif isinstance(document, list):
-        for at, value in enumerate(document):
+        for index, value in enumerate(document):
             for wrong in _spoilt(value):
-                yield [*document[:at], wrong, *document[at + 1 :]]
+                yield [*document[:index], wrong, *document[index + 1 :]]
 
 
 def _noisy(body: bytes, chance: random.Random) -> bytes:

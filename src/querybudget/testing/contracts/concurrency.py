@@ -1,12 +1,12 @@
-"""`StoreConcurrency`: a limit is a limit however many ask, from tasks, threads and processes.
+"""`StoreConcurrency`: limits hold across tasks, threads and processes.
 
     class TestMyStoreConcurrently(StoreConcurrency):
         def place(self) -> Place:
             return "mystore://..."
 
-Everybody opens the store of one place, looks at it once, waits for all others, and then asks for
-everything at the same time. Tests skip what a store declares not to guarantee: one whose reach is
-one process is tried among tasks only.
+Each worker opens the store at one place, uses it once, waits for the others, and then makes all its
+calls at once. Tests skip what a store declares not to guarantee: a store whose reach is one process
+is tested with tasks only.
 """
 
 from __future__ import annotations
@@ -32,34 +32,35 @@ from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 __all__ = ["Place", "StoreConcurrency"]
 
 Place = str | StoreSettings | Callable[[], Store]
-"""Where a store is: what `querybudget.stores.open_store` takes, or a function of no arguments that
-opens it. Other processes get it pickled, so it has to be a function of a module, or a
-`functools.partial` of one."""
+"""Where a store is: an argument of `querybudget.stores.open_store`, or a function that opens it.
+
+It is pickled for other processes: the function must belong to a module, or be a
+`functools.partial` of such a function."""
 
 MONTH = 30 * 24 * 3_600 * SECOND
-"""The window, µs: of a store that goes by real time nothing comes back while a test runs."""
+"""The window, µs: so long that nothing becomes free during a test, even in real time."""
 
 HOLD = 3_600 * SECOND
 PATIENCE = 60
-"""Seconds after which others are taken not to come any more."""
+"""Seconds that a worker waits for the others."""
 
-everywhere = pytest.mark.parametrize("kind", list(Algorithm), ids=str)
+every_kind = pytest.mark.parametrize("kind", list(Algorithm), ids=str)
 
 
-_HERE = threading.local()
-"""Where the meeting is that the workers of this thread, or of this process, are called to."""
+_LOCAL = threading.local()
+"""Holds the barrier of the worker in this thread or process."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """What one of several does.
+class WorkerTask:
+    """What one worker does.
 
     Attributes:
         place: Where the store is.
         kind: The kind of window.
-        limit: Of the quota, in whole units.
-        calls: The numbers of its calls.
-        settles: Whether each call is settled, or is left open.
+        limit: The limit of the quota, in whole units.
+        calls: The numbers of the worker's calls.
+        settles: Whether calls are settled or stay open.
     """
 
     place: Place
@@ -70,7 +71,7 @@ class Work:
 
     @property
     def lines(self) -> tuple[Line, Line]:
-        """A unit each: of the quota tried, and of one that has room for everybody."""
+        """One unit of the quota under test, and one of a quota with room for all calls."""
         return (
             Line("caller", _quota(self.kind, self.limit), MICRO, MICRO),
             Line("side", _quota(Algorithm.SLIDING, 2 * self.limit), MICRO, MICRO),
@@ -78,66 +79,66 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a worker found: its calls that were admitted; units used of both lines by all."""
+class WorkerResult:
+    """How many of a worker's calls were admitted, and the units of both lines used by all."""
 
     admitted: int
     used: tuple[int, ...]
 
 
 class StoreConcurrency:
-    """Promises among many. Inherit it, and say where the store is.
+    """Tests of concurrent calls. Inherit them, and define `place`.
 
     Attributes:
-        workers: Threads, or processes.
-        calls: Calls of all of them; the limit tried admits half of them.
+        workers: Number of threads or processes.
+        calls: Number of calls of all workers; the limit admits half of them.
     """
 
     workers: ClassVar[int] = 4
     calls: ClassVar[int] = 40
 
     def place(self) -> Place:
-        """Where an empty store is. Each test asks once, and expects nothing there."""
+        """Return where an empty store is. Each test calls this once."""
         raise NotImplementedError("a store's tests say where it is: define place()")
 
     # -- Exactly n of 2n --------------------------------------------------------------------------
 
-    @everywhere
+    @every_kind
     def test_exactly_n_of_2n_calls_of_tasks_are_admitted(self, kind: Algorithm) -> None:
-        """Of one event loop, with one store, however they interleave."""
-        self._half_are_admitted(self._work(kind, shared=False), _threads(1))
+        """Tasks share one event loop and one store."""
+        self._half_are_admitted(self._task(kind, shared=False), _threads(1))
 
-    @everywhere
+    @every_kind
     def test_exactly_n_of_2n_calls_of_threads_are_admitted(self, kind: Algorithm) -> None:
-        """Each with an event loop and a store of its own."""
-        self._half_are_admitted(self._work(kind), _threads(self.workers))
+        """Each thread has its own event loop and store."""
+        self._half_are_admitted(self._task(kind), _threads(self.workers))
 
-    @everywhere
+    @every_kind
     def test_exactly_n_of_2n_calls_of_processes_are_admitted(self, kind: Algorithm) -> None:
-        """Started anew, not forked."""
-        self._half_are_admitted(self._work(kind), _processes(self.workers))
+        """Processes are spawned, not forked."""
+        self._half_are_admitted(self._task(kind), _processes(self.workers))
 
     # -- Nothing lost -----------------------------------------------------------------------------
 
-    @everywhere
+    @every_kind
     def test_what_tasks_settle_at_the_same_time_all_counts(self, kind: Algorithm) -> None:
-        """No settle undoes another, or a charge."""
-        self._all_is_counted(self._work(kind, shared=False), _threads(1))
+        """No settle undoes another settle or a charge."""
+        self._all_is_counted(self._task(kind, shared=False), _threads(1))
 
-    @everywhere
+    @every_kind
     def test_what_threads_settle_at_the_same_time_all_counts(self, kind: Algorithm) -> None:
-        """No settle undoes another, or a charge."""
-        self._all_is_counted(self._work(kind), _threads(self.workers))
+        """No settle undoes another settle or a charge."""
+        self._all_is_counted(self._task(kind), _threads(self.workers))
 
-    @everywhere
+    @every_kind
     def test_what_processes_settle_at_the_same_time_all_counts(self, kind: Algorithm) -> None:
-        """No settle undoes another, or a charge."""
-        self._all_is_counted(self._work(kind), _processes(self.workers))
+        """No settle undoes another settle or a charge."""
+        self._all_is_counted(self._task(kind), _processes(self.workers))
 
     # -- Inside -----------------------------------------------------------------------------------
 
-    def _work(self, kind: Algorithm, *, shared: bool = True) -> Work:
-        """Everything that is to be done, unless the store declares it away."""
+    def _task(self, kind: Algorithm, *, shared: bool = True) -> WorkerTask:
+        """Return the task of all workers, or skip the test."""
         place = self.place()
         store = _opened(place)
         try:
@@ -146,24 +147,28 @@ class StoreConcurrency:
                 pytest.skip(f"declared in guarantees.reach: it is of one {store.guarantees.reach}")
         finally:
             asyncio.run(store.aclose())
-        return Work(place, kind, self.calls // 2, range(self.calls))
+        return WorkerTask(place, kind, self.calls // 2, range(self.calls))
 
-    def _half_are_admitted(self, work: Work, pool: _Pool) -> None:
+    def _half_are_admitted(self, task: WorkerTask, pool: _Pool) -> None:
         expected = self.calls // 2
-        found = _all(work, pool)
-        assert found.admitted == expected, f"expected {expected} admitted, found {found.admitted}"
-        assert found.used == (expected, expected), f"expected {expected} used of both, {found}"
+        result = _all(task, pool)
+        assert result.admitted == expected, f"expected {expected} admitted, found {result.admitted}"
+        assert result.used == (expected, expected), f"expected {expected} used of both, {result}"
 
-    def _all_is_counted(self, work: Work, pool: _Pool) -> None:
-        found = _all(replace(work, limit=self.calls, settles=True), pool)
+    def _all_is_counted(self, task: WorkerTask, pool: _Pool) -> None:
+        result = _all(replace(task, limit=self.calls, settles=True), pool)
         half = self.calls // 2
-        used = 0 if work.kind is Algorithm.LEASE else half
-        assert found.admitted == self.calls, f"expected all to be admitted, found {found.admitted}"
-        assert found.used == (used, half), f"expected {(used, half)} to be used, found {found.used}"
+        used = 0 if task.kind is Algorithm.LEASE else half
+        assert result.admitted == self.calls, (
+            f"expected all to be admitted, found {result.admitted}"
+        )
+        assert result.used == (used, half), (
+            f"expected {(used, half)} to be used, found {result.used}"
+        )
 
 
 class _Pool:
-    """Workers that begin when all of them are there."""
+    """Workers that start together."""
 
     def __init__(self, executor: Executor, workers: int) -> None:
         self.executor = executor
@@ -171,81 +176,81 @@ class _Pool:
 
 
 def _threads(workers: int) -> _Pool:
-    meeting = threading.Barrier(workers, timeout=PATIENCE)
-    executor = ThreadPoolExecutor(workers, initializer=_join, initargs=(meeting,))
+    barrier = threading.Barrier(workers, timeout=PATIENCE)
+    executor = ThreadPoolExecutor(workers, initializer=_join, initargs=(barrier,))
     return _Pool(executor, workers)
 
 
 def _processes(workers: int) -> _Pool:
     spawn = multiprocessing.get_context("spawn")
-    meeting = spawn.Barrier(workers, timeout=PATIENCE)
-    executor = ProcessPoolExecutor(workers, spawn, initializer=_join, initargs=(meeting,))
+    barrier = spawn.Barrier(workers, timeout=PATIENCE)
+    executor = ProcessPoolExecutor(workers, spawn, initializer=_join, initargs=(barrier,))
     return _Pool(executor, workers)
 
 
-def _join(meeting: threading.Barrier) -> None:
-    """Tell a worker where to meet the others."""
-    _HERE.meeting = meeting
+def _join(barrier: threading.Barrier) -> None:
+    """Give a worker the barrier that it meets the others at."""
+    _LOCAL.barrier = barrier
 
 
-def _all(work: Work, pool: _Pool) -> Found:
-    """What all workers found together; they have to agree on what is used."""
+def _all(task: WorkerTask, pool: _Pool) -> WorkerResult:
+    """Return the result of all workers, which must agree on what is used."""
     parts = [
-        replace(work, calls=work.calls[first :: pool.workers]) for first in range(pool.workers)
+        replace(task, calls=task.calls[first :: pool.workers]) for first in range(pool.workers)
     ]
     with pool.executor as executor:
         futures = [executor.submit(_do, part) for part in parts]
         wait(futures)
     failed = [failure for future in futures if (failure := future.exception())]
-    if failed:  # of the others only that somebody did not come
+    if failed:  # the others only report a broken barrier
         raise min(failed, key=lambda failure: isinstance(failure, threading.BrokenBarrierError))
-    found = [future.result() for future in futures]
-    seen = {part.used for part in found}
-    assert len(seen) == 1, f"expected all to see the same use, found {seen}"
-    return Found(sum(part.admitted for part in found), found[0].used)
+    results = [future.result() for future in futures]
+    seen = {result.used for result in results}
+    assert len(seen) == 1, f"expected all workers to see the same use, found {seen}"
+    return WorkerResult(sum(result.admitted for result in results), results[0].used)
 
 
-def _do(work: Work) -> Found:
-    """One worker's part."""
-    meeting: threading.Barrier = _HERE.meeting
+def _do(task: WorkerTask) -> WorkerResult:
+    """Do one worker's part."""
+    barrier: threading.Barrier = _LOCAL.barrier
     try:
-        return asyncio.run(_call_all(work, meeting))
+        return asyncio.run(_call_all(task, barrier))
     except BaseException:
-        meeting.abort()  # nobody else need wait
+        barrier.abort()  # the others stop waiting
         raise
 
 
-async def _call_all(work: Work, meeting: threading.Barrier) -> Found:
-    store = _opened(work.place)
+async def _call_all(task: WorkerTask, barrier: threading.Barrier) -> WorkerResult:
+    store = _opened(task.place)
     try:
-        await _used(store, work)  # whatever is opened at the first use is open now
-        meeting.wait()
-        admitted = await asyncio.gather(*(_call(store, work, number) for number in work.calls))
-        meeting.wait()
-        used = await _used(store, work)
-        meeting.wait()
-        return Found(sum(admitted), used)
+        await _used(store, task)  # opens what is opened at the first use
+        barrier.wait()
+        admitted = await asyncio.gather(*(_call(store, task, number) for number in task.calls))
+        barrier.wait()
+        used = await _used(store, task)
+        barrier.wait()
+        return WorkerResult(sum(admitted), used)
     finally:
         await store.aclose()
 
 
-async def _call(store: Store, work: Work, number: int) -> bool:
-    """One call, which visits a bucket of its own; every other one comes to something."""
-    observation = Observation((number,)) if work.kind is Algorithm.DISTINCT else None
+async def _call(store: Store, task: WorkerTask, number: int) -> bool:
+    """Make one call with its own bucket. Calls with an odd number use something."""
+    observation = Observation((number,)) if task.kind is Algorithm.DISTINCT else None
     decision = await store.reserve(
-        Charge(f"call-{number}", work.lines, HOLD, observation=observation)
+        Charge(f"call-{number}", task.lines, HOLD, observation=observation)
     )
-    if decision.reservation and work.settles:
+    if decision.reservation and task.settles:
         used = MICRO * (number % 2)
         settled = await store.settle(decision.reservation, (used, used))
         assert settled is Settled.DONE, f"expected a call to be settled once, found {settled}"
     return decision.admitted
 
 
-async def _used(store: Store, work: Work) -> tuple[int, ...]:
-    """Units used of each line, a part of one counting as one."""
+async def _used(store: Store, task: WorkerTask) -> tuple[int, ...]:
+    """Return the units used of each line, rounded up."""
     used: list[int] = []
-    for line in work.lines:
+    for line in task.lines:
         ((left, _),) = await store.peek(line.partition, (line.quota,))
         used.append((line.quota.limit - left + MICRO - 1) // MICRO)
     return tuple(used)
@@ -256,7 +261,7 @@ def _opened(place: Place) -> Store:
 
 
 def _quota(kind: Algorithm, limit: int) -> Quota:
-    """`limit` units a month, or at the same time."""
+    """Return a quota of `limit` units a month, or of `limit` concurrent calls."""
     units = {Algorithm.LEASE: Unit.CONCURRENT, Algorithm.DISTINCT: Unit.BUCKETS}
     return Quota(
         name="budget",
@@ -270,5 +275,5 @@ def _quota(kind: Algorithm, limit: int) -> Quota:
 
 
 def _century(_now: int) -> tuple[int, int]:
-    """One period that no test sees the end of."""
+    """Return one period that ends after every test."""
     return 0, 4_102_444_800 * SECOND

@@ -1,4 +1,4 @@
-"""What a store's contract is tried on: a store, its clock, and short words for quotas and lines."""
+"""The store contract's fixture: a store with a clock, and short ways to make quotas and lines."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = [
     "KINDS",
     "LARGEST",
     "RATES",
-    "Bench",
-    "Benched",
     "N",
+    "StoreFixture",
+    "StoreTests",
     "kinds",
     "line",
     "quota_of",
@@ -44,13 +44,13 @@ kinds = pytest.mark.parametrize("kind", KINDS, ids=str)
 
 
 def hours(now: int) -> tuple[int, int]:
-    """The hour that holds a moment."""
+    """Return the start and end of the hour that contains `now`."""
     start = now - now % HOUR
     return start, start + HOUR
 
 
 def quota_of(kind: Algorithm, limit: int = N * MICRO, name: str = "budget") -> Quota:
-    """`limit` an hour, or at the same time."""
+    """Return a quota of `limit` an hour, or of `limit` concurrent calls."""
     units = {Algorithm.LEASE: Unit.CONCURRENT, Algorithm.DISTINCT: Unit.BUCKETS}
     return Quota(
         name=name,
@@ -71,7 +71,7 @@ def line(
     partition: str = "caller",
     shadow: bool = False,
 ) -> Line:
-    """A line of any quota but of buckets."""
+    """Return a line of any quota but one of buckets."""
     return Line(partition, quota, amount, amount if minimum is None else minimum, shadow)
 
 
@@ -83,68 +83,73 @@ def wide(
     partition: str = "caller",
     shadow: bool = False,
 ) -> Line:
-    """A line of buckets, `limit` of them an hour."""
+    """Return a line of `limit` buckets an hour."""
     quota = quota_of(Algorithm.DISTINCT, limit * MICRO, "breadth")
     return Line(partition, quota, weight, weight, shadow, response)
 
 
 def seen(*cells: int) -> Observation:
-    """A call whose prompts fall into `cells`."""
+    """Return what a call shows whose prompts fall into `cells`."""
     coarse = cells[0] // 16 if cells else -1
     return Observation(tuple(sorted(cells)), coarse, bytes(32), ask=1)
 
 
-class Benched:
-    """Tests that need an empty store each."""
+class StoreTests:
+    """Tests that each need an empty store."""
 
     def make_store(self, clock: Clock) -> Store:
-        """An empty store that goes by `clock`."""
+        """Return an empty store that takes the time from `clock`."""
         raise NotImplementedError("a store's tests say how to make one: define make_store(clock)")
 
     async def empty(self, store: Store) -> None:
-        """Make an empty store of one just made, where what it keeps outlives it."""
+        """Empty a store that was just made, if its accounts outlive it."""
 
     @asynccontextmanager
-    async def bench(
+    async def opened(
         self, *kept: Algorithm, atomic: bool = False, exact: bool = False
-    ) -> AsyncGenerator[Bench, None]:
-        """A store of its own, closed in the end.
+    ) -> AsyncGenerator[StoreFixture, None]:
+        """Open an empty store, and close it at the end.
 
         Args:
-            kept: The kinds of window that the test needs; a store that declares not to keep one of
-                them skips it.
-            atomic: The test rests on all lines being charged in one step.
-            exact: The test rests on waits and limits being exact.
+            kept: The kinds of window that the test needs; it is skipped if the store declares not
+                to keep one of them.
+            atomic: Whether the test needs all lines to be charged in one step.
+            exact: Whether the test needs exact waits and limits.
         """
         clock = ManualClock()
         store = self.make_store(clock)
         try:
             skip_undeclared(store, kept, atomic=atomic, exact=exact)
             await self.empty(store)
-            yield Bench(store, clock)
+            yield StoreFixture(store, clock)
         finally:
             await store.aclose()
 
 
 def skip_undeclared(store: Store, kept: Iterable[Algorithm], *, atomic: bool, exact: bool) -> None:
-    """Skip the test, if it rests on a guarantee that `store` declares not to give."""
+    """Skip the test if it needs a guarantee that `store` declares not to give."""
     if not isinstance(store, Declares):
         return
-    given = store.guarantees
+    guarantees = store.guarantees
     for kind in kept:
-        if kind not in given.windows:
+        if kind not in guarantees.windows:
             pytest.skip(f"declared in guarantees.windows: it keeps no {kind} windows")
-    if atomic and not given.atomic:
+    if atomic and not guarantees.atomic:
         pytest.skip("declared in guarantees.atomic: lines are not charged in one step")
-    if exact and not given.exact:
+    if exact and not guarantees.exact:
         pytest.skip("declared in guarantees.exact: waits and limits are not exact")
 
 
-class Bench:
-    """A store, its clock, and short words for what the promises are said with."""
+class StoreFixture:
+    """A store and its clock, with short methods for tests.
+
+    Attributes:
+        inner: The store under test.
+        clock: The clock that it takes the time from.
+    """
 
     def __init__(self, store: Store, clock: ManualClock) -> None:
-        self.store = store
+        self.inner = store
         self.clock = clock
         self._count = 0
 
@@ -156,10 +161,10 @@ class Bench:
         observation: Observation | None = None,
         profiled: Iterable[str] = (),
     ) -> Decision:
-        """Ask for all lines, under a name of its own."""
+        """Reserve all lines in a new call."""
         self._count += 1
         name = f"call-{self._count}"
-        return await self.store.reserve(
+        return await self.inner.reserve(
             Charge(name, lines, hold, price, observation, tuple(profiled))
         )
 
@@ -171,23 +176,23 @@ class Bench:
         observation: Observation | None = None,
         profiled: Iterable[str] = (),
     ) -> Reservation:
-        """Ask for all lines, which has to be granted."""
+        """Reserve all lines in a new call, which must be admitted."""
         decision = await self.reserve(
             *lines, price=price, hold=hold, observation=observation, profiled=profiled
         )
         assert decision.reservation, f"expected to be admitted, found {decision}"
         return decision.reservation
 
-    async def observation(self, line: Line, *cells: int) -> None:
-        """One answered call for each bucket."""
+    async def visit(self, line: Line, *cells: int) -> None:
+        """Make one answered call for each bucket."""
         for cell in cells:
             reservation = await self.admitted(line, observation=seen(cell))
             assert await self.settle(reservation, MICRO) is Settled.DONE
 
     async def settle(self, reservation: Reservation, *amounts: int) -> Settled:
-        """Settle at `amounts`."""
-        return await self.store.settle(reservation, amounts)
+        """Settle at `amounts`, one for each line."""
+        return await self.inner.settle(reservation, amounts)
 
     async def left(self, quota: Quota, partition: str = "caller") -> int:
-        """µ-units left."""
-        return (await self.store.peek(partition, (quota,)))[0][0]
+        """Return the µ-units left."""
+        return (await self.inner.peek(partition, (quota,)))[0][0]

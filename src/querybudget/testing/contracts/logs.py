@@ -1,44 +1,44 @@
-"""What each kind of window must hold, worked out slowly from a log of every charge ever made.
+"""What each kind of window must hold, computed slowly from a log of every charge ever made.
 
-Nothing is forgotten, merged or advanced here: each answer is summed anew from the whole log, in
-exact fractions where rates are concerned. Only the words are shared with the ledger.
+Logs forget, merge and advance nothing: each answer is summed from the whole log, in exact fractions
+where rates are concerned. They share only types with the ledger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, floor
 from typing import Protocol
 
-from querybudget.testing.contracts.bucket_log import BucketLog
+from querybudget.coverage import Stage
 from querybudget.units import MICRO, Algorithm, Quota
 
-__all__ = ["LOGS", "CalendarLog", "EvenLog", "LeaseLog", "Log", "SlidingLog"]
+__all__ = ["LOGS", "BucketLog", "CalendarLog", "GcraLog", "LeaseLog", "Log", "SlidingLog"]
 
 
 class Log(Protocol):
     """Everything that ever happened to one quota of one partition."""
 
     def left(self, now: int) -> int:
-        """µ-units that could be granted."""
+        """Return the µ-units that could be granted."""
         ...
 
     def charge(self, name: str, amount: int, now: int, expires: int, /) -> None:
-        """Note what a reservation holds."""
+        """Log what a reservation holds."""
         ...
 
     def correct(self, name: str, difference: int, now: int, /) -> None:
-        """Note what a reservation used more, or less, than it held."""
+        """Log how much more, or less, a reservation used than it held."""
         ...
 
 
 @dataclass
 class SlidingLog:
-    """A charge counts for one window from the last charge of its slot on.
+    """A charge counts for one window, from the last charge of its slot on.
 
-    Debt counts until the limit has paid, window by window, for all that was used when it was made.
+    Debt counts until the limit has paid, window by window, for all use at the time it arose.
     """
 
     quota: Quota
@@ -47,13 +47,13 @@ class SlidingLog:
     debts: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
 
     def left(self, now: int) -> int:
-        """µ-units that could be granted."""
+        """Return the µ-units that could be granted."""
         slots = {at // self.quota.slot for _, at, _ in self.entries}
         held = sum(self._held(slot, now) for slot in slots)
         return self.quota.limit - held - self._debt(now)
 
     def _debt(self, now: int) -> int:
-        """All of it is paid when the last of it is."""
+        """Return the debt: all of it counts until the last of it is paid."""
         return sum(amount for _, amount in self.debts) if self._due() > now else 0
 
     def _due(self) -> int:
@@ -66,12 +66,12 @@ class SlidingLog:
         return sum(amount - self.back.get(name, 0) for name, _, amount in inside)
 
     def charge(self, name: str, amount: int, now: int, _expires: int) -> None:
-        """Note what a reservation holds."""
+        """Log what a reservation holds."""
         if amount:
             self.entries.append((name, now, amount))
 
     def correct(self, name: str, difference: int, now: int) -> None:
-        """Note what a reservation used more, or less, than it held."""
+        """Log how much more, or less, a reservation used than it held."""
         if difference > 0:
             self._overshoot(name, difference, now)
         else:
@@ -99,14 +99,14 @@ class SlidingLog:
 
 
 @dataclass
-class EvenLog:
-    """GCRA: a level that leaks at the rate, replayed from the first charge in fractions."""
+class GcraLog:
+    """GCRA: a level that leaks at the rate, replayed in fractions from the first charge."""
 
     quota: Quota
     moves: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
 
     def left(self, now: int) -> int:
-        """µ-units that could be granted."""
+        """Return the µ-units that could be granted."""
         return floor(self.quota.burst - self._level(now))
 
     def _level(self, now: int) -> Fraction:
@@ -117,24 +117,24 @@ class EvenLog:
         return level
 
     def charge(self, _name: str, amount: int, now: int, _expires: int) -> None:
-        """Note what a reservation holds."""
+        """Log what a reservation holds."""
         self.moves.append((now, amount))
 
     def correct(self, _name: str, difference: int, now: int) -> None:
-        """Note what a reservation used more, or less, than it held."""
+        """Log how much more, or less, a reservation used than it held."""
         self.moves.append((now, difference))
 
 
 @dataclass
 class CalendarLog:
-    """Periods are walked from the first charge on; what is above the limit is carried."""
+    """Periods are replayed from the first charge on; use above the limit is carried over."""
 
     quota: Quota
     entries: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
     back: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
 
     def left(self, now: int) -> int:
-        """µ-units that could be granted."""
+        """Return the µ-units that could be granted."""
         bounds = self.quota.bounds
         assert bounds, "a calendar quota has bounds"
         if not self.entries:
@@ -150,7 +150,7 @@ class CalendarLog:
             if now < end:
                 return self.quota.limit - used
             moment, carried = end, max(0, used - self.quota.limit)
-            if not carried:  # nothing happens until the next charge
+            if not carried:  # skip to the next charge
                 moment = min([now, *(at for _, at, _ in self.entries if at >= end)])
 
     def _back(self, name: str, end: int) -> int:
@@ -158,11 +158,11 @@ class CalendarLog:
         return amount if at < end else 0
 
     def charge(self, name: str, amount: int, now: int, _expires: int) -> None:
-        """Note what a reservation holds."""
+        """Log what a reservation holds."""
         self.entries.append((name, now, amount))
 
     def correct(self, name: str, difference: int, now: int) -> None:
-        """Note what a reservation used more, or less, than it held."""
+        """Log how much more, or less, a reservation used than it held."""
         if difference > 0:
             self.entries.append((f"{name} debt", now, difference))
         else:
@@ -171,29 +171,90 @@ class CalendarLog:
 
 @dataclass
 class LeaseLog:
-    """A call is open until it is settled or expires."""
+    """A call holds its lease until it is settled or expires."""
 
     quota: Quota
     until: dict[str, int] = field(default_factory=dict[str, int])
 
     def left(self, now: int) -> int:
-        """µ-units that could be granted."""
+        """Return the µ-units that could be granted."""
         return self.quota.limit - MICRO * sum(until > now for until in self.until.values())
 
     def charge(self, name: str, _amount: int, _now: int, expires: int) -> None:
-        """Note what a reservation holds."""
+        """Log what a reservation holds."""
         self.until[name] = expires
 
     def correct(self, name: str, _difference: int, now: int) -> None:
-        """Note what a reservation used more, or less, than it held."""
+        """Log how much more, or less, a reservation used than it held."""
         self.until[name] = now
+
+
+@dataclass
+class BucketLog:
+    """Buckets: every visit of one partition.
+
+    A visit counts until the last moment of its slot is one window old. A bucket weighs as much as
+    the heaviest of its visits that count.
+
+    Attributes:
+        quota: The quota.
+        visits: Reservation id, bucket, weight and time of each visit.
+        stage: The stage entered last.
+    """
+
+    quota: Quota
+    visits: list[tuple[str, int, int, int]] = field(default_factory=list[tuple[str, int, int, int]])
+    stage: Stage = Stage.NONE
+
+    def end(self, at: int) -> int:
+        """Return when a visit made at `at` stops counting."""
+        slot = self.quota.slot
+        return at // slot * slot + slot - 1 + self.quota.window
+
+    def used(self, now: int, cells: Iterable[int] = (), weight: int = 0) -> int:
+        """Return the µ-buckets used, with `cells` counted as visited."""
+        weights = dict.fromkeys(cells, weight)
+        for _, cell, heavy, at in self.visits:
+            if self.end(at) > now:
+                weights[cell] = max(heavy, weights.get(cell, 0))
+        return sum(weights.values())
+
+    def left(self, now: int) -> int:
+        """Return the µ-buckets that are left."""
+        return self.quota.limit - self.used(now)
+
+    def share(self, now: int) -> int:
+        """Return the used share of the quota, in millionths."""
+        return self.used(now) * MICRO // self.quota.limit
+
+    def novelty(self, cells: Iterable[int], weight: int, now: int) -> int:
+        """Return the µ-buckets that visiting `cells` would add."""
+        return self.used(now, cells, weight) - self.used(now)
+
+    def ends(self, now: int) -> list[int]:
+        """Return the times after `now` at which visits stop counting."""
+        return sorted({end for *_, at in self.visits if (end := self.end(at)) > now})
+
+    def visit(self, name: str, cells: Iterable[int], weight: int, now: int) -> None:
+        """Log what a reservation visits."""
+        self.visits += [(name, cell, weight, now) for cell in cells]
+
+    def give_back(self, name: str) -> None:
+        """Remove the visits of a reservation."""
+        self.visits = [visit for visit in self.visits if visit[0] != name]
+
+    def charge(self, _name: str, _amount: int, _now: int, _expires: int) -> None:
+        """Do nothing: visits say what is held."""
+
+    def correct(self, _name: str, _difference: int, _now: int) -> None:
+        """Do nothing, as `charge`."""
 
 
 LOGS: dict[Algorithm, Callable[[Quota], Log]] = {
     Algorithm.SLIDING: SlidingLog,
-    Algorithm.GCRA: EvenLog,
+    Algorithm.GCRA: GcraLog,
     Algorithm.CALENDAR: CalendarLog,
     Algorithm.LEASE: LeaseLog,
     Algorithm.DISTINCT: BucketLog,
 }
-"""The log of each kind."""
+"""The log of each kind of window."""

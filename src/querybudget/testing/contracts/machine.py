@@ -1,4 +1,4 @@
-"""`StoreMachine`: anything that can be done to a store, in any order, beside a log of everything.
+"""`StoreMachine`: any calls of a store, in any order, compared with an oracle.
 
     class MyMachine(StoreMachine):
         def make_store(self, clock: Clock) -> Store:
@@ -6,11 +6,11 @@
 
     TestMyStore = MyMachine.TestCase
 
-Hypothesis draws budgets, and what is done to them; `Oracle` says from its log what every answer has
-to be. What is found wrong is shrunk to the fewest steps.
+Hypothesis draws budgets and calls, and `Oracle` says what each answer must be. A failure is shrunk
+to the fewest steps.
 
-For stores that declare to be atomic and exact: of others nothing can be foretold. Of those that
-keep only some kinds of window, define `budgets`.
+The machine is for stores that are atomic and exact: answers of other stores cannot be predicted.
+For a store that keeps only some kinds of window, define `budgets`.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ __all__ = ["StoreMachine"]
 
 PARTITIONS = ("a", "b")
 
-MOST = 4
-"""Oracles up to which things are done whose order may remain unknown."""
+MAX_ORACLES = 4
+"""With more oracles than this, no step is run whose order may stay unknown."""
 
 T = TypeVar("T")
 
 _Step = tuple[Callable[[Oracle], object], object]
-"""What an oracle is asked, and what was found."""
+"""What an oracle is asked, and what the store answered."""
 
 
 def _reopens(machine: StoreMachine) -> bool:
@@ -51,11 +51,11 @@ def _reopens(machine: StoreMachine) -> bool:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """A store beside an oracle. Inherit it, and say how a store is made.
+    """A store compared with an oracle. Inherit it, and define `make_store`.
 
     Attributes:
-        examples: Histories played.
-        steps: Steps of each, at most.
+        examples: Number of histories.
+        steps: Largest number of steps of a history.
     """
 
     examples: ClassVar[int] = 150
@@ -64,32 +64,32 @@ class StoreMachine(RuleBasedStateMachine):
     # -- What a subclass says ---------------------------------------------------------------------
 
     def make_store(self, clock: Clock) -> Store:
-        """An empty store that goes by `clock`."""
+        """Return an empty store that takes the time from `clock`."""
         raise NotImplementedError("a store's machine says how to make one: define make_store")
 
     def reopen_store(self, clock: Clock) -> Store:
-        """The store as whoever opens it next finds it, the last one having been closed.
+        """Open the store again, after the last one was closed.
 
-        To be defined for stores whose accounts outlive them; others are never closed and reopened.
+        Define it for stores whose accounts outlive them; others are never closed and reopened.
         """
         raise NotImplementedError("this store is not durable")
 
     async def empty(self, store: Store) -> None:
-        """Make an empty store of one just made, where what it keeps outlives it."""
+        """Empty a store that was just made, if its accounts outlive it."""
 
     def budgets(self) -> st.SearchStrategy[tuple[Quota, ...]]:
-        """Budgets to try, of names that differ."""
+        """Draw the budgets of a history; their names must differ."""
         plain = (quotas(name=name) for name in ("one", "two", "three"))
         return st.tuples(*plain, *(breadths(name) for name in ("wide", "wider")))
 
     # -- The machine ------------------------------------------------------------------------------
 
-    def __init_subclass__(cls, **more: Any) -> None:  # noqa: ANN401 - handed on as it is
+    def __init_subclass__(cls, **more: Any) -> None:  # noqa: ANN401 - passed on as it is
         super().__init_subclass__(**more)
         cls.TestCase.settings = settings(
             max_examples=cls.examples,
             stateful_step_count=cls.steps,
-            deadline=None,  # how fast a store is, its benchmark says
+            deadline=None,  # how fast a store is, is for a benchmark to say
             suppress_health_check=[HealthCheck.too_slow],  # the same
         )
 
@@ -98,7 +98,7 @@ class StoreMachine(RuleBasedStateMachine):
         self._runner = asyncio.Runner()
         self._clock = ManualClock()
         self._store: Store | None = None
-        self._oracles = [Oracle()]  # several while two orders would explain what was found
+        self._oracles = [Oracle()]  # several while two orders explain the answers
         self._budgets: tuple[Quota, ...] = ()
         self._answers: dict[str, BucketResponse | None] = {}
         self._reservations: list[Reservation] = []
@@ -131,7 +131,7 @@ class StoreMachine(RuleBasedStateMachine):
         observation=observations(),
     )
     def reserve(self, data: st.DataObject, hold: int, price: int, observation: Observation) -> None:
-        """Ask for a few lines."""
+        """Reserve a few lines."""
         self._reserve(self._charge(data, hold, price, observation))
 
     @rule(
@@ -143,9 +143,9 @@ class StoreMachine(RuleBasedStateMachine):
     def reserve_twice_at_once(
         self, data: st.DataObject, hold: int, price: int, observation: Observation
     ) -> None:
-        """Two calls that want the same, at the same time, and name it in opposite order.
+        """Reserve the same lines twice at the same time, in opposite orders.
 
-        They differ in nothing else: if the answers do, it is seen which was the first.
+        The calls differ in nothing else, so different answers show which was the first.
         """
         one = self._charge(data, hold, price, observation)
         other = msgspec.structs.replace(self._named(one), lines=one.lines[::-1])
@@ -156,9 +156,9 @@ class StoreMachine(RuleBasedStateMachine):
         answers = list(zip((one, other), self._run(both()), strict=True))
         self._explain([self._reserving(*answer) for answer in answers], alike=True)
         for charge, decision in answers:
-            self._note(charge, decision)
+            self._remember(charge, decision)
 
-    @precondition(lambda self: self._reservations and len(self._oracles) <= MOST)
+    @precondition(lambda self: self._reservations and len(self._oracles) <= MAX_ORACLES)
     @rule(
         data=st.data(),
         hold=st.sampled_from((50, 1_000)),
@@ -168,7 +168,7 @@ class StoreMachine(RuleBasedStateMachine):
     def reserve_and_settle_at_once(
         self, data: st.DataObject, hold: int, observation: Observation, used: int
     ) -> None:
-        """A call begins while another ends: neither is lost, whichever was the first."""
+        """Start a call while another ends: neither is lost, in either order."""
         charge = self._charge(data, hold, MICRO, observation)
         ending = data.draw(st.sampled_from(self._reservations[-3:]))
         amounts = [used] * len(ending.held)
@@ -185,13 +185,13 @@ class StoreMachine(RuleBasedStateMachine):
         decision, settled = self._run(both())
         steps = [self._reserving(charge, decision), self._settling(ending, amounts, settled)]
         self._explain(steps)
-        self._note(charge, decision)
-        self._wait = None  # told before something was given back, perhaps
+        self._remember(charge, decision)
+        self._wait = None  # the refund may have shortened it
 
     @precondition(lambda self: self._reservations)
     @rule(data=st.data())
     def settle(self, data: st.DataObject) -> None:
-        """Settle a call of late, at anything."""
+        """Settle a recent call, at any amounts."""
         reservation = data.draw(st.sampled_from(self._reservations[-3:]))
         amounts = [
             data.draw(st.just(0) | st.integers(0, max(0, held)) | st.integers(0, 60))
@@ -202,14 +202,14 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._reservations)
     @rule(data=st.data())
     def settle_at_what_was_held(self, data: st.DataObject) -> None:
-        """Settle any call, settled ones too."""
+        """Settle any call at what it holds, even one that was settled."""
         reservation = data.draw(st.sampled_from(self._reservations))
         self._settle(reservation, [max(0, held) for held in reservation.held])
 
     @precondition(lambda self: self._reservations)
     @rule(data=st.data(), used=st.integers(0, 60))
     def settle_twice_at_once(self, data: st.DataObject, used: int) -> None:
-        """Settle a call by two tasks: one of them comes too late."""
+        """Settle a call by two tasks: one of them is too late."""
         reservation = data.draw(st.sampled_from(self._reservations[-3:]))
         amounts = [used] * len(reservation.held)
         self._wait = None
@@ -228,8 +228,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self._wait)
     @rule()
-    def wait_as_told(self) -> None:
-        """Come back a microsecond too early, and in time."""
+    def wait_and_retry(self) -> None:
+        """Retry a refused call 1 µs too early, and in time."""
         assert self._wait, "the precondition of this rule"
         charge, moment = self._wait
         self._wait = None
@@ -241,7 +241,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(partition=st.sampled_from(PARTITIONS))
     def forget(self, partition: str) -> None:
-        """Drop an account."""
+        """Forget an account."""
         now, self._wait = self._clock.now, None
         used = any(
             self._oracles[0].left(partition, quota, now) != quota.capacity
@@ -258,13 +258,13 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(_reopens)
     @rule()
     def close_and_reopen(self) -> None:
-        """Everything is as it was."""
+        """Close the store and open it again: nothing changes."""
         self._run(self.store.aclose())
         self._store = self.reopen_store(self._clock)
 
     @invariant()
     def every_budget_holds_what_the_log_says(self) -> None:
-        """Whatever was done."""
+        """After every step, `peek` agrees with the oracle."""
         now = self._clock.now
         for partition in PARTITIONS:
             found = self._run(self.store.peek(partition, self._budgets))
@@ -276,8 +276,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @property
     def store(self) -> Store:
-        """The store as it is open now."""
-        assert self._store is not None, "a machine begins with making a store"
+        """The open store."""
+        assert self._store is not None, "a machine starts by making a store"
         return self._store
 
     def _run(self, waiting: Coroutine[Any, Any, T]) -> T:
@@ -316,22 +316,18 @@ class StoreMachine(RuleBasedStateMachine):
         return Line(partition, quota, amount, minimum, shadow)
 
     def _named(self, charge: Charge) -> Charge:
-        """The same, under a name of its own."""
+        """Return the same charge with a new id."""
         self._count += 1
         return msgspec.structs.replace(charge, id=f"r{self._count}")
 
     def _reserve(self, charge: Charge) -> Decision:
         decision = self._run(self.store.reserve(charge))
-        self._check(charge, decision)
+        self._agree(*self._reserving(charge, decision))
+        self._remember(charge, decision)
         return decision
 
-    def _check(self, charge: Charge, decision: Decision) -> None:
-        """Hold a decision to what the oracle says."""
-        self._agree(*self._reserving(charge, decision))
-        self._note(charge, decision)
-
-    def _note(self, charge: Charge, decision: Decision) -> None:
-        """What is to be done later because of a decision."""
+    def _remember(self, charge: Charge, decision: Decision) -> None:
+        """Remember what later steps need of a decision."""
         self._wait = None
         if decision.reservation:
             self._reservations.append(decision.reservation)
@@ -355,17 +351,17 @@ class StoreMachine(RuleBasedStateMachine):
         return lambda oracle: oracle.settle(reservation.id, amounts, now), settled
 
     def _agree(self, says: Callable[[Oracle], object], found: object) -> None:
-        """Keep the oracles that say what was found; one has to."""
+        """Keep the oracles that agree with the store; at least one must."""
         said = [(oracle, says(oracle)) for oracle in self._oracles]
         self._oracles = [oracle for oracle, expected in said if expected == found]
         assert self._oracles, f"expected {said[0][1]}, found {found}"
 
     def _explain(self, steps: Sequence[_Step], *, alike: bool = False) -> None:
-        """Keep an oracle for each order of two steps that leads to what was found.
+        """Keep an oracle for each order of two steps that explains the answers.
 
         Args:
-            steps: What was done at the same time, and what was found.
-            alike: They differ in nothing but their names: where both orders fit, either will do.
+            steps: The two steps that ran at the same time, and the answers.
+            alike: The steps differ only in their ids, so one of two fitting orders is enough.
         """
         fitting: list[Oracle] = []
         for before in self._oracles:
@@ -384,7 +380,7 @@ def _left(partition: str, quota: Quota, now: int, oracle: Oracle) -> int:
 
 
 def _found(decision: Decision) -> Expected:
-    """What a decision came to."""
+    """Return the part of a decision that the oracle predicts."""
     return Expected(
         decision.reservation.held if decision.reservation else None,
         decision.price,

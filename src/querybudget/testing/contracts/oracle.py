@@ -1,6 +1,6 @@
-"""What a store must say, worked out slowly from logs of every charge ever made.
+"""`Oracle`: what a store must answer, computed slowly from logs of every charge ever made.
 
-Everything here is written apart from the ledger, and far more simply: what both say alike is right.
+It shares no code with the ledger and is far simpler, so an answer that both give is right.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from math import ceil
 
 from querybudget.coverage import Stage
 from querybudget.ledger import Charge, Line, Settled
-from querybudget.testing.contracts.bucket_log import BucketLog
-from querybudget.testing.contracts.logs import LOGS, Log
+from querybudget.testing.contracts.logs import LOGS, BucketLog, Log
 from querybudget.units import MICRO, Algorithm, Quota
 
 __all__ = ["Expected", "Oracle"]
@@ -23,8 +22,8 @@ DAY = 24 * 3_600 * 1_000_000
 
 
 @dataclass
-class Held:
-    """A reservation: what was charged, and the partitions whose accounts know of it."""
+class OpenReservation:
+    """A reservation: what it holds, and the partitions whose accounts still have it."""
 
     charge: Charge
     held: tuple[int, ...]
@@ -35,7 +34,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a charge must come to."""
+    """What a store must decide about a charge. `held` is None for a refusal."""
 
     held: tuple[int, ...] | None
     price: int
@@ -47,43 +46,43 @@ class Expected:
 
 @dataclass(frozen=True)
 class View:
-    """What a line of buckets says, by its log."""
+    """What a line of buckets says, according to its log."""
 
     novelty: int
     price: int = MICRO
     stage: Stage = Stage.NONE
-    begun: Stage = Stage.NONE
+    entered: Stage = Stage.NONE
     delay: int = 0
 
 
 class Oracle:
-    """Reserve and settle over logs."""
+    """Reserves and settles on logs."""
 
     def __init__(self) -> None:
         self.logs: dict[tuple[str, str], Log] = {}
-        self.held: dict[str, Held] = {}
+        self.held: dict[str, OpenReservation] = {}
         self.scores: dict[str, int] = {}
 
     def copy(self) -> Oracle:
-        """Another, which goes on alone."""
+        """Return an independent copy."""
         return copy.deepcopy(self)
 
     def log(self, partition: str, quota: Quota) -> Log:
-        """The log of a quota of a partition."""
+        """Return the log of a quota of a partition."""
         return self.logs.setdefault((partition, quota.name), LOGS[quota.algorithm](quota))
 
     def left(self, partition: str, quota: Quota, now: int) -> int:
-        """µ-units that could be granted."""
+        """Return the µ-units that could be granted."""
         return self.log(partition, quota).left(now)
 
     def buckets(self, partition: str, quota: Quota) -> BucketLog:
-        """The log of a quota of buckets."""
+        """Return the log of a quota of buckets."""
         log = self.log(partition, quota)
         assert isinstance(log, BucketLog), f"no quota of buckets: {quota}"
         return log
 
     def view(self, charge: Charge, line: Line, now: int) -> View | None:
-        """What a line of buckets says; None for any other line."""
+        """Return what a line of buckets says; None for any other line."""
         if line.quota.algorithm is not Algorithm.DISTINCT:
             return None
         log = self.buckets(line.partition, line.quota)
@@ -94,10 +93,9 @@ class Oracle:
             return View(novelty, stage=Stage.NONE if fits else Stage.REFUSE)
         score = self.scores.get(line.partition, 0) if response.scored else 0
         strain = max(score, log.share(now))
-        begun = response.stage(strain, log.stage)
-        stage = begun
-        refusing = [begin for stage, begin in response.stages if stage is Stage.REFUSE]
-        if begun is Stage.REFUSE and not novelty:
+        stage = entered = response.stage(strain, log.stage)
+        refusing = [start for known, start in response.stages if known is Stage.REFUSE]
+        if entered is Stage.REFUSE and not novelty:
             # Only the score refuses a call that visits nothing new.
             eased = refusing[0] - min(100_000, refusing[0] // 2)
             if score < (eased if log.stage is Stage.REFUSE else refusing[0]):
@@ -105,10 +103,10 @@ class Oracle:
                 stage = max(others, default=Stage.NONE)
         delay = response.delay_at(strain) if stage else 0
         price = response.price(strain)
-        return View(novelty, price, stage if fits else Stage.REFUSE, begun, delay)
+        return View(novelty, price, stage if fits else Stage.REFUSE, entered, delay)
 
     def reserve(self, charge: Charge, now: int) -> Expected:
-        """What is held, -1 for a line left alone, and what else is decided."""
+        """Return the decision; a line that is not charged holds -1."""
         views = [self.view(charge, line, now) for line in charge.lines]
         seen = [(line, view) for line, view in zip(charge.lines, views, strict=True) if view]
         real = [view for line, view in seen if not line.shadow]
@@ -155,14 +153,14 @@ class Oracle:
             if amount < 0:
                 continue
             if view and isinstance(log, BucketLog) and charge.observation:
-                log.observation(charge.id, charge.observation.cells, line.amount, now)
-                log.stage = view.begun
+                log.visit(charge.id, charge.observation.cells, line.amount, now)
+                log.stage = view.entered
             else:
                 log.charge(charge.id, amount, now, now + charge.hold)
-        self.held[charge.id] = Held(charge, held, now, price, set(charge.partitions))
+        self.held[charge.id] = OpenReservation(charge, held, now, price, set(charge.partitions))
 
     def settle(self, name: str, amounts: Sequence[int], now: int) -> Settled:
-        """What settling a reservation at `amounts` must come to."""
+        """Return what settling a reservation at `amounts` must answer."""
         entry = self.held[name]
         expires = entry.at + entry.charge.hold
         known, entry.known = entry.known, set()
@@ -183,17 +181,17 @@ class Oracle:
                 log.correct(name, difference, now)
         for line in entry.charge.lines:
             if line.partition in known:
-                self._note(line, now)
+                self._update_stage(line, now)
         return Settled.LATE if late else Settled.DONE
 
     def forget(self, partition: str) -> None:
-        """Strike out everything that a partition ever did."""
+        """Remove all logs of a partition."""
         self.logs = {key: log for key, log in self.logs.items() if key[0] != partition}
         for entry in self.held.values():
             entry.known.discard(partition)
 
-    def _note(self, line: Line, now: int) -> None:
-        """What stage a line's strain has begun, now that the call is over."""
+    def _update_stage(self, line: Line, now: int) -> None:
+        """Log the stage that a line is in after a call has ended."""
         if line.quota.algorithm is Algorithm.DISTINCT and line.response:
             log = self.buckets(line.partition, line.quota)
             score = self.scores.get(line.partition, 0) if line.response.scored else 0
@@ -201,7 +199,7 @@ class Oracle:
 
 
 def cost(line: Line, amount: int, price: int) -> int:
-    """`amount` at `price`, rounded up; a lease is one lease at any price."""
+    """Return `amount` at `price`, rounded up. A lease is one lease at any price."""
     if line.quota.algorithm is Algorithm.LEASE:
         return amount
     return ceil(Fraction(amount * price, MICRO))

@@ -4,13 +4,13 @@
         def make_store(self, clock: Clock) -> Store:
             return MyStore(clock=clock)
 
-Each test makes a store of its own, expects it to be empty, and closes it. Where what it keeps
-outlives it, on a server, define `empty` too. A store whose server keeps the time has to be told it
-by `clock`, as all do here: no test sleeps.
+Each test makes a store, expects it to be empty, and closes it. If accounts outlive the store, on a
+server for example, define `empty` too. No test sleeps: a store must take the time from `clock`,
+even if its server has a clock.
 
-A test that rests on what a store declares not to guarantee (`querybudget.stores.Declares`) is
-skipped, and says so. A store that declares nothing away skips nothing; but for a promise that no
-store has to give, `repeats`.
+A test is skipped, with the reason, if it needs a guarantee that the store declares not to give
+(`querybudget.stores.Declares`). A store that declares all guarantees skips nothing but the optional
+promise `repeats`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ import pytest
 
 from querybudget.ledger import Settled
 from querybudget.stores import Declares, Guarantees, Starts
-from querybudget.testing.contracts.buckets import BucketContract
-from querybudget.testing.contracts.coverage import ProfileContract
+from querybudget.testing.contracts.coverage import BucketContract, ProfileContract
 from querybudget.testing.contracts.fixtures import (
     N,
     kinds,
@@ -34,70 +33,73 @@ from querybudget.units import MICRO, Algorithm
 
 __all__ = ["StoreContract"]
 
-
 REACHES = ("process", "host", "network")
 
 
 @pytest.mark.anyio
 class StoreContract(LimitContract, SettleContract, BucketContract, ProfileContract):
-    """What every store promises. Inherit it, and say how a store is made."""
+    """Tests of what every store promises. Inherit them, and define `make_store`."""
 
     @rates
-    async def test_a_status_says_what_is_left_and_when_all_is(self, kind: Algorithm) -> None:
-        """As peek does, for each line in its order."""
-        async with self.bench(kind, exact=True) as bench:
+    async def test_a_status_says_what_is_left_and_when_all_of_it_is(self, kind: Algorithm) -> None:
+        """It says the same as `peek`, for each line, in order."""
+        async with self.opened(kind, exact=True) as store:
             quotas = [quota_of(kind, limit * MICRO, f"{limit}") for limit in (4, 8)]
-            decision = await bench.reserve(*(line(quota) for quota in quotas))
-            told = tuple((status.remaining, status.reset) for status in decision.lines)
-            assert told == await bench.store.peek("caller", quotas)
-            assert [remaining for remaining, _ in told] == [3 * MICRO, 7 * MICRO]
-            bench.clock.advance(us=max(reset for _, reset in told))
-            whole = await bench.store.peek("caller", quotas)
+            decision = await store.reserve(*(line(quota) for quota in quotas))
+            expected = tuple((status.remaining, status.reset) for status in decision.lines)
+            assert expected == await store.inner.peek("caller", quotas)
+            assert [remaining for remaining, _ in expected] == [3 * MICRO, 7 * MICRO]
+            store.clock.advance(us=max(reset for _, reset in expected))
+            whole = await store.inner.peek("caller", quotas)
             assert whole == ((4 * MICRO, 0), (8 * MICRO, 0)), f"{whole}"
 
     @kinds
-    async def test_peek_of_a_stranger_finds_all_and_makes_no_account(self, kind: Algorithm) -> None:
-        """What is asked about is not charged."""
-        async with self.bench(kind) as bench:
+    async def test_peek_of_an_unknown_partition_finds_the_whole_limit_and_makes_no_account(
+        self, kind: Algorithm
+    ) -> None:
+        """`peek` charges nothing."""
+        async with self.opened(kind) as store:
             quota = quota_of(kind)
-            assert await bench.store.peek("stranger", [quota]) == ((10 * MICRO, 0),)
-            assert not await bench.store.forget("stranger"), "peek made an account"
+            assert await store.inner.peek("stranger", [quota]) == ((10 * MICRO, 0),)
+            assert not await store.inner.forget("stranger"), "peek made an account"
 
     @kinds
-    async def test_a_forgotten_account_begins_anew(self, kind: Algorithm) -> None:
-        """And a settle that comes after changes nothing, and makes no account."""
-        async with self.bench(kind) as bench:
+    async def test_a_forgotten_account_starts_empty(self, kind: Algorithm) -> None:
+        """A later settle changes nothing and makes no account."""
+        async with self.opened(kind) as store:
             quota = quota_of(kind)
-            reservation = await bench.admitted(line(quota))
-            assert await bench.store.forget("caller")
-            assert await bench.settle(reservation, 20 * MICRO) is Settled.REPEATED
-            assert not await bench.store.forget("caller")
-            assert await bench.left(quota) == 10 * MICRO
+            reservation = await store.admitted(line(quota))
+            assert await store.inner.forget("caller")
+            assert await store.settle(reservation, 20 * MICRO) is Settled.REPEATED
+            assert not await store.inner.forget("caller")
+            assert await store.left(quota) == 10 * MICRO
 
     async def test_closing_twice_does_nothing(self) -> None:
-        """A store that was never used closes too."""
-        async with self.bench() as bench:
-            await bench.store.aclose()
-            await bench.store.aclose()
+        """A store that was never used can be closed too."""
+        async with self.opened() as store:
+            await store.inner.aclose()
+            await store.inner.aclose()
 
     async def test_a_store_says_what_it_guarantees_and_whether_it_waits(self) -> None:
-        """So that who uses it need not guess."""
-        async with self.bench() as bench:
-            suspends = bench.store.suspends
+        """Users of a store need not guess."""
+        async with self.opened() as store:
+            suspends = store.inner.suspends
             assert isinstance(suspends, bool), f"`suspends` must be True or False, is {suspends!r}"
-            if isinstance(bench.store, Declares):
-                given = bench.store.guarantees
-                assert isinstance(given, Guarantees), f"`guarantees` must be Guarantees, is {given}"
-                assert given.windows, "a store that keeps no kind of window keeps nothing"
-                assert given.reach in REACHES, f"`reach` must be one of {REACHES}"
+            if isinstance(store.inner, Declares):
+                guarantees = store.inner.guarantees
+                assert isinstance(guarantees, Guarantees), (
+                    f"`guarantees` must be Guarantees, is {guarantees}"
+                )
+                assert guarantees.windows, "a store must keep at least one kind of window"
+                assert guarantees.reach in REACHES, f"`reach` must be one of {REACHES}"
 
     async def test_starting_twice_does_nothing(self) -> None:
-        """For stores that want to be told; they can be used at once, or without."""
-        async with self.bench(Algorithm.SLIDING) as bench:
-            if isinstance(bench.store, Starts):
-                await bench.store.start()
-                await bench.admitted(line(quota_of(Algorithm.SLIDING)))
-                await bench.store.start()
+        """Stores with `start` can also be used without it."""
+        async with self.opened(Algorithm.SLIDING) as store:
+            if isinstance(store.inner, Starts):
+                await store.inner.start()
+                await store.admitted(line(quota_of(Algorithm.SLIDING)))
+                await store.inner.start()
             else:
-                await bench.admitted(line(quota_of(Algorithm.SLIDING)))
-            assert await bench.left(quota_of(Algorithm.SLIDING)) == (N - 1) * MICRO
+                await store.admitted(line(quota_of(Algorithm.SLIDING)))
+            assert await store.left(quota_of(Algorithm.SLIDING)) == (N - 1) * MICRO

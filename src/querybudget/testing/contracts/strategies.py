@@ -1,4 +1,4 @@
-"""Quotas, responses and visits to draw from, small enough that every edge is met often."""
+"""Hypothesis strategies for quotas, responses and observations, small enough to meet every edge."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CYCLE = (50, 83, 27)
 
 
 def uneven(now: int) -> tuple[int, int]:
-    """Periods of 50, 83 and 27 µs, in turn."""
+    """Return the bounds of the period at `now`: 50, 83 and 27 µs long, in turn."""
     start = now - now % sum(CYCLE)
     for length in CYCLE:
         if now < start + length:
@@ -37,7 +37,7 @@ def uneven(now: int) -> tuple[int, int]:
 def quota(
     algorithm: Algorithm, limit: int, window: int = 100, burst: int = 0, name: str = "budget"
 ) -> Quota:
-    """`limit` µ-units in `window` µs, or so many leases."""
+    """Return a quota of `limit` µ-units in `window` µs, or of `limit` leases."""
     lease = algorithm is Algorithm.LEASE
     return Quota(
         name=name,
@@ -51,7 +51,7 @@ def quota(
 
 
 def quotas(*algorithms: Algorithm, name: str = "budget") -> st.SearchStrategy[Quota]:
-    """Small quotas of these kinds, of any but buckets where none is given."""
+    """Draw small quotas of these kinds of window; by default of any but buckets."""
     return st.builds(
         quota,
         st.sampled_from(algorithms or KINDS),
@@ -63,21 +63,21 @@ def quotas(*algorithms: Algorithm, name: str = "budget") -> st.SearchStrategy[Qu
 
 
 def breadth(limit: int, window: int = 150, name: str = "breadth") -> Quota:
-    """A budget of `limit` buckets."""
+    """Return a quota of `limit` buckets."""
     return Quota(name, Unit.BUCKETS, limit * MICRO, window, Algorithm.DISTINCT, limit * MICRO)
 
 
 def breadths(name: str = "breadth") -> st.SearchStrategy[Quota]:
-    """Small budgets of buckets."""
+    """Draw small quotas of buckets."""
     windows = st.sampled_from((1, 15, 100, 150, 450))
     return st.builds(breadth, st.integers(1, 8), windows, st.just(name))
 
 
 @st.composite
 def responses(draw: st.DrawFn) -> BucketResponse:
-    """What may follow from strain: prices and stages."""
-    begins = sorted(draw(st.lists(st.integers(1, MICRO), min_size=3, max_size=3)))
-    known = zip((Stage.SLOW, Stage.DEGRADE, Stage.REFUSE), begins, strict=True)
+    """Draw responses to strain: prices and stages."""
+    starts = sorted(draw(st.lists(st.integers(1, MICRO), min_size=3, max_size=3)))
+    known = zip((Stage.SLOW, Stage.DEGRADE, Stage.REFUSE), starts, strict=True)
     return BucketResponse(
         free=draw(st.sampled_from((0, 300_000, 500_000))),
         cap=draw(st.sampled_from((MICRO, 3 * MICRO, 10 * MICRO))),
@@ -86,7 +86,7 @@ def responses(draw: st.DrawFn) -> BucketResponse:
     )
 
 
-def observations(most: int = 9) -> st.SearchStrategy[Observation]:
-    """Few buckets, so that they are met again."""
-    cells = st.lists(st.integers(0, most), max_size=3, unique=True)
-    return cells.map(lambda found: Observation(tuple(sorted(found))))
+def observations(highest: int = 9) -> st.SearchStrategy[Observation]:
+    """Draw observations of few buckets, so that buckets repeat."""
+    cells = st.lists(st.integers(0, highest), max_size=3, unique=True)
+    return cells.map(lambda drawn: Observation(tuple(sorted(drawn))))
