@@ -1,6 +1,6 @@
-"""A budgeted door to any OpenAI-compatible server: `uvicorn examples.proxy:app`.
+"""A proxy with budgets for any OpenAI-compatible server: `uvicorn examples.proxy:app`.
 
-UPSTREAM says where requests go, QUERYBUDGET_POLICY which policy holds.
+UPSTREAM is the server's URL, QUERYBUDGET_POLICY the path of the policy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from querybudget import QueryBudgetMiddleware
 
-# These belong to one connection (RFC 9110, section 7.6.1), and httpx says them anew.
+# These belong to one connection (RFC 9110, section 7.6.1); httpx sets its own.
 HOP_BY_HOP = {"connection", "content-length", "host", "keep-alive", "te", "transfer-encoding"}
 
 
@@ -28,14 +28,14 @@ def make_app(
     client = httpx.AsyncClient(base_url=upstream, timeout=600, transport=transport)
 
     async def forward(request: Request) -> StreamingResponse:
-        asked = client.build_request(
+        forwarded = client.build_request(
             request.method,
             request.url.path,
             params=request.query_params,
             headers=_end_to_end(request.headers.items()),
             content=await request.body(),
         )
-        answer = await client.send(asked, stream=True)
+        answer = await client.send(forwarded, stream=True)
         return StreamingResponse(
             _body(answer), answer.status_code, dict(_end_to_end(answer.headers.items()))
         )
@@ -53,7 +53,7 @@ def make_app(
 
 
 async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
-    # Closed also when the caller hangs up: the model then stops writing.
+    # Also closed when the caller disconnects, so that the model stops generating.
     try:
         async for chunk in answer.aiter_raw():
             yield chunk

@@ -1,7 +1,7 @@
-"""A way of knowing callers of one's own: signed tokens, checked further out than the budgets.
+"""Custom authentication: signed tokens, checked by a middleware that runs before the budgets.
 
-Whoever authenticates sets `scope["user"]` and `scope["auth"]`; the resolvers `user` and `claim`
-read them. A token is `payload.signature`: JSON and its HMAC-SHA256, both in base64.
+The authentication sets `scope["user"]` and `scope["auth"]`, which the resolvers `user` and `claim`
+read. A token is `payload.signature`: JSON and its HMAC-SHA256, both in base64.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def claims_of(token: str, key: bytes) -> dict[str, Any] | None:
 
 
 class SignedTokens:
-    """Lets in whoever has a token signed with the key."""
+    """Admits requests with a token that was signed with the key."""
 
     def __init__(self, app: ASGIApp, key: bytes) -> None:
         self.app = app
@@ -61,7 +61,7 @@ class SignedTokens:
         if claims is None:
             await PlainTextResponse("sign in first", 401)(scope, receive, send)
             return
-        # Budgets come after this, so they see a caller who is known.
+        # The budgets run after this, so they know the caller.
         await self.app({**scope, "user": claims["sub"], "auth": claims}, receive, send)
 
 
