@@ -47,46 +47,26 @@ LARGEST = 2**53 - 1
 
 LONGEST_SHOWN = 40  # characters of a wrong value, so that a message fits a line
 
-_PERIODS = {word: period for period in Period for word in (period, f"{period}s")} | {
-    "s": Period.SECOND,
-    "sec": Period.SECOND,
-    "secs": Period.SECOND,
-    "m": Period.MINUTE,
-    "min": Period.MINUTE,
-    "mins": Period.MINUTE,
-    "h": Period.HOUR,
-    "hr": Period.HOUR,
-    "hrs": Period.HOUR,
-    "d": Period.DAY,
-    "w": Period.WEEK,
+_SHORT_PERIODS = {
+    Period.SECOND: ("s", "sec", "secs"),
+    Period.MINUTE: ("m", "min", "mins"),
+    Period.HOUR: ("h", "hr", "hrs"),
+    Period.DAY: ("d",),
+    Period.WEEK: ("w",),
 }
-
-_UNITS = {
-    "request": Unit.REQUESTS,
-    "requests": Unit.REQUESTS,
-    "token": Unit.TOKENS,
-    "tokens": Unit.TOKENS,
-    "input_token": Unit.INPUT_TOKENS,
-    "input_tokens": Unit.INPUT_TOKENS,
-    "output_token": Unit.OUTPUT_TOKENS,
-    "output_tokens": Unit.OUTPUT_TOKENS,
-    "usd": Unit.USD,
+_PERIODS = {
+    word: period
+    for period in Period
+    for word in (period, f"{period}s", *_SHORT_PERIODS.get(period, ()))
+}
+_UNITS = {word: unit for unit in Unit for word in (unit, unit.removesuffix("s"))} | {
     "dollar": Unit.USD,
     "dollars": Unit.USD,
-    "bucket": Unit.BUCKETS,
-    "buckets": Unit.BUCKETS,
-    "concurrent": Unit.CONCURRENT,
     "concurrent_request": Unit.CONCURRENT,
     "concurrent_requests": Unit.CONCURRENT,
 }
-
 _SUFFIXES = {"": 1, "k": 1_000, "K": 1_000, "M": 1_000_000, "B": 1_000_000_000}
-
-_SIZES = {
-    "": 1,
-    "b": 1,
-    "byte": 1,
-    "bytes": 1,
+_SIZES = dict.fromkeys(("", "b", "byte", "bytes"), 1) | {
     "kb": 1_000,
     "mb": 1_000_000,
     "gb": 1_000_000_000,

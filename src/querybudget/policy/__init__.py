@@ -2,7 +2,7 @@
 
 From the file to a `Policy`, one module for each step:
 
-    yaml_nodes   YAML text or a mapping to nodes that know their line; `${NAME}`
+    yaml_nodes   YAML text or a mapping to nodes that know their line; replaces `${NAME}`
     diagnostics  those nodes, and the problems found in them
     file         the shape of the file: one struct for each mapping, one field for each key
     fields       the kinds of values in it

@@ -1,6 +1,6 @@
-"""Policies that ship: to load by name as `preset:NAME`, or to begin one's own from.
+"""Policies that ship: load one as `preset:NAME`, or start your own from it.
 
-Each is a file beside this one. They need no environment; what they take from it has a default.
+Each is a file beside this one. Their environment variables all have defaults.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ _SUFFIX = ".yaml"
 
 
 def names() -> list[str]:
-    """The names of all presets, sorted."""
+    """Return the names of all presets, sorted."""
     entries = (entry.name for entry in files(__name__).iterdir())
     return sorted(name.removesuffix(_SUFFIX) for name in entries if name.endswith(_SUFFIX))
 
 
 def text(name: str) -> str:
-    """The YAML of one.
+    """Return the YAML of a preset.
 
     Raises:
-        KeyError: There is none of that name.
+        KeyError: There is no preset of that name.
     """
     if name not in names():
         raise KeyError(name)
