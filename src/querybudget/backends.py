@@ -1,8 +1,7 @@
-"""Where a policy keeps its accounts, and what each kind of store guarantees.
+"""The kinds of stores, by the scheme of their URL: what each guarantees, and how one is set up.
 
-A store is named by a URL. What its scheme stands for is said here, beside the policy, so that a
-policy that asks for more than its store can do is refused when it is read, and needs no store for
-it.
+A policy that needs more than its store guarantees is refused when it is read, before any store is
+opened.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ class Guarantees(Struct, frozen=True):
     Attributes:
         windows: The kinds of window that it keeps.
         reach: Who counts together.
-        atomic: Whether all lines of a call are charged in one step, so that nobody sees a charge
-            that is then taken back.
-        exact: Whether waits are exact and no more than a limit is ever granted.
+        atomic: Whether all lines of a call are charged in one step, so that no other call sees a
+            charge that is then taken back.
+        exact: Whether waits are exact and a limit is never exceeded.
         durable: Whether accounts outlive the process.
     """
 
@@ -68,8 +67,8 @@ SCHEMES: dict[str, Guarantees] = {
     "mongodb": _COUNTERS,
     "mongodb+srv": _COUNTERS,
 }
-"""What the scheme of a URL stands for. ``limits+`` before any other URL is that storage of the
-`limits` package, whatever it is."""
+"""What each scheme guarantees. ``limits+`` before any other URL is that storage of the `limits`
+package."""
 
 LIMITS = "limits+"
 
@@ -80,16 +79,16 @@ WORDS = {
     Algorithm.LEASE: "limits in `concurrent`",
     Algorithm.DISTINCT: "limits in `buckets`",
 }
-"""Each kind of window as a policy's writer knows it."""
+"""Each kind of window, in the words of the policy file."""
 
 
 def guarantees_of(url: str) -> Guarantees | None:
-    """What the store that a URL names guarantees; None for a scheme that nobody knows."""
+    """Return what the store at a URL guarantees; None for an unknown scheme."""
     scheme = url.partition("://")[0]
-    if scheme.startswith(LIMITS):
-        own = scheme.removeprefix(LIMITS).removeprefix("async+")
-        return replace(_COUNTERS, reach="process", durable=False) if own == "memory" else _COUNTERS
-    return SCHEMES.get(scheme)
+    if not scheme.startswith(LIMITS):
+        return SCHEMES.get(scheme)
+    in_memory = scheme.removeprefix(LIMITS).removeprefix("async+") == "memory"
+    return replace(_COUNTERS, reach="process", durable=False) if in_memory else _COUNTERS
 
 
 def lacking(guarantees: Guarantees, quotas: Iterable[Quota]) -> list[Quota]:
@@ -98,14 +97,14 @@ def lacking(guarantees: Guarantees, quotas: Iterable[Quota]) -> list[Quota]:
 
 
 class StoreSettings(Struct, frozen=True):
-    """Where accounts are kept.
+    """Which store keeps the accounts, and how it is used.
 
     Attributes:
-        url: Names the store; its scheme is one of `SCHEMES`, or begins with ``limits+``.
-        timeout: µs after which an answer is late, and `Budget.on_store_error` goes on.
-        workers: Processes that share the store: what each may grant by itself while the store is
-            down is a limit's share of one of so many.
-        prefix: What the names of everything in a shared store begin with.
+        url: Its scheme is one of `SCHEMES`, or begins with ``limits+``.
+        timeout: µs after which an answer is late, and `Budget.on_store_error` decides.
+        workers: Processes that share the store. While it is down, each may grant a limit divided
+            by this number.
+        prefix: The beginning of every name in a shared store.
     """
 
     url: str = "memory://"

@@ -295,7 +295,7 @@ class EmbeddingFile(Struct, frozen=True):
 
 
 class StoreFile(Struct, frozen=True):
-    """Where accounts are kept."""
+    """Which store keeps the accounts, and how it is used."""
 
     url: Annotated[str, doc("As in `redis://localhost:6379/0`.")] | UnsetType = UNSET
     timeout: Annotated[Duration, doc("An answer is late after this.")] = 250_000
