@@ -35,7 +35,7 @@ def test_a_budget_in_buckets_counts_what_is_distinct_in_a_sliding_window() -> No
     assert quota.capacity == quota.limit
 
 
-def test_what_is_not_said_is_the_usual_response_and_no_stages() -> None:
+def test_a_budget_in_buckets_has_a_default_response_without_stages() -> None:
     assert budget().response == BucketResponse()
     assert budget(price={"free": 0.5, "cap": 10}).response == BucketResponse()
 
@@ -45,7 +45,7 @@ def test_a_budget_in_any_other_unit_has_no_response() -> None:
     assert responses()["code"] is None
 
 
-def test_every_key_of_a_response_comes_to_its_figure() -> None:
+def test_every_key_of_a_response_is_read() -> None:
     assert responses()["whole"] == BucketResponse(
         free=400_000,
         cap=3 * MICRO,
@@ -57,18 +57,18 @@ def test_every_key_of_a_response_comes_to_its_figure() -> None:
     )
 
 
-def test_a_slope_is_that_of_a_line() -> None:
+def test_a_slope_alone_makes_the_curve_linear() -> None:
     assert responses()["sloped"] == BucketResponse(curve=Curve.LINEAR, slope=MICRO // 2)
 
 
-def test_the_curve_of_b4b_goes_by_its_name_alone() -> None:
+def test_the_name_of_a_curve_is_a_price() -> None:
     assert responses()["named"] == BucketResponse(
         curve=Curve.B4B, stages=((Stage.SLOW, 700_000),), delay=100_000
     )
     assert responses()["b4b"] == BucketResponse(curve=Curve.B4B, cap=50 * MICRO, free=0)
 
 
-def test_stages_by_name_begin_where_they_usually_do_whatever_their_order() -> None:
+def test_stages_given_by_name_begin_at_their_default_shares_in_any_order() -> None:
     unpriced, counted = responses()["unpriced"], responses()["counted"]
     assert unpriced is not None
     assert counted is not None
@@ -77,20 +77,20 @@ def test_stages_by_name_begin_where_they_usually_do_whatever_their_order() -> No
 
 
 @pytest.mark.parametrize("price", ["none", {"curve": "none"}])
-def test_no_price_is_a_price_of_one_however_much_is_spent(price: object) -> None:
+def test_without_a_price_calls_cost_the_same_however_much_is_spent(price: object) -> None:
     response = budget(price=price).response
     assert response is not None
     assert {response.price(strain) for strain in range(0, MICRO + 1, 50_000)} == {MICRO}
 
 
 @pytest.mark.parametrize("mode", ["enforce", "shadow"])
-def test_a_budget_in_buckets_is_in_shadow_until_it_says_otherwise_itself(mode: str) -> None:
+def test_a_budget_in_buckets_is_in_shadow_until_it_sets_its_own_mode(mode: str) -> None:
     given = [BREADTH, RPM, BREADTH | {"name": "sure", "mode": "enforce"}]
     policy = Policy.load({"mode": mode, "budgets": given}, environ={})
     assert [each.mode for each in policy.budgets] == [Mode.SHADOW, Mode(mode), Mode.ENFORCE]
 
 
-def test_a_budget_in_buckets_says_itself_what_it_answers_while_the_store_is_down() -> None:
+def test_a_budget_in_buckets_has_its_own_on_store_error() -> None:
     found = {each.name: each.on_store_error for each in Policy.load(GOOD, environ={}).budgets}
     assert (found["plain"], found["whole"]) == (OnStoreError.ALLOW, OnStoreError.DENY)
 
@@ -102,7 +102,7 @@ def test_a_tier_scales_every_budget_in_buckets_and_keeps_it_whole() -> None:
     assert scaled == [100 * MICRO, 1024 * MICRO, MICRO]
 
 
-def test_prompts_are_looked_at_only_where_a_budget_asks_what_they_are_about() -> None:
+def test_prompts_are_analyzed_only_if_a_budget_depends_on_what_they_ask() -> None:
     matched = RPM | {"match": {"capability": "coding"}}
     assert [
         Policy.load({"budgets": [each]}, environ={}).counts_buckets
@@ -116,7 +116,7 @@ def test_prompts_are_looked_at_only_where_a_budget_asks_what_they_are_about() ->
     begins=st.lists(st.integers(1, MICRO), min_size=3, max_size=3, unique=True).map(sorted),
     delay=st.integers(1, 60_000),
 )
-def test_figures_within_their_bounds_are_taken_exactly(
+def test_figures_within_their_bounds_are_read_exactly(
     free: int, cap: int, begins: list[int], delay: int
 ) -> None:
     names = ("slow", "degrade", "refuse")
@@ -154,7 +154,7 @@ budgets:
 """
 
 
-def test_all_mistakes_about_buckets_are_reported_at_once() -> None:
+def test_all_problems_about_buckets_are_reported_at_once() -> None:
     with pytest.raises(PolicyError) as caught:
         load_text(MANY, "p.yaml", {})
     found = {(each.line, each.path.removeprefix("$.")) for each in caught.value.problems}

@@ -24,13 +24,13 @@ def embedding(name: str) -> Embedding:
     return Policy.load(GOOD / f"{name}_embedding.yaml", environ=ENVIRON).embedding
 
 
-def test_those_that_ship_are_always_known() -> None:
+def test_capabilities_that_ship_are_always_known() -> None:
     policy = Policy.load({"budgets": [RPM]}, environ={})
     assert [each.name for each in policy.capabilities] == list(CAPABILITIES)
     assert {(each.examples, each.weight) for each in policy.capabilities} == {((), MICRO)}
 
 
-def test_a_policy_weighs_those_that_ship_and_adds_its_own_behind_them() -> None:
+def test_a_policy_may_weigh_capabilities_that_ship_and_add_its_own() -> None:
     found = {each.name: each for each in Policy.load(GOOD / "buckets.yaml").capabilities}
     assert list(found) == [*CAPABILITIES, "legal_advice"]
     assert found["coding"] == Capability("coding", weight=3 * MICRO)
@@ -43,7 +43,7 @@ def test_a_policy_weighs_those_that_ship_and_adds_its_own_behind_them() -> None:
     )
 
 
-def test_a_policy_has_forty_capabilities_of_its_own_at_most() -> None:
+def test_a_policy_adds_at_most_forty_capabilities() -> None:
     own = {f"own{number}": {"examples": "Do it."} for number in range(41)}
     with pytest.raises(PolicyError, match="at most 40 capabilities besides those that ship"):
         capabilities(own)
@@ -51,7 +51,7 @@ def test_a_policy_has_forty_capabilities_of_its_own_at_most() -> None:
     assert len(capabilities(own)) == len(CAPABILITIES) + 40
 
 
-def test_a_capability_has_64_examples_of_2000_characters_at_most() -> None:
+def test_a_capability_has_at_most_64_examples_of_2000_characters() -> None:
     texts = [f"{number} ".ljust(2_000, "x") for number in range(64)]
     assert capabilities({"own": {"examples": texts}})[-1].examples == tuple(texts)
     for examples, expected in (
@@ -70,7 +70,7 @@ def test_the_embedding_is_the_one_in_the_package_unless_the_policy_says_otherwis
         assert policy.embedding == Embedding()
 
 
-def test_a_remote_embedding_comes_to_types_without_loss() -> None:
+def test_a_remote_embedding_is_read_without_loss() -> None:
     assert embedding("remote") == Embedding(
         "remote",
         url="https://tei.internal:8443/v1/embeddings",
@@ -99,7 +99,7 @@ def test_the_key_of_an_endpoint_is_not_in_a_policy_s_repr() -> None:
 @pytest.mark.parametrize(
     "url", ["tei", "//tei/v1", "http://", "http://[::1/v1", "http://tei:0/", "ftp://tei/"]
 )
-def test_what_is_no_url_of_an_endpoint_is_refused_and_not_shown(url: str) -> None:
+def test_a_wrong_url_of_an_endpoint_is_refused_and_not_shown(url: str) -> None:
     text = f"embedding: {{remote: {{url: '${{U}}', codebook: c}}}}\nbudgets: [{RPM}]\n"
     with pytest.raises(PolicyError, match="expected the URL of an endpoint") as caught:
         load_text(text, "p.yaml", {"U": url})

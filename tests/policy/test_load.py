@@ -36,14 +36,14 @@ def good(name: str) -> Policy:
 
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
-def test_good_policies_load_from_text_and_from_what_the_text_means(path: Path) -> None:
+def test_good_policies_load(path: Path) -> None:
     policy = Policy.load(str(path), environ=ENVIRON)
     assert policy.source == str(path)
     assert policy.budgets
 
 
 @pytest.mark.parametrize("name", ["smallest", "words_for_lists", "windows", "public_api"])
-def test_a_mapping_is_read_as_the_file_of_the_same_words(name: str) -> None:
+def test_a_mapping_is_read_like_the_file_with_the_same_keys(name: str) -> None:
     text = (Path(__file__).parent / "good" / f"{name}.yaml").read_text("utf-8")
     words = yaml.load(text.replace("X-Partner: yes", "X-Partner: 'yes'"), Loader=yaml.SafeLoader)
     from_mapping = Policy.load(words, environ=ENVIRON)
@@ -68,7 +68,7 @@ def test_the_smallest_policy_has_sensible_defaults() -> None:
     assert policy == Policy(budgets=policy.budgets, identity=policy.identity, exempt=policy.exempt)
 
 
-def test_the_notations_come_to_the_same_integers() -> None:
+def test_notations_of_the_same_limit_come_to_the_same_integers() -> None:
     quotas = {budget.name: budget.quota for budget in good("notations").budgets}
     written = {
         name: (quota.limit // MICRO, quota.unit, quota.window // SECOND)
@@ -102,7 +102,7 @@ def test_windows_are_kept_as_the_policy_says() -> None:
     assert str(getattr(quotas["week"].bounds, "zone", None)) == "Europe/Berlin"
 
 
-def test_a_whole_policy_comes_to_types_without_loss() -> None:
+def test_a_whole_policy_is_read_without_loss() -> None:
     policy = good("public_api")
     assert policy.secret == SECRET.encode()
     assert policy.identity[2] == ResolverSpec(
@@ -171,7 +171,7 @@ def test_weights_that_are_not_given_follow_their_kind() -> None:
     )
 
 
-def test_budgets_take_the_policy_s_mode_unless_they_say_their_own() -> None:
+def test_budgets_have_the_policy_s_mode_unless_they_set_their_own() -> None:
     budgets = [RPM, {"name": "own", "limit": "5/minute", "mode": "enforce"}]
     policy = Policy.load({"mode": "shadow", "budgets": budgets}, environ={})
     assert [budget.mode for budget in policy.budgets] == [Mode.SHADOW, Mode.ENFORCE]
@@ -181,13 +181,13 @@ def test_the_secret_is_not_in_a_policy_s_repr() -> None:
     assert SECRET not in repr(good("environment"))
 
 
-def test_a_file_that_is_not_there_is_a_mistake_and_not_a_traceback(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_problem_and_not_a_traceback(tmp_path: Path) -> None:
     for path in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(PolicyError, match="expected a policy file, found none to read"):
             Policy.load(path, environ={})
 
 
-def test_a_file_that_is_no_text_is_a_mistake(tmp_path: Path) -> None:
+def test_a_binary_file_is_a_problem(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     path.write_bytes(b"budgets: \xff\xfe")
     with pytest.raises(PolicyError, match="expected text in UTF-8"):
@@ -197,7 +197,7 @@ def test_a_file_that_is_no_text_is_a_mistake(tmp_path: Path) -> None:
         Policy.load(path, environ={})
 
 
-def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     path.write_bytes(b"\xef\xbb\xbfbudgets: {name: rpm, limit: 60/minute}\r\n")
     assert Policy.load(path, environ={}).budgets[0].name == "rpm"
@@ -210,7 +210,7 @@ def test_a_file_too_large_to_be_a_policy_is_not_parsed(tmp_path: Path) -> None:
         Policy.load(path, environ={})
 
 
-def test_yaml_text_in_place_of_a_path_is_told_where_to_go() -> None:
+def test_yaml_text_in_place_of_a_path_points_to_load_text() -> None:
     with pytest.raises(PolicyError, match="load_text"):
         Policy.load("budgets:\n  - {name: rpm, limit: 60/minute}\n", environ={})
 

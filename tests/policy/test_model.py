@@ -29,6 +29,6 @@ def test_every_operation_that_adapters_name_can_be_matched_and_no_other() -> Non
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_each_of_them_is_taken_by_a_policy(operation: str) -> None:
+def test_a_policy_can_match_each_operation(operation: str) -> None:
     budget = {"name": "rpm", "limit": "60/minute", "match": {"operation": operation}}
     assert Policy.load({"budgets": [budget]}, environ={}).budgets[0].match.operation == (operation,)

@@ -17,7 +17,7 @@ def test_a_preset_loads_by_its_name_and_needs_nothing_of_the_environment(name: s
     assert policy == load_text(presets.text(name), f"preset:{name}", {})
 
 
-def test_the_preset_against_distillation_refuses_nobody_until_it_is_told_to() -> None:
+def test_the_distillation_preset_starts_in_shadow() -> None:
     for environ, mode in (
         ({}, Mode.SHADOW),
         ({"QUERYBUDGET_COVERAGE_MODE": "enforce"}, Mode.ENFORCE),
@@ -27,7 +27,7 @@ def test_the_preset_against_distillation_refuses_nobody_until_it_is_told_to() ->
         assert {budget.mode for budget in policy.budgets if budget.response} == {mode}
 
 
-def test_a_preset_that_there_is_not_is_a_mistake_that_names_the_nearest() -> None:
+def test_an_unknown_preset_is_a_problem_that_names_the_nearest() -> None:
     with pytest.raises(PolicyError) as caught:
         Policy.load("preset:distilation", environ={})
     assert str(caught.value).startswith("preset:distilation: expected a preset of `distillation`,")

@@ -46,7 +46,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
-def test_each_kind_of_mistake_is_reported_at_its_line(path: Path) -> None:
+def test_each_kind_of_problem_is_reported_at_its_line(path: Path) -> None:
     expected = path.read_text("utf-8").splitlines()[0].removeprefix("# ")
     with pytest.raises(PolicyError) as caught:
         Policy.load(path, environ=ENVIRON)
@@ -58,7 +58,7 @@ def test_each_kind_of_mistake_is_reported_at_its_line(path: Path) -> None:
         assert found == expected
 
 
-def test_ten_mistakes_of_a_policy_are_reported_at_once_each_at_its_line() -> None:
+def test_ten_problems_of_a_policy_are_reported_at_once_each_at_its_line() -> None:
     with pytest.raises(PolicyError) as caught:
         load_text(TEN, "policy.yaml", {})
     assert len(caught.value.problems) == 10
@@ -99,7 +99,7 @@ def test_what_an_environment_variable_holds_is_never_shown() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_nor_is_it_shown_by_the_checks_that_know_what_a_value_refers_to() -> None:
+def test_checks_of_what_a_value_refers_to_do_not_show_variables_either() -> None:
     text = """\
 identity: [{header: {name: '${S}', trusted_proxies: ['${S}']}}]
 store: {url: '${S}', prefix: '${S}'}
@@ -135,7 +135,7 @@ def test_a_budget_with_a_bad_limit_is_still_checked_for_all_else() -> None:
     assert paths == {"name", "limit", "per", "match.tier", "window", "mode"}
 
 
-def test_one_wrong_word_is_one_mistake_however_much_depends_on_it() -> None:
+def test_one_wrong_word_is_one_problem_however_much_depends_on_it() -> None:
     text = "secret: [a]\nstore: redis://localhost\nbudgets:\n"
     text += "  - {name: a, limit: 5/day, window: calender, timezone: Europe/Berlin}\n"
     text += "  - {name: b, limit: 5/day, window: gcraa, burst: 20}\n"
@@ -178,7 +178,7 @@ OF_A_UNIT = {"weights: {output: 4}", "price: b4b", "then: [slow]", "score: false
 
 
 @given(st.lists(st.sets(st.sampled_from(INJECTED)), min_size=1, max_size=6))
-def test_as_many_mistakes_are_reported_as_were_made(wrong: list[set[str]]) -> None:
+def test_as_many_problems_are_reported_as_were_made(wrong: list[set[str]]) -> None:
     text, expected = "budgets:\n", 0
     for index, lines in enumerate(wrong):
         has_limit = any(line.startswith("limit:") for line in lines)

@@ -5,8 +5,9 @@ Aliases and merge keys (`<<`) work; tags do not. `${NAME}` and `${NAME:-default}
 environment variables after parsing, so that no value can add a key or a list; `$${` stands for a
 plain `${`.
 
-The nodes are made from PyYAML's events and not from its own node tree: depth and number of nodes,
-with aliases followed, are bounded while the text is read, and an anchor may be used again.
+The nodes are made from PyYAML's events, so that their depth and number, with aliases followed, are
+bounded while the text is read. `yaml.compose()` recurses in C until a deep file ends the process,
+and refuses an anchor that is used again, which YAML 1.2 allows.
 """
 
 from __future__ import annotations
