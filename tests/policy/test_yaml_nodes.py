@@ -88,7 +88,9 @@ def test_a_key_may_be_an_alias() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 5_000, "[" * 500_000, "a: " + "{a: " * 5_000, "- " * 5_000 + "x"]
+    "text",
+    ["[" * 5_000, "[" * 500_000, "a: " + "{a: " * 5_000, "- " * 5_000 + "x"],
+    ids=["lists", "many lists", "mappings", "blocks"],
 )
 def test_a_file_that_nests_too_deep_is_refused(text: str) -> None:
     with pytest.raises(PolicyError):
