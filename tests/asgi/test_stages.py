@@ -319,8 +319,9 @@ async def test_the_servers_own_scope_stays_as_it_is(bench: Callable[..., Any]) -
         b"x-kept",
         b"content-length",
     ]
-    assert {k: v for k, v in given[0].items() if k != "headers"} == {
-        k: v for k, v in scope.items() if k != "headers"
+    assert given[0]["state"].keys() == {"querybudget"}
+    assert {k: v for k, v in given[0].items() if k not in {"headers", "state"}} == {
+        k: v for k, v in scope.items() if k not in {"headers", "state"}
     }
 
 
