@@ -1,10 +1,10 @@
-"""What every edge test stands on: a policy in memory, a clock by hand, a view into the store."""
+"""The fixture of every edge test: a middleware in memory, a manual clock, a view into the store."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
 
 import anyio.lowlevel
 import pytest
@@ -22,7 +22,7 @@ from querybudget.units import MICRO, Quota
 
 
 class Suspending:
-    """A memory store whose verbs wait before and after, as one across a network does."""
+    """A memory store whose verbs suspend before and after, as those of a remote store do."""
 
     suspends = True
 
@@ -51,7 +51,7 @@ class Suspending:
         await self.inner.aclose()
 
 
-class Bench:
+class Edge:
     """A middleware over an application, and what its limiter holds."""
 
     def __init__(
@@ -68,7 +68,7 @@ class Bench:
         self.decisions = Decisions()
         self.policy = Policy.load({"version": 1, "identity": ["api_key"], **policy})
         self.memory = MemoryStore(self.clock)
-        self.store = Suspending(self.memory) if suspends else self.memory
+        self.store: Any = Suspending(self.memory) if suspends else self.memory
         self.limiter = Limiter(
             self.policy,
             store=self.store,
@@ -92,22 +92,22 @@ class Bench:
 
     @property
     def held(self) -> int:
-        """Reservations that nobody has settled."""
+        """The number of open reservations."""
         return sum(len(account.open) for account in self.accounts.values())
 
     async def quiet(self) -> None:
-        """Wait for settlements that go on by themselves."""
+        """Wait for settlements in the background."""
         while self.limiter.busy:
             await anyio.lowlevel.checkpoint()
 
     async def used(self, budget: str) -> int:
-        """Whole units used of a budget, by all its partitions together."""
+        """Return the whole units used of a budget by all its partitions."""
         used = await self.micro_used(budget)
         assert used % MICRO == 0
         return used // MICRO
 
     async def micro_used(self, budget: str) -> int:
-        """µ-units used of a budget: what was priced may be no whole unit."""
+        """Return the µ-units used of a budget: a price may leave no whole number of units."""
         quota = next(b.quota for b in self.policy.budgets if b.name == budget)
         used = 0
         for name in self.accounts:
@@ -116,11 +116,19 @@ class Bench:
         return used
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+class MakeEdge(Protocol):
+    """Puts a middleware with a policy over an application."""
+
+    def __call__(
+        self,
+        app: ASGIApp,
+        policy: Mapping[str, Any],
+        *,
+        suspends: bool = False,
+        analyzer: PromptAnalyzer | None = None,
+    ) -> Edge: ...
 
 
 @pytest.fixture
-def bench() -> Callable[..., Bench]:
-    return Bench
+def make_edge() -> MakeEdge:
+    return Edge

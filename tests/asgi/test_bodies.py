@@ -3,13 +3,13 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.testing import FakeModel, Reply, drive, http_scope, request
+from tests.asgi.conftest import MakeEdge
 
 POLICY = {
     "body": {"limit": "1 MiB"},
@@ -49,10 +49,10 @@ def too_large(path: str, body: Any) -> str:
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
 async def test_a_body_declared_too_large_is_refused_before_it_is_read(
-    bench: Callable[..., Any], path: str
+    make_edge: MakeEdge, path: str
 ) -> None:
     app = Counting()
-    edge = bench(app, POLICY)
+    edge = make_edge(app, POLICY)
     scope = http_scope(path, key="a", headers={"content-length": "50000000"})
     driven = await drive(edge.app, scope, request(b"x"))
     assert driven.status == 413
@@ -65,10 +65,10 @@ async def test_a_body_declared_too_large_is_refused_before_it_is_read(
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
 async def test_a_body_that_grows_too_large_is_refused_where_it_does(
-    bench: Callable[..., Any], path: str
+    make_edge: MakeEdge, path: str
 ) -> None:
     app, edge = Counting(), None
-    edge = bench(app, POLICY)
+    edge = make_edge(app, POLICY)
     piece: Message = {"type": "http.request", "body": b"x" * 500_000, "more_body": True}
     driven = await drive(edge.app, http_scope(path, key="a"), [piece] * 100)
     assert driven.status == 413
@@ -79,9 +79,9 @@ async def test_a_body_that_grows_too_large_is_refused_where_it_does(
 
 
 @pytest.mark.anyio
-async def test_a_body_of_exactly_the_limit_passes(bench: Callable[..., Any]) -> None:
+async def test_a_body_of_exactly_the_limit_passes(make_edge: MakeEdge) -> None:
     app = Counting()
-    edge = bench(app, POLICY)
+    edge = make_edge(app, POLICY)
     for size, status in ((1 << 20, 200), ((1 << 20) + 1, 413)):
         body = json.dumps(CHAT).encode().ljust(size)
         driven = await drive(edge.app, http_scope(key="a"), request(body, pieces=3))
@@ -90,9 +90,9 @@ async def test_a_body_of_exactly_the_limit_passes(bench: Callable[..., Any]) -> 
 
 
 @pytest.mark.anyio
-async def test_a_gzip_bomb_is_refused(bench: Callable[..., Any]) -> None:
+async def test_a_gzip_bomb_is_refused(make_edge: MakeEdge) -> None:
     app = Counting()
-    edge = bench(app, POLICY)
+    edge = make_edge(app, POLICY)
     bomb = gzip.compress(b" " * 50_000_000)
     driven = await drive(edge.app, http_scope(key="a", headers=GZIP), request(bomb))
     assert driven.status == 413
@@ -100,24 +100,26 @@ async def test_a_gzip_bomb_is_refused(bench: Callable[..., Any]) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_gzip_bomb_of_many_members_is_refused(bench: Callable[..., Any]) -> None:
+async def test_a_gzip_bomb_of_many_members_is_refused(make_edge: MakeEdge) -> None:
     app = Counting()
     bomb = gzip.compress(b" " * 900_000) * 2
-    driven = await drive(bench(app, POLICY).app, http_scope(key="a", headers=GZIP), request(bomb))
+    driven = await drive(
+        make_edge(app, POLICY).app, http_scope(key="a", headers=GZIP), request(bomb)
+    )
     assert driven.status == 413
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", "deflate", "two members"])
 async def test_a_compressed_body_counts_what_it_says_and_passes_as_it_came(
-    bench: Callable[..., Any], encoding: str
+    make_edge: MakeEdge, encoding: str
 ) -> None:
     plain = json.dumps(CHAT).encode()
     body = zlib.compress(plain) if encoding == "deflate" else gzip.compress(plain)
     if encoding == "two members":
         body, encoding = gzip.compress(plain[:9]) + gzip.compress(plain[9:]), "gzip"
     app = Counting()
-    edge = bench(app, POLICY)
+    edge = make_edge(app, POLICY)
     headers = {"content-encoding": encoding}
     await drive(edge.app, http_scope(key="a", headers=headers), request(body))
     assert app.bodies == [body]
@@ -144,10 +146,10 @@ MALFORMED = {
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/embeddings"])
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
 async def test_a_body_that_cannot_be_read_reaches_the_application_untouched(
-    bench: Callable[..., Any], path: str, body: bytes
+    make_edge: MakeEdge, path: str, body: bytes
 ) -> None:
     app = Counting()
-    edge = bench(app, POLICY)
+    edge = make_edge(app, POLICY)
     driven = await drive(edge.app, http_scope(path, key="a"), request(body))
     assert driven.error is None
     assert driven.status == 200
@@ -157,8 +159,8 @@ async def test_a_body_that_cannot_be_read_reaches_the_application_untouched(
 
 
 @pytest.mark.anyio
-async def test_a_bad_request_costs_a_request_and_no_tokens(bench: Callable[..., Any]) -> None:
-    edge = bench(FakeModel(), POLICY)
+async def test_a_bad_request_costs_a_request_and_no_tokens(make_edge: MakeEdge) -> None:
+    edge = make_edge(FakeModel(), POLICY)
     driven = await drive(edge.app, http_scope(key="a"), request(b"{"))
     assert driven.status == 400
     assert await edge.used("rpm") == 1
@@ -166,11 +168,11 @@ async def test_a_bad_request_costs_a_request_and_no_tokens(bench: Callable[..., 
 
 
 @pytest.mark.anyio
-async def test_damaged_gzip_reaches_the_application_untouched(bench: Callable[..., Any]) -> None:
+async def test_damaged_gzip_reaches_the_application_untouched(make_edge: MakeEdge) -> None:
     whole = gzip.compress(json.dumps(CHAT).encode())
     for body in (b"no gzip at all", whole[:-9], whole[:20] + b"\0\0" + whole[22:], b""):
         app = Counting()
-        edge = bench(app, POLICY)
+        edge = make_edge(app, POLICY)
         driven = await drive(edge.app, http_scope(key="a", headers=GZIP), request(body))
         assert driven.status == 200
         assert app.bodies == [body]
@@ -192,10 +194,10 @@ STRANGE = {
 @pytest.mark.anyio
 @pytest.mark.parametrize("headers", STRANGE.values(), ids=STRANGE.keys())
 async def test_strange_headers_are_no_error_of_ours(
-    bench: Callable[..., Any], headers: list[tuple[bytes, bytes]]
+    make_edge: MakeEdge, headers: list[tuple[bytes, bytes]]
 ) -> None:
     app = Counting()
-    edge = bench(app, POLICY)
+    edge = make_edge(app, POLICY)
     driven = await drive(edge.app, http_scope(headers=headers), request(CHAT))
     assert driven.error is None
     assert driven.status == 200
@@ -203,17 +205,17 @@ async def test_strange_headers_are_no_error_of_ours(
 
 
 @pytest.mark.anyio
-async def test_an_absurd_content_length_is_too_large(bench: Callable[..., Any]) -> None:
+async def test_an_absurd_content_length_is_too_large(make_edge: MakeEdge) -> None:
     scope = http_scope(key="a", headers={"content-length": "9" * 5000})
-    assert (await drive(bench(Counting(), POLICY).app, scope, request(b"x"))).status == 413
+    assert (await drive(make_edge(Counting(), POLICY).app, scope, request(b"x"))).status == 413
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "GET", "DELETE", "TRACE", "QUERY"])
 async def test_methods_that_ask_no_model_count_as_requests_alone(
-    bench: Callable[..., Any], method: str
+    make_edge: MakeEdge, method: str
 ) -> None:
-    edge = bench(Counting(), POLICY)
+    edge = make_edge(Counting(), POLICY)
     driven = await drive(edge.app, http_scope(method=method, key="a"), request(b"x" * 2_000_000))
     assert driven.status == 200
     assert await edge.used("rpm") == 1
@@ -222,15 +224,15 @@ async def test_methods_that_ask_no_model_count_as_requests_alone(
 
 @pytest.mark.anyio
 async def test_an_answer_in_an_unknown_encoding_is_charged_as_foreseen(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
-    edge = bench(FakeModel(Reply(headers={"content-encoding": "br"})), POLICY)
+    edge = make_edge(FakeModel(Reply(headers={"content-encoding": "br"})), POLICY)
     await drive(edge.app, http_scope(key="a"), request({**CHAT, "max_tokens": 70}))
     assert await edge.used("tokens") == 1070
 
 
 @pytest.mark.anyio
-async def test_a_compressed_answer_is_charged_what_it_reports(bench: Callable[..., Any]) -> None:
+async def test_a_compressed_answer_is_charged_what_it_reports(make_edge: MakeEdge) -> None:
     usage = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
     body = gzip.compress(json.dumps({"choices": [], "usage": usage}).encode())
     headers = [(b"content-type", b"application/json"), (b"content-encoding", b"gzip")]
@@ -242,7 +244,7 @@ async def test_a_compressed_answer_is_charged_what_it_reports(bench: Callable[..
             piece = body[at : at + 10]
             await send({"type": "http.response.body", "body": piece, "more_body": more})
 
-    edge = bench(app, POLICY)
+    edge = make_edge(app, POLICY)
     driven = await drive(edge.app, http_scope(key="a"), request(CHAT))
     assert driven.body == body
     assert await edge.used("tokens") == 12

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 import anyio.lowlevel
@@ -19,6 +18,7 @@ from querybudget.adapters.degrade import OUTPUT
 from querybudget.asgi.types import Receive, Scope, Send
 from querybudget.coverage import Observation
 from querybudget.testing import Driven, FakeAnalyzer, FakeModel, Reply, drive, http_scope, request
+from tests.asgi.conftest import MakeEdge
 
 BREADTH = {"name": "breadth", "limit": "20 buckets/30 days", "mode": "enforce"}
 STAGED = {**BREADTH, "then": ["slow", "degrade", "refuse"]}
@@ -56,10 +56,10 @@ async def no_pause(seconds: float) -> None:
     await asyncio.sleep(0)
 
 
-def covered(make: Callable[..., Any], app: Any, *budgets: dict[str, Any], **how: Any) -> Any:
+def covered(make_edge: MakeEdge, app: Any, *budgets: dict[str, Any], **how: Any) -> Any:
     settings = how.pop("settings", {})
     analyzer = how.pop("analyzer", None) or FakeAnalyzer()
-    edge = make(app, {"budgets": list(budgets), **settings}, analyzer=analyzer, **how)
+    edge = make_edge(app, {"budgets": list(budgets), **settings}, analyzer=analyzer, **how)
     edge.sleep = no_pause
     return edge
 
@@ -69,10 +69,10 @@ def covered(make: Callable[..., Any], app: Any, *budgets: dict[str, Any], **how:
 
 @pytest.mark.anyio
 async def test_a_sweep_is_priced_then_slowed_then_degraded_then_refused(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     model = FakeModel()
-    edge = covered(bench, model, STAGED, RPM)
+    edge = covered(make_edge, model, STAGED, RPM)
     statuses: list[int] = []
     for number in range(25):
         body = chat(f"prompt {number}", n=2, logprobs=True, max_tokens=4_000)
@@ -102,9 +102,9 @@ async def test_a_sweep_is_priced_then_slowed_then_degraded_then_refused(
 
 
 @pytest.mark.anyio
-async def test_the_same_sweep_in_shadow_changes_nothing(bench: Callable[..., Any]) -> None:
+async def test_the_same_sweep_in_shadow_changes_nothing(make_edge: MakeEdge) -> None:
     model = FakeModel()
-    edge = covered(bench, model, {**STAGED, "mode": "shadow"}, RPM)
+    edge = covered(make_edge, model, {**STAGED, "mode": "shadow"}, RPM)
     for number in range(25):
         body = chat(f"prompt {number}", n=2)
         assert (await drive(edge.app, http_scope(key="a"), request(body))).status == 200
@@ -119,14 +119,14 @@ async def test_the_same_sweep_in_shadow_changes_nothing(bench: Callable[..., Any
 @pytest.mark.anyio
 @pytest.mark.parametrize("dialect", PATHS)
 async def test_a_refusal_says_abnormal_usage_and_no_answer_ever_shows_a_bucket(
-    bench: Callable[..., Any], dialect: str
+    make_edge: MakeEdge, dialect: str
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    edge = covered(bench, app, STAGED, RPM, settings={**DRAFT, **ROUTES})
+    edge = covered(make_edge, app, STAGED, RPM, settings={**DRAFT, **ROUTES})
     refused = Driven()
     for number in range(22):
         body = {"prompt": str(number)} if dialect == "problem" else chat(str(number), max_tokens=9)
@@ -145,11 +145,11 @@ async def test_a_refusal_says_abnormal_usage_and_no_answer_ever_shows_a_bucket(
 
 @pytest.mark.anyio
 async def test_a_plain_budget_that_refuses_too_is_told_with_its_own_wait(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     tight = {"name": "rpm", "limit": "1 requests/minute"}
     one = {**BREADTH, "limit": "1 buckets/30 days", "price": "none"}
-    edge = covered(bench, FakeModel(), one, tight)
+    edge = covered(make_edge, FakeModel(), one, tight)
     await drive(edge.app, http_scope(key="a"), request(chat("a")))
     refused = await drive(edge.app, http_scope(key="a"), request(chat("b")))
     assert (refused.status, refused.headers["retry-after"]) == (429, "60")
@@ -166,9 +166,9 @@ async def test_a_plain_budget_that_refuses_too_is_told_with_its_own_wait(
     [(200, 1), (400, 0), (401, 0), (403, 0), (422, 0), (429, 0), (500, 0), (503, 0)],
 )
 async def test_only_an_answered_call_keeps_its_buckets(
-    bench: Callable[..., Any], status: int, kept: int
+    make_edge: MakeEdge, status: int, kept: int
 ) -> None:
-    edge = covered(bench, FakeModel(Reply(status=status)), BREADTH, RPM)
+    edge = covered(make_edge, FakeModel(Reply(status=status)), BREADTH, RPM)
     driven = await drive(edge.app, http_scope(key="a"), request(chat("a")))
     assert driven.status == status
     assert (await edge.used("breadth"), edge.held) == (kept, 0)
@@ -179,11 +179,11 @@ KINDS = [(False, False), (False, True), (True, False), (True, True)]
 IDS = ["memory", "memory-slow_observer", "suspending", "suspending-slow_observer"]
 
 
-async def spent(make: Callable[..., Any], suspends: bool, waits: bool, **how: Any) -> Any:
+async def spent(make_edge: MakeEdge, suspends: bool, waits: bool, **how: Any) -> Any:
     """A caller at the edge of being degraded, and the model it asks."""
     model = FakeModel(REPLY)
     analyzer = Slow() if waits else FakeAnalyzer()
-    edge = covered(make, model, STAGED, RPM, TOKENS, suspends=suspends, analyzer=analyzer)
+    edge = covered(make_edge, model, STAGED, RPM, TOKENS, suspends=suspends, analyzer=analyzer)
     for number in range(17):
         await drive(edge.app, http_scope(key="a"), request(chat(str(number))))
     await edge.quiet()
@@ -213,12 +213,12 @@ LAST = chat("the last", stream=True, stream_options={"include_usage": True})
 @pytest.mark.parametrize(("suspends", "waits"), KINDS, ids=IDS)
 @pytest.mark.parametrize("level", [False, True], ids=["task", "scope"])
 async def test_cancelling_at_any_await_is_exact(
-    bench: Callable[..., Any], suspends: bool, waits: bool, level: bool
+    make_edge: MakeEdge, suspends: bool, waits: bool, level: bool
 ) -> None:
     at, unseen, stage = 0, 0, ""
     driven = Driven(cut=True)
     while driven.cut:
-        edge = await spent(bench, suspends, waits)
+        edge = await spent(make_edge, suspends, waits)
         scope, messages = http_scope(key="a"), request(LAST)
         driven = await drive(edge.app, scope, messages, cancel_at=at, level=level)
         await settled(edge)
@@ -232,11 +232,11 @@ async def test_cancelling_at_any_await_is_exact(
 @pytest.mark.anyio
 @pytest.mark.parametrize(("suspends", "waits"), KINDS, ids=IDS)
 async def test_cancelling_in_any_turn_of_the_loop_is_exact(
-    bench: Callable[..., Any], suspends: bool, waits: bool
+    make_edge: MakeEdge, suspends: bool, waits: bool
 ) -> None:
     turn, driven = 0, Driven(cut=True)
     while driven.cut:
-        edge = await spent(bench, suspends, waits)
+        edge = await spent(make_edge, suspends, waits)
         scope, messages = http_scope(key="a"), request(LAST)
         driven = await drive(edge.app, scope, messages, cancel_in_turn=turn)
         await settled(edge)
@@ -247,12 +247,12 @@ async def test_cancelling_in_any_turn_of_the_loop_is_exact(
 @pytest.mark.anyio
 @pytest.mark.parametrize(("suspends", "waits"), KINDS, ids=IDS)
 async def test_hanging_up_at_any_message_is_exact(
-    bench: Callable[..., Any], suspends: bool, waits: bool
+    make_edge: MakeEdge, suspends: bool, waits: bool
 ) -> None:
     reading = [(at, None) for at in range(4)]
     answered = [(None, after) for after in range(9)]
     for at, after in [*reading, *answered]:
-        edge = await spent(bench, suspends, waits)
+        edge = await spent(make_edge, suspends, waits)
         messages = request(LAST, pieces=2)
         await drive(
             edge.app, http_scope(key="a"), messages, disconnect_at=at, disconnect_after=after
@@ -264,8 +264,8 @@ async def test_hanging_up_at_any_message_is_exact(
 
 
 @pytest.mark.anyio
-async def test_every_input_of_a_batch_takes_its_bucket(bench: Callable[..., Any]) -> None:
-    edge = covered(bench, FakeModel(), BREADTH)
+async def test_every_input_of_a_batch_takes_its_bucket(make_edge: MakeEdge) -> None:
+    edge = covered(make_edge, FakeModel(), BREADTH)
     batch = {"model": "e", "input": ["a", "b", "c", "a"]}
     await drive(edge.app, http_scope("/v1/embeddings", key="a"), request(batch))
     assert await edge.used("breadth") == 3
@@ -273,9 +273,9 @@ async def test_every_input_of_a_batch_takes_its_bucket(bench: Callable[..., Any]
 
 @pytest.mark.anyio
 async def test_counting_tokens_and_listing_models_take_no_buckets(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
-    edge = covered(bench, FakeModel(), BREADTH, RPM)
+    edge = covered(make_edge, FakeModel(), BREADTH, RPM)
     count = http_scope("/v1/messages/count_tokens", key="a")
     await drive(edge.app, count, request(chat("a")))
     models = http_scope("/v1/models", key="a", method="GET")
@@ -286,7 +286,7 @@ async def test_counting_tokens_and_listing_models_take_no_buckets(
 
 @pytest.mark.anyio
 async def test_a_socket_meets_no_bucket_budget_and_is_not_observed(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -298,7 +298,7 @@ async def test_a_socket_meets_no_bucket_budget_and_is_not_observed(
 
     code = {**RPM, "name": "code", "match": {"capability": "coding"}}
     one = {**BREADTH, "limit": "1 buckets/day"}
-    edge = covered(bench, app, one, RPM, code)
+    edge = covered(make_edge, app, one, RPM, code)
     scope = {**http_scope("/ws", key="a"), "type": "websocket"}
     texts = [{"type": "websocket.receive", "text": str(number)} for number in range(3)]
     driven = await drive(edge.app, scope, [{"type": "websocket.connect"}, *texts])
@@ -312,8 +312,8 @@ async def test_a_socket_meets_no_bucket_budget_and_is_not_observed(
 
 
 @pytest.mark.anyio
-async def test_the_ask_is_what_is_observed_and_not_the_history(bench: Callable[..., Any]) -> None:
-    edge = covered(bench, FakeModel(), BREADTH)
+async def test_the_ask_is_what_is_observed_and_not_the_history(make_edge: MakeEdge) -> None:
+    edge = covered(make_edge, FakeModel(), BREADTH)
     turns = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "first"},
@@ -340,10 +340,10 @@ BIG = b'{"messages": [{"role": "user", "content": "%s"}], "x": NaN}' % (b"a" * 1
     ids=["utf-16", "utf-32", "nan", "infinite", "surrogates"],
 )
 async def test_what_only_servers_in_python_read_is_read_as_they_do(
-    bench: Callable[..., Any], body: bytes
+    make_edge: MakeEdge, body: bytes
 ) -> None:
     model = FakeModel()
-    edge = covered(bench, model, STAGED)
+    edge = covered(make_edge, model, STAGED)
     for number in range(17):
         await drive(edge.app, http_scope(key="a"), request(chat(str(number))))
     await drive(edge.app, http_scope(key="a"), request(body))
@@ -358,14 +358,14 @@ async def test_what_only_servers_in_python_read_is_read_as_they_do(
     "body", [b"no json", b'{"messages": 3}', BIG, b"[" * 5_000], ids=["none", "odd", "big", "deep"]
 )
 async def test_a_body_that_cannot_be_read_is_new_ground_if_it_is_answered(
-    bench: Callable[..., Any], body: bytes
+    make_edge: MakeEdge, body: bytes
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         status = int(scope["query_string"] or 200)
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    edge = covered(bench, app, BREADTH)
+    edge = covered(make_edge, app, BREADTH)
     for status, buckets in ((b"400", 0), (b"200", 1), (b"200", 1)):
         await drive(edge.app, http_scope(key="a", query_string=status), request(body))
         assert await edge.used("breadth") == buckets

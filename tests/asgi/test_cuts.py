@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from querybudget.adapters.base import Usage
 from querybudget.asgi.types import Receive, Scope, Send
 from querybudget.testing import Driven, Failure, FakeModel, Reply, drive, http_scope, request
+from tests.asgi.conftest import Edge, MakeEdge
 
 POLICY = {
     "budgets": [
@@ -32,7 +30,7 @@ def served(driven: Driven) -> int:
     return driven.body.count(b'"content":"') - driven.body.count(b'"content":""')
 
 
-async def settled(edge: Any, driven: Driven) -> None:
+async def settled(edge: Edge, driven: Driven) -> None:
     """Nothing is held, and what was charged is what was sent: at most one piece more, in flight."""
     await edge.quiet()
     assert edge.held == 0
@@ -55,14 +53,14 @@ async def settled(edge: Any, driven: Driven) -> None:
 @pytest.mark.parametrize("level", [False, True], ids=["task", "scope"])
 @pytest.mark.parametrize("spec", ["2.3", "2.4"], ids=["child_task", "same_task"])
 async def test_cancelling_at_any_await_leaves_nothing_held_and_charges_what_was_sent(
-    bench: Callable[..., Any], suspends: bool, level: bool, spec: str
+    make_edge: MakeEdge, suspends: bool, level: bool, spec: str
 ) -> None:
     asgi = {"version": "3.0", "spec_version": spec}  # Starlette streams from a child task in 2.3
-    whole = bench(FakeModel(REPLY), POLICY, suspends=suspends)
+    whole = make_edge(FakeModel(REPLY), POLICY, suspends=suspends)
     awaits = (await drive(whole.app, http_scope(key="a", asgi=asgi), request(CHAT))).awaits
     assert awaits > 20
     for at in range(awaits):
-        edge = bench(FakeModel(REPLY), POLICY, suspends=suspends)
+        edge = make_edge(FakeModel(REPLY), POLICY, suspends=suspends)
         scope, messages = http_scope(key="a", asgi=asgi), request(CHAT)
         driven = await drive(edge.app, scope, messages, cancel_at=at, level=level)
         await settled(edge, driven)
@@ -72,11 +70,11 @@ async def test_cancelling_at_any_await_leaves_nothing_held_and_charges_what_was_
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 @pytest.mark.parametrize("level", [False, True], ids=["task", "scope"])
 async def test_cancelling_in_any_turn_of_the_loop_leaves_nothing_held_and_charges_what_was_sent(
-    bench: Callable[..., Any], suspends: bool, level: bool
+    make_edge: MakeEdge, suspends: bool, level: bool
 ) -> None:
     turn, driven = 0, Driven(cut=True)
     while driven.cut:
-        edge = bench(FakeModel(REPLY), POLICY, suspends=suspends)
+        edge = make_edge(FakeModel(REPLY), POLICY, suspends=suspends)
         scope, messages = http_scope(key="a"), request(CHAT)
         driven = await drive(edge.app, scope, messages, cancel_in_turn=turn, level=level)
         await settled(edge, driven)
@@ -87,7 +85,7 @@ async def test_cancelling_in_any_turn_of_the_loop_leaves_nothing_held_and_charge
 
 @pytest.mark.anyio
 async def test_what_is_made_after_the_client_hung_up_is_not_charged(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -100,18 +98,20 @@ async def test_what_is_made_after_the_client_hung_up_is_not_charged(
                 assert (await receive())["type"] == "http.disconnect"
         await send({"type": "http.response.body"})
 
-    edge = bench(app, POLICY)
+    edge = make_edge(app, POLICY)
     await drive(edge.app, http_scope(key="a"), request(CHAT), disconnect_after=4)
-    assert edge.decisions.last.usage.output == 3
+    usage = edge.decisions.last.usage
+    assert usage
+    assert usage.output == 3
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 async def test_hanging_up_after_any_message_charges_what_was_sent(
-    bench: Callable[..., Any], suspends: bool
+    make_edge: MakeEdge, suspends: bool
 ) -> None:
     for after in range(1, 11):
-        edge = bench(FakeModel(REPLY), POLICY, suspends=suspends)
+        edge = make_edge(FakeModel(REPLY), POLICY, suspends=suspends)
         scope, messages = http_scope(key="a"), request(CHAT)
         driven = await drive(edge.app, scope, messages, disconnect_after=after)
         await settled(edge, driven)
@@ -120,10 +120,10 @@ async def test_hanging_up_after_any_message_charges_what_was_sent(
 @pytest.mark.anyio
 @pytest.mark.parametrize("at", [0, 1, 2, 3])
 async def test_hanging_up_while_the_body_is_read_costs_nothing_and_calls_nobody(
-    bench: Callable[..., Any], at: int
+    make_edge: MakeEdge, at: int
 ) -> None:
     model = FakeModel(REPLY)
-    edge = bench(model, POLICY)
+    edge = make_edge(model, POLICY)
     await drive(edge.app, http_scope(key="a"), request(CHAT, pieces=4), disconnect_at=at)
     assert model.requests == []
     assert edge.accounts == {}
@@ -132,9 +132,9 @@ async def test_hanging_up_while_the_body_is_read_costs_nothing_and_calls_nobody(
 @pytest.mark.anyio
 @pytest.mark.parametrize("stream", [True, False])
 async def test_an_exception_before_the_answer_gives_everything_back(
-    bench: Callable[..., Any], stream: bool
+    make_edge: MakeEdge, stream: bool
 ) -> None:
-    edge = bench(FakeModel(Reply(failure=Failure.BEFORE_START)), POLICY)
+    edge = make_edge(FakeModel(Reply(failure=Failure.BEFORE_START)), POLICY)
     driven = await drive(edge.app, http_scope(key="a"), request({**CHAT, "stream": stream}))
     assert type(driven.error).__name__ == "FakeModelError"
     assert edge.held == 0
@@ -148,22 +148,24 @@ async def test_an_exception_before_the_answer_gives_everything_back(
 @pytest.mark.anyio
 @pytest.mark.parametrize("failure", [Failure.MID_STREAM, Failure.ERROR_EVENT])
 async def test_a_stream_that_breaks_is_charged_up_to_there(
-    bench: Callable[..., Any], failure: Failure
+    make_edge: MakeEdge, failure: Failure
 ) -> None:
     reply = Reply(text=TEXT, chunks=5, failure=failure, fail_after=3)
-    edge = bench(FakeModel(reply), POLICY)
+    edge = make_edge(FakeModel(reply), POLICY)
     driven = await drive(edge.app, http_scope(key="a"), request(CHAT))
     assert served(driven) == 3
-    assert edge.decisions.last.usage.output == 3
+    usage = edge.decisions.last.usage
+    assert usage
+    assert usage.output == 3
     assert edge.held == 0
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503, 529])
 async def test_a_call_the_application_could_not_take_is_given_back(
-    bench: Callable[..., Any], status: int
+    make_edge: MakeEdge, status: int
 ) -> None:
-    edge = bench(FakeModel(Reply(status=status)), POLICY)
+    edge = make_edge(FakeModel(Reply(status=status)), POLICY)
     driven = await drive(edge.app, http_scope(key="a"), request(CHAT))
     assert driven.status == status
     assert edge.accounts == {}
@@ -172,9 +174,9 @@ async def test_a_call_the_application_could_not_take_is_given_back(
 @pytest.mark.anyio
 @pytest.mark.parametrize("status", [401, 403])
 async def test_an_answer_to_somebody_unknown_carries_no_figures(
-    bench: Callable[..., Any], status: int
+    make_edge: MakeEdge, status: int
 ) -> None:
-    edge = bench(FakeModel(Reply(status=status)), POLICY)
+    edge = make_edge(FakeModel(Reply(status=status)), POLICY)
     driven = await drive(edge.app, http_scope(key="a"), request(CHAT))
     assert [name for name in driven.headers if "ratelimit" in name] == []
 
@@ -182,9 +184,9 @@ async def test_an_answer_to_somebody_unknown_carries_no_figures(
 @pytest.mark.anyio
 @pytest.mark.parametrize("status", [400, 404, 422])
 async def test_a_call_the_application_would_not_do_keeps_only_the_request(
-    bench: Callable[..., Any], status: int
+    make_edge: MakeEdge, status: int
 ) -> None:
-    edge = bench(FakeModel(Reply(status=status)), POLICY)
+    edge = make_edge(FakeModel(Reply(status=status)), POLICY)
     await drive(edge.app, http_scope(key="a"), request(CHAT))
     assert edge.held == 0
     assert await edge.used("rpm") == 1
@@ -192,17 +194,17 @@ async def test_a_call_the_application_would_not_do_keeps_only_the_request(
 
 
 @pytest.mark.anyio
-async def test_a_whole_answer_is_charged_what_it_reported(bench: Callable[..., Any]) -> None:
-    edge = bench(FakeModel(REPLY), POLICY)
+async def test_a_whole_answer_is_charged_what_it_reported(make_edge: MakeEdge) -> None:
+    edge = make_edge(FakeModel(REPLY), POLICY)
     await drive(edge.app, http_scope(key="a"), request(CHAT))
     assert await edge.used("tokens") == 12
 
 
 @pytest.mark.anyio
 async def test_a_hook_that_raises_harms_nothing(
-    bench: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    make_edge: MakeEdge, caplog: pytest.LogCaptureFixture
 ) -> None:
-    edge = bench(FakeModel(REPLY), POLICY)
+    edge = make_edge(FakeModel(REPLY), POLICY)
 
     def broken(event: object) -> None:
         raise RuntimeError("a hook of the operator's")

@@ -10,6 +10,7 @@ import pytest
 from querybudget.adapters.base import Usage
 from querybudget.testing import Driven, FakeModel, Reply, drive, http_scope, request
 from querybudget.units import MICRO
+from tests.asgi.conftest import MakeEdge
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 N = 20
@@ -58,10 +59,10 @@ class Opened:
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 @pytest.mark.parametrize("tight", TIGHT.values(), ids=TIGHT.keys())
 async def test_of_2n_concurrent_calls_on_n_exactly_n_are_served(
-    bench: Callable[..., Any], tight: dict[str, Any], suspends: bool
+    make_edge: MakeEdge, tight: dict[str, Any], suspends: bool
 ) -> None:
     model = FakeModel()
-    edge = bench(model, {"budgets": [ROOMY[0], tight, *ROOMY[1:]]}, suspends=suspends)
+    edge = make_edge(model, {"budgets": [ROOMY[0], tight, *ROOMY[1:]]}, suspends=suspends)
     model.reply = Reply(gate=Opened(lambda: len(edge.decisions.refused), 2 * N))
     answers = await together(edge.app, 2 * N, CHAT)
     await edge.quiet()
@@ -75,10 +76,10 @@ async def test_of_2n_concurrent_calls_on_n_exactly_n_are_served(
 
 
 @pytest.mark.anyio
-async def test_a_refused_call_fits_exactly_when_it_was_promised(bench: Callable[..., Any]) -> None:
+async def test_a_refused_call_fits_exactly_when_it_was_promised(make_edge: MakeEdge) -> None:
     for window in ("sliding", "gcra"):
         tight = {**TIGHT[window], "limit": "3 requests/minute"}
-        edge = bench(FakeModel(), {"budgets": [tight, *ROOMY]})
+        edge = make_edge(FakeModel(), {"budgets": [tight, *ROOMY]})
         for _ in range(3):
             await drive(edge.app, http_scope(key="a"), request(CHAT))
         refused = await drive(edge.app, http_scope(key="a"), request(CHAT))
@@ -96,11 +97,11 @@ UNFORESEEN = Reply(usage=Usage(input=10, output=490))
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 @pytest.mark.parametrize("window", ["sliding", "gcra"])
 async def test_a_small_token_budget_serves_only_the_one_call_it_could_not_foresee(
-    bench: Callable[..., Any], window: str, suspends: bool
+    make_edge: MakeEdge, window: str, suspends: bool
 ) -> None:
     model = FakeModel()
     budget = {"name": "tokens", "limit": "100 tokens/minute", "window": window}
-    edge = bench(model, {"budgets": [budget]}, suspends=suspends)
+    edge = make_edge(model, {"budgets": [budget]}, suspends=suspends)
     gate = Opened(lambda: len(edge.decisions.refused), 30)
     model.reply = dataclasses.replace(UNFORESEEN, gate=gate)
     answers = await together(edge.app, 30, CHAT)
@@ -116,11 +117,11 @@ async def test_a_small_token_budget_serves_only_the_one_call_it_could_not_forese
     [("gcra", "minute", 7), ("calendar", "day", 7), ("sliding", "minute", 7)],
 )
 async def test_what_could_not_be_foreseen_is_carried_as_debt(
-    bench: Callable[..., Any], window: str, period: str, served: int
+    make_edge: MakeEdge, window: str, period: str, served: int
 ) -> None:
     model = FakeModel(UNFORESEEN)
     budget = {"name": "tokens", "limit": f"100 tokens/{period}", "window": window}
-    edge = bench(model, {"budgets": [budget]})
+    edge = make_edge(model, {"budgets": [budget]})
     tenth = {"minute": 6, "day": 8640}[period]
     for _ in range(300):
         await drive(edge.app, http_scope(key="a"), request(CHAT))
@@ -130,10 +131,10 @@ async def test_what_could_not_be_foreseen_is_carried_as_debt(
 
 @pytest.mark.anyio
 async def test_an_answer_bounded_by_the_caller_is_held_at_its_bound(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     model = FakeModel(Reply(usage=Usage(input=2, output=8)))
-    edge = bench(model, {"budgets": [{"name": "tokens", "limit": "100 tokens/minute"}]})
+    edge = make_edge(model, {"budgets": [{"name": "tokens", "limit": "100 tokens/minute"}]})
     never = await drive(edge.app, http_scope(key="a"), request({**CHAT, "max_tokens": 99}))
     assert never.status in {400, 429}
     assert edge.decisions.last.verdict == "never"
@@ -143,12 +144,14 @@ async def test_an_answer_bounded_by_the_caller_is_held_at_its_bound(
 
 
 @pytest.mark.anyio
-async def test_a_batch_of_inputs_counts_as_many_requests(bench: Callable[..., Any]) -> None:
-    edge = bench(FakeModel(), {"budgets": [{"name": "rpm", "limit": "10 requests/minute"}]})
+async def test_a_batch_of_inputs_counts_as_many_requests(make_edge: MakeEdge) -> None:
+    edge = make_edge(FakeModel(), {"budgets": [{"name": "rpm", "limit": "10 requests/minute"}]})
     batch = {"model": "e", "input": ["a"] * 7}
     driven = await drive(edge.app, http_scope("/v1/embeddings", key="a"), request(batch))
     assert driven.status == 200
     assert await edge.used("rpm") == 7
     driven = await drive(edge.app, http_scope("/v1/embeddings", key="a"), request(batch))
     assert driven.status == 429
-    assert edge.decisions.last.decision.lines[0].line.amount == 7 * MICRO
+    decision = edge.decisions.last.decision
+    assert decision
+    assert decision.lines[0].line.amount == 7 * MICRO

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.errors import PolicyError
 from querybudget.testing import FakeModel, drive, http_scope, request
+from tests.asgi.conftest import MakeEdge
 
 POLICY: dict[str, Any] = {
     "budgets": [
@@ -109,8 +109,8 @@ async def test_the_application_alone_is_enough(
 
 
 @pytest.mark.anyio
-async def test_an_application_without_lifespan_stays_without(bench: Callable[..., Any]) -> None:
-    edge = bench(silent, POLICY)
+async def test_an_application_without_lifespan_stays_without(make_edge: MakeEdge) -> None:
+    edge = make_edge(silent, POLICY)
     driven = await drive(edge.app, LIFESPAN, [STARTUP])
     assert isinstance(driven.error, RuntimeError)  # What servers take for "not supported".
     assert driven.sent == []
@@ -118,21 +118,21 @@ async def test_an_application_without_lifespan_stays_without(bench: Callable[...
 
 
 @pytest.mark.anyio
-async def test_unknown_scopes_pass(bench: Callable[..., Any]) -> None:
+async def test_unknown_scopes_pass(make_edge: MakeEdge) -> None:
     seen: list[Scope] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(scope)
 
     scope = {"type": "webtransport", "path": "/x"}
-    await drive(bench(app, POLICY).app, scope)
+    await drive(make_edge(app, POLICY).app, scope)
     assert seen == [scope]
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["/health", "/metrics"])
-async def test_health_and_metrics_are_exempt(bench: Callable[..., Any], path: str) -> None:
-    edge = bench(FakeModel(), POLICY)
+async def test_health_and_metrics_are_exempt(make_edge: MakeEdge, path: str) -> None:
+    edge = make_edge(FakeModel(), POLICY)
     for _ in range(5):
         driven = await drive(edge.app, http_scope(path, method="GET", key="a"), request())
         assert driven.status in {200, 404}
@@ -140,8 +140,8 @@ async def test_health_and_metrics_are_exempt(bench: Callable[..., Any], path: st
 
 
 @pytest.mark.anyio
-async def test_a_mounted_application_is_matched_below_its_root(bench: Callable[..., Any]) -> None:
-    edge = bench(FakeModel(), {"budgets": [{"name": "rpm", "limit": "1 requests/minute"}]})
+async def test_a_mounted_application_is_matched_below_its_root(make_edge: MakeEdge) -> None:
+    edge = make_edge(FakeModel(), {"budgets": [{"name": "rpm", "limit": "1 requests/minute"}]})
     edge.limiter.matcher  # noqa: B018 - made before it is mounted
     outer = Starlette(routes=[Mount("/llm", edge.app)])
     scopes = [http_scope("/llm/v1/chat/completions", key="a") for _ in range(2)]
@@ -150,8 +150,8 @@ async def test_a_mounted_application_is_matched_below_its_root(bench: Callable[.
 
 
 @pytest.mark.anyio
-async def test_a_root_path_from_the_server_is_taken_off(bench: Callable[..., Any]) -> None:
-    edge = bench(Starlette(routes=[Route("/v1/models", lambda _: None)]), POLICY)
+async def test_a_root_path_from_the_server_is_taken_off(make_edge: MakeEdge) -> None:
+    edge = make_edge(Starlette(routes=[Route("/v1/models", lambda _: None)]), POLICY)
     scope = http_scope("/api/health", method="GET", key="a", root_path="/api")
     await drive(edge.app, scope, request())
     assert edge.accounts == {}
@@ -160,9 +160,9 @@ async def test_a_root_path_from_the_server_is_taken_off(bench: Callable[..., Any
 @pytest.mark.anyio
 @pytest.mark.parametrize(("window", "code"), [("10 seconds", 1013), ("day", 1008)])
 async def test_each_message_of_a_socket_is_a_call(
-    bench: Callable[..., Any], window: str, code: int
+    make_edge: MakeEdge, window: str, code: int
 ) -> None:
-    edge = bench(echo, {"budgets": [{"name": "rpm", "limit": f"3 requests/{window}"}]})
+    edge = make_edge(echo, {"budgets": [{"name": "rpm", "limit": f"3 requests/{window}"}]})
     messages = [CONNECT, text("one"), text("two"), text("three")]
     driven = await drive(edge.app, socket_scope(), messages)
     assert [m["type"] for m in driven.sent] == [
@@ -179,8 +179,8 @@ async def test_each_message_of_a_socket_is_a_call(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("extension", [True, False])
-async def test_a_refused_handshake_is_told_so(bench: Callable[..., Any], extension: bool) -> None:
-    edge = bench(echo, {"budgets": [{"name": "rpm", "limit": "1 requests/minute"}]})
+async def test_a_refused_handshake_is_told_so(make_edge: MakeEdge, extension: bool) -> None:
+    edge = make_edge(echo, {"budgets": [{"name": "rpm", "limit": "1 requests/minute"}]})
     await drive(edge.app, socket_scope(), [CONNECT, {"type": "websocket.disconnect", "code": 1000}])
     extensions: dict[str, Any] = {"websocket.http.response": {}} if extension else {}
     driven = await drive(edge.app, socket_scope(extensions=extensions), [CONNECT])
@@ -196,9 +196,9 @@ async def test_a_refused_handshake_is_told_so(bench: Callable[..., Any], extensi
 
 
 @pytest.mark.anyio
-async def test_a_socket_holds_its_lease_while_it_is_open(bench: Callable[..., Any]) -> None:
+async def test_a_socket_holds_its_lease_while_it_is_open(make_edge: MakeEdge) -> None:
     held: list[int] = []
-    edge = bench(echo, {"budgets": [{"name": "parallel", "limit": "1 concurrent"}]})
+    edge = make_edge(echo, {"budgets": [{"name": "parallel", "limit": "1 concurrent"}]})
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         held.append(edge.held)
@@ -218,26 +218,26 @@ async def test_a_socket_holds_its_lease_while_it_is_open(bench: Callable[..., An
 @pytest.mark.parametrize("level", [False, True], ids=["task", "scope"])
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 async def test_cancelling_a_socket_anywhere_leaves_nothing_held(
-    bench: Callable[..., Any], level: bool, suspends: bool
+    make_edge: MakeEdge, level: bool, suspends: bool
 ) -> None:
     messages = [CONNECT, text("one"), text("two"), {"type": "websocket.disconnect", "code": 1000}]
     policy = {"budgets": [{"name": "r", "limit": "9 requests/minute"}, POLICY["budgets"][1]]}
-    whole = bench(echo, policy, suspends=suspends)
+    whole = make_edge(echo, policy, suspends=suspends)
     awaits = (await drive(whole.app, socket_scope(), messages)).awaits
     assert awaits > 8
     for at in range(awaits):
-        edge = bench(echo, policy, suspends=suspends)
+        edge = make_edge(echo, policy, suspends=suspends)
         await drive(edge.app, socket_scope(), messages, cancel_at=at, level=level)
         await edge.quiet()
         assert edge.held == 0
 
 
 @pytest.mark.anyio
-async def test_a_rejected_handshake_gives_everything_back(bench: Callable[..., Any]) -> None:
+async def test_a_rejected_handshake_gives_everything_back(make_edge: MakeEdge) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.close", "code": 1008})
 
-    edge = bench(app, POLICY)
+    edge = make_edge(app, POLICY)
     await drive(edge.app, socket_scope(), [CONNECT])
     assert edge.accounts == {}

@@ -19,6 +19,7 @@ from querybudget.coverage.response import Stage
 from querybudget.limiter import Admission
 from querybudget.testing import Driven, FakeModel, Reply, drive, http_scope, request
 from querybudget.units import SECOND
+from tests.asgi.conftest import MakeEdge
 
 POLICY = {
     "budgets": [
@@ -51,7 +52,7 @@ class Pause:
 
 
 def staged(edge: Any, stage: Stage, delay: int = DELAY, pause: Pause | None = None) -> Any:
-    """Let a bench's limiter put every call that it admits at a stage."""
+    """Make an edge's limiter put every call that it admits at a stage."""
     admit: Callable[..., Awaitable[Admission]] = edge.limiter.admit_call
 
     async def admit_at_stage(*asked: Any) -> Admission:
@@ -79,9 +80,9 @@ async def used(edge: Any) -> dict[str, int]:
 
 
 @pytest.mark.anyio
-async def test_a_slowed_call_is_answered_after_its_delay(bench: Callable[..., Any]) -> None:
+async def test_a_slowed_call_is_answered_after_its_delay(make_edge: MakeEdge) -> None:
     model = FakeModel()
-    edge = staged(bench(model, POLICY), Stage.SLOW)
+    edge = staged(make_edge(model, POLICY), Stage.SLOW)
     driven = await ask(edge)
     assert driven.status == 200
     assert edge.pause.asked == [3.0]
@@ -91,8 +92,8 @@ async def test_a_slowed_call_is_answered_after_its_delay(bench: Callable[..., An
 
 
 @pytest.mark.anyio
-async def test_a_stage_without_a_delay_waits_for_nothing(bench: Callable[..., Any]) -> None:
-    edge = staged(bench(FakeModel(), POLICY), Stage.SLOW, delay=0)
+async def test_a_stage_without_a_delay_waits_for_nothing(make_edge: MakeEdge) -> None:
+    edge = staged(make_edge(FakeModel(), POLICY), Stage.SLOW, delay=0)
     assert (await ask(edge)).status == 200
     assert edge.pause.asked == []
 
@@ -100,12 +101,12 @@ async def test_a_stage_without_a_delay_waits_for_nothing(bench: Callable[..., An
 @pytest.mark.anyio
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 async def test_what_a_slowed_call_holds_stays_held_meanwhile(
-    bench: Callable[..., Any], suspends: bool
+    make_edge: MakeEdge, suspends: bool
 ) -> None:
     model = FakeModel()
     policy = {"budgets": [{"name": "parallel", "limit": "1 concurrent"}]}
     pause = Pause(None)
-    edge = staged(bench(model, policy, suspends=suspends), Stage.SLOW, pause=pause)
+    edge = staged(make_edge(model, policy, suspends=suspends), Stage.SLOW, pause=pause)
     slowed = asyncio.create_task(ask(edge))
     await pause.began.wait()
     assert (edge.held, model.requests) == (1, [])
@@ -118,10 +119,10 @@ async def test_what_a_slowed_call_holds_stays_held_meanwhile(
 
 @pytest.mark.anyio
 async def test_a_client_that_hangs_up_while_it_waits_is_given_everything_back(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     model = FakeModel()
-    edge = staged(bench(model, POLICY), Stage.SLOW, pause=Pause(None))
+    edge = staged(make_edge(model, POLICY), Stage.SLOW, pause=Pause(None))
     for pieces in (1, 3):
         driven = await ask(edge, pieces=pieces, disconnect_at=pieces)
         assert (driven.sent, driven.error) == ([], None)
@@ -131,11 +132,11 @@ async def test_a_client_that_hangs_up_while_it_waits_is_given_everything_back(
 
 @pytest.mark.anyio
 async def test_a_client_that_hangs_up_as_its_wait_ends_is_not_answered(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     for turns in range(8):
         model = FakeModel()
-        edge = staged(bench(model, POLICY), Stage.SLOW, pause=Pause(turns))
+        edge = staged(make_edge(model, POLICY), Stage.SLOW, pause=Pause(turns))
         driven = await ask(edge, disconnect_at=1)
         assert driven.error is None
         assert edge.held == 0
@@ -147,12 +148,12 @@ async def test_a_client_that_hangs_up_as_its_wait_ends_is_not_answered(
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 @pytest.mark.parametrize("level", [False, True], ids=["task", "scope"])
 async def test_cancelling_a_slowed_call_at_any_await_gives_everything_back(
-    bench: Callable[..., Any], suspends: bool, level: bool
+    make_edge: MakeEdge, suspends: bool, level: bool
 ) -> None:
     at, waited = 0, 0
     while True:
         model = FakeModel(Reply(usage=Usage(input=7, output=5)))
-        edge = staged(bench(model, POLICY, suspends=suspends), Stage.DEGRADE)
+        edge = staged(make_edge(model, POLICY, suspends=suspends), Stage.DEGRADE)
         driven = await ask(edge, cancel_at=at, level=level)
         await edge.quiet()
         assert edge.held == 0
@@ -169,12 +170,12 @@ async def test_cancelling_a_slowed_call_at_any_await_gives_everything_back(
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 @pytest.mark.parametrize("level", [False, True], ids=["task", "scope"])
 async def test_cancelling_a_slowed_call_in_any_turn_of_the_loop_gives_everything_back(
-    bench: Callable[..., Any], suspends: bool, level: bool
+    make_edge: MakeEdge, suspends: bool, level: bool
 ) -> None:
     turn, waited, driven = 0, 0, Driven(cut=True)
     while driven.cut:
         model = FakeModel(Reply(usage=Usage(input=7, output=5)))
-        edge = staged(bench(model, POLICY, suspends=suspends), Stage.DEGRADE, pause=Pause(6))
+        edge = staged(make_edge(model, POLICY, suspends=suspends), Stage.DEGRADE, pause=Pause(6))
         driven = await ask(edge, cancel_in_turn=turn, level=level)
         await edge.quiet()
         assert edge.held == 0
@@ -186,12 +187,12 @@ async def test_cancelling_a_slowed_call_in_any_turn_of_the_loop_gives_everything
 
 
 @pytest.mark.anyio
-async def test_a_pause_that_fails_gives_everything_back(bench: Callable[..., Any]) -> None:
+async def test_a_pause_that_fails_gives_everything_back(make_edge: MakeEdge) -> None:
     async def broken(seconds: float) -> None:
         raise RuntimeError("no clock")
 
     model = FakeModel()
-    edge = staged(bench(model, POLICY), Stage.SLOW)
+    edge = staged(make_edge(model, POLICY), Stage.SLOW)
     edge.sleep = broken
     driven = await ask(edge)
     assert str(driven.error) == "no clock"
@@ -200,9 +201,9 @@ async def test_a_pause_that_fails_gives_everything_back(bench: Callable[..., Any
 
 @pytest.mark.anyio
 async def test_a_server_that_fails_to_receive_gives_everything_back(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
-    edge = staged(bench(FakeModel(), POLICY), Stage.SLOW, pause=Pause(None))
+    edge = staged(make_edge(FakeModel(), POLICY), Stage.SLOW, pause=Pause(None))
     messages = iter(request(CHAT))
 
     async def receive() -> Message:
@@ -219,7 +220,7 @@ async def test_a_server_that_fails_to_receive_gives_everything_back(
 
 
 @pytest.mark.anyio
-async def test_what_a_client_sends_while_it_waits_is_not_lost(bench: Callable[..., Any]) -> None:
+async def test_what_a_client_sends_while_it_waits_is_not_lost(make_edge: MakeEdge) -> None:
     """Some servers and tests repeat an empty body for ever: it neither spins nor starves."""
     seen: list[Message] = []
 
@@ -228,7 +229,7 @@ async def test_what_a_client_sends_while_it_waits_is_not_lost(bench: Callable[..
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    edge = staged(bench(app, POLICY), Stage.SLOW)
+    edge = staged(make_edge(app, POLICY), Stage.SLOW)
     (first,) = request(CHAT)
     calls = 0
 
@@ -247,10 +248,10 @@ async def test_what_a_client_sends_while_it_waits_is_not_lost(bench: Callable[..
 
 @pytest.mark.anyio
 async def test_only_so_many_wait_at_once_and_the_others_are_told_when_to_come_back(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     model, pause = FakeModel(), Pause(None)
-    edge = staged(bench(model, POLICY), Stage.SLOW, pause=pause)
+    edge = staged(make_edge(model, POLICY), Stage.SLOW, pause=pause)
     edge.app._delays = DelayQueue(2)
     waiting = [asyncio.create_task(ask(edge)) for _ in range(2)]
     while len(pause.asked) < 2:
@@ -273,10 +274,10 @@ async def test_only_so_many_wait_at_once_and_the_others_are_told_when_to_come_ba
 
 @pytest.mark.anyio
 async def test_a_degraded_call_asks_the_application_for_less_after_its_delay(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     model = FakeModel()
-    edge = staged(bench(model, POLICY), Stage.DEGRADE)
+    edge = staged(make_edge(model, POLICY), Stage.DEGRADE)
     body = {**CHAT, "logprobs": True, "top_logprobs": 5, "max_tokens": 9_000}
     for pieces in (1, 4):
         assert (await ask(edge, body, pieces=pieces)).status == 200
@@ -287,21 +288,23 @@ async def test_a_degraded_call_asks_the_application_for_less_after_its_delay(
 
 
 @pytest.mark.anyio
-async def test_a_degraded_call_is_charged_for_what_it_was_given(bench: Callable[..., Any]) -> None:
-    edge = staged(bench(FakeModel(Reply(usage=Usage(input=7, output=5))), POLICY), Stage.DEGRADE)
+async def test_a_degraded_call_is_charged_for_what_it_was_given(make_edge: MakeEdge) -> None:
+    edge = staged(
+        make_edge(FakeModel(Reply(usage=Usage(input=7, output=5))), POLICY), Stage.DEGRADE
+    )
     await ask(edge, {**CHAT, "logprobs": True, "top_logprobs": 20})
     assert await used(edge) == {"rpm": 1, "tokens": 12}
 
 
 @pytest.mark.anyio
-async def test_the_servers_own_scope_stays_as_it_is(bench: Callable[..., Any]) -> None:
+async def test_the_servers_own_scope_stays_as_it_is(make_edge: MakeEdge) -> None:
     given: list[Scope] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         given.append(dict(scope))
         await FakeModel()(scope, receive, send)
 
-    edge = staged(bench(app, POLICY), Stage.DEGRADE)
+    edge = staged(make_edge(app, POLICY), Stage.DEGRADE)
     raw = json.dumps(CHAT).encode()
     headers = {
         "Authorization": "Bearer a",
@@ -326,9 +329,9 @@ async def test_the_servers_own_scope_stays_as_it_is(bench: Callable[..., Any]) -
 
 
 @pytest.mark.anyio
-async def test_a_compressed_body_goes_on_plain(bench: Callable[..., Any]) -> None:
+async def test_a_compressed_body_goes_on_plain(make_edge: MakeEdge) -> None:
     model = FakeModel()
-    edge = staged(bench(model, POLICY), Stage.DEGRADE)
+    edge = staged(make_edge(model, POLICY), Stage.DEGRADE)
     raw = gzip.compress(json.dumps(CHAT).encode())
     headers = {"content-encoding": "gzip", "content-length": str(len(raw))}
     assert (await ask(edge, raw, headers=headers)).status == 200
@@ -349,7 +352,7 @@ async def test_a_compressed_body_goes_on_plain(bench: Callable[..., Any]) -> Non
     ids=["nothing to lower", "nothing to lower, gzip", "no JSON", "damaged gzip", "unknown coding"],
 )
 async def test_a_body_with_nothing_to_take_away_is_handed_on_untouched(
-    bench: Callable[..., Any], body: bytes, encoding: str
+    make_edge: MakeEdge, body: bytes, encoding: str
 ) -> None:
     given: list[tuple[Scope, bytes]] = []
 
@@ -358,7 +361,7 @@ async def test_a_body_with_nothing_to_take_away_is_handed_on_untouched(
         await send({"type": "http.response.start", "status": 400, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    edge = staged(bench(app, POLICY), Stage.DEGRADE)
+    edge = staged(make_edge(app, POLICY), Stage.DEGRADE)
     scope = http_scope(headers={"content-encoding": encoding, "content-length": str(len(body))})
     await drive(edge.app, scope, request(body))
     assert given[0][0] is scope
@@ -366,7 +369,7 @@ async def test_a_body_with_nothing_to_take_away_is_handed_on_untouched(
 
 
 @pytest.mark.anyio
-async def test_after_a_rewritten_body_comes_what_really_comes(bench: Callable[..., Any]) -> None:
+async def test_after_a_rewritten_body_comes_what_really_comes(make_edge: MakeEdge) -> None:
     seen: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -377,15 +380,15 @@ async def test_after_a_rewritten_body_comes_what_really_comes(bench: Callable[..
         await send({"type": "http.response.body", "body": b"{}"})
         seen.append((await receive())["type"])
 
-    edge = staged(bench(app, POLICY), Stage.DEGRADE)
+    edge = staged(make_edge(app, POLICY), Stage.DEGRADE)
     await ask(edge, pieces=3)
     assert seen == ["http.disconnect"]
 
 
 @pytest.mark.anyio
 async def test_a_stage_on_a_path_that_no_adapter_reads_changes_nothing(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
-    edge = staged(bench(FakeModel(), POLICY), Stage.DEGRADE)
+    edge = staged(make_edge(FakeModel(), POLICY), Stage.DEGRADE)
     driven = await drive(edge.app, http_scope("/health", method="GET", key="a"), request())
     assert (driven.status, edge.pause.asked) == (200, [])

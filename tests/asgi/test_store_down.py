@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.resilience.guard import FAILURES
 from querybudget.testing import FakeModel, Reply, drive, http_scope, request
+from tests.asgi.conftest import MakeEdge
 from tests.stores.scripted import Scripted, hurried
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
@@ -18,7 +19,7 @@ BUDGET = {"name": "rpm", "limit": "1 requests/minute"}
 
 
 def broken(edge: Any, verbs: str) -> Any:
-    """Let the store of a bench fail at some of its verbs."""
+    """Let the store of an edge fail at some of its verbs."""
 
     async def reserve(charge: Charge) -> Decision:
         raise StoreError("nobody is there")
@@ -35,7 +36,7 @@ def broken(edge: Any, verbs: str) -> Any:
 @pytest.mark.anyio
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 async def test_a_budget_says_whether_calls_go_on_while_the_store_is_down(
-    bench: Callable[..., Any], suspends: bool
+    make_edge: MakeEdge, suspends: bool
 ) -> None:
     answers = {
         ("allow", "enforce"): (200, "none"),
@@ -46,7 +47,7 @@ async def test_a_budget_says_whether_calls_go_on_while_the_store_is_down(
     }
     for (word, mode), (status, store) in answers.items():
         budget = {**BUDGET, "on_store_error": word, "mode": mode}
-        edge = broken(bench(FakeModel(), {"budgets": [budget]}, suspends=suspends), "reserve")
+        edge = broken(make_edge(FakeModel(), {"budgets": [budget]}, suspends=suspends), "reserve")
         driven = await drive(edge.app, http_scope(key="a"), request(CHAT))
         assert driven.status == status
         assert "nobody" not in driven.body.decode()
@@ -59,10 +60,10 @@ async def test_a_budget_says_whether_calls_go_on_while_the_store_is_down(
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 @pytest.mark.parametrize("verbs", ["reserve", "settle", "reserve settle"])
 async def test_an_outage_is_one_line_of_the_log_however_many_calls_it_meets(
-    bench: Callable[..., Any], suspends: bool, verbs: str, caplog: pytest.LogCaptureFixture
+    make_edge: MakeEdge, suspends: bool, verbs: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     budget = {**BUDGET, "limit": "100 requests/minute"}
-    edge = broken(bench(FakeModel(), {"budgets": [budget]}, suspends=suspends), verbs)
+    edge = broken(make_edge(FakeModel(), {"budgets": [budget]}, suspends=suspends), verbs)
     for _ in range(20):
         await drive(edge.app, http_scope(key="a"), request(CHAT))
         await edge.quiet()
@@ -74,9 +75,9 @@ async def test_an_outage_is_one_line_of_the_log_however_many_calls_it_meets(
 @pytest.mark.anyio
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 async def test_an_answer_is_whole_though_its_settlement_fails(
-    bench: Callable[..., Any], suspends: bool
+    make_edge: MakeEdge, suspends: bool
 ) -> None:
-    edge = broken(bench(FakeModel(), {"budgets": [BUDGET]}, suspends=suspends), "settle")
+    edge = broken(make_edge(FakeModel(), {"budgets": [BUDGET]}, suspends=suspends), "settle")
     driven = await drive(edge.app, http_scope(key="a"), request(CHAT))
     await edge.quiet()
     assert driven.status == 200
@@ -88,10 +89,10 @@ async def test_an_answer_is_whole_though_its_settlement_fails(
 @pytest.mark.anyio
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 async def test_a_settlement_that_failed_is_made_when_the_store_answers_again(
-    bench: Callable[..., Any], suspends: bool
+    make_edge: MakeEdge, suspends: bool
 ) -> None:
     budgets = [{"name": "tokens", "limit": "10_000 tokens/minute"}]
-    edge = broken(bench(FakeModel(), {"budgets": budgets}, suspends=suspends), "settle")
+    edge = broken(make_edge(FakeModel(), {"budgets": budgets}, suspends=suspends), "settle")
     await drive(edge.app, http_scope(key="a"), request(CHAT))
     await edge.quiet()
     held = await edge.used("tokens")
@@ -99,6 +100,7 @@ async def test_a_settlement_that_failed_is_made_when_the_store_answers_again(
     await drive(edge.app, http_scope(key="b"), request(CHAT))
     await edge.quiet()
     used = edge.decisions.last.usage
+    assert used
     assert edge.limiter.health().outbox == 0
     assert edge.held == 0
     assert await edge.used("tokens") == 2 * (used.input + used.output) < held
@@ -106,9 +108,9 @@ async def test_a_settlement_that_failed_is_made_when_the_store_answers_again(
 
 @pytest.mark.anyio
 async def test_a_cancelled_call_is_given_back_when_the_store_answers_again(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
-    edge = broken(bench(FakeModel(), {"budgets": [BUDGET]}, suspends=True), "settle")
+    edge = broken(make_edge(FakeModel(), {"budgets": [BUDGET]}, suspends=True), "settle")
     await drive(edge.app, http_scope(key="a"), request(CHAT), cancel_at=1)
     await edge.quiet()
     assert edge.held == 1
@@ -122,13 +124,13 @@ async def test_a_cancelled_call_is_given_back_when_the_store_answers_again(
 @pytest.mark.anyio
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 async def test_whatever_a_store_raises_a_request_is_answered(
-    bench: Callable[..., Any], suspends: bool, caplog: pytest.LogCaptureFixture
+    make_edge: MakeEdge, suspends: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def wrong(*_: object) -> Decision:
         raise ZeroDivisionError("secret words")
 
     budget = {**BUDGET, "limit": "9 requests/minute"}
-    edge = bench(FakeModel(), {"budgets": [budget]}, suspends=suspends)
+    edge = make_edge(FakeModel(), {"budgets": [budget]}, suspends=suspends)
     edge.store.reserve = wrong
     for _ in range(3):
         assert (await drive(edge.app, http_scope(key="a"), request(CHAT))).status == 200
@@ -138,7 +140,7 @@ async def test_whatever_a_store_raises_a_request_is_answered(
 
 @pytest.mark.anyio
 async def test_a_store_that_hangs_costs_a_request_its_time_out_and_then_nothing(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     waits: list[float] = []
 
@@ -147,7 +149,7 @@ async def test_a_store_that_hangs_costs_a_request_its_time_out_and_then_nothing(
         await hurried(futures, seconds)
 
     policy = {"budgets": [BUDGET], "store": {"url": "memory://", "timeout": "40ms"}}
-    edge = bench(FakeModel(), policy, suspends=True)
+    edge = make_edge(FakeModel(), policy, suspends=True)
     edge.wait = wait
     store = Scripted(edge.clock, ever="hangs")
     edge.store.reserve = store.reserve
@@ -160,10 +162,10 @@ async def test_a_store_that_hangs_costs_a_request_its_time_out_and_then_nothing(
 
 
 @pytest.mark.anyio
-async def test_a_local_refusal_is_one_like_any_other(bench: Callable[..., Any]) -> None:
+async def test_a_local_refusal_is_one_like_any_other(make_edge: MakeEdge) -> None:
     budget = {**BUDGET, "limit": "6 requests/minute", "on_store_error": "local"}
     policy = {"budgets": [budget], "store": {"url": "memory://", "workers": 3}}
-    edge = broken(bench(FakeModel(), policy, suspends=True), "reserve")
+    edge = broken(make_edge(FakeModel(), policy, suspends=True), "reserve")
     driven = [await drive(edge.app, http_scope(key="a"), request(CHAT)) for _ in range(3)]
     assert [one.status for one in driven] == [200, 200, 429]
     assert driven[0].headers["x-ratelimit-limit-requests"] == "2"
@@ -178,7 +180,7 @@ async def test_a_local_refusal_is_one_like_any_other(bench: Callable[..., Any]) 
 
 @pytest.mark.anyio
 async def test_budgets_that_allow_and_deny_and_count_locally_are_each_taken_at_their_word(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     one = {"name": "one", "limit": "1 requests/hour"}
     for others, statuses in (
@@ -190,7 +192,7 @@ async def test_budgets_that_allow_and_deny_and_count_locally_are_each_taken_at_t
         ([{"on_store_error": "allow"}, {"on_store_error": "local"}], [200, 429]),
     ):
         budgets = [{**one, "name": f"b{at}", **words} for at, words in enumerate(others)]
-        edge = broken(bench(FakeModel(), {"budgets": budgets}, suspends=True), "reserve")
+        edge = broken(make_edge(FakeModel(), {"budgets": budgets}, suspends=True), "reserve")
         driven = [await drive(edge.app, http_scope(key="a"), request(CHAT)) for _ in range(2)]
         assert [each.status for each in driven] == statuses
 
@@ -206,9 +208,10 @@ LOCAL = {
 STREAM = {**CHAT, "stream": True, "stream_options": {"include_usage": True}}
 
 
-def failing(bench: Callable[..., Any], word: str) -> Any:
-    """A bench whose store does what a word says at reserve and settle, and whose guard hurries."""
-    edge = bench(FakeModel(Reply(text="0123456789abcdefghij", chunks=5)), LOCAL, suspends=True)
+def failing(make_edge: MakeEdge, word: str) -> Any:
+    """An edge whose store does what a word says at reserve and settle, and whose guard hurries."""
+    model = FakeModel(Reply(text="0123456789abcdefghij", chunks=5))
+    edge: Any = make_edge(model, LOCAL, suspends=True)
     edge.wait = hurried
     edge.scripted = Scripted(edge.clock, ever=word)
     edge.scripted.inner = edge.memory
@@ -221,13 +224,13 @@ def failing(bench: Callable[..., Any], word: str) -> Any:
 @pytest.mark.parametrize("level", [False, True], ids=["task", "scope"])
 @pytest.mark.parametrize("word", ["fails", "hangs", "late", "breaks", "lost", "nonsense"])
 async def test_cancelling_at_any_await_while_the_store_fails_leaves_nothing_held(
-    bench: Callable[..., Any], word: str, level: bool
+    make_edge: MakeEdge, word: str, level: bool
 ) -> None:
-    whole = failing(bench, word)
+    whole = failing(make_edge, word)
     awaits = (await drive(whole.app, http_scope(key="a"), request(STREAM))).awaits
     await whole.limiter.aclose()
     for at in range(awaits):
-        edge = failing(bench, word)
+        edge = failing(make_edge, word)
         driven = await drive(
             edge.app, http_scope(key="a"), request(STREAM), cancel_at=at, level=level
         )
@@ -241,18 +244,18 @@ async def test_cancelling_at_any_await_while_the_store_fails_leaves_nothing_held
         local = edge.limiter._resilient._fallback.store
         tables = (local._newcomers, local._known)
         assert [a.open for table in tables for a in table.values() if a.open] == []
-        events = [event for event in edge.decisions.admitted if event.usage is not None]
-        assert await edge.used("rpm") == len(events)
-        assert await edge.used("tokens") == sum(e.usage.input + e.usage.output for e in events)
+        usages = [event.usage for event in edge.decisions.admitted if event.usage is not None]
+        assert await edge.used("rpm") == len(usages)
+        assert await edge.used("tokens") == sum(usage.input + usage.output for usage in usages)
 
 
 @pytest.mark.anyio
-async def test_a_handshake_is_refused_while_the_store_is_down(bench: Callable[..., Any]) -> None:
+async def test_a_handshake_is_refused_while_the_store_is_down(make_edge: MakeEdge) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise AssertionError("reached")
 
     budget = {**BUDGET, "on_store_error": "deny"}
-    edge = broken(bench(app, {"budgets": [budget]}), "reserve")
+    edge = broken(make_edge(app, {"budgets": [budget]}), "reserve")
     scope = {**http_scope("/ws"), "type": "websocket"}
     driven = await drive(edge.app, scope, [{"type": "websocket.connect"}])
     assert driven.sent == [{"type": "websocket.close", "code": 1013}]
@@ -260,13 +263,13 @@ async def test_a_handshake_is_refused_while_the_store_is_down(bench: Callable[..
 
 @pytest.mark.anyio
 async def test_a_call_that_outlives_its_reservation_is_said_to(
-    bench: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    make_edge: MakeEdge, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         edge.clock.advance(3600)
         await FakeModel()(scope, receive, send)
 
-    edge = bench(app, {"budgets": [BUDGET]})
+    edge = make_edge(app, {"budgets": [BUDGET]})
     await drive(edge.app, http_scope(key="a"), request(CHAT))
     assert edge.decisions.last.settlement == "late"
     assert "`hold`" in caplog.text

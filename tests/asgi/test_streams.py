@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.testing import FakeModel, Reply, drive, http_scope, request
+from tests.asgi.conftest import MakeEdge
 
 POLICY = {
     "budgets": [
@@ -40,12 +38,12 @@ class Producer:
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
 async def test_a_stream_is_the_same_with_and_without_the_middleware(
-    bench: Callable[..., Any], path: str
+    make_edge: MakeEdge, path: str
 ) -> None:
     body = {**CHAT, "max_tokens": 9, "input": "hello"}
     model = FakeModel(Reply(text="a long answer, in pieces", chunks=7))
     bare = await drive(model, http_scope(path, key="a"), request(body))
-    edge = bench(model, POLICY)
+    edge = make_edge(model, POLICY)
     metered = await drive(edge.app, http_scope(path, key="a"), request(body))
     assert metered.sent[1:] == bare.sent[1:]
     assert metered.sent[0]["status"] == bare.sent[0]["status"]
@@ -54,9 +52,9 @@ async def test_a_stream_is_the_same_with_and_without_the_middleware(
 
 
 @pytest.mark.anyio
-async def test_each_chunk_leaves_before_the_next_is_produced(bench: Callable[..., Any]) -> None:
+async def test_each_chunk_leaves_before_the_next_is_produced(make_edge: MakeEdge) -> None:
     log: list[str] = []
-    edge = bench(Producer(log), POLICY)
+    edge = make_edge(Producer(log), POLICY)
     await drive(edge.app, http_scope(key="a"), request(CHAT), log=log)
     at = log.index("produce 0")
     body = "send:http.response.body"
@@ -65,7 +63,7 @@ async def test_each_chunk_leaves_before_the_next_is_produced(bench: Callable[...
 
 @pytest.mark.anyio
 async def test_body_messages_are_the_very_objects_the_application_sent(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     sent: list[Message] = []
     inner = Producer([])
@@ -77,14 +75,14 @@ async def test_body_messages_are_the_very_objects_the_application_sent(
 
         await inner(scope, receive, note)
 
-    driven = await drive(bench(app, POLICY).app, http_scope(key="a"), request(CHAT))
+    driven = await drive(make_edge(app, POLICY).app, http_scope(key="a"), request(CHAT))
     assert [id(m) for m in driven.sent[1:]] == [id(m) for m in sent[1:]]
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("pieces", [1, 2, 7])
 async def test_the_application_receives_the_messages_as_they_came(
-    bench: Callable[..., Any], pieces: int
+    make_edge: MakeEdge, pieces: int
 ) -> None:
     messages = request(CHAT, pieces=pieces)
     messages[0]["extra"] = "kept"
@@ -95,13 +93,13 @@ async def test_the_application_receives_the_messages_as_they_came(
         await send({"type": "http.response.start", "status": 204})
         await send({"type": "http.response.body"})
 
-    await drive(bench(app, POLICY).app, http_scope(key="a"), messages)
+    await drive(make_edge(app, POLICY).app, http_scope(key="a"), messages)
     assert received == messages
 
 
 @pytest.mark.anyio
 async def test_receive_after_the_body_waits_for_the_real_disconnect(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     log: list[str] = []
 
@@ -111,17 +109,17 @@ async def test_receive_after_the_body_waits_for_the_real_disconnect(
         await send({"type": "http.response.body", "body": b"{}"})
         log.append((await receive())["type"])
 
-    await drive(bench(app, POLICY).app, http_scope(key="a"), request(CHAT), log=log)
+    await drive(make_edge(app, POLICY).app, http_scope(key="a"), request(CHAT), log=log)
     assert log[-1] == "http.disconnect"
     assert log.index("send:http.response.body") < log.index("receive:http.disconnect")
 
 
 @pytest.mark.anyio
 async def test_the_lease_is_free_before_the_client_can_see_the_end(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     open_at_send: list[tuple[bool, int]] = []
-    edge = bench(Producer([]), POLICY)
+    edge = make_edge(Producer([]), POLICY)
     messages = request(CHAT)
 
     async def receive() -> Message:
@@ -137,7 +135,7 @@ async def test_the_lease_is_free_before_the_client_can_see_the_end(
 
 
 @pytest.mark.anyio
-async def test_start_is_touched_once_and_unknown_messages_pass(bench: Callable[..., Any]) -> None:
+async def test_start_is_touched_once_and_unknown_messages_pass(make_edge: MakeEdge) -> None:
     strange = {"type": "http.response.debug", "info": {"template": "t"}}
     hints = {"type": "http.response.early_hint", "links": [b"</style.css>"]}
     start = {"type": "http.response.start", "status": 200, "headers": [], "trailers": True}
@@ -149,7 +147,7 @@ async def test_start_is_touched_once_and_unknown_messages_pass(bench: Callable[.
         await send({"type": "http.response.body", "body": b"x"})
         await send(trailers)
 
-    driven = await drive(bench(app, POLICY).app, http_scope(key="a"), request(CHAT))
+    driven = await drive(make_edge(app, POLICY).app, http_scope(key="a"), request(CHAT))
     assert driven.sent[0] is hints
     assert driven.sent[1] is strange
     assert driven.sent[2]["trailers"] is True
@@ -158,12 +156,12 @@ async def test_start_is_touched_once_and_unknown_messages_pass(bench: Callable[.
 
 
 @pytest.mark.anyio
-async def test_pathsend_passes_and_settles(bench: Callable[..., Any]) -> None:
+async def test_pathsend_passes_and_settles(make_edge: MakeEdge) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.pathsend", "path": "/answer.json"})
 
-    edge = bench(app, POLICY)
+    edge = make_edge(app, POLICY)
     driven = await drive(edge.app, http_scope(key="a"), request(CHAT))
     assert driven.sent[-1] == {"type": "http.response.pathsend", "path": "/answer.json"}
     assert edge.held == 0
@@ -172,10 +170,10 @@ async def test_pathsend_passes_and_settles(bench: Callable[..., Any]) -> None:
 
 @pytest.mark.anyio
 async def test_the_applications_own_budget_headers_are_replaced_not_doubled(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     own = {"x-ratelimit-limit-requests": "9999", "X-RateLimit-Anything": "1"}
-    edge = bench(FakeModel(Reply(headers=own)), POLICY)
+    edge = make_edge(FakeModel(Reply(headers=own)), POLICY)
     driven = await drive(edge.app, http_scope(key="a"), request(CHAT))
     assert driven.headers["x-ratelimit-limit-requests"] == "10"
     assert "x-ratelimit-anything" not in driven.headers

@@ -87,7 +87,7 @@ def answer_of(beat: float, burst_is_answered: asyncio.Event) -> Callable[[ModelR
                 return Reply(WORDS * 470, usage, gate=Pause(0.2 * beat, never))
             case "sk-burst":
                 return Reply(
-                    "Yes.", Usage(input=50, output=2), gate=Pause(1 + beat, burst_is_answered)
+                    "Yes.", Usage(input=50, output=2), gate=Pause(5 + beat, burst_is_answered)
                 )
             case "sk-hangs-up":
                 gate = Pause(60, never)
