@@ -186,7 +186,7 @@ def test_what_was_loaded_saves_to_the_same_cells(shipped: Codebook, tmp_path: Pa
 
 
 def test_keyed_cells_are_not_written_down(plain: Codebook, tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="without a key"):
+    with pytest.raises(SetupError, match="a keyed codebook cannot be saved"):
         plain.keyed(KEY).save(tmp_path / "cells.npz")
 
 

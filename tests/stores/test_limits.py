@@ -36,7 +36,7 @@ def sliding(limit: int = N * MICRO, name: str = "budget", window: int = HOUR) ->
 
 
 def line(quota: Quota, amount: int = MICRO, *, partition: str = "caller", **more: Any) -> Line:
-    return Line(partition, quota, amount, more.pop("least", amount), **more)
+    return Line(partition, quota, amount, more.pop("minimum", amount), **more)
 
 
 @dataclass

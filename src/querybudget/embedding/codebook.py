@@ -143,7 +143,7 @@ class Codebook:
             SetupError: It is keyed. Keyed cells are made where they are used and never stored.
         """
         if not np.array_equal(self.coarse_numbers, np.arange(COARSE)):
-            raise SetupError("expected a codebook without a key: a keyed one is not written down")
+            raise SetupError("a keyed codebook cannot be saved: save the one it was made from")
         coarse, coarse_scale = _pack(self.coarse)
         fine, fine_scale = _pack(self.fine)
         np.savez(
