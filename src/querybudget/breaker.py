@@ -78,5 +78,5 @@ class CircuitBreaker:
             return False
         self._probe_at = self._clock() + self._rest
         if self._name:
-            logger.warning("%s fails (%s) and is left alone for a while", self._name, why)
+            logger.warning("%s is down (%s); requests to it are paused", self._name, why)
         return True

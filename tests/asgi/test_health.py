@@ -286,7 +286,7 @@ def test_a_store_that_keeps_less_than_the_policy_asks_for_is_refused_by_name() -
     with pytest.raises(SetupError) as caught:
         Limiter(policy, store=Weak(ManualClock()))
     words = str(caught.value)
-    assert "Weak keeps sliding windows" in words
+    assert "Weak keeps only sliding windows" in words
     assert "'burst' has `window: gcra`" in words
     assert "'parallel' has limits in `concurrent`" in words
     assert "rpm" not in words

@@ -68,7 +68,7 @@ async def test_an_outage_is_one_line_of_the_log_however_many_calls_it_meets(
         await drive(edge.app, http_scope(key="a"), request(CHAT))
         await edge.quiet()
     (line,) = caplog.messages
-    assert "does not answer (nobody is there" in line
+    assert "is down (nobody is there" in line
     assert "on_store_error" in line
 
 

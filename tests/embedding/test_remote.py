@@ -417,7 +417,7 @@ async def test_going_down_and_coming_back_are_one_line_each(
     server.status = 200
     await embedder.embed([SECRET])
     assert [record.getMessage() for record in caplog.records] == [
-        "the embedding server of bge-m3 fails (status 503) and is left alone for a while",
+        "the embedding server of bge-m3 is down (status 503); requests to it are paused",
         "the embedding server of bge-m3 answers again",
     ]
 

@@ -206,7 +206,7 @@ async def test_a_refused_call_raises_and_its_body_never_runs() -> None:
     ("settings", "refusal", "message"),
     [
         ({"models": {"x": {"input": 1, "output": 1}}}, Refusal.UNPRICED, "'m' has no price"),
-        ({"models": {"*": {"input": 1, "output": 1}}}, Refusal.STORE, "cannot be checked"),
+        ({"models": {"*": {"input": 1, "output": 1}}}, Refusal.STORE, "temporarily unavailable"),
     ],
 )
 async def test_a_refusal_of_no_budget_says_why(

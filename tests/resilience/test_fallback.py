@@ -383,7 +383,7 @@ async def test_closing_tells_the_store_once_more_and_lets_go_of_the_rest(
         await worker.limiter.aclose()
         assert not worker.limiter.busy
         assert len(worker.resilient._outbox) == left
-        assert ("not told of 3 calls" in caplog.text) is bool(left)
+        assert ("did not receive 3 calls" in caplog.text) is bool(left)
         assert await worker.used() == 3 - left
 
 

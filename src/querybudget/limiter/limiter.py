@@ -349,7 +349,7 @@ class Limiter:
         amounts = amounts_of(admission, outcome, usage)
         settlement = await self._resilient.settle(reserved, amounts)
         if settlement is _LATE and reserved.by is DecidedBy.SHARED:
-            logger.warning("a call outlived its reservation; `hold` is too short for it")
+            logger.warning("a call took longer than `hold`, so its reservation had expired")
         if self._hooks:
             self._publish(admission, usage, status, settlement)
 
@@ -365,7 +365,7 @@ class Limiter:
         if admission.refusal is Refusal.UNPRICED:
             return f"model {admission.call.model!r} has no price"
         if decision is None:
-            return "budgets cannot be checked at the moment"
+            return "rate limits are temporarily unavailable"
         return close(decision, self.policy.refusals).reason
 
 

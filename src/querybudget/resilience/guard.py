@@ -150,8 +150,8 @@ class Guard:
         if self._breaker.record_failure(why):
             stats.since = self._clock()
             logger.warning(
-                "%s does not answer (%s). Until it does, each budget's `on_store_error` says what"
-                " becomes of calls",
+                "%s is down (%s). Meanwhile, each budget's `on_store_error` decides what happens to"
+                " calls",
                 self._name,
                 why,
             )
@@ -177,7 +177,7 @@ class Guard:
             if not isinstance(answer, kind):
                 raise StoreError(f"expected a {kind.__name__}, found {type(answer).__name__}")  # noqa: TRY301 - a failure like the store's own
         except asyncio.CancelledError:
-            self._record(StoreError("it was cancelled while it was asked"))
+            self._record(StoreError("it was cancelled during a request"))
             raise
         except Exception as error:
             self._record(error)
@@ -187,7 +187,7 @@ class Guard:
 
     def _result(self, task: asyncio.Future[_T]) -> _T:
         if task.cancelled():
-            raise StoreError(f"{self._name} was cancelled while it was asked")
+            raise StoreError(f"{self._name} was cancelled during a request")
         error = task.exception()
         if error is None or isinstance(error, StoreError):
             return task.result()

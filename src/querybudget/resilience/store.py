@@ -222,7 +222,7 @@ class ResilientStore:
             await self._end(asyncio.ensure_future(self._outbox.flush_all(self.store)))
         if self._outbox:
             logger.warning(
-                "the store (%s) was not told of %d calls and settlements before the end",
+                "the store (%s) did not receive %d calls and settlements before the end",
                 self._name,
                 len(self._outbox),
             )
@@ -278,6 +278,4 @@ def _check_windows(store: Store, name: str, policy: Policy) -> None:
     if lacks:
         kept = " and ".join(WORDS[kind] for kind in Algorithm if kind in guarantees.windows)
         names = "; ".join(f"budget {lack.name!r} has {WORDS[lack.algorithm]}" for lack in lacks)
-        raise SetupError(
-            f"the store {name} keeps {kept or 'nothing'}, and not all budgets: {names}"
-        )
+        raise SetupError(f"the store {name} keeps only {kept or 'no windows'}, but {names}")

@@ -67,7 +67,7 @@ class ClusterOps:
             charged = await self._charge(charge, decision, decision.reservation)
             if charged is not None:
                 return charged
-        raise StoreError("the accounts of a call changed each time it was to be charged")
+        raise StoreError("the accounts of a call changed at each attempt to charge it")
 
     async def settle(
         self,

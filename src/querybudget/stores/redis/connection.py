@@ -224,7 +224,7 @@ class ServerConnection:
 
     def _enqueue(self, command: Command, script: Script | None) -> asyncio.Future[Reply]:
         if len(self._queue) >= MAX_QUEUED:
-            raise StoreError(f"{MAX_QUEUED} calls are waiting for the server already")
+            raise StoreError(f"{MAX_QUEUED} calls are already waiting for the server")
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._queue.append(_Request(command, script, reply))
         if len(self._senders) < PIPELINES:

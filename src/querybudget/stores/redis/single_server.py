@@ -250,7 +250,7 @@ class SingleServerOps:
             if head[:1] != b"C":
                 return reply
             moments = struct.unpack(">QQQ", head[-24:])
-        raise StoreError("the periods of a calendar changed each time a call was to be charged")
+        raise StoreError("the periods of a calendar changed at each attempt to charge a call")
 
 
 def _numbers_of(partitions: Sequence[str]) -> dict[str, int]:

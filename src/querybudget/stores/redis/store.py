@@ -127,7 +127,7 @@ class RedisStore:
             try:
                 config: dict[bytes, bytes] = await connection.execute("CONFIG GET", "save")
             except StoreError as error:
-                logger.debug("the server does not tell how it saves: %s", error)
+                logger.debug("the server does not report how it saves its data: %s", error)
             else:
                 description["save"] = config.get(b"save", b"").decode()
         return description
@@ -161,6 +161,6 @@ class RedisStore:
                 if refused and tries < UNDO_TRIES:
                     self._doubtful.append((charge, tries + 1))
         except StoreError as error:
-            logger.debug("charges without an answer are given back later: %s", error)
+            logger.debug("charges without a reply will be refunded later: %s", error)
         finally:
             self._undoing = None
