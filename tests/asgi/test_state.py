@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from querybudget.coverage.response import Stage
 from querybudget.limiter import AdmissionView
 from querybudget.testing import FakeModel, Reply, drive, http_scope, request
 from querybudget.units import MICRO
+from tests.asgi.conftest import MakeEdge
 
 POLICY = {
     "budgets": [
@@ -62,10 +62,10 @@ async def ask(edge: Any, body: object = CHAT, **members: Any) -> int:
 
 @pytest.mark.anyio
 async def test_an_application_sees_its_price_its_stage_and_what_its_caller_has_left(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     app = Reporting()
-    edge = bench(app, POLICY)
+    edge = make_edge(app, POLICY)
     assert await ask(edge) == 200
     (view,) = app.views
     assert (view.price, view.stage) == (MICRO, Stage.NONE)
@@ -77,9 +77,9 @@ async def test_an_application_sees_its_price_its_stage_and_what_its_caller_has_l
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 @pytest.mark.parametrize("stream", [False, True], ids=["body", "stream"])
 async def test_usage_that_an_application_adds_is_charged_on_top_of_what_is_read(
-    bench: Callable[..., Any], suspends: bool, stream: bool
+    make_edge: MakeEdge, suspends: bool, stream: bool
 ) -> None:
-    edge = bench(Reporting(TOOLS, Usage(output=100)), POLICY, suspends=suspends)
+    edge = make_edge(Reporting(TOOLS, Usage(output=100)), POLICY, suspends=suspends)
     body = {**CHAT, "stream": stream, "stream_options": {"include_usage": True}}
     assert await ask(edge, body) == 200
     await edge.quiet()
@@ -89,9 +89,9 @@ async def test_usage_that_an_application_adds_is_charged_on_top_of_what_is_read(
 
 
 @pytest.mark.anyio
-async def test_added_usage_is_charged_to_its_own_call_alone(bench: Callable[..., Any]) -> None:
+async def test_added_usage_is_charged_to_its_own_call_alone(make_edge: MakeEdge) -> None:
     app = Reporting(TOOLS)
-    edge = bench(app, POLICY)
+    edge = make_edge(app, POLICY)
     await ask(edge)
     app.usages = ()
     await ask(edge)
@@ -100,19 +100,19 @@ async def test_added_usage_is_charged_to_its_own_call_alone(bench: Callable[...,
 
 
 @pytest.mark.anyio
-async def test_added_usage_of_a_call_that_fails_is_not_charged(bench: Callable[..., Any]) -> None:
+async def test_added_usage_of_a_call_that_fails_is_not_charged(make_edge: MakeEdge) -> None:
     for status in (400, 500):
-        edge = bench(Reporting(TOOLS, model=FakeModel(Reply(status=status))), POLICY)
+        edge = make_edge(Reporting(TOOLS, model=FakeModel(Reply(status=status))), POLICY)
         assert await ask(edge) == status
         assert await edge.used("tokens") == 0
 
 
 @pytest.mark.anyio
 async def test_usage_added_after_the_answer_s_end_changes_nothing(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     app = Reporting()
-    edge = bench(app, POLICY)
+    edge = make_edge(app, POLICY)
     await ask(edge)
     app.views[0].used(TOOLS)
     await edge.limiter.aclose()
@@ -121,7 +121,7 @@ async def test_usage_added_after_the_answer_s_end_changes_nothing(
 
 @pytest.mark.anyio
 async def test_requests_that_share_their_server_s_state_never_see_each_other_s_call(
-    bench: Callable[..., Any],
+    make_edge: MakeEdge,
 ) -> None:
     shared: dict[str, Any] = {"db": "pool"}
     both = asyncio.Barrier(2)
@@ -134,7 +134,7 @@ async def test_requests_that_share_their_server_s_state_never_see_each_other_s_c
         assert scope["state"]["db"] == "pool"
         await FakeModel()(scope, receive, send)
 
-    edge = bench(app, POLICY)
+    edge = make_edge(app, POLICY)
     paths = ["/v1/chat/completions", "/a/v1/chat/completions"]
     scopes = [http_scope(path, key="a", state=shared) for path in paths]
     await asyncio.gather(*(drive(edge.app, scope, request(CHAT)) for scope in scopes))
@@ -200,14 +200,14 @@ async def test_a_starlette_stream_may_add_usage_until_its_last_piece() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_request_that_no_budget_is_for_has_no_view(bench: Callable[..., Any]) -> None:
+async def test_a_request_that_no_budget_is_for_has_no_view(make_edge: MakeEdge) -> None:
     scopes: list[Scope] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scopes.append(scope)
         await FakeModel()(scope, receive, send)
 
-    edge = bench(app, {**POLICY, "exempt": ["/health"]})
+    edge = make_edge(app, {**POLICY, "exempt": ["/health"]})
     message: Message = {"type": "http.request", "body": b"", "more_body": False}
     await drive(edge.app, http_scope("/health", method="GET"), [message])
     assert "querybudget" not in scopes[0]["state"]
