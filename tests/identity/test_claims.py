@@ -68,7 +68,9 @@ class Principal:
         (SimpleNamespace(display_name="Ann"), "Ann"),
     ],
 )
-def test_a_user_is_named_by_what_authentication_left(found: object, expected: str | None) -> None:
+def test_a_user_has_the_name_that_authentication_has_set(
+    found: object, expected: str | None
+) -> None:
     assert user()({"user": found}) == expected
 
 

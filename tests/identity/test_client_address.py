@@ -76,9 +76,7 @@ def test_without_proxies_the_address_is_the_peers(
 
 
 @given(ADDRESSES, st.integers(0, 32), st.integers(0, 128))
-def test_a_caller_is_named_by_the_network_that_holds_its_address(
-    text: str, ipv4: int, ipv6: int
-) -> None:
+def test_a_caller_has_the_name_of_its_network(text: str, ipv4: int, ipv6: int) -> None:
     address = _plain(text)
     length = ipv4 if address.version == 4 else ipv6
 
@@ -89,14 +87,14 @@ def test_a_caller_is_named_by_the_network_that_holds_its_address(
 
 
 @given(STRANGERS, st.lists(JUNK, max_size=3))
-def test_an_untrusted_peer_cannot_name_anybody_else(peer: str, spoofed: list[str]) -> None:
+def test_an_untrusted_peer_cannot_choose_its_address(peer: str, spoofed: list[str]) -> None:
     resolve = client_address(32, 128, PROXIES)
 
     assert resolve(scope(peer, spoofed, spoofed)) == resolve(scope(peer))
 
 
 @given(st.lists(JUNK, max_size=3), STRANGERS, st.lists(TRUSTED, max_size=4))
-def test_what_stands_left_of_the_first_untrusted_hop_never_changes_the_outcome(
+def test_entries_left_of_the_first_untrusted_hop_never_change_the_outcome(
     spoofed: list[str], client: str, proxies: list[str]
 ) -> None:
     resolve = client_address(32, 128, PROXIES)
@@ -113,7 +111,7 @@ def test_what_stands_left_of_the_first_untrusted_hop_never_changes_the_outcome(
     st.lists(TRUSTED, max_size=4),
     st.one_of(st.none(), st.integers(1, 65_535)),
 )
-def test_the_same_holds_of_forwarded_unpaired_quotes_included(
+def test_the_same_holds_for_forwarded_even_with_unpaired_quotes(
     spoofed: list[str], client: str, proxies: list[str], port: int | None
 ) -> None:
     resolve = client_address(32, 128, PROXIES)
@@ -125,7 +123,7 @@ def test_the_same_holds_of_forwarded_unpaired_quotes_included(
 
 
 @given(STRANGERS, st.lists(JUNK, max_size=3))
-def test_a_proxy_that_writes_one_list_and_hands_on_the_other_opens_no_new_identities(
+def test_a_proxy_that_writes_one_list_and_passes_on_the_other_allows_no_new_identities(
     client: str, forged: list[str]
 ) -> None:
     resolve = client_address(32, 128, PROXIES)
@@ -161,7 +159,7 @@ def test_a_proxy_that_writes_one_list_and_hands_on_the_other_opens_no_new_identi
         ([","], PROXY),
     ],
 )
-def test_x_forwarded_for_is_walked_from_the_right(xff: list[str], expected: str) -> None:
+def test_x_forwarded_for_is_read_from_the_right(xff: list[str], expected: str) -> None:
     assert client_address(32, 128, PROXIES)(scope(PROXY, xff)) == expected
 
 
@@ -189,11 +187,11 @@ def test_x_forwarded_for_is_walked_from_the_right(xff: list[str], expected: str)
         ([";;"], PROXY),
     ],
 )
-def test_forwarded_is_read_as_rfc_7239_has_it(forwarded: list[str], expected: str) -> None:
+def test_forwarded_is_read_as_rfc_7239_defines_it(forwarded: list[str], expected: str) -> None:
     assert client_address(32, 128, PROXIES)(scope(PROXY, forwarded=forwarded)) == expected
 
 
-def test_two_lists_that_agree_are_believed() -> None:
+def test_two_lists_that_agree_are_trusted() -> None:
     found = client_address(32, 128, PROXIES)(
         scope(PROXY, ["6.6.6.6, 203.0.113.9"], ['for="203.0.113.9:80"'])
     )
@@ -201,13 +199,13 @@ def test_two_lists_that_agree_are_believed() -> None:
     assert found == "203.0.113.9"
 
 
-def test_of_two_lists_that_differ_neither_is_believed() -> None:
+def test_two_lists_that_differ_are_both_ignored() -> None:
     found = client_address(32, 128, PROXIES)(scope(PROXY, ["203.0.113.9"], ["for=6.6.6.6"]))
 
     assert found == PROXY
 
 
-def test_a_trusted_proxy_on_a_unix_socket_is_read_and_none_is_named_without_its_word() -> None:
+def test_a_trusted_peer_on_a_unix_socket_names_the_client_and_has_no_address_itself() -> None:
     resolve = client_address(32, 64, ("unix", "10.0.0.0/8"))
 
     assert resolve(scope(None, ["6.6.6.6, 203.0.113.9, 10.0.0.1"])) == "203.0.113.9"
@@ -216,7 +214,7 @@ def test_a_trusted_proxy_on_a_unix_socket_is_read_and_none_is_named_without_its_
     assert client_address(32, 64, PROXIES)(scope(None, ["203.0.113.9"])) is None
 
 
-def test_no_more_entries_are_read_than_there_can_be_proxies() -> None:
+def test_the_number_of_entries_read_is_bounded() -> None:
     resolve = client_address(32, 64, PROXIES)
 
     assert resolve(scope(PROXY, ["203.0.113.9, " + ", ".join(["10.0.0.2"] * 31)])) == "203.0.113.9"
@@ -241,7 +239,7 @@ def test_no_header_stops_the_resolver(xff: list[str], forwarded: list[str]) -> N
 
 
 @pytest.mark.parametrize("network", ["10.0.0.0/33", "10.0.0.1/8", "proxy.example", ""])
-def test_a_network_that_cannot_be_read_is_an_error_at_once(network: str) -> None:
+def test_an_invalid_network_is_an_error_at_once(network: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         client_address(32, 64, (network,))
 

@@ -52,7 +52,7 @@ def test_a_credential_is_taken_from_the_headers_that_carry_one(
     assert api_key()(scope((name, value))) == expected
 
 
-def test_a_scope_without_headers_names_nobody() -> None:
+def test_a_scope_without_headers_identifies_nobody() -> None:
     assert api_key()({"type": "http"}) is None
     assert header("x-user", PROXIES)({"type": "http"}) is None
 
@@ -70,9 +70,7 @@ def test_the_same_credential_sent_twice_is_one(headers: list[tuple[bytes, bytes]
 
 
 @given(KEYS, st.lists(KEYS, min_size=1, max_size=3))
-def test_adding_credentials_to_ones_own_never_makes_another_identity(
-    key: str, others: list[str]
-) -> None:
+def test_adding_credentials_never_makes_another_identity(key: str, others: list[str]) -> None:
     added = [(b"x-api-key", other.encode()) for other in others]
     found = api_key()(scope((b"authorization", b"Bearer " + key.encode()), *added))
 
@@ -80,7 +78,7 @@ def test_adding_credentials_to_ones_own_never_makes_another_identity(
 
 
 @given(st.binary(max_size=40))
-def test_whatever_the_encoding_of_a_basic_credential_it_is_the_same_caller(pair: bytes) -> None:
+def test_any_encoding_of_a_basic_credential_is_the_same_caller(pair: bytes) -> None:
     padded = b"Basic   " + base64.b64encode(pair) + b" "
 
     assert api_key()(scope((b"authorization", padded))) == api_key()(
@@ -105,7 +103,7 @@ def test_no_bytes_in_any_header_stop_a_resolver(headers: list[tuple[bytes, bytes
     assert len(found.key) in {32, len("anonymous")}
 
 
-def test_a_credential_of_a_megabyte_costs_a_hash_and_no_more() -> None:
+def test_a_credential_of_a_megabyte_costs_only_a_hash() -> None:
     found = identify(
         [("api_key", api_key())], KeyedHash(b"s"), scope((b"x-api-key", b"k" * 1_000_000))
     )
@@ -114,7 +112,7 @@ def test_a_credential_of_a_megabyte_costs_a_hash_and_no_more() -> None:
 
 
 @given(KEYS.filter(lambda key: len(key) > 4))
-def test_no_credential_is_shown_by_what_is_made_of_it(key: str) -> None:
+def test_no_credential_appears_in_an_identity(key: str) -> None:
     resolve, hashed = api_key(), KeyedHash(b"s")
     found = identify([("api_key", resolve)], hashed, scope((b"x-api-key", key.encode())))
 
@@ -136,22 +134,22 @@ def test_no_credential_is_shown_by_what_is_made_of_it(key: str) -> None:
         (None, None),
     ],
 )
-def test_a_header_is_believed_only_of_a_trusted_peer(
+def test_a_header_is_accepted_only_from_a_trusted_peer(
     client: tuple[str, int] | None, expected: str | None
 ) -> None:
     assert header("x-user", PROXIES)(scope((b"x-user", b"ann"), client=client)) == expected
 
 
-def test_a_header_is_never_believed_where_nobody_is_trusted() -> None:
+def test_a_header_is_never_accepted_without_trusted_proxies() -> None:
     assert header("x-user", ())(scope((b"x-user", b"ann"))) is None
 
 
-def test_a_peer_on_a_unix_socket_is_trusted_where_the_policy_says_so() -> None:
+def test_a_peer_on_a_unix_socket_is_trusted_if_the_policy_says_so() -> None:
     assert header("x-user", ("unix",))(scope((b"x-user", b"ann"), client=None)) == "ann"
     assert header("x-user", ("unix",))(scope((b"x-user", b"ann"))) is None
 
 
-def test_a_header_that_its_proxy_added_to_instead_of_replacing_contradicts_itself() -> None:
+def test_a_header_that_a_proxy_added_instead_of_replacing_contradicts_itself() -> None:
     twice = [(b"x-user", b"forged"), (b"x-user", b"ann")]
 
     assert header("x-user", PROXIES)(scope(*twice)) == CONTRADICTORY
@@ -159,7 +157,7 @@ def test_a_header_that_its_proxy_added_to_instead_of_replacing_contradicts_itsel
     assert header("x-user", PROXIES)(scope(twice[1], twice[1])) == "ann"
 
 
-def test_an_empty_header_names_nobody() -> None:
+def test_an_empty_header_identifies_nobody() -> None:
     assert header("x-user", PROXIES)(scope((b"x-user", b"  "))) is None
     assert header("x-user", PROXIES)(scope((b"x-user", b""), (b"x-user", b"ann"))) == "ann"
 

@@ -94,13 +94,13 @@ def test_an_identity_is_a_value() -> None:
         setattr(identity, "key", "other")  # noqa: B010  a type checker refuses the plain form
 
 
-def test_the_first_link_that_knows_the_caller_wins() -> None:
+def test_the_first_resolver_that_returns_a_name_wins() -> None:
     links = [("user", knows(None)), ("api_key", knows("k")), ("client_address", knows("192.0.2.1"))]
 
     assert identify(links, KeyedHash(SECRET), {}).source == "api_key"
 
 
-def test_callers_whom_no_link_knows_share_the_anonymous_identity() -> None:
+def test_callers_that_no_resolver_identifies_share_the_anonymous_identity() -> None:
     anonymous = Identity(ANONYMOUS, ANONYMOUS)
 
     assert identify([("user", knows(None))], KeyedHash(SECRET), {}) == anonymous

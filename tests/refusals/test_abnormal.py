@@ -93,7 +93,7 @@ def test_nothing_of_buckets_is_in_any_header_or_body(
 
 @pytest.mark.parametrize("dialect", list(Dialect))
 @pytest.mark.parametrize("verdict", [Verdict.WAIT, Verdict.NEVER])
-def test_a_plain_budget_that_refuses_too_is_told_as_if_it_were_alone(
+def test_a_plain_budget_that_refuses_too_is_answered_as_if_it_were_alone(
     dialect: Dialect, verdict: Verdict
 ) -> None:
     both = with_buckets(SPENT, spent(verdict))
@@ -111,7 +111,7 @@ def test_an_admitted_answer_carries_what_it_would_without_buckets(dialect: Diale
     )
 
 
-def test_a_wait_however_short_is_not_to_be_retried_by_itself() -> None:
+def test_clients_do_not_retry_abnormal_usage_however_short_the_wait() -> None:
     decision = with_buckets(FREE, spent(Verdict.WAIT, wait=SECOND))
     headers = dict(answer(decision, Dialect.OPENAI, Refusals(), NOW).headers)
     assert headers[b"retry-after"] == b"1"
@@ -119,7 +119,7 @@ def test_a_wait_however_short_is_not_to_be_retried_by_itself() -> None:
     assert headers[b"x-should-retry"] == b"false"
 
 
-def test_a_call_of_more_buckets_than_there_are_is_not_told_to_come_back() -> None:
+def test_a_call_with_more_buckets_than_the_limit_is_not_told_to_try_again() -> None:
     decision = with_buckets(FREE, spent(Verdict.NEVER))
     found = answer(decision, Dialect.OPENAI, Refusals(), NOW)
     assert b"retry-after" not in dict(found.headers)
@@ -127,12 +127,12 @@ def test_a_call_of_more_buckets_than_there_are_is_not_told_to_come_back() -> Non
     assert "try again" not in found.body.decode()
 
 
-def test_a_socket_is_closed_for_spent_buckets_without_a_word_about_them() -> None:
+def test_a_websocket_closed_for_spent_buckets_is_told_nothing_about_them() -> None:
     found = close(ABNORMAL, Refusals())
     assert (found.code, found.reason) == (1008, "abnormal usage detected")
 
 
-def test_shadow_buckets_alone_refuse_nobody() -> None:
+def test_shadow_buckets_alone_refuse_no_call() -> None:
     decision = with_buckets(FREE, spent(Verdict.WAIT, shadow=True))
     with pytest.raises(ValueError, match="found one that admits"):
         answer(decision, Dialect.OPENAI, Refusals(), NOW)

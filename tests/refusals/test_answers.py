@@ -46,7 +46,7 @@ def headers(found: Answer) -> dict[str, str]:
     return {name.decode("ascii"): value.decode("ascii") for name, value in found.headers}
 
 
-def test_an_openai_refusal_is_an_error_object_and_a_problem_document_at_once() -> None:
+def test_an_openai_refusal_is_an_error_object_and_a_problem_document() -> None:
     found = answer(SHORT, Dialect.OPENAI, PLAIN, NOW, disclosed=OWN, request_id="req_1")
     message = (
         "Rate limit reached for budget 'tpm': limit 30000 tokens per minute, used 28770,"
@@ -104,7 +104,7 @@ def test_an_anthropic_refusal_is_its_own_error_object() -> None:
     }
 
 
-def test_a_problem_document_holds_the_standard_members_and_no_others() -> None:
+def test_a_problem_document_has_the_standard_members_and_no_others() -> None:
     found = answer(SHORT, Dialect.PROBLEM, PLAIN, NOW, disclosed=OWN)
 
     assert set(body(found)) == {"type", "title", "status", "detail", "violated-policies"}
@@ -121,7 +121,7 @@ def test_a_problem_document_holds_the_standard_members_and_no_others() -> None:
         (NEVER, frozenset({"other"}), Disclosure.REFUSALS),
     ],
 )
-def test_figures_that_may_not_be_told_are_told_nowhere(
+def test_figures_that_may_not_be_disclosed_appear_nowhere(
     dialect: Dialect, decision: Decision, disclosed: frozenset[str], disclose: Disclosure
 ) -> None:
     settings = Refusals(disclose=disclose, ietf="draft-11")
@@ -152,7 +152,7 @@ def test_a_caller_that_waits_as_told_is_not_early(passed: int) -> None:
     assert decision.wait <= int(told["retry-after-ms"]) * 1_000 < decision.wait + 1_000
 
 
-def test_a_long_wait_is_told_with_its_end_and_clients_are_kept_from_retrying() -> None:
+def test_a_long_wait_is_given_with_its_end_and_clients_do_not_retry() -> None:
     found = answer(LONG, Dialect.OPENAI, PLAIN, NOW, disclosed=OWN)
 
     assert headers(found)["x-should-retry"] == "false"
@@ -163,7 +163,7 @@ def test_a_long_wait_is_told_with_its_end_and_clients_are_kept_from_retrying() -
 
 
 @pytest.mark.parametrize(("long_wait", "told"), [(1_499_999, "false"), (1_500_000, None)])
-def test_the_policy_says_above_what_a_wait_is_long(long_wait: int, told: str | None) -> None:
+def test_the_policy_sets_which_waits_are_long(long_wait: int, told: str | None) -> None:
     found = answer(SHORT, Dialect.ANTHROPIC, Refusals(long_wait=long_wait), NOW, disclosed=OWN)
 
     assert headers(found).get("x-should-retry") == told
@@ -179,7 +179,9 @@ def test_the_policy_says_above_what_a_wait_is_long(long_wait: int, told: str | N
         (Unit.REQUESTS, "Split it up: each prompt and each choice may count as one request."),
     ],
 )
-def test_what_never_fits_is_told_what_to_do_instead_of_waiting(unit: Unit, advice: str) -> None:
+def test_a_request_that_never_fits_is_told_what_to_do_instead_of_waiting(
+    unit: Unit, advice: str
+) -> None:
     decision = decide([line(quota("tpm", unit, 10 * MICRO), 11 * MICRO)])
     found = answer(decision, Dialect.OPENAI, PLAIN, NOW, disclosed=OWN)
 
@@ -200,7 +202,7 @@ def test_what_never_fits_is_told_what_to_do_instead_of_waiting(unit: Unit, advic
         (frozenset[str](), ". Wait for another request to finish."),
     ],
 )
-def test_too_many_calls_at_once_are_told_to_wait_for_one_to_end(
+def test_too_many_concurrent_requests_are_told_to_wait_for_one_to_finish(
     disclosed: frozenset[str], words: str
 ) -> None:
     decision = decide([line(PARALLEL, MICRO)], used=[MICRO, MICRO])
@@ -214,7 +216,7 @@ def test_too_many_calls_at_once_are_told_to_wait_for_one_to_end(
     assert "x-should-retry" not in headers(found)
 
 
-def test_more_calls_than_may_ever_run_at_once_are_not_told_to_wait() -> None:
+def test_a_request_for_more_concurrency_than_the_limit_is_not_told_to_wait() -> None:
     decision = decide([line(PARALLEL, 3 * MICRO)])
     found = answer(decision, Dialect.OPENAI, PLAIN, NOW, disclosed=OWN)
 
@@ -224,7 +226,7 @@ def test_more_calls_than_may_ever_run_at_once_are_not_told_to_wait() -> None:
     )
 
 
-def test_money_is_told_in_dollars_to_the_millionth() -> None:
+def test_money_is_written_in_dollars_to_the_millionth() -> None:
     decision = decide([line(SPEND, 20_500)], used=[49_990_000])
     found = answer(decision, Dialect.OPENAI, PLAIN, NOW, disclosed=OWN)
 
@@ -241,7 +243,7 @@ def test_a_price_is_part_of_what_was_requested() -> None:
     assert "used 29000, requested 1500" in body(found)["detail"]
 
 
-def test_a_burst_of_its_own_is_told_beside_the_rate() -> None:
+def test_a_burst_is_named_beside_the_rate() -> None:
     burst = quota("burst", Unit.REQUESTS, 60 * MICRO, algorithm=Algorithm.GCRA, burst=10 * MICRO)
     decision = decide([line(burst, MICRO)], used=[10 * MICRO])
     found = answer(decision, Dialect.OPENAI, PLAIN, NOW, disclosed=OWN)
@@ -262,7 +264,7 @@ def test_a_burst_of_its_own_is_told_beside_the_rate() -> None:
         (1, Algorithm.CALENDAR, "per day"),
     ],
 )
-def test_a_window_is_told_as_people_say_it(days: int, algorithm: Algorithm, words: str) -> None:
+def test_a_window_is_written_as_people_say_it(days: int, algorithm: Algorithm, words: str) -> None:
     window = days * DAY
     of = quota("tpm", Unit.TOKENS, 10 * MICRO, window, algorithm=algorithm)
     object.__setattr__(of, "bounds", lambda now: (now - now % window, now - now % window + window))
@@ -271,7 +273,7 @@ def test_a_window_is_told_as_people_say_it(days: int, algorithm: Algorithm, word
     assert f"limit 10 tokens {words}," in body(found)["detail"]
 
 
-def test_a_window_of_no_common_length_is_told_in_seconds() -> None:
+def test_a_window_of_an_unusual_length_is_written_in_seconds() -> None:
     of = quota("tpm", Unit.TOKENS, 10 * MICRO, 90 * SECOND)
     found = answer(decide([line(of, 11 * MICRO)]), Dialect.OPENAI, PLAIN, NOW, disclosed=OWN)
 
@@ -306,7 +308,7 @@ def test_a_shadow_budget_is_in_no_refusal() -> None:
 
 
 @pytest.mark.parametrize("dialect", list(Dialect))
-def test_abnormal_usage_is_told_without_a_single_figure(dialect: Dialect) -> None:
+def test_abnormal_usage_is_answered_without_a_single_figure(dialect: Dialect) -> None:
     found = answer(
         SHORT,
         dialect,
@@ -324,7 +326,7 @@ def test_abnormal_usage_is_told_without_a_single_figure(dialect: Dialect) -> Non
         assert body(found)["type"] == f"{IANA}abnormal-usage-detected"
 
 
-def test_reduced_capacity_is_the_servers_own_trouble() -> None:
+def test_reduced_capacity_is_a_server_error() -> None:
     openai, anthropic = (
         answer(SHORT, dialect, PLAIN, NOW, disclosed=OWN, reason=ProblemType.REDUCED_CAPACITY)
         for dialect in (Dialect.OPENAI, Dialect.ANTHROPIC)
@@ -342,7 +344,7 @@ def test_an_admitted_call_cannot_be_refused() -> None:
         close(decide([line(RPM, MICRO)]), PLAIN)
 
 
-def test_a_request_id_of_any_text_fits_into_a_header() -> None:
+def test_any_request_id_fits_into_a_header() -> None:
     found = answer(SHORT, Dialect.OPENAI, PLAIN, NOW, request_id="réq_\u20ac")
 
     assert (b"x-request-id", b"r\xe9q_?") in found.headers
@@ -366,7 +368,7 @@ def test_a_websocket_is_closed_with_what_to_do(
 
 
 @given(st.text(min_size=1, max_size=200))
-def test_a_close_reason_fits_into_its_frame_whatever_the_budgets_name(name: str) -> None:
+def test_a_close_reason_fits_into_its_frame_whatever_the_budget_is_called(name: str) -> None:
     of = quota(name, Unit.REQUESTS, MICRO)
     found = close(decide([line(of, 2 * MICRO)]), PLAIN)
 

@@ -49,7 +49,7 @@ def test_openai_clients_read_what_is_left_of_requests_and_tokens(dialect: Dialec
     }
 
 
-def test_anthropic_clients_read_each_kind_of_token_and_moments() -> None:
+def test_anthropic_clients_read_each_kind_of_token_and_reset_times() -> None:
     lines = [
         *LINES,
         line(quota("input", Unit.INPUT_TOKENS, 10_000 * MICRO), 500 * MICRO),
@@ -74,7 +74,7 @@ def test_anthropic_clients_read_each_kind_of_token_and_moments() -> None:
     }
 
 
-def test_of_several_budgets_in_one_unit_the_one_with_least_left_speaks() -> None:
+def test_the_headers_show_the_budget_of_a_unit_with_the_least_left() -> None:
     daily = quota("daily", Unit.TOKENS, 31_000 * MICRO, DAY)
     lines = [line(daily, 2_000 * MICRO), line(TPM, 2_000 * MICRO)]
 
@@ -112,7 +112,7 @@ def test_a_shadow_budget_is_never_shown() -> None:
 
 @pytest.mark.parametrize("disclose", [Disclosure.REFUSALS, Disclosure.NEVER])
 @pytest.mark.parametrize("dialect", list(Dialect))
-def test_admitted_calls_are_told_nothing_unless_the_policy_says_always(
+def test_admitted_calls_carry_no_figures_unless_the_policy_says_always(
     disclose: Disclosure, dialect: Dialect
 ) -> None:
     settings = Refusals(disclose=disclose, ietf="draft-11")
@@ -136,14 +136,14 @@ def test_debt_is_shown_as_nothing_left() -> None:
 
 
 @given(st.integers(1, 30_000 * MICRO))
-def test_nobody_is_promised_more_than_is_left(amount: int) -> None:
+def test_no_header_promises_more_than_is_left(amount: int) -> None:
     found = shown(headers_for(decide([line(TPM, amount)]), Dialect.OPENAI, PLAIN, NOW, OWN))
 
     left = int(found["x-ratelimit-remaining-tokens"]) * MICRO
     assert left <= 30_000 * MICRO - amount < left + MICRO
 
 
-def test_a_quota_with_a_burst_of_its_own_is_shown_by_what_can_be_used_at_once() -> None:
+def test_a_quota_with_a_burst_shows_what_can_be_used_at_once() -> None:
     burst = quota(
         "burst", Unit.REQUESTS, 60 * MICRO, MINUTE, algorithm=Algorithm.GCRA, burst=10 * MICRO
     )
@@ -155,7 +155,7 @@ def test_a_quota_with_a_burst_of_its_own_is_shown_by_what_can_be_used_at_once() 
     assert found["x-ratelimit-reset-requests"] == "1s"
 
 
-def test_moments_are_counted_from_the_now_that_is_given() -> None:
+def test_reset_times_are_counted_from_now() -> None:
     later = NOW + 1_500_000
     decision = decide([line(RPM, MICRO)])
 

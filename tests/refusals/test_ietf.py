@@ -24,7 +24,7 @@ def fields(headers: list[tuple[bytes, bytes]]) -> tuple[str, str]:
     return found[b"ratelimit-policy"].decode("ascii"), found[b"ratelimit"].decode("ascii")
 
 
-def test_every_budget_is_told_with_its_window_and_unit() -> None:
+def test_every_budget_is_listed_with_its_window_and_unit() -> None:
     lines = [
         line(RPM, MICRO),
         line(TPM, 2_000 * MICRO),
@@ -59,7 +59,7 @@ def test_a_refusal_names_the_budgets_that_refuse_and_promises_no_later_end_than_
     assert dict(refusal.headers)[b"retry-after"] == b"45"
 
 
-def test_a_policy_that_wants_no_draft_fields_sends_none() -> None:
+def test_draft_fields_are_off_by_default() -> None:
     headers = dict(headers_for(decide([line(RPM, MICRO)]), Dialect.PROBLEM, Refusals(), NOW, OWN))
 
     assert b"ratelimit" not in headers
@@ -72,7 +72,7 @@ def test_a_policy_that_wants_no_draft_fields_sends_none() -> None:
     st.integers(1, 10**24),
     st.integers(1, 10**9 * SECOND),
 )
-def test_whatever_a_budget_is_called_and_holds_the_fields_are_well_formed(
+def test_the_fields_are_well_formed_for_any_name_and_amount(
     name: str, unit: Unit, limit: int, window: int
 ) -> None:
     decision = decide([line(quota(name, unit, limit, window), 1)])

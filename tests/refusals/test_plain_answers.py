@@ -69,7 +69,7 @@ CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-ca
         ),
     ],
 )
-def test_each_trouble_is_told_in_every_dialect(
+def test_each_error_is_written_in_every_dialect(
     make: Callable[[Dialect], Answer],
     status: int,
     openai: str,
@@ -105,13 +105,13 @@ def test_a_store_that_is_down_says_when_to_try_again() -> None:
     assert header(unpriced("m", Dialect.OPENAI), b"retry-after") is None
 
 
-def test_a_request_id_goes_where_the_dialect_has_it() -> None:
+def test_a_request_id_goes_where_the_dialect_expects_it() -> None:
     assert header(store_down(Dialect.ANTHROPIC, request_id="req_1"), b"request-id") == b"req_1"
     assert header(store_down(Dialect.OPENAI, request_id="req_1"), b"x-request-id") == b"req_1"
     assert header(store_down(Dialect.OPENAI), b"x-request-id") is None
 
 
-def test_no_more_than_a_line_of_the_callers_own_words_is_repeated() -> None:
+def test_at_most_one_line_of_the_callers_text_is_repeated() -> None:
     assert len(unpriced("m" * 100_000, Dialect.OPENAI).body) < 1_000
 
 
@@ -119,7 +119,7 @@ def test_a_request_without_a_model_is_told_so() -> None:
     assert b"A request without a model has no price" in unpriced("", Dialect.OPENAI).body
 
 
-def test_a_status_of_no_convention_is_a_servers_error() -> None:
+def test_a_status_without_a_convention_is_a_server_error() -> None:
     found = json.loads(plain_answer(507, "full", "No room.", Dialect.OPENAI).body)
 
     assert found["error"]["type"] == "server_error"

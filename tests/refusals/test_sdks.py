@@ -71,7 +71,7 @@ def refuse(decision: Decision, dialect: Dialect) -> Answer:
     return answer(decision, dialect, Refusals(), NOW, disclosed=OWN, request_id="req_1")
 
 
-def test_openais_client_raises_its_rate_limit_error_with_our_words(slept: list[float]) -> None:
+def test_openais_client_raises_its_rate_limit_error_with_our_message(slept: list[float]) -> None:
     error, _ = ask_openai(refuse(SHORT, Dialect.OPENAI))
 
     assert isinstance(error, openai.RateLimitError)
@@ -80,7 +80,7 @@ def test_openais_client_raises_its_rate_limit_error_with_our_words(slept: list[f
     assert error.request_id == "req_1"
 
 
-def test_anthropics_client_raises_its_rate_limit_error_with_our_words(slept: list[float]) -> None:
+def test_anthropics_client_raises_its_rate_limit_error_with_our_message(slept: list[float]) -> None:
     error, _ = ask_anthropic(refuse(SHORT, Dialect.ANTHROPIC))
 
     assert isinstance(error, anthropic.RateLimitError)
@@ -93,7 +93,7 @@ def test_anthropics_client_raises_its_rate_limit_error_with_our_words(slept: lis
 @pytest.mark.parametrize(
     ("ask", "dialect"), [(ask_openai, Dialect.OPENAI), (ask_anthropic, Dialect.ANTHROPIC)]
 )
-def test_a_client_waits_for_a_short_refusal_just_as_long_as_it_was_told(
+def test_a_client_waits_exactly_as_long_as_a_short_refusal_says(
     ask: Call, dialect: Dialect, slept: list[float]
 ) -> None:
     _, requests = ask(refuse(SHORT, dialect))
@@ -106,7 +106,7 @@ def test_a_client_waits_for_a_short_refusal_just_as_long_as_it_was_told(
     ("ask", "dialect"), [(ask_openai, Dialect.OPENAI), (ask_anthropic, Dialect.ANTHROPIC)]
 )
 @pytest.mark.parametrize("decision", [LONG, NEVER])
-def test_a_client_neither_sleeps_nor_retries_where_it_would_be_in_vain(
+def test_a_client_neither_sleeps_nor_retries_where_that_cannot_help(
     ask: Call, dialect: Dialect, decision: Decision, slept: list[float]
 ) -> None:
     _, requests = ask(refuse(decision, dialect))
@@ -116,7 +116,7 @@ def test_a_client_neither_sleeps_nor_retries_where_it_would_be_in_vain(
 
 
 @pytest.mark.parametrize("decision", [LONG, NEVER])
-def test_openais_client_reads_that_no_quota_is_left(decision: Decision, slept: list[float]) -> None:
+def test_openais_client_reads_insufficient_quota(decision: Decision, slept: list[float]) -> None:
     error, _ = ask_openai(refuse(decision, Dialect.OPENAI))
 
     assert isinstance(error, openai.RateLimitError)
@@ -136,7 +136,7 @@ def test_abnormal_usage_is_not_retried_however_short_the_wait(
     assert "abnormal-usage-detected" in str(error)
 
 
-def test_a_store_that_is_down_is_tried_again_when_we_said(slept: list[float]) -> None:
+def test_clients_retry_after_the_time_that_store_down_says(slept: list[float]) -> None:
     error, requests = ask_openai(store_down(Dialect.OPENAI))
     other, _ = ask_anthropic(store_down(Dialect.ANTHROPIC))
 
@@ -146,7 +146,7 @@ def test_a_store_that_is_down_is_tried_again_when_we_said(slept: list[float]) ->
     assert slept == [5, 5, 5, 5]
 
 
-def test_what_the_caller_must_change_is_not_retried(slept: list[float]) -> None:
+def test_clients_do_not_retry_what_the_caller_must_change(slept: list[float]) -> None:
     too_large, requests = ask_openai(body_too_large(9, Dialect.OPENAI))
     refused, more_requests = ask_anthropic(unpriced("m", Dialect.ANTHROPIC))
 
