@@ -135,9 +135,9 @@ async def test_who_asked_while_another_waited_in_vain_does_not_wait_again(path: 
     waits: list[bool] = []
     transact = bench.store._file.transact
 
-    def noted(work: Callable[..., object], *, writing: bool, patient: bool) -> object:
-        waits.append(patient)
-        return transact(work, writing=writing, patient=patient)
+    def noted(begin: str, work: Callable[..., object], *arguments: object, wait: bool) -> object:
+        waits.append(wait)
+        return transact(begin, work, *arguments, wait=wait)
 
     bench.store._file._busy = 1_000
     bench.store._file.close()

@@ -271,7 +271,7 @@ class Stuck:
     """The store's windows, which stop or fail before the charge of one key."""
 
     def __init__(self, bench: Bench, key: str, error: Exception | None = None) -> None:
-        self.inner: Any = bench.store._windows
+        self.inner: Any = bench.store._counters
         self.key = key
         self.error = error
         self.reached = asyncio.Event()
@@ -280,23 +280,23 @@ class Stuck:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    async def take(self, seen: Any, amount: int, limit: int) -> Any:
+    async def charge(self, seen: Any, amount: int, limit: int) -> Any:
         if seen.window.key == self.key:
             self.reached.set()
             if self.error:
                 raise self.error
             await asyncio.Event().wait()
-        return await self.inner.take(seen, amount, limit)
+        return await self.inner.charge(seen, amount, limit)
 
-    async def give(self, window: Any, amount: int) -> None:
-        await self.inner.give(window, amount)
+    async def refund(self, window: Any, amount: int) -> None:
+        await self.inner.refund(window, amount)
         self.gave.set()
 
 
 def stick(bench: Bench, second: Line, error: Exception | None = None) -> Stuck:
     key = bench.store._key(second.partition, second.quota.key, second.quota.window // SECOND)
     stuck = Stuck(bench, key, error)
-    vars(bench.store)["_windows"] = stuck
+    vars(bench.store)["_counters"] = stuck
     return stuck
 
 
@@ -325,13 +325,13 @@ async def test_a_failure_half_way_is_said_and_gives_back_what_was_charged(bench:
 
 async def test_who_is_beaten_each_time_is_refused_and_told_to_come_back_soon(bench: Bench) -> None:
     first, second = line(sliding(name="first")), line(sliding(name="second"))
-    inner: Any = bench.store._windows
+    inner: Any = bench.store._counters
 
     class Beaten(Stuck):
-        async def take(self, seen: Any, amount: int, limit: int) -> Any:
-            return None if seen.window.key == self.key else await inner.take(seen, amount, limit)
+        async def charge(self, seen: Any, amount: int, limit: int) -> Any:
+            return None if seen.window.key == self.key else await inner.charge(seen, amount, limit)
 
-    vars(bench.store)["_windows"] = Beaten(bench, stick(bench, second).key)
+    vars(bench.store)["_counters"] = Beaten(bench, stick(bench, second).key)
     refused = await bench.reserve(first, second)
     assert (refused.verdict, refused.violated) == (Verdict.WAIT, ("second",))
     assert refused.wait == 10_000

@@ -13,7 +13,7 @@ from querybudget.backends import StoreSettings
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Line, Reservation, Settled
 from querybudget.stores import open_store
-from querybudget.stores.limits.counters import Counters, Rolling, Window
+from querybudget.stores.limits.counters import CounterWindow, Counts, RollingCounters
 from querybudget.stores.limits.store import LimitsStore
 from querybudget.testing import ManualClock
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
@@ -37,41 +37,41 @@ def charge(quota: Quota, amount: int, name: str, hold: int = 3_600 * SECOND) -> 
 # -- What two counters say -------------------------------------------------------------------------
 
 
-def later(found: Counters, wait: int) -> Counters:
+def later(found: Counts, wait: int) -> Counts:
     """The same window after `wait`, if nobody used anything more."""
     now, window, length = found.now + wait, found.window, found.window.length
     if now < window.end:
-        return Counters(window, now, found.current, found.previous)
-    moved = Window(window.key, window.seconds, window.end + length)
+        return Counts(window, now, found.current, found.previous)
+    moved = CounterWindow(window.key, window.seconds, window.end + length)
     if now < moved.end:
-        return Counters(moved, now, 0, found.current)
-    return Counters(Window(window.key, window.seconds, moved.end + length), now, 0, 0)
+        return Counts(moved, now, 0, found.current)
+    return Counts(CounterWindow(window.key, window.seconds, moved.end + length), now, 0, 0)
 
 
 @st.composite
-def counters(draw: st.DrawFn) -> Counters:
+def counters(draw: st.DrawFn) -> Counts:
     seconds = draw(st.integers(1, 100))
     left = draw(st.integers(1, seconds * SECOND))
     counts = st.integers(0, 2**53 - 1) | st.integers(0, 100)
-    window = Window("key", seconds, START + left)
-    return Counters(window, START, draw(counts), draw(counts))
+    window = CounterWindow("key", seconds, START + left)
+    return Counts(window, START, draw(counts), draw(counts))
 
 
 @given(counters(), st.integers(0, 2**53 - 1) | st.integers(0, 100))
-def test_a_wait_is_the_least_after_which_it_fits(found: Counters, most: int) -> None:
+def test_a_wait_is_the_least_after_which_it_fits(found: Counts, most: int) -> None:
     wait = found.wait(most)
     assert later(found, wait).used <= most
     assert not wait or later(found, wait - 1).used > most
 
 
 @given(counters())
-def test_at_its_reset_nothing_is_used_any_more(found: Counters) -> None:
+def test_at_its_reset_nothing_is_used_any_more(found: Counts) -> None:
     assert later(found, found.reset).used == 0
     assume(found.reset)
     assert later(found, found.reset - 1).used > 0
 
 
-# -- Numbered --------------------------------------------------------------------------------------
+# -- Numbered -------------------------------------------------------------------------------------
 
 steps = st.lists(
     st.tuples(st.just("reserve"), st.integers(0, 12 * MICRO))
@@ -188,7 +188,7 @@ async def test_memcached_counts_in_windows_longer_than_it_keeps_anything_by_seco
     await store.aclose()
 
 
-# -- Rolling ---------------------------------------------------------------------------------------
+# -- Rolling --------------------------------------------------------------------------------------
 
 
 class Rolls:
@@ -259,20 +259,22 @@ async def test_on_redis_a_server_that_lost_all_is_given_nothing_back(
 # MongoDB has no server here. What is checked is what its storage is asked for, not what it does.
 
 
-def mongodb(clock: ManualClock, *found: tuple[int, float, int, float]) -> tuple[Rolling, Any]:
+def mongodb(
+    clock: ManualClock, *found: tuple[int, float, int, float]
+) -> tuple[RollingCounters, Any]:
     storage = create_autospec(MongoDBStorage, instance=True)
     storage.get_sliding_window.side_effect = found
     storage.acquire_sliding_window_entry.return_value = True
-    return Rolling(storage, clock), storage.acquire_sliding_window_entry
+    return RollingCounters(storage, clock), storage.acquire_sliding_window_entry
 
 
 @pytest.mark.anyio
 async def test_mongodb_is_asked_to_charge_within_the_limit_and_to_owe_beyond_it() -> None:
     rolling, acquire = mongodb(ManualClock(START), (4, 30.0, 2, 90.0))
-    seen = await rolling.look("key", MINUTE)
+    seen = await rolling.read("key", MINUTE)
     assert (seen.current, seen.previous, seen.used) == (2, 4, 5)
-    assert await rolling.take(seen, 5, 10)
-    await rolling.owe("key", MINUTE, 7)
+    assert await rolling.charge(seen, 5, 10)
+    await rolling.charge_debt("key", MINUTE, 7)
     assert [call.args for call in acquire.call_args_list] == [
         ("key", 10, MINUTE, 5),
         ("key", ANYTHING, MINUTE, 7),
@@ -283,10 +285,10 @@ async def test_mongodb_is_asked_to_charge_within_the_limit_and_to_owe_beyond_it(
 async def test_mongodb_is_asked_to_give_back_in_the_stretch_that_was_charged() -> None:
     clock = ManualClock(START)
     rolling, acquire = mongodb(clock, (0, 0.0, 0, 0.0), (0, 0.0, 5, 80.0), (0, 0.0, 2, 80.0))
-    window = await rolling.take(await rolling.look("key", MINUTE), 5, 10)
+    window = await rolling.charge(await rolling.read("key", MINUTE), 5, 10)
     assert window
     clock.advance(40)
-    await rolling.give(window, 3)
+    await rolling.refund(window, 3)
     assert [call.args[3] for call in acquire.call_args_list] == [5, -3]
 
 
@@ -296,7 +298,7 @@ async def test_mongodb_is_asked_to_give_back_in_the_stretch_that_was_charged() -
     [
         (59.5, ()),  # the stretch ends within a second
         (70, ()),  # it has ended
-        (40, [(0, 0.0, 5, 110.0)]),  # another has begun meanwhile
+        (40, [(0, 0.0, 5, 110.0)]),  # another has running meanwhile
         (40, [(0, 0.0, 0, 0.0)]),  # all was lost
         (40, [(0, 0.0, 0, 80.0)]),  # it was emptied
     ],
@@ -306,10 +308,10 @@ async def test_mongodb_is_not_asked_to_give_back_anywhere_else(
 ) -> None:
     clock = ManualClock(START)
     rolling, acquire = mongodb(clock, (0, 0.0, 0, 0.0), *found)
-    window = await rolling.take(await rolling.look("key", MINUTE), 5, 10)
+    window = await rolling.charge(await rolling.read("key", MINUTE), 5, 10)
     assert window
     clock.advance(passed)
-    await rolling.give(window, 3)
+    await rolling.refund(window, 3)
     assert [call.args[3] for call in acquire.call_args_list] == [5]
 
 
@@ -317,11 +319,11 @@ async def test_mongodb_is_not_asked_to_give_back_anywhere_else(
 async def test_mongodb_is_not_asked_to_give_back_what_was_charged_as_stretches_changed() -> None:
     clock = ManualClock(START)
     rolling, acquire = mongodb(clock, (0, 0.0, 1, 62.0))
-    seen = await rolling.look("key", MINUTE)
+    seen = await rolling.read("key", MINUTE)
     clock.advance(3)
-    window = await rolling.take(seen, 5, 10)
+    window = await rolling.charge(seen, 5, 10)
     assert window
-    await rolling.give(window, 5)
+    await rolling.refund(window, 5)
     assert [call.args[3] for call in acquire.call_args_list] == [5]
 
 
@@ -329,9 +331,9 @@ async def test_mongodb_is_not_asked_to_give_back_what_was_charged_as_stretches_c
 async def test_a_counter_that_was_emptied_just_now_is_not_left_below_zero() -> None:
     clock = ManualClock(START)
     rolling, acquire = mongodb(clock, (0, 0.0, 0, 0.0), (0, 0.0, 5, 120.0), (0, 0.0, -3, 120.0))
-    window = await rolling.take(await rolling.look("key", MINUTE), 5, 10)
+    window = await rolling.charge(await rolling.read("key", MINUTE), 5, 10)
     assert window
-    await rolling.give(window, 3)
+    await rolling.refund(window, 3)
     assert [call.args[3] for call in acquire.call_args_list] == [5, -3, 3]
 
 

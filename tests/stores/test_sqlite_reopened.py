@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from querybudget.ledger import GRACE, Charge, Line, Reservation
 from querybudget.stores import MemoryStore
-from querybudget.stores.sqlite.store import _SWEEP_EVERY, SqliteStore
+from querybudget.stores.sqlite.store import SWEEP_EVERY, SqliteStore
 from querybudget.testing import ManualClock
 from querybudget.testing.contracts.strategies import breadths, observations, quotas, responses
 from querybudget.units import MICRO, Algorithm, Quota
@@ -101,7 +101,7 @@ async def play(history: list[Step], path: Path) -> None:
         if step.charge is not None:
             asked = step.charge
             charge = Charge(f"r{number}", *(getattr(asked, name) for name in FIELDS))
-            store._charges = _SWEEP_EVERY - 1
+            store._charges = SWEEP_EVERY - 1
             decision = await store.reserve(charge)
             assert decision == await memory.reserve(charge)
             made += [decision.reservation] if decision.reservation else []

@@ -13,9 +13,9 @@ from querybudget.stores.sqlite.schema import (
     APPLICATION,
     MIGRATIONS,
     Migration,
-    bring_up,
+    migrate,
+    use_write_ahead_log,
     version_of,
-    write_ahead,
 )
 from tests.stores.sqlite_bench import FileBench, locked, reading
 
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 def older(path: Path) -> None:
     """A file of the first schema, with an account in it."""
     with reading(path) as connection:
-        bring_up(connection, path, MIGRATIONS[:1])
+        migrate(connection, path, MIGRATIONS[:1])
         connection.execute("INSERT INTO accounts VALUES ('caller', 1, 5, 9, x'')")
 
 
@@ -42,19 +42,19 @@ def test_an_older_file_is_brought_up_with_what_is_in_it(path: Path) -> None:
     older(path)
     with reading(path) as connection:
         assert version_of(connection) == 1
-        bring_up(connection, path, (MIGRATIONS[0], ADD_NOTES))
+        migrate(connection, path, (MIGRATIONS[0], ADD_NOTES))
         assert version_of(connection) == 2
         assert connection.execute("SELECT key, note FROM accounts").fetchall() == [
             ("caller", "seen 5")
         ]
-        bring_up(connection, path, (MIGRATIONS[0], ADD_NOTES))
+        migrate(connection, path, (MIGRATIONS[0], ADD_NOTES))
 
 
 def test_a_migration_that_fails_leaves_everything_as_it_was(path: Path) -> None:
     older(path)
     with reading(path) as connection:
         with pytest.raises(sqlite3.OperationalError, match="no such table: nowhere"):
-            bring_up(connection, path, (MIGRATIONS[0], ADD_NOTES, BROKEN))
+            migrate(connection, path, (MIGRATIONS[0], ADD_NOTES, BROKEN))
         assert version_of(connection) == 1
         assert connection.execute("SELECT * FROM accounts").fetchall() == [("caller", 1, 5, 9, b"")]
 
@@ -66,7 +66,7 @@ def test_a_migration_waits_for_whoever_writes(path: Path) -> None:
         reading(path) as connection,
         pytest.raises(sqlite3.OperationalError, match="locked"),
     ):
-        bring_up(connection, path, (MIGRATIONS[0], ADD_NOTES))
+        migrate(connection, path, (MIGRATIONS[0], ADD_NOTES))
 
 
 def test_what_was_brought_up_by_another_process_meanwhile_is_not_brought_up_again(
@@ -81,7 +81,7 @@ def test_what_was_brought_up_by_another_process_meanwhile_is_not_brought_up_agai
             return super().execute(statement, *arguments)  # type: ignore[arg-type]
 
     with closing(sqlite3.connect(path, isolation_level=None, factory=Late)) as connection:
-        bring_up(connection, path, MIGRATIONS[:1])
+        migrate(connection, path, MIGRATIONS[:1])
         assert connection.execute("SELECT key FROM accounts").fetchall() == [("caller",)]
 
 
@@ -96,7 +96,7 @@ def test_a_file_that_another_process_fills_while_it_is_looked_at_is_ours(path: P
             return super().execute(statement, *arguments)  # type: ignore[arg-type]
 
     with closing(sqlite3.connect(path, isolation_level=None, factory=Slow)) as connection:
-        bring_up(connection, path, MIGRATIONS[:1])
+        migrate(connection, path, MIGRATIONS[:1])
         assert version_of(connection) == 1
 
 
@@ -114,7 +114,7 @@ def test_asking_for_a_log_waits_where_sqlite_does_not(path: Path) -> None:
             return super().execute(statement, *arguments)  # type: ignore[arg-type]
 
     with closing(sqlite3.connect(path, isolation_level=None, factory=Hasty)) as connection:
-        write_ahead(connection, path)
+        use_write_ahead_log(connection, path)
         assert asked[:3] == ["PRAGMA journal_mode = WAL", "BEGIN EXCLUSIVE", asked[0]]
         with reading(path) as other:
             assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -123,7 +123,7 @@ def test_asking_for_a_log_waits_where_sqlite_does_not(path: Path) -> None:
 def test_a_file_that_cannot_be_read_for_a_log_says_so(path: Path) -> None:
     path.write_bytes(b"no database, but long enough to be looked at" * 100)
     with reading(path) as connection, pytest.raises(sqlite3.DatabaseError, match="not a database"):
-        write_ahead(connection, path)
+        use_write_ahead_log(connection, path)
 
 
 def test_where_there_can_be_no_log_it_says_what_is_needed(path: Path) -> None:
@@ -131,12 +131,12 @@ def test_where_there_can_be_no_log_it_says_what_is_needed(path: Path) -> None:
         closing(sqlite3.connect(":memory:", isolation_level=None)) as connection,
         pytest.raises(SetupError, match=r"of mode 'memory'\. Name a file on a local disk"),
     ):
-        write_ahead(connection, path)
+        use_write_ahead_log(connection, path)
 
 
 async def test_a_file_of_a_later_version_is_refused_and_left_alone(path: Path) -> None:
     with reading(path) as connection:
-        bring_up(connection, path, (*MIGRATIONS, ADD_NOTES))
+        migrate(connection, path, (*MIGRATIONS, ADD_NOTES))
     bench = FileBench(path)
     before = bench.content()
     with pytest.raises(SetupError, match=r"later version of querybudget.*Install that version"):
@@ -151,7 +151,7 @@ async def test_a_file_brought_up_while_it_is_open_is_written_no_more(path: Path)
     bench = FileBench(path)
     await bench.answered("caller")
     with reading(path) as connection:
-        bring_up(connection, path, (*MIGRATIONS, ADD_NOTES))
+        migrate(connection, path, (*MIGRATIONS, ADD_NOTES))
     with pytest.raises(StoreError, match="was written by a later version"):
         await bench.reserve("caller")
     with reading(path) as connection:

@@ -1,7 +1,7 @@
 """`LimitsStore`: any storage of the `limits` package.
 
-store.py     LimitsStore
-counters.py  a quota as counters of a `limits` storage
+store.py     the store
+counters.py  a sliding window as two counters
 storages.py  opening a storage by its URL
 """
 

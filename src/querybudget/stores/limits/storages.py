@@ -1,4 +1,4 @@
-"""Opening and closing a storage of the `limits` package by its URL."""
+"""Opening and closing a storage of the `limits` package."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from limits.errors import ConfigurationError, StorageError
 from limits.storage import storage_from_string
 
 from querybudget.errors import SetupError
-from querybudget.stores.limits.counters import Numbered, Rolling, Windows
+from querybudget.stores.limits.counters import NumberedCounters, RollingCounters, SlidingCounters
 
-__all__ = ["Opened", "open_storage"]
+__all__ = ["OpenStorage", "open_storage"]
 
-_Known = MemoryStorage | MemcachedStorage | RedisStorage | MongoDBStorage
+_CLIENT_ERRORS = ("prerequisite not available", "minimum version")
+"""Parts of what `limits` says if a client is missing or too old."""
+
+SupportedStorage = MemoryStorage | MemcachedStorage | RedisStorage | MongoDBStorage
 
 _SCHEMES = sorted(
     scheme.removeprefix("async+")
@@ -35,24 +38,24 @@ _SCHEMES = sorted(
     )
     for scheme in kind.STORAGE_SCHEME or ()
 )
-"""Of the storages that are known to give back what was charged."""
+"""Schemes of the storages that can refund a charge."""
 
 
-class Opened:
-    """A storage, and how its counters are kept.
+class OpenStorage:
+    """A storage and its counters.
 
     Attributes:
-        windows: How its counters are kept.
-        failures: What is raised where it cannot answer.
+        counters: The counters in it.
+        failures: Exceptions that mean that it cannot answer.
     """
 
-    def __init__(self, storage: _Known, clock: Callable[[], int]) -> None:
+    def __init__(self, storage: SupportedStorage, clock: Callable[[], int]) -> None:
         self._storage = storage
-        self.windows: Windows
+        self.counters: SlidingCounters
         if isinstance(storage, MemoryStorage | MemcachedStorage):
-            self.windows = Numbered(storage, clock)
+            self.counters = NumberedCounters(storage, clock)
         else:
-            self.windows = Rolling(storage, clock)
+            self.counters = RollingCounters(storage, clock)
         known = storage.base_exceptions
         bases = known if isinstance(known, tuple) else (known,)
         self.failures: tuple[type[Exception], ...] = (StorageError, OSError, *bases)
@@ -60,7 +63,7 @@ class Opened:
             self.failures += (storage.bridge.dependency.errors.MemcachedError,)
 
     async def aclose(self) -> None:
-        """Let go of its connections; each kind of storage leaves that to its client."""
+        """Close its connections, which `limits` leaves to the client of each storage."""
         storage: Any = self._storage
         if isinstance(storage, MemoryStorage):
             if storage.timer:
@@ -72,32 +75,32 @@ class Opened:
         elif isinstance(storage, MongoDBStorage):
             storage.storage.close()
         else:
-            watchers = getattr(storage.bridge, "sentinel", None)
+            sentinel = getattr(storage.bridge, "sentinel", None)
             for client in (
                 storage.bridge.get_connection(),
                 storage.bridge.get_connection(readonly=True),
-                *(watchers.sentinels if watchers else ()),
+                *(sentinel.sentinels if sentinel else ()),
             ):
                 await client.aclose()
 
 
 class _MongoDB(MongoDBStorage):
-    """What of it was made can be thrown away, where its client is missing or its URL is wrong."""
+    """Can be deleted half made, if its client is missing or its URL is wrong."""
 
     STORAGE_SCHEME = []  # noqa: RUF012 - none of its own; and its base says a list
     storage: Any = None
 
 
-def open_storage(url: str, clock: Callable[[], int]) -> Opened:
-    """Make the storage that a URL of `limits` names; nothing is connected to.
+def open_storage(url: str, clock: Callable[[], int]) -> OpenStorage:
+    """Return the storage that a URL names. It connects at its first use.
 
     Args:
-        url: As `limits` has it, without ``async+``.
+        url: As `limits` takes it, without ``async+``.
         clock: µs since the epoch.
 
     Raises:
-        SetupError: No storage is named so, it cannot keep a sliding window, or its client is not
-            installed.
+        SetupError: The scheme is unknown, the storage cannot refund a charge, the URL is malformed,
+            or the client is not installed.
     """
     scheme = url.partition("://")[0]
     if scheme not in _SCHEMES:
@@ -107,17 +110,14 @@ def open_storage(url: str, clock: Callable[[], int]) -> Opened:
     try:
         storage = make(f"async+{url}", wrap_exceptions=True, **_options(scheme))
     except ConfigurationError as error:
-        if any(words in str(error) for words in _OF_CLIENTS):
-            raise SetupError(f"{scheme}:// needs a client: {_cure(scheme)}") from error
-        raise SetupError(_unreadable(scheme)) from None  # its words may hold a password
-    except Exception as error:  # noqa: BLE001 - each client has its own for a URL it cannot read
+        if any(words in str(error) for words in _CLIENT_ERRORS):
+            raise SetupError(f"{scheme}:// needs a client: {_install_command(scheme)}") from error
+        raise SetupError(_unreadable(scheme)) from None  # its message may contain a password
+    except Exception as error:  # noqa: BLE001 - each client has its own error for a malformed URL
         raise SetupError(f"{_unreadable(scheme)} ({type(error).__name__})") from None
-    assert isinstance(storage, _Known)  # noqa: S101 - `_SCHEMES` are theirs
-    return Opened(storage, clock)
-
-
-_OF_CLIENTS = ("prerequisite not available", "minimum version")
-"""What `limits` says where a client is missing, or too old."""
+    if not isinstance(storage, SupportedStorage):
+        raise SetupError(f"limits+{scheme}:// is another storage than expected: {type(storage)}")
+    return OpenStorage(storage, clock)
 
 
 def _options(scheme: str) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _options(scheme: str) -> dict[str, Any]:
     return {}
 
 
-def _cure(scheme: str) -> str:
+def _install_command(scheme: str) -> str:
     for family in ("memcached", "mongodb", "redis"):
         if scheme.startswith(family):
             return f"pip install 'querybudget[{family}]'"

@@ -1,10 +1,10 @@
 """`SqliteStore`: accounts in a file that the processes of one host share.
 
-store.py    SqliteStore
-file.py     opening the file, its failures, and opening it anew
-rows.py     reading and writing accounts
-schema.py   tables and their versions
-worker.py   the thread that speaks to SQLite; forks
+store.py    the store
+file.py     opening the file, transactions, and what its errors mean
+rows.py     reading and writing accounts, expiry and eviction
+schema.py   tables and migrations
+worker.py   the thread that runs transactions; forks
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A file of accounts as a connection to it: opened when it is used, and told what became of it."""
+"""The file of accounts: opening it, transactions, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -7,33 +7,44 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from querybudget.errors import QueryBudgetError, SetupError, StoreError
-from querybudget.stores.sqlite.schema import MIGRATIONS, bring_up, version_of, write_ahead
+from querybudget.stores.sqlite.schema import MIGRATIONS, migrate, use_write_ahead_log, version_of
 from querybudget.units import SECOND
 
-__all__ = ["AccountFile", "LockedError"]
+__all__ = ["READ", "WRITE", "AccountFile", "LockedError"]
+
+READ = "BEGIN"
+"""Begins a transaction that only reads."""
+
+WRITE = "BEGIN IMMEDIATE"
+"""Begins a transaction during which no other process may write."""
+
+_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_FORBIDDEN = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 logger = logging.getLogger("querybudget")
 
 
 class LockedError(StoreError):
-    """Another process has held the file's lock for too long."""
+    """Another process held the file's lock for too long."""
 
 
 class AccountFile:
     """A file and at most one connection to it. For one thread at a time.
 
-    Any failure closes the connection, but for a lock that others hold: the next transaction opens
-    it anew, so that it works again as soon as the cause is gone.
+    Any failure except another process's lock closes the connection. The next transaction opens the
+    file again, so that the store works again as soon as the cause is gone.
 
     Args:
-        path: The file; made at its first use.
+        path: The file; created at its first use.
         busy: µs to wait for another process's lock.
-        prepare: Called with each new connection, for pragmas of one's own.
+        prepare: Called with each new connection, to set pragmas.
     """
 
     def __init__(
@@ -46,80 +57,80 @@ class AccountFile:
         self._inode: tuple[int, int] | None = None
 
     def open(self) -> sqlite3.Connection:
-        """The connection to the file that is there now.
+        """Return a connection to the file that exists now.
 
         Raises:
-            SetupError: The file cannot be used, now or later; the message says what to do.
+            SetupError: The file can never be used; the message says what to do.
             StoreError: It cannot be used now.
         """
         try:
             return self._open(self._busy)
         except (sqlite3.Error, OSError) as error:
-            raise self._failed(error) from error
+            raise self._error_for(error) from error
 
     def transact(
         self,
-        work: Callable[[sqlite3.Connection], T],
-        *,
-        writing: bool = True,
-        patient: bool = True,
+        begin: str,
+        work: Callable[[sqlite3.Connection, *Ts], T],
+        *arguments: *Ts,
+        wait: bool = True,
     ) -> T:
-        """Do `work` in a transaction; what it does not commit is undone.
+        """Run `work` in a transaction, and roll back what it does not commit.
 
         Args:
-            work: Is given the connection.
-            writing: Whether nobody else may write meanwhile.
-            patient: Whether to wait for another process's lock.
+            begin: `READ` or `WRITE`.
+            work: Called with the connection and `arguments`.
+            arguments: For `work`.
+            wait: Whether to wait for another process's lock.
 
         Raises:
-            LockedError: Another process had the lock all the time.
-            StoreError: Nothing is known to be changed; the message says what to do.
+            LockedError: Another process held the lock all the time.
+            StoreError: The change may not have been made; the message says what to do.
         """
-        begin = "BEGIN IMMEDIATE" if writing else "BEGIN"
         try:
             try:
-                return work(self._begin(begin, patient=patient))
+                return work(self._begin(begin, wait=wait), *arguments)
             finally:
-                self._undo()
+                self._rollback()
         except (sqlite3.Error, OSError) as error:
-            failure = self._failed(error)
+            failure = self._error_for(error)
             raise failure if isinstance(failure, StoreError) else StoreError(failure) from error
         except SetupError as error:
             raise StoreError(*error.args) from error
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(sqlite3.Error):  # what was committed is in the file already
                 connection.close()
 
-    def _undo(self) -> None:
+    def _rollback(self) -> None:
         connection = self._connection
         if connection is not None and connection.in_transaction:
             connection.rollback()
 
-    def _begin(self, begin: str, *, patient: bool) -> sqlite3.Connection:
-        """A connection in a transaction of its own."""
-        connection = self._open(self._busy if patient else 0)
+    def _begin(self, begin: str, *, wait: bool) -> sqlite3.Connection:
+        """Return a connection in a new transaction."""
+        connection = self._open(self._busy if wait else 0)
         try:
-            if not patient:
+            if not wait:
                 connection.execute("PRAGMA busy_timeout = 0")
             connection.execute(begin)
         finally:
-            if not patient:
+            if not wait:
                 connection.execute(f"PRAGMA busy_timeout = {self._busy // 1000}")
         if version_of(connection) == len(MIGRATIONS):
             return connection
-        self.close()  # a later version brought it up meanwhile: opening it says so
-        return self._begin(begin, patient=patient)
+        self.close()  # a later version has migrated it: opening it raises an error that says so
+        return self._begin(begin, wait=wait)
 
     # -- Opening ----------------------------------------------------------------------------------
 
     def _open(self, busy: int) -> sqlite3.Connection:
         connection = self._connection
         if connection is not None:
-            if self._found() == self._inode:
+            if self._identity() == self._inode:
                 return connection
             logger.warning(
                 "SQLite file %s was deleted or replaced while it was in use: its accounts are "
@@ -136,31 +147,31 @@ class AccountFile:
             self.path,
             timeout=busy / SECOND,
             isolation_level=None,
-            check_same_thread=False,  # a process that forks closes it in the thread that forks
+            check_same_thread=False,  # before a fork, the forking thread closes it
         )
         try:
             if self._prepare is not None:
                 self._prepare(connection)
-            bring_up(connection, self.path)
-            write_ahead(connection, self.path)
+            migrate(connection, self.path)
+            use_write_ahead_log(connection, self.path)
         except BaseException:
             self.close()
             raise
-        self._inode = self._found()
+        self._inode = self._identity()
         return connection
 
-    def _found(self) -> tuple[int, int] | None:
-        """Which file is there now."""
+    def _identity(self) -> tuple[int, int] | None:
+        """Return device and inode of the file that has the name now."""
         try:
-            found = self.path.stat()
+            status = self.path.stat()
         except OSError:
             return None
-        return found.st_dev, found.st_ino
+        return status.st_dev, status.st_ino
 
     # -- Failing ----------------------------------------------------------------------------------
 
-    def _failed(self, error: Exception) -> QueryBudgetError:
-        """What an error means, and what to do about it."""
+    def _error_for(self, error: Exception) -> QueryBudgetError:
+        """Return our error for one of SQLite's: what it means, and what to do about it."""
         code = _code(error)
         if code in _LOCKED:
             return LockedError(
@@ -203,16 +214,11 @@ class AccountFile:
 def _missing(directory: Path) -> bool:
     try:
         return not directory.is_dir()
-    except OSError:  # it may not even be looked for
+    except OSError:  # not allowed to look for it
         return False
 
 
 def _code(error: Exception) -> int:
-    """SQLite's primary result code; that of a general error where there is none."""
+    """Return SQLite's primary result code, or that of a general error."""
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     return code & 0xFF
-
-
-_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_FORBIDDEN = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}

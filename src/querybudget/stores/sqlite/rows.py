@@ -1,4 +1,4 @@
-"""Accounts as rows: how they are read and written, how long they are kept, and who goes first."""
+"""Accounts as rows: reading, writing, expiry and eviction."""
 
 from __future__ import annotations
 
@@ -15,41 +15,52 @@ from querybudget.ledger import Account
 from querybudget.ledger.windows import LeaseState
 from querybudget.units import Quota
 
-__all__ = ["Row", "bound", "expiry", "sweep"]
+__all__ = ["AccountRow", "evict", "expiry", "sweep"]
 
-_LAST = 2**63 - 1
-"""The latest moment that SQLite can hold."""
+MAX_INTEGER = 2**63 - 1
+"""The latest moment that SQLite can hold, µs."""
 
-_STEP = 32
-"""Rows put out in one step, so that no single call pays for all of them."""
+MAX_REMOVED = 32
+"""Rows removed at a time, so that no single call pays for all of them."""
 
-_PAGES = 16
-"""Pages given back to the file system in one step."""
+MAX_PAGES = 16
+"""Pages returned to the file system at a time."""
+
+_SELECT = "SELECT known, seen, expires, books FROM accounts WHERE key = ?"
+_INSERT = "INSERT INTO accounts (key, known, seen, expires, books) VALUES (?, 0, ?, ?, ?)"
+_UPDATE = "UPDATE accounts SET seen = ?, expires = ?, books = ? WHERE key = ?"
+_SWEEP = """DELETE FROM accounts WHERE rowid IN
+    (SELECT rowid FROM accounts WHERE expires <= ? ORDER BY expires LIMIT ?)"""
+_EVICT = """DELETE FROM accounts WHERE rowid IN
+    (SELECT rowid FROM accounts WHERE known = ? ORDER BY seen, rowid LIMIT ?)"""
+_COUNTS = "SELECT total FROM counts ORDER BY known"
+_PROMOTE = "UPDATE accounts SET known = 1 WHERE key = ?"
+_DELETE = "DELETE FROM accounts WHERE key = ?"
 
 _decoder = msgspec.msgpack.Decoder(Account)
 _encoder = msgspec.msgpack.Encoder()
 
 
-class Row:
+class AccountRow:
     """One account in a transaction.
 
     Attributes:
-        key: Its partition.
-        account: What was found, or a new one.
-        known: Whether a call of theirs was ever answered.
-        new: Whether there was no row.
+        key: The partition.
+        account: The stored account, or a new one.
+        known: Whether a call of the partition was ever answered.
+        new: Whether there is no row yet.
     """
 
     __slots__ = ("_expires", "_packed", "_seen", "account", "key", "known", "new")
 
-    def __init__(self, key: str, found: tuple[int, int, int, bytes] | None, now: int) -> None:
+    def __init__(self, key: str, row: tuple[int, int, int, bytes] | None, now: int) -> None:
         self.key = key
-        self.new = found is None
-        if found is None:
+        self.new = row is None
+        if row is None:
             self.account, self.known = Account(now), False
             self._seen, self._expires, self._packed = 0, 0, b""
             return
-        known, self._seen, self._expires, self._packed = found
+        known, self._seen, self._expires, self._packed = row
         self.known = bool(known)
         try:
             self.account = _decoder.decode(self._packed)
@@ -59,16 +70,16 @@ class Row:
             ) from error
 
     @classmethod
-    def load(cls, connection: sqlite3.Connection, key: str, now: int) -> Row:
-        """The row of a partition; a new one that is not in the file yet if there is none."""
-        return cls(key, connection.execute(_LOAD, (key,)).fetchone(), now)
+    def load(cls, connection: sqlite3.Connection, key: str, now: int) -> AccountRow:
+        """Return the row of a partition, or a new one that is not in the file yet."""
+        return cls(key, connection.execute(_SELECT, (key,)).fetchone(), now)
 
     def save(self, connection: sqlite3.Connection, quotas: Iterable[Quota], now: int) -> None:
-        """Write it, if it has changed.
+        """Write the account if it has changed.
 
         Args:
             connection: In a transaction.
-            quotas: Those of its windows that are known now.
+            quotas: The quotas of its windows, as far as they are known now.
             now: µs.
         """
         packed = _pack(self.account)
@@ -77,28 +88,28 @@ class Row:
         expires = expiry(self.account, quotas, self._expires, now)
         seen = max(self._seen, now)
         if self.new:
-            connection.execute(_ADD, (self.key, seen, expires, packed))
+            connection.execute(_INSERT, (self.key, seen, expires, packed))
         else:
-            connection.execute(_KEEP, (seen, expires, packed, self.key))
+            connection.execute(_UPDATE, (seen, expires, packed, self.key))
 
     def promote(self, connection: sqlite3.Connection) -> None:
-        """Make it known."""
-        connection.execute("UPDATE accounts SET known = 1 WHERE key = ?", (self.key,))
+        """Mark the account as known."""
+        connection.execute(_PROMOTE, (self.key,))
 
     @staticmethod
     def remove(connection: sqlite3.Connection, key: str) -> bool:
-        """Remove the row of a partition. True where there was one."""
-        return connection.execute("DELETE FROM accounts WHERE key = ?", (key,)).rowcount > 0
+        """Remove the row of a partition, and return whether there was one."""
+        return connection.execute(_DELETE, (key,)).rowcount > 0
 
 
 def expiry(account: Account, quotas: Iterable[Quota], before: int, now: int) -> int:
-    """The moment from which an account says no more than a new one does, or later; µs.
+    """Return the moment in µs from which an account means no more than a new one, or a later one.
 
     Args:
         account: The account.
-        quotas: Those of its windows that are known now. How long others matter was found when they
-            were, and is in `before`.
-        before: What was found before; 0 for a new account.
+        quotas: The quotas of its windows, as far as they are known now. How long its other windows
+            matter was computed when they were last known, and is part of `before`.
+        before: The account's last expiry; 0 for a new account.
         now: µs.
     """
     windows = account.windows
@@ -117,86 +128,76 @@ def expiry(account: Account, quotas: Iterable[Quota], before: int, now: int) -> 
             window.room(quota, now)
             latest = max(latest, now + window.reset(quota, now))
     if account.profile is not None and account.profile.queries:
-        # By then its score has fallen to nothing, and its sketch would be begun anew.
+        # By then its score has fallen to 0, and its sketch would start again.
         latest = max(latest, now + LIFETIME)
     if any(not windows[key].blank for key in unknown):
         latest = max(latest, before)
-    return min(latest, _LAST)
+    return min(latest, MAX_INTEGER)
 
 
-def sweep(connection: sqlite3.Connection, now: int, rows: int = _STEP) -> None:
-    """Remove some of the rows that do not matter any more, and make the file smaller.
+def sweep(connection: sqlite3.Connection, now: int, rows: int = MAX_REMOVED) -> None:
+    """Remove some expired rows, and make the file smaller.
 
     Args:
         connection: In a transaction.
         now: µs.
-        rows: How many at most.
+        rows: Rows to remove, at most.
     """
     connection.execute(_SWEEP, (now, rows))
     free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
-    for _ in range(min(free, _PAGES)):  # sqlite3 takes one step of this statement, so one page
+    for _ in range(min(free, MAX_PAGES)):  # sqlite3 takes one step of this statement, so one page
         connection.execute("PRAGMA incremental_vacuum(1)").fetchall()
 
 
-def bound(connection: sqlite3.Connection, most: int, now: int) -> int:
-    """Put out some rows where there are too many.
+def evict(connection: sqlite3.Connection, limit: int, now: int) -> int:
+    """Remove some rows if there are more than `limit`.
 
-    Those that do not matter any more go first, then those who were never answered, then who was
-    seen least recently. A tenth is never filled by those who were answered, so that there is
-    always room to become one of them.
+    Expired rows go first, then accounts that were never answered, then known ones, the least
+    recently used first. Known accounts never fill the last tenth, so that a newcomer can always
+    become one of them.
 
     Args:
         connection: In a transaction.
-        most: Rows that may stay.
+        limit: Rows that may stay.
         now: µs.
 
     Returns:
-        How many were put out who had been answered.
+        The number of known accounts removed.
     """
-    room = most - most // 10
+    known_limit = limit - limit // 10
     newcomers, known = _counts(connection)
-    if newcomers + known > most or known > room:
+    if newcomers + known > limit or known > known_limit:
         sweep(connection, now)
         newcomers, known = _counts(connection)
-    excess = newcomers + min(known, room) - most
+    excess = newcomers + min(known, known_limit) - limit
     if excess > 0:
-        _put_out(connection, known=False, rows=min(excess, _STEP))
-    if known <= room:
+        _evict(connection, known=False, rows=min(excess, MAX_REMOVED))
+    if known <= known_limit:
         return 0
-    return _put_out(connection, known=True, rows=min(known - room, _STEP))
+    return _evict(connection, known=True, rows=min(known - known_limit, MAX_REMOVED))
 
 
-def _put_out(connection: sqlite3.Connection, *, known: bool, rows: int) -> int:
-    return connection.execute(_PUT_OUT, (known, rows)).rowcount
+def _evict(connection: sqlite3.Connection, *, known: bool, rows: int) -> int:
+    return connection.execute(_EVICT, (known, rows)).rowcount
 
 
 def _counts(connection: sqlite3.Connection) -> Sequence[int]:
-    found: list[tuple[int]] = connection.execute(_COUNTS).fetchall()
-    return [total for (total,) in found]
+    totals: list[tuple[int]] = connection.execute(_COUNTS).fetchall()
+    return [total for (total,) in totals]
 
 
 def _pack(account: Account) -> bytes:
     try:
         return _encoder.encode(account)
-    except OverflowError:  # a debt so large that it is paid after the end of all clocks
+    except OverflowError:  # a debt so large that it is paid beyond the latest moment
         return _encoder.encode(_clamped(msgspec.to_builtins(account)))
 
 
 def _clamped(value: object) -> object:
-    """The same, with nothing beyond the latest moment."""
+    """Return the value with no number beyond the latest moment."""
     if isinstance(value, dict):
         parts = cast("dict[object, object]", value)
         return {key: _clamped(part) for key, part in parts.items()}
     if isinstance(value, list):
         return [_clamped(part) for part in cast("list[object]", value)]
-    return min(value, _LAST) if isinstance(value, int) else value
-
-
-_LOAD = "SELECT known, seen, expires, books FROM accounts WHERE key = ?"
-_ADD = "INSERT INTO accounts (key, known, seen, expires, books) VALUES (?, 0, ?, ?, ?)"
-_KEEP = "UPDATE accounts SET seen = ?, expires = ?, books = ? WHERE key = ?"
-_SWEEP = """DELETE FROM accounts WHERE rowid IN
-    (SELECT rowid FROM accounts WHERE expires <= ? ORDER BY expires LIMIT ?)"""
-_PUT_OUT = """DELETE FROM accounts WHERE rowid IN
-    (SELECT rowid FROM accounts WHERE known = ? ORDER BY seen, rowid LIMIT ?)"""
-_COUNTS = "SELECT total FROM counts ORDER BY known"
+    return min(value, MAX_INTEGER) if isinstance(value, int) else value

@@ -1,4 +1,4 @@
-"""What a file of accounts looks like inside, and how an older one becomes a newer one."""
+"""The tables of a file of accounts, and the migrations between their versions."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from pathlib import Path
 
 from querybudget.errors import SetupError
 
-__all__ = ["APPLICATION", "MIGRATIONS", "Migration", "bring_up", "version_of", "write_ahead"]
+__all__ = ["APPLICATION", "MIGRATIONS", "Migration", "migrate", "use_write_ahead_log", "version_of"]
 
 APPLICATION = 0x51424754
 """`application_id` of a file of accounts: ``QBGT``."""
 
+LOG_SIZE = 4 * 2**20
+"""Bytes to which the write-ahead log shrinks after it is written back."""
+
 Migration = tuple[str, ...]
-"""Statements that make version n + 1 of version n."""
+"""Statements that turn version n into version n + 1."""
 
 MIGRATIONS: tuple[Migration, ...] = (
     (
-        # known: whether a call of theirs was ever answered. seen, expires: µs. books: an Account.
+        # known: whether a call was ever answered. seen, expires: µs. books: an Account, packed.
         """CREATE TABLE accounts (
             key TEXT NOT NULL UNIQUE,
             known INTEGER NOT NULL,
@@ -29,7 +32,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         )""",
         "CREATE INDEX accounts_by_seen ON accounts (known, seen)",
         "CREATE INDEX accounts_by_expires ON accounts (expires)",
-        # Counting rows walks them all; so they are counted as they come and go.
+        # Counting rows reads them all, so triggers count them as they come and go.
         "CREATE TABLE counts (known INTEGER PRIMARY KEY, total INTEGER NOT NULL)",
         "INSERT INTO counts VALUES (0, 0), (1, 0)",
         """CREATE TRIGGER accounts_added AFTER INSERT ON accounts BEGIN
@@ -44,40 +47,40 @@ MIGRATIONS: tuple[Migration, ...] = (
         END""",
     ),
 )
-"""From an empty file to the present version, which is their number. Never change one that was
-released: add the next."""
+"""From an empty file to the current version, which is their number. Never change a released one:
+add the next."""
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """The schema's version that a file is of; 0 for an empty file."""
+    """Return the version of a file's schema; 0 for an empty file."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version
 
 
-def bring_up(
+def migrate(
     connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration] = MIGRATIONS
 ) -> None:
-    """Make a file's schema the present one, all of it or nothing.
+    """Migrate a file to the current schema, completely or not at all.
 
     Args:
         connection: To the file, in autocommit mode and outside a transaction.
         path: The file.
-        migrations: From an empty file to the present version.
+        migrations: From an empty file to the current version.
 
     Raises:
-        SetupError: The file is of a later version, or holds something else. It is left as it is.
-        sqlite3.Error: It cannot be read or written.
+        SetupError: A later version wrote the file, or another program. It is left as it is.
+        sqlite3.Error: The file cannot be read or written.
     """
-    connection.execute("BEGIN")  # so that all that is looked at is of one moment
+    connection.execute("BEGIN")  # so that all checks see the same state
     try:
         if _check(connection, path, len(migrations)) == len(migrations):
             return
     finally:
         connection.rollback()
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heeded while there is no table
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # no effect after the first table
     connection.execute("BEGIN EXCLUSIVE")
     try:
-        version = _check(connection, path, len(migrations))  # another process may have been first
+        version = _check(connection, path, len(migrations))  # another process may have migrated it
         if not version:
             _drop_leftovers(path)
         for migration in migrations[version:]:
@@ -91,13 +94,13 @@ def bring_up(
             connection.rollback()
 
 
-def write_ahead(connection: sqlite3.Connection, path: Path) -> None:
-    """Let who reads wait for nobody, and sync nothing at each call.
+def use_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:
+    """Let readers wait for no writer, and sync the file at no call.
 
-    What a crash of the machine, not of a process, may lose is the last moments' use.
+    A crash of the machine, but not of a process, may lose the last moments' use.
 
     Raises:
-        SetupError: The file system cannot do it.
+        SetupError: The file system does not support it.
         sqlite3.Error: The file cannot be read or written.
     """
     mode = _journal(connection)
@@ -107,11 +110,11 @@ def write_ahead(connection: sqlite3.Connection, path: Path) -> None:
             f"journal mode 'wal', found {mode!r}. Name a file on a local disk"
         )
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute(f"PRAGMA journal_size_limit = {_LOG_SIZE}")
+    connection.execute(f"PRAGMA journal_size_limit = {LOG_SIZE}")
 
 
 def _journal(connection: sqlite3.Connection) -> str:
-    """The kind of journal there is, after asking for a write-ahead log."""
+    """Ask for a write-ahead log, and return the mode of the journal."""
     while True:
         try:
             mode: str = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -120,14 +123,14 @@ def _journal(connection: sqlite3.Connection) -> str:
                 raise
         else:
             return mode
-        # Unlike other statements, that one may fail at once: wait in one that does not, and that
-        # fails in its turn where the lock is never given up.
+        # That statement does not wait for a lock. The next one does, and fails if the lock is never
+        # released.
         connection.execute("BEGIN EXCLUSIVE")
         connection.rollback()
 
 
-def _check(connection: sqlite3.Connection, path: Path, present: int) -> int:
-    """The version of a file that is ours or empty."""
+def _check(connection: sqlite3.Connection, path: Path, current: int) -> int:
+    """Return the version of a file that is ours or empty."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     version = version_of(connection)
@@ -137,24 +140,20 @@ def _check(connection: sqlite3.Connection, path: Path, present: int) -> int:
             f"by querybudget or none, found application_id {application} and {tables} tables and "
             "indices. The file was not changed; name another one"
         )
-    if version > present:
+    if version > current:
         raise SetupError(
             f"SQLite file {path} was written by a later version of querybudget: expected schema "
-            f"{present} or older, found {version}. Install that version again, or name another "
+            f"{current} or older, found {version}. Install that version again, or name another "
             "file to start with empty accounts"
         )
     return version
 
 
 def _drop_leftovers(path: Path) -> None:
-    """Remove what lies beside a file that was deleted: it is no part of the new one.
+    """Remove the log of a file that was deleted, which is no part of the new one.
 
-    The lock on the new file, still empty, is held: nobody uses what would be beside it.
+    We hold the lock on the new, empty file, so no other process uses a log of it.
     """
     for ending in ("-wal", "-shm"):
         with suppress(FileNotFoundError):
             path.with_name(path.name + ending).unlink()
-
-
-_LOG_SIZE = 4 * 2**20
-"""Bytes to which the write-ahead log shrinks again after it was written back."""
