@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_read_for_a_log_says_so(path: Path) -> None:
 def test_where_there_can_be_no_log_it_says_what_is_needed(path: Path) -> None:
     with (
         closing(sqlite3.connect(":memory:", isolation_level=None)) as connection,
-        pytest.raises(SetupError, match=r"of mode 'memory'\. Name a file on a local disk"),
+        pytest.raises(SetupError, match=r"found 'memory'\. Name a file on a local disk"),
     ):
         use_write_ahead_log(connection, path)
 

@@ -226,8 +226,8 @@ def at_url(url: str, clock: Callable[[], int], max_identities: int) -> SqliteSto
     for word, value in parse_qsl(query, keep_blank_values=True):
         if word != "busy":
             raise SetupError(
-                f"{url!r} has an unknown setting {word!r}{nearest(word, _PARAMETERS)}: expected one of "
-                f"{', '.join(_PARAMETERS)}"
+                f"{url!r} has an unknown setting {word!r}{nearest(word, _PARAMETERS)}: expected "
+                f"one of {', '.join(_PARAMETERS)}"
             )
         try:
             busy = duration(value)
