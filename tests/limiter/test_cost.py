@@ -11,7 +11,7 @@ from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 CALL = Call(Dialect.OPENAI, "chat", model="m")
 PRICE = ModelPrice(
-    "m", input=2_500_000, output=10_000_000, cached_input=250_000, cache_write=3_000_000,
+    input=2_500_000, output=10_000_000, cached_input=250_000, cache_write=3_000_000,
     reasoning=10_000_000,
 )  # fmt: skip
 counts = st.integers(0, 2_000_000)
@@ -91,7 +91,7 @@ def test_input_and_output_tokens_add_up_to_tokens(usage: Usage) -> None:
 
 
 def test_the_first_price_that_matches_is_taken_and_no_match_is_no_price() -> None:
-    models = (replace(PRICE, pattern="gpt-4*", input=1), replace(PRICE, pattern="gpt-*", input=2))
+    models = {"gpt-4*": replace(PRICE, input=1), "gpt-*": replace(PRICE, input=2)}
     found = cost.price_of(models, "gpt-4o")
     assert found is not None
     assert found.input == 1

@@ -149,13 +149,13 @@ def test_a_whole_policy_is_read_without_loss() -> None:
 
 
 def test_prices_are_exact_picodollars_and_what_is_not_given_follows_its_kind() -> None:
-    models = {model.pattern: model for model in good("public_api").models}
+    models = good("public_api").models
     assert models["gpt-4o-mini*"].cached_input == 75_000
     assert models["gpt-4o-mini*"].cache_write == models["gpt-4o-mini*"].input == 150_000
     assert models["gpt-*"].reasoning == models["gpt-*"].output == 10_000_000
     assert models["claude-*"].cache_write == 3_750_000
     assert models["picture-*"].request == 40_000_000_000
-    assert good("public_api").models[0].pattern == "gpt-4o-mini*"
+    assert next(iter(models)) == "gpt-4o-mini*"
 
 
 def test_weights_that_are_not_given_follow_their_kind() -> None:

@@ -56,7 +56,7 @@ def warnings(policy: Policy) -> Iterator[str]:
     if all(budget.mode is Mode.SHADOW for budget in policy.budgets):
         yield "every budget is in shadow mode: no call is refused"
     money = [budget.name for budget in policy.budgets if budget.quota.unit is Unit.USD]
-    if money and all(price.pattern != "*" for price in policy.models):
+    if money and "*" not in policy.models:
         does = "is refused" if policy.unpriced == "refuse" else "is free (`unpriced: free` says so)"
         yield (
             f"{', '.join(money)}: a model that no pattern under `models` matches {does};"

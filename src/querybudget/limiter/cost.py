@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -29,14 +29,14 @@ CostFunction = Callable[[Call, Usage], int]
 """A call and its usage to µ-units of one budget."""
 
 
-def price_of(models: Sequence[ModelPrice], model: str) -> ModelPrice | None:
+def price_of(models: Mapping[str, ModelPrice], model: str) -> ModelPrice | None:
     """The first price whose pattern matches the model's name; None where none does."""
-    return next((price for price in models if fnmatchcase(model, price.pattern)), None)
+    return next((price for pattern, price in models.items() if fnmatchcase(model, pattern)), None)
 
 
-def dearest(models: Sequence[ModelPrice]) -> ModelPrice | None:
+def dearest(models: Mapping[str, ModelPrice]) -> ModelPrice | None:
     """The price whose output costs most, for a call of which the model cannot be read."""
-    return max(models, key=lambda price: price.output, default=None)
+    return max(models.values(), key=lambda price: price.output, default=None)
 
 
 def cost_function(budget: Budget, price: ModelPrice | None) -> CostFunction:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import UTC, tzinfo
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
@@ -18,11 +19,13 @@ from querybudget.notation import Limit, check_whole
 from querybudget.policy import file
 from querybudget.policy.build_identity import POOLS, check_name
 from querybudget.policy.diagnostics import Path, Problems
-from querybudget.policy.model import OPERATIONS, Budget, Match, Mode, TokenWeights
+from querybudget.policy.model import OPERATIONS, Budget, Match, Mode, ModelPrice, TokenWeights
 from querybudget.text import in_units, listed, nearest
 from querybudget.units import MICRO, SECOND, Algorithm, Period, Quota, Unit
 
-__all__ = ["Known", "budgets", "check_paths"]
+__all__ = ["Known", "budgets", "check_paths", "completed"]
+
+T = TypeVar("T", TokenWeights, ModelPrice)
 
 MAX_BUCKETS = FINE * 100 * MICRO
 """All buckets there are, at the largest weight: no call can spend more."""
@@ -82,6 +85,16 @@ def check_paths(patterns: tuple[str, ...], path: Path, problems: Problems) -> No
         if not pattern.startswith(("/", "*", "?", "[")):
             where = problems.item(path, pattern)
             problems.add(where, f"expected a path such as `/v1/*`, found `{pattern}`")
+
+
+def completed(amounts: T, written: Collection[str]) -> T:
+    """Give the kinds of tokens that are not written the weight or price of `input` or `output`."""
+    defaults = {
+        "cached_input": amounts.input,
+        "cache_write": amounts.input,
+        "reasoning": amounts.output,
+    }
+    return replace(amounts, **{kind: defaults[kind] for kind in defaults if kind not in written})
 
 
 def _budget(budget: file.BudgetFile, path: Path, known: Known, problems: Problems) -> Budget | None:
@@ -235,12 +248,7 @@ def _weights(
         if unit in _WEIGHTS and kind not in _WEIGHTS[unit] and kind in written:
             message = f"expected weights of tokens that {unit} counts, found `{kind}`"
             problems.add((*path, kind), message)
-    defaults = {
-        "cached_input": weights.input,
-        "cache_write": weights.input,
-        "reasoning": weights.output,
-    }
-    return replace(weights, **{kind: defaults[kind] for kind in defaults if kind not in written})
+    return completed(weights, written)
 
 
 # -- Buckets: what spending them leads to ----------------------------------------------------------

@@ -95,8 +95,12 @@ Price = Annotated[
         2.5,
     ),
 ]
+"""In picodollars (1e-12 USD) per token: USD per million tokens times 1e6."""
+
 Fee = Annotated[
     int, written("price_per_request", "a price in USD such as `0.01`", "number string", 0.01)
 ]
+"""In picodollars."""
+
 Text = Annotated[str, written("str", "text", "string number boolean")]
 """Text, or a number or truth value taken as it is written."""

@@ -17,8 +17,6 @@ from querybudget.coverage.response import DEFAULT_STAGES
 from querybudget.policy.fields import (
     Duration,
     Factor,
-    Fee,
-    Price,
     Share,
     Text,
     Words,
@@ -32,6 +30,7 @@ from querybudget.policy.model import (
     GenericRoute,
     Match,
     Mode,
+    ModelPrice,
     OnStoreError,
     Refusals,
     TokenWeights,
@@ -48,7 +47,6 @@ __all__ = [
     "EmbeddingFile",
     "HeaderFile",
     "Model2VecFile",
-    "ModelFile",
     "NothingFile",
     "PolicyFile",
     "PriceFile",
@@ -146,21 +144,6 @@ class TierFile(Struct, frozen=True):
 
     when: WhenFile | UnsetType = UNSET
     scale: Annotated[dict[str, Factor], doc("Budget or unit to the factor on its limit.")] = {}
-
-
-class ModelFile(Struct, frozen=True):
-    """What a model costs, in USD per million tokens."""
-
-    input: Annotated[Price, doc("A prompt token.")] | UnsetType = UNSET
-    output: Annotated[Price, doc("A generated token.")] | UnsetType = UNSET
-    cached_input: (
-        Annotated[Price, doc("A prompt token read from a cache; as `input` unless given.")] | None
-    ) = None
-    cache_write: (
-        Annotated[Price, doc("A prompt token written to a cache; as `input` unless given.")] | None
-    ) = None
-    reasoning: Annotated[Price, doc("A reasoning token; as `output` unless given.")] | None = None
-    request: Annotated[Fee, doc("USD for each request, besides its tokens.")] = 0
 
 
 class PriceFile(Struct, frozen=True):
@@ -345,7 +328,7 @@ class PolicyFile(Struct, frozen=True):
     )
     partitions: Annotated[dict[str, Resolver], doc("More ways to pool callers, for `per`.")] = {}
     tiers: Annotated[dict[str, TierFile], doc("The first whose rule holds applies.")] = {}
-    models: Annotated[dict[str, ModelFile], doc("Patterns to prices; the first match wins.")] = {}
+    models: Annotated[dict[str, ModelPrice], doc("Patterns to prices; the first match wins.")] = {}
     unpriced: Annotated[
         Literal["refuse", "free"],
         doc("What a budget in usd does with a model that no price matches."),

@@ -13,7 +13,7 @@ from querybudget.notation import brief
 from querybudget.policy import build_budgets, build_embedding, build_identity, build_store, file
 from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Node, Path, Problems
-from querybudget.policy.model import GenericRoute, ModelPrice, Policy
+from querybudget.policy.model import GenericRoute, Policy
 from querybudget.policy.yaml_nodes import from_mapping, from_text
 from querybudget.text import listed, nearest
 
@@ -111,7 +111,10 @@ def _policy(node: Node, problems: Problems) -> Policy:
         tiers=build_identity.tiers(
             written.tiers, () if written.budgets is UNSET else written.budgets, problems
         ),
-        models=_models(written.models),
+        models={
+            pattern: build_budgets.completed(price, problems.keys(("models", pattern)))
+            for pattern, price in written.models.items()
+        },
         routes=written.routes,
         secret=_secret(written, problems),
         store=build_store.store_settings(written, budgets, problems),
@@ -150,22 +153,6 @@ def _secret(written: file.PolicyFile, problems: Problems) -> bytes:
         message = f"expected {MIN_SECRET} bytes or more, found {len(secret)}"
         problems.add(("secret",), f"{message} (`openssl rand -hex 32` makes some)")
     return secret
-
-
-def _models(written: Mapping[str, file.ModelFile]) -> tuple[ModelPrice, ...]:
-    return tuple(
-        ModelPrice(
-            pattern=pattern,
-            input=model.input,
-            output=model.output,
-            cached_input=model.input if model.cached_input is None else model.cached_input,
-            cache_write=model.input if model.cache_write is None else model.cache_write,
-            reasoning=model.output if model.reasoning is None else model.reasoning,
-            request=model.request,
-        )
-        for pattern, model in written.items()
-        if model.input is not UNSET and model.output is not UNSET
-    )
 
 
 def _check_route(route: GenericRoute, path: Path, problems: Problems) -> None:

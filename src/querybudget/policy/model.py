@@ -14,7 +14,17 @@ from msgspec import Struct
 
 from querybudget.backends import StoreSettings
 from querybudget.coverage.response import BucketResponse
-from querybudget.policy.fields import Duration, Factor, Size, Words, between, doc, required
+from querybudget.policy.fields import (
+    Duration,
+    Factor,
+    Fee,
+    Price,
+    Size,
+    Words,
+    between,
+    doc,
+    required,
+)
 from querybudget.units import MICRO, SECOND, Quota, Unit
 
 if TYPE_CHECKING:
@@ -249,25 +259,18 @@ class Embedding(Struct, frozen=True):
 
 
 class ModelPrice(Struct, frozen=True):
-    """What a model costs, in picodollars (1e-12 USD) per token: USD per million tokens times 1e6.
+    """What a model costs, in USD per million tokens."""
 
-    Attributes:
-        pattern: Glob over model names; the first that matches applies.
-        input: A prompt token.
-        cached_input: A prompt token read from a cache; the price of ``input`` unless given.
-        cache_write: A prompt token written to a cache; the price of ``input`` unless given.
-        output: A generated token.
-        reasoning: A reasoning token; the price of ``output`` unless given.
-        request: Picodollars for each request, besides its tokens.
-    """
-
-    pattern: str
-    input: int
-    output: int
-    cached_input: int
-    cache_write: int
-    reasoning: int
-    request: int = 0
+    input: Annotated[Price, doc("A prompt token."), required()] = 0
+    output: Annotated[Price, doc("A generated token."), required()] = 0
+    cached_input: Annotated[
+        Price, doc("A prompt token read from a cache; as `input` unless given.")
+    ] = 0
+    cache_write: Annotated[
+        Price, doc("A prompt token written to a cache; as `input` unless given.")
+    ] = 0
+    reasoning: Annotated[Price, doc("A reasoning token; as `output` unless given.")] = 0
+    request: Annotated[Fee, doc("USD for each request, besides its tokens.")] = 0
 
 
 class EstimateSettings(Struct, frozen=True):
@@ -336,7 +339,7 @@ class Policy(Struct, frozen=True):
         identity: The chain of resolvers; the first that knows the caller wins.
         partitions: By name.
         tiers: In order; the first whose rule holds.
-        models: Prices, in order; the first whose pattern matches.
+        models: Pattern over model names to prices, in order; the first match applies.
         routes: Generic routes, in order; before the known dialects.
         secret: Keys the hashes of identities; random for one process where the policy gives none.
         store: Where accounts are kept.
@@ -361,7 +364,7 @@ class Policy(Struct, frozen=True):
     identity: tuple[ResolverSpec, ...] = ()
     partitions: Mapping[str, Partition] = {}
     tiers: tuple[Tier, ...] = ()
-    models: tuple[ModelPrice, ...] = ()
+    models: Mapping[str, ModelPrice] = {}
     routes: tuple[GenericRoute, ...] = ()
     secret: bytes = b""
     store: StoreSettings = StoreSettings()
