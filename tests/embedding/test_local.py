@@ -176,7 +176,7 @@ def test_a_coroutine_function_is_refused_where_it_is_given() -> None:
     async def embed(texts: list[str]) -> Any:
         return []
 
-    with pytest.raises(SetupError, match="plain function"):
+    with pytest.raises(SetupError, match="expected a regular function"):
         embedder_of(embed)
 
 

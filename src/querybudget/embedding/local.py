@@ -54,8 +54,8 @@ class CallableEmbedder:
     ) -> None:
         if iscoroutinefunction(function):
             raise SetupError(
-                f"expected a plain function to embed with, found the coroutine function {name}:"
-                " it runs in a thread of its own and may block there"
+                f"expected a regular function to embed with, found the coroutine function {name}:"
+                " it runs in its own thread and may block"
             )
         self._function = function
         self._name = name

@@ -26,7 +26,7 @@ _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 
 _FORGED = (
     "expected `trusted_proxies`, the networks that may set this header (`*` for every one), found"
-    " none: whoever may set it chooses whose budget is used"
+    " none: anyone who can set it chooses whose budget is used"
 )
 
 
