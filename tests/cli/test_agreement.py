@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.base import UNREADABLE
 from querybudget.asgi import QueryBudgetMiddleware
-from querybudget.cli.explain import Explanation, Request, explain_request
+from querybudget.cli.explanation import Explanation, Request, explain_request
 from querybudget.events import DecisionEvent
 from querybudget.limiter import Limiter
 from querybudget.policy.model import Policy
@@ -26,6 +26,7 @@ POLICY = {
     "identity": ["api_key"],
     "body": {"limit": "4 KiB"},
     "exempt": ["/health"],
+    "health": "/-/store",
     "models": {"gpt-*": {"input": 1, "output": 2}, "claude": {"input": 3, "output": 4}},
     "budgets": [
         {"name": "requests", "limit": "60 requests/minute"},
@@ -186,7 +187,10 @@ def test_malformed_json_counts_on_every_budget_of_its_path(policy: Policy) -> No
     assert all(budget.applies for budget in explanation.budgets)
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/health"), ("GET", "/v1/models")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/health"), ("GET", "/v1/models"), ("HEAD", "/-/store"), ("POST", "/-/store")],
+)
 def test_explain_and_the_middleware_agree_where_no_model_is_asked(
     policy: Policy, method: str, path: str
 ) -> None:

@@ -143,7 +143,8 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from querybudget.cli.explain import Request, explain  # noqa: PLC0415
+    from querybudget.cli.explain import explain  # noqa: PLC0415
+    from querybudget.cli.explanation import Request  # noqa: PLC0415
 
     request = Request(
         method=arguments.method.upper(),
