@@ -1,8 +1,10 @@
-"""A store of one's own: accounts in a file, so that they survive a restart.
+"""A custom store: accounts in a file, so that they survive a restart.
 
-The ledger does the counting; a store keeps accounts, and makes each step atomic. This one writes
-the whole file at each step, which is fine for one process and some hundred callers. Give it to
-the middleware: `QueryBudgetMiddleware(app, policy="policy.yaml", store=FileStore("accounts"))`.
+The ledger does the arithmetic. A store keeps the accounts and makes each step atomic. This one
+writes the whole file at each step, which is fast enough for one process and a few hundred callers.
+Pass it to the middleware:
+
+    QueryBudgetMiddleware(app, policy="policy.yaml", store=FileStore("accounts"))
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from querybudget import Charge, Clock, Decision, Reservation, Settled, StoreError, ledger
-from querybudget.ledger import Account
-from querybudget.stores import system_clock
+from querybudget import StoreError, ledger
+from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
+from querybudget.stores import Clock, system_clock
 from querybudget.units import Quota
 
 ACCOUNTS = msgspec.msgpack.Decoder(dict[str, Account])
@@ -24,7 +26,7 @@ ACCOUNTS = msgspec.msgpack.Decoder(dict[str, Account])
 class FileStore:
     """Accounts in one file."""
 
-    # Nothing is awaited between reading an account and writing it: no other task comes between.
+    # Nothing is awaited between reading an account and writing it, so no other task runs meanwhile.
     suspends = False
 
     def __init__(self, path: str | os.PathLike[str], clock: Clock | None = None) -> None:
@@ -51,17 +53,17 @@ class FileStore:
         return settled
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
-        """What is left of each quota, and how long until none is used."""
+        """Return what is left of each quota, and the time until nothing of it is used."""
         return ledger.peek(self._read().get(partition) or Account(), quotas, self._clock())
 
     async def forget(self, partition: str) -> bool:
-        """Drop an account."""
+        """Delete an account; return True if there was one."""
         everyone = self._read()
         self._write({name: kept for name, kept in everyone.items() if name != partition})
         return partition in everyone
 
     async def aclose(self) -> None:
-        """Nothing is open between two steps."""
+        """Do nothing: no file is open between two steps."""
 
     def _read(self) -> dict[str, Account]:
         try:

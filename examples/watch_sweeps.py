@@ -1,7 +1,7 @@
-"""Say who looks like a sweep, and what they ask for, while budgets in buckets only watch.
+"""Report callers that look like a sweep while budgets of buckets only watch.
 
-A hook hears one event for each call. This one keeps the most suspect callers, tells of each of them
-when it first gets suspect, and again when it gets clearly more so.
+A hook is called with one event for each call. This one keeps what each caller asks for. It reports
+a caller when its strain first gets high, and again when it gets clearly higher.
 """
 
 from __future__ import annotations
@@ -19,55 +19,58 @@ from querybudget.asgi.types import ASGIApp
 logger = logging.getLogger(__name__)
 
 SUSPECT, MORE = 650_000, 150_000
-"""Strain in millionths: where to tell of a caller, and how much more is worth telling again."""
+"""Strain in millionths: where to report a caller, and how much more is worth another report."""
 
 POLICY = {
     "secret": "put 16 random bytes or more here",
     "identity": ["api_key"],
     "budgets": [
         {"name": "requests", "limit": "600 requests/minute"},
-        # Without `mode: enforce` of its own it watches, and changes nothing for anybody.
+        # Without `mode: enforce` this budget only watches, and changes no call.
         {"name": "breadth", "limit": "400 buckets/30 days", "then": ["slow", "degrade", "refuse"]},
     ],
 }
 
 
 @dataclass
-class Seen:
+class History:
     """What was seen of one caller."""
 
-    told: int = 0
+    reported: int = 0
     calls: int = 0
     new: int = 0
-    asked_for: Counter[str] = field(default_factory=Counter[str])
+    capabilities: Counter[str] = field(default_factory=Counter[str])
 
 
 class Watch:
-    """A hook. It is given keyed hashes and numbers, never who a caller is or what was asked."""
+    """A hook. Events contain keyed hashes and numbers, never a caller's name or a prompt."""
 
-    def __init__(self, tell: Callable[[str], object], most: int = 10_000) -> None:
-        self._tell = tell
-        self._seen: LRUCache[str, Seen] = LRUCache(most)
+    def __init__(self, report: Callable[[str], object], limit: int = 10_000) -> None:
+        self._report = report
+        self._callers: LRUCache[str, History] = LRUCache(limit)
 
     def __call__(self, event: DecisionEvent) -> None:
-        """Hear of a call."""
+        """Count a call, and report its caller if its strain is high."""
         if not event.covered:
             return
-        seen = self._seen.setdefault(event.identity.key, Seen())
-        seen.calls += 1
-        seen.new += event.novelty
-        seen.asked_for.update(event.capabilities)
-        if event.strain >= max(SUSPECT, seen.told + MORE):
-            seen.told = event.strain
-            most = ", ".join(name for name, _ in seen.asked_for.most_common(3)) or "nothing known"
+        history = self._callers.setdefault(event.identity.key, History())
+        history.calls += 1
+        history.new += event.novelty
+        history.capabilities.update(event.capabilities)
+        if event.strain >= max(SUSPECT, history.reported + MORE):
+            history.reported = event.strain
+            asks = ", ".join(name for name, _ in history.capabilities.most_common(3))
             why = ", ".join(reason.signal for reason in event.reasons if reason.share > 0)
-            self._tell(
-                f"{event.identity.key}: strain {event.strain / 1e6:.2f} after {seen.calls} calls in"
-                f" {seen.new} buckets, mostly {most}; it would be: {event.shadow_stage}, at"
-                f" {event.shadow_price / 1e6:.1f} times the price, for its {why or 'buckets'}"
+            self._report(
+                f"{event.identity.key}: strain {event.strain / 1e6:.2f} after {history.calls} calls"
+                f" in {history.new} buckets, mostly {asks or 'nothing known'}; it would be:"
+                f" {event.shadow_stage}, at {event.shadow_price / 1e6:.1f} times the price, for its"
+                f" {why or 'buckets'}"
             )
 
 
-def profiled(app: ASGIApp, tell: Callable[[str], object] = logger.warning) -> QueryBudgetMiddleware:
-    """An application whose callers are watched."""
-    return QueryBudgetMiddleware(app, policy=POLICY, hooks=[Watch(tell)])
+def profiled(
+    app: ASGIApp, report: Callable[[str], object] = logger.warning
+) -> QueryBudgetMiddleware:
+    """Return an application whose callers are watched."""
+    return QueryBudgetMiddleware(app, policy=POLICY, hooks=[Watch(report)])

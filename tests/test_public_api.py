@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -15,8 +17,14 @@ def test_a_public_name_resolves(name: str) -> None:
     assert name in dir(querybudget)
 
 
-def test_the_names_are_sorted() -> None:
-    assert querybudget.__all__ == sorted(querybudget.__all__)
+def test_the_names_are_those_that_type_checkers_see() -> None:
+    tree = ast.parse(Path(querybudget.__file__).read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    seen = {node.names[0].name: f"{node.module}" for node in imports}
+    homes = {name: f"querybudget.{module}" for name, module in querybudget._MODULE_OF.items()}
+    assert seen == homes
+    assert querybudget.__all__ == ["__version__", *sorted(seen)]
 
 
 def test_the_version_is_the_distribution_s() -> None:
@@ -44,12 +52,10 @@ def test_the_middleware_loads_nothing_that_only_some_policies_need() -> None:
 BUDGET = "{'name': 'rpm', 'limit': '1/minute'}"
 CALL = """
 import asyncio
-from querybudget import Call, Dialect, Limiter, Policy
-limiter = Limiter(Policy.load({'secret': 'x' * 32, 'budgets': [%s]}))
-route = limiter.route_for('POST', '/v1/chat/completions')
-caller = limiter.caller_for({'type': 'http', 'headers': []})
+from querybudget import Call, Dialect, Limiter, load_policy, request_scope
+limiter = Limiter(load_policy({'secret': 'x' * 32, 'budgets': [%s]}))
 call = Call(Dialect.OPENAI, 'chat', ask='Why is the sky blue?')
-admission = asyncio.run(limiter.admit_call(caller, route, 'POST', '/v1/chat/completions', call))
+admission = asyncio.run(limiter.admit(request_scope('/v1/chat/completions'), call))
 assert admission.decision is not None and admission.decision.admitted
 """
 
@@ -67,5 +73,5 @@ def test_a_policy_with_buckets_loads_numpy_and_no_client() -> None:
     assert {name for name in loaded if name.split(".")[0] in {"httpx", "model2vec"}} == set()
 
 
-def test_the_package_alone_loads_none_of_its_rooms() -> None:
+def test_the_package_alone_loads_none_of_its_modules() -> None:
     assert {name for name in loaded_by("import querybudget") if "querybudget." in name} == set()

@@ -69,7 +69,7 @@ class ChargesLineByLine(MemoryStore):
         decision = await super().reserve(charge)
         if not decision.admitted:
             for index, line in enumerate(charge.lines):
-                alone = Charge(f"{charge.id}/{index}", (line,), charge.hold, charge.price)
+                alone = Charge(f"{charge.id}/{index}", (line,), charge.ttl, charge.price)
                 if not (await super().reserve(alone)).admitted:
                     break
         return decision
@@ -194,7 +194,7 @@ class LeaksLeases(MemoryStore):
 class KeepsLostLeases(MemoryStore):
     async def reserve(self, charge: Charge) -> Decision:
         if any(leases(line) for line in charge.lines):
-            charge = msgspec.structs.replace(charge, hold=charge.hold * 2)
+            charge = msgspec.structs.replace(charge, ttl=charge.ttl * 2)
         return await super().reserve(charge)
 
 
@@ -232,7 +232,7 @@ class RoundsDown(MemoryStore):
             )
             for line in charge.lines
         )
-        return await super().reserve(Charge(charge.id, lines, charge.hold))
+        return await super().reserve(Charge(charge.id, lines, charge.ttl))
 
 
 class TellsStaleStatuses(MemoryStore):

@@ -63,7 +63,7 @@ class GivesBackToToday(MemoryStore):
 class ForetellsWhenCallsEnd(MemoryStore):
     async def reserve(self, charge: Charge) -> Decision:
         decision = await super().reserve(charge)
-        return msgspec.structs.replace(decision, wait=decision.wait and charge.hold)
+        return msgspec.structs.replace(decision, wait=decision.wait and charge.ttl)
 
 
 class CutsNamesShort(MemoryStore):
@@ -141,7 +141,7 @@ class LeavesOnlyShadowsAloneThatDoNotFit(MemoryStore):
         decision = await super().reserve(charge)
         for status in decision.lines:
             if status.line.shadow and decision.shadowed and not status.verdict:
-                alone = Charge(f"{charge.id}/", (status.line,), charge.hold)
+                alone = Charge(f"{charge.id}/", (status.line,), charge.ttl)
                 await super().reserve(alone)
         return decision
 

@@ -12,16 +12,13 @@ from starlette.middleware import Middleware
 
 from querybudget import (
     Admission,
-    BucketResponse,
+    BlockingLimiter,
     Call,
-    Clock,
-    Decision,
     DecisionEvent,
     Dialect,
     Embedder,
     Limiter,
     MemoryStore,
-    Observation,
     Outcome,
     Policy,
     PolicyError,
@@ -29,14 +26,20 @@ from querybudget import (
     PromptAnalyzer,
     QueryBudgetMiddleware,
     Refusal,
-    Reservation,
-    Stage,
+    RefusedError,
     Store,
     Usage,
-    Verdict,
     __version__,
+    load_policy,
+    open_store,
+    request_scope,
 )
+from querybudget.coverage import BucketResponse, Observation, Stage
 from querybudget.embedding.analyzer import open_analyzer
+from querybudget.events import DecidedBy, EventStage, EventVerdict, Settlement
+from querybudget.ledger import Decision, Reservation, Verdict
+from querybudget.limiter import AdmissionView
+from querybudget.stores import Clock
 from querybudget.testing import FakeAnalyzer
 
 
@@ -62,14 +65,17 @@ def stores_are_a_protocol(clock: Clock) -> Store:
     return MemoryStore(clock, max_identities=1_000)
 
 
-async def a_limiter_can_be_used_without_http(policy: Policy) -> None:
+def a_store_can_be_opened_by_its_url(clock: Clock) -> None:
+    assert_type(open_store("memory://", clock), Store)
+
+
+async def a_limiter_can_be_used_without_http() -> None:
+    policy = load_policy("policy.yaml")
+    assert_type(policy, Policy)
     limiter = Limiter(policy)
-    route = limiter.route_for("POST", "/v1/chat/completions")
-    if route is None:
-        return
-    caller = limiter.caller_for({"type": "http", "headers": []})
+    scope = request_scope("/v1/chat/completions", headers={"authorization": "Bearer a"})
     call = Call(Dialect.OPENAI, "chat", model="m", input_bytes=400)
-    admission = await limiter.admit_call(caller, route, "POST", "/v1/chat/completions", call)
+    admission = await limiter.admit(scope, call)
     assert_type(admission, Admission)
     assert_type(admission.refusal, Refusal | None)
     assert_type(admission.decision, Decision | None)
@@ -77,6 +83,38 @@ async def a_limiter_can_be_used_without_http(policy: Policy) -> None:
         assert_type(admission.decision.verdict, Verdict)
         assert_type(admission.decision.reservation, Reservation | None)
     await limiter.settle(admission, Outcome.ANSWERED, Usage(input=100, output=20))
+
+
+async def a_body_runs_only_if_it_is_admitted(policy: Policy) -> None:
+    async with Limiter(policy) as limiter:
+        try:
+            async with limiter.admitted(request_scope("/x")) as admission:
+                assert_type(admission, Admission)
+                admission.used(Usage(input=1))
+        except RefusedError as error:
+            assert_type(error.admission, Admission)
+            assert_type(error.wait, int)
+
+
+def a_limiter_can_be_used_without_an_event_loop(policy: Policy) -> None:
+    with BlockingLimiter(Limiter(policy)) as limiter:
+        assert_type(limiter, BlockingLimiter)
+        with limiter.admitted(request_scope("/x")) as admission:
+            assert_type(admission, Admission)
+
+
+def what_an_application_may_see_is_typed(view: AdmissionView) -> None:
+    assert_type(view.price, int)
+    assert_type(view.remaining, dict[str, int])
+    view.used(Usage(output=1))
+
+
+def the_words_of_an_event_are_enums(event: DecisionEvent) -> bool:
+    assert_type(event.verdict, EventVerdict)
+    assert_type(event.settlement, Settlement)
+    assert_type(event.store, DecidedBy)
+    assert_type(event.stage, EventStage)
+    return event.verdict == "admit" and event.stage == "none"
 
 
 class Mine:

@@ -170,7 +170,7 @@ def _admit(
 ) -> Decision:
     held: list[int] = []
     statuses: list[LineStatus] = []
-    name, price, expires, opened = charge.id, charge.price, now + charge.hold, None
+    name, price, expires, opened = charge.id, charge.price, now + charge.ttl, None
     if coverage is not None:
         price = priced(price, coverage.price)
         for profiled in charge.profiled:

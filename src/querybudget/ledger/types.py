@@ -61,7 +61,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         id: Unique name of the reservation.
         lines: All or none of these; no two of the same quota of the same partition.
-        hold: µs after which the reservation expires if nobody settles it.
+        ttl: µs after which the reservation expires unless it is settled.
         price: Factor on every amount but leases and buckets, in millionths.
         observation: What the call shows; None where no line counts buckets.
         profiled: Accounts whose profile takes in the visit when the call was answered: first its
@@ -70,7 +70,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
 
     id: str
     lines: tuple[Line, ...]
-    hold: int
+    ttl: int
     price: int = MICRO
     observation: Observation | None = None
     profiled: tuple[str, ...] = ()

@@ -289,7 +289,7 @@ def _novelty(decision: Decision) -> int:
 
 
 def _verdict(admission: Admission) -> EventVerdict:
-    if admission.refusal in _BY_NO_BUDGET:
+    if admission.refusal is not None and admission.refusal in _BY_NO_BUDGET:
         return _BY_NO_BUDGET[admission.refusal]
     decision = admission.decision
     return EventVerdict[decision.verdict.name] if decision else EventVerdict.STORE_ERROR

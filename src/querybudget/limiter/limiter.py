@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -168,7 +168,7 @@ class Limiter:
     @asynccontextmanager
     async def admitted(
         self, scope: Mapping[str, Any], call: Call | None = None
-    ) -> AsyncIterator[Admission]:
+    ) -> AsyncGenerator[Admission]:
         """Run a body only if its call is admitted, and settle the call when the body ends.
 
         A call that is to be slowed is delayed first. The body reports what it used by

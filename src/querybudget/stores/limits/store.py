@@ -247,7 +247,7 @@ class LimitsStore:
 
     def _admitted(self, charge: Charge, states: Sequence[_LineState]) -> Decision:
         now = self._clock()
-        expires = now + charge.hold
+        expires = now + charge.ttl
         held = tuple(state.held for state in states)
         self._open[charge.id] = [state.window for state in states]
         reservation = Reservation(

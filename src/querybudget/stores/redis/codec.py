@@ -168,7 +168,7 @@ def pack_charge(
     name = short_name(charge.id)
     head = _CALL.pack(
         now,
-        charge.hold,
+        charge.ttl,
         charge.price,
         fixed_price,
         len(charge.lines),
@@ -203,7 +203,7 @@ def unpack_admission(charge: Charge, reply: bytes) -> Decision:
         charge.lines,
         tuple(held),
         now,
-        now + charge.hold,
+        now + charge.ttl,
         price,
         charge.observation,
         charge.profiled,

@@ -156,13 +156,13 @@ class Oracle:
                 log.visit(charge.id, charge.observation.cells, line.amount, now)
                 log.stage = view.entered
             else:
-                log.charge(charge.id, amount, now, now + charge.hold)
+                log.charge(charge.id, amount, now, now + charge.ttl)
         self.held[charge.id] = OpenReservation(charge, held, now, price, set(charge.partitions))
 
     def settle(self, name: str, amounts: Sequence[int], now: int) -> Settled:
         """Return what settling a reservation at `amounts` must answer."""
         entry = self.held[name]
-        expires = entry.at + entry.charge.hold
+        expires = entry.at + entry.charge.ttl
         known, entry.known = entry.known, set()
         if not known or now >= expires + DAY:
             return Settled.REPEATED
