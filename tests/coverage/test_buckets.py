@@ -105,7 +105,7 @@ class Walk:
 
 
 @given(windows, histories, st.lists(st.integers(0, 200), max_size=5))
-def test_what_is_left_is_what_the_log_of_all_visits_says(
+def test_the_remaining_buckets_agree_with_a_log_of_all_visits(
     window: int, history: list[Step], pauses: list[int]
 ) -> None:
     walk = Walk(buckets(window=window)).play(history)
@@ -144,7 +144,7 @@ def test_a_repeat_is_free(
 
 
 @given(windows, histories, cells, weights)
-def test_a_call_that_failed_leaves_nothing(
+def test_a_failed_call_leaves_no_trace(
     window: int, history: list[Step], cells: tuple[int, ...], weight: int
 ) -> None:
     walk = Walk(buckets(window=window)).play(history)
@@ -194,7 +194,7 @@ def test_a_call_that_ends_late_does_not_make_a_later_visit_older() -> None:
     assert walk.left() == walk.log.left(walk.now) == 399 * MICRO
 
 
-def test_buckets_that_weigh_nothing_are_not_kept() -> None:
+def test_buckets_of_weight_zero_are_not_kept() -> None:
     walk = Walk(buckets())
     walk.visit(1, 2, weight=0)
     assert walk.state.blank
@@ -202,7 +202,7 @@ def test_buckets_that_weigh_nothing_are_not_kept() -> None:
 
 
 @given(windows, histories, cells, weights, st.integers(0, 3_000_000))
-def test_a_wait_ends_when_what_is_wanted_fits_beside_what_is_left(
+def test_a_wait_ends_exactly_when_the_amount_fits(
     window: int, history: list[Step], cells: tuple[int, ...], weight: int, spare: int
 ) -> None:
     walk = Walk(buckets(window=window)).play(history)
@@ -244,7 +244,7 @@ def test_the_reset_is_when_no_bucket_counts_any_more(window: int, history: list[
 
 
 @given(windows, histories)
-def test_packed_it_goes_on_as_if_it_had_not_been_packed(window: int, history: list[Step]) -> None:
+def test_a_state_is_the_same_after_encoding_and_decoding(window: int, history: list[Step]) -> None:
     walk = Walk(buckets(window=window)).play(history)
     packed = msgspec.msgpack.encode(walk.state)
     again = msgspec.msgpack.decode(packed, type=State)
@@ -281,7 +281,7 @@ def test_400_buckets_pack_into_less_than_a_kilobyte_and_all_of_them_into_eight()
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), cells, weights), max_size=200))
-def test_it_keeps_no_bucket_twice_at_one_weight_and_none_that_makes_no_difference(
+def test_no_visit_is_kept_that_makes_no_difference(
     visits: list[tuple[int, tuple[int, ...], int]],
 ) -> None:
     walk = Walk(buckets(window=150))
@@ -296,7 +296,7 @@ def test_it_keeps_no_bucket_twice_at_one_weight_and_none_that_makes_no_differenc
 
 
 @pytest.mark.slow
-def test_calls_that_are_never_settled_are_not_kept_apart_for_ever() -> None:
+def test_calls_that_are_never_settled_do_not_stay_pending_for_ever() -> None:
     walk = Walk(buckets())
     for index in range(3_000):
         walk.now += 10
@@ -309,7 +309,7 @@ def test_calls_that_are_never_settled_are_not_kept_apart_for_ever() -> None:
 
 
 @given(windows, histories, st.integers(0, 2_000), cells)
-def test_a_clock_that_goes_back_forgets_nothing(
+def test_a_clock_that_goes_back_drops_no_visit(
     window: int, history: list[Step], back: int, cells: tuple[int, ...]
 ) -> None:
     walk = Walk(buckets(window=window)).play(history)
@@ -323,7 +323,7 @@ def test_a_clock_that_goes_back_forgets_nothing(
     assert walk.left() <= left
 
 
-def test_what_is_visited_before_the_clock_caught_up_is_kept_as_long_as_ever() -> None:
+def test_a_visit_made_while_the_clock_is_behind_counts_as_long_as_any() -> None:
     walk = Walk(buckets(window=150))
     walk.visit(1)
     reset = walk.state.reset(walk.quota, walk.now)
@@ -336,7 +336,7 @@ def test_what_is_visited_before_the_clock_caught_up_is_kept_as_long_as_ever() ->
 
 
 @given(histories, st.sampled_from((100, 150)), windows, st.integers(0, 300))
-def test_another_window_forgets_no_visit_that_lies_in_it(
+def test_a_change_of_window_drops_no_visit_inside_it(
     history: list[Step], before: int, after: int, pause: int
 ) -> None:
     walk = Walk(buckets(window=before)).play(history)

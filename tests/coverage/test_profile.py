@@ -34,8 +34,8 @@ def fed(stream: Iterable[Observation], now: int = NOW) -> Profile:
 
 
 @contextmanager
-def judging(scores: dict[int, int]) -> Iterator[list[int]]:
-    """Let the score after n calls be what is said here, 0 where nothing is; which n were asked."""
+def scoring(scores: dict[int, int]) -> Iterator[list[int]]:
+    """Replace the score after n calls by `scores[n]`, or 0; yield the numbers of calls scored."""
     asked: list[int] = []
 
     def identity_score(sums: list[int]) -> int:
@@ -47,8 +47,8 @@ def judging(scores: dict[int, int]) -> Iterator[list[int]]:
         yield asked
 
 
-def test_a_caller_is_judged_at_the_checkpoints_and_nowhere_else() -> None:
-    with judging({}) as asked:
+def test_a_caller_is_scored_only_at_the_checkpoints() -> None:
+    with scoring({}) as asked:
         fed(made(n) for n in range(300))
     assert asked == sorted(n for n in CHECKPOINTS if n <= 300)
 
@@ -56,7 +56,7 @@ def test_a_caller_is_judged_at_the_checkpoints_and_nowhere_else() -> None:
 def test_the_score_rises_at_once_and_falls_by_steps() -> None:
     profile = Profile()
     scores: dict[int, int] = {}
-    with judging({20: 900_000, 25: 100_000, 32: 100_000}):
+    with scoring({20: 900_000, 25: 100_000, 32: 100_000}):
         for n in range(1, 33):
             profile.observe(made(n), NOW)
             scores[n] = profile.score(NOW)
@@ -67,8 +67,8 @@ def test_the_score_rises_at_once_and_falls_by_steps() -> None:
     assert scores[32] == 900_000 - 2 * DECAY
 
 
-def test_the_score_falls_with_time_alone_and_never_below_none() -> None:
-    with judging({16: 700_000}):
+def test_the_score_falls_with_time_and_never_below_zero() -> None:
+    with scoring({16: 700_000}):
         profile = fed(made(n) for n in range(16))
     assert profile.score(NOW + DAY // 2) == 700_000 - DECAY // 2
     assert profile.score(NOW + DAY) == 700_000 - DECAY
@@ -76,8 +76,8 @@ def test_the_score_falls_with_time_alone_and_never_below_none() -> None:
     assert profile.score(NOW - DAY) == 700_000
 
 
-def test_who_comes_back_as_suspect_as_before_is_so_again_at_the_first_call() -> None:
-    with judging(dict.fromkeys(range(16, 40), 900_000)):
+def test_a_returning_caller_is_scored_again_at_the_first_call() -> None:
+    with scoring(dict.fromkeys(range(16, 40), 900_000)):
         profile = fed(made(n) for n in range(17))
         later = NOW + 5 * DAY
         assert profile.score(later) == 900_000 - 5 * DECAY
@@ -85,8 +85,8 @@ def test_who_comes_back_as_suspect_as_before_is_so_again_at_the_first_call() -> 
         assert profile.score(later) == 900_000
 
 
-def test_who_has_a_score_is_judged_anew_no_more_than_once_an_hour_between_checkpoints() -> None:
-    with judging(dict.fromkeys(range(16, 40), 900_000)) as asked:
+def test_a_caller_with_a_score_is_scored_at_most_hourly_between_checkpoints() -> None:
+    with scoring(dict.fromkeys(range(16, 40), 900_000)) as asked:
         profile = fed(made(n) for n in range(16))
         for _ in range(3):
             profile.observe(made(1), NOW + HOUR - 1)
@@ -95,7 +95,7 @@ def test_who_has_a_score_is_judged_anew_no_more_than_once_an_hour_between_checkp
         assert asked[1] == 20
 
 
-def test_a_pool_comes_back_to_be_judged_too() -> None:
+def test_a_returning_pool_is_scored_again() -> None:
     pool = Profile(last_score=800_000, scored_at=NOW)
     pool.add(Profile().observe(made(1), NOW), NOW + HOUR)
     assert pool.scored_at == NOW + HOUR
@@ -122,7 +122,7 @@ def test_an_array_of_prompts_counts_as_if_each_were_sent_alone() -> None:
     assert (pool_one.sums, pool_one.members) == (pool_each.sums, pool_each.members)
 
 
-def test_a_template_sent_among_others_has_a_sketch_of_its_own_calls_only() -> None:
+def test_the_sketch_of_a_template_has_only_its_own_calls() -> None:
     sweep = [made(n * 16 % 4096, ask=n, template=1) for n in range(20)]
     cover = [made(5, ask=7, template=2) for _ in range(180)]
     mixed = [
@@ -135,7 +135,7 @@ def test_a_template_sent_among_others_has_a_sketch_of_its_own_calls_only() -> No
 
 
 def test_the_score_is_that_of_the_most_suspect_template() -> None:
-    with judging({16: 800_000}):
+    with scoring({16: 800_000}):
         assert fed(made(n, template=n % 2) for n in range(15)).score(NOW) == 0
         assert fed(made(n, template=n % 2) for n in range(33)).score(NOW) >= 800_000 - DECAY
 
@@ -145,7 +145,7 @@ def test_a_caller_with_one_template_needs_no_second_sketch() -> None:
 
 
 @given(st.lists(observations, max_size=60))
-def test_no_more_templates_are_kept_than_there_is_room_for(stream: list[Observation]) -> None:
+def test_the_number_of_templates_is_bounded(stream: list[Observation]) -> None:
     profile = fed(stream)
     assert len(profile.templates) <= TEMPLATES
     assert profile.queries == len(stream)
@@ -157,8 +157,8 @@ def test_the_busiest_templates_are_the_ones_kept() -> None:
     assert {1, 2} <= fed(busy + passing).templates.keys()
 
 
-def test_a_sketch_begins_anew_after_a_life_and_the_score_stays_till_it_is_judged() -> None:
-    with judging(dict.fromkeys(CHECKPOINTS - {16}, 700_000)):
+def test_a_new_sketch_starts_after_the_maximum_of_calls_and_keeps_the_score() -> None:
+    with scoring(dict.fromkeys(CHECKPOINTS - {16}, 700_000)):
         profile = fed(made(n % 4096) for n in range(MAX_CALLS))
         profile.observe(made(1), NOW)
         assert (profile.queries, profile.score(NOW)) == (1, 700_000)
@@ -167,7 +167,7 @@ def test_a_sketch_begins_anew_after_a_life_and_the_score_stays_till_it_is_judged
         assert profile.score(NOW) == 700_000 - DECAY
 
 
-def test_a_sketch_begins_anew_after_a_month() -> None:
+def test_a_new_sketch_starts_after_a_month() -> None:
     profile = fed(made(n) for n in range(40))
     profile.observe(made(1), NOW + LIFETIME)
     assert profile.queries == 41
@@ -178,36 +178,36 @@ def test_a_sketch_begins_anew_after_a_month() -> None:
 @given(st.lists(st.tuples(st.integers(0, 3), observations), max_size=60))
 def test_a_pool_has_the_sums_of_its_identities(calls: list[tuple[int, Observation]]) -> None:
     pool, identities = Profile(), [Profile() for _ in range(4)]
-    for who, observation in calls:
-        pool.add(identities[who].observe(observation, NOW), NOW)
+    for index, observation in calls:
+        pool.add(identities[index].observe(observation, NOW), NOW)
     known = [one.sketch for one in identities if one.sketch is not None]
     assert pool.members == len(known)
     assert pool.queries == len(calls)
     assert pool.sums == [sum(parts) for parts in zip(*(one.sums for one in known), strict=True)]
 
 
-def test_a_pool_begins_anew_after_a_month() -> None:
+def test_a_pool_starts_again_after_a_month() -> None:
     pool, identity = Profile(), Profile()
     pool.add(identity.observe(made(1), NOW), NOW)
     pool.add(identity.observe(made(2), NOW), NOW + LIFETIME + 1)
     assert (pool.queries, pool.members) == (1, 1)
 
 
-def test_a_pool_takes_nothing_from_a_call_without_buckets() -> None:
+def test_a_call_without_buckets_changes_no_pool() -> None:
     pool = Profile()
     pool.add(Profile().observe(Observation(), NOW), NOW)
     assert pool == Profile()
 
 
 @given(st.lists(observations, max_size=40))
-def test_a_profile_goes_on_the_same_after_being_packed(stream: list[Observation]) -> None:
+def test_a_profile_is_the_same_after_encoding_and_decoding(stream: list[Observation]) -> None:
     profile = fed(stream)
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(profile), type=Profile)
     assert again == profile
     assert again.observe(made(3), NOW) == profile.observe(made(3), NOW)
 
 
-def test_there_are_no_reasons_before_there_is_enough_to_judge() -> None:
+def test_there_are_no_reasons_before_the_first_score() -> None:
     assert Profile().reasons == ()
     assert fed(made(n) for n in range(5)).reasons == ()
 
@@ -218,7 +218,7 @@ def test_reasons_are_those_of_the_most_suspect_sketch_strongest_first() -> None:
     assert shares
 
 
-def test_a_pool_says_its_reasons_too() -> None:
+def test_a_pool_has_reasons_too() -> None:
     pool, identities = Profile(), [Profile() for _ in range(3)]
     for n in range(60):
         pool.add(identities[n % 3].observe(made(n), NOW), NOW)

@@ -44,7 +44,7 @@ def test_up_to_the_free_share_the_price_is_one(response: BucketResponse) -> None
 
 
 @given(responses.filter(lambda response: response.curve is not Curve.LINEAR), strains)
-def test_at_full_strain_the_price_is_its_cap_and_beyond_it_stays(
+def test_at_and_beyond_full_strain_the_price_is_its_cap(
     response: BucketResponse, more: int
 ) -> None:
     assert response.price(MICRO + more) == response.cap
@@ -65,7 +65,7 @@ def test_a_price_is_that_of_its_whole_percent(
         (Curve.B4B, 1 + 1e-6 * (math.exp(math.log(9 / 1e-6) * 0.5) - 1)),
     ],
 )
-def test_half_way_between_free_and_full_each_curve_is_as_its_formula_says(
+def test_each_curve_follows_its_formula_half_way_between_free_and_full(
     curve: Curve, price: float
 ) -> None:
     assert BucketResponse(curve=curve).price(750_000) == round(price * MICRO)
@@ -80,18 +80,18 @@ def test_a_linear_price_stops_at_its_cap() -> None:
     ]
 
 
-def test_a_cap_of_one_is_no_price() -> None:
+def test_with_a_cap_of_one_the_price_is_always_one() -> None:
     for curve in Curve:
         assert set(BucketResponse(cap=MICRO, curve=curve).prices) == {MICRO}
 
 
-def test_a_free_share_of_all_costs_something_only_when_all_is_spent() -> None:
+def test_with_a_free_share_of_one_only_full_strain_has_a_price() -> None:
     for curve in Curve:
         response = BucketResponse(free=MICRO, curve=curve)
         assert (response.price(MICRO - 1), response.price(MICRO)) == (MICRO, 10 * MICRO)
 
 
-def test_the_stages_begin_where_they_say() -> None:
+def test_the_stages_start_at_their_thresholds() -> None:
     response = BucketResponse(stages=DEFAULT_STAGES)
     found = [
         response.stage(strain, Stage.NONE)
@@ -102,13 +102,15 @@ def test_the_stages_begin_where_they_say() -> None:
 
 
 @given(responses, strains, st.sampled_from(Stage))
-def test_a_stage_found_is_found_again(response: BucketResponse, strain: int, before: Stage) -> None:
+def test_the_same_strain_gives_the_same_stage_again(
+    response: BucketResponse, strain: int, before: Stage
+) -> None:
     found = response.stage(strain, before)
     assert response.stage(strain, found) is found
 
 
 @given(responses, strains, strains, st.sampled_from(Stage), st.sampled_from(Stage))
-def test_more_strain_or_a_severer_past_is_never_answered_more_mildly(
+def test_more_strain_or_a_severer_past_never_gives_a_milder_stage(
     response: BucketResponse, one: int, other: int, before: Stage, past: Stage
 ) -> None:
     mild = response.stage(min(one, other), min(before, past))
@@ -122,19 +124,19 @@ def test_more_strain_or_a_severer_past_is_never_answered_more_mildly(
     st.sampled_from(Stage),
 )
 def test_strain_that_drifts_within_the_hysteresis_of_a_stage_changes_it_at_most_once(
-    stage: Stage, begin: int, wandering: list[int], before: Stage
+    stage: Stage, start: int, wandering: list[int], before: Stage
 ) -> None:
-    response = BucketResponse(stages=((stage, begin),))
-    now = response.stage(begin - HYSTERESIS + wandering[0], before)
+    response = BucketResponse(stages=((stage, start),))
+    now = response.stage(start - HYSTERESIS + wandering[0], before)
     changes = 0
     for drift in wandering:
-        after = response.stage(begin - HYSTERESIS + drift * 2, now)
+        after = response.stage(start - HYSTERESIS + drift * 2, now)
         changes += after is not now
         now = after
     assert changes <= 1
 
 
-def test_a_stage_ends_when_strain_is_clearly_below_where_it_begins() -> None:
+def test_a_stage_ends_when_strain_is_clearly_below_its_threshold() -> None:
     response = BucketResponse(stages=DEFAULT_STAGES)
     assert response.stage(600_000, Stage.SLOW) is Stage.SLOW
     assert response.stage(599_999, Stage.SLOW) is Stage.NONE
@@ -148,7 +150,7 @@ def test_every_stage_ends_when_there_is_no_strain_left(begin: int) -> None:
 
 
 @given(responses, strains, st.sampled_from((Stage.SLOW, Stage.DEGRADE, Stage.REFUSE)))
-def test_a_stage_holds_from_where_it_is_said_to_begin(
+def test_a_stage_applies_from_its_threshold(
     response: BucketResponse, strain: int, stage: Stage
 ) -> None:
     for before in Stage:
@@ -163,7 +165,7 @@ def test_the_milder_stage_is_the_severest_one_below() -> None:
 
 
 @given(responses, strains, strains)
-def test_more_strain_never_slows_less_and_never_longer_than_the_longest_delay(
+def test_the_delay_grows_with_strain_up_to_the_longest_delay(
     response: BucketResponse, one: int, other: int
 ) -> None:
     low, high = response.delay_at(min(one, other)), response.delay_at(max(one, other))
@@ -171,13 +173,13 @@ def test_more_strain_never_slows_less_and_never_longer_than_the_longest_delay(
     assert response.delay_at(MICRO) == response.delay
 
 
-def test_a_delay_is_a_quarter_where_slowing_begins_and_whole_at_full_strain() -> None:
+def test_the_delay_is_a_quarter_at_the_threshold_and_full_at_full_strain() -> None:
     response = BucketResponse(stages=DEFAULT_STAGES, delay=8 * SECOND)
     told = [response.delay_at(strain) for strain in (650_000, 700_000, 850_000, MICRO, 2 * MICRO)]
     assert told == [2 * SECOND, 2 * SECOND, 5 * SECOND, 8 * SECOND, 8 * SECOND]
 
 
-def test_nothing_is_slowed_where_slowing_is_no_stage() -> None:
+def test_without_the_stage_slow_there_is_no_delay() -> None:
     assert BucketResponse(stages=((Stage.DEGRADE, 1),)).delay_at(MICRO) == 0
 
 

@@ -38,24 +38,24 @@ def test_every_rate_is_in_one_view() -> None:
     assert sorted(name for names in VIEWS.values() for name in names) == sorted(FEATURES)
 
 
-def test_the_fitted_numbers_are_there_for_every_rate() -> None:
+def test_every_rate_has_weights() -> None:
     for numbers in (weights.MEAN, weights.SPREAD, weights.WEIGHT):
         assert len(numbers) == len(FEATURES)
 
 
-def test_no_view_alone_can_make_anybody_suspect() -> None:
+def test_no_view_alone_can_make_a_caller_suspect() -> None:
     assert weights.BIAS + weights.CAP < weights.SUSPECT
     for _, needed in weights.POOL_SUSPECT:
         assert needed > weights.BIAS + weights.CAP
 
 
-def test_all_views_together_can_make_a_caller_suspect_whatever_one_of_them_says() -> None:
+def test_three_views_can_make_a_caller_suspect_against_the_fourth() -> None:
     most = weights.BIAS + 3 * weights.CAP + weights.FLOOR
     assert most > weights.SUSPECT
 
 
 @given(streams)
-def test_a_view_adds_no_more_than_its_cap_and_takes_no_more_than_its_floor(
+def test_the_evidence_of_a_view_is_between_its_floor_and_its_cap(
     stream: list[Observation],
 ) -> None:
     said = evidence(sums_of(stream))
@@ -71,18 +71,18 @@ def test_a_score_is_a_whole_number_within_its_range(stream: list[Observation]) -
 
 
 @given(st.lists(observations, max_size=15))
-def test_too_few_calls_are_not_judged(stream: list[Observation]) -> None:
+def test_too_few_calls_have_no_score(stream: list[Observation]) -> None:
     sums = sums_of(stream)
     assert identity_score(sums) == pool_score(sums, 3) == 0
     assert reasons(sums) == ()
 
 
-def test_nobody_is_judged_before_there_is_enough() -> None:
+def test_the_first_score_is_at_16_calls() -> None:
     assert min(CHECKPOINTS) == 16
 
 
 @given(streams, st.integers(2, 100))
-def test_a_pool_of_like_identities_shows_the_rates_of_one_of_them(
+def test_a_pool_of_equal_identities_has_the_rates_of_one_of_them(
     stream: list[Observation], members: int
 ) -> None:
     one = sums_of(stream)
@@ -93,13 +93,13 @@ def test_a_pool_of_like_identities_shows_the_rates_of_one_of_them(
 
 
 @given(streams)
-def test_a_pool_of_one_is_judged_as_that_one(stream: list[Observation]) -> None:
+def test_a_pool_of_one_has_the_score_of_that_identity(stream: list[Observation]) -> None:
     sums = sums_of(stream)
     assert pool_score(sums, 1) == identity_score(sums)
 
 
 @given(streams)
-def test_what_the_reasons_add_up_to_moves_the_score(stream: list[Observation]) -> None:
+def test_the_reasons_add_up_to_the_score(stream: list[Observation]) -> None:
     sums = sums_of(stream)
     total = sum(reason.share for reason in reasons(sums))
     expected = SUSPECT_SCORE + total + (weights.BIAS - weights.SUSPECT) * score.SLOPE
@@ -107,7 +107,7 @@ def test_what_the_reasons_add_up_to_moves_the_score(stream: list[Observation]) -
 
 
 def extreme(sign: Callable[[float], float]) -> list[int]:
-    """Sums whose manner is as far from an honest caller's as is counted, each fact its way."""
+    """Return sums whose style differs from honest callers' as far as counts, by the sign."""
     sums = [0] * 14
     sums[0], sums[1], sums[2], sums[3], sums[5] = 100, 10_000, 99, 60, 300
     for place, _ in enumerate(FEATURES[11:], start=11):
@@ -119,7 +119,7 @@ def extreme(sign: Callable[[float], float]) -> list[int]:
     return sums
 
 
-def test_manner_that_speaks_for_a_sweep_scores_higher_than_manner_that_speaks_against() -> None:
+def test_the_manner_of_a_sweep_has_positive_evidence_and_the_opposite_has_negative() -> None:
     def toward(weight: float) -> float:
         return 1 if weight > 0 else -1
 

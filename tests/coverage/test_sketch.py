@@ -36,7 +36,7 @@ def dot(one: list[int], other: list[int]) -> int:
 
 
 @given(streams)
-def test_the_sums_are_what_counting_everything_again_gives(stream: list[Observation]) -> None:
+def test_the_sums_agree_with_a_full_recount(stream: list[Observation]) -> None:
     sums = named(sketch_of(stream).sums)
     coarse = Counter(observation.coarse for observation in stream)
     vectors = [vector(observation) for observation in stream]
@@ -66,14 +66,14 @@ def bits(observation: Observation) -> set[int]:
 
 
 @given(streams)
-def test_steps_add_up_to_the_sums(stream: list[Observation]) -> None:
+def test_what_each_call_adds_comes_to_the_sums(stream: list[Observation]) -> None:
     sketch, total = Sketch(), blank_sums()
     for observation in stream:
         total = list(map(add, total, sketch.observe(observation)))
     assert total == sketch.sums
 
 
-def test_an_ask_that_came_before_is_a_repeat() -> None:
+def test_a_prompt_sent_before_is_a_repeat() -> None:
     sketch = sketch_of([made(1, ask=7), made(1, ask=8), made(1, ask=7), made(1, ask=7)])
     assert named(sketch.sums)["repeats"] == 2
 
@@ -85,14 +85,14 @@ def test_a_bucket_visited_more_often_than_a_byte_counts_is_still_one_bucket() ->
 
 
 @given(streams)
-def test_a_sketch_is_the_same_after_being_packed(stream: list[Observation]) -> None:
+def test_a_sketch_is_the_same_after_encoding_and_decoding(stream: list[Observation]) -> None:
     sketch = sketch_of(stream)
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(sketch), type=Sketch)
     assert again == sketch
     assert again.observe(made(3)) == sketch.observe(made(3))
 
 
-def test_a_sketch_keeps_its_size_however_much_it_has_seen() -> None:
+def test_the_size_of_a_sketch_does_not_grow_with_its_calls() -> None:
     few = sketch_of([made(n * 16, ask=n, words=1 << n) for n in range(4)])
     many = sketch_of([made(n * 7 % 4096, ask=n, words=1 << n % 2048) for n in range(1_000)])
     assert len(msgspec.msgpack.encode(many)) < len(msgspec.msgpack.encode(few)) + 512

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from querybudget.coverage.style import READ_CHARACTERS, STYLE_FEATURES, WORD_BITS, style_features
 
 
-def fact(text: str, name: str) -> int:
+def feature(text: str, name: str) -> int:
     return style_features(text)[0][STYLE_FEATURES.index(name)]
 
 
@@ -17,12 +17,12 @@ def shared_words(one: str, other: str) -> int:
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t "])
-def test_no_text_shows_nothing(text: str) -> None:
+def test_blank_text_has_no_features(text: str) -> None:
     assert style_features(text) == ((), b"")
 
 
 @given(st.text(max_size=2 * READ_CHARACTERS))
-def test_whatever_is_asked_gives_small_whole_numbers_and_a_bitmap_of_one_size(text: str) -> None:
+def test_any_text_gives_small_integers_and_a_bitmap_of_fixed_size(text: str) -> None:
     traits, words = style_features(text)
     if traits:
         assert len(traits) == len(STYLE_FEATURES)
@@ -31,7 +31,7 @@ def test_whatever_is_asked_gives_small_whole_numbers_and_a_bitmap_of_one_size(te
 
 
 @given(st.text(max_size=READ_CHARACTERS))
-def test_the_same_ask_shows_the_same_facts(text: str) -> None:
+def test_the_same_text_has_the_same_features(text: str) -> None:
     assert style_features(text) == style_features(text)
 
 
@@ -62,15 +62,15 @@ def test_the_same_ask_shows_the_same_facts(text: str) -> None:
         ("quotes", 'say "cheese"', "say cheese"),
     ],
 )
-def test_a_fact_is_told_apart_from_its_absence(name: str, yes: str, no: str) -> None:
-    assert fact(yes, name) == 100
-    assert fact(no, name) == 0
+def test_each_feature_is_recognised(name: str, yes: str, no: str) -> None:
+    assert feature(yes, name) == 100
+    assert feature(no, name) == 0
 
 
-def test_scripts_without_capitals_say_nothing_of_capitals() -> None:
+def test_scripts_without_capitals_have_neutral_values() -> None:
     chinese, upper, lower = "今天天气很好", "Fine weather", "fine weather"
     for name in ("capital", "lower"):
-        assert fact(upper, name) != fact(chinese, name) != fact(lower, name)
+        assert feature(upper, name) != feature(chinese, name) != feature(lower, name)
 
 
 def test_scripts_without_spaces_have_words_too() -> None:
@@ -78,21 +78,21 @@ def test_scripts_without_spaces_have_words_too() -> None:
     assert shared_words("水壶会响", "今天下雨") == 0
 
 
-def test_words_are_the_same_in_any_case_and_place() -> None:
+def test_words_match_in_any_case_and_position() -> None:
     assert shared_words("The Kettle whistles", "no kettle here") == 1
 
 
-def test_a_larger_ask_has_a_larger_size() -> None:
-    sizes = [fact("a" * length, "size") for length in (1, 3, 10, 30, 100, 1_000, 100_000)]
+def test_a_longer_text_has_a_larger_size() -> None:
+    sizes = [feature("a" * length, "size") for length in (1, 3, 10, 30, 100, 1_000, 100_000)]
     assert sizes == sorted(set(sizes))
 
 
-def test_only_the_beginning_of_an_ask_is_read_but_for_its_size() -> None:
+def test_only_the_beginning_of_a_text_is_read_except_for_its_size() -> None:
     long = "kettle " * 1_000
     assert style_features(long + "whistle")[1] == style_features(long + "sing")[1]
 
 
-def test_facts_of_more_words_than_are_remembered_stay_right() -> None:
+def test_features_stay_right_when_the_cache_of_words_is_cleared() -> None:
     before = style_features("the kettle whistles")
     for number in range(40_000):
         style_features(f"word{number}")

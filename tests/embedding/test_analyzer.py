@@ -43,7 +43,7 @@ def shared(codebook: Codebook) -> EmbeddingAnalyzer:
 
 
 class Remote:
-    """The static embedder as if it were far away: it counts, it fails, it waits when told to."""
+    """The static embedder as a remote one that counts batches, and can fail or wait."""
 
     def __init__(self, codebook: Codebook) -> None:
         self.name = codebook.name
@@ -79,12 +79,10 @@ async def turns(count: int = 30) -> None:
         await asyncio.sleep(0)
 
 
-# -- What a visit shows -----------------------------------------------------------------------
+# -- Observations ------------------------------------------------------------------------------
 
 
-async def test_a_call_lies_in_one_cell_of_its_key(
-    shared: EmbeddingAnalyzer, codebook: Codebook
-) -> None:
+async def test_a_call_has_one_cell(shared: EmbeddingAnalyzer, codebook: Codebook) -> None:
     observation = await shared.analyze(asking("How do I sort a list in Python?"))
     assert len(observation.cells) == 1
     assert 0 <= observation.cells[0] < FINE
@@ -97,7 +95,7 @@ async def test_a_call_lies_in_one_cell_of_its_key(
     assert len(observation.words) > 0
 
 
-async def test_the_same_ask_shows_the_same_under_another_template(
+async def test_the_template_does_not_change_the_cells_of_a_prompt(
     shared: EmbeddingAnalyzer,
 ) -> None:
     one = await shared.analyze(asking("What is a noun?", template="You teach grammar."))
@@ -127,7 +125,7 @@ async def test_an_array_of_prompts_visits_all_their_cells(shared: EmbeddingAnaly
         assert observation.capabilities | one.capabilities == observation.capabilities
 
 
-async def test_prompts_beyond_the_most_are_not_looked_at(codebook: Codebook) -> None:
+async def test_prompts_beyond_the_maximum_are_not_embedded(codebook: Codebook) -> None:
     remote = Remote(codebook)
     analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
     await analyzer.analyze(asking("", asks=tuple(f"number {n}" for n in range(200))))
@@ -136,9 +134,7 @@ async def test_prompts_beyond_the_most_are_not_looked_at(codebook: Codebook) -> 
 
 
 @pytest.mark.parametrize("ask", ["", " ", "\u200b"])
-async def test_an_ask_that_says_nothing_lies_in_no_cell(
-    shared: EmbeddingAnalyzer, ask: str
-) -> None:
+async def test_a_blank_prompt_has_no_cell(shared: EmbeddingAnalyzer, ask: str) -> None:
     observation = await shared.analyze(asking(ask))
     assert observation.cells == ()
     assert observation.coarse == -1
@@ -151,7 +147,7 @@ async def test_an_ask_that_says_nothing_lies_in_no_cell(
     template=st.text(st.characters(), max_size=50),
     asks=st.lists(st.text(st.characters(), max_size=50), max_size=5),
 )
-def test_any_call_has_a_visit(
+def test_any_call_has_an_observation(
     shared: EmbeddingAnalyzer, ask: str, template: str, asks: list[str]
 ) -> None:
     observation = asyncio.run(shared.analyze(asking(ask, template=template, asks=tuple(asks))))
@@ -162,7 +158,7 @@ def test_any_call_has_a_visit(
     assert shared.missed == 0
 
 
-async def test_another_key_shows_other_numbers(codebook: Codebook) -> None:
+async def test_another_key_gives_other_numbers(codebook: Codebook) -> None:
     texts = [f"{verb} {thing}" for verb in ("cook", "paint", "sell") for thing in ("rice", "cars")]
     observations: list[list[Observation]] = []
     for key in (b"one key", b"another key"):
@@ -175,7 +171,7 @@ async def test_another_key_shows_other_numbers(codebook: Codebook) -> None:
     assert [one.cells for one in observations[0]] != [one.cells for one in observations[1]]
 
 
-def test_another_process_shows_the_same(shared: EmbeddingAnalyzer) -> None:
+def test_another_process_makes_the_same_observation(shared: EmbeddingAnalyzer) -> None:
     program = (
         "import asyncio, sys\n"
         "from querybudget.adapters.base import Call, Dialect\n"
@@ -192,7 +188,7 @@ def test_another_process_shows_the_same(shared: EmbeddingAnalyzer) -> None:
     assert run.stdout.strip() == str(observation)
 
 
-# -- What is kept -----------------------------------------------------------------------------
+# -- The cache --------------------------------------------------------------------------------
 
 
 async def test_a_repeated_ask_is_not_embedded_again(remote: Remote, codebook: Codebook) -> None:
@@ -204,7 +200,7 @@ async def test_a_repeated_ask_is_not_embedded_again(remote: Remote, codebook: Co
     await analyzer.aclose()
 
 
-async def test_only_so_many_asks_are_kept(codebook: Codebook) -> None:
+async def test_the_cache_of_prompts_is_bounded(codebook: Codebook) -> None:
     analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, (), KEY, cached=10)
     for n in range(100):
         await analyzer.analyze(asking(f"question {n}"))
@@ -250,7 +246,7 @@ async def test_no_text_is_kept(codebook: Codebook) -> None:
 @pytest.mark.parametrize(
     "failure", [EmbeddingError("late"), ValueError(SECRET), RuntimeError(), KeyError(SECRET)]
 )
-async def test_an_embedder_that_fails_gives_a_visit_without_cells(
+async def test_if_the_embedder_fails_the_observation_has_no_cells(
     remote: Remote, codebook: Codebook, failure: Exception
 ) -> None:
     analyzer = EmbeddingAnalyzer(remote, codebook, SHIPPED, KEY)
@@ -270,7 +266,7 @@ async def test_an_embedder_that_fails_gives_a_visit_without_cells(
 @pytest.mark.parametrize(
     "returned", [np.zeros((2, 128)), np.zeros(128), None, []], ids=["more", "flat", "none", "list"]
 )
-async def test_an_embedder_that_gives_something_else_is_missed(
+async def test_if_the_embedder_returns_something_else_the_call_is_counted_as_missed(
     remote: Remote, codebook: Codebook, returned: Any
 ) -> None:
     analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
@@ -280,7 +276,9 @@ async def test_an_embedder_that_gives_something_else_is_missed(
     await analyzer.aclose()
 
 
-async def test_a_missed_ask_is_embedded_the_next_time(remote: Remote, codebook: Codebook) -> None:
+async def test_a_missed_prompt_is_embedded_the_next_time(
+    remote: Remote, codebook: Codebook
+) -> None:
     analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
     remote.raises = EmbeddingError("late")
     assert (await analyzer.analyze(asking("Is water wet?"))).cells == ()
@@ -289,7 +287,7 @@ async def test_a_missed_ask_is_embedded_the_next_time(remote: Remote, codebook: 
     await analyzer.aclose()
 
 
-async def test_going_down_and_coming_back_are_one_line_each(
+async def test_an_outage_and_its_end_are_logged_once_each(
     remote: Remote, codebook: Codebook, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "querybudget")
@@ -319,7 +317,7 @@ async def test_a_cancelled_call_is_cancelled(remote: Remote, codebook: Codebook)
     await analyzer.aclose()
 
 
-# -- Plain signs --------------------------------------------------------------------------------
+# -- Heuristics ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -332,12 +330,14 @@ async def test_a_cancelled_call_is_cancelled(remote: Remote, codebook: Codebook)
         ("Is it raining? Think step by step.", "reasoning_elicitation"),
     ],
 )
-async def test_a_plain_sign_is_enough(shared: EmbeddingAnalyzer, ask: str, capability: str) -> None:
+async def test_a_heuristic_is_enough_for_its_capability(
+    shared: EmbeddingAnalyzer, ask: str, capability: str
+) -> None:
     observation = await shared.analyze(asking(ask))
     assert observation.capabilities & 1 << CAPABILITIES.index(capability)
 
 
-async def test_a_policys_own_examples_have_no_signs_of_ours(codebook: Codebook) -> None:
+async def test_a_capability_with_its_own_examples_has_no_heuristic(codebook: Codebook) -> None:
     own = Capability("role_play", examples=("Grill the fish.", "Boil two eggs.", "Bake bread."))
     analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, [own], KEY)
     observation = await analyzer.analyze(
@@ -346,10 +346,10 @@ async def test_a_policys_own_examples_have_no_signs_of_ours(codebook: Codebook) 
     assert observation.capabilities == 0
 
 
-# -- Capabilities from afar -------------------------------------------------------------------
+# -- Examples embedded remotely -------------------------------------------------------------------
 
 
-async def test_examples_are_embedded_beside_the_first_calls(
+async def test_examples_are_embedded_in_the_background_of_the_first_calls(
     remote: Remote, codebook: Codebook, shared: EmbeddingAnalyzer
 ) -> None:
     analyzer = EmbeddingAnalyzer(remote, codebook, SHIPPED, KEY)
@@ -362,7 +362,7 @@ async def test_examples_are_embedded_beside_the_first_calls(
     await analyzer.aclose()
 
 
-async def test_examples_that_fail_are_tried_again_with_a_later_call(
+async def test_examples_that_fail_are_retried_with_a_later_call(
     remote: Remote, codebook: Codebook
 ) -> None:
     analyzer = EmbeddingAnalyzer(remote, codebook, SHIPPED, KEY)
@@ -378,7 +378,9 @@ async def test_examples_that_fail_are_tried_again_with_a_later_call(
     await analyzer.aclose()
 
 
-async def test_closing_ends_what_is_being_learnt(remote: Remote, codebook: Codebook) -> None:
+async def test_closing_cancels_the_embedding_of_examples(
+    remote: Remote, codebook: Codebook
+) -> None:
     analyzer = EmbeddingAnalyzer(remote, codebook, SHIPPED, KEY)
     await analyzer.analyze(asking("hello"))
     remote.gate.clear()

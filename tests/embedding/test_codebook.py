@@ -23,7 +23,7 @@ def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def scattered(count: int, dimensions: int, seed: int) -> NDArray[np.float32]:
-    """Unit vectors in loose groups, all a little on one side, as embeddings are."""
+    """Return unit vectors in loose groups, slightly off centre, as embeddings are."""
     random = np.random.default_rng(seed)
     groups = random.standard_normal((400, dimensions))
     places = groups[random.integers(0, 400, count)]
@@ -75,7 +75,7 @@ def test_vectors_nearby_share_a_cell(plain: Codebook, vectors: NDArray[np.float3
 
 
 @given(seed=st.integers(0, 2**32 - 1), key=st.binary(max_size=80))
-def test_one_vector_lies_where_many_do(shipped: Codebook, seed: int, key: bytes) -> None:
+def test_cell_and_cells_agree(shipped: Codebook, seed: int, key: bytes) -> None:
     codebook = shipped.keyed(key)
     some = unit(np.random.default_rng(seed).standard_normal((5, codebook.dimensions)))
     fine, coarse, points = codebook.cells(some)
@@ -86,7 +86,7 @@ def test_one_vector_lies_where_many_do(shipped: Codebook, seed: int, key: bytes)
         assert np.abs(apart).max() <= 1  # a sum in another order may round the other way
 
 
-def test_a_vector_that_says_nothing_lies_nowhere(plain: Codebook) -> None:
+def test_a_vector_of_zeros_has_no_cell(plain: Codebook) -> None:
     zeros = np.zeros((2, plain.dimensions), np.float32)
     fine, coarse, points = plain.cells(zeros)
     assert fine.tolist() == coarse.tolist() == [-1, -1]
@@ -94,7 +94,7 @@ def test_a_vector_that_says_nothing_lies_nowhere(plain: Codebook) -> None:
     assert plain.cell(zeros[0]) == (-1, -1, b"")
 
 
-def test_no_vectors_lie_in_no_cells(plain: Codebook) -> None:
+def test_no_vectors_give_no_cells(plain: Codebook) -> None:
     fine, coarse, points = plain.cells(np.zeros((0, plain.dimensions), np.float32))
     assert len(fine) == len(coarse) == len(points) == 0
 
@@ -140,7 +140,9 @@ def test_a_key_keeps_cosines_of_points(shipped: Codebook) -> None:
     assert np.abs(apart).max() < 0.06 * 127 * 127
 
 
-def test_points_lie_as_their_vectors_do(plain: Codebook, vectors: NDArray[np.float32]) -> None:
+def test_points_keep_the_cosines_of_their_vectors(
+    plain: Codebook, vectors: NDArray[np.float32]
+) -> None:
     some = vectors[:500]
     centred = unit(some - plain.mean)
     points = plain.cells(some)[2].astype(float) / 127
@@ -163,13 +165,13 @@ def test_another_process_has_the_same_cells(shipped: Codebook) -> None:
 
 
 def test_the_numbers_of_a_key_never_change(shipped: Codebook) -> None:
-    """Stored occupancy is worth nothing if they do: raise `VERSION` of the codebook instead."""
+    """Stored buckets would lose their meaning: raise `VERSION` of the codebook instead."""
     keyed = shipped.keyed(b"frozen")
     assert keyed.coarse_numbers[:6].tolist() == [15, 25, 9, 84, 57, 179]
     assert keyed.fine_numbers[0, :6].tolist() == [3617, 3948, 70, 2987, 701, 3952]
 
 
-def test_what_was_saved_is_loaded(
+def test_a_saved_codebook_loads(
     plain: Codebook, vectors: NDArray[np.float32], tmp_path: Path
 ) -> None:
     plain.save(tmp_path / "cells.npz")
@@ -178,14 +180,14 @@ def test_what_was_saved_is_loaded(
     assert (loaded.cells(vectors)[0] == plain.cells(vectors)[0]).mean() > 0.97
 
 
-def test_what_was_loaded_saves_to_the_same_cells(shipped: Codebook, tmp_path: Path) -> None:
+def test_a_loaded_codebook_saves_to_the_same_cells(shipped: Codebook, tmp_path: Path) -> None:
     shipped.save(tmp_path / "again.npz")
     again = Codebook.load(str(tmp_path / "again.npz"))
     some = unit(np.random.default_rng(8).standard_normal((500, shipped.dimensions)))
     assert (again.cells(some)[0] == shipped.cells(some)[0]).mean() > 0.99
 
 
-def test_keyed_cells_are_not_written_down(plain: Codebook, tmp_path: Path) -> None:
+def test_a_keyed_codebook_is_not_saved(plain: Codebook, tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="a keyed codebook cannot be saved"):
         plain.keyed(KEY).save(tmp_path / "cells.npz")
 
@@ -205,7 +207,7 @@ def test_the_same_vectors_give_the_same_codebook(
 
 
 @pytest.mark.slow
-def test_a_prompt_that_counts_for_nothing_moves_no_cell(vectors: NDArray[np.float32]) -> None:
+def test_a_prompt_of_weight_zero_moves_no_cell(vectors: NDArray[np.float32]) -> None:
     ones, none = np.ones(len(vectors), np.float32), np.zeros(500, np.float32)
     stray = scattered(500, 40, 77)
     alone = Codebook.fit(vectors, "test-1", weights=ones)
@@ -238,27 +240,25 @@ def test_too_few_prompts_make_no_codebook(vectors: NDArray[np.float32]) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"no archive", b"PK\x05\x06" + bytes(18)], ids=["empty", "text", "archive"]
 )
-def test_a_file_that_is_no_codebook_says_so(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_codebook_is_an_error(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "cells.npz"
     path.write_bytes(content)
     with pytest.raises(SetupError, match="expected a codebook as"):
         Codebook.load(path)
 
 
-def test_a_lone_array_is_no_codebook(tmp_path: Path) -> None:
+def test_a_single_array_is_not_a_codebook(tmp_path: Path) -> None:
     np.save(tmp_path / "cells.npy", np.zeros(3))
     with pytest.raises(SetupError, match="expected a codebook as"):
         Codebook.load(tmp_path / "cells.npy")
 
 
-def test_a_codebook_that_is_not_there_says_where() -> None:
+def test_a_missing_codebook_is_an_error_with_its_path() -> None:
     with pytest.raises(SetupError, match="expected a codebook at nowhere"):
         Codebook.load("nowhere/cells.npz")
 
 
-def test_a_codebook_of_another_version_says_to_make_it_again(
-    plain: Codebook, tmp_path: Path
-) -> None:
+def test_a_codebook_of_another_version_is_an_error(plain: Codebook, tmp_path: Path) -> None:
     path = tmp_path / "cells.npz"
     plain.save(path)
     with np.load(path) as data:

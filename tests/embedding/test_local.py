@@ -146,7 +146,7 @@ async def test_a_cancelled_call_leaves_the_others_alone() -> None:
     await embedder.aclose()
 
 
-async def test_more_than_it_can_do_is_refused_at_once() -> None:
+async def test_too_many_batches_are_refused_at_once() -> None:
     go = threading.Event()
 
     def wait(texts: list[str]) -> Any:
@@ -172,7 +172,7 @@ async def test_closing_twice_does_nothing_and_it_may_be_used_again(
     assert (await embedder.embed(["a"])).shape == (1, 3)
 
 
-def test_a_coroutine_function_is_refused_where_it_is_given() -> None:
+def test_a_coroutine_function_is_refused() -> None:
     async def embed(texts: list[str]) -> Any:
         return []
 
@@ -204,12 +204,12 @@ async def test_a_function_is_found_by_its_name(module: ModuleType) -> None:
     "target",
     ["house_embedding", "house_embedding:", "house_embedding:nothing", "no_such:f", ":f", ""],
 )
-def test_a_target_that_names_nothing_says_what_is_expected(module: ModuleType, target: str) -> None:
+def test_a_target_that_does_not_exist_is_an_error(module: ModuleType, target: str) -> None:
     with pytest.raises(SetupError, match=r"expected package\.module:function"):
         from_target(target, dimensions=3)
 
 
-def test_a_target_that_is_no_function_says_what_it_is(module: ModuleType) -> None:
+def test_a_target_that_is_not_a_function_is_an_error(module: ModuleType) -> None:
     with pytest.raises(SetupError, match=r"expected a function at .*, found int"):
         from_target("house_embedding:number", dimensions=3)
 
@@ -247,18 +247,18 @@ async def test_a_model2vec_model_embeds() -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_model_that_is_not_there_says_where_it_was_looked_for() -> None:
+def test_a_missing_model_is_an_error_with_its_path() -> None:
     with pytest.raises(SetupError, match="expected a model2vec model at missing"):
         model2vec("missing")
 
 
-def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "model2vec", None)
     with pytest.raises(SetupError, match=r"pip install 'querybudget\[model2vec\]'"):
         model2vec("any")
 
 
-def test_an_unknown_kind_of_embedding_names_those_there_are() -> None:
+def test_an_unknown_kind_of_embedding_is_an_error_that_lists_the_kinds() -> None:
     with pytest.raises(SetupError, match=r"static, remote, model2vec or callable, found 'magic'"):
         open_embedder(Embedding(kind="magic"), 3)
 

@@ -25,7 +25,7 @@ def vector(text: str) -> list[float]:
 
 
 class Server:
-    """An embedding server that does as it is told and notes what it was asked."""
+    """A fake embedding server that records its requests."""
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
@@ -87,7 +87,7 @@ def opened(server: Server, clock: ManualClock, timeout: float = 30) -> RemoteEmb
 
 
 async def turns(count: int = 10) -> None:
-    """Let everything that can go on without an answer go on."""
+    """Run the loop until everything waits for an answer."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -111,7 +111,7 @@ async def test_vectors_come_back_in_the_order_of_their_texts(
     assert (embedder.name, embedder.dimensions, embedder.suspends) == ("bge-m3", 3, True)
 
 
-async def test_it_asks_as_openai_does(embedder: RemoteEmbedder, server: Server) -> None:
+async def test_the_request_is_that_of_openai(embedder: RemoteEmbedder, server: Server) -> None:
     await embedder.embed(["hello"])
     request = server.requests[0]
     assert str(request.url) == URL
@@ -129,7 +129,7 @@ async def test_a_password_in_the_url_is_no_part_of_the_name() -> None:
     await embedder.aclose()
 
 
-async def test_a_length_is_asked_for_only_where_the_policy_does(server: Server) -> None:
+async def test_dimensions_are_sent_only_if_the_policy_sets_them(server: Server) -> None:
     short = RemoteEmbedder(
         URL, dimensions=3, shorten=True, transport=httpx.MockTransport(server), timeout=30
     )
@@ -140,9 +140,7 @@ async def test_a_length_is_asked_for_only_where_the_policy_does(server: Server) 
     await short.aclose()
 
 
-async def test_texts_without_anything_to_see_are_zeros_and_not_asked(
-    embedder: RemoteEmbedder, server: Server
-) -> None:
+async def test_blank_texts_are_zeros_and_not_sent(embedder: RemoteEmbedder, server: Server) -> None:
     vectors = await embedder.embed(["", "  \n", "a"])
     assert not vectors[:2].any()
     assert vectors[2].any()
@@ -165,9 +163,7 @@ async def test_lone_surrogates_are_embedded_like_any_text(
 # -- Batches ----------------------------------------------------------------------------------
 
 
-async def test_callers_of_one_moment_share_a_request(
-    embedder: RemoteEmbedder, server: Server
-) -> None:
+async def test_concurrent_calls_share_a_request(embedder: RemoteEmbedder, server: Server) -> None:
     results = await asyncio.gather(*(embedder.embed([f"text {n}"]) for n in range(20)))
     assert len(results) == 20
     assert server.texts == [[f"text {n}" for n in range(20)]]
@@ -186,7 +182,7 @@ async def test_one_request_has_at_most_64_texts_and_four_go_at_once(
     assert max(len(texts) for texts in server.texts) == 64
 
 
-async def test_the_same_text_is_asked_once_however_many_want_it(
+async def test_the_same_text_is_sent_once_for_concurrent_calls(
     embedder: RemoteEmbedder, server: Server
 ) -> None:
     server.gate.clear()
@@ -199,7 +195,7 @@ async def test_the_same_text_is_asked_once_however_many_want_it(
     assert server.texts == [["same"]]
 
 
-async def test_what_was_embedded_is_kept_for_an_hour(
+async def test_vectors_are_cached_for_an_hour(
     embedder: RemoteEmbedder, server: Server, clock: ManualClock
 ) -> None:
     await embedder.embed(["kept"])
@@ -210,7 +206,7 @@ async def test_what_was_embedded_is_kept_for_an_hour(
     assert len(server.requests) == 2
 
 
-async def test_what_is_kept_has_no_text_in_it(embedder: RemoteEmbedder) -> None:
+async def test_the_cache_holds_no_text(embedder: RemoteEmbedder) -> None:
     await embedder.embed([SECRET])
     await turns()
     kept = [*embedder._cache.keys(), *(embedder._state.jobs if embedder._state else ())]
@@ -220,9 +216,7 @@ async def test_what_is_kept_has_no_text_in_it(embedder: RemoteEmbedder) -> None:
     assert texts == []
 
 
-async def test_more_than_the_queue_holds_is_refused_at_once(
-    embedder: RemoteEmbedder, server: Server
-) -> None:
+async def test_a_full_queue_refuses_at_once(embedder: RemoteEmbedder, server: Server) -> None:
     with pytest.raises(EmbeddingError, match="prompts waiting"):
         await embedder.embed([f"text {n}" for n in range(1_025)])
     assert server.requests == []
@@ -240,7 +234,7 @@ async def test_a_late_server_is_an_error(server: Server, clock: ManualClock) -> 
     await embedder.aclose()
 
 
-async def test_a_request_that_never_ends_is_given_up(server: Server, clock: ManualClock) -> None:
+async def test_a_request_that_never_ends_times_out(server: Server, clock: ManualClock) -> None:
     server.gate.clear()
     embedder = opened(server, clock)
     call = asyncio.create_task(embedder.embed(["a"]))
@@ -280,14 +274,14 @@ async def test_a_wrong_answer_is_an_error(
     assert "sk-hidden" not in str(caught.value)
 
 
-async def test_a_server_out_of_reach_is_an_error(embedder: RemoteEmbedder, server: Server) -> None:
+async def test_an_unreachable_server_is_an_error(embedder: RemoteEmbedder, server: Server) -> None:
     server.raises = httpx.ConnectError("no route")
     with pytest.raises(EmbeddingError, match="ConnectError"):
         await embedder.embed(["a"])
     assert len(server.requests) == 1  # nothing is tried twice
 
 
-async def test_a_request_that_fails_is_heard_of_while_another_is_under_way(
+async def test_a_failed_request_raises_while_another_is_under_way(
     embedder: RemoteEmbedder, server: Server
 ) -> None:
     never = asyncio.Event()
@@ -303,7 +297,7 @@ async def test_a_request_that_fails_is_heard_of_while_another_is_under_way(
         await call
 
 
-async def test_a_failure_is_not_kept(embedder: RemoteEmbedder, server: Server) -> None:
+async def test_a_failure_is_not_cached(embedder: RemoteEmbedder, server: Server) -> None:
     server.status = 500
     await failures(embedder, 1)
     server.status = 200
@@ -313,7 +307,7 @@ async def test_a_failure_is_not_kept(embedder: RemoteEmbedder, server: Server) -
 # -- The circuit breaker ----------------------------------------------------------------------
 
 
-async def test_a_server_that_is_down_is_left_alone(
+async def test_a_server_that_is_down_gets_no_requests(
     embedder: RemoteEmbedder, server: Server
 ) -> None:
     server.status = 503
@@ -323,7 +317,7 @@ async def test_a_server_that_is_down_is_left_alone(
     assert len(server.requests) == 5
 
 
-async def test_what_was_kept_is_still_given_while_the_server_is_down(
+async def test_cached_vectors_are_returned_while_the_server_is_down(
     embedder: RemoteEmbedder, server: Server
 ) -> None:
     before = await embedder.embed(["kept"])
@@ -350,7 +344,7 @@ async def test_after_a_rest_one_probe_goes_out_alone(
     assert server.texts[5:] == [["probe"], ["now"]]
 
 
-async def test_callers_beyond_the_probe_are_told_at_once(
+async def test_calls_beside_the_probe_fail_at_once(
     embedder: RemoteEmbedder, server: Server, clock: ManualClock
 ) -> None:
     server.status = 503
@@ -366,7 +360,7 @@ async def test_callers_beyond_the_probe_are_told_at_once(
     assert isinstance(results[1], EmbeddingError)
 
 
-async def test_a_probe_that_fails_begins_another_rest(
+async def test_a_failed_probe_starts_another_rest(
     embedder: RemoteEmbedder, server: Server, clock: ManualClock
 ) -> None:
     server.status = 503
@@ -381,7 +375,7 @@ async def test_a_probe_that_fails_begins_another_rest(
     assert (await embedder.embed(["a"])).any()
 
 
-async def test_failures_must_follow_one_another_to_count(
+async def test_only_consecutive_failures_open_the_breaker(
     embedder: RemoteEmbedder, server: Server
 ) -> None:
     for n in range(10):
@@ -392,7 +386,7 @@ async def test_failures_must_follow_one_another_to_count(
     assert len(server.requests) == 50
 
 
-async def test_a_prompt_that_the_server_does_not_take_opens_nothing(
+async def test_a_rejected_prompt_does_not_open_the_breaker(
     embedder: RemoteEmbedder, server: Server
 ) -> None:
     server.status = 413
@@ -402,7 +396,7 @@ async def test_a_prompt_that_the_server_does_not_take_opens_nothing(
     assert (await embedder.embed(["fine"])).any()
 
 
-async def test_going_down_and_coming_back_are_one_line_each(
+async def test_an_outage_and_its_end_are_logged_once_each(
     embedder: RemoteEmbedder,
     server: Server,
     clock: ManualClock,
@@ -425,7 +419,7 @@ async def test_going_down_and_coming_back_are_one_line_each(
 # -- Callers that go, loops that end ----------------------------------------------------------
 
 
-async def test_a_cancelled_caller_leaves_the_others_their_vectors(
+async def test_a_cancelled_call_does_not_affect_the_others(
     embedder: RemoteEmbedder, server: Server
 ) -> None:
     server.gate.clear()
@@ -440,7 +434,7 @@ async def test_a_cancelled_caller_leaves_the_others_their_vectors(
     assert server.texts == [["shared", "own"]]
 
 
-async def test_what_nobody_waits_for_any_more_is_not_sent(
+async def test_a_text_that_no_call_waits_for_is_not_sent(
     embedder: RemoteEmbedder, server: Server
 ) -> None:
     server.gate.clear()
@@ -460,7 +454,7 @@ async def test_what_nobody_waits_for_any_more_is_not_sent(
     assert (await embedder.embed(["gone"])).any()
 
 
-async def test_closing_tells_those_who_wait(embedder: RemoteEmbedder, server: Server) -> None:
+async def test_closing_fails_the_waiting_calls(embedder: RemoteEmbedder, server: Server) -> None:
     server.gate.clear()
     under_way = [
         asyncio.create_task(embedder.embed([f"batch {k} text {n}" for n in range(64)]))
@@ -474,7 +468,7 @@ async def test_closing_tells_those_who_wait(embedder: RemoteEmbedder, server: Se
     await embedder.aclose()
 
 
-async def test_nothing_is_left_behind(embedder: RemoteEmbedder, server: Server) -> None:
+async def test_no_task_or_job_is_left_behind(embedder: RemoteEmbedder, server: Server) -> None:
     server.status = 500
     await failures(embedder, 2)
     server.status = 200
@@ -495,7 +489,7 @@ def test_another_loop_gets_its_own_connections(server: Server, clock: ManualCloc
     assert server.texts == [["first"], ["second"]]
 
 
-async def test_the_policy_names_it() -> None:
+async def test_a_policy_opens_it_with_its_settings() -> None:
     spec = Embedding(kind="remote", url=URL, model="m", api_key="k", timeout=250_000, dimensions=3)
     embedder = open_embedder(spec, 3)
     assert isinstance(embedder, RemoteEmbedder)

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - questions in many scripts
-"""The shipped embedding: what its vectors promise."""
+"""Promises of the shipped embedding."""
 
 import hashlib
 from importlib import resources
@@ -21,7 +21,7 @@ async def test_texts_become_unit_vectors_and_no_text_becomes_zeros() -> None:
     await embedder.aclose()
 
 
-def test_one_meaning_in_other_words_is_nearer_than_another_meaning() -> None:
+def test_a_paraphrase_is_nearer_than_another_subject() -> None:
     bread, loaf, sort = StaticEmbedder.load().vectors(
         ["How do I bake bread at home?", "Recipe for baking a loaf", "Sort a list in Python"],
     )
@@ -54,7 +54,7 @@ def test_a_vector_is_the_sum_of_its_pieces_at_unit_length() -> None:
     assert np.allclose(both, np.array([2, 1]) / np.sqrt(5))
 
 
-def test_pieces_that_mean_nothing_come_to_zeros() -> None:
+def test_pieces_without_a_vector_give_zeros() -> None:
     assert StaticEmbedder(table()).vectors(["nothing", "nothing nothing"]).any() == np.False_
 
 
@@ -72,13 +72,13 @@ def test_a_file_of_another_format_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         static._read(static._content())
 
 
-def test_the_shipped_file_is_the_one_whose_digest_is_beside_it() -> None:
+def test_the_shipped_file_matches_its_digest() -> None:
     folder = resources.files("querybudget.embedding") / "data"
     digest = hashlib.sha256((folder / "static.npz").read_bytes()).hexdigest()
     assert (folder / "static.sha256").read_text().split() == [digest, "static.npz"]
 
 
-def test_the_shipped_file_leaves_room_in_the_wheel() -> None:
+def test_the_shipped_file_is_small_enough_for_the_wheel() -> None:
     assert len(static._content()) < 6_800_000
 
 
@@ -103,7 +103,7 @@ SAME = {
 
 
 @pytest.mark.parametrize("language", SAME)
-def test_one_meaning_in_another_language_is_nearest_to_itself(language: str) -> None:
+def test_a_translation_is_nearest_to_its_original(language: str) -> None:
     embedder = StaticEmbedder.load()
     english = embedder.vectors(
         [

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - letters that look alike are what is tested
-"""Our cut of a text into pieces, against the reference implementation over the same vocabulary."""
+"""WordPiece against the reference implementation over the same vocabulary."""
 
 import re
 from functools import cache
@@ -145,13 +145,13 @@ def test_a_word_is_cut_into_its_longest_pieces_or_not_at_all(text: str, pieces: 
     assert [PIECES[row] for row in WordPiece(PIECES).rows(text)] == pieces
 
 
-def test_numbers_and_long_words_are_not_remembered() -> None:
+def test_numbers_and_long_words_are_not_cached() -> None:
     cutter = WordPiece(PIECES)
     cutter.rows("playing 41111111111 sk-kqzxjvkqzxjvkqzxjv a1 playsssssssssssssssss playsssss")
     assert set(cutter._cache) == {"playing"}
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_of_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("querybudget.embedding.wordpiece._MAX_CACHED", 3)
     cutter = WordPiece(PIECES)
     for word in ("plays", "playing", "uns", "uning", "as", "aing"):
