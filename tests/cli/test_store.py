@@ -126,6 +126,13 @@ def test_a_password_that_splits_its_url_is_said_and_never_shown(
     assert "open" not in redact_url(url)
 
 
+@pytest.mark.parametrize("url", ["redis://:open[sesame@host:6379/0", "redis://:sesame@[::1/0"])
+def test_a_url_with_an_unpaired_bracket_is_an_error_without_its_password(url: str) -> None:
+    with pytest.raises(SetupError, match=r"^cannot use redis://.* as a store: ") as refused:
+        connect(url, 1)
+    assert "sesame" not in str(refused.value)
+
+
 def test_a_port_where_nobody_listens_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     for scheme in ("redis", "memcached", "redis+cluster"):
         url = f"{scheme}://127.0.0.1:{free_port()}"

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from querybudget.errors import SetupError, StoreError
-from querybudget.redact import redact_url
+from querybudget.redact import redact_error, redact_url
 from querybudget.stores.redis.scripts import Script
 
 try:
@@ -92,13 +92,10 @@ def connect(url: str, timeout: float) -> Connection:
     """
     scheme, _, rest = url.partition("://")
     kind = scheme.replace("valkey", "redis")
-    if kind != "redis+unix" and "@" in rest and "@" not in urlsplit(f"//{rest}").netloc:
-        raise SetupError(
-            f"cannot use {redact_url(url)} as a store: expected a password with / written as"
-            " %2F, ? as %3F and # as %23"
-        )
     settings: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
     try:
+        if kind != "redis+unix":
+            _check_password(rest)
         match kind:
             case "redis+cluster":
                 return ClusterConnection(_cluster_client(rest, settings))
@@ -109,7 +106,13 @@ def connect(url: str, timeout: float) -> Connection:
             case _:
                 return ServerConnection(_server_client(f"{kind}://{rest}", settings))
     except (ValueError, TypeError) as error:
-        raise SetupError(f"cannot use {redact_url(url)} as a store: {error}") from None
+        reason = redact_error(str(error), url)
+        raise SetupError(f"cannot use {redact_url(url)} as a store: {reason}") from None
+
+
+def _check_password(rest: str) -> None:
+    if "@" in rest and "@" not in urlsplit(f"//{rest}").netloc:
+        raise ValueError("expected a password with / written as %2F, ? as %3F and # as %23")
 
 
 def _server_client(url: str, settings: dict[str, Any]) -> client.Redis:
