@@ -75,7 +75,7 @@ def test_one_answer_is_asked_for(path: str, asked: Any) -> None:
         (MESSAGES, "max_tokens"),
     ],
 )
-def test_an_answer_is_bounded_and_a_lower_bound_is_kept(path: str, name: str) -> None:
+def test_an_answer_is_limited_and_a_lower_limit_is_kept(path: str, name: str) -> None:
     much: list[Any] = [OUTPUT + 1, 10**30, "4096", 0, -1, "many", [], 1e9]
     for asked in much:
         assert less(path, **{name: asked}) == {name: OUTPUT}
@@ -88,7 +88,7 @@ def test_an_answer_is_bounded_and_a_lower_bound_is_kept(path: str, name: str) ->
     ("path", "name"),
     [(CHAT, "max_tokens"), (RESPONSES, "max_output_tokens"), (MESSAGES, "max_tokens")],
 )
-def test_an_answer_without_a_bound_gets_one(path: str, name: str) -> None:
+def test_an_answer_without_a_limit_gets_one(path: str, name: str) -> None:
     assert less(path) == {name: OUTPUT}
     assert less(path, **{name: None}) == {name: OUTPUT}
 
@@ -273,7 +273,7 @@ def test_prompts_of_an_array_are_asks_of_their_own(path: str, name: str) -> None
 
 @pytest.mark.parametrize("path", [COMPLETIONS, EMBEDDINGS])
 @given(count=st.integers(MAX_ASKS + 1, 2_000))
-def test_of_a_long_array_so_many_are_kept_and_they_lie_all_over_it(path: str, count: int) -> None:
+def test_a_long_array_keeps_prompts_spread_evenly_over_it(path: str, count: int) -> None:
     name = "prompt" if path == COMPLETIONS else "input"
     kept = [int(ask) for ask in asks(path, **{name: [str(at) for at in range(count)]})]
     assert len(set(kept)) == MAX_ASKS

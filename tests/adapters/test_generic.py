@@ -129,7 +129,7 @@ def test_several_prompts_count_together() -> None:
         GenericRoute(path="*", text="/x"),
     ],
 )
-def test_a_route_generates_where_any_pointer_speaks_of_output(route: GenericRoute) -> None:
+def test_a_route_generates_if_any_pointer_is_about_output(route: GenericRoute) -> None:
     assert read(route, {}).generates
 
 
@@ -149,7 +149,7 @@ def test_a_number_of_answers_that_is_none_is_a_body_error(wrong: object) -> None
         read(GENERATE, {"parameters": {"best_of": wrong}})
 
 
-def test_a_bound_beyond_any_model_is_brought_down() -> None:
+def test_a_limit_beyond_any_model_is_lowered() -> None:
     assert read(GENERATE, {"parameters": {"max_new_tokens": 1e300}}).max_output == MAX_OUTPUT
 
 
@@ -179,7 +179,7 @@ def test_usage_reported_in_parts_is_put_together() -> None:
 
 
 @pytest.mark.parametrize("text", ["usage", "usage/x", "/a~", "/a~2b"])
-def test_a_pointer_that_is_none_says_so_when_the_route_is_made(text: str) -> None:
+def test_a_malformed_pointer_is_reported_when_the_route_is_made(text: str) -> None:
     with pytest.raises(SetupError, match="pointer"):
         Generic(GenericRoute(path="*", model=text))
 

@@ -76,7 +76,7 @@ def test_every_text_counts_by_its_size_in_utf8(path: str, texts: list[str]) -> N
         max_size=12,
     )
 )
-def test_counting_by_the_frame_equals_parsing_every_event(chunks: list[bytes]) -> None:
+def test_counting_by_the_template_equals_parsing_every_event(chunks: list[bytes]) -> None:
     framed, parsed = StreamMeter(read_chat_event), StreamMeter(read_chat_event)
     framed.feed(event(PATHS[0], "learn"))
     parsed.feed(event(PATHS[0], "learn"))
@@ -90,7 +90,7 @@ def test_counting_by_the_frame_equals_parsing_every_event(chunks: list[bytes]) -
     assert framed.complete == parsed.complete
 
 
-def test_a_frame_is_learnt_only_where_the_text_stands() -> None:
+def test_a_template_is_learnt_only_where_the_text_is() -> None:
     told = event(PATHS[0], "abcd").replace(b'"id": "c"', b'"id": "wxyz"')
     template = learn_template(told, 4, read_chat_event)
     assert template is not None
@@ -107,12 +107,12 @@ def test_a_frame_is_learnt_only_where_the_text_stands() -> None:
         pytest.param(event(PATHS[0], "abcd").replace(b"null", b'{"prompt_tokens":1}'), id="usage"),
     ],
 )
-def test_no_frame_is_learnt_from_a_chunk_that_is_not_one_event_of_text(chunk: bytes) -> None:
+def test_no_template_is_learnt_from_a_chunk_that_is_not_one_event_of_text(chunk: bytes) -> None:
     assert learn_template(chunk, 4, read_chat_event) is None
     assert learn_template(chunk, 4000, read_chat_event) is None
 
 
-def test_a_chunk_in_which_the_ends_of_a_frame_overlap_is_parsed() -> None:
+def test_a_chunk_in_which_the_ends_of_a_template_overlap_is_parsed() -> None:
     template = learn_template(b'data: {"choices":[{"text":"abcd"}]}\n\n', 4, read_chat_event)
     assert template is not None
     assert template.text_size(b'data: {"choices":[{"text":"}]}\n\n') == -1
@@ -152,7 +152,7 @@ def test_text_after_a_message_said_its_usage_is_not_in_it() -> None:
     assert said(meter, {**usage, "usage": {"output_tokens": 9}}) == (Usage(output=9), True)
 
 
-def test_the_figures_of_a_message_never_fall() -> None:
+def test_the_figures_of_a_message_never_decrease() -> None:
     meter = adapter("/v1/messages").meter(CALL, STREAM)
     first = {"input_tokens": 5, "cache_read_input_tokens": 3, "output_tokens": 4}
     start = {"type": "message_start", "message": {"usage": first}}
@@ -186,13 +186,13 @@ def test_usage_is_found_at_the_end_of_an_answer_longer_than_is_kept() -> None:
         assert meter.complete
 
 
-def test_of_an_answer_longer_than_is_kept_only_the_end_is_held() -> None:
+def test_only_the_end_of_an_answer_beyond_the_limit_is_kept() -> None:
     meter = body_meter([b"x" * 10_000] * 100, limit=200_000)
     assert len(meter._body) <= 2 * ANSWER_TAIL
     assert (meter.usage(), meter.output_bytes, meter.complete) == (None, 1_000_000, False)
 
 
-def test_of_embeddings_only_the_end_is_held_and_nothing_counts_as_text() -> None:
+def test_only_the_end_of_embeddings_is_kept_and_nothing_counts_as_text() -> None:
     data = [{"embedding": [0.123456789] * 1536} for _ in range(40)]
     body = json.dumps({"data": data, "usage": {"prompt_tokens": 5, "total_tokens": 5}}).encode()
     meter = body_meter([body[:-7], body[-7:]], limit=10**7, generates=False)
@@ -211,13 +211,13 @@ def test_usage_is_found_although_the_rest_of_the_answer_is_of_no_known_type() ->
     assert meter.usage() == Usage(input=3)
 
 
-def test_usage_that_is_talked_about_in_the_text_is_not_usage() -> None:
+def test_usage_mentioned_in_the_text_is_not_usage() -> None:
     text = json.dumps('"usage": {"prompt_tokens": 3}}')
     meter = body_meter([f'{{"choices": [{{"text": {text}}}], "rest": '.encode()], limit=10**6)
     assert meter.usage() is None
 
 
-def test_usage_further_in_is_not_taken_for_that_of_the_answer() -> None:
+def test_nested_usage_is_not_taken_for_the_answer_s() -> None:
     body = b'{"choices": 5, "x": {"usage": {"prompt_tokens": 3}}}'
     assert body_meter([body], limit=10**6).usage() is None
 
@@ -235,7 +235,7 @@ def test_feeding_never_raises(path: str, content_type: str, pieces: list[bytes])
 
 @pytest.mark.parametrize("nested", [b"[" * 100_000, b'{"choices":' * 50_000, b'{"usage":' * 50_000])
 @pytest.mark.parametrize("path", PATHS)
-def test_an_answer_nested_without_end_is_passed_over(path: str, nested: bytes) -> None:
+def test_an_answer_nested_without_end_is_skipped(path: str, nested: bytes) -> None:
     stream = adapter(path).meter(CALL, STREAM)
     stream.feed(b"data: " + nested + b"\n\n")
     assert stream.usage() is None
@@ -268,7 +268,7 @@ def test_reported_figures_become_small_whole_numbers(reported: float | None, cou
         ),
     ],
 )
-def test_a_report_that_cannot_be_is_read_as_one_that_can(
+def test_an_impossible_report_is_read_as_a_possible_one(
     report: dict[str, object], usage: Usage
 ) -> None:
     totals = AnswerTotals()

@@ -164,7 +164,7 @@ def test_a_byte_order_mark_is_skipped() -> None:
     assert parse(CHAT, b'\xef\xbb\xbf{"messages": []}') == read(CHAT)
 
 
-def test_roles_and_parts_that_nobody_knows_are_no_mistakes() -> None:
+def test_unknown_roles_and_parts_are_no_errors() -> None:
     messages = [
         user([{"type": "hologram", "text": "a"}, {"beam": 1}]),
         {"role": "critic", "content": "b"},
@@ -175,16 +175,16 @@ def test_roles_and_parts_that_nobody_knows_are_no_mistakes() -> None:
 # -- what a caller may ask for
 
 
-def test_bounds_beyond_any_model_are_brought_down() -> None:
+def test_limits_beyond_any_model_are_lowered() -> None:
     assert read(CHAT, max_tokens=10**30).max_output == MAX_OUTPUT
 
 
 @pytest.mark.parametrize("bound", [0, -1])
-def test_a_bound_that_some_servers_take_for_none_is_none(bound: int) -> None:
+def test_a_limit_that_some_servers_take_for_none_is_none(bound: int) -> None:
     assert read(CHAT, max_tokens=bound).max_output is None
 
 
-def test_the_newer_bound_goes_before_the_older() -> None:
+def test_the_newer_limit_takes_precedence() -> None:
     assert read(CHAT, max_completion_tokens=7, max_tokens=9).max_output == 7
     assert read(CHAT, max_completion_tokens=None, max_tokens=9).max_output == 9
 
@@ -236,7 +236,7 @@ def test_log_probabilities_of_a_response(members: dict[str, Any], asked: int) ->
     assert read(RESPONSES, **members).logprobs == asked
 
 
-def test_an_echo_gives_away_the_prompts_log_probabilities_too() -> None:
+def test_an_echo_also_counts_the_prompts_log_probabilities() -> None:
     assert read(COMPLETIONS, echo=True, logprobs=4).prompt_logprobs == 4
     assert read(COMPLETIONS, echo=True, logprobs=4, prompt_logprobs=9).prompt_logprobs == 9
     assert read(COMPLETIONS, echo=True).prompt_logprobs == 0
@@ -323,7 +323,7 @@ def test_the_template_is_every_system_and_developer_message() -> None:
     assert read(COMPLETIONS, prompt="x").template == ""
 
 
-# -- pictures, sound and files
+# -- images, audio and files
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_the_template_is_every_system_and_developer_message() -> None:
         {"type": "image", "source": {"type": "base64", "data": "A" * 5000}},
     ],
 )
-def test_a_picture_counts_as_a_picture_and_never_as_text(part: dict[str, Any]) -> None:
+def test_an_image_counts_as_an_image_and_never_as_text(part: dict[str, Any]) -> None:
     call = read(CHAT, messages=[user([part])])
     assert (call.images, call.input_bytes) == (1, 0)
 
@@ -353,7 +353,7 @@ def test_a_picture_counts_as_a_picture_and_never_as_text(part: dict[str, Any]) -
         ({"type": "input_file", "file_id": "file-1"}, ""),
     ],
 )
-def test_an_attachment_counts_as_a_picture_and_a_sixteenth_of_its_json(
+def test_an_attachment_counts_as_an_image_and_a_sixteenth_of_its_json(
     part: dict[str, Any], payload: Any
 ) -> None:
     call = read(CHAT, messages=[user([part])])
@@ -374,7 +374,7 @@ def test_a_document_of_text_counts_as_text(source: dict[str, Any], size: int) ->
     assert (call.images, call.input_bytes) == (0, size)
 
 
-def test_a_screenshot_that_a_tool_took_is_a_picture() -> None:
+def test_a_screenshot_from_a_tool_is_an_image() -> None:
     output = {"type": "computer_screenshot", "image_url": "data:image/png;base64," + "A" * 99}
     call = read(RESPONSES, input=[{"type": "computer_call_output", "output": output}])
     assert (call.images, call.input_bytes) == (1, 0)

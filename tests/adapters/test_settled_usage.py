@@ -60,7 +60,7 @@ def test_a_call_that_generates_nothing_is_charged_no_output() -> None:
     assert settled_usage(call, Read(None, 4000, False), 30, 4 * MICRO).output == 0
 
 
-def test_an_answer_made_in_the_background_is_charged_as_it_was_held() -> None:
+def test_an_answer_made_in_the_background_is_charged_what_was_reserved() -> None:
     call = Call(Dialect.OPENAI, "responses", background=True)
     settled = settled_usage(call, Read(None, 0, True), 30, 4 * MICRO, output_estimate=512)
     assert settled == Usage(30, output=512, estimated=True)

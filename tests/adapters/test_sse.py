@@ -104,13 +104,13 @@ def test_any_bytes_are_framed_by_the_standard(body: bytes, places: list[int]) ->
     places=st.lists(st.integers(0, 400), max_size=12),
     limit=st.integers(1, 30),
 )
-def test_what_is_too_long_does_not_depend_on_where_it_is_cut(
+def test_which_events_are_too_long_does_not_depend_on_where_a_stream_is_cut(
     body: bytes, places: list[int], limit: int
 ) -> None:
     assert framed(cut(body, places), limit) == framed([body], limit)
 
 
-def test_an_event_that_is_too_long_is_passed_over_and_the_next_is_not() -> None:
+def test_an_event_that_is_too_long_is_skipped_and_the_next_is_not() -> None:
     body = b"data: " + b"x" * 100 + b"\ndata: more\n\ndata: short\n\n"
     assert framed([body], limit=50) == [b"short"]
 

@@ -193,7 +193,7 @@ STRANGE = {
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("headers", STRANGE.values(), ids=STRANGE.keys())
-async def test_strange_headers_are_no_error_of_ours(
+async def test_strange_headers_cause_no_error(
     make_edge: MakeEdge, headers: list[tuple[bytes, bytes]]
 ) -> None:
     app = Counting()
@@ -223,7 +223,7 @@ async def test_methods_that_ask_no_model_count_as_requests_alone(
 
 
 @pytest.mark.anyio
-async def test_an_answer_in_an_unknown_encoding_is_charged_as_foreseen(
+async def test_an_answer_in_an_unknown_encoding_is_charged_at_the_estimate(
     make_edge: MakeEdge,
 ) -> None:
     edge = make_edge(FakeModel(Reply(headers={"content-encoding": "br"})), POLICY)

@@ -144,7 +144,7 @@ async def test_a_refusal_says_abnormal_usage_and_no_answer_ever_shows_a_bucket(
 
 
 @pytest.mark.anyio
-async def test_a_plain_budget_that_refuses_too_is_told_with_its_own_wait(
+async def test_a_plain_budget_that_also_refuses_is_reported_with_its_own_wait(
     make_edge: MakeEdge,
 ) -> None:
     tight = {"name": "rpm", "limit": "1 requests/minute"}
@@ -285,7 +285,7 @@ async def test_counting_tokens_and_listing_models_take_no_buckets(
 
 
 @pytest.mark.anyio
-async def test_a_socket_meets_no_bucket_budget_and_is_not_observed(
+async def test_no_bucket_budget_applies_to_a_socket_and_its_messages_are_not_analyzed(
     make_edge: MakeEdge,
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -312,7 +312,7 @@ async def test_a_socket_meets_no_bucket_budget_and_is_not_observed(
 
 
 @pytest.mark.anyio
-async def test_the_ask_is_what_is_observed_and_not_the_history(make_edge: MakeEdge) -> None:
+async def test_the_ask_is_analyzed_and_not_the_history(make_edge: MakeEdge) -> None:
     edge = covered(make_edge, FakeModel(), BREADTH)
     turns = [
         {"role": "system", "content": "Be brief."},
@@ -339,7 +339,7 @@ BIG = b'{"messages": [{"role": "user", "content": "%s"}], "x": NaN}' % (b"a" * 1
     ],
     ids=["utf-16", "utf-32", "nan", "infinite", "surrogates"],
 )
-async def test_what_only_servers_in_python_read_is_read_as_they_do(
+async def test_bodies_that_only_python_servers_read_are_read_as_they_do(
     make_edge: MakeEdge, body: bytes
 ) -> None:
     model = FakeModel()
@@ -357,7 +357,7 @@ async def test_what_only_servers_in_python_read_is_read_as_they_do(
 @pytest.mark.parametrize(
     "body", [b"no json", b'{"messages": 3}', BIG, b"[" * 5_000], ids=["none", "odd", "big", "deep"]
 )
-async def test_a_body_that_cannot_be_read_is_new_ground_if_it_is_answered(
+async def test_a_body_that_cannot_be_read_counts_as_a_new_bucket_if_it_is_answered(
     make_edge: MakeEdge, body: bytes
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

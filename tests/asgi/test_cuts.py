@@ -84,7 +84,7 @@ async def test_cancelling_in_any_turn_of_the_loop_leaves_nothing_held_and_charge
 
 
 @pytest.mark.anyio
-async def test_what_is_made_after_the_client_hung_up_is_not_charged(
+async def test_output_after_the_client_hung_up_is_not_charged(
     make_edge: MakeEdge,
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,7 +119,7 @@ async def test_hanging_up_after_any_message_charges_what_was_sent(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("at", [0, 1, 2, 3])
-async def test_hanging_up_while_the_body_is_read_costs_nothing_and_calls_nobody(
+async def test_hanging_up_while_the_body_is_read_costs_nothing_and_calls_no_application(
     make_edge: MakeEdge, at: int
 ) -> None:
     model = FakeModel(REPLY)
@@ -162,7 +162,7 @@ async def test_a_stream_that_breaks_is_charged_up_to_there(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503, 529])
-async def test_a_call_the_application_could_not_take_is_given_back(
+async def test_a_call_that_the_application_fails_is_given_back(
     make_edge: MakeEdge, status: int
 ) -> None:
     edge = make_edge(FakeModel(Reply(status=status)), POLICY)
@@ -173,7 +173,7 @@ async def test_a_call_the_application_could_not_take_is_given_back(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("status", [401, 403])
-async def test_an_answer_to_somebody_unknown_carries_no_figures(
+async def test_an_answer_to_an_anonymous_caller_carries_no_figures(
     make_edge: MakeEdge, status: int
 ) -> None:
     edge = make_edge(FakeModel(Reply(status=status)), POLICY)
@@ -183,7 +183,7 @@ async def test_an_answer_to_somebody_unknown_carries_no_figures(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("status", [400, 404, 422])
-async def test_a_call_the_application_would_not_do_keeps_only_the_request(
+async def test_a_call_that_the_application_rejects_keeps_only_the_request(
     make_edge: MakeEdge, status: int
 ) -> None:
     edge = make_edge(FakeModel(Reply(status=status)), POLICY)

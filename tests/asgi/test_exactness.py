@@ -96,7 +96,7 @@ UNFORESEEN = Reply(usage=Usage(input=10, output=490))
 @pytest.mark.anyio
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 @pytest.mark.parametrize("window", ["sliding", "gcra"])
-async def test_a_small_token_budget_serves_only_the_one_call_it_could_not_foresee(
+async def test_a_small_token_budget_serves_only_the_one_call_it_could_not_estimate(
     make_edge: MakeEdge, window: str, suspends: bool
 ) -> None:
     model = FakeModel()
@@ -116,7 +116,7 @@ async def test_a_small_token_budget_serves_only_the_one_call_it_could_not_forese
     # In 30 periods that grant 100 each: 3000, and so 6 answers of 500, and the one in flight.
     [("gcra", "minute", 7), ("calendar", "day", 7), ("sliding", "minute", 7)],
 )
-async def test_what_could_not_be_foreseen_is_carried_as_debt(
+async def test_usage_beyond_the_estimate_is_carried_as_debt(
     make_edge: MakeEdge, window: str, period: str, served: int
 ) -> None:
     model = FakeModel(UNFORESEEN)
@@ -130,7 +130,7 @@ async def test_what_could_not_be_foreseen_is_carried_as_debt(
 
 
 @pytest.mark.anyio
-async def test_an_answer_bounded_by_the_caller_is_held_at_its_bound(
+async def test_an_answer_limited_by_the_caller_is_reserved_at_its_limit(
     make_edge: MakeEdge,
 ) -> None:
     model = FakeModel(Reply(usage=Usage(input=2, output=8)))

@@ -55,7 +55,7 @@ class Edge:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_the_health_path_is_answered_by_the_middleware_and_costs_nobody_anything(
+async def test_the_health_path_is_answered_by_the_middleware_and_costs_nothing(
     method: str,
 ) -> None:
     edge = Edge({**RPM, "limit": "1 requests/minute"})
@@ -118,7 +118,7 @@ async def test_health_says_what_becomes_of_calls_while_the_store_is_down(
 
 
 @pytest.mark.anyio
-async def test_health_tells_no_secret_and_no_caller() -> None:
+async def test_health_shows_no_secret_and_no_caller() -> None:
     edge = Edge()
     edge.store.ever = "fails"
     await edge.calls(2)
@@ -227,7 +227,7 @@ async def test_a_store_is_started_before_the_application_and_once() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_store_that_can_never_work_fails_the_startup_with_its_words() -> None:
+async def test_a_store_that_can_never_work_fails_the_startup_with_its_message() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise AssertionError("reached")
 

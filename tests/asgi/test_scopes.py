@@ -56,7 +56,7 @@ async def silent(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.mark.anyio
-async def test_every_mistake_of_a_policy_file_fails_the_startup(tmp_path: Path) -> None:
+async def test_every_problem_of_a_policy_file_fails_the_startup(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(BAD)
     driven = await drive(QueryBudgetMiddleware(FakeModel(), path), LIFESPAN, [STARTUP])
@@ -150,7 +150,7 @@ async def test_a_mounted_application_is_matched_below_its_root(make_edge: MakeEd
 
 
 @pytest.mark.anyio
-async def test_a_root_path_from_the_server_is_taken_off(make_edge: MakeEdge) -> None:
+async def test_a_root_path_from_the_server_is_removed(make_edge: MakeEdge) -> None:
     edge = make_edge(Starlette(routes=[Route("/v1/models", lambda _: None)]), POLICY)
     scope = http_scope("/api/health", method="GET", key="a", root_path="/api")
     await drive(edge.app, scope, request())
@@ -179,7 +179,7 @@ async def test_each_message_of_a_socket_is_a_call(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("extension", [True, False])
-async def test_a_refused_handshake_is_told_so(make_edge: MakeEdge, extension: bool) -> None:
+async def test_a_refused_handshake_is_answered(make_edge: MakeEdge, extension: bool) -> None:
     edge = make_edge(echo, {"budgets": [{"name": "rpm", "limit": "1 requests/minute"}]})
     await drive(edge.app, socket_scope(), [CONNECT, {"type": "websocket.disconnect", "code": 1000}])
     extensions: dict[str, Any] = {"websocket.http.response": {}} if extension else {}

@@ -100,9 +100,7 @@ async def test_a_stage_without_a_delay_waits_for_nothing(make_edge: MakeEdge) ->
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
-async def test_what_a_slowed_call_holds_stays_held_meanwhile(
-    make_edge: MakeEdge, suspends: bool
-) -> None:
+async def test_a_slowed_call_keeps_its_reservation(make_edge: MakeEdge, suspends: bool) -> None:
     model = FakeModel()
     policy = {"budgets": [{"name": "parallel", "limit": "1 concurrent"}]}
     pause = Pause(None)
@@ -247,7 +245,7 @@ async def test_what_a_client_sends_while_it_waits_is_not_lost(make_edge: MakeEdg
 
 
 @pytest.mark.anyio
-async def test_only_so_many_wait_at_once_and_the_others_are_told_when_to_come_back(
+async def test_at_most_a_fixed_number_of_calls_is_delayed_and_others_are_told_when_to_retry(
     make_edge: MakeEdge,
 ) -> None:
     model, pause = FakeModel(), Pause(None)
@@ -351,7 +349,7 @@ async def test_a_compressed_body_goes_on_plain(make_edge: MakeEdge) -> None:
     ],
     ids=["nothing to lower", "nothing to lower, gzip", "no JSON", "damaged gzip", "unknown coding"],
 )
-async def test_a_body_with_nothing_to_take_away_is_handed_on_untouched(
+async def test_a_body_with_nothing_to_reduce_is_passed_on_unchanged(
     make_edge: MakeEdge, body: bytes, encoding: str
 ) -> None:
     given: list[tuple[Scope, bytes]] = []
@@ -369,7 +367,9 @@ async def test_a_body_with_nothing_to_take_away_is_handed_on_untouched(
 
 
 @pytest.mark.anyio
-async def test_after_a_rewritten_body_comes_what_really_comes(make_edge: MakeEdge) -> None:
+async def test_after_a_rewritten_body_the_next_real_message_is_received(
+    make_edge: MakeEdge,
+) -> None:
     seen: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

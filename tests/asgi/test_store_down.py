@@ -59,7 +59,7 @@ async def test_a_budget_says_whether_calls_go_on_while_the_store_is_down(
 @pytest.mark.anyio
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 @pytest.mark.parametrize("verbs", ["reserve", "settle", "reserve settle"])
-async def test_an_outage_is_one_line_of_the_log_however_many_calls_it_meets(
+async def test_an_outage_is_logged_once_however_many_calls_it_affects(
     make_edge: MakeEdge, suspends: bool, verbs: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     budget = {**BUDGET, "limit": "100 requests/minute"}
@@ -179,7 +179,7 @@ async def test_a_local_refusal_is_one_like_any_other(make_edge: MakeEdge) -> Non
 
 
 @pytest.mark.anyio
-async def test_budgets_that_allow_and_deny_and_count_locally_are_each_taken_at_their_word(
+async def test_the_on_store_error_of_each_budget_is_followed(
     make_edge: MakeEdge,
 ) -> None:
     one = {"name": "one", "limit": "1 requests/hour"}
@@ -262,7 +262,7 @@ async def test_a_handshake_is_refused_while_the_store_is_down(make_edge: MakeEdg
 
 
 @pytest.mark.anyio
-async def test_a_call_that_outlives_its_reservation_is_said_to(
+async def test_a_call_that_outlives_its_reservation_is_logged(
     make_edge: MakeEdge, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -38,7 +38,7 @@ def request_file(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_alone_it_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_arguments_it_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert "usage: querybudget" in capsys.readouterr().out
 
@@ -52,9 +52,7 @@ def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out == f"querybudget {querybudget.__version__}\n"
 
 
-def test_check_says_what_each_budget_comes_to(
-    policy: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_describes_each_budget(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", policy]) == 0
     out, err = capsys.readouterr()
     assert "rpm      60 requests in any minute, each identity, enforced" in out
@@ -63,7 +61,7 @@ def test_check_says_what_each_budget_comes_to(
     assert err == ""
 
 
-def test_check_reports_every_mistake_at_its_line(
+def test_check_reports_every_problem_at_its_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "bad.yaml"
@@ -86,7 +84,7 @@ def test_check_reports_every_mistake_at_its_line(
         ),
     ],
 )
-def test_check_warns_of_what_is_probably_not_meant(
+def test_check_warns_of_what_is_probably_a_mistake(
     text: str, warning: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "policy.yaml"
@@ -95,9 +93,7 @@ def test_check_warns_of_what_is_probably_not_meant(
     assert warning in capsys.readouterr().err
 
 
-def test_check_refuses_a_store_that_there_is_not(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_refuses_an_unknown_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(
         "store: abacus://\nsecret: 0123456789abcdef\nbudgets: [{name: a, limit: 1 request/minute}]"
@@ -118,7 +114,7 @@ def test_explain_says_what_applies_and_why_the_rest_does_not(
     assert "it is for streams only" in out
 
 
-def test_explain_speaks_json_to_programs(
+def test_explain_prints_json(
     policy: str, request_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     header = "authorization: Bearer k"
@@ -180,14 +176,14 @@ def test_explain_refuses_a_body_beyond_the_policy_s_limit(
 
 
 @pytest.mark.parametrize("command", ["check", "explain"])
-def test_a_missing_policy_is_said_in_one_line(
+def test_a_missing_policy_is_reported_in_one_line(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([command, "nowhere.yaml"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_missing_request_is_said_in_one_line(
+def test_a_missing_request_is_reported_in_one_line(
     policy: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["explain", policy, "--request", "nowhere.json"]) == 1
@@ -221,7 +217,7 @@ def test_the_module_runs_like_the_command(policy: str) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-def test_a_reader_who_has_read_enough_is_no_error() -> None:
+def test_a_closed_output_pipe_is_no_error() -> None:
     command = [sys.executable, "-m", "querybudget", "schema"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

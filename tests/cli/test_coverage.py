@@ -118,7 +118,7 @@ def test_presets_are_listed_printed_and_checked_by_name(
     assert main(["check", "preset:distillation"]) == 0
 
 
-def test_a_preset_that_there_is_not_is_said_in_one_line(
+def test_an_unknown_preset_is_reported_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["preset", "distilation"]) == 1
@@ -165,7 +165,7 @@ def test_explain_says_what_a_prompt_is_about_and_which_budgets_count_it(
     assert "leaves 49 requests" in coders
 
 
-def test_explain_tells_programs_what_a_prompt_is_about_and_no_bucket(
+def test_explain_prints_json_about_the_prompt_without_any_bucket(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert explain(tmp_path, CODE, "--json") == 0

@@ -35,7 +35,7 @@ def test_a_redis_server_that_works_is_described_and_left_as_it_was(
     assert redis_server.call("DBSIZE") == before
 
 
-def test_what_is_found_is_there_for_programs_too(
+def test_store_check_prints_json(
     redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["store", "check", "--json", redis_server.url]) == 0
@@ -96,7 +96,7 @@ def test_a_password_opens_the_store_and_is_never_shown(
     assert "sesame" not in out + err
 
 
-def test_a_wrong_password_is_said_and_never_shown(
+def test_a_wrong_password_is_reported_and_never_shown(
     redis_servers: Servers[RedisServer], capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = redis_servers(conf=["requirepass another"])
@@ -111,7 +111,7 @@ def test_a_wrong_password_is_said_and_never_shown(
 
 
 @pytest.mark.parametrize("character", "/?#")
-def test_a_password_that_splits_its_url_is_said_and_never_shown(
+def test_a_password_that_splits_its_url_is_reported_and_never_shown(
     character: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"redis://:open{character}sesame@127.0.0.1:6379/0"
@@ -133,7 +133,7 @@ def test_a_url_with_an_unpaired_bracket_is_an_error_without_its_password(url: st
     assert "sesame" not in str(refused.value)
 
 
-def test_a_port_where_nobody_listens_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_without_a_server_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     for scheme in ("redis", "memcached", "redis+cluster"):
         url = f"{scheme}://127.0.0.1:{free_port()}"
         assert main(["store", "check", url]) == 1
@@ -152,7 +152,7 @@ def test_a_port_where_nobody_listens_is_said(capsys: pytest.CaptureFixture[str])
         ("redis+sentinel://127.0.0.1:26379", "expected the name of the master"),
     ],
 )
-def test_a_url_that_names_no_store_is_said(
+def test_a_url_that_names_no_store_is_reported(
     url: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["store", "check", url]) == 1
@@ -161,7 +161,7 @@ def test_a_url_that_names_no_store_is_said(
     assert expected in err
 
 
-def test_memory_is_said_to_end_with_its_process(capsys: pytest.CaptureFixture[str]) -> None:
+def test_memory_is_reported_to_end_with_its_process(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["store", "check", "memory://"]) == 0
     out, err = capsys.readouterr()
     assert "store     memory of this process" in out
@@ -170,7 +170,7 @@ def test_memory_is_said_to_end_with_its_process(capsys: pytest.CaptureFixture[st
     assert err == ""
 
 
-def test_an_sqlite_file_is_used_and_one_that_was_not_there_is_not_left(
+def test_a_new_sqlite_file_is_removed_after_its_use(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "budgets.db"
@@ -181,9 +181,7 @@ def test_an_sqlite_file_is_used_and_one_that_was_not_there_is_not_left(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_sqlite_file_that_was_there_stays(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_existing_sqlite_file_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "budgets.db"
     path.touch()
     assert main(["store", "check", "--json", f"sqlite:///{path}"]) == 0
@@ -192,7 +190,7 @@ def test_an_sqlite_file_that_was_there_stays(
     assert path.exists()
 
 
-def test_memcached_is_said_to_estimate(
+def test_memcached_limits_are_reported_as_estimated(
     memcached_server: Memcached, capsys: pytest.CaptureFixture[str]
 ) -> None:
     version = memcached_server.call("version")[0].split()[1]

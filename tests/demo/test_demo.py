@@ -63,7 +63,7 @@ def test_the_sweeper_is_priced_out_while_its_budget_in_buckets_is_far_from_spent
     assert all(f"{stage} (" in found[3] for stage in told)
 
 
-def test_the_sweeper_is_told_no_figure(shown: str) -> None:
+def test_the_sweeper_is_shown_no_figure(shown: str) -> None:
     told = re.findall(r"sweeper +refused with 429: (.*)", shown)
     assert told
     assert all("abnormal-usage-detected" in words for words in told)
@@ -86,7 +86,7 @@ def test_long_answers_stop_at_their_tokens(shown: str) -> None:
     assert "sent 15, admitted 12, refused 3 by tokens (3); 99,600 tokens" in line
 
 
-def test_whoever_hangs_up_pays_for_what_was_sent(shown: str) -> None:
+def test_a_client_that_hangs_up_pays_for_what_was_sent(shown: str) -> None:
     settled = re.findall(r"settled at the (\d+) tokens that were sent; 2000 were reserved", shown)
     assert len(settled) == 2
     assert all(0 < int(tokens) < 200 for tokens in settled)

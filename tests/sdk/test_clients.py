@@ -168,7 +168,7 @@ def test_a_call_that_can_never_fit_is_not_retried(serve: Serve, dialect: str) ->
     assert [event.verdict for event in service.decisions.events] == ["never"]
 
 
-def test_a_body_too_large_is_told_in_each_dialect(serve: Serve) -> None:
+def test_a_body_too_large_is_refused_in_each_dialect(serve: Serve) -> None:
     service = serve(TOKENS, body={"limit": "1 KiB"})
     long: list[Any] = [{"role": "user", "content": "x" * 2000}]
     with service.openai(retries=3) as client, pytest.raises(openai.APIStatusError) as refused:
