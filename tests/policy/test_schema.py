@@ -123,4 +123,4 @@ def test_keys_without_default_are_required() -> None:
     }
     assert schema["required"] == ["budgets"]
     assert required["budget"] == ["name", "limit"]
-    assert required["modelprice"] == ["input", "output"]
+    assert required["model"] == ["input", "output"]

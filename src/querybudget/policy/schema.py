@@ -14,12 +14,19 @@ import msgspec
 
 from querybudget.policy.decode import Shape, keys_of, shape
 from querybudget.policy.file import PolicyFile
+from querybudget.policy.model import EstimateSettings, GenericRoute, ModelPrice, TokenWeights
 
 __all__ = ["json_schema"]
 
 Schema = dict[str, Any]
 
 _VARIABLE: Schema = {"$ref": "#/$defs/variable"}
+_NAMES: dict[type, str] = {
+    EstimateSettings: "estimate",
+    GenericRoute: "route",
+    ModelPrice: "model",
+    TokenWeights: "weights",
+}
 _TYPES = {str: "string", int: "integer", bool: "boolean"}
 
 
@@ -82,7 +89,7 @@ def _value(field: Shape, definitions: Schema) -> Schema:
 
 def _reference(struct: type[msgspec.Struct], field: Shape, definitions: Schema) -> Schema:
     """Define a mapping once; refer to it, or to a shorter notation for it."""
-    name = struct.__name__.removesuffix("File").removesuffix("Settings").lower()
+    name = _NAMES.get(struct, struct.__name__.removesuffix("File").lower())
     shapes, _ = keys_of(struct)
     if name not in definitions:
         definitions[name] = {}
