@@ -1,4 +1,4 @@
-"""What every benchmark of costs has in common: rounds, their spread, and where they were run."""
+"""Shared by the benchmarks of costs: rounds, their spread, and the environment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 __all__ = ["Progress", "calibrated", "event_loop", "interleaved", "machine", "spread"]
 
 MOST = 4096
-"""Calls in a batch at most."""
+"""Maximum of calls in a batch."""
 
 
 class Timed(Protocol):
@@ -25,7 +25,7 @@ class Timed(Protocol):
 
     @property
     def wall(self) -> float:
-        """µs a call, by the wall."""
+        """µs per call, of wall time."""
         ...
 
 
@@ -34,7 +34,7 @@ S = TypeVar("S")
 
 
 class Progress:
-    """One line on standard error."""
+    """One progress line on standard error."""
 
     def __init__(self, title: str, total: int) -> None:
         self._title, self._total, self._done = title, total, 0
@@ -56,12 +56,12 @@ async def interleaved(
     rounds: int,
     tick: Callable[[], object],
 ) -> dict[str, list[S]]:
-    """Every subject once in each round, in an order shuffled anew: noise falls on all alike.
+    """Measure every subject once per round, in random order, so that noise affects all alike.
 
     Args:
-        subjects: What is measured, by name.
-        sample: Takes one batch of it.
-        rounds: How many samples of each.
+        subjects: The subjects to measure, by name.
+        sample: Measures one batch of a subject.
+        rounds: Number of samples of each.
         tick: Called after each batch.
 
     Returns:
@@ -84,20 +84,20 @@ async def interleaved(
 async def calibrated(
     batch: Callable[[int], Awaitable[Timed]], *, seconds: float, callers: int, in_flight: int
 ) -> int:
-    """Calls that take about so many seconds, every caller having been seen once before."""
+    """Return the number of calls that take about this many seconds, once all callers are known."""
     await batch(callers)
     cost = (await batch(callers)).wall
     return min(max(int(seconds * 1e6 / cost), in_flight), MOST)
 
 
 def spread(values: Sequence[float]) -> Mapping[str, float]:
-    """Median and quartiles, to three digits behind the point."""
+    """Return median and quartiles, to three decimals."""
     low, _, high = quantiles(values, n=4)
     return {"median": round(median(values), 3), "p25": round(low, 3), "p75": round(high, 3)}
 
 
 def event_loop() -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:
-    """The fastest event loop that there is here, and its name."""
+    """Return the fastest event loop available, and its name."""
     try:
         import uvloop  # noqa: PLC0415 - not on every platform
     except ImportError:
@@ -106,7 +106,7 @@ def event_loop() -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:
 
 
 def machine(loop: str) -> dict[str, Any]:
-    """What a benchmark was run on."""
+    """Return the environment of a benchmark."""
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release().partition('-')[0]}",

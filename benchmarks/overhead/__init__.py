@@ -1,1 +1,1 @@
-"""What querybudget costs, next to other limiters and to nothing at all."""
+"""Cost of querybudget, compared with other limiters and with no limiter."""

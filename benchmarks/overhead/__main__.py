@@ -1,13 +1,13 @@
 """Measure what limiters add to a request: `python -m benchmarks.overhead --out result.json`.
 
-All cases run in one process on one event loop, interleaved in rounds whose order is shuffled, so
-that a slow moment of the machine falls on all alike. A figure is a median over rounds; "added" and
-"ratio" compare a case with the bare application of the same round. 256 callers take turns; every
-measured request is admitted, and each batch asserts that all its answers were 200. The tables show
-processor time, which a machine that is busy otherwise hardly changes; nothing here waits for
-anything, so on an idle one the wall says the same.
+All cases run in one process on one event loop, interleaved in rounds of random order, so that slow
+moments of the machine affect all cases alike. A figure is a median over rounds; "added" and "ratio"
+compare a case with the bare application of the same round. 256 callers take turns; every measured
+request is admitted, and each batch asserts that all its answers were 200. The tables show processor
+time, which other load on the machine hardly changes; nothing waits, so on an idle machine wall time
+is the same.
 
-The JSON written, all times in µs unless said otherwise, each `{"median", "p25", "p75"}`:
+Members of the JSON, all times in µs unless stated otherwise, each `{"median", "p25", "p75"}`:
 
     environment     machine, versions, event loop
     method          rounds, seconds a batch, callers
@@ -17,9 +17,9 @@ The JSON written, all times in µs unless said otherwise, each `{"median", "p25"
     in_flight_64    the same with 64 requests open at a time
     chunks          case, us and added for each server-sent event of a stream, processor time
     admission       by limiter, 100 requests at once on 50: limits (a minute, an hour; 0 for none),
-                    admitted, over, phantom (booked on the wider limit but not admitted)
+                    admitted, over, phantom (charged to the wider limit but not admitted)
     import_ms       milliseconds to import, in a new interpreter
-    identity_bytes  bytes that one more caller takes
+    identity_bytes  bytes per additional caller
 """
 
 from __future__ import annotations

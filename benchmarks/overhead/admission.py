@@ -1,4 +1,4 @@
-"""Does a limiter admit what it promised, and book what it admitted?"""
+"""Whether a limiter admits what its limit allows, and charges only what it admitted."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ KEY = "Bearer sk-000001"
 
 @dataclass(frozen=True)
 class Admission:
-    """Twice as many requests at once as the narrower limit allows.
+    """Result of twice as many concurrent requests as the narrower limit allows.
 
     Attributes:
         limits: Requests a minute and an hour.
         admitted: Answered with 200.
         over: Admitted beyond the narrower limit.
-        phantom: Booked on the wider limit without having been admitted.
+        phantom: Charged to the wider limit without having been admitted.
     """
 
     limits: Limited
@@ -46,7 +46,7 @@ class Admission:
 
 
 async def admissions() -> dict[str, list[dict[str, Any]]]:
-    """Each limiter with one limit, and with two in either order of width."""
+    """Measure each limiter with one limit, and with two in either order of width."""
     makes: dict[str, Make] = {
         "querybudget": lambda app, limited: counted(limited, app),
         **RIVALS,
@@ -74,7 +74,7 @@ async def _admission(make: Make, limited: Limited) -> Admission:
 
 
 async def bytes_per_identity(identities: int) -> dict[str, int]:
-    """Memory that one more caller takes, by tracemalloc, after two requests of each."""
+    """Return the memory per additional caller, by tracemalloc, after two requests of each."""
     subjects = {
         "querybudget, 1 budget": (querybudget(ONE, application()), PLAIN),
         "querybudget, 4 budgets": (querybudget(FOUR, application()), CHAT),
@@ -93,7 +93,7 @@ async def bytes_per_identity(identities: int) -> dict[str, int]:
 
 
 def import_time(runs: int) -> dict[str, float]:
-    """Milliseconds to import, each in an interpreter of its own: the median."""
+    """Return the median milliseconds to import, each in a new interpreter."""
     wanted = {
         "querybudget": "from querybudget import QueryBudgetMiddleware",
         "querybudget, after starlette": "from querybudget import QueryBudgetMiddleware",

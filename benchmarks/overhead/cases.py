@@ -1,4 +1,4 @@
-"""What is measured: applications, policies, and the cases made of them."""
+"""Applications, policies, and the cases to measure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 AMPLE = 1_000_000
-"""A limit that no run reaches."""
+"""A limit that is never reached."""
 
 CHUNKS = 200
 """Chunks of the long stream beyond those of the short one."""
@@ -83,12 +83,12 @@ LONG_STREAM = Request("POST", "/long/v1/chat/completions", _STREAM)
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to measure.
+    """One case to measure.
 
     Attributes:
-        name: What stands around the application.
-        request: What is asked.
-        around: Puts it around the application.
+        name: The middleware around the application.
+        request: The request sent.
+        around: Wraps the application in the middleware.
     """
 
     name: str
@@ -104,7 +104,7 @@ BARE = "bare Starlette"
 
 
 def cases() -> list[Case]:
-    """Every case; each kind of request has its own bare one."""
+    """Return every case; each kind of request has its own bare case."""
     several = {1: (AMPLE, 0), 2: (AMPLE, AMPLE)}
     return [
         *(Case(BARE, request, _itself) for request in (PLAIN, CHAT, SHORT_STREAM, LONG_STREAM)),
@@ -135,7 +135,7 @@ _TWO_FIXED: tuple[str, Limited] = ("limits.aio fixed window", (AMPLE, AMPLE))
 
 
 def policy(*limits: str) -> dict[str, Any]:
-    """A policy of budgets for each API key."""
+    """Return a policy with budgets per API key."""
     return {
         "version": 1,
         "secret": SECRET,
@@ -160,7 +160,7 @@ def querybudget(settings: Mapping[str, Any], app: ASGIApp) -> QueryBudgetMiddlew
 
 
 def counted(limited: Limited, app: Starlette) -> Setup:
-    """querybudget with a limit a minute and one an hour, and what it has booked."""
+    """Set up querybudget with a limit per minute and one per hour, and read its charges."""
     minute, hour = limited
     both = [f"{minute} requests/minute"] * bool(minute) + [f"{hour} requests/hour"] * bool(hour)
     middleware = querybudget(policy(*both), app)
@@ -177,10 +177,10 @@ def counted(limited: Limited, app: Starlette) -> Setup:
 
 
 def application() -> Starlette:
-    """The application: a plain path, a model's answer, and streams of few and of many chunks.
+    """Return the application: a plain path, a model's answer, and a short and a long stream.
 
-    Each answer waits for one turn of the event loop, as it would for a socket: what a limiter
-    leaves for the loop to do is then measured too, and requests in flight overlap.
+    Each answer waits for one turn of the event loop, as it would for a socket, so that work which a
+    limiter leaves to the loop is measured too, and requests in flight overlap.
     """
 
     async def items(_: HTTPRequest) -> Response:
@@ -203,7 +203,7 @@ def application() -> Starlette:
 
 
 class Stream:
-    """Server-sent events as vLLM sends them: one ASGI message each."""
+    """Stream server-sent events like vLLM: one ASGI message each."""
 
     def __init__(self, chunks: int) -> None:
         self._messages: list[Message] = [
@@ -227,7 +227,7 @@ class Stream:
 
 
 class PassThrough:
-    """The least that a middleware can do."""
+    """The smallest possible middleware."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -237,7 +237,7 @@ class PassThrough:
 
 
 class WrappedSend:
-    """The least that a middleware which sees answers can do."""
+    """The smallest middleware that sees answers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,8 +1,8 @@
-"""Driving an ASGI application without sockets, and taking its time.
+"""Calls an ASGI application without sockets, and measures its time.
 
-An application is called as a server would call it: a fresh scope, a `receive` that gives the body,
-a `send` that is read only for the status. What this driving costs is in every case alike, and drops
-out of the differences.
+An application is called as a server would call it, with a new scope, a `receive` that returns the
+body, and a `send` that reads only the status. The cost of this is the same in every case, and
+cancels out in the differences.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Request:
-    """One kind of request, sent by any of the callers."""
+    """One kind of request, sent by any caller."""
 
     method: str
     path: str
@@ -62,13 +62,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Subject:
-    """An application under the clock.
+    """An application to measure.
 
     Attributes:
-        name: Unique.
+        name: Unique name.
         app: The application.
-        request: What it is asked.
-        in_flight: How many requests are open at a time.
+        request: The request sent.
+        in_flight: Number of concurrent requests.
     """
 
     name: str
@@ -79,14 +79,14 @@ class Subject:
 
 @dataclass(frozen=True)
 class Sample:
-    """One batch: µs a request, by the wall and of this thread's processor time."""
+    """One batch: µs per request, of wall time and of this thread's processor time."""
 
     wall: float
     cpu: float
 
 
 async def answer(app: ASGIApp, request: Request, caller: int) -> int:
-    """Ask once; the status of the answer, 0 where there was none."""
+    """Send one request, and return the status of the answer; 0 without one."""
     messages = iter(({"type": "http.request", "body": request.body, "more_body": False},))
     status = 0
 
@@ -112,13 +112,13 @@ async def interleaved(
     callers: int,
     tick: Callable[[], object],
 ) -> dict[str, list[Sample]]:
-    """Every subject once in each round, in an order shuffled anew: noise falls on all alike.
+    """Measure every subject once per round, in random order, so that noise affects all alike.
 
     Args:
-        subjects: What is measured.
-        rounds: How many samples of each.
-        batch: Seconds that one sample should take.
-        callers: How many callers take turns.
+        subjects: The subjects to measure.
+        rounds: Number of samples of each.
+        batch: Target duration of one sample, seconds.
+        callers: Number of callers that take turns.
         tick: Called after each batch.
 
     Returns:
@@ -158,7 +158,7 @@ async def _sequential(subject: Subject, count: int, callers: int) -> set[int]:
 
 
 async def _overlapping(subject: Subject, count: int, callers: int) -> set[int]:
-    """`in_flight` workers, each asking again as soon as it is answered."""
+    """Run `in_flight` workers, each sending its next request after an answer."""
     app, request, numbers = subject.app, subject.request, iter(range(count))
     statuses = set[int]()
 

@@ -1,4 +1,4 @@
-"""From samples to figures, and from figures to a table."""
+"""Turns samples into figures, and figures into a table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PACKAGES = (
 def request_figures(
     cases: Sequence[Case], samples: Mapping[str, list[Sample]]
 ) -> list[dict[str, Any]]:
-    """One record a case: added to, and as a ratio of, the bare application in the same round."""
+    """Return one record per case, relative to the bare application in the same round."""
     return [
         _record(case, samples[subject_name(case)], samples[subject_name(case, BARE)])
         for case in cases
@@ -44,7 +44,7 @@ def subject_name(case: Case, name: str | None = None) -> str:
 def chunk_figures(
     cases: Sequence[Case], samples: Mapping[str, list[Sample]]
 ) -> list[dict[str, Any]]:
-    """What a chunk costs: the long stream less the short one, and that less the bare one."""
+    """Return the cost of a chunk: long minus short stream, and that minus the bare application."""
 
     def chunks(name: str) -> list[float]:
         long, short = (
@@ -62,7 +62,7 @@ def chunk_figures(
 
 
 def environment(loop: str) -> dict[str, Any]:
-    """Machine and versions."""
+    """Return machine and versions."""
     return {
         **machine(loop),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -70,7 +70,7 @@ def environment(loop: str) -> dict[str, Any]:
 
 
 def show(result: Mapping[str, Any]) -> None:
-    """Print the result; by `rich` where it is installed."""
+    """Print the result, with `rich` if it is installed."""
     concurrent = {(r["case"], r["path"]): r for r in result["in_flight_64"]}
     rows = [
         (

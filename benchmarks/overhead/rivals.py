@@ -1,7 +1,7 @@
-"""The other limiters, each set up as its own documentation says, keyed by Authorization.
+"""The other limiters, each set up by its own documentation, keyed by Authorization.
 
-Where a package brings no ASGI middleware (limits, throttled-py), the smallest pure ASGI one that
-can be written around it is measured: the figures are then its own cost and next to nothing else.
+For a package without ASGI middleware (limits, throttled-py), the smallest possible pure ASGI one is
+measured, so the figures are the package's own cost and almost nothing else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.overhead.measure import ASGIApp, Receive, Scope, Send
 __all__ = ["RIVALS", "Limited", "Make", "Setup", "key_of"]
 
 Limited = tuple[int, int]
-"""Requests a minute and requests an hour; 0 where there is no such limit."""
+"""Requests per minute and per hour; 0 for no limit."""
 
 
 Used = Callable[[str], Awaitable[tuple[int, ...]]]
@@ -34,11 +34,11 @@ Used = Callable[[str], Awaitable[tuple[int, ...]]]
 
 @dataclass(frozen=True)
 class Setup:
-    """One limiter around an application, and how to read its books.
+    """One limiter around an application, and how to read its charges.
 
     Attributes:
         app: The application behind the limiter.
-        used: What a caller is recorded with on the limit a minute and on that an hour.
+        used: Returns what a caller was charged on the limit per minute and on that per hour.
     """
 
     app: ASGIApp
@@ -49,7 +49,7 @@ Make = Callable[[Starlette, Limited], Setup]
 
 
 def key_of(scope: Scope) -> str:
-    """The Authorization header."""
+    """Return the Authorization header."""
     for name, value in scope["headers"]:
         if name == b"authorization":
             return str(value, "latin-1")
@@ -57,7 +57,7 @@ def key_of(scope: Scope) -> str:
 
 
 class Guarded:
-    """The smallest middleware: ask first, answer 429 where the limiter says no."""
+    """The smallest middleware: it asks the limiter first, and answers 429 if that refuses."""
 
     def __init__(self, app: ASGIApp, admits: Callable[[str], Any]) -> None:
         self.app = app

@@ -1,15 +1,14 @@
 """Real prompts through the official clients: `python -m benchmarks.traffic --corpora DIR`.
 
-Prompts are sent by the `openai` and `anthropic` packages, half of them streamed, over HTTP to
-uvicorn, which serves a fake model behind querybudget. Every corpus user has an API key of its own.
-The fake model writes nothing of use; it counts tokens by a rule that querybudget does not know (up
-to five letters of a word, each other sign, each character of a script without spaces), so that
-estimates have something to be wrong about. No prompt is kept or printed.
+The `openai` and `anthropic` packages send prompts, half of them streamed, over HTTP to uvicorn,
+which serves a fake model behind querybudget. Every user of a corpus has its own API key. The fake
+model counts tokens by a rule that querybudget does not know (up to five letters of a word, each
+other sign, each character of a script without spaces), so that estimates can be wrong. No prompt is
+stored or printed.
 
-Reported, and written with `--out`: how far the estimate of a prompt's tokens was from what the
-model reported, at a caller's first call and at later ones; answers by status; and whether the books
-are exact: what each key is charged must be, to the token, what the model reported for it. The exit
-code says so too.
+Reported, and written with `--out`: the difference between the estimate of a prompt's tokens and the
+model's report, at a caller's first call and at later ones; answers by status; and whether every key
+was charged exactly the tokens that the model reported for it. The exit code is 1 if not.
 """
 
 from __future__ import annotations
@@ -64,12 +63,12 @@ Send = Callable[[Prompt, str], Awaitable[int]]
 
 
 def tokens(text: str) -> int:
-    """Tokens of a text, by the fake model's rule."""
+    """Return the tokens of a text, by the fake model's rule."""
     return max(1, sum(1 for _ in _PIECES.finditer(text)))
 
 
 def reply(request: ModelRequest) -> Reply:
-    """Usage by the prompt, and an output length that only its words decide."""
+    """Return usage for a prompt, with an output length derived from its text."""
     prompt = request.json["messages"][-1]["content"]
     output = 1 + crc32(prompt.encode()) % 600
     text = "word " * min(output, 60)
@@ -77,7 +76,7 @@ def reply(request: ModelRequest) -> Reply:
 
 
 class Clients:
-    """The two SDKs, streaming or not, all against one server."""
+    """The two SDKs, streaming or not, with one server."""
 
     def __init__(self, url: str) -> None:
         self._openai = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="-", max_retries=0)
@@ -90,7 +89,7 @@ class Clients:
         )
 
     async def send(self, number: int, prompt: Prompt) -> int:
-        """Ask in one of the four ways; the HTTP status of the answer."""
+        """Send a prompt in one of the four ways, and return the HTTP status of the answer."""
         key = f"sk-{crc32(prompt.user.encode()):08x}"
         try:
             return await self._ways[number % len(self._ways)](prompt, key)
@@ -134,7 +133,7 @@ class Clients:
 
 
 async def run(everything: Sequence[Prompt]) -> dict[str, Any]:
-    """Serve, send everything, and compare the books."""
+    """Serve, send everything, and compare charged with reported tokens."""
     events: list[DecisionEvent] = []
     limiter = Limiter(Policy.load(POLICY), hooks=[events.append])
     app = QueryBudgetMiddleware(FakeModel(reply), limiter=limiter)
@@ -179,7 +178,7 @@ async def _send_all(everything: Sequence[Prompt], port: int) -> dict[int, int]:
 
 
 async def _books(limiter: Limiter, everything: Sequence[Prompt]) -> dict[str, tuple[int, int]]:
-    """By API key: tokens that the model reported, and tokens charged."""
+    """Return, by API key, tokens reported by the model and tokens charged."""
     reported: defaultdict[str, int] = defaultdict(int)
     for prompt in everything:
         output = 1 + crc32(prompt.text.encode()) % 600
@@ -193,7 +192,7 @@ async def _books(limiter: Limiter, everything: Sequence[Prompt]) -> dict[str, tu
 
 
 def _errors(events: Sequence[DecisionEvent]) -> dict[str, Mapping[str, float]]:
-    """Estimated over reported prompt tokens, less one: negative where too little was held."""
+    """Return estimated over reported prompt tokens, minus one: negative for an underestimate."""
     seen: set[tuple[str, str]] = set()
     first: list[float] = []
     later: list[float] = []

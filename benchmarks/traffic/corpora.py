@@ -1,4 +1,4 @@
-"""Prompts of a corpora folder: `manifest.json`, and gzipped JSON lines of prompt and user."""
+"""Reads a corpora folder: `manifest.json`, and gzipped JSON lines of prompt and user."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["Prompt", "prompts"]
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt, and who asked it."""
+    """One prompt and its user."""
 
     corpus: str
     user: str
     text: str
 
 
-def prompts(folder: Path, most: int) -> list[Prompt]:
-    """At most so many prompts, taken from all the corpora in turn.
+def prompts(folder: Path, limit: int) -> list[Prompt]:
+    """Return at most `limit` prompts, taken from all corpora in turn.
 
     Raises:
         FileNotFoundError: There is no manifest in the folder.
@@ -30,7 +30,7 @@ def prompts(folder: Path, most: int) -> list[Prompt]:
     manifest = json.loads((folder / "manifest.json").read_text())
     sources = [_read(name, folder / entry["file"]) for name, entry in sorted(manifest.items())]
     in_turn = chain.from_iterable(zip_longest(*sources))
-    return list(islice((prompt for prompt in in_turn if prompt is not None), most))
+    return list(islice((prompt for prompt in in_turn if prompt is not None), limit))
 
 
 def _read(name: str, path: Path) -> Iterator[Prompt]:

@@ -1,1 +1,1 @@
-"""How the shipped embedding is made: `python -m tools.distil`; its docstring says with what."""
+"""Makes the shipped embedding: `python -m tools.distil`; its docstring lists what it needs."""

@@ -8,10 +8,11 @@
     pip download --no-deps jupyterlab-language-pack-de-de==4.5.post3   # and each other language
     python -m tools.distil --parallel DIR --lexicon DIR --downloads DOWNLOADS --held-out DIR --out F
 
-`--parallel` and `--lexicon` hold gzipped text: `NAME.LANGUAGE.txt.gz`, the same line by line in
-every language, and `LANGUAGE.tsv.gz`, a word and its English a line. `--held-out` is only measured
-on. It takes about ten minutes on one core. Two runs gave files that differ in their bytes, and in
-what they find by at most three points in a hundred; the SHA-256 of the file is written beside it.
+`--parallel` and `--lexicon` hold gzipped text: `NAME.LANGUAGE.txt.gz`, the same lines in every
+language, and `LANGUAGE.tsv.gz`, a word and its English gloss per line. `--held-out` is used for
+measurements only. A run takes about ten minutes on one core. Two runs gave files with different
+bytes, and retrieval figures within three percentage points. The SHA-256 of the file is written
+beside it.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ SECOND_RATE = 0.006
 
 
 def distilled() -> dict[str, NDArray[np.float32]]:
-    """The sentence model's own pieces, one forward pass each, in a few dimensions (model2vec)."""
+    """Return the sentence model's own pieces, one forward pass each, reduced by PCA (model2vec)."""
     torch.manual_seed(0)
     model = distill(model_name=str(MODEL), pca_dims=DIMENSIONS)
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +66,7 @@ def distilled() -> dict[str, NDArray[np.float32]]:
 
 
 def pieces_of(latin: Sequence[str], others: Sequence[str]) -> list[str]:
-    """The vocabulary: with every single character that a piece of an unspaced script holds."""
+    """Return the vocabulary with every single character of pieces of unspaced scripts."""
     known = set(latin)
     chosen = [piece for piece in others if piece not in known and len(piece) <= LONGEST][:PIECES]
     unspaced = re.compile(f"[{UNSPACED}]")
@@ -74,7 +75,7 @@ def pieces_of(latin: Sequence[str], others: Sequence[str]) -> list[str]:
 
 
 def _short(pieces: Sequence[str]) -> WordPiece:
-    """The same rows without the longer pieces."""
+    """Return the same rows without the longer pieces."""
     unspaced = re.compile(f"[{UNSPACED}]")
     return WordPiece(
         [
@@ -90,7 +91,7 @@ def _short(pieces: Sequence[str]) -> WordPiece:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a table is made from."""
+    """Sources of a table."""
 
     pairs: list[Pair]
     glosses: list[Gloss]
@@ -99,14 +100,14 @@ class Sources:
 
     @classmethod
     def read(cls, parallel: Path, lexicon: Path, downloads: Path) -> Sources:
-        """All of the first round."""
+        """Read the sources of the first round."""
         pairs = sources.pairs(parallel, downloads)
         alone = sources.english(downloads)
         english = list(dict.fromkeys([*(pair.english for pair in pairs), *alone]))
         return cls(pairs, sources.glosses(lexicon, downloads), english, alone)
 
     def ranked(self) -> list[str]:
-        """Candidates for pieces, the most useful first."""
+        """Return candidates for pieces, the most useful first."""
         english = [*dict.fromkeys(pair.english for pair in self.pairs), *self.alone]
         return vocabulary.candidates(self.pairs, self.glosses, english, 400_000)
 
@@ -116,7 +117,7 @@ def _learnable(every: WordPiece, english: WordPiece, glosses: Sequence[Gloss]) -
 
 
 def first_round(given: Sources, ranked: Sequence[str]) -> tuple[list[str], Table, int]:
-    """Pieces and table with English trained too; and how many pieces are the sentence model's."""
+    """Return pieces and table of the first round, and the number of the sentence model's pieces."""
     latin = vocabulary.latin(MODEL)
     pieces = pieces_of(latin, ranked)
     own = distilled()
@@ -143,7 +144,7 @@ def first_round(given: Sources, ranked: Sequence[str]) -> tuple[list[str], Table
 def second_round(
     given: Sources, ranked: Sequence[str], pieces: list[str], table: Table, latin: int, more: Path
 ) -> tuple[list[str], Table]:
-    """More pieces of other languages and another training of theirs; English stays as it is."""
+    """Return the table with more pieces of other languages; English rows stay the same."""
     written = glossary(Path(__file__).parent / "glossary.tsv")
     named = names(more)
     glosses = [*given.glosses, *(Gloss(*astuple(pair)) for pair in [*named, *written])]
@@ -172,7 +173,7 @@ def second_round(
 
 
 def make(parallel: Path, lexicon: Path, downloads: Path, out: Path) -> str:
-    """Everything from the sources to the file; its SHA-256."""
+    """Make the file from the sources, and return its SHA-256."""
     given = Sources.read(parallel, lexicon, downloads)
     ranked = given.ranked()
     pieces, first, latin = first_round(given, ranked)
@@ -181,7 +182,7 @@ def make(parallel: Path, lexicon: Path, downloads: Path, out: Path) -> str:
 
 
 def main() -> None:
-    """Read the command line, make the file, print its digest and how good it is."""
+    """Make the file, and print its digest and its measurements."""
     parser = argparse.ArgumentParser(prog="tools.distil", description=__doc__.split("\n")[0])
     for name in ("parallel", "lexicon", "downloads", "held-out", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)

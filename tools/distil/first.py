@@ -1,4 +1,4 @@
-"""The table before training: the sentence model's pieces, and words with their glosses' vectors."""
+"""The table before training: the sentence model's pieces, and glossed words."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 def english_vectors(
     own: WordPiece, table: NDArray[np.float32], texts: Sequence[str]
 ) -> NDArray[np.float32]:
-    """What the sentence model's pieces alone make of English texts."""
+    """Return the vectors of English texts by the sentence model's pieces alone."""
     found = np.zeros((len(texts), table.shape[1]), dtype=np.float32)
     for place, text in enumerate(texts):
         rows = own.rows(text)
@@ -45,7 +45,7 @@ def first_table(
     glosses: Iterable[Gloss],
     english: Sequence[str],
 ) -> NDArray[np.float32]:
-    """Rows for all pieces, of which the first are the sentence model's `own`."""
+    """Return rows for all pieces; the first are the sentence model's `own`."""
     count = len(own)
     table = np.zeros((len(pieces), len(next(iter(own.values())))), dtype=np.float32)
     table[:count] = np.stack([own[piece] for piece in pieces[:count]])
@@ -93,7 +93,7 @@ def _stems(
     glossed: NDArray[np.bool_],
     count: int,
 ) -> None:
-    """A beginning means what words that begin with it mean; an ending that is a word, the word."""
+    """Give a prefix the mean of the words that start with it, and a suffix that of its word."""
     stems: dict[str, list[int]] = {}
     for place in map(int, np.flatnonzero(glossed)):
         piece = pieces[place]

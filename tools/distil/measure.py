@@ -1,4 +1,4 @@
-"""How good a table is, on text that it never learnt from."""
+"""Measures a table on text that it was not trained on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def retrieval(embed: Embed, folder: Path, count: int = 1_000) -> dict[str, dict[str, float]]:
-    """For each held-out set and language: how often a text's nearest English one is its own."""
+    """Return, per held-out set and language, how often a text's translation is the nearest."""
     found: dict[str, dict[str, float]] = {}
     for name in HELD_OUT:
         source = embed(_lines(folder / f"{name}.en.txt.gz")[:count])
@@ -36,6 +36,6 @@ def retrieval(embed: Embed, folder: Path, count: int = 1_000) -> dict[str, dict[
 
 
 def agreement(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
-    """Correlation of cosines over all pairs of texts, ours with the sentence model's."""
+    """Return the correlation of all cosines between texts with those of the sentence model."""
     upper = np.triu_indices(len(ours), 1)
     return float(np.corrcoef((ours @ ours.T)[upper], (theirs @ theirs.T)[upper])[0, 1])

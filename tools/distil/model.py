@@ -1,4 +1,4 @@
-"""Where the sentence model lies that the table learns from: all-MiniLM-L6-v2, in a PyPI package."""
+"""Location of the sentence model that is distilled: all-MiniLM-L6-v2, in a PyPI package."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def _read(folder: Path) -> dict[str, dict[tuple[str, ...], str]]:
 
 
 def names(folder: Path) -> list[Pair]:
-    """Each name with its English one, where they differ."""
+    """Yield each name with its English name, if they differ."""
     found = _read(folder)
     pairs = [
         Pair(language, text, found["en"][place])

@@ -1,4 +1,4 @@
-"""From a table of floats to the file that ships: product quantisation, and its digest."""
+"""Writes the shipped file from a table of floats: product quantisation and digest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ROUNDS = 12
 
 
 def _columns(width: int) -> list[int]:
-    """Any four columns hold two of much variance and two of little: so codes are used well."""
+    """Order columns so that each four have two of high and two of low variance."""
     quarter = width // 4
     return [
         column
@@ -51,7 +51,7 @@ def _centres(points: NDArray[np.float32], draw: np.random.Generator) -> NDArray[
 def _book(
     units: NDArray[np.float32], width: int, factor: float, draw: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Centres for every group of components, in 8 bits: (group, centre, component)."""
+    """Return centres for every group of components, in 8 bits: (group, centre, component)."""
     groups = [
         np.clip(np.round(_centres(part, draw) * factor), -127, 127)
         for part in np.split(units, units.shape[1] // width, axis=1)
@@ -62,7 +62,7 @@ def _book(
 def _encode(
     units: NDArray[np.float32], book: NDArray[np.float32], factor: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Codes (group, row), and the rows that they stand for."""
+    """Return codes (group, row), and the rows that they decode to."""
     parts = np.split(units, len(book), axis=1)
     codes = [_nearest(part, centres / factor) for part, centres in zip(parts, book, strict=True)]
     back = np.concatenate([centres[own] for centres, own in zip(book, codes, strict=True)], axis=1)
@@ -82,10 +82,10 @@ def pack(
     name: str,
     path: Path,
 ) -> str:
-    """Write the second table; its SHA-256, which is also written beside it.
+    """Write the second table, and return its SHA-256, which is also written beside it.
 
-    The first `fine` rows get a code for every 2 components, the others for every 4. What the codes
-    stand for is learnt from the first table: a row of both is the same whatever else is new.
+    The first `fine` rows get a code for every 2 components, the others for every 4. The centres are
+    fitted to the first table, so a row of both tables is the same whatever else is new.
     """
     draw = np.random.default_rng(0)
     old, table = (one[:, _columns(one.shape[1])] for one in tables)

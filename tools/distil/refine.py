@@ -1,4 +1,4 @@
-"""A second round for the other languages: more words, and what English has stays where it is."""
+"""Second round of training, for the other languages; English rows stay the same."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DECAY = 0.02
 
 
 def mixed(every: WordPiece, short: WordPiece, texts: Sequence[str]) -> Bags:
-    """Texts cut as at run time but for some words, which are cut shorter."""
+    """Return texts cut as at run time, except some words that are cut shorter."""
     draw = np.random.default_rng(_SEED)
     rows: list[int] = []
     starts = [0]
@@ -48,7 +48,7 @@ def _thinned(
 
 
 def english_rows(every: WordPiece, texts: Iterable[str], latin: int) -> NDArray[np.bool_]:
-    """Rows that any English text uses."""
+    """Return the rows that any English text uses."""
     used = np.zeros(every.size, dtype=np.bool_)
     used[:latin] = True
     for text in texts:
@@ -63,7 +63,7 @@ def refine(
     steps: int,
     rate: float,
 ) -> NDArray[np.float32]:
-    """Move the rows that are not frozen; `lessons.targets` are what the frozen ones give."""
+    """Train the rows that are not frozen; `lessons.targets` are the vectors by the frozen rows."""
     torch.manual_seed(_SEED)
     draw = np.random.default_rng(_SEED)
     bag = torch.nn.EmbeddingBag.from_pretrained(

@@ -1,4 +1,4 @@
-"""What the second round adds: pieces for words that the first had no room or no gloss for."""
+"""Pieces of the second round: for words that the first had no space or no gloss for."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ class _Given(Protocol):
 
 
 class English:
-    """What English is made of: no new piece may change how it is cut."""
+    """Words of English; no new piece may change how they are cut."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.words = {word for text in texts for word in runs(text)[0]}
         self._beginnings = {word[:end] for word in self.words for end in range(1, len(word) + 1)}
 
     def would_notice(self, piece: str) -> bool:
-        """Whether a word of English begins with it."""
+        """Whether an English word starts with the piece."""
         return piece in self._beginnings
 
 
 def more_pieces(
     pieces: Sequence[str], candidates: Iterable[str], english: English, count: int, longest: int
 ) -> list[str]:
-    """At most `count` of the candidates that begin no English word."""
+    """Return at most `count` of the candidates that start no English word."""
     known = set(pieces)
     found: dict[str, None] = {}
     for piece in candidates:
@@ -58,7 +58,7 @@ def more_pieces(
 
 
 def glossary(path: Path) -> list[Pair]:
-    """Common words of prompts, written for this: one concept a line, a column a language."""
+    """Common words of prompts, written for this: one concept per line, one column per language."""
     head, *lines = path.read_text(encoding="utf-8").splitlines()
     languages = head.split("\t")[1:]
     return [
@@ -76,7 +76,7 @@ def additions(
     named: Iterable[Pair],
     given: _Given,
 ) -> list[str]:
-    """New pieces, and every single character that one of an unspaced script holds."""
+    """Return new pieces, and every single character of those of unspaced scripts."""
     texts = [(pair.language in MAIN, pair.text) for pair in written]
     texts += [(pair.language in MAIN - _FULL, pair.text) for pair in named]
     texts += [
@@ -104,7 +104,7 @@ def extended(
     pieces: Sequence[str],
     glosses: Iterable[Gloss],
 ) -> NDArray[np.float32]:
-    """The table with rows for new pieces: their glosses' mean, or what they were cut into."""
+    """Return the table with rows for new pieces: the mean of glosses, or of their old pieces."""
     count = len(table)
     table = np.concatenate([table, np.zeros((len(pieces) - count, table.shape[1]), np.float32)])
     total, times = np.zeros(table.shape), np.zeros(len(table))

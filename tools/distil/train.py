@@ -1,4 +1,4 @@
-"""The table itself: pieces' vectors, so that sums of them are near the sentence model's vectors."""
+"""Trains the table: sums of pieces' vectors approximate the sentence model's vectors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Bags:
         return cls(np.array([row for rows in cut for row in rows], dtype=np.int64), starts)
 
     def take(self, which: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows and offsets of some texts, as EmbeddingBag wants them."""
+        """Return rows and offsets of some texts, as EmbeddingBag takes them."""
         lengths = self.starts[which + 1] - self.starts[which]
         offsets = np.cumsum(lengths) - lengths
         places = np.repeat(self.starts[which] - offsets, lengths) + np.arange(int(lengths.sum()))
@@ -45,14 +45,14 @@ class Bags:
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
-    """Everything to learn from.
+    """Training data.
 
     Attributes:
         english: English texts, each once.
         targets: The sentence model's unit vectors for them.
         foreign: Texts in other languages, cut as at run time.
-        foreign_cut: The same, cut into shorter pieces: so that parts of words learn too.
-        foreign_english: For each, its English text's place.
+        foreign_cut: The same, cut into shorter pieces, so that parts of words are trained too.
+        foreign_english: For each, the index of its English text.
         words: Glossed words; `words_cut` the same in shorter pieces; `glosses` their English.
     """
 
@@ -67,7 +67,7 @@ class Lessons:
 
 
 def _against(left: torch.Tensor, right: torch.Tensor, same: torch.Tensor) -> torch.Tensor:
-    """Each row of one finds its own row of the other among all; equal others do not count."""
+    """Return the contrastive loss between two sets of rows; equal other rows do not count."""
     logits = (left @ right.T * _SHARPNESS).masked_fill(same, -1e4)
     aim = torch.arange(len(left))
     return (cross_entropy(logits, aim) + cross_entropy(logits.T, aim)) / 2
@@ -76,7 +76,7 @@ def _against(left: torch.Tensor, right: torch.Tensor, same: torch.Tensor) -> tor
 def train(
     start: NDArray[np.float32], lessons: Lessons, epochs: float, rate: float
 ) -> NDArray[np.float32]:
-    """Refine a first table; the same start and lessons give the same table on one machine."""
+    """Train a first table; the same start and data give the same table on one machine."""
     torch.manual_seed(_SEED)
     draw = np.random.default_rng(_SEED)
     bag = torch.nn.EmbeddingBag.from_pretrained(

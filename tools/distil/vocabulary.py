@@ -1,4 +1,4 @@
-"""Which pieces the table has: the sentence model's Latin ones, and those of other languages."""
+"""Chooses the pieces: the sentence model's Latin ones, and those of other languages."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PICTURE = "xx"
 
 
 def runs(text: str) -> tuple[list[str], list[str]]:
-    """Words of a text, and its runs of scripts without spaces."""
+    """Return the words of a text, and its runs of scripts without spaces."""
     words: list[str] = []
     unspaced: list[str] = []
     for match in _RUNS.finditer(normalise(text)):
@@ -48,7 +48,7 @@ def runs(text: str) -> tuple[list[str], list[str]]:
 
 
 def latin(model: Path) -> list[str]:
-    """The sentence model's own pieces of letters a-z and digits, in its order (by frequency)."""
+    """Return the sentence model's pieces of letters a-z and digits, in its order (by frequency)."""
     vocabulary: dict[str, int] = json.loads((model / "tokenizer.json").read_text())["model"][
         "vocab"
     ]
@@ -82,7 +82,7 @@ def _run_pieces(counts: Counter[str], size: int) -> list[str]:
 def candidates(
     pairs: Iterable[Pair], glosses: Sequence[Gloss], english: Iterable[str], size: int
 ) -> list[str]:
-    """At most `size` pieces beside the Latin ones, the most useful first."""
+    """Return at most `size` further pieces, the most useful first."""
     worth: Counter[str] = Counter()
     words: Counter[str] = Counter()
     unspaced: dict[str, Counter[str]] = {"zh": Counter(), "ja": Counter(), "th": Counter()}
