@@ -17,7 +17,6 @@ from querybudget.asgi.bypass import BYPASS
 from querybudget.asgi.health import READS, send_health
 from querybudget.asgi.responder import Responder, new_request_id, refusal_of, send_answer
 from querybudget.asgi.stages import DelayQueue, apply_stage
-from querybudget.asgi.state import set_view
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.asgi.websocket import WebSocketSession
 from querybudget.errors import QueryBudgetError, SetupError
@@ -124,7 +123,6 @@ class QueryBudgetMiddleware:
             dialect = adapter.dialect if adapter else Dialect.PROBLEM
             await send_answer(refusal_of(limiter, admission, dialect), send)
         elif staged is not None:
-            set_view(staged, admission)
             await Responder(limiter, route, admission, receive, send).run(self.app, staged)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:

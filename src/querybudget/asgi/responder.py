@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from querybudget.adapters.base import Adapter, Dialect, Meter, Usage, settled_usage
 from querybudget.asgi.body import Inflate
+from querybudget.asgi.state import set_view
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.limiter.matching import Route
@@ -101,6 +102,7 @@ class Responder:
         """Run the application, then settle, even if it fails or is cancelled."""
         failed = False
         try:
+            set_view(scope, self._admission)
             await app(scope, self.receive, self.send)
         except Exception:
             failed = True

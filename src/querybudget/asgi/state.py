@@ -41,4 +41,5 @@ class RequestState(dict[str, Any]):
 
 def set_view(scope: Scope, admission: Admission) -> None:
     """Give the application a view of its call, in the scope's ``state``."""
-    scope["state"] = RequestState(scope.get("state", {}), AdmissionView(admission))
+    shared = scope.get("state")
+    scope["state"] = RequestState({} if shared is None else shared, AdmissionView(admission))
