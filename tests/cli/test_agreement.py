@@ -181,6 +181,14 @@ def test_a_number_that_json_does_not_have_makes_no_body_unreadable(policy: Polic
     assert applying == ["requests", "tokens", "whole", "spend"]
 
 
+def test_the_error_of_a_compressed_body_is_that_of_its_text(policy: Policy) -> None:
+    headers = ((b"content-encoding", b"gzip"),)
+    plain = agree(policy, Request("POST", CHAT, body=b'{"model": 3}'))
+    compressed = agree(policy, Request("POST", CHAT, headers, body=gzip.compress(b'{"model": 3}')))
+    assert compressed.body_error == plain.body_error
+    assert "Expected a chat completions request: " in plain.body_error
+
+
 def test_malformed_json_counts_on_every_budget_of_its_path(policy: Policy) -> None:
     explanation = agree(policy, Request("POST", CHAT, body=b"{"))
     assert explanation.operation == UNREADABLE

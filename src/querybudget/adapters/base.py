@@ -27,7 +27,7 @@ __all__ = [
 
 UNREADABLE = "unreadable"
 """The operation of a body that cannot be read. The server may still be able to read it, so the call
-counts on every budget of its path, whatever the budget matches on, at the dearest price."""
+counts on every budget of its path, whatever the budget matches on, at the highest price."""
 
 LENIENT = 1024 * 1024
 """Longest body, in bytes, that is read a second time after the first reading failed: the second

@@ -142,7 +142,7 @@ async def _decide(limiter: Limiter, request: Request) -> Explanation:
     if route is None:
         return _untouched(limiter, request)
     try:
-        call = _read(limiter, route, request)
+        call, body_error = _read(limiter, route, request)
     except BodyTooLarge:
         because = (
             f"the body is larger than `body.limit`, {policy.body.limit:,} bytes, so the request is"
@@ -150,30 +150,34 @@ async def _decide(limiter: Limiter, request: Request) -> Explanation:
         )
         return _aside(policy, "too_large", because, "the body is too large")
     admission = await limiter.admit(request.scope, call)
-    return _explanation(limiter, admission, request, _body_error(route.adapter, call, request))
+    return _explanation(limiter, admission, request, body_error)
 
 
-def _read(limiter: Limiter, route: Route, request: Request) -> Call | None:
-    """Return the call; None if the route has no adapter. Raises `BodyTooLarge`."""
+def _read(limiter: Limiter, route: Route, request: Request) -> tuple[Call | None, str]:
+    """Return the call, None if the route has no adapter, and why its body cannot be read.
+
+    Raises:
+        BodyTooLarge: The body is larger than the policy allows.
+    """
     if route.adapter is None:
-        return None
+        return None, ""
     size_limit = limiter.policy.body.limit
     if len(request.body) > size_limit:
         raise BodyTooLarge
     body = inflate(request.body, header(request.scope, b"content-encoding"), size_limit)
-    return read_call(route.adapter, request.path, body)
+    call = read_call(route.adapter, request.path, body)
+    readable = call.operation != UNREADABLE
+    return call, "" if readable else _body_error(route.adapter, request.path, body)
 
 
-def _body_error(adapter: Adapter | None, call: Call | None, request: Request) -> str:
-    if adapter is None or call is None or call.operation != UNREADABLE:
-        return ""
-    if not request.body:
+def _body_error(adapter: Adapter, path: str, body: bytes) -> str:
+    if not body:
         return "It is empty: give one with --request."
     try:
-        adapter.parse(request.path, request.body)
+        adapter.parse(path, body)
     except BodyError as error:
         return str(error)
-    return "It is damaged."
+    return "It is not what this path takes."
 
 
 def _explanation(
