@@ -19,7 +19,7 @@ from querybudget.units import MICRO
 
 __all__ = ["WebSocketSession"]
 
-UNAVAILABLE = Close(1013, "budgets cannot be checked at the moment")
+UNAVAILABLE = Close(1013, "rate limits are temporarily unavailable")
 HANDSHAKE = Call(Dialect.PROBLEM, "handshake", stream=True, generates=False)
 
 
