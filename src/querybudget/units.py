@@ -20,8 +20,15 @@ MICRO = 1_000_000
 SECOND = 1_000_000
 """Microseconds in a second."""
 
+SLOTS = 60
+"""Slots of a sliding window: a minute is kept by the second, an hour by the minute."""
+
+AGES = 16
+"""Ages of a bucket, in slots, so that an age takes four bits. A window is 15 slots; the 16th is the
+one in which it ends."""
+
 Bounds = Callable[[int], tuple[int, int]]
-"""Calendar: a moment in µs to the (start, end) in µs of the period that holds it; pure."""
+"""Maps a moment in µs to the (start, end) in µs of the calendar period that contains it; pure."""
 
 
 class Unit(enum.StrEnum):
@@ -41,7 +48,7 @@ class Algorithm(enum.StrEnum):
     """How a window is kept."""
 
     SLIDING = "sliding"
-    """No stretch of one window's length ever holds more than the limit."""
+    """No stretch of one window's length ever has more than the limit."""
     GCRA = "gcra"
     """A burst at once, then an even rate (generic cell rate algorithm, ITU-T I.371)."""
     CALENDAR = "calendar"
@@ -49,7 +56,7 @@ class Algorithm(enum.StrEnum):
     LEASE = "lease"
     """How many calls may be open at the same time; there is no window."""
     DISTINCT = "distinct"
-    """What is counted is counted once in any stretch of one window's length: buckets."""
+    """Each bucket counts once in any stretch of one window's length."""
 
 
 class Period(enum.StrEnum):
@@ -95,9 +102,10 @@ class Quota:
             otherwise.
         bounds: The calendar's periods; None for every other algorithm.
         rate: ``(units, time)``, the refill ``limit / window`` in lowest terms (µ-units, µs).
-        slot: Sliding windows keep what was used in slots of this many µs, and so do distinct ones.
+        slot: Length in µs of the slots in which sliding and distinct windows keep what was used.
         capacity: The most that one call can ever be granted, in µ-units.
-        key: Name of the quota's state within an account: another algorithm begins anew.
+        key: Name of the quota's state within an account; a change of algorithm changes it, so that
+            the state starts empty.
     """
 
     name: str
@@ -122,9 +130,9 @@ class Quota:
         object.__setattr__(self, "key", f"{self.algorithm}:{self.name}")
 
     def scaled(self, factor: int, of: int = MICRO) -> Quota:
-        """This quota with limit and burst times `factor`, at least one µ-unit.
+        """Return this quota with limit and burst times `factor`, at least one µ-unit.
 
-        Leases, requests and buckets are kept whole: at least one of either.
+        Leases, requests and buckets are kept whole: at least one.
 
         Args:
             factor: How many parts.
@@ -141,13 +149,5 @@ class Quota:
 
 
 def priced(amount: int, price: int) -> int:
-    """`amount` at a price in millionths, rounded up."""
+    """Return `amount` at a price in millionths, rounded up."""
     return -(-amount * price // MICRO)
-
-
-SLOTS = 60
-"""Slots of a sliding window: a minute is kept by the second, an hour by the minute."""
-
-AGES = 16
-"""Ages a bucket can have, in slots: a window is 15 slots, and the 16th is the one it is ending in.
-So that an age is four bits."""

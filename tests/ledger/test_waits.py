@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from querybudget import ledger
 from querybudget.ledger import Charge, Decision, Verdict
-from querybudget.ledger.windows import LEASE_RETRY
-from querybudget.units import MICRO, Algorithm, Quota
+from querybudget.ledger.windows import LEASE_RETRY, LONGEST_WAIT
+from querybudget.units import MICRO, Algorithm, Quota, Unit
 from tests.ledger.play import Player, line
 from tests.ledger.strategies import RATES, START, Step, histories, quota, quotas
 
@@ -119,3 +119,12 @@ def test_debt_of_several_periods_is_waited_out_to_the_period_that_has_room() -> 
     # 35 used of 10: the periods of 83 and 27 µs pay 10 each, and the 50 of the next cycle 5.
     assert player.reserve(5).wait == 160
     assert player.reserve(6).wait == 210
+
+
+def test_a_level_that_leaks_for_centuries_is_told_to_leak_for_285_years_at_most() -> None:
+    slow = Quota("slow", Unit.TOKENS, 1, 595_911_297_039, Algorithm.GCRA, 20_000)
+    for amount in (15_115, 15_116, 20_000):
+        player = Player(slow)
+        (status,) = player.reserve(amount).lines
+        assert status.reset == min(amount * slow.window, LONGEST_WAIT)
+        assert player.reserve(20_000).wait == min(amount * slow.window, LONGEST_WAIT)

@@ -19,6 +19,7 @@ from querybudget.coverage import BucketResponse, Observation, Stage
 from querybudget.coverage.style import STYLE_FEATURES
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.ledger.calendar import Calendar
+from querybudget.ledger.windows import LONGEST_WAIT
 from querybudget.stores import MemoryStore
 from querybudget.stores.redis import RedisStore
 from querybudget.testing import ManualClock
@@ -143,6 +144,20 @@ def test_amounts_times_and_prices_of_any_size_are_counted_exactly(
 
 
 PAUSES = st.integers(0, 120 * SECOND)
+
+SLOWEST = Quota("slow", Unit.TOKENS, 1, 595_911_297_039, Algorithm.GCRA, 20_000)
+"""A millionth of a token in a week: the level of 15,115 of them leaks for 285 years."""
+
+
+@pytest.mark.parametrize("amount", [15_113, 15_115, 15_116, 20_000])
+def test_a_level_that_leaks_for_centuries_is_told_to_leak_for_285_years_at_most(
+    redis_server: RedisServer, amount: int
+) -> None:
+    with Both(redis_server.url) as both:
+        decision = both.reserve([Line("a", SLOWEST, amount, amount)])
+        assert decision.lines[0].reset == min(amount * SLOWEST.window, LONGEST_WAIT)
+        both.peek("a", [SLOWEST])
+        both.reserve([Line("a", SLOWEST, amount, amount)])
 
 
 def _reserve_any(both: Both, known: Sequence[Quota], data: st.DataObject) -> None:

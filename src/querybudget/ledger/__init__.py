@@ -1,18 +1,17 @@
-"""Reserve and settle: everything that changes a budget is here; no clock is read, nothing awaited.
+"""Reserve and settle: everything that changes a budget. No clock is read, nothing is awaited.
 
 Theory of operation. A call is charged on several *lines* at once, each a quota of some partition
-(this caller, its organisation, everyone). `reserve` looks at every line before it touches any: if
-all enforced lines fit, all are charged and a `Reservation` says what is held; if one does not,
-nothing is charged. When the call has ended, `settle` replaces what was held by what was used: the
-difference is given back, or carried as debt. A store's only job is to make each of the two one
+(this caller, its organisation, everyone). `reserve` reads every line before it changes any: if all
+enforced lines fit, all are charged and a `Reservation` says what is held; if one does not fit,
+nothing is charged. When the call has ended, `settle` replaces what was held by what was used: it
+refunds the difference, or carries it as debt. A store's only job is to make each of the two one
 atomic step on the accounts concerned.
 
-Shadow lines are decided the same way and kept apart: they never refuse, and they are charged only
-where all lines, shadow ones included, fit, so that they hold what they would hold if they were
-enforced.
+Shadow lines are decided the same way. They never refuse. They are charged only if all lines fit,
+shadow lines included, so that they hold what they would hold if they were enforced.
 
-Lines of buckets (`buckets`) are looked at first: they say at what price all other lines are
-charged, and what else is to be done to the call.
+Lines of buckets (`coverage`) are decided first: they set the price at which all other lines are
+charged, and what else is done to the call.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Calendar periods in a time zone: which minute, hour, day, week, month or year holds a moment.
+"""Calendar periods in a time zone: the minute, hour, day, week, month or year of a moment.
 
-A day begins at the first midnight of its date, or where a change of the clock skips midnight, at
-that change: it is 23 or 25 hours long when clocks change. Weeks begin on Monday. Hours and minutes
-are counted from the beginning of the day, so that an hour which a change of the clock repeats is
-two hours and not one long one. Periods touch, and every moment is in exactly one.
+A day begins at the first midnight of its date or, if a clock change skips midnight, at that change.
+It is 23 or 25 hours long when clocks change. Weeks begin on Monday. Hours and minutes are counted
+from the beginning of the day, so an hour that a clock change repeats is two hours, not a long one.
+Periods touch, and every moment is in exactly one.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ __all__ = ["Calendar"]
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 _DAY = dt.timedelta(days=1)
+_STEPS = {Period.MINUTE: 60 * SECOND, Period.HOUR: 3_600 * SECOND}
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
     """The periods of one kind in one time zone; callable as `Bounds`.
 
-    The period last asked for is remembered: a call in the same period costs two comparisons.
+    It caches the last period: a call in the same period costs two comparisons.
 
     Attributes:
         period: Any but seconds.
-        zone: Whose clock and calendar is meant.
+        zone: The time zone.
     """
 
     period: Period
@@ -36,7 +37,7 @@ class Calendar:
     _last: tuple[int, int] = field(default=(0, 0), init=False, repr=False, compare=False)
 
     def __call__(self, now: int, /) -> tuple[int, int]:
-        """The start and the end, in µs, of the period that holds `now`; the end is outside."""
+        """Return start and end, in µs, of the period that contains `now`; the end is exclusive."""
         last = self._last
         if last[0] <= now < last[1]:
             return last
@@ -48,7 +49,7 @@ class Calendar:
         first = _first(self.period, (_EPOCH + now * _MICROSECOND).astimezone(self.zone).date())
         start, after = self._midnight(first), _following(self.period, first)
         end = self._midnight(after)
-        while end <= now:  # clocks went back over midnight: the date is yesterday's, the day is not
+        while end <= now:  # clocks went back over midnight: the date is yesterday's again
             start, after = end, _following(self.period, after)
             end = self._midnight(after)
         return start, end
@@ -62,9 +63,6 @@ class Calendar:
     def _midnight(self, date: dt.date) -> int:
         local = dt.datetime.combine(date, dt.time(), self.zone)
         return (local.astimezone(dt.UTC) - _EPOCH) // _MICROSECOND
-
-
-_STEPS = {Period.MINUTE: 60 * SECOND, Period.HOUR: 3_600 * SECOND}
 
 
 def _first(period: Period, date: dt.date) -> dt.date:

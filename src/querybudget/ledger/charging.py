@@ -1,4 +1,4 @@
-"""Charging all lines of a call or none, and settling what was charged."""
+"""Charge all lines of a call or none, and settle what was charged."""
 
 from __future__ import annotations
 
@@ -37,41 +37,40 @@ _ADMIT = Verdict.ADMIT
 _DISTINCT = Algorithm.DISTINCT
 _DONE, _REPEATED, _LATE = Settled.DONE, Settled.REPEATED, Settled.LATE
 
-_Seat = tuple[Line, State | BucketLine, int]
-"""A line, its window (or what a call finds of its buckets) and the room there is."""
+_LineState = tuple[Line, State | BucketLine, int]
+"""A line, its window (or what it has of the call's buckets), and the room that is left."""
 
 _Prices = Sequence[tuple[int, int]]
-"""The price in millionths from each moment in µs on."""
+"""Pairs of a moment in µs and the price in millionths from then on."""
 
 
 def reserve(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decision:
     """Charge every line, or none.
 
     Args:
-        accounts: The account of every partition on the charge's lines, and of those watched;
-            changed in place.
+        accounts: The accounts of the charge's partitions; changed in place.
         charge: What is wanted.
         now: µs since the epoch, of the store's clock.
 
     Returns:
-        The decision, with the reservation where it admits.
+        The decision, with a reservation if it admits.
     """
     if charge.observation is not None:
         return _reserve_seen(accounts, charge, now)
     price = charge.price
-    seats: list[_Seat] = []
+    states: list[_LineState] = []
     refused = shadowed = False
     for line in charge.lines:
         quota, windows = line.quota, accounts[line.partition].windows
         window = windows.get(quota.key) or _begin(windows, quota)
         room = window.room(quota, now)
-        seats.append((line, window, room))
+        states.append((line, window, room))
         if room < (line.minimum if price == MICRO else _cost(window, line.minimum, price)):
             shadowed = shadowed or line.shadow
             refused = refused or not line.shadow
     if refused:
-        return _refuse(charge, seats, now)
-    return _admit(accounts, charge, seats, now, skip_shadow=shadowed)
+        return _refuse(charge, states, now)
+    return _admit(accounts, charge, states, now, skip_shadow=shadowed)
 
 
 def settle(
@@ -80,14 +79,13 @@ def settle(
     """Replace what is held by what was used. Settling twice changes nothing.
 
     Args:
-        accounts: The accounts of the reservation's partitions, and of those watched, that still
-            exist; changed in place.
+        accounts: Those accounts of the reservation's partitions that still exist; changed in place.
         reservation: As `reserve` made it.
-        amounts: µ-units used on each line, before price; zeros give everything back.
+        amounts: µ-units used on each line, before price; zeros refund everything.
         now: µs since the epoch, of the store's clock.
 
     Returns:
-        What was done: nothing where no account knows the reservation.
+        What was done: nothing if no account knows the reservation.
     """
     name, price, late = reservation.id, reservation.price, now >= reservation.expires
     observation = reservation.observation
@@ -121,14 +119,14 @@ def settle(
 
 
 def answered(reservation: Reservation, amounts: Sequence[int]) -> bool:
-    """Whether a call came to anything; where it has lines of buckets, to what those are for."""
+    """Return True if a call was answered: it used something, of buckets if it has such lines."""
     lines = zip(reservation.lines, amounts, strict=True)
     of_buckets = [amount for line, amount in lines if line.quota.algorithm is _DISTINCT]
     return any(of_buckets or amounts)
 
 
 def peek(account: Account, quotas: Sequence[Quota], now: int) -> tuple[tuple[int, int], ...]:
-    """(remaining µ-units, µs to reset) of each quota, charging nothing."""
+    """Return (remaining µ-units, µs to reset) of each quota; charge nothing."""
     windows = [account.windows.get(quota.key) or fresh(quota) for quota in quotas]
     return tuple(
         (window.room(quota, now), window.reset(quota, now))
@@ -137,32 +135,32 @@ def peek(account: Account, quotas: Sequence[Quota], now: int) -> tuple[tuple[int
 
 
 def _reserve_seen(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decision:
-    """`reserve`, for a call that shows something of itself."""
+    """`reserve` for a call that was analyzed."""
     coverage = evaluate(accounts, charge, now)
     price = priced(charge.price, coverage.price)
-    seats: list[_Seat] = []
+    states: list[_LineState] = []
     refused = shadowed = False
     for line, bucket_line in zip(charge.lines, coverage.bucket_lines, strict=True):
         if bucket_line:
-            seats.append((line, bucket_line, bucket_line.left))
+            states.append((line, bucket_line, bucket_line.left))
             short = bucket_line.refuses
         else:
             quota, windows = line.quota, accounts[line.partition].windows
             window = windows.get(quota.key) or _begin(windows, quota)
             room = window.room(quota, now)
-            seats.append((line, window, room))
+            states.append((line, window, room))
             short = room < _cost(window, line.minimum, price)
         shadowed = shadowed or (short and line.shadow)
         refused = refused or (short and not line.shadow)
     if refused:
-        return _refuse(charge, seats, now, coverage)
-    return _admit(accounts, charge, seats, now, skip_shadow=shadowed, coverage=coverage)
+        return _refuse(charge, states, now, coverage)
+    return _admit(accounts, charge, states, now, skip_shadow=shadowed, coverage=coverage)
 
 
 def _admit(
     accounts: Mapping[str, Account],
     charge: Charge,
-    seats: Sequence[_Seat],
+    states: Sequence[_LineState],
     now: int,
     *,
     skip_shadow: bool,
@@ -175,7 +173,7 @@ def _admit(
         price = priced(price, coverage.price)
         for profiled in charge.profiled:
             _open(accounts[profiled].open, name, expires + GRACE, now)
-    for line, window, room in seats:
+    for line, window, room in states:
         if line.partition != opened:
             opened = line.partition
             _open(accounts[opened].open, name, expires + GRACE, now)
@@ -206,17 +204,17 @@ def _admit(
 
 
 def _refuse(
-    charge: Charge, seats: Sequence[_Seat], now: int, coverage: CoverageDecision | None = None
+    charge: Charge, states: Sequence[_LineState], now: int, coverage: CoverageDecision | None = None
 ) -> Decision:
     prices = _prices(charge, coverage, now)
-    statuses = tuple(_status(*seat, charge, prices) for seat in seats)
+    statuses = tuple(_status(*seat, charge, prices) for seat in states)
     verdict, wait = refusal(statuses)
     decision = Decision(verdict, statuses, wait, None, prices[0][1])
     return decision if coverage is None else _with(coverage, decision)
 
 
 def _with(coverage: CoverageDecision, decision: Decision) -> Decision:
-    """`decision`, and what the lines of buckets say is to be done."""
+    """Add to `decision` what the lines of buckets do to the call."""
     return Decision(
         decision.verdict,
         decision.lines,
@@ -234,7 +232,7 @@ def _with(coverage: CoverageDecision, decision: Decision) -> Decision:
 def _status(
     line: Line, window: State | BucketLine, room: int, charge: Charge, prices: _Prices
 ) -> LineStatus:
-    """How a line stands while nothing is charged on it."""
+    """The status of a line on which nothing is charged."""
     now, price = prices[0]
     if type(window) is BucketLine:
         return window.status(now)
@@ -249,13 +247,13 @@ def _status(
         fits = max(begin, now + window.wait(quota, minimum, now))
         if index + 1 == len(prices) or fits < prices[index + 1][0]:
             return LineStatus(line, room, reset, fits - now, Verdict.WAIT)
-    if _cost(window, line.minimum, charge.price) <= quota.capacity:  # all that is dear is the score
+    if _cost(window, line.minimum, charge.price) <= quota.capacity:  # only the score makes it dear
         return LineStatus(line, room, reset, SCORE_RETRY, Verdict.WAIT)
     return LineStatus(line, room, reset, 0, Verdict.NEVER)
 
 
 def _prices(charge: Charge, coverage: CoverageDecision | None, now: int) -> _Prices:
-    """The price from each moment on, if nobody visits anything more, the first of them now."""
+    """The price from each moment on, from now, if nothing more is visited."""
     if coverage is None or coverage.price == MICRO:
         return ((now, charge.price),)
     return tuple((at, priced(charge.price, price)) for at, price in coverage.prices(now))
@@ -272,7 +270,7 @@ def _cost(window: State, amount: int, price: int) -> int:
 
 
 def _open(reservations: dict[str, int], name: str, forgotten: int, now: int) -> None:
-    """Note a reservation, and forget those whose time has come."""
+    """Add a reservation, and drop those whose time has come."""
     if name in reservations:
         return
     while reservations:

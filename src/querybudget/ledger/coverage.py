@@ -1,11 +1,10 @@
-"""Lines of buckets: what a call would visit anew, and what follows from what was visited before.
+"""Lines of buckets: what a call would newly visit, and what follows from earlier visits.
 
-How much of a budget of buckets is used, or how much of a sweep its account looks, is *strain*. The
-call's own buckets are no part of it: what they do to strain, the next call feels.
+*Strain* is the share of a budget of buckets that is used, or the account's sweep score if that is
+higher. A call's own buckets do not count towards its strain; they raise that of the next call.
 
-A call that visits nothing new is not refused for what was visited, only for the score. Refusals
-note nothing: strain rises by calls that are admitted, and by what they come to, so what stage has
-begun is noted there.
+A call that visits nothing new can only be refused for the score. A refusal changes nothing: strain
+rises by calls that are admitted and answered, so the stage is recorded then.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ __all__ = [
 ]
 
 SCORE_RETRY = 3_600 * SECOND
-"""The wait proposed to a call refused for its score. No promise: nobody knows how it will go on."""
+"""The wait proposed to a call that is refused for its score. It promises nothing."""
 
 _DISTINCT = Algorithm.DISTINCT
 _NONE, _REFUSE = Stage.NONE, Stage.REFUSE
@@ -39,15 +38,15 @@ _ADMIT = Verdict.ADMIT
 
 @final
 class BucketLine(msgspec.Struct, frozen=True, gc=False):
-    """One line of buckets as a call finds it.
+    """One line of buckets, for one call.
 
     Attributes:
         line: The line.
         occupancy: What was visited.
         cells: What the call would visit.
-        left: µ-buckets that could be visited anew.
-        novelty: µ-buckets that the call would.
-        strain: What the response answers to, in millionths.
+        left: µ-buckets that could be newly visited.
+        novelty: µ-buckets that the call would newly visit.
+        strain: What the response depends on, in millionths.
         score: The part of the strain that is the account's score, in millionths.
         begun: The stage at that strain.
         stage: What is to be done to this call.
@@ -67,17 +66,17 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def refuses(self) -> bool:
-        """Whether the call may not go ahead, if the line is enforced."""
+        """Whether the line, if it is enforced, refuses the call."""
         return self.novelty > self.left or self.stage is _REFUSE
 
     @property
     def delay(self) -> int:
-        """µs by which the call is slowed, if its stage says so."""
+        """µs by which the call is delayed if its stage says so."""
         response = self.line.response
         return response.delay_at(self.strain) if response else 0
 
     def take(self, name: str, now: int, expires: int) -> LineStatus:
-        """Charge the line; how it stands then."""
+        """Charge the line, and return its status."""
         line, occupancy = self.line, self.occupancy
         quota, added = line.quota, self.novelty
         occupancy.reserve(name, self.cells, line.amount, added, quota, now, expires)
@@ -86,7 +85,7 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
         return LineStatus(line, self.left - added, reset, 0, _ADMIT, self.strain)
 
     def status(self, now: int) -> LineStatus:
-        """How the line stands while nothing is charged on it."""
+        """Return the status of the line if nothing is charged on it."""
         line, quota = self.line, self.line.quota
         reset = self.occupancy.reset(quota, now)
         if not self.refuses:
@@ -97,7 +96,7 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
         return LineStatus(line, self.left, reset, wait, Verdict.WAIT, self.strain)
 
     def prices(self, now: int) -> list[tuple[int, int]]:
-        """The price from each moment in µs on, if nobody visits anything more."""
+        """Return the price from each moment in µs on, if nothing more is visited."""
         line = self.line
         response, limit = line.response, line.quota.limit
         if response is None:
@@ -108,7 +107,7 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
         ]
 
     def _wait(self, now: int) -> int:
-        """µs until the line no longer refuses; exact, but for the score."""
+        """µs until the line no longer refuses; exact, except for the score."""
         line, occupancy = self.line, self.occupancy
         response, quota = line.response, line.quota
         wait = 0
@@ -118,22 +117,22 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
             begin = response.threshold(_REFUSE, occupancy.stage)
             if self.score >= begin:
                 return max(wait, SCORE_RETRY)
-            most = (begin * quota.limit - 1) // MICRO
-            wait = max(wait, occupancy.wait_until_below(quota, most, now))
+            limit = (begin * quota.limit - 1) // MICRO
+            wait = max(wait, occupancy.wait_until_below(quota, limit, now))
         return wait
 
 
 class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
-    """What all lines of buckets of a charge say together.
+    """What all lines of buckets of a charge do to the call.
 
     Attributes:
         bucket_lines: One for each line of the charge, in order; None for lines of other units.
         price: The highest of the enforced lines, in millionths.
-        stage: The severest of the enforced lines.
+        stage: The most severe of the enforced lines.
         delay: The longest of the enforced lines, µs.
         shadow_price: The highest of the shadow lines, in millionths.
-        shadow_stage: The severest of the shadow lines.
-        reasons: What the highest score is made of, where a score brought about a stage.
+        shadow_stage: The most severe of the shadow lines.
+        reasons: What contributed to the highest score, if a score brought about a stage.
     """
 
     bucket_lines: Sequence[BucketLine | None]
@@ -145,14 +144,17 @@ class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
     reasons: tuple[Reason, ...] = ()
 
     def prices(self, now: int) -> list[tuple[int, int]]:
-        """The enforced lines' highest price from each moment in µs on."""
-        flows = [s.prices(now) for s in self.bucket_lines if s and not s.line.shadow]
-        moments = sorted({moment for flow in flows for moment, _ in flow} | {now})
-        return [(at, max((_latest(flow, at) for flow in flows), default=MICRO)) for at in moments]
+        """Return the highest price of the enforced lines from each moment in µs on."""
+        schedules = [s.prices(now) for s in self.bucket_lines if s and not s.line.shadow]
+        moments = sorted({moment for schedule in schedules for moment, _ in schedule} | {now})
+        return [
+            (at, max((_latest(schedule, at) for schedule in schedules), default=MICRO))
+            for at in moments
+        ]
 
 
 def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> CoverageDecision:
-    """What the lines of buckets of `charge` say. Changes nothing but what time alone does."""
+    """Return what the lines of buckets of `charge` do to it. Only drops what has expired."""
     cells = charge.observation.cells if charge.observation else ()
     bucket_lines = [
         _bucket_line(line, accounts[line.partition], cells, now)
@@ -166,33 +168,33 @@ def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> Cover
     for bucket_line in bucket_lines:
         if bucket_line is None:
             continue
-        found = _REFUSE if bucket_line.refuses else bucket_line.stage
+        line_stage = _REFUSE if bucket_line.refuses else bucket_line.stage
         if bucket_line.line.shadow:
             shadow_price = max(shadow_price, bucket_line.price)
-            shadow_stage = max(shadow_stage, found)
+            shadow_stage = max(shadow_stage, line_stage)
             continue
         price = max(price, bucket_line.price)
-        if found:
-            stage, delay = max(stage, found), max(delay, bucket_line.delay)
+        if line_stage:
+            stage, delay = max(stage, line_stage), max(delay, bucket_line.delay)
     reasons = _reasons(accounts, bucket_lines) if stage or shadow_stage else ()
     return CoverageDecision(bucket_lines, price, stage, delay, shadow_price, shadow_stage, reasons)
 
 
 def update_profiles(accounts: Mapping[str, Account], reservation: Reservation, now: int) -> None:
-    """Let the profiles of those watched take in an answered call."""
+    """Add an answered call to the profiles of the reservation."""
     observation, profiled = reservation.observation, reservation.profiled
     identity = accounts.get(profiled[0]) if profiled else None
     if observation is None or identity is None:
         return
-    step = _profile(identity).observe(observation, now)
+    delta = _profile(identity).observe(observation, now)
     for partition in profiled[1:]:
         pool = accounts.get(partition)
         if pool is not None:
-            _profile(pool).add(step, now)
+            _profile(pool).add(delta, now)
 
 
 def update_stages(accounts: Mapping[str, Account], lines: Sequence[Line], now: int) -> None:
-    """Note what stages have begun on `lines`, whose strain may have risen."""
+    """Update the stages of `lines`, whose strain may have risen."""
     for line in lines:
         response, account = line.response, accounts.get(line.partition)
         if response is None or account is None or not response.stages:
@@ -226,9 +228,8 @@ def _reasons(
     scored = [s for s in bucket_lines if s and s.stage and s.score == s.strain]
     if not scored:
         return ()
-    profile = accounts[
-        max(scored, key=lambda bucket_line: bucket_line.score).line.partition
-    ].profile
+    highest = max(scored, key=lambda bucket_line: bucket_line.score)
+    profile = accounts[highest.line.partition].profile
     return profile.reasons if profile else ()
 
 
@@ -254,5 +255,5 @@ def _profile(account: Account) -> Profile:
     return account.profile
 
 
-def _latest(flow: Sequence[tuple[int, int]], at: int) -> int:
-    return [price for moment, price in flow if moment <= at][-1]
+def _latest(schedule: Sequence[tuple[int, int]], at: int) -> int:
+    return [price for moment, price in schedule if moment <= at][-1]

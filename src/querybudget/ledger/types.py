@@ -1,4 +1,4 @@
-"""What the ledger is asked, what it answers, and what it keeps."""
+"""The ledger's input, its answers, and the accounts it changes."""
 
 from __future__ import annotations
 
@@ -39,12 +39,11 @@ class Line(msgspec.Struct, frozen=True, gc=False):
         partition: Key of the account.
         quota: The quota.
         amount: µ-units to hold, before price.
-        minimum: The part of `amount` that is sure; where only this much is left, it is granted less
-            than `amount` (an unforeseeable answer holds what is left). Equal to `amount` where all
-            is known.
+        minimum: The part of `amount` that is certain. If less than `amount` is left, but this much
+            is, the line holds what is left. Equal to `amount` if all of it is certain.
         shadow: Decide and count, but never refuse.
-        response: Of a line of buckets, what follows from how many are visited; None to count only.
-            Such a line's `amount` is what each new bucket weighs, and so is its `minimum`.
+        response: What follows from the buckets visited, on a line of buckets; None to count only.
+            The `amount` and `minimum` of such a line are the weight of each new bucket.
     """
 
     partition: str
@@ -63,9 +62,9 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
         lines: All or none of these; no two of the same quota of the same partition.
         ttl: µs after which the reservation expires unless it is settled.
         price: Factor on every amount but leases and buckets, in millionths.
-        observation: What the call shows; None where no line counts buckets.
-        profiled: Accounts whose profile takes in the visit when the call was answered: first its
-            identity's, then those of the pools the identity is in.
+        observation: What the call shows; None if no line counts buckets.
+        profiled: Accounts whose profiles take in the observation when the call is answered: first
+            the identity's, then those of its pools.
     """
 
     id: str
@@ -77,7 +76,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def partitions(self) -> tuple[str, ...]:
-        """Keys of the accounts that take part, each once."""
+        """Keys of the accounts concerned, each once."""
         return _partitions(self.lines, self.profiled)
 
     def with_lines(self, name: str, lines: tuple[Line, ...]) -> Charge:
@@ -91,17 +90,17 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
 
 
 class Verdict(enum.IntEnum):
-    """What becomes of a charge."""
+    """The decision about a charge."""
 
     ADMIT = 0
     WAIT = 1
     """Not yet: it fits after `Decision.wait`."""
     NEVER = 2
-    """It asks for more than a quota ever grants."""
+    """It asks for more than a quota can ever grant."""
 
 
 class LineStatus(msgspec.Struct, frozen=True, gc=False):
-    """How one line stands after the decision.
+    """One line after the decision.
 
     Attributes:
         line: The line.
@@ -138,8 +137,8 @@ class Reservation(msgspec.Struct, frozen=True):
     Attributes:
         id: Unique name.
         lines: As charged.
-        held: µ-units charged on each line, price included; `UNCHARGED` for a shadow line left
-            alone.
+        held: µ-units charged on each line, price included; `UNCHARGED` for a shadow line that was
+            not charged.
         at: When it was made, µs.
         expires: When it lapses, µs.
         price: The factor it was charged at, in millionths.
@@ -158,7 +157,7 @@ class Reservation(msgspec.Struct, frozen=True):
 
     @property
     def partitions(self) -> tuple[str, ...]:
-        """Keys of the accounts that take part, each once."""
+        """Keys of the accounts concerned, each once."""
         return _partitions(self.lines, self.profiled)
 
 
@@ -168,17 +167,16 @@ class Decision(msgspec.Struct, frozen=True):
     Attributes:
         verdict: Admit, not yet, or never.
         lines: One status for each line of the charge, in its order.
-        wait: µs until the charge fits; exact, unless a lease is what it waits for. 0 for admit and
-            never.
+        wait: µs until the charge fits; exact, unless it waits for a lease. 0 for admit and never.
         reservation: What is held; None for a refusal.
         price: The factor charged, in millionths: the charge's, times the highest of the enforced
             lines of buckets.
-        stage: What is to be done to the call; `REFUSE` where an enforced line of buckets refuses.
-        delay: µs by which the call is to be slowed.
+        stage: What is to be done to the call; `REFUSE` if an enforced line of buckets refuses.
+        delay: µs by which the call is to be delayed.
         shadow_price: The highest price of the shadow lines of buckets, in millionths.
         shadow_stage: What would be done to the call if those were enforced.
-        reasons: What the sweep score is made of that brought about a stage, strongest first; empty
-            where no stage was, or buckets alone brought it about. For operators, never for callers.
+        reasons: What contributed to the sweep score, strongest first, if the score brought about a
+            stage. For operators, never for callers.
     """
 
     verdict: Verdict
@@ -209,24 +207,24 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Settled(enum.Enum):
-    """What a settle did."""
+    """What settling did."""
 
     DONE = "done"
     REPEATED = "repeated"
-    """It had been settled, or is not known (any more): nothing changed."""
+    """The reservation was settled before, or is not known any more: nothing changed."""
     LATE = "late"
     """The reservation had expired at its estimate: only use above it was charged."""
 
 
 class Account(msgspec.Struct, array_like=True):
-    """One partition's books.
+    """What one partition has used and holds.
 
     Attributes:
         since: When the partition was first seen, µs.
         windows: Use by `Quota.key`.
         open: Reservations not settled, oldest first: id to the moment it is forgotten, which is
             `GRACE` after its expiry.
-        profile: What its answered calls look like; None before the first that was looked at.
+        profile: What its answered calls look like; None before the first that was analyzed.
     """
 
     since: int = 0
@@ -236,7 +234,7 @@ class Account(msgspec.Struct, array_like=True):
 
     @property
     def blank(self) -> bool:
-        """Whether nothing is used or held, so that forgetting the account changes nothing."""
+        """Whether nothing is used or held, so that deleting the account changes nothing."""
         seen = self.profile is not None and self.profile.queries
         return not (self.open or seen) and all(window.blank for window in self.windows.values())
 

@@ -1,19 +1,19 @@
-"""What one partition has used of one quota, for each algorithm.
+"""What one partition has used of one quota: a state for each algorithm.
 
-Small states, all O(1) in the number of calls, all with the same five verbs, so that the ledger
-need not know which one it holds (`querybudget.coverage.buckets` has the one for buckets):
+The states are small, O(1) in the number of calls, and have the same five verbs, so that the ledger
+need not know which one it has (`querybudget.coverage.buckets` has the one for buckets):
 
-    room     what could be granted now; negative while in debt. Forgets what has expired by now
-    charge   use that much now
-    adjust   correct a charge made at `at`: give back (negative) or carry as debt (positive)
-    wait     µs until `amount` fits if nobody else charges: refused before, admitted at its end
+    room     what could be granted now; negative while in debt. Drops what has expired
+    charge   use an amount now
+    adjust   correct a charge made at `at`: refund (negative) or carry as debt (positive)
+    wait     µs until `amount` fits if nothing else is charged: refused before, admitted then
     reset    µs until nothing is used any more
 
-`room` brings a state up to date: whoever uses another verb has asked for it at the same `now`.
+`room` brings a state up to date: call it with the same `now` before any other verb.
 
-Every amount is an integer in µ-units, every time an integer in µs: nothing is rounded in a
-caller's favour or against it, except where a docstring says so. No clock is read; a `now` earlier
-than the last charge's counts as no time having passed.
+Every amount is an integer in µ-units, every time an integer in µs. Nothing is rounded in a caller's
+favour or against it, except where a docstring says so. No clock is read. A `now` earlier than the
+last charge counts as no time having passed.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from querybudget.units import MICRO, SECOND, Algorithm, Bounds, Quota
 __all__ = [
     "LEASE_RETRY",
     "LONGEST_DEBT",
+    "LONGEST_WAIT",
     "STATES",
     "CalendarState",
     "GcraState",
@@ -40,18 +41,21 @@ __all__ = [
 ]
 
 LEASE_RETRY = SECOND
-"""The wait proposed when all leases are out. No promise: a lease frees when its call ends."""
+"""The wait proposed when all leases are taken. It promises nothing: a lease ends with its call."""
 
 LONGEST_DEBT = 4_096
-"""Windows that a debt can last: a single absurd answer closes no budget for longer than its caller,
-or a calendar, has."""
+"""Windows that a debt can last, so that a single absurd answer does not close a budget for ever."""
+
+LONGEST_WAIT = 2**53 - 1
+"""The longest time that a wait or reset says, in µs: 285 years. Doubles, in which Redis and most
+readers of JSON calculate, are exact up to here."""
 
 
 class Window(Protocol):
     """One partition's use of one quota."""
 
     def room(self, quota: Quota, now: int, /) -> int:
-        """µ-units that could be granted now; negative while in debt."""
+        """Return the µ-units that could be granted now; negative while in debt."""
         ...
 
     def charge(self, quota: Quota, amount: int, now: int, /) -> None:
@@ -59,15 +63,15 @@ class Window(Protocol):
         ...
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int, /) -> None:
-        """Correct a charge made at `at`: negative gives back, positive is debt."""
+        """Correct a charge made at `at`: a negative amount is refunded, a positive one is debt."""
         ...
 
     def wait(self, quota: Quota, amount: int, now: int, /) -> int:
-        """µs until `amount` fits, which must be at most the quota's capacity."""
+        """Return the µs until `amount` fits; it must be at most the quota's capacity."""
         ...
 
     def reset(self, quota: Quota, now: int, /) -> int:
-        """µs until nothing is used any more."""
+        """Return the µs until nothing is used any more."""
         ...
 
     @property
@@ -77,7 +81,7 @@ class Window(Protocol):
 
 
 def fresh(quota: Quota) -> State:
-    """The state of a partition that has used nothing of `quota`."""
+    """Return the state of a partition that has used nothing of `quota`."""
     return STATES[quota.algorithm]()
 
 
@@ -86,8 +90,8 @@ class GcraState(msgspec.Struct, array_like=True, tag="l"):
 
     The level is ``level + part / rate[1]`` µ-units as of `at`: the fraction keeps the leak exact.
 
-    What is given back was held, and leaked meanwhile like any other charge. So the promise is:
-    from the first charge on, use never exceeds burst + rate x time.
+    A refund was held before, and leaked meanwhile like any other charge. So the promise is: from
+    the first charge on, use never exceeds burst + rate x time.
     """
 
     level: int = 0
@@ -100,7 +104,7 @@ class GcraState(msgspec.Struct, array_like=True, tag="l"):
         if now > self.at:
             if level > 0 or part:
                 units, time = quota.rate
-                part = min(part, time)  # a policy read anew may bring a coarser fraction
+                part = min(part, time)  # a changed policy may have a coarser fraction
                 left = level * time + part - (now - self.at) * units
                 level, part = divmod(left, time) if left > 0 else (0, 0)
                 self.level, self.part = level, part
@@ -120,16 +124,16 @@ class GcraState(msgspec.Struct, array_like=True, tag="l"):
             self.level = self.part = 0
 
     def wait(self, quota: Quota, amount: int, now: int) -> int:
-        """µs until the level has leaked far enough."""
+        """µs until the level has leaked far enough, at most `LONGEST_WAIT`."""
         units, time = quota.rate
         over = (self.level + amount - quota.burst) * time + self.part
-        return self.at - now - (-over // units) if over > 0 else 0
+        return min(self.at - now - (-over // units), LONGEST_WAIT) if over > 0 else 0
 
     def reset(self, quota: Quota, now: int) -> int:
-        """µs until the level is empty."""
+        """µs until the level is empty, at most `LONGEST_WAIT`."""
         units, time = quota.rate
         left = self.level * time + self.part
-        return self.at - now - (-left // units) if left > 0 else 0
+        return min(self.at - now - (-left // units), LONGEST_WAIT) if left > 0 else 0
 
     @property
     def blank(self) -> bool:
@@ -140,17 +144,17 @@ class GcraState(msgspec.Struct, array_like=True, tag="l"):
 class SlidingState(msgspec.Struct, array_like=True, tag="s"):
     """A strict sliding window: no stretch of one window's length ever holds more than the limit.
 
-    Charges are kept exactly, but those of one slot (a 60th of the window) are kept together and
-    expire with the last of them: what is held back longer than it must be is so for less than one
-    slot, and what was used is never forgotten early. At most 61 pairs, however many calls.
+    Amounts are kept exactly. Charges of one slot (a 60th of the window) are kept together and
+    expire with the last of them: never early, and less than one slot late. There are at most 61
+    pairs, however many calls.
 
-    What a call used above the limit, unforeseen, is debt: it stays as many windows as the limit
-    needs to pay for all that is used, rounded up to whole ones.
+    What a call uses above the limit is debt: it stays for as many windows as the limit needs to pay
+    for all that is used, rounded up to whole windows.
     """
 
     total: int = 0
     marks: list[int] = msgspec.field(default_factory=list[int])
-    """Pairs, oldest first: when the last charge of the slot was made, what the slot holds."""
+    """Pairs, oldest first: when the last charge of a slot was made, and the slot's amount."""
     debt: int = 0
     due: int = 0
     """When the debt is paid, µs."""
@@ -182,7 +186,7 @@ class SlidingState(msgspec.Struct, array_like=True, tag="s"):
         self.total += amount
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
-        """Give back to the slot that was charged, if it is still held; carry on what is above."""
+        """Refund the slot that was charged if it is still live; carry any excess as debt."""
         if amount > 0:
             self._overshoot(quota, amount, now)
             return
@@ -198,7 +202,7 @@ class SlidingState(msgspec.Struct, array_like=True, tag="s"):
         marks[mark + 1] -= back
         if not marks[mark + 1]:
             del marks[mark : mark + 2]
-        paid = min(back, self.debt)  # what there is room for now is used now, and no debt
+        paid = min(back, self.debt)  # debt that fits now becomes ordinary use
         self.debt -= paid
         self.charge(quota, paid, now)
 
@@ -256,13 +260,13 @@ class CalendarState(msgspec.Struct, array_like=True, tag="p"):
         self.used += amount
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
-        """Give back if the period charged is still this one; debt is always this period's."""
+        """Refund if the charged period is still the current one; debt is always the current's."""
         del now
         if amount > 0 or at >= self.start:
             self.used = max(0, min(self.used + amount, LONGEST_DEBT * quota.limit))
 
     def wait(self, quota: Quota, amount: int, now: int) -> int:
-        """µs until the period that has room begins."""
+        """µs until the first period with enough room begins."""
         missing = amount + self.used - quota.limit
         if missing <= 0:
             return 0
@@ -274,7 +278,7 @@ class CalendarState(msgspec.Struct, array_like=True, tag="p"):
         return moment - now
 
     def reset(self, quota: Quota, now: int) -> int:
-        """µs until the period ends, or with debt, the one that pays the rest of it."""
+        """µs until the period ends, or with debt, the period that pays the last of it."""
         return self.wait(quota, quota.limit, now)
 
     @property
@@ -292,10 +296,10 @@ class CalendarState(msgspec.Struct, array_like=True, tag="p"):
 
 @final
 class LeaseState(msgspec.Struct, array_like=True, tag="c"):
-    """How many calls are open. A lease ends when its call is settled, or at its expiry."""
+    """The open calls. A lease ends when its call is settled, or at its expiry."""
 
     open: dict[str, int] = msgspec.field(default_factory=dict[str, int])
-    """Reservation id to the moment it expires, the next to expire first."""
+    """Expiry by reservation id, the next to expire first."""
 
     def room(self, quota: Quota, now: int) -> int:
         """µ-units that could be granted now."""
@@ -308,24 +312,24 @@ class LeaseState(msgspec.Struct, array_like=True, tag="c"):
         return quota.limit - len(leases) * MICRO
 
     def charge(self, quota: Quota, amount: int, now: int) -> None:
-        """Leases are taken by `take`."""
+        """Do nothing: leases are taken by `take`."""
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
-        """Leases are given back by `free`."""
+        """Do nothing: leases are given back by `free`."""
 
     def wait(self, quota: Quota, amount: int, now: int) -> int:
-        """`LEASE_RETRY` while none is free: no promise."""
+        """`LEASE_RETRY` while none is free, which promises nothing."""
         del now
         return LEASE_RETRY if quota.limit - len(self.open) * MICRO < amount else 0
 
     def reset(self, quota: Quota, now: int) -> int:
-        """`LEASE_RETRY` while any is out."""
+        """`LEASE_RETRY` while any is taken."""
         del quota, now
         return LEASE_RETRY if self.open else 0
 
     @property
     def blank(self) -> bool:
-        """Whether no lease is out."""
+        """Whether no lease is taken."""
         return not self.open
 
     def take(self, reservation: str, expires: int) -> None:
@@ -337,7 +341,7 @@ class LeaseState(msgspec.Struct, array_like=True, tag="c"):
             self.open = dict(sorted(leases.items(), key=itemgetter(1)))
 
     def free(self, reservation: str) -> None:
-        """End a lease; nothing happens where it has ended."""
+        """End a lease, if it has not ended."""
         self.open.pop(reservation, None)
 
 
@@ -349,7 +353,7 @@ def _bounds(quota: Quota) -> Bounds:
 
 
 State = GcraState | SlidingState | CalendarState | LeaseState | BucketState
-"""Every state there is."""
+"""Any of the states."""
 
 STATES: dict[Algorithm, type[State]] = {
     Algorithm.GCRA: GcraState,

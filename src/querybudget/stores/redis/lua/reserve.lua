@@ -129,7 +129,7 @@ repeat
       amount = min(amount, room)
       level = level + amount
       local whole, rest = divided(level, slot, window)
-      reset = as_of - now + whole + ceil((rest + part) / window)
+      reset = min(as_of - now + whole + ceil((rest + part) / window), MOST)
       til = now + reset
       record = pack('>I7I7I7', level, part, as_of)
 
