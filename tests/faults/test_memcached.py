@@ -14,6 +14,7 @@ from querybudget.testing import ManualClock
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.servers.fixtures import Servers
 from tests.servers.memcached import Memcached
+from tests.servers.process import PATIENCE
 from tests.stores.limits_worker import LIMIT, TIGHT, WIDE
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -45,12 +46,12 @@ async def test_a_server_killed_amid_a_burst_fails_calls_and_is_found_again(
     burst = [asyncio.create_task(outcome(store, f"call-{number}")) for number in range(60)]
     await asyncio.wait(burst, return_when=asyncio.FIRST_COMPLETED)
     server.kill()
-    outcomes = await asyncio.wait_for(asyncio.gather(*burst), 20)
-    failed = await asyncio.wait_for(outcome(store, "while it is away"), 20)
+    outcomes = await asyncio.wait_for(asyncio.gather(*burst), PATIENCE)
+    failed = await asyncio.wait_for(outcome(store, "while it is away"), PATIENCE)
     assert isinstance(failed, StoreError)
     assert str(failed).startswith("memcached:// cannot answer now (")
     server.start()
-    back = await asyncio.wait_for(outcome(store, "when it is back"), 20)
+    back = await asyncio.wait_for(outcome(store, "when it is back"), PATIENCE)
     assert isinstance(back, Decision)
     assert await left(store) == 99 * MICRO, "expected it to have begun anew"
     for one in outcomes:
@@ -69,7 +70,7 @@ async def test_what_is_settled_while_it_is_away_is_said_and_stays_at_its_estimat
     assert decision.reservation
     server.kill()
     with pytest.raises(StoreError):
-        await asyncio.wait_for(store.settle(decision.reservation, (0,)), 20)
+        await asyncio.wait_for(store.settle(decision.reservation, (0,)), PATIENCE)
     server.start()
     assert await store.settle(decision.reservation, (0,)) is Settled.REPEATED
     assert await left(store) == 100 * MICRO
@@ -86,12 +87,12 @@ async def test_who_gives_up_on_a_frozen_server_leaves_nothing_that_keeps_it_from
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(store.reserve(charge("frozen")), 0.02)
     server.resume()
-    assert (await asyncio.wait_for(store.reserve(charge("after")), 20)).admitted
+    assert (await asyncio.wait_for(store.reserve(charge("after")), PATIENCE)).admitted
     assert await left(store) in (98 * MICRO, 97 * MICRO)
     server.pause()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(store.reserve(charge("frozen again")), 0.02)
-    await asyncio.wait_for(store.aclose(), 20)
+    await asyncio.wait_for(store.aclose(), PATIENCE)
 
 
 async def test_a_server_that_was_never_there_is_said(memcached_servers: Servers[Memcached]) -> None:
@@ -99,9 +100,9 @@ async def test_a_server_that_was_never_there_is_said(memcached_servers: Servers[
     server.kill()
     store = open_store(server.url, ManualClock())
     for name in ("one", "two", "three", "four"):
-        assert isinstance(await asyncio.wait_for(outcome(store, name), 20), StoreError)
+        assert isinstance(await asyncio.wait_for(outcome(store, name), PATIENCE), StoreError)
     server.start()
-    assert isinstance(await asyncio.wait_for(outcome(store, "five"), 20), Decision)
+    assert isinstance(await asyncio.wait_for(outcome(store, "five"), PATIENCE), Decision)
     await store.aclose()
 
 

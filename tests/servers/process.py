@@ -22,7 +22,7 @@ from typing import IO
 
 __all__ = ["PATIENCE", "Process", "ServerError", "free_port", "on_free_port"]
 
-PATIENCE = 30
+PATIENCE = 120
 """Seconds after which a server that says nothing of what is waited for is given up."""
 
 

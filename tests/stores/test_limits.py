@@ -22,6 +22,7 @@ from querybudget.stores import open_store
 from querybudget.stores.limits.store import LimitsStore
 from querybudget.testing import ManualClock
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
+from tests.servers.process import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -304,12 +305,12 @@ async def test_a_call_cancelled_half_way_gives_back_what_it_had_charged(bench: B
     first, second = line(sliding(name="first")), line(sliding(name="second"))
     stuck = stick(bench, second)
     task = asyncio.create_task(bench.reserve(first, second))
-    await asyncio.wait_for(stuck.reached.wait(), 20)
+    await asyncio.wait_for(stuck.reached.wait(), PATIENCE)
     assert await bench.left(first.quota) == 9 * MICRO
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(stuck.gave.wait(), 20)
+    await asyncio.wait_for(stuck.gave.wait(), PATIENCE)
     assert await bench.left(first.quota) == 10 * MICRO
     assert await bench.left(second.quota) == 10 * MICRO
 
@@ -319,7 +320,7 @@ async def test_a_failure_half_way_is_said_and_gives_back_what_was_charged(bench:
     stuck = stick(bench, second, OSError("broken, and the password is hunter2"))
     with pytest.raises(StoreError, match=r"^(limits\+)?\w+:// cannot answer now \(OSError\)$"):
         await bench.reserve(first, second)
-    await asyncio.wait_for(stuck.gave.wait(), 20)
+    await asyncio.wait_for(stuck.gave.wait(), PATIENCE)
     assert await bench.left(first.quota) == 10 * MICRO
 
 
