@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +17,7 @@ from querybudget.errors import PolicyError
 from querybudget.policy.load import load_text
 from querybudget.policy.model import Policy
 
+GOOD = sorted((Path(__file__).parent / "good").glob("*.yaml"))
 BAD = sorted((Path(__file__).parent / "bad").glob("*.yaml"))
 ENVIRON = {"QUERYBUDGET_SECRET": "0123456789abcdef0123456789abcdef", "WORD": "many"}
 
@@ -203,3 +209,51 @@ def test_a_pointer_that_is_nearly_one_is_refused_at_once() -> None:
     text += "budgets: {name: rpm, limit: 5/minute}\n"
     with pytest.raises(PolicyError, match="expected a JSON pointer"):
         load_text(text, "p.yaml", {})
+
+
+def test_a_budget_without_a_name_is_still_checked_against_the_store() -> None:
+    text = "secret: 0123456789abcdef\nstore: memcached://localhost\nbudgets:\n"
+    text += "  - {limit: 5/day, window: gcra, on_store_error: local}\n"
+    text += "  - {name: a, limit: 5/day, window: gcra}\n  - {name: a, limit: 8 concurrent}\n"
+    with pytest.raises(PolicyError) as caught:
+        load_text(text, "p.yaml", {})
+    assert [(problem.line, problem.path) for problem in caught.value.problems] == [
+        (4, "$.budgets[0].name"),
+        (4, "$.budgets[0].window"),
+        (4, "$.budgets[0].on_store_error"),
+        (5, "$.budgets[1].window"),
+        (6, "$.budgets[2].name"),
+        (6, "$.budgets[2].limit"),
+    ]
+
+
+WORDS: tuple[Any, ...] = (
+    *(None, True, 0, -1, 1.5, float("inf"), 10**400, "", "x", "/x", "*", "${MAX}", "${NONE}"),
+    *("5/day", "8 concurrent", "400 buckets/day", "gcra", "calendar", "local", "slow", "none"),
+    *("redis://h", "memcached://h", "api_key", [], {}, ["a"], {"a": 1}, [None], [[]]),
+    *({"slow": 0.5}, {"curve": "none", "cap": 3}, {"header": "x"}, {"claim": ""}),
+)
+
+
+def places(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield each mapping or list below, with each of its keys or indexes."""
+    keys = list(node) if isinstance(node, dict) else []
+    keys = list(range(len(node))) if isinstance(node, list) else keys
+    for key in keys:
+        yield node, key
+        yield from places(node[key])
+
+
+@given(st.sampled_from(GOOD), st.data())
+def test_a_policy_changed_anywhere_is_a_policy_or_has_problems(
+    path: Path, data: st.DataObject
+) -> None:
+    policy: Any = yaml.load(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+    for _ in range(data.draw(st.integers(1, 3))):
+        parent, key = data.draw(st.sampled_from([*places(policy)] or [({"x": 1}, "x")]))
+        if data.draw(st.booleans()):
+            del parent[key]
+        else:
+            parent[key] = copy.deepcopy(data.draw(st.sampled_from(WORDS)))
+    with contextlib.suppress(PolicyError):
+        assert Policy.load(policy, environ=ENVIRON).budgets

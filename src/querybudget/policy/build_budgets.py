@@ -66,17 +66,16 @@ class Known(Struct, frozen=True):
 
 def budgets(
     written: tuple[file.BudgetFile, ...] | UnsetType, known: Known, problems: Problems
-) -> tuple[Budget, ...]:
-    """Build the budgets in order, without those that have no usable limit."""
+) -> tuple[Budget | None, ...]:
+    """Build the budgets in order; None in place of one without a usable limit."""
     if written is UNSET:
         return ()
     if not written:
         problems.add(("budgets",), "expected at least one budget, found none")
     _check_names(written, problems)
-    built = (
+    return tuple(
         _budget(budget, ("budgets", index), known, problems) for index, budget in enumerate(written)
     )
-    return tuple(budget for budget in built if budget is not None)
 
 
 def check_paths(patterns: tuple[str, ...], path: Path, problems: Problems) -> None:

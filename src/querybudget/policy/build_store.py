@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from querybudget.backends import LIMITS, SCHEMES, WORDS, StoreSettings, guarantees_of, lacking
+from querybudget.backends import LIMITS, SCHEMES, WORDS, StoreSettings, guarantees_of
 from querybudget.policy import file
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import Budget, OnStoreError
@@ -22,9 +22,15 @@ _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def store_settings(
-    policy: file.PolicyFile, budgets: Sequence[Budget], problems: Problems
+    policy: file.PolicyFile, budgets: Sequence[Budget | None], problems: Problems
 ) -> StoreSettings:
-    """Build the settings of a policy's store, which must be able to keep its budgets."""
+    """Build the settings of a policy's store; check that it can keep the budgets.
+
+    Args:
+        policy: The policy as it was written.
+        budgets: As many as were written; None for one that could not be built.
+        problems: Where to note what is wrong.
+    """
     store = policy.store
     url = "" if store.url is UNSET else store.url
     if url and _check_url(url, problems):
@@ -53,28 +59,27 @@ def _check_url(url: str, problems: Problems) -> bool:
 
 
 def _check_abilities(
-    url: str, policy: file.PolicyFile, budgets: Sequence[Budget], problems: Problems
+    url: str, policy: file.PolicyFile, budgets: Sequence[Budget | None], problems: Problems
 ) -> None:
     guarantees = guarantees_of(url)
-    if guarantees is None or policy.budgets is UNSET:
+    if guarantees is None:
         return
     if guarantees.shared and policy.secret is None:
         message = "expected `secret` beside a shared store, found none: without it, each process"
         problems.add(("secret",), f"{message} has its own names for the same callers")
-    places = {budget.name: index for index, budget in enumerate(policy.budgets)}
     kept = " or ".join(WORDS[kind] for kind in Algorithm if kind in guarantees.windows)
-    for quota in lacking(guarantees, [budget.quota for budget in budgets]):
-        kind = quota.algorithm
-        key = "window" if kind in {Algorithm.GCRA, Algorithm.CALENDAR} else "limit"
-        path = ("budgets", places[quota.name], key)
-        problems.add(path, f"expected {kept}, which `{_scheme(url)}` keeps, found {WORDS[kind]}")
-    if not guarantees.shared or policy.store.workers is not None:
-        return
-    for budget in budgets:
-        if budget.on_store_error is OnStoreError.LOCAL:
-            path = ("budgets", places[budget.name], "on_store_error")
+    alone = not guarantees.shared or policy.store.workers is not None
+    for index, budget in enumerate(budgets):
+        if budget is None:
+            continue
+        path, kind = ("budgets", index), budget.quota.algorithm
+        if kind not in guarantees.windows:
+            key = "window" if kind in {Algorithm.GCRA, Algorithm.CALENDAR} else "limit"
+            message = f"expected {kept}, which `{_scheme(url)}` keeps, found {WORDS[kind]}"
+            problems.add((*path, key), message)
+        if budget.on_store_error is OnStoreError.LOCAL and not alone:
             message = "expected `workers` in `store` beside `local`, found none: a worker has to"
-            problems.add(path, f"{message} know how many share a limit")
+            problems.add((*path, "on_store_error"), f"{message} know how many share a limit")
 
 
 def _url_path(problems: Problems) -> Path:

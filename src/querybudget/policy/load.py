@@ -105,7 +105,7 @@ def _policy(node: Node, problems: Problems) -> Policy:
     )
     budgets = build_budgets.budgets(written.budgets, known, problems)
     policy = Policy(
-        budgets=budgets,
+        budgets=tuple(budget for budget in budgets if budget is not None),
         identity=build_identity.identity(written.identity, problems),
         partitions=partitions,
         tiers=build_identity.tiers(
