@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import tomllib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ def page() -> str:
     return before + BEGIN + "\n" + table() + "\n" + END + after
 
 
+@cache
 def module_graph() -> Graph:
     """Each module of the package, and the modules that it imports when it is run."""
     graph = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True)
