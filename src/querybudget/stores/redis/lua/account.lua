@@ -1,17 +1,17 @@
--- An account is one string: a head, then records of a name and what it holds. Records are windows
--- by the key of their quota; the nameless one is the profile. What a call does not touch stays
--- packed. A later version that changes the layout writes another number first.
+-- An account is one string: a head, then records, each a name and its content. Records are windows
+-- by the key of their quota, and the profile without a name. A call leaves packed what it does not
+-- change. A version of querybudget that changes the layout writes another version first.
 
 local HEAD = '>Bc6I7I7I4I7'
 local RECORD = '>Bc0I3c0'
 local VERSION = 1
 
--- gen      six bytes that tell an account from another that had its key before it was forgotten
+-- gen      six bytes that tell an account from an earlier one with its key
 -- since    when it was opened
--- til      nothing in its windows or profile matters from then on
--- open     calls not settled
--- held     the last of them is forgotten then
--- records  by name
+-- til      when its windows and its profile stop mattering
+-- open     the number of calls that are not settled
+-- held     when the last of them is forgotten
+-- records  their contents by name
 local function read_account(blob)
   local version, gen, since, til, open, held, at = unpack(HEAD, blob)
   if version ~= VERSION then
@@ -37,6 +37,5 @@ local function write_account(key, account, now)
   if open > 0 and held > til then
     til = held
   end
-  -- A second more, so that nothing goes before its time.
-  redis.call('PSETEX', key, max(0, floor((til - now) / 1000)) + 1000, table.concat(parts))
+  redis.call('PSETEX', key, max(0, floor((til - now) / 1000)) + SPARE, table.concat(parts))
 end

@@ -10,7 +10,7 @@ local function overshoot(quota, window, amount, now)
   end
 end
 
--- Give back to the slot that was charged, if it is still held.
+-- Refund the slot that was charged if it is still live.
 local function give_back(quota, window, amount, made, now)
   local marks, slot = window.marks, quota.slot
   local begin = made - made % slot
@@ -29,7 +29,7 @@ local function give_back(quota, window, amount, made, now)
   window.total = window.total - back
   local kept = back < held and pack('>I7I7', time, held - back) or ''
   window.marks = sub(marks, 1, at - 1) .. kept .. sub(marks, at + MARK)
-  -- What there is room for now is used now, and no debt.
+  -- Debt that fits now counts as used now.
   local paid = min(back, window.debt)
   window.debt = window.debt - paid
   charge_slots(quota, window, paid, now)
@@ -61,7 +61,7 @@ local function free_lease(window, id)
   end
 end
 
--- Whether nothing is used, so that the record need not be kept.
+-- Whether nothing is used, so that no record is needed.
 local function blank(quota, window)
   local kind = quota.kind
   if kind == 's' then

@@ -1,11 +1,11 @@
--- Note what a pool's sums were found to come to.
+-- Store a pool's score.
 --
 -- KEYS  the pool's account
--- ARGV  1  now (0: the server's time), the score found, calls judged, number of lines
+-- ARGV  1  now (0: the server's time), the score, calls scored, number of lines
 --       2  the reasons
---       3… what each of its lines of buckets says of its quota
+--       3… the quota of each of its lines of buckets
 --
--- Answers 1; 0 where there is no such pool any more. What is left of an earlier score falls slowly.
+-- Returns 1, or 0 if the pool is gone. What is left of an earlier score falls slowly.
 
 local now, found, judged, count = unpack('>I8I4I8B', ARGV[1])
 now = clock(now)

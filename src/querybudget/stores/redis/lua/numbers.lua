@@ -1,4 +1,4 @@
--- Whole numbers in doubles: exact up to 2^53, beyond which only "too much" has to be known.
+-- Whole numbers in doubles: exact up to 2^53. Larger ones are cut to it.
 
 local floor, min, max, ceil = math.floor, math.min, math.max, math.ceil
 local unpack_table = unpack
@@ -7,6 +7,10 @@ local sub, find, byte, char, rep = string.sub, string.find, string.byte, string.
 
 local MICRO = 1000000
 local MOST = 9007199254740991
+
+-- Milliseconds that a key outlives its account. The server cannot know when an account ends by a
+-- clock of the client, which only tests have: then it is an hour.
+local SPARE, SPARE_BY_CLIENT = 1000, 3600000
 
 -- a * b / t in whole numbers: quotient and remainder. a, b and t are at most 2^53, t at most 2^51.
 -- The product may need 106 bits, so b is taken a few bits at a time.
@@ -46,7 +50,7 @@ local function priced(amount, price)
   return min(remainder > 0 and quotient + 1 or quotient, MOST)
 end
 
--- What is left of a GCRA level and its fraction after a time, at a rate of `units` in `span` µs.
+-- A GCRA level and its fraction after a time, at a rate of `units` in `span` µs.
 local function leaked(level, part, time, units, span)
   local gone, rest = divided(time, units, span)
   level, part = level - gone, min(part, span) - rest

@@ -1,7 +1,7 @@
--- A calendar's periods. Only the client knows the calendar: it sends those that may be needed.
+-- A calendar's periods. Only the client knows the calendar, so it sends those that may be needed.
 
--- Where a moment's period is on the line's own list of periods, each a start and an end, ascending
--- and with gaps; nil if it is not there, and then the client has to send another list.
+-- The index of a moment's period in the line's list of periods: starts and ends, ascending, with
+-- gaps. If it is nil, the client has to send another list.
 local function period_of(quota, moment)
   local list = quota.periods
   if not list then
@@ -18,7 +18,7 @@ local function period_of(quota, moment)
   return nil
 end
 
--- What is left of a debt when a later period begins: each in between pays at most the limit.
+-- What is left of a debt when a later period starts: each in between pays at most the limit.
 local function debt_at(quota, start, debt, begin)
   local list, at = quota.periods, period_of(quota, start)
   while at and debt > 0 and start < begin do
@@ -56,7 +56,7 @@ local function open_period(quota, record, now)
   return { start = start, used = used, room = quota.size - used }
 end
 
--- µs until nothing is used any more; -1 where only the client's calendar knows.
+-- µs until nothing is used; -1 if only the client's calendar knows.
 local function period_reset(quota, state, now)
   if state.used <= 0 then
     return 0
@@ -68,8 +68,7 @@ local function period_reset(quota, state, now)
   return quota.periods[at + 1] - now
 end
 
--- When nothing of it matters any more. Periods differ: a month has up to 31 days where its nominal
--- length is 30.
+-- When it stops mattering. Periods differ in length: a month has up to 31 days, nominally 30.
 local function period_til(quota, length, state, now)
   return max(now, state.start) + (ceil(state.used / quota.size) + 1) * length * 1.1
 end

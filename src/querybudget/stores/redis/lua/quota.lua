@@ -1,6 +1,6 @@
--- What a line says of its quota: kind; size (the burst of a GCRA quota, else the limit); then
--- window and slot, or of a GCRA quota the units and the time of its rate; the key of its record.
--- What its kind adds begins at `more` in `text`.
+-- A line's quota: its kind; its size (the burst of a GCRA quota, otherwise the limit); window and
+-- slot, or the units and the time of a GCRA quota's rate; the key of its record. What its kind adds
+-- starts at `more` in `text`.
 
 local QUOTA = '>c1I7I7I7Bc0'
 

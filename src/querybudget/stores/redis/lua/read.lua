@@ -1,8 +1,8 @@
--- The server's time (or the one that is given), then accounts as they are.
+-- The time, then the accounts as they are.
 
-local given = unpack('>I8', ARGV[1])
-local found = { pack('>I8', clock(given)) }
+local sent = unpack('>I8', ARGV[1])
+local reply = { pack('>I8', clock(sent)) }
 for n = 1, #KEYS do
-  found[n + 1] = redis.call('GET', KEYS[n]) or ''
+  reply[n + 1] = redis.call('GET', KEYS[n]) or ''
 end
-return found
+return reply

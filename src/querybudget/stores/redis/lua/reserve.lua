@@ -1,32 +1,33 @@
--- Charge every line of a call, or none: querybudget.ledger.reserve as one step.
+-- Charge every line of a call, or none: querybudget.ledger.reserve as one script.
 --
 -- KEYS  the accounts, then the reservation
--- ARGV  1  now (0: the server's time), hold, price, how the price is meant (1: it is the last word),
---          number of lines, id, its short name; and for each line: the number of its account, 1 in
---          shadow or 2 to be left alone, amount, least
+-- ARGV  1  now (0: the server's time), hold, price, whether the price is fixed (1), number of lines,
+--          id, its short name; for each line: the number of its account, 1 for shadow or 2 to be left
+--          uncharged, amount, minimum
 --       2  the buckets that the call would visit, two bytes each
---       3… what each line says of its quota
+--       3… the quota of each line
 --
--- Answers one string that begins with
---   A  admitted: now, price, stage, delay, shadow price, shadow stage, for each line what is held
---      and left, when nothing is used, and strain; then the reasons of a stage
--- or a list whose first is one of
---   F  admitted, and more has to be said than A can: some shadow line would refuse, say
+-- Returns one string that starts with
+--   A  admitted: now, price, stage, delay, shadow price, shadow stage; for each line what is held and
+--      left, µs until nothing is used, and strain; then the reasons of a stage
+-- or a list whose first element starts with
+--   F  admitted, and the client has to say more than A can, for instance because a shadow line refuses
 --   R  refused; nothing is changed
---      Both with now, and then the accounts as they were found: the client has the ledger say the
---      rest.
---   D  reserved before, by this id: now, the reservation; then the accounts as they are
---   C  a calendar's list of periods does not reach far enough: now, a moment that it has to reach,
---      and for how many periods from there on
+--      Both followed by now, and the list by the accounts as they were found.
+--   D  reserved before with this id: now, the reservation; then the accounts as they are
+--   C  the list of a calendar's periods is too short: now, a moment that it has to reach, and the
+--      number of periods from there on
 --
--- This is run for every call, so it is one piece: a function costs its making each time, and more
--- for each local that it refers to.
+-- This runs for every call, so it is one piece: each call creates a script's functions again, which
+-- costs more for each local that they refer to.
 
 local call, owners, reservation = ARGV[1], #KEYS - 1, KEYS[#KEYS]
 local now, hold, price, fixed, count, id, gen, first = unpack('>I8I8I8BBc12c6', call)
 if now == 0 then
   local time = redis.call('TIME')
   now = time[1] * MICRO + time[2]
+else
+  SPARE = SPARE_BY_CLIENT
 end
 
 local blobs, accounts = {}, {}
@@ -38,40 +39,40 @@ local function full(kind, more)
   return { kind .. pack('>I8', now) .. (more or ''), unpack_table(blobs) }
 end
 
-local outlook, sights, cells = nil, nil, SEEN and cells_of(ARGV[2])
+local decision, bucket_lines, cells = nil, nil, SEEN and cells_of(ARGV[2])
 local expires = now + hold
-local total, skip, unsure, held, answer = price, false, false, nil, nil
+local total, without_shadow, unsure, held, answer = price, false, false, nil, nil
 repeat
-  -- Accounts are changed as lines are looked at, and written only if all fit. Where some shadow line
-  -- does not, they are read anew, and shadow lines are left alone.
+  -- Accounts are changed line by line, and written only if all lines fit. If a shadow line does not,
+  -- they are read again, and shadow lines are left uncharged.
   for n = 1, owners do
     local blob = blobs[n]
     accounts[n] = blob ~= '' and read_account(blob)
       or { gen = gen, since = now, til = now, open = 0, held = 0, records = {} }
   end
   if SEEN then
-    outlook, sights = look_out(call, first, count, accounts, cells, now)
+    decision, bucket_lines = evaluate(call, first, count, accounts, cells, now)
     if fixed == 0 then
-      total = priced(price, outlook.price)
+      total = priced(price, decision.price)
     end
   end
   local refused, again, at = false, false, first
   held, answer = '', ''
   for n = 1, count do
-    local owner, shadow, amount, least
-    owner, shadow, amount, least, at = unpack('>BBI8I8', call, at)
+    local owner, shadow, amount, minimum
+    owner, shadow, amount, minimum, at = unpack('>BBI8I8', call, at)
     local text = ARGV[n + 2]
     local kind, size, window, slot, key, more = unpack(QUOTA, text)
     local account = accounts[owner]
     local record = account.records[key]
-    local leave = shadow == 2 or skip and shadow == 1
+    local uncharged = shadow == 2 or without_shadow and shadow == 1
     local room, reset, strain, til = 0, 0, 0, now
     if total ~= MICRO and kind ~= 'b' and kind ~= 'c' then
-      amount, least = priced(amount, total), priced(least, total)
+      amount, minimum = priced(amount, total), priced(minimum, total)
     end
 
     if kind == 's' then
-      -- Slots: total, debt, due, then pairs of a time and an amount, oldest first.
+      -- Sliding: total, debt, due, then pairs of a time and an amount, oldest first.
       local sum, debt, due, marks = 0, 0, 0, ''
       if record then
         sum, debt, due = unpack('>I7I7I7', record)
@@ -114,7 +115,7 @@ repeat
       record = pack('>I7I7I7', sum + amount, debt, due) .. marks
 
     elseif kind == 'l' then
-      -- GCRA's level, the fraction of it, and as of when. Its rate is `window` units in `slot` µs.
+      -- GCRA: the level, its fraction, and their time. The rate is `window` units in `slot` µs.
       local level, part, as_of = 0, 0, 0
       if record then
         level, part, as_of = unpack('>I7I7I7', record)
@@ -134,7 +135,7 @@ repeat
       record = pack('>I7I7I7', level, part, as_of)
 
     elseif kind == 'p' then
-      -- A period of the calendar: its start, and what is used.
+      -- Calendar: the start of the period, and what is used.
       local quota = { size = size, text = text, more = more }
       local state = open_period(quota, record, now)
       if state.stale then
@@ -144,12 +145,12 @@ repeat
       amount = min(amount, room)
       state.used = state.used + amount
       reset = period_reset(quota, state, now)
-      unsure = unsure or reset < 0 and not leave
+      unsure = unsure or reset < 0 and not uncharged
       til = period_til(quota, window, state, now)
       record = pack('>I7I7', state.start, state.used)
 
     elseif kind == 'c' then
-      -- Leases: an id of twelve bytes and when it expires, the next to expire first.
+      -- Leases: an id of 12 bytes and when it expires, the next to expire first.
       local leases, from = record or '', 1
       while from < #leases and unpack('>I7', leases, from + 12) <= now do
         from = from + 19
@@ -164,23 +165,23 @@ repeat
       reset, til = MICRO, unpack('>I7', record, #record - 6)
 
     else
-      local sight = sights[n]
-      local buckets, quota = sight.buckets, sight.quota
-      room, amount, strain = sight.left, sight.novelty, sight.strain
-      least = sight.refuses and MOST or 0
-      if not leave then
-        take_buckets(quota, buckets, id, cells, sight.weight, amount, now, expires)
-        buckets.stage = sight.begun
+      local line = bucket_lines[n]
+      local buckets, quota = line.buckets, line.quota
+      room, amount, strain = line.left, line.novelty, line.strain
+      minimum = line.refuses and MOST or 0
+      if not uncharged then
+        take_buckets(quota, buckets, id, cells, line.weight, amount, now, expires)
+        buckets.stage = line.begun
         reset = bucket_reset(quota, buckets, now)
         record, til = close_buckets(quota, buckets, now)
       end
     end
 
-    if room < least then
+    if room < minimum then
       refused = refused or shadow == 0
-      again = again or shadow == 1 and not skip
+      again = again or shadow == 1 and not without_shadow
     end
-    if leave then
+    if uncharged then
       amount, room = -1, -1
     else
       account.records[key] = record
@@ -195,10 +196,10 @@ repeat
     local before = redis.call('GET', reservation)
     return before and full('D', before) or full('R')
   end
-  skip = skip or again
+  without_shadow = without_shadow or again
 until not again
 
--- All fit. Whoever asks again under the same id finds this.
+-- All lines fit. A second request with the same id finds this reservation.
 local forgotten = expires + GRACE
 local gens = accounts[1].gen
 for n = 2, owners do
@@ -218,14 +219,14 @@ for n = 1, owners do
   write_account(KEYS[n], account, now)
 end
 
-if skip or unsure then
+if without_shadow or unsure then
   return full('F')
 end
-local stage, delay, shadow_price, shadow_stage, why = 0, 0, MICRO, 0, ''
+local stage, delay, shadow_price, shadow_stage, reasons = 0, 0, MICRO, 0, ''
 if SEEN then
-  stage, delay, why = outlook.stage, outlook.delay, why_of(outlook, sights)
-  shadow_price, shadow_stage = outlook.shadow_price, outlook.shadow_stage
+  stage, delay, reasons = decision.stage, decision.delay, reasons_for(decision, bucket_lines)
+  shadow_price, shadow_stage = decision.shadow_price, decision.shadow_stage
 end
 return pack('>c1I8I8BI8I8B', 'A', now, total, stage, delay, shadow_price, shadow_stage)
   .. answer
-  .. why
+  .. reasons

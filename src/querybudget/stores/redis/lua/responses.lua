@@ -102,8 +102,8 @@ local function strain_of(quota, o)
   return (divided(o.total, MICRO, quota.size))
 end
 
--- How a call finds a line of buckets.
-local function look(quota, o, account, cells, weight, now)
+-- One line of buckets for a call: what is left, what is new, strain, stage and price.
+local function evaluate_line(quota, o, account, cells, weight, now)
   local left, novelty = bucket_room(quota, o, now), 0
   if #cells > FEW and #o.pending > 0 then
     index_pending(o)
@@ -115,20 +115,20 @@ local function look(quota, o, account, cells, weight, now)
     end
   end
   local strain = strain_of(quota, o)
-  local sight = { left = left, novelty = novelty, strain = strain, score = 0, stage = 0, begun = 0 }
+  local line = { left = left, novelty = novelty, strain = strain, score = 0, stage = 0, begun = 0 }
   local response = read_response(quota)
-  sight.price = MICRO
+  line.price = MICRO
   if response then
     local score = response.scored and score_of(account, now) or 0
     strain = max(strain, score)
     local stage = stage_at(response, strain, o.stage)
-    sight.begun = stage
+    line.begun = stage
     if stage == REFUSE and novelty == 0 and score < begin_of(response, REFUSE, o.stage) then
       stage = milder_than(response, REFUSE)
     end
-    sight.strain, sight.score, sight.stage = strain, score, stage
-    sight.price = price_at(quota, strain)
+    line.strain, line.score, line.stage = strain, score, stage
+    line.price = price_at(quota, strain)
   end
-  sight.refuses = novelty > left or sight.stage == REFUSE
-  return sight
+  line.refuses = novelty > left or line.stage == REFUSE
+  return line
 end

@@ -1,19 +1,19 @@
--- Replace what is held by what was used: querybudget.ledger.settle as one step.
+-- Replace what is held by what was used: querybudget.ledger.settle as one script.
 --
 -- KEYS  the accounts, then the reservation
--- ARGV  1  now (0: the server's time), what is to be done (S: all; O: only observe, after the
---          identity's profile had been changed by another), id, whether the call was answered, the
---          version of the identity's profile that the new one rests on, number of lines; for each
---          line: the number of its account, amount
---       2  accounts whose profiles take the call in, a byte each: the identity's (0: it lies on
---          another server, which has taken the call in), then its pools'
---       3  the identity's new profile: found, at, its reasons, its body; empty if nothing changes
+-- ARGV  1  now (0: the server's time), what to do (S: everything; O: only observe, after another
+--          client had changed the identity's profile), id, whether there is an update of profiles, the
+--          version of the identity's profile that the new one was computed from, number of lines; for
+--          each line: the number of its account, amount
+--       2  accounts whose profiles observe the call, a byte each: the identity's (0: it is on another
+--          server, which has observed the call), then its pools'
+--       3  the identity's new profile: score, its time, reasons, body; empty if nothing changes
 --       4  what the call adds to its pools: whether it is its identity's first, then the sums
---       5… what each line says of its quota
+--       5… the quota of each line
 --
--- Answers: D done, L late or N not known (any more); then o observed, c the profile was changed by
--- another, - nothing to observe; now; then the pools that are to be judged, each with the number of
--- its account, its members and sums. Or C as `reserve` does.
+-- Returns D done, L late or N not known (any more); then o observed, c the profile was changed by
+-- another client, - nothing to observe; now; then the pools whose score is due, each with the number
+-- of its account, its members and sums. Or C as `reserve` does.
 
 local now, task, id, answered, version, count, at = unpack('>I8c1c12BI4B', ARGV[1])
 now = clock(now)
@@ -96,7 +96,7 @@ for n = 1, count do
   end
 end
 
--- What the call looked like.
+-- Let profiles observe the call.
 local observed, due, pools = '-', '', {}
 if SEEN and answered == 1 and not late and #ARGV[3] > 0 then
   local owner = byte(ARGV[2], 1)
@@ -150,7 +150,7 @@ for _, line in ipairs(lines) do
   end
 end
 
--- First what frees memory: a full server lets the rest pass then.
+-- First what frees memory, so that a full server lets the rest pass.
 if record then
   redis.call('DEL', reservation)
 end

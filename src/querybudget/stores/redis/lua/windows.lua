@@ -1,10 +1,10 @@
--- The kinds of window, as querybudget.ledger.windows has them: `open_window` brings one up to date, and
--- `close_window` packs it.
+-- The windows of querybudget.ledger.windows: `open_window` brings one up to date, and `close_window`
+-- packs it.
 --
---   l  level: level, part, at
---   s  slots: total, debt, due, then pairs of a time and an amount, oldest first
---   p  period: start, used
---   c  leases: an id of twelve bytes and when it expires, the next to expire first
+--   l  GCRA: level, part, at
+--   s  sliding: total, debt, due, then pairs of a time and an amount, oldest first
+--   p  calendar: start, used
+--   c  leases: an id of 12 bytes and when it expires, the next to expire first
 
 local ID = 12
 local MARK, LEASE = 14, ID + 7
@@ -68,7 +68,7 @@ local function open_window(quota, record, now)
   return open_leases(quota, record, now)
 end
 
--- Where a lease's entry begins; nil without one.
+-- The index of a lease's entry, or nil.
 local function find_lease(leases, id)
   local at = find(leases, id, 1, true)
   while at and (at - 1) % LEASE ~= 0 do
@@ -94,7 +94,7 @@ local function charge_slots(quota, window, amount, now)
   window.marks = marks .. pack('>I7I7', now, amount)
 end
 
--- What the window is packed as, and when nothing of it matters any more.
+-- The packed window, and when it stops mattering.
 local function close_window(quota, window, now)
   local kind = quota.kind
   if kind == 's' then
