@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import Self
+from contextlib import ExitStack
 
 from tests.servers.process import free_port
 from tests.servers.redis import RedisServer
+from tests.servers.server import ServerSet
 
 __all__ = ["ClusterSet"]
 
@@ -15,7 +15,7 @@ _NODES = 3
 _OK = "Cluster state changed: ok"
 
 
-class ClusterSet:
+class ClusterSet(ServerSet):
     """Three masters and no replica.
 
     Attributes:
@@ -23,8 +23,7 @@ class ClusterSet:
     """
 
     def __init__(self, binary: str = "redis-server") -> None:
-        self._binary = binary
-        self._everything = contextlib.ExitStack()
+        super().__init__(binary)
         self._buses: list[int] = []
         self._moving: dict[int, tuple[RedisServer, RedisServer]] = {}
         self.nodes: list[RedisServer] = []
@@ -34,23 +33,6 @@ class ClusterSet:
         """Names all three."""
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
         return f"redis+cluster://{hosts}"
-
-    def start(self) -> Self:
-        """Start all, and wait until every node finds the cluster whole."""
-        with contextlib.ExitStack() as begun:
-            self._buses = [free_port() for _ in range(_NODES)]
-            self.nodes = [begun.enter_context(self._node(bus)) for bus in self._buses]
-            share = -(-SLOTS // _NODES)
-            for index, node in enumerate(self.nodes):
-                first = index * share
-                node.call("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
-                node.call("CLUSTER", "ADDSLOTSRANGE", first, min(first + share, SLOTS) - 1)
-            for node, bus in zip(self.nodes[1:], self._buses[1:], strict=True):
-                self.nodes[0].call("CLUSTER", "MEET", *node.address, bus)
-            for node in self.nodes:
-                node.process.wait_for(_OK)
-            self._everything = begun.pop_all()
-        return self
 
     def slot_of(self, key: str) -> int:
         """The slot that a key falls into."""
@@ -108,15 +90,18 @@ class ClusterSet:
         for node in self.nodes:
             node.flush()
 
-    def stop(self) -> None:
-        """End all. Stopping twice does nothing."""
-        self._everything.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def _start(self, started: ExitStack) -> None:
+        self._buses = [free_port() for _ in range(_NODES)]
+        self.nodes = [started.enter_context(self._node(bus)) for bus in self._buses]
+        share = -(-SLOTS // _NODES)
+        for index, node in enumerate(self.nodes):
+            first = index * share
+            node.call("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
+            node.call("CLUSTER", "ADDSLOTSRANGE", first, min(first + share, SLOTS) - 1)
+        for node, bus in zip(self.nodes[1:], self._buses[1:], strict=True):
+            self.nodes[0].call("CLUSTER", "MEET", *node.address, bus)
+        for node in self.nodes:
+            node.process.wait_for(_OK)
 
     def _id(self, node: RedisServer) -> str:
         name: str = node.call("CLUSTER", "MYID")

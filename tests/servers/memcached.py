@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import getpass
 import socket
-from typing import Self
 
-from tests.servers.process import Process, ServerError, on_free_port
+from tests.servers.process import Process
+from tests.servers.server import Server
 
 __all__ = ["Memcached"]
 
@@ -14,40 +14,21 @@ _ENDS = {"END", "OK", "DELETED", "NOT_FOUND", "STORED", "NOT_STORED", "RESET", "
 _ENDED = ("VERSION", "ERROR", "CLIENT_ERROR", "SERVER_ERROR")
 
 
-class Memcached:
-    """One memcached server on 127.0.0.1. Whatever it had is gone when it is started again."""
+class Memcached(Server):
+    """One memcached server. It loses everything when it is started again."""
+
+    taken = "in use"
 
     def __init__(self, binary: str = "memcached") -> None:
-        self.port = 0
+        super().__init__()
         self._binary = binary
-        self._process: Process | None = None
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Its host and port."""
-        return "127.0.0.1", self.port
 
     @property
     def url(self) -> str:
         """Its URL."""
         return f"memcached://127.0.0.1:{self.port}"
 
-    @property
-    def process(self) -> Process:
-        """Its process, and what it says."""
-        if self._process is None:
-            raise ServerError("it was not started: expected start() before")
-        return self._process
-
-    def start(self) -> Self:
-        """Start it, empty; again on the same port."""
-        if self._process is not None:
-            self._process.start()
-            return self
-        self._process = on_free_port(self._made, "in use")
-        return self
-
-    def _made(self, port: int) -> Process:
+    def _process_on(self, port: int) -> Process:
         self.port = port
         return Process(self._command(), ready="server listening")
 
@@ -79,29 +60,6 @@ class Memcached:
     def flush(self) -> None:
         """Forget all."""
         self.call("flush_all")
-
-    def pause(self) -> None:
-        """Freeze it: connections stay open, and nothing is answered."""
-        self.process.pause()
-
-    def resume(self) -> None:
-        """Let it go on."""
-        self.process.resume()
-
-    def kill(self) -> None:
-        """End it at once, as a crash would. Nothing where it is not running."""
-        if self._process:
-            self._process.kill()
-
-    def stop(self) -> None:
-        """End it. Stopping twice does nothing."""
-        self.kill()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def _command(self) -> list[str]:
         """Its command: without -vv it does not say when it is ready."""

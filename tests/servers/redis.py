@@ -6,15 +6,15 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from tests.servers import resp
-from tests.servers.process import Process, ServerError, on_free_port
+from tests.servers.process import Process, ServerError
+from tests.servers.server import Server
 
 __all__ = ["READY", "RedisServer", "faketime_library"]
 
 READY = "Ready to accept connections"
-_TAKEN = "Address already in use"
 
 
 def faketime_library() -> str | None:
@@ -26,8 +26,8 @@ def faketime_library() -> str | None:
     return None
 
 
-class RedisServer:
-    """One Redis or Valkey server on 127.0.0.1. Nothing is saved unless `conf` says so.
+class RedisServer(Server):
+    """One Redis or Valkey server. It saves nothing unless `conf` says so.
 
     Args:
         binary: ``redis-server`` or ``valkey-server``.
@@ -37,6 +37,8 @@ class RedisServer:
         arguments: More arguments of its command line.
         ready: What the line holds that it writes when it can be used.
     """
+
+    taken = "Address already in use"
 
     def __init__(
         self,
@@ -48,20 +50,14 @@ class RedisServer:
         arguments: Sequence[str] = (),
         ready: str = READY,
     ) -> None:
+        super().__init__()
         self.directory = Path(tempfile.mkdtemp(prefix="querybudget-"))
-        self.port = 0
         self._binary = binary
         self._arguments = [*arguments]
         self._ready = ready
         self._conf = [*conf]
         self._socket = self.directory / "server.sock" if unix_socket else None
         self._clock = self.directory / "clock" if faketime else None
-        self._process: Process | None = None
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Its host and port."""
-        return "127.0.0.1", self.port
 
     @property
     def url(self) -> str:
@@ -75,22 +71,7 @@ class RedisServer:
             raise ServerError("it has no socket file: expected RedisServer(unix_socket=True)")
         return f"redis+unix://{self._socket}"
 
-    @property
-    def process(self) -> Process:
-        """Its process, and what it says."""
-        if self._process is None:
-            raise ServerError("it was not started: expected start() before")
-        return self._process
-
-    def start(self) -> Self:
-        """Start it; again on the same port, with whatever it had saved."""
-        if self._process is not None:
-            self._process.start()
-            return self
-        self._process = on_free_port(self._made, _TAKEN)
-        return self
-
-    def _made(self, port: int) -> Process:
+    def _process_on(self, port: int) -> Process:
         self.port = port
         return Process(self._configured(), ready=self._ready, env=self._environment())
 
@@ -111,14 +92,6 @@ class RedisServer:
         written.write_text(f"{offset:+f}\n")
         written.replace(self._clock)
 
-    def pause(self) -> None:
-        """Freeze it: connections stay open, and nothing is answered."""
-        self.process.pause()
-
-    def resume(self) -> None:
-        """Let it go on."""
-        self.process.resume()
-
     def kill(self) -> None:
         """End it at once, as a crash would. Nothing where it is not running."""
         if not self._process:
@@ -133,12 +106,6 @@ class RedisServer:
         """End it, and remove its directory. Stopping twice does nothing."""
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def _configured(self) -> list[str]:
         """Its command, after its configuration file was written."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import Self
+from contextlib import ExitStack
 
 from tests.servers.redis import RedisServer
+from tests.servers.server import ServerSet
 
 __all__ = ["SentinelSet"]
 
@@ -13,7 +13,7 @@ NAME = "mymaster"
 _SENTINELS = 3
 
 
-class SentinelSet:
+class SentinelSet(ServerSet):
     """One master, one replica, three sentinels.
 
     Attributes:
@@ -23,8 +23,7 @@ class SentinelSet:
     """
 
     def __init__(self, binary: str = "redis-server") -> None:
-        self._binary = binary
-        self._everything = contextlib.ExitStack()
+        super().__init__(binary)
         self.sentinels: list[RedisServer] = []
         self.master = RedisServer(binary)
         self.replica = RedisServer(binary)
@@ -34,24 +33,6 @@ class SentinelSet:
         """Names the sentinels, and what they call the master."""
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
         return f"redis+sentinel://{hosts}/{NAME}"
-
-    def start(self) -> Self:
-        """Start all, and wait until everyone knows everyone."""
-        with contextlib.ExitStack() as begun:
-            begun.enter_context(self.master)
-            self.replica = begun.enter_context(
-                RedisServer(
-                    self._binary,
-                    conf=[f"replicaof 127.0.0.1 {self.master.port}", "repl-diskless-sync-delay 0"],
-                )
-            )
-            self.replica.process.wait_for("MASTER <-> REPLICA sync: Finished")
-            self.sentinels = [begun.enter_context(self._sentinel()) for _ in range(_SENTINELS)]
-            for sentinel in self.sentinels:
-                sentinel.process.wait_for("+slave slave ")
-                sentinel.process.wait_for("+sentinel sentinel ", times=_SENTINELS - 1)
-            self._everything = begun.pop_all()
-        return self
 
     def fail_over(self) -> None:
         """Kill the master; wait until every sentinel names the replica, and it takes writes."""
@@ -71,15 +52,19 @@ class SentinelSet:
         """Forget all data, and all scripts."""
         self.master.flush()
 
-    def stop(self) -> None:
-        """End all. Stopping twice does nothing."""
-        self._everything.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def _start(self, started: ExitStack) -> None:
+        started.enter_context(self.master)
+        self.replica = started.enter_context(
+            RedisServer(
+                self._binary,
+                conf=[f"replicaof 127.0.0.1 {self.master.port}", "repl-diskless-sync-delay 0"],
+            )
+        )
+        self.replica.process.wait_for("MASTER <-> REPLICA sync: Finished")
+        self.sentinels = [started.enter_context(self._sentinel()) for _ in range(_SENTINELS)]
+        for sentinel in self.sentinels:
+            sentinel.process.wait_for("+slave slave ")
+            sentinel.process.wait_for("+sentinel sentinel ", times=_SENTINELS - 1)
 
     def _sentinel(self) -> RedisServer:
         watched = [
