@@ -80,7 +80,7 @@ Burst = Annotated[
 ]
 Networks = Annotated[
     tuple[str, ...],
-    doc("Networks in CIDR notation; `*` for every one, `unix` for the peer of a Unix socket."),
+    doc("Networks in CIDR notation; `*` for all, `unix` for peers on a Unix socket."),
 ]
 Source = Literal["user", "api_key", "header", "claim", "client_address", "anonymous"]
 
@@ -99,7 +99,7 @@ class HeaderFile(Struct, frozen=True):
 class ClaimFile(Struct, frozen=True):
     """A claim of the authenticated user."""
 
-    path: Annotated[str, doc("Keys from the top, as in `org.id`.")] | UnsetType = UNSET
+    path: Annotated[str, doc("Keys from the top, for example `org.id`.")] | UnsetType = UNSET
 
 
 class AddressFile(Struct, frozen=True):
@@ -150,15 +150,15 @@ class PriceFile(Struct, frozen=True):
     """How much more a call costs, the more of a bucket budget is spent."""
 
     free: (
-        Annotated[Share, doc("Share up to which calls cost the same; 0.5 unless given.")] | None
+        Annotated[Share, doc("Share up to which calls cost the same; defaults to 0.5.")] | None
     ) = None
     cap: (
-        Annotated[Factor, doc("The highest price, reached at the limit; 10 unless given.")] | None
+        Annotated[Factor, doc("The highest price, reached at the limit; defaults to 10.")] | None
     ) = None
     curve: (
         Annotated[
             Literal["exponential", "linear", "b4b", "none"],
-            doc("How it rises; `exponential` unless given, `linear` where there is a slope."),
+            doc("How it rises; defaults to `exponential`, or `linear` if there is a slope."),
         ]
         | UnsetType
         | None
@@ -194,7 +194,7 @@ class BudgetFile(Struct, frozen=True):
     window: (
         Annotated[
             Literal["sliding", "gcra", "calendar"],
-            doc("How the window is kept; `sliding` unless given."),
+            doc("How the window is kept; defaults to `sliding`."),
         ]
         | UnsetType
         | None
@@ -202,8 +202,10 @@ class BudgetFile(Struct, frozen=True):
     burst: (
         Annotated[Burst, doc("With `window: gcra`: how much at once, in the limit's unit.")] | None
     ) = None
-    timezone: Annotated[str, doc("With `window: calendar`; UTC unless given.")] | None = None
-    per: Annotated[Words, doc("What it is pooled over, together.")] = ("identity",)
+    timezone: Annotated[str, doc("With `window: calendar`; defaults to UTC.")] | None = None
+    per: Annotated[Words, doc("Partitions: calls alike in all of them share an account.")] = (
+        "identity",
+    )
     match: Match = Match()
     weights: TokenWeights | None = None
     price: (
@@ -220,16 +222,15 @@ class BudgetFile(Struct, frozen=True):
         | None
     ) = None
     then: Annotated[Stages, doc("In buckets: what else happens as it is spent.")] | None = None
-    delay: Annotated[Duration, doc("The longest delay of `slow`; `5s` unless given.")] | None = None
+    delay: Annotated[Duration, doc("The longest delay of `slow`; defaults to `5s`.")] | None = None
     score: (
-        Annotated[bool, doc("In buckets: whether the sweep score counts; true unless given.")]
-        | None
+        Annotated[bool, doc("In buckets: whether the sweep score counts; defaults to true.")] | None
     ) = None
     mode: (
-        Annotated[Mode, doc("The policy's mode unless given; `shadow` for limits in buckets.")]
+        Annotated[Mode, doc("Defaults to the policy's mode, or `shadow` for limits in buckets.")]
         | None
     ) = None
-    on_store_error: Annotated[OnStoreError, doc("What it decides while the store is down.")] = (
+    on_store_error: Annotated[OnStoreError, doc("What happens while the store is down.")] = (
         OnStoreError.ALLOW
     )
 
@@ -244,11 +245,11 @@ class CapabilityFile(Struct, frozen=True):
 class RemoteFile(Struct, frozen=True):
     """An OpenAI-compatible embeddings endpoint."""
 
-    url: Annotated[str, doc("As in `http://tei:8080/v1/embeddings`.")] | UnsetType = UNSET
+    url: Annotated[str, doc("For example `http://tei:8080/v1/embeddings`.")] | UnsetType = UNSET
     codebook: Annotated[str, doc("File of the codebook made for it.")] | UnsetType = UNSET
     model: Annotated[str, doc("The model's name there.")] = ""
-    api_key: Annotated[str, doc("Sent as bearer token.")] | None = None
-    timeout: Annotated[Duration, doc("An answer is late after this; `60s` at most.")] = 500_000
+    api_key: Annotated[str, doc("Sent as a bearer token.")] | None = None
+    timeout: Annotated[Duration, doc("How long to wait for an answer; at most `60s`.")] = 500_000
     dimensions: Annotated[int, between(1, 65_536), doc("Length of vectors to ask for.")] | None = (
         None
     )
@@ -264,7 +265,7 @@ class Model2VecFile(Struct, frozen=True):
 class CallableFile(Struct, frozen=True):
     """A function of your own, from texts to vectors."""
 
-    target: Annotated[str, doc("As in `package.module:function`.")] | UnsetType = UNSET
+    target: Annotated[str, doc("For example `package.module:function`.")] | UnsetType = UNSET
     codebook: Annotated[str, doc("File of the codebook made for it.")] | UnsetType = UNSET
 
 
@@ -280,12 +281,12 @@ class EmbeddingFile(Struct, frozen=True):
 class StoreFile(Struct, frozen=True):
     """Which store keeps the accounts, and how it is used."""
 
-    url: Annotated[str, doc("As in `redis://localhost:6379/0`.")] | UnsetType = UNSET
-    timeout: Annotated[Duration, doc("An answer is late after this.")] = 250_000
+    url: Annotated[str, doc("For example `redis://localhost:6379/0`.")] | UnsetType = UNSET
+    timeout: Annotated[Duration, doc("How long to wait for an answer.")] = 250_000
     workers: (
-        Annotated[int, between(1, 4096), doc("Processes that share it; for `local`.")] | None
+        Annotated[int, between(1, 4096), doc("Processes that share the store; for `local`.")] | None
     ) = None
-    prefix: Annotated[str, doc("What all names in a shared store begin with.")] = "querybudget"
+    prefix: Annotated[str, doc("Prefix of all names in a shared store.")] = "querybudget"
 
 
 IDENTITY = (
@@ -321,11 +322,11 @@ class PolicyFile(Struct, frozen=True):
         Meta(extra={"short": "url", "expected": "the URL of a store such as `memory://`"}),
     ] = StoreFile("memory://")
     secret: (
-        Annotated[str, doc("Keys the hashes of identities: 16 bytes or more.")] | UnsetType | None
+        Annotated[str, doc("Keys the hashes of identities: at least 16 bytes.")] | UnsetType | None
     ) = None
-    identity: Annotated[tuple[Resolver, ...], doc("The first that knows the caller wins.")] = (
-        IDENTITY
-    )
+    identity: Annotated[
+        tuple[Resolver, ...], doc("Resolvers; the first that returns a name wins.")
+    ] = IDENTITY
     partitions: Annotated[dict[str, Resolver], doc("More ways to pool callers, for `per`.")] = {}
     tiers: Annotated[dict[str, TierFile], doc("The first whose rule holds applies.")] = {}
     models: Annotated[dict[str, ModelPrice], doc("Patterns to prices; the first match wins.")] = {}

@@ -163,7 +163,7 @@ class Match(Struct, frozen=True):
     path: Annotated[Words, doc("Patterns over the path, without `root_path`.")] = ()
     method: Annotated[Words, doc("HTTP methods, or WEBSOCKET.")] = ()
     model: Annotated[Words, doc("Patterns over the model; without a model, only `*` matches.")] = ()
-    operation: Annotated[Words, doc("Patterns over the operation, as in `chat`.")] = ()
+    operation: Annotated[Words, doc("Patterns over the operation, for example `chat`.")] = ()
     tier: Annotated[Words, doc("Names of tiers, or `default`.")] = ()
     stream: Annotated[bool, doc("Only streamed calls, or only others.")] | None = None
     capability: Annotated[Words, doc("Names of capabilities; any of them is enough.")] = ()
@@ -172,17 +172,17 @@ class Match(Struct, frozen=True):
 class TokenWeights(Struct, frozen=True):
     """What each kind of token counts in a token budget."""
 
-    input: Annotated[Factor, doc("A prompt token; 1 unless given.")] = MICRO
+    input: Annotated[Factor, doc("A prompt token; defaults to 1.")] = MICRO
     cached_input: Annotated[
-        Factor, doc("A prompt token read from a cache; as `input` unless given.")
+        Factor, doc("A prompt token read from a cache; defaults to `input`.")
     ] = MICRO
     cache_write: Annotated[
-        Factor, doc("A prompt token written to a cache; as `input` unless given.")
+        Factor, doc("A prompt token written to a cache; defaults to `input`.")
     ] = MICRO
-    output: Annotated[Factor, doc("A generated token; 1 unless given.")] = MICRO
-    reasoning: Annotated[Factor, doc("A reasoning token; as `output` unless given.")] = MICRO
+    output: Annotated[Factor, doc("A generated token; defaults to 1.")] = MICRO
+    reasoning: Annotated[Factor, doc("A reasoning token; defaults to `output`.")] = MICRO
     logprobs: Annotated[
-        Factor, doc("Each alternative given with a token, besides it; 0.05 unless given.")
+        Factor, doc("Each alternative given with a token, besides it; defaults to 0.05.")
     ] = MICRO // 20
 
 
@@ -264,21 +264,21 @@ class ModelPrice(Struct, frozen=True):
     input: Annotated[Price, doc("A prompt token."), required()] = 0
     output: Annotated[Price, doc("A generated token."), required()] = 0
     cached_input: Annotated[
-        Price, doc("A prompt token read from a cache; as `input` unless given.")
+        Price, doc("A prompt token read from a cache; defaults to `input`.")
     ] = 0
     cache_write: Annotated[
-        Price, doc("A prompt token written to a cache; as `input` unless given.")
+        Price, doc("A prompt token written to a cache; defaults to `input`.")
     ] = 0
-    reasoning: Annotated[Price, doc("A reasoning token; as `output` unless given.")] = 0
+    reasoning: Annotated[Price, doc("A reasoning token; defaults to `output`.")] = 0
     request: Annotated[Fee, doc("USD for each request, besides its tokens.")] = 0
 
 
 class EstimateSettings(Struct, frozen=True):
     """What is reserved for a call before anything is known of it."""
 
-    output_tokens: Annotated[int, between(0), doc("For a call without bound or history.")] = 512
+    output_tokens: Annotated[int, between(0), doc("For a call without a bound or history.")] = 512
     bytes_per_token: Annotated[Factor, doc("UTF-8 bytes of text per token.")] = 4 * MICRO
-    image_tokens: Annotated[int, between(0), doc("For each picture in the prompt.")] = 1_000
+    image_tokens: Annotated[int, between(0), doc("Tokens for each picture in the prompt.")] = 1_000
 
 
 class GenericRoute(Struct, frozen=True):
@@ -306,7 +306,7 @@ class Refusals(Struct, frozen=True):
         Literal["off", "draft-11"], doc("`draft-11` adds `RateLimit` and `RateLimit-Policy`.")
     ] = "off"
     long_wait: Annotated[
-        Duration, doc("Above this wait, clients are told not to retry by themselves.")
+        Duration, doc("Above this wait, clients are told not to retry automatically.")
     ] = 60 * SECOND
 
 
