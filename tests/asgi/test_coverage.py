@@ -1,4 +1,4 @@
-"""Budgets in buckets at the edge: a sweep is priced, slowed, degraded and refused, and told why.
+"""Budgets in buckets at the edge: a sweep is priced, slowed, degraded and refused, with a reason.
 
 Wherever a call is cut, and whatever cuts it, what it held of buckets is exact.
 """
@@ -43,7 +43,7 @@ def told(driven: Driven) -> str:
 
 
 class Slow(FakeAnalyzer):
-    """An observer that waits, as one across a network does."""
+    """An analyzer that suspends, as a remote one does."""
 
     async def analyze(self, call: Call, /) -> Observation:
         await anyio.lowlevel.checkpoint()

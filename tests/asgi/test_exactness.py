@@ -42,7 +42,7 @@ async def together(app: Any, calls: int, body: Any) -> list[Driven]:
 
 
 class Opened:
-    """A gate that opens by itself when so many wait at it, or were turned away."""
+    """A gate that opens once a number of calls wait at it or were refused."""
 
     def __init__(self, decided: Callable[[], int], needed: int) -> None:
         self.decided = decided

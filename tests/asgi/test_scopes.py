@@ -41,7 +41,7 @@ def text(words: str) -> Message:
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """A WebSocket that repeats what it hears."""
+    """A WebSocket application that repeats what it receives."""
     await receive()
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":

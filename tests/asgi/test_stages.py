@@ -34,7 +34,7 @@ NOTHING = {"rpm": 0, "tokens": 0}
 
 
 class Pause:
-    """A pause that ends after so many turns of the loop, or when the test ends it."""
+    """A pause that ends after a number of turns of the loop, or when the test ends it."""
 
     def __init__(self, turns: int | None = 3) -> None:
         self.asked: list[float] = []

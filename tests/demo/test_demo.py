@@ -24,7 +24,7 @@ from querybudget.policy.model import Policy
 
 @pytest.fixture(scope="module")
 def shown() -> str:
-    """What two seconds of the demo print where standard output is no terminal."""
+    """What two seconds of the demo print if standard output is no terminal."""
     command = [sys.executable, "-m", "querybudget", "demo", "--seconds", "2", "--plain"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (ran.returncode, ran.stderr) == (0, "")
