@@ -37,7 +37,7 @@ async def left(store: Store) -> int:
     return (await store.peek("caller", (QUOTA,)))[0][0]
 
 
-async def test_a_server_killed_amid_a_burst_fails_calls_and_is_found_again(
+async def test_calls_fail_while_a_server_killed_during_a_burst_is_away_and_recover(
     memcached_servers: Servers[Memcached],
 ) -> None:
     server = memcached_servers()
@@ -61,7 +61,7 @@ async def test_a_server_killed_amid_a_burst_fails_calls_and_is_found_again(
     await store.aclose()
 
 
-async def test_what_is_settled_while_it_is_away_is_said_and_stays_at_its_estimate(
+async def test_a_settle_while_the_server_is_away_raises_and_leaves_the_estimate(
     memcached_servers: Servers[Memcached],
 ) -> None:
     server = memcached_servers()
@@ -77,7 +77,7 @@ async def test_what_is_settled_while_it_is_away_is_said_and_stays_at_its_estimat
     await store.aclose()
 
 
-async def test_who_gives_up_on_a_frozen_server_leaves_nothing_that_keeps_it_from_closing(
+async def test_a_store_closes_after_a_caller_gave_up_on_a_frozen_server(
     memcached_servers: Servers[Memcached],
 ) -> None:
     server = memcached_servers()
@@ -95,7 +95,9 @@ async def test_who_gives_up_on_a_frozen_server_leaves_nothing_that_keeps_it_from
     await asyncio.wait_for(store.aclose(), PATIENCE)
 
 
-async def test_a_server_that_was_never_there_is_said(memcached_servers: Servers[Memcached]) -> None:
+async def test_a_server_that_was_never_there_is_an_error(
+    memcached_servers: Servers[Memcached],
+) -> None:
     server = memcached_servers()
     server.kill()
     store = open_store(server.url, ManualClock())

@@ -97,7 +97,7 @@ async def wired(
         await wire.end()
 
 
-async def test_a_network_cut_amid_a_burst_and_mended_admits_the_limit_in_all(
+async def test_a_network_cut_during_a_burst_and_restored_admits_the_limit_in_all(
     redis_server: RedisServer,
 ) -> None:
     async with wired(redis_server, "cut") as (bench, wire):
@@ -116,7 +116,7 @@ async def test_a_network_cut_amid_a_burst_and_mended_admits_the_limit_in_all(
         assert admitted([*known, *again]) == LIMIT, f"found {failures(again)}"
 
 
-async def test_a_call_whose_answer_was_lost_is_asked_again_and_charged_once(
+async def test_a_call_whose_answer_was_lost_is_sent_again_and_charged_once(
     redis_server: RedisServer,
 ) -> None:
     async with wired(redis_server, "lost") as (bench, wire):
@@ -134,7 +134,7 @@ async def test_a_call_whose_answer_was_lost_is_asked_again_and_charged_once(
         assert await bench.used() == 0
 
 
-async def test_a_call_that_nobody_answers_is_given_back_when_the_network_is_mended(
+async def test_an_unanswered_call_is_given_back_when_the_network_is_restored(
     redis_server: RedisServer,
 ) -> None:
     async with (
@@ -165,7 +165,7 @@ async def test_a_settle_whose_answer_was_lost_counts_once(redis_server: RedisSer
         assert await bench.used() == 7
 
 
-async def test_calls_on_a_network_that_stalls_fail_in_time_and_stay_uncharged(
+async def test_calls_on_a_stalled_network_fail_in_time_and_stay_uncharged(
     redis_server: RedisServer,
 ) -> None:
     async with (
@@ -184,7 +184,7 @@ async def test_calls_on_a_network_that_stalls_fail_in_time_and_stay_uncharged(
         await bench.comes_to(int(last.admitted))
 
 
-async def test_a_caller_who_hangs_up_while_the_store_is_asked_is_charged_nothing(
+async def test_a_caller_that_disconnects_while_the_store_is_asked_is_charged_nothing(
     redis_server: RedisServer,
 ) -> None:
     async with wired(redis_server, "hangs-up") as (bench, wire):

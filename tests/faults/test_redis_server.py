@@ -28,7 +28,7 @@ async def killed_amid_a_burst(bench: Guarded, server: RedisServer) -> list[Decis
     return await asyncio.gather(*burst)
 
 
-async def test_a_server_killed_amid_a_burst_begins_anew_and_serves_again_by_itself(
+async def test_a_server_killed_during_a_burst_starts_empty_and_is_used_again(
     redis_servers: Servers[RedisServer],
 ) -> None:
     server = redis_servers()
@@ -46,7 +46,7 @@ async def test_a_server_killed_amid_a_burst_begins_anew_and_serves_again_by_itse
         assert await bench.used() == LIMIT, "expected nothing to be given back that was lost"
 
 
-async def test_a_server_killed_amid_a_burst_that_kept_its_data_admits_the_limit_in_all(
+async def test_a_server_killed_during_a_burst_that_kept_its_data_admits_the_limit_in_all(
     redis_servers: Servers[RedisServer],
 ) -> None:
     server = redis_servers(conf=["appendonly yes", "appendfsync always"])
@@ -84,7 +84,7 @@ async def test_calls_on_a_frozen_server_fail_in_time_and_stay_uncharged(
         assert admitted(await bench.calls("again", 2 * LIMIT)) == LIMIT - first.admitted
 
 
-async def test_a_full_server_refuses_to_charge_and_lets_calls_end(
+async def test_a_full_server_refuses_charges_and_settles_calls(
     redis_servers: Servers[RedisServer],
 ) -> None:
     server = redis_servers(conf=["maxmemory-policy noeviction"])
@@ -102,7 +102,7 @@ async def test_a_full_server_refuses_to_charge_and_lets_calls_end(
         assert await bench.used() == 7
 
 
-async def test_calls_go_on_while_scripts_are_forgotten(redis_servers: Servers[RedisServer]) -> None:
+async def test_calls_succeed_while_scripts_are_flushed(redis_servers: Servers[RedisServer]) -> None:
     server = redis_servers()
     async with guarded(server.url) as bench:
         outcomes: list[Decision | StoreError] = []
@@ -120,7 +120,7 @@ async def test_calls_go_on_while_scripts_are_forgotten(redis_servers: Servers[Re
         assert await bench.used() == 0
 
 
-async def test_a_clock_set_back_an_hour_grants_nothing_and_its_return_does(
+async def test_a_clock_set_back_an_hour_grants_nothing_until_it_returns(
     redis_servers: Servers[RedisServer], faketime: None
 ) -> None:
     server = redis_servers(faketime=True)

@@ -19,7 +19,7 @@ from tests.servers.sentinel import SentinelSet
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
-async def test_the_replica_that_takes_over_knows_what_was_charged(
+async def test_a_replica_that_takes_over_has_what_was_charged(
     sentinel_sets: Servers[SentinelSet],
 ) -> None:
     servers = sentinel_sets()
@@ -36,7 +36,7 @@ async def test_the_replica_that_takes_over_knows_what_was_charged(
         assert await bench.used() == LIMIT // 2
 
 
-async def test_calls_amid_a_failover_fail_or_count(sentinel_sets: Servers[SentinelSet]) -> None:
+async def test_calls_during_a_failover_fail_or_count(sentinel_sets: Servers[SentinelSet]) -> None:
     servers = sentinel_sets()
     async with guarded(servers.url) as bench:
         await bench.settle(await bench.call("first"), 0)
@@ -53,7 +53,7 @@ async def test_calls_amid_a_failover_fail_or_count(sentinel_sets: Servers[Sentin
         await bench.comes_to(LIMIT)
 
 
-async def test_a_slot_on_its_way_loses_nothing_and_charges_nothing_twice(
+async def test_a_moving_slot_loses_nothing_and_charges_nothing_twice(
     cluster_sets: Servers[ClusterSet],
 ) -> None:
     cluster = cluster_sets()
@@ -86,7 +86,7 @@ async def test_a_slot_on_its_way_loses_nothing_and_charges_nothing_twice(
         assert admitted([*done, last, *again]) == LIMIT, f"found {failures(again)}"
 
 
-async def test_a_slot_that_moved_amid_a_burst_admits_the_limit(
+async def test_a_slot_that_moves_during_a_burst_admits_the_limit(
     cluster_sets: Servers[ClusterSet],
 ) -> None:
     cluster = cluster_sets()

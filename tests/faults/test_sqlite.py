@@ -53,7 +53,7 @@ def replaced(path: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("take_away", [nothing_else, everything, replaced])
-async def test_a_file_taken_away_while_open_is_begun_anew_and_told_once(
+async def test_a_file_deleted_while_open_is_created_again_and_logged_once(
     path: Path, take_away: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = FileBench(path)
@@ -71,7 +71,7 @@ async def test_a_file_taken_away_while_open_is_begun_anew_and_told_once(
 
 
 @posix
-async def test_two_stores_whose_file_is_deleted_meet_again_in_the_new_one(path: Path) -> None:
+async def test_two_stores_whose_file_is_deleted_share_the_new_one(path: Path) -> None:
     one, other = FileBench(path), FileBench(path)
     other.count = 1_000
     for bench in (one, other, one):
@@ -85,7 +85,7 @@ async def test_two_stores_whose_file_is_deleted_meet_again_in_the_new_one(path: 
 
 
 @posix
-async def test_a_directory_taken_away_is_an_error_until_it_is_back(tmp_path: Path) -> None:
+async def test_a_removed_directory_is_an_error_until_it_is_back(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     bench = FileBench(folder / "budgets.db")
@@ -99,14 +99,14 @@ async def test_a_directory_taken_away_is_an_error_until_it_is_back(tmp_path: Pat
     await bench.store.aclose()
 
 
-async def test_a_missing_directory_is_told_at_the_start(tmp_path: Path) -> None:
+async def test_a_missing_directory_fails_the_start(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "nowhere" / "budgets.db", ManualClock())
     with pytest.raises(SetupError, match=r"there is no directory .*nowhere: make it, or name"):
         await store.start()
     await store.aclose()
 
 
-async def test_a_directory_in_the_files_place_is_told_at_the_start(tmp_path: Path) -> None:
+async def test_a_directory_in_place_of_the_file_fails_the_start(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path, ManualClock())
     with pytest.raises(SetupError, match="is a directory: name a file in it"):
         await store.start()
@@ -116,7 +116,7 @@ async def test_a_directory_in_the_files_place_is_told_at_the_start(tmp_path: Pat
 # -- Locked ---------------------------------------------------------------------------------------
 
 
-async def test_a_file_locked_for_too_long_is_an_error_until_it_is_not(path: Path) -> None:
+async def test_a_file_locked_for_too_long_is_an_error_until_it_is_released(path: Path) -> None:
     bench = FileBench(path, busy=1_000)
     reservation = await bench.open("caller")
     with locked(path):
@@ -129,7 +129,7 @@ async def test_a_file_locked_for_too_long_is_an_error_until_it_is_not(path: Path
     await bench.store.aclose()
 
 
-async def test_who_asked_while_another_waited_in_vain_does_not_wait_again(path: Path) -> None:
+async def test_a_call_queued_behind_one_that_waited_in_vain_does_not_wait_again(path: Path) -> None:
     bench = FileBench(path)
     await bench.store.start()
     waits: list[bool] = []
@@ -173,7 +173,7 @@ async def test_a_lock_met_within_a_transaction_leaves_none_open(
     await bench.store.aclose()
 
 
-async def test_a_file_locked_at_the_start_is_no_mistake_of_setting_up(path: Path) -> None:
+async def test_a_file_locked_at_the_start_is_not_a_setup_error(path: Path) -> None:
     with locked(path):
         bench = FileBench(path, busy=1_000)
         with pytest.raises(StoreError, match="is locked by another process"):
@@ -234,7 +234,7 @@ def readable() -> Iterator[Path]:
 
 
 @posix
-async def test_a_file_that_may_not_be_written_is_an_error_until_it_may(readable: Path) -> None:
+async def test_a_file_that_is_not_writable_is_an_error_until_it_is(readable: Path) -> None:
     path = readable / "budgets.db"
     bench = FileBench(path)
     await bench.answered("caller")
@@ -258,7 +258,7 @@ def forbid(folder: Path) -> None:
 
 
 @posix
-async def test_a_directory_that_may_not_be_read_is_told_at_the_start(readable: Path) -> None:
+async def test_a_directory_that_is_not_readable_fails_the_start(readable: Path) -> None:
     bench = FileBench(readable / "nothing" / "to see" / "budgets.db")
     forbid(readable)
     with as_nobody(), pytest.raises(SetupError, match=r"cannot be written \(.*\): let the user"):
@@ -266,7 +266,7 @@ async def test_a_directory_that_may_not_be_read_is_told_at_the_start(readable: P
     await bench.store.aclose()
 
 
-async def test_a_file_that_is_no_database_is_told_at_the_start_and_left_alone(path: Path) -> None:
+async def test_a_file_that_is_no_database_fails_the_start_and_is_left_alone(path: Path) -> None:
     bench = FileBench(path)
     scribble(path, b"Dear diary, today I was no database at all. " * 100)
     before = bench.content()
@@ -295,7 +295,7 @@ async def test_a_file_damaged_while_it_is_in_use_is_an_error_until_it_is_restore
     await bench.store.aclose()
 
 
-async def test_an_account_that_cannot_be_read_is_told_and_can_be_forgotten(path: Path) -> None:
+async def test_an_account_that_cannot_be_read_is_an_error_and_can_be_forgotten(path: Path) -> None:
     bench = FileBench(path)
     await bench.answered("caller")
     with locked(path) as connection:
@@ -311,7 +311,7 @@ async def test_an_account_that_cannot_be_read_is_told_and_can_be_forgotten(path:
     await bench.store.aclose()
 
 
-async def test_any_other_failure_is_told_with_its_file(path: Path) -> None:
+async def test_any_other_error_names_the_file(path: Path) -> None:
     broken = [True]
 
     def prepare(connection: sqlite3.Connection) -> None:
@@ -367,7 +367,7 @@ async def test_what_a_killed_process_had_reserved_expires_at_its_estimate(path: 
     await bench.store.aclose()
 
 
-async def test_the_estimate_of_a_killed_process_stands_for_its_window(path: Path) -> None:
+async def test_the_estimate_of_a_killed_process_counts_for_its_window(path: Path) -> None:
     killed_after_reserving(path)
     bench = FileBench(path)
     bench.clock.advance(us=MINUTE + 1)

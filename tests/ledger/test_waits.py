@@ -121,7 +121,7 @@ def test_debt_of_several_periods_is_waited_out_to_the_period_that_has_room() -> 
     assert player.reserve(6).wait == 210
 
 
-def test_a_level_that_leaks_for_centuries_is_told_to_leak_for_285_years_at_most() -> None:
+def test_a_level_that_leaks_for_centuries_resets_in_at_most_285_years() -> None:
     slow = Quota("slow", Unit.TOKENS, 1, 595_911_297_039, Algorithm.GCRA, 20_000)
     for amount in (15_115, 15_116, 20_000):
         player = Player(slow)

@@ -36,7 +36,7 @@ def test_commands_are_answered_and_errors_are_raised(redis_server: RedisServer) 
         redis_server.call("NONSENSE")
 
 
-def test_a_socket_file_is_there(redis_server: RedisServer) -> None:
+def test_a_socket_file_is_created(redis_server: RedisServer) -> None:
     assert Path(redis_server.unix_url.removeprefix("redis+unix://")).is_socket()
 
 
@@ -62,7 +62,7 @@ def test_a_killed_server_that_appends_comes_back_with_its_data(
     assert server.call("GET", "k") == "v"
 
 
-def test_a_frozen_server_answers_when_it_goes_on(redis_servers: Servers[RedisServer]) -> None:
+def test_a_frozen_server_answers_when_it_continues(redis_servers: Servers[RedisServer]) -> None:
     server = redis_servers()
     server.pause()
     with pytest.MonkeyPatch.context() as patch:
@@ -103,7 +103,7 @@ def test_the_clock_is_set_forth_and_back_while_it_runs(
     assert server.call("GET", "k") is None
 
 
-def test_scripts_go_by_the_clock_that_was_set(
+def test_scripts_use_the_clock_that_was_set(
     redis_servers: Servers[RedisServer], faketime: None
 ) -> None:
     server = redis_servers(faketime=True)

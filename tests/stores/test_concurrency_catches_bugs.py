@@ -155,7 +155,7 @@ def test_a_store_whose_reach_is_one_process_is_tried_among_tasks_only() -> None:
         ours.test_exactly_n_of_2n_calls_of_threads_are_admitted(Algorithm.SLIDING)
 
 
-def test_a_worker_that_fails_is_what_is_told_of() -> None:
+def test_the_failure_of_a_worker_is_reported() -> None:
     opened = count()
 
     def breaks_for_the_last() -> Store:

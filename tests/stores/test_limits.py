@@ -234,7 +234,9 @@ async def test_a_status_says_what_is_left_as_peek_does(bench: Bench) -> None:
         assert abs(promised - left) < SECOND
 
 
-async def test_peek_of_a_stranger_finds_all_and_leaves_nothing(bench: Bench) -> None:
+async def test_peek_at_an_unknown_partition_finds_the_whole_limit_and_writes_nothing(
+    bench: Bench,
+) -> None:
     assert await bench.store.peek("stranger", [sliding()]) == ((10 * MICRO, 0),)
     assert not await bench.store.forget("stranger")
 
@@ -301,7 +303,9 @@ def stick(bench: Bench, second: Line, error: Exception | None = None) -> Stuck:
     return stuck
 
 
-async def test_a_call_cancelled_half_way_gives_back_what_it_had_charged(bench: Bench) -> None:
+async def test_a_call_cancelled_part_of_the_way_is_refunded_what_it_was_charged(
+    bench: Bench,
+) -> None:
     first, second = line(sliding(name="first")), line(sliding(name="second"))
     stuck = stick(bench, second)
     task = asyncio.create_task(bench.reserve(first, second))
@@ -315,7 +319,7 @@ async def test_a_call_cancelled_half_way_gives_back_what_it_had_charged(bench: B
     assert await bench.left(second.quota) == 10 * MICRO
 
 
-async def test_a_failure_half_way_is_said_and_gives_back_what_was_charged(bench: Bench) -> None:
+async def test_a_partial_failure_raises_and_refunds_what_was_charged(bench: Bench) -> None:
     first, second = line(sliding(name="first")), line(sliding(name="second"))
     stuck = stick(bench, second, OSError("broken, and the password is hunter2"))
     with pytest.raises(StoreError, match=r"^(limits\+)?\w+:// cannot answer now \(OSError\)$"):
@@ -324,7 +328,9 @@ async def test_a_failure_half_way_is_said_and_gives_back_what_was_charged(bench:
     assert await bench.left(first.quota) == 10 * MICRO
 
 
-async def test_who_is_beaten_each_time_is_refused_and_told_to_come_back_soon(bench: Bench) -> None:
+async def test_a_call_that_others_overtake_each_time_is_refused_with_a_short_wait(
+    bench: Bench,
+) -> None:
     first, second = line(sliding(name="first")), line(sliding(name="second"))
     inner: Any = bench.store._counters
 
@@ -345,7 +351,7 @@ async def test_who_is_beaten_each_time_is_refused_and_told_to_come_back_soon(ben
     assert await bench.left(profiled.quota) == 10 * MICRO
 
 
-async def test_calls_beyond_those_remembered_stay_at_their_estimate(url: str, bench: Bench) -> None:
+async def test_open_calls_beyond_the_bound_stay_at_their_estimate(url: str, bench: Bench) -> None:
     clock = ManualClock()
     few = LimitsStore(StoreSettings(url, prefix="few"), clock, max_open=2)
     try:
@@ -358,7 +364,7 @@ async def test_calls_beyond_those_remembered_stay_at_their_estimate(url: str, be
         await few.aclose()
 
 
-def test_what_it_promises_is_declared(store_of: Callable[[str], LimitsStore]) -> None:
+def test_its_guarantees_are_declared(store_of: Callable[[str], LimitsStore]) -> None:
     for url in ("memcached://127.0.0.1:1", "limits+memory://", "mongodb://127.0.0.1:1"):
         store = store_of(url)
         assert store.suspends

@@ -58,14 +58,14 @@ def counters(draw: st.DrawFn) -> Counts:
 
 
 @given(counters(), st.integers(0, 2**53 - 1) | st.integers(0, 100))
-def test_a_wait_is_the_least_after_which_it_fits(found: Counts, most: int) -> None:
+def test_a_wait_is_the_shortest_after_which_the_call_fits(found: Counts, most: int) -> None:
     wait = found.wait(most)
     assert later(found, wait).used <= most
     assert not wait or later(found, wait - 1).used > most
 
 
 @given(counters())
-def test_at_its_reset_nothing_is_used_any_more(found: Counts) -> None:
+def test_at_its_reset_nothing_is_used(found: Counts) -> None:
     assert later(found, found.reset).used == 0
     assume(found.reset)
     assert later(found, found.reset - 1).used > 0
@@ -101,7 +101,7 @@ class Model:
 
 
 @given(steps)
-def test_each_stretch_holds_what_was_used_in_it_and_what_is_open(
+def test_each_window_holds_what_was_used_in_it_and_what_is_open(
     steps: list[tuple[str, int]],
 ) -> None:
     async def play() -> None:
@@ -147,7 +147,7 @@ async def test_a_refused_call_is_admitted_after_its_wait_and_not_before() -> Non
 
 
 @pytest.mark.anyio
-async def test_a_call_that_outlives_its_stretch_gives_back_to_it_and_to_no_other() -> None:
+async def test_a_call_that_outlives_its_window_is_refunded_to_it_and_to_no_other() -> None:
     clock, quota = ManualClock(), sliding()
     store = open_store("limits+memory://", clock)
     first = (await store.reserve(charge(quota, 6 * MICRO, "first"))).reservation
@@ -224,7 +224,7 @@ async def test_on_redis_a_wait_is_never_too_short_and_hardly_too_long(
 
 
 @pytest.mark.anyio
-async def test_on_redis_what_a_finished_stretch_held_is_not_taken_off_the_next(
+async def test_on_redis_what_an_ended_window_held_is_not_taken_off_the_next(
     redis_servers: Servers[RedisServer], faketime: None
 ) -> None:
     rolls, quota = Rolls(redis_servers(faketime=True)), sliding()
@@ -243,7 +243,7 @@ async def test_on_redis_what_a_finished_stretch_held_is_not_taken_off_the_next(
 
 
 @pytest.mark.anyio
-async def test_on_redis_a_server_that_lost_all_is_given_nothing_back(
+async def test_on_redis_a_server_that_lost_its_data_gets_no_refunds(
     redis_servers: Servers[RedisServer],
 ) -> None:
     server, quota = redis_servers(), sliding(window=3_600 * SECOND)
@@ -269,7 +269,7 @@ def mongodb(
 
 
 @pytest.mark.anyio
-async def test_mongodb_is_asked_to_charge_within_the_limit_and_to_owe_beyond_it() -> None:
+async def test_mongodb_charges_within_the_limit_and_debt_beyond_it() -> None:
     rolling, acquire = mongodb(ManualClock(START), (4, 30.0, 2, 90.0))
     seen = await rolling.read("key", MINUTE)
     assert (seen.current, seen.previous, seen.used) == (2, 4, 5)
@@ -282,7 +282,7 @@ async def test_mongodb_is_asked_to_charge_within_the_limit_and_to_owe_beyond_it(
 
 
 @pytest.mark.anyio
-async def test_mongodb_is_asked_to_give_back_in_the_stretch_that_was_charged() -> None:
+async def test_mongodb_refunds_the_window_that_was_charged() -> None:
     clock = ManualClock(START)
     rolling, acquire = mongodb(clock, (0, 0.0, 0, 0.0), (0, 0.0, 5, 80.0), (0, 0.0, 2, 80.0))
     window = await rolling.charge(await rolling.read("key", MINUTE), 5, 10)
@@ -303,7 +303,7 @@ async def test_mongodb_is_asked_to_give_back_in_the_stretch_that_was_charged() -
         (40, [(0, 0.0, 0, 80.0)]),  # it was emptied
     ],
 )
-async def test_mongodb_is_not_asked_to_give_back_anywhere_else(
+async def test_mongodb_refunds_no_other_window(
     passed: float, found: list[tuple[int, float, int, float]]
 ) -> None:
     clock = ManualClock(START)
@@ -316,7 +316,7 @@ async def test_mongodb_is_not_asked_to_give_back_anywhere_else(
 
 
 @pytest.mark.anyio
-async def test_mongodb_is_not_asked_to_give_back_what_was_charged_as_stretches_changed() -> None:
+async def test_mongodb_refunds_nothing_that_was_charged_as_windows_changed() -> None:
     clock = ManualClock(START)
     rolling, acquire = mongodb(clock, (0, 0.0, 1, 62.0))
     seen = await rolling.read("key", MINUTE)
@@ -328,7 +328,7 @@ async def test_mongodb_is_not_asked_to_give_back_what_was_charged_as_stretches_c
 
 
 @pytest.mark.anyio
-async def test_a_counter_that_was_emptied_just_now_is_not_left_below_zero() -> None:
+async def test_a_counter_that_another_refund_emptied_is_not_left_below_zero() -> None:
     clock = ManualClock(START)
     rolling, acquire = mongodb(clock, (0, 0.0, 0, 0.0), (0, 0.0, 5, 120.0), (0, 0.0, -3, 120.0))
     window = await rolling.charge(await rolling.read("key", MINUTE), 5, 10)
@@ -338,7 +338,7 @@ async def test_a_counter_that_was_emptied_just_now_is_not_left_below_zero() -> N
 
 
 @pytest.mark.anyio
-async def test_a_mongodb_that_is_not_there_is_said_without_its_password() -> None:
+async def test_a_mongodb_that_does_not_answer_is_reported_without_its_password() -> None:
     url = "mongodb://user:hunter2@127.0.0.1:1/?serverSelectionTimeoutMS=20"
     store = open_store(url, ManualClock())
     assert isinstance(store, LimitsStore)

@@ -23,7 +23,7 @@ def refusal(storage: StoreSettings | str) -> str:
     return str(refused.value)
 
 
-def test_a_storage_that_limits_does_not_know_is_refused_with_those_it_does() -> None:
+def test_an_unknown_storage_is_refused_with_the_known_ones() -> None:
     said = refusal(f"limits+nonsense://user:{SECRET}@host:1")
     assert said.startswith("no storage for 'limits+nonsense': expected one of limits+memcached://")
     assert "limits+redis+cluster://" in said
@@ -39,7 +39,7 @@ def test_a_storage_that_limits_does_not_know_is_refused_with_those_it_does() -> 
         ("limits+valkey://127.0.0.1:1", "valkey", "pip install valkey"),
     ],
 )
-def test_a_missing_client_is_named_with_its_cure(
+def test_a_missing_client_is_named_with_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, url: str, module: str, cure: str
 ) -> None:
     package = module.partition(".")[0]
@@ -56,7 +56,9 @@ def test_a_missing_client_is_named_with_its_cure(
     assert refusal(url).endswith(cure)
 
 
-def test_a_client_that_is_too_old_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_is_too_old_is_named_with_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     memcachio = pytest.importorskip("memcachio")
     monkeypatch.setattr(memcachio, "__version__", "0.1")
     assert refusal("memcached://127.0.0.1:1").endswith("pip install 'querybudget[memcached]'")
@@ -72,11 +74,11 @@ def test_a_client_that_is_too_old_is_named_with_its_cure(monkeypatch: pytest.Mon
         f"limits+redis://user:{SECRET}@host:port",
     ],
 )
-def test_an_address_that_cannot_be_read_is_refused_and_keeps_its_password(url: str) -> None:
+def test_a_malformed_address_is_refused_without_showing_its_password(url: str) -> None:
     scheme = url.partition("://")[0].removeprefix("limits+")
     assert f"expected {scheme}://host:port" in refusal(url)
 
 
 @pytest.mark.parametrize("prefix", ["two words", "tab\tbed", "ümlaut", 101 * "x"])
-def test_a_prefix_that_some_storage_would_not_take_is_refused(prefix: str) -> None:
+def test_a_prefix_that_some_storage_does_not_accept_is_refused(prefix: str) -> None:
     assert refusal(StoreSettings("limits+memory://", prefix=prefix)).startswith("prefix: expected")

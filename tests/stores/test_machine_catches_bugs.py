@@ -189,7 +189,7 @@ def test_the_machine_finds_what_is_lost_when_a_store_is_closed() -> None:
         run_state_machine_as_test(ReopensWithoutOpenCalls, settings=ONCE)
 
 
-def test_a_machine_plays_as_many_histories_as_its_subclass_says() -> None:
+def test_a_machine_runs_as_many_examples_as_its_subclass_says() -> None:
     assert (Reopens.TestCase.settings.max_examples, StoreMachine.examples) == (30, 150)
     assert Reopens.TestCase.settings.stateful_step_count == StoreMachine.steps
 

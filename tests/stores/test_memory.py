@@ -56,7 +56,7 @@ async def test_a_flood_of_open_calls_with_made_up_keys_keeps_memory_bounded() ->
     assert len(bench.store) == 10
 
 
-async def test_a_flood_of_made_up_keys_never_pushes_out_who_was_answered() -> None:
+async def test_a_flood_of_made_up_keys_evicts_no_answered_caller() -> None:
     bench = Bench(100)
     known = [f"known-{index}" for index in range(90)]
     for name in known:
@@ -68,7 +68,7 @@ async def test_a_flood_of_made_up_keys_never_pushes_out_who_was_answered() -> No
     assert bench.store.evicted == 0
 
 
-async def test_who_was_answered_while_other_calls_are_open_is_known_too() -> None:
+async def test_a_caller_answered_while_other_calls_are_open_is_known_too() -> None:
     bench = Bench(100)
     await bench.open("busy")
     await bench.answered("busy")
@@ -95,7 +95,7 @@ async def test_a_refused_newcomer_opens_no_account() -> None:
     assert len(bench.store) == 1
 
 
-async def test_known_accounts_thrown_out_are_counted_least_recently_seen_first() -> None:
+async def test_known_accounts_are_evicted_least_recently_used_first_and_counted() -> None:
     bench = Bench(100)
     for index in range(90):
         await bench.answered(f"known-{index}")
@@ -107,7 +107,7 @@ async def test_known_accounts_thrown_out_are_counted_least_recently_seen_first()
     assert [await bench.left(f"known-{index}") for index in range(1, 7)] == [10] * 5 + [9]
 
 
-async def test_a_settle_whose_account_was_thrown_out_changes_nothing() -> None:
+async def test_a_settle_whose_account_was_evicted_changes_nothing() -> None:
     bench = Bench(10)
     lost = await bench.open("lost")
     await bench.open("other")
@@ -191,7 +191,7 @@ async def test_a_token_budget_grants_what_is_left_and_carries_the_rest_as_debt()
     assert (await ask("in time")).admitted
 
 
-def test_a_table_too_small_to_keep_newcomers_apart_is_refused() -> None:
+def test_a_table_too_small_for_newcomers_is_refused() -> None:
     with pytest.raises(ValueError, match="must be at least 10, found 9"):
         MemoryStore(ManualClock(), max_identities=9)
 

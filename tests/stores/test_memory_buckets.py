@@ -49,7 +49,7 @@ class Bench:
         return account.profile.queries if account and account.profile else None
 
 
-async def test_an_answered_call_is_seen_by_its_identity_and_its_pools() -> None:
+async def test_an_answered_call_is_observed_by_its_identity_and_its_pools() -> None:
     bench = Bench()
     await bench.answered("a", 1, "org", "network", quota=RPM)
     await bench.answered("b", 2, "org", quota=RPM)
@@ -71,7 +71,7 @@ async def test_a_refused_call_opens_no_account_for_its_pools() -> None:
     assert len(bench.store) == 1
 
 
-async def test_a_flood_of_made_up_pools_keeps_memory_bounded_and_pushes_out_nobody() -> None:
+async def test_a_flood_of_made_up_pools_keeps_memory_bounded_and_evicts_no_known_account() -> None:
     bench = Bench(100)
     for index in range(40):
         await bench.answered(f"known-{index}", index, f"org-{index}")
@@ -112,7 +112,7 @@ async def test_what_parallel_calls_visit_together_stays_within_the_limit() -> No
     assert await bench.left("a") == 10
 
 
-async def test_who_is_on_the_line_and_watched_is_entered_once() -> None:
+async def test_a_partition_that_is_charged_and_profiled_is_entered_once() -> None:
     bench = Bench()
     await bench.answered("a", 1)
     assert (len(bench.store), bench.queries("a"), await bench.left("a")) == (1, 1, 39)

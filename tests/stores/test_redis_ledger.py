@@ -150,7 +150,7 @@ SLOWEST = Quota("slow", Unit.TOKENS, 1, 595_911_297_039, Algorithm.GCRA, 20_000)
 
 
 @pytest.mark.parametrize("amount", [15_113, 15_115, 15_116, 20_000])
-def test_a_level_that_leaks_for_centuries_is_told_to_leak_for_285_years_at_most(
+def test_a_level_that_leaks_for_centuries_resets_in_at_most_285_years(
     redis_server: RedisServer, amount: int
 ) -> None:
     with Both(redis_server.url) as both:
@@ -184,7 +184,7 @@ def _reserve_any(both: Both, known: Sequence[Quota], data: st.DataObject) -> Non
 
 @real
 @given(data=st.data())
-def test_buckets_prices_and_stages_are_the_ledger_s(
+def test_buckets_prices_and_stages_equal_the_ledgers(
     redis_server: RedisServer, data: st.DataObject
 ) -> None:
     covered = [data.draw(breadths(name)) for name in ("wide", "wider")]
@@ -217,7 +217,7 @@ HOLDS = st.sampled_from((1, 50, 1_000))
     asked=st.lists(st.tuples(observations(), st.integers(0, 40)), min_size=1, max_size=6),
     windows=st.lists(st.sampled_from((1, 15, 100, 150, 450)), min_size=2, max_size=3),
 )
-def test_a_policy_read_anew_with_another_window_is_followed_as_the_ledger_does(
+def test_a_window_that_a_policy_changes_is_followed_as_by_the_ledger(
     redis_server: RedisServer, asked: list[tuple[Observation, int]], windows: list[int]
 ) -> None:
     """By the next call that is charged: what is refused changes nothing that is kept."""
@@ -276,7 +276,9 @@ def swept(draw: random.Random, template: int = 0, *, several: bool = True) -> Ob
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_profiles_scores_and_reasons_are_the_ledger_s(redis_server: RedisServer, seed: int) -> None:
+def test_profiles_scores_and_reasons_equal_the_ledgers(
+    redis_server: RedisServer, seed: int
+) -> None:
     draw = random.Random(seed)
     reasons = 0
     with Both(redis_server.url) as both:
@@ -299,7 +301,7 @@ def test_profiles_scores_and_reasons_are_the_ledger_s(redis_server: RedisServer,
     assert reasons > 5
 
 
-def test_calls_of_one_identity_at_once_are_all_folded_into_its_profile(
+def test_parallel_calls_of_one_identity_are_all_in_its_profile(
     redis_server: RedisServer,
 ) -> None:
     """By two workers, which find the profile changed by each other again and again."""
@@ -341,7 +343,7 @@ def pooled_queries(blob: bytes) -> int:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_calls_of_many_buckets_are_the_ledger_s(redis_server: RedisServer, seed: int) -> None:
+def test_calls_of_many_buckets_equal_the_ledgers(redis_server: RedisServer, seed: int) -> None:
     """As arrays of inputs are: in parallel, overlapping, given back, and never settled."""
     draw = random.Random(seed)
     quota = breadth(4_000, 150 * SECOND, "wide")

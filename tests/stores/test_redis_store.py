@@ -82,7 +82,7 @@ async def any_history(store: RedisStore, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_every_key_begins_with_the_prefix_and_has_an_end(
+async def test_every_key_starts_with_the_prefix_and_expires(
     redis_servers: Servers[RedisServer], seed: int
 ) -> None:
     server = redis_servers()
@@ -128,7 +128,7 @@ async def test_500_calls_at_once_need_few_connections(redis_servers: Servers[Red
         assert len(clients) - 1 <= PIPELINES, "expected one connection a pipeline, and the test's"
 
 
-async def test_500_calls_at_once_on_a_cluster_find_room(redis_cluster: ClusterSet) -> None:
+async def test_500_calls_at_once_on_a_cluster_are_all_answered(redis_cluster: ClusterSet) -> None:
     wide = quota_of(Algorithm.SLIDING, 250 * MICRO)
     async with opened(redis_cluster.url, next(PREFIXES)) as store:
         calls = (store.reserve(charge(f"call-{number}", wide)) for number in range(500))
@@ -171,7 +171,7 @@ async def test_two_versions_of_the_scripts_at_once_admit_exactly_n_of_2n(
         assert await left(one) == 10
 
 
-async def test_an_account_of_a_later_version_is_said_and_left_as_it_is(
+async def test_an_account_of_a_later_version_is_an_error_and_is_left_as_it_is(
     redis_server: RedisServer,
 ) -> None:
     prefix = next(PREFIXES)
@@ -194,7 +194,7 @@ async def test_an_account_of_a_later_version_is_said_and_left_as_it_is(
         assert (await store.reserve(charge("anew"))).admitted
 
 
-async def test_a_charge_that_cannot_be_given_back_keeps_none_of_the_others(
+async def test_a_charge_that_cannot_be_given_back_does_not_block_others(
     redis_server: RedisServer,
 ) -> None:
     prefix = next(PREFIXES)
@@ -271,7 +271,7 @@ async def test_a_password_is_in_no_error_and_no_log(
         "redis://:hunter2@host/0?socket_timeout=soon",
     ],
 )
-def test_a_url_that_cannot_be_used_is_said_without_its_password(url: str) -> None:
+def test_a_malformed_url_is_reported_without_its_password(url: str) -> None:
     with pytest.raises(SetupError) as failure:
         RedisStore(StoreSettings(url))
     assert "cannot use redis" in str(failure.value)

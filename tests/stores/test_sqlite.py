@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 # -- What outlives a process ----------------------------------------------------------------------
 
 
-async def test_a_restart_forgets_nothing(path: Path) -> None:
+async def test_accounts_survive_a_restart(path: Path) -> None:
     bench = FileBench(path)
     await bench.answered("known")
     lease = await bench.open("known", quota=SLOTS)
@@ -64,7 +64,7 @@ async def test_a_closed_store_opens_again_at_its_next_use(path: Path) -> None:
     await bench.store.aclose()
 
 
-def test_it_says_what_it_guarantees(path: Path) -> None:
+def test_its_guarantees_are_declared(path: Path) -> None:
     store = SqliteStore(path, ManualClock())
     assert isinstance(store, Declares)
     assert isinstance(store, Starts)
@@ -72,7 +72,7 @@ def test_it_says_what_it_guarantees(path: Path) -> None:
     assert store.suspends
 
 
-async def test_a_debt_beyond_the_end_of_all_clocks_is_kept(path: Path) -> None:
+async def test_a_debt_beyond_the_latest_moment_is_kept(path: Path) -> None:
     year = 366 * 24 * 60 * MINUTE
     tiny = Quota("tiny", Unit.TOKENS, 1, year, Algorithm.SLIDING, 1)
     bench = FileBench(path)
@@ -85,7 +85,9 @@ async def test_a_debt_beyond_the_end_of_all_clocks_is_kept(path: Path) -> None:
 # -- Threads, loops and processes -----------------------------------------------------------------
 
 
-async def test_the_event_loop_goes_on_while_another_process_holds_the_lock(path: Path) -> None:
+async def test_the_event_loop_is_not_blocked_while_another_process_holds_the_lock(
+    path: Path,
+) -> None:
     bench = FileBench(path)
     await bench.store.start()
     with locked(path) as other:
@@ -98,7 +100,7 @@ async def test_the_event_loop_goes_on_while_another_process_holds_the_lock(path:
     await bench.store.aclose()
 
 
-async def test_what_a_cancelled_caller_asked_for_is_done(path: Path) -> None:
+async def test_what_a_cancelled_caller_started_is_finished(path: Path) -> None:
     bench = FileBench(path)
     reservation = await bench.open("caller", quota=SLOTS)
     with locked(path) as other:
@@ -112,7 +114,7 @@ async def test_what_a_cancelled_caller_asked_for_is_done(path: Path) -> None:
     await bench.store.aclose()
 
 
-async def test_what_failed_for_a_cancelled_caller_is_logged(
+async def test_a_failure_that_no_caller_waits_for_is_logged(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = FileBench(path, busy=0)
@@ -165,7 +167,7 @@ def test_event_loops_in_several_threads_use_it_together(path: Path) -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_an_event_loop_that_ends_before_the_answer_harms_nobody(
+def test_an_event_loop_may_end_before_the_answer(
     path: Path, fails: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()

@@ -44,7 +44,7 @@ async def test_an_account_with_everything_given_back_is_dropped(path: Path) -> N
     await bench.store.aclose()
 
 
-async def test_who_was_answered_keeps_that_though_later_calls_are_given_back(path: Path) -> None:
+async def test_a_caller_answered_once_stays_known_if_later_calls_are_given_back(path: Path) -> None:
     bench = FileBench(path)
     await bench.answered("known")
     bench.clock.advance(us=2 * MINUTE)
@@ -53,7 +53,7 @@ async def test_who_was_answered_keeps_that_though_later_calls_are_given_back(pat
     await bench.store.aclose()
 
 
-async def test_a_settle_after_its_account_is_gone_makes_none(path: Path) -> None:
+async def test_a_settle_after_its_account_is_gone_creates_none(path: Path) -> None:
     bench = FileBench(path)
     lost = await bench.open("a", "b")
     assert await bench.store.forget("a")
@@ -99,7 +99,7 @@ async def test_a_lease_and_buckets_and_a_profile_keep_their_row(path: Path) -> N
     await bench.store.aclose()
 
 
-async def test_rows_that_do_not_matter_any_more_are_removed_and_the_file_shrinks(
+async def test_expired_rows_are_removed_and_the_file_shrinks(
     path: Path,
 ) -> None:
     bench = FileBench(path, 10_000)
@@ -120,7 +120,7 @@ async def test_rows_that_do_not_matter_any_more_are_removed_and_the_file_shrinks
     assert bench.store.evicted == 0
 
 
-async def test_a_flood_of_made_up_keys_never_pushes_out_who_was_answered(path: Path) -> None:
+async def test_a_flood_of_made_up_keys_evicts_no_answered_caller(path: Path) -> None:
     bench = FileBench(path, 100)
     known = [f"known-{index}" for index in range(90)]
     for name in known:
@@ -135,7 +135,7 @@ async def test_a_flood_of_made_up_keys_never_pushes_out_who_was_answered(path: P
     await bench.store.aclose()
 
 
-async def test_newcomers_may_use_the_room_that_nobody_else_does(path: Path) -> None:
+async def test_newcomers_may_use_rows_that_known_accounts_leave_free(path: Path) -> None:
     bench = FileBench(path, 100)
     for index in range(250):
         await bench.open(f"open-{index}")
@@ -143,7 +143,7 @@ async def test_newcomers_may_use_the_room_that_nobody_else_does(path: Path) -> N
     await bench.store.aclose()
 
 
-async def test_known_accounts_put_out_are_counted_least_recently_seen_first(path: Path) -> None:
+async def test_known_rows_are_evicted_least_recently_used_first_and_counted(path: Path) -> None:
     bench = FileBench(path, 100)
     for index in range(90):
         await bench.answered(f"known-{index}")
@@ -156,7 +156,7 @@ async def test_known_accounts_put_out_are_counted_least_recently_seen_first(path
     await bench.store.aclose()
 
 
-async def test_whom_nothing_is_held_of_any_more_goes_before_anybody_else(path: Path) -> None:
+async def test_expired_rows_are_evicted_first(path: Path) -> None:
     bench = FileBench(path, 100)
     hour = Quota("rph", Unit.REQUESTS, 99 * MICRO, 60 * MINUTE, Algorithm.SLIDING, 99 * MICRO)
     await bench.answered("hourly", quota=hour)
@@ -169,7 +169,7 @@ async def test_whom_nothing_is_held_of_any_more_goes_before_anybody_else(path: P
     await bench.store.aclose()
 
 
-async def test_a_file_that_holds_more_than_it_may_now_comes_down_to_it(path: Path) -> None:
+async def test_a_file_with_more_rows_than_allowed_shrinks_to_the_limit(path: Path) -> None:
     bench = FileBench(path, 200)
     for index in range(150):
         await bench.answered(f"known-{index}")
@@ -183,10 +183,10 @@ async def test_a_file_that_holds_more_than_it_may_now_comes_down_to_it(path: Pat
     await bench.store.aclose()
 
 
-def test_a_file_too_small_to_keep_newcomers_apart_is_refused(path: Path) -> None:
+def test_a_file_too_small_for_newcomers_is_refused(path: Path) -> None:
     with pytest.raises(ValueError, match="must be at least 10, found 9"):
         SqliteStore(path, ManualClock(), max_identities=9)
 
 
-def test_an_account_with_nothing_in_it_matters_no_more_at_once() -> None:
+def test_an_empty_account_expires_at_once() -> None:
     assert expiry(Account(), [RPM, SLOTS], before=5, now=7) == 7

@@ -38,7 +38,7 @@ def older(path: Path) -> None:
         connection.execute("INSERT INTO accounts VALUES ('caller', 1, 5, 9, x'')")
 
 
-def test_an_older_file_is_brought_up_with_what_is_in_it(path: Path) -> None:
+def test_an_older_file_is_migrated_with_its_rows(path: Path) -> None:
     older(path)
     with reading(path) as connection:
         assert version_of(connection) == 1
@@ -59,7 +59,7 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(path: Path) -> None:
         assert connection.execute("SELECT * FROM accounts").fetchall() == [("caller", 1, 5, 9, b"")]
 
 
-def test_a_migration_waits_for_whoever_writes(path: Path) -> None:
+def test_a_migration_waits_for_a_writer(path: Path) -> None:
     older(path)
     with (
         locked(path),
@@ -69,7 +69,7 @@ def test_a_migration_waits_for_whoever_writes(path: Path) -> None:
         migrate(connection, path, (MIGRATIONS[0], ADD_NOTES))
 
 
-def test_what_was_brought_up_by_another_process_meanwhile_is_not_brought_up_again(
+def test_what_another_process_migrated_meanwhile_is_not_migrated_again(
     path: Path,
 ) -> None:
     class Late(sqlite3.Connection):
@@ -85,7 +85,7 @@ def test_what_was_brought_up_by_another_process_meanwhile_is_not_brought_up_agai
         assert connection.execute("SELECT key FROM accounts").fetchall() == [("caller",)]
 
 
-def test_a_file_that_another_process_fills_while_it_is_looked_at_is_ours(path: Path) -> None:
+def test_a_file_that_another_process_fills_during_the_checks_is_ours(path: Path) -> None:
     class Slow(sqlite3.Connection):
         """Has another process come between its first look and its second, if it can."""
 
@@ -100,7 +100,7 @@ def test_a_file_that_another_process_fills_while_it_is_looked_at_is_ours(path: P
         assert version_of(connection) == 1
 
 
-def test_asking_for_a_log_waits_where_sqlite_does_not(path: Path) -> None:
+def test_setting_the_journal_mode_waits_for_a_lock(path: Path) -> None:
     asked: list[str] = []
 
     class Hasty(sqlite3.Connection):
@@ -120,13 +120,13 @@ def test_asking_for_a_log_waits_where_sqlite_does_not(path: Path) -> None:
             assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_a_file_that_cannot_be_read_for_a_log_says_so(path: Path) -> None:
+def test_a_file_that_is_no_database_fails_to_get_a_log(path: Path) -> None:
     path.write_bytes(b"no database, but long enough to be looked at" * 100)
     with reading(path) as connection, pytest.raises(sqlite3.DatabaseError, match="not a database"):
         use_write_ahead_log(connection, path)
 
 
-def test_where_there_can_be_no_log_it_says_what_is_needed(path: Path) -> None:
+def test_without_a_write_ahead_log_the_error_says_what_is_needed(path: Path) -> None:
     with (
         closing(sqlite3.connect(":memory:", isolation_level=None)) as connection,
         pytest.raises(SetupError, match=r"found 'memory'\. Name a file on a local disk"),
@@ -147,7 +147,9 @@ async def test_a_file_of_a_later_version_is_refused_and_left_alone(path: Path) -
     assert bench.content() == before
 
 
-async def test_a_file_brought_up_while_it_is_open_is_written_no_more(path: Path) -> None:
+async def test_a_file_that_a_later_version_migrates_while_open_is_not_written_again(
+    path: Path,
+) -> None:
     bench = FileBench(path)
     await bench.answered("caller")
     with reading(path) as connection:
@@ -180,7 +182,7 @@ async def test_a_database_that_says_it_is_another_programs_is_refused(path: Path
     await bench.store.aclose()
 
 
-async def test_a_file_says_whose_it_is_and_which_schema_it_has(path: Path) -> None:
+async def test_a_file_names_its_program_and_schema(path: Path) -> None:
     bench = FileBench(path)
     await bench.store.start()
     await bench.store.aclose()
