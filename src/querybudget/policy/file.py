@@ -38,27 +38,6 @@ from querybudget.policy.model import (
 from querybudget.text import in_units
 from querybudget.units import Unit
 
-__all__ = [
-    "AddressFile",
-    "BudgetFile",
-    "CallableFile",
-    "CapabilityFile",
-    "ClaimFile",
-    "EmbeddingFile",
-    "HeaderFile",
-    "Model2VecFile",
-    "NothingFile",
-    "PolicyFile",
-    "PriceFile",
-    "RemoteFile",
-    "ResolverFile",
-    "StoreFile",
-    "ThenFile",
-    "TierFile",
-    "WhenFile",
-]
-
-
 Limit = Annotated[
     notation.Limit,
     written(
