@@ -13,7 +13,7 @@ Members of the JSON, with shares between 0 and 1 and None for never:
                 and number of accounts, cost_multiplier, and more
     baselines   name to source, threshold, honest and sweeps of the same shape
     ablations   signal to honest, broad, narrow
-    dilution    sweep to own queries before the first slowdown, by frame and share of cover
+    dilution    sweep to own queries before the first slowdown, by template and share of cover
     pools       accounts until a pool is slowed; honest groups slowed
     slowed      by class and split, and by language
     speed       µs added to a call

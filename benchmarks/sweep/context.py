@@ -130,5 +130,7 @@ def _opened(source: str) -> tuple[Policy, EmbeddingAnalyzer, Vectors]:
 
 
 def _tokens(prompts: Sequence[Prompt], templates: Sequence[str]) -> NDArray[np.int64]:
-    used = (usage(p.text, frame) for p, frame in zip(prompts, templates, strict=True))
+    used = (
+        usage(p.text, system_prompt) for p, system_prompt in zip(prompts, templates, strict=True)
+    )
     return np.array([one.input + one.output for one in used], np.int64)

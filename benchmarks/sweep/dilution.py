@@ -26,27 +26,27 @@ async def dilution(context: Context, corpus: Corpus) -> dict[str, Any]:
     """Return own queries before the first slowdown, by template and share of the cover."""
     size = context.settings.size
     found: dict[str, Any] = {}
-    for frame in ("own_template", "same_template"):
-        found[frame] = {}
+    for mode in ("own_template", "same_template"):
+        found[mode] = {}
         for percent in SHARES:
             firsts: list[float] = []
             for number in range(size.rate_draws):
                 draw = random.Random(f"cover {corpus.entry.name} {number}")
-                prompts, cover_frame = draw.choice(context.settings.cover)
-                if frame == "same_template":
-                    cover_frame = corpus.template
+                prompts, cover_template = draw.choice(context.settings.cover)
+                if mode == "same_template":
+                    cover_template = corpus.template
                 stream = covered_stream(
                     f"covered {number}",
                     random_order(corpus, number, size.own),
                     corpus.template,
-                    [(prompt, cover_frame) for prompt in prompts],
+                    [(prompt, cover_template) for prompt in prompts],
                     percent / 100,
                     PER_DAY,
                 )
                 firsts.append(
                     (await replay(context.policy, context.analyzer, stream, stop=True)).first
                 )
-            found[frame][str(percent)] = {
+            found[mode][str(percent)] = {
                 **count_figures(firsts),
                 "draws": [plain(first) for first in firsts],
             }

@@ -95,16 +95,16 @@ def _cost(sweeps: Result) -> dict[str, Any]:
 
 def _cover(dilution: Result) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for frame in ("own_template", "same_template"):
+    for mode in ("own_template", "same_template"):
         draws = [
             NEVER if draw is None else draw
             for sweep in dilution.values()
             if sweep["class"] == "broad"
-            for draw in sweep[frame]["90"]["draws"]
+            for draw in sweep[mode]["90"]["draws"]
         ]
         found = round(sum(draw <= 300 for draw in draws) / len(draws), 3) if draws else None
         met = None if found is None else found >= 0.5
-        words = f"draws of broad sweeps slowed within 300 own under 90 % cover, {frame}"
+        words = f"draws of broad sweeps slowed within 300 own under 90 % cover, {mode}"
         rows.append(_goal(words, "most: at least 0.5", found, met))
     return rows
 

@@ -106,16 +106,14 @@ def _taken(sweeps: Result, way: str) -> tuple[list[int], list[float]]:
 
 
 def _dilution(axes: Axes, result: Result) -> None:
-    for frame, style in (("own_template", "-"), ("same_template", "--")):
+    for mode, style in (("own_template", "-"), ("same_template", "--")):
         for kind, colour in (("broad", OURS), ("narrow", COLOURS[0])):
             of = [one for one in result["dilution"].values() if one["class"] == kind]
             if not of:
                 continue
-            shares = list(of[0][frame])
-            found = [_share_slowed([one[frame][share]["draws"] for one in of]) for share in shares]
-            axes.plot(
-                [int(s) for s in shares], found, style, color=colour, label=f"{kind}, {frame}"
-            )
+            shares = list(of[0][mode])
+            found = [_share_slowed([one[mode][share]["draws"] for one in of]) for share in shares]
+            axes.plot([int(s) for s in shares], found, style, color=colour, label=f"{kind}, {mode}")
     axes.set(
         title="Under cover traffic: slowed within 300 own queries",
         xlabel="cover traffic, % of all queries",

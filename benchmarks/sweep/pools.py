@@ -83,11 +83,13 @@ async def _slowed(context: Context, policy: Policy, members: Sequence[Member]) -
     heapq.heapify(due)
     while due:
         at, number, place = heapq.heappop(due)
-        prompts, frame = members[number]
+        prompts, system_prompt = members[number]
         if place >= min(len(prompts), PER_ACCOUNT):
             continue
         simulation.clock.now = at
-        answer = await simulation.ask(f"member {number}", prompts[place].text, frame, pool="pool")
+        answer = await simulation.ask(
+            f"member {number}", prompts[place].text, system_prompt, pool="pool"
+        )
         if answer.disturbed:
             return True
         heapq.heappush(due, (at + gap, number, place + 1))
@@ -133,5 +135,5 @@ def _members(entry: Entry) -> list[Member]:
     """Return the first prompts of every identity."""
     corpus = read(entry)
     cut: list[Identity] = identities(corpus)
-    frame = "" if entry.kind == "person" else template(entry.name)
-    return [(one.prompts[:PER_ACCOUNT], frame) for one in cut]
+    system_prompt = "" if entry.kind == "person" else template(entry.name)
+    return [(one.prompts[:PER_ACCOUNT], system_prompt) for one in cut]

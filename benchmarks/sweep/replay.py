@@ -174,8 +174,8 @@ class _Recorder:
         """Send the call at this index of the stream."""
         stream = self._stream
         self._own += bool(stream.own[place]) or self._counts_all
-        text, frame = stream.prompts[place].text, stream.templates[place]
-        answer = await simulation.ask(stream.account, text, frame)
+        text, system_prompt = stream.prompts[place].text, stream.templates[place]
+        answer = await simulation.ask(stream.account, text, system_prompt)
         self._refused = self._refused or answer.refused
         self._expensive = self._expensive or answer.price > EXPENSIVE
         if not answer.refused:

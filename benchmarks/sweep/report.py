@@ -175,9 +175,9 @@ def _dilution(result: Result) -> Table:
     shares = list(next(iter(found.values()))["own_template"]) if found else []
     head = ["sweep", "class", "template of the cover", *(f"{share} %" for share in shares)]
     rows = [
-        [name, one["class"], frame, *(_text(one[frame][share]["median"]) for share in shares)]
+        [name, one["class"], mode, *(_text(one[mode][share]["median"]) for share in shares)]
         for name, one in found.items()
-        for frame in ("own_template", "same_template")
+        for mode in ("own_template", "same_template")
     ]
     return Table("Own queries to slow under cover traffic, median", head, rows)
 

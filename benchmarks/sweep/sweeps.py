@@ -68,7 +68,9 @@ async def _part(context: Context, corpus: Corpus) -> SweepPart:
         )
         for rate in RATES
     }
-    rephrased = await _firsts(context, context.policy, corpus, size.rate_draws, frames=_paraphrases)
+    rephrased = await _firsts(
+        context, context.policy, corpus, size.rate_draws, templates=_paraphrases
+    )
     return SweepPart(
         entry.name,
         {
@@ -99,7 +101,7 @@ async def _firsts(
     draws: int,
     *,
     per_day: float = PER_DAY,
-    frames: Callable[[Corpus, int], tuple[str, ...]] | None = None,
+    templates: Callable[[Corpus, int], tuple[str, ...]] | None = None,
 ) -> list[float]:
     """Return the queries to slow of each draw."""
     found, most = list[float](), context.settings.size.most
@@ -107,8 +109,8 @@ async def _firsts(
         stream = sweep_stream(
             f"draw {number}", random_order(corpus, number, most), corpus.template, per_day
         )
-        if frames is not None:
-            stream = stream.framed(frames(corpus, len(stream)))
+        if templates is not None:
+            stream = stream.with_templates(templates(corpus, len(stream)))
         found.append((await replay(policy, context.analyzer, stream, stop=True)).first)
     return found
 

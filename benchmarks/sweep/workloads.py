@@ -36,7 +36,7 @@ class Stream:
     def __len__(self) -> int:
         return len(self.prompts)
 
-    def framed(self, templates: tuple[str, ...]) -> Stream:
+    def with_templates(self, templates: tuple[str, ...]) -> Stream:
         """Return the stream with other system prompts."""
         return replace(self, templates=templates)
 
@@ -108,6 +108,6 @@ def covered_stream(
         account,
         tuple(prompt for prompt, _, _ in sent),
         evenly(len(sent), per_day),
-        tuple(frame for _, frame, _ in sent),
+        tuple(system_prompt for _, system_prompt, _ in sent),
         np.array([own for _, _, own in sent], np.bool_),
     )
