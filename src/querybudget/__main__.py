@@ -1,4 +1,4 @@
-"""`python -m querybudget`: the same as the `querybudget` command."""
+"""`python -m querybudget` is the `querybudget` command."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Every error querybudget raises, in one tree.
+"""Every error that querybudget raises, in one tree.
 
     QueryBudgetError
-    ├── PolicyError        the policy is wrong; carries every mistake at once
+    ├── PolicyError        the policy is wrong; lists every problem at once
     ├── SetupError         an extra is missing, a URL names no store, an argument cannot work
-    ├── BodyError          a request body does not hold what its path takes
-    ├── StoreError         the store could not answer; each budget's `on_store_error` goes on
-    ├── EmbeddingError     a prompt could not be embedded now; its call goes on without buckets
+    ├── BodyError          a request body is not valid for its path
+    ├── StoreError         the store could not answer; each budget's `on_store_error` decides
+    ├── EmbeddingError     a prompt could not be embedded now; its call counts no buckets
     └── RefusedError       a call was refused, so the body of `Limiter.admitted` did not run
 
 Anywhere else a refusal is not an error but a value: `Admission.refusal`.
@@ -40,8 +40,8 @@ class PolicyProblem:
     """One thing wrong in a policy.
 
     Attributes:
-        source: File name, or ``<mapping>`` for a policy given as a mapping.
-        line: Line in the file, from 1; 0 where there is none.
+        source: File name, or ``<mapping>`` for a policy passed as a mapping.
+        line: Line in the file, from 1; 0 if there is none.
         path: Where in the policy, as ``$.budgets[2].limit``.
         message: What was expected, what was found, and the nearest known word.
     """
@@ -57,7 +57,7 @@ class PolicyProblem:
 
 
 class PolicyError(QueryBudgetError):
-    """A policy cannot be used. ``problems`` holds all of them, in the order of the file."""
+    """A policy cannot be used. ``problems`` lists everything wrong, in the order of the file."""
 
     def __init__(self, problems: tuple[PolicyProblem, ...]) -> None:
         self.problems = problems
@@ -65,11 +65,11 @@ class PolicyError(QueryBudgetError):
 
 
 class SetupError(QueryBudgetError):
-    """querybudget is not set up so that it can run; the message says what to do."""
+    """querybudget cannot run as it is set up; the message says what to do."""
 
 
 class BodyError(QueryBudgetError):
-    """A request body does not hold what its path takes."""
+    """A request body is not valid for its path."""
 
 
 class StoreError(QueryBudgetError):

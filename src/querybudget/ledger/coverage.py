@@ -42,25 +42,25 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         line: The line.
-        occupancy: What was visited.
+        state: What was visited.
         cells: What the call would visit.
         left: µ-buckets that could be newly visited.
         novelty: µ-buckets that the call would newly visit.
         strain: What the response depends on, in millionths.
         score: The part of the strain that is the account's score, in millionths.
-        begun: The stage at that strain.
+        reached: The stage at that strain.
         stage: What is to be done to this call.
         price: The factor on the call's other lines, in millionths.
     """
 
     line: Line
-    occupancy: BucketState
+    state: BucketState
     cells: tuple[int, ...]
     left: int
     novelty: int
     strain: int
     score: int = 0
-    begun: Stage = _NONE
+    reached: Stage = _NONE
     stage: Stage = _NONE
     price: int = MICRO
 
@@ -77,17 +77,17 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
 
     def take(self, name: str, now: int, expires: int) -> LineStatus:
         """Charge the line, and return its status."""
-        line, occupancy = self.line, self.occupancy
+        line, state = self.line, self.state
         quota, added = line.quota, self.novelty
-        occupancy.reserve(name, self.cells, line.amount, added, quota, now, expires)
-        occupancy.stage = self.begun
-        reset = occupancy.reset(quota, now)
+        state.reserve(name, self.cells, line.amount, added, quota, now, expires)
+        state.stage = self.reached
+        reset = state.reset(quota, now)
         return LineStatus(line, self.left - added, reset, 0, _ADMIT, self.strain)
 
     def status(self, now: int) -> LineStatus:
         """Return the status of the line if nothing is charged on it."""
         line, quota = self.line, self.line.quota
-        reset = self.occupancy.reset(quota, now)
+        reset = self.state.reset(quota, now)
         if not self.refuses:
             return LineStatus(line, self.left, reset, strain=self.strain)
         if line.amount * len(self.cells) > quota.limit:
@@ -103,22 +103,22 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
             return [(now, MICRO)]
         return [
             (moment, response.price(max(self.score, _share(used, limit))))
-            for moment, used in self.occupancy.decay_schedule(line.quota, now)
+            for moment, used in self.state.decay_schedule(line.quota, now)
         ]
 
     def _wait(self, now: int) -> int:
         """µs until the line no longer refuses; exact, except for the score."""
-        line, occupancy = self.line, self.occupancy
+        line, state = self.line, self.state
         response, quota = line.response, line.quota
         wait = 0
         if self.novelty > self.left:
-            wait = occupancy.wait_until_below(quota, quota.limit, now, self.cells, line.amount)
+            wait = state.wait_until_below(quota, quota.limit, now, self.cells, line.amount)
         if response and self.stage is _REFUSE:
-            begin = response.threshold(_REFUSE, occupancy.stage)
+            begin = response.threshold(_REFUSE, state.stage)
             if self.score >= begin:
                 return max(wait, SCORE_RETRY)
             limit = (begin * quota.limit - 1) // MICRO
-            wait = max(wait, occupancy.wait_until_below(quota, limit, now))
+            wait = max(wait, state.wait_until_below(quota, limit, now))
         return wait
 
 
@@ -199,27 +199,27 @@ def update_stages(accounts: Mapping[str, Account], lines: Sequence[Line], now: i
         response, account = line.response, accounts.get(line.partition)
         if response is None or account is None or not response.stages:
             continue
-        occupancy = _occupancy(account, line)
-        occupancy.room(line.quota, now)
-        strain = max(_share(occupancy.total, line.quota.limit), _score(account, response, now))
-        occupancy.stage = response.stage(strain, occupancy.stage)
+        state = _state(account, line)
+        state.room(line.quota, now)
+        strain = max(_share(state.total, line.quota.limit), _score(account, response, now))
+        state.stage = response.stage(strain, state.stage)
 
 
 def _bucket_line(line: Line, account: Account, cells: tuple[int, ...], now: int) -> BucketLine:
-    occupancy, quota, response = _occupancy(account, line), line.quota, line.response
-    left = occupancy.room(quota, now)
-    novelty = occupancy.novelty(cells, line.amount)
-    strain = _share(occupancy.total, quota.limit)
+    state, quota, response = _state(account, line), line.quota, line.response
+    left = state.room(quota, now)
+    novelty = state.novelty(cells, line.amount)
+    strain = _share(state.total, quota.limit)
     if response is None:
-        return BucketLine(line, occupancy, cells, left, novelty, strain)
+        return BucketLine(line, state, cells, left, novelty, strain)
     score = _score(account, response, now)
     strain = max(strain, score)
-    before = occupancy.stage
-    begun = stage = response.stage(strain, before) if response.stages else _NONE
+    before = state.stage
+    reached = stage = response.stage(strain, before) if response.stages else _NONE
     if stage is _REFUSE and not novelty and score < response.threshold(_REFUSE, before):
         stage = response.milder(_REFUSE)
     price = response.price(strain)
-    return BucketLine(line, occupancy, cells, left, novelty, strain, score, begun, stage, price)
+    return BucketLine(line, state, cells, left, novelty, strain, score, reached, stage, price)
 
 
 def _reasons(
@@ -233,12 +233,12 @@ def _reasons(
     return profile.reasons if profile else ()
 
 
-def _occupancy(account: Account, line: Line) -> BucketState:
+def _state(account: Account, line: Line) -> BucketState:
     key = line.quota.key
-    occupancy = account.windows.get(key)
-    if type(occupancy) is not BucketState:
-        occupancy = account.windows[key] = BucketState()
-    return occupancy
+    state = account.windows.get(key)
+    if type(state) is not BucketState:
+        state = account.windows[key] = BucketState()
+    return state
 
 
 def _share(used: int, limit: int) -> int:

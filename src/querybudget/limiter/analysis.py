@@ -1,4 +1,4 @@
-"""What looks at the calls' prompts for the limiter."""
+"""The protocol of prompt analyzers, and the analyzer that a policy needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["PromptAnalyzer", "analyzer_for"]
 
 
 class PromptAnalyzer(Protocol):
-    """Looks at what calls ask. `querybudget.embedding.analyzer` has the one that embeds."""
+    """Analyzes what calls ask. `querybudget.embedding.analyzer` has the one that embeds."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -21,23 +21,23 @@ class PromptAnalyzer(Protocol):
         ...
 
     async def analyze(self, call: Call, /) -> Observation:
-        """What a call shows of itself.
+        """Return what a call's prompts show.
 
-        It never raises: what cannot be had in time is left out, and a visit without cells counts
-        no buckets.
+        This never raises. What cannot be found in time is left out, and an observation without
+        cells counts no buckets.
         """
         ...
 
     async def aclose(self) -> None:
-        """Let go of connections and threads. Closing twice does nothing."""
+        """Close connections and end threads. Closing twice does nothing."""
         ...
 
 
 def analyzer_for(policy: Policy, key: bytes) -> PromptAnalyzer | None:
-    """The observer that a policy's budgets need; None where none does."""
+    """Return the analyzer that a policy's budgets need; None if none does."""
     if not policy.counts_buckets:
         return None
-    # Here and not above: it needs numpy, and few policies need it.
+    # Imported here: it needs numpy, and few policies need it.
     from querybudget.embedding.analyzer import open_analyzer  # noqa: PLC0415
 
     return open_analyzer(policy, key)

@@ -48,7 +48,7 @@ class Mismatch(msgspec.Struct, frozen=True):
 
     @property
     def nearest(self) -> str:
-        """The one of `wanted` that resembles `actual` most."""
+        """The member of `wanted` that is most similar to `actual`."""
         import difflib  # noqa: PLC0415 - only `explain` asks
 
         return difflib.get_close_matches(self.actual, self.wanted, n=1, cutoff=0)[0]

@@ -26,57 +26,57 @@ PICO_PER_MICRO = 1_000_000
 """Picodollars in a microdollar."""
 
 CostFunction = Callable[[Call, Usage], int]
-"""A call and its usage to µ-units of one budget."""
+"""Maps a call and its usage to µ-units of one budget."""
 
 
 def price_of(models: Mapping[str, ModelPrice], model: str) -> ModelPrice | None:
-    """The first price whose pattern matches the model's name; None where none does."""
+    """Return the first price whose pattern matches the model's name; None if none does."""
     return next((price for pattern, price in models.items() if fnmatchcase(model, pattern)), None)
 
 
 def dearest(models: Mapping[str, ModelPrice]) -> ModelPrice | None:
-    """The price whose output costs most, for a call of which the model cannot be read."""
+    """Return the price with the most expensive output, for a call whose model cannot be read."""
     return max(models.values(), key=lambda price: price.output, default=None)
 
 
 def cost_function(budget: Budget, price: ModelPrice | None) -> CostFunction:
-    """What a call takes from a budget, as a function of the call and its usage.
+    """Return the function that says what a call takes from a budget.
 
     Args:
         budget: Its unit and weights decide what counts.
         price: The model's price, for money; None is free.
 
     Returns:
-        A function of a call and the tokens expected or used, giving µ-units of the budget's unit:
-        of buckets those for each new one, before the weight of what the call asks.
+        A function of a call and the tokens expected or used. It returns µ-units of the budget's
+        unit; for buckets, those of each new one, before the weight of the call's capabilities.
     """
     weights = budget.weights
-    gauged: CostFunction
+    function: CostFunction
     match budget.quota.unit:
         case Unit.REQUESTS:
-            gauged = _requests
+            function = _requests
         case Unit.CONCURRENT:
-            gauged = _one
-        case Unit.BUCKETS:  # how many are new, only the partition's account knows
-            gauged = _one
+            function = _one
+        case Unit.BUCKETS:  # only the account knows how many are new
+            function = _one
         case Unit.TOKENS:
-            gauged = _plain_tokens if weights == TokenWeights() else partial(tokens, weights)
+            function = _plain_tokens if weights == TokenWeights() else partial(tokens, weights)
         case Unit.INPUT_TOKENS:
-            gauged = partial(input_tokens, weights)
+            function = partial(input_tokens, weights)
         case Unit.OUTPUT_TOKENS:
-            gauged = partial(output_tokens, weights)
+            function = partial(output_tokens, weights)
         case Unit.USD:
-            gauged = partial(usd, price) if price else _free
-    return gauged
+            function = partial(usd, price) if price else _free
+    return function
 
 
 def tokens(weights: TokenWeights, call: Call, usage: Usage) -> int:
-    """µ-tokens, each kind by its weight; alternatives given with log-probabilities on top."""
+    """Return µ-tokens, each kind by its weight, and alternatives of log-probabilities added."""
     return input_tokens(weights, call, usage) + output_tokens(weights, call, usage)
 
 
 def input_tokens(weights: TokenWeights, call: Call, usage: Usage) -> int:
-    """µ-tokens of the prompt, each kind by its weight."""
+    """Return µ-tokens of the prompt, each kind by its weight."""
     return (
         (usage.input - usage.cached_input - usage.cache_write) * weights.input
         + usage.cached_input * weights.cached_input
@@ -86,7 +86,7 @@ def input_tokens(weights: TokenWeights, call: Call, usage: Usage) -> int:
 
 
 def output_tokens(weights: TokenWeights, call: Call, usage: Usage) -> int:
-    """µ-tokens generated, each kind by its weight."""
+    """Return µ-tokens generated, each kind by its weight."""
     return (
         (usage.output - usage.reasoning) * weights.output
         + usage.reasoning * weights.reasoning
@@ -95,7 +95,7 @@ def output_tokens(weights: TokenWeights, call: Call, usage: Usage) -> int:
 
 
 def usd(price: ModelPrice, call: Call, usage: Usage) -> int:
-    """Microdollars, rounded up."""
+    """Return microdollars, rounded up."""
     pico = (
         (usage.input - usage.cached_input - usage.cache_write) * price.input
         + usage.cached_input * price.cached_input
@@ -108,7 +108,7 @@ def usd(price: ModelPrice, call: Call, usage: Usage) -> int:
 
 
 def _requests(call: Call, _usage: Usage) -> int:
-    """Each prompt of an array counts, and each answer asked for it."""
+    """Count each prompt of an array, times the answers requested for each."""
     return call.items * call.choices * MICRO
 
 

@@ -1,9 +1,9 @@
-"""What a call will probably use, learnt from what calls like it did use. Pure: no clock.
+"""Estimates of what calls will use, learnt from what similar calls used. Pure: no clock.
 
-Output is foreseen as TCP foresees a round trip (RFC 6298): a smoothed mean plus a multiple of the
-smoothed deviation, in integers, for each caller and model; for a caller not yet known, of the
-model. A caller's own bound (``max_tokens``) is never exceeded. Prompt tokens come from the size of
-the text, by a rate that follows what the model's tokenizer was seen to do with this caller's text.
+Output is estimated as TCP estimates a round trip (RFC 6298): a smoothed mean plus a multiple of the
+smoothed deviation, in integers, per caller and model; for a new caller, per model. An estimate
+never exceeds the caller's own limit (``max_tokens``). Prompt tokens are estimated from the size of
+the text, by a rate that follows what the model's tokenizer did with this caller's earlier text.
 """
 
 from __future__ import annotations
@@ -23,28 +23,27 @@ SCALE = 16
 """Means and deviations are kept in 16ths of a token."""
 
 DEVIATIONS = 2
-"""How many mean deviations above the mean are held."""
+"""Mean deviations above the mean that are held."""
 
 TEACHES = 16
-"""How many of a caller's calls are also the model's history."""
+"""Calls of a caller that also count for the model's history."""
 
-MOST = 10**9
-"""Tokens foreseen at most, whatever is asked: no quota is larger, and it fits any store's
-integers."""
+MAX_TOKENS = 10**9
+"""The largest estimate: no quota is larger, and it fits the integers of any store."""
 
 SHORTEST, LONGEST = MICRO // 2, 16 * MICRO
-"""Bounds, in µ-bytes per token, on what a tokenizer is believed to do."""
+"""Bounds of the rate, in µ-bytes per token."""
 
 
 _K = TypeVar("_K")
 
 
 class Estimate(msgspec.Struct, frozen=True, gc=False):
-    """What a call will probably use.
+    """What a call is expected to use.
 
     Attributes:
         usage: Tokens expected.
-        certain: The part of ``usage`` that is certain to be used, or was asked for by the caller.
+        certain: The part of ``usage`` that is certain, or that the caller asked for.
         bytes_per_token: UTF-8 bytes of this caller's text per token, in millionths.
     """
 
@@ -54,7 +53,7 @@ class Estimate(msgspec.Struct, frozen=True, gc=False):
 
 
 class _History(msgspec.Struct):
-    """Of one caller and model, or of one model: 16ths of tokens per choice, µ-bytes per token."""
+    """One caller and model, or one model: 16ths of tokens per choice, µ-bytes per token."""
 
     mean: int = 0
     deviation: int = 0
@@ -81,11 +80,11 @@ class _History(msgspec.Struct):
 
 
 class Estimator:
-    """Foresees usage, and learns from it.
+    """Estimates usage, and learns from it.
 
     Args:
         settings: What to assume before anything is known.
-        callers: Pairs of caller and model remembered; the least recently seen is forgotten.
+        callers: Pairs of caller and model that are kept; the least recently used is dropped.
     """
 
     def __init__(self, settings: EstimateSettings, *, callers: int = 50_000) -> None:
@@ -93,9 +92,9 @@ class Estimator:
         self._callers: LRUCache[tuple[str, str], _History] = LRUCache(callers)
         self._models: LRUCache[str, _History] = LRUCache(max(1, callers // 50))
 
-    def estimate(self, who: str, call: Call) -> Estimate:
-        """What `who` will probably use by this call."""
-        own = known = _find(self._callers, (who, call.model))
+    def estimate(self, identity: str, call: Call) -> Estimate:
+        """Return what a call of this identity is expected to use."""
+        own = known = _find(self._callers, (identity, call.model))
         if known is None:
             known = _find(self._models, call.model)
         rate = (known.bytes_per_token if known else 0) or self._settings.bytes_per_token
@@ -106,24 +105,25 @@ class Estimator:
         answers = call.items * call.choices
         bound = call.max_output
         if bound is not None and (own is None or not own.mean or own.expected >= bound):
-            usage = Usage(prompt, 0, 0, min(bound * answers, MOST))
+            usage = Usage(prompt, 0, 0, min(bound * answers, MAX_TOKENS))
             return Estimate(usage, usage, rate)
         history = known.expected if known else 0
-        expected = min((history or self._settings.output_tokens) * answers, MOST)
+        expected = min((history or self._settings.output_tokens) * answers, MAX_TOKENS)
         return Estimate(
             Usage(prompt, 0, 0, expected), Usage(prompt, 0, 0, min(answers, expected)), rate
         )
 
-    def learn(self, who: str, call: Call, usage: Usage) -> None:
-        """Remember what a call used. Estimates teach nothing.
+    def learn(self, identity: str, call: Call, usage: Usage) -> None:
+        """Learn from what a call used. Estimated usage is ignored.
 
-        Of a model, each caller teaches only by its first calls: one busy caller is not everybody.
+        Only the first calls of each caller count for the model, so that one busy caller does not
+        decide the estimates of all.
         """
         if usage.estimated:
             return
-        own = _find(self._callers, (who, call.model))
+        own = _find(self._callers, (identity, call.model))
         if own is None:
-            own = self._callers[who, call.model] = _History()
+            own = self._callers[identity, call.model] = _History()
         _observe(own, call, usage)
         if own.calls <= TEACHES:
             model = _find(self._models, call.model)

@@ -48,7 +48,7 @@ __all__ = ["Limiter", "Sleep"]
 logger = logging.getLogger("querybudget")
 
 Sleep = Callable[[float], Awaitable[None]]
-"""Waits for some seconds, as `asyncio.sleep` does."""
+"""Waits a number of seconds, as `asyncio.sleep` does."""
 
 BARE = Call(Dialect.PROBLEM, "other", generates=False)
 """A call on a path that no adapter reads: one request."""
@@ -78,8 +78,8 @@ class Limiter:
         store: Where accounts are kept, or the URL of it; the policy's own by default. A store
             passed as an object is not closed by the limiter.
         clock: µs since the epoch; the system's by default.
-        sleep: Waits for some seconds, for calls that are delayed.
-        wait: Waits until the store answers, at most for some seconds.
+        sleep: Waits a number of seconds, for calls that are delayed.
+        wait: Waits until the store answers, at most a number of seconds.
         hooks: Called with one event for each call.
         analyzer: Analyzes what calls ask. By default, one is made if any of the policy's budgets
             needs it. One that is passed is not closed by the limiter.
@@ -305,8 +305,7 @@ class Limiter:
     async def aclose(self) -> None:
         """Wait for settlements under way, then close the store unless it was passed as an object.
 
-        What the store could not be told while it was down is sent once more, for as long as an
-        answer may take.
+        The outbox is flushed once more, for as long as an answer may take.
         """
         await self._resilient.aclose()
         if self._owned:

@@ -3,7 +3,7 @@
 store      ResilientStore: all of the below behind one reserve and one settle
 guard      asks the store in time, or fails at once while it is down
 fallback   decides by each budget's ``on_store_error`` what the store could not decide
-outbox     what the store is told when it answers again
+outbox     what is sent to the store when it answers again
 health     how the store is
 """
 

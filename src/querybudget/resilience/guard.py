@@ -43,11 +43,11 @@ LONGEST_ERROR = 300
 _T = TypeVar("_T")
 
 Wait = Callable[[Collection["asyncio.Future[Any]"], float], Awaitable[object]]
-"""Waits until all futures are done, at most for some seconds; cancels none of them."""
+"""Waits until all futures are done, at most a number of seconds; cancels none of them."""
 
 
 async def within(futures: Collection[asyncio.Future[Any]], seconds: float) -> None:
-    """Wait until all are done, at most for `seconds` by the event loop's time."""
+    """Wait until all are done, at most `seconds` by the event loop's time."""
     await asyncio.wait(futures, timeout=seconds)
 
 

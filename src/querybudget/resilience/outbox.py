@@ -1,4 +1,4 @@
-"""What the store is told when it answers again.
+"""What is sent to the store when it answers again.
 
 Two kinds of entries: a settlement that could not be made, and the usage of a call that was admitted
 without the store. Either can be sent again without being charged twice: a settlement is idempotent
@@ -51,7 +51,7 @@ class Target(Protocol):
 
 
 class Entry(msgspec.Struct, eq=False):
-    """Something the store has not been told.
+    """One thing to send to the store.
 
     Attributes:
         uses: What was used, by line.
@@ -71,7 +71,7 @@ class Entry(msgspec.Struct, eq=False):
 
 
 class Outbox:
-    """A bounded list of what the store has not been told.
+    """A bounded list of what has to be sent to the store.
 
     Args:
         clock: µs since the epoch.

@@ -1,7 +1,7 @@
 """`ResilientStore`: a store that may fail, with everything that happens then.
 
 It reserves and settles through the store. While the store is down, each budget's ``on_store_error``
-decides, and the outbox keeps what the store has to be told when it answers again.
+decides, and the outbox keeps what has to be sent to the store when it answers again.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class ResilientStore:
             return await self._settle_local(reserved, reservation, amounts)
         try:
             settled = await (self._guard if guarded else self.store).settle(reservation, amounts)
-        except Exception as error:  # noqa: BLE001 - whatever a store raises, it is told later
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, this is sent later
             if not guarded:
                 self._guard.record_failure(error)
             self._outbox.settle_later(reservation, amounts)
