@@ -26,7 +26,7 @@ from querybudget.policy.model import Policy
 def shown() -> str:
     """What two seconds of the demo print if standard output is no terminal."""
     command = [sys.executable, "-m", "querybudget", "demo", "--seconds", "2", "--plain"]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout
 

@@ -130,7 +130,7 @@ async def test_two_workers_together_admit_the_limit_and_leave_no_refused_call_ch
             assert worker.stdin
             worker.stdin.write("go\n")
             worker.stdin.flush()
-        admitted = sum(int(worker.communicate(timeout=60)[0]) for worker in workers)
+        admitted = sum(int(worker.communicate(timeout=300)[0]) for worker in workers)
     finally:
         for worker in workers:
             with worker:

@@ -195,7 +195,7 @@ def test_a_stream_cut_by_the_client_is_settled_to_what_was_sent(serve: Serve, di
             if seen == text[:8]:
                 break
         stream.close()
-        assert service.settled.acquire(timeout=30)
+        assert service.settled.acquire(timeout=300)
         usage = service.decisions.last.usage
         assert usage.output == 2  # Two pieces of four bytes.
         assert service.held == 0

@@ -58,7 +58,7 @@ async def admitted_of(address: str, calls: int) -> tuple[Counter[int], set[str]]
     """How many of so many calls at once had each status, and which workers admitted some."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     headers = {"authorization": "Bearer one-caller"}
-    async with httpx.AsyncClient(limits=limits, headers=headers, timeout=60) as client:
+    async with httpx.AsyncClient(limits=limits, headers=headers, timeout=300) as client:
         answers = await asyncio.gather(*(client.get(address) for _ in range(calls)))
     workers = {answer.text for answer in answers if answer.is_success}
     return Counter(answer.status_code for answer in answers), workers
