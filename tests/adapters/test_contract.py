@@ -22,6 +22,10 @@ class TestKnownDialects(AdapterContract):
         assert found is not None, path
         return found
 
+    @pytest.mark.slow
+    def test_where_an_answer_is_cut_changes_nothing(self) -> None:
+        super().test_where_an_answer_is_cut_changes_nothing()
+
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.name)
 def test_a_refusal_is_answered_in_the_dialect_of_the_request(recording: Recording) -> None:

@@ -229,6 +229,7 @@ async def test_cancelling_at_any_await_is_exact(
     assert unseen >= 2 + 2 * waits + suspends
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize(("suspends", "waits"), KINDS, ids=IDS)
 async def test_cancelling_in_any_turn_of_the_loop_is_exact(

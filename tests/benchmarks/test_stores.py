@@ -159,6 +159,7 @@ def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     assert page.read_text() == "nothing\n"
 
 
+@pytest.mark.slow
 def test_a_run_without_servers_says_loudly_what_it_skips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
