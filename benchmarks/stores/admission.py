@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.stores.calls import FOUR, Ours, partition
-from benchmarks.stores.cases import AMPLE, REDIS, UNIX, opened, others, urls
+from benchmarks.stores.cases import AMPLE, opened, others, urls
+from benchmarks.stores.names import REDIS, UNIX
 from benchmarks.stores.servers import Redis, Servers
 from querybudget.units import MICRO
 
@@ -22,8 +23,8 @@ AT_ONCE = 500
 
 
 @dataclass(frozen=True)
-class _Door:
-    """What is asked, and how to read its books.
+class _Limiter:
+    """A limiter, and how to read what it recorded.
 
     Attributes:
         ask: Whether a caller is admitted.
@@ -44,11 +45,11 @@ async def admissions(servers: Servers) -> list[dict[str, Any]]:
     records = list[dict[str, Any]]()
     for limited in LIMITS:
         async with AsyncExitStack() as stack:
-            for name, door in _doors(stack, servers, limited):
-                outcome = await _at_once(door.ask, [0] * (2 * NARROW))
+            for name, limiter in _limiters(stack, servers, limited):
+                outcome = await _at_once(limiter.ask, [0] * (2 * NARROW))
                 phantom = None
                 if WIDE in limited:
-                    phantom = (await door.used(0))[limited.index(WIDE)] - outcome["admitted"]
+                    phantom = (await limiter.used(0))[limited.index(WIDE)] - outcome["admitted"]
                 records.append({"case": name, "limits": limited, **outcome, "phantom": phantom})
     return records
 
@@ -82,18 +83,18 @@ async def _at_once(ask: Callable[[int], Awaitable[bool]], callers: Sequence[int]
     return {"admitted": sum(one is True for one in answers), "errors": dict(errors)}
 
 
-def _doors(
+def _limiters(
     stack: AsyncExitStack, servers: Servers, limited: tuple[int, int]
-) -> Iterator[tuple[str, _Door]]:
+) -> Iterator[tuple[str, _Limiter]]:
     minute, hour = limited
     words = [f"{minute} requests/minute"] * bool(minute) + [f"{hour} requests/hour"] * bool(hour)
     for name, url in urls(servers).items():
         ours = opened(stack, url, [{"limit": word} for word in words], f"{name} {limited}")
-        yield name, _Door(_reserving(ours), _booked(ours))
+        yield name, _Limiter(_reserving(ours), _booked(ours))
     for name, make in others(servers).items():
         rival = make(limited, f"at once {name} {limited}")
         stack.push_async_callback(rival.aclose)
-        yield name, _Door(rival.ask, rival.used)
+        yield name, _Limiter(rival.ask, rival.used)
 
 
 def _reserving(ours: Ours) -> Callable[[int], Awaitable[bool]]:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.stores.calls import COVERED, FOUR, ONE, SLIDING, Ours, budgets
+from benchmarks.stores.names import ADAPTER, MEMORY, REDIS, SQLITE, UNIX, case_name
 from benchmarks.stores.servers import Servers
 from querybudget.coverage import Observation
 from querybudget.stores import StoreSettings, open_store, system_clock
@@ -17,27 +18,7 @@ from querybudget.stores import StoreSettings, open_store, system_clock
 if TYPE_CHECKING:
     from benchmarks.stores.rivals import Limits, Rival
 
-__all__ = [
-    "ADAPTER",
-    "AMPLE",
-    "LIMITS",
-    "MEMORY",
-    "REDIS",
-    "SQLITE",
-    "UNIX",
-    "Case",
-    "case_name",
-    "cases",
-    "missing",
-    "opened",
-    "others",
-    "urls",
-]
-
-MEMORY, SQLITE, REDIS = "memory", "SQLite", "Redis"
-UNIX, ADAPTER = "Redis, unix socket", "limits adapter on memcached"
-LIMITS = "limits.aio, fixed window"
-"""What every other case is compared with; it is asked for as many limits, at most four."""
+__all__ = ["AMPLE", "Case", "cases", "missing", "opened", "others", "urls"]
 
 AMPLE = 100_000_000
 """A limit that no run reaches."""
@@ -66,10 +47,6 @@ class Case:
     on_redis: bool = False
 
 
-def case_name(name: str, limits: str) -> str:
-    return f"{name} x{limits}"
-
-
 def others(servers: Servers) -> dict[str, Make]:
     """The other limiters by name; none where there is no Redis server, or they are not installed.
 
@@ -84,7 +61,7 @@ def others(servers: Servers) -> dict[str, Make]:
 
 
 def missing() -> list[str]:
-    """What is not measured for want of a package."""
+    """What is not measured because a package is missing."""
     if all(find_spec(name) for name in ("throttled", "ratelimit")):
         return []
     return ["the other limiters: expected requirements/bench.txt to be installed"]
@@ -92,12 +69,12 @@ def missing() -> list[str]:
 
 def urls(servers: Servers) -> dict[str, str]:
     """Our stores by name."""
-    found = {MEMORY: "memory://", SQLITE: f"sqlite:///{servers.directory}/accounts.db"}
+    stores = {MEMORY: "memory://", SQLITE: f"sqlite:///{servers.directory}/accounts.db"}
     if servers.redis:
-        found |= {REDIS: servers.redis.url, UNIX: servers.redis.unix_url}
+        stores |= {REDIS: servers.redis.url, UNIX: servers.redis.unix_url}
     if servers.memcached:
-        found[ADAPTER] = servers.memcached
-    return found
+        stores[ADAPTER] = servers.memcached
+    return stores
 
 
 def opened(stack: AsyncExitStack, url: str, limits: Sequence[dict[str, Any]], name: str) -> Ours:
@@ -111,7 +88,7 @@ def cases(
     stack: AsyncExitStack, servers: Servers, shown: Sequence[Sequence[Observation]]
 ) -> list[Case]:
     """Every case that can be measured here, closed with `stack`."""
-    found = list[Case]()
+    measured = list[Case]()
     for name, url in urls(servers).items():
         several = SLIDING if name == ADAPTER else FOUR
         loads: dict[str, Sequence[dict[str, Any]]] = {"1": ONE, "4": several}
@@ -121,10 +98,10 @@ def cases(
             ours = opened(stack, url, budgeted, case_name(name, limits))
             if budgeted is COVERED:
                 ours.shown = shown
-            found.append(Case(name, limits, ours.ask, ours, on_redis=name in {REDIS, UNIX}))
+            measured.append(Case(name, limits, ours.ask, ours, on_redis=name in {REDIS, UNIX}))
     for name, make in others(servers).items():
         for count in (1, 4):
             rival = make([AMPLE] * count, case_name(name, str(count)))
             stack.push_async_callback(rival.aclose)
-            found.append(Case(name, str(count), rival.ask, None, rival.commands, on_redis=True))
-    return found
+            measured.append(Case(name, str(count), rival.ask, None, rival.commands, on_redis=True))
+    return measured

@@ -20,7 +20,7 @@ from ratelimit.backends.redis import RedisBackend
 from redis.asyncio import StrictRedis
 from throttled.asyncio import RedisStore, Throttled, rate_limiter
 
-from benchmarks.stores.cases import LIMITS
+from benchmarks.stores.names import LIMITS
 
 __all__ = ["RIVALS", "Limits", "Rival"]
 

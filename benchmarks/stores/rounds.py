@@ -12,7 +12,8 @@ from typing import Any
 
 from benchmarks.rounds import calibrated, spread
 from benchmarks.rounds import interleaved as rounds_of
-from benchmarks.stores.cases import LIMITS, Case, case_name
+from benchmarks.stores.cases import Case
+from benchmarks.stores.names import LIMITS, case_name
 
 __all__ = ["IN_FLIGHT", "Sample", "figures", "interleaved", "overlapping"]
 

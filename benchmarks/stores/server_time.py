@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, TypeVar
 
-from benchmarks.stores.cases import REDIS, Case, case_name
+from benchmarks.stores.cases import Case
+from benchmarks.stores.names import REDIS, case_name
 from benchmarks.stores.rounds import overlapping
 from benchmarks.stores.servers import Redis
 

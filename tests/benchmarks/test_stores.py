@@ -15,7 +15,8 @@ import pytest
 
 from benchmarks.stores.__main__ import main
 from benchmarks.stores.calls import COVERED, FOUR, Ours, budgets, observations
-from benchmarks.stores.cases import ADAPTER, LIMITS, MEMORY, REDIS, SQLITE, UNIX, Case
+from benchmarks.stores.cases import Case
+from benchmarks.stores.names import ADAPTER, LIMITS, MEMORY, REDIS, SQLITE, UNIX
 from benchmarks.stores.prompts import KINDS, requests
 from benchmarks.stores.report import markdown
 from benchmarks.stores.rounds import overlapping
