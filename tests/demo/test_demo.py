@@ -94,7 +94,7 @@ def test_a_client_that_hangs_up_pays_for_what_was_sent(shown: str) -> None:
 
 def test_an_array_counts_each_of_its_texts(shown: str) -> None:
     assert "requests (2)" in of(shown, "embeddings")
-    assert "It exceeds the limit" in shown
+    assert "It is more than the budget ever allows" in shown
 
 
 def test_another_policy_decides_otherwise(

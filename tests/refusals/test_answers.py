@@ -188,7 +188,7 @@ def test_a_request_that_never_fits_is_told_what_to_do_instead_of_waiting(
     assert found.status == 429
     assert body(found)["detail"].startswith("Request too large for budget 'tpm': limit 10 ")
     assert body(found)["detail"].endswith(
-        f"It exceeds the limit, so trying again will not help. {advice}"
+        f"It is more than the budget ever allows, so trying again will not help. {advice}"
     )
     assert headers(found)["x-should-retry"] == "false"
     assert "retry-after" not in headers(found)
@@ -221,8 +221,9 @@ def test_a_request_for_more_concurrency_than_the_limit_is_not_told_to_wait() -> 
     found = answer(decision, Dialect.OPENAI, PLAIN, NOW, disclosed=OWN)
 
     assert body(found)["detail"] == (
-        "Request too large for budget 'parallel': limit 2, 0 in progress. It exceeds the limit, so"
-        " trying again will not help. Ask the operator of this service to raise the limit."
+        "Request too large for budget 'parallel': limit 2, 0 in progress. It is more than the"
+        " budget ever allows, so trying again will not help. Ask the operator of this service to"
+        " raise the limit."
     )
 
 

@@ -53,8 +53,8 @@ def refused(status: LineStatus, now: int, price: int, *, figures: bool, own: boo
     budget = f"for budget {quota.name!r}{numbers}."
     if status.verdict is Verdict.NEVER:
         return (
-            f"Request too large {budget} It exceeds the limit, so trying again will not help."
-            f" {_HOW_TO_SHRINK[quota.unit]}"
+            f"Request too large {budget} It is more than the budget ever allows, so trying again"
+            f" will not help. {_HOW_TO_SHRINK[quota.unit]}"
         )
     if quota.algorithm is Algorithm.LEASE:
         whose = "one of your requests" if own else "another request"
