@@ -1,8 +1,7 @@
 """A custom store: accounts in a file, so that they survive a restart.
 
 The ledger does the arithmetic. A store keeps the accounts and makes each step atomic. This one
-writes the whole file at each step, which is fast enough for one process and a few hundred callers.
-Pass it to the middleware:
+writes the whole file, which is fast enough for one process and a few hundred callers. Use it so:
 
     QueryBudgetMiddleware(app, policy="policy.yaml", store=FileStore("accounts"))
 """
@@ -46,8 +45,7 @@ class FileStore:
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
         """Replace what is held by what was used."""
         everyone = self._read()
-        names = reservation.partitions
-        accounts = {name: everyone[name] for name in names if name in everyone}
+        accounts = {n: everyone[n] for n in reservation.partitions if n in everyone}
         settled = ledger.settle(accounts, reservation, amounts, self._clock())
         self._write({name: kept for name, kept in everyone.items() if not kept.blank})
         return settled
