@@ -1,4 +1,4 @@
-"""The time, as stores take it."""
+"""The clock of stores."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Clock = Callable[[], int]
 
 
 def system_clock() -> Clock:
-    """The time of day as it was when the clock was made, carried on by the monotonic clock.
+    """Return a clock that starts at the time of day and continues by the monotonic clock.
 
-    So a host whose time is set back keeps its windows moving.
+    So windows keep moving if the host's time is set back.
     """
     offset = time.time_ns() - time.monotonic_ns()
     return lambda: (time.monotonic_ns() + offset) // 1000
