@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from querybudget.asgi.types import Message, Receive, Scope
 
-__all__ = ["BodyTooLarge", "Inflate", "Received", "header", "inflate", "read", "rewritten"]
+__all__ = ["BodyTooLarge", "Inflate", "Received", "inflate", "read", "rewritten"]
 
 _BODY_HEADERS = frozenset(
     {
@@ -94,7 +94,7 @@ async def read(scope: Scope, receive: Receive, limit: int) -> Received:
     Raises:
         BodyTooLarge: The body is larger than `limit`.
     """
-    declared = header(scope, b"content-length")
+    declared = _header(scope, b"content-length")
     if declared.isdigit() and (len(declared) > _DIGITS or int(declared) > limit):
         raise BodyTooLarge
     message = await receive()
@@ -115,12 +115,12 @@ async def read(scope: Scope, receive: Receive, limit: int) -> Received:
     return Received(messages, b"".join(m.get("body", b"") for m in messages), receive)
 
 
-def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
+def inflate(scope: Scope, body: bytes, limit: int) -> bytes:
     """Return a request body decompressed.
 
     Args:
+        scope: The request's scope, with its Content-Encoding.
         body: The body, as sent.
-        encoding: Its Content-Encoding.
         limit: Most bytes of the result.
 
     Returns:
@@ -129,7 +129,7 @@ def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
     Raises:
         BodyTooLarge: The result would be larger than `limit`.
     """
-    bits = _WINDOW_BITS.get(encoding.strip().lower())
+    bits = _WINDOW_BITS.get(_header(scope, b"content-encoding").strip().lower())
     if bits is None:
         return body
     plain, rest = b"", body
@@ -164,7 +164,7 @@ class Inflate:
             return b""
 
 
-def header(scope: Scope, name: bytes) -> bytes:
+def _header(scope: Scope, name: bytes) -> bytes:
     """Return a request header's first value; empty if it is missing."""
     for key, value in scope["headers"]:
         if key == name:

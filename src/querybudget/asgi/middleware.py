@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from querybudget.adapters.base import Dialect, read_call
-from querybudget.asgi.body import BodyTooLarge, header, inflate, read
+from querybudget.asgi.body import BodyTooLarge, inflate, read
 from querybudget.asgi.bypass import BYPASS
 from querybudget.asgi.health import READS, send_health
 from querybudget.asgi.responder import Responder, new_request_id, refusal_of, send_answer
@@ -106,8 +106,7 @@ class QueryBudgetMiddleware:
             limit = limiter.policy.body.limit
             try:
                 received = await read(scope, receive, limit)
-                plain = inflate(received.body, _encoding(scope), limit)
-                call = read_call(adapter, path, plain)
+                call = read_call(adapter, path, inflate(scope, received.body, limit))
             except BodyTooLarge:
                 name = new_request_id()
                 await send_answer(body_too_large(limit, adapter.dialect, request_id=name), send)
@@ -168,7 +167,3 @@ class QueryBudgetMiddleware:
             )
         loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
         return Limiter(loaded, store=self._store, clock=self._clock, hooks=self._hooks)
-
-
-def _encoding(scope: Scope) -> bytes:
-    return header(scope, b"content-encoding")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from querybudget.adapters.base import Adapter, degrade_call, read_call
-from querybudget.asgi.body import Received, header, inflate, rewritten
+from querybudget.asgi.body import Received, inflate, rewritten
 from querybudget.asgi.types import Scope
 from querybudget.coverage.response import Stage
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
@@ -99,7 +99,7 @@ def _degrade(
     admission: Admission, adapter: Adapter, received: Received, scope: Scope, limit: int
 ) -> Scope:
     """Rewrite the body to ask for less; return the scope for the new body."""
-    body = inflate(received.body, header(scope, b"content-encoding"), limit)
+    body = inflate(scope, received.body, limit)
     degraded = degrade_call(adapter, admission.path, body)
     if degraded is None:
         return scope

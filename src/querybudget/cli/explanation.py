@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from querybudget.adapters.base import UNREADABLE, Adapter, Call, read_call
-from querybudget.asgi.body import BodyTooLarge, header, inflate
+from querybudget.asgi.body import BodyTooLarge, inflate, read
 from querybudget.asgi.health import READS
+from querybudget.asgi.types import Message
 from querybudget.cli.check import pooled
 from querybudget.coverage import Observation
 from querybudget.errors import BodyError
@@ -52,6 +53,10 @@ class Request(msgspec.Struct, frozen=True):
             "headers": list(self.headers),
             "client": (self.client, 0),
         }
+
+    async def receive(self) -> Message:
+        """ASGI's `receive`."""
+        return {"type": "http.request", "body": self.body}
 
 
 class BudgetExplanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,7 +147,7 @@ async def _decide(limiter: Limiter, request: Request) -> Explanation:
     if route is None:
         return _untouched(limiter, request)
     try:
-        call, body_error = _read(limiter, route, request)
+        call, body_error = await _read(limiter, route, request)
     except BodyTooLarge:
         because = (
             f"the body is larger than `body.limit`, {policy.body.limit:,} bytes, so the request is"
@@ -153,7 +158,7 @@ async def _decide(limiter: Limiter, request: Request) -> Explanation:
     return _explanation(limiter, admission, request, body_error)
 
 
-def _read(limiter: Limiter, route: Route, request: Request) -> tuple[Call | None, str]:
+async def _read(limiter: Limiter, route: Route, request: Request) -> tuple[Call | None, str]:
     """Return the call, None if the route has no adapter, and why its body cannot be read.
 
     Raises:
@@ -161,10 +166,9 @@ def _read(limiter: Limiter, route: Route, request: Request) -> tuple[Call | None
     """
     if route.adapter is None:
         return None, ""
-    size_limit = limiter.policy.body.limit
-    if len(request.body) > size_limit:
-        raise BodyTooLarge
-    body = inflate(request.body, header(request.scope, b"content-encoding"), size_limit)
+    scope, maximum = request.scope, limiter.policy.body.limit
+    received = await read(scope, request.receive, maximum)
+    body = inflate(scope, received.body, maximum)
     call = read_call(route.adapter, request.path, body)
     readable = call.operation != UNREADABLE
     return call, "" if readable else _body_error(route.adapter, request.path, body)
