@@ -47,7 +47,7 @@ def check(path: str) -> int:
 
 
 def warnings(policy: Policy) -> Iterator[str]:
-    """What is valid but probably a mistake."""
+    """What is valid but probably not meant."""
     if not policy.secret:
         yield (
             "no `secret` is set, so each process generates its own, and callers have new pseudonyms"

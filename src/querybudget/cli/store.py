@@ -68,7 +68,7 @@ class StoreReport(msgspec.Struct, frozen=True):
         latency: Of a call's two steps, µs: the medians, and the slowest of all.
         clock: µs by which the server's clock is ahead of this host's; None if it has none of its
             own.
-        warnings: What works but is probably a mistake.
+        warnings: What works but is probably not meant.
     """
 
     url: str

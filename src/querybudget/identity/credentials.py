@@ -1,7 +1,7 @@
 """Callers by what came with the request: a credential, or a header that a proxy has set.
 
 Nothing is verified here; the application does that. If it rejects the credential (401, 403), the
-whole charge is refunded, so a made-up credential costs nobody anything.
+whole charge is refunded, so a made-up credential costs no caller anything.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def api_key() -> Resolver:
 
     Schemes are compared without case, and white space around a credential is ignored. The name for
     ``Basic`` (RFC 7617) is the decoded ``user:password``, because one pair has many encodings.
-    Other schemes sign every request differently, so they identify nobody, and neither does an empty
+    Other schemes sign every request differently, so they identify no caller; neither does an empty
     credential. The same credential sent twice is one. Two different ones contradict each other,
     whichever of them the application would accept.
 
@@ -40,8 +40,8 @@ def header(name: str, trusted_proxies: tuple[str, ...]) -> Resolver:
             Unix socket. If empty, the header is never accepted.
 
     Returns:
-        A resolver of values without surrounding white space. An empty value identifies nobody. Two
-        different values contradict each other: the proxy must replace what the client sent, not
+        A resolver of values without surrounding white space. An empty value identifies no caller.
+        Two different values contradict each other: the proxy must replace what the client sent, not
         add to it.
 
     Raises:

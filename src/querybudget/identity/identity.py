@@ -57,8 +57,8 @@ _ANONYMOUS = Identity(ANONYMOUS, ANONYMOUS)
 class KeyedHash:
     """Turns names into pseudonyms: 128 bits of keyed BLAKE2b (RFC 7693), one domain for each kind.
 
-    The same secret gives the same pseudonyms in every process. Without the secret, nobody can make
-    a pseudonym, or reverse one by trying names.
+    The same secret gives the same pseudonyms in every process. Without the secret, a
+    pseudonym can neither be made, nor reversed by trying names.
 
     Args:
         secret: At least one byte; use 16 random bytes or more.

@@ -109,7 +109,7 @@ def _budget(budget: file.BudgetFile, path: Path, known: Known, problems: Problem
     if unit is Unit.USD and not known.priced:
         message = "expected prices in `models` for a budget in usd, found none"
         problems.add((*path, "limit"), message)
-    # A statistic refuses nobody until the operator has watched it and sets `mode: enforce`.
+    # A statistic refuses no call until the operator has looked at it and sets `mode: enforce`.
     default_mode = Mode.SHADOW if unit is Unit.BUCKETS else known.mode
     return Budget(
         weights=_weights(budget.weights, unit, (*path, "weights"), problems),

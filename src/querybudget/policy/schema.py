@@ -1,4 +1,4 @@
-"""The policy file as JSON Schema, for editors that complete keys and mark mistakes.
+"""The policy file as JSON Schema, for editors that complete keys and mark errors.
 
 It is made from the structs of `querybudget.policy.file`, so it says what the loader takes. It
 cannot say everything: patterns only outline notations, and the loader alone checks references to

@@ -114,7 +114,7 @@ class RedisStore:
     async def describe(self) -> dict[str, str]:
         """Return the server's INFO; in a cluster, that of one server.
 
-        Its `save` setting is added where the server tells it, and is empty if it writes no
+        Its `save` setting is added where the server reports it, and is empty if it writes no
         snapshots.
 
         Raises:
