@@ -31,7 +31,7 @@ def test_a_clock_that_goes_back_grants_nothing(
 
 
 @given(quotas(*RATES), histories(debt=True), st.integers(1, 10_000), st.integers(0, 60))
-def test_what_is_charged_before_the_clock_caught_up_is_kept_as_long_as_ever(
+def test_use_charged_before_the_clock_caught_up_is_kept_for_a_whole_window(
     quota: Quota, history: list[Step], back: int, amount: int
 ) -> None:
     player = Player(quota)
@@ -105,7 +105,7 @@ def test_settles_alone_keep_at_most_61_slots() -> None:
 
 
 @given(quotas(), st.integers(100, 300))
-def test_the_books_do_not_grow_with_the_number_of_calls(quota: Quota, calls: int) -> None:
+def test_an_account_does_not_grow_with_the_number_of_calls(quota: Quota, calls: int) -> None:
     player = Player(quota)
     for _ in range(calls):
         player.now += 3
@@ -125,9 +125,7 @@ def test_lost_settles_are_forgotten_in_the_end() -> None:
 
 
 @given(quotas(*RATES), histories(debt=True))
-def test_packed_books_go_on_as_if_they_had_not_been_packed(
-    quota: Quota, history: list[Step]
-) -> None:
+def test_a_packed_account_behaves_as_the_original(quota: Quota, history: list[Step]) -> None:
     player = Player(quota)
     player.play(history)
     packed = msgspec.msgpack.encode(player.accounts["a"])
@@ -181,7 +179,7 @@ def test_four_budgets_of_a_caller_pack_into_a_few_hundred_bytes() -> None:
     assert len(msgspec.msgpack.encode(accounts["a"])) < 400
 
 
-def test_another_algorithm_begins_anew_and_another_limit_does_not() -> None:
+def test_another_algorithm_starts_empty_and_another_limit_does_not() -> None:
     player = Player(quota(Algorithm.SLIDING, 10))
     player.reserve(6)
     player.quota = quota(Algorithm.SLIDING, 8)
@@ -190,7 +188,7 @@ def test_another_algorithm_begins_anew_and_another_limit_does_not() -> None:
     assert player.left() == 8
 
 
-def test_another_rate_leaves_no_fraction_that_weighs() -> None:
+def test_another_rate_leaves_no_fraction_behind() -> None:
     player = Player(quota(Algorithm.GCRA, 33_333_333, 86_400 * SECOND))
     player.reserve(5_000)
     player.now += SECOND

@@ -70,7 +70,7 @@ def test_a_period_holds_its_moment_and_touches_its_neighbours(
     st.integers(-2 * DAY, 2 * DAY),
     st.sampled_from(PERIODS),
 )
-def test_so_it_does_where_clocks_change(
+def test_periods_touch_also_where_clocks_change(
     change: tuple[str, int], offset: int, period: Period
 ) -> None:
     zone, at = change
@@ -86,9 +86,7 @@ def hold_and_touch(calendar: Calendar, now: int) -> None:
 
 
 @given(st.sampled_from(CHANGES), st.integers(-2 * DAY, 2 * DAY))
-def test_hours_and_minutes_are_never_longer_than_they_are(
-    change: tuple[str, int], offset: int
-) -> None:
+def test_hours_and_minutes_are_never_too_long(change: tuple[str, int], offset: int) -> None:
     zone, at = change
     for period in (Period.HOUR, Period.MINUTE):
         start, end = Calendar(period, ZoneInfo(zone))(at + offset)
@@ -133,7 +131,7 @@ def test_a_date_that_a_country_left_out_is_no_day() -> None:
     assert after == (end, micros("2012-01-01T00:00+14:00"))
 
 
-def test_what_was_asked_before_changes_no_answer() -> None:
+def test_earlier_calls_do_not_change_a_calendars_answer() -> None:
     calendar = Calendar(Period.MONTH, ZoneInfo("Europe/Berlin"))
     june, july = micros("2026-06-15T00:00Z"), micros("2026-07-15T00:00Z")
     first = calendar(june)

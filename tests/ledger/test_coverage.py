@@ -236,7 +236,7 @@ def test_a_wait_is_exact_though_the_price_falls_meanwhile(
     assert ledger.reserve(bench.accounts, charge, bench.now + wait).admitted
 
 
-def test_what_is_too_dear_now_is_told_to_wait_until_the_price_has_fallen() -> None:
+def test_a_call_that_is_too_expensive_now_waits_until_the_price_has_fallen() -> None:
     bench, quota_of_ten = Bench(), quota(Algorithm.SLIDING, 10, 1_000)
     covered = wide(breadth(4), BucketResponse(free=0))
     bench.observation(covered, 1, 2, 3)
@@ -460,7 +460,7 @@ def test_a_share_that_wanders_within_the_ease_changes_the_stage_at_most_once(
     assert sum(one is not after for one, after in pairwise(found)) <= 1
 
 
-def test_a_stage_that_a_settled_call_begins_is_noted_though_nobody_asks_meanwhile() -> None:
+def test_a_stage_that_a_settled_call_begins_is_recorded_without_another_call() -> None:
     """All visited falls out of the window but what the last call had: still within the ease."""
     response = BucketResponse(stages=((Stage.SLOW, MICRO),), scored=False)
     bench, covered = Bench(START - START % 150), wide(breadth(10), response)
@@ -473,7 +473,7 @@ def test_a_stage_that_a_settled_call_begins_is_noted_though_nobody_asks_meanwhil
     assert (decision.lines[0].strain, decision.stage) == (900_000, Stage.SLOW)
 
 
-def test_a_score_refuses_at_its_stage_whatever_is_visited_and_is_asked_again_in_an_hour() -> None:
+def test_a_score_refuses_at_its_stage_whatever_is_visited_and_says_to_retry_in_an_hour() -> None:
     bench, covered = Bench(), wide(breadth(10), REFUSING)
     bench.score(MICRO)
     decision = bench.ask(cells(1), covered)
@@ -525,7 +525,7 @@ def test_the_score_of_a_pool_is_strain_on_the_pools_own_lines_only() -> None:
     assert bench.ask(cells(1), pool).stage is Stage.DEGRADE
 
 
-def test_what_only_the_score_makes_too_dear_is_asked_again_in_an_hour() -> None:
+def test_a_call_that_only_the_score_makes_too_expensive_waits_an_hour() -> None:
     bench, tokens = Bench(), line(quota(Algorithm.SLIDING, 10), 5)
     bench.score(MICRO)
     decision = bench.ask(cells(1), wide(breadth(10), BucketResponse()), tokens)
@@ -535,7 +535,7 @@ def test_what_only_the_score_makes_too_dear_is_asked_again_in_an_hour() -> None:
     assert (never.verdict, never.wait) == (Verdict.NEVER, 0)
 
 
-def test_a_full_budget_that_refuses_is_told_until_its_stage_has_ended() -> None:
+def test_a_full_budget_that_refuses_says_to_wait_until_its_stage_has_ended() -> None:
     response = BucketResponse(stages=((Stage.REFUSE, MICRO),))
     bench, covered = Bench(START - START % 150), wide(breadth(10), response)
     bench.observation(covered, 1)
@@ -556,7 +556,7 @@ def test_a_full_budget_that_refuses_is_told_until_its_stage_has_ended() -> None:
 
 
 @given(breadths(), responses(), histories, st.integers(0, 2 * MICRO), st.integers(0, 45), prices)
-def test_a_shadow_line_of_buckets_changes_nothing_that_is_done(
+def test_a_shadow_line_of_buckets_changes_no_price_and_no_stage(
     quota_: Quota,
     response: BucketResponse,
     history: list[Step],
@@ -610,7 +610,7 @@ def queries(bench: Bench, name: str = "a") -> int:
 SHOWN = Observation((7,), 1, bytes(32), b"", (), 5, 9)
 
 
-def test_an_answered_call_is_seen_once_by_its_identity_and_adds_a_step_to_its_pools() -> None:
+def test_an_answered_call_enters_its_identitys_profile_once_and_adds_a_delta_to_its_pools() -> None:
     bench, tokens = Bench(), line(quota(Algorithm.SLIDING, 100), 5)
     covered = wide(breadth(10), REFUSING)
     for count in range(1, 4):
@@ -630,7 +630,7 @@ def test_accounts_take_part_that_have_no_line_of_their_own() -> None:
     assert not bench.accounts["a"].blank
 
 
-def test_the_accounts_that_take_part_are_those_of_the_lines_and_those_watched() -> None:
+def test_the_accounts_concerned_are_those_of_the_lines_and_those_profiled() -> None:
     bench = Bench()
     charge = bench.charge(SHOWN, wide(breadth(5), partition="org"), wide(breadth(5, name="two")))
     assert charge.partitions == ("org", "a", "p")
@@ -640,7 +640,7 @@ def test_the_accounts_that_take_part_are_those_of_the_lines_and_those_watched() 
     assert reservation.partitions == ("org", "a", "p")
 
 
-def test_calls_that_failed_expired_or_were_refused_are_not_seen() -> None:
+def test_calls_that_failed_expired_or_were_refused_enter_no_profile() -> None:
     bench, tokens = Bench(), line(quota(Algorithm.SLIDING, 20, 10**6), 5)
     bench.settle(bench.open(SHOWN, tokens), 0)
     late = bench.open(SHOWN, tokens)
@@ -651,7 +651,7 @@ def test_calls_that_failed_expired_or_were_refused_are_not_seen() -> None:
     assert (queries(bench), queries(bench, "p")) == (0, 0)
 
 
-def test_an_identity_forgotten_meanwhile_shows_its_pools_nothing() -> None:
+def test_an_identity_that_was_forgotten_meanwhile_adds_nothing_to_its_pools() -> None:
     bench, tokens = Bench(), line(quota(Algorithm.SLIDING, 100), 5, partition="p")
     reservation = bench.open(SHOWN, tokens)
     del bench.accounts["a"]
@@ -679,7 +679,7 @@ def test_an_account_with_buckets_or_a_profile_is_not_blank() -> None:
 
 
 @given(breadths(), responses(), histories)
-def test_packed_books_go_on_as_if_they_had_not_been_packed(
+def test_a_packed_account_behaves_as_the_original(
     quota: Quota, response: BucketResponse, history: list[Step]
 ) -> None:
     bench = played(quota, response, history)
@@ -695,7 +695,7 @@ def test_packed_books_go_on_as_if_they_had_not_been_packed(
         assert bench.ask(cells(1, 2), line) == other.ask(cells(1, 2), line)
 
 
-def test_books_packed_before_there_were_profiles_are_read() -> None:
+def test_accounts_packed_before_there_were_profiles_can_be_read() -> None:
     old = msgspec.msgpack.encode([START, {}, {}])
     assert msgspec.msgpack.decode(old, type=Account) == Account(START)
 

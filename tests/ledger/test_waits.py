@@ -82,7 +82,7 @@ def test_something_is_used_until_the_reset(quota: Quota, history: list[Step]) ->
 
 
 @given(quotas(), histories(), st.integers(1, 50))
-def test_what_never_fits_is_told_apart_from_what_does_not_fit_yet(
+def test_a_call_that_never_fits_is_distinguished_from_one_that_has_to_wait(
     quota: Quota, history: list[Step], more: int
 ) -> None:
     player = Player(quota)
@@ -94,7 +94,7 @@ def test_what_never_fits_is_told_apart_from_what_does_not_fit_yet(
     assert at(player, Charge("whole", (whole,), 200), player.now).verdict is not Verdict.NEVER
 
 
-def test_a_charge_that_never_fits_is_not_told_the_wait_of_another_line() -> None:
+def test_a_charge_that_never_fits_does_not_say_the_wait_of_another_line() -> None:
     short, slow = quota(Algorithm.SLIDING, 5), quota(Algorithm.GCRA, 5, name="slow")
     accounts = {"a": ledger.Account()}
     ledger.reserve(accounts, Charge("first", (line(slow, 5),), 200), START)
@@ -105,7 +105,7 @@ def test_a_charge_that_never_fits_is_not_told_the_wait_of_another_line() -> None
     assert decision.violated == ("budget", "slow")
 
 
-def test_a_lease_is_asked_for_again_in_a_second() -> None:
+def test_a_refused_lease_says_to_retry_in_a_second() -> None:
     player = Player(quota(Algorithm.LEASE, 1))
     player.reserve(hold=MICRO)
     assert player.reserve().wait == LEASE_RETRY

@@ -48,7 +48,7 @@ def test_a_token_counts_once_unless_the_policy_weighs_it() -> None:
     assert weighed == (60 + 4 + 20 * 4 + 10 * 2) * MICRO
 
 
-def test_log_probabilities_count_for_what_they_give_away() -> None:
+def test_alternatives_of_log_probabilities_count_as_the_policy_weighs_them() -> None:
     call = Call(Dialect.OPENAI, "chat", logprobs=20, prompt_logprobs=20)
     usage = Usage(input=10, output=10)
     assert cost.cost_function(budget(Unit.TOKENS), None)(call, usage) == 40 * MICRO

@@ -75,13 +75,13 @@ def left(admission: Admission, budget: str = "breadth") -> int:
 # -- buckets
 
 
-async def test_a_caller_pays_a_bucket_for_new_ground_and_nothing_for_old() -> None:
+async def test_a_caller_pays_for_new_buckets_and_nothing_for_old_ones() -> None:
     limiter = memory_limiter(policy(BREADTH), analyzer=FakeAnalyzer({"a": 1, "b": 1, "c": 2}))
     rest = [left(await ask(limiter, text)) for text in ("a", "a", "b", "c", "b")]
     assert rest == [3, 3, 3, 2, 2]
 
 
-async def test_spent_buckets_refuse_new_ground_as_abnormal_and_let_old_ground_be() -> None:
+async def test_a_spent_budget_refuses_new_buckets_as_abnormal_and_admits_old_ones() -> None:
     limiter = memory_limiter(policy(BREADTH, RPM), analyzer=FakeAnalyzer())
     for number in range(4):
         assert (await ask(limiter, str(number))).refusal is None
@@ -93,7 +93,7 @@ async def test_spent_buckets_refuse_new_ground_as_abnormal_and_let_old_ground_be
     assert (await ask(limiter, "4", key="b")).refusal is None
 
 
-async def test_a_plain_budget_that_refuses_as_well_is_the_reason_told() -> None:
+async def test_another_budget_that_refuses_as_well_is_the_reason_given() -> None:
     tight = {"name": "rpm", "limit": "1 requests/minute"}
     one = {**BREADTH, "limit": "1 buckets/day", "price": "none"}
     limiter = memory_limiter(policy(one, tight), analyzer=FakeAnalyzer())
@@ -104,7 +104,7 @@ async def test_a_plain_budget_that_refuses_as_well_is_the_reason_told() -> None:
     assert (await ask(limiter, "b")).refusal is Refusal.ABNORMAL
 
 
-async def test_a_shadow_budget_refuses_nobody_and_is_no_reason() -> None:
+async def test_a_shadow_budget_refuses_no_call_and_is_no_reason() -> None:
     shadow = {**BREADTH, "limit": "1 buckets/day", "mode": "shadow", "then": ["refuse"]}
     tight = {"name": "rpm", "limit": "2 requests/minute"}
     hooks, analyzer = [seen := Decisions()], FakeAnalyzer()
@@ -177,7 +177,7 @@ async def test_a_tier_scales_buckets() -> None:
     assert found == [None, None, Refusal.ABNORMAL]
 
 
-async def test_what_follows_from_spent_buckets_is_on_the_ticket() -> None:
+async def test_what_follows_from_spent_buckets_is_in_the_admission() -> None:
     hooks, analyzer = [seen := Decisions()], FakeAnalyzer()
     limiter = memory_limiter(policy(STAGED, RPM), hooks=hooks, analyzer=analyzer)
     stages = [(await ask(limiter, text)).stage for text in "abcd"]
@@ -199,7 +199,7 @@ async def test_the_price_is_paid_in_every_other_unit() -> None:
 # -- who is watched
 
 
-async def test_the_identity_is_watched_first_and_then_the_pools_it_is_in() -> None:
+async def test_the_identity_is_profiled_first_and_then_its_pools() -> None:
     charges: list[Charge] = []
 
     class Noting(MemoryStore):
@@ -244,7 +244,7 @@ async def test_callers_with_one_template_draw_on_one_budget_and_those_with_none_
     assert rest == [3, 2, 3, 3, 3]
 
 
-async def test_a_template_is_watched_as_a_pool_of_its_callers() -> None:
+async def test_a_template_is_profiled_as_a_pool_of_its_callers() -> None:
     campaign = {**BREADTH, "name": "campaign", "per": "template"}
     limiter = memory_limiter(policy(campaign), analyzer=FakeAnalyzer())
     admission = await ask(limiter, chat("one", template="You are a tutor"))
@@ -256,7 +256,7 @@ async def test_a_template_is_watched_as_a_pool_of_its_callers() -> None:
     assert "tutor" not in pool
 
 
-async def test_callers_that_nobody_knows_are_watched_together() -> None:
+async def test_anonymous_callers_are_profiled_together() -> None:
     known = policy(BREADTH, identity=[{"claim": "sub"}])
     limiter = memory_limiter(known, analyzer=FakeAnalyzer())
     for text in "abcd":
@@ -298,7 +298,7 @@ async def test_a_bucket_budget_of_a_capability_counts_only_calls_of_it() -> None
     assert left(await ask(limiter, "sort")) == 3
 
 
-async def test_a_new_bucket_counts_by_the_weightiest_of_the_call_s_capabilities() -> None:
+async def test_a_new_bucket_has_the_largest_weight_of_the_calls_capabilities() -> None:
     weighted = policy(
         {**BREADTH, "limit": "20 buckets/day"},
         capabilities={"coding": 3, "mathematics": {"weight": 5}},
@@ -309,7 +309,7 @@ async def test_a_new_bucket_counts_by_the_weightiest_of_the_call_s_capabilities(
     assert left(await ask(limiter, "both")) == 6
 
 
-async def test_the_policy_s_capabilities_lie_on_the_real_observer_s_bits() -> None:
+async def test_the_policys_capabilities_have_the_bits_of_the_real_analyzer() -> None:
     loaded = Policy.load(policy(BREADTH, capabilities={"law": {"examples": ["May I sue?"]}}))
     limiter = memory_limiter(loaded)
     assert limiter.analyzer is not None
@@ -342,7 +342,9 @@ class Never:
         {**BREADTH, "match": {"operation": "embeddings"}},
     ],
 )
-async def test_a_call_that_no_budget_looks_at_is_not_observed(budget: dict[str, Any]) -> None:
+async def test_a_call_that_no_budget_of_buckets_applies_to_is_not_analyzed(
+    budget: dict[str, Any],
+) -> None:
     tiers = {"trusted": {"when": {"claim": {"plan": "pro"}}}}
     plain = {"name": "all", "limit": "9 requests/minute"}
     limiter = memory_limiter(policy(plain, budget, tiers=tiers), analyzer=Never())
@@ -352,7 +354,7 @@ async def test_a_call_that_no_budget_looks_at_is_not_observed(budget: dict[str, 
 
 
 @pytest.mark.parametrize("operation", ["count_tokens", "other", "handshake"])
-async def test_what_no_model_answers_takes_no_buckets(operation: str) -> None:
+async def test_a_call_that_no_model_answers_takes_no_buckets(operation: str) -> None:
     limiter = memory_limiter(policy(BREADTH, RPM), analyzer=Never())
     admission = await ask(limiter, chat("a", operation=operation))
     assert [m.budget.name for m in admission.plan.budgets] == ["rpm"]
@@ -360,7 +362,7 @@ async def test_what_no_model_answers_takes_no_buckets(operation: str) -> None:
     assert [m.budget.name for m in bare.plan.budgets] == ["rpm"]
 
 
-async def test_an_unreadable_body_meets_every_budget_and_is_new_ground_of_its_own() -> None:
+async def test_an_unreadable_body_meets_every_budget_and_is_a_new_bucket() -> None:
     code = {**RPM, "name": "code", "match": {"capability": "coding"}}
     limiter = memory_limiter(policy(BREADTH, code), hooks=[seen := Decisions()], analyzer=Never())
     admission = await ask(limiter, chat("one body", operation=UNREADABLE))
@@ -374,7 +376,7 @@ async def test_an_unreadable_body_meets_every_budget_and_is_new_ground_of_its_ow
     assert left(await ask(limiter, chat("another", operation=UNREADABLE))) == 2
 
 
-async def test_where_an_unreadable_body_lies_depends_on_the_secret() -> None:
+async def test_the_bucket_of_an_unreadable_body_depends_on_the_secret() -> None:
     cells: set[tuple[int, ...]] = set()
     for secret in ("0123456789abcdef", "fedcba9876543210", "00112233445566778899"):
         limiter = memory_limiter(policy(BREADTH, secret=secret), analyzer=FakeAnalyzer())
@@ -408,7 +410,7 @@ async def test_while_the_embedder_is_down_no_buckets_are_counted_and_the_event_s
 # -- events
 
 
-async def test_an_event_tells_of_capabilities_novelty_and_strain() -> None:
+async def test_an_event_has_capabilities_novelty_and_strain() -> None:
     hooks = [seen := Decisions()]
     org = {**BREADTH, "name": "org", "limit": "40 buckets/day", "per": "everyone"}
     limiter = memory_limiter(
@@ -424,7 +426,7 @@ async def test_an_event_tells_of_capabilities_novelty_and_strain() -> None:
     assert all(event.covered for event in seen.events)
 
 
-async def test_an_event_of_a_call_that_nobody_looks_at_tells_nothing_of_buckets() -> None:
+async def test_an_event_of_a_call_that_was_not_analyzed_says_nothing_about_buckets() -> None:
     limiter = memory_limiter(policy(RPM), hooks=[seen := Decisions()])
     await ask(limiter, "a")
     event = seen.last
@@ -432,7 +434,7 @@ async def test_an_event_of_a_call_that_nobody_looks_at_tells_nothing_of_buckets(
     assert (event.stage, event.shadow_stage, event.shadow_price) == ("none", "none", MICRO)
 
 
-async def test_an_event_while_the_store_is_down_still_tells_what_was_seen() -> None:
+async def test_an_event_while_the_store_is_down_still_says_what_was_analyzed() -> None:
     class Down(MemoryStore):
         async def reserve(self, charge: Charge) -> Decision:
             raise StoreError("nobody is there")
@@ -461,7 +463,7 @@ class Waiting(FakeAnalyzer):
         return await super().analyze(call)
 
 
-async def test_an_observer_that_waits_is_awaited_before_anything_is_held() -> None:
+async def test_an_analyzer_that_waits_is_awaited_before_anything_is_held() -> None:
     analyzer = Waiting()
     limiter = memory_limiter(policy(BREADTH), analyzer=analyzer)
     asking = asyncio.create_task(admit(limiter, "a"))
@@ -472,7 +474,7 @@ async def test_an_observer_that_waits_is_awaited_before_anything_is_held() -> No
     assert left(await asking) == 3
 
 
-async def test_a_call_cancelled_while_it_is_observed_holds_nothing() -> None:
+async def test_a_call_cancelled_while_it_is_analyzed_holds_nothing() -> None:
     analyzer = Waiting()
     limiter = memory_limiter(policy(BREADTH), analyzer=analyzer)
     asking = asyncio.create_task(admit(limiter, "a"))
@@ -484,7 +486,7 @@ async def test_a_call_cancelled_while_it_is_observed_holds_nothing() -> None:
     assert left(await admit(limiter, "b")) == 3
 
 
-async def test_only_an_observer_of_its_own_is_closed() -> None:
+async def test_a_limiter_closes_only_an_analyzer_of_its_own() -> None:
     limiter = memory_limiter(policy(BREADTH), analyzer=Never())
     await limiter.aclose()
     closed: list[str] = []

@@ -16,13 +16,15 @@ def call(**values: object) -> Call:
     return chat
 
 
-def test_an_unbounded_newcomer_is_held_the_default_and_only_the_prompt_is_sure() -> None:
+def test_an_unbounded_call_of_a_new_caller_holds_the_default_and_only_the_prompt_is_certain() -> (
+    None
+):
     estimate = Estimator(EstimateSettings(output_tokens=512)).estimate("a", call())
     assert estimate.usage == Usage(input=100, output=512)
     assert estimate.certain == Usage(input=100, output=1)
 
 
-def test_an_unknown_callers_own_bound_is_held_whole() -> None:
+def test_a_new_callers_own_bound_is_held_whole() -> None:
     estimate = Estimator(EstimateSettings()).estimate("a", call(max_output=4096, choices=2))
     assert estimate.usage.output == 8192
     assert estimate.certain is estimate.usage
@@ -44,20 +46,20 @@ def test_a_callers_bound_is_never_exceeded() -> None:
     assert estimate.certain is estimate.usage
 
 
-def test_an_unknown_caller_is_foreseen_as_others_of_the_model_are() -> None:
+def test_a_new_caller_is_estimated_like_other_callers_of_the_model() -> None:
     estimator = Estimator(EstimateSettings(output_tokens=512))
     for _ in range(20):
         estimator.learn("a", call(), Usage(input=100, output=40))
     assert estimator.estimate("b", call()).usage.output <= 44
 
 
-def test_an_estimate_teaches_nothing() -> None:
+def test_estimated_usage_teaches_nothing() -> None:
     estimator = Estimator(EstimateSettings(output_tokens=512))
     estimator.learn("a", call(), Usage(input=100, output=9, estimated=True))
     assert estimator.estimate("a", call()).usage.output == 512
 
 
-def test_the_prompt_follows_what_the_tokenizer_was_seen_to_do() -> None:
+def test_the_estimate_of_a_prompt_follows_the_observed_rate_of_the_tokenizer() -> None:
     estimator = Estimator(EstimateSettings())
     estimator.learn("a", call(), Usage(input=200, output=1))
     assert estimator.estimate("a", call()).usage.input == 200
@@ -70,7 +72,7 @@ def test_token_ids_are_counted_exactly_and_pictures_by_the_policy() -> None:
     assert estimator.estimate("a", exact).usage.input == 33 + 1400
 
 
-def test_what_generates_nothing_is_held_no_output() -> None:
+def test_a_call_that_generates_nothing_holds_no_output() -> None:
     estimate = Estimator(EstimateSettings()).estimate("a", call(generates=False))
     assert estimate.usage.output == 0
     assert estimate.certain is estimate.usage
@@ -93,7 +95,7 @@ def test_every_estimate_holds_at_least_one_token_and_never_passes_the_bound(
     assert bound is None or estimate.usage.output <= bound
 
 
-def test_callers_remembered_are_bounded() -> None:
+def test_the_number_of_callers_kept_is_bounded() -> None:
     estimator = Estimator(EstimateSettings(output_tokens=512), callers=4)
     for number in range(100):
         estimator.learn(f"caller-{number}", call(model=f"m{number}"), Usage(input=1, output=7))

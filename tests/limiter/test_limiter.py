@@ -45,7 +45,7 @@ async def ask(
     return await limiter.admit_call(limiter.caller_for(scope(key, **on)), route, "POST", path, call)
 
 
-async def test_a_budget_of_another_model_is_not_touched() -> None:
+async def test_a_budget_of_another_model_is_not_charged() -> None:
     limiter = memory_limiter(
         policy({"name": "big", "limit": "1/minute", "match": {"model": "gpt-*"}})
     )
@@ -88,7 +88,7 @@ async def test_an_organisation_shares_one_budget_and_those_without_one_share_ano
     assert [(await ask(limiter, key=key)).refusal for key in "def"] == [None, None, Refusal.QUOTA]
 
 
-async def test_a_tier_scales_limits_and_a_budgets_name_goes_before_its_unit() -> None:
+async def test_a_tier_scales_limits_and_a_budgets_name_takes_precedence_over_its_unit() -> None:
     limiter = memory_limiter(
         policy(
             {"name": "rpm", "limit": "2/minute"},
@@ -170,7 +170,7 @@ async def test_settling_twice_changes_nothing() -> None:
     assert len(seen) == 1
 
 
-async def test_a_shadow_budget_refuses_nobody_and_says_whom_it_would_have() -> None:
+async def test_a_shadow_budget_refuses_no_call_and_says_which_it_would_have() -> None:
     seen = Decisions()
     limiter = memory_limiter(
         policy({"name": "rpm", "limit": "1/minute", "mode": "shadow"}), hooks=[seen]
@@ -182,7 +182,7 @@ async def test_a_shadow_budget_refuses_nobody_and_says_whom_it_would_have() -> N
     assert [event.shadowed for event in seen.events] == [(), ("rpm",)]
 
 
-async def test_an_event_tells_the_whole_story_of_a_call() -> None:
+async def test_an_event_describes_a_call_from_decision_to_settlement() -> None:
     seen, clock = Decisions(), ManualClock()
     limiter = memory_limiter(
         policy({"name": "t", "limit": "100 tokens/day"}), clock=clock, hooks=[seen]

@@ -139,7 +139,7 @@ async def test_a_worker_grants_its_share_while_the_store_is_down() -> None:
     assert worker.seen.last.wait == 60 * SECOND
 
 
-async def test_a_store_that_fails_now_and_then_does_not_grant_the_share_anew() -> None:
+async def test_a_store_that_fails_now_and_then_does_not_grant_a_fresh_share() -> None:
     worker = Worker({**RPM, "limit": "60/minute"}, workers=20)
     for _ in range(4):
         worker.store.ever = "fails"
@@ -150,7 +150,7 @@ async def test_a_store_that_fails_now_and_then_does_not_grant_the_share_anew() -
     assert len(local) == 3
 
 
-async def test_what_is_more_than_a_share_is_told_to_wait_and_not_that_it_never_fits() -> None:
+async def test_a_call_that_exceeds_only_the_share_has_to_wait_and_is_not_refused_for_good() -> None:
     budget = {"name": "tokens", "limit": "90 tokens/minute", "on_store_error": "local"}
     worker = Worker(budget)
     worker.store.ever = "fails"
@@ -193,7 +193,7 @@ async def test_a_lease_of_an_outage_is_free_when_its_call_ends_after_it() -> Non
     assert (await worker.ask()).refusal is None
 
 
-async def test_events_of_calls_with_buckets_are_told_whichever_lines_were_decided() -> None:
+async def test_a_call_with_buckets_has_an_event_whichever_lines_were_decided() -> None:
     breadth = {"name": "breadth", "limit": "9 buckets/day", "mode": "enforce"}
     worker = Worker(RPM, {**breadth, "on_store_error": "allow"})
     worker.store.ever = "fails"
@@ -298,7 +298,7 @@ async def test_a_call_that_ends_after_the_outage_is_charged_at_its_end() -> None
     assert await worker.used() == 1
 
 
-async def test_calls_that_end_in_any_turn_of_the_telling_are_told_too() -> None:
+async def test_calls_that_end_in_any_turn_of_a_flush_are_sent_too() -> None:
     for turn in range(40):
         worker = Worker(RPM)
         worker.store.ever = "fails"
@@ -314,7 +314,7 @@ async def test_calls_that_end_in_any_turn_of_the_telling_are_told_too() -> None:
         assert await worker.used() == 2
 
 
-async def test_what_a_shadow_budget_left_alone_is_not_told() -> None:
+async def test_use_that_a_shadow_budget_did_not_charge_is_not_sent() -> None:
     worker = Worker(RPM, {**RPM, "name": "watched", "limit": "3/minute", "mode": "shadow"})
     worker.store.ever = "fails"
     for _ in range(2):
@@ -350,7 +350,7 @@ async def test_a_late_reserve_and_its_local_stand_in_are_charged_once() -> None:
 
 @pytest.mark.parametrize("word", ["lost", "gone", "late", "fails", "hangs", "nonsense"])
 @pytest.mark.parametrize("before", range(4))
-async def test_nothing_is_told_twice_wherever_telling_breaks_off(word: str, before: int) -> None:
+async def test_nothing_is_charged_twice_wherever_a_flush_breaks_off(word: str, before: int) -> None:
     worker = Worker(RPM)
     worker.store.ever = "fails"
     for _ in range(2):
@@ -370,7 +370,7 @@ async def test_nothing_is_told_twice_wherever_telling_breaks_off(word: str, befo
 # -- the end
 
 
-async def test_closing_tells_the_store_once_more_and_lets_go_of_the_rest(
+async def test_closing_flushes_the_outbox_once_more_and_drops_the_rest(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for word, left in (("works", 0), ("fails", 3), ("hangs", 3), ("breaks", 3)):
@@ -430,7 +430,7 @@ def admitted(worker: Worker, key: str, store: str = "") -> list[object]:
 
 
 @given(PATTERNS, st.integers(1, 3))
-def test_for_any_failures_a_worker_grants_its_share_and_the_store_is_told_once(
+def test_for_any_failures_a_worker_grants_its_share_and_the_store_charges_each_call_once(
     pattern: list[tuple[int, str, list[str]]], workers: int
 ) -> None:
     asyncio.run(play(pattern, workers))

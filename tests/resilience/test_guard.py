@@ -60,7 +60,7 @@ class Bench:
         return (RPM.limit - remaining) // MICRO
 
 
-async def test_a_store_that_works_is_asked_and_answers() -> None:
+async def test_a_store_that_works_answers_through_the_guard() -> None:
     bench = Bench()
     reservation = await bench.reserve()
     assert await bench.guard.settle(reservation, [MICRO]) is Settled.DONE
@@ -70,7 +70,7 @@ async def test_a_store_that_works_is_asked_and_answers() -> None:
 
 @pytest.mark.parametrize("word", ["fails", "breaks", "hangs", "late", "nonsense", "cancels"])
 @pytest.mark.parametrize("verb", ["reserve", "settle"])
-async def test_whatever_a_store_does_its_guard_answers_or_raises_store_error(
+async def test_whatever_a_store_does_the_guard_answers_or_raises_store_error(
     word: str, verb: str
 ) -> None:
     bench = Bench(*(["works"] if verb == "settle" else []), word)
@@ -83,7 +83,7 @@ async def test_whatever_a_store_does_its_guard_answers_or_raises_store_error(
     await bench.guard.aclose()
 
 
-async def test_a_store_is_named_by_what_it_raises_and_not_by_its_words(
+async def test_a_foreign_error_is_reported_by_its_type_and_not_by_its_message(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     bench = Bench(ever="breaks")
@@ -94,7 +94,7 @@ async def test_a_store_is_named_by_what_it_raises_and_not_by_its_words(
     assert "OSError" in traced[0].message
 
 
-async def test_a_fault_of_the_store_is_traced_once_in_each_outage(
+async def test_a_foreign_error_is_logged_with_its_traceback_once_per_outage(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     bench = Bench()
@@ -107,7 +107,7 @@ async def test_a_fault_of_the_store_is_traced_once_in_each_outage(
     assert sum(record.exc_info is not None for record in caplog.records) == 2
 
 
-async def test_after_some_failures_in_a_row_a_store_is_left_alone() -> None:
+async def test_after_several_failures_in_a_row_a_store_is_not_asked() -> None:
     bench = Bench(ever="fails")
     ups: list[bool] = []
     for _ in range(FAILURES):
@@ -119,7 +119,7 @@ async def test_after_some_failures_in_a_row_a_store_is_left_alone() -> None:
     assert len(bench.store.asked) == FAILURES
 
 
-async def test_an_answer_between_failures_starts_the_count_anew() -> None:
+async def test_an_answer_between_failures_resets_the_count() -> None:
     bench = Bench(*(["fails"] * (FAILURES - 1) + ["works"]) * 3)
     for _ in range(3):
         await bench.fail(FAILURES - 1)
@@ -139,7 +139,7 @@ async def test_a_store_that_is_down_is_asked_by_one_call_in_each_rest() -> None:
     await bench.guard.aclose()
 
 
-async def test_one_line_says_that_a_store_is_down_and_one_that_it_is_up(
+async def test_one_log_line_says_that_a_store_is_down_and_one_that_it_is_up(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     bench = Bench(ever="fails")
@@ -183,7 +183,7 @@ async def test_a_late_reservation_is_given_back_when_it_comes() -> None:
     assert (bench.guard.busy, bench.stats.failures) == (False, 1)
 
 
-async def test_a_late_answer_does_not_make_a_store_up_that_is_always_late() -> None:
+async def test_late_answers_do_not_count_as_the_store_being_up() -> None:
     bench = Bench(ever="late")
     await bench.fail(FAILURES)
     bench.store.gate.set()
@@ -193,7 +193,7 @@ async def test_a_late_answer_does_not_make_a_store_up_that_is_always_late() -> N
     assert bench.unsettled == [[0]] * FAILURES  # It rests: they are given back later.
 
 
-async def test_what_could_not_be_given_back_is_handed_over() -> None:
+async def test_a_reservation_that_could_not_be_given_back_goes_to_the_outbox() -> None:
     bench = Bench("late", "fails")
     await bench.fail(1)
     bench.store.gate.set()
@@ -201,7 +201,7 @@ async def test_what_could_not_be_given_back_is_handed_over() -> None:
     assert bench.unsettled == [[0]]
 
 
-async def test_a_late_settlement_is_done_and_no_fault_of_anybody() -> None:
+async def test_a_late_settlement_is_done_and_needs_nothing_more() -> None:
     bench = Bench("works", "late")
     reservation = await bench.reserve()
     with pytest.raises(StoreError, match=r"within 0\.25 s"):
@@ -229,7 +229,7 @@ async def test_a_call_cancelled_in_any_turn_leaves_nothing_held(word: str) -> No
         assert not bench.guard.busy
 
 
-async def test_a_probe_that_was_cancelled_still_tells_whether_the_store_answers() -> None:
+async def test_a_cancelled_probe_still_finds_out_whether_the_store_answers() -> None:
     bench = Bench(*["fails"] * FAILURES)
     await bench.fail()
     bench.clock.advance(1)
@@ -260,7 +260,7 @@ async def test_closing_drops_what_never_answers_and_leaves_no_task_behind() -> N
     assert "aclose" not in bench.store.asked
 
 
-async def test_what_never_answers_does_not_pile_up() -> None:
+async def test_requests_that_are_never_answered_do_not_pile_up() -> None:
     bench = Bench(ever="hangs")
     for _ in range(1_100):
         bench.clock.advance(1)
@@ -270,7 +270,7 @@ async def test_what_never_answers_does_not_pile_up() -> None:
     await bench.guard.aclose()
 
 
-async def test_waiting_goes_by_the_time_of_the_event_loop_and_cancels_nothing() -> None:
+async def test_waiting_uses_the_event_loops_time_and_cancels_nothing() -> None:
     never = asyncio.get_running_loop().create_future()
     await within((never,), 0)
     assert not never.done()
