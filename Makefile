@@ -1,5 +1,5 @@
-# The verbs of this repository; CI calls the same ones. `make help` lists them.
-# Needs make, and a Python that is 3.11 or newer; the rest is installed from requirements/*.txt.
+# The commands of this repository, which CI calls too. `make help` lists them.
+# They need make and Python 3.11 or newer, and install the rest from requirements/*.txt.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -17,13 +17,13 @@ WORKERS ?= -n auto --maxprocesses=8 --dist=worksteal
 IS_WHEEL := @$(WHEELPY) -c "import querybudget as q; assert '$(WHEELENV)' in q.__file__, q.__file__"
 
 PIP := -m pip --disable-pip-version-check --quiet
-# Pins for every platform at once, with hashes, and without a word on where they were found.
+# Pins for every platform at once, with hashes, and without the index they came from.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)
 
-# Reads from a mirror, a proxy or a cache are the user's own pip settings; none is named here.
+# Mirrors, proxies and caches belong in the user's pip settings; none is named here.
 export PIP_NO_INPUT := 1
-# Material's notice about another project's plans, on every build.
+# Material prints a notice about another project's plans on every build.
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
@@ -77,7 +77,7 @@ docs: $(VENV)/.installed ## build the documentation; any warning fails
 
 dev: $(VENV)/.editable ## put src on .venv's path, so that .venv/bin/pytest runs what you edit
 
-lock: $(BUILD)/uv/.installed ## write requirements/*.txt anew; UPGRADE=--upgrade for newer releases
+lock: $(BUILD)/uv/.installed ## write requirements/*.txt again; UPGRADE=--upgrade for newer releases
 	$(BUILD)/uv/bin/$(COMPILE) --extra all --group dev -o requirements/dev.txt pyproject.toml
 	$(BUILD)/uv/bin/$(COMPILE) --group bench -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
 	$(BUILD)/uv/bin/$(COMPILE) --extra demo --group build -c requirements/dev.txt -o requirements/demo.txt pyproject.toml
@@ -120,9 +120,9 @@ $(BUILD)/wheel/.built: $(SOURCES) $(VENV)/.installed
 	@touch $@
 
 # The environment of the tests: the wheel, and a line that appends .venv's packages to the path.
-# Python reads no .pth file of a directory appended so; thus src, which `make dev` put into .venv
-# by such a file, cannot be reached from here, and what the tests import is what users install.
-# For the same reason the start of coverage in child processes has to be repeated.
+# Python reads no .pth file of a directory that is appended this way. So src, which `make dev` adds
+# to .venv by such a file, cannot be imported here: tests import what users install. For the same
+# reason, the file that starts coverage in child processes is copied.
 $(WHEELENV)/.installed: $(BUILD)/wheel/.built
 	rm -rf $(WHEELENV)
 	$(PY) -m venv --without-pip $(WHEELENV)

@@ -20,7 +20,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark as slow what the store contract does among processes: each imports everything anew."""
+    """Mark the store contract's tests with processes as slow: each process imports everything."""
     suite = getattr(item, "cls", None)
     if suite and issubclass(suite, StoreConcurrency) and "processes" in item.name:
         item.add_marker("slow")

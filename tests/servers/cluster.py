@@ -44,7 +44,7 @@ class ClusterSet(ServerSet):
         for first, last, (_, port, *_rest), *_replicas in self.nodes[0].call("CLUSTER", "SLOTS"):
             if first <= slot <= last:
                 return next(node for node in self.nodes if node.port == port)
-        raise LookupError(f"nobody has slot {slot}")
+        raise LookupError(f"no node has slot {slot}")
 
     def migrate(self, slot: int, to: RedisServer) -> None:
         """Move a slot and all its keys to another node."""
@@ -53,7 +53,7 @@ class ClusterSet(ServerSet):
         self.end_migration(slot)
 
     def begin_migration(self, slot: int, to: RedisServer) -> None:
-        """From now on the old owner answers ASK for keys of the slot that it does not have."""
+        """Start to move a slot: the old owner then answers ASK for keys that it does not have."""
         source = self.owner(slot)
         if source is to:
             raise ValueError(f"slot {slot} is there already: expected another node")
@@ -62,7 +62,7 @@ class ClusterSet(ServerSet):
         self._moving[slot] = source, to
 
     def move_keys(self, slot: int, count: int | None = None) -> int:
-        """Move `count` keys of a slot that is on its way, or all. How many were moved."""
+        """Move `count` keys of a slot that is being moved, or all. Return how many were moved."""
         source, to = self._moving[slot]
         moved = 0
         while count is None or moved < count:
@@ -75,18 +75,15 @@ class ClusterSet(ServerSet):
         return moved
 
     def end_migration(self, slot: int) -> None:
-        """Tell everyone who has the slot now; the old owner answers MOVED."""
+        """Tell all nodes the slot's new owner; the old one answers MOVED."""
         source, to = self._moving.pop(slot)
         others = (node for node in self.nodes if node is not source and node is not to)
-        for node in (
-            to,
-            source,
-            *others,
-        ):  # the new owner first, so that the slot is never nobody's
+        # The new owner comes first, so that the slot always has an owner.
+        for node in (to, source, *others):
             node.call("CLUSTER", "SETSLOT", slot, "NODE", self._id(to))
 
     def flush(self) -> None:
-        """Forget all data, and all scripts."""
+        """Delete all data and all scripts."""
         for node in self.nodes:
             node.flush()
 

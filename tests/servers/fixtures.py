@@ -1,8 +1,8 @@
 """The servers as fixtures: a plugin of the whole suite.
 
-What the session shares is not to be hurt; a test that kills, freezes or sets a clock makes a server
-of its own with ``redis_servers`` or one of the other factories. A test that uses any of them is
-marked ``real_server``.
+Do not break servers that the session shares: a test that kills or freezes a server or sets its
+clock makes one with ``redis_servers`` or another factory. Each parallel worker has servers of its
+own. A test that uses any of them is marked ``real_server``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Server(Protocol):
 
 S = TypeVar("S", bound=_Server)
 Servers = Callable[..., S]
-"""Starts a server that ends with its test; takes what the server's class takes."""
+"""Starts a server that ends with its test; takes the arguments of the server's class."""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -67,7 +67,7 @@ def redis_server() -> Iterator[RedisServer]:
 def valkey_server() -> Iterator[RedisServer]:
     """One Valkey server, where the distribution has one."""
     if not shutil.which("valkey-server"):
-        pytest.skip("NO valkey-server HERE: nothing is known of Valkey. Many distributions lack it")
+        pytest.skip("NO valkey-server HERE: Valkey is not tested. Many distributions lack it")
     with _started(RedisServer("valkey-server", unix_socket=True)) as server:
         yield server
 
@@ -98,7 +98,7 @@ def memcached_server() -> Iterator[Memcached]:
 
 @pytest.fixture
 def redis_servers() -> Iterator[Servers[RedisServer]]:
-    """Makes Redis servers that the test may hurt."""
+    """Makes Redis servers that the test may break."""
     _need("redis-server")
     with _factory(RedisServer) as make:
         yield make
@@ -106,7 +106,7 @@ def redis_servers() -> Iterator[Servers[RedisServer]]:
 
 @pytest.fixture
 def cluster_sets() -> Iterator[Servers[ClusterSet]]:
-    """Makes clusters that the test may hurt."""
+    """Makes clusters that the test may break."""
     _need("redis-server")
     with _factory(ClusterSet) as make:
         yield make
@@ -114,7 +114,7 @@ def cluster_sets() -> Iterator[Servers[ClusterSet]]:
 
 @pytest.fixture
 def sentinel_sets() -> Iterator[Servers[SentinelSet]]:
-    """Makes sets of sentinels that the test may hurt."""
+    """Makes sets of sentinels that the test may break."""
     _need("redis-server")
     with _factory(SentinelSet) as make:
         yield make
@@ -122,7 +122,7 @@ def sentinel_sets() -> Iterator[Servers[SentinelSet]]:
 
 @pytest.fixture
 def memcached_servers() -> Iterator[Servers[Memcached]]:
-    """Makes memcached servers that the test may hurt."""
+    """Makes memcached servers that the test may break."""
     _need("memcached")
     with _factory(Memcached) as make:
         yield make
@@ -130,7 +130,7 @@ def memcached_servers() -> Iterator[Servers[Memcached]]:
 
 @pytest.fixture(scope="session")
 def faketime() -> None:
-    """What a test asks for that gives `RedisServer` a clock to be set."""
+    """Needed by tests that set the clock of a `RedisServer`."""
     if faketime_library() is None:
         _lack("libfaketime.so.1", "the package faketime")
 
@@ -160,7 +160,7 @@ def _need(binary: str) -> None:
 
 
 def _lack(what: str, cure: str) -> None:
-    why = f"NO {what} HERE: nothing is known of what this test is about. Install {cure}"
+    why = f"NO {what} HERE: this is not tested. Install {cure}"
     if os.environ.get("QUERYBUDGET_REQUIRE_SERVERS") == "1":
         pytest.fail(why)
     pytest.skip(why)
@@ -168,7 +168,7 @@ def _lack(what: str, cure: str) -> None:
 
 @contextlib.contextmanager
 def _started(server: S) -> Generator[S, None, None]:
-    """A server that is stopped for certain, also where its start fails half way."""
+    """Start a server, and always stop it, even if its start fails."""
     try:
         server.start()
         yield server

@@ -1,8 +1,8 @@
-"""A server's process: started, read, frozen, and ended for certain.
+"""A server's process: started, read, frozen, and always ended.
 
-What a server says is read from a pipe by a thread, so that waiting for it to be ready is waiting
-for a line, and nobody polls. A *guardian*, a process of its own, kills whatever is left when the
-tests themselves are killed: it notices, because its standard input ends.
+A thread reads a server's output from a pipe, so tests wait for a line instead of polling. A
+*guardian* process kills the servers that are left when the tests are killed: its standard input
+ends then.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import IO
 __all__ = ["PATIENCE", "Process", "ServerError", "free_port", "on_free_port"]
 
 PATIENCE = 120
-"""Seconds after which a server that says nothing of what is waited for is given up."""
+"""Seconds that tests wait for a line of a server, or for another process."""
 
 
 _TRIES = 5
@@ -31,7 +31,7 @@ _DRAWN = random.SystemRandom()
 
 
 class ServerError(RuntimeError):
-    """A server did not start, or did not do in time what was waited for."""
+    """A server did not start, or did not do something in time."""
 
 
 def free_port() -> int:
@@ -52,7 +52,7 @@ class Process:
 
     Args:
         command: The program and its arguments.
-        ready: What the line holds that it writes when it can be used.
+        ready: Part of the line that it writes when it is ready.
         env: Variables added to those of the tests.
     """
 
@@ -70,24 +70,24 @@ class Process:
 
     @property
     def running(self) -> bool:
-        """Whether it was started, and not ended."""
+        """Whether it was started and has not ended."""
         return self._popen is not None and self._popen.poll() is None
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Its process id."""
         if self._popen is None:
             raise ServerError(f"{self._command[0]} is not running")
         return self._popen.pid
 
     @property
     def lines(self) -> list[str]:
-        """All it has said since it was first started."""
+        """All lines of output since the first start."""
         with self._said:
             return list(self._lines)
 
     def start(self) -> None:
-        """Start it, and wait until it can be used."""
+        """Start it, and wait until it is ready."""
         if self.running:
             raise ServerError(f"{self._command[0]} is running already")
         begin, self._ended = len(self._lines), False
@@ -131,16 +131,16 @@ class Process:
                 )
 
     def pause(self) -> None:
-        """Freeze it: its connections stay open, and nothing is answered."""
+        """Freeze it: its connections stay open, and it does not answer."""
         os.kill(self.pid, signal.SIGSTOP)
         os.waitpid(self.pid, os.WUNTRACED)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Continue after `pause`."""
         os.kill(self.pid, signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it at once, as a crash would. Nothing where it is not running."""
+        """End it at once, as a crash would, if it is running."""
         if self._popen is None:
             return
         self._popen.kill()
@@ -162,11 +162,11 @@ class Process:
 
 
 def on_free_port(make: Callable[[int], Process], taken: str) -> Process:
-    """Start what `make` makes for a port, on another where somebody was quicker with it.
+    """Start the process that `make` returns for a free port; try another port if it is taken.
 
     Args:
-        make: A process that is to listen there, not started.
-        taken: What it says where it cannot.
+        make: Returns a process, not started, that will listen on a port.
+        taken: Part of the line that it writes if the port is taken.
 
     Raises:
         ServerError: It did not start, or on none of a few ports.
