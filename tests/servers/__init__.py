@@ -1,6 +1,6 @@
-"""Real servers for tests, on loopback and free ports, each in a directory of its own.
+"""Real servers for tests, on loopback and free ports, each in its own directory.
 
-They need no client library. `fixtures` has them as pytest fixtures.
+They need no client library. `fixtures.py` defines pytest fixtures for them.
 """
 
 from __future__ import annotations

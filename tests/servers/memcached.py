@@ -33,7 +33,7 @@ class Memcached(Server):
         return Process(self._command(), ready="server listening")
 
     def call(self, *words: str | int) -> list[str]:
-        """Send one line of the text protocol. The lines of its answer, without the last ``END``."""
+        """Send one line of the text protocol. Return the answer's lines without ``END``."""
         with socket.create_connection(self.address, 10) as connection:
             connection.sendall(" ".join(map(str, words)).encode() + b"\r\n")
             lines: list[str] = []
@@ -45,10 +45,10 @@ class Memcached(Server):
                     lines.append(said)
                     if said in _ENDS or said.startswith(_ENDED) or said.isdigit():
                         return lines
-        raise ConnectionError("memcached hung up before it had answered")
+        raise ConnectionError("memcached closed the connection before its answer ended")
 
     def get(self, key: str) -> str | None:
-        """What a key holds."""
+        """Return the value of a key."""
         with socket.create_connection(self.address, 10) as connection:
             connection.sendall(f"get {key}\r\n".encode())
             with connection.makefile("rb") as stream:
@@ -58,11 +58,11 @@ class Memcached(Server):
                 return stream.read(int(head[3])).decode()
 
     def flush(self) -> None:
-        """Forget all."""
+        """Delete all data."""
         self.call("flush_all")
 
     def _command(self) -> list[str]:
-        """Its command: without -vv it does not say when it is ready."""
-        who = ["-u", getpass.getuser()]  # root has to say whom to be
+        """Return its command. Without -vv it does not print that it is ready."""
+        who = ["-u", getpass.getuser()]  # required if root runs it
         port = str(self.port)
         return [self._binary, "-l", "127.0.0.1", "-p", port, "-U", "0", "-m", "64", "-vv", *who]

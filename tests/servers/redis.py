@@ -18,7 +18,7 @@ READY = "Ready to accept connections"
 
 
 def faketime_library() -> str | None:
-    """The file that lies to a program about the time, where it is installed."""
+    """Return the path of libfaketime, if it is installed."""
     for folder in ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib"):
         for pattern in ("*/faketime/libfaketime.so.1", "faketime/libfaketime.so.1"):
             for found in sorted(Path(folder).glob(pattern)):
@@ -31,11 +31,11 @@ class RedisServer(Server):
 
     Args:
         binary: ``redis-server`` or ``valkey-server``.
-        conf: More lines of its configuration file, ``appendonly yes`` say.
-        unix_socket: Whether it listens on a socket file too.
+        conf: Lines to add to its configuration file, such as ``appendonly yes``.
+        unix_socket: Whether it also listens on a socket file.
         faketime: Whether its clock can be set.
-        arguments: More arguments of its command line.
-        ready: What the line holds that it writes when it can be used.
+        arguments: Arguments to add to its command.
+        ready: Part of the line that it prints when it is ready.
     """
 
     taken = "Address already in use"
@@ -76,11 +76,11 @@ class RedisServer(Server):
         return Process(self._configured(), ready=self._ready, env=self._environment())
 
     def call(self, *words: str | bytes | float) -> Any:
-        """Send one command; `resp.call` says what comes of it."""
+        """Send one command. Returns and raises as `resp.call` does."""
         return resp.call(self.address, *words)
 
     def flush(self) -> None:
-        """Forget all data, and all scripts."""
+        """Delete all data and all scripts."""
         self.call("FLUSHALL")
         self.call("SCRIPT", "FLUSH")
 
@@ -93,22 +93,22 @@ class RedisServer(Server):
         written.replace(self._clock)
 
     def kill(self) -> None:
-        """End it at once, as a crash would. Nothing where it is not running."""
+        """Kill it, as a crash would. Does nothing if it is not running."""
         if not self._process:
             return
         pid = self._process.pid if self._process.running else 0
         self._process.kill()
-        if self._clock and pid:  # what libfaketime would share with children stays behind
+        if self._clock and pid:  # libfaketime leaves shared memory behind
             for shared in Path("/dev/shm").glob(f"*faketime_*_{pid}"):
                 shared.unlink(missing_ok=True)
 
     def stop(self) -> None:
-        """End it, and remove its directory. Stopping twice does nothing."""
+        """Stop it, and remove its directory. Stopping twice does nothing."""
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _configured(self) -> list[str]:
-        """Its command, after its configuration file was written."""
+        """Write its configuration file, and return its command."""
         lines = ["bind 127.0.0.1", f"port {self.port}", f'dir "{self.directory}"', "daemonize no"]
         if "--sentinel" not in self._arguments:
             lines.append('save ""')
@@ -126,8 +126,8 @@ class RedisServer(Server):
             raise ServerError("no libfaketime.so.1: expected the package faketime")
         self.set_clock(0)
         return {
-            # An allocator that asks for the time before libfaketime is ready never comes to an end,
-            # as jemalloc does where a distribution links it; so the C library's own goes first.
+            # An allocator that asks for the time before libfaketime is ready never returns, such as
+            # jemalloc where a distribution links it. So the C library's own goes first.
             "LD_PRELOAD": f"{library} libc.so.6",
             "FAKETIME_TIMESTAMP_FILE": str(self._clock),
             "FAKETIME_NO_CACHE": "1",

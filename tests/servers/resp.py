@@ -1,4 +1,4 @@
-"""The least client of Redis and Valkey that tests can command a server with: RESP2, one call."""
+"""A minimal client of Redis and Valkey for tests: one command in RESP2."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ TIMEOUT = 10
 
 
 class ReplyError(RuntimeError):
-    """The server answered with an error; its words are the message."""
+    """The server answered with an error, which is the message."""
 
 
 def call(address: tuple[str, int], *words: str | bytes | float) -> Any:
-    """Send one command on a connection of its own.
+    """Send one command on a new connection.
 
     Returns:
         str, int, None, or a list of them. Bytes that are no UTF-8 are kept as surrogates, so that
@@ -45,7 +45,7 @@ def _packed(words: tuple[str | bytes | float, ...]) -> bytes:
 def _parsed(stream: IO[bytes]) -> Any:
     line = stream.readline()
     if not line.endswith(b"\r\n"):
-        raise ConnectionError("the server hung up before it had answered")
+        raise ConnectionError("the server closed the connection before its answer ended")
     kind, rest = line[:1], line[1:-2].decode(errors="surrogateescape")
     match kind:
         case b"+":

@@ -1,4 +1,4 @@
-"""A master, its replica, and three sentinels that put the one in the other's place."""
+"""A master, its replica, and three sentinels that promote the replica."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SentinelSet(ServerSet):
     Attributes:
         master: The server that takes writes.
         replica: The server that follows it.
-        sentinels: The three that watch.
+        sentinels: The three sentinels.
     """
 
     def __init__(self, binary: str = "redis-server") -> None:
@@ -30,7 +30,7 @@ class SentinelSet(ServerSet):
 
     @property
     def url(self) -> str:
-        """Names the sentinels, and what they call the master."""
+        """A URL with the sentinels and the master's name."""
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
         return f"redis+sentinel://{hosts}/{NAME}"
 
@@ -44,12 +44,12 @@ class SentinelSet(ServerSet):
         self.master, self.replica = self.replica, self.master
 
     def named(self) -> list[int]:
-        """The port of the master as each sentinel names it."""
+        """Return the master's port according to each sentinel."""
         words = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)
         return [int(sentinel.call(*words)[1]) for sentinel in self.sentinels]
 
     def flush(self) -> None:
-        """Forget all data, and all scripts."""
+        """Delete all data and all scripts."""
         self.master.flush()
 
     def _start(self, started: ExitStack) -> None:
