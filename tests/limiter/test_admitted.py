@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import pytest
@@ -33,6 +33,11 @@ TOKENS = {"name": "tokens", "limit": "1000 tokens/day"}
 PARALLEL = {"name": "parallel", "limit": "1 concurrent"}
 
 
+async def turn() -> None:
+    """Let everything else run once."""
+    await asyncio.sleep(0)
+
+
 class Bench:
     """A limiter, and what it has charged."""
 
@@ -41,6 +46,7 @@ class Bench:
         self.policy = Policy.load({"identity": ["api_key"], "budgets": list(budgets), **settings})
         self.store = Scripted(self.clock, suspends=suspends)
         self.slept: list[float] = []
+        self.pause: Callable[[], Awaitable[None]] = turn
         self.limiter = Limiter(
             self.policy,
             store=self.store,
@@ -53,7 +59,7 @@ class Bench:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        await asyncio.sleep(0)
+        await self.pause()
 
     @property
     def accounts(self) -> dict[str, Any]:
@@ -262,11 +268,11 @@ async def test_a_call_cancelled_while_it_is_delayed_gives_everything_back() -> N
             pass
     used, delayed = await bench.used("tokens"), asyncio.Event()
 
-    async def sleep(seconds: float) -> None:
+    async def pause() -> None:
         delayed.set()
         await asyncio.Event().wait()
 
-    bench.limiter.sleep = sleep
+    bench.pause = pause
 
     async def run() -> None:
         async with bench.limiter.admitted(scope(), chat(ask="another")):
