@@ -209,6 +209,7 @@ async def settled(edge: Any) -> None:
 LAST = chat("the last", stream=True, stream_options={"include_usage": True})
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize(("suspends", "waits"), KINDS, ids=IDS)
 @pytest.mark.parametrize("level", [False, True], ids=["task", "scope"])

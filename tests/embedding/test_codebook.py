@@ -224,6 +224,7 @@ def test_an_embedding_of_few_numbers_has_a_codebook_too() -> None:
     assert len(set(codebook.keyed(KEY).cells(small)[0].tolist())) > 2_000
 
 
+@pytest.mark.slow
 def test_cells_with_few_different_prompts_still_get_their_fine_cells() -> None:
     lumps = unit(np.random.default_rng(9).standard_normal((300, 16)))
     wide = unit(np.random.default_rng(10).standard_normal((8_500, 16)) * 0.05 + lumps[0])

@@ -206,6 +206,7 @@ async def test_vectors_are_cached_for_an_hour(
     assert len(server.requests) == 2
 
 
+@pytest.mark.slow
 async def test_the_cache_holds_no_text(embedder: RemoteEmbedder) -> None:
     await embedder.embed([SECRET])
     await turns()
