@@ -188,8 +188,8 @@ class AccountFile:
         if code in _DAMAGED:
             return SetupError(
                 f"SQLite file {self.path} is damaged or no database ({error}): restore it, or move "
-                "it away to begin anew; either way, remove the files ending in -wal and -shm "
-                "beside it"
+                "it away to start with empty accounts; either way, remove the files ending in -wal "
+                "and -shm beside it"
             )
         return self._unreachable(error)
 

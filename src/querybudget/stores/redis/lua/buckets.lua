@@ -69,8 +69,8 @@ local function find_pending(pending, cell, at)
   return at
 end
 
--- By bucket, what the heaviest of its pending entries weighs. For a call of many buckets: looking for
--- each by itself would read all entries each time.
+-- The weight of the heaviest pending entry by bucket, for a call of many buckets: looking for each by
+-- itself would read all entries each time.
 local function index_pending(o)
   local index, pending = {}, o.pending
   for at = 1, #pending, ENTRY do
@@ -106,8 +106,8 @@ local function weight_of(o, cell)
   return heaviest
 end
 
--- What is done to visits as time passes. Most calls need none of it, and a script makes its functions
--- anew for each.
+-- What happens to visits as time passes. It is created when a call needs it, which most do not: a
+-- script creates its functions again for each call.
 local made
 local function aging()
   if made then
@@ -208,7 +208,7 @@ local function aging()
     o.layers, o.pending, o.total = layers, table.concat(kept), total
   end
 
-  -- Number all slots anew, for another window. Nothing counts shorter for it.
+  -- Renumber all slots for another window. Nothing counts for a shorter time because of it.
   local function refit(quota, o, now)
     local length, all = ceil(o.window / (AGES - 1)), visits_of(o)
     local function renumbered(slot)
@@ -260,7 +260,7 @@ local function aging()
   return made
 end
 
--- Bring up to date; what could be visited anew.
+-- Bring up to date, and return how many more buckets could be visited.
 local function bucket_room(quota, o, now)
   if o.window == 0 then
     o.window = quota.window
@@ -280,24 +280,24 @@ end
 
 -- Take the entries of a call's buckets out of what is pending, by bucket, so that they can be put
 -- last; those that come first and have lapsed are noted.
-local function set_apart(o, cells, now)
-  local apart, kept, pending = {}, {}, o.pending
+local function take_entries(o, cells, now)
+  local entries, kept, pending = {}, {}, o.pending
   for _, cell in ipairs(cells) do
-    apart[cell] = ''
+    entries[cell] = ''
   end
   for at = 1, #pending, ENTRY do
     local cell, _, weight, slot, expires = unpack(PENDING, pending, at)
-    local others = apart[cell]
+    local others = entries[cell]
     if not others then
       kept[#kept + 1] = sub(pending, at, at + ENTRY - 1)
     elseif others == '' and expires <= now then
       aging().note(o, weight, cell, slot)
     else
-      apart[cell] = others .. sub(pending, at, at + ENTRY - 1)
+      entries[cell] = others .. sub(pending, at, at + ENTRY - 1)
     end
   end
   o.pending = table.concat(kept)
-  return apart
+  return entries
 end
 
 -- Make `cells` pending for a call.
@@ -310,16 +310,16 @@ local function take_buckets(quota, o, id, cells, weight, novelty, now, expires)
   o.index = nil
   while #o.pending > 0 and unpack('>I7', o.pending, ENTRY - 6) <= now and aging().lapse(o, now) do
   end
-  local apart, added = {}, {}
+  local entries, added = {}, {}
   local met = #o.pending > 0 and #cells > FEW
   for n = 1, #o.pending > 0 and not met and #cells or 0 do
     met = met or find_pending(o.pending, cells[n], 1)
   end
   if met then
-    apart = set_apart(o, cells, now)
+    entries = take_entries(o, cells, now)
   end
   for n, cell in ipairs(cells) do
-    added[n] = (apart[cell] or '') .. pack(PENDING, cell, id, weight, o.head, expires)
+    added[n] = (entries[cell] or '') .. pack(PENDING, cell, id, weight, o.head, expires)
   end
   o.pending = o.pending .. table.concat(added)
 end

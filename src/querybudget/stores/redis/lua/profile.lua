@@ -1,7 +1,7 @@
--- An account's nameless record is its profile: the score found last, when, a version that counts
--- every change, the reasons; then what it rests on. Of an identity (i) only the client can read
--- that. Of a pool (p) it is when it was begun, its members, its calls when it was judged last, and
--- its sums, to which a call's step is added here: many clients add to one pool at once.
+-- An account's record without a name is its profile: the last score, its time, a version that counts
+-- every change, the reasons, then the body. An identity's body (i) only the client can read. A pool's
+-- (p) is when it was opened, its members, its calls at its last score, and its sums. Many clients add
+-- to one pool at once, so what a call adds is added here.
 
 local POOL = '>I7I4I7'
 
@@ -56,7 +56,7 @@ local function add_step(account, first, step, now)
   return nil
 end
 
--- Note what stage has begun on a line of buckets, whose strain may have risen.
+-- Store the stage of a line of buckets, whose strain may have risen.
 local function note_stage(quota, o, account, now)
   local response = read_response(quota)
   if not response or #response.stages == 0 then

@@ -171,7 +171,7 @@ repeat
       minimum = line.refuses and MOST or 0
       if not uncharged then
         take_buckets(quota, buckets, id, cells, line.weight, amount, now, expires)
-        buckets.stage = line.begun
+        buckets.stage = line.next_stage
         reset = bucket_reset(quota, buckets, now)
         record, til = close_buckets(quota, buckets, now)
       end

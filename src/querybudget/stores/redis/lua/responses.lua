@@ -115,14 +115,15 @@ local function evaluate_line(quota, o, account, cells, weight, now)
     end
   end
   local strain = strain_of(quota, o)
-  local line = { left = left, novelty = novelty, strain = strain, score = 0, stage = 0, begun = 0 }
+  local line = { left = left, novelty = novelty, strain = strain }
+  line.score, line.stage, line.next_stage = 0, 0, 0
   local response = read_response(quota)
   line.price = MICRO
   if response then
     local score = response.scored and score_of(account, now) or 0
     strain = max(strain, score)
     local stage = stage_at(response, strain, o.stage)
-    line.begun = stage
+    line.next_stage = stage
     if stage == REFUSE and novelty == 0 and score < begin_of(response, REFUSE, o.stage) then
       stage = milder_than(response, REFUSE)
     end
