@@ -21,7 +21,7 @@ from querybudget.stores.sqlite import file as sqlite_file
 from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
 from querybudget.units import MICRO, SECOND
-from tests.stores.sqlite_bench import HOLD, MINUTE, RPM, SLOTS, FileBench, locked
+from tests.stores.sqlite_fixture import HOLD, MINUTE, RPM, SLOTS, SqliteFixture, locked
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -56,15 +56,15 @@ def replaced(path: Path) -> None:
 async def test_a_file_deleted_while_open_is_created_again_and_logged_once(
     path: Path, take_away: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench = FileBench(path)
-    await bench.answered("caller")
-    lost = await bench.open("caller")
+    fixture = SqliteFixture(path)
+    await fixture.answered("caller")
+    lost = await fixture.open("caller")
     take_away(path)
-    assert await bench.settle(lost, MICRO) is Settled.REPEATED
-    await bench.answered("caller")
-    await bench.reopen()
-    assert await bench.left("caller") == 9
-    await bench.store.aclose()
+    assert await fixture.settle(lost, MICRO) is Settled.REPEATED
+    await fixture.answered("caller")
+    await fixture.reopen()
+    assert await fixture.left("caller") == 9
+    await fixture.store.aclose()
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 1
     assert f"SQLite file {path} was deleted or replaced while it was in use" in told[0]
@@ -72,31 +72,31 @@ async def test_a_file_deleted_while_open_is_created_again_and_logged_once(
 
 @posix
 async def test_two_stores_whose_file_is_deleted_share_the_new_one(path: Path) -> None:
-    one, other = FileBench(path), FileBench(path)
+    one, other = SqliteFixture(path), SqliteFixture(path)
     other.count = 1_000
-    for bench in (one, other, one):
-        await bench.answered("caller")
+    for fixture in (one, other, one):
+        await fixture.answered("caller")
     nothing_else(path)
-    for bench in (one, other, one, other):
-        await bench.answered("caller")
-    assert [await bench.left("caller") for bench in (one, other)] == [6, 6]
-    for bench in (one, other):
-        await bench.store.aclose()
+    for fixture in (one, other, one, other):
+        await fixture.answered("caller")
+    assert [await fixture.left("caller") for fixture in (one, other)] == [6, 6]
+    for fixture in (one, other):
+        await fixture.store.aclose()
 
 
 @posix
 async def test_a_removed_directory_is_an_error_until_it_is_back(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
-    bench = FileBench(folder / "budgets.db")
-    await bench.answered("caller")
+    fixture = SqliteFixture(folder / "budgets.db")
+    await fixture.answered("caller")
     shutil.rmtree(folder)
     with pytest.raises(StoreError, match=f"there is no directory {folder}: make it"):
-        await bench.reserve("caller")
+        await fixture.reserve("caller")
     folder.mkdir()
-    await bench.answered("caller")
-    assert await bench.left("caller") == 9
-    await bench.store.aclose()
+    await fixture.answered("caller")
+    assert await fixture.left("caller") == 9
+    await fixture.store.aclose()
 
 
 async def test_a_missing_directory_fails_the_start(tmp_path: Path) -> None:
@@ -117,48 +117,48 @@ async def test_a_directory_in_place_of_the_file_fails_the_start(tmp_path: Path) 
 
 
 async def test_a_file_locked_for_too_long_is_an_error_until_it_is_released(path: Path) -> None:
-    bench = FileBench(path, busy=1_000)
-    reservation = await bench.open("caller")
+    fixture = SqliteFixture(path, busy=1_000)
+    reservation = await fixture.open("caller")
     with locked(path):
-        for verb in (bench.reserve("caller"), bench.settle(reservation, MICRO)):
+        for verb in (fixture.reserve("caller"), fixture.settle(reservation, MICRO)):
             with pytest.raises(StoreError, match=r"locked by another process for longer than"):
                 await verb
-        assert await bench.left("caller") == 9
-    assert await bench.settle(reservation, 3 * MICRO) is Settled.DONE
-    assert await bench.left("caller") == 7
-    await bench.store.aclose()
+        assert await fixture.left("caller") == 9
+    assert await fixture.settle(reservation, 3 * MICRO) is Settled.DONE
+    assert await fixture.left("caller") == 7
+    await fixture.store.aclose()
 
 
 async def test_a_call_queued_behind_one_that_waited_in_vain_does_not_wait_again(path: Path) -> None:
-    bench = FileBench(path)
-    await bench.store.start()
+    fixture = SqliteFixture(path)
+    await fixture.store.start()
     waits: list[bool] = []
-    transact = bench.store._file.transact
+    transact = fixture.store._file.transact
 
     def noted(begin: str, work: Callable[..., object], *arguments: object, wait: bool) -> object:
         waits.append(wait)
         return transact(begin, work, *arguments, wait=wait)
 
-    bench.store._file._busy = 1_000
-    bench.store._file.close()
-    bench.store._file.transact = noted  # type: ignore[method-assign, assignment]
+    fixture.store._file._busy = 1_000
+    fixture.store._file.close()
+    fixture.store._file.transact = noted  # type: ignore[method-assign, assignment]
     with locked(path):
-        asked = [bench.reserve(f"caller-{index}") for index in range(20)]
+        asked = [fixture.reserve(f"caller-{index}") for index in range(20)]
         failed = await asyncio.gather(*asked, return_exceptions=True)
         assert [type(error).__base__ for error in failed] == [StoreError] * 20
         assert waits == [True] + [False] * 19
         with pytest.raises(StoreError, match="is locked"):
-            await bench.reserve("later")
+            await fixture.reserve("later")
     assert waits[20:] == [True]
-    assert (await bench.reserve("later")).admitted
-    await bench.store.aclose()
+    assert (await fixture.reserve("later")).admitted
+    await fixture.store.aclose()
 
 
 async def test_a_lock_met_within_a_transaction_leaves_none_open(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = FileBench(path)
-    await bench.answered("caller")
+    fixture = SqliteFixture(path)
+    await fixture.answered("caller")
 
     def busy(connection: sqlite3.Connection) -> int:
         monkeypatch.undo()
@@ -168,18 +168,18 @@ async def test_a_lock_met_within_a_transaction_leaves_none_open(
 
     monkeypatch.setattr(sqlite_file, "version_of", busy)
     with pytest.raises(StoreError, match="is locked by another process"):
-        await bench.reserve("caller")
-    assert (await bench.reserve("caller")).admitted
-    await bench.store.aclose()
+        await fixture.reserve("caller")
+    assert (await fixture.reserve("caller")).admitted
+    await fixture.store.aclose()
 
 
 async def test_a_file_locked_at_the_start_is_not_a_setup_error(path: Path) -> None:
     with locked(path):
-        bench = FileBench(path, busy=1_000)
+        fixture = SqliteFixture(path, busy=1_000)
         with pytest.raises(StoreError, match="is locked by another process"):
-            await bench.store.start()
-    await bench.store.start()
-    await bench.store.aclose()
+            await fixture.store.start()
+    await fixture.store.start()
+    await fixture.store.aclose()
 
 
 # -- Full, read-only, damaged ---------------------------------------------------------------------
@@ -191,23 +191,23 @@ async def test_a_full_disk_is_an_error_until_there_is_space(path: Path) -> None:
     def small(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA max_page_count = {pages[0]}")
 
-    bench = FileBench(path, 10_000, prepare=small)
-    await bench.answered("caller")
-    await bench.store.aclose()
+    fixture = SqliteFixture(path, 10_000, prepare=small)
+    await fixture.answered("caller")
+    await fixture.store.aclose()
     pages[0] = 1  # as small as the file is
-    await bench.answered("caller")
+    await fixture.answered("caller")
     with pytest.raises(StoreError, match=r"its disk is full \(.*\): free some space"):
-        await flood(bench)
-    assert await bench.left("caller") == 8
+        await flood(fixture)
+    assert await fixture.left("caller") == 8
     pages[0] = MOST_OF_ALL
-    await bench.open("another")
-    assert await bench.left("caller") == 8
-    await bench.store.aclose()
+    await fixture.open("another")
+    assert await fixture.left("caller") == 8
+    await fixture.store.aclose()
 
 
-async def flood(bench: FileBench) -> None:
+async def flood(fixture: SqliteFixture) -> None:
     for index in range(1_000):
-        await bench.open(f"{index:0>500}")
+        await fixture.open(f"{index:0>500}")
 
 
 @contextmanager
@@ -236,21 +236,21 @@ def readable() -> Iterator[Path]:
 @posix
 async def test_a_file_that_is_not_writable_is_an_error_until_it_is(readable: Path) -> None:
     path = readable / "budgets.db"
-    bench = FileBench(path)
-    await bench.answered("caller")
-    await bench.store.aclose()
+    fixture = SqliteFixture(path)
+    await fixture.answered("caller")
+    await fixture.store.aclose()
     for one, mode in ((path, 0o444), (readable, 0o555)):
         one.chmod(mode)
     with as_nobody():
         with pytest.raises(SetupError, match=r"cannot be written \(.*\): let the user"):
-            await bench.store.start()
+            await fixture.store.start()
         with pytest.raises(StoreError, match=r"cannot be written \(.*\): let the user"):
-            await bench.reserve("caller")
+            await fixture.reserve("caller")
     for one, mode in ((readable, 0o755), (path, 0o644)):
         one.chmod(mode)
-    await bench.answered("caller")
-    assert await bench.left("caller") == 8
-    await bench.store.aclose()
+    await fixture.answered("caller")
+    assert await fixture.left("caller") == 8
+    await fixture.store.aclose()
 
 
 def forbid(folder: Path) -> None:
@@ -259,56 +259,56 @@ def forbid(folder: Path) -> None:
 
 @posix
 async def test_a_directory_that_is_not_readable_fails_the_start(readable: Path) -> None:
-    bench = FileBench(readable / "nothing" / "to see" / "budgets.db")
+    fixture = SqliteFixture(readable / "nothing" / "to see" / "budgets.db")
     forbid(readable)
     with as_nobody(), pytest.raises(SetupError, match=r"cannot be written \(.*\): let the user"):
-        await bench.store.start()
-    await bench.store.aclose()
+        await fixture.store.start()
+    await fixture.store.aclose()
 
 
 async def test_a_file_that_is_no_database_fails_the_start_and_is_left_alone(path: Path) -> None:
-    bench = FileBench(path)
+    fixture = SqliteFixture(path)
     scribble(path, b"Dear diary, today I was no database at all. " * 100)
-    before = bench.content()
+    before = fixture.content()
     with pytest.raises(SetupError, match=r"is damaged or no database .*: restore it, or move it"):
-        await bench.store.start()
+        await fixture.store.start()
     with pytest.raises(StoreError, match="is damaged or no database"):
-        await bench.left("caller")
-    await bench.store.aclose()
-    assert bench.content() == before
+        await fixture.left("caller")
+    await fixture.store.aclose()
+    assert fixture.content() == before
 
 
 async def test_a_file_damaged_while_it_is_in_use_is_an_error_until_it_is_restored(
     path: Path,
 ) -> None:
-    bench = FileBench(path)
-    await answer(bench)
-    await bench.store.aclose()
-    whole = bench.content()
+    fixture = SqliteFixture(path)
+    await answer(fixture)
+    await fixture.store.aclose()
+    whole = fixture.content()
     scribble(path, whole[:8192] + bytes(len(whole) - 8192))
     with pytest.raises(StoreError, match=r"is damaged or no database \(.*malformed\)"):
-        await answer(bench)
-    await bench.store.aclose()
+        await answer(fixture)
+    await fixture.store.aclose()
     everything(path)
     scribble(path, whole)
-    assert await bench.left("caller-99") == 9
-    await bench.store.aclose()
+    assert await fixture.left("caller-99") == 9
+    await fixture.store.aclose()
 
 
 async def test_an_account_that_cannot_be_read_is_an_error_and_can_be_forgotten(path: Path) -> None:
-    bench = FileBench(path)
-    await bench.answered("caller")
+    fixture = SqliteFixture(path)
+    await fixture.answered("caller")
     with locked(path) as connection:
         connection.execute("UPDATE accounts SET books = x'93'")
         connection.commit()
     with pytest.raises(
         StoreError, match=r"account of 'caller' cannot be read .*: `forget` resets it"
     ):
-        await bench.reserve("caller")
-    await bench.answered("another")
-    assert await bench.store.forget("caller")
-    await bench.answered("caller")
-    await bench.store.aclose()
+        await fixture.reserve("caller")
+    await fixture.answered("another")
+    assert await fixture.store.forget("caller")
+    await fixture.answered("caller")
+    await fixture.store.aclose()
 
 
 async def test_any_other_error_names_the_file(path: Path) -> None:
@@ -318,17 +318,17 @@ async def test_any_other_error_names_the_file(path: Path) -> None:
         if broken:
             raise OSError(5, "Input/output error")
 
-    bench = FileBench(path, prepare=prepare)
+    fixture = SqliteFixture(path, prepare=prepare)
     with pytest.raises(StoreError, match=r"cannot be used \(.*Input/output error\): look at its"):
-        await bench.store.start()
+        await fixture.store.start()
     broken.clear()
-    await bench.answered("caller")
-    await bench.store.aclose()
+    await fixture.answered("caller")
+    await fixture.store.aclose()
 
 
-async def answer(bench: FileBench) -> None:
+async def answer(fixture: SqliteFixture) -> None:
     for index in range(100):
-        await bench.answered(f"caller-{index}")
+        await fixture.answered(f"caller-{index}")
 
 
 def scribble(path: Path, content: bytes) -> None:
@@ -340,12 +340,12 @@ def scribble(path: Path, content: bytes) -> None:
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from tests.stores.sqlite_bench import SLOTS, FileBench
+from tests.stores.sqlite_fixture import SLOTS, SqliteFixture
 
 async def main():
-    bench = FileBench(Path(sys.argv[1]))
-    await bench.open("caller", quota=SLOTS)
-    await bench.open("caller", amount=4_000_000)
+    fixture = SqliteFixture(Path(sys.argv[1]))
+    await fixture.open("caller", quota=SLOTS)
+    await fixture.open("caller", amount=4_000_000)
     print("reserved", flush=True)
     sys.stdin.readline()
 
@@ -355,26 +355,26 @@ asyncio.run(main())
 
 async def test_what_a_killed_process_had_reserved_expires_at_its_estimate(path: Path) -> None:
     killed_after_reserving(path)
-    bench = FileBench(path)
-    bench.clock.advance(us=2)
-    assert await bench.left("caller", SLOTS) == 1
-    assert await bench.left("caller") == 6
-    bench.clock.advance(us=HOLD - 2)
-    assert await bench.left("caller", SLOTS) == 1
-    bench.clock.advance(us=1)
-    assert await bench.left("caller", SLOTS) == 2
-    await bench.answered("caller")
-    await bench.store.aclose()
+    fixture = SqliteFixture(path)
+    fixture.clock.advance(us=2)
+    assert await fixture.left("caller", SLOTS) == 1
+    assert await fixture.left("caller") == 6
+    fixture.clock.advance(us=HOLD - 2)
+    assert await fixture.left("caller", SLOTS) == 1
+    fixture.clock.advance(us=1)
+    assert await fixture.left("caller", SLOTS) == 2
+    await fixture.answered("caller")
+    await fixture.store.aclose()
 
 
 async def test_the_estimate_of_a_killed_process_counts_for_its_window(path: Path) -> None:
     killed_after_reserving(path)
-    bench = FileBench(path)
-    bench.clock.advance(us=MINUTE + 1)
-    assert await bench.left("caller") == 6
-    bench.clock.advance(us=1)
-    assert await bench.left("caller") == 10
-    await bench.store.aclose()
+    fixture = SqliteFixture(path)
+    fixture.clock.advance(us=MINUTE + 1)
+    assert await fixture.left("caller") == 6
+    fixture.clock.advance(us=1)
+    assert await fixture.left("caller") == 10
+    await fixture.store.aclose()
 
 
 def killed_after_reserving(path: Path) -> None:
@@ -389,17 +389,17 @@ def killed_after_reserving(path: Path) -> None:
 
 
 async def test_a_clock_set_back_an_hour_grants_nothing_and_keeps_what_there_is(path: Path) -> None:
-    bench = FileBench(path)
-    open_ones: list[Reservation] = [await bench.open("caller") for _ in range(10)]
-    lasts = bench.rows()["caller"][1]
-    bench.clock.now -= 3_600 * SECOND
-    await bench.reopen()
-    refused = await bench.reserve("caller")
+    fixture = SqliteFixture(path)
+    open_ones: list[Reservation] = [await fixture.open("caller") for _ in range(10)]
+    lasts = fixture.rows()["caller"][1]
+    fixture.clock.now -= 3_600 * SECOND
+    await fixture.reopen()
+    refused = await fixture.reserve("caller")
     assert not refused.admitted
-    assert await bench.settle(open_ones[0], 0) is Settled.DONE
-    assert await bench.left("caller") == 1
-    assert bench.rows()["caller"][1] >= lasts + 3_599 * SECOND
-    assert (await bench.store.peek("caller", [RPM]))[0][1] > 3_600 * SECOND
-    bench.clock.now += 3_600 * SECOND + MINUTE
-    assert await bench.left("caller") == 10
-    await bench.store.aclose()
+    assert await fixture.settle(open_ones[0], 0) is Settled.DONE
+    assert await fixture.left("caller") == 1
+    assert fixture.rows()["caller"][1] >= lasts + 3_599 * SECOND
+    assert (await fixture.store.peek("caller", [RPM]))[0][1] > 3_600 * SECOND
+    fixture.clock.now += 3_600 * SECOND + MINUTE
+    assert await fixture.left("caller") == 10
+    await fixture.store.aclose()

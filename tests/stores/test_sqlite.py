@@ -20,7 +20,7 @@ from querybudget.stores import Declares, Starts, open_store
 from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
 from querybudget.units import MICRO, Algorithm, Quota, Unit
-from tests.stores.sqlite_bench import BREADTH, HOLD, MINUTE, RPM, SLOTS, FileBench, locked
+from tests.stores.sqlite_fixture import BREADTH, HOLD, MINUTE, RPM, SLOTS, SqliteFixture, locked
 
 pytestmark = pytest.mark.anyio
 
@@ -34,34 +34,36 @@ def path(tmp_path: Path) -> Path:
 
 
 async def test_accounts_survive_a_restart(path: Path) -> None:
-    bench = FileBench(path)
-    await bench.answered("known")
-    lease = await bench.open("known", quota=SLOTS)
-    await bench.answered("known", quota=BREADTH, observation=Observation((7,), 0, bytes(32), ask=1))
-    await bench.reopen()
-    left = [await bench.left("known", quota) for quota in (RPM, SLOTS, BREADTH)]
+    fixture = SqliteFixture(path)
+    await fixture.answered("known")
+    lease = await fixture.open("known", quota=SLOTS)
+    await fixture.answered(
+        "known", quota=BREADTH, observation=Observation((7,), 0, bytes(32), ask=1)
+    )
+    await fixture.reopen()
+    left = [await fixture.left("known", quota) for quota in (RPM, SLOTS, BREADTH)]
     assert left == [9, 1, 39]
-    assert await bench.settle(lease, 0) is Settled.DONE
-    assert await bench.left("known", SLOTS) == 2
-    await bench.store.aclose()
+    assert await fixture.settle(lease, 0) is Settled.DONE
+    assert await fixture.left("known", SLOTS) == 2
+    await fixture.store.aclose()
 
 
 async def test_nothing_is_read_or_written_before_the_first_use(path: Path) -> None:
-    bench = FileBench(path)
-    assert bench.size() is None
-    await bench.store.start()
-    assert bench.size()
-    await bench.store.start()
-    await bench.store.aclose()
+    fixture = SqliteFixture(path)
+    assert fixture.size() is None
+    await fixture.store.start()
+    assert fixture.size()
+    await fixture.store.start()
+    await fixture.store.aclose()
 
 
 async def test_a_closed_store_opens_again_at_its_next_use(path: Path) -> None:
-    bench = FileBench(path)
-    await bench.answered("known")
-    await bench.store.aclose()
-    await bench.store.aclose()
-    assert await bench.left("known") == 9
-    await bench.store.aclose()
+    fixture = SqliteFixture(path)
+    await fixture.answered("known")
+    await fixture.store.aclose()
+    await fixture.store.aclose()
+    assert await fixture.left("known") == 9
+    await fixture.store.aclose()
 
 
 def test_its_guarantees_are_declared(path: Path) -> None:
@@ -75,11 +77,13 @@ def test_its_guarantees_are_declared(path: Path) -> None:
 async def test_a_debt_beyond_the_latest_moment_is_kept(path: Path) -> None:
     year = 366 * 24 * 60 * MINUTE
     tiny = Quota("tiny", Unit.TOKENS, 1, year, Algorithm.SLIDING, 1)
-    bench = FileBench(path)
-    assert await bench.settle(await bench.open("a", quota=tiny, amount=1), 2**53) is Settled.DONE
-    assert (await bench.store.peek("a", [tiny]))[0][0] == 1 - 2**53
-    assert not (await bench.reserve("a", quota=tiny, amount=1)).admitted
-    await bench.store.aclose()
+    fixture = SqliteFixture(path)
+    assert (
+        await fixture.settle(await fixture.open("a", quota=tiny, amount=1), 2**53) is Settled.DONE
+    )
+    assert (await fixture.store.peek("a", [tiny]))[0][0] == 1 - 2**53
+    assert not (await fixture.reserve("a", quota=tiny, amount=1)).admitted
+    await fixture.store.aclose()
 
 
 # -- Threads, loops and processes -----------------------------------------------------------------
@@ -88,64 +92,64 @@ async def test_a_debt_beyond_the_latest_moment_is_kept(path: Path) -> None:
 async def test_the_event_loop_is_not_blocked_while_another_process_holds_the_lock(
     path: Path,
 ) -> None:
-    bench = FileBench(path)
-    await bench.store.start()
+    fixture = SqliteFixture(path)
+    await fixture.store.start()
     with locked(path) as other:
-        asking = asyncio.ensure_future(bench.reserve("caller"))
+        asking = asyncio.ensure_future(fixture.reserve("caller"))
         for _ in range(1_000):
             await asyncio.sleep(0)
         assert not asking.done()
         other.rollback()
     assert (await asking).admitted
-    await bench.store.aclose()
+    await fixture.store.aclose()
 
 
 async def test_what_a_cancelled_caller_started_is_finished(path: Path) -> None:
-    bench = FileBench(path)
-    reservation = await bench.open("caller", quota=SLOTS)
+    fixture = SqliteFixture(path)
+    reservation = await fixture.open("caller", quota=SLOTS)
     with locked(path) as other:
-        settling = asyncio.ensure_future(bench.settle(reservation, 0))
+        settling = asyncio.ensure_future(fixture.settle(reservation, 0))
         await asyncio.sleep(0)
         settling.cancel()
         with pytest.raises(asyncio.CancelledError):
             await settling
         other.rollback()
-    assert await bench.left("caller", SLOTS) == 2
-    await bench.store.aclose()
+    assert await fixture.left("caller", SLOTS) == 2
+    await fixture.store.aclose()
 
 
 async def test_a_failure_that_no_caller_waits_for_is_logged(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench = FileBench(path, busy=0)
-    await bench.store.start()
+    fixture = SqliteFixture(path, busy=0)
+    await fixture.store.start()
     with locked(path):
-        asking = asyncio.ensure_future(bench.reserve("caller"))
+        asking = asyncio.ensure_future(fixture.reserve("caller"))
         await asyncio.sleep(0)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        await bench.store.aclose()
+        await fixture.store.aclose()
     assert "the caller had stopped waiting: SQLite file" in caplog.text
     assert "is locked by another process" in caplog.text
 
 
 async def test_closing_waits_for_the_work_under_way(path: Path) -> None:
-    bench = FileBench(path)
-    asking = [asyncio.ensure_future(bench.reserve(f"caller-{index}")) for index in range(20)]
+    fixture = SqliteFixture(path)
+    asking = [asyncio.ensure_future(fixture.reserve(f"caller-{index}")) for index in range(20)]
     await asyncio.sleep(0)
-    await bench.store.aclose()
+    await fixture.store.aclose()
     await asyncio.sleep(0)
     assert [task.done() for task in asking] == [True] * 20
-    assert len(bench.rows()) == 20
+    assert len(fixture.rows()) == 20
 
 
 def test_several_event_loops_use_it_one_after_the_other(path: Path) -> None:
-    bench = FileBench(path)
+    fixture = SqliteFixture(path)
     for _ in range(3):
-        asyncio.run(bench.answered("known"))
-    assert asyncio.run(bench.left("known")) == 7
-    asyncio.run(bench.store.aclose())
+        asyncio.run(fixture.answered("known"))
+    assert asyncio.run(fixture.left("known")) == 7
+    asyncio.run(fixture.store.aclose())
 
 
 def test_event_loops_in_several_threads_use_it_together(path: Path) -> None:
@@ -244,28 +248,28 @@ def worker(path: Path, name: str, limit: int) -> subprocess.Popen[str]:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
 def test_a_forked_child_opens_the_file_anew_and_its_parent_goes_on(path: Path) -> None:
-    bench = FileBench(path)
-    asyncio.run(bench.answered("known"))
-    assert bench.store._file._connection
-    child = forked(lambda: asyncio.run(bench.answered("known")))
+    fixture = SqliteFixture(path)
+    asyncio.run(fixture.answered("known"))
+    assert fixture.store._file._connection
+    child = forked(lambda: asyncio.run(fixture.answered("known")))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    asyncio.run(bench.answered("known"))
-    assert asyncio.run(bench.left("known")) == 7
-    asyncio.run(bench.store.aclose())
+    asyncio.run(fixture.answered("known"))
+    assert asyncio.run(fixture.left("known")) == 7
+    asyncio.run(fixture.store.aclose())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
 def test_nothing_is_open_in_a_child_at_the_moment_of_the_fork(path: Path) -> None:
-    bench = FileBench(path)
-    asyncio.run(bench.answered("known"))
+    fixture = SqliteFixture(path)
+    asyncio.run(fixture.answered("known"))
 
     def look() -> None:
-        assert bench.store._file._connection is None
-        assert bench.store._worker._executor is None
+        assert fixture.store._file._connection is None
+        assert fixture.store._worker._executor is None
 
     child = forked(look)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    asyncio.run(bench.store.aclose())
+    asyncio.run(fixture.store.aclose())
 
 
 def forked(work: Callable[[], None]) -> int:

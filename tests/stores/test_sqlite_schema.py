@@ -17,7 +17,7 @@ from querybudget.stores.sqlite.schema import (
     use_write_ahead_log,
     version_of,
 )
-from tests.stores.sqlite_bench import FileBench, locked, reading
+from tests.stores.sqlite_fixture import SqliteFixture, locked, reading
 
 ADD_NOTES: Migration = (
     "ALTER TABLE accounts ADD COLUMN note TEXT NOT NULL DEFAULT ''",
@@ -137,55 +137,55 @@ def test_without_a_write_ahead_log_the_error_says_what_is_needed(path: Path) -> 
 async def test_a_file_of_a_later_version_is_refused_and_left_alone(path: Path) -> None:
     with reading(path) as connection:
         migrate(connection, path, (*MIGRATIONS, ADD_NOTES))
-    bench = FileBench(path)
-    before = bench.content()
+    fixture = SqliteFixture(path)
+    before = fixture.content()
     with pytest.raises(SetupError, match=r"later version of querybudget.*Install that version"):
-        await bench.store.start()
+        await fixture.store.start()
     with pytest.raises(StoreError, match=r"expected schema 1 or older, found 2"):
-        await bench.reserve("caller")
-    await bench.store.aclose()
-    assert bench.content() == before
+        await fixture.reserve("caller")
+    await fixture.store.aclose()
+    assert fixture.content() == before
 
 
 async def test_a_file_that_a_later_version_migrates_while_open_is_not_written_again(
     path: Path,
 ) -> None:
-    bench = FileBench(path)
-    await bench.answered("caller")
+    fixture = SqliteFixture(path)
+    await fixture.answered("caller")
     with reading(path) as connection:
         migrate(connection, path, (*MIGRATIONS, ADD_NOTES))
     with pytest.raises(StoreError, match="was written by a later version"):
-        await bench.reserve("caller")
+        await fixture.reserve("caller")
     with reading(path) as connection:
         connection.execute("PRAGMA user_version = 1")
-    assert (await bench.reserve("caller")).admitted
-    await bench.store.aclose()
+    assert (await fixture.reserve("caller")).admitted
+    await fixture.store.aclose()
 
 
 async def test_the_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
     with reading(path) as connection:
         connection.execute("CREATE TABLE customers (name TEXT)")
-    bench = FileBench(path)
-    before = bench.content()
+    fixture = SqliteFixture(path)
+    before = fixture.content()
     with pytest.raises(SetupError, match=r"database of another program.*and 1 tables"):
-        await bench.store.start()
-    await bench.store.aclose()
-    assert bench.content() == before
+        await fixture.store.start()
+    await fixture.store.aclose()
+    assert fixture.content() == before
 
 
 async def test_a_database_that_says_it_is_another_programs_is_refused(path: Path) -> None:
     with reading(path) as connection:
         connection.execute("PRAGMA application_id = 77")
-    bench = FileBench(path)
+    fixture = SqliteFixture(path)
     with pytest.raises(SetupError, match="found application_id 77"):
-        await bench.store.start()
-    await bench.store.aclose()
+        await fixture.store.start()
+    await fixture.store.aclose()
 
 
 async def test_a_file_names_its_program_and_schema(path: Path) -> None:
-    bench = FileBench(path)
-    await bench.store.start()
-    await bench.store.aclose()
+    fixture = SqliteFixture(path)
+    await fixture.store.start()
+    await fixture.store.aclose()
     with reading(path) as connection:
         pragmas = ("application_id", "user_version", "journal_mode", "auto_vacuum")
         found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]

@@ -1,4 +1,4 @@
-"""A store in a file, and short words for what is done to it."""
+"""A SQLite store, and short methods for what tests do with it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ SLOTS = Quota("slots", Unit.CONCURRENT, 2 * MICRO, 0, Algorithm.LEASE, 2 * MICRO
 BREADTH = Quota("breadth", Unit.BUCKETS, 40 * MICRO, DAY, Algorithm.DISTINCT, 40 * MICRO)
 
 
-class FileBench:
-    def __init__(self, path: Path, most: int = 100, **more: Any) -> None:
+class SqliteFixture:
+    def __init__(self, path: Path, max_identities: int = 100, **options: Any) -> None:
         self.path = path
         self.clock = ManualClock()
-        self.most = most
-        self.more = more
+        self.max_identities = max_identities
+        self.options = options
         self.store = self.another()
         self.count = 0
 
     def another(self) -> SqliteStore:
-        return SqliteStore(self.path, self.clock, max_identities=self.most, **self.more)
+        return SqliteStore(
+            self.path, self.clock, max_identities=self.max_identities, **self.options
+        )
 
     async def reopen(self) -> None:
         await self.store.aclose()
@@ -70,20 +72,20 @@ class FileBench:
         return (await self.store.peek(partition, [quota]))[0][0] // MICRO
 
     def size(self) -> int | None:
-        """Bytes of the file; None where there is none."""
+        """Bytes of the file; None if there is none."""
         return self.path.stat().st_size if self.path.exists() else None
 
     def content(self) -> bytes:
         return self.path.read_bytes()
 
     def rows(self) -> dict[str, tuple[int, int]]:
-        """Known, and µs until it expires, of each account in the file."""
+        """Each account in the file: whether it is known, and µs until it expires."""
         with reading(self.path) as connection:
             found = connection.execute("SELECT key, known, expires FROM accounts").fetchall()
         return {key: (known, expires - self.clock.now) for key, known, expires in found}
 
     def counted(self) -> list[int]:
-        """Newcomers and known ones, as they were counted when they came and went."""
+        """Counts of newcomers and of known accounts, as the triggers keep them."""
         with reading(self.path) as connection:
             counts = connection.execute("SELECT total FROM counts ORDER BY known").fetchall()
         return [total for (total,) in counts]
@@ -97,7 +99,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[sqlite3.Connection]:
-    """Another connection that is in the middle of writing."""
+    """Another connection, which is writing."""
     with reading(path) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield connection
