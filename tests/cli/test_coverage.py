@@ -174,7 +174,7 @@ def test_explain_prints_json_about_the_prompt_without_any_bucket(
     assert "coding" in told["capabilities"]
     breadth = told["budgets"][0]
     assert (breadth["cost"], breadth["least"], breadth["left"]) == (3, 3, 397)
-    assert not {"cells", "coarse", "point", "visit"} & {*told, *breadth}
+    assert not {"cells", "coarse", "point", "observation"} & {*told, *breadth}
 
 
 def test_explain_says_when_there_is_nothing_to_embed(

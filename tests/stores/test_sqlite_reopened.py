@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -99,8 +100,7 @@ async def play(history: list[Step], path: Path) -> None:
             await store.aclose()
             store = SqliteStore(path, clock)
         if step.charge is not None:
-            asked = step.charge
-            charge = Charge(f"r{number}", *(getattr(asked, name) for name in FIELDS))
+            charge = msgspec.structs.replace(step.charge, id=f"r{number}")
             store._charges = SWEEP_EVERY - 1
             decision = await store.reserve(charge)
             assert decision == await memory.reserve(charge)
@@ -114,6 +114,3 @@ async def play(history: list[Step], path: Path) -> None:
             settled = await store.settle(reservation, amounts)
             assert settled is await memory.settle(reservation, amounts)
     await store.aclose()
-
-
-FIELDS = ("lines", "hold", "price", "visit", "watched")
