@@ -176,7 +176,7 @@ async def test_only_an_answered_call_keeps_its_buckets(
 
 REPLY = Reply(text="0123456789abcdefghij", chunks=5, usage=Usage(input=7, output=5))
 KINDS = [(False, False), (False, True), (True, False), (True, True)]
-IDS = ["memory", "memory-slow_observer", "suspending", "suspending-slow_observer"]
+IDS = ["memory", "memory-slow_analyzer", "suspending", "suspending-slow_analyzer"]
 
 
 async def spent(make_edge: MakeEdge, suspends: bool, waits: bool, **how: Any) -> Any:
