@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,6 +134,17 @@ async def test_a_body_is_charged_what_it_reports(suspends: bool) -> None:
     assert (await bench.used("tokens"), await bench.used("rpm"), bench.held) == (18, 1, 0)
     assert bench.seen.last.usage == Usage(12, output=6, estimated=True)
     assert bench.seen.last.settlement == "done"
+
+
+@pytest.mark.parametrize("figure", ["input", "cached_input", "cache_write", "output", "reasoning"])
+async def test_a_negative_report_is_an_error_and_changes_nothing(figure: str) -> None:
+    bench = Bench(TOKENS)
+    async with bench.limiter.admitted(scope(), chat()) as admission:
+        admission.used(Usage(10, output=5))
+        for report in (admission.used, AdmissionView(admission).used):
+            with pytest.raises(ValueError, match="usage cannot be negative"):
+                report(msgspec.structs.replace(Usage(), **{figure: -1}))
+    assert await bench.used("tokens") == 15
 
 
 async def test_a_body_that_reports_nothing_is_charged_at_its_estimate() -> None:

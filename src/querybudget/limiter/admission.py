@@ -110,7 +110,12 @@ class Admission(msgspec.Struct):
 
         Several reports add up, and add to what is read from an HTTP answer. Without any, and
         without an answer to read, a call is charged at its estimate.
+
+        Raises:
+            ValueError: A figure is negative.
         """
+        if min(msgspec.structs.astuple(usage)) < 0:
+            raise ValueError(f"usage cannot be negative, found {usage}")
         self.reported = usage if self.reported is None else sum_of(self.reported, usage)
 
 
@@ -154,7 +159,11 @@ class AdmissionView:
         }
 
     def used(self, usage: Usage) -> None:
-        """Add usage that cannot be read from the answer, of tools for example."""
+        """Add usage that cannot be read from the answer, of tools for example.
+
+        Raises:
+            ValueError: A figure is negative.
+        """
         self._admission.used(usage)
 
 
