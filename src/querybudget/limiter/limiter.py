@@ -36,6 +36,7 @@ from querybudget.limiter.estimation import Estimate, Estimator
 from querybudget.limiter.matching import Caller, Matcher, Plan, Route, method_of, path_of
 from querybudget.policy.model import Policy
 from querybudget.refusals import close
+from querybudget.refusals.sentences import not_priced, store_unavailable
 from querybudget.resilience.fallback import Reserved
 from querybudget.resilience.guard import Wait, within
 from querybudget.resilience.health import StoreHealth
@@ -362,9 +363,9 @@ class Limiter:
     def _sentence(self, admission: Admission) -> str:
         decision = admission.decision
         if admission.refusal is Refusal.UNPRICED:
-            return f"model {admission.call.model!r} has no price"
+            return not_priced(admission.call.model)
         if decision is None:
-            return "rate limits are temporarily unavailable"
+            return store_unavailable()
         return close(decision, self.policy.refusals).reason
 
 

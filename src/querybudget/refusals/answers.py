@@ -20,7 +20,7 @@ from querybudget.refusals.headers import (
     without_buckets,
 )
 from querybudget.text import whole_up
-from querybudget.units import SECOND, Unit
+from querybudget.units import Unit
 
 __all__ = [
     "Close",
@@ -170,7 +170,9 @@ def body_too_large(limit: int, dialect: Dialect, *, request_id: str = "") -> Ans
     return plain_answer(413, "body_too_large", message, dialect, request_id=request_id)
 
 
-def store_down(dialect: Dialect, *, request_id: str = "", wait: int = 5 * SECOND) -> Answer:
+def store_down(
+    dialect: Dialect, *, request_id: str = "", wait: int = sentences.STORE_RETRY
+) -> Answer:
     """503: a budget cannot be checked and may not be skipped; try again after `wait` µs."""
     message = sentences.store_unavailable(wait)
     return plain_answer(

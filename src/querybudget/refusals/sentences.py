@@ -9,6 +9,7 @@ from querybudget.text import duration, in_units, moment, period, unit_name, whol
 from querybudget.units import MICRO, SECOND, Algorithm, Unit
 
 __all__ = [
+    "STORE_RETRY",
     "abnormal_usage",
     "also_exceeded",
     "body_too_large",
@@ -18,6 +19,9 @@ __all__ = [
     "store_unavailable",
     "too_many_waiting",
 ]
+
+STORE_RETRY = 5 * SECOND
+"""The wait proposed while the store is down."""
 
 _WITH_DATE = 60 * SECOND
 """The shortest wait that is also given as a date."""
@@ -95,7 +99,7 @@ def body_too_large(limit: int) -> str:
     )
 
 
-def store_unavailable(wait: int) -> str:
+def store_unavailable(wait: int = STORE_RETRY) -> str:
     """A budget cannot be checked and may not be skipped; try again after `wait` µs."""
     return f"Rate limits are temporarily unavailable, {_NOT_PROCESSED} {_try_again(wait)}"
 
