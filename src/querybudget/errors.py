@@ -13,8 +13,9 @@ Anywhere else a refusal is not an error but a value: `Admission.refusal`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from querybudget.limiter.admission import Admission
@@ -35,8 +36,7 @@ class QueryBudgetError(Exception):
     """Base of every error raised by this package."""
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyProblem:
+class PolicyProblem(msgspec.Struct, frozen=True):
     """One thing wrong in a policy.
 
     Attributes:

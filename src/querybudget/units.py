@@ -10,7 +10,9 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import force_setattr
 
 __all__ = ["MICRO", "SECOND", "Algorithm", "Bounds", "Period", "Quota", "Unit", "priced"]
 
@@ -87,9 +89,10 @@ _LENGTHS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(msgspec.Struct, frozen=True):
     """A limit and its window in one unit.
+
+    `rate`, `slot`, `capacity` and `key` follow from the others: what is passed for them is ignored.
 
     Attributes:
         name: The budget's name; the key of its state within a partition.
@@ -115,19 +118,19 @@ class Quota:
     algorithm: Algorithm
     burst: int
     bounds: Bounds | None = None
-    rate: tuple[int, int] = field(init=False)
-    slot: int = field(init=False)
-    capacity: int = field(init=False)
-    key: str = field(init=False)
+    rate: tuple[int, int] = (0, 0)
+    slot: int = 0
+    capacity: int = 0
+    key: str = ""
 
     def __post_init__(self) -> None:
         shared = math.gcd(self.limit, self.window) if self.window else 1
-        object.__setattr__(self, "rate", (self.limit // shared, self.window // shared))
+        force_setattr(self, "rate", (self.limit // shared, self.window // shared))
         slots = AGES - 1 if self.algorithm is Algorithm.DISTINCT else SLOTS
-        object.__setattr__(self, "slot", max(1, -(-self.window // slots)))
+        force_setattr(self, "slot", max(1, -(-self.window // slots)))
         gcra = self.algorithm is Algorithm.GCRA
-        object.__setattr__(self, "capacity", self.burst if gcra else self.limit)
-        object.__setattr__(self, "key", f"{self.algorithm}:{self.name}")
+        force_setattr(self, "capacity", self.burst if gcra else self.limit)
+        force_setattr(self, "key", f"{self.algorithm}:{self.name}")
 
     def scaled(self, factor: int, of: int = MICRO) -> Quota:
         """Return this quota with limit and burst times `factor`, at least one µ-unit.
@@ -145,7 +148,7 @@ class Quota:
             scaled = amount * factor // of
             return max(least, scaled // MICRO * MICRO if whole else scaled)
 
-        return replace(self, limit=scale(self.limit), burst=scale(self.burst))
+        return msgspec.structs.replace(self, limit=scale(self.limit), burst=scale(self.burst))
 
 
 def priced(amount: int, price: int) -> int:

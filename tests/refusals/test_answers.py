@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -267,8 +268,10 @@ def test_a_burst_is_named_beside_the_rate() -> None:
 )
 def test_a_window_is_written_as_people_say_it(days: int, algorithm: Algorithm, words: str) -> None:
     window = days * DAY
-    of = quota("tpm", Unit.TOKENS, 10 * MICRO, window, algorithm=algorithm)
-    object.__setattr__(of, "bounds", lambda now: (now - now % window, now - now % window + window))
+    of = msgspec.structs.replace(
+        quota("tpm", Unit.TOKENS, 10 * MICRO, window, algorithm=algorithm),
+        bounds=lambda now: (now - now % window, now - now % window + window),
+    )
     found = answer(decide([line(of, 11 * MICRO)]), Dialect.OPENAI, PLAIN, NOW, disclosed=OWN)
 
     assert f"limit 10 tokens {words}," in body(found)["detail"]

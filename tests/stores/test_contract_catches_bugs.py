@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Sequence
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -33,7 +32,7 @@ class AdmitsOneMore(MemoryStore):
         lines = tuple(
             msgspec.structs.replace(
                 line,
-                quota=replace(
+                quota=msgspec.structs.replace(
                     line.quota, limit=line.quota.limit + MICRO, burst=line.quota.burst + MICRO
                 ),
             )
@@ -61,7 +60,7 @@ class AwaitsBetweenReadingAndWriting(MemoryStore):
 
 
 def unlimited(quota: Quota) -> Quota:
-    return replace(quota, limit=quota.limit + 2**60, burst=quota.burst + 2**60)
+    return msgspec.structs.replace(quota, limit=quota.limit + 2**60, burst=quota.burst + 2**60)
 
 
 class ChargesLineByLine(MemoryStore):
@@ -119,13 +118,18 @@ class PoolsEverybody(MemoryStore):
 
 class ForgetsOnAnotherLimit(MemoryStore):
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
-        renamed = [replace(quota, name=f"{quota.name}@{quota.limit}") for quota in quotas]
+        renamed = [
+            msgspec.structs.replace(quota, name=f"{quota.name}@{quota.limit}") for quota in quotas
+        ]
         return await super().peek(partition, renamed)
 
     async def reserve(self, charge: Charge) -> Decision:
         lines = tuple(
             msgspec.structs.replace(
-                line, quota=replace(line.quota, name=f"{line.quota.name}@{line.quota.limit}")
+                line,
+                quota=msgspec.structs.replace(
+                    line.quota, name=f"{line.quota.name}@{line.quota.limit}"
+                ),
             )
             for line in charge.lines
         )

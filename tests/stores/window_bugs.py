@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -38,7 +37,7 @@ class Requotes(MemoryStore):
 class KeepsUseTwoSlotsTooLong(Requotes):
     @staticmethod
     def change(quota: Quota) -> Quota:
-        return replace(quota, window=quota.window and quota.window + 2 * quota.slot)
+        return msgspec.structs.replace(quota, window=quota.window and quota.window + 2 * quota.slot)
 
 
 class KeepsOneKindOfWindow(Requotes):
@@ -46,7 +45,7 @@ class KeepsOneKindOfWindow(Requotes):
     def change(quota: Quota) -> Quota:
         if quota.algorithm is Algorithm.LEASE:
             return quota
-        return replace(quota, algorithm=Algorithm.GCRA, bounds=None)
+        return msgspec.structs.replace(quota, algorithm=Algorithm.GCRA, bounds=None)
 
 
 class LeaksInSteps(MemoryStore):

@@ -9,7 +9,9 @@ Periods touch, and every moment is in exactly one.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
+
+import msgspec
+from msgspec.structs import force_setattr
 
 from querybudget.units import SECOND, Period
 
@@ -21,11 +23,11 @@ _DAY = dt.timedelta(days=1)
 _STEPS = {Period.MINUTE: 60 * SECOND, Period.HOUR: 3_600 * SECOND}
 
 
-@dataclass(frozen=True, slots=True)
-class Calendar:
+class Calendar(msgspec.Struct, frozen=True):
     """The periods of one kind in one time zone; callable as `Bounds`.
 
-    It caches the last period: a call in the same period costs two comparisons.
+    It caches the last period, which is no part of its value: a call in the same period costs two
+    comparisons.
 
     Attributes:
         period: Any but seconds.
@@ -34,7 +36,15 @@ class Calendar:
 
     period: Period
     zone: dt.tzinfo
-    _last: tuple[int, int] = field(default=(0, 0), init=False, repr=False, compare=False)
+    _last: tuple[int, int] = (0, 0)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Calendar):
+            return NotImplemented
+        return self.period is other.period and self.zone == other.zone
+
+    def __hash__(self) -> int:
+        return hash((self.period, self.zone))
 
     def __call__(self, now: int, /) -> tuple[int, int]:
         """Return start and end, in µs, of the period that contains `now`; the end is exclusive."""
@@ -42,7 +52,7 @@ class Calendar:
         if last[0] <= now < last[1]:
             return last
         last = self._within_day(now) if self.period in _STEPS else self._dates(now)
-        object.__setattr__(self, "_last", last)
+        force_setattr(self, "_last", last)
         return last
 
     def _dates(self, now: int) -> tuple[int, int]:
