@@ -88,7 +88,6 @@ class Messages:
     dialect: Dialect = Dialect.ANTHROPIC
 
     def parse(self, _path: str, body: bytes, /) -> Call:
-        """Return what a request asks; see `Adapter.parse`."""
         request = read_body(_REQUEST, body, "a messages request")
         size, images = measure(request.system)
         for message in request.messages:
@@ -109,11 +108,9 @@ class Messages:
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        """Return a meter for the answer."""
         return answer_meter(call, content_type, _read_event, _read_body)
 
     def degrade(self, body: bytes, /) -> bytes:
-        """Return the same request asking for less; see `Adapter.degrade`."""
         return rewrite(body, _less)
 
 
@@ -123,7 +120,6 @@ class CountTokens:
     dialect: Dialect = Dialect.ANTHROPIC
 
     def parse(self, _path: str, body: bytes, /) -> Call:
-        """Return what a request asks; see `Adapter.parse`."""
         request = read_body(_REQUEST, body, "a request to count tokens")
         return Call(
             dialect=Dialect.ANTHROPIC,
@@ -133,12 +129,10 @@ class CountTokens:
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        """Return a meter that reports no tokens."""
         return answer_meter(call, content_type, _read_count, _read_count)
 
     def degrade(self, body: bytes, /) -> bytes:
-        """Return the body itself: no model answers it."""
-        return body
+        return body  # no model answers it
 
 
 def _less(members: Members) -> None:

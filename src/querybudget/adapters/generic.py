@@ -124,7 +124,6 @@ class Generic:
         )
 
     def parse(self, _path: str, body: bytes, /) -> Call:
-        """Return what a request asks; see `Adapter.parse`."""
         request = read_body(_JSON, body, f"a JSON body for {self._route.operation}")
         prompts = [prompt.find(request) for prompt in self._prompts]
         texts = [text for prompt in prompts for text in _texts(prompt)]
@@ -147,11 +146,9 @@ class Generic:
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        """Return a meter for the answer."""
         return answer_meter(call, content_type, self._read_event, self._read_answer)
 
     def degrade(self, body: bytes, /) -> bytes:
-        """Return the same request asking for less, if the route says where; see `Adapter`."""
         try:
             request = _JSON.decode(body.removeprefix(BOM))
         except (ValueError, RecursionError):

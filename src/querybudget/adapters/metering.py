@@ -95,7 +95,6 @@ class StreamMeter:
         self._lessons = _MAX_LESSONS
 
     def feed(self, chunk: bytes, /) -> None:
-        """Take the next bytes of the stream."""
         totals = self._totals
         if self._template is not None and self._events.between and not totals.complete:
             size = self._template.text_size(chunk)
@@ -115,17 +114,14 @@ class StreamMeter:
             )
 
     def usage(self) -> Usage | None:
-        """Return the usage reported so far."""
         return self._totals.usage
 
     @property
     def output_bytes(self) -> int:
-        """UTF-8 bytes of the text in the events so far."""
         return self._totals.output_bytes
 
     @property
     def complete(self) -> bool:
-        """Whether a final usage report, or the dialect's end of stream, has been seen."""
         return self._totals.complete
 
 
@@ -154,7 +150,6 @@ class BodyMeter:
         self._totals: AnswerTotals | None = None
 
     def feed(self, chunk: bytes, /) -> None:
-        """Take the next bytes of the body."""
         self._totals = None
         self._size += len(chunk)
         self._body += chunk
@@ -162,17 +157,14 @@ class BodyMeter:
             del self._body[:-ANSWER_TAIL]
 
     def usage(self) -> Usage | None:
-        """Return the usage that the body reports; None if it is not found."""
         return self._parsed().usage
 
     @property
     def output_bytes(self) -> int:
-        """UTF-8 bytes of the text in the body; the body's size if it cannot be parsed."""
         return self._parsed().output_bytes
 
     @property
     def complete(self) -> bool:
-        """Whether the body is whole, or reports its usage at its end."""
         return self._parsed().complete
 
     def _parsed(self) -> AnswerTotals:

@@ -137,7 +137,6 @@ class ChatCompletions:
     dialect: Dialect = Dialect.OPENAI
 
     def parse(self, path: str, body: bytes, /) -> Call:
-        """Return what a request asks; see `Adapter.parse`."""
         request = read_body(_CHAT, body, "a chat completions request")
         size, images = _measure_messages(request.messages)
         return Call(
@@ -156,11 +155,9 @@ class ChatCompletions:
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        """Return a meter for the answer."""
         return answer_meter(call, content_type, read_chat_event, read_chat_body)
 
     def degrade(self, body: bytes, /) -> bytes:
-        """Return the same request asking for less; see `Adapter.degrade`."""
         return rewrite(body, _less_chat)
 
 
@@ -170,7 +167,6 @@ class Responses:
     dialect: Dialect = Dialect.OPENAI
 
     def parse(self, path: str, body: bytes, /) -> Call:
-        """Return what a request asks; see `Adapter.parse`."""
         request = read_body(_RESPONSE, body, "a responses request")
         size, images, system, ask = _measure_input(request.input)
         instructions = request.instructions or ""
@@ -192,11 +188,9 @@ class Responses:
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        """Return a meter for the answer."""
         return answer_meter(call, content_type, read_responses_event, read_responses_body)
 
     def degrade(self, body: bytes, /) -> bytes:
-        """Return the same request asking for less; see `Adapter.degrade`."""
         return rewrite(body, _less_response)
 
 
@@ -206,7 +200,6 @@ class Completions:
     dialect: Dialect = Dialect.OPENAI
 
     def parse(self, path: str, body: bytes, /) -> Call:
-        """Return what a request asks; see `Adapter.parse`."""
         request = read_body(_COMPLETION, body, "a completions request")
         items, size, tokens, asks = _measure_prompts(request.prompt)
         logprobs = alternatives(request.logprobs)
@@ -229,11 +222,9 @@ class Completions:
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        """Return a meter for the answer."""
         return answer_meter(call, content_type, read_chat_event, read_chat_body)
 
     def degrade(self, body: bytes, /) -> bytes:
-        """Return the same request asking for less; see `Adapter.degrade`."""
         return rewrite(body, _less_completion)
 
 
@@ -243,7 +234,6 @@ class Embeddings:
     dialect: Dialect = Dialect.OPENAI
 
     def parse(self, path: str, body: bytes, /) -> Call:
-        """Return what a request asks; see `Adapter.parse`."""
         request = read_body(_EMBEDDING, body, "an embeddings request")
         items, size, tokens, asks = _measure_prompts(request.input)
         messages = request.messages or []
@@ -263,12 +253,10 @@ class Embeddings:
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        """Return a meter for the answer."""
         return answer_meter(call, content_type, read_chat_event, read_chat_body)
 
     def degrade(self, body: bytes, /) -> bytes:
-        """Return the body itself: an embedding cannot be asked for less."""
-        return body
+        return body  # an embedding cannot be asked for less
 
 
 def _model(path: str, model: str | None) -> str:

@@ -182,14 +182,10 @@ class Message(Protocol):
     """The members of a message that show what it asks."""
 
     @property
-    def role(self) -> str | None:
-        """The speaker."""
-        ...
+    def role(self) -> str | None: ...
 
     @property
-    def content(self) -> Content:
-        """What is said."""
-        ...
+    def content(self) -> Content: ...
 
 
 class _Source(msgspec.Struct):

@@ -85,33 +85,15 @@ _WORDS = {
 """Words of scripts with spaces, in lower case."""
 
 _PHRASES = {
-    FIRST: """
-        我 私 僕 제가 저는 나는 ฉัน ผม
-    """,
-    COURTESY: """
-        谢谢 你好 ありがとう お願い 감사
-    """,
-    REFERENCE: """
-        这个 那个 它 他 她 それ これ 그것
-    """,
-    ASKING: """
-        什么 怎么 如何 为什么 哪 是否 吗 何 どう なぜ 무엇 어떻게 왜
-    """,
-    ORDER: """
-        请 写 翻译 生成 列出 してください 書いて 해줘 써 하세요
-    """,
-    REASONING: """
-        推理 一步一步 逐步 步骤
-    """,
-    JUDGING: """
-        评分 评价 打分 評価
-    """,
-    FORMAT: """
-        以下 如下 格式 次の 다음
-    """,
-    SECOND: """
-        你 您 あなた 당신
-    """,
+    FIRST: "我 私 僕 제가 저는 나는 ฉัน ผม",
+    COURTESY: "谢谢 你好 ありがとう お願い 감사",
+    REFERENCE: "这个 那个 它 他 她 それ これ 그것",
+    ASKING: "什么 怎么 如何 为什么 哪 是否 吗 何 どう なぜ 무엇 어떻게 왜",
+    ORDER: "请 写 翻译 生成 列出 してください 書いて 해줘 써 하세요",
+    REASONING: "推理 一步一步 逐步 步骤",
+    JUDGING: "评分 评价 打分 評価",
+    FORMAT: "以下 如下 格式 次の 다음",
+    SECOND: "你 您 あなた 당신",
 }
 """Phrases of scripts without spaces."""
 

@@ -17,40 +17,23 @@ from querybudget.coverage.style import STYLE_FEATURES
 __all__ = ["SUMS", "Sketch", "blank_sums"]
 
 SUMS = (
-    "queries",
-    "squared",
-    "followed",
-    "coarse_new",
-    "coarse_once",
-    "coarse_squared",
-    "coarse_same",
-    "cells_new",
-    "near",
-    "spread",
-    "length",
-    "words_new",
-    "words",
-    "repeats",
-    *STYLE_FEATURES,
+    "queries",  # calls
+    "squared",  # the square of each identity's calls
+    "followed",  # calls that had one before them
+    "coarse_new",  # coarse buckets entered for the first time
+    "coarse_once",  # coarse buckets entered exactly once
+    "coarse_squared",  # the squares of visits to each coarse bucket
+    "coarse_same",  # calls in the coarse bucket of the call before
+    "cells_new",  # pairs of fine buckets entered for the first time
+    "near",  # the product of each call's vector with that of the call before
+    "spread",  # the squared length of the sum of all vectors
+    "length",  # the sum of the vectors' squared lengths
+    "words_new",  # words not used before
+    "words",  # words
+    "repeats",  # prompts sent before
+    *STYLE_FEATURES,  # each of them, added up
 )
-"""Names of the sums, in order:
-
-    queries         calls
-    squared         the square of each identity's calls
-    followed        calls that had one before them
-    coarse_new      coarse buckets entered for the first time
-    coarse_once     coarse buckets entered exactly once
-    coarse_squared  the squares of visits to each coarse bucket
-    coarse_same     calls in the coarse bucket of the call before
-    cells_new       pairs of fine buckets entered for the first time
-    near            the product of each call's vector with that of the call before
-    spread          the squared length of the sum of all vectors
-    length          the sum of the vectors' squared lengths
-    words_new       words not used before
-    words           words
-    repeats         prompts sent before
-    ...             each of `STYLE_FEATURES`, added up
-"""
+"""Names of the sums, in order."""
 
 _CELLS_PER_BIT = 2
 """Neighbours in the codebook's tree, so of one coarse bucket."""

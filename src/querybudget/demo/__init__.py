@@ -1,13 +1,6 @@
 """`querybudget demo`: budgets at work in the terminal.
 
 A real server on a local port, real HTTP, and seven callers at once. Only the model is fake.
-
-policy.yaml  the budgets
-board.py     what happens to each caller's calls
-prompts.py   what a person, an application and a sweeper ask
-traffic.py   the callers, and the model's answers
-screen.py    the board on a terminal, live or line by line
-show.py      the server, the traffic and the screen together
 """
 
 from __future__ import annotations

@@ -15,17 +15,11 @@ __all__ = ["Embedder", "unit_vectors"]
 
 
 class Embedder(Protocol):
-    """Turns texts into unit vectors.
-
-    Attributes:
-        name: Name and version of the embedding; a codebook is made for one name and checks it.
-        dimensions: Length of a vector.
-        suspends: Whether `embed` may wait. False means that it returns without suspending.
-    """
+    """Turns texts into unit vectors."""
 
     @property
     def name(self) -> str:
-        """Name and version of the embedding."""
+        """Name and version of the embedding; a codebook is made for one name and checks it."""
         ...
 
     @property
@@ -35,7 +29,7 @@ class Embedder(Protocol):
 
     @property
     def suspends(self) -> bool:
-        """Whether `embed` may wait."""
+        """Whether `embed` may wait. False means that it returns without suspending."""
         ...
 
     async def embed(self, texts: Sequence[str], /) -> NDArray[np.float32]:

@@ -58,21 +58,11 @@ class CallableEmbedder:
                 " it runs in its own thread and may block"
             )
         self._function = function
-        self._name = name
-        self._dimensions = dimensions
+        self.name = name
+        self.dimensions = dimensions
         self._timeout = timeout
         self._thread: ThreadPoolExecutor | None = None
         self._jobs: set[Future[NDArray[np.float32]]] = set()
-
-    @property
-    def name(self) -> str:
-        """Name and version of the embedding."""
-        return self._name
-
-    @property
-    def dimensions(self) -> int:
-        """Length of a vector."""
-        return self._dimensions
 
     async def embed(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         """Return one unit vector per text; zeros where the function returns zeros.
@@ -81,9 +71,9 @@ class CallableEmbedder:
             EmbeddingError: The function is late, overloaded, fails, or returns something else.
         """
         if not texts:
-            return np.zeros((0, self._dimensions), np.float32)
+            return np.zeros((0, self.dimensions), np.float32)
         if len(self._jobs) >= _MAX_BATCHES:
-            raise EmbeddingError(f"{self._name} already has {_MAX_BATCHES} batches waiting")
+            raise EmbeddingError(f"{self.name} already has {_MAX_BATCHES} batches waiting")
         return await self._timed([sample(text) for text in texts])
 
     async def aclose(self) -> None:
@@ -102,15 +92,15 @@ class CallableEmbedder:
             async with asyncio.timeout(self._timeout):
                 return await asyncio.wrap_future(job)
         except TimeoutError as error:
-            raise EmbeddingError(f"{self._name} did not answer within {self._timeout} s") from error
+            raise EmbeddingError(f"{self.name} did not answer within {self._timeout} s") from error
 
     def _run(self, texts: list[str]) -> NDArray[np.float32]:
         try:
             values = self._function(texts)
         except Exception as error:
             # Only the type: the error's text may contain a prompt, and errors are logged.
-            raise EmbeddingError(f"{self._name} raised {type(error).__name__}") from error
-        return unit_vectors(values, len(texts), self._dimensions, self._name)
+            raise EmbeddingError(f"{self.name} raised {type(error).__name__}") from error
+        return unit_vectors(values, len(texts), self.dimensions, self.name)
 
 
 def model2vec(path: str, *, timeout: float = 0.5) -> CallableEmbedder:

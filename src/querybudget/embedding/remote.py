@@ -24,13 +24,13 @@ from querybudget.breaker import CircuitBreaker
 from querybudget.embedding.base import unit_vectors
 from querybudget.embedding.static import sample
 from querybudget.errors import EmbeddingError
+from querybudget.redact import redact_url
 from querybudget.units import SECOND
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Vector = NDArray[np.float32]
-from querybudget.redact import redact_url
 
 __all__ = ["RemoteEmbedder"]
 
@@ -93,6 +93,9 @@ class RemoteEmbedder:
         timeout: Seconds after which `embed` fails, including the time in the queue.
         clock: µs, monotonic; for the cache and the circuit breaker.
         transport: HTTP transport, for tests.
+
+    Attributes:
+        name: Name of the model, or the URL without credentials if it has no name.
     """
 
     suspends = True
@@ -110,8 +113,8 @@ class RemoteEmbedder:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._url = url
-        self._name = model or redact_url(url)
-        self._dimensions = dimensions
+        self.name = model or redact_url(url)
+        self.dimensions = dimensions
         self._timeout = timeout
         self._transport = transport
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
@@ -121,19 +124,9 @@ class RemoteEmbedder:
         self._key = secrets.token_bytes(32)
         self._cache: TTLCache[bytes, Vector] = TTLCache(_MAX_CACHED, _CACHE_TTL, timer=clock)
         self._breaker = CircuitBreaker(
-            f"the embedding server of {self._name}", _FAILURES, _REST, clock
+            f"the embedding server of {self.name}", _FAILURES, _REST, clock
         )
         self._state: _LoopState | None = None
-
-    @property
-    def name(self) -> str:
-        """Name of the model, or the URL without credentials if it has no name."""
-        return self._name
-
-    @property
-    def dimensions(self) -> int:
-        """Length of a vector."""
-        return self._dimensions
 
     async def embed(self, texts: Sequence[str], /) -> Vector:
         """Return one unit vector per text; zeros for a blank text.
@@ -148,9 +141,9 @@ class RemoteEmbedder:
         }
         if missing:
             vectors.update(await self._request(missing))
-        zero = np.zeros(self._dimensions, np.float32)
+        zero = np.zeros(self.dimensions, np.float32)
         rows = [vectors.get(key, zero) for key in keys]
-        return np.stack(rows) if rows else np.zeros((0, self._dimensions), np.float32)
+        return np.stack(rows) if rows else np.zeros((0, self.dimensions), np.float32)
 
     async def aclose(self) -> None:
         """Cancel requests under way and close the connections."""
@@ -162,7 +155,7 @@ class RemoteEmbedder:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        _fail(state.jobs.values(), f"{self._name} was closed")
+        _fail(state.jobs.values(), f"{self.name} was closed")
         await state.client.aclose()
 
     async def _request(self, texts: dict[bytes, str]) -> dict[bytes, Vector]:
@@ -178,7 +171,7 @@ class RemoteEmbedder:
                 vector.result()  # raise the first failure while others are still under way
             return {job.key: job.vector.result() for job in jobs}
         except TimeoutError as error:
-            raise EmbeddingError(f"{self._name} did not answer within {self._timeout} s") from error
+            raise EmbeddingError(f"{self.name} did not answer within {self._timeout} s") from error
         finally:
             for job in jobs:
                 job.waiting -= 1
@@ -197,9 +190,9 @@ class RemoteEmbedder:
         """Return the jobs of these texts: new ones, and those already under way."""
         new = [key for key in texts if key not in state.jobs]
         if new and not self._breaker.would_allow:
-            raise EmbeddingError(f"{self._name} is down and will be tried again later")
+            raise EmbeddingError(f"{self.name} is down and will be tried again later")
         if len(state.queue) + len(new) > _MAX_QUEUE:
-            raise EmbeddingError(f"{self._name} already has {len(state.queue):,} prompts waiting")
+            raise EmbeddingError(f"{self.name} already has {len(state.queue):,} prompts waiting")
         for key in new:
             job = state.jobs[key] = _Job(key, _sendable(texts[key]), state.loop.create_future())
             state.queue.append(job)
@@ -215,7 +208,7 @@ class RemoteEmbedder:
         while len(state.tasks) < _MAX_REQUESTS and (batch := _next_batch(state)):
             if not self._breaker.allow_request():
                 _remove(state, batch)
-                _fail(batch, f"{self._name} is down and will be tried again later")
+                _fail(batch, f"{self.name} is down and will be tried again later")
                 continue
             task = state.loop.create_task(self._serve(state, batch))
             state.tasks.add(task)
@@ -235,7 +228,7 @@ class RemoteEmbedder:
                 self._cache[job.key] = vector
                 job.vector.set_result(vector)
         finally:
-            _fail(batch, f"{self._name} was closed")
+            _fail(batch, f"{self.name} was closed")
             _remove(state, batch)
 
     async def _post(self, client: httpx.AsyncClient, texts: list[str]) -> Vector:
@@ -251,7 +244,7 @@ class RemoteEmbedder:
                 self._breaker.record_success()
             else:
                 self._breaker.record_failure(why)
-            raise EmbeddingError(f"{self._name} failed: {why}") from error
+            raise EmbeddingError(f"{self.name} failed: {why}") from error
         self._breaker.record_success()
         return vectors
 
@@ -268,7 +261,7 @@ class RemoteEmbedder:
         if [item.index for item in items] != list(range(count)):
             raise EmbeddingError(f"{len(items)} embeddings, not of the {count} texts asked")
         embeddings = [item.embedding for item in items]
-        return unit_vectors(embeddings, count, self._dimensions, self._name)
+        return unit_vectors(embeddings, count, self.dimensions, self.name)
 
     def _hash(self, text: str) -> bytes:
         content = text.encode("utf-8", "surrogatepass")

@@ -61,7 +61,8 @@ class StaticEmbedder:
     suspends = False
 
     def __init__(self, table: _Table) -> None:
-        self._name = table.name
+        self.name = table.name
+        self.dimensions = int(table.rows.shape[1])
         self._rows = table.rows
         self._scales = table.scales
         self._pieces = WordPiece(table.pieces)
@@ -70,16 +71,6 @@ class StaticEmbedder:
     def load(cls) -> StaticEmbedder:
         """Return the shipped embedder, read once per process."""
         return _shipped()
-
-    @property
-    def name(self) -> str:
-        """Name and version of the shipped table."""
-        return self._name
-
-    @property
-    def dimensions(self) -> int:
-        """Length of a vector."""
-        return int(self._rows.shape[1])
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return one unit vector per text; zeros for a text without a known piece."""
@@ -91,11 +82,10 @@ class StaticEmbedder:
         return vectors
 
     async def embed(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        """Return what `vectors` returns."""
         return self.vectors(texts)
 
     async def aclose(self) -> None:
-        """Do nothing."""
+        """Do nothing: there is nothing to close."""
 
     def _sum(self, pieces: list[int], into: NDArray[np.float32]) -> None:
         rows = np.array(pieces, dtype=np.intp)

@@ -1,12 +1,5 @@
 """Identify who is charged: an ASGI scope to an `Identity`, by resolvers that are tried in order.
 
-    identity.py        Identity, KeyedHash, the Resolver contract, and the chain
-    credentials.py     what came with the request: api_key, header
-    claims.py          what outer middleware has verified: user, claim
-    client_address.py  the client's address, through proxies
-    networks.py        addresses, networks and trusted peers
-    tiers.py           the tier of a caller
-
 A resolver is a function of the scope. It prepares as much as it can when it is made, so that a call
 costs about a microsecond.
 """

@@ -1,11 +1,5 @@
 """What a caller reads: a `Decision` as headers and a body in the caller's own dialect.
 
-    answers.py    refusals as whole HTTP answers or WebSocket closes, and answers without a decision
-    sentences.py  the sentences
-    bodies.py     OpenAI, Anthropic and problem+json bodies
-    headers.py    limits, what is left, and when to try again
-    ietf.py       RateLimit and RateLimit-Policy, as the current draft defines them
-
 Pure: no clock is read. What is left is rounded down and waits are rounded up. Figures are given
 only for budgets that charge the caller alone, and never for budgets in buckets.
 """
