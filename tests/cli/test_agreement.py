@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.base import UNREADABLE
 from querybudget.asgi import QueryBudgetMiddleware
-from querybudget.cli.explanation import Explanation, Request, explain_request
+from querybudget.cli.explain import Explanation, Request, explain_request
 from querybudget.events import DecisionEvent
 from querybudget.limiter import Limiter
 from querybudget.policy.model import Policy

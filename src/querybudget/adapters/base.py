@@ -188,13 +188,7 @@ def read_call(adapter: Adapter, path: str, body: bytes) -> Call:
 
 
 def degrade_call(adapter: Adapter, path: str, body: bytes) -> bytes | None:
-    """Return the body of the same request asking for less; None if there is nothing to reduce.
-
-    Args:
-        adapter: The adapter of the path.
-        path: The request's path.
-        body: The body, decompressed.
-    """
+    """Return a decompressed body asking for less; None if there is nothing to reduce."""
     _, strict = _read(adapter, path, body)
     degraded = adapter.degrade(strict)
     return None if degraded is strict else degraded

@@ -100,9 +100,6 @@ class Generic:
     route has no pointers to the output usage and the text, its answers count as text of their own
     size.
 
-    Args:
-        route: The policy's route.
-
     Raises:
         SetupError: One of its pointers is malformed.
     """

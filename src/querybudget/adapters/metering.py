@@ -79,11 +79,7 @@ def answer_meter(call: Call, content_type: str, read_event: Read, read_body: Rea
 
 
 class StreamMeter:
-    """Meters server-sent events. It holds at most one unfinished event.
-
-    Args:
-        read: Reads the data of one event.
-    """
+    """Meters server-sent events. It holds at most one unfinished event."""
 
     __slots__ = ("_events", "_lessons", "_read", "_template", "_totals")
 
@@ -240,16 +236,13 @@ class DeltaTemplate:
 
 
 def learn_template(chunk: bytes, size: int, read: Read) -> DeltaTemplate | None:
-    """Return the template of an event whose text, as parsed, has `size` bytes; None without one.
+    """Return the template of an event whose text, as parsed, has `size` bytes.
+
+    None if the chunk is not one whole event or has no such text.
 
     Among the event's strings of that size, it picks the one whose replacement by a probe is read as
     text of the probe's size and as nothing else. So any plain text in that place counts by its
     size and has no other effect.
-
-    Args:
-        chunk: Bytes that may be one whole event.
-        size: Bytes of text that parsing it added to the totals.
-        read: Reads the data of one event.
     """
     event = _ONE_EVENT.fullmatch(chunk) if len(chunk) <= _MAX_EVENT else None
     if event is None:

@@ -21,11 +21,8 @@ _DATA = b"data: "
 class EventStream:
     """Splits a stream into the data of whole events, however its bytes are cut.
 
-    It holds one unfinished event and nothing else, so its memory is bounded by ``limit``. The same
-    bytes give the same events, whatever pieces they arrive in.
-
-    Args:
-        limit: Most bytes of one event that are kept; a longer event is skipped.
+    It holds one unfinished event and nothing else, so its memory is bounded by ``limit`` bytes. The
+    same bytes give the same events, whatever pieces they arrive in.
 
     Attributes:
         between: True if nothing is pending: the next bytes begin an event.

@@ -72,12 +72,7 @@ class Received:
 
 
 def rewritten(scope: Scope, size: int) -> Scope:
-    """Return a copy of a request's scope for another, uncompressed body.
-
-    Args:
-        scope: The request's scope.
-        size: Size of the new body, bytes.
-    """
+    """Return a copy of a request's scope for another, uncompressed body of `size` bytes."""
     headers = [pair for pair in scope["headers"] if pair[0].lower() not in _BODY_HEADERS]
     headers.append((b"content-length", b"%d" % size))
     return {**scope, "headers": headers}
@@ -86,13 +81,8 @@ def rewritten(scope: Scope, size: int) -> Scope:
 async def read(scope: Scope, receive: Receive, limit: int) -> Received:
     """Read a request's body to its end.
 
-    Args:
-        scope: The request's scope; its headers may already say that the body is too large.
-        receive: ASGI's.
-        limit: Most bytes of the body.
-
     Raises:
-        BodyTooLarge: The body is larger than `limit`.
+        BodyTooLarge: The body has more than `limit` bytes, or its headers say so.
     """
     declared = _header(scope, b"content-length")
     if declared.isdigit() and (len(declared) > _DIGITS or int(declared) > limit):
@@ -118,16 +108,11 @@ async def read(scope: Scope, receive: Receive, limit: int) -> Received:
 def inflate(scope: Scope, body: bytes, limit: int) -> bytes:
     """Return a request body decompressed.
 
-    Args:
-        scope: The request's scope, with its Content-Encoding.
-        body: The body, as sent.
-        limit: Most bytes of the result.
-
     Returns:
         The decompressed body; the body itself if the encoding is unknown or the data is damaged.
 
     Raises:
-        BodyTooLarge: The result would be larger than `limit`.
+        BodyTooLarge: The result would have more than `limit` bytes.
     """
     bits = _WINDOW_BITS.get(_header(scope, b"content-encoding").strip().lower())
     if bits is None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 from querybudget.adapters.base import Adapter, Dialect, Meter, Usage, settled_usage
 from querybudget.asgi.body import Inflate
-from querybudget.asgi.state import set_view
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
-from querybudget.limiter import Admission, Limiter, Outcome, Refusal
+from querybudget.limiter import Admission, AdmissionView, Limiter, Outcome, Refusal
 from querybudget.limiter.matching import Route
 from querybudget.refusals import (
     Answer,
@@ -22,6 +22,9 @@ from querybudget.refusals import (
 )
 
 __all__ = ["Responder", "new_request_id", "refusal_of", "send_answer"]
+
+STATE_KEY = "querybudget"
+"""The member of a scope's ``state`` that shows an application its call."""
 
 UNAUTHENTICATED = frozenset({401, 403, 407})
 OURS = (b"x-ratelimit-", b"anthropic-ratelimit-", b"ratelimit")
@@ -71,19 +74,6 @@ class Responder:
     body messages are never changed.
     """
 
-    __slots__ = (
-        "_admission",
-        "_feed",
-        "_gone",
-        "_limiter",
-        "_meter",
-        "_opaque",
-        "_receive",
-        "_route",
-        "_send",
-        "_status",
-    )
-
     def __init__(
         self, limiter: Limiter, route: Route, admission: Admission, receive: Receive, send: Send
     ) -> None:
@@ -102,7 +92,9 @@ class Responder:
         """Run the application, then settle, even if it fails or is cancelled."""
         failed = False
         try:
-            set_view(scope, self._admission)
+            shared = scope.get("state")
+            view = AdmissionView(self._admission)
+            scope["state"] = RequestState({} if shared is None else shared, view)
             await app(scope, self.receive, self.send)
         except Exception:
             failed = True
@@ -195,6 +187,29 @@ class Responder:
             admission.estimate.bytes_per_token,
             output_estimate=estimate.output,
         )
+
+
+class RequestState(dict[str, Any]):
+    """A request's copy of its server's state, which holds the view of its call.
+
+    Servers may share one state between the requests of a connection, so the view must not go into
+    it. What the application sets goes into both, so that a middleware outside still finds it.
+    """
+
+    __slots__ = ("_shared",)
+
+    def __init__(self, shared: dict[str, Any], view: AdmissionView) -> None:
+        super().__init__(shared)
+        super().__setitem__(STATE_KEY, view)
+        self._shared = shared
+
+    def __setitem__(self, key: str, value: object) -> None:
+        super().__setitem__(key, value)
+        self._shared[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        super().__delitem__(key)
+        self._shared.pop(key, None)
 
 
 def _feed_inflated(inflate: Inflate, meter: Meter, chunk: bytes) -> None:

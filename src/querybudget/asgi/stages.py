@@ -19,10 +19,7 @@ class DelayQueue:
     """The delayed calls of one middleware.
 
     A delayed call keeps its reservation but no worker and no store connection. The delay ends early
-    if the client disconnects or the call is cancelled. The number of delayed calls is bounded.
-
-    Args:
-        limit: Most calls that are delayed at once.
+    if the client disconnects or the call is cancelled. At most `limit` calls are delayed at once.
 
     Attributes:
         held: Number of calls being delayed now.
@@ -42,15 +39,9 @@ class DelayQueue:
     async def hold(
         self, delay: int, received: Received, sleep: Callable[[float], Awaitable[None]]
     ) -> bool:
-        """Delay a call.
+        """Delay a call for `delay` µs, and return True if the client is still connected.
 
-        Args:
-            delay: For how long, µs.
-            received: What the client sent; what it sends during the delay is added.
-            sleep: Waits for a number of seconds.
-
-        Returns:
-            True if the client is still connected.
+        What the client sends meanwhile is added to `received`.
         """
         self.held += 1
         try:
@@ -67,15 +58,9 @@ async def apply_stage(
     scope: Scope,
     delays: DelayQueue,
 ) -> Scope | None:
-    """Delay a call and rewrite its body, as its admission says.
+    """Delay an admitted call and rewrite its body, as its admission says.
 
-    Args:
-        limiter: The limiter that admitted the call.
-        admission: Admitted. If the call does not go ahead, its reservation is given back.
-        adapter: Reads the call.
-        received: The request, read to its end.
-        scope: The request's scope; it is not changed.
-        delays: Bounds the calls that are delayed at once.
+    If the call does not go ahead, its reservation is given back. The `scope` is not changed.
 
     Returns:
         The scope for the application. None if the call does not go ahead: `Admission.refusal` is

@@ -26,18 +26,6 @@ HANDSHAKE = Call(Dialect.PROBLEM, "handshake", stream=True, generates=False)
 class WebSocketSession:
     """Counts the handshake and messages of one WebSocket."""
 
-    __slots__ = (
-        "_caller",
-        "_limiter",
-        "_path",
-        "_receive",
-        "_route",
-        "_send",
-        "_sent",
-        "_status",
-        "_turn",
-    )
-
     def __init__(
         self,
         limiter: Limiter,

@@ -1,19 +1,125 @@
-"""`querybudget explain`: what a policy makes of one request, for a terminal or as JSON."""
+"""`querybudget explain`: what a policy makes of one request, for a terminal or as JSON.
+
+The request goes through the middleware's own steps, on a memory store that lives as long as the
+command. The policy's store is not opened, and nothing is charged.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 
-from querybudget.cli.explanation import BudgetExplanation, Explanation, Request, explain_request
-from querybudget.policy.model import Policy
-from querybudget.text import amount
+from querybudget.adapters.base import UNREADABLE, Adapter, Call, read_call
+from querybudget.asgi.body import BodyTooLarge, inflate, read
+from querybudget.asgi.health import READS
+from querybudget.asgi.types import Message
+from querybudget.cli.check import pooled
+from querybudget.coverage import Observation
+from querybudget.errors import BodyError
+from querybudget.ledger import Line, LineStatus
+from querybudget.limiter import Admission, Limiter, Refusal
+from querybudget.limiter.matching import Mismatch, Route
+from querybudget.policy.model import Budget, EstimateSettings, Policy
+from querybudget.stores import MemoryStore, system_clock
+from querybudget.text import amount, limit, number
 from querybudget.units import MICRO, Unit
 
-__all__ = ["explain"]
+__all__ = ["BudgetExplanation", "Explanation", "Request", "explain", "explain_request"]
+
+MANY = 2
+"""The nearest of a condition's patterns is named if there are more than this."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A request as a server would receive it; header names in lower case."""
+
+    method: str
+    path: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    client: str = "127.0.0.1"
+    body: bytes = b""
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        """The request's ASGI scope."""
+        return {
+            "type": "http",
+            "method": self.method,
+            "path": self.path,
+            "root_path": "",
+            "query_string": b"",
+            "headers": list(self.headers),
+            "client": (self.client, 0),
+        }
+
+    async def receive(self) -> Message:
+        """ASGI's `receive`."""
+        return {"type": "http.request", "body": self.body}
+
+
+class BudgetExplanation(msgspec.Struct, frozen=True, kw_only=True):
+    """What one budget makes of the request. Amounts are in the budget's unit.
+
+    Attributes:
+        limit: Its limit, in words, scaled for the caller's tier.
+        per: What it is pooled over, in words.
+        mode: ``enforce`` or ``shadow``.
+        why_not: Why it does not apply; empty if it does.
+        cost: What the call reserves; for buckets, if all of the call's buckets are new.
+        least: The part of `cost` that is certain and must fit.
+        left: What a caller with no usage has left: after this call if it fits, without it if it
+            does not. None if the budget does not apply or nothing was decided.
+        verdict: The verdict of this budget alone; empty if nothing was decided.
+    """
+
+    name: str
+    limit: str
+    per: str
+    mode: str
+    unit: str
+    applies: bool
+    why_not: str = ""
+    cost: int | float = 0
+    least: int | float = 0
+    left: int | float | None = None
+    verdict: str = ""
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy makes of one request.
+
+    Attributes:
+        verdict: ``admit``, ``wait``, ``never``, ``unpriced``, ``too_large`` if the body exceeds the
+            policy's limit, or ``untouched`` if no budget applies to the method and path.
+        because: The reason, as a sentence.
+        identity: The resolver that identified the caller.
+        operation: `Call.operation`.
+        tokens: Tokens expected: input and output.
+        estimated: How they were estimated.
+        body_error: Why the body cannot be read; empty if it can.
+        looked: Whether any budget depends on what the prompt is about.
+        embedded: Whether the prompt could be embedded.
+        budgets: In the order of the policy.
+    """
+
+    verdict: str
+    because: str
+    identity: str = ""
+    tier: str = ""
+    operation: str = ""
+    model: str = ""
+    stream: bool = False
+    tokens: tuple[int, int] = (0, 0)
+    estimated: str = ""
+    body_error: str = ""
+    looked: bool = False
+    embedded: bool = False
+    capabilities: tuple[str, ...] = ()
+    budgets: tuple[BudgetExplanation, ...] = ()
 
 
 def explain(path: str, request: Request, *, as_json: bool) -> int:
@@ -34,6 +140,209 @@ def explain(path: str, request: Request, *, as_json: bool) -> int:
         return 0
     print("querybudget: the request's body cannot be read", file=sys.stderr)
     return 1
+
+
+async def explain_request(policy: Policy, request: Request) -> Explanation:
+    """Decide a request of a caller with no usage, and explain the decision."""
+    clock = system_clock()
+    store = MemoryStore(clock, max_identities=max(10, policy.max_identities))
+    # The hook makes the limiter estimate tokens even if no budget counts them.
+    limiter = Limiter(policy, store=store, clock=clock, hooks=[lambda _: None])
+    try:
+        return await _decide(limiter, request)
+    finally:
+        await limiter.aclose()
+
+
+async def _decide(limiter: Limiter, request: Request) -> Explanation:
+    policy, method, path = limiter.policy, request.method, request.path
+    if path and path == policy.health and method in READS:
+        return _aside(policy, "untouched", "the middleware answers here itself", "it is `health`")
+    route = limiter.route_for(method, path)
+    if route is None:
+        return _untouched(limiter, request)
+    try:
+        call, body_error = await _read(limiter, route, request)
+    except BodyTooLarge:
+        because = (
+            f"the body is larger than `body.limit`, {policy.body.limit:,} bytes, so the request is"
+            " answered with status 413 and nothing is charged"
+        )
+        return _aside(policy, "too_large", because, "the body is too large")
+    admission = await limiter.admit(request.scope, call)
+    return _explanation(limiter, admission, request, body_error)
+
+
+async def _read(limiter: Limiter, route: Route, request: Request) -> tuple[Call | None, str]:
+    """Return the call, None if the route has no adapter, and why its body cannot be read."""
+    if route.adapter is None:
+        return None, ""
+    scope, maximum = request.scope, limiter.policy.body.limit
+    received = await read(scope, request.receive, maximum)
+    body = inflate(scope, received.body, maximum)
+    call = read_call(route.adapter, request.path, body)
+    unreadable = call.operation == UNREADABLE
+    return call, _body_error(route.adapter, request.path, body) if unreadable else ""
+
+
+def _body_error(adapter: Adapter, path: str, body: bytes) -> str:
+    try:
+        adapter.parse(path, body)
+    except BodyError as error:
+        return str(error) if body else "It is empty: give one with --request."
+    return "It is not what this path takes."
+
+
+def _explanation(
+    limiter: Limiter, admission: Admission, request: Request, body_error: str
+) -> Explanation:
+    call, usage, decision = admission.call, admission.estimate.usage, admission.decision
+    observation = admission.observation or Observation()
+    bits = observation.capabilities
+    lines = limiter.matcher.lines(admission.caller, admission.plan, call, admission.estimate, bits)
+    statuses: Sequence[LineStatus | None] = decision.lines if decision else [None] * len(lines)
+    applying = {
+        matched.budget.name: _applying(matched.budget, line, status, observation)
+        for matched, line, status in zip(admission.plan.budgets, lines, statuses, strict=True)
+    }
+    why_not = limiter.matcher.why_not
+    verdict, because = _verdict(admission)
+    return Explanation(
+        verdict=verdict,
+        because=because,
+        identity=admission.caller.identity.source,
+        tier=admission.caller.tier,
+        operation=call.operation,
+        model=call.model,
+        stream=call.stream,
+        tokens=(usage.input, usage.output),
+        estimated=_estimated(call, limiter.policy.estimate, usage.output),
+        body_error=body_error,
+        looked=admission.observation is not None and not body_error,
+        embedded=bool(observation.cells) and not body_error,
+        capabilities=limiter.matcher.names(bits),
+        budgets=tuple(
+            applying.get(budget.name)
+            or _idle(
+                budget,
+                _reason(
+                    why_not(budget, request.method, request.path, admission.caller, call, bits)
+                ),
+            )
+            for budget in limiter.policy.budgets
+        ),
+    )
+
+
+def _applying(
+    budget: Budget, line: Line, status: LineStatus | None, observation: Observation
+) -> BudgetExplanation:
+    # A line of buckets holds what one new bucket counts; to this caller, all are new.
+    buckets = line.quota.unit is Unit.BUCKETS
+    cost = line.amount * len(observation.cells) if buckets else line.amount
+    capacity, left = line.quota.capacity, None
+    if status is not None:
+        left = number(capacity if status.verdict else max(0, capacity - cost))
+    return BudgetExplanation(
+        name=budget.name,
+        limit=limit(line.quota),
+        per=pooled(budget),
+        mode=budget.mode,
+        unit=line.quota.unit,
+        applies=True,
+        cost=number(cost),
+        least=number(cost if buckets else line.minimum),
+        left=left,
+        verdict=status.verdict.name.lower() if status else "",
+    )
+
+
+def _idle(budget: Budget, why: str) -> BudgetExplanation:
+    return BudgetExplanation(
+        name=budget.name,
+        limit=limit(budget.quota),
+        per=pooled(budget),
+        mode=budget.mode,
+        unit=budget.quota.unit,
+        applies=False,
+        why_not=why,
+    )
+
+
+def _untouched(limiter: Limiter, request: Request) -> Explanation:
+    budgets, why_not = limiter.policy.budgets, limiter.matcher.why_not
+    reasons = [why_not(budget, request.method, request.path) for budget in budgets]
+    exempt = next((m for m in reasons if m and m.condition == "exempt"), None)
+    if exempt:
+        because = f"the path is exempt: `exempt` has {exempt.wanted[0]}"
+    else:
+        because = "no budget is for this method and path, so the request is passed on unchanged"
+    idle = tuple(_idle(*pair) for pair in zip(budgets, map(_reason, reasons), strict=True))
+    return Explanation(verdict="untouched", because=because, budgets=idle)
+
+
+def _aside(policy: Policy, verdict: str, because: str, why_not: str) -> Explanation:
+    """Explain a request to which, for one reason, no budget applies."""
+    budgets = tuple(_idle(budget, why_not) for budget in policy.budgets)
+    return Explanation(verdict=verdict, because=because, budgets=budgets)
+
+
+# -- In words ------------------------------------------------------------------------------------
+
+
+def _reason(mismatch: Mismatch | None) -> str:
+    """Return why a budget does not apply, as a clause."""
+    if mismatch is None:
+        return ""
+    condition, wanted, actual = mismatch.condition, mismatch.wanted, mismatch.actual
+    match condition:
+        case "exempt":
+            return "the path is exempt"
+        case "stream":
+            return "it is for streams only" if wanted == ("true",) else "it is not for streams"
+        case "unit" if wanted == (Unit.BUCKETS,):
+            return "nothing is asked here that could be embedded"
+        case "unit":
+            return f"nothing is used here that counts as {wanted[0].replace('_', ' ')}"
+        case _:
+            nearest = f"; {mismatch.nearest} is nearest" if actual and len(wanted) > MANY else ""
+            return (
+                f"it is for {condition} {' or '.join(wanted)}; this is {actual or 'none'}{nearest}"
+            )
+
+
+def _verdict(admission: Admission) -> tuple[str, str]:
+    decision = admission.decision
+    if admission.refusal is Refusal.UNPRICED or decision is None:
+        return "unpriced", "a money budget applies, and no price under `models` matches the model"
+    shadowed = decision.shadowed
+    would = f"; in shadow, {', '.join(shadowed)} would have refused it" if shadowed else ""
+    if decision.admitted:
+        return "admit", f"every enforced budget has room for it{would}"
+    refused = f"the request is larger than the whole limit of {', '.join(decision.violated)}"
+    return decision.verdict.name.lower(), refused + would
+
+
+def _estimated(call: Call, settings: EstimateSettings, output: int) -> str:
+    if call.operation == "other":
+        return "this path is not a model endpoint, so the call counts as one request"
+    rate = number(settings.bytes_per_token)
+    prompt = f"{call.input_bytes} bytes of prompt at {rate} bytes per token"
+    if call.input_tokens:
+        prompt += f", and {call.input_tokens} tokens sent as token ids"
+    if call.images:
+        images = "image" if call.images == 1 else "images"
+        prompt += f", and {call.images} {images} of {settings.image_tokens} tokens"
+    if not call.generates:
+        return f"{prompt}; nothing is generated"
+    answers = call.items * call.choices
+    many = f", for each of {answers} answers" if answers > 1 else ""
+    if call.max_output is not None:
+        return f"{prompt}; at most {call.max_output} tokens generated, as the request says{many}"
+    return (
+        f"{prompt}; {output // answers} tokens generated, which is `estimate.output_tokens`, for a"
+        f" caller without history{many}"
+    )
 
 
 def _lines(request: Request, explanation: Explanation) -> Iterator[str]:
@@ -69,8 +378,8 @@ def _budget_lines(budget: BudgetExplanation) -> Iterator[str]:
     if not budget.applies:
         yield f"    does not apply: {budget.why_not}"
         return
-    must = f", of which {_amount(budget.least, budget)} must fit"
-    certain = must if budget.least < budget.cost else ""
+    some = budget.least < budget.cost
+    certain = f", of which {_amount(budget.least, budget)} must fit" if some else ""
     new = " if all of them are new" if budget.unit == Unit.BUCKETS and budget.cost else ""
     yield f"    costs {_amount(budget.cost, budget)}{certain}{new}"
     if budget.left is not None:

@@ -20,14 +20,10 @@ STATUSES = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        argv: Arguments; by default those of the process.
+    """Run the command with these arguments, by default those of the process.
 
     Returns:
-        The exit status: 0 done, 1 an input is wrong (a policy, a request, a store), 2 the arguments
-        are wrong, 130 interrupted.
+        The exit status, as in `STATUSES`; 130 if interrupted.
     """
     parser = _parser()
     arguments = parser.parse_args(argv)
@@ -143,8 +139,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from querybudget.cli.explain import explain  # noqa: PLC0415
-    from querybudget.cli.explanation import Request  # noqa: PLC0415
+    from querybudget.cli.explain import Request, explain  # noqa: PLC0415
 
     request = Request(
         method=arguments.method.upper(),

@@ -157,14 +157,10 @@ def identity_score(sums: Sequence[int]) -> int:
 
 
 def pool_score(sums: Sequence[int], members: int) -> int:
-    """Return the score of a pool, in millionths.
+    """Return the score of a pool, in millionths, from the sums of its identities, added up.
 
     It is that of the average identity, on a scale that depends on the number of identities. A pool
     with fewer than four calls per identity on average is not scored yet.
-
-    Args:
-        sums: Sums of the pool's identities, added up.
-        members: Number of those identities.
     """
     if members == 1:
         return identity_score(sums)

@@ -78,9 +78,6 @@ _MAX_CACHED = 1 << 15
 def style_features(text: str) -> tuple[tuple[int, ...], bytes]:
     """Return the style features and the words of a prompt.
 
-    Args:
-        text: The prompt.
-
     Returns:
         The features in the order of `STYLE_FEATURES`, and the words as a bitmap of `WORD_BITS`
         bits, little-endian, a word's bit being its CRC-32; both empty for no text.

@@ -12,8 +12,7 @@ import uvicorn
 
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.types import ASGIApp
-from querybudget.demo.board import Board, Row
-from querybudget.demo.screen import printer, screen, summary
+from querybudget.demo.board import Board, Row, printer, screen, summary
 from querybudget.demo.traffic import CALLERS, Traffic, answer_of
 from querybudget.limiter import Limiter
 from querybudget.policy.model import Policy
@@ -31,13 +30,7 @@ def _nothing(*_: object) -> None:
 
 
 async def show(policy: Policy, seconds: float, *, plain: bool) -> None:
-    """Run the demo on a terminal.
-
-    Args:
-        policy: The budgets.
-        seconds: How long the traffic takes.
-        plain: Print line by line instead of a live table.
-    """
+    """Run the demo on a terminal: a live table or, if `plain`, line by line."""
     if plain:
         board = await play(policy, seconds, note=printer())
     else:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import msgspec
 
 from querybudget.adapters.base import Usage
 from querybudget.demo.board import Board
@@ -25,15 +25,8 @@ SWEPT = 160
 WORDS = "A budget is a promise about what may be used, by whom, and how soon. "
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """One of the callers.
-
-    Attributes:
-        name: Its name on the screen.
-        asks: What it does, in a few words.
-        key: Its API key.
-    """
+class Caller(msgspec.Struct, frozen=True):
+    """One of the callers: its name, what it does in a few words, and its API key."""
 
     name: str
     asks: str
@@ -51,8 +44,7 @@ CALLERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(msgspec.Struct, frozen=True):
     """A wait before an answer, which ends early if `over` is set."""
 
     seconds: float

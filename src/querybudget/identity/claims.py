@@ -67,11 +67,7 @@ def claim(path: str) -> Resolver:
 
 
 def claim_texts(path: str) -> Callable[[Scope], tuple[str, ...]]:
-    """The values of a claim as texts: one for a single value, several for a list, else none.
-
-    Args:
-        path: As for `claim`.
-    """
+    """The values of a claim as texts: one for a single value, several for a list, else none."""
     steps = tuple(path.split("."))
 
     def values(scope: Scope) -> tuple[str, ...]:

@@ -18,10 +18,7 @@ _Condition = Callable[[Identity, Scope], bool]
 
 
 def tier_rules(tiers: Sequence[Tier]) -> Callable[[Identity, Scope], str]:
-    """Compile tiers into one function.
-
-    Args:
-        tiers: In the policy's order.
+    """Compile tiers, in the policy's order, into one function.
 
     Returns:
         A function of a caller and its request that returns the name of the first tier whose rule

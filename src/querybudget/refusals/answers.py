@@ -15,7 +15,6 @@ from querybudget.refusals.headers import (
     DO_NOT_RETRY,
     limit_headers,
     retry_after,
-    retry_headers,
     should_not_retry,
     without_buckets,
 )
@@ -106,10 +105,11 @@ def answer(
         return _abnormal(decision, dialect, request_id)
     status = _deciding(visible)
     fault = _fault(visible, status, _message(visible, settings, now, disclosed), reason)
+    headers = retry_after(visible)
     if should_not_retry(visible, settings):
+        headers.append(DO_NOT_RETRY)
         # Clients that know none of the headers give up at this code of OpenAI's.
         fault = msgspec.structs.replace(fault, kind="insufficient_quota", code="insufficient_quota")
-    headers = retry_headers(visible, settings)
     if settings.disclose is not Disclosure.NEVER:
         headers += limit_headers(visible, dialect, settings, now, disclosed)
     return reply(fault, dialect, headers, request_id)
@@ -117,11 +117,6 @@ def answer(
 
 def close(decision: Decision, settings: Refusals, reason: ProblemType = ProblemType.QUOTA) -> Close:
     """Close the WebSocket of a refused call.
-
-    Args:
-        decision: The refusal.
-        settings: The policy's settings for refusals.
-        reason: Why the call is refused.
 
     Raises:
         ValueError: The decision admits the call.

@@ -29,13 +29,7 @@ class ProblemType(enum.StrEnum):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A whole HTTP answer.
-
-    Attributes:
-        status: HTTP status.
-        headers: Names in lower case, including the body's type and length.
-        body: The body.
-    """
+    """A whole HTTP answer. Its headers, names in lower case, have the body's type and length."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -69,14 +63,7 @@ class Fault(msgspec.Struct, frozen=True):
 def reply(
     fault: Fault, dialect: Dialect, headers: list[tuple[bytes, bytes]], request_id: str
 ) -> Answer:
-    """Write an error in a dialect.
-
-    Args:
-        fault: The error.
-        dialect: The caller's conventions.
-        headers: Further headers.
-        request_id: Repeated where the dialect expects it; empty for none.
-    """
+    """Write an error in a dialect, with these headers and, unless it is empty, the request's id."""
     media, name = b"application/problem+json", b"x-request-id"
     if dialect is Dialect.ANTHROPIC:
         media, name = b"application/json", b"request-id"

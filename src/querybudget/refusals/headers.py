@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+import re
+from collections.abc import Container, Iterable, Sequence
+from functools import lru_cache
 
 import msgspec
 
 from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision, LineStatus, Verdict, refusal
 from querybudget.policy.model import Disclosure, Refusals
-from querybudget.refusals.ietf import DRAFT, fields
 from querybudget.text import duration, moment, whole_down, whole_up
-from querybudget.units import Unit
+from querybudget.units import SECOND, Quota, Unit
 
 __all__ = [
     "DO_NOT_RETRY",
@@ -20,7 +21,6 @@ __all__ = [
     "headers_for",
     "limit_headers",
     "retry_after",
-    "retry_headers",
     "should_not_retry",
     "without_buckets",
 ]
@@ -55,6 +55,23 @@ _ANTHROPIC_NAMES = {
     Unit.TOKENS: _anthropic(b"tokens"),
     Unit.INPUT_TOKENS: _anthropic(b"input-tokens"),
     Unit.OUTPUT_TOKENS: _anthropic(b"output-tokens"),
+}
+
+_IETF_DRAFT = "draft-11"
+"""The value of `Refusals.ietf` that turns the fields of the IETF draft on."""
+
+_LARGEST_INTEGER = 10**15 - 1
+"""The largest Integer of RFC 9651."""
+
+_PLAIN_STRING = re.compile(r"[\w .:/-]*", re.ASCII)
+
+_IETF_UNITS = {
+    Unit.REQUESTS: "",
+    Unit.CONCURRENT: ';qu="concurrent-requests"',
+    Unit.TOKENS: ';querybudget-unit="tokens"',
+    Unit.INPUT_TOKENS: ';querybudget-unit="input-tokens"',
+    Unit.OUTPUT_TOKENS: ';querybudget-unit="output-tokens"',
+    Unit.USD: ';querybudget-unit="usd-millionths"',
 }
 
 
@@ -111,16 +128,8 @@ def limit_headers(
             (remaining, b"%d" % whole_down(status.remaining)),
             (reset, until.encode()),
         )
-    if settings.ietf == DRAFT:
-        headers += fields(shown)
-    return headers
-
-
-def retry_headers(decision: Decision, settings: Refusals) -> Headers:
-    """When to try again, and whether a client should do so automatically."""
-    headers = retry_after(decision)
-    if should_not_retry(decision, settings):
-        headers.append(DO_NOT_RETRY)
+    if settings.ietf == _IETF_DRAFT:
+        headers += _ietf_headers(shown)
     return headers
 
 
@@ -157,3 +166,64 @@ def _tighter(status: LineStatus, other: LineStatus) -> bool:
     if status.verdict or other.verdict:
         return (status.verdict, status.wait) > (other.verdict, other.wait)
     return status.remaining < other.remaining
+
+
+# -- RateLimit and RateLimit-Policy --------------------------------------------------------------
+#
+# These are the fields of draft-ietf-httpapi-ratelimit-headers-11 (May 2026). Both are Lists of
+# Strings with Parameters (RFC 9651). The draft has no unit for tokens or money, so a parameter of
+# our own names it: ``querybudget-unit``. Money is in millionths of a US dollar, because the draft's
+# numbers must be Integers.
+
+
+def _ietf_headers(statuses: Sequence[LineStatus]) -> Headers:
+    """RateLimit and RateLimit-Policy for the lines that may be disclosed; empty if there are none.
+
+    ``RateLimit`` has, for each line, how much (``r``) may be used within the next ``t`` seconds. If
+    some lines refuse, it has only those, with their wait as ``t``, because Retry-After must not end
+    before any ``t`` beside it.
+    """
+    if not statuses:
+        return []
+    refusing = [status for status in statuses if status.verdict is not Verdict.ADMIT]
+    return [
+        (b"ratelimit-policy", _list(_policy(status.line.quota) for status in statuses)),
+        (b"ratelimit", _list(_limit(status) for status in refusing or statuses)),
+    ]
+
+
+def _policy(quota: Quota) -> str:
+    return _policy_of(quota.name, quota.limit, quota.window, quota.unit)
+
+
+@lru_cache(maxsize=256)  # a policy has few budgets, and a scaled limit for each tier
+def _policy_of(name: str, limit: int, window: int, unit: Unit) -> str:
+    length = f";w={_integer(max(1, window // SECOND))}" if window else ""
+    return f"{_string(name)};q={_amount(limit, unit)}{length}{_IETF_UNITS[unit]}"
+
+
+def _limit(status: LineStatus) -> str:
+    quota = status.line.quota
+    time = status.wait if status.verdict is Verdict.WAIT else status.reset
+    seconds = f";t={_integer(whole_up(time))}" if time > 0 else ""
+    return f"{_string(quota.name)};r={_amount(status.remaining, quota.unit)}{seconds}"
+
+
+def _amount(amount: int, unit: Unit) -> int:
+    return _integer(max(0, amount) if unit is Unit.USD else whole_down(amount))
+
+
+def _integer(number: int) -> int:
+    return min(number, _LARGEST_INTEGER)
+
+
+def _list(items: Iterable[str]) -> bytes:
+    return ", ".join(items).encode("ascii")
+
+
+def _string(text: str) -> str:
+    if _PLAIN_STRING.fullmatch(text):
+        return f'"{text}"'
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    ascii_only = "".join(sign if " " <= sign <= "~" else "?" for sign in escaped)
+    return f'"{ascii_only}"'

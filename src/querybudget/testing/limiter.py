@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from querybudget.asgi.bypass import BYPASS
+from querybudget.asgi.middleware import BYPASS
 from querybudget.events import Hook
 from querybudget.limiter import Limiter, PromptAnalyzer
 from querybudget.limiter.limiter import Sleep
