@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
@@ -26,6 +27,7 @@ from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore
 from querybudget.testing import Decisions, FakeAnalyzer, ManualClock
 from querybudget.units import MICRO
+from tests.servers.redis import RedisServer
 from tests.stores.scripted import Scripted, hurried, turns
 
 CHAT = "/v1/chat/completions"
@@ -352,6 +354,157 @@ async def test_settling_inside_the_body_is_final() -> None:
         await bench.limiter.settle(admission, Outcome.ANSWERED, Usage(1, output=1))
         admission.used(Usage(100))
     assert (await bench.used("tokens"), len(bench.seen)) == (2, 1)
+
+
+# -- figures that a program passes
+
+FIGURES = ["input", "cached_input", "cache_write", "output", "reasoning"]
+WRONG_USAGE: list[Any] = [
+    *(msgspec.structs.replace(Usage(9, output=9), **{figure: -1}) for figure in FIGURES),
+    *(msgspec.structs.replace(Usage(9, output=9), **{figure: None}) for figure in FIGURES),
+    Usage(1.5),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    Usage(cached_input=1),
+    Usage(3, cached_input=2, cache_write=2),
+    Usage(output=1, reasoning=2),
+    Usage(10**30),
+    12,
+    {"input": 1},
+    None,
+]
+WRONG_CALLS: list[dict[str, Any]] = [
+    {name: wrong}
+    for name in ("max_output", "items", "choices", "input_bytes", "input_tokens", "images")
+    for wrong in (-1, 10**30, 1.5, "1")
+] + [
+    {"items": 0},
+    {"choices": 0},
+    {"input_bytes": None},
+    {"logprobs": -1},
+    {"prompt_logprobs": -1},
+    {"model": None},
+    {"model": "\ud800"},
+    {"ask": "\udfff"},
+    {"asks": ["a list"]},
+    {"asks": ("fine", 1)},
+]
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/accounts.db"
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis_server")
+        return server.url
+    return "memory://"
+
+
+async def left(limiter: Limiter, admission: Admission) -> list[int]:
+    """Whole units left of each budget that an admission was charged to."""
+    quotas = [line.quota for line in admission.lines]
+    rooms = await limiter.store.peek(admission.lines[0].partition, quotas)
+    return [remaining // MICRO for remaining, _ in rooms]
+
+
+def sound(limiter: Limiter) -> bool:
+    health = limiter.health()
+    return (health.status, health.failures, health.outbox) == ("ok", 0, 0)
+
+
+async def settled(limiter: Limiter) -> None:
+    while limiter.busy:
+        await asyncio.sleep(0.001)
+
+
+def limiter_at(url: str, seen: Decisions | None = None) -> Limiter:
+    policy = {
+        "secret": secrets.token_hex(16),
+        "identity": ["api_key"],
+        "store": {"url": url, "prefix": secrets.token_hex(4)},
+        "budgets": [TOKENS, {"name": "parallel", "limit": "2 concurrent"}],
+    }
+    return Limiter(Policy.load(policy), hooks=[seen] if seen is not None else [])
+
+
+async def test_no_reported_figure_refunds_another_call_or_harms_the_store(store_url: str) -> None:
+    async with limiter_at(store_url) as limiter:
+        async with limiter.admitted(scope(), chat()) as admission:
+            admission.used(Usage(100, output=100))
+            for wrong in WRONG_USAGE:
+                for report in (admission.used, AdmissionView(admission).used):
+                    with pytest.raises((TypeError, ValueError)):
+                        report(wrong)
+        await settled(limiter)
+        assert await left(limiter, admission) == [800, 2]
+        assert sound(limiter)
+
+
+async def test_a_settlement_with_a_wrong_figure_charges_the_estimate_and_says_so(
+    store_url: str,
+) -> None:
+    async with limiter_at(store_url) as limiter:
+        for wrong in WRONG_USAGE[:-1]:
+            admission = await limiter.admit(scope(key=repr(wrong)), chat())
+            with pytest.raises((TypeError, ValueError)):
+                await limiter.settle(admission, Outcome.ANSWERED, wrong)
+            await settled(limiter)
+            expected = admission.estimate.usage
+            assert await left(limiter, admission) == [1000 - expected.input - expected.output, 2]
+        assert sound(limiter)
+
+
+async def test_no_figure_of_a_call_grants_budget_or_harms_the_store(store_url: str) -> None:
+    async with limiter_at(store_url) as limiter:
+        for wrong in WRONG_CALLS:
+            call = msgspec.structs.replace(chat(), **wrong)
+            with pytest.raises((TypeError, ValueError)):
+                await limiter.admit(scope(), call)
+            with pytest.raises((TypeError, ValueError)):
+                async with limiter.admitted(scope(), call):
+                    raise AssertionError("reached")
+        admission = await limiter.admit(scope(), chat())
+        expected = admission.estimate.usage
+        assert await left(limiter, admission) == [1000 - expected.input - expected.output, 1]
+        await limiter.settle(admission, Outcome.FAILED)
+        await settled(limiter)
+        assert sound(limiter)
+
+
+async def test_what_is_no_call_is_rejected() -> None:
+    bench = Bench(RPM)
+    wrong: Any = {"model": "m"}
+    with pytest.raises(TypeError, match="must be of type Call, found dict"):
+        await bench.limiter.admit(scope(), wrong)
+
+
+async def test_reports_that_are_too_large_together_are_rejected() -> None:
+    bench = Bench(TOKENS)
+    async with bench.limiter.admitted(scope(), chat()) as admission:
+        admission.used(Usage(2**41))
+        admission.used(Usage(2**41))
+        with pytest.raises(ValueError, match="at most"):
+            admission.used(Usage(1))
+    assert bench.seen.last.usage == Usage(2**42)
+
+
+async def test_an_outcome_may_be_given_by_its_word_and_no_other_word_passes() -> None:
+    bench = Bench(TOKENS)
+    admission = await bench.limiter.admit(scope(), chat())
+    wrong: Any = "ok"
+    with pytest.raises(ValueError, match="'ok' is not a valid Outcome"):
+        await bench.limiter.settle(admission, wrong, Usage(1, output=2))
+    word: Any = "answered"
+    await bench.limiter.settle(admission, word, Usage(1, output=2))
+    assert (await bench.used("tokens"), bench.seen.last.usage) == (3, Usage(1, output=2))
+
+
+async def test_settling_a_refused_call_publishes_no_second_event() -> None:
+    bench = Bench({"name": "rpm", "limit": "1/minute"})
+    await bench.limiter.admit(scope(), chat())
+    refused = await bench.limiter.admit(scope(), chat())
+    assert (refused.refusal, refused.settled) == (Refusal.QUOTA, True)
+    await bench.limiter.settle(refused, Outcome.ANSWERED, Usage(1))
+    assert len(bench.seen) == 1
 
 
 # -- what an application may see

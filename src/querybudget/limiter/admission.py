@@ -11,6 +11,7 @@ from querybudget.adapters.base import UNREADABLE, Call, Usage
 from querybudget.coverage import Observation, Stage
 from querybudget.events import DecidedBy, DecisionEvent, EventStage, EventVerdict, Settlement
 from querybudget.ledger import Decision, Line
+from querybudget.limiter.arguments import check_usage
 from querybudget.limiter.estimation import Estimate
 from querybudget.limiter.matching import Caller, Matcher, Plan
 from querybudget.resilience.fallback import Reserved
@@ -42,7 +43,7 @@ class Refusal(enum.StrEnum):
     """It was to be delayed, and too many calls are being delayed already."""
 
 
-class Outcome(enum.Enum):
+class Outcome(enum.StrEnum):
     """How an admitted call ended, for its settlement."""
 
     ANSWERED = "answered"
@@ -77,7 +78,7 @@ class Admission(msgspec.Struct):
         reserved: How it was decided, and what is held; None if no budget was asked.
         decision: What was decided, by the store or without it; None if nothing was.
         refusal: Why it may not go ahead; None if it may.
-        settled: Whether it has been settled.
+        settled: Whether nothing is left to settle: it has been settled, or it was refused.
         stage: What is to be done to it before it goes ahead.
         delay: µs to delay it before it goes ahead.
         observation: What its prompts show; None if they were not analyzed.
@@ -112,11 +113,14 @@ class Admission(msgspec.Struct):
         without an answer to read, a call is charged at its estimate.
 
         Raises:
-            ValueError: A figure is negative.
+            TypeError: It is no `Usage`, or a figure is no whole number. Nothing is added.
+            ValueError: A figure is negative, or larger than what it is a part of. Nothing is added.
         """
-        if min(msgspec.structs.astuple(usage)) < 0:
-            raise ValueError(f"usage cannot be negative, found {usage}")
-        self.reported = usage if self.reported is None else sum_of(self.reported, usage)
+        check_usage(usage)
+        if self.reported is not None:
+            usage = sum_of(self.reported, usage)
+            check_usage(usage)
+        self.reported = usage
 
 
 class AdmissionView:
@@ -162,7 +166,8 @@ class AdmissionView:
         """Add usage that cannot be read from the answer, of tools for example.
 
         Raises:
-            ValueError: A figure is negative.
+            TypeError: As `Admission.used`.
+            ValueError: As `Admission.used`.
         """
         self._admission.used(usage)
 

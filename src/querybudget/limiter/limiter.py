@@ -32,6 +32,7 @@ from querybudget.limiter.admission import (
     sum_of,
 )
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
+from querybudget.limiter.arguments import check_call, check_usage
 from querybudget.limiter.estimation import Estimate, Estimator
 from querybudget.limiter.matching import Caller, Matcher, Plan, Route, method_of, path_of
 from querybudget.policy.model import Policy
@@ -156,7 +157,13 @@ class Limiter:
         Returns:
             An admission, to be settled exactly once if `Admission.refusal` is None. One to which no
             budget applies is admitted and holds nothing.
+
+        Raises:
+            TypeError: A member of the call is of the wrong type.
+            ValueError: A number of the call is negative or too large, or a text is not Unicode.
         """
+        if call is not None:
+            check_call(call)
         method, path, caller = method_of(scope), path_of(scope), self.caller_for(scope)
         route = self.route_for(method, path)
         if route is not None:
@@ -183,6 +190,8 @@ class Limiter:
 
         Raises:
             RefusedError: The call is refused; the body does not run.
+            TypeError: As `admit`.
+            ValueError: As `admit`.
         """
         admission = await self.admit(scope, call)
         if admission.refusal is not None:
@@ -243,6 +252,7 @@ class Limiter:
             charge = self._charge(admission)
             _take(admission, await self._resilient.reserve(charge, plan.on_error))
         if admission.refusal is not None:
+            admission.settled = True
             self._publish(admission, None, 0, Settlement.NONE)
         return admission
 
@@ -253,20 +263,36 @@ class Limiter:
     async def settle(
         self, admission: Admission, outcome: Outcome, usage: Usage | None = None, status: int = 0
     ) -> None:
-        """Replace what an admission holds by what its call used. Settling twice changes nothing.
+        """Replace what an admission holds by what its call used.
+
+        Settling twice changes nothing, nor does settling a refused call.
 
         This does not wait for a store that may wait: the settlement runs in the background, and
         `aclose` waits for it. So cancelling this never loses a settlement.
 
         Args:
-            admission: An admitted admission.
+            admission: The call's.
             outcome: How the call ended.
             usage: Tokens used, for an answered call; what it has reported is added. By default,
                 what it has reported, or else the estimate.
             status: HTTP status of the answer.
+
+        Raises:
+            TypeError: `usage` is no `Usage`, or a figure is no whole number. The call is settled as
+                if there were none.
+            ValueError: A figure is negative, or larger than what it is a part of: likewise. Or
+                there is no such outcome, and nothing is settled.
         """
+        if type(outcome) is not Outcome:
+            outcome = Outcome(outcome)
         if admission.settled:
             return
+        if usage is not None:
+            try:
+                check_usage(usage)
+            except (TypeError, ValueError):
+                await self.settle(admission, outcome, status=status)
+                raise
         admission.settled = True
         reported = admission.reported
         if outcome is not _ANSWERED:

@@ -1,0 +1,111 @@
+"""Checks of the figures that a program passes, before anything is charged by them.
+
+What comes over HTTP is bounded by the adapters. A program's own `Call` and `Usage` may hold
+anything: a negative figure would give a caller budget, and a wrong type would fail in the store.
+"""
+
+from __future__ import annotations
+
+from querybudget.adapters.base import Call, Usage
+from querybudget.adapters.request import MAX_CHOICES, MAX_LOGPROBS
+
+__all__ = ["check_call", "check_usage"]
+
+MAX_FIGURE = 2**42
+"""The largest figure: its µ-units fit the integers of any store."""
+
+_NUMBERS = (
+    ("items", 1, MAX_FIGURE),
+    ("choices", 1, MAX_CHOICES),
+    ("input_bytes", 0, MAX_FIGURE),
+    ("input_tokens", 0, MAX_FIGURE),
+    ("images", 0, MAX_FIGURE),
+    ("logprobs", 0, MAX_LOGPROBS),
+    ("prompt_logprobs", 0, MAX_LOGPROBS),
+)
+"""The numbers of a call, and the smallest and largest value of each."""
+
+_TEXTS = ("operation", "model", "template", "ask")
+_FIGURES = ("input", "cached_input", "cache_write", "output", "reasoning")
+
+
+def check_call(call: Call) -> None:
+    """Check what a program says that a call asks.
+
+    Raises:
+        TypeError: It is no `Call`, or a member is of the wrong type.
+        ValueError: A number is negative or too large, or a text is not Unicode.
+    """
+    if not isinstance(call, Call):
+        raise _wrong_type("a call", call, Call)
+    for name, smallest, largest in _NUMBERS:
+        number = getattr(call, name)
+        if type(number) is not int or not smallest <= number <= largest:
+            raise _wrong_number(name, number, smallest, largest)
+    bound = call.max_output
+    if bound is not None and (type(bound) is not int or not 0 <= bound <= MAX_FIGURE):
+        raise _wrong_number("max_output", bound, 0, MAX_FIGURE)
+    for name in _TEXTS:
+        _check_text(f"`Call.{name}`", getattr(call, name))
+    if type(call.asks) is not tuple:
+        raise _wrong_type("`Call.asks`", call.asks, tuple)
+    for ask in call.asks:
+        _check_text("each of `Call.asks`", ask)
+
+
+def check_usage(usage: Usage) -> None:
+    """Check usage that a program reports.
+
+    Raises:
+        TypeError: It is no `Usage`, or a figure is no whole number.
+        ValueError: A figure is negative, too large, or larger than what it is a part of.
+    """
+    if type(usage) is not Usage:
+        raise _wrong_type("usage", usage, Usage)
+    total, cached, written = usage.input, usage.cached_input, usage.cache_write
+    output, reasoning = usage.output, usage.reasoning
+    try:
+        # One expression: every settlement passes here.
+        if (
+            cached >= 0 <= written
+            and cached + written <= total <= MAX_FIGURE
+            and 0 <= reasoning <= output <= MAX_FIGURE
+            and type(total + cached + written + output + reasoning) is int
+        ):
+            return
+    except TypeError:
+        pass
+    raise _wrong_usage(usage)
+
+
+def _wrong_usage(usage: Usage) -> Exception:
+    for name in _FIGURES:
+        figure = getattr(usage, name)
+        if not isinstance(figure, int):
+            return TypeError(
+                f"`Usage.{name}` must be a whole number, found {type(figure).__name__}"
+            )
+        if figure < 0:
+            return ValueError(f"usage cannot be negative, found {name}={figure}")
+        if figure > MAX_FIGURE:
+            return ValueError(f"`Usage.{name}` must be at most {MAX_FIGURE}, found {figure}")
+    if usage.reasoning > usage.output:
+        return ValueError(f"`Usage.reasoning` is a part of `output`, found {usage}")
+    return ValueError(f"`Usage.cached_input` and `cache_write` are parts of `input`, found {usage}")
+
+
+def _wrong_number(name: str, number: object, smallest: int, largest: int) -> Exception:
+    if type(number) is not int:
+        return _wrong_type(f"`Call.{name}`", number, int)
+    return ValueError(f"`Call.{name}` must be from {smallest} to {largest}, found {number}")
+
+
+def _wrong_type(what: str, value: object, kind: type) -> TypeError:
+    return TypeError(f"{what} must be of type {kind.__name__}, found {type(value).__name__}")
+
+
+def _check_text(what: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise _wrong_type(what, text, str)
+    if not text.isascii():
+        text.encode()  # a lone surrogate raises UnicodeEncodeError, which is a ValueError
