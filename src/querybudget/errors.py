@@ -83,13 +83,19 @@ class EmbeddingError(QueryBudgetError):
 class RefusedError(QueryBudgetError):
     """A call was refused. Its message says why in the words that an HTTP client would read.
 
+    A pickled copy, as a process pool makes one, lacks what the caller sent: headers and prompt.
+
     Attributes:
         admission: The call's; `Admission.refusal` says why it was refused.
-        wait: µs after which the call would fit; 0 if waiting does not help or is not known.
+        wait: µs after which to try again; 0 if waiting does not help. The call then fits, unless
+            others have used the budget meanwhile. A place under a limit of concurrent calls, or a
+            store that is down, is only worth another try then: when it is free again is not known.
     """
 
-    def __init__(self, message: str, admission: Admission) -> None:
+    def __init__(self, message: str, admission: Admission, wait: int = 0) -> None:
         self.admission = admission
-        decision = admission.decision
-        self.wait = decision.wait if decision is not None else 0
+        self.wait = wait
         super().__init__(message)
+
+    def __reduce__(self) -> tuple[type[RefusedError], tuple[str, Admission, int]]:
+        return type(self), (str(self), self.admission.without_request(), self.wait)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import pickle
 import secrets
+import threading
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
@@ -13,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Usage
+from querybudget.asgi.responder import refusal_of
 from querybudget.coverage import Stage
 from querybudget.errors import QueryBudgetError, RefusedError
 from querybudget.limiter import (
@@ -223,14 +227,19 @@ async def test_a_refused_call_raises_and_its_body_never_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "refusal", "message"),
+    ("settings", "refusal", "message", "wait"),
     [
-        ({"models": {"x": {"input": 1, "output": 1}}}, Refusal.UNPRICED, "'m' has no price"),
-        ({"models": {"*": {"input": 1, "output": 1}}}, Refusal.STORE, "temporarily unavailable"),
+        ({"models": {"x": {"input": 1, "output": 1}}}, Refusal.UNPRICED, "'m' has no price", 0),
+        (
+            {"models": {"*": {"input": 1, "output": 1}}},
+            Refusal.STORE,
+            "temporarily unavailable.*again in 5s",
+            5 * MICRO,
+        ),
     ],
 )
 async def test_a_refusal_of_no_budget_says_why(
-    settings: dict[str, Any], refusal: Refusal, message: str
+    settings: dict[str, Any], refusal: Refusal, message: str, wait: int
 ) -> None:
     budget = {"name": "spend", "limit": "1 usd/day", "on_store_error": "deny"}
     bench = Bench(budget, **settings)
@@ -238,7 +247,7 @@ async def test_a_refusal_of_no_budget_says_why(
     with pytest.raises(RefusedError, match=message) as caught:
         async with bench.limiter.admitted(scope(), chat()):
             raise AssertionError("reached")
-    assert (caught.value.admission.refusal, caught.value.wait) == (refusal, 0)
+    assert (caught.value.admission.refusal, caught.value.wait) == (refusal, wait)
 
 
 async def test_a_refusal_by_budgets_of_buckets_names_none_of_them() -> None:
@@ -254,6 +263,86 @@ async def test_a_refusal_by_budgets_of_buckets_names_none_of_them() -> None:
         await sweep()
     assert caught.value.admission.refusal is Refusal.ABNORMAL
     assert "breadth" not in str(caught.value)
+
+
+async def refused(bench: Bench, **call: Any) -> RefusedError:
+    """The error of the first call that is refused."""
+    for number in range(20):
+        try:
+            async with bench.limiter.admitted(scope(), chat(**{"ask": f"{number}", **call})):
+                pass
+        except RefusedError as error:
+            return error
+    raise AssertionError("no call was refused")
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [
+        RPM,
+        {**RPM, "per": "everyone"},
+        {**RPM, "limit": "2/day"},
+        {**TOKENS, "limit": "9 tokens/day"},
+    ],
+)
+async def test_a_refusal_has_the_sentence_and_the_wait_of_its_http_answer(
+    budget: dict[str, Any],
+) -> None:
+    bench = Bench(budget)
+    error = await refused(bench)
+    answer = refusal_of(bench.limiter, error.admission, Dialect.PROBLEM)
+    headers = dict(answer.headers)
+    assert json.loads(answer.body)["detail"] == str(error)
+    seconds = -(-error.wait // MICRO)
+    assert int(headers.get(b"retry-after", 0)) == seconds
+
+
+async def test_a_refusal_does_not_reveal_how_long_a_budget_of_buckets_refuses() -> None:
+    breadth = {
+        "name": "breadth",
+        "limit": "3 buckets/30 days",
+        "mode": "enforce",
+        "price": "none",
+        "then": ["refuse"],
+    }
+    bench = Bench(breadth, {"name": "rpm", "limit": "3/minute"})
+    error = await refused(bench)
+    decision = error.admission.decision
+    assert decision is not None
+    assert set(decision.violated) == {"breadth", "rpm"}
+    assert error.wait <= 60 * MICRO < decision.wait
+    assert "breadth" not in str(error)
+
+
+async def test_a_refusal_for_a_place_says_that_another_call_has_to_finish() -> None:
+    bench = Bench(PARALLEL)
+    async with bench.limiter.admitted(scope(), chat()):
+        with pytest.raises(RefusedError, match="Wait for one of your requests to finish") as caught:
+            async with bench.limiter.admitted(scope(), chat()):
+                raise AssertionError("reached")
+    assert caught.value.wait > 0
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [
+        {**RPM, "limit": "2/day", "window": "calendar", "timezone": "Europe/Berlin"},
+        {"name": "spend", "limit": "0.0001 usd/day"},
+        {"name": "breadth", "limit": "2 buckets/day", "mode": "enforce"},
+    ],
+    ids=["requests", "money", "buckets"],
+)
+async def test_a_refusal_that_is_pickled_keeps_all_but_what_the_caller_sent(
+    budget: dict[str, Any],
+) -> None:
+    error = await refused(Bench(budget, models={"*": {"input": 1, "output": 1}}), template="t")
+    error.admission.caller.scope["state"] = threading.Lock()  # type: ignore[index]
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled one line above
+    assert isinstance(copy, RefusedError)
+    assert (str(copy), copy.wait) == (str(error), error.wait)
+    assert copy.admission.refusal is error.admission.refusal
+    assert copy.admission.decision == error.admission.decision
+    assert (copy.admission.caller.scope, copy.admission.call.template) == ({}, "")
 
 
 STAGED = {
@@ -413,7 +502,7 @@ def sound(limiter: Limiter) -> bool:
 
 async def settled(limiter: Limiter) -> None:
     while limiter.busy:
-        await asyncio.sleep(0.001)
+        await turn()
 
 
 def limiter_at(url: str, seen: Decisions | None = None) -> Limiter:

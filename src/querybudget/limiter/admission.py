@@ -6,14 +6,19 @@ import enum
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from querybudget.adapters.base import UNREADABLE, Call, Usage
 from querybudget.coverage import Observation, Stage
+from querybudget.errors import RefusedError
 from querybudget.events import DecidedBy, DecisionEvent, EventStage, EventVerdict, Settlement
 from querybudget.ledger import Decision, Line
 from querybudget.limiter.arguments import check_usage
 from querybudget.limiter.estimation import Estimate
 from querybudget.limiter.matching import Caller, Matcher, Plan
+from querybudget.policy.model import Refusals
+from querybudget.refusals.answers import message_and_wait
+from querybudget.refusals.sentences import STORE_RETRY, not_priced, store_unavailable
 from querybudget.resilience.fallback import Reserved
 from querybudget.units import MICRO, Unit
 
@@ -25,6 +30,7 @@ __all__ = [
     "amounts_of",
     "event_for",
     "refusal_of",
+    "refused_error",
     "sum_of",
 ]
 
@@ -106,6 +112,27 @@ class Admission(msgspec.Struct):
         """What was asked of each budget of the plan, in their order; empty before it was."""
         return () if self.reserved is None else self.reserved.charge.lines
 
+    def take(self, reserved: Reserved) -> None:
+        """Note how the charge was decided."""
+        self.reserved = reserved
+        decision = self.decision = reserved.decision
+        if decision is None:
+            if reserved.denied:
+                self.refusal = Refusal.STORE
+            return
+        if reserved.reservation is None:
+            self.refusal = refusal_of(decision)
+        elif self.plan.counts_buckets:
+            self.stage, self.delay = decision.stage, decision.delay
+
+    def without_request(self) -> Admission:
+        """Return a copy without what the caller sent: headers, state and prompt."""
+        return replace(
+            self,
+            caller=replace(self.caller, scope={}),
+            call=replace(self.call, template="", ask="", asks=()),
+        )
+
     def used(self, usage: Usage) -> None:
         """Report usage of the call: it is charged when the call is settled.
 
@@ -177,6 +204,17 @@ def refusal_of(decision: Decision) -> Refusal:
     refusing = [status.line for status in decision.lines if status.verdict]
     plain = any(line.quota.unit is not Unit.BUCKETS for line in refusing if not line.shadow)
     return Refusal.QUOTA if plain else Refusal.ABNORMAL
+
+
+def refused_error(admission: Admission, settings: Refusals) -> RefusedError:
+    """Return the error for a refused call, in the words and with the wait of the HTTP answer."""
+    decision = admission.decision
+    if admission.refusal is Refusal.UNPRICED:
+        return RefusedError(not_priced(admission.call.model), admission)
+    if decision is None:
+        return RefusedError(store_unavailable(), admission, STORE_RETRY)
+    message, wait = message_and_wait(decision, settings, admission.at, admission.plan.private)
+    return RefusedError(message, admission, wait)
 
 
 def amounts_of(admission: Admission, outcome: Outcome, usage: Usage) -> list[int]:

@@ -18,7 +18,6 @@ from typing import Any, Self
 from querybudget.adapters.base import UNREADABLE, Call, Dialect, Usage
 from querybudget.coverage import Observation
 from querybudget.coverage.observation import FINE
-from querybudget.errors import RefusedError
 from querybudget.events import DecidedBy, Hook, Settlement, publish
 from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge
@@ -28,7 +27,7 @@ from querybudget.limiter.admission import (
     Refusal,
     amounts_of,
     event_for,
-    refusal_of,
+    refused_error,
     sum_of,
 )
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
@@ -36,8 +35,6 @@ from querybudget.limiter.arguments import check_call, check_usage
 from querybudget.limiter.estimation import Estimate, Estimator
 from querybudget.limiter.matching import Caller, Matcher, Plan, Route, method_of, path_of
 from querybudget.policy.model import Policy
-from querybudget.refusals import close
-from querybudget.refusals.sentences import not_priced, store_unavailable
 from querybudget.resilience.fallback import Reserved
 from querybudget.resilience.guard import Wait, within
 from querybudget.resilience.health import StoreHealth
@@ -195,7 +192,7 @@ class Limiter:
         """
         admission = await self.admit(scope, call)
         if admission.refusal is not None:
-            raise RefusedError(self._sentence(admission), admission)
+            raise refused_error(admission, self.policy.refusals)
         outcome, usage, began = Outcome.FAILED, None, False
         try:
             if admission.delay:
@@ -250,7 +247,7 @@ class Limiter:
             admission.refusal = Refusal.UNPRICED
         else:
             charge = self._charge(admission)
-            _take(admission, await self._resilient.reserve(charge, plan.on_error))
+            admission.take(await self._resilient.reserve(charge, plan.on_error))
         if admission.refusal is not None:
             admission.settled = True
             self._publish(admission, None, 0, Settlement.NONE)
@@ -385,25 +382,3 @@ class Limiter:
         if self._hooks:
             event = event_for(admission, self.matcher, self.clock(), usage, status, settlement)
             publish(self._hooks, event)
-
-    def _sentence(self, admission: Admission) -> str:
-        decision = admission.decision
-        if admission.refusal is Refusal.UNPRICED:
-            return not_priced(admission.call.model)
-        if decision is None:
-            return store_unavailable()
-        return close(decision, self.policy.refusals).reason
-
-
-def _take(admission: Admission, reserved: Reserved) -> None:
-    """Note in an admission how its charge was decided."""
-    admission.reserved = reserved
-    decision = admission.decision = reserved.decision
-    if decision is None:
-        if reserved.denied:
-            admission.refusal = Refusal.STORE
-        return
-    if reserved.reservation is None:
-        admission.refusal = refusal_of(decision)
-    elif admission.plan.counts_buckets:
-        admission.stage, admission.delay = decision.stage, decision.delay

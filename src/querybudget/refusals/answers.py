@@ -26,6 +26,7 @@ __all__ = [
     "answer",
     "body_too_large",
     "close",
+    "message_and_wait",
     "plain_answer",
     "store_down",
     "too_many_delayed",
@@ -113,6 +114,21 @@ def answer(
     if settings.disclose is not Disclosure.NEVER:
         headers += limit_headers(visible, dialect, settings, now, disclosed)
     return reply(fault, dialect, headers, request_id)
+
+
+def message_and_wait(
+    decision: Decision, settings: Refusals, now: int, disclosed: Container[str] = ()
+) -> tuple[str, int]:
+    """Return the sentence of `answer` and its wait in µs, for a caller who does not come over HTTP.
+
+    Raises:
+        ValueError: The decision admits the call.
+    """
+    visible = without_buckets(decision)
+    if decision.verdict and not visible.verdict:
+        code = ProblemType.ABNORMAL_USAGE.value
+        return sentences.abnormal_usage(code, decision.wait), decision.wait
+    return _message(visible, settings, now, disclosed), visible.wait
 
 
 def close(decision: Decision, settings: Refusals, reason: ProblemType = ProblemType.QUOTA) -> Close:
