@@ -13,7 +13,19 @@ from msgspec.structs import replace
 
 from querybudget.units import SECOND, Algorithm, Quota
 
-__all__ = ["SCHEMES", "Guarantees", "Reach", "StoreSettings", "guarantees_of", "lacking"]
+__all__ = [
+    "SCHEMES",
+    "STORE_RETRY",
+    "Guarantees",
+    "Reach",
+    "StoreSettings",
+    "guarantees_of",
+    "lacking",
+]
+
+STORE_RETRY = 5 * SECOND
+"""µs after which to try a call again that was refused because the store is down: when the store
+will answer cannot be known."""
 
 Reach = str
 """Who counts together: ``process``, ``host`` (the workers of one machine) or ``network``."""

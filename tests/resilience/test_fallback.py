@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Usage
+from querybudget.backends import STORE_RETRY
 from querybudget.ledger import Charge, Line, Verdict
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.policy.model import Policy
-from querybudget.resilience.fallback import RETRY, share
+from querybudget.resilience.fallback import share
 from querybudget.resilience.guard import FAILURES
 from querybudget.stores import MemoryStore
 from querybudget.testing import Decisions, FakeAnalyzer, ManualClock
@@ -156,7 +157,7 @@ async def test_a_call_that_exceeds_only_the_share_has_to_wait_and_is_not_refused
     worker.store.ever = "fails"
     admission = await worker.ask(max_output=40)
     assert admission.decision is not None
-    assert (admission.decision.verdict, admission.decision.wait) == (Verdict.WAIT, RETRY)
+    assert (admission.decision.verdict, admission.decision.wait) == (Verdict.WAIT, STORE_RETRY)
     assert (await worker.ask(max_output=400)).decision.verdict is Verdict.NEVER  # type: ignore[union-attr] # as above
 
 

@@ -7,6 +7,7 @@ from collections.abc import Container
 import msgspec
 
 from querybudget.adapters.base import Dialect
+from querybudget.backends import STORE_RETRY
 from querybudget.ledger import Decision, LineStatus
 from querybudget.policy.model import Disclosure, Refusals
 from querybudget.refusals import sentences
@@ -181,9 +182,7 @@ def body_too_large(limit: int, dialect: Dialect, *, request_id: str = "") -> Ans
     return plain_answer(413, "body_too_large", message, dialect, request_id=request_id)
 
 
-def store_down(
-    dialect: Dialect, *, request_id: str = "", wait: int = sentences.STORE_RETRY
-) -> Answer:
+def store_down(dialect: Dialect, *, request_id: str = "", wait: int = STORE_RETRY) -> Answer:
     """503: a budget cannot be checked and may not be skipped; try again after `wait` µs."""
     message = sentences.store_unavailable(wait)
     return plain_answer(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from querybudget.backends import STORE_RETRY
 from querybudget.ledger import LineStatus, Verdict
 from querybudget.text import duration, in_units, moment, period, unit_name, whole_down, whole_up
 from querybudget.units import MICRO, SECOND, Algorithm, Unit
 
 __all__ = [
-    "STORE_RETRY",
     "abnormal_usage",
     "also_exceeded",
     "body_too_large",
@@ -19,9 +19,6 @@ __all__ = [
     "store_unavailable",
     "too_many_waiting",
 ]
-
-STORE_RETRY = 5 * SECOND
-"""The wait proposed while the store is down."""
 
 _WITH_DATE = 60 * SECOND
 """The shortest wait that is also given as a date."""

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import msgspec
 
+from querybudget.backends import STORE_RETRY
 from querybudget.events import DecidedBy
 from querybudget.ledger import (
     Charge,
@@ -26,13 +27,9 @@ from querybudget.ledger import (
 )
 from querybudget.policy.model import OnStoreError
 from querybudget.stores import Clock, MemoryStore
-from querybudget.units import SECOND, Quota, Unit
+from querybudget.units import Quota, Unit
 
-__all__ = ["RETRY", "Fallback", "Reserved", "share"]
-
-RETRY = 5 * SECOND
-"""The wait proposed to a call that exceeds this worker's share but not the limit. It may be
-admitted when the store answers again, and when that is cannot be known."""
+__all__ = ["Fallback", "Reserved", "share"]
 
 LEAST_ACCOUNTS = 10
 """The local store keeps at least this many accounts."""
@@ -134,4 +131,5 @@ def _fits(status: LineStatus, whole: Quota) -> bool:
 
 
 def _later(status: LineStatus) -> LineStatus:
-    return msgspec.structs.replace(status, verdict=Verdict.WAIT, wait=RETRY)
+    """Return what exceeds only the share as something that may fit when the store is back."""
+    return msgspec.structs.replace(status, verdict=Verdict.WAIT, wait=STORE_RETRY)
