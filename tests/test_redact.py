@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from urllib.parse import quote
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.backends import SCHEMES
-from querybudget.redact import redact_error, redact_names, redact_url
+from querybudget.redact import error_type, redact_error, redact_names, redact_url
 
 SERVERS = st.sampled_from(sorted(SCHEMES.keys() - {"memory", "sqlite"}))
 PASSWORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C"]), max_size=20).map(
@@ -79,3 +80,8 @@ def test_short_and_unquoted_words_stay() -> None:
     assert redact_names("it's unreadable, 'disk I/O' failed") == (
         "it's unreadable, 'disk I/O' failed"
     )
+
+
+def test_the_type_of_an_error_is_named_with_its_module_unless_it_is_python_s_own() -> None:
+    assert error_type(ValueError("a prompt")) == "ValueError"
+    assert error_type(struct.error("a prompt")) == "struct.error"

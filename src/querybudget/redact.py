@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-__all__ = ["redact_error", "redact_names", "redact_url"]
+__all__ = ["error_type", "redact_error", "redact_names", "redact_url"]
 
 _HIDDEN = "..."
 
@@ -43,6 +43,13 @@ def redact_error(message: str, url: str = "") -> str:
         if secret:
             message = message.replace(secret, _HIDDEN)
     return _CREDENTIALS.sub("://", message)
+
+
+def error_type(error: BaseException) -> str:
+    """The type of an error whose message may not be shown: ``ValueError``, ``struct.error``."""
+    kind = type(error)
+    module = kind.__module__
+    return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
 
 
 def redact_names(message: str) -> str:

@@ -23,6 +23,7 @@ from querybudget.embedding.capabilities import Directions, examples_of, heuristi
 from querybudget.embedding.codebook import Codebook
 from querybudget.errors import EmbeddingError, SetupError
 from querybudget.policy.model import Capability, Policy
+from querybudget.redact import error_type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -165,7 +166,7 @@ class EmbeddingAnalyzer:
         if not self._down:
             self._down = True
             # Only the type of a foreign error: its text may contain the prompt.
-            why = error if isinstance(error, EmbeddingError) else type(error).__name__
+            why = error if isinstance(error, EmbeddingError) else error_type(error)
             logger.warning(
                 "prompts cannot be embedded, so calls are not counted in buckets: %s", why
             )

@@ -18,6 +18,7 @@ import numpy as np
 from querybudget.embedding.base import unit_vectors
 from querybudget.embedding.static import sample
 from querybudget.errors import EmbeddingError, SetupError
+from querybudget.redact import error_type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,7 +100,7 @@ class CallableEmbedder:
             values = self._function(texts)
         except Exception as error:
             # Only the type: the error's text may contain a prompt, and errors are logged.
-            raise EmbeddingError(f"{self.name} raised {type(error).__name__}") from error
+            raise EmbeddingError(f"{self.name} raised {error_type(error)}") from error
         return unit_vectors(values, len(texts), self.dimensions, self.name)
 
 

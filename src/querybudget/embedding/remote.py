@@ -24,7 +24,7 @@ from querybudget.breaker import CircuitBreaker
 from querybudget.embedding.base import unit_vectors
 from querybudget.embedding.static import sample
 from querybudget.errors import EmbeddingError
-from querybudget.redact import redact_url
+from querybudget.redact import error_type, redact_url
 from querybudget.units import SECOND
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ class RemoteEmbedder:
             vectors = self._read(response, len(texts))
         except Exception as error:
             # The text of a foreign error may contain the prompt.
-            why = str(error) if isinstance(error, EmbeddingError) else type(error).__name__
+            why = str(error) if isinstance(error, EmbeddingError) else error_type(error)
             if isinstance(error, _UnreadableError):
                 self._breaker.record_success()
             else:

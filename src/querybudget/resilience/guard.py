@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from querybudget.breaker import CircuitBreaker
 from querybudget.errors import QueryBudgetError, StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
-from querybudget.redact import redact_error
+from querybudget.redact import error_type, redact_error
 from querybudget.resilience.health import StoreStats
 from querybudget.resilience.outbox import Outbox
 from querybudget.stores import Clock, Store
@@ -142,11 +142,11 @@ class Guard:
         expected = isinstance(error, QueryBudgetError)
         kind = type(error)
         # The message of a foreign error may contain anything, a prompt for example.
-        why = redact_error(str(error))[:LONGEST_ERROR] if expected else kind.__name__
+        why = redact_error(str(error))[:LONGEST_ERROR] if expected else error_type(error)
         stats.last_error = why
         if not expected and kind not in self._logged:
             self._logged.add(kind)
-            logger.error("%s failed with %s", self._name, kind.__name__, exc_info=error)
+            logger.error("%s failed with %s", self._name, error_type(error), exc_info=error)
         if self._breaker.record_failure(why):
             stats.since = self._clock()
             logger.warning(
@@ -191,7 +191,7 @@ class Guard:
         error = task.exception()
         if error is None or isinstance(error, StoreError):
             return task.result()
-        message = str(error) if isinstance(error, QueryBudgetError) else type(error).__name__
+        message = str(error) if isinstance(error, QueryBudgetError) else error_type(error)
         raise StoreError(f"{self._name} failed with {message}") from error
 
     async def _abandon(self, task: asyncio.Future[Any]) -> None:
