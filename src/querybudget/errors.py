@@ -42,7 +42,7 @@ class PolicyProblem(msgspec.Struct, frozen=True):
     Attributes:
         source: File name, or ``<mapping>`` for a policy passed as a mapping.
         line: Line in the file, from 1; 0 if there is none.
-        path: Where in the policy, as ``$.budgets[2].limit``.
+        path: Where in the policy, as ``$.budgets[2].limit``; empty if the file cannot be read.
         message: What was expected, what was found, and the nearest known word.
     """
 
@@ -52,6 +52,8 @@ class PolicyProblem(msgspec.Struct, frozen=True):
     message: str
 
     def __str__(self) -> str:
+        if not self.path:
+            return self.message
         where = f"{self.source}:{self.line}" if self.line else self.source
         return f"{where}: {self.message}, at {self.path}"
 

@@ -9,6 +9,7 @@ from pathlib import Path as FilePath
 
 from msgspec import UNSET
 
+from querybudget.errors import PolicyError, PolicyProblem
 from querybudget.notation import brief
 from querybudget.policy import build_budgets, build_embedding, build_identity, build_store, file
 from querybudget.policy.decode import read
@@ -85,7 +86,8 @@ def _text(name: str) -> str:
             return stream.read(MAX_FILE + 1).decode("utf-8-sig")
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise problems.stop((), f"expected a policy file, found none to read: {reason}") from None
+        problem = PolicyProblem(name, 0, "", f"cannot read {name}: {reason}")
+        raise PolicyError((problem,)) from None
     except ValueError as error:
         raise problems.stop((), f"expected text in UTF-8, found other bytes: {error}") from None
 
