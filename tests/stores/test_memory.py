@@ -199,6 +199,8 @@ def test_a_table_too_small_for_newcomers_is_refused() -> None:
 def test_an_unknown_url_is_refused_with_what_was_expected() -> None:
     with pytest.raises(SetupError, match=r"no store for 'mysql': expected .*memory://"):
         open_store("mysql://localhost", ManualClock())
+    with pytest.raises(SetupError, match=r"or `limits\+...://` \(did you mean `redis://`\?\)"):
+        open_store("reddis://localhost", ManualClock())
 
 
 def test_the_system_clock_tells_microseconds_and_never_goes_back() -> None:

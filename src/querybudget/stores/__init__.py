@@ -10,6 +10,7 @@ from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.stores.clock import Clock, system_clock
 from querybudget.stores.memory import MemoryStore
+from querybudget.text import listed, nearest
 from querybudget.units import Quota
 
 __all__ = [
@@ -130,5 +131,7 @@ def open_store(
         from querybudget.stores.redis import RedisStore  # noqa: PLC0415 - loads its client
 
         return RedisStore(settings, estimate=clock)
-    known = ", ".join(f"{name}://" for name in SCHEMES)
-    raise SetupError(f"no store for {scheme!r}: expected one of {known}")
+    known = [f"{name}://" for name in SCHEMES]
+    hint = nearest(f"{scheme}://", known)
+    expected = listed([*known, f"{LIMITS}...://"])
+    raise SetupError(f"no store for {scheme!r}: expected one of {expected}{hint}")
