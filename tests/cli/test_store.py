@@ -145,7 +145,7 @@ def test_a_port_without_a_server_is_reported(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("abacus://", "no store for 'abacus': expected one of memory://"),
+        ("abacus://", "no store for 'abacus': expected one of `memory://`, `sqlite://`"),
         ("nothing", "no store for 'nothing'"),
         ("sqlite://", "names no file"),
         ("sqlite:///no/such/directory/budgets.db", "there is no directory"),
@@ -175,8 +175,10 @@ def test_a_new_sqlite_file_is_removed_after_its_use(
 ) -> None:
     path = tmp_path / "budgets.db"
     assert main(["store", "check", f"sqlite:///{path}"]) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
     assert f"store     SQLite {sqlite3.sqlite_version}\n" in out
+    assert "note      a file on a network file system can fail" in out
+    assert err == "", "expected no warning of what may not be so"
     assert "counts    together for the processes of this machine" in out
     assert list(tmp_path.iterdir()) == []
 

@@ -69,6 +69,7 @@ class StoreReport(msgspec.Struct, frozen=True):
         clock: µs by which the server's clock is ahead of this host's; None if it has none of its
             own.
         warnings: What works but is probably not meant.
+        note: What to know about every store of this kind; empty for nothing.
     """
 
     url: str
@@ -82,6 +83,7 @@ class StoreReport(msgspec.Struct, frozen=True):
     latency: Latency
     clock: int | None
     warnings: tuple[str, ...]
+    note: str = ""
 
 
 class _Description(msgspec.Struct):
@@ -91,6 +93,7 @@ class _Description(msgspec.Struct):
     size: int | None = None
     clock: int | None = None
     warnings: list[str] = []
+    note: str = ""
 
 
 def check_store(url: str, *, as_json: bool) -> int:
@@ -148,6 +151,7 @@ async def _report(url: str, place: str) -> StoreReport:
         latency=latency,
         clock=description.clock,
         warnings=(*description.warnings, *_warnings(guarantees, description)),
+        note=description.note,
     )
 
 
@@ -196,7 +200,7 @@ def _describe_sqlite(url: str) -> _Description:
     return _Description(
         f"SQLite {sqlite3.sqlite_version}",
         sum(path.stat().st_size for path in _files(url, there=True)[:1]),
-        warnings=["a file on a network file system can fail without an error: use a local disk"],
+        note="a file on a network file system can fail without an error: use a local disk",
     )
 
 
@@ -278,6 +282,8 @@ def _print(report: StoreReport) -> None:
         ("latency", f"{speed}; slowest {_ms(latency.slowest)}"),
         ("clock", _clock(report.clock)),
     ]
+    if report.note:
+        rows.append(("note", report.note))
     print(f"{report.url} works from here")
     for name, value in rows:
         print(f"  {name:8}  {value}")
