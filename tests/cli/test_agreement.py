@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.base import UNREADABLE
 from querybudget.asgi import QueryBudgetMiddleware
-from querybudget.cli.explain import Explanation, Request, explain_request
+from querybudget.asgi.types import Message, Receive, Scope, Send
+from querybudget.cli.explain import explain_request
+from querybudget.cli.explanation import Explanation, Request
 from querybudget.events import DecisionEvent
 from querybudget.limiter import Limiter
 from querybudget.policy.model import Policy
@@ -122,6 +124,11 @@ def agree(policy: Policy, asked: Request) -> Explanation:
     if event is None:
         assert explanation.verdict == ("too_large" if status == 413 else "untouched")
         return explanation
+    compare(explanation, event)
+    return explanation
+
+
+def compare(explanation: Explanation, event: DecisionEvent) -> None:
     assert (event.verdict, event.tier) == (explanation.verdict, explanation.tier)
     assert event.identity.source == explanation.identity
     assert event.operation == explanation.operation
@@ -135,7 +142,6 @@ def agree(policy: Policy, asked: Request) -> Explanation:
         lines = event.decision.lines
         assert [line.line.quota.name for line in lines] == [budget.name for budget in applying]
         assert [line.verdict.name.lower() for line in lines] == [b.verdict for b in applying]
-    return explanation
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +209,31 @@ def test_explain_and_the_middleware_agree_where_no_model_is_asked(
     policy: Policy, method: str, path: str
 ) -> None:
     agree(policy, Request(method, path))
+
+
+async def accepting(scope: Scope, receive: Receive, send: Send) -> None:
+    """A WebSocket application that accepts, and reads until the client hangs up."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (await receive())["type"] == "websocket.receive":
+        pass
+
+
+async def test_explain_and_the_middleware_agree_on_both_operations_of_a_websocket(
+    policy: Policy,
+) -> None:
+    events: list[DecisionEvent] = []
+    limiter = Limiter(policy, hooks=[events.append])
+    scope = {**http_scope("/ws", client=("127.0.0.1", 0)), "type": "websocket", "subprotocols": []}
+    messages: list[Message] = [
+        {"type": "websocket.connect"},
+        {"type": "websocket.receive", "text": "hello"},
+        {"type": "websocket.disconnect", "code": 1000},
+    ]
+    await drive(QueryBudgetMiddleware(accepting, limiter=limiter), scope, messages)
+    handshake = await explain_request(policy, Request("WEBSOCKET", "/ws", body=b"hello"))
+    assert handshake.message is not None
+    by_operation = {event.operation: event for event in events}
+    assert sorted(by_operation) == ["handshake", "message"]
+    compare(handshake, by_operation["handshake"])
+    compare(handshake.message, by_operation["message"])

@@ -120,3 +120,43 @@ def test_check_names_the_tiers(tmp_path: Path, capsys: pytest.CaptureFixture[str
     path.write_text(POLICY)
     assert main(["check", str(path)]) == 0
     assert "tiers: keyless\n" in capsys.readouterr().out
+
+
+def test_explain_says_that_a_caller_is_not_identified(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = "identity: [api_key]\nbudgets: [{name: a, limit: 9/day}]"
+    explained(tmp_path, policy, chat("hi"))
+    assert "not identified (the shared anonymous account), tier" in capsys.readouterr().out
+
+
+def test_explain_says_how_many_of_the_places_a_call_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explained(tmp_path, "budgets: [{name: a, limit: 4 concurrent}]", chat("hi"))
+    assert "    takes 1 of 4 places until it ends\n" in capsys.readouterr().out
+
+
+WEBSOCKET_POLICY = """\
+secret: 0123456789abcdef0123456789abcdef
+budgets:
+  - {name: opened, limit: 1 requests/day, match: {operation: handshake}}
+  - {name: sent, limit: 9 requests/day, match: {operation: message}}
+  - {name: tokens, limit: 1M tokens/day}
+  - {name: open, limit: 2 concurrent}
+"""
+
+
+def test_explain_shows_the_handshake_and_the_messages_of_a_websocket(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explained(tmp_path, WEBSOCKET_POLICY, "hello", "--method", "websocket", "--path", "/ws")
+    handshake, message = capsys.readouterr().out.split("each message: ")
+    assert handshake.startswith("WEBSOCKET /ws: admit, ")
+    assert "call      handshake, streamed" in handshake
+    assert "it is for operation message; this is handshake" in handshake
+    assert "takes 1 of 2 places" in handshake
+    assert "call      message, streamed" in message
+    assert "it is for operation handshake; this is message" in message
+    assert "7 bytes of prompt" in message
+    assert "does not apply: the connection holds a place" in message

@@ -1,10 +1,11 @@
-"""What a policy can match by name is what adapters name."""
+"""What a policy can match by name is what calls have."""
 
 from __future__ import annotations
 
 import pytest
 
 from querybudget.adapters import adapter_for
+from querybudget.asgi.websocket import HANDSHAKE, message_call
 from querybudget.policy.model import OPERATIONS, Policy
 
 MESSAGES = b'"messages": [{"role": "user", "content": "hi"}]'
@@ -24,8 +25,9 @@ def named(path: str) -> str:
     return adapter.parse(path, ASKED[path]).operation
 
 
-def test_every_operation_that_adapters_name_can_be_matched_and_no_other() -> None:
-    assert {named(path) for path in ASKED} | {"other"} == set(OPERATIONS)
+def test_every_operation_that_calls_have_can_be_matched_and_no_other() -> None:
+    websocket = {HANDSHAKE.operation, message_call(1).operation}
+    assert {named(path) for path in ASKED} | {"other"} | websocket == set(OPERATIONS)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -17,10 +17,15 @@ from querybudget.limiter.matching import Caller, Route
 from querybudget.refusals import Close, close
 from querybudget.units import MICRO
 
-__all__ = ["WebSocketSession"]
+__all__ = ["HANDSHAKE", "WebSocketSession", "message_call"]
 
 UNAVAILABLE = Close(1013, "rate limits are temporarily unavailable")
 HANDSHAKE = Call(Dialect.PROBLEM, "handshake", stream=True, generates=False)
+
+
+def message_call(size: int) -> Call:
+    """Return the call that a received message of `size` bytes is."""
+    return Call(Dialect.PROBLEM, "message", stream=True, input_bytes=size)
 
 
 class WebSocketSession:
@@ -69,8 +74,7 @@ class WebSocketSession:
         if message["type"] != "websocket.receive":
             return message
         await self._end_turn()
-        size = _size(message)
-        call = Call(Dialect.PROBLEM, "message", stream=True, input_bytes=size)
+        call = message_call(_size(message))
         admission = await self._admit(self._route.messages or self._route, call)
         if admission.refusal is not None:
             return await self._refuse_message(admission)

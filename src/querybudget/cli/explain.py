@@ -9,117 +9,30 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import msgspec
 
 from querybudget.adapters.base import UNREADABLE, Adapter, Call, read_call
 from querybudget.asgi.body import BodyTooLarge, inflate, read
 from querybudget.asgi.health import READS
-from querybudget.asgi.types import Message
+from querybudget.asgi.websocket import HANDSHAKE, message_call
 from querybudget.cli.check import pooled
+from querybudget.cli.explanation import BudgetExplanation, Explanation, Request
 from querybudget.coverage import Observation
 from querybudget.errors import BodyError
+from querybudget.identity import ANONYMOUS
 from querybudget.ledger import Line, LineStatus
-from querybudget.limiter import Admission, Limiter, Refusal
-from querybudget.limiter.matching import Mismatch, Route
+from querybudget.limiter import Admission, Limiter, Outcome, Refusal
+from querybudget.limiter.matching import WEBSOCKET, Mismatch, Route
 from querybudget.policy.model import Budget, EstimateSettings, Policy
 from querybudget.stores import MemoryStore, system_clock
 from querybudget.text import amount, limit, number
 from querybudget.units import MICRO, Unit
 
-__all__ = ["BudgetExplanation", "Explanation", "Request", "explain", "explain_request"]
+__all__ = ["explain", "explain_request"]
 
 MANY = 2
 """The nearest of a condition's patterns is named if there are more than this."""
-
-
-class Request(msgspec.Struct, frozen=True):
-    """A request as a server would receive it; header names in lower case."""
-
-    method: str
-    path: str
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    client: str = "127.0.0.1"
-    body: bytes = b""
-
-    @property
-    def scope(self) -> dict[str, Any]:
-        """The request's ASGI scope."""
-        return {
-            "type": "http",
-            "method": self.method,
-            "path": self.path,
-            "root_path": "",
-            "query_string": b"",
-            "headers": list(self.headers),
-            "client": (self.client, 0),
-        }
-
-    async def receive(self) -> Message:
-        """ASGI's `receive`."""
-        return {"type": "http.request", "body": self.body}
-
-
-class BudgetExplanation(msgspec.Struct, frozen=True, kw_only=True):
-    """What one budget makes of the request. Amounts are in the budget's unit.
-
-    Attributes:
-        limit: Its limit, in words, scaled for the caller's tier.
-        per: What it is pooled over, in words.
-        mode: ``enforce`` or ``shadow``.
-        why_not: Why it does not apply; empty if it does.
-        cost: What the call reserves; for buckets, if all of the call's buckets are new.
-        least: The part of `cost` that is certain and must fit.
-        left: What a caller with no usage has left: after this call if it fits, without it if it
-            does not. None if the budget does not apply or nothing was decided.
-        verdict: The verdict of this budget alone; empty if nothing was decided.
-    """
-
-    name: str
-    limit: str
-    per: str
-    mode: str
-    unit: str
-    applies: bool
-    why_not: str = ""
-    cost: int | float = 0
-    least: int | float = 0
-    left: int | float | None = None
-    verdict: str = ""
-
-
-class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a policy makes of one request.
-
-    Attributes:
-        verdict: ``admit``, ``wait``, ``never``, ``unpriced``, ``too_large`` if the body exceeds the
-            policy's limit, or ``untouched`` if no budget applies to the method and path.
-        because: The reason, as a sentence.
-        identity: The resolver that identified the caller.
-        operation: `Call.operation`.
-        tokens: Tokens expected: input and output.
-        estimated: How they were estimated.
-        body_error: Why the body cannot be read; empty if it can.
-        looked: Whether any budget depends on what the prompt is about.
-        embedded: Whether the prompt could be embedded.
-        budgets: In the order of the policy.
-    """
-
-    verdict: str
-    because: str
-    identity: str = ""
-    tier: str = ""
-    operation: str = ""
-    model: str = ""
-    stream: bool = False
-    tokens: tuple[int, int] = (0, 0)
-    estimated: str = ""
-    body_error: str = ""
-    looked: bool = False
-    embedded: bool = False
-    capabilities: tuple[str, ...] = ()
-    budgets: tuple[BudgetExplanation, ...] = ()
 
 
 def explain(path: str, request: Request, *, as_json: bool) -> int:
@@ -161,6 +74,8 @@ async def _decide(limiter: Limiter, request: Request) -> Explanation:
     route = limiter.route_for(method, path)
     if route is None:
         return _untouched(limiter, request)
+    if method == WEBSOCKET:
+        return await _decide_websocket(limiter, route, request)
     try:
         call, body_error = await _read(limiter, route, request)
     except BodyTooLarge:
@@ -171,6 +86,18 @@ async def _decide(limiter: Limiter, request: Request) -> Explanation:
         return _aside(policy, "too_large", because, "the body is too large")
     admission = await limiter.admit(request.scope, call)
     return _explanation(limiter, admission, request, body_error)
+
+
+async def _decide_websocket(limiter: Limiter, route: Route, request: Request) -> Explanation:
+    """Explain a handshake, and a message with the request's body, each as a caller's first call."""
+    caller, path = limiter.caller_for(request.scope), request.path
+    admission = await limiter.admit_call(caller, route, WEBSOCKET, path, HANDSHAKE)
+    handshake = _explanation(limiter, admission, request, "")
+    await limiter.settle(admission, Outcome.FAILED)
+    call = message_call(len(request.body))
+    admission = await limiter.admit_call(caller, route.messages or route, WEBSOCKET, path, call)
+    message = _explanation(limiter, admission, request, "")
+    return msgspec.structs.replace(handshake, message=message)
 
 
 async def _read(limiter: Limiter, route: Route, request: Request) -> tuple[Call | None, str]:
@@ -243,12 +170,9 @@ def _applying(
     capacity, left = line.quota.capacity, None
     if status is not None:
         left = number(capacity if status.verdict else max(0, capacity - cost))
-    return BudgetExplanation(
-        name=budget.name,
+    return msgspec.structs.replace(
+        _idle(budget, ""),
         limit=limit(line.quota),
-        per=pooled(budget),
-        mode=budget.mode,
-        unit=line.quota.unit,
         applies=True,
         cost=number(cost),
         least=number(cost if buckets else line.minimum),
@@ -292,8 +216,8 @@ def _aside(policy: Policy, verdict: str, because: str, why_not: str) -> Explanat
 
 def _reason(mismatch: Mismatch | None) -> str:
     """Return why a budget does not apply, as a clause."""
-    if mismatch is None:
-        return ""
+    if mismatch is None:  # only a message of a WebSocket is left, which takes no lease
+        return "the connection holds a place, and its messages need none"
     condition, wanted, actual = mismatch.condition, mismatch.wanted, mismatch.actual
     match condition:
         case "exempt":
@@ -326,6 +250,8 @@ def _verdict(admission: Admission) -> tuple[str, str]:
 def _estimated(call: Call, settings: EstimateSettings, output: int) -> str:
     if call.operation == "other":
         return "this path is not a model endpoint, so the call counts as one request"
+    if call is HANDSHAKE:
+        return "a handshake asks no model, so it counts as one request"
     rate = number(settings.bytes_per_token)
     prompt = f"{call.input_bytes} bytes of prompt at {rate} bytes per token"
     if call.input_tokens:
@@ -346,24 +272,33 @@ def _estimated(call: Call, settings: EstimateSettings, output: int) -> str:
 
 
 def _lines(request: Request, explanation: Explanation) -> Iterator[str]:
-    yield f"{request.method} {request.path}: {explanation.verdict}, {explanation.because}"
+    yield from _call_lines(f"{request.method} {request.path}", explanation)
+    if explanation.message:
+        yield ""
+        yield from _call_lines("each message", explanation.message)
+    yield ""
+    yield "Decided for a caller with no usage yet. Nothing was charged."
+
+
+def _call_lines(title: str, explanation: Explanation) -> Iterator[str]:
+    yield f"{title}: {explanation.verdict}, {explanation.because}"
     if explanation.body_error:
         yield f"  body      cannot be read. {explanation.body_error}"
         yield "            The call counts on every budget of its path, at the highest price."
     if explanation.operation:
         model = f" of {explanation.model}" if explanation.model else ""
         stream = ", streamed" if explanation.stream else ""
-        tokens = explanation.tokens
+        tokens, known = explanation.tokens, f"identified by {explanation.identity}"
+        if explanation.identity == ANONYMOUS:
+            known = "not identified (the shared anonymous account)"
         yield f"  call      {explanation.operation}{model}{stream}"
-        yield f"  caller    identified by {explanation.identity}, tier {explanation.tier}"
+        yield f"  caller    {known}, tier {explanation.tier}"
         yield f"  tokens    {tokens[0]} in, {tokens[1]} out: {explanation.estimated}"
     if explanation.looked:
         yield f"  about     {_about(explanation)}"
     for budget in explanation.budgets:
         yield ""
         yield from _budget_lines(budget)
-    yield ""
-    yield "Decided for a caller with no usage yet. Nothing was charged."
 
 
 def _about(explanation: Explanation) -> str:
@@ -377,6 +312,9 @@ def _budget_lines(budget: BudgetExplanation) -> Iterator[str]:
     yield f"  {budget.name}: {budget.limit}, {budget.per}{shadow}"
     if not budget.applies:
         yield f"    does not apply: {budget.why_not}"
+        return
+    if budget.unit == Unit.CONCURRENT and budget.verdict == "admit" and budget.left is not None:
+        yield f"    takes {budget.cost:g} of {budget.cost + budget.left:g} places until it ends"
         return
     some = budget.least < budget.cost
     certain = f", of which {_amount(budget.least, budget)} must fit" if some else ""

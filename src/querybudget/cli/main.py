@@ -72,10 +72,12 @@ def _parser() -> argparse.ArgumentParser:
 def _add_explain(explain: argparse.ArgumentParser) -> None:
     explain.add_argument("policy", help="a policy file (YAML), or preset:NAME")
     explain.add_argument(
-        "--request", metavar="FILE", help="file with the request's body; - for standard input"
+        "--request",
+        metavar="FILE",
+        help="file with the request's body, or a WebSocket's message; - for standard input",
     )
     explain.add_argument("--path", default="/v1/chat/completions", help="default: %(default)s")
-    explain.add_argument("--method", default="POST", help="default: %(default)s")
+    explain.add_argument("--method", default="POST", help="or WEBSOCKET; default: %(default)s")
     explain.add_argument(
         "--header",
         action="append",
@@ -139,7 +141,8 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from querybudget.cli.explain import Request, explain  # noqa: PLC0415
+    from querybudget.cli.explain import explain  # noqa: PLC0415
+    from querybudget.cli.explanation import Request  # noqa: PLC0415
 
     request = Request(
         method=arguments.method.upper(),

@@ -53,8 +53,18 @@ __all__ = [
     "TokenWeights",
 ]
 
-OPERATIONS = ("chat", "responses", "completions", "embeddings", "messages", "count_tokens", "other")
-"""What `Call.operation` can be, besides the names of generic routes."""
+OPERATIONS = (
+    "chat",
+    "responses",
+    "completions",
+    "embeddings",
+    "messages",
+    "count_tokens",
+    "other",
+    "handshake",
+    "message",
+)
+"""What `Call.operation` can be, besides the names of generic routes; the last two on a WebSocket."""
 
 CAPABILITIES = (
     "coding",
@@ -344,7 +354,7 @@ class Policy(Struct, frozen=True):
         secret: Keys the hashes of identities; random for one process where the policy gives none.
         store: Where accounts are kept.
         exempt: Globs over paths that are passed through unread.
-        hold: µs after which a reservation expires unless it is settled or renewed.
+        hold: µs after which a reservation expires unless it is settled.
         max_identities: Accounts kept by a store in memory or in a file.
         estimate: What is reserved for a call before anything is known of it.
         refusals: What refusals and budget headers say.

@@ -1,0 +1,102 @@
+"""What `querybudget explain` is asked, and what it finds: the shape of its JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from querybudget.asgi.types import Message
+from querybudget.limiter.matching import WEBSOCKET
+
+__all__ = ["BudgetExplanation", "Explanation", "Request"]
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A request as a server would receive it; header names in lower case."""
+
+    method: str
+    path: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    client: str = "127.0.0.1"
+    body: bytes = b""
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        """The request's ASGI scope."""
+        return {
+            "type": "websocket" if self.method == WEBSOCKET else "http",
+            "method": self.method,
+            "path": self.path,
+            "root_path": "",
+            "query_string": b"",
+            "headers": list(self.headers),
+            "client": (self.client, 0),
+        }
+
+    async def receive(self) -> Message:
+        """ASGI's `receive`."""
+        return {"type": "http.request", "body": self.body}
+
+
+class BudgetExplanation(msgspec.Struct, frozen=True, kw_only=True):
+    """What one budget makes of the request. Amounts are in the budget's unit.
+
+    Attributes:
+        limit: Its limit, in words, scaled for the caller's tier.
+        per: What it is pooled over, in words.
+        mode: ``enforce`` or ``shadow``.
+        why_not: Why it does not apply; empty if it does.
+        cost: What the call reserves; for buckets, if all of the call's buckets are new.
+        least: The part of `cost` that is certain and must fit.
+        left: What a caller with no usage has left: after this call if it fits, without it if it
+            does not. None if the budget does not apply or nothing was decided.
+        verdict: The verdict of this budget alone; empty if nothing was decided.
+    """
+
+    name: str
+    limit: str
+    per: str
+    mode: str
+    unit: str
+    applies: bool
+    why_not: str = ""
+    cost: int | float = 0
+    least: int | float = 0
+    left: int | float | None = None
+    verdict: str = ""
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy makes of one request.
+
+    Attributes:
+        verdict: ``admit``, ``wait``, ``never``, ``unpriced``, ``too_large`` if the body exceeds the
+            policy's limit, or ``untouched`` if no budget applies to the method and path.
+        because: The reason, as a sentence.
+        identity: The resolver that identified the caller.
+        operation: `Call.operation`.
+        tokens: Tokens expected: input and output.
+        estimated: How they were estimated.
+        body_error: Why the body cannot be read; empty if it can.
+        looked: Whether any budget depends on what the prompt is about.
+        embedded: Whether the prompt could be embedded.
+        budgets: In the order of the policy.
+        message: What it makes of one message of a WebSocket, if the request is a handshake.
+    """
+
+    verdict: str
+    because: str
+    identity: str = ""
+    tier: str = ""
+    operation: str = ""
+    model: str = ""
+    stream: bool = False
+    tokens: tuple[int, int] = (0, 0)
+    estimated: str = ""
+    body_error: str = ""
+    looked: bool = False
+    embedded: bool = False
+    capabilities: tuple[str, ...] = ()
+    budgets: tuple[BudgetExplanation, ...] = ()
+    message: Explanation | None = None
