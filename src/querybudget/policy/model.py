@@ -64,7 +64,7 @@ OPERATIONS = (
     "handshake",
     "message",
 )
-"""What `Call.operation` can be, besides the names of generic routes; the last two on a WebSocket."""
+"""What `Call.operation` can be, besides names of generic routes; the last two on a WebSocket."""
 
 CAPABILITIES = (
     "coding",
