@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from querybudget.adapters.base import UNREADABLE, Call, Usage
+from querybudget.backends import STORE_RETRY
 from querybudget.coverage import Observation, Stage
 from querybudget.errors import RefusedError
 from querybudget.events import DecidedBy, DecisionEvent, EventStage, EventVerdict, Settlement
@@ -18,7 +19,7 @@ from querybudget.limiter.estimation import Estimate
 from querybudget.limiter.matching import Caller, Matcher, Plan
 from querybudget.policy.model import Refusals
 from querybudget.refusals.answers import message_and_wait
-from querybudget.refusals.sentences import STORE_RETRY, not_priced, store_unavailable
+from querybudget.refusals.sentences import not_priced, store_unavailable
 from querybudget.resilience.fallback import Reserved
 from querybudget.units import MICRO, Unit
 
