@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 from typing import Any
 
 import pytest
@@ -211,3 +213,19 @@ async def test_a_request_that_no_budget_is_for_has_no_view(make_edge: MakeEdge) 
     message: Message = {"type": "http.request", "body": b"", "more_body": False}
     await drive(edge.app, http_scope("/health", method="GET"), [message])
     assert "querybudget" not in scopes[0]["state"]
+
+
+@pytest.mark.anyio
+async def test_nothing_of_a_request_is_left_when_it_has_ended(make_edge: MakeEdge) -> None:
+    class Connection:
+        """What a server keeps in the scope of a request."""
+
+    edge = make_edge(FakeModel(), POLICY)
+    connection = Connection()
+    left = weakref.ref(connection)
+    scope = http_scope(key="a", extensions={"connection": connection})
+    await drive(edge.app, scope, request(CHAT))
+    await edge.quiet()
+    del scope, connection
+    gc.collect()
+    assert left() is None

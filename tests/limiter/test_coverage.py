@@ -219,7 +219,7 @@ async def test_the_identity_is_profiled_first_and_then_its_pools() -> None:
     limiter = Limiter(loaded, store=store, clock=clock, analyzer=FakeAnalyzer())
     admission = await ask(limiter, "a")
     (charge,) = charges
-    key = admission.caller.identity.key
+    key = admission.identity.key
     org = charge.lines[0].partition
     assert charge.profiled == (key, org, "everyone")
     assert charge.observation == admission.observation
@@ -251,7 +251,7 @@ async def test_a_template_is_profiled_as_a_pool_of_its_callers() -> None:
     assert admission.decision is not None
     assert admission.decision.reservation is not None
     own, pool = admission.decision.reservation.profiled
-    assert own == admission.caller.identity.key
+    assert own == admission.identity.key
     assert pool.startswith("template:")
     assert "tutor" not in pool
 
@@ -263,7 +263,7 @@ async def test_anonymous_callers_are_profiled_together() -> None:
         assert (await ask(limiter, text)).refusal is None
     refused = await ask(limiter, "e", key="another")
     assert refused.refusal is Refusal.ABNORMAL
-    assert refused.caller.identity.key == "anonymous"
+    assert refused.identity.key == "anonymous"
 
 
 # -- capabilities

@@ -102,7 +102,7 @@ async def test_a_tier_scales_limits_and_a_budgets_name_takes_precedence_over_its
         )
     )
     admission = await ask(limiter, state={"claims": {"plan": "pro"}})
-    assert admission.caller.tier == "trusted"
+    assert admission.tier == "trusted"
     assert [m.quota.limit for m in admission.plan.budgets] == [4 * MICRO, 300 * MICRO]
     assert [m.quota.limit for m in (await ask(limiter, key="b")).plan.budgets] == [
         2 * MICRO,
@@ -157,7 +157,7 @@ async def test_what_is_given_back_depends_on_how_the_call_ended(
     admission = await ask(limiter, chat())
     await limiter.settle(admission, outcome, Usage(input=10, output=5), 200)
     quotas = [m.quota for m in admission.plan.budgets]
-    left = await limiter.store.peek(admission.caller.identity.key, quotas)
+    left = await limiter.store.peek(admission.identity.key, quotas)
     assert [remaining // MICRO for remaining, _ in left] == [requests_left, tokens_left]
 
 

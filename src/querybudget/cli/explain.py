@@ -126,7 +126,8 @@ def _explanation(
     call, usage, decision = admission.call, admission.estimate.usage, admission.decision
     observation = admission.observation or Observation()
     bits = observation.capabilities
-    lines = limiter.matcher.lines(admission.caller, admission.plan, call, admission.estimate, bits)
+    caller = limiter.caller_for(request.scope)
+    lines = limiter.matcher.lines(caller, admission.plan, call, admission.estimate, bits)
     statuses: Sequence[LineStatus | None] = decision.lines if decision else [None] * len(lines)
     applying = {
         matched.budget.name: _applying(matched.budget, line, status, observation)
@@ -137,8 +138,8 @@ def _explanation(
     return Explanation(
         verdict=verdict,
         because=because,
-        identity=admission.caller.identity.source,
-        tier=admission.caller.tier,
+        identity=admission.identity.source,
+        tier=admission.tier,
         operation=call.operation,
         model=call.model,
         stream=call.stream,
@@ -152,9 +153,7 @@ def _explanation(
             applying.get(budget.name)
             or _idle(
                 budget,
-                _reason(
-                    why_not(budget, request.method, request.path, admission.caller, call, bits)
-                ),
+                _reason(why_not(budget, request.method, request.path, caller, call, bits)),
             )
             for budget in limiter.policy.budgets
         ),

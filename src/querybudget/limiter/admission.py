@@ -13,10 +13,11 @@ from querybudget.backends import STORE_RETRY
 from querybudget.coverage import Observation, Stage
 from querybudget.errors import RefusedError
 from querybudget.events import DecidedBy, DecisionEvent, EventStage, EventVerdict, Settlement
+from querybudget.identity import Identity
 from querybudget.ledger import Decision, Line
 from querybudget.limiter.arguments import check_usage
 from querybudget.limiter.estimation import Estimate
-from querybudget.limiter.matching import Caller, Matcher, Plan
+from querybudget.limiter.matching import Matcher, Plan
 from querybudget.policy.model import Refusals
 from querybudget.refusals.answers import message_and_wait
 from querybudget.refusals.sentences import not_priced, store_unavailable
@@ -75,7 +76,8 @@ class Admission(msgspec.Struct):
     """One call, from decision to settlement.
 
     Attributes:
-        caller: The sender.
+        identity: The sender; the scope is left out, which would hold the admission in turn.
+        tier: The sender's tier.
         call: What was asked.
         method: HTTP method or ``WEBSOCKET``.
         path: Path asked for.
@@ -92,7 +94,8 @@ class Admission(msgspec.Struct):
         reported: Usage that the application has reported by `used`; None if it has not.
     """
 
-    caller: Caller
+    identity: Identity
+    tier: str
     call: Call
     method: str
     path: str
@@ -283,8 +286,8 @@ def event_for(
     decision, call, refused = admission.decision, admission.call, admission.refusal is not None
     return DecisionEvent(
         at=admission.at,
-        identity=admission.caller.identity,
-        tier=admission.caller.tier,
+        identity=admission.identity,
+        tier=admission.tier,
         method=admission.method,
         path=admission.path,
         operation=call.operation,

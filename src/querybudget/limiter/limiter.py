@@ -167,7 +167,15 @@ class Limiter:
             return await self.admit_call(caller, route, method, path, call)
         now = self.clock()
         return Admission(
-            caller, call or BARE, method, path, now, UNMETERED, NO_BUDGETS, settled=True
+            caller.identity,
+            caller.tier,
+            call or BARE,
+            method,
+            path,
+            now,
+            UNMETERED,
+            NO_BUDGETS,
+            settled=True,
         )
 
     @asynccontextmanager
@@ -240,13 +248,14 @@ class Limiter:
         estimate = UNMETERED
         if asked and (plan.needs_usage or self._hooks):
             estimate = self.estimator.estimate(caller.identity.key, call)
+        identity, tier, now = caller.identity, caller.tier, self.clock()
         admission = Admission(
-            caller, call, method, path, self.clock(), estimate, plan, observation=observation
+            identity, tier, call, method, path, now, estimate, plan, observation=observation
         )
         if plan.unpriced:
             admission.refusal = Refusal.UNPRICED
         else:
-            charge = self._charge(admission)
+            charge = self._charge(caller, admission)
             admission.take(await self._resilient.reserve(charge, plan.on_error))
         if admission.refusal is not None:
             admission.settled = True
@@ -299,7 +308,7 @@ class Limiter:
         else:
             measured = usage or reported or NOTHING
             if admission.plan.needs_usage:
-                self.estimator.learn(admission.caller.identity.key, admission.call, measured)
+                self.estimator.learn(admission.identity.key, admission.call, measured)
             usage = sum_of(measured, reported) if usage and reported else measured
         reserved = admission.reserved
         if reserved is None or reserved.reservation is None:
@@ -345,10 +354,10 @@ class Limiter:
         """Return `health`, after asking once more a store that failed the last time."""
         return await self._resilient.check()
 
-    def _charge(self, admission: Admission) -> Charge:
+    def _charge(self, caller: Caller, admission: Admission) -> Charge:
         self._count += 1
         name = f"{self._prefix}{self._count:x}"
-        plan, caller, call = admission.plan, admission.caller, admission.call
+        plan, call = admission.plan, admission.call
         if not plan.counts_buckets:
             lines = self.matcher.lines(caller, plan, call, admission.estimate)
             return Charge(name, lines, self.policy.hold)

@@ -68,7 +68,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     capabilities: int = 0
 
 
-class Caller(msgspec.Struct, frozen=True, gc=False):
+class Caller(msgspec.Struct, frozen=True):
     """The sender of a request.
 
     Attributes:
