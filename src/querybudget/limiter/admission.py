@@ -130,12 +130,8 @@ class Admission(msgspec.Struct):
             self.stage, self.delay = decision.stage, decision.delay
 
     def without_request(self) -> Admission:
-        """Return a copy without what the caller sent: headers, state and prompt."""
-        return replace(
-            self,
-            caller=replace(self.caller, scope={}),
-            call=replace(self.call, template="", ask="", asks=()),
-        )
+        """Return a copy without the prompt that the caller sent."""
+        return replace(self, call=replace(self.call, template="", ask="", asks=()))
 
     def used(self, usage: Usage) -> None:
         """Report usage of the call: it is charged when the call is settled.
