@@ -88,6 +88,12 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
             return msgspec.structs.replace(self, id=name, lines=lines)
         return msgspec.structs.replace(self, id=name, lines=lines, observation=None, profiled=())
 
+    def reserved(self, held: tuple[int, ...], at: int, expires: int, price: int) -> Reservation:
+        """Return the reservation of this charge; the arguments are its attributes."""
+        return Reservation(
+            self.id, self.lines, held, at, expires, price, self.observation, self.profiled
+        )
+
 
 class Verdict(enum.IntEnum):
     """The decision about a charge."""

@@ -27,16 +27,14 @@ __all__ = [
 
 
 class Store(Protocol):
-    """Keeps accounts, and passes the contract in `querybudget.testing.contracts`.
-
-    Attributes:
-        suspends: Whether its methods may wait. If so, a caller that must not lose a settle to
-            cancellation has to shield it.
-    """
+    """Keeps accounts, and passes the contract in `querybudget.testing.contracts`."""
 
     @property
     def suspends(self) -> bool:
-        """Whether the methods may wait."""
+        """Whether the methods may wait.
+
+        If so, a caller that must not lose a settle to cancellation has to shield it.
+        """
         ...
 
     async def reserve(self, charge: Charge, /) -> Decision:

@@ -58,7 +58,6 @@ class MemoryStore:
         return len(self._known) + len(self._newcomers)
 
     async def reserve(self, charge: Charge) -> Decision:
-        """Charge all lines or none."""
         now = self._clock()
         accounts: dict[str, Account] = {}
         for line in charge.lines:
@@ -75,7 +74,6 @@ class MemoryStore:
         return decision
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
-        """Replace what is held by what was used."""
         accounts: dict[str, Account] = {}
         newcomers: list[str] = []
         for line in reservation.lines:
@@ -90,16 +88,13 @@ class MemoryStore:
         return settled
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
-        """Return (remaining µ-units, µs to reset) of each quota."""
         return ledger.peek(self._find(partition) or Account(), quotas, self._clock())
 
     async def forget(self, partition: str) -> bool:
-        """Drop a partition's account."""
         known = self._known.pop(partition, None) is not None
         return self._newcomers.pop(partition, None) is not None or known
 
     async def aclose(self) -> None:
-        """Forget every account."""
         self._known.clear()
         self._newcomers.clear()
 

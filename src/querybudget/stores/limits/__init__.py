@@ -1,9 +1,4 @@
-"""`LimitsStore`: any storage of the `limits` package.
-
-store.py     the store
-counters.py  a sliding window as two counters
-storages.py  opening a storage by its URL
-"""
+"""`LimitsStore`: any storage of the `limits` package."""
 
 from __future__ import annotations
 

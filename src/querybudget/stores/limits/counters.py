@@ -89,7 +89,6 @@ class Counts(Struct, frozen=True):
         return self.window.end - self.now if self.previous else 0
 
     def charged(self, amount: int) -> Counts:
-        """Return the counts after a charge of `amount`."""
         return replace(self, current=self.current + amount)
 
     def wait(self, limit: int) -> int:
@@ -139,7 +138,6 @@ class NumberedCounters:
         self._clock = clock
 
     async def read(self, key: str, seconds: int) -> Counts:
-        """Return what a quota's counters say."""
         now = self._clock()
         number = now // (seconds * SECOND)
         window = CounterWindow(key, seconds, (number + 1) * seconds * SECOND)
@@ -149,7 +147,6 @@ class NumberedCounters:
         return Counts(window, now, current, previous)
 
     async def charge(self, counts: Counts, amount: int, limit: int) -> CounterWindow | None:
-        """Count, and take it back if it was too much."""
         window = counts.window
         name = _name(window)
         counted = await self._increase(name, window.seconds, amount)
@@ -159,7 +156,6 @@ class NumberedCounters:
         return None
 
     async def charge_debt(self, key: str, seconds: int, amount: int) -> None:
-        """Charge the current window."""
         number = self._clock() // (seconds * SECOND)
         await self._increase(_numbered(key, number), seconds, amount)
 
@@ -169,7 +165,6 @@ class NumberedCounters:
             await self._decrease(_name(window), amount)
 
     async def clear(self, key: str, seconds: int) -> bool:
-        """Remove the counters of the current window and of the one before."""
         counts = await self.read(key, seconds)
         number = counts.window.end // counts.window.length
         await asyncio.gather(
@@ -207,7 +202,6 @@ class RollingCounters:
         self._clock = clock
 
     async def read(self, key: str, seconds: int) -> Counts:
-        """Return what a quota's counters say."""
         counters = await self._storage.get_sliding_window(key, seconds)
         previous, previous_left, current, current_left = counters
         now, length = self._clock(), seconds * SECOND
@@ -220,7 +214,6 @@ class RollingCounters:
         )
 
     async def charge(self, counts: Counts, amount: int, limit: int) -> CounterWindow | None:
-        """Let the storage check and charge."""
         window = counts.window
         if not await self._acquire(window, limit, amount):
             return None
@@ -230,7 +223,6 @@ class RollingCounters:
         return window if now < window.end - _margin(window) else replace(window, end=0)
 
     async def charge_debt(self, key: str, seconds: int, amount: int) -> None:
-        """Charge the current window, or start one."""
         await self._acquire(CounterWindow(key, seconds, 0), UNLIMITED, amount)
 
     async def refund(self, window: CounterWindow, amount: int) -> None:
@@ -250,7 +242,6 @@ class RollingCounters:
             await self._acquire(window, UNLIMITED, -left)
 
     async def clear(self, key: str, seconds: int) -> bool:
-        """Remove both counters."""
         counts = await self.read(key, seconds)
         await self._storage.clear_sliding_window(key, seconds)
         return bool(counts.current or counts.previous)

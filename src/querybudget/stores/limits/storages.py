@@ -26,16 +26,10 @@ _CLIENT_ERRORS = ("prerequisite not available", "minimum version")
 
 SupportedStorage = MemoryStorage | MemcachedStorage | RedisStorage | MongoDBStorage
 
+_REDIS = (RedisStorage, RedisClusterStorage, RedisSentinelStorage)
 _SCHEMES = sorted(
     scheme.removeprefix("async+")
-    for kind in (
-        MemcachedStorage,
-        MemoryStorage,
-        MongoDBStorage,
-        RedisClusterStorage,
-        RedisSentinelStorage,
-        RedisStorage,
-    )
+    for kind in (MemcachedStorage, MemoryStorage, MongoDBStorage, *_REDIS)
     for scheme in kind.STORAGE_SCHEME or ()
 )
 """Schemes of the storages that can refund a charge."""

@@ -3,7 +3,8 @@
 This store promises less than the others, and `guarantees` says so.
 
 - **Sliding windows only**, of whole seconds (a fraction is rounded up), kept as two counters: see
-  `counters.py`. A quota whose window changes starts from zero.
+  `counters.py`. A quota whose window changes starts from zero. `reserve` and `peek` raise a
+  `ValueError` for any other kind of window.
 - **Not exact.** The counters assume even use, so a stretch of a window's length can be granted more
   than the limit, and a wait is an estimate.
 - **Not atomic.** Lines are charged one after the other, enforced ones first. If one refuses, those
@@ -98,25 +99,13 @@ class LimitsStore:
 
     @property
     def guarantees(self) -> Guarantees:
-        """What the store promises."""
         return self._guarantees
 
     async def start(self) -> None:
-        """Open a connection.
-
-        Raises:
-            StoreError: The storage does not answer now.
-        """
         with self._translated():
             await self._counters.read(self._key("", "", 1), 1)
 
     async def reserve(self, charge: Charge) -> Decision:
-        """Charge all lines or none, one after the other.
-
-        Raises:
-            StoreError: The storage cannot answer; what is known to be charged is refunded.
-            ValueError: A line's window is not a sliding one.
-        """
         _only_sliding(line.quota for line in charge.lines)
         with self._translated():
             reads = (self._read(line.partition, line.quota) for line in charge.lines)
@@ -134,11 +123,6 @@ class LimitsStore:
         return self._admitted(charge, states) if admitted else _refused(charge, states)
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
-        """Replace what is held by what was used, at most once.
-
-        Raises:
-            StoreError: The storage cannot answer; the other lines stay at their estimate.
-        """
         windows = self._open.pop(reservation.id, None)
         now, expires = self._clock(), reservation.expires
         if windows is None or now >= expires + GRACE:
@@ -156,12 +140,6 @@ class LimitsStore:
         return Settled.LATE if late else Settled.DONE
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
-        """Return (remaining µ-units, µs to reset) of each quota.
-
-        Raises:
-            StoreError: The storage cannot answer.
-            ValueError: A window is not a sliding one.
-        """
         _only_sliding(quotas)
         with self._translated():
             reads = await asyncio.gather(*(self._read(partition, quota) for quota in quotas))
@@ -171,11 +149,6 @@ class LimitsStore:
         )
 
     async def forget(self, partition: str) -> bool:
-        """Clear a partition's counters, for the budgets that this process has charged or peeked at.
-
-        Raises:
-            StoreError: The storage cannot answer; some counters may be cleared.
-        """
         keys = {self._key(partition, name, seconds): seconds for name, seconds in self._quotas}
         self._drop_open(keys)
         with self._translated():
@@ -247,19 +220,9 @@ class LimitsStore:
 
     def _admitted(self, charge: Charge, states: Sequence[_LineState]) -> Decision:
         now = self._clock()
-        expires = now + charge.ttl
         held = tuple(state.held for state in states)
         self._open[charge.id] = [state.window for state in states]
-        reservation = Reservation(
-            charge.id,
-            charge.lines,
-            held,
-            now,
-            expires,
-            charge.price,
-            charge.observation,
-            charge.profiled,
-        )
+        reservation = charge.reserved(held, now, now + charge.ttl, charge.price)
         statuses = tuple(state.status() for state in states)
         return Decision(Verdict.ADMIT, statuses, 0, reservation, charge.price)
 
@@ -298,23 +261,14 @@ class LimitsStore:
 
 
 class _LineState(Struct):
-    """A line of a charge and what was charged.
-
-    Attributes:
-        line: The line.
-        counts: Its counters before the charge.
-        price: In millionths.
-        held: µ-units charged.
-        window: The window charged, or None.
-        beaten: Whether other calls charged it first each time.
-    """
+    """A line of a charge, its counters before the charge, and the µ-units and window charged."""
 
     line: Line
     counts: Counts
     price: int
     held: int = UNCHARGED
     window: CounterWindow | None = None
-    beaten: bool = False
+    beaten: bool = False  # whether other calls charged it first each time
 
     @property
     def amount(self) -> int:

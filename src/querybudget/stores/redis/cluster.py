@@ -18,15 +18,7 @@ import msgspec
 
 from querybudget import ledger
 from querybudget.errors import StoreError
-from querybudget.ledger import (
-    UNCHARGED,
-    Charge,
-    Decision,
-    Line,
-    LineStatus,
-    Reservation,
-    Settled,
-)
+from querybudget.ledger import UNCHARGED, Charge, Decision, Line, LineStatus, Reservation, Settled
 from querybudget.stores.redis import codec
 from querybudget.stores.redis.single_server import (
     DuePool,
@@ -57,7 +49,6 @@ class ClusterOps:
         return max(now for now, _ in replies), [account for _, (account,) in replies]
 
     async def reserve(self, charge: Charge) -> Decision:
-        """Charge all lines or none."""
         if len(charge.partitions) == 1:
             return await self._single.reserve(charge)
         for _ in range(TRIES):
@@ -96,7 +87,6 @@ class ClusterOps:
     async def set_score(
         self, pool: DuePool, score: int, reasons: bytes, lines: Sequence[Line]
     ) -> None:
-        """Store a pool's score with its packed reasons, and the stages that follow on `lines`."""
         await self._single.set_score(pool, score, reasons, lines)
 
     async def _decide(self, charge: Charge) -> Decision:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from typing import NamedTuple
 
 from querybudget.coverage import Profile, Reason, Stage
 from querybudget.coverage.buckets import BucketState, Pending
@@ -19,7 +18,6 @@ from querybudget.units import Algorithm, Quota
 __all__ = [
     "MAX_NUMBER",
     "QuotaCodec",
-    "StoredReservation",
     "pack_cells",
     "pack_charge",
     "pack_reasons",
@@ -156,25 +154,14 @@ def pack_charge(
     fixed_price: bool,  # noqa: FBT001 - one of the layout's fields
     uncharged: Collection[int],
 ) -> bytes:
-    """Return a call as `reserve.lua` takes it.
+    """Return a call as `reserve.lua` takes it, from the arguments of `SingleServerOps.reserve`.
 
-    Args:
-        charge: The call's charge.
-        numbers: The number of each partition's account, from 1.
-        now: µs; 0 for the server's own time.
-        fixed_price: Whether to take `charge.price` whatever the lines of buckets say.
-        uncharged: Indexes of shadow lines to leave uncharged even if they fit.
+    `numbers` has the number of each partition's account, from 1. `now` is in µs, and 0 for the
+    server's own time.
     """
     name = short_name(charge.id)
-    head = _CALL.pack(
-        now,
-        charge.ttl,
-        charge.price,
-        fixed_price,
-        len(charge.lines),
-        name,
-        name[:_GENERATION],
-    )
+    count = len(charge.lines)
+    head = _CALL.pack(now, charge.ttl, charge.price, fixed_price, count, name, name[:_GENERATION])
     lines = [
         _REQUESTED_LINE.pack(
             numbers[line.partition],
@@ -198,16 +185,7 @@ def unpack_admission(charge: Charge, reply: bytes) -> Decision:
         held.append(amount)
         statuses.append(LineStatus(line, left, reset, 0, Verdict.ADMIT, strain))
         offset += _ADMITTED_LINE.size
-    reservation = Reservation(
-        charge.id,
-        charge.lines,
-        tuple(held),
-        now,
-        now + charge.ttl,
-        price,
-        charge.observation,
-        charge.profiled,
-    )
+    reservation = charge.reserved(tuple(held), now, now + charge.ttl, price)
     return Decision(
         Verdict.ADMIT,
         tuple(statuses),
@@ -233,22 +211,12 @@ def unpack_reasons(packed: bytes) -> tuple[Reason, ...]:
     return tuple(Reason(_VIEWS[view], share) for view, share in numbers)
 
 
-class StoredReservation(NamedTuple):
-    """A reservation as the server keeps it: times in µs, price in millionths, µ-units held."""
-
-    forgotten: int
-    at: int
-    expires: int
-    price: int
-    held: tuple[int, ...]
-
-
-def unpack_reservation(record: bytes, accounts: int, lines: int) -> StoredReservation:
-    """Return a reservation with the given numbers of accounts and lines."""
-    forgotten, at, expires, price = _RESERVATION.unpack_from(record)
+def unpack_reservation(charge: Charge, record: bytes, accounts: int) -> Reservation:
+    """Return the reservation that the server keeps of a charge on this number of accounts."""
+    _, at, expires, price = _RESERVATION.unpack_from(record)
     offset = _RESERVATION.size + _GENERATION * accounts
-    held = struct.unpack_from(f">{lines}q", record, offset)
-    return StoredReservation(forgotten, at, expires, price, held)
+    held = struct.unpack_from(f">{len(charge.lines)}q", record, offset)
+    return charge.reserved(held, at, expires, price)
 
 
 def unpack_account(packed: bytes) -> Account:

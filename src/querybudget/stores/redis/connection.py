@@ -208,16 +208,13 @@ class ServerConnection:
         self._senders = set[asyncio.Task[None]]()
 
     async def run(self, script: Script, keys: Sequence[bytes], *arguments: bytes) -> Reply:
-        """Run a script."""
         command: Command = ("EVALSHA", script.digest, len(keys), *keys, *arguments)
         return await self._enqueue(command, script)
 
     async def execute(self, *command: str | bytes) -> Reply:
-        """Send a command."""
         return await self._enqueue(command, None)
 
     async def aclose(self) -> None:
-        """Wait for requests in flight, and disconnect."""
         while self._senders:
             await asyncio.gather(*self._senders, return_exceptions=True)
         await self._server.aclose()
@@ -293,7 +290,6 @@ class ClusterConnection:
         self._discovery: asyncio.Task[client.RedisCluster] | None = None
 
     async def run(self, script: Script, keys: Sequence[bytes], *arguments: bytes) -> Reply:
-        """Run a script on the master of its keys."""
         count = len(keys)
         try:
             return await self.execute("EVALSHA", script.digest, count, *keys, *arguments)
@@ -301,7 +297,6 @@ class ClusterConnection:
             return await self.execute("EVAL", script.text, count, *keys, *arguments)
 
     async def execute(self, *command: str | bytes | int) -> Reply:
-        """Send a command to the master of its key."""
         try:
             await self._discover()
             async with self._semaphore:
@@ -319,7 +314,6 @@ class ClusterConnection:
             _ = await asyncio.shield(self._discovery)
 
     async def aclose(self) -> None:
-        """Disconnect."""
         if self._discovery is not None:
             await asyncio.gather(self._discovery, return_exceptions=True)
         await self._cluster.aclose()

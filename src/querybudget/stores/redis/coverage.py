@@ -15,7 +15,6 @@ import asyncio
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -25,10 +24,16 @@ from querybudget.coverage.sketch import Sketch
 from querybudget.errors import StoreError
 from querybudget.ledger import Line, Reservation, Settled
 from querybudget.stores.redis import codec
-from querybudget.stores.redis.single_server import DuePool, ProfileUpdate, SettleOutcome
+from querybudget.stores.redis.cluster import ClusterOps
+from querybudget.stores.redis.single_server import (
+    DuePool,
+    ProfileUpdate,
+    SettleOutcome,
+    SingleServerOps,
+)
 from querybudget.units import Algorithm
 
-__all__ = ["ProfileSettler", "ServerOps", "pack_profile", "unpack_profile"]
+__all__ = ["ProfileSettler", "pack_profile", "unpack_profile"]
 
 TRIES = 8
 """Tries of a call whose profile another client changes each time. After the last, the profile lacks
@@ -40,31 +45,6 @@ _RAW_DEFLATE = -15
 
 _Body = tuple[Sketch | None, int, dict[int, Sketch]]
 _BODY = msgspec.msgpack.Decoder(_Body)
-
-
-class ServerOps(Protocol):
-    """Operations on one server, or on several."""
-
-    async def read(self, partitions: Sequence[str], /) -> tuple[int, list[bytes]]:
-        """Return the time in µs, and the packed accounts."""
-        ...
-
-    async def settle(
-        self,
-        reservation: Reservation,
-        amounts: Sequence[int],
-        update: ProfileUpdate | None = None,
-        *,
-        only_observe: bool = False,
-    ) -> SettleOutcome:
-        """Replace what is held by what was used."""
-        ...
-
-    async def set_score(
-        self, pool: DuePool, score: int, reasons: bytes, lines: Sequence[Line]
-    ) -> None:
-        """Store a pool's score with its packed reasons, and the stages that follow on `lines`."""
-        ...
 
 
 class _Call(msgspec.Struct, eq=False):
@@ -85,12 +65,9 @@ class ProfileSettler:
 
     Args:
         ops: The store's operations.
-
-    Attributes:
-        missed: Calls that a profile lacks because other clients changed it too often.
     """
 
-    def __init__(self, ops: ServerOps) -> None:
+    def __init__(self, ops: SingleServerOps | ClusterOps) -> None:
         self._ops = ops
         self._waiting: dict[str, list[_Call]] = {}
         self._tasks = set[asyncio.Task[None]]()

@@ -65,13 +65,7 @@ class ProfileUpdate(msgspec.Struct, frozen=True):
 
 
 class DuePool(msgspec.Struct, frozen=True):
-    """A pool whose score is due.
-
-    Attributes:
-        partition: The pool.
-        members: Identities in its sums.
-        sums: The sums to score.
-    """
+    """A pool whose score is due: its number of members, and their sums."""
 
     partition: str
     members: int
@@ -82,10 +76,8 @@ class SettleOutcome(msgspec.Struct, frozen=True):
     """What a settle did.
 
     Attributes:
-        settled: The ledger's answer.
         observed: Whether the profile update was applied.
         conflict: Whether it was not applied because the profile had changed meanwhile.
-        due: Pools whose score is due.
     """
 
     settled: Settled
@@ -130,7 +122,6 @@ class SingleServerOps:
         return self._connection
 
     async def aclose(self) -> None:
-        """Disconnect."""
         if self._connection is not None and self._loop is asyncio.get_running_loop():
             await self._connection.aclose()
         self._connection = self._loop = None
@@ -289,19 +280,9 @@ def _decision_on(charge: Charge, partitions: Sequence[str], reply: Sequence[byte
 
 def _repeated(charge: Charge, accounts: Mapping[str, Account], record: bytes, now: int) -> Decision:
     """Return the decision on a charge that was made before: the same one each time."""
-    stored = codec.unpack_reservation(record, len(accounts), len(charge.lines))
+    reservation = codec.unpack_reservation(charge, record, len(accounts))
     statuses = tuple(
         LineStatus(line, *ledger.peek(accounts[line.partition], (line.quota,), now)[0])
         for line in charge.lines
     )
-    reservation = Reservation(
-        charge.id,
-        charge.lines,
-        stored.held,
-        stored.at,
-        stored.expires,
-        stored.price,
-        charge.observation,
-        charge.profiled,
-    )
-    return Decision(Verdict.ADMIT, statuses, 0, reservation, stored.price)
+    return Decision(Verdict.ADMIT, statuses, 0, reservation, reservation.price)

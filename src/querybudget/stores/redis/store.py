@@ -39,9 +39,6 @@ class RedisStore:
         clock: µs since the epoch, for tests. Default: the server's own time.
         estimate: About the server's time in µs, before it is known. Default: this host's time.
 
-    Attributes:
-        guarantees: What the store promises.
-
     Raises:
         SetupError: The URL is not one of Redis or Valkey, or the client is not installed.
     """
@@ -73,11 +70,7 @@ class RedisStore:
         return self._profiles.missed
 
     async def start(self) -> None:
-        """Connect, and run a script.
-
-        Raises:
-            StoreError: The server does not answer, or does not allow scripts.
-        """
+        """Connect, and run a script, which the server must allow."""
         await self._ops.read(["start"])
 
     async def reserve(self, charge: Charge) -> Decision:
@@ -92,7 +85,6 @@ class RedisStore:
         return decision
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
-        """Replace what is held by what was used."""
         if (
             reservation.observation is not None
             and reservation.profiled
@@ -102,13 +94,11 @@ class RedisStore:
         return (await self._ops.settle(reservation, amounts)).settled
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
-        """Return (remaining µ-units, µs to reset) of each quota."""
         now, (packed,) = await self._single.read([partition])
         account = codec.unpack_account(packed) if packed else Account()
         return ledger.peek(account, quotas, now)
 
     async def forget(self, partition: str) -> bool:
-        """Drop a partition's account."""
         return bool(await self._single.connection.execute("DEL", self._single.key(partition)))
 
     async def describe(self) -> dict[str, str]:

@@ -1,11 +1,4 @@
-"""`SqliteStore`: accounts in a file that the processes of one host share.
-
-store.py    the store
-file.py     opening the file, transactions, and what its errors mean
-rows.py     reading and writing accounts, expiry and eviction
-schema.py   tables and migrations
-worker.py   the thread that runs transactions; forks
-"""
+"""`SqliteStore`: accounts in a file that the processes of one host share."""
 
 from __future__ import annotations
 

@@ -99,7 +99,6 @@ class AccountFile:
             raise StoreError(*error.args) from error
 
     def close(self) -> None:
-        """Close the file."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(sqlite3.Error):  # what was committed is in the file already

@@ -93,12 +93,10 @@ class AccountRow:
             connection.execute(_UPDATE, (seen, expires, packed, self.key))
 
     def promote(self, connection: sqlite3.Connection) -> None:
-        """Mark the account as known."""
         connection.execute(_PROMOTE, (self.key,))
 
     @staticmethod
     def remove(connection: sqlite3.Connection, key: str) -> bool:
-        """Remove the row of a partition, and return whether there was one."""
         return connection.execute(_DELETE, (key,)).rowcount > 0
 
 

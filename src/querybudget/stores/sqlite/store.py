@@ -88,7 +88,6 @@ class SqliteStore:
 
     @property
     def path(self) -> Path:
-        """The file."""
         return self._file.path
 
     @property
@@ -97,23 +96,18 @@ class SqliteStore:
         return self._evicted
 
     async def start(self) -> None:
-        """Open the file, or create it."""
         await self._worker.run(self._open)
 
     async def reserve(self, charge: Charge) -> Decision:
-        """Charge all lines or none."""
         return await self._transact(WRITE, self._reserve, charge)
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
-        """Replace what is held by what was used."""
         return await self._transact(WRITE, self._settle, reservation, amounts)
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
-        """Return (remaining µ-units, µs to reset) of each quota."""
         return await self._transact(READ, self._peek, partition, quotas)
 
     async def forget(self, partition: str) -> bool:
-        """Drop a partition's account."""
         return await self._transact(WRITE, self._forget, partition)
 
     async def aclose(self) -> None:
