@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from benchmarks.sweep.context import PER_DAY, Context, Settings
 from benchmarks.sweep.corpora import MAX_PROMPTS, MIN_PROMPTS, Entry
-from querybudget.coverage import weights
 from querybudget.policy.model import Policy
 
 __all__ = ["meta", "tuned_corpora"]
 
+TUNED = Path(__file__).parents[2] / "tools/score/corpora.json"
+
 
 def tuned_corpora() -> frozenset[str]:
     """Return the corpora that the shipped weights were fitted on."""
-    return frozenset(getattr(weights, "CORPORA", ()))
+    return frozenset(json.loads(TUNED.read_bytes()))
 
 
 def meta(settings: Settings, entries: Sequence[Entry], seconds: float) -> dict[str, Any]:

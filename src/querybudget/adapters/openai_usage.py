@@ -115,10 +115,7 @@ def read_chat_event(data: bytes, totals: AnswerTotals) -> None:
         return
     chunk = _ANSWER.decode(data)
     for choice in chunk.choices or ():
-        if choice.delta is not None:
-            totals.output_bytes += _size(choice.delta)
-        if choice.text:
-            totals.output_bytes += utf8_size(choice.text)
+        totals.output_bytes += _size(choice.delta) + utf8_size(choice.text or "")
     if chunk.usage is not None:
         totals.usage = _usage(chunk.usage)
         # Usage beside choices is a running count; the final usage comes alone.
@@ -129,10 +126,7 @@ def read_chat_body(data: bytes, totals: AnswerTotals) -> None:
     """Read a whole chat completion, completion or list of embeddings."""
     answer = _ANSWER.decode(data)
     for choice in answer.choices or ():
-        if choice.message is not None:
-            totals.output_bytes += _size(choice.message)
-        if choice.text:
-            totals.output_bytes += utf8_size(choice.text)
+        totals.output_bytes += _size(choice.message) + utf8_size(choice.text or "")
     if answer.usage is not None:
         totals.usage = _usage(answer.usage)
 
@@ -162,8 +156,10 @@ def read_responses_body(data: bytes, totals: AnswerTotals) -> None:
         totals.usage = _usage(response.usage)
 
 
-def _size(message: _Delta) -> int:
+def _size(message: _Delta | None) -> int:
     """Return the UTF-8 bytes of generated text in a message or a delta."""
+    if message is None:
+        return 0
     size = 0
     if content := message.content:
         size += utf8_size(content) if isinstance(content, str) else _texts_size(content)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections.abc import Sequence
 
+from querybudget.adapters.base import Meter
 from querybudget.asgi.types import Message, Receive, Scope
 
 __all__ = ["BodyTooLarge", "Inflate", "Received", "inflate", "read", "rewritten"]
@@ -131,22 +133,21 @@ def inflate(scope: Scope, body: bytes, limit: int) -> bytes:
 
 
 class Inflate:
-    """Decompresses an answer chunk by chunk, for the meter only."""
+    """Decompresses an answer chunk by chunk, for its meter only."""
 
-    def __init__(self, encoding: bytes) -> None:
+    def __init__(self, encoding: bytes, meter: Meter) -> None:
         self._inflater = zlib.decompressobj(_WINDOW_BITS[encoding.strip().lower()])
+        self._meter = meter
 
     @staticmethod
     def takes(encoding: bytes) -> bool:
         """Return True if this Content-Encoding can be decompressed."""
         return encoding.strip().lower() in _WINDOW_BITS
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Return the bytes that a chunk decompresses to; nothing once the data is damaged."""
-        try:
-            return self._inflater.decompress(chunk)
-        except zlib.error:
-            return b""
+    def feed(self, chunk: bytes) -> None:
+        """Meter what a chunk decompresses to; nothing once the data is damaged."""
+        with contextlib.suppress(zlib.error):
+            self._meter.feed(self._inflater.decompress(chunk))
 
 
 def _header(scope: Scope, name: bytes) -> bytes:

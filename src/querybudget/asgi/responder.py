@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -153,8 +152,7 @@ class Responder:
             return
         meter = self._meter = adapter.meter(self._admission.call, content_type.decode("latin-1"))
         if not self._gone:
-            inflated = partial(_feed_inflated, Inflate(encoding), meter) if inflates else None
-            self._feed = inflated or meter.feed
+            self._feed = Inflate(encoding, meter).feed if inflates else meter.feed
 
     def _figures(self) -> list[tuple[bytes, bytes]]:
         """Return budget headers: none for 401, 403, redirects and failures."""
@@ -210,10 +208,6 @@ class RequestState(dict[str, Any]):
     def __delitem__(self, key: str) -> None:
         super().__delitem__(key)
         self._shared.pop(key, None)
-
-
-def _feed_inflated(inflate: Inflate, meter: Meter, chunk: bytes) -> None:
-    meter.feed(inflate.feed(chunk))
 
 
 def _outcome(status: int, *, failed: bool) -> Outcome:

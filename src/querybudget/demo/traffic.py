@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
@@ -118,12 +118,7 @@ class Traffic:
 
     async def run(self) -> None:
         """Run all callers until the last is done."""
-        async with asyncio.TaskGroup() as callers:
-            for caller, calls in zip(CALLERS, self._all(), strict=True):
-                callers.create_task(calls(caller))
-
-    def _all(self) -> tuple[Callable[[Caller], Coroutine[Any, Any, None]], ...]:
-        return (
+        sends = (
             self._chat,
             self._application,
             self._sweep,
@@ -132,6 +127,9 @@ class Traffic:
             self._long_answers,
             self._embeddings,
         )
+        async with asyncio.TaskGroup() as callers:
+            for caller, calls in zip(CALLERS, sends, strict=True):
+                callers.create_task(calls(caller))
 
     async def _chat(self, caller: Caller) -> None:
         messages = list[dict[str, str]]()
