@@ -13,24 +13,6 @@ from functools import lru_cache
 
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
-__all__ = [
-    "amount",
-    "dollars",
-    "duration",
-    "in_units",
-    "limit",
-    "listed",
-    "moment",
-    "nearest",
-    "number",
-    "period",
-    "share",
-    "span",
-    "unit_name",
-    "whole_down",
-    "whole_up",
-]
-
 _DAY = 86_400
 _SPANS = (
     (7 * _DAY * SECOND, "week"),

@@ -26,8 +26,6 @@ from querybudget.adapters.request import (
     utf8_size,
 )
 
-__all__ = ["CountTokens", "Messages"]
-
 
 class _Message(msgspec.Struct):
     role: str | None = None

@@ -13,18 +13,6 @@ import msgspec
 from querybudget.errors import BodyError
 from querybudget.units import MICRO
 
-__all__ = [
-    "UNREADABLE",
-    "Adapter",
-    "Call",
-    "Dialect",
-    "Meter",
-    "Usage",
-    "degrade_call",
-    "read_call",
-    "settled_usage",
-]
-
 UNREADABLE = "unreadable"
 """The operation of a body that cannot be read. The server may still be able to read it, so the call
 counts on every budget of its path, whatever the budget matches on, at the highest price."""

@@ -14,18 +14,6 @@ from msgspec import Raw
 
 from querybudget.adapters.request import BOM
 
-__all__ = [
-    "OUTPUT",
-    "Members",
-    "bound",
-    "drop",
-    "lower_effort",
-    "put",
-    "rewrite",
-    "single",
-    "within",
-]
-
 OUTPUT = 512
 """Most output tokens of a degraded answer."""
 

@@ -23,8 +23,6 @@ from querybudget.adapters.request import (
 from querybudget.errors import BodyError, SetupError
 from querybudget.policy.model import GenericRoute
 
-__all__ = ["Generic", "Json", "Pointer"]
-
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 """A decoded JSON document, or any value in one."""
 

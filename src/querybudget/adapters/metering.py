@@ -12,19 +12,6 @@ from collections.abc import Callable
 from querybudget.adapters.base import Call, Meter, Usage
 from querybudget.adapters.sse import EventStream
 
-__all__ = [
-    "ANSWER_LIMIT",
-    "ANSWER_TAIL",
-    "AnswerTotals",
-    "BodyMeter",
-    "DeltaTemplate",
-    "Read",
-    "StreamMeter",
-    "answer_meter",
-    "learn_template",
-    "tokens",
-]
-
 ANSWER_LIMIT = 8 * 1024 * 1024
 """Most bytes of a JSON answer that are kept; of a longer one, only its end is."""
 

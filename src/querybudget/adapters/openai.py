@@ -45,9 +45,6 @@ from querybudget.adapters.request import (
 )
 from querybudget.errors import BodyError
 
-__all__ = ["ChatCompletions", "Completions", "Embeddings", "Responses"]
-
-
 _LOGPROBS = ("logprobs", "top_logprobs", "prompt_logprobs", "n_probs", "return_hidden_states")
 """Members that reveal more than text, including llama.cpp's and SGLang's."""
 

@@ -12,8 +12,6 @@ from querybudget.adapters.base import Usage
 from querybudget.adapters.metering import AnswerTotals, tokens
 from querybudget.adapters.request import utf8_size
 
-__all__ = ["read_chat_body", "read_chat_event", "read_responses_body", "read_responses_event"]
-
 
 class _Details(msgspec.Struct):
     cached_tokens: int | float | None = None

@@ -17,30 +17,6 @@ from msgspec import Raw
 
 from querybudget.errors import BodyError
 
-__all__ = [
-    "BOM",
-    "MAX_ASKS",
-    "MAX_CHOICES",
-    "MAX_LOGPROBS",
-    "MAX_OUTPUT",
-    "NOTHING",
-    "Content",
-    "Message",
-    "Part",
-    "alternatives",
-    "ask_of",
-    "asks_of",
-    "choices_of",
-    "joined",
-    "json_size",
-    "measure",
-    "output_bound",
-    "read_body",
-    "template_of",
-    "text_of",
-    "utf8_size",
-]
-
 MAX_CHOICES = 16_384
 """Most answers one call may request: the limit of vLLM."""
 

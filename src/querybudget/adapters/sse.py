@@ -8,8 +8,6 @@ not kept: every dialect of model servers repeats what matters in the data.
 
 from __future__ import annotations
 
-__all__ = ["EVENT_LIMIT", "EventStream"]
-
 EVENT_LIMIT = 8 * 1024 * 1024
 """Most bytes of one event that are kept; a longer event is skipped."""
 

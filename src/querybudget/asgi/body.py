@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from querybudget.adapters.base import Meter
 from querybudget.asgi.types import Message, Receive, Scope
 
-__all__ = ["BodyTooLarge", "Inflate", "Received", "inflate", "read", "rewritten"]
-
 _BODY_HEADERS = frozenset(
     {
         b"content-digest",

@@ -11,8 +11,6 @@ import msgspec
 from querybudget.asgi.types import ASGIApp, Receive, Scope, Send
 from querybudget.limiter import Health, Limiter
 
-__all__ = ["READS", "health_app", "send_health"]
-
 READS = frozenset({"GET", "HEAD"})
 
 

@@ -26,8 +26,6 @@ from querybudget.policy.model import Policy
 from querybudget.refusals import body_too_large
 from querybudget.stores import Clock, Store
 
-__all__ = ["BYPASS", "ENVIRONMENT", "Bypass", "QueryBudgetMiddleware"]
-
 ENVIRONMENT = "QUERYBUDGET_POLICY"
 """The environment variable that names the policy file if no policy is passed."""
 

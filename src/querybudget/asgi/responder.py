@@ -20,8 +20,6 @@ from querybudget.refusals import (
     unpriced,
 )
 
-__all__ = ["Responder", "new_request_id", "refusal_of", "send_answer"]
-
 STATE_KEY = "querybudget"
 """The member of a scope's ``state`` that shows an application its call."""
 

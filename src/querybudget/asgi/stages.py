@@ -12,8 +12,6 @@ from querybudget.coverage.response import Stage
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.units import SECOND
 
-__all__ = ["DelayQueue", "apply_stage"]
-
 
 class DelayQueue:
     """The delayed calls of one middleware.

@@ -17,8 +17,6 @@ from querybudget.limiter.matching import Caller, Route
 from querybudget.refusals import Close, close
 from querybudget.units import MICRO
 
-__all__ = ["HANDSHAKE", "WebSocketSession", "message_call"]
-
 UNAVAILABLE = Close(1013, "rate limits are temporarily unavailable")
 HANDSHAKE = Call(Dialect.PROBLEM, "handshake", stream=True, generates=False)
 

@@ -15,8 +15,6 @@ from querybudget.stores import open_store, system_clock
 from querybudget.text import limit, number, share, span
 from querybudget.units import MICRO, Unit
 
-__all__ = ["check", "pooled", "warnings"]
-
 _STAGES = {Stage.SLOW: "slowed", Stage.DEGRADE: "degraded", Stage.REFUSE: "refused"}
 
 

@@ -29,8 +29,6 @@ from querybudget.stores import MemoryStore, system_clock
 from querybudget.text import amount, limit, number
 from querybudget.units import MICRO, Unit
 
-__all__ = ["explain", "explain_request"]
-
 MANY = 2
 """The nearest of a condition's patterns is named if there are more than this."""
 

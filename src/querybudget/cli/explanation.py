@@ -9,8 +9,6 @@ import msgspec
 from querybudget.asgi.types import Message
 from querybudget.limiter.matching import WEBSOCKET
 
-__all__ = ["BudgetExplanation", "Explanation", "Request"]
-
 
 class Request(msgspec.Struct, frozen=True):
     """A request as a server would receive it; header names in lower case."""

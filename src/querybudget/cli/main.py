@@ -11,8 +11,6 @@ from pathlib import Path
 
 from querybudget.errors import PolicyError, QueryBudgetError, SetupError
 
-__all__ = ["main"]
-
 STATUSES = (
     "Exit status: 0 done (for explain, whatever the verdict); 1 a policy, a request body or a store"
     " is wrong; 2 the arguments are wrong."

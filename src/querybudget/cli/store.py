@@ -25,8 +25,6 @@ from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 if TYPE_CHECKING:
     from querybudget.stores.redis import RedisStore
 
-__all__ = ["StoreReport", "check_store"]
-
 CALLS, CALLERS = 100, 10
 TIMEOUT = 30
 """Seconds to wait for a store."""

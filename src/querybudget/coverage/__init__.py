@@ -7,8 +7,9 @@ never text or vectors, so every store can keep the same state.
 from __future__ import annotations
 
 from querybudget.coverage.observation import Observation
-from querybudget.coverage.profile import Profile, ProfileDelta, Reason
+from querybudget.coverage.profile import Profile, ProfileDelta
 from querybudget.coverage.response import DEFAULT_STAGES, BucketResponse, Curve, Stage
+from querybudget.coverage.score import Reason
 
 __all__ = [
     "DEFAULT_STAGES",

@@ -24,8 +24,6 @@ import msgspec
 from querybudget.coverage.response import Stage
 from querybudget.units import AGES, Quota
 
-__all__ = ["BucketState"]
-
 _Visit = tuple[int, int, int]
 """Weight in µ-buckets, bucket, slot number."""
 

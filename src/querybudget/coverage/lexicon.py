@@ -7,20 +7,6 @@ by hand: pronouns, greetings, question words, the verbs that exercises begin wit
 
 from __future__ import annotations
 
-__all__ = [
-    "ASKING",
-    "COURTESY",
-    "FIRST",
-    "FORMAT",
-    "JUDGING",
-    "MARKS",
-    "ORDER",
-    "PHRASES",
-    "REASONING",
-    "REFERENCE",
-    "SECOND",
-]
-
 FIRST, COURTESY, REFERENCE, ASKING, ORDER = 1, 2, 4, 8, 16
 REASONING, JUDGING, FORMAT, SECOND = 32, 64, 128, 256
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["COARSE", "FINE", "Observation"]
-
 FINE = 4096
 """Number of fine buckets: what quotas in buckets count."""
 

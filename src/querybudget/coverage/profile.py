@@ -24,8 +24,6 @@ from querybudget.coverage.score import (
 )
 from querybudget.coverage.sketch import Sketch, blank_sums
 
-__all__ = ["Profile", "ProfileDelta", "Reason"]
-
 TEMPLATES = 3
 """Templates of an identity that have their own sketch, once it has used more than one."""
 

@@ -16,8 +16,6 @@ import msgspec
 
 from querybudget.units import MICRO, SECOND
 
-__all__ = ["DEFAULT_STAGES", "BucketResponse", "Curve", "Stage"]
-
 HYSTERESIS = 100_000
 """How far strain must fall below a stage's threshold for the stage to end."""
 

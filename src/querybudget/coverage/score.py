@@ -34,19 +34,6 @@ from querybudget.coverage.weights import (
     WEIGHT,
 )
 
-__all__ = [
-    "CHECKPOINTS",
-    "FEATURES",
-    "MAX_CALLS",
-    "VIEWS",
-    "Reason",
-    "evidence",
-    "features",
-    "identity_score",
-    "pool_score",
-    "reasons",
-]
-
 CHECKPOINTS: Final = frozenset(
     (16, 20, 25, 32, 40, 50, 63, 80, 100, 125, 160, 200, 250, 315, 400, 500, 630, 800, 1000)
 )

@@ -14,8 +14,6 @@ import msgspec
 from querybudget.coverage.observation import COARSE, FINE, Observation
 from querybudget.coverage.style import STYLE_FEATURES
 
-__all__ = ["SUMS", "Sketch", "blank_sums"]
-
 SUMS = (
     "queries",  # calls
     "squared",  # the square of each identity's calls

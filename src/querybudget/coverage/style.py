@@ -15,8 +15,6 @@ from zlib import crc32
 
 from querybudget.coverage import lexicon
 
-__all__ = ["READ_CHARACTERS", "STYLE_FEATURES", "WORD_BITS", "style_features"]
-
 READ_CHARACTERS = 400
 """Characters of a prompt that are read."""
 

@@ -19,8 +19,6 @@ from querybudget.units import MICRO, Unit
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["Board", "Row", "printer", "screen", "summary"]
-
 _COLUMNS = ("caller", "sent", "refused by", "tokens", "money", "buckets", "price", "stage")
 _WORDS = frozenset({"caller", "refused by", "stage"})
 

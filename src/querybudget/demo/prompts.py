@@ -11,8 +11,6 @@ from pathlib import Path
 
 import msgspec
 
-__all__ = ["TEMPLATE", "conversation", "orders", "sweep"]
-
 
 class _Words(msgspec.Struct):
     template: str

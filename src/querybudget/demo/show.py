@@ -19,8 +19,6 @@ from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore, system_clock
 from querybudget.testing import FakeModel
 
-__all__ = ["play", "show"]
-
 FRAMES = 8
 """Frames a second."""
 

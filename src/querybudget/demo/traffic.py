@@ -15,8 +15,6 @@ from querybudget.demo.board import Board
 from querybudget.demo.prompts import TEMPLATE, conversation, orders, sweep
 from querybudget.testing import ModelRequest, Reply
 
-__all__ = ["CALLERS", "Caller", "Traffic", "answer_of"]
-
 HANGS_UP_AFTER = 12
 """Pieces of text, of 60, after which a caller hangs up."""
 AT_ONCE = 24

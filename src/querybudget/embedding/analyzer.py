@@ -28,8 +28,6 @@ from querybudget.redact import error_type
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MAX_PROMPTS", "EmbeddingAnalyzer", "open_analyzer"]
-
 MAX_PROMPTS = 64
 """Prompts of one call that are analysed; `Observation.cells` has no more."""
 

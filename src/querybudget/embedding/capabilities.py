@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from querybudget.embedding.codebook import Codebook
 
-__all__ = ["Directions", "Heuristic", "examples_of", "heuristics", "shipped_examples"]
-
 Heuristic = Callable[[str, Sequence[int]], bool]
 """Whether a prompt, with its style features, shows a capability."""
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["POINT", "SHIFT", "VERSION", "Codebook"]
-
 VERSION = 1
 """Version of the file's layout."""
 

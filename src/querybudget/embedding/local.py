@@ -23,8 +23,6 @@ from querybudget.redact import error_type
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CallableEmbedder", "from_target", "model2vec"]
-
 _MAX_BATCHES = 256
 """Batches that may wait for the thread."""
 

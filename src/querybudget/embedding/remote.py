@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
 
-__all__ = ["RemoteEmbedder"]
-
 _MAX_BATCH = 64
 """Texts in one request."""
 _MAX_REQUESTS = 4

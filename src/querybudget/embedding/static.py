@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 from querybudget.embedding.wordpiece import WordPiece
 from querybudget.errors import SetupError
 
-__all__ = ["FORMAT", "StaticEmbedder", "sample"]
-
 FORMAT = 2
 """Version of the file layout that this code reads."""
 

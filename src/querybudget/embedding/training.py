@@ -12,8 +12,6 @@ from querybudget.errors import SetupError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Tree", "fit_tree"]
-
 _ROUNDS = 20
 _CHUNK = 8192
 _SAMPLE = 4096

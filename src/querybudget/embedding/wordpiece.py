@@ -7,16 +7,6 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = [
-    "CONTINUATION",
-    "DROPPED",
-    "FOLDED",
-    "SEPARATORS",
-    "UNSPACED",
-    "WordPiece",
-    "normalise",
-]
-
 CONTINUATION = "##"
 """Prefix of a piece that stands inside a word, not at its start."""
 

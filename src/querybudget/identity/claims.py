@@ -12,8 +12,6 @@ from uuid import UUID
 
 from querybudget.identity.identity import Resolver, Scope
 
-__all__ = ["claim", "claim_texts", "user"]
-
 _NAMES = ("identity", "id", "sub", "display_name")
 _STATE = ("claims", "jwt", "token")
 

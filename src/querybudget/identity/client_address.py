@@ -19,8 +19,6 @@ from querybudget.identity.networks import (
     peer_address,
 )
 
-__all__ = ["client_address"]
-
 _HOPS = 32
 """Entries read from one request; no chain of proxies is this long."""
 

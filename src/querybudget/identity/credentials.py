@@ -11,8 +11,6 @@ import binascii
 from querybudget.identity.identity import CONTRADICTORY, Resolver, Scope
 from querybudget.identity.networks import networks
 
-__all__ = ["api_key", "header"]
-
 _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key"})
 
 

@@ -10,16 +10,6 @@ import msgspec
 
 from querybudget.errors import SetupError
 
-__all__ = [
-    "ANONYMOUS",
-    "CONTRADICTORY",
-    "Identity",
-    "KeyedHash",
-    "Resolver",
-    "Scope",
-    "identify",
-]
-
 Scope = Mapping[str, Any]
 """An ASGI connection scope (``http`` or ``websocket``)."""
 

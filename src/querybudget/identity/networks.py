@@ -14,8 +14,6 @@ import msgspec
 
 from querybudget.identity.identity import Scope
 
-__all__ = ["UNIX", "Networks", "network_namer", "networks", "parse_address", "peer_address"]
-
 UNIX = "unix"
 """Stands for peers on a Unix socket among trusted proxies; servers give no address for them."""
 

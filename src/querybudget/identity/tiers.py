@@ -9,8 +9,6 @@ from querybudget.identity.credentials import header
 from querybudget.identity.identity import Identity, Scope
 from querybudget.policy.model import Tier, TierRule
 
-__all__ = ["DEFAULT_TIER", "tier_rules"]
-
 DEFAULT_TIER = "default"
 """The tier of callers for whom no rule holds."""
 

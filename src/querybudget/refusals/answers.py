@@ -22,18 +22,6 @@ from querybudget.refusals.headers import (
 from querybudget.text import whole_up
 from querybudget.units import Unit
 
-__all__ = [
-    "Close",
-    "answer",
-    "body_too_large",
-    "close",
-    "message_and_wait",
-    "plain_answer",
-    "store_down",
-    "too_many_delayed",
-    "unpriced",
-]
-
 _TITLES = {
     ProblemType.QUOTA: "Request cannot be satisfied as assigned quota has been exceeded",
     ProblemType.REDUCED_CAPACITY: "Request cannot be satisfied due to temporary server capacity"

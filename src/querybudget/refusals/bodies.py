@@ -14,8 +14,6 @@ import msgspec
 
 from querybudget.adapters.base import Dialect
 
-__all__ = ["PROBLEM_TYPES", "Answer", "Fault", "ProblemType", "reply"]
-
 PROBLEM_TYPES = "https://iana.org/assignments/http-problem-types#"
 """IANA's registry of problem types."""
 

@@ -14,17 +14,6 @@ from querybudget.policy.model import Disclosure, Refusals
 from querybudget.text import duration, moment, whole_down, whole_up
 from querybudget.units import SECOND, Quota, Unit
 
-__all__ = [
-    "DO_NOT_RETRY",
-    "Header",
-    "Headers",
-    "headers_for",
-    "limit_headers",
-    "retry_after",
-    "should_not_retry",
-    "without_buckets",
-]
-
 Header = tuple[bytes, bytes]
 Headers = list[Header]
 

@@ -9,17 +9,6 @@ from querybudget.ledger import LineStatus, Verdict
 from querybudget.text import duration, in_units, moment, period, unit_name, whole_down, whole_up
 from querybudget.units import MICRO, SECOND, Algorithm, Unit
 
-__all__ = [
-    "abnormal_usage",
-    "also_exceeded",
-    "body_too_large",
-    "close_reason",
-    "not_priced",
-    "refused",
-    "store_unavailable",
-    "too_many_waiting",
-]
-
 _WITH_DATE = 60 * SECOND
 """The shortest wait that is also given as a date."""
 
