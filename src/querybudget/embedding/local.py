@@ -73,18 +73,9 @@ class CallableEmbedder:
             return np.zeros((0, self.dimensions), np.float32)
         if len(self._jobs) >= _MAX_BATCHES:
             raise EmbeddingError(f"{self.name} already has {_MAX_BATCHES} batches waiting")
-        return await self._timed([sample(text) for text in texts])
-
-    async def aclose(self) -> None:
-        """Let the thread end after its current batch, and drop the batches that wait for it."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=False, cancel_futures=True)
-            self._thread = None
-
-    async def _timed(self, texts: list[str]) -> NDArray[np.float32]:
         # Started on first use: a thread does not survive a fork.
         self._thread = self._thread or ThreadPoolExecutor(1, "querybudget-embedding")
-        job = self._thread.submit(self._run, texts)
+        job = self._thread.submit(self._run, [sample(text) for text in texts])
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
         try:
@@ -92,6 +83,12 @@ class CallableEmbedder:
                 return await asyncio.wrap_future(job)
         except TimeoutError as error:
             raise EmbeddingError(f"{self.name} did not answer within {self._timeout} s") from error
+
+    async def aclose(self) -> None:
+        """Let the thread end after its current batch, and drop the batches that wait for it."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._thread = None
 
     def _run(self, texts: list[str]) -> NDArray[np.float32]:
         try:

@@ -65,10 +65,11 @@ class StaticEmbedder:
         self._scales = table.scales
         self._pieces = WordPiece(table.pieces)
 
-    @classmethod
-    def load(cls) -> StaticEmbedder:
+    @staticmethod
+    @functools.cache
+    def load() -> StaticEmbedder:
         """Return the shipped embedder, read once per process."""
-        return _shipped()
+        return StaticEmbedder(_read(_content()))
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return one unit vector per text; zeros for a text without a known piece."""
@@ -91,11 +92,6 @@ class StaticEmbedder:
         length = np.sqrt(total @ total)
         if length > 0:
             np.divide(total, length, out=into)
-
-
-@functools.cache
-def _shipped() -> StaticEmbedder:
-    return StaticEmbedder(_read(_content()))
 
 
 def _content() -> bytes:
