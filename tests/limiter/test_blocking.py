@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -85,3 +86,62 @@ def test_a_store_that_can_never_work_fails_on_entering_and_leaves_no_thread(tmp_
         raise AssertionError("reached")
     with pytest.raises(SetupError, match="with BlockingLimiter"):
         blocking.admitted(SCOPE)
+
+
+def test_leaving_waits_for_the_bodies_of_other_threads_and_admits_no_other() -> None:
+    seen = Decisions()
+    limiter = BlockingLimiter(memory_limiter(rules(), hooks=[seen]))
+    running, end, left = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        with limiter.admitted(SCOPE, chat()) as admission:
+            running.set()
+            assert end.wait(10)
+            assert not left.is_set()
+            admission.used(Usage(3, output=4))
+
+    def use() -> None:
+        with limiter:
+            assert running.wait(10)
+        left.set()
+
+    user = threading.Thread(target=use)
+    with ThreadPoolExecutor(1) as pool:
+        user.start()
+        while limiter._portal is None:
+            left.wait(0.001)
+        future = pool.submit(work)
+        assert running.wait(10)
+        while limiter._portal is not None:
+            left.wait(0.001)
+        with pytest.raises(SetupError, match="with BlockingLimiter"):
+            limiter.admitted(SCOPE, chat())
+        assert not left.wait(0.05)
+        end.set()
+        assert left.wait(10)
+        future.result()
+    user.join()
+    assert [event.usage for event in seen.admitted] == [Usage(3, output=4)]
+
+
+def test_a_limiter_is_entered_once_at_a_time() -> None:
+    limiter = BlockingLimiter(memory_limiter(rules()))
+    with limiter:
+        with pytest.raises(SetupError, match="entered already"), limiter:
+            raise AssertionError("reached")
+        with limiter.admitted(SCOPE, chat()):
+            pass
+    with limiter, limiter.admitted(SCOPE, chat()):
+        pass
+
+
+def test_a_limiter_that_could_not_start_may_be_entered_again(tmp_path: Any) -> None:
+    path = tmp_path / "accounts.db"
+    path.write_bytes(b"no database" * 100)
+    policy = Policy.load({**rules(), "secret": "0123456789abcdef"})
+    limiter = BlockingLimiter(Limiter(policy, store=f"sqlite:///{path}"))
+    with pytest.raises(SetupError), limiter:
+        raise AssertionError("reached")
+    path.unlink()
+    with limiter, limiter.admitted(SCOPE, chat()):
+        pass

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,7 +25,8 @@ class BlockingLimiter:
             with limiter.admitted(scope, call) as admission:
                 admission.used(Usage(input=12, output=340))
 
-    Any number of threads may use it at the same time. Hooks run in its thread.
+    Any number of threads may use it at the same time. Hooks run in its thread. It is entered once
+    at a time; leaving it waits until the body of every admitted call has ended.
 
     Args:
         limiter: The limiter, which nothing else may use. It is started on entering, and closed on
@@ -35,17 +37,28 @@ class BlockingLimiter:
         self._limiter = limiter
         self._stack = ExitStack()
         self._portal: BlockingPortal | None = None
+        self._entered = False
+        self._bodies = 0
+        self._changed = threading.Condition()
 
     def __enter__(self) -> Self:
         """Start the thread and the limiter.
 
         Raises:
-            SetupError: The store can never work as it is set up.
+            SetupError: The store can never work as it is set up, or the limiter is entered already.
         """
-        with ExitStack() as stack:
-            portal = stack.enter_context(start_blocking_portal())
-            stack.enter_context(portal.wrap_async_context_manager(self._limiter))
-            self._portal, self._stack = portal, stack.pop_all()
+        with self._changed:
+            if self._entered:
+                raise SetupError("this BlockingLimiter is entered already: share it among threads")
+            self._entered = True
+        try:
+            with ExitStack() as stack:
+                portal = stack.enter_context(start_blocking_portal())
+                stack.enter_context(portal.wrap_async_context_manager(self._limiter))
+                self._portal, self._stack = portal, stack.pop_all()
+        except BaseException:
+            self._entered = False
+            raise
         return self
 
     def __exit__(
@@ -54,9 +67,17 @@ class BlockingLimiter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the limiter, then end the thread."""
-        self._portal = None
-        self._stack.__exit__(kind, error, traceback)
+        """Wait for the bodies that are running, close the limiter, then end the thread.
+
+        No other call is admitted meanwhile.
+        """
+        with self._changed:
+            self._portal = None
+            self._changed.wait_for(lambda: not self._bodies)
+        try:
+            self._stack.__exit__(kind, error, traceback)
+        finally:
+            self._entered = False
 
     def admitted(
         self, scope: Mapping[str, Any], call: Call | None = None
@@ -68,8 +89,29 @@ class BlockingLimiter:
 
         Raises:
             RefusedError: On entering: the call is refused.
-            SetupError: The limiter has not been entered.
+            SetupError: The limiter has not been entered, or is being left.
         """
         if self._portal is None:
-            raise SetupError("expected `with BlockingLimiter(...) as limiter:` around this call")
-        return self._portal.wrap_async_context_manager(self._limiter.admitted(scope, call))
+            raise _not_entered()
+        return self._body(scope, call)
+
+    @contextmanager
+    def _body(self, scope: Mapping[str, Any], call: Call | None) -> Generator[Admission]:
+        with self._changed:
+            portal = self._portal
+            if portal is None:
+                raise _not_entered()
+            self._bodies += 1
+        try:
+            with portal.wrap_async_context_manager(
+                self._limiter.admitted(scope, call)
+            ) as admission:
+                yield admission
+        finally:
+            with self._changed:
+                self._bodies -= 1
+                self._changed.notify_all()
+
+
+def _not_entered() -> SetupError:
+    return SetupError("expected `with BlockingLimiter(...) as limiter:` around this call")
