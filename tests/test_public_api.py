@@ -3,7 +3,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,19 @@ def test_the_names_are_those_that_type_checkers_see() -> None:
 
 def test_the_version_is_the_distribution_s() -> None:
     assert querybudget.__version__ == version("querybudget")
+
+
+def test_a_copy_without_metadata_has_an_unknown_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    monkeypatch.delattr(querybudget, "__version__", raising=False)
+    names: dict[str, object] = {}
+    exec("from querybudget import *", names)  # noqa: S102 - a star import needs a module's level
+    assert names["__version__"] == "unknown"
+    assert set(querybudget.__all__) <= set(names)
+    monkeypatch.delattr(querybudget, "__version__")
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

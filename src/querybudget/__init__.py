@@ -67,13 +67,22 @@ __all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604 # pyright: ignor
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        value: object = import_module("importlib.metadata").version("querybudget")
+        value: object = _version()
     elif name in _MODULE_OF:
         value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def _version() -> str:
+    """Return the distribution's version; ``unknown`` for a copy of the source without metadata."""
+    metadata = import_module("importlib.metadata")
+    try:
+        return str(metadata.version("querybudget"))
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def __dir__() -> list[str]:

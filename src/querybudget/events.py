@@ -7,6 +7,7 @@ their value and are encoded as it, ``event.verdict == "admit"``.
 from __future__ import annotations
 
 import enum
+import inspect
 import logging
 from collections.abc import Callable, Sequence
 
@@ -14,6 +15,7 @@ import msgspec
 
 from querybudget.adapters.base import Usage
 from querybudget.coverage import Reason
+from querybudget.errors import SetupError
 from querybudget.identity import Identity
 from querybudget.ledger import Decision
 from querybudget.units import MICRO
@@ -25,6 +27,7 @@ __all__ = [
     "EventVerdict",
     "Hook",
     "Settlement",
+    "checked_hooks",
     "publish",
 ]
 
@@ -155,6 +158,26 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 Hook = Callable[[DecisionEvent], object]
 """Called with every event, on the event loop: it must return at once. What it raises is logged."""
+
+
+def checked_hooks(hooks: Sequence[Hook]) -> tuple[Hook, ...]:
+    """Return hooks that can be called.
+
+    Raises:
+        SetupError: They are no sequence of functions, or one is a coroutine function, which nothing
+            would await.
+    """
+    if not isinstance(hooks, Sequence):
+        raise SetupError(f"`hooks` must be a list of functions, found {hooks!r}")
+    for hook in hooks:
+        if not callable(hook):
+            raise SetupError(f"a hook must be a function of one event, found {hook!r}")
+        if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__):
+            raise SetupError(
+                f"a hook must return at once, found the coroutine function {hook!r}: pass a"
+                " function that puts the event into a queue"
+            )
+    return tuple(hooks)
 
 
 def publish(hooks: Sequence[Hook], event: DecisionEvent) -> None:

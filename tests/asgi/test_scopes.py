@@ -9,8 +9,8 @@ from starlette.routing import Mount, Route
 
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.types import Message, Receive, Scope, Send
-from querybudget.errors import PolicyError
-from querybudget.testing import FakeModel, drive, http_scope, request
+from querybudget.errors import PolicyError, SetupError
+from querybudget.testing import FakeModel, ManualClock, drive, http_scope, memory_limiter, request
 from tests.asgi.conftest import MakeEdge
 
 POLICY: dict[str, Any] = {
@@ -241,3 +241,19 @@ async def test_a_rejected_handshake_gives_everything_back(make_edge: MakeEdge) -
     edge = make_edge(app, POLICY)
     await drive(edge.app, socket_scope(), [CONNECT])
     assert edge.accounts == {}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"policy": {"budgets": [{"name": "rpm", "limit": "1/minute"}]}},
+        {"store": "memory://"},
+        {"clock": ManualClock()},
+        {"hooks": [print]},
+    ],
+    ids=["policy", "store", "clock", "hooks"],
+)
+def test_an_argument_that_a_limiter_replaces_is_a_setup_error(arguments: dict[str, Any]) -> None:
+    limiter = memory_limiter({"budgets": [{"name": "rpm", "limit": "1/minute"}]})
+    with pytest.raises(SetupError, match="expected `limiter` alone"):
+        QueryBudgetMiddleware(FakeModel(), limiter=limiter, **arguments)

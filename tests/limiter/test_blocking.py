@@ -88,6 +88,10 @@ def test_a_store_that_can_never_work_fails_on_entering_and_leaves_no_thread(tmp_
         blocking.admitted(SCOPE)
 
 
+def entered(limiter: BlockingLimiter) -> bool:
+    return limiter._portal is not None
+
+
 def test_leaving_waits_for_the_bodies_of_other_threads_and_admits_no_other() -> None:
     seen = Decisions()
     limiter = BlockingLimiter(memory_limiter(rules(), hooks=[seen]))
@@ -108,11 +112,11 @@ def test_leaving_waits_for_the_bodies_of_other_threads_and_admits_no_other() -> 
     user = threading.Thread(target=use)
     with ThreadPoolExecutor(1) as pool:
         user.start()
-        while limiter._portal is None:
+        while not entered(limiter):
             left.wait(0.001)
         future = pool.submit(work)
         assert running.wait(10)
-        while limiter._portal is not None:
+        while entered(limiter):
             left.wait(0.001)
         with pytest.raises(SetupError, match="with BlockingLimiter"):
             limiter.admitted(SCOPE, chat())

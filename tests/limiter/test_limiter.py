@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from querybudget.adapters.base import Call, Dialect, Usage
-from querybudget.errors import StoreError
+from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.policy.model import Policy
@@ -308,3 +309,31 @@ async def test_tokens_and_money_do_not_apply_where_no_model_is_asked() -> None:
     )
     admission = await ask(limiter, path="/v1/models")
     assert [m.budget.name for m in admission.plan.budgets] == ["rpm"]
+
+
+WRONG: Any = object()
+
+
+@pytest.mark.parametrize("given", ["policy.yaml", {"budgets": []}, None])
+def test_what_is_no_policy_is_a_setup_error(given: Any) -> None:
+    with pytest.raises(SetupError, match=r"expected a Policy.*`load_policy` reads one"):
+        Limiter(given)
+
+
+@pytest.mark.parametrize("store", [WRONG, 7, Limiter])
+def test_what_is_no_store_is_a_setup_error(store: Any) -> None:
+    rules = Policy.load(policy({"name": "rpm", "limit": "1/minute"}))
+    with pytest.raises(SetupError, match="expected a store or the URL of one"):
+        Limiter(rules, store=store)
+
+
+async def test_a_limiter_that_was_closed_may_be_used_again_and_opens_its_file(
+    tmp_path: Path,
+) -> None:
+    rules = Policy.load(policy({"name": "rpm", "limit": "2/minute"}, identity=["api_key"]))
+    limiter = Limiter(rules, store=f"sqlite:///{tmp_path}/accounts.db")
+    for refusal in (None, None, Refusal.QUOTA):
+        async with limiter:
+            assert (await ask(limiter, chat())).refusal is refusal
+    assert (await ask(limiter, chat())).refusal is Refusal.QUOTA
+    await limiter.aclose()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 
 import pytest
 
@@ -92,6 +93,13 @@ async def test_a_foreign_error_is_reported_by_its_type_and_not_by_its_message(
     traced = [record for record in caplog.records if record.exc_info]
     assert len(traced) == 1
     assert "OSError" in traced[0].message
+
+
+async def test_a_foreign_error_is_named_with_its_module(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.guard.record_failure(struct.error("hunter2"))
+    assert bench.stats.last_error == "struct.error"
+    assert "failed with struct.error" in caplog.records[0].message
 
 
 async def test_a_foreign_error_is_logged_with_its_traceback_once_per_outage(

@@ -19,7 +19,7 @@ from querybudget.asgi.stages import DelayQueue, apply_stage
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.asgi.websocket import WebSocketSession
 from querybudget.errors import QueryBudgetError, SetupError
-from querybudget.events import Hook
+from querybudget.events import Hook, checked_hooks
 from querybudget.limiter import Limiter
 from querybudget.limiter.matching import path_of
 from querybudget.policy.model import Policy
@@ -56,6 +56,8 @@ class QueryBudgetMiddleware:
         limiter: An existing limiter, instead of all of the above.
 
     Raises:
+        SetupError: There is a limiter and one of the arguments that it replaces, or a hook cannot
+            be called.
         PolicyError: A policy passed as a mapping is wrong. A file is read when the server starts.
     """
 
@@ -69,11 +71,17 @@ class QueryBudgetMiddleware:
         hooks: Sequence[Hook] = (),
         limiter: Limiter | None = None,
     ) -> None:
+        self._hooks = checked_hooks(hooks)
+        replaced = any(argument is not None for argument in (policy, store, clock))
+        if limiter is not None and (replaced or self._hooks):
+            raise SetupError(
+                "expected `limiter` alone: pass `policy`, `store`, `clock` and `hooks` to the"
+                " Limiter itself"
+            )
         self.app = app
         self._policy = Policy.load(policy) if isinstance(policy, Mapping) else policy
         self._store = store
         self._clock = clock
-        self._hooks = tuple(hooks)
         self._limiter = limiter
         self._delays = DelayQueue()
 

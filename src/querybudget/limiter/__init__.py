@@ -8,6 +8,7 @@ conditions   the conditions of a budget, and which of them a call does not meet
 cost         usage to amounts of each unit
 estimation   what a call will probably use
 analysis     PromptAnalyzer: analyzes what calls ask
+arguments    checks of the figures that a program passes
 scopes       ASGI scopes for calls that did not come over ASGI
 """
 

@@ -18,7 +18,8 @@ from typing import Any, Self
 from querybudget.adapters.base import UNREADABLE, Call, Dialect, Usage
 from querybudget.coverage import Observation
 from querybudget.coverage.observation import FINE
-from querybudget.events import DecidedBy, Hook, Settlement, publish
+from querybudget.errors import SetupError
+from querybudget.events import DecidedBy, Hook, Settlement, checked_hooks, publish
 from querybudget.identity import KeyedHash, chain, identify, tier_rules
 from querybudget.ledger import Charge
 from querybudget.limiter.admission import (
@@ -84,7 +85,8 @@ class Limiter:
             needs it. One that is passed is not closed by the limiter.
 
     Raises:
-        SetupError: There is no such store, or it cannot keep the policy's budgets.
+        SetupError: There is no such store, it cannot keep the policy's budgets, or an argument is
+            of the wrong type.
 
     Attributes:
         policy: As given.
@@ -107,7 +109,12 @@ class Limiter:
         hooks: Sequence[Hook] = (),
         analyzer: PromptAnalyzer | None = None,
     ) -> None:
+        if not isinstance(policy, Policy):
+            raise SetupError(
+                f"expected a Policy, found {policy!r}: `load_policy` reads one from a file"
+            )
         self.policy = policy
+        self._hooks = checked_hooks(hooks)
         self.clock = clock or system_clock()
         self.sleep = sleep
         named = store if store is not None else policy.store
@@ -115,7 +122,6 @@ class Limiter:
         self._resilient = open_resilient_store(policy, named, self.clock, wait=wait)
         self.store = self._resilient.store
         self.estimator = Estimator(policy.estimate)
-        self._hooks = tuple(hooks)
         secret = policy.secret or os.urandom(32)
         self._hash = KeyedHash(secret)
         self._chain = chain(policy.identity)
@@ -338,7 +344,8 @@ class Limiter:
     async def aclose(self) -> None:
         """Wait for settlements under way, then close the store unless it was passed as an object.
 
-        The outbox is flushed once more, for as long as an answer may take.
+        The outbox is flushed once more, for as long as an answer may take. The limiter may be used
+        again: its next call opens the store again, whose accounts in memory are then new.
         """
         await self._resilient.aclose()
         if self._owned:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from querybudget.identity.networks import parse_address
 
 __all__ = ["request_scope"]
 
@@ -12,7 +14,7 @@ def request_scope(
     path: str,
     *,
     method: str = "POST",
-    headers: Mapping[str, str] | None = None,
+    headers: Mapping[str, str | bytes] | Iterable[tuple[str, str | bytes]] = (),
     client: str = "",
     **more: Any,  # noqa: ANN401 - what resolvers read: `user`, `state`
 ) -> dict[str, Any]:
@@ -21,18 +23,36 @@ def request_scope(
     Args:
         path: What the policy matches as the path: ``/v1/chat/completions``, or a gRPC method.
         method: What it matches as the method.
-        headers: What `identity` reads: credentials, or metadata that names the caller.
-        client: The caller's address; empty if it is not known.
+        headers: What `identity` reads: credentials, or metadata that names the caller. Pairs keep
+            a name that is sent twice, which a mapping cannot: a caller with two different
+            credentials is anonymous.
+        client: The caller's address alone, without a port: ``192.0.2.7``, ``2001:db8::7``. Empty if
+            it is not known.
         more: Other members that the policy's resolvers read, as ``state={"claims": {...}}``.
+
+    Raises:
+        TypeError: A header is neither text nor bytes.
+        ValueError: `client` is not an address, or a text is not Unicode.
     """
-    pairs = (headers or {}).items()
+    if client and parse_address(client) is None:
+        raise ValueError(f"`client` must be an IP address without a port, found {client!r}")
+    path.encode()  # a lone surrogate would fail in the store
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
     return {
         "type": "http",
         "method": method,
         "path": path,
         "root_path": "",
         "query_string": b"",
-        "headers": [(name.lower().encode(), value.encode()) for name, value in pairs],
+        "headers": [(_bytes(name).lower(), _bytes(value)) for name, value in pairs],
         "client": (client, 0) if client else None,
         **more,
     }
+
+
+def _bytes(text: str | bytes) -> bytes:
+    if isinstance(text, str):
+        return text.encode()
+    if isinstance(text, bytes):
+        return text
+    raise TypeError(f"a header must be text or bytes, found {type(text).__name__}")
