@@ -66,6 +66,30 @@ def test_check_says_what_follows_from_spending_buckets(
     assert err == ""
 
 
+@pytest.mark.parametrize(
+    ("limit", "mode", "warned"),
+    [
+        ("5 requests/minute", "enforce", True),
+        ("10 requests/minute", "enforce", False),
+        ("5 requests/minute", "shadow", False),
+        ("5 concurrent", "enforce", False),
+    ],
+)
+def test_check_warns_of_a_limit_that_one_call_exceeds_at_the_highest_price(
+    limit: str, mode: str, warned: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(
+        "secret: 0123456789abcdef0123456789abcdef\n"
+        "budgets:\n"
+        f"  - {{name: few, limit: {limit}}}\n"
+        f"  - {{name: breadth, limit: 400 buckets/day, mode: {mode}}}\n"
+    )
+    assert main(["check", str(path)]) == 0
+    warning = "few: the price of `breadth` rises to 10, so one call can count as 10 requests"
+    assert (warning in capsys.readouterr().err) is warned
+
+
 def test_check_says_how_prompts_are_embedded(
     policy: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,6 +60,7 @@ def warnings(policy: Policy) -> Iterator[str]:
             f"{', '.join(money)}: a model that no pattern under `models` matches {does};"
             " a price for `*` would cover it"
         )
+    yield from _too_small(policy)
     unused = [
         word
         for word, given, usual in (
@@ -72,6 +73,25 @@ def warnings(policy: Policy) -> Iterator[str]:
         yield (
             f"no budget uses `{'` and `'.join(unused)}`: none is in buckets, and none matches on a"
             " capability"
+        )
+
+
+def _too_small(policy: Policy) -> Iterator[str]:
+    """Warn of limits in requests that one call exceeds at the highest price."""
+    enforced = [budget for budget in policy.budgets if budget.mode is Mode.ENFORCE]
+    caps = {budget.response.cap: budget.name for budget in enforced if budget.response}
+    highest = max(caps, default=MICRO)
+    small = [
+        budget.name
+        for budget in enforced
+        if budget.quota.unit is Unit.REQUESTS and budget.quota.capacity < highest
+    ]
+    if small:
+        price = number(highest)
+        yield (
+            f"{', '.join(small)}: the price of `{caps[highest]}` rises to {price}, so one call can"
+            f" count as {price} requests, more than the limit: it is then refused until the price"
+            " falls; a larger limit or a lower `cap` avoids this"
         )
 
 
