@@ -81,7 +81,7 @@ _EVENT = msgspec.json.Decoder(_Event)
 
 
 class Messages:
-    """``POST .../v1/messages``."""
+    """Reads Anthropic's messages: ``POST .../v1/messages``."""
 
     dialect: Dialect = Dialect.ANTHROPIC
 
@@ -113,7 +113,7 @@ class Messages:
 
 
 class CountTokens:
-    """``POST .../v1/messages/count_tokens``: no model reads the prompt, so it costs no tokens."""
+    """Reads ``POST .../v1/messages/count_tokens``: no model reads the prompt, so no tokens."""
 
     dialect: Dialect = Dialect.ANTHROPIC
 

@@ -129,7 +129,7 @@ _OUTPUT: msgspec.json.Decoder[Content] = msgspec.json.Decoder(Content)
 
 
 class ChatCompletions:
-    """``POST .../chat/completions``."""
+    """Reads OpenAI's chat completions: ``POST .../chat/completions``."""
 
     dialect: Dialect = Dialect.OPENAI
 
@@ -159,7 +159,7 @@ class ChatCompletions:
 
 
 class Responses:
-    """``POST .../responses``."""
+    """Reads OpenAI's Responses API: ``POST .../responses``."""
 
     dialect: Dialect = Dialect.OPENAI
 
@@ -192,7 +192,7 @@ class Responses:
 
 
 class Completions:
-    """``POST .../completions``: prompts as text or token ids, one or many."""
+    """Reads ``POST .../completions``: prompts as text or token ids, one or many."""
 
     dialect: Dialect = Dialect.OPENAI
 
@@ -226,7 +226,7 @@ class Completions:
 
 
 class Embeddings:
-    """``POST .../embeddings``: inputs as text, token ids or (vLLM) messages."""
+    """Reads ``POST .../embeddings``: inputs as text, token ids or (vLLM) messages."""
 
     dialect: Dialect = Dialect.OPENAI
 

@@ -144,7 +144,7 @@ def read_responses_event(data: bytes, totals: AnswerTotals) -> None:
 
 
 def read_responses_body(data: bytes, totals: AnswerTotals) -> None:
-    """Read a whole response."""
+    """Add the text and usage of an unstreamed Responses answer to `totals`."""
     response = _RESPONSE.decode(data)
     for item in response.output or ():
         for text in (item.name, item.arguments, item.input, item.code):

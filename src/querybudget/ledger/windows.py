@@ -1,6 +1,6 @@
 """What one partition has used of one quota: a state for each algorithm.
 
-The states are small, O(1) in the number of calls, and have the same five verbs, so that the ledger
+The states are small, O(1) in the number of calls, and have the same members, so that the ledger
 need not know which one it has (`querybudget.coverage.buckets` has the one for buckets):
 
     room     what could be granted now; negative while in debt. Drops what has expired
@@ -8,8 +8,9 @@ need not know which one it has (`querybudget.coverage.buckets` has the one for b
     adjust   correct a charge made at `at`: refund (negative) or carry as debt (positive)
     wait     µs until `amount` fits if nothing else is charged: refused before, admitted then
     reset    µs until nothing is used any more
+    blank    whether nothing is used, so that the state need not be kept
 
-`room` brings a state up to date: call it with the same `now` before any other verb.
+`room` brings a state up to date: call it with the same `now` before any other.
 
 Every amount is an integer in µ-units, every time an integer in µs. Nothing is rounded in a caller's
 favour or against it, except where a docstring says so. No clock is read. A `now` earlier than the

@@ -113,7 +113,10 @@ class Admission(msgspec.Struct):
 
     @property
     def lines(self) -> tuple[Line, ...]:
-        """What was asked of each budget of the plan, in their order; empty before it was."""
+        """One ledger line for each budget of the plan, in its order.
+
+        Empty until the store was asked.
+        """
         return () if self.reserved is None else self.reserved.charge.lines
 
     def take(self, reserved: Reserved) -> None:

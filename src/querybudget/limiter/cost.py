@@ -95,7 +95,7 @@ def output_tokens(weights: TokenWeights, call: Call, usage: Usage) -> int:
 
 
 def usd(price: ModelPrice, call: Call, usage: Usage) -> int:
-    """Return microdollars, rounded up."""
+    """Return what a call costs at `price`, in microdollars, rounded up."""
     pico = (
         (usage.input - usage.cached_input - usage.cache_write) * price.input
         + usage.cached_input * price.cached_input

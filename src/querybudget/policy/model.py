@@ -342,7 +342,7 @@ class PolicyLoader(Protocol):
 
 
 class Policy(Struct, frozen=True):
-    """Everything an operator decides. Make one with `Policy.load`.
+    """Everything an operator decides. Make one with `load_policy`.
 
     Attributes:
         budgets: In the order of the file.

@@ -246,7 +246,8 @@ def open_resilient_store(
         wait: Waits for the store's answers.
 
     Raises:
-        SetupError: The store cannot keep the policy's budgets, or there is none of that name.
+        SetupError: The store cannot keep the policy's budgets, there is none of that name, or
+            processes share it and the policy has no secret.
     """
     settings = policy.store
     if isinstance(store, str):

@@ -56,7 +56,7 @@ _ALGORITHMS = {
 _VIEWS: tuple[str, ...] = tuple(VIEWS)
 
 _GENERATION, _ID = 6, 12
-"""Bytes of an account's generation, which tells it from one that was forgotten, and of an id."""
+"""Bytes of an account's generation, by which it differs from a forgotten one, and of an id."""
 
 _ACCOUNT_HEAD = 1 + _GENERATION + 7 + 7 + 4 + 7
 _PROFILE_HEAD = 4 + 7 + 4 + 2
@@ -212,7 +212,10 @@ def unpack_reasons(packed: bytes) -> tuple[Reason, ...]:
 
 
 def unpack_reservation(charge: Charge, record: bytes, accounts: int) -> Reservation:
-    """Return the reservation that the server keeps of a charge on this number of accounts."""
+    """Return the reservation that the server keeps of a charge on this number of accounts.
+
+    The first number is when the server drops it, some time after it expired.
+    """
     _, at, expires, price = _RESERVATION.unpack_from(record)
     offset = _RESERVATION.size + _GENERATION * accounts
     held = struct.unpack_from(f">{len(charge.lines)}q", record, offset)

@@ -44,6 +44,8 @@ HOLD = 3_600 * SECOND
 PATIENCE = 300
 """Seconds that a worker waits for the others."""
 
+SEPARATE = "declare `guarantees.reach` = `process` if each worker has accounts of its own"
+
 every_kind = pytest.mark.parametrize("kind", list(Algorithm), ids=str)
 
 
@@ -152,7 +154,9 @@ class StoreConcurrency:
     def _half_are_admitted(self, task: WorkerTask, pool: _Pool) -> None:
         expected = self.calls // 2
         result = _all(task, pool)
-        assert result.admitted == expected, f"expected {expected} admitted, found {result.admitted}"
+        assert result.admitted == expected, (
+            f"expected {expected} admitted, found {result.admitted}; {SEPARATE}"
+        )
         assert result.used == (expected, expected), f"expected {expected} used of both, {result}"
 
     def _all_is_counted(self, task: WorkerTask, pool: _Pool) -> None:
@@ -206,7 +210,7 @@ def _all(task: WorkerTask, pool: _Pool) -> WorkerResult:
         raise min(failed, key=lambda failure: isinstance(failure, threading.BrokenBarrierError))
     results = [future.result() for future in futures]
     seen = {result.used for result in results}
-    assert len(seen) == 1, f"expected all workers to see the same use, found {seen}"
+    assert len(seen) == 1, f"expected all workers to see the same use, found {seen}; {SEPARATE}"
     return WorkerResult(sum(result.admitted for result in results), results[0].used)
 
 
