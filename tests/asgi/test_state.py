@@ -229,3 +229,26 @@ async def test_nothing_of_a_request_is_left_when_it_has_ended(make_edge: MakeEdg
     del scope, connection
     gc.collect()
     assert left() is None
+
+
+WRONG: list[Any] = [
+    Usage(-50),
+    Usage(cached_input=9),
+    Usage(1.5),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    {"input": 5},
+    None,
+]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
+@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+async def test_a_wrong_figure_is_an_error_of_the_application_and_its_call_holds_nothing(
+    make_edge: MakeEdge, wrong: Any, suspends: bool
+) -> None:
+    edge = make_edge(Reporting(TOOLS, wrong), POLICY, suspends=suspends)
+    driven = await drive(edge.app, http_scope(key="a"), request(CHAT))
+    assert isinstance(driven.error, TypeError | ValueError)
+    await edge.quiet()
+    assert (edge.held, await edge.used("tokens"), await edge.used("rpm")) == (0, 0, 0)
+    assert edge.decisions.last.settlement == "done"
