@@ -55,7 +55,6 @@ SAME_FILE = {
     "health": "the state of the store: found out, and shown over HTTP",
     "identity": "the package, and the module with its namesake",
     "limiter": "the package, the module with its namesake, and limiters for tests",
-    "limits": "limits: of the store on the package of that name, and of the contract's tests",
     "schema": "the shape of data: of the policy, and of SQLite's tables",
     "store": "a store: of each kind, one that may fail, its contract, and the command for it",
     "types": "a package's data types: the ledger's, and ASGI's",

@@ -368,9 +368,7 @@ def _ends(message: Message) -> bool:
         case "http.response.body" | "websocket.http.response.body" | "http.response.trailers":
             key = "more_trailers" if message["type"].endswith("trailers") else "more_body"
             return not message.get(key)
-        case "http.response.pathsend" | "websocket.close" | "lifespan.startup.complete":
+        case "http.response.pathsend" | "websocket.close":
             return True
-        case "lifespan.startup.failed":
-            return True
-        case _:
-            return False
+        case kind:
+            return str(kind).startswith("lifespan.startup.")

@@ -19,7 +19,6 @@ class ManualClock:
         self.now = start
 
     def __call__(self) -> int:
-        """Return the time, µs since the Unix epoch."""
         return self.now
 
     def advance(self, seconds: float = 0, *, us: int = 0) -> int:

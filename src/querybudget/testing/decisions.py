@@ -21,7 +21,6 @@ class Decisions:
         self.events: list[DecisionEvent] = []
 
     def __call__(self, event: DecisionEvent) -> None:
-        """Keep an event."""
         self.events.append(event)
 
     def __len__(self) -> int:
@@ -90,7 +89,6 @@ class Decisions:
         self._assert_count(count, times, f"priced over {over:g}")
 
     def clear(self) -> None:
-        """Drop all events."""
         self.events.clear()
 
     def _assert_count(self, count: int, times: int | None, what: str) -> None:

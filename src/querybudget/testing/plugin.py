@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -55,18 +56,4 @@ def querybudget_limiter(
     """Return a function that makes limiters in memory, with this test's clock and decisions."""
     from querybudget.testing.limiter import memory_limiter  # noqa: PLC0415 - loaded when used
 
-    def make(
-        policy: Policy | Mapping[str, Any] | str | os.PathLike[str],
-        *,
-        analyzer: PromptAnalyzer | None = None,
-        sleep: Sleep | None = None,
-    ) -> Limiter:
-        return memory_limiter(
-            policy,
-            clock=querybudget_clock,
-            hooks=[querybudget_decisions],
-            analyzer=analyzer,
-            sleep=sleep,
-        )
-
-    return make
+    return partial(memory_limiter, clock=querybudget_clock, hooks=[querybudget_decisions])

@@ -34,11 +34,7 @@ TRIES = 5
 
 
 class ClusterOps:
-    """The operations of a store on several servers.
-
-    Args:
-        single: The operations on one account each.
-    """
+    """The operations of a store on several servers, made of operations on one account each."""
 
     def __init__(self, single: SingleServerOps) -> None:
         self._single = single

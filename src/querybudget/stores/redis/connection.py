@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from querybudget.errors import SetupError, StoreError
@@ -52,32 +52,6 @@ Command = tuple[str | bytes | int, ...]
 
 class UnansweredError(StoreError):
     """It is unknown whether a request was carried out."""
-
-
-class Connection(Protocol):
-    """Sends scripts and commands to a server or a cluster."""
-
-    @property
-    def is_cluster(self) -> bool:
-        """Whether accounts are spread over several servers, so that no script reaches them all."""
-        ...
-
-    async def run(self, script: Script, keys: Sequence[bytes], *arguments: bytes) -> Reply:
-        """Run a script.
-
-        Raises:
-            UnansweredError: It is unknown whether the script was run.
-            StoreError: The script was not run, or changed nothing.
-        """
-        ...
-
-    async def execute(self, *command: str | bytes) -> Reply:
-        """Send a command. Raises as `run` does."""
-        ...
-
-    async def aclose(self) -> None:
-        """Wait for requests in flight, and disconnect."""
-        ...
 
 
 def connect(url: str, timeout: float) -> Connection:
@@ -192,12 +166,7 @@ class _Request(NamedTuple):
 
 
 class ServerConnection:
-    """One server, or the master that sentinels name.
-
-    Args:
-        server: The client.
-        sentinels: Clients of the sentinels, to close with it.
-    """
+    """One server, or the master that sentinels name; it closes their clients too."""
 
     is_cluster = False
 
@@ -320,6 +289,14 @@ class ClusterConnection:
         nodes = self._cluster.nodes_manager  # a client about to rediscover them leaves them open
         await nodes.aclose()
         await nodes.aclose("startup_nodes")
+
+
+Connection = ServerConnection | ClusterConnection
+"""Sends scripts and commands to a server, or to a cluster, where no script reaches all accounts.
+
+If it is unknown whether a request was carried out, an `UnansweredError` is raised; if it was not,
+or changed nothing, another `StoreError`.
+"""
 
 
 def _store_error(error: BaseException) -> StoreError:

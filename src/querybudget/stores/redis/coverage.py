@@ -61,11 +61,7 @@ class _Call(msgspec.Struct, eq=False):
 
 
 class ProfileSettler:
-    """Settles calls that profiles observe.
-
-    Args:
-        ops: The store's operations.
-    """
+    """Settles calls that profiles observe."""
 
     def __init__(self, ops: SingleServerOps | ClusterOps) -> None:
         self._ops = ops

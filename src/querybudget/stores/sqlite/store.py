@@ -96,7 +96,7 @@ class SqliteStore:
         return self._evicted
 
     async def start(self) -> None:
-        await self._worker.run(self._open)
+        await self._worker.run(self._file.open)
 
     async def reserve(self, charge: Charge) -> Decision:
         return await self._transact(WRITE, self._reserve, charge)
@@ -122,9 +122,6 @@ class SqliteStore:
         return await self._worker.run(partial(self._run, begin, self._requests, work, *arguments))
 
     # -- In the thread ----------------------------------------------------------------------------
-
-    def _open(self) -> None:
-        self._file.open()
 
     def _run(
         self,

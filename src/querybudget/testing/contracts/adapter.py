@@ -28,22 +28,8 @@ from querybudget.errors import BodyError
 
 __all__ = ["AdapterContract", "Answer", "Metered", "Recording", "load_recordings", "metered"]
 
-_WRONG: tuple[Json, ...] = (
-    None,
-    True,
-    -1,
-    0,
-    3,
-    2.5,
-    10**30,
-    1e300,
-    "three",
-    "",
-    [],
-    {},
-    [[[]]],
-    [{"a": 1}],
-)
+_NUMBERS: tuple[Json, ...] = (-1, 0, 3, 2.5, 10**30, 1e300)
+_WRONG: tuple[Json, ...] = (None, True, *_NUMBERS, "three", "", [], {}, [[[]]], [{"a": 1}])
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +133,11 @@ class AdapterContract:
         assert any(recording.answers for recording in self.recordings)
 
     def test_every_request_is_read_as_recorded(self) -> None:
-        """All members of the call are equal."""
         for recording in self.recordings:
             call = self.adapter(recording.path).parse(recording.path, recording.request)
             assert call == recording.call, recording.name
 
     def test_a_request_cut_short_is_a_body_error(self) -> None:
-        """Wherever it is cut."""
         for recording in self.recordings:
             adapter = self.adapter(recording.path)
             for end in range(len(recording.request)):
@@ -200,7 +184,6 @@ class AdapterContract:
             assert adapter.degrade(cut) is cut, recording.name
 
     def test_an_answer_is_metered_as_recorded(self) -> None:
-        """Fed whole, and byte by byte."""
         for recording, number, answer in self._answers():
             pieces = [bytes((byte,)) for byte in answer.body]
             for cut in ([answer.body], pieces):

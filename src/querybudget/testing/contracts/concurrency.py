@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import pytest
 
@@ -26,8 +26,8 @@ from querybudget.coverage import Observation
 from querybudget.ledger import Charge, Line, Settled
 from querybudget.stores import Declares, Store, open_store
 from querybudget.testing.clock import ManualClock
-from querybudget.testing.contracts.fixtures import skip_undeclared
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.testing.contracts.fixtures import quota_of, skip_undeclared
+from querybudget.units import MICRO, SECOND, Algorithm
 
 __all__ = ["Place", "StoreConcurrency"]
 
@@ -58,8 +58,6 @@ class WorkerTask:
     """What one worker does.
 
     Attributes:
-        place: Where the store is.
-        kind: The kind of window.
         limit: The limit of the quota, in whole units.
         calls: The numbers of the worker's calls.
         settles: Whether calls are settled or stay open.
@@ -74,10 +72,8 @@ class WorkerTask:
     @property
     def lines(self) -> tuple[Line, Line]:
         """One unit of the quota under test, and one of a quota with room for all calls."""
-        return (
-            Line("caller", _quota(self.kind, self.limit), MICRO, MICRO),
-            Line("side", _quota(Algorithm.SLIDING, 2 * self.limit), MICRO, MICRO),
-        )
+        side = _line("side", Algorithm.SLIDING, 2 * self.limit)
+        return _line("caller", self.kind, self.limit), side
 
 
 @dataclass(frozen=True)
@@ -124,17 +120,14 @@ class StoreConcurrency:
 
     @every_kind
     def test_what_tasks_settle_at_the_same_time_all_counts(self, kind: Algorithm) -> None:
-        """No settle undoes another settle or a charge."""
         self._all_is_counted(self._task(kind, shared=False), _threads(1))
 
     @every_kind
     def test_what_threads_settle_at_the_same_time_all_counts(self, kind: Algorithm) -> None:
-        """No settle undoes another settle or a charge."""
         self._all_is_counted(self._task(kind), _threads(self.workers))
 
     @every_kind
     def test_what_processes_settle_at_the_same_time_all_counts(self, kind: Algorithm) -> None:
-        """No settle undoes another settle or a charge."""
         self._all_is_counted(self._task(kind), _processes(self.workers))
 
     # -- Inside -----------------------------------------------------------------------------------
@@ -162,21 +155,16 @@ class StoreConcurrency:
     def _all_is_counted(self, task: WorkerTask, pool: _Pool) -> None:
         result = _all(replace(task, limit=self.calls, settles=True), pool)
         half = self.calls // 2
-        used = 0 if task.kind is Algorithm.LEASE else half
-        assert result.admitted == self.calls, (
-            f"expected all to be admitted, found {result.admitted}"
-        )
-        assert result.used == (used, half), (
-            f"expected {(used, half)} to be used, found {result.used}"
-        )
+        used = (0 if task.kind is Algorithm.LEASE else half, half)
+        assert result.admitted == self.calls, f"expected all admitted, found {result.admitted}"
+        assert result.used == used, f"expected {used} to be used, found {result.used}"
 
 
-class _Pool:
+class _Pool(NamedTuple):
     """Workers that start together."""
 
-    def __init__(self, executor: Executor, workers: int) -> None:
-        self.executor = executor
-        self.workers = workers
+    executor: Executor
+    workers: int
 
 
 def _threads(workers: int) -> _Pool:
@@ -264,18 +252,9 @@ def _opened(place: Place) -> Store:
     return place() if callable(place) else open_store(place, ManualClock())
 
 
-def _quota(kind: Algorithm, limit: int) -> Quota:
-    """Return a quota of `limit` units a month, or of `limit` concurrent calls."""
-    units = {Algorithm.LEASE: Unit.CONCURRENT, Algorithm.DISTINCT: Unit.BUCKETS}
-    return Quota(
-        name="budget",
-        unit=units.get(kind, Unit.REQUESTS),
-        limit=limit * MICRO,
-        window=0 if kind is Algorithm.LEASE else MONTH,
-        algorithm=kind,
-        burst=limit * MICRO,
-        bounds=_century if kind is Algorithm.CALENDAR else None,
-    )
+def _line(partition: str, kind: Algorithm, limit: int) -> Line:
+    quota = quota_of(kind, limit * MICRO, window=MONTH, bounds=_century)
+    return Line(partition, quota, MICRO, MICRO)
 
 
 def _century(_now: int) -> tuple[int, int]:

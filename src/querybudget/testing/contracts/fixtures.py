@@ -11,25 +11,7 @@ from querybudget.coverage import BucketResponse, Observation
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.stores import Clock, Declares, Store
 from querybudget.testing.clock import ManualClock
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
-
-__all__ = [
-    "HOLD",
-    "HOUR",
-    "KINDS",
-    "LARGEST",
-    "RATES",
-    "N",
-    "StoreFixture",
-    "StoreTests",
-    "kinds",
-    "line",
-    "quota_of",
-    "rates",
-    "seen",
-    "skip_undeclared",
-    "wide",
-]
+from querybudget.units import MICRO, SECOND, Algorithm, Bounds, Quota, Unit
 
 N = 10
 HOUR = 3_600 * SECOND
@@ -49,17 +31,25 @@ def hours(now: int) -> tuple[int, int]:
     return start, start + HOUR
 
 
-def quota_of(kind: Algorithm, limit: int = N * MICRO, name: str = "budget") -> Quota:
-    """Return a quota of `limit` an hour, or of `limit` concurrent calls."""
+def quota_of(
+    kind: Algorithm,
+    limit: int = N * MICRO,
+    name: str = "budget",
+    *,
+    window: int = HOUR,
+    burst: int = 0,
+    bounds: Bounds = hours,
+) -> Quota:
+    """Return a quota of `limit` a window, or of `limit` concurrent calls."""
     units = {Algorithm.LEASE: Unit.CONCURRENT, Algorithm.DISTINCT: Unit.BUCKETS}
     return Quota(
         name=name,
         unit=units.get(kind, Unit.TOKENS),
         limit=limit,
-        window=0 if kind is Algorithm.LEASE else HOUR,
+        window=0 if kind is Algorithm.LEASE else window,
         algorithm=kind,
-        burst=limit,
-        bounds=hours if kind is Algorithm.CALENDAR else None,
+        burst=burst or limit,
+        bounds=bounds if kind is Algorithm.CALENDAR else None,
     )
 
 

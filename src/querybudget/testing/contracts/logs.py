@@ -47,7 +47,6 @@ class SlidingLog:
     debts: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
 
     def left(self, now: int) -> int:
-        """Return the µ-units that could be granted."""
         slots = {at // self.quota.slot for _, at, _ in self.entries}
         held = sum(self._held(slot, now) for slot in slots)
         return self.quota.limit - held - self._debt(now)
@@ -66,12 +65,10 @@ class SlidingLog:
         return sum(amount - self.back.get(name, 0) for name, _, amount in inside)
 
     def charge(self, name: str, amount: int, now: int, _expires: int) -> None:
-        """Log what a reservation holds."""
         if amount:
             self.entries.append((name, now, amount))
 
     def correct(self, name: str, difference: int, now: int) -> None:
-        """Log how much more, or less, a reservation used than it held."""
         if difference > 0:
             self._overshoot(name, difference, now)
         else:
@@ -106,7 +103,6 @@ class GcraLog:
     moves: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
 
     def left(self, now: int) -> int:
-        """Return the µ-units that could be granted."""
         return floor(self.quota.burst - self._level(now))
 
     def _level(self, now: int) -> Fraction:
@@ -117,11 +113,9 @@ class GcraLog:
         return level
 
     def charge(self, _name: str, amount: int, now: int, _expires: int) -> None:
-        """Log what a reservation holds."""
         self.moves.append((now, amount))
 
     def correct(self, _name: str, difference: int, now: int) -> None:
-        """Log how much more, or less, a reservation used than it held."""
         self.moves.append((now, difference))
 
 
@@ -134,7 +128,6 @@ class CalendarLog:
     back: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
 
     def left(self, now: int) -> int:
-        """Return the µ-units that could be granted."""
         bounds = self.quota.bounds
         assert bounds, "a calendar quota has bounds"
         if not self.entries:
@@ -158,11 +151,9 @@ class CalendarLog:
         return amount if at < end else 0
 
     def charge(self, name: str, amount: int, now: int, _expires: int) -> None:
-        """Log what a reservation holds."""
         self.entries.append((name, now, amount))
 
     def correct(self, name: str, difference: int, now: int) -> None:
-        """Log how much more, or less, a reservation used than it held."""
         if difference > 0:
             self.entries.append((f"{name} debt", now, difference))
         else:
@@ -177,15 +168,12 @@ class LeaseLog:
     until: dict[str, int] = field(default_factory=dict[str, int])
 
     def left(self, now: int) -> int:
-        """Return the µ-units that could be granted."""
         return self.quota.limit - MICRO * sum(until > now for until in self.until.values())
 
     def charge(self, name: str, _amount: int, _now: int, expires: int) -> None:
-        """Log what a reservation holds."""
         self.until[name] = expires
 
     def correct(self, name: str, _difference: int, now: int) -> None:
-        """Log how much more, or less, a reservation used than it held."""
         self.until[name] = now
 
 
@@ -220,7 +208,6 @@ class BucketLog:
         return sum(weights.values())
 
     def left(self, now: int) -> int:
-        """Return the µ-buckets that are left."""
         return self.quota.limit - self.used(now)
 
     def share(self, now: int) -> int:

@@ -107,7 +107,6 @@ class StoreMachine(RuleBasedStateMachine):
         self._count = 0
 
     def teardown(self) -> None:
-        """Close the store, and the event loop it lived in."""
         try:
             if self._store is not None:
                 self._run(self._store.aclose())
@@ -116,7 +115,6 @@ class StoreMachine(RuleBasedStateMachine):
 
     @initialize(data=st.data(), start=st.integers(10**9, 10**9 + 10_000))
     def begin(self, data: st.DataObject, start: int) -> None:
-        """Draw budgets, and make a store."""
         self._budgets = data.draw(self.budgets())
         covered = [quota for quota in self._budgets if quota.algorithm is Algorithm.DISTINCT]
         self._answers = {quota.name: data.draw(st.none() | responses()) for quota in covered}
@@ -131,7 +129,6 @@ class StoreMachine(RuleBasedStateMachine):
         observation=observations(),
     )
     def reserve(self, data: st.DataObject, hold: int, price: int, observation: Observation) -> None:
-        """Reserve a few lines."""
         self._reserve(self._charge(data, hold, price, observation))
 
     @rule(
@@ -223,7 +220,6 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(us=st.integers(1, 5) | st.integers(6, 150), long=st.sampled_from((0,) * 9 + (GRACE,)))
     def pause(self, us: int, long: int) -> None:
-        """Let time pass."""
         self._clock.advance(us=us + long)
 
     @precondition(lambda self: self._wait)
@@ -241,7 +237,6 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(partition=st.sampled_from(PARTITIONS))
     def forget(self, partition: str) -> None:
-        """Forget an account."""
         now, self._wait = self._clock.now, None
         used = any(
             self._oracles[0].left(partition, quota, now) != quota.capacity
@@ -276,7 +271,6 @@ class StoreMachine(RuleBasedStateMachine):
 
     @property
     def store(self) -> Store:
-        """The open store."""
         assert self._store is not None, "a machine starts by making a store"
         return self._store
 

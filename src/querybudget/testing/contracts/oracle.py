@@ -64,7 +64,6 @@ class Oracle:
         self.scores: dict[str, int] = {}
 
     def copy(self) -> Oracle:
-        """Return an independent copy."""
         return copy.deepcopy(self)
 
     def log(self, partition: str, quota: Quota) -> Log:
@@ -72,7 +71,6 @@ class Oracle:
         return self.logs.setdefault((partition, quota.name), LOGS[quota.algorithm](quota))
 
     def left(self, partition: str, quota: Quota, now: int) -> int:
-        """Return the µ-units that could be granted."""
         return self.log(partition, quota).left(now)
 
     def buckets(self, partition: str, quota: Quota) -> BucketLog:
@@ -185,7 +183,6 @@ class Oracle:
         return Settled.LATE if late else Settled.DONE
 
     def forget(self, partition: str) -> None:
-        """Remove all logs of a partition."""
         self.logs = {key: log for key, log in self.logs.items() if key[0] != partition}
         for entry in self.held.values():
             entry.known.discard(partition)

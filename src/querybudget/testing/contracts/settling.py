@@ -36,7 +36,6 @@ class SettleContract(StoreTests):
 
     @rates
     async def test_settle_replaces_what_was_held_by_what_was_used(self, kind: Algorithm) -> None:
-        """The difference is refunded, to the millionth."""
         async with self.opened(kind) as store:
             quota = quota_of(kind)
             reservation = await store.admitted(line(quota, 9 * MICRO))
@@ -161,7 +160,6 @@ class SettleContract(StoreTests):
 
     @kinds
     async def test_of_settles_at_the_same_time_one_counts(self, kind: Algorithm) -> None:
-        """The others are repeats, however they interleave."""
         async with self.opened(kind) as store:
             quota = quota_of(kind)
             reservation = await store.admitted(line(quota))

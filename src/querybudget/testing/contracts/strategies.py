@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from querybudget.coverage import BucketResponse, Observation, Stage
-from querybudget.units import MICRO, Algorithm, Quota, Unit
+from querybudget.testing.contracts.fixtures import KINDS, RATES, quota_of
+from querybudget.units import MICRO, Algorithm, Quota
 
 __all__ = [
     "KINDS",
@@ -19,8 +20,6 @@ __all__ = [
     "uneven",
 ]
 
-RATES = (Algorithm.SLIDING, Algorithm.GCRA, Algorithm.CALENDAR)
-KINDS = (*RATES, Algorithm.LEASE)
 CYCLE = (50, 83, 27)
 
 
@@ -38,16 +37,8 @@ def quota(
     algorithm: Algorithm, limit: int, window: int = 100, burst: int = 0, name: str = "budget"
 ) -> Quota:
     """Return a quota of `limit` µ-units in `window` µs, or of `limit` leases."""
-    lease = algorithm is Algorithm.LEASE
-    return Quota(
-        name=name,
-        unit=Unit.CONCURRENT if lease else Unit.TOKENS,
-        limit=limit * MICRO if lease else limit,
-        window=0 if lease else window,
-        algorithm=algorithm,
-        burst=burst or (limit * MICRO if lease else limit),
-        bounds=uneven if algorithm is Algorithm.CALENDAR else None,
-    )
+    whole = limit * MICRO if algorithm is Algorithm.LEASE else limit
+    return quota_of(algorithm, whole, name, window=window, burst=burst, bounds=uneven)
 
 
 def quotas(*algorithms: Algorithm, name: str = "budget") -> st.SearchStrategy[Quota]:
@@ -64,7 +55,7 @@ def quotas(*algorithms: Algorithm, name: str = "budget") -> st.SearchStrategy[Qu
 
 def breadth(limit: int, window: int = 150, name: str = "breadth") -> Quota:
     """Return a quota of `limit` buckets."""
-    return Quota(name, Unit.BUCKETS, limit * MICRO, window, Algorithm.DISTINCT, limit * MICRO)
+    return quota_of(Algorithm.DISTINCT, limit * MICRO, name, window=window)
 
 
 def breadths(name: str = "breadth") -> st.SearchStrategy[Quota]:

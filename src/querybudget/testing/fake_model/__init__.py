@@ -1,9 +1,4 @@
-"""A model server for tests: it answers in every dialect, and can fail.
-
-server.py    `FakeModel`, an ASGI application
-reply.py     what it answers
-dialects.py  answers in each dialect
-"""
+"""A model server for tests: it answers in every dialect, and can fail."""
 
 from __future__ import annotations
 

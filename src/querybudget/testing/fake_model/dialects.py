@@ -15,23 +15,6 @@ import msgspec
 from querybudget.adapters.base import Usage
 from querybudget.testing.fake_model.reply import Reply
 
-__all__ = [
-    "Event",
-    "chat",
-    "chat_events",
-    "completion",
-    "completion_events",
-    "embeddings",
-    "failure",
-    "failure_event",
-    "message",
-    "message_events",
-    "models",
-    "pieces",
-    "response",
-    "response_events",
-]
-
 Event = tuple[bytes, bool]
 
 CREATED = 1_700_000_000
@@ -45,22 +28,19 @@ def chat(request: Mapping[str, Any], reply: Reply) -> dict[str, Any]:
         calls = [_openai_tool(index, *tool) for index, tool in enumerate(reply.tools)]
         content |= {"content": None, "tool_calls": calls}
     choices = [
-        {"index": index, "message": content, "logprobs": None, "finish_reason": _finish(reply)}
-        for index in range(request.get("n") or 1)
+        _choice(index, "message", content, _finish(reply)) for index in range(request.get("n") or 1)
     ]
-    whole = {"id": "chatcmpl-fake", "object": "chat.completion", "created": CREATED}
-    return {**whole, "model": _model(request), "choices": choices, **_openai_usage(reply.usage)}
+    head = _head(request, "chatcmpl-fake", "chat.completion")
+    return {**head, "choices": choices, **_openai_usage(reply.usage)}
 
 
 def chat_events(request: Mapping[str, Any], reply: Reply) -> Iterator[Event]:
     """The same as server-sent events, with usage in the last one if the request wants it."""
-    frame = {"id": "chatcmpl-fake", "object": "chat.completion.chunk", "created": CREATED}
-    frame["model"] = _model(request)
+    head = _head(request, "chatcmpl-fake", "chat.completion.chunk")
     choices = range(request.get("n") or 1)
 
     def event(index: int, delta: dict[str, Any], finish: str | None = None) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return _data({**frame, "choices": [choice]})
+        return _data({**head, "choices": [_choice(index, "delta", delta, finish)]})
 
     for index in choices:
         yield event(index, {"role": "assistant", "content": ""}), False
@@ -69,34 +49,24 @@ def chat_events(request: Mapping[str, Any], reply: Reply) -> Iterator[Event]:
             yield event(index, delta), True
     for index in choices:
         yield event(index, {}, _finish(reply)), False
-    if _wants_usage(request) and reply.usage:
-        yield _data({**frame, "choices": [], **_openai_usage(reply.usage)}), False
-    yield DONE, False
+    yield from _last_events(request, reply, head)
 
 
 def completion(request: Mapping[str, Any], reply: Reply) -> dict[str, Any]:
     """An OpenAI text completion: one choice for each prompt and ``n``."""
     count = len(_inputs(request.get("prompt"))) * (request.get("n") or 1)
-    choices = [
-        {"index": index, "text": reply.text, "logprobs": None, "finish_reason": "stop"}
-        for index in range(count)
-    ]
-    whole = {"id": "cmpl-fake", "object": "text_completion", "created": CREATED}
-    return {**whole, "model": _model(request), "choices": choices, **_openai_usage(reply.usage)}
+    choices = [_choice(index, "text", reply.text, "stop") for index in range(count)]
+    head = _head(request, "cmpl-fake", "text_completion")
+    return {**head, "choices": choices, **_openai_usage(reply.usage)}
 
 
 def completion_events(request: Mapping[str, Any], reply: Reply) -> Iterator[Event]:
     """The same as server-sent events."""
-    frame = {"id": "cmpl-fake", "object": "text_completion", "created": CREATED}
-    frame["model"] = _model(request)
+    head = _head(request, "cmpl-fake", "text_completion")
     for piece in pieces(reply.text, reply.chunks):
-        choice = {"index": 0, "text": piece, "logprobs": None, "finish_reason": None}
-        yield _data({**frame, "choices": [choice]}), True
-    last = {"index": 0, "text": "", "logprobs": None, "finish_reason": "stop"}
-    yield _data({**frame, "choices": [last]}), False
-    if _wants_usage(request) and reply.usage:
-        yield _data({**frame, "choices": [], **_openai_usage(reply.usage)}), False
-    yield DONE, False
+        yield _data({**head, "choices": [_choice(0, "text", piece)]}), True
+    yield _data({**head, "choices": [_choice(0, "text", "", "stop")]}), False
+    yield from _last_events(request, reply, head)
 
 
 def embeddings(request: Mapping[str, Any], reply: Reply) -> dict[str, Any]:
@@ -209,6 +179,23 @@ def pieces(text: str, count: int) -> list[str]:
     return [text[start : start + size] for start in range(0, len(text), size)]
 
 
+def _head(request: Mapping[str, Any], name: str, kind: str) -> dict[str, Any]:
+    return {"id": name, "object": kind, "created": CREATED, "model": _model(request)}
+
+
+def _choice(index: int, member: str, content: object, finish: str | None = None) -> dict[str, Any]:
+    return {"index": index, member: content, "logprobs": None, "finish_reason": finish}
+
+
+def _last_events(
+    request: Mapping[str, Any], reply: Reply, head: Mapping[str, Any]
+) -> Iterator[Event]:
+    options: Mapping[str, Any] = request.get("stream_options") or {}
+    if options.get("include_usage") and reply.usage:
+        yield _data({**head, "choices": [], **_openai_usage(reply.usage)}), False
+    yield DONE, False
+
+
 def _chat_deltas(reply: Reply) -> Iterator[dict[str, Any]]:
     if not reply.tools:
         for piece in pieces(reply.text, reply.chunks):
@@ -287,12 +274,8 @@ def _response(
 
 def _response_items(reply: Reply) -> list[dict[str, Any]]:
     if not reply.tools:
-        part: dict[str, Any] = {
-            "type": "output_text",
-            "text": reply.text,
-            "annotations": [],
-            "logprobs": [],
-        }
+        part: dict[str, Any] = {"type": "output_text", "text": reply.text}
+        part |= {"annotations": [], "logprobs": []}
         kind = {"type": "message", "id": "msg_0", "role": "assistant", "status": "completed"}
         return [{**kind, "content": [part]}]
     return [
@@ -338,11 +321,6 @@ def _message(
 
 def _model(request: Mapping[str, Any]) -> str:
     return str(request.get("model") or "fake-model")
-
-
-def _wants_usage(request: Mapping[str, Any]) -> bool:
-    options: Mapping[str, Any] = request.get("stream_options") or {}
-    return bool(options.get("include_usage"))
 
 
 def _inputs(value: Any) -> list[Any]:  # noqa: ANN401 - whatever JSON holds

@@ -86,7 +86,6 @@ class FakeModel:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
         await self._router(scope, receive, send)
 
     def then(self, *replies: Reply) -> None:
