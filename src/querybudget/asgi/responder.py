@@ -195,8 +195,7 @@ class RequestState(dict[str, Any]):
     __slots__ = ("_shared",)
 
     def __init__(self, shared: dict[str, Any], view: AdmissionView) -> None:
-        super().__init__(shared)
-        super().__setitem__(STATE_KEY, view)
+        super().__init__(shared, **{STATE_KEY: view})
         self._shared = shared
 
     def __setitem__(self, key: str, value: object) -> None:

@@ -8,10 +8,10 @@ the text, by a rate that follows what the model's tokenizer did with this caller
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TypeVar
 
 import msgspec
-from cachetools import LRUCache
 
 from querybudget.adapters.base import Call, Usage
 from querybudget.policy.model import EstimateSettings
@@ -79,6 +79,26 @@ class _History(msgspec.Struct):
         return -(-(self.mean + DEVIATIONS * self.deviation) // SCALE)
 
 
+class _Histories(OrderedDict[_K, _History]):
+    """A bounded table that drops the least recently used history."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def find(self, key: _K) -> _History | None:
+        history = self.get(key)
+        if history is not None:
+            self.move_to_end(key)
+        return history
+
+    def add(self, key: _K) -> _History:
+        if len(self) >= self._size:
+            self.popitem(last=False)
+        history = self[key] = _History()
+        return history
+
+
 class Estimator:
     """Estimates usage, and learns from it.
 
@@ -89,14 +109,14 @@ class Estimator:
 
     def __init__(self, settings: EstimateSettings, *, callers: int = 50_000) -> None:
         self._settings = settings
-        self._callers: LRUCache[tuple[str, str], _History] = LRUCache(callers)
-        self._models: LRUCache[str, _History] = LRUCache(max(1, callers // 50))
+        self._callers = _Histories[tuple[str, str]](callers)
+        self._models = _Histories[str](max(1, callers // 50))
 
     def estimate(self, identity: str, call: Call) -> Estimate:
         """Return what a call of this identity is expected to use."""
-        own = known = _find(self._callers, (identity, call.model))
+        own = known = self._callers.find((identity, call.model))
         if known is None:
-            known = _find(self._models, call.model)
+            known = self._models.find(call.model)
         rate = (known.bytes_per_token if known else 0) or self._settings.bytes_per_token
         prompt = self._input(call, rate)
         if not call.generates:
@@ -121,14 +141,14 @@ class Estimator:
         """
         if usage.estimated:
             return
-        own = _find(self._callers, (identity, call.model))
+        own = self._callers.find((identity, call.model))
         if own is None:
-            own = self._callers[identity, call.model] = _History()
+            own = self._callers.add((identity, call.model))
         _observe(own, call, usage)
         if own.calls <= TEACHES:
-            model = _find(self._models, call.model)
+            model = self._models.find(call.model)
             if model is None:
-                model = self._models[call.model] = _History()
+                model = self._models.add(call.model)
             _observe(model, call, usage)
 
     def _input(self, call: Call, rate: int) -> int:
@@ -143,10 +163,3 @@ def _observe(history: _History, call: Call, usage: Usage) -> None:
     text = usage.input - call.input_tokens
     if call.input_bytes and text > 0 and not call.images:
         history.observe_text(call.input_bytes, text)
-
-
-def _find(cache: LRUCache[_K, _History], key: _K) -> _History | None:
-    try:
-        return cache[key]
-    except KeyError:
-        return None

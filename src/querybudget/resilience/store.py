@@ -16,7 +16,7 @@ import msgspec
 from querybudget.backends import WORDS, guarantees_of, lacking
 from querybudget.errors import SetupError, StoreError
 from querybudget.events import DecidedBy, Settlement
-from querybudget.ledger import Charge, Line, Reservation
+from querybudget.ledger import Charge, Line, Reservation, Settled
 from querybudget.policy.model import Mode, OnStoreError, Policy
 from querybudget.redact import redact_names
 from querybudget.resilience.fallback import Fallback, Reserved
@@ -34,7 +34,7 @@ _PROBE = Quota("health", Unit.REQUESTS, MICRO, 60 * SECOND, Algorithm.SLIDING, M
 
 # Looking up an enum's member costs as much as a call does.
 _LOCAL, _SHARED = DecidedBy.LOCAL, DecidedBy.SHARED
-_SETTLEMENTS = {word.value: word for word in Settlement}
+_DONE, _SETTLED = Settled.DONE, Settlement.DONE
 
 
 class ResilientStore:
@@ -151,7 +151,7 @@ class ResilientStore:
                 self._guard.record_failure(error)
             self._outbox.settle_later(reservation, amounts)
             return Settlement.DEFERRED
-        return _SETTLEMENTS[settled.value]
+        return _SETTLED if settled is _DONE else Settlement(settled.value)
 
     async def _settle_local(
         self, reserved: Reserved, reservation: Reservation, amounts: Sequence[int]
@@ -162,7 +162,7 @@ class ResilientStore:
         self._outbox.charge_later(reserved.charge, lines, reservation, used)
         if self._stats.healthy:
             self._outbox.flush_soon(self._guard)
-        return _SETTLEMENTS[settled.value]
+        return _SETTLED if settled is _DONE else Settlement(settled.value)
 
     def may_wait(self, reserved: Reserved) -> bool:
         """Return True if settling this may wait for the store."""
