@@ -17,7 +17,7 @@ from querybudget.embedding.analyzer import EmbeddingAnalyzer, open_analyzer
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.policy.model import Budget, Mode, Policy
 from querybudget.stores import Store
-from querybudget.units import MICRO, SECOND, Unit
+from querybudget.units import MICRO, ORDINARY_PRICE, SECOND, Unit
 
 __all__ = ["COVERED", "FOUR", "ONE", "SLIDING", "Ours", "budgets", "observations", "partition"]
 
@@ -136,7 +136,7 @@ class Ours:
             return Charge(name, lines, HOLD)
         shown, asked = self.shown[caller % len(self.shown)], self._asked.get(caller, 0)
         self._asked[caller] = asked + 1
-        return Charge(name, lines, HOLD, MICRO, shown[asked % len(shown)], (who,))
+        return Charge(name, lines, HOLD, ORDINARY_PRICE, shown[asked % len(shown)], (who,))
 
     async def reserve(self, caller: int) -> Decision:
         return await self.store.reserve(self.charge(caller))

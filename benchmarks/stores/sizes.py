@@ -16,7 +16,7 @@ from benchmarks.stores.servers import Redis, Servers
 from querybudget.backends import StoreSettings
 from querybudget.coverage import Observation
 from querybudget.stores import Store, system_clock
-from querybudget.units import SECOND
+from querybudget.units import SECOND, Micros
 
 __all__ = ["AFTER", "redis_sizes", "sqlite_sizes"]
 
@@ -38,8 +38,8 @@ class Clock:
     def __init__(self, now: int) -> None:
         self.now = now
 
-    def __call__(self) -> int:
-        return self.now
+    def __call__(self) -> Micros:
+        return Micros(self.now)
 
 
 async def redis_sizes(servers: Servers, identities: int, most: int) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from querybudget.units import SECOND, Algorithm, Quota
+from querybudget.units import SECOND, Algorithm, Micros, Quota
 
 __all__ = [
     "SCHEMES",
@@ -23,7 +23,7 @@ __all__ = [
     "lacking",
 ]
 
-STORE_RETRY = 5 * SECOND
+STORE_RETRY = Micros(5 * SECOND)
 """µs after which to try a call again that was refused because the store is down: when the store
 will answer cannot be known."""
 

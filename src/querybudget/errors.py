@@ -19,6 +19,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from querybudget.limiter.admission import Admission
+    from querybudget.units import Micros
 
 __all__ = [
     "BodyError",
@@ -94,10 +95,10 @@ class RefusedError(QueryBudgetError):
             store that is down, is only worth another try then: when it is free again is not known.
     """
 
-    def __init__(self, message: str, admission: Admission, wait: int = 0) -> None:
+    def __init__(self, message: str, admission: Admission, wait: Micros) -> None:
         self.admission = admission
         self.wait = wait
         super().__init__(message)
 
-    def __reduce__(self) -> tuple[type[RefusedError], tuple[str, Admission, int]]:
+    def __reduce__(self) -> tuple[type[RefusedError], tuple[str, Admission, Micros]]:
         return type(self), (str(self), self.admission.without_request(), self.wait)

@@ -18,7 +18,7 @@ from querybudget.coverage import Reason
 from querybudget.errors import SetupError
 from querybudget.identity import Identity
 from querybudget.ledger import Decision
-from querybudget.units import MICRO
+from querybudget.units import NO_TIME, ORDINARY_PRICE, Micros, Millionths
 
 __all__ = [
     "DecidedBy",
@@ -125,7 +125,7 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
             stage, or would have in shadow.
     """
 
-    at: int
+    at: Micros
     identity: Identity
     tier: str
     method: str
@@ -136,22 +136,22 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
     verdict: EventVerdict
     violated: tuple[str, ...] = ()
     shadowed: tuple[str, ...] = ()
-    wait: int = 0
-    price: int
+    wait: Micros = NO_TIME
+    price: Millionths
     expected: Usage
     usage: Usage | None = None
     status: int = 0
-    duration: int = 0
+    duration: Micros = NO_TIME
     settlement: Settlement = Settlement.NONE
     decision: Decision | None = None
     store: DecidedBy = DecidedBy.SHARED
     covered: bool = False
     capabilities: tuple[str, ...] = ()
     novelty: int = 0
-    strain: int = 0
+    strain: Millionths = Millionths(0)
     stage: EventStage = EventStage.NONE
-    delay: int = 0
-    shadow_price: int = MICRO
+    delay: Micros = NO_TIME
+    shadow_price: Millionths = ORDINARY_PRICE
     shadow_stage: EventStage = EventStage.NONE
     reasons: tuple[Reason, ...] = ()
 

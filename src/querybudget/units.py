@@ -10,17 +10,47 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable
+from typing import NewType
 
 import msgspec
 from msgspec.structs import force_setattr
 
-__all__ = ["MICRO", "SECOND", "Algorithm", "Bounds", "Period", "Quota", "Unit", "priced"]
+__all__ = [
+    "MICRO",
+    "NO_TIME",
+    "ORDINARY_PRICE",
+    "SECOND",
+    "Algorithm",
+    "Bounds",
+    "MicroUnits",
+    "Micros",
+    "Millionths",
+    "Period",
+    "Quota",
+    "Unit",
+    "priced",
+]
+
+Micros = NewType("Micros", int)
+"""A time in microseconds: a length, or a moment since the Unix epoch."""
+
+MicroUnits = NewType("MicroUnits", int)
+"""An amount in millionths of a quota's unit: `MICRO` of them are one request, token or dollar."""
+
+Millionths = NewType("Millionths", int)
+"""A price, share, strain or score in millionths: 1_000_000 is 1, or 100 %."""
 
 MICRO = 1_000_000
 """µ-units in one unit, and the factor of a price: a price of ``MICRO`` is 1."""
 
 SECOND = 1_000_000
 """Microseconds in a second."""
+
+NO_TIME = Micros(0)
+"""No wait and no delay."""
+
+ORDINARY_PRICE = Millionths(MICRO)
+"""The price of a call that costs neither more nor less: 1."""
 
 SLOTS = 60
 """Slots of a sliding window: a minute is kept by the second, an hour by the minute."""

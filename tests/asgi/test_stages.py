@@ -18,7 +18,7 @@ from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.coverage.response import Stage
 from querybudget.limiter import Admission
 from querybudget.testing import Driven, FakeModel, Reply, drive, http_scope, request
-from querybudget.units import SECOND
+from querybudget.units import SECOND, Micros
 from tests.asgi.conftest import MakeEdge
 
 POLICY = {
@@ -58,7 +58,7 @@ def staged(edge: Any, stage: Stage, delay: int = DELAY, pause: Pause | None = No
     async def admit_at_stage(*asked: Any) -> Admission:
         admission = await admit(*asked)
         if admission.refusal is None:
-            admission.stage, admission.delay = stage, delay
+            admission.stage, admission.delay = stage, Micros(delay)
         return admission
 
     edge.limiter.admit_call = admit_at_stage

@@ -22,6 +22,7 @@ from benchmarks.stores.report import markdown
 from benchmarks.stores.rounds import overlapping
 from benchmarks.stores.servers import Servers, servers
 from querybudget.stores import MemoryStore
+from querybudget.testing import ManualClock
 
 SPREAD = {"median", "p25", "p75"}
 TOP = {
@@ -198,7 +199,7 @@ def test_servers_end_with_the_run_even_if_it_fails() -> None:
 
 
 async def test_a_call_that_is_refused_fails_the_run() -> None:
-    ours = Ours(MemoryStore(lambda: 0), budgets([{"limit": "3 requests/minute"}]))
+    ours = Ours(MemoryStore(ManualClock(0)), budgets([{"limit": "3 requests/minute"}]))
     case = Case(MEMORY, "1", ours.ask, ours)
     with pytest.raises(AssertionError, match="call 3 was not"):
         await overlapping(case, 4, 1, 1)
@@ -222,8 +223,8 @@ def test_a_sweep_walks_over_more_buckets_than_a_person_or_an_application() -> No
 
 async def test_calls_are_charged_on_every_budget_and_show_themselves_to_those_in_buckets() -> None:
     shown = await observations("mixed", 1, 3)
-    plain = Ours(MemoryStore(lambda: 0), budgets(FOUR)).charge(0)
-    covered = Ours(MemoryStore(lambda: 0), budgets(COVERED), shown)
+    plain = Ours(MemoryStore(ManualClock(0)), budgets(FOUR)).charge(0)
+    covered = Ours(MemoryStore(ManualClock(0)), budgets(COVERED), shown)
     charges = [covered.charge(0) for _ in range(4)]
     assert (len(plain.lines), plain.observation, plain.profiled) == (4, None, ())
     assert [charge.observation for charge in charges] == [*shown[0], shown[0][0]]

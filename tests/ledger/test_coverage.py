@@ -25,7 +25,7 @@ from querybudget.ledger import (
     Verdict,
 )
 from querybudget.ledger.coverage import SCORE_RETRY
-from querybudget.units import MICRO, SECOND, Algorithm, Quota
+from querybudget.units import MICRO, SECOND, Algorithm, Millionths, Quota
 from tests.ledger.play import line
 from tests.ledger.strategies import (
     RATES,
@@ -68,7 +68,7 @@ class Bench:
     ) -> Charge:
         self.count += 1
         profiled = () if observation is None else ("a", "p")
-        return Charge(f"r{self.count}", lines, hold, price, observation, profiled)
+        return Charge(f"r{self.count}", lines, hold, Millionths(price), observation, profiled)
 
     def ask(self, observation: Observation | None, *lines: Line, **more: int) -> Decision:
         return ledger.reserve(self.accounts, self.charge(observation, *lines, **more), self.now)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from querybudget import ledger
 from querybudget.ledger import UNCHARGED, Account, Charge, Line
-from querybudget.units import MICRO, Algorithm, Quota
+from querybudget.units import MICRO, Algorithm, Millionths, Quota
 from tests.ledger.play import Player, line
 from tests.ledger.strategies import START, Step, histories, quota, quotas
 
@@ -47,7 +47,7 @@ def test_all_lines_are_charged_or_none(
     for index, pause in enumerate(pauses):
         now += pause
         before = remaining(accounts, lines, now)
-        decision = ledger.reserve(accounts, Charge(f"r{index}", lines, 200, price), now)
+        decision = ledger.reserve(accounts, Charge(f"r{index}", lines, 200, Millionths(price)), now)
         held = decision.reservation.held if decision.reservation else (0,) * len(lines)
         after = [room - amount for room, amount in zip(before, held, strict=True)]
         assert remaining(accounts, lines, now) == after
@@ -164,7 +164,7 @@ def test_price_scales_all_but_leases_and_rounds_up(
     lease = roomy.algorithm is Algorithm.LEASE
     accounts = {"a": Account()}
     wanted = line(roomy, amount)
-    charge = Charge("r", (wanted,), 200, price)
+    charge = Charge("r", (wanted,), 200, Millionths(price))
     reservation = ledger.reserve(accounts, charge, START).reservation
     assert reservation
     assert reservation.held == ((MICRO if lease else ceil(Fraction(amount * price, MICRO))),)
@@ -185,7 +185,7 @@ def test_a_higher_price_or_a_larger_call_never_holds_less(
     held = []
     for size, factor in ((amount, min(price, dearer)), (amount + more, max(price, dearer))):
         asked = line(quota, size, 0)
-        charge = Charge("r", (asked,), 200, factor)
+        charge = Charge("r", (asked,), 200, Millionths(factor))
         reservation = ledger.reserve({"a": Account()}, charge, START).reservation
         assert reservation
         held.append(reservation.held[0])

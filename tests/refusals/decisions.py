@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import cycle
 
 from querybudget.ledger import Account, Charge, Decision, Line, reserve
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Millionths, Quota, Unit
 
 NOW = 1_764_000_000 * SECOND
 MINUTE, DAY = 60 * SECOND, 86_400 * SECOND
@@ -37,7 +37,7 @@ def decide(
     for number, (spent, of) in enumerate(zip(used, cycle(lines), strict=False)):
         before = Charge(f"before {number}", (line(of.quota, spent),), 900 * SECOND)
         reserve(accounts, before, NOW)
-    return reserve(accounts, Charge("this", tuple(lines), 900 * SECOND, price), now)
+    return reserve(accounts, Charge("this", tuple(lines), 900 * SECOND, Millionths(price)), now)
 
 
 RPM = quota("rpm", Unit.REQUESTS, 60 * MICRO)

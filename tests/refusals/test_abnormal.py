@@ -14,7 +14,7 @@ from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision, LineStatus, Verdict
 from querybudget.policy.model import Disclosure, Refusals
 from querybudget.refusals import ProblemType, answer, close, headers_for
-from querybudget.units import MICRO, SECOND, Algorithm, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Micros, Unit
 from tests.refusals.decisions import DAY, NOW, OWN, RPM, TPM, decide, line, quota
 
 IANA = "https://iana.org/assignments/http-problem-types#abnormal-usage-detected"
@@ -28,7 +28,9 @@ DRAFT = Refusals(ietf="draft-11")
 def spent(verdict: Verdict, *, shadow: bool = False, wait: int = WAIT) -> LineStatus:
     """How a line of buckets stands: 403 of 417 are used."""
     of = line(BREADTH, MICRO, shadow=shadow)
-    return LineStatus(of, 14 * MICRO, 20 * DAY, wait if verdict is Verdict.WAIT else 0, verdict)
+    return LineStatus(
+        of, 14 * MICRO, 20 * DAY, Micros(wait if verdict is Verdict.WAIT else 0), verdict
+    )
 
 
 def with_buckets(decision: Decision, status: LineStatus) -> Decision:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from querybudget.ledger import Charge, Line, Reservation
 from querybudget.resilience.outbox import AT_ONCE, TRIES, Outbox
 from querybudget.testing import ManualClock
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, ORDINARY_PRICE, SECOND, Algorithm, Quota, Unit
 from tests.stores.scripted import Scripted
 
 
@@ -18,7 +18,7 @@ def outbox_of(limit: int) -> tuple[Outbox, ManualClock]:
 def reservation(name: str, clock: ManualClock) -> Reservation:
     quota = Quota("q", Unit.REQUESTS, 9 * MICRO, 60 * SECOND, Algorithm.SLIDING, 9 * MICRO)
     line = Line("a", quota, MICRO, MICRO)
-    return Reservation(name, (line,), (MICRO,), clock.now, clock.now + 60 * SECOND, MICRO)
+    return Reservation(name, (line,), (MICRO,), clock.now, clock.now + 60 * SECOND, ORDINARY_PRICE)
 
 
 async def test_a_full_outbox_drops_the_oldest_and_counts_it() -> None:

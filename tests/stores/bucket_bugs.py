@@ -10,7 +10,7 @@ from querybudget.coverage import Observation, Stage
 from querybudget.coverage.buckets import BucketState
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled, Verdict
 from querybudget.stores import Clock, MemoryStore
-from querybudget.units import MICRO, Algorithm
+from querybudget.units import MICRO, Algorithm, Micros
 
 __all__ = ["BUCKET_BUGS"]
 
@@ -192,7 +192,7 @@ class RefusesRepeats(MemoryStore):
         decision = await super().reserve(charge)
         if decision.stage < Stage.DEGRADE:
             return decision
-        return Decision(Verdict.WAIT, decision.lines, 1, stage=Stage.REFUSE)
+        return Decision(Verdict.WAIT, decision.lines, Micros(1), stage=Stage.REFUSE)
 
 
 BUCKET_BUGS: dict[type[MemoryStore], str] = {

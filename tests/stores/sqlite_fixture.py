@@ -12,7 +12,7 @@ from querybudget.coverage import Observation
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, ORDINARY_PRICE, SECOND, Algorithm, Quota, Unit
 
 HOLD = 600 * SECOND
 MINUTE = 60 * SECOND
@@ -51,7 +51,7 @@ class SqliteFixture:
         self.clock.advance(us=1)
         lines = tuple(Line(partition, quota, amount, amount) for partition in partitions)
         profiled = partitions if observation else ()
-        charge = Charge(f"r{self.count}", lines, HOLD, MICRO, observation, profiled)
+        charge = Charge(f"r{self.count}", lines, HOLD, ORDINARY_PRICE, observation, profiled)
         return await self.store.reserve(charge)
 
     async def open(self, *partitions: str, **more: Any) -> Reservation:

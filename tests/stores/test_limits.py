@@ -21,7 +21,7 @@ from querybudget.ledger import (
 from querybudget.stores import open_store
 from querybudget.stores.limits.store import LimitsStore
 from querybudget.testing import ManualClock
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Millionths, Quota, Unit
 from tests.servers.process import PATIENCE
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +48,9 @@ class Bench:
 
     async def reserve(self, *lines: Line, price: int = MICRO, hold: int = HOLD) -> Decision:
         self.count += 1
-        return await self.store.reserve(Charge(f"call-{self.count}", lines, hold, price))
+        return await self.store.reserve(
+            Charge(f"call-{self.count}", lines, hold, Millionths(price))
+        )
 
     async def admitted(self, *lines: Line, price: int = MICRO, hold: int = HOLD) -> Reservation:
         decision = await self.reserve(*lines, price=price, hold=hold)

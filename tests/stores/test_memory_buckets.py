@@ -10,7 +10,7 @@ from querybudget.coverage import Observation
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.stores import MemoryStore
 from querybudget.testing import ManualClock
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, ORDINARY_PRICE, SECOND, Algorithm, Quota, Unit
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ class Bench:
         self.count += 1
         observation = Observation((cell,), cell // 16, bytes(32), ask=self.count)
         lines = (Line(who, quota, MICRO, MICRO),)
-        charge = Charge(f"r{self.count}", lines, HOLD, MICRO, observation, (who, *pools))
+        charge = Charge(f"r{self.count}", lines, HOLD, ORDINARY_PRICE, observation, (who, *pools))
         return await self.store.reserve(charge)
 
     async def open(self, who: str, cell: int, *pools: str, quota: Quota = BREADTH) -> Reservation:

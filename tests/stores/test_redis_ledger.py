@@ -30,7 +30,16 @@ from querybudget.testing.contracts.strategies import (
     quotas,
     responses,
 )
-from querybudget.units import MICRO, SECOND, Algorithm, Period, Quota, Unit
+from querybudget.units import (
+    MICRO,
+    ORDINARY_PRICE,
+    SECOND,
+    Algorithm,
+    Millionths,
+    Period,
+    Quota,
+    Unit,
+)
 from tests.servers.redis import RedisServer
 
 pytestmark = pytest.mark.slow
@@ -76,7 +85,9 @@ class Both:
         profiled: tuple[str, ...] = (),
     ) -> Decision:
         self.count += 1
-        charge = Charge(f"r{self.count}", tuple(lines), hold, price, observation, profiled)
+        charge = Charge(
+            f"r{self.count}", tuple(lines), hold, Millionths(price), observation, profiled
+        )
         found = self.runner.run(self.redis.reserve(charge))
         expected = self.runner.run(self.memory.reserve(charge))
         assert found == expected
@@ -314,7 +325,7 @@ def test_parallel_calls_of_one_identity_are_all_in_its_profile(
         for n in range(40):
             lines = (Line("one", WIDE, MICRO, MICRO), Line("pool", WIDE, MICRO, MICRO))
             observation = swept(random.Random(n), several=False)
-            charge = Charge(f"c{n}", lines, DAY, MICRO, observation, ("one", "pool"))
+            charge = Charge(f"c{n}", lines, DAY, ORDINARY_PRICE, observation, ("one", "pool"))
             decision = await stores[n % 2].reserve(charge)
             assert decision.reservation
             held.append((stores[n % 2], decision.reservation))

@@ -26,7 +26,7 @@ from querybudget.stores import open_store, system_clock
 from querybudget.stores.redis import RedisStore, scripts
 from querybudget.stores.redis.connection import PIPELINES
 from querybudget.testing.contracts.fixtures import quota_of
-from querybudget.units import MICRO, SECOND, Algorithm, Quota
+from querybudget.units import MICRO, ORDINARY_PRICE, SECOND, Algorithm, Micros, Quota
 from tests.servers.cluster import ClusterSet
 from tests.servers.fixtures import Servers
 from tests.servers.process import Process, free_port
@@ -74,7 +74,9 @@ async def any_history(store: RedisStore, seed: int) -> None:
         seen = any(quota.algorithm is Algorithm.DISTINCT for quota in chosen)
         observation = Observation((chance.randrange(20),), 1, bytes(32), ask=1) if seen else None
         profiled = tuple(partitions) if seen else ()
-        asked = Charge(f"{seed}-{number}", lines, 600 * SECOND, MICRO, observation, profiled)
+        asked = Charge(
+            f"{seed}-{number}", lines, 600 * SECOND, ORDINARY_PRICE, observation, profiled
+        )
         reservation = (await store.reserve(asked)).reservation
         if reservation and chance.random() < 0.7:
             used = [chance.choice((0, MICRO, 3 * MICRO)) for _ in lines]
@@ -248,7 +250,7 @@ async def test_a_password_is_in_no_error_and_no_log(
     for port in (server.port, free_port()):
         url = f"redis://someone:hunter2@127.0.0.1:{port}/0"
         store = open_store(StoreSettings(url, timeout=10 * SECOND), system_clock())
-        clock, stats = system_clock(), StoreStats(0)
+        clock, stats = system_clock(), StoreStats(Micros(0))
         guard = Guard(store, clock, stats, Outbox(clock), timeout=10 * SECOND)
         for number in range(6):
             with pytest.raises(StoreError) as failure:

@@ -19,7 +19,7 @@ from querybudget.ledger import Charge, Line, Settled
 from querybudget.stores import Declares, Starts, open_store
 from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
-from querybudget.units import MICRO, Algorithm, Quota, Unit
+from querybudget.units import MICRO, Algorithm, Micros, Quota, Unit
 from tests.stores.sqlite_fixture import BREADTH, HOLD, MINUTE, RPM, SLOTS, SqliteFixture, locked
 
 pytestmark = pytest.mark.anyio
@@ -178,7 +178,7 @@ def test_an_event_loop_may_end_before_the_answer(
     failures = [StoreError("too late")] if fails else []
     clock = ManualClock()
 
-    def slow() -> int:
+    def slow() -> Micros:
         begun.set()
         assert go_on.wait(60)
         if failures:

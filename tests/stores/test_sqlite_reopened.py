@@ -18,7 +18,7 @@ from querybudget.stores import MemoryStore
 from querybudget.stores.sqlite.store import SWEEP_EVERY, SqliteStore
 from querybudget.testing import ManualClock
 from querybudget.testing.contracts.strategies import breadths, observations, quotas, responses
-from querybudget.units import MICRO, Algorithm, Quota
+from querybudget.units import MICRO, ORDINARY_PRICE, Algorithm, Quota
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,9 @@ def charges(draw: st.DrawFn, budgets: Sequence[Quota]) -> Charge:
     looked_at = any(line.quota.algorithm is Algorithm.DISTINCT for line in lines)
     profiled = PARTITIONS[: draw(st.integers(1, 3))] if looked_at else ()
     hold = draw(st.sampled_from((1, 50, 1_000)))
-    return Charge("", tuple(lines), hold, MICRO, observation if looked_at else None, profiled)
+    return Charge(
+        "", tuple(lines), hold, ORDINARY_PRICE, observation if looked_at else None, profiled
+    )
 
 
 @st.composite

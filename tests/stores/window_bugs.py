@@ -10,7 +10,7 @@ import msgspec
 
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.stores import Clock, MemoryStore
-from querybudget.units import Algorithm, Quota
+from querybudget.units import Algorithm, Micros, Quota
 
 __all__ = ["WINDOW_BUGS"]
 
@@ -50,7 +50,7 @@ class KeepsOneKindOfWindow(Requotes):
 
 class LeaksInSteps(MemoryStore):
     def __init__(self, clock: Clock) -> None:
-        super().__init__(lambda: clock() // HOUR * HOUR)
+        super().__init__(lambda: Micros(clock() // HOUR * HOUR))
 
 
 class GivesBackToToday(MemoryStore):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import assert_type
 
@@ -41,6 +42,7 @@ from querybudget.ledger import Decision, Reservation, Verdict
 from querybudget.limiter import AdmissionView
 from querybudget.stores import Clock
 from querybudget.testing import FakeAnalyzer
+from querybudget.units import Micros, MicroUnits, Millionths
 
 
 def middleware_is_what_starlette_takes(policy: Policy) -> None:
@@ -93,7 +95,7 @@ async def a_body_runs_only_if_it_is_admitted(policy: Policy) -> None:
                 admission.used(Usage(input=1))
         except RefusedError as error:
             assert_type(error.admission, Admission)
-            assert_type(error.wait, int)
+            assert_type(error.wait, Micros)
 
 
 def a_limiter_can_be_used_without_an_event_loop(policy: Policy) -> None:
@@ -104,9 +106,23 @@ def a_limiter_can_be_used_without_an_event_loop(policy: Policy) -> None:
 
 
 def what_an_application_may_see_is_typed(view: AdmissionView) -> None:
-    assert_type(view.price, int)
-    assert_type(view.remaining, dict[str, int])
+    assert_type(view.price, Millionths)
+    assert_type(view.remaining, dict[str, MicroUnits])
     view.used(Usage(output=1))
+
+
+def a_clock_in_nanoseconds_is_an_error() -> None:
+    MemoryStore(time.time_ns)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def times_amounts_and_prices_are_told_apart(
+    event: DecisionEvent, decision: Decision, clock: Clock
+) -> None:
+    assert_type(clock(), Micros)
+    assert_type((event.at, event.wait, event.duration), tuple[Micros, Micros, Micros])
+    assert_type((event.price, event.strain), tuple[Millionths, Millionths])
+    assert_type((decision.wait, decision.delay), tuple[Micros, Micros])
+    assert_type((decision.price, decision.lines[0].wait), tuple[Millionths, Micros])
 
 
 def the_words_of_an_event_are_enums(event: DecisionEvent) -> bool:
@@ -155,7 +171,7 @@ def an_analyzer_is_a_protocol(policy: Policy) -> PromptAnalyzer:
 def what_follows_from_spent_buckets_is_typed(admission: Admission, event: DecisionEvent) -> None:
     assert_type(admission.stage, Stage)
     assert_type(admission.observation, Observation | None)
-    assert_type(BucketResponse(stages=((Stage.SLOW, 700_000),)).price(0), int)
+    assert_type(BucketResponse(stages=((Stage.SLOW, 700_000),)).price(0), Millionths)
     assert_type(event.capabilities, tuple[str, ...])
     assert_type(event.covered, bool)
 

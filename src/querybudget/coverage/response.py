@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import msgspec
 
-from querybudget.units import MICRO, SECOND
+from querybudget.units import MICRO, NO_TIME, SECOND, Micros, Millionths
 
 HYSTERESIS = 100_000
 """How far strain must fall below a stage's threshold for the stage to end."""
@@ -82,11 +82,11 @@ class BucketResponse(msgspec.Struct, frozen=True, dict=True):
         _check(self)
 
     @cached_property
-    def prices(self) -> tuple[int, ...]:
+    def prices(self) -> tuple[Millionths, ...]:
         """The price at each whole percent of strain, in millionths."""
-        return tuple(_price(self, percent * PERCENT) for percent in range(101))
+        return tuple(Millionths(_price(self, percent * PERCENT)) for percent in range(101))
 
-    def price(self, strain: int) -> int:
+    def price(self, strain: int) -> Millionths:
         """Return the factor on a call's cost, in millionths; it never falls as strain rises."""
         return self.prices[min(max(strain, 0) // PERCENT, 100)]
 
@@ -111,17 +111,18 @@ class BucketResponse(msgspec.Struct, frozen=True, dict=True):
         """Return the severest of its stages that is milder than `stage`."""
         return max((known for known, _ in self.stages if known < stage), default=Stage.NONE)
 
-    def delay_at(self, strain: int) -> int:
+    def delay_at(self, strain: int) -> Micros:
         """Return the µs by which a slowed call is delayed; 0 without the stage `SLOW`."""
         for stage, start in self.stages:
             if stage is Stage.SLOW:
                 shortest = self.delay // 4
                 if strain >= MICRO:
-                    return self.delay
+                    return Micros(self.delay)
                 if strain <= start:
-                    return shortest
-                return shortest + (self.delay - shortest) * (strain - start) // (MICRO - start)
-        return 0
+                    return Micros(shortest)
+                rising = (self.delay - shortest) * (strain - start) // (MICRO - start)
+                return Micros(shortest + rising)
+        return NO_TIME
 
 
 def _end(start: int) -> int:

@@ -27,7 +27,7 @@ from querybudget.ledger.types import (
     refusal,
 )
 from querybudget.ledger.windows import LeaseState, State, fresh
-from querybudget.units import MICRO, Algorithm, Quota, priced
+from querybudget.units import MICRO, NO_TIME, Algorithm, Micros, Millionths, Quota, priced
 
 __all__ = ["answered", "peek", "reserve", "settle"]
 
@@ -40,7 +40,7 @@ _DONE, _REPEATED, _LATE = Settled.DONE, Settled.REPEATED, Settled.LATE
 _LineState = tuple[Line, State | BucketLine, int]
 """A line, its window (or what it has of the call's buckets), and the room that is left."""
 
-_Prices = Sequence[tuple[int, int]]
+_Prices = Sequence[tuple[int, Millionths]]
 """Pairs of a moment in µs and the price in millionths from then on."""
 
 
@@ -137,7 +137,7 @@ def peek(account: Account, quotas: Sequence[Quota], now: int) -> tuple[tuple[int
 def _reserve_seen(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decision:
     """`reserve` for a call that was analyzed."""
     coverage = evaluate(accounts, charge, now)
-    price = priced(charge.price, coverage.price)
+    price = Millionths(priced(charge.price, coverage.price))
     states: list[_LineState] = []
     refused = shadowed = False
     for line, bucket_line in zip(charge.lines, coverage.bucket_lines, strict=True):
@@ -170,7 +170,7 @@ def _admit(
     statuses: list[LineStatus] = []
     name, price, expires, opened = charge.id, charge.price, now + charge.ttl, None
     if coverage is not None:
-        price = priced(price, coverage.price)
+        price = Millionths(priced(price, coverage.price))
         for profiled in charge.profiled:
             _open(accounts[profiled].open, name, expires + GRACE, now)
     for line, window, room in states:
@@ -199,8 +199,8 @@ def _admit(
         name, charge.lines, tuple(held), now, expires, price, charge.observation, charge.profiled
     )
     if coverage is None:
-        return Decision(_ADMIT, tuple(statuses), 0, reservation, price)
-    return _with(coverage, Decision(_ADMIT, tuple(statuses), 0, reservation, price))
+        return Decision(_ADMIT, tuple(statuses), NO_TIME, reservation, price)
+    return _with(coverage, Decision(_ADMIT, tuple(statuses), NO_TIME, reservation, price))
 
 
 def _refuse(
@@ -222,7 +222,7 @@ def _with(coverage: CoverageDecision, decision: Decision) -> Decision:
         decision.reservation,
         decision.price,
         coverage.stage,
-        coverage.delay if decision.admitted else 0,
+        coverage.delay if decision.admitted else NO_TIME,
         coverage.shadow_price,
         coverage.shadow_stage,
         coverage.reasons,
@@ -246,17 +246,19 @@ def _status(
             continue
         fits = max(begin, now + window.wait(quota, minimum, now))
         if index + 1 == len(prices) or fits < prices[index + 1][0]:
-            return LineStatus(line, room, reset, fits - now, Verdict.WAIT)
+            return LineStatus(line, room, reset, Micros(fits - now), Verdict.WAIT)
     if _cost(window, line.minimum, charge.price) <= quota.capacity:  # only the score makes it dear
         return LineStatus(line, room, reset, SCORE_RETRY, Verdict.WAIT)
-    return LineStatus(line, room, reset, 0, Verdict.NEVER)
+    return LineStatus(line, room, reset, NO_TIME, Verdict.NEVER)
 
 
 def _prices(charge: Charge, coverage: CoverageDecision | None, now: int) -> _Prices:
     """The price from each moment on, from now, if nothing more is visited."""
     if coverage is None or coverage.price == MICRO:
         return ((now, charge.price),)
-    return tuple((at, priced(charge.price, price)) for at, price in coverage.prices(now))
+    return tuple(
+        (at, Millionths(priced(charge.price, price))) for at, price in coverage.prices(now)
+    )
 
 
 def _begin(windows: dict[str, State], quota: Quota) -> State:

@@ -17,7 +17,15 @@ import msgspec
 from querybudget.coverage import BucketResponse, Profile, Reason, Stage
 from querybudget.coverage.buckets import BucketState
 from querybudget.ledger.types import Account, Charge, Line, LineStatus, Reservation, Verdict
-from querybudget.units import MICRO, SECOND, Algorithm
+from querybudget.units import (
+    MICRO,
+    NO_TIME,
+    ORDINARY_PRICE,
+    SECOND,
+    Algorithm,
+    Micros,
+    Millionths,
+)
 
 __all__ = [
     "SCORE_RETRY",
@@ -28,7 +36,7 @@ __all__ = [
     "update_stages",
 ]
 
-SCORE_RETRY = 3_600 * SECOND
+SCORE_RETRY = Micros(3_600 * SECOND)
 """The wait proposed to a call that is refused for its score. It promises nothing."""
 
 _DISTINCT = Algorithm.DISTINCT
@@ -62,7 +70,7 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
     score: int = 0
     reached: Stage = _NONE
     stage: Stage = _NONE
-    price: int = MICRO
+    price: Millionths = ORDINARY_PRICE
 
     @property
     def refuses(self) -> bool:
@@ -70,10 +78,10 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
         return self.novelty > self.left or self.stage is _REFUSE
 
     @property
-    def delay(self) -> int:
+    def delay(self) -> Micros:
         """µs by which the call is delayed if its stage says so."""
         response = self.line.response
-        return response.delay_at(self.strain) if response else 0
+        return response.delay_at(self.strain) if response else NO_TIME
 
     def take(self, name: str, now: int, expires: int) -> LineStatus:
         """Charge the line, and return its status."""
@@ -82,7 +90,7 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
         state.reserve(name, self.cells, line.amount, added, quota, now, expires)
         state.stage = self.reached
         reset = state.reset(quota, now)
-        return LineStatus(line, self.left - added, reset, 0, _ADMIT, self.strain)
+        return LineStatus(line, self.left - added, reset, NO_TIME, _ADMIT, self.strain)
 
     def status(self, now: int) -> LineStatus:
         """Return the status of the line if nothing is charged on it."""
@@ -91,34 +99,34 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
         if not self.refuses:
             return LineStatus(line, self.left, reset, strain=self.strain)
         if line.amount * len(self.cells) > quota.limit:
-            return LineStatus(line, self.left, reset, 0, Verdict.NEVER, self.strain)
+            return LineStatus(line, self.left, reset, NO_TIME, Verdict.NEVER, self.strain)
         wait = self._wait(now)
         return LineStatus(line, self.left, reset, wait, Verdict.WAIT, self.strain)
 
-    def prices(self, now: int) -> list[tuple[int, int]]:
+    def prices(self, now: int) -> list[tuple[int, Millionths]]:
         """Return the price from each moment in µs on, if nothing more is visited."""
         line = self.line
         response, limit = line.response, line.quota.limit
         if response is None:
-            return [(now, MICRO)]
+            return [(now, ORDINARY_PRICE)]
         return [
             (moment, response.price(max(self.score, _share(used, limit))))
             for moment, used in self.state.decay_schedule(line.quota, now)
         ]
 
-    def _wait(self, now: int) -> int:
+    def _wait(self, now: int) -> Micros:
         """µs until the line no longer refuses; exact, except for the score."""
         line, state = self.line, self.state
         response, quota = line.response, line.quota
-        wait = 0
+        wait = NO_TIME
         if self.novelty > self.left:
-            wait = state.wait_until_below(quota, quota.limit, now, self.cells, line.amount)
+            wait = Micros(state.wait_until_below(quota, quota.limit, now, self.cells, line.amount))
         if response and self.stage is _REFUSE:
             begin = response.threshold(_REFUSE, state.stage)
             if self.score >= begin:
                 return max(wait, SCORE_RETRY)
             limit = (begin * quota.limit - 1) // MICRO
-            wait = max(wait, state.wait_until_below(quota, limit, now))
+            wait = max(wait, Micros(state.wait_until_below(quota, limit, now)))
         return wait
 
 
@@ -136,19 +144,19 @@ class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
     """
 
     bucket_lines: Sequence[BucketLine | None]
-    price: int = MICRO
+    price: Millionths = ORDINARY_PRICE
     stage: Stage = _NONE
-    delay: int = 0
-    shadow_price: int = MICRO
+    delay: Micros = NO_TIME
+    shadow_price: Millionths = ORDINARY_PRICE
     shadow_stage: Stage = _NONE
     reasons: tuple[Reason, ...] = ()
 
-    def prices(self, now: int) -> list[tuple[int, int]]:
+    def prices(self, now: int) -> list[tuple[int, Millionths]]:
         """Return the highest price of the enforced lines from each moment in µs on."""
         schedules = [s.prices(now) for s in self.bucket_lines if s and not s.line.shadow]
         moments = sorted({moment for schedule in schedules for moment, _ in schedule} | {now})
         return [
-            (at, max((_latest(schedule, at) for schedule in schedules), default=MICRO))
+            (at, max((_latest(schedule, at) for schedule in schedules), default=ORDINARY_PRICE))
             for at in moments
         ]
 
@@ -162,9 +170,9 @@ def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> Cover
         else None
         for line in charge.lines
     ]
-    price = shadow_price = MICRO
+    price = shadow_price = ORDINARY_PRICE
     stage = shadow_stage = _NONE
-    delay = 0
+    delay = NO_TIME
     for bucket_line in bucket_lines:
         if bucket_line is None:
             continue
@@ -255,5 +263,5 @@ def _profile(account: Account) -> Profile:
     return account.profile
 
 
-def _latest(schedule: Sequence[tuple[int, int]], at: int) -> int:
+def _latest(schedule: Sequence[tuple[int, Millionths]], at: int) -> Millionths:
     return [price for moment, price in schedule if moment <= at][-1]

@@ -9,7 +9,15 @@ import msgspec
 
 from querybudget.coverage import BucketResponse, Observation, Profile, Reason, Stage
 from querybudget.ledger.windows import State
-from querybudget.units import MICRO, SECOND, Algorithm, Quota
+from querybudget.units import (
+    NO_TIME,
+    ORDINARY_PRICE,
+    SECOND,
+    Algorithm,
+    Micros,
+    Millionths,
+    Quota,
+)
 
 __all__ = [
     "GRACE",
@@ -70,7 +78,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     id: str
     lines: tuple[Line, ...]
     ttl: int
-    price: int = MICRO
+    price: Millionths = ORDINARY_PRICE
     observation: Observation | None = None
     profiled: tuple[str, ...] = ()
 
@@ -88,7 +96,9 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
             return msgspec.structs.replace(self, id=name, lines=lines)
         return msgspec.structs.replace(self, id=name, lines=lines, observation=None, profiled=())
 
-    def reserved(self, held: tuple[int, ...], at: int, expires: int, price: int) -> Reservation:
+    def reserved(
+        self, held: tuple[int, ...], at: int, expires: int, price: Millionths
+    ) -> Reservation:
         """Return the reservation of this charge; the arguments are its attributes."""
         return Reservation(
             self.id, self.lines, held, at, expires, price, self.observation, self.profiled
@@ -120,12 +130,12 @@ class LineStatus(msgspec.Struct, frozen=True, gc=False):
     line: Line
     remaining: int
     reset: int
-    wait: int = 0
+    wait: Micros = NO_TIME
     verdict: Verdict = Verdict.ADMIT
     strain: int = 0
 
 
-def refusal(statuses: Sequence[LineStatus]) -> tuple[Verdict, int]:
+def refusal(statuses: Sequence[LineStatus]) -> tuple[Verdict, Micros]:
     """Combine the verdicts of several lines.
 
     Returns:
@@ -134,7 +144,7 @@ def refusal(statuses: Sequence[LineStatus]) -> tuple[Verdict, int]:
     """
     refusing = [status for status in statuses if status.verdict and not status.line.shadow]
     verdict = max((status.verdict for status in refusing), default=Verdict.ADMIT)
-    return verdict, max(s.wait for s in refusing) if verdict is Verdict.WAIT else 0
+    return verdict, max(s.wait for s in refusing) if verdict is Verdict.WAIT else NO_TIME
 
 
 class Reservation(msgspec.Struct, frozen=True):
@@ -157,7 +167,7 @@ class Reservation(msgspec.Struct, frozen=True):
     held: tuple[int, ...]
     at: int
     expires: int
-    price: int
+    price: Millionths
     observation: Observation | None = None
     profiled: tuple[str, ...] = ()
 
@@ -187,12 +197,12 @@ class Decision(msgspec.Struct, frozen=True):
 
     verdict: Verdict
     lines: tuple[LineStatus, ...]
-    wait: int = 0
+    wait: Micros = NO_TIME
     reservation: Reservation | None = None
-    price: int = MICRO
+    price: Millionths = ORDINARY_PRICE
     stage: Stage = Stage.NONE
-    delay: int = 0
-    shadow_price: int = MICRO
+    delay: Micros = NO_TIME
+    shadow_price: Millionths = ORDINARY_PRICE
     shadow_stage: Stage = Stage.NONE
     reasons: tuple[Reason, ...] = ()
 

@@ -22,7 +22,7 @@ from querybudget.policy.model import Refusals
 from querybudget.refusals.answers import message_and_wait
 from querybudget.refusals.sentences import not_priced, store_unavailable
 from querybudget.resilience.fallback import Reserved
-from querybudget.units import MICRO, Unit
+from querybudget.units import NO_TIME, ORDINARY_PRICE, Micros, MicroUnits, Millionths, Unit
 
 __all__ = [
     "Admission",
@@ -99,7 +99,7 @@ class Admission(msgspec.Struct):
     call: Call
     method: str
     path: str
-    at: int
+    at: Micros
     estimate: Estimate
     plan: Plan
     reserved: Reserved | None = None
@@ -107,7 +107,7 @@ class Admission(msgspec.Struct):
     refusal: Refusal | None = None
     settled: bool = False
     stage: Stage = Stage.NONE
-    delay: int = 0
+    delay: Micros = NO_TIME
     observation: Observation | None = None
     reported: Usage | None = None
 
@@ -166,10 +166,10 @@ class AdmissionView:
         self._admission = admission
 
     @property
-    def price(self) -> int:
+    def price(self) -> Millionths:
         """The factor charged, in millionths: `MICRO` is the ordinary price."""
         decision = self._admission.decision
-        return MICRO if decision is None else decision.price
+        return ORDINARY_PRICE if decision is None else decision.price
 
     @property
     def stage(self) -> Stage:
@@ -177,7 +177,7 @@ class AdmissionView:
         return self._admission.stage
 
     @property
-    def remaining(self) -> dict[str, int]:
+    def remaining(self) -> dict[str, MicroUnits]:
         """µ-units left when the call was admitted, by the names of the caller's own budgets.
 
         Budgets that are shared with others, shadow budgets and budgets of buckets are left out:
@@ -187,7 +187,7 @@ class AdmissionView:
         statuses = () if admission.decision is None else admission.decision.lines
         private = admission.plan.private
         return {
-            status.line.quota.name: status.remaining
+            status.line.quota.name: MicroUnits(status.remaining)
             for status in statuses
             if status.line.quota.name in private and not status.line.shadow
         }
@@ -213,7 +213,7 @@ def refused_error(admission: Admission, settings: Refusals) -> RefusedError:
     """Return the error for a refused call, in the words and with the wait of the HTTP answer."""
     decision = admission.decision
     if admission.refusal is Refusal.UNPRICED:
-        return RefusedError(not_priced(admission.call.model), admission)
+        return RefusedError(not_priced(admission.call.model), admission, NO_TIME)
     if decision is None:
         return RefusedError(store_unavailable(), admission, STORE_RETRY)
     message, wait = message_and_wait(decision, settings, admission.at, admission.plan.private)
@@ -267,7 +267,7 @@ def sum_of(one: Usage, other: Usage) -> Usage:
 def event_for(
     admission: Admission,
     matcher: Matcher,
-    now: int,
+    now: Micros,
     usage: Usage | None,
     status: int,
     settlement: Settlement,
@@ -295,12 +295,12 @@ def event_for(
         verdict=_verdict(admission),
         violated=decision.violated if decision else (),
         shadowed=decision.shadowed if decision else (),
-        wait=decision.wait if decision else 0,
-        price=decision.price if decision else 0,
+        wait=decision.wait if decision else NO_TIME,
+        price=decision.price if decision else Millionths(0),
         expected=admission.estimate.usage,
         usage=None if refused else usage,
         status=status,
-        duration=now - admission.at,
+        duration=Micros(now - admission.at),
         settlement=Settlement.NONE if refused else settlement,
         decision=decision,
         store=admission.reserved.by if admission.reserved else DecidedBy.NONE,
@@ -318,7 +318,7 @@ def _coverage(admission: Admission, matcher: Matcher) -> dict[str, Any]:
     # Without the store, a decision may be about other budgets than those of buckets.
     if decision is not None and admission.plan.counts_buckets and _counts_buckets(decision):
         members["novelty"] = _novelty(decision)
-        members["strain"] = max(status.strain for status in decision.lines)
+        members["strain"] = Millionths(max(status.strain for status in decision.lines))
         members["stage"] = EventStage[decision.stage.name]
         members["delay"] = admission.delay
         members["shadow_price"] = decision.shadow_price

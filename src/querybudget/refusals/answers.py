@@ -20,7 +20,7 @@ from querybudget.refusals.headers import (
     without_buckets,
 )
 from querybudget.text import whole_up
-from querybudget.units import Unit
+from querybudget.units import Micros, Unit
 
 _TITLES = {
     ProblemType.QUOTA: "Request cannot be satisfied as assigned quota has been exceeded",
@@ -107,7 +107,7 @@ def answer(
 
 def message_and_wait(
     decision: Decision, settings: Refusals, now: int, disclosed: Container[str] = ()
-) -> tuple[str, int]:
+) -> tuple[str, Micros]:
     """Return the sentence of `answer` and its wait in µs, for a caller who does not come over HTTP.
 
     Raises:

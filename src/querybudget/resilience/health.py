@@ -6,6 +6,8 @@ import enum
 
 import msgspec
 
+from querybudget.units import Micros
+
 __all__ = ["Health", "StoreHealth", "StoreStats"]
 
 
@@ -31,7 +33,7 @@ class StoreStats(msgspec.Struct):
         healthy: Whether the last answer was in time and right, or none has been asked for.
     """
 
-    since: int
+    since: Micros
     failures: int = 0
     timeouts: int = 0
     without_store: int = 0
@@ -58,7 +60,7 @@ class StoreHealth(msgspec.Struct, frozen=True):
 
     status: Health
     store: str
-    since: int
+    since: Micros
     failures: int = 0
     timeouts: int = 0
     without_store: int = 0

@@ -15,11 +15,12 @@ the least recently used is evicted, its usage is forgotten, and `evicted` counts
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from querybudget import ledger
 from querybudget.backends import SCHEMES
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
+from querybudget.stores.clock import Clock
 from querybudget.units import Quota
 
 __all__ = ["MemoryStore"]
@@ -39,7 +40,7 @@ class MemoryStore:
     suspends = False
     guarantees = SCHEMES["memory"]
 
-    def __init__(self, clock: Callable[[], int], *, max_identities: int = 100_000) -> None:
+    def __init__(self, clock: Clock, *, max_identities: int = 100_000) -> None:
         if max_identities < MIN_IDENTITIES:
             raise ValueError(
                 f"max_identities must be at least {MIN_IDENTITIES}, found {max_identities}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from querybudget.units import Micros
+
 __all__ = ["ManualClock"]
 
 
@@ -18,8 +20,8 @@ class ManualClock:
     def __init__(self, start: int = 1_767_225_600_000_000) -> None:
         self.now = start
 
-    def __call__(self) -> int:
-        return self.now
+    def __call__(self) -> Micros:
+        return Micros(self.now)
 
     def advance(self, seconds: float = 0, *, us: int = 0) -> int:
         """Move the clock forward by `seconds` and `us` microseconds.

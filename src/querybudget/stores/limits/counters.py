@@ -18,13 +18,13 @@ an estimate. There are two ways to keep the counters:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
 from limits.aio.storage import MemcachedStorage, MemoryStorage, MongoDBStorage, RedisStorage
 from msgspec import Struct
 from msgspec.structs import replace
 
+from querybudget.stores.clock import Clock
 from querybudget.units import SECOND
 
 __all__ = ["CounterWindow", "Counts", "NumberedCounters", "RollingCounters", "SlidingCounters"]
@@ -133,7 +133,7 @@ class NumberedCounters:
         clock: µs since the epoch. Says which window is current: all processes' clocks must agree.
     """
 
-    def __init__(self, storage: MemoryStorage | MemcachedStorage, clock: Callable[[], int]) -> None:
+    def __init__(self, storage: MemoryStorage | MemcachedStorage, clock: Clock) -> None:
         self._storage = storage
         self._clock = clock
 
@@ -197,7 +197,7 @@ class RollingCounters:
         clock: µs since the epoch. Says how long ago a charge was made.
     """
 
-    def __init__(self, storage: RedisStorage | MongoDBStorage, clock: Callable[[], int]) -> None:
+    def __init__(self, storage: RedisStorage | MongoDBStorage, clock: Clock) -> None:
         self._storage = storage
         self._clock = clock
 

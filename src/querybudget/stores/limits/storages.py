@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from limits.aio.storage import (
@@ -17,6 +16,7 @@ from limits.errors import ConfigurationError, StorageError
 from limits.storage import storage_from_string
 
 from querybudget.errors import SetupError
+from querybudget.stores.clock import Clock
 from querybudget.stores.limits.counters import NumberedCounters, RollingCounters, SlidingCounters
 
 __all__ = ["OpenStorage", "open_storage"]
@@ -43,7 +43,7 @@ class OpenStorage:
         failures: Exceptions that mean that it cannot answer.
     """
 
-    def __init__(self, storage: SupportedStorage, clock: Callable[[], int]) -> None:
+    def __init__(self, storage: SupportedStorage, clock: Clock) -> None:
         self._storage = storage
         self.counters: SlidingCounters
         if isinstance(storage, MemoryStorage | MemcachedStorage):
@@ -85,7 +85,7 @@ class _MongoDB(MongoDBStorage):
     storage: Any = None
 
 
-def open_storage(url: str, clock: Callable[[], int]) -> OpenStorage:
+def open_storage(url: str, clock: Clock) -> OpenStorage:
     """Return the storage that a URL names. It connects at its first use.
 
     Args:

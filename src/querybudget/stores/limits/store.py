@@ -24,7 +24,7 @@ This store promises less than the others, and `guarantees` says so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 
@@ -46,9 +46,10 @@ from querybudget.ledger import (
     Verdict,
     refusal,
 )
+from querybudget.stores.clock import Clock
 from querybudget.stores.limits.counters import CounterWindow, Counts
 from querybudget.stores.limits.storages import open_storage
-from querybudget.units import SECOND, Algorithm, Quota, priced
+from querybudget.units import NO_TIME, SECOND, Algorithm, Micros, Quota, priced
 
 __all__ = ["LimitsStore"]
 
@@ -82,7 +83,7 @@ class LimitsStore:
     suspends = True
 
     def __init__(
-        self, settings: StoreSettings | str, clock: Callable[[], int], *, max_open: int = 100_000
+        self, settings: StoreSettings | str, clock: Clock, *, max_open: int = 100_000
     ) -> None:
         if isinstance(settings, str):
             settings = StoreSettings(settings)
@@ -224,7 +225,7 @@ class LimitsStore:
         self._open[charge.id] = [state.window for state in states]
         reservation = charge.reserved(held, now, now + charge.ttl, charge.price)
         statuses = tuple(state.status() for state in states)
-        return Decision(Verdict.ADMIT, statuses, 0, reservation, charge.price)
+        return Decision(Verdict.ADMIT, statuses, NO_TIME, reservation, charge.price)
 
     def _drop_open(self, keys: Iterable[str]) -> None:
         """Do not settle open calls in counters that are cleared."""
@@ -293,9 +294,9 @@ class _LineState(Struct):
             return LineStatus(self.line, self.room - self.held, after.reset)
         limit, reset = self.line.quota.limit, self.counts.reset
         if self.minimum > limit:
-            return LineStatus(self.line, self.room, reset, 0, Verdict.NEVER)
+            return LineStatus(self.line, self.room, reset, NO_TIME, Verdict.NEVER)
         if self.short or self.beaten:
-            wait = max(self.counts.wait(limit - self.minimum), SHORT_WAIT)
+            wait = Micros(max(self.counts.wait(limit - self.minimum), SHORT_WAIT))
             return LineStatus(self.line, self.room, reset, wait, Verdict.WAIT)
         return LineStatus(self.line, self.room, reset)
 

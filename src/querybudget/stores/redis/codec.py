@@ -13,7 +13,7 @@ from querybudget.coverage.score import VIEWS
 from querybudget.errors import StoreError
 from querybudget.ledger import Account, Charge, Decision, Line, LineStatus, Reservation, Verdict
 from querybudget.ledger.windows import CalendarState, GcraState, LeaseState, SlidingState, State
-from querybudget.units import Algorithm, Quota
+from querybudget.units import NO_TIME, Algorithm, Quota
 
 __all__ = [
     "MAX_NUMBER",
@@ -183,13 +183,13 @@ def unpack_admission(charge: Charge, reply: bytes) -> Decision:
     for line in charge.lines:
         amount, left, reset, strain = _ADMITTED_LINE.unpack_from(reply, offset)
         held.append(amount)
-        statuses.append(LineStatus(line, left, reset, 0, Verdict.ADMIT, strain))
+        statuses.append(LineStatus(line, left, reset, NO_TIME, Verdict.ADMIT, strain))
         offset += _ADMITTED_LINE.size
     reservation = charge.reserved(tuple(held), now, now + charge.ttl, price)
     return Decision(
         Verdict.ADMIT,
         tuple(statuses),
-        0,
+        NO_TIME,
         reservation,
         price,
         Stage(stage),

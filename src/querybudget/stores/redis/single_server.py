@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -27,10 +27,11 @@ from querybudget.ledger import (
     Settled,
     Verdict,
 )
+from querybudget.stores.clock import Clock
 from querybudget.stores.redis import codec, scripts
 from querybudget.stores.redis.connection import Connection, Reply, connect
 from querybudget.stores.redis.scripts import Script
-from querybudget.units import SECOND, Algorithm
+from querybudget.units import NO_TIME, SECOND, Algorithm
 
 __all__ = ["DuePool", "ProfileUpdate", "SettleOutcome", "SingleServerOps"]
 
@@ -98,9 +99,7 @@ class SingleServerOps:
         SetupError: The URL is malformed.
     """
 
-    def __init__(
-        self, settings: StoreSettings, clock: Callable[[], int] | None, estimate: Callable[[], int]
-    ) -> None:
+    def __init__(self, settings: StoreSettings, clock: Clock | None, estimate: Clock) -> None:
         self._url = settings.url
         self._prefix = settings.prefix
         self._timeout = max(MIN_TIMEOUT, 4 * settings.timeout / SECOND)
@@ -285,4 +284,4 @@ def _repeated(charge: Charge, accounts: Mapping[str, Account], record: bytes, no
         LineStatus(line, *ledger.peek(accounts[line.partition], (line.quota,), now)[0])
         for line in charge.lines
     )
-    return Decision(Verdict.ADMIT, statuses, 0, reservation, reservation.price)
+    return Decision(Verdict.ADMIT, statuses, NO_TIME, reservation, reservation.price)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from querybudget import ledger
 from querybudget.backends import Guarantees, StoreSettings, guarantees_of
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.redact import redact_url
-from querybudget.stores.clock import system_clock
+from querybudget.stores.clock import Clock, system_clock
 from querybudget.stores.redis import codec
 from querybudget.stores.redis.cluster import ClusterOps
 from querybudget.stores.redis.connection import UnansweredError
@@ -49,8 +49,8 @@ class RedisStore:
         self,
         settings: StoreSettings,
         *,
-        clock: Callable[[], int] | None = None,
-        estimate: Callable[[], int] | None = None,
+        clock: Clock | None = None,
+        estimate: Clock | None = None,
     ) -> None:
         guarantees = guarantees_of(settings.url)
         if guarantees is None:

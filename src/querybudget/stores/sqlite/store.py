@@ -26,6 +26,7 @@ from querybudget.backends import SCHEMES, Guarantees
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.notation import duration
+from querybudget.stores.clock import Clock
 from querybudget.stores.sqlite.file import READ, WRITE, AccountFile, LockedError
 from querybudget.stores.sqlite.rows import AccountRow, evict, sweep
 from querybudget.stores.sqlite.worker import WorkerThread
@@ -66,7 +67,7 @@ class SqliteStore:
     def __init__(
         self,
         path: Path | str,
-        clock: Callable[[], int],
+        clock: Clock,
         *,
         max_identities: int = 100_000,
         busy: int = BUSY,
@@ -193,7 +194,7 @@ class SqliteStore:
         return removed
 
 
-def at_url(url: str, clock: Callable[[], int], max_identities: int) -> SqliteStore:
+def at_url(url: str, clock: Clock, max_identities: int) -> SqliteStore:
     """Return the store for ``sqlite:///budgets.db`` or ``sqlite:////var/lib/budgets.db``.
 
     ``?busy=10s`` says how long to wait for another process's lock.

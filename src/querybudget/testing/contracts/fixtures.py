@@ -11,7 +11,7 @@ from querybudget.coverage import BucketResponse, Observation
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.stores import Clock, Declares, Store
 from querybudget.testing.clock import ManualClock
-from querybudget.units import MICRO, SECOND, Algorithm, Bounds, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Bounds, Millionths, Quota, Unit
 
 N = 10
 HOUR = 3_600 * SECOND
@@ -155,7 +155,7 @@ class StoreFixture:
         self._count += 1
         name = f"call-{self._count}"
         return await self.inner.reserve(
-            Charge(name, lines, hold, price, observation, tuple(profiled))
+            Charge(name, lines, hold, Millionths(price), observation, tuple(profiled))
         )
 
     async def admitted(

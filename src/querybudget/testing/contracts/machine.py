@@ -31,7 +31,7 @@ from querybudget.stores import Clock, Store
 from querybudget.testing.clock import ManualClock
 from querybudget.testing.contracts.oracle import Expected, Oracle
 from querybudget.testing.contracts.strategies import breadths, observations, quotas, responses
-from querybudget.units import MICRO, Algorithm, Quota
+from querybudget.units import MICRO, Algorithm, Millionths, Quota
 
 __all__ = ["StoreMachine"]
 
@@ -296,7 +296,9 @@ class StoreMachine(RuleBasedStateMachine):
         )
         looked_at = any(map(_covers, lines)) or data.draw(st.booleans())
         profiled = PARTITIONS if looked_at else ()
-        charge = Charge("", lines, hold, price, observation if looked_at else None, profiled)
+        charge = Charge(
+            "", lines, hold, Millionths(price), observation if looked_at else None, profiled
+        )
         return self._named(charge)
 
     def _line(self, data: st.DataObject, quota: Quota, partition: str, *, shadow: bool) -> Line:
