@@ -167,7 +167,7 @@ def checked_hooks(hooks: Sequence[Hook]) -> tuple[Hook, ...]:
         SetupError: They are no sequence of functions, or one is a coroutine function, which nothing
             would await.
     """
-    if not isinstance(hooks, Sequence):
+    if not isinstance(hooks, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] - not every program is type-checked
         raise SetupError(f"`hooks` must be a list of functions, found {hooks!r}")
     for hook in hooks:
         if not callable(hook):

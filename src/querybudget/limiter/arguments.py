@@ -29,7 +29,7 @@ _TEXTS = ("operation", "model", "template", "ask")
 _FIGURES = ("input", "cached_input", "cache_write", "output", "reasoning")
 
 
-def check_call(call: Call) -> None:
+def check_call(call: object) -> None:
     """Check what a program says that a call asks.
 
     Raises:

@@ -109,10 +109,8 @@ class Limiter:
         hooks: Sequence[Hook] = (),
         analyzer: PromptAnalyzer | None = None,
     ) -> None:
-        if not isinstance(policy, Policy):
-            raise SetupError(
-                f"expected a Policy, found {policy!r}: `load_policy` reads one from a file"
-            )
+        if not isinstance(policy, Policy):  # pyright: ignore[reportUnnecessaryIsInstance] - not every program is type-checked
+            raise SetupError(f"expected what `load_policy` returns, found {type(policy).__name__}")
         self.policy = policy
         self._hooks = checked_hooks(hooks)
         self.clock = clock or system_clock()

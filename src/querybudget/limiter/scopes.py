@@ -37,7 +37,7 @@ def request_scope(
     if client and parse_address(client) is None:
         raise ValueError(f"`client` must be an IP address without a port, found {client!r}")
     path.encode()  # a lone surrogate would fail in the store
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    pairs: Any = headers.items() if isinstance(headers, Mapping) else headers  # pyright: ignore[reportUnknownVariableType] - a mapping may be an iterable of pairs too
     return {
         "type": "http",
         "method": method,
@@ -50,7 +50,7 @@ def request_scope(
     }
 
 
-def _bytes(text: str | bytes) -> bytes:
+def _bytes(text: object) -> bytes:
     if isinstance(text, str):
         return text.encode()
     if isinstance(text, bytes):

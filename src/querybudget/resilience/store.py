@@ -257,7 +257,7 @@ def open_resilient_store(
     else:
         name = type(store).__name__
         if not all(callable(getattr(store, verb, None)) for verb in ("reserve", "settle")):
-            raise SetupError(f"expected a store or the URL of one, found {store!r}")
+            raise SetupError(f"expected a store or the URL of one, found {name}")
         _check_windows(store, name, policy)
         return ResilientStore(policy, store, clock, settings=settings, name=name, wait=wait)
     scheme = settings.url.partition("://")[0]
