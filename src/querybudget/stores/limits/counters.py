@@ -18,7 +18,6 @@ an estimate. There are two ways to keep the counters:
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
 
 from limits.aio.storage import MemcachedStorage, MemoryStorage, MongoDBStorage, RedisStorage
 from msgspec import Struct
@@ -101,30 +100,6 @@ class Counts(Struct, frozen=True):
         return end + length - limit * length // self.current - self.now
 
 
-class SlidingCounters(Protocol):
-    """A way to keep counters. Every method may raise what the storage raises."""
-
-    async def read(self, key: str, seconds: int) -> Counts:
-        """Return what a quota's counters say."""
-        ...
-
-    async def charge(self, counts: Counts, amount: int, limit: int) -> CounterWindow | None:
-        """Charge unless more than `limit` would count. Return the window charged, or None."""
-        ...
-
-    async def charge_debt(self, key: str, seconds: int, amount: int) -> None:
-        """Charge without a limit."""
-        ...
-
-    async def refund(self, window: CounterWindow, amount: int) -> None:
-        """Give back what was charged, if that touches nothing else."""
-        ...
-
-    async def clear(self, key: str, seconds: int) -> bool:
-        """Remove a quota's counters, and return whether anything was counted."""
-        ...
-
-
 class NumberedCounters:
     """Counters named by the number of their window.
 
@@ -138,6 +113,7 @@ class NumberedCounters:
         self._clock = clock
 
     async def read(self, key: str, seconds: int) -> Counts:
+        """Return what a quota's counters say."""
         now = self._clock()
         number = now // (seconds * SECOND)
         window = CounterWindow(key, seconds, (number + 1) * seconds * SECOND)
@@ -147,6 +123,7 @@ class NumberedCounters:
         return Counts(window, now, current, previous)
 
     async def charge(self, counts: Counts, amount: int, limit: int) -> CounterWindow | None:
+        """Charge unless more than `limit` would count. Return the window charged, or None."""
         window = counts.window
         name = _name(window)
         counted = await self._increase(name, window.seconds, amount)
@@ -156,6 +133,7 @@ class NumberedCounters:
         return None
 
     async def charge_debt(self, key: str, seconds: int, amount: int) -> None:
+        """Charge without a limit."""
         number = self._clock() // (seconds * SECOND)
         await self._increase(_numbered(key, number), seconds, amount)
 
@@ -165,6 +143,7 @@ class NumberedCounters:
             await self._decrease(_name(window), amount)
 
     async def clear(self, key: str, seconds: int) -> bool:
+        """Remove a quota's counters, and return whether anything was counted."""
         counts = await self.read(key, seconds)
         number = counts.window.end // counts.window.length
         await asyncio.gather(
@@ -250,6 +229,10 @@ class RollingCounters:
         return await self._storage.acquire_sliding_window_entry(
             window.key, limit, window.seconds, amount
         )
+
+
+SlidingCounters = NumberedCounters | RollingCounters
+"""A way to keep counters. Every method may raise what the storage raises."""
 
 
 def _numbered(key: str, number: int) -> str:

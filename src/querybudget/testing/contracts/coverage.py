@@ -338,7 +338,6 @@ class ProfileContract(StoreTests):
 async def _answered_call(
     store: StoreFixture, observation: Observation, profiled: Sequence[str]
 ) -> None:
-    """Make one answered call."""
     reservation = await store.admitted(
         covered(partition=profiled[0]), observation=observation, profiled=profiled
     )

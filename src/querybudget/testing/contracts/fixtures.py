@@ -151,7 +151,6 @@ class StoreFixture:
         observation: Observation | None = None,
         profiled: Iterable[str] = (),
     ) -> Decision:
-        """Reserve all lines in a new call."""
         self._count += 1
         name = f"call-{self._count}"
         return await self.inner.reserve(
