@@ -242,7 +242,8 @@ class Limiter:
             route: From `route_for`.
             method: HTTP method or ``WEBSOCKET``.
             path: Path asked for.
-            call: What is asked; None for a request that no adapter reads.
+            call: What is asked, with figures bounded as adapters do: not checked here. None
+                for a request that no adapter reads.
         """
         asked, call = call is not None, call or BARE
         plan, observation = self.matcher.plan(caller, route, call), None
