@@ -135,7 +135,6 @@ def peek(account: Account, quotas: Sequence[Quota], now: int) -> tuple[tuple[int
 
 
 def _reserve_seen(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decision:
-    """`reserve` for a call that was analyzed."""
     coverage = evaluate(accounts, charge, now)
     price = Millionths(priced(charge.price, coverage.price))
     states: list[_LineState] = []

@@ -1,16 +1,7 @@
 """What one partition has used of one quota: a state for each algorithm.
 
-The states are small, O(1) in the number of calls, and have the same members, so that the ledger
-need not know which one it has (`querybudget.coverage.buckets` has the one for buckets):
-
-    room     what could be granted now; negative while in debt. Drops what has expired
-    charge   use an amount now
-    adjust   correct a charge made at `at`: refund (negative) or carry as debt (positive)
-    wait     µs until `amount` fits if nothing else is charged: refused before, admitted then
-    reset    µs until nothing is used any more
-    blank    whether nothing is used, so that the state need not be kept
-
-`room` brings a state up to date: call it with the same `now` before any other.
+The states are small, O(1) in the number of calls, and have the members of `Window`, so that the
+ledger need not know which one it has (`querybudget.coverage.buckets` has the one for buckets).
 
 Every amount is an integer in µ-units, every time an integer in µs. Nothing is rounded in a caller's
 favour or against it, except where a docstring says so. No clock is read. A `now` earlier than the
@@ -53,10 +44,13 @@ readers of JSON calculate, are exact up to here."""
 
 
 class Window(Protocol):
-    """One partition's use of one quota."""
+    """One partition's use of one quota.
+
+    `room` brings it up to date: call it with the same `now` before any other member.
+    """
 
     def room(self, quota: Quota, now: int, /) -> int:
-        """Return the µ-units that could be granted now; negative while in debt."""
+        """Drop what has expired; return the µ-units that are left, negative while in debt."""
         ...
 
     def charge(self, quota: Quota, amount: int, now: int, /) -> None:
@@ -68,7 +62,10 @@ class Window(Protocol):
         ...
 
     def wait(self, quota: Quota, amount: int, now: int, /) -> int:
-        """Return the µs until `amount` fits; it must be at most the quota's capacity."""
+        """Return the µs until `amount` fits if nothing else is charged: not before, and then.
+
+        It must be at most the quota's capacity.
+        """
         ...
 
     def reset(self, quota: Quota, now: int, /) -> int:
@@ -100,7 +97,6 @@ class GcraState(msgspec.Struct, array_like=True, tag="l"):
     at: int = 0
 
     def room(self, quota: Quota, now: int) -> int:
-        """µ-units that could be granted now."""
         level, part = self.level, self.part
         if now > self.at:
             if level > 0 or part:
@@ -113,7 +109,6 @@ class GcraState(msgspec.Struct, array_like=True, tag="l"):
         return quota.burst - level - 1 if part else quota.burst - level
 
     def charge(self, quota: Quota, amount: int, now: int) -> None:
-        """Raise the level."""
         del quota, now
         self.level += amount
 
@@ -138,7 +133,6 @@ class GcraState(msgspec.Struct, array_like=True, tag="l"):
 
     @property
     def blank(self) -> bool:
-        """Whether the level is empty."""
         return not self.level and not self.part
 
 
@@ -161,7 +155,6 @@ class SlidingState(msgspec.Struct, array_like=True, tag="s"):
     """When the debt is paid, µs."""
 
     def room(self, quota: Quota, now: int) -> int:
-        """µ-units that could be granted now."""
         marks = self.marks
         if marks and marks[0] + quota.window <= now:
             gone = 2
@@ -174,7 +167,6 @@ class SlidingState(msgspec.Struct, array_like=True, tag="s"):
         return quota.limit - self.total - self.debt
 
     def charge(self, quota: Quota, amount: int, now: int) -> None:
-        """Add to the newest slot, or open one."""
         marks = self.marks
         if not amount:
             return
@@ -216,7 +208,6 @@ class SlidingState(msgspec.Struct, array_like=True, tag="s"):
             self.due = max(self.due, now + windows * quota.window)
 
     def wait(self, quota: Quota, amount: int, now: int) -> int:
-        """µs until enough has expired."""
         missing = amount + self.total + self.debt - quota.limit
         marks = self.marks
         leaving = [(marks[at] + quota.window, marks[at + 1]) for at in range(0, len(marks), 2)]
@@ -234,7 +225,6 @@ class SlidingState(msgspec.Struct, array_like=True, tag="s"):
 
     @property
     def blank(self) -> bool:
-        """Whether no slot is held, and no debt."""
         return not self.marks and not self.debt
 
 
@@ -248,7 +238,6 @@ class CalendarState(msgspec.Struct, array_like=True, tag="p"):
     used: int = 0
 
     def room(self, quota: Quota, now: int) -> int:
-        """µ-units that could be granted now."""
         start = _bounds(quota)(now)[0]
         if start > self.start:
             self.used = self._debt_at(quota, start)
@@ -256,7 +245,6 @@ class CalendarState(msgspec.Struct, array_like=True, tag="p"):
         return quota.limit - self.used
 
     def charge(self, quota: Quota, amount: int, now: int) -> None:
-        """Add to this period."""
         del quota, now
         self.used += amount
 
@@ -284,7 +272,6 @@ class CalendarState(msgspec.Struct, array_like=True, tag="p"):
 
     @property
     def blank(self) -> bool:
-        """Whether nothing is used in this period."""
         return not self.used
 
     def _debt_at(self, quota: Quota, start: int) -> int:
@@ -303,7 +290,6 @@ class LeaseState(msgspec.Struct, array_like=True, tag="c"):
     """Expiry by reservation id, the next to expire first."""
 
     def room(self, quota: Quota, now: int) -> int:
-        """µ-units that could be granted now."""
         leases = self.open
         while leases:
             oldest = next(iter(leases))
@@ -324,17 +310,14 @@ class LeaseState(msgspec.Struct, array_like=True, tag="c"):
         return LEASE_RETRY if quota.limit - len(self.open) * MICRO < amount else 0
 
     def reset(self, quota: Quota, now: int) -> int:
-        """`LEASE_RETRY` while any is taken."""
         del quota, now
         return LEASE_RETRY if self.open else 0
 
     @property
     def blank(self) -> bool:
-        """Whether no lease is taken."""
         return not self.open
 
     def take(self, reservation: str, expires: int) -> None:
-        """Open a lease."""
         leases = self.open
         early = bool(leases) and leases[next(reversed(leases))] > expires
         leases[reservation] = expires
@@ -342,7 +325,6 @@ class LeaseState(msgspec.Struct, array_like=True, tag="c"):
             self.open = dict(sorted(leases.items(), key=itemgetter(1)))
 
     def free(self, reservation: str) -> None:
-        """End a lease, if it has not ended."""
         self.open.pop(reservation, None)
 
 

@@ -332,7 +332,6 @@ def _counts_buckets(decision: Decision) -> bool:
 
 
 def _novelty(decision: Decision) -> int:
-    """Number of buckets that were new: the largest over the lines of buckets."""
     reservation = decision.reservation
     if reservation is None:
         return 0

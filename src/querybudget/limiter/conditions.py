@@ -101,7 +101,6 @@ def needs_analysis(budget: Budget) -> bool:
 
 
 def _counts(unit: Unit, operation: str) -> bool:
-    """Return True if calls of this operation use anything of this unit."""
     if unit is Unit.BUCKETS:
         return operation not in SHOW_NOTHING
     return unit in UNMETERED or operation not in ASK_NO_MODEL

@@ -130,7 +130,6 @@ class Limiter:
         self._prefix, self._count = os.urandom(8).hex(), 0
 
     async def __aenter__(self) -> Self:
-        """Start, as `start` does."""
         await self.start()
         return self
 
@@ -140,7 +139,6 @@ class Limiter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close, as `aclose` does."""
         await self.aclose()
 
     @property

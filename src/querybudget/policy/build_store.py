@@ -83,7 +83,6 @@ def _check_abilities(
 
 
 def _url_path(problems: Problems) -> Path:
-    """Return where the URL stands: in the mapping, or in its place."""
     return ("store", "url") if problems.mapping(("store",)) else ("store",)
 
 

@@ -130,8 +130,6 @@ class _Reader:
 
 
 class _ObjectReader(_Reader):
-    """Python objects to nodes."""
-
     def node(self, value: object, path: Path) -> Node:
         self._count(path, 0)
         if isinstance(value, Mapping):
@@ -159,8 +157,6 @@ class _ObjectReader(_Reader):
 
 
 class _EventReader(_Reader):
-    """YAML's events to nodes."""
-
     def __init__(
         self, stream: Iterator[events.Event], environ: Mapping[str, str], problems: Problems
     ) -> None:

@@ -171,7 +171,6 @@ class Guard:
         return self._result(task)
 
     async def _answer(self, kind: type[_T], answering: Awaitable[_T]) -> _T:
-        """Await a verb's answer, and record how it ended unless it was late."""
         try:
             answer = await answering
             if not isinstance(answer, kind):
@@ -195,7 +194,6 @@ class Guard:
         raise StoreError(f"{self._name} failed with {message}") from error
 
     async def _abandon(self, task: asyncio.Future[Any]) -> None:
-        """Wait for the answer to a request that was cancelled."""
         await self._wait((task,), self._seconds)
         if task.done():
             self._give_back(task)

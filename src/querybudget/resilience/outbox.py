@@ -174,7 +174,6 @@ class Outbox:
         target: Target,
         entries: Sequence[Entry],
     ) -> bool:
-        """Take a step with all entries, a few at a time, until one of them fails."""
         for start in range(0, len(entries), AT_ONCE):
             some = [entry for entry in entries[start : start + AT_ONCE] if not entry.done]
             ends = await asyncio.gather(*(step(target, e) for e in some), return_exceptions=True)
