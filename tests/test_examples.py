@@ -101,15 +101,15 @@ async def prompts(app: object, key: str, asked: Iterable[str]) -> list[int]:
 
 @pytest.mark.anyio
 async def test_the_watch_tells_of_the_sweeper_and_of_nobody_else() -> None:
-    told: list[str] = []
-    app = load("watch_sweeps").profiled(FakeModel(), told.append)
+    printed: list[str] = []
+    app = load("watch_sweeps").profiled(FakeModel(), printed.append)
     assert set(await prompts(app, "person", conversation())) == {200}
-    assert told == []
+    assert printed == []
     assert set(await prompts(app, "sweeper", sweep(130))) == {200}
-    assert 1 < len(told) < 8
-    assert len({line.split(":")[0] for line in told}) == 1
-    assert "buckets, mostly" in told[0]
-    assert "slow" in told[-1] or "degrade" in told[-1] or "refuse" in told[-1]
+    assert 1 < len(printed) < 8
+    assert len({line.split(":")[0] for line in printed}) == 1
+    assert "buckets, mostly" in printed[0]
+    assert "slow" in printed[-1] or "degrade" in printed[-1] or "refuse" in printed[-1]
 
 
 @pytest.mark.anyio

@@ -252,7 +252,7 @@ def test_degrading_any_bytes_never_raises(path: str, body: bytes) -> None:
     assert isinstance(degrade(path, body), bytes)
 
 
-# -- the prompts of an array, each apart
+# -- the prompts of an array, one by one
 
 
 def asks(path: str, /, **members: Any) -> tuple[str, ...]:

@@ -91,11 +91,11 @@ def test_counting_by_the_template_equals_parsing_every_event(chunks: list[bytes]
 
 
 def test_a_template_is_learnt_only_where_the_text_is() -> None:
-    told = event(PATHS[0], "abcd").replace(b'"id": "c"', b'"id": "wxyz"')
-    template = learn_template(told, 4, read_chat_event)
+    learnt = event(PATHS[0], "abcd").replace(b'"id": "c"', b'"id": "wxyz"')
+    template = learn_template(learnt, 4, read_chat_event)
     assert template is not None
-    assert template.text_size(told.replace(b"abcd", b"longer text")) == len("longer text")
-    assert template.text_size(told.replace(b"wxyz", b"other")) == -1
+    assert template.text_size(learnt.replace(b"abcd", b"longer text")) == len("longer text")
+    assert template.text_size(learnt.replace(b"wxyz", b"other")) == -1
 
 
 @pytest.mark.parametrize(

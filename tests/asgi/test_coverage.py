@@ -38,7 +38,7 @@ def chat(text: str, **members: Any) -> dict[str, Any]:
     return {"model": "m", "messages": [{"role": "user", "content": text}], **members}
 
 
-def told(driven: Driven) -> str:
+def shown(driven: Driven) -> str:
     return driven.body.decode() + str(driven.headers)
 
 
@@ -131,7 +131,7 @@ async def test_a_refusal_says_abnormal_usage_and_no_answer_ever_shows_a_bucket(
     for number in range(22):
         body = {"prompt": str(number)} if dialect == "problem" else chat(str(number), max_tokens=9)
         refused = await drive(edge.app, http_scope(PATHS[dialect], key="a"), request(body))
-        assert not SECRET.search(told(refused)), told(refused)
+        assert not SECRET.search(shown(refused)), shown(refused)
     assert refused.status == 429
     assert refused.headers["x-should-retry"] == "false"
     assert int(refused.headers["retry-after"]) > 29 * 86_400
@@ -154,7 +154,7 @@ async def test_a_plain_budget_that_also_refuses_is_reported_with_its_own_wait(
     refused = await drive(edge.app, http_scope(key="a"), request(chat("b")))
     assert (refused.status, refused.headers["retry-after"]) == (429, "60")
     assert refused.json["violated-policies"] == ["rpm"]
-    assert not SECRET.search(told(refused))
+    assert not SECRET.search(shown(refused))
 
 
 # -- what is given back

@@ -29,7 +29,7 @@ TIGHT = {
 
 
 async def together(app: Any, calls: int, body: Any) -> list[Driven]:
-    """So many calls at once, all of them admitted or refused before the first one is answered."""
+    """A number of calls at once, all admitted or refused before the first one is answered."""
     found: list[Driven] = []
 
     async def one() -> None:

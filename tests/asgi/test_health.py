@@ -239,7 +239,7 @@ async def test_a_store_that_can_never_work_fails_the_startup_with_its_message() 
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("error", [StoreError("nobody is there"), OSError("no route")], ids=str)
+@pytest.mark.parametrize("error", [StoreError("no server is there"), OSError("no route")], ids=str)
 async def test_a_server_starts_though_its_store_does_not_answer(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:

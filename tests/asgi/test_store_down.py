@@ -22,10 +22,10 @@ def broken(edge: Any, verbs: str) -> Any:
     """Let the store of an edge fail at some of its verbs."""
 
     async def reserve(charge: Charge) -> Decision:
-        raise StoreError("nobody is there")
+        raise StoreError("no server is there")
 
     async def settle(reservation: Reservation, amounts: Sequence[int]) -> Settled:
-        raise StoreError("nobody is there any more")
+        raise StoreError("no server is there any more")
 
     for verb, fails in (("reserve", reserve), ("settle", settle)):
         if verb in verbs:
@@ -50,7 +50,7 @@ async def test_a_budget_says_whether_calls_go_on_while_the_store_is_down(
         edge = broken(make_edge(FakeModel(), {"budgets": [budget]}, suspends=suspends), "reserve")
         driven = await drive(edge.app, http_scope(key="a"), request(CHAT))
         assert driven.status == status
-        assert "nobody" not in driven.body.decode()
+        assert "no server" not in driven.body.decode()
         event = edge.decisions.last
         assert event.store == store
         assert event.verdict == ("admit" if store == "local" else "store_error")
@@ -68,7 +68,7 @@ async def test_an_outage_is_logged_once_however_many_calls_it_affects(
         await drive(edge.app, http_scope(key="a"), request(CHAT))
         await edge.quiet()
     (line,) = caplog.messages
-    assert "is down (nobody is there" in line
+    assert "is down (no server is there" in line
     assert "on_store_error" in line
 
 

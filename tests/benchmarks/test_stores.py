@@ -1,4 +1,4 @@
-"""The benchmark of stores: that it runs, says what it skips, and tells what it found."""
+"""The benchmark of stores: that it runs, says what it skips, and reports what it found."""
 
 from __future__ import annotations
 

@@ -119,9 +119,13 @@ def test_explain_prints_json(
 ) -> None:
     header = "authorization: Bearer k"
     assert main(["explain", policy, "--request", request_file, "--header", header, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    budgets = {budget["name"]: budget for budget in told["budgets"]}
-    assert (told["verdict"], told["identity"], told["tokens"]) == ("admit", "api_key", [100, 50])
+    explained = json.loads(capsys.readouterr().out)
+    budgets = {budget["name"]: budget for budget in explained["budgets"]}
+    assert (explained["verdict"], explained["identity"], explained["tokens"]) == (
+        "admit",
+        "api_key",
+        [100, 50],
+    )
     assert (budgets["rpm"]["cost"], budgets["rpm"]["left"]) == (1, 59)
     assert (budgets["small"]["applies"], budgets["small"]["verdict"]) == (True, "never")
     assert budgets["large"]["applies"] is False

@@ -193,12 +193,12 @@ def test_explain_prints_json_about_the_prompt_without_any_bucket(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert explain(tmp_path, CODE, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["looked"], told["embedded"]) == (True, True)
-    assert "coding" in told["capabilities"]
-    breadth = told["budgets"][0]
+    explained = json.loads(capsys.readouterr().out)
+    assert (explained["looked"], explained["embedded"]) == (True, True)
+    assert "coding" in explained["capabilities"]
+    breadth = explained["budgets"][0]
     assert (breadth["cost"], breadth["least"], breadth["left"]) == (3, 3, 397)
-    assert not {"cells", "coarse", "point", "observation"} & {*told, *breadth}
+    assert not {"cells", "coarse", "point", "observation"} & {*explained, *breadth}
 
 
 def test_explain_says_when_there_is_nothing_to_embed(

@@ -175,8 +175,8 @@ def test_the_delay_grows_with_strain_up_to_the_longest_delay(
 
 def test_the_delay_is_a_quarter_at_the_threshold_and_full_at_full_strain() -> None:
     response = BucketResponse(stages=DEFAULT_STAGES, delay=8 * SECOND)
-    told = [response.delay_at(strain) for strain in (650_000, 700_000, 850_000, MICRO, 2 * MICRO)]
-    assert told == [2 * SECOND, 2 * SECOND, 5 * SECOND, 8 * SECOND, 8 * SECOND]
+    delays = [response.delay_at(strain) for strain in (650_000, 700_000, 850_000, MICRO, 2 * MICRO)]
+    assert delays == [2 * SECOND, 2 * SECOND, 5 * SECOND, 8 * SECOND, 8 * SECOND]
 
 
 def test_without_the_stage_slow_there_is_no_delay() -> None:

@@ -55,18 +55,18 @@ def test_the_sweeper_is_priced_out_while_its_budget_in_buckets_is_far_from_spent
     assert int(found[1]) < 400 // 2
     assert float(found[2]) == 10
     assert "by breadth" in line
-    told = re.findall(r"sweeper +stage (\w+)", shown)
-    assert told == [stage for stage in ("slow", "degrade", "refuse") if stage in told]
-    assert told[-1] == "refuse"
+    stages = re.findall(r"sweeper +stage (\w+)", shown)
+    assert stages == [stage for stage in ("slow", "degrade", "refuse") if stage in stages]
+    assert stages[-1] == "refuse"
     assert re.search(r"stage refuse, at a price of 10.0, because of \w+", shown)
-    assert all(f"{stage} (" in found[3] for stage in told)
+    assert all(f"{stage} (" in found[3] for stage in stages)
 
 
 def test_the_sweeper_is_shown_no_figure(shown: str) -> None:
-    told = re.findall(r"sweeper +refused with 429: (.*)", shown)
-    assert told
-    assert all("abnormal-usage-detected" in words for words in told)
-    assert not any("breadth" in words or "bucket" in words for words in told)
+    refusals = re.findall(r"sweeper +refused with 429: (.*)", shown)
+    assert refusals
+    assert all("abnormal-usage-detected" in words for words in refusals)
+    assert not any("breadth" in words or "bucket" in words for words in refusals)
 
 
 def test_callers_ask_something_else_each_time() -> None:
@@ -127,7 +127,7 @@ def test_its_policy_is_right() -> None:
 
 
 def test_interrupting_it_leaves_no_traceback() -> None:
-    # A shell's background jobs, and so what they start, ignore the signal until told otherwise.
+    # A shell's background jobs, and so what they start, ignore the signal unless they handle it.
     heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     program = f"{heed}; from querybudget.cli.main import main; raise SystemExit(main())"
     demo = ["demo", "--seconds", "30", "--plain"]

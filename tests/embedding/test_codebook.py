@@ -82,8 +82,8 @@ def test_cell_and_cells_agree(shipped: Codebook, seed: int, key: bytes) -> None:
     for row, vector in enumerate(some):
         one = codebook.cell(vector)
         assert one[:2] == (fine[row], coarse[row])
-        apart = np.frombuffer(one[2], np.int8).astype(int) - points[row]
-        assert np.abs(apart).max() <= 1  # a sum in another order may round the other way
+        difference = np.frombuffer(one[2], np.int8).astype(int) - points[row]
+        assert np.abs(difference).max() <= 1  # a sum in another order may round the other way
 
 
 def test_a_vector_of_zeros_has_no_cell(plain: Codebook) -> None:
@@ -136,8 +136,8 @@ def test_a_key_keeps_the_number_of_distinct_cells_within_a_tenth(
 def test_a_key_keeps_cosines_of_points(shipped: Codebook) -> None:
     some = unit(np.random.default_rng(6).standard_normal((200, shipped.dimensions)))
     before, after = (book.cells(some)[2].astype(int) for book in (shipped, shipped.keyed(KEY)))
-    apart = before @ before.T - after @ after.T
-    assert np.abs(apart).max() < 0.06 * 127 * 127
+    difference = before @ before.T - after @ after.T
+    assert np.abs(difference).max() < 0.06 * 127 * 127
 
 
 def test_points_keep_the_cosines_of_their_vectors(

@@ -15,7 +15,7 @@ from querybudget.embedding.local import CallableEmbedder, from_target, model2vec
 from querybudget.errors import EmbeddingError, SetupError
 from querybudget.policy.model import Embedding
 
-SECRET = "what nobody may read in a log"
+SECRET = "what may not be in a log"
 
 
 def lengths(texts: list[str]) -> list[list[float]]:
@@ -127,17 +127,17 @@ async def test_a_function_that_takes_too_long_is_late() -> None:
 
 
 async def test_a_cancelled_call_leaves_the_others_alone() -> None:
-    go, begun = threading.Event(), threading.Event()
+    go, started = threading.Event(), threading.Event()
 
     def wait(texts: list[str]) -> Any:
-        begun.set()
+        started.set()
         go.wait()
         return np.ones((len(texts), 2))
 
     embedder = embedder_of(wait)
     first = asyncio.create_task(embedder.embed(["a"]))
     second = asyncio.create_task(embedder.embed(["b"]))
-    await asyncio.to_thread(begun.wait)
+    await asyncio.to_thread(started.wait)
     first.cancel()
     go.set()
     with pytest.raises(asyncio.CancelledError):

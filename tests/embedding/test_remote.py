@@ -17,7 +17,7 @@ from querybudget.policy.model import Embedding
 from querybudget.testing.clock import ManualClock
 
 URL = "http://embeddings.test/v1/embeddings"
-SECRET = "what nobody may read in a log"
+SECRET = "what may not be in a log"
 
 
 def vector(text: str) -> list[float]:

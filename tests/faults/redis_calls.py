@@ -33,7 +33,7 @@ TRIES = 2_000
 
 
 class Guarded:
-    """A store behind a guard. The guard's clock is a test's: it rests only as long as told.
+    """A store behind a guard. The guard's clock is a test's, which moves it by hand.
 
     Attributes:
         outbox: What could not be given back.
@@ -75,11 +75,11 @@ class Guarded:
             self.slowest = max(self.slowest, loop.time() - begin)
 
     def burst(self, name: str, count: int) -> list[asyncio.Task[Decision | StoreError]]:
-        """Begin so many calls at once."""
+        """Begin a number of calls at once."""
         return [asyncio.create_task(self.call(f"{name}-{number}")) for number in range(count)]
 
     async def calls(self, name: str, count: int) -> list[Decision | StoreError]:
-        """So many calls at once, each of which is answered or fails."""
+        """Make a number of calls at once, each of which is answered or fails."""
         return await asyncio.gather(*self.burst(name, count))
 
     async def settle(self, outcome: Decision | StoreError, used: int = MICRO) -> Settled:
@@ -122,7 +122,7 @@ class Guarded:
 async def guarded(
     url: str, patience: int = PATIENCE, prefix: str = "faults"
 ) -> AsyncGenerator[Guarded, None]:
-    """A guarded store, closed in the end; nobody may wait longer than a minute for anything."""
+    """A guarded store, closed in the end; nothing may take longer than a minute."""
     bench = Guarded(url, patience, prefix)
     try:
         async with asyncio.timeout(60):

@@ -53,7 +53,7 @@ async def test_calls_fail_while_a_server_killed_during_a_burst_is_away_and_recov
     server.start()
     back = await asyncio.wait_for(outcome(store, "when it is back"), PATIENCE)
     assert isinstance(back, Decision)
-    assert await left(store) == 99 * MICRO, "expected it to have begun anew"
+    assert await left(store) == 99 * MICRO, "expected it to start again"
     for one in outcomes:
         if isinstance(one, Decision) and one.reservation:
             assert await store.settle(one.reservation, (0,)) is Settled.DONE

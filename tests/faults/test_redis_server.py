@@ -93,7 +93,7 @@ async def test_a_full_server_refuses_charges_and_settles_calls(
         server.call("CONFIG", "SET", "maxmemory", 1)
         full = await bench.call("full")
         assert isinstance(full, StoreError)
-        assert "OutOfMemory" in str(full), f"expected to be told why, found {full}"
+        assert "OutOfMemory" in str(full), f"expected the reason, found {full}"
         assert await bench.settle(open_calls[0], 0) is Settled.DONE
         assert await bench.settle(open_calls[1], 5 * MICRO) is Settled.DONE
         assert await bench.used() == 6, "expected a settle to be counted, and the refused call not"

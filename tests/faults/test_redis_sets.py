@@ -65,19 +65,19 @@ async def test_a_moving_slot_loses_nothing_and_charges_nothing_twice(
         assert admitted(open_calls) == len(open_calls), f"found {failures(open_calls)}"
 
         cluster.begin_migration(slot, target)
-        done += await bench.calls("begun", 3)
-        settled = [await told(bench.settle(open_calls[0], 0))]
+        done += await bench.calls("started", 3)
+        settled = [await answered(bench.settle(open_calls[0], 0))]
         cluster.move_keys(slot, 3)
         done += await bench.calls("half", 3)
-        settled.append(await told(bench.settle(open_calls[1], 0)))
+        settled.append(await answered(bench.settle(open_calls[1], 0)))
         cluster.move_keys(slot)
         done += await bench.calls("moved", 3)
-        settled.append(await told(bench.settle(open_calls[2], 0)))
+        settled.append(await answered(bench.settle(open_calls[2], 0)))
         cluster.end_migration(slot)
 
         last = await bench.back("back")
         for each, found in zip(open_calls[:3], settled, strict=True):
-            if found is None:  # it was said to have failed: it is told again, as a journal does
+            if found is None:  # it was said to have failed: it is sent again, as an outbox does
                 assert await bench.settle(each, 0) in {Settled.DONE, Settled.REPEATED}
         assert admitted(done) + last.admitted + 3 == await bench.used()
         for each in open_calls[3:]:
@@ -104,7 +104,7 @@ async def test_a_slot_that_moves_during_a_burst_admits_the_limit(
         await bench.comes_to(LIMIT)
 
 
-async def told(settling: Coroutine[Any, Any, Settled]) -> Settled | None:
+async def answered(settling: Coroutine[Any, Any, Settled]) -> Settled | None:
     """What a settle came to; None where the store did not answer."""
     try:
         return await settling

@@ -65,9 +65,9 @@ async def test_a_file_deleted_while_open_is_created_again_and_logged_once(
     await fixture.reopen()
     assert await fixture.left("caller") == 9
     await fixture.store.aclose()
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 1
-    assert f"SQLite file {path} was deleted or replaced while it was in use" in told[0]
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 1
+    assert f"SQLite file {path} was deleted or replaced while it was in use" in messages[0]
 
 
 @posix

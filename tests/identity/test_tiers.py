@@ -84,5 +84,5 @@ def test_a_header_decides_the_tier_only_if_a_trusted_proxy_has_set_it() -> None:
     assert (
         tier_rules(tiers)(CALLER, scope(headers=headers, client=("192.0.2.1", 1))) == DEFAULT_TIER
     )
-    nobody = [Tier("t", TierRule(headers={"x-plan": frozenset({"gold"})}))]
-    assert tier_rules(nobody)(CALLER, scope(headers=headers)) == DEFAULT_TIER
+    no_one = [Tier("t", TierRule(headers={"x-plan": frozenset({"gold"})}))]
+    assert tier_rules(no_one)(CALLER, scope(headers=headers)) == DEFAULT_TIER

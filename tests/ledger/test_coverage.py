@@ -415,10 +415,10 @@ def test_a_line_without_a_response_only_counts() -> None:
 
 def test_each_stage_begins_at_its_strain_and_slows_longer_with_more() -> None:
     bench, covered = Bench(), wide(breadth(20, 10_000), REFUSING)
-    told = [bench.observation(covered, cell) for cell in range(19)]
-    found = [decision.stage for decision in told]
+    decisions = [bench.observation(covered, cell) for cell in range(19)]
+    found = [decision.stage for decision in decisions]
     assert found == [Stage.NONE] * 13 + [Stage.SLOW] * 3 + [Stage.DEGRADE] * 3
-    delays = [decision.delay for decision in told]
+    delays = [decision.delay for decision in decisions]
     assert delays == sorted(delays)
     assert delays[13] == REFUSING.delay // 4
     assert delays[18] < REFUSING.delay

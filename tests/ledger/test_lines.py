@@ -17,7 +17,7 @@ prices = st.sampled_from((MICRO, 1_500_000, 3 * MICRO, 10 * MICRO)) | st.integer
 
 
 def remaining(accounts: dict[str, Account], lines: tuple[Line, ...], now: int) -> list[int]:
-    """What is left on each line's budget; asked of a copy."""
+    """What is left on each line's budget; read from a copy."""
     books = copy.deepcopy(accounts)
     return [ledger.peek(books[one.partition], (one.quota,), now)[0][0] for one in lines]
 
@@ -92,11 +92,11 @@ def test_partitions_never_touch(lines: tuple[Line, ...], pauses: list[int]) -> N
 def test_a_shadow_line_never_refuses(lines: tuple[Line, ...], pauses: list[int]) -> None:
     accounts, now = accounts_for(lines), START
     real = tuple(one for one in lines if not one.shadow)
-    apart = accounts_for(real)
+    others = accounts_for(real)
     for index, pause in enumerate(pauses):
         now += pause
         decision = ledger.reserve(accounts, Charge(f"r{index}", lines, 200), now)
-        without = ledger.reserve(apart, Charge(f"r{index}", real, 200), now)
+        without = ledger.reserve(others, Charge(f"r{index}", real, 200), now)
         assert decision.admitted == without.admitted
         assert (decision.verdict, decision.wait) == (without.verdict, without.wait)
         assert decision.violated == without.violated

@@ -129,11 +129,11 @@ def test_a_settle_without_an_account_changes_nothing(quota: Quota, history: list
     reservation = player.reserve().reservation
     if reservation is None:
         return
-    nobody: dict[str, Account] = {}
+    empty: dict[str, Account] = {}
     stranger = {"a": Account()}
-    assert ledger.settle(nobody, reservation, (40,), player.now) is Settled.REPEATED
+    assert ledger.settle(empty, reservation, (40,), player.now) is Settled.REPEATED
     assert ledger.settle(stranger, reservation, (40,), player.now) is Settled.REPEATED
-    assert (nobody, stranger) == ({}, {"a": Account()})
+    assert (empty, stranger) == ({}, {"a": Account()})
 
 
 @given(st.integers(1, 5), st.lists(st.tuples(st.integers(0, 50), st.integers(1, 300))))

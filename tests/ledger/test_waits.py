@@ -16,7 +16,7 @@ fractions = st.lists(st.floats(0, 1, exclude_max=True), max_size=5)
 
 
 def at(player: Player, charge: Charge, moment: int) -> Decision:
-    """What is decided at `moment`, on accounts that nobody else touches."""
+    """What is decided at `moment`, on accounts that nothing else changes."""
     return ledger.reserve(copy.deepcopy(player.accounts), charge, moment)
 
 

@@ -489,8 +489,8 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
 async def left(limiter: Limiter, admission: Admission) -> list[int]:
     """Whole units left of each budget that an admission was charged to."""
     quotas = [line.quota for line in admission.lines]
-    rooms = await limiter.store.peek(admission.lines[0].partition, quotas)
-    return [remaining // MICRO for remaining, _ in rooms]
+    left = await limiter.store.peek(admission.lines[0].partition, quotas)
+    return [remaining // MICRO for remaining, _ in left]
 
 
 def sound(limiter: Limiter) -> bool:

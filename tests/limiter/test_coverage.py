@@ -321,7 +321,7 @@ async def test_the_policys_capabilities_have_the_bits_of_the_real_analyzer() -> 
 
 
 class Never:
-    """An observer that must not be asked."""
+    """An analyzer that must not be called."""
 
     names = ("coding",)
 
@@ -437,7 +437,7 @@ async def test_an_event_of_a_call_that_was_not_analyzed_says_nothing_about_bucke
 async def test_an_event_while_the_store_is_down_still_says_what_was_analyzed() -> None:
     class Down(MemoryStore):
         async def reserve(self, charge: Charge) -> Decision:
-            raise StoreError("nobody is there")
+            raise StoreError("no server is there")
 
     loaded = Policy.load(policy(BREADTH))
     store = Down(clock := ManualClock())
@@ -450,7 +450,7 @@ async def test_an_event_while_the_store_is_down_still_says_what_was_analyzed() -
     assert seen.last.capabilities == ("coding",)
 
 
-# -- an observer that waits
+# -- an analyzer that waits
 
 
 class Waiting(FakeAnalyzer):

@@ -1,4 +1,4 @@
-"""What a caller is told where budgets in buckets decide: that they do, and nothing about them."""
+"""What a caller reads where budgets in buckets decide: that they do, and nothing about them."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ def test_nothing_of_buckets_is_in_any_header_or_body(
     decision = with_buckets(other, spent(verdict, shadow=shadow))
     if decision.verdict:
         found = answer(decision, dialect, settings, NOW, disclosed=KNOWN)
-        told = found.body.decode() + str(found.headers)
-        told += close(decision, settings).reason
+        shown = found.body.decode() + str(found.headers)
+        shown += close(decision, settings).reason
     else:
-        told = str(headers_for(decision, dialect, settings, NOW, KNOWN))
-    words = set(re.findall(r"\w+", told))
+        shown = str(headers_for(decision, dialect, settings, NOW, KNOWN))
+    words = set(re.findall(r"\w+", shown))
     assert not words & set(SECRETS)
 
 

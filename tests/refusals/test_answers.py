@@ -129,8 +129,8 @@ def test_figures_that_may_not_be_disclosed_appear_nowhere(
     found = answer(decision, dialect, settings, NOW, disclosed=disclosed)
     everything = found.body.decode() + str(found.headers)
 
-    told = set(re.findall(r"\d+", everything))
-    assert not told & {"30000", "28770", "2000", "1230", "100000", "99000", "40000"}
+    figures = set(re.findall(r"\d+", everything))
+    assert not figures & {"30000", "28770", "2000", "1230", "100000", "99000", "40000"}
     assert "ratelimit" not in str(headers(found).keys())
     assert f"'{decision.violated[0]}'" in found.body.decode()
 
@@ -147,10 +147,10 @@ def test_refusals_carry_figures_where_the_policy_says_refusals() -> None:
 @given(st.integers(1, 59_999_999))
 def test_a_caller_that_waits_as_told_is_not_early(passed: int) -> None:
     decision = decide([line(RPM, MICRO)], used=[60 * MICRO], now=NOW + passed)
-    told = headers(answer(decision, Dialect.OPENAI, PLAIN, NOW + passed, disclosed=OWN))
+    sent = headers(answer(decision, Dialect.OPENAI, PLAIN, NOW + passed, disclosed=OWN))
 
-    assert decision.wait <= int(told["retry-after"]) * SECOND < decision.wait + SECOND
-    assert decision.wait <= int(told["retry-after-ms"]) * 1_000 < decision.wait + 1_000
+    assert decision.wait <= int(sent["retry-after"]) * SECOND < decision.wait + SECOND
+    assert decision.wait <= int(sent["retry-after-ms"]) * 1_000 < decision.wait + 1_000
 
 
 def test_a_long_wait_is_given_with_its_end_and_clients_do_not_retry() -> None:
@@ -163,11 +163,11 @@ def test_a_long_wait_is_given_with_its_end_and_clients_do_not_retry() -> None:
     assert body(found)["detail"].endswith("Please try again in 24h0m0s (at 2025-11-25T16:00:00Z).")
 
 
-@pytest.mark.parametrize(("long_wait", "told"), [(1_499_999, "false"), (1_500_000, None)])
-def test_the_policy_sets_which_waits_are_long(long_wait: int, told: str | None) -> None:
+@pytest.mark.parametrize(("long_wait", "retry"), [(1_499_999, "false"), (1_500_000, None)])
+def test_the_policy_sets_which_waits_are_long(long_wait: int, retry: str | None) -> None:
     found = answer(SHORT, Dialect.ANTHROPIC, Refusals(long_wait=long_wait), NOW, disclosed=OWN)
 
-    assert headers(found).get("x-should-retry") == told
+    assert headers(found).get("x-should-retry") == retry
 
 
 @pytest.mark.parametrize(

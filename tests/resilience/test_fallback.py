@@ -1,4 +1,4 @@
-"""What calls come to while the store is down, and what the store is told when it is up again."""
+"""What calls come to while the store is down, and what the store receives when it is up again."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ async def test_a_call_with_buckets_has_an_event_whichever_lines_were_decided() -
     assert worker.seen.admitted[0].novelty == 1
 
 
-# -- what the store is told
+# -- what the store receives
 
 
 async def test_what_was_used_in_an_outage_is_charged_when_it_is_over() -> None:

@@ -19,7 +19,7 @@ RPM = Quota("rpm", Unit.REQUESTS, 9 * MICRO, 60 * SECOND, Algorithm.SLIDING, 9 *
 
 
 class Bench:
-    """A guard before a scripted store, and what it told its owner."""
+    """A guard before a scripted store, and what it reports."""
 
     def __init__(self, *script: str, ever: str = "works") -> None:
         self.clock = ManualClock()
@@ -177,8 +177,8 @@ async def test_the_calls_of_one_outage_are_not_counted_for_the_next(
         bench.stats.without_store += lost
         bench.clock.advance(1)
         await bench.reserve()
-    told = [message for message in caplog.messages if "again" in message]
-    assert ["9 calls" in told[0], "2 calls" in told[1]] == [True, True]
+    lines = [message for message in caplog.messages if "again" in message]
+    assert ["9 calls" in lines[0], "2 calls" in lines[1]] == [True, True]
 
 
 async def test_a_late_reservation_is_given_back_when_it_comes() -> None:

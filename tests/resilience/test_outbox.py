@@ -26,15 +26,15 @@ async def test_a_full_outbox_drops_the_oldest_and_counts_it() -> None:
     for at in range(5):
         outbox.settle_later(reservation(f"r{at}", clock), [at])
     assert (len(outbox), outbox.dropped) == (3, 2)
-    told: list[Sequence[int]] = []
+    settled: list[Sequence[int]] = []
     store = Scripted(clock)
 
     async def settle(made: Reservation, amounts: Sequence[int]) -> None:
-        told.append(amounts)
+        settled.append(amounts)
 
     store.settle = settle  # type: ignore[method-assign, assignment]
     assert await outbox.flush(store)
-    assert told == [[2], [3], [4]]
+    assert settled == [[2], [3], [4]]
     assert len(outbox) == 0
 
 
@@ -61,18 +61,18 @@ async def test_an_entry_that_fails_at_every_try_blocks_no_other_and_is_dropped()
     outbox, clock = outbox_of(100)
     for at in range(20):
         outbox.settle_later(reservation(f"r{at}", clock), [0])
-    told: set[str] = set()
+    settled: set[str] = set()
     store = Scripted(clock)
 
     async def settle(made: Reservation, amounts: Sequence[int]) -> None:
         if made.id == "r0":
             raise ZeroDivisionError
-        told.add(made.id)
+        settled.add(made.id)
 
     store.settle = settle  # type: ignore[method-assign, assignment]
     flushes = [await outbox.flush(store) for _ in range(TRIES)]
     assert flushes == [False] * TRIES
-    assert len(told) == 19
+    assert len(settled) == 19
     assert (len(outbox), outbox.dropped) == (0, 1)
 
 

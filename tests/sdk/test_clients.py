@@ -118,13 +118,13 @@ def test_each_client_understands_a_refusal(serve: Serve) -> None:
     with service.anthropic(key="bob") as client:
         message(client)
         message(client)
-        with pytest.raises(anthropic.RateLimitError) as told:
+        with pytest.raises(anthropic.RateLimitError) as rejected:
             message(client)
-    body: Any = told.value.body
+    body: Any = rejected.value.body
     assert body["type"] == "error"
     assert body["error"]["type"] == "rate_limit_error"
-    assert told.value.response.headers["retry-after"] == "30"
-    assert told.value.request_id
+    assert rejected.value.response.headers["retry-after"] == "30"
+    assert rejected.value.request_id
     service.decisions.assert_refused(2, by="rpm")
 
 
@@ -175,9 +175,12 @@ def test_a_body_too_large_is_refused_in_each_dialect(serve: Serve) -> None:
         client.chat.completions.create(model="m", messages=long)
     assert refused.value.status_code == 413
     assert "1024" in refused.value.message
-    with service.anthropic(retries=3) as client, pytest.raises(anthropic.APIStatusError) as told:
+    with (
+        service.anthropic(retries=3) as client,
+        pytest.raises(anthropic.APIStatusError) as rejected,
+    ):
         client.messages.create(model="m", max_tokens=5, messages=long)
-    assert told.value.status_code == 413
+    assert rejected.value.status_code == 413
     assert service.sleeps == []
 
 

@@ -75,7 +75,7 @@ class ClusterSet(ServerSet):
         return moved
 
     def end_migration(self, slot: int) -> None:
-        """Tell all nodes the slot's new owner; the old one answers MOVED."""
+        """Send all nodes the slot's new owner; the old one answers MOVED."""
         source, to = self._moving.pop(slot)
         others = (node for node in self.nodes if node is not source and node is not to)
         # The new owner comes first, so that the slot always has an owner.

@@ -1,4 +1,4 @@
-"""A process that asks a store for more than there is, when it is told to, and says what it got.
+"""A process that asks a store for more than there is, at a signal, and prints what it got.
 
 python -m tests.stores.limits_worker URL NAME CALLS
 """

@@ -28,7 +28,7 @@ class TellsNoStageOfTheScore(MemoryStore):
 
 
 class PricesWithoutTheScore(TellsNoStageOfTheScore):
-    """It tells no price of the score either."""
+    """Its price does not follow the score either."""
 
 
 def unscored(charge: Charge) -> Charge:

@@ -19,7 +19,7 @@ TURNS = 20
 
 
 async def turns(count: int = 4 * TURNS) -> None:
-    """Let everything else go on for so many turns of the event loop."""
+    """Let everything else go on for a number of turns of the event loop."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -51,7 +51,7 @@ class Scripted:
     hangs      never answers
     late       does it, and answers when the gate opens
     lost       does it, and raises StoreError; what a reserve holds is undone, as stores do by name
-    gone       does it, and raises StoreError; nobody undoes it
+    gone       does it, and raises StoreError; nothing undoes it
     nonsense   answers with nothing
     cancels    raises CancelledError
 

@@ -160,11 +160,11 @@ def test_the_failure_of_a_worker_is_reported() -> None:
 
     def breaks_for_the_last() -> Store:
         if next(opened) == 2:
-            raise ConnectionError("nobody there")
+            raise ConnectionError("no server there")
         return to_itself()
 
     test = suite(breaks_for_the_last).test_exactly_n_of_2n_calls_of_threads_are_admitted
-    with pytest.raises(ConnectionError, match="nobody there"):
+    with pytest.raises(ConnectionError, match="no server there"):
         test(Algorithm.SLIDING)
 
 

@@ -227,11 +227,11 @@ async def test_a_shadow_line_never_refuses_and_holds_what_it_would(bench: Bench)
 async def test_a_status_says_what_is_left_as_peek_does(bench: Bench) -> None:
     quotas = [sliding(limit * MICRO, f"{limit}") for limit in (4, 8)]
     decision = await bench.reserve(*(line(quota) for quota in quotas))
-    told = [(status.remaining, status.reset) for status in decision.lines]
+    promises = [(status.remaining, status.reset) for status in decision.lines]
     found = await bench.store.peek("caller", quotas)
-    assert [remaining for remaining, _ in told] == [3 * MICRO, 7 * MICRO]
+    assert [remaining for remaining, _ in promises] == [3 * MICRO, 7 * MICRO]
     assert [remaining for remaining, _ in found] == [3 * MICRO, 7 * MICRO]
-    for (_, promised), (_, left) in zip(told, found, strict=True):
+    for (_, promised), (_, left) in zip(promises, found, strict=True):
         assert 0 < left <= 2 * HOUR + SECOND
         assert abs(promised - left) < SECOND
 

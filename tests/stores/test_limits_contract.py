@@ -24,7 +24,7 @@ class TestLimitsOnMemcached(StoreContract):
 
 
 class TestLimitsOnRedis(StoreContract):
-    # The server's clock runs on, so that waits told after each other differ by its milliseconds.
+    # The server's clock runs on, so that one wait after another differs by its milliseconds.
     # What else is promised there, test_limits.py tries.
     test_a_refusal_consumes_nothing = None  # type: ignore[assignment]
 

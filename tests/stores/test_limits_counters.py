@@ -38,7 +38,7 @@ def charge(quota: Quota, amount: int, name: str, hold: int = 3_600 * SECOND) -> 
 
 
 def later(found: Counts, wait: int) -> Counts:
-    """The same window after `wait`, if nobody used anything more."""
+    """The same window after `wait`, if nothing more was used."""
     now, window, length = found.now + wait, found.window, found.window.length
     if now < window.end:
         return Counts(window, now, found.current, found.previous)
@@ -82,7 +82,7 @@ steps = st.lists(
 
 
 class Model:
-    """What each stretch holds, told from what was asked alone."""
+    """What each stretch holds, from the requests alone."""
 
     def __init__(self, quota: Quota) -> None:
         self.quota = quota

@@ -25,7 +25,7 @@ FOREVER = 2**62
 
 
 class WaitsAMicrosecondLessForTwo(MemoryStore):
-    """Told too short a wait where two budgets of one caller are asked for."""
+    """Says too short a wait where two budgets of one caller are asked for."""
 
     async def reserve(self, charge: Charge) -> Decision:
         decision = await super().reserve(charge)
@@ -159,7 +159,7 @@ def test_the_machine_finds(kind: type[MemoryStore]) -> None:
 
 class Keeps(MemoryStore):
     async def aclose(self) -> None:
-        """Everything is kept, for whoever opens it next."""
+        """Everything is kept, for the next store that opens it."""
 
 
 class Reopens(StoreMachine):

@@ -147,8 +147,8 @@ async def test_two_versions_of_the_scripts_at_once_admit_exactly_n_of_2n(
     ours, versions = scripts._script, itertools.count()
     sent = set[bytes]()
 
-    def either(*rooms: str, seen: bool) -> scripts.Script:
-        script = ours(*rooms, seen=seen)
+    def either(*names: str, seen: bool) -> scripts.Script:
+        script = ours(*names, seen=seen)
         if next(versions) % 2:
             text = script.text + b"\n-- another version"
             digest = hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
@@ -193,7 +193,7 @@ async def test_an_account_of_a_later_version_is_an_error_and_is_left_as_it_is(
         assert redis_server.call("GET", key) == later
         assert (await store.reserve(charge("other", partition="other"))).admitted
         assert await store.forget("caller")
-        assert (await store.reserve(charge("anew"))).admitted
+        assert (await store.reserve(charge("again"))).admitted
 
 
 async def test_a_charge_that_cannot_be_given_back_does_not_block_others(
@@ -204,7 +204,7 @@ async def test_a_charge_that_cannot_be_given_back_does_not_block_others(
         lost, other = charge("lost", partition="later"), charge("other")
         for each in (lost, other):
             assert (await store.reserve(each)).admitted
-            store._doubtful.append((each, 0))  # as if nobody had answered
+            store._doubtful.append((each, 0))  # as if no server had answered
         redis_server.call("SET", f"{prefix}:{{later}}", "cannot be read")
         for name in ("one", "two"):
             assert (await store.reserve(charge(name, partition="anyone"))).admitted

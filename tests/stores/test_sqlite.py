@@ -174,12 +174,12 @@ def test_event_loops_in_several_threads_use_it_together(path: Path) -> None:
 def test_an_event_loop_may_end_before_the_answer(
     path: Path, fails: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    begun, go_on = threading.Event(), threading.Event()
+    started, go_on = threading.Event(), threading.Event()
     failures = [StoreError("too late")] if fails else []
     clock = ManualClock()
 
     def slow() -> Micros:
-        begun.set()
+        started.set()
         assert go_on.wait(60)
         if failures:
             raise failures.pop()
@@ -190,7 +190,7 @@ def test_an_event_loop_may_end_before_the_answer(
     async def leave() -> None:
         charge = Charge("lost", (Line("caller", RPM, MICRO, MICRO),), HOLD)
         asking = asyncio.ensure_future(store.reserve(charge))
-        await asyncio.to_thread(begun.wait, 60)
+        await asyncio.to_thread(started.wait, 60)
         asking.cancel()
 
     asyncio.run(leave())

@@ -55,7 +55,7 @@ def served(policy: Path) -> Iterator[str]:
 
 
 async def admitted_of(address: str, calls: int) -> tuple[Counter[int], set[str]]:
-    """How many of so many calls at once had each status, and which workers admitted some."""
+    """How many of a number of calls at once had each status, and which workers admitted some."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     headers = {"authorization": "Bearer one-caller"}
     async with httpx.AsyncClient(limits=limits, headers=headers, timeout=300) as client:

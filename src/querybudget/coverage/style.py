@@ -2,7 +2,7 @@
 
 A list made for training is phrased differently from what people and programs send in the course of
 a day: whole sentences, no "I", no "and that one?", an instruction or a choice of answers. No single
-feature tells much, and none can flag a caller (`querybudget.coverage.score` caps what they add
+feature decides much, and none can flag a caller (`querybudget.coverage.score` caps what they add
 together). Only the beginning of a prompt is read. A feature that a language does not have (capital
 letters in Chinese) gets a neutral value.
 """

@@ -206,7 +206,7 @@ def _refuse(
     charge: Charge, states: Sequence[_LineState], now: int, coverage: CoverageDecision | None = None
 ) -> Decision:
     prices = _prices(charge, coverage, now)
-    statuses = tuple(_status(*seat, charge, prices) for seat in states)
+    statuses = tuple(_status(*state, charge, prices) for state in states)
     verdict, wait = refusal(statuses)
     decision = Decision(verdict, statuses, wait, None, prices[0][1])
     return decision if coverage is None else _with(coverage, decision)

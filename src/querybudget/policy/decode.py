@@ -31,7 +31,7 @@ _NOTHING = Entries({})
 
 
 class Shape(Struct, frozen=True):
-    """A field's type, taken apart.
+    """The parts of a field's type.
 
     Attributes:
         type: Without annotations, and without None and `UNSET`.
@@ -53,7 +53,7 @@ def read(struct: type[S], node: Node, problems: Problems) -> S:
 
 @cache
 def shape(annotation: Any) -> Shape:  # noqa: ANN401 - a type form, of which Python has no type
-    """Take a field's annotation apart."""
+    """Return the parts of a field's annotation."""
     notes: dict[str, Any] = {}
     unset, whole = False, annotation
     while True:

@@ -1,7 +1,7 @@
 """The kinds of values that a policy's keys take.
 
-Each is the type that the loader makes, annotated with how it is written. `Meta.extra` tells
-`querybudget.policy.decode` and `querybudget.policy.schema` what msgspec has no word for:
+Each is the type that the loader makes, annotated with how it is written. `Meta.extra` has
+what `querybudget.policy.decode` and `querybudget.policy.schema` need beyond what msgspec can say:
 
     notation  the function of `querybudget.notation` that reads a scalar's text; `str` keeps it
     expected  what the value should be, for the message when it is something else

@@ -316,7 +316,7 @@ class Refusals(Struct, frozen=True):
         Literal["off", "draft-11"], doc("`draft-11` adds `RateLimit` and `RateLimit-Policy`.")
     ] = "off"
     long_wait: Annotated[
-        Duration, doc("Above this wait, clients are told not to retry automatically.")
+        Duration, doc("Above this wait, clients are asked not to retry automatically.")
     ] = 60 * SECOND
 
 

@@ -256,7 +256,7 @@ class ProfileContract(StoreTests):
             assert found == expected, f"expected {expected}, found {found}"
 
     async def test_a_score_brings_about_stages_and_says_why(self) -> None:
-        """A call refused for its score alone is told to retry in an hour."""
+        """The wait of a call refused for its score alone is an hour."""
         async with self.opened(DISTINCT) as store:
             profile = await _sweep(store, ["caller"])
             score = profile.score(store.clock.now)

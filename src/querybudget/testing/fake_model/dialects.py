@@ -161,7 +161,7 @@ def message_events(request: Mapping[str, Any], reply: Reply) -> Iterator[Event]:
 
 def failure(status: int, *, anthropic: bool) -> dict[str, Any]:
     """The body of an error."""
-    words = f"the fake model was told to answer {status}"
+    words = f"the fake model was set to answer {status}"
     if anthropic:
         return {"type": "error", "error": {"type": "api_error", "message": words}}
     return {"error": {"message": words, "type": "fake_error", "param": None, "code": None}}

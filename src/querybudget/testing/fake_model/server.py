@@ -1,4 +1,4 @@
-"""`FakeModel`: a model server that answers what a test tells it to.
+"""`FakeModel`: a model server that sends the answers a test prepares.
 
 A small Starlette application without a model and without a sleep. It serves OpenAI's chat
 completions, responses, completions, embeddings and models, and Anthropic's messages, as JSON and as
@@ -59,7 +59,7 @@ _Events = Callable[[Mapping[str, Any], Reply], Iterator[Event]]
 
 
 class FakeModel:
-    """An ASGI application that answers as a test tells it to.
+    """An ASGI application that sends the answers a test prepares.
 
     Args:
         reply: The answer to every request: a `Reply`, or a function from the request to one.
@@ -99,7 +99,7 @@ class FakeModel:
             received = await self._receive(request)
             reply = self._reply_to(received)
             if reply.failure is Failure.BEFORE_START:
-                raise FakeModelError("told to fail before the answer started")
+                raise FakeModelError("set to fail before the answer started")
             if reply.status >= 400 or not received.json:  # noqa: PLR2004 - HTTP's own
                 status = reply.status if received.json else 400
                 body = dialects.failure(status, anthropic=anthropic)
@@ -157,7 +157,7 @@ async def _stream(
             await reply.gate.wait()
         if reply.failure is not None and received.sent == reply.fail_after:
             if reply.failure is Failure.MID_STREAM:
-                raise FakeModelError(f"told to fail after {received.sent} pieces of text")
+                raise FakeModelError(f"set to fail after {received.sent} pieces of text")
             yield dialects.failure_event(anthropic=anthropic)
             return
         yield event
@@ -172,6 +172,6 @@ async def _body(
     half = len(encoded) // 2
     yield encoded[:half]
     if reply.failure is not None:
-        raise FakeModelError("told to fail in the middle of the answer")
+        raise FakeModelError("set to fail in the middle of the answer")
     yield encoded[half:]
     received.sent, received.finished = 1, True

@@ -6,7 +6,7 @@ local HEAD = '>Bc6I7I7I4I7'
 local RECORD = '>Bc0I3c0'
 local VERSION = 1
 
--- gen      six bytes that tell an account from an earlier one with its key
+-- gen      six bytes by which an account differs from an earlier one with its key
 -- since    when it was opened
 -- til      when its windows and its profile stop mattering
 -- open     the number of calls that are not settled
