@@ -53,17 +53,8 @@ __all__ = [
     "TokenWeights",
 ]
 
-OPERATIONS = (
-    "chat",
-    "responses",
-    "completions",
-    "embeddings",
-    "messages",
-    "count_tokens",
-    "other",
-    "handshake",
-    "message",
-)
+_HTTP = ("chat", "responses", "completions", "embeddings", "messages", "count_tokens", "other")
+OPERATIONS = (*_HTTP, "handshake", "message")
 """What `Call.operation` can be, besides names of generic routes; the last two on a WebSocket."""
 
 CAPABILITIES = (
