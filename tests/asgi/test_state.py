@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import weakref
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -186,7 +187,7 @@ async def test_a_middleware_outside_still_sees_what_the_application_puts_into_th
 @pytest.mark.anyio
 async def test_a_starlette_stream_may_add_usage_until_its_last_piece() -> None:
     async def answer(request: Request) -> StreamingResponse:
-        async def pieces() -> Any:
+        async def pieces() -> AsyncIterator[str]:
             yield f"data: {json.dumps(ANSWER)}\n\n"
             request.state.querybudget.used(TOOLS)
 

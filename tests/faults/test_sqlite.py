@@ -133,7 +133,7 @@ async def test_a_call_queued_behind_one_that_waited_in_vain_does_not_wait_again(
     fixture = SqliteFixture(path)
     await fixture.store.start()
     waits: list[bool] = []
-    transact = fixture.store._file.transact
+    transact: Callable[..., object] = fixture.store._file.transact
 
     def noted(begin: str, work: Callable[..., object], *arguments: object, wait: bool) -> object:
         waits.append(wait)
