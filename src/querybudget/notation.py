@@ -26,22 +26,6 @@ from msgspec import Struct
 from querybudget.text import in_units, listed, nearest
 from querybudget.units import MICRO, SECOND, Period, Unit
 
-__all__ = [
-    "LARGEST",
-    "Limit",
-    "amount_of",
-    "brief",
-    "burst",
-    "check_whole",
-    "duration",
-    "factor",
-    "limit",
-    "price_per_million",
-    "price_per_request",
-    "share",
-    "size",
-]
-
 LARGEST = 2**53 - 1
 """The largest amount in µ-units, about nine billion units: what Lua's numbers hold exactly."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-__all__ = ["error_type", "redact_error", "redact_names", "redact_url"]
-
 _HIDDEN = "..."
 
 _CREDENTIALS = re.compile(r"://\S*@")

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -133,7 +134,7 @@ async def test_a_call_queued_behind_one_that_waited_in_vain_does_not_wait_again(
     fixture = SqliteFixture(path)
     await fixture.store.start()
     waits: list[bool] = []
-    transact: Callable[..., object] = fixture.store._file.transact
+    transact = cast("Callable[..., object]", fixture.store._file.transact)
 
     def noted(begin: str, work: Callable[..., object], *arguments: object, wait: bool) -> object:
         waits.append(wait)
@@ -340,6 +341,7 @@ def scribble(path: Path, content: bytes) -> None:
 CHILD = """
 import asyncio, sys
 from pathlib import Path
+from typing import cast
 from tests.stores.sqlite_fixture import SLOTS, SqliteFixture
 
 async def main():

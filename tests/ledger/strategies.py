@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
+from querybudget.testing.contracts.fixtures import KINDS, RATES
 from querybudget.testing.contracts.strategies import (
-    KINDS,
-    RATES,
     breadth,
     breadths,
     observations,

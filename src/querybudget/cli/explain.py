@@ -23,7 +23,8 @@ from querybudget.errors import BodyError
 from querybudget.identity import ANONYMOUS
 from querybudget.ledger import Line, LineStatus
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
-from querybudget.limiter.matching import WEBSOCKET, Mismatch, Route
+from querybudget.limiter.conditions import Mismatch
+from querybudget.limiter.matching import WEBSOCKET, Route
 from querybudget.policy.model import Budget, EstimateSettings, Policy
 from querybudget.stores import MemoryStore, system_clock
 from querybudget.text import amount, limit, number

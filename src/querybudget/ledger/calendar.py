@@ -15,8 +15,6 @@ from msgspec.structs import force_setattr
 
 from querybudget.units import SECOND, Period
 
-__all__ = ["Calendar"]
-
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 _DAY = dt.timedelta(days=1)

@@ -29,8 +29,6 @@ from querybudget.ledger.types import (
 from querybudget.ledger.windows import LeaseState, State, fresh
 from querybudget.units import MICRO, NO_TIME, Algorithm, Micros, Millionths, Quota, priced
 
-__all__ = ["answered", "peek", "reserve", "settle"]
-
 # Looking up an enum's member costs more than deciding a line does, and so does isinstance, which
 # asks a Struct's metaclass: hence `type(...) is`, of types that have no subclasses.
 _ADMIT = Verdict.ADMIT

@@ -27,15 +27,6 @@ from querybudget.units import (
     Millionths,
 )
 
-__all__ = [
-    "SCORE_RETRY",
-    "BucketLine",
-    "CoverageDecision",
-    "evaluate",
-    "update_profiles",
-    "update_stages",
-]
-
 SCORE_RETRY = Micros(3_600 * SECOND)
 """The wait proposed to a call that is refused for its score. It promises nothing."""
 

@@ -19,20 +19,6 @@ from querybudget.units import (
     Quota,
 )
 
-__all__ = [
-    "GRACE",
-    "UNCHARGED",
-    "Account",
-    "Charge",
-    "Decision",
-    "Line",
-    "LineStatus",
-    "Reservation",
-    "Settled",
-    "Verdict",
-    "refusal",
-]
-
 UNCHARGED = -1
 """In `Reservation.held`: the line was decided but not charged."""
 

@@ -24,18 +24,6 @@ from querybudget.refusals.sentences import not_priced, store_unavailable
 from querybudget.resilience.fallback import Reserved
 from querybudget.units import NO_TIME, ORDINARY_PRICE, Micros, MicroUnits, Millionths, Unit
 
-__all__ = [
-    "Admission",
-    "AdmissionView",
-    "Outcome",
-    "Refusal",
-    "amounts_of",
-    "event_for",
-    "refusal_of",
-    "refused_error",
-    "sum_of",
-]
-
 
 class Refusal(enum.StrEnum):
     """Why a call may not go ahead."""

@@ -9,8 +9,6 @@ from querybudget.adapters.base import Call
 from querybudget.coverage import Observation
 from querybudget.policy.model import Policy
 
-__all__ = ["PromptAnalyzer", "analyzer_for"]
-
 
 class PromptAnalyzer(Protocol):
     """Analyzes what calls ask. `querybudget.embedding.analyzer` has the one that embeds."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 from querybudget.adapters.base import Call, Usage
 from querybudget.adapters.request import MAX_CHOICES, MAX_LOGPROBS
 
-__all__ = ["check_call", "check_usage"]
-
 MAX_FIGURE = 2**42
 """The largest figure: its µ-units fit the integers of any store."""
 

@@ -15,8 +15,6 @@ from querybudget.errors import SetupError
 from querybudget.limiter.admission import Admission
 from querybudget.limiter.limiter import Limiter
 
-__all__ = ["BlockingLimiter"]
-
 
 class BlockingLimiter:
     """Runs a limiter in an event loop of its own, in a thread of its own, while entered.

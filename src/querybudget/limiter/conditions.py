@@ -10,16 +10,6 @@ from querybudget.adapters.base import UNREADABLE
 from querybudget.policy.model import Budget
 from querybudget.units import Unit
 
-__all__ = [
-    "SHOW_NOTHING",
-    "UNMETERED",
-    "Mismatch",
-    "call_mismatch",
-    "counts_buckets",
-    "needs_analysis",
-    "route_mismatch",
-]
-
 UNMETERED = frozenset({Unit.REQUESTS, Unit.CONCURRENT, Unit.BUCKETS})
 """Units of which every call uses an amount that is known when it arrives."""
 

@@ -10,18 +10,6 @@ from querybudget.adapters.base import Call, Usage
 from querybudget.policy.model import Budget, ModelPrice, TokenWeights
 from querybudget.units import MICRO, Unit
 
-__all__ = [
-    "PICO_PER_MICRO",
-    "CostFunction",
-    "cost_function",
-    "dearest",
-    "input_tokens",
-    "output_tokens",
-    "price_of",
-    "tokens",
-    "usd",
-]
-
 PICO_PER_MICRO = 1_000_000
 """Picodollars in a microdollar."""
 

@@ -17,8 +17,6 @@ from querybudget.adapters.base import Call, Usage
 from querybudget.policy.model import EstimateSettings
 from querybudget.units import MICRO
 
-__all__ = ["Estimate", "Estimator"]
-
 SCALE = 16
 """Means and deviations are kept in 16ths of a token."""
 

@@ -43,8 +43,6 @@ from querybudget.resilience.store import open_resilient_store
 from querybudget.stores import Clock, Store, StoreSettings, system_clock
 from querybudget.units import MICRO, SECOND
 
-__all__ = ["Limiter", "Sleep"]
-
 logger = logging.getLogger("querybudget")
 
 Sleep = Callable[[float], Awaitable[None]]

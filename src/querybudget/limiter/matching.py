@@ -27,18 +27,6 @@ from querybudget.limiter.estimation import Estimate
 from querybudget.policy.model import Budget, Mode, ModelPrice, OnStoreError, Policy
 from querybudget.units import MICRO, Quota, Unit
 
-__all__ = [
-    "WEBSOCKET",
-    "Caller",
-    "Matched",
-    "Matcher",
-    "Mismatch",
-    "Plan",
-    "Route",
-    "method_of",
-    "path_of",
-]
-
 LONGEST_KEY = 200
 """Paths and model names longer than this are not cached."""
 

@@ -7,8 +7,6 @@ from typing import Any
 
 from querybudget.identity.networks import parse_address
 
-__all__ = ["request_scope"]
-
 
 def request_scope(
     path: str,

@@ -23,8 +23,6 @@ from querybudget.policy.model import OPERATIONS, Budget, Match, Mode, ModelPrice
 from querybudget.text import in_units, listed, nearest
 from querybudget.units import MICRO, SECOND, Algorithm, Period, Quota, Unit
 
-__all__ = ["Known", "budgets", "check_paths", "completed"]
-
 T = TypeVar("T", TokenWeights, ModelPrice)
 
 MAX_BUCKETS = FINE * 100 * MICRO

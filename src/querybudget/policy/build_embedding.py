@@ -15,8 +15,6 @@ from querybudget.policy.model import CAPABILITIES, Capability, Embedding
 from querybudget.text import in_units, nearest
 from querybudget.units import MICRO, SECOND
 
-__all__ = ["capabilities", "embedding"]
-
 MAX_CAPABILITIES = 40  # besides those that ship: all are bits of a number that Lua holds exactly
 MAX_EXAMPLES = 64
 MAX_EXAMPLE = 2_000  # characters

@@ -15,8 +15,6 @@ from querybudget.policy.model import Partition, ResolverSpec, Tier, TierRule
 from querybudget.text import nearest
 from querybudget.units import MICRO, Unit
 
-__all__ = ["POOLS", "check_name", "identity", "partitions", "tiers"]
-
 POOLS = ("identity", "everyone", "tier", "model", "template")
 """What a budget can be pooled over without a partition."""
 

@@ -14,8 +14,6 @@ from querybudget.policy.model import Budget, OnStoreError
 from querybudget.text import listed, nearest
 from querybudget.units import SECOND, Algorithm
 
-__all__ = ["store_settings"]
-
 MIN_TIMEOUT, MAX_TIMEOUT = SECOND // 1_000, 60 * SECOND
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")

@@ -20,8 +20,6 @@ from querybudget import notation
 from querybudget.policy.diagnostics import Entries, Items, Node, Path, Problems, Scalar
 from querybudget.text import listed, nearest
 
-__all__ = ["Shape", "keys_of", "read", "shape"]
-
 S = TypeVar("S", bound=Struct)
 
 FEW_KEYS = 6

@@ -9,8 +9,6 @@ from msgspec import Struct
 
 from querybudget.errors import PolicyError, PolicyProblem
 
-__all__ = ["Entries", "Items", "Node", "Path", "Problems", "Scalar"]
-
 Path = tuple[str | int, ...]
 """Where in the policy: keys and indexes from the top."""
 

@@ -20,21 +20,6 @@ from typing import Annotated
 
 from msgspec import Meta
 
-__all__ = [
-    "Duration",
-    "Factor",
-    "Fee",
-    "Price",
-    "Share",
-    "Size",
-    "Text",
-    "Words",
-    "between",
-    "doc",
-    "required",
-    "written",
-]
-
 _MEASURE = r"^\s*[0-9._,]+\s*[A-Za-z]*\s*$|\$\{"
 
 

@@ -18,8 +18,6 @@ from querybudget.policy.model import GenericRoute, Policy
 from querybudget.policy.yaml_nodes import from_mapping, from_text
 from querybudget.text import listed, nearest
 
-__all__ = ["load", "load_text"]
-
 MAX_FILE = 1 << 20  # characters
 PRESET = "preset:"
 MIN_SECRET = 16  # bytes

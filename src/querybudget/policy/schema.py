@@ -16,8 +16,6 @@ from querybudget.policy.decode import Shape, keys_of, shape
 from querybudget.policy.file import PolicyFile
 from querybudget.policy.model import EstimateSettings, GenericRoute, ModelPrice, TokenWeights
 
-__all__ = ["json_schema"]
-
 Schema = dict[str, Any]
 
 _VARIABLE: Schema = {"$ref": "#/$defs/variable"}

@@ -22,8 +22,6 @@ from yaml import events
 from querybudget.policy.diagnostics import Entries, Items, Node, Path, Problems, Scalar
 from querybudget.text import nearest
 
-__all__ = ["UnsetError", "expand", "from_mapping", "from_text"]
-
 MAX_DEPTH = 32
 MAX_NODES = 100_000
 MAX_DIGITS = 300  # of a whole number; Python reads longer ones slowly, or not at all

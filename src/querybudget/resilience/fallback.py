@@ -29,8 +29,6 @@ from querybudget.policy.model import OnStoreError
 from querybudget.stores import Clock, MemoryStore
 from querybudget.units import Quota, Unit
 
-__all__ = ["Fallback", "Reserved", "share"]
-
 LEAST_ACCOUNTS = 10
 """The local store keeps at least this many accounts."""
 

@@ -24,8 +24,6 @@ from querybudget.resilience.outbox import Outbox
 from querybudget.stores import Clock, Store
 from querybudget.units import SECOND
 
-__all__ = ["FAILURES", "REST", "Guard", "Wait", "within"]
-
 logger = logging.getLogger("querybudget")
 
 FAILURES = 5

@@ -8,8 +8,6 @@ import msgspec
 
 from querybudget.units import Micros
 
-__all__ = ["Health", "StoreHealth", "StoreStats"]
-
 
 class Health(enum.StrEnum):
     """Whether calls can be decided."""

@@ -23,8 +23,6 @@ from querybudget.ledger import UNCHARGED, Charge, Decision, Line, Reservation, S
 from querybudget.stores import Clock
 from querybudget.units import Algorithm, Quota
 
-__all__ = ["AT_ONCE", "ENTRIES", "TRIES", "Outbox", "Target"]
-
 ENTRIES = 10_000
 """Entries kept; the oldest is dropped first."""
 

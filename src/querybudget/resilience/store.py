@@ -26,8 +26,6 @@ from querybudget.resilience.outbox import Outbox
 from querybudget.stores import Clock, Declares, Starts, Store, StoreSettings, open_store
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
-__all__ = ["ResilientStore", "open_resilient_store"]
-
 logger = logging.getLogger("querybudget")
 
 _PROBE = Quota("health", Unit.REQUESTS, MICRO, 60 * SECOND, Algorithm.SLIDING, MICRO)

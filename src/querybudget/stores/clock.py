@@ -8,8 +8,6 @@ from typing import cast
 
 from querybudget.units import Micros
 
-__all__ = ["Clock", "system_clock"]
-
 Clock = Callable[[], Micros]
 """Microseconds since the Unix epoch, never going back."""
 

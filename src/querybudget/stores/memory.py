@@ -23,8 +23,6 @@ from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.stores.clock import Clock
 from querybudget.units import Quota
 
-__all__ = ["MemoryStore"]
-
 MIN_IDENTITIES = 10
 """The smallest table, of which probation gets one account."""
 

@@ -17,8 +17,6 @@ from anyio.lowlevel import checkpoint
 
 from querybudget.asgi.types import ASGIApp, Message, Scope
 
-__all__ = ["Driven", "drive", "http_scope", "request"]
-
 
 @dataclass
 class Driven:

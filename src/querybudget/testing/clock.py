@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from querybudget.units import Micros
 
-__all__ = ["ManualClock"]
-
 
 class ManualClock:
     """A clock that stands still until a test moves it.

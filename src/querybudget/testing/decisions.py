@@ -5,8 +5,6 @@ from __future__ import annotations
 from querybudget.events import DecisionEvent
 from querybudget.units import MICRO, SECOND
 
-__all__ = ["Decisions"]
-
 
 class Decisions:
     """Keeps the event of each call. Pass it to a limiter or a middleware as a hook.

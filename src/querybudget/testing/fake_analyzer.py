@@ -9,8 +9,6 @@ from querybudget.adapters.base import Call
 from querybudget.coverage import Observation
 from querybudget.coverage.observation import FINE
 
-__all__ = ["FakeAnalyzer"]
-
 
 class FakeAnalyzer:
     """A prompt analyzer with the buckets and capabilities that a test names.

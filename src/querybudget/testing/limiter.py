@@ -16,8 +16,6 @@ from querybudget.policy.model import Policy
 from querybudget.stores import Clock, MemoryStore
 from querybudget.testing.clock import ManualClock
 
-__all__ = ["memory_limiter", "unlimited"]
-
 
 def memory_limiter(
     policy: Policy | Mapping[str, Any] | str | os.PathLike[str],

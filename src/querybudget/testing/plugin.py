@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from querybudget.testing.clock import ManualClock
     from querybudget.testing.decisions import Decisions
 
-__all__ = ["MakeLimiter", "querybudget_clock", "querybudget_decisions", "querybudget_limiter"]
-
 
 class MakeLimiter(Protocol):
     """The type of the fixture ``querybudget_limiter``: makes a limiter from a policy."""

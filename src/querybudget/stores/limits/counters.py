@@ -26,8 +26,6 @@ from msgspec.structs import replace
 from querybudget.stores.clock import Clock
 from querybudget.units import SECOND
 
-__all__ = ["CounterWindow", "Counts", "NumberedCounters", "RollingCounters", "SlidingCounters"]
-
 ROUNDING = SECOND // 1000
 """µs to which Redis and MongoDB round what is left of a window."""
 

@@ -19,8 +19,6 @@ from querybudget.errors import SetupError
 from querybudget.stores.clock import Clock
 from querybudget.stores.limits.counters import NumberedCounters, RollingCounters, SlidingCounters
 
-__all__ = ["OpenStorage", "open_storage"]
-
 _CLIENT_ERRORS = ("prerequisite not available", "minimum version")
 """Parts of what `limits` says if a client is missing or too old."""
 

@@ -51,8 +51,6 @@ from querybudget.stores.limits.counters import CounterWindow, Counts
 from querybudget.stores.limits.storages import open_storage
 from querybudget.units import NO_TIME, SECOND, Algorithm, Micros, Quota, priced
 
-__all__ = ["LimitsStore"]
-
 TRIES = 3
 """Tries to charge a line while other calls charge it first."""
 

@@ -27,8 +27,6 @@ from querybudget.stores.redis.single_server import (
     SingleServerOps,
 )
 
-__all__ = ["ClusterOps"]
-
 TRIES = 5
 """Tries of a call whose accounts change while it is charged."""
 

@@ -15,22 +15,6 @@ from querybudget.ledger import Account, Charge, Decision, Line, LineStatus, Rese
 from querybudget.ledger.windows import CalendarState, GcraState, LeaseState, SlidingState, State
 from querybudget.units import NO_TIME, Algorithm, Quota
 
-__all__ = [
-    "MAX_NUMBER",
-    "QuotaCodec",
-    "pack_cells",
-    "pack_charge",
-    "pack_reasons",
-    "profile_record",
-    "short_name",
-    "unpack_account",
-    "unpack_accounts",
-    "unpack_admission",
-    "unpack_profile_head",
-    "unpack_reasons",
-    "unpack_reservation",
-]
-
 MAX_NUMBER = 2**53 - 1
 """The largest whole number that Lua counts exactly. Larger ones are cut to it."""
 

@@ -27,8 +27,6 @@ try:
 except ImportError as error:  # pragma: no cover - CI has it
     raise SetupError("Redis and Valkey need a client: pip install 'querybudget[redis]'") from error
 
-__all__ = ["Connection", "Reply", "UnansweredError", "connect"]
-
 PIPELINES = 4
 """Connections to a server, each with at most one round trip in flight."""
 

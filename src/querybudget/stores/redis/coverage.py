@@ -33,8 +33,6 @@ from querybudget.stores.redis.single_server import (
 )
 from querybudget.units import Algorithm
 
-__all__ = ["ProfileSettler", "pack_profile", "unpack_profile"]
-
 TRIES = 8
 """Tries of a call whose profile another client changes each time. After the last, the profile lacks
 the call; its budgets do not."""

@@ -19,8 +19,6 @@ from querybudget.coverage import profile, response
 from querybudget.ledger import GRACE
 from querybudget.ledger.windows import LONGEST_DEBT
 
-__all__ = ["Script", "judge", "read", "reserve", "settle"]
-
 _CONSTANTS = {"GRACE": GRACE, "LONGEST_DEBT": LONGEST_DEBT}
 """Constants of the ledger in Python that the one in Lua shares."""
 

@@ -33,8 +33,6 @@ from querybudget.stores.redis.connection import Connection, Reply, connect
 from querybudget.stores.redis.scripts import Script
 from querybudget.units import NO_TIME, SECOND, Algorithm
 
-__all__ = ["DuePool", "ProfileUpdate", "SettleOutcome", "SingleServerOps"]
-
 CALENDAR_TRIES = 3
 """Runs of a script for one call, each with the calendar periods that the last one asked for."""
 

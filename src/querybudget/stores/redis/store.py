@@ -20,8 +20,6 @@ from querybudget.stores.redis.coverage import ProfileSettler
 from querybudget.stores.redis.single_server import SingleServerOps
 from querybudget.units import Quota
 
-__all__ = ["RedisStore"]
-
 MAX_DOUBTFUL = 10_000
 """Charges remembered of which it is unknown whether they were made."""
 

@@ -13,8 +13,6 @@ from querybudget.errors import QueryBudgetError, SetupError, StoreError
 from querybudget.stores.sqlite.schema import MIGRATIONS, migrate, use_write_ahead_log, version_of
 from querybudget.units import SECOND
 
-__all__ = ["READ", "WRITE", "AccountFile", "LockedError"]
-
 READ = "BEGIN"
 """Begins a transaction that only reads."""
 

@@ -15,8 +15,6 @@ from querybudget.ledger import Account
 from querybudget.ledger.windows import LeaseState
 from querybudget.units import Quota
 
-__all__ = ["AccountRow", "evict", "expiry", "sweep"]
-
 MAX_INTEGER = 2**63 - 1
 """The latest moment that SQLite can hold, µs."""
 

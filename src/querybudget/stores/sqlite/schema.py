@@ -9,8 +9,6 @@ from pathlib import Path
 
 from querybudget.errors import SetupError
 
-__all__ = ["APPLICATION", "MIGRATIONS", "Migration", "migrate", "use_write_ahead_log", "version_of"]
-
 APPLICATION = 0x51424754
 """`application_id` of a file of accounts: ``QBGT``."""
 

@@ -33,8 +33,6 @@ from querybudget.stores.sqlite.worker import WorkerThread
 from querybudget.text import nearest
 from querybudget.units import SECOND, Quota
 
-__all__ = ["SqliteStore", "at_url"]
-
 MIN_IDENTITIES = 10
 """The smallest bound on accounts, of which newcomers get one."""
 

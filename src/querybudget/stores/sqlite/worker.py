@@ -12,8 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-__all__ = ["WorkerThread"]
-
 T = TypeVar("T")
 
 logger = logging.getLogger("querybudget")

@@ -26,8 +26,6 @@ from querybudget.adapters.degrade import OUTPUT
 from querybudget.adapters.generic import Json
 from querybudget.errors import BodyError
 
-__all__ = ["AdapterContract", "Answer", "Metered", "Recording", "load_recordings", "metered"]
-
 _NUMBERS: tuple[Json, ...] = (-1, 0, 3, 2.5, 10**30, 1e300)
 _WRONG: tuple[Json, ...] = (None, True, *_NUMBERS, "three", "", [], {}, [[[]]], [{"a": 1}])
 

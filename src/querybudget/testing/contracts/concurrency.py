@@ -29,8 +29,6 @@ from querybudget.testing.clock import ManualClock
 from querybudget.testing.contracts.fixtures import quota_of, skip_undeclared
 from querybudget.units import MICRO, SECOND, Algorithm
 
-__all__ = ["Place", "StoreConcurrency"]
-
 Place = str | StoreSettings | Callable[[], Store]
 """Where a store is: an argument of `querybudget.stores.open_store`, or a function that opens it.
 

@@ -25,8 +25,6 @@ from querybudget.testing.contracts.fixtures import (
 )
 from querybudget.units import MICRO, SECOND, Algorithm
 
-__all__ = ["BucketContract", "ProfileContract", "swept"]
-
 DISTINCT = Algorithm.DISTINCT
 STAGES = ((Stage.SLOW, 500_000), (Stage.DEGRADE, 900_000))
 

@@ -15,8 +15,6 @@ from typing import Protocol
 from querybudget.coverage import Stage
 from querybudget.units import MICRO, Algorithm, Quota
 
-__all__ = ["LOGS", "BucketLog", "CalendarLog", "GcraLog", "LeaseLog", "Log", "SlidingLog"]
-
 
 class Log(Protocol):
     """Everything that ever happened to one quota of one partition."""

@@ -33,8 +33,6 @@ from querybudget.testing.contracts.oracle import Expected, Oracle
 from querybudget.testing.contracts.strategies import breadths, observations, quotas, responses
 from querybudget.units import MICRO, Algorithm, Millionths, Quota
 
-__all__ = ["StoreMachine"]
-
 PARTITIONS = ("a", "b")
 
 MAX_ORACLES = 4

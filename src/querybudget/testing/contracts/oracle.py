@@ -16,8 +16,6 @@ from querybudget.ledger import Charge, Line, Settled
 from querybudget.testing.contracts.logs import LOGS, BucketLog, Log
 from querybudget.units import MICRO, Algorithm, Quota
 
-__all__ = ["Expected", "Oracle"]
-
 DAY = 24 * 3_600 * 1_000_000
 
 

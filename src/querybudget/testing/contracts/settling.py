@@ -20,8 +20,6 @@ from querybudget.testing.contracts.fixtures import (
 )
 from querybudget.units import MICRO, Algorithm
 
-__all__ = ["SettleContract"]
-
 
 @pytest.mark.anyio
 class SettleContract(StoreTests):

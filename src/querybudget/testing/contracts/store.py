@@ -35,8 +35,6 @@ from querybudget.testing.contracts.fixtures import (
 from querybudget.testing.contracts.settling import SettleContract
 from querybudget.units import MICRO, SECOND, Algorithm
 
-__all__ = ["StoreContract"]
-
 REACHES = ("process", "host", "network")
 
 

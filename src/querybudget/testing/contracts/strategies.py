@@ -5,20 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from querybudget.coverage import BucketResponse, Observation, Stage
-from querybudget.testing.contracts.fixtures import KINDS, RATES, quota_of
+from querybudget.testing.contracts.fixtures import KINDS, quota_of
 from querybudget.units import MICRO, Algorithm, Quota
-
-__all__ = [
-    "KINDS",
-    "RATES",
-    "breadth",
-    "breadths",
-    "observations",
-    "quota",
-    "quotas",
-    "responses",
-    "uneven",
-]
 
 CYCLE = (50, 83, 27)
 

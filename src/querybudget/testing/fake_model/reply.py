@@ -9,8 +9,6 @@ from typing import Any, Protocol
 
 from querybudget.adapters.base import Usage
 
-__all__ = ["Failure", "Gate", "Reply"]
-
 _USAGE = Usage(input=10, output=5)
 
 

@@ -23,8 +23,6 @@ from querybudget.testing.fake_model import dialects
 from querybudget.testing.fake_model.dialects import Event
 from querybudget.testing.fake_model.reply import Failure, Reply
 
-__all__ = ["FakeModel", "FakeModelError", "ModelRequest"]
-
 
 class FakeModelError(Exception):
     """Raised by a `FakeModel` whose `Reply` says so."""
