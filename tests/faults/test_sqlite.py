@@ -341,7 +341,6 @@ def scribble(path: Path, content: bytes) -> None:
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from typing import cast
 from tests.stores.sqlite_fixture import SLOTS, SqliteFixture
 
 async def main():
