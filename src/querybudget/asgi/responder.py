@@ -168,7 +168,7 @@ class Responder:
     async def _settle(self, *, failed: bool) -> None:
         outcome = _outcome(self._status, failed=failed)
         usage = self._usage() if outcome is _ANSWERED else None
-        await self._limiter.settle(self._admission, outcome, usage, self._status)
+        await self._limiter.settle_call(self._admission, outcome, usage, self._status)
 
     def _usage(self) -> Usage:
         admission = self._admission

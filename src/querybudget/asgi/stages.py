@@ -74,7 +74,7 @@ async def apply_stage(
             staged = _degrade(admission, adapter, received, scope, limit) if degrades else scope
     finally:
         if staged is None:
-            await limiter.settle(admission, Outcome.FAILED)
+            await limiter.settle_call(admission, Outcome.FAILED)
     return staged
 
 

@@ -64,7 +64,7 @@ class WebSocketSession:
             await self._end_turn()
             refused = self._status in {401, 403} or (failed and not self._status)
             outcome = Outcome.FAILED if refused else Outcome.ANSWERED
-            await self._limiter.settle(admission, outcome, Usage(estimated=True), self._status)
+            await self._limiter.settle_call(admission, outcome, Usage(estimated=True), self._status)
 
     async def receive(self) -> Message:
         """ASGI's `receive`. A refused message does not reach the application."""
@@ -101,7 +101,7 @@ class WebSocketSession:
             return
         output = -(-self._sent * MICRO // turn.estimate.bytes_per_token)
         usage = Usage(input=turn.estimate.usage.input, output=output, estimated=True)
-        await self._limiter.settle(turn, Outcome.ANSWERED, usage, self._status)
+        await self._limiter.settle_call(turn, Outcome.ANSWERED, usage, self._status)
 
     async def _refuse_message(self, admission: Admission) -> Message:
         settings = self._limiter.policy.refusals

@@ -217,7 +217,7 @@ class Limiter:
                 usage = Usage(admission.estimate.usage.input, estimated=True)
             raise
         finally:
-            await self.settle(admission, outcome, usage)
+            await self.settle_call(admission, outcome, usage)
 
     def route_for(self, method: str, path: str) -> Route | None:
         """Return what applies to a method and path; None if no budget does."""
@@ -272,10 +272,9 @@ class Limiter:
     ) -> None:
         """Replace what an admission holds by what its call used.
 
-        Settling twice changes nothing, nor does settling a refused call.
-
-        This does not wait for a store that may wait: the settlement runs in the background, and
-        `aclose` waits for it. So cancelling this never loses a settlement.
+        Settling twice changes nothing, nor does settling a refused call. This does not wait for a
+        store that may wait: the settlement runs in the background, and `aclose` waits for it. So
+        cancelling this never loses a settlement.
 
         Args:
             admission: The call's.
@@ -292,14 +291,20 @@ class Limiter:
         """
         if type(outcome) is not Outcome:
             outcome = Outcome(outcome)
+        try:
+            if usage is not None:
+                check_usage(usage)
+        except (TypeError, ValueError):
+            await self.settle_call(admission, outcome, status=status)
+            raise
+        await self.settle_call(admission, outcome, usage, status)
+
+    async def settle_call(
+        self, admission: Admission, outcome: Outcome, usage: Usage | None = None, status: int = 0
+    ) -> None:
+        """Settle as `settle` does, with figures bounded as meters do: not checked here."""
         if admission.settled:
             return
-        if usage is not None:
-            try:
-                check_usage(usage)
-            except (TypeError, ValueError):
-                await self.settle(admission, outcome, status=status)
-                raise
         admission.settled = True
         reported = admission.reported
         if outcome is not _ANSWERED:
@@ -324,7 +329,7 @@ class Limiter:
     async def withdraw(self, admission: Admission, refusal: Refusal) -> None:
         """Refuse an admitted admission after all: everything it holds is given back."""
         admission.refusal = refusal
-        await self.settle(admission, Outcome.FAILED)
+        await self.settle_call(admission, Outcome.FAILED)
 
     async def start(self) -> None:
         """Open the store's files and connections. A store that does not answer is only logged.
