@@ -10,7 +10,8 @@ from querybudget.testing.contracts import StoreConcurrency
 pytest_plugins = ["tests.servers.fixtures"]
 
 # A loaded machine draws examples slowly. That is no fault of a test, so no profile fails for it.
-_UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Hypothesis has defaults of its own where CI is set; these do not depend on them.
+_UNTIMED = settings(deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow])
 
 # `make quick` takes the first; the other two are chosen here.
 settings.register_profile("quick", _UNTIMED, max_examples=10)
