@@ -180,7 +180,7 @@ def store_down(dialect: Dialect, *, request_id: str = "", wait: int = STORE_RETR
 
 def too_many_delayed(dialect: Dialect, *, request_id: str = "", wait: int) -> Answer:
     """429: the server already delays as many calls as it may; try again after `wait` µs."""
-    message = sentences.too_many_waiting(wait)
+    message = sentences.too_many_delayed(wait)
     return plain_answer(
         429, "rate_limit_exceeded", message, dialect, request_id=request_id, wait=wait
     )

@@ -90,7 +90,7 @@ def store_unavailable(wait: int = STORE_RETRY) -> str:
     return f"Rate limits are temporarily unavailable, {_NOT_PROCESSED} {_try_again(wait)}"
 
 
-def too_many_waiting(wait: int) -> str:
+def too_many_delayed(wait: int) -> str:
     """The server already delays as many calls as it may; try again after `wait` µs."""
     return f"Too many requests are waiting on this server, {_NOT_PROCESSED} {_try_again(wait)}"
 
