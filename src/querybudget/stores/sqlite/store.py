@@ -29,7 +29,7 @@ from querybudget.notation import duration
 from querybudget.stores.clock import Clock
 from querybudget.stores.sqlite.file import READ, WRITE, AccountFile, LockedError
 from querybudget.stores.sqlite.rows import AccountRow, evict, sweep
-from querybudget.stores.sqlite.worker import WorkerThread
+from querybudget.stores.sqlite.thread import WorkerThread
 from querybudget.text import nearest
 from querybudget.units import SECOND, Quota
 
