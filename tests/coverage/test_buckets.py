@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from querybudget.coverage.buckets import BucketState
 from querybudget.coverage.observation import FINE
 from querybudget.ledger.windows import State, fresh
-from querybudget.testing.contracts.logs import BucketLog
+from querybudget.testing.contracts.charge_logs import BucketLog
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 
 DAY = 86_400_000_000

@@ -13,7 +13,7 @@ from math import ceil
 
 from querybudget.coverage import Stage
 from querybudget.ledger import Charge, Line, Settled
-from querybudget.testing.contracts.logs import LOGS, BucketLog, Log
+from querybudget.testing.contracts.charge_logs import LOGS, BucketLog, Log
 from querybudget.units import MICRO, Algorithm, Quota
 
 DAY = 24 * 3_600 * 1_000_000
