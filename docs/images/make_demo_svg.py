@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from querybudget.demo import POLICY
-from querybudget.demo.board import screen
+from querybudget.demo.screen import screen
 from querybudget.demo.show import play
 from querybudget.policy.model import Policy
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from querybudget import demo
 from querybudget.cli.main import main
 from querybudget.demo import POLICY
-from querybudget.demo.board import Board, screen
 from querybudget.demo.prompts import conversation, orders, sweep
+from querybudget.demo.screen import Board, screen
 from querybudget.demo.show import play, show
 from querybudget.demo.traffic import CALLERS
 from querybudget.errors import SetupError

@@ -12,7 +12,7 @@ import uvicorn
 
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.types import ASGIApp
-from querybudget.demo.board import Board, Row, printer, screen, summary
+from querybudget.demo.screen import Board, Row, printer, screen, summary
 from querybudget.demo.traffic import CALLERS, Traffic, answer_of
 from querybudget.limiter import Limiter
 from querybudget.policy.model import Policy

@@ -11,8 +11,8 @@ import httpx
 import msgspec
 
 from querybudget.adapters.base import Usage
-from querybudget.demo.board import Board
 from querybudget.demo.prompts import TEMPLATE, conversation, orders, sweep
+from querybudget.demo.screen import Board
 from querybudget.testing import ModelRequest, Reply
 
 HANGS_UP_AFTER = 12
