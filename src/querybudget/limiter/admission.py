@@ -15,7 +15,7 @@ from querybudget.errors import RefusedError
 from querybudget.events import DecidedBy, DecisionEvent, EventStage, EventVerdict, Settlement
 from querybudget.identity import Identity
 from querybudget.ledger import Decision, Line
-from querybudget.limiter.arguments import check_usage
+from querybudget.limiter.checks import check_usage
 from querybudget.limiter.estimation import Estimate
 from querybudget.limiter.matching import Matcher, Plan
 from querybudget.policy.model import Refusals

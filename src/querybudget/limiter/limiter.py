@@ -32,7 +32,7 @@ from querybudget.limiter.admission import (
     sum_of,
 )
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
-from querybudget.limiter.arguments import check_call, check_usage
+from querybudget.limiter.checks import check_call, check_usage
 from querybudget.limiter.estimation import Estimate, Estimator
 from querybudget.limiter.matching import Caller, Matcher, Plan, Route, method_of, path_of
 from querybudget.policy.model import Policy
