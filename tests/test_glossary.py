@@ -50,7 +50,7 @@ SAME_FILE = {
     "asgi": "the protocol: the edge itself, and what drives it in tests",
     "base": "what all modules of a package have in common",
     "clock": "the time as stores take it: the system's, and one moved by hand",
-    "coverage": "what a partition covered: computed, charged, kept in Redis, and tested",
+    "coverage": "what a partition covered: computed, charged, and tested",
     "file": "a file on disk as its reader sees it: of the policy, and of SQLite's accounts",
     "health": "the state of the store: found out, and shown over HTTP",
     "identity": "the package, and the module with its namesake",

@@ -16,7 +16,7 @@ from querybudget.stores.clock import Clock, system_clock
 from querybudget.stores.redis import codec
 from querybudget.stores.redis.cluster import ClusterOps
 from querybudget.stores.redis.connection import UnansweredError
-from querybudget.stores.redis.coverage import ProfileSettler
+from querybudget.stores.redis.profiles import ProfileSettler
 from querybudget.stores.redis.single_server import SingleServerOps
 from querybudget.units import Quota
 
