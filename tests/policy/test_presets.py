@@ -14,7 +14,7 @@ from querybudget.policy.model import Mode, Policy
 def test_a_preset_loads_by_its_name_and_needs_nothing_of_the_environment(name: str) -> None:
     policy = Policy.load(f"preset:{name}", environ={})
     assert policy.source == f"preset:{name}"
-    assert policy == load_text(presets.text(name), f"preset:{name}", {})
+    assert policy == load_text(presets.preset_yaml(name), f"preset:{name}", {})
 
 
 def test_the_distillation_preset_starts_in_shadow() -> None:

@@ -178,7 +178,7 @@ def _preset(arguments: argparse.Namespace) -> int:
     if arguments.name is None:
         print("\n".join(known))
     elif arguments.name in known:
-        print(presets.text(arguments.name), end="")
+        print(presets.preset_yaml(arguments.name), end="")
     else:
         near = nearest(arguments.name, known)
         raise SetupError(f"expected the name of a preset, found {arguments.name!r}{near}")

@@ -67,7 +67,7 @@ def _preset(name: str) -> str:
 
     word = name.removeprefix(PRESET)
     try:
-        return presets.text(word)
+        return presets.preset_yaml(word)
     except KeyError:
         known = presets.names()
         message = f"expected a preset of {listed(known)}, found `{word}`{nearest(word, known)}"

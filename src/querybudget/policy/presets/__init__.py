@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-__all__ = ["names", "text"]
+__all__ = ["names", "preset_yaml"]
 
 _SUFFIX = ".yaml"
 
@@ -18,7 +18,7 @@ def names() -> list[str]:
     return sorted(name.removesuffix(_SUFFIX) for name in entries if name.endswith(_SUFFIX))
 
 
-def text(name: str) -> str:
+def preset_yaml(name: str) -> str:
     """Return the YAML of a preset.
 
     Raises:
