@@ -157,7 +157,7 @@ def test_the_busiest_templates_are_the_ones_kept() -> None:
     assert {1, 2} <= fed(busy + passing).templates.keys()
 
 
-def test_a_new_sketch_starts_after_the_maximum_of_calls_and_keeps_the_score() -> None:
+def test_after_max_calls_the_sketch_restarts_and_the_score_decays() -> None:
     with scoring(dict.fromkeys(CHECKPOINTS - {16}, 700_000)):
         profile = fed(made(n % 4096) for n in range(MAX_CALLS))
         profile.observe(made(1), NOW)

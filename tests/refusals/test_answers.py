@@ -135,7 +135,7 @@ def test_figures_that_may_not_be_disclosed_appear_nowhere(
     assert f"'{decision.violated[0]}'" in found.body.decode()
 
 
-def test_refusals_carry_figures_where_the_policy_says_refusals() -> None:
+def test_disclose_refusals_puts_figures_in_refusals() -> None:
     found = answer(
         SHORT, Dialect.OPENAI, Refusals(disclose=Disclosure.REFUSALS), NOW, disclosed=OWN
     )
@@ -238,7 +238,7 @@ def test_money_is_written_in_dollars_to_the_millionth() -> None:
     )
 
 
-def test_a_price_is_part_of_what_was_requested() -> None:
+def test_the_requested_figure_is_multiplied_by_the_price() -> None:
     decision = decide([line(TPM, 1_000 * MICRO)], used=[29_000 * MICRO], price=3 * MICRO // 2)
     found = answer(decision, Dialect.OPENAI, PLAIN, NOW, disclosed=OWN)
 

@@ -353,7 +353,9 @@ async def test_a_call_that_others_overtake_each_time_is_refused_with_a_short_wai
     assert await bench.left(profiled.quota) == 10 * MICRO
 
 
-async def test_open_calls_beyond_the_bound_stay_at_their_estimate(url: str, bench: Bench) -> None:
+async def test_beyond_max_open_the_oldest_call_stays_charged_at_its_estimate(
+    url: str, bench: Bench
+) -> None:
     clock = ManualClock()
     few = LimitsStore(StoreSettings(url, prefix="few"), clock, max_open=2)
     try:

@@ -287,7 +287,7 @@ def swept(draw: random.Random, template: int = 0, *, several: bool = True) -> Ob
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_profiles_scores_and_reasons_equal_the_ledgers(
+def test_redis_has_the_same_profiles_scores_and_reasons_as_the_ledger(
     redis_server: RedisServer, seed: int
 ) -> None:
     draw = random.Random(seed)
