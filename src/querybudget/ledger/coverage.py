@@ -70,7 +70,7 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def delay(self) -> Micros:
-        """µs by which the call is delayed if its stage says so."""
+        """µs by which the line delays the call at any stage; 0 if it has no stage `SLOW`."""
         response = self.line.response
         return response.delay_at(self.strain) if response else NO_TIME
 
