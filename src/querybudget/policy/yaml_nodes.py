@@ -22,6 +22,7 @@ from yaml import events
 from querybudget.policy.diagnostics import Entries, Items, Node, Path, Problems, Scalar
 from querybudget.text import nearest
 
+OPENSSL_HINT = " (`openssl rand -hex 32` makes a secret)"
 MAX_DEPTH = 32
 MAX_NODES = 100_000
 MAX_DIGITS = 300  # of a whole number; Python reads longer ones slowly, or not at all
@@ -74,8 +75,13 @@ def from_mapping(
     return node
 
 
-def expand(text: str, environ: Mapping[str, str]) -> str:
+def expand(text: str, environ: Mapping[str, str], hint: str = "") -> str:
     """Replace the variables of `text`, once: a variable's own value is not expanded again.
+
+    Args:
+        text: As written.
+        environ: The variables.
+        hint: What to append where an unset variable resembles no other.
 
     Raises:
         UnsetError: A variable without default is not set, or `${` is followed by no name.
@@ -90,10 +96,8 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
         if default is not None:
             return environ.get(name) or str(default)
         if name not in environ:
-            near = nearest(name, environ)
-            raise UnsetError(
-                f"expected the environment variable `{name}` to be set, found it unset{near}"
-            )
+            near = nearest(name, environ) or hint
+            raise UnsetError(f"the environment variable `{name}` is not set{near}")
         return environ[name]
 
     return _VARIABLE.sub(value, text)
@@ -120,7 +124,8 @@ class _Reader:
         if "${" not in text:
             return Scalar(text, text, line)
         try:
-            value = expand(text, self._environ)
+            hint = OPENSSL_HINT if path == ("secret",) else ""
+            value = expand(text, self._environ, hint)
         except UnsetError as unset:
             self._problems.add(path, str(unset), line)
             return Scalar(None, "", line, text, void=True)
