@@ -25,6 +25,9 @@ S = TypeVar("S", bound=Struct)
 FEW_KEYS = 6
 """A longer list of known keys is shown only if none of them is similar to an unknown one."""
 
+_OTHER_NAMES = {"token bucket": "gcra", "leaky bucket": "gcra"}
+"""What others call the words of a policy."""
+
 _NOTHING = Entries({})
 
 
@@ -234,6 +237,9 @@ def _expected(kind: Any, words: tuple[str, ...]) -> str:  # noqa: ANN401 - a typ
 
 def _near(node: Node, words: Collection[str]) -> str:
     if isinstance(node, Scalar) and isinstance(node.value, str) and not node.template:
+        name = node.value.replace("_", " ").replace("-", " ").lower()
+        if _OTHER_NAMES.get(name) in words:
+            return f" (`{_OTHER_NAMES[name]}` is what others call a {name})"
         return nearest(node.value, words)
     return ""
 
