@@ -9,6 +9,7 @@ JSON.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
@@ -43,6 +44,8 @@ _ATTACHMENTS = frozenset(
 _ATTACHMENT_SHARE = 16
 _SYSTEM_ROLES = frozenset({"developer", "system"})
 _ROLES_WITHOUT_ASK = frozenset({"assistant", "function", "tool"})
+_MISSING = re.compile(r"Object missing required field (`[^`]+`)")
+"""How msgspec says that a member is not there."""
 
 _T = TypeVar("_T")
 
@@ -63,7 +66,8 @@ def read_body(decoder: msgspec.json.Decoder[_T], body: bytes, expected: str) -> 
     except RecursionError:
         raise BodyError(f"Expected {expected}: the JSON is nested too deeply.") from None
     except ValueError as error:  # malformed JSON, text that is not UTF-8, wrong types
-        raise BodyError(f"Expected {expected}: {error}.") from None
+        problem = _MISSING.sub(r"the required field \1 is missing", str(error))
+        raise BodyError(f"Expected {expected}: {problem}.") from None
 
 
 # -- Numbers that a client sends -----------------------------------------------------------------
