@@ -130,6 +130,23 @@ def test_explain_says_that_a_caller_is_not_identified(
     assert "not identified (the shared anonymous account), tier" in capsys.readouterr().out
 
 
+def test_check_says_how_callers_are_identified(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("identity: [user, api_key]\nbudgets: [{name: a, limit: 9/day}]")
+    assert main(["check", str(path)]) == 0
+    identified = "identified by user, then api_key; otherwise all share one anonymous account\n"
+    assert identified in capsys.readouterr().out
+
+
+def test_explain_says_that_no_budget_is_enforced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explained(tmp_path, "budgets: [{name: a, limit: 9/day, mode: shadow}]", chat("hi"))
+    assert "admit, no budget is enforced\n" in capsys.readouterr().out
+
+
 def test_explain_says_how_many_of_the_places_a_call_takes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -161,7 +161,7 @@ def _matching(budget: Budget) -> str:
 
 def _identity(policy: Policy) -> str:
     known = [f"{spec.kind} {spec.name}".strip() for spec in policy.identity]
-    return ", then ".join([*known, "nothing (one shared anonymous account)"])
+    return f"{', then '.join(known)}; otherwise all share one anonymous account"
 
 
 def _embedding(embedding: Embedding) -> str:

@@ -25,7 +25,7 @@ from querybudget.ledger import Line, LineStatus
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.limiter.conditions import Mismatch
 from querybudget.limiter.matching import WEBSOCKET, Route
-from querybudget.policy.model import Budget, EstimateSettings, Policy
+from querybudget.policy.model import Budget, EstimateSettings, Mode, Policy
 from querybudget.stores import MemoryStore, system_clock
 from querybudget.text import amount, limit, number
 from querybudget.units import MICRO, Unit
@@ -133,7 +133,7 @@ def _explanation(
         for matched, line, status in zip(admission.plan.budgets, lines, statuses, strict=True)
     }
     why_not = limiter.matcher.why_not
-    verdict, because = _verdict(admission)
+    verdict, because = _verdict(admission, limiter.policy)
     return Explanation(
         verdict=verdict,
         because=because,
@@ -233,14 +233,16 @@ def _reason(mismatch: Mismatch | None) -> str:
             )
 
 
-def _verdict(admission: Admission) -> tuple[str, str]:
+def _verdict(admission: Admission, policy: Policy) -> tuple[str, str]:
     decision = admission.decision
     if admission.refusal is Refusal.UNPRICED or decision is None:
         return "unpriced", "a money budget applies, and no price under `models` matches the model"
     shadowed = decision.shadowed
     would = f"; in shadow, {', '.join(shadowed)} would have refused it" if shadowed else ""
     if decision.admitted:
-        return "admit", f"every enforced budget has room for it{would}"
+        enforced = any(budget.mode is Mode.ENFORCE for budget in policy.budgets)
+        fits = "every enforced budget has room for it" if enforced else "no budget is enforced"
+        return "admit", fits + would
     refused = f"the request is larger than the whole limit of {', '.join(decision.violated)}"
     return decision.verdict.name.lower(), refused + would
 
