@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from querybudget.testing.contracts.fixtures import KINDS, RATES
 from querybudget.testing.contracts.strategies import (
-    breadth,
-    breadths,
+    bucket_quota,
+    bucket_quotas,
     observations,
     quota,
     quotas,
@@ -22,8 +22,8 @@ __all__ = [
     "RATES",
     "START",
     "Step",
-    "breadth",
-    "breadths",
+    "bucket_quota",
+    "bucket_quotas",
     "histories",
     "observations",
     "quota",

@@ -30,8 +30,8 @@ from tests.ledger.play import line
 from tests.ledger.strategies import (
     RATES,
     START,
-    breadth,
-    breadths,
+    bucket_quota,
+    bucket_quotas,
     observations,
     quota,
     quotas,
@@ -117,7 +117,7 @@ histories = st.lists(
     ),
     max_size=15,
 )
-tight = st.builds(breadth, st.integers(1, 4), st.sampled_from((100, 150, 450)))
+tight = st.builds(bucket_quota, st.integers(1, 4), st.sampled_from((100, 150, 450)))
 """Budgets that are soon spent."""
 
 
@@ -134,7 +134,7 @@ def played(quota: Quota, response: BucketResponse | None, history: Sequence[Step
 # -- The limit ------------------------------------------------------------------------------------
 
 
-@given(breadths(), histories)
+@given(bucket_quotas(), histories)
 def test_no_window_ever_holds_more_distinct_buckets_than_the_limit(
     quota: Quota, history: list[Step]
 ) -> None:
@@ -149,12 +149,12 @@ def test_no_window_ever_holds_more_distinct_buckets_than_the_limit(
 
 
 def test_the_limit_is_admitted_and_not_one_bucket_more() -> None:
-    bench, line = Bench(), wide(breadth(5))
+    bench, line = Bench(), wide(bucket_quota(5))
     assert [bench.ask(cells(cell), line).admitted for cell in range(7)] == [True] * 5 + [False] * 2
 
 
 def test_parallel_calls_cannot_pass_the_limit_together_and_failed_ones_make_room() -> None:
-    bench, line = Bench(), wide(breadth(2))
+    bench, line = Bench(), wide(bucket_quota(2))
     first = bench.open(cells(1), line)
     bench.open(cells(2), line)
     assert not bench.ask(cells(3), line).admitted
@@ -164,7 +164,7 @@ def test_parallel_calls_cannot_pass_the_limit_together_and_failed_ones_make_room
 
 def test_a_call_that_visits_nothing_new_fits_a_full_budget() -> None:
     for response in (None, FREE, REFUSING):
-        bench, line = Bench(), wide(breadth(3), response)
+        bench, line = Bench(), wide(bucket_quota(3), response)
         bench.observation(line, 1, 2, 3)
         assert bench.ask(cells(1, 3), line).admitted
         assert bench.ask(Observation(), line).admitted
@@ -174,14 +174,14 @@ def test_a_call_that_visits_nothing_new_fits_a_full_budget() -> None:
 
 
 def test_a_call_with_more_buckets_than_the_limit_never_fits() -> None:
-    bench, line = Bench(), wide(breadth(2))
+    bench, line = Bench(), wide(bucket_quota(2))
     decision = bench.ask(cells(1, 2, 3), line)
     assert (decision.verdict, decision.wait) == (Verdict.NEVER, 0)
     assert bench.ask(cells(1, 2), line).admitted
 
 
 def test_each_new_bucket_counts_for_what_it_weighs() -> None:
-    bench, quota = Bench(), breadth(10)
+    bench, quota = Bench(), bucket_quota(10)
     reservation = bench.open(cells(1, 2), wide(quota, weight=3 * MICRO))
     assert reservation.held == (6 * MICRO,)
     bench.settle(reservation, MICRO)
@@ -238,7 +238,7 @@ def test_a_wait_is_exact_though_the_price_falls_meanwhile(
 
 def test_a_call_that_is_too_expensive_now_waits_until_the_price_has_fallen() -> None:
     bench, quota_of_ten = Bench(), quota(Algorithm.SLIDING, 10, 1_000)
-    covered = wide(breadth(4), BucketResponse(free=0))
+    covered = wide(bucket_quota(4), BucketResponse(free=0))
     bench.observation(covered, 1, 2, 3)
     decision = bench.ask(cells(1), covered, line(quota_of_ten, 5))
     assert (decision.verdict, decision.price) == (Verdict.WAIT, 5_623_413)
@@ -252,20 +252,20 @@ def test_a_call_that_is_too_expensive_now_waits_until_the_price_has_fallen() -> 
 def test_a_scaled_limit_is_a_whole_number_of_buckets_and_at_least_one(
     limit: int, factor: int
 ) -> None:
-    scaled = breadth(limit).scaled(factor)
+    scaled = bucket_quota(limit).scaled(factor)
     assert scaled.limit == max(1, limit * factor // MICRO) * MICRO
-    assert scaled.key == breadth(limit).key
+    assert scaled.key == bucket_quota(limit).key
 
 
 # -- Settling -------------------------------------------------------------------------------------
 
 
 def test_a_call_that_is_never_settled_has_visited_its_buckets() -> None:
-    bench, quota = Bench(), breadth(5)
+    bench, quota = Bench(), bucket_quota(5)
     reservation = bench.open(cells(1), wide(quota))
     bench.now += HOLD
     assert bench.left(quota) == 5 * MICRO  # a window of 150 µs has passed
-    wider = breadth(5, 10_000)
+    wider = bucket_quota(5, 10_000)
     reservation = bench.open(cells(2), wide(wider))
     bench.now += HOLD
     assert bench.settle(reservation, 0) is Settled.LATE
@@ -273,7 +273,7 @@ def test_a_call_that_is_never_settled_has_visited_its_buckets() -> None:
 
 
 def test_settling_again_changes_nothing() -> None:
-    bench, quota = Bench(), breadth(5, 10_000)
+    bench, quota = Bench(), bucket_quota(5, 10_000)
     done, failed = bench.open(cells(1), wide(quota)), bench.open(cells(2), wide(quota))
     bench.settle(done, MICRO)
     bench.settle(failed, 0)
@@ -284,7 +284,7 @@ def test_settling_again_changes_nothing() -> None:
             assert bench.books() == books
 
 
-@given(breadths(), responses(), histories, observations())
+@given(bucket_quotas(), responses(), histories, observations())
 def test_a_call_that_failed_leaves_the_budget_as_it_was(
     quota: Quota, response: BucketResponse, history: list[Step], observation: Observation
 ) -> None:
@@ -299,7 +299,7 @@ def test_a_call_that_failed_leaves_the_budget_as_it_was(
 # -- All lines or none ----------------------------------------------------------------------------
 
 
-@given(breadths(), responses(), histories, observations(), st.integers(1, 45), prices)
+@given(bucket_quotas(), responses(), histories, observations(), st.integers(1, 45), prices)
 def test_all_lines_are_charged_or_none(
     quota_: Quota,
     response: BucketResponse,
@@ -320,7 +320,7 @@ def test_all_lines_are_charged_or_none(
     assert [(status.remaining, status.reset) for status in decision.lines] == list(found)
 
 
-@given(breadths(), responses(), histories, observations(), st.integers(0, MICRO))
+@given(bucket_quotas(), responses(), histories, observations(), st.integers(0, MICRO))
 def test_a_refusal_changes_nothing(
     quota: Quota,
     response: BucketResponse,
@@ -370,7 +370,7 @@ def test_the_price_scales_all_but_leases_and_buckets_and_is_kept_for_the_oversho
 ) -> None:
     bench, response = Bench(), BucketResponse()
     tokens, slots = quota(Algorithm.SLIDING, 2**60), quota(Algorithm.LEASE, 5, name="slots")
-    covered = wide(breadth(20), response)
+    covered = wide(bucket_quota(20), response)
     bench.observation(covered, *range(visited, 2 * visited + visited % 2))
     share = (20 * MICRO - bench.left(covered.quota)) // 20
     total = ceil(Fraction(price * response.price(share), MICRO))
@@ -386,8 +386,8 @@ def test_the_price_scales_all_but_leases_and_buckets_and_is_kept_for_the_oversho
 
 def test_the_highest_price_of_several_budgets_counts() -> None:
     bench = Bench()
-    cheap = wide(breadth(100, name="cheap"), BucketResponse())
-    dear = wide(breadth(10, name="dear"), BucketResponse())
+    cheap = wide(bucket_quota(100, name="cheap"), BucketResponse())
+    dear = wide(bucket_quota(10, name="dear"), BucketResponse())
     reservation = bench.open(Observation(tuple(range(9))), cheap, dear)
     bench.settle(reservation, MICRO, MICRO)
     decision = bench.ask(Observation(), cheap, dear)
@@ -397,13 +397,13 @@ def test_the_highest_price_of_several_budgets_counts() -> None:
 
 def test_a_call_does_not_pay_for_what_it_visits_itself() -> None:
     bench = Bench()
-    covered = wide(breadth(4), BucketResponse(free=0))
+    covered = wide(bucket_quota(4), BucketResponse(free=0))
     assert bench.ask(cells(1, 2, 3), covered).price == MICRO
     assert bench.ask(Observation(), covered).price > MICRO
 
 
 def test_a_line_without_a_response_only_counts() -> None:
-    bench, covered = Bench(), wide(breadth(4))
+    bench, covered = Bench(), wide(bucket_quota(4))
     bench.score(MICRO)
     decision = bench.observation(covered, 1, 2, 3, 4)
     assert (decision.price, decision.stage, decision.delay) == (MICRO, Stage.NONE, 0)
@@ -414,7 +414,7 @@ def test_a_line_without_a_response_only_counts() -> None:
 
 
 def test_each_stage_begins_at_its_strain_and_slows_longer_with_more() -> None:
-    bench, covered = Bench(), wide(breadth(20, 10_000), REFUSING)
+    bench, covered = Bench(), wide(bucket_quota(20, 10_000), REFUSING)
     decisions = [bench.observation(covered, cell) for cell in range(19)]
     found = [decision.stage for decision in decisions]
     assert found == [Stage.NONE] * 13 + [Stage.SLOW] * 3 + [Stage.DEGRADE] * 3
@@ -432,7 +432,7 @@ def test_each_stage_begins_at_its_strain_and_slows_longer_with_more() -> None:
 def test_a_score_that_wanders_within_the_ease_changes_the_stage_at_most_once(
     stage: Stage, begin: int, wandering: list[int]
 ) -> None:
-    bench, covered = Bench(), wide(breadth(5), BucketResponse(stages=((stage, begin),)))
+    bench, covered = Bench(), wide(bucket_quota(5), BucketResponse(stages=((stage, begin),)))
     running = [bench.open(Observation(), covered) for _ in wandering]
     found = []
     for drift, reservation in zip(wandering, running, strict=True):
@@ -448,7 +448,7 @@ def test_a_share_that_wanders_within_the_ease_changes_the_stage_at_most_once(
 ) -> None:
     bench, covered = (
         Bench(),
-        wide(breadth(10, 10_000), BucketResponse(stages=((Stage.SLOW, 800_000),))),
+        wide(bucket_quota(10, 10_000), BucketResponse(stages=((Stage.SLOW, 800_000),))),
     )
     bench.observation(covered, *range(7))
     found = []
@@ -463,7 +463,7 @@ def test_a_share_that_wanders_within_the_ease_changes_the_stage_at_most_once(
 def test_a_stage_that_a_settled_call_begins_is_recorded_without_another_call() -> None:
     """All visited falls out of the window but what the last call had: still within the ease."""
     response = BucketResponse(stages=((Stage.SLOW, MICRO),), scored=False)
-    bench, covered = Bench(START - START % 150), wide(breadth(10), response)
+    bench, covered = Bench(START - START % 150), wide(bucket_quota(10), response)
     bench.observation(covered, 1)
     bench.now += 20
     bench.observation(covered, *range(2, 10))
@@ -474,7 +474,7 @@ def test_a_stage_that_a_settled_call_begins_is_recorded_without_another_call() -
 
 
 def test_a_score_refuses_at_its_stage_whatever_is_visited_and_says_to_retry_in_an_hour() -> None:
-    bench, covered = Bench(), wide(breadth(10), REFUSING)
+    bench, covered = Bench(), wide(bucket_quota(10), REFUSING)
     bench.score(MICRO)
     decision = bench.ask(cells(1), covered)
     assert (decision.verdict, decision.wait) == (Verdict.WAIT, SCORE_RETRY)
@@ -485,7 +485,7 @@ def test_a_score_refuses_at_its_stage_whatever_is_visited_and_says_to_retry_in_a
 
 
 def test_a_stage_that_the_score_brought_about_has_its_reasons() -> None:
-    bench, covered = Bench(), wide(breadth(10), REFUSING)
+    bench, covered = Bench(), wide(bucket_quota(10), REFUSING)
     profile = bench.accounts["a"].profile = Profile()
     for number in range(20):
         profile.observe(msgspec.structs.replace(SHOWN, ask=number), bench.now)
@@ -497,20 +497,21 @@ def test_a_stage_that_the_score_brought_about_has_its_reasons() -> None:
 
 
 def test_a_stage_that_buckets_alone_brought_about_has_no_reasons_of_a_score() -> None:
-    bench, covered = Bench(), wide(breadth(10), REFUSING)
+    bench, covered = Bench(), wide(bucket_quota(10), REFUSING)
     decision = bench.observation(covered, *range(9))
     assert (decision.stage, decision.reasons) == (Stage.DEGRADE, ())
 
 
 def test_a_call_let_in_and_rejected_is_not_seen() -> None:
     bench, tokens = Bench(), line(quota(Algorithm.SLIDING, 100), 5)
-    reservation = bench.open(SHOWN, wide(breadth(10)), tokens)
+    reservation = bench.open(SHOWN, wide(bucket_quota(10)), tokens)
     bench.settle(reservation, 0, 5)
     assert queries(bench) == 0
 
 
 def test_a_score_that_does_not_count_is_no_strain() -> None:
-    bench, covered = Bench(), wide(breadth(10), BucketResponse(stages=DEFAULT_STAGES, scored=False))
+    bench = Bench()
+    covered = wide(bucket_quota(10), BucketResponse(stages=DEFAULT_STAGES, scored=False))
     bench.score(MICRO)
     decision = bench.ask(cells(1), covered)
     assert (decision.admitted, decision.lines[0].strain) == (True, 0)
@@ -519,7 +520,7 @@ def test_a_score_that_does_not_count_is_no_strain() -> None:
 def test_the_score_of_a_pool_is_strain_on_the_pools_own_lines_only() -> None:
     bench, response = Bench(), BucketResponse(stages=DEFAULT_STAGES)
     bench.score(750_000)
-    pool = wide(breadth(10), response, partition="p")
+    pool = wide(bucket_quota(10), response, partition="p")
     assert bench.ask(cells(1), pool).stage is Stage.NONE
     bench.accounts["p"].profile = Profile(last_score=850_000, scored_at=bench.now)
     assert bench.ask(cells(1), pool).stage is Stage.DEGRADE
@@ -528,16 +529,16 @@ def test_the_score_of_a_pool_is_strain_on_the_pools_own_lines_only() -> None:
 def test_a_call_that_only_the_score_makes_too_expensive_waits_an_hour() -> None:
     bench, tokens = Bench(), line(quota(Algorithm.SLIDING, 10), 5)
     bench.score(MICRO)
-    decision = bench.ask(cells(1), wide(breadth(10), BucketResponse()), tokens)
+    decision = bench.ask(cells(1), wide(bucket_quota(10), BucketResponse()), tokens)
     assert (decision.verdict, decision.wait) == (Verdict.WAIT, SCORE_RETRY)
     assert decision.violated == ("budget",)
-    never = bench.ask(cells(1), wide(breadth(10), BucketResponse()), line(tokens.quota, 11))
+    never = bench.ask(cells(1), wide(bucket_quota(10), BucketResponse()), line(tokens.quota, 11))
     assert (never.verdict, never.wait) == (Verdict.NEVER, 0)
 
 
 def test_a_full_budget_that_refuses_says_to_wait_until_its_stage_has_ended() -> None:
     response = BucketResponse(stages=((Stage.REFUSE, MICRO),))
-    bench, covered = Bench(START - START % 150), wide(breadth(10), response)
+    bench, covered = Bench(START - START % 150), wide(bucket_quota(10), response)
     bench.observation(covered, 1)
     bench.now += 20
     bench.observation(covered, 2)
@@ -555,7 +556,9 @@ def test_a_full_budget_that_refuses_says_to_wait_until_its_stage_has_ended() -> 
 # -- Shadow ---------------------------------------------------------------------------------------
 
 
-@given(breadths(), responses(), histories, st.integers(0, 2 * MICRO), st.integers(0, 45), prices)
+@given(
+    bucket_quotas(), responses(), histories, st.integers(0, 2 * MICRO), st.integers(0, 45), prices
+)
 def test_a_shadow_line_of_buckets_changes_no_price_and_no_stage(
     quota_: Quota,
     response: BucketResponse,
@@ -587,7 +590,7 @@ def test_a_shadow_line_of_buckets_changes_no_price_and_no_stage(
 
 
 def test_a_shadow_line_left_alone_holds_no_bucket_and_gives_none_back() -> None:
-    bench, quota = Bench(), breadth(1, 10_000)
+    bench, quota = Bench(), bucket_quota(1, 10_000)
     shadow = wide(quota, shadow=True)
     bench.settle(bench.open(cells(1), shadow), MICRO)
     over = bench.ask(cells(2), shadow)
@@ -612,7 +615,7 @@ SHOWN = Observation((7,), 1, bytes(32), b"", (), 5, 9)
 
 def test_an_answered_call_enters_its_identitys_profile_once_and_adds_a_delta_to_its_pools() -> None:
     bench, tokens = Bench(), line(quota(Algorithm.SLIDING, 100), 5)
-    covered = wide(breadth(10), REFUSING)
+    covered = wide(bucket_quota(10), REFUSING)
     for count in range(1, 4):
         reservation = bench.open(SHOWN, tokens, covered)
         assert queries(bench) == count - 1
@@ -632,7 +635,9 @@ def test_accounts_take_part_that_have_no_line_of_their_own() -> None:
 
 def test_the_accounts_concerned_are_those_of_the_lines_and_those_profiled() -> None:
     bench = Bench()
-    charge = bench.charge(SHOWN, wide(breadth(5), partition="org"), wide(breadth(5, name="two")))
+    charge = bench.charge(
+        SHOWN, wide(bucket_quota(5), partition="org"), wide(bucket_quota(5, name="two"))
+    )
     assert charge.partitions == ("org", "a", "p")
     bench.accounts["org"] = Account()
     reservation = ledger.reserve(bench.accounts, charge, bench.now).reservation
@@ -664,7 +669,7 @@ def test_an_identity_that_was_forgotten_meanwhile_adds_nothing_to_its_pools() ->
 
 
 def test_an_account_with_buckets_or_a_profile_is_not_blank() -> None:
-    bench, covered = Bench(), wide(breadth(10))
+    bench, covered = Bench(), wide(bucket_quota(10))
     found = []
     for observation, used in ((cells(1), 0), (cells(1), MICRO), (SHOWN, MICRO)):
         bench.settle(bench.open(observation, covered), used)
@@ -678,7 +683,7 @@ def test_an_account_with_buckets_or_a_profile_is_not_blank() -> None:
 # -- Books ----------------------------------------------------------------------------------------
 
 
-@given(breadths(), responses(), histories)
+@given(bucket_quotas(), responses(), histories)
 def test_a_packed_account_behaves_as_the_original(
     quota: Quota, response: BucketResponse, history: list[Step]
 ) -> None:
@@ -701,7 +706,7 @@ def test_accounts_packed_before_there_were_profiles_can_be_read() -> None:
 
 
 def test_400_buckets_pack_into_less_than_a_kilobyte() -> None:
-    month = breadth(400, 30 * 86_400 * SECOND)
+    month = bucket_quota(400, 30 * 86_400 * SECOND)
     bench = Bench()
     bench.observation(wide(month, REFUSING), *range(0, 4_000, 10))
     account = bench.accounts["a"]

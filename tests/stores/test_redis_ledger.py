@@ -24,8 +24,8 @@ from querybudget.stores import MemoryStore
 from querybudget.stores.redis import RedisStore
 from querybudget.testing import ManualClock
 from querybudget.testing.contracts.strategies import (
-    breadth,
-    breadths,
+    bucket_quota,
+    bucket_quotas,
     observations,
     quotas,
     responses,
@@ -198,7 +198,7 @@ def _reserve_any(both: Both, known: Sequence[Quota], data: st.DataObject) -> Non
 def test_buckets_prices_and_stages_equal_the_ledgers(
     redis_server: RedisServer, data: st.DataObject
 ) -> None:
-    covered = [data.draw(breadths(name)) for name in ("wide", "wider")]
+    covered = [data.draw(bucket_quotas(name)) for name in ("wide", "wider")]
     plain = [data.draw(quotas(name=name)) for name in ("one", "two")]
     answers = {quota.name: data.draw(st.none() | responses()) for quota in covered}
     with Both(redis_server.url, 10**9) as both:
@@ -234,7 +234,7 @@ def test_a_window_that_a_policy_changes_is_followed_as_by_the_ledger(
     """By the next call that is charged: what is refused changes nothing that is kept."""
     with Both(redis_server.url, 10**9) as both:
         for window in windows:
-            quota = breadth(20, window, "wide")
+            quota = bucket_quota(20, window, "wide")
             for observation, pause in asked:
                 line = Line("a", quota, MICRO, MICRO, shadow=True)
                 decision = both.reserve([line], observation=observation)
@@ -357,7 +357,7 @@ def pooled_queries(blob: bytes) -> int:
 def test_calls_of_many_buckets_equal_the_ledgers(redis_server: RedisServer, seed: int) -> None:
     """As arrays of inputs are: in parallel, overlapping, given back, and never settled."""
     draw = random.Random(seed)
-    quota = breadth(4_000, 150 * SECOND, "wide")
+    quota = bucket_quota(4_000, 150 * SECOND, "wide")
     with Both(redis_server.url) as both:
         for _ in range(14):
             cells = sorted(draw.sample(range(300), draw.choice((3, 5, 40, 150))))

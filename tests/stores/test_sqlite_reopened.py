@@ -17,7 +17,7 @@ from querybudget.ledger import GRACE, Charge, Line, Reservation
 from querybudget.stores import MemoryStore
 from querybudget.stores.sqlite.store import SWEEP_EVERY, SqliteStore
 from querybudget.testing import ManualClock
-from querybudget.testing.contracts.strategies import breadths, observations, quotas, responses
+from querybudget.testing.contracts.strategies import bucket_quotas, observations, quotas, responses
 from querybudget.units import MICRO, ORDINARY_PRICE, Algorithm, Quota
 
 pytestmark = pytest.mark.slow
@@ -69,7 +69,7 @@ def charges(draw: st.DrawFn, budgets: Sequence[Quota]) -> Charge:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Step]:
-    budgets = [draw(quotas(name="one")), draw(quotas(name="two")), draw(breadths())]
+    budgets = [draw(quotas(name="one")), draw(quotas(name="two")), draw(bucket_quotas())]
     pauses = st.integers(0, 3) | st.integers(0, 130) | st.sampled_from((0, 0, GRACE, 31 * DAY))
     step = st.builds(
         Step,

@@ -30,7 +30,7 @@ from querybudget.ledger import GRACE, Charge, Decision, Line, Reservation, Settl
 from querybudget.stores import Clock, Store
 from querybudget.testing.clock import ManualClock
 from querybudget.testing.contracts.oracle import Expected, Oracle
-from querybudget.testing.contracts.strategies import breadths, observations, quotas, responses
+from querybudget.testing.contracts.strategies import bucket_quotas, observations, quotas, responses
 from querybudget.units import MICRO, Algorithm, Millionths, Quota
 
 PARTITIONS = ("a", "b")
@@ -78,7 +78,7 @@ class StoreMachine(RuleBasedStateMachine):
     def budgets(self) -> st.SearchStrategy[tuple[Quota, ...]]:
         """Draw the budgets of a history; their names must differ."""
         plain = (quotas(name=name) for name in ("one", "two", "three"))
-        return st.tuples(*plain, *(breadths(name) for name in ("wide", "wider")))
+        return st.tuples(*plain, *(bucket_quotas(name) for name in ("wide", "wider")))
 
     # -- The machine ------------------------------------------------------------------------------
 

@@ -41,15 +41,15 @@ def quotas(*algorithms: Algorithm, name: str = "budget") -> st.SearchStrategy[Qu
     )
 
 
-def breadth(limit: int, window: int = 150, name: str = "breadth") -> Quota:
+def bucket_quota(limit: int, window: int = 150, name: str = "breadth") -> Quota:
     """Return a quota of `limit` buckets."""
     return quota_of(Algorithm.DISTINCT, limit * MICRO, name, window=window)
 
 
-def breadths(name: str = "breadth") -> st.SearchStrategy[Quota]:
+def bucket_quotas(name: str = "breadth") -> st.SearchStrategy[Quota]:
     """Draw small quotas of buckets."""
     windows = st.sampled_from((1, 15, 100, 150, 450))
-    return st.builds(breadth, st.integers(1, 8), windows, st.just(name))
+    return st.builds(bucket_quota, st.integers(1, 8), windows, st.just(name))
 
 
 @st.composite
