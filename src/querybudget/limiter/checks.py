@@ -63,7 +63,7 @@ def check_usage(usage: Usage) -> None:
     total, cached, written = usage.input, usage.cached_input, usage.cache_write
     output, reasoning = usage.output, usage.reasoning
     try:
-        # One expression: every settlement passes here.
+        # One expression: every reported usage passes here.
         if (
             cached >= 0 <= written
             and cached + written <= total <= MAX_FIGURE

@@ -27,10 +27,8 @@ from querybudget.ledger import (
 )
 from querybudget.policy.model import OnStoreError
 from querybudget.stores import Clock, MemoryStore
+from querybudget.stores.memory import MIN_IDENTITIES
 from querybudget.units import Quota, Unit
-
-LEAST_ACCOUNTS = 10
-"""The local store keeps at least this many accounts."""
 
 _DENY, _LOCAL = OnStoreError.DENY, OnStoreError.LOCAL
 
@@ -69,7 +67,7 @@ class Fallback:
 
     def __init__(self, workers: int, clock: Clock, *, max_identities: int) -> None:
         self._workers = workers
-        limit = max(LEAST_ACCOUNTS, max_identities)
+        limit = max(MIN_IDENTITIES, max_identities)
         self.store = MemoryStore(clock, max_identities=limit)
         self.decided = 0
 
