@@ -80,6 +80,7 @@ dev: $(VENV)/.editable ## put src on .venv's path, so that .venv/bin/pytest runs
 lock: $(BUILD)/uv/.installed ## write requirements/*.txt again; UPGRADE=--upgrade for newer releases
 	$(BUILD)/uv/bin/$(COMPILE) --extra all --group dev -o requirements/dev.txt pyproject.toml
 	$(BUILD)/uv/bin/$(COMPILE) --group bench -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
+	$(BUILD)/uv/bin/$(COMPILE) --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt pyproject.toml
 	$(BUILD)/uv/bin/$(COMPILE) --extra demo --group build -c requirements/dev.txt -o requirements/demo.txt pyproject.toml
 
 clean: ## remove what this file makes, and what the tools leave behind
@@ -109,6 +110,10 @@ $(VENV)/.editable: pyproject.toml $(VENV)/.installed
 
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.installed
 	$(PY) $(PIP) install --require-hashes -r requirements/bench.txt
+	@touch $@
+
+$(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.installed
+	$(PY) $(PIP) install --require-hashes -r requirements/fuzz.txt
 	@touch $@
 
 $(BUILD)/wheel/.built: $(SOURCES) $(VENV)/.installed
