@@ -507,7 +507,7 @@ def limiter_at(url: str, seen: Decisions | None = None) -> Limiter:
     policy = {
         "secret": secrets.token_hex(16),
         "identity": ["api_key"],
-        "store": {"url": url, "prefix": secrets.token_hex(4)},
+        "store": {"url": url, "prefix": secrets.token_hex(4), "timeout": "60s"},
         "budgets": [TOKENS, {"name": "parallel", "limit": "2 concurrent"}],
     }
     return Limiter(Policy.load(policy), hooks=[seen] if seen is not None else [])

@@ -330,8 +330,9 @@ def test_what_is_no_store_is_a_setup_error(store: Any) -> None:
 async def test_a_limiter_that_was_closed_may_be_used_again_and_opens_its_file(
     tmp_path: Path,
 ) -> None:
-    rules = Policy.load(policy({"name": "rpm", "limit": "2/minute"}, identity=["api_key"]))
-    limiter = Limiter(rules, store=f"sqlite:///{tmp_path}/accounts.db")
+    store = {"url": f"sqlite:///{tmp_path}/accounts.db", "timeout": "60s"}
+    budget = {"name": "rpm", "limit": "2/minute"}
+    limiter = Limiter(Policy.load(policy(budget, identity=["api_key"], store=store)))
     for refusal in (None, None, Refusal.QUOTA):
         async with limiter:
             assert (await ask(limiter, chat())).refusal is refusal
