@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.stores.prompts import KINDS, PATH, requests
 from querybudget.adapters import adapter_for
+from querybudget.adapters.base import Target
 from querybudget.coverage import Observation
 from querybudget.embedding.analyzer import EmbeddingAnalyzer, open_analyzer
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
@@ -85,7 +86,7 @@ async def observations(kind: str, callers: int, each: int) -> list[list[Observat
     assert adapter is not None
     found = [
         [
-            await analyzer.analyze(adapter.parse(PATH, body))
+            await analyzer.analyze(adapter.parse(Target(PATH), body))
             for body in requests(_kind(kind, caller), caller, each)
         ]
         for caller in range(callers)

@@ -6,6 +6,7 @@ import pytest
 
 from querybudget.adapters import adapter_for
 from querybudget.adapters.anthropic import CountTokens, Messages
+from querybudget.adapters.base import Target
 from querybudget.adapters.generic import Generic
 from querybudget.adapters.openai import ChatCompletions, Completions, Embeddings, Responses
 from querybudget.policy.model import GenericRoute
@@ -66,7 +67,7 @@ def test_routes_of_the_policy_go_first_in_their_order() -> None:
     for path, operation in (("/v1/chat/completions", "mine"), ("/v1/completions", "other")):
         adapter = adapter_for(path, "POST", routes)
         assert isinstance(adapter, Generic)
-        assert adapter.parse(path, b"{}").operation == operation
+        assert adapter.parse(Target(path), b"{}").operation == operation
 
 
 def test_the_same_request_is_read_by_an_equal_adapter_every_time() -> None:

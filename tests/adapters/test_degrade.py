@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters import adapter_for
+from querybudget.adapters.base import Target
 from querybudget.adapters.degrade import OUTPUT
 from querybudget.adapters.request import MAX_ASKS
 from querybudget.errors import BodyError
@@ -238,7 +239,7 @@ def test_degrading_anything_twice_is_degrading_it_once_and_it_asks_for_little(
     adapter = adapter_for(path, "POST", (ROUTE,))
     assert adapter is not None
     try:
-        call = adapter.parse(path, once)
+        call = adapter.parse(Target(path), once)
     except BodyError:
         return
     assert call.choices == 1
@@ -258,7 +259,7 @@ def test_degrading_any_bytes_never_raises(path: str, body: bytes) -> None:
 def asks(path: str, /, **members: Any) -> tuple[str, ...]:
     adapter = adapter_for(path, "POST", (ROUTE,))
     assert adapter is not None
-    return adapter.parse(path, json.dumps(members).encode()).asks
+    return adapter.parse(Target(path), json.dumps(members).encode()).asks
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.adapters.base import Call, Dialect, Usage
+from querybudget.adapters.base import Call, Dialect, Target, Usage
 from querybudget.adapters.generic import Generic, Pointer
 from querybudget.adapters.request import MAX_OUTPUT
 from querybudget.errors import BodyError, SetupError
@@ -87,7 +87,7 @@ class TestGenericRoute(AdapterContract):
 
 
 def read(route: GenericRoute, body: object) -> Call:
-    return Generic(route).parse("/x", json.dumps(body).encode())
+    return Generic(route).parse(Target("/x"), json.dumps(body).encode())
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_limit_beyond_any_model_is_lowered() -> None:
 @given(body=st.binary(max_size=60))
 def test_any_bytes_are_read_or_are_a_body_error(body: bytes) -> None:
     try:
-        call = Generic(GENERATE).parse("/generate", body)
+        call = Generic(GENERATE).parse(Target("/generate"), body)
     except BodyError:
         return
     assert call.input_bytes <= len(body)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters import adapter_for
-from querybudget.adapters.base import Call, Dialect
+from querybudget.adapters.base import Call, Dialect, Target
 from querybudget.adapters.request import MAX_CHOICES, MAX_LOGPROBS, MAX_OUTPUT
 from querybudget.errors import BodyError
 
@@ -25,7 +25,7 @@ PATHS = [CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES]
 def parse(path: str, body: bytes) -> Call:
     adapter = adapter_for(path, "POST", ())
     assert adapter is not None
-    return adapter.parse(path, body)
+    return adapter.parse(Target(path), body)
 
 
 def read(path: str, /, **members: Any) -> Call:

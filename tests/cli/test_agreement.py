@@ -111,7 +111,12 @@ async def by_middleware(policy: Policy, asked: Request) -> tuple[int, DecisionEv
     clock = ManualClock()
     limiter = Limiter(policy, store=MemoryStore(clock), clock=clock, hooks=[events.append])
     app = QueryBudgetMiddleware(FakeModel(), limiter=limiter)
-    scope = http_scope(asked.path, method=asked.method, headers=list(asked.headers))
+    scope = http_scope(
+        asked.path,
+        method=asked.method,
+        headers=list(asked.headers),
+        query_string=asked.query.encode(),
+    )
     driven = await drive(app, scope, request(asked.body))
     await limiter.aclose()
     assert len(events) <= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from querybudget.adapters import adapter_for
+from querybudget.adapters.base import Target
 from querybudget.asgi.websocket import HANDSHAKE, message_call
 from querybudget.policy.model import OPERATIONS, Policy
 
@@ -22,7 +23,7 @@ ASKED = {
 def named(path: str) -> str:
     adapter = adapter_for(path, "POST", ())
     assert adapter is not None
-    return adapter.parse(path, ASKED[path]).operation
+    return adapter.parse(Target(path), ASKED[path]).operation
 
 
 def test_every_operation_that_calls_have_can_be_matched_and_no_other() -> None:

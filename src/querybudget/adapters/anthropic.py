@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from querybudget.adapters.base import Call, Dialect, Meter, Usage
+from querybudget.adapters.base import Call, Dialect, Meter, Target, Usage
 from querybudget.adapters.degrade import Members, bound, lower_effort, put, rewrite, within
 from querybudget.adapters.metering import AnswerTotals, answer_meter, tokens
 from querybudget.adapters.request import (
@@ -85,7 +85,7 @@ class Messages:
 
     dialect: Dialect = Dialect.ANTHROPIC
 
-    def parse(self, _path: str, body: bytes, /) -> Call:
+    def parse(self, _target: Target, body: bytes, /) -> Call:
         request = read_body(_REQUEST, body, "a messages request")
         size, images = measure(request.system)
         for message in request.messages:
@@ -117,7 +117,7 @@ class CountTokens:
 
     dialect: Dialect = Dialect.ANTHROPIC
 
-    def parse(self, _path: str, body: bytes, /) -> Call:
+    def parse(self, _target: Target, body: bytes, /) -> Call:
         request = read_body(_REQUEST, body, "a request to count tokens")
         return Call(
             dialect=Dialect.ANTHROPIC,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import math
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Protocol
 
@@ -101,6 +102,26 @@ class Call(msgspec.Struct):
     background: bool = False
 
 
+class Target(msgspec.Struct, frozen=True):
+    """Where a request is sent, beside its body: what else may say what it asks.
+
+    Attributes:
+        path: The path that was matched.
+        query: The query string as sent, without its question mark; ``%`` escapes are not decoded.
+        headers: The request's headers, as ASGI has them: pairs of bytes, names in lower case.
+    """
+
+    path: str
+    query: str = ""
+    headers: Iterable[tuple[bytes, bytes]] = ()
+
+    @property
+    def content_type(self) -> str:
+        """The media type of the body, with its parameters; empty without one."""
+        found = (value for name, value in self.headers if name == b"content-type")
+        return next(found, b"").decode("latin-1")
+
+
 class Meter(Protocol):
     """Reads an answer as it passes through. Feeding never raises, however the bytes are cut."""
 
@@ -134,7 +155,7 @@ class Adapter(Protocol):
         """The format of refusals on this adapter's paths."""
         ...
 
-    def parse(self, path: str, body: bytes, /) -> Call:
+    def parse(self, target: Target, body: bytes, /) -> Call:
         """Return what a request asks.
 
         Raises:
@@ -156,7 +177,7 @@ class Adapter(Protocol):
         ...
 
 
-def read_call(adapter: Adapter, path: str, body: bytes) -> Call:
+def read_call(adapter: Adapter, target: Target, body: bytes) -> Call:
     """Return what a request asks, for any body.
 
     A body that the adapter cannot read is tried once more in the way most servers read JSON:
@@ -165,32 +186,32 @@ def read_call(adapter: Adapter, path: str, body: bytes) -> Call:
 
     Args:
         adapter: The adapter of the path.
-        path: The request's path.
+        target: Where the request is sent.
         body: The body, decompressed.
 
     Returns:
         The call; its operation is `UNREADABLE` if neither reading succeeds. The application then
         answers the request with its own error. The call counts as one request of the body's size.
     """
-    return _read(adapter, path, body)[0]
+    return _read(adapter, target, body)[0]
 
 
-def degrade_call(adapter: Adapter, path: str, body: bytes) -> bytes | None:
+def degrade_call(adapter: Adapter, target: Target, body: bytes) -> bytes | None:
     """Return a decompressed body asking for less; None if there is nothing to reduce."""
-    _, strict = _read(adapter, path, body)
+    _, strict = _read(adapter, target, body)
     degraded = adapter.degrade(strict)
     return None if degraded is strict else degraded
 
 
-def _read(adapter: Adapter, path: str, body: bytes) -> tuple[Call, bytes]:
+def _read(adapter: Adapter, target: Target, body: bytes) -> tuple[Call, bytes]:
     """Return a call and the JSON it was read from."""
     try:
-        return adapter.parse(path, body), body
+        return adapter.parse(target, body), body
     except BodyError:
         strict = _strict(body)
     if strict is not None:
         try:
-            return adapter.parse(path, strict), strict
+            return adapter.parse(target, strict), strict
         except BodyError:
             pass
     digest = blake2b(body, digest_size=16).hexdigest()

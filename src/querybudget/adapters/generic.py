@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from querybudget.adapters.base import Call, Dialect, Meter, Usage
+from querybudget.adapters.base import Call, Dialect, Meter, Target, Usage
 from querybudget.adapters.degrade import OUTPUT
 from querybudget.adapters.metering import AnswerTotals, answer_meter, tokens
 from querybudget.adapters.request import (
@@ -118,7 +118,7 @@ class Generic:
             (self._max_output, self._stream, self._choices, self._output_usage, self._text)
         )
 
-    def parse(self, _path: str, body: bytes, /) -> Call:
+    def parse(self, _target: Target, body: bytes, /) -> Call:
         request = read_body(_JSON, body, f"a JSON body for {self._route.operation}")
         prompts = [prompt.find(request) for prompt in self._prompts]
         texts = [text for prompt in prompts for text in _texts(prompt)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from querybudget.adapters.base import Call, Dialect, Meter
+from querybudget.adapters.base import Call, Dialect, Meter, Target
 from querybudget.adapters.degrade import (
     Members,
     bound,
@@ -133,13 +133,13 @@ class ChatCompletions:
 
     dialect: Dialect = Dialect.OPENAI
 
-    def parse(self, path: str, body: bytes, /) -> Call:
+    def parse(self, target: Target, body: bytes, /) -> Call:
         request = read_body(_CHAT, body, "a chat completions request")
         size, images = _measure_messages(request.messages)
         return Call(
             dialect=Dialect.OPENAI,
             operation="chat",
-            model=_model(path, request.model),
+            model=_model(target.path, request.model),
             stream=bool(request.stream),
             choices=choices_of(request.n),
             max_output=output_bound(request.max_completion_tokens, request.max_tokens),
@@ -163,14 +163,14 @@ class Responses:
 
     dialect: Dialect = Dialect.OPENAI
 
-    def parse(self, path: str, body: bytes, /) -> Call:
+    def parse(self, target: Target, body: bytes, /) -> Call:
         request = read_body(_RESPONSE, body, "a responses request")
         size, images, system, ask = _measure_input(request.input)
         instructions = request.instructions or ""
         return Call(
             dialect=Dialect.OPENAI,
             operation="responses",
-            model=_model(path, request.model),
+            model=_model(target.path, request.model),
             stream=bool(request.stream),
             max_output=output_bound(request.max_output_tokens),
             input_bytes=size + utf8_size(instructions) + json_size(request.tools),
@@ -196,7 +196,7 @@ class Completions:
 
     dialect: Dialect = Dialect.OPENAI
 
-    def parse(self, path: str, body: bytes, /) -> Call:
+    def parse(self, target: Target, body: bytes, /) -> Call:
         request = read_body(_COMPLETION, body, "a completions request")
         items, size, tokens, asks = _measure_prompts(request.prompt)
         logprobs = alternatives(request.logprobs)
@@ -205,7 +205,7 @@ class Completions:
         return Call(
             dialect=Dialect.OPENAI,
             operation="completions",
-            model=_model(path, request.model),
+            model=_model(target.path, request.model),
             stream=bool(request.stream),
             items=items,
             choices=choices_of(request.n, request.best_of),
@@ -230,7 +230,7 @@ class Embeddings:
 
     dialect: Dialect = Dialect.OPENAI
 
-    def parse(self, path: str, body: bytes, /) -> Call:
+    def parse(self, target: Target, body: bytes, /) -> Call:
         request = read_body(_EMBEDDING, body, "an embeddings request")
         items, size, tokens, asks = _measure_prompts(request.input)
         messages = request.messages or []
@@ -238,7 +238,7 @@ class Embeddings:
         return Call(
             dialect=Dialect.OPENAI,
             operation="embeddings",
-            model=_model(path, request.model),
+            model=_model(target.path, request.model),
             items=items,
             input_bytes=size + message_size,
             input_tokens=tokens,

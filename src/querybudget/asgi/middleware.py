@@ -21,7 +21,7 @@ from querybudget.asgi.websocket import WebSocketSession
 from querybudget.errors import QueryBudgetError, SetupError
 from querybudget.events import Hook, checked_hooks
 from querybudget.limiter import Limiter
-from querybudget.limiter.matching import path_of
+from querybudget.limiter.matching import path_of, target_of
 from querybudget.policy.model import Policy
 from querybudget.refusals import body_too_large
 from querybudget.stores import Clock, Store
@@ -124,7 +124,8 @@ class QueryBudgetMiddleware:
             limit = limiter.policy.body.limit
             try:
                 received = await read(scope, receive, limit)
-                call = read_call(adapter, path, inflate(scope, received.body, limit))
+                body = inflate(scope, received.body, limit)
+                call = read_call(adapter, target_of(scope, path), body)
             except BodyTooLarge:
                 name = new_request_id()
                 await send_answer(body_too_large(limit, adapter.dialect, request_id=name), send)

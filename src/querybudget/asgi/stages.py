@@ -10,6 +10,7 @@ from querybudget.asgi.body import Received, inflate, rewritten
 from querybudget.asgi.types import Scope
 from querybudget.coverage.response import Stage
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
+from querybudget.limiter.matching import target_of
 from querybudget.units import SECOND
 
 
@@ -83,12 +84,13 @@ def _degrade(
 ) -> Scope:
     """Rewrite the body to ask for less; return the scope for the new body."""
     body = inflate(scope, received.body, limit)
-    degraded = degrade_call(adapter, admission.path, body)
+    target = target_of(scope, admission.path)
+    degraded = degrade_call(adapter, target, body)
     if degraded is None:
         return scope
     received.replace(degraded)
     # The charge is for the rewritten request: not for answers and figures that were removed.
-    admission.call = read_call(adapter, admission.path, degraded)
+    admission.call = read_call(adapter, target, degraded)
     return rewritten(scope, len(degraded))
 
 

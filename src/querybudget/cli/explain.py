@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from querybudget.adapters.base import UNREADABLE, Adapter, Call, read_call
+from querybudget.adapters.base import UNREADABLE, Adapter, Call, Target, read_call
 from querybudget.asgi.body import BodyTooLarge, inflate, read
 from querybudget.asgi.health import READS
 from querybudget.asgi.websocket import HANDSHAKE, message_call
@@ -24,7 +24,7 @@ from querybudget.identity import ANONYMOUS
 from querybudget.ledger import Line, LineStatus
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.limiter.conditions import Mismatch
-from querybudget.limiter.matching import WEBSOCKET, Route
+from querybudget.limiter.matching import WEBSOCKET, Route, target_of
 from querybudget.policy.model import Budget, EstimateSettings, Mode, Policy
 from querybudget.stores import MemoryStore, system_clock
 from querybudget.text import amount, limit, number
@@ -106,14 +106,15 @@ async def _read(limiter: Limiter, route: Route, request: Request) -> tuple[Call 
     scope, maximum = request.scope, limiter.policy.body.limit
     received = await read(scope, request.receive, maximum)
     body = inflate(scope, received.body, maximum)
-    call = read_call(route.adapter, request.path, body)
+    target = target_of(scope, request.path)
+    call = read_call(route.adapter, target, body)
     unreadable = call.operation == UNREADABLE
-    return call, _body_error(route.adapter, request.path, body) if unreadable else ""
+    return call, _body_error(route.adapter, target, body) if unreadable else ""
 
 
-def _body_error(adapter: Adapter, path: str, body: bytes) -> str:
+def _body_error(adapter: Adapter, target: Target, body: bytes) -> str:
     try:
-        adapter.parse(path, body)
+        adapter.parse(target, body)
     except BodyError as error:
         return str(error) if body else "It is empty: give one with --request."
     return "It is not what this path takes."

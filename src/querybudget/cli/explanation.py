@@ -18,6 +18,7 @@ class Request(msgspec.Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
     client: str = "127.0.0.1"
     body: bytes = b""
+    query: str = ""
 
     @property
     def scope(self) -> dict[str, Any]:
@@ -27,7 +28,7 @@ class Request(msgspec.Struct, frozen=True):
             "method": self.method,
             "path": self.path,
             "root_path": "",
-            "query_string": b"",
+            "query_string": self.query.encode(),
             "headers": list(self.headers),
             "client": (self.client, 0),
         }

@@ -74,7 +74,9 @@ def _add_explain(explain: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="file with the request's body, or a WebSocket's message; - for standard input",
     )
-    explain.add_argument("--path", default="/v1/chat/completions", help="default: %(default)s")
+    explain.add_argument(
+        "--path", default="/v1/chat/completions", help="and its query; default: %(default)s"
+    )
     explain.add_argument("--method", default="POST", help="or WEBSOCKET; default: %(default)s")
     explain.add_argument(
         "--header",
@@ -142,9 +144,11 @@ def _explain(arguments: argparse.Namespace) -> int:
     from querybudget.cli.explain import explain  # noqa: PLC0415
     from querybudget.cli.explanation import Request  # noqa: PLC0415
 
+    path, _, query = arguments.path.partition("?")
     request = Request(
         method=arguments.method.upper(),
-        path=arguments.path,
+        path=path,
+        query=query,
         headers=tuple(arguments.header),
         client=arguments.client,
         body=_body(arguments.request),

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from querybudget.adapters import adapter_for
-from querybudget.adapters.base import UNREADABLE, Adapter, Call
+from querybudget.adapters.base import UNREADABLE, Adapter, Call, Target
 from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resolver
 from querybudget.ledger import Line
 from querybudget.limiter.conditions import (
@@ -366,3 +366,9 @@ def path_of(scope: Mapping[str, Any]) -> str:
     if root and path.startswith(root) and path[len(root) : len(root) + 1] in {"/", ""}:
         return path[len(root) :]
     return path
+
+
+def target_of(scope: Mapping[str, Any], path: str) -> Target:
+    """Return where an HTTP scope is sent, of which `path` was matched."""
+    query: bytes = scope.get("query_string", b"")
+    return Target(path, query.decode("latin-1"), scope["headers"])

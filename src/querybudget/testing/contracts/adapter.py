@@ -21,7 +21,7 @@ from typing import ClassVar
 
 import msgspec
 
-from querybudget.adapters.base import Adapter, Call, Meter, Usage
+from querybudget.adapters.base import Adapter, Call, Meter, Target, Usage
 from querybudget.adapters.degrade import OUTPUT
 from querybudget.adapters.generic import Json
 from querybudget.errors import BodyError
@@ -132,7 +132,7 @@ class AdapterContract:
 
     def test_every_request_is_read_as_recorded(self) -> None:
         for recording in self.recordings:
-            call = self.adapter(recording.path).parse(recording.path, recording.request)
+            call = self.adapter(recording.path).parse(Target(recording.path), recording.request)
             assert call == recording.call, recording.name
 
     def test_a_request_cut_short_is_a_body_error(self) -> None:
@@ -140,7 +140,7 @@ class AdapterContract:
             adapter = self.adapter(recording.path)
             for end in range(len(recording.request)):
                 try:
-                    adapter.parse(recording.path, recording.request[:end])
+                    adapter.parse(Target(recording.path), recording.request[:end])
                 except BodyError:
                     continue
                 raise AssertionError(f"{recording.name} was read although cut after {end} bytes")
@@ -151,7 +151,7 @@ class AdapterContract:
             adapter = self.adapter(recording.path)
             for wrong in _spoilt(json.loads(recording.request)):
                 try:
-                    call = adapter.parse(recording.path, json.dumps(wrong).encode())
+                    call = adapter.parse(Target(recording.path), json.dumps(wrong).encode())
                 except BodyError:
                     continue
                 _check_bounds(call)
@@ -161,7 +161,7 @@ class AdapterContract:
         for recording in self.recordings:
             adapter = self.adapter(recording.path)
             degraded = adapter.degrade(recording.request)
-            less, call = adapter.parse(recording.path, degraded), recording.call
+            less, call = adapter.parse(Target(recording.path), degraded), recording.call
             assert (less.ask, less.template) == (call.ask, call.template), recording.name
             assert (less.model, less.stream) == (call.model, call.stream), recording.name
             assert (less.choices, less.logprobs) == (1, 0), recording.name
