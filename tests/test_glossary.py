@@ -37,6 +37,7 @@ PUBLIC = (
     "limiter",
     "policy",
     "policy.model",
+    "policy.prices",
     "refusals",
     "resilience",
     "stores",

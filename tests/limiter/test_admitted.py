@@ -445,7 +445,7 @@ async def test_settling_inside_the_body_is_final() -> None:
 
 # -- figures that a program passes
 
-FIGURES = ["input", "cached_input", "cache_write", "output", "reasoning"]
+FIGURES = [name for name in Usage.__struct_fields__ if name != "estimated"]
 WRONG_USAGE: list[Any] = [
     *(msgspec.structs.replace(Usage(9, output=9), **{figure: -1}) for figure in FIGURES),
     *(msgspec.structs.replace(Usage(9, output=9), **{figure: None}) for figure in FIGURES),
@@ -453,6 +453,10 @@ WRONG_USAGE: list[Any] = [
     Usage(cached_input=1),
     Usage(3, cached_input=2, cache_write=2),
     Usage(output=1, reasoning=2),
+    Usage(5, cache_write=2, cache_write_1h=3),
+    Usage(3, audio_input=2, image_input=2),
+    Usage(output=3, audio_output=2, image_output=2),
+    Usage(searches=10**30),
     Usage(10**30),
     12,
     {"input": 1},

@@ -20,8 +20,8 @@ from querybudget.policy.model import (
     OnStoreError,
     Policy,
     ResolverSpec,
-    TokenWeights,
 )
+from querybudget.policy.prices import TokenWeights
 from querybudget.units import MICRO, SECOND, Algorithm, Period, Unit
 
 GOOD = sorted((Path(__file__).parent / "good").glob("*.yaml"))
@@ -151,7 +151,9 @@ def test_a_whole_policy_is_read_without_loss() -> None:
 def test_prices_are_exact_picodollars_and_what_is_not_given_follows_its_kind() -> None:
     models = good("public_api").models
     assert models["gpt-4o-mini*"].cached_input == 75_000
-    assert models["gpt-4o-mini*"].cache_write == models["gpt-4o-mini*"].input == 150_000
+    assert models["gpt-4o-mini*"].audio_input == models["gpt-4o-mini*"].input == 150_000
+    assert models["gpt-4o-mini*"].cache_write == 187_500
+    assert models["gpt-4o-mini*"].cache_write_1h == 300_000
     assert models["gpt-*"].reasoning == models["gpt-*"].output == 10_000_000
     assert models["claude-*"].cache_write == 3_750_000
     assert models["picture-*"].request == 40_000_000_000
@@ -166,8 +168,13 @@ def test_weights_that_are_not_given_follow_their_kind() -> None:
         input=500_000,
         cached_input=500_000,
         cache_write=500_000,
+        cache_write_1h=500_000,
+        audio_input=500_000,
+        image_input=500_000,
         output=4 * MICRO,
         reasoning=4 * MICRO,
+        audio_output=4 * MICRO,
+        image_output=4 * MICRO,
     )
 
 

@@ -32,7 +32,7 @@ class Dialect(enum.StrEnum):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens that a call used.
+    """Tokens that a call used, and what else its answer says is billed.
 
     Attributes:
         input: All prompt tokens, cached ones included.
@@ -41,6 +41,13 @@ class Usage(msgspec.Struct, frozen=True):
         output: All generated tokens, over all choices, reasoning included.
         reasoning: The part of ``output`` spent on reasoning.
         estimated: True if any figure was estimated from sizes because the server did not report it.
+        cache_write_1h: The part of ``cache_write`` written for an hour (Anthropic's
+            ``ephemeral_1h_input_tokens``).
+        audio_input: The part of ``input`` that is audio.
+        image_input: The part of ``input`` that is pictures.
+        audio_output: The part of ``output`` that is audio.
+        image_output: The part of ``output`` that is pictures.
+        searches: Web searches that the server made for the answer.
     """
 
     input: int = 0
@@ -49,6 +56,12 @@ class Usage(msgspec.Struct, frozen=True):
     output: int = 0
     reasoning: int = 0
     estimated: bool = False
+    cache_write_1h: int = 0
+    audio_input: int = 0
+    image_input: int = 0
+    audio_output: int = 0
+    image_output: int = 0
+    searches: int = 0
 
 
 class Call(msgspec.Struct):

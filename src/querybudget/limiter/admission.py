@@ -249,6 +249,12 @@ def sum_of(one: Usage, other: Usage) -> Usage:
         one.output + other.output,
         one.reasoning + other.reasoning,
         one.estimated or other.estimated,
+        one.cache_write_1h + other.cache_write_1h,
+        one.audio_input + other.audio_input,
+        one.image_input + other.image_input,
+        one.audio_output + other.audio_output,
+        one.image_output + other.image_output,
+        one.searches + other.searches,
     )
 
 

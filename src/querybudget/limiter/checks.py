@@ -24,7 +24,26 @@ _NUMBERS = (
 """The numbers of a call, and the smallest and largest value of each."""
 
 _TEXTS = ("operation", "model", "template", "ask")
-_FIGURES = ("input", "cached_input", "cache_write", "output", "reasoning")
+_PARTS = (
+    ("input", ("cached_input", "cache_write", "audio_input", "image_input")),
+    ("cache_write", ("cache_write_1h",)),
+    ("output", ("reasoning", "audio_output", "image_output")),
+)
+"""A figure of usage, and those that are a part of it."""
+
+_FIGURES = (
+    "input",
+    "cached_input",
+    "cache_write",
+    "output",
+    "reasoning",
+    "cache_write_1h",
+    "audio_input",
+    "image_input",
+    "audio_output",
+    "image_output",
+    "searches",
+)
 
 
 def check_call(call: object) -> None:
@@ -61,14 +80,22 @@ def check_usage(usage: Usage) -> None:
     if type(usage) is not Usage:
         raise _wrong_type("usage", usage, Usage)
     total, cached, written = usage.input, usage.cached_input, usage.cache_write
-    output, reasoning = usage.output, usage.reasoning
+    hour, output, reasoning = usage.cache_write_1h, usage.output, usage.reasoning
+    heard, seen, searches = usage.audio_input, usage.image_input, usage.searches
+    spoken, drawn = usage.audio_output, usage.image_output
     try:
         # One expression: every reported usage passes here.
         if (
-            cached >= 0 <= written
+            cached >= 0 <= hour <= written
             and cached + written <= total <= MAX_FIGURE
             and 0 <= reasoning <= output <= MAX_FIGURE
+            and heard >= 0 <= seen
+            and heard + seen <= total
+            and spoken >= 0 <= drawn
+            and spoken + drawn <= output
+            and 0 <= searches <= MAX_FIGURE
             and type(total + cached + written + output + reasoning) is int
+            and type(hour + heard + seen + spoken + drawn + searches) is int
         ):
             return
     except TypeError:
@@ -87,9 +114,11 @@ def _wrong_usage(usage: Usage) -> Exception:
             return ValueError(f"usage cannot be negative, found {name}={figure}")
         if figure > MAX_FIGURE:
             return ValueError(f"`Usage.{name}` must be at most {MAX_FIGURE}, found {figure}")
-    if usage.reasoning > usage.output:
-        return ValueError(f"`Usage.reasoning` is a part of `output`, found {usage}")
-    return ValueError(f"`Usage.cached_input` and `cache_write` are parts of `input`, found {usage}")
+    for whole, parts in _PARTS:
+        for part in parts:
+            if getattr(usage, part) > getattr(usage, whole):
+                return ValueError(f"`Usage.{part}` is a part of `{whole}`, found {usage}")
+    return ValueError(f"parts of a figure are larger together than it is, found {usage}")
 
 
 def _wrong_number(name: str, number: object, smallest: int, largest: int) -> Exception:

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 
+from msgspec.structs import astuple
+
 from querybudget.adapters.base import Call, Usage
-from querybudget.policy.model import Budget, ModelPrice, TokenWeights
+from querybudget.policy.model import Budget
+from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.units import MICRO, Unit
 
 PICO_PER_MICRO = 1_000_000
@@ -23,8 +26,11 @@ def price_of(models: Mapping[str, ModelPrice], model: str) -> ModelPrice | None:
 
 
 def dearest(models: Mapping[str, ModelPrice]) -> ModelPrice | None:
-    """Return the price with the most expensive output, for a call whose model cannot be read."""
-    return max(models.values(), key=lambda price: price.output, default=None)
+    """Return the highest price of each kind, for a call whose model cannot be read."""
+    if not models:
+        return None
+    prices = [astuple(price) for price in models.values()]
+    return ModelPrice(*(max(kind) for kind in zip(*prices, strict=True)))
 
 
 def cost_function(budget: Budget, price: ModelPrice | None) -> CostFunction:
@@ -65,34 +71,49 @@ def tokens(weights: TokenWeights, call: Call, usage: Usage) -> int:
 
 def input_tokens(weights: TokenWeights, call: Call, usage: Usage) -> int:
     """Return µ-tokens of the prompt, each kind by its weight."""
-    return (
-        (usage.input - usage.cached_input - usage.cache_write) * weights.input
-        + usage.cached_input * weights.cached_input
-        + usage.cache_write * weights.cache_write
-        + usage.input * call.prompt_logprobs * weights.logprobs
-    )
+    return _input(weights, usage) + usage.input * call.prompt_logprobs * weights.logprobs
 
 
 def output_tokens(weights: TokenWeights, call: Call, usage: Usage) -> int:
     """Return µ-tokens generated, each kind by its weight."""
-    return (
-        (usage.output - usage.reasoning) * weights.output
-        + usage.reasoning * weights.reasoning
-        + usage.output * call.logprobs * weights.logprobs
-    )
+    return _output(weights, usage) + usage.output * call.logprobs * weights.logprobs
 
 
 def usd(price: ModelPrice, call: Call, usage: Usage) -> int:
     """Return what a call costs at `price`, in microdollars, rounded up."""
     pico = (
-        (usage.input - usage.cached_input - usage.cache_write) * price.input
-        + usage.cached_input * price.cached_input
-        + usage.cache_write * price.cache_write
-        + (usage.output - usage.reasoning) * price.output
-        + usage.reasoning * price.reasoning
+        _input(price, usage)
+        + _output(price, usage)
         + call.items * call.choices * price.request
+        + usage.searches * price.search
     )
     return -(-pico // PICO_PER_MICRO)
+
+
+def _input(rates: TokenWeights | ModelPrice, usage: Usage) -> int:
+    """Weigh the prompt. A token may be of two kinds, cached audio for example: both apply."""
+    plain, hour = rates.input, usage.cache_write_1h
+    return max(
+        0,
+        usage.input * plain
+        + usage.cached_input * (rates.cached_input - plain)
+        + (usage.cache_write - hour) * (rates.cache_write - plain)
+        + hour * (rates.cache_write_1h - plain)
+        + usage.audio_input * (rates.audio_input - plain)
+        + usage.image_input * (rates.image_input - plain),
+    )
+
+
+def _output(rates: TokenWeights | ModelPrice, usage: Usage) -> int:
+    """Weigh what was generated, likewise."""
+    plain = rates.output
+    return max(
+        0,
+        usage.output * plain
+        + usage.reasoning * (rates.reasoning - plain)
+        + usage.audio_output * (rates.audio_output - plain)
+        + usage.image_output * (rates.image_output - plain),
+    )
 
 
 def _requests(call: Call, _usage: Usage) -> int:

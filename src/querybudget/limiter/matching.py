@@ -24,7 +24,8 @@ from querybudget.limiter.conditions import (
 )
 from querybudget.limiter.cost import CostFunction, cost_function, dearest, price_of
 from querybudget.limiter.estimation import Estimate
-from querybudget.policy.model import Budget, Mode, ModelPrice, OnStoreError, Policy
+from querybudget.policy.model import Budget, Mode, OnStoreError, Policy
+from querybudget.policy.prices import ModelPrice
 from querybudget.units import MICRO, Quota, Unit
 
 LONGEST_KEY = 200

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import UTC, tzinfo
 from fnmatch import fnmatchcase
-from typing import TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
@@ -19,11 +18,10 @@ from querybudget.notation import Limit, check_whole
 from querybudget.policy import file
 from querybudget.policy.build_identity import POOLS, check_name
 from querybudget.policy.diagnostics import Path, Problems
-from querybudget.policy.model import OPERATIONS, Budget, Match, Mode, ModelPrice, TokenWeights
+from querybudget.policy.model import OPERATIONS, Budget, Match, Mode
+from querybudget.policy.prices import TokenWeights, completed_weights
 from querybudget.text import in_units, listed, nearest
 from querybudget.units import MICRO, SECOND, Algorithm, Period, Quota, Unit
-
-T = TypeVar("T", TokenWeights, ModelPrice)
 
 MAX_BUCKETS = FINE * 100 * MICRO
 """All buckets there are, at the largest weight: no call can spend more."""
@@ -35,10 +33,12 @@ _BUCKET_KEYS = ("price", "then", "delay", "score")
 _METHODS = (
     "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY WEBSOCKET".split()  # noqa: SIM905
 )
+_PROMPT = ("input", "cached_input", "cache_write", "cache_write_1h", "audio_input", "image_input")
+_GENERATED = ("output", "reasoning", "audio_output", "image_output")
 _WEIGHTS = {
-    Unit.TOKENS: ("input", "cached_input", "cache_write", "output", "reasoning", "logprobs"),
-    Unit.INPUT_TOKENS: ("input", "cached_input", "cache_write", "logprobs"),
-    Unit.OUTPUT_TOKENS: ("output", "reasoning", "logprobs"),
+    Unit.TOKENS: (*_PROMPT, *_GENERATED, "logprobs"),
+    Unit.INPUT_TOKENS: (*_PROMPT, "logprobs"),
+    Unit.OUTPUT_TOKENS: (*_GENERATED, "logprobs"),
 }
 
 
@@ -82,16 +82,6 @@ def check_paths(patterns: tuple[str, ...], path: Path, problems: Problems) -> No
         if not pattern.startswith(("/", "*", "?", "[")):
             where = problems.item(path, pattern)
             problems.add(where, f"expected a path such as `/v1/*`, found `{pattern}`")
-
-
-def completed(amounts: T, written: Collection[str]) -> T:
-    """Give the kinds of tokens that are not written the weight or price of `input` or `output`."""
-    defaults = {
-        "cached_input": amounts.input,
-        "cache_write": amounts.input,
-        "reasoning": amounts.output,
-    }
-    return replace(amounts, **{kind: defaults[kind] for kind in defaults if kind not in written})
 
 
 def _budget(budget: file.BudgetFile, path: Path, known: Known, problems: Problems) -> Budget | None:
@@ -245,7 +235,7 @@ def _weights(
         if unit in _WEIGHTS and kind not in _WEIGHTS[unit] and kind in written:
             message = f"expected weights of tokens that {unit} counts, found `{kind}`"
             problems.add((*path, kind), message)
-    return completed(weights, written)
+    return completed_weights(weights, written)
 
 
 # -- Buckets: what spending them leads to ----------------------------------------------------------

@@ -30,11 +30,10 @@ from querybudget.policy.model import (
     GenericRoute,
     Match,
     Mode,
-    ModelPrice,
     OnStoreError,
     Refusals,
-    TokenWeights,
 )
+from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.text import in_units
 from querybudget.units import Unit
 

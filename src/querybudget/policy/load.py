@@ -15,6 +15,7 @@ from querybudget.policy import build_budgets, build_embedding, build_identity, b
 from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Node, Path, Problems
 from querybudget.policy.model import GenericRoute, Policy
+from querybudget.policy.prices import completed_price
 from querybudget.policy.yaml_nodes import from_mapping, from_text
 from querybudget.text import listed, nearest
 
@@ -112,7 +113,7 @@ def _policy(node: Node, problems: Problems) -> Policy:
             written.tiers, () if written.budgets is UNSET else written.budgets, problems
         ),
         models={
-            pattern: build_budgets.completed(price, problems.keys(("models", pattern)))
+            pattern: completed_price(price, problems.keys(("models", pattern)))
             for pattern, price in written.models.items()
         },
         routes=written.routes,

@@ -17,14 +17,13 @@ from querybudget.coverage.response import BucketResponse
 from querybudget.policy.fields import (
     Duration,
     Factor,
-    Fee,
-    Price,
     Size,
     Words,
     between,
     doc,
     required,
 )
+from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.units import MICRO, SECOND, Quota, Unit
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ __all__ = [
     "GenericRoute",
     "Match",
     "Mode",
-    "ModelPrice",
     "OnStoreError",
     "Partition",
     "Policy",
@@ -50,7 +48,6 @@ __all__ = [
     "ResolverSpec",
     "Tier",
     "TierRule",
-    "TokenWeights",
 ]
 
 _HTTP = ("chat", "responses", "completions", "embeddings", "messages", "count_tokens", "other")
@@ -170,23 +167,6 @@ class Match(Struct, frozen=True):
     capability: Annotated[Words, doc("Names of capabilities; any of them is enough.")] = ()
 
 
-class TokenWeights(Struct, frozen=True):
-    """What each kind of token counts in a token budget."""
-
-    input: Annotated[Factor, doc("A prompt token; defaults to 1.")] = MICRO
-    cached_input: Annotated[
-        Factor, doc("A prompt token read from a cache; defaults to `input`.")
-    ] = MICRO
-    cache_write: Annotated[
-        Factor, doc("A prompt token written to a cache; defaults to `input`.")
-    ] = MICRO
-    output: Annotated[Factor, doc("A generated token; defaults to 1.")] = MICRO
-    reasoning: Annotated[Factor, doc("A reasoning token; defaults to `output`.")] = MICRO
-    logprobs: Annotated[
-        Factor, doc("Each alternative given with a token, besides it; defaults to 0.05.")
-    ] = MICRO // 20
-
-
 class Budget(Struct, frozen=True):
     """A named quota, what it is pooled over, which calls it is for and what it does.
 
@@ -257,21 +237,6 @@ class Embedding(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return _shown(self, "api_key")
-
-
-class ModelPrice(Struct, frozen=True):
-    """What a model costs, in USD per million tokens."""
-
-    input: Annotated[Price, doc("A prompt token."), required()] = 0
-    output: Annotated[Price, doc("A generated token."), required()] = 0
-    cached_input: Annotated[
-        Price, doc("A prompt token read from a cache; defaults to `input`.")
-    ] = 0
-    cache_write: Annotated[
-        Price, doc("A prompt token written to a cache; defaults to `input`.")
-    ] = 0
-    reasoning: Annotated[Price, doc("A reasoning token; defaults to `output`.")] = 0
-    request: Annotated[Fee, doc("USD for each request, besides its tokens.")] = 0
 
 
 class EstimateSettings(Struct, frozen=True):

@@ -14,7 +14,8 @@ import msgspec
 
 from querybudget.policy.decode import Shape, keys_of, shape
 from querybudget.policy.file import PolicyFile
-from querybudget.policy.model import EstimateSettings, GenericRoute, ModelPrice, TokenWeights
+from querybudget.policy.model import EstimateSettings, GenericRoute
+from querybudget.policy.prices import ModelPrice, TokenWeights
 
 Schema = dict[str, Any]
 
