@@ -251,22 +251,6 @@ async def test_a_server_starts_though_its_store_does_not_answer(
     assert (await drive(middleware, http_scope(key="a"), request(CHAT))).status == 200
 
 
-@pytest.mark.anyio
-async def test_an_application_without_lifespan_keeps_its_store_open() -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            raise RuntimeError("no lifespan here")
-        await FakeModel()(scope, receive, send)
-
-    store, middleware = starting(None, app)
-    middleware.limiter._owned = True
-    driven = await drive(middleware, LIFESPAN, [STARTUP])
-    assert isinstance(driven.error, RuntimeError)
-    assert driven.sent == []
-    assert (await drive(middleware, http_scope(key="a"), request(CHAT))).status == 200
-    assert "aclose" not in store.asked
-
-
 # -- Setups that cannot work ------------------------------------------------------------------
 
 

@@ -48,13 +48,6 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.send", "text": message["text"]})
 
 
-async def silent(scope: Scope, receive: Receive, send: Send) -> None:
-    """An application that knows only HTTP."""
-    if scope["type"] != "http":
-        raise RuntimeError(f"no {scope['type']} here")
-    await FakeModel()(scope, receive, send)
-
-
 @pytest.mark.anyio
 async def test_every_problem_of_a_policy_file_fails_the_startup(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
@@ -106,15 +99,6 @@ async def test_the_application_alone_is_enough(
         app = QueryBudgetMiddleware(FakeModel())
     statuses = [(await drive(app, http_scope(key="a"), request(CHAT))).status for _ in range(2)]
     assert statuses == [200, 429]
-
-
-@pytest.mark.anyio
-async def test_an_application_without_lifespan_stays_without(make_edge: MakeEdge) -> None:
-    edge = make_edge(silent, POLICY)
-    driven = await drive(edge.app, LIFESPAN, [STARTUP])
-    assert isinstance(driven.error, RuntimeError)  # What servers take for "not supported".
-    assert driven.sent == []
-    assert (await drive(edge.app, http_scope(key="a"), request(CHAT))).status == 200
 
 
 @pytest.mark.anyio

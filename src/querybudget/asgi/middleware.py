@@ -14,11 +14,13 @@ from typing import Any
 from querybudget.adapters.base import Dialect, read_call
 from querybudget.asgi.body import BodyTooLarge, inflate, read
 from querybudget.asgi.health import READS, send_health
+from querybudget.asgi.lifespan import serve_lifespan
+from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.responder import Responder, new_request_id, refusal_of, send_answer
 from querybudget.asgi.stages import DelayQueue, apply_stage
-from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
+from querybudget.asgi.types import ASGIApp, Receive, Scope, Send
 from querybudget.asgi.websocket import WebSocketSession
-from querybudget.errors import QueryBudgetError, SetupError
+from querybudget.errors import SetupError
 from querybudget.events import Hook, checked_hooks
 from querybudget.limiter import Limiter
 from querybudget.limiter.matching import path_of, target_of
@@ -84,6 +86,7 @@ class QueryBudgetMiddleware:
         self._clock = clock
         self._limiter = limiter
         self._delays = DelayQueue()
+        self._calls = OpenCalls()
 
     @property
     def limiter(self) -> Limiter:
@@ -105,7 +108,7 @@ class QueryBudgetMiddleware:
         elif kind == "websocket" and not BYPASS.unlimited:
             await self._websocket(scope, receive, send)
         elif kind == "lifespan":
-            await self._lifespan(scope, receive, send)
+            await serve_lifespan(self.app, scope, receive, send, lambda: self.limiter, self._calls)
         else:
             await self.app(scope, receive, send)
 
@@ -141,7 +144,8 @@ class QueryBudgetMiddleware:
             dialect = adapter.dialect if adapter else Dialect.PROBLEM
             await send_answer(refusal_of(limiter, admission, dialect), send)
         elif staged is not None:
-            await Responder(limiter, route, admission, receive, send).run(self.app, staged)
+            responder = Responder(limiter, route, admission, receive, send, self._calls)
+            await responder.run(self.app, staged)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         limiter, path = self.limiter, path_of(scope)
@@ -150,32 +154,8 @@ class QueryBudgetMiddleware:
             await self.app(scope, receive, send)
             return
         caller = limiter.caller_for(scope)
-        await WebSocketSession(limiter, route, caller, path, receive, send).run(self.app, scope)
-
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Read the startup message before the application does: it must not start if we cannot.
-        messages = [await receive()]
-        try:
-            limiter = self.limiter
-            await limiter.start()
-        except (QueryBudgetError, OSError) as error:
-            await send({"type": "lifespan.startup.failed", "message": f"querybudget: {error}"})
-            return
-        answered = False
-
-        async def receive_again() -> Message:
-            return messages.pop() if messages else await receive()
-
-        async def note_start(message: Message) -> None:
-            nonlocal answered
-            answered = answered or message["type"].startswith("lifespan.startup.")
-            await send(message)
-
-        try:
-            await self.app(scope, receive_again, note_start)
-        finally:
-            if answered:  # An application without lifespan support continues after this.
-                await limiter.aclose()
+        session = WebSocketSession(limiter, route, caller, path, receive, send, self._calls)
+        await session.run(self.app, scope)
 
     def _make_limiter(self) -> Limiter:
         policy = self._policy if self._policy is not None else os.environ.get(ENVIRONMENT)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 from querybudget.adapters.base import Adapter, Dialect, Meter, Usage, settled_usage
 from querybudget.asgi.body import Inflate
+from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.limiter import Admission, AdmissionView, Limiter, Outcome, Refusal
 from querybudget.limiter.matching import Route
@@ -72,13 +74,20 @@ class Responder:
     """
 
     def __init__(
-        self, limiter: Limiter, route: Route, admission: Admission, receive: Receive, send: Send
+        self,
+        limiter: Limiter,
+        route: Route,
+        admission: Admission,
+        receive: Receive,
+        send: Send,
+        calls: OpenCalls,
     ) -> None:
         self._limiter = limiter
         self._route = route
         self._admission = admission
         self._receive = receive
         self._send = send
+        self._calls = calls
         self._status = 0
         self._meter: Meter | None = None
         self._feed: Callable[[bytes], None] | None = None
@@ -88,6 +97,7 @@ class Responder:
     async def run(self, app: ASGIApp, scope: Scope) -> None:
         """Run the application, then settle, even if it fails or is cancelled."""
         failed = False
+        self._calls.add(self)
         try:
             shared = scope.get("state")
             view = AdmissionView(self._admission)
@@ -99,6 +109,15 @@ class Responder:
         finally:
             if not self._admission.settled:
                 await self._settle(failed=failed)
+            self._calls.discard(self)
+            settling = self._admission.settling
+            if settling is not None:  # a server that stops waits for this task, if for nothing else
+                await asyncio.wait((settling,))
+
+    async def end(self) -> None:
+        """Settle the call at what it has used until now, if it is open."""
+        if not self._admission.settled:
+            await self._settle(failed=False)
 
     async def receive(self) -> Message:
         """ASGI's `receive`: note whether the client has disconnected."""
@@ -166,6 +185,7 @@ class Responder:
         )
 
     async def _settle(self, *, failed: bool) -> None:
+        self._calls.discard(self)
         outcome = _outcome(self._status, failed=failed)
         usage = self._usage() if outcome is _ANSWERED else None
         await self._limiter.settle_call(self._admission, outcome, usage, self._status)

@@ -9,7 +9,10 @@ extension) and otherwise closed before it is accepted. A refused message closes 
 
 from __future__ import annotations
 
+import asyncio
+
 from querybudget.adapters.base import Call, Dialect, Usage
+from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.responder import refusal_of, send_answer
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.limiter import Admission, Limiter, Outcome
@@ -37,6 +40,7 @@ class WebSocketSession:
         path: str,
         receive: Receive,
         send: Send,
+        calls: OpenCalls,
     ) -> None:
         self._limiter = limiter
         self._route = route
@@ -44,6 +48,8 @@ class WebSocketSession:
         self._path = path
         self._receive = receive
         self._send = send
+        self._calls = calls
+        self._handshake: Admission | None = None
         self._turn: Admission | None = None
         self._sent = 0
         self._status = 0
@@ -55,16 +61,21 @@ class WebSocketSession:
             await self._refuse_handshake(admission, scope)
             return
         failed = False
+        self._handshake = admission
+        self._calls.add(self)
         try:
             await app(scope, self.receive, self.send)
         except Exception:
             failed = True
             raise
         finally:
-            await self._end_turn()
-            refused = self._status in {401, 403} or (failed and not self._status)
-            outcome = Outcome.FAILED if refused else Outcome.ANSWERED
-            await self._limiter.settle_call(admission, outcome, Usage(estimated=True), self._status)
+            await self._settle(failed=failed)
+            if admission.settling is not None:
+                await asyncio.wait((admission.settling,))
+
+    async def end(self) -> None:
+        """Settle the handshake and the message that is open."""
+        await self._settle(failed=False)
 
     async def receive(self) -> Message:
         """ASGI's `receive`. A refused message does not reach the application."""
@@ -94,6 +105,15 @@ class WebSocketSession:
 
     async def _admit(self, route: Route, call: Call) -> Admission:
         return await self._limiter.admit_call(self._caller, route, "WEBSOCKET", self._path, call)
+
+    async def _settle(self, *, failed: bool) -> None:
+        self._calls.discard(self)
+        await self._end_turn()
+        if self._handshake is not None:
+            refused = self._status in {401, 403} or (failed and not self._status)
+            outcome = Outcome.FAILED if refused else Outcome.ANSWERED
+            usage = Usage(estimated=True)
+            await self._limiter.settle_call(self._handshake, outcome, usage, self._status)
 
     async def _end_turn(self) -> None:
         turn, self._turn = self._turn, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from typing import Any
 
@@ -80,6 +81,7 @@ class Admission(msgspec.Struct):
         delay: µs to delay it before it goes ahead.
         observation: What its prompts show; None if they were not analyzed.
         reported: Usage that the application has reported by `used`; None if it has not.
+        settling: Its settlement, if that runs in the background.
     """
 
     identity: Identity
@@ -98,6 +100,7 @@ class Admission(msgspec.Struct):
     delay: Micros = NO_TIME
     observation: Observation | None = None
     reported: Usage | None = None
+    settling: asyncio.Task[None] | None = None
 
     @property
     def lines(self) -> tuple[Line, ...]:

@@ -322,7 +322,7 @@ class Limiter:
             return
         work = self._settle(admission, reserved, outcome, usage, status)
         if self._resilient.may_wait(reserved):
-            self._resilient.keep(work)
+            admission.settling = self._resilient.keep(work)
         else:
             await work
 

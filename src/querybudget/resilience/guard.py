@@ -116,14 +116,17 @@ class Guard:
         """Replace what is held by what was used."""
         return await self._ask(Settled, self._store.settle, reservation, amounts)
 
-    async def aclose(self) -> None:
-        """Wait for late answers as long as for any, then for what they give back; drop the rest.
+    async def aclose(self, patience: float = 0.0) -> None:
+        """Wait for late answers, then for what they give back; drop the rest.
 
         What is dropped is the store's to undo, or expires.
+
+        Args:
+            patience: Seconds to wait for late answers, at least as long as for any.
         """
-        for _ in range(2):
+        for seconds in (max(patience, self._seconds), self._seconds):
             if self._running:
-                await self._wait(tuple(self._running), self._seconds)
+                await self._wait(tuple(self._running), seconds)
                 await asyncio.sleep(0)  # done callbacks run in the next turn
         left = tuple(self._running)
         for task in left:

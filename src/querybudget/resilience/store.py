@@ -28,6 +28,9 @@ from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 logger = logging.getLogger("querybudget")
 
+PATIENCE = 5.0
+"""Seconds that a store may take for all that is under way when the limiter is closed."""
+
 _PROBE = Quota("health", Unit.REQUESTS, MICRO, 60 * SECOND, Algorithm.SLIDING, MICRO)
 
 # Looking up an enum's member costs as much as a call does.
@@ -166,11 +169,12 @@ class ResilientStore:
         """Return True if settling this may wait for the store."""
         return reserved.by is _SHARED and (self._waits or not self._stats.healthy)
 
-    def keep(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something in the background; `aclose` waits for it."""
+    def keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something in the background, and return its task; `aclose` waits for it."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def health(self) -> StoreHealth:
         """Return how the store is, as far as this process knows."""
@@ -210,14 +214,21 @@ class ResilientStore:
         return self.health()
 
     async def aclose(self) -> None:
-        """Wait for what is under way, no longer than for an answer; flush the outbox once."""
+        """Wait for what is under way, and flush the outbox once.
+
+        A store that is slow but answers gets `PATIENCE`, more than any call would give it: nobody
+        waits for it any more, and what it does not receive now is lost.
+        """
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + PATIENCE
         if self._outbox.flushing is not None:
-            await self._end(self._outbox.flushing)
-        await self._guard.aclose()
+            await self._end(self._outbox.flushing, end - loop.time())
+        await self._guard.aclose(end - loop.time())
         if self._outbox:
-            await self._end(asyncio.ensure_future(self._outbox.flush_all(self.store)))
+            flushing = asyncio.ensure_future(self._outbox.flush_all(self.store))
+            await self._end(flushing, end - loop.time())
         if self._outbox:
             logger.warning(
                 "the store (%s) did not receive %d calls and settlements before the end",
@@ -225,9 +236,9 @@ class ResilientStore:
                 len(self._outbox),
             )
 
-    async def _end(self, task: asyncio.Future[bool]) -> None:
-        """Give a task as long as any answer, then cancel it."""
-        await self._wait((task,), self._seconds)
+    async def _end(self, task: asyncio.Future[bool], seconds: float) -> None:
+        """Give a task some time, and at least as long as any answer; then cancel it."""
+        await self._wait((task,), max(seconds, self._seconds))
         if task.cancel():
             await self._wait((task,), self._seconds)
 

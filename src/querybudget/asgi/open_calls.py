@@ -1,0 +1,55 @@
+"""Open calls: admitted and not settled yet, so that a server that stops waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+
+class OpenCall(Protocol):
+    """A call whose application is running."""
+
+    async def end(self) -> None:
+        """Settle the call at what it has used until now. Its application goes on."""
+        ...
+
+
+class OpenCalls:
+    """The open calls of one middleware."""
+
+    __slots__ = ("_calls", "_none")
+
+    def __init__(self) -> None:
+        self._calls = set[OpenCall]()
+        self._none: asyncio.Event | None = None
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def add(self, call: OpenCall) -> None:
+        """Note a call whose application begins."""
+        self._calls.add(call)
+
+    def discard(self, call: OpenCall) -> None:
+        """Note that a call is settled, or about to be."""
+        self._calls.discard(call)
+        if self._none is not None and not self._calls:
+            self._none.set()
+
+    async def end(self, seconds: float) -> int:
+        """Wait until no call is open, at most a time; settle those that are left.
+
+        Returns:
+            How many were left.
+        """
+        if self._calls:
+            none = self._none = asyncio.Event()
+            try:
+                await asyncio.wait_for(none.wait(), seconds)
+            except TimeoutError:
+                pass
+            finally:
+                self._none = None
+        left = list(self._calls)
+        await asyncio.gather(*(call.end() for call in left), return_exceptions=True)
+        return len(left)
