@@ -49,7 +49,7 @@ def everything(path: Path) -> None:
 
 def replaced(path: Path) -> None:
     path.rename(path.with_name("elsewhere.db"))
-    path.touch()
+    path.touch(0o600)
 
 
 @posix

@@ -130,6 +130,26 @@ class Process:
                     f"{self._command[0]}: expected {text!r}, but it {why}, after:\n{log}"
                 )
 
+    def wait_for_end(self) -> None:
+        """Wait until it has ended by itself.
+
+        Raises:
+            ServerError: It did not, in `PATIENCE` seconds.
+        """
+        assert self._popen
+        try:
+            self._popen.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            log = "\n".join(self.lines[-20:])
+            raise ServerError(f"{self._command[0]}: expected it to end, after:\n{log}") from None
+
+    def kill_group(self) -> None:
+        """End it and the workers that it has started, whatever went wrong."""
+        if self._popen is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._popen.pid, signal.SIGKILL)
+        self.kill()
+
     def pause(self) -> None:
         """Freeze it: its connections stay open, and it does not answer."""
         os.kill(self.pid, signal.SIGSTOP)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +24,12 @@ WRITE = "BEGIN IMMEDIATE"
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _FORBIDDEN = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+
+_BESIDE = ("", "-wal", "-shm", "-journal")
+"""Endings of the files that SQLite writes."""
+
+_PRIVATE = 0o600
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -53,6 +61,7 @@ class AccountFile:
         self._prepare = prepare
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
+        self._looked_at: tuple[int, int] | None = None
 
     def open(self) -> sqlite3.Connection:
         """Return a connection to the file that exists now.
@@ -140,6 +149,9 @@ class AccountFile:
     def _connect(self, busy: int) -> sqlite3.Connection:
         if self.path.is_dir():
             raise SetupError(f"SQLite file {self.path} is a directory: name a file in it")
+        if make_private(self.path) is False and self._identity() != self._looked_at:
+            self._looked_at = self._identity()
+            warn_of_others(self.path)
         connection = self._connection = sqlite3.connect(
             self.path,
             timeout=busy / SECOND,
@@ -206,6 +218,57 @@ class AccountFile:
             f"SQLite file {self.path} cannot be used ({error}): look at its disk, and at the limit "
             "on open files"
         )
+
+
+def make_private(path: Path) -> bool:
+    """Create a file that only its owner may read and write; return False if it exists already.
+
+    SQLite gives the files beside it the same permissions.
+
+    Raises:
+        SetupError: It or a file beside it is a link or no file, which somebody may have planted.
+        OSError: It cannot be created.
+    """
+    for name in (path.with_name(path.name + ending) for ending in _BESIDE):
+        mode = _mode(name)
+        if mode is not None and not stat.S_ISREG(mode):
+            what = "a symbolic link" if stat.S_ISLNK(mode) else "no regular file"
+            raise SetupError(
+                f"SQLite file {name} is {what}: name the file itself, or remove what is there"
+            )
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        os.close(os.open(path, flags, _PRIVATE))
+    except FileExistsError:
+        return False
+    return True
+
+
+def warn_of_others(path: Path) -> None:
+    """Log if others than this process's user may read or write a file, or own it."""
+    if os.name == "nt":  # permissions are lists there, which the folder hands down
+        return
+    status = path.stat()
+    if status.st_mode & _OTHERS:
+        logger.warning(
+            "SQLite file %s can be read or written by other users (its mode is %04o, expected"
+            " 0600): chmod 600 it, and the files ending in -wal and -shm",
+            path,
+            stat.S_IMODE(status.st_mode),
+        )
+    if status.st_uid not in {0, os.geteuid()}:
+        logger.warning(
+            "SQLite file %s belongs to another user (%d), who can change what callers have used",
+            path,
+            status.st_uid,
+        )
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.lstat().st_mode
+    except OSError:
+        return None
 
 
 def _missing(directory: Path) -> bool:
