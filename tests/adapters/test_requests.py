@@ -398,6 +398,24 @@ def test_an_answer_made_in_the_background_is_known_as_such() -> None:
     assert read(RESPONSES, input="x", background=True).background
 
 
+@pytest.mark.parametrize(
+    ("members", "stateful"),
+    [
+        ({}, False),
+        ({"previous_response_id": None, "conversation": None, "prompt": None}, False),
+        ({"previous_response_id": "resp_1"}, True),
+        ({"conversation": "conv_1"}, True),
+        ({"conversation": {"id": "conv_1"}}, True),
+        ({"prompt": {"id": "pmpt_1", "variables": {}}}, True),
+    ],
+)
+def test_a_response_that_builds_on_what_the_server_keeps_is_known_as_such(
+    members: dict[str, Any], stateful: bool
+) -> None:
+    body = json.dumps({"input": "a", **members}).encode()
+    assert parse("/v1/responses", body).stateful is stateful
+
+
 def test_counting_tokens_costs_none_but_is_still_checked() -> None:
     path = "/v1/messages/count_tokens"
     call = parse(path, json.dumps({"messages": [user("abc")], "model": "m"}).encode())

@@ -168,6 +168,19 @@ async def test_what_a_body_reports_teaches_the_estimate_of_the_next_call() -> No
     assert (await bench.limiter.admit(scope(), chat())).estimate.usage.output < 50
 
 
+@pytest.mark.parametrize("key", ["a", "b"], ids=["the same caller", "another caller"])
+async def test_a_greeting_makes_nobodys_document_one_that_never_fits(key: str) -> None:
+    """A report of 51 tokens for two bytes is about the template, not about the text."""
+    bench = Bench({"name": "tokens", "limit": "10000 tokens/day"})
+    greeting = Call(Dialect.OPENAI, "chat", model="m", input_bytes=2)
+    async with bench.limiter.admitted(scope(key="a"), greeting) as admission:
+        admission.used(Usage(51, output=9))
+    document = Call(Dialect.OPENAI, "chat", model="m", input_bytes=27_000)
+    admission = await bench.limiter.admit(scope(key=key), document)
+    assert admission.refusal is None
+    assert 6_750 <= admission.estimate.usage.input <= 6_801
+
+
 REPORTS = pytest.mark.parametrize("usage", [None, Usage(3, output=4)], ids=["silent", "reported"])
 
 

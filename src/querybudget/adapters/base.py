@@ -94,6 +94,8 @@ class Call(msgspec.Struct):
         generates: Whether the call produces output tokens (embeddings do not).
         background: The answer is produced after the response to this call has ended and fetched by
             another call, so its usage is never seen (OpenAI's ``background: true``).
+        stateful: The server adds text that it keeps itself, of earlier turns or a stored prompt, so
+            that the size of the text sent says little about the tokens used.
     """
 
     dialect: Dialect
@@ -113,6 +115,7 @@ class Call(msgspec.Struct):
     asks: tuple[str, ...] = ()
     generates: bool = True
     background: bool = False
+    stateful: bool = False
 
 
 class Target(msgspec.Struct, frozen=True):

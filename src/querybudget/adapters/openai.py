@@ -95,6 +95,9 @@ class _Response(msgspec.Struct):
     model: str | None = None
     stream: bool | None = None
     background: bool | None = None
+    previous_response_id: Raw = NOTHING
+    conversation: Raw = NOTHING
+    prompt: Raw = NOTHING
     max_output_tokens: int | float | None = None
     top_logprobs: int | float | None = None
     include: list[str] | None = None
@@ -182,6 +185,10 @@ class Responses:
             template=joined([text for text in (instructions, system) if text]),
             ask=ask,
             background=bool(request.background),
+            stateful=any(
+                bytes(kept) not in {b"", b"null"}
+                for kept in (request.previous_response_id, request.conversation, request.prompt)
+            ),
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:

@@ -1,39 +1,78 @@
 """Estimates of what calls will use, learnt from what similar calls used. Pure: no clock.
 
+A prompt is estimated as an overhead (of the model's chat template) plus its size times a rate. Both
+follow what the server reported for this caller's earlier prompts. Short prompts teach mostly the
+overhead, long ones mostly the rate. One report moves an estimate by a bounded step, so that a
+single odd one does little.
+
+What other callers' prompts used only serves callers without a history of their own, and moves their
+estimates by at most half of what the policy's own rate gives: whatever others send, an estimate
+stays near the caller's own truth or near the policy.
+
 Output is estimated as TCP estimates a round trip (RFC 6298): a smoothed mean plus a multiple of the
-smoothed deviation, in integers, per caller and model; for a new caller, per model. An estimate
-never exceeds the caller's own limit (``max_tokens``). Prompt tokens are estimated from the size of
-the text, by a rate that follows what the model's tokenizer did with this caller's earlier text.
+smoothed deviation, per caller and model; for a new caller, per model, within bounds that the policy
+sets. An estimate never exceeds the caller's own limit (``max_tokens``).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from hashlib import blake2b
 from typing import TypeVar
 
 import msgspec
 
-from querybudget.adapters.base import Call, Usage
+from querybudget.adapters.base import UNREADABLE, Call, Usage
+from querybudget.identity.identity import ANONYMOUS
 from querybudget.policy.model import EstimateSettings
 from querybudget.units import MICRO
 
 SCALE = 16
-"""Means and deviations are kept in 16ths of a token."""
+"""Means and deviations of output are kept in 16ths of a token."""
 
 DEVIATIONS = 2
 """Mean deviations above the mean that are held."""
 
+MEMORY = 8
+"""An old report weighs this share less with each new one: an eighth."""
+
+SHARED_MEMORY = 16
+"""Likewise in what callers of a model have in common."""
+
 TEACHES = 16
-"""Calls of a caller that also count for the model's history."""
+"""Calls of a caller whose output also counts for the model."""
+
+TEACHES_RATE = 4
+"""Calls of a caller whose prompts also count for the model: together less than a quarter."""
+
+LONG = 200
+"""A prompt of so many tokens teaches overhead and rate alike."""
+
+PARTS = 1_024
+"""Shares of a report are counted in these."""
+
+LEAP = 128
+"""Tokens by which one report may move an estimate, or by the estimate itself if that is more."""
+
+STRETCH = 4
+"""How many times more or less than the policy's rate a caller's own may be."""
+
+NEAR = 3, 2
+"""The factor within which others' prompts may move an estimate from the policy's own: 3 / 2."""
+
+FEWEST_OUTPUT = 16
+"""Others' answers may lower the policy's ``output_tokens`` to this part of it."""
 
 MAX_TOKENS = 10**9
 """The largest estimate: no quota is larger, and it fits the integers of any store."""
 
-SHORTEST, LONGEST = MICRO // 2, 16 * MICRO
-"""Bounds of the rate, in µ-bytes per token."""
+MODELS = 16
+"""Models whose history is kept for each caller; the least recently used is dropped."""
 
+LONGEST_NAME = 200
+"""Names of models longer than this are kept as hashes."""
 
-_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 class Estimate(msgspec.Struct, frozen=True, gc=False):
@@ -41,8 +80,10 @@ class Estimate(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         usage: Tokens expected.
-        certain: The part of ``usage`` that is certain, or that the caller asked for.
-        bytes_per_token: UTF-8 bytes of this caller's text per token, in millionths.
+        certain: The part of ``usage`` that is certain by the policy's own rate, or that the caller
+            asked for.
+        bytes_per_token: UTF-8 bytes of an answer's text per token, in millionths, where only its
+            text is known: the caller's rate, or the policy's if that counts fewer tokens.
     """
 
     usage: Usage
@@ -50,13 +91,11 @@ class Estimate(msgspec.Struct, frozen=True, gc=False):
     bytes_per_token: int
 
 
-class _History(msgspec.Struct):
-    """One caller and model, or one model: 16ths of tokens per choice, µ-bytes per token."""
+class _Output(msgspec.Struct, gc=False):
+    """What answers used: 16ths of tokens per choice."""
 
     mean: int = 0
     deviation: int = 0
-    bytes_per_token: int = 0
-    calls: int = 0
 
     def observe(self, output: int) -> None:
         sample = output * SCALE
@@ -67,69 +106,124 @@ class _History(msgspec.Struct):
         self.deviation += (abs(error) - self.deviation) // 4
         self.mean = max(1, self.mean + error // 8)
 
-    def observe_text(self, size: int, tokens: int) -> None:
-        sample = min(max(size * MICRO // tokens, SHORTEST), LONGEST)
-        known = self.bytes_per_token
-        self.bytes_per_token = known + (sample - known) // 8 if known else sample
-
     @property
     def expected(self) -> int:
         return -(-(self.mean + DEVIATIONS * self.deviation) // SCALE)
 
 
-class _Histories(OrderedDict[_K, _History]):
-    """A bounded table that drops the least recently used history."""
+class _Prompts(msgspec.Struct, gc=False):
+    """What prompts used.
+
+    Attributes:
+        slope: µ-tokens per byte.
+        offset: µ-tokens of overhead in each prompt.
+        memory: Reports that weigh alike, in `PARTS`.
+        shortest: Bytes of the shortest prompt reported; 0 before the first report. Nothing is known
+            of the overhead of shorter ones: they are estimated in proportion.
+        told_offset: Reports that have taught the overhead, in `PARTS`, at most `memory`.
+        told_slope: Reports that have taught the rate, likewise.
+    """
+
+    slope: int
+    memory: int
+    offset: int = 0
+    shortest: int = 0
+    told_offset: int = 0
+    told_slope: int = 0
+
+    def expected(self, size: int, items: int) -> int:
+        """Return the µ-tokens of `items` prompts of `size` bytes together."""
+        shortest = self.shortest
+        if size < shortest * items:
+            return (self.offset + self.slope * shortest) * size // shortest
+        return self.offset * items + self.slope * size
+
+    def observe(self, size: int, tokens: int, slope: int) -> None:
+        """Take in one report.
+
+        The error is divided between overhead and rate by their uncertainties, as a Kalman filter
+        does: that of the overhead is `LONG` tokens, that of the rate the prompt's own length.
+
+        Args:
+            size: Bytes of the prompt, at least 1.
+            tokens: What it used, in µ-tokens.
+            slope: By the policy's rate.
+        """
+        before, expected = self.slope, self.offset + self.slope * size
+        error = min(tokens - expected, max(LEAP * MICRO, expected))
+        plain = (slope * size // MICRO) ** 2
+        long = PARTS * plain // (plain + LONG * LONG)
+        short = PARTS - long
+        self.told_offset = min(self.told_offset + short, self.memory)
+        self.told_slope = min(self.told_slope + long, self.memory)
+        turn = error * long // max(self.told_slope, PARTS)
+        self.slope = min(max(before + turn // size, slope // STRETCH), slope * STRETCH)
+        offset = self.offset + error * short // max(self.told_offset, PARTS)
+        offset += turn - (self.slope - before) * size  # what the rate did not take
+        self.offset = max(0, min(offset, tokens))  # no prompt is shorter than its overhead
+        self.shortest = min(size, self.shortest or size)
+
+
+class _History(msgspec.Struct, gc=False):
+    """What calls of one caller and model used, or of all callers of a model."""
+
+    prompts: _Prompts
+    output: _Output = msgspec.field(default_factory=_Output)
+    calls: int = 0
+
+
+class _Recent(OrderedDict[str, _V]):
+    """A bounded table that drops the least recently used value."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self._size = size
 
-    def find(self, key: _K) -> _History | None:
-        history = self.get(key)
-        if history is not None:
+    def find(self, key: str) -> _V | None:
+        value = self.get(key)
+        if value is not None:
             self.move_to_end(key)
-        return history
+        return value
 
-    def add(self, key: _K) -> _History:
+    def add(self, key: str, value: _V) -> _V:
         if len(self) >= self._size:
             self.popitem(last=False)
-        history = self[key] = _History()
-        return history
+        self[key] = value
+        return value
 
 
 class Estimator:
     """Estimates usage, and learns from it.
 
     Args:
-        settings: What to assume before anything is known.
-        callers: Pairs of caller and model that are kept; the least recently used is dropped.
+        settings: What to assume before anything is known, and what bounds that is learnt.
+        callers: Callers that are kept, with at most `MODELS` models each; the least recently used
+            is dropped.
     """
 
     def __init__(self, settings: EstimateSettings, *, callers: int = 50_000) -> None:
         self._settings = settings
-        self._callers = _Histories[tuple[str, str]](callers)
-        self._models = _Histories[str](max(1, callers // 50))
+        self._slope = max(1, MICRO * MICRO // settings.bytes_per_token)
+        self._callers = _Recent[dict[str, _History]](callers)
+        self._models = _Recent[_History](max(1, callers // 50))
 
     def estimate(self, identity: str, call: Call) -> Estimate:
         """Return what a call of this identity is expected to use."""
-        own = known = self._callers.find((identity, call.model))
-        if known is None:
-            known = self._models.find(call.model)
-        rate = (known.bytes_per_token if known else 0) or self._settings.bytes_per_token
-        prompt = self._input(call, rate)
+        settings, model = self._settings, _key(call.model)
+        models = self._callers.find(identity)
+        own = models.get(model) if models else None
+        text, plain = self._text(identity, own, model, call)
+        rest = call.input_tokens + call.images * settings.image_tokens
+        prompt, sure = max(1, text + rest), max(1, min(text, plain) + rest)
         if not call.generates:
-            usage = Usage(prompt)
-            return Estimate(usage, usage, rate)
-        answers = call.items * call.choices
-        bound = call.max_output
-        if bound is not None and (own is None or not own.mean or own.expected >= bound):
-            usage = Usage(prompt, 0, 0, min(bound * answers, MAX_TOKENS))
-            return Estimate(usage, usage, rate)
-        history = known.expected if known else 0
-        expected = min((history or self._settings.output_tokens) * answers, MAX_TOKENS)
-        return Estimate(
-            Usage(prompt, 0, 0, expected), Usage(prompt, 0, 0, min(answers, expected)), rate
-        )
+            return self._estimate(own, prompt, 0, sure, 0)
+        answers, bound = call.items * call.choices, call.max_output
+        each = self._answer(identity, own, model)
+        if bound is not None and (own is None or not own.output.mean or each >= bound):
+            most = min(bound * answers, MAX_TOKENS)
+            return self._estimate(own, prompt, most, sure, most)
+        expected = min(each * answers, MAX_TOKENS)
+        return self._estimate(own, prompt, expected, sure, min(answers, expected))
 
     def learn(self, identity: str, call: Call, usage: Usage) -> None:
         """Learn from what a call used. Estimated usage is ignored.
@@ -137,27 +231,98 @@ class Estimator:
         Only the first calls of each caller count for the model, so that one busy caller does not
         decide the estimates of all.
         """
-        if usage.estimated:
+        if usage.estimated or call.operation == UNREADABLE:
             return
-        own = self._callers.find((identity, call.model))
-        if own is None:
-            own = self._callers.add((identity, call.model))
-        _observe(own, call, usage)
+        model = _key(call.model)
+        own, shared = self._own(identity, model), self._models.find(model)
+        own.calls += 1
         if own.calls <= TEACHES:
-            model = self._models.find(call.model)
-            if model is None:
-                model = self._models.add(call.model)
-            _observe(model, call, usage)
+            if shared is None:
+                shared = self._models.add(model, _History(self._shared_prompts()))
+            _observe_output(shared, call, usage)
+            if own.calls <= TEACHES_RATE:
+                self._observe_prompt(shared, call, usage)
+        _observe_output(own, call, usage)
+        self._observe_prompt(own, call, usage)
 
-    def _input(self, call: Call, rate: int) -> int:
-        text = -(-call.input_bytes * MICRO // rate)
-        return max(1, text + call.input_tokens + call.images * self._settings.image_tokens)
+    def _own(self, identity: str, model: str) -> _History:
+        """Return the history of a caller and model, or begin one with the rate of others."""
+        models = self._callers.find(identity)
+        if models is None:
+            models = self._callers.add(identity, {})
+        own = models.pop(model, None)
+        if own is None:
+            if len(models) >= MODELS:
+                del models[next(iter(models))]
+            shared = self._models.find(model)
+            slope = self._slope if shared is None else _near(shared.prompts.slope, self._slope)
+            own = _History(_Prompts(slope, MEMORY * PARTS))
+        models[model] = own  # the last one was used last
+        return own
+
+    def _shared_prompts(self) -> _Prompts:
+        """Return the policy's rate, as if as many reports as count had told it."""
+        memory = SHARED_MEMORY * PARTS
+        return _Prompts(self._slope, memory, told_offset=memory, told_slope=memory)
+
+    def _text(self, identity: str, own: _History | None, model: str, call: Call) -> tuple[int, int]:
+        """Return the tokens of a call's text: as learnt, and by the policy's own rate."""
+        size = call.input_bytes
+        if not size:
+            return 0, 0
+        plain = -(-size * MICRO // self._settings.bytes_per_token)
+        if own is not None and own.prompts.shortest:
+            text = -(-own.prompts.expected(size, call.items) // MICRO)
+            # Whoever shares the anonymous account is another caller.
+            return (text if identity != ANONYMOUS else _near(text, plain)), plain
+        shared = self._models.find(model)
+        if shared is None or not shared.prompts.shortest:
+            return plain, plain
+        return _near(-(-shared.prompts.expected(size, call.items) // MICRO), plain), plain
+
+    def _answer(self, identity: str, own: _History | None, model: str) -> int:
+        """Return the output tokens of one answer."""
+        usual = self._settings.output_tokens
+        known = own is not None and own.output.mean > 0
+        if known and own is not None and identity != ANONYMOUS:
+            return own.output.expected
+        history = own if known else self._models.find(model)
+        if history is None or not history.output.mean:
+            return usual
+        more, less = NEAR
+        return min(max(history.output.expected, usual // FEWEST_OUTPUT), usual * more // less)
+
+    def _estimate(
+        self, own: _History | None, prompt: int, output: int, sure: int, asked: int
+    ) -> Estimate:
+        rate, (more, less) = self._settings.bytes_per_token, NEAR
+        if own is not None:
+            rate = min(max(rate, MICRO * MICRO // own.prompts.slope), rate * more // less)
+        usage = Usage(prompt, 0, 0, output)
+        if prompt == sure and output == asked:
+            return Estimate(usage, usage, rate)
+        return Estimate(usage, Usage(sure, 0, 0, asked), rate)
+
+    def _observe_prompt(self, history: _History, call: Call, usage: Usage) -> None:
+        """Take in what a prompt used, if its text is all that it depends on."""
+        text, size = usage.input - call.input_tokens, call.input_bytes // call.items
+        if size and text > 0 and not call.images and not call.stateful:
+            history.prompts.observe(size, text * MICRO // call.items, self._slope)
 
 
-def _observe(history: _History, call: Call, usage: Usage) -> None:
-    history.calls += 1
+def _observe_output(history: _History, call: Call, usage: Usage) -> None:
     if usage.output:
-        history.observe(usage.output // (call.items * call.choices))
-    text = usage.input - call.input_tokens
-    if call.input_bytes and text > 0 and not call.images:
-        history.observe_text(call.input_bytes, text)
+        history.output.observe(usage.output // (call.items * call.choices))
+
+
+def _near(figure: int, policy: int) -> int:
+    """Return a figure that others have moved, but not far from the policy's."""
+    more, less = NEAR
+    return min(max(figure, -(-policy * less // more)), policy * more // less)
+
+
+def _key(model: str) -> str:
+    """Return what stands for a model: its name, or the hash of a long one."""
+    if len(model) <= LONGEST_NAME:
+        return model
+    return blake2b(model.encode(errors="surrogatepass"), digest_size=16).hexdigest()
