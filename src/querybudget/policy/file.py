@@ -27,13 +27,13 @@ from querybudget.policy.fields import (
 from querybudget.policy.model import (
     Body,
     EstimateSettings,
-    GenericRoute,
     Match,
     Mode,
     OnStoreError,
     Refusals,
 )
 from querybudget.policy.prices import ModelPrice, TokenWeights
+from querybudget.policy.routes import GenericRoute, Server, Unknown
 from querybudget.text import in_units
 from querybudget.units import Unit
 
@@ -273,20 +273,6 @@ IDENTITY = (
     ResolverFile(client_address=AddressFile()),
 )
 
-EXEMPT = (
-    "/health",
-    "/health/*",
-    "/health_generate",
-    "/healthz",
-    "/livez",
-    "/readyz",
-    "/ping",
-    "/metrics",
-    "/metrics/*",
-)
-"""What monitors request from the usual model servers."""
-
-
 class PolicyFile(Struct, frozen=True):
     """Budgets for the callers of a model server."""
 
@@ -328,8 +314,21 @@ class PolicyFile(Struct, frozen=True):
         doc("Besides those that ship, or in their place; a name to a weight and examples."),
     ] = {}
     budgets: Annotated[tuple[BudgetFile, ...], doc("At least one.")] | UnsetType = UNSET
-    routes: Annotated[tuple[GenericRoute, ...], doc("Model routes of no known dialect.")] = ()
-    exempt: Annotated[Words, doc("Patterns over paths that are passed through unread.")] = EXEMPT
+    routes: Annotated[tuple[GenericRoute, ...], doc("Model routes of your own.")] = ()
+    server: Annotated[
+        tuple[Server, ...],
+        doc("What answers: its routes, keys and health paths are known; defaults to all of them."),
+    ] = ()
+    unknown: Annotated[
+        Unknown, doc("What becomes of a request with a body on a path that nothing reads.")
+    ] = Unknown.COUNT
+    exempt: (
+        Annotated[
+            Words,
+            doc("Patterns over paths that are passed through unread; defaults to the server's."),
+        ]
+        | None
+    ) = None
     hold: Annotated[Duration, doc("Unsettled reservations expire after this.")] = 900_000_000
     max_identities: Annotated[int, between(1), doc("Accounts in memory, or in a file.")] = 100_000
     health: Annotated[str, doc("Path that reports the health of the store.")] = ""

@@ -11,10 +11,18 @@ from msgspec import UNSET
 
 from querybudget.errors import PolicyError, PolicyProblem
 from querybudget.notation import brief
-from querybudget.policy import build_budgets, build_embedding, build_identity, build_store, file
+from querybudget.policy import (
+    build_budgets,
+    build_embedding,
+    build_identity,
+    build_store,
+    file,
+    servers,
+)
 from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Node, Path, Problems
-from querybudget.policy.model import GenericRoute, Policy
+from querybudget.policy.model import Policy
+from querybudget.policy.routes import GenericRoute
 from querybudget.policy.prices import completed_price
 from querybudget.policy.yaml_nodes import from_mapping, from_text
 from querybudget.text import listed, nearest
@@ -100,7 +108,11 @@ def _policy(node: Node, problems: Problems) -> Policy:
         mode=written.mode,
         partitions=tuple(written.partitions),
         tiers=tuple(written.tiers),
-        operations=tuple(route.operation for route in written.routes),
+        operations=tuple(
+            route.operation
+            for route in (*written.routes, *servers.routes(written.server))
+            if not route.read or route.operation != "generic"
+        ),
         capabilities=tuple(capability.name for capability in capabilities),
         priced=bool(written.models),
     )
@@ -119,7 +131,10 @@ def _policy(node: Node, problems: Problems) -> Policy:
         routes=written.routes,
         secret=_secret(written, problems),
         store=build_store.store_settings(written, budgets, problems),
-        exempt=written.exempt,
+        server=written.server,
+        unknown=written.unknown,
+        exempt=written.exempt or (),
+        probes=servers.probes(written.server) if written.exempt is None else (),
         hold=written.hold,
         max_identities=written.max_identities,
         estimate=written.estimate,
@@ -138,7 +153,7 @@ def _policy(node: Node, problems: Problems) -> Policy:
 def _check(written: file.PolicyFile, problems: Problems) -> None:
     for index, route in enumerate(written.routes):
         _check_route(route, ("routes", index), problems)
-    build_budgets.check_paths(written.exempt, ("exempt",), problems)
+    build_budgets.check_paths(written.exempt or (), ("exempt",), problems)
     if written.estimate.bytes_per_token == 0:
         problems.add(("estimate", "bytes_per_token"), "expected more than zero, found 0")
     path = written.health
@@ -157,6 +172,10 @@ def _secret(written: file.PolicyFile, problems: Problems) -> bytes:
 
 
 def _check_route(route: GenericRoute, path: Path, problems: Problems) -> None:
+    pointing = [name for name in (*_POINTERS, "prompt") if getattr(route, name)]
+    if route.read and pointing:
+        message = f"expected `read` or pointers, found `read: {route.read}` and `{pointing[0]}`"
+        problems.add((*path, "read"), message)
     build_identity.check_name(route.operation, (*path, "operation"), problems)
     if route.path:
         build_budgets.check_paths((route.path,), (*path, "path"), problems)

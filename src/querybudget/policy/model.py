@@ -24,6 +24,7 @@ from querybudget.policy.fields import (
     required,
 )
 from querybudget.policy.prices import ModelPrice, TokenWeights
+from querybudget.policy.routes import GenericRoute, Server, Unknown
 from querybudget.units import MICRO, SECOND, Quota, Unit
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ __all__ = [
     "TierRule",
 ]
 
-_HTTP = ("chat", "responses", "completions", "embeddings", "messages", "count_tokens", "other")
-OPERATIONS = (*_HTTP, "handshake", "message")
+_KNOWN = ("chat", "responses", "completions", "embeddings", "messages", "count_tokens")
+_NATIVE = ("audio", "generate", "images", "moderations", "rerank", "runs", "score", "videos")
+OPERATIONS = (*_KNOWN, *_NATIVE, "other", "handshake", "message")
 """What `Call.operation` can be, besides names of generic routes; the last two on a WebSocket."""
 
 CAPABILITIES = (
@@ -247,23 +249,6 @@ class EstimateSettings(Struct, frozen=True):
     image_tokens: Annotated[int, between(0), doc("Tokens for each picture in the prompt.")] = 1_000
 
 
-class GenericRoute(Struct, frozen=True):
-    """A model route of no known dialect, read by JSON pointers (RFC 6901)."""
-
-    path: Annotated[str, doc("Pattern over the path."), required()] = ""
-    operation: Annotated[str, doc("Its name in matches, events and reports.")] = "generic"
-    model: Annotated[str, doc("Pointer to the model's name in the request.")] = ""
-    prompt: Annotated[
-        Words, doc("Pointers to prompt text; an array of strings is many items.")
-    ] = ()
-    max_output: Annotated[str, doc("Pointer to the request's bound on output tokens.")] = ""
-    stream: Annotated[str, doc("Pointer to the flag that asks for a stream.")] = ""
-    choices: Annotated[str, doc("Pointer to the number of answers asked for.")] = ""
-    input_usage: Annotated[str, doc("Pointer to the prompt tokens used, in the answer.")] = ""
-    output_usage: Annotated[str, doc("Pointer to the output tokens used, in the answer.")] = ""
-    text: Annotated[str, doc("Pointer to generated text, in the answer or each event.")] = ""
-
-
 class Refusals(Struct, frozen=True):
     """What refusals and budget headers say."""
 
@@ -307,9 +292,13 @@ class Policy(Struct, frozen=True):
         tiers: In order; the first whose rule holds.
         models: Pattern over model names to prices, in order; the first match applies.
         routes: Generic routes, in order; before the known dialects.
+        server: The servers whose routes are read after `routes`; empty for those of every server
+            that cannot be mistaken.
+        unknown: What becomes of a request with a body that no adapter reads.
         secret: Keys the hashes of identities; random for one process where the policy gives none.
         store: Where accounts are kept.
         exempt: Globs over paths that are passed through unread.
+        probes: Globs over paths that monitors ask; passed through unread if the method has no body.
         hold: µs after which a reservation expires unless it is settled.
         max_identities: Accounts kept by a store in memory or in a file.
         estimate: What is reserved for a call before anything is known of it.
@@ -332,9 +321,12 @@ class Policy(Struct, frozen=True):
     tiers: tuple[Tier, ...] = ()
     models: Mapping[str, ModelPrice] = {}
     routes: tuple[GenericRoute, ...] = ()
+    server: tuple[Server, ...] = ()
+    unknown: Unknown = Unknown.COUNT
     secret: bytes = b""
     store: StoreSettings = StoreSettings()
     exempt: tuple[str, ...] = ()
+    probes: tuple[str, ...] = ()
     hold: int = 15 * 60 * SECOND
     max_identities: int = 100_000
     estimate: EstimateSettings = EstimateSettings()

@@ -1,0 +1,297 @@
+"""Servers' own APIs: one reader for all, told apart by a table of names.
+
+Ollama, Gemini, TGI, SGLang, llama.cpp and others differ in where a request holds its settings and
+what their members are called. `Api` says so. Everything else in a request is prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import msgspec
+from msgspec import Raw
+
+from querybudget.adapters.base import Call, Dialect, Meter
+from querybudget.adapters.degrade import OUTPUT, Members, drop, rewrite
+from querybudget.adapters.members import (
+    JSON,
+    Json,
+    content_of,
+    flag,
+    fold,
+    folded,
+    number,
+    texts,
+)
+from querybudget.adapters.metering import answer_meter
+from querybudget.adapters.native_answer import AnswerReader
+from querybudget.adapters.request import (
+    MAX_CHOICES,
+    MAX_LOGPROBS,
+    MAX_OUTPUT,
+    asks_of,
+    joined,
+    read_body,
+)
+from querybudget.errors import BodyError
+
+_SYSTEM = ("system", "systeminstruction", "systemprompt", "preamble", "instructions")
+_TALKS = ("messages", "contents")
+_SYSTEM_ROLES = frozenset({"developer", "system"})
+_ANSWERS = frozenset({"assistant", "chatbot", "function", "model", "tool"})
+_LOGPROBS = (
+    "decoderinputdetails",
+    "logprobs",
+    "nprobs",
+    "promptlogprobs",
+    "responselogprobs",
+    "returnhiddenstates",
+    "returnlogprob",
+    "toplogprobs",
+    "toplogprobsnum",
+    "topntokens",
+)
+_PROMPT_LOGPROBS = ("decoderinputdetails", "promptlogprobs")
+_FLOOR = ("mintokens", "minnewtokens")
+_IGNORED = frozenset({"model", "stream", "user", "keepalive", "encodingformat", "format"})
+_OBJECTS: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
+
+
+class Api(msgspec.Struct, frozen=True):
+    """How one API's requests are read. Names are folded: see `querybudget.adapters.members`.
+
+    Attributes:
+        operation: `Call.operation`.
+        many: Members of which an array is many prompts.
+        settings: Members that hold settings, as an object or a list of them; ``""`` for the request
+            itself.
+        bounds: Names of the limit on output tokens, among the settings.
+        counts: Names of the number of answers, among the settings.
+        bound: Where degrading puts a limit on output: a path of names as the server writes them, or
+            empty for nowhere.
+        stream: Whether an answer is streamed: if ``stream`` says so, unless it denies it, or always.
+        generates: Whether a model writes an answer.
+        paired: The member that a model reads again with each of the `many`.
+        background: Whether an answer that is not streamed is fetched by a later call.
+        dialect: The format of refusals.
+    """
+
+    operation: str
+    many: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ("",)
+    bounds: tuple[str, ...] = ()
+    counts: tuple[str, ...] = ()
+    bound: str = ""
+    stream: Literal["asked", "unless", "always"] = "asked"
+    generates: bool = True
+    paired: tuple[str, ...] = ()
+    background: bool = False
+    dialect: Dialect = Dialect.PROBLEM
+
+
+class Native:
+    """Reads the requests and answers of one server's own API.
+
+    Any JSON object can be read: a server may read what its documentation does not name.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self.dialect: Dialect = api.dialect
+        self._names = frozenset(name for name in api.settings if name)
+
+    def parse(self, _path: str, body: bytes, /) -> Call:
+        document = read_body(JSON, body, f"a JSON object for {self._api.operation}")
+        if not isinstance(document, dict):
+            raise BodyError(f"Expected a JSON object for {self._api.operation}.")
+        return self.read(document)
+
+    def read(self, document: dict[str, Json]) -> Call:
+        """Return what a decoded request asks."""
+        members = folded(document)
+        settings = [*self._settings(members)]
+        items = [value for name in self._api.many for value in members.get(name, ())]
+        count = max(1, *map(_length, items)) if items else 1
+        content = content_of(self._prompt(members))
+        again = content_of([value for n in self._api.paired for value in members.get(n, ())])
+        asks, stream = _asks(items), self._streams(members)
+        return Call(
+            dialect=self._api.dialect,
+            operation=self._api.operation,
+            model=next((m for m in members.get("model", ()) if isinstance(m, str)), ""),
+            stream=stream,
+            items=count,
+            choices=_choices(_numbers(settings, self._api.counts)),
+            max_output=_bound(_numbers(settings, self._api.bounds)),
+            input_bytes=content.size + again.size * (count - 1),
+            input_tokens=content.tokens + again.tokens * (count - 1),
+            images=content.images,
+            logprobs=_alternatives(_values(settings, _LOGPROBS)),
+            prompt_logprobs=_alternatives(_values(settings, _PROMPT_LOGPROBS)),
+            template=joined([*_system(members)]),
+            ask=_ask(members) or joined(asks) or joined([*texts(self._prompt(members))]),
+            asks=asks_of(asks),
+            generates=self._api.generates,
+            background=self._api.background and not stream,
+        )
+
+    def meter(self, call: Call, content_type: str, /) -> Meter:
+        reader = AnswerReader()
+        return answer_meter(call, content_type, reader.read, reader.read)
+
+    def degrade(self, body: bytes, /) -> bytes:
+        return rewrite(body, self._less) if self._api.generates else body
+
+    def _settings(self, members: dict[str, list[Json]]) -> Iterator[dict[str, list[Json]]]:
+        for name in self._api.settings:
+            if not name:
+                yield members
+            for value in members.get(name, ()) if name else ():
+                for each in value if isinstance(value, list) else (value,):
+                    yield folded(each)
+
+    def _prompt(self, members: dict[str, list[Json]]) -> list[Json]:
+        """Return every member that is no setting, tools and schemas included, as objects."""
+        return [
+            {name: value}
+            for name, values in members.items()
+            if name not in self._names and name not in _IGNORED
+            for value in values
+        ]
+
+    def _streams(self, members: dict[str, list[Json]]) -> bool:
+        said = members.get("stream")
+        if self._api.stream == "always" or (said is None and self._api.stream == "unless"):
+            return True
+        return any(map(flag, said or ()))
+
+    def _less(self, members: Members) -> None:
+        bounded = False
+        for name in self._api.settings:
+            if not name:
+                bounded |= self._lower(members)
+                continue
+            for actual in [each for each in members if fold(each) == name]:
+                members[actual], found = self._lowered(members[actual])
+                bounded |= found
+        if not bounded and self._api.bound:
+            _put(members, self._api.bound.split("."))
+
+    def _lowered(self, value: Raw) -> tuple[Raw, bool]:
+        """Return settings that ask for less, and whether all of them bound the output."""
+        found: list[bool] = []
+
+        def change(settings: Members) -> None:
+            found.append(self._lower(settings))
+
+        raw = bytes(value)
+        if raw[:1] == b"[":
+            try:
+                parts = [rewrite(bytes(part), change) for part in _OBJECTS.decode(raw)]
+            except (ValueError, RecursionError):
+                return value, False
+            return Raw(b"[" + b",".join(parts) + b"]"), bool(found) and all(found)
+        return Raw(rewrite(raw, change)), any(found)
+
+    def _lower(self, settings: Members) -> bool:
+        bounded = False
+        for actual in list(settings):
+            name = fold(actual)
+            if name in _LOGPROBS or name in _FLOOR:
+                drop(settings, actual)
+            elif name in self._api.counts:
+                settings[actual] = Raw(b"1")
+            elif name in self._api.bounds:
+                limit = number(JSON.decode(settings[actual]))
+                if limit is None or not 0 < limit <= OUTPUT:
+                    settings[actual] = Raw(b"%d" % OUTPUT)
+                bounded = True
+        return bounded
+
+
+def _put(members: Members, steps: Sequence[str]) -> None:
+    """Put the limit of a degraded answer where the server reads it."""
+    name, *rest = steps
+    if not rest:
+        members[name] = Raw(b"%d" % OUTPUT)
+        return
+    actual = next((each for each in members if fold(each) == fold(name)), name)
+    value = bytes(members.get(actual, Raw(b"{}")))
+    inner = value if value[:1] == b"{" else b"{}"
+    members[actual] = Raw(rewrite(inner, lambda inside: _put(inside, rest)))
+
+
+def _values(settings: Sequence[dict[str, list[Json]]], names: Sequence[str]) -> list[Json]:
+    return [value for each in settings for name in names for value in each.get(name, ())]
+
+
+def _numbers(settings: Sequence[dict[str, list[Json]]], names: Sequence[str]) -> list[float]:
+    found = [number(value) for value in _values(settings, names)]
+    return [value for value in found if value is not None]
+
+
+def _choices(counts: list[float]) -> int:
+    return int(min(max(1, *counts), MAX_CHOICES)) if counts else 1
+
+
+def _bound(bounds: list[float]) -> int | None:
+    """Return the largest limit; None without one, or where one of them is none (0 or below)."""
+    if not bounds or min(bounds) <= 0:
+        return None
+    return max(1, int(min(max(bounds), MAX_OUTPUT)))
+
+
+def _alternatives(values: list[Json]) -> int:
+    """Return the alternatives with log-probabilities for each token; ``true`` is one of them."""
+    found = [number(value) for value in values if value is not False]
+    counts = [MAX_LOGPROBS if value < 0 else value for value in found if value is not None]
+    return int(min(max(1, *counts), MAX_LOGPROBS)) if counts else 0
+
+
+def _length(prompt: Json) -> int:
+    """Return how many prompts an array is: one if it is of token ids or numbers."""
+    if not isinstance(prompt, list):
+        return 1
+    return sum(1 for item in prompt if isinstance(item, str | list | dict)) or 1
+
+
+def _asks(prompts: list[Json]) -> list[str]:
+    found: list[str] = []
+    for prompt in prompts:
+        for item in prompt if isinstance(prompt, list) else (prompt,):
+            text = joined([*texts(item)])
+            if text:
+                found.append(text)
+    return found
+
+
+def _messages(members: dict[str, list[Json]]) -> Iterator[tuple[str, Json]]:
+    """Return role and message of a conversation, in order; Gemini's without a role is the user's."""
+    for name in _TALKS:
+        for talk in members.get(name, ()):
+            for message in talk if isinstance(talk, list) else (talk,):
+                roles = folded(message).get("role", ["user"])
+                yield next((r.lower() for r in roles if isinstance(r, str)), "user"), message
+
+
+def _system(members: dict[str, list[Json]]) -> Iterator[str]:
+    for name in _SYSTEM:
+        for value in members.get(name, ()):
+            yield from texts(value)
+    for role, message in _messages(members):
+        if role in _SYSTEM_ROLES:
+            yield from texts(message)
+
+
+def _ask(members: dict[str, list[Json]]) -> str:
+    """Return what users said since the model last spoke before it."""
+    found: list[str] = []
+    for role, message in reversed([*_messages(members)]):
+        if role == "user":
+            found.append(joined([*texts(message)]))
+        elif found and role in _ANSWERS:
+            break
+    return joined(found[::-1]) if found else ""
+
+

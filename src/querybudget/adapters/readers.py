@@ -1,0 +1,103 @@
+"""The names by which a policy's routes, and servers' presets, ask for an adapter: `read: chat`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from querybudget.adapters.anthropic import CountTokens, Messages
+from querybudget.adapters.apis import (
+    ANY,
+    CHAT_BATCH,
+    COHERE_CHAT,
+    COMPLETE,
+    CONVERSE,
+    EMBED,
+    GEMINI,
+    IMAGES,
+    INTERACTIONS,
+    LLAMA_CPP,
+    MODERATION,
+    OLLAMA_CHAT,
+    OLLAMA_GENERATE,
+    RANK,
+    RUN,
+    SCORE,
+    SGLANG,
+    SPEECH,
+    TGI,
+    TRANSCRIPTION,
+    VIDEO,
+    VLLM_GENERATE,
+)
+from querybudget.adapters.base import Adapter, Dialect
+from querybudget.adapters.forms import Form
+from querybudget.adapters.native import Api, Native
+from querybudget.adapters.openai import ChatCompletions, Completions, Embeddings, Responses
+from querybudget.adapters.shapes import ByMember, Uncounted
+
+
+def _streamed(api: Api) -> Native:
+    return Native(msgspec.structs.replace(api, stream="always"))
+
+
+_CHAT, _COMPLETIONS, _EMBEDDINGS = ChatCompletions(), Completions(), Embeddings()
+_BY_MEMBER = ByMember(
+    {
+        "messages": _CHAT,
+        "prompt": _COMPLETIONS,
+        "input": _EMBEDDINGS,
+        "inputs": Native(TGI),
+        "text": Native(SGLANG),
+        "inputids": Native(SGLANG),
+        "contents": Native(GEMINI),
+        "documents": Native(RANK),
+        "text1": Native(SCORE),
+    },
+    otherwise=Native(ANY),
+)
+_GENERATE = ByMember(
+    {
+        "inputs": Native(TGI),
+        "text": Native(SGLANG),
+        "inputids": Native(SGLANG),
+        "prompt": Native(VLLM_GENERATE),
+    },
+    otherwise=Native(ANY),
+)
+
+READERS: Mapping[str, Adapter] = {
+    "any": _BY_MEMBER,
+    "chat": _CHAT,
+    "chat_batch": Native(CHAT_BATCH),
+    "cohere_chat": Native(COHERE_CHAT),
+    "complete": Native(COMPLETE),
+    "completions": _COMPLETIONS,
+    "converse": Native(CONVERSE),
+    "converse_stream": _streamed(CONVERSE),
+    "count_tokens": CountTokens(),
+    "embed": Native(EMBED),
+    "embeddings": _EMBEDDINGS,
+    "gemini": Native(GEMINI),
+    "gemini_stream": _streamed(GEMINI),
+    "generate": _GENERATE,
+    "images": Form(Native(IMAGES)),
+    "interactions": Native(INTERACTIONS),
+    "llama_cpp": Native(LLAMA_CPP),
+    "messages": Messages(),
+    "moderations": Native(MODERATION),
+    "ollama_chat": Native(OLLAMA_CHAT),
+    "ollama_generate": Native(OLLAMA_GENERATE),
+    "rerank": Native(RANK),
+    "responses": Responses(),
+    "runs": Native(RUN),
+    "score": Native(SCORE),
+    "sglang": Native(SGLANG),
+    "speech": Native(SPEECH),
+    "tgi": Native(TGI),
+    "tgi_stream": _streamed(TGI),
+    "tokenize": Uncounted("count_tokens", Dialect.PROBLEM),
+    "transcription": Form(Native(TRANSCRIPTION), sound=True),
+    "videos": Form(Native(VIDEO)),
+}

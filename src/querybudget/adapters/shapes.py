@@ -1,0 +1,82 @@
+"""Paths on which the body says what is asked, and paths on which no model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Raw
+
+from querybudget.adapters.base import Adapter, Call, Dialect, Meter, Usage
+from querybudget.adapters.members import fold
+from querybudget.adapters.metering import AnswerTotals, answer_meter
+from querybudget.adapters.native_answer import AnswerReader
+from querybudget.adapters.request import BOM, read_body
+
+_MEMBERS = msgspec.json.Decoder(dict[str, Raw])
+
+
+class _Named(msgspec.Struct):
+    model: str | None = None
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+class ByMember:
+    """Reads a request by the adapter of the one member that tells APIs apart.
+
+    A request with none of these members, or with several, is read as `otherwise` does, which counts
+    all of it.
+
+    Args:
+        adapters: Folded names of members to adapters.
+        otherwise: For every other request.
+    """
+
+    dialect: Dialect = Dialect.PROBLEM
+
+    def __init__(self, adapters: Mapping[str, Adapter], otherwise: Adapter) -> None:
+        self._adapters = adapters
+        self._otherwise = otherwise
+
+    def parse(self, path: str, body: bytes, /) -> Call:
+        return self._chosen(body).parse(path, body)
+
+    def meter(self, call: Call, content_type: str, /) -> Meter:
+        reader = AnswerReader()
+        return answer_meter(call, content_type, reader.read, reader.read)
+
+    def degrade(self, body: bytes, /) -> bytes:
+        return self._chosen(body).degrade(body)
+
+    def _chosen(self, body: bytes) -> Adapter:
+        try:
+            members = _MEMBERS.decode(body.removeprefix(BOM))
+        except (ValueError, RecursionError):
+            return self._otherwise
+        names = self._adapters.keys() & {fold(name) for name in members}
+        return self._adapters[names.pop()] if len(names) == 1 else self._otherwise
+
+
+class Uncounted:
+    """Reads requests that no model answers, such as tokenizing: one request and no tokens."""
+
+    def __init__(self, operation: str, dialect: Dialect) -> None:
+        self._operation = operation
+        self.dialect: Dialect = dialect
+
+    def parse(self, _path: str, body: bytes, /) -> Call:
+        named = read_body(_NAMED, body, f"a JSON object for {self._operation}")
+        return Call(self.dialect, self._operation, named.model or "", generates=False)
+
+    def meter(self, call: Call, content_type: str, /) -> Meter:
+        return answer_meter(call, content_type, _nothing, _nothing)
+
+    def degrade(self, body: bytes, /) -> bytes:
+        return body
+
+
+def _nothing(_data: bytes, totals: AnswerTotals) -> None:
+    totals.usage = Usage()
+    totals.complete = True
