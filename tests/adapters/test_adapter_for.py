@@ -45,7 +45,6 @@ def test_a_known_dialect_is_found_by_the_end_of_its_path(path: str, adapter: typ
         "/messages",
         "/surveys/5/responses",
         "/v1/responses/resp_1/cancel",
-        "/v1/messages/batches",
         "/v1/autocompletions",
         "/V1/CHAT/COMPLETIONS",
     ],
@@ -54,9 +53,17 @@ def test_other_paths_ask_no_model(path: str) -> None:
     assert adapter_for(path, "POST", ()) is None
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE", "PUT", "post", "WEBSOCKET"])
-def test_only_a_post_asks_a_model(method: str) -> None:
+@pytest.mark.parametrize(
+    "method", ["GET", "HEAD", "OPTIONS", "DELETE", "TRACE", "CONNECT", "WEBSOCKET"]
+)
+def test_a_method_without_a_body_asks_no_model(method: str) -> None:
     assert adapter_for("/v1/chat/completions", method, (GenericRoute(path="*"),)) is None
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "QUERY", "REPORT", "BREW"])
+def test_every_method_that_may_carry_a_body_asks_a_model(method: str) -> None:
+    for path in ("/v1/chat/completions", "/generate", "/mine"):
+        assert adapter_for(path, method, (GenericRoute(path="/mine"),)) is not None
 
 
 def test_routes_of_the_policy_go_first_in_their_order() -> None:

@@ -51,7 +51,7 @@ def chat(content: object, **more: Any) -> Mapping[str, object]:
             chat("hi"),
             "; 512 tokens generated, which is `estimate.output_tokens`",
         ),
-        ("/v1/files", {}, "this path is not a model endpoint, so the call counts as one request"),
+        ("/v1/files", {}, "no route reads this path, so the call counts as one request"),
     ],
 )
 def test_explain_says_how_tokens_are_estimated(

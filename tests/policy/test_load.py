@@ -58,14 +58,14 @@ def test_the_smallest_policy_has_sensible_defaults() -> None:
         ResolverSpec("api_key"),
         ResolverSpec("client_address"),
     )
-    assert {"/health", "/healthz", "/livez", "/readyz", "/ping", "/metrics"} <= set(policy.exempt)
+    assert {"/health", "/healthz", "/livez", "/readyz", "/ping", "/metrics"} <= set(policy.probes)
     (budget,) = policy.budgets
     assert budget.mode is Mode.ENFORCE
     assert budget.per == ("identity",)
     assert budget.match == Match()
     assert budget.weights == TokenWeights()
     assert budget.on_store_error is OnStoreError.ALLOW
-    assert policy == Policy(budgets=policy.budgets, identity=policy.identity, exempt=policy.exempt)
+    assert policy == Policy(budgets=policy.budgets, identity=policy.identity, probes=policy.probes)
 
 
 def test_notations_of_the_same_limit_come_to_the_same_integers() -> None:

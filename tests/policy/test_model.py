@@ -17,6 +17,15 @@ ASKED = {
     "/v1/responses": b'{"model": "m", "input": "hi"}',
     "/v1/messages": b'{"model": "m", "max_tokens": 5, %s}' % MESSAGES,
     "/v1/messages/count_tokens": b'{"model": "m", %s}' % MESSAGES,
+    "/generate": b'{"text_input": "hi"}',
+    "/predict": b'{"x": 1}',
+    "/rerank": b'{"query": "hi", "documents": ["a"]}',
+    "/score": b'{"text_1": "hi", "text_2": "a"}',
+    "/v1/audio/speech": b'{"input": "hi"}',
+    "/v1/images/generations": b'{"prompt": "hi"}',
+    "/v1/moderations": b'{"input": "hi"}',
+    "/v1/threads/runs": b'{"assistant_id": "a"}',
+    "/v1/videos": b'{"prompt": "hi"}',
 }
 
 

@@ -99,9 +99,7 @@ INTERACTIONS = Api(
     bound="generation_config.max_output_tokens",
     background=True,
 )
-COHERE_CHAT = Api(
-    "chat", bounds=("maxtokens",), counts=("numgenerations",), bound="max_tokens"
-)
+COHERE_CHAT = Api("chat", bounds=("maxtokens",), counts=("numgenerations",), bound="max_tokens")
 CONVERSE = Api(
     "chat",
     settings=("inferenceconfig", "additionalmodelrequestfields"),
@@ -142,9 +140,7 @@ SCORE = Api(
     paired=("query", "queries", "text1", "data1"),
 )
 MODERATION = Api("moderations", ("input",), generates=False, dialect=Dialect.OPENAI)
-IMAGES = Api(
-    "images", counts=("n", "samplecount"), generates=False, dialect=Dialect.OPENAI
-)
+IMAGES = Api("images", counts=("n", "samplecount"), generates=False, dialect=Dialect.OPENAI)
 SPEECH = Api("audio", generates=False, dialect=Dialect.OPENAI)
 VIDEO = Api("videos", generates=False, dialect=Dialect.OPENAI)
 TRANSCRIPTION = Api("audio", dialect=Dialect.OPENAI)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from querybudget.adapters.base import Call, Dialect, Meter
+from querybudget.adapters.base import Call, Dialect, Meter, Target
 from querybudget.adapters.members import Json, fold
 from querybudget.adapters.native import Native
 from querybudget.errors import BodyError
@@ -91,9 +91,9 @@ class Form:
         self._sound = sound
         self.dialect: Dialect = inner.dialect
 
-    def parse(self, path: str, body: bytes, /) -> Call:
+    def parse(self, target: Target, body: bytes, /) -> Call:
         if _BOUNDARY.match(body) is None:
-            return self._inner.parse(path, body)
+            return self._inner.parse(target, body)
         fields: dict[str, Json] = {}
         size = files = 0
         for part in parts_of(body):

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
-from querybudget.adapters.base import Call, Dialect, Meter
+from querybudget.adapters.base import Call, Dialect, Meter, Target
 from querybudget.adapters.degrade import OUTPUT, Members, drop, rewrite
 from querybudget.adapters.members import (
     JSON,
@@ -70,7 +70,7 @@ class Api(msgspec.Struct, frozen=True):
         counts: Names of the number of answers, among the settings.
         bound: Where degrading puts a limit on output: a path of names as the server writes them, or
             empty for nowhere.
-        stream: Whether an answer is streamed: if ``stream`` says so, unless it denies it, or always.
+        stream: Whether an answer is streamed: if ``stream`` says so, unless it says no, or always.
         generates: Whether a model writes an answer.
         paired: The member that a model reads again with each of the `many`.
         background: Whether an answer that is not streamed is fetched by a later call.
@@ -101,7 +101,7 @@ class Native:
         self.dialect: Dialect = api.dialect
         self._names = frozenset(name for name in api.settings if name)
 
-    def parse(self, _path: str, body: bytes, /) -> Call:
+    def parse(self, _target: Target, body: bytes, /) -> Call:
         document = read_body(JSON, body, f"a JSON object for {self._api.operation}")
         if not isinstance(document, dict):
             raise BodyError(f"Expected a JSON object for {self._api.operation}.")
@@ -267,7 +267,7 @@ def _asks(prompts: list[Json]) -> list[str]:
 
 
 def _messages(members: dict[str, list[Json]]) -> Iterator[tuple[str, Json]]:
-    """Return role and message of a conversation, in order; Gemini's without a role is the user's."""
+    """Return role and message of a conversation, in order; without a role it is the user's."""
     for name in _TALKS:
         for talk in members.get(name, ()):
             for message in talk if isinstance(talk, list) else (talk,):
@@ -293,5 +293,3 @@ def _ask(members: dict[str, list[Json]]) -> str:
         elif found and role in _ANSWERS:
             break
     return joined(found[::-1]) if found else ""
-
-

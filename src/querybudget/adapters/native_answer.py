@@ -206,8 +206,11 @@ def _larger(before: Usage | None, now: Usage) -> Usage:
 
 
 def _sum(reports: Iterable[Usage]) -> Usage:
-    total = [0, 0, 0, 0, 0]
-    for one in reports:
-        figures = (one.input, one.cached_input, one.cache_write, one.output, one.reasoning)
-        total = [a + b for a, b in zip(total, figures, strict=True)]
-    return Usage(*total)
+    kept = [*reports]
+    return Usage(
+        input=sum(one.input for one in kept),
+        cached_input=sum(one.cached_input for one in kept),
+        cache_write=sum(one.cache_write for one in kept),
+        output=sum(one.output for one in kept),
+        reasoning=sum(one.reasoning for one in kept),
+    )

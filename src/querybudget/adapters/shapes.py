@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw
 
-from querybudget.adapters.base import Adapter, Call, Dialect, Meter, Usage
+from querybudget.adapters.base import Adapter, Call, Dialect, Meter, Target, Usage
 from querybudget.adapters.members import fold
 from querybudget.adapters.metering import AnswerTotals, answer_meter
 from querybudget.adapters.native_answer import AnswerReader
@@ -40,8 +40,8 @@ class ByMember:
         self._adapters = adapters
         self._otherwise = otherwise
 
-    def parse(self, path: str, body: bytes, /) -> Call:
-        return self._chosen(body).parse(path, body)
+    def parse(self, target: Target, body: bytes, /) -> Call:
+        return self._chosen(body).parse(target, body)
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
         reader = AnswerReader()
@@ -66,7 +66,7 @@ class Uncounted:
         self._operation = operation
         self.dialect: Dialect = dialect
 
-    def parse(self, _path: str, body: bytes, /) -> Call:
+    def parse(self, _target: Target, body: bytes, /) -> Call:
         named = read_body(_NAMED, body, f"a JSON object for {self._operation}")
         return Call(self.dialect, self._operation, named.model or "", generates=False)
 

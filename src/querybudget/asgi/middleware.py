@@ -16,7 +16,13 @@ from querybudget.asgi.body import BodyTooLarge, inflate, read
 from querybudget.asgi.health import READS, send_health
 from querybudget.asgi.lifespan import serve_lifespan
 from querybudget.asgi.open_calls import OpenCalls
-from querybudget.asgi.responder import Responder, new_request_id, refusal_of, send_answer
+from querybudget.asgi.responder import (
+    Responder,
+    dialect_of,
+    new_request_id,
+    refusal_of,
+    send_answer,
+)
 from querybudget.asgi.stages import DelayQueue, apply_stage
 from querybudget.asgi.types import ASGIApp, Receive, Scope, Send
 from querybudget.asgi.websocket import WebSocketSession
@@ -25,7 +31,8 @@ from querybudget.events import Hook, checked_hooks
 from querybudget.limiter import Limiter
 from querybudget.limiter.matching import path_of, target_of
 from querybudget.policy.model import Policy
-from querybudget.refusals import body_too_large
+from querybudget.policy.routes import Unknown
+from querybudget.refusals import body_too_large, no_route
 from querybudget.stores import Clock, Store
 
 ENVIRONMENT = "QUERYBUDGET_POLICY"
@@ -121,6 +128,10 @@ class QueryBudgetMiddleware:
         route = limiter.route_for(method, path)
         if route is None:
             await self.app(scope, receive, send)
+            return
+        if route.unknown is Unknown.REFUSE:
+            limiter.unknown.refused(method, path)
+            await send_answer(no_route(dialect_of(scope, path), request_id=new_request_id()), send)
             return
         call, adapter, received = None, route.adapter, None
         if adapter is not None:

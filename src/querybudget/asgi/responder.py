@@ -60,6 +60,13 @@ def refusal_of(limiter: Limiter, admission: Admission, dialect: Dialect) -> Answ
     )
 
 
+def dialect_of(scope: Scope, path: str) -> Dialect:
+    """Return the dialect that the sender of a request no adapter reads probably expects."""
+    if any(name == b"anthropic-version" for name, _ in scope.get("headers", ())):
+        return Dialect.ANTHROPIC
+    return Dialect.OPENAI if path.startswith("/v1/") else Dialect.PROBLEM
+
+
 async def send_answer(refusal: Answer, send: Send, kind: str = "http.response") -> None:
     """Send an answer of the middleware; `kind` is the prefix of its message types."""
     await send({"type": f"{kind}.start", "status": refusal.status, "headers": refusal.headers})
@@ -155,6 +162,8 @@ class Responder:
             elif name.startswith(OURS):
                 continue
             headers.append(pair)
+        if good and self._route.unknown is not None:
+            self._limiter.unknown.answered(self._admission.method, self._admission.path)
         if good and self._route.adapter is not None and self._limiter.reads(self._admission):
             self._begin_metering(self._route.adapter, content_type, encoding)
         if not good and (status in UNAUTHENTICATED or not 400 <= status < 429):  # noqa: PLR2004

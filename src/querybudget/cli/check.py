@@ -11,11 +11,18 @@ from querybudget.coverage.response import BucketResponse, Stage
 from querybudget.errors import SetupError
 from querybudget.limiter.analysis import analyzer_for
 from querybudget.policy.model import CAPABILITIES, Budget, Capability, Embedding, Mode, Policy
+from querybudget.policy.routes import Unknown
+from querybudget.policy.servers import server_file
 from querybudget.stores import open_store, system_clock
 from querybudget.text import limit, number, share, span
 from querybudget.units import MICRO, Unit
 
 _STAGES = {Stage.SLOW: "slowed", Stage.DEGRADE: "degraded", Stage.REFUSE: "refused"}
+_UNKNOWN = {
+    Unknown.COUNT: "counted, each as one request and no tokens",
+    Unknown.REFUSE: "refused with status 404",
+    Unknown.PASS: "passed through uncounted",
+}
 
 
 def check(path: str) -> int:
@@ -34,6 +41,9 @@ def check(path: str) -> int:
         for sentence in _responding(budget.response) if budget.response else ():
             print(f"  {'':{width}}  {sentence}")
     print(f"callers are identified by {_identity(policy)}")
+    print(f"server: {', '.join(policy.server) or 'any'}")
+    for line in _brought(policy):
+        print(f"  {line}")
     if policy.tiers:
         print(f"tiers: {', '.join(tier.name for tier in policy.tiers)}")
     if policy.counts_buckets:
@@ -42,6 +52,19 @@ def check(path: str) -> int:
     for warning in (*warnings(policy), *_missing(policy)):
         print(f"{path}: warning: {warning}", file=sys.stderr)
     return 0
+
+
+def _brought(policy: Policy) -> Iterator[str]:
+    """What the policy's servers bring, one line for each."""
+    for name in policy.server:
+        known = server_file(name)
+        yield f"{name}: {_count(len(known.routes), 'route')} read; keys in {', '.join(known.keys)}"
+        yield f"{name} streams: {known.streams}"
+        if known.unread:
+            yield f"{name} also asks models at paths that nothing reads: {', '.join(known.unread)}"
+    if policy.probes:
+        yield f"monitors pass at {', '.join(policy.probes)}"
+    yield f"requests with a body on other paths: {_UNKNOWN[policy.unknown]}"
 
 
 def warnings(policy: Policy) -> Iterator[str]:

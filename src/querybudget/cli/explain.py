@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from querybudget.adapters import adapter_for
 from querybudget.adapters.base import UNREADABLE, Adapter, Call, Target, read_call
+from querybudget.adapters.routing import carries_body
 from querybudget.asgi.body import BodyTooLarge, inflate, read
 from querybudget.asgi.health import READS
 from querybudget.asgi.websocket import HANDSHAKE, message_call
@@ -26,6 +28,7 @@ from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.limiter.conditions import Mismatch
 from querybudget.limiter.matching import WEBSOCKET, Route, target_of
 from querybudget.policy.model import Budget, EstimateSettings, Mode, Policy
+from querybudget.policy.routes import Unknown
 from querybudget.stores import MemoryStore, system_clock
 from querybudget.text import amount, limit, number
 from querybudget.units import MICRO, Unit
@@ -73,6 +76,9 @@ async def _decide(limiter: Limiter, request: Request) -> Explanation:
     route = limiter.route_for(method, path)
     if route is None:
         return _untouched(limiter, request)
+    if route.unknown is Unknown.REFUSE:
+        because = "no route reads this path, and the policy says `unknown: refuse`: status 404"
+        return _aside(policy, "refused", because, "no route reads the path")
     if method == WEBSOCKET:
         return await _decide_websocket(limiter, route, request)
     try:
@@ -197,11 +203,26 @@ def _untouched(limiter: Limiter, request: Request) -> Explanation:
     reasons = [why_not(budget, request.method, request.path) for budget in budgets]
     exempt = next((m for m in reasons if m and m.condition == "exempt"), None)
     if exempt:
-        because = f"the path is exempt: `exempt` has {exempt.wanted[0]}"
+        because = _exempted(limiter.policy, exempt.wanted[0])
+    elif _passes(limiter.policy, request):
+        because = "no route reads this path, and the policy says `unknown: pass`"
     else:
         because = "no budget is for this method and path, so the request is passed on unchanged"
     idle = tuple(_idle(*pair) for pair in zip(budgets, map(_reason, reasons), strict=True))
     return Explanation(verdict="untouched", because=because, budgets=idle)
+
+
+def _exempted(policy: Policy, pattern: str) -> str:
+    if pattern in policy.exempt:
+        return f"the path is exempt: `exempt` has {pattern}"
+    server = f" of {' or '.join(policy.server)}" if policy.server else ""
+    return f"the path is exempt: monitors{server} ask {pattern}"
+
+
+def _passes(policy: Policy, request: Request) -> bool:
+    if policy.unknown is not Unknown.PASS or not carries_body(request.method):
+        return False
+    return adapter_for(request.path, request.method, policy.routes, policy.server) is None
 
 
 def _aside(policy: Policy, verdict: str, because: str, why_not: str) -> Explanation:
@@ -250,7 +271,7 @@ def _verdict(admission: Admission, policy: Policy) -> tuple[str, str]:
 
 def _estimated(call: Call, settings: EstimateSettings, output: int) -> str:
     if call.operation == "other":
-        return "this path is not a model endpoint, so the call counts as one request"
+        return "no route reads this path, so the call counts as one request and no tokens"
     if call is HANDSHAKE:
         return "a handshake asks no model, so it counts as one request"
     rate = number(settings.bytes_per_token)

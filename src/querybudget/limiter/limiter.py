@@ -35,6 +35,7 @@ from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
 from querybudget.limiter.checks import check_call, check_usage
 from querybudget.limiter.estimation import Estimate, Estimator
 from querybudget.limiter.matching import Caller, Matcher, Plan, Route, method_of, path_of
+from querybudget.limiter.unknown import UnknownPaths
 from querybudget.policy.model import Policy
 from querybudget.resilience.fallback import Reserved
 from querybudget.resilience.guard import Wait, within
@@ -94,6 +95,7 @@ class Limiter:
         analyzer: Analyzes what calls ask; None if nothing does.
         matcher: Which budgets apply to a call.
         estimator: What calls are expected to use.
+        unknown: The paths that no adapter reads, as far as the log has named them.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class Limiter:
         self._opened = analyzer_for(policy, secret) if analyzer is None else None
         analyzer = self.analyzer = analyzer or self._opened
         self.matcher = Matcher(policy, self._hash, analyzer.names if analyzer else ())
+        self.unknown = UnknownPaths()
         self._prefix, self._count = os.urandom(8).hex(), 0
 
     async def __aenter__(self) -> Self:

@@ -11,6 +11,7 @@ import msgspec
 
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import UNREADABLE, Adapter, Call, Target
+from querybudget.adapters.routing import carries_body
 from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resolver
 from querybudget.ledger import Line
 from querybudget.limiter.conditions import (
@@ -26,6 +27,7 @@ from querybudget.limiter.cost import CostFunction, cost_function, dearest, price
 from querybudget.limiter.estimation import Estimate
 from querybudget.policy.model import Budget, Mode, OnStoreError, Policy
 from querybudget.policy.prices import ModelPrice
+from querybudget.policy.routes import Unknown
 from querybudget.units import MICRO, Quota, Unit
 
 LONGEST_KEY = 200
@@ -49,12 +51,14 @@ class Route(msgspec.Struct, frozen=True, eq=False):
         messages: For WebSockets, the route of each message: without leases, which the connection
             holds.
         capabilities: Bits of the capabilities that any of the budgets is matched on.
+        unknown: What becomes of a request with a body that no adapter reads; None of any other.
     """
 
     adapter: Adapter | None
     budgets: int
     messages: Route | None = None
     capabilities: int = 0
+    unknown: Unknown | None = None
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -143,8 +147,16 @@ class Matcher:
         return find(method, path)
 
     def _find_route(self, method: str, path: str) -> Route | None:
-        if self._exempt(path):
+        if self._exempt(method, path):
             return None
+        adapter = adapter_for(path, method, self._policy.routes, self._policy.server)
+        unknown = None
+        if adapter is None and carries_body(method):
+            unknown = self._policy.unknown
+            if unknown is Unknown.REFUSE:
+                return Route(None, 0, unknown=unknown)
+            if unknown is Unknown.PASS:
+                return None
         bits = unleased = 0
         asked: set[str] = set()
         for index, budget in enumerate(self._policy.budgets):
@@ -156,7 +168,7 @@ class Matcher:
             return None
         if method == WEBSOCKET:
             return Route(None, bits, Route(None, unleased))
-        return Route(adapter_for(path, method, self._policy.routes), bits, None, self._bits(asked))
+        return Route(adapter, bits, None, self._bits(asked), unknown)
 
     def plan(self, caller: Caller, route: Route, call: Call, capabilities: int = 0) -> Plan:
         """Return the budgets of a call, scaled for the caller's tier.
@@ -251,7 +263,7 @@ class Matcher:
             call: What is asked.
             capabilities: `Observation.capabilities`.
         """
-        if exempt := self._exempt(path):
+        if exempt := self._exempt(method, path):
             return Mismatch("exempt", exempt, path)
         mismatch = route_mismatch(budget, method, path)
         if mismatch is not None or caller is None or call is None:
@@ -262,8 +274,10 @@ class Matcher:
             return mismatch
         return self._capability_mismatch(budget, capabilities)
 
-    def _exempt(self, path: str) -> tuple[str, ...]:
-        return tuple(pattern for pattern in self._policy.exempt if fnmatchcase(path, pattern))
+    def _exempt(self, method: str, path: str) -> tuple[str, ...]:
+        policy = self._policy
+        patterns = policy.exempt if carries_body(method) else policy.exempt + policy.probes
+        return tuple(pattern for pattern in patterns if fnmatchcase(path, pattern))
 
     def _capability_mismatch(self, budget: Budget, capabilities: int) -> Mismatch | None:
         wanted = budget.match.capability

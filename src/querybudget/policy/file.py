@@ -273,6 +273,7 @@ IDENTITY = (
     ResolverFile(client_address=AddressFile()),
 )
 
+
 class PolicyFile(Struct, frozen=True):
     """Budgets for the callers of a model server."""
 

@@ -22,8 +22,8 @@ from querybudget.policy import (
 from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Node, Path, Problems
 from querybudget.policy.model import Policy
-from querybudget.policy.routes import GenericRoute
 from querybudget.policy.prices import completed_price
+from querybudget.policy.routes import GenericRoute
 from querybudget.policy.yaml_nodes import from_mapping, from_text
 from querybudget.text import listed, nearest
 

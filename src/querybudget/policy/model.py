@@ -21,7 +21,6 @@ from querybudget.policy.fields import (
     Words,
     between,
     doc,
-    required,
 )
 from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.policy.routes import GenericRoute, Server, Unknown

@@ -33,6 +33,7 @@ _TITLES = {
 _TYPES = {
     400: ("invalid_request_error", "invalid_request_error"),
     403: ("invalid_request_error", "permission_error"),
+    404: ("invalid_request_error", "not_found_error"),
     413: ("invalid_request_error", "request_too_large"),
     429: ("requests", "rate_limit_error"),
     503: ("server_error", "overloaded_error"),
@@ -190,6 +191,12 @@ def unpriced(model: str, dialect: Dialect, *, request_id: str = "") -> Answer:
     """403: a budget in money applies, and the policy has no price for the model."""
     message = sentences.not_priced(model)
     return plain_answer(403, "model_not_priced", message, dialect, request_id=request_id)
+
+
+def no_route(dialect: Dialect, *, request_id: str = "") -> Answer:
+    """404: no route reads the path, and the policy refuses such requests."""
+    message = sentences.not_routed()
+    return plain_answer(404, "path_not_served", message, dialect, request_id=request_id)
 
 
 def _abnormal(decision: Decision, dialect: Dialect, request_id: str) -> Answer:

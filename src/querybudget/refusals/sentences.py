@@ -104,6 +104,14 @@ def not_priced(model: str) -> str:
     )
 
 
+def not_routed() -> str:
+    """No route reads the path, and the policy refuses such requests."""
+    return (
+        "This path is not offered here. Check the path of the request, or ask the operator of this"
+        " service to add it under `routes` or `exempt` in the policy."
+    )
+
+
 def _try_again(wait: int, now: int | None = None) -> str:
     date = "" if now is None or wait < _WITH_DATE else f" (at {moment(now + wait)})"
     return f"Please try again in {duration(wait)}{date}."
