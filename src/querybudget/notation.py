@@ -66,6 +66,7 @@ _EXACT = re.compile(rf"(?:{_NUMBER})(?:e[+-]?[0-9]{{1,2}})?", re.IGNORECASE)
 _AMOUNT = re.compile(rf"(\$)?\s*({_NUMBER})([kKMB]?)(?![A-Za-z0-9_,.])\s*(.*)", re.DOTALL)
 _PER = re.compile(r"(?<![a-z])per", re.IGNORECASE)
 _EVERY = re.compile(r"([0-9]{1,9})?\s*([a-z]+)", re.IGNORECASE)
+_GAPS = re.compile(r"[\s-]+")
 _MEASURE = re.compile(rf"({_NUMBER})\s*([a-z]*)", re.IGNORECASE)
 
 _LIMIT = "a limit such as `60 requests/minute`, `2M tokens/day`, `$50/month` or `8 concurrent`"
@@ -113,7 +114,7 @@ def limit(text: str) -> Limit:
         ValueError: It is not a limit, is zero, is no whole number of its unit, or is too large.
     """
     head, *tail = text.split("/") if "/" in text else _PER.split(text)
-    if len(tail) > 1 or re.search(r"[;|]", text):
+    if len(tail) > 1 or ";" in text or "|" in text:
         raise ValueError(
             f"expected one limit, found several in {brief(text)}: each needs its own budget"
         )
@@ -224,7 +225,7 @@ def brief(text: str) -> str:
 
 
 def _unit(text: str) -> Unit:
-    unit = _UNITS.get(re.sub(r"[\s-]+", "_", text.strip().lower()))
+    unit = _UNITS.get(_GAPS.sub("_", text.strip().lower()))
     if unit is None:
         found = f"{brief(text)}{nearest(text, list(Unit))}"
         raise ValueError(f"expected a unit of {listed(list(Unit))}, found {found}")

@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 _HIDDEN = "..."
 
-_CREDENTIALS = re.compile(r"://\S*@")
+_SPACELESS = re.compile(r"\S+")
+"""One step over each stretch: an error may repeat what a stranger sent."""
 
 _LONG_QUOTED = re.compile(r"(['\"])\S{12,}\1")
 """A long word in quotes: in a store's errors, the name of an account or a file."""
@@ -40,7 +41,13 @@ def redact_error(message: str, url: str = "") -> str:
     for secret in (credentials, password, unquote(password), token):
         if secret:
             message = message.replace(secret, _HIDDEN)
-    return _CREDENTIALS.sub("://", message)
+    return _SPACELESS.sub(_without_credentials, message)
+
+
+def _without_credentials(stretch: re.Match[str]) -> str:
+    """What stands between the first ``://`` and the last ``@`` is taken out."""
+    before, separator, rest = stretch[0].partition("://")
+    return f"{before}{separator}{rest.rpartition('@')[2]}"
 
 
 def error_type(error: BaseException) -> str:

@@ -61,7 +61,9 @@ _DENSE = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 )
 """Scripts in which one character carries as much as two or three letters."""
-_OPTIONS = re.compile(r"(?:^|\s)\(?A[).:]\s[^\n]{0,300}?\s+\(?B[).:]\s")
+_OPTION = re.compile(r"(?<!\S)\(?([AB])[).:](?=\s)")
+_MAX_OPTION = 300
+"""Characters of the answer that is called A, at most; it is one line."""
 _MAX_WORDS = 48
 """Words that are read."""
 _QUESTION_ENDS = frozenset("?？؟")  # noqa: RUF001 - full-width ones end too
@@ -169,9 +171,28 @@ def _learn(word: str) -> tuple[int, int]:
 
 
 def _gives_options(text: str) -> bool:
-    # A cheap test first: the expression stops at every space.
-    likely = "B." in text or "B)" in text or "B:" in text
-    return likely and _OPTIONS.search(text) is not None
+    """Return True if an answer called A is followed by one called B: ``A. yes B. no``."""
+    # A cheap test first: the expression stops at every A and B.
+    if "B." not in text and "B)" not in text and "B:" not in text:
+        return False
+    begins: list[int] = []  # where answers called A begin
+    for option in _OPTION.finditer(text):
+        end = option.start()
+        if option[1] == "A":
+            begins.append(option.end() + 1)
+            continue
+        before = [begin for begin in begins[-2:] if begin < end]  # the last may touch the B
+        if before and _is_one_answer(text[before[-1] : end]):
+            return True
+        # What is too long for this B is too long for the next one.
+        begins = [begin for begin in begins[-1:] if begin >= end]
+    return False
+
+
+def _is_one_answer(between: str) -> bool:
+    answer = between.rstrip()
+    # White space must separate the two, and the answer itself may be empty.
+    return len(answer) < len(between) and len(answer) <= _MAX_OPTION and "\n" not in answer
 
 
 def _count(text: bytes, characters: bytes) -> int:

@@ -21,6 +21,7 @@ from querybudget.coverage.style import style_features
 from querybudget.embedding import Embedder, open_embedder
 from querybudget.embedding.capabilities import Directions, examples_of, heuristics
 from querybudget.embedding.codebook import Codebook
+from querybudget.embedding.static import MAX_SAMPLE
 from querybudget.errors import EmbeddingError, SetupError
 from querybudget.policy.model import Capability, Policy
 from querybudget.redact import error_type
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 MAX_PROMPTS = 64
 """Prompts of one call that are analysed; `Observation.cells` has no more."""
+
+MAX_CHARACTERS = 36_000
+"""Characters of one call's prompts that are analysed: twelve long prompts, or 64 of 560. This
+bounds the work of a call, whatever its text."""
 
 _EXAMPLE_BATCH = 32
 """Examples that are embedded in one batch."""
@@ -92,7 +97,7 @@ class EmbeddingAnalyzer:
 
     async def analyze(self, call: Call) -> Observation:
         """Return the call's observation; one without buckets if it cannot be embedded now."""
-        asks = (call.asks or (call.ask,))[:MAX_PROMPTS]
+        asks = _within_bounds(call.asks or (call.ask,))
         keys = [_digest(self._ask_hash, ask) for ask in asks]
         shown = {key: self._cache.get(key) for key in keys}
         new = {key: ask for key, ask in zip(keys, asks, strict=True) if shown[key] is None}
@@ -217,6 +222,14 @@ def open_analyzer(policy: Policy, key: bytes) -> EmbeddingAnalyzer:
     return EmbeddingAnalyzer(
         open_embedder(spec, codebook.dimensions), codebook, policy.capabilities, key
     )
+
+
+def _within_bounds(asks: Sequence[str]) -> Sequence[str]:
+    """Return as many of a call's prompts as are analysed, evenly from the first on."""
+    asks = asks[:MAX_PROMPTS]
+    while sum(min(len(ask), MAX_SAMPLE) for ask in asks) > MAX_CHARACTERS:
+        asks = asks[::2]
+    return asks
 
 
 def _combined(observations: list[Observation]) -> Observation:

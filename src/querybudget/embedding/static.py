@@ -25,7 +25,9 @@ FORMAT = 2
 """Version of the file layout that this code reads."""
 
 _FILE = "data/static.npz"
-_MAX_CHARACTERS = 3_000
+MAX_SAMPLE = 3_000
+"""Characters of a text that are read, but for the line breaks between windows."""
+
 _WINDOWS = ((0, 1_000), (1, 500), (2, 500), (3, 1_000))
 """What is read of a longer text: position in thirds of the text, and length."""
 
@@ -35,7 +37,7 @@ def sample(text: str) -> str:
 
     The same text always gives the same sample, and so the same buckets.
     """
-    if len(text) <= _MAX_CHARACTERS:
+    if len(text) <= MAX_SAMPLE:
         return text
     return "\n".join(
         text[start : start + length]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 CONTINUATION = "##"
 """Prefix of a piece that stands inside a word, not at its start."""
@@ -60,18 +60,40 @@ _MAX_CACHED = 1 << 14  # words, at about 200 bytes each
 _MAX_CACHED_WORD = 24  # characters
 _MAX_CACHED_PIECES = 4  # words cut into more pieces are rare
 _DIGIT = re.compile(r"\d").search
+_START = 3  # characters of a piece that are looked up before longer ones are tried
+_MAX_MARKS = 30  # on one letter: the bound of Unicode's stream-safe text format (UAX 15)
+_LETTER_MARKS = "\uff9e\uff9f"  # the two marks that Unicode calls letters, of half-width kana
+_SIGN = rf"[\W{_LETTER_MARKS}]"
+_MANY_MARKS = re.compile(rf"(?<!{_SIGN}){_SIGN}{{{_MAX_MARKS + 1},}}").sub
+_DECOMPOSED, _NORMALISED = 3, 2
+"""Times its length that a text may have once decomposed (a Korean syllable has three letters), and
+then normalised. Some signs are whole sentences."""
+
+
+def _without_many_marks(stretch: re.Match[str]) -> str:
+    """Drop marks beyond the first in a stretch of signs: normalising sorts them, one by one."""
+    kept: list[str] = []
+    marks = 0
+    for sign in stretch[0]:
+        is_mark = unicodedata.category(sign).startswith("M") or sign in _LETTER_MARKS
+        marks = marks + 1 if is_mark else 0
+        if marks <= _MAX_MARKS:
+            kept.append(sign)
+    return "".join(kept)
 
 
 def normalise(text: str) -> str:
     """Return text in lower case, with compatibility forms and accents folded.
 
     Equivalent to these steps of the reference tokenizer: NFKD, remove `DROPPED`, lower case, fold
-    `FOLDED`, NFC.
+    `FOLDED`, NFC. Beyond 30 marks in a row, and beyond twice its length, a text is cut.
     """
-    text = _DROPPED.sub("", unicodedata.normalize("NFKD", text)).lower()
+    size = len(text)
+    text = unicodedata.normalize("NFKD", _MANY_MARKS(_without_many_marks, text))
+    text = _DROPPED.sub("", text[: _DECOMPOSED * size]).lower()
     for letter, folded in FOLDED.items():
         text = text.replace(letter, folded)
-    return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", text)[: _NORMALISED * size]
 
 
 class WordPiece:
@@ -98,6 +120,7 @@ class WordPiece:
             piece[skip:]: row for piece, row in self._heads.items() if piece[:skip] == CONTINUATION
         }
         self._longest = max(map(len, self._heads), default=0)
+        self._longest_tails = _longest_by_start(self._tails)
         self._cache: dict[str, tuple[int, ...]] = {}
 
     @functools.cached_property
@@ -159,10 +182,10 @@ class WordPiece:
         if len(word) > _MAX_WORD:
             return []
         rows: list[int] = []
-        pieces = self._heads
+        pieces, longest = self._heads, self._longest
         start, end = 0, len(word)
         while start < end:
-            for stop in range(min(start + self._longest, end), start, -1):
+            for stop in range(min(start + longest, end), start, -1):
                 row = pieces.get(word[start:stop])
                 if row is not None:
                     rows.append(row)
@@ -171,4 +194,17 @@ class WordPiece:
             else:
                 return []
             pieces = self._tails
+            longest = self._longest_tails.get(word[start : start + _START], _START - 1)
         return rows
+
+
+def _longest_by_start(pieces: Iterable[str]) -> dict[str, int]:
+    """Return the length of the longest piece by its first `_START` characters.
+
+    In a word that is made up, most starts have no piece at all, and nothing longer is tried.
+    """
+    longest: dict[str, int] = {}
+    for piece in pieces:
+        start = piece[:_START]
+        longest[start] = max(len(piece), longest.get(start, 0))
+    return longest
