@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,3 +99,15 @@ def test_features_stay_right_when_the_cache_of_words_is_cleared() -> None:
     for number in range(40_000):
         style_features(f"word{number}")
     assert style_features("the kettle whistles") == before
+
+
+_OPTIONS = re.compile(r"(?:^|\s)\(?A[).:]\s[^\n]{0,300}?\s+\(?B[).:]\s")
+"""What options are, in one expression. It backtracks, so it is fit for short texts only."""
+
+_PIECES = ["A", "B", "(", " A. ", " B. ", "(A)", "B)", " ", "\n", "x", "y" * 299, " " * 290]
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=12).map("".join))
+def test_options_are_an_answer_called_a_and_one_called_b_after_it(text: str) -> None:
+    text = f"Which?{text}"[:READ_CHARACTERS]
+    assert feature(text, "options") == 100 * (_OPTIONS.search(text) is not None)

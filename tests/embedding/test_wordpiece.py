@@ -2,6 +2,7 @@
 """WordPiece against the reference implementation over the same vocabulary."""
 
 import re
+import unicodedata
 from functools import cache
 
 import pytest
@@ -17,6 +18,7 @@ from querybudget.embedding.wordpiece import (
     SEPARATORS,
     UNSPACED,
     WordPiece,
+    normalise,
 )
 
 _UNKNOWN = "[UNK]"
@@ -161,3 +163,26 @@ def test_the_cache_of_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_empty_vocabulary_has_no_rows() -> None:
     assert WordPiece([]).rows("any text, 日本") == []
+
+
+MARKS = st.sampled_from("\u0301\u0315\u1dca\u20d0\u0591\u3099\uff9e\u0345")
+
+
+@given(st.text(MARKS, min_size=31, max_size=90))
+def test_only_the_first_marks_of_many_on_one_letter_count(marks: str) -> None:
+    assert normalise(f"a{marks}b") == normalise(f"a{marks[:30]}b")
+
+
+@given(st.text(MARKS, max_size=30))
+def test_a_letter_with_as_many_marks_as_any_language_writes_is_normalised_as_usual(
+    marks: str,
+) -> None:
+    text = unicodedata.normalize("NFKD", f"a{marks}b")
+    text = re.sub(f"[{DROPPED}]+", "", text).lower()
+    assert normalise(f"a{marks}b") == unicodedata.normalize("NFC", text)
+
+
+@given(st.text(max_size=200), st.sampled_from("\ufdfa\u3300\uac01\u1fa3a"), st.integers(0, 500))
+def test_a_text_hardly_grows_when_it_is_normalised(text: str, sign: str, times: int) -> None:
+    text += sign * times
+    assert len(normalise(text)) <= len(text) + 64

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from itertools import islice
 from typing import Any
 
 parser: Any = import_module("re._parser")
@@ -77,7 +78,9 @@ class Counter:
         for end in self._item(items[index], text, position, groups):
             yield from self._sequence(items, index + 1, text, end, groups)
 
-    def _item(self, item: Any, text: str, position: int, groups: dict[int, Any]) -> Iterator[int]:
+    def _item(  # noqa: C901, PLR0912 - one branch for each kind of item
+        self, item: Any, text: str, position: int, groups: dict[int, Any]
+    ) -> Iterator[int]:
         self._step()
         name, value = str(item[0]), item[1]
         if name in _SINGLE:
@@ -93,9 +96,7 @@ class Counter:
             for branch in value[1]:
                 yield from self._sequence(list(branch), 0, text, position, groups)
         elif name == "ATOMIC_GROUP":
-            end = next(self._sequence(list(value), 0, text, position, groups), None)
-            if end is not None:
-                yield end
+            yield from islice(self._sequence(list(value), 0, text, position, groups), 1)
         elif name in ("ASSERT", "ASSERT_NOT"):
             if self._looks(value, text, position, groups) == (name == "ASSERT"):
                 yield position
@@ -125,9 +126,7 @@ class Counter:
         if len(items) == 1 and str(items[0][0]) in _SINGLE:
             yield from self._run(name, low, high, items[0], text, position)
         elif name == "POSSESSIVE_REPEAT":
-            end = next(self._nested(True, low, high, items, text, position, groups), None)
-            if end is not None:
-                yield end
+            yield from islice(self._nested(True, low, high, items, text, position, groups), 1)
         else:
             yield from self._nested(name == "MAX_REPEAT", low, high, items, text, position, groups)
 
@@ -250,7 +249,7 @@ def witness(items: Any) -> str:
     return text
 
 
-def alphabet(items: Any) -> list[str]:
+def alphabet(items: Any) -> list[str]:  # noqa: C901 - one case for each kind of item
     """One character of each kind that an expression tells apart, and some others."""
     found: dict[str, None] = {}
 

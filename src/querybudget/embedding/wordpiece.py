@@ -65,9 +65,8 @@ _MAX_MARKS = 30  # on one letter: the bound of Unicode's stream-safe text format
 _LETTER_MARKS = "\uff9e\uff9f"  # the two marks that Unicode calls letters, of half-width kana
 _SIGN = rf"[\W{_LETTER_MARKS}]"
 _MANY_MARKS = re.compile(rf"(?<!{_SIGN}){_SIGN}{{{_MAX_MARKS + 1},}}").sub
-_DECOMPOSED, _NORMALISED = 3, 2
-"""Times its length that a text may have once decomposed (a Korean syllable has three letters), and
-then normalised. Some signs are whole sentences."""
+_DECOMPOSED = 3  # letters of a Korean syllable; some signs are whole sentences
+_LONGER = 64  # characters by which ligatures and signs may make a text longer
 
 
 def _without_many_marks(stretch: re.Match[str]) -> str:
@@ -86,14 +85,15 @@ def normalise(text: str) -> str:
     """Return text in lower case, with compatibility forms and accents folded.
 
     Equivalent to these steps of the reference tokenizer: NFKD, remove `DROPPED`, lower case, fold
-    `FOLDED`, NFC. Beyond 30 marks in a row, and beyond twice its length, a text is cut.
+    `FOLDED`, NFC. Of more than 30 marks in a row the rest is dropped,
+    and a text that gets much longer is cut.
     """
     size = len(text)
     text = unicodedata.normalize("NFKD", _MANY_MARKS(_without_many_marks, text))
     text = _DROPPED.sub("", text[: _DECOMPOSED * size]).lower()
     for letter, folded in FOLDED.items():
         text = text.replace(letter, folded)
-    return unicodedata.normalize("NFC", text)[: _NORMALISED * size]
+    return unicodedata.normalize("NFC", text)[: size + _LONGER]
 
 
 class WordPiece:

@@ -1,0 +1,1 @@
+"""What the worst bodies cost, as a multiple of parsing them with `json.loads`."""

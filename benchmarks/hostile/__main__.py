@@ -1,0 +1,199 @@
+"""What the worst bodies cost: `python -m benchmarks.hostile --out result.json`.
+
+Each body goes through the middleware with everything on: budgets in requests, tokens, money,
+concurrency and buckets with a score, a store in memory, and an application that reads the body and
+answers in a few bytes. The cost is processor time of the event loop's thread, less that of the same
+application alone. It is given as a multiple of the time that `json.loads` takes over the same bytes
+in the same round, or over one long text of that size where `json.loads` gives up earlier. A body
+that parses within 5 ms may cost 50 ms instead of ten times that.
+
+Members of the JSON, times in ms, medians over rounds:
+
+    environment   machine and versions
+    size          bytes of each body, decompressed
+    rows          a record for each body: body, bytes (as sent), size, parse_ms, cost_ms, times,
+                  memory (peak bytes of Python's memory during the call, by the body's bytes)
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+import time
+import tracemalloc
+from collections.abc import Awaitable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.hostile.bodies import BODIES, compressed, names
+from benchmarks.rounds import machine
+from querybudget.asgi import QueryBudgetMiddleware
+from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
+
+MIB = 1024 * 1024
+PIECE = 64 * 1024
+"""Bytes of a message, as servers receive them."""
+
+GOAL_TIMES, GOAL_MS = 10, 50
+
+POLICY: dict[str, Any] = {
+    "version": 1,
+    "secret": "a benchmark keeps no secrets",
+    "identity": ["api_key"],
+    "models": {"m": {"input": 2.5, "output": 10}},
+    "budgets": [
+        {"name": "requests", "limit": "100M requests/day"},
+        {"name": "tokens", "limit": "1B tokens/day"},
+        {"name": "money", "limit": "$1M/month"},
+        {"name": "open", "limit": "100 concurrent"},
+        {"name": "coverage", "limit": "4000 buckets/day"},
+    ],
+}
+_ANSWER = b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}'
+
+
+async def application(_scope: Scope, receive: Receive, send: Send) -> None:
+    """Read the body and answer."""
+    more = True
+    while more:
+        more = (await receive()).get("more_body", False)
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": _ANSWER})
+
+
+async def call(app: ASGIApp, path: str, body: bytes, *, encoding: bytes = b"") -> int:
+    """Send one request and return its status."""
+    pieces = [body[start : start + PIECE] for start in range(0, len(body), PIECE)]
+    messages: list[Message] = [
+        {"type": "http.request", "body": piece, "more_body": True} for piece in pieces
+    ]
+    messages.append({"type": "http.request", "body": b"", "more_body": False})
+    messages.reverse()
+    status = 0
+
+    async def receive() -> Message:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        nonlocal status
+        status = message.get("status", status)
+
+    headers = [(b"authorization", b"Bearer sk-one"), (b"content-type", b"application/json")]
+    if encoding:
+        headers.append((b"content-encoding", encoding))
+    scope: Scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": headers,
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        "state": {},
+    }
+    await app(scope, receive, send)
+    return status
+
+
+async def timed(work: Awaitable[object]) -> float:
+    """Return the ms of this thread that an awaitable takes."""
+    begun = time.thread_time_ns()
+    await work
+    return (time.thread_time_ns() - begun) / 1e6
+
+
+def parse(body: bytes) -> float:
+    """Return the ms that `json.loads` takes, or takes to give up."""
+    begun = time.thread_time_ns()
+    with contextlib.suppress(ValueError, RecursionError):
+        json.loads(body)
+    return (time.thread_time_ns() - begun) / 1e6
+
+
+async def row(app: ASGIApp, name: str, size: int, rounds: int, *, gzipped: bool) -> dict[str, Any]:
+    path, body = BODIES[name](size)
+    _, plain = BODIES["one long text"](len(body))
+    encoding = b"gzip" if gzipped else b""
+    parses, costs = list[float](), list[float]()
+    await call(app, path, b"{}")
+    for _ in range(rounds):
+        path, body = BODIES[name](size)  # a new one: what was analysed before is cached
+        sent = compressed(body) if gzipped else body
+        parses.append(max(parse(body), parse(plain)))
+        alone = await timed(call(application, path, sent, encoding=encoding))
+        costs.append(await timed(call(app, path, sent, encoding=encoding)) - alone)
+    path, body = BODIES[name](size)
+    sent = compressed(body) if gzipped else body
+    tracemalloc.start()
+    status = await call(app, path, sent, encoding=encoding)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    parsing, cost = median(parses), median(costs)
+    return {
+        "body": name + (", gzipped" if gzipped else ""),
+        "status": status,
+        "bytes": len(sent),
+        "size": len(body),
+        "parse_ms": round(parsing, 3),
+        "cost_ms": round(cost, 3),
+        "times": round(cost / parsing, 2),
+        "memory": round(peak / len(body), 2),
+        "within": cost <= max(GOAL_TIMES * parsing, GOAL_MS if parsing <= 5 else 0),
+    }
+
+
+async def measured(size: int, rounds: int, wanted: list[str]) -> list[dict[str, Any]]:
+    policy = {**POLICY, "body": {"limit": f"{size + 4096} B"}}
+    app = QueryBudgetMiddleware(application, policy)
+    rows = list[dict[str, Any]]()
+    show(None)
+    for name in names(wanted):
+        for gzipped in (False, True) if name in GZIPPED else (False,):
+            rows.append(await row(app, name, size, rounds, gzipped=gzipped))
+            show(rows[-1])
+    await app.limiter.aclose()
+    return rows
+
+
+GZIPPED = frozenset({"one long text", "small messages", "many members"})
+
+
+def show(record: dict[str, Any] | None) -> None:
+    if record is None:
+        print(f"{'body':44} {'sent':>9} {'parse ms':>9} {'cost ms':>9} {'times':>7} {'memory':>7}")
+        return
+    mark = "" if record["within"] else "  above the goal"
+    print(
+        f"{record['body'][:44]:44} {record['bytes']:>9} {record['parse_ms']:>9.2f}"
+        f" {record['cost_ms']:>9.2f} {record['times']:>7.2f} {record['memory']:>7.2f}{mark}",
+        flush=True,
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks.hostile", description=__doc__)
+    parser.add_argument("--out", type=Path, help="write the result as JSON")
+    parser.add_argument("--mib", type=float, default=16, help="size of each body in MiB")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("only", nargs="*", help="words of the names of the bodies to measure")
+    arguments = parser.parse_args()
+    size = int(arguments.mib * MIB)
+    rows = asyncio.run(measured(size, arguments.rounds, arguments.only))
+    if arguments.out:
+        result = {"environment": machine("asyncio"), "size": size, "rows": rows}
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    return 0 if all(record["within"] for record in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

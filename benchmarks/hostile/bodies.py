@@ -1,0 +1,166 @@
+"""Request bodies that cost more than they look, at any size."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+from benchmarks.hostile.texts import UNITS, text
+
+CHAT = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
+COMPLETIONS = "/v1/completions"
+EMBEDDINGS = "/v1/embeddings"
+MESSAGES = "/v1/messages"
+
+Body = tuple[str, bytes]
+"""Path and body, not compressed."""
+
+_MESSAGE = b'{"role":"user","content":"%s"}'
+_PROMPT = 3_000
+"""Characters of the longest prompt that is read to its end."""
+
+
+def _filled(before: bytes, unit: bytes, after: bytes, size: int, separator: bytes = b",") -> bytes:
+    """A unit repeated up to a size, between a beginning and an end."""
+    room = size - len(before) - len(after)
+    count = max(1, (room + len(separator)) // (len(unit) + len(separator)))
+    return before + separator.join([unit] * count) + after
+
+
+def _messages(content: bytes) -> Callable[[int], Body]:
+    def make(size: int) -> Body:
+        return CHAT, _filled(b'{"model":"m","messages":[', _MESSAGE % content, b"]}", size)
+
+    return make
+
+
+def _around(path: str, before: bytes, unit: bytes, after: bytes) -> Callable[[int], Body]:
+    def make(size: int) -> Body:
+        return path, _filled(before, unit, after, size)
+
+    return make
+
+
+def _run(path: str, before: bytes, unit: bytes, after: bytes) -> Callable[[int], Body]:
+    def make(size: int) -> Body:
+        return path, _filled(before, unit, after, size, b"")
+
+    return make
+
+
+def _many_members(size: int) -> Body:
+    members = (b'"k%d":0,' % number for number in range(size // 12))
+    return CHAT, b"{" + b"".join(members) + b'"messages":[' + _MESSAGE % b"hi" + b"]}"
+
+
+def _nested(size: int) -> Body:
+    depth = size // 2 - 60
+    return CHAT, b'{"messages":[],"x":' + b"[" * depth + b"]" * depth + b"}"
+
+
+def _utf_16(size: int) -> Body:
+    body = {"model": "m", "messages": [{"role": "user", "content": "a" * (size // 2 - 80)}]}
+    return CHAT, json.dumps(body).encode("utf-16")
+
+
+def _not_json_after_all(size: int) -> Body:
+    path, body = _messages(b"hi")(size)
+    return path, body[:-1] + b"!"
+
+
+def _prompts(name: str) -> Callable[[int], Body]:
+    """Sixty-four prompts of one text, no two of them alike, and none that was sent before."""
+
+    def make(_size: int) -> Body:
+        prompts = [f"{next(_NUMBERS)} {text(name, _PROMPT - 10)}" for _ in range(64)]
+        # Lone surrogates can only be sent as escapes.
+        body = json.dumps({"model": "m", "input": prompts}, ensure_ascii="surrogates" in name)
+        return EMBEDDINGS, body.encode()
+
+    return make
+
+
+_NUMBERS = itertools.count()
+_ONE = b'{"model":"m","messages":[{"role":"user","content":'
+_SCHEMA = (
+    b'{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{}}}}'
+)
+
+BODIES: Mapping[str, Callable[[int], Body]] = {
+    "one long text": _run(CHAT, _ONE + b'"', b"a", b'"}]}'),
+    "text of escapes": _run(CHAT, _ONE + b'"', b'\\n\\"\\\\', b'"}]}'),
+    "text of Unicode escapes": _run(CHAT, _ONE + b'"', b"\\u00e9\\ud83d\\ude00", b'"}]}'),
+    "text that is not ASCII": _run(CHAT, _ONE + b'"', "é漢😀".encode(), b'"}]}'),
+    "white space": _run(CHAT, b'{"messages":', b" \n", b'[{"role":"user","content":"hi"}]}'),
+    "a picture in base64": _run(
+        CHAT,
+        _ONE + b'[{"type":"image_url","image_url":{"url":"data:image/png;base64,',
+        b"QUJD",
+        b'"}}]}]}',
+    ),
+    "empty messages": _messages(b""),
+    "small messages": _messages(b"hi"),
+    "messages that are not ASCII": _messages("é".encode()),
+    "messages without members": _around(CHAT, b'{"messages":[', b"{}", b"]}"),
+    "messages of the assistant": _around(
+        CHAT, b'{"messages":[', b'{"role":"assistant","content":""}', b"]}"
+    ),
+    "system messages": _around(CHAT, b'{"messages":[', b'{"role":"system","content":"x"}', b"]}"),
+    "tiny parts": _around(CHAT, _ONE + b"[", b'{"type":"text","text":"a"}', b"]}]}"),
+    "parts without members": _around(CHAT, _ONE + b"[", b"{}", b"]}]}"),
+    "parts that are texts": _around(CHAT, _ONE + b"[", b'""', b"]}]}"),
+    "documents": _around(
+        MESSAGES,
+        b'{"messages":[{"role":"user","content":[',
+        b'{"type":"document","source":{"type":"text","data":""}}',
+        b"]}]}",
+    ),
+    "parts within parts": _around(
+        MESSAGES,
+        b'{"messages":[{"role":"user","content":[',
+        b'{"type":"tool_result","content":[{"type":"text","text":""}]}',
+        b"]}]}",
+    ),
+    "tool schemas": _around(CHAT, b'{"messages":[],"tools":[', _SCHEMA, b"]}"),
+    "tool calls": _around(
+        CHAT, b'{"messages":[', b'{"role":"assistant","tool_calls":[{"id":"1"}]}', b"]}"
+    ),
+    "many members": _many_members,
+    "one member many times": _around(CHAT, b"{", b'"n":1', b',"messages":[]}'),
+    "nested arrays": _nested,
+    "numbers": _around(CHAT, b'{"messages":[],"x":[', b"1", b"]}"),
+    "floats": _around(CHAT, b'{"messages":[],"x":[', b"1.7976931348623157e308", b"]}"),
+    "one long number": _run(CHAT, b'{"messages":[],"x":', b"9", b"}"),
+    "token ids": _around(COMPLETIONS, b'{"model":"m","prompt":[', b"1", b"]}"),
+    "arrays of token ids": _around(COMPLETIONS, b'{"model":"m","prompt":[', b"[1]", b"]}"),
+    "empty prompts": _around(EMBEDDINGS, b'{"model":"m","input":[', b'""', b"]}"),
+    "small prompts": _around(EMBEDDINGS, b'{"model":"m","input":[', b'"hi"', b"]}"),
+    "small items": _around(RESPONSES, b'{"input":[', b'{"role":"user","content":"a"}', b"]}"),
+    "items without members": _around(RESPONSES, b'{"input":[', b"{}", b"]}"),
+    "tool outputs": _around(
+        RESPONSES, b'{"input":[', b'{"type":"function_call_output","output":"x"}', b"]}"
+    ),
+    "tool outputs of parts": _around(
+        RESPONSES, b'{"input":[', b'{"output":[{"type":"input_text","text":""}]}', b"]}"
+    ),
+    "names to include": _around(RESPONSES, b'{"input":"hi","include":[', b'""', b"]}"),
+    "UTF-16": _utf_16,
+    "a lone surrogate at the end": _run(CHAT, _ONE + b'"', b"a", b'\\ud800"}]}'),
+    "messages that are not JSON": _not_json_after_all,
+    "a number where a text is": _around(
+        CHAT, b'{"messages":[', b'{"role":"user","content":[{"text":1}]}', b"]}"
+    ),
+    **{f"64 prompts of {name}": _prompts(name) for name in UNITS},
+}
+"""By what they are made of; each makes a path and a body of about so many bytes."""
+
+
+def compressed(body: bytes) -> bytes:
+    return gzip.compress(body, 6, mtime=0)
+
+
+def names(wanted: Sequence[str]) -> list[str]:
+    return [name for name in BODIES if not wanted or any(word in name for word in wanted)]

@@ -1,0 +1,131 @@
+"""What reads a stranger's text takes linear time, and the text of one call a bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from benchmarks.hostile.texts import UNITS, text
+from querybudget import notation, redact
+from querybudget.adapters.base import Call, Dialect
+from querybudget.adapters.sse import EventStream
+from querybudget.coverage import style
+from querybudget.coverage.style import style_features
+from querybudget.embedding.analyzer import MAX_CHARACTERS, MAX_PROMPTS, EmbeddingAnalyzer
+from querybudget.embedding.capabilities import heuristics
+from querybudget.embedding.codebook import Codebook
+from querybudget.embedding.static import MAX_SAMPLE, StaticEmbedder, sample
+from querybudget.embedding.wordpiece import WordPiece, normalise
+from querybudget.policy.model import CAPABILITIES, Capability
+from tests.growth.instructions import instructions
+
+SHORT = 200
+"""Characters; four times as many take at most about four times the instructions."""
+
+ALLOWANCE = 300
+"""Instructions that any text takes, and that the growth of a short one may be off by."""
+
+PIECES = WordPiece([*"abcdefghijklmnopqrstuvwxyz", *(f"##{a}" for a in "abcdefghij"), "水"])
+
+
+def heuristic(prompt: str) -> list[bool]:
+    features, _ = style_features(prompt)
+    return [shows(prompt, features or (0,) * 24) for _, shows in heuristics(tuple(CAPABILITIES))]
+
+
+def fresh_style(prompt: str) -> object:
+    style._CACHE.clear()
+    return style_features(prompt)
+
+
+def fresh_rows(prompt: str) -> object:
+    PIECES._cache.clear()
+    return PIECES.rows(prompt)
+
+
+def events(prompt: str) -> object:
+    return EventStream().feed(prompt.encode("utf-8", "replace"))
+
+
+def events_byte_by_byte(prompt: str) -> None:
+    stream = EventStream()
+    for byte in prompt.encode("utf-8", "replace"):
+        stream.feed(bytes([byte]))
+
+
+def limit(prompt: str) -> None:
+    for read in (notation.limit, notation.duration, notation.size, notation.factor):
+        try:
+            read(prompt)
+        except ValueError:
+            continue
+
+
+FUNCTIONS: dict[str, Callable[[str], object]] = {
+    "style_features": fresh_style,
+    "normalise": normalise,
+    "WordPiece.rows": fresh_rows,
+    "sample": sample,
+    "heuristics": heuristic,
+    "redact_url": redact.redact_url,
+    "redact_error": redact.redact_error,
+    "redact_error with a URL": lambda found: redact.redact_error(found, f"redis://{found}@host"),
+    "redact_names": redact.redact_names,
+    "notation": limit,
+    "EventStream.feed": events,
+    "EventStream.feed, byte by byte": events_byte_by_byte,
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_four_times_the_text_takes_at_most_four_times_the_instructions(name: str) -> None:
+    function = FUNCTIONS[name]
+    for unit in UNITS:
+        one, four = (instructions(function, text(unit, n * SHORT)) for n in (1, 4))
+        assert four <= 4.5 * one + ALLOWANCE, unit
+
+
+@pytest.fixture(scope="module")
+def analyzer() -> EmbeddingAnalyzer:
+    shown = tuple(Capability(name) for name in CAPABILITIES)
+    return EmbeddingAnalyzer(
+        StaticEmbedder.load(), Codebook.load(), shown, b"sixteen or more bytes"
+    )
+
+
+def analyzed(analyzer: EmbeddingAnalyzer, asks: tuple[str, ...]) -> int:
+    call = Call(Dialect.OPENAI, "embeddings", ask=asks[0], asks=asks)
+    loop = asyncio.new_event_loop()
+    try:
+        return instructions(lambda: loop.run_until_complete(analyzer.analyze(call)))
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("unit", ["made-up words", "emoji", "signs that are sentences", "options"])
+def test_the_work_of_a_call_is_bounded_however_many_and_long_its_prompts(
+    analyzer: EmbeddingAnalyzer, unit: str
+) -> None:
+    full = tuple(f"{n} {text(unit, MAX_SAMPLE)}" for n in range(MAX_CHARACTERS // MAX_SAMPLE))
+    bound = analyzed(analyzer, full) * 1.2 + 1000 * MAX_PROMPTS
+    many = tuple(f"{n}. {text(unit, 4 * MAX_SAMPLE)}" for n in range(MAX_PROMPTS))
+    assert analyzed(analyzer, many) <= bound
+
+
+def test_prompts_that_are_analyzed_are_taken_evenly_and_the_first_is_among_them(
+    analyzer: EmbeddingAnalyzer,
+) -> None:
+    long = "bread and kettles " * 200
+    few = tuple(f"{n} {long}" for n in range(4))
+    call = Call(Dialect.OPENAI, "embeddings", ask=few[0], asks=few)
+    assert len(asyncio.run(analyzer.analyze(call)).more) == 3
+    many = tuple(f"{n} {long}" for n in range(MAX_PROMPTS))
+    call = Call(Dialect.OPENAI, "embeddings", ask=many[0], asks=many)
+    found = asyncio.run(analyzer.analyze(call))
+    taken = [found.ask, *(other.ask for other in found.more)]
+    alone = [
+        asyncio.run(analyzer.analyze(Call(Dialect.OPENAI, "chat", ask=each))).ask for each in many
+    ]
+    assert taken == alone[::8]
