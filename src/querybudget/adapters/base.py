@@ -23,6 +23,11 @@ LENIENT = 1024 * 1024
 takes longer."""
 
 
+MAX_VALUES = 500_000
+"""Most commas, brackets and braces, wherever they stand, of a body that is read. Each may begin
+a value, which takes far more memory and time than its bytes; no model's prompt has so many."""
+
+
 class Dialect(enum.StrEnum):
     """The API conventions a client expects, which decide the format of a refusal."""
 
@@ -206,7 +211,8 @@ def read_call(adapter: Adapter, target: Target, body: bytes) -> Call:
         body: The body, decompressed.
 
     Returns:
-        The call; its operation is `UNREADABLE` if neither reading succeeds. The application then
+        The call; its operation is `UNREADABLE` if neither reading succeeds, or the body has more
+        than `MAX_VALUES` values. The application then
         answers the request with its own error. The call counts as one request of the body's size.
     """
     return _read(adapter, target, body)[0]
@@ -221,6 +227,8 @@ def degrade_call(adapter: Adapter, target: Target, body: bytes) -> bytes | None:
 
 def _read(adapter: Adapter, target: Target, body: bytes) -> tuple[Call, bytes]:
     """Return a call and the JSON it was read from."""
+    if _has_too_many_values(body):
+        return _unreadable(adapter, body), body
     try:
         return adapter.parse(target, body), body
     except BodyError:
@@ -230,8 +238,16 @@ def _read(adapter: Adapter, target: Target, body: bytes) -> tuple[Call, bytes]:
             return adapter.parse(target, strict), strict
         except BodyError:
             pass
+    return _unreadable(adapter, body), body
+
+
+def _unreadable(adapter: Adapter, body: bytes) -> Call:
     digest = blake2b(body, digest_size=16).hexdigest()
-    return Call(adapter.dialect, UNREADABLE, input_bytes=len(body), ask=digest), body
+    return Call(adapter.dialect, UNREADABLE, input_bytes=len(body), ask=digest)
+
+
+def _has_too_many_values(body: bytes) -> bool:
+    return len(body) > MAX_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES
 
 
 def _strict(body: bytes) -> bytes | None:

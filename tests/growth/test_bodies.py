@@ -1,0 +1,50 @@
+"""Bodies that cost more than they look are read within bounds."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.hostile.bodies import BODIES
+from querybudget.adapters import adapter_for
+from querybudget.adapters.base import MAX_VALUES, UNREADABLE, Target, degrade_call, read_call
+from tests.growth.instructions import instructions
+
+SHORT = 2_000
+"""Bytes; four times as many take at most about four times the instructions."""
+
+ALLOWANCE = 2_000
+"""Instructions that any body takes, and that the growth of a short one may be off by."""
+
+PROMPTS = [name for name in BODIES if name.startswith("64 prompts")]
+"""Of one size; what is in them is the analyzer's to read."""
+
+
+@pytest.mark.parametrize("name", [name for name in BODIES if name not in PROMPTS])
+def test_four_times_the_body_takes_at_most_four_times_the_instructions(name: str) -> None:
+    counts: list[int] = []
+    for size in (SHORT, 4 * SHORT):
+        path, body = BODIES[name](size)
+        adapter = adapter_for(path, "POST", ())
+        assert adapter is not None
+        read = instructions(read_call, adapter, Target(path), body)
+        counts.append(read + instructions(degrade_call, adapter, Target(path), body))
+    assert counts[1] <= 4.5 * counts[0] + ALLOWANCE
+
+
+@pytest.mark.parametrize("unit", [b'""', b"{}", b"[]", b"1"])
+def test_a_body_of_too_many_values_counts_by_its_size(unit: bytes) -> None:
+    adapter = adapter_for("/v1/completions", "POST", ())
+    assert adapter is not None
+    body = b'{"prompt":[' + b",".join([unit] * (MAX_VALUES + 1)) + b"]}"
+    call = read_call(adapter, Target("/v1/completions"), body)
+    assert call.operation == UNREADABLE
+    assert call.input_bytes == len(body)
+
+
+def test_a_long_text_is_read_however_many_commas_a_prompt_usually_has() -> None:
+    adapter = adapter_for("/v1/completions", "POST", ())
+    assert adapter is not None
+    text = b"bread, kettles, {and} the [rest]; " * 100_000
+    body = b'{"prompt":"' + text + b'"}'
+    call = read_call(adapter, Target("/v1/completions"), body)
+    assert (call.operation, call.input_bytes) == ("completions", len(text))
