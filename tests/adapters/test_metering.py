@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import Adapter, Call, Dialect, Meter, Usage
+from querybudget.adapters.delta_template import learn_template
 from querybudget.adapters.metering import (
     ANSWER_TAIL,
     AnswerTotals,
     BodyMeter,
     StreamMeter,
-    learn_template,
     tokens,
 )
 from querybudget.adapters.openai_usage import read_chat_body, read_chat_event
@@ -202,8 +202,9 @@ def test_only_the_end_of_embeddings_is_kept_and_nothing_counts_as_text() -> None
 
 def test_a_body_cut_short_counts_by_its_size() -> None:
     body = long_answer(100)
-    meter = body_meter([body[:-1]], limit=10**6)
-    assert (meter.usage(), meter.output_bytes, meter.complete) == (None, len(body) - 1, False)
+    for end in (50, body.index(b"usage"), len(body) - 2):
+        meter = body_meter([body[:end]], limit=10**6)
+        assert (meter.usage(), meter.output_bytes, meter.complete) == (None, end, False)
 
 
 def test_usage_is_found_although_the_rest_of_the_answer_is_of_no_known_type() -> None:
@@ -257,7 +258,7 @@ def test_reported_figures_become_small_whole_numbers(reported: float | None, cou
     [
         ({"prompt_tokens": -5, "completion_tokens": 10**300}, Usage(output=2**40)),
         ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 9}}, Usage(3, 3)),
-        ({"prompt_tokens": None, "completion_tokens": None}, Usage()),
+        ({"prompt_tokens": None, "completion_tokens": None}, None),
         ({"total_tokens": 12}, Usage(input=12)),
         (
             {
@@ -269,7 +270,7 @@ def test_reported_figures_become_small_whole_numbers(reported: float | None, cou
     ],
 )
 def test_an_impossible_report_is_read_as_a_possible_one(
-    report: dict[str, object], usage: Usage
+    report: dict[str, object], usage: Usage | None
 ) -> None:
     totals = AnswerTotals()
     read_chat_body(json.dumps({"usage": report}).encode(), totals)

@@ -6,12 +6,15 @@ includes it.
 
 from __future__ import annotations
 
+from typing import cast
+
 import msgspec
 from msgspec import Raw
 
+from querybudget.adapters.answer_text import json_text_size
 from querybudget.adapters.base import Call, Dialect, Meter, Target, Usage
 from querybudget.adapters.degrade import Members, bound, lower_effort, put, rewrite, within
-from querybudget.adapters.metering import AnswerTotals, answer_meter, tokens
+from querybudget.adapters.metering import AnswerTotals, answer_meter
 from querybudget.adapters.request import (
     NOTHING,
     Part,
@@ -25,6 +28,7 @@ from querybudget.adapters.request import (
     text_of,
     utf8_size,
 )
+from querybudget.adapters.usage_shapes import added, larger, usage_of
 
 
 class _Message(msgspec.Struct):
@@ -41,38 +45,26 @@ class _Request(msgspec.Struct):
     tools: Raw = NOTHING
 
 
-class _Details(msgspec.Struct):
-    thinking_tokens: int | float | None = None
-
-
-class _Usage(msgspec.Struct):
-    input_tokens: int | float | None = None
-    cache_read_input_tokens: int | float | None = None
-    cache_creation_input_tokens: int | float | None = None
-    output_tokens: int | float | None = None
-    output_tokens_details: _Details | None = None
-
-
 class _Block(msgspec.Struct):
     """A block of an answer, or what one event adds to it."""
 
     text: str | None = None
     thinking: str | None = None
-    partial_json: str | None = None
+    partial_json: object = None
     name: str | None = None
     input: Raw = NOTHING
 
 
 class _Answer(msgspec.Struct):
     content: list[_Block] | None = None
-    usage: _Usage | None = None
+    usage: dict[str, object] | None = None
 
 
 class _Event(msgspec.Struct):
     delta: _Block | None = None
     content_block: _Block | None = None
     message: _Answer | None = None
-    usage: _Usage | None = None
+    usage: dict[str, object] | None = None
 
 
 _REQUEST = msgspec.json.Decoder(_Request, strict=False)
@@ -106,7 +98,7 @@ class Messages:
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        return answer_meter(call, content_type, _read_event, _read_body)
+        return answer_meter(call, content_type, _read_event, _read_body, _read_event)
 
     def degrade(self, body: bytes, /) -> bytes:
         return rewrite(body, _less)
@@ -146,14 +138,13 @@ def _less_effort(settings: Members) -> None:
 def _read_event(data: bytes, totals: AnswerTotals) -> None:
     event = _EVENT.decode(data)
     block = event.delta or event.content_block
-    if block is not None and (size := _size(block)):
-        totals.output_bytes += size
-        totals.complete = False
-    if event.message is not None and event.message.usage is not None:
-        totals.usage = _merged(totals.usage, event.message.usage)
+    if block is not None:
+        totals.output_bytes += _size(block)
+    if event.message is not None:
+        _report(totals, event.message.usage)
     if event.usage is not None:
         # Only message_delta reports usage itself: all output before it.
-        totals.usage = _merged(totals.usage, event.usage)
+        _report(totals, event.usage)
         totals.complete = True
 
 
@@ -161,8 +152,7 @@ def _read_body(data: bytes, totals: AnswerTotals) -> None:
     answer = _ANSWER.decode(data)
     for block in answer.content or ():
         totals.output_bytes += _size(block) + json_size(block.input)
-    if answer.usage is not None:
-        totals.usage = _merged(None, answer.usage)
+    _report(totals, answer.usage)
 
 
 def _read_count(_data: bytes, totals: AnswerTotals) -> None:
@@ -170,26 +160,29 @@ def _read_count(_data: bytes, totals: AnswerTotals) -> None:
 
 
 def _size(block: _Block) -> int:
-    size = 0
-    for text in (block.text, block.thinking, block.partial_json, block.name):
+    size = json_text_size(block.partial_json)
+    for text in (block.text, block.thinking, block.name):
         if text:
             size += utf8_size(text)
     return size
 
 
-def _merged(before: Usage | None, report: _Usage) -> Usage:
-    """Merge a report into earlier usage. Figures are cumulative or missing, so none decreases."""
-    before = before or Usage()
-    read = max(before.cached_input, tokens(report.cache_read_input_tokens))
-    written = max(before.cache_write, tokens(report.cache_creation_input_tokens))
-    plain = before.input - before.cached_input - before.cache_write
-    output = max(before.output, tokens(report.output_tokens))
-    details = report.output_tokens_details
-    thinking = tokens(details.thinking_tokens) if details is not None else 0
-    return Usage(
-        input=max(plain, tokens(report.input_tokens)) + read + written,
-        cached_input=read,
-        cache_write=written,
-        output=output,
-        reasoning=min(max(before.reasoning, thinking), output),
-    )
+def _report(totals: AnswerTotals, report: dict[str, object] | None) -> None:
+    """Take a report. Figures are cumulative or missing, so the largest count."""
+    usage = None if report is None else usage_of(report)
+    if report is None or usage is None:
+        return
+    iterations = report.get("iterations")
+    if isinstance(iterations, list):
+        # What was compacted on the way is billed, and missing from the other figures.
+        usage = larger(_sum(cast("list[object]", iterations)), usage)
+    totals.usage = larger(totals.usage, usage)
+
+
+def _sum(reports: list[object]) -> Usage | None:
+    whole = None
+    for report in reports:
+        if isinstance(report, dict):
+            usage = usage_of(cast("dict[str, object]", report))
+            whole = whole if usage is None else added(whole, usage)
+    return whole

@@ -1,111 +1,206 @@
-"""Reading answers: the two meters of all dialects, for event streams and for JSON bodies.
+"""Reading answers: the two meters of all dialects, for events and for bodies.
 
-A dialect supplies a function that adds one event, or one body, to `AnswerTotals`. What a dialect
-cannot read is skipped: meters never reject an answer.
+A dialect supplies functions that add one event, or one body, to `AnswerTotals`. What a dialect
+cannot read is read as an answer of any server, and what that does not find counts by its size:
+meters never reject an answer.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-
+from querybudget.adapters.answer_form import Form, Framer, form_of
+from querybudget.adapters.answer_totals import DECODE_ERRORS, AnswerTotals, Read
+from querybudget.adapters.any_answer import read_any, read_at_end, read_at_start
 from querybudget.adapters.base import Call, Meter, Usage
+from querybudget.adapters.delta_template import DeltaTemplate, learn_template
+from querybudget.adapters.json_stream import JsonStream, is_value
 from querybudget.adapters.sse import EventStream
+from querybudget.adapters.usage_shapes import tokens
+
+__all__ = [
+    "ANSWER_LIMIT",
+    "ANSWER_TAIL",
+    "AnswerTotals",
+    "BodyMeter",
+    "Read",
+    "StreamMeter",
+    "answer_meter",
+    "read_any",
+    "tokens",
+]
 
 ANSWER_LIMIT = 8 * 1024 * 1024
-"""Most bytes of a JSON answer that are kept; of a longer one, only its end is."""
+"""Most bytes of a JSON answer that are kept; of a longer one, only its two ends are."""
 
 ANSWER_TAIL = 64 * 1024
-"""Bytes kept of the end of a longer answer: servers put ``usage`` last."""
+"""Bytes kept of each end of a longer answer: servers put ``usage`` last, some put it first."""
 
-_DECODE_ERRORS = (ValueError, RecursionError)
-"""Raised by decoding: msgspec's errors, and those of text that is not UTF-8, are ValueErrors."""
-
-_MAX_TOKENS = 2**40  # keeps sums of reported figures small integers
 _MAX_LESSONS = 32  # templates learnt in one stream: of reasoning, then text, then a tool call
-_MAX_EVENT = 1024  # longer events are not learnt
-_ONE_EVENT = re.compile(rb"(?:event: [^\r\n]*\n)?data: ([^\r\n]+)\n\n")
-_STRINGS = re.compile(rb'"([^"\\]*)"')
-_PROBE = b"a probe that no server would send"
+_MAX_LOOKS = 4  # times that a body is looked at for the end of its first value
 
 
-class AnswerTotals:
-    """Totals of an answer so far.
+def answer_meter(
+    call: Call,
+    content_type: str,
+    read_event: Read,
+    read_body: Read,
+    read_element: Read | None = None,
+) -> Meter:
+    """Return a meter for an answer of any form, which its first bytes tell.
 
-    Attributes:
-        usage: The usage reported; None if none has been.
-        output_bytes: UTF-8 bytes of generated text.
-        complete: Whether the answer's end, or a usage report marked as final, has been seen.
+    Server-sent events, JSON lines, JSON values without a separator and the elements of an array are
+    events; a single JSON document is a body; anything else counts by its size. The content type
+    only decides where the bytes say nothing.
+
+    Args:
+        call: The call.
+        content_type: The answer's; empty without one.
+        read_event: Reads one event.
+        read_body: Reads a whole body.
+        read_element: Reads one element of an array; by default, an array is a body.
     """
-
-    __slots__ = ("complete", "output_bytes", "usage")
-
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.output_bytes = 0
-        self.complete = False
-
-
-Read = Callable[[bytes, AnswerTotals], None]
-"""Adds the data of one event, or one JSON body, to totals. It may raise ValueError (malformed JSON,
-wrong types) or RecursionError, and nothing else, before it has changed the totals."""
-
-
-def tokens(reported: float | None) -> int:
-    """Return a reported number of tokens as an integer; 0 if it is missing or not a count."""
-    if not reported or reported < 0:
-        return 0
-    return int(reported) if reported <= _MAX_TOKENS else _MAX_TOKENS
-
-
-def answer_meter(call: Call, content_type: str, read_event: Read, read_body: Read) -> Meter:
-    """Return a meter for an answer: a stream of events, or one JSON body for any other type."""
     if "text/event-stream" in content_type.lower():
-        return StreamMeter(read_event)
-    return BodyMeter(read_body, generates=call.generates)
+        return StreamMeter(read_event, read_body=read_body)
+    return BodyMeter(
+        read_body, generates=call.generates, read_event=read_event, read_element=read_element
+    )
 
 
 class StreamMeter:
-    """Meters server-sent events. It holds at most one unfinished event."""
+    """Meters a stream of events. It holds at most one unfinished event.
 
-    __slots__ = ("_events", "_lessons", "_read", "_template", "_totals")
+    Args:
+        read: Reads one event.
+        events: Splits the bytes into events; by default, server-sent ones.
+        sure: The bytes are called a stream of events. If they are not, and no event can be read,
+            the answer counts by its size.
+        read_body: Reads the answer if its first bytes are those of a JSON object, such as an
+            error; None if it can be nothing but events.
+    """
 
-    def __init__(self, read: Read) -> None:
-        self._events = EventStream()
+    __slots__ = (
+        "_body",
+        "_events",
+        "_first",
+        "_lessons",
+        "_read",
+        "_read_body",
+        "_sure",
+        "_template",
+        "_totals",
+        "_unsure",
+    )
+
+    def __init__(
+        self,
+        read: Read,
+        events: Framer | None = None,
+        *,
+        sure: bool = True,
+        read_body: Read | None = None,
+    ) -> None:
+        self._events = EventStream() if events is None else events
         self._read = read
+        self._read_body = read_body  # None as soon as the answer is known to be events
+        self._first = b""  # what came before the answer's form was known
+        self._body: BodyMeter | None = None
         self._totals = AnswerTotals()
         self._template: DeltaTemplate | None = None
-        self._lessons = _MAX_LESSONS
+        self._lessons = _MAX_LESSONS if events is None else 0
+        self._sure = sure
+        self._unsure = 0  # bytes before anything could be read
 
     def feed(self, chunk: bytes, /) -> None:
-        totals = self._totals
-        if self._template is not None and self._events.between and not totals.complete:
-            size = self._template.text_size(chunk)
-            if size >= 0:
-                totals.output_bytes += size
-                return
-        between, before = self._events.between, totals.output_bytes
-        for data in self._events.feed(chunk):
-            try:
-                self._read(data, totals)
-            except _DECODE_ERRORS:
-                _read_usage_member(self._read, data, totals)
-        if self._lessons and between and totals.output_bytes > before and b"\\" not in chunk:
-            self._lessons -= 1
-            self._template = (
-                learn_template(chunk, totals.output_bytes - before, self._read) or self._template
-            )
+        if self._template is not None and self._events.between:
+            totals = self._totals
+            if not totals.complete:
+                size = self._template.text_size(chunk)
+                if size >= 0:
+                    totals.output_bytes += size
+                    totals.covers = False
+                    return
+        if self._read_body is not None:
+            self._begin(chunk, self._read_body)
+        elif self._body is not None:
+            self._body.feed(chunk)
+        else:
+            self._feed_events(chunk)
+
+    def end(self) -> None:
+        """Take note that the application ended the answer: no bytes follow."""
+        if self._body is None:
+            for data in self._events.end():
+                self._take(data)
+            self._totals.complete = True
 
     def usage(self) -> Usage | None:
-        return self._totals.usage
+        return self.totals.usage
 
     @property
     def output_bytes(self) -> int:
-        return self._totals.output_bytes
+        if self._body is not None:
+            return self._body.output_bytes
+        if not self._sure:
+            return self._unsure
+        return self._totals.output_bytes + self._events.skipped
 
     @property
     def complete(self) -> bool:
-        return self._totals.complete
+        return self.totals.final
+
+    @property
+    def totals(self) -> AnswerTotals:
+        """All that was read of it."""
+        return self._totals if self._body is None else self._body.totals
+
+    def _begin(self, chunk: bytes, read_body: Read) -> None:
+        first = self._first + chunk
+        form, before = form_of(first, labelled=True)
+        if form is None:
+            self._first = first[before:]
+            return
+        self._read_body, self._first = None, b""
+        if form is Form.EVENTS:
+            self._feed_events(first)
+        else:
+            self._body = BodyMeter(read_body, read_event=self._read)
+            self._body.feed(first)
+
+    def _feed_events(self, chunk: bytes) -> None:
+        totals = self._totals
+        between, before = self._events.between, totals.output_bytes
+        if not self._sure:
+            self._unsure += len(chunk)
+        for data in self._events.feed(chunk):
+            self._take(data)
+        if self._lessons and between and totals.output_bytes > before and b"\\" not in chunk:
+            self._lessons -= 1
+            size = totals.output_bytes - before
+            self._template = learn_template(chunk, size, self._read) or self._template
+
+    def _take(self, data: bytes) -> None:
+        totals = self._totals
+        usage, size = totals.usage, totals.output_bytes
+        try:
+            self._read(data, totals)
+            self._sure = True
+        except DECODE_ERRORS:
+            self._take_any(data)
+        if totals.usage is not usage:
+            totals.covers = True
+        elif totals.output_bytes > size:
+            totals.covers = False
+
+    def _take_any(self, data: bytes) -> None:
+        """Take an event that is not of the dialect: of any server, or text of its own size."""
+        totals = self._totals
+        try:
+            read_any(data, totals)
+            self._sure = True
+        except DECODE_ERRORS:
+            usage = totals.usage
+            read_at_end(self._read, data, totals)
+            if totals.usage is usage:
+                totals.output_bytes += len(data)
 
 
 class BodyMeter:
@@ -113,140 +208,189 @@ class BodyMeter:
 
     A body that cannot be parsed (cut short, not JSON, longer than the limit) counts as text of its
     own size: a server that answers in one piece has generated all of it by then. Its usage is still
-    found if it is within the last `ANSWER_TAIL` bytes.
+    found if it is within the first or the last `ANSWER_TAIL` bytes.
 
     Args:
         read: Reads a whole body.
-        generates: Whether the answer holds generated text. If not, only the end of the body is
+        generates: Whether the answer holds generated text. If not, only the ends of the body are
             kept.
         limit: Most bytes that are kept.
+        read_event: Reads the answer if its first bytes are those of events, or one value after
+            the other; None if it is one body in any case.
+        read_element: Reads the elements of an array; None if an array is a body.
     """
 
-    __slots__ = ("_body", "_generates", "_limit", "_read", "_size", "_totals")
+    __slots__ = (
+        "_body",
+        "_first",
+        "_generates",
+        "_head",
+        "_known",
+        "_limit",
+        "_looks",
+        "_read",
+        "_read_element",
+        "_read_event",
+        "_size",
+        "_stream",
+        "_totals",
+        "_value_end",
+    )
 
-    def __init__(self, read: Read, *, generates: bool = True, limit: int = ANSWER_LIMIT) -> None:
+    def __init__(
+        self,
+        read: Read,
+        *,
+        generates: bool = True,
+        limit: int = ANSWER_LIMIT,
+        read_event: Read | None = None,
+        read_element: Read | None = None,
+    ) -> None:
         self._read = read
+        self._read_event = read_event or read
+        self._read_element = read_element
         self._generates = generates
         self._limit = limit if generates else min(limit, ANSWER_TAIL)
+        self._head = b""  # of a body whose middle was dropped
         self._body = bytearray()
         self._size = 0
         self._totals: AnswerTotals | None = None
+        self._stream: StreamMeter | None = None
+        # How often it may still turn out to be something else than one body.
+        self._looks = 0 if read_event is None else _MAX_LOOKS
+        self._known = False  # whether the first bytes have told the answer's form
+        self._first = b""  # what came before they did
+        self._value_end = 0  # where the first of several objects may end
 
     def feed(self, chunk: bytes, /) -> None:
-        self._totals = None
-        self._size += len(chunk)
-        self._body += chunk
-        if self._size > self._limit and len(self._body) > 2 * ANSWER_TAIL:
-            del self._body[:-ANSWER_TAIL]
+        if self._stream is not None:
+            self._stream.feed(chunk)
+        elif not self._looks:
+            self._add(chunk)
+        elif self._known:
+            self._look(chunk)
+        else:
+            self._begin(self._first + chunk)
+
+    def end(self) -> None:
+        """Take note that the application ended the answer: no bytes follow."""
+        if self._first:
+            self._looks = 0
+            self._add(self._first)
+            self._first = b""
+        if self._stream is not None:
+            self._stream.end()
 
     def usage(self) -> Usage | None:
-        return self._parsed().usage
+        return self.totals.usage
 
     @property
     def output_bytes(self) -> int:
-        return self._parsed().output_bytes
+        return self.totals.output_bytes if self._stream is None else self._stream.output_bytes
 
     @property
     def complete(self) -> bool:
-        return self._parsed().complete
+        return self.totals.final
 
-    def _parsed(self) -> AnswerTotals:
+    @property
+    def totals(self) -> AnswerTotals:
+        """All that was read of it."""
+        if self._stream is not None:
+            return self._stream.totals
         if self._totals is None:
             self._totals = self._parse()
         return self._totals
 
+    def _add(self, chunk: bytes) -> None:
+        self._totals = None
+        self._size += len(chunk)
+        self._body += chunk
+        if self._size > self._limit and len(self._body) > 2 * ANSWER_TAIL:
+            self._head = self._head or bytes(self._body[:ANSWER_TAIL])
+            del self._body[:-ANSWER_TAIL]
+
+    def _begin(self, first: bytes) -> None:
+        """Take the first bytes, once they tell what the answer is."""
+        form, before = form_of(first, labelled=False)
+        first = first[before:] if before else first
+        if form is None:
+            self._first = first
+            return
+        self._first, self._known = b"", True
+        if form is Form.VALUES:
+            self._look(first)
+        elif form is Form.EVENTS:
+            self._become(StreamMeter(self._read_event, sure=False), first)
+        elif form is Form.ARRAY and self._read_element is not None:
+            elements = JsonStream(array=True)
+            self._become(StreamMeter(self._read_element, elements, sure=False), first)
+        else:
+            self._looks = 0
+            if form is Form.OTHER:
+                self._limit = min(self._limit, ANSWER_TAIL)
+            self._add(first)
+
+    def _look(self, chunk: bytes) -> None:
+        """Take the next bytes of what is one object so far, and see whether another follows."""
+        end, rest = self._value_end, chunk
+        if not end:
+            newline = chunk.find(b"\n") + 1
+            if newline:
+                end, rest = self._size + newline, chunk[newline:]
+            elif self._size and chunk.startswith(b"{"):
+                end = self._size
+        self._add(chunk)
+        self._value_end = end
+        if not end or not rest.strip():
+            return
+        self._value_end = 0
+        self._looks -= 1
+        if not self._head and is_value(bytes(self._body[:end])):
+            values = StreamMeter(self._read_event, JsonStream(), sure=False)
+            self._become(values, bytes(self._body))
+        elif rest is not chunk:
+            self._looks = 0  # an object of several lines
+
+    def _become(self, stream: StreamMeter, first: bytes) -> None:
+        self._stream = stream
+        self._body.clear()
+        stream.feed(first)
+
     def _parse(self) -> AnswerTotals:
         totals = AnswerTotals()
         if self._size <= self._limit:
-            try:
-                self._read(bytes(self._body), totals)
-            except _DECODE_ERRORS:
-                pass
-            else:
-                totals.complete = True
+            body = bytes(self._body)
+            if self._read_whole(body, totals):
                 return totals
-        _read_usage_member(self._read, bytes(self._body[-ANSWER_TAIL:]), totals)
+            if (several := _several(body, self._read_event)) is not None:
+                return several
+        read_at_end(self._read, bytes(self._body[-ANSWER_TAIL:]), totals)
+        if totals.usage is None:
+            read_at_start(self._read, self._head or bytes(self._body[:ANSWER_TAIL]), totals)
         totals.complete = totals.usage is not None
         totals.output_bytes = self._size if self._generates else 0
         return totals
 
-
-def _read_usage_member(read: Read, data: bytes, totals: AnswerTotals) -> None:
-    """Read ``usage`` if it is a member of the outermost object, near the end of its text.
-
-    Quotes within a JSON string are escaped, so ``"usage"`` is always a member's name or a whole
-    string. What follows it parses as an object of its own only if that member is outermost.
-    """
-    start = data.rfind(b'"usage"')
-    if start < 0:
-        return
-    try:
-        read(b"{" + data[start:], totals)
-    except _DECODE_ERRORS:
-        return
-
-
-# -- Counting text without parsing ---------------------------------------------------------------
-#
-# In a stream, one event after the other differs only in a few characters of text. Once an event has
-# been parsed, the bytes before and after its text are kept as a template. A chunk that begins and
-# ends with the same bytes, with plain text in between, is the same event with another text. This is
-# exact, not an estimate: see `learn_template`. It takes about a third of the time of parsing.
-
-
-class DeltaTemplate:
-    """The bytes before and after the text of an event."""
-
-    __slots__ = ("_after", "_before", "_end", "_shortest", "_start")
-
-    def __init__(self, before: bytes, after: bytes) -> None:
-        self._before = before
-        self._after = after
-        self._start = len(before)
-        self._end = -len(after)
-        self._shortest = len(before) + len(after)
-
-    def text_size(self, chunk: bytes) -> int:
-        """Return the UTF-8 size of the text in a chunk; -1 if the chunk must be parsed."""
-        if len(chunk) < self._shortest:
-            return -1
-        if not (chunk.startswith(self._before) and chunk.endswith(self._after)):
-            return -1
-        text = chunk[self._start : self._end]
+    def _read_whole(self, body: bytes, totals: AnswerTotals) -> bool:
         try:
-            words = text.decode()
-        except UnicodeDecodeError:
-            return -1
-        # Whatever JSON or the framing of events gives a meaning has to be parsed.
-        plain = words.isprintable() and '"' not in words and "\\" not in words
-        return len(text) if plain else -1
+            self._read(body, totals)
+        except DECODE_ERRORS:
+            try:
+                read_any(body, totals)
+            except DECODE_ERRORS:
+                return False
+            if totals.usage is None and not totals.output_bytes:
+                totals.output_bytes = self._size
+        totals.complete = True
+        return True
 
 
-def learn_template(chunk: bytes, size: int, read: Read) -> DeltaTemplate | None:
-    """Return the template of an event whose text, as parsed, has `size` bytes.
-
-    None if the chunk is not one whole event or has no such text.
-
-    Among the event's strings of that size, it picks the one whose replacement by a probe is read as
-    text of the probe's size and as nothing else. So any plain text in that place counts by its
-    size and has no other effect.
-    """
-    event = _ONE_EVENT.fullmatch(chunk) if len(chunk) <= _MAX_EVENT else None
-    if event is None:
+def _several(body: bytes, read_event: Read) -> AnswerTotals | None:
+    """Read a body as several values; return None if it is not."""
+    values = JsonStream()
+    if len(values.feed(body)) < 2 or not values.between:  # noqa: PLR2004 - several
         return None
-    for string in _STRINGS.finditer(chunk):
-        if len(string[1]) != size or string.start() < event.start(1):
-            continue
-        before, after = chunk[: string.start(1)], chunk[string.end(1) :]
-        if _is_only_text(before[event.start(1) :] + _PROBE + after, read):
-            return DeltaTemplate(before, after)
-    return None
-
-
-def _is_only_text(data: bytes, read: Read) -> bool:
-    totals = AnswerTotals()
-    try:
-        read(data, totals)
-    except _DECODE_ERRORS:
-        return False
-    return totals.output_bytes == len(_PROBE) and totals.usage is None and not totals.complete
+    stream = StreamMeter(read_event, JsonStream())
+    stream.feed(body)
+    stream.end()
+    return stream.totals

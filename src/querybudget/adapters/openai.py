@@ -23,6 +23,7 @@ from querybudget.adapters.degrade import (
 from querybudget.adapters.metering import answer_meter
 from querybudget.adapters.openai_usage import (
     read_chat_body,
+    read_chat_element,
     read_chat_event,
     read_responses_body,
     read_responses_event,
@@ -155,7 +156,7 @@ class ChatCompletions:
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        return answer_meter(call, content_type, read_chat_event, read_chat_body)
+        return answer_meter(call, content_type, read_chat_event, read_chat_body, read_chat_element)
 
     def degrade(self, body: bytes, /) -> bytes:
         return rewrite(body, _less_chat)
@@ -226,7 +227,7 @@ class Completions:
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        return answer_meter(call, content_type, read_chat_event, read_chat_body)
+        return answer_meter(call, content_type, read_chat_event, read_chat_body, read_chat_element)
 
     def degrade(self, body: bytes, /) -> bytes:
         return rewrite(body, _less_completion)
@@ -257,7 +258,7 @@ class Embeddings:
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        return answer_meter(call, content_type, read_chat_event, read_chat_body)
+        return answer_meter(call, content_type, read_chat_event, read_chat_body, read_chat_element)
 
     def degrade(self, body: bytes, /) -> bytes:
         return body  # an embedding cannot be asked for less

@@ -1,43 +1,57 @@
 """Usage in answers of OpenAI's dialect: JSON bodies and server-sent events.
 
 One pair of functions reads chat completions, completions and embeddings, another reads responses.
-Usage is in a last event of its own, in every event (each replaces the one before) or in the body.
+Usage is in a last event of its own, in every event (the largest figures count) or in the body.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+
 import msgspec
+from msgspec import Raw
 
+from querybudget.adapters.answer_text import json_text_size, text_size
+from querybudget.adapters.answer_totals import AnswerTotals
 from querybudget.adapters.base import Usage
-from querybudget.adapters.metering import AnswerTotals, tokens
-from querybudget.adapters.request import utf8_size
+from querybudget.adapters.request import NOTHING, json_size, utf8_size
+from querybudget.adapters.usage_shapes import (
+    added,
+    larger,
+    sum_of_parts,
+    tokens,
+    usage_in,
+    usage_of,
+    usage_of_parts,
+)
 
 
-class _Details(msgspec.Struct):
-    cached_tokens: int | float | None = None
-    cache_write_tokens: int | float | None = None
-    reasoning_tokens: int | float | None = None
+class _Details(msgspec.Struct, forbid_unknown_fields=True):
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
 
 
-class _Usage(msgspec.Struct):
-    """Chat reports prompt and completion tokens, responses input and output tokens."""
+class _Usage(msgspec.Struct, forbid_unknown_fields=True):
+    """The plain report of a chat completion.
 
-    prompt_tokens: int | float | None = None
-    completion_tokens: int | float | None = None
-    input_tokens: int | float | None = None
-    output_tokens: int | float | None = None
-    total_tokens: int | float | None = None
-    reasoning_tokens: int | float | None = None
+    One that has other members, or figures of other types, is read by the table of `usage_shapes`.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int = 0
+    total_tokens: int = 0
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
-    input_tokens_details: _Details | None = None
-    output_tokens_details: _Details | None = None
 
 
 class _Function(msgspec.Struct):
     name: str | None = None
-    arguments: str | None = None
-    input: str | None = None
+    arguments: object = None
+    input: object = None
 
 
 class _ToolCall(msgspec.Struct):
@@ -52,9 +66,11 @@ class _Text(msgspec.Struct):
 class _Delta(msgspec.Struct):
     """A message of an answer, or what one event adds to it."""
 
+    role: object = None
     content: str | list[_Text] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    thinking: str | None = None
     refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
     function_call: _Function | None = None
@@ -64,11 +80,17 @@ class _Choice(msgspec.Struct):
     delta: _Delta | None = None
     message: _Delta | None = None
     text: str | None = None
+    finish_reason: object = None
 
 
 class _Answer(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
+
+
+class _LooseAnswer(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: dict[str, object] | None = None
 
 
 class _Item(msgspec.Struct):
@@ -77,33 +99,47 @@ class _Item(msgspec.Struct):
     content: list[_Text] | None = None
     summary: list[_Text] | None = None
     name: str | None = None
-    arguments: str | None = None
-    input: str | None = None
+    arguments: object = None
+    input: object = None
     code: str | None = None
 
 
 class _Response(msgspec.Struct):
+    id: str | None = None
+    status: str | None = None
     output: list[_Item] | None = None
-    usage: _Usage | None = None
+    usage: dict[str, object] | None = None
 
 
-class _ResponseUsage(msgspec.Struct):
-    usage: _Usage | None = None
+class _ResponseState(msgspec.Struct):
+    id: str | None = None
+    status: str | None = None
+    output: Raw = NOTHING
+    usage: dict[str, object] | None = None
 
 
 class _Event(msgspec.Struct):
     type: str | None = None
-    delta: str | _Delta | None = None
-    response: _ResponseUsage | None = None
+    delta: object = None
+    response: _ResponseState | None = None
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
+_LOOSE_ANSWER = msgspec.json.Decoder(_LooseAnswer)
 _RESPONSE = msgspec.json.Decoder(_Response)
 _EVENT = msgspec.json.Decoder(_Event)
+_OUTPUT = msgspec.json.Decoder(list[_Item])
+_OBJECT: msgspec.json.Decoder[dict[str, object]] = msgspec.json.Decoder(dict[str, object])
 
 _ENDS = frozenset({"response.completed", "response.failed", "response.incomplete"})
-_NOT_TEXT = frozenset({"response.audio.delta"})
+_UNFINISHED = frozenset({"queued", "in_progress"})
+_NOT_TEXT = frozenset({"response.audio.delta", "response.shell_call_output_content.delta"})
 _NO_DETAILS = _Details()
+_ELSEWHERE = re.compile(
+    rb'"(?:x_groq|timings|amazon-bedrock-invocationMetrics|usage_?[mM]etadata|meta|meta_info)"'
+    rb'|"usage"\s*:\s*\{'
+)
+"""Members in which servers report usage when ``usage`` of the outermost object has none."""
 
 
 def read_chat_event(data: bytes, totals: AnswerTotals) -> None:
@@ -111,22 +147,59 @@ def read_chat_event(data: bytes, totals: AnswerTotals) -> None:
     if data == b"[DONE]":
         totals.complete = True
         return
-    chunk = _ANSWER.decode(data)
-    for choice in chunk.choices or ():
-        totals.output_bytes += _size(choice.delta) + utf8_size(choice.text or "")
-    if chunk.usage is not None:
-        totals.usage = _usage(chunk.usage)
-        # Usage beside choices is a running count; the final usage comes alone.
-        totals.complete = totals.complete or not chunk.choices
+    choices, usage = _decode(data)
+    ended, text = False, 0
+    for choice in choices:
+        text += _choice_size(choice)
+        ended = ended or choice.finish_reason is not None
+    if not text and choices and not ended and not _is_empty(choices):
+        text = _any_text(data, "choices")
+    totals.output_bytes += text
+    if usage is not None:
+        _report(totals, usage)
+    elif not ((ended or not choices) and _report_elsewhere(data, totals)):
+        return
+    # Usage beside unfinished choices is a running count.
+    totals.complete = totals.complete or ended or not choices
 
 
 def read_chat_body(data: bytes, totals: AnswerTotals) -> None:
     """Read a whole chat completion, completion or list of embeddings."""
-    answer = _ANSWER.decode(data)
-    for choice in answer.choices or ():
-        totals.output_bytes += _size(choice.message) + utf8_size(choice.text or "")
+    choices, usage = _decode(data)
+    text = sum(map(_choice_size, choices))
+    if not text and choices:
+        text = _any_text(data, "choices")
+    totals.output_bytes += text
+    if usage is not None:
+        _report(totals, usage)
+    else:
+        _report_elsewhere(data, totals)
+
+
+def read_chat_element(data: bytes, totals: AnswerTotals) -> None:
+    """Read an element of an array: an event, or one of several whole answers, which add up.
+
+    A gateway that asks several models answers an array of what they said.
+    """
+    if any(choice.delta is not None for choice in _decode(data)[0]):
+        read_chat_event(data, totals)
+        return
+    answer = AnswerTotals()
+    read_chat_body(data, answer)
+    totals.output_bytes += answer.output_bytes
     if answer.usage is not None:
-        totals.usage = _usage(answer.usage)
+        totals.usage = added(totals.usage, answer.usage)
+    totals.complete = True
+
+
+def _decode(data: bytes) -> tuple[Sequence[_Choice], Usage | None]:
+    """Return the choices in an event or a body, and the usage in its ``usage``."""
+    try:
+        plain = _ANSWER.decode(data)
+    except msgspec.ValidationError:
+        loose = _LOOSE_ANSWER.decode(data)
+        return loose.choices or (), None if loose.usage is None else usage_of(loose.usage)
+    return plain.choices or (), None if plain.usage is None else _usage(plain.usage)
 
 
 def read_responses_event(data: bytes, totals: AnswerTotals) -> None:
@@ -135,36 +208,86 @@ def read_responses_event(data: bytes, totals: AnswerTotals) -> None:
         totals.complete = True
         return
     event = _EVENT.decode(data)
-    if isinstance(event.delta, str) and event.type not in _NOT_TEXT:
-        totals.output_bytes += utf8_size(event.delta)
-    if event.response is not None and event.response.usage is not None:
-        totals.usage = _usage(event.response.usage)
-    if event.type in _ENDS:
-        totals.complete = True
+    if event.delta is not None and event.type not in _NOT_TEXT:
+        totals.output_bytes += json_text_size(event.delta)
+    response = event.response
+    ended = event.type in _ENDS
+    if response is not None:
+        _note_state(response, totals)
+        if response.usage is not None and (usage := usage_of(response.usage)) is not None:
+            _report(totals, usage)
+        elif ended and json_size(response.output):
+            # No report: the output that the last event repeats is all there was, streamed or not.
+            whole = sum(map(_item_size, _OUTPUT.decode(response.output)))
+            totals.output_bytes = max(totals.output_bytes, whole)
+    totals.complete = totals.complete or ended
 
 
 def read_responses_body(data: bytes, totals: AnswerTotals) -> None:
-    """Add the text and usage of an unstreamed Responses answer to `totals`."""
+    """Read the text and usage of an unstreamed answer of the Responses API."""
     response = _RESPONSE.decode(data)
-    for item in response.output or ():
-        for text in (item.name, item.arguments, item.input, item.code):
-            totals.output_bytes += utf8_size(text or "")
-        totals.output_bytes += _texts_size(item.content) + _texts_size(item.summary)
-    if response.usage is not None:
-        totals.usage = _usage(response.usage)
+    text = sum(map(_item_size, response.output or ()))
+    if not text and response.output:
+        text = _any_text(data, "output")
+    totals.output_bytes += text
+    _note_state(response, totals)
+    if response.usage is not None and (usage := usage_of(response.usage)) is not None:
+        _report(totals, usage)
 
 
-def _size(message: _Delta | None) -> int:
+def _note_state(response: _Response | _ResponseState, totals: AnswerTotals) -> None:
+    totals.answer_id = response.id or totals.answer_id
+    if response.status is not None:
+        totals.pending = response.status in _UNFINISHED
+
+
+def _report(totals: AnswerTotals, usage: Usage) -> None:
+    totals.usage = usage if totals.usage is None else larger(totals.usage, usage)
+
+
+def _report_elsewhere(data: bytes, totals: AnswerTotals) -> bool:
+    """Take usage from wherever else it is in an event; return False if there is none."""
+    if not _ELSEWHERE.search(data):
+        return False
+    document = _OBJECT.decode(data)
+    usage = usage_in(document)
+    if usage is None:
+        return False
+    for index, part in usage_of_parts(document):
+        totals.parts[index] = larger(totals.parts.get(index), part)
+    if totals.parts:
+        usage = larger(usage, sum_of_parts(totals.parts))
+    _report(totals, usage)
+    return True
+
+
+def _is_empty(choices: Iterable[_Choice]) -> bool:
+    """Return True if choices say that they have no text, as those of the first event do."""
+    deltas = [choice.delta for choice in choices if choice.delta is not None]
+    return any(delta.role is not None or delta.content is not None for delta in deltas)
+
+
+def _any_text(data: bytes, member: str) -> int:
+    """Return the size of text under names that are not declared."""
+    return text_size(_OBJECT.decode(data).get(member))
+
+
+def _choice_size(choice: _Choice) -> int:
+    size = 0
+    for message in (choice.delta, choice.message):
+        if message is not None:
+            size += _size(message)
+    return size + utf8_size(choice.text) if choice.text else size
+
+
+def _size(message: _Delta) -> int:
     """Return the UTF-8 bytes of generated text in a message or a delta."""
-    if message is None:
-        return 0
     size = 0
     if content := message.content:
         size += utf8_size(content) if isinstance(content, str) else _texts_size(content)
-    if message.reasoning_content:
-        size += utf8_size(message.reasoning_content)
-    elif message.reasoning:  # the same text, as newer servers name it
-        size += utf8_size(message.reasoning)
+    # The same text, as servers name it.
+    if reasoning := message.reasoning_content or message.reasoning or message.thinking:
+        size += utf8_size(reasoning)
     if message.refusal:
         size += utf8_size(message.refusal)
     if message.function_call is not None:
@@ -177,7 +300,17 @@ def _size(message: _Delta | None) -> int:
 def _call_size(function: _Function | None) -> int:
     if function is None:
         return 0
-    return sum(utf8_size(t or "") for t in (function.name, function.arguments, function.input))
+    return (
+        utf8_size(function.name or "")
+        + json_text_size(function.arguments)
+        + json_text_size(function.input)
+    )
+
+
+def _item_size(item: _Item) -> int:
+    size = utf8_size(item.name or "") + utf8_size(item.code or "")
+    size += json_text_size(item.arguments) + json_text_size(item.input)
+    return size + _texts_size(item.content) + _texts_size(item.summary)
 
 
 def _texts_size(parts: list[_Text] | None) -> int:
@@ -185,18 +318,18 @@ def _texts_size(parts: list[_Text] | None) -> int:
 
 
 def _usage(report: _Usage) -> Usage:
-    output = tokens(report.completion_tokens) or tokens(report.output_tokens)
+    output = tokens(report.completion_tokens)
     total = tokens(report.total_tokens)
-    prompt = tokens(report.prompt_tokens) or tokens(report.input_tokens) or max(0, total - output)
+    prompt = tokens(report.prompt_tokens) or max(0, total - output)
     # Some servers exclude reasoning from the output but include it in the total.
     output = max(output, total - prompt)
-    read = report.prompt_tokens_details or report.input_tokens_details or _NO_DETAILS
-    made = report.completion_tokens_details or report.output_tokens_details or _NO_DETAILS
-    cached = min(tokens(read.cached_tokens), prompt)
+    read = report.prompt_tokens_details or _NO_DETAILS
+    made = report.completion_tokens_details or _NO_DETAILS
     return Usage(
         input=prompt,
-        cached_input=cached,
-        cache_write=min(tokens(read.cache_write_tokens), prompt - cached),
+        cached_input=min(tokens(read.cached_tokens), prompt),
         output=output,
-        reasoning=min(tokens(made.reasoning_tokens) or tokens(report.reasoning_tokens), output),
+        reasoning=min(tokens(made.reasoning_tokens), output),
+        audio_input=min(tokens(read.audio_tokens), prompt),
+        audio_output=min(tokens(made.audio_tokens), output),
     )

@@ -24,9 +24,20 @@ class EventStream:
 
     Attributes:
         between: True if nothing is pending: the next bytes begin an event.
+        skipped: Bytes of events that were too long.
     """
 
-    __slots__ = ("_after_cr", "_data", "_held", "_limit", "_line", "_lost", "_started", "between")
+    __slots__ = (
+        "_after_cr",
+        "_data",
+        "_held",
+        "_limit",
+        "_line",
+        "_lost",
+        "_started",
+        "between",
+        "skipped",
+    )
 
     def __init__(self, *, limit: int = EVENT_LIMIT) -> None:
         self._limit = limit
@@ -37,6 +48,18 @@ class EventStream:
         self._after_cr = False  # a following LF belongs to the CR before it
         self._started = False  # past the place of a byte order mark
         self.between = False
+        self.skipped = 0
+
+    def end(self) -> list[bytes]:
+        """Return the data of an event that no blank line has ended, now that no bytes follow.
+
+        The standard drops it, and some servers leave that line out.
+        """
+        events: list[bytes] = []
+        if self._line:
+            self._end_line(events)
+        self._end_event(events)
+        return events
 
     def feed(self, chunk: bytes, /) -> list[bytes]:
         """Take the next bytes.
@@ -92,7 +115,9 @@ class EventStream:
             self._held -= len(line)
 
     def _end_event(self, events: list[bytes]) -> None:
-        if self._data and not self._lost:
+        if self._lost:
+            self.skipped += self._held
+        elif self._data:
             events.append(b"\n".join(self._data))
         self._data.clear()
         self._held = 0
