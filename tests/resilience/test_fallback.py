@@ -108,6 +108,37 @@ class Worker:
         raise AssertionError("still busy after 1000 turns")
 
 
+# -- the store comes back
+
+
+async def test_a_server_without_further_calls_sends_what_the_store_has_missed() -> None:
+    worker = Worker(RPM)
+    rests = asyncio.Queue[float]()
+    rested = asyncio.Semaphore(0)
+
+    async def sleep(seconds: float) -> None:
+        rests.put_nowait(seconds)
+        await rested.acquire()
+
+    worker.resilient._sleep = sleep
+    admission = await worker.admit()
+    worker.store.ever = "fails"
+    await worker.limiter.settle(admission, Outcome.FAILED)
+    await worker.quiet()
+    for still in (True, True, False):
+        await rests.get()
+        assert worker.limiter.health().outbox == 1
+        worker.store.ever = "fails" if still else "works"
+        worker.clock.advance(1)
+        rested.release()
+    while worker.resilient._watching is not None:
+        await turns(1)
+    await worker.quiet()
+    assert worker.limiter.health().outbox == 0
+    assert await worker.used() == 0
+    assert rests.empty()
+
+
 # -- shares
 
 

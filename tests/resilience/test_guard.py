@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
+from collections.abc import Callable
 
 import pytest
 
@@ -285,3 +286,35 @@ async def test_waiting_uses_the_event_loops_time_and_cancels_nothing() -> None:
     done = asyncio.ensure_future(turns(2))
     await within((done,), 60)
     assert done.done()
+
+
+class LateLoop(asyncio.SelectorEventLoop):
+    """An event loop that is late by a minute in each of its turns."""
+
+    late = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.late
+
+    def be_late(self, turns: int, then: Callable[[], object]) -> None:
+        self.late += 60
+        if turns:
+            self.call_soon(self.be_late, turns - 1, then)
+        else:
+            then()
+
+
+def test_an_answer_is_no_failure_of_the_store_if_the_event_loop_was_late_to_read_it() -> None:
+    loop = LateLoop()
+
+    async def waited(turns: int) -> bool:
+        answer: asyncio.Future[None] = loop.create_future()
+        loop.be_late(turns, lambda: answer.done() or answer.set_result(None))
+        await within((answer,), 0.25)
+        return answer.done()
+
+    try:
+        assert loop.run_until_complete(waited(5))
+        assert not loop.run_until_complete(waited(500))
+    finally:
+        loop.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -20,7 +20,7 @@ from querybudget.ledger import Charge, Line, Reservation, Settled
 from querybudget.policy.model import Mode, OnStoreError, Policy
 from querybudget.redact import redact_names
 from querybudget.resilience.fallback import Fallback, Reserved
-from querybudget.resilience.guard import Guard, Wait, within
+from querybudget.resilience.guard import REST, Guard, Wait, within
 from querybudget.resilience.health import Health, StoreHealth, StoreStats
 from querybudget.resilience.outbox import Outbox
 from querybudget.stores import Clock, Declares, Starts, Store, StoreSettings, open_store
@@ -51,6 +51,7 @@ class ResilientStore:
         settings: How long the store may take, and how many workers share it.
         name: Name of the store for people: ``redis``.
         wait: Waits for the store's answers.
+        sleep: Waits a number of seconds before a store that failed is asked again.
 
     Attributes:
         store: As given.
@@ -65,11 +66,13 @@ class ResilientStore:
         settings: StoreSettings,
         name: str,
         wait: Wait = within,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.store = store
         self._name = name
         self._seconds = settings.timeout / SECOND
         self._wait = wait
+        self._sleep = sleep
         self._waits = store.suspends
         self._denies = any(
             budget.on_store_error is OnStoreError.DENY and budget.mode is Mode.ENFORCE
@@ -88,6 +91,7 @@ class ResilientStore:
         )
         self._fallback = Fallback(settings.workers, clock, max_identities=policy.max_identities)
         self._tasks = set[asyncio.Task[Any]]()
+        self._watch: asyncio.Task[None] | None = None
         self._probes = 0
 
     @property
@@ -130,6 +134,7 @@ class ResilientStore:
             if not guarded:
                 self._guard.record_failure(error)
             self._stats.without_store += 1
+            self._watch_store()
             return await self._fallback.reserve(charge, on_error)
         return Reserved(charge, _SHARED, decision, decision.reservation)
 
@@ -151,6 +156,7 @@ class ResilientStore:
             if not guarded:
                 self._guard.record_failure(error)
             self._outbox.settle_later(reservation, amounts)
+            self._watch_store()
             return Settlement.DEFERRED
         return _SETTLED if settled is _DONE else Settlement(settled.value)
 
@@ -213,12 +219,39 @@ class ResilientStore:
                 logger.debug("the store (%s) is still down: %s", self._name, error)
         return self.health()
 
+    def _watch_store(self) -> None:
+        """Ask the store now and then until it has taken everything, unless that is under way.
+
+        Calls ask it too. Without calls, leases would stay held and usage would not be charged.
+        """
+        if self._watching is None:
+            self._watch = asyncio.ensure_future(self._until_sent())
+
+    @property
+    def _watching(self) -> asyncio.Task[None] | None:
+        """What asks the store now and then on this event loop; None if nothing does."""
+        watch = self._watch
+        if watch is None or watch.done() or watch.get_loop() is not asyncio.get_running_loop():
+            return None
+        return watch
+
+    async def _until_sent(self) -> None:
+        while self._outbox or not self._stats.healthy:
+            await self._sleep(REST / SECOND)
+            await self.check()
+            if self._stats.healthy:
+                self._outbox.flush_soon(self._guard)
+            if (flushing := self._outbox.flushing) is not None:
+                await asyncio.wait((flushing,))
+
     async def aclose(self) -> None:
         """Wait for what is under way, and flush the outbox once.
 
         A store that is slow but answers gets `PATIENCE`, more than any call would give it: nobody
         waits for it any more, and what it does not receive now is lost.
         """
+        if (watch := self._watching) is not None:
+            watch.cancel()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         loop = asyncio.get_running_loop()
