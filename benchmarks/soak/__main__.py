@@ -80,7 +80,7 @@ def policy(url: str) -> dict[str, Any]:
 
 
 async def soaked(minutes: float, clients: int, limiter: str, directory: Path) -> dict[str, Any]:
-    conf = ["appendonly yes", "appendfsync always", "auto-aof-rewrite-percentage 0"]
+    conf = ["appendonly yes", "appendfsync no", "auto-aof-rewrite-percentage 0"]
     with RedisServer(conf=conf, faketime=True) as redis:
         rules, port = policy(redis.url), free_port()
         counts, settings = directory / "counts.json", directory / "settings.json"

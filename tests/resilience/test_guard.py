@@ -4,6 +4,7 @@ import asyncio
 import logging
 import struct
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -309,7 +310,7 @@ def test_an_answer_is_no_failure_of_the_store_if_the_event_loop_was_late_to_read
 
     async def waited(turns: int) -> bool:
         answer: asyncio.Future[None] = loop.create_future()
-        loop.be_late(turns, lambda: answer.done() or answer.set_result(None))
+        loop.be_late(turns, partial(answer.set_result, None))
         await within((answer,), 0.25)
         return answer.done()
 
