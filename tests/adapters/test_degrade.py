@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters import adapter_for
-from querybudget.adapters.base import Target
+from querybudget.adapters.base import MAX_ASKS, Target
 from querybudget.adapters.degrade import OUTPUT
-from querybudget.adapters.request import MAX_ASKS
 from querybudget.errors import BodyError
 from querybudget.policy.model import GenericRoute
 

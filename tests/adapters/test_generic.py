@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Target, Usage
 from querybudget.adapters.generic import Generic, Pointer
-from querybudget.adapters.request import MAX_OUTPUT
+from querybudget.adapters.request import MAX_CHOICES, MAX_OUTPUT
 from querybudget.errors import BodyError, SetupError
 from querybudget.policy.model import GenericRoute
 from querybudget.testing.contracts.adapter import AdapterContract, Answer, Metered, Recording
@@ -143,10 +143,27 @@ def test_pointers_that_lead_nowhere_are_absent_members() -> None:
         assert read(GENERATE, body) == Call(Dialect.PROBLEM, "generate")
 
 
-@pytest.mark.parametrize("wrong", ["many", True, [], {}, 0, -5, 2.5, 10**30])
-def test_a_number_of_answers_that_is_none_is_a_body_error(wrong: object) -> None:
-    with pytest.raises(BodyError):
-        read(GENERATE, {"parameters": {"best_of": wrong}})
+@pytest.mark.parametrize(
+    ("odd", "choices"),
+    [
+        *(("many", 1), (True, 1), ([], 1), ({}, 1), (0, 1), (-5, 1)),
+        (" 7 ", 7),
+        (2.5, 3),
+        (10**30, MAX_CHOICES),
+    ],
+)
+def test_a_number_of_answers_is_read_as_the_dearest_server_reads_it(
+    odd: object, choices: int
+) -> None:
+    assert read(GENERATE, {"parameters": {"best_of": odd}}).choices == choices
+
+
+def test_a_member_of_a_route_counts_in_any_case_and_at_its_dearest() -> None:
+    body = b'{"inputs": "a", "INPUTS": "abc", "parameters": {"best_of": 2, "Best_Of": 9}}'
+    call = Generic(GENERATE).parse(Target("/generate"), body)
+    assert (call.input_bytes, call.choices) == (3, 9)
+    twice = b'{"inputs": "abc", "inputs": "a"}'
+    assert Generic(GENERATE).parse(Target("/generate"), twice).input_bytes == 3
 
 
 def test_a_limit_beyond_any_model_is_lowered() -> None:

@@ -109,16 +109,10 @@ def test_any_json_is_read_or_is_a_body_error(path: str, body: dict[str, Any]) ->
         (b"{}", "completions request: the required field `messages` is missing"),
         (b'{"messages": [{"content": "\xe6\x97"}]}', "utf-8"),
         (b'{"messages": [', "truncated"),
-        (b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "array"),
+        (b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "too deep"),
+        (b'{"messages": [], "n": 1, "n": 2}', "a member is given twice"),
+        (b'{"messages": [], "N": 1}', "in their own spelling, found `N`"),
         (b'{"messages": [], "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "too deep"),
-        (b'{"messages": [], "n": "three"}', r"\$\.n"),
-        (b'{"messages": [], "n": 0}', "from 1 to 16384, found 0"),
-        (b'{"messages": [], "n": -2}', "found -2"),
-        (b'{"messages": [], "n": 1.5}', "whole number, found 1.5"),
-        (b'{"messages": [], "n": 1' + b"0" * 30 + b"}", "more than 18 digits"),
-        (b'{"messages": [], "n": 1' + b"0" * 5000 + b"}", "range"),
-        (b'{"messages": [], "max_tokens": -7}', "found -7"),
-        (b'{"messages": [], "logprobs": true, "top_logprobs": -2}', "found -2"),
         (b'{"messages": [], "tools": [}', "malformed"),
     ],
 )
@@ -187,10 +181,6 @@ def test_a_limit_that_some_servers_take_for_none_is_none(bound: int) -> None:
 def test_the_newer_limit_takes_precedence() -> None:
     assert read(CHAT, max_completion_tokens=7, max_tokens=9).max_output == 7
     assert read(CHAT, max_completion_tokens=None, max_tokens=9).max_output == 9
-
-
-def test_the_last_of_a_member_given_twice_counts_as_servers_read_it() -> None:
-    assert parse(CHAT, b'{"messages": [], "n": 1, "n": 9}').choices == 9
 
 
 @pytest.mark.parametrize(
@@ -269,9 +259,9 @@ def test_every_prompt_in_an_array_counts(
     assert (call.items, call.input_bytes, call.input_tokens) == (items, size, token_ids)
 
 
-def test_token_ids_and_prompts_do_not_mix() -> None:
-    with pytest.raises(BodyError, match="mixed"):
-        read(COMPLETIONS, prompt=[1, "a"])
+def test_token_ids_among_prompts_count() -> None:
+    call = read(COMPLETIONS, prompt=[1, "ab", [2, "c"]])
+    assert (call.items, call.input_tokens, call.input_bytes) == (3, 2, 3)
 
 
 def test_embeddings_of_messages_count_their_text() -> None:
@@ -382,8 +372,8 @@ def test_a_screenshot_from_a_tool_is_an_image() -> None:
 
 def test_a_tools_result_of_any_other_kind_counts_as_its_json() -> None:
     call = read(RESPONSES, input=[{"type": "apply_patch_call_output", "output": [{"diff": "-a"}]}])
-    assert call.input_bytes == len(json.dumps([{"diff": "-a"}]))
-    assert read(RESPONSES, input=[{"output": [1, 2, 3]}]).input_bytes == len("[1, 2, 3]")
+    assert call.input_bytes == len('[{"diff":"-a"}]')
+    assert read(RESPONSES, input=[{"output": [1, 2, 3]}]).input_bytes == len("[1,2,3]")
 
 
 # -- the rest

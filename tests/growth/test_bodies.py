@@ -6,7 +6,8 @@ import pytest
 
 from benchmarks.hostile.bodies import BODIES
 from querybudget.adapters import adapter_for
-from querybudget.adapters.base import MAX_VALUES, UNREADABLE, Target, degrade_call, read_call
+from querybudget.adapters.base import UNREADABLE, Target
+from querybudget.adapters.reading import MAX_VALUES, degrade_call, read_call
 from tests.growth.instructions import instructions
 
 SHORT = 2_000

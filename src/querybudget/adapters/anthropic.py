@@ -13,36 +13,21 @@ from msgspec import Raw
 
 from querybudget.adapters.answer_text import json_text_size
 from querybudget.adapters.base import Call, Dialect, Meter, Target, Usage
+from querybudget.adapters.combined import copied
+from querybudget.adapters.content import converse, measure, text_of
 from querybudget.adapters.degrade import Members, bound, lower_effort, put, rewrite, within
 from querybudget.adapters.metering import AnswerTotals, answer_meter
+from querybudget.adapters.model_names import models_of
 from querybudget.adapters.request import (
     NOTHING,
-    Part,
-    ask_of,
+    Request,
     joined,
     json_size,
-    measure,
     output_bound,
-    read_body,
-    template_of,
-    text_of,
+    read_request,
     utf8_size,
 )
 from querybudget.adapters.usage_shapes import added, larger, usage_of
-
-
-class _Message(msgspec.Struct):
-    role: str | None = None
-    content: str | list[Part | str] | Part | None = None
-
-
-class _Request(msgspec.Struct):
-    messages: list[_Message]
-    system: str | list[Part | str] | Part | None = None
-    model: str | None = None
-    stream: bool | None = None
-    max_tokens: int | float | None = None
-    tools: Raw = NOTHING
 
 
 class _Block(msgspec.Struct):
@@ -67,7 +52,6 @@ class _Event(msgspec.Struct):
     usage: dict[str, object] | None = None
 
 
-_REQUEST = msgspec.json.Decoder(_Request, strict=False)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _EVENT = msgspec.json.Decoder(_Event)
 
@@ -77,25 +61,8 @@ class Messages:
 
     dialect: Dialect = Dialect.ANTHROPIC
 
-    def parse(self, _target: Target, body: bytes, /) -> Call:
-        request = read_body(_REQUEST, body, "a messages request")
-        size, images = measure(request.system)
-        for message in request.messages:
-            message_size, message_images = measure(message.content)
-            size += message_size
-            images += message_images
-        system = (text_of(request.system), template_of(request.messages))
-        return Call(
-            dialect=Dialect.ANTHROPIC,
-            operation="messages",
-            model=request.model or "",
-            stream=bool(request.stream),
-            max_output=output_bound(request.max_tokens),
-            input_bytes=size + json_size(request.tools),
-            images=images,
-            template=joined([text for text in system if text]),
-            ask=ask_of(request.messages),
-        )
+    def parse(self, target: Target, body: bytes, /) -> Call:
+        return messages_call(target, read_request(body, "a messages request"))
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
         return answer_meter(call, content_type, _read_event, _read_body, _read_event)
@@ -109,12 +76,15 @@ class CountTokens:
 
     dialect: Dialect = Dialect.ANTHROPIC
 
-    def parse(self, _target: Target, body: bytes, /) -> Call:
-        request = read_body(_REQUEST, body, "a request to count tokens")
+    def parse(self, target: Target, body: bytes, /) -> Call:
+        request = read_request(body, "a request to count tokens")
+        request.array("messages")
+        models = models_of(target, request.value("model"))
         return Call(
             dialect=Dialect.ANTHROPIC,
             operation="count_tokens",
-            model=request.model or "",
+            model=models.first,
+            other_models=models.others,
             generates=False,
         )
 
@@ -123,6 +93,31 @@ class CountTokens:
 
     def degrade(self, body: bytes, /) -> bytes:
         return body  # no model answers it
+
+
+def messages_call(target: Target, request: Request) -> Call:
+    """Return what a request of messages asks, or one of a batch of them.
+
+    Raises:
+        BodyError: It has no array of messages, or one that only some servers read.
+    """
+    messages, prompt = converse(request.array("messages")), request.value("system")
+    size, images = measure(prompt)
+    models = models_of(target, request.value("model"))
+    call = Call(
+        dialect=Dialect.ANTHROPIC,
+        operation="messages",
+        model=models.first,
+        other_models=models.others,
+        stream=request.flag("stream"),
+        ambiguous=request.ambiguous("stream"),
+        max_output=output_bound(request.number("max_tokens")),
+        input_bytes=size + messages.size + request.size("tools"),
+        images=images + messages.images,
+        template=joined([text for text in (text_of(prompt), messages.template) if text]),
+        ask=messages.ask,
+    )
+    return copied(call, models.copies)
 
 
 def _less(members: Members) -> None:

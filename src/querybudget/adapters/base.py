@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import enum
-import json
-import math
 from collections.abc import Iterable
-from hashlib import blake2b
 from typing import Protocol
 
 import msgspec
 
-from querybudget.errors import BodyError
 from querybudget.units import MICRO
 
 UNREADABLE = "unreadable"
 """The operation of a body that cannot be read. The server may still be able to read it, so the call
 counts on every budget of its path, whatever the budget matches on, at the highest price."""
 
-LENIENT = 1024 * 1024
-"""Longest body, in bytes, that is read a second time after the first reading failed: the second
-takes longer."""
+MAX_MODELS = 32
+"""Most models that one call may name."""
 
-
-MAX_VALUES = 500_000
-"""Most commas, brackets and braces, wherever they stand, of a body that is read. Each may begin
-a value, which takes far more memory and time than its bytes; no model's prompt has so many."""
+MAX_ASKS = 64
+"""Prompts of one call that are analyzed one by one."""
 
 
 class Dialect(enum.StrEnum):
@@ -81,7 +74,11 @@ class Call(msgspec.Struct):
             ``count_tokens``, a generic route's name, ``other`` for a path that no adapter reads, or
             `UNREADABLE`.
         model: The model requested; empty if the request names none.
+        other_models: Further models that may answer it, because the request names several, or
+            another in its path or query. The budgets of each apply, and the highest price.
         stream: Whether the client requests server-sent events.
+        ambiguous: Whether servers differ about `stream`, so that a budget that matches on it
+            applies whatever it wants.
         items: Number of prompts in the request: the length of an array of inputs, otherwise 1.
         choices: Answers requested for each prompt: the larger of ``n`` and ``best_of``. Adapters
             bound this and every other number a client sends, so that products stay small integers.
@@ -121,6 +118,8 @@ class Call(msgspec.Struct):
     generates: bool = True
     background: bool = False
     stateful: bool = False
+    other_models: tuple[str, ...] = ()
+    ambiguous: bool = False
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -196,78 +195,6 @@ class Adapter(Protocol):
         nothing to reduce or the body cannot be read.
         """
         ...
-
-
-def read_call(adapter: Adapter, target: Target, body: bytes) -> Call:
-    """Return what a request asks, for any body.
-
-    A body that the adapter cannot read is tried once more in the way most servers read JSON:
-    Python's own reader accepts UTF-16, NaN and lone surrogates. Otherwise such a body would bypass
-    the budgets.
-
-    Args:
-        adapter: The adapter of the path.
-        target: Where the request is sent.
-        body: The body, decompressed.
-
-    Returns:
-        The call; its operation is `UNREADABLE` if neither reading succeeds, or the body has more
-        than `MAX_VALUES` values. The application then
-        answers the request with its own error. The call counts as one request of the body's size.
-    """
-    return _read(adapter, target, body)[0]
-
-
-def degrade_call(adapter: Adapter, target: Target, body: bytes) -> bytes | None:
-    """Return a decompressed body asking for less; None if there is nothing to reduce."""
-    _, strict = _read(adapter, target, body)
-    degraded = adapter.degrade(strict)
-    return None if degraded is strict else degraded
-
-
-def _read(adapter: Adapter, target: Target, body: bytes) -> tuple[Call, bytes]:
-    """Return a call and the JSON it was read from."""
-    if _has_too_many_values(body):
-        return _unreadable(adapter, body), body
-    try:
-        return adapter.parse(target, body), body
-    except BodyError:
-        strict = _strict(body)
-    if strict is not None:
-        try:
-            return adapter.parse(target, strict), strict
-        except BodyError:
-            pass
-    return _unreadable(adapter, body), body
-
-
-def _unreadable(adapter: Adapter, body: bytes) -> Call:
-    digest = blake2b(body, digest_size=16).hexdigest()
-    return Call(adapter.dialect, UNREADABLE, input_bytes=len(body), ask=digest)
-
-
-def _has_too_many_values(body: bytes) -> bool:
-    return len(body) > MAX_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES
-
-
-def _strict(body: bytes) -> bytes | None:
-    """Return a lenient JSON document as strict JSON; None if Python cannot read it either."""
-    if len(body) > LENIENT:
-        return None
-    try:
-        document = json.loads(body, parse_constant=_null, parse_float=_finite)
-    except (ValueError, RecursionError):
-        return None
-    return json.dumps(document, ensure_ascii=False).encode(errors="replace")
-
-
-def _null(_constant: str) -> None:
-    """Read NaN and the infinities, which strict JSON does not have, as null."""
-
-
-def _finite(text: str) -> float | None:
-    number = float(text)
-    return number if math.isfinite(number) else None
 
 
 def settled_usage(

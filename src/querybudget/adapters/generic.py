@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TypeAlias
 
 import msgspec
 
+from querybudget.adapters import lax
 from querybudget.adapters.base import Call, Dialect, Meter, Target, Usage
+from querybudget.adapters.combined import copied, most_of
+from querybudget.adapters.content import measure_input, texts_in
 from querybudget.adapters.degrade import OUTPUT
+from querybudget.adapters.lax import Json
 from querybudget.adapters.metering import AnswerTotals, answer_meter, tokens
+from querybudget.adapters.model_names import models_of
+from querybudget.adapters.readings import folded, misspelt, readings
 from querybudget.adapters.request import (
     BOM,
     asks_of,
@@ -20,11 +25,8 @@ from querybudget.adapters.request import (
     read_body,
     utf8_size,
 )
-from querybudget.errors import BodyError, SetupError
+from querybudget.errors import SetupError
 from querybudget.policy.model import GenericRoute
-
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
-"""A decoded JSON document, or any value in one."""
 
 _JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
 _BAD_ESCAPE = re.compile(r"~(?![01])")
@@ -38,24 +40,34 @@ class Pointer:
         text: The pointer, such as ``/usage/input_tokens``: a slash before each step; ``~1`` stands
             for a slash and ``~0`` for a tilde within a step. The empty pointer is the document.
 
+    Attributes:
+        steps: The names of members, and places in arrays, that lead to the value.
+
     Raises:
         ValueError: The text is not a pointer.
     """
 
-    __slots__ = ("_steps",)
+    __slots__ = ("steps",)
 
     def __init__(self, text: str) -> None:
         if text and not text.startswith("/"):
             raise ValueError(f"Expected a JSON pointer, found {text!r}: begin it with a slash.")
         if _BAD_ESCAPE.search(text):
             raise ValueError(f"Expected ~0 or ~1 after no other tilde in the pointer {text!r}.")
-        self._steps = tuple(
+        self.steps = tuple(
             step.replace("~1", "/").replace("~0", "~") for step in text.split("/")[1:]
         )
 
     def find(self, document: Json) -> Json:
         """Return the value at the pointer; None if there is none or it is null."""
-        return _follow(document, self._steps)
+        return _follow(document, self.steps)
+
+    def holders(self, document: Json) -> Iterator[dict[str, Json]]:
+        """Yield each object on the way to the value."""
+        for count in range(len(self.steps)):
+            value = _follow(document, self.steps[:count])
+            if isinstance(value, dict):
+                yield value
 
     def put(self, document: Json, value: Json) -> bool:
         """Set the value at the pointer.
@@ -64,10 +76,10 @@ class Pointer:
             True if it was set: the place is a member of an object, present or not, or an existing
             element of an array. The whole document cannot be set.
         """
-        if not self._steps:
+        if not self.steps:
             return False
-        last = self._steps[-1]
-        holder = _follow(document, self._steps[:-1])
+        last = self.steps[-1]
+        holder = _follow(document, self.steps[:-1])
         if isinstance(holder, dict):
             holder[last] = value
         elif isinstance(holder, list) and _INDEX.fullmatch(last) and int(last) < len(holder):
@@ -114,30 +126,56 @@ class Generic:
         self._input_usage = _pointer(route.input_usage)
         self._output_usage = _pointer(route.output_usage)
         self._text = _pointer(route.text)
+        asked = (self._model, *self._prompts, self._max_output, self._stream, self._choices)
+        self._pointers = tuple(filter(None, asked))
+        steps = {step for pointer in self._pointers for step in pointer.steps}
+        self._names = {folded(step): step for step in sorted(steps)}
+        self._quoted = tuple(map(msgspec.json.encode, sorted(steps)))
         self._generates = any(
             (self._max_output, self._stream, self._choices, self._output_usage, self._text)
         )
 
-    def parse(self, _target: Target, body: bytes, /) -> Call:
+    def parse(self, target: Target, body: bytes, /) -> Call:
         request = read_body(_JSON, body, f"a JSON body for {self._route.operation}")
+        if not self._differs(request, body):
+            return self._call(target, request)
+        # The members that matter are the route's own.
+        documents = map(_JSON.decode, readings(body, self._names))
+        return most_of([self._call(target, document) for document in documents])
+
+    def _call(self, target: Target, request: Json) -> Call:
         prompts = [prompt.find(request) for prompt in self._prompts]
-        texts = [text for prompt in prompts for text in _texts(prompt)]
-        model = _find(self._model, request)
-        return Call(
+        texts = [text for prompt in prompts for text in texts_in(prompt)]
+        sizes = [measure_input(text) for text in texts]
+        models = models_of(target, _find(self._model, request))
+        stream = _find(self._stream, request)
+        call = Call(
             dialect=Dialect.PROBLEM,
             operation=self._route.operation,
-            model=model if isinstance(model, str) else "",
-            stream=_find(self._stream, request) in (True, "true"),
+            model=models.first,
+            other_models=models.others,
+            stream=lax.flag(stream),
+            ambiguous=lax.ambiguous(stream),
             items=max(1, *map(_items, prompts)) if prompts else 1,
-            choices=choices_of(self._number(self._choices, self._route.choices, request)),
-            max_output=output_bound(
-                self._number(self._max_output, self._route.max_output, request)
-            ),
-            input_bytes=sum(map(utf8_size, texts)),
+            choices=choices_of(lax.number(_find(self._choices, request))),
+            max_output=output_bound(lax.number(_find(self._max_output, request))),
+            input_bytes=sum(size for size, _ in sizes),
             input_tokens=sum(map(_token_ids, prompts)),
+            images=sum(images for _, images in sizes),
             ask=joined(texts),
             asks=asks_of([text for prompt in prompts for text in _array(prompt)]),
             generates=self._generates,
+        )
+        return copied(call, models.copies)
+
+    def _differs(self, request: Json, body: bytes) -> bool:
+        """Return True if servers may not all find the same at the pointers."""
+        twice = b"\\u00" in body or any(body.count(name) > 1 for name in self._quoted)
+        return twice or any(
+            misspelt(name, self._names)
+            for pointer in self._pointers
+            for holder in pointer.holders(request)
+            for name in holder
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
@@ -157,13 +195,6 @@ class Generic:
             if limit is None or not 0 < limit <= OUTPUT:
                 changed = max_output.put(request, OUTPUT) or changed
         return msgspec.json.encode(request) if changed else body
-
-    def _number(self, pointer: Pointer | None, place: str, request: Json) -> float | None:
-        value = _find(pointer, request)
-        number = _amount(value)
-        if number is not None or value is None:
-            return number
-        raise BodyError(f"Expected a number, found {type(value).__name__} - at `{place}`.")
 
     def _read_event(self, data: bytes, totals: AnswerTotals) -> None:
         if data == b"[DONE]":
@@ -189,7 +220,7 @@ class Generic:
     def _size_of_text(self, answer: Json, data: bytes) -> int:
         """Return the bytes of generated text; the whole answer's if no pointer says which."""
         if self._text is not None:
-            return sum(map(utf8_size, _texts(self._text.find(answer))))
+            return sum(map(utf8_size, texts_in(self._text.find(answer))))
         return len(data) if self._generates and self._output_usage is None else 0
 
 
@@ -206,19 +237,6 @@ def _find(pointer: Pointer | None, document: Json) -> Json:
 
 def _amount(value: Json) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _texts(value: Json) -> Iterator[str]:
-    """Return every text within a value, in order. Names of members are not texts."""
-    pending = [value]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, list):
-            pending.extend(reversed(value))
-        elif isinstance(value, dict):
-            pending.extend(reversed(list(value.values())))
 
 
 def _items(prompt: Json) -> int:

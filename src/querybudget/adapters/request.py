@@ -1,21 +1,23 @@
-"""Reading requests: decode a body, bound the numbers a client sends, measure a prompt.
+"""Reading requests: a body's members one by one, and bounds on the numbers that a client sends.
 
-The measures are the same for every dialect whose prompts are messages of parts. Text counts by its
-size in UTF-8. An image counts as one image, never by the base64 it comes in. Audio, video and
-files, whose size says little about their tokens, count as one image each, plus a sixteenth of their
-JSON as text. Tool definitions, and tool calls that the prompt repeats, count by the size of their
-JSON.
+A member is decoded when it is asked for, so one that no estimate needs costs next to nothing, and
+one of an odd type spoils no other. Nulls count as absent.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Raw
 
+from querybudget.adapters import lax
+from querybudget.adapters.base import MAX_ASKS
+from querybudget.adapters.lax import Json
+from querybudget.adapters.readings import NAMES, misspelt
 from querybudget.errors import BodyError
 
 MAX_CHOICES = 16_384
@@ -28,30 +30,176 @@ MAX_LOGPROBS = 200_000
 """Most alternatives per token that are counted, and what ``-1`` stands for (in vLLM: the whole
 vocabulary)."""
 
-MAX_ASKS = 64
-"""Prompts of an array that are analyzed one by one."""
+BOM = b"\xef\xbb\xbf"
+"""The UTF-8 byte order mark, which servers allow before JSON."""
+
+PLAIN = frozenset(NAMES.values()) | {
+    *("temperature", "top_p", "top_k", "stop", "seed", "user", "metadata", "store", "logit_bias"),
+    *("presence_penalty", "frequency_penalty", "response_format", "stream_options", "tool_choice"),
+    *("parallel_tool_calls", "reasoning_effort", "encoding_format", "dimensions", "stop_sequences"),
+}
+"""Common members, none of which is another spelling of one that is read."""
+
+_NULL = Raw(b"null")
+_DIGITS = b"-0123456789"
+_WHITE = (b" ", b"\n", b"\r", b"\t")
+_MEMBERS = msgspec.json.Decoder(dict[str, Raw])
+_ENCODER = msgspec.json.Encoder()
+_VALUE: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
+_MISSING = re.compile(r"Object missing required field (`[^`]+`)")
+"""How msgspec says that a member is not there."""
 
 NOTHING = Raw(b"")
 """The default of a member that is kept as JSON."""
 
-BOM = b"\xef\xbb\xbf"
-"""The UTF-8 byte order mark, which servers allow before JSON."""
-
-_IMAGES = frozenset({"computer_screenshot", "image", "image_url", "input_image"})
-_ATTACHMENTS = frozenset(
-    {"audio_url", "container_upload", "file", "input_audio", "input_file", "video", "video_url"}
-)
-_ATTACHMENT_SHARE = 16
-_SYSTEM_ROLES = frozenset({"developer", "system"})
-_ROLES_WITHOUT_ASK = frozenset({"assistant", "function", "tool"})
-_MISSING = re.compile(r"Object missing required field (`[^`]+`)")
-"""How msgspec says that a member is not there."""
-
 _T = TypeVar("_T")
 
 
+class Request:
+    """The members of a JSON object, each read for itself.
+
+    Args:
+        members: The members as JSON, by name.
+        expected: What the object should be, for error messages.
+    """
+
+    __slots__ = ("_expected", "_members")
+
+    def __init__(self, members: dict[str, Raw], expected: str) -> None:
+        self._members = members
+        self._expected = expected
+
+    def __contains__(self, name: str) -> bool:
+        return self._members.get(name, _NULL) != _NULL
+
+    def value(self, name: str) -> Json:
+        """Return a member, decoded; None if it is null or missing.
+
+        Raises:
+            BodyError: It is no JSON that every reader takes.
+        """
+        raw = self._members.get(name)
+        if raw is None:
+            return None
+        try:
+            return _VALUE.decode(raw)
+        except RecursionError:
+            raise BodyError(self._problem("the JSON is nested too deeply")) from None
+        except ValueError as error:
+            if _first_byte(raw) in _DIGITS:  # a number beyond any float, which no server takes
+                return None
+            raise BodyError(self._problem(str(error), name)) from None
+
+    def array(self, name: str) -> list[Json]:
+        """Return a member that must be an array.
+
+        Raises:
+            BodyError: It is missing, or something else.
+        """
+        value = self.value(name)
+        if isinstance(value, list):
+            return value
+        if name not in self._members:
+            raise BodyError(self._problem(f"the required field `{name}` is missing"))
+        found = "null" if value is None else type(value).__name__
+        raise BodyError(self._problem(f"Expected `array`, got `{found}`", name))
+
+    def text(self, name: str) -> str:
+        """Return a member that is text; the empty text for any other."""
+        return lax.text(self.value(name)) if name in self._members else ""
+
+    def flag(self, name: str) -> bool:
+        """Return a member that is a flag, as `lax.flag` reads it; False if it is missing."""
+        return name in self._members and lax.flag(self.value(name))
+
+    def ambiguous(self, name: str) -> bool:
+        """Return True if some readers take a member for true and others for false."""
+        return name in self._members and lax.ambiguous(self.value(name))
+
+    def number(self, name: str) -> float | None:
+        """Return a member that is a number, as `lax.number` reads it."""
+        return lax.number(self.value(name)) if name in self._members else None
+
+    def size(self, name: str) -> int:
+        """Return the bytes of a member's JSON; 0 if it is null or missing."""
+        raw = self._members.get(name, _NULL)
+        return 0 if raw == _NULL else len(raw)
+
+    def within(self, name: str) -> Request:
+        """Return the members of an object that is itself a member; none if it is no object."""
+        raw = self._members.get(name, _NULL)
+        is_object = _first_byte(raw) == b"{"
+        return _read(raw, self._expected) if is_object else Request({}, self._expected)
+
+    def _problem(self, problem: str, name: str = "") -> str:
+        place = f" - at `$.{name}`" if name and "`$" not in problem else ""
+        return f"Expected {self._expected}: {problem}{place}."
+
+
+def _first_byte(raw: Raw) -> bytes:
+    return bytes(memoryview(raw)[:1])
+
+
+def read_request(body: bytes, expected: str) -> Request:
+    """Read the members of a body.
+
+    Args:
+        body: The body, decompressed; a leading UTF-8 byte order mark is allowed.
+        expected: What the body should be, for error messages.
+
+    Raises:
+        BodyError: It is not strict JSON, not an object, or names a member twice, in any spelling.
+            `read_call` then tries each of its `readings`.
+    """
+    return _read(body.removeprefix(BOM), expected)
+
+
+def _read(body: bytes | Raw, expected: str) -> Request:
+    try:
+        members = _MEMBERS.decode(body)
+    except RecursionError:
+        raise BodyError(f"Expected {expected}: the JSON is nested too deeply.") from None
+    except ValueError as error:  # malformed JSON, names that are not UTF-8, no object
+        raise BodyError(f"Expected {expected}: {error}.") from None
+    if not members.keys() <= PLAIN:
+        check_spelling(members)
+    _check_once(bytes(body), members, expected)
+    return Request(members, expected)
+
+
+def check_spelling(members: dict[str, Raw] | dict[str, Json]) -> None:
+    """Check that no member is one that only readers that ignore case take for one that is read.
+
+    Raises:
+        BodyError: One is.
+    """
+    for name in members:
+        if name not in PLAIN and misspelt(name):
+            raise BodyError(f"Expected members in their own spelling, found `{name}`.")
+
+
+def _check_once(body: bytes, members: dict[str, Raw], expected: str) -> None:
+    """Check that an object has no more members than were found.
+
+    What is left of its JSON besides names, values and punctuation must be white space.
+    """
+    # Quotes, a colon and a comma for each; braces; no comma at the end.
+    punctuation = 4 * len(members) + (1 if members else 2)
+    values = sum(map(len, members.values()))
+    if len(body) == punctuation + values + sum(map(len, members)):
+        return
+    names = b"".join(map(_ENCODER.encode, members))
+    left = len(body) - punctuation - values - len(names) + 2 * len(members)
+    if left != _white(body) - sum(map(_white, map(bytes, members.values()))) - _white(names):
+        raise BodyError(f"Expected {expected}: a member is given twice, or written with escapes.")
+
+
+def _white(text: bytes) -> int:
+    return sum(map(text.count, _WHITE))
+
+
 def read_body(decoder: msgspec.json.Decoder[_T], body: bytes, expected: str) -> _T:
-    """Decode a request body.
+    """Decode a request body into a type.
 
     Args:
         decoder: A decoder of the type that the path takes.
@@ -70,230 +218,15 @@ def read_body(decoder: msgspec.json.Decoder[_T], body: bytes, expected: str) -> 
         raise BodyError(f"Expected {expected}: {problem}.") from None
 
 
-# -- Numbers that a client sends -----------------------------------------------------------------
-
-
-def choices_of(*counts: float | None) -> int:
-    """Return how many answers a call requests: the largest of ``n``, ``best_of`` etc., default 1.
-
-    Raises:
-        BodyError: A count is below 1 or above `MAX_CHOICES`.
-    """
-    choices = 1
-    for count in counts:
-        if count is None:
-            continue
-        if not 1 <= count <= MAX_CHOICES:
-            raise BodyError(
-                f"Expected a number of answers from 1 to {MAX_CHOICES}, found {_short(count)}."
-            )
-        choices = max(choices, _whole(count))
-    return choices
-
-
-def output_bound(*bounds: float | None) -> int | None:
-    """Return the first given limit on output tokens, at most `MAX_OUTPUT`; None without one.
-
-    Servers disagree about 0 and -1, which some take for "no limit" (llama.cpp), so neither is one.
-
-    Raises:
-        BodyError: The limit is below -1.
-    """
-    for bound in bounds:
-        if bound is None:
-            continue
-        if bound < -1:
-            raise BodyError(f"Expected a bound on output tokens above 0, found {_short(bound)}.")
-        return _whole(min(bound, MAX_OUTPUT)) if bound > 0 else None
-    return None
-
-
-def alternatives(count: float | None) -> int:
-    """Return how many alternatives with log-probabilities a call requests for each token.
-
-    ``true`` and 0 request the chosen token's only, which is 1; ``-1`` the whole vocabulary's.
-
-    Raises:
-        BodyError: The count is below -1.
-    """
-    if count is None or count is False:
-        return 0
-    if count < -1:
-        raise BodyError(f"Expected a number of log-probabilities, found {_short(count)}.")
-    return MAX_LOGPROBS if count == -1 else _whole(min(max(1, count), MAX_LOGPROBS))
-
-
-def _whole(number: float) -> int:
-    if number != int(number):
-        raise BodyError(f"Expected a whole number, found {number}.")
-    return int(number)
-
-
-def _short(number: float) -> str:
-    return str(number) if abs(number) < 10**18 else "one of more than 18 digits"
-
-
-# -- The size of a prompt ------------------------------------------------------------------------
-
-
-class Part(msgspec.Struct):
-    """A part of a message's content, in any dialect. Undeclared members are skipped."""
-
-    type: str | None = None
-    text: str | None = None
-    refusal: str | None = None
-    thinking: str | None = None
-    image_url: Raw = NOTHING
-    input_audio: Raw = NOTHING
-    audio_url: Raw = NOTHING
-    video_url: Raw = NOTHING
-    file: Raw = NOTHING
-    file_data: Raw = NOTHING
-    source: Raw = NOTHING
-    input: Raw = NOTHING
-    content: str | list[Part | str] | Part | None = None
-
-
-Content = str | list[Part | str] | Part | None
-"""The content of a message: text, parts or nothing."""
-
-
-class Message(Protocol):
-    """The members of a message that show what it asks."""
-
-    @property
-    def role(self) -> str | None: ...
-
-    @property
-    def content(self) -> Content: ...
-
-
-class _Source(msgspec.Struct):
-    """The source of an Anthropic document."""
-
-    type: str | None = None
-    data: str | None = None
-    content: str | list[Part | str] | Part | None = None
-
-
-_SOURCE = msgspec.json.Decoder(_Source)
+def json_size(raw: Raw) -> int:
+    """Return the size in bytes of a member kept as JSON; 0 if it is null or missing."""
+    size = len(raw)
+    return size if size > len(_NULL) else 0
 
 
 def utf8_size(text: str) -> int:
     """Return the size of a text in UTF-8 bytes."""
     return len(text) if text.isascii() else len(text.encode())
-
-
-def json_size(raw: Raw) -> int:
-    """Return the size in bytes of a member kept as JSON; 0 if it is null or missing."""
-    size = len(raw)
-    return size if size > len(b"null") else 0
-
-
-def measure(content: Content) -> tuple[int, int]:
-    """Return the size of a message's content, at any depth of nesting.
-
-    Returns:
-        Bytes of text, and number of images.
-    """
-    if type(content) is str:
-        return utf8_size(content), 0
-    size = images = 0
-    pending = [content]
-    while pending:
-        for part in _parts(pending.pop()):
-            if isinstance(part, str):
-                size += utf8_size(part)
-                continue
-            part_size, part_images = _measure_part(part)
-            size += part_size
-            images += part_images
-            pending.append(part.content)
-            if part.type == "document":
-                pending.append(_text_of_document(part.source))
-    return size, images
-
-
-def _parts(content: Content) -> Sequence[Part | str]:
-    if content is None:
-        return ()
-    return content if isinstance(content, list) else (content,)
-
-
-def _measure_part(part: Part) -> tuple[int, int]:
-    size = json_size(part.input)
-    for text in (part.text, part.refusal, part.thinking):
-        if text:
-            size += utf8_size(text)
-    if part.type in _IMAGES or json_size(part.image_url):
-        return size, 1
-    payload = _payload(part)
-    if payload or part.type in _ATTACHMENTS:
-        return size + payload // _ATTACHMENT_SHARE, 1
-    return size, 0
-
-
-def _payload(part: Part) -> int:
-    size = (
-        json_size(part.input_audio)
-        + json_size(part.audio_url)
-        + json_size(part.video_url)
-        + json_size(part.file)
-        + json_size(part.file_data)
-    )
-    if part.type == "document" and _text_of_document(part.source) is None:
-        size += json_size(part.source)
-    return size
-
-
-def _text_of_document(source: Raw) -> Content:
-    """Return the text of a document sent as text or as parts; None for a file or a reference."""
-    try:
-        document = _SOURCE.decode(source)
-    except (ValueError, RecursionError):
-        return None
-    return document.data if document.type == "text" else document.content
-
-
-# -- What a prompt asks --------------------------------------------------------------------------
-
-
-def text_of(content: Content) -> str:
-    """Return the text directly in a content, without tool results and documents within it."""
-    if type(content) is str:
-        return content
-    return joined(
-        [text for part in _parts(content) if (text := part if isinstance(part, str) else part.text)]
-    )
-
-
-def template_of(messages: Sequence[Message]) -> str:
-    """Return the system prompt: every system and developer message, in order."""
-    return joined([text_of(m.content) for m in messages if m.role in _SYSTEM_ROLES])
-
-
-def ask_of(messages: Sequence[Message]) -> str:
-    """Return what this turn asks: everything users said since the model last spoke before it.
-
-    Tool results are not part of it and do not end a turn. If no user speaks, it is the last message
-    of the system or of an unknown role.
-    """
-    texts: list[str] = []
-    for message in reversed(messages):
-        if message.role == "user":
-            if text := text_of(message.content):
-                texts.append(text)
-        elif texts and message.role == "assistant":
-            break
-    texts.reverse()
-    return joined(texts) or _last_text(messages)
-
-
-def _last_text(messages: Sequence[Message]) -> str:
-    for message in reversed(messages):
-        if message.role not in _ROLES_WITHOUT_ASK and (text := text_of(message.content)):
-            return text
-    return ""
 
 
 def asks_of(texts: Sequence[str]) -> tuple[str, ...]:
@@ -310,3 +243,39 @@ def asks_of(texts: Sequence[str]) -> tuple[str, ...]:
 def joined(texts: Sequence[str]) -> str:
     """Return texts one per line, without a copy if there is only one."""
     return texts[0] if len(texts) == 1 else "\n".join(texts)
+
+
+# -- Numbers that a client sends -----------------------------------------------------------------
+
+
+def choices_of(*counts: float | None) -> int:
+    """Return how many answers a call requests: the largest of ``n``, ``best_of`` etc., default 1.
+
+    A count below 1, or above `MAX_CHOICES`, is that bound: servers answer it with an error, or with
+    no more than that. A fraction is rounded up.
+    """
+    largest = max((count for count in counts if count is not None), default=1)
+    return math.ceil(min(max(1, largest), MAX_CHOICES))
+
+
+def output_bound(*bounds: float | None) -> int | None:
+    """Return the first given limit on output tokens, at most `MAX_OUTPUT`; None without one.
+
+    Servers disagree about 0 and -1, which some take for "no limit" (llama.cpp), so neither is one,
+    nor is any other number below 1. A fraction is rounded up.
+    """
+    for bound in bounds:
+        if bound is not None:
+            return math.ceil(min(bound, MAX_OUTPUT)) if bound > 0 else None
+    return None
+
+
+def alternatives(count: float | None) -> int:
+    """Return how many alternatives with log-probabilities a call requests for each token.
+
+    ``true`` and 0 request the chosen token's only, which is 1; ``-1``, or any other number below 0,
+    the whole vocabulary's. A fraction is rounded up.
+    """
+    if count is None or count is False:
+        return 0
+    return math.ceil(min(max(1, count), MAX_LOGPROBS)) if count >= 0 else MAX_LOGPROBS

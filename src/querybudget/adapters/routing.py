@@ -38,7 +38,7 @@ class InPath:
 
     Args:
         adapter: Reads body and answer.
-        model: The model's name in the path; empty if it is not there. It wins over the body's.
+        model: The model's name in the path; empty if it is not there. The body's counts too.
         operation: The route's name; empty for the adapter's own.
     """
 
@@ -50,7 +50,10 @@ class InPath:
 
     def parse(self, target: Target, body: bytes, /) -> Call:
         call = self._adapter.parse(target, body)
-        call.model = self._model or call.model
+        if self._model and self._model != call.model:
+            named = dict.fromkeys((call.model, *call.other_models))
+            call.other_models = tuple(name for name in named if name not in {"", self._model})
+            call.model = self._model
         call.operation = self._operation or call.operation
         return call
 

@@ -11,7 +11,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from querybudget.adapters.base import Dialect, read_call
+from querybudget.adapters.base import Dialect
+from querybudget.adapters.reading import read_call
 from querybudget.asgi.body import BodyTooLarge, inflate, read
 from querybudget.asgi.health import READS, send_health
 from querybudget.asgi.lifespan import serve_lifespan

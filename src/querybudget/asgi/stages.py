@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from querybudget.adapters.base import Adapter, degrade_call, read_call
+from querybudget.adapters.base import Adapter
+from querybudget.adapters.reading import degrade_call, read_call
 from querybudget.asgi.body import Received, inflate, rewritten
 from querybudget.asgi.types import Scope
 from querybudget.coverage.response import Stage

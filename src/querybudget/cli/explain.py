@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from querybudget.adapters import adapter_for
-from querybudget.adapters.base import UNREADABLE, Adapter, Call, Target, read_call
+from querybudget.adapters.base import UNREADABLE, Adapter, Call, Target
+from querybudget.adapters.reading import read_call
 from querybudget.adapters.routing import carries_body
 from querybudget.asgi.body import BodyTooLarge, inflate, read
 from querybudget.asgi.health import READS

@@ -68,6 +68,8 @@ def check_call(call: object) -> None:
         raise _wrong_type("`Call.asks`", call.asks, tuple)
     for ask in call.asks:
         _check_text("each of `Call.asks`", ask)
+    for model in call.other_models:
+        _check_text("each of `Call.other_models`", model)
 
 
 def check_usage(usage: Usage) -> None:

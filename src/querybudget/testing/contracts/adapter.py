@@ -23,7 +23,7 @@ import msgspec
 
 from querybudget.adapters.base import Adapter, Call, Meter, Target, Usage
 from querybudget.adapters.degrade import OUTPUT
-from querybudget.adapters.generic import Json
+from querybudget.adapters.lax import Json
 from querybudget.errors import BodyError
 
 _NUMBERS: tuple[Json, ...] = (-1, 0, 3, 2.5, 10**30, 1e300)

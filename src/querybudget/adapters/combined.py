@@ -1,0 +1,51 @@
+"""One call for several: the readings of one body, the models of one request, a batch's requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from querybudget.adapters.base import MAX_ASKS, MAX_MODELS, Call
+
+
+def most_of(calls: Sequence[Call]) -> Call:
+    """Return one call for several readings of a body: the most of each figure, and every model."""
+    first = calls[0]
+    if len(calls) == 1:
+        return first
+    bounds = [call.max_output for call in calls]
+    bounded = [bound for bound in bounds if bound is not None]
+    models = [name for call in calls for name in (call.model, *call.other_models) if name]
+    names = tuple(dict.fromkeys(models)) or ("",)
+    asks = dict.fromkeys(ask for call in calls for ask in call.asks or (call.ask,))
+    return replace(
+        first,
+        model=names[0],
+        other_models=names[1 : MAX_MODELS + 1],
+        items=max(call.items for call in calls),
+        choices=max(call.choices for call in calls),
+        max_output=max(bounded) if len(bounded) == len(bounds) else None,
+        input_bytes=max(call.input_bytes for call in calls),
+        input_tokens=max(call.input_tokens for call in calls),
+        images=max(call.images for call in calls),
+        logprobs=max(call.logprobs for call in calls),
+        prompt_logprobs=max(call.prompt_logprobs for call in calls),
+        asks=tuple(asks)[:MAX_ASKS] if len(asks) > 1 else first.asks,
+        generates=any(call.generates for call in calls),
+        background=any(call.background for call in calls),
+        ambiguous=any(call.ambiguous or call.stream != first.stream for call in calls),
+    )
+
+
+def copied(call: Call, copies: int) -> Call:
+    """Return the call that asks the same of several models at once."""
+    if copies == 1:
+        return call
+    return replace(
+        call,
+        items=call.items * copies,
+        input_bytes=call.input_bytes * copies,
+        input_tokens=call.input_tokens * copies,
+        images=call.images * copies,
+    )

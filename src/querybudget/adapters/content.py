@@ -1,0 +1,360 @@
+"""What a prompt is made of: the size of messages and their parts, and what they ask.
+
+The measures are the same for every dialect whose prompts are messages of parts. Text counts by its
+size in UTF-8. An image counts as one image, never by the base64 it comes in. Audio, video and
+files, whose size says little about their tokens, count as one image each, plus a sixteenth of their
+JSON as text. Tool definitions, and tool calls that the prompt repeats, count by the size of their
+JSON. A message or a part in which nothing is known counts by the texts in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from querybudget.adapters.lax import Json
+from querybudget.adapters.request import asks_of, check_spelling, joined, utf8_size
+
+LONGEST_PREFIX = 200
+"""Characters of a ``data:`` URI before its data, at most."""
+
+_IMAGES = frozenset({"computer_screenshot", "image", "image_url", "input_image"})
+_ATTACHMENTS = frozenset(
+    {"audio_url", "container_upload", "file", "input_audio", "input_file", "video", "video_url"}
+)
+_ATTACHMENT_SHARE = 16
+_SYSTEM_ROLES = frozenset({"developer", "system"})
+_ROLES_WITHOUT_ASK = frozenset({"assistant", "function", "tool"})
+
+_TEXTS = ("text", "refusal", "thinking")
+_PICTURES = ("image_url", "image", "image_data")
+_PAYLOADS = ("input_audio", "audio_url", "video_url", "file", "file_data")
+_INLINE = ("inline_data", "inlineData")
+_CALLS = (
+    *("tool_calls", "function_call", "arguments", "input", "action", "operation", "tools"),
+    "summary",
+)
+"""Members of a message, or of an item of a response's input, that count by their JSON."""
+
+_SPOKEN = ("reasoning_content", "reasoning", "thinking", "refusal")
+_LABELS = frozenset(
+    {
+        "type",
+        "cache_control",
+        "tool_call_id",
+        "tool_use_id",
+        "role",
+        "id",
+        "index",
+        "name",
+        "status",
+        "call_id",
+    }
+)
+"""Members that say what a part or a message is, and no more."""
+
+_PART = frozenset({*_TEXTS, *_PICTURES, *_PAYLOADS, "source", "input", "content"}) | _LABELS
+_MESSAGE = frozenset({"content", *_CALLS, *_SPOKEN, "images", "output"}) | _LABELS
+
+_SAYING = _MESSAGE - _LABELS
+_HOLDING = _PART - _LABELS
+_DATA = re.compile(r"data:([\w.+-]*/?)[^,]{0,150};base64,", re.IGNORECASE)
+_BASE64 = str.maketrans(
+    "", "", "+/-_=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+)
+_MAGIC = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "JVBERi0")
+"""How JPEG, PNG, GIF, WebP and PDF begin in base64."""
+
+_SHORTEST_IMAGE = 64
+_BARE = frozenset({"role", "content"})
+_URIS = ("data:", "DATA:")
+_NUMBERS = frozenset({bool, float, int})
+_ENCODER = msgspec.json.Encoder()
+
+
+class Conversation(msgspec.Struct):
+    """What the messages of a prompt hold.
+
+    Attributes:
+        size: Bytes of text.
+        images: Number of images.
+        template: The system prompt: every system and developer message, in order.
+        ask: What this turn asks: everything users said since the model last spoke before it. Tool
+            results are not part of it and do not end a turn. If no user speaks, it is the last
+            message of the system or of an unknown role.
+        asks: Of several conversations, what each asks, at most `MAX_ASKS`; otherwise empty.
+    """
+
+    size: int = 0
+    images: int = 0
+    template: str = ""
+    ask: str = ""
+    asks: tuple[str, ...] = ()
+
+
+def size_of_json(value: Json) -> int:
+    """Return the size in bytes of a value's JSON; 0 if it is null."""
+    return 0 if value is None else len(_ENCODER.encode(value))
+
+
+def texts_in(value: Json) -> Iterator[str]:
+    """Yield every text within a value, in order. Names of members are not texts."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            pending.extend(reversed(value))
+        elif isinstance(value, dict):
+            pending.extend(reversed(list(value.values())))
+
+
+def measure_text(text: str) -> tuple[int, int]:
+    """Return the bytes of a text, and its images: one if it is the ``data:`` URI of an image."""
+    if text.startswith(_URIS) and (match := _DATA.match(text[:LONGEST_PREFIX])):
+        data = text[match.end() :]
+        if not data.translate(_BASE64).strip():
+            picture = match[1].lower() == "image/"
+            return (0 if picture else len(text) // _ATTACHMENT_SHARE), 1
+    return utf8_size(text), 0
+
+
+def measure_input(text: str) -> tuple[int, int]:
+    """Return the bytes and images of an embedder's input, which may be a picture in base64."""
+    if text.startswith(_MAGIC) and len(text) >= _SHORTEST_IMAGE and not text.translate(_BASE64):
+        return 0, 1
+    return measure_text(text)
+
+
+def measure(content: Json) -> tuple[int, int]:
+    """Return the size of a message's content, at any depth of nesting.
+
+    Returns:
+        Bytes of text, and number of images.
+
+    Raises:
+        BodyError: A part names a member that only some servers read.
+    """
+    size = images = 0
+    pending = [content]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            found = measure_text(value)
+        elif isinstance(value, dict):
+            found = _measure_part(value, pending)
+        elif isinstance(value, list):
+            pending += value
+            continue
+        else:
+            found = (0 if value is None else size_of_json(value)), 0
+        size += found[0]
+        images += found[1]
+    return size, images
+
+
+def _measure_part(part: dict[str, Json], pending: list[Json]) -> tuple[int, int]:
+    """Return the size and images of a part; contents within it are added to `pending`."""
+    if not part.keys() <= _PART:
+        check_spelling(part)
+    kind = part.get("type")
+    kind = kind if isinstance(kind, str) else ""
+    pending += [part.get(name) for name in _TEXTS]
+    pending.append(part.get("content"))
+    size = size_of_json(part.get("input"))
+    if kind in _IMAGES or any(map(part.get, _PICTURES)):
+        return size, 1
+    payload = sum([size_of_json(part.get(name)) for name in _PAYLOADS])
+    if kind == "document" or (kind in _ATTACHMENTS and "source" in part):
+        text = _text_of_document(part.get("source"))
+        pending.append(text)
+        payload += size_of_json(part.get("source")) if text is None else 0
+    for name in _INLINE:
+        if name in part:
+            return size + _inline(part[name]), 1
+    if payload or kind in _ATTACHMENTS:
+        return size + payload // _ATTACHMENT_SHARE, 1
+    if not part.keys() & _HOLDING:
+        size += _unknown(part)
+    return size, 0
+
+
+def _inline(data: Json) -> int:
+    """Return the bytes that Gemini's inline data counts besides an image: none of a picture's."""
+    kinds = (data.get("mime_type") or data.get("mimeType")) if isinstance(data, dict) else ""
+    picture = isinstance(kinds, str) and kinds.lower().startswith("image/")
+    return 0 if picture else size_of_json(data) // _ATTACHMENT_SHARE
+
+
+def _unknown(members: dict[str, Json]) -> int:
+    """Return the bytes of the texts in members that no dialect knows."""
+    rest = [value for name, value in members.items() if name not in _LABELS]
+    return sum(measure_text(text)[0] for text in texts_in(rest))
+
+
+def _text_of_document(source: Json) -> Json:
+    """Return the text of a document sent as text or as parts; None for a file or a reference."""
+    if not isinstance(source, dict):
+        return None
+    return source.get("data") if source.get("type") == "text" else source.get("content")
+
+
+# -- What a prompt asks --------------------------------------------------------------------------
+
+
+def conversations(messages: Sequence[Json]) -> tuple[int, Conversation]:
+    """Return how many conversations an array holds, and what they hold together.
+
+    It is one conversation of messages, or (vLLM's batches) an array of conversations.
+
+    Raises:
+        BodyError: As `converse`.
+    """
+    if not messages or not isinstance(messages[0], list):
+        return 1, converse(messages)
+    several = [converse(one if isinstance(one, list) else [one]) for one in messages]
+    together = Conversation(
+        sum(one.size for one in several),
+        sum(one.images for one in several),
+        several[0].template,
+        several[0].ask,
+        asks_of([one.ask for one in several]),
+    )
+    return len(several), together
+
+
+def converse(messages: Sequence[Json]) -> Conversation:
+    """Return what messages hold.
+
+    Raises:
+        BodyError: A message names a member that only some servers read.
+    """
+    size = images = 0
+    turns = _Turns()
+    for message in messages:
+        if not isinstance(message, dict):
+            message = {"role": "user", "content": message}  # noqa: PLW2901 - as a bare text is read
+        role, content = message.get("role"), message.get("content")
+        if isinstance(content, str) and not content.startswith(_URIS):  # the usual case
+            text = content
+            size += len(text) if text.isascii() else len(text.encode())
+        else:
+            text = text_of(content)
+            content_size, content_images = measure(content)
+            size += content_size
+            images += content_images
+        if not message.keys() <= _BARE:
+            rest_size, rest_images = _measure_rest(message)
+            size += rest_size
+            images += rest_images
+        turns.add(role, text)
+    return Conversation(size, images, joined(turns.system), joined(turns.asked) or turns.last)
+
+
+class _Turns:
+    """Who said what, as far as it shows what is asked."""
+
+    __slots__ = ("_answered", "asked", "last", "system")
+
+    def __init__(self) -> None:
+        self.system: list[str] = []
+        self.asked: list[str] = []
+        self.last = ""
+        self._answered = False
+
+    def add(self, role: Json, text: str) -> None:
+        if role == "user":
+            if text:
+                if self._answered:
+                    self.asked.clear()
+                self.asked.append(text)
+                self._answered = False
+        elif role == "assistant":
+            self._answered = True
+        elif not isinstance(role, str) or role not in _ROLES_WITHOUT_ASK:
+            self.last = text or self.last
+            if isinstance(role, str) and role in _SYSTEM_ROLES:
+                self.system.append(text)
+
+
+def _measure_rest(message: dict[str, Json]) -> tuple[int, int]:
+    """Return the size and images of a message besides its content."""
+    if not message.keys() <= _MESSAGE:
+        check_spelling(message)
+    size = sum([size_of_json(message.get(name)) for name in _CALLS])
+    for name in _SPOKEN:
+        if name in message:
+            size += measure(message[name])[0]
+    output_size, images = _measure_output(message.get("output"))
+    pictures = message.get("images")
+    if isinstance(pictures, list):
+        images += len(pictures)
+    if not message.keys() & _SAYING:
+        size += _unknown(message)
+    return size + output_size, images
+
+
+def _measure_output(output: Json) -> tuple[int, int]:
+    """Return the bytes and images of a tool's output: text, parts, or any other JSON."""
+    parts = output if isinstance(output, list) else [output]
+    known = [isinstance(p, str) or (isinstance(p, dict) and p.keys() & _HOLDING) for p in parts]
+    return measure(output) if any(known) else (size_of_json(output), 0)
+
+
+def text_of(content: Json) -> str:
+    """Return the text directly in a content, without tool results and documents within it."""
+    if isinstance(content, str):
+        return content
+    texts: list[str] = []
+    for part in content if isinstance(content, list) else (content,):
+        text = part.get("text") if isinstance(part, dict) else part
+        if isinstance(text, str) and text:
+            texts.append(text)
+    return joined(texts)
+
+
+class Prompts(msgspec.Struct):
+    """What an array of prompts, or a single one, holds.
+
+    Attributes:
+        items: Number of prompts.
+        size: Bytes of text.
+        tokens: Prompt tokens sent as token ids.
+        images: Number of images.
+        texts: The prompts that are text.
+    """
+
+    items: int = 1
+    size: int = 0
+    tokens: int = 0
+    images: int = 0
+    texts: list[str] = []
+
+
+def measure_prompts(value: Json) -> Prompts:
+    """Return what prompts hold, sent as text, as token ids, as parts, or as an array of any."""
+    if not isinstance(value, list):
+        value = [value]
+    elif value and {*map(type, value)} <= _NUMBERS:
+        return Prompts(tokens=len(value))
+    prompts = Prompts(items=max(1, len(value)))
+    for prompt in value:
+        if isinstance(prompt, str):
+            size, images = measure_input(prompt)
+            prompts.texts.append(prompt if size else "")
+        elif isinstance(prompt, list):
+            ids = sum([type(element) in _NUMBERS for element in prompt])
+            prompts.tokens += ids
+            texts = [element for element in prompt if type(element) not in _NUMBERS]
+            size, images = measure(texts) if texts else (0, 0)
+        elif type(prompt) in _NUMBERS:
+            prompts.tokens += 1
+            continue
+        else:
+            size, images = measure(prompt)
+        prompts.size += size
+        prompts.images += images
+    return prompts

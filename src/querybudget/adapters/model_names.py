@@ -1,0 +1,97 @@
+"""Where a request names its model: the path, the query and the body.
+
+Azure and LiteLLM name it in the path (``/openai/deployments/NAME/``, ``/engines/NAME/``), Gemini
+before a colon (``/models/NAME:generateContent``), LiteLLM also in the query (``?model=NAME``).
+Which of several names a server follows depends on the server, so all of them count.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from urllib.parse import unquote_plus
+
+import msgspec
+
+from querybudget.adapters.base import MAX_MODELS, Target
+from querybudget.adapters.lax import Json
+from querybudget.adapters.readings import folded
+from querybudget.errors import BodyError
+
+LONGEST_PATH = 200
+"""Names in longer paths are not cached."""
+
+_IN_PATH = re.compile(
+    r"/(?:deployments|engines)/([^/]+)|/models/([^:]+):[A-Za-z]+/?\Z", re.IGNORECASE
+)
+
+
+class Models(msgspec.Struct, frozen=True):
+    """The models that a request names.
+
+    Attributes:
+        first: The name that servers follow first: the path's, else the query's, else the body's;
+            empty if the request names none.
+        others: Every other name, once each.
+        copies: How many models answer the request: LiteLLM asks each of ``a,b``.
+    """
+
+    first: str = ""
+    others: tuple[str, ...] = ()
+    copies: int = 1
+
+
+def models_of(target: Target, named: Json, alternatives: Iterable[Json] = ()) -> Models:
+    """Return the models that a request names.
+
+    Args:
+        target: Where it is sent.
+        named: The body's ``model``: a name, names with commas between them, or an array of either.
+        alternatives: Models that are asked if that one fails (``models``, ``fallbacks``).
+
+    Raises:
+        BodyError: It names more than `MAX_MODELS`.
+    """
+    elsewhere = (*_in_path(target.path), *_in_query(target.query))
+    if not elsewhere and not alternatives and (named is None or _is_one(named)):
+        return Models(named if isinstance(named, str) else "")
+    asked = [[*_names(name)] for name in (*elsewhere, named)]
+    rest = (name for value in alternatives for name in _names(value))
+    names = tuple(dict.fromkeys([name for names in asked for name in names] + [*rest]))
+    if len(names) > MAX_MODELS:
+        raise BodyError(f"Expected at most {MAX_MODELS} models, found {len(names)}.")
+    copies = min(max(1, *map(len, asked)), MAX_MODELS)
+    return Models(names[0] if names else "", names[1:], copies)
+
+
+def _is_one(named: Json) -> bool:
+    return isinstance(named, str) and "," not in named
+
+
+def _names(value: Json) -> Iterator[str]:
+    if isinstance(value, str):
+        yield from filter(None, map(str.strip, value.split(","))) if "," in value else (value,)
+    elif isinstance(value, list):
+        for element in value:
+            yield from _names(element.get("model") if isinstance(element, dict) else element)
+
+
+def _in_path(path: str) -> tuple[str, ...]:
+    return _short_path(path) if len(path) <= LONGEST_PATH else _find_in_path(path)
+
+
+def _find_in_path(path: str) -> tuple[str, ...]:
+    return tuple(match[1] or match[2] for match in _IN_PATH.finditer(path))
+
+
+_short_path = lru_cache(1024)(_find_in_path)
+
+
+def _in_query(query: str) -> list[str]:
+    if not query:
+        return []
+    pairs = [pair.partition("=") for pair in query.split("&")]
+    return [
+        unquote_plus(value) for name, _, value in pairs if folded(unquote_plus(name)) == "model"
+    ]

@@ -1,0 +1,81 @@
+"""From a body to a call, whatever the body is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+
+from querybudget.adapters.base import UNREADABLE, Adapter, Call, Dialect, Target
+from querybudget.adapters.combined import most_of
+from querybudget.adapters.readings import readings
+from querybudget.errors import BodyError
+
+MAX_VALUES = 500_000
+"""Most commas, brackets and braces, wherever they stand, of a body that is read. Each may begin
+a value, which takes far more memory and time than its bytes; no model's prompt has so many."""
+
+
+def read_call(adapter: Adapter, target: Target, body: bytes) -> Call:
+    """Return what a request asks, for any body.
+
+    A body that the adapter cannot read, or that servers do not all read alike, is read once more in
+    each of the ways that servers have (`readings`). Otherwise such a body would bypass the budgets.
+
+    Args:
+        adapter: The adapter of the path.
+        target: Where the request is sent.
+        body: The body, decompressed.
+
+    Returns:
+        The call; the most of each figure, where the readings differ. Its operation is `UNREADABLE`
+        if no reading succeeds, or the body has more than `MAX_VALUES` values. The application then
+        answers the request with its own error.
+    """
+    if _has_too_many_values(body):
+        return unreadable_call(adapter.dialect, body)
+    try:
+        return adapter.parse(target, body)
+    except BodyError:
+        calls = [call for call, _ in _read_each(adapter, target, body)]
+    return most_of(calls) if calls else unreadable_call(adapter.dialect, body)
+
+
+def degrade_call(adapter: Adapter, target: Target, body: bytes) -> bytes | None:
+    """Return a decompressed body asking for less; None if there is nothing to reduce.
+
+    Where servers differ about a body, all of them are given one of its readings.
+    """
+    if _has_too_many_values(body):
+        return None
+    try:
+        adapter.parse(target, body)
+    except BodyError:
+        # The last has members in their own spelling, so every server reads them.
+        strict = [body, *(reading for _, reading in _read_each(adapter, target, body))][-1]
+    else:
+        strict = body
+    degraded = adapter.degrade(strict)
+    return None if degraded is strict else degraded
+
+
+def _read_each(adapter: Adapter, target: Target, body: bytes) -> Iterator[tuple[Call, bytes]]:
+    """Yield each reading of a body that the adapter can read, and what it asks."""
+    for reading in readings(body):
+        try:
+            yield adapter.parse(target, reading), reading
+        except BodyError:
+            continue
+
+
+def _has_too_many_values(body: bytes) -> bool:
+    return len(body) > MAX_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES
+
+
+def unreadable_call(dialect: Dialect, body: bytes) -> Call:
+    """Return the call of a body that cannot be read.
+
+    Nothing that it may hold has more tokens: each of its bytes counts as one, besides as text.
+    """
+    digest = blake2b(body, digest_size=16).hexdigest()
+    size = len(body)
+    return Call(dialect, UNREADABLE, input_bytes=size, input_tokens=size, ask=digest)
