@@ -5,6 +5,7 @@
     ├── SetupError         an extra is missing, a URL names no store, an argument cannot work
     ├── BodyError          a request body is not valid for its path
     ├── StoreError         the store could not answer; each budget's `on_store_error` decides
+    │   └── UnusableStoreError   and never will, as it is set up
     ├── EmbeddingError     a prompt could not be embedded now; its call counts no buckets
     └── RefusedError       a call was refused, so the body of `Limiter.admitted` did not run
 
@@ -30,6 +31,7 @@ __all__ = [
     "RefusedError",
     "SetupError",
     "StoreError",
+    "UnusableStoreError",
 ]
 
 
@@ -77,6 +79,10 @@ class BodyError(QueryBudgetError):
 
 class StoreError(QueryBudgetError):
     """The store could not answer (unreachable, out of space, corrupt)."""
+
+
+class UnusableStoreError(StoreError):
+    """The store cannot answer, now or later, as it is set up; the message says what to do."""
 
 
 class EmbeddingError(QueryBudgetError):

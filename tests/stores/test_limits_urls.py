@@ -9,7 +9,9 @@ import pytest
 
 from querybudget.backends import StoreSettings
 from querybudget.errors import SetupError
-from querybudget.stores import open_store
+from querybudget.limiter import Limiter
+from querybudget.policy import Policy
+from querybudget.stores import MemoryStore, open_store
 from querybudget.testing import ManualClock
 
 SECRET = "hunter2"
@@ -67,8 +69,6 @@ def test_a_client_that_is_too_old_is_named_with_how_to_install_it(
 @pytest.mark.parametrize(
     "url",
     [
-        f"memcached://user:{SECRET}@host",
-        f"memcached://user:{SECRET}@host:port",
         f"mongodb://user:{SECRET}@host:1:2/",
         f"limits+redis+sentinel://user:{SECRET}@host:1",
         f"limits+redis://user:{SECRET}@host:port",
@@ -82,3 +82,34 @@ def test_a_malformed_address_is_refused_without_showing_its_password(url: str) -
 @pytest.mark.parametrize("prefix", ["two words", "tab\tbed", "ümlaut", 101 * "x"])
 def test_a_prefix_that_some_storage_does_not_accept_is_refused(prefix: str) -> None:
     assert refusal(StoreSettings("limits+memory://", prefix=prefix)).startswith("prefix: expected")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (f"memcached://user:{SECRET}@host:1", "has no users"),
+        ("memcached://", "expected memcached://host:port"),
+        ("memcached:///run/memcached.sock", "expected memcached://host:port"),
+        ("memcached://host:1?timeout=3", "has no options"),
+        ("memcached://host:1/0", "has no options"),
+        ("mongodb://host:1/?tsl=true", "an option of the mongodb:// URL"),
+        ("mongodb://host:1/?serverSelectionTimeoutMS=soon", "an option of the mongodb:// URL"),
+        ("limits+redis://host:1?decode_responses=1", "`decode_responses`"),
+        ("limits+redis://host:1?socket_timout=1", "did you mean `socket_timeout`"),
+    ],
+)
+def test_what_a_client_would_ignore_is_refused(url: str, words: str) -> None:
+    assert words in refusal(url)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [ValueError("a secret"), TypeError(), KeyError("x")], ids=repr)
+async def test_a_bug_at_the_start_of_a_store_fails_the_start(error: Exception) -> None:
+    class Wrong(MemoryStore):
+        async def start(self) -> None:
+            raise error
+
+    rules = {"version": 1, "budgets": [{"name": "n", "limit": "9/minute"}]}
+    limiter = Limiter(Policy.load(rules), store=Wrong(ManualClock()))
+    with pytest.raises(SetupError, match=f"cannot start: {type(error).__name__}$"):
+        await limiter.start()

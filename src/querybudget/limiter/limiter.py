@@ -144,7 +144,7 @@ class Limiter:
 
     @property
     def busy(self) -> bool:
-        """Whether a settlement, or anything else, is still under way in the background."""
+        """Whether a settlement, or anything else, is under way in the background."""
         return self._resilient.busy
 
     async def admit(self, scope: Mapping[str, Any], call: Call | None = None) -> Admission:
@@ -168,18 +168,8 @@ class Limiter:
         route = self.route_for(method, path)
         if route is not None:
             return await self.admit_call(caller, route, method, path, call)
-        now = self.clock()
-        return Admission(
-            caller.identity,
-            caller.tier,
-            call or BARE,
-            method,
-            path,
-            now,
-            UNMETERED,
-            NO_BUDGETS,
-            settled=True,
-        )
+        who, asked, now = (caller.identity, caller.tier), call or BARE, self.clock()
+        return Admission(*who, asked, method, path, now, UNMETERED, NO_BUDGETS, settled=True)
 
     @asynccontextmanager
     async def admitted(
@@ -335,14 +325,18 @@ class Limiter:
         await self.settle_call(admission, Outcome.FAILED)
 
     async def start(self) -> None:
-        """Open the store's files and connections. A store that does not answer is only logged.
+        """Open the store's files and connections; without this, the first call does.
 
-        Without this, the first call opens them.
+        A store that does not answer now is only logged.
 
         Raises:
             SetupError: The store can never work as it is set up.
         """
-        await self._resilient.start()
+        try:
+            await self._resilient.start()
+        except BaseException:
+            await self.aclose()
+            raise
 
     async def aclose(self) -> None:
         """Wait for settlements under way, then close the store unless it was passed as an object.

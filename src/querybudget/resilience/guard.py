@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from querybudget.breaker import CircuitBreaker
-from querybudget.errors import QueryBudgetError, StoreError
+from querybudget.errors import QueryBudgetError, StoreError, UnusableStoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.redact import error_type, redact_error
 from querybudget.resilience.health import StoreStats
@@ -40,6 +40,9 @@ LATE = 1_000
 
 LONGEST_ERROR = 300
 """Characters of a store's error message that are kept."""
+
+REASONS = 20
+"""Reasons for which a store can never work that are logged, each once."""
 
 _T = TypeVar("_T")
 
@@ -103,6 +106,7 @@ class Guard:
         self._running = set[asyncio.Future[Any]]()
         self._late: dict[asyncio.Future[Any], None] = {}
         self._logged = set[type[BaseException]]()
+        self._unusable = set[str]()
         self._before = 0
 
     @property
@@ -160,6 +164,13 @@ class Guard:
         if not expected and kind not in self._logged:
             self._logged.add(kind)
             logger.error("%s failed with %s", self._name, error_type(error), exc_info=error)
+        if isinstance(error, UnusableStoreError) and self._is_news(why):
+            logger.error(
+                "%s refuses as it is set up, now and later: %s. Until it is mended, each budget's"
+                " `on_store_error` decides what happens to calls",
+                self._name,
+                why,
+            )
         if self._breaker.record_failure(why):
             stats.since = self._clock()
             logger.warning(
@@ -168,6 +179,12 @@ class Guard:
                 self._name,
                 why,
             )
+
+    def _is_news(self, why: str) -> bool:
+        if why in self._unusable or len(self._unusable) >= REASONS:
+            return False
+        self._unusable.add(why)
+        return True
 
     async def _ask(self, kind: type[_T], verb: Callable[..., Awaitable[_T]], *arguments: Any) -> _T:  # noqa: ANN401 - the verb's own
         if not self._breaker.allow_request():

@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 
 from querybudget.backends import WORDS, guarantees_of, lacking
-from querybudget.errors import SetupError, StoreError
+from querybudget.errors import SetupError, StoreError, UnusableStoreError
 from querybudget.events import DecidedBy, Settlement
 from querybudget.ledger import Charge, Line, Reservation, Settled
 from querybudget.policy.model import Mode, OnStoreError, Policy
-from querybudget.redact import redact_names
+from querybudget.redact import error_type, redact_names
 from querybudget.resilience.fallback import Fallback, Reserved
 from querybudget.resilience.guard import REST, Guard, Wait, within
 from querybudget.resilience.health import Health, StoreHealth, StoreStats
@@ -32,6 +32,9 @@ PATIENCE = 5.0
 """Seconds that a store may take for all that is under way when the limiter is closed."""
 
 _PROBE = Quota("health", Unit.REQUESTS, MICRO, 60 * SECOND, Algorithm.SLIDING, MICRO)
+
+_BUGS = (TypeError, ValueError, LookupError, AttributeError, ImportError, NameError, AssertionError)
+"""Exceptions that are no answer of a server, nor of the way to it."""
 
 # Looking up an enum's member costs as much as a call does.
 _LOCAL, _SHARED = DecidedBy.LOCAL, DecidedBy.SHARED
@@ -116,6 +119,12 @@ class ResilientStore:
             await self.store.start()
         except SetupError:
             raise
+        except UnusableStoreError as error:
+            raise SetupError(str(error)) from error
+        except _BUGS as error:  # not the server's, so it would come again with each call
+            raise SetupError(
+                f"the store ({self._name}) cannot start: {error_type(error)}"
+            ) from error
         except Exception as error:  # noqa: BLE001 - a server starts without its store, whatever it is
             self._guard.record_failure(error)
             logger.warning("the store (%s) did not start: %s", self._name, self._stats.last_error)

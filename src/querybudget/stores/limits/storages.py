@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
+from urllib.parse import urlsplit
 
 from limits.aio.storage import (
     MemcachedStorage,
@@ -98,9 +100,14 @@ def open_storage(url: str, clock: Clock) -> OpenStorage:
     if scheme not in _SCHEMES:
         known = ", ".join(f"limits+{name}://" for name in _SCHEMES)
         raise SetupError(f"no storage for 'limits+{scheme}': expected one of {known}")
+    _check(scheme, url)
     make = _MongoDB if scheme.startswith("mongodb") else storage_from_string
     try:
-        storage = make(f"async+{url}", wrap_exceptions=True, **_options(scheme))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # pymongo's, for options it leaves out
+            storage = make(f"async+{url}", wrap_exceptions=True, **_options(scheme))
+    except UserWarning as warning:
+        raise SetupError(f"an option of the {scheme}:// URL cannot be used: {warning}") from None
     except ConfigurationError as error:
         if any(words in str(error) for words in _CLIENT_ERRORS):
             raise SetupError(f"{scheme}:// needs a client: {_install_command(scheme)}") from error
@@ -110,6 +117,25 @@ def open_storage(url: str, clock: Clock) -> OpenStorage:
     if not isinstance(storage, SupportedStorage):
         raise SetupError(f"limits+{scheme}:// is another storage than expected: {type(storage)}")
     return OpenStorage(storage, clock)
+
+
+def _check(scheme: str, url: str) -> None:
+    """Raise a SetupError for what clients ignore, or fail at only when they connect."""
+    parts = urlsplit(url)
+    if scheme == "memcached":
+        if not parts.netloc:
+            raise SetupError(_unreadable(scheme))
+        if "@" in parts.netloc:
+            raise SetupError("memcached:// has no users: leave user and password out of the URL")
+        if parts.path.strip("/") or parts.query:
+            raise SetupError("memcached:// has no options: expected nothing behind host:port")
+    elif scheme in {"redis", "rediss"}:
+        from querybudget.stores.redis.options import check_url  # noqa: PLC0415 - loads the client
+
+        try:
+            check_url(scheme, url.partition("://")[2])
+        except ValueError as error:
+            raise SetupError(f"cannot use a {scheme}:// URL as a store: {error}") from None
 
 
 def _options(scheme: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from querybudget.backends import LIMITS, Guarantees, StoreSettings, guarantees_of
-from querybudget.errors import SetupError, StoreError
+from querybudget.errors import SetupError, StoreError, UnusableStoreError
 from querybudget.ledger import (
     GRACE,
     UNCHARGED,
@@ -59,6 +59,12 @@ SHORT_WAIT = 10_000
 
 MAX_QUOTAS = 1_024
 """Quotas remembered, so that a partition can be forgotten."""
+
+_REFUSALS = {"AuthenticationError", "AuthorizationError", "NoPermissionError", "ReadOnlyError"}
+"""Exceptions of the clients of Redis and Valkey."""
+
+_UNAUTHORIZED = {13, 18}
+"""MongoDB's codes for a user who may not do something, and for a wrong password."""
 
 MAX_PREFIX = 100
 """memcached's keys have at most 250 characters."""
@@ -101,8 +107,11 @@ class LimitsStore:
         return self._guarantees
 
     async def start(self) -> None:
-        with self._translated():
-            await self._counters.read(self._key("", "", 1), 1)
+        try:
+            with self._translated():
+                await self._counters.read(self._key("", "", 1), 1)
+        except UnusableStoreError as error:
+            raise SetupError(str(error)) from error
 
     async def reserve(self, charge: Charge) -> Decision:
         _only_sliding(line.quota for line in charge.lines)
@@ -254,6 +263,11 @@ class LimitsStore:
             yield
         except self._storage.failures as error:
             cause = getattr(error, "storage_error", error)
+            if _never(cause):
+                raise UnusableStoreError(
+                    f"{self._scheme}:// refuses ({type(cause).__name__}): check the user, the"
+                    " password and what the user may do, and that the server takes writes"
+                ) from error
             raise StoreError(
                 f"{self._scheme}:// cannot answer now ({type(cause).__name__})"
             ) from error
@@ -312,6 +326,11 @@ def _only_sliding(quotas: Iterable[Quota]) -> None:
                 f"this store keeps only sliding windows: found {quota.algorithm} in budget "
                 f"{quota.name!r}"
             )
+
+
+def _never(error: BaseException) -> bool:
+    """Return True for what a server says again, however often it is asked."""
+    return type(error).__name__ in _REFUSALS or getattr(error, "code", None) in _UNAUTHORIZED
 
 
 def _guaranteed(url: str) -> Guarantees:

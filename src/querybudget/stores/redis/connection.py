@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from querybudget.errors import SetupError, StoreError
 from querybudget.redact import redact_error, redact_url
+from querybudget.stores.redis.options import check_url
 from querybudget.stores.redis.scripts import Script
 
 try:
@@ -24,8 +25,12 @@ try:
     from redis.asyncio.sentinel import Sentinel
     from redis.backoff import ExponentialBackoff, NoBackoff
     from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+    from querybudget.stores.redis.faults import UnansweredError, store_error
 except ImportError as error:  # pragma: no cover - CI has it
     raise SetupError("Redis and Valkey need a client: pip install 'querybudget[redis]'") from error
+
+__all__ = ["ClusterConnection", "Connection", "ServerConnection", "UnansweredError", "connect"]
 
 PIPELINES = 4
 """Connections to a server, each with at most one round trip in flight."""
@@ -48,10 +53,6 @@ Command = tuple[str | bytes | int, ...]
 """A command's name and arguments."""
 
 
-class UnansweredError(StoreError):
-    """It is unknown whether a request was carried out."""
-
-
 def connect(url: str, timeout: float) -> Connection:
     """Return a connection for a URL. It connects at its first request.
 
@@ -68,6 +69,7 @@ def connect(url: str, timeout: float) -> Connection:
     try:
         if kind != "redis+unix":
             _check_password(rest)
+        check_url(kind, rest)
         match kind:
             case "redis+cluster":
                 return ClusterConnection(_cluster_client(rest, settings))
@@ -153,12 +155,13 @@ class _Request(NamedTuple):
     command: Command
     script: Script | None
     reply: asyncio.Future[Reply]
+    alone: bool
 
     def answer(self, reply: Reply) -> None:
         if self.reply.done():
             return
         if isinstance(reply, BaseException):
-            self.reply.set_exception(_store_error(reply))
+            self.reply.set_exception(store_error(reply, alone=self.alone))
         else:
             self.reply.set_result(reply)
 
@@ -193,7 +196,7 @@ class ServerConnection:
         if len(self._queue) >= MAX_QUEUED:
             raise StoreError(f"{MAX_QUEUED} calls are already waiting for the server")
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Request(command, script, reply))
+        self._queue.append(_Request(command, script, reply, not self._sentinels))
         if len(self._senders) < PIPELINES:
             sender = asyncio.ensure_future(self._send_queue())
             self._senders.add(sender)
@@ -236,6 +239,9 @@ class ServerConnection:
         texts = {request.script.text for request in requests if request.script}
         loads: list[Command] = [("SCRIPT", "LOAD", text) for text in texts]
         replies = await self._send(loads + [request.command for request in requests])
+        for reply in replies[: len(loads)]:
+            if isinstance(reply, ResponseError):  # the user may not load scripts
+                raise reply
         return replies[len(loads) :]
 
     def _pipeline(self, commands: Sequence[Command]) -> Awaitable[list[Reply]]:
@@ -271,7 +277,7 @@ class ClusterConnection:
         except NoScriptError:  # `run` handles it
             raise
         except Exception as error:  # redis-py has errors of its own for nodes that come and go
-            raise _store_error(error) from error
+            raise store_error(error, alone=False) from error
 
     async def _discover(self) -> None:
         """Ask for the cluster's slots once, however many tasks use the client first."""
@@ -295,13 +301,3 @@ Connection = ServerConnection | ClusterConnection
 If it is unknown whether a request was carried out, an `UnansweredError` is raised; if it was not,
 or changed nothing, another `StoreError`.
 """
-
-
-def _store_error(error: BaseException) -> StoreError:
-    """Return what a client's error is raised as."""
-    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    if isinstance(error, StoreError):
-        return error
-    if isinstance(error, ResponseError):
-        return StoreError(f"the server refused: {message}")
-    return UnansweredError(f"the server did not answer: {message}")

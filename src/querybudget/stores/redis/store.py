@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import Sequence
 
 from querybudget import ledger
 from querybudget.backends import Guarantees, StoreSettings, guarantees_of
-from querybudget.errors import SetupError, StoreError
-from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
+from querybudget.errors import SetupError, StoreError, UnusableStoreError
+from querybudget.ledger import Account, Charge, Decision, Line, Reservation, Settled
 from querybudget.redact import redact_url
 from querybudget.stores.clock import Clock, system_clock
 from querybudget.stores.redis import codec
 from querybudget.stores.redis.cluster import ClusterOps
 from querybudget.stores.redis.connection import UnansweredError
+from querybudget.stores.redis.options import files_in
 from querybudget.stores.redis.profiles import ProfileSettler
 from querybudget.stores.redis.single_server import SingleServerOps
-from querybudget.units import Quota
+from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 MAX_DOUBTFUL = 10_000
 """Charges remembered of which it is unknown whether they were made."""
 
 UNDO_TRIES = 20
 """Refused tries to give back a doubtful charge. After the last it is left to expire."""
+
+_PROBE = Quota("start", Unit.REQUESTS, MICRO, 60 * SECOND, Algorithm.SLIDING, MICRO)
 
 logger = logging.getLogger("querybudget")
 
@@ -56,6 +60,7 @@ class RedisStore:
                 f"expected the URL of Redis or Valkey, found {redact_url(settings.url)}"
             )
         self.guarantees: Guarantees = guarantees
+        self._url = settings.url
         self._single = SingleServerOps(settings, clock, estimate or system_clock())
         self._ops = self._single if guarantees.atomic else ClusterOps(self._single)
         self._profiles = ProfileSettler(self._ops)
@@ -68,8 +73,42 @@ class RedisStore:
         return self._profiles.missed
 
     async def start(self) -> None:
-        """Connect, and run a script, which the server must allow."""
-        await self._ops.read(["start"])
+        """Connect, and charge and settle two accounts of our own, which the server must allow.
+
+        Raises:
+            SetupError: The server answers, but never as the store needs it.
+            StoreError: It does not answer now.
+        """
+        missing = [name for name, path in files_in(self._url) if not os.path.exists(path)]  # noqa: PTH110, ASYNC240 - once, at the start
+        if missing:
+            raise SetupError(
+                f"the option `{missing[0]}` of the store's URL names no file that is there"
+            )
+        token = os.urandom(8).hex()
+        # Two accounts, since a node of a cluster takes those of one slot.
+        lines = tuple(Line(f"start-{token}-{n}", _PROBE, MICRO, MICRO) for n in range(2))
+        try:
+            decision = await self._ops.reserve(Charge(f"start-{token}", lines, 60 * SECOND))
+            if decision.reservation is not None:
+                await self._ops.settle(decision.reservation, (0, 0))
+        except UnusableStoreError as error:
+            raise SetupError(f"the store cannot work as it is set up: {error}") from error
+        await self._warn()
+
+    async def _warn(self) -> None:
+        """Log what the server says of itself that operators probably do not mean."""
+        try:
+            info = await self.describe()
+        except StoreError as error:
+            logger.debug("the server does not describe itself: %s", error)
+            return
+        policy = info.get("maxmemory_policy", "noeviction")
+        if policy.startswith("allkeys") and info.get("maxmemory", "0") != "0":
+            logger.warning(
+                "the store's server has `maxmemory-policy %s`: when its memory is short it drops"
+                " accounts, whose callers then start with full budgets",
+                policy,
+            )
 
     async def reserve(self, charge: Charge) -> Decision:
         """Charge all lines or none. The same charge again is charged once."""

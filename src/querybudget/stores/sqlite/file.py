@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from querybudget.errors import QueryBudgetError, SetupError, StoreError
+from querybudget.errors import QueryBudgetError, SetupError, StoreError, UnusableStoreError
 from querybudget.stores.sqlite.schema import MIGRATIONS, migrate, use_write_ahead_log, version_of
 from querybudget.units import SECOND
 
@@ -101,9 +101,11 @@ class AccountFile:
                 self._rollback()
         except (sqlite3.Error, OSError) as error:
             failure = self._error_for(error)
-            raise failure if isinstance(failure, StoreError) else StoreError(failure) from error
+            if not isinstance(failure, StoreError):
+                failure = UnusableStoreError(*failure.args)
+            raise failure from error
         except SetupError as error:
-            raise StoreError(*error.args) from error
+            raise UnusableStoreError(*error.args) from error
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
