@@ -82,7 +82,7 @@ _SENTINEL: dict[str, Check] = {
     "sentinel_username": _anything,
     "sentinel_password": _anything,
 }
-_EXPECTED = {
+_EXPECTED: dict[Check, str] = {
     _whole: "a whole number",
     _positive: "a whole number above 0",
     _seconds: "seconds above 0",
