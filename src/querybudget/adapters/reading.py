@@ -71,11 +71,16 @@ def _has_too_many_values(body: bytes) -> bool:
     return len(body) > MAX_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES
 
 
-def unreadable_call(dialect: Dialect, body: bytes) -> Call:
+def unreadable_call(dialect: Dialect, body: bytes, size: int | None = None) -> Call:
     """Return the call of a body that cannot be read.
 
     Nothing that it may hold has more tokens: each of its bytes counts as one, besides as text.
+
+    Args:
+        dialect: The format of a refusal.
+        body: The body, as far as it could be decoded.
+        size: Most bytes that it may stand for; its own size by default.
     """
     digest = blake2b(body, digest_size=16).hexdigest()
-    size = len(body)
+    size = len(body) if size is None else size
     return Call(dialect, UNREADABLE, input_bytes=size, input_tokens=size, ask=digest)

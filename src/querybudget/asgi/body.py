@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import zlib
-from collections.abc import Sequence
-
-from querybudget.adapters.base import Meter
+from querybudget.adapters.base import Adapter, Call, Target
+from querybudget.adapters.reading import read_call, unreadable_call
+from querybudget.asgi.encodings import DamagedError, codings_of, decoder_for
 from querybudget.asgi.types import Message, Receive, Scope
+
+EMPTY_MESSAGES = 1_000
+"""Messages without a byte, in one body, after which it is refused: they could go on for ever."""
+
+RATIO = 100
+"""How many times its size a compressed body may become; text of any language becomes less than 20
+times its size."""
+
+SMALL = 1 << 20
+"""Bytes that a compressed body may become, whatever its size."""
 
 _BODY_HEADERS = frozenset(
     {
@@ -22,8 +30,9 @@ _BODY_HEADERS = frozenset(
 )
 """Headers that describe a body as it was sent, and are wrong for another one."""
 
-_WINDOW_BITS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 47}
 _DIGITS = 18  # a longer Content-Length exceeds any limit
+_JSON_STARTS = (b"{", b"[")
+_JSON_SPACE = b" \t\r\n"
 
 
 class BodyTooLarge(Exception):  # noqa: N818 - a condition the edge answers, not an error of ours
@@ -31,7 +40,7 @@ class BodyTooLarge(Exception):  # noqa: N818 - a condition the edge answers, not
 
 
 class Received:
-    """What has been received of a request: its messages, and the body in them.
+    """What has been received of a request: its body, and what came after it.
 
     Attributes:
         body: The whole body, as sent.
@@ -40,15 +49,15 @@ class Received:
 
     __slots__ = ("_messages", "_next", "_receive", "body", "gone")
 
-    def __init__(self, messages: Sequence[Message], body: bytes, receive: Receive) -> None:
-        self._messages = messages
+    def __init__(self, message: Message, body: bytes, receive: Receive) -> None:
+        self._messages = [message]
         self._next = 0
         self._receive = receive
         self.body = body
-        self.gone = bool(messages) and messages[-1]["type"] == "http.disconnect"
+        self.gone = message["type"] == "http.disconnect"
 
     async def replay(self) -> Message:
-        """ASGI's `receive`: return the messages read so far, then receive further ones."""
+        """ASGI's `receive`: return the body in one message, then receive further ones."""
         if self._next < len(self._messages):
             self._next += 1
             return self._messages[self._next - 1]
@@ -61,13 +70,12 @@ class Received:
             True if the client has disconnected.
         """
         message = await self._receive()
-        self._messages = (*self._messages, message)
+        self._messages.append(message)
         return bool(message["type"] == "http.disconnect")
 
     def replace(self, body: bytes) -> None:
         """Pass on another body instead of the one received."""
-        others = (m for m in self._messages if m["type"] != "http.request")
-        self._messages = ({"type": "http.request", "body": body, "more_body": False}, *others)
+        self._messages[0] = {"type": "http.request", "body": body, "more_body": False}
         self.body = body
 
 
@@ -82,70 +90,91 @@ async def read(scope: Scope, receive: Receive, limit: int) -> Received:
     """Read a request's body to its end.
 
     Raises:
-        BodyTooLarge: The body has more than `limit` bytes, or its headers say so.
+        BodyTooLarge: The body has more than `limit` bytes, or its headers say so, or it has too
+            many messages without a byte.
     """
     declared = _header(scope, b"content-length")
     if declared.isdigit() and (len(declared) > _DIGITS or int(declared) > limit):
         raise BodyTooLarge
     message = await receive()
-    if not message.get("more_body"):
-        body = message.get("body", b"")
-        if len(body) > limit:
-            raise BodyTooLarge
-        return Received((message,), body, receive)
-    messages, size = [message], len(message.get("body", b""))
-    while message.get("more_body"):
-        if size > limit:
-            raise BodyTooLarge
-        message = await receive()
-        messages.append(message)
-        size += len(message.get("body", b""))
-    if size > limit:
+    body: bytes = message.get("body", b"")
+    if len(body) > limit:
         raise BodyTooLarge
-    return Received(messages, b"".join(m.get("body", b"") for m in messages), receive)
+    if not message.get("more_body"):
+        return Received(message, body, receive)
+    return await _read_on(body, receive, limit)
 
 
-def inflate(scope: Scope, body: bytes, limit: int) -> bytes:
-    """Return a request body decompressed.
+async def _read_on(start: bytes, receive: Receive, limit: int) -> Received:
+    """Read a body of several messages into one buffer."""
+    buffer, empty = bytearray(start), 0
+    while True:
+        message = await receive()
+        piece = message.get("body", b"")
+        buffer += piece
+        empty += not piece
+        if len(buffer) > limit or empty > EMPTY_MESSAGES:
+            raise BodyTooLarge
+        if message["type"] == "http.disconnect":
+            return Received(message, b"", receive)
+        if not message.get("more_body"):
+            body = bytes(buffer)
+            return Received({"type": "http.request", "body": body, "more_body": False}, body, receive)
 
-    Returns:
-        The decompressed body; the body itself if the encoding is unknown or the data is damaged.
+
+def call_of(adapter: Adapter, target: Target, scope: Scope, body: bytes, limit: int) -> Call:
+    """Return what a request asks, from its body as sent.
+
+    A body in a coding that cannot be decoded is unreadable; the application may be able to read it,
+    so it counts as what it may become at most.
 
     Raises:
-        BodyTooLarge: The result would have more than `limit` bytes.
+        BodyTooLarge: The body would have more than `limit` bytes when decompressed.
     """
-    bits = _WINDOW_BITS.get(_header(scope, b"content-encoding").strip().lower())
-    if bits is None:
+    plain = decoded(scope, body, limit)
+    if plain is None:
+        return unreadable_call(adapter.dialect, body, _largest(body, limit))
+    return read_call(adapter, target, plain)
+
+
+def decoded(scope: Scope, body: bytes, limit: int) -> bytes | None:
+    """Return a request body without its content codings.
+
+    Data that is damaged is returned as far as it can be decoded, as lenient servers read it; what
+    is no compressed data at all as it is, as servers read it that ignore codings.
+
+    Returns:
+        The body; None if it is in a coding that cannot be decoded here, or if it can be read as
+        JSON with or without decoding, since servers that decode bodies and servers that do not would
+        read different requests.
+
+    Raises:
+        BodyTooLarge: The result would have more than `limit` bytes, or is too large for the body's
+            own size.
+    """
+    codings = codings_of(scope["headers"])
+    if not codings or not body:
         return body
-    plain, rest = b"", body
-    while rest:  # RFC 1952: gzip data may have several members.
-        inflater = zlib.decompressobj(bits)
-        try:
-            plain += inflater.decompress(rest, limit + 1 - len(plain))
-        except zlib.error:
-            return plain or body
-        if len(plain) > limit:
-            raise BodyTooLarge
-        rest = inflater.unused_data
-    return plain
+    decoder = decoder_for(codings)
+    if decoder is None:
+        return None
+    most, pieces, size = _largest(body, limit), list[bytes](), 0
+    try:
+        for piece in decoder.decode(body):
+            pieces.append(piece)
+            size += len(piece)
+            if size > most:
+                raise BodyTooLarge
+    except DamagedError:
+        pass
+    if not size:
+        return body
+    return None if body.lstrip(_JSON_SPACE).startswith(_JSON_STARTS) else b"".join(pieces)
 
 
-class Inflate:
-    """Decompresses an answer chunk by chunk, for its meter only."""
-
-    def __init__(self, encoding: bytes, meter: Meter) -> None:
-        self._inflater = zlib.decompressobj(_WINDOW_BITS[encoding.strip().lower()])
-        self._meter = meter
-
-    @staticmethod
-    def takes(encoding: bytes) -> bool:
-        """Return True if this Content-Encoding can be decompressed."""
-        return encoding.strip().lower() in _WINDOW_BITS
-
-    def feed(self, chunk: bytes) -> None:
-        """Meter what a chunk decompresses to; nothing once the data is damaged."""
-        with contextlib.suppress(zlib.error):
-            self._meter.feed(self._inflater.decompress(chunk))
+def _largest(body: bytes, limit: int) -> int:
+    """Return how many bytes a compressed body may become."""
+    return min(limit, max(SMALL, RATIO * len(body)))
 
 
 def _header(scope: Scope, name: bytes) -> bytes:

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from querybudget.adapters.base import Dialect
-from querybudget.adapters.reading import read_call
-from querybudget.asgi.body import BodyTooLarge, inflate, read
+from querybudget.asgi.body import BodyTooLarge, call_of, read
 from querybudget.asgi.health import READS, send_health
 from querybudget.asgi.lifespan import serve_lifespan
 from querybudget.asgi.open_calls import OpenCalls
@@ -139,8 +138,7 @@ class QueryBudgetMiddleware:
             limit = limiter.policy.body.limit
             try:
                 received = await read(scope, receive, limit)
-                body = inflate(scope, received.body, limit)
-                call = read_call(adapter, target_of(scope, path), body)
+                call = call_of(adapter, target_of(scope, path), scope, received.body, limit)
             except BodyTooLarge:
                 name = new_request_id()
                 await send_answer(body_too_large(limit, adapter.dialect, request_id=name), send)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from querybudget.adapters.base import Adapter
 from querybudget.adapters.reading import degrade_call, read_call
-from querybudget.asgi.body import Received, inflate, rewritten
+from querybudget.asgi.body import Received, decoded, rewritten
 from querybudget.asgi.types import Scope
 from querybudget.coverage.response import Stage
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
@@ -84,9 +84,9 @@ def _degrade(
     admission: Admission, adapter: Adapter, received: Received, scope: Scope, limit: int
 ) -> Scope:
     """Rewrite the body to ask for less; return the scope for the new body."""
-    body = inflate(scope, received.body, limit)
+    body = decoded(scope, received.body, limit)
     target = target_of(scope, admission.path)
-    degraded = degrade_call(adapter, target, body)
+    degraded = None if body is None else degrade_call(adapter, target, body)
     if degraded is None:
         return scope
     received.replace(degraded)

@@ -14,9 +14,8 @@ import msgspec
 
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import UNREADABLE, Adapter, Call, Target
-from querybudget.adapters.reading import read_call
 from querybudget.adapters.routing import carries_body
-from querybudget.asgi.body import BodyTooLarge, inflate, read
+from querybudget.asgi.body import BodyTooLarge, call_of, decoded, read
 from querybudget.asgi.health import READS
 from querybudget.asgi.websocket import HANDSHAKE, message_call
 from querybudget.cli.check import pooled
@@ -112,14 +111,16 @@ async def _read(limiter: Limiter, route: Route, request: Request) -> tuple[Call 
         return None, ""
     scope, maximum = request.scope, limiter.policy.body.limit
     received = await read(scope, request.receive, maximum)
-    body = inflate(scope, received.body, maximum)
     target = target_of(scope, request.path)
-    call = read_call(route.adapter, target, body)
-    unreadable = call.operation == UNREADABLE
-    return call, _body_error(route.adapter, target, body) if unreadable else ""
+    call = call_of(route.adapter, target, scope, received.body, maximum)
+    if call.operation != UNREADABLE:
+        return call, ""
+    return call, _body_error(route.adapter, target, decoded(scope, received.body, maximum))
 
 
-def _body_error(adapter: Adapter, target: Target, body: bytes) -> str:
+def _body_error(adapter: Adapter, target: Target, body: bytes | None) -> str:
+    if body is None:
+        return "Its Content-Encoding cannot be decoded here."
     try:
         adapter.parse(target, body)
     except BodyError as error:
