@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 import zlib
 from typing import Any
 
+import brotli
 import pytest
+import zstandard
 
+from querybudget.asgi.body import read
 from querybudget.asgi.types import Message, Receive, Scope, Send
+from querybudget.limiter.scopes import method_of
 from querybudget.testing import FakeModel, Reply, drive, http_scope, request
 from tests.asgi.conftest import MakeEdge
 
@@ -223,10 +228,11 @@ async def test_methods_that_ask_no_model_count_as_requests_alone(
 
 
 @pytest.mark.anyio
-async def test_an_answer_in_an_unknown_encoding_is_charged_at_the_estimate(
-    make_edge: MakeEdge,
+@pytest.mark.parametrize("encoding", ["compress", "br", "gzip", "gzip, compress"])
+async def test_an_answer_that_cannot_be_decoded_is_charged_at_the_estimate(
+    make_edge: MakeEdge, encoding: str
 ) -> None:
-    edge = make_edge(FakeModel(Reply(headers={"content-encoding": "br"})), POLICY)
+    edge = make_edge(FakeModel(Reply(headers={"content-encoding": encoding})), POLICY)
     await drive(edge.app, http_scope(key="a"), request({**CHAT, "max_tokens": 70}))
     assert await edge.used("tokens") == 1070
 
@@ -248,3 +254,133 @@ async def test_a_compressed_answer_is_charged_what_it_reports(make_edge: MakeEdg
     driven = await drive(edge.app, http_scope(key="a"), request(CHAT))
     assert driven.body == body
     assert await edge.used("tokens") == 12
+
+
+@pytest.mark.anyio
+async def test_a_body_of_one_byte_messages_is_kept_in_one_buffer() -> None:
+    size = 10_000
+    byte: Message = {"type": "http.request", "body": b"x"}
+    messages = ({**byte, "more_body": at < size} for at in range(size + 1))
+
+    async def receive() -> Message:
+        return next(messages)
+
+    tracemalloc.start()
+    try:
+        received = await read(http_scope(), receive, size + 1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert received.body == b"x" * (size + 1)
+    assert peak < 4 * size
+
+
+@pytest.mark.anyio
+async def test_a_body_that_never_gets_a_byte_further_is_refused(make_edge: MakeEdge) -> None:
+    empty: Message = {"type": "http.request", "body": b"", "more_body": True}
+    edge = make_edge(Counting(), POLICY)
+    driven = await drive(edge.app, http_scope(key="a"), [empty] * 100_000)
+    assert driven.status == 413
+    assert driven.log.count("receive:http.request") < 2_000
+    assert edge.accounts == {}
+
+
+@pytest.mark.anyio
+async def test_a_client_that_leaves_in_its_body_is_not_answered(make_edge: MakeEdge) -> None:
+    app = Counting()
+    edge = make_edge(app, POLICY)
+    driven = await drive(edge.app, http_scope(key="a"), request(CHAT, pieces=5), disconnect_at=3)
+    assert (driven.sent, app.bodies, edge.accounts) == ([], [], {})
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br", "deflate"])
+async def test_a_body_in_any_coding_counts_what_it_says(make_edge: MakeEdge, encoding: str) -> None:
+    plain = json.dumps(CHAT).encode()
+    raw = zlib.compressobj(6, zlib.DEFLATED, -15)
+    body = {
+        "br": brotli.compress(plain),
+        "zstd": zstandard.compress(plain),
+        "gzip, br": brotli.compress(gzip.compress(plain)),
+        "deflate": raw.compress(plain) + raw.flush(),
+    }[encoding]
+    edge = make_edge(Counting(), POLICY)
+    headers = [(b"content-encoding", word.encode()) for word in encoding.split(",")]
+    await drive(edge.app, http_scope(key="a", headers=headers), request(body))
+    assert edge.decisions.last.model == "m"
+    assert edge.decisions.last.expected.input == 1000
+
+
+@pytest.mark.anyio
+async def test_a_body_in_an_unknown_coding_is_unreadable_and_counts_what_it_may_become(
+    make_edge: MakeEdge,
+) -> None:
+    edge = make_edge(Counting(), POLICY)
+    scope = http_scope(key="a", headers={"content-encoding": "compress"})
+    driven = await drive(edge.app, scope, request(b"\x1f\x9d short"))
+    assert driven.status == 200
+    assert edge.decisions.last.operation == "unreadable"
+    assert edge.decisions.last.expected.input == (1 << 20) // 4
+
+
+@pytest.mark.anyio
+async def test_a_body_that_two_servers_read_differently_is_unreadable(make_edge: MakeEdge) -> None:
+    """Raw deflate has no mark of its own, and its text may look like JSON."""
+    edge = make_edge(Counting(), POLICY)
+    plain = json.dumps({**CHAT, "n": 100}).encode()
+    body = b'["' + bytes(brotli.compress(plain)) + b'"]'
+    for encoding in ("deflate", "br", "gzip", "zstd", "compress"):
+        scope = http_scope(key="a", headers={"content-encoding": encoding})
+        await drive(edge.app, scope, request(body))
+        assert edge.decisions.last.operation == "unreadable"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd"])
+async def test_a_small_body_that_becomes_a_large_one_is_refused(
+    make_edge: MakeEdge, encoding: str
+) -> None:
+    plain = b'{"messages": []}'.ljust(8_000_000)
+    body = {
+        "gzip": gzip.compress(plain),
+        "br": brotli.compress(plain),
+        "zstd": zstandard.compress(plain),
+    }[encoding]
+    app = Counting()
+    edge = make_edge(app, {**POLICY, "body": {"limit": "16 MiB"}})
+    scope = http_scope(key="a", headers={"content-encoding": encoding})
+    driven = await drive(edge.app, scope, request(body))
+    assert (driven.status, app.bodies) == (413, [])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("method", ["post", "Post", "FROBNICATE", "PosT"])
+async def test_a_method_in_any_case_or_unknown_costs_what_post_costs(
+    make_edge: MakeEdge, method: str
+) -> None:
+    edge = make_edge(Counting(), {"budgets": [{"name": "tokens", "limit": "1200 tokens/minute"}]})
+    headers = {"content-length": "9"}
+    driven = [
+        await drive(edge.app, http_scope(method=how, key="a", headers=headers), request(CHAT))
+        for how in ("POST", method, method)
+    ]
+    assert [one.status for one in driven][1:] == [429, 429]
+    assert edge.decisions.last.method == "POST"
+
+
+@pytest.mark.parametrize(
+    ("members", "method"),
+    [
+        ({"method": "get"}, "GET"),
+        ({"method": "WEBSOCKET"}, "OTHER"),
+        ({"method": "PROPFIND"}, "OTHER"),
+        ({"method": "PROPFIND", "headers": {"content-length": "0"}}, "OTHER"),
+        ({"method": "PROPFIND", "headers": {"content-length": "3"}}, "POST"),
+        ({"method": "websocket", "headers": {"transfer-encoding": "chunked"}}, "POST"),
+        ({"method": "PROPFIND", "http_version": "2"}, "POST"),
+    ],
+)
+def test_a_method_that_http_does_not_know_is_a_post_if_a_body_may_come(
+    members: dict[str, Any], method: str
+) -> None:
+    assert method_of(http_scope(**members)) == method

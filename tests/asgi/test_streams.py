@@ -81,7 +81,7 @@ async def test_body_messages_are_the_very_objects_the_application_sent(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("pieces", [1, 2, 7])
-async def test_the_application_receives_the_messages_as_they_came(
+async def test_the_application_receives_the_body_whole_and_in_one_message(
     make_edge: MakeEdge, pieces: int
 ) -> None:
     messages = request(CHAT, pieces=pieces)
@@ -89,12 +89,14 @@ async def test_the_application_receives_the_messages_as_they_came(
     received: list[Message] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        received.extend([await receive() for _ in messages])
+        received.append(await receive())
         await send({"type": "http.response.start", "status": 204})
         await send({"type": "http.response.body"})
+        received.append(await receive())
 
     await drive(make_edge(app, POLICY).app, http_scope(key="a"), messages)
-    assert received == messages
+    whole = messages if pieces == 1 else request(CHAT)
+    assert received == [*whole, {"type": "http.disconnect"}]
 
 
 @pytest.mark.anyio

@@ -119,7 +119,9 @@ async def _read_on(start: bytes, receive: Receive, limit: int) -> Received:
             return Received(message, b"", receive)
         if not message.get("more_body"):
             body = bytes(buffer)
-            return Received({"type": "http.request", "body": body, "more_body": False}, body, receive)
+            return Received(
+                {"type": "http.request", "body": body, "more_body": False}, body, receive
+            )
 
 
 def call_of(adapter: Adapter, target: Target, scope: Scope, body: bytes, limit: int) -> Call:
@@ -144,9 +146,8 @@ def decoded(scope: Scope, body: bytes, limit: int) -> bytes | None:
     is no compressed data at all as it is, as servers read it that ignore codings.
 
     Returns:
-        The body; None if it is in a coding that cannot be decoded here, or if it can be read as
-        JSON with or without decoding, since servers that decode bodies and servers that do not would
-        read different requests.
+        The body; None if it is in a coding that cannot be decoded here. None also if it looks like
+        JSON before it is decoded: servers that decode bodies, and others, read different requests.
 
     Raises:
         BodyTooLarge: The result would have more than `limit` bytes, or is too large for the body's

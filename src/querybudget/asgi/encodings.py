@@ -1,8 +1,8 @@
 """Content codings (RFC 9110, section 8.4.1): which can be decoded, and decoding piece by piece.
 
 ``gzip`` (RFC 1952) and ``deflate`` (RFC 1950, or RFC 1951 as some senders have it) always can;
-``br`` (RFC 7932) and ``zstd`` (RFC 8878) where the packages brotli and zstandard are installed. No
-decoder holds more than a piece at a time, whatever it is fed, and each input byte is looked at once.
+``br`` (RFC 7932) and ``zstd`` (RFC 8878) where the packages brotli and zstandard are installed. A
+decoder holds only a piece at a time, whatever it is fed, and looks at each byte of it once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 PIECE = 64 * 1024
-"""Bytes that a decoder is fed at once, and about the most that one of gzip, deflate or br returns."""
+"""Bytes that a decoder is fed at once, and about the most that all but ``zstd`` return at once."""
 
 ZSTD_SLICE = 256
 """Bytes that a zstd decoder is fed at once. Four bytes can stand for a block of 128 KiB, so that a

@@ -29,7 +29,7 @@ from querybudget.asgi.websocket import WebSocketSession
 from querybudget.errors import SetupError
 from querybudget.events import Hook, checked_hooks
 from querybudget.limiter import Limiter
-from querybudget.limiter.matching import path_of, target_of
+from querybudget.limiter.scopes import method_of, path_of, target_of
 from querybudget.policy.model import Policy
 from querybudget.policy.routes import Unknown
 from querybudget.refusals import body_too_large, no_route
@@ -121,7 +121,7 @@ class QueryBudgetMiddleware:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         limiter = self._limiter or self.limiter
-        method, path = scope["method"], path_of(scope)
+        method, path = method_of(scope), path_of(scope)
         if path and path == limiter.policy.health and method in READS:
             await send_health(limiter, send)
             return

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from querybudget.adapters.base import Adapter, Dialect, Meter, Usage, settled_usage
-from querybudget.asgi.body import Inflate
+from querybudget.asgi.encodings import DamagedError, Decoder, decoder_for, parse_codings
 from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.limiter import Admission, AdmissionView, Limiter, Outcome, Refusal
@@ -28,10 +28,6 @@ STATE_KEY = "querybudget"
 UNAUTHENTICATED = frozenset({401, 403, 407})
 OURS = (b"x-ratelimit-", b"anthropic-ratelimit-", b"ratelimit")
 """Prefixes of headers that the middleware sets; the application's are removed."""
-
-PLAIN = frozenset({b"", b"identity"})
-"""Content-Encodings that change nothing. An answer in an encoding that cannot be read is charged at
-the estimate: otherwise requesting that encoding would make answers free."""
 
 _ANSWERED = Outcome.ANSWERED
 
@@ -158,7 +154,7 @@ class Responder:
             if name == b"content-type":
                 content_type = pair[1]
             elif name == b"content-encoding":
-                encoding = pair[1]
+                encoding += b"," + pair[1]  # several headers are one list
             elif name.startswith(OURS):
                 continue
             headers.append(pair)
@@ -172,13 +168,27 @@ class Responder:
         return {**message, "headers": headers + added} if added else message
 
     def _begin_metering(self, adapter: Adapter, content_type: bytes, encoding: bytes) -> None:
-        inflates = Inflate.takes(encoding)
-        if not inflates and encoding.strip().lower() not in PLAIN:
+        codings = parse_codings(encoding)
+        decoder = decoder_for(codings) if codings else None
+        if codings and decoder is None:
+            # Charged at the estimate: otherwise requesting such a coding would make answers free.
             self._opaque = True
             return
         meter = self._meter = adapter.meter(self._admission.call, content_type.decode("latin-1"))
         if not self._gone:
-            self._feed = Inflate(encoding, meter).feed if inflates else meter.feed
+            self._feed = self._decoding(decoder, meter.feed) if decoder else meter.feed
+
+    def _decoding(self, decoder: Decoder, feed: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """Feed what chunks decode to. An answer that cannot be decoded costs the estimate."""
+
+        def feed_chunk(chunk: bytes) -> None:
+            try:
+                for piece in decoder.decode(chunk):
+                    feed(piece)
+            except DamagedError:
+                self._meter, self._feed, self._opaque = None, None, True
+
+        return feed_chunk
 
     def _figures(self) -> list[tuple[bytes, bytes]]:
         """Return budget headers: none for 401, 403, redirects and failures."""

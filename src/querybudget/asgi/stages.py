@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from querybudget.adapters.base import Adapter
@@ -11,43 +12,56 @@ from querybudget.asgi.body import Received, decoded, rewritten
 from querybudget.asgi.types import Scope
 from querybudget.coverage.response import Stage
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
-from querybudget.limiter.matching import target_of
+from querybudget.limiter.scopes import target_of
 from querybudget.units import SECOND
+
+LEAST_SHARE = 4
+"""Calls of one identity that may be delayed at once, however few may be delayed in all."""
 
 
 class DelayQueue:
     """The delayed calls of one middleware.
 
     A delayed call keeps its reservation but no worker and no store connection. The delay ends early
-    if the client disconnects or the call is cancelled. At most `limit` calls are delayed at once.
+    if the client disconnects or the call is cancelled. At most `limit` calls are delayed at once,
+    and of one identity a tenth of that, so that no caller takes the places of all others.
 
     Attributes:
         held: Number of calls being delayed now.
     """
 
-    __slots__ = ("_limit", "held")
+    __slots__ = ("_held_by", "_limit", "_share", "held")
 
     def __init__(self, limit: int = 1_000) -> None:
         self._limit = limit
+        self._share = max(LEAST_SHARE, limit // 10)
+        self._held_by = Counter[str]()
         self.held = 0
 
-    @property
-    def full(self) -> bool:
-        """Whether no other call can be delayed now."""
-        return self.held >= self._limit
+    def full(self, identity: str) -> bool:
+        """Return True if no other call of this identity can be delayed now."""
+        return self.held >= self._limit or self._held_by[identity] >= self._share
 
     async def hold(
-        self, delay: int, received: Received, sleep: Callable[[float], Awaitable[None]]
+        self,
+        delay: int,
+        identity: str,
+        received: Received,
+        sleep: Callable[[float], Awaitable[None]],
     ) -> bool:
         """Delay a call for `delay` µs, and return True if the client is still connected.
 
         What the client sends meanwhile is added to `received`.
         """
         self.held += 1
+        self._held_by[identity] += 1
         try:
             return await _connected_after(sleep(delay / SECOND), received)
         finally:
             self.held -= 1
+            self._held_by[identity] -= 1
+            if not self._held_by[identity]:
+                del self._held_by[identity]
 
 
 async def apply_stage(
@@ -67,10 +81,11 @@ async def apply_stage(
         set if too many calls are delayed, otherwise the client has disconnected.
     """
     staged: Scope | None = None
+    delay, identity = admission.delay, admission.identity.key
     try:
-        if admission.delay and delays.full:
+        if delay and delays.full(identity):
             await limiter.withdraw(admission, Refusal.TOO_MANY_DELAYED)
-        elif not admission.delay or await delays.hold(admission.delay, received, limiter.sleep):
+        elif not delay or await delays.hold(delay, identity, received, limiter.sleep):
             degrades = admission.stage >= Stage.DEGRADE
             limit = limiter.policy.body.limit
             staged = _degrade(admission, adapter, received, scope, limit) if degrades else scope

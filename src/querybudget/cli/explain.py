@@ -26,7 +26,8 @@ from querybudget.identity import ANONYMOUS
 from querybudget.ledger import Line, LineStatus
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.limiter.conditions import Mismatch
-from querybudget.limiter.matching import WEBSOCKET, Route, target_of
+from querybudget.limiter.matching import Route
+from querybudget.limiter.scopes import WEBSOCKET, target_of
 from querybudget.policy.model import Budget, EstimateSettings, Mode, Policy
 from querybudget.policy.routes import Unknown
 from querybudget.stores import MemoryStore, system_clock

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from querybudget.asgi.types import Message
-from querybudget.limiter.matching import WEBSOCKET
+from querybudget.limiter.scopes import WEBSOCKET
 
 
 class Request(msgspec.Struct, frozen=True):

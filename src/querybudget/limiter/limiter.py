@@ -34,7 +34,8 @@ from querybudget.limiter.admission import (
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
 from querybudget.limiter.checks import check_call, check_usage
 from querybudget.limiter.estimation import Estimate, Estimator
-from querybudget.limiter.matching import Caller, Matcher, Plan, Route, method_of, path_of
+from querybudget.limiter.matching import Caller, Matcher, Plan, Route
+from querybudget.limiter.scopes import method_of, path_of
 from querybudget.limiter.unknown import UnknownPaths
 from querybudget.policy.model import Policy
 from querybudget.resilience.fallback import Reserved

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from querybudget.adapters import adapter_for
-from querybudget.adapters.base import UNREADABLE, Adapter, Call, Target
+from querybudget.adapters.base import UNREADABLE, Adapter, Call
 from querybudget.adapters.routing import carries_body
 from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resolver
 from querybudget.ledger import Line
@@ -25,6 +25,7 @@ from querybudget.limiter.conditions import (
 )
 from querybudget.limiter.cost import CostFunction, cost_function, dearest, price_of
 from querybudget.limiter.estimation import Estimate
+from querybudget.limiter.scopes import WEBSOCKET
 from querybudget.policy.model import Budget, Mode, OnStoreError, Policy
 from querybudget.policy.prices import ModelPrice
 from querybudget.policy.routes import Unknown
@@ -37,9 +38,6 @@ CACHED = 4096
 """Routes, and plans, in the caches; the least recently used is dropped."""
 
 IDENTITY = ("identity",)
-
-WEBSOCKET = "WEBSOCKET"
-"""The method of WebSocket scopes, in policies and events."""
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
@@ -367,23 +365,3 @@ class Matcher:
 
 def _enforces_money(budget: Budget) -> bool:
     return budget.quota.unit is Unit.USD and budget.mode is Mode.ENFORCE
-
-
-def method_of(scope: Mapping[str, Any]) -> str:
-    """Return the HTTP method of a scope, or ``WEBSOCKET``."""
-    return WEBSOCKET if scope["type"] == "websocket" else str(scope.get("method", "POST"))
-
-
-def path_of(scope: Mapping[str, Any]) -> str:
-    """Return the path of a scope without its ``root_path``."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    if root and path.startswith(root) and path[len(root) : len(root) + 1] in {"/", ""}:
-        return path[len(root) :]
-    return path
-
-
-def target_of(scope: Mapping[str, Any], path: str) -> Target:
-    """Return where an HTTP scope is sent, of which `path` was matched."""
-    query: bytes = scope.get("query_string", b"")
-    return Target(path, query.decode("latin-1"), scope["headers"])

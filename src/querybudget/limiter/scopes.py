@@ -1,11 +1,19 @@
-"""The ASGI scope of a call that did not come over ASGI."""
+"""What an ASGI scope says of a request, and the scope of a call that did not come over ASGI."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from querybudget.adapters.base import Target
 from querybudget.identity.networks import parse_address
+
+_METHODS = frozenset(
+    "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY".split()  # noqa: SIM905
+)
+
+WEBSOCKET = "WEBSOCKET"
+"""The method of WebSocket scopes, in policies and events."""
 
 
 def request_scope(
@@ -54,3 +62,45 @@ def _bytes(text: object) -> bytes:
     if isinstance(text, bytes):
         return text
     raise TypeError(f"a header must be text or bytes, found {type(text).__name__}")
+
+
+def method_of(scope: Mapping[str, Any]) -> str:
+    """Return the HTTP method of a scope in upper case, or ``WEBSOCKET``.
+
+    Some servers pass a method on as it was sent. One that HTTP does not know is ``POST`` if a body
+    may come with it, since whatever serves it may read that body, and otherwise ``OTHER``.
+    """
+    if scope["type"] == "websocket":
+        return WEBSOCKET
+    method: str = scope.get("method", "POST")
+    if method in _METHODS:
+        return method
+    method = method.upper()
+    if method in _METHODS:
+        return method
+    return "POST" if _may_have_body(scope) else "OTHER"
+
+
+def _may_have_body(scope: Mapping[str, Any]) -> bool:
+    """Return True if a request's headers announce a body, or need not announce one (HTTP/2)."""
+    if not str(scope.get("http_version", "1.1")).startswith("1"):
+        return True
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 \t"))
+        for name, value in scope["headers"]
+    )
+
+
+def path_of(scope: Mapping[str, Any]) -> str:
+    """Return the path of a scope without its ``root_path``."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if root and path.startswith(root) and path[len(root) : len(root) + 1] in {"/", ""}:
+        return path[len(root) :]
+    return path
+
+
+def target_of(scope: Mapping[str, Any], path: str) -> Target:
+    """Return where an HTTP scope is sent, of which `path` was matched."""
+    query: bytes = scope.get("query_string", b"")
+    return Target(path, query.decode("latin-1"), scope["headers"])
