@@ -315,12 +315,15 @@ async def test_a_body_in_any_coding_counts_what_it_says(make_edge: MakeEdge, enc
 async def test_a_body_in_an_unknown_coding_is_unreadable_and_counts_what_it_may_become(
     make_edge: MakeEdge,
 ) -> None:
-    edge = make_edge(Counting(), POLICY)
+    edge = make_edge(
+        Counting(),
+        {**POLICY, "budgets": [{"name": "tokens", "limit": "2_000_000 tokens/minute"}]},
+    )
     scope = http_scope(key="a", headers={"content-encoding": "compress"})
     driven = await drive(edge.app, scope, request(b"\x1f\x9d short"))
     assert driven.status == 200
     assert edge.decisions.last.operation == "unreadable"
-    assert edge.decisions.last.expected.input == (1 << 20) // 4
+    assert edge.decisions.last.expected.input == (1 << 20) * 5 // 4
 
 
 @pytest.mark.anyio
