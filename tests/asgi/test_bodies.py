@@ -6,7 +6,7 @@ import tracemalloc
 import zlib
 from typing import Any
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 import pytest
 import zstandard
 
