@@ -107,8 +107,8 @@ def test_kinds_without_a_weight_of_their_own_change_nothing(usage: Usage) -> Non
 
 def test_a_model_that_cannot_be_read_costs_the_highest_price_of_each_kind() -> None:
     models = {"a": ModelPrice(input=1, output=9), "b": ModelPrice(input=5, output=2, request=7)}
-    assert cost.dearest(models) == ModelPrice(input=5, output=9, request=7)
-    assert cost.dearest({}) is None
+    assert cost.dearest(models.values()) == ModelPrice(input=5, output=9, request=7)
+    assert cost.dearest([]) is None
 
 
 def test_a_fee_for_each_request_is_charged_for_each_item() -> None:

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.adapters.base import Call, Dialect
+from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.identity import Identity, KeyedHash
 from querybudget.limiter.conditions import Mismatch
+from querybudget.limiter.estimation import Estimate
 from querybudget.limiter.matching import CACHED, Caller, Matcher, Route
 from querybudget.policy.model import Policy
+from querybudget.units import MICRO
 
 CHAT = "/v1/chat/completions"
 NAMES = ("poetry", "coding")
@@ -174,3 +176,60 @@ def test_made_up_models_are_not_cached_without_bound_and_long_names_not_at_all()
     routes, plans = matching._routes.cache_info(), matching._plans.cache_info()
     matching.plan(caller(), route_of(matching, "/" + "x" * 10_000), chat("m" * 10_000))
     assert (matching._routes.cache_info(), matching._plans.cache_info()) == (routes, plans)
+
+
+# -- calls that several models may answer
+
+
+def names_of(matching: Matcher, call: Call) -> list[str]:
+    plan = matching.plan(caller(), route_of(matching), call)
+    return [matched.budget.name for matched in plan.budgets]
+
+
+def several(model: str, *others: str) -> Call:
+    return Call(Dialect.OPENAI, "chat", model=model, other_models=others)
+
+
+def test_the_budgets_of_every_model_that_may_answer_a_call_apply() -> None:
+    budgets = [
+        {"name": name, "limit": "9 requests/day", "match": {"model": pattern}}
+        for name, pattern in (("cheap", "cheap*"), ("dear", "dear"), ("third", "third"))
+    ]
+    assert names_of(matcher(*budgets), several("cheap-1", "dear")) == ["cheap", "dear"]
+
+
+def test_a_call_that_several_models_may_answer_costs_the_highest_price() -> None:
+    prices = {"cheap": {"input": 1, "output": 9}, "dear": {"input": 5, "output": 5}}
+    matching = matcher({"name": "spend", "limit": "9 usd/day"}, models=prices)
+    (matched,) = matching.plan(caller(), route_of(matching), several("cheap", "dear")).budgets
+    million = Usage(input=1_000_000, output=1_000_000)
+    assert matched.cost_function(several("cheap", "dear"), million) == 14_000_000
+
+
+def test_a_call_is_not_priced_if_one_of_its_models_is_not() -> None:
+    prices = {"cheap": {"input": 1, "output": 1}}
+    matching = matcher({"name": "spend", "limit": "9 usd/day"}, models=prices, unpriced="refuse")
+    route = route_of(matching)
+    assert not matching.plan(caller(), route, several("cheap")).unpriced
+    assert matching.plan(caller(), route, several("cheap", "made-up")).unpriced
+
+
+def test_each_models_account_is_charged_for_a_call_that_several_may_answer() -> None:
+    budget = {"name": "each", "limit": "9 requests/day", "per": ["identity", "model"]}
+    matching = matcher(budget)
+
+    def accounts(call: Call) -> set[str]:
+        plan = matching.plan(caller(), route_of(matching), call)
+        lines = matching.lines(caller(), plan, call, Estimate(Usage(), Usage(), MICRO))
+        return {line.partition for line in lines}
+
+    assert accounts(several("a", "b")) == accounts(several("a")) | accounts(several("b"))
+
+
+def test_budgets_of_either_kind_of_answer_apply_where_servers_differ_about_streaming() -> None:
+    budgets = [
+        {"name": str(wanted).lower(), "limit": "2 concurrent", "match": {"stream": wanted}}
+        for wanted in (True, False)
+    ]
+    call = Call(Dialect.OPENAI, "chat", ambiguous=True)
+    assert names_of(matcher(*budgets), call) == ["true", "false"]

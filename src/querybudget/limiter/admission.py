@@ -223,16 +223,27 @@ def amounts_of(admission: Admission, outcome: Outcome, usage: Usage) -> list[int
     budgets = plan.budgets
     if outcome is _FAILED:
         return [0] * len(budgets)
+    if call.operation == UNREADABLE and outcome is _ANSWERED:
+        call = _as_answered(call, usage)
     if plan.counts_buckets:
-        return _with_buckets(admission, outcome, usage)
+        return _with_buckets(admission, call, outcome, usage)
     if outcome is _ANSWERED:
         return [matched.cost_function(call, usage) for matched in budgets]
     return [0 if matched.needs_usage else matched.cost_function(call, usage) for matched in budgets]
 
 
-def _with_buckets(admission: Admission, outcome: Outcome, usage: Usage) -> list[int]:
+def _as_answered(call: Call, usage: Usage) -> Call:
+    """Return an unreadable call that a server could read, with as many answers as it may have got.
+
+    No answer has less than a token, nor has a prompt of a call that generates nothing.
+    """
+    most = usage.output or (0 if usage.estimated else usage.input)
+    return replace(call, items=max(1, most))
+
+
+def _with_buckets(admission: Admission, call: Call, outcome: Outcome, usage: Usage) -> list[int]:
     """Only an answered call has visited its buckets."""
-    answered, call = outcome is _ANSWERED, admission.call
+    answered = outcome is _ANSWERED
     amounts: list[int] = []
     for matched, line in zip(admission.plan.budgets, admission.lines, strict=True):
         if matched.counts_buckets:

@@ -57,27 +57,38 @@ def route_mismatch(budget: Budget, method: str, path: str) -> Mismatch | None:
 
 
 def call_mismatch(
-    budget: Budget, tier: str, model: str, operation: str, *, stream: bool
+    budget: Budget, tier: str, models: tuple[str, ...], operation: str, *, stream: bool | None
 ) -> Mismatch | None:
     """Return why a budget does not apply to a call of its route; None if it does.
 
     Capabilities are not looked at: they are known later. A call that cannot be read may be of any
     model and operation.
+
+    Args:
+        budget: The budget.
+        tier: The caller's tier.
+        models: Every model that may answer the call.
+        operation: `Call.operation`.
+        stream: Whether the answer is to be streamed; None if servers differ about that.
     """
     match = budget.match
     if operation != UNREADABLE:
-        for condition, wanted, actual in (
-            ("model", match.model, model),
-            ("operation", match.operation, operation),
-        ):
-            if not _matches(wanted, actual):
-                return Mismatch(condition, wanted, actual)
-        if match.stream not in {None, stream}:
+        if not matching(budget, models):
+            return Mismatch("model", match.model, ", ".join(models))
+        if not _matches(match.operation, operation):
+            return Mismatch("operation", match.operation, operation)
+        if stream is not None and match.stream not in {None, stream}:
             return Mismatch("stream", (str(match.stream).lower(),), str(stream).lower())
     if match.tier and tier not in match.tier:
         return Mismatch("tier", match.tier, tier)
     unit = budget.quota.unit
     return None if _counts(unit, operation) else Mismatch("unit", (unit,), operation)
+
+
+def matching(budget: Budget, models: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of a call's models that a budget matches."""
+    patterns = budget.match.model
+    return tuple(model for model in models if _matches(patterns, model)) if patterns else models
 
 
 def counts_buckets(budget: Budget) -> bool:

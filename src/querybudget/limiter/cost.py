@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -25,12 +25,12 @@ def price_of(models: Mapping[str, ModelPrice], model: str) -> ModelPrice | None:
     return next((price for pattern, price in models.items() if fnmatchcase(model, pattern)), None)
 
 
-def dearest(models: Mapping[str, ModelPrice]) -> ModelPrice | None:
-    """Return the highest price of each kind, for a call whose model cannot be read."""
-    if not models:
-        return None
-    prices = [astuple(price) for price in models.values()]
-    return ModelPrice(*(max(kind) for kind in zip(*prices, strict=True)))
+def dearest(prices: Collection[ModelPrice]) -> ModelPrice | None:
+    """Return the highest price of each kind, for a call that any of several models may answer."""
+    if len(prices) < 2:  # noqa: PLR2004 - there is nothing to compare
+        return next(iter(prices), None)
+    figures = [astuple(price) for price in prices]
+    return ModelPrice(*(max(kind) for kind in zip(*figures, strict=True)))
 
 
 def cost_function(budget: Budget, price: ModelPrice | None) -> CostFunction:

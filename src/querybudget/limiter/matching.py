@@ -20,6 +20,7 @@ from querybudget.limiter.conditions import (
     Mismatch,
     call_mismatch,
     counts_buckets,
+    matching,
     needs_analysis,
     route_mismatch,
 )
@@ -83,6 +84,7 @@ class Matched(msgspec.Struct, frozen=True):
         needs_usage: Whether it counts tokens or money, of which only a part may be certain.
         shadow: Whether it only reports what it would refuse.
         counts_buckets: Whether it counts buckets, so that only an answered call takes any.
+        model: Of the call's models, the one whose account is charged, if it has one for each.
     """
 
     budget: Budget
@@ -91,6 +93,7 @@ class Matched(msgspec.Struct, frozen=True):
     needs_usage: bool
     shadow: bool
     counts_buckets: bool = False
+    model: str = ""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -179,11 +182,13 @@ class Matcher:
                 are known.
         """
         find = self._plans if len(call.model) <= LONGEST_KEY else self._make_plan
+        if call.other_models and max(map(len, call.other_models)) > LONGEST_KEY:
+            find = self._make_plan
         return find(
             route.budgets,
-            call.model,
+            (call.model, *call.other_models),
             call.operation,
-            call.stream,
+            None if call.ambiguous else call.stream,
             caller.tier,
             caller.identity.key == ANONYMOUS,
             capabilities & route.capabilities,
@@ -192,21 +197,22 @@ class Matcher:
     def _make_plan(
         self,
         bits: int,
-        model: str,
+        names: tuple[str, ...],
         operation: str,
-        stream: bool,  # noqa: FBT001 - part of the cache key
+        stream: bool | None,  # noqa: FBT001 - part of the cache key
         tier: str,
         anonymous: bool,  # noqa: FBT001 - part of the cache key
         capabilities: int,
     ) -> Plan:
         models = self._policy.models
         readable = operation != UNREADABLE
-        price = price_of(models, model) if readable else dearest(models)
+        prices = [price_of(models, name) for name in names] if readable else [*models.values()]
+        known = [price for price in prices if price is not None]
         likely = [
             budget
             for index, budget in enumerate(self._policy.budgets)
             if bits >> index & 1
-            and not call_mismatch(budget, tier, model, operation, stream=stream)
+            and not call_mismatch(budget, tier, names, operation, stream=stream)
         ]
         # A body that cannot be read may be of any capability.
         budgets = [
@@ -214,8 +220,14 @@ class Matcher:
             for budget in likely
             if not readable or not self._capability_mismatch(budget, capabilities)
         ]
-        matched = tuple(self._matched(budget, tier, price) for budget in budgets)
-        unpriced = price is None and self._policy.unpriced == "refuse"
+        price = dearest(known)
+        matched = tuple(
+            self._matched(budget, tier, price, name)
+            for budget in budgets
+            for name in (matching(budget, names) or names if "model" in budget.per else names[:1])
+        )
+        budgets = [one.budget for one in matched]
+        unpriced = len(known) < max(1, len(prices)) and self._policy.unpriced == "refuse"
         return Plan(
             budgets=matched,
             private=frozenset(
@@ -232,7 +244,7 @@ class Matcher:
             on_error=tuple(budget.on_store_error for budget in budgets),
         )
 
-    def _matched(self, budget: Budget, tier: str, price: ModelPrice | None) -> Matched:
+    def _matched(self, budget: Budget, tier: str, price: ModelPrice | None, model: str) -> Matched:
         return Matched(
             budget,
             self._scaled(budget, tier),
@@ -240,6 +252,7 @@ class Matcher:
             budget.quota.unit not in UNMETERED,
             budget.mode is Mode.SHADOW,
             counts_buckets(budget),
+            model,
         )
 
     def why_not(
@@ -267,7 +280,10 @@ class Matcher:
         if mismatch is not None or caller is None or call is None:
             return mismatch
         operation = call.operation
-        mismatch = call_mismatch(budget, caller.tier, call.model, operation, stream=call.stream)
+        models, stream = (call.model, *call.other_models), call.stream
+        mismatch = call_mismatch(
+            budget, caller.tier, models, operation, stream=None if call.ambiguous else stream
+        )
         if mismatch is not None or operation == UNREADABLE:
             return mismatch
         return self._capability_mismatch(budget, capabilities)
@@ -309,7 +325,7 @@ class Matcher:
             partition = (
                 caller.identity.key
                 if per == IDENTITY
-                else "|".join([self._partition(word, caller, call) for word in per])
+                else "|".join([self._partition(word, caller, call, matched.model) for word in per])
             )
             if matched.counts_buckets:
                 response = matched.budget.response
@@ -344,7 +360,7 @@ class Matcher:
         weights = (w for bit, w in enumerate(self._weights) if capabilities >> bit & 1)
         return max(weights, default=MICRO)
 
-    def _partition(self, word: str, caller: Caller, call: Call) -> str:
+    def _partition(self, word: str, caller: Caller, call: Call, model: str) -> str:
         match word:
             case "identity":
                 return caller.identity.key
@@ -353,7 +369,7 @@ class Matcher:
             case "tier":
                 return f"tier:{caller.tier}"
             case "model":
-                return f"model:{self._hash('model', call.model)}"
+                return f"model:{self._hash('model', model)}"
             case "template":
                 # Calls without a template share nothing: each caller's are an account of its own.
                 template, key = call.template, caller.identity.key
