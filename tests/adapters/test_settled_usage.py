@@ -25,6 +25,9 @@ class Read:
     def feed(self, chunk: bytes, /) -> None:
         raise NotImplementedError
 
+    def end(self) -> None:
+        raise NotImplementedError
+
     def usage(self) -> Usage | None:
         return self.reported
 
@@ -48,6 +51,11 @@ class Read:
             Read(Usage(9), 400, True), Usage(9, output=100, estimated=True), id="no output said"
         ),
         pytest.param(Read(Usage(9), 0, True), Usage(9), id="no output made"),
+        pytest.param(
+            Read(Usage(0, output=7), 400, True),
+            Usage(30, output=7, estimated=True),
+            id="no input said",
+        ),
         pytest.param(Read(None, 0, False), Usage(30, estimated=True), id="nothing came"),
     ],
 )

@@ -149,6 +149,13 @@ class Meter(Protocol):
         """Take the next bytes of the answer's body."""
         ...
 
+    def end(self) -> None:
+        """Take note that the application ended the answer normally: no bytes follow.
+
+        Usage that was reported by then is final, unless text came after it.
+        """
+        ...
+
     def usage(self) -> Usage | None:
         """Return the usage reported so far; None if the answer has reported none."""
         ...
@@ -162,7 +169,8 @@ class Meter(Protocol):
     def complete(self) -> bool:
         """Whether the answer's end, or a usage report marked as final, has been seen.
 
-        While this is False, the output that `usage` reports may be less than what was sent.
+        Text after the last report reopens it. While this is False, the output that `usage` reports
+        may be less than what was sent.
         """
         ...
 
@@ -210,7 +218,8 @@ def settled_usage(
     A complete answer that reports its usage is charged that, unless it reports no output and has
     text. An answer cut short is charged for what was sent: the reported input, and the larger of
     the reported output and the output estimated from the text seen so far. An answer that reports
-    nothing is charged the estimates.
+    nothing is charged the estimates. So is a prompt of which no token is reported: servers leave
+    out, or report as zero, what they did not count.
 
     Args:
         call: The call.
@@ -225,15 +234,17 @@ def settled_usage(
     """
     reported = meter.usage()
     text = meter.output_bytes if call.generates else 0
-    if reported is not None and meter.complete and (reported.output or not text):
+    counted = reported is not None and (reported.input or not (call.generates or call.input_bytes))
+    if reported is not None and counted and meter.complete and (reported.output or not text):
         return reported
     output = -(-text * MICRO // bytes_per_token)
     if call.background:
         output = max(output, output_estimate)
     if reported is None:
         return Usage(input=input_estimate, output=output, estimated=True)
-    # Some servers report no input until the end.
-    prompt = reported.input or input_estimate
+    if meter.complete and reported.output:
+        output = reported.output
+    prompt = reported.input if counted else input_estimate
     if output <= reported.output and prompt == reported.input:
         return reported
     return msgspec.structs.replace(

@@ -136,6 +136,8 @@ class Responder:
             if self._feed is not None and (body := message.get("body")):
                 self._feed(body)
             if not message.get("more_body") and not self._admission.settled:
+                if self._meter is not None and not self._gone:
+                    self._meter.end()
                 # Settle before the client knows that the answer is complete, so that its next
                 # call finds the lease free.
                 await self._settle(failed=False)
