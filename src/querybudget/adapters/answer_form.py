@@ -35,7 +35,7 @@ class Framer(Protocol):
 
     @property
     def skipped(self) -> int:
-        """Bytes so far that belong to no event."""
+        """Bytes of events that were too long to keep."""
         ...
 
     def feed(self, chunk: bytes, /) -> list[bytes]:

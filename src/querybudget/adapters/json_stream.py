@@ -31,7 +31,7 @@ class JsonStream:
 
     Attributes:
         between: True if no value is unfinished.
-        skipped: Bytes so far that belong to no value that was returned or may still be.
+        skipped: Bytes of values that were too long.
     """
 
     __slots__ = ("_base", "_depth", "_escaped", "_limit", "_lost", "_quoted", "_value", "skipped")
@@ -120,14 +120,16 @@ class JsonStream:
         return place + 1
 
     def _keep(self, chunk: bytes, begin: int, end: int, *, within: bool = False) -> None:
-        if (not within and self._depth <= self._base) or self._lost:
+        if not within and self._depth <= self._base:
+            return
+        if self._lost:
             self.skipped += end - begin
-        else:
-            self._value += chunk[begin:end]
-            if len(self._value) > self._limit:
-                self._lost = True
-                self.skipped += len(self._value)
-                self._value.clear()
+            return
+        self._value += chunk[begin:end]
+        if len(self._value) > self._limit:
+            self._lost = True
+            self.skipped += len(self._value)
+            self._value.clear()
 
     def _end_value(self, values: list[bytes]) -> None:
         if not self._lost:

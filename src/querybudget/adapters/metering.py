@@ -30,7 +30,6 @@ __all__ = [
 
 ANSWER_LIMIT = 8 * 1024 * 1024
 """Most bytes of a JSON answer that are kept; of a longer one, only its two ends are."""
-
 ANSWER_TAIL = 64 * 1024
 """Bytes kept of each end of a longer answer: servers put ``usage`` last, some put it first."""
 
@@ -59,7 +58,7 @@ def answer_meter(
         read_element: Reads one element of an array; by default, an array is a body.
     """
     if "text/event-stream" in content_type.lower():
-        return StreamMeter(read_event, read_body=read_body)
+        return StreamMeter(read_event, read_body=read_body, read_element=read_element)
     return BodyMeter(
         read_body, generates=call.generates, read_event=read_event, read_element=read_element
     )
@@ -75,6 +74,7 @@ class StreamMeter:
             the answer counts by its size.
         read_body: Reads the answer if its first bytes are those of a JSON object, such as an
             error; None if it can be nothing but events.
+        read_element: Reads the elements of an array, if its first bytes are those of one.
     """
 
     __slots__ = (
@@ -84,6 +84,7 @@ class StreamMeter:
         "_lessons",
         "_read",
         "_read_body",
+        "_read_element",
         "_sure",
         "_template",
         "_totals",
@@ -97,9 +98,11 @@ class StreamMeter:
         *,
         sure: bool = True,
         read_body: Read | None = None,
+        read_element: Read | None = None,
     ) -> None:
         self._events = EventStream() if events is None else events
         self._read = read
+        self._read_element = read_element
         self._read_body = read_body  # None as soon as the answer is known to be events
         self._first = b""  # what came before the answer's form was known
         self._body: BodyMeter | None = None
@@ -162,7 +165,9 @@ class StreamMeter:
         if form is Form.EVENTS:
             self._feed_events(first)
         else:
-            self._body = BodyMeter(read_body, read_event=self._read)
+            self._body = BodyMeter(
+                read_body, read_event=self._read, read_element=self._read_element
+            )
             self._body.feed(first)
 
     def _feed_events(self, chunk: bytes) -> None:
@@ -207,16 +212,15 @@ class BodyMeter:
     """Meters one JSON body, which is parsed when a total is requested.
 
     A body that cannot be parsed (cut short, not JSON, longer than the limit) counts as text of its
-    own size: a server that answers in one piece has generated all of it by then. Its usage is still
-    found if it is within the first or the last `ANSWER_TAIL` bytes.
+    own size: a server that answers in one piece has generated all of it by then. Usage is still
+    found within its first and last `ANSWER_TAIL` bytes.
 
     Args:
         read: Reads a whole body.
         generates: Whether the answer holds generated text. If not, only the ends of the body are
             kept.
         limit: Most bytes that are kept.
-        read_event: Reads the answer if its first bytes are those of events, or one value after
-            the other; None if it is one body in any case.
+        read_event: Reads the answer if it is events or several values; None if it cannot be.
         read_element: Reads the elements of an array; None if an array is a body.
     """
 
@@ -273,7 +277,7 @@ class BodyMeter:
             self._begin(self._first + chunk)
 
     def end(self) -> None:
-        """Take note that the application ended the answer: no bytes follow."""
+        """Do as `StreamMeter.end` does."""
         if self._first:
             self._looks = 0
             self._add(self._first)
@@ -312,7 +316,7 @@ class BodyMeter:
     def _begin(self, first: bytes) -> None:
         """Take the first bytes, once they tell what the answer is."""
         form, before = form_of(first, labelled=False)
-        first = first[before:] if before else first
+        first = first[before:]
         if form is None:
             self._first = first
             return

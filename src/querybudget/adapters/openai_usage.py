@@ -157,7 +157,7 @@ def read_chat_event(data: bytes, totals: AnswerTotals) -> None:
     totals.output_bytes += text
     if usage is not None:
         _report(totals, usage)
-    elif not ((ended or not choices) and _report_elsewhere(data, totals)):
+    elif not _report_elsewhere(data, totals):
         return
     # Usage beside unfinished choices is a running count.
     totals.complete = totals.complete or ended or not choices
