@@ -212,8 +212,8 @@ class BodyMeter:
     """Meters one JSON body, which is parsed when a total is requested.
 
     A body that cannot be parsed (cut short, not JSON, longer than the limit) counts as text of its
-    own size: a server that answers in one piece has generated all of it by then. Usage is still
-    found within its first and last `ANSWER_TAIL` bytes.
+    own size: its server has generated all of it by then. Usage is still found within its first and
+    last `ANSWER_TAIL` bytes.
 
     Args:
         read: Reads a whole body.
