@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.backends import SCHEMES
-from querybudget.redact import error_type, redact_error, redact_names, redact_url
+from querybudget.redact import LONGEST, error_type, redact_error, redact_names, redact_url, shown
 
 SERVERS = st.sampled_from(sorted(SCHEMES.keys() - {"memory", "sqlite"}))
 PASSWORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C"]), max_size=20).map(
@@ -85,3 +85,34 @@ def test_short_and_unquoted_words_stay() -> None:
 def test_the_type_of_an_error_is_named_with_its_module_unless_it_is_python_s_own() -> None:
     assert error_type(ValueError("a prompt")) == "ValueError"
     assert error_type(struct.error("a prompt")) == "struct.error"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("gpt-4o", "gpt-4o"),
+        ("modèle/日本", "modèle/日本"),
+        ("a\nERROR b", "a\\nERROR b"),
+        ("a\r\nset-cookie: x", "a\\r\\nset-cookie: x"),
+        ("\x1b[31mred\x00", "\\x1b[31mred\\x00"),
+        ("abc\u202edef", "abc\\u202edef"),
+        ("a\u2028b\u2029c\x85d", "a\\u2028b\\u2029c\\x85d"),
+        ("zero\u200bwidth\ufeff", "zero\\u200bwidth\\ufeff"),
+        ("lone \ud800", "lone \\ud800"),
+        ("tag \U000e0041", "tag \\U000e0041"),
+    ],
+)
+def test_what_a_stranger_sent_is_shown_on_one_line(text: str, expected: str) -> None:
+    assert shown(text) == expected
+
+
+@given(st.text() | st.text("\n\x00\u202e\ud800a", min_size=150, max_size=400))
+def test_whatever_is_shown_is_printable_and_short(text: str) -> None:
+    said = shown(text)
+    assert said.isprintable()
+    assert len(said) <= LONGEST + 3
+    said.encode()
+
+
+def test_a_huge_text_is_cut_and_says_so() -> None:
+    assert shown("x" * 3_000_000) == "x" * 200 + "..."

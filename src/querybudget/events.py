@@ -7,6 +7,7 @@ their value and are encoded as it, ``event.verdict == "admit"``.
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
 import logging
 from collections.abc import Callable, Sequence
@@ -32,6 +33,11 @@ __all__ = [
 ]
 
 logger = logging.getLogger("querybudget")
+
+MOST_SAID = 100
+"""Hooks of a process that are named in its log because they return what nobody awaits."""
+
+_said = set[int]()
 
 
 class EventVerdict(enum.StrEnum):
@@ -94,7 +100,8 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
         at: When it was decided, µs since the epoch.
         identity: The identity that was charged: a keyed hash and where it came from.
         tier: The caller's tier.
-        method: HTTP method; ``WEBSOCKET`` for a handshake or message.
+        method: HTTP method; ``WEBSOCKET`` for a handshake or message. It, `path` and `model` are
+            what the caller sent, cut at 200 characters and escaped where they are not printable.
         path: The path asked for, without ``root_path``.
         operation: `Call.operation`.
         model: The model asked for.
@@ -172,7 +179,7 @@ def checked_hooks(hooks: Sequence[Hook]) -> tuple[Hook, ...]:
     for hook in hooks:
         if not callable(hook):
             raise SetupError(f"a hook must be a function of one event, found {hook!r}")
-        if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__):
+        if _is_async(hook):
             raise SetupError(
                 f"a hook must return at once, found the coroutine function {hook!r}: pass a"
                 " function that puts the event into a queue"
@@ -184,6 +191,33 @@ def publish(hooks: Sequence[Hook], event: DecisionEvent) -> None:
     """Give an event to every hook. A hook that fails affects neither the call nor other hooks."""
     for hook in hooks:
         try:
-            hook(event)
+            result = hook(event)
         except Exception:
             logger.exception("a hook failed: %r", hook)
+        else:
+            if result is not None and inspect.isawaitable(result):
+                _drop(result, hook)
+
+
+def _is_async(hook: object) -> bool:
+    while isinstance(hook, functools.partial):
+        hook = hook.func
+    called: object = getattr(type(hook), "__call__", None)  # noqa: B004 - not whether it has one
+    return any(
+        inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one)
+        for one in (hook, called)
+    )
+
+
+def _drop(result: object, hook: Hook) -> None:
+    """Say once of each hook that nothing awaits what it returns, which no look at it shows."""
+    if inspect.iscoroutine(result):
+        result.close()
+    if id(hook) not in _said and len(_said) < MOST_SAID:
+        _said.add(id(hook))
+        logger.error(
+            "a hook must return at once, but %r returned %s, which nothing awaits: pass a function"
+            " that puts the event into a queue",
+            hook,
+            type(result).__name__,
+        )

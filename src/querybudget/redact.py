@@ -1,9 +1,12 @@
-"""URLs and error messages without secrets, for logs, health pages and terminals."""
+"""What logs, events and terminals may show: no secrets, and strangers' texts cut."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import unquote
+
+LONGEST = 200
+"""Characters that are shown of a text which a stranger sent."""
 
 _HIDDEN = "..."
 
@@ -60,3 +63,21 @@ def error_type(error: BaseException) -> str:
 def redact_names(message: str) -> str:
     """An error message without the names of accounts and files: quoted words of 12 characters."""
     return _LONG_QUOTED.sub(rf"\1{_HIDDEN}\1", message)
+
+
+def shown(text: str) -> str:
+    """A text that a stranger sent, for events, logs and labels: on one line, and at most 203 long.
+
+    Control characters, line breaks, invisible ones and those that change the direction of writing
+    are escaped as in Python.
+    """
+    if len(text) <= LONGEST and text.isprintable():
+        return text
+    cut = text[:LONGEST]
+    if not cut.isprintable():
+        cut = "".join(one if one.isprintable() else _escaped(one) for one in cut)
+    return cut[:LONGEST] + _HIDDEN if len(text) > LONGEST or len(cut) > LONGEST else cut
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,15 @@ from querybudget.errors import SetupError
 from querybudget.events import DecidedBy, DecisionEvent, EventStage, EventVerdict, Settlement
 from querybudget.ledger import Settled, Verdict
 from querybudget.limiter import Refusal, request_scope
-from querybudget.testing import Decisions, FakeModel, memory_limiter
+from querybudget.testing import (
+    Decisions,
+    Driven,
+    FakeModel,
+    drive,
+    http_scope,
+    memory_limiter,
+    request,
+)
 
 
 def test_the_words_are_those_that_programs_know() -> None:
@@ -53,6 +62,11 @@ async def coroutine_function(event: DecisionEvent) -> None:
     raise AssertionError("reached")
 
 
+async def generator(event: DecisionEvent) -> AsyncIterator[None]:
+    raise AssertionError("reached")
+    yield
+
+
 class Awaited:
     async def __call__(self, event: DecisionEvent) -> None:
         raise AssertionError("reached")
@@ -60,8 +74,28 @@ class Awaited:
 
 @pytest.mark.parametrize(
     "hooks",
-    [[coroutine_function], [partial(coroutine_function)], [Awaited()], [print, None], print],
-    ids=["coroutine function", "partial", "object", "none", "no list"],
+    [
+        [coroutine_function],
+        [partial(coroutine_function)],
+        [Awaited()],
+        [partial(Awaited())],
+        [partial(partial(coroutine_function))],
+        [Awaited().__call__],
+        [generator],
+        [print, None],
+        print,
+    ],
+    ids=[
+        "coroutine function",
+        "partial",
+        "object",
+        "partial of an object",
+        "partial of a partial",
+        "method",
+        "generator",
+        "none",
+        "no list",
+    ],
 )
 def test_a_hook_that_would_never_run_is_a_setup_error(hooks: Any) -> None:
     policy = {"budgets": [{"name": "rpm", "limit": "1/minute"}]}
@@ -81,3 +115,71 @@ async def test_an_event_is_encoded_with_strings() -> None:
     event = msgspec.json.decode(msgspec.json.encode(seen.last))
     words = ("verdict", "settlement", "store", "stage", "shadow_stage")
     assert [event[word] for word in words] == ["admit", "done", "shared", "none", "none"]
+
+
+async def test_a_hook_that_returns_what_nobody_awaits_is_said_once_and_others_still_run(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen = Decisions()
+    budget = {"name": "rpm", "limit": "9/minute"}
+
+    def disguised(event: DecisionEvent) -> object:
+        return coroutine_function(event)
+
+    hooks: list[Any] = [disguised, seen]
+    limiter = memory_limiter({"budgets": [budget]}, hooks=hooks)
+    for _ in range(3):
+        async with limiter.admitted(request_scope("/x")):
+            pass
+    assert len(seen.events) == 3
+    (record,) = caplog.records
+    assert "returned coroutine, which nothing awaits" in record.getMessage()
+
+
+HOSTILE = "m\r\nset-cookie: a=b\x1b[31m\u202e\u2028" + "x" * 100_000
+
+
+@pytest.mark.parametrize("limit", ["9/minute", "1 tokens/minute", "$1/day"])
+async def test_what_a_caller_sends_reaches_no_event_log_or_answer_as_it_is(
+    limit: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen = Decisions()
+    policy = {
+        "budgets": [{"name": "b", "limit": limit}],
+        "identity": ["api_key"],
+        "models": {"known": {"input": 1, "output": 1}},
+    }
+    app = QueryBudgetMiddleware(FakeModel(), limiter=memory_limiter(policy, hooks=[seen]))
+    body = {"model": HOSTILE, "messages": [{"role": "user", "content": HOSTILE}]}
+    answers: list[Driven] = []
+    for path in ("/v1/chat/completions", "/v1/messages", f"/v1/{HOSTILE}"):
+        for method in ("POST", "GET", f"P{HOSTILE[:300]}"):
+            scope = http_scope(path, method=method, key="a")
+            answers.append(await drive(app, scope, request(body)))
+    assert any(answer.status != 200 for answer in answers) or limit == "9/minute"
+    for event in seen.events:
+        for text in (event.method, event.path, event.model):
+            assert text.isprintable()
+            assert len(text) <= 203
+    for answer in answers:
+        if answer.status in {404, 405}:
+            continue  # the application's
+        for name, value in answer.headers.items():
+            assert f"{name}{value}".isprintable()
+        if answer.status >= 400:
+            assert len(answer.body) < 2_000
+            assert all(part.isprintable() for part in texts(answer.json))
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+    assert all(len(record.getMessage()) < 1_000 for record in caplog.records)
+
+
+def texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield name
+            yield from texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts(item)
+    elif isinstance(value, str):
+        yield value

@@ -20,6 +20,7 @@ from querybudget.limiter.checks import check_usage
 from querybudget.limiter.estimation import Estimate
 from querybudget.limiter.matching import Matcher, Plan
 from querybudget.policy.model import Refusals
+from querybudget.redact import shown
 from querybudget.refusals.answers import message_and_wait
 from querybudget.refusals.sentences import not_priced, store_unavailable
 from querybudget.resilience.fallback import Reserved
@@ -295,10 +296,10 @@ def event_for(
         at=admission.at,
         identity=admission.identity,
         tier=admission.tier,
-        method=admission.method,
-        path=admission.path,
+        method=shown(admission.method),
+        path=shown(admission.path),
         operation=call.operation,
-        model=call.model,
+        model=shown(call.model),
         stream=call.stream,
         verdict=_verdict(admission),
         violated=decision.violated if decision else (),

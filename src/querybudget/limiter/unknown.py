@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from querybudget.redact import shown
+
 logger = logging.getLogger("querybudget")
 
 MOST = 200
@@ -25,8 +27,8 @@ class UnknownPaths:
             logger.warning(
                 "%s %s was answered and no route reads it: it counts as one request and as no"
                 " tokens; give it a route, exempt it, or set `unknown: refuse`%s",
-                method[:20],
-                shown(path),
+                shown(method),
+                quoted(path),
                 self._last(),
             )
 
@@ -35,8 +37,8 @@ class UnknownPaths:
         if self._first(path):
             logger.warning(
                 "%s %s is refused: no route reads it, and the policy says `unknown: refuse`%s",
-                method[:20],
-                shown(path),
+                shown(method),
+                quoted(path),
                 self._last(),
             )
 
@@ -51,6 +53,6 @@ class UnknownPaths:
         return " (other paths are not named any more)" if len(self._known) == MOST else ""
 
 
-def shown(path: str) -> str:
+def quoted(path: str) -> str:
     """Return a path for a log: cut, in quotes, and in ASCII without control characters."""
     return ascii(path[:LONGEST]) + ("..." if len(path) > LONGEST else "")

@@ -29,6 +29,7 @@ MAX_BUCKETS = FINE * 100 * MICRO
 MAX_DELAY = 60 * SECOND
 MAX_PRICE = 1_000 * MICRO
 
+_EXAMPLE_ZONE = "Europe/Berlin"
 _BUCKET_KEYS = ("price", "then", "delay", "score")
 _METHODS = (
     "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY WEBSOCKET".split()  # noqa: SIM905
@@ -204,10 +205,18 @@ def _zone(budget: file.BudgetFile, path: Path, problems: Problems) -> tzinfo:
     try:
         return UTC if name == "UTC" else zoneinfo.ZoneInfo(name)
     except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
-        near = nearest(name, zoneinfo.available_timezones())
-        message = f"expected a time zone such as `Europe/Berlin`, found `{name}`{near}"
-        problems.add((*path, "timezone"), message)
+        problems.add((*path, "timezone"), _no_zone(name, zoneinfo.available_timezones()))
         return UTC
+
+
+def _no_zone(name: str, known: Collection[str]) -> str:
+    """Say what is wrong: the name, or this machine's database of time zones."""
+    if _EXAMPLE_ZONE not in known:
+        return (
+            f"expected the time zone `{name}` in this machine's zone database, found"
+            f" {'an incomplete one' if known else 'none'}: pip install tzdata"
+        )
+    return f"expected a time zone such as `{_EXAMPLE_ZONE}`, found `{name}`{nearest(name, known)}"
 
 
 def _burst(budget: file.BudgetFile, limit: Limit, path: Path, problems: Problems) -> int:
