@@ -63,7 +63,6 @@ async def coroutine_function(event: DecisionEvent) -> None:
 
 
 async def generator(event: DecisionEvent) -> AsyncIterator[None]:
-    raise AssertionError("reached")
     yield
 
 
