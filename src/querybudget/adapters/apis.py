@@ -9,7 +9,18 @@ from __future__ import annotations
 from querybudget.adapters.base import Dialect
 from querybudget.adapters.native import Api
 
-_PROMPTS = ("text", "inputs", "prompt", "inputids", "instances", "textinput", "inputtext")
+_PROMPTS = (
+    "documents",
+    "input",
+    "inputids",
+    "inputs",
+    "inputtext",
+    "instances",
+    "prompt",
+    "text",
+    "text2",
+    "textinput",
+)
 _BOUNDS = (
     "maxcompletiontokens",
     "maxgenlen",

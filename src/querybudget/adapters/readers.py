@@ -47,13 +47,10 @@ _BY_MEMBER = ByMember(
     {
         "messages": _CHAT,
         "prompt": _COMPLETIONS,
-        "input": _EMBEDDINGS,
         "inputs": Native(TGI),
         "text": Native(SGLANG),
         "inputids": Native(SGLANG),
         "contents": Native(GEMINI),
-        "documents": Native(RANK),
-        "text1": Native(SCORE),
     },
     otherwise=Native(ANY),
 )
