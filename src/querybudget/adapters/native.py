@@ -24,8 +24,7 @@ from querybudget.adapters.members import (
     number,
     texts,
 )
-from querybudget.adapters.metering import answer_meter
-from querybudget.adapters.native_answer import AnswerReader
+from querybudget.adapters.native_answer import native_meter
 from querybudget.adapters.request import (
     MAX_CHOICES,
     MAX_LOGPROBS,
@@ -137,8 +136,7 @@ class Native:
         )
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        reader = AnswerReader()
-        return answer_meter(call, content_type, reader.read, reader.read)
+        return native_meter(call, content_type)
 
     def degrade(self, body: bytes, /) -> bytes:
         return rewrite(body, self._less) if self._api.generates else body

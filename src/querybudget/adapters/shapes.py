@@ -10,7 +10,7 @@ from msgspec import Raw
 from querybudget.adapters.base import Adapter, Call, Dialect, Meter, Target, Usage
 from querybudget.adapters.members import fold
 from querybudget.adapters.metering import AnswerTotals, answer_meter
-from querybudget.adapters.native_answer import AnswerReader
+from querybudget.adapters.native_answer import native_meter
 from querybudget.adapters.request import BOM, read_body
 
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
@@ -44,8 +44,7 @@ class ByMember:
         return self._chosen(body).parse(target, body)
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
-        reader = AnswerReader()
-        return answer_meter(call, content_type, reader.read, reader.read)
+        return native_meter(call, content_type)
 
     def degrade(self, body: bytes, /) -> bytes:
         return self._chosen(body).degrade(body)

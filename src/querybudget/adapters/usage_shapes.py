@@ -37,6 +37,7 @@ _INPUT = (
     "input_token_count",  # watsonx
     "input_length",  # TGI's last event
     "prefill_tokens",
+    "total_input_tokens",  # Gemini's interactions
     "prefill",  # TGI's details: a list of tokens
 )
 _OUTPUT = (
@@ -54,11 +55,16 @@ _OUTPUT = (
     "generation_token_count",  # Llama on Bedrock
     "candidates_token_count",
     "output_token_count",
+    "total_output_tokens",
 )
 _TOTAL = ("total_tokens", "totalTokenCount", "totalTokens", "total_token_count")
-_MORE_INPUT = ("toolUsePromptTokenCount", "tool_use_prompt_token_count")
+_MORE_INPUT = (
+    "toolUsePromptTokenCount",
+    "tool_use_prompt_token_count",
+    "total_tool_use_tokens",
+)
 """Prompt tokens that the prompt's own figure excludes."""
-_MORE_OUTPUT = ("thoughtsTokenCount", "thoughts_token_count")
+_MORE_OUTPUT = ("thoughtsTokenCount", "thoughts_token_count", "total_thought_tokens")
 """Reasoning that the output's own figure excludes."""
 _CACHED = (
     "cached_tokens",  # OpenAI (in details), Moonshot, SGLang
@@ -69,6 +75,7 @@ _CACHED = (
     "cacheReadInputTokenCount",
     "cache_n",
     "cached_content_token_count",
+    "total_cached_tokens",
 )
 _WRITTEN = (
     "cache_write_tokens",
