@@ -132,17 +132,15 @@ async def test_a_call_is_charged_what_the_server_reports(server: str, call: dict
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("server", "call"), CASES)
+@pytest.mark.parametrize(("server", "call"), [c for c in CASES if any(c.values[1]["used"])])
 async def test_a_spent_limit_holds_on_every_path(server: str, call: dict[str, Any]) -> None:
-    if not any(call["used"]):
-        pytest.skip("it uses no tokens")
     reached: list[str] = []
     spent = max(2_000, sum(call["used"]))
     app = QueryBudgetMiddleware(
         application(call["answer"], reached), policy(server, tokens=f"{spent} tokens/day")
     )
     body, headers = body_of(call)
-    statuses = []
+    statuses: list[int] = []
     while len(statuses) <= spent // sum(call["used"]) + 1 and 429 not in statuses:
         driven = await drive(app, scope_of(call, headers), request(body))
         statuses.append(driven.status)

@@ -1,18 +1,18 @@
-"""Requests as multipart forms (RFC 7578): images to edit, audio to transcribe, files.
+"""Requests as forms: images to edit, audio to transcribe.
 
-The boundary is the body's first line, so no header is needed. Fields are read as text, and files
-count by their size.
+A form is multipart (RFC 7578) or URL-encoded. Fields are read as text, files count by their size.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from querybudget.adapters.base import Call, Dialect, Meter, Target
-from querybudget.adapters.members import Json, fold
+from querybudget.adapters.members import Json
 from querybudget.adapters.native import Native
 from querybudget.errors import BodyError
 
@@ -25,9 +25,10 @@ MAX_FIELD = 1 << 20
 AUDIO_BYTES = 512
 """Bytes of audio that count as one token: a fiftieth of a second to a sixth, by the format."""
 
-_BOUNDARY = re.compile(rb"\s{0,64}--([^\r\n]{1,200})\r?\n")
+_BOUNDARY = re.compile(r"(?<!\w)boundary=(?:\"([^\"]{1,200})\"|([^\s\";,]{1,200}))", re.IGNORECASE)
 _NAME = re.compile(rb'(?<!\w)name="?([^";\r\n]{0,200})')
 _FILE = re.compile(rb"(?<!\w)filename\*?=")
+_BLANK = re.compile(rb"\r?\n\r?\n")
 _HEADERS = 8_192
 
 
@@ -45,30 +46,41 @@ class Part(msgspec.Struct):
     file: bool
 
 
-def parts_of(body: bytes) -> Iterator[Part]:
-    """Return the parts of a form, in order.
+def parts_of(body: bytes, content_type: str) -> Iterator[Part]:
+    """Return the parts of a multipart form, in order.
+
+    Args:
+        body: The body, decompressed.
+        content_type: The media type, with the boundary as its parameter.
 
     Raises:
-        BodyError: The body is no form, or has too many parts.
+        BodyError: There is no boundary, or the form has too many parts.
     """
-    first = _BOUNDARY.match(body)
-    if first is None:
-        raise BodyError("Expected a multipart form: its first line is a boundary.")
-    mark = b"\n--" + first[1].rstrip()
-    start = first.end()
+    named = _BOUNDARY.search(content_type)
+    if named is None:
+        raise BodyError("Expected a multipart form with a boundary in its content-type.")
+    mark = b"\n--" + (named[1] or named[2]).encode("latin-1")
+    text = b"\n" + body  # the first boundary may begin the body
+    start = _next_part(text, mark, text.find(mark))
     for _ in range(MAX_PARTS):
-        end = body.find(mark, start)
-        yield _part(body[start : end if end >= 0 else len(body)])
-        if end < 0 or body[end + len(mark) : end + len(mark) + 2] == b"--":
-            return
-        start = body.find(b"\n", end + len(mark)) + 1
         if not start:
             return
+        end = text.find(mark, start - 1)
+        yield _part(text[start : end if end >= 0 else len(text)])
+        start = _next_part(text, mark, end)
     raise BodyError(f"Expected at most {MAX_PARTS} parts of a form.")
 
 
+def _next_part(text: bytes, mark: bytes, found: int) -> int:
+    """Return where the part after a boundary begins; 0 if there is no boundary, or no other part."""
+    after = found + len(mark)
+    if found < 0 or text[after : after + 2] == b"--":
+        return 0
+    return text.find(b"\n", after) + 1
+
+
 def _part(data: bytes) -> Part:
-    blank = re.search(rb"\r?\n\r?\n", data[:_HEADERS])
+    blank = _BLANK.search(data[:_HEADERS])
     if blank is None and not data.startswith((b"\r\n", b"\n")):
         raise BodyError("Expected headers and an empty line in each part of a form.")
     headers = data[: blank.start()] if blank else b""
@@ -92,17 +104,20 @@ class Form:
         self.dialect: Dialect = inner.dialect
 
     def parse(self, target: Target, body: bytes, /) -> Call:
-        if _BOUNDARY.match(body) is None:
+        media = target.content_type.strip().lower()
+        if media.startswith("application/x-www-form-urlencoded"):
+            return self._inner.read(_encoded(body))
+        if not media.startswith("multipart/"):
             return self._inner.parse(target, body)
         fields: dict[str, Json] = {}
         size = files = 0
-        for part in parts_of(body):
+        for part in parts_of(body, target.content_type):
             if part.file:
                 files += 1
                 size += len(part.content)
             else:
                 text = part.content[:MAX_FIELD].decode(errors="replace")
-                fields.setdefault(fold(part.name.removesuffix("[]")), text)
+                _add(fields, part.name, text)
         call = self._inner.read(fields)
         if self._sound:
             call.input_tokens += -(-size // AUDIO_BYTES)
@@ -114,4 +129,27 @@ class Form:
         return self._inner.meter(call, content_type)
 
     def degrade(self, body: bytes, /) -> bytes:
-        return body if _BOUNDARY.match(body) else self._inner.degrade(body)
+        return self._inner.degrade(body)  # a form is no JSON object, so it stays as it is
+
+
+def _encoded(body: bytes) -> dict[str, Json]:
+    fields: dict[str, Json] = {}
+    try:
+        pairs = parse_qsl(body.decode(errors="replace"), max_num_fields=MAX_PARTS)
+    except ValueError:
+        raise BodyError(f"Expected at most {MAX_PARTS} fields of a form.") from None
+    for name, value in pairs:
+        _add(fields, name, value)
+    return fields
+
+
+def _add(fields: dict[str, Json], name: str, value: str) -> None:
+    """Add a field; of one that comes several times, servers take the first, the last or all."""
+    name = name.removesuffix("[]")
+    before = fields.get(name)
+    if before is None:
+        fields[name] = value
+    elif isinstance(before, list):
+        before.append(value)
+    else:
+        fields[name] = [before, value]

@@ -221,7 +221,8 @@ def _put(members: Members, steps: Sequence[str]) -> None:
 
 
 def _values(settings: Sequence[dict[str, list[Json]]], names: Sequence[str]) -> list[Json]:
-    return [value for each in settings for name in names for value in each.get(name, ())]
+    found = [value for each in settings for name in names for value in each.get(name, ())]
+    return [each for value in found for each in (value if isinstance(value, list) else (value,))]
 
 
 def _numbers(settings: Sequence[dict[str, list[Json]]], names: Sequence[str]) -> list[float]:

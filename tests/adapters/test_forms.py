@@ -1,0 +1,88 @@
+"""Forms: what a server finds in one is what counts."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querybudget.adapters import adapter_for
+from querybudget.adapters.base import Call, Target
+from querybudget.adapters.forms import AUDIO_BYTES, MAX_PARTS, parts_of
+from querybudget.errors import BodyError
+
+MULTIPART = "multipart/form-data; boundary=b"
+
+
+def form(*parts: tuple[str, bytes], mark: bytes = b"b") -> bytes:
+    body = b""
+    for name, content in parts:
+        head = b"Content-Disposition: form-data; name=" + name.encode()
+        body += b"--" + mark + b"\r\n" + head + b"\r\n\r\n" + content + b"\r\n"
+    return body + b"--" + mark + b"--\r\n"
+
+
+def read(path: str, body: bytes, media: str = MULTIPART) -> Call:
+    adapter = adapter_for(path, "POST", ())
+    assert adapter is not None
+    return adapter.parse(Target(path, "", [(b"content-type", media.encode())]), body)
+
+
+def test_fields_and_files_are_told_apart() -> None:
+    body = form(('"model"', b"m"), ('"image[]"; filename="a.png"', b"\x89PNG"), ('"n"', b" 3 "))
+    call = read("/v1/images/edits", body)
+    assert (call.model, call.images, call.choices) == ("m", 1, 3)
+
+
+def test_sound_counts_by_its_size() -> None:
+    body = form(('"file"; filename="a.wav"', bytes(AUDIO_BYTES * 10)), ('"model"', b"m"))
+    call = read("/v1/audio/transcriptions", body)
+    assert (call.input_tokens, call.images, call.generates) == (10, 0, True)
+
+
+def test_the_header_s_boundary_counts_and_no_other() -> None:
+    real = form(('"n"', b"9"), ('"prompt"', b"x"))
+    fake = form(('"n"', b"1"), mark=b"fake")
+    assert read("/v1/images/edits", fake + real).choices == 9
+
+
+def test_a_quoted_boundary_is_the_same() -> None:
+    assert (
+        read("/v1/images/edits", form(('"n"', b"4")), 'multipart/form-data; boundary="b"').choices
+        == 4
+    )
+
+
+def test_a_field_that_comes_twice_counts_as_the_dearer() -> None:
+    assert read("/v1/images/edits", form(('"n"', b"1"), ('"n"', b"7"))).choices == 7
+
+
+def test_a_url_encoded_form_is_read_too() -> None:
+    call = read("/v1/images/edits", b"model=m&prompt=hi&n=5", "application/x-www-form-urlencoded")
+    assert (call.model, call.choices) == ("m", 5)
+
+
+@pytest.mark.parametrize("media", ["multipart/form-data", "multipart/form-data; boundary="])
+def test_a_form_without_a_boundary_cannot_be_read(media: str) -> None:
+    with pytest.raises(BodyError, match="boundary"):
+        read("/v1/images/edits", form(('"n"', b"1")), media)
+
+
+def test_a_form_of_too_many_parts_cannot_be_read() -> None:
+    with pytest.raises(BodyError, match="parts"):
+        list(parts_of(form(*[("n", b"")] * (MAX_PARTS + 1)), MULTIPART))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_are_a_body_error(data: bytes) -> None:
+    for body in (data, b"--b\r\n" + data, b"--b\r\nname=\r\n\r\n" + data + b"\r\n--b--"):
+        try:
+            read("/v1/audio/transcriptions", body)
+        except BodyError:
+            continue
+
+
+@given(st.lists(st.binary(max_size=30).filter(lambda part: b"--b" not in part), max_size=5))
+def test_parts_come_back_as_they_were_sent(contents: list[bytes]) -> None:
+    body = form(*[('"f"', content) for content in contents])
+    assert [part.content for part in parts_of(body, MULTIPART)] == contents
