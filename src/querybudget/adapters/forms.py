@@ -72,7 +72,7 @@ def parts_of(body: bytes, content_type: str) -> Iterator[Part]:
 
 
 def _next_part(text: bytes, mark: bytes, found: int) -> int:
-    """Return where the part after a boundary begins; 0 if there is no boundary, or no other part."""
+    """Return where the part after a boundary begins; 0 if there is none."""
     after = found + len(mark)
     if found < 0 or text[after : after + 2] == b"--":
         return 0
