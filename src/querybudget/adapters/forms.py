@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from querybudget.adapters.base import Call, Dialect, Meter, Target
-from querybudget.adapters.members import Json
+from querybudget.adapters.lax import Json
 from querybudget.adapters.native import Native
 from querybudget.errors import BodyError
 
@@ -106,7 +106,7 @@ class Form:
     def parse(self, target: Target, body: bytes, /) -> Call:
         media = target.content_type.strip().lower()
         if media.startswith("application/x-www-form-urlencoded"):
-            return self._inner.read(_encoded(body))
+            return self._inner.read(target, _encoded(body))
         if not media.startswith("multipart/"):
             return self._inner.parse(target, body)
         fields: dict[str, Json] = {}
@@ -118,7 +118,7 @@ class Form:
             else:
                 text = part.content[:MAX_FIELD].decode(errors="replace")
                 _add(fields, part.name, text)
-        call = self._inner.read(fields)
+        call = self._inner.read(target, fields)
         if self._sound:
             call.input_tokens += -(-size // AUDIO_BYTES)
         else:

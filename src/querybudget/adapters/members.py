@@ -7,16 +7,16 @@ members of one folded name, both count.
 
 from __future__ import annotations
 
-import math
+import json
+import re
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Any
 
 import msgspec
 
-from querybudget.adapters.request import utf8_size
-
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
-"""A decoded JSON document, or any value in one."""
+from querybudget.adapters.lax import Json
+from querybudget.adapters.request import read_body, utf8_size
+from querybudget.errors import BodyError
 
 JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
 
@@ -66,6 +66,8 @@ _ATTACHMENTS = frozenset(
     }
 )
 _PICTURE = "image/"
+_NAMED = re.compile(rb'(?<!\\)"\s*:')
+"""The end of a member's name; rarely, a part of a text."""
 
 
 class Content(msgspec.Struct):
@@ -82,6 +84,45 @@ class Content(msgspec.Struct):
     tokens: int = 0
 
 
+def read_object(body: bytes, expected: str) -> dict[str, Json]:
+    """Read a request's JSON object.
+
+    Raises:
+        BodyError: It is not strict JSON, not an object, or an object in it names a member twice.
+            `read_call` then tries each of its readings.
+    """
+    document = read_body(JSON, body, expected)
+    if not isinstance(document, dict):
+        raise BodyError(f"Expected {expected}, found other JSON.")
+    if len(_NAMED.findall(body)) != _names_in(document):
+        _check_once(body, expected)
+    return document
+
+
+def _names_in(document: Json) -> int:
+    count, pending = 0, [document]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            count += len(value)
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+    return count
+
+
+def _check_once(body: bytes, expected: str) -> None:
+    try:
+        json.loads(body, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        raise BodyError(f"Expected {expected}, found a member given twice.") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a member is given twice")
+
+
 def fold(name: str) -> str:
     """Return a member's name in lower case, without hyphens and underscores."""
     return name.replace("_", "").replace("-", "").lower()
@@ -94,25 +135,6 @@ def folded(value: Json) -> dict[str, list[Json]]:
         for name, member in value.items():
             members.setdefault(fold(name), []).append(member)
     return members
-
-
-def number(value: Json) -> float | None:
-    """Return a number that servers take as one: also in quotes, and a truth value as 1 or 0."""
-    if isinstance(value, str):
-        try:
-            value = float(value.strip())
-        except ValueError:
-            return None
-    if isinstance(value, int | float) and math.isfinite(value):
-        return value
-    return None
-
-
-def flag(value: Json) -> bool:
-    """Return whether a value says yes: ``true``, a number above zero, or a word for it."""
-    if isinstance(value, str):
-        return value.strip().lower() in {"1", "on", "t", "true", "y", "yes"}
-    return bool(value)
 
 
 def texts(value: Json) -> Iterator[str]:

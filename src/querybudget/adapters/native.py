@@ -6,24 +6,26 @@ what their members are called. `Api` says so. Everything else in a request is pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
 from msgspec import Raw
 
+from querybudget.adapters import lax
 from querybudget.adapters.base import Call, Dialect, Meter, Target
+from querybudget.adapters.combined import copied
 from querybudget.adapters.degrade import OUTPUT, Members, drop, rewrite
+from querybudget.adapters.lax import Json
 from querybudget.adapters.members import (
     JSON,
-    Json,
     content_of,
-    flag,
     fold,
     folded,
-    number,
+    read_object,
     texts,
 )
+from querybudget.adapters.model_names import models_of
 from querybudget.adapters.native_answer import native_meter
 from querybudget.adapters.request import (
     MAX_CHOICES,
@@ -31,9 +33,7 @@ from querybudget.adapters.request import (
     MAX_OUTPUT,
     asks_of,
     joined,
-    read_body,
 )
-from querybudget.errors import BodyError
 
 _SYSTEM = ("system", "systeminstruction", "systemprompt", "preamble", "instructions")
 _TALKS = ("messages", "contents")
@@ -100,13 +100,10 @@ class Native:
         self.dialect: Dialect = api.dialect
         self._names = frozenset(name for name in api.settings if name)
 
-    def parse(self, _target: Target, body: bytes, /) -> Call:
-        document = read_body(JSON, body, f"a JSON object for {self._api.operation}")
-        if not isinstance(document, dict):
-            raise BodyError(f"Expected a JSON object for {self._api.operation}.")
-        return self.read(document)
+    def parse(self, target: Target, body: bytes, /) -> Call:
+        return self.read(target, read_object(body, f"a JSON object for {self._api.operation}"))
 
-    def read(self, document: dict[str, Json]) -> Call:
+    def read(self, target: Target, document: dict[str, Json]) -> Call:
         """Return what a decoded request asks."""
         members = folded(document)
         settings = [*self._settings(members)]
@@ -115,11 +112,15 @@ class Native:
         content = content_of(self._prompt(members))
         again = content_of([value for n in self._api.paired for value in members.get(n, ())])
         asks, stream = _asks(items), self._streams(members)
-        return Call(
+        named = members.get("model", [None])
+        models = models_of(target, named[0], named[1:])
+        call = Call(
             dialect=self._api.dialect,
             operation=self._api.operation,
-            model=next((m for m in members.get("model", ()) if isinstance(m, str)), ""),
+            model=models.first,
+            other_models=models.others,
             stream=stream,
+            ambiguous=any(map(lax.ambiguous, members.get("stream", ()))),
             items=count,
             choices=_choices(_numbers(settings, self._api.counts)),
             max_output=_bound(_numbers(settings, self._api.bounds)),
@@ -134,6 +135,7 @@ class Native:
             generates=self._api.generates,
             background=self._api.background and not stream,
         )
+        return copied(call, models.copies)
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
         return native_meter(call, content_type)
@@ -162,7 +164,7 @@ class Native:
         said = members.get("stream")
         if self._api.stream == "always" or (said is None and self._api.stream == "unless"):
             return True
-        return any(map(flag, said or ()))
+        return any(map(lax.flag, said or ()))
 
     def _less(self, members: Members) -> None:
         bounded = False
@@ -174,7 +176,7 @@ class Native:
                 members[actual], found = self._lowered(members[actual])
                 bounded |= found
         if not bounded and self._api.bound:
-            _put(members, self._api.bound.split("."))
+            self._put(members, self._api.bound.split("."))
 
     def _lowered(self, value: Raw) -> tuple[Raw, bool]:
         """Return settings that ask for less, and whether all of them bound the output."""
@@ -183,14 +185,21 @@ class Native:
         def change(settings: Members) -> None:
             found.append(self._lower(settings))
 
-        raw = bytes(value)
-        if raw[:1] == b"[":
-            try:
-                parts = [rewrite(bytes(part), change) for part in _OBJECTS.decode(raw)]
-            except (ValueError, RecursionError):
-                return value, False
-            return Raw(b"[" + b",".join(parts) + b"]"), bool(found) and all(found)
-        return Raw(rewrite(raw, change)), any(found)
+        return _each(value, change), bool(found) and all(found)
+
+    def _put(self, members: Members, steps: Sequence[str]) -> None:
+        """Put a limit where the server reads it, into each object there that has none."""
+        name, *rest = steps
+        if not rest:
+            if not any(fold(each) in self._api.bounds for each in members):
+                members[name] = Raw(b"%d" % OUTPUT)
+            return
+
+        def change(inside: Members) -> None:
+            self._put(inside, rest)
+
+        actual = next((each for each in members if fold(each) == fold(name)), name)
+        members[actual] = _each(members.get(actual, Raw(b"{}")), change)
 
     def _lower(self, settings: Members) -> bool:
         bounded = False
@@ -201,23 +210,23 @@ class Native:
             elif name in self._api.counts:
                 settings[actual] = Raw(b"1")
             elif name in self._api.bounds:
-                limit = number(JSON.decode(settings[actual]))
+                limit = lax.number(JSON.decode(settings[actual]))
                 if limit is None or not 0 < limit <= OUTPUT:
                     settings[actual] = Raw(b"%d" % OUTPUT)
                 bounded = True
         return bounded
 
 
-def _put(members: Members, steps: Sequence[str]) -> None:
-    """Put the limit of a degraded answer where the server reads it."""
-    name, *rest = steps
-    if not rest:
-        members[name] = Raw(b"%d" % OUTPUT)
-        return
-    actual = next((each for each in members if fold(each) == fold(name)), name)
-    value = bytes(members.get(actual, Raw(b"{}")))
-    inner = value if value[:1] == b"{" else b"{}"
-    members[actual] = Raw(rewrite(inner, lambda inside: _put(inside, rest)))
+def _each(value: Raw, change: Callable[[Members], None]) -> Raw:
+    """Change an object, or each object of an array; any other value becomes an object."""
+    raw = bytes(value)
+    if raw[:1] == b"[":
+        try:
+            parts = [rewrite(bytes(part), change) for part in _OBJECTS.decode(raw)]
+        except (ValueError, RecursionError):
+            return value
+        return Raw(b"[" + b",".join(parts) + b"]")
+    return Raw(rewrite(raw if raw[:1] == b"{" else b"{}", change))
 
 
 def _values(settings: Sequence[dict[str, list[Json]]], names: Sequence[str]) -> list[Json]:
@@ -226,7 +235,7 @@ def _values(settings: Sequence[dict[str, list[Json]]], names: Sequence[str]) -> 
 
 
 def _numbers(settings: Sequence[dict[str, list[Json]]], names: Sequence[str]) -> list[float]:
-    found = [number(value) for value in _values(settings, names)]
+    found = [lax.number(value) for value in _values(settings, names)]
     return [value for value in found if value is not None]
 
 
@@ -243,7 +252,7 @@ def _bound(bounds: list[float]) -> int | None:
 
 def _alternatives(values: list[Json]) -> int:
     """Return the alternatives with log-probabilities for each token; ``true`` is one of them."""
-    found = [number(value) for value in values if value is not False]
+    found = [lax.number(value) for value in values if value is not False]
     counts = [MAX_LOGPROBS if value < 0 else value for value in found if value is not None]
     return int(min(max(1, *counts), MAX_LOGPROBS)) if counts else 0
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec.structs import astuple
+
 from querybudget.adapters.answer_totals import AnswerTotals
 from querybudget.adapters.base import Call, Meter, Usage
-from querybudget.adapters.members import JSON, Json, content_of, fold, folded
+from querybudget.adapters.lax import Json
+from querybudget.adapters.members import JSON, content_of, fold, folded
 from querybudget.adapters.metering import answer_meter
 from querybudget.adapters.usage_shapes import added, larger, usage_in, usage_of
 
@@ -39,48 +42,46 @@ _NO_TEXT = frozenset(
 
 def native_meter(call: Call, content_type: str) -> Meter:
     """Return a meter for an answer of any server's own API."""
-    read = AnswerReader().read
-    return answer_meter(call, content_type, read, read, read)
+    return answer_meter(call, content_type, read_native, read_native, read_native)
 
 
-class AnswerReader:
-    """Reads one answer of any form.
+def read_native(data: bytes, totals: AnswerTotals) -> None:
+    """Add one event, one element of an array or a whole body to `totals`.
 
     Servers that answer many prompts at once report each one's usage, by an id of its own; later
     figures of one id replace earlier ones.
     """
+    if data.strip() == b"[DONE]":
+        totals.complete = True
+        return
+    document = JSON.decode(data)
+    for answer in document if isinstance(document, list) else (document,):
+        if isinstance(answer, dict):
+            _add(answer, totals)
+        else:
+            totals.output_bytes += content_of(answer).size
 
-    __slots__ = ("_reports",)
 
-    def __init__(self) -> None:
-        self._reports: dict[str, Usage] = {}
+def _add(answer: dict[str, Json], totals: AnswerTotals) -> None:
+    text = content_of({k: v for k, v in answer.items() if fold(k) not in _NO_TEXT})
+    totals.output_bytes += text.size
+    usage = _usage_of(answer)
+    if usage is None:
+        return
+    name = hash(_id(answer))
+    before = totals.parts.get(name)
+    if before is None and len(totals.parts) >= MAX_ANSWERS:
+        name = hash("")
+        before = totals.parts.get(name)
+    now = totals.parts[name] = larger(before, usage)
+    totals.usage = _replaced(totals.usage or Usage(), before or Usage(), now)
+    totals.complete = totals.complete or bool(usage.output) or not text.size
 
-    def read(self, data: bytes, totals: AnswerTotals) -> None:
-        """Add one event, one element of an array or a whole body to `totals`."""
-        if data.strip() == b"[DONE]":
-            totals.complete = True
-            return
-        document = JSON.decode(data)
-        for answer in document if isinstance(document, list) else (document,):
-            if isinstance(answer, dict):
-                self._add(answer, totals)
-            else:
-                totals.output_bytes += content_of(answer).size
 
-    def _add(self, answer: dict[str, Json], totals: AnswerTotals) -> None:
-        text = content_of({k: v for k, v in answer.items() if fold(k) not in _NO_TEXT})
-        totals.output_bytes += text.size
-        usage = _usage_of(answer)
-        if usage is None:
-            return
-        name = _id(answer)
-        if name in self._reports or len(self._reports) < MAX_ANSWERS:
-            self._reports[name] = larger(self._reports.get(name), usage)
-        total: Usage | None = None
-        for report in self._reports.values():
-            total = added(total, report)
-        totals.usage = added(Usage(), total or Usage())
-        totals.complete = totals.complete or bool(usage.output) or not text.size
+def _replaced(total: Usage, before: Usage, now: Usage) -> Usage:
+    """Return a sum of reports in which one has grown from `before` to `now`, as a new object."""
+    three = zip(astuple(total), astuple(before), astuple(now), strict=True)
+    return Usage(*[whole - old + new for whole, old, new in three])
 
 
 def _usage_of(answer: dict[str, Json]) -> Usage | None:
