@@ -12,7 +12,8 @@ from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.identity import Identity, KeyedHash
 from querybudget.limiter.conditions import Mismatch
 from querybudget.limiter.estimation import Estimate
-from querybudget.limiter.matching import CACHED, Caller, Matcher, Route
+from querybudget.limiter.matching import CACHED, Matcher, Route
+from querybudget.limiter.plans import Caller
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO
 

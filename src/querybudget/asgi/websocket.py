@@ -16,7 +16,8 @@ from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.responder import refusal_of, send_answer
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.limiter import Admission, Limiter, Outcome
-from querybudget.limiter.matching import Caller, Route
+from querybudget.limiter.matching import Route
+from querybudget.limiter.plans import Caller
 from querybudget.refusals import Close, close
 from querybudget.units import MICRO
 
@@ -82,7 +83,7 @@ class WebSocketSession:
         message = await self._receive()
         if message["type"] != "websocket.receive":
             return message
-        await self._end_turn()
+        await self._end_turn(goes_on=True)
         call = message_call(_size(message))
         admission = await self._admit(self._route.messages or self._route, call)
         if admission.refusal is not None:
@@ -115,10 +116,12 @@ class WebSocketSession:
             usage = Usage(estimated=True)
             await self._limiter.settle_call(self._handshake, outcome, usage, self._status)
 
-    async def _end_turn(self) -> None:
+    async def _end_turn(self, *, goes_on: bool = False) -> None:
+        """Settle the last message, which shows that the caller was let in if the talk goes on."""
         turn, self._turn = self._turn, None
         if turn is None:
             return
+        turn.verified = turn.verified or (goes_on and self._sent > 0)
         output = -(-self._sent * MICRO // turn.estimate.bytes_per_token)
         usage = Usage(input=turn.estimate.usage.input, output=output, estimated=True)
         await self._limiter.settle_call(turn, Outcome.ANSWERED, usage, self._status)

@@ -27,6 +27,7 @@ from querybudget.ledger.types import (
     LineStatus,
     Reservation,
     Settled,
+    Standing,
     Verdict,
     refusal,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "LineStatus",
     "Reservation",
     "Settled",
+    "Standing",
     "Verdict",
     "answered",
     "peek",

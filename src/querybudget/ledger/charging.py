@@ -193,7 +193,15 @@ def _admit(
         held.append(amount)
         statuses.append(LineStatus(line, room - amount, window.reset(quota, now)))
     reservation = Reservation(
-        name, charge.lines, tuple(held), now, expires, price, charge.observation, charge.profiled
+        name,
+        charge.lines,
+        tuple(held),
+        now,
+        expires,
+        price,
+        charge.observation,
+        charge.profiled,
+        charge.verified,
     )
     if coverage is None:
         return Decision(_ADMIT, tuple(statuses), NO_TIME, reservation, price)

@@ -26,6 +26,20 @@ GRACE = 24 * 3_600 * SECOND
 """µs for which an expired reservation is remembered, so that its overshoot is charged, and once."""
 
 
+_NOBODY = frozenset[str]()
+
+
+class Standing(enum.IntEnum):
+    """Who can make an account, which decides how stores bound the number of its kind."""
+
+    CALLER = 0
+    """A caller: on probation until the application has verified one."""
+    FIXED = 1
+    """The policy: its accounts are few, so they are known from their first use."""
+    INVENTED = 2
+    """What calls say, such as system prompts: these never push out a caller's account."""
+
+
 class Line(msgspec.Struct, frozen=True, gc=False):
     """One quota of one partition, and what a call takes from it.
 
@@ -38,6 +52,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
         shadow: Decide and count, but never refuse.
         response: What follows from the buckets visited, on a line of buckets; None to count only.
             The `amount` and `minimum` of such a line are the weight of each new bucket.
+        standing: Who can make the account.
     """
 
     partition: str
@@ -46,6 +61,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     minimum: int
     shadow: bool = False
     response: BucketResponse | None = None
+    standing: Standing = Standing.CALLER
 
 
 class Charge(msgspec.Struct, frozen=True, gc=False):
@@ -59,6 +75,8 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
         observation: What the call shows; None if no line counts buckets.
         profiled: Accounts whose profiles take in the observation when the call is answered: first
             the identity's, then those of its pools.
+        verified: Whether the application has verified the caller, in this call or before. An
+            account of a caller who is not verified stays on probation.
     """
 
     id: str
@@ -67,11 +85,17 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     price: Millionths = ORDINARY_PRICE
     observation: Observation | None = None
     profiled: tuple[str, ...] = ()
+    verified: bool = True
 
     @property
     def partitions(self) -> tuple[str, ...]:
         """Keys of the accounts concerned, each once."""
         return _partitions(self.lines, self.profiled)
+
+    @property
+    def on_probation(self) -> frozenset[str]:
+        """Keys of the accounts that end soon, because their callers are not verified."""
+        return _on_probation(self)
 
     def with_lines(self, name: str, lines: tuple[Line, ...]) -> Charge:
         """Return this charge under another name, for other lines.
@@ -87,7 +111,15 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     ) -> Reservation:
         """Return the reservation of this charge; the arguments are its attributes."""
         return Reservation(
-            self.id, self.lines, held, at, expires, price, self.observation, self.profiled
+            self.id,
+            self.lines,
+            held,
+            at,
+            expires,
+            price,
+            self.observation,
+            self.profiled,
+            self.verified,
         )
 
 
@@ -146,6 +178,7 @@ class Reservation(msgspec.Struct, frozen=True):
         price: The factor it was charged at, in millionths.
         observation: As charged.
         profiled: As charged.
+        verified: As charged; or whether the call that it was made for has verified the caller.
     """
 
     id: str
@@ -156,11 +189,17 @@ class Reservation(msgspec.Struct, frozen=True):
     price: Millionths
     observation: Observation | None = None
     profiled: tuple[str, ...] = ()
+    verified: bool = True
 
     @property
     def partitions(self) -> tuple[str, ...]:
         """Keys of the accounts concerned, each once."""
         return _partitions(self.lines, self.profiled)
+
+    @property
+    def on_probation(self) -> frozenset[str]:
+        """Keys of the accounts that end soon, because their callers are not verified."""
+        return _on_probation(self)
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -243,3 +282,10 @@ class Account(msgspec.Struct, array_like=True):
 
 def _partitions(lines: tuple[Line, ...], profiled: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(line.partition for line in lines), *profiled]))
+
+
+def _on_probation(charge: Charge | Reservation) -> frozenset[str]:
+    if charge.verified:
+        return _NOBODY
+    lasting = {line.partition for line in charge.lines if line.standing}
+    return frozenset(charge.partitions) - lasting

@@ -18,7 +18,8 @@ from querybudget.identity import Identity
 from querybudget.ledger import Decision, Line
 from querybudget.limiter.checks import check_usage
 from querybudget.limiter.estimation import Estimate
-from querybudget.limiter.matching import Matcher, Plan
+from querybudget.limiter.matching import Matcher
+from querybudget.limiter.plans import Matched, Plan
 from querybudget.policy.model import Refusals
 from querybudget.redact import shown
 from querybudget.refusals.answers import message_and_wait
@@ -83,6 +84,8 @@ class Admission(msgspec.Struct):
         observation: What its prompts show; None if they were not analyzed.
         reported: Usage that the application has reported by `used`; None if it has not.
         settling: Its settlement, if that runs in the background.
+        verified: Whether the application has verified the caller, in this call or before: it
+            answered with tokens, or said so.
     """
 
     identity: Identity
@@ -102,6 +105,7 @@ class Admission(msgspec.Struct):
     observation: Observation | None = None
     reported: Usage | None = None
     settling: asyncio.Task[None] | None = None
+    verified: bool = False
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -143,6 +147,7 @@ class Admission(msgspec.Struct):
             usage = sum_of(self.reported, usage)
             check_usage(usage)
         self.reported = usage
+        self.verified = True
 
 
 class AdmissionView:
@@ -193,6 +198,15 @@ class AdmissionView:
         """
         self._admission.used(usage)
 
+    def verified(self) -> None:
+        """Say that the caller is real: its key was checked, for example.
+
+        Call it where the application authenticates callers, if it answers some of them without
+        using tokens. Otherwise their accounts are those of newcomers, which a flood of made-up keys
+        may push out. A call that uses tokens says it by itself.
+        """
+        self._admission.verified = True
+
 
 def refusal_of(decision: Decision) -> Refusal:
     """Return why a decision refuses: abnormal use only if nothing else does."""
@@ -230,7 +244,19 @@ def amounts_of(admission: Admission, outcome: Outcome, usage: Usage) -> list[int
         return _with_buckets(admission, call, outcome, usage)
     if outcome is _ANSWERED:
         return [matched.cost_function(call, usage) for matched in budgets]
-    return [0 if matched.needs_usage else matched.cost_function(call, usage) for matched in budgets]
+    return [
+        matched.cost_function(call, usage) if _charged_if_rejected(admission, matched) else 0
+        for matched in budgets
+    ]
+
+
+def _charged_if_rejected(admission: Admission, matched: Matched) -> bool:
+    """Whether a budget is charged for a request that the application rejects.
+
+    Tokens and money are not. An account that callers share is not for a stranger, who could empty
+    it for all others with requests that no key is checked for.
+    """
+    return not matched.needs_usage and (admission.verified or not matched.shared)
 
 
 def _as_answered(call: Call, usage: Usage) -> Call:
@@ -250,7 +276,7 @@ def _with_buckets(admission: Admission, call: Call, outcome: Outcome, usage: Usa
         if matched.counts_buckets:
             amounts.append(line.amount if answered else 0)
         else:
-            charged = answered or not matched.needs_usage
+            charged = answered or _charged_if_rejected(admission, matched)
             amounts.append(matched.cost_function(call, usage) if charged else 0)
     return amounts
 

@@ -15,13 +15,10 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from querybudget.adapters.base import UNREADABLE, Call, Dialect, Usage
-from querybudget.coverage import Observation
-from querybudget.coverage.observation import FINE
+from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.errors import SetupError
 from querybudget.events import DecidedBy, Hook, Settlement, checked_hooks, publish
-from querybudget.identity import KeyedHash, chain, identify, tier_rules
-from querybudget.ledger import Charge
+from querybudget.identity import ANONYMOUS, KeyedHash, chain, identify, tier_rules
 from querybudget.limiter.admission import (
     Admission,
     Outcome,
@@ -32,11 +29,14 @@ from querybudget.limiter.admission import (
     sum_of,
 )
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
+from querybudget.limiter.charges import charge_for
 from querybudget.limiter.checks import check_call, check_usage
 from querybudget.limiter.estimation import Estimate, Estimator
-from querybudget.limiter.matching import Caller, Matcher, Plan, Route
+from querybudget.limiter.matching import Matcher, Route
+from querybudget.limiter.plans import Caller, Plan
 from querybudget.limiter.scopes import method_of, path_of
 from querybudget.limiter.unknown import UnknownPaths
+from querybudget.limiter.verification import Verified, verifies
 from querybudget.policy.model import Policy
 from querybudget.resilience.fallback import Reserved
 from querybudget.resilience.guard import Wait, within
@@ -54,8 +54,6 @@ BARE = Call(Dialect.PROBLEM, "other", generates=False)
 """A call on a path that no adapter reads: one request."""
 
 NOTHING = Usage()
-UNSEEN = Observation()
-"""What a call shows whose prompts were not analyzed: it visits nothing."""
 
 UNMETERED = Estimate(NOTHING, NOTHING, MICRO)
 """For calls that use no tokens, or whose tokens nothing counts."""
@@ -124,6 +122,7 @@ class Limiter:
         secret = policy.secret or os.urandom(32)
         self._hash = KeyedHash(secret)
         self._chain = chain(policy.identity)
+        self._verified = Verified(tuple(source for source, _ in self._chain))
         self._tier = tier_rules(policy.tiers)
         self._opened = analyzer_for(policy, secret) if analyzer is None else None
         analyzer = self.analyzer = analyzer or self._opened
@@ -202,6 +201,7 @@ class Limiter:
             began = True
             yield admission
             outcome = _ANSWERED
+            admission.verified = True
         except Exception:
             outcome = _ANSWERED if admission.reported else Outcome.FAILED
             raise
@@ -244,13 +244,15 @@ class Limiter:
         if asked and (plan.needs_usage or self._hooks):
             estimate = self.estimator.estimate(caller.identity.key, call)
         identity, tier, now = caller.identity, caller.tier, self.clock()
-        admission = Admission(
-            identity, tier, call, method, path, now, estimate, plan, observation=observation
-        )
+        admission = Admission(identity, tier, call, method, path, now, estimate, plan)
+        admission.observation = observation
+        admission.verified = self._verified.has(identity.key, identity.source)
         if plan.unpriced:
             admission.refusal = Refusal.UNPRICED
         else:
-            charge = self._charge(caller, admission)
+            self._count += 1
+            name = f"{self._prefix}{self._count:x}"
+            charge = charge_for(name, caller, admission, self.matcher, self.policy.hold)
             admission.take(await self._resilient.reserve(charge, plan.on_error))
         if admission.refusal is not None:
             admission.settled = True
@@ -258,17 +260,18 @@ class Limiter:
         return admission
 
     def reads(self, admission: Admission) -> bool:
-        """Return True if anything needs to know what the answer used."""
-        return admission.plan.needs_usage or bool(self._hooks)
+        """Return True if anything needs to know what the answer used, as for a newcomer."""
+        return admission.plan.needs_usage or bool(self._hooks) or not admission.verified
 
     async def settle(
         self, admission: Admission, outcome: Outcome, usage: Usage | None = None, status: int = 0
     ) -> None:
         """Replace what an admission holds by what its call used.
 
-        Settling twice changes nothing, nor does settling a refused call. This does not wait for a
-        store that may wait: the settlement runs in the background, and `aclose` waits for it. So
-        cancelling this never loses a settlement.
+        An answered call verifies its caller: an application that settles its calls itself knows
+        whom it answers. Settling twice changes nothing, nor does settling a refused call. This does
+        not wait for a store that may wait: the settlement runs in the background, and `aclose`
+        waits for it. So cancelling this never loses a settlement.
 
         Args:
             admission: The call's.
@@ -291,6 +294,7 @@ class Limiter:
         except (TypeError, ValueError):
             await self.settle_call(admission, outcome, status=status)
             raise
+        admission.verified = admission.verified or outcome is _ANSWERED
         await self.settle_call(admission, outcome, usage, status)
 
     async def settle_call(
@@ -310,6 +314,9 @@ class Limiter:
             if admission.plan.needs_usage:
                 self.estimator.learn(admission.identity.key, admission.call, measured)
             usage = sum_of(measured, reported) if usage and reported else measured
+            admission.verified = admission.verified or verifies(admission.call, measured)
+        if admission.verified and admission.identity.key != ANONYMOUS:
+            self._verified.add(admission.identity.key)
         reserved = admission.reserved
         if reserved is None or reserved.reservation is None:
             self._publish(admission, usage, status, Settlement.FAILED)
@@ -359,22 +366,6 @@ class Limiter:
         """Return `health`, after asking once more a store that failed the last time."""
         return await self._resilient.check()
 
-    def _charge(self, caller: Caller, admission: Admission) -> Charge:
-        self._count += 1
-        name = f"{self._prefix}{self._count:x}"
-        plan, call = admission.plan, admission.call
-        if not plan.counts_buckets:
-            lines = self.matcher.lines(caller, plan, call, admission.estimate)
-            return Charge(name, lines, self.policy.hold)
-        observation = admission.observation or UNSEEN
-        if call.operation == UNREADABLE:
-            # A body that only the server can read must not bypass a budget: each is a new bucket.
-            cell = int(self._hash("body", call.ask)[:8], 16) % FINE
-            observation = admission.observation = Observation(cells=(cell,))
-        lines = self.matcher.lines(caller, plan, call, admission.estimate, observation.capabilities)
-        profiled = self.matcher.profiled(caller, plan, lines)
-        return Charge(name, lines, self.policy.hold, observation=observation, profiled=profiled)
-
     async def _settle(
         self,
         admission: Admission,
@@ -384,6 +375,8 @@ class Limiter:
         status: int,
     ) -> None:
         amounts = amounts_of(admission, outcome, usage)
+        if admission.verified:
+            reserved = reserved.of_verified()
         settlement = await self._resilient.settle(reserved, amounts)
         if settlement is _LATE and reserved.by is DecidedBy.SHARED:
             logger.warning("a call took longer than `hold`, so its reservation had expired")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import UNREADABLE, Adapter, Call
 from querybudget.adapters.routing import carries_body
-from querybudget.identity import ANONYMOUS, Identity, KeyedHash, Resolver, resolver
+from querybudget.identity import ANONYMOUS, KeyedHash
 from querybudget.ledger import Line
 from querybudget.limiter.conditions import (
     SHOW_NOTHING,
@@ -24,10 +23,12 @@ from querybudget.limiter.conditions import (
     needs_analysis,
     route_mismatch,
 )
-from querybudget.limiter.cost import CostFunction, cost_function, dearest, price_of
+from querybudget.limiter.cost import cost_function, dearest, price_of
 from querybudget.limiter.estimation import Estimate
+from querybudget.limiter.partitions import Partitions, standing_of
+from querybudget.limiter.plans import Caller, Matched, Plan
 from querybudget.limiter.scopes import WEBSOCKET
-from querybudget.policy.model import Budget, Mode, OnStoreError, Policy
+from querybudget.policy.model import Budget, Mode, Policy
 from querybudget.policy.prices import ModelPrice
 from querybudget.policy.routes import Unknown
 from querybudget.units import MICRO, Quota, Unit
@@ -60,65 +61,6 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     unknown: Unknown | None = None
 
 
-class Caller(msgspec.Struct, frozen=True):
-    """The sender of a request.
-
-    Attributes:
-        identity: The identity that is charged.
-        tier: Its tier; ``default`` if no tier rule holds.
-        scope: The ASGI scope, for partitions.
-    """
-
-    identity: Identity
-    tier: str
-    scope: Mapping[str, Any]
-
-
-class Matched(msgspec.Struct, frozen=True):
-    """A budget that applies, with its quota scaled for the caller's tier.
-
-    Attributes:
-        budget: The policy's budget.
-        quota: Its quota, scaled.
-        cost_function: What a call takes from it.
-        needs_usage: Whether it counts tokens or money, of which only a part may be certain.
-        shadow: Whether it only reports what it would refuse.
-        counts_buckets: Whether it counts buckets, so that only an answered call takes any.
-        model: Of the call's models, the one whose account is charged, if it has one for each.
-    """
-
-    budget: Budget
-    quota: Quota
-    cost_function: CostFunction
-    needs_usage: bool
-    shadow: bool
-    counts_buckets: bool = False
-    model: str = ""
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """Everything that follows from a call's route, model, stream, tier and capabilities.
-
-    Attributes:
-        budgets: Those that apply, in the policy's order.
-        private: Names of those whose figures are the caller's own, so that they may be shown.
-        needs_usage: Whether any counts tokens or money, so that the answer has to be read.
-        unpriced: Whether an enforced one counts money and the model has no price.
-        counts_buckets: Whether any counts buckets.
-        needs_analysis: Whether the prompts must be analyzed, for buckets or to know which budgets
-            apply.
-        on_error: What each of the budgets says about calls that the store cannot decide.
-    """
-
-    budgets: tuple[Matched, ...]
-    private: frozenset[str]
-    needs_usage: bool
-    unpriced: bool
-    counts_buckets: bool = False
-    needs_analysis: bool = False
-    on_error: tuple[OnStoreError, ...] = ()
-
-
 class Matcher:
     """Finds the budgets of a call.
 
@@ -130,14 +72,12 @@ class Matcher:
 
     def __init__(self, policy: Policy, hashed: KeyedHash, capabilities: Sequence[str] = ()) -> None:
         self._policy = policy
-        self._hash = hashed
+        self.hashed = hashed
         self.capabilities = tuple(capabilities)
         weights = {capability.name: capability.weight for capability in policy.capabilities}
         self._weights = tuple(weights.get(name, MICRO) for name in self.capabilities)
         self._scales = {tier.name: tier.scale for tier in policy.tiers}
-        self._partitions: dict[str, Resolver] = {
-            name: resolver(partition.resolver) for name, partition in policy.partitions.items()
-        }
+        self._partitions = Partitions(policy, hashed)
         self._routes = lru_cache(CACHED)(self._find_route)
         self._plans = lru_cache(CACHED)(self._make_plan)
         self._weight = lru_cache(CACHED)(self._heaviest)
@@ -222,7 +162,7 @@ class Matcher:
         ]
         price = dearest(known)
         matched = tuple(
-            self._matched(budget, tier, price, name)
+            self._matched(budget, tier, price, name, anonymous=anonymous)
             for budget in budgets
             for name in (matching(budget, names) or names if "model" in budget.per else names[:1])
         )
@@ -244,7 +184,9 @@ class Matcher:
             on_error=tuple(budget.on_store_error for budget in budgets),
         )
 
-    def _matched(self, budget: Budget, tier: str, price: ModelPrice | None, model: str) -> Matched:
+    def _matched(
+        self, budget: Budget, tier: str, price: ModelPrice | None, model: str, *, anonymous: bool
+    ) -> Matched:
         return Matched(
             budget,
             self._scaled(budget, tier),
@@ -253,6 +195,8 @@ class Matcher:
             budget.mode is Mode.SHADOW,
             counts_buckets(budget),
             model,
+            standing_of(budget, anonymous=anonymous),
+            anonymous or "identity" not in budget.per,
         )
 
     def why_not(
@@ -325,11 +269,19 @@ class Matcher:
             partition = (
                 caller.identity.key
                 if per == IDENTITY
-                else "|".join([self._partition(word, caller, call, matched.model) for word in per])
+                else self._joined(per, caller, call, matched.model)
             )
             if matched.counts_buckets:
                 response = matched.budget.response
-                line = Line(partition, matched.quota, weight, weight, matched.shadow, response)
+                line = Line(
+                    partition,
+                    matched.quota,
+                    weight,
+                    weight,
+                    matched.shadow,
+                    response,
+                    matched.standing,
+                )
             else:
                 amount = matched.cost_function(call, usage)
                 minimum = (
@@ -337,9 +289,21 @@ class Matcher:
                     if uncertain and matched.needs_usage
                     else amount
                 )
-                line = Line(partition, matched.quota, amount, minimum, matched.shadow)
+                line = Line(
+                    partition,
+                    matched.quota,
+                    amount,
+                    minimum,
+                    matched.shadow,
+                    None,
+                    matched.standing,
+                )
             lines.append(line)
         return tuple(lines)
+
+    def _joined(self, per: Sequence[str], caller: Caller, call: Call, model: str) -> str:
+        of, template = self._partitions.key, call.template
+        return "|".join([of(word, caller, template, model) for word in per])
 
     def profiled(self, caller: Caller, plan: Plan, lines: Sequence[Line]) -> tuple[str, ...]:
         """Return the accounts whose profiles take in the call: the caller's, then shared ones."""
@@ -359,24 +323,6 @@ class Matcher:
         """Return what a new bucket counts: the largest weight of the capabilities, 1 without."""
         weights = (w for bit, w in enumerate(self._weights) if capabilities >> bit & 1)
         return max(weights, default=MICRO)
-
-    def _partition(self, word: str, caller: Caller, call: Call, model: str) -> str:
-        match word:
-            case "identity":
-                return caller.identity.key
-            case "everyone":
-                return "everyone"
-            case "tier":
-                return f"tier:{caller.tier}"
-            case "model":
-                return f"model:{self._hash('model', model)}"
-            case "template":
-                # Calls without a template share nothing: each caller's are an account of its own.
-                template, key = call.template, caller.identity.key
-                return f"template:{self._hash('template', template)}" if template else key
-            case _:
-                name = self._partitions[word](caller.scope)
-                return f"{word}:{self._hash(word, name) if name else 'none'}"
 
 
 def _enforces_money(budget: Budget) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
+from msgspec.structs import replace
 
 from querybudget.backends import STORE_RETRY
 from querybudget.events import DecidedBy
@@ -51,6 +52,13 @@ class Reserved(msgspec.Struct, frozen=True):
     reservation: Reservation | None = None
     denied: bool = False
     places: tuple[int, ...] = ()
+
+    def of_verified(self) -> Reserved:
+        """Return this for a caller who was verified since."""
+        reservation = self.reservation
+        if reservation is None or reservation.verified:
+            return self
+        return replace(self, reservation=replace(reservation, verified=True))
 
 
 class Fallback:

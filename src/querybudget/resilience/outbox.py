@@ -123,7 +123,9 @@ class Outbox:
             if amount and held != UNCHARGED and line.quota.algorithm is not Algorithm.LEASE
         )
         if uses:
-            bare = msgspec.structs.replace(charge, lines=(), price=made.price)
+            bare = msgspec.structs.replace(
+                charge, lines=(), price=made.price, verified=made.verified
+            )
             self._put(Entry(uses, made.at, charge=bare))
 
     def flush_soon(self, target: Target) -> None:

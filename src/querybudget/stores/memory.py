@@ -4,12 +4,17 @@ Nothing is awaited between reading an account and changing it, so every method i
 tasks of one event loop. Use a store from one event loop at a time. Other processes have tables of
 their own, and a restart forgets every account.
 
-**A flood of made-up keys.** A new account is on *probation* until a call of it is settled with
-something used. Accounts on probation have a table of their own, a tenth of the whole, which evicts
-the least recently used. A refused call opens no account, and an account whose calls were all given
-back (as after a 401) is dropped at once. So keys that the application does not accept cost bounded
-memory and never evict a caller that was once answered. When the table of *known* accounts is full,
-the least recently used is evicted, its usage is forgotten, and `evicted` counts it.
+**A flood of made-up keys.** A new account is on *probation* until a call of a verified caller is
+settled on it with something used. Accounts on probation have a table of their own, a tenth of the
+whole, which evicts the least recently used: those with open calls last, so that a flood cannot lose
+a charge that is under way. A refused call opens no account, and an account whose calls were all
+given back (as after a 401) is dropped at once. So keys that the application does not accept cost
+bounded memory and never evict a known account. When the table of *known* accounts is full, the
+least recently used is evicted, its usage is forgotten, and `evicted` counts it.
+
+Accounts of what calls say (`Standing.INVENTED`), such as system prompts, have a third table, beside
+the whole and a tenth of it. The policy's own accounts (`Standing.FIXED`) are known from their first
+use.
 """
 
 from __future__ import annotations
@@ -19,12 +24,15 @@ from collections.abc import Sequence
 
 from querybudget import ledger
 from querybudget.backends import SCHEMES
-from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
+from querybudget.ledger import Account, Charge, Decision, Line, Reservation, Settled, Standing
 from querybudget.stores.clock import Clock
 from querybudget.units import Quota
 
 MIN_IDENTITIES = 10
 """The smallest table, of which probation gets one account."""
+
+# Looking up an enum's member costs as much as finding an account does.
+_INVENTED, _FIXED = Standing.INVENTED, Standing.FIXED
 
 
 class MemoryStore:
@@ -32,7 +40,7 @@ class MemoryStore:
 
     Args:
         clock: µs since the epoch.
-        max_identities: Accounts kept, those on probation included.
+        max_identities: Accounts of callers kept, those on probation included.
     """
 
     suspends = False
@@ -46,7 +54,8 @@ class MemoryStore:
         self._clock = clock
         newcomers = max_identities // 10
         self._known = _Table(max_identities - newcomers)
-        self._newcomers = _Table(newcomers)
+        self._newcomers = _Newcomers(newcomers)
+        self._invented = _Table(newcomers)
 
     @property
     def evicted(self) -> int:
@@ -54,7 +63,7 @@ class MemoryStore:
         return self._known.evicted
 
     def __len__(self) -> int:
-        return len(self._known) + len(self._newcomers)
+        return len(self._known) + len(self._newcomers) + len(self._invented)
 
     async def reserve(self, charge: Charge) -> Decision:
         now = self._clock()
@@ -68,22 +77,22 @@ class MemoryStore:
         decision = ledger.reserve(accounts, charge, now)
         if decision.reservation is not None:
             for partition, account in accounts.items():
-                if partition not in self._known and partition not in self._newcomers:
-                    self._newcomers.add(partition, account)
+                if partition not in self._known:
+                    self._keep(partition, account, charge.lines)
         return decision
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
         accounts: dict[str, Account] = {}
-        newcomers: list[str] = []
+        strangers: list[str] = []
         for line in reservation.lines:
             if line.partition not in accounts:
-                self._collect(line.partition, accounts, newcomers)
+                self._collect(line.partition, accounts, strangers)
         for partition in reservation.profiled:
             if partition not in accounts:
-                self._collect(partition, accounts, newcomers)
+                self._collect(partition, accounts, strangers)
         settled = ledger.settle(accounts, reservation, amounts, self._clock())
-        if newcomers and settled is not Settled.REPEATED:
-            self._end_probation(newcomers, answered=any(amounts))
+        if strangers and settled is not Settled.REPEATED:
+            self._end_probation(strangers, reservation, used=any(amounts))
         return settled
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
@@ -91,32 +100,57 @@ class MemoryStore:
 
     async def forget(self, partition: str) -> bool:
         known = self._known.pop(partition, None) is not None
-        return self._newcomers.pop(partition, None) is not None or known
+        invented = self._invented.pop(partition, None) is not None
+        return self._newcomers.remove(partition) is not None or known or invented
 
     async def aclose(self) -> None:
         self._known.clear()
         self._newcomers.clear()
+        self._invented.clear()
 
     def _find(self, partition: str) -> Account | None:
-        return self._known.find(partition) or self._newcomers.find(partition)
+        return (
+            self._known.find(partition)
+            or self._newcomers.find(partition)
+            or self._invented.find(partition)
+        )
 
-    def _collect(self, partition: str, accounts: dict[str, Account], newcomers: list[str]) -> None:
-        """Add a partition's account, if there is one, and note whether it is on probation."""
+    def _keep(self, partition: str, account: Account, lines: Sequence[Line]) -> None:
+        """Keep the account of an admitted call that is not a known one."""
+        if partition in self._invented:
+            return
+        if any(line.standing is _INVENTED for line in lines if line.partition == partition):
+            self._invented.add(partition, account)
+        else:
+            self._newcomers.note(partition, account)
+
+    def _collect(self, partition: str, accounts: dict[str, Account], strangers: list[str]) -> None:
+        """Add a partition's account, if there is one, and note whether it is not a known one."""
         account = self._known.find(partition)
         if account is None:
-            account = self._newcomers.find(partition)
+            account = self._newcomers.find(partition) or self._invented.find(partition)
             if account is None:
                 return
-            newcomers.append(partition)
+            strangers.append(partition)
         accounts[partition] = account
 
-    def _end_probation(self, newcomers: Sequence[str], *, answered: bool) -> None:
-        """Make answered newcomers known; drop those whose account holds nothing."""
-        for partition in newcomers:
-            if answered:
-                self._known.add(partition, self._newcomers.pop(partition))
-            elif self._newcomers[partition].blank:
-                del self._newcomers[partition]
+    def _end_probation(
+        self, strangers: Sequence[str], reservation: Reservation, *, used: bool
+    ) -> None:
+        """Make newcomers known who are verified now; drop accounts that hold nothing."""
+        fixed = {line.partition for line in reservation.lines if line.standing is _FIXED}
+        for partition in strangers:
+            if (account := self._invented.get(partition)) is not None:
+                if account.blank:
+                    del self._invented[partition]
+                continue
+            account = self._newcomers.remove(partition)
+            if account is None:
+                continue
+            if used and (reservation.verified or partition in fixed):
+                self._known.add(partition, account)
+            elif not account.blank:
+                self._newcomers.note(partition, account)
 
 
 class _Table(OrderedDict[str, Account]):
@@ -140,3 +174,30 @@ class _Table(OrderedDict[str, Account]):
             self.popitem(last=False)
             self.evicted += 1
         self[partition] = account
+
+
+class _Newcomers(_Table):
+    """Accounts on probation, of which those with open calls are evicted last."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.idle = OrderedDict[str, None]()
+
+    def note(self, partition: str, account: Account) -> None:
+        """Keep an account as the most recently used, with or without open calls."""
+        if partition not in self and len(self) >= self.size:
+            self.remove(next(iter(self.idle or self)))
+        self[partition] = account
+        self.move_to_end(partition)
+        self.idle.pop(partition, None)
+        if not account.open:
+            self.idle[partition] = None
+
+    def remove(self, partition: str) -> Account | None:
+        """Remove an account, and return it if it was there."""
+        self.idle.pop(partition, None)
+        return self.pop(partition, None)
+
+    def clear(self) -> None:
+        super().clear()
+        self.idle.clear()

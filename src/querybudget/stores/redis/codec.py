@@ -155,7 +155,12 @@ def pack_charge(
         )
         for index, line in enumerate(charge.lines)
     ]
-    return head + b"".join(lines)
+    return head + b"".join(lines) + pack_probation(charge, numbers)
+
+
+def pack_probation(charge: Charge | Reservation, numbers: Mapping[str, int]) -> bytes:
+    """Return the numbers of the accounts that end soon, because their callers are not verified."""
+    return bytes(numbers[name] for name in charge.on_probation if name in numbers)
 
 
 def unpack_admission(charge: Charge, reply: bytes) -> Decision:

@@ -19,7 +19,10 @@ from querybudget.coverage import profile, response
 from querybudget.ledger import GRACE
 from querybudget.ledger.windows import LONGEST_DEBT
 
-_CONSTANTS = {"GRACE": GRACE, "LONGEST_DEBT": LONGEST_DEBT}
+PROBATION = 3_600_000
+"""ms for which an account is kept after its last call while its caller was never verified."""
+
+_CONSTANTS = {"GRACE": GRACE, "LONGEST_DEBT": LONGEST_DEBT, "PROBATION": PROBATION}
 """Constants of the ledger in Python that the one in Lua shares."""
 
 _PROFILE_CONSTANTS = {

@@ -197,7 +197,11 @@ class SingleServerOps:
         reply = await self._run(
             scripts.settle(seen=reservation.observation is not None),
             self._keys(partitions, reservation.id),
-            (head + b"".join(used), profiled, *_packed(update)),
+            (
+                head + b"".join(used) + codec.pack_probation(reservation, numbers),
+                profiled,
+                *_packed(update),
+            ),
             lines,
         )
         return _outcome(reply, partitions)

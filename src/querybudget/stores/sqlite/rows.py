@@ -11,7 +11,7 @@ import msgspec
 from querybudget.coverage.buckets import BucketState
 from querybudget.coverage.profile import LIFETIME
 from querybudget.errors import StoreError
-from querybudget.ledger import Account
+from querybudget.ledger import GRACE, Account
 from querybudget.ledger.windows import LeaseState
 from querybudget.units import Quota
 
@@ -25,15 +25,18 @@ MAX_PAGES = 16
 """Pages returned to the file system at a time."""
 
 _SELECT = "SELECT known, seen, expires, books FROM accounts WHERE key = ?"
-_INSERT = "INSERT INTO accounts (key, known, seen, expires, books) VALUES (?, 0, ?, ?, ?)"
+_INSERT = "INSERT INTO accounts (key, known, seen, expires, books) VALUES (?, ?, ?, ?, ?)"
 _UPDATE = "UPDATE accounts SET seen = ?, expires = ?, books = ? WHERE key = ?"
 _SWEEP = """DELETE FROM accounts WHERE rowid IN
     (SELECT rowid FROM accounts WHERE expires <= ? ORDER BY expires LIMIT ?)"""
 _EVICT = """DELETE FROM accounts WHERE rowid IN
     (SELECT rowid FROM accounts WHERE known = ? ORDER BY seen, rowid LIMIT ?)"""
 _COUNTS = "SELECT total FROM counts ORDER BY known"
+_COUNT_INVENTED = "SELECT count(*) FROM accounts WHERE known = 2"
 _PROMOTE = "UPDATE accounts SET known = 1 WHERE key = ?"
 _DELETE = "DELETE FROM accounts WHERE key = ?"
+
+_NEWCOMER, _KNOWN, _INVENTED = range(3)
 
 _decoder = msgspec.msgpack.Decoder(Account)
 _encoder = msgspec.msgpack.Encoder()
@@ -45,7 +48,8 @@ class AccountRow:
     Attributes:
         key: The partition.
         account: The stored account, or a new one.
-        known: Whether a call of the partition was ever answered.
+        known: Whether it is off probation, or needs none: its caller was verified, or what calls
+            say made it.
         new: Whether there is no row yet.
     """
 
@@ -72,21 +76,33 @@ class AccountRow:
         """Return the row of a partition, or a new one that is not in the file yet."""
         return cls(key, connection.execute(_SELECT, (key,)).fetchone(), now)
 
-    def save(self, connection: sqlite3.Connection, quotas: Iterable[Quota], now: int) -> None:
+    def save(
+        self,
+        connection: sqlite3.Connection,
+        quotas: Iterable[Quota],
+        now: int,
+        *,
+        invented: bool = False,
+    ) -> None:
         """Write the account if it has changed.
 
         Args:
             connection: In a transaction.
             quotas: The quotas of its windows, as far as they are known now.
             now: µs.
+            invented: Whether it is of what calls say, if it is new.
         """
         packed = _pack(self.account)
         if packed == self._packed:
             return
         expires = expiry(self.account, quotas, self._expires, now)
-        seen = max(self._seen, now)
+        if self.known:
+            seen = max(self._seen, now)
+        else:  # those with open calls are evicted last: a flood must not lose their charges
+            seen = max(now, max(self.account.open.values(), default=0) - GRACE)
         if self.new:
-            connection.execute(_INSERT, (self.key, seen, expires, packed))
+            kind = _INVENTED if invented else _NEWCOMER
+            connection.execute(_INSERT, (self.key, kind, seen, expires, packed))
         else:
             connection.execute(_UPDATE, (seen, expires, packed, self.key))
 
@@ -148,9 +164,9 @@ def sweep(connection: sqlite3.Connection, now: int, rows: int = MAX_REMOVED) -> 
 def evict(connection: sqlite3.Connection, limit: int, now: int) -> int:
     """Remove some rows if there are more than `limit`.
 
-    Expired rows go first, then accounts that were never answered, then known ones, the least
-    recently used first. Known accounts never fill the last tenth, so that a newcomer can always
-    become one of them.
+    Expired rows go first, then accounts on probation, those with open calls last, then known ones,
+    the least recently used first. Known accounts never fill the last tenth, so that a newcomer can
+    always become one of them.
 
     Args:
         connection: In a transaction.
@@ -165,16 +181,20 @@ def evict(connection: sqlite3.Connection, limit: int, now: int) -> int:
     if newcomers + known > limit or known > known_limit:
         sweep(connection, now)
         newcomers, known = _counts(connection)
-    excess = newcomers + min(known, known_limit) - limit
-    if excess > 0:
-        _evict(connection, known=False, rows=min(excess, MAX_REMOVED))
-    if known <= known_limit:
+    _evict(connection, _NEWCOMER, newcomers + min(known, known_limit) - limit)
+    return _evict(connection, _KNOWN, known - known_limit)
+
+
+def evict_invented(connection: sqlite3.Connection, limit: int) -> None:
+    """Remove some accounts of what calls say if there are more than `limit`, in a transaction."""
+    total: int = connection.execute(_COUNT_INVENTED).fetchone()[0]
+    _evict(connection, _INVENTED, total - limit)
+
+
+def _evict(connection: sqlite3.Connection, kind: int, rows: int) -> int:
+    if rows <= 0:
         return 0
-    return _evict(connection, known=True, rows=min(known - known_limit, MAX_REMOVED))
-
-
-def _evict(connection: sqlite3.Connection, *, known: bool, rows: int) -> int:
-    return connection.execute(_EVICT, (known, rows)).rowcount
+    return connection.execute(_EVICT, (kind, min(rows, MAX_REMOVED))).rowcount
 
 
 def _counts(connection: sqlite3.Connection) -> Sequence[int]:

@@ -20,7 +20,9 @@ Migration = tuple[str, ...]
 
 MIGRATIONS: tuple[Migration, ...] = (
     (
-        # known: whether a call was ever answered. seen, expires: µs. books: an Account, packed.
+        # known: 0 on probation, 1 known, 2 of what calls say, which `counts` leaves out.
+        # seen, expires: µs. On probation, `seen` is when open calls expire, if there are any.
+        # books: an Account, packed.
         """CREATE TABLE accounts (
             key TEXT NOT NULL UNIQUE,
             known INTEGER NOT NULL,

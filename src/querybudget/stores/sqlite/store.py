@@ -8,8 +8,8 @@ all of it.
 call: if the machine itself loses power, the last moments' use may be lost, but never the file.
 
 **Bounds.** A row says from when on it means no more than a new one, and such rows are removed along
-with charges. Beyond `max_identities` rows, accounts that were never answered go first, so a flood
-of made-up keys evicts no account that was. `rows.py` has the details.
+with charges. Beyond `max_identities` rows, accounts on probation go first, so a flood of made-up
+keys evicts no account of a caller who was verified. `rows.py` has the details.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from urllib.parse import parse_qsl, unquote
 from querybudget import ledger
 from querybudget.backends import SCHEMES, Guarantees
 from querybudget.errors import SetupError
-from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
+from querybudget.ledger import Charge, Decision, Line, Reservation, Settled, Standing
 from querybudget.notation import duration
 from querybudget.stores.clock import Clock
 from querybudget.stores.sqlite.file import READ, WRITE, AccountFile, LockedError
-from querybudget.stores.sqlite.rows import AccountRow, evict, sweep
+from querybudget.stores.sqlite.rows import AccountRow, evict, evict_invented, sweep
 from querybudget.stores.sqlite.thread import WorkerThread
 from querybudget.text import nearest
 from querybudget.units import SECOND, Quota
@@ -54,7 +54,7 @@ class SqliteStore:
     Args:
         path: The file; created if missing. On a local disk, because its processes share memory.
         clock: µs since the epoch; the same for all processes that share the file.
-        max_identities: Accounts kept, newcomers included.
+        max_identities: Accounts of callers kept, newcomers included.
         busy: µs to wait for another process's lock.
         prepare: Called with each new connection, in the store's thread, to set pragmas.
     """
@@ -91,7 +91,7 @@ class SqliteStore:
 
     @property
     def evicted(self) -> int:
-        """Answered accounts that this process evicted because there were too many."""
+        """Known accounts that this process evicted because there were too many."""
         return self._evicted
 
     async def start(self) -> None:
@@ -145,10 +145,14 @@ class SqliteStore:
         if decision.reservation is None:
             return decision
         quotas = _quotas_of(charge.lines)
+        invented = _of_standing(charge.lines, Standing.INVENTED)
         for row in rows:
-            row.save(connection, quotas.get(row.key, ()), now)
+            quotas_kept = quotas.get(row.key, ())
+            row.save(connection, quotas_kept, now, invented=row.key in invented)
         if any(row.new for row in rows):
             self._evicted += evict(connection, self._max_identities, now)
+        if any(row.new and row.key in invented for row in rows):
+            evict_invented(connection, self._max_identities // 10)
         self._charges += 1
         if not self._charges % SWEEP_EVERY:
             sweep(connection, now)
@@ -164,15 +168,17 @@ class SqliteStore:
         settled = ledger.settle(accounts, reservation, amounts, now)
         if settled is Settled.REPEATED:
             return settled
-        quotas, answered, promoted = _quotas_of(reservation.lines), any(amounts), False
+        quotas, used, promoted = _quotas_of(reservation.lines), any(amounts), False
+        fixed = _of_standing(reservation.lines, Standing.FIXED)
         for row in rows:
             if row.new:
                 continue
-            if not row.known and not answered and row.account.blank:
+            promotes = used and (reservation.verified or row.key in fixed)
+            if not row.known and not promotes and row.account.blank:
                 AccountRow.remove(connection, row.key)
                 continue
             row.save(connection, quotas.get(row.key, ()), now)
-            if answered and not row.known:
+            if promotes and not row.known:
                 row.promote(connection)
                 promoted = True
         if promoted:
@@ -224,6 +230,10 @@ def at_url(url: str, clock: Clock, max_identities: int) -> SqliteStore:
         except ValueError as error:
             raise SetupError(f"{url!r} has an invalid `busy`: {error}") from error
     return SqliteStore(path, clock, max_identities=max_identities, busy=busy)
+
+
+def _of_standing(lines: Sequence[Line], standing: Standing) -> set[str]:
+    return {line.partition for line in lines if line.standing is standing}
 
 
 def _quotas_of(lines: Sequence[Line]) -> dict[str, list[Quota]]:

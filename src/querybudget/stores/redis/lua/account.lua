@@ -26,7 +26,9 @@ local function read_account(blob)
   return { gen = gen, since = since, til = til, open = open, held = held, records = records }
 end
 
-local function write_account(key, account, now)
+-- An account on probation ends `PROBATION` ms after its last call. It stays as long as a call of it
+-- is open, and as long as it already had to when its caller was verified.
+local function write_account(key, account, now, probation)
   local til, open, held = min(account.til, MOST), account.open, account.held
   local parts = { pack(HEAD, VERSION, account.gen, account.since, til, open, held) }
   local n = 1
@@ -37,5 +39,11 @@ local function write_account(key, account, now)
   if open > 0 and held > til then
     til = held
   end
-  redis.call('PSETEX', key, max(0, floor((til - now) / 1000)) + SPARE, table.concat(parts))
+  local span = max(0, floor((til - now) / 1000)) + SPARE
+  if probation and span > PROBATION + SPARE then
+    local busy = open > 0 and floor((held - GRACE - now) / 1000) or 0
+    span = min(span, max(PROBATION, busy) + SPARE)
+    span = max(span, redis.call('PTTL', key))
+  end
+  redis.call('PSETEX', key, span, table.concat(parts))
 end

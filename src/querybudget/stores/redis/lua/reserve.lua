@@ -3,7 +3,7 @@
 -- KEYS  the accounts, then the reservation
 -- ARGV  1  now (0: the server's time), hold, price, whether the price is fixed (1), number of lines,
 --          id, its short name; for each line: the number of its account, 1 for shadow or 2 to be left
---          uncharged, amount, minimum
+--          uncharged, amount, minimum; then the numbers of the accounts on probation, a byte each
 --       2  the buckets that the call would visit, two bytes each
 --       3… the quota of each line
 --
@@ -42,6 +42,7 @@ end
 local decision, bucket_lines, cells = nil, nil, SEEN and cells_of(ARGV[2])
 local expires = now + hold
 local total, without_shadow, unsure, held, answer = price, false, false, nil, nil
+local on_probation = sub(call, first + 18 * count)
 repeat
   -- Accounts are changed line by line, and written only if all lines fit. If a shadow line does not,
   -- they are read again, and shadow lines are left uncharged.
@@ -216,7 +217,7 @@ for n = 1, owners do
   if forgotten > account.held then
     account.held = forgotten
   end
-  write_account(KEYS[n], account, now)
+  write_account(KEYS[n], account, now, find(on_probation, char(n), 1, true))
 end
 
 if without_shadow or unsure then

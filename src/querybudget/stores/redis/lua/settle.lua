@@ -4,7 +4,8 @@
 -- ARGV  1  now (0: the server's time), what to do (S: everything; O: only observe, after another
 --          client had changed the identity's profile), id, whether there is an update of profiles, the
 --          version of the identity's profile that the new one was computed from, number of lines; for
---          each line: the number of its account, amount
+--          each line: the number of its account, amount; then the numbers of the accounts on
+--          probation, a byte each
 --       2  accounts whose profiles observe the call, a byte each: the identity's (0: it is on another
 --          server, which has observed the call), then its pools'
 --       3  the identity's new profile: score, its time, reasons, body; empty if nothing changes
@@ -18,6 +19,7 @@
 local now, task, id, answered, version, count, at = unpack('>I8c1c12BI4B', ARGV[1])
 now = clock(now)
 local owners = #KEYS - 1
+local on_probation = sub(ARGV[1], at + 9 * count)
 local reservation = KEYS[#KEYS]
 local only_observe = task == 'O'
 
@@ -163,7 +165,7 @@ for n = 1, owners do
     if account.open == 0 and next(account.records) == nil then
       redis.call('DEL', KEYS[n])
     else
-      write_account(KEYS[n], account, now)
+      write_account(KEYS[n], account, now, find(on_probation, char(n), 1, true))
     end
   end
 end

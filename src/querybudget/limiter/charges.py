@@ -1,0 +1,46 @@
+"""What a store is asked to reserve for a call."""
+
+from __future__ import annotations
+
+from querybudget.adapters.base import UNREADABLE
+from querybudget.coverage import Observation
+from querybudget.coverage.observation import FINE
+from querybudget.ledger import Charge
+from querybudget.limiter.admission import Admission
+from querybudget.limiter.matching import Matcher
+from querybudget.limiter.plans import Caller
+
+UNSEEN = Observation()
+"""What a call shows whose prompts were not analyzed: it visits nothing."""
+
+
+def charge_for(
+    name: str, caller: Caller, admission: Admission, matcher: Matcher, hold: int
+) -> Charge:
+    """Return the charge of a call; one whose body cannot be read gets an observation.
+
+    Args:
+        name: Unique name of the reservation.
+        caller: The sender.
+        admission: The call's, before it is decided.
+        matcher: Makes the lines.
+        hold: µs after which the reservation expires.
+    """
+    plan, call = admission.plan, admission.call
+    if not plan.counts_buckets:
+        lines = matcher.lines(caller, plan, call, admission.estimate)
+        return Charge(name, lines, hold, verified=admission.verified)
+    observation = admission.observation or UNSEEN
+    if call.operation == UNREADABLE:
+        # A body that only the server can read must not bypass a budget: each is a new bucket.
+        cell = int(matcher.hashed("body", call.ask)[:8], 16) % FINE
+        observation = admission.observation = Observation(cells=(cell,))
+    lines = matcher.lines(caller, plan, call, admission.estimate, observation.capabilities)
+    return Charge(
+        name,
+        lines,
+        hold,
+        observation=observation,
+        profiled=matcher.profiled(caller, plan, lines),
+        verified=admission.verified,
+    )

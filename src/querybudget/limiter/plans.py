@@ -1,0 +1,77 @@
+"""Who calls, and the budgets that apply to a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from querybudget.identity import Identity
+from querybudget.ledger import Standing
+from querybudget.limiter.cost import CostFunction
+from querybudget.policy.model import Budget, OnStoreError
+from querybudget.units import Quota
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """The sender of a request.
+
+    Attributes:
+        identity: The identity that is charged.
+        tier: Its tier; ``default`` if no tier rule holds.
+        scope: The ASGI scope, for partitions.
+    """
+
+    identity: Identity
+    tier: str
+    scope: Mapping[str, Any]
+
+
+class Matched(msgspec.Struct, frozen=True):
+    """A budget that applies, with its quota scaled for the caller's tier.
+
+    Attributes:
+        budget: The policy's budget.
+        quota: Its quota, scaled.
+        cost_function: What a call takes from it.
+        needs_usage: Whether it counts tokens or money, of which only a part may be certain.
+        shadow: Whether it only reports what it would refuse.
+        counts_buckets: Whether it counts buckets, so that only an answered call takes any.
+        model: Of the call's models, the one whose account is charged, if it has one for each.
+        standing: Who can make its accounts.
+        shared: Whether strangers use its account too.
+    """
+
+    budget: Budget
+    quota: Quota
+    cost_function: CostFunction
+    needs_usage: bool
+    shadow: bool
+    counts_buckets: bool = False
+    model: str = ""
+    standing: Standing = Standing.CALLER
+    shared: bool = False
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Everything that follows from a call's route, model, stream, tier and capabilities.
+
+    Attributes:
+        budgets: Those that apply, in the policy's order.
+        private: Names of those whose figures are the caller's own, so that they may be shown.
+        needs_usage: Whether any counts tokens or money, so that the answer has to be read.
+        unpriced: Whether an enforced one counts money and the model has no price.
+        counts_buckets: Whether any counts buckets.
+        needs_analysis: Whether the prompts must be analyzed, for buckets or to know which budgets
+            apply.
+        on_error: What each of the budgets says about calls that the store cannot decide.
+    """
+
+    budgets: tuple[Matched, ...]
+    private: frozenset[str]
+    needs_usage: bool
+    unpriced: bool
+    counts_buckets: bool = False
+    needs_analysis: bool = False
+    on_error: tuple[OnStoreError, ...] = ()
