@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from querybudget.adapters.base import MAX_ASKS, MAX_MODELS, Call
+from querybudget.adapters.base import MAX_ASKS, MAX_MODELS, UNREADABLE, Call
+from querybudget.adapters.request import asks_of
 
 
 def most_of(calls: Sequence[Call]) -> Call:
@@ -16,13 +17,12 @@ def most_of(calls: Sequence[Call]) -> Call:
         return first
     bounds = [call.max_output for call in calls]
     bounded = [bound for bound in bounds if bound is not None]
-    models = [name for call in calls for name in (call.model, *call.other_models) if name]
-    names = tuple(dict.fromkeys(models)) or ("",)
+    names = _names(calls)
     asks = dict.fromkeys(ask for call in calls for ask in call.asks or (call.ask,))
     return replace(
         first,
         model=names[0],
-        other_models=names[1 : MAX_MODELS + 1],
+        other_models=names[1:],
         items=max(call.items for call in calls),
         choices=max(call.choices for call in calls),
         max_output=max(bounded) if len(bounded) == len(bounds) else None,
@@ -34,6 +34,7 @@ def most_of(calls: Sequence[Call]) -> Call:
         asks=tuple(asks)[:MAX_ASKS] if len(asks) > 1 else first.asks,
         generates=any(call.generates for call in calls),
         background=any(call.background for call in calls),
+        stateful=any(call.stateful for call in calls),
         ambiguous=any(call.ambiguous or call.stream != first.stream for call in calls),
     )
 
@@ -49,3 +50,39 @@ def copied(call: Call, copies: int) -> Call:
         input_tokens=call.input_tokens * copies,
         images=call.images * copies,
     )
+
+
+def together(calls: Sequence[Call]) -> Call:
+    """Return one call for all of a batch: the sum of what is asked, and every model.
+
+    One of several operations, or of more models than are told apart, counts as one that cannot be
+    read.
+    """
+    first, names = calls[0], _names(calls)
+    answers = [call.items * call.choices for call in calls]
+    bounds = [call.max_output for call in calls]
+    bounded = sum(
+        bound * count for bound, count in zip(bounds, answers, strict=True) if bound is not None
+    )
+    one_kind = len({call.operation for call in calls}) == 1 and len(names) <= MAX_MODELS
+    return replace(
+        first,
+        operation=first.operation if one_kind else UNREADABLE,
+        model=names[0],
+        other_models=names[1:] if one_kind else (),
+        items=sum(answers),
+        choices=1,
+        max_output=None if None in bounds else -(-bounded // sum(answers)),
+        input_bytes=sum(call.input_bytes for call in calls),
+        input_tokens=sum(call.input_tokens for call in calls),
+        images=sum(call.images for call in calls),
+        logprobs=max(call.logprobs for call in calls),
+        prompt_logprobs=max(call.prompt_logprobs for call in calls),
+        asks=asks_of([ask for call in calls for ask in call.asks or (call.ask,)]),
+        generates=any(call.generates for call in calls),
+    )
+
+
+def _names(calls: Sequence[Call]) -> tuple[str, ...]:
+    names = [name for call in calls for name in (call.model, *call.other_models)]
+    return tuple(dict.fromkeys(filter(None, names))) or ("",)

@@ -32,6 +32,7 @@ from querybudget.adapters.apis import (
     VLLM_GENERATE,
 )
 from querybudget.adapters.base import Adapter, Dialect
+from querybudget.adapters.batches import Batch, Upload
 from querybudget.adapters.forms import Form
 from querybudget.adapters.native import Api, Native
 from querybudget.adapters.openai import ChatCompletions, Completions, Embeddings, Responses
@@ -64,8 +65,21 @@ _GENERATE = ByMember(
     otherwise=Native(ANY),
 )
 
+_RESPONSES, _MESSAGES = Responses(), Messages()
+_UPLOAD = Upload(
+    {
+        "/chat/completions": _CHAT,
+        "/completions": _COMPLETIONS,
+        "/embeddings": _EMBEDDINGS,
+        "/responses": _RESPONSES,
+        "/messages": _MESSAGES,
+    },
+    otherwise=_BY_MEMBER,
+)
+
 READERS: Mapping[str, Adapter] = {
     "any": _BY_MEMBER,
+    "batch_file": _UPLOAD,
     "chat": _CHAT,
     "chat_batch": Native(CHAT_BATCH),
     "cohere_chat": Native(COHERE_CHAT),
@@ -82,12 +96,13 @@ READERS: Mapping[str, Adapter] = {
     "images": Form(Native(IMAGES)),
     "interactions": Native(INTERACTIONS),
     "llama_cpp": Native(LLAMA_CPP),
-    "messages": Messages(),
+    "message_batch": Batch(_MESSAGES),
+    "messages": _MESSAGES,
     "moderations": Native(MODERATION),
     "ollama_chat": Native(OLLAMA_CHAT),
     "ollama_generate": Native(OLLAMA_GENERATE),
     "rerank": Native(RANK),
-    "responses": Responses(),
+    "responses": _RESPONSES,
     "runs": Native(RUN),
     "score": Native(SCORE),
     "sglang": Native(SGLANG),

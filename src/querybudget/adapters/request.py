@@ -44,6 +44,7 @@ _NULL = Raw(b"null")
 _DIGITS = b"-0123456789"
 _WHITE = (b" ", b"\n", b"\r", b"\t")
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
+_OBJECTS = msgspec.json.Decoder(list[dict[str, Raw]])
 _ENCODER = msgspec.json.Encoder()
 _VALUE: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
 _MISSING = re.compile(r"Object missing required field (`[^`]+`)")
@@ -130,6 +131,17 @@ class Request:
         raw = self._members.get(name, _NULL)
         is_object = _first_byte(raw) == b"{"
         return _read(raw, self._expected) if is_object else Request({}, self._expected)
+
+    def objects(self, name: str) -> list[dict[str, Raw]]:
+        """Return the members of each object in an array.
+
+        Raises:
+            BodyError: It is missing, or an array of anything else.
+        """
+        try:
+            return _OBJECTS.decode(self._members.get(name, _NULL))
+        except (ValueError, RecursionError) as error:
+            raise BodyError(self._problem(str(error), name)) from None
 
     def _problem(self, problem: str, name: str = "") -> str:
         place = f" - at `$.{name}`" if name and "`$" not in problem else ""

@@ -26,6 +26,7 @@ Server = Literal[
 
 Reader = Literal[
     "any",
+    "batch_file",
     "chat",
     "chat_batch",
     "cohere_chat",
@@ -42,6 +43,7 @@ Reader = Literal[
     "images",
     "interactions",
     "llama_cpp",
+    "message_batch",
     "messages",
     "moderations",
     "ollama_chat",
