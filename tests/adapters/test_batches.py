@@ -99,7 +99,7 @@ def test_a_line_that_cannot_be_read_counts_by_its_size() -> None:
 
 def test_a_file_that_holds_no_requests_asks_no_model() -> None:
     call = upload(b"some notes", purpose=b"assistants")
-    assert (call.operation, call.generates, call.input_bytes) == ("files", False, 0)
+    assert (call.operation, call.generates, call.input_bytes) == ("other", False, 0)
 
 
 def test_a_file_that_holds_requests_counts_whatever_it_is_sent_for() -> None:

@@ -95,7 +95,7 @@ class Upload:
         read = [self._read(line, is_batch=is_batch) for line in lines]
         calls = [call for call in read if call is not None]
         if not calls:
-            return Call(Dialect.OPENAI, "files", generates=False)
+            return Call(Dialect.OPENAI, "other", generates=False)
         return batch_of(calls, self.dialect)
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
