@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from querybudget.asgi import QueryBudgetMiddleware, lifespan
+from querybudget.asgi import QueryBudgetMiddleware, lifespan, workers
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.errors import PolicyError, QueryBudgetError, SetupError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
@@ -24,6 +25,7 @@ from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore
 from querybudget.testing import Decisions, FakeModel, ManualClock, drive, http_scope, request
 
+STARTUP: Message = {"type": "lifespan.startup"}
 LIFESPAN: Scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 BUDGETS = [
@@ -388,3 +390,30 @@ def test_a_test_client_sees_each_settlement_when_its_call_returns(tmp_path: Path
     with TestClient(app) as client:
         client.get("/x", headers={"authorization": "Bearer a"})
         assert len(decisions.events) == 1
+
+
+# -- Several workers --------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_applications_of_one_process_are_no_workers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for _ in range(2):
+        await drive(QueryBudgetMiddleware(FakeModel(), RULES), LIFESPAN, [STARTUP])
+    assert "several workers" not in caplog.text
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("shared", [False, True], ids=["memory", "sqlite"])
+async def test_another_worker_is_warned_of_only_where_each_counts_alone(
+    shared: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = f"sqlite:///{tmp_path}/b.db" if shared else "memory://"
+    rules = {**RULES, "store": store, "hold": "99s", "secret": "0123456789abcdef"}
+    await drive(QueryBudgetMiddleware(FakeModel(), rules), LIFESPAN, [STARTUP])
+    monkeypatch.setattr(workers, "_bound", {})  # as in another process of the same parent
+    await drive(QueryBudgetMiddleware(FakeModel(), rules), LIFESPAN, [STARTUP])
+    monkeypatch.undo()
+    warned = "several workers use this policy" in caplog.text
+    assert warned == (not shared and sys.platform.startswith("linux"))

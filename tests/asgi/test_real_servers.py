@@ -124,10 +124,11 @@ class Service:
 
 
 @contextmanager
-def served(kind: Kind, folder: Path, *, limit: int, parallel: int) -> Iterator[Service]:
-    (folder / "policy.yaml").write_text(
-        POLICY.format(folder=folder, limit=limit, parallel=parallel)
-    )
+def served(
+    kind: Kind, folder: Path, *, limit: int, parallel: int, policy: str = POLICY
+) -> Iterator[Service]:
+    text = policy.format(folder=folder, limit=limit, parallel=parallel)
+    (folder / "policy.yaml").write_text(text)
     env = {
         "QUERYBUDGET_POLICY": str(folder / "policy.yaml"),
         "CALLS": str(folder / "calls.txt"),
@@ -236,3 +237,25 @@ async def test_a_server_that_is_told_to_end_at_any_moment_loses_nothing(
         assert answered >= moment
         assert counted["a"] >= answered
         assert used == {"calls": counted["b"], "tokens": TOKENS * counted["a"], "parallel": 0}
+
+
+async def test_by_default_the_log_says_what_is_on_whom_it_refuses_and_that_workers_count_apart(
+    tmp_path: Path,
+) -> None:
+    workers = ["--workers", "2"]
+    kind = Kind("uvicorn-workers", _UVICORN, workers, "Application startup complete")
+    policy = POLICY.replace("sqlite:///{folder}/budgets.db", "memory://")
+    with served(kind, tmp_path, limit=1, parallel=9, policy=policy) as service:
+        process = service.process
+        process.wait_for("querybudget is on: policy", times=2)
+        process.wait_for("store memory://, 3 budgets enforced ('calls', 'tokens', 'parallel')")
+        process.wait_for("several workers use this policy")
+        async with service.client("curious") as client:
+            while await say(client) != 429:
+                pass
+            for _ in range(9):
+                await say(client)
+        process.wait_for("first in an hour: a call was refused (by 'calls', again in")
+        said = [line for line in process.lines if "first in an hour" in line]
+        assert len(said) <= len(workers)
+        assert not any("curious" in line for line in process.lines)

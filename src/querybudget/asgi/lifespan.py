@@ -13,8 +13,10 @@ from collections.abc import Callable
 
 from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
+from querybudget.asgi.workers import warn_of_workers
 from querybudget.errors import QueryBudgetError
 from querybudget.limiter import Limiter
+from querybudget.limiter.notices import description
 from querybudget.redact import error_type
 
 OPEN_CALLS = 5.0
@@ -55,6 +57,8 @@ async def serve_lifespan(
     except Exception as error:
         await send({"type": "lifespan.startup.failed", "message": _message_of(error)})
         raise  # as Starlette does: a test client raises it, and servers have said it already
+    _announce(opened)
+    warn_of_workers(opened)
     await _Lifespan(app, receive, send, opened, calls, startup).run(scope)
 
 
@@ -133,6 +137,12 @@ class _Lifespan:
             logger.warning("closing took longer than %g s: what was under way is lost", CLOSING)
         except Exception:
             logger.exception("closing failed")
+
+
+def _announce(limiter: Limiter) -> None:
+    """Log what is on. Where logging was not set up, Python shows only warnings: then as one."""
+    level = logging.INFO if logger.hasHandlers() else logging.WARNING
+    logger.log(level, "%s", description(limiter.policy, limiter.place))
 
 
 def _message_of(error: Exception) -> str:

@@ -12,7 +12,6 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from types import TracebackType
 from typing import Any, Self
 
 from querybudget.adapters.base import Call, Dialect, Usage
@@ -33,6 +32,7 @@ from querybudget.limiter.charges import charge_for
 from querybudget.limiter.checks import check_call, check_usage
 from querybudget.limiter.estimation import Estimate, Estimator
 from querybudget.limiter.matching import Matcher, Route
+from querybudget.limiter.notices import Notices
 from querybudget.limiter.plans import Caller, Plan
 from querybudget.limiter.scopes import method_of, path_of
 from querybudget.limiter.unknown import UnknownPaths
@@ -127,25 +127,25 @@ class Limiter:
         self._opened = analyzer_for(policy, secret) if analyzer is None else None
         analyzer = self.analyzer = analyzer or self._opened
         self.matcher = Matcher(policy, self._hash, analyzer.names if analyzer else ())
-        self.unknown = UnknownPaths()
+        self.unknown, self._notices = UnknownPaths(), Notices()
         self._prefix, self._count = os.urandom(8).hex(), 0
 
     async def __aenter__(self) -> Self:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     @property
     def busy(self) -> bool:
         """Whether a settlement, or anything else, is under way in the background."""
         return self._resilient.busy
+
+    @property
+    def place(self) -> str:
+        """Where accounts are kept: a URL without secrets, or the name of a store's class."""
+        return self._resilient.place
 
     async def admit(self, scope: Mapping[str, Any], call: Call | None = None) -> Admission:
         """Decide a call, and hold what it is expected to use.
@@ -254,6 +254,8 @@ class Limiter:
             name = f"{self._prefix}{self._count:x}"
             charge = charge_for(name, caller, admission, self.matcher, self.policy.hold)
             admission.take(await self._resilient.reserve(charge, plan.on_error))
+        if admission.refusal is not None or admission.stage:
+            self._notices.about(admission)
         if admission.refusal is not None:
             admission.settled = True
             self._publish(admission, None, 0, Settlement.NONE)

@@ -18,7 +18,7 @@ from querybudget.errors import SetupError, StoreError, UnusableStoreError
 from querybudget.events import DecidedBy, Settlement
 from querybudget.ledger import Charge, Line, Reservation, Settled
 from querybudget.policy.model import Mode, OnStoreError, Policy
-from querybudget.redact import error_type, redact_names
+from querybudget.redact import error_type, redact_names, redact_url
 from querybudget.resilience.fallback import Fallback, Reserved
 from querybudget.resilience.guard import REST, Guard, Wait, within
 from querybudget.resilience.health import Health, StoreHealth, StoreStats
@@ -53,11 +53,13 @@ class ResilientStore:
         clock: µs since the epoch.
         settings: How long the store may take, and how many workers share it.
         name: Name of the store for people: ``redis``.
+        place: Where it is, without secrets; by default, its name.
         wait: Waits for the store's answers.
         sleep: Waits a number of seconds before a store that failed is asked again.
 
     Attributes:
         store: As given.
+        place: As given.
     """
 
     def __init__(
@@ -68,10 +70,12 @@ class ResilientStore:
         *,
         settings: StoreSettings,
         name: str,
+        place: str = "",
         wait: Wait = within,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.store = store
+        self.place = place or name
         self._name = name
         self._seconds = settings.timeout / SECOND
         self._wait = wait
@@ -320,7 +324,10 @@ def open_resilient_store(
         )
     opened = open_store(settings, clock, max_identities=policy.max_identities)
     _check_windows(opened, f"{scheme}://", policy)
-    return ResilientStore(policy, opened, clock, settings=settings, name=scheme, wait=wait)
+    place = redact_url(settings.url)
+    return ResilientStore(
+        policy, opened, clock, settings=settings, name=scheme, place=place, wait=wait
+    )
 
 
 def _check_windows(store: Store, name: str, policy: Policy) -> None:
