@@ -30,6 +30,7 @@ OPENAI = (
     "/v1/audio/translations",
     "/v1/videos",
     "/v1/videos/video_1/remix",
+    "/v1/files",
     "/v1/threads/runs",
     "/v1/threads/thread_1/runs",
     "/v1/threads/thread_1/runs/run_1/submit_tool_outputs",
@@ -40,6 +41,8 @@ GEMINI = (
     "/v1beta/models/m:countTokens",
     "/v1beta/models/m:embedContent",
     "/v1beta/models/m:batchEmbedContents",
+    "/v1beta/models/m:batchGenerateContent",
+    "/v1beta/models/m:asyncBatchEmbedContent",
     "/v1beta/models/m:generateAnswer",
     "/v1beta/models/m:predict",
     "/v1beta/models/m:predictLongRunning",
@@ -52,7 +55,12 @@ GEMINI = (
 )
 GENERATING: dict[Server, tuple[str, ...]] = {
     "openai": OPENAI,
-    "anthropic": ("/v1/messages", "/v1/messages/count_tokens", "/v1/complete"),
+    "anthropic": (
+        "/v1/messages",
+        "/v1/messages/batches",
+        "/v1/messages/count_tokens",
+        "/v1/complete",
+    ),
     "gemini": GEMINI,
     "vllm": (
         "/v1/chat/completions",
@@ -123,6 +131,7 @@ GENERATING: dict[Server, tuple[str, ...]] = {
         "/openai/v1/responses",
         "/openai/responses",
         "/v1/messages",
+        "/v1/messages/batches",
         "/v1/messages/count_tokens",
         "/models/m:generateContent",
         "/models/m:streamGenerateContent",
@@ -215,6 +224,7 @@ ANY_SERVER = (
 UNREAD: dict[Server, tuple[str, ...]] = {
     "vllm": ("/v1/realtime",),
     "litellm": (
+        "/v1/batches",
         "/v1/realtime",
         "/v1/fine_tuning/jobs",
         "/v1/vector_stores/vs_1/search",
@@ -222,6 +232,8 @@ UNREAD: dict[Server, tuple[str, ...]] = {
         "/v1/search",
     ),
     "openai": (
+        "/v1/batches",
+        "/v1/uploads",
         "/v1/evals/e/runs",
         "/v1/fine_tuning/jobs",
         "/v1/realtime",
@@ -229,16 +241,14 @@ UNREAD: dict[Server, tuple[str, ...]] = {
         "/v1/realtime/client_secrets",
         "/v1/vector_stores/vs_1/search",
     ),
-    "gemini": (
-        "/v1beta/models/m:asyncBatchEmbedContent",
-        "/v1beta/models/m:batchGenerateContent",
-    ),
+    "gemini": ("/upload/v1beta/files",),
 }
 """Paths that ask models and that no adapter reads."""
 
 NAMED_ALONE = {
     "/",
     "/chat_tokenize",
+    "/files",
     "/cohere/v1/chat",
     "/interactions",
     "/utils/token_counter",

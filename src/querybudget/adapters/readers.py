@@ -36,7 +36,7 @@ from querybudget.adapters.batches import Batch, Upload
 from querybudget.adapters.forms import Form
 from querybudget.adapters.native import Api, Native
 from querybudget.adapters.openai import ChatCompletions, Completions, Embeddings, Responses
-from querybudget.adapters.shapes import ByMember, Uncounted
+from querybudget.adapters.shapes import ByMember, Nested, Uncounted
 
 
 def _streamed(api: Api) -> Native:
@@ -91,6 +91,12 @@ READERS: Mapping[str, Adapter] = {
     "embed": Native(EMBED),
     "embeddings": _EMBEDDINGS,
     "gemini": Native(GEMINI),
+    "gemini_batch": Nested(
+        Batch(Native(GEMINI), inner="request"), "batch", "inputconfig", "requests"
+    ),
+    "gemini_embed_batch": Nested(
+        Batch(Native(EMBED), inner="request"), "batch", "inputconfig", "requests"
+    ),
     "gemini_stream": _streamed(GEMINI),
     "generate": _GENERATE,
     "images": Form(Native(IMAGES)),

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Raw
 
 from querybudget.adapters.base import Adapter, Call, Dialect, Meter, Target, Usage
-from querybudget.adapters.members import fold
+from querybudget.adapters.lax import Json
+from querybudget.adapters.members import fold, folded, read_object
 from querybudget.adapters.metering import AnswerTotals, answer_meter
 from querybudget.adapters.native_answer import native_meter
 from querybudget.adapters.request import BOM, read_body
@@ -71,6 +72,37 @@ class Uncounted:
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
         return answer_meter(call, content_type, _nothing, _nothing)
+
+    def degrade(self, body: bytes, /) -> bytes:
+        return body
+
+
+class Nested:
+    """Reads requests that are deeper in a body: Gemini's ``batch.input_config.requests``.
+
+    A body without them names a file of requests instead. It is one request of no tokens: the file
+    was uploaded before.
+
+    Args:
+        inner: Reads the object at the end of the way.
+        steps: Folded names that lead to it.
+    """
+
+    def __init__(self, inner: Adapter, *steps: str) -> None:
+        self._inner = inner
+        self._steps = steps
+        self.dialect: Dialect = inner.dialect
+
+    def parse(self, target: Target, body: bytes, /) -> Call:
+        value: Json = read_object(body, "a batch of requests")
+        for step in self._steps:
+            value = next(iter(folded(value).get(step, ())), None)
+        if not isinstance(value, dict):
+            return Call(self.dialect, "other", generates=False)
+        return self._inner.parse(target, msgspec.json.encode(value))
+
+    def meter(self, call: Call, content_type: str, /) -> Meter:
+        return self._inner.meter(call, content_type)
 
     def degrade(self, body: bytes, /) -> bytes:
         return body

@@ -38,6 +38,8 @@ Reader = Literal[
     "embed",
     "embeddings",
     "gemini",
+    "gemini_batch",
+    "gemini_embed_batch",
     "gemini_stream",
     "generate",
     "images",
