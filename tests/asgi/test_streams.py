@@ -94,7 +94,8 @@ async def test_the_application_receives_the_body_whole_and_in_one_message(
         await send({"type": "http.response.body"})
         received.append(await receive())
 
-    await drive(make_edge(app, POLICY).app, http_scope(key="a"), messages)
+    policy = {**POLICY, "streams": {"usage": "leave"}}
+    await drive(make_edge(app, policy).app, http_scope(key="a"), messages)
     whole = messages if pieces == 1 else request(CHAT)
     assert received == [*whole, {"type": "http.disconnect"}]
 

@@ -155,7 +155,7 @@ class QueryBudgetMiddleware:
             await send_answer(refusal_of(limiter, admission, dialect), send)
         elif staged is not None:
             responder = Responder(limiter, route, admission, receive, send, self._calls)
-            await responder.run(self.app, staged)
+            await responder.run(self.app, responder.ask_for_usage(received, staged))
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         limiter, path = self.limiter, path_of(scope)

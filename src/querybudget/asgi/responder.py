@@ -8,9 +8,11 @@ from typing import Any
 from uuid import uuid4
 
 from querybudget.adapters.base import Adapter, Dialect, Meter, Usage, settled_usage
+from querybudget.asgi.body import Received
 from querybudget.asgi.encodings import DamagedError, Decoder, decoder_for, parse_codings
 from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
+from querybudget.asgi.usage_event import WithoutUsageEvent, ask_of_stream
 from querybudget.limiter import Admission, AdmissionView, Limiter, Outcome, Refusal
 from querybudget.limiter.matching import Route
 from querybudget.refusals import (
@@ -73,7 +75,8 @@ class Responder:
     """Runs the application for one admitted call, meters its answer and settles the call.
 
     Every message is passed on at once. ``http.response.start`` is changed once, to add headers;
-    body messages are never changed.
+    body messages are never changed, except that an event which the client did not ask for is taken
+    out of a stream.
     """
 
     def __init__(
@@ -96,6 +99,19 @@ class Responder:
         self._feed: Callable[[bytes], None] | None = None
         self._gone = False
         self._opaque = False
+        self._without_usage: WithoutUsageEvent | None = None
+
+    def ask_for_usage(self, received: Received | None, scope: Scope) -> Scope:
+        """Ask for the usage of a stream, where it counts; return the scope for the application."""
+        if received is None or not self._admission.call.stream:
+            return scope
+        asked = ask_of_stream(
+            self._limiter.policy, self._admission, self._route.adapter, received, scope
+        )
+        if asked is None:
+            return scope
+        self._without_usage = WithoutUsageEvent()
+        return asked
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
         """Run the application, then settle, even if it fails or is cancelled."""
@@ -141,6 +157,11 @@ class Responder:
                 # Settle before the client knows that the answer is complete, so that its next
                 # call finds the lease free.
                 await self._settle(failed=False)
+            if self._without_usage is not None:
+                left = self._without_usage.pass_on(message)
+                if left is None:
+                    return
+                message = left
         elif kind == "http.response.start" and not self._status:
             message = self._start(message)
         await self._send(message)
@@ -164,6 +185,9 @@ class Responder:
             self._limiter.unknown.answered(self._admission.method, self._admission.path)
         if good and self._route.adapter is not None and self._limiter.reads(self._admission):
             self._begin_metering(self._route.adapter, content_type, encoding)
+        if self._without_usage is not None:
+            headers = self._without_usage.start(headers)
+            message = {**message, "headers": headers}
         if not good and (status in UNAUTHENTICATED or not 400 <= status < 429):  # noqa: PLR2004
             return message
         added = self._figures()

@@ -10,7 +10,15 @@ from urllib.parse import urlsplit
 from querybudget.coverage.response import BucketResponse, Stage
 from querybudget.errors import SetupError
 from querybudget.limiter.analysis import analyzer_for
-from querybudget.policy.model import CAPABILITIES, Budget, Capability, Embedding, Mode, Policy
+from querybudget.policy.model import (
+    CAPABILITIES,
+    Budget,
+    Capability,
+    Embedding,
+    Mode,
+    Policy,
+    StreamUsage,
+)
 from querybudget.policy.routes import Unknown
 from querybudget.policy.servers import server_file
 from querybudget.stores import open_store, system_clock
@@ -18,6 +26,10 @@ from querybudget.text import limit, number, share, span
 from querybudget.units import MICRO, Unit
 
 _STAGES = {Stage.SLOW: "slowed", Stage.DEGRADE: "degraded", Stage.REFUSE: "refused"}
+_STREAMS = {
+    StreamUsage.ASK: "asked for their usage where tokens or money count",
+    StreamUsage.LEAVE: "not asked for their usage: reasoning that is not shown counts as nothing",
+}
 _UNKNOWN = {
     Unknown.COUNT: "counted, each as one request and no tokens",
     Unknown.REFUSE: "refused with status 404",
@@ -65,6 +77,7 @@ def _brought(policy: Policy) -> Iterator[str]:
     if policy.probes:
         yield f"monitors pass at {', '.join(policy.probes)}"
     yield f"requests with a body on other paths: {_UNKNOWN[policy.unknown]}"
+    yield f"streams of OpenAI's dialect: {_STREAMS[policy.streams.usage]}"
 
 
 def warnings(policy: Policy) -> Iterator[str]:

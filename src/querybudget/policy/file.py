@@ -31,6 +31,7 @@ from querybudget.policy.model import (
     Mode,
     OnStoreError,
     Refusals,
+    Streams,
 )
 from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.policy.routes import GenericRoute, Server, Unknown
@@ -336,3 +337,4 @@ class PolicyFile(Struct, frozen=True):
     estimate: EstimateSettings = EstimateSettings()
     refusals: Refusals = Refusals()
     body: Body = Body()
+    streams: Streams = Streams()

@@ -140,6 +140,7 @@ def _policy(node: Node, problems: Problems) -> Policy:
         estimate=written.estimate,
         refusals=written.refusals,
         body=written.body,
+        streams=written.streams,
         unpriced=written.unpriced,
         source=problems.source,
         health=written.health,

@@ -46,6 +46,8 @@ __all__ = [
     "Policy",
     "Refusals",
     "ResolverSpec",
+    "StreamUsage",
+    "Streams",
     "Tier",
     "TierRule",
 ]
@@ -268,6 +270,24 @@ class Body(Struct, frozen=True):
     ] = 16 << 20
 
 
+class StreamUsage(enum.StrEnum):
+    """Whether servers are asked for the usage of streams."""
+
+    ASK = "ask"
+    """Where tokens or money count and the client does not ask itself."""
+    LEAVE = "leave"
+    """Requests stay as they are."""
+
+
+class Streams(Struct, frozen=True):
+    """How streams are counted."""
+
+    usage: Annotated[
+        StreamUsage,
+        doc("`ask` puts `stream_options.include_usage` into requests of OpenAI's dialect."),
+    ] = StreamUsage.ASK
+
+
 class PolicyLoader(Protocol):
     """What `Policy.load` is: `querybudget.policy.load_policy`."""
 
@@ -303,6 +323,7 @@ class Policy(Struct, frozen=True):
         estimate: What is reserved for a call before anything is known of it.
         refusals: What refusals and budget headers say.
         body: How request bodies are read.
+        streams: How streams are counted.
         unpriced: ``refuse`` or ``free``, for a model without price that a money budget matches.
         source: File the policy came from, or ``<mapping>``.
         health: Path at which the middleware reports the store's health; empty for none.
@@ -331,6 +352,7 @@ class Policy(Struct, frozen=True):
     estimate: EstimateSettings = EstimateSettings()
     refusals: Refusals = Refusals()
     body: Body = Body()
+    streams: Streams = Streams()
     unpriced: str = "refuse"
     source: str = "<mapping>"
     health: str = ""
