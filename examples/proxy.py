@@ -13,7 +13,7 @@ import httpx
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from querybudget import QueryBudgetMiddleware
@@ -25,13 +25,22 @@ HOP_BY_HOP = {"connection", "content-length", "host", "keep-alive", "te", "trans
 def make_app(
     upstream: str, transport: httpx.AsyncBaseTransport | None = None, policy: str | None = None
 ) -> Starlette:
-    client = httpx.AsyncClient(base_url=upstream, timeout=600, transport=transport)
+    client = httpx.AsyncClient(timeout=600, transport=transport)
+    client.headers.clear()  # the caller's are sent on, and no others: not even Accept-Encoding
+    base = httpx.URL(upstream)
 
-    async def forward(request: Request) -> StreamingResponse:
+    async def forward(request: Request) -> Response:
+        # The budgets were found by the path as it was sent, so that is what is sent on. httpx folds
+        # `..`, and would take `//host` for another server.
+        query: bytes = request.scope["query_string"]
+        path: bytes = base.path.rstrip("/").encode() + request.scope["raw_path"].split(b"?")[0]
+        target = path + b"?" + query if query else path
+        url = base.copy_with(raw_path=target)
+        if url.raw_path != target:
+            return Response("The path has to be in normal form.", 400)
         forwarded = client.build_request(
             request.method,
-            request.url.path,
-            params=request.query_params,
+            url,
             headers=_end_to_end(request.headers.items()),
             content=await request.body(),
         )

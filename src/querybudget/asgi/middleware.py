@@ -8,7 +8,7 @@ serves.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from querybudget.adapters.base import Dialect
@@ -29,10 +29,12 @@ from querybudget.asgi.websocket import WebSocketSession
 from querybudget.errors import SetupError
 from querybudget.events import Hook, checked_hooks
 from querybudget.limiter import Limiter
-from querybudget.limiter.scopes import method_of, path_of, target_of
+from querybudget.limiter.matching import Route
+from querybudget.limiter.scopes import method_of, paths_of, target_of
+from querybudget.paths import is_too_long
 from querybudget.policy.model import Policy
 from querybudget.policy.routes import Unknown
-from querybudget.refusals import body_too_large, no_route
+from querybudget.refusals import Answer, body_too_large, no_route, path_too_long
 from querybudget.stores import Clock, Store
 
 ENVIRONMENT = "QUERYBUDGET_POLICY"
@@ -121,18 +123,29 @@ class QueryBudgetMiddleware:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         limiter = self._limiter or self.limiter
-        method, path = method_of(scope), path_of(scope)
+        method, paths = method_of(scope), paths_of(scope)
+        path = paths[0]
         if path and path == limiter.policy.health and method in READS:
             await send_health(limiter, send)
             return
-        route = limiter.route_for(method, path)
+        if is_too_long(path):
+            await _answer(path_too_long, scope, path, send)
+            return
+        route = limiter.route_for(method, *paths)
         if route is None:
             await self.app(scope, receive, send)
             return
         if route.unknown is Unknown.REFUSE:
             limiter.unknown.refused(method, path)
-            await send_answer(no_route(dialect_of(scope, path), request_id=new_request_id()), send)
+            await _answer(no_route, scope, path, send)
             return
+        await self._call(route, method, path, scope, receive, send)
+
+    async def _call(
+        self, route: Route, method: str, path: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Decide a request that budgets apply to, and serve it if it is admitted."""
+        limiter = self.limiter
         call, adapter, received = None, route.adapter, None
         if adapter is not None:
             limit = limiter.policy.body.limit
@@ -158,8 +171,11 @@ class QueryBudgetMiddleware:
             await responder.run(self.app, responder.ask_for_usage(received, staged))
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limiter, path = self.limiter, path_of(scope)
-        route = limiter.route_for("WEBSOCKET", path)
+        limiter, paths = self.limiter, paths_of(scope)
+        route, path = limiter.route_for("WEBSOCKET", *paths), paths[0]
+        if is_too_long(path):
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if route is None:
             await self.app(scope, receive, send)
             return
@@ -176,3 +192,8 @@ class QueryBudgetMiddleware:
             )
         loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
         return Limiter(loaded, store=self._store, clock=self._clock, hooks=self._hooks)
+
+
+async def _answer(answer: Callable[..., Answer], scope: Scope, path: str, send: Send) -> None:
+    """Refuse a request of which nothing but its path is looked at."""
+    await send_answer(answer(dialect_of(scope, path), request_id=new_request_id()), send)

@@ -27,7 +27,8 @@ from querybudget.ledger import Line, LineStatus
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.limiter.conditions import Mismatch
 from querybudget.limiter.matching import Route
-from querybudget.limiter.scopes import WEBSOCKET, target_of
+from querybudget.limiter.scopes import WEBSOCKET, paths_of, target_of
+from querybudget.paths import readings
 from querybudget.policy.model import Budget, EstimateSettings, Mode, Policy
 from querybudget.policy.routes import Unknown
 from querybudget.stores import MemoryStore, system_clock
@@ -74,7 +75,7 @@ async def _decide(limiter: Limiter, request: Request) -> Explanation:
     policy, method, path = limiter.policy, request.method, request.path
     if path and path == policy.health and method in READS:
         return _aside(policy, "untouched", "the middleware answers here itself", "it is `health`")
-    route = limiter.route_for(method, path)
+    route = limiter.route_for(method, *paths_of(request.scope))
     if route is None:
         return _untouched(limiter, request)
     if route.unknown is Unknown.REFUSE:
@@ -298,6 +299,8 @@ def _estimated(call: Call, settings: EstimateSettings, output: int) -> str:
 
 def _lines(request: Request, explanation: Explanation) -> Iterator[str]:
     yield from _call_lines(f"{request.method} {request.path}", explanation)
+    if others := readings(request.path)[1:]:
+        yield f"  path      may be read as {' or '.join(others)} too; all of them are budgeted"
     if explanation.message:
         yield ""
         yield from _call_lines("each message", explanation.message)

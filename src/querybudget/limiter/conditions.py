@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -44,11 +45,17 @@ class Mismatch(msgspec.Struct, frozen=True):
         return difflib.get_close_matches(self.actual, self.wanted, n=1, cutoff=0)[0]
 
 
-def route_mismatch(budget: Budget, method: str, path: str) -> Mismatch | None:
-    """Return why a budget does not apply to a method and path; None if it may."""
+def route_mismatch(budget: Budget, method: str, paths: Sequence[str]) -> Mismatch | None:
+    """Return why a budget does not apply to a method and path; None if it may.
+
+    Args:
+        budget: The budget.
+        method: HTTP method or ``WEBSOCKET``.
+        paths: What the path may be taken for; it is enough that one of them matches.
+    """
     match = budget.match
-    if not _matches(match.path, path):
-        return Mismatch("path", match.path, path)
+    if match.path and not any(_matches(match.path, path) for path in paths):
+        return Mismatch("path", match.path, paths[0])
     if not _matches(match.method, method):
         return Mismatch("method", match.method, method)
     if method == "WEBSOCKET" and needs_analysis(budget):  # its messages are not analyzed

@@ -34,7 +34,7 @@ from querybudget.limiter.estimation import Estimate, Estimator
 from querybudget.limiter.matching import Matcher, Route
 from querybudget.limiter.notices import Notices
 from querybudget.limiter.plans import Caller, Plan
-from querybudget.limiter.scopes import method_of, path_of
+from querybudget.limiter.scopes import method_of, paths_of
 from querybudget.limiter.unknown import UnknownPaths
 from querybudget.limiter.verification import Verified, verifies
 from querybudget.policy.model import Policy
@@ -164,8 +164,8 @@ class Limiter:
         """
         if call is not None:
             check_call(call)
-        method, path, caller = method_of(scope), path_of(scope), self.caller_for(scope)
-        route = self.route_for(method, path)
+        method, paths, caller = method_of(scope), paths_of(scope), self.caller_for(scope)
+        route, path = self.route_for(method, *paths), paths[0]
         if route is not None:
             return await self.admit_call(caller, route, method, path, call)
         who, asked, now = (caller.identity, caller.tier), call or BARE, self.clock()
@@ -213,9 +213,9 @@ class Limiter:
         finally:
             await self.settle_call(admission, outcome, usage)
 
-    def route_for(self, method: str, path: str) -> Route | None:
-        """Return what applies to a method and path; None if no budget does."""
-        return self.matcher.route(method, path)
+    def route_for(self, method: str, *paths: str) -> Route | None:
+        """Return what applies to a method and `paths_of` a scope; None if no budget does."""
+        return self.matcher.route(method, *paths)
 
     def caller_for(self, scope: Mapping[str, Any]) -> Caller:
         """Return the sender of a request."""

@@ -10,6 +10,7 @@ import msgspec
 
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import UNREADABLE, Adapter, Call
+from querybudget.adapters.places import AnyOf, At
 from querybudget.adapters.routing import carries_body
 from querybudget.identity import ANONYMOUS, KeyedHash
 from querybudget.ledger import Line
@@ -28,6 +29,7 @@ from querybudget.limiter.estimation import Estimate
 from querybudget.limiter.partitions import Partitions, standing_of
 from querybudget.limiter.plans import Caller, Matched, Plan
 from querybudget.limiter.scopes import WEBSOCKET
+from querybudget.paths import is_plain, readings
 from querybudget.policy.model import Budget, Mode, Policy
 from querybudget.policy.prices import ModelPrice
 from querybudget.policy.routes import Unknown
@@ -38,6 +40,9 @@ LONGEST_KEY = 200
 
 CACHED = 4096
 """Routes, and plans, in the caches; the least recently used is dropped."""
+
+FEW_READINGS = 8
+"""Routes of paths that may be taken for more than this are not cached."""
 
 IDENTITY = ("identity",)
 
@@ -82,15 +87,20 @@ class Matcher:
         self._plans = lru_cache(CACHED)(self._make_plan)
         self._weight = lru_cache(CACHED)(self._heaviest)
 
-    def route(self, method: str, path: str) -> Route | None:
-        """Return what applies to a method and path; None if no budget does."""
-        find = self._routes if len(path) <= LONGEST_KEY else self._find_route
-        return find(method, path)
+    def route(self, method: str, *paths: str) -> Route | None:
+        """Return what applies to a method and path; None if no budget does.
 
-    def _find_route(self, method: str, path: str) -> Route | None:
-        if self._exempt(method, path):
+        Args:
+            method: HTTP method or ``WEBSOCKET``.
+            paths: The path, and what else it may be taken for.
+        """
+        short = len(paths[0]) <= LONGEST_KEY and len(paths) <= FEW_READINGS
+        return (self._routes if short else self._find_route)(method, *paths)
+
+    def _find_route(self, method: str, *paths: str) -> Route | None:
+        if self._exempt(method, paths[0]):
             return None
-        adapter = adapter_for(path, method, self._policy.routes, self._policy.server)
+        adapter = self._adapter(method, paths)
         unknown = None
         if adapter is None and carries_body(method):
             unknown = self._policy.unknown
@@ -101,7 +111,7 @@ class Matcher:
         bits = unleased = 0
         asked: set[str] = set()
         for index, budget in enumerate(self._policy.budgets):
-            if route_mismatch(budget, method, path) is None:
+            if route_mismatch(budget, method, paths) is None:
                 bits |= 1 << index
                 unleased |= (budget.quota.unit is not Unit.CONCURRENT) << index
                 asked.update(budget.match.capability)
@@ -110,6 +120,21 @@ class Matcher:
         if method == WEBSOCKET:
             return Route(None, bits, Route(None, unleased))
         return Route(adapter, bits, None, self._bits(asked), unknown)
+
+    def _adapter(self, method: str, paths: Sequence[str]) -> Adapter | None:
+        """Return the adapter of a path: of all that it may be taken for, if they differ.
+
+        Case is tried last: few servers ignore it.
+        """
+        for tried in (paths, [path.lower() for path in paths]):
+            found: list[Adapter] = []
+            for path in tried:
+                one = adapter_for(path, method, self._policy.routes, self._policy.server)
+                if one is not None:
+                    found.append(one if path == paths[0] else At(one, path))
+            if found:
+                return found[0] if len(found) == 1 or is_plain(paths[0]) else AnyOf(found)
+        return None
 
     def plan(self, caller: Caller, route: Route, call: Call, capabilities: int = 0) -> Plan:
         """Return the budgets of a call, scaled for the caller's tier.
@@ -220,7 +245,7 @@ class Matcher:
         """
         if exempt := self._exempt(method, path):
             return Mismatch("exempt", exempt, path)
-        mismatch = route_mismatch(budget, method, path)
+        mismatch = route_mismatch(budget, method, readings(path))
         if mismatch is not None or caller is None or call is None:
             return mismatch
         operation = call.operation
@@ -235,7 +260,10 @@ class Matcher:
     def _exempt(self, method: str, path: str) -> tuple[str, ...]:
         policy = self._policy
         patterns = policy.exempt if carries_body(method) else policy.exempt + policy.probes
-        return tuple(pattern for pattern in patterns if fnmatchcase(path, pattern))
+        if not is_plain(path):  # it may lead anywhere
+            return ()
+        bare = path.rstrip("/")
+        return tuple(p for p in patterns if fnmatchcase(path, p) or (bare and fnmatchcase(bare, p)))
 
     def _capability_mismatch(self, budget: Budget, capabilities: int) -> Mismatch | None:
         wanted = budget.match.capability

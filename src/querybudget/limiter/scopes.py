@@ -7,6 +7,7 @@ from typing import Any
 
 from querybudget.adapters.base import Target
 from querybudget.identity.networks import parse_address
+from querybudget.paths import is_plain, readings
 
 _METHODS = frozenset(
     "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY".split()  # noqa: SIM905
@@ -94,7 +95,28 @@ def _may_have_body(scope: Mapping[str, Any]) -> bool:
 def path_of(scope: Mapping[str, Any]) -> str:
     """Return the path of a scope without its ``root_path``."""
     path: str = scope["path"]
+    return _below(root, path) if (root := scope.get("root_path", "")) else path
+
+
+def paths_of(scope: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return every path that a scope may be routed by; `path_of` comes first.
+
+    These are the readings of the path, and those of the path with the ``root_path`` before it: some
+    servers leave it in ``path`` and some do not, and a client sees both as one.
+    """
     root: str = scope.get("root_path", "")
+    path = path_of(scope)
+    if not root and is_plain(path):
+        return (path,)
+    raw: bytes = scope.get("raw_path") or b""
+    sent = _below(root, raw.decode("latin-1")) if raw else ""
+    found = readings(path, sent)
+    root = root.rstrip("/")
+    return found + readings(root + path, root + sent if sent else "") if root else found
+
+
+def _below(root: str, path: str) -> str:
+    """Return a path without a root that it begins with."""
     if root and path.startswith(root) and path[len(root) : len(root) + 1] in {"/", ""}:
         return path[len(root) :]
     return path

@@ -34,7 +34,9 @@ _TYPES = {
     400: ("invalid_request_error", "invalid_request_error"),
     403: ("invalid_request_error", "permission_error"),
     404: ("invalid_request_error", "not_found_error"),
+    408: ("invalid_request_error", "timeout_error"),
     413: ("invalid_request_error", "request_too_large"),
+    414: ("invalid_request_error", "invalid_request_error"),
     429: ("requests", "rate_limit_error"),
     503: ("server_error", "overloaded_error"),
 }
@@ -197,6 +199,12 @@ def no_route(dialect: Dialect, *, request_id: str = "") -> Answer:
     """404: no route reads the path, and the policy refuses such requests."""
     message = sentences.not_routed()
     return plain_answer(404, "path_not_served", message, dialect, request_id=request_id)
+
+
+def path_too_long(dialect: Dialect, *, request_id: str = "") -> Answer:
+    """414: the path is long, and servers may take it for many others."""
+    message = sentences.path_too_long()
+    return plain_answer(414, "path_too_long", message, dialect, request_id=request_id)
 
 
 def _abnormal(decision: Decision, dialect: Dialect, request_id: str) -> Answer:

@@ -112,6 +112,14 @@ def not_routed() -> str:
     )
 
 
+def path_too_long() -> str:
+    """The path is long, and servers may take it for many others."""
+    return (
+        "The path of this request is too long for one that is not in normal form. Remove dot"
+        " segments, repeated slashes and escapes from it."
+    )
+
+
 def _try_again(wait: int, now: int | None = None) -> str:
     date = "" if now is None or wait < _WITH_DATE else f" (at {moment(now + wait)})"
     return f"Please try again in {duration(wait)}{date}."
