@@ -28,7 +28,7 @@ export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo quick test test-all check format bench sweep docs dev lock clean python
+.PHONY: help demo quick test test-all check format bench sweep fuzz hostile docs dev lock clean python
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,12 @@ bench: $(WHEELENV)/.installed $(VENV)/.bench ## measure what requests and stores
 sweep: $(WHEELENV)/.installed $(VENV)/.bench ## coverage budgets on real prompts: make sweep CORPORA=DIR
 	@mkdir -p benchmarks/results
 	$(WHEELPY) -m benchmarks.sweep --corpora $(CORPORA) --out benchmarks/results/sweep.json --html $(BUILD) $(ARGS)
+
+fuzz: $(VENV)/.editable ## try inputs that nobody would send, on every target in turn: make fuzz MINUTES=30
+	$(PY) -m tests.fuzz --minutes $(or $(MINUTES),10) --folder $(BUILD)/fuzz $(ARGS)
+
+hostile: $(VENV)/.editable ## measure what the worst bodies cost, as a multiple of parsing them
+	$(PY) -m benchmarks.hostile $(ARGS)
 
 docs: $(VENV)/.installed ## build the documentation; any warning fails
 	$(PY) -m mkdocs build --strict

@@ -58,6 +58,8 @@ def from_text(text: str, environ: Mapping[str, str], problems: Problems) -> Node
     except yaml.YAMLError as error:
         problem = str(error).splitlines()[0]
         raise problems.stop((), f"expected YAML, found a syntax error: {problem}", 0) from None
+    except UnicodeEncodeError:
+        raise problems.stop((), "expected YAML, found a lone surrogate in it", 0) from None
     problems.root = node
     return node
 

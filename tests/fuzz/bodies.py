@@ -1,0 +1,77 @@
+"""Promises of adapters: reading requests and asking for less."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+
+from querybudget.adapters.base import UNREADABLE, Call, Target, degrade_call, read_call
+from querybudget.adapters.generic import Generic
+from querybudget.adapters.readers import READERS
+from querybudget.errors import BodyError
+from querybudget.policy.routes import GenericRoute
+from tests.fuzz.pieces import Pieces
+
+GENERIC = Generic(
+    GenericRoute(
+        path="/generate",
+        model="/model",
+        prompt=("/prompt", "/parts/0/text"),
+        max_output="/options/max",
+        stream="/stream",
+        choices="/n",
+        input_usage="/usage/in",
+        output_usage="/usage/out",
+        text="/text",
+    )
+)
+ADAPTERS = (*READERS.values(), GENERIC)
+TYPES = (
+    b"application/json",
+    b"",
+    b"multipart/form-data; boundary=x",
+    b"application/x-www-form-urlencoded",
+    b'multipart/form-data; boundary="a b"',
+)
+PATHS = ("/v1/chat/completions", "/openai/deployments/m/x", "/v1beta/models/a:generateContent", "/")
+
+
+def target(pieces: Pieces) -> Target:
+    kind = pieces.choice(TYPES)
+    return Target(pieces.choice(PATHS), "model=a", [(b"content-type", kind)] if kind else [])
+
+
+def check(call: Call) -> None:
+    """Numbers are small enough to be multiplied by prices, and texts are Unicode."""
+    for name, value in msgspec.to_builtins(call).items():
+        if isinstance(value, int):
+            assert 0 <= value < 2**40, name
+    assert call.items >= 1
+    assert call.choices >= 1
+    assert len(call.asks) <= 64
+    call.model.encode()
+
+
+def requests(data: bytes) -> None:
+    pieces = Pieces(data)
+    adapter, place, body = pieces.choice(ADAPTERS), target(pieces), pieces.rest()
+    with contextlib.suppress(BodyError):
+        check(adapter.parse(place, body))
+    check(read_call(adapter, place, body))
+
+
+def degrading(data: bytes) -> None:
+    pieces = Pieces(data)
+    adapter, place, body = pieces.choice(ADAPTERS), target(pieces), pieces.rest()
+    assert isinstance(adapter.degrade(body), bytes)
+    call, less = read_call(adapter, place, body), degrade_call(adapter, place, body)
+    if less is None or call.operation == UNREADABLE:
+        return
+    after = read_call(adapter, place, less)
+    assert (after.operation, after.model, after.items) == (call.operation, call.model, call.items)
+    assert (after.ask, after.template, after.stream) == (call.ask, call.template, call.stream)
+    assert after.choices <= call.choices
+    assert after.images == call.images
+    again = degrade_call(adapter, place, less)
+    assert again is None or degrade_call(adapter, place, again) is None

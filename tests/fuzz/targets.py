@@ -1,0 +1,108 @@
+"""Every target by its name, with texts to begin from."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from benchmarks.hostile.bodies import BODIES
+from benchmarks.hostile.texts import UNITS, text
+from tests.fuzz import answers, bodies, edge, policies, state, texts
+
+Target = Callable[[bytes], None]
+"""Raises if a promise is broken."""
+
+TESTS = Path(__file__).parent.parent
+
+TARGETS: Mapping[str, Target] = {
+    "style": texts.style,
+    "words": texts.words,
+    "samples": texts.samples,
+    "capabilities": texts.capabilities,
+    "secrets": texts.secrets,
+    "limits": texts.limits,
+    "pointers": texts.pointers,
+    "requests": bodies.requests,
+    "degrading": bodies.degrading,
+    "meters": answers.meters,
+    "events": answers.events,
+    "callers": edge.callers,
+    "addresses": edge.addresses,
+    "hosts": edge.hosts,
+    "paths": edge.paths,
+    "inflating": edge.inflating,
+    "middleware": edge.middleware,
+    "rows": state.rows,
+    "accounts": state.accounts,
+    "profiles": state.profiles,
+    "policy files": policies.files,
+    "budgets": policies.budgets,
+    "policy mappings": policies.mappings,
+}
+
+
+def _texts() -> Iterable[bytes]:
+    return [text(name, 90).encode("utf-8", "surrogatepass") for name in UNITS]
+
+
+def _requests() -> list[bytes]:
+    names = [name for name in BODIES if not name.startswith("64 ")]
+    recorded = [
+        file.read_bytes() for file in sorted((TESTS / "adapters/recordings").glob("*.json"))
+    ]
+    return [BODIES[name](300)[1] for name in names] + [body[:1500] for body in recorded]
+
+
+def _answers() -> list[bytes]:
+    found = sorted((TESTS / "adapters/recordings").glob("*.sse"))
+    return [file.read_bytes()[:1500] for file in found]
+
+
+def _policies() -> list[bytes]:
+    return [file.read_bytes() for file in sorted((TESTS / "policy").rglob("*.y*ml"))]
+
+
+def _addresses() -> list[bytes]:
+    return [
+        b'for="[2001:db8::1]:80";proto=https, for=10.0.0.1',
+        b"203.0.113.9, 10.0.0.1,,  unknown",
+        b"for=_hidden;by=x",
+        b'"',
+        b",",
+        b"Bearer sk-one",
+        b"Basic dTpw",
+        b"::ffff:10.0.0.1",
+        b"10.0.0.0/8",
+    ]
+
+
+def _paths() -> list[bytes]:
+    return [b"/health/../v1/chat", b"/%2e%2e/", b"//a/./b", b"/a%2fb;x", b"\\..\\", b"/v1/"]
+
+
+def _compressed() -> list[bytes]:
+    plain = b'{"messages":[]}' * 20
+    return [b"\0" + gzip.compress(plain) * 2, b"\1" + zlib.compress(plain), b"\1" + plain]
+
+
+SEEDS: Mapping[str, Callable[[], Iterable[bytes]]] = {
+    "requests": lambda: [bytes([n % 40, 0, 0]) + body for n, body in enumerate(_requests())],
+    "degrading": lambda: [bytes([n % 40, 0, 0]) + body for n, body in enumerate(_requests())],
+    "meters": lambda: [bytes([n % 40, n % 7, 9, 3]) + body for n, body in enumerate(_answers())],
+    "events": lambda: [b"\1\1" + body[:300] for body in _answers()],
+    "middleware": lambda: [b"\0\0\7Bearer k\0" + body + b"\0" + body for body in _requests()],
+    "callers": _addresses,
+    "addresses": lambda: [b"\0" + seed for seed in _addresses()],
+    "hosts": _addresses,
+    "paths": lambda: [b"\0" + seed for seed in _paths()],
+    "inflating": _compressed,
+    "policy files": _policies,
+    "policy mappings": lambda: [b'{"version":1,"budgets":[{"name":"a","limit":"1 request/day"}]}'],
+}
+
+
+def seeds(name: str) -> list[bytes]:
+    """Inputs to begin from."""
+    return list(SEEDS.get(name, _texts)())
