@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from querybudget.adapters.base import Call, Dialect, Meter, settled_usage
+from querybudget.adapters.json_stream import JsonStream
 from querybudget.adapters.sse import EventStream
 from tests.fuzz.bodies import ADAPTERS
 from tests.fuzz.pieces import Pieces
@@ -52,3 +53,13 @@ def events(data: bytes) -> None:
     stream = EventStream(limit=limit)
     assert [event for piece in cut(body, step, first) for event in stream.feed(piece)] == whole
     assert all(len(event) <= limit for event in whole)
+
+
+def values(data: bytes) -> None:
+    pieces = Pieces(data)
+    step, first, array, body = 1 + pieces.number(), pieces.number(), pieces.number(), pieces.rest()
+    whole = JsonStream(array=bool(array % 2), limit=64)
+    found = whole.feed(body) + whole.end()
+    stream = JsonStream(array=bool(array % 2), limit=64)
+    again = [value for piece in cut(body, step, first) for value in stream.feed(piece)]
+    assert again + stream.end() == found

@@ -6,9 +6,11 @@ import contextlib
 
 import msgspec
 
-from querybudget.adapters.base import UNREADABLE, Call, Target, degrade_call, read_call
+from querybudget.adapters.base import UNREADABLE, Call, Target
 from querybudget.adapters.generic import Generic
 from querybudget.adapters.readers import READERS
+from querybudget.adapters.reading import degrade_call, read_call
+from querybudget.adapters.readings import readings
 from querybudget.errors import BodyError
 from querybudget.policy.routes import GenericRoute
 from tests.fuzz.pieces import Pieces
@@ -75,3 +77,12 @@ def degrading(data: bytes) -> None:
     assert after.images == call.images
     again = degrade_call(adapter, place, less)
     assert again is None or degrade_call(adapter, place, again) is None
+
+
+def servers(data: bytes) -> None:
+    """Each reading is strict JSON, and reads as itself."""
+    found = list(readings(data))
+    assert len(found) <= 3
+    for reading in found:
+        msgspec.json.decode(reading)
+        assert len(list(readings(reading))) == 1

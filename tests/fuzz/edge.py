@@ -7,11 +7,18 @@ import contextlib
 from typing import Any
 
 from querybudget.asgi import QueryBudgetMiddleware
-from querybudget.asgi.body import BodyTooLarge, inflate
+from querybudget.asgi.body import BodyTooLarge, decoded
+from querybudget.asgi.encodings import (
+    DamagedError,
+    acceptable,
+    decodable,
+    decoder_for,
+    parse_codings,
+)
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.identity import KeyedHash, chain, identify, networks
 from querybudget.identity.networks import parse_address
-from querybudget.limiter.matching import path_of
+from querybudget.limiter.scopes import path_of
 from querybudget.policy.model import ResolverSpec
 from tests.fuzz.pieces import Pieces
 
@@ -99,11 +106,39 @@ def paths(data: bytes) -> None:
 CODINGS = (b"gzip", b"deflate", b"x-gzip", b"br", b"zstd", b"gzip, gzip", b"identity", b"none")
 
 
-def inflating(data: bytes) -> None:
+def decoding(data: bytes) -> None:
     pieces = Pieces(data)
-    scope = {"headers": [(b"content-encoding", pieces.choice(CODINGS))]}
+    coding, step, body = pieces.choice(CODINGS), 1 + pieces.number(), pieces.rest()
     with contextlib.suppress(BodyTooLarge):
-        assert len(inflate(scope, pieces.rest(), LIMIT)) <= LIMIT
+        plain = decoded({"headers": [(b"content-encoding", coding)]}, body, LIMIT)
+        assert plain is None or len(plain) <= LIMIT
+    codings = parse_codings(coding)
+    if not codings or not decodable().issuperset(codings):
+        return
+    step = max(step, len(body) // 40)
+    parts = [body[at : at + step] for at in range(0, len(body), step)]
+    assert _decoded(codings, [body]) == _decoded(codings, parts)
+
+
+def _decoded(codings: tuple[str, ...], parts: list[bytes]) -> bytes:
+    """What pieces decode to, up to the place where they are damaged."""
+    decoder, plain = decoder_for(codings), bytearray()
+    assert decoder is not None
+    with contextlib.suppress(DamagedError):
+        for part in parts:
+            for piece in decoder.decode(part):
+                plain += piece
+                if len(plain) > LIMIT:
+                    return bytes(plain[:LIMIT])
+    return bytes(plain)
+
+
+def accepting(data: bytes) -> None:
+    kept = acceptable(data)
+    assert kept
+    assert acceptable(kept) == kept
+    for word in parse_codings(kept):
+        assert word.partition(";")[0].strip() in {*decodable(), "x-gzip", "*", "identity"}
 
 
 # -- The whole middleware ------------------------------------------------------------------------

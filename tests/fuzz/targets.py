@@ -26,13 +26,16 @@ TARGETS: Mapping[str, Target] = {
     "pointers": texts.pointers,
     "requests": bodies.requests,
     "degrading": bodies.degrading,
+    "servers": bodies.servers,
     "meters": answers.meters,
     "events": answers.events,
+    "values": answers.values,
     "callers": edge.callers,
     "addresses": edge.addresses,
     "hosts": edge.hosts,
     "paths": edge.paths,
-    "inflating": edge.inflating,
+    "decoding": edge.decoding,
+    "accepting": edge.accepting,
     "middleware": edge.middleware,
     "rows": state.rows,
     "accounts": state.accounts,
@@ -84,7 +87,7 @@ def _paths() -> list[bytes]:
 
 def _compressed() -> list[bytes]:
     plain = b'{"messages":[]}' * 20
-    return [b"\0" + gzip.compress(plain) * 2, b"\1" + zlib.compress(plain), b"\1" + plain]
+    return [b"\0\5" + gzip.compress(plain) * 2, b"\1\5" + zlib.compress(plain), b"\1\5" + plain]
 
 
 SEEDS: Mapping[str, Callable[[], Iterable[bytes]]] = {
@@ -97,7 +100,10 @@ SEEDS: Mapping[str, Callable[[], Iterable[bytes]]] = {
     "addresses": lambda: [b"\0" + seed for seed in _addresses()],
     "hosts": _addresses,
     "paths": lambda: [b"\0" + seed for seed in _paths()],
-    "inflating": _compressed,
+    "decoding": _compressed,
+    "accepting": lambda: [b"gzip, br;q=0.5, zstd, *;q=0", b"identity", b"x-gzip;q=1.0, compress"],
+    "servers": _requests,
+    "values": lambda: [b"\1\1\1[" + body for body in _requests()],
     "policy files": _policies,
     "policy mappings": lambda: [b'{"version":1,"budgets":[{"name":"a","limit":"1 request/day"}]}'],
 }

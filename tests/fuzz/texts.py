@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable
 
 from querybudget import notation, redact
-from querybudget.adapters.generic import Json, Pointer
+from querybudget.adapters.generic import Pointer
+from querybudget.adapters.lax import Json
 from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS, style_features
 from querybudget.embedding.capabilities import heuristics
 from querybudget.embedding.static import MAX_SAMPLE, StaticEmbedder, sample
