@@ -60,7 +60,7 @@ _MESSAGE = frozenset({"content", *_CALLS, *_SPOKEN, "images", "output"}) | _LABE
 
 _SAYING = _MESSAGE - _LABELS
 _HOLDING = _PART - _LABELS
-_DATA = re.compile(r"data:([\w.+-]*/?)[^,]{0,150};base64,", re.IGNORECASE)
+_DATA = re.compile(r"data:([\w.+-]*+/?+)[^,]{0,150};base64,", re.IGNORECASE)
 _BASE64 = str.maketrans(
     "", "", "+/-_=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 )

@@ -22,9 +22,9 @@ from querybudget.errors import BodyError
 LONGEST_PATH = 200
 """Names in longer paths are not cached."""
 
-_IN_PATH = re.compile(
-    r"/(?:deployments|engines)/([^/]+)|/models/([^:]+):[A-Za-z]+/?\Z", re.IGNORECASE
-)
+_DEPLOYMENT = re.compile(r"/(?:deployments|engines)/([^/]+)", re.IGNORECASE)
+_MODELS = re.compile("/models/", re.IGNORECASE)
+_VERB = re.compile(r"[A-Za-z]+/?")
 
 
 class Models(msgspec.Struct, frozen=True):
@@ -82,7 +82,13 @@ def _in_path(path: str) -> tuple[str, ...]:
 
 
 def _find_in_path(path: str) -> tuple[str, ...]:
-    return tuple(match[1] or match[2] for match in _IN_PATH.finditer(path))
+    names = [match[1] for match in _DEPLOYMENT.finditer(path)]
+    before, _, verb = path.rpartition(":")
+    resource = before.rpartition(":")[2]
+    models = _MODELS.search(resource)
+    if models and _VERB.fullmatch(verb) and (name := resource[models.end() :]):
+        names.append(name)
+    return tuple(names)
 
 
 _short_path = lru_cache(1024)(_find_in_path)

@@ -58,7 +58,7 @@ _Pairs: TypeAlias = "list[tuple[str, Json]]"
 _Object: TypeAlias = "dict[str, Json]"
 
 # A string, to its end or the body's, or a comma that ends a list of members or elements.
-_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*+(?:"|\Z))|,(?=\s*[}\]])', re.DOTALL)
+_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.?)*+(?:"|\Z))|,(?=\s*[}\]])', re.DOTALL)
 _FOLDED = {0x17F: "s", 0x212A: "k"}
 
 
