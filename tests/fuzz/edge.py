@@ -117,10 +117,10 @@ def decoding(data: bytes) -> None:
         return
     step = max(step, len(body) // 40)
     parts = [body[at : at + step] for at in range(0, len(body), step)]
-    whole, plain = _decoded(codings, [body]), _decoded(codings, parts)
+    together, parted = _decoded(codings, [body]), _decoded(codings, parts)
     # Of a piece that is damaged in its middle, nothing is returned.
-    assert plain[0].startswith(whole[0])
-    assert plain == whole or whole[1]
+    assert parted[0].startswith(together[0])
+    assert parted == together or together[1]
 
 
 def _decoded(codings: tuple[str, ...], parts: list[bytes]) -> tuple[bytes, bool]:
