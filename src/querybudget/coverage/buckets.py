@@ -153,6 +153,17 @@ class BucketState(msgspec.Struct, array_like=True, tag="b"):
             if entry:
                 self._add_visit((entry.weight, cell, entry.slot))
 
+    def renew(self, name: str, cells: Iterable[int], now: int, expires: int) -> None:
+        """Keep a reservation's `cells` pending until `expires`; if that is late, visit them."""
+        for cell in cells:
+            entry = self.pending.get(cell, {}).get(name)
+            if entry is None:
+                continue
+            if entry.expires > now:
+                self.pending[cell][name] = msgspec.structs.replace(entry, expires=expires)
+            else:
+                self.commit(name, (cell,))
+
     def release(self, name: str, cells: Iterable[int]) -> None:
         """Remove a reservation's pending `cells` as if it had not been made."""
         for cell in cells:

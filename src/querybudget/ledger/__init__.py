@@ -5,7 +5,7 @@ Theory of operation. A call is charged on several *lines* at once, each a quota 
 enforced lines fit, all are charged and a `Reservation` says what is held; if one does not fit,
 nothing is charged. When the call has ended, `settle` replaces what was held by what was used: it
 refunds the difference, or carries it as debt. A store's only job is to make each of the two one
-atomic step on the accounts concerned.
+atomic step on the accounts concerned. `renew` holds what a call that is still open has reserved for longer.
 
 Shadow lines are decided the same way. They never refuse. They are charged only if all lines fit,
 shadow lines included, so that they hold what they would hold if they were enforced.
@@ -16,7 +16,7 @@ charged, and what else is done to the call.
 
 from __future__ import annotations
 
-from querybudget.ledger.charging import answered, peek, reserve, settle
+from querybudget.ledger.charging import answered, peek, renew, reserve, settle
 from querybudget.ledger.types import (
     GRACE,
     UNCHARGED,
@@ -47,6 +47,7 @@ __all__ = [
     "answered",
     "peek",
     "refusal",
+    "renew",
     "reserve",
     "settle",
 ]

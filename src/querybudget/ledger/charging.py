@@ -116,6 +116,36 @@ def settle(
     return _LATE if late else _DONE
 
 
+def renew(accounts: Mapping[str, Account], reservation: Reservation, ttl: int, now: int) -> Micros:
+    """Hold what is reserved for another `ttl`, because its call is still open.
+
+    Args:
+        accounts: Those accounts of the reservation's partitions that still exist; changed in place.
+        reservation: As `reserve` made it. One that has expired is held again, above a limit on open
+            calls if need be; its buckets are visited.
+        ttl: µs.
+        now: µs since the epoch, of the store's clock.
+
+    Returns:
+        When it expires now, in µs since the epoch; 0 if no account knows the reservation.
+    """
+    name, expires = reservation.id, now + ttl
+    knowing = {key for key, account in accounts.items() if account.open.get(name, 0) > now}
+    for key in knowing:
+        reservations = accounts[key].open
+        del reservations[name]  # the newest come last
+        reservations[name] = expires + GRACE
+    for line, held in zip(reservation.lines, reservation.held, strict=True):
+        if held == UNCHARGED or line.partition not in knowing:
+            continue
+        window = accounts[line.partition].windows.get(line.quota.key)
+        if type(window) is LeaseState:
+            window.renew(name, expires)
+        elif type(window) is BucketState and reservation.observation is not None:
+            window.renew(name, reservation.observation.cells, now, expires)
+    return Micros(expires) if knowing else NO_TIME
+
+
 def answered(reservation: Reservation, amounts: Sequence[int]) -> bool:
     """Return True if a call was answered: it used something, of buckets if it has such lines."""
     lines = zip(reservation.lines, amounts, strict=True)

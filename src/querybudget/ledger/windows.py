@@ -324,6 +324,11 @@ class LeaseState(msgspec.Struct, array_like=True, tag="c"):
         if early:
             self.open = dict(sorted(leases.items(), key=itemgetter(1)))
 
+    def renew(self, reservation: str, expires: int) -> None:
+        """Hold a lease until `expires`, even if it had expired: its call is still open."""
+        self.open.pop(reservation, None)
+        self.take(reservation, expires)
+
     def free(self, reservation: str) -> None:
         self.open.pop(reservation, None)
 

@@ -11,13 +11,14 @@ from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.stores.clock import Clock, system_clock
 from querybudget.stores.memory import MemoryStore
 from querybudget.text import listed, nearest
-from querybudget.units import Quota
+from querybudget.units import Micros, Quota
 
 __all__ = [
     "Clock",
     "Declares",
     "Guarantees",
     "MemoryStore",
+    "Renews",
     "Starts",
     "Store",
     "StoreSettings",
@@ -79,6 +80,32 @@ class Declares(Protocol):
     @property
     def guarantees(self) -> Guarantees:
         """What the store promises."""
+        ...
+
+
+@runtime_checkable
+class Renews(Protocol):
+    """A store that can hold a reservation for longer.
+
+    With any other, the lease of a call that outlives `hold` is free while the call is still open.
+    """
+
+    async def renew(self, reservation: Reservation, ttl: int, /) -> Micros:
+        """Hold what is reserved for another `ttl` µs, because its call is still open.
+
+        A reservation that has expired is held again, within the time for which it is remembered.
+
+        Args:
+            reservation: What `reserve` returned.
+            ttl: µs from now.
+
+        Returns:
+            When it expires now, in µs of the store's clock; 0 if it was settled, forgotten, or
+            never made.
+
+        Raises:
+            StoreError: The store could not answer.
+        """
         ...
 
 

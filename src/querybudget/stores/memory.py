@@ -26,7 +26,7 @@ from querybudget import ledger
 from querybudget.backends import SCHEMES
 from querybudget.ledger import Account, Charge, Decision, Line, Reservation, Settled, Standing
 from querybudget.stores.clock import Clock
-from querybudget.units import Quota
+from querybudget.units import Micros, Quota
 
 MIN_IDENTITIES = 10
 """The smallest table, of which probation gets one account."""
@@ -94,6 +94,11 @@ class MemoryStore:
         if strangers and settled is not Settled.REPEATED:
             self._end_probation(strangers, reservation, used=any(amounts))
         return settled
+
+    async def renew(self, reservation: Reservation, ttl: int) -> Micros:
+        found = {partition: self._find(partition) for partition in reservation.partitions}
+        accounts = {name: account for name, account in found.items() if account is not None}
+        return ledger.renew(accounts, reservation, ttl, self._clock())
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
         return ledger.peek(self._find(partition) or Account(), quotas, self._clock())

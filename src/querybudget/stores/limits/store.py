@@ -147,6 +147,14 @@ class LimitsStore:
                     await self._counters.refund(window, -difference)
         return Settled.LATE if late else Settled.DONE
 
+    async def renew(self, reservation: Reservation, ttl: int) -> Micros:
+        """Keep an open call in mind. What it holds expires with its windows all the same."""
+        now = self._clock()
+        windows = self._open.get(reservation.id)
+        if windows is None or now >= reservation.expires + GRACE:
+            return NO_TIME
+        return Micros(now + ttl)
+
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
         _only_sliding(quotas)
         with self._translated():

@@ -26,6 +26,7 @@ from querybudget.stores.redis.single_server import (
     SettleOutcome,
     SingleServerOps,
 )
+from querybudget.units import Micros
 
 TRIES = 5
 """Tries of a call whose accounts change while it is charged."""
@@ -77,6 +78,25 @@ class ClusterOps:
             ]
             outcomes += await asyncio.gather(*settles)
         return _combined(outcomes)
+
+    async def renew(self, reservation: Reservation, ttl: int) -> Micros:
+        """Hold what is reserved on each account for another `ttl` µs."""
+        parts = [
+            (
+                msgspec.structs.replace(
+                    reservation,
+                    lines=tuple(
+                        reservation.lines[n] for n in _lines_of(reservation.lines, partition)
+                    ),
+                ),
+                partition,
+            )
+            for partition in reservation.partitions
+        ]
+        expiries = await asyncio.gather(
+            *(self._single.renew(part, ttl, [partition]) for part, partition in parts)
+        )
+        return max(expiries)
 
     async def set_score(
         self, pool: DuePool, score: int, reasons: bytes, lines: Sequence[Line]

@@ -60,6 +60,12 @@ def settle(*, seen: bool) -> Script:
     return _script(*_ACCOUNT, "clock", *files, "windows", "corrections", "settle", seen=seen)
 
 
+def renew(*, seen: bool) -> Script:
+    """Return the script that holds a reservation for longer. `seen`: as for `reserve`."""
+    files = (*_BUCKETS, "visits") if seen else ("quota",)
+    return _script(*_ACCOUNT, "clock", *files, "windows", "corrections", "renew", seen=seen)
+
+
 def read() -> Script:
     """Return the script that reads the time and accounts."""
     return _script("numbers", "clock", "read", seen=False)

@@ -31,7 +31,7 @@ from querybudget.stores.clock import Clock
 from querybudget.stores.redis import codec, scripts
 from querybudget.stores.redis.connection import Connection, Reply, connect
 from querybudget.stores.redis.scripts import Script
-from querybudget.units import NO_TIME, SECOND, Algorithm
+from querybudget.units import NO_TIME, SECOND, Algorithm, Micros
 
 CALENDAR_TRIES = 3
 """Runs of a script for one call, each with the calendar periods that the last one asked for."""
@@ -41,6 +41,7 @@ MIN_TIMEOUT = 1.0
 
 _NOW = struct.Struct(">Q")
 _SETTLE = struct.Struct(">Qc12sBIB")
+_RENEW = struct.Struct(">QQ12sB")
 _USED = struct.Struct(">BQ")
 _DUE_POOL = struct.Struct(f">BI{len(SUMS)}q")
 _SCORE = struct.Struct(">QIQB")
@@ -205,6 +206,27 @@ class SingleServerOps:
             lines,
         )
         return _outcome(reply, partitions)
+
+    async def renew(
+        self, reservation: Reservation, ttl: int, partitions: Sequence[str] = ()
+    ) -> Micros:
+        """Hold what is reserved for another `ttl` µs; return when it expires, 0 if it is unknown.
+
+        Args:
+            reservation: What was reserved.
+            ttl: µs.
+            partitions: As for `settle`.
+        """
+        partitions = partitions or reservation.partitions
+        numbers, name = _numbers_of(partitions), codec.short_name(reservation.id)
+        head = _RENEW.pack(self._now(), ttl, name, len(reservation.lines))
+        reply = await self._run(
+            scripts.renew(seen=reservation.observation is not None),
+            self._keys(partitions, reservation.id),
+            (head + bytes(numbers[line.partition] for line in reservation.lines),),
+            reservation.lines,
+        )
+        return Micros(_NOW.unpack_from(reply, 1)[0])
 
     async def set_score(
         self, pool: DuePool, score: int, reasons: bytes, lines: Sequence[Line]

@@ -20,7 +20,7 @@ from querybudget.stores.redis.connection import UnansweredError
 from querybudget.stores.redis.options import files_in
 from querybudget.stores.redis.profiles import ProfileSettler
 from querybudget.stores.redis.single_server import SingleServerOps
-from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Micros, Quota, Unit
 
 MAX_DOUBTFUL = 10_000
 """Charges remembered of which it is unknown whether they were made."""
@@ -129,6 +129,9 @@ class RedisStore:
         ):
             return await self._profiles.settle(reservation, amounts)
         return (await self._ops.settle(reservation, amounts)).settled
+
+    async def renew(self, reservation: Reservation, ttl: int) -> Micros:
+        return await self._ops.renew(reservation, ttl)
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
         now, (packed,) = await self._single.read([partition])

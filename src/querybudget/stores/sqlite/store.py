@@ -31,7 +31,7 @@ from querybudget.stores.sqlite.file import READ, WRITE, AccountFile, LockedError
 from querybudget.stores.sqlite.rows import AccountRow, evict, evict_invented, sweep
 from querybudget.stores.sqlite.thread import WorkerThread
 from querybudget.text import nearest
-from querybudget.units import SECOND, Quota
+from querybudget.units import SECOND, Micros, Quota
 
 MIN_IDENTITIES = 10
 """The smallest bound on accounts, of which newcomers get one."""
@@ -102,6 +102,9 @@ class SqliteStore:
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
         return await self._transact(WRITE, self._settle, reservation, amounts)
+
+    async def renew(self, reservation: Reservation, ttl: int) -> Micros:
+        return await self._transact(WRITE, self._renew, reservation, ttl)
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
         return await self._transact(READ, self._peek, partition, quotas)
@@ -185,6 +188,18 @@ class SqliteStore:
             self._evicted += evict(connection, self._max_identities, now)
         connection.commit()
         return settled
+
+    def _renew(self, connection: sqlite3.Connection, reservation: Reservation, ttl: int) -> Micros:
+        now = self._clock()
+        rows = [AccountRow.load(connection, key, now) for key in reservation.partitions]
+        accounts = {row.key: row.account for row in rows if not row.new}
+        expires = ledger.renew(accounts, reservation, ttl, now)
+        quotas = _quotas_of(reservation.lines)
+        for row in rows:
+            if not row.new:
+                row.save(connection, quotas.get(row.key, ()), now)
+        connection.commit()
+        return expires
 
     def _peek(
         self, connection: sqlite3.Connection, partition: str, quotas: Sequence[Quota]

@@ -31,6 +31,10 @@ class Log(Protocol):
         """Log how much more, or less, a reservation used than it held."""
         ...
 
+    def renew(self, name: str, expires: int, /) -> None:
+        """Log that a reservation is held for longer."""
+        ...
+
 
 @dataclass
 class SlidingLog:
@@ -92,6 +96,9 @@ class SlidingLog:
         self.back[name] = amount
         self.charge(f"{name} pays", paid, now, 0)
 
+    def renew(self, _name: str, _expires: int) -> None:
+        """Do nothing: what is used does not depend on how long its call is open."""
+
 
 @dataclass
 class GcraLog:
@@ -115,6 +122,9 @@ class GcraLog:
 
     def correct(self, _name: str, difference: int, now: int) -> None:
         self.moves.append((now, difference))
+
+    def renew(self, _name: str, _expires: int) -> None:
+        """Do nothing: what is used does not depend on how long its call is open."""
 
 
 @dataclass
@@ -157,6 +167,9 @@ class CalendarLog:
         else:
             self.back[name] = (now, -difference)
 
+    def renew(self, _name: str, _expires: int) -> None:
+        """Do nothing: what is used does not depend on how long its call is open."""
+
 
 @dataclass
 class LeaseLog:
@@ -173,6 +186,9 @@ class LeaseLog:
 
     def correct(self, name: str, _difference: int, now: int) -> None:
         self.until[name] = now
+
+    def renew(self, name: str, expires: int) -> None:
+        self.until[name] = expires
 
 
 @dataclass
@@ -232,6 +248,9 @@ class BucketLog:
         """Do nothing: visits say what is held."""
 
     def correct(self, _name: str, _difference: int, _now: int) -> None:
+        """Do nothing, as `charge`."""
+
+    def renew(self, _name: str, _expires: int) -> None:
         """Do nothing, as `charge`."""
 
 

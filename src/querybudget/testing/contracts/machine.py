@@ -27,7 +27,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from querybudget.coverage import BucketResponse, Observation
 from querybudget.ledger import GRACE, Charge, Decision, Line, Reservation, Settled
-from querybudget.stores import Clock, Store
+from querybudget.stores import Clock, Renews, Store
 from querybudget.testing.clock import ManualClock
 from querybudget.testing.contracts.oracle import Expected, Oracle
 from querybudget.testing.contracts.strategies import bucket_quotas, observations, quotas, responses
@@ -215,6 +215,20 @@ class StoreMachine(RuleBasedStateMachine):
 
         steps = [self._settling(reservation, amounts, settled) for settled in self._run(both())]
         self._explain(steps, alike=True)
+
+    @precondition(lambda self: self._reservations and isinstance(self._store, Renews))
+    @rule(data=st.data(), ttl=st.sampled_from((1, 50, 1_000)))
+    def renew(self, data: st.DataObject, ttl: int) -> None:
+        """Hold a recent call for longer, even one that was settled or has expired."""
+        assert isinstance(self.store, Renews), "the precondition of this rule"
+        last = len(self._reservations) - 1
+        index = data.draw(st.integers(max(0, last - 2), last))
+        reservation, now = self._reservations[index], self._clock.now
+        expires = self._run(self.store.renew(reservation, ttl))
+        self._agree(lambda oracle: oracle.renew(reservation.id, ttl, now), expires)
+        self._wait = None  # a lease may be held again
+        if expires:
+            self._reservations[index] = msgspec.structs.replace(reservation, expires=expires)
 
     @rule(us=st.integers(1, 5) | st.integers(6, 150), long=st.sampled_from((0,) * 9 + (GRACE,)))
     def pause(self, us: int, long: int) -> None:

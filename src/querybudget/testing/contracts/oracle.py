@@ -21,13 +21,17 @@ DAY = 24 * 3_600 * 1_000_000
 
 @dataclass
 class OpenReservation:
-    """A reservation: what it holds, and the partitions whose accounts still have it."""
+    """A reservation: what it holds, and the partitions whose accounts still have it.
+
+    `lapsed` says whether it had expired when it was renewed, so that its buckets are visited.
+    """
 
     charge: Charge
     held: tuple[int, ...]
-    at: int
+    expires: int
     price: int
     known: set[str]
+    lapsed: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,12 +157,14 @@ class Oracle:
                 log.stage = view.entered
             else:
                 log.charge(charge.id, amount, now, now + charge.ttl)
-        self.held[charge.id] = OpenReservation(charge, held, now, price, set(charge.partitions))
+        self.held[charge.id] = OpenReservation(
+            charge, held, now + charge.ttl, price, set(charge.partitions)
+        )
 
     def settle(self, name: str, amounts: Sequence[int], now: int) -> Settled:
         """Return what settling a reservation at `amounts` must answer."""
         entry = self.held[name]
-        expires = entry.at + entry.charge.ttl
+        expires = entry.expires
         known, entry.known = entry.known, set()
         if not known or now >= expires + DAY:
             return Settled.REPEATED
@@ -168,7 +174,7 @@ class Oracle:
                 continue
             log = self.log(line.partition, line.quota)
             if isinstance(log, BucketLog):
-                if not amount and not late:
+                if not amount and not late and not entry.lapsed:
                     log.give_back(name)
                 continue
             lease = line.quota.algorithm is Algorithm.LEASE
@@ -179,6 +185,18 @@ class Oracle:
             if line.partition in known:
                 self._update_stage(line, now)
         return Settled.LATE if late else Settled.DONE
+
+    def renew(self, name: str, ttl: int, now: int) -> int:
+        """Return when a reservation that is renewed must expire; 0 if it is not known."""
+        entry = self.held[name]
+        if not entry.known or now >= entry.expires + DAY:
+            return 0
+        entry.lapsed = entry.lapsed or now >= entry.expires
+        entry.expires = now + ttl
+        for line, held in zip(entry.charge.lines, entry.held, strict=True):
+            if held >= 0 and line.partition in entry.known:
+                self.log(line.partition, line.quota).renew(name, entry.expires)
+        return entry.expires
 
     def forget(self, partition: str) -> None:
         self.logs = {key: log for key, log in self.logs.items() if key[0] != partition}

@@ -10,7 +10,7 @@ even if its server has a clock.
 
 A test is skipped, with the reason, if it needs a guarantee that the store declares not to give
 (`querybudget.stores.Declares`). A store that declares all guarantees skips nothing but the optional
-promise `repeats`.
+promises: `repeats`, and holding reservations for longer (`querybudget.stores.Renews`).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from querybudget.testing.contracts.fixtures import (
     quota_of,
     rates,
 )
+from querybudget.testing.contracts.renewing import RenewContract
 from querybudget.testing.contracts.settling import SettleContract
 from querybudget.units import MICRO, SECOND, Algorithm
 
@@ -39,7 +40,7 @@ REACHES = ("process", "host", "network")
 
 
 @pytest.mark.anyio
-class StoreContract(SettleContract, BucketContract, ProfileContract):
+class StoreContract(SettleContract, RenewContract, BucketContract, ProfileContract):
     """Tests of what every store promises. Inherit them, and define `make_store`."""
 
     @kinds
