@@ -17,7 +17,7 @@ import msgspec
 from querybudget import StoreError, ledger
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.stores import Clock, system_clock
-from querybudget.units import Micros, Quota
+from querybudget.units import Quota
 
 ACCOUNTS = msgspec.msgpack.Decoder(dict[str, Account])
 
@@ -49,14 +49,6 @@ class FileStore:
         settled = ledger.settle(accounts, reservation, amounts, self._clock())
         self._write({name: kept for name, kept in everyone.items() if not kept.blank})
         return settled
-
-    async def renew(self, reservation: Reservation, ttl: int) -> Micros:
-        """Hold a reservation for longer; a store without this frees the lease of a long call."""
-        everyone = self._read()
-        accounts = {n: everyone[n] for n in reservation.partitions if n in everyone}
-        expires = ledger.renew(accounts, reservation, ttl, self._clock())
-        self._write(everyone)
-        return expires
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
         """Return what is left of each quota, and the time until nothing of it is used."""

@@ -18,7 +18,7 @@ from querybudget.policy.model import Policy
 from querybudget.resilience.guard import Wait
 from querybudget.stores import MemoryStore
 from querybudget.testing import Decisions, ManualClock
-from querybudget.units import MICRO, Quota
+from querybudget.units import MICRO, Micros, Quota
 
 
 class Suspending:
@@ -40,6 +40,12 @@ class Suspending:
         settled = await self.inner.settle(reservation, amounts)
         await anyio.lowlevel.checkpoint()
         return settled
+
+    async def renew(self, reservation: Reservation, ttl: int) -> Micros:
+        await anyio.lowlevel.checkpoint()
+        expires = await self.inner.renew(reservation, ttl)
+        await anyio.lowlevel.checkpoint()
+        return expires
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
         return await self.inner.peek(partition, quotas)

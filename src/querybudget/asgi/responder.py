@@ -117,6 +117,7 @@ class Responder:
         """Run the application, then settle, even if it fails or is cancelled."""
         failed = False
         self._calls.add(self)
+        self._limiter.renewals.add(self._admission)
         try:
             shared = scope.get("state")
             view = AdmissionView(self._admission)
@@ -157,6 +158,8 @@ class Responder:
                 # Settle before the client knows that the answer is complete, so that its next
                 # call finds the lease free.
                 await self._settle(failed=False)
+            elif self._limiter.renewals.due(self._admission):
+                await self._limiter.renewals.renew(self._admission)
             if self._without_usage is not None:
                 left = self._without_usage.pass_on(message)
                 if left is None:

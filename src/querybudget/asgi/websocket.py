@@ -63,6 +63,7 @@ class WebSocketSession:
             return
         failed = False
         self._handshake = admission
+        self._limiter.renewals.add(admission)
         self._calls.add(self)
         try:
             await app(scope, self.receive, self.send)
@@ -81,6 +82,7 @@ class WebSocketSession:
     async def receive(self) -> Message:
         """ASGI's `receive`. A refused message does not reach the application."""
         message = await self._receive()
+        await self._renew()
         if message["type"] != "websocket.receive":
             return message
         await self._end_turn(goes_on=True)
@@ -89,6 +91,7 @@ class WebSocketSession:
         if admission.refusal is not None:
             return await self._refuse_message(admission)
         self._turn, self._sent = admission, 0
+        self._limiter.renewals.add(admission)
         return message
 
     async def send(self, message: Message) -> None:
@@ -96,6 +99,7 @@ class WebSocketSession:
         kind = message["type"]
         if kind == "websocket.send":
             self._sent += _size(message)
+            await self._renew()
         elif kind == "websocket.accept":
             self._status = 101
         elif kind == "websocket.http.response.start":
@@ -106,6 +110,13 @@ class WebSocketSession:
 
     async def _admit(self, route: Route, call: Call) -> Admission:
         return await self._limiter.admit_call(self._caller, route, "WEBSOCKET", self._path, call)
+
+    async def _renew(self) -> None:
+        """Hold what the connection and the open message have reserved, if it is time to."""
+        renewals = self._limiter.renewals
+        for admission in (self._handshake, self._turn):
+            if admission is not None and renewals.due(admission):
+                await renewals.renew(admission)
 
     async def _settle(self, *, failed: bool) -> None:
         self._calls.discard(self)

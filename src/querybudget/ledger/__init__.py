@@ -5,7 +5,7 @@ Theory of operation. A call is charged on several *lines* at once, each a quota 
 enforced lines fit, all are charged and a `Reservation` says what is held; if one does not fit,
 nothing is charged. When the call has ended, `settle` replaces what was held by what was used: it
 refunds the difference, or carries it as debt. A store's only job is to make each of the two one
-atomic step on the accounts concerned. `renew` holds what a call that is still open has reserved for longer.
+atomic step on the accounts concerned. `renew` holds a reservation for longer: its call is open.
 
 Shadow lines are decided the same way. They never refuse. They are charged only if all lines fit,
 shadow lines included, so that they hold what they would hold if they were enforced.

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from querybudget.adapters.base import UNREADABLE, Call, Usage
+from querybudget.adapters.base import UNREADABLE, Call, Dialect, Usage
 from querybudget.backends import STORE_RETRY
 from querybudget.coverage import Observation, Stage
 from querybudget.errors import RefusedError
@@ -25,7 +25,16 @@ from querybudget.redact import shown
 from querybudget.refusals.answers import message_and_wait
 from querybudget.refusals.sentences import not_priced, store_unavailable
 from querybudget.resilience.fallback import Reserved
-from querybudget.units import NO_TIME, ORDINARY_PRICE, Micros, MicroUnits, Millionths, Unit
+from querybudget.units import MICRO, NO_TIME, ORDINARY_PRICE, Micros, MicroUnits, Millionths, Unit
+
+BARE = Call(Dialect.PROBLEM, "other", generates=False)
+"""A call on a path that no adapter reads: one request."""
+
+NOTHING = Usage()
+UNMETERED = Estimate(NOTHING, NOTHING, MICRO)
+"""For calls that use no tokens, or whose tokens nothing counts."""
+
+NO_BUDGETS = Plan((), frozenset(), needs_usage=False, unpriced=False)
 
 
 class Refusal(enum.StrEnum):
@@ -86,6 +95,8 @@ class Admission(msgspec.Struct):
         settling: Its settlement, if that runs in the background.
         verified: Whether the application has verified the caller, in this call or before: it
             answered with tokens, or said so.
+        renew_at: When its reservation is renewed if it is still open then, µs.
+        lapsed: Whether its reservation had expired before it was renewed.
     """
 
     identity: Identity
@@ -106,6 +117,8 @@ class Admission(msgspec.Struct):
     reported: Usage | None = None
     settling: asyncio.Task[None] | None = None
     verified: bool = False
+    renew_at: Micros = NO_TIME
+    lapsed: bool = False
 
     @property
     def lines(self) -> tuple[Line, ...]:

@@ -14,11 +14,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
-from querybudget.adapters.base import Call, Dialect, Usage
+from querybudget.adapters.base import Call, Usage
 from querybudget.errors import SetupError
 from querybudget.events import DecidedBy, Hook, Settlement, checked_hooks, publish
 from querybudget.identity import ANONYMOUS, KeyedHash, chain, identify, tier_rules
 from querybudget.limiter.admission import (
+    BARE,
+    NO_BUDGETS,
+    NOTHING,
+    UNMETERED,
     Admission,
     Outcome,
     Refusal,
@@ -30,10 +34,11 @@ from querybudget.limiter.admission import (
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
 from querybudget.limiter.charges import charge_for
 from querybudget.limiter.checks import check_call, check_usage
-from querybudget.limiter.estimation import Estimate, Estimator
+from querybudget.limiter.estimation import Estimator
 from querybudget.limiter.matching import Matcher, Route
 from querybudget.limiter.notices import Notices
-from querybudget.limiter.plans import Caller, Plan
+from querybudget.limiter.plans import Caller
+from querybudget.limiter.renewals import Renewals
 from querybudget.limiter.scopes import method_of, paths_of
 from querybudget.limiter.unknown import UnknownPaths
 from querybudget.limiter.verification import Verified, verifies
@@ -43,22 +48,12 @@ from querybudget.resilience.guard import Wait, within
 from querybudget.resilience.health import StoreHealth
 from querybudget.resilience.store import open_resilient_store
 from querybudget.stores import Clock, Store, StoreSettings, system_clock
-from querybudget.units import MICRO, SECOND
+from querybudget.units import SECOND
 
 logger = logging.getLogger("querybudget")
 
 Sleep = Callable[[float], Awaitable[None]]
 """Waits a number of seconds, as `asyncio.sleep` does."""
-
-BARE = Call(Dialect.PROBLEM, "other", generates=False)
-"""A call on a path that no adapter reads: one request."""
-
-NOTHING = Usage()
-
-UNMETERED = Estimate(NOTHING, NOTHING, MICRO)
-"""For calls that use no tokens, or whose tokens nothing counts."""
-
-NO_BUDGETS = Plan((), frozenset(), needs_usage=False, unpriced=False)
 
 # Looking up an enum's member costs as much as a call does.
 _ANSWERED, _LATE = Outcome.ANSWERED, Settlement.LATE
@@ -94,6 +89,7 @@ class Limiter:
         analyzer: Analyzes what calls ask; None if nothing does.
         matcher: Which budgets apply to a call.
         estimator: What calls are expected to use.
+        renewals: Hold what open calls have reserved.
         unknown: The paths that no adapter reads, as far as the log has named them.
     """
 
@@ -128,6 +124,7 @@ class Limiter:
         analyzer = self.analyzer = analyzer or self._opened
         self.matcher = Matcher(policy, self._hash, analyzer.names if analyzer else ())
         self.unknown, self._notices = UnknownPaths(), Notices()
+        self.renewals = Renewals(self._resilient, self.clock, policy.hold)
         self._prefix, self._count = os.urandom(8).hex(), 0
 
     async def __aenter__(self) -> Self:
@@ -195,6 +192,7 @@ class Limiter:
         if admission.refusal is not None:
             raise refused_error(admission, self.policy.refusals)
         outcome, usage, began = Outcome.FAILED, None, False
+        self.renewals.add(admission)
         try:
             if admission.delay:
                 await self.sleep(admission.delay / SECOND)
@@ -306,6 +304,7 @@ class Limiter:
         if admission.settled:
             return
         admission.settled = True
+        self.renewals.remove(admission)
         reported = admission.reported
         if outcome is not _ANSWERED:
             usage = NOTHING
@@ -354,6 +353,7 @@ class Limiter:
         The outbox is flushed once more, for as long as an answer may take. The limiter may be used
         again: its next call opens the store again, whose accounts in memory are then new.
         """
+        self.renewals.stop()
         await self._resilient.aclose()
         if self._owned:
             await self.store.aclose()
@@ -380,6 +380,8 @@ class Limiter:
         if admission.verified:
             reserved = reserved.of_verified()
         settlement = await self._resilient.settle(reserved, amounts)
+        if admission.lapsed and settlement is Settlement.DONE:
+            settlement = _LATE
         if settlement is _LATE and reserved.by is DecidedBy.SHARED:
             logger.warning("a call took longer than `hold`, so its reservation had expired")
         if self._hooks:

@@ -331,7 +331,9 @@ class PolicyFile(Struct, frozen=True):
         ]
         | None
     ) = None
-    hold: Annotated[Duration, doc("Unsettled reservations expire after this.")] = 900_000_000
+    hold: Annotated[Duration, doc("What a process that died had reserved expires after this.")] = (
+        900_000_000
+    )
     max_identities: Annotated[int, between(1), doc("Accounts in memory, or in a file.")] = 100_000
     health: Annotated[str, doc("Path that reports the health of the store.")] = ""
     estimate: EstimateSettings = EstimateSettings()

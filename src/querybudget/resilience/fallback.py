@@ -29,7 +29,7 @@ from querybudget.ledger import (
 from querybudget.policy.model import OnStoreError
 from querybudget.stores import Clock, MemoryStore
 from querybudget.stores.memory import MIN_IDENTITIES
-from querybudget.units import Quota, Unit
+from querybudget.units import Micros, Quota, Unit
 
 _DENY, _LOCAL = OnStoreError.DENY, OnStoreError.LOCAL
 
@@ -107,6 +107,10 @@ class Fallback:
             amounts: µ-units used on the lines decided here, before price.
         """
         return await self.store.settle(reservation, amounts)
+
+    async def renew(self, reservation: Reservation, ttl: int) -> Micros:
+        """Hold for longer what was admitted here; it never waits."""
+        return await self.store.renew(reservation, ttl)
 
     def _shares(self, lines: Sequence[Line]) -> tuple[Line, ...]:
         return tuple(

@@ -21,8 +21,8 @@ from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.redact import error_type, redact_error
 from querybudget.resilience.health import StoreStats
 from querybudget.resilience.outbox import Outbox
-from querybudget.stores import Clock, Store
-from querybudget.units import SECOND
+from querybudget.stores import Clock, Renews, Store
+from querybudget.units import NO_TIME, SECOND, Micros
 
 logger = logging.getLogger("querybudget")
 
@@ -67,7 +67,7 @@ async def within(futures: Collection[asyncio.Future[Any]], seconds: float) -> No
 class Guard:
     """Asks a store in time, or fails at once while it is down.
 
-    Both verbs raise `StoreError` and nothing else: if the store raises anything, if it answers with
+    All verbs raise `StoreError` and nothing else: if the store raises anything, if it answers with
     the wrong type, if it is late, and while it is down.
 
     It logs one line when the store goes down and one when it is up again. An exception of a foreign
@@ -131,6 +131,12 @@ class Guard:
     async def settle(self, reservation: Reservation, amounts: Sequence[int], /) -> Settled:
         """Replace what is held by what was used."""
         return await self._ask(Settled, self._store.settle, reservation, amounts)
+
+    async def renew(self, reservation: Reservation, ttl: int, /) -> Micros:
+        """Hold for longer what an open call has reserved; return 0 for a store that cannot."""
+        if not isinstance(self._store, Renews):
+            return NO_TIME
+        return Micros(await self._ask(int, self._store.renew, reservation, ttl))
 
     async def aclose(self, patience: float = 0.0) -> None:
         """Wait for late answers, then for what they give back; drop the rest.

@@ -23,7 +23,15 @@ from querybudget.resilience.fallback import Fallback, Reserved
 from querybudget.resilience.guard import REST, Guard, Wait, within
 from querybudget.resilience.health import Health, StoreHealth, StoreStats
 from querybudget.resilience.outbox import Outbox
-from querybudget.stores import Clock, Declares, Starts, Store, StoreSettings, open_store
+from querybudget.stores import (
+    Clock,
+    Declares,
+    Renews,
+    Starts,
+    Store,
+    StoreSettings,
+    open_store,
+)
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 logger = logging.getLogger("querybudget")
@@ -60,6 +68,7 @@ class ResilientStore:
     Attributes:
         store: As given.
         place: As given.
+        renews: Whether the store can hold a reservation for longer.
     """
 
     def __init__(
@@ -81,6 +90,7 @@ class ResilientStore:
         self._wait = wait
         self._sleep = sleep
         self._waits = store.suspends
+        self.renews = isinstance(store, Renews)
         self._denies = any(
             budget.on_store_error is OnStoreError.DENY and budget.mode is Mode.ENFORCE
             for budget in policy.budgets
@@ -150,6 +160,37 @@ class ResilientStore:
             self._watch_store()
             return await self._fallback.reserve(charge, on_error)
         return Reserved(charge, _SHARED, decision, decision.reservation)
+
+    async def renew(self, reserved: Reserved, ttl: int) -> Reserved:
+        """Hold for longer what an open call has reserved.
+
+        Args:
+            reserved: As `reserve` answered.
+            ttl: µs from now.
+
+        Returns:
+            What is reserved now: the same if the store fails, does not know it, or cannot renew.
+        """
+        reservation, guarded = reserved.reservation, self._waits or not self._stats.healthy
+        if reservation is None:
+            return reserved
+        try:
+            if reserved.by is _LOCAL:
+                expires = await self._fallback.renew(reservation, ttl)
+            elif guarded:
+                expires = await self._guard.renew(reservation, ttl)
+            elif isinstance(self.store, Renews):
+                expires = await self.store.renew(reservation, ttl)
+            else:
+                return reserved
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, the call goes on
+            if not guarded:
+                self._guard.record_failure(error)
+            return reserved
+        if not expires:
+            return reserved
+        renewed = msgspec.structs.replace(reservation, expires=expires)
+        return msgspec.structs.replace(reserved, reservation=renewed)
 
     async def settle(self, reserved: Reserved, amounts: Sequence[int]) -> Settlement:
         """Replace what is held by what was used; later, if the store fails now.
