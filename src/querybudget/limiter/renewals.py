@@ -59,7 +59,7 @@ class Renewals:
             return
         work = self._renew(admission)
         if self._store.may_wait(reserved):
-            self._store.keep(work)
+            _ = self._store.keep(work)
         else:
             await work
 
@@ -87,6 +87,6 @@ class Renewals:
         self.stop()
         now = self._clock()
         for admission in [one for one in self._open.values() if one.renew_at <= now]:
-            self._store.keep(self._renew(admission))
+            _ = self._store.keep(self._renew(admission))
         if self._open:
             self._wait(now)
