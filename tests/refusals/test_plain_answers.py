@@ -10,6 +10,7 @@ from querybudget.adapters.base import Dialect
 from querybudget.refusals import (
     Answer,
     body_too_large,
+    no_route,
     plain_answer,
     store_down,
     too_many_delayed,
@@ -92,6 +93,29 @@ def test_each_error_is_written_in_every_dialect(
     assert bodies[Dialect.PROBLEM]["type"] == (CAPACITY if status == 503 else "about:blank")
     assert bodies[Dialect.PROBLEM]["title"] == title
     assert says in bodies[Dialect.ANTHROPIC]["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("made", "status"),
+    [
+        (too_many_delayed(Dialect.GEMINI, wait=1), "RESOURCE_EXHAUSTED"),
+        (store_down(Dialect.GEMINI), "UNAVAILABLE"),
+        (unpriced("m", Dialect.GEMINI), "PERMISSION_DENIED"),
+        (no_route(Dialect.GEMINI), "NOT_FOUND"),
+        (body_too_large(1, Dialect.GEMINI), "INVALID_ARGUMENT"),
+    ],
+)
+def test_gemini_s_clients_find_their_status_in_a_problem_document(
+    made: Answer, status: str
+) -> None:
+    body = json.loads(made.body)
+    error = {"code": made.status, "message": body["detail"], "status": status}
+    assert (body["error"], body["status"]) == (error, made.status)
+
+
+def test_ollama_s_clients_find_the_message_as_the_error() -> None:
+    body = json.loads(store_down(Dialect.OLLAMA).body)
+    assert body["error"] == body["detail"]
 
 
 def header(found: Answer, name: bytes) -> bytes | None:

@@ -57,6 +57,7 @@ TGI = Api(
     ("maxnewtokens",),
     ("bestof",),
     bound="parameters.max_new_tokens",
+    dialect=Dialect.OLLAMA,
 )
 SGLANG = Api(
     "completions",
@@ -65,9 +66,16 @@ SGLANG = Api(
     ("maxnewtokens",),
     ("n",),
     bound="sampling_params.max_new_tokens",
+    dialect=Dialect.OPENAI,
 )
 LLAMA_CPP = Api(
-    "completions", ("prompt",), ("",), ("npredict", "maxtokens"), ("n", "ncmpl"), bound="n_predict"
+    "completions",
+    ("prompt",),
+    ("",),
+    ("npredict", "maxtokens"),
+    ("n", "ncmpl"),
+    bound="n_predict",
+    dialect=Dialect.OPENAI,
 )
 VLLM_GENERATE = Api(
     "completions",
@@ -82,6 +90,7 @@ OLLAMA_CHAT = Api(
     bounds=("numpredict",),
     bound="options.num_predict",
     stream="unless",
+    dialect=Dialect.OLLAMA,
 )
 OLLAMA_GENERATE = Api(
     "completions",
@@ -90,6 +99,7 @@ OLLAMA_GENERATE = Api(
     ("numpredict",),
     bound="options.num_predict",
     stream="unless",
+    dialect=Dialect.OLLAMA,
 )
 EMBED = Api(
     "embeddings",
@@ -102,6 +112,7 @@ GEMINI = Api(
     bounds=("maxoutputtokens",),
     counts=("candidatecount",),
     bound="generationConfig.maxOutputTokens",
+    dialect=Dialect.GEMINI,
 )
 INTERACTIONS = Api(
     "responses",
@@ -109,6 +120,7 @@ INTERACTIONS = Api(
     bounds=("maxoutputtokens",),
     bound="generation_config.max_output_tokens",
     background=True,
+    dialect=Dialect.GEMINI,
 )
 COHERE_CHAT = Api("chat", bounds=("maxtokens",), counts=("numgenerations",), bound="max_tokens")
 CONVERSE = Api(

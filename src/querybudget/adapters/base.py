@@ -26,6 +26,9 @@ class Dialect(enum.StrEnum):
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
+    GEMINI = "gemini"
+    OLLAMA = "ollama"
+    """A text as the member ``error``, as TGI's clients expect too."""
     PROBLEM = "problem"
 
 

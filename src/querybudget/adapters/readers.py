@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
+from msgspec.structs import replace
 
 from querybudget.adapters.anthropic import CountTokens, Messages
 from querybudget.adapters.apis import (
@@ -40,7 +40,7 @@ from querybudget.adapters.shapes import ByMember, Nested, Uncounted
 
 
 def _streamed(api: Api) -> Native:
-    return Native(msgspec.structs.replace(api, stream="always"))
+    return Native(replace(api, stream="always"))
 
 
 _CHAT, _COMPLETIONS, _EMBEDDINGS = ChatCompletions(), Completions(), Embeddings()
@@ -95,7 +95,10 @@ READERS: Mapping[str, Adapter] = {
         Batch(Native(GEMINI), inner="request"), "batch", "inputconfig", "requests"
     ),
     "gemini_embed_batch": Nested(
-        Batch(Native(EMBED), inner="request"), "batch", "inputconfig", "requests"
+        Batch(Native(replace(EMBED, dialect=Dialect.GEMINI)), inner="request"),
+        "batch",
+        "inputconfig",
+        "requests",
     ),
     "gemini_stream": _streamed(GEMINI),
     "generate": _GENERATE,
@@ -116,6 +119,9 @@ READERS: Mapping[str, Adapter] = {
     "tgi": Native(TGI),
     "tgi_stream": _streamed(TGI),
     "tokenize": Uncounted("count_tokens", Dialect.PROBLEM),
+    "gemini_count": Uncounted("count_tokens", Dialect.GEMINI),
+    "ollama_embed": Native(replace(EMBED, dialect=Dialect.OLLAMA)),
+    "gemini_embed": Native(replace(EMBED, dialect=Dialect.GEMINI)),
     "transcription": Form(Native(TRANSCRIPTION), sound=True),
     "videos": Form(Native(VIDEO)),
 }

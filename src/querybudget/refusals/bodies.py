@@ -1,8 +1,8 @@
 """Bodies in the caller's dialect.
 
-The body for OpenAI's clients is also a problem document (RFC 9457): they read ``error`` and ignore
-the other members and the media type, and other clients find the standard members. Anthropic's body
-has a top-level ``type`` of its own, so it cannot be both.
+The body for the clients of OpenAI, Gemini and Ollama is also a problem document (RFC 9457): they
+read ``error`` and ignore the other members and the media type, and other clients find the standard
+members. Anthropic's body has a top-level ``type`` of its own, so it cannot be both.
 """
 
 from __future__ import annotations
@@ -16,6 +16,15 @@ from querybudget.adapters.base import Dialect
 
 PROBLEM_TYPES = "https://iana.org/assignments/http-problem-types#"
 """IANA's registry of problem types."""
+
+
+_GEMINI = {
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+}
+"""HTTP status to Gemini's ``status`` (google.rpc.Code); ``INVALID_ARGUMENT`` for any other."""
 
 
 class ProblemType(enum.StrEnum):
@@ -67,7 +76,7 @@ def reply(
         media, name = b"application/json", b"request-id"
         body = msgspec.json.encode(_anthropic(fault, request_id))
     else:
-        body = msgspec.json.encode(_problem(fault, openai=dialect is Dialect.OPENAI))
+        body = msgspec.json.encode(_problem(fault) | _error(fault, dialect))
     length = b"%d" % len(body)
     all_headers = [(b"content-type", media), (b"content-length", length), *headers]
     if request_id:
@@ -83,7 +92,7 @@ def _anthropic(fault: Fault, request_id: str) -> dict[str, object]:
     }
 
 
-def _problem(fault: Fault, *, openai: bool) -> dict[str, object]:
+def _problem(fault: Fault) -> dict[str, object]:
     body: dict[str, object] = {
         "type": f"{PROBLEM_TYPES}{fault.problem}" if fault.problem else "about:blank",
         "title": fault.title if fault.problem else HTTPStatus(fault.status).phrase,
@@ -92,11 +101,20 @@ def _problem(fault: Fault, *, openai: bool) -> dict[str, object]:
     }
     if fault.policies:
         body["violated-policies"] = fault.policies
-    if openai:
-        body["error"] = {
-            "message": fault.message,
-            "type": fault.kind,
-            "param": None,
-            "code": fault.code,
-        }
     return body
+
+
+def _error(fault: Fault, dialect: Dialect) -> dict[str, object]:
+    """Return the member that a dialect's clients read besides; none for a plain problem."""
+    match dialect:
+        case Dialect.OPENAI:
+            members = {"message": fault.message, "type": fault.kind}
+            return {"error": {**members, "param": None, "code": fault.code}}
+        case Dialect.GEMINI:
+            status = _GEMINI.get(fault.status, "INVALID_ARGUMENT")
+            members = {"message": fault.message, "status": status}
+            return {"error": {"code": fault.status, **members}}
+        case Dialect.OLLAMA:
+            return {"error": fault.message}
+        case _:
+            return {}
