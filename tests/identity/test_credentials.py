@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 
 from querybudget.identity import CONTRADICTORY, KeyedHash, Scope, api_key, header, identify
 
-KEYS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=60)
+KEYS = st.text(
+    st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters=","),
+    min_size=1,
+    max_size=60,
+).filter(lambda key: not key.lower().startswith("bearer"))
 PROXY = ("10.0.0.5", 4711)
 PROXIES = ("10.0.0.0/8", "2001:db8:1::/48")
 
@@ -28,14 +32,14 @@ def basic(credential: bytes) -> bytes:
         (b"authorization", b"Bearer sk-1", "sk-1"),
         (b"authorization", b"bearer sk-1", "sk-1"),
         (b"authorization", b"BEARER   sk-1 ", "sk-1"),
-        (b"authorization", b"Bearer\tsk-1", None),
-        (b"authorization", b"Bearer sk 1", "sk 1"),
+        (b"authorization", b"Bearer\tsk-1", "sk-1"),
+        (b"authorization", b"Bearer sk 1", CONTRADICTORY),
         (b"authorization", b"Bearer", None),
         (b"authorization", b"Bearer ", None),
         (b"authorization", b"", None),
-        (b"authorization", b"sk-1", None),
-        (b"authorization", basic(b"ann:pw"), "ann:pw"),
-        (b"authorization", b"Basic not base64!", None),
+        (b"authorization", b"sk-1", "sk-1"),
+        (b"authorization", basic(b"ann:pw"), CONTRADICTORY),
+        (b"authorization", b"Basic not base64!", CONTRADICTORY),
         (b"authorization", b"Basic ", None),
         (b"authorization", b"Digest username=ann", None),
         (b"authorization", b"AWS4-HMAC-SHA256 Credential=a", None),
@@ -87,7 +91,7 @@ def test_any_encoding_of_a_basic_credential_is_the_same_caller(pair: bytes) -> N
 
 
 def test_an_encoding_that_a_lenient_server_would_also_accept_is_no_second_identity() -> None:
-    assert api_key()(scope((b"authorization", b"Basic YW5u!OnB3"))) is None
+    assert api_key()(scope((b"authorization", b"Basic YW5u!OnB3"))) == CONTRADICTORY
 
 
 @given(st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=60)), max_size=8))

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from querybudget.coverage.response import BucketResponse, Stage
 from querybudget.errors import SetupError
 from querybudget.limiter.analysis import analyzer_for
+from querybudget.policy.carriers import shown
 from querybudget.policy.model import (
     CAPABILITIES,
     Budget,
@@ -17,6 +18,7 @@ from querybudget.policy.model import (
     Embedding,
     Mode,
     Policy,
+    ResolverSpec,
     StreamUsage,
 )
 from querybudget.policy.routes import Unknown
@@ -196,8 +198,14 @@ def _matching(budget: Budget) -> str:
 
 
 def _identity(policy: Policy) -> str:
-    known = [f"{spec.kind} {spec.name}".strip() for spec in policy.identity]
+    known = [_resolved(spec) for spec in policy.identity]
     return f"{', then '.join(known)}; otherwise all share one anonymous account"
+
+
+def _resolved(spec: ResolverSpec) -> str:
+    if not spec.carriers:
+        return f"{spec.kind} {spec.name}".strip()
+    return f"{spec.kind} from {shown(spec.carriers)}"
 
 
 def _embedding(embedding: Embedding) -> str:

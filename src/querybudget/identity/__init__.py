@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from querybudget.errors import SetupError
 from querybudget.identity.claims import claim, user
 from querybudget.identity.client_address import client_address
-from querybudget.identity.credentials import api_key, header
+from querybudget.identity.credentials import header
 from querybudget.identity.identity import (
     ANONYMOUS,
     CONTRADICTORY,
@@ -21,8 +21,10 @@ from querybudget.identity.identity import (
     Scope,
     identify,
 )
+from querybudget.identity.keys import api_key
 from querybudget.identity.networks import UNIX, networks
 from querybudget.identity.tiers import DEFAULT_TIER, tier_rules
+from querybudget.policy.carriers import DEFAULT_CARRIERS
 from querybudget.policy.model import ResolverSpec
 from querybudget.text import listed, nearest
 
@@ -61,7 +63,7 @@ def resolver(spec: ResolverSpec) -> Resolver:
         case "user":
             return user()
         case "api_key":
-            return api_key()
+            return api_key(spec.carriers or DEFAULT_CARRIERS, first=spec.first)
         case "header":
             return header(spec.name, spec.trusted_proxies)
         case "claim":

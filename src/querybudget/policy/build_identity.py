@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from querybudget.notation import LARGEST
 from querybudget.policy import file
+from querybudget.policy.carriers import Carrier, CarrierFile, carrier_of
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import Partition, ResolverSpec, Tier, TierRule
+from querybudget.policy.routes import Server
+from querybudget.policy.servers import server_file
 from querybudget.text import nearest
 from querybudget.units import MICRO, Unit
 
@@ -28,12 +33,16 @@ _FORGED = (
 )
 
 
-def identity(links: tuple[file.ResolverFile, ...], problems: Problems) -> tuple[ResolverSpec, ...]:
-    """Build the chain of resolvers, each at most once."""
+def identity(
+    links: tuple[file.ResolverFile, ...], server: Sequence[Server], problems: Problems
+) -> tuple[ResolverSpec, ...]:
+    """Build the chain of resolvers, each at most once; `server` says where keys are."""
     specs: dict[ResolverSpec, None] = {}
     for index, link in enumerate(links):
         path = ("identity", index)
         spec = _resolver(link, path, problems)
+        if spec is not None and spec.kind == "api_key" and not spec.carriers:
+            spec = _served(spec, server)
         if spec in specs:
             problems.add(path, f"expected each resolver once, found `{spec.kind}` again")
         elif spec is not None:
@@ -142,10 +151,35 @@ def _resolver(link: file.ResolverFile, path: Path, problems: Problems) -> Resolv
             )
         case file.ResolverFile(user=file.NothingFile()):
             return ResolverSpec("user")
-        case file.ResolverFile(api_key=file.NothingFile()):
-            return ResolverSpec("api_key")
+        case file.ResolverFile(api_key=file.ApiKeyFile() as api_key):
+            carriers = tuple(
+                _carrier(written, (*path, "api_key", "from", index), problems)
+                for index, written in enumerate(api_key.carriers)
+            )
+            first = bool(carriers) if api_key.differing is None else api_key.differing == "first"
+            return ResolverSpec("api_key", carriers=carriers, first=first)
         case _:
             return None
+
+
+def _served(spec: ResolverSpec, server: Sequence[Server]) -> ResolverSpec:
+    """Take keys from where the policy's servers do; the order of several servers says nothing."""
+    files = [server_file(name) for name in server]
+    words = dict.fromkeys(word for each in files for word in each.keys)
+    carriers = tuple(carrier_of(word) for word in words)
+    return replace(spec, carriers=carriers, first=len(files) == 1 and files[0].first)
+
+
+def _carrier(written: CarrierFile, path: Path, problems: Problems) -> Carrier:
+    if written.basic is not None:
+        return Carrier("basic", written.basic)
+    kind: Literal["query", "cookie"]
+    for kind, name in (("query", written.query), ("cookie", written.cookie)):
+        if name is not None:
+            if not name:
+                problems.add(path, f"expected the name of a {kind}, found nothing")
+            return Carrier(kind, name)
+    return carrier_of(_header_name(written.header or "", path, problems))
 
 
 def _header_resolver(

@@ -74,11 +74,11 @@ def shape(annotation: Any) -> Shape:  # noqa: ANN401 - a type form, of which Pyt
 def keys_of(struct: type[Struct]) -> tuple[dict[str, Shape], tuple[str, ...]]:
     """Return the shape of each key of a mapping, and the keys that it must have."""
     fields = msgspec.structs.fields(struct)
-    shapes = {field.name: shape(field.type) for field in fields}
+    shapes = {field.encode_name: shape(field.type) for field in fields}
     required = tuple(
-        field.name
+        field.encode_name
         for field in fields
-        if field.default is UNSET or shapes[field.name].notes.get("required")
+        if field.default is UNSET or shapes[field.encode_name].notes.get("required")
     )
     return shapes, required
 
@@ -109,7 +109,8 @@ def _struct(
     if notes.get("one") and len(entries.nodes) != 1:
         keys = listed(shapes)
         problems.add(path, f"expected exactly one of {keys}, found {len(entries.nodes)}")
-    return struct(**values)
+    names = {field.encode_name: field.name for field in msgspec.structs.fields(struct)}
+    return struct(**{names[key]: value for key, value in values.items()})
 
 
 def _entries(

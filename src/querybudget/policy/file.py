@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from querybudget import notation
 from querybudget.coverage.response import DEFAULT_STAGES
+from querybudget.policy.carriers import CarrierItem
 from querybudget.policy.fields import (
     Duration,
     Factor,
@@ -68,6 +69,22 @@ class NothingFile(Struct, frozen=True):
     """Nothing to set."""
 
 
+class ApiKeyFile(Struct, frozen=True, rename={"carriers": "from"}):
+    """The key of a request, and where the server takes it from."""
+
+    carriers: Annotated[
+        tuple[CarrierItem, ...],
+        doc("Where the server takes keys from, in its order; nothing else is believed."),
+    ] = ()
+    differing: (
+        Annotated[
+            Literal["first", "contradict"],
+            doc("Which of two keys counts: the first (the default with `from`), or none."),
+        ]
+        | None
+    ) = None
+
+
 class HeaderFile(Struct, frozen=True):
     """The value of a request header, believed only if a trusted proxy set it."""
 
@@ -93,7 +110,7 @@ class ResolverFile(Struct, frozen=True):
     """One way to identify a caller."""
 
     user: Annotated[NothingFile, doc("The user that authentication found.")] | None = None
-    api_key: Annotated[NothingFile, doc("The bearer token or API key.")] | None = None
+    api_key: Annotated[ApiKeyFile, doc("The bearer token or API key.")] | None = None
     header: (
         Annotated[HeaderFile, doc("A header's value."), Meta(extra={"short": "name"})] | None
     ) = None
@@ -270,7 +287,7 @@ class StoreFile(Struct, frozen=True):
 
 IDENTITY = (
     ResolverFile(user=NothingFile()),
-    ResolverFile(api_key=NothingFile()),
+    ResolverFile(api_key=ApiKeyFile()),
     ResolverFile(client_address=AddressFile()),
 )
 

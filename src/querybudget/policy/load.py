@@ -119,7 +119,7 @@ def _policy(node: Node, problems: Problems) -> Policy:
     budgets = build_budgets.budgets(written.budgets, known, problems)
     policy = Policy(
         budgets=tuple(budget for budget in budgets if budget is not None),
-        identity=build_identity.identity(written.identity, problems),
+        identity=build_identity.identity(written.identity, written.server, problems),
         partitions=partitions,
         tiers=build_identity.tiers(
             written.tiers, () if written.budgets is UNSET else written.budgets, problems

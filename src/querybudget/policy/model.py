@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from querybudget.backends import StoreSettings
 from querybudget.coverage.response import BucketResponse
+from querybudget.policy.carriers import Carrier
 from querybudget.policy.fields import (
     Duration,
     Factor,
@@ -108,6 +109,10 @@ class ResolverSpec(Struct, frozen=True):
             X-Forwarded-For entries are followed to the ``client_address``.
         ipv4_prefix: Bits kept of an IPv4 address.
         ipv6_prefix: Bits kept of an IPv6 address.
+        carriers: Where an ``api_key`` is taken from, in the server's order; the usual places if
+            there are none.
+        first: Whether the first of them that has a key decides. If not, different keys contradict
+            each other.
     """
 
     kind: str
@@ -115,6 +120,8 @@ class ResolverSpec(Struct, frozen=True):
     trusted_proxies: tuple[str, ...] = ()
     ipv4_prefix: int = 32
     ipv6_prefix: int = 64
+    carriers: tuple[Carrier, ...] = ()
+    first: bool = False
 
 
 class Partition(Struct, frozen=True):

@@ -49,7 +49,7 @@ def json_schema() -> Schema:
 
 def _object(struct: type[msgspec.Struct], definitions: Schema) -> Schema:
     shapes, required = keys_of(struct)
-    defaults = {field.name: field.default for field in msgspec.structs.fields(struct)}
+    defaults = {field.encode_name: field.default for field in msgspec.structs.fields(struct)}
     return {
         "type": "object",
         "description": " ".join((struct.__doc__ or "").split()),

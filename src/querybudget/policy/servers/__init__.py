@@ -29,6 +29,7 @@ class ServerFile(Struct, frozen=True):
     """What one server takes and answers."""
 
     keys: Annotated[Words, doc("Where it takes callers' keys from, in its own order.")] = ()
+    first: Annotated[bool, doc("Whether that order says which of two keys counts.")] = False
     probes: Annotated[Words, doc("Paths of health, version and metrics.")] = ()
     routes: Annotated[tuple[GenericRoute, ...], doc("Paths that ask a model.")] = ()
     unread: Annotated[Words, doc("Paths that ask a model and that no adapter reads.")] = ()
