@@ -20,11 +20,11 @@ class AnswerTotals:
         complete: Whether the answer's end, or a usage report marked as final, has been seen.
         covers: Whether no text has come after the last report. The meter keeps this.
         answer_id: The id by which the answer can be fetched later; empty without one.
-        pending: Whether the answer says that it is still being made.
+        status: What the answer says of itself (``queued``, ``completed``); empty without it.
         parts: The usage of each choice that reports apart, by its index.
     """
 
-    __slots__ = ("answer_id", "complete", "covers", "output_bytes", "parts", "pending", "usage")
+    __slots__ = ("answer_id", "complete", "covers", "output_bytes", "parts", "status", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -32,7 +32,7 @@ class AnswerTotals:
         self.complete = False
         self.covers = True
         self.answer_id = ""
-        self.pending = False
+        self.status = ""
         self.parts: dict[int, Usage] = {}
 
     @property

@@ -98,7 +98,7 @@ class Call(msgspec.Struct):
             which is `ask`.
         generates: Whether the call produces output tokens (embeddings do not).
         background: The answer is produced after the response to this call has ended and fetched by
-            another call, so its usage is never seen (OpenAI's ``background: true``).
+            another call (OpenAI's ``background: true``).
         stateful: The server adds text that it keeps itself, of earlier turns or a stored prompt, so
             that the size of the text sent says little about the tokens used.
     """
@@ -229,8 +229,8 @@ def settled_usage(
         meter: A meter that was fed everything the application sent.
         input_estimate: Prompt tokens, as estimated when the call was admitted.
         bytes_per_token: UTF-8 bytes per token, in millionths; above zero.
-        output_estimate: Output tokens reserved for the call; charged only to background calls,
-            whose answer is never seen.
+        output_estimate: Output tokens reserved for the call; charged only to background calls, if
+            the answer does not say what it used.
 
     Returns:
         The tokens used; ``estimated`` is set if any figure did not come from the server.

@@ -132,7 +132,10 @@ _OUTPUT = msgspec.json.Decoder(list[_Item])
 _OBJECT: msgspec.json.Decoder[dict[str, object]] = msgspec.json.Decoder(dict[str, object])
 
 _ENDS = frozenset({"response.completed", "response.failed", "response.incomplete"})
-_UNFINISHED = frozenset({"queued", "in_progress"})
+UNFINISHED = frozenset({"queued", "in_progress"})
+"""States of a response that is still being made."""
+FINISHED = frozenset({"completed", "failed", "cancelled", "incomplete"})
+"""States in which a response stays."""
 _NOT_TEXT = frozenset({"response.audio.delta", "response.shell_call_output_content.delta"})
 _NO_DETAILS = _Details()
 _ELSEWHERE = re.compile(
@@ -237,8 +240,7 @@ def read_responses_body(data: bytes, totals: AnswerTotals) -> None:
 
 def _note_state(response: _Response | _ResponseState, totals: AnswerTotals) -> None:
     totals.answer_id = response.id or totals.answer_id
-    if response.status is not None:
-        totals.pending = response.status in _UNFINISHED
+    totals.status = response.status or totals.status
 
 
 def _report(totals: AnswerTotals, usage: Usage) -> None:

@@ -113,6 +113,8 @@ class QueryBudgetMiddleware:
         """Serve one connection."""
         kind = scope["type"]
         if kind == "http" and not BYPASS.unlimited:
+            if self._calls.background:
+                scope, send = self._calls.background.watched(scope, send)
             await self._http(scope, receive, send)
         elif kind == "websocket" and not BYPASS.unlimited:
             await self._websocket(scope, receive, send)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from querybudget.asgi.background import BackgroundAnswers
+
 
 class OpenCall(Protocol):
     """A call whose application is running."""
@@ -15,12 +17,17 @@ class OpenCall(Protocol):
 
 
 class OpenCalls:
-    """The open calls of one middleware."""
+    """The open calls of one middleware.
 
-    __slots__ = ("_calls", "_none")
+    Attributes:
+        background: Calls whose answers are still being made. They are not waited for.
+    """
+
+    __slots__ = ("_calls", "_none", "background")
 
     def __init__(self) -> None:
         self._calls = set[OpenCall]()
+        self.background = BackgroundAnswers()
         self._none: asyncio.Event | None = None
 
     def __len__(self) -> int:
@@ -52,4 +59,5 @@ class OpenCalls:
                 self._none = None
         left = list(self._calls)
         await asyncio.gather(*(call.end() for call in left), return_exceptions=True)
+        await self.background.end()
         return len(left)

@@ -235,8 +235,17 @@ class Responder:
     async def _settle(self, *, failed: bool) -> None:
         self._calls.discard(self)
         outcome = _outcome(self._status, failed=failed)
+        if self._admission.call.background and outcome is _ANSWERED and await self._keeps():
+            return
         usage = self._usage() if outcome is _ANSWERED else None
         await self._limiter.settle_call(self._admission, outcome, usage, self._status)
+
+    async def _keeps(self) -> bool:
+        """Keep the call open if its answer is still being made; return True if it is."""
+        adapter = self._route.adapter
+        return adapter is not None and await self._calls.background.keep(
+            self._limiter, self._admission, adapter, self._meter
+        )
 
     def _usage(self) -> Usage:
         admission = self._admission
