@@ -16,7 +16,7 @@ from querybudget.adapters.openai_usage import FINISHED, UNFINISHED
 from querybudget.asgi.encodings import codings_of
 from querybudget.asgi.types import Message, Scope, Send
 from querybudget.limiter import Admission, Limiter, Outcome
-from querybudget.limiter.scopes import path_of
+from querybudget.limiter.scopes import method_of, paths_of
 
 MAX_ANSWERS = 10_000
 """Answers that are kept; of more, the oldest is charged at its estimate."""
@@ -115,7 +115,7 @@ class BackgroundAnswers:
 
     def watched(self, scope: Scope, send: Send) -> tuple[Scope, Send]:
         """Return the scope and `send` of a request, by which an answer that it fetches is read."""
-        for part in path_of(scope).split("/", _PARTS):
+        for part in {part for path in paths_of(scope) for part in path.split("/", _PARTS)}:
             answer = self._answers.get(part)
             if answer is not None:
                 headers = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
@@ -136,7 +136,7 @@ class _Watch:
     ) -> None:
         self._answers = answers
         self._answer = answer
-        self._deletes = scope.get("method") == "DELETE"
+        self._deletes = method_of(scope) == "DELETE"
         self._send = send
         self._status = 0
         self._meter: Meter | None = None
