@@ -139,6 +139,28 @@ async def test_a_call_is_charged_what_the_server_reports(server: str, call: dict
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(("server", "call"), CASES)
+async def test_without_a_server_a_call_is_charged_the_same_where_its_path_is_read(
+    server: str, call: dict[str, Any]
+) -> None:
+    if adapter_for(call["path"], "POST", ()) is None:
+        assert call["path"] == "/"
+        return
+    edge = Edge(
+        application(call["answer"]),
+        {
+            "budgets": [
+                {"name": "input", "limit": "100_000 input_tokens/day"},
+                {"name": "output", "limit": "100_000 output_tokens/day"},
+            ]
+        },
+    )
+    body, headers = body_of(call)
+    await drive(edge.app, scope_of(call, headers), request(body))
+    assert [await edge.used("input"), await edge.used("output")] == call["used"], server
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(("server", "call"), SPENDING)
 async def test_a_spent_limit_holds_on_every_path(server: str, call: dict[str, Any]) -> None:
     reached: list[str] = []
@@ -164,3 +186,25 @@ async def test_health_and_metrics_pass_when_everything_is_spent(server: str) -> 
     for path in paths:
         assert (await drive(app, http_scope(path, method="GET"), request())).status == 200
         assert (await drive(app, http_scope(path, method="HEAD"), request())).status == 200
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("server", SHAPES)
+async def test_a_key_is_found_wherever_the_server_takes_it_from(server: str) -> None:
+    """The same key in another place is the same caller; another key is another."""
+    call = SHAPES[server]["calls"][0]
+    limit = f"{call.get('requests', 1)} requests/day"
+    app = QueryBudgetMiddleware(application(call["answer"]), policy(server, rpm=limit))
+    body, media = body_of(call)
+    statuses: dict[str, list[int]] = {"one": [], "two": []}
+    for carrier in SHAPES[server]["keys"]:
+        for key, found in statuses.items():
+            headers = {
+                n: v.replace("KEY", f"sk-key-{key}") for n, v in carrier.items() if n[0] != "?"
+            }
+            query = "&".join(f"{n[1:]}=sk-key-{key}" for n in carrier if n[0] == "?")
+            asked = {**call, "query": query or call.get("query", "")}
+            driven = await drive(app, scope_of(asked, {**headers, **media}), request(body))
+            found.append(driven.status)
+    for found in statuses.values():
+        assert found == [200] + [429] * (len(SHAPES[server]["keys"]) - 1)
