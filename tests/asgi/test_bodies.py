@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import tracemalloc
 import zlib
 from typing import Any
 
@@ -10,7 +9,6 @@ import brotli  # type: ignore[import-untyped]
 import pytest
 import zstandard
 
-from querybudget.asgi.body import read
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.limiter.scopes import method_of
 from querybudget.testing import FakeModel, Reply, drive, http_scope, request
@@ -254,25 +252,6 @@ async def test_a_compressed_answer_is_charged_what_it_reports(make_edge: MakeEdg
     driven = await drive(edge.app, http_scope(key="a"), request(CHAT))
     assert driven.body == body
     assert await edge.used("tokens") == 12
-
-
-@pytest.mark.anyio
-async def test_a_body_of_one_byte_messages_is_kept_in_one_buffer() -> None:
-    size = 10_000
-    byte: Message = {"type": "http.request", "body": b"x"}
-    messages = ({**byte, "more_body": at < size} for at in range(size + 1))
-
-    async def receive() -> Message:
-        return next(messages)
-
-    tracemalloc.start()
-    try:
-        received = await read(http_scope(), receive, size + 1)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert received.body == b"x" * (size + 1)
-    assert peak < 4 * size
 
 
 @pytest.mark.anyio

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from querybudget.adapters.base import Adapter, Call, Target
 from querybudget.adapters.reading import read_call, unreadable_call
 from querybudget.asgi.encodings import DamagedError, codings_of, decoder_for
 from querybudget.asgi.types import Message, Receive, Scope
-
-EMPTY_MESSAGES = 1_000
-"""Messages without a byte, in one body, after which it is refused: they could go on for ever."""
 
 RATIO = 100
 """How many times its size a compressed body may become; text of any language becomes less than 20
@@ -43,24 +42,27 @@ class Received:
     """What has been received of a request: its body, and what came after it.
 
     Attributes:
-        body: The whole body, as sent.
+        body: The whole body, as sent; empty once it has been passed on.
         gone: Whether the client disconnected before the body's end.
+        held: Bytes that an `Intake` counts for it.
+        identity: Whose they are.
     """
 
-    __slots__ = ("_messages", "_next", "_receive", "body", "gone")
+    __slots__ = ("_messages", "_receive", "body", "gone", "held", "identity")
 
     def __init__(self, message: Message, body: bytes, receive: Receive) -> None:
-        self._messages = [message]
-        self._next = 0
+        self._messages = deque((message,))
         self._receive = receive
         self.body = body
         self.gone = message["type"] == "http.disconnect"
+        self.held = 0
+        self.identity = ""
 
     async def replay(self) -> Message:
         """ASGI's `receive`: return the body in one message, then receive further ones."""
-        if self._next < len(self._messages):
-            self._next += 1
-            return self._messages[self._next - 1]
+        if self._messages:
+            self.body = b""  # only the application needs it from now on
+            return self._messages.popleft()
         return await self._receive()
 
     async def listen(self) -> bool:
@@ -86,42 +88,15 @@ def rewritten(scope: Scope, size: int) -> Scope:
     return {**scope, "headers": headers}
 
 
-async def read(scope: Scope, receive: Receive, limit: int) -> Received:
-    """Read a request's body to its end.
+def check_declared(scope: Scope, limit: int) -> None:
+    """Check what a request's headers say of the size of its body.
 
     Raises:
-        BodyTooLarge: The body has more than `limit` bytes, or its headers say so, or it has too
-            many messages without a byte.
+        BodyTooLarge: It has more than `limit` bytes.
     """
     declared = _header(scope, b"content-length")
     if declared.isdigit() and (len(declared) > _DIGITS or int(declared) > limit):
         raise BodyTooLarge
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if len(body) > limit:
-        raise BodyTooLarge
-    if not message.get("more_body"):
-        return Received(message, body, receive)
-    return await _read_on(body, receive, limit)
-
-
-async def _read_on(start: bytes, receive: Receive, limit: int) -> Received:
-    """Read a body of several messages into one buffer."""
-    buffer, empty = bytearray(start), 0
-    while True:
-        message = await receive()
-        piece = message.get("body", b"")
-        buffer += piece
-        empty += not piece
-        if len(buffer) > limit or empty > EMPTY_MESSAGES:
-            raise BodyTooLarge
-        if message["type"] == "http.disconnect":
-            return Received(message, b"", receive)
-        if not message.get("more_body"):
-            body = bytes(buffer)
-            return Received(
-                {"type": "http.request", "body": body, "more_body": False}, body, receive
-            )
 
 
 def call_of(adapter: Adapter, target: Target, scope: Scope, body: bytes, limit: int) -> Call:

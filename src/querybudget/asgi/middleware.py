@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from querybudget.adapters.base import Dialect
-from querybudget.asgi.body import BodyTooLarge, call_of, read
+from querybudget.asgi.body import Received, call_of
 from querybudget.asgi.health import READS, send_health
+from querybudget.asgi.intake import INTAKE_ERRORS, Intake, refused_body, unread
 from querybudget.asgi.lifespan import serve_lifespan
 from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.responder import (
@@ -28,13 +29,13 @@ from querybudget.asgi.types import ASGIApp, Receive, Scope, Send
 from querybudget.asgi.websocket import WebSocketSession
 from querybudget.errors import SetupError
 from querybudget.events import Hook, checked_hooks
-from querybudget.limiter import Limiter
+from querybudget.limiter import Admission, Limiter
 from querybudget.limiter.matching import Route
 from querybudget.limiter.scopes import method_of, paths_of, target_of
 from querybudget.paths import is_too_long
 from querybudget.policy.model import Policy
 from querybudget.policy.routes import Unknown
-from querybudget.refusals import Answer, body_too_large, no_route, path_too_long
+from querybudget.refusals import Answer, no_route, path_too_long
 from querybudget.stores import Clock, Store
 
 ENVIRONMENT = "QUERYBUDGET_POLICY"
@@ -95,6 +96,7 @@ class QueryBudgetMiddleware:
         self._clock = clock
         self._limiter = limiter
         self._delays = DelayQueue()
+        self._intake = Intake()
         self._calls = OpenCalls()
 
     @property
@@ -147,30 +149,45 @@ class QueryBudgetMiddleware:
         self, route: Route, method: str, path: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Decide a request that budgets apply to, and serve it if it is admitted."""
-        limiter = self.limiter
-        call, adapter, received = None, route.adapter, None
-        if adapter is not None:
-            limit = limiter.policy.body.limit
-            try:
-                received = await read(scope, receive, limit)
-                call = call_of(adapter, target_of(scope, path), scope, received.body, limit)
-            except BodyTooLarge:
-                name = new_request_id()
-                await send_answer(body_too_large(limit, adapter.dialect, request_id=name), send)
-                return
-            if received.gone:
-                return
-            receive = received.replay
-        admission = await limiter.admit_call(limiter.caller_for(scope), route, method, path, call)
-        staged: Scope | None = scope
-        if admission.stage and adapter is not None and received is not None:
-            staged = await apply_stage(limiter, admission, adapter, received, scope, self._delays)
+        limiter, adapter = self.limiter, route.adapter
+        dialect = adapter.dialect if adapter else Dialect.PROBLEM
+        try:
+            received = None
+            if adapter is not None:
+                received = await self._intake.read(limiter, route, (method, path), scope, receive)
+                if received.gone:
+                    return
+                receive = received.replay
+            admission, staged = await self._decide(route, method, path, scope, received)
+        except INTAKE_ERRORS as problem:
+            refused = refused_body(problem, limiter, dialect, new_request_id())
+            await send_answer(unread(refused, scope), send)
+            return
         if admission.refusal is not None:
-            dialect = adapter.dialect if adapter else Dialect.PROBLEM
             await send_answer(refusal_of(limiter, admission, dialect), send)
         elif staged is not None:
             responder = Responder(limiter, route, admission, receive, send, self._calls)
             await responder.run(self.app, responder.ask_for_usage(received, staged))
+
+    async def _decide(
+        self, route: Route, method: str, path: str, scope: Scope, received: Received | None
+    ) -> tuple[Admission, Scope | None]:
+        """Return what was decided, and the scope for the application if the call goes ahead."""
+        limiter, call, adapter = self.limiter, None, route.adapter
+        try:
+            if adapter is not None and received is not None:
+                limit, target = limiter.policy.body.limit, target_of(scope, path)
+                call = call_of(adapter, target, scope, received.body, limit)
+            caller = limiter.caller_for(scope)
+            admission = await limiter.admit_call(caller, route, method, path, call)
+            staged: Scope | None = scope
+            if admission.stage and adapter is not None and received is not None:
+                delays = self._delays
+                staged = await apply_stage(limiter, admission, adapter, received, scope, delays)
+            return admission, staged
+        finally:
+            if received is not None:
+                self._intake.free(received)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         limiter, paths = self.limiter, paths_of(scope)

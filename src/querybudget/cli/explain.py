@@ -15,7 +15,7 @@ import msgspec
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import UNREADABLE, Adapter, Call, Target
 from querybudget.adapters.routing import carries_body
-from querybudget.asgi.body import BodyTooLarge, call_of, decoded, read
+from querybudget.asgi.body import BodyTooLarge, call_of, check_declared, decoded
 from querybudget.asgi.health import READS
 from querybudget.asgi.websocket import HANDSHAKE, message_call
 from querybudget.cli.check import pooled
@@ -84,7 +84,7 @@ async def _decide(limiter: Limiter, request: Request) -> Explanation:
     if method == WEBSOCKET:
         return await _decide_websocket(limiter, route, request)
     try:
-        call, body_error = await _read(limiter, route, request)
+        call, body_error = _read(limiter, route, request)
     except BodyTooLarge:
         because = (
             f"the body is larger than `body.limit`, {policy.body.limit:,} bytes, so the request is"
@@ -107,17 +107,19 @@ async def _decide_websocket(limiter: Limiter, route: Route, request: Request) ->
     return msgspec.structs.replace(handshake, message=message)
 
 
-async def _read(limiter: Limiter, route: Route, request: Request) -> tuple[Call | None, str]:
+def _read(limiter: Limiter, route: Route, request: Request) -> tuple[Call | None, str]:
     """Return the call, None if the route has no adapter, and why its body cannot be read."""
     if route.adapter is None:
         return None, ""
     scope, maximum = request.scope, limiter.policy.body.limit
-    received = await read(scope, request.receive, maximum)
+    check_declared(scope, maximum)
+    if len(request.body) > maximum:
+        raise BodyTooLarge
     target = target_of(scope, request.path)
-    call = call_of(route.adapter, target, scope, received.body, maximum)
+    call = call_of(route.adapter, target, scope, request.body, maximum)
     if call.operation != UNREADABLE:
         return call, ""
-    return call, _body_error(route.adapter, target, decoded(scope, received.body, maximum))
+    return call, _body_error(route.adapter, target, decoded(scope, request.body, maximum))
 
 
 def _body_error(adapter: Adapter, target: Target, body: bytes | None) -> str:

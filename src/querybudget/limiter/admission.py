@@ -92,6 +92,7 @@ class Admission(msgspec.Struct):
         delay: µs to delay it before it goes ahead.
         observation: What its prompts show; None if they were not analyzed.
         reported: Usage that the application has reported by `used`; None if it has not.
+        quiet: Whether no event is published about it, because another admission follows.
         settling: Its settlement, if that runs in the background.
         verified: Whether the application has verified the caller, in this call or before: it
             answered with tokens, or said so.
@@ -116,6 +117,7 @@ class Admission(msgspec.Struct):
     observation: Observation | None = None
     reported: Usage | None = None
     settling: asyncio.Task[None] | None = None
+    quiet: bool = False
     verified: bool = False
     renew_at: Micros = NO_TIME
     lapsed: bool = False

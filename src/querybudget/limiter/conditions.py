@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from querybudget.adapters.base import UNREADABLE
-from querybudget.policy.model import Budget
+from querybudget.policy.model import Budget, Mode
 from querybudget.units import Unit
 
 UNMETERED = frozenset({Unit.REQUESTS, Unit.CONCURRENT, Unit.BUCKETS})
@@ -101,6 +101,15 @@ def matching(budget: Budget, models: tuple[str, ...]) -> tuple[str, ...]:
 def counts_buckets(budget: Budget) -> bool:
     """Return True if a budget counts buckets."""
     return budget.quota.unit is Unit.BUCKETS
+
+
+def needs_no_body(budget: Budget) -> bool:
+    """Return True if an enforced budget applies, and takes the same, whatever a request asks."""
+    match, unit = budget.match, budget.quota.unit
+    asks = match.model or match.operation or match.capability or match.stream is not None
+    pooled = {"model", "template"}.isdisjoint(budget.per)
+    counts = unit is Unit.REQUESTS or unit is Unit.CONCURRENT
+    return bool(counts and pooled and not asks and budget.mode is Mode.ENFORCE)
 
 
 def needs_analysis(budget: Budget) -> bool:

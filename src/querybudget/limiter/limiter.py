@@ -390,6 +390,6 @@ class Limiter:
     def _publish(
         self, admission: Admission, usage: Usage | None, status: int, settlement: Settlement
     ) -> None:
-        if self._hooks:
+        if self._hooks and not admission.quiet:
             event = event_for(admission, self.matcher, self.clock(), usage, status, settlement)
             publish(self._hooks, event)

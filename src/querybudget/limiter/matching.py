@@ -22,6 +22,7 @@ from querybudget.limiter.conditions import (
     counts_buckets,
     matching,
     needs_analysis,
+    needs_no_body,
     route_mismatch,
 )
 from querybudget.limiter.cost import cost_function, dearest, price_of
@@ -56,6 +57,8 @@ class Route(msgspec.Struct, frozen=True, eq=False):
         messages: For WebSockets, the route of each message: without leases, which the connection
             holds.
         capabilities: Bits of the capabilities that any of the budgets is matched on.
+        door: The route of a body that does not arrive at once: only budgets that any request takes
+            the same of, whatever it asks. None if there are none.
         unknown: What becomes of a request with a body that no adapter reads; None of any other.
     """
 
@@ -64,6 +67,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     messages: Route | None = None
     capabilities: int = 0
     unknown: Unknown | None = None
+    door: Route | None = None
 
 
 class Matcher:
@@ -119,7 +123,9 @@ class Matcher:
             return None
         if method == WEBSOCKET:
             return Route(None, bits, Route(None, unleased))
-        return Route(adapter, bits, None, self._bits(asked), unknown)
+        early = sum(1 << i for i, one in enumerate(self._policy.budgets) if needs_no_body(one))
+        door = Route(None, bits & early) if adapter is not None and bits & early else None
+        return Route(adapter, bits, None, self._bits(asked), unknown, door)
 
     def _adapter(self, method: str, paths: Sequence[str]) -> Adapter | None:
         """Return the adapter of a path: of all that it may be taken for, if they differ.

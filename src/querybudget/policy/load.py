@@ -157,6 +157,12 @@ def _check(written: file.PolicyFile, problems: Problems) -> None:
     build_budgets.check_paths(written.exempt or (), ("exempt",), problems)
     if written.estimate.bytes_per_token == 0:
         problems.add(("estimate", "bytes_per_token"), "expected more than zero, found 0")
+    body = written.body
+    if body.timeout == 0:
+        problems.add(("body", "timeout"), "expected more than zero, found 0")
+    if body.in_flight < body.limit:
+        message = f"expected at least `limit`, {body.limit} bytes, found {body.in_flight}"
+        problems.add(("body", "in_flight"), message)
     path = written.health
     if path and not path.startswith("/"):
         problems.add(("health",), f"expected a path such as `/health/budgets`, found `{path}`")

@@ -275,6 +275,12 @@ class Body(Struct, frozen=True):
     limit: Annotated[
         Size, doc("The largest body of a model call, decompressed; larger ones are refused (413).")
     ] = 16 << 20
+    timeout: Annotated[
+        Duration, doc("A body that has not arrived whole after this is refused (408).")
+    ] = 60 * SECOND
+    in_flight: Annotated[
+        Size, doc("What bodies that arrive in pieces may hold together in one process (503).")
+    ] = 256 << 20
 
 
 class StreamUsage(enum.StrEnum):

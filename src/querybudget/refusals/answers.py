@@ -201,6 +201,19 @@ def no_route(dialect: Dialect, *, request_id: str = "") -> Answer:
     return plain_answer(404, "path_not_served", message, dialect, request_id=request_id)
 
 
+def body_slow(timeout: int, dialect: Dialect, *, request_id: str = "") -> Answer:
+    """408: the body did not arrive within `timeout` µs."""
+    message = sentences.body_slow(timeout)
+    return plain_answer(408, "body_timeout", message, dialect, request_id=request_id)
+
+
+def no_room(dialect: Dialect, *, request_id: str = "", wait: int, own: bool) -> Answer:
+    """503 or, if it is the caller's `own` doing, 429: bodies hold as much as they may."""
+    message = sentences.no_room(wait, own=own)
+    status, kind = (429, "rate_limit_exceeded") if own else (503, "server_busy")
+    return plain_answer(status, kind, message, dialect, request_id=request_id, wait=wait)
+
+
 def path_too_long(dialect: Dialect, *, request_id: str = "") -> Answer:
     """414: the path is long, and servers may take it for many others."""
     message = sentences.path_too_long()

@@ -112,6 +112,20 @@ def not_routed() -> str:
     )
 
 
+def body_slow(timeout: int) -> str:
+    """The body of the request did not arrive in time."""
+    return (
+        f"The body of this request did not arrive within {duration(timeout)}, {_NOT_PROCESSED}"
+        " Please send it again."
+    )
+
+
+def no_room(wait: int, *, own: bool) -> str:
+    """Bodies hold as much as they may: those of this caller, or of all."""
+    whose = "You are sending" if own else "This server is receiving"
+    return f"{whose} too much at once, {_NOT_PROCESSED} {_try_again(wait)}"
+
+
 def path_too_long() -> str:
     """The path is long, and servers may take it for many others."""
     return (
