@@ -12,6 +12,8 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
+from itertools import count
 from typing import Any, Self
 
 from querybudget.adapters.base import Call, Usage
@@ -125,7 +127,7 @@ class Limiter:
         self.matcher = Matcher(policy, self._hash, analyzer.names if analyzer else ())
         self.unknown, self._notices = UnknownPaths(), Notices()
         self.renewals = Renewals(self._resilient, self.clock, policy.hold)
-        self._prefix, self._count = os.urandom(8).hex(), 0
+        self._prefix, self._numbers = os.urandom(8).hex(), count(1)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -248,8 +250,7 @@ class Limiter:
         if plan.unpriced:
             admission.refusal = Refusal.UNPRICED
         else:
-            self._count += 1
-            name = f"{self._prefix}{self._count:x}"
+            name = f"{self._prefix}{next(self._numbers):x}"
             charge = charge_for(name, caller, admission, self.matcher, self.policy.hold)
             admission.take(await self._resilient.reserve(charge, plan.on_error))
         if admission.refusal is not None or admission.stage:
@@ -324,7 +325,8 @@ class Limiter:
             return
         work = self._settle(admission, reserved, outcome, usage, status)
         if self._resilient.may_wait(reserved):
-            admission.settling = self._resilient.keep(work)
+            cut = partial(self._settle_later, admission, reserved, outcome, usage, status)
+            admission.settling = self._resilient.keep(work, cut)
         else:
             await work
 
@@ -336,10 +338,8 @@ class Limiter:
     async def start(self) -> None:
         """Open the store's files and connections; without this, the first call does.
 
-        A store that does not answer now is only logged.
-
         Raises:
-            SetupError: The store can never work as it is set up.
+            SetupError: The store can never work as it is set up. One that is down is only logged.
         """
         try:
             await self._resilient.start()
@@ -350,8 +350,7 @@ class Limiter:
     async def aclose(self) -> None:
         """Wait for settlements under way, then close the store unless it was passed as an object.
 
-        The outbox is flushed once more, for as long as an answer may take. The limiter may be used
-        again: its next call opens the store again, whose accounts in memory are then new.
+        It may be used again: its next call opens the store, whose accounts in memory are new.
         """
         self.renewals.stop()
         await self._resilient.aclose()
@@ -386,6 +385,13 @@ class Limiter:
             logger.warning("a call took longer than `hold`, so its reservation had expired")
         if self._hooks:
             self._publish(admission, usage, status, settlement)
+
+    def _settle_later(
+        self, admission: Admission, reserved: Reserved, outcome: Outcome, usage: Usage, status: int
+    ) -> None:
+        """Settle when the store is asked again: the event loop has ended the settlement."""
+        self._resilient.settle_later(reserved, amounts_of(admission, outcome, usage))
+        self._publish(admission, usage, status, Settlement.DEFERRED)
 
     def _publish(
         self, admission: Admission, usage: Usage | None, status: int, settlement: Settlement

@@ -212,7 +212,11 @@ class Guard:
             if not isinstance(answer, kind):
                 raise StoreError(f"expected a {kind.__name__}, found {type(answer).__name__}")  # noqa: TRY301 - a failure like the store's own
         except asyncio.CancelledError:
-            self._record(StoreError("it was cancelled during a request"))
+            task = asyncio.current_task()
+            if (
+                task is None or not task.cancelling()
+            ):  # else its event loop ends, or we cancelled it
+                self._record(StoreError("it was cancelled during a request"))
             raise
         except Exception as error:
             self._record(error)

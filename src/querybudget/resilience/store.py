@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -229,12 +230,27 @@ class ResilientStore:
         """Return True if settling this may wait for the store."""
         return reserved.by is _SHARED and (self._waits or not self._stats.healthy)
 
-    def keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something in the background, and return its task; `aclose` waits for it."""
+    def keep(self, work: Coroutine[Any, Any, None], cut: Callable[[], None]) -> asyncio.Task[None]:
+        """Run something in the background, and return its task; `aclose` waits for it.
+
+        Args:
+            work: To run.
+            cut: Called if it was cancelled, as everything is when an event loop ends.
+        """
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._kept, cut))
         return task
+
+    def _kept(self, cut: Callable[[], None], task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            cut()
+
+    def settle_later(self, reserved: Reserved, amounts: Sequence[int]) -> None:
+        """Settle, as `settle` does, when the store answers the next time."""
+        if reserved.reservation is not None:
+            self._outbox.settle_later(reserved.reservation, amounts)
 
     def health(self) -> StoreHealth:
         """Return how the store is, as far as this process knows."""

@@ -24,8 +24,10 @@ This store promises less than the others, and `guarantees` says so.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from hashlib import blake2b
 
 from cachetools import LRUCache
@@ -47,8 +49,9 @@ from querybudget.ledger import (
     refusal,
 )
 from querybudget.stores.clock import Clock
-from querybudget.stores.limits.counters import CounterWindow, Counts
-from querybudget.stores.limits.storages import open_storage
+from querybudget.stores.limits.counters import CounterWindow, Counts, SlidingCounters
+from querybudget.stores.limits.storages import OpenStorage, open_storage
+from querybudget.stores.loops import PerLoop
 from querybudget.units import NO_TIME, SECOND, Algorithm, Micros, Quota, priced
 
 TRIES = 3
@@ -94,13 +97,23 @@ class LimitsStore:
         self._scheme = settings.url.partition("://")[0]
         self._prefix = _checked(settings.prefix)
         self._guarantees = _guaranteed(settings.url)
-        self._storage = open_storage(settings.url.removeprefix(LIMITS), clock)
-        self._counters = self._storage.counters
+        url = settings.url.removeprefix(LIMITS)
+        in_memory = url.startswith("memory:")
+        self._storages = PerLoop(partial(open_storage, url, clock), shared=in_memory)
         self._clock = clock
         self._open: LRUCache[str, list[CounterWindow | None]] = LRUCache(max_open)
         self._quotas: LRUCache[tuple[str, int], None] = LRUCache(MAX_QUOTAS)
         self._refunds: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._changing = threading.Lock()
+        """Held while `_open` or `_quotas` changes: event loops in several threads may do so."""
+
+    @property
+    def _storage(self) -> OpenStorage:
+        return self._storages.get()
+
+    @property
+    def _counters(self) -> SlidingCounters:
+        return self._storages.get().counters
 
     @property
     def guarantees(self) -> Guarantees:
@@ -131,7 +144,8 @@ class LimitsStore:
         return self._admitted(charge, states) if admitted else _refused(charge, states)
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
-        windows = self._open.pop(reservation.id, None)
+        with self._changing:
+            windows = self._open.pop(reservation.id, None)
         now, expires = self._clock(), reservation.expires
         if windows is None or now >= expires + GRACE:
             return Settled.REPEATED
@@ -173,16 +187,17 @@ class LimitsStore:
 
     async def aclose(self) -> None:
         """Close connections. What was still to be refunded stays until it expires."""
-        if self._closed:
+        storage = self._storages.pop()
+        if storage is None:
             return
-        self._closed = True
         refunds = list(self._refunds)
         for refund in refunds:
             refund.cancel()
         await asyncio.gather(*refunds, return_exceptions=True)
-        self._open.clear()
-        with suppress(*self._storage.failures):
-            await self._storage.aclose()
+        with self._changing:
+            self._open.clear()
+        with suppress(*storage.failures):
+            await storage.aclose()
 
     async def _charge_lines(self, states: Sequence[_LineState]) -> bool:
         """Charge enforced lines, then shadow lines if all fit. False if an enforced one refuses."""
@@ -237,7 +252,8 @@ class LimitsStore:
     def _admitted(self, charge: Charge, states: Sequence[_LineState]) -> Decision:
         now = self._clock()
         held = tuple(state.held for state in states)
-        self._open[charge.id] = [state.window for state in states]
+        with self._changing:
+            self._open[charge.id] = [state.window for state in states]
         reservation = charge.reserved(held, now, now + charge.ttl, charge.price)
         statuses = tuple(state.status() for state in states)
         return Decision(Verdict.ADMIT, statuses, NO_TIME, reservation, charge.price)
@@ -245,18 +261,20 @@ class LimitsStore:
     def _drop_open(self, keys: Iterable[str]) -> None:
         """Do not settle open calls in counters that are cleared."""
         cleared = set(keys)
-        for name, windows in list(self._open.items()):
-            left = [None if window and window.key in cleared else window for window in windows]
-            if left == windows:
-                continue
-            if any(left):
-                self._open[name] = left
-            else:
-                del self._open[name]
+        with self._changing:
+            for name, windows in list(self._open.items()):
+                left = [None if window and window.key in cleared else window for window in windows]
+                if left == windows:
+                    continue
+                if any(left):
+                    self._open[name] = left
+                else:
+                    del self._open[name]
 
     async def _read(self, partition: str, quota: Quota) -> Counts:
         seconds = -(-quota.window // SECOND)
-        self._quotas[quota.key, seconds] = None
+        with self._changing:
+            self._quotas[quota.key, seconds] = None
         return await self._counters.read(self._key(partition, quota.key, seconds), seconds)
 
     def _key(self, partition: str, name: str, seconds: int) -> str:
@@ -269,7 +287,7 @@ class LimitsStore:
         """Raise a `StoreError` for the storage's errors, whose messages may contain a password."""
         try:
             yield
-        except self._storage.failures as error:
+        except self._storages.get().failures as error:
             cause = getattr(error, "storage_error", error)
             if _never(cause):
                 raise UnusableStoreError(

@@ -7,7 +7,6 @@ Python says the rest: how long to wait, and what is left.
 
 from __future__ import annotations
 
-import asyncio
 import struct
 from collections.abc import Collection, Mapping, Sequence
 
@@ -28,6 +27,7 @@ from querybudget.ledger import (
     Verdict,
 )
 from querybudget.stores.clock import Clock
+from querybudget.stores.loops import PerLoop
 from querybudget.stores.redis import codec, scripts
 from querybudget.stores.redis.connection import Connection, Reply, connect
 from querybudget.stores.redis.scripts import Script
@@ -105,24 +105,20 @@ class SingleServerOps:
         self._clock = clock
         self._estimate = clock or estimate
         self._quotas = codec.QuotaCodec()
-        # Made here so that a malformed URL fails the start, not the first call.
-        self._connection: Connection | None = connect(self._url, self._timeout)
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connections: PerLoop[Connection] = PerLoop(self._connect)
 
     @property
     def connection(self) -> Connection:
         """The connection of the running event loop."""
-        loop = asyncio.get_running_loop()
-        if self._connection is None or self._loop not in {None, loop}:
-            # After a fork or in another loop, the old connection can be neither used nor closed.
-            self._connection = connect(self._url, self._timeout)
-        self._loop = loop
-        return self._connection
+        return self._connections.get()
 
     async def aclose(self) -> None:
-        if self._connection is not None and self._loop is asyncio.get_running_loop():
-            await self._connection.aclose()
-        self._connection = self._loop = None
+        connection = self._connections.pop()
+        if connection is not None:
+            await connection.aclose()
+
+    def _connect(self) -> Connection:
+        return connect(self._url, self._timeout)
 
     def key(self, partition: str) -> bytes:
         """Return the key of a partition's account. Its hash tag keeps all its keys in one slot."""
