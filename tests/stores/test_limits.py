@@ -301,7 +301,7 @@ class Stuck:
 def stick(bench: Bench, second: Line, error: Exception | None = None) -> Stuck:
     key = bench.store._key(second.partition, second.quota.key, second.quota.window // SECOND)
     stuck = Stuck(bench, key, error)
-    bench.store._storages.get().counters = stuck
+    vars(bench.store._storages.get())["counters"] = stuck
     return stuck
 
 
@@ -340,7 +340,7 @@ async def test_a_call_that_others_overtake_each_time_is_refused_with_a_short_wai
         async def charge(self, seen: Any, amount: int, limit: int) -> Any:
             return None if seen.window.key == self.key else await inner.charge(seen, amount, limit)
 
-    bench.store._storages.get().counters = Beaten(bench, stick(bench, second).key)
+    vars(bench.store._storages.get())["counters"] = Beaten(bench, stick(bench, second).key)
     refused = await bench.reserve(first, second)
     assert (refused.verdict, refused.violated) == (Verdict.WAIT, ("second",))
     assert refused.wait == 10_000

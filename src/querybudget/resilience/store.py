@@ -230,7 +230,9 @@ class ResilientStore:
         """Return True if settling this may wait for the store."""
         return reserved.by is _SHARED and (self._waits or not self._stats.healthy)
 
-    def keep(self, work: Coroutine[Any, Any, None], cut: Callable[[], None]) -> asyncio.Task[None]:
+    def keep(
+        self, work: Coroutine[Any, Any, None], cut: Callable[[], None] | None = None
+    ) -> asyncio.Task[None]:
         """Run something in the background, and return its task; `aclose` waits for it.
 
         Args:
@@ -242,9 +244,9 @@ class ResilientStore:
         task.add_done_callback(partial(self._kept, cut))
         return task
 
-    def _kept(self, cut: Callable[[], None], task: asyncio.Task[None]) -> None:
+    def _kept(self, cut: Callable[[], None] | None, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if task.cancelled():
+        if task.cancelled() and cut is not None:
             cut()
 
     def settle_later(self, reserved: Reserved, amounts: Sequence[int]) -> None:
