@@ -15,7 +15,13 @@ import msgspec
 from querybudget.identity.identity import Scope
 
 UNIX = "unix"
-"""Stands for peers on a Unix socket among trusted proxies; servers give no address for them."""
+"""Stands for peers on a Unix socket among trusted proxies."""
+
+_PATHS = ("unix", "/", "@", "\0")
+"""How the name of a Unix socket begins, where a server gives it in place of an address."""
+
+_ALL = {(4, 32), (16, 128)}
+"""Size and dropped bits of the networks of all addresses."""
 
 _MAPPED = bytes(10) + b"\xff\xff"
 _IPV4_BITS, _IPV6_BITS = 32, 128
@@ -28,10 +34,12 @@ class Networks(msgspec.Struct, frozen=True):
         prefixes: For each address size and prefix length: the bytes of an address, the bits to drop
             from it, and the remaining prefixes of the networks.
         unix: Whether peers on a Unix socket are trusted.
+        every: Whether every peer is trusted, also one without an address.
     """
 
     prefixes: tuple[tuple[int, int, frozenset[int]], ...]
     unix: bool = False
+    every: bool = False
 
     def __bool__(self) -> bool:
         return self.unix or bool(self.prefixes)
@@ -44,9 +52,11 @@ class Networks(msgspec.Struct, frozen=True):
         )
 
     def trusts_peer(self, scope: Scope) -> bool:
-        """Whether the connected peer is trusted. A peer without an address is on a Unix socket."""
-        if scope.get("client") is None:
-            return self.unix
+        """Whether the connected peer is trusted."""
+        if self.every:
+            return True
+        if self.unix and _is_on_unix_socket(scope):
+            return True
         address = peer_address(scope)
         return address is not None and self.contains(address)
 
@@ -72,7 +82,8 @@ def networks(texts: Iterable[str]) -> Networks:
             packed, length = packed[12:], length - (_IPV6_BITS - _IPV4_BITS)
         drop = 8 * len(packed) - length
         prefixes.setdefault((len(packed), drop), set()).add(int.from_bytes(packed) >> drop)
-    return Networks(tuple((*key, frozenset(values)) for key, values in prefixes.items()), unix)
+    kept = tuple((*key, frozenset(values)) for key, values in prefixes.items())
+    return Networks(kept, unix, every=prefixes.keys() >= _ALL)
 
 
 def parse_address(text: str) -> bytes | None:
@@ -90,8 +101,21 @@ def parse_address(text: str) -> bytes | None:
 
 def peer_address(scope: Scope) -> bytes | None:
     """The connected peer's address; None on a Unix socket, or if it is not an address."""
+    host = _peer(scope)
+    return parse_address(host) if host else None
+
+
+def _peer(scope: Scope) -> str:
+    """What the server gives as the peer's host; empty for nothing."""
     client = scope.get("client")
-    return parse_address(client[0]) if client else None
+    host = client[0] if client else ""
+    return host if isinstance(host, str) else ""
+
+
+def _is_on_unix_socket(scope: Scope) -> bool:
+    """Whether the peer is on a Unix socket, for which a server gives nothing, or a path."""
+    host = _peer(scope)
+    return not host or host.startswith(_PATHS)
 
 
 def network_namer(ipv4_prefix: int, ipv6_prefix: int) -> Callable[[bytes], str]:
