@@ -226,9 +226,7 @@ async def test_the_identity_is_profiled_first_and_then_its_pools() -> None:
     assert [line.response is not None for line in charge.lines] == [True] * 4 + [False]
 
 
-async def test_callers_with_one_template_draw_on_one_budget_and_those_with_none_on_their_own() -> (
-    None
-):
+async def test_callers_draw_on_the_budget_of_their_template_from_its_second_caller_on() -> None:
     campaign = {**BREADTH, "name": "campaign", "per": "template"}
     limiter = memory_limiter(policy(campaign), analyzer=FakeAnalyzer())
     rest = [
@@ -236,18 +234,23 @@ async def test_callers_with_one_template_draw_on_one_budget_and_those_with_none_
         for text, key, template in [
             ("one", "a", "You are a tutor"),
             ("two", "b", "You are a tutor"),
-            ("three", "c", "You are a cook"),
-            ("four", "a", ""),
-            ("five", "b", ""),
+            ("three", "a", "You are a tutor"),
+            ("four", "c", "You are a cook"),
+            ("five", "a", ""),
+            ("six", "b", ""),
         ]
     ]
-    assert rest == [3, 2, 3, 3, 3]
+    assert rest == [3, 3, 2, 3, 2, 3]
 
 
 async def test_a_template_is_profiled_as_a_pool_of_its_callers() -> None:
     campaign = {**BREADTH, "name": "campaign", "per": "template"}
     limiter = memory_limiter(policy(campaign), analyzer=FakeAnalyzer())
-    admission = await ask(limiter, chat("one", template="You are a tutor"))
+    first = await ask(limiter, chat("one", template="You are a tutor"))
+    assert first.decision is not None
+    assert first.decision.reservation is not None
+    assert first.decision.reservation.profiled == (first.identity.key,)
+    admission = await ask(limiter, chat("one", template="You are a tutor"), "b")
     assert admission.decision is not None
     assert admission.decision.reservation is not None
     own, pool = admission.decision.reservation.profiled

@@ -68,7 +68,10 @@ async def test_a_call_that_names_no_model_meets_only_budgets_of_every_model() ->
 
 async def test_each_pair_of_caller_and_model_has_an_account_of_its_own() -> None:
     limiter = memory_limiter(
-        policy({"name": "pair", "limit": "1/minute", "per": ["identity", "model"]})
+        policy(
+            {"name": "pair", "limit": "1/minute", "per": ["identity", "model"]},
+            models={"m": {"input": 1, "output": 1}, "n": {"input": 1, "output": 1}},
+        )
     )
     for key, model in (("a", "m"), ("a", "n"), ("b", "m")):
         assert (await ask(limiter, chat(model), key=key)).refusal is None

@@ -99,6 +99,13 @@ def warnings(policy: Policy) -> Iterator[str]:
             " a price for `*` would cover it"
         )
     yield from _too_small(policy)
+    by_model = [budget.name for budget in policy.budgets if "model" in budget.per]
+    named = {*policy.models, *(name for budget in policy.budgets for name in budget.match.model)}
+    if by_model and named <= {"*"}:
+        yield (
+            f"{', '.join(by_model)}: the policy names no model, so all share one account until two"
+            " callers were answered of one; naming them under `models` gives each its own"
+        )
     unused = [
         word
         for word, given, usual in (

@@ -319,6 +319,8 @@ class Limiter:
             admission.verified = admission.verified or verifies(admission.call, measured)
         if admission.verified and admission.identity.key != ANONYMOUS:
             self._verified.add(admission.identity.key)
+        if admission.verified and outcome is _ANSWERED:
+            self.matcher.note(admission.identity.key, admission.call)
         reserved = admission.reserved
         if reserved is None or reserved.reservation is None:
             self._publish(admission, usage, status, Settlement.FAILED)

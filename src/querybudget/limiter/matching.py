@@ -13,7 +13,7 @@ from querybudget.adapters.base import UNREADABLE, Adapter, Call
 from querybudget.adapters.places import AnyOf, At
 from querybudget.adapters.routing import carries_body
 from querybudget.identity import ANONYMOUS, KeyedHash
-from querybudget.ledger import Line
+from querybudget.ledger import Line, Standing
 from querybudget.limiter.conditions import (
     SHOW_NOTHING,
     UNMETERED,
@@ -27,7 +27,7 @@ from querybudget.limiter.conditions import (
 )
 from querybudget.limiter.cost import cost_function, dearest, price_of
 from querybudget.limiter.estimation import Estimate
-from querybudget.limiter.partitions import Partitions, standing_of
+from querybudget.limiter.partitions import TEMPLATE, Partitions, standing_of
 from querybudget.limiter.plans import Caller, Matched, Plan
 from querybudget.limiter.scopes import WEBSOCKET
 from querybudget.paths import is_plain, readings
@@ -46,6 +46,9 @@ FEW_READINGS = 8
 """Routes of paths that may be taken for more than this are not cached."""
 
 IDENTITY = ("identity",)
+
+# Looking up an enum's member costs as much as naming an account does.
+_CALLER, _INVENTED = Standing.CALLER, Standing.INVENTED
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
@@ -195,7 +198,7 @@ class Matcher:
         matched = tuple(
             self._matched(budget, tier, price, name, anonymous=anonymous)
             for budget in budgets
-            for name in (matching(budget, names) or names if "model" in budget.per else names[:1])
+            for name in self._models_of(budget, names)
         )
         budgets = [one.budget for one in matched]
         unpriced = len(known) < max(1, len(prices)) and self._policy.unpriced == "refuse"
@@ -214,6 +217,17 @@ class Matcher:
             ),
             on_error=tuple(budget.on_store_error for budget in budgets),
         )
+
+    def _models_of(self, budget: Budget, names: tuple[str, ...]) -> Iterable[str]:
+        """The models whose accounts a call is charged to, if a budget has one for each."""
+        if "model" not in budget.per:
+            return names[:1]
+        return dict.fromkeys(map(self._partitions.model_of, matching(budget, names) or names))
+
+    def note(self, caller: str, call: Call) -> None:
+        """Note an answered call of a verified caller, by the key of its identity."""
+        if self._partitions.note(caller, call):
+            self._plans.cache_clear()
 
     def _matched(
         self, budget: Budget, tier: str, price: ModelPrice | None, model: str, *, anonymous: bool
@@ -305,6 +319,9 @@ class Matcher:
                 if per == IDENTITY
                 else self._joined(per, caller, call, matched.model)
             )
+            standing = matched.standing
+            if standing is _INVENTED and TEMPLATE not in partition:
+                standing = _CALLER
             if matched.counts_buckets:
                 response = matched.budget.response
                 line = Line(
@@ -314,7 +331,7 @@ class Matcher:
                     weight,
                     matched.shadow,
                     response,
-                    matched.standing,
+                    standing,
                 )
             else:
                 amount = matched.cost_function(call, usage)

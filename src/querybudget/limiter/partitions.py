@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
+from querybudget.adapters.base import Call
 from querybudget.identity import KeyedHash, Resolver, resolver
 from querybudget.ledger import Standing
 from querybudget.limiter.plans import Caller
+from querybudget.limiter.sharing import SharedNames
 from querybudget.policy.model import Budget, Policy
 
-FEW = frozenset({"everyone", "tier"})
-"""Words of `Budget.per` that make as many accounts as the policy says."""
+FEW = frozenset({"everyone", "tier", "model"})
+"""Words of `Budget.per` that make few accounts, whoever calls."""
+
+LEARNT_MODELS = 64
+"""Models without a name in the policy that have an account, because two callers were answered."""
+
+LONGEST_MODEL = 200
+"""Characters of a model's name that may have an account."""
+
+TEMPLATE = "template:"
+OTHER_MODELS = "model:other"
+
+_WILD = frozenset("*?[")
 
 
 class Partitions:
     """Names the accounts of calls.
 
     Args:
-        policy: Its partitions.
+        policy: Its partitions, and the models that it names.
         hashed: Hashes what would say something about a caller or a call.
     """
 
@@ -24,6 +39,13 @@ class Partitions:
         self._resolvers: dict[str, Resolver] = {
             name: resolver(partition.resolver) for name, partition in policy.partitions.items()
         }
+        words = {word for budget in policy.budgets for word in budget.per}
+        self._by_template, self._by_model = "template" in words, "model" in words
+        named = [*policy.models, *(name for b in policy.budgets for name in b.match.model)]
+        self._models = frozenset(name for name in named if _WILD.isdisjoint(name))
+        self._patterns = tuple(dict.fromkeys(n for n in named if not _WILD.isdisjoint(n)))
+        self._templates = SharedNames()
+        self._learnt = SharedNames(LEARNT_MODELS, keeps=True)
 
     def key(self, word: str, caller: Caller, template: str, model: str) -> str:
         """Return the part of an account's key that a word of `Budget.per` makes.
@@ -32,7 +54,7 @@ class Partitions:
             word: The word.
             caller: The sender.
             template: The call's system prompt; empty for none.
-            model: The model that is charged.
+            model: The model whose account is charged, as `model_of` returned it.
         """
         match word:
             case "identity":
@@ -42,17 +64,49 @@ class Partitions:
             case "tier":
                 return f"tier:{caller.tier}"
             case "model":
-                return f"model:{self._hashed('model', model)}"
+                return f"model:{self._hashed('model', model)}" if model else OTHER_MODELS
             case "template":
-                # Calls without a template share nothing: each caller's are an account of its own.
-                own = caller.identity.key
-                return f"template:{self._hashed('template', template)}" if template else own
+                return self._template(caller.identity.key, template)
             case _:
                 name = self._resolvers[word](caller.scope)
                 return f"{word}:{self._hashed(word, name) if name else 'none'}"
 
+    def _template(self, own: str, template: str) -> str:
+        """A template's account from its second caller on; until then, the caller's own."""
+        if not template:
+            return own
+        name = self._hashed("template", template)
+        return f"{TEMPLATE}{name}" if self._templates.is_shared(name, own) else own
+
+    def model_of(self, name: str) -> str:
+        """Return the model whose account a call of a model is charged to.
+
+        Callers can make names up, and some servers answer to any. So only a name in the policy, or
+        of which two callers were answered, has an account; others share that of the pattern that
+        they match, or else one, which is the empty name's.
+        """
+        if name in self._models or name in self._learnt:
+            return name
+        return next((one for one in self._patterns if fnmatchcase(name, one)), "")
+
+    def note(self, caller: str, call: Call) -> bool:
+        """Note what an answered call of a verified caller said.
+
+        Returns:
+            Whether `model_of` returns something else for its model from now on.
+        """
+        if self._by_template and call.template:
+            self._templates.note(self._hashed("template", call.template), caller)
+        model = call.model
+        if not self._by_model or not model or len(model) > LONGEST_MODEL or model in self._models:
+            return False
+        return self._learnt.note(model, caller)
+
 
 def standing_of(budget: Budget, *, anonymous: bool) -> Standing:
-    """Return who can make a budget's accounts: those of few words are the policy's own."""
-    few = FEW | {"identity"} if anonymous else FEW
-    return Standing.FIXED if few.issuperset(budget.per) else Standing.CALLER
+    """Return who can make a budget's accounts; where a template has none, it is the caller."""
+    if (FEW | {"identity"} if anonymous else FEW).issuperset(budget.per):
+        return Standing.FIXED
+    if "template" in budget.per and "identity" not in budget.per:
+        return Standing.INVENTED
+    return Standing.CALLER
