@@ -44,18 +44,16 @@ def answer_meter(
     read_body: Read,
     read_element: Read | None = None,
 ) -> Meter:
-    """Return a meter for an answer of any form, which its first bytes tell.
+    """Return a meter for an answer of any form, which its first bytes tell (see `Form`).
 
-    Server-sent events, JSON lines, JSON values without a separator and the elements of an array are
-    events; a single JSON document is a body; anything else counts by its size. The content type
-    only decides where the bytes say nothing.
+    The content type only decides where the bytes say nothing.
 
     Args:
         call: The call.
         content_type: The answer's; empty without one.
         read_event: Reads one event.
         read_body: Reads a whole body.
-        read_element: Reads one element of an array; by default, an array is a body.
+        read_element: Reads one element of an array; without it, an array is a body.
     """
     if "text/event-stream" in content_type.lower():
         return StreamMeter(read_event, read_body=read_body, read_element=read_element)
@@ -70,11 +68,9 @@ class StreamMeter:
     Args:
         read: Reads one event.
         events: Splits the bytes into events; by default, server-sent ones.
-        sure: The bytes are called a stream of events. If they are not, and no event can be read,
-            the answer counts by its size.
-        read_body: Reads the answer if its first bytes are those of a JSON object, such as an
-            error; None if it can be nothing but events.
-        read_element: Reads the elements of an array, if its first bytes are those of one.
+        sure: It is called a stream. If it is not, and no event can be read, its size counts.
+        read_body: Reads the answer if it turns out to be no stream; None if it cannot.
+        read_element: Reads the elements of an array, if it turns out to be one.
     """
 
     __slots__ = (
@@ -130,10 +126,12 @@ class StreamMeter:
 
     def end(self) -> None:
         """Take note that the application ended the answer: no bytes follow."""
-        if self._body is None:
-            for data in self._events.end():
-                self._take(data)
-            self._totals.complete = True
+        if self._body is not None:
+            self._body.end()
+            return
+        for data in self._events.end():
+            self._take(data)
+        self._totals.complete = True
 
     def usage(self) -> Usage | None:
         return self.totals.usage
@@ -262,8 +260,7 @@ class BodyMeter:
         self._stream: StreamMeter | None = None
         # How often it may still turn out to be something else than one body.
         self._looks = 0 if read_event is None else _MAX_LOOKS
-        self._known = False  # whether the first bytes have told the answer's form
-        self._first = b""  # what came before they did
+        self._known, self._first = False, b""  # whether the form is known, and what came before
         self._value_end = 0  # where the first of several objects may end
 
     def feed(self, chunk: bytes, /) -> None:
@@ -273,6 +270,10 @@ class BodyMeter:
             self._add(chunk)
         elif self._known:
             self._look(chunk)
+        elif not self._first and chunk.startswith(b"{") and b"\n" not in chunk:
+            # The usual case, as `_begin` does it but without calls.
+            self._known, self._size = True, len(chunk)
+            self._body += chunk
         else:
             self._begin(self._first + chunk)
 
