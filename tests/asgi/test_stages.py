@@ -13,6 +13,7 @@ import pytest
 
 from querybudget.adapters.base import Usage
 from querybudget.adapters.degrade import OUTPUT
+from querybudget.asgi import lifespan
 from querybudget.asgi.stages import DelayQueue
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.coverage.response import Stage
@@ -89,6 +90,23 @@ async def test_a_slowed_call_is_answered_after_its_delay(make_edge: MakeEdge) ->
     assert model.requests[0].json == CHAT
     assert edge.held == 0
     assert (await used(edge))["rpm"] == 3
+
+
+@pytest.mark.anyio
+async def test_a_server_that_stops_gives_a_delayed_call_back(
+    make_edge: MakeEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifespan, "OPEN_CALLS", 0.01)
+    pause = Pause(None)
+    edge = staged(make_edge(FakeModel(), POLICY), Stage.SLOW, pause=pause)
+    slowed = asyncio.create_task(ask(edge))
+    await pause.began.wait()
+    assert edge.held == 1
+    await drive(edge.app, {"type": "lifespan", "state": {}}, [{"type": "lifespan.startup"}])
+    assert edge.held == 0
+    assert await used(edge) == NOTHING
+    slowed.cancel()
+    await asyncio.wait((slowed,))
 
 
 @pytest.mark.anyio

@@ -95,9 +95,9 @@ class QueryBudgetMiddleware:
         self._store = store
         self._clock = clock
         self._limiter = limiter
-        self._delays = DelayQueue()
-        self._intake = Intake()
         self._calls = OpenCalls()
+        self._delays = DelayQueue(calls=self._calls)
+        self._intake = Intake()
 
     @property
     def limiter(self) -> Limiter:

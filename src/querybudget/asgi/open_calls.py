@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Protocol
 
 from querybudget.asgi.background import BackgroundAnswers
@@ -49,14 +50,13 @@ class OpenCalls:
         Returns:
             How many were left.
         """
-        if self._calls:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while self._calls and loop.time() < end:
             none = self._none = asyncio.Event()
-            try:
-                await asyncio.wait_for(none.wait(), seconds)
-            except TimeoutError:
-                pass
-            finally:
-                self._none = None
+            with suppress(TimeoutError):
+                await asyncio.wait_for(none.wait(), end - loop.time())
+        self._none = None
         left = list(self._calls)
         await asyncio.gather(*(call.end() for call in left), return_exceptions=True)
         await self.background.end()

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from querybudget.adapters.base import Adapter
 from querybudget.adapters.reading import degrade_call, read_call
 from querybudget.asgi.body import Received, decoded, rewritten
+from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.types import Scope
 from querybudget.coverage.response import Stage
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
@@ -26,13 +27,19 @@ class DelayQueue:
     if the client disconnects or the call is cancelled. At most `limit` calls are delayed at once,
     and of one identity a tenth of that, so that no caller takes the places of all others.
 
+    Args:
+        limit: Calls that are delayed at once.
+        calls: Notes them, so that a server that stops waits for them too.
+
     Attributes:
+        calls: As given.
         held: Number of calls being delayed now.
     """
 
-    __slots__ = ("_held_by", "_limit", "_share", "held")
+    __slots__ = ("_held_by", "_limit", "_share", "calls", "held")
 
-    def __init__(self, limit: int = 1_000) -> None:
+    def __init__(self, limit: int = 1_000, calls: OpenCalls | None = None) -> None:
+        self.calls = OpenCalls() if calls is None else calls
         self._limit = limit
         self._share = max(LEAST_SHARE, limit // 10)
         self._held_by = Counter[str]()
@@ -64,6 +71,17 @@ class DelayQueue:
                 del self._held_by[identity]
 
 
+class _Delayed:
+    """A delayed call, as an open call: if its server stops meanwhile, all is given back."""
+
+    def __init__(self, limiter: Limiter, admission: Admission) -> None:
+        self._limiter = limiter
+        self._admission = admission
+
+    async def end(self) -> None:
+        await self._limiter.settle_call(self._admission, Outcome.FAILED)
+
+
 async def apply_stage(
     limiter: Limiter,
     admission: Admission,
@@ -82,6 +100,8 @@ async def apply_stage(
     """
     staged: Scope | None = None
     delay, identity = admission.delay, admission.identity.key
+    delayed = _Delayed(limiter, admission)
+    delays.calls.add(delayed)
     try:
         if delay and delays.full(identity):
             await limiter.withdraw(admission, Refusal.TOO_MANY_DELAYED)
@@ -90,6 +110,7 @@ async def apply_stage(
             limit = limiter.policy.body.limit
             staged = _degrade(admission, adapter, received, scope, limit) if degrades else scope
     finally:
+        delays.calls.discard(delayed)
         if staged is None:
             await limiter.settle_call(admission, Outcome.FAILED)
     return staged

@@ -391,7 +391,7 @@ class Limiter:
     def _settle_later(
         self, admission: Admission, reserved: Reserved, outcome: Outcome, usage: Usage, status: int
     ) -> None:
-        """Settle when the store is asked again: the event loop has ended the settlement."""
+        # The event loop ended the settlement: it is made when the store is asked the next time.
         self._resilient.settle_later(reserved, amounts_of(admission, outcome, usage))
         self._publish(admission, usage, status, Settlement.DEFERRED)
 
