@@ -94,7 +94,7 @@ def check_declared(scope: Scope, limit: int) -> None:
     Raises:
         BodyTooLarge: It has more than `limit` bytes.
     """
-    declared = _header(scope, b"content-length")
+    declared = header(scope, b"content-length")
     if declared.isdigit() and (len(declared) > _DIGITS or int(declared) > limit):
         raise BodyTooLarge
 
@@ -153,7 +153,7 @@ def _largest(body: bytes, limit: int) -> int:
     return min(limit, max(SMALL, RATIO * len(body)))
 
 
-def _header(scope: Scope, name: bytes) -> bytes:
+def header(scope: Scope, name: bytes) -> bytes:
     """Return a request header's first value; empty if it is missing."""
     for key, value in scope["headers"]:
         if key == name:

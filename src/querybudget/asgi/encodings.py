@@ -13,6 +13,8 @@ from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any, Protocol
 
+from querybudget.asgi.types import Scope
+
 PIECE = 64 * 1024
 """Bytes that a decoder is fed at once, and about the most that all but ``zstd`` return at once."""
 
@@ -98,6 +100,16 @@ def acceptable(value: bytes) -> bytes:
         if known or (name == "*" and _forbids(parameters)):
             kept.append(word.strip())
     return ", ".join(kept).encode("latin-1") or b"identity"
+
+
+def accepting_decodable(scope: Scope) -> Scope:
+    """Return a request's scope that asks for no answer in a coding that cannot be decoded here."""
+    headers = scope["headers"]
+    for name, value in headers:
+        if name == b"accept-encoding" and acceptable(value) != value:
+            changed = [(n, acceptable(v) if n == b"accept-encoding" else v) for n, v in headers]
+            return {**scope, "headers": changed}
+    return scope
 
 
 def _forbids(parameters: str) -> bool:

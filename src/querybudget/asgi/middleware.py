@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from querybudget.adapters.base import Dialect
-from querybudget.asgi.body import Received, call_of
+from querybudget.asgi.body import Received, call_of, header
+from querybudget.asgi.encodings import accepting_decodable
 from querybudget.asgi.health import READS, send_health
 from querybudget.asgi.intake import INTAKE_ERRORS, Intake, refused_body, unread
 from querybudget.asgi.lifespan import serve_lifespan
@@ -31,11 +32,11 @@ from querybudget.errors import SetupError
 from querybudget.events import Hook, checked_hooks
 from querybudget.limiter import Admission, Limiter
 from querybudget.limiter.matching import Route
-from querybudget.limiter.scopes import method_of, paths_of, target_of
+from querybudget.limiter.scopes import is_preflight, method_of, paths_of, target_of
 from querybudget.paths import is_too_long
 from querybudget.policy.model import Policy
 from querybudget.policy.routes import Unknown
-from querybudget.refusals import Answer, no_route, path_too_long
+from querybudget.refusals import Answer, no_route, path_too_long, readable_by
 from querybudget.stores import Clock, Store
 
 ENVIRONMENT = "QUERYBUDGET_POLICY"
@@ -133,15 +134,15 @@ class QueryBudgetMiddleware:
             await send_health(limiter, send)
             return
         if is_too_long(path):
-            await _answer(path_too_long, scope, path, send)
+            await self._refuse(path_too_long, scope, path, send)
             return
         route = limiter.route_for(method, *paths)
-        if route is None:
+        if route is None or (method == "OPTIONS" and is_preflight(scope)):
             await self.app(scope, receive, send)
             return
         if route.unknown is Unknown.REFUSE:
             limiter.unknown.refused(method, path)
-            await _answer(no_route, scope, path, send)
+            await self._refuse(no_route, scope, path, send)
             return
         await self._call(route, method, path, scope, receive, send)
 
@@ -161,13 +162,14 @@ class QueryBudgetMiddleware:
             admission, staged = await self._decide(route, method, path, scope, received)
         except INTAKE_ERRORS as problem:
             refused = refused_body(problem, limiter, dialect, new_request_id())
-            await send_answer(unread(refused, scope), send)
+            await self._send(unread(refused, scope), scope, send)
             return
         if admission.refusal is not None:
-            await send_answer(refusal_of(limiter, admission, dialect), send)
+            await self._send(refusal_of(limiter, admission, dialect), scope, send)
         elif staged is not None:
             responder = Responder(limiter, route, admission, receive, send, self._calls)
-            await responder.run(self.app, responder.ask_for_usage(received, staged))
+            asked = responder.ask_for_usage(received, staged)
+            await responder.run(self.app, accepting_decodable(asked) if adapter else asked)
 
     async def _decide(
         self, route: Route, method: str, path: str, scope: Scope, received: Received | None
@@ -188,6 +190,17 @@ class QueryBudgetMiddleware:
         finally:
             if received is not None:
                 self._intake.free(received)
+
+    async def _refuse(
+        self, answer: Callable[..., Answer], scope: Scope, path: str, send: Send
+    ) -> None:
+        """Refuse a request of which nothing but its path is looked at."""
+        refused = answer(dialect_of(scope, path), request_id=new_request_id())
+        await self._send(refused, scope, send)
+
+    async def _send(self, refused: Answer, scope: Scope, send: Send) -> None:
+        cors = self.limiter.policy.refusals.cors
+        await send_answer(readable_by(refused, cors, header(scope, b"origin")), send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         limiter, paths = self.limiter, paths_of(scope)
@@ -211,8 +224,3 @@ class QueryBudgetMiddleware:
             )
         loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
         return Limiter(loaded, store=self._store, clock=self._clock, hooks=self._hooks)
-
-
-async def _answer(answer: Callable[..., Answer], scope: Scope, path: str, send: Send) -> None:
-    """Refuse a request of which nothing but its path is looked at."""
-    await send_answer(answer(dialect_of(scope, path), request_id=new_request_id()), send)

@@ -27,7 +27,7 @@ from querybudget.ledger import Line, LineStatus
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.limiter.conditions import Mismatch
 from querybudget.limiter.matching import Route
-from querybudget.limiter.scopes import WEBSOCKET, paths_of, target_of
+from querybudget.limiter.scopes import WEBSOCKET, is_preflight, paths_of, target_of
 from querybudget.paths import readings
 from querybudget.policy.model import Budget, EstimateSettings, Mode, Policy
 from querybudget.policy.routes import Unknown
@@ -76,7 +76,7 @@ async def _decide(limiter: Limiter, request: Request) -> Explanation:
     if path and path == policy.health and method in READS:
         return _aside(policy, "untouched", "the middleware answers here itself", "it is `health`")
     route = limiter.route_for(method, *paths_of(request.scope))
-    if route is None:
+    if route is None or is_preflight(request.scope):
         return _untouched(limiter, request)
     if route.unknown is Unknown.REFUSE:
         because = "no route reads this path, and the policy says `unknown: refuse`: status 404"
@@ -208,7 +208,9 @@ def _untouched(limiter: Limiter, request: Request) -> Explanation:
     budgets, why_not = limiter.policy.budgets, limiter.matcher.why_not
     reasons = [why_not(budget, request.method, request.path) for budget in budgets]
     exempt = next((m for m in reasons if m and m.condition == "exempt"), None)
-    if exempt:
+    if is_preflight(request.scope):
+        because = "a browser asks whether it may make a request, which is free"
+    elif exempt:
         because = _exempted(limiter.policy, exempt.wanted[0])
     elif _passes(limiter.policy, request):
         because = "no route reads this path, and the policy says `unknown: pass`"

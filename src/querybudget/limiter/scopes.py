@@ -82,10 +82,24 @@ def method_of(scope: Mapping[str, Any]) -> str:
     return "POST" if _may_have_body(scope) else "OTHER"
 
 
+def is_preflight(scope: Mapping[str, Any]) -> bool:
+    """Return True for a browser's CORS preflight, which asks whether a request may be made.
+
+    An ``OPTIONS`` request of the form that the fetch standard gives it, without a body.
+    """
+    names = {name for name, _ in scope["headers"]}
+    asks = {b"origin", b"access-control-request-method"} <= names
+    return asks and scope.get("method", "").upper() == "OPTIONS" and not _announces_body(scope)
+
+
 def _may_have_body(scope: Mapping[str, Any]) -> bool:
     """Return True if a request's headers announce a body, or need not announce one (HTTP/2)."""
     if not str(scope.get("http_version", "1.1")).startswith("1"):
         return True
+    return _announces_body(scope)
+
+
+def _announces_body(scope: Mapping[str, Any]) -> bool:
     return any(
         name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 \t"))
         for name, value in scope["headers"]

@@ -19,6 +19,7 @@ from querybudget.policy import (
     file,
     servers,
 )
+from querybudget.policy.cors import check_cors
 from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Node, Path, Problems
 from querybudget.policy.model import Policy
@@ -157,6 +158,7 @@ def _check(written: file.PolicyFile, problems: Problems) -> None:
     build_budgets.check_paths(written.exempt or (), ("exempt",), problems)
     if written.estimate.bytes_per_token == 0:
         problems.add(("estimate", "bytes_per_token"), "expected more than zero, found 0")
+    check_cors(written.refusals.cors, ("refusals", "cors"), problems)
     body = written.body
     if body.timeout == 0:
         problems.add(("body", "timeout"), "expected more than zero, found 0")

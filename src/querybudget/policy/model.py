@@ -15,6 +15,7 @@ from msgspec import Struct
 from querybudget.backends import StoreSettings
 from querybudget.coverage.response import BucketResponse
 from querybudget.policy.carriers import Carrier
+from querybudget.policy.cors import CorsRule
 from querybudget.policy.fields import (
     Duration,
     Factor,
@@ -267,6 +268,7 @@ class Refusals(Struct, frozen=True):
     long_wait: Annotated[
         Duration, doc("Above this wait, clients are asked not to retry automatically.")
     ] = 60 * SECOND
+    cors: CorsRule | None = None
 
 
 class Body(Struct, frozen=True):

@@ -21,6 +21,7 @@ from querybudget.refusals.answers import (
     unpriced,
 )
 from querybudget.refusals.bodies import Answer, ProblemType
+from querybudget.refusals.cors import readable_by
 from querybudget.refusals.headers import headers_for
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "no_route",
     "path_too_long",
     "plain_answer",
+    "readable_by",
     "store_down",
     "too_many_delayed",
     "unpriced",
