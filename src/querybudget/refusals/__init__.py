@@ -21,7 +21,7 @@ from querybudget.refusals.answers import (
     unpriced,
 )
 from querybudget.refusals.bodies import Answer, ProblemType
-from querybudget.refusals.cors import readable_by
+from querybudget.refusals.browsers import readable_by
 from querybudget.refusals.headers import headers_for
 
 __all__ = [
