@@ -78,11 +78,11 @@ async def test_each_pair_of_caller_and_model_has_an_account_of_its_own() -> None
     assert (await ask(limiter, chat("m"), key="a")).refusal is Refusal.QUOTA
 
 
-async def test_an_organisation_shares_one_budget_and_those_without_one_share_another() -> None:
+async def test_an_organisation_shares_one_budget_and_those_without_one_may_share_another() -> None:
     limiter = memory_limiter(
         policy(
             {"name": "org", "limit": "2/minute", "per": "org"},
-            partitions={"org": {"claim": "org"}},
+            partitions={"org": {"claim": "org", "missing": "shared"}},
         )
     )
     acme: dict[str, Any] = {"state": {"claims": {"org": "acme"}}}

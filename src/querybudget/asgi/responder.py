@@ -19,6 +19,7 @@ from querybudget.refusals import (
     Answer,
     answer,
     headers_for,
+    nameless,
     store_down,
     too_many_delayed,
     unpriced,
@@ -42,6 +43,8 @@ def new_request_id() -> str:
 def refusal_of(limiter: Limiter, admission: Admission, dialect: Dialect) -> Answer:
     """Return the answer to a refused call, in the client's dialect."""
     request_id = new_request_id()
+    if admission.nameless:
+        return nameless(dialect, request_id=request_id)
     if admission.refusal is Refusal.UNPRICED:
         return unpriced(admission.call.model, dialect, request_id=request_id)
     if admission.decision is None:

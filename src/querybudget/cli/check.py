@@ -16,6 +16,7 @@ from querybudget.policy.model import (
     Budget,
     Capability,
     Embedding,
+    Missing,
     Mode,
     Policy,
     ResolverSpec,
@@ -27,6 +28,11 @@ from querybudget.stores import open_store, system_clock
 from querybudget.text import limit, number, share, span
 from querybudget.units import MICRO, Unit
 
+MISSING = {
+    Missing.APART: "are each on their own in its budgets",
+    Missing.SHARED: "share one account in its budgets",
+    Missing.REFUSE: "are refused by its budgets",
+}
 _STAGES = {Stage.SLOW: "slowed", Stage.DEGRADE: "degraded", Stage.REFUSE: "refused"}
 _STREAMS = {
     StreamUsage.ASK: "asked for their usage where tokens or money count",
@@ -58,6 +64,8 @@ def check(path: str) -> int:
     print(f"server: {', '.join(policy.server) or 'any'}")
     for line in _brought(policy):
         print(f"  {line}")
+    for name, partition in policy.partitions.items():
+        print(f"callers without {name} {MISSING[partition.missing]}")
     if policy.tiers:
         print(f"tiers: {', '.join(tier.name for tier in policy.tiers)}")
     if policy.counts_buckets:

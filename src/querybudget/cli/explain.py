@@ -184,12 +184,23 @@ def _applying(
     return msgspec.structs.replace(
         _idle(budget, ""),
         limit=limit(line.quota),
+        per=_pooled_here(budget, line),
         applies=True,
         cost=number(cost),
         least=number(cost if buckets else line.minimum),
         left=left,
         verdict=status.verdict.name.lower() if status else "",
     )
+
+
+def _pooled_here(budget: Budget, line: Line) -> str:
+    """Which calls share the account, and where this caller is if a partition does not name it."""
+    parts = [part.split(":") for part in line.partition.split("|")]
+    apart = [part[0] for part in parts if part[1:2] == ["none"] and len(part) > MANY]
+    shared = [part[0] for part in parts if part[1:] == ["none"]]
+    notes = [f"; a caller without {name} is on its own" for name in apart]
+    notes += [f"; all without {name} share one account" for name in shared]
+    return "".join([pooled(budget), *notes])
 
 
 def _idle(budget: Budget, why: str) -> BudgetExplanation:
@@ -267,6 +278,9 @@ def _verdict(admission: Admission, policy: Policy) -> tuple[str, str]:
     decision = admission.decision
     if admission.refusal is Refusal.UNPRICED or decision is None:
         return "unpriced", "a money budget applies, and no price under `models` matches the model"
+    if admission.nameless:
+        names = ", ".join(decision.violated)
+        return "never", f"the caller has no name in what {names} is pooled over (`missing: refuse`)"
     shadowed = decision.shadowed
     would = f"; in shadow, {', '.join(shadowed)} would have refused it" if shadowed else ""
     if decision.admitted:

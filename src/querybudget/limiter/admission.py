@@ -23,7 +23,7 @@ from querybudget.limiter.plans import Matched, Plan
 from querybudget.policy.model import Refusals
 from querybudget.redact import shown
 from querybudget.refusals.answers import message_and_wait
-from querybudget.refusals.sentences import not_priced, store_unavailable
+from querybudget.refusals.sentences import not_named, not_priced, store_unavailable
 from querybudget.resilience.fallback import Reserved
 from querybudget.units import MICRO, NO_TIME, ORDINARY_PRICE, Micros, MicroUnits, Millionths, Unit
 
@@ -96,6 +96,7 @@ class Admission(msgspec.Struct):
         settling: Its settlement, if that runs in the background.
         verified: Whether the application has verified the caller, in this call or before: it
             answered with tokens, or said so.
+        nameless: Whether it is refused because a budget's partition does not name the caller.
         renew_at: When its reservation is renewed if it is still open then, µs.
         lapsed: Whether its reservation had expired before it was renewed.
     """
@@ -119,6 +120,7 @@ class Admission(msgspec.Struct):
     settling: asyncio.Task[None] | None = None
     quiet: bool = False
     verified: bool = False
+    nameless: bool = False
     renew_at: Micros = NO_TIME
     lapsed: bool = False
 
@@ -237,6 +239,8 @@ def refused_error(admission: Admission, settings: Refusals) -> RefusedError:
         return RefusedError(not_priced(admission.call.model), admission, NO_TIME)
     if decision is None:
         return RefusedError(store_unavailable(), admission, STORE_RETRY)
+    if admission.nameless:
+        return RefusedError(not_named(), admission, NO_TIME)
     message, wait = message_and_wait(decision, settings, admission.at, admission.plan.private)
     return RefusedError(message, admission, wait)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from querybudget.adapters.base import UNREADABLE
 from querybudget.coverage import Observation
 from querybudget.coverage.observation import FINE
-from querybudget.ledger import Charge
-from querybudget.limiter.admission import Admission
+from querybudget.ledger import Charge, Decision, LineStatus, Verdict
+from querybudget.limiter.admission import Admission, Refusal
 from querybudget.limiter.matching import Matcher
 from querybudget.limiter.plans import Caller
+from querybudget.units import NO_TIME
 
 UNSEEN = Observation()
 """What a call shows whose prompts were not analyzed: it visits nothing."""
@@ -44,3 +47,19 @@ def charge_for(
         profiled=matcher.profiled(caller, plan, lines),
         verified=admission.verified,
     )
+
+
+def refuse_nameless(admission: Admission, charge: Charge, lacking: Collection[str]) -> None:
+    """Refuse a call for good: partitions of these budgets do not name its caller."""
+    statuses = [
+        LineStatus(
+            line,
+            line.quota.capacity,
+            NO_TIME,
+            NO_TIME,
+            Verdict.NEVER if line.quota.name in lacking else Verdict.ADMIT,
+        )
+        for line in charge.lines
+    ]
+    admission.decision = Decision(Verdict.NEVER, tuple(statuses))
+    admission.refusal, admission.nameless = Refusal.QUOTA, True

@@ -34,7 +34,7 @@ from querybudget.limiter.admission import (
     sum_of,
 )
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
-from querybudget.limiter.charges import charge_for
+from querybudget.limiter.charges import charge_for, refuse_nameless
 from querybudget.limiter.checks import check_call, check_usage
 from querybudget.limiter.estimation import Estimator
 from querybudget.limiter.matching import Matcher, Route
@@ -252,7 +252,10 @@ class Limiter:
         else:
             name = f"{self._prefix}{next(self._numbers):x}"
             charge = charge_for(name, caller, admission, self.matcher, self.policy.hold)
-            admission.take(await self._resilient.reserve(charge, plan.on_error))
+            if lacking := self.matcher.nameless(caller, plan):
+                refuse_nameless(admission, charge, lacking)
+            else:
+                admission.take(await self._resilient.reserve(charge, plan.on_error))
         if admission.refusal is not None or admission.stage:
             self._notices.about(admission)
         if admission.refusal is not None:

@@ -224,6 +224,15 @@ class Matcher:
             return names[:1]
         return dict.fromkeys(map(self._partitions.model_of, matching(budget, names) or names))
 
+    def nameless(self, caller: Caller, plan: Plan) -> frozenset[str]:
+        """Return the enforced budgets whose partition refuses a caller that it does not name."""
+        refuses = self._partitions.nameless
+        return frozenset(
+            one.budget.name
+            for one in plan.budgets
+            if not one.shadow and refuses(one.budget, caller)
+        )
+
     def note(self, caller: str, call: Call) -> None:
         """Note an answered call of a verified caller, by the key of its identity."""
         if self._partitions.note(caller, call):

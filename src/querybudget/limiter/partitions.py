@@ -9,7 +9,7 @@ from querybudget.identity import KeyedHash, Resolver, resolver
 from querybudget.ledger import Standing
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.sharing import SharedNames
-from querybudget.policy.model import Budget, Policy
+from querybudget.policy.model import Budget, Missing, Policy
 
 FEW = frozenset({"everyone", "tier", "model"})
 """Words of `Budget.per` that make few accounts, whoever calls."""
@@ -39,6 +39,8 @@ class Partitions:
         self._resolvers: dict[str, Resolver] = {
             name: resolver(partition.resolver) for name, partition in policy.partitions.items()
         }
+        self._missing = {name: each.missing for name, each in policy.partitions.items()}
+        self._refusing = frozenset(n for n, one in self._missing.items() if one is Missing.REFUSE)
         words = {word for budget in policy.budgets for word in budget.per}
         self._by_template, self._by_model = "template" in words, "model" in words
         named = [*policy.models, *(name for b in policy.budgets for name in b.match.model)]
@@ -68,8 +70,21 @@ class Partitions:
             case "template":
                 return self._template(caller.identity.key, template)
             case _:
-                name = self._resolvers[word](caller.scope)
-                return f"{word}:{self._hashed(word, name) if name else 'none'}"
+                return self._pool(word, caller)
+
+    def _pool(self, word: str, caller: Caller) -> str:
+        """The account of a partition; whoever contradicts himself shares one with his like."""
+        name = self._resolvers[word](caller.scope)
+        if name:
+            return f"{word}:{self._hashed(word, name)}"
+        if name is None and self._missing[word] is not Missing.SHARED:
+            return f"{word}:none:{caller.identity.key}"
+        return f"{word}:none"
+
+    def nameless(self, budget: Budget, caller: Caller) -> bool:
+        """Return True if a budget's partition refuses a caller, whom its resolver does not name."""
+        refusing = self._refusing.intersection(budget.per) if self._refusing else ()
+        return any(not self._resolvers[word](caller.scope) for word in refusing)
 
     def _template(self, own: str, template: str) -> str:
         """A template's account from its second caller on; until then, the caller's own."""

@@ -53,7 +53,7 @@ def identity(
 
 
 def partitions(
-    written: Mapping[str, file.ResolverFile], problems: Problems
+    written: Mapping[str, file.PartitionFile], problems: Problems
 ) -> Mapping[str, Partition]:
     """Build the partitions by name."""
     built: dict[str, Partition] = {}
@@ -65,7 +65,7 @@ def partitions(
             problems.add(path, message)
         spec = _resolver(resolver, path, problems)
         if spec is not None:
-            built[name] = Partition(name, spec)
+            built[name] = Partition(name, spec, resolver.missing)
     return built
 
 

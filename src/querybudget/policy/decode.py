@@ -106,9 +106,11 @@ def _struct(
     for key in required:
         if key not in entries.nodes:
             problems.add((*path, key), f"expected `{key}`, found none")
-    if notes.get("one") and len(entries.nodes) != 1:
-        keys = listed(shapes)
-        problems.add(path, f"expected exactly one of {keys}, found {len(entries.nodes)}")
+    beside = notes.get("beside", ())
+    chosen = [key for key in entries.nodes if key not in beside]
+    if notes.get("one") and len(chosen) != 1:
+        keys = listed([key for key in shapes if key not in beside])
+        problems.add(path, f"expected exactly one of {keys}, found {len(chosen)}")
     names = {field.encode_name: field.name for field in msgspec.structs.fields(struct)}
     return struct(**{names[key]: value for key, value in values.items()})
 

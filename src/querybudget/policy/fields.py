@@ -12,6 +12,7 @@ what `querybudget.policy.decode` and `querybudget.policy.schema` need beyond wha
     word      a scalar in place of the mapping is a key without value: `user` is {user: {}}
     words     so is each item of a list, with the value that is given here for it
     one       the mapping has exactly one key
+    beside    except these, which it may have besides
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from querybudget.policy.model import (
     Body,
     EstimateSettings,
     Match,
+    Missing,
     Mode,
     OnStoreError,
     Refusals,
@@ -123,6 +124,27 @@ class ResolverFile(Struct, frozen=True):
 Resolver = Annotated[
     ResolverFile,
     Meta(extra={"word": True, "one": True, "expected": "a resolver such as `api_key`"}),
+]
+
+
+class PartitionFile(ResolverFile, frozen=True):
+    """One way to pool callers."""
+
+    missing: Annotated[Missing, doc("What becomes of callers that it does not name.")] = (
+        Missing.APART
+    )
+
+
+PartitionItem = Annotated[
+    PartitionFile,
+    Meta(
+        extra={
+            "word": True,
+            "one": True,
+            "beside": ("missing",),
+            "expected": "a resolver such as `{claim: org.id}`",
+        }
+    ),
 ]
 
 
@@ -310,7 +332,9 @@ class PolicyFile(Struct, frozen=True):
     identity: Annotated[
         tuple[Resolver, ...], doc("Resolvers; the first that returns a name wins.")
     ] = IDENTITY
-    partitions: Annotated[dict[str, Resolver], doc("More ways to pool callers, for `per`.")] = {}
+    partitions: Annotated[
+        dict[str, PartitionItem], doc("More ways to pool callers, for `per`.")
+    ] = {}
     tiers: Annotated[dict[str, TierFile], doc("The first whose rule holds applies.")] = {}
     models: Annotated[dict[str, ModelPrice], doc("Patterns to prices; the first match wins.")] = {}
     unpriced: Annotated[

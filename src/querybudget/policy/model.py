@@ -42,6 +42,7 @@ __all__ = [
     "EstimateSettings",
     "GenericRoute",
     "Match",
+    "Missing",
     "Mode",
     "OnStoreError",
     "Partition",
@@ -125,11 +126,22 @@ class ResolverSpec(Struct, frozen=True):
     first: bool = False
 
 
+class Missing(enum.StrEnum):
+    """What becomes of callers whom a partition's resolver does not name."""
+
+    APART = "apart"
+    """Each has an account of its own, so that none uses up another's."""
+    SHARED = "shared"
+    """All share one account."""
+    REFUSE = "refuse"
+
+
 class Partition(Struct, frozen=True):
     """A named way of pooling callers, for `Budget.per`."""
 
     name: str
     resolver: ResolverSpec
+    missing: Missing = Missing.APART
 
 
 class TierRule(Struct, frozen=True):

@@ -94,7 +94,8 @@ def _reference(struct: type[msgspec.Struct], field: Shape, definitions: Schema) 
         definitions[name] = {}
         definitions[name] = _object(struct, definitions)
         if field.notes.get("one"):
-            definitions[name] |= {"minProperties": 1, "maxProperties": 1}
+            most = 1 + len(field.notes.get("beside", ()))
+            definitions[name] |= {"minProperties": 1, "maxProperties": most}
     reference: Schema = {"$ref": f"#/$defs/{name}"}
     if short := field.notes.get("short"):
         return {"anyOf": [_value(shapes[short], definitions), reference]}
@@ -102,7 +103,9 @@ def _reference(struct: type[msgspec.Struct], field: Shape, definitions: Schema) 
         word: Schema = {"anyOf": [{"enum": list(words)}, _VARIABLE]}
         return {"anyOf": [word, {"type": "array", "items": word}, reference]}
     if field.notes.get("word"):
-        bare = [key for key, value in shapes.items() if not keys_of(value.type)[1]]
+        beside = field.notes.get("beside", ())
+        choices = {key: value for key, value in shapes.items() if key not in beside}
+        bare = [key for key, value in choices.items() if not keys_of(value.type)[1]]
         return {"anyOf": [{"enum": bare}, reference, _VARIABLE]}
     return reference
 

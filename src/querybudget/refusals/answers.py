@@ -195,6 +195,12 @@ def unpriced(model: str, dialect: Dialect, *, request_id: str = "") -> Answer:
     return plain_answer(403, "model_not_priced", message, dialect, request_id=request_id)
 
 
+def nameless(dialect: Dialect, *, request_id: str = "") -> Answer:
+    """403: a budget's partition does not name the caller, and the policy refuses such requests."""
+    message = sentences.not_named()
+    return plain_answer(403, "caller_not_named", message, dialect, request_id=request_id)
+
+
 def no_route(dialect: Dialect, *, request_id: str = "") -> Answer:
     """404: no route reads the path, and the policy refuses such requests."""
     message = sentences.not_routed()

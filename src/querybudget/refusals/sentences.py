@@ -95,6 +95,15 @@ def too_many_delayed(wait: int) -> str:
     return f"Too many requests are waiting on this server, {_NOT_PROCESSED} {_try_again(wait)}"
 
 
+def not_named() -> str:
+    """A budget is pooled by a name that the request lacks."""
+    return (
+        "This request does not say to whom it belongs, such as an organisation, and this service"
+        " takes only requests that do. Use a key or a token that says it, or ask the operator of"
+        " this service."
+    )
+
+
 def not_priced(model: str) -> str:
     """A budget in money applies, and the model has no price."""
     name = f"The model {model[:_NAME_CHARACTERS]!r}" if model else "A request without a model"
