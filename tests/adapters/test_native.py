@@ -242,3 +242,34 @@ def test_what_servers_read_differently_is_no_plain_object(body: bytes) -> None:
 @pytest.mark.parametrize("text", ['a": b', '\\": x', '{"a":1,"a":2}', 'q"  :'])
 def test_a_text_that_looks_like_members_is_a_text(text: str) -> None:
     assert read_object(json.dumps({"a": text}).encode(), "an object") == {"a": text}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "choices"),
+    [
+        (
+            "/vertex_generate",
+            {"messages": [], "instances": [{"text": "a"}], "parameters": {"n": 9}},
+            9,
+        ),
+        ("/generate", {"inputs": "", "input_embeds": [[0.5]], "sampling_params": {"n": 9}}, 9),
+        ("/invocations", {"messages": [], "parameters": {"best_of": 9}}, 9),
+        ("/predict", {"prompt": "", "options": {"n": 9}}, 9),
+    ],
+)
+def test_a_member_that_the_server_ignores_hides_nothing_else(
+    path: str, body: Any, choices: int
+) -> None:
+    assert read(path, body).choices == choices
+
+
+def test_gemini_s_name_of_a_model_is_the_same_with_its_prefix() -> None:
+    body = {"model": "models/gem", "content": {"parts": [{"text": "hi"}]}}
+    call = read("/v1beta/models/gem:embedContent", body)
+    assert (call.model, call.other_models) == ("gem", ())
+
+
+@pytest.mark.parametrize(("stream", "streams"), [(None, True), (False, False), (True, True)])
+def test_ollama_streams_unless_it_is_told_not_to(stream: bool | None, streams: bool) -> None:
+    assert read("/api/chat", {"messages": [], "stream": stream}).stream is streams
+    assert read("/api/chat", {"messages": []}).stream is True

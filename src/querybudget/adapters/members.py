@@ -49,7 +49,16 @@ _WHOLE = frozenset({"args", "arguments", "functiondeclarations", "functions", "t
 """Members that count by the size of their JSON if they are no text."""
 
 _IMAGES = frozenset(
-    {"image", "imagebase64", "imagedata", "images", "imageuri", "imageurl", "inputimage"}
+    {
+        "image",
+        "imagebase64",
+        "imagedata",
+        "images",
+        "imageuri",
+        "imageurl",
+        "inputimage",
+        "multimodaldata",
+    }
 )
 _ATTACHMENTS = frozenset(
     {

@@ -113,6 +113,8 @@ class Native:
         again = content_of([value for n in self._api.paired for value in members.get(n, ())])
         asks, stream = _asks(items), self._streams(members)
         named = members.get("model", [None])
+        if self._api.dialect is Dialect.GEMINI:  # which says `models/NAME` in bodies
+            named = [n.removeprefix("models/") if isinstance(n, str) else n for n in named]
         models = models_of(target, named[0], named[1:])
         call = Call(
             dialect=self._api.dialect,
@@ -161,10 +163,10 @@ class Native:
         ]
 
     def _streams(self, members: dict[str, list[Json]]) -> bool:
-        said = members.get("stream")
-        if self._api.stream == "always" or (said is None and self._api.stream == "unless"):
+        said = [value for value in members.get("stream", ()) if value is not None]
+        if self._api.stream == "always" or (not said and self._api.stream == "unless"):
             return True
-        return any(map(lax.flag, said or ()))
+        return any(map(lax.flag, said))
 
     def _less(self, members: Members) -> None:
         bounded = False

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from querybudget.adapters.base import Adapter, Call, Dialect, Meter, Target, Usage
+from querybudget.adapters.combined import most_of
 from querybudget.adapters.lax import Json
 from querybudget.adapters.members import fold, folded, read_object
 from querybudget.adapters.metering import AnswerTotals, answer_meter
@@ -27,8 +28,9 @@ _NAMED = msgspec.json.Decoder(_Named)
 class ByMember:
     """Reads a request by the adapter of the one member that tells APIs apart.
 
-    A request with none of these members, or with several, is read as `otherwise` does, which counts
-    all of it.
+    Which member the server reads is not known, so a request is also read as `otherwise` does, which
+    counts all of it; the most of each figure counts. One with none of these members, or with
+    several, is read in that way alone.
 
     Args:
         adapters: Folded names of members to adapters.
@@ -42,7 +44,13 @@ class ByMember:
         self._otherwise = otherwise
 
     def parse(self, target: Target, body: bytes, /) -> Call:
-        return self._chosen(body).parse(target, body)
+        chosen = self._chosen(body)
+        call = chosen.parse(target, body)
+        if chosen is self._otherwise:
+            return call
+        whole = self._otherwise.parse(target, body)
+        whole.ask, whole.asks = call.ask, call.asks
+        return most_of((call, whole))
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
         return native_meter(call, content_type)
