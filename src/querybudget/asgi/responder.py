@@ -56,7 +56,7 @@ def refusal_of(limiter: Limiter, admission: Admission, dialect: Dialect) -> Answ
         dialect,
         limiter.policy.refusals,
         admission.at,
-        disclosed=admission.plan.private,
+        disclosed=admission.disclosed,
         request_id=request_id,
     )
 
@@ -232,7 +232,7 @@ class Responder:
             admission.call.dialect,
             settings,
             admission.at,
-            admission.plan.private,
+            admission.disclosed,
         )
 
     async def _settle(self, *, failed: bool) -> None:

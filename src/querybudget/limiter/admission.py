@@ -99,6 +99,7 @@ class Admission(msgspec.Struct):
         nameless: Whether it is refused because a budget's partition does not name the caller.
         renew_at: When its reservation is renewed if it is still open then, µs.
         lapsed: Whether its reservation had expired before it was renewed.
+        withheld: Whether a price could be read from the figures of its budgets.
     """
 
     identity: Identity
@@ -123,6 +124,7 @@ class Admission(msgspec.Struct):
     nameless: bool = False
     renew_at: Micros = NO_TIME
     lapsed: bool = False
+    withheld: bool = False
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -131,6 +133,15 @@ class Admission(msgspec.Struct):
         Empty until the store was asked.
         """
         return () if self.reserved is None else self.reserved.charge.lines
+
+    @property
+    def disclosed(self) -> frozenset[str]:
+        """Names of the budgets whose figures the caller may see."""
+        private = self.plan.private
+        if not self.withheld:
+            return private
+        leases = (one.quota.name for one in self.plan.budgets if one.quota.unit is Unit.CONCURRENT)
+        return private.intersection(leases)  # a lease is one lease at any price
 
     def take(self, reserved: Reserved) -> None:
         """Note how the charge was decided."""
@@ -195,11 +206,11 @@ class AdmissionView:
         """µ-units left when the call was admitted, by the names of the caller's own budgets.
 
         Budgets that are shared with others, shadow budgets and budgets of buckets are left out:
-        their figures are not the caller's to know.
+        their figures are not the caller's to know. So are all from which a price could be read.
         """
         admission = self._admission
         statuses = () if admission.decision is None else admission.decision.lines
-        private = admission.plan.private
+        private = admission.disclosed
         return {
             status.line.quota.name: MicroUnits(status.remaining)
             for status in statuses
@@ -241,7 +252,7 @@ def refused_error(admission: Admission, settings: Refusals) -> RefusedError:
         return RefusedError(store_unavailable(), admission, STORE_RETRY)
     if admission.nameless:
         return RefusedError(not_named(), admission, NO_TIME)
-    message, wait = message_and_wait(decision, settings, admission.at, admission.plan.private)
+    message, wait = message_and_wait(decision, settings, admission.at, admission.disclosed)
     return RefusedError(message, admission, wait)
 
 

@@ -37,6 +37,7 @@ from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
 from querybudget.limiter.charges import charge_for, refuse_nameless
 from querybudget.limiter.checks import check_call, check_usage
 from querybudget.limiter.estimation import Estimator
+from querybudget.limiter.figures import WithheldFigures
 from querybudget.limiter.matching import Matcher, Route
 from querybudget.limiter.notices import Notices
 from querybudget.limiter.plans import Caller
@@ -128,6 +129,7 @@ class Limiter:
         self.unknown, self._notices = UnknownPaths(), Notices()
         self.renewals = Renewals(self._resilient, self.clock, policy.hold)
         self._prefix, self._numbers = os.urandom(8).hex(), count(1)
+        self._withheld = WithheldFigures()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -256,6 +258,8 @@ class Limiter:
                 refuse_nameless(admission, charge, lacking)
             else:
                 admission.take(await self._resilient.reserve(charge, plan.on_error))
+        if plan.counts_buckets or self._withheld:
+            self._withheld.look(admission)
         if admission.refusal is not None or admission.stage:
             self._notices.about(admission)
         if admission.refusal is not None:
