@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import cast
 
 import msgspec
 
 from querybudget.adapters.answer_text import text_size
 from querybudget.adapters.answer_totals import DECODE_ERRORS, AnswerTotals, Read
-from querybudget.adapters.usage_shapes import larger, usage_in
+from querybudget.adapters.usage_shapes import Object, larger, usage_in
 
 _ANY: msgspec.json.Decoder[object] = msgspec.json.Decoder()
 _NAMES = (
@@ -30,10 +31,10 @@ byte once."""
 def read_any(data: bytes, totals: AnswerTotals) -> None:
     """Read an event or a body of no known shape: its usage wherever it is, and all its text."""
     document = _ANY.decode(data)
-    usage = usage_in(document) if isinstance(document, dict) else None
+    usage = usage_in(cast("Object", document)) if isinstance(document, dict) else None
     if usage is not None:
         totals.usage = larger(totals.usage, usage)
-    totals.output_bytes += text_size(document)
+    totals.output_bytes += text_size(cast("object", document))
 
 
 def read_at_end(read: Read, data: bytes, totals: AnswerTotals) -> None:

@@ -271,9 +271,8 @@ class BodyMeter:
         elif self._known:
             self._look(chunk)
         elif not self._first and chunk.startswith(b"{") and b"\n" not in chunk:
-            # The usual case, as `_begin` does it but without calls.
-            self._known, self._size = True, len(chunk)
-            self._body += chunk
+            self._known = True  # the usual case, as `_begin` does it but with fewer calls
+            self._add(chunk)
         else:
             self._begin(self._first + chunk)
 
