@@ -90,6 +90,7 @@ async def test_a_fetched_answer_is_charged_to_its_owner_once(
     edge = make_edge(server, POLICY)
     await ask(edge)
     assert (await edge.used("tokens"), edge.held) == (ESTIMATE, 1)
+    assert not edge.limiter.renewals._open
     for server.status in ("queued", "in_progress"):
         await fetch(edge, key=key, query=query)
         assert await edge.used("tokens") == ESTIMATE
@@ -119,6 +120,7 @@ async def test_an_answer_fetched_after_its_reservation_expired_is_charged_the_re
     edge = make_edge(server, POLICY)
     await ask(edge)
     edge.clock.advance(3600)
+    assert await edge.used("parallel") == 0
     server.status, server.usage = "completed", USED
     await fetch(edge)
     assert await edge.used("tokens") == 20_090

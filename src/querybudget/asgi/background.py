@@ -101,6 +101,7 @@ class BackgroundAnswers:
             return False
         kept = admission.without_request()
         admission.settled = True
+        limiter.renewals.remove(admission)  # it is held for `hold`, not for ever
         replaced = self.take(name)
         if replaced is None and len(self._answers) >= self._limit:
             replaced = self.take(next(iter(self._answers)))
