@@ -31,10 +31,10 @@ byte once."""
 def read_any(data: bytes, totals: AnswerTotals) -> None:
     """Read an event or a body of no known shape: its usage wherever it is, and all its text."""
     document = _ANY.decode(data)
+    totals.output_bytes += text_size(document)
     usage = usage_in(cast("Object", document)) if isinstance(document, dict) else None
     if usage is not None:
         totals.usage = larger(totals.usage, usage)
-    totals.output_bytes += text_size(cast("object", document))
 
 
 def read_at_end(read: Read, data: bytes, totals: AnswerTotals) -> None:
