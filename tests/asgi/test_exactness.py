@@ -155,3 +155,24 @@ async def test_a_batch_of_inputs_counts_as_many_requests(make_edge: MakeEdge) ->
     decision = edge.decisions.last.decision
     assert decision
     assert decision.lines[0].line.amount == 7 * MICRO
+
+
+@pytest.mark.anyio
+async def test_each_picture_that_is_asked_for_costs_the_fee_of_a_request(
+    make_edge: MakeEdge,
+) -> None:
+    async def pictures(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"data": [{"url": "x"}]}'})
+
+    models = {"pictures-*": {"input": 0, "output": 0, "request": 0.04}}
+    budget = {"name": "spend", "limit": "$0.10/month"}
+    edge = make_edge(pictures, {"models": models, "budgets": [budget]})
+    statuses: list[int] = []
+    for n in (1, 40, 1, 1):
+        body = {"model": "pictures-1", "prompt": "a cat", "n": n}
+        scope = http_scope("/v1/images/generations", key="a")
+        statuses.append((await drive(edge.app, scope, request(body))).status)
+    assert statuses == [200, 429, 200, 429]
+    assert await edge.micro_used("spend") == 80_000

@@ -240,3 +240,39 @@ def test_a_shadow_budget_says_what_it_would_leave(
     out = capsys.readouterr().out
     assert "fits and leaves 59 requests" in out
     assert "can never fit: the limit is 100 tokens" in out
+
+
+PRICED = """
+secret: 0123456789abcdef0123456789abcdef
+server: {server}
+models: {{"m-*": {{input: 1, output: 2, {price}}}, "*": {{input: 1, output: 2}}}}
+budgets: [{{name: spend, limit: {limit}}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("server", "price", "limit", "warning"),
+    [
+        ("vllm", "search: 0.01", "$5/day", "`search` of `m-*` is never charged: none of vllm"),
+        ("ollama", "audio_output: 9", "$5/day", "`audio_output` of `m-*` is never charged"),
+        ("[vllm, ollama]", "cache_write_1h: 9", "$5/day", "none of vllm, ollama reports it"),
+        ("anthropic", "cache_write_1h: 9, search: 0.01", "$5/day", ""),
+        ("openai", "audio_input: 9, image_output: 40", "$5/day", ""),
+        ("vllm", "request: 0.04, reasoning: 3", "$5/day", ""),
+        ("vllm", "request: 0.04", "5/day", "charge nothing: no budget is in usd"),
+    ],
+)
+def test_check_says_which_prices_can_never_be_met(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    server: str,
+    price: str,
+    limit: str,
+    warning: str,
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(PRICED.format(server=server, price=price, limit=limit))
+    assert main(["check", str(path)]) == 0
+    err = capsys.readouterr().err
+    assert warning in err
+    assert bool(err) == bool(warning), err

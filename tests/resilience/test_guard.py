@@ -319,3 +319,15 @@ def test_an_answer_is_no_failure_of_the_store_if_the_event_loop_was_late_to_read
         assert not loop.run_until_complete(waited(500))
     finally:
         loop.close()
+
+
+@pytest.mark.parametrize("word", ["fails", "breaks", "hangs", "nonsense", "cancels"])
+async def test_a_renewal_that_goes_wrong_is_a_store_error(word: str) -> None:
+    bench = Bench()
+    reservation = await bench.reserve()
+    expires = await bench.guard.renew(reservation, 900 * SECOND)
+    assert expires == bench.clock.now + 900 * SECOND
+    bench.store.script.append(word)
+    with pytest.raises(StoreError):
+        await bench.guard.renew(reservation, 900 * SECOND)
+    assert bench.stats.failures == 1

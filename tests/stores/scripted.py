@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.stores import Clock, MemoryStore
-from querybudget.units import Quota
+from querybudget.units import Micros, Quota
 
 __all__ = ["TURNS", "Scripted", "hurried", "turns"]
 
@@ -94,6 +94,14 @@ class Scripted:
             await self.inner.settle(reservation, amounts)
 
         return await self._do(lambda: self.inner.settle(reservation, amounts), lost)
+
+    async def renew(self, reservation: Reservation, ttl: int) -> Micros:
+        self.asked.append("renew")
+
+        async def lost() -> None:
+            await self.inner.renew(reservation, ttl)
+
+        return await self._do(lambda: self.inner.renew(reservation, ttl), lost)
 
     async def peek(self, partition: str, quotas: Sequence[Quota]) -> tuple[tuple[int, int], ...]:
         return await self.inner.peek(partition, quotas)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from querybudget.backends import StoreSettings
 from querybudget.errors import StoreError
@@ -382,3 +383,16 @@ def test_its_guarantees_are_declared(store_of: Callable[[str], LimitsStore]) -> 
 @pytest.fixture
 def store_of() -> Callable[[str], LimitsStore]:
     return lambda url: opened(url, ManualClock())
+
+
+async def test_a_call_that_is_renewed_is_settled_in_full_and_not_late(bench: Bench) -> None:
+    quota = sliding()
+    reservation = await bench.admitted(line(quota, 2 * MICRO))
+    bench.clock.advance(us=HOLD - 1)
+    expires = await bench.store.renew(reservation, HOLD)
+    assert expires == bench.clock.now + HOLD
+    reservation = replace(reservation, expires=expires)
+    bench.clock.advance(us=HOLD - 1)
+    assert await bench.store.settle(reservation, (5 * MICRO,)) is Settled.DONE
+    assert await bench.left(quota) == 5 * MICRO
+    assert await bench.store.renew(reservation, HOLD) == 0

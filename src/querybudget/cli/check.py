@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from querybudget.coverage.response import BucketResponse, Stage
 from querybudget.errors import SetupError
 from querybudget.limiter.analysis import analyzer_for
@@ -22,6 +24,7 @@ from querybudget.policy.model import (
     ResolverSpec,
     StreamUsage,
 )
+from querybudget.policy.prices import ModelPrice, completed_price
 from querybudget.policy.routes import Unknown
 from querybudget.policy.servers import server_file
 from querybudget.stores import open_store, system_clock
@@ -43,6 +46,18 @@ _UNKNOWN = {
     Unknown.REFUSE: "refused with status 404",
     Unknown.PASS: "passed through uncounted",
 }
+
+_BILLERS = frozenset({"anthropic", "gemini", "litellm", "openai"})
+_REPORTED = {
+    "cache_write": frozenset({"anthropic", "litellm"}),
+    "cache_write_1h": frozenset({"anthropic", "litellm"}),
+    "audio_input": _BILLERS - {"anthropic"},
+    "image_input": _BILLERS - {"anthropic"},
+    "audio_output": _BILLERS - {"anthropic"},
+    "image_output": _BILLERS - {"anthropic"},
+    "search": frozenset({"anthropic", "litellm"}),
+}
+"""The servers that report each kind of usage which has a price of its own."""
 
 
 def check(path: str) -> int:
@@ -107,6 +122,7 @@ def warnings(policy: Policy) -> Iterator[str]:
             " a price for `*` would cover it"
         )
     yield from _too_small(policy)
+    yield from _never_charged(policy)
     by_model = [budget.name for budget in policy.budgets if "model" in budget.per]
     named = {*policy.models, *(name for budget in policy.budgets for name in budget.match.model)}
     if by_model and named <= {"*"}:
@@ -146,6 +162,31 @@ def _too_small(policy: Policy) -> Iterator[str]:
             f" count as {price} requests, more than the limit: it is then refused until the price"
             " falls; a larger limit or a lower `cap` avoids this"
         )
+
+
+def _never_charged(policy: Policy) -> Iterator[str]:
+    """Warn of prices that no call can meet."""
+    if not any(budget.quota.unit is Unit.USD for budget in policy.budgets):
+        # Names under `models` may also give models accounts of their own.
+        if policy.models and not any("model" in budget.per for budget in policy.budgets):
+            yield "the prices under `models` charge nothing: no budget is in usd"
+        return
+    servers = frozenset(policy.server)
+    for kind, reporting in _REPORTED.items():
+        models = [name for name, price in policy.models.items() if _has_own(price, kind)]
+        if models and servers and not servers & reporting:
+            yield (
+                f"`{kind}` of {', '.join(f'`{name}`' for name in models)} is never charged: none of"
+                f" {', '.join(policy.server)} reports it"
+            )
+
+
+def _has_own(price: ModelPrice, kind: str) -> bool:
+    """Return True if a kind of usage costs something else than it does by default."""
+    written = {word for word in price.__struct_fields__ if word != kind}
+    own: int = getattr(price, kind)
+    usual: int = getattr(completed_price(replace(price, **{kind: 0}), written), kind)
+    return own != usual
 
 
 def pooled(budget: Budget) -> str:
