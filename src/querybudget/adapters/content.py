@@ -28,17 +28,21 @@ _ATTACHMENT_SHARE = 16
 _SYSTEM_ROLES = frozenset({"developer", "system"})
 _ROLES_WITHOUT_ASK = frozenset({"assistant", "function", "tool"})
 
-_TEXTS = ("text", "refusal", "thinking")
-_PICTURES = ("image_url", "image", "image_data")
-_PAYLOADS = ("input_audio", "audio_url", "video_url", "file", "file_data")
-_INLINE = ("inline_data", "inlineData")
-_CALLS = (
-    *("tool_calls", "function_call", "arguments", "input", "action", "operation", "tools"),
-    "summary",
+_NESTED = frozenset({"text", "refusal", "thinking", "content"})
+_PICTURES = frozenset({"image_url", "image", "image_data"})
+_PAYLOADS = frozenset({"input_audio", "audio_url", "video_url", "file", "file_data"})
+_INLINE = frozenset({"inline_data", "inlineData"})
+_SOURCED = _ATTACHMENTS | {"document"}
+_SHOWN = _IMAGES | _ATTACHMENTS
+_CALLS = frozenset(
+    {
+        *("tool_calls", "function_call", "arguments", "input", "action", "operation", "tools"),
+        "summary",
+    }
 )
 """Members of a message, or of an item of a response's input, that count by their JSON."""
 
-_SPOKEN = ("reasoning_content", "reasoning", "thinking", "refusal")
+_SPOKEN = frozenset({"reasoning_content", "reasoning", "thinking", "refusal"})
 _LABELS = frozenset(
     {
         "type",
@@ -55,11 +59,12 @@ _LABELS = frozenset(
 )
 """Members that say what a part or a message is, and no more."""
 
-_PART = frozenset({*_TEXTS, *_PICTURES, *_PAYLOADS, "source", "input", "content"}) | _LABELS
+_HOLDING = _NESTED | _PICTURES | _PAYLOADS | _INLINE | {"source", "input"}
+_PART = _HOLDING | _LABELS
+_PLAIN_PART = frozenset({"type", "text"})
 _MESSAGE = frozenset({"content", *_CALLS, *_SPOKEN, "images", "output"}) | _LABELS
 
 _SAYING = _MESSAGE - _LABELS
-_HOLDING = _PART - _LABELS
 _DATA = re.compile(r"data:([\w.+-]*+/?+)[^,]{0,150};base64,", re.IGNORECASE)
 _BASE64 = str.maketrans(
     "", "", "+/-_=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -145,7 +150,11 @@ def measure(content: Json) -> tuple[int, int]:
         if isinstance(value, str):
             found = measure_text(value)
         elif isinstance(value, dict):
-            found = _measure_part(value, pending)
+            text = value.get("text")
+            if isinstance(text, str) and value.keys() <= _PLAIN_PART:  # the usual part
+                found = measure_text(text)
+            else:
+                found = _measure_part(value, pending)
         elif isinstance(value, list):
             pending += value
             continue
@@ -158,27 +167,28 @@ def measure(content: Json) -> tuple[int, int]:
 
 def _measure_part(part: dict[str, Json], pending: list[Json]) -> tuple[int, int]:
     """Return the size and images of a part; contents within it are added to `pending`."""
+    if not part:
+        return 0, 0
     if not part.keys() <= _PART:
         check_spelling(part)
+    holding = part.keys() & _HOLDING
     kind = part.get("type")
     kind = kind if isinstance(kind, str) else ""
-    pending += [part.get(name) for name in _TEXTS]
-    pending.append(part.get("content"))
-    size = size_of_json(part.get("input"))
-    if kind in _IMAGES or any(map(part.get, _PICTURES)):
+    if not holding and kind not in _SHOWN:
+        return _unknown(part) if part.keys() - _LABELS else 0, 0
+    pending += [part[name] for name in holding & _NESTED]
+    size = size_of_json(part["input"]) if "input" in holding else 0
+    if kind in _IMAGES or any(part[name] for name in holding & _PICTURES):
         return size, 1
-    payload = sum([size_of_json(part.get(name)) for name in _PAYLOADS])
-    if kind == "document" or (kind in _ATTACHMENTS and "source" in part):
-        text = _text_of_document(part.get("source"))
+    payload = sum([size_of_json(part[name]) for name in holding & _PAYLOADS])
+    if kind in _SOURCED and "source" in holding:
+        text = _text_of_document(part["source"])
         pending.append(text)
-        payload += size_of_json(part.get("source")) if text is None else 0
-    for name in _INLINE:
-        if name in part:
-            return size + _inline(part[name]), 1
+        payload += size_of_json(part["source"]) if text is None else 0
+    for name in holding & _INLINE:
+        return size + _inline(part[name]), 1
     if payload or kind in _ATTACHMENTS:
         return size + payload // _ATTACHMENT_SHARE, 1
-    if not part.keys() & _HOLDING:
-        size += _unknown(part)
     return size, 0
 
 
@@ -284,16 +294,16 @@ def _measure_rest(message: dict[str, Json]) -> tuple[int, int]:
     """Return the size and images of a message besides its content."""
     if not message.keys() <= _MESSAGE:
         check_spelling(message)
-    size = sum([size_of_json(message.get(name)) for name in _CALLS])
-    for name in _SPOKEN:
-        if name in message:
-            size += measure(message[name])[0]
-    output_size, images = _measure_output(message.get("output"))
+    saying = message.keys() & _SAYING
+    if not saying:
+        return _unknown(message), 0
+    size = sum([size_of_json(message[name]) for name in saying & _CALLS])
+    for name in saying & _SPOKEN:
+        size += measure(message[name])[0]
+    output_size, images = _measure_output(message["output"]) if "output" in saying else (0, 0)
     pictures = message.get("images")
     if isinstance(pictures, list):
         images += len(pictures)
-    if not message.keys() & _SAYING:
-        size += _unknown(message)
     return size + output_size, images
 
 

@@ -68,7 +68,9 @@ def _read_each(adapter: Adapter, target: Target, body: bytes) -> Iterator[tuple[
 
 
 def _has_too_many_values(body: bytes) -> bool:
-    return len(body) > MAX_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES
+    if len(body) <= MAX_VALUES:
+        return False
+    return len(body) - len(body.translate(None, b",[{")) > MAX_VALUES
 
 
 def unreadable_call(dialect: Dialect, body: bytes, size: int | None = None) -> Call:

@@ -17,7 +17,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, TypeAlias
 
 import msgspec
@@ -48,6 +48,12 @@ NAMES: Final[Mapping[str, str]] = {
 LONGEST_NAME = 40
 """No name that adapters read is longer."""
 
+MAX_ODD = 1_000
+"""Objects that readers differ about, in one body; no client sends so many."""
+
+LARGEST_TWICE = 256 * 1024
+"""Bytes of a body in which an object names a member twice; no client sends such a body."""
+
 DEEPEST = 64
 """Two values of one member are put together to this depth."""
 
@@ -59,6 +65,7 @@ _Object: TypeAlias = "dict[str, Json]"
 
 # A string, to its end or the body's, or a comma that ends a list of members or elements.
 _TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.?)*+(?:"|\Z))|,(?=\s*[}\]])', re.DOTALL)
+_ENDING_COMMA = re.compile(r",\s*+[}\]]")
 _FOLDED = {0x17F: "s", 0x212A: "k"}
 
 
@@ -67,9 +74,18 @@ def folded(name: str) -> str:
     return name.lower() if name.isascii() else name.translate(_FOLDED).lower()
 
 
+@lru_cache(1024)
+def is_misspelt(name: str) -> bool:
+    """Return True if only readers that ignore case take a name for one of `NAMES`."""
+    return misspelt(name)
+
+
 def misspelt(name: str, names: Mapping[str, str] = NAMES) -> bool:
     """Return True if only readers that ignore case take a name for one that is read."""
-    return len(name) <= LONGEST_NAME and names.get(folded(name), name) != name
+    if len(name) > LONGEST_NAME:
+        return False
+    spelt = names.get(name.lower() if name.isascii() else folded(name))
+    return spelt is not None and spelt != name
 
 
 def readings(body: bytes, names: Mapping[str, str] = NAMES) -> Iterator[bytes]:
@@ -82,21 +98,36 @@ def readings(body: bytes, names: Mapping[str, str] = NAMES) -> Iterator[bytes]:
         names: The members that matter, by their names in lower case.
 
     Yields:
-        The body as Python, Go and streaming readers read it; only the first, if no object has two
-        spellings of a member; nothing, if no reader can read it.
+        The body as Python, streaming readers and Go read it; only the first, if every object names
+        its members once and in their own spelling. Nothing, if no reader can read it, or if reading
+        it so often takes too long.
     """
     odd: list[tuple[_Object, _Pairs]] = []
-    document = _document(body, partial(_object, odd, names, frozenset(names.values())))
-    if document is None:
+    exact = frozenset(names.values())
+    wrong = is_misspelt if names is NAMES else partial(misspelt, names=names)
+    document = _document(body, partial(_object, odd, wrong, exact))
+    twice = any(len({*map(_name, pairs)}) < len(pairs) for _, pairs in odd)
+    if document is None or (twice and len(body) > LARGEST_TWICE):
         return
     yield _encoded(document)
-    for make in (_first, _as_go):  # The last takes the objects apart.
-        if odd:
-            for members, pairs in odd:
-                read = make(names, pairs)
-                members.clear()
-                members.update(read)
-            yield _encoded(document)
+    if twice:
+        _read_again(odd, partial(_first, exact, wrong))
+        yield _encoded(document)
+    if not odd:
+        return
+    _read_again(odd, partial(_as_go, exact, names))  # This takes the objects apart.
+    yield _encoded(document)
+
+
+def _name(pair: tuple[str, Json]) -> str:
+    return pair[0]
+
+
+def _read_again(odd: list[tuple[_Object, _Pairs]], make: Callable[[_Pairs], _Object]) -> None:
+    for members, pairs in odd:
+        read = make(pairs)
+        members.clear()
+        members.update(read)
 
 
 def _document(body: bytes, make: Callable[[_Pairs], _Object]) -> Json:
@@ -109,13 +140,20 @@ def _document(body: bytes, make: Callable[[_Pairs], _Object]) -> Json:
         strict=False,
     )
     text = _text(body)
-    for attempt in (_same, _without_trailing_commas):
-        try:
-            document: Json = decoder.raw_decode(attempt(text))[0]
-        except (ValueError, RecursionError):
-            continue
-        return document
-    return None
+    try:
+        return _decoded(decoder, text)
+    except (ValueError, RecursionError):  # malformed, too deep, or too odd
+        if _ENDING_COMMA.search(text) is None:
+            return None
+    try:
+        return _decoded(decoder, _TRAILING_COMMA.sub(_kept, text))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _decoded(decoder: json.JSONDecoder, text: str) -> Json:
+    document: Json = decoder.raw_decode(text)[0]
+    return document
 
 
 def _text(body: bytes) -> str:
@@ -128,41 +166,37 @@ def _text(body: bytes) -> str:
     return text.lstrip(" \t\r\n")
 
 
-def _same(text: str) -> str:
-    return text
-
-
-def _without_trailing_commas(text: str) -> str:
-    return _TRAILING_COMMA.sub(_kept, text)
-
-
 def _kept(match: re.Match[str]) -> str:
     return match[1] or ""
 
 
 def _object(
     odd: list[tuple[_Object, _Pairs]],
-    names: Mapping[str, str],
+    wrong: Callable[[str], bool],
     exact: frozenset[str],
     pairs: _Pairs,
 ) -> _Object:
     members = dict(pairs)
-    twice = len(members) < len(pairs)
-    if twice or not (members.keys() <= exact or not any(misspelt(n, names) for n in members)):
+    spelt = [] if members.keys() <= exact else [n for n in members if n not in exact and wrong(n)]
+    if spelt or len(members) < len(pairs):
+        if len(odd) == MAX_ODD:
+            raise ValueError("there are too many odd objects")
         odd.append((members, pairs))
-        for name in [name for name in members if misspelt(name, names)]:
+        for name in spelt:
             del members[name]
     return members
 
 
-def _first(names: Mapping[str, str], pairs: _Pairs) -> _Object:
-    return {name: value for name, value in reversed(pairs) if not misspelt(name, names)}
+def _first(exact: frozenset[str], wrong: Callable[[str], bool], pairs: _Pairs) -> _Object:
+    return {n: value for n, value in reversed(pairs) if n in exact or not wrong(n)}
 
 
-def _as_go(names: Mapping[str, str], pairs: _Pairs) -> _Object:
+def _as_go(exact: frozenset[str], names: Mapping[str, str], pairs: _Pairs) -> _Object:
     members: _Object = {}
     for name, value in pairs:
-        known = names.get(folded(name), name) if len(name) <= LONGEST_NAME else name
+        known = name
+        if name not in exact and len(name) <= LONGEST_NAME:
+            known = names.get(folded(name), name)
         members[known] = _together(members[known], value) if known in members else value
     return members
 

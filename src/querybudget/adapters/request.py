@@ -17,7 +17,7 @@ from msgspec import Raw
 from querybudget.adapters import lax
 from querybudget.adapters.base import MAX_ASKS
 from querybudget.adapters.lax import Json
-from querybudget.adapters.readings import NAMES, misspelt
+from querybudget.adapters.readings import NAMES, is_misspelt
 from querybudget.errors import BodyError
 
 MAX_CHOICES = 16_384
@@ -42,7 +42,6 @@ PLAIN = frozenset(NAMES.values()) | {
 
 _NULL = Raw(b"null")
 _DIGITS = b"-0123456789"
-_WHITE = (b" ", b"\n", b"\r", b"\t")
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 _OBJECTS = msgspec.json.Decoder(list[dict[str, Raw]])
 _ENCODER = msgspec.json.Encoder()
@@ -186,7 +185,7 @@ def check_spelling(members: dict[str, Raw] | dict[str, Json]) -> None:
         BodyError: One is.
     """
     for name in members:
-        if name not in PLAIN and misspelt(name):
+        if name not in PLAIN and is_misspelt(name):
             raise BodyError(f"Expected members in their own spelling, found `{name}`.")
 
 
@@ -207,7 +206,7 @@ def _check_once(body: bytes, members: dict[str, Raw], expected: str) -> None:
 
 
 def _white(text: bytes) -> int:
-    return sum(map(text.count, _WHITE))
+    return len(text) - len(text.translate(None, b" \n\r\t"))
 
 
 def read_body(decoder: msgspec.json.Decoder[_T], body: bytes, expected: str) -> _T:
