@@ -15,8 +15,8 @@ from typing import TypeAlias
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 """A decoded JSON document, or any value in one."""
 
-LONGEST_NUMBER = 400
-"""Characters of a number in quotes that are read; a longer one is too large for a float."""
+LONGEST_NUMBER = 4_300
+"""Digits of a number, at most: Python reads no longer one."""
 
 _LEADING = re.compile(r"([+-]?)(\d[\d_]*)")
 _HEX = re.compile(r"0[xX]([0-9a-fA-F]{1,16})")
@@ -50,7 +50,7 @@ def _number_in(text: str) -> float | None:
             found: float = read(text)
         except ValueError:
             continue
-        return found if math.isfinite(found) else None
+        return found if isinstance(found, int) or math.isfinite(found) else None
     if match := _HEX.fullmatch(text):
         return int(match[1], 16)
     leading = _LEADING.match(text)

@@ -55,7 +55,7 @@ def degrade_call(adapter: Adapter, target: Target, body: bytes) -> bytes | None:
     else:
         strict = body
     degraded = adapter.degrade(strict)
-    return None if degraded is strict else degraded
+    return None if degraded is body else degraded
 
 
 def _read_each(adapter: Adapter, target: Target, body: bytes) -> Iterator[tuple[Call, bytes]]:

@@ -22,7 +22,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from querybudget.adapters.lax import Json
+from querybudget.adapters.lax import LONGEST_NUMBER, Json
 
 NAMES: Final[Mapping[str, str]] = {
     name.lower(): name
@@ -56,9 +56,6 @@ LARGEST_TWICE = 256 * 1024
 
 DEEPEST = 64
 """Two values of one member are put together to this depth."""
-
-LONGEST_INTEGER = 400
-"""Digits of an integer, at most: no server holds a larger one."""
 
 _Pairs: TypeAlias = "list[tuple[str, Json]]"
 _Object: TypeAlias = "dict[str, Json]"
@@ -236,4 +233,4 @@ def _finite(text: str) -> float | None:
 
 
 def _whole(text: str) -> float | None:
-    return int(text) if len(text) < LONGEST_INTEGER else None
+    return int(text) if len(text) <= LONGEST_NUMBER else None

@@ -86,8 +86,8 @@ class Request:
         except RecursionError:
             raise BodyError(self._problem("the JSON is nested too deeply")) from None
         except ValueError as error:
-            if _first_byte(raw) in _DIGITS:  # a number beyond any float, which no server takes
-                return None
+            if _first_byte(raw) in _DIGITS:  # a number beyond any float
+                return lax.number(bytes(raw).decode())
             raise BodyError(self._problem(str(error), name)) from None
 
     def array(self, name: str) -> list[Json]:
