@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -206,6 +206,16 @@ async def test_a_client_that_hangs_up_frees_its_lease_under_every_server(
                 pass
         service.stop()
         assert (await service.charged("gone"))["parallel"] == 0
+
+
+@pytest.mark.parametrize("kind", [KINDS[0], KINDS[2], KINDS[4]], ids=lambda kind: kind.name)
+async def test_a_policy_that_is_wrong_is_said_and_ends_every_server(
+    kind: Kind, tmp_path: Path
+) -> None:
+    policy = "budgts: []\nbudgets: [{{name: n, limit: {limit}/day}}]\n"
+    said = replace(kind, ready="(did you mean `budgets`?)")
+    with served(said, tmp_path, limit=1, parallel=1, policy=policy) as service:
+        service.process.wait_for_end()
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
