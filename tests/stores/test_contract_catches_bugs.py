@@ -15,6 +15,7 @@ from querybudget.testing.contracts import StoreContract
 from querybudget.units import MICRO, Algorithm, Quota
 from tests.stores.bucket_bugs import BUCKET_BUGS
 from tests.stores.profile_bugs import PROFILE_BUGS
+from tests.stores.renewal_bugs import RENEWAL_BUGS
 from tests.stores.window_bugs import WINDOW_BUGS
 
 
@@ -310,6 +311,7 @@ CAUGHT: dict[type[MemoryStore], str] = {
     **WINDOW_BUGS,
     **BUCKET_BUGS,
     **PROFILE_BUGS,
+    **RENEWAL_BUGS,
 }
 
 PROMISES = {name for name, _ in inspect.getmembers(StoreContract) if name.startswith("test_")}
