@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -198,3 +199,33 @@ async def test_a_rejected_request_of_a_verified_caller_counts_on_shared_accounts
     async with served({"budgets": [everyone]}, MemoryStore(ManualClock())) as app:
         assert await call(app, REAL[0]) == 200
         assert [await call(app, REAL[0], "/nowhere") for _ in range(5)] == [404] * 4 + [429]
+
+
+@pytest.mark.parametrize("written", ["api_key", {"api_key": {"from": ["x-litellm-api-key"]}}])
+@pytest.mark.parametrize("place", ["header", "query", "cookie", "basic"])
+async def test_a_made_up_key_beside_the_real_one_brings_no_new_budget(
+    written: Any, place: str
+) -> None:
+    async def lenient(scope: Scope, receive: Receive, send: Send) -> None:
+        """A server that finds the key anywhere, and looks at nothing else."""
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": ANSWER})
+
+    if written != "api_key" and place != "header":
+        written = {"api_key": {"from": [{place: "password" if place == "basic" else "token"}]}}
+    answers = 0
+    async with served({"budgets": [RPD], "identity": [written]}, MemoryStore(ManualClock())) as app:
+        app.app = lenient
+        for number in range(50):
+            made_up = (b"authorization", b"Bearer made-up-%d" % number)
+            name = "key" if written == "api_key" else "token"
+            login = b"Basic " + b64encode(b"user-%d:real" % number)
+            headers, query = {
+                "header": ([made_up, (b"x-litellm-api-key", b"real")], b""),
+                "query": ([made_up], name.encode() + b"=real"),
+                "cookie": ([made_up, (b"cookie", b"token=real")], b""),
+                "basic": ([(b"authorization", login)], b""),
+            }[place]
+            scope = http_scope(headers=headers, query_string=query)
+            answers += (await drive(app, scope, ASK)).status == 200
+    assert answers == 5

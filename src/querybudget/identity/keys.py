@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import unquote_plus
 
 from querybudget.identity.identity import CONTRADICTORY, Resolver, Scope
@@ -21,6 +21,7 @@ _KEY = re.compile(rb"[^\x00-\x20\x7f-\xa0,]+")
 """A key has no white space or control character, as Latin-1 and ASCII have them, and no comma: some
 servers split there, or strip it."""
 
+_PLAIN_BEARER = re.compile(rb"[Bb]earer ([\x21-\x2b\x2d-\x7e\xa1-\xff]+)")
 _SCHEME = re.compile(rb"([^ \t]+)[ \t]+(.+)", re.DOTALL)
 _SIGNED = (b"digest", b"negotiate", b"ntlm", b"hawk", b"oauth", b"signature", b"scram-", b"aws4-")
 """Beginnings of schemes that sign each request, so that no part of the header is the caller's."""
@@ -45,10 +46,22 @@ def api_key(carriers: tuple[Carrier, ...] = DEFAULT_CARRIERS, *, first: bool = F
         A resolver of keys.
     """
     places = _Places(carriers)
+    names, queries, takes_bearer = places.names, places.queries, places.bearer >= 0
+    read_plain = _PLAIN_BEARER.fullmatch
 
     def resolve(scope: Scope) -> str | None:
+        fields: list[tuple[bytes, bytes]] = []
+        for name, value in scope.get("headers", ()):
+            if name in names:
+                fields.append((name, value))
+        query = scope.get("query_string") if queries else b""
+        if not query and len(fields) == 1 and takes_bearer and fields[0][0] == b"authorization":
+            plain = read_plain(fields[0][1])
+            if plain is not None:  # as most keys are sent
+                key = plain[1].decode("latin-1")
+                return key if key[0] != "e" else canonical_token(key)
         best, found = -1, None
-        for rank, name in places.keys(scope):
+        for rank, name in places.keys(fields, query or b""):
             if found is None or (first and rank < best):
                 best, found = rank, name
             elif name != found and (rank == best or not first):
@@ -83,9 +96,17 @@ class _Places:
                 case "cookie":
                     self.cookies.setdefault(name, rank)
 
-    def keys(self, scope: Scope) -> Iterator[tuple[int, str]]:
-        """Each key of a request, with the rank of its carrier."""
-        for name, value in scope.get("headers", ()):
+    @property
+    def names(self) -> frozenset[bytes]:
+        """The headers that matter, in lower case."""
+        names = {b"authorization", *self.headers}
+        return frozenset(names | {b"cookie"} if self.cookies else names)
+
+    def keys(
+        self, fields: Iterable[tuple[bytes, bytes]], query: bytes
+    ) -> Iterator[tuple[int, str]]:
+        """Each key in fields and a query, with the rank of its carrier."""
+        for name, value in fields:
             if name == b"authorization":
                 yield from self._authorized(value)
             elif name in self.headers:
@@ -94,8 +115,7 @@ class _Places:
                     yield rank, key
             elif name == b"cookie" and self.cookies:
                 yield from self._in_cookies(value)
-        query = scope.get("query_string") or b""
-        if query and self.queries:
+        if query:
             yield from self._in_query(query)
 
     def _authorized(self, value: bytes) -> Iterator[tuple[int, str]]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from querybudget.notation import LARGEST
 from querybudget.policy import file
-from querybudget.policy.carriers import Carrier, CarrierFile, carrier_of
+from querybudget.policy.carriers import Carrier, CarrierFile, Kind, carrier_of
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import Partition, ResolverSpec, Tier, TierRule
 from querybudget.policy.routes import Server
@@ -173,12 +172,12 @@ def _served(spec: ResolverSpec, server: Sequence[Server]) -> ResolverSpec:
 def _carrier(written: CarrierFile, path: Path, problems: Problems) -> Carrier:
     if written.basic is not None:
         return Carrier("basic", written.basic)
-    kind: Literal["query", "cookie"]
-    for kind, name in (("query", written.query), ("cookie", written.cookie)):
-        if name is not None:
-            if not name:
-                problems.add(path, f"expected the name of a {kind}, found nothing")
-            return Carrier(kind, name)
+    name = written.query if written.query is not None else written.cookie
+    if name is not None:
+        kind: Kind = "cookie" if written.query is None else "query"
+        if not name:
+            problems.add(path, f"expected the name of a {kind}, found nothing")
+        return Carrier(kind, name)
     return carrier_of(_header_name(written.header or "", path, problems))
 
 
