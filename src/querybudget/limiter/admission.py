@@ -1,10 +1,9 @@
-"""One call on its way: what it asks, what was decided, what it used, and the event about it."""
+"""One call on its way: what it asks, what was decided, and what it used."""
 
 from __future__ import annotations
 
 import asyncio
 import enum
-from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -13,15 +12,12 @@ from querybudget.adapters.base import UNREADABLE, Call, Dialect, Usage
 from querybudget.backends import STORE_RETRY
 from querybudget.coverage import Observation, Stage
 from querybudget.errors import RefusedError
-from querybudget.events import DecidedBy, DecisionEvent, EventStage, EventVerdict, Settlement
 from querybudget.identity import Identity
 from querybudget.ledger import Decision, Line
 from querybudget.limiter.checks import check_usage
 from querybudget.limiter.estimation import Estimate
-from querybudget.limiter.matching import Matcher
 from querybudget.limiter.plans import Matched, Plan
 from querybudget.policy.model import Refusals
-from querybudget.redact import shown
 from querybudget.refusals.answers import message_and_wait
 from querybudget.refusals.sentences import not_named, not_priced, store_unavailable
 from querybudget.resilience.fallback import Reserved
@@ -64,12 +60,6 @@ class Outcome(enum.StrEnum):
 
 # Looking up an enum's member costs as much as a call does.
 _ANSWERED, _FAILED = Outcome.ANSWERED, Outcome.FAILED
-
-_BY_NO_BUDGET = {
-    Refusal.UNPRICED: EventVerdict.UNPRICED,
-    Refusal.STORE: EventVerdict.STORE_ERROR,
-    Refusal.TOO_MANY_DELAYED: EventVerdict.TOO_MANY_DELAYED,
-}
 
 
 class Admission(msgspec.Struct):
@@ -327,88 +317,3 @@ def sum_of(one: Usage, other: Usage) -> Usage:
         one.image_output + other.image_output,
         one.searches + other.searches,
     )
-
-
-def event_for(
-    admission: Admission,
-    matcher: Matcher,
-    now: Micros,
-    usage: Usage | None,
-    status: int,
-    settlement: Settlement,
-) -> DecisionEvent:
-    """Return the event about an admission that was refused or settled.
-
-    Args:
-        admission: The call's.
-        matcher: Knows the names of capabilities.
-        now: µs since the epoch.
-        usage: Tokens it was settled at.
-        status: HTTP status of the answer.
-        settlement: How its reservation ended.
-    """
-    decision, call, refused = admission.decision, admission.call, admission.refusal is not None
-    return DecisionEvent(
-        at=admission.at,
-        identity=admission.identity,
-        tier=admission.tier,
-        method=shown(admission.method),
-        path=shown(admission.path),
-        operation=call.operation,
-        model=shown(call.model),
-        stream=call.stream,
-        verdict=_verdict(admission),
-        violated=decision.violated if decision else (),
-        shadowed=decision.shadowed if decision else (),
-        wait=decision.wait if decision else NO_TIME,
-        price=decision.price if decision else Millionths(0),
-        expected=admission.estimate.usage,
-        usage=None if refused else usage,
-        status=status,
-        duration=Micros(now - admission.at),
-        settlement=Settlement.NONE if refused else settlement,
-        decision=decision,
-        store=admission.reserved.by if admission.reserved else DecidedBy.NONE,
-        **_coverage(admission, matcher),
-    )
-
-
-def _coverage(admission: Admission, matcher: Matcher) -> dict[str, Any]:
-    """The members of an event that are about buckets."""
-    decision, observation = admission.decision, admission.observation
-    members: dict[str, Any] = {}
-    if observation is not None:
-        members["covered"] = bool(observation.cells) and admission.call.operation != UNREADABLE
-        members["capabilities"] = matcher.names(observation.capabilities)
-    # Without the store, a decision may be about other budgets than those of buckets.
-    if decision is not None and admission.plan.counts_buckets and _counts_buckets(decision):
-        members["novelty"] = _novelty(decision)
-        members["strain"] = Millionths(max(status.strain for status in decision.lines))
-        members["stage"] = EventStage[decision.stage.name]
-        members["delay"] = admission.delay
-        members["shadow_price"] = decision.shadow_price
-        members["shadow_stage"] = EventStage[decision.shadow_stage.name]
-        members["reasons"] = decision.reasons
-    return members
-
-
-def _counts_buckets(decision: Decision) -> bool:
-    return any(status.line.quota.unit is Unit.BUCKETS for status in decision.lines)
-
-
-def _novelty(decision: Decision) -> int:
-    reservation = decision.reservation
-    if reservation is None:
-        return 0
-    return max(
-        held // line.amount
-        for line, held in zip(reservation.lines, reservation.held, strict=True)
-        if line.quota.unit is Unit.BUCKETS
-    )
-
-
-def _verdict(admission: Admission) -> EventVerdict:
-    if admission.refusal is not None and admission.refusal in _BY_NO_BUDGET:
-        return _BY_NO_BUDGET[admission.refusal]
-    decision = admission.decision
-    return EventVerdict[decision.verdict.name] if decision else EventVerdict.STORE_ERROR

@@ -29,7 +29,6 @@ from querybudget.limiter.admission import (
     Outcome,
     Refusal,
     amounts_of,
-    event_for,
     refused_error,
     sum_of,
 )
@@ -42,6 +41,7 @@ from querybudget.limiter.matching import Matcher, Route
 from querybudget.limiter.notices import Notices
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.renewals import Renewals
+from querybudget.limiter.reporting import event_for
 from querybudget.limiter.scopes import method_of, paths_of
 from querybudget.limiter.unknown import UnknownPaths
 from querybudget.limiter.verification import Verified, verifies
