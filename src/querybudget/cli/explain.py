@@ -31,6 +31,7 @@ from querybudget.limiter.scopes import WEBSOCKET, is_preflight, paths_of, target
 from querybudget.paths import readings
 from querybudget.policy.model import Budget, EstimateSettings, Mode, Policy
 from querybudget.policy.routes import Unknown
+from querybudget.redact import shown
 from querybudget.stores import MemoryStore, system_clock
 from querybudget.text import amount, limit, number
 from querybudget.units import MICRO, Unit
@@ -153,7 +154,7 @@ def _explanation(
         identity=admission.identity.source,
         tier=admission.tier,
         operation=call.operation,
-        model=call.model,
+        model=shown(call.model),
         stream=call.stream,
         tokens=(usage.input, usage.output),
         estimated=_estimated(call, limiter.policy.estimate, usage.output),
