@@ -44,7 +44,7 @@ POLICY: dict[str, Any] = {
     "version": 1,
     "secret": "a benchmark keeps no secrets",
     "identity": ["api_key"],
-    "models": {"m": {"input": 2.5, "output": 10}},
+    "models": {"*": {"input": 2.5, "output": 10}},
     "budgets": [
         {"name": "requests", "limit": "100M requests/day"},
         {"name": "tokens", "limit": "1B tokens/day"},

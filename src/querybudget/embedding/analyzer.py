@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 MAX_PROMPTS = 64
 """Prompts of one call that are analysed; `Observation.cells` has no more."""
 
-MAX_CHARACTERS = 36_000
-"""Characters of one call's prompts that are analysed: twelve long prompts, or 64 of 560. This
+MAX_CHARACTERS = 30_000
+"""Characters of one call's prompts that are analysed: ten long prompts, or 64 of 460. This
 bounds the work of a call, whatever its text."""
 
 _EXAMPLE_BATCH = 32
