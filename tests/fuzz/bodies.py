@@ -6,7 +6,7 @@ import contextlib
 
 import msgspec
 
-from querybudget.adapters.base import UNREADABLE, Call, Target
+from querybudget.adapters.base import Call, Target
 from querybudget.adapters.generic import Generic
 from querybudget.adapters.readers import READERS
 from querybudget.adapters.reading import degrade_call, read_call
@@ -67,10 +67,14 @@ def degrading(data: bytes) -> None:
     pieces = Pieces(data)
     adapter, place, body = pieces.choice(ADAPTERS), target(pieces), pieces.rest()
     assert isinstance(adapter.degrade(body), bytes)
-    call, less = read_call(adapter, place, body), degrade_call(adapter, place, body)
-    if less is None or call.operation == UNREADABLE:
+    less = degrade_call(adapter, place, body)
+    if less is None:
         return
     after = read_call(adapter, place, less)
+    try:
+        call = adapter.parse(place, body)
+    except BodyError:  # servers read it differently, and are now given one of its readings
+        return
     assert (after.operation, after.model, after.items) == (call.operation, call.model, call.items)
     assert (after.ask, after.template, after.stream) == (call.ask, call.template, call.stream)
     assert after.choices <= call.choices

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from typing import Any
+from urllib.parse import unquote
 
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.body import BodyTooLarge, decoded
@@ -18,7 +19,8 @@ from querybudget.asgi.encodings import (
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.identity import KeyedHash, chain, identify, networks
 from querybudget.identity.networks import parse_address
-from querybudget.limiter.scopes import path_of
+from querybudget.limiter.scopes import path_of, paths_of
+from querybudget.paths import is_plain, normal, readings
 from querybudget.policy.model import ResolverSpec
 from tests.fuzz.pieces import Pieces
 
@@ -44,6 +46,7 @@ HEADERS = (
     b"x-user",
 )
 LIMIT = 1 << 16
+MOST_READINGS = 2 * (1 + 3 * 5 * 2**5)
 
 
 def scope_of(pieces: Pieces) -> Scope:
@@ -95,12 +98,21 @@ def hosts(data: bytes) -> None:
 
 
 def paths(data: bytes) -> None:
+    """A path has few readings, itself among them, and its normal form has no other."""
     pieces = Pieces(data)
     root = pieces.choice(("", "/v1", "/v1/", "/a%2fb"))
-    path = pieces.text()
-    scope = {"type": "http", "path": path, "raw_path": path.encode("utf-8", "surrogateescape")}
-    found = path_of({**scope, "root_path": root})
-    assert isinstance(found, str)
+    raw = pieces.rest()
+    path = unquote(raw.decode("latin-1"), errors="surrogateescape")
+    scope = {"type": "http", "path": path, "raw_path": raw, "root_path": root}
+    found = paths_of(scope)
+    assert found[0] == path_of(scope)
+    assert len(found) <= MOST_READINGS
+    form = normal(path)
+    assert form.startswith("/")
+    assert not {".", ".."} & set(form.split("/"))
+    assert normal(path) == form
+    if is_plain(path):
+        assert readings(path) == (path,)
 
 
 CODINGS = (b"gzip", b"deflate", b"x-gzip", b"br", b"zstd", b"gzip, gzip", b"identity", b"none")
