@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 
 import pytest
 
 from benchmarks.hostile.texts import UNITS, text
 from querybudget import notation, redact
+from querybudget.adapters import adapter_for
 from querybudget.adapters.base import Call, Dialect
+from querybudget.adapters.model_names import _find_in_path
+from querybudget.adapters.readings import readings
 from querybudget.adapters.sse import EventStream
+from querybudget.asgi.encodings import acceptable, parse_codings
 from querybudget.coverage import style
 from querybudget.coverage.style import style_features
 from querybudget.embedding.analyzer import MAX_CHARACTERS, MAX_PROMPTS, EmbeddingAnalyzer
@@ -18,7 +23,10 @@ from querybudget.embedding.capabilities import heuristics
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import MAX_SAMPLE, StaticEmbedder, sample
 from querybudget.embedding.wordpiece import WordPiece, normalise
+from querybudget.identity import identify
+from querybudget.paths import is_plain, normal
 from querybudget.policy.model import CAPABILITIES, Capability
+from tests.fuzz.edge import CHAIN, HASH, HEADERS
 from tests.growth.instructions import instructions
 
 SHORT = 200
@@ -63,6 +71,32 @@ def limit(prompt: str) -> None:
             continue
 
 
+def callers(prompt: str) -> None:
+    """Each carrier of a key or an address, one after the other."""
+    value = prompt.encode("utf-8", "replace")
+    for name in HEADERS:
+        scope = {"type": "http", "client": ("192.0.2.1", 1), "headers": [(name, value)]}
+        identify(CHAIN, HASH, {**scope, "query_string": value if name == b"cookie" else b""})
+
+
+def codings(prompt: str) -> None:
+    value = prompt.encode("utf-8", "replace")
+    parse_codings.__wrapped__(value)
+    acceptable.__wrapped__(value)
+
+
+def path_readings(prompt: str) -> None:
+    normal(f"/{prompt}")
+    is_plain(f"/{prompt}")
+    _find_in_path(f"/v1{prompt}:generate")
+    adapter_for(f"/v1/{prompt}", "POST", ())
+
+
+def body_readings(prompt: str) -> None:
+    list(readings(prompt.encode("utf-8", "surrogatepass")))
+    list(readings(json.dumps({"messages": prompt}).encode()))
+
+
 FUNCTIONS: dict[str, Callable[[str], object]] = {
     "style_features": fresh_style,
     "normalise": normalise,
@@ -74,6 +108,10 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
     "redact_error with a URL": lambda found: redact.redact_error(found, f"redis://{found}@host"),
     "redact_names": redact.redact_names,
     "notation": limit,
+    "identify": callers,
+    "codings": codings,
+    "paths": path_readings,
+    "readings": body_readings,
     "EventStream.feed": events,
     "EventStream.feed, byte by byte": events_byte_by_byte,
 }
