@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from querybudget.adapters.lax import Json
-from querybudget.adapters.request import read_body, utf8_size
+from querybudget.adapters.readings import LONGEST_NAME
+from querybudget.adapters.readings import folded as lower
+from querybudget.adapters.request import read_body
 from querybudget.errors import BodyError
 
 JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
@@ -23,7 +26,7 @@ JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
 ATTACHMENT_SHARE = 16
 """Audio, video and files count as one image, and as this part of their text."""
 
-_PLAIN = frozenset(
+_PLAIN_NAMES = frozenset(
     {
         "createdat",
         "donereason",
@@ -45,10 +48,12 @@ _PLAIN = frozenset(
 )
 """Members whose text is no prompt and no answer."""
 
-_WHOLE = frozenset({"args", "arguments", "functiondeclarations", "functions", "toolcalls", "tools"})
+_WHOLE_NAMES = frozenset(
+    {"args", "arguments", "functiondeclarations", "functions", "toolcalls", "tools"}
+)
 """Members that count by the size of their JSON if they are no text."""
 
-_IMAGES = frozenset(
+_IMAGE_NAMES = frozenset(
     {
         "image",
         "imagebase64",
@@ -60,7 +65,7 @@ _IMAGES = frozenset(
         "multimodaldata",
     }
 )
-_ATTACHMENTS = frozenset(
+_ATTACHMENT_NAMES = frozenset(
     {
         "audio",
         "audiodata",
@@ -74,6 +79,17 @@ _ATTACHMENTS = frozenset(
         "videourl",
     }
 )
+_PLAIN, _WHOLE, _IMAGE, _ATTACHMENT = "plain", "whole", "image", "attachment"
+_KINDS = {
+    **dict.fromkeys(_PLAIN_NAMES, _PLAIN),
+    **dict.fromkeys(_WHOLE_NAMES, _WHOLE),
+    **dict.fromkeys(_IMAGE_NAMES, _IMAGE),
+    **dict.fromkeys(_ATTACHMENT_NAMES, _ATTACHMENT),
+}
+"""What members hold besides text, by their folded names."""
+
+_DATA = "data:"
+_HOLDERS = {list, dict}
 _PICTURE = "image/"
 _NAMED = re.compile(rb'(?<!\\)"\s*:')
 """The end of a member's name; rarely, a part of a text."""
@@ -103,21 +119,10 @@ def read_object(body: bytes, expected: str) -> dict[str, Json]:
     document = read_body(JSON, body, expected)
     if not isinstance(document, dict):
         raise BodyError(f"Expected {expected}, found other JSON.")
-    if len(_NAMED.findall(body)) != _names_in(document):
+    # What is encoded again has each member once.
+    if len(_NAMED.findall(body)) != len(_NAMED.findall(msgspec.json.encode(document))):
         _check_once(body, expected)
     return document
-
-
-def _names_in(document: Json) -> int:
-    count, pending = 0, [document]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            count += len(value)
-            pending.extend(value.values())
-        elif isinstance(value, list):
-            pending.extend(value)
-    return count
 
 
 def _check_once(body: bytes, expected: str) -> None:
@@ -134,7 +139,14 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
 
 def fold(name: str) -> str:
     """Return a member's name in lower case, without hyphens and underscores."""
-    return name.replace("_", "").replace("-", "").lower()
+    return _short(name) if len(name) <= LONGEST_NAME else _fold(name)
+
+
+def _fold(name: str) -> str:
+    return lower(name.replace("_", "").replace("-", ""))
+
+
+_short = lru_cache(4096)(_fold)
 
 
 def folded(value: Json) -> dict[str, list[Json]]:
@@ -156,9 +168,8 @@ def texts(value: Json) -> Iterator[str]:
         elif isinstance(value, list):
             pending.extend(reversed(value))
         elif isinstance(value, dict):
-            pending.extend(
-                member for name, member in reversed(list(value.items())) if _speaks(fold(name))
-            )
+            spoken = [m for name, m in value.items() if _speaks(name)]
+            pending.extend(reversed(spoken) if len(spoken) > 1 else spoken)
 
 
 def content_of(value: Json) -> Content:
@@ -173,52 +184,64 @@ def content_of(value: Json) -> Content:
             _add_list(value, content, pending)
         elif isinstance(value, dict):
             for name, member in value.items():
-                _add_member(fold(name), member, content, pending)
+                kind = _kind(name) if len(name) <= LONGEST_NAME else None
+                if kind is None:
+                    if type(member) is str and member[:5] != _DATA:
+                        content.size += len(member) if member.isascii() else len(member.encode())
+                    else:
+                        pending.append(member)
+                elif kind is not _PLAIN and member is not None:
+                    _add_member(kind, member, content, pending)
     return content
 
 
+@lru_cache(4096)
+def _kind(name: str) -> str | None:
+    """Return what a member holds besides text; None if it holds text. Long names hold text."""
+    return _KINDS.get(_fold(name))
+
+
 def _speaks(name: str) -> bool:
-    return name not in _PLAIN and name not in _IMAGES and name not in _ATTACHMENTS
+    return len(name) > LONGEST_NAME or _kind(name) in {None, _WHOLE}
 
 
 def _add_text(text: str, content: Content) -> None:
-    if text.startswith("data:"):
-        _add_attachment("", text, content)
+    if text[:5] == _DATA:
+        _add_attachment(_ATTACHMENT, text, content)
     else:
-        content.size += utf8_size(text)
+        content.size += len(text) if text.isascii() else len(text.encode())
 
 
 def _add_list(items: list[Json], content: Content, pending: list[Json]) -> None:
     """Add token ids one by one, and a vector of fractions as the embedding of one token."""
-    fractions = False
-    for item in items:
-        if isinstance(item, float):
-            fractions = True
-        elif isinstance(item, int):
-            content.tokens += not isinstance(item, bool)
-        elif item is not None:
-            pending.append(item)
-    content.tokens += fractions
+    kinds = set(map(type, items))
+    if int in kinds:
+        content.tokens += sum(1 for item in items if type(item) is int)
+    content.tokens += float in kinds
+    if str in kinds:
+        for item in items:
+            if type(item) is str:
+                _add_text(item, content)
+    if kinds & _HOLDERS:
+        pending.extend(item for item in items if type(item) is not str)
 
 
-def _add_member(name: str, value: Json, content: Content, pending: list[Json]) -> None:
-    if value is None or name in _PLAIN:
-        return
-    if name in _IMAGES or name in _ATTACHMENTS:
+def _add_member(kind: str, value: Json, content: Content, pending: list[Json]) -> None:
+    if kind is not _WHOLE:
         for item in value if isinstance(value, list) else (value,):
-            _add_attachment(name, item, content)
-    elif name in _WHOLE and not isinstance(value, str):
-        content.size += len(msgspec.json.encode(value))
-    else:
+            _add_attachment(kind, item, content)
+    elif isinstance(value, str):
         pending.append(value)
+    else:
+        content.size += len(msgspec.json.encode(value))
 
 
-def _add_attachment(name: str, value: Json, content: Content) -> None:
+def _add_attachment(kind: str, value: Json, content: Content) -> None:
     if value is None or isinstance(value, bool | int | float):
         return
     content.images += 1
     kinds = folded(value).get("mimetype", [])
-    picture = name in _IMAGES or any(isinstance(k, str) and k.startswith(_PICTURE) for k in kinds)
+    picture = kind is _IMAGE or any(isinstance(k, str) and k.startswith(_PICTURE) for k in kinds)
     if isinstance(value, str):
         picture = picture or value.startswith("data:" + _PICTURE)
     if not picture:

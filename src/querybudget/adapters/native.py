@@ -106,7 +106,7 @@ class Native:
     def read(self, target: Target, document: dict[str, Json]) -> Call:
         """Return what a decoded request asks."""
         members = folded(document)
-        settings = [*self._settings(members)]
+        settings, talk = self._settings(members), [*_messages(members)]
         items = [value for name in self._api.many for value in members.get(name, ())]
         count = max(1, *map(_length, items)) if items else 1
         content = content_of(self._prompt(members))
@@ -131,8 +131,8 @@ class Native:
             images=content.images,
             logprobs=_alternatives(_values(settings, _LOGPROBS)),
             prompt_logprobs=_alternatives(_values(settings, _PROMPT_LOGPROBS)),
-            template=joined([*_system(members)]),
-            ask=_ask(members) or joined(asks) or joined([*texts(self._prompt(members))]),
+            template=joined([*_system(members, talk)]),
+            ask=_ask(talk) or joined(asks) or joined([*texts(self._prompt(members))]),
             asks=asks_of(asks),
             generates=self._api.generates,
             background=self._api.background and not stream,
@@ -145,13 +145,17 @@ class Native:
     def degrade(self, body: bytes, /) -> bytes:
         return rewrite(body, self._less) if self._api.generates else body
 
-    def _settings(self, members: dict[str, list[Json]]) -> Iterator[dict[str, list[Json]]]:
-        for name in self._api.settings:
-            if not name:
-                yield members
-            for value in members.get(name, ()) if name else ():
-                for each in value if isinstance(value, list) else (value,):
-                    yield folded(each)
+    def _settings(self, members: dict[str, list[Json]]) -> dict[str, list[Json]]:
+        """Return the values of each setting, wherever they are, by folded names."""
+        found: dict[str, list[Json]] = {}
+        holders: list[dict[str, list[Json]]] = [members] if "" in self._api.settings else []
+        for name in self._names:
+            for value in members.get(name, ()):
+                holders += map(folded, value if isinstance(value, list) else (value,))
+        for holder in holders:
+            for setting, values in holder.items():
+                found.setdefault(setting, []).extend(values)
+        return found
 
     def _prompt(self, members: dict[str, list[Json]]) -> list[Json]:
         """Return every member that is no setting, tools and schemas included, as objects."""
@@ -231,12 +235,12 @@ def _each(value: Raw, change: Callable[[Members], None]) -> Raw:
     return Raw(rewrite(raw if raw[:1] == b"{" else b"{}", change))
 
 
-def _values(settings: Sequence[dict[str, list[Json]]], names: Sequence[str]) -> list[Json]:
-    found = [value for each in settings for name in names for value in each.get(name, ())]
+def _values(settings: dict[str, list[Json]], names: Sequence[str]) -> list[Json]:
+    found = [value for name in names for value in settings.get(name, ())]
     return [each for value in found for each in (value if isinstance(value, list) else (value,))]
 
 
-def _numbers(settings: Sequence[dict[str, list[Json]]], names: Sequence[str]) -> list[float]:
+def _numbers(settings: dict[str, list[Json]], names: Sequence[str]) -> list[float]:
     found = [lax.number(value) for value in _values(settings, names)]
     return [value for value in found if value is not None]
 
@@ -263,14 +267,19 @@ def _length(prompt: Json) -> int:
     """Return how many prompts an array is: one if it is of token ids or numbers."""
     if not isinstance(prompt, list):
         return 1
-    return sum(1 for item in prompt if isinstance(item, str | list | dict)) or 1
+    kinds = [*map(type, prompt)]
+    return kinds.count(str) + kinds.count(list) + kinds.count(dict) or 1
 
 
 def _asks(prompts: list[Json]) -> list[str]:
     found: list[str] = []
     for prompt in prompts:
-        for item in prompt if isinstance(prompt, list) else (prompt,):
-            text = joined([*texts(item)])
+        items = prompt if isinstance(prompt, list) else [prompt]
+        if {*map(type, items)} <= {str}:
+            found += [item for item in items if isinstance(item, str) and item]
+            continue
+        for item in items:
+            text = item if isinstance(item, str) else joined([*texts(item)])
             if text:
                 found.append(text)
     return found
@@ -281,23 +290,29 @@ def _messages(members: dict[str, list[Json]]) -> Iterator[tuple[str, Json]]:
     for name in _TALKS:
         for talk in members.get(name, ()):
             for message in talk if isinstance(talk, list) else (talk,):
-                roles = folded(message).get("role", ["user"])
-                yield next((r.lower() for r in roles if isinstance(r, str)), "user"), message
+                yield _role(message), message
 
 
-def _system(members: dict[str, list[Json]]) -> Iterator[str]:
+def _role(message: Json) -> str:
+    role = message.get("role") if isinstance(message, dict) else None
+    if role is None:
+        role = folded(message).get("role", ["user"])[0]
+    return role.lower() if isinstance(role, str) else "user"
+
+
+def _system(members: dict[str, list[Json]], talk: list[tuple[str, Json]]) -> Iterator[str]:
     for name in _SYSTEM:
         for value in members.get(name, ()):
             yield from texts(value)
-    for role, message in _messages(members):
+    for role, message in talk:
         if role in _SYSTEM_ROLES:
             yield from texts(message)
 
 
-def _ask(members: dict[str, list[Json]]) -> str:
+def _ask(talk: list[tuple[str, Json]]) -> str:
     """Return what users said since the model last spoke before it."""
     found: list[str] = []
-    for role, message in reversed([*_messages(members)]):
+    for role, message in reversed(talk):
         if role == "user":
             found.append(joined([*texts(message)]))
         elif found and role in _ANSWERS:
