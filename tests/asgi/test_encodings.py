@@ -12,7 +12,7 @@ from typing import Any
 import brotli  # type: ignore[import-untyped]
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from querybudget.asgi import encodings
@@ -66,6 +66,7 @@ def decode(name: str, data: bytes, cut: int = 1 << 20) -> bytes:
 
 
 @pytest.mark.parametrize(("name", "encode"), ENCODE.values(), ids=ENCODE.keys())
+@settings(max_examples=40)
 @given(plain=st.binary(max_size=2_000), repeated=st.sampled_from([1, 500]), cut=st.integers(1, 99))
 def test_what_was_encoded_is_decoded_however_the_bytes_are_cut(
     name: str, encode: Callable[[bytes], bytes], plain: bytes, repeated: int, cut: int
@@ -89,6 +90,7 @@ def test_a_bomb_is_decoded_in_pieces_that_do_not_add_up_in_memory(name: str) -> 
 
 
 @pytest.mark.parametrize(("name", "encode"), ENCODE.values(), ids=ENCODE.keys())
+@settings(max_examples=40)
 @given(noise=st.binary(min_size=1, max_size=300), at=st.integers(0, 200))
 def test_damaged_data_raises_nothing_but_a_damaged_error(
     name: str, encode: Callable[[bytes], bytes], noise: bytes, at: int

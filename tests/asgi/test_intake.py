@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import anyio.lowlevel
 import pytest
 
+from querybudget.asgi import middleware
+from querybudget.asgi.body import call_of
 from querybudget.asgi.intake import AT_ONCE, PATIENCE, Intake
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.testing import Driven, drive, http_scope, request
@@ -346,3 +349,22 @@ async def test_a_receive_that_fails_is_the_servers_own_error(make_edge: MakeEdge
         with pytest.raises(type(error), match=str(error)):
             await edge.app(http_scope(key="a"), receive, send)
     assert (edge.accounts, edge.app._intake.held) == ({}, 0)
+
+
+@pytest.mark.anyio
+async def test_a_long_body_is_read_beside_the_event_loop(
+    make_edge: MakeEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+
+    def noting(*asked: Any) -> Any:
+        threads.append(threading.current_thread() is not threading.main_thread())
+        return call_of(*asked)
+
+    monkeypatch.setattr(middleware, "call_of", noting)
+    edge = make_edge(answer, POLICY)
+    for size in (100, middleware.LONG_BODY, middleware.LONG_BODY + 1):
+        body = json.dumps(CHAT).encode().ljust(size)
+        assert (await drive(edge.app, http_scope(key="a"), request(body))).status == 200
+    assert threads == [False, False, True]
+    assert [event.operation for event in edge.decisions.events] == ["chat"] * 3

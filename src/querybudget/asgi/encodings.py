@@ -154,32 +154,33 @@ class _Inflate:
 
     def _inflate(self, rest: bytes | memoryview) -> Iterator[bytes]:
         while not self._over and (rest or self._stream is not None):
-            if self._stream is None and not self._begin(rest[0]):
+            stream = self._begin(rest[0]) if self._stream is None else self._stream
+            if stream is None:
                 return
             try:
-                piece = self._stream.decompress(rest, PIECE)
+                piece = stream.decompress(rest, PIECE)
             except zlib.error as error:
                 raise DamagedError(str(error)) from None
             if piece:
                 yield piece
-            if self._stream.eof:
-                rest, self._stream = self._stream.unused_data, None
+            if stream.eof:
+                rest, self._stream = stream.unused_data, None
                 self._over = not self._gzip
                 continue
-            rest = self._stream.unconsumed_tail
+            rest = stream.unconsumed_tail
             if not rest and len(piece) < PIECE:  # otherwise the stream may hold more
                 return
 
-    def _begin(self, first: int) -> bool:
-        """Open the next stream, by its first byte; return False if nothing else follows."""
+    def _begin(self, first: int) -> Any:  # noqa: ANN401 - see above
+        """Return the next stream, by its first byte; None if nothing else follows."""
         if self._gzip and self._members and first != _GZIP_MAGIC:  # padding, which readers skip
             self._over = True
-            return False
+            return None
         self._members += 1
         if self._members > MOST_MEMBERS:
             raise DamagedError("expected fewer members")
         self._stream = zlib.decompressobj(_GZIP if self._gzip else _deflate_bits(first))
-        return True
+        return self._stream
 
 
 def _deflate_bits(first: int) -> int:

@@ -7,6 +7,7 @@ serves.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -41,6 +42,9 @@ from querybudget.stores import Clock, Store
 
 ENVIRONMENT = "QUERYBUDGET_POLICY"
 """The environment variable that names the policy file if no policy is passed."""
+
+LONG_BODY = 256 * 1024
+"""Bytes of a body above which it is read in a thread, so that other requests go on meanwhile."""
 
 
 class Bypass:
@@ -179,7 +183,9 @@ class QueryBudgetMiddleware:
         try:
             if adapter is not None and received is not None:
                 limit, target = limiter.policy.body.limit, target_of(scope, path)
-                call = call_of(adapter, target, scope, received.body, limit)
+                asked = (adapter, target, scope, received.body, limit)
+                long = len(received.body) > LONG_BODY
+                call = await asyncio.to_thread(call_of, *asked) if long else call_of(*asked)
             caller = limiter.caller_for(scope)
             admission = await limiter.admit_call(caller, route, method, path, call)
             staged: Scope | None = scope
