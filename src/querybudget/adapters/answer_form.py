@@ -13,6 +13,7 @@ from typing import Protocol
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n\x1e"  # a record separator may come before JSON (RFC 7464)
 _FIELD = re.compile(rb"(?:data|event|id|retry)?:")
+_USUAL = (b"data:", b"event:")
 _NAMES = (b"data:", b"event:", b"id:", b"retry:")
 
 
@@ -59,6 +60,8 @@ def form_of(first: bytes, *, labelled: bool) -> tuple[Form | None, int]:
     """
     if first.startswith(b"{"):
         return Form.VALUES, 0
+    if first.startswith(_USUAL):
+        return Form.EVENTS, 0
     start = len(_BOM) if first.startswith(_BOM) else 0
     if not start and _BOM.startswith(first):
         return None, 0

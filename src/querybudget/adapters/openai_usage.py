@@ -6,7 +6,6 @@ Usage is in a last event of its own, in every event (the largest figures count) 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -67,6 +66,7 @@ class _Delta(msgspec.Struct):
     """A message of an answer, or what one event adds to it."""
 
     role: object = None
+    usage: object = None
     content: str | list[_Text] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -81,11 +81,34 @@ class _Choice(msgspec.Struct):
     message: _Delta | None = None
     text: str | None = None
     finish_reason: object = None
+    usage: object = None
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, rename={"bedrock": "amazon-bedrock-invocationMetrics"}):
+    """An answer or an event, and the members in which vendors report usage."""
+
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
+    x_groq: object = None
+    timings: object = None
+    bedrock: object = None
+    meta: object = None
+    meta_info: object = None
+    usageMetadata: object = None  # noqa: N815 - Gemini's name
+    usage_metadata: object = None
+
+    @property
+    def reports_elsewhere(self) -> bool:
+        """Whether usage may be in another member than ``usage``."""
+        return not (
+            self.x_groq is None
+            and self.timings is None
+            and self.bedrock is None
+            and self.meta is None
+            and self.meta_info is None
+            and self.usageMetadata is None
+            and self.usage_metadata is None
+        )
 
 
 class _LooseAnswer(msgspec.Struct):
@@ -138,11 +161,6 @@ FINISHED = frozenset({"completed", "failed", "cancelled", "incomplete"})
 """States in which a response stays."""
 _NOT_TEXT = frozenset({"response.audio.delta", "response.shell_call_output_content.delta"})
 _NO_DETAILS = _Details()
-_ELSEWHERE = re.compile(
-    rb'"(?:x_groq|timings|amazon-bedrock-invocationMetrics|usage_?[mM]etadata|meta|meta_info)"'
-    rb'|"usage"\s*:\s*\{'
-)
-"""Members in which servers report usage when ``usage`` of the outermost object has none."""
 
 
 def read_chat_event(data: bytes, totals: AnswerTotals) -> None:
@@ -150,17 +168,21 @@ def read_chat_event(data: bytes, totals: AnswerTotals) -> None:
     if data == b"[DONE]":
         totals.complete = True
         return
-    choices, usage = _decode(data)
+    choices, usage, elsewhere = _decode(data)
     ended, text = False, 0
     for choice in choices:
         text += _choice_size(choice)
-        ended = ended or choice.finish_reason is not None
-    if not text and choices and not ended and not _is_empty(choices):
-        text = _any_text(data, "choices")
-    totals.output_bytes += text
+        if choice.finish_reason is not None:
+            ended = True
+        if choice.usage is not None or (choice.delta and choice.delta.usage is not None):
+            elsewhere = True
+    if text:
+        totals.output_bytes += text
+    elif choices and not ended and not _is_empty(choices):
+        totals.output_bytes += _any_text(data, "choices")
     if usage is not None:
         _report(totals, usage)
-    elif not _report_elsewhere(data, totals):
+    elif not (elsewhere and _report_elsewhere(data, totals)):
         return
     # Usage beside unfinished choices is a running count.
     totals.complete = totals.complete or ended or not choices
@@ -168,9 +190,11 @@ def read_chat_event(data: bytes, totals: AnswerTotals) -> None:
 
 def read_chat_body(data: bytes, totals: AnswerTotals) -> None:
     """Read a whole chat completion, completion or list of embeddings."""
-    choices, usage = _decode(data)
-    text = sum(map(_choice_size, choices))
-    if not text and choices:
+    choices, usage, _ = _decode(data)
+    text = 0
+    for choice in choices:
+        text += _choice_size(choice)
+    if choices and not text:
         text = _any_text(data, "choices")
     totals.output_bytes += text
     if usage is not None:
@@ -195,14 +219,17 @@ def read_chat_element(data: bytes, totals: AnswerTotals) -> None:
     totals.complete = True
 
 
-def _decode(data: bytes) -> tuple[Sequence[_Choice], Usage | None]:
-    """Return the choices in an event or a body, and the usage in its ``usage``."""
+def _decode(data: bytes) -> tuple[Sequence[_Choice], Usage | None, bool]:
+    """Return the choices of an event or a body, its ``usage``, and whether others may report it."""
     try:
         plain = _ANSWER.decode(data)
     except msgspec.ValidationError:
         loose = _LOOSE_ANSWER.decode(data)
-        return loose.choices or (), None if loose.usage is None else usage_of(loose.usage)
-    return plain.choices or (), None if plain.usage is None else _usage(plain.usage)
+        usage = None if loose.usage is None else usage_of(loose.usage)
+        return loose.choices or (), usage, True
+    if plain.usage is not None:
+        return plain.choices or (), _usage(plain.usage), False
+    return plain.choices or (), None, plain.reports_elsewhere
 
 
 def read_responses_event(data: bytes, totals: AnswerTotals) -> None:
@@ -249,8 +276,6 @@ def _report(totals: AnswerTotals, usage: Usage) -> None:
 
 def _report_elsewhere(data: bytes, totals: AnswerTotals) -> bool:
     """Take usage from wherever else it is in an event; return False if there is none."""
-    if not (_hints_at_usage(data) and _ELSEWHERE.search(data)):
-        return False
     document = _OBJECT.decode(data)
     usage = usage_in(document)
     if usage is None:
@@ -263,21 +288,13 @@ def _report_elsewhere(data: bytes, totals: AnswerTotals) -> bool:
     return True
 
 
-def _hints_at_usage(data: bytes) -> bool:
-    """Return False if no member can be one of `_ELSEWHERE`. It is quicker than the expression."""
-    return (
-        b"usage" in data
-        or b'"meta' in data
-        or b"timings" in data
-        or b"x_groq" in data
-        or b"invocationMetrics" in data
-    )
-
-
 def _is_empty(choices: Iterable[_Choice]) -> bool:
     """Return True if choices say that they have no text, as those of the first event do."""
-    deltas = [choice.delta for choice in choices if choice.delta is not None]
-    return any(delta.role is not None or delta.content is not None for delta in deltas)
+    for choice in choices:
+        delta = choice.delta
+        if delta is not None and (delta.role is not None or delta.content is not None):
+            return True
+    return False
 
 
 def _any_text(data: bytes, member: str) -> int:
@@ -286,10 +303,10 @@ def _any_text(data: bytes, member: str) -> int:
 
 
 def _choice_size(choice: _Choice) -> int:
-    size = 0
-    for message in (choice.delta, choice.message):
-        if message is not None:
-            size += _size(message)
+    delta, message = choice.delta, choice.message
+    size = 0 if delta is None else _size(delta)
+    if message is not None:
+        size += _size(message)
     return size + utf8_size(choice.text) if choice.text else size
 
 
