@@ -151,6 +151,9 @@ class _Prompts(msgspec.Struct, gc=False):
         """
         before, expected = self.slope, self.offset + self.slope * size
         error = min(tokens - expected, max(LEAP * MICRO, expected))
+        told = self.told_slope if expected > LONG * MICRO else self.told_offset
+        if -MICRO < error < MICRO and told >= self.memory and size >= self.shortest:
+            return  # it is right to the token, and well founded
         plain = (slope * size // MICRO) ** 2
         long = PARTS * plain // (plain + LONG * LONG)
         short = PARTS - long
@@ -209,7 +212,9 @@ class Estimator:
 
     def estimate(self, identity: str, call: Call) -> Estimate:
         """Return what a call of this identity is expected to use."""
-        settings, model = self._settings, _key(call.model)
+        settings, model = self._settings, call.model
+        if len(model) > LONGEST_NAME:
+            model = _key(model)
         models = self._callers.find(identity)
         own = models.get(model) if models else None
         text, plain = self._text(identity, own, model, call)
@@ -234,9 +239,10 @@ class Estimator:
         if usage.estimated or call.operation == UNREADABLE:
             return
         model = _key(call.model)
-        own, shared = self._own(identity, model), self._models.find(model)
-        own.calls += 1
-        if own.calls <= TEACHES:
+        own = self._own(identity, model)
+        if own.calls < TEACHES:
+            own.calls += 1
+            shared = self._models.find(model)
             if shared is None:
                 shared = self._models.add(model, _History(self._shared_prompts()))
             _observe_output(shared, call, usage)
@@ -250,6 +256,8 @@ class Estimator:
         models = self._callers.find(identity)
         if models is None:
             models = self._callers.add(identity, {})
+        if len(models) == 1 and model in models:
+            return models[model]
         own = models.pop(model, None)
         if own is None:
             if len(models) >= MODELS:
@@ -295,8 +303,9 @@ class Estimator:
     def _estimate(
         self, own: _History | None, prompt: int, output: int, sure: int, asked: int
     ) -> Estimate:
-        rate, (more, less) = self._settings.bytes_per_token, NEAR
-        if own is not None:
+        rate = self._settings.bytes_per_token
+        if own is not None and own.prompts.slope < self._slope:
+            more, less = NEAR
             rate = min(max(rate, MICRO * MICRO // own.prompts.slope), rate * more // less)
         usage = Usage(prompt, 0, 0, output)
         if prompt == sure and output == asked:
