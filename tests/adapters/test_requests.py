@@ -412,3 +412,95 @@ def test_counting_tokens_costs_none_but_is_still_checked() -> None:
     assert call == Call(Dialect.ANTHROPIC, "count_tokens", "m", generates=False)
     with pytest.raises(BodyError, match="count tokens"):
         parse(path, b"{}")
+
+
+# -- where a model is named
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "names"),
+    [
+        (Target(CHAT), "a", ("a",)),
+        (Target(CHAT), "a, b", ("a", "b")),
+        (Target(CHAT), ["a", "b"], ("a", "b")),
+        (Target(CHAT, "model=q"), "a", ("q", "a")),
+        (Target(CHAT, "x=1&Model=q%2Fr"), None, ("q/r",)),
+        (Target(f"/engines/e{CHAT}"), "a", ("e", "a")),
+        (Target(f"/openai/deployments/d{CHAT}"), "d", ("d",)),
+        (Target(CHAT), 7, ("",)),
+    ],
+)
+def test_every_name_of_a_model_counts(target: Target, model: Any, names: tuple[str, ...]) -> None:
+    adapter = adapter_for(target.path, "POST", ())
+    assert adapter is not None
+    call = adapter.parse(target, json.dumps({"messages": [], "model": model}).encode())
+    assert (call.model, *call.other_models) == names
+
+
+def test_each_model_of_a_list_answers_the_whole_request() -> None:
+    call = read(CHAT, model="a,b", n=2, messages=[user("abc")])
+    assert (call.items * call.choices, call.input_bytes) == (4, 6)
+
+
+def test_a_fallback_is_a_name_and_no_further_answer() -> None:
+    call = read(CHAT, model="a", fallbacks=["b", {"model": "c"}])
+    assert (call.model, call.other_models, call.items) == ("a", ("b", "c"), 1)
+
+
+def test_more_models_than_can_be_told_apart_cannot_be_read() -> None:
+    with pytest.raises(BodyError, match="at most 32 models"):
+        read(CHAT, model=",".join(map(str, range(40))))
+
+
+# -- pictures everywhere
+
+PICTURE = "iVBORw0KGgo" + "A" * 400_000
+
+
+@pytest.mark.parametrize("text", [PICTURE, f"data:image/png;base64,{PICTURE}"])
+def test_a_picture_among_the_inputs_of_an_embedder_is_a_picture(text: str) -> None:
+    call = read(EMBEDDINGS, input=["abc", text])
+    assert (call.items, call.input_bytes, call.images) == (2, 3, 1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"data:image/png;base64,{PICTURE}",
+        [{"inline_data": {"mime_type": "image/png", "data": PICTURE}}],
+        [{"inlineData": {"mimeType": "image/png", "data": PICTURE}}],
+        [{"image": f"data:image/png;base64,{PICTURE}"}],
+    ],
+)
+def test_a_picture_is_a_picture_everywhere(content: Any) -> None:
+    call = read(CHAT, messages=[user(content)])
+    assert (call.images, call.input_bytes) == (1, 0)
+
+
+def test_text_that_only_begins_like_a_picture_is_text() -> None:
+    text = "data:image/png;base64,but then some words"
+    assert read(CHAT, messages=[user(text)]).input_bytes == len(text)
+
+
+# -- what cannot be found
+
+
+def test_arguments_of_a_tool_that_are_an_object_count_by_their_json() -> None:
+    calls = [{"function": {"name": "f", "arguments": {"a": "x" * 100}}}]
+    call = read(CHAT, messages=[{"role": "assistant", "tool_calls": calls}])
+    assert call.input_bytes == len(json.dumps(calls, separators=(",", ":")))
+
+
+def test_texts_count_where_nothing_is_known() -> None:
+    unknown = {"role": "user", "parts": [{"body": "abc"}]}
+    assert read(CHAT, messages=[unknown, user([{"type": "x", "body": "de"}])]).input_bytes == 5
+
+
+def test_an_odd_member_spoils_no_other() -> None:
+    call = read(CHAT, messages=[user([{"type": "text", "text": 5}, "abc"])], n={}, max_tokens="9")
+    assert (call.input_bytes, call.choices, call.max_output) == (4, 1, 9)
+
+
+def test_several_conversations_are_several_prompts() -> None:
+    call = read(CHAT, messages=[[user("abc")], [user("de")]])
+    assert (call.items, call.input_bytes, call.asks) == (2, 5, ("abc", "de"))

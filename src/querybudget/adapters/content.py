@@ -121,7 +121,7 @@ def measure_text(text: str) -> tuple[int, int]:
     """Return the bytes of a text, and its images: one if it is the ``data:`` URI of an image."""
     if text.startswith(_URIS) and (match := _DATA.match(text[:LONGEST_PREFIX])):
         data = text[match.end() :]
-        if not data.translate(_BASE64).strip():
+        if not data.translate(_BASE64):
             picture = match[1].lower() == "image/"
             return (0 if picture else len(text) // _ATTACHMENT_SHARE), 1
     return utf8_size(text), 0
@@ -244,9 +244,10 @@ def converse(messages: Sequence[Json]) -> Conversation:
     """
     size = images = 0
     turns = _Turns()
-    for message in messages:
-        if not isinstance(message, dict):
-            message = {"role": "user", "content": message}  # noqa: PLW2901 - as a bare text is read
+    for each in messages:
+        message: dict[str, Json] = (
+            each if isinstance(each, dict) else {"role": "user", "content": each}
+        )
         role, content = message.get("role"), message.get("content")
         if isinstance(content, str) and not content.startswith(_URIS):  # the usual case
             text = content
