@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmarks.hostile.bodies import BODIES
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import UNREADABLE, Target
+from querybudget.adapters.content import measure, measure_prompts
 from querybudget.adapters.reading import MAX_VALUES, degrade_call, read_call
 from tests.growth.instructions import instructions
 
@@ -49,3 +52,17 @@ def test_a_long_text_is_read_however_many_commas_a_prompt_usually_has() -> None:
     body = b'{"prompt":"' + text + b'"}'
     call = read_call(adapter, Target("/v1/completions"), body)
     assert (call.operation, call.input_bytes) == ("completions", len(text))
+
+
+TEXTS = st.text(max_size=9) | st.sampled_from(
+    ["data:image/png;base64,QUJD", "data:audio/wav;base64,QUJD", "/9j/" + "A" * 80, "see data: x"]
+)
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=4))
+def test_texts_that_are_measured_at_once_hold_what_each_of_them_holds(texts: list[str]) -> None:
+    assert measure([*texts]) == tuple(map(sum, zip(*map(measure, texts), strict=True)))
+    together, alone = measure_prompts([*texts]), [measure_prompts([text]) for text in texts]
+    assert together.size == sum(one.size for one in alone)
+    assert together.images == sum(one.images for one in alone)
+    assert together.texts == [text for one in alone for text in one.texts]

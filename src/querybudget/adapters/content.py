@@ -10,7 +10,8 @@ JSON. A message or a part in which nothing is known counts by the texts in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 import msgspec
 
@@ -134,6 +135,17 @@ def measure_input(text: str) -> tuple[int, int]:
     return measure_text(text)
 
 
+def _measure_texts(
+    texts: list[Any], marks: Sequence[str], measure_one: Callable[[str], tuple[int, int]]
+) -> tuple[int, int]:
+    """Return what texts hold, at once if none of them has a mark with which a picture begins."""
+    together = "".join(texts)
+    if not any(mark in together for mark in marks):
+        return utf8_size(together), 0
+    found = [measure_one(text) for text in texts]
+    return sum(size for size, _ in found), sum(images for _, images in found)
+
+
 def measure(content: Json) -> tuple[int, int]:
     """Return the size of a message's content, at any depth of nesting.
 
@@ -156,8 +168,10 @@ def measure(content: Json) -> tuple[int, int]:
             else:
                 found = _measure_part(value, pending)
         elif isinstance(value, list):
-            pending += value
-            continue
+            if {*map(type, value)} != {str}:
+                pending += value
+                continue
+            found = _measure_texts(value, _URIS, measure_text)
         else:
             found = (0 if value is None else size_of_json(value)), 0
         size += found[0]
@@ -351,6 +365,10 @@ def measure_prompts(value: Json) -> Prompts:
         value = [value]
     elif value and {*map(type, value)} <= _NUMBERS:
         return Prompts(tokens=len(value))
+    elif {*map(type, value)} == {str}:
+        size, images = _measure_texts(value, _URIS + _MAGIC, measure_input)
+        if not images:  # the usual array
+            return Prompts(items=len(value), size=size, texts=cast("list[str]", value))
     prompts = Prompts(items=max(1, len(value)))
     for prompt in value:
         if isinstance(prompt, str):
