@@ -70,16 +70,16 @@ async def test_refused_it_does_not_reach_the_application(
     edge = make_edge(answers(200, reached), {"budgets": [RPM], "unknown": "refuse"})  # type: ignore[arg-type]
     with caplog.at_level(logging.WARNING, "querybudget"):
         for method in ("POST", "PUT", "BREW", "POST"):
-            scope = http_scope("/v1/files", key="a", method=method)
+            scope = http_scope("/v1/things", key="a", method=method)
             driven = await drive(edge.app, scope, request({}))
             assert driven.status == 404
             assert json.loads(driven.body)["error"]["code"] == "path_not_served"
     assert reached == []
     assert await edge.used("rpm") == 0
     assert caplog.text.count("is refused: no route reads it") == 1
-    for scope in (http_scope("/v1/files", key="a", method="GET"), http_scope(key="a")):
+    for scope in (http_scope("/v1/things", key="a", method="GET"), http_scope(key="a")):
         await drive(edge.app, scope, request({"messages": []}))
-    assert reached == ["/v1/files", "/v1/chat/completions"]
+    assert reached == ["/v1/things", "/v1/chat/completions"]
 
 
 @pytest.mark.anyio
