@@ -41,6 +41,7 @@ PLAIN = frozenset(NAMES.values()) | {
 """Common members, none of which is another spelling of one that is read."""
 
 _NULL = Raw(b"null")
+_CERTAIN = (Raw(b"false"), Raw(b"true"), _NULL)
 _DIGITS = b"-0123456789"
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 _OBJECTS = msgspec.json.Decoder(list[dict[str, Raw]])
@@ -114,7 +115,8 @@ class Request:
 
     def ambiguous(self, name: str) -> bool:
         """Return True if some readers take a member for true and others for false."""
-        return name in self._members and lax.ambiguous(self.value(name))
+        raw = self._members.get(name, _NULL)
+        return raw not in _CERTAIN and lax.ambiguous(self.value(name))
 
     def number(self, name: str) -> float | None:
         """Return a member that is a number, as `lax.number` reads it."""
@@ -199,9 +201,13 @@ def _check_once(body: bytes, members: dict[str, Raw], expected: str) -> None:
     values = sum(map(len, members.values()))
     if len(body) == punctuation + values + sum(map(len, members)):
         return
-    names = b"".join(map(_ENCODER.encode, members))
-    left = len(body) - punctuation - values - len(names) + 2 * len(members)
-    if left != _white(body) - sum(map(_white, map(bytes, members.values()))) - _white(names):
+    names = "".join(members).encode()
+    if not names.replace(
+        b"_", b""
+    ).isalnum():  # names may be written with escapes, or hold white space
+        names = b"".join([_ENCODER.encode(name)[1:-1] for name in members])
+    left = len(body) - punctuation - values - len(names)
+    if left != _white(body) - _white(b"".join(members.values())) - _white(names):
         raise BodyError(f"Expected {expected}: a member is given twice, or written with escapes.")
 
 
