@@ -172,18 +172,23 @@ async def measured(size: int, rounds: int, wanted: list[str]) -> list[dict[str, 
 GZIPPED = frozenset({"one long text", "small messages", "many members"})
 
 
+FIGURES = (
+    ("bytes", 9),
+    ("parse_ms", 9),
+    ("cost_ms", 9),
+    ("all_ms", 9),
+    ("times", 7),
+    ("memory", 7),
+)
+
+
 def show(record: dict[str, Any] | None) -> None:
     if record is None:
-        print(
-            f"{'body':44} {'sent':>9} {'parse ms':>9} {'cost ms':>9} {'all ms':>9} {'times':>7} {'memory':>7}"
-        )
+        print(f"{'body':44}", *(f"{name:>{width}}" for name, width in FIGURES))
         return
     mark = "" if record["within"] else "  above the goal"
-    print(
-        f"{record['body'][:44]:44} {record['bytes']:>9} {record['parse_ms']:>9.2f}"
-        f" {record['cost_ms']:>9.2f} {record['all_ms']:>9.2f} {record['times']:>7.2f} {record['memory']:>7.2f}{mark}",
-        flush=True,
-    )
+    figures = (f"{record[name]:>{width}}" for name, width in FIGURES)
+    print(f"{record['body'][:44]:44}", *figures, mark, flush=True)
 
 
 def main() -> int:
