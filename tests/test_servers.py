@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount
 
-from querybudget import QueryBudgetMiddleware
+from querybudget import QueryBudgetMiddleware, SetupError
 from querybudget.testing import FakeModel
 
 BODY = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hello"}]}
@@ -139,6 +139,7 @@ def test_a_missing_policy_is_said_when_the_server_starts(
 
         await app({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send)
 
-    anyio.run(start)
+    with pytest.raises(SetupError, match="QUERYBUDGET_POLICY"):
+        anyio.run(start)
     assert sent[0]["type"] == "lifespan.startup.failed"
     assert "QUERYBUDGET_POLICY" in sent[0]["message"]
