@@ -49,7 +49,7 @@ from querybudget.policy.model import Policy
 from querybudget.resilience.fallback import Reserved
 from querybudget.resilience.guard import Wait, within
 from querybudget.resilience.health import StoreHealth
-from querybudget.resilience.store import open_resilient_store
+from querybudget.resilience.opening import open_resilient_store
 from querybudget.stores import Clock, Store, StoreSettings, system_clock
 from querybudget.units import SECOND
 

@@ -16,14 +16,7 @@ from querybudget.backends import StoreSettings
 from querybudget.coverage.response import BucketResponse
 from querybudget.policy.carriers import Carrier
 from querybudget.policy.cors import CorsRule
-from querybudget.policy.fields import (
-    Duration,
-    Factor,
-    Size,
-    Words,
-    between,
-    doc,
-)
+from querybudget.policy.fields import Duration, Factor, Size, Words, between, doc
 from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.policy.routes import GenericRoute, Server, Unknown
 from querybudget.units import MICRO, SECOND, Quota, Unit

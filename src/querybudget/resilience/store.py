@@ -14,24 +14,21 @@ from typing import Any
 
 import msgspec
 
-from querybudget.backends import WORDS, guarantees_of, lacking
 from querybudget.errors import SetupError, StoreError, UnusableStoreError
 from querybudget.events import DecidedBy, Settlement
 from querybudget.ledger import Charge, Line, Reservation, Settled
 from querybudget.policy.model import Mode, OnStoreError, Policy
-from querybudget.redact import error_type, redact_names, redact_url
+from querybudget.redact import error_type, redact_names
 from querybudget.resilience.fallback import Fallback, Reserved
 from querybudget.resilience.guard import REST, Guard, Wait, within
 from querybudget.resilience.health import Health, StoreHealth, StoreStats
 from querybudget.resilience.outbox import Outbox
 from querybudget.stores import (
     Clock,
-    Declares,
     Renews,
     Starts,
     Store,
     StoreSettings,
-    open_store,
 )
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
@@ -346,56 +343,3 @@ class ResilientStore:
         await self._wait((task,), max(seconds, self._seconds))
         if task.cancel():
             await self._wait((task,), self._seconds)
-
-
-def open_resilient_store(
-    policy: Policy, store: Store | StoreSettings | str, clock: Clock, *, wait: Wait = within
-) -> ResilientStore:
-    """Return the store of a policy, or another, ready for its failures.
-
-    Args:
-        policy: The policy.
-        store: A store, or the settings or URL of one.
-        clock: µs since the epoch.
-        wait: Waits for the store's answers.
-
-    Raises:
-        SetupError: The store cannot keep the policy's budgets, there is none of that name, or
-            processes share it and the policy has no secret.
-    """
-    settings = policy.store
-    if isinstance(store, str):
-        settings = msgspec.structs.replace(settings, url=store)
-    elif isinstance(store, StoreSettings):
-        settings = store
-    else:
-        name = type(store).__name__
-        if not all(callable(getattr(store, verb, None)) for verb in ("reserve", "settle")):
-            raise SetupError(f"expected a store or the URL of one, found {name}")
-        _check_windows(store, name, policy)
-        return ResilientStore(policy, store, clock, settings=settings, name=name, wait=wait)
-    scheme = settings.url.partition("://")[0]
-    guarantees = guarantees_of(settings.url)
-    if guarantees is not None and guarantees.shared and not policy.secret:
-        raise SetupError(
-            f"expected `secret` in the policy beside the shared store {scheme}://, found none:"
-            " without it, each process has its own names for the same callers"
-        )
-    opened = open_store(settings, clock, max_identities=policy.max_identities)
-    _check_windows(opened, f"{scheme}://", policy)
-    place = redact_url(settings.url)
-    return ResilientStore(
-        policy, opened, clock, settings=settings, name=scheme, place=place, wait=wait
-    )
-
-
-def _check_windows(store: Store, name: str, policy: Policy) -> None:
-    """Raise SetupError if a store lacks a kind of window that the policy has."""
-    if not isinstance(store, Declares):
-        return
-    guarantees = store.guarantees
-    lacks = lacking(guarantees, [budget.quota for budget in policy.budgets])
-    if lacks:
-        kept = " and ".join(WORDS[kind] for kind in Algorithm if kind in guarantees.windows)
-        names = "; ".join(f"budget {lack.name!r} has {WORDS[lack.algorithm]}" for lack in lacks)
-        raise SetupError(f"the store {name} keeps only {kept or 'no windows'}, but {names}")

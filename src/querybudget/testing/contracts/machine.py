@@ -29,7 +29,7 @@ from querybudget.coverage import BucketResponse, Observation
 from querybudget.ledger import GRACE, Charge, Decision, Line, Reservation, Settled
 from querybudget.stores import Clock, Renews, Store
 from querybudget.testing.clock import ManualClock
-from querybudget.testing.contracts.oracle import Expected, Oracle
+from querybudget.testing.contracts.oracle import Oracle, found_in
 from querybudget.testing.contracts.strategies import bucket_quotas, observations, quotas, responses
 from querybudget.units import MICRO, Algorithm, Millionths, Quota
 
@@ -350,7 +350,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _reserving(self, charge: Charge, decision: Decision) -> _Step:
         now = self._clock.now
-        return lambda oracle: oracle.reserve(charge, now), _found(decision)
+        return lambda oracle: oracle.reserve(charge, now), found_in(decision)
 
     def _settling(
         self, reservation: Reservation, amounts: Sequence[int], settled: Settled
@@ -385,18 +385,6 @@ class StoreMachine(RuleBasedStateMachine):
 
 def _left(partition: str, quota: Quota, now: int, oracle: Oracle) -> int:
     return oracle.left(partition, quota, now)
-
-
-def _found(decision: Decision) -> Expected:
-    """Return the part of a decision that the oracle predicts."""
-    return Expected(
-        decision.reservation.held if decision.reservation else None,
-        decision.price,
-        decision.stage,
-        decision.delay,
-        decision.shadow_price,
-        decision.shadow_stage,
-    )
 
 
 def _leases(line: Line) -> bool:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from math import ceil
 
 from querybudget.coverage import Stage
-from querybudget.ledger import Charge, Line, Settled
+from querybudget.ledger import Charge, Decision, Line, Settled
 from querybudget.testing.contracts.charge_logs import LOGS, BucketLog, Log
 from querybudget.units import MICRO, Algorithm, Quota
 
@@ -55,6 +55,18 @@ class View:
     stage: Stage = Stage.NONE
     entered: Stage = Stage.NONE
     delay: int = 0
+
+
+def found_in(decision: Decision) -> Expected:
+    """Return the part of a decision that the oracle predicts."""
+    return Expected(
+        decision.reservation.held if decision.reservation else None,
+        decision.price,
+        decision.stage,
+        decision.delay,
+        decision.shadow_price,
+        decision.shadow_stage,
+    )
 
 
 class Oracle:
