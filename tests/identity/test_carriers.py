@@ -299,3 +299,30 @@ def test_a_server_says_where_its_keys_are(server: object, names: list[str], firs
     (spec,) = [spec for spec in policy.identity if spec.kind == "api_key"]
     assert [carrier.name or carrier.kind for carrier in spec.carriers][:2] == names
     assert spec.first is first
+
+
+@pytest.mark.parametrize(
+    ("server", "differing", "first"),
+    [
+        ("litellm", None, True),
+        ("litellm", "contradict", False),
+        ("vllm", "first", True),
+        (["vllm", "anthropic"], "contradict", False),
+    ],
+)
+@pytest.mark.parametrize("place", ["identity", "partitions"])
+def test_what_the_policy_says_of_differing_keys_goes_before_its_server(
+    server: object, differing: str | None, first: bool, place: str
+) -> None:
+    resolver = {"api_key": {} if differing is None else {"differing": differing}}
+    policy = load_policy(
+        {
+            "server": server,
+            place: [resolver] if place == "identity" else {"key": resolver},
+            "budgets": [{"name": "rpm", "limit": "5/minute"}],
+        }
+    )
+    chain = policy.identity if place == "identity" else [policy.partitions["key"].resolver]
+    (spec,) = [spec for spec in chain if spec.kind == "api_key"]
+    assert spec.first is first
+    assert AUTHORIZATION in spec.carriers

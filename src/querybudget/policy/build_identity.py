@@ -7,11 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from msgspec import UNSET
-from msgspec.structs import replace
 
 from querybudget.notation import LARGEST
 from querybudget.policy import file
-from querybudget.policy.carriers import Carrier, CarrierFile, Kind, carrier_of
+from querybudget.policy.carriers import Carrier, CarrierFile, Kind, carrier_of, shown
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import Partition, ResolverSpec, Tier, TierRule
 from querybudget.policy.routes import Server
@@ -26,6 +25,9 @@ _EVERYWHERE = ("0.0.0.0/0", "::/0")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 
+_NO_HEADERS = ("authorization", "query", "cookie", "basic", "header")
+"""No header but the first has such a name: a word near them is misspelt, or lacks its braces."""
+
 _FORGED = (
     "expected `trusted_proxies`, the networks that may set this header (`*` for every one), found"
     " none: anyone who can set it chooses whose budget is used"
@@ -39,9 +41,7 @@ def identity(
     specs: dict[ResolverSpec, None] = {}
     for index, link in enumerate(links):
         path = ("identity", index)
-        spec = _resolver(link, path, problems)
-        if spec is not None and spec.kind == "api_key" and not spec.carriers:
-            spec = _served(spec, server)
+        spec = _resolver(link, path, server, problems)
         if spec in specs:
             problems.add(path, f"expected each resolver once, found `{spec.kind}` again")
         elif spec is not None:
@@ -52,9 +52,9 @@ def identity(
 
 
 def partitions(
-    written: Mapping[str, file.PartitionFile], problems: Problems
+    written: Mapping[str, file.PartitionFile], server: Sequence[Server], problems: Problems
 ) -> Mapping[str, Partition]:
-    """Build the partitions by name."""
+    """Build the partitions by name; `server` says where keys are."""
     built: dict[str, Partition] = {}
     for name, resolver in written.items():
         path = ("partitions", name)
@@ -62,7 +62,7 @@ def partitions(
         if name in POOLS:
             message = f"expected a new name, found `{name}`, which `per` already knows"
             problems.add(path, message)
-        spec = _resolver(resolver, path, problems)
+        spec = _resolver(resolver, path, server, problems)
         if spec is not None:
             built[name] = Partition(name, spec, resolver.missing)
     return built
@@ -132,7 +132,9 @@ def _rule(when: file.WhenFile, path: Path, problems: Problems) -> TierRule:
     )
 
 
-def _resolver(link: file.ResolverFile, path: Path, problems: Problems) -> ResolverSpec | None:
+def _resolver(
+    link: file.ResolverFile, path: Path, server: Sequence[Server], problems: Problems
+) -> ResolverSpec | None:
     match link:
         case file.ResolverFile(header=file.HeaderFile() as header):
             return _header_resolver(header, (*path, "header"), problems)
@@ -151,25 +153,48 @@ def _resolver(link: file.ResolverFile, path: Path, problems: Problems) -> Resolv
         case file.ResolverFile(user=file.NothingFile()):
             return ResolverSpec("user")
         case file.ResolverFile(api_key=file.ApiKeyFile() as api_key):
-            carriers = tuple(
-                _carrier(written, (*path, "api_key", "from", index), problems)
-                for index, written in enumerate(api_key.carriers)
-            )
-            first = bool(carriers) if api_key.differing is None else api_key.differing == "first"
-            return ResolverSpec("api_key", carriers=carriers, first=first)
+            return _key_resolver(api_key, (*path, "api_key"), server, problems)
         case _:
             return None
 
 
-def _served(spec: ResolverSpec, server: Sequence[Server]) -> ResolverSpec:
-    """Take keys from where the policy's servers do; the order of several servers says nothing."""
-    files = [server_file(name) for name in server]
-    words = dict.fromkeys(word for each in files for word in each.keys)
-    carriers = tuple(carrier_of(word) for word in words)
-    return replace(spec, carriers=carriers, first=len(files) == 1 and files[0].first)
+def _key_resolver(
+    written: file.ApiKeyFile, path: Path, server: Sequence[Server], problems: Problems
+) -> ResolverSpec:
+    """Take keys from where the policy says, or else from where its servers do."""
+    carriers = _carriers(written.carriers, (*path, "from"), problems)
+    ordered = first = bool(carriers)
+    if not carriers:
+        if "from" in problems.keys(path) and not problems.wrong((*path, "from")):
+            problems.add((*path, "from"), "expected at least one place, found none")
+        files = [server_file(name) for name in server]
+        words = dict.fromkeys(word for each in files for word in each.keys)
+        carriers = tuple(carrier_of(word) for word in words)
+        ordered = len(files) == 1  # the order of several servers says nothing
+        first = ordered and files[0].first
+    if written.differing == "first" and not ordered and not problems.wrong(path):
+        message = "expected `from` beside `differing: first`, found none: no order is known"
+        problems.add((*path, "differing"), message)
+    if written.differing is not None:
+        first = written.differing == "first"
+    return ResolverSpec("api_key", carriers=carriers, first=first)
 
 
-def _carrier(written: CarrierFile, path: Path, problems: Problems) -> Carrier:
+def _carriers(
+    written: Sequence[CarrierFile], path: Path, problems: Problems
+) -> tuple[Carrier, ...]:
+    carriers: dict[Carrier, None] = {}
+    for index, each in enumerate(written):
+        place = (*path, index)
+        carrier = _carrier(each, place, problems)
+        if carrier in carriers:
+            problems.add(place, f"expected each place once, found `{shown([carrier])}` again")
+        elif carrier is not None:
+            carriers[carrier] = None
+    return tuple(carriers)
+
+
+def _carrier(written: CarrierFile, path: Path, problems: Problems) -> Carrier | None:
     if written.basic is not None:
         return Carrier("basic", written.basic)
     name = written.query if written.query is not None else written.cookie
@@ -178,7 +203,15 @@ def _carrier(written: CarrierFile, path: Path, problems: Problems) -> Carrier:
         if not name:
             problems.add(path, f"expected the name of a {kind}, found nothing")
         return Carrier(kind, name)
-    return carrier_of(_header_name(written.header or "", path, problems))
+    if written.header is None:
+        return None  # what stands there is noted as wrong
+    name = _header_name(written.header, path, problems)
+    near = "" if problems.mapping(path) or name == "authorization" else nearest(name, _NO_HEADERS)
+    if near:
+        near = "" if name in _NO_HEADERS else near
+        expected = f"`authorization`, `{{query: NAME}}` or, for a header, `{{header: {name}}}`"
+        problems.add(path, f"expected {expected}, found `{written.header}`{near}")
+    return carrier_of(name)
 
 
 def _header_resolver(

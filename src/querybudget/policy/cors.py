@@ -27,7 +27,13 @@ class Cors(Struct, frozen=True):
 CorsRule = Annotated[
     Cors,
     doc("Which web pages may read refusals: an origin such as `https://app.example.com`."),
-    Meta(extra={"short": "origins", "expected": "origins such as `https://app.example.com`"}),
+    Meta(
+        extra={
+            "short": "origins",
+            "several": True,
+            "expected": "origins such as `https://app.example.com`",
+        }
+    ),
 ]
 
 
@@ -35,12 +41,11 @@ def check_cors(cors: Cors | None, path: Path, problems: Problems) -> None:
     """Check that origins are written as browsers send them."""
     if cors is None:
         return
+    origins = (*path, "origins") if problems.mapping(path) else path
     for origin in cors.origins:
         if not _ORIGIN.fullmatch(origin):
-            where = problems.item((*path, "origins"), origin)
-            problems.add(
-                where, f"expected an origin such as `https://app.example.com`, found `{origin}`"
-            )
+            message = f"expected an origin such as `https://app.example.com`, found `{origin}`"
+            problems.add(problems.item(origins, origin), message)
     if cors.credentials and "*" in cors.origins:
         message = "expected origins by name beside `credentials: true`, found `*`"
-        problems.add((*path, "origins"), message)
+        problems.add(origins, message)

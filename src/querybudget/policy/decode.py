@@ -107,8 +107,9 @@ def _struct(
         if key not in entries.nodes:
             problems.add((*path, key), f"expected `{key}`, found none")
     beside = notes.get("beside", ())
-    chosen = [key for key in entries.nodes if key not in beside]
-    if notes.get("one") and len(chosen) != 1:
+    chosen = [key for key in entries.nodes if key in shapes and key not in beside]
+    misspelt = any(key not in shapes for key in entries.nodes)  # it may be the one
+    if notes.get("one") and len(chosen) != 1 and not (misspelt and not chosen):
         keys = listed([key for key in shapes if key not in beside])
         problems.add(path, f"expected exactly one of {keys}, found {len(chosen)}")
     names = {field.encode_name: field.name for field in msgspec.structs.fields(struct)}
@@ -123,6 +124,8 @@ def _entries(
         return node
     if words := notes.get("words"):
         return _chosen(node, path, words, problems)
+    if isinstance(node, Items) and notes.get("several"):
+        return Entries({notes["short"]: node}, node.line, {notes["short"]: node.line})
     if isinstance(node, Scalar) and not node.void:
         text = isinstance(node.value, str)
         number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
@@ -170,7 +173,9 @@ def _items(item: Shape, node: Node, path: Path, problems: Problems) -> object:
     if isinstance(node, Items):
         places = [(each, (*path, index)) for index, each in enumerate(node.items)]
     elif isinstance(node, Entries) and not _struct_of(item):
-        _add_wrong(node, path, "a list", problems)
+        words = _words(item.type)
+        expected = f"{listed(words)}, or a list of them" if words else "a list"
+        _add_wrong(node, path, expected, problems)
         return UNSET
     else:
         places = [(node, path)]
@@ -248,6 +253,8 @@ def _near(node: Node, words: Collection[str]) -> str:
 
 
 def _unknown(key: str, shapes: Mapping[str, Shape]) -> str:
+    if not shapes:
+        return f"expected no keys, found `{key}`"
     near = nearest(key, shapes)
     known = "a known key" if near and len(shapes) > FEW_KEYS else listed(shapes)
     return f"expected {known}, found `{key}`{near}"

@@ -8,6 +8,7 @@ what `querybudget.policy.decode` and `querybudget.policy.schema` need beyond wha
     schema    what JSON Schema says of a scalar with a notation
     required  the key must be there, although the field has a default
     short     the key that a scalar in place of the mapping stands for: `claim: sub` is {path: sub}
+    several   so does a list in place of the mapping
     number    that scalar is a number: `coding: 3` is {weight: 3}
     word      a scalar in place of the mapping is a key without value: `user` is {user: {}}
     words     so is each item of a list, with the value that is given here for it

@@ -360,7 +360,7 @@ class PolicyFile(Struct, frozen=True):
     routes: Annotated[tuple[GenericRoute, ...], doc("Model routes of your own.")] = ()
     server: Annotated[
         tuple[Server, ...],
-        doc("What answers: its routes, keys and health paths are known; defaults to all of them."),
+        doc("What answers: brings its routes, its places of keys, and what monitors ask."),
     ] = ()
     unknown: Annotated[
         Unknown, doc("What becomes of a request with a body on a path that nothing reads.")

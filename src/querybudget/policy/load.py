@@ -24,7 +24,7 @@ from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Node, Path, Problems
 from querybudget.policy.model import Policy
 from querybudget.policy.prices import completed_price
-from querybudget.policy.routes import GenericRoute
+from querybudget.policy.routes import GenericRoute, Server
 from querybudget.policy.yaml_nodes import from_mapping, from_text
 from querybudget.text import listed, nearest
 
@@ -102,7 +102,7 @@ def _text(name: str) -> str:
 
 def _policy(node: Node, problems: Problems) -> Policy:
     written = read(file.PolicyFile, node, problems)
-    partitions = build_identity.partitions(written.partitions, problems)
+    partitions = build_identity.partitions(written.partitions, written.server, problems)
     _check(written, problems)
     capabilities = build_embedding.capabilities(written.capabilities, problems)
     known = build_budgets.Known(
@@ -158,6 +158,7 @@ def _check(written: file.PolicyFile, problems: Problems) -> None:
     build_budgets.check_paths(written.exempt or (), ("exempt",), problems)
     if written.estimate.bytes_per_token == 0:
         problems.add(("estimate", "bytes_per_token"), "expected more than zero, found 0")
+    _check_servers(written.server, problems)
     check_cors(written.refusals.cors, ("refusals", "cors"), problems)
     body = written.body
     if body.timeout == 0:
@@ -168,6 +169,15 @@ def _check(written: file.PolicyFile, problems: Problems) -> None:
     path = written.health
     if path and not path.startswith("/"):
         problems.add(("health",), f"expected a path such as `/health/budgets`, found `{path}`")
+
+
+def _check_servers(servers: tuple[Server, ...], problems: Problems) -> None:
+    if not servers and "server" in problems.keys(()) and not problems.wrong(("server",)):
+        problems.add(("server",), "expected at least one server, found none")
+    for index, name in enumerate(servers):
+        if name in servers[:index]:
+            message = f"expected each server once, found `{name}` again"
+            problems.add(("server", index), message)
 
 
 def _secret(written: file.PolicyFile, problems: Problems) -> bytes:
