@@ -69,7 +69,7 @@ def test_one_answer_is_asked_for(path: str, asked: Any) -> None:
     [
         (CHAT, "max_tokens"),
         (CHAT, "max_completion_tokens"),
-        (CHAT, "n_predict"),
+        (COMPLETIONS, "n_predict"),
         (COMPLETIONS, "max_tokens"),
         (RESPONSES, "max_output_tokens"),
         (MESSAGES, "max_tokens"),
@@ -91,6 +91,12 @@ def test_an_answer_is_limited_and_a_lower_limit_is_kept(path: str, name: str) ->
 def test_an_answer_without_a_limit_gets_one(path: str, name: str) -> None:
     assert less(path) == {name: OUTPUT}
     assert less(path, **{name: None}) == {name: OUTPUT}
+
+
+def test_a_limit_that_only_some_servers_know_does_not_stand_for_the_others() -> None:
+    assert less(CHAT, n_predict=9) == {"n_predict": 9, "max_tokens": OUTPUT}
+    found = less(MESSAGES, max_new_tokens=9000)
+    assert found == {"max_new_tokens": OUTPUT, "max_tokens": OUTPUT}
 
 
 def test_a_completion_without_a_bound_keeps_its_servers_own_which_is_small() -> None:

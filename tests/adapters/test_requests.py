@@ -178,8 +178,8 @@ def test_a_limit_that_some_servers_take_for_none_is_none(bound: int) -> None:
     assert read(CHAT, max_tokens=bound).max_output is None
 
 
-def test_the_newer_limit_takes_precedence() -> None:
-    assert read(CHAT, max_completion_tokens=7, max_tokens=9).max_output == 7
+def test_the_larger_limit_counts_since_a_server_may_know_only_that_one() -> None:
+    assert read(CHAT, max_completion_tokens=7, max_tokens=9).max_output == 9
     assert read(CHAT, max_completion_tokens=None, max_tokens=9).max_output == 9
 
 

@@ -162,6 +162,19 @@ async def test_each_message_of_a_socket_is_a_call(
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("query", [b"model=dear", b"a=1&Model=de%61r", b"model=cheap&model=dear"])
+async def test_a_budget_of_a_model_applies_to_a_socket_whose_address_names_it(
+    make_edge: MakeEdge, query: bytes
+) -> None:
+    budget = {"name": "dear", "limit": "2 requests/day", "match": {"model": "dear"}}
+    edge = make_edge(echo, {"budgets": [budget]})
+    messages = [CONNECT, text("one"), text("two")]
+    driven = await drive(edge.app, socket_scope(query_string=query), messages)
+    assert [m["type"] for m in driven.sent][1:] == ["websocket.send", "websocket.close"]
+    edge.decisions.assert_refused(1, by="dear")
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("extension", [True, False])
 async def test_a_refused_handshake_is_answered(make_edge: MakeEdge, extension: bool) -> None:
     edge = make_edge(echo, {"budgets": [{"name": "rpm", "limit": "1 requests/minute"}]})

@@ -234,3 +234,34 @@ def test_budgets_of_either_kind_of_answer_apply_where_servers_differ_about_strea
     ]
     call = Call(Dialect.OPENAI, "chat", ambiguous=True)
     assert names_of(matcher(*budgets), call) == ["true", "false"]
+
+
+SPELLINGS = ["dear", "Dear", "DEAR ", "library/dear", "registry.ollama.ai/library/Dear:latest"]
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_another_spelling_of_a_model_has_the_same_budgets_and_no_lower_price(name: str) -> None:
+    dear = {"name": "dear", "limit": "1 request/day", "match": {"model": "dear"}}
+    each = {"name": "each", "limit": "9 requests/day", "per": ["identity", "model"]}
+    spend = {"name": "spend", "limit": "$1/day"}
+    matching = matcher(
+        dear,
+        each,
+        spend,
+        models={"dear": {"input": 9, "output": 90}, "*": {"input": 0.1, "output": 0.1}},
+    )
+    plan = matching.plan(caller(), route_of(matching), chat(name))
+    assert names_of(matching, chat(name)) == ["dear", "each", "spend"]
+    assert plan.budgets[1].model == "dear"
+    assert plan.budgets[2].cost_function(chat(name), Usage(1_000_000, 0, 0, 0)) == 9 * MICRO
+
+
+def test_a_model_that_two_callers_were_answered_has_one_account_in_any_case() -> None:
+    matching = matcher({"name": "each", "limit": "9 requests/day", "per": ["identity", "model"]})
+    for who in ("a", "b"):
+        matching.note(who, chat("Tern"))
+    names = [
+        matching.plan(caller(), route_of(matching), chat(name)).budgets[0].model
+        for name in ("tern", "Tern", "TERN")
+    ]
+    assert names == ["tern"] * 3

@@ -15,15 +15,16 @@ from querybudget.adapters.answer_text import json_text_size
 from querybudget.adapters.base import Call, Dialect, Meter, Target, Usage
 from querybudget.adapters.combined import copied
 from querybudget.adapters.content import converse, measure, text_of
-from querybudget.adapters.degrade import Members, bound, lower_effort, put, rewrite, within
+from querybudget.adapters.degrade import Members, bound, lower_effort, put, rewrite, single, within
 from querybudget.adapters.metering import AnswerTotals, answer_meter
-from querybudget.adapters.model_names import models_of
+from querybudget.adapters.model_names import models_in
 from querybudget.adapters.request import (
+    COUNTS,
+    LIMITS,
     NOTHING,
     Request,
     joined,
     json_size,
-    output_bound,
     read_request,
     utf8_size,
 )
@@ -79,7 +80,7 @@ class CountTokens:
     def parse(self, target: Target, body: bytes, /) -> Call:
         request = read_request(body, "a request to count tokens")
         request.array("messages")
-        models = models_of(target, request.value("model"))
+        models = models_in(target, request)
         return Call(
             dialect=Dialect.ANTHROPIC,
             operation="count_tokens",
@@ -103,7 +104,7 @@ def messages_call(target: Target, request: Request) -> Call:
     """
     messages, prompt = converse(request.array("messages")), request.value("system")
     size, images = measure(prompt)
-    models = models_of(target, request.value("model"))
+    models = models_in(target, request)
     call = Call(
         dialect=Dialect.ANTHROPIC,
         operation="messages",
@@ -111,7 +112,8 @@ def messages_call(target: Target, request: Request) -> Call:
         other_models=models.others,
         stream=request.flag("stream"),
         ambiguous=request.ambiguous("stream"),
-        max_output=output_bound(request.number("max_tokens")),
+        choices=request.choices(),
+        max_output=request.bound(),
         input_bytes=size + messages.size + request.size("tools"),
         images=images + messages.images,
         template=joined([text for text in (text_of(prompt), messages.template) if text]),
@@ -121,6 +123,8 @@ def messages_call(target: Target, request: Request) -> Call:
 
 
 def _less(members: Members) -> None:
+    single(members, *COUNTS)
+    bound(members, *LIMITS)
     bound(members, "max_tokens", otherwise="max_tokens")
     put(members, "thinking", b'{"type":"disabled"}')
     within(members, "output_config", _less_effort)

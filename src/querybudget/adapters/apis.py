@@ -10,6 +10,7 @@ from querybudget.adapters.base import Dialect
 from querybudget.adapters.native import Api
 
 _PROMPTS = (
+    "conversations",
     "documents",
     "input",
     "inputids",
@@ -17,6 +18,9 @@ _PROMPTS = (
     "inputtext",
     "instances",
     "prompt",
+    "prompts",
+    "queries",
+    "requests",
     "text",
     "text2",
     "textinput",
@@ -33,11 +37,21 @@ _BOUNDS = (
     "npredict",
     "numpredict",
 )
-_COUNTS = ("n", "bestof", "numreturnsequences", "candidatecount", "numgenerations", "samplecount")
+_COUNTS = (
+    "n",
+    "bestof",
+    "numreturnsequences",
+    "candidatecount",
+    "numgenerations",
+    "samplecount",
+    "numoutputs",
+    "numcompletions",
+)
 _SETTINGS = (
     "",
     "additionalmodelrequestfields",
     "config",
+    "extrabody",
     "generationconfig",
     "inferenceconfig",
     "options",
@@ -47,7 +61,7 @@ _SETTINGS = (
     "textgenerationconfig",
 )
 
-ANY = Api("generate", _PROMPTS, _SETTINGS, _BOUNDS, _COUNTS)
+ANY = Api("generate", _PROMPTS, _SETTINGS, _BOUNDS, _COUNTS, each=True)
 """A request of which only the path is known: it may use any of the names."""
 
 TGI = Api(
@@ -55,7 +69,7 @@ TGI = Api(
     ("inputs",),
     ("parameters",),
     ("maxnewtokens",),
-    ("bestof",),
+    ("bestof", "numreturnsequences"),
     bound="parameters.max_new_tokens",
     dialect=Dialect.OLLAMA,
 )

@@ -13,6 +13,7 @@ import msgspec
 
 from querybudget.adapters.base import Call, Dialect, Meter, Target
 from querybudget.adapters.lax import Json
+from querybudget.adapters.members import JSON
 from querybudget.adapters.native import Native
 from querybudget.errors import BodyError
 
@@ -30,6 +31,10 @@ _NAME = re.compile(rb'(?<!\w)name="?([^";\r\n]{0,200})')
 _FILE = re.compile(rb"(?<!\w)filename\*?=")
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _HEADERS = 8_192
+
+
+_URL_ENCODED = "application/x-www-form-urlencoded"
+_MULTIPART = "multipart/"
 
 
 class Part(msgspec.Struct):
@@ -105,24 +110,16 @@ class Form:
 
     def parse(self, target: Target, body: bytes, /) -> Call:
         media = target.content_type.strip().lower()
-        if media.startswith("application/x-www-form-urlencoded"):
+        if media.startswith(_URL_ENCODED):
             return self._inner.read(target, _encoded(body))
-        if not media.startswith("multipart/"):
+        if not media.startswith(_MULTIPART):
             return self._inner.parse(target, body)
-        fields: dict[str, Json] = {}
-        size = files = 0
-        for part in parts_of(body, target.content_type):
-            if part.file:
-                files += 1
-                size += len(part.content)
-            else:
-                text = part.content[:MAX_FIELD].decode(errors="replace")
-                _add(fields, part.name, text)
+        fields, sizes = _parted(body, target.content_type)
         call = self._inner.read(target, fields)
         if self._sound:
-            call.input_tokens += -(-size // AUDIO_BYTES)
+            call.input_tokens += -(-sum(sizes) // AUDIO_BYTES)
         else:
-            call.images += files
+            call.images += len(sizes)
         return call
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
@@ -130,6 +127,38 @@ class Form:
 
     def degrade(self, body: bytes, /) -> bytes:
         return self._inner.degrade(body)  # a form is no JSON object, so it stays as it is
+
+
+def fields_of(body: bytes, content_type: str) -> dict[str, Json]:
+    """Return the fields of a form, without its files. A field of JSON is what it holds.
+
+    Raises:
+        BodyError: It has too many fields, or is no form of its type.
+    """
+    is_parted = content_type.strip().lower().startswith(_MULTIPART)
+    fields = _parted(body, content_type)[0] if is_parted else _encoded(body)
+    return {name: _held(value) for name, value in fields.items()}
+
+
+def _held(value: Json) -> Json:
+    if not isinstance(value, str) or not value.startswith(("{", "[")):
+        return value
+    try:
+        return JSON.decode(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _parted(body: bytes, content_type: str) -> tuple[dict[str, Json], list[int]]:
+    """Return the fields of a multipart form, and the sizes of its files."""
+    fields: dict[str, Json] = {}
+    sizes: list[int] = []
+    for part in parts_of(body, content_type):
+        if part.file:
+            sizes.append(len(part.content))
+        else:
+            _add(fields, part.name, part.content[:MAX_FIELD].decode(errors="replace"))
+    return fields, sizes
 
 
 def _encoded(body: bytes) -> dict[str, Json]:

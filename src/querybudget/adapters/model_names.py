@@ -17,11 +17,31 @@ import msgspec
 from querybudget.adapters.base import MAX_MODELS, Target
 from querybudget.adapters.lax import Json
 from querybudget.adapters.readings import folded
+from querybudget.adapters.request import Request
 from querybudget.errors import BodyError
 
+_ALIAS = re.compile(r"\A(?:https?://)?(?:registry\.ollama\.ai/)?library/|:latest\Z")
 LONGEST_PATH = 200
 """Names in longer paths are not cached."""
 
+_FALLBACKS = frozenset(
+    {
+        *("models", "fallbacks", "default_fallbacks", "context_window_fallbacks"),
+        *("content_policy_fallbacks", "router_settings_override"),
+    }
+)
+"""Members with models that are asked if the first fails, in OpenRouter and LiteLLM. A caller can
+make it fail."""
+
+_INSTEAD = frozenset(
+    {"engine", "deployment_id", "model_id", "model_name", "lora_path", "adapter_id"}
+)
+"""Members that some servers take for the model, or for an adapter of its weights."""
+
+NATIVE = tuple(dict.fromkeys(["model", *sorted(name.replace("_", "") for name in _INSTEAD)]))
+"""`_INSTEAD` and ``model``, as folded names."""
+
+_ELSEWHERE = _FALLBACKS | _INSTEAD
 _DEPLOYMENT = re.compile(r"/(?:deployments|engines)/([^/]+)", re.IGNORECASE)
 _MODELS = re.compile("/models/", re.IGNORECASE)
 _VERB = re.compile(r"[A-Za-z]+/?")
@@ -65,16 +85,62 @@ def models_of(target: Target, named: Json, alternatives: Iterable[Json] = ()) ->
     return Models(names[0] if names else "", names[1:], copies)
 
 
+def models_in(target: Target, request: Request) -> Models:
+    """Return the models that a request in OpenAI's or Anthropic's dialect names.
+
+    Raises:
+        BodyError: It names more than `MAX_MODELS`.
+    """
+    found = request.named(_ELSEWHERE)
+    if not found:
+        return models_of(target, request.value("model"))
+    values = [
+        [*_fallbacks(request.value(name))] if name in _FALLBACKS else request.value(name)
+        for name in found
+    ]
+    return models_of(target, request.value("model"), values)
+
+
+def one_spelling(name: str) -> str:
+    """Return a model's name as servers compare it that ignore case, and Ollama's without what it adds.
+
+    Ollama takes ``library/Tern:latest`` for ``tern``. A pattern has its one spelling too.
+    """
+    return _ALIAS.sub("", name.strip().lower())
+
+
+def _fallbacks(value: Json) -> Iterator[str]:
+    """Yield the models in ``["b"]``, ``[{"model": "b"}]``, ``[{"a": ["b"]}]``, and settings."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            pending += reversed(value)
+        elif isinstance(value, dict):
+            named = _FALLBACKS & value.keys()
+            if "model" in value:
+                pending.append(value["model"])
+            elif named:
+                pending += [value[name] for name in sorted(named)]
+            else:
+                pending += [models for models in value.values() if isinstance(models, list)]
+
+
 def _is_one(named: Json) -> bool:
     return isinstance(named, str) and "," not in named
 
 
 def _names(value: Json) -> Iterator[str]:
-    if isinstance(value, str):
-        yield from filter(None, map(str.strip, value.split(","))) if "," in value else (value,)
-    elif isinstance(value, list):
-        for element in value:
-            yield from _names(element.get("model") if isinstance(element, dict) else element)
+    pending = [value]
+    while pending:  # a body may nest deeper than functions may
+        value = pending.pop()
+        if isinstance(value, str):
+            yield from filter(None, map(str.strip, value.split(","))) if "," in value else (value,)
+        elif isinstance(value, list):
+            named = [each.get("model") if isinstance(each, dict) else each for each in value]
+            pending += reversed(named)
 
 
 def _in_path(path: str) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from querybudget.adapters.members import (
     read_object,
     texts,
 )
-from querybudget.adapters.model_names import models_of
+from querybudget.adapters.model_names import NATIVE, models_of
 from querybudget.adapters.native_answer import native_meter
 from querybudget.adapters.request import (
     MAX_CHOICES,
@@ -72,6 +72,7 @@ class Api(msgspec.Struct, frozen=True):
         stream: Whether an answer is streamed: if ``stream`` says so, unless it says no, or always.
         generates: Whether a model writes an answer.
         paired: The member that a model reads again with each of the `many`.
+        each: Whether each of `many` may have a model and settings of its own.
         background: Whether an answer that is not streamed is fetched by a later call.
         dialect: The format of refusals.
     """
@@ -85,6 +86,7 @@ class Api(msgspec.Struct, frozen=True):
     stream: Literal["asked", "unless", "always"] = "asked"
     generates: bool = True
     paired: tuple[str, ...] = ()
+    each: bool = False
     background: bool = False
     dialect: Dialect = Dialect.PROBLEM
 
@@ -106,13 +108,14 @@ class Native:
     def read(self, target: Target, document: dict[str, Json]) -> Call:
         """Return what a decoded request asks."""
         members = folded(document)
-        settings, talk = self._settings(members), [*_messages(members)]
         items = [value for name in self._api.many for value in members.get(name, ())]
+        inner = [*_objects(items)] if self._api.each else []
+        settings, talk = self._settings(members, *inner), [*_messages(members)]
         count = max(1, *map(_length, items)) if items else 1
         content = content_of(self._prompt(members))
         again = content_of([value for n in self._api.paired for value in members.get(n, ())])
         asks, stream = _asks(items), self._streams(members)
-        named = members.get("model", [None])
+        named = self._models(members, *inner, settings) or [None]
         if self._api.dialect is Dialect.GEMINI:  # which says `models/NAME` in bodies
             named = [n.removeprefix("models/") if isinstance(n, str) else n for n in named]
         models = models_of(target, named[0], named[1:])
@@ -145,13 +148,20 @@ class Native:
     def degrade(self, body: bytes, /) -> bytes:
         return rewrite(body, self._less) if self._api.generates else body
 
-    def _settings(self, members: dict[str, list[Json]]) -> dict[str, list[Json]]:
+    def _models(self, *holders: dict[str, list[Json]]) -> list[Json]:
+        """Return what stands where servers look for a model, each once, the request's own first."""
+        found = [value for holder in holders for n in NATIVE for value in holder.get(n, ())]
+        names = dict.fromkeys(value for value in found if isinstance(value, str))
+        return [*names, *(value for value in found if isinstance(value, list))]
+
+    def _settings(self, *requests: dict[str, list[Json]]) -> dict[str, list[Json]]:
         """Return the values of each setting, wherever they are, by folded names."""
         found: dict[str, list[Json]] = {}
-        holders: list[dict[str, list[Json]]] = [members] if "" in self._api.settings else []
-        for name in self._names:
-            for value in members.get(name, ()):
-                holders += map(folded, value if isinstance(value, list) else (value,))
+        holders: list[dict[str, list[Json]]] = [*requests] if "" in self._api.settings else []
+        for members in requests:
+            for name in self._names:
+                for value in members.get(name, ()):
+                    holders += map(folded, value if isinstance(value, list) else (value,))
         for holder in holders:
             for setting, values in holder.items():
                 found.setdefault(setting, []).extend(values)
@@ -269,6 +279,13 @@ def _length(prompt: Json) -> int:
         return 1
     kinds = [*map(type, prompt)]
     return kinds.count(str) + kinds.count(list) + kinds.count(dict) or 1
+
+
+def _objects(items: list[Json]) -> Iterator[dict[str, list[Json]]]:
+    """Yield the members of each object in arrays."""
+    for value in items:
+        if isinstance(value, list):
+            yield from (folded(one) for one in value if isinstance(one, dict))
 
 
 def _asks(prompts: list[Json]) -> list[str]:

@@ -12,6 +12,7 @@ from querybudget.adapters import lax
 from querybudget.adapters.base import Call, Dialect, Meter, Target
 from querybudget.adapters.combined import copied
 from querybudget.adapters.content import (
+    Prompts,
     conversations,
     converse,
     measure,
@@ -28,8 +29,9 @@ from querybudget.adapters.degrade import (
     single,
     within,
 )
+from querybudget.adapters.members import ATTACHMENT_SHARE
 from querybudget.adapters.metering import answer_meter
-from querybudget.adapters.model_names import Models, models_of
+from querybudget.adapters.model_names import models_in
 from querybudget.adapters.openai_usage import (
     read_chat_body,
     read_chat_element,
@@ -38,12 +40,12 @@ from querybudget.adapters.openai_usage import (
     read_responses_event,
 )
 from querybudget.adapters.request import (
+    COUNTS,
+    LIMITS,
     Request,
     alternatives,
     asks_of,
-    choices_of,
     joined,
-    output_bound,
     read_request,
     utf8_size,
 )
@@ -51,14 +53,20 @@ from querybudget.adapters.request import (
 _LOGPROBS = ("logprobs", "top_logprobs", "prompt_logprobs", "n_probs", "return_hidden_states")
 """Members that reveal more than text, including llama.cpp's and SGLang's."""
 
-_BOUNDS = ("max_completion_tokens", "max_tokens", "n_predict")
 _TEXT_LOGPROBS = "message.output_text.logprobs"
 
 
 _KEPT = ("previous_response_id", "conversation", "prompt")
 """Members that name text which the server keeps."""
 
-_TOOLS = ("tools", "functions")
+_SHOWN = frozenset(
+    {
+        *("tools", "functions", "documents", "response_format", "text", "prediction"),
+        *("chat_template", "chat_template_kwargs"),
+    }
+)
+"""Members besides the messages that servers write into the prompt. They count by their JSON."""
+
 _NAMES = msgspec.json.Decoder(list[str])
 
 
@@ -70,7 +78,7 @@ class ChatCompletions:
     def parse(self, target: Target, body: bytes, /) -> Call:
         request = read_request(body, "a chat completions request")
         items, messages = conversations(request.array("messages"))
-        models = _models(target, request)
+        models = models_in(target, request)
         call = Call(
             dialect=Dialect.OPENAI,
             operation="chat",
@@ -79,11 +87,9 @@ class ChatCompletions:
             stream=request.flag("stream"),
             ambiguous=request.ambiguous("stream"),
             items=items,
-            choices=choices_of(request.number("n")),
-            max_output=output_bound(
-                request.number("max_completion_tokens"), request.number("max_tokens")
-            ),
-            input_bytes=messages.size + sum([request.size(name) for name in _TOOLS]),
+            choices=request.choices(),
+            max_output=request.bound(),
+            input_bytes=messages.size + _shown(request),
             images=messages.images,
             logprobs=_logprobs(request),
             prompt_logprobs=_alternatives(request, "prompt_logprobs"),
@@ -111,7 +117,7 @@ class Responses:
         messages = converse(asked if isinstance(asked, list) else [asked])
         size, images = measure(instructions)
         texts = (text_of(instructions), messages.template)
-        models = _models(target, request)
+        models = models_in(target, request)
         call = Call(
             dialect=Dialect.OPENAI,
             operation="responses",
@@ -119,8 +125,9 @@ class Responses:
             other_models=models.others,
             stream=request.flag("stream"),
             ambiguous=request.ambiguous("stream"),
-            max_output=output_bound(request.number("max_output_tokens")),
-            input_bytes=size + messages.size + request.size("tools"),
+            choices=request.choices(),
+            max_output=request.bound(),
+            input_bytes=size + messages.size + _shown(request),
             images=images + messages.images,
             logprobs=_response_logprobs(request),
             template=joined([text for text in texts if text]),
@@ -145,10 +152,11 @@ class Completions:
     def parse(self, target: Target, body: bytes, /) -> Call:
         request = read_request(body, "a completions request")
         prompts = measure_prompts(request.value("prompt"))
+        _add_embeds(prompts, request)
         logprobs = _alternatives(request, "logprobs")
         # With echo, the prompt's tokens are returned with log-probabilities too.
         echoed = logprobs if request.flag("echo") else 0
-        models = _models(target, request)
+        models = models_in(target, request)
         call = Call(
             dialect=Dialect.OPENAI,
             operation="completions",
@@ -157,8 +165,8 @@ class Completions:
             stream=request.flag("stream"),
             ambiguous=request.ambiguous("stream"),
             items=prompts.items,
-            choices=choices_of(request.number("n"), request.number("best_of")),
-            max_output=output_bound(request.number("max_tokens")),
+            choices=request.choices(),
+            max_output=request.bound(),
             input_bytes=prompts.size + utf8_size(request.text("suffix")),
             input_tokens=prompts.tokens,
             images=prompts.images,
@@ -186,7 +194,7 @@ class Embeddings:
         prompts = measure_prompts(request.value("input"))
         said = request.value("messages")
         messages = converse(said if isinstance(said, list) else [said])
-        models = _models(target, request)
+        models = models_in(target, request)
         call = Call(
             dialect=Dialect.OPENAI,
             operation="embeddings",
@@ -210,9 +218,19 @@ class Embeddings:
         return body  # an embedding cannot be asked for less
 
 
-def _models(target: Target, request: Request) -> Models:
-    alternatives = [request.value(name) for name in ("models", "fallbacks") if name in request]
-    return models_of(target, request.value("model"), alternatives)
+def _add_embeds(prompts: Prompts, request: Request) -> None:
+    """Add prompts that vLLM takes as base64 of their embeddings, each an answer of its own."""
+    if "prompt_embeds" not in request:
+        return
+    embeds = request.value("prompt_embeds")
+    given = len(embeds) if isinstance(embeds, list) else 1
+    asked = request.value("prompt") not in (None, "", [])
+    prompts.items = given + (prompts.items if asked else 0) or 1
+    prompts.size += request.size("prompt_embeds") // ATTACHMENT_SHARE
+
+
+def _shown(request: Request) -> int:
+    return sum([request.size(name) for name in request.named(_SHOWN)])
 
 
 def _alternatives(request: Request, name: str) -> int:
@@ -238,8 +256,9 @@ def _response_logprobs(request: Request) -> int:
 
 def _less_chat(members: Members) -> None:
     drop(members, *_LOGPROBS, "min_tokens")
-    single(members, "n", "best_of")
-    bound(members, *_BOUNDS, otherwise="max_tokens")
+    single(members, *COUNTS)
+    bound(members, *LIMITS)
+    bound(members, "max_completion_tokens", "max_tokens", otherwise="max_tokens")
     lower_effort(members, "reasoning_effort")
     within(members, "reasoning", _less_reasoning)
     within(members, "chat_template_kwargs", _no_thinking)
@@ -247,6 +266,8 @@ def _less_chat(members: Members) -> None:
 
 def _less_response(members: Members) -> None:
     drop(members, *_LOGPROBS)
+    single(members, *COUNTS)
+    bound(members, *LIMITS)
     bound(members, "max_output_tokens", otherwise="max_output_tokens")
     within(members, "reasoning", _less_reasoning)
     included = _names(members.get("include"))
@@ -258,8 +279,8 @@ def _less_response(members: Members) -> None:
 def _less_completion(members: Members) -> None:
     # No limit is added: servers answer completions without one in few tokens.
     drop(members, *_LOGPROBS, "min_tokens")
-    single(members, "n", "best_of")
-    bound(members, *_BOUNDS)
+    single(members, *COUNTS)
+    bound(members, *LIMITS)
 
 
 def _less_reasoning(reasoning: Members) -> None:

@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 from querybudget.adapters.base import UNREADABLE, Adapter, Call, Dialect, Target
 from querybudget.adapters.combined import most_of
+from querybudget.adapters.media import forms_of, is_usual
 from querybudget.adapters.readings import readings
 from querybudget.errors import BodyError
 
@@ -19,7 +20,8 @@ def read_call(adapter: Adapter, target: Target, body: bytes) -> Call:
     """Return what a request asks, for any body.
 
     A body that the adapter cannot read, or that servers do not all read alike, is read once more in
-    each of the ways that servers have (`readings`). Otherwise such a body would bypass the budgets.
+    each of the ways that servers have (`readings`). So is one of another type than JSON
+    (`forms_of`). Otherwise such a body would bypass the budgets.
 
     Args:
         adapter: The adapter of the path.
@@ -34,10 +36,27 @@ def read_call(adapter: Adapter, target: Target, body: bytes) -> Call:
     if _has_too_many_values(body):
         return unreadable_call(adapter.dialect, body)
     try:
-        return adapter.parse(target, body)
+        if is_usual(target.headers):
+            return adapter.parse(target, body)
+        calls = _read_forms(adapter, target, body)
     except BodyError:
         calls = [call for call, _ in _read_each(adapter, target, body)]
     return most_of(calls) if calls else unreadable_call(adapter.dialect, body)
+
+
+def _read_forms(adapter: Adapter, target: Target, body: bytes) -> list[Call]:
+    """Return what a body asks that is not JSON in UTF-8 by its type; nothing if nobody reads it."""
+    calls: list[Call] = []
+    try:
+        forms = dict.fromkeys(forms_of(target, body))
+    except BodyError:
+        return calls
+    for place, form in forms:
+        try:
+            calls.append(adapter.parse(place, form))
+        except BodyError:
+            calls += [call for call, _ in _read_each(adapter, place, form)]
+    return calls
 
 
 def degrade_call(adapter: Adapter, target: Target, body: bytes) -> bytes | None:

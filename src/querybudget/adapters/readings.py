@@ -9,6 +9,9 @@ spelling. Of any other body this makes up to three, each in that form:
   for an S; text after the document, and bytes that are not UTF-8; two values of one member put
   together;
 - what streaming readers read, which stop at the first of a member given twice.
+
+Each of them is two readings if it has an ``extra_body``, whose members some proxies put in place of
+the request's own, as OpenAI's client does before it sends.
 """
 
 from __future__ import annotations
@@ -44,6 +47,9 @@ NAMES: Final[Mapping[str, str]] = {
     )
 }
 """The members that adapters read, by their names in lower case."""
+
+SPREAD: Final = "extra_body"
+"""The member whose members some proxies put in place of the request's own."""
 
 LONGEST_NAME = 40
 """No name that adapters read is longer."""
@@ -106,14 +112,26 @@ def readings(body: bytes, names: Mapping[str, str] = NAMES) -> Iterator[bytes]:
     twice = any(len({*map(_name, pairs)}) < len(pairs) for _, pairs in odd)
     if document is None or (twice and len(body) > LARGEST_TWICE):
         return
-    yield _encoded(document)
+    yield from _spread(document)
     if twice:
         _read_again(odd, partial(_first, exact, wrong))
-        yield _encoded(document)
+        yield from _spread(document)
     if not odd:
         return
     _read_again(odd, partial(_as_go, exact, names))  # This takes the objects apart.
-    yield _encoded(document)
+    yield from _spread(document)
+
+
+def _spread(document: Json) -> Iterator[bytes]:
+    """Yield a document, and with the members that some proxies put in place of its own."""
+    if not isinstance(document, dict) or SPREAD not in document:
+        yield _encoded(document)
+        return
+    own = {name: value for name, value in document.items() if name != SPREAD}
+    yield _encoded(own)
+    extra = document[SPREAD]
+    if isinstance(extra, dict):
+        yield _encoded({**own, **extra, SPREAD: None})
 
 
 def _name(pair: tuple[str, Json]) -> str:

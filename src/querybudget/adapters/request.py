@@ -17,7 +17,7 @@ from msgspec import Raw
 from querybudget.adapters import lax
 from querybudget.adapters.base import MAX_ASKS
 from querybudget.adapters.lax import Json
-from querybudget.adapters.readings import NAMES, is_misspelt
+from querybudget.adapters.readings import NAMES, SPREAD, is_misspelt
 from querybudget.errors import BodyError
 
 MAX_CHOICES = 16_384
@@ -29,6 +29,22 @@ MAX_OUTPUT = 10_000_000
 MAX_LOGPROBS = 200_000
 """Most alternatives per token that are counted, and what ``-1`` stands for (in vLLM: the whole
 vocabulary)."""
+
+COUNTS = frozenset(
+    {
+        *("n", "best_of", "num_return_sequences", "num_generations", "num_completions"),
+        *("candidate_count", "candidateCount", "n_cmpl", "num_outputs"),
+    }
+)
+"""Members that say how many answers a call requests. No server knows all; proxies pass them on."""
+
+LIMITS = frozenset(
+    {
+        *("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens"),
+        "n_predict",
+    }
+)
+"""Members that limit the output tokens; of several, a server may know only one."""
 
 BOM = b"\xef\xbb\xbf"
 """The UTF-8 byte order mark, which servers allow before JSON."""
@@ -105,6 +121,10 @@ class Request:
         found = "null" if value is None else type(value).__name__
         raise BodyError(self._problem(f"Expected `array`, got `{found}`", name))
 
+    def bound(self) -> int | None:
+        """Return the limit on output tokens, by whatever name a server has for it."""
+        return output_bound(*[self.number(name) for name in self.named(LIMITS)])
+
     def text(self, name: str) -> str:
         """Return a member that is text; the empty text for any other."""
         return lax.text(self.value(name)) if name in self._members else ""
@@ -121,6 +141,16 @@ class Request:
     def number(self, name: str) -> float | None:
         """Return a member that is a number, as `lax.number` reads it."""
         return lax.number(self.value(name)) if name in self._members else None
+
+    def named(self, names: frozenset[str]) -> list[str]:
+        """Return which of some members there are, in the order of the body."""
+        if names.isdisjoint(self._members):
+            return []
+        return [name for name in self._members if name in names and name in self]
+
+    def choices(self) -> int:
+        """Return how many answers a call requests, by whatever name a server has for that."""
+        return choices_of(*[self.number(name) for name in self.named(COUNTS)])
 
     def size(self, name: str) -> int:
         """Return the bytes of a member's JSON; 0 if it is null or missing."""
@@ -161,10 +191,14 @@ def read_request(body: bytes, expected: str) -> Request:
         expected: What the body should be, for error messages.
 
     Raises:
-        BodyError: It is not strict JSON, not an object, or names a member twice, in any spelling.
-            `read_call` then tries each of its `readings`.
+        BodyError: It is not strict JSON, not an object, names a member twice, in any spelling, or
+            has members that some servers put in place of its own. `read_call` then tries each of
+            its `readings`.
     """
-    return _read(body.removeprefix(BOM), expected)
+    request = _read(body.removeprefix(BOM), expected)
+    if SPREAD in request:
+        raise BodyError(f"Expected {expected}, found `{SPREAD}`, which only some servers spread.")
+    return request
 
 
 def _read(body: bytes | Raw, expected: str) -> Request:
@@ -276,15 +310,16 @@ def choices_of(*counts: float | None) -> int:
 
 
 def output_bound(*bounds: float | None) -> int | None:
-    """Return the first given limit on output tokens, at most `MAX_OUTPUT`; None without one.
+    """Return the largest limit on output tokens, at most `MAX_OUTPUT`; None without one.
 
     Servers disagree about 0 and -1, which some take for "no limit" (llama.cpp), so neither is one,
-    nor is any other number below 1. A fraction is rounded up.
+    nor is any other number below 1. Of several limits, a server may know only one. A fraction is
+    rounded up.
     """
-    for bound in bounds:
-        if bound is not None:
-            return math.ceil(min(bound, MAX_OUTPUT)) if bound > 0 else None
-    return None
+    given = [bound for bound in bounds if bound is not None]
+    if not given or min(given) <= 0:
+        return None
+    return math.ceil(min(max(given), MAX_OUTPUT))
 
 
 def alternatives(count: float | None) -> int:

@@ -11,13 +11,18 @@ from __future__ import annotations
 
 import asyncio
 
-from querybudget.adapters.base import Call, Dialect, Usage
+from msgspec.structs import replace
+
+from querybudget.adapters.base import Call, Dialect, Target, Usage
+from querybudget.adapters.model_names import Models, models_of
 from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.responder import refusal_of, send_answer
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
+from querybudget.errors import BodyError
 from querybudget.limiter import Admission, Limiter, Outcome
 from querybudget.limiter.matching import Route
 from querybudget.limiter.plans import Caller
+from querybudget.limiter.scopes import target_of
 from querybudget.refusals import Close, close
 from querybudget.units import MICRO
 
@@ -28,6 +33,14 @@ HANDSHAKE = Call(Dialect.PROBLEM, "handshake", stream=True, generates=False)
 def message_call(size: int) -> Call:
     """Return the call that a received message of `size` bytes is."""
     return Call(Dialect.PROBLEM, "message", stream=True, input_bytes=size)
+
+
+def models_asked(target: Target) -> Models:
+    """Return the models that the path and the query of a handshake name, as far as they count."""
+    try:
+        return models_of(target, None)
+    except BodyError:  # more than are told apart
+        return Models()
 
 
 class WebSocketSession:
@@ -50,6 +63,7 @@ class WebSocketSession:
         self._receive = receive
         self._send = send
         self._calls = calls
+        self._models = Models()
         self._handshake: Admission | None = None
         self._turn: Admission | None = None
         self._sent = 0
@@ -57,7 +71,8 @@ class WebSocketSession:
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
         """Run the application, then settle, even if it fails or is cancelled."""
-        admission = await self._admit(self._route, HANDSHAKE)
+        self._models = models_asked(target_of(scope, self._path))
+        admission = await self._admit(self._route, self._of_models(HANDSHAKE))
         if admission.refusal is not None:
             await self._refuse_handshake(admission, scope)
             return
@@ -86,7 +101,7 @@ class WebSocketSession:
         if message["type"] != "websocket.receive":
             return message
         await self._end_turn(goes_on=True)
-        call = message_call(_size(message))
+        call = self._of_models(message_call(_size(message)))
         admission = await self._admit(self._route.messages or self._route, call)
         if admission.refusal is not None:
             return await self._refuse_message(admission)
@@ -107,6 +122,9 @@ class WebSocketSession:
         elif kind == "websocket.close" and not self._status:
             self._status = 403
         await self._send(message)
+
+    def _of_models(self, call: Call) -> Call:
+        return replace(call, model=self._models.first, other_models=self._models.others)
 
     async def _admit(self, route: Route, call: Call) -> Admission:
         return await self._limiter.admit_call(self._caller, route, "WEBSOCKET", self._path, call)

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from querybudget.adapters.base import UNREADABLE
+from querybudget.adapters.model_names import one_spelling
 from querybudget.policy.model import Budget, Mode
 from querybudget.units import Unit
 
@@ -95,7 +96,16 @@ def call_mismatch(
 def matching(budget: Budget, models: tuple[str, ...]) -> tuple[str, ...]:
     """Return those of a call's models that a budget matches."""
     patterns = budget.match.model
-    return tuple(model for model in models if _matches(patterns, model)) if patterns else models
+    if not patterns:
+        return models
+    return tuple(model for model in models if any(is_model(one, model) for one in patterns))
+
+
+def is_model(pattern: str, model: str) -> bool:
+    """Return True if some server may take a model's name for one that a pattern matches."""
+    if fnmatchcase(model, pattern):
+        return True
+    return fnmatchcase(one_spelling(model), one_spelling(pattern))
 
 
 def counts_buckets(budget: Budget) -> bool:

@@ -9,6 +9,7 @@ from functools import partial
 from msgspec.structs import astuple
 
 from querybudget.adapters.base import Call, Usage
+from querybudget.limiter.conditions import is_model
 from querybudget.policy.model import Budget
 from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.units import MICRO, Unit
@@ -21,8 +22,14 @@ CostFunction = Callable[[Call, Usage], int]
 
 
 def price_of(models: Mapping[str, ModelPrice], model: str) -> ModelPrice | None:
-    """Return the first price whose pattern matches the model's name; None if none does."""
-    return next((price for pattern, price in models.items() if fnmatchcase(model, pattern)), None)
+    """Return the first price whose pattern matches the model's name; None if none does.
+
+    Where the name in another spelling has another price, the dearer counts.
+    """
+    exact = (price for pattern, price in models.items() if fnmatchcase(model, pattern))
+    alike = (price for pattern, price in models.items() if is_model(pattern, model))
+    found = [price for price in (next(exact, None), next(alike, None)) if price is not None]
+    return dearest(found)
 
 
 def dearest(prices: Collection[ModelPrice]) -> ModelPrice | None:

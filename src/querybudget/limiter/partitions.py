@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-
 from querybudget.adapters.base import Call
+from querybudget.adapters.model_names import one_spelling
 from querybudget.identity import KeyedHash, Resolver, resolver
 from querybudget.ledger import Standing
+from querybudget.limiter.conditions import is_model
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.sharing import SharedNames
 from querybudget.policy.model import Budget, Missing, Policy
@@ -44,7 +44,8 @@ class Partitions:
         words = {word for budget in policy.budgets for word in budget.per}
         self._by_template, self._by_model = "template" in words, "model" in words
         named = [*policy.models, *(name for b in policy.budgets for name in b.match.model)]
-        self._models = frozenset(name for name in named if _WILD.isdisjoint(name))
+        plain = [name for name in named if _WILD.isdisjoint(name)]
+        self._models = {one_spelling(name): name for name in reversed(plain)}
         self._patterns = tuple(dict.fromkeys(n for n in named if not _WILD.isdisjoint(n)))
         self._templates = SharedNames()
         self._learnt = SharedNames(LEARNT_MODELS, keeps=True)
@@ -100,9 +101,12 @@ class Partitions:
         of which two callers were answered, has an account; others share that of the pattern that
         they match, or else one, which is the empty name's.
         """
-        if name in self._models or name in self._learnt:
-            return name
-        return next((one for one in self._patterns if fnmatchcase(name, one)), "")
+        known = self._models.get(spelt := one_spelling(name))
+        if known is not None:
+            return known
+        if spelt in self._learnt:
+            return spelt
+        return next((one for one in self._patterns if is_model(one, name)), "")
 
     def note(self, caller: str, call: Call) -> bool:
         """Note what an answered call of a verified caller said.
@@ -112,8 +116,9 @@ class Partitions:
         """
         if self._by_template and call.template:
             self._templates.note(self._hashed("template", call.template), caller)
-        model = call.model
-        if not self._by_model or not model or len(model) > LONGEST_MODEL or model in self._models:
+        if not self._by_model or not call.model or len(call.model) > LONGEST_MODEL:
+            return False
+        if (model := one_spelling(call.model)) in self._models:
             return False
         return self._learnt.note(model, caller)
 
