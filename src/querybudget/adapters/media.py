@@ -1,8 +1,8 @@
 """What a body may be besides JSON in UTF-8, by its content type.
 
-Some servers read a body as JSON whatever its type is called. Others go by the type: they read a form
-as one (RFC 7578, and the URL standard), and JSON in the charset that a parameter names. One body can
-be all of these at once and ask each server for something else.
+Some servers read a body as JSON whatever its type is called. Others go by the type: they read a
+form as one (RFC 7578, and the URL standard), and JSON in the charset that a parameter names. One
+body can be all of these at once and ask each server for something else.
 """
 
 from __future__ import annotations

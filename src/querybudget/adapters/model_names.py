@@ -102,9 +102,9 @@ def models_in(target: Target, request: Request) -> Models:
 
 
 def one_spelling(name: str) -> str:
-    """Return a model's name as servers compare it that ignore case, and Ollama's without what it adds.
+    """Return a model's name, or a pattern, as servers compare it that ignore case.
 
-    Ollama takes ``library/Tern:latest`` for ``tern``. A pattern has its one spelling too.
+    Ollama also takes ``library/tern:latest`` for ``tern``.
     """
     return _ALIAS.sub("", name.strip().lower())
 
