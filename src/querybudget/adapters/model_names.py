@@ -94,7 +94,7 @@ def models_in(target: Target, request: Request) -> Models:
     found = request.named(_ELSEWHERE)
     if not found:
         return models_of(target, request.value("model"))
-    values = [
+    values: list[Json] = [
         [*_fallbacks(request.value(name))] if name in _FALLBACKS else request.value(name)
         for name in found
     ]
