@@ -82,3 +82,23 @@ def test_explain_reads_a_server_s_own_path(
     out = capsys.readouterr().out
     assert "call      completions" in out
     assert "2 in, 7 out" in out
+
+
+@pytest.mark.parametrize(
+    ("exempt", "path"),
+    [
+        ("/v1/*", "/v1/chat/completions"),
+        ("*", "/v1/chat/completions"),
+        ("/internal/*", "/internal/ask"),
+    ],
+)
+def test_a_pattern_that_exempts_model_calls_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], exempt: str, path: str
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    routes = "routes: [{path: /internal/ask, read: chat}]"
+    policy.write_text(f"exempt: ['{exempt}', /v1/files]\n{routes}\n{BUDGETS}")
+    assert main(["check", str(policy)]) == 0
+    warned = capsys.readouterr().err
+    assert f"`exempt` has `{exempt}`, so no call of {path} is counted" in warned
+    assert "/v1/files" not in warned

@@ -253,9 +253,9 @@ budgets: [{{name: spend, limit: {limit}}}]
 @pytest.mark.parametrize(
     ("server", "price", "limit", "warning"),
     [
-        ("vllm", "search: 0.01", "$5/day", "`search` of `m-*` is never charged: none of vllm"),
+        ("vllm", "search: 0.01", "$5/day", "`search` of `m-*` is never charged: no answer of vllm"),
         ("ollama", "audio_output: 9", "$5/day", "`audio_output` of `m-*` is never charged"),
-        ("[vllm, ollama]", "cache_write_1h: 9", "$5/day", "none of vllm, ollama reports it"),
+        ("[vllm, ollama]", "cache_write_1h: 9", "$5/day", "no answer of vllm or ollama reports it"),
         ("anthropic", "cache_write_1h: 9, search: 0.01", "$5/day", ""),
         ("openai", "audio_input: 9, image_output: 40", "$5/day", ""),
         ("vllm", "request: 0.04, reasoning: 3", "$5/day", ""),

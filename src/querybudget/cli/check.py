@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
@@ -26,7 +27,7 @@ from querybudget.policy.model import (
 )
 from querybudget.policy.prices import ModelPrice, completed_price
 from querybudget.policy.routes import Unknown
-from querybudget.policy.servers import server_file
+from querybudget.policy.servers import DEFAULT, routes, server_file
 from querybudget.stores import open_store, system_clock
 from querybudget.text import limit, number, share, span
 from querybudget.units import MICRO, Unit
@@ -47,6 +48,7 @@ _UNKNOWN = {
     Unknown.PASS: "passed through uncounted",
 }
 
+_USUAL = "/v1/chat/completions"
 _BILLERS = frozenset({"anthropic", "gemini", "litellm", "openai"})
 _REPORTED = {
     "cache_write": frozenset({"anthropic", "litellm"}),
@@ -123,6 +125,7 @@ def warnings(policy: Policy) -> Iterator[str]:
         )
     yield from _too_small(policy)
     yield from _never_charged(policy)
+    yield from _exempted(policy)
     by_model = [budget.name for budget in policy.budgets if "model" in budget.per]
     named = {*policy.models, *(name for budget in policy.budgets for name in budget.match.model)}
     if by_model and named <= {"*"}:
@@ -176,9 +179,23 @@ def _never_charged(policy: Policy) -> Iterator[str]:
         models = [name for name, price in policy.models.items() if _has_own(price, kind)]
         if models and servers and not servers & reporting:
             yield (
-                f"`{kind}` of {', '.join(f'`{name}`' for name in models)} is never charged: none of"
-                f" {', '.join(policy.server)} reports it"
+                f"`{kind}` of {', '.join(f'`{name}`' for name in models)} is never charged: no"
+                f" answer of {' or '.join(policy.server)} reports it"
             )
+
+
+def _exempted(policy: Policy) -> Iterator[str]:
+    """Warn of patterns that exempt paths which ask a model; a path without wildcard is meant."""
+    read = [
+        route.path
+        for route in (*policy.routes, *routes(policy.server), *server_file(DEFAULT).routes)
+    ]
+    prefixes = ("", "/v1")
+    paths = [path.replace("*", each).replace("{model}", "m") for path in read for each in prefixes]
+    for pattern in policy.exempt:
+        found = next((path for path in (_USUAL, *paths) if fnmatchcase(path, pattern)), None)
+        if found and set(pattern) & set("*?["):
+            yield f"`exempt` has `{pattern}`, so no call of {found} is counted"
 
 
 def _has_own(price: ModelPrice, kind: str) -> bool:

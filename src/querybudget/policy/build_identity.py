@@ -122,7 +122,7 @@ def _rule(when: file.WhenFile, path: Path, problems: Problems) -> TierRule:
     }
     if headers and not when.trusted_proxies:
         problems.add((*path, "header"), _FORGED)
-    if not (when.source or when.claim or when.header):
+    if not (when.source or when.claim or when.header or problems.wrong(path)):
         problems.add(path, "expected `source`, `claim` or `header`, found none of them")
     return TierRule(
         frozenset(when.source),

@@ -103,13 +103,14 @@ def _struct(
         value = _value(shapes[key], item, (*path, key), problems)
         if value is not UNSET or shapes[key].unset:
             values[key] = value
+    unknown = [key for key in entries.nodes if key not in shapes]
+    meant = "".join(nearest(key, shapes) for key in unknown)
     for key in required:
-        if key not in entries.nodes:
+        if key not in entries.nodes and f"`{key}`" not in meant:
             problems.add((*path, key), f"expected `{key}`, found none")
     beside = notes.get("beside", ())
     chosen = [key for key in entries.nodes if key in shapes and key not in beside]
-    misspelt = any(key not in shapes for key in entries.nodes)  # it may be the one
-    if notes.get("one") and len(chosen) != 1 and not (misspelt and not chosen):
+    if notes.get("one") and len(chosen) != 1 and (chosen or not unknown):
         keys = listed([key for key in shapes if key not in beside])
         problems.add(path, f"expected exactly one of {keys}, found {len(chosen)}")
     names = {field.encode_name: field.name for field in msgspec.structs.fields(struct)}

@@ -33,6 +33,7 @@ PRESET = "preset:"
 MIN_SECRET = 16  # bytes
 
 _POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)*")  # RFC 6901, section 3
+_PLACEHOLDER = re.compile(r"\{([^{}/]*)\}")
 _POINTERS = ("model", "max_output", "stream", "choices", "input_usage", "output_usage", "text")
 
 
@@ -198,6 +199,11 @@ def _check_route(route: GenericRoute, path: Path, problems: Problems) -> None:
     build_identity.check_name(route.operation, (*path, "operation"), problems)
     if route.path:
         build_budgets.check_paths((route.path,), (*path, "path"), problems)
+    for name in _PLACEHOLDER.findall(route.path):
+        if name != "model":
+            problems.add(
+                (*path, "path"), f"expected no name in braces but `{{model}}`, found `{{{name}}}`"
+            )
     for name in _POINTERS:
         _check_pointer(getattr(route, name), (*path, name), problems)
     for pointer in route.prompt:
