@@ -1,6 +1,9 @@
-"""A proxy with budgets for any OpenAI-compatible server: `uvicorn examples.proxy:app`.
+"""A proxy with budgets for any model server.
 
-UPSTREAM is the server's URL, QUERYBUDGET_POLICY the path of the policy.
+UPSTREAM is the server's URL, QUERYBUDGET_POLICY the path of the policy. The answers have the
+server's own `date` and `server`, so uvicorn need not add its own:
+
+    uvicorn --no-server-header --no-date-header examples.proxy:app
 """
 
 from __future__ import annotations

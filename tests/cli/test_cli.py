@@ -154,6 +154,8 @@ def test_explain_reports_a_body_that_cannot_be_read_and_what_it_counts(
     out, err = capsys.readouterr()
     assert err == "querybudget: the request's body cannot be read\n"
     assert "body      cannot be read. Expected a chat completions request: " in out
+    assert "tokens more, one for each byte that cannot be read" in out
+    assert "token ids" not in out
     assert "The call counts on every budget of its path, at the highest price." in out
     assert "does not apply" not in out
 

@@ -300,7 +300,9 @@ def _estimated(call: Call, settings: EstimateSettings, output: int) -> str:
     rate = number(settings.bytes_per_token)
     prompt = f"{call.input_bytes} bytes of prompt at {rate} bytes per token"
     if call.input_tokens:
-        prompt += f", and {call.input_tokens} tokens sent as token ids"
+        whole = call.operation == UNREADABLE
+        ids = "more, one for each byte that cannot be read" if whole else "sent as token ids"
+        prompt += f", and {call.input_tokens} tokens {ids}"
     if call.images:
         images = "image" if call.images == 1 else "images"
         prompt += f", and {call.images} {images} of {settings.image_tokens} tokens"
