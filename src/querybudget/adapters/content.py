@@ -75,7 +75,7 @@ _MAGIC = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "JVBERi0")
 
 _SHORTEST_IMAGE = 64
 _BARE = frozenset({"role", "content"})
-_URIS = ("data:", "DATA:")
+URIS = ("data:", "DATA:")
 _NUMBERS = frozenset({bool, float, int})
 _ENCODER = msgspec.json.Encoder()
 
@@ -120,7 +120,7 @@ def texts_in(value: Json) -> Iterator[str]:
 
 def measure_text(text: str) -> tuple[int, int]:
     """Return the bytes of a text, and its images: one if it is the ``data:`` URI of an image."""
-    if text.startswith(_URIS) and (match := _DATA.match(text[:LONGEST_PREFIX])):
+    if text.startswith(URIS) and (match := _DATA.match(text[:LONGEST_PREFIX])):
         data = text[match.end() :]
         if not data.translate(_BASE64):
             picture = match[1].lower() == "image/"
@@ -171,7 +171,7 @@ def measure(content: Json) -> tuple[int, int]:
             if {*map(type, value)} != {str}:
                 pending += value
                 continue
-            found = _measure_texts(value, _URIS, measure_text)
+            found = _measure_texts(value, URIS, measure_text)
         else:
             found = (0 if value is None else size_of_json(value)), 0
         size += found[0]
@@ -257,13 +257,13 @@ def converse(messages: Sequence[Json]) -> Conversation:
         BodyError: A message names a member that only some servers read.
     """
     size = images = 0
-    turns = _Turns()
+    turns = Turns()
     for each in messages:
         message: dict[str, Json] = (
             each if isinstance(each, dict) else {"role": "user", "content": each}
         )
         role, content = message.get("role"), message.get("content")
-        if isinstance(content, str) and not content.startswith(_URIS):  # the usual case
+        if isinstance(content, str) and not content.startswith(URIS):  # the usual case
             text = content
             size += len(text) if text.isascii() else len(text.encode())
         else:
@@ -279,7 +279,7 @@ def converse(messages: Sequence[Json]) -> Conversation:
     return Conversation(size, images, joined(turns.system), joined(turns.asked) or turns.last)
 
 
-class _Turns:
+class Turns:
     """Who said what, as far as it shows what is asked."""
 
     __slots__ = ("_answered", "asked", "last", "system")
@@ -366,7 +366,7 @@ def measure_prompts(value: Json) -> Prompts:
     elif value and {*map(type, value)} <= _NUMBERS:
         return Prompts(tokens=len(value))
     elif {*map(type, value)} == {str}:
-        size, images = _measure_texts(value, _URIS + _MAGIC, measure_input)
+        size, images = _measure_texts(value, URIS + _MAGIC, measure_input)
         if not images:  # the usual array
             return Prompts(items=len(value), size=size, texts=cast("list[str]", value))
     prompts = Prompts(items=max(1, len(value)))

@@ -39,6 +39,7 @@ from querybudget.adapters.openai_usage import (
     read_responses_body,
     read_responses_event,
 )
+from querybudget.adapters.plain_chat import plain_chat
 from querybudget.adapters.request import (
     COUNTS,
     LIMITS,
@@ -76,6 +77,9 @@ class ChatCompletions:
     dialect: Dialect = Dialect.OPENAI
 
     def parse(self, target: Target, body: bytes, /) -> Call:
+        return plain_chat(target, body) or self._parse(target, body)
+
+    def _parse(self, target: Target, body: bytes) -> Call:
         request = read_request(body, "a chat completions request")
         items, messages = conversations(request.array("messages"))
         models = models_in(target, request)
