@@ -88,12 +88,23 @@ def output_tokens(weights: TokenWeights, call: Call, usage: Usage) -> int:
 
 def usd(price: ModelPrice, call: Call, usage: Usage) -> int:
     """Return what a call costs at `price`, in microdollars, rounded up."""
-    pico = (
-        _input(price, usage)
-        + _output(price, usage)
-        + call.items * call.choices * price.request
-        + usage.searches * price.search
-    )
+    if (
+        usage.cached_input
+        or usage.cache_write
+        or usage.cache_write_1h
+        or usage.audio_input
+        or usage.image_input
+        or usage.reasoning
+        or usage.audio_output
+        or usage.image_output
+    ):
+        pico = _input(price, usage) + _output(price, usage)
+    else:  # as most usage is
+        pico = usage.input * price.input + usage.output * price.output
+    if price.request:
+        pico += call.items * call.choices * price.request
+    if price.search:
+        pico += usage.searches * price.search
     return -(-pico // PICO_PER_MICRO)
 
 

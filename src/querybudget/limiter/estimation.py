@@ -72,6 +72,8 @@ MODELS = 16
 LONGEST_NAME = 200
 """Names of models longer than this are kept as hashes."""
 
+_LONG = LONG * MICRO
+
 _V = TypeVar("_V")
 
 
@@ -104,7 +106,7 @@ class _Output(msgspec.Struct, gc=False):
             return
         error = sample - self.mean
         self.deviation += (abs(error) - self.deviation) // 4
-        self.mean = max(1, self.mean + error // 8)
+        self.mean = self.mean + error // 8 or 1
 
     @property
     def expected(self) -> int:
@@ -150,10 +152,11 @@ class _Prompts(msgspec.Struct, gc=False):
             slope: By the policy's rate.
         """
         before, expected = self.slope, self.offset + self.slope * size
-        error = min(tokens - expected, max(LEAP * MICRO, expected))
-        told = self.told_slope if expected > LONG * MICRO else self.told_offset
+        error = tokens - expected
+        told = self.told_slope if expected > _LONG else self.told_offset
         if -MICRO < error < MICRO and told >= self.memory and size >= self.shortest:
             return  # it is right to the token, and well founded
+        error = min(error, max(LEAP * MICRO, expected))
         plain = (slope * size // MICRO) ** 2
         long = PARTS * plain // (plain + LONG * LONG)
         short = PARTS - long
@@ -219,7 +222,7 @@ class Estimator:
         own = models.get(model) if models else None
         text, plain = self._text(identity, own, model, call)
         rest = call.input_tokens + call.images * settings.image_tokens
-        prompt, sure = max(1, text + rest), max(1, min(text, plain) + rest)
+        prompt, sure = text + rest or 1, (text if text < plain else plain) + rest or 1
         if not call.generates:
             return self._estimate(own, prompt, 0, sure, 0)
         answers, bound = call.items * call.choices, call.max_output

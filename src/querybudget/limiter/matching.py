@@ -49,6 +49,7 @@ IDENTITY = ("identity",)
 
 # Looking up an enum's member costs as much as naming an account does.
 _CALLER, _INVENTED = Standing.CALLER, Standing.INVENTED
+_NONE = frozenset[str]()
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
@@ -226,6 +227,8 @@ class Matcher:
 
     def nameless(self, caller: Caller, plan: Plan) -> frozenset[str]:
         """Return the enforced budgets whose partition refuses a caller that it does not name."""
+        if not self._partitions.refusing:
+            return _NONE
         refuses = self._partitions.nameless
         return frozenset(
             one.budget.name
@@ -328,11 +331,10 @@ class Matcher:
                 if per == IDENTITY
                 else self._joined(per, caller, call, matched.model)
             )
-            standing = matched.standing
-            if standing is _INVENTED and TEMPLATE not in partition:
-                standing = _CALLER
             if matched.counts_buckets:
-                response = matched.budget.response
+                response, standing = matched.budget.response, matched.standing
+                if standing is _INVENTED and TEMPLATE not in partition:
+                    standing = _CALLER
                 line = Line(
                     partition,
                     matched.quota,

@@ -32,6 +32,9 @@ class Partitions:
     Args:
         policy: Its partitions, and the models that it names.
         hashed: Hashes what would say something about a caller or a call.
+
+    Attributes:
+        refusing: Names of the partitions that refuse callers whom they do not name.
     """
 
     def __init__(self, policy: Policy, hashed: KeyedHash) -> None:
@@ -40,7 +43,7 @@ class Partitions:
             name: resolver(partition.resolver) for name, partition in policy.partitions.items()
         }
         self._missing = {name: each.missing for name, each in policy.partitions.items()}
-        self._refusing = frozenset(n for n, one in self._missing.items() if one is Missing.REFUSE)
+        self.refusing = frozenset(n for n, one in self._missing.items() if one is Missing.REFUSE)
         words = {word for budget in policy.budgets for word in budget.per}
         self._by_template, self._by_model = "template" in words, "model" in words
         named = [*policy.models, *(name for b in policy.budgets for name in b.match.model)]
@@ -84,7 +87,7 @@ class Partitions:
 
     def nameless(self, budget: Budget, caller: Caller) -> bool:
         """Return True if a budget's partition refuses a caller, whom its resolver does not name."""
-        refusing = self._refusing.intersection(budget.per) if self._refusing else ()
+        refusing = self.refusing.intersection(budget.per)
         return any(not self._resolvers[word](caller.scope) for word in refusing)
 
     def _template(self, own: str, template: str) -> str:
