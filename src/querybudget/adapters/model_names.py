@@ -62,6 +62,9 @@ class Models(msgspec.Struct, frozen=True):
     copies: int = 1
 
 
+_NO_MODEL = Models()
+
+
 def models_of(target: Target, named: Json, alternatives: Iterable[Json] = ()) -> Models:
     """Return the models that a request names.
 
@@ -73,9 +76,14 @@ def models_of(target: Target, named: Json, alternatives: Iterable[Json] = ()) ->
     Raises:
         BodyError: It names more than `MAX_MODELS`.
     """
-    elsewhere = (*_in_path(target.path), *_in_query(target.query))
-    if not elsewhere and not alternatives and (named is None or _is_one(named)):
-        return Models(named if isinstance(named, str) else "")
+    elsewhere = _in_path(target.path)
+    if target.query:
+        elsewhere += _in_query(target.query)
+    if not elsewhere and not alternatives:
+        if named is None:
+            return _NO_MODEL
+        if isinstance(named, str) and "," not in named:
+            return Models(named)
     asked = [[*_names(name)] for name in (*elsewhere, named)]
     rest = (name for value in alternatives for name in _names(value))
     names = tuple(dict.fromkeys([name for names in asked for name in names] + [*rest]))
@@ -128,10 +136,6 @@ def _fallbacks(value: Json) -> Iterator[str]:
                 pending += [models for models in value.values() if isinstance(models, list)]
 
 
-def _is_one(named: Json) -> bool:
-    return isinstance(named, str) and "," not in named
-
-
 def _names(value: Json) -> Iterator[str]:
     pending = [value]
     while pending:  # a body may nest deeper than functions may
@@ -160,10 +164,8 @@ def _find_in_path(path: str) -> tuple[str, ...]:
 _short_path = lru_cache(1024)(_find_in_path)
 
 
-def _in_query(query: str) -> list[str]:
-    if not query:
-        return []
+def _in_query(query: str) -> tuple[str, ...]:
     pairs = [pair.partition("=") for pair in query.split("&")]
-    return [
+    return tuple(
         unquote_plus(value) for name, _, value in pairs if folded(unquote_plus(name)) == "model"
-    ]
+    )

@@ -16,6 +16,7 @@ from querybudget.adapters.answer_totals import AnswerTotals
 from querybudget.adapters.base import Usage
 from querybudget.adapters.request import NOTHING, json_size, utf8_size
 from querybudget.adapters.usage_shapes import (
+    MAX_TOKENS,
     added,
     larger,
     sum_of_parts,
@@ -348,12 +349,19 @@ def _texts_size(parts: list[_Text] | None) -> int:
 
 
 def _usage(report: _Usage) -> Usage:
-    output = tokens(report.completion_tokens)
-    total = tokens(report.total_tokens)
-    prompt = tokens(report.prompt_tokens) or max(0, total - output)
+    prompt, output, total = report.prompt_tokens, report.completion_tokens, report.total_tokens
+    read, made = report.prompt_tokens_details, report.completion_tokens_details
+    if (
+        read is None
+        and made is None
+        and prompt > 0 <= output
+        and prompt + output == total <= MAX_TOKENS
+    ):
+        return Usage(prompt, 0, 0, output)  # as most reports are
+    output, total = tokens(output), tokens(total)
+    prompt = tokens(prompt) or max(0, total - output)
     # Some servers exclude reasoning from the output but include it in the total.
     output = max(output, total - prompt)
-    read, made = report.prompt_tokens_details, report.completion_tokens_details
     if read is None and made is None:
         return Usage(prompt, 0, 0, output)
     read, made = read or _NO_DETAILS, made or _NO_DETAILS

@@ -6,7 +6,6 @@ Most requests have this form. Any other is read member by member, with the same 
 from __future__ import annotations
 
 import msgspec
-from msgspec import UNSET, UnsetType
 from msgspec.structs import astuple
 
 from querybudget.adapters.base import Call, Dialect, Target
@@ -27,22 +26,22 @@ class _StreamOptions(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 class _Chat(msgspec.Struct, forbid_unknown_fields=True):
     messages: list[_Message]
-    model: str | UnsetType = UNSET
-    stream: bool | UnsetType = UNSET
-    stream_options: _StreamOptions | UnsetType = UNSET
-    max_tokens: int | UnsetType = UNSET
-    max_completion_tokens: int | UnsetType = UNSET
-    n: int | UnsetType = UNSET
-    temperature: float | UnsetType = UNSET
-    top_p: float | UnsetType = UNSET
-    seed: int | UnsetType = UNSET
-    presence_penalty: float | UnsetType = UNSET
-    frequency_penalty: float | UnsetType = UNSET
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    n: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
 
 
 _CHAT = msgspec.json.Decoder(_Chat)
 _MEMBERS = len(_Chat.__struct_fields__)
-_OF_A_NAME = 2
+_OF_TEXT = 2
 _OF_A_MESSAGE = 8  # two names and two texts
 
 
@@ -52,56 +51,63 @@ def plain_chat(target: Target, body: bytes) -> Call | None:
         chat = _CHAT.decode(body)
     except (ValueError, RecursionError):
         return None
-    if body.count(b'"') != _quotes(chat, body):  # a member is given twice
+    messages, model = chat.messages, chat.model
+    # The quotation marks around names and texts, and those within texts, if each member is given
+    # once and none is null. More are those of a member that is given twice.
+    quotes = _OF_TEXT * (_MEMBERS - astuple(chat).count(None)) + _OF_A_MESSAGE * len(messages)
+    if model is not None:
+        quotes += _OF_TEXT
+    if chat.stream_options is not None:
+        quotes += _OF_TEXT
+    if b"\\" in body:
+        quotes += _within(chat, body)
+    if body.count(b'"') != quotes:
         return None
-    size, turns = 0, Turns()
-    for message in chat.messages:
-        text = message.content
-        if text.startswith(URIS):
+    size, template, ask = 0, "", ""
+    for message in messages:
+        ask = message.content
+        if ask.startswith(URIS):
             return None
-        size += len(text) if text.isascii() else len(text.encode())
-        turns.add(message.role, text)
-    model = None if chat.model is UNSET else chat.model
+        size += len(ask) if ask.isascii() else len(ask.encode())
+    if len(messages) != 1 or messages[0].role != "user":
+        template, ask = _said(messages)
     models = models_of(target, model)
     call = Call(
         Dialect.OPENAI,
         "chat",
         models.first,
         chat.stream is True,
-        choices=1 if chat.n is UNSET else choices_of(chat.n),
-        max_output=_bound(chat),
-        input_bytes=size,
-        template=joined(turns.system),
-        ask=joined(turns.asked) or turns.last,
+        1,
+        1 if chat.n is None else choices_of(chat.n),
+        _bound(chat),
+        size,
+        template=template,
+        ask=ask,
         other_models=models.others,
     )
     return call if models.copies == 1 else copied(call, models.copies)
 
 
+def _said(messages: list[_Message]) -> tuple[str, str]:
+    """Return the system prompt, and what this turn asks."""
+    turns = Turns()
+    for message in messages:
+        turns.add(message.role, message.content)
+    return joined(turns.system), joined(turns.asked) or turns.last
+
+
 def _bound(chat: _Chat) -> int | None:
     first, second = chat.max_completion_tokens, chat.max_tokens
-    if first is UNSET:
-        return None if second is UNSET else output_bound(second)
+    if first is None:
+        return None if second is None else output_bound(second)
     return output_bound(first)
 
 
-def _quotes(chat: _Chat, body: bytes) -> int:
-    """Return the quotation marks of a request that gives each member once.
-
-    Those around names and texts, and those within texts; -1 if these cannot be told.
-    """
-    model, messages = chat.model, chat.messages
-    names = _MEMBERS - astuple(chat).count(UNSET)
-    if chat.stream_options is not UNSET:
-        names += 1
-    if model is not UNSET:
-        names += 1
-    quotes = _OF_A_NAME * names + _OF_A_MESSAGE * len(messages)
-    if b"\\" not in body:
-        return quotes
-    if b"\\u" in body:  # one may be written in two ways
-        return -1
-    within = 0 if model is UNSET else model.count('"')
-    for message in messages:
-        within += message.role.count('"') + message.content.count('"')
-    return quotes + within
+def _within(chat: _Chat, body: bytes) -> int:
+    """Return the quotation marks within texts; below zero if they may be written in two ways."""
+    if b"\\u" in body:
+        return -len(body)
+    quotes = chat.model.count('"') if chat.model else 0
+    for message in chat.messages:
+        quotes += message.role.count('"') + message.content.count('"')
+    return quotes

@@ -60,8 +60,9 @@ def codings_of(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, ...]:
     Several headers are one list (RFC 9110, section 5.3). Names are in lower case, and ``identity``
     is left out.
     """
-    values = [value for name, value in headers if name == b"content-encoding"]
-    return parse_codings(b",".join(values)) if values else ()
+    if b"content-encoding" not in dict(headers):  # as most bodies
+        return ()
+    return parse_codings(b",".join(value for name, value in headers if name == b"content-encoding"))
 
 
 @lru_cache(maxsize=256)
@@ -105,6 +106,8 @@ def acceptable(value: bytes) -> bytes:
 def accepting_decodable(scope: Scope) -> Scope:
     """Return a request's scope that asks for no answer in a coding that cannot be decoded here."""
     headers = scope["headers"]
+    if b"accept-encoding" not in dict(headers):
+        return scope
     for name, value in headers:
         if name == b"accept-encoding" and acceptable(value) != value:
             changed = [(n, acceptable(v) if n == b"accept-encoding" else v) for n, v in headers]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Protocol
 
 import msgspec
@@ -151,15 +151,20 @@ class Intake:
         """
         limit = limiter.policy.body.limit
         check_declared(scope, limit)
-        first = _Begun(receive())
-        message = first.start()
-        if message is not None and not message.get("more_body"):
-            body: bytes = message.get("body", b"")
-            if len(body) > limit:
-                raise BodyTooLarge
-            return Received(message, body, receive)
+        steps: Any = receive().__await__()
+        begun: _Begun | None = None
+        message: Message | None = None
+        try:
+            begun = _Begun(steps, next(steps))
+        except StopIteration as done:  # it need not wait
+            message = done.value
+            if not message.get("more_body"):
+                body: bytes = message.get("body", b"")
+                if len(body) > limit:
+                    raise BodyTooLarge from None
+                return Received(message, body, receive)
         reading = _Reading(self, limiter, route, call, scope)
-        return await reading.run(first if message is None else None, message, receive, self._after)
+        return await reading.run(begun, message, receive, self._after)
 
     def hold(self, reading: _Reading, size: int) -> None:
         """Count more bytes of a body, if need be instead of the one that has been read longest.
@@ -344,20 +349,11 @@ def _whole(last: Message, buffer: bytearray, receive: Receive) -> Received:
 
 
 class _Begun:
-    """An awaitable that was begun, so that one that need not wait is done at once."""
+    """An awaitable that was begun, and has to wait, to be awaited now."""
 
-    def __init__(self, awaitable: Awaitable[Message]) -> None:
-        self._steps: Any = awaitable.__await__()
-        self._pending: Any = None
-
-    def start(self) -> Message | None:
-        """Return its result; None if it has to wait, to be awaited then."""
-        try:
-            self._pending = next(self._steps)
-        except StopIteration as done:
-            message: Message = done.value
-            return message
-        return None
+    def __init__(self, steps: Any, pending: object) -> None:  # noqa: ANN401 - iterators, with `throw` or not
+        self._steps = steps
+        self._pending = pending
 
     def __await__(self) -> Generator[Any, Any, Message]:
         try:

@@ -140,7 +140,7 @@ class QueryBudgetMiddleware:
         if is_too_long(path):
             await self._refuse(path_too_long, scope, path, send)
             return
-        route = limiter.route_for(method, *paths)
+        route = limiter.matcher.route(method, *paths)
         if route is None or (method == "OPTIONS" and is_preflight(scope)):
             await self.app(scope, receive, send)
             return
@@ -148,13 +148,20 @@ class QueryBudgetMiddleware:
             limiter.unknown.refused(method, path)
             await self._refuse(no_route, scope, path, send)
             return
-        await self._call(route, method, path, scope, receive, send)
+        await self._call(limiter, route, method, path, scope, receive, send)
 
     async def _call(
-        self, route: Route, method: str, path: str, scope: Scope, receive: Receive, send: Send
+        self,
+        limiter: Limiter,
+        route: Route,
+        method: str,
+        path: str,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Decide a request that budgets apply to, and serve it if it is admitted."""
-        limiter, adapter = self.limiter, route.adapter
+        adapter = route.adapter
         dialect = adapter.dialect if adapter else Dialect.PROBLEM
         try:
             received = None
@@ -163,7 +170,7 @@ class QueryBudgetMiddleware:
                 if received.gone:
                     return
                 receive = received.replay
-            admission, staged = await self._decide(route, method, path, scope, received)
+            admission, staged = await self._decide(limiter, route, method, path, scope, received)
         except INTAKE_ERRORS as problem:
             refused = refused_body(problem, limiter, dialect, new_request_id())
             await self._send(unread(refused, scope), scope, send)
@@ -176,10 +183,16 @@ class QueryBudgetMiddleware:
             await responder.run(self.app, accepting_decodable(asked) if adapter else asked)
 
     async def _decide(
-        self, route: Route, method: str, path: str, scope: Scope, received: Received | None
+        self,
+        limiter: Limiter,
+        route: Route,
+        method: str,
+        path: str,
+        scope: Scope,
+        received: Received | None,
     ) -> tuple[Admission, Scope | None]:
         """Return what was decided, and the scope for the application if the call goes ahead."""
-        limiter, call, adapter = self.limiter, None, route.adapter
+        call, adapter = None, route.adapter
         try:
             if adapter is not None and received is not None:
                 limit, target = limiter.policy.body.limit, target_of(scope, path)

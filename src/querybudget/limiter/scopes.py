@@ -119,8 +119,10 @@ def paths_of(scope: Mapping[str, Any]) -> tuple[str, ...]:
     servers leave it in ``path`` and some do not, and a client sees both as one.
     """
     root: str = scope.get("root_path", "")
-    path = path_of(scope)
-    if not root and is_plain(path):
+    path: str = scope["path"]
+    if root:
+        path = _below(root, path)
+    elif is_plain(path):
         return (path,)
     raw: bytes = scope.get("raw_path") or b""
     sent = _below(root, raw.decode("latin-1")) if raw else ""
@@ -139,4 +141,4 @@ def _below(root: str, path: str) -> str:
 def target_of(scope: Mapping[str, Any], path: str) -> Target:
     """Return where an HTTP scope is sent, of which `path` was matched."""
     query: bytes = scope.get("query_string", b"")
-    return Target(path, query.decode("latin-1"), scope["headers"])
+    return Target(path, query.decode("latin-1") if query else "", scope["headers"])
