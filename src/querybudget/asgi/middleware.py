@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from querybudget.adapters.base import Dialect
@@ -130,25 +130,22 @@ class QueryBudgetMiddleware:
         else:
             await self.app(scope, receive, send)
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _http(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Return what serves a request: not a coroutine, of which each costs time."""
         limiter = self._limiter or self.limiter
         method, paths = method_of(scope), paths_of(scope)
         path = paths[0]
         if path and path == limiter.policy.health and method in READS:
-            await send_health(limiter, send)
-            return
+            return send_health(limiter, send)
         if is_too_long(path):
-            await self._refuse(path_too_long, scope, path, send)
-            return
+            return self._refuse(path_too_long, scope, path, send)
         route = limiter.matcher.route(method, *paths)
         if route is None or (method == "OPTIONS" and is_preflight(scope)):
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         if route.unknown is Unknown.REFUSE:
             limiter.unknown.refused(method, path)
-            await self._refuse(no_route, scope, path, send)
-            return
-        await self._call(limiter, route, method, path, scope, receive, send)
+            return self._refuse(no_route, scope, path, send)
+        return self._call(limiter, route, method, path, scope, receive, send)
 
     async def _call(
         self,
@@ -179,8 +176,9 @@ class QueryBudgetMiddleware:
             await self._send(refusal_of(limiter, admission, dialect), scope, send)
         elif staged is not None:
             responder = Responder(limiter, route, admission, receive, send, self._calls)
-            asked = responder.ask_for_usage(received, staged)
-            await responder.run(self.app, accepting_decodable(asked) if adapter else asked)
+            if received is not None and admission.call.stream:
+                staged = responder.ask_for_usage(received, staged)
+            await responder.run(self.app, accepting_decodable(staged) if adapter else staged)
 
     async def _decide(
         self,
@@ -195,10 +193,15 @@ class QueryBudgetMiddleware:
         call, adapter = None, route.adapter
         try:
             if adapter is not None and received is not None:
-                limit, target = limiter.policy.body.limit, target_of(scope, path)
-                asked = (adapter, target, scope, received.body, limit)
-                long = len(received.body) > LONG_BODY
-                call = await asyncio.to_thread(call_of, *asked) if long else call_of(*asked)
+                limit, target, body = (
+                    limiter.policy.body.limit,
+                    target_of(scope, path),
+                    received.body,
+                )
+                if len(body) > LONG_BODY:
+                    call = await asyncio.to_thread(call_of, adapter, target, scope, body, limit)
+                else:
+                    call = call_of(adapter, target, scope, body, limit)
             caller = limiter.caller_for(scope)
             admission = await limiter.admit_call(caller, route, method, path, call)
             staged: Scope | None = scope

@@ -104,10 +104,8 @@ class Responder:
         self._opaque = False
         self._without_usage: WithoutUsageEvent | None = None
 
-    def ask_for_usage(self, received: Received | None, scope: Scope) -> Scope:
+    def ask_for_usage(self, received: Received, scope: Scope) -> Scope:
         """Ask for the usage of a stream, where it counts; return the scope for the application."""
-        if received is None or not self._admission.call.stream:
-            return scope
         asked = ask_of_stream(
             self._limiter.policy, self._admission, self._route.adapter, received, scope
         )

@@ -222,7 +222,7 @@ class Estimator:
         own = models.get(model) if models else None
         text, plain = self._text(identity, own, model, call)
         rest = call.input_tokens + call.images * settings.image_tokens
-        prompt, sure = text + rest or 1, (text if text < plain else plain) + rest or 1
+        prompt, sure = text + rest or 1, (min(plain, text)) + rest or 1
         if not call.generates:
             return self._estimate(own, prompt, 0, sure, 0)
         answers, bound = call.items * call.choices, call.max_output
