@@ -17,6 +17,7 @@ MAX_EVENT = 1024
 
 _ONE_EVENT = re.compile(rb"(?:event: [^\r\n]*\n)?data: ([^\r\n]+)\n\n")
 _STRINGS = re.compile(rb'"([^"\\]*)"')
+_PLAIN = re.compile(rb"[ !#-\[\]-~]*+")  # ASCII that neither JSON nor framing gives a meaning
 _PROBE = b"a probe that no server would send"
 
 
@@ -34,10 +35,11 @@ class DeltaTemplate:
 
     def text_size(self, chunk: bytes) -> int:
         """Return the UTF-8 size of the text in a chunk; -1 if the chunk must be parsed."""
-        if len(chunk) < self._shortest:
+        size = len(chunk) - self._shortest
+        if size < 0 or not (chunk.startswith(self._before) and chunk.endswith(self._after)):
             return -1
-        if not (chunk.startswith(self._before) and chunk.endswith(self._after)):
-            return -1
+        if _PLAIN.fullmatch(chunk, self._start, self._start + size):
+            return size
         text = chunk[self._start : self._end]
         try:
             words = text.decode()

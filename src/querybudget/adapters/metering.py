@@ -109,14 +109,13 @@ class StreamMeter:
         self._unsure = 0  # bytes before anything could be read
 
     def feed(self, chunk: bytes, /) -> None:
-        if self._template is not None and self._events.between:
-            totals = self._totals
-            if not totals.complete:
-                size = self._template.text_size(chunk)
-                if size >= 0:
-                    totals.output_bytes += size
-                    totals.covers = False
-                    return
+        template, totals = self._template, self._totals
+        if template is not None and self._events.between and not totals.complete:
+            size = template.text_size(chunk)
+            if size >= 0:
+                totals.output_bytes += size
+                totals.covers = False
+                return
         if self._read_body is not None:
             self._begin(chunk, self._read_body)
         elif self._body is not None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import astuple
 
 from querybudget.adapters.answer_text import json_text_size, text_size
 from querybudget.adapters.answer_totals import AnswerTotals
@@ -101,15 +102,11 @@ class _Answer(msgspec.Struct, rename={"bedrock": "amazon-bedrock-invocationMetri
     @property
     def reports_elsewhere(self) -> bool:
         """Whether usage may be in another member than ``usage``."""
-        return not (
-            self.x_groq is None
-            and self.timings is None
-            and self.bedrock is None
-            and self.meta is None
-            and self.meta_info is None
-            and self.usageMetadata is None
-            and self.usage_metadata is None
-        )
+        absent = astuple(self).count(None) - (self.choices is None) - (self.usage is None)
+        return absent < _OTHER_PLACES
+
+
+_OTHER_PLACES = len(_Answer.__struct_fields__) - 2
 
 
 class _LooseAnswer(msgspec.Struct):

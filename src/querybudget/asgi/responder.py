@@ -92,6 +92,7 @@ class Responder:
         calls: OpenCalls,
     ) -> None:
         self._limiter = limiter
+        self._clock = limiter.clock
         self._route = route
         self._admission = admission
         self._receive = receive
@@ -151,16 +152,18 @@ class Responder:
         """ASGI's `send`: pass on every message at once, in order."""
         kind = message["type"]
         if kind == "http.response.body":
-            if self._feed is not None and (body := message.get("body")):
-                self._feed(body)
-            if not message.get("more_body") and not self._admission.settled:
+            feed = self._feed
+            if feed is not None and (body := message.get("body")):
+                feed(body)
+            if message.get("more_body"):
+                if self._clock() >= self._admission.renew_at:
+                    await self._limiter.renewals.renew(self._admission)
+            elif not self._admission.settled:
                 if self._meter is not None and not self._gone:
                     self._meter.end()
                 # Settle before the client knows that the answer is complete, so that its next
                 # call finds the lease free.
                 await self._settle(failed=False)
-            elif self._limiter.renewals.due(self._admission):
-                await self._limiter.renewals.renew(self._admission)
             if self._without_usage is not None:
                 left = self._without_usage.pass_on(message)
                 if left is None:

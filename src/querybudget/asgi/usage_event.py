@@ -25,6 +25,7 @@ _END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 _OVERLAP = 3  # an end may begin this many bytes before the place where a stream is cut
 _FIRST = 1024  # bytes of white space after which an answer is taken for no stream
 _USAGE = b'"usage"'
+_ASKED = (ChatCompletions, Completions)
 
 
 def ask_of_stream(
@@ -46,7 +47,7 @@ def ask_of_stream(
     if (
         not admission.plan.needs_usage
         or policy.streams.usage is not StreamUsage.ASK
-        or not isinstance(adapter, ChatCompletions | Completions)
+        or not isinstance(adapter, _ASKED)
     ):
         return None
     body = decoded(scope, received.body, policy.body.limit)
@@ -96,6 +97,8 @@ class WithoutUsageEvent:
     def pass_on(self, message: Message) -> Message | None:
         """Return a message of the answer's body as it is passed on; None for none."""
         chunk: bytes = message.get("body", b"")
+        if self._sure and not self._held and chunk.endswith(b"\n\n") and _USAGE not in chunk:
+            return message  # whole events, as servers send them
         more = bool(message.get("more_body"))
         kept = self._kept(chunk)
         if not more and self._held:
@@ -107,8 +110,6 @@ class WithoutUsageEvent:
     def _kept(self, chunk: bytes) -> bytes:
         if self._passes:
             return chunk
-        if self._sure and not self._held and chunk.endswith(b"\n\n") and _USAGE not in chunk:
-            return chunk  # whole events, as servers send them
         before = len(self._held)
         self._held += chunk
         if not self._sure:
