@@ -71,6 +71,9 @@ def plain_chat(target: Target, body: bytes) -> Call | None:
         size += len(ask) if ask.isascii() else len(ask.encode())
     if len(messages) != 1 or messages[0].role != "user":
         template, ask = _said(messages)
+    first, second, bound = chat.max_completion_tokens, chat.max_tokens, None
+    if first is not None or second is not None:
+        bound = output_bound(first, second)
     models = models_of(target, model)
     call = Call(
         Dialect.OPENAI,
@@ -79,7 +82,7 @@ def plain_chat(target: Target, body: bytes) -> Call | None:
         chat.stream is True,
         1,
         1 if chat.n is None else choices_of(chat.n),
-        _bound(chat),
+        bound,
         size,
         template=template,
         ask=ask,
@@ -94,13 +97,6 @@ def _said(messages: list[_Message]) -> tuple[str, str]:
     for message in messages:
         turns.add(message.role, message.content)
     return joined(turns.system), joined(turns.asked) or turns.last
-
-
-def _bound(chat: _Chat) -> int | None:
-    first, second = chat.max_completion_tokens, chat.max_tokens
-    if first is None:
-        return None if second is None else output_bound(second)
-    return output_bound(first)
 
 
 def _within(chat: _Chat, body: bytes) -> int:
