@@ -93,6 +93,27 @@ def test_check_warns_of_what_is_probably_a_mistake(
     assert warning in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [
+        (
+            "store: sqlite://budgets.db",
+            ":2: 'sqlite://budgets.db' has a host, 'budgets.db': a file",
+        ),
+        ("store:\n  timeout: 1s\n  url: redis://h/x", ":4: cannot use redis://h/x as a store: "),
+    ],
+)
+def test_check_says_at_which_line_a_store_can_never_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], store: str, said: str
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(f"secret: 0123456789abcdef\n{store}\nbudgets: [{{name: a, limit: 1/minute}}]")
+    assert main(["check", str(path)]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"{path}{said}")
+    assert ", at $.store" in err
+
+
 def test_check_refuses_an_unknown_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(

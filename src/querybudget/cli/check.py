@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
 from querybudget.coverage.response import BucketResponse, Stage
-from querybudget.errors import SetupError
+from querybudget.errors import PolicyError, SetupError
 from querybudget.limiter.analysis import analyzer_for
 from querybudget.policy.carriers import shown
+from querybudget.policy.diagnostics import Problems
 from querybudget.policy.model import (
     CAPABILITIES,
     Budget,
@@ -28,6 +31,7 @@ from querybudget.policy.model import (
 from querybudget.policy.prices import ModelPrice, completed_price
 from querybudget.policy.routes import Unknown
 from querybudget.policy.servers import DEFAULT, routes, server_file
+from querybudget.policy.yaml_nodes import from_text
 from querybudget.stores import open_store, system_clock
 from querybudget.text import limit, number, share, span
 from querybudget.units import MICRO, Unit
@@ -66,11 +70,13 @@ def check(path: str) -> int:
     """Load a policy and print what it says, with warnings on standard error.
 
     Raises:
-        PolicyError: The policy is wrong.
-        SetupError: Its store does not exist.
+        PolicyError: The policy is wrong, or no store has such a URL.
     """
     policy = Policy.load(path)
-    open_store(policy.store, system_clock())  # connects to nothing
+    try:
+        open_store(policy.store, system_clock())  # connects to nothing
+    except SetupError as error:
+        raise _store_problem(path, error) from None
     print(f"{path} is valid and has {_count(len(policy.budgets), 'budget')}")
     width = max(len(budget.name) for budget in policy.budgets)
     for budget in policy.budgets:
@@ -91,6 +97,14 @@ def check(path: str) -> int:
     for warning in (*warnings(policy), *_missing(policy)):
         print(f"{path}: warning: {warning}", file=sys.stderr)
     return 0
+
+
+def _store_problem(path: str, error: SetupError) -> PolicyError:
+    """Return what is wrong with a store as a problem at its line."""
+    problems = Problems(path)
+    from_text(Path(path).read_text("utf-8-sig"), os.environ, problems)
+    where = ("store", "url") if problems.mapping(("store",)) else ("store",)
+    return problems.stop(where, str(error))
 
 
 def _brought(policy: Policy) -> Iterator[str]:
