@@ -229,6 +229,49 @@ REPORTS: dict[str, tuple[Mapping[str, Any], Usage]] = {
         {"results": [{"generated_token_count": 8, "input_token_count": 30}]},
         Usage(30, output=8),
     ),
+    "reasoning and sources apart (Perplexity)": (
+        {
+            "usage": {
+                "prompt_tokens": 19,
+                "completion_tokens": 47,
+                "total_tokens": 66,
+                "citation_tokens": 200,
+                "num_search_queries": 4,
+                "reasoning_tokens": 739,
+            }
+        },
+        Usage(219, output=786, reasoning=739, searches=4),
+    ),
+    "reasoning apart, without a total": (
+        {
+            "usage": {
+                "prompt_tokens": 19,
+                "completion_tokens": 7,
+                "completion_tokens_details": {"reasoning_tokens": 90},
+            }
+        },
+        Usage(19, output=97, reasoning=90),
+    ),
+    "sources of a search (xAI)": (
+        {"usage": {"prompt_tokens": 9, "completion_tokens": 5, "num_sources_used": 3}},
+        Usage(9, output=5, searches=3),
+    ),
+    "usage and timings (llama.cpp)": (
+        {
+            "usage": {"prompt_tokens": 237, "completion_tokens": 35, "total_tokens": 272},
+            "timings": {"cache_n": 236, "prompt_n": 1, "predicted_n": 35},
+        },
+        Usage(237, 236, output=35),
+    ),
+    "embeddings of Vertex AI": (
+        {
+            "predictions": [
+                {"embeddings": {"statistics": {"token_count": 6}, "values": [0.1]}},
+                {"embeddings": {"statistics": {"token_count": 2}, "values": [0.2]}},
+            ]
+        },
+        Usage(8),
+    ),
     "figures in quotes": (
         {"usage": {"prompt_tokens": "90", "completion_tokens": "8.0"}},
         Usage(90, output=8),

@@ -21,10 +21,20 @@ class AnswerTotals:
         covers: Whether no text has come after the last report. The meter keeps this.
         answer_id: The id by which the answer can be fetched later; empty without one.
         status: What the answer says of itself (``queued``, ``completed``); empty without it.
+        token_ids: Generated tokens that the answer gives as ids.
         parts: The usage of each choice that reports apart, by its index.
     """
 
-    __slots__ = ("answer_id", "complete", "covers", "output_bytes", "parts", "status", "usage")
+    __slots__ = (
+        "answer_id",
+        "complete",
+        "covers",
+        "output_bytes",
+        "parts",
+        "status",
+        "token_ids",
+        "usage",
+    )
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -33,6 +43,7 @@ class AnswerTotals:
         self.covers = True
         self.answer_id = ""
         self.status = ""
+        self.token_ids = 0
         self.parts: dict[int, Usage] = {}
 
     @property

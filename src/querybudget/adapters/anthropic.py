@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from querybudget.adapters.answer_text import json_text_size
+from querybudget.adapters.any_answer import read_foreign
 from querybudget.adapters.base import Call, Dialect, Meter, Target, Usage
 from querybudget.adapters.combined import copied
 from querybudget.adapters.content import converse, measure, text_of
@@ -28,7 +29,8 @@ from querybudget.adapters.request import (
     read_request,
     utf8_size,
 )
-from querybudget.adapters.usage_shapes import added, larger, usage_of
+from querybudget.adapters.usage_shapes import usage_of
+from querybudget.adapters.usage_sums import added, larger
 
 
 class _Block(msgspec.Struct):
@@ -145,12 +147,16 @@ def _read_event(data: bytes, totals: AnswerTotals) -> None:
         # Only message_delta reports usage itself: all output before it.
         _report(totals, event.usage)
         totals.complete = True
+    elif block is None and event.message is None:
+        read_foreign(data, totals)
 
 
 def _read_body(data: bytes, totals: AnswerTotals) -> None:
     answer = _ANSWER.decode(data)
     for block in answer.content or ():
         totals.output_bytes += _size(block) + json_size(block.input)
+    if answer.content is None and answer.usage is None:
+        read_foreign(data, totals)
     _report(totals, answer.usage)
 
 

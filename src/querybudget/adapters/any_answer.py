@@ -10,7 +10,8 @@ import msgspec
 
 from querybudget.adapters.answer_text import text_size
 from querybudget.adapters.answer_totals import DECODE_ERRORS, AnswerTotals, Read
-from querybudget.adapters.usage_shapes import Object, larger, usage_in
+from querybudget.adapters.usage_shapes import Object, usage_in
+from querybudget.adapters.usage_sums import larger
 
 _ANY: msgspec.json.Decoder[object] = msgspec.json.Decoder()
 _NAMES = (
@@ -35,6 +36,13 @@ def read_any(data: bytes, totals: AnswerTotals) -> None:
     usage = usage_in(cast("Object", document)) if isinstance(document, dict) else None
     if usage is not None:
         totals.usage = larger(totals.usage, usage)
+
+
+def read_foreign(data: bytes, totals: AnswerTotals) -> None:
+    """Read an event or a body of another dialect than its path's, or an error, which is no text."""
+    document = _ANY.decode(data)
+    if isinstance(document, dict) and "error" not in document:
+        read_any(data, totals)
 
 
 def read_at_end(read: Read, data: bytes, totals: AnswerTotals) -> None:

@@ -9,7 +9,8 @@ from querybudget.adapters.base import Call, Meter, Usage
 from querybudget.adapters.lax import Json
 from querybudget.adapters.members import JSON, content_of, fold, folded
 from querybudget.adapters.metering import answer_meter
-from querybudget.adapters.usage_shapes import added, larger, usage_in, usage_of
+from querybudget.adapters.usage_shapes import token_ids_in, usage_in, usage_of
+from querybudget.adapters.usage_sums import added, larger
 
 MAX_ANSWERS = 1024
 """Answers of one call whose usage is kept apart."""
@@ -65,7 +66,10 @@ def read_native(data: bytes, totals: AnswerTotals) -> None:
 def _add(answer: dict[str, Json], totals: AnswerTotals) -> None:
     text = content_of({k: v for k, v in answer.items() if fold(k) not in _NO_TEXT})
     totals.output_bytes += text.size
+    totals.token_ids += token_ids_in(answer)
     usage = _usage_of(answer)
+    if usage is None and totals.token_ids:
+        usage = Usage(output=totals.token_ids)
     if usage is None:
         return
     name = hash(_id(answer))

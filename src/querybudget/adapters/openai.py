@@ -32,13 +32,7 @@ from querybudget.adapters.degrade import (
 from querybudget.adapters.members import ATTACHMENT_SHARE
 from querybudget.adapters.metering import answer_meter
 from querybudget.adapters.model_names import models_in
-from querybudget.adapters.openai_usage import (
-    read_chat_body,
-    read_chat_element,
-    read_chat_event,
-    read_responses_body,
-    read_responses_event,
-)
+from querybudget.adapters.openai_usage import read_chat_body, read_chat_element, read_chat_event
 from querybudget.adapters.plain_chat import plain_chat
 from querybudget.adapters.request import (
     COUNTS,
@@ -50,6 +44,7 @@ from querybudget.adapters.request import (
     read_request,
     utf8_size,
 )
+from querybudget.adapters.responses_usage import read_responses_body, read_responses_event
 
 _LOGPROBS = ("logprobs", "top_logprobs", "prompt_logprobs", "n_probs", "return_hidden_states")
 """Members that reveal more than text, including llama.cpp's and SGLang's."""

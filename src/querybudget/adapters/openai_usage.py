@@ -1,31 +1,30 @@
 """Usage in answers of OpenAI's dialect: JSON bodies and server-sent events.
 
-One pair of functions reads chat completions, completions and embeddings, another reads responses.
+They are those of chat completions, completions and embeddings.
 Usage is in a last event of its own, in every event (the largest figures count) or in the body.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import msgspec
-from msgspec import Raw
 from msgspec.structs import astuple
 
 from querybudget.adapters.answer_text import json_text_size, text_size
 from querybudget.adapters.answer_totals import AnswerTotals
+from querybudget.adapters.any_answer import read_foreign
 from querybudget.adapters.base import Usage
-from querybudget.adapters.request import NOTHING, json_size, utf8_size
+from querybudget.adapters.request import utf8_size
 from querybudget.adapters.usage_shapes import (
     MAX_TOKENS,
-    added,
-    larger,
-    sum_of_parts,
     tokens,
     usage_in,
     usage_of,
     usage_of_parts,
 )
+from querybudget.adapters.usage_sums import added, larger, sum_of_parts
 
 
 class _Details(msgspec.Struct, forbid_unknown_fields=True):
@@ -60,7 +59,9 @@ class _ToolCall(msgspec.Struct):
     custom: _Function | None = None
 
 
-class _Text(msgspec.Struct):
+class Text(msgspec.Struct):
+    """A part of an answer that may hold text."""
+
     text: str | None = None
 
 
@@ -69,7 +70,7 @@ class _Delta(msgspec.Struct):
 
     role: object = None
     usage: object = None
-    content: str | list[_Text] | None = None
+    content: str | list[Text] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     thinking: str | None = None
@@ -84,6 +85,7 @@ class _Choice(msgspec.Struct):
     text: str | None = None
     finish_reason: object = None
     usage: object = None
+    token_ids: object = None
 
 
 class _Answer(msgspec.Struct, rename={"bedrock": "amazon-bedrock-invocationMetrics"}):
@@ -114,50 +116,10 @@ class _LooseAnswer(msgspec.Struct):
     usage: dict[str, object] | None = None
 
 
-class _Item(msgspec.Struct):
-    """An item of a response's output: a message, reasoning or a tool call."""
-
-    content: list[_Text] | None = None
-    summary: list[_Text] | None = None
-    name: str | None = None
-    arguments: object = None
-    input: object = None
-    code: str | None = None
-
-
-class _Response(msgspec.Struct):
-    id: str | None = None
-    status: str | None = None
-    output: list[_Item] | None = None
-    usage: dict[str, object] | None = None
-
-
-class _ResponseState(msgspec.Struct):
-    id: str | None = None
-    status: str | None = None
-    output: Raw = NOTHING
-    usage: dict[str, object] | None = None
-
-
-class _Event(msgspec.Struct):
-    type: str | None = None
-    delta: object = None
-    response: _ResponseState | None = None
-
-
 _ANSWER = msgspec.json.Decoder(_Answer)
 _LOOSE_ANSWER = msgspec.json.Decoder(_LooseAnswer)
-_RESPONSE = msgspec.json.Decoder(_Response)
-_EVENT = msgspec.json.Decoder(_Event)
-_OUTPUT = msgspec.json.Decoder(list[_Item])
 _OBJECT: msgspec.json.Decoder[dict[str, object]] = msgspec.json.Decoder(dict[str, object])
 
-_ENDS = frozenset({"response.completed", "response.failed", "response.incomplete"})
-UNFINISHED = frozenset({"queued", "in_progress"})
-"""States of a response that is still being made."""
-FINISHED = frozenset({"completed", "failed", "cancelled", "incomplete"})
-"""States in which a response stays."""
-_NOT_TEXT = frozenset({"response.audio.delta", "response.shell_call_output_content.delta"})
 _NO_DETAILS = _Details()
 
 
@@ -167,37 +129,55 @@ def read_chat_event(data: bytes, totals: AnswerTotals) -> None:
         totals.complete = True
         return
     choices, usage, elsewhere = _decode(data)
-    ended, text = False, 0
+    if choices is None and usage is None:
+        read_foreign(data, totals)
+        return
+    ended, within = _add_choices(choices or (), data, totals)
+    if usage is not None:
+        take_report(totals, usage)
+    found = (elsewhere or within) and _report_elsewhere(data, totals)
+    if usage is not None or found:
+        # Usage beside unfinished choices is a running count.
+        totals.complete = totals.complete or ended or not choices
+
+
+def _add_choices(
+    choices: Sequence[_Choice], data: bytes, totals: AnswerTotals
+) -> tuple[bool, bool]:
+    """Add the text of an event; return whether a choice ends, and whether one reports usage."""
+    ended, within, text = False, False, 0
     for choice in choices:
         text += _choice_size(choice)
         if choice.finish_reason is not None:
             ended = True
         if choice.usage is not None or (choice.delta and choice.delta.usage is not None):
-            elsewhere = True
+            within = True
+        if choice.token_ids is not None:
+            within = _count_ids(choice.token_ids, totals) or within
     if text:
         totals.output_bytes += text
     elif choices and not ended and not _is_empty(choices):
-        totals.output_bytes += _any_text(data, "choices")
-    if usage is not None:
-        _report(totals, usage)
-    elif not (elsewhere and _report_elsewhere(data, totals)):
-        return
-    # Usage beside unfinished choices is a running count.
-    totals.complete = totals.complete or ended or not choices
+        totals.output_bytes += any_text(data, "choices")
+    return ended, within
 
 
 def read_chat_body(data: bytes, totals: AnswerTotals) -> None:
     """Read a whole chat completion, completion or list of embeddings."""
-    choices, usage, _ = _decode(data)
+    choices, usage, elsewhere = _decode(data)
+    if choices is None and usage is None:
+        read_foreign(data, totals)
+        return
     text = 0
-    for choice in choices:
+    for choice in choices or ():
         text += _choice_size(choice)
+        if choice.token_ids is not None:
+            _count_ids(choice.token_ids, totals)
     if choices and not text:
-        text = _any_text(data, "choices")
+        text = any_text(data, "choices")
     totals.output_bytes += text
     if usage is not None:
-        _report(totals, usage)
-    else:
+        take_report(totals, usage)
+    if usage is None or elsewhere:
         _report_elsewhere(data, totals)
 
 
@@ -206,7 +186,7 @@ def read_chat_element(data: bytes, totals: AnswerTotals) -> None:
 
     A gateway that asks several models answers an array of what they said.
     """
-    if any(choice.delta is not None for choice in _decode(data)[0]):
+    if any(choice.delta is not None for choice in _decode(data)[0] or ()):
         read_chat_event(data, totals)
         return
     answer = AnswerTotals()
@@ -217,58 +197,28 @@ def read_chat_element(data: bytes, totals: AnswerTotals) -> None:
     totals.complete = True
 
 
-def _decode(data: bytes) -> tuple[Sequence[_Choice], Usage | None, bool]:
+def _decode(data: bytes) -> tuple[Sequence[_Choice] | None, Usage | None, bool]:
     """Return the choices of an event or a body, its ``usage``, and whether others may report it."""
     try:
         plain = _ANSWER.decode(data)
     except msgspec.ValidationError:
         loose = _LOOSE_ANSWER.decode(data)
         usage = None if loose.usage is None else usage_of(loose.usage)
-        return loose.choices or (), usage, True
-    if plain.usage is not None:
-        return plain.choices or (), _usage(plain.usage), False
-    return plain.choices or (), None, plain.reports_elsewhere
+        return loose.choices, usage, True
+    usage = None if plain.usage is None else _usage(plain.usage)
+    return plain.choices, usage, plain.reports_elsewhere
 
 
-def read_responses_event(data: bytes, totals: AnswerTotals) -> None:
-    """Read one event of a response."""
-    if data == b"[DONE]":
-        totals.complete = True
-        return
-    event = _EVENT.decode(data)
-    if event.delta is not None and event.type not in _NOT_TEXT:
-        totals.output_bytes += json_text_size(event.delta)
-    response = event.response
-    ended = event.type in _ENDS
-    if response is not None:
-        _note_state(response, totals)
-        if response.usage is not None and (usage := usage_of(response.usage)) is not None:
-            _report(totals, usage)
-        elif ended and json_size(response.output):
-            # No report: the output that the last event repeats is all there was, streamed or not.
-            whole = sum(map(_item_size, _OUTPUT.decode(response.output)))
-            totals.output_bytes = max(totals.output_bytes, whole)
-    totals.complete = totals.complete or ended
+def _count_ids(token_ids: object, totals: AnswerTotals) -> bool:
+    """Count generated tokens that a choice gives as ids; return False if it gives none."""
+    if not isinstance(token_ids, list):
+        return False
+    totals.token_ids += len(cast("list[object]", token_ids))
+    return totals.token_ids > 0
 
 
-def read_responses_body(data: bytes, totals: AnswerTotals) -> None:
-    """Read the text and usage of an unstreamed answer of the Responses API."""
-    response = _RESPONSE.decode(data)
-    text = sum(map(_item_size, response.output or ()))
-    if not text and response.output:
-        text = _any_text(data, "output")
-    totals.output_bytes += text
-    _note_state(response, totals)
-    if response.usage is not None and (usage := usage_of(response.usage)) is not None:
-        _report(totals, usage)
-
-
-def _note_state(response: _Response | _ResponseState, totals: AnswerTotals) -> None:
-    totals.answer_id = response.id or totals.answer_id
-    totals.status = response.status or totals.status
-
-
-def _report(totals: AnswerTotals, usage: Usage) -> None:
+def take_report(totals: AnswerTotals, usage: Usage) -> None:
+    """Add a report to what the same answer has reported: the larger of each figure counts."""
     totals.usage = usage if totals.usage is None else larger(totals.usage, usage)
 
 
@@ -276,13 +226,15 @@ def _report_elsewhere(data: bytes, totals: AnswerTotals) -> bool:
     """Take usage from wherever else it is in an event; return False if there is none."""
     document = _OBJECT.decode(data)
     usage = usage_in(document)
+    if usage is None and totals.token_ids:
+        usage = Usage(output=totals.token_ids)
     if usage is None:
         return False
     for index, part in usage_of_parts(document):
         totals.parts[index] = larger(totals.parts.get(index), part)
     if totals.parts:
         usage = larger(usage, sum_of_parts(totals.parts))
-    _report(totals, usage)
+    take_report(totals, usage)
     return True
 
 
@@ -295,7 +247,7 @@ def _is_empty(choices: Iterable[_Choice]) -> bool:
     return False
 
 
-def _any_text(data: bytes, member: str) -> int:
+def any_text(data: bytes, member: str) -> int:
     """Return the size of text under names that are not declared."""
     return text_size(_OBJECT.decode(data).get(member))
 
@@ -312,7 +264,7 @@ def _size(message: _Delta) -> int:
     """Return the UTF-8 bytes of generated text in a message or a delta."""
     size = 0
     if content := message.content:
-        size += utf8_size(content) if isinstance(content, str) else _texts_size(content)
+        size += utf8_size(content) if isinstance(content, str) else texts_size(content)
     # The same text, as servers name it.
     if reasoning := message.reasoning_content or message.reasoning or message.thinking:
         size += utf8_size(reasoning)
@@ -335,13 +287,8 @@ def _call_size(function: _Function | None) -> int:
     )
 
 
-def _item_size(item: _Item) -> int:
-    size = utf8_size(item.name or "") + utf8_size(item.code or "")
-    size += json_text_size(item.arguments) + json_text_size(item.input)
-    return size + _texts_size(item.content) + _texts_size(item.summary)
-
-
-def _texts_size(parts: list[_Text] | None) -> int:
+def texts_size(parts: list[Text] | None) -> int:
+    """Return the UTF-8 bytes of the texts in parts."""
     return sum(utf8_size(part.text or "") for part in parts or ())
 
 
@@ -362,6 +309,8 @@ def _usage(report: _Usage) -> Usage:
     if read is None and made is None:
         return Usage(prompt, 0, 0, output)
     read, made = read or _NO_DETAILS, made or _NO_DETAILS
+    if output and tokens(made.reasoning_tokens) > output:  # which excludes it
+        output += tokens(made.reasoning_tokens)
     return Usage(
         input=prompt,
         cached_input=min(tokens(read.cached_tokens), prompt),

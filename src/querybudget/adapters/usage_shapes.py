@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias, cast
 
-import msgspec
-
 from querybudget.adapters.base import Usage
+from querybudget.adapters.usage_sums import bounded, larger, with_part
 
 Object: TypeAlias = "Mapping[str, object]"
 """A decoded JSON object."""
@@ -85,7 +84,9 @@ _WRITTEN = (
     "cacheWriteInputTokenCount",
 )
 _REASONING = ("reasoning_tokens", "thinking_tokens")
-_SEARCHES = ("web_search_requests", "num_search_queries")
+_CITED = "citation_tokens"
+"""Prompt tokens of documents that a search found, which Perplexity's total excludes too."""
+_SEARCHES = ("web_search_requests", "num_search_queries", "num_sources_used")
 
 _INPUT_DETAILS = (
     "prompt_tokens_details",
@@ -138,6 +139,8 @@ _PLACES = (
 )
 """Where a report is, besides the document itself and its choices."""
 
+_STATISTICS = ("embeddings", "statistics")
+_TOKEN_IDS = ("token_ids", "output_ids")
 _ELEMENTS = ("choices", "results")
 """Arrays whose elements report their own part."""
 
@@ -156,10 +159,37 @@ def usage_in(document: Object) -> Usage | None:
         report = _at(document, place)
         if report is not None and (usage := usage_of(report)) is not None:
             found = larger(found, usage)
-    parts: Usage | None = None
+    parts = _embedded(document)
     for _, usage in usage_of_parts(document):
-        parts = usage if parts is None else _with_part(parts, usage)
+        parts = usage if parts is None else with_part(parts, usage)
     return found if parts is None else larger(found, parts)
+
+
+def token_ids_in(document: Object) -> int:
+    """Return how many generated tokens a body or an event gives as ids, itself or in its choices.
+
+    vLLM does so where it is asked for tokens, beside the text or instead of it.
+    """
+    choices = document.get("choices")
+    holders = [document, *(cast("list[object]", choices) if isinstance(choices, list) else ())]
+    return sum(
+        len(cast("list[object]", ids))
+        for holder in holders
+        if isinstance(holder, dict)
+        for name in _TOKEN_IDS
+        if isinstance(ids := cast("Object", holder).get(name), list)
+    )
+
+
+def _embedded(document: Object) -> Usage | None:
+    """Return the prompts of Vertex AI's embeddings, each of which reports its own."""
+    predictions = document.get("predictions")
+    total = 0
+    for one in cast("list[object]", predictions) if isinstance(predictions, list) else ():
+        report = _at(cast("Object", one), _STATISTICS) if isinstance(one, dict) else None
+        if report is not None:
+            total += _count(report.get("token_count")) or 0
+    return Usage(input=total) if total else None
 
 
 def usage_of_parts(document: Object) -> Iterator[tuple[int, Usage]]:
@@ -207,7 +237,12 @@ def usage_of(report: Object) -> Usage | None:
         prompt += _most(report, _MORE_INPUT)
         if prompt_name in _WITHOUT_CACHE or _anthropic(report, prompt_name):
             prompt += cached + written
-    # Some servers exclude reasoning from the output but include it in the total.
+    prompt += _count(report.get(_CITED)) or 0
+    reasoning = max(thoughts, *(_most(one, _REASONING) for one in made))
+    # Some servers exclude reasoning from the output: more of it than output tells.
+    if output and reasoning > generated and (total or 0) <= prompt + generated:
+        generated += reasoning
+    # Others include it in the total.
     generated = max(generated, (total or 0) - prompt)
     return bounded(
         Usage(
@@ -215,7 +250,7 @@ def usage_of(report: Object) -> Usage | None:
             cached_input=cached,
             cache_write=written,
             output=generated,
-            reasoning=max(thoughts, *(_most(one, _REASONING) for one in made)),
+            reasoning=reasoning,
             cache_write_1h=hour,
             audio_input=max(_modality(one, "audio") for one in read[1:]) if read[1:] else 0,
             image_input=max(_modality(one, "image") for one in read[1:]) if read[1:] else 0,
@@ -224,93 +259,6 @@ def usage_of(report: Object) -> Usage | None:
             searches=_searches(report),
         )
     )
-
-
-def bounded(usage: Usage) -> Usage:
-    """Return usage none of whose parts is larger than what it is a part of."""
-    cached = min(usage.cached_input, usage.input)
-    written = min(usage.cache_write, usage.input - cached)
-    audio_input = min(usage.audio_input, usage.input)
-    audio_output = min(usage.audio_output, usage.output)
-    return Usage(
-        input=usage.input,
-        cached_input=cached,
-        cache_write=written,
-        output=usage.output,
-        reasoning=min(usage.reasoning, usage.output),
-        estimated=usage.estimated,
-        cache_write_1h=min(usage.cache_write_1h, written),
-        audio_input=audio_input,
-        image_input=min(usage.image_input, usage.input - audio_input),
-        audio_output=audio_output,
-        image_output=min(usage.image_output, usage.output - audio_output),
-        searches=usage.searches,
-    )
-
-
-def larger(before: Usage | None, report: Usage) -> Usage:
-    """Return the larger of each figure of two reports of the same answer.
-
-    It is another object than `before`, by which a meter sees that there was a report.
-    """
-    if before is None:
-        return report
-    return bounded(
-        Usage(
-            max(before.input, report.input),
-            max(before.cached_input, report.cached_input),
-            max(before.cache_write, report.cache_write),
-            max(before.output, report.output),
-            max(before.reasoning, report.reasoning),
-            before.estimated or report.estimated,
-            max(before.cache_write_1h, report.cache_write_1h),
-            max(before.audio_input, report.audio_input),
-            max(before.image_input, report.image_input),
-            max(before.audio_output, report.audio_output),
-            max(before.image_output, report.image_output),
-            max(before.searches, report.searches),
-        )
-    )
-
-
-def added(before: Usage | None, report: Usage) -> Usage:
-    """Return the usage of two answers together, as a new object."""
-    if before is None:
-        return report
-    return Usage(
-        before.input + report.input,
-        before.cached_input + report.cached_input,
-        before.cache_write + report.cache_write,
-        before.output + report.output,
-        before.reasoning + report.reasoning,
-        before.estimated or report.estimated,
-        before.cache_write_1h + report.cache_write_1h,
-        before.audio_input + report.audio_input,
-        before.image_input + report.image_input,
-        before.audio_output + report.audio_output,
-        before.image_output + report.image_output,
-        before.searches + report.searches,
-    )
-
-
-def _with_part(whole: Usage, part: Usage) -> Usage:
-    """Add a choice's report: its output is its own, its prompt is everyone's."""
-    both = larger(whole, part)
-    return msgspec.structs.replace(
-        both,
-        output=whole.output + part.output,
-        reasoning=whole.reasoning + part.reasoning,
-        audio_output=whole.audio_output + part.audio_output,
-        image_output=whole.image_output + part.image_output,
-    )
-
-
-def sum_of_parts(parts: Mapping[int, Usage]) -> Usage:
-    """Return the usage of an answer whose choices report apart; empty parts are no usage."""
-    whole = Usage()
-    for part in parts.values():
-        whole = _with_part(whole, part)
-    return whole
 
 
 def _at(document: Object, place: tuple[str, ...]) -> Object | None:
