@@ -15,25 +15,25 @@ CALL = Call(Dialect.OPENAI, "chat", stream=True, input_bytes=40)
 TEXT = "x" * 400
 USED = Usage(70, output=300)
 
-CHAT = [
+CHAT: list[dict[str, Any]] = [
     {"choices": [{"delta": {"content": TEXT}}]},
     {"choices": [], "usage": {"prompt_tokens": 70, "completion_tokens": 300}},
 ]
-MESSAGES = [
+MESSAGES: list[dict[str, Any]] = [
     {"type": "message_start", "message": {"usage": {"input_tokens": 70, "output_tokens": 1}}},
     {"type": "ping"},
     {"type": "content_block_delta", "delta": {"type": "text_delta", "text": TEXT}},
     {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 300}},
     {"type": "message_stop"},
 ]
-RESPONSES = [
+RESPONSES: list[dict[str, Any]] = [
     {"type": "response.output_text.delta", "delta": TEXT},
     {
         "type": "response.completed",
         "response": {"usage": {"input_tokens": 70, "output_tokens": 300}},
     },
 ]
-GEMINI = [
+GEMINI: list[dict[str, Any]] = [
     {"candidates": [{"content": {"parts": [{"text": TEXT}]}}]},
     {"usageMetadata": {"promptTokenCount": 70, "candidatesTokenCount": 300}},
 ]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import Call, Dialect, Usage, settled_usage
-from querybudget.adapters.usage_shapes import larger, usage_in
+from querybudget.adapters.usage_shapes import usage_in
+from querybudget.adapters.usage_sums import larger
 from querybudget.limiter.checks import check_usage
 from querybudget.units import MICRO
 
