@@ -21,6 +21,9 @@ LONGEST_KEY = 200
 LONGEST_READ = 1024
 """A longer path, if it is not plain, has only its normal form besides: `is_too_long` says so."""
 
+LONGEST = 16 * 1024
+"""No path is longer: servers have limits of 8 KiB (nginx) to 64 KiB."""
+
 DECODINGS = 3
 """Times that a path is decoded beyond what the server has decoded: each proxy may do so once."""
 
@@ -74,8 +77,8 @@ _cached = lru_cache(maxsize=4096)(_is_plain)
 
 
 def is_too_long(path: str) -> bool:
-    """Return True if a path may be read in more ways than are looked at."""
-    return len(path) > LONGEST_READ and not is_plain(path)
+    """Return True if a path is too long, or may be read in more ways than are looked at."""
+    return len(path) > LONGEST or (len(path) > LONGEST_READ and not is_plain(path))
 
 
 def readings(path: str, raw: str = "") -> tuple[str, ...]:

@@ -103,6 +103,19 @@ async def test_a_gzip_bomb_is_refused(make_edge: MakeEdge) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_bomb_that_ends_as_nothing_is_refused(make_edge: MakeEdge) -> None:
+    app = Counting()
+    head = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # gzip data of nothing but empty blocks
+    bomb = gzip.compress(head + b"\0\0\0\xff\xff" * 1_000_000)
+    headers = {"content-encoding": "gzip, gzip"}
+    driven = await drive(
+        make_edge(app, POLICY).app, http_scope(key="a", headers=headers), request(bomb)
+    )
+    assert driven.status == 413
+    assert app.bodies == []
+
+
+@pytest.mark.anyio
 async def test_a_gzip_bomb_of_many_members_is_refused(make_edge: MakeEdge) -> None:
     app = Counting()
     bomb = gzip.compress(b" " * 900_000) * 2

@@ -17,8 +17,11 @@ from hypothesis import strategies as st
 
 from querybudget.asgi import encodings
 from querybudget.asgi.encodings import (
+    LONGEST_LIST,
     MOST_MEMBERS,
     PIECE,
+    SMALL,
+    BombError,
     DamagedError,
     acceptable,
     codings_of,
@@ -108,6 +111,32 @@ def test_gzip_of_many_members_is_damaged_after_a_few() -> None:
         decode("gzip", member * (MOST_MEMBERS + 1))
 
 
+EMPTY_BLOCKS = b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + b"\0\0\0\xff\xff" * (SMALL // 5 * 8)
+"""Gzip data of many empty blocks, which become nothing."""
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate", "br", "zstd"])
+def test_data_that_is_large_only_between_two_codings_is_a_bomb(name: str) -> None:
+    decoder = decoder_for(("gzip", name))
+    assert decoder is not None
+    bomb = ENCODE[name][1](EMPTY_BLOCKS)
+    assert len(bomb) < SMALL // 50
+    with pytest.raises(BombError):
+        list(decoder.decode(bomb))
+
+
+def test_a_long_text_in_two_codings_is_no_bomb() -> None:
+    text = b"How do I bake bread at home? " * 300_000
+    assert decode("gzip, br", bytes(brotli.compress(gzip.compress(text, 1), quality=1))) == text
+
+
+def test_a_header_of_more_codings_than_anyone_has_is_not_read() -> None:
+    many = b"gzip," * LONGEST_LIST
+    assert acceptable(many) == b"identity"
+    assert decoder_for(parse_codings(many)) is None
+    assert decoder_for(parse_codings(b"," * (LONGEST_LIST + 1))) is None
+
+
 class CountingStream:
     """A stream of zlib that adds up the bytes it was given."""
 
@@ -170,7 +199,7 @@ def test_codings_whose_packages_are_missing_are_not_decodable(
 ) -> None:
     monkeypatch.setattr(encodings, "_installed", lambda _name: None)
     decodable.cache_clear()
-    acceptable.cache_clear()
+    encodings._acceptable.cache_clear()
     try:
         assert decodable() == {"gzip", "deflate"}
         assert decoder_for(("br",)) is None
@@ -178,7 +207,7 @@ def test_codings_whose_packages_are_missing_are_not_decodable(
         assert acceptable(b"br") == b"identity"
     finally:
         decodable.cache_clear()
-        acceptable.cache_clear()
+        encodings._acceptable.cache_clear()
 
 
 def test_a_brotli_that_cannot_bound_its_output_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

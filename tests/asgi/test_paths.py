@@ -12,6 +12,8 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from querybudget import paths
+from querybudget.paths import LONGEST
 from querybudget.testing import FakeModel, drive, http_scope, request
 from tests.asgi.conftest import MakeEdge
 
@@ -139,6 +141,19 @@ async def test_the_proxy_sends_on_what_was_matched_and_nothing_else(tmp_path: Pa
     assert statuses[0] == 200
     assert set(statuses[1:]) <= {400, 429}
     assert [asked.path for asked in model.requests] == ["/v1/chat/completions"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_a_path_longer_than_any_is_refused_before_anything_reads_it(
+    make_edge: MakeEdge, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    edge = make_edge(FakeModel(), POLICY)
+    read: list[str] = []
+    monkeypatch.setattr(paths, "is_plain", read.append)
+    driven = await drive(edge.app, scope_of("/a" * LONGEST, type=kind))
+    assert driven.sent[0].get("status", driven.sent[0].get("code")) in {414, 1008}
+    assert read == []
 
 
 @pytest.mark.anyio

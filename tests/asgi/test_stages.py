@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 
 from querybudget.adapters.base import Usage
 from querybudget.adapters.degrade import OUTPUT
-from querybudget.asgi import lifespan
+from querybudget.asgi import lifespan, stages, usage_event
+from querybudget.asgi.body import LONG_BODY
 from querybudget.asgi.stages import DelayQueue
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.coverage.response import Stage
@@ -410,3 +412,62 @@ async def test_a_stage_on_a_path_that_no_adapter_reads_changes_nothing(
     edge = staged(make_edge(FakeModel(), POLICY), Stage.DEGRADE)
     driven = await drive(edge.app, http_scope("/health", method="GET", key="a"), request())
     assert (driven.status, edge.pause.asked) == (200, [])
+
+
+@pytest.mark.anyio
+async def test_a_long_body_is_rewritten_beside_the_event_loop(
+    make_edge: MakeEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def note(read: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*asked: Any) -> Any:
+            threads.append(threading.get_ident())
+            return read(*asked)
+
+        return noting
+
+    monkeypatch.setattr(stages, "degrade_call", note(stages.degrade_call))
+    monkeypatch.setattr(usage_event, "ask_for_usage", note(usage_event.ask_for_usage))
+    edge = staged(make_edge(FakeModel(), POLICY), Stage.DEGRADE, 0)
+    for size in (LONG_BODY + 1, 9):
+        messages = [{"role": "user", "content": "x" * size}]
+        await ask(edge, {**CHAT, "stream": True, "messages": messages})
+    here = threading.get_ident()
+    assert [thread == here for thread in threads] == [False, False, True, True]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("step", ["degrade_call", "ask_for_usage"])
+async def test_cancelling_a_call_whose_body_is_being_rewritten_gives_everything_back(
+    make_edge: MakeEdge, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    began, goes_on = threading.Event(), threading.Event()
+
+    def wait(*_: object) -> None:
+        began.set()
+        goes_on.wait()
+
+    monkeypatch.setattr(stages if step == "degrade_call" else usage_event, step, wait)
+    stage = Stage.DEGRADE if step == "degrade_call" else Stage.NONE
+    edge = staged(make_edge(FakeModel(), POLICY), stage, 0)
+    messages = [{"role": "user", "content": "x" * LONG_BODY}]
+    sent = request({**CHAT, "stream": True, "messages": messages})
+
+    async def receive() -> Message:
+        return sent.pop(0)
+
+    async def send(_message: Message) -> None:
+        raise AssertionError
+
+    scope = http_scope(key="a")
+    call = asyncio.ensure_future(edge.app(scope, receive, send))
+    try:
+        await asyncio.to_thread(began.wait)
+        assert edge.held
+        call.cancel()
+        await asyncio.wait((call,))
+        await edge.quiet()
+        assert not edge.held
+    finally:
+        goes_on.set()

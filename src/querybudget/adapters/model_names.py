@@ -42,6 +42,11 @@ NATIVE = tuple(dict.fromkeys(["model", *sorted(name.replace("_", "") for name in
 """`_INSTEAD` and ``model``, as folded names."""
 
 _ELSEWHERE = _FALLBACKS | _INSTEAD
+LONGEST_QUERY = 16 * 1024
+"""Characters of a query in which a model is looked for; few servers take a longer one."""
+
+_NAME = "model"
+_ENCODED = 3 * len(_NAME)  # characters of the name with each of them written as `%6D`
 _DEPLOYMENT = re.compile(r"/(?:deployments|engines)/([^/]+)", re.IGNORECASE)
 _MODELS = re.compile("/models/", re.IGNORECASE)
 _VERB = re.compile(r"[A-Za-z]+/?")
@@ -74,7 +79,7 @@ def models_of(target: Target, named: Json, alternatives: Iterable[Json] = ()) ->
         alternatives: Models that are asked if that one fails (``models``, ``fallbacks``).
 
     Raises:
-        BodyError: It names more than `MAX_MODELS`.
+        BodyError: It names more than `MAX_MODELS`, or its query is longer than `LONGEST_QUERY`.
     """
     elsewhere = _in_path(target.path)
     if target.query:
@@ -165,7 +170,11 @@ _short_path = lru_cache(1024)(_find_in_path)
 
 
 def _in_query(query: str) -> tuple[str, ...]:
+    if len(query) > LONGEST_QUERY:
+        raise BodyError(f"Expected a query of at most {LONGEST_QUERY} characters.")
     pairs = [pair.partition("=") for pair in query.split("&")]
-    return tuple(
-        unquote_plus(value) for name, _, value in pairs if folded(unquote_plus(name)) == "model"
-    )
+    return tuple(unquote_plus(value) for name, _, value in pairs if _is_model(name))
+
+
+def _is_model(name: str) -> bool:
+    return len(_NAME) <= len(name) <= _ENCODED and folded(unquote_plus(name)) == _NAME

@@ -77,10 +77,9 @@ def folded(name: str) -> str:
     return name.lower() if name.isascii() else name.translate(_FOLDED).lower()
 
 
-@lru_cache(1024)
 def is_misspelt(name: str) -> bool:
     """Return True if only readers that ignore case take a name for one of `NAMES`."""
-    return misspelt(name)
+    return len(name) <= LONGEST_NAME and _short_is_misspelt(name)
 
 
 def misspelt(name: str, names: Mapping[str, str] = NAMES) -> bool:
@@ -89,6 +88,9 @@ def misspelt(name: str, names: Mapping[str, str] = NAMES) -> bool:
         return False
     spelt = names.get(name.lower() if name.isascii() else folded(name))
     return spelt is not None and spelt != name
+
+
+_short_is_misspelt = lru_cache(1024)(misspelt)
 
 
 def readings(body: bytes, names: Mapping[str, str] = NAMES) -> Iterator[bytes]:

@@ -6,15 +6,18 @@ from collections import deque
 
 from querybudget.adapters.base import Adapter, Call, Target
 from querybudget.adapters.reading import read_call, unreadable_call
-from querybudget.asgi.encodings import DamagedError, codings_of, decoder_for
+from querybudget.asgi.encodings import (
+    RATIO,
+    SMALL,
+    BombError,
+    DamagedError,
+    codings_of,
+    decoder_for,
+)
 from querybudget.asgi.types import Message, Receive, Scope
 
-RATIO = 100
-"""How many times its size a compressed body may become; text of any language becomes less than 20
-times its size."""
-
-SMALL = 1 << 20
-"""Bytes that a compressed body may become, whatever its size."""
+LONG_BODY = 256 * 1024
+"""Bytes of a body above which it is read in a thread, so that other requests go on meanwhile."""
 
 _BODY_HEADERS = frozenset(
     {
@@ -99,6 +102,14 @@ def check_declared(scope: Scope, limit: int) -> None:
         raise BodyTooLarge
 
 
+def is_long(scope: Scope, body: bytes) -> bool:
+    """Return True if a body is read in a thread: it is long, or may be once it is decoded."""
+    size = len(body)
+    if size > LONG_BODY or size * RATIO <= LONG_BODY:
+        return size > LONG_BODY
+    return bool(header(scope, b"content-encoding"))
+
+
 def call_of(adapter: Adapter, target: Target, scope: Scope, body: bytes, limit: int) -> Call:
     """Return what a request asks, from its body as sent.
 
@@ -141,6 +152,8 @@ def decoded(scope: Scope, body: bytes, limit: int) -> bytes | None:
             size += len(piece)
             if size > most:
                 raise BodyTooLarge
+    except BombError:
+        raise BodyTooLarge from None
     except DamagedError:
         pass
     if not size:

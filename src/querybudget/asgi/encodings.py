@@ -32,6 +32,19 @@ MOST_MEMBERS = 64
 """Members of gzip data, beyond which it counts as damaged: senders write one, or one for each of a
 few parts."""
 
+RATIO = 100
+"""How many times its size a compressed body may become; text of any language becomes less than 20
+times its size."""
+
+SMALL = 1 << 20
+"""Bytes that a compressed body may become, whatever its size."""
+
+LONGEST_LIST = 1_000
+"""Bytes of a header with codings, beyond which it is not read; a few names are a tenth of it."""
+
+UNKNOWN = "unknown"
+"""Stands for the codings of a header that is too long: nothing decodes it."""
+
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 _GZIP_MAGIC = 0x1F
 _ALIASES = {"x-gzip": "gzip"}
@@ -40,6 +53,10 @@ _DEFLATE_METHOD = 8
 
 class DamagedError(Exception):
     """The data is not what its coding says."""
+
+
+class BombError(DamagedError):
+    """The data becomes far more than any text would before its last coding is removed."""
 
 
 class Decoder(Protocol):
@@ -65,9 +82,13 @@ def codings_of(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, ...]:
     return parse_codings(b",".join(value for name, value in headers if name == b"content-encoding"))
 
 
-@lru_cache(maxsize=256)
 def parse_codings(value: bytes) -> tuple[str, ...]:
     """Return the codings of a Content-Encoding header, as `codings_of` does."""
+    return _parsed(value) if len(value) <= LONGEST_LIST else (UNKNOWN,)
+
+
+@lru_cache(maxsize=256)
+def _parsed(value: bytes) -> tuple[str, ...]:
     words = [word.strip().lower() for word in value.decode("latin-1").split(",")]
     return tuple(_ALIASES.get(word, word) for word in words if word not in {"", "identity"})
 
@@ -86,13 +107,17 @@ def decoder_for(codings: Sequence[str]) -> Decoder | None:
     return decoders[0] if len(decoders) == 1 else _Chain(decoders)
 
 
-@lru_cache(maxsize=256)
 def acceptable(value: bytes) -> bytes:
     """Return an Accept-Encoding header without the codings that cannot be decoded here.
 
     A ``*`` is left out too, unless it forbids every other coding. If nothing is left, it is
     ``identity``: an empty header, or none, would leave the choice to the server.
     """
+    return _acceptable(value) if len(value) <= LONGEST_LIST else b"identity"
+
+
+@lru_cache(maxsize=256)
+def _acceptable(value: bytes) -> bytes:
     kept: list[str] = []
     for word in value.decode("latin-1").split(","):
         name, _, parameters = word.strip().partition(";")
@@ -124,21 +149,32 @@ def _forbids(parameters: str) -> bool:
 
 
 class _Chain:
-    """Decodes codings that were applied one upon another."""
+    """Decodes codings that were applied one upon another.
+
+    What lies between two of them is bounded as a decoded body is: it may stand for next to nothing
+    in the end, whatever its size.
+    """
 
     def __init__(self, decoders: Sequence[Decoder]) -> None:
         self._decoders = decoders
+        self._between = [0] * len(decoders)
+        self._given = 0
 
     def decode(self, data: bytes) -> Iterator[bytes]:
+        self._given += len(data)
         pieces: Iterator[bytes] = iter((data,))
-        for decoder in self._decoders:
-            pieces = _each(decoder, pieces)
+        for place, decoder in enumerate(self._decoders):
+            pieces = self._each(place, decoder, pieces)
         return pieces
 
-
-def _each(decoder: Decoder, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    for piece in pieces:
-        yield from decoder.decode(piece)
+    def _each(self, place: int, decoder: Decoder, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        most = max(SMALL, RATIO * self._given)
+        for piece in pieces:
+            if place:
+                self._between[place] += len(piece)
+                if self._between[place] > most:
+                    raise BombError("the data between two codings is too large")
+            yield from decoder.decode(piece)
 
 
 class _Inflate:

@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from querybudget.adapters.base import Dialect
-from querybudget.asgi.body import Received, call_of, header
-from querybudget.asgi.encodings import accepting_decodable
+from querybudget.asgi.body import Received, call_of, header, is_long
 from querybudget.asgi.health import READS, send_health
 from querybudget.asgi.intake import INTAKE_ERRORS, Intake, refused_body, unread
 from querybudget.asgi.lifespan import serve_lifespan
@@ -33,8 +32,8 @@ from querybudget.errors import SetupError
 from querybudget.events import Hook, checked_hooks
 from querybudget.limiter import Admission, Limiter
 from querybudget.limiter.matching import Route
-from querybudget.limiter.scopes import is_preflight, method_of, paths_of, target_of
-from querybudget.paths import is_too_long
+from querybudget.limiter.scopes import is_preflight, method_of, path_of, paths_of, target_of
+from querybudget.paths import LONGEST, is_too_long
 from querybudget.policy.model import Policy
 from querybudget.policy.routes import Unknown
 from querybudget.refusals import Answer, no_route, path_too_long, readable_by
@@ -42,9 +41,6 @@ from querybudget.stores import Clock, Store
 
 ENVIRONMENT = "QUERYBUDGET_POLICY"
 """The environment variable that names the policy file if no policy is passed."""
-
-LONG_BODY = 256 * 1024
-"""Bytes of a body above which it is read in a thread, so that other requests go on meanwhile."""
 
 
 class Bypass:
@@ -120,8 +116,6 @@ class QueryBudgetMiddleware:
         """Serve one connection."""
         kind = scope["type"]
         if kind == "http" and not BYPASS.unlimited:
-            if self._calls.background:
-                scope, send = self._calls.background.watched(scope, send)
             await self._http(scope, receive, send)
         elif kind == "websocket" and not BYPASS.unlimited:
             await self._websocket(scope, receive, send)
@@ -133,6 +127,10 @@ class QueryBudgetMiddleware:
     def _http(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Return what serves a request: not a coroutine, of which each costs time."""
         limiter = self._limiter or self.limiter
+        if len(scope["path"]) > LONGEST:  # before anything reads it
+            return self._refuse(path_too_long, scope, "", send)
+        if self._calls.background:
+            scope, send = self._calls.background.watched(scope, send)
         method, paths = method_of(scope), paths_of(scope)
         path = paths[0]
         if path and path == limiter.policy.health and method in READS:
@@ -176,9 +174,7 @@ class QueryBudgetMiddleware:
             await self._send(refusal_of(limiter, admission, dialect), scope, send)
         elif staged is not None:
             responder = Responder(limiter, route, admission, receive, send, self._calls)
-            if received is not None and admission.call.stream:
-                staged = responder.ask_for_usage(received, staged)
-            await responder.run(self.app, accepting_decodable(staged) if adapter else staged)
+            await responder.run(self.app, staged, received)
 
     async def _decide(
         self,
@@ -193,12 +189,12 @@ class QueryBudgetMiddleware:
         call, adapter = None, route.adapter
         try:
             if adapter is not None and received is not None:
-                limit, target, body = (
+                body, limit, target = (
+                    received.body,
                     limiter.policy.body.limit,
                     target_of(scope, path),
-                    received.body,
                 )
-                if len(body) > LONG_BODY:
+                if is_long(scope, body):
                     call = await asyncio.to_thread(call_of, adapter, target, scope, body, limit)
                 else:
                     call = call_of(adapter, target, scope, body, limit)
@@ -225,11 +221,12 @@ class QueryBudgetMiddleware:
         await send_answer(readable_by(refused, cors, header(scope, b"origin")), send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limiter, paths = self.limiter, paths_of(scope)
-        route, path = limiter.route_for("WEBSOCKET", *paths), paths[0]
-        if is_too_long(path):
+        limiter = self.limiter
+        if len(scope["path"]) > LONGEST or is_too_long(path_of(scope)):
             await send({"type": "websocket.close", "code": 1008})
             return
+        paths = paths_of(scope)
+        route, path = limiter.route_for("WEBSOCKET", *paths), paths[0]
         if route is None:
             await self.app(scope, receive, send)
             return

@@ -8,8 +8,14 @@ from typing import Any
 from uuid import uuid4
 
 from querybudget.adapters.base import Adapter, Dialect, Meter, Usage, settled_usage
-from querybudget.asgi.body import Received
-from querybudget.asgi.encodings import DamagedError, Decoder, decoder_for, parse_codings
+from querybudget.asgi.body import Received, is_long
+from querybudget.asgi.encodings import (
+    DamagedError,
+    Decoder,
+    accepting_decodable,
+    decoder_for,
+    parse_codings,
+)
 from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.asgi.usage_event import WithoutUsageEvent, ask_of_stream
@@ -105,7 +111,7 @@ class Responder:
         self._opaque = False
         self._without_usage: WithoutUsageEvent | None = None
 
-    def ask_for_usage(self, received: Received, scope: Scope) -> Scope:
+    def _ask_for_usage(self, received: Received, scope: Scope) -> Scope:
         """Ask for the usage of a stream, where it counts; return the scope for the application."""
         asked = ask_of_stream(
             self._limiter.policy, self._admission, self._route.adapter, received, scope
@@ -115,12 +121,25 @@ class Responder:
         self._without_usage = WithoutUsageEvent()
         return asked
 
-    async def run(self, app: ASGIApp, scope: Scope) -> None:
-        """Run the application, then settle, even if it fails or is cancelled."""
+    async def run(self, app: ASGIApp, scope: Scope, received: Received | None = None) -> None:
+        """Run the application, then settle, even if it fails or is cancelled.
+
+        Args:
+            app: The application.
+            scope: The request's.
+            received: Its body; None if no adapter reads it.
+        """
         failed = False
         self._calls.add(self)
         self._limiter.renewals.add(self._admission)
         try:
+            if received is not None:
+                if self._admission.call.stream:
+                    if is_long(scope, received.body):
+                        scope = await asyncio.to_thread(self._ask_for_usage, received, scope)
+                    else:
+                        scope = self._ask_for_usage(received, scope)
+                scope = accepting_decodable(scope)
             shared = scope.get("state")
             view = AdmissionView(self._admission)
             scope["state"] = RequestState({} if shared is None else shared, view)

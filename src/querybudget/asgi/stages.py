@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from querybudget.adapters.base import Adapter
 from querybudget.adapters.reading import degrade_call, read_call
-from querybudget.asgi.body import Received, decoded, rewritten
+from querybudget.asgi.body import Received, decoded, is_long, rewritten
 from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.types import Scope
 from querybudget.coverage.response import Stage
@@ -106,9 +106,14 @@ async def apply_stage(
         if delay and delays.full(identity):
             await limiter.withdraw(admission, Refusal.TOO_MANY_DELAYED)
         elif not delay or await delays.hold(delay, identity, received, limiter.sleep):
-            degrades = admission.stage >= Stage.DEGRADE
-            limit = limiter.policy.body.limit
-            staged = _degrade(admission, adapter, received, scope, limit) if degrades else scope
+            if admission.stage >= Stage.DEGRADE:
+                asked = (admission, adapter, received, scope, limiter.policy.body.limit)
+                if is_long(scope, received.body):
+                    staged = await asyncio.to_thread(_degrade, *asked)
+                else:
+                    staged = _degrade(*asked)
+            else:
+                staged = scope
     finally:
         delays.calls.discard(delayed)
         if staged is None:

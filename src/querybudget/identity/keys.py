@@ -26,6 +26,9 @@ _SCHEME = re.compile(rb"([^ \t]+)[ \t]+(.+)", re.DOTALL)
 _SIGNED = (b"digest", b"negotiate", b"ntlm", b"hawk", b"oauth", b"signature", b"scram-", b"aws4-")
 """Beginnings of schemes that sign each request, so that no part of the header is the caller's."""
 
+LONGEST_QUERY = 16 * 1024
+"""Bytes of a query that is read; a longer one contradicts itself."""
+
 _CUT = b"&"
 
 _Read = Callable[[bytes], str | None]
@@ -115,7 +118,9 @@ class _Places:
                     yield rank, key
             elif name == b"cookie" and self.cookies:
                 yield from self._in_cookies(value)
-        if query:
+        if len(query) > LONGEST_QUERY:
+            yield min(self.queries.values()), CONTRADICTORY
+        elif query:
             yield from self._in_query(query)
 
     def _authorized(self, value: bytes) -> Iterator[tuple[int, str]]:
