@@ -13,7 +13,7 @@ import anyio.lowlevel
 import pytest
 
 from querybudget.asgi import middleware
-from querybudget.asgi.body import call_of
+from querybudget.asgi.body import LONG_BODY, call_of
 from querybudget.asgi.intake import AT_ONCE, PATIENCE, Intake
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.testing import Driven, drive, http_scope, request
@@ -363,7 +363,7 @@ async def test_a_long_body_is_read_beside_the_event_loop(
 
     monkeypatch.setattr(middleware, "call_of", noting)
     edge = make_edge(answer, POLICY)
-    for size in (100, middleware.LONG_BODY, middleware.LONG_BODY + 1):
+    for size in (100, LONG_BODY, LONG_BODY + 1):
         body = json.dumps(CHAT).encode().ljust(size)
         assert (await drive(edge.app, http_scope(key="a"), request(body))).status == 200
     assert threads == [False, False, True]

@@ -14,6 +14,8 @@ import pytest
 
 from querybudget.adapters.base import Usage
 from querybudget.adapters.degrade import OUTPUT
+from querybudget.adapters.reading import degrade_call
+from querybudget.adapters.usage_request import ask_for_usage
 from querybudget.asgi import lifespan, stages, usage_event
 from querybudget.asgi.body import LONG_BODY
 from querybudget.asgi.stages import DelayQueue
@@ -427,8 +429,8 @@ async def test_a_long_body_is_rewritten_beside_the_event_loop(
 
         return noting
 
-    monkeypatch.setattr(stages, "degrade_call", note(stages.degrade_call))
-    monkeypatch.setattr(usage_event, "ask_for_usage", note(usage_event.ask_for_usage))
+    monkeypatch.setattr(stages, "degrade_call", note(degrade_call))
+    monkeypatch.setattr(usage_event, "ask_for_usage", note(ask_for_usage))
     edge = staged(make_edge(FakeModel(), POLICY), Stage.DEGRADE, 0)
     for size in (LONG_BODY + 1, 9):
         messages = [{"role": "user", "content": "x" * size}]

@@ -15,7 +15,7 @@ from querybudget.adapters.base import Call, Dialect
 from querybudget.adapters.model_names import _find_in_path
 from querybudget.adapters.readings import readings
 from querybudget.adapters.sse import EventStream
-from querybudget.asgi.encodings import acceptable, parse_codings
+from querybudget.asgi import encodings
 from querybudget.coverage import style
 from querybudget.coverage.style import style_features
 from querybudget.embedding.analyzer import MAX_CHARACTERS, MAX_PROMPTS, EmbeddingAnalyzer
@@ -81,8 +81,8 @@ def callers(prompt: str) -> None:
 
 def codings(prompt: str) -> None:
     value = prompt.encode("utf-8", "replace")
-    parse_codings.__wrapped__(value)
-    acceptable.__wrapped__(value)
+    encodings._parsed.__wrapped__(value)
+    encodings._acceptable.__wrapped__(value)
 
 
 def path_readings(prompt: str) -> None:
