@@ -106,6 +106,33 @@ async def test_output_after_the_client_hung_up_is_not_charged(
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "stream"])
+async def test_usage_that_is_reported_after_the_client_hung_up_is_charged(
+    make_edge: MakeEdge, streams: bool
+) -> None:
+    usage = b'"usage":{"prompt_tokens":7,"completion_tokens":3000}'
+    kind = b"text/event-stream" if streams else b"application/json"
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        assert (await receive())["type"] == "http.disconnect"
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]}
+        )
+        text = b'{"choices":[{"message":{"content":"a"}}],' + usage + b"}"
+        if streams:
+            text = b'data: {"choices":[],' + usage + b"}\n\ndata: [DONE]\n\n"
+        await send({"type": "http.response.body", "body": text, "more_body": True})
+        await send({"type": "http.response.body"})
+
+    edge = make_edge(app, POLICY)
+    await drive(edge.app, http_scope(key="a"), request(CHAT), disconnect_at=1)
+    used = edge.decisions.last.usage
+    assert used
+    assert (used.input, used.output, used.estimated) == (7, 3000, False)
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("suspends", [False, True], ids=["memory", "suspending"])
 async def test_hanging_up_after_any_message_charges_what_was_sent(
     make_edge: MakeEdge, suspends: bool

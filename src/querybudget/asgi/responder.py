@@ -108,6 +108,7 @@ class Responder:
         self._meter: Meter | None = None
         self._feed: Callable[[bytes], None] | None = None
         self._gone = False
+        self._shown = Shown(None)
         self._opaque = False
         self._without_usage: WithoutUsageEvent | None = None
 
@@ -164,7 +165,9 @@ class Responder:
         """ASGI's `receive`: note whether the client has disconnected."""
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            self._gone, self._feed = True, None
+            if not self._gone and self._meter is not None:
+                self._shown = Shown(self._meter)
+            self._gone = True
         return message
 
     async def send(self, message: Message) -> None:
@@ -178,7 +181,7 @@ class Responder:
                 if self._clock() >= self._admission.renew_at:
                     await self._limiter.renewals.renew(self._admission)
             elif not self._admission.settled:
-                if self._meter is not None and not self._gone:
+                if self._meter is not None:
                     self._meter.end()
                 # Settle before the client knows that the answer is complete, so that its next
                 # call finds the lease free.
@@ -227,8 +230,7 @@ class Responder:
             self._opaque = True
             return
         meter = self._meter = adapter.meter(self._admission.call, content_type.decode("latin-1"))
-        if not self._gone:
-            self._feed = self._decoding(decoder, meter.feed) if decoder else meter.feed
+        self._feed = self._decoding(decoder, meter.feed) if decoder else meter.feed
 
     def _decoding(self, decoder: Decoder, feed: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """Feed what chunks decode to. An answer that cannot be decoded costs the estimate."""
@@ -276,13 +278,41 @@ class Responder:
         if self._meter is None:
             output = estimate.output if self._opaque else 0
             return Usage(input=estimate.input, output=output, estimated=True)
+        meter = self._meter
+        if self._gone and not (meter.complete and meter.usage()):
+            meter = self._shown  # nobody reads what came after
         return settled_usage(
             admission.call,
-            self._meter,
+            meter,
             estimate.input,
             admission.estimate.bytes_per_token,
             output_estimate=estimate.output,
         )
+
+
+class Shown:
+    """What a meter had read when the client hung up. It is not fed any more.
+
+    Args:
+        meter: The meter; None if the answer had not begun.
+    """
+
+    __slots__ = ("_usage", "complete", "output_bytes")
+
+    def __init__(self, meter: Meter | None) -> None:
+        self._usage = meter.usage() if meter is not None else None
+        self.output_bytes = meter.output_bytes if meter is not None else 0
+        self.complete = meter is not None and meter.complete
+
+    def feed(self, chunk: bytes, /) -> None:
+        """Ignore what comes later."""
+
+    def end(self) -> None:
+        """Ignore the end, too."""
+
+    def usage(self) -> Usage | None:
+        """Return the usage reported until then."""
+        return self._usage
 
 
 class RequestState(dict[str, Any]):
