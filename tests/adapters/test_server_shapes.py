@@ -49,7 +49,7 @@ def body_of(call: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
     parts = []
     for name, value in call["form"].items():
         file = '; filename="a.bin"' if value in FILES else ""
-        content = FILES.get(value, value.encode())
+        content: bytes = FILES[value] if value in FILES else value.encode()
         head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'
         parts.append(head.encode() + content + b"\r\n")
     body = b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()

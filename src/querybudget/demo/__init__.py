@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,7 +52,7 @@ def run(*, seconds: float = 12.0, plain: bool = False, policy: str | None = None
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """Log errors alone: the screen itself shows who is slowed and refused."""
     logger = logging.getLogger("querybudget")
     level = logger.level
