@@ -172,16 +172,21 @@ def _size(block: _Block) -> int:
     return size
 
 
-def _report(totals: AnswerTotals, report: dict[str, object] | None) -> None:
-    """Take a report. Figures are cumulative or missing, so the largest count."""
-    usage = None if report is None else usage_of(report)
-    if report is None or usage is None:
-        return
+def reported(report: dict[str, object]) -> Usage | None:
+    """Return the usage of a message in one report; None if it has no figure."""
+    usage = usage_of(report)
     iterations = report.get("iterations")
-    if isinstance(iterations, list):
+    if usage is not None and isinstance(iterations, list):
         # What was compacted on the way is billed, and missing from the other figures.
         usage = larger(_sum(cast("list[object]", iterations)), usage)
-    totals.usage = larger(totals.usage, usage)
+    return usage
+
+
+def _report(totals: AnswerTotals, report: dict[str, object] | None) -> None:
+    """Take a report. Figures are cumulative or missing, so the largest count."""
+    usage = None if report is None else reported(report)
+    if usage is not None:
+        totals.usage = larger(totals.usage, usage)
 
 
 def _sum(reports: list[object]) -> Usage | None:

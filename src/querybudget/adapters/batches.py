@@ -15,6 +15,7 @@ from querybudget.adapters.base import Adapter, Call, Dialect, Meter, Target
 from querybudget.adapters.combined import together
 from querybudget.adapters.degrade import Members, rewrite
 from querybudget.adapters.forms import parts_of
+from querybudget.adapters.metering import Read, answer_meter
 from querybudget.adapters.reading import read_call, unreadable_call
 from querybudget.adapters.readings import folded
 from querybudget.adapters.request import BOM, read_request
@@ -31,18 +32,27 @@ _TEXT = msgspec.json.Decoder(str)
 class Batch:
     """Reads an array of requests: ``{"requests": [{"params": {...}}, ...]}``.
 
-    The answers are fetched later, so each request is charged what was expected of it.
+    The answers are fetched later. Where `results` cannot read them, each request is charged what
+    was expected of it.
 
     Args:
         one: Reads each request.
         array: The member that is the array.
         inner: The member of each element that is a request; empty if it is the element itself.
+        results: Reads the batch's state, and each line of its results.
     """
 
-    def __init__(self, one: Adapter, array: str = "requests", inner: str = "params") -> None:
+    def __init__(
+        self,
+        one: Adapter,
+        array: str = "requests",
+        inner: str = "params",
+        results: Read | None = None,
+    ) -> None:
         self._one = one
         self._array = array
         self._inner = inner
+        self._results = results
         self.dialect: Dialect = one.dialect
 
     def parse(self, target: Target, body: bytes, /) -> Call:
@@ -51,6 +61,8 @@ class Batch:
         return batch_of([read_call(self._one, target, one) for one in bodies], self.dialect)
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
+        if self._results is not None:
+            return answer_meter(call, content_type, self._results, self._results)
         return self._one.meter(call, content_type)
 
     def degrade(self, body: bytes, /) -> bytes:

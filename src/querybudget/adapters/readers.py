@@ -32,6 +32,7 @@ from querybudget.adapters.apis import (
     VLLM_GENERATE,
 )
 from querybudget.adapters.base import Adapter, Dialect
+from querybudget.adapters.batch_results import read_batch
 from querybudget.adapters.batches import Batch, Upload
 from querybudget.adapters.forms import Form
 from querybudget.adapters.native import Api, Native
@@ -105,7 +106,7 @@ READERS: Mapping[str, Adapter] = {
     "images": Form(Native(IMAGES)),
     "interactions": Native(INTERACTIONS),
     "llama_cpp": Native(LLAMA_CPP),
-    "message_batch": Batch(_MESSAGES),
+    "message_batch": Batch(_MESSAGES, results=read_batch),
     "messages": _MESSAGES,
     "moderations": Native(MODERATION),
     "ollama_chat": Native(OLLAMA_CHAT),

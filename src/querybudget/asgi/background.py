@@ -1,4 +1,4 @@
-"""Answers that are made in the background, and fetched by later requests (OpenAI's responses).
+"""Answers made in the background, and fetched later: OpenAI's responses, Anthropic's batches.
 
 The reservation of such a call stays open until a fetched answer says what it used, whoever fetches
 it. Each process knows the answers that it has seen begin. What another process fetches, or nobody,
@@ -24,6 +24,9 @@ MAX_ANSWERS = 10_000
 LONGEST_ID = 200
 """A longer id is not kept, and its answer is charged at its estimate."""
 
+_OK = 200  # a part of an answer (206) does not say what all of it used
+_WHOLE = frozenset({b"accept-encoding", b"if-range", b"range"})
+"""Headers by which a client gets an answer that cannot be read, or a part of it."""
 _PARTS = 16  # steps of a path that are looked at
 
 
@@ -58,7 +61,10 @@ class BackgroundAnswer:
         """Charge what a fetched answer says it used; without a meter, the estimate."""
         estimate = self._admission.estimate
         usage = estimate.usage
-        if meter is not None:
+        totals = totals_of(meter)
+        if totals is not None and not totals.answer_id:
+            usage = totals.usage or usage  # the results of a batch say all that it used
+        elif meter is not None:
             usage = settled_usage(
                 self._admission.call,
                 meter,
@@ -119,7 +125,7 @@ class BackgroundAnswers:
         for part in {part for path in paths_of(scope) for part in path.split("/", _PARTS)}:
             answer = self._answers.get(part)
             if answer is not None:
-                headers = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
+                headers = [pair for pair in scope["headers"] if pair[0] not in _WHOLE]
                 return {**scope, "headers": headers}, _Watch(self, answer, scope, send).send
         return scope, send
 
@@ -158,13 +164,13 @@ class _Watch:
     def _start(self, message: Message) -> None:
         self._status = message["status"]
         headers: list[tuple[bytes, bytes]] = list(message.get("headers", ()))
-        if 200 <= self._status < 300 and not codings_of(headers):  # noqa: PLR2004 - HTTP's own
+        if self._status == _OK and not codings_of(headers):
             kind: Any = next((v for n, v in headers if n.lower() == b"content-type"), b"")
             self._meter = self._answer.new_meter(kind.decode("latin-1"))
 
     async def _settle(self, meter: Meter) -> None:
         totals, name = totals_of(meter), self._answer.name
-        if totals is None or totals.answer_id != name:
+        if totals is None or totals.answer_id not in {"", name}:
             return
         final = self._deletes or totals.status in FINISHED
         if final and self._answers.take(name) is self._answer:
