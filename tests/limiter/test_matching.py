@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.adapters.base import Call, Dialect, Usage
+from querybudget.adapters import adapter_for
+from querybudget.adapters.base import Call, Dialect, Target, Usage
+from querybudget.adapters.reading import read_call
 from querybudget.identity import Identity, KeyedHash
 from querybudget.limiter.conditions import Mismatch
 from querybudget.limiter.estimation import Estimate
@@ -265,3 +268,27 @@ def test_a_model_that_two_callers_were_answered_has_one_account_in_any_case() ->
         for name in ("tern", "Tern", "TERN")
     ]
     assert names == ["tern"] * 3
+
+
+def test_a_call_that_names_no_model_meets_the_budgets_of_all_at_the_highest_price() -> None:
+    dear = {"name": "dear", "limit": "1 request/day", "match": {"model": "dear"}}
+    prices = {"dear": {"input": 9, "output": 90}, "*": {"input": 0.1, "output": 0.1}}
+    matching = matcher(dear, {"name": "spend", "limit": "$1/day"}, models=prices)
+    body = {"messages": [], "prompt": "a", "input": "a"}
+    for path in (CHAT, "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/messages"):
+        adapter = adapter_for(path, "POST", ())
+        assert adapter is not None
+        for named in ({}, {"model": None}, {"model": ""}, {"model": 5}):
+            call = read_call(adapter, Target(path), json.dumps(body | named).encode())
+            plan = matching.plan(caller(), route_of(matching, path), call)
+            assert names_of(matching, call) == ["dear", "spend"]
+            million = Usage(1_000_000, 0, 0, 0)
+            assert plan.budgets[1].cost_function(call, million) == 9 * MICRO
+
+
+def test_a_path_that_names_no_models_meets_the_budgets_of_none() -> None:
+    dear = {"name": "dear", "limit": "1 request/day", "match": {"model": "dear"}}
+    adapter = adapter_for("/generate", "POST", ())
+    assert adapter is not None
+    call = read_call(adapter, Target("/generate"), b'{"inputs": "a"}')
+    assert matcher(dear).plan(caller(), route_of(matcher(dear), "/generate"), call).budgets == ()

@@ -112,6 +112,7 @@ def messages_call(target: Target, request: Request) -> Call:
         operation="messages",
         model=models.first,
         other_models=models.others,
+        any_model=not models.first,
         stream=request.flag("stream"),
         ambiguous=request.ambiguous("stream"),
         choices=request.choices(),

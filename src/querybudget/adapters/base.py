@@ -80,6 +80,8 @@ class Call(msgspec.Struct):
         other_models: Further models that may answer it, because the request names several, or
             another in its path or query. The budgets of each apply, and the highest price.
         stream: Whether the client requests server-sent events.
+        any_model: Whether the request names no model where its dialect has a place for one, so that
+            the server chooses.
         ambiguous: Whether servers differ about `stream`, so that a budget that matches on it
             applies whatever it wants.
         items: Number of prompts in the request: the length of an array of inputs, otherwise 1.
@@ -123,6 +125,7 @@ class Call(msgspec.Struct):
     stateful: bool = False
     other_models: tuple[str, ...] = ()
     ambiguous: bool = False
+    any_model: bool = False
 
 
 class Target(msgspec.Struct, frozen=True):

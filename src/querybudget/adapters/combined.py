@@ -36,6 +36,7 @@ def most_of(calls: Sequence[Call]) -> Call:
         background=any(call.background for call in calls),
         stateful=any(call.stateful for call in calls),
         ambiguous=any(call.ambiguous or call.stream != first.stream for call in calls),
+        any_model=any(call.any_model for call in calls),
     )
 
 
@@ -80,6 +81,7 @@ def together(calls: Sequence[Call]) -> Call:
         prompt_logprobs=max(call.prompt_logprobs for call in calls),
         asks=asks_of([ask for call in calls for ask in call.asks or (call.ask,)]),
         generates=any(call.generates for call in calls),
+        any_model=any(call.any_model for call in calls),
     )
 
 

@@ -87,6 +87,7 @@ def plain_chat(target: Target, body: bytes) -> Call | None:
         template=template,
         ask=ask,
         other_models=models.others,
+        any_model=not models.first,
     )
     return call if models.copies == 1 else copied(call, models.copies)
 

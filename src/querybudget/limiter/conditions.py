@@ -7,10 +7,13 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from querybudget.adapters.base import UNREADABLE
+from querybudget.adapters.base import UNREADABLE, Call
 from querybudget.adapters.model_names import one_spelling
 from querybudget.policy.model import Budget, Mode
 from querybudget.units import Unit
+
+ANY_MODEL = "*"
+"""Stands for the models of a call that names none, so that its server chooses."""
 
 UNMETERED = frozenset({Unit.REQUESTS, Unit.CONCURRENT, Unit.BUCKETS})
 """Units of which every call uses an amount that is known when it arrives."""
@@ -96,9 +99,16 @@ def call_mismatch(
 def matching(budget: Budget, models: tuple[str, ...]) -> tuple[str, ...]:
     """Return those of a call's models that a budget matches."""
     patterns = budget.match.model
-    if not patterns:
+    if not patterns or ANY_MODEL in models:
         return models
     return tuple(model for model in models if any(is_model(one, model) for one in patterns))
+
+
+def models_of_call(call: Call) -> tuple[str, ...]:
+    """Return the models that may answer a call."""
+    if call.any_model:
+        return tuple(dict.fromkeys((call.model or ANY_MODEL, *call.other_models, ANY_MODEL)))
+    return (call.model, *call.other_models)
 
 
 def is_model(pattern: str, model: str) -> bool:

@@ -15,12 +15,14 @@ from querybudget.adapters.routing import carries_body
 from querybudget.identity import ANONYMOUS, KeyedHash
 from querybudget.ledger import Line, Standing
 from querybudget.limiter.conditions import (
+    ANY_MODEL,
     SHOW_NOTHING,
     UNMETERED,
     Mismatch,
     call_mismatch,
     counts_buckets,
     matching,
+    models_of_call,
     needs_analysis,
     needs_no_body,
     route_mismatch,
@@ -161,7 +163,7 @@ class Matcher:
             find = self._make_plan
         return find(
             route.budgets,
-            (call.model, *call.other_models),
+            models_of_call(call) if call.any_model else (call.model, *call.other_models),
             call.operation,
             None if call.ambiguous else call.stream,
             caller.tier,
@@ -182,6 +184,8 @@ class Matcher:
         models = self._policy.models
         readable = operation != UNREADABLE
         prices = [price_of(models, name) for name in names] if readable else [*models.values()]
+        if ANY_MODEL in names and None not in prices:
+            prices = [*models.values()]
         known = [price for price in prices if price is not None]
         likely = [
             budget
@@ -281,7 +285,7 @@ class Matcher:
         if mismatch is not None or caller is None or call is None:
             return mismatch
         operation = call.operation
-        models, stream = (call.model, *call.other_models), call.stream
+        models, stream = models_of_call(call), call.stream
         mismatch = call_mismatch(
             budget, caller.tier, models, operation, stream=None if call.ambiguous else stream
         )
