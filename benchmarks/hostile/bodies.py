@@ -14,6 +14,13 @@ RESPONSES = "/v1/responses"
 COMPLETIONS = "/v1/completions"
 EMBEDDINGS = "/v1/embeddings"
 MESSAGES = "/v1/messages"
+BATCHES = "/v1/messages/batches"
+FILES = "/v1/files"
+OLLAMA = "/api/chat"
+GEMINI = "/v1beta/models/m:generateContent"
+GENERATE = "/generate"
+PREDICT = "/v1/models/m:predict"
+RERANK = "/v1/rerank"
 
 Body = tuple[str, bytes]
 """Path and body, not compressed."""
@@ -54,6 +61,23 @@ def _run(path: str, before: bytes, unit: bytes, after: bytes) -> Callable[[int],
 def _many_members(size: int) -> Body:
     members = (b'"k%d":0,' % number for number in range(size // 12))
     return CHAT, b"{" + b"".join(members) + b'"messages":[' + _MESSAGE % b"hi" + b"]}"
+
+
+def _distinct(path: str) -> Callable[[int], Body]:
+    """A list of objects, of which no two have a member in common."""
+
+    def make(size: int) -> Body:
+        members = b",".join([b'{"k%d":"a"}' % number for number in range(size // 18)])
+        return path, b'{"model":"m","messages":[' + members + b"]}"
+
+    return make
+
+
+def _lines(line: bytes) -> Callable[[int], Body]:
+    def make(size: int) -> Body:
+        return FILES, _filled(b"", line, b"", size, b"\n")
+
+    return make
 
 
 def _nested(size: int) -> Body:
@@ -153,6 +177,73 @@ BODIES: Mapping[str, Callable[[int], Body]] = {
     "a number where a text is": _around(
         CHAT, b'{"messages":[', b'{"role":"user","content":[{"text":1}]}', b"]}"
     ),
+    "a misspelt member": _around(
+        CHAT, b'{"Stream":true,"messages":[', _MESSAGE % b"hi", b"]}"
+    ),
+    "a member twice": _around(CHAT, b'{"stream":true,"stream":1,"messages":[', _MESSAGE, b"]}"),
+    "misspelt members": _around(CHAT, b'{"messages":[', b'{"Role":"user"}', b"]}"),
+    "a misspelt member at the end": _around(
+        CHAT, b'{"messages":[', _MESSAGE % b"hi", b',{"Role":"user"}]}'
+    ),
+    "escaped names": _around(CHAT, b'{"\\u006dodel":"m","messages":[', _MESSAGE % b"hi", b"]}"),
+    "members of messages": _around(CHAT, b'{"messages":[', b'{"a":1,"b":2,"c":3}', b"]}"),
+    "commas without spaces in text": _run(CHAT, _ONE + b'"', b"a,", b'"}]}'),
+    "Ollama: small messages": _around(OLLAMA, b'{"messages":[', _MESSAGE % b"hi", b"]}"),
+    "Ollama: empty messages": _around(OLLAMA, b'{"messages":[', b"{}", b"]}"),
+    "Ollama: pictures": _around(OLLAMA, b'{"messages":[', b'{"images":["a"]}', b"]}"),
+    "Ollama: tool calls": _around(OLLAMA, b'{"messages":[', b'{"tool_calls":[{}]}', b"]}"),
+    "Ollama: distinct members": _distinct(OLLAMA),
+    "Ollama: spaces after quotes": _around(OLLAMA, b'{"messages":[', b'"" ', b"]}"),
+    "Ollama: colons after quotes": _run(OLLAMA, b'{"a":"', b'\\":', b'"}'),
+    "Ollama: many members": lambda size: (OLLAMA, _many_members(size)[1]),
+    "Ollama: one long text": _run(OLLAMA, b'{"messages":[{"content":"', b"a", b'"}]}'),
+    "Ollama: texts": _around(OLLAMA, b'{"messages":[', b'"a"', b"]}"),
+    "Ollama: a member twice": _around(
+        OLLAMA, b'{"stream":true,"stream":1,"messages":[', _MESSAGE % b"hi", b"]}"
+    ),
+    "Gemini: tiny parts": _around(GEMINI, b'{"contents":[{"parts":[', b'{"text":"a"}', b"]}]}"),
+    "Gemini: small contents": _around(
+        GEMINI, b'{"contents":[', b'{"role":"user","parts":[{"text":"a"}]}', b"]}"
+    ),
+    "Gemini: data": _around(
+        GEMINI,
+        b'{"contents":[{"parts":[',
+        b'{"inlineData":{"mimeType":"a","data":"a"}}',
+        b"]}]}",
+    ),
+    "Gemini: settings": _around(
+        GEMINI, b'{"generationConfig":[', b'{"maxOutputTokens":9}', b"]}"
+    ),
+    "SGLang: settings": _around(GENERATE, b'{"text":"a","sampling_params":[', b'{"n":2}', b"]}"),
+    "SGLang: empty settings": _around(GENERATE, b'{"text":"a","sampling_params":[', b"{}", b"]}"),
+    "SGLang: texts": _around(GENERATE, b'{"text":[', b'"a"', b"]}"),
+    "SGLang: token ids": _around(GENERATE, b'{"input_ids":[', b"[1]", b"]}"),
+    "SGLang: embeddings": _around(GENERATE, b'{"input_embeds":[', b"[0.5]", b"]}"),
+    "generate: prompts": _around(GENERATE, b'{"prompt":[', b'"a"', b"]}"),
+    "generate: numbers in lists": _around(GENERATE, b'{"n":[', b"1", b"]}"),
+    "predict: instances": _around(PREDICT, b'{"instances":[', b'{"prompt":"a"}', b"]}"),
+    "predict: messages": _around(PREDICT, b'{"messages":[', _MESSAGE % b"hi", b"]}"),
+    "predict: tiny parts": _around(
+        PREDICT, b'{"messages":[{"content":[', b'{"text":"a"}', b"]}]}"
+    ),
+    "predict: empty texts": _around(PREDICT, b'{"inputs":[', b'""', b"]}"),
+    "documents to rank": _around(RERANK, b'{"query":"a","documents":[', b'"a"', b"]}"),
+    "documents of members": _around(RERANK, b'{"query":"a","documents":[', b'{"text":"a"}', b"]}"),
+    "empty documents": _around(RERANK, b'{"query":"a","documents":[', b'""', b"]}"),
+    "documents that are lists": _around(RERANK, b'{"query":"a","documents":[', b'["a"]', b"]}"),
+    "a batch of messages": _around(
+        BATCHES, b'{"requests":[', b'{"params":{"messages":[]}}', b"]}"
+    ),
+    "a batch of nothing": _around(BATCHES, b'{"requests":[', b"{}", b"]}"),
+    "a batch of odd requests": _around(
+        BATCHES, b'{"requests":[', b'{"params":{"messages":[],"Model":1}}', b"]}"
+    ),
+    "a file of requests": _lines(b'{"url":"/v1/embeddings","body":{"input":"a"}}'),
+    "a file of odd requests": _lines(b'{"url":"/v1/embeddings","body":{"Input":"a"}}'),
+    "a file of other requests": _lines(b'{"url":"/x","body":{"input":"a"}}'),
+    "a file of empty bodies": _lines(b'{"body":{}}'),
+    "a file of other lines": _lines(b"{}"),
+    "a file of line breaks": _lines(b""),
     **{f"64 prompts of {name}": _prompts(name) for name in UNITS},
 }
 """By what they are made of; each makes a path and a body of about so many bytes."""
