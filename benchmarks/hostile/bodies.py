@@ -177,9 +177,7 @@ BODIES: Mapping[str, Callable[[int], Body]] = {
     "a number where a text is": _around(
         CHAT, b'{"messages":[', b'{"role":"user","content":[{"text":1}]}', b"]}"
     ),
-    "a misspelt member": _around(
-        CHAT, b'{"Stream":true,"messages":[', _MESSAGE % b"hi", b"]}"
-    ),
+    "a misspelt member": _around(CHAT, b'{"Stream":true,"messages":[', _MESSAGE % b"hi", b"]}"),
     "a member twice": _around(CHAT, b'{"stream":true,"stream":1,"messages":[', _MESSAGE, b"]}"),
     "misspelt members": _around(CHAT, b'{"messages":[', b'{"Role":"user"}', b"]}"),
     "a misspelt member at the end": _around(
@@ -211,9 +209,7 @@ BODIES: Mapping[str, Callable[[int], Body]] = {
         b'{"inlineData":{"mimeType":"a","data":"a"}}',
         b"]}]}",
     ),
-    "Gemini: settings": _around(
-        GEMINI, b'{"generationConfig":[', b'{"maxOutputTokens":9}', b"]}"
-    ),
+    "Gemini: settings": _around(GEMINI, b'{"generationConfig":[', b'{"maxOutputTokens":9}', b"]}"),
     "SGLang: settings": _around(GENERATE, b'{"text":"a","sampling_params":[', b'{"n":2}', b"]}"),
     "SGLang: empty settings": _around(GENERATE, b'{"text":"a","sampling_params":[', b"{}", b"]}"),
     "SGLang: texts": _around(GENERATE, b'{"text":[', b'"a"', b"]}"),
@@ -223,17 +219,13 @@ BODIES: Mapping[str, Callable[[int], Body]] = {
     "generate: numbers in lists": _around(GENERATE, b'{"n":[', b"1", b"]}"),
     "predict: instances": _around(PREDICT, b'{"instances":[', b'{"prompt":"a"}', b"]}"),
     "predict: messages": _around(PREDICT, b'{"messages":[', _MESSAGE % b"hi", b"]}"),
-    "predict: tiny parts": _around(
-        PREDICT, b'{"messages":[{"content":[', b'{"text":"a"}', b"]}]}"
-    ),
+    "predict: tiny parts": _around(PREDICT, b'{"messages":[{"content":[', b'{"text":"a"}', b"]}]}"),
     "predict: empty texts": _around(PREDICT, b'{"inputs":[', b'""', b"]}"),
     "documents to rank": _around(RERANK, b'{"query":"a","documents":[', b'"a"', b"]}"),
     "documents of members": _around(RERANK, b'{"query":"a","documents":[', b'{"text":"a"}', b"]}"),
     "empty documents": _around(RERANK, b'{"query":"a","documents":[', b'""', b"]}"),
     "documents that are lists": _around(RERANK, b'{"query":"a","documents":[', b'["a"]', b"]}"),
-    "a batch of messages": _around(
-        BATCHES, b'{"requests":[', b'{"params":{"messages":[]}}', b"]}"
-    ),
+    "a batch of messages": _around(BATCHES, b'{"requests":[', b'{"params":{"messages":[]}}', b"]}"),
     "a batch of nothing": _around(BATCHES, b'{"requests":[', b"{}", b"]}"),
     "a batch of odd requests": _around(
         BATCHES, b'{"requests":[', b'{"params":{"messages":[],"Model":1}}', b"]}"

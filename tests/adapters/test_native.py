@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import UNREADABLE, Call, Target
 from querybudget.adapters.degrade import OUTPUT
-from querybudget.adapters.members import content_of, fold, read_object
+from querybudget.adapters.members import MAX_NAMES, content_of, fold, read_object
 from querybudget.adapters.native_answer import native_meter
 from querybudget.adapters.readers import READERS
-from querybudget.adapters.reading import read_call
+from querybudget.adapters.reading import degrade_call, read_call
 from querybudget.adapters.routing import model_in, routed
 from querybudget.errors import BodyError
 from querybudget.policy.routes import GenericRoute, Reader
@@ -233,13 +233,27 @@ def test_names_are_folded_as_servers_fold_them() -> None:
     } == {"maxoutputtokens"}
 
 
-@pytest.mark.parametrize("body", [b'{"a": 1, "a": 2}', b'{"a": {"b": 1, "b": 1}}', b"[1]", b"{"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b'{"a": 1, "a": 2}', b'{"a": {"b": 1, "b": 1}}', b"[1]", b"{"),
+        # Texts whose escapes could make up for the second name.
+        rb'{"a":1,"a":2,"b":"\u003a"}',
+        rb'{"a":1,"a" :2,"b\\ ":"\u0020:"}',
+        rb'{"a":1,"a":2,"b":"\u0022"}',
+        rb'{"a":1,"a":2,"b":"\u005c\u0022:"}',
+        rb'{"a\\":1,"a\\":2}',
+        b'{"":1,"":2}',
+    ],
+)
 def test_what_servers_read_differently_is_no_plain_object(body: bytes) -> None:
     with pytest.raises(BodyError):
         read_object(body, "an object")
 
 
-@pytest.mark.parametrize("text", ['a": b', '\\": x', '{"a":1,"a":2}', 'q"  :'])
+@pytest.mark.parametrize(
+    "text", ['a": b', ":", " :", "\\", '\\"', '\\": x', '{"a":1,"a":2}', 'q"  :']
+)
 def test_a_text_that_looks_like_members_is_a_text(text: str) -> None:
     assert read_object(json.dumps({"a": text}).encode(), "an object") == {"a": text}
 
@@ -273,3 +287,14 @@ def test_gemini_s_name_of_a_model_is_the_same_with_its_prefix() -> None:
 def test_ollama_streams_unless_it_is_told_not_to(stream: bool | None, streams: bool) -> None:
     assert read("/api/chat", {"messages": [], "stream": stream}).stream is streams
     assert read("/api/chat", {"messages": []}).stream is True
+
+
+def test_a_body_with_too_many_names_counts_by_its_size() -> None:
+    members = {f"k{number}": "" for number in range(MAX_NAMES + 1)}
+    for document in (members, {"messages": [{name: ""} for name in members]}):
+        body = json.dumps(document).encode()
+        adapter = adapter_for("/api/chat", "POST", ())
+        assert adapter is not None
+        call = read_call(adapter, Target("/api/chat"), body)
+        assert (call.operation, call.input_bytes) == (UNREADABLE, len(body))
+        assert degrade_call(adapter, Target("/api/chat"), body) is None

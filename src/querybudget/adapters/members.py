@@ -7,24 +7,25 @@ members of one folded name, both count.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import cast
 
 import msgspec
 
 from querybudget.adapters.lax import Json
-from querybudget.adapters.readings import LONGEST_NAME
+from querybudget.adapters.readings import LONGEST_NAME, TooMuchError
 from querybudget.adapters.readings import folded as lower
-from querybudget.adapters.request import read_body
+from querybudget.adapters.request import joined, read_body
 from querybudget.errors import BodyError
 
 JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
 
 ATTACHMENT_SHARE = 16
 """Audio, video and files count as one image, and as this part of their text."""
+
+MAX_NAMES = 10_000
+"""Different names of members in one body, beyond which it is not read; no prompt has so many."""
 
 _PLAIN_NAMES = frozenset(
     {
@@ -88,11 +89,14 @@ _KINDS = {
 }
 """What members hold besides text, by their folded names."""
 
+_SPOKEN = frozenset({None, _WHOLE})
+"""What holds what is said."""
+
 _DATA = "data:"
 _HOLDERS = {list, dict}
+_NUMBERS = frozenset({bool, float, int})
 _PICTURE = "image/"
-_NAMED = re.compile(rb'(?<!\\)"\s*:')
-"""The end of a member's name; rarely, a part of a text."""
+_TEXTS = {str}
 
 
 class Content(msgspec.Struct):
@@ -109,6 +113,29 @@ class Content(msgspec.Struct):
     tokens: int = 0
 
 
+class Names(dict[str, str | None]):
+    """What the members of one document hold besides text, by their names as sent; None for text.
+
+    Raises:
+        TooMuchError: It has more than `MAX_NAMES` different names.
+    """
+
+    def __missing__(self, name: str) -> str | None:
+        if len(self) >= MAX_NAMES:
+            raise TooMuchError(f"Expected at most {MAX_NAMES} names of members.")
+        kind = self[name] = kind_of(name)
+        return kind
+
+    def check(self, members: dict[str, Json]) -> None:
+        """Check that an object does not have too many members.
+
+        Raises:
+            TooMuchError: It has more than `MAX_NAMES`.
+        """
+        if len(members) > MAX_NAMES:
+            raise TooMuchError(f"Expected at most {MAX_NAMES} members.")
+
+
 def read_object(body: bytes, expected: str) -> dict[str, Json]:
     """Read a request's JSON object.
 
@@ -119,22 +146,18 @@ def read_object(body: bytes, expected: str) -> dict[str, Json]:
     document = read_body(JSON, body, expected)
     if not isinstance(document, dict):
         raise BodyError(f"Expected {expected}, found other JSON.")
-    # What is encoded again has each member once.
-    if len(_NAMED.findall(body)) != len(_NAMED.findall(msgspec.json.encode(document))):
-        _check_once(body, expected)
+    again = msgspec.json.encode(document)  # has each member once
+    if body != again and _quotes(body) != _quotes(again):
+        raise BodyError(f"Expected {expected}, found a member given twice, or odd escapes.")
     return document
 
 
-def _check_once(body: bytes, expected: str) -> None:
-    try:
-        json.loads(body, object_pairs_hook=_once)
-    except (ValueError, RecursionError):
-        raise BodyError(f"Expected {expected}, found a member given twice.") from None
+def _quotes(text: bytes) -> int:
+    """Return how many quotes begin or end a string of some JSON, besides those after a backslash.
 
-
-def _once(pairs: list[tuple[str, Any]]) -> None:
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError("a member is given twice")
+    However a string is written, JSON that is encoded again has no more of them.
+    """
+    return text.count(b'"') - text.count(b'\\"')
 
 
 def fold(name: str) -> str:
@@ -146,7 +169,7 @@ def _fold(name: str) -> str:
     return lower(name.replace("_", "").replace("-", ""))
 
 
-_short = lru_cache(4096)(_fold)
+_short = lru_cache(16_384)(_fold)
 
 
 def folded(value: Json) -> dict[str, list[Json]]:
@@ -158,24 +181,46 @@ def folded(value: Json) -> dict[str, list[Json]]:
     return members
 
 
-def texts(value: Json) -> Iterator[str]:
-    """Return every text within a value, in order, except of attachments and plain members."""
-    pending = [value]
+def text_within(value: Json, names: Names) -> str:
+    """Return the texts within a value, one per line, except of attachments and plain members."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        spoken = [m for name, m in value.items() if names[name] in _SPOKEN]
+        if len(spoken) == 1:  # the usual message or part
+            return spoken[0] if isinstance(spoken[0], str) else text_within_list(spoken, names)
+        return text_within_list(spoken, names)
+    return text_within_list(value, names) if isinstance(value, list) else ""
+
+
+def text_within_list(items: list[Json], names: Names) -> str:
+    """Return the texts within values, as `text_within` does."""
+    if {*map(type, items)} == _TEXTS:
+        return joined(cast("list[str]", items))
+    return joined([*_texts(items, names)])
+
+
+def _texts(items: list[Json], names: Names) -> Iterator[str]:
+    pending = items[::-1]
     while pending:
         value = pending.pop()
         if isinstance(value, str):
             yield value
         elif isinstance(value, list):
-            pending.extend(reversed(value))
+            pending += value[::-1]
         elif isinstance(value, dict):
-            spoken = [m for name, m in value.items() if _speaks(name)]
-            pending.extend(reversed(spoken) if len(spoken) > 1 else spoken)
+            pending += [m for name, m in value.items() if names[name] in _SPOKEN][::-1]
 
 
-def content_of(value: Json) -> Content:
-    """Return what a value holds, at any depth."""
-    content = Content()
-    pending = [value]
+def content_of(value: Json, names: Mapping[str, str | None] | None = None) -> Content:
+    """Return what a value holds, at any depth.
+
+    Args:
+        value: The value.
+        names: What members hold, by their names; by default, `kind_of` each.
+    """
+    content, pending = Content(), [value]
+    names = _Unbounded() if names is None else names
     while pending:
         value = pending.pop()
         if isinstance(value, str):
@@ -184,25 +229,30 @@ def content_of(value: Json) -> Content:
             _add_list(value, content, pending)
         elif isinstance(value, dict):
             for name, member in value.items():
-                kind = _kind(name) if len(name) <= LONGEST_NAME else None
+                kind = names[name]
                 if kind is None:
                     if type(member) is str and member[:5] != _DATA:
                         content.size += len(member) if member.isascii() else len(member.encode())
-                    else:
+                    elif type(member) not in _NUMBERS:
                         pending.append(member)
                 elif kind is not _PLAIN and member is not None:
                     _add_member(kind, member, content, pending)
     return content
 
 
-@lru_cache(4096)
-def _kind(name: str) -> str | None:
+class _Unbounded(dict[str, str | None]):
+    def __missing__(self, name: str) -> str | None:
+        return kind_of(name)
+
+
+def kind_of(name: str) -> str | None:
     """Return what a member holds besides text; None if it holds text. Long names hold text."""
+    return _short_kind(name) if len(name) <= LONGEST_NAME else None
+
+
+@lru_cache(16_384)
+def _short_kind(name: str) -> str | None:
     return _KINDS.get(_fold(name))
-
-
-def _speaks(name: str) -> bool:
-    return len(name) > LONGEST_NAME or _kind(name) in {None, _WHOLE}
 
 
 def _add_text(text: str, content: Content) -> None:
@@ -214,16 +264,26 @@ def _add_text(text: str, content: Content) -> None:
 
 def _add_list(items: list[Json], content: Content, pending: list[Json]) -> None:
     """Add token ids one by one, and a vector of fractions as the embedding of one token."""
-    kinds = set(map(type, items))
+    kinds = {*map(type, items)}
+    if kinds == _TEXTS:
+        _add_texts(cast("list[str]", items), content)
+        return
     if int in kinds:
         content.tokens += sum(1 for item in items if type(item) is int)
     content.tokens += float in kinds
     if str in kinds:
-        for item in items:
-            if type(item) is str:
-                _add_text(item, content)
+        _add_texts([item for item in items if type(item) is str], content)
     if kinds & _HOLDERS:
-        pending.extend(item for item in items if type(item) is not str)
+        pending += [item for item in items if type(item) in _HOLDERS]
+
+
+def _add_texts(texts: list[str], content: Content) -> None:
+    together = texts[0] if len(texts) == 1 else "".join(texts)
+    if _DATA not in together:
+        content.size += len(together) if together.isascii() else len(together.encode())
+        return
+    for text in texts:
+        _add_text(text, content)
 
 
 def _add_member(kind: str, value: Json, content: Content, pending: list[Json]) -> None:

@@ -6,7 +6,7 @@ what their members are called. `Api` says so. Everything else in a request is pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -17,16 +17,10 @@ from querybudget.adapters.base import Call, Dialect, Meter, Target
 from querybudget.adapters.combined import copied
 from querybudget.adapters.degrade import OUTPUT, Members, drop, rewrite
 from querybudget.adapters.lax import Json
-from querybudget.adapters.members import (
-    JSON,
-    content_of,
-    fold,
-    folded,
-    read_object,
-    texts,
-)
+from querybudget.adapters.members import JSON, fold, read_object
 from querybudget.adapters.model_names import NATIVE, models_of
 from querybudget.adapters.native_answer import native_meter
+from querybudget.adapters.prompt import Prompt
 from querybudget.adapters.request import (
     MAX_CHOICES,
     MAX_LOGPROBS,
@@ -35,10 +29,6 @@ from querybudget.adapters.request import (
     joined,
 )
 
-_SYSTEM = ("system", "systeminstruction", "systemprompt", "preamble", "instructions")
-_TALKS = ("messages", "contents")
-_SYSTEM_ROLES = frozenset({"developer", "system"})
-_ANSWERS = frozenset({"assistant", "chatbot", "function", "model", "tool"})
 _LOGPROBS = (
     "decoderinputdetails",
     "logprobs",
@@ -54,6 +44,7 @@ _LOGPROBS = (
 _PROMPT_LOGPROBS = ("decoderinputdetails", "promptlogprobs")
 _FLOOR = ("mintokens", "minnewtokens")
 _IGNORED = frozenset({"model", "stream", "user", "keepalive", "encodingformat", "format"})
+_PROMPTS = frozenset({str, list, dict})
 _OBJECTS: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
 
 
@@ -101,21 +92,27 @@ class Native:
         self._api = api
         self.dialect: Dialect = api.dialect
         self._names = frozenset(name for name in api.settings if name)
+        self._counted = frozenset((*api.bounds, *api.counts, *_LOGPROBS, *NATIVE))
 
     def parse(self, target: Target, body: bytes, /) -> Call:
         return self.read(target, read_object(body, f"a JSON object for {self._api.operation}"))
 
     def read(self, target: Target, document: dict[str, Json]) -> Call:
         """Return what a decoded request asks."""
-        members = folded(document)
+        return self.call(target, Prompt(document))
+
+    def call(self, target: Target, prompt: Prompt, *, texts: bool = True) -> Call:
+        """Return what a request asks, without what it says if only figures are of interest."""
+        members = prompt.members
         items = [value for name in self._api.many for value in members.get(name, ())]
-        inner = [*_objects(items)] if self._api.each else []
-        settings, talk = self._settings(members, *inner), [*_messages(members)]
+        inner = _objects(items) if self._api.each else []
+        settings = self._settings([prompt.document, *inner])
         count = max(1, *map(_length, items)) if items else 1
-        content = content_of(self._prompt(members))
-        again = content_of([value for n in self._api.paired for value in members.get(n, ())])
-        asks, stream = _asks(items), self._streams(members)
-        named = self._models(members, *inner, settings) or [None]
+        unread = self._names | _IGNORED
+        content = prompt.content([name for name in members if name not in unread])
+        again = prompt.content(self._api.paired)
+        stream = self._streams(members)
+        named = _models(members, settings) or [None]
         if self._api.dialect is Dialect.GEMINI:  # which says `models/NAME` in bodies
             named = [n.removeprefix("models/") if isinstance(n, str) else n for n in named]
         models = models_of(target, named[0], named[1:])
@@ -134,12 +131,13 @@ class Native:
             images=content.images,
             logprobs=_alternatives(_values(settings, _LOGPROBS)),
             prompt_logprobs=_alternatives(_values(settings, _PROMPT_LOGPROBS)),
-            template=joined([*_system(members, talk)]),
-            ask=_ask(talk) or joined(asks) or joined([*texts(self._prompt(members))]),
-            asks=asks_of(asks),
             generates=self._api.generates,
             background=self._api.background and not stream,
         )
+        if texts:
+            asks = prompt.asks(items)
+            call.template, call.asks = prompt.system(), asks_of(asks)
+            call.ask = prompt.ask() or joined(asks) or prompt.whole(unread)
         return copied(call, models.copies)
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
@@ -148,33 +146,24 @@ class Native:
     def degrade(self, body: bytes, /) -> bytes:
         return rewrite(body, self._less) if self._api.generates else body
 
-    def _models(self, *holders: dict[str, list[Json]]) -> list[Json]:
-        """Return what stands where servers look for a model, each once, the request's own first."""
-        found = [value for holder in holders for n in NATIVE for value in holder.get(n, ())]
-        names = dict.fromkeys(value for value in found if isinstance(value, str))
-        return [*names, *(value for value in found if isinstance(value, list))]
-
-    def _settings(self, *requests: dict[str, list[Json]]) -> dict[str, list[Json]]:
-        """Return the values of each setting, wherever they are, by folded names."""
+    def _settings(self, requests: list[dict[str, Json]]) -> dict[str, list[Json]]:
+        """Return the values of each setting that counts, and models, by folded names."""
         found: dict[str, list[Json]] = {}
-        holders: list[dict[str, list[Json]]] = [*requests] if "" in self._api.settings else []
-        for members in requests:
-            for name in self._names:
-                for value in members.get(name, ()):
-                    holders += map(folded, value if isinstance(value, list) else (value,))
-        for holder in holders:
-            for setting, values in holder.items():
-                found.setdefault(setting, []).extend(values)
+        kept = self._counted if "" in self._api.settings else frozenset(NATIVE)
+        for request in requests:
+            for name, value in request.items():
+                folded = fold(name)
+                if folded in kept:
+                    found.setdefault(folded, []).append(value)
+                elif folded in self._names:
+                    for settings in value if isinstance(value, list) else (value,):
+                        self._add_settings(settings, found)
         return found
 
-    def _prompt(self, members: dict[str, list[Json]]) -> list[Json]:
-        """Return every member that is no setting, tools and schemas included, as objects."""
-        return [
-            {name: value}
-            for name, values in members.items()
-            if name not in self._names and name not in _IGNORED
-            for value in values
-        ]
+    def _add_settings(self, settings: Json, found: dict[str, list[Json]]) -> None:
+        for name, value in settings.items() if isinstance(settings, dict) else ():
+            if (folded := fold(name)) in self._counted:
+                found.setdefault(folded, []).append(value)
 
     def _streams(self, members: dict[str, list[Json]]) -> bool:
         said = [value for value in members.get("stream", ()) if value is not None]
@@ -277,61 +266,20 @@ def _length(prompt: Json) -> int:
     """Return how many prompts an array is: one if it is of token ids or numbers."""
     if not isinstance(prompt, list):
         return 1
-    kinds = [*map(type, prompt)]
-    return kinds.count(str) + kinds.count(list) + kinds.count(dict) or 1
+    kinds = {*map(type, prompt)}
+    if kinds <= _PROMPTS:
+        return len(prompt) or 1
+    return sum(map(_PROMPTS.__contains__, map(type, prompt))) or 1
 
 
-def _objects(items: list[Json]) -> Iterator[dict[str, list[Json]]]:
-    """Yield the members of each object in arrays."""
-    for value in items:
-        if isinstance(value, list):
-            yield from (folded(one) for one in value if isinstance(one, dict))
+def _objects(items: list[Json]) -> list[dict[str, Json]]:
+    """Return each object in arrays."""
+    arrays = [value for value in items if isinstance(value, list)]
+    return [one for array in arrays for one in array if isinstance(one, dict)]
 
 
-def _asks(prompts: list[Json]) -> list[str]:
-    found: list[str] = []
-    for prompt in prompts:
-        items = prompt if isinstance(prompt, list) else [prompt]
-        if {*map(type, items)} <= {str}:
-            found += [item for item in items if isinstance(item, str) and item]
-            continue
-        for item in items:
-            text = item if isinstance(item, str) else joined([*texts(item)])
-            if text:
-                found.append(text)
-    return found
-
-
-def _messages(members: dict[str, list[Json]]) -> Iterator[tuple[str, Json]]:
-    """Return role and message of a conversation, in order; without a role it is the user's."""
-    for name in _TALKS:
-        for talk in members.get(name, ()):
-            for message in talk if isinstance(talk, list) else (talk,):
-                yield _role(message), message
-
-
-def _role(message: Json) -> str:
-    role = message.get("role") if isinstance(message, dict) else None
-    if role is None:
-        role = folded(message).get("role", ["user"])[0]
-    return role.lower() if isinstance(role, str) else "user"
-
-
-def _system(members: dict[str, list[Json]], talk: list[tuple[str, Json]]) -> Iterator[str]:
-    for name in _SYSTEM:
-        for value in members.get(name, ()):
-            yield from texts(value)
-    for role, message in talk:
-        if role in _SYSTEM_ROLES:
-            yield from texts(message)
-
-
-def _ask(talk: list[tuple[str, Json]]) -> str:
-    """Return what users said since the model last spoke before it."""
-    found: list[str] = []
-    for role, message in reversed(talk):
-        if role == "user":
-            found.append(joined([*texts(message)]))
-        elif found and role in _ANSWERS:
-            break
-    return joined(found[::-1]) if found else ""
+def _models(*holders: dict[str, list[Json]]) -> list[Json]:
+    """Return what stands where servers look for a model, each once, the request's own first."""
+    found = [value for holder in holders for n in NATIVE for value in holder.get(n, ())]
+    names = dict.fromkeys(value for value in found if isinstance(value, str))
+    return [*names, *(value for value in found if isinstance(value, list))]

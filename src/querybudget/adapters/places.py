@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from querybudget.adapters.base import Adapter, Call, Dialect, Meter, Target
 from querybudget.adapters.combined import most_of
+from querybudget.adapters.readings import TooMuchError
 from querybudget.errors import BodyError
 
 
@@ -61,6 +62,8 @@ class AnyOf:
         for adapter in self._adapters:
             try:
                 calls.append(adapter.parse(target, body))
+            except TooMuchError:
+                raise
             except BodyError as error:
                 problems.append(error)
         if not calls:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from querybudget.adapters.base import UNREADABLE, Adapter, Call, Dialect, Target
 from querybudget.adapters.combined import most_of
 from querybudget.adapters.media import forms_of, is_usual
-from querybudget.adapters.readings import readings
+from querybudget.adapters.readings import TooMuchError, readings
 from querybudget.errors import BodyError
 
 MAX_VALUES = 500_000
@@ -36,12 +36,21 @@ def read_call(adapter: Adapter, target: Target, body: bytes) -> Call:
     if _has_too_many_values(body):
         return unreadable_call(adapter.dialect, body)
     try:
-        if is_usual(target.headers):
-            return adapter.parse(target, body)
-        calls = _read_forms(adapter, target, body)
-    except BodyError:
-        calls = [call for call, _ in _read_each(adapter, target, body)]
+        calls = _read(adapter, target, body)
+    except TooMuchError:
+        calls = []
     return most_of(calls) if calls else unreadable_call(adapter.dialect, body)
+
+
+def _read(adapter: Adapter, target: Target, body: bytes) -> list[Call]:
+    if not is_usual(target.headers):
+        return _read_forms(adapter, target, body)
+    try:
+        return [adapter.parse(target, body)]
+    except TooMuchError:
+        raise
+    except BodyError:
+        return [call for call, _ in _read_each(adapter, target, body)]
 
 
 def _read_forms(adapter: Adapter, target: Target, body: bytes) -> list[Call]:
@@ -54,6 +63,8 @@ def _read_forms(adapter: Adapter, target: Target, body: bytes) -> list[Call]:
     for place, form in forms:
         try:
             calls.append(adapter.parse(place, form))
+        except TooMuchError:
+            raise
         except BodyError:
             calls += [call for call, _ in _read_each(adapter, place, form)]
     return calls
@@ -68,9 +79,14 @@ def degrade_call(adapter: Adapter, target: Target, body: bytes) -> bytes | None:
         return None
     try:
         adapter.parse(target, body)
+    except TooMuchError:
+        return None
     except BodyError:
         # The last has members in their own spelling, so every server reads them.
-        strict = [body, *(reading for _, reading in _read_each(adapter, target, body))][-1]
+        try:
+            strict = [body, *(reading for _, reading in _read_each(adapter, target, body))][-1]
+        except TooMuchError:
+            return None
     else:
         strict = body
     degraded = adapter.degrade(strict)
@@ -82,6 +98,8 @@ def _read_each(adapter: Adapter, target: Target, body: bytes) -> Iterator[tuple[
     for reading in readings(body):
         try:
             yield adapter.parse(target, reading), reading
+        except TooMuchError:
+            raise
         except BodyError:
             continue
 

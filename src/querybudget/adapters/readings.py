@@ -26,6 +26,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from querybudget.adapters.lax import LONGEST_NUMBER, Json
+from querybudget.errors import BodyError
 
 NAMES: Final[Mapping[str, str]] = {
     name.lower(): name
@@ -70,6 +71,10 @@ _Object: TypeAlias = "dict[str, Json]"
 _TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.?)*+(?:"|\Z))|,(?=\s*[}\]])', re.DOTALL)
 _ENDING_COMMA = re.compile(r",\s*+[}\]]")
 _FOLDED = {0x17F: "s", 0x212A: "k"}
+
+
+class TooMuchError(BodyError):
+    """A body holds more than is read. It counts by its size, and no other reading is tried."""
 
 
 def folded(name: str) -> str:

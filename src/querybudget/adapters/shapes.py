@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from msgspec import Raw
@@ -12,7 +12,9 @@ from querybudget.adapters.combined import most_of
 from querybudget.adapters.lax import Json
 from querybudget.adapters.members import fold, folded, read_object
 from querybudget.adapters.metering import AnswerTotals, answer_meter
+from querybudget.adapters.native import Native
 from querybudget.adapters.native_answer import native_meter
+from querybudget.adapters.prompt import Prompt
 from querybudget.adapters.request import BOM, read_body
 
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
@@ -39,16 +41,20 @@ class ByMember:
 
     dialect: Dialect = Dialect.PROBLEM
 
-    def __init__(self, adapters: Mapping[str, Adapter], otherwise: Adapter) -> None:
+    def __init__(self, adapters: Mapping[str, Adapter], otherwise: Native) -> None:
         self._adapters = adapters
         self._otherwise = otherwise
 
     def parse(self, target: Target, body: bytes, /) -> Call:
-        chosen = self._chosen(body)
-        call = chosen.parse(target, body)
+        prompt = Prompt(read_object(body, "a JSON object for a model"))
+        chosen = self._chosen(prompt.members.keys())
         if chosen is self._otherwise:
-            return call
-        whole = self._otherwise.parse(target, body)
+            return self._otherwise.call(target, prompt)
+        if isinstance(chosen, Native):
+            call = chosen.call(target, prompt)
+        else:
+            call = chosen.parse(target, body)
+        whole = self._otherwise.call(target, prompt, texts=False)
         whole.ask, whole.asks = call.ask, call.asks
         return most_of((call, whole))
 
@@ -56,14 +62,14 @@ class ByMember:
         return native_meter(call, content_type)
 
     def degrade(self, body: bytes, /) -> bytes:
-        return self._chosen(body).degrade(body)
-
-    def _chosen(self, body: bytes) -> Adapter:
         try:
             members = _MEMBERS.decode(body.removeprefix(BOM))
         except (ValueError, RecursionError):
-            return self._otherwise
-        names = self._adapters.keys() & {fold(name) for name in members}
+            return self._otherwise.degrade(body)
+        return self._chosen(map(fold, members)).degrade(body)
+
+    def _chosen(self, members: Iterable[str]) -> Adapter:
+        names = self._adapters.keys() & members
         return self._adapters[names.pop()] if len(names) == 1 else self._otherwise
 
 
