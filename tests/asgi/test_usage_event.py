@@ -315,3 +315,12 @@ def executed(stream: bytes) -> int:
     finally:
         sys.settrace(before)
     return count
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_lines_of_any_ending_pass_unchanged_wherever_they_are_cut(end: bytes) -> None:
+    """sse-starlette, for one, ends lines in CRLF."""
+    stream = b"".join(STREAM).replace(b"\n", end)
+    left = LEFT.replace(b"\n", end)
+    assert [at for at in range(len(stream)) if passed_on(cut(stream, [at])) != left] == []
+    assert passed_on([stream[at : at + 1] for at in range(len(stream))]) == left

@@ -22,6 +22,8 @@ HELD = 64 * 1024
 
 _END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 """The line that ends an event: a blank one, after the end of another."""
+_CUT = b"\n\r"
+"""The end of what is held where a line feed may follow that belongs to the same blank line."""
 _OVERLAP = 3  # an end may begin this many bytes before the place where a stream is cut
 _FIRST = 1024  # bytes of white space after which an answer is taken for no stream
 _USAGE = b'"usage"'
@@ -126,7 +128,10 @@ class WithoutUsageEvent:
     def _whole_events(self, start: int) -> bytes:
         """Take out the events that have ended; return those to pass on."""
         kept, begin = bytearray(), 0
+        cut = len(self._held) if self._held.endswith(_CUT) else -1
         for end in _END.finditer(self._held, start):
+            if end.end() == cut:
+                break
             event = bytes(self._held[begin : end.end()])
             if not _reports_usage(event):
                 kept += event
