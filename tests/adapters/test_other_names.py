@@ -69,6 +69,12 @@ def test_every_answer_counts_by_whatever_name_it_is_asked_for(
     assert read(reader, CHEAP | more).choices == 9
 
 
+@pytest.mark.parametrize("reader", ["images", "videos"])
+@pytest.mark.parametrize("name", ["n", "sampleCount", "num_images", "num_outputs_per_prompt"])
+def test_every_picture_counts_by_whatever_name_it_is_asked_for(reader: str, name: str) -> None:
+    assert read(reader, {"model": "m", "prompt": "a bird", name: 9}).choices == 9
+
+
 @pytest.mark.parametrize("reader", ["chat", "completions", "responses", "messages"])
 def test_of_several_limits_the_largest_counts(reader: str) -> None:
     limits = {"max_completion_tokens": 1, "max_tokens": 2, "max_output_tokens": 1, "n_predict": 90}

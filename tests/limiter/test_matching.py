@@ -286,6 +286,27 @@ def test_a_call_that_names_no_model_meets_the_budgets_of_all_at_the_highest_pric
             assert plan.budgets[1].cost_function(call, million) == 9 * MICRO
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/threads/runs",
+        "/v1/images/generations",
+        "/v1/audio/speech",
+        "/v1/chat/completions/batch",
+        "/v1beta/interactions",
+        "/v2/chat",
+        "/api/chat",
+    ],
+)
+def test_a_model_that_the_server_chooses_may_be_any(path: str) -> None:
+    adapter = adapter_for(path, "POST", ())
+    assert adapter is not None
+    matching = matcher({"name": "dear", "limit": "1 request/day", "match": {"model": "dear"}})
+    for body, names in ((b'{"assistant_id": "a"}', 1), (b'{"model": "cheap"}', 0)):
+        call = read_call(adapter, Target(path), body)
+        assert len(matching.plan(caller(), route_of(matching, path), call).budgets) == names
+
+
 def test_a_path_that_names_no_models_meets_the_budgets_of_none() -> None:
     dear = {"name": "dear", "limit": "1 request/day", "match": {"model": "dear"}}
     adapter = adapter_for("/generate", "POST", ())

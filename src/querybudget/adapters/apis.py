@@ -61,6 +61,16 @@ _SETTINGS = (
     "textgenerationconfig",
 )
 
+_PICTURES = (
+    "n",
+    "samplecount",
+    "batchsize",
+    "numimages",
+    "numimagesperprompt",
+    "numoutputs",
+    "numoutputsperprompt",
+)
+
 ANY = Api("generate", _PROMPTS, _SETTINGS, _BOUNDS, _COUNTS, each=True)
 """A request of which only the path is known: it may use any of the names."""
 
@@ -105,6 +115,7 @@ OLLAMA_CHAT = Api(
     bound="options.num_predict",
     stream="unless",
     dialect=Dialect.OLLAMA,
+    chooses=True,
 )
 OLLAMA_GENERATE = Api(
     "completions",
@@ -114,6 +125,7 @@ OLLAMA_GENERATE = Api(
     bound="options.num_predict",
     stream="unless",
     dialect=Dialect.OLLAMA,
+    chooses=True,
 )
 EMBED = Api(
     "embeddings",
@@ -135,8 +147,11 @@ INTERACTIONS = Api(
     bound="generation_config.max_output_tokens",
     background=True,
     dialect=Dialect.GEMINI,
+    chooses=True,
 )
-COHERE_CHAT = Api("chat", bounds=("maxtokens",), counts=("numgenerations",), bound="max_tokens")
+COHERE_CHAT = Api(
+    "chat", bounds=("maxtokens",), counts=("numgenerations",), bound="max_tokens", chooses=True
+)
 CONVERSE = Api(
     "chat",
     settings=("inferenceconfig", "additionalmodelrequestfields"),
@@ -148,6 +163,7 @@ COMPLETE = Api(
     bounds=("maxtokenstosample",),
     bound="max_tokens_to_sample",
     dialect=Dialect.ANTHROPIC,
+    chooses=True,
 )
 CHAT_BATCH = Api(
     "chat",
@@ -156,6 +172,7 @@ CHAT_BATCH = Api(
     counts=("n",),
     bound="max_tokens",
     dialect=Dialect.OPENAI,
+    chooses=True,
 )
 RUN = Api(
     "runs",
@@ -163,6 +180,7 @@ RUN = Api(
     bound="max_completion_tokens",
     background=True,
     dialect=Dialect.OPENAI,
+    chooses=True,
 )
 RANK = Api(
     "rerank",
@@ -176,8 +194,8 @@ SCORE = Api(
     generates=False,
     paired=("query", "queries", "text1", "data1"),
 )
-MODERATION = Api("moderations", ("input",), generates=False, dialect=Dialect.OPENAI)
-IMAGES = Api("images", counts=("n", "samplecount"), generates=False, dialect=Dialect.OPENAI)
-SPEECH = Api("audio", generates=False, dialect=Dialect.OPENAI)
-VIDEO = Api("videos", generates=False, dialect=Dialect.OPENAI)
-TRANSCRIPTION = Api("audio", dialect=Dialect.OPENAI)
+MODERATION = Api("moderations", ("input",), generates=False, dialect=Dialect.OPENAI, chooses=True)
+IMAGES = Api("images", counts=_PICTURES, generates=False, dialect=Dialect.OPENAI, chooses=True)
+SPEECH = Api("audio", generates=False, dialect=Dialect.OPENAI, chooses=True)
+VIDEO = Api("videos", counts=_PICTURES, generates=False, dialect=Dialect.OPENAI, chooses=True)
+TRANSCRIPTION = Api("audio", dialect=Dialect.OPENAI, chooses=True)

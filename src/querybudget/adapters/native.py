@@ -64,6 +64,7 @@ class Api(msgspec.Struct, frozen=True):
         generates: Whether a model writes an answer.
         paired: The member that a model reads again with each of the `many`.
         each: Whether each of `many` may have a model and settings of its own.
+        chooses: Whether the server chooses a model where a request names none.
         background: Whether an answer that is not streamed is fetched by a later call.
         dialect: The format of refusals.
     """
@@ -78,6 +79,7 @@ class Api(msgspec.Struct, frozen=True):
     generates: bool = True
     paired: tuple[str, ...] = ()
     each: bool = False
+    chooses: bool = False
     background: bool = False
     dialect: Dialect = Dialect.PROBLEM
 
@@ -133,6 +135,7 @@ class Native:
             prompt_logprobs=_alternatives(_values(settings, _PROMPT_LOGPROBS)),
             generates=self._api.generates,
             background=self._api.background and not stream,
+            any_model=self._api.chooses and not models.first,
         )
         if texts:
             asks = prompt.asks(items)
