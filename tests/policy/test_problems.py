@@ -125,6 +125,20 @@ budgets:
     assert str(caught.value).count("found what `${S}` stands for") == 16
 
 
+def test_what_says_where_keys_and_pages_are_does_not_show_variables_either() -> None:
+    text = """\
+identity: [{api_key: {from: ['${A}', {header: '${S}'}, {query: '${S}'}, {query: '${S}'}]}}]
+refusals: {cors: ['${S}']}
+routes: [{path: '/${S}/{x}'}]
+budgets: [{name: a, limit: 5/day}]
+"""
+    with pytest.raises(PolicyError) as caught:
+        load_text(text, "p.yaml", {"S": "hunter 2", "A": "authorizations"})
+    assert len(caught.value.problems) == 5
+    assert "hunter" not in str(caught.value)
+    assert "authorizations" not in str(caught.value)
+
+
 def test_a_short_or_unquoted_secret_is_never_shown() -> None:
     for secret in ("hunter2", "123456789012345678", "[hunter2]", "{hunter2: hunter2}"):
         with pytest.raises(PolicyError) as caught:
@@ -162,6 +176,24 @@ def test_a_budget_that_is_no_mapping_does_not_shift_the_paths_of_the_others() ->
         (2, "$.budgets[0]"),
         (3, "$.budgets[1].per"),
     ]
+
+
+def mappings(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+    for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from mappings(part)
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_a_key_too_many_is_a_problem_wherever_it_stands(path: Path) -> None:
+    policy = yaml.safe_load(path.read_text("utf-8"))
+    policy |= {"identity": [{"user": {}}], "embedding": {"static": {}}}
+    for mapping in list(mappings(policy)):
+        mapping["no such key"] = {"a": 1}
+        with pytest.raises(PolicyError):
+            Policy.load(policy, environ=ENVIRON)
+        del mapping["no such key"]
 
 
 INJECTED = (

@@ -104,7 +104,8 @@ def _store_problem(path: str, error: SetupError) -> PolicyError:
     problems = Problems(path)
     from_text(Path(path).read_text("utf-8-sig"), os.environ, problems)
     where = ("store", "url") if problems.mapping(("store",)) else ("store",)
-    return problems.stop(where, str(error))
+    (problem,) = problems.stop(where, "").problems
+    return PolicyError((replace(problem, message=str(error)),))
 
 
 def _brought(policy: Policy) -> Iterator[str]:

@@ -188,6 +188,7 @@ def _carriers(
         place = (*path, index)
         carrier = _carrier(each, place, problems)
         if carrier in carriers:
+            place += tuple(problems.keys(place))
             problems.add(place, f"expected each place once, found `{shown([carrier])}` again")
         elif carrier is not None:
             carriers[carrier] = None
@@ -205,11 +206,12 @@ def _carrier(written: CarrierFile, path: Path, problems: Problems) -> Carrier | 
         return Carrier(kind, name)
     if written.header is None:
         return None  # what stands there is noted as wrong
-    name = _header_name(written.header, path, problems)
-    near = "" if problems.mapping(path) or name == "authorization" else nearest(name, _NO_HEADERS)
+    named = problems.mapping(path)
+    name = _header_name(written.header, (*path, "header") if named else path, problems)
+    near = "" if named or name == "authorization" else nearest(name, _NO_HEADERS)
     if near:
         near = "" if name in _NO_HEADERS else near
-        expected = f"`authorization`, `{{query: NAME}}` or, for a header, `{{header: {name}}}`"
+        expected = "`authorization`, `{query: NAME}` or, for a header, `{header: NAME}`"
         problems.add(path, f"expected {expected}, found `{written.header}`{near}")
     return carrier_of(name)
 

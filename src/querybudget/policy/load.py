@@ -199,11 +199,9 @@ def _check_route(route: GenericRoute, path: Path, problems: Problems) -> None:
     build_identity.check_name(route.operation, (*path, "operation"), problems)
     if route.path:
         build_budgets.check_paths((route.path,), (*path, "path"), problems)
-    for name in _PLACEHOLDER.findall(route.path):
-        if name != "model":
-            problems.add(
-                (*path, "path"), f"expected no name in braces but `{{model}}`, found `{{{name}}}`"
-            )
+    if set(_PLACEHOLDER.findall(route.path)) - {"model"}:
+        message = f"expected no name in braces but `{{model}}`, found {brief(route.path)}"
+        problems.add((*path, "path"), message)
     for name in _POINTERS:
         _check_pointer(getattr(route, name), (*path, name), problems)
     for pointer in route.prompt:
