@@ -289,11 +289,14 @@ class BodyMeter:
 
     @property
     def output_bytes(self) -> int:
+        totals = self._totals
+        if totals is not None:  # of a stream, there are none
+            return totals.output_bytes
         return self.totals.output_bytes if self._stream is None else self._stream.output_bytes
 
     @property
     def complete(self) -> bool:
-        return self.totals.final
+        return (self._totals or self.totals).final
 
     @property
     def totals(self) -> AnswerTotals:
@@ -355,7 +358,7 @@ class BodyMeter:
             self._looks = 0  # an object of several lines
 
     def _become(self, stream: StreamMeter, first: bytes) -> None:
-        self._stream = stream
+        self._stream, self._totals = stream, None
         self._body.clear()
         stream.feed(first)
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from querybudget.adapters.base import Dialect
-from querybudget.asgi.body import Received, call_of, header, is_long
+from querybudget.asgi.body import call_of, header, is_long
 from querybudget.asgi.health import READS, send_health
 from querybudget.asgi.intake import INTAKE_ERRORS, Intake, refused_body, unread
 from querybudget.asgi.lifespan import serve_lifespan
@@ -30,7 +30,7 @@ from querybudget.asgi.types import ASGIApp, Receive, Scope, Send
 from querybudget.asgi.websocket import WebSocketSession
 from querybudget.errors import SetupError
 from querybudget.events import Hook, checked_hooks
-from querybudget.limiter import Admission, Limiter
+from querybudget.limiter import Limiter
 from querybudget.limiter.matching import Route
 from querybudget.limiter.scopes import is_preflight, method_of, path_of, paths_of, target_of
 from querybudget.paths import LONGEST, is_too_long
@@ -156,58 +156,39 @@ class QueryBudgetMiddleware:
         send: Send,
     ) -> None:
         """Decide a request that budgets apply to, and serve it if it is admitted."""
-        adapter = route.adapter
-        dialect = adapter.dialect if adapter else Dialect.PROBLEM
+        adapter, received, call = route.adapter, None, None
         try:
-            received = None
-            if adapter is not None:
-                received = await self._intake.read(limiter, route, (method, path), scope, receive)
-                if received.gone:
-                    return
-                receive = received.replay
-            admission, staged = await self._decide(limiter, route, method, path, scope, received)
+            try:
+                if adapter is not None:
+                    asked = (method, path)
+                    received = await self._intake.read(limiter, route, asked, scope, receive)
+                    if received.gone:
+                        return
+                    receive = received.replay
+                    target, body = target_of(scope, path), received.body
+                    limit = limiter.policy.body.limit
+                    if is_long(scope, body):
+                        call = await asyncio.to_thread(call_of, adapter, target, scope, body, limit)
+                    else:
+                        call = call_of(adapter, target, scope, body, limit)
+                caller = limiter.caller_for(scope)
+                admission = await limiter.admit_call(caller, route, method, path, call)
+                staged: Scope | None = scope
+                if admission.stage and adapter is not None and received is not None:
+                    delays = self._delays
+                    staged = await apply_stage(limiter, admission, adapter, received, scope, delays)
+            finally:
+                if received is not None:
+                    self._intake.free(received)
         except INTAKE_ERRORS as problem:
-            refused = refused_body(problem, limiter, dialect, new_request_id())
+            refused = refused_body(problem, limiter, _dialect(route), new_request_id())
             await self._send(unread(refused, scope), scope, send)
             return
         if admission.refusal is not None:
-            await self._send(refusal_of(limiter, admission, dialect), scope, send)
+            await self._send(refusal_of(limiter, admission, _dialect(route)), scope, send)
         elif staged is not None:
             responder = Responder(limiter, route, admission, receive, send, self._calls)
             await responder.run(self.app, staged, received)
-
-    async def _decide(
-        self,
-        limiter: Limiter,
-        route: Route,
-        method: str,
-        path: str,
-        scope: Scope,
-        received: Received | None,
-    ) -> tuple[Admission, Scope | None]:
-        """Return what was decided, and the scope for the application if the call goes ahead."""
-        call, adapter = None, route.adapter
-        try:
-            if adapter is not None and received is not None:
-                body, limit, target = (
-                    received.body,
-                    limiter.policy.body.limit,
-                    target_of(scope, path),
-                )
-                if is_long(scope, body):
-                    call = await asyncio.to_thread(call_of, adapter, target, scope, body, limit)
-                else:
-                    call = call_of(adapter, target, scope, body, limit)
-            caller = limiter.caller_for(scope)
-            admission = await limiter.admit_call(caller, route, method, path, call)
-            staged: Scope | None = scope
-            if admission.stage and adapter is not None and received is not None:
-                delays = self._delays
-                staged = await apply_stage(limiter, admission, adapter, received, scope, delays)
-            return admission, staged
-        finally:
-            if received is not None:
-                self._intake.free(received)
 
     async def _refuse(
         self, answer: Callable[..., Answer], scope: Scope, path: str, send: Send
@@ -243,3 +224,7 @@ class QueryBudgetMiddleware:
             )
         loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
         return Limiter(loaded, store=self._store, clock=self._clock, hooks=self._hooks)
+
+
+def _dialect(route: Route) -> Dialect:
+    return route.adapter.dialect if route.adapter else Dialect.PROBLEM

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from querybudget.adapters.base import Adapter, Dialect, Meter, Usage, settled_usage
+from querybudget.adapters.base import Dialect, Meter, Usage, settled_usage
 from querybudget.asgi.body import Received, is_long
 from querybudget.asgi.encodings import (
     DamagedError,
@@ -210,20 +210,34 @@ class Responder:
             elif name.startswith(OURS):
                 continue
             headers.append(pair)
-        if good and self._route.unknown is not None:
-            self._limiter.unknown.answered(self._admission.method, self._admission.path)
-        if good and self._route.adapter is not None and self._limiter.reads(self._admission):
-            self._begin_metering(self._route.adapter, content_type, encoding)
+        if good:
+            self._begin_metering(content_type, encoding)
         if self._without_usage is not None:
             headers = self._without_usage.start(headers)
             message = {**message, "headers": headers}
         if not good and (status in UNAUTHENTICATED or not 400 <= status < 429):  # noqa: PLR2004
             return message
-        added = self._figures()
+        admission = self._admission
+        if admission.decision is None:
+            return message
+        added = headers_for(
+            admission.decision,
+            admission.call.dialect,
+            self._limiter.policy.refusals,
+            admission.at,
+            admission.disclosed,
+        )
         return {**message, "headers": headers + added} if added else message
 
-    def _begin_metering(self, adapter: Adapter, content_type: bytes, encoding: bytes) -> None:
-        codings = parse_codings(encoding)
+    def _begin_metering(self, content_type: bytes, encoding: bytes) -> None:
+        """Meter a good answer, if anything needs to know what it used."""
+        route = self._route
+        if route.unknown is not None:
+            self._limiter.unknown.answered(self._admission.method, self._admission.path)
+        adapter = route.adapter
+        if adapter is None or not self._limiter.reads(self._admission):
+            return
+        codings = parse_codings(encoding) if encoding else ()
         decoder = decoder_for(codings) if codings else None
         if codings and decoder is None:
             # Charged at the estimate: otherwise requesting such a coding would make answers free.
@@ -243,19 +257,6 @@ class Responder:
                 self._meter, self._feed, self._opaque = None, None, True
 
         return feed_chunk
-
-    def _figures(self) -> list[tuple[bytes, bytes]]:
-        """Return budget headers: none for 401, 403, redirects and failures."""
-        admission, settings = self._admission, self._limiter.policy.refusals
-        if admission.decision is None:
-            return []
-        return headers_for(
-            admission.decision,
-            admission.call.dialect,
-            settings,
-            admission.at,
-            admission.disclosed,
-        )
 
     async def _settle(self, *, failed: bool) -> None:
         self._calls.discard(self)

@@ -53,14 +53,11 @@ def api_key(carriers: tuple[Carrier, ...] = DEFAULT_CARRIERS, *, first: bool = F
     read_plain = _PLAIN_BEARER.fullmatch
 
     def resolve(scope: Scope) -> str | None:
-        fields: list[tuple[bytes, bytes]] = []
-        for name, value in scope.get("headers", ()):
-            if name in names:
-                fields.append((name, value))
+        fields = [pair for pair in scope.get("headers", ()) if pair[0] in names]
         query = scope.get("query_string") if queries else b""
-        if not query and len(fields) == 1 and takes_bearer and fields[0][0] == b"authorization":
-            plain = read_plain(fields[0][1])
-            if plain is not None:  # as most keys are sent
+        if takes_bearer and len(fields) == 1 and not query:
+            field, value = fields[0]
+            if field == b"authorization" and (plain := read_plain(value)):  # as most keys are sent
                 key = plain[1].decode("latin-1")
                 return key if key[0] != "e" else canonical_token(key)
         best, found = -1, None

@@ -239,16 +239,25 @@ class Limiter:
         """
         asked, call = call is not None, call or BARE
         plan, observation = self.matcher.plan(caller, route, call), None
+        identity = caller.identity
         if plan.needs_analysis and self.analyzer is not None:
             observation = await self.analyzer.analyze(call)
             plan = self.matcher.plan(caller, route, call, observation.capabilities)
         estimate = UNMETERED
         if asked and (plan.needs_usage or self._hooks):
-            estimate = self.estimator.estimate(caller.identity.key, call)
-        identity, tier, now = caller.identity, caller.tier, self.clock()
-        admission = Admission(identity, tier, call, method, path, now, estimate, plan)
-        admission.observation = observation
-        admission.verified = self._verified.has(identity.key, identity.source)
+            estimate = self.estimator.estimate(identity.key, call)
+        admission = Admission(
+            identity,
+            caller.tier,
+            call,
+            method,
+            path,
+            self.clock(),
+            estimate,
+            plan,
+            observation=observation,
+            verified=self._verified.has(identity.key, identity.source),
+        )
         if plan.unpriced:
             admission.refusal = Refusal.UNPRICED
         else:
@@ -324,10 +333,12 @@ class Limiter:
                 self.estimator.learn(admission.identity.key, admission.call, measured)
             usage = sum_of(measured, reported) if usage and reported else measured
             admission.verified = admission.verified or verifies(admission.call, measured)
-        if admission.verified and admission.identity.key != ANONYMOUS:
-            self._verified.add(admission.identity.key)
-        if admission.verified and outcome is _ANSWERED:
-            self.matcher.note(admission.identity.key, admission.call)
+        if admission.verified:
+            key = admission.identity.key
+            if key != ANONYMOUS:
+                self._verified.add(key)
+            if outcome is _ANSWERED:
+                self.matcher.note(key, admission.call)
         reserved = admission.reserved
         if reserved is None or reserved.reservation is None:
             self._publish(admission, usage, status, Settlement.FAILED)

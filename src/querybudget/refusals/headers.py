@@ -12,7 +12,7 @@ from querybudget.adapters.base import Dialect
 from querybudget.ledger import Decision, LineStatus, Verdict, refusal
 from querybudget.policy.model import Disclosure, Refusals
 from querybudget.text import duration, moment, whole_down, whole_up
-from querybudget.units import SECOND, Quota, Unit
+from querybudget.units import MICRO, SECOND, Quota, Unit
 
 Header = tuple[bytes, bytes]
 Headers = list[Header]
@@ -112,14 +112,20 @@ def limit_headers(
     for (limit, remaining, reset), status in tightest.items():
         time = status.wait or status.reset
         until = moment(now + time) if anthropic else duration(time)
+        left = status.remaining
         headers += (
-            (limit, b"%d" % whole_down(status.line.quota.capacity)),
-            (remaining, b"%d" % whole_down(status.remaining)),
+            (limit, _whole(status.line.quota.capacity)),
+            (remaining, b"%d" % (left // MICRO if left > 0 else 0)),
             (reset, until.encode()),
         )
     if settings.ietf == _IETF_DRAFT:
         headers += _ietf_headers(shown)
     return headers
+
+
+@lru_cache(maxsize=256)  # a policy has few budgets, and a scaled limit for each tier
+def _whole(limit: int) -> bytes:
+    return b"%d" % whole_down(limit)
 
 
 def retry_after(decision: Decision) -> Headers:
