@@ -58,8 +58,12 @@ def reserve(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decisi
     price = charge.price
     states: list[_LineState] = []
     refused = shadowed = False
+    partition, windows = None, dict[str, State]()
     for line in charge.lines:
-        quota, windows = line.quota, accounts[line.partition].windows
+        quota = line.quota
+        if line.partition != partition:
+            partition = line.partition
+            windows = accounts[partition].windows
         window = windows.get(quota.key) or _begin(windows, quota)
         room = window.room(quota, now)
         states.append((line, window, room))

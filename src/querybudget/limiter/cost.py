@@ -67,7 +67,7 @@ def cost_function(budget: Budget, price: ModelPrice | None) -> CostFunction:
         case Unit.OUTPUT_TOKENS:
             function = partial(output_tokens, weights)
         case Unit.USD:
-            function = partial(usd, price) if price else _free
+            function = _money(price) if price else _free
     return function
 
 
@@ -84,6 +84,22 @@ def input_tokens(weights: TokenWeights, call: Call, usage: Usage) -> int:
 def output_tokens(weights: TokenWeights, call: Call, usage: Usage) -> int:
     """Return µ-tokens generated, each kind by its weight."""
     return _output(weights, usage) + usage.output * call.logprobs * weights.logprobs
+
+
+def _money(price: ModelPrice) -> CostFunction:
+    """Return `usd` at a price; with less work if, of all kinds, only cache writes cost more."""
+    prompt, answer = price.input, price.output
+    inputs = {prompt, price.cached_input, price.audio_input, price.image_input}
+    outputs = {answer, price.reasoning, price.audio_output, price.image_output}
+    if len(inputs) > 1 or len(outputs) > 1 or price.request or price.search:
+        return partial(usd, price)
+
+    def simple_usd(call: Call, usage: Usage) -> int:
+        if usage.cache_write or usage.cache_write_1h:
+            return usd(price, call, usage)
+        return -(-(usage.input * prompt + usage.output * answer) // PICO_PER_MICRO)
+
+    return simple_usd
 
 
 def usd(price: ModelPrice, call: Call, usage: Usage) -> int:
