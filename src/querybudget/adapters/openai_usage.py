@@ -101,14 +101,9 @@ class _Answer(msgspec.Struct, rename={"bedrock": "amazon-bedrock-invocationMetri
     usageMetadata: object = None  # noqa: N815 - Gemini's name
     usage_metadata: object = None
 
-    @property
-    def reports_elsewhere(self) -> bool:
-        """Whether usage may be in another member than ``usage``."""
-        absent = astuple(self).count(None) - (self.choices is None) - (self.usage is None)
-        return absent < _OTHER_PLACES
-
 
 _OTHER_PLACES = len(_Answer.__struct_fields__) - 2
+"""How many members beside ``choices`` and ``usage`` may report usage."""
 
 
 class _LooseAnswer(msgspec.Struct):
@@ -205,8 +200,9 @@ def _decode(data: bytes) -> tuple[Sequence[_Choice] | None, Usage | None, bool]:
         loose = _LOOSE_ANSWER.decode(data)
         usage = None if loose.usage is None else usage_of(loose.usage)
         return loose.choices, usage, True
-    usage = None if plain.usage is None else _usage(plain.usage)
-    return plain.choices, usage, plain.reports_elsewhere
+    choices, usage = plain.choices, None if plain.usage is None else _usage(plain.usage)
+    absent = astuple(plain).count(None) - (choices is None) - (usage is None)
+    return choices, usage, absent < _OTHER_PLACES
 
 
 def _count_ids(token_ids: object, totals: AnswerTotals) -> bool:

@@ -108,7 +108,7 @@ class Responder:
         self._meter: Meter | None = None
         self._feed: Callable[[bytes], None] | None = None
         self._gone = False
-        self._shown = Shown(None)
+        self._shown = _NOTHING_SHOWN
         self._opaque = False
         self._without_usage: WithoutUsageEvent | None = None
 
@@ -314,6 +314,9 @@ class Shown:
     def usage(self) -> Usage | None:
         """Return the usage reported until then."""
         return self._usage
+
+
+_NOTHING_SHOWN = Shown(None)
 
 
 class RequestState(dict[str, Any]):

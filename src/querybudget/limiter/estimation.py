@@ -226,7 +226,10 @@ class Estimator:
         if not call.generates:
             return self._estimate(own, prompt, 0, sure, 0)
         answers, bound = call.items * call.choices, call.max_output
-        each = self._answer(identity, own, model)
+        if own is not None and own.output.mean and identity != ANONYMOUS:
+            each = own.output.expected
+        else:
+            each = self._answer(own, model)
         if bound is not None and (own is None or not own.output.mean or each >= bound):
             most = min(bound * answers, MAX_TOKENS)
             return self._estimate(own, prompt, most, sure, most)
@@ -241,7 +244,9 @@ class Estimator:
         """
         if usage.estimated or call.operation == UNREADABLE:
             return
-        model = _key(call.model)
+        model = call.model
+        if len(model) > LONGEST_NAME:
+            model = _key(model)
         own = self._own(identity, model)
         if own.calls < TEACHES:
             own.calls += 1
@@ -291,12 +296,10 @@ class Estimator:
             return plain, plain
         return _near(-(-shared.prompts.expected(size, call.items) // MICRO), plain), plain
 
-    def _answer(self, identity: str, own: _History | None, model: str) -> int:
-        """Return the output tokens of one answer."""
+    def _answer(self, own: _History | None, model: str) -> int:
+        """Return the output tokens of one answer to a caller of whom others may be a part."""
         usual = self._settings.output_tokens
         known = own is not None and own.output.mean > 0
-        if known and own is not None and identity != ANONYMOUS:
-            return own.output.expected
         history = own if known else self._models.find(model)
         if history is None or not history.output.mean:
             return usual
