@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Struct
@@ -45,6 +44,8 @@ def server_file(name: str) -> ServerFile:
         FileNotFoundError: There is no such server.
     """
     # Imported here: a policy that is made in Python needs no YAML before it is used.
+    from importlib.resources import files  # noqa: PLC0415
+
     from querybudget.policy.decode import read  # noqa: PLC0415
     from querybudget.policy.diagnostics import Problems  # noqa: PLC0415
     from querybudget.policy.yaml_nodes import from_text  # noqa: PLC0415
