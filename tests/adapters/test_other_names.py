@@ -159,6 +159,19 @@ def test_a_charset_that_is_not_decoded_makes_a_body_unreadable(charset: str) -> 
     assert call.operation == UNREADABLE
 
 
+@pytest.mark.parametrize("charset", ["utf-32", "shift_jis", "gb18030", "utf-7"])
+def test_a_body_that_is_not_in_its_charset_is_unreadable(charset: str) -> None:
+    call = read("chat", b'{"messages": [], "x": "\xff\xff+"}', f"text/json; charset={charset}")
+    assert call.operation == UNREADABLE
+
+
+def test_a_body_of_many_types_is_unreadable_rather_than_read_so_often() -> None:
+    many = [f"application/json; charset={name}" for name in ("utf-7", "utf-16", "big5")]
+    assert read("chat", CHEAP, *many).operation == UNREADABLE
+    assert read("chat", CHEAP, "; ".join(many)).operation == UNREADABLE
+    assert read("chat", CHEAP, *[many[0]] * 99).operation == "chat"
+
+
 @pytest.mark.parametrize(
     "kind",
     [

@@ -16,6 +16,9 @@ from querybudget.adapters.base import Target
 from querybudget.adapters.forms import fields_of
 from querybudget.errors import BodyError
 
+MOST_KINDS = 2
+"""Types, and charsets, of one body: each is read for itself, and no client sends several."""
+
 _USUAL = frozenset({b"application/json", b"application/json; charset=utf-8"})
 _CHARSET = re.compile(r"charset\s{0,8}=\s{0,8}[\"']?([\w.:+-]{0,40})", re.IGNORECASE)
 _FORM = re.compile(r"form|multipart/", re.IGNORECASE)
@@ -49,17 +52,22 @@ def forms_of(target: Target, body: bytes) -> Iterator[tuple[Target, bytes]]:
     """Yield what servers may take a body for, each with where its reader is told that it is sent.
 
     Raises:
-        BodyError: It is in a charset that is not decoded here.
+        BodyError: It is not in its charset, or that is not decoded here, or it has more than
+            `MOST_KINDS` types or charsets.
     """
     bare = Target(target.path, target.query)
-    kinds = [value.decode("latin-1") for name, value in target.headers if name == b"content-type"]
+    values = dict.fromkeys(value for name, value in target.headers if name == b"content-type")
+    kinds = [value.decode("latin-1") for value in values]
+    charsets = {charset for kind in kinds for charset in _CHARSET.findall(kind.lower())}
+    if max(len(kinds), len(charsets)) > MOST_KINDS:
+        raise BodyError(f"Expected at most {MOST_KINDS} content types.")
     for kind in kinds:
         yield Target(target.path, target.query, ((b"content-type", kind.encode("latin-1")),)), body
         if _FORM.search(kind):
             yield bare, msgspec.json.encode(fields_of(body, kind))
-        for charset in _CHARSET.findall(kind.lower()):
-            if not _PLAIN.fullmatch(charset):
-                yield bare, _recoded(body, charset)
+    for charset in sorted(charsets):
+        if not _PLAIN.fullmatch(charset):
+            yield bare, _recoded(body, charset)
     if body.lstrip(_BLANK).startswith(_JSON_STARTS):
         yield bare, body
 
@@ -68,6 +76,6 @@ def _recoded(body: bytes, charset: str) -> bytes:
     if not _DECODED.fullmatch(charset):
         raise BodyError("Expected JSON in UTF-8.")
     try:
-        return body.decode(charset, "replace").encode(errors="replace")
-    except LookupError:  # a spelling of a charset that Python does not know
+        return body.decode(charset).encode()
+    except (LookupError, ValueError):  # unknown in this spelling; or not in it
         raise BodyError("Expected JSON in UTF-8.") from None
