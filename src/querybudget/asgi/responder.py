@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from querybudget.adapters.base import Dialect, Meter, Usage, settled_usage
+from querybudget.adapters.usage_headers import USAGE_HEADERS, HeaderMeter
 from querybudget.asgi.body import Received, is_long
 from querybudget.asgi.encodings import (
     DamagedError,
@@ -110,6 +111,7 @@ class Responder:
         self._gone = False
         self._shown = _NOTHING_SHOWN
         self._opaque = False
+        self._told: list[tuple[bytes, bytes]] = []
         self._without_usage: WithoutUsageEvent | None = None
 
     def _ask_for_usage(self, received: Received, scope: Scope) -> Scope:
@@ -207,6 +209,8 @@ class Responder:
                 content_type = pair[1]
             elif name == b"content-encoding":
                 encoding += b"," + pair[1]  # several headers are one list
+            elif name in USAGE_HEADERS:
+                self._told.append((name, pair[1]))
             elif name.startswith(OURS):
                 continue
             headers.append(pair)
@@ -243,7 +247,10 @@ class Responder:
             # Charged at the estimate: otherwise requesting such a coding would make answers free.
             self._opaque = True
             return
-        meter = self._meter = adapter.meter(self._admission.call, content_type.decode("latin-1"))
+        meter = adapter.meter(self._admission.call, content_type.decode("latin-1"))
+        if self._told:
+            meter = HeaderMeter(meter, self._told)
+        self._meter = meter
         self._feed = self._decoding(decoder, meter.feed) if decoder else meter.feed
 
     def _decoding(self, decoder: Decoder, feed: Callable[[bytes], None]) -> Callable[[bytes], None]:
