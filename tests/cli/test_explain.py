@@ -177,3 +177,21 @@ def test_explain_shows_the_handshake_and_the_messages_of_a_websocket(
     assert "it is for operation handshake; this is message" in message
     assert "7 bytes of prompt" in message
     assert "does not apply: the connection holds a place" in message
+
+
+def test_explain_says_that_a_caller_without_a_name_is_refused_and_logs_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = """
+partitions: {org: {claim: org.id, missing: refuse}}
+budgets:
+  - {name: org, limit: 60/minute, per: org}
+  - {name: watched, limit: 60/minute, per: org, mode: shadow}
+"""
+    explained(tmp_path, policy, chat("hi"))
+    out, err = capsys.readouterr()
+    assert "never, the caller has no name in what org is pooled over (`missing: refuse`)" in out
+    assert "org: 60 requests in any minute, each org; a caller without org is refused" in out
+    assert "a caller without org is on its own, shadow" in out
+    assert "fit" not in out
+    assert (err, caplog.messages) == ("", [])

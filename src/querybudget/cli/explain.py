@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -29,7 +29,7 @@ from querybudget.limiter.conditions import Mismatch
 from querybudget.limiter.matching import Route
 from querybudget.limiter.scopes import WEBSOCKET, is_preflight, paths_of, target_of
 from querybudget.paths import readings
-from querybudget.policy.model import Budget, EstimateSettings, Mode, Policy
+from querybudget.policy.model import Budget, EstimateSettings, Missing, Mode, Partition, Policy
 from querybudget.policy.routes import Unknown
 from querybudget.redact import shown
 from querybudget.stores import MemoryStore, system_clock
@@ -141,9 +141,15 @@ def _explanation(
     bits = observation.capabilities
     caller = limiter.caller_for(request.scope)
     lines = limiter.matcher.lines(caller, admission.plan, call, admission.estimate, bits)
-    statuses: Sequence[LineStatus | None] = decision.lines if decision else [None] * len(lines)
+    statuses: Sequence[LineStatus | None] = [None] * len(lines)
+    if decision is not None and not admission.nameless:
+        statuses = decision.lines
+    partitions = limiter.policy.partitions
     applying = {
-        matched.budget.name: _applying(matched.budget, line, status, observation)
+        matched.budget.name: msgspec.structs.replace(
+            _applying(matched.budget, line, status, observation),
+            per=_pooled_here(matched.budget, line, partitions),
+        )
         for matched, line, status in zip(admission.plan.budgets, lines, statuses, strict=True)
     }
     why_not = limiter.matcher.why_not
@@ -185,7 +191,6 @@ def _applying(
     return msgspec.structs.replace(
         _idle(budget, ""),
         limit=limit(line.quota),
-        per=_pooled_here(budget, line),
         applies=True,
         cost=number(cost),
         least=number(cost if buckets else line.minimum),
@@ -194,12 +199,17 @@ def _applying(
     )
 
 
-def _pooled_here(budget: Budget, line: Line) -> str:
+def _pooled_here(budget: Budget, line: Line, partitions: Mapping[str, Partition]) -> str:
     """Which calls share the account, and where this caller is if a partition does not name it."""
     parts = [part.split(":") for part in line.partition.split("|")]
     apart = [part[0] for part in parts if part[1:2] == ["none"] and len(part) > MANY]
     shared = [part[0] for part in parts if part[1:] == ["none"]]
-    notes = [f"; a caller without {name} is on its own" for name in apart]
+    refusing = {each.name for each in partitions.values() if each.missing is Missing.REFUSE}
+    refusing &= set(apart) if budget.mode is Mode.ENFORCE else set()
+    notes = [
+        f"; a caller without {name} is {'refused' if name in refusing else 'on its own'}"
+        for name in apart
+    ]
     notes += [f"; all without {name} share one account" for name in shared]
     return "".join([pooled(budget), *notes])
 

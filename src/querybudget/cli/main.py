@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from querybudget.errors import PolicyError, QueryBudgetError, SetupError
@@ -153,7 +155,8 @@ def _explain(arguments: argparse.Namespace) -> int:
         client=arguments.client,
         body=_body(arguments.request),
     )
-    return explain(arguments.policy, request, as_json=arguments.json)
+    with _quiet():
+        return explain(arguments.policy, request, as_json=arguments.json)
 
 
 def _store(arguments: argparse.Namespace) -> int:
@@ -199,7 +202,20 @@ def _schema(_: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     from querybudget.demo import run  # noqa: PLC0415
 
-    return run(seconds=arguments.seconds, plain=arguments.plain, policy=arguments.policy)
+    with _quiet():
+        return run(seconds=arguments.seconds, plain=arguments.plain, policy=arguments.policy)
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Log errors alone: what the command prints says by itself who is slowed and refused."""
+    logger = logging.getLogger("querybudget")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 _COMMANDS = {

@@ -5,10 +5,7 @@ A real server on a local port, real HTTP, and seven callers at once. Only the mo
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -46,18 +43,5 @@ def run(*, seconds: float = 12.0, plain: bool = False, policy: str | None = None
 
     from querybudget.demo.show import show  # noqa: PLC0415
 
-    with _quiet():
-        asyncio.run(show(loaded, seconds, plain=plain or not sys.stdout.isatty()))
+    asyncio.run(show(loaded, seconds, plain=plain or not sys.stdout.isatty()))
     return 0
-
-
-@contextmanager
-def _quiet() -> Generator[None]:
-    """Log errors alone: the screen itself shows who is slowed and refused."""
-    logger = logging.getLogger("querybudget")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
