@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Line, Reservation
 from querybudget.resilience.outbox import AT_ONCE, TRIES, Outbox
 from querybudget.testing import ManualClock
@@ -86,3 +87,19 @@ async def test_a_flush_that_was_not_whole_says_so_and_sends_what_it_can() -> Non
     assert (len(outbox), store.asked) == (1, ["reserve", "settle"])
     assert await outbox.flush(store)
     assert not outbox
+
+
+async def test_a_long_outbox_goes_on_past_single_failures() -> None:
+    outbox, clock = outbox_of(10_000)
+    for index in range(10 * AT_ONCE):
+        outbox.settle_later(reservation(f"r{index}", clock), [index])
+    store = Scripted(clock)
+
+    async def settle(made: Reservation, amounts: Sequence[int]) -> None:
+        if amounts[0] % AT_ONCE == 3:
+            raise StoreError("late")
+
+    store.settle = settle  # type: ignore[method-assign, assignment]
+    assert not await outbox.flush(store)
+    assert len(outbox) == 10
+    assert (outbox.dropped, outbox.refused) == (0, 0)

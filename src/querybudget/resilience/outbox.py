@@ -26,7 +26,7 @@ from querybudget.units import Algorithm, Quota
 ENTRIES = 10_000
 """Entries kept; the oldest is dropped first."""
 
-AT_ONCE = 8
+AT_ONCE = 32
 """Entries that are sent at the same time."""
 
 TRIES = 20
@@ -154,7 +154,8 @@ class Outbox:
         """
         entries = list(self._entries)
         try:
-            reserved = await self._each(self._reserve, target, entries)
+            waiting = [entry for entry in entries if entry.reservation is None]
+            reserved = await self._each(self._reserve, target, waiting)
             made = [entry for entry in entries if entry.reservation is not None]
             return await self._each(self._settle, target, made) and reserved
         finally:
@@ -174,6 +175,8 @@ class Outbox:
         target: Target,
         entries: Sequence[Entry],
     ) -> bool:
+        """Take a step for each entry; give up once none of those sent together gets through."""
+        whole = True
         for start in range(0, len(entries), AT_ONCE):
             some = [entry for entry in entries[start : start + AT_ONCE] if not entry.done]
             ends = await asyncio.gather(*(step(target, e) for e in some), return_exceptions=True)
@@ -183,12 +186,13 @@ class Outbox:
                 if entry.tries >= TRIES:
                     entry.done = True
                     self.dropped += 1
-            if failed:
+            whole = whole and not failed
+            if failed and len(failed) == len(some):
                 return False
-        return True
+        return whole
 
     async def _reserve(self, target: Target, entry: Entry) -> None:
-        if entry.charge is None or entry.reservation is not None:
+        if entry.charge is None:
             return
         for _ in range(2):
             now = self._clock()
