@@ -10,6 +10,8 @@ import enum
 import re
 from typing import Protocol
 
+from querybudget.adapters.frame_stream import PRELUDE, is_frame
+
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n\x1e"  # a record separator may come before JSON (RFC 7464)
 _FIELD = re.compile(rb"(?:data|event|id|retry)?:")
@@ -23,6 +25,7 @@ class Form(enum.Enum):
     EVENTS = "server-sent events"
     VALUES = "a JSON object, or several of them"
     ARRAY = "a JSON array"
+    FRAMES = "frames of an event stream of Amazon's"
     OTHER = "text, or anything else"
 
 
@@ -73,8 +76,16 @@ def form_of(first: bytes, *, labelled: bool) -> tuple[Form | None, int]:
         form = Form.ARRAY
     elif not begin or any(name.startswith(begin) for name in _NAMES):
         form = None
+    elif begin.startswith(b"\0"):
+        form = _binary(first[start:])
     elif labelled or _FIELD.match(begin):
         form = Form.EVENTS
     else:
         form = Form.OTHER
     return form, start
+
+
+def _binary(first: bytes) -> Form | None:
+    if len(first) < PRELUDE:
+        return None
+    return Form.FRAMES if is_frame(first) else Form.OTHER

@@ -12,6 +12,7 @@ from querybudget.adapters.answer_totals import DECODE_ERRORS, AnswerTotals, Read
 from querybudget.adapters.any_answer import read_any, read_at_end, read_at_start
 from querybudget.adapters.base import Call, Meter, Usage
 from querybudget.adapters.delta_template import DeltaTemplate, learn_template
+from querybudget.adapters.frame_stream import FrameStream
 from querybudget.adapters.json_stream import JsonStream, is_value
 from querybudget.adapters.sse import EventStream
 from querybudget.adapters.usage_shapes import tokens
@@ -325,8 +326,9 @@ class BodyMeter:
         self._first, self._known = b"", True
         if form is Form.VALUES:
             self._look(first)
-        elif form is Form.EVENTS:
-            self._become(StreamMeter(self._read_event, sure=False), first)
+        elif form in {Form.EVENTS, Form.FRAMES}:
+            frames = FrameStream() if form is Form.FRAMES else None
+            self._become(StreamMeter(self._read_event, frames, sure=False), first)
         elif form is Form.ARRAY and self._read_element is not None:
             elements = JsonStream(array=True)
             self._become(StreamMeter(self._read_element, elements, sure=False), first)
