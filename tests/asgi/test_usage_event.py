@@ -204,6 +204,14 @@ def test_a_body_that_asks_or_is_no_object_stays_as_it_is(body: bytes) -> None:
     assert ask_for_usage(body) is body
 
 
+@pytest.mark.parametrize("options", [{"include_usage": False}, {}, None, "off"])
+def test_what_a_proxy_may_put_in_place_of_the_options_asks_too(options: object) -> None:
+    body = json.dumps({**CHAT, "extra_body": {"stream_options": options, "seed": 1}}).encode()
+    asking = json.loads(ask_for_usage(body))
+    assert asking["stream_options"] == ASKED
+    assert asking["extra_body"] == {"stream_options": ASKED, "seed": 1}
+
+
 @given(
     members=st.dictionaries(
         st.sampled_from(["a", "stream_options", "Stream_Options", "é"]),

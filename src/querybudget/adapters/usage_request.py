@@ -13,11 +13,13 @@ from typing import cast
 import msgspec
 from msgspec import Raw
 
+from querybudget.adapters.readings import SPREAD
 from querybudget.adapters.request import BOM
 
 _OPTIONS = "stream_options"
 _ASKED = b'"stream_options":{"include_usage":true}}'
 _QUOTED = b'"stream_options"'
+_EXTRA = b'"extra_body"'
 _SPACE = b" \t\r\n"
 _TRUE = frozenset({"true", "1", "yes", "on", "t", "y"})  # as pydantic reads text for a boolean
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
@@ -45,6 +47,8 @@ def ask_for_usage(body: bytes) -> bytes:
     Returns:
         The new body; `body` itself if it asks already, or if it is no object.
     """
+    if _EXTRA in body and _QUOTED in body:
+        body = _within_extra(body)
     end = len(body.rstrip(_SPACE)) - 1
     if body[end : end + 1] != b"}" or not body.removeprefix(BOM).lstrip(_SPACE).startswith(b"{"):
         return body
@@ -60,6 +64,19 @@ def ask_for_usage(body: bytes) -> bytes:
         if _OPTIONS in members:
             return _with_option(body, members, {})
     return _appended(body, end)
+
+
+def _within_extra(body: bytes) -> bytes:
+    """Ask in ``extra_body`` too, if it has options: a proxy may put them in place of the others."""
+    try:
+        members = _MEMBERS.decode(body.removeprefix(BOM))
+        extra = _MEMBERS.decode(members[SPREAD])
+        given = _VALUE.decode(extra[_OPTIONS])
+    except (KeyError, ValueError, RecursionError):
+        return body
+    options = cast("Mapping[str, object]", given) if isinstance(given, dict) else {}
+    asked = _with_option(b"", extra, options)
+    return msgspec.json.encode({**members, SPREAD: Raw(asked)}) if asked else body
 
 
 def is_usage_event(data: bytes) -> bool:
