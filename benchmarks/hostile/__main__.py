@@ -2,17 +2,18 @@
 
 Each body goes through the middleware with everything on: budgets in requests, tokens, money,
 concurrency and buckets with a score, a store in memory, and an application that reads the body and
-answers in a few bytes. The cost is processor time of the event loop's thread, less that of the same
-application alone. It is given as a multiple of the time that `json.loads` takes over the same bytes
-in the same round, or over one long text of that size where `json.loads` gives up earlier. A body
-that parses within 5 ms may cost 50 ms instead of ten times that.
+answers in a few bytes. The cost is processor time of all threads, less that of the same application
+alone. It is given as a multiple of the time that `json.loads` takes over the same bytes (over each
+line of a file of requests) in the same round, or over one long text of that size where `json.loads`
+gives up earlier. It may be ten times that, or 50 ms for a body that parses within 5 ms. The event
+loop's own part may be 50 ms.
 
 Members of the JSON, times in ms, medians over rounds:
 
     environment   machine and versions
     size          bytes of each body, decompressed
-    rows          a record for each body: body, bytes (as sent), size, parse_ms, cost_ms, all_ms
-                  (worker threads included), times,
+    rows          a record for each body: body, bytes (as sent), size, parse_ms, cost_ms (of the
+                  event loop's thread), all_ms (of all threads), times,
                   memory (peak bytes of Python's memory during the call, by the body's bytes)
 """
 
@@ -30,7 +31,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.hostile.bodies import BODIES, compressed, names
+from benchmarks.hostile.bodies import BODIES, CHAT, FILES, compressed, names
 from benchmarks.rounds import machine
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,7 +40,7 @@ MIB = 1024 * 1024
 PIECE = 64 * 1024
 """Bytes of a message, as servers receive them."""
 
-GOAL_TIMES, GOAL_MS = 10, 50
+GOAL_TIMES, GOAL_MS, SHORT_MS = 10, 50, 5
 
 POLICY: dict[str, Any] = {
     "version": 1,
@@ -113,11 +114,12 @@ async def timed(work: Awaitable[object]) -> tuple[float, float]:
     return (time.thread_time_ns() - begun) / 1e6, (time.process_time_ns() - all_begun) / 1e6
 
 
-def parse(body: bytes) -> float:
+def parse(path: str, body: bytes) -> float:
     """Return the ms that `json.loads` takes, or takes to give up."""
     begun = time.thread_time_ns()
-    with contextlib.suppress(ValueError, RecursionError):
-        json.loads(body)
+    for document in body.splitlines() if path == FILES else (body,):
+        with contextlib.suppress(ValueError, RecursionError):
+            json.loads(document)
     return (time.thread_time_ns() - begun) / 1e6
 
 
@@ -130,7 +132,7 @@ async def row(app: ASGIApp, name: str, size: int, rounds: int, *, gzipped: bool)
     for _ in range(rounds):
         path, body = BODIES[name](size)  # a new one: what was analysed before is cached
         sent = compressed(body) if gzipped else body
-        parses.append(max(parse(body), parse(plain)))
+        parses.append(max(parse(path, body), parse(CHAT, plain)))
         alone = await timed(call(application, path, sent, encoding=encoding))
         ours = await timed(call(app, path, sent, encoding=encoding))
         costs.append(ours[0] - alone[0])
@@ -141,7 +143,7 @@ async def row(app: ASGIApp, name: str, size: int, rounds: int, *, gzipped: bool)
     status = await call(app, path, sent, encoding=encoding)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    parsing, cost = median(parses), median(costs)
+    parsing, cost, total = median(parses), median(costs), median(totals)
     return {
         "body": name + (", gzipped" if gzipped else ""),
         "status": status,
@@ -149,10 +151,11 @@ async def row(app: ASGIApp, name: str, size: int, rounds: int, *, gzipped: bool)
         "size": len(body),
         "parse_ms": round(parsing, 3),
         "cost_ms": round(cost, 3),
-        "all_ms": round(median(totals), 3),
-        "times": round(cost / parsing, 2),
+        "all_ms": round(total, 3),
+        "times": round(total / parsing, 2),
         "memory": round(peak / len(body), 2),
-        "within": cost <= max(GOAL_TIMES * parsing, GOAL_MS if parsing <= 5 else 0),
+        "within": cost <= GOAL_MS
+        and total <= max(GOAL_TIMES * parsing, GOAL_MS if parsing <= SHORT_MS else 0),
     }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from querybudget.adapters.anthropic import Messages
 from querybudget.adapters.base import UNREADABLE, Call, Dialect, Target
-from querybudget.adapters.batches import Batch, Upload
+from querybudget.adapters.batches import FEW_REQUESTS, Batch, Upload
 from querybudget.adapters.openai import ChatCompletions, Embeddings
 from querybudget.adapters.reading import read_call
 from querybudget.errors import BodyError
@@ -104,3 +104,11 @@ def test_a_file_that_holds_no_requests_asks_no_model() -> None:
 
 def test_a_file_that_holds_requests_counts_whatever_it_is_sent_for() -> None:
     assert upload(line(params("abc")), purpose=b"assistants").items == 1
+
+
+def test_a_batch_of_more_requests_than_have_a_prompt_counts_by_its_size() -> None:
+    usual, tiny = line(params("hi")), b'{"body":{}}'
+    assert upload(*[usual] * (FEW_REQUESTS + 1)).operation == "chat"
+    assert upload(*[tiny] * (FEW_REQUESTS + 1)).operation == UNREADABLE
+    requests = b'{"requests":[' + b",".join([b'{"params":{}}'] * (FEW_REQUESTS + 1)) + b"]}"
+    assert read_call(BATCH, Target(BATCHES), requests).operation == UNREADABLE

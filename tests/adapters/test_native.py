@@ -298,3 +298,12 @@ def test_a_body_with_too_many_names_counts_by_its_size() -> None:
         call = read_call(adapter, Target("/api/chat"), body)
         assert (call.operation, call.input_bytes) == (UNREADABLE, len(body))
         assert degrade_call(adapter, Target("/api/chat"), body) is None
+
+
+def test_a_body_that_is_too_much_as_json_counts_by_its_size_as_a_form_too() -> None:
+    members = {f"k{number}": "" for number in range(MAX_NAMES + 1)}
+    adapter = adapter_for("/v1/images/edits", "POST", ())
+    assert adapter is not None
+    form = Target("/v1/images/edits", "", [(b"content-type", b"application/x-www-form-urlencoded")])
+    call = read_call(adapter, form, json.dumps(members).encode())
+    assert call.operation == UNREADABLE

@@ -239,3 +239,26 @@ def test_a_brotli_that_cannot_bound_its_output_is_not_used(monkeypatch: pytest.M
 )
 def test_only_codings_that_can_be_decoded_are_asked_for(asked: bytes, passed_on: bytes) -> None:
     assert acceptable(asked) == passed_on
+
+
+def decoded_in(size: int, data: bytes, coding: str) -> bytes:
+    decoder, pieces = decoder_for((coding,)), list[bytes]()
+    assert decoder is not None
+    with suppress(DamagedError):
+        for start in range(0, len(data), size):
+            pieces += decoder.decode(data[start : start + size])
+    return b"".join(pieces)
+
+
+def test_data_with_a_wrong_checksum_decodes_to_its_end() -> None:
+    plain = b'{"messages":[]}'
+    assert decoded_in(PIECE, gzip.compress(plain)[:-8] + b"\0" * 8, "gzip") == plain
+    assert decoded_in(PIECE, zlib.compress(plain)[:-4] + b"\0" * 4, "deflate") == plain
+
+
+def test_damaged_data_decodes_to_the_same_however_it_is_cut() -> None:
+    plain = b"".join(b'{"n":%d},' % (number * number) for number in range(20_000))
+    data = bytearray(zlib.compress(plain))
+    data[len(data) // 2] ^= 0xFF
+    found = {decoded_in(size, bytes(data), "deflate") for size in (100, 4_096, len(data))}
+    assert len(found) == 1

@@ -17,12 +17,17 @@ from querybudget.adapters.degrade import Members, rewrite
 from querybudget.adapters.forms import parts_of
 from querybudget.adapters.metering import Read, answer_meter
 from querybudget.adapters.reading import read_call, unreadable_call
-from querybudget.adapters.readings import folded
+from querybudget.adapters.readings import TooMuchError, folded
 from querybudget.adapters.request import BOM, read_request
 from querybudget.errors import BodyError
 
 MAX_REQUESTS = 100_000
 """Requests of one batch that are read: the limit of Anthropic's batches, twice OpenAI's."""
+
+FEW_REQUESTS = 1_000
+LEAST_REQUEST = 40
+"""Bytes of a request, on average, in a batch of more than `FEW_REQUESTS`; those with a prompt and
+a model have more."""
 
 _ENTRIES = msgspec.json.Decoder(list[Members])
 _LINE = msgspec.json.Decoder(Members)
@@ -58,6 +63,7 @@ class Batch:
     def parse(self, target: Target, body: bytes, /) -> Call:
         request = read_request(body, "a batch of requests")
         bodies = [self._request(entry) for entry in request.objects(self._array)]
+        _check_count(len(bodies), len(body))
         return batch_of([read_call(self._one, target, one) for one in bodies], self.dialect)
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
@@ -104,8 +110,14 @@ class Upload:
     def parse(self, target: Target, body: bytes, /) -> Call:
         files, is_batch = _files(target, body)
         lines = [line for file in files for line in _lines(file) if line]
-        read = [self._read(line, is_batch=is_batch) for line in lines]
-        calls = [call for call in read if call is not None]
+        calls: list[Call] = []
+        size = 0
+        for line in lines:
+            call = self._read(line, is_batch=is_batch)
+            if call is not None:
+                calls.append(call)
+                size += len(line)
+                _check_count(len(calls), size)
         if not calls:
             return Call(Dialect.OPENAI, "other", generates=False)
         return batch_of(calls, self.dialect)
@@ -133,13 +145,23 @@ def batch_of(calls: Sequence[Call], dialect: Dialect) -> Call:
     """Return the call that a batch of calls is.
 
     Raises:
-        BodyError: There are none, or more than `MAX_REQUESTS`.
+        BodyError: There are none.
     """
-    if not 1 <= len(calls) <= MAX_REQUESTS:
-        raise BodyError(f"Expected 1 to {MAX_REQUESTS} requests, found {len(calls)}.")
+    if not calls:
+        raise BodyError("Expected at least one request.")
     call = together(calls)
     call.dialect, call.stream, call.background = dialect, False, True
     return call
+
+
+def _check_count(count: int, size: int) -> None:
+    """Check that requests are not too many, or too small for their number.
+
+    Raises:
+        TooMuchError: They are.
+    """
+    if count > MAX_REQUESTS or (count > FEW_REQUESTS and size < LEAST_REQUEST * count):
+        raise TooMuchError(f"Expected at most {MAX_REQUESTS} requests with a prompt in each.")
 
 
 def _length(entry: tuple[str, Adapter]) -> int:

@@ -77,6 +77,7 @@ _SHORTEST_IMAGE = 64
 _BARE = frozenset({"role", "content"})
 URIS = ("data:", "DATA:")
 _NUMBERS = frozenset({bool, float, int})
+_HOLDERS = frozenset({list, dict})
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -216,7 +217,9 @@ def _inline(data: Json) -> int:
 def _unknown(members: dict[str, Json]) -> int:
     """Return the bytes of the texts in members that no dialect knows."""
     rest = [value for name, value in members.items() if name not in _LABELS]
-    return sum(measure_text(text)[0] for text in texts_in(rest))
+    if not _HOLDERS.isdisjoint(map(type, rest)):
+        rest = [*texts_in(rest)]
+    return sum([measure_text(text)[0] for text in rest if isinstance(text, str)])
 
 
 def _text_of_document(source: Json) -> Json:
@@ -266,6 +269,8 @@ def converse(messages: Sequence[Json]) -> Conversation:
         if isinstance(content, str) and not content.startswith(URIS):  # the usual case
             text = content
             size += len(text) if text.isascii() else len(text.encode())
+        elif content is None:
+            text = ""
         else:
             text = text_of(content)
             content_size, content_images = measure(content)

@@ -106,7 +106,8 @@ class Native:
     def call(self, target: Target, prompt: Prompt, *, texts: bool = True) -> Call:
         """Return what a request asks, without what it says if only figures are of interest."""
         members = prompt.members
-        items = [value for name in self._api.many for value in members.get(name, ())]
+        many = [name for name in self._api.many if name in members]
+        items = [value for name in many for value in members[name]]
         inner = _objects(items) if self._api.each else []
         settings = self._settings([prompt.document, *inner])
         count = max(1, *map(_length, items)) if items else 1
@@ -238,6 +239,8 @@ def _each(value: Raw, change: Callable[[Members], None]) -> Raw:
 
 
 def _values(settings: dict[str, list[Json]], names: Sequence[str]) -> list[Json]:
+    if not settings:
+        return []
     found = [value for name in names for value in settings.get(name, ())]
     return [each for value in found for each in (value if isinstance(value, list) else (value,))]
 
@@ -283,6 +286,6 @@ def _objects(items: list[Json]) -> list[dict[str, Json]]:
 
 def _models(*holders: dict[str, list[Json]]) -> list[Json]:
     """Return what stands where servers look for a model, each once, the request's own first."""
-    found = [value for holder in holders for n in NATIVE for value in holder.get(n, ())]
+    found = [value for holder in holders for n in NATIVE if n in holder for value in holder[n]]
     names = dict.fromkeys(value for value in found if isinstance(value, str))
     return [*names, *(value for value in found if isinstance(value, list))]

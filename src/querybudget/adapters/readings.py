@@ -61,6 +61,9 @@ MAX_ODD = 1_000
 LARGEST_TWICE = 256 * 1024
 """Bytes of a body in which an object names a member twice; no client sends such a body."""
 
+LARGEST_ODD = 1 << 20
+"""Bytes of a body in which members are misspelt: it is read twice more than others."""
+
 DEEPEST = 64
 """Two values of one member are put together to this depth."""
 
@@ -117,7 +120,8 @@ def readings(body: bytes, names: Mapping[str, str] = NAMES) -> Iterator[bytes]:
     wrong = is_misspelt if names is NAMES else partial(misspelt, names=names)
     document = _document(body, partial(_object, odd, wrong, exact))
     twice = any(len({*map(_name, pairs)}) < len(pairs) for _, pairs in odd)
-    if document is None or (twice and len(body) > LARGEST_TWICE):
+    largest = LARGEST_TWICE if twice else LARGEST_ODD
+    if document is None or (odd and len(body) > largest):
         return
     yield from _spread(document)
     if twice:

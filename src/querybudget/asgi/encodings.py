@@ -196,9 +196,11 @@ class _Inflate:
             stream = self._begin(rest[0]) if self._stream is None else self._stream
             if stream is None:
                 return
+            before = stream.copy()
             try:
                 piece = stream.decompress(rest, PIECE)
             except zlib.error as error:
+                yield from _until_damage(before, bytes(rest))
                 raise DamagedError(str(error)) from None
             if piece:
                 yield piece
@@ -220,6 +222,24 @@ class _Inflate:
             raise DamagedError("expected fewer members")
         self._stream = zlib.decompressobj(_GZIP if self._gzip else _deflate_bits(first))
         return self._stream
+
+
+def _until_damage(stream: Any, data: bytes) -> Iterator[bytes]:  # noqa: ANN401 - see above
+    """Return what data decodes to before the byte that is wrong, as readers do that go bytewise.
+
+    zlib returns nothing of what it decoded in a call that fails, even if only a checksum is wrong.
+    """
+    step = len(data)
+    while data and step:
+        attempt = stream.copy()
+        try:
+            piece = attempt.decompress(data[:step], PIECE)
+        except zlib.error:
+            step //= 2
+            continue
+        if piece:
+            yield piece
+        stream, data = attempt, attempt.unconsumed_tail + data[step:]
 
 
 def _deflate_bits(first: int) -> int:
