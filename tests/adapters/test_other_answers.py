@@ -110,6 +110,13 @@ def test_tokens_that_an_answer_gives_as_ids_are_counted(path: str, streamed: boo
     assert (usage.input, usage.output) == (10, 18 if streamed else 9)
 
 
+def test_tokens_in_a_tensor_are_counted() -> None:
+    """As Triton answers: the ids are data."""
+    tensor = {"name": "output_ids", "datatype": "INT32", "shape": [1, 50], "data": [7] * 50}
+    answer = msgspec.json.encode({"outputs": [tensor]})
+    assert charged("/v2/models/m/infer", "application/json", [answer]).output == 50
+
+
 @pytest.mark.parametrize("streamed", [True, False])
 def test_usage_that_is_reported_replaces_tokens_given_as_ids(streamed: bool) -> None:
     report = {"prompt_tokens": 70, "completion_tokens": 300}

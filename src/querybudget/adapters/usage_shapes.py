@@ -168,17 +168,23 @@ def usage_in(document: Object) -> Usage | None:
 def token_ids_in(document: Object) -> int:
     """Return how many generated tokens a body or an event gives as ids, itself or in its choices.
 
-    vLLM does so where it is asked for tokens, beside the text or instead of it.
+    vLLM does so where it is asked for tokens, beside the text or instead of it, and Triton's tensors
+    of tokens have no text.
     """
     choices = document.get("choices")
     holders = [document, *(cast("list[object]", choices) if isinstance(choices, list) else ())]
-    return sum(
-        len(cast("list[object]", ids))
+    given = [
+        cast("Object", holder).get(name)
         for holder in holders
         if isinstance(holder, dict)
         for name in _TOKEN_IDS
-        if isinstance(ids := cast("Object", holder).get(name), list)
-    )
+    ]
+    outputs = document.get("outputs")
+    for output in cast("list[object]", outputs) if isinstance(outputs, list) else ():
+        tensor = cast("Object", output) if isinstance(output, dict) else {}
+        if tensor.get("name") in _TOKEN_IDS:
+            given.append(tensor.get("data"))
+    return sum(len(cast("list[object]", ids)) for ids in given if isinstance(ids, list))
 
 
 def _embedded(document: Object) -> Usage | None:
