@@ -168,8 +168,8 @@ def usage_in(document: Object) -> Usage | None:
 def token_ids_in(document: Object) -> int:
     """Return how many generated tokens a body or an event gives as ids, itself or in its choices.
 
-    vLLM does so where it is asked for tokens, beside the text or instead of it, and Triton's tensors
-    of tokens have no text.
+    vLLM does so where it is asked for tokens, beside the text or instead of it. Triton's tensors of
+    tokens have no text.
     """
     choices = document.get("choices")
     holders = [document, *(cast("list[object]", choices) if isinstance(choices, list) else ())]
@@ -181,9 +181,10 @@ def token_ids_in(document: Object) -> int:
     ]
     outputs = document.get("outputs")
     for output in cast("list[object]", outputs) if isinstance(outputs, list) else ():
-        tensor = cast("Object", output) if isinstance(output, dict) else {}
-        if tensor.get("name") in _TOKEN_IDS:
-            given.append(tensor.get("data"))
+        if isinstance(output, dict):
+            tensor = cast("Object", output)
+            if tensor.get("name") in _TOKEN_IDS:
+                given.append(tensor.get("data"))
     return sum(len(cast("list[object]", ids)) for ids in given if isinstance(ids, list))
 
 
