@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.hostile.bodies import BODIES
-from querybudget.adapters import adapter_for
-from querybudget.adapters.base import UNREADABLE, Target
+from querybudget.adapters import adapter_for, batches
+from querybudget.adapters.base import UNREADABLE, Adapter, Call, Dialect, Target
+from querybudget.adapters.batches import MAX_ODD
 from querybudget.adapters.content import measure, measure_prompts
 from querybudget.adapters.reading import MAX_VALUES, degrade_call, read_call
+from querybudget.errors import BodyError
 from tests.growth.instructions import instructions
 
 SHORT = 2_000
@@ -66,3 +68,25 @@ def test_texts_that_are_measured_at_once_hold_what_each_of_them_holds(texts: lis
     assert together.size == sum(one.size for one in alone)
     assert together.images == sum(one.images for one in alone)
     assert together.texts == [text for one in alone for text in one.texts]
+
+
+def test_the_odd_requests_of_a_batch_are_read_a_bounded_number_of_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[bytes] = []
+
+    def note(_adapter: Adapter, _target: Target, body: bytes) -> Call:
+        read.append(body)
+        return Call(Dialect.ANTHROPIC, UNREADABLE)
+
+    monkeypatch.setattr(batches, "read_call", note)
+    adapter = adapter_for("/v1/messages/batches", "POST", ())
+    assert adapter is not None
+    body = (
+        b'{"requests":['
+        + b",".join([b'{"params":"no object, but a text"}  '] * 2 * MAX_ODD)
+        + b"]}"
+    )
+    with pytest.raises(BodyError):
+        adapter.parse(Target("/v1/messages/batches"), body)
+    assert len(read) == MAX_ODD

@@ -29,6 +29,9 @@ LEAST_REQUEST = 40
 """Bytes of a request, on average, in a batch of more than `FEW_REQUESTS`; those with a prompt and
 a model have more."""
 
+MAX_ODD = 1_000
+"""Requests of one batch that its adapter cannot read at once: such a one is read several times."""
+
 _ENTRIES = msgspec.json.Decoder(list[Members])
 _LINE = msgspec.json.Decoder(Members)
 _TEXT = msgspec.json.Decoder(str)
@@ -64,7 +67,8 @@ class Batch:
         request = read_request(body, "a batch of requests")
         bodies = [self._request(entry) for entry in request.objects(self._array)]
         _check_count(len(bodies), len(body))
-        return batch_of([read_call(self._one, target, one) for one in bodies], self.dialect)
+        reader = _Reader()
+        return batch_of([reader.read(self._one, target, one) for one in bodies], self.dialect)
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
         if self._results is not None:
@@ -111,9 +115,9 @@ class Upload:
         files, is_batch = _files(target, body)
         lines = [line for file in files for line in _lines(file) if line]
         calls: list[Call] = []
-        size = 0
+        size, reader = 0, _Reader()
         for line in lines:
-            call = self._read(line, is_batch=is_batch)
+            call = self._read(reader, line, is_batch=is_batch)
             if call is not None:
                 calls.append(call)
                 size += len(line)
@@ -128,13 +132,13 @@ class Upload:
     def degrade(self, body: bytes, /) -> bytes:
         return body
 
-    def _read(self, line: bytes, *, is_batch: bool) -> Call | None:
+    def _read(self, reader: _Reader, line: bytes, *, is_batch: bool) -> Call | None:
         """Return the call of a line; None of one that is no request, unless it is sent as one."""
         members = _members(line)
         if "body" not in members:
             return unreadable_call(self.dialect, line) if is_batch else None
         url = _url(members.get("url"))
-        return read_call(self._adapter(url), Target(url), bytes(members["body"]))
+        return reader.read(self._adapter(url), Target(url), bytes(members["body"]))
 
     def _adapter(self, url: str) -> Adapter:
         found = (adapter for ending, adapter in self._adapters if url.endswith(ending))
@@ -162,6 +166,27 @@ def _check_count(count: int, size: int) -> None:
     """
     if count > MAX_REQUESTS or (count > FEW_REQUESTS and size < LEAST_REQUEST * count):
         raise TooMuchError(f"Expected at most {MAX_REQUESTS} requests with a prompt in each.")
+
+
+class _Reader:
+    """Reads the requests of one batch."""
+
+    def __init__(self) -> None:
+        self._odd = 0
+
+    def read(self, adapter: Adapter, target: Target, body: bytes) -> Call:
+        """Return the call of one request.
+
+        Raises:
+            TooMuchError: More than `MAX_ODD` of them are odd.
+        """
+        try:
+            return adapter.parse(target, body)
+        except BodyError:
+            self._odd += 1
+            if self._odd > MAX_ODD:
+                raise TooMuchError(f"Expected at most {MAX_ODD} odd requests in a batch.") from None
+        return read_call(adapter, target, body)
 
 
 def _length(entry: tuple[str, Adapter]) -> int:
