@@ -47,11 +47,9 @@ def answer_meter(
 ) -> Meter:
     """Return a meter for an answer of any form, which its first bytes tell (see `Form`).
 
-    The content type only decides where the bytes say nothing.
-
     Args:
         call: The call.
-        content_type: The answer's; empty without one.
+        content_type: The answer's, which decides where the bytes say nothing; empty without one.
         read_event: Reads one event.
         read_body: Reads a whole body.
         read_element: Reads one element of an array; without it, an array is a body.
@@ -218,7 +216,7 @@ class BodyMeter:
         generates: Whether the answer holds generated text. If not, only the ends of the body are
             kept.
         limit: Most bytes that are kept.
-        read_event: Reads the answer if it is events or several values; None if it cannot be.
+        read_event: Reads events, or one of several values; None if it is neither.
         read_element: Reads the elements of an array; None if an array is a body.
     """
 
@@ -329,9 +327,8 @@ class BodyMeter:
         elif form in {Form.EVENTS, Form.FRAMES}:
             frames = FrameStream() if form is Form.FRAMES else None
             self._become(StreamMeter(self._read_event, frames, sure=False), first)
-        elif form is Form.ARRAY and self._read_element is not None:
-            elements = JsonStream(array=True)
-            self._become(StreamMeter(self._read_element, elements, sure=False), first)
+        elif form is Form.ARRAY and (read := self._read_element) is not None:
+            self._become(StreamMeter(read, JsonStream(array=True), sure=False), first)
         else:
             self._looks = 0
             if form is Form.OTHER:
@@ -354,8 +351,7 @@ class BodyMeter:
         self._value_end = 0
         self._looks -= 1
         if not self._head and is_value(bytes(self._body[:end])):
-            values = StreamMeter(self._read_event, JsonStream(), sure=False)
-            self._become(values, bytes(self._body))
+            self._become(StreamMeter(self._read_event, JsonStream(), sure=False), bytes(self._body))
         elif rest is not chunk:
             self._looks = 0  # an object of several lines
 
