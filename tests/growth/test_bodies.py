@@ -82,11 +82,8 @@ def test_the_odd_requests_of_a_batch_are_read_a_bounded_number_of_times(
     monkeypatch.setattr(batches, "read_call", note)
     adapter = adapter_for("/v1/messages/batches", "POST", ())
     assert adapter is not None
-    body = (
-        b'{"requests":['
-        + b",".join([b'{"params":"no object, but a text"}  '] * 2 * MAX_ODD)
-        + b"]}"
-    )
+    odd = b'{"params":"a text where an object was expected"}'
+    body = b'{"requests":[' + b",".join([odd] * 2 * MAX_ODD) + b"]}"
     with pytest.raises(BodyError):
         adapter.parse(Target("/v1/messages/batches"), body)
     assert len(read) == MAX_ODD
