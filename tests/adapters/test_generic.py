@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Target, Usage
 from querybudget.adapters.generic import Generic, Pointer
+from querybudget.adapters.reading import read_call
+from querybudget.adapters.readings import LARGEST_ODD
 from querybudget.adapters.request import MAX_CHOICES, MAX_OUTPUT
 from querybudget.errors import BodyError, SetupError
 from querybudget.policy.model import GenericRoute
@@ -248,3 +250,10 @@ def test_a_pointer_leads_where_the_standard_says(pointer: str, value: object) ->
 
 def test_an_escaped_tilde_does_not_begin_another_escape() -> None:
     assert Pointer("/~01").find({"~1": "here", "/": "not here"}) == "here"
+
+
+@pytest.mark.parametrize("odd", [b'"Prompt":"b",', b'"prompt":"b",'])
+def test_a_long_body_that_servers_read_differently_counts_by_its_size(odd: bytes) -> None:
+    adapter = Generic(GenericRoute(path="/x", prompt=("/prompt",)))
+    body = b"{" + odd + b'"prompt":"' + b"a" * LARGEST_ODD + b'"}'
+    assert read_call(adapter, Target("/x"), body).input_bytes == len(body)

@@ -15,7 +15,7 @@ from querybudget.adapters.degrade import OUTPUT
 from querybudget.adapters.lax import Json
 from querybudget.adapters.metering import AnswerTotals, answer_meter, tokens
 from querybudget.adapters.model_names import models_of
-from querybudget.adapters.readings import folded, misspelt, readings
+from querybudget.adapters.readings import TooMuchError, folded, misspelt, readings
 from querybudget.adapters.request import (
     BOM,
     asks_of,
@@ -141,7 +141,10 @@ class Generic:
             return self._call(target, request)
         # The members that matter are the route's own.
         documents = map(_JSON.decode, readings(body, self._names))
-        return most_of([self._call(target, document) for document in documents])
+        calls = [self._call(target, document) for document in documents]
+        if not calls:
+            raise TooMuchError("Expected a body that servers read alike.")
+        return most_of(calls)
 
     def _call(self, target: Target, request: Json) -> Call:
         prompts = [prompt.find(request) for prompt in self._prompts]

@@ -83,7 +83,10 @@ class Prompt:
     def ask(self) -> str:
         """Return what users said since the model last spoke before it."""
         found: list[str] = []
-        for message in reversed(self._talk()):
+        talk = self._talk()
+        if {*map(type, talk)} == {str}:
+            return joined(cast("list[str]", talk))
+        for message in reversed(talk):
             if isinstance(message, str):
                 found.append(message)
                 continue

@@ -58,11 +58,9 @@ LONGEST_NAME = 40
 MAX_ODD = 1_000
 """Objects that readers differ about, in one body; no client sends so many."""
 
-LARGEST_TWICE = 256 * 1024
-"""Bytes of a body in which an object names a member twice; no client sends such a body."""
-
-LARGEST_ODD = 1 << 20
-"""Bytes of a body in which members are misspelt: it is read twice more than others."""
+LARGEST_ODD = 256 * 1024
+"""Bytes of a body in which an object names a member twice, or in a spelling of its own; no client
+sends such a body, and it is read several times."""
 
 DEEPEST = 64
 """Two values of one member are put together to this depth."""
@@ -120,8 +118,7 @@ def readings(body: bytes, names: Mapping[str, str] = NAMES) -> Iterator[bytes]:
     wrong = is_misspelt if names is NAMES else partial(misspelt, names=names)
     document = _document(body, partial(_object, odd, wrong, exact))
     twice = any(len({*map(_name, pairs)}) < len(pairs) for _, pairs in odd)
-    largest = LARGEST_TWICE if twice else LARGEST_ODD
-    if document is None or (odd and len(body) > largest):
+    if document is None or (odd and len(body) > LARGEST_ODD):
         return
     yield from _spread(document)
     if twice:
