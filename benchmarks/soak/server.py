@@ -220,7 +220,12 @@ class Control:
         }
         if self._limiter is not None:
             health = self._limiter.health()
-            stats |= {"outbox": health.outbox, "busy": self._limiter.busy, "store": health.status}
+            stats |= {
+                "outbox": health.outbox,
+                "dropped": health.dropped,
+                "busy": self._limiter.busy,
+                "store": health.status,
+            }
         return stats
 
 
