@@ -97,6 +97,16 @@ async def test_a_caller_who_was_never_answered_is_no_second_caller() -> None:
     assert again.lines[0].partition == again.identity.key
 
 
+@pytest.mark.parametrize("limit", ["3 requests/day", "1000 tokens/day"])
+async def test_a_callers_own_account_is_his_own_also_under_a_budget_of_templates(
+    limit: str,
+) -> None:
+    asked = limiter({"per": "template", "limit": limit})
+    for key, standing in (("a", Standing.CALLER), ("b", Standing.INVENTED)):
+        admission = await ask(asked, key, "m", "You are a tutor")
+        assert [line.standing for line in admission.lines] == [standing]
+
+
 async def test_accounts_of_what_calls_say_push_out_no_caller() -> None:
     store = MemoryStore(ManualClock(), max_identities=100)
 

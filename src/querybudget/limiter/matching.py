@@ -335,10 +335,11 @@ class Matcher:
                 if per == IDENTITY
                 else self._joined(per, caller, call, matched.model)
             )
+            standing = matched.standing
+            if standing is _INVENTED and TEMPLATE not in partition:
+                standing = _CALLER
             if matched.counts_buckets:
-                response, standing = matched.budget.response, matched.standing
-                if standing is _INVENTED and TEMPLATE not in partition:
-                    standing = _CALLER
+                response = matched.budget.response
                 line = Line(
                     partition,
                     matched.quota,
@@ -362,7 +363,7 @@ class Matcher:
                     minimum,
                     matched.shadow,
                     None,
-                    matched.standing,
+                    standing,
                 )
             lines.append(line)
         return tuple(lines)
