@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from querybudget.adapters.base import Call, Dialect, Usage
+from querybudget.adapters.usage_sums import sum_of
 from querybudget.limiter import cost
-from querybudget.limiter.admission import sum_of
 from querybudget.policy.model import Budget
 from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit

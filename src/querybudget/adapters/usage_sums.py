@@ -57,22 +57,25 @@ def larger(before: Usage | None, report: Usage) -> Usage:
 
 
 def added(before: Usage | None, report: Usage) -> Usage:
-    """Return the usage of two answers together, as a new object."""
-    if before is None:
-        return report
+    """Return the usage of two answers together; the report itself if it is the first."""
+    return report if before is None else sum_of(before, report)
+
+
+def sum_of(one: Usage, other: Usage) -> Usage:
+    """Return the usage of two parts of a call together."""
     return Usage(
-        before.input + report.input,
-        before.cached_input + report.cached_input,
-        before.cache_write + report.cache_write,
-        before.output + report.output,
-        before.reasoning + report.reasoning,
-        before.estimated or report.estimated,
-        before.cache_write_1h + report.cache_write_1h,
-        before.audio_input + report.audio_input,
-        before.image_input + report.image_input,
-        before.audio_output + report.audio_output,
-        before.image_output + report.image_output,
-        before.searches + report.searches,
+        one.input + other.input,
+        one.cached_input + other.cached_input,
+        one.cache_write + other.cache_write,
+        one.output + other.output,
+        one.reasoning + other.reasoning,
+        one.estimated or other.estimated,
+        one.cache_write_1h + other.cache_write_1h,
+        one.audio_input + other.audio_input,
+        one.image_input + other.image_input,
+        one.audio_output + other.audio_output,
+        one.image_output + other.image_output,
+        one.searches + other.searches,
     )
 
 

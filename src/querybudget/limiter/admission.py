@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from querybudget.adapters.base import UNREADABLE, Call, Dialect, Usage
+from querybudget.adapters.usage_sums import sum_of
 from querybudget.backends import STORE_RETRY
 from querybudget.coverage import Observation, Stage
 from querybudget.errors import RefusedError
@@ -299,21 +300,3 @@ def _with_buckets(admission: Admission, call: Call, outcome: Outcome, usage: Usa
             charged = answered or _charged_if_rejected(admission, matched)
             amounts.append(matched.cost_function(call, usage) if charged else 0)
     return amounts
-
-
-def sum_of(one: Usage, other: Usage) -> Usage:
-    """Return the usage of two parts of a call together."""
-    return Usage(
-        one.input + other.input,
-        one.cached_input + other.cached_input,
-        one.cache_write + other.cache_write,
-        one.output + other.output,
-        one.reasoning + other.reasoning,
-        one.estimated or other.estimated,
-        one.cache_write_1h + other.cache_write_1h,
-        one.audio_input + other.audio_input,
-        one.image_input + other.image_input,
-        one.audio_output + other.audio_output,
-        one.image_output + other.image_output,
-        one.searches + other.searches,
-    )

@@ -17,6 +17,7 @@ from itertools import count
 from typing import Any, Self
 
 from querybudget.adapters.base import Call, Usage
+from querybudget.adapters.usage_sums import sum_of
 from querybudget.errors import SetupError
 from querybudget.events import DecidedBy, Hook, Settlement, checked_hooks, publish
 from querybudget.identity import ANONYMOUS, KeyedHash, chain, identify, tier_rules
@@ -30,7 +31,6 @@ from querybudget.limiter.admission import (
     Refusal,
     amounts_of,
     refused_error,
-    sum_of,
 )
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
 from querybudget.limiter.charges import charge_for, refuse_nameless
