@@ -88,18 +88,17 @@ def output_tokens(weights: TokenWeights, call: Call, usage: Usage) -> int:
 
 def _money(price: ModelPrice) -> CostFunction:
     """Return `usd` at a price; with less work if, of all kinds, only cache writes cost more."""
-    prompt, answer = price.input, price.output
-    inputs = {prompt, price.cached_input, price.audio_input, price.image_input}
-    outputs = {answer, price.reasoning, price.audio_output, price.image_output}
+    inputs = {price.input, price.cached_input, price.audio_input, price.image_input}
+    outputs = {price.output, price.reasoning, price.audio_output, price.image_output}
     if len(inputs) > 1 or len(outputs) > 1 or price.request or price.search:
         return partial(usd, price)
+    return partial(_simple_usd, price)
 
-    def simple_usd(call: Call, usage: Usage) -> int:
-        if usage.cache_write or usage.cache_write_1h:
-            return usd(price, call, usage)
-        return -(-(usage.input * prompt + usage.output * answer) // PICO_PER_MICRO)
 
-    return simple_usd
+def _simple_usd(price: ModelPrice, call: Call, usage: Usage) -> int:
+    if usage.cache_write or usage.cache_write_1h:
+        return usd(price, call, usage)
+    return -(-(usage.input * price.input + usage.output * price.output) // PICO_PER_MICRO)
 
 
 def usd(price: ModelPrice, call: Call, usage: Usage) -> int:
