@@ -102,8 +102,8 @@ class _Answer(msgspec.Struct, rename={"bedrock": "amazon-bedrock-invocationMetri
     usage_metadata: object = None
 
 
-_OTHER_PLACES = len(_Answer.__struct_fields__) - 2
-"""How many members beside ``choices`` and ``usage`` may report usage."""
+_NOWHERE_ELSE = (None,) * (len(_Answer.__struct_fields__) - 2)
+"""The members beside ``choices`` and ``usage`` that may report usage, if none is there."""
 
 
 class _LooseAnswer(msgspec.Struct):
@@ -200,9 +200,8 @@ def _decode(data: bytes) -> tuple[Sequence[_Choice] | None, Usage | None, bool]:
         loose = _LOOSE_ANSWER.decode(data)
         usage = None if loose.usage is None else usage_of(loose.usage)
         return loose.choices, usage, True
-    choices, usage = plain.choices, None if plain.usage is None else _usage(plain.usage)
-    absent = astuple(plain).count(None) - (choices is None) - (usage is None)
-    return choices, usage, absent < _OTHER_PLACES
+    usage = None if plain.usage is None else _usage(plain.usage)
+    return plain.choices, usage, astuple(plain)[2:] != _NOWHERE_ELSE
 
 
 def _count_ids(token_ids: object, totals: AnswerTotals) -> bool:

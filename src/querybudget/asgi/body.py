@@ -19,6 +19,9 @@ from querybudget.asgi.types import Message, Receive, Scope
 LONG_BODY = 256 * 1024
 """Bytes of a body above which it is read in a thread, so that other requests go on meanwhile."""
 
+SHORT_BODY = LONG_BODY // RATIO
+"""Bytes of a body that is not long, whatever it decodes to."""
+
 _BODY_HEADERS = frozenset(
     {
         b"content-digest",

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from querybudget.adapters.base import Dialect
-from querybudget.asgi.body import call_of, header, is_long
+from querybudget.asgi.body import SHORT_BODY, call_of, header, is_long
 from querybudget.asgi.health import READS, send_health
 from querybudget.asgi.intake import INTAKE_ERRORS, Intake, refused_body, unread
 from querybudget.asgi.lifespan import serve_lifespan
@@ -167,7 +167,7 @@ class QueryBudgetMiddleware:
                     receive = received.replay
                     target, body = target_of(scope, path), received.body
                     limit = limiter.policy.body.limit
-                    if is_long(scope, body):
+                    if len(body) > SHORT_BODY and is_long(scope, body):
                         call = await asyncio.to_thread(call_of, adapter, target, scope, body, limit)
                     else:
                         call = call_of(adapter, target, scope, body, limit)

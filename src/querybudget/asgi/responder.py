@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from querybudget.adapters.base import Dialect, Meter, Usage, settled_usage
 from querybudget.adapters.usage_headers import USAGE_HEADERS, HeaderMeter
-from querybudget.asgi.body import Received, is_long
+from querybudget.asgi.body import SHORT_BODY, Received, is_long
 from querybudget.asgi.encodings import (
     DamagedError,
     Decoder,
@@ -121,7 +121,8 @@ class Responder:
         )
         if asked is None:
             return scope
-        self._without_usage = WithoutUsageEvent()
+        self._without_usage = without = WithoutUsageEvent()
+        self._send = without.sending(self._send)
         return asked
 
     async def run(self, app: ASGIApp, scope: Scope, received: Received | None = None) -> None:
@@ -138,7 +139,7 @@ class Responder:
         try:
             if received is not None:
                 if self._admission.call.stream:
-                    if is_long(scope, received.body):
+                    if len(received.body) > SHORT_BODY and is_long(scope, received.body):
                         scope = await asyncio.to_thread(self._ask_for_usage, received, scope)
                     else:
                         scope = self._ask_for_usage(received, scope)
@@ -188,11 +189,6 @@ class Responder:
                 # Settle before the client knows that the answer is complete, so that its next
                 # call finds the lease free.
                 await self._settle(failed=False)
-            if self._without_usage is not None:
-                left = self._without_usage.pass_on(message)
-                if left is None:
-                    return
-                message = left
         elif kind == "http.response.start" and not self._status:
             message = self._start(message)
         await self._send(message)

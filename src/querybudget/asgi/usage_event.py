@@ -6,6 +6,7 @@ The option goes into the request, and the event that answers it is taken out of 
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable
 
 from querybudget.adapters.answer_form import Form, form_of
 from querybudget.adapters.base import Adapter
@@ -13,7 +14,7 @@ from querybudget.adapters.openai import ChatCompletions, Completions
 from querybudget.adapters.sse import EventStream
 from querybudget.adapters.usage_request import ask_for_usage, is_usage_event
 from querybudget.asgi.body import Received, decoded, rewritten
-from querybudget.asgi.types import Message, Scope
+from querybudget.asgi.types import Message, Scope, Send
 from querybudget.limiter import Admission
 from querybudget.policy.model import Policy, StreamUsage
 
@@ -96,6 +97,17 @@ class WithoutUsageEvent:
                 return [pair for pair in headers if pair[0].lower() != b"content-length"]
         return headers
 
+    def sending(self, send: Send) -> Send:
+        """Return what sends an answer's messages by `send`, without the event."""
+
+        def send_without(message: Message) -> Awaitable[None]:
+            if message["type"] != "http.response.body":
+                return send(message)
+            left = self.pass_on(message)
+            return _nothing() if left is None else send(left)
+
+        return send_without
+
     def pass_on(self, message: Message) -> Message | None:
         """Return a message of the answer's body as it is passed on; None for none."""
         chunk: bytes = message.get("body", b"")
@@ -148,6 +160,10 @@ class WithoutUsageEvent:
         held = bytes(self._held)
         self._held.clear()
         return held
+
+
+async def _nothing() -> None:
+    """Send nothing."""
 
 
 def _reports_usage(event: bytes) -> bool:

@@ -220,6 +220,9 @@ class Estimator:
             model = _key(model)
         models = self._callers.find(identity)
         own = models.get(model) if models else None
+        if own is not None and own.output.mean and own.prompts.shortest and call.generates:
+            if identity != ANONYMOUS:  # whoever shares the anonymous account is another caller
+                return self._by_history(own, call)
         text, plain = self._text(identity, own, model, call)
         rest = call.input_tokens + call.images * settings.image_tokens
         prompt, sure = text + rest or 1, (min(plain, text)) + rest or 1
@@ -235,6 +238,34 @@ class Estimator:
             return self._estimate(own, prompt, most, sure, most)
         expected = min(each * answers, MAX_TOKENS)
         return self._estimate(own, prompt, expected, sure, min(answers, expected))
+
+    def _by_history(self, own: _History, call: Call) -> Estimate:
+        """Return what a call uses whose caller's own calls have told all that it depends on.
+
+        This is the ordinary case of `estimate`, with fewer calls.
+        """
+        settings, size, items = self._settings, call.input_bytes, call.items
+        rate, prompts, output = settings.bytes_per_token, own.prompts, own.output
+        prompt = sure = call.input_tokens + call.images * settings.image_tokens
+        if size:
+            text, plain = -(-prompts.expected(size, items) // MICRO), -(-size * MICRO // rate)
+            prompt += text
+            sure += plain if plain < text else text
+        answers, bound = items * call.choices, call.max_output
+        each = -(-(output.mean + DEVIATIONS * output.deviation) // SCALE)
+        if bound is not None and each >= bound:
+            expected = asked = min(bound * answers, MAX_TOKENS)
+        else:
+            expected = min(each * answers, MAX_TOKENS)
+            asked = min(answers, expected)
+        slope = prompts.slope
+        if slope < self._slope:
+            more, less = NEAR
+            rate = min(max(rate, MICRO * MICRO // slope), rate * more // less)
+        usage = Usage(prompt or 1, 0, 0, expected)
+        if prompt == sure and expected == asked:
+            return Estimate(usage, usage, rate)
+        return Estimate(usage, Usage(sure or 1, 0, 0, asked), rate)
 
     def learn(self, identity: str, call: Call, usage: Usage) -> None:
         """Learn from what a call used. Estimated usage is ignored.
