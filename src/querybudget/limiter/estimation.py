@@ -220,9 +220,14 @@ class Estimator:
             model = _key(model)
         models = self._callers.find(identity)
         own = models.get(model) if models else None
-        if own is not None and own.output.mean and own.prompts.shortest and call.generates:
-            if identity != ANONYMOUS:  # whoever shares the anonymous account is another caller
-                return self._by_history(own, call)
+        if (
+            own is not None
+            and own.output.mean
+            and own.prompts.shortest
+            and call.generates
+            and identity != ANONYMOUS
+        ):
+            return self._by_history(own, call)
         text, plain = self._text(identity, own, model, call)
         rest = call.input_tokens + call.images * settings.image_tokens
         prompt, sure = text + rest or 1, (min(plain, text)) + rest or 1
@@ -250,7 +255,7 @@ class Estimator:
         if size:
             text, plain = -(-prompts.expected(size, items) // MICRO), -(-size * MICRO // rate)
             prompt += text
-            sure += plain if plain < text else text
+            sure += min(text, plain)
         answers, bound = items * call.choices, call.max_output
         each = -(-(output.mean + DEVIATIONS * output.deviation) // SCALE)
         if bound is not None and each >= bound:
