@@ -267,6 +267,7 @@ def check_at_least(call: Call, asked: Asked, reader: str) -> None:
 @example(body='{"messages":[{"content":"é"}]}'.encode("utf-16"))
 @example(body=b'{"messages":[],"n":"%b"}' % (b"1" * 500))
 @example(body=b'{"messages":[],"n":%b}' % (b"1" * 500))
+@example(body=b'{"messages":[{"content":"0","content":null}]}')
 def test_every_server_that_reads_a_body_is_charged_at_least_what_it_reads(body: bytes) -> None:
     call = call_of(body)
     for name, reader in READERS.items():

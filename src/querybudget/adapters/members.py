@@ -16,7 +16,7 @@ import msgspec
 from querybudget.adapters.lax import Json
 from querybudget.adapters.readings import LONGEST_NAME, TooMuchError
 from querybudget.adapters.readings import folded as lower
-from querybudget.adapters.request import joined, read_body
+from querybudget.adapters.request import each_once, joined, read_body
 from querybudget.errors import BodyError
 
 JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
@@ -146,18 +146,9 @@ def read_object(body: bytes, expected: str) -> dict[str, Json]:
     document = read_body(JSON, body, expected)
     if not isinstance(document, dict):
         raise BodyError(f"Expected {expected}, found other JSON.")
-    again = msgspec.json.encode(document)  # has each member once
-    if body != again and _quotes(body) != _quotes(again):
+    if not each_once(body, document):
         raise BodyError(f"Expected {expected}, found a member given twice, or odd escapes.")
     return document
-
-
-def _quotes(text: bytes) -> int:
-    """Return how many quotes begin or end a string of some JSON, besides those after a backslash.
-
-    However a string is written, JSON that is encoded again has no more of them.
-    """
-    return text.count(b'"') - text.count(b'\\"')
 
 
 def fold(name: str) -> str:

@@ -56,6 +56,7 @@ PLAIN = frozenset(NAMES.values()) | {
 }
 """Common members, none of which is another spelling of one that is read."""
 
+_HOLDERS = {list, dict}
 _NULL = Raw(b"null")
 _CERTAIN = (Raw(b"false"), Raw(b"true"), _NULL)
 _DIGITS = b"-0123456789"
@@ -99,13 +100,16 @@ class Request:
         if raw is None:
             return None
         try:
-            return _VALUE.decode(raw)
+            value = _VALUE.decode(raw)
         except RecursionError:
             raise BodyError(self._problem("the JSON is nested too deeply")) from None
         except ValueError as error:
             if _first_byte(raw) in _DIGITS:  # a number beyond any float
                 return lax.number(bytes(raw).decode())
             raise BodyError(self._problem(str(error), name)) from None
+        if type(value) in _HOLDERS and not each_once(bytes(raw), value):
+            raise BodyError(self._problem("a member is given twice, or has odd escapes", name))
+        return value
 
     def array(self, name: str) -> list[Json]:
         """Return a member that must be an array.
@@ -243,6 +247,25 @@ def _check_once(body: bytes, members: dict[str, Raw], expected: str) -> None:
     left = len(body) - punctuation - values - len(names)
     if left != _white(body) - _white(b"".join(members.values())) - _white(names):
         raise BodyError(f"Expected {expected}: a member is given twice, or written with escapes.")
+
+
+def each_once(text: bytes, document: Json) -> bool:
+    """Return True if no object of some JSON names a member twice; False if one may.
+
+    However a string is written, JSON that is encoded again has no more quotes that begin or end
+    one, and each member once.
+
+    Args:
+        text: The JSON.
+        document: What it was decoded to.
+    """
+    again = msgspec.json.encode(document)
+    return text == again or _quotes(text) == _quotes(again)
+
+
+def _quotes(text: bytes) -> int:
+    """Return how many quotes of some JSON come after no backslash."""
+    return text.count(b'"') - text.count(b'\\"')
 
 
 def _white(text: bytes) -> int:
