@@ -289,6 +289,26 @@ async def test_at_most_a_fixed_number_of_calls_is_delayed_and_others_are_told_wh
     assert edge.app._delays.held == 0
 
 
+@pytest.mark.anyio
+async def test_one_caller_takes_a_share_of_the_places_of_delayed_calls(
+    make_edge: MakeEdge,
+) -> None:
+    pause = Pause(None)
+    edge = staged(make_edge(FakeModel(), POLICY), Stage.SLOW, pause=pause)
+    queue = edge.app._delays = DelayQueue(50)
+    waiting = [asyncio.create_task(ask(edge)) for _ in range(5)]
+    while len(pause.asked) < 5:
+        await anyio.lowlevel.checkpoint()
+    assert (await ask(edge)).status == 429
+    assert edge.decisions.last.verdict == "too_many_delayed"
+    other = asyncio.create_task(ask(edge, headers={"authorization": "Bearer b"}))
+    while len(pause.asked) < 6:
+        await anyio.lowlevel.checkpoint()
+    pause.over.set()
+    assert [(await one).status for one in (*waiting, other)] == [200] * 6
+    assert (queue.held, dict(queue._held_by)) == (0, {})
+
+
 # -- degrade
 
 
