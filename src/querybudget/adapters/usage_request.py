@@ -74,7 +74,9 @@ def _within_extra(body: bytes) -> bytes:
         given = _VALUE.decode(extra[_OPTIONS])
     except (KeyError, ValueError, RecursionError):
         return body
-    options = cast("Mapping[str, object]", given) if isinstance(given, dict) else {}
+    options: Mapping[str, object] = {}
+    if isinstance(given, dict):
+        options = cast("Mapping[str, object]", given)
     asked = _with_option(b"", extra, options)
     return msgspec.json.encode({**members, SPREAD: Raw(asked)}) if asked else body
 

@@ -157,12 +157,13 @@ class Intake:
         try:
             begun = _Begun(steps, next(steps))
         except StopIteration as done:  # it need not wait
-            message = done.value
-            if not message.get("more_body"):
-                body: bytes = message.get("body", b"")
+            first: Message = done.value
+            if not first.get("more_body"):
+                body: bytes = first.get("body", b"")
                 if len(body) > limit:
                     raise BodyTooLarge from None
-                return Received(message, body, receive)
+                return Received(first, body, receive)
+            message = first
         reading = _Reading(self, limiter, route, call, scope)
         return await reading.run(begun, message, receive, self._after)
 
