@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
-from typing import Any, Self
+from typing import Self
 
 from querybudget.adapters.base import Call, Usage
 from querybudget.adapters.usage_sums import sum_of
 from querybudget.errors import SetupError
 from querybudget.events import DecidedBy, Hook, Settlement, checked_hooks, publish
-from querybudget.identity import ANONYMOUS, KeyedHash, chain, identify, tier_rules
+from querybudget.identity import ANONYMOUS, KeyedHash, Scope, chain, identify, tier_rules
 from querybudget.limiter.admission import (
     BARE,
     NO_BUDGETS,
@@ -85,10 +85,9 @@ class Limiter:
             of the wrong type.
 
     Attributes:
-        policy: As given.
-        clock: As given, or the system's.
-        sleep: As given.
+        policy, clock, sleep: As given, or by default.
         store: Where accounts are kept.
+        place: The URL of it without secrets, or the name of a store's class.
         analyzer: Analyzes what calls ask; None if nothing does.
         matcher: Which budgets apply to a call.
         estimator: What calls are expected to use.
@@ -116,7 +115,7 @@ class Limiter:
         named = store if store is not None else policy.store
         self._owned = isinstance(named, str | StoreSettings)
         self._resilient = open_resilient_store(policy, named, self.clock, wait=wait)
-        self.store = self._resilient.store
+        self.store, self.place = self._resilient.store, self._resilient.place
         self.estimator = Estimator(policy.estimate)
         secret = policy.secret or os.urandom(32)
         self._hash = KeyedHash(secret)
@@ -143,12 +142,7 @@ class Limiter:
         """Whether a settlement, or anything else, is under way in the background."""
         return self._resilient.busy
 
-    @property
-    def place(self) -> str:
-        """Where accounts are kept: a URL without secrets, or the name of a store's class."""
-        return self._resilient.place
-
-    async def admit(self, scope: Mapping[str, Any], call: Call | None = None) -> Admission:
+    async def admit(self, scope: Scope, call: Call | None = None) -> Admission:
         """Decide a call, and hold what it is expected to use.
 
         Args:
@@ -173,9 +167,7 @@ class Limiter:
         return Admission(*who, asked, method, path, now, UNMETERED, NO_BUDGETS, settled=True)
 
     @asynccontextmanager
-    async def admitted(
-        self, scope: Mapping[str, Any], call: Call | None = None
-    ) -> AsyncGenerator[Admission]:
+    async def admitted(self, scope: Scope, call: Call | None = None) -> AsyncGenerator[Admission]:
         """Run a body only if its call is admitted, and settle the call when the body ends.
 
         A call that is to be slowed is delayed first. The body reports what it used by
@@ -189,8 +181,7 @@ class Limiter:
 
         Raises:
             RefusedError: The call is refused; the body does not run.
-            TypeError: As `admit`.
-            ValueError: As `admit`.
+            TypeError, ValueError: As `admit`.
         """
         admission = await self.admit(scope, call)
         if admission.refusal is not None:
@@ -219,7 +210,7 @@ class Limiter:
         """Return what applies to a method and `paths_of` a scope; None if no budget does."""
         return self.matcher.route(method, *paths)
 
-    def caller_for(self, scope: Mapping[str, Any]) -> Caller:
+    def caller_for(self, scope: Scope) -> Caller:
         """Return the sender of a request."""
         identity = identify(self._chain, self._hash, scope)
         return Caller(identity, self._tier(identity, scope), scope)
@@ -246,18 +237,10 @@ class Limiter:
         estimate = UNMETERED
         if asked and (plan.needs_usage or self._hooks):
             estimate = self.estimator.estimate(identity.key, call)
-        admission = Admission(
-            identity,
-            caller.tier,
-            call,
-            method,
-            path,
-            self.clock(),
-            estimate,
-            plan,
-            observation=observation,
-            verified=self._verified.has(identity.key, identity.source),
-        )
+        now = self.clock()
+        admission = Admission(identity, caller.tier, call, method, path, now, estimate, plan)
+        admission.observation = observation
+        admission.verified = self._verified.has(identity.key, identity.source)
         if plan.unpriced:
             admission.refusal = Refusal.UNPRICED
         else:
@@ -388,12 +371,7 @@ class Limiter:
         return await self._resilient.check()
 
     async def _settle(
-        self,
-        admission: Admission,
-        reserved: Reserved,
-        outcome: Outcome,
-        usage: Usage,
-        status: int,
+        self, admission: Admission, reserved: Reserved, outcome: Outcome, usage: Usage, status: int
     ) -> None:
         amounts = amounts_of(admission, outcome, usage)
         if admission.verified:
