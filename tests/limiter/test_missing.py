@@ -85,7 +85,7 @@ async def test_two_names_at_once_are_no_way_out_of_an_account(missing: str) -> N
     [
         ("apart", "each org; a caller without org is on its own"),
         ("shared", "each org; all without org share one account"),
-        ("refuse", "each org; a caller without org is on its own"),
+        ("refuse", "each org; a caller without org is refused"),
     ],
 )
 async def test_explain_says_where_a_caller_without_a_name_is(missing: str, said: str) -> None:
