@@ -87,11 +87,12 @@ def steps(resolve: Any, asked: Scope) -> int:
         count += event == "line"
         return trace
 
+    before = sys.gettrace()
     sys.settrace(trace)
     try:
         resolve(asked)
     finally:
-        sys.settrace(None)
+        sys.settrace(before)
     return count
 
 
