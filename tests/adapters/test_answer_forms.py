@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from querybudget.adapters.json_stream import JsonStream
 from querybudget.policy.routes import GenericRoute
 from querybudget.testing.contracts.adapter import Metered
 from querybudget.units import MICRO
+from tests.growth.instructions import lines
 
 CALL = Call(Dialect.OPENAI, "chat", stream=True, input_bytes=40)
 LABELS = ["text/event-stream", "text/plain", "application/json", "application/x-ndjson", ""]
@@ -383,21 +383,8 @@ def test_a_line_byte_by_byte_costs_in_proportion_to_its_length(body: bytes) -> N
 
 def executed(body: bytes) -> int:
     """Return how many lines of Python a meter executes, fed byte by byte."""
-    meter, count = meter_for("text/plain"), 0
-
-    def trace(_frame: object, kind: str, _argument: object) -> Any:
-        nonlocal count
-        count += kind == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        for byte in body:
-            meter.feed(bytes((byte,)))
-    finally:
-        sys.settrace(before)
-    return count
+    meter = meter_for("text/plain")
+    return sum(lines(meter.feed, bytes((byte,))) for byte in body)
 
 
 def held(meter: object) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.asgi.usage_event import HELD, WithoutUsageEvent
 from querybudget.testing import FakeModel, Reply, drive, http_scope, request
 from tests.asgi.conftest import MakeEdge
+from tests.growth.instructions import lines
 
 TOKENS = {"budgets": [{"name": "tokens", "limit": "100_000 tokens/minute"}]}
 MONEY = {
@@ -309,20 +309,7 @@ def test_what_a_stream_costs_byte_by_byte_is_in_proportion_to_its_length(stream:
 
 def executed(stream: bytes) -> int:
     """Return how many lines of Python passing a stream on executes, byte by byte."""
-    count = 0
-
-    def trace(_frame: object, kind: str, _argument: object) -> Any:
-        nonlocal count
-        count += kind == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        passed_on([bytes((byte,)) for byte in stream])
-    finally:
-        sys.settrace(before)
-    return count
+    return lines(passed_on, [bytes((byte,)) for byte in stream])
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])

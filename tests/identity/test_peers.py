@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from types import FrameType
 from typing import Any
 
 import pytest
 
 from querybudget.identity import Scope, client_address, header
 from querybudget.policy import load_policy
+from tests.growth.instructions import lines
 
 UNIX: list[Any] = [
     None,
@@ -79,23 +78,6 @@ def test_an_entry_is_an_address_or_the_reading_ends(written: bytes, expected: st
     assert client_address(trusted_proxies=("10.0.0.0/8",))(last) == (expected or "10.0.0.1")
 
 
-def steps(resolve: Any, asked: Scope) -> int:
-    count = 0
-
-    def trace(_frame: FrameType, event: str, _argument: object) -> Any:
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        resolve(asked)
-    finally:
-        sys.settrace(before)
-    return count
-
-
 @pytest.mark.parametrize(
     "unit",
     [b"10.0.0.1, ", b",", b'"', b'for="10.0.0.1", ', b"for=x;", b"[", b'\\"', b" , "],
@@ -104,10 +86,10 @@ def test_a_list_of_100_000_entries_is_read_as_far_as_any_chain_of_proxies_goes(u
     resolve = client_address(trusted_proxies=("10.0.0.0/8",))
     for name in (b"x-forwarded-for", b"forwarded"):
         small, large = (
-            steps(resolve, scope(("10.0.0.1", 1), (name, unit * times)))
+            lines(resolve, scope(("10.0.0.1", 1), (name, unit * times)))
             for times in (1_000, 100_000)
         )
         assert large <= small + 64
         # Each line of the header costs the few steps that any header costs.
-        lines = [(name, unit)] * 10_000
-        assert steps(resolve, scope(("10.0.0.1", 1), *lines)) < 10_000 * 6 + 5_000
+        entries = [(name, unit)] * 10_000
+        assert lines(resolve, scope(("10.0.0.1", 1), *entries)) < 10_000 * 6 + 5_000
