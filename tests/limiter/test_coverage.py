@@ -14,6 +14,8 @@ from querybudget.coverage import Observation, Stage
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
+from querybudget.limiter.partitions import NO_TEMPLATE
+from querybudget.limiter.templates import ENDS
 from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore
 from querybudget.testing import Decisions, FakeAnalyzer, ManualClock, memory_limiter
@@ -226,7 +228,7 @@ async def test_the_identity_is_profiled_first_and_then_its_pools() -> None:
     assert [line.response is not None for line in charge.lines] == [True] * 4 + [False]
 
 
-async def test_callers_draw_on_the_budget_of_their_template_from_its_second_caller_on() -> None:
+async def test_callers_draw_on_the_budget_of_a_template_that_two_have_or_of_all_others() -> None:
     campaign = {**BREADTH, "name": "campaign", "per": "template"}
     limiter = memory_limiter(policy(campaign), analyzer=FakeAnalyzer())
     rest = [
@@ -240,7 +242,7 @@ async def test_callers_draw_on_the_budget_of_their_template_from_its_second_call
             ("six", "b", ""),
         ]
     ]
-    assert rest == [3, 3, 2, 3, 2, 3]
+    assert rest == [3, 3, 2, 2, 1, 0]
 
 
 async def test_a_template_is_profiled_as_a_pool_of_its_callers() -> None:
@@ -249,14 +251,21 @@ async def test_a_template_is_profiled_as_a_pool_of_its_callers() -> None:
     first = await ask(limiter, chat("one", template="You are a tutor"))
     assert first.decision is not None
     assert first.decision.reservation is not None
-    assert first.decision.reservation.profiled == (first.identity.key,)
+    assert first.decision.reservation.profiled == (first.identity.key, NO_TEMPLATE)
     admission = await ask(limiter, chat("one", template="You are a tutor"), "b")
     assert admission.decision is not None
     assert admission.decision.reservation is not None
-    own, pool = admission.decision.reservation.profiled
+    own, *pools = admission.decision.reservation.profiled
     assert own == admission.identity.key
-    assert pool.startswith("template:")
-    assert "tutor" not in pool
+    assert len(pools) == ENDS
+    assert all(pool.startswith("template:") and "tutor" not in pool for pool in pools)
+
+
+async def test_a_budget_in_requests_counts_calls_without_a_template_for_their_own_caller() -> None:
+    own = {"name": "own", "limit": "4 requests/day", "per": "template"}
+    limiter = memory_limiter(policy(BREADTH, own), analyzer=FakeAnalyzer())
+    rest = [left(await ask(limiter, chat(text), key), "own") for text, key in ("1a", "2a", "3b")]
+    assert rest == [3, 2, 3]
 
 
 async def test_anonymous_callers_are_profiled_together() -> None:

@@ -140,7 +140,9 @@ def _explanation(
     observation = admission.observation or Observation()
     bits = observation.capabilities
     caller = limiter.caller_for(request.scope)
-    lines = limiter.matcher.lines(caller, admission.plan, call, admission.estimate, bits)
+    lines = limiter.matcher.lines(
+        caller, admission.plan, call, admission.estimate, admission.pools, bits
+    )
     statuses: Sequence[LineStatus | None] = [None] * len(lines)
     if decision is not None and not admission.nameless:
         statuses = decision.lines

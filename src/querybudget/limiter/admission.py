@@ -82,6 +82,7 @@ class Admission(msgspec.Struct):
         stage: What is to be done to it before it goes ahead.
         delay: µs to delay it before it goes ahead.
         observation: What its prompts show; None if they were not analyzed.
+        pools: The pools of its template.
         reported: Usage that the application has reported by `used`; None if it has not.
         quiet: Whether no event is published about it, because another admission follows.
         settling: Its settlement, if that runs in the background.
@@ -108,6 +109,7 @@ class Admission(msgspec.Struct):
     stage: Stage = Stage.NONE
     delay: Micros = NO_TIME
     observation: Observation | None = None
+    pools: tuple[str, ...] = ()
     reported: Usage | None = None
     settling: asyncio.Task[None] | None = None
     quiet: bool = False

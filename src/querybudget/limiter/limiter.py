@@ -229,17 +229,18 @@ class Limiter:
                 for a request that no adapter reads.
         """
         asked, call = call is not None, call or BARE
-        plan, observation = self.matcher.plan(caller, route, call), None
+        pools = self.matcher.templates(caller, call)
+        plan, observation = self.matcher.plan(caller, route, call, 0, len(pools)), None
         identity = caller.identity
         if plan.needs_analysis and self.analyzer is not None:
             observation = await self.analyzer.analyze(call)
-            plan = self.matcher.plan(caller, route, call, observation.capabilities)
+            plan = self.matcher.plan(caller, route, call, observation.capabilities, len(pools))
         estimate = UNMETERED
         if asked and (plan.needs_usage or self._hooks):
             estimate = self.estimator.estimate(identity.key, call)
         now = self.clock()
         admission = Admission(identity, caller.tier, call, method, path, now, estimate, plan)
-        admission.observation = observation
+        admission.observation, admission.pools = observation, pools
         admission.verified = self._verified.has(identity.key, identity.source)
         if plan.unpriced:
             admission.refusal = Refusal.UNPRICED

@@ -1,4 +1,4 @@
-"""Which budgets apply to a call, why another does not, and the ledger lines they make."""
+"""Which budgets apply to a call, and why another does not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from querybudget.adapters.base import UNREADABLE, Adapter, Call
 from querybudget.adapters.places import AnyOf, At
 from querybudget.adapters.routing import carries_body
 from querybudget.identity import ANONYMOUS, KeyedHash
-from querybudget.ledger import Line, Standing
 from querybudget.limiter.conditions import (
     ANY_MODEL,
     SHOW_NOTHING,
@@ -28,15 +27,15 @@ from querybudget.limiter.conditions import (
     route_mismatch,
 )
 from querybudget.limiter.cost import cost_function, dearest, price_of
-from querybudget.limiter.estimation import Estimate
-from querybudget.limiter.partitions import TEMPLATE, Partitions, standing_of
+from querybudget.limiter.lines import Lines
+from querybudget.limiter.partitions import Partitions, pools_templates, standing_of
 from querybudget.limiter.plans import Caller, Matched, Plan
 from querybudget.limiter.scopes import WEBSOCKET
 from querybudget.paths import is_plain, readings
 from querybudget.policy.model import Budget, Mode, Policy
 from querybudget.policy.prices import ModelPrice
 from querybudget.policy.routes import Unknown
-from querybudget.units import MICRO, Quota, Unit
+from querybudget.units import Quota, Unit
 
 LONGEST_KEY = 200
 """Paths and model names longer than this are not cached."""
@@ -47,11 +46,8 @@ CACHED = 4096
 FEW_READINGS = 8
 """Routes of paths that may be taken for more than this are not cached."""
 
-IDENTITY = ("identity",)
-
-# Looking up an enum's member costs as much as naming an account does.
-_CALLER, _INVENTED = Standing.CALLER, Standing.INVENTED
 _NONE = frozenset[str]()
+_NO_POOL = (-1,)
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
@@ -83,19 +79,26 @@ class Matcher:
         policy: Budgets, tiers, partitions, prices, routes.
         hashed: Hashes the names of partitions.
         capabilities: Names of capabilities, by their bits in `Observation.capabilities`.
+
+    Attributes:
+        hashed: As given.
+        capabilities: As given.
+        templates: `Partitions.templates`.
+        lines: `Lines.of`.
+        profiled: `Lines.profiled`.
     """
 
     def __init__(self, policy: Policy, hashed: KeyedHash, capabilities: Sequence[str] = ()) -> None:
         self._policy = policy
         self.hashed = hashed
         self.capabilities = tuple(capabilities)
-        weights = {capability.name: capability.weight for capability in policy.capabilities}
-        self._weights = tuple(weights.get(name, MICRO) for name in self.capabilities)
         self._scales = {tier.name: tier.scale for tier in policy.tiers}
         self._partitions = Partitions(policy, hashed)
+        self.templates = self._partitions.templates
+        lines = Lines(policy, self._partitions, self.capabilities)
+        self.lines, self.profiled = lines.of, lines.profiled
         self._routes = lru_cache(CACHED)(self._find_route)
         self._plans = lru_cache(CACHED)(self._make_plan)
-        self._weight = lru_cache(CACHED)(self._heaviest)
 
     def route(self, method: str, *paths: str) -> Route | None:
         """Return what applies to a method and path; None if no budget does.
@@ -148,7 +151,9 @@ class Matcher:
                 return found[0] if len(found) == 1 or is_plain(paths[0]) else AnyOf(found)
         return None
 
-    def plan(self, caller: Caller, route: Route, call: Call, capabilities: int = 0) -> Plan:
+    def plan(
+        self, caller: Caller, route: Route, call: Call, capabilities: int = 0, pools: int = 1
+    ) -> Plan:
         """Return the budgets of a call, scaled for the caller's tier.
 
         Args:
@@ -157,6 +162,7 @@ class Matcher:
             call: What is asked.
             capabilities: `Observation.capabilities`. If `Plan.needs_analysis`, call again once they
                 are known.
+            pools: Number of `templates` of the call.
         """
         find = self._plans if len(call.model) <= LONGEST_KEY else self._make_plan
         if call.other_models and max(map(len, call.other_models)) > LONGEST_KEY:
@@ -169,6 +175,7 @@ class Matcher:
             caller.tier,
             caller.identity.key == ANONYMOUS,
             capabilities & route.capabilities,
+            pools,
         )
 
     def _make_plan(
@@ -180,6 +187,7 @@ class Matcher:
         tier: str,
         anonymous: bool,  # noqa: FBT001 - part of the cache key
         capabilities: int,
+        pools: int,
     ) -> Plan:
         models = self._policy.models
         readable = operation != UNREADABLE
@@ -201,9 +209,10 @@ class Matcher:
         ]
         price = dearest(known)
         matched = tuple(
-            self._matched(budget, tier, price, name, anonymous=anonymous)
+            self._matched(budget, tier, price, name, pool, anonymous=anonymous)
             for budget in budgets
             for name in self._models_of(budget, names)
+            for pool in (range(pools) if pools_templates(budget) else _NO_POOL)
         )
         budgets = [one.budget for one in matched]
         unpriced = len(known) < max(1, len(prices)) and self._policy.unpriced == "refuse"
@@ -246,7 +255,14 @@ class Matcher:
             self._plans.cache_clear()
 
     def _matched(
-        self, budget: Budget, tier: str, price: ModelPrice | None, model: str, *, anonymous: bool
+        self,
+        budget: Budget,
+        tier: str,
+        price: ModelPrice | None,
+        model: str,
+        pool: int,
+        *,
+        anonymous: bool,
     ) -> Matched:
         return Matched(
             budget,
@@ -256,6 +272,7 @@ class Matcher:
             budget.mode is Mode.SHADOW,
             counts_buckets(budget),
             model,
+            pool,
             standing_of(budget, anonymous=anonymous),
             anonymous or "identity" not in budget.per,
         )
@@ -315,81 +332,9 @@ class Matcher:
         factor = scale.get(budget.name, scale.get(budget.quota.unit))
         return budget.quota if factor is None else budget.quota.scaled(factor)
 
-    def lines(
-        self,
-        caller: Caller,
-        plan: Plan,
-        call: Call,
-        estimate: Estimate,
-        capabilities: int = 0,
-    ) -> tuple[Line, ...]:
-        """Return the ledger lines of a call: one for each budget, in their order."""
-        usage, certain = estimate.usage, estimate.certain
-        uncertain = certain is not usage
-        weight = self._weight(capabilities) if plan.counts_buckets else 0
-        lines: list[Line] = []
-        for matched in plan.budgets:
-            per = matched.budget.per
-            partition = (
-                caller.identity.key
-                if per == IDENTITY
-                else self._joined(per, caller, call, matched.model)
-            )
-            standing = matched.standing
-            if standing is _INVENTED and TEMPLATE not in partition:
-                standing = _CALLER
-            if matched.counts_buckets:
-                response = matched.budget.response
-                line = Line(
-                    partition,
-                    matched.quota,
-                    weight,
-                    weight,
-                    matched.shadow,
-                    response,
-                    standing,
-                )
-            else:
-                amount = matched.cost_function(call, usage)
-                minimum = (
-                    matched.cost_function(call, certain)
-                    if uncertain and matched.needs_usage
-                    else amount
-                )
-                line = Line(
-                    partition,
-                    matched.quota,
-                    amount,
-                    minimum,
-                    matched.shadow,
-                    None,
-                    standing,
-                )
-            lines.append(line)
-        return tuple(lines)
-
-    def _joined(self, per: Sequence[str], caller: Caller, call: Call, model: str) -> str:
-        of, template = self._partitions.key, call.template
-        return "|".join([of(word, caller, template, model) for word in per])
-
-    def profiled(self, caller: Caller, plan: Plan, lines: Sequence[Line]) -> tuple[str, ...]:
-        """Return the accounts whose profiles take in the call: the caller's, then shared ones."""
-        keys = [caller.identity.key]
-        keys += [
-            line.partition
-            for matched, line in zip(plan.budgets, lines, strict=True)
-            if matched.counts_buckets
-        ]
-        return tuple(dict.fromkeys(keys))
-
     def names(self, capabilities: int) -> tuple[str, ...]:
         """Return the names of capabilities by their bits."""
         return tuple(n for bit, n in enumerate(self.capabilities) if capabilities >> bit & 1)
-
-    def _heaviest(self, capabilities: int) -> int:
-        """Return what a new bucket counts: the largest weight of the capabilities, 1 without."""
-        weights = (w for bit, w in enumerate(self._weights) if capabilities >> bit & 1)
-        return max(weights, default=MICRO)
 
 
 def _enforces_money(budget: Budget) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cachetools import LRUCache
+
 from querybudget.adapters.base import Call
 from querybudget.adapters.model_names import one_spelling
 from querybudget.identity import KeyedHash, Resolver, resolver
@@ -9,7 +11,9 @@ from querybudget.ledger import Standing
 from querybudget.limiter.conditions import is_model
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.sharing import SharedNames
+from querybudget.limiter.templates import Likeness
 from querybudget.policy.model import Budget, Missing, Policy
+from querybudget.units import Unit
 
 FEW = frozenset({"everyone", "tier", "model"})
 """Words of `Budget.per` that make few accounts, whoever calls."""
@@ -21,7 +25,13 @@ LONGEST_MODEL = 200
 """Characters of a model's name that may have an account."""
 
 TEMPLATE = "template:"
+NO_TEMPLATE = f"{TEMPLATE}none"
+"""The pool of calls without a template, and of those whose template nobody else has."""
+
 OTHER_MODELS = "model:other"
+
+REMEMBERED = 4_096
+"""Templates whose pools are remembered, by keyed hash."""
 
 _WILD = frozenset("*?[")
 
@@ -50,16 +60,18 @@ class Partitions:
         plain = [name for name in named if _WILD.isdisjoint(name)]
         self._models = {one_spelling(name): name for name in reversed(plain)}
         self._patterns = tuple(dict.fromkeys(n for n in named if not _WILD.isdisjoint(n)))
+        self._likeness = Likeness(hashed("likeness", "").encode())
+        self._names: LRUCache[str, tuple[str, ...]] = LRUCache(REMEMBERED)
         self._templates = SharedNames()
         self._learnt = SharedNames(LEARNT_MODELS, keeps=True)
 
-    def key(self, word: str, caller: Caller, template: str, model: str) -> str:
+    def key(self, word: str, caller: Caller, pool: str, model: str) -> str:
         """Return the part of an account's key that a word of `Budget.per` makes.
 
         Args:
             word: The word.
             caller: The sender.
-            template: The call's system prompt; empty for none.
+            pool: One of the call's `templates`; empty for the caller's own account.
             model: The model whose account is charged, as `model_of` returned it.
         """
         match word:
@@ -72,7 +84,7 @@ class Partitions:
             case "model":
                 return f"model:{self._hashed('model', model)}" if model else OTHER_MODELS
             case "template":
-                return self._template(caller.identity.key, template)
+                return pool or caller.identity.key
             case _:
                 return self._pool(word, caller)
 
@@ -90,12 +102,25 @@ class Partitions:
         refusing = self.refusing.intersection(budget.per)
         return any(not self._resolvers[word](caller.scope) for word in refusing)
 
-    def _template(self, own: str, template: str) -> str:
-        """A template's account from its second caller on; until then, the caller's own."""
-        if not template:
-            return own
-        name = self._hashed("template", template)
-        return f"{TEMPLATE}{name}" if self._templates.is_shared(name, own) else own
+    def templates(self, caller: Caller, call: Call) -> tuple[str, ...]:
+        """Return the pools of a call's template: one or two that it shares with other callers.
+
+        Templates that are alike share a pool, from its second caller on. All other calls are in
+        `NO_TEMPLATE`. Empty where no budget asks.
+        """
+        if not self._by_template:
+            return ()
+        own, shared = caller.identity.key, self._templates.is_shared
+        names = self._names_of(call.template) if call.template else ()
+        return tuple([name for name in names if shared(name, own)]) or (NO_TEMPLATE,)
+
+    def _names_of(self, template: str) -> tuple[str, ...]:
+        key = self._hashed("template", template)
+        names = self._names.get(key)
+        if names is None:
+            numbers = self._likeness.numbers(template)
+            names = self._names[key] = tuple(f"{TEMPLATE}{number:016x}" for number in numbers)
+        return names
 
     def model_of(self, name: str) -> str:
         """Return the model whose account a call of a model is charged to.
@@ -118,12 +143,23 @@ class Partitions:
             Whether `model_of` returns something else for its model from now on.
         """
         if self._by_template and call.template:
-            self._templates.note(self._hashed("template", call.template), caller)
+            for name in self._names_of(call.template):
+                self._templates.note(name, caller)
         if not self._by_model or not call.model or len(call.model) > LONGEST_MODEL:
             return False
         if (model := one_spelling(call.model)) in self._models:
             return False
         return self._learnt.note(model, caller)
+
+
+def pools_templates(budget: Budget) -> bool:
+    """Return True if a budget judges all callers of a template together.
+
+    Only what is judged is pooled for calls without a template too. A budget of requests or tokens
+    counts these for their own caller: strangers do not use up each other's.
+    """
+    per = budget.per
+    return budget.quota.unit is Unit.BUCKETS and "template" in per and "identity" not in per
 
 
 def standing_of(budget: Budget, *, anonymous: bool) -> Standing:

@@ -39,6 +39,8 @@ class Matched(msgspec.Struct, frozen=True):
         shadow: Whether it only reports what it would refuse.
         counts_buckets: Whether it counts buckets, so that only an answered call takes any.
         model: Of the call's models, the one whose account is charged, if it has one for each.
+        pool: Of the pools of the call's template, the one that is charged; -1 if the budget does
+            not pool calls without a template.
         standing: Who can make its accounts.
         shared: Whether strangers use its account too.
     """
@@ -50,6 +52,7 @@ class Matched(msgspec.Struct, frozen=True):
     shadow: bool
     counts_buckets: bool = False
     model: str = ""
+    pool: int = -1
     standing: Standing = Standing.CALLER
     shared: bool = False
 

@@ -12,7 +12,7 @@ from collections import deque
 REMEMBERED = 8_192
 """Names remembered that are shared, and names that may come to be."""
 
-EACH = 16
+EACH = 32
 """Names remembered of one caller that no other has used: one caller's do not push out others'."""
 
 

@@ -189,8 +189,9 @@ class Budget(Struct, frozen=True):
     Attributes:
         quota: Limit and window; ``quota.name`` is the budget's name.
         per: Partitions it is pooled over, together: ``identity``, ``everyone``, ``tier``,
-            ``model``, ``template`` (callers with the same system prompt; a call without one
-            counts for its identity) or a name from the policy's ``partitions``.
+            ``model``, ``template`` (callers whose system prompts are alike; in buckets those
+            without one too, in other units these count for their identity) or a name from the
+            policy's ``partitions``.
             ``("identity", "model")`` keeps one account for each pair.
         match: Which calls.
         weights: What each kind of token counts, for token units.

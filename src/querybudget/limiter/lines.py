@@ -1,0 +1,127 @@
+"""The ledger lines of a call: what it takes from which accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from querybudget.adapters.base import Call
+from querybudget.ledger import Line, Standing
+from querybudget.limiter.estimation import Estimate
+from querybudget.limiter.partitions import NO_TEMPLATE, TEMPLATE, Partitions
+from querybudget.limiter.plans import Caller, Plan
+from querybudget.policy.model import Policy
+from querybudget.units import MICRO
+
+IDENTITY = ("identity",)
+
+CACHED = 4096
+"""Sets of capabilities whose weight is cached."""
+
+# Looking up an enum's member costs as much as naming an account does.
+_CALLER, _INVENTED = Standing.CALLER, Standing.INVENTED
+
+
+class Lines:
+    """Makes the lines of calls.
+
+    Args:
+        policy: Its capabilities have weights.
+        partitions: Names the accounts.
+        capabilities: Names of capabilities, by their bits in `Observation.capabilities`.
+    """
+
+    def __init__(self, policy: Policy, partitions: Partitions, capabilities: Sequence[str]) -> None:
+        self._partitions = partitions
+        weights = {capability.name: capability.weight for capability in policy.capabilities}
+        self._weights = tuple(weights.get(name, MICRO) for name in capabilities)
+        self._weight = lru_cache(CACHED)(self._heaviest)
+
+    def of(
+        self,
+        caller: Caller,
+        plan: Plan,
+        call: Call,
+        estimate: Estimate,
+        pools: Sequence[str] = (),
+        capabilities: int = 0,
+    ) -> tuple[Line, ...]:
+        """Return the ledger lines of a call: one for each `Matched` of its plan, in their order.
+
+        Args:
+            caller: The sender.
+            plan: The budgets.
+            call: What is asked.
+            estimate: What it is expected to use.
+            pools: `templates` of the call.
+            capabilities: `Observation.capabilities`.
+        """
+        usage, certain = estimate.usage, estimate.certain
+        uncertain = certain is not usage
+        weight = self._weight(capabilities) if plan.counts_buckets else 0
+        lines: list[Line] = []
+        for matched in plan.budgets:
+            per = matched.budget.per
+            partition = (
+                caller.identity.key
+                if per == IDENTITY
+                else self._joined(per, caller, _pool(pools, matched.pool), matched.model)
+            )
+            standing = matched.standing
+            if standing is _INVENTED and TEMPLATE not in partition:
+                standing = _CALLER
+            if matched.counts_buckets:
+                response = matched.budget.response
+                line = Line(
+                    partition,
+                    matched.quota,
+                    weight,
+                    weight,
+                    matched.shadow,
+                    response,
+                    standing,
+                )
+            else:
+                amount = matched.cost_function(call, usage)
+                minimum = (
+                    matched.cost_function(call, certain)
+                    if uncertain and matched.needs_usage
+                    else amount
+                )
+                line = Line(
+                    partition,
+                    matched.quota,
+                    amount,
+                    minimum,
+                    matched.shadow,
+                    None,
+                    standing,
+                )
+            lines.append(line)
+        return tuple(lines)
+
+    def _joined(self, per: Sequence[str], caller: Caller, pool: str, model: str) -> str:
+        of = self._partitions.key
+        return "|".join([of(word, caller, pool, model) for word in per])
+
+    def profiled(self, caller: Caller, plan: Plan, lines: Sequence[Line]) -> tuple[str, ...]:
+        """Return the accounts whose profiles take in the call: the caller's, then shared ones."""
+        keys = [caller.identity.key]
+        keys += [
+            line.partition
+            for matched, line in zip(plan.budgets, lines, strict=True)
+            if matched.counts_buckets
+        ]
+        return tuple(dict.fromkeys(keys))
+
+    def _heaviest(self, capabilities: int) -> int:
+        """Return what a new bucket counts: the largest weight of the capabilities, 1 without."""
+        weights = (w for bit, w in enumerate(self._weights) if capabilities >> bit & 1)
+        return max(weights, default=MICRO)
+
+
+def _pool(pools: Sequence[str], index: int) -> str:
+    """Return the pool that a budget charges; empty for the caller's own account."""
+    if index >= 0:
+        return pools[index]
+    return pools[0] if pools and pools[0] != NO_TEMPLATE else ""
