@@ -29,6 +29,7 @@ from querybudget.adapters.request import (
     read_request,
     utf8_size,
 )
+from querybudget.adapters.segments import add_texts
 from querybudget.adapters.usage_shapes import usage_of
 from querybudget.adapters.usage_sums import added, larger
 
@@ -104,7 +105,8 @@ def messages_call(target: Target, request: Request) -> Call:
     Raises:
         BodyError: It has no array of messages, or one that only some servers read.
     """
-    messages, prompt = converse(request.array("messages")), request.value("system")
+    said, prompt = request.array("messages"), request.value("system")
+    messages = converse(said)
     size, images = measure(prompt)
     models = models_in(target, request)
     call = Call(
@@ -122,6 +124,7 @@ def messages_call(target: Target, request: Request) -> Call:
         template=joined([text for text in (text_of(prompt), messages.template) if text]),
         ask=messages.ask,
     )
+    add_texts(call, target, request, messages=said, system=prompt)
     return copied(call, models.copies)
 
 

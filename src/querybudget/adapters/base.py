@@ -32,6 +32,41 @@ class Dialect(enum.StrEnum):
     PROBLEM = "problem"
 
 
+class Channel(enum.IntEnum):
+    """How a text gets into a prompt. Honest callers differ in how much of each they send."""
+
+    SAID = 0
+    """What users say: their turns, bare prompts and inputs, and whatever nobody documents."""
+    FED = 1
+    """What the model is given beside it: instructions, tools and their results, documents, earlier
+    answers, formats."""
+
+
+class Segment(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A text that the model reads: a turn or the part of one in the same channel, a prompt, a tool.
+
+    Attributes:
+        channel: How it gets into the prompt.
+        text: The text, never empty.
+    """
+
+    channel: Channel
+    text: str
+
+
+class Opaque(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Something that the model reads and that is no text here.
+
+    Attributes:
+        kind: ``tokens``, ``embeddings``, ``reference`` (to what the server keeps), ``image``,
+            ``audio``, ``file``, or `UNREADABLE` (a body that only the server understands).
+        content: What identifies it: a short text itself, a hash of anything longer.
+    """
+
+    kind: str
+    content: str
+
+
 class Usage(msgspec.Struct, frozen=True):
     """Tokens that a call used, and what else its answer says is billed.
 
@@ -68,8 +103,8 @@ class Usage(msgspec.Struct, frozen=True):
 class Call(msgspec.Struct):
     """What one request asks.
 
-    `template`, `ask` and `asks` hold text of the prompt. They stay in memory for the length of the
-    request and are never stored or logged.
+    `template`, `ask`, `asks`, `segments` and `opaque` hold text of the prompt. They stay in memory
+    for the length of the request and are never stored or logged.
 
     Attributes:
         dialect: The format of a refusal.
@@ -98,6 +133,9 @@ class Call(msgspec.Struct):
         ask: The last user turn. For an `UNREADABLE` body, a hash of it.
         asks: The prompts of an array of several, at most 64 of them; empty for a single prompt,
             which is `ask`.
+        segments: Every text that the model reads, in the order in which it reads them. Empty if
+            they are not wanted (`Target.texts`).
+        opaque: What the model reads besides; empty likewise.
         generates: Whether the call produces output tokens (embeddings do not).
         background: The answer is produced after the response to this call has ended and fetched by
             another call (OpenAI's ``background: true``).
@@ -126,6 +164,8 @@ class Call(msgspec.Struct):
     other_models: tuple[str, ...] = ()
     ambiguous: bool = False
     any_model: bool = False
+    segments: tuple[Segment, ...] = ()
+    opaque: tuple[Opaque, ...] = ()
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -135,11 +175,14 @@ class Target(msgspec.Struct, frozen=True):
         path: The path that was matched.
         query: The query string as sent, without its question mark; ``%`` escapes are not decoded.
         headers: The request's headers, as ASGI has them: pairs of bytes, names in lower case.
+        texts: Whether `Call.segments` and `Call.opaque` are wanted. Only budgets in buckets are
+            about them.
     """
 
     path: str
     query: str = ""
     headers: Iterable[tuple[bytes, bytes]] = ()
+    texts: bool = True
 
     @property
     def content_type(self) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from querybudget.adapters.base import MAX_ASKS, MAX_MODELS, UNREADABLE, Call
 from querybudget.adapters.request import asks_of
+
+_T = TypeVar("_T")
 
 
 def most_of(calls: Sequence[Call]) -> Call:
@@ -37,6 +41,8 @@ def most_of(calls: Sequence[Call]) -> Call:
         stateful=any(call.stateful for call in calls),
         ambiguous=any(call.ambiguous or call.stream != first.stream for call in calls),
         any_model=any(call.any_model for call in calls),
+        segments=_each_once(call.segments for call in calls),
+        opaque=_each_once(call.opaque for call in calls),
     )
 
 
@@ -82,7 +88,13 @@ def together(calls: Sequence[Call]) -> Call:
         asks=asks_of([ask for call in calls for ask in call.asks or (call.ask,)]),
         generates=any(call.generates for call in calls),
         any_model=any(call.any_model for call in calls),
+        segments=_each_once(call.segments for call in calls),
+        opaque=_each_once(call.opaque for call in calls),
     )
+
+
+def _each_once(several: Iterable[tuple[_T, ...]]) -> tuple[_T, ...]:
+    return tuple(dict.fromkeys(chain.from_iterable(several)))
 
 
 def _names(calls: Sequence[Call]) -> tuple[str, ...]:

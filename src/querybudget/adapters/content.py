@@ -71,11 +71,11 @@ _BASE64 = str.maketrans(
     "", "", "+/-_=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 )
 _MAGIC = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "JVBERi0")
-"""How JPEG, PNG, GIF, WebP and PDF begin in base64."""
-
 _SHORTEST_IMAGE = 64
 _BARE = frozenset({"role", "content"})
 URIS = ("data:", "DATA:")
+PICTURES = URIS + _MAGIC
+"""How a text begins that may be a picture or a PDF: a URI, or JPEG, PNG, GIF, WebP, PDF."""
 _NUMBERS = frozenset({bool, float, int})
 _HOLDERS = frozenset({list, dict})
 _ENCODER = msgspec.json.Encoder()
@@ -127,6 +127,12 @@ def measure_text(text: str) -> tuple[int, int]:
             picture = match[1].lower() == "image/"
             return (0 if picture else len(text) // _ATTACHMENT_SHARE), 1
     return utf8_size(text), 0
+
+
+def is_picture(text: str) -> bool:
+    """Return True for a picture, False for another file, in base64 or as a ``data:`` URI."""
+    match = _DATA.match(text[:LONGEST_PREFIX])
+    return match is None or match[1].lower() == "image/"
 
 
 def measure_input(text: str) -> tuple[int, int]:
@@ -371,7 +377,7 @@ def measure_prompts(value: Json) -> Prompts:
     elif value and {*map(type, value)} <= _NUMBERS:
         return Prompts(tokens=len(value))
     elif {*map(type, value)} == {str}:
-        size, images = _measure_texts(value, URIS + _MAGIC, measure_input)
+        size, images = _measure_texts(value, PICTURES, measure_input)
         if not images:  # the usual array
             return Prompts(items=len(value), size=size, texts=cast("list[str]", value))
     prompts = Prompts(items=max(1, len(value)))

@@ -28,6 +28,7 @@ from querybudget.adapters.request import (
     asks_of,
     joined,
 )
+from querybudget.adapters.segments import texts_of
 
 _LOGPROBS = (
     "decoderinputdetails",
@@ -142,6 +143,8 @@ class Native:
             asks = prompt.asks(items)
             call.template, call.asks = prompt.system(), asks_of(asks)
             call.ask = prompt.ask() or joined(asks) or prompt.whole(unread)
+            if target.texts:
+                call.segments, call.opaque = texts_of(prompt.document)
         return copied(call, models.copies)
 
     def meter(self, call: Call, content_type: str, /) -> Meter:

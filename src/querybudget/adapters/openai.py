@@ -45,6 +45,7 @@ from querybudget.adapters.request import (
     utf8_size,
 )
 from querybudget.adapters.responses_usage import read_responses_body, read_responses_event
+from querybudget.adapters.segments import add_texts
 
 _LOGPROBS = ("logprobs", "top_logprobs", "prompt_logprobs", "n_probs", "return_hidden_states")
 """Members that reveal more than text, including llama.cpp's and SGLang's."""
@@ -76,7 +77,8 @@ class ChatCompletions:
 
     def _parse(self, target: Target, body: bytes) -> Call:
         request = read_request(body, "a chat completions request")
-        items, messages = conversations(request.array("messages"))
+        said = request.array("messages")
+        items, messages = conversations(said)
         models = models_in(target, request)
         call = Call(
             dialect=Dialect.OPENAI,
@@ -97,6 +99,7 @@ class ChatCompletions:
             ask=messages.ask,
             asks=messages.asks,
         )
+        add_texts(call, target, request, messages=said)
         return copied(call, models.copies)
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
@@ -136,6 +139,7 @@ class Responses:
             background=request.flag("background"),
             stateful=any(kept in request for kept in _KEPT),
         )
+        add_texts(call, target, request, input=asked, instructions=instructions)
         return copied(call, models.copies)
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
@@ -152,7 +156,8 @@ class Completions:
 
     def parse(self, target: Target, body: bytes, /) -> Call:
         request = read_request(body, "a completions request")
-        prompts = measure_prompts(request.value("prompt"))
+        prompt = request.value("prompt")
+        prompts = measure_prompts(prompt)
         _add_embeds(prompts, request)
         logprobs = _alternatives(request, "logprobs")
         # With echo, the prompt's tokens are returned with log-probabilities too.
@@ -177,6 +182,7 @@ class Completions:
             ask=joined(prompts.texts),
             asks=asks_of(prompts.texts),
         )
+        add_texts(call, target, request, prompt=prompt)
         return copied(call, models.copies)
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
@@ -193,7 +199,8 @@ class Embeddings:
 
     def parse(self, target: Target, body: bytes, /) -> Call:
         request = read_request(body, "an embeddings request")
-        prompts = measure_prompts(request.value("input"))
+        given = request.value("input")
+        prompts = measure_prompts(given)
         said = request.value("messages")
         messages = converse(said if isinstance(said, list) else [said])
         models = models_in(target, request)
@@ -212,6 +219,7 @@ class Embeddings:
             asks=asks_of(prompts.texts),
             generates=False,
         )
+        add_texts(call, target, request, input=given, messages=said)
         return copied(call, models.copies)
 
     def meter(self, call: Call, content_type: str, /) -> Meter:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import astuple
 
-from querybudget.adapters.base import Call, Dialect, Target
+from querybudget.adapters.base import Call, Dialect, Segment, Target
 from querybudget.adapters.combined import copied
-from querybudget.adapters.content import URIS, Turns
+from querybudget.adapters.content import PICTURES, Turns
 from querybudget.adapters.model_names import models_of
 from querybudget.adapters.request import choices_of, joined, output_bound
+from querybudget.adapters.segments import channel_of, is_role
 
 
 class _Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -66,7 +67,7 @@ def plain_chat(target: Target, body: bytes) -> Call | None:
     size, template, ask = 0, "", ""
     for message in messages:
         ask = message.content
-        if ask.startswith(URIS):
+        if ask.startswith(PICTURES):
             return None
         size += len(ask) if ask.isascii() else len(ask.encode())
     if len(messages) != 1 or messages[0].role != "user":
@@ -88,6 +89,7 @@ def plain_chat(target: Target, body: bytes) -> Call | None:
         ask=ask,
         other_models=models.others,
         any_model=not models.first,
+        segments=_segments(target, messages),
     )
     return call if models.copies == 1 else copied(call, models.copies)
 
@@ -98,6 +100,20 @@ def _said(messages: list[_Message]) -> tuple[str, str]:
     for message in messages:
         turns.add(message.role, message.content)
     return joined(turns.system), joined(turns.asked) or turns.last
+
+
+def _segments(target: Target, messages: list[_Message]) -> tuple[Segment, ...]:
+    """Return what the model reads, if it is wanted; an unknown role is read too."""
+    if not target.texts:
+        return ()
+    segments: list[Segment] = []
+    for message in messages:
+        role, text = message.role, message.content
+        if not is_role(role):
+            text = f"{role}\n{text}" if text else role
+        if text:
+            segments.append(Segment(channel_of(role), text))
+    return tuple(segments)
 
 
 def _within(chat: _Chat, body: bytes) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import blake2b
 
-from querybudget.adapters.base import UNREADABLE, Adapter, Call, Dialect, Target
+from querybudget.adapters.base import UNREADABLE, Adapter, Call, Dialect, Opaque, Target
 from querybudget.adapters.combined import most_of
 from querybudget.adapters.media import forms_of, is_usual
 from querybudget.adapters.readings import TooMuchError, readings
@@ -122,4 +122,11 @@ def unreadable_call(dialect: Dialect, body: bytes, size: int | None = None) -> C
     """
     digest = blake2b(body, digest_size=16).hexdigest()
     size = len(body) if size is None else size
-    return Call(dialect, UNREADABLE, input_bytes=size, input_tokens=size, ask=digest)
+    return Call(
+        dialect,
+        UNREADABLE,
+        input_bytes=size,
+        input_tokens=size,
+        ask=digest,
+        opaque=(Opaque(UNREADABLE, digest),),
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -89,6 +89,10 @@ class Request:
 
     def __contains__(self, name: str) -> bool:
         return self._members.get(name, _NULL) != _NULL
+
+    def names(self) -> Iterable[str]:
+        """Return the names of all members, in the order of the body."""
+        return self._members
 
     def value(self, name: str) -> Json:
         """Return a member, decoded; None if it is null or missing.

@@ -126,7 +126,7 @@ def _degrade(
 ) -> Scope:
     """Rewrite the body to ask for less; return the scope for the new body."""
     body = decoded(scope, received.body, limit)
-    target = target_of(scope, admission.path)
+    target = target_of(scope, admission.path, texts=False)  # it was analyzed before
     degraded = None if body is None else degrade_call(adapter, target, body)
     if degraded is None:
         return scope

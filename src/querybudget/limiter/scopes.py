@@ -138,7 +138,13 @@ def _below(root: str, path: str) -> str:
     return path
 
 
-def target_of(scope: Mapping[str, Any], path: str) -> Target:
-    """Return where an HTTP scope is sent, of which `path` was matched."""
+def target_of(scope: Mapping[str, Any], path: str, *, texts: bool = True) -> Target:
+    """Return where an HTTP scope is sent, of which `path` was matched.
+
+    Args:
+        scope: The scope.
+        path: The path.
+        texts: Whether what the model reads is wanted.
+    """
     query: bytes = scope.get("query_string", b"")
-    return Target(path, query.decode("latin-1") if query else "", scope["headers"])
+    return Target(path, query.decode("latin-1") if query else "", scope["headers"], texts)

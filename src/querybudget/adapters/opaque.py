@@ -1,0 +1,136 @@
+"""What a model reads that is no text here: token ids, vectors, references, pictures, sound, files.
+
+Each is known by what it holds: the ids, the data or where it is, whatever form it is sent in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+
+import msgspec
+
+from querybudget.adapters.base import Opaque
+from querybudget.adapters.lax import Json
+from querybudget.adapters.segment_names import Kind
+
+LONGEST_CONTENT = 64
+"""Characters of what identifies something; of anything longer there is a hash."""
+
+MOST_VECTORS = 64
+"""Entries of one list of lists of numbers. Of a longer list, neighbours are one entry."""
+
+MEDIA = frozenset({Kind.IMAGE, Kind.AUDIO, Kind.FILE})
+
+OPAQUE = {
+    Kind.IMAGE: "image",
+    Kind.AUDIO: "audio",
+    Kind.FILE: "file",
+    Kind.TOKENS: "tokens",
+    Kind.EMBEDDINGS: "embeddings",
+    Kind.REFERENCE: "reference",
+}
+"""Kinds of members that hold something of the kind."""
+
+_PAYLOADS = (
+    *("data", "bytes", "url", "file_data", "image_url", "file_url", "b64_json", "uri", "path"),
+    *("fileBytes", "bytesBase64Encoded"),
+)
+_KEPT = ("file_id", "fileUri", "file_uri", "gcsUri")
+_MIMES = ("mime_type", "mimeType", "media_type")
+_IMAGE_TYPES = frozenset({"computer_screenshot", "image", "image_url", "input_image"})
+_NUMBERS = frozenset({bool, float, int})
+
+
+def opaque_of(kind: str, content: str | bytes) -> Opaque:
+    """Return something by what identifies it, of any length."""
+    data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    if len(data) <= LONGEST_CONTENT and isinstance(content, str):
+        return Opaque(kind, content)
+    return Opaque(kind, blake2b(data, digest_size=16).hexdigest())
+
+
+def opaque_in(kind: Kind, value: Json) -> Iterator[Opaque]:
+    """Yield what a member of some kind holds, which may be a list."""
+    if isinstance(value, list) and {*map(type, value)}.isdisjoint(_NUMBERS):
+        if value and isinstance(value[0], list):
+            yield from _lists(kind, value)
+            return
+        for item in value:
+            yield from _one(kind, item)
+    else:
+        yield from _one(kind, value)
+
+
+def kind_of_numbers(items: Json) -> Kind:
+    """Return whether numbers are token ids, or a vector."""
+    is_vector = isinstance(items, list) and float in {*map(type, items)}
+    return Kind.EMBEDDINGS if is_vector else Kind.TOKENS
+
+
+def payload_of(members: dict[str, Json]) -> str:
+    """Return the data of a picture, a piece of sound or a file, or where it is; else nothing."""
+    return _first(members, _PAYLOADS) or _first(members, _KEPT)
+
+
+def part_without(kind: str, members: dict[str, Json]) -> tuple[dict[str, Json], Iterator[Opaque]]:
+    """Return a part of some type in two: what may be text, and its picture or file."""
+    source, data = members.get("source"), members.get("data")
+    media, taken = Kind.IMAGE if kind in _IMAGE_TYPES else Kind.FILE, ""
+    holder = members
+    if isinstance(source, dict) and source.get("type") != "text" and "content" not in source:
+        taken, holder = "source" if payload_of(source) else "", source
+    elif isinstance(data, str) and kind not in {"", "text"}:
+        if kind == "redacted_thinking":  # the server's own
+            return {}, iter(())
+        is_data = media is Kind.IMAGE or kind == "base64" or bool(_mime(members))
+        taken = "data" if is_data else ""
+    elif isinstance(data, str) and not kind and _mime(members):
+        taken = "data"
+    elif kind == "item_reference":
+        return {}, opaque_in(Kind.REFERENCE, members.get("id"))
+    if not taken:
+        return members, iter(())
+    rest = {name: value for name, value in members.items() if name != taken}
+    return rest, opaque_in(media, holder)
+
+
+def _one(kind: Kind, value: Json) -> Iterator[Opaque]:
+    name = OPAQUE[kind]
+    if isinstance(value, dict) and kind in MEDIA:
+        found = _first(value, _PAYLOADS)
+        name = _kind_of_file(name, value) if found else name
+        if not found and (kept := _first(value, _KEPT)):
+            name, found = "reference", kept
+        value = found or value
+    if value is None or isinstance(value, bool) or value in ("", [], {}):
+        return
+    yield opaque_of(name, value if isinstance(value, str) else _json(value))
+
+
+def _lists(kind: Kind, items: list[Json]) -> Iterator[Opaque]:
+    size = -(-len(items) // MOST_VECTORS)
+    for start in range(0, len(items), size):
+        some = items[start] if size == 1 else items[start : start + size]
+        if any(items[start : start + size]):
+            yield opaque_of(OPAQUE[kind], _json(some))
+
+
+def _json(value: Json) -> str | bytes:
+    data = msgspec.json.encode(value)
+    return data if len(data) > LONGEST_CONTENT else data.decode()
+
+
+def _first(members: dict[str, Json], names: tuple[str, ...]) -> str:
+    found = (members.get(name) for name in names)
+    return next((value for value in found if isinstance(value, str) and value), "")
+
+
+def _mime(members: dict[str, Json]) -> str:
+    return _first(members, _MIMES).lower()
+
+
+def _kind_of_file(name: str, members: dict[str, Json]) -> str:
+    """Return what a file is by its media type: a picture, sound or another file."""
+    kind = _mime(members)
+    return next((known for known in ("image", "audio") if kind.startswith(f"{known}/")), name)

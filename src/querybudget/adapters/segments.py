@@ -1,0 +1,344 @@
+"""What the model reads in a request: `Call.segments` and `Call.opaque`, for every dialect.
+
+One reader for all: names of members are folded, and `segment_names` says what each holds. Whatever
+it does not name is read too, names of members included, since a server may read it. Each turn, tool
+and prompt is a segment; texts of one channel that stand together in a turn are one, a line each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import TypeAlias, cast
+
+import msgspec
+
+from querybudget.adapters import lax
+from querybudget.adapters.base import Call, Channel, Opaque, Segment, Target
+from querybudget.adapters.content import PICTURES, is_picture, measure_input, texts_in
+from querybudget.adapters.lax import Json
+from querybudget.adapters.members import fold
+from querybudget.adapters.opaque import (
+    MEDIA,
+    OPAQUE,
+    kind_of_numbers,
+    opaque_in,
+    opaque_of,
+    part_without,
+    payload_of,
+)
+from querybudget.adapters.request import Request, joined
+from querybudget.adapters.segment_names import (
+    FED,
+    HOLDERS,
+    ORDER,
+    OTHERS,
+    SETTINGS,
+    Kind,
+    kind_of,
+)
+
+LONGEST_LABEL = 64
+"""Characters of an id, at most; what is longer is read as text."""
+
+_FED_ROLES = frozenset({"assistant", "chatbot", "developer", "function", "model", "system", "tool"})
+_ROLES = _FED_ROLES | {"", "human", "user"}
+_FED_TYPES = frozenset(
+    {"document", "file", "input_file", "reasoning", "search_result", "thinking", "json_schema"}
+)
+_FED_ENDINGS = ("_call", "_output", "_result", "_use")
+_TITLES = ("filename", "name", "title")
+_SAID, _FED = Channel.SAID, Channel.FED
+_NUMBERS = frozenset({bool, float, int})
+_COUNTS = frozenset({float, int})
+_PLAIN_TURN = frozenset({"role", "content"})
+_TEXTS = {str}
+_BLANK = re.compile(r"\s")
+_ID = re.compile(r"(?=\D*\d)[\w.:+/=@-]{1,64}", re.ASCII)
+
+_Members: TypeAlias = "Iterable[tuple[str, Json]]"
+
+
+class _Way(msgspec.Struct, frozen=True, gc=False):
+    """How a value is read.
+
+    Attributes:
+        channel: The channel of its texts.
+        words: Whether it is JSON of any form, all of which the model reads.
+        each: Whether each element of a list is a segment of its own.
+    """
+
+    channel: Channel
+    words: bool = False
+    each: bool = False
+
+
+_EACH_SAID, _EACH_FED = _Way(_SAID, each=True), _Way(_FED, each=True)
+_IN_SAID, _IN_FED = _Way(_SAID), _Way(_FED)
+_WORDS, _EACH_WORDS = _Way(_FED, words=True), _Way(_FED, words=True, each=True)
+
+
+class _End:
+    """Ends a segment."""
+
+
+_END = _End()
+_Entry: TypeAlias = "tuple[Json | _End, _Way]"
+
+
+def add_texts(call: Call, target: Target, request: Request, **decoded: Json) -> None:
+    """Set what the model reads in a request, if it is wanted.
+
+    Args:
+        call: The request's call.
+        target: Where it is sent.
+        request: Its members.
+        decoded: Those of them that are decoded already.
+
+    Raises:
+        BodyError: A member is no JSON that every reader takes.
+    """
+    if not target.texts:
+        return
+    reader = Reader()
+    reader.request(
+        [
+            (name, decoded[name] if name in decoded else request.value(name))
+            for name in request.names()
+            if fold(name) not in SETTINGS
+        ]
+    )
+    call.segments, call.opaque = reader.found()
+
+
+def texts_of(document: dict[str, Json]) -> tuple[tuple[Segment, ...], tuple[Opaque, ...]]:
+    """Return what the model reads in a request, decoded."""
+    reader = Reader()
+    reader.request(document.items())
+    return reader.found()
+
+
+def channel_of(role: str) -> Channel:
+    """Return the channel of a turn."""
+    return _FED if role in _FED_ROLES or role.lower() in _FED_ROLES else _SAID
+
+
+def is_role(role: str) -> bool:
+    """Return True if servers know a role, so that it is no text of its own."""
+    return role in _ROLES or role.lower() in _ROLES
+
+
+class Reader:
+    """Collects what the model reads."""
+
+    __slots__ = ("_channel", "_opaque", "_segments", "_texts")
+
+    def __init__(self) -> None:
+        self._segments: list[Segment] = []
+        self._opaque: list[Opaque] = []
+        self._texts: list[str] = []
+        self._channel = _SAID
+
+    def found(self) -> tuple[tuple[Segment, ...], tuple[Opaque, ...]]:
+        """Return what was read so far."""
+        self._end()
+        return tuple(self._segments), tuple(self._opaque)
+
+    def request(self, members: _Members) -> None:
+        """Read the members of a request."""
+        requests = [members]
+        for request in requests:
+            named = [(name, value) for name, value in request if value is not None]
+            if len(named) > 1:
+                named.sort(key=_place)
+            for name, value in named:
+                self._member(fold(name), value, requests)
+
+    def value(self, value: Json) -> None:
+        """Read a prompt, or a list of them."""
+        self._walk(value, _EACH_SAID)
+
+    def _member(self, name: str, value: Json, requests: list[_Members]) -> None:
+        if name in SETTINGS:
+            return
+        if name in HOLDERS:
+            held = value if isinstance(value, list) else [value]
+            inner = [each for each in held if isinstance(each, dict)]
+            requests += [each.items() for each in inner]
+            if len(inner) < len(held):
+                self._walk([each for each in held if not isinstance(each, dict)], _EACH_SAID)
+            return
+        kind = kind_of(name)
+        if kind in OPAQUE:
+            self._walk(self._media(kind, value), _IN_FED)
+        elif name in FED:
+            self._walk(value, _EACH_WORDS if kind is Kind.WORDS else _EACH_FED)
+        elif kind is not None or name in ORDER or not _is_id(value):
+            if name == "prompt" and isinstance(value, dict) and "id" in value:  # a stored one
+                self._opaque += opaque_in(Kind.REFERENCE, value["id"])
+            self._walk(value, _EACH_SAID)
+
+    def _walk(self, value: Json, way: _Way) -> None:
+        pending: list[_Entry] = [(value, way)]
+        while pending:
+            found, way = pending.pop()
+            if isinstance(found, str):
+                self._say(found, way.channel)
+            elif isinstance(found, list):
+                self._list(found, way, pending)
+            elif isinstance(found, dict):
+                self._object(found, way, pending)
+            elif found is _END:
+                self._end()
+            elif type(found) in _COUNTS:
+                self._say(str(found), way.channel)
+            if way.each:
+                self._end()
+
+    def _list(self, items: list[Json], way: _Way, pending: list[_Entry]) -> None:
+        kinds = {*map(type, items)}
+        if kinds == _TEXTS:
+            self._say_all(cast("list[str]", items), way)
+        elif kinds <= _NUMBERS:
+            self._numbers(items, way)
+        elif kinds == {list} and not way.words and _are_vectors(items):
+            self._opaque += opaque_in(kind_of_numbers(items[0]), items)
+        else:
+            if not way.words and not kinds.isdisjoint(_NUMBERS):  # token ids among texts
+                self._numbers([item for item in items if type(item) in _NUMBERS], way)
+                items = [item for item in items if type(item) not in _NUMBERS]
+            pending += [(item, way) for item in reversed(items)]
+
+    def _numbers(self, items: list[Json], way: _Way) -> None:
+        if not items:
+            return
+        if way.words:
+            self._say(" ".join(map(str, items)), way.channel)
+        else:
+            self._opaque += opaque_in(kind_of_numbers(items), items)
+
+    def _object(self, members: dict[str, Json], way: _Way, pending: list[_Entry]) -> None:
+        if not members:
+            return
+        if way.each:
+            pending.append((_END, _IN_SAID))
+        if way.words:
+            pending += [*self._words(members)][::-1]
+            return
+        channel = way.channel
+        role, kind = members.get("role"), members.get("type")
+        if isinstance(role, str):
+            channel = channel_of(role)
+            if not is_role(role):
+                self._say(role, channel)
+            content = members.get("content")
+            if isinstance(content, str) and members.keys() == _PLAIN_TURN:
+                self._say(content, channel)
+                return
+        elif isinstance(kind, str) and _is_fed(kind):
+            channel = _FED
+        if "source" in members or "data" in members or kind == "item_reference":
+            members, opaque = part_without(lax.text(kind), members)
+            self._opaque += opaque
+        inside = _IN_FED if channel is _FED else _IN_SAID
+        entries = [
+            entry
+            for name, value in members.items()
+            if name != "role"
+            for entry in self._entries(name, value, inside)
+        ]
+        pending += entries[::-1]
+
+    def _entries(self, name: str, value: Json, way: _Way) -> Iterator[_Entry]:
+        """Yield what is to be read of a member of a turn or a part."""
+        kind = kind_of(name)
+        if kind is Kind.SAID:
+            is_call = way is _IN_FED and name == "input" and isinstance(value, dict)
+            yield (value, _WORDS if is_call else way)
+        elif kind is Kind.FED:
+            yield (value, _IN_FED)
+        elif kind is Kind.WORDS:
+            yield (value, _WORDS)
+        elif kind is None:
+            if isinstance(value, bool) or value is None or (way is _IN_SAID and _is_id(value)):
+                return
+            yield (name, way)
+            yield (value, way)
+        elif kind is Kind.LABEL or kind is Kind.SEALED:
+            yield from ((text, way) for text in texts_in(value) if not _is_label(text, kind))
+        elif kind in MEDIA and isinstance(value, dict) and not payload_of(value):
+            yield (value, _IN_FED)
+        else:
+            yield (self._media(kind, value), _IN_FED)
+
+    def _words(self, members: dict[str, Json]) -> Iterator[_Entry]:
+        """Yield the members of JSON that a model reads as it is, but names that servers give."""
+        for name, value in members.items():
+            kind = kind_of(name)
+            if kind is None:
+                yield (name, _WORDS)
+            if kind is Kind.REFERENCE and not isinstance(value, dict):
+                self._opaque += opaque_in(kind, value)
+            elif not (kind is Kind.LABEL and isinstance(value, str) and _is_label(value, kind)):
+                yield (value, _WORDS)
+
+    def _media(self, kind: Kind, value: Json) -> list[Json]:
+        """Take what is no text, and return the titles beside it."""
+        self._opaque += opaque_in(kind, value)
+        held = value if isinstance(value, list) else [value]
+        files = [each for each in held if isinstance(each, dict)] if kind in MEDIA else []
+        return [each[name] for each in files for name in _TITLES if name in each]
+
+    def _say(self, text: str, channel: Channel) -> None:
+        if not text:
+            return
+        if text.startswith(PICTURES) and measure_input(text)[1]:
+            self._opaque.append(opaque_of("image" if is_picture(text) else "file", text))
+            return
+        if channel is not self._channel:
+            self._end()
+            self._channel = channel
+        self._texts.append(text)
+
+    def _say_all(self, texts: list[str], way: _Way) -> None:
+        for text in texts:
+            self._say(text, way.channel)
+            if way.each:
+                self._end()
+
+    def _end(self) -> None:
+        if self._texts:
+            self._segments.append(Segment(self._channel, joined(self._texts)))
+            self._texts = []
+
+
+def _place(member: tuple[str, Json]) -> int:
+    name = fold(member[0])
+    if name == "text" and not isinstance(member[1], dict):  # a prompt, or the form of an answer
+        return OTHERS
+    return ORDER.get(name, OTHERS)
+
+
+def _is_fed(kind: str) -> bool:
+    """Return True for the type of a part or an item that no user says."""
+    return kind in _FED_TYPES or kind.endswith(_FED_ENDINGS)
+
+
+def _is_label(text: str, kind: Kind) -> bool:
+    """Return True if a text is written like an id: ASCII without white space, and no long one."""
+    short = kind is Kind.SEALED or len(text) <= LONGEST_LABEL
+    return short and text.isascii() and _BLANK.search(text) is None
+
+
+def _is_id(value: Json) -> bool:
+    """Return True for a number, or a text like an id, a hash or a time."""
+    if isinstance(value, str):
+        return _ID.fullmatch(value) is not None
+    return isinstance(value, bool | int | float)
+
+
+def _are_vectors(items: list[Json]) -> bool:
+    """Return True for lists of token ids, or of fractions."""
+    numbers = chain.from_iterable(cast("list[list[Json]]", items))
+    return {*map(type, numbers)} <= _NUMBERS
