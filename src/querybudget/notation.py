@@ -69,6 +69,8 @@ _EVERY = re.compile(r"([0-9]{1,9})?\s*([a-z]+)", re.IGNORECASE)
 _GAPS = re.compile(r"[\s-]+")
 _MEASURE = re.compile(rf"({_NUMBER})\s*([a-z]*)", re.IGNORECASE)
 
+SCORING = ("true", "false", "only")
+
 _LIMIT = "a limit such as `60 requests/minute`, `2M tokens/day`, `$50/month` or `8 concurrent`"
 _DURATION = "a duration such as `30s` or `15 minutes`"
 _SIZE = "a size such as `16 MiB`"
@@ -197,11 +199,20 @@ def factor(text: str) -> int:
 
 
 def share(text: str) -> int:
-    """Read a share such as `0.5`, from 0 to 1, in millionths."""
-    value = _scaled(text, MICRO, "a share such as `0.5`")
+    """Read a share such as `0.5` or `50%`, from 0 to 1, in millionths."""
+    percent = text.strip().endswith("%")
+    number, scale = (text.strip()[:-1], MICRO // 100) if percent else (text, MICRO)
+    value = _scaled(number, scale, "a share such as `0.5`")
     if value > MICRO:
         raise ValueError(f"expected a share from 0 to 1, found {brief(text)}")
     return value
+
+
+def scoring(text: str) -> str:
+    """Read whether the sweep score counts: `true`, `false` or `only`."""
+    if text not in SCORING:
+        raise ValueError(f"expected `true`, `false` or `only`, found {brief(text)}")
+    return text
 
 
 def price_per_million(text: str) -> int:

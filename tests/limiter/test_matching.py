@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import Call, Dialect, Target, Usage
 from querybudget.adapters.reading import read_call
+from querybudget.coverage import Observation
 from querybudget.identity import Identity, KeyedHash
 from querybudget.limiter.conditions import Mismatch
+from querybudget.limiter.content import Content
 from querybudget.limiter.estimation import Estimate
 from querybudget.limiter.matching import CACHED, Matcher, Route
 from querybudget.limiter.plans import Caller
+from querybudget.policy.match import opaque_bits
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO
 
@@ -57,7 +60,8 @@ def route_of(matching: Matcher, path: str = CHAT, method: str = "POST") -> Route
         ({"tier": "trusted"}, Mismatch("tier", ("trusted",), "default")),
         ({"stream": True}, Mismatch("stream", ("true",), "false")),
         ({"capability": "coding"}, Mismatch("capability", ("coding",), "poetry")),
-        ({"model": "gpt-*", "capability": "poetry"}, None),
+        ({"opaque": ["audio", "tokens"]}, Mismatch("opaque", ("audio", "tokens"), "image")),
+        ({"model": "gpt-*", "capability": "poetry", "opaque": True}, None),
         ({}, None),
     ],
 )
@@ -68,7 +72,8 @@ def test_the_first_condition_that_does_not_hold_says_why_a_budget_does_not_apply
     tiers = {"trusted": {"when": {"claim": {"plan": "pro"}}}}
     matching = matcher(budget, capabilities=CAPABILITIES, tiers=tiers)
     (only,) = matching._policy.budgets
-    assert matching.why_not(only, "POST", CHAT, caller(), chat(), 1) == mismatch
+    content = Content(Observation(capabilities=1), opaque_bits(["image"]))
+    assert matching.why_not(only, "POST", CHAT, caller(), chat(), content) == mismatch
 
 
 def test_an_exempt_path_says_which_pattern_exempts_it() -> None:
@@ -118,6 +123,7 @@ MATCHES = st.fixed_dictionaries(
         "tier": st.sampled_from(["trusted", "default"]),
         "stream": st.booleans(),
         "capability": st.sampled_from(NAMES),
+        "opaque": st.sampled_from([True, ["image", "text"], "tokens"]),
     },
 )
 LIMITS = st.sampled_from(["1/minute", "1 tokens/day", "1 usd/day", "2 concurrent", "9 buckets/day"])
@@ -131,6 +137,7 @@ LIMITS = st.sampled_from(["1/minute", "1 tokens/day", "1 usd/day", "2 concurrent
     st.sampled_from(["chat", "other", "unreadable", "count_tokens", "embeddings"]),
     st.booleans(),
     st.integers(0, 3),
+    st.integers(0, 255),
 )
 def test_a_budget_applies_exactly_if_nothing_says_why_it_does_not(
     wanted: list[tuple[str, dict[str, Any]]],
@@ -140,6 +147,7 @@ def test_a_budget_applies_exactly_if_nothing_says_why_it_does_not(
     operation: str,
     stream: bool,
     capabilities: int,
+    opaque: int,
 ) -> None:
     matching = matcher(
         *({"name": f"b{n}", "limit": limit, "match": m} for n, (limit, m) in enumerate(wanted)),
@@ -150,12 +158,13 @@ def test_a_budget_applies_exactly_if_nothing_says_why_it_does_not(
     )
     asking, call = caller(tier), chat(operation=operation, stream=stream)
     route = matching.route(method, path)
-    plan = route and matching.plan(asking, route, call, capabilities)
+    content = Content(Observation(capabilities=capabilities), opaque)
+    plan = route and matching.plan(asking, route, call, content)
     applying = [matched.budget.name for matched in plan.budgets] if plan else []
     unopposed = [
         budget.name
         for budget in matching._policy.budgets
-        if matching.why_not(budget, method, path, asking, call, capabilities) is None
+        if matching.why_not(budget, method, path, asking, call, content) is None
     ]
     assert applying == unopposed
 

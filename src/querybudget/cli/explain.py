@@ -140,9 +140,8 @@ def _explanation(
     observation = admission.observation or Observation()
     bits = observation.capabilities
     caller = limiter.caller_for(request.scope)
-    lines = limiter.matcher.lines(
-        caller, admission.plan, call, admission.estimate, admission.pools, bits
-    )
+    content = admission.content
+    lines = limiter.matcher.lines(caller, admission.plan, call, admission.estimate, content)
     statuses: Sequence[LineStatus | None] = [None] * len(lines)
     if decision is not None and not admission.nameless:
         statuses = decision.lines
@@ -174,7 +173,7 @@ def _explanation(
             applying.get(budget.name)
             or _idle(
                 budget,
-                _reason(why_not(budget, request.method, request.path, caller, call, bits)),
+                _reason(why_not(budget, request.method, request.path, caller, call, content)),
             )
             for budget in limiter.policy.budgets
         ),

@@ -9,6 +9,7 @@ import msgspec
 
 from querybudget.adapters.base import UNREADABLE, Call
 from querybudget.adapters.model_names import one_spelling
+from querybudget.policy.match import OPAQUE, opaque_bits
 from querybudget.policy.model import Budget, Mode
 from querybudget.units import Unit
 
@@ -30,8 +31,8 @@ class Mismatch(msgspec.Struct, frozen=True):
 
     Attributes:
         condition: ``exempt``, ``path``, ``method``, ``model``, ``operation``, ``tier``,
-            ``stream``, ``capability``, or ``unit`` where the call uses nothing that the budget
-            counts (tokens of a path that is no model's, buckets of a WebSocket).
+            ``stream``, ``capability``, ``opaque``, or ``unit`` where the call uses nothing that the
+            budget counts (tokens of a path that is no model's, buckets of a WebSocket).
         wanted: Patterns or names that the budget asks for, or that exempt the path; for ``stream``
             ``true`` or ``false``, for ``unit`` the budget's unit.
         actual: What the call has instead; empty for nothing. For ``unit``, its operation.
@@ -126,15 +127,30 @@ def counts_buckets(budget: Budget) -> bool:
 def needs_no_body(budget: Budget) -> bool:
     """Return True if an enforced budget applies, and takes the same, whatever a request asks."""
     match, unit = budget.match, budget.quota.unit
-    asks = match.model or match.operation or match.capability or match.stream is not None
+    asks = match.model or match.operation or match.capability or match.opaque
+    asks = asks or match.stream is not None
     pooled = {"model", "template"}.isdisjoint(budget.per)
     counts = unit is Unit.REQUESTS or unit is Unit.CONCURRENT
     return bool(counts and pooled and not asks and budget.mode is Mode.ENFORCE)
 
 
+def needs_content(budget: Budget) -> bool:
+    """Return True if a budget depends on what a call holds."""
+    return needs_analysis(budget) or bool(budget.match.opaque) or "template" in budget.per
+
+
 def needs_analysis(budget: Budget) -> bool:
     """Return True if only the analyzed prompt says whether a budget applies, or what it takes."""
-    return counts_buckets(budget) or bool(budget.match.capability)
+    return counts_buckets(budget) or budget.match.analyzed
+
+
+def opaque_mismatch(budget: Budget, kinds: int) -> Mismatch | None:
+    """Return why a budget of opaque calls does not apply to one with these kinds, as bits."""
+    wanted = budget.match.opaque
+    if not wanted or opaque_bits(wanted) & kinds:
+        return None
+    held = [kind for bit, kind in enumerate(OPAQUE) if kinds >> bit & 1]
+    return Mismatch("opaque", wanted, ", ".join(held))
 
 
 def _counts(unit: Unit, operation: str) -> bool:

@@ -35,6 +35,7 @@ from querybudget.limiter.admission import (
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
 from querybudget.limiter.charges import charge_for, refuse_nameless
 from querybudget.limiter.checks import check_call, check_usage
+from querybudget.limiter.content import NOT_EXAMINED, examine
 from querybudget.limiter.estimation import Estimator
 from querybudget.limiter.figures import WithheldFigures
 from querybudget.limiter.matching import Matcher, Route
@@ -229,18 +230,16 @@ class Limiter:
                 for a request that no adapter reads.
         """
         asked, call = call is not None, call or BARE
-        pools = self.matcher.templates(caller, call)
-        plan, observation = self.matcher.plan(caller, route, call, 0, len(pools)), None
-        identity = caller.identity
-        if plan.needs_analysis and self.analyzer is not None:
-            observation = await self.analyzer.analyze(call)
-            plan = self.matcher.plan(caller, route, call, observation.capabilities, len(pools))
+        content, identity = NOT_EXAMINED, caller.identity
+        if route.examined:
+            content = await examine(self.matcher, self.analyzer, caller, route, call)
+        plan = self.matcher.plan(caller, route, call, content)
         estimate = UNMETERED
         if asked and (plan.needs_usage or self._hooks):
             estimate = self.estimator.estimate(identity.key, call)
         now = self.clock()
         admission = Admission(identity, caller.tier, call, method, path, now, estimate, plan)
-        admission.observation, admission.pools = observation, pools
+        admission.content, admission.observation = content, content.observation
         admission.verified = self._verified.has(identity.key, identity.source)
         if plan.unpriced:
             admission.refusal = Refusal.UNPRICED

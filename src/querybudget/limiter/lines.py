@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from querybudget.adapters.base import Call
 from querybudget.ledger import Line, Standing
+from querybudget.limiter.content import NOT_EXAMINED, Content
 from querybudget.limiter.estimation import Estimate
 from querybudget.limiter.partitions import NO_TEMPLATE, TEMPLATE, Partitions
 from querybudget.limiter.plans import Caller, Plan
@@ -43,8 +44,7 @@ class Lines:
         plan: Plan,
         call: Call,
         estimate: Estimate,
-        pools: Sequence[str] = (),
-        capabilities: int = 0,
+        content: Content = NOT_EXAMINED,
     ) -> tuple[Line, ...]:
         """Return the ledger lines of a call: one for each `Matched` of its plan, in their order.
 
@@ -53,19 +53,18 @@ class Lines:
             plan: The budgets.
             call: What is asked.
             estimate: What it is expected to use.
-            pools: `templates` of the call.
-            capabilities: `Observation.capabilities`.
+            content: What it holds.
         """
         usage, certain = estimate.usage, estimate.certain
         uncertain = certain is not usage
-        weight = self._weight(capabilities) if plan.counts_buckets else 0
+        weight = self._weight(content.capabilities) if plan.counts_buckets else 0
         lines: list[Line] = []
         for matched in plan.budgets:
             per = matched.budget.per
             partition = (
                 caller.identity.key
                 if per == IDENTITY
-                else self._joined(per, caller, _pool(pools, matched.pool), matched.model)
+                else self._joined(per, caller, _pool(content.pools, matched.pool), matched.model)
             )
             standing = matched.standing
             if standing is _INVENTED and TEMPLATE not in partition:
@@ -75,8 +74,8 @@ class Lines:
                 line = Line(
                     partition,
                     matched.quota,
-                    weight,
-                    weight,
+                    weight if matched.counted else 0,
+                    weight if matched.counted else 0,
                     matched.shadow,
                     response,
                     standing,

@@ -23,15 +23,19 @@ from querybudget.limiter.conditions import (
     matching,
     models_of_call,
     needs_analysis,
+    needs_content,
     needs_no_body,
+    opaque_mismatch,
     route_mismatch,
 )
+from querybudget.limiter.content import NOT_EXAMINED, Content
 from querybudget.limiter.cost import cost_function, dearest, price_of
 from querybudget.limiter.lines import Lines
 from querybudget.limiter.partitions import Partitions, pools_templates, standing_of
 from querybudget.limiter.plans import Caller, Matched, Plan
 from querybudget.limiter.scopes import WEBSOCKET
 from querybudget.paths import is_plain, readings
+from querybudget.policy.match import opaque_bits
 from querybudget.policy.model import Budget, Mode, Policy
 from querybudget.policy.prices import ModelPrice
 from querybudget.policy.routes import Unknown
@@ -48,6 +52,7 @@ FEW_READINGS = 8
 
 _NONE = frozenset[str]()
 _NO_POOL = (-1,)
+_NOTHING_HELD = (0, 0, 0)
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
@@ -59,6 +64,8 @@ class Route(msgspec.Struct, frozen=True, eq=False):
         messages: For WebSockets, the route of each message: without leases, which the connection
             holds.
         capabilities: Bits of the capabilities that any of the budgets is matched on.
+        opaque: Bits of the kinds of opaque content that any of them is matched on.
+        examined: Whether any of them asks what a call holds.
         door: The route of a body that does not arrive at once: only budgets that any request takes
             the same of, whatever it asks. None if there are none.
         unknown: What becomes of a request with a body that no adapter reads; None of any other.
@@ -68,6 +75,8 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     budgets: int
     messages: Route | None = None
     capabilities: int = 0
+    opaque: int = 0
+    examined: bool = False
     unknown: Unknown | None = None
     door: Route | None = None
 
@@ -123,18 +132,21 @@ class Matcher:
                 return None
         bits = unleased = 0
         asked: set[str] = set()
+        opaque, examined = 0, False
         for index, budget in enumerate(self._policy.budgets):
             if route_mismatch(budget, method, paths) is None:
                 bits |= 1 << index
                 unleased |= (budget.quota.unit is not Unit.CONCURRENT) << index
                 asked.update(budget.match.capability)
+                opaque |= opaque_bits(budget.match.opaque)
+                examined = examined or needs_content(budget)
         if not bits:
             return None
         if method == WEBSOCKET:
             return Route(None, bits, Route(None, unleased))
         early = sum(1 << i for i, one in enumerate(self._policy.budgets) if needs_no_body(one))
         door = Route(None, bits & early) if adapter is not None and bits & early else None
-        return Route(adapter, bits, None, self._bits(asked), unknown, door)
+        return Route(adapter, bits, None, self._bits(asked), opaque, examined, unknown, door)
 
     def _adapter(self, method: str, paths: Sequence[str]) -> Adapter | None:
         """Return the adapter of a path: of all that it may be taken for, if they differ.
@@ -152,7 +164,11 @@ class Matcher:
         return None
 
     def plan(
-        self, caller: Caller, route: Route, call: Call, capabilities: int = 0, pools: int = 1
+        self,
+        caller: Caller,
+        route: Route,
+        call: Call,
+        content: Content = NOT_EXAMINED,
     ) -> Plan:
         """Return the budgets of a call, scaled for the caller's tier.
 
@@ -160,9 +176,7 @@ class Matcher:
             caller: The sender.
             route: Of the request.
             call: What is asked.
-            capabilities: `Observation.capabilities`. If `Plan.needs_analysis`, call again once they
-                are known.
-            pools: Number of `templates` of the call.
+            content: What it holds. If `Plan.needs_analysis`, call again once that is known.
         """
         find = self._plans if len(call.model) <= LONGEST_KEY else self._make_plan
         if call.other_models and max(map(len, call.other_models)) > LONGEST_KEY:
@@ -174,8 +188,7 @@ class Matcher:
             None if call.ambiguous else call.stream,
             caller.tier,
             caller.identity.key == ANONYMOUS,
-            capabilities & route.capabilities,
-            pools,
+            _NOTHING_HELD if content is NOT_EXAMINED else _held(content, route),
         )
 
     def _make_plan(
@@ -186,9 +199,9 @@ class Matcher:
         stream: bool | None,  # noqa: FBT001 - part of the cache key
         tier: str,
         anonymous: bool,  # noqa: FBT001 - part of the cache key
-        capabilities: int,
-        pools: int,
+        held: tuple[int, int, int],
     ) -> Plan:
+        capabilities, opaque, pools = held
         models = self._policy.models
         readable = operation != UNREADABLE
         prices = [price_of(models, name) for name in names] if readable else [*models.values()]
@@ -201,11 +214,11 @@ class Matcher:
             if bits >> index & 1
             and not call_mismatch(budget, tier, names, operation, stream=stream)
         ]
-        # A body that cannot be read may be of any capability.
+        # A body that cannot be read may be of any capability, and is opaque.
         budgets = [
             budget
             for budget in likely
-            if not readable or not self._capability_mismatch(budget, capabilities)
+            if not readable or not self._content_mismatch(budget, capabilities, opaque)
         ]
         price = dearest(known)
         matched = tuple(
@@ -275,6 +288,7 @@ class Matcher:
             pool,
             standing_of(budget, anonymous=anonymous),
             anonymous or "identity" not in budget.per,
+            budget.counted,
         )
 
     def why_not(
@@ -284,7 +298,7 @@ class Matcher:
         path: str,
         caller: Caller | None = None,
         call: Call | None = None,
-        capabilities: int = 0,
+        content: Content = NOT_EXAMINED,
     ) -> Mismatch | None:
         """Return the first reason why a budget does not apply; None if it applies.
 
@@ -294,7 +308,7 @@ class Matcher:
             path: The path asked for.
             caller: The sender; None together with `call` to ask about method and path alone.
             call: What is asked.
-            capabilities: `Observation.capabilities`.
+            content: What it holds.
         """
         if exempt := self._exempt(method, path):
             return Mismatch("exempt", exempt, path)
@@ -308,7 +322,7 @@ class Matcher:
         )
         if mismatch is not None or operation == UNREADABLE:
             return mismatch
-        return self._capability_mismatch(budget, capabilities)
+        return self._content_mismatch(budget, content.capabilities, content.opaque)
 
     def _exempt(self, method: str, path: str) -> tuple[str, ...]:
         policy = self._policy
@@ -318,10 +332,10 @@ class Matcher:
         bare = path.rstrip("/")
         return tuple(p for p in patterns if fnmatchcase(path, p) or (bare and fnmatchcase(bare, p)))
 
-    def _capability_mismatch(self, budget: Budget, capabilities: int) -> Mismatch | None:
+    def _content_mismatch(self, budget: Budget, capabilities: int, opaque: int) -> Mismatch | None:
         wanted = budget.match.capability
         if not wanted or self._bits(wanted) & capabilities:
-            return None
+            return opaque_mismatch(budget, opaque)
         return Mismatch("capability", wanted, ", ".join(self.names(capabilities)))
 
     def _bits(self, names: Iterable[str]) -> int:
@@ -335,6 +349,12 @@ class Matcher:
     def names(self, capabilities: int) -> tuple[str, ...]:
         """Return the names of capabilities by their bits."""
         return tuple(n for bit, n in enumerate(self.capabilities) if capabilities >> bit & 1)
+
+
+def _held(content: Content, route: Route) -> tuple[int, int, int]:
+    """What budgets of a route ask of a content: capabilities, opaque kinds, number of pools."""
+    asked = content.capabilities & route.capabilities, content.opaque & route.opaque
+    return *asked, len(content.pools)
 
 
 def _enforces_money(budget: Budget) -> bool:

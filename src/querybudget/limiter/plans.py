@@ -43,6 +43,7 @@ class Matched(msgspec.Struct, frozen=True):
             not pool calls without a template.
         standing: Who can make its accounts.
         shared: Whether strangers use its account too.
+        counted: Whether new buckets are counted, and not only judged.
     """
 
     budget: Budget
@@ -55,6 +56,7 @@ class Matched(msgspec.Struct, frozen=True):
     pool: int = -1
     standing: Standing = Standing.CALLER
     shared: bool = False
+    counted: bool = True
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -18,7 +18,8 @@ from querybudget.notation import Limit, check_whole
 from querybudget.policy import file
 from querybudget.policy.build_identity import POOLS, check_name
 from querybudget.policy.diagnostics import Path, Problems
-from querybudget.policy.model import OPERATIONS, Budget, Match, Mode
+from querybudget.policy.match import ANY_OPAQUE, OPAQUE, OPERATIONS, Match
+from querybudget.policy.model import Budget, Mode
 from querybudget.policy.prices import TokenWeights, completed_weights
 from querybudget.text import in_units, listed, nearest
 from querybudget.units import MICRO, SECOND, Algorithm, Period, Quota, Unit
@@ -104,6 +105,7 @@ def _budget(budget: file.BudgetFile, path: Path, known: Known, problems: Problem
         weights=_weights(budget.weights, unit, (*path, "weights"), problems),
         quota=_quota(budget, budget.limit, zone, path, problems),
         response=_bucket_response(budget, budget.limit, path, problems),
+        counted=budget.score != "only",
         per=budget.per,
         match=match,
         mode=budget.mode or default_mode,
@@ -145,10 +147,12 @@ def _match(match: Match, path: Path, known: Known, problems: Problems) -> Match:
         ("tier", match.tier, (*known.tiers, "default"), "a tier"),
         ("operation", unmatched, operations, "an operation"),
         ("capability", match.capability, known.capabilities, "a capability"),
+        ("opaque", match.opaque, (ANY_OPAQUE, *OPAQUE), "`true` or a kind"),
     ):
         _check_words(words, allowed, what, (*path, key), problems)
     check_paths(match.path, (*path, "path"), problems)
-    return replace(match, method=tuple(word.upper() for word in match.method))
+    opaque = OPAQUE if ANY_OPAQUE in match.opaque else match.opaque
+    return replace(match, method=tuple(word.upper() for word in match.method), opaque=opaque)
 
 
 def _check_words(
@@ -295,7 +299,7 @@ def _response(budget: file.BudgetFile, path: Path, problems: Problems) -> Bucket
         slope=price.slope or default.slope,
         stages=stages,
         delay=budget.delay or default.delay,
-        scored=budget.score is not False,
+        scored=budget.score != "false",
     )
 
 

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from querybudget import notation
 from querybudget.coverage.response import DEFAULT_STAGES
+from querybudget.policy.adaptive import Adaptive
 from querybudget.policy.carriers import CarrierItem
 from querybudget.policy.fields import (
     Duration,
@@ -25,10 +26,10 @@ from querybudget.policy.fields import (
     doc,
     written,
 )
+from querybudget.policy.match import Match
 from querybudget.policy.model import (
     Body,
     EstimateSettings,
-    Match,
     Missing,
     Mode,
     OnStoreError,
@@ -59,6 +60,7 @@ Burst = Annotated[
     tuple[int, Unit | None],
     written("burst", "an amount such as `20`", "number string", 20, "100k tokens"),
 ]
+_SCORING = r"^(true|false|only)$|\$\{"
 Networks = Annotated[
     tuple[str, ...],
     doc("Networks in CIDR notation; `*` for all, `unix` for peers on a Unix socket."),
@@ -242,7 +244,12 @@ class BudgetFile(Struct, frozen=True):
     then: Annotated[Stages, doc("In buckets: what else happens as it is spent.")] | None = None
     delay: Annotated[Duration, doc("The longest delay of `slow`; defaults to `5s`.")] | None = None
     score: (
-        Annotated[bool, doc("In buckets: whether the sweep score counts; defaults to true.")] | None
+        Annotated[
+            str,
+            written("scoring", "`true`, `false` or `only`", "boolean string", pattern=_SCORING),
+            doc("In buckets: whether the sweep score counts, or alone; defaults to true."),
+        ]
+        | None
     ) = None
     mode: (
         Annotated[Mode, doc("Defaults to the policy's mode, or `shadow` for limits in buckets.")]
@@ -346,6 +353,10 @@ class PolicyFile(Struct, frozen=True):
         doc("What turns prompts into vectors."),
         Meta(extra={"word": True, "one": True, "expected": "an embedding such as `static`"}),
     ] = EmbeddingFile(static=NothingFile())
+    adaptive: (
+        Annotated[Adaptive, doc("Sets the threshold of the sweep score by your own callers.")]
+        | None
+    ) = None
     capabilities: Annotated[
         dict[
             str,

@@ -19,6 +19,7 @@ from querybudget.policy import (
     file,
     servers,
 )
+from querybudget.policy.adaptive import adaptive
 from querybudget.policy.cors import check_cors
 from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Node, Path, Problems
@@ -147,6 +148,7 @@ def _policy(node: Node, problems: Problems) -> Policy:
         source=problems.source,
         health=written.health,
         embedding=build_embedding.embedding(written.embedding, problems),
+        adaptive=adaptive(written.adaptive, problems),
         capabilities=capabilities,
     )
     problems.stop_if_any()

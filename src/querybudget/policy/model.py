@@ -14,9 +14,11 @@ from msgspec import Struct
 
 from querybudget.backends import StoreSettings
 from querybudget.coverage.response import BucketResponse
+from querybudget.policy.adaptive import Adaptive
 from querybudget.policy.carriers import Carrier
 from querybudget.policy.cors import CorsRule
-from querybudget.policy.fields import Duration, Factor, Size, Words, between, doc
+from querybudget.policy.fields import Duration, Factor, Size, between, doc
+from querybudget.policy.match import OPERATIONS, Match
 from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.policy.routes import GenericRoute, Server, Unknown
 from querybudget.units import MICRO, SECOND, Quota, Unit
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CAPABILITIES",
     "OPERATIONS",
+    "Adaptive",
     "Body",
     "Budget",
     "Capability",
@@ -47,11 +50,6 @@ __all__ = [
     "Tier",
     "TierRule",
 ]
-
-_KNOWN = ("chat", "responses", "completions", "embeddings", "messages", "count_tokens")
-_NATIVE = ("audio", "generate", "images", "moderations", "rerank", "runs", "score", "videos")
-OPERATIONS = (*_KNOWN, *_NATIVE, "other", "handshake", "message")
-"""What `Call.operation` can be, besides names of generic routes; the last two on a WebSocket."""
 
 CAPABILITIES = (
     "coding",
@@ -167,22 +165,6 @@ class Tier(Struct, frozen=True):
     scale: Mapping[str, int] = {}
 
 
-class Match(Struct, frozen=True):
-    """Which calls a budget is for.
-
-    Every part that is given must hold. Patterns are globs (``*``, ``?``, ``[...]``) and
-    case-sensitive.
-    """
-
-    path: Annotated[Words, doc("Patterns over the path, without `root_path`.")] = ()
-    method: Annotated[Words, doc("HTTP methods, or WEBSOCKET.")] = ()
-    model: Annotated[Words, doc("Patterns over the model; without a model, only `*` matches.")] = ()
-    operation: Annotated[Words, doc("Patterns over the operation, for example `chat`.")] = ()
-    tier: Annotated[Words, doc("Names of tiers, or `default`.")] = ()
-    stream: Annotated[bool, doc("Only streamed calls, or only others.")] | None = None
-    capability: Annotated[Words, doc("Names of capabilities; any of them is enough.")] = ()
-
-
 class Budget(Struct, frozen=True):
     """A named quota, what it is pooled over, which calls it is for and what it does.
 
@@ -198,6 +180,7 @@ class Budget(Struct, frozen=True):
         mode: Enforce or shadow.
         on_store_error: The answer while the store is down.
         response: What spending it leads to, for buckets; None for every other unit.
+        counted: Whether new buckets are counted; if not, only the sweep score matters.
     """
 
     quota: Quota
@@ -207,6 +190,7 @@ class Budget(Struct, frozen=True):
     mode: Mode = Mode.ENFORCE
     on_store_error: OnStoreError = OnStoreError.ALLOW
     response: BucketResponse | None = None
+    counted: bool = True
 
     @property
     def name(self) -> str:
@@ -349,6 +333,8 @@ class Policy(Struct, frozen=True):
         source: File the policy came from, or ``<mapping>``.
         health: Path at which the middleware reports the store's health; empty for none.
         embedding: What turns prompts into buckets.
+        adaptive: How many established callers the sweep score may disturb; None for the shipped
+            threshold.
         capabilities: The shipped ones, then the policy's own; bit n of
             `Observation.capabilities` is the n-th of them.
     """
@@ -378,6 +364,7 @@ class Policy(Struct, frozen=True):
     source: str = "<mapping>"
     health: str = ""
     embedding: Embedding = Embedding()
+    adaptive: Adaptive | None = None
     capabilities: tuple[Capability, ...] = tuple(Capability(name) for name in CAPABILITIES)
 
     def __repr__(self) -> str:
@@ -385,9 +372,9 @@ class Policy(Struct, frozen=True):
 
     @property
     def counts_buckets(self) -> bool:
-        """Whether any budget depends on what prompts ask, so that they must be embedded."""
+        """Whether any budget depends on what calls hold, so that they must be analyzed."""
         return any(
-            budget.quota.unit is Unit.BUCKETS or budget.match.capability for budget in self.budgets
+            budget.quota.unit is Unit.BUCKETS or budget.match.analyzed for budget in self.budgets
         )
 
 

@@ -1,0 +1,43 @@
+"""How a deployment sets the threshold of the sweep score by its own callers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import UNSET, Struct, UnsetType
+
+from querybudget.policy.diagnostics import Path, Problems
+from querybudget.policy.fields import Duration, Share, between, doc
+from querybudget.units import MICRO, SECOND
+
+DAY = 24 * 3_600 * SECOND
+
+MOST_DISTURBED = MICRO // 5
+"""The largest share of callers that may be allowed to be disturbed."""
+
+
+class Established(Struct, frozen=True):
+    """Which callers set the threshold: those whom nobody makes in an afternoon."""
+
+    age: Annotated[Duration, doc("How long ago their account was first seen.")] = 7 * DAY
+    calls: Annotated[int, between(1), doc("Calls that they have made at least.")] = 50
+
+
+class Adaptive(Struct, frozen=True):
+    """How many of a deployment's established callers the sweep score may ever disturb."""
+
+    disturb: Annotated[Share, doc("The share of them, such as `0.5%`.")] | UnsetType = UNSET
+    callers: Annotated[
+        int, between(1), doc("Below this number of them the shipped threshold holds.")
+    ] = 200
+    established: Established = Established()
+
+
+def adaptive(written: Adaptive | None, problems: Problems) -> Adaptive | None:
+    """Check how the threshold is set; None where it is not, or not usably."""
+    if written is None or written.disturb is UNSET:
+        return None
+    path: Path = ("adaptive", "disturb")
+    if not 0 < written.disturb <= MOST_DISTURBED:
+        problems.add(path, "expected a share above 0, up to 20%")
+    return written
