@@ -66,6 +66,40 @@ def test_check_says_what_follows_from_spending_buckets(
     assert err == ""
 
 
+def test_check_says_what_is_opaque_judged_and_adapted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(
+        "secret: 0123456789abcdef\n"
+        "adaptive: {disturb: 0.5%, established: {age: 2 days, calls: 9}, callers: 1000}\n"
+        "budgets:\n"
+        "  - {name: a, limit: 9 buckets/day, per: template, score: only, then: slow}\n"
+        "  - {name: b, limit: 9/day, match: {opaque: true}}\n"
+        "  - {name: c, limit: 9/day, match: {opaque: [image, text]}}\n"
+    )
+    assert main(["check", str(path)]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1:7] == [
+        "a  9 buckets in any day, each template, shadow: refuses no call",
+        "the price of a call rises above 50 % strain, up to 10 times (exponential)",
+        "calls are slowed from 70 % by up to 5 seconds",
+        "only the sweep score counts: nothing is spent",
+        (
+            "b  9 requests in any day, each identity, for calls that hold what cannot be read,"
+            " enforced"
+        ),
+        (
+            "c  9 requests in any day, each identity, for calls that hold what cannot be read"
+            " (image or text), enforced"
+        ),
+    ]
+    assert (
+        "the sweep score disturbs at most 0.5 % of callers known for 2 days and 9 calls, once there"
+        " are 1,000"
+    ) in lines
+
+
 @pytest.mark.parametrize(
     ("limit", "mode", "warned"),
     [

@@ -15,8 +15,8 @@ from querybudget.adapters.reading import read_call
 from querybudget.coverage import Observation
 from querybudget.identity import Identity, KeyedHash
 from querybudget.limiter.conditions import Mismatch
-from querybudget.limiter.content import Content
 from querybudget.limiter.estimation import Estimate
+from querybudget.limiter.examined import Examined
 from querybudget.limiter.matching import CACHED, Matcher, Route
 from querybudget.limiter.plans import Caller
 from querybudget.policy.match import opaque_bits
@@ -72,8 +72,8 @@ def test_the_first_condition_that_does_not_hold_says_why_a_budget_does_not_apply
     tiers = {"trusted": {"when": {"claim": {"plan": "pro"}}}}
     matching = matcher(budget, capabilities=CAPABILITIES, tiers=tiers)
     (only,) = matching._policy.budgets
-    content = Content(Observation(capabilities=1), opaque_bits(["image"]))
-    assert matching.why_not(only, "POST", CHAT, caller(), chat(), content) == mismatch
+    examined = Examined(Observation(capabilities=1), opaque_bits(["image"]))
+    assert matching.why_not(only, "POST", CHAT, caller(), chat(), examined) == mismatch
 
 
 def test_an_exempt_path_says_which_pattern_exempts_it() -> None:
@@ -158,13 +158,13 @@ def test_a_budget_applies_exactly_if_nothing_says_why_it_does_not(
     )
     asking, call = caller(tier), chat(operation=operation, stream=stream)
     route = matching.route(method, path)
-    content = Content(Observation(capabilities=capabilities), opaque)
-    plan = route and matching.plan(asking, route, call, content)
+    examined = Examined(Observation(capabilities=capabilities), opaque)
+    plan = route and matching.plan(asking, route, call, examined)
     applying = [matched.budget.name for matched in plan.budgets] if plan else []
     unopposed = [
         budget.name
         for budget in matching._policy.budgets
-        if matching.why_not(budget, method, path, asking, call, content) is None
+        if matching.why_not(budget, method, path, asking, call, examined) is None
     ]
     assert applying == unopposed
 

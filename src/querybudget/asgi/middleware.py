@@ -165,8 +165,8 @@ class QueryBudgetMiddleware:
                     if received.gone:
                         return
                     receive = received.replay
-                    analyzed, body = limiter.analyzer is not None, received.body
-                    target = target_of(scope, path, texts=analyzed)
+                    body = received.body
+                    target = target_of(scope, path, texts=route.examined)
                     limit = limiter.policy.body.limit
                     if len(body) > SHORT_BODY and is_long(scope, body):
                         call = await asyncio.to_thread(call_of, adapter, target, scope, body, limit)

@@ -15,8 +15,10 @@ from msgspec.structs import replace
 from querybudget.coverage.response import BucketResponse, Stage
 from querybudget.errors import PolicyError, SetupError
 from querybudget.limiter.analysis import analyzer_for
+from querybudget.policy.adaptive import Adaptive
 from querybudget.policy.carriers import shown
 from querybudget.policy.diagnostics import Problems
+from querybudget.policy.match import OPAQUE
 from querybudget.policy.model import (
     CAPABILITIES,
     Budget,
@@ -81,7 +83,7 @@ def check(path: str) -> int:
     width = max(len(budget.name) for budget in policy.budgets)
     for budget in policy.budgets:
         print(f"  {budget.name:{width}}  {_described(budget)}")
-        for sentence in _responding(budget.response) if budget.response else ():
+        for sentence in _responding(budget) if budget.response else ():
             print(f"  {'':{width}}  {sentence}")
     print(f"callers are identified by {_identity(policy)}")
     print(f"server: {', '.join(policy.server) or 'any'}")
@@ -93,6 +95,8 @@ def check(path: str) -> int:
         print(f"tiers: {', '.join(tier.name for tier in policy.tiers)}")
     if policy.counts_buckets:
         print(f"prompts are embedded by {_embedding(policy.embedding)}")
+        if policy.adaptive is not None:
+            print(_adapting(policy.adaptive))
         print(f"capabilities: {', '.join(_ability(each) for each in policy.capabilities)}")
     for warning in (*warnings(policy), *_missing(policy)):
         print(f"{path}: warning: {warning}", file=sys.stderr)
@@ -228,23 +232,29 @@ def pooled(budget: Budget) -> str:
     return "each " + " and ".join(budget.per)
 
 
-def _responding(response: BucketResponse) -> Iterator[str]:
+def _responding(budget: Budget) -> Iterator[str]:
     """What happens as a budget in buckets is spent, one sentence for each effect."""
+    response, of = budget.response or BucketResponse(), "spent" if budget.counted else "strain"
     if response.cap == MICRO:
         yield "the price of a call never rises"
     else:
         highest = number(response.price(MICRO))
         yield (
-            f"the price of a call rises above {share(response.free)} spent, up to {highest} times"
+            f"the price of a call rises above {share(response.free)} {of}, up to {highest} times"
             f" ({response.curve})"
         )
     begins = [f"{_STAGES[stage]} from {share(begin)}" for stage, begin in response.stages]
     if begins and response.stages[0][0] is Stage.SLOW:
         begins[0] += f" by up to {span(response.delay)}"
-    if Stage.REFUSE not in dict(response.stages):
+    if budget.counted and Stage.REFUSE not in dict(response.stages):
         begins.append("refused if they need more than is left")
-    yield f"calls are {', '.join(begins)}"
-    yield f"the sweep score {'counts like a spent share' if response.scored else 'does not count'}"
+    if begins:
+        yield f"calls are {', '.join(begins)}"
+    if not budget.counted:
+        yield "only the sweep score counts: nothing is spent"
+    else:
+        scored = "counts like a spent share" if response.scored else "does not count"
+        yield f"the sweep score {scored}"
 
 
 def _missing(policy: Policy) -> Iterator[str]:
@@ -280,6 +290,9 @@ def _matching(budget: Budget) -> str:
         )
         if patterns
     ]
+    if match.opaque:
+        kinds = "" if match.opaque == OPAQUE else f" ({' or '.join(match.opaque)})"
+        parts.append(f"calls that hold what cannot be read{kinds}")
     if match.stream is not None:
         parts.append("streamed calls" if match.stream else "calls that are not streamed")
     return " and ".join(parts)
@@ -304,6 +317,14 @@ def _embedding(embedding: Embedding) -> str:
             return "the embedding in the package"
         case _:
             return f"the {embedding.kind} embedding {embedding.target}"
+
+
+def _adapting(adaptive: Adaptive) -> str:
+    known, disturb = adaptive.established, share(adaptive.disturb)
+    return (
+        f"the sweep score disturbs at most {disturb} of callers known for {span(known.age)} and"
+        f" {known.calls} calls, once there are {adaptive.callers:,}"
+    )
 
 
 def _ability(capability: Capability) -> str:

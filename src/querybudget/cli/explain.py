@@ -140,8 +140,8 @@ def _explanation(
     observation = admission.observation or Observation()
     bits = observation.capabilities
     caller = limiter.caller_for(request.scope)
-    content = admission.content
-    lines = limiter.matcher.lines(caller, admission.plan, call, admission.estimate, content)
+    examined = admission.examined
+    lines = limiter.matcher.lines(caller, admission.plan, call, admission.estimate, examined)
     statuses: Sequence[LineStatus | None] = [None] * len(lines)
     if decision is not None and not admission.nameless:
         statuses = decision.lines
@@ -173,7 +173,7 @@ def _explanation(
             applying.get(budget.name)
             or _idle(
                 budget,
-                _reason(why_not(budget, request.method, request.path, caller, call, content)),
+                _reason(why_not(budget, request.method, request.path, caller, call, examined)),
             )
             for budget in limiter.policy.budgets
         ),

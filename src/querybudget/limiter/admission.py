@@ -16,8 +16,8 @@ from querybudget.errors import RefusedError
 from querybudget.identity import Identity
 from querybudget.ledger import Decision, Line
 from querybudget.limiter.checks import check_usage
-from querybudget.limiter.content import NOT_EXAMINED, Content
 from querybudget.limiter.estimation import Estimate
+from querybudget.limiter.examined import NOT_EXAMINED, Examined
 from querybudget.limiter.plans import Matched, Plan
 from querybudget.policy.model import Refusals
 from querybudget.refusals.answers import message_and_wait
@@ -83,7 +83,7 @@ class Admission(msgspec.Struct):
         stage: What is to be done to it before it goes ahead.
         delay: µs to delay it before it goes ahead.
         observation: What its prompts show; None if they were not analyzed.
-        content: What it holds, as it was examined.
+        examined: What it holds, as it was examined.
         reported: Usage that the application has reported by `used`; None if it has not.
         quiet: Whether no event is published about it, because another admission follows.
         settling: Its settlement, if that runs in the background.
@@ -110,7 +110,7 @@ class Admission(msgspec.Struct):
     stage: Stage = Stage.NONE
     delay: Micros = NO_TIME
     observation: Observation | None = None
-    content: Content = NOT_EXAMINED
+    examined: Examined = NOT_EXAMINED
     reported: Usage | None = None
     settling: asyncio.Task[None] | None = None
     quiet: bool = False

@@ -31,14 +31,14 @@ def charge_for(
     """
     plan, call = admission.plan, admission.call
     if not plan.counts_buckets:
-        lines = matcher.lines(caller, plan, call, admission.estimate, admission.content)
+        lines = matcher.lines(caller, plan, call, admission.estimate, admission.examined)
         return Charge(name, lines, hold, verified=admission.verified)
     observation = admission.observation or UNSEEN
     if call.operation == UNREADABLE:
         # A body that only the server can read must not bypass a budget: each is a new bucket.
         cell = int(matcher.hashed("body", call.ask)[:8], 16) % FINE
         observation = admission.observation = Observation(cells=(cell,))
-    lines = matcher.lines(caller, plan, call, admission.estimate, admission.content)
+    lines = matcher.lines(caller, plan, call, admission.estimate, admission.examined)
     return Charge(
         name,
         lines,

@@ -35,8 +35,8 @@ from querybudget.limiter.admission import (
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
 from querybudget.limiter.charges import charge_for, refuse_nameless
 from querybudget.limiter.checks import check_call, check_usage
-from querybudget.limiter.content import NOT_EXAMINED, examine
 from querybudget.limiter.estimation import Estimator
+from querybudget.limiter.examined import NOT_EXAMINED, examine
 from querybudget.limiter.figures import WithheldFigures
 from querybudget.limiter.matching import Matcher, Route
 from querybudget.limiter.notices import Notices
@@ -230,16 +230,16 @@ class Limiter:
                 for a request that no adapter reads.
         """
         asked, call = call is not None, call or BARE
-        content, identity = NOT_EXAMINED, caller.identity
+        examined, identity = NOT_EXAMINED, caller.identity
         if route.examined:
-            content = await examine(self.matcher, self.analyzer, caller, route, call)
-        plan = self.matcher.plan(caller, route, call, content)
+            examined = await examine(self.matcher, self.analyzer, caller, route, call)
+        plan = self.matcher.plan(caller, route, call, examined)
         estimate = UNMETERED
         if asked and (plan.needs_usage or self._hooks):
             estimate = self.estimator.estimate(identity.key, call)
         now = self.clock()
         admission = Admission(identity, caller.tier, call, method, path, now, estimate, plan)
-        admission.content, admission.observation = content, content.observation
+        admission.examined, admission.observation = examined, examined.observation
         admission.verified = self._verified.has(identity.key, identity.source)
         if plan.unpriced:
             admission.refusal = Refusal.UNPRICED

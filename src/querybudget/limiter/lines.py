@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from querybudget.adapters.base import Call
 from querybudget.ledger import Line, Standing
-from querybudget.limiter.content import NOT_EXAMINED, Content
 from querybudget.limiter.estimation import Estimate
+from querybudget.limiter.examined import NOT_EXAMINED, Examined
 from querybudget.limiter.partitions import NO_TEMPLATE, TEMPLATE, Partitions
 from querybudget.limiter.plans import Caller, Plan
 from querybudget.policy.model import Policy
@@ -44,7 +44,7 @@ class Lines:
         plan: Plan,
         call: Call,
         estimate: Estimate,
-        content: Content = NOT_EXAMINED,
+        examined: Examined = NOT_EXAMINED,
     ) -> tuple[Line, ...]:
         """Return the ledger lines of a call: one for each `Matched` of its plan, in their order.
 
@@ -53,18 +53,18 @@ class Lines:
             plan: The budgets.
             call: What is asked.
             estimate: What it is expected to use.
-            content: What it holds.
+            examined: What it holds.
         """
         usage, certain = estimate.usage, estimate.certain
         uncertain = certain is not usage
-        weight = self._weight(content.capabilities) if plan.counts_buckets else 0
+        weight = self._weight(examined.capabilities) if plan.counts_buckets else 0
         lines: list[Line] = []
         for matched in plan.budgets:
             per = matched.budget.per
             partition = (
                 caller.identity.key
                 if per == IDENTITY
-                else self._joined(per, caller, _pool(content.pools, matched.pool), matched.model)
+                else self._joined(per, caller, _pool(examined.pools, matched.pool), matched.model)
             )
             standing = matched.standing
             if standing is _INVENTED and TEMPLATE not in partition:

@@ -28,8 +28,8 @@ from querybudget.limiter.conditions import (
     opaque_mismatch,
     route_mismatch,
 )
-from querybudget.limiter.content import NOT_EXAMINED, Content
 from querybudget.limiter.cost import cost_function, dearest, price_of
+from querybudget.limiter.examined import NOT_EXAMINED, Examined
 from querybudget.limiter.lines import Lines
 from querybudget.limiter.partitions import Partitions, pools_templates, standing_of
 from querybudget.limiter.plans import Caller, Matched, Plan
@@ -168,7 +168,7 @@ class Matcher:
         caller: Caller,
         route: Route,
         call: Call,
-        content: Content = NOT_EXAMINED,
+        examined: Examined = NOT_EXAMINED,
     ) -> Plan:
         """Return the budgets of a call, scaled for the caller's tier.
 
@@ -176,7 +176,7 @@ class Matcher:
             caller: The sender.
             route: Of the request.
             call: What is asked.
-            content: What it holds. If `Plan.needs_analysis`, call again once that is known.
+            examined: What it holds. If `Plan.needs_analysis`, call again once that is known.
         """
         find = self._plans if len(call.model) <= LONGEST_KEY else self._make_plan
         if call.other_models and max(map(len, call.other_models)) > LONGEST_KEY:
@@ -188,7 +188,7 @@ class Matcher:
             None if call.ambiguous else call.stream,
             caller.tier,
             caller.identity.key == ANONYMOUS,
-            _NOTHING_HELD if content is NOT_EXAMINED else _held(content, route),
+            _NOTHING_HELD if examined is NOT_EXAMINED else _held(examined, route),
         )
 
     def _make_plan(
@@ -298,7 +298,7 @@ class Matcher:
         path: str,
         caller: Caller | None = None,
         call: Call | None = None,
-        content: Content = NOT_EXAMINED,
+        examined: Examined = NOT_EXAMINED,
     ) -> Mismatch | None:
         """Return the first reason why a budget does not apply; None if it applies.
 
@@ -308,7 +308,7 @@ class Matcher:
             path: The path asked for.
             caller: The sender; None together with `call` to ask about method and path alone.
             call: What is asked.
-            content: What it holds.
+            examined: What it holds.
         """
         if exempt := self._exempt(method, path):
             return Mismatch("exempt", exempt, path)
@@ -322,7 +322,7 @@ class Matcher:
         )
         if mismatch is not None or operation == UNREADABLE:
             return mismatch
-        return self._content_mismatch(budget, content.capabilities, content.opaque)
+        return self._content_mismatch(budget, examined.capabilities, examined.opaque)
 
     def _exempt(self, method: str, path: str) -> tuple[str, ...]:
         policy = self._policy
@@ -351,10 +351,10 @@ class Matcher:
         return tuple(n for bit, n in enumerate(self.capabilities) if capabilities >> bit & 1)
 
 
-def _held(content: Content, route: Route) -> tuple[int, int, int]:
-    """What budgets of a route ask of a content: capabilities, opaque kinds, number of pools."""
-    asked = content.capabilities & route.capabilities, content.opaque & route.opaque
-    return *asked, len(content.pools)
+def _held(examined: Examined, route: Route) -> tuple[int, int, int]:
+    """What budgets of a route ask: bits of capabilities and of opaque kinds, number of pools."""
+    asked = examined.capabilities & route.capabilities, examined.opaque & route.opaque
+    return *asked, len(examined.pools)
 
 
 def _enforces_money(budget: Budget) -> bool:

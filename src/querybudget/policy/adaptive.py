@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from querybudget.policy.diagnostics import Path, Problems
-from querybudget.policy.fields import Duration, Share, between, doc
+from querybudget.policy.fields import Duration, Share, between, doc, required
 from querybudget.units import MICRO, SECOND
 
 DAY = 24 * 3_600 * SECOND
@@ -26,7 +26,7 @@ class Established(Struct, frozen=True):
 class Adaptive(Struct, frozen=True):
     """How many of a deployment's established callers the sweep score may ever disturb."""
 
-    disturb: Annotated[Share, doc("The share of them, such as `0.5%`.")] | UnsetType = UNSET
+    disturb: Annotated[Share, required(), doc("The share of them, such as `0.5%`.")] = 0
     callers: Annotated[
         int, between(1), doc("Below this number of them the shipped threshold holds.")
     ] = 200
@@ -34,10 +34,9 @@ class Adaptive(Struct, frozen=True):
 
 
 def adaptive(written: Adaptive | None, problems: Problems) -> Adaptive | None:
-    """Check how the threshold is set; None where it is not, or not usably."""
-    if written is None or written.disturb is UNSET:
-        return None
+    """Return how the threshold is set, checked; None where the shipped one holds."""
     path: Path = ("adaptive", "disturb")
-    if not 0 < written.disturb <= MOST_DISTURBED:
+    given = written is not None and "disturb" in problems.keys(("adaptive",))
+    if written and given and not 0 < written.disturb <= MOST_DISTURBED and not problems.wrong(path):
         problems.add(path, "expected a share above 0, up to 20%")
     return written

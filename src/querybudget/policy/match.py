@@ -74,8 +74,11 @@ class Match(Struct, frozen=True):
 
 
 def opaque_bits(kinds: Iterable[str]) -> int:
-    """Return kinds of what cannot be read as bits, in the order of `OPAQUE`."""
+    """Return kinds of what cannot be read as bits, in the order of `OPAQUE`.
+
+    A kind of a program's own is one that only its server understands.
+    """
     bits = 0
     for kind in kinds:
-        bits |= 1 << OPAQUE.index(kind)
+        bits |= 1 << OPAQUE.index(kind if kind in OPAQUE else "unreadable")
     return bits

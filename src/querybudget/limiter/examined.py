@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from querybudget.limiter.matching import Matcher, Route
 
 
-class Content(msgspec.Struct, frozen=True):
+class Examined(msgspec.Struct, frozen=True):
     """What a call holds.
 
     Attributes:
@@ -35,17 +35,17 @@ class Content(msgspec.Struct, frozen=True):
         return self.observation.capabilities if self.observation is not None else 0
 
 
-NOT_EXAMINED = Content()
+NOT_EXAMINED = Examined()
 """Of a call that no budget looks into."""
 
 
 async def examine(
     matcher: Matcher, analyzer: PromptAnalyzer | None, caller: Caller, route: Route, call: Call
-) -> Content:
+) -> Examined:
     """Return what a call holds, as far as the budgets of its route ask."""
-    kinds = opaque_bits(one.kind for one in getattr(call, "opaque", ())) if route.opaque else 0
-    content = Content(None, kinds, matcher.templates(caller, call))
-    if analyzer is None or not matcher.plan(caller, route, call, content).needs_analysis:
-        return content
+    kinds = opaque_bits(one.kind for one in call.opaque) if route.opaque else 0
+    examined = Examined(None, kinds, matcher.templates(caller, call))
+    if analyzer is None or not matcher.plan(caller, route, call, examined).needs_analysis:
+        return examined
     observation = await analyzer.analyze(call)
-    return Content(observation, kinds, content.pools)
+    return Examined(observation, kinds, examined.pools)
