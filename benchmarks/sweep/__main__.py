@@ -1,24 +1,29 @@
 """Coverage budgets on real prompts: `python -m benchmarks.sweep --corpora DIR --out result.json`.
 
-Runs honest callers, sweeps, cover traffic and pools through the real limiter and the memory store,
-on a virtual clock; published detectors on the same streams at the same rate of honest disturbance;
-and ablations, each without one signal. docs/research.md defines every figure. No prompt is printed
-or written.
+Runs honest callers and sweeps, plain and by many tricks, as request bodies through the real
+adapters, limiter and memory store, on a virtual clock; published detectors on the same streams at
+the same rate of honest disturbance; and ablations, each without one view. Every corpus is scored by
+weights that have seen no text of its source. docs/research.md defines every figure. No prompt is
+printed or written.
 
 Members of the JSON, with shares between 0 and 1 and None for never:
 
-    honest      class to identities, disturbed, refused, priced_over_2, p99_price, and their
-                95 % intervals
-    sweeps      name to class, language, prompts, queries_to_slow, slowed_within, obtained by way
-                and number of accounts, cost_multiplier, and more
-    baselines   name to source, threshold, honest and sweeps of the same shape
-    ablations   signal to honest, broad, narrow
-    dilution    sweep to own queries before the first slowdown, by template and share of cover
-    pools       accounts until a pool is slowed; honest groups slowed
-    slowed      by class and split, and by language
-    speed       µs added to a call
-    goals       goal, measured value, whether it is met
-    meta        versions, sizes, seconds, split of tuned and held-out corpora
+    goals         goal, measured value, whether it is met
+    honest        class to identities, disturbed, refused, priced_over_2, p99_price, and their 95 %
+                  intervals; `strict` is persons and applications
+    sources       the same by source, the worst first
+    applications  keys with several applications behind them
+    groups        honest groups slowed as pools, by size
+    thin          thin accounts disturbed, by number of calls and class
+    ways          honest ways of working, disturbed
+    slowed        sweeps slowed, by class and language, unseen and in-sample
+    sweeps        name to class, language, queries_to_slow, slowed_within, obtained, and more
+    tricks        trick to what one account obtains of each sweep, and the median
+    crowds        what accounts of 15 calls obtain
+    baselines     name to source, threshold, honest and sweeps of the same shape
+    ablations     view to honest, broad, narrow
+    speed         µs added to a call; bytes of an identity's state
+    meta          versions, sizes, seconds, which corpora the weights have seen
 """
 
 from __future__ import annotations
@@ -34,10 +39,12 @@ from typing import Any
 
 from benchmarks.sweep.context import FULL, QUICK, Settings
 from benchmarks.sweep.corpora import manifest
-from benchmarks.sweep.meta import meta, tuned_corpora
+from benchmarks.sweep.folds import make_folds
+from benchmarks.sweep.meta import meta, seen_sources
 from benchmarks.sweep.page import write_page
 from benchmarks.sweep.report import show
 from benchmarks.sweep.run import run_all
+from benchmarks.sweep.scoring import read_fits
 from querybudget.errors import PolicyError
 
 DEFAULT_POLICY = "preset:distillation"
@@ -50,21 +57,24 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--corpora", type=Path, required=True, help="folder with manifest.json")
     parser.add_argument("--policy", default=DEFAULT_POLICY, help="a file, or preset:NAME")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--quick", action="store_true", help="a sub-sample: under two minutes")
+    parser.add_argument("--quick", action="store_true", help="a sub-sample: under three minutes")
     parser.add_argument("--html", type=Path, metavar="DIR", help="folder for the page and plots")
-    parser.add_argument("--folds", type=Path, help="from benchmarks.sweep.folds: cross-validate")
+    parser.add_argument("--folds", type=Path, help="fits without some sources; made if missing")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes")
     arguments = parser.parse_args(words)
+    begun, entries = time.monotonic(), manifest(arguments.corpora)
+    seen = seen_sources(entries)
+    folds: Path | None = arguments.folds
+    if seen and (folds is None or not folds.is_file()):
+        folds = make_folds(arguments.corpora, folds or arguments.out.with_suffix(".folds.json"))
     settings = Settings(
         arguments.corpora,
         arguments.policy,
         QUICK if arguments.quick else FULL,
-        folds=_folds(arguments.folds),
+        fits=read_fits(folds, seen),
     )
-    begun, entries = time.monotonic(), manifest(arguments.corpora)
     try:
-        tuned = tuned_corpora() - settings.folds.keys()
-        result = run_all(settings, arguments.jobs, tuned)
+        result = run_all(settings, arguments.jobs)
     except PolicyError as error:
         print(error, file=sys.stderr)
         return 2
@@ -75,17 +85,6 @@ def main(words: Sequence[str] | None = None) -> int:
     print(f"\nwritten to {arguments.out}")
     _draw(result, arguments.out.with_suffix(".png"), arguments.html)
     return 0
-
-
-def _folds(path: Path | None) -> dict[str, dict[str, Any]]:
-    """Return, by corpus, the weights of a fit that has not seen it.
-
-    The file holds ``fits``, a list of weights, and ``of``, corpus names to indexes in it.
-    """
-    if path is None:
-        return {}
-    found = json.loads(path.read_text())
-    return {name: found["fits"][place] for name, place in found["of"].items()}
 
 
 def _draw(result: dict[str, Any], picture: Path, folder: Path | None) -> None:

@@ -1,6 +1,7 @@
-"""The real analyzer with a cache for every prompt, so that each is embedded once per process.
+"""The real analyzer, with each text embedded once per process.
 
-Prompts are replayed many times: under variants of the policy, in other orders, by other accounts.
+Prompts are replayed many times: under variants of the policy, in other orders, by other accounts,
+under other fits. Only their vectors are remembered between them.
 """
 
 from __future__ import annotations
@@ -8,39 +9,87 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from benchmarks.sweep.corpora import Prompt
 from benchmarks.sweep.policies import SECRET
-from querybudget.adapters.base import Call, Dialect
-from querybudget.embedding import open_embedder
+from benchmarks.sweep.scoring import current
+from querybudget.adapters.base import Call
+from querybudget.coverage import Observation
+from querybudget.embedding import Embedder, open_embedder
 from querybudget.embedding.analyzer import EmbeddingAnalyzer
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.policy.model import Policy
 
-__all__ = ["Vectors", "caching_analyzer", "cells"]
+__all__ = ["FittedAnalyzer", "Vectors", "fresh_analyzer"]
 
-MAX_CACHED = 1 << 19
+MAX_VECTORS = 1 << 17
+MAX_CACHED = 1 << 15
 
 
-def caching_analyzer(policy: Policy, *, cached: int = MAX_CACHED) -> EmbeddingAnalyzer:
-    """Return the policy's analyzer with a cache for all prompts of a corpus."""
-    spec = policy.embedding
-    codebook = Codebook.load(spec.codebook or None)
-    embedder = open_embedder(spec, codebook.dimensions)
+class _Remembering:
+    """An embedder that remembers the vectors of the latest texts."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self.name, self.dimensions = embedder.name, embedder.dimensions
+        self.suspends = embedder.suspends
+        self._vectors: LRUCache[str, NDArray[np.float32]] = LRUCache(MAX_VECTORS)
+
+    async def embed(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        found = [self._vectors.get(text) for text in texts]
+        new = [text for text, vector in zip(texts, found, strict=True) if vector is None]
+        if new:
+            made = dict(zip(new, await self._embedder.embed(new), strict=True))
+            self._vectors.update(made)
+            found = [made[t] if v is None else v for t, v in zip(texts, found, strict=True)]
+        return np.stack([vector for vector in found if vector is not None])
+
+    async def aclose(self) -> None:
+        await self._embedder.aclose()
+
+
+class FittedAnalyzer:
+    """The policy's analyzer: one for each fit, because observations may depend on weights."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._codebook = Codebook.load(policy.embedding.codebook or None)
+        self._embedder = _Remembering(open_embedder(policy.embedding, self._codebook.dimensions))
+        self._by_fit: dict[str, EmbeddingAnalyzer] = {}
+        self.names = self._now().names
+
+    async def analyze(self, call: Call) -> Observation:
+        return await self._now().analyze(call)
+
+    async def aclose(self) -> None:
+        await self._embedder.aclose()
+
+    def _now(self) -> EmbeddingAnalyzer:
+        name = current().name
+        analyzer = self._by_fit.get(name)
+        if analyzer is None:
+            analyzer = self._by_fit[name] = _made(self._policy, self._embedder, self._codebook)
+        return analyzer
+
+    async def cells(self, prompts: Sequence[Prompt]) -> NDArray[np.int64]:
+        """Return the fine cell of each whole prompt; -1 without one."""
+        vectors = await self._embedder.embed([prompt.text for prompt in prompts])
+        return np.array([self._codebook.cell(vector)[0] for vector in vectors], np.int64)
+
+
+def fresh_analyzer(policy: Policy) -> EmbeddingAnalyzer:
+    """Return the policy's analyzer as a deployment has it, for measuring time."""
+    codebook = Codebook.load(policy.embedding.codebook or None)
+    embedder = open_embedder(policy.embedding, codebook.dimensions)
+    return EmbeddingAnalyzer(embedder, codebook, policy.capabilities, policy.secret or SECRET)
+
+
+def _made(policy: Policy, embedder: Embedder, codebook: Codebook) -> EmbeddingAnalyzer:
     key = policy.secret or SECRET
-    return EmbeddingAnalyzer(embedder, codebook, policy.capabilities, key, cached=cached)
-
-
-async def cells(analyzer: EmbeddingAnalyzer, texts: Sequence[str]) -> NDArray[np.int64]:
-    """Return the fine cell of each prompt; -1 without one."""
-    calls = [Call(Dialect.OPENAI, "chat", ask=text) for text in texts]
-    observations = [await analyzer.analyze(call) for call in calls]
-    return np.array(
-        [observation.cells[0] if observation.cells else -1 for observation in observations],
-        np.int64,
-    )
+    return EmbeddingAnalyzer(embedder, codebook, policy.capabilities, key, cached=MAX_CACHED)
 
 
 class Vectors:

@@ -16,10 +16,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from benchmarks.sweep.analysis import FittedAnalyzer
+from benchmarks.sweep.bodies import Request, asked
 from benchmarks.sweep.corpora import Prompt
-from benchmarks.sweep.replay import Simulation
+from benchmarks.sweep.policies import has_pools
+from benchmarks.sweep.simulation import Simulation
 from benchmarks.sweep.timing import BEGIN, DAY
-from querybudget.embedding.analyzer import EmbeddingAnalyzer
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO
 
@@ -79,7 +81,7 @@ class CampaignResult:
 
 async def campaign(
     policy: Policy,
-    analyzer: EmbeddingAnalyzer,
+    analyzer: FittedAnalyzer,
     parts: Sequence[Sequence[Prompt]],
     template: str,
     per_day: float,
@@ -97,7 +99,7 @@ async def campaign(
         days: Duration.
     """
     sent = list(range(len(parts)))
-    if not _pools(policy) and len(parts) > SAMPLE:
+    if not has_pools(policy) and len(parts) > SAMPLE:
         sent = [n * len(parts) // SAMPLE for n in range(SAMPLE)]
     simulation, end, gap = (
         Simulation(policy, analyzer, BEGIN),
@@ -121,7 +123,7 @@ async def campaign(
             continue
         simulation.clock.now = max(simulation.clock.now, at)
         prompt = account.pending.popleft()
-        answer = await simulation.ask(account.name, prompt.text, template)
+        answer = await simulation.ask(account.name, Request(asked(prompt.text, template)))
         paid += answer.tokens * answer.price / MICRO
         if answer.full:
             times.append(at - BEGIN)
@@ -132,8 +134,3 @@ async def campaign(
         heapq.heappush(due, (at + max(gap, answer.delay), number))
     scale = len(parts) / len(sent)
     return CampaignResult(round(len(times) * scale), paid * scale, tuple(sorted(times)), scale)
-
-
-def _pools(policy: Policy) -> bool:
-    """Whether one account's calls can affect another's."""
-    return any("identity" not in budget.per for budget in policy.budgets)

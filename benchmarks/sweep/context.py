@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sweep.analysis import Vectors, caching_analyzer, cells
+from benchmarks.sweep.analysis import FittedAnalyzer, Vectors
 from benchmarks.sweep.baselines import Baseline, Queries, baselines
-from benchmarks.sweep.corpora import MAX_PROMPTS, Prompt
+from benchmarks.sweep.corpora import MAX_PROMPTS, Entry, Prompt
 from benchmarks.sweep.policies import enforced
-from benchmarks.sweep.replay import usage
+from benchmarks.sweep.scoring import Fit, Fits
+from benchmarks.sweep.simulation import answer_length
+from benchmarks.sweep.tricks import QUICK_TRICKS, TRICKS
 from benchmarks.sweep.workloads import Stream
-from querybudget.embedding.analyzer import EmbeddingAnalyzer
 from querybudget.policy.model import Policy
 
-__all__ = ["PER_DAY", "Context", "Settings", "Size"]
+__all__ = ["PER_DAY", "Context", "Cover", "Settings", "Size"]
 
 PER_DAY = 860
 """Default queries per day and account of a sweep, as reported of a campaign of 2026."""
@@ -32,45 +33,85 @@ class Size:
 
     Attributes:
         name: ``full`` or ``quick``.
-        identities: Maximum of honest identities of a corpus; 0 for all.
+        identities: Maximum of honest identities of a corpus.
+        prompts: Maximum of prompts of an honest identity.
         draws: Random orders of each sweep.
         most: Maximum of queries of each.
-        rate_draws: Random orders at other rates, under cover, and for each ablation.
-        own: Queries of a sweep that are hidden in cover traffic.
-        known: Prompts of each honest corpus that the baselines know.
+        rate_draws: Random orders at other rates, and with the fit that has seen the sweep.
+        wanted: Prompts of a broad sweep in tricks and campaigns, and of a narrow one.
+        tricks: Names of the tricks.
         ways: Ways of splitting a sweep among accounts.
         accounts: Numbers of accounts.
-        prompts: Maximum of prompts of a sweep in campaigns; 0 for all.
-        pools: Pools of each size.
-        ablated: Maximum of honest identities of a corpus for each ablation; 0 for all.
+        mixes: Keys with several applications behind them, of each number.
+        pools: Honest groups of each size up to 80; of larger ones a third and a sixth.
+        largest: Members of the largest honest groups.
+        working: Honest identities of a corpus for each way of working, and calls of each.
+        thin: Thin accounts of a corpus.
+        known: Prompts of each honest corpus that the baselines know.
+        compared: Honest identities of a corpus for baselines and ablations, and their prompts.
     """
 
     name: str = "full"
-    identities: int = 0
+    identities: int = 40
+    prompts: int = MAX_PROMPTS
     draws: int = 12
     most: int = MAX_PROMPTS
-    rate_draws: int = 4
-    own: int = 600
-    known: int = 150
+    rate_draws: int = 3
+    wanted: tuple[int, int] = (2_000, 1_000)
+    tricks: tuple[str, ...] = tuple(TRICKS)
     ways: tuple[str, ...] = ("random", "topic", "round_robin")
-    accounts: tuple[int, ...] = (1, 10, 100, 1000)
-    prompts: int = 0
+    accounts: tuple[int, ...] = (1, 10, 100)
+    mixes: int = 40
     pools: int = 12
-    ablated: int = 6
+    largest: int = 1_000
+    working: tuple[int, int] = (2, 150)
+    thin: int = 20
+    known: int = 150
+    compared: tuple[int, int] = (4, 1_000)
 
 
 FULL = Size()
 QUICK = Size(
     name="quick",
     identities=4,
-    most=1_000,
-    rate_draws=2,
-    own=120,
+    prompts=250,
+    draws=2,
+    most=400,
+    rate_draws=1,
+    wanted=(400, 200),
+    tricks=QUICK_TRICKS,
+    ways=("random",),
+    accounts=(1, 10),
+    mixes=8,
+    pools=2,
+    largest=80,
+    working=(1, 60),
+    thin=4,
     known=60,
-    prompts=1_000,
-    pools=4,
-    ablated=1,
+    compared=(1, 250),
 )
+
+
+@dataclass(frozen=True)
+class Cover:
+    """A long honest identity of one corpus, as cover traffic, and for documents and answers.
+
+    Attributes:
+        kind: person or app.
+        texts: Its prompts, in order.
+        template: Its system prompt.
+        sources: Where its text is from.
+    """
+
+    kind: str
+    texts: tuple[str, ...]
+    template: str
+    sources: frozenset[str]
+
+    @property
+    def median(self) -> int:
+        """Characters of its middle text."""
+        return sorted(map(len, self.texts))[len(self.texts) // 2]
 
 
 @dataclass(frozen=True)
@@ -82,19 +123,22 @@ class Settings:
         policy: Path of the policy, or ``preset:NAME``.
         size: Size of the run.
         pool: Vectors of honest prompts, mixed, for the baselines.
-        cover: For cover traffic: one long honest identity of each corpus, and its template.
+        cover: One long honest identity of each corpus.
         thresholds: Threshold of each baseline, once set.
-        folds: For cross-validation: weights of the score by corpus name; corpora not named are
-            scored with the shipped weights.
+        fits: Fits that have not seen some sources.
     """
 
     corpora: Path
     policy: str
     size: Size
     pool: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    cover: tuple[tuple[tuple[Prompt, ...], str], ...] = ()
+    cover: tuple[Cover, ...] = ()
     thresholds: dict[str, float] = field(default_factory=dict[str, float])
-    folds: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    fits: Fits = field(default_factory=Fits)
+
+    def fit_of(self, entry: Entry) -> Fit:
+        """Return the fit that scores a corpus: one that has seen none of its sources."""
+        return self.fits.of(entry.sources)
 
 
 class Context:
@@ -117,20 +161,21 @@ class Context:
         """Return a stream as input of the baselines."""
         return Queries(
             self.vectors.of(stream.prompts),
-            await cells(self.analyzer, [prompt.text for prompt in stream.prompts]),
+            await self.analyzer.cells(stream.prompts),
             stream.times,
             _tokens(stream.prompts, stream.templates),
         )
 
 
 @cache
-def _opened(source: str) -> tuple[Policy, EmbeddingAnalyzer, Vectors]:
+def _opened(source: str) -> tuple[Policy, FittedAnalyzer, Vectors]:
+    logging.getLogger("querybudget").setLevel(logging.ERROR)  # callers disturbed are the figures
     policy = enforced(source)
-    return policy, caching_analyzer(policy), Vectors()
+    return policy, FittedAnalyzer(policy), Vectors()
 
 
 def _tokens(prompts: Sequence[Prompt], templates: Sequence[str]) -> NDArray[np.int64]:
-    used = (
-        usage(p.text, system_prompt) for p, system_prompt in zip(prompts, templates, strict=True)
-    )
-    return np.array([one.input + one.output for one in used], np.int64)
+    """Return the tokens of each call: one per four bytes of prompt, and its answer."""
+    given = zip(prompts, templates, strict=True)
+    asked = [(p.text.encode(), system_prompt.encode()) for p, system_prompt in given]
+    return np.array([-(-(len(a) + len(b)) // 4) + answer_length(a) for a, b in asked], np.int64)

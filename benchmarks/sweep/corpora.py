@@ -8,7 +8,9 @@ sweep), `class` (person, app, gateway; broad, narrow), `language`, and how ident
     slice:N    consecutive slices of N prompts
     all        the whole corpus is one sweep
 
-Nothing else is known about a corpus, and nothing is set for one by name: any such folder works.
+`source`, a name or a list of them, says where the text is from: corpora that share one are left out
+of a fit together. Nothing else is known about a corpus, and nothing is set for one by name: any
+such folder works.
 """
 
 from __future__ import annotations
@@ -70,6 +72,8 @@ class Entry:
     cut: str
     language: str
     prompts: int
+    sources: frozenset[str] = frozenset()
+    """Where its text is from. Corpora that share one are relatives. Empty if unknown."""
 
     @property
     def honest(self) -> bool:
@@ -125,9 +129,14 @@ def manifest(folder: Path) -> list[Entry]:
             entry.get("identity", "all"),
             entry.get("language", ""),
             entry.get("prompts", 0),
+            _sources(entry.get("source", ())),
         )
         for name, entry in sorted(entries.items())
     ]
+
+
+def _sources(given: str | Sequence[str]) -> frozenset[str]:
+    return frozenset((given,) if isinstance(given, str) else given)
 
 
 def read(entry: Entry) -> Corpus:

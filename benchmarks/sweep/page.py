@@ -35,7 +35,7 @@ def write_page(result: Mapping[str, Any], picture: Path | None, path: Path) -> N
         path: Where the page goes.
     """
     meta, honest = result["meta"], result["honest"]
-    callers = sum(one["identities"] for one in honest.values())
+    callers = honest["strict"]["identities"] + honest["gateway"]["identities"]
     shown = "".join(_section(table) for table in tables(result))
     image = ""
     if picture is not None:

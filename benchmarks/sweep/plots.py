@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from benchmarks.sweep.tricks import TRICKS
+
 __all__ = ["draw"]
 
 Result = Mapping[str, Any]
@@ -24,13 +26,15 @@ COLOURS = ("#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#17becf", "#b
 
 def draw(result: Result, path: Path) -> None:
     """Write the picture as PNG."""
-    figure, axes = plt.subplots(3, 2, figsize=(13, 14), layout="constrained")
+    figure, axes = plt.subplots(
+        3, 2, figsize=(14, 19), layout="constrained", height_ratios=(1, 1, 3)
+    )
     _found(axes[0, 0], result, "broad")
     _found(axes[0, 1], result, "narrow")
     _obtained(axes[1, 0], result)
-    _dilution(axes[1, 1], result)
-    _ablations(axes[2, 0], result)
-    _honest(axes[2, 1], result)
+    _ablations(axes[1, 1], result)
+    _tricks(axes[2, 0], result)
+    _sources(axes[2, 1], result)
     figure.suptitle(
         f"Coverage budgets on real prompts: {result['meta']['policy']}, {result['meta']['made']}"
     )
@@ -82,8 +86,8 @@ def _curve(sweeps: Result, kind: str, grid: np.ndarray[Any, Any]) -> np.ndarray[
 def _obtained(axes: Axes, result: Result) -> None:
     for name, one in result["baselines"].items():
         shares = _taken(one["sweeps"], "random")
-        axes.plot(*shares, color=FADED, lw=1, label="baselines" if name == "b4b" else None)
-    for way, style in (("random", "-"), ("topic", "--"), ("round_robin", ":")):
+        axes.plot(*shares, ".", color=FADED, label="baselines" if name == "b4b" else None)
+    for way, style in (("random", "o-"), ("topic", "s"), ("round_robin", "^")):
         axes.plot(*_taken(result["sweeps"], way), style, color=OURS, lw=2.2, label=way)
     axes.set(
         title="Obtained in 30 days at full quality and price",
@@ -105,30 +109,6 @@ def _taken(sweeps: Result, way: str) -> tuple[list[int], list[float]]:
     return [int(n) for n in numbers], shares
 
 
-def _dilution(axes: Axes, result: Result) -> None:
-    for mode, style in (("own_template", "-"), ("same_template", "--")):
-        for kind, colour in (("broad", OURS), ("narrow", COLOURS[0])):
-            of = [one for one in result["dilution"].values() if one["class"] == kind]
-            if not of:
-                continue
-            shares = list(of[0][mode])
-            found = [_share_slowed([one[mode][share]["draws"] for one in of]) for share in shares]
-            axes.plot([int(s) for s in shares], found, style, color=colour, label=f"{kind}, {mode}")
-    axes.set(
-        title="Under cover traffic: slowed within 300 own queries",
-        xlabel="cover traffic, % of all queries",
-        ylabel="share of draws",
-        ylim=(-0.02, 1.02),
-    )
-    axes.legend(fontsize=8)
-    axes.grid(alpha=0.3)
-
-
-def _share_slowed(draws: Sequence[Sequence[float | None]]) -> float:
-    every = [draw for some in draws for draw in some]
-    return sum(draw is not None and draw <= 300 for draw in every) / max(len(every), 1)
-
-
 def _ablations(axes: Axes, result: Result) -> None:
     names = list(result["ablations"])
     places = np.arange(len(names))
@@ -138,27 +118,40 @@ def _ablations(axes: Axes, result: Result) -> None:
         axes.barh(
             places + 0.4 * offset, values, 0.38, color=(OURS, COLOURS[0])[offset], label=label
         )
-    axes.set(title="Slowed without one signal", xlabel="share of draws", xlim=(0, 1.02))
+    axes.set(title="Slowed without one view", xlabel="share of draws", xlim=(0, 1.02))
     axes.set_yticks(places + 0.2, names, fontsize=8)
     axes.invert_yaxis()
     axes.legend(fontsize=8, loc="lower right")
     axes.grid(alpha=0.3, axis="x")
 
 
-def _honest(axes: Axes, result: Result) -> None:
-    kinds = list(result["honest"])
-    for offset, word in enumerate(("disturbed", "priced_over_2", "refused")):
-        values = [100 * result["honest"][kind][word] for kind in kinds]
-        bounds = [[100 * end for end in result["honest"][kind][f"{word}_95"]] for kind in kinds]
-        low = [max(0.0, value - end[0]) for value, end in zip(values, bounds, strict=True)]
-        high = [max(0.0, end[1] - value) for value, end in zip(values, bounds, strict=True)]
-        places = np.arange(len(kinds)) + 0.27 * offset
-        axes.bar(
-            places, values, 0.25, yerr=[low, high], capsize=3, color=COLOURS[offset], label=word
-        )
-    labels = [f"{kind}\n{result['honest'][kind]['identities']} identities" for kind in kinds]
-    axes.set_xticks(np.arange(len(kinds)) + 0.27, labels)
-    axes.axhline(1, color=FADED, lw=1, ls="--")
-    axes.set(title="Honest identities ever disturbed, 95 % intervals", ylabel="%")
+def _tricks(axes: Axes, result: Result) -> None:
+    names = sorted(result["tricks"], key=lambda name: result["tricks"][name]["median"] or 0)
+    values = [result["tricks"][name]["median"] or 0 for name in names]
+    goals = [300 if TRICKS[name].covers else 150 for name in names]
+    colours = [OURS if v > goal else COLOURS[1] for v, goal in zip(values, goals, strict=True)]
+    places = np.arange(len(names))
+    axes.barh(places, values, 0.7, color=colours)
+    axes.plot(goals, places, "|", color="black", ms=7, label="goal")
+    axes.set_yticks(places, names, fontsize=6)
+    axes.set(title="Obtained by one account with a trick, median sweep", xlabel="prompts")
+    axes.set_ylim(-1, len(names))
     axes.legend(fontsize=8)
-    axes.grid(alpha=0.3, axis="y")
+    axes.grid(alpha=0.3, axis="x")
+
+
+def _sources(axes: Axes, result: Result) -> None:
+    """The share disturbed of every honest source, with its interval."""
+    sources = list(result["sources"].items())[::-1]
+    places = np.arange(len(sources))
+    values = [100 * one["disturbed"] for _, one in sources]
+    bounds = [[100 * end for end in one["disturbed_95"]] for _, one in sources]
+    low = [max(0.0, value - end[0]) for value, end in zip(values, bounds, strict=True)]
+    high = [max(0.0, end[1] - value) for value, end in zip(values, bounds, strict=True)]
+    axes.errorbar(values, places, xerr=[low, high], fmt="o", ms=3, color=OURS, ecolor=FADED)
+    labels = [f"{name[:40]} ({one['identities']})" for name, one in sources]
+    axes.set_yticks(places, labels, fontsize=6)
+    axes.axvline(1, color=FADED, lw=1, ls="--")
+    axes.set(title="Honest persons and applications disturbed, by source", xlabel="%")
+    axes.set_ylim(-1, len(sources))
+    axes.grid(alpha=0.3, axis="x")

@@ -14,18 +14,16 @@ from querybudget.policy.model import Budget, Mode, Partition, Policy, ResolverSp
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 
 __all__ = [
-    "POOL",
     "SECRET",
     "counting_requests",
     "enforced",
-    "pooled",
+    "has_pools",
+    "only_identities",
+    "only_pools",
     "scope",
     "scored",
     "without_buckets",
 ]
-
-POOL = "pool"
-"""Name of the partition that `pooled` adds; its claim is in every scope."""
 
 SECRET = b"a benchmark keeps no secrets"
 
@@ -67,42 +65,32 @@ def counting_requests(policy: Policy) -> Policy:
     )
 
 
-def pooled(policy: Policy, factor: int) -> Policy:
-    """Return only the bucket budgets of the policy, over a pool instead of one identity.
-
-    Args:
-        policy: The policy.
-        factor: Limit of a pool, in limits of one identity. A pool is scored by the sum over its
-            accounts; its buckets must suffice for an honest group.
-    """
-    return replace(
-        policy,
-        partitions={**policy.partitions, POOL: Partition(POOL, ResolverSpec("claim", POOL))},
-        budgets=tuple(
-            replace(budget, per=(POOL,), quota=budget.quota.scaled(factor * MICRO))
-            for budget in policy.budgets
-            if _counts_buckets(budget) and budget.per == ("identity",)
-        ),
-    )
+def only_pools(policy: Policy) -> Policy:
+    """Return the bucket budgets of the policy that are not of one identity."""
+    pools = tuple(b for b in policy.budgets if _counts_buckets(b) and "identity" not in b.per)
+    return replace(policy, budgets=pools)
 
 
-def scope(account: str, template: str = "", *, pool: str = "") -> Mapping[str, object]:
-    """Return the ASGI scope of a caller, alone in its organisation and network, in this pool."""
-    claims = {
-        "organisation": f"of {account}",
-        "network": f"net {account}",
-        "template": template,
-        POOL: pool or account,
-    }
+def only_identities(policy: Policy) -> Policy:
+    """Return the bucket budgets of the policy that are of one identity."""
+    own = tuple(b for b in policy.budgets if _counts_buckets(b) and "identity" in b.per)
+    return replace(policy, budgets=own)
+
+
+def has_pools(policy: Policy) -> bool:
+    """Whether one account's calls can affect another's."""
+    return any("identity" not in budget.per for budget in policy.budgets)
+
+
+def scope(account: str, *, pool: str = "") -> Mapping[str, object]:
+    """Return the ASGI scope of a caller: in this organisation and network, or alone in its own."""
+    claims = {"organisation": f"of {pool or account}", "network": f"net {pool or account}"}
     return {"type": "http", "user": account, "state": {"claims": claims}}
 
 
 def _claim(partition: str) -> str:
     """Return the claim for a policy's partition, guessed from its name."""
-    for word, claim in (("templ", "template"), ("prompt", "template"), ("net", "network")):
-        if word in partition:
-            return claim
-    return "network" if "addr" in partition else "organisation"
+    return "network" if "net" in partition or "addr" in partition else "organisation"
 
 
 def _counts_buckets(budget: Budget) -> bool:

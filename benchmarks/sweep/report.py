@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.sweep.figures import median_of
+from benchmarks.sweep.tricks import TRICKS
 
 __all__ = ["Table", "show", "tables"]
 
 Result = Mapping[str, Any]
+
+_BOUNDS = ("50", "100", "200", "500", "1000")
+WORST = 25
+"""Sources that are listed: those with anybody disturbed, the worst first."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,17 @@ def tables(result: Result) -> list[Table]:
     return [
         _goals(result),
         _honest(result),
+        _sources(result),
+        _applications(result),
+        _groups(result),
+        _ways(result),
+        _thin(result),
         _slowed(result),
+        _tricks(result),
         _sweeps(result),
+        _crowds(result),
         _baselines(result),
         _ablations(result),
-        _dilution(result),
-        _pools(result),
     ]
 
 
@@ -55,7 +65,7 @@ def _goals(result: Result) -> Table:
         [
             row["goal"],
             row["wanted"],
-            "-" if row["measured"] is None else _text(row["measured"]),
+            "-" if row["met"] is None else _text(row["measured"]),
             verdict[row["met"]],
         ]
         for row in result["goals"]
@@ -64,34 +74,87 @@ def _goals(result: Result) -> Table:
 
 
 def _honest(result: Result) -> Table:
-    head = ["class", "identities", "disturbed", "refused", "priced over 2", "p99 price", "where"]
+    head = ["class", "identities", "disturbed", "refused", "priced over 2", "p99 price"]
+    head.append("disturbed, in-sample")
     rows = [
         [
-            kind,
+            {"strict": "persons and apps"}.get(kind, kind),
             str(one["identities"]),
             *(_share(one, name) for name in ("disturbed", "refused", "priced_over_2")),
             _text(one["p99_price"]),
-            ", ".join(f"{name}: {count}" for name, count in one["corpora_disturbed"].items()),
+            _share(one, "disturbed_in_sample"),
         ]
         for kind, one in result["honest"].items()
     ]
     return Table("Honest identities, over their whole streams (95 % interval)", head, rows)
 
 
-_BOUNDS = ("50", "100", "200", "500", "1000")
+def _sources(result: Result) -> Table:
+    named = [(name, one) for name, one in result["sources"].items() if one["disturbed"]]
+    rows = [
+        [
+            name,
+            ", ".join(one["languages"]),
+            str(one["identities"]),
+            _share(one, "disturbed"),
+            _text(one["refused"]),
+            _share(one, "disturbed_in_sample"),
+        ]
+        for name, one in named[:WORST]
+    ]
+    head = ["source", "languages", "identities", "disturbed", "refused", "in-sample"]
+    of = len(result["sources"])
+    return Table(f"Honest sources with anybody disturbed: {len(named)} of {of}", head, rows)
+
+
+def _applications(result: Result) -> Table:
+    rows = [
+        [*name.split(), str(one["keys"]), _share(one, "disturbed")]
+        for name, one in result["applications"].items()
+    ]
+    head = ["applications", "system prompts", "keys", "disturbed"]
+    return Table("Several honest applications behind one key", head, rows)
+
+
+def _groups(result: Result) -> Table:
+    rows = [
+        [kind, size, str(one["groups"]), str(one["slowed"]), str(one["members_slowed"])]
+        for kind, sizes in result["groups"].items()
+        for size, one in sizes.items()
+    ]
+    head = ["honest group", "members", "groups", "slowed", "members slowed in all"]
+    return Table("Honest groups judged as pools", head, rows)
+
+
+def _ways(result: Result) -> Table:
+    rows = [
+        [name, str(one["callers"]), _share(one, "disturbed"), ", ".join(one["where"])]
+        for name, one in result["ways"].items()
+    ]
+    return Table("Honest ways of working", ["way", "callers", "disturbed", "where"], rows)
+
+
+def _thin(result: Result) -> Table:
+    kinds = ("person", "app", "broad", "narrow")
+    rows = [
+        [calls, *(_share(of[kind], "disturbed") for kind in kinds)]
+        for calls, of in result["thin"].items()
+    ]
+    head = ["calls", *(f"{kind}, disturbed" for kind in kinds)]
+    return Table("Thin accounts, each by itself", head, rows)
 
 
 def _slowed(result: Result) -> Table:
     slowed = result["slowed"]
     named = [
-        (f"{kind}, {split}", slowed[kind][split])
+        (f"{kind}, {split.replace('_', '-')}", slowed[kind][split])
         for kind in ("broad", "narrow")
-        for split in ("all", "tuned", "held_out")
+        for split in ("unseen", "in_sample")
     ]
     named += [
         (f"{kind}, {language}", one)
         for kind in ("broad", "narrow")
-        for language, one in slowed[f"{kind}_by_language"].items()
+        for language, one in slowed[kind]["by_language"].items()
     ]
     rows = [
         [name, str(one["sweeps"]), *(_text(one["within"][b]) for b in _BOUNDS)]
@@ -102,10 +165,22 @@ def _slowed(result: Result) -> Table:
     return Table("Share of draws slowed within so many queries", head, rows)
 
 
+def _tricks(result: Result) -> Table:
+    rows: list[list[str]] = []
+    for name, one in result["tricks"].items():
+        of = {sweep: n for sweep, n in one.items() if not sweep.startswith("median")}
+        worst = max(of, key=lambda sweep: of[sweep])
+        goal = "300" if TRICKS[name].covers else "150"
+        figures = (one["median"], one["median_broad"])
+        rows.append([name, goal, *map(_text, figures), f"{_text(of[worst])} of {worst}"])
+    head = ["trick", "goal", "obtained, median", "broad", "most"]
+    return Table("What one account obtains by a trick, in one pass", head, rows)
+
+
 def _sweeps(result: Result) -> Table:
     accounts = _accounts(result)
-    head = ["sweep", "class", "language", "to slow: median", "p90", "wanted"]
-    head += [f"obtained by {n}" for n in accounts] + ["cost", "tokens"]
+    head = ["sweep", "class", "language", "to slow: median", "p90", "by 50", "by 200", "by 1000"]
+    head += ["wanted", *(f"obtained by {n}" for n in accounts), "cost", "tokens"]
     rows = [
         [
             name,
@@ -113,6 +188,7 @@ def _sweeps(result: Result) -> Table:
             one["language"],
             _text(one["queries_to_slow"]["median"]),
             _text(one["queries_to_slow"]["p90"]),
+            *(_text(one["slowed_within"][bound]) for bound in ("50", "200", "1000")),
             str(one["wanted"]),
             *(str(one["obtained"]["random"][n]) for n in accounts),
             _text(one["cost_multiplier"]),
@@ -123,8 +199,17 @@ def _sweeps(result: Result) -> Table:
     return Table("Sweeps, shared out at random", head, rows)
 
 
+def _crowds(result: Result) -> Table:
+    rows = [
+        [way.replace("_", " "), _text(one["obtained"]), str(one["honest_disturbed"])]
+        for way, one in result["crowds"]["median_broad"].items()
+    ]
+    head = ["system prompts, order", "obtained, median broad sweep", "most honest disturbed"]
+    return Table("What accounts of 15 calls obtain together", head, rows)
+
+
 def _baselines(result: Result) -> Table:
-    head = ["", "persons and apps disturbed", "gateways"]
+    head = ["", "persons and apps disturbed"]
     head += ["broad by 200", "narrow by 1000", "broad: median obtained by 1", "cost"]
     ours = _standing("this policy", result["honest"], result["sweeps"])
     rows = [
@@ -136,70 +221,47 @@ def _baselines(result: Result) -> Table:
 def _standing(name: str, honest: Result, sweeps: Result) -> list[str]:
     strict = [honest[kind] for kind in ("person", "app")]
     of = sum(one["identities"] for one in strict)
-    hits = sum(one["disturbed"] * one["identities"] for one in strict)
+    hits = sum((one["disturbed"] or 0) * one["identities"] for one in strict)
     broad = [one for one in sweeps.values() if one["class"] == "broad"]
     narrow = [one for one in sweeps.values() if one["class"] == "narrow"]
+    taken = [one["obtained"]["random"]["1"] for one in broad]
     return [
         name,
-        _text(round(hits / of, 4) if of else None),
-        _text(honest["gateway"]["disturbed"]),
-        _text(_mean(broad, "200")),
-        _text(_mean(narrow, "1000")),
-        _text(median_of([one["obtained"]["random"]["1"] for one in broad])),
+        f"{hits / of:.4f}" if of else "-",
+        _text(_mean([one["slowed_within"]["200"] for one in broad])),
+        _text(_mean([one["slowed_within"]["1000"] for one in narrow])),
+        _text(median_of(taken)),
         _text(median_of([one["cost_multiplier"] for one in broad])),
     ]
 
 
-def _mean(sweeps: Sequence[Result], bound: str) -> float | None:
-    shares = [one["slowed_within"][bound] for one in sweeps]
+def _mean(shares: Sequence[float]) -> float | None:
     return round(sum(shares) / len(shares), 3) if shares else None
 
 
 def _ablations(result: Result) -> Table:
-    head = ["without", "persons disturbed", "apps", "gateways"]
-    head += ["broad by 50", "by 200", "narrow by 200", "by 1000"]
+    head = ["without", "persons and apps disturbed", "broad by 50", "by 200"]
+    head += ["narrow by 200", "by 1000"]
     rows = [
         [
             name,
-            *(_text(one["honest"][kind]["disturbed"]) for kind in ("person", "app", "gateway")),
+            _text(one["honest"]["disturbed"]),
             *(_text(one["broad"]["within"][bound]) for bound in ("50", "200")),
             *(_text(one["narrow"]["within"][bound]) for bound in ("200", "1000")),
         ]
         for name, one in result["ablations"].items()
     ]
-    return Table("Ablations: one signal left out at a time", head, rows)
-
-
-def _dilution(result: Result) -> Table:
-    found = result["dilution"]
-    shares = list(next(iter(found.values()))["own_template"]) if found else []
-    head = ["sweep", "class", "template of the cover", *(f"{share} %" for share in shares)]
-    rows = [
-        [name, one["class"], mode, *(_text(one[mode][share]["median"]) for share in shares)]
-        for name, one in found.items()
-        for mode in ("own_template", "same_template")
-    ]
-    return Table("Own queries to slow under cover traffic, median", head, rows)
-
-
-def _pools(result: Result) -> Table:
-    pools = result["pools"]
-    rows = [
-        [f"{name} ({one['class']})", *(_text(one[way]["median"]) for way in ("random", "topic"))]
-        for name, one in pools["sweeps"].items()
-    ]
-    for kind, one in pools["honest"].items():
-        slowed = ", ".join(f"{size}: {count}" for size, count in one["slowed"].items())
-        rows.append([f"honest groups, {kind}: slowed by size", slowed, ""])
-    head = ["accounts with 26 queries each until their pool is slowed", "random", "by topic"]
-    return Table("Pools", head, rows)
+    return Table("Ablations: one view left out at a time", head, rows)
 
 
 def _accounts(result: Result) -> list[str]:
-    return list(next(iter(result["sweeps"].values()))["obtained"]["random"])
+    first = next(iter(result["sweeps"].values()), None)
+    return list(first["obtained"]["random"]) if first else []
 
 
 def _share(one: Result, name: str) -> str:
+    if one[name] is None:
+        return "-"
     low, high = one[f"{name}_95"]
     return f"{one[name]} ({low} - {high})"
 

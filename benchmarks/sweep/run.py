@@ -1,7 +1,7 @@
 """Runs the experiments in order, over several processes.
 
-Honest corpora come first, because the baselines' thresholds are set on them; then sweeps, then
-pools. A task is one corpus, the largest first, so that the last ones are short.
+Honest callers come first, because the baselines' thresholds are set on them; then sweeps. A task is
+one experiment on one corpus, the longest first, so that the last ones are short.
 """
 
 from __future__ import annotations
@@ -9,38 +9,70 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from benchmarks.sweep.context import Context, Settings
+from benchmarks.sweep.context import Context, Cover, Settings
 from benchmarks.sweep.corpora import Entry, Prompt, identities, manifest, read
 from benchmarks.sweep.goals import goals
-from benchmarks.sweep.honest import HonestResult, figures, honest_part
-from benchmarks.sweep.pools import honest_pools, sweep_pools
+from benchmarks.sweep.groups import KINDS as GROUPS
+from benchmarks.sweep.groups import honest_groups
+from benchmarks.sweep.honest import STRICT, HonestResult, honest_part
 from benchmarks.sweep.progress import bar
-from benchmarks.sweep.result import ablation_results, baseline_results, slowed_shares
+from benchmarks.sweep.result import (
+    ablation_results,
+    baseline_results,
+    crowd_results,
+    honest_results,
+    slowed_shares,
+    source_results,
+)
+from benchmarks.sweep.several import several_applications, thin_accounts, thin_shares
 from benchmarks.sweep.speed import added_time
 from benchmarks.sweep.sweeps import SweepPart, sweep_part
-from benchmarks.sweep.thresholds import STRICT, thresholds
+from benchmarks.sweep.thresholds import thresholds
+from benchmarks.sweep.trials import crowd_part, trick_part, trick_table
+from benchmarks.sweep.ways import way_shares, ways_of_working
 
 __all__ = ["run_all"]
-
-_R = TypeVar("_R")
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Set to 1: processes share the cores, so the linear algebra of each must not use them all."""
 
+COVER = 400
+"""Prompts of each honest corpus that serve as cover, documents and answers."""
 
-def run_all(settings: Settings, jobs: int, tuned: frozenset[str]) -> dict[str, Any]:
+TOGETHER = 30
+"""Tricks of a task: they share the vectors of a sweep's prompts."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One experiment on one corpus.
+
+    Attributes:
+        experiment: Its name.
+        label: What is shown when it is done.
+        work: Its length, in calls, roughly.
+        run: Does it, given the settings.
+    """
+
+    experiment: str
+    label: str
+    work: int
+    run: Callable[[Settings], Any]
+
+
+def run_all(settings: Settings, jobs: int) -> dict[str, Any]:
     """Run all experiments.
 
     Args:
         settings: Corpora, policy, size.
         jobs: Processes.
-        tuned: Names of the corpora that the shipped weights were fitted on.
 
     Returns:
         The result without ``meta``.
@@ -49,43 +81,79 @@ def run_all(settings: Settings, jobs: int, tuned: frozenset[str]) -> dict[str, A
     honest = [entry for entry in entries if entry.honest]
     sweeps = [entry for entry in entries if not entry.honest]
     settings = _with_honest_sample(settings, honest)
-    callers = _flat(_spread(honest_part, settings, honest, jobs, "honest callers"))
-    limits = thresholds(callers)
-    settings = replace(settings, thresholds=limits)
-    parts = _spread(sweep_part, settings, sweeps, jobs, "sweeps")
-    pools = {
-        "sweeps": dict(_spread(_named_pools, settings, sweeps, jobs, "pools")),
-        "honest": honest_pools(settings, honest),
-    }
-    return _result(Context(settings), callers, sorted(parts, key=lambda p: p.name), pools, tuned)
+    found = _run(_honest_tasks(settings, honest), settings, jobs, "honest callers")
+    callers = sorted(_flat(found["honest"]), key=lambda one: one.name)
+    settings = replace(settings, thresholds=thresholds(callers))
+    found |= _run(_sweep_tasks(settings, sweeps), settings, jobs, "sweeps")
+    found["thin"] = found.get("thin honest", []) + found.get("thin sweeps", [])
+    return _result(Context(settings), callers, sweeps, found)
+
+
+def _honest_tasks(settings: Settings, honest: Sequence[Entry]) -> list[Task]:
+    size = settings.size
+    tasks: list[Task] = []
+    for entry in honest:
+        name, work = entry.name, min(entry.prompts, size.identities * size.prompts)
+        tasks.append(Task("honest", name, 2 * work, partial(honest_part, entry=entry)))
+        if entry.kind in STRICT:
+            working = partial(ways_of_working, entry=entry)
+            tasks.append(Task("ways", f"{name}, at work", 30 * size.working[1], working))
+            tasks.append(
+                Task("thin honest", f"{name}, thin", 500, partial(thin_accounts, entry=entry))
+            )
+    many = partial(several_applications, entries=honest)
+    tasks.append(Task("applications", "several applications", size.mixes * 6_000, many))
+    for kind in GROUPS:
+        groups = partial(honest_groups, entries=honest, kind=kind)
+        tasks.append(Task(f"groups {kind}", f"groups, {kind}", size.pools * 10_000, groups))
+    return tasks
+
+
+def _sweep_tasks(settings: Settings, sweeps: Sequence[Entry]) -> list[Task]:
+    tasks: list[Task] = []
+    names = settings.size.tricks
+    for entry in sweeps:
+        name, work = entry.name, min(entry.prompts, settings.size.wanted[entry.kind != "broad"])
+        tasks.append(Task("sweeps", name, 20 * work, partial(sweep_part, entry=entry)))
+        tasks.append(Task("crowds", f"{name}, crowds", 8 * work, partial(crowd_part, entry=entry)))
+        tasks.append(Task("thin sweeps", f"{name}, thin", 500, partial(thin_accounts, entry=entry)))
+        for begin in range(0, len(names), TOGETHER):
+            some = names[begin : begin + TOGETHER]
+            tricks = partial(trick_part, entry=entry, names=some)
+            tasks.append(Task("tricks", f"{name}, tricks", len(some) * work, tricks))
+    return tasks
 
 
 def _result(
     context: Context,
     callers: Sequence[HonestResult],
-    parts: Sequence[SweepPart],
-    pools: dict[str, Any],
-    tuned: frozenset[str],
+    sweeps: Sequence[Entry],
+    found: dict[str, list[Any]],
 ) -> dict[str, Any]:
     limits = context.settings.thresholds
+    parts: list[SweepPart] = sorted(found["sweeps"], key=lambda part: part.name)
+    kinds = {entry.name: entry.kind for entry in sweeps}
     result: dict[str, Any] = {
-        "honest": figures(callers),
+        "honest": honest_results(callers),
+        "sources": source_results(callers),
+        "applications": found["applications"][0],
+        "groups": {kind: found[f"groups {kind}"][0] for kind in GROUPS},
+        "thin": thin_shares(found["thin"]),
+        "ways": way_shares(found.get("ways", [])),
+        "slowed": slowed_shares(parts),
         "sweeps": {part.name: part.figures for part in parts},
+        "tricks": trick_table(found.get("tricks", []), kinds),
+        "crowds": crowd_results(found.get("crowds", [])),
         "baselines": baseline_results(callers, parts, limits, context.baselines),
         "ablations": ablation_results(callers, parts),
-        "dilution": {
-            part.name: {"class": part.figures["class"], **part.dilution} for part in parts
-        },
-        "pools": pools,
-        "slowed": slowed_shares(parts, tuned),
         "speed": added_time(context),
     }
-    return {**result, "goals": goals(result, crossed=bool(context.settings.folds))}
+    return {"goals": goals(result), **result}
 
 
 def _with_honest_sample(settings: Settings, honest: Sequence[Entry]) -> Settings:
     """Add cover traffic, and the honest prompts known to baselines: some of every corpus."""
-    cover: list[tuple[tuple[Prompt, ...], str]] = []
+    cover: list[Cover] = []
     known: list[Prompt] = []
     for entry in honest:
         if entry.kind not in STRICT:
@@ -94,7 +162,8 @@ def _with_honest_sample(settings: Settings, honest: Sequence[Entry]) -> Settings
         callers = identities(corpus)
         if callers:
             longest = max(callers, key=lambda caller: len(caller.prompts))
-            cover.append((longest.prompts, corpus.template))
+            texts = tuple(prompt.text for prompt in longest.prompts[:COVER])
+            cover.append(Cover(entry.kind, texts, corpus.template, entry.sources))
             known += _some([p for caller in callers for p in caller.prompts], settings.size.known)
     pool = Context(settings).vectors.of(known)
     return replace(settings, cover=tuple(cover), pool=np.ascontiguousarray(pool))
@@ -104,33 +173,38 @@ def _some(prompts: Sequence[Prompt], limit: int) -> list[Prompt]:
     return [prompts[n * len(prompts) // limit] for n in range(min(limit, len(prompts)))]
 
 
-def _spread(
-    part: Callable[[Settings, Entry], _R],
-    settings: Settings,
-    entries: Sequence[Entry],
-    jobs: int,
-    title: str,
-) -> list[_R]:
-    ordered = sorted(entries, key=lambda entry: -entry.prompts)
-    found: list[_R] = []
-    with bar(title, sum(entry.prompts for entry in ordered)) as advance:
+def _run(tasks: Sequence[Task], settings: Settings, jobs: int, title: str) -> dict[str, list[Any]]:
+    """Run tasks, the longest first, and return what they found by experiment."""
+    ordered = sorted(tasks, key=lambda task: -task.work)
+    found: dict[str, list[Any]] = {}
+    with bar(title, sum(task.work for task in ordered)) as advance:
         if jobs == 1:
-            for entry in ordered:
-                found.append(part(settings, entry))
-                advance(entry.prompts, entry.name)
+            for task in ordered:
+                found.setdefault(task.experiment, []).append(task.run(settings))
+                advance(task.work, task.label)
             return found
         os.environ.update((name, "1") for name in _THREADS)
-        with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-            running = {pool.submit(part, settings, entry): entry for entry in ordered}
+        spawn = get_context("spawn")
+        with ProcessPoolExecutor(jobs, spawn, _keep_settings, (settings,)) as pool:
+            running = {pool.submit(_run_kept, task.run): task for task in ordered}
             for done in as_completed(running):
-                found.append(done.result())
-                advance(running[done].prompts, running[done].name)
+                task = running[done]
+                found.setdefault(task.experiment, []).append(done.result())
+                advance(task.work, task.label)
     return found
 
 
-def _named_pools(settings: Settings, entry: Entry) -> tuple[str, dict[str, Any]]:
-    return entry.name, sweep_pools(settings, entry)
+_kept: dict[str, Settings] = {}
+
+
+def _keep_settings(settings: Settings) -> None:
+    """Keep the settings in a process: they are large, and the same for every task."""
+    _kept["settings"] = settings
+
+
+def _run_kept(run: Callable[[Settings], Any]) -> Any:  # noqa: ANN401 - the result of any experiment
+    return run(_kept["settings"])
 
 
 def _flat(parts: Sequence[Sequence[HonestResult]]) -> list[HonestResult]:
-    return sorted((one for part in parts for one in part), key=lambda one: one.name)
+    return [one for part in parts for one in part]

@@ -1,6 +1,8 @@
-"""Cost of coverage for a call: a new prompt of 1 KB, memory store, one process.
+"""Processor time that coverage adds to a call: memory store, one process, analyzer as deployed.
 
-The reference is the same policy with an ample request limit in place of each bucket budget.
+The reference is the same policy with an ample request limit in place of each bucket budget. Two
+calls are timed: a prompt of 1 KB that nobody sent before; and a conversation of 100 KB that its
+caller has sent before, of which the last 1 KB is new.
 """
 
 from __future__ import annotations
@@ -8,13 +10,18 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
-from benchmarks.sweep.analysis import caching_analyzer
+import msgspec
+
+from benchmarks.sweep.analysis import fresh_analyzer
+from benchmarks.sweep.bodies import CHAT, Message, asked, assistant, chat, said
 from benchmarks.sweep.context import Context
 from benchmarks.sweep.policies import counting_requests, scope
-from querybudget.adapters.base import Call, Dialect
+from querybudget.adapters.base import Target
+from querybudget.adapters.reading import read_call
 from querybudget.limiter import Limiter, Outcome
 from querybudget.policy.model import Policy
 from querybudget.stores.memory import MemoryStore
@@ -22,18 +29,37 @@ from querybudget.testing.clock import ManualClock
 
 __all__ = ["added_time"]
 
-ROUNDS, CALLS = 15, 200
+ROUNDS, CALLS, CALLERS = 15, 200, 20
+KB = 1_000
+LENGTH = 100
+"""Turns of 1 KB of a long conversation."""
+
+Bodies = Callable[[random.Random, Sequence[str]], list[bytes]]
 
 
 def added_time(context: Context) -> dict[str, Any]:
     """Return the median µs of a call with and without coverage, and the difference."""
-    texts = _texts(context, 2 * ROUNDS * CALLS)
+    known = [text for cover in context.settings.cover for text in cover.texts] or ["word"]
+    rounds = 3 if context.quick else ROUNDS
+    found = _difference(context, known, _prompts, rounds, CALLS)
+    long = _difference(context, known, _conversations, max(3, rounds // 3), CALLERS)
+    state = asyncio.run(_state(context.policy, _prompts(random.Random("state"), known)))
+    return {
+        **found,
+        **{f"{name}_conversation": v for name, v in long.items()},
+        "state_bytes": state,
+    }
+
+
+def _difference(
+    context: Context, known: Sequence[str], bodies: Bodies, rounds: int, warm: int
+) -> dict[str, float]:
     plain = counting_requests(context.policy)
     runs: dict[str, list[float]] = {"with": [], "without": []}
-    for number in range(3 if context.quick else ROUNDS):
-        begin = 2 * number * CALLS
-        runs["with"].append(_us(context.policy, texts[begin : begin + CALLS]))
-        runs["without"].append(_us(plain, texts[begin + CALLS : begin + 2 * CALLS]))
+    for number in range(rounds):
+        sent = bodies(random.Random(f"speed {number}"), known)
+        runs["with"].append(_us(context.policy, sent, warm))
+        runs["without"].append(_us(plain, sent, warm))
     both = [a - b for a, b in zip(runs["with"], runs["without"], strict=True)]
     return {
         "with_us": round(median(runs["with"]), 1),
@@ -42,37 +68,71 @@ def added_time(context: Context) -> dict[str, Any]:
     }
 
 
-def _texts(context: Context, count: int) -> list[str]:
+def _prompts(draw: random.Random, known: Sequence[str]) -> list[bytes]:
+    return [asked(_text(draw, known)) for _ in range(2 * CALLS)]
+
+
+def _conversations(draw: random.Random, known: Sequence[str]) -> list[bytes]:
+    """Return the long conversation of each caller, then the same with another turn, and so on."""
+    shared = [_text(draw, known) for _ in range(LENGTH)]
+    turns: list[list[Message]] = [
+        [(said, assistant)[n % 2](f"{caller} {text}") for n, text in enumerate(shared)]
+        for caller in range(CALLERS)
+    ]
+    sent: list[bytes] = []
+    for _ in range(4):
+        for own in turns:
+            own.append(said(_text(draw, known)))
+            sent.append(chat(own))
+    return sent
+
+
+def _text(draw: random.Random, known: Sequence[str]) -> str:
     """Return honest prompts joined at random and cut at 1 KB: usual words in a new order."""
-    draw, texts = random.Random("speed"), list[str]()
-    known = [prompt.text for prompts, _ in context.settings.cover for prompt in prompts]
-    for _ in range(count):
-        text = ""
-        while len(text) < 1_000:
-            text += draw.choice(known)[:300] + "\n"
-        texts.append(text[:1_000])
-    return texts
+    text = ""
+    while len(text) < KB:
+        text += draw.choice(known)[:300] + "\n"
+    return text[:KB]
 
 
-def _us(policy: Policy, texts: list[str]) -> float:
+def _us(policy: Policy, bodies: Sequence[bytes], warm: int) -> float:
+    return asyncio.run(_timed(_limiter(policy), bodies, warm))
+
+
+def _limiter(policy: Policy) -> Limiter:
     clock = ManualClock()
-    analyzer = caching_analyzer(policy, cached=4_096) if policy.counts_buckets else None
-    limiter = Limiter(policy, store=MemoryStore(clock), clock=clock, analyzer=analyzer)
-    return asyncio.run(_timed(limiter, texts))
+    analyzer = fresh_analyzer(policy) if policy.counts_buckets else None
+    store = MemoryStore(clock, max_identities=policy.max_identities)
+    return Limiter(policy, store=store, clock=clock, analyzer=analyzer)
 
 
-async def _timed(limiter: Limiter, texts: list[str]) -> float:
-    """Return the processor time of a call in µs; the first half of the calls only warms up."""
-    route = limiter.route_for("POST", "/v1/chat/completions")
-    if route is None:
-        return 0.0
-    calls = [Call(Dialect.OPENAI, "chat", model="m", input_bytes=len(t), ask=t) for t in texts]
-    begun, half = time.thread_time_ns(), len(calls) // 2
-    for number, call in enumerate(calls):
-        if number == half:
+async def _timed(limiter: Limiter, bodies: Sequence[bytes], warm: int) -> float:
+    """Return the processor time of a call in µs; the first calls only warm up."""
+    begun = time.thread_time_ns()
+    for number, body in enumerate(bodies):
+        if number == warm:
             begun = time.thread_time_ns()
-        caller = limiter.caller_for(scope(f"caller {number % 20}"))
-        admission = await limiter.admit_call(caller, route, "POST", "/v1/chat/completions", call)
-        if admission.refusal is None:
-            await limiter.settle(admission, Outcome.ANSWERED, None, 200)
-    return (time.thread_time_ns() - begun) / 1_000 / (len(calls) - half)
+        await _call(limiter, f"caller {number % CALLERS}", body)
+    return (time.thread_time_ns() - begun) / 1_000 / (len(bodies) - warm)
+
+
+async def _call(limiter: Limiter, account: str, body: bytes) -> None:
+    route = limiter.route_for("POST", CHAT)
+    if route is None or route.adapter is None:
+        return
+    call = read_call(route.adapter, Target(CHAT), body)
+    caller = limiter.caller_for(scope(account))
+    admission = await limiter.admit_call(caller, route, "POST", CHAT, call)
+    if admission.refusal is None:
+        await limiter.settle(admission, Outcome.ANSWERED, None, 200)
+
+
+async def _state(policy: Policy, bodies: Sequence[bytes]) -> int | None:
+    """Return the bytes of the largest account, packed, after many new prompts of one caller."""
+    limiter = _limiter(policy)
+    for body in bodies:
+        await _call(limiter, "caller", body)
+    if not isinstance(limiter.store, MemoryStore):
+        return None
+    accounts = limiter.store._known.values()  # noqa: SLF001 - only the table holds whole accounts
+    return max((len(msgspec.msgpack.encode(account)) for account in accounts), default=None)

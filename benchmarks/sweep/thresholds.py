@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,21 +11,25 @@ from numpy.typing import NDArray
 
 from benchmarks.sweep.baselines import Baseline, Queries
 from benchmarks.sweep.campaign import DAYS
-from benchmarks.sweep.figures import NEVER
-from benchmarks.sweep.honest import KINDS, HonestResult, shares
+from benchmarks.sweep.figures import NEVER, interval, share
+from benchmarks.sweep.honest import STRICT, HonestResult
 
-__all__ = ["STRICT", "first_over", "honest_figures", "obtained", "thresholds"]
-
-STRICT = ("person", "app")
-"""Classes that thresholds are set on; gateways are reported separately."""
+__all__ = ["first_over", "honest_figures", "obtained", "thresholds"]
 
 
 def thresholds(everyone: Sequence[HonestResult]) -> dict[str, float]:
-    """Return, per baseline, the lowest threshold that disturbs no more callers than the policy."""
+    """Return, per baseline, the lowest threshold that disturbs no larger share than the policy.
+
+    The policy's share is that of all persons and applications; a baseline's, that of those whom it
+    was run on.
+    """
     strict = [one for one in everyone if one.kind in STRICT]
-    allowed = sum(one.disturbed for one in strict)
-    names = everyone[0].suspicion if everyone else {}
-    return {name: _allowing([one.suspicion[name] for one in strict], allowed) for name in names}
+    rated = [one.suspicion for one in strict if one.suspicion]
+    if not rated:
+        return {}
+    disturbed = sum(one.disturbed for one in strict) / len(strict)
+    allowed = math.floor(disturbed * len(rated))
+    return {name: _allowing([one[name] for one in rated], allowed) for name in rated[0]}
 
 
 def _allowing(highest: Sequence[float], allowed: int) -> float:
@@ -37,10 +42,14 @@ def honest_figures(
 ) -> dict[str, dict[str, Any]]:
     """Return how many of each class a baseline disturbs at its threshold."""
     found: dict[str, dict[str, Any]] = {}
-    for kind in KINDS:
-        of = [one for one in everyone if one.kind == kind]
+    for kind in STRICT:
+        of = [one for one in everyone if one.kind == kind and one.suspicion]
         hits = sum(one.suspicion[name] > limits[name] for one in of)
-        found[kind] = {"identities": len(of), **shares({"disturbed": hits}, len(of))}
+        found[kind] = {
+            "identities": len(of),
+            "disturbed": share(hits, len(of)),
+            "disturbed_95": interval(hits, len(of)),
+        }
     return found
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.sweep.bodies import Request, asked
 from benchmarks.sweep.corpora import MAX_PROMPTS, Corpus, Identity, Prompt, conversations
-from benchmarks.sweep.timing import Times, arrivals, evenly
+from benchmarks.sweep.timing import BEGIN, Times, arrivals, evenly
 
-__all__ = ["Stream", "covered_stream", "honest_stream", "random_order", "shuffled", "sweep_stream"]
+__all__ = ["Stream", "honest_stream", "merged", "random_order", "shuffled", "sweep_stream"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,21 @@ class Stream:
     def __len__(self) -> int:
         return len(self.prompts)
 
+    def request(self, place: int) -> Request:
+        """Return the call at this index: one user turn under a system prompt, if any."""
+        body = asked(self.prompts[place].text, self.templates[place])
+        return Request(body, (place,) if self.own[place] else ())
+
+    def first(self, count: int) -> Stream:
+        """Return the stream's first calls."""
+        return Stream(
+            self.account,
+            self.prompts[:count],
+            self.times[:count],
+            self.templates[:count],
+            self.own[:count],
+        )
+
     def with_templates(self, templates: tuple[str, ...]) -> Stream:
         """Return the stream with other system prompts."""
         return replace(self, templates=templates)
@@ -53,13 +69,20 @@ def honest_stream(identity: Identity, template: str) -> Stream:
     )
 
 
-def sweep_stream(account: str, prompts: Sequence[Prompt], template: str, per_day: float) -> Stream:
+def sweep_stream(
+    account: str,
+    prompts: Sequence[Prompt],
+    template: str,
+    per_day: float,
+    *,
+    begin: int = BEGIN,
+) -> Stream:
     """Return a sweep, or one account's part of it, sent evenly."""
     count = len(prompts)
     return Stream(
         account,
         tuple(prompts),
-        evenly(count, per_day),
+        evenly(count, per_day, begin=begin),
         (template,) * count,
         np.ones(count, np.bool_),
     )
@@ -77,37 +100,23 @@ def shuffled(prompts: Sequence[Prompt], seed: str) -> tuple[Prompt, ...]:
     return tuple(prompt for talk in talks for prompt in talk)
 
 
-def covered_stream(
-    account: str,
-    prompts: Sequence[Prompt],
-    template: str,
-    cover: Sequence[tuple[Prompt, str]],
-    share: float,
-    per_day: float,
-) -> Stream:
-    """Return a sweep hidden in cover traffic, mixed at random; cover keeps its order.
-
-    Args:
-        account: Name of the account.
-        prompts: Prompts of the sweep.
-        template: System prompt of the sweep.
-        cover: Prompts of honest identities, each with its system prompt; repeated from the start
-            as needed.
-        share: Share of cover in all queries.
-        per_day: Queries per day, of both together.
-    """
-    draw = random.Random(f"cover {account}")
-    sent: list[tuple[Prompt, str, bool]] = []
-    taken = 0
-    for prompt in prompts:
-        while draw.random() < share:
-            sent.append((*cover[taken % len(cover)], False))
-            taken += 1
-        sent.append((prompt, template, True))
+def merged(streams: Sequence[Stream], account: str) -> Stream:
+    """Return streams as those of one account: several applications behind one key."""
+    times = np.concatenate([stream.times for stream in streams])
+    order = np.argsort(times, kind="stable")
+    prompts = [prompt for stream in streams for prompt in stream.prompts]
+    templates = [one for stream in streams for one in stream.templates]
+    own = np.concatenate([stream.own for stream in streams])
+    places = order.tolist()
     return Stream(
         account,
-        tuple(prompt for prompt, _, _ in sent),
-        evenly(len(sent), per_day),
-        tuple(system_prompt for _, system_prompt, _ in sent),
-        np.array([own for _, _, own in sent], np.bool_),
+        tuple(prompts[place] for place in places),
+        _strictly(times[order]),
+        tuple(templates[place] for place in places),
+        own[order],
     )
+
+
+def _strictly(times: Times) -> Times:
+    steps = np.arange(len(times))
+    return np.asarray(np.maximum.accumulate(times - steps) + steps, np.int64)

@@ -30,10 +30,14 @@ from benchmarks.sweep.corpora import (
     read,
 )
 from benchmarks.sweep.figures import NEVER, count_figures, interval, middle, quantile
+from benchmarks.sweep.groups import KINDS as GROUPS
 from benchmarks.sweep.thresholds import first_over, obtained, thresholds
 from benchmarks.sweep.timing import DAY, arrivals, evenly
-from benchmarks.sweep.workloads import covered_stream, honest_stream, random_order, shuffled
+from benchmarks.sweep.tricks import QUICK_TRICKS
+from benchmarks.sweep.ways import WAYS_OF_WORKING
+from benchmarks.sweep.workloads import honest_stream, merged, random_order, shuffled
 
+OWN = ("own", "none")
 WORDS = [
     a + b + c for a in ("ka", "lo", "mi", "ru") for b in ("na", "te", "so") for c in ("r", "l")
 ]
@@ -167,14 +171,21 @@ def test_draws_differ_and_are_repeatable() -> None:
     assert random_order(made, 1) == random_order(made, 1) != random_order(made, 2)
 
 
-def test_cover_traffic_has_its_share_and_does_not_count_as_own() -> None:
-    wanted = corpus("all", 90).prompts
-    stream = covered_stream("a", wanted, "frame", [(Prompt("cover"), "")], 0.9, 860)
-    assert stream.own.sum() == 90
-    assert len(stream) == pytest.approx(900, rel=0.3)
-    assert {p.text for p, own in zip(stream.prompts, stream.own, strict=True) if not own} == {
-        "cover"
-    }
+def test_applications_behind_one_key_keep_their_order_and_their_system_prompts() -> None:
+    both = [
+        honest_stream(identities(corpus("slice:60", 60, kind=kind))[0], kind)
+        for kind in ("app", "gateway")
+    ]
+    key = merged(both, "key")
+    assert len(key) == 120
+    assert (np.diff(key.times) > 0).all()
+    for stream in both:
+        mine = [
+            prompt
+            for prompt, system_prompt in zip(key.prompts, key.templates, strict=True)
+            if system_prompt == stream.templates[0]
+        ]
+        assert mine == list(stream.prompts)
 
 
 def test_intervals_contain_their_share_and_are_wide_for_few_values() -> None:
@@ -311,13 +322,29 @@ def test_a_run_reports_every_class_and_every_sweep_in_the_promised_shape(
         for sweep in one["sweeps"].values():
             assert {"class", "language", "prompts", "cost_multiplier"} <= set(sweep)
             assert set(sweep["queries_to_slow"]) == {"median", "p90"}
-            assert set(sweep["obtained"]) == set(WAYS)
-            assert all(set(got) == {"1", "10", "100", "1000"} for got in sweep["obtained"].values())
+            assert "1" in sweep["obtained"]["random"]
+
+
+def test_a_run_reports_what_each_trick_obtains_of_each_sweep(result: dict[str, Any]) -> None:
+    assert set(result["tricks"]) == set(QUICK_TRICKS)
+    for obtained_by in result["tricks"].values():
+        assert {"wide", "deep", "median"} <= set(obtained_by)
+
+
+def test_a_run_reports_honest_callers_by_source_alone_together_and_at_work(
+    result: dict[str, Any],
+) -> None:
+    assert set(result["sources"]) == {"talks", "desk"}
+    assert set(result["applications"]) == {f"{n} {own}" for n in (2, 3, 5) for own in OWN}
+    assert set(result["groups"]) == set(GROUPS)
+    assert set(result["ways"]) == set(WAYS_OF_WORKING)
+    assert set(result["thin"]) == {"6", "8", "15", "26"}
 
 
 def test_a_run_reports_its_goals_and_how_it_was_made(result: dict[str, Any]) -> None:
     assert all({"goal", "wanted", "measured", "met"} == set(row) for row in result["goals"])
-    assert result["meta"]["split"]["tuned"] == []
+    assert result["meta"]["corpora"]["in_sample"] == []
+    assert len(result["meta"]["corpora"]["unseen_by_the_shipped_fit"]) == 5
     assert result["meta"]["policy"] == "preset:distillation"
     assert {"none", "without_score", "score_only"} < set(result["ablations"])
 

@@ -1,0 +1,173 @@
+"""The same task in other letters: codes, ciphers, spelling, alphabets."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import random
+from collections.abc import Callable
+from html import escape
+from urllib.parse import quote
+
+from benchmarks.sweep.tricks.scene import Scene, Trick, text_of_each
+
+__all__ = ["WORDINGS", "unknown_script"]
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_LEET = str.maketrans("aeiostAEIOST", "431057431057")
+_LOOKALIKE = str.maketrans("aceopxyiACEHKMOPTXB", "асеорхуіАСЕНКМОРТХВ")  # noqa: RUF001 - Cyrillic letters that look Latin
+_WIDE = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
+_BOLD = {
+    **{ord("a") + n: 0x1D41A + n for n in range(26)},
+    **{ord("A") + n: 0x1D400 + n for n in range(26)},
+}
+_MORSE = dict(
+    zip(
+        _LETTERS + "0123456789",
+        [
+            ".-",
+            "-...",
+            "-.-.",
+            "-..",
+            ".",
+            "..-.",
+            "--.",
+            "....",
+            "..",
+            ".---",
+            "-.-",
+            ".-..",
+            "--",
+            "-.",
+            "---",
+            ".--.",
+            "--.-",
+            ".-.",
+            "...",
+            "-",
+            "..-",
+            "...-",
+            ".--",
+            "-..-",
+            "-.--",
+            "--..",
+            "-----",
+            ".----",
+            "..---",
+            "...--",
+            "....-",
+            ".....",
+            "-....",
+            "--...",
+            "---..",
+            "----.",
+        ],
+        strict=True,
+    )
+)
+_ATBASH = str.maketrans(_LETTERS + _LETTERS.upper(), _LETTERS[::-1] + _LETTERS[::-1].upper())
+_CAESAR = str.maketrans(
+    _LETTERS + _LETTERS.upper(),
+    _LETTERS[7:] + _LETTERS[:7] + (_LETTERS[7:] + _LETTERS[:7]).upper(),
+)
+
+
+def _substitution(seed: str) -> dict[int, int]:
+    mixed = list(_LETTERS)
+    random.Random(seed).shuffle(mixed)
+    return str.maketrans(_LETTERS + _LETTERS.upper(), "".join(mixed) + "".join(mixed).upper())
+
+
+_SUBSTITUTED = _substitution("alphabet")
+
+
+def unknown_script(text: str) -> str:
+    """Return a text as if in a language that no model knows: letter for letter in another script.
+
+    Words, their lengths and repetitions stay; digits and marks too. Latin letters become Georgian,
+    all other letters become syllables of Cherokee, drawn by their code.
+    """
+    return "".join(_other_letter(one) for one in text.lower())
+
+
+def _other_letter(one: str) -> str:
+    if "a" <= one <= "z":
+        return chr(0x10D0 + ord(one) - ord("a"))
+    return chr(0x13A0 + ord(one) * 31 % 85) if one.isalpha() else one
+
+
+def _morse(text: str) -> str:
+    words = text.lower().split()
+    return " / ".join(" ".join(_MORSE.get(one, one) for one in word) for word in words)
+
+
+def _pig_latin(text: str) -> str:
+    return " ".join(word[1:] + word[:1] + "ay" if word.isalpha() else word for word in text.split())
+
+
+def _zero_width(text: str) -> str:
+    return "".join(
+        one + "\u200b" if one.isalpha() and n % 3 == 0 else one for n, one in enumerate(text)
+    )
+
+
+def _mistyped(text: str, draw: random.Random) -> str:
+    """Return the text with two neighbouring letters exchanged in every other word."""
+    words = text.split(" ")
+    for place, word in enumerate(words):
+        if len(word) > 3 and draw.random() < 0.5:
+            at = draw.randrange(1, len(word) - 2)
+            words[place] = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    return " ".join(words)
+
+
+def _every_word_new(text: str, draw: random.Random) -> str:
+    return " ".join(
+        word + draw.choice(_LETTERS) * (draw.random() < 0.3) for word in text.split(" ")
+    )
+
+
+def _of(name: str, change: Callable[[str], str]) -> Trick:
+    return text_of_each(name, lambda text, _: change(text))
+
+
+def _drawn(name: str, change: Callable[[str, random.Random], str]) -> Trick:
+    def changed(text: str, scene: Scene) -> str:
+        return change(text, scene.draw)
+
+    return text_of_each(name, changed)
+
+
+WORDINGS = (
+    _of("base64", lambda text: base64.b64encode(text.encode()).decode()),
+    _of("base32", lambda text: base64.b32encode(text.encode()).decode()),
+    _of("hex", lambda text: text.encode().hex()),
+    _of("percent_encoded", lambda text: quote(text, safe="")),
+    _of("unicode_escapes", lambda text: "".join(f"\\u{ord(one):04x}" for one in text)),
+    _of("html_entities", lambda text: "".join(f"&#{ord(one)};" for one in escape(text))),
+    _of("rot13", lambda text: codecs.encode(text, "rot13")),
+    _of("caesar_7", lambda text: text.translate(_CAESAR)),
+    _of("atbash", lambda text: text.translate(_ATBASH)),
+    _of("substituted", lambda text: text.translate(_SUBSTITUTED)),
+    _of("reversed", lambda text: text[::-1]),
+    _of("words_reversed", lambda text: " ".join(text.split()[::-1])),
+    _of("letters_of_words_reversed", lambda text: " ".join(w[::-1] for w in text.split())),
+    _of("leet", lambda text: text.translate(_LEET)),
+    _of("spaced", " ".join),
+    _of("dotted", ".".join),
+    _of("confusables", lambda text: text.translate(_LOOKALIKE)),
+    _of("full_width", lambda text: text.translate(_WIDE)),
+    _of("mathematical_letters", lambda text: text.translate(_BOLD)),
+    _of("zero_width", _zero_width),
+    _of("morse", _morse),
+    _of("pig_latin", _pig_latin),
+    _of("upper_case", str.upper),
+    _of(
+        "lower_case_bare", lambda text: "".join(o for o in text.lower() if o.isalnum() or o == " ")
+    ),
+    _of("no_spaces", lambda text: "".join(text.split())),
+    _of("no_vowels", lambda text: "".join(one for one in text if one not in "aeiouAEIOU")),
+    _of("unknown_script", unknown_script),
+    _drawn("mistyped", _mistyped),
+    _drawn("letters_added", _every_word_new),
+)
