@@ -266,3 +266,35 @@ def test_check_warns_of_an_embedding_that_is_not_here(
     err = capsys.readouterr().err
     assert "warning: prompts cannot be embedded on this machine: " in err
     assert "nowhere.npz" in err
+
+
+def test_explain_says_how_much_the_model_reads_and_nothing_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "secret: 0123456789abcdef\nidentity: [api_key]\nbudgets:\n"
+        "  - {name: pool, limit: 9 buckets/day, per: template, score: only}\n"
+        "  - {name: pictures, limit: 9/day, match: {opaque: image}}\n"
+        "  - {name: sealed, limit: 9/day, match: {opaque: [tokens, audio, text]}}\n"
+    )
+    picture = {"type": "image_url", "image_url": {"url": "https://example.com/heron.png"}}
+    messages = [
+        {"role": "system", "content": "You know birds."},
+        {"role": "user", "content": [{"type": "text", "text": "Which bird is this?"}, picture]},
+    ]
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps({"model": "m", "messages": messages}))
+    assert main(["explain", str(policy), "--request", str(request)]) == 0
+    out = capsys.readouterr().out
+    assert (
+        "  reads     1 text said, 19 characters; 1 text given to it, 15 characters; not readable: 1"
+        " of image\n"
+    ) in out
+    assert "costs nothing: the sweep score of the pool decides" in out
+    assert "it is for calls that hold tokens or audio or text; this holds image" in out
+    assert "bird" not in out
+    assert "heron" not in out
+    assert main(["explain", str(policy), "--request", str(request), "--json"]) == 0
+    reads = json.loads(capsys.readouterr().out)["reads"]
+    assert reads == {"said": [1, 19], "fed": [1, 15], "opaque": {"image": 1}}

@@ -8,33 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from querybudget.adapters import adapter_for
-from querybudget.adapters.base import UNREADABLE, Adapter, Call, Target
+from querybudget.adapters.base import UNREADABLE, Adapter, Call, Channel, Target
 from querybudget.adapters.routing import carries_body
 from querybudget.asgi.body import BodyTooLarge, call_of, check_declared, decoded
 from querybudget.asgi.health import READS
 from querybudget.asgi.websocket import HANDSHAKE, message_call
 from querybudget.cli.check import pooled
-from querybudget.cli.explanation import BudgetExplanation, Explanation, Request
+from querybudget.cli.explain_text import lines
+from querybudget.cli.explanation import BudgetExplanation, Explanation, Reads, Request
 from querybudget.coverage import Observation
 from querybudget.errors import BodyError
-from querybudget.identity import ANONYMOUS
 from querybudget.ledger import Line, LineStatus
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.limiter.conditions import Mismatch
 from querybudget.limiter.matching import Route
 from querybudget.limiter.scopes import WEBSOCKET, is_preflight, paths_of, target_of
-from querybudget.paths import readings
 from querybudget.policy.model import Budget, EstimateSettings, Missing, Mode, Partition, Policy
 from querybudget.policy.routes import Unknown
 from querybudget.redact import shown
 from querybudget.stores import MemoryStore, system_clock
-from querybudget.text import amount, limit, number
-from querybudget.units import MICRO, Unit
+from querybudget.text import limit, number
+from querybudget.units import Unit
 
 MANY = 2
 """The nearest of a condition's patterns is named if there are more than this."""
@@ -53,7 +53,7 @@ def explain(path: str, request: Request, *, as_json: bool) -> int:
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(explanation)).decode())
     else:
-        print("\n".join(_lines(request, explanation)))
+        print("\n".join(lines(request, explanation)))
     if not explanation.body_error:
         return 0
     print("querybudget: the request's body cannot be read", file=sys.stderr)
@@ -141,8 +141,8 @@ def _explanation(
     bits = observation.capabilities
     caller = limiter.caller_for(request.scope)
     examined = admission.examined
-    lines = limiter.matcher.lines(caller, admission.plan, call, admission.estimate, examined)
-    statuses: Sequence[LineStatus | None] = [None] * len(lines)
+    charged = limiter.matcher.lines(caller, admission.plan, call, admission.estimate, examined)
+    statuses: Sequence[LineStatus | None] = [None] * len(charged)
     if decision is not None and not admission.nameless:
         statuses = decision.lines
     partitions = limiter.policy.partitions
@@ -151,7 +151,7 @@ def _explanation(
             _applying(matched.budget, line, status, observation),
             per=_pooled_here(matched.budget, line, partitions),
         )
-        for matched, line, status in zip(admission.plan.budgets, lines, statuses, strict=True)
+        for matched, line, status in zip(admission.plan.budgets, charged, statuses, strict=True)
     }
     why_not = limiter.matcher.why_not
     verdict, because = _verdict(admission, limiter.policy)
@@ -165,6 +165,7 @@ def _explanation(
         stream=call.stream,
         tokens=(usage.input, usage.output),
         estimated=_estimated(call, limiter.policy.estimate, usage.output),
+        reads=_reads(call),
         body_error=body_error,
         looked=admission.observation is not None and not body_error,
         embedded=bool(observation.cells) and not body_error,
@@ -222,6 +223,7 @@ def _idle(budget: Budget, why: str) -> BudgetExplanation:
         per=pooled(budget),
         mode=budget.mode,
         unit=budget.quota.unit,
+        counted=budget.counted,
         applies=False,
         why_not=why,
     )
@@ -275,10 +277,13 @@ def _reason(mismatch: Mismatch | None) -> str:
             return "the path is exempt"
         case "stream":
             return "it is for streams only" if wanted == ("true",) else "it is not for streams"
-        case "unit" if wanted == (Unit.BUCKETS,):
-            return "nothing is asked here that could be embedded"
+        case "opaque":
+            held = actual.replace(", ", " and ") or "nothing of the kind"
+            return f"it is for calls that hold {' or '.join(wanted)}; this holds {held}"
         case "unit":
-            return f"nothing is used here that counts as {wanted[0].replace('_', ' ')}"
+            embeds = wanted == (Unit.BUCKETS,)
+            counted = f"is used here that counts as {wanted[0].replace('_', ' ')}"
+            return f"nothing {'is asked here that could be embedded' if embeds else counted}"
         case _:
             nearest = f"; {mismatch.nearest} is nearest" if actual and len(wanted) > MANY else ""
             return (
@@ -329,61 +334,11 @@ def _estimated(call: Call, settings: EstimateSettings, output: int) -> str:
     )
 
 
-def _lines(request: Request, explanation: Explanation) -> Iterator[str]:
-    yield from _call_lines(f"{request.method} {request.path}", explanation)
-    if others := readings(request.path)[1:]:
-        yield f"  path      may be read as {' or '.join(others)} too; all of them are budgeted"
-    if explanation.message:
-        yield ""
-        yield from _call_lines("each message", explanation.message)
-    yield ""
-    yield "Decided for a caller with no usage yet. Nothing was charged."
-
-
-def _call_lines(title: str, explanation: Explanation) -> Iterator[str]:
-    yield f"{title}: {explanation.verdict}, {explanation.because}"
-    if explanation.body_error:
-        yield f"  body      cannot be read. {explanation.body_error}"
-        yield "            The call counts on every budget of its path, at the highest price."
-    if explanation.operation:
-        model = f" of {explanation.model}" if explanation.model else ""
-        stream = ", streamed" if explanation.stream else ""
-        tokens, known = explanation.tokens, f"identified by {explanation.identity}"
-        if explanation.identity == ANONYMOUS:
-            known = "not identified (the shared anonymous account)"
-        yield f"  call      {explanation.operation}{model}{stream}"
-        yield f"  caller    {known}, tier {explanation.tier}"
-        yield f"  tokens    {tokens[0]} in, {tokens[1]} out: {explanation.estimated}"
-    if explanation.looked:
-        yield f"  about     {_about(explanation)}"
-    for budget in explanation.budgets:
-        yield ""
-        yield from _budget_lines(budget)
-
-
-def _about(explanation: Explanation) -> str:
-    if not explanation.embedded:
-        return "unknown: it could not be embedded, so it counts no bucket and has no capability"
-    return ", ".join(explanation.capabilities) or "none of the capabilities"
-
-
-def _budget_lines(budget: BudgetExplanation) -> Iterator[str]:
-    shadow = ", shadow" if budget.mode == "shadow" else ""
-    yield f"  {budget.name}: {budget.limit}, {budget.per}{shadow}"
-    if not budget.applies:
-        yield f"    does not apply: {budget.why_not}"
-        return
-    if budget.unit == Unit.CONCURRENT and budget.verdict == "admit" and budget.left is not None:
-        yield f"    takes {budget.cost:g} of {budget.cost + budget.left:g} places until it ends"
-        return
-    some = budget.least < budget.cost
-    certain = f", of which {_amount(budget.least, budget)} must fit" if some else ""
-    new = " if all of them are new" if budget.unit == Unit.BUCKETS and budget.cost else ""
-    yield f"    costs {_amount(budget.cost, budget)}{certain}{new}"
-    if budget.left is not None:
-        outcome = "fits and leaves" if budget.verdict == "admit" else "can never fit: the limit is"
-        yield f"    {outcome} {_amount(budget.left, budget)}"
-
-
-def _amount(value: float, budget: BudgetExplanation) -> str:
-    return amount(round(value * MICRO), Unit(budget.unit))
+def _reads(call: Call) -> Reads:
+    """Return the sizes of what the model reads."""
+    sizes = {
+        channel: [len(each.text) for each in call.segments if each.channel is channel]
+        for channel in Channel
+    }
+    said, fed = ((len(found), sum(found)) for found in sizes.values())
+    return Reads(said=said, fed=fed, opaque=Counter(one.kind for one in call.opaque))

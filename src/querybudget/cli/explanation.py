@@ -38,6 +38,19 @@ class Request(msgspec.Struct, frozen=True):
         return {"type": "http.request", "body": self.body}
 
 
+class Reads(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model reads of the request, in sizes: none of its text.
+
+    Attributes:
+        said, fed: Texts of each channel (see `Channel`) and their characters.
+        opaque: How many there are of each kind of what cannot be read.
+    """
+
+    said: tuple[int, int] = (0, 0)
+    fed: tuple[int, int] = (0, 0)
+    opaque: dict[str, int] = {}
+
+
 class BudgetExplanation(msgspec.Struct, frozen=True, kw_only=True):
     """What one budget makes of the request. Amounts are in the budget's unit.
 
@@ -45,6 +58,7 @@ class BudgetExplanation(msgspec.Struct, frozen=True, kw_only=True):
         limit: Its limit, in words, scaled for the caller's tier.
         per: What it is pooled over, in words.
         mode: ``enforce`` or ``shadow``.
+        counted: Whether the call takes any of it; if not, the sweep score alone decides.
         why_not: Why it does not apply; empty if it does.
         cost: What the call reserves; for buckets, if all of the call's buckets are new.
         least: The part of `cost` that is certain and must fit.
@@ -59,6 +73,7 @@ class BudgetExplanation(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     unit: str
     applies: bool
+    counted: bool = True
     why_not: str = ""
     cost: int | float = 0
     least: int | float = 0
@@ -77,6 +92,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         operation: `Call.operation`.
         tokens: Tokens expected: input and output.
         estimated: How they were estimated.
+        reads: What the model reads.
         body_error: Why the body cannot be read; empty if it can.
         looked: Whether any budget depends on what the prompt is about.
         embedded: Whether the prompt could be embedded.
@@ -93,6 +109,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = False
     tokens: tuple[int, int] = (0, 0)
     estimated: str = ""
+    reads: Reads = Reads()
     body_error: str = ""
     looked: bool = False
     embedded: bool = False
