@@ -10,7 +10,7 @@ import functools
 import io
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -72,6 +72,11 @@ class StaticEmbedder:
     def load() -> StaticEmbedder:
         """Return the shipped embedder, read once per process."""
         return StaticEmbedder(_read(_content()))
+
+    @property
+    def vocabulary(self) -> Mapping[str, int]:
+        """The pieces that a word may begin with, whole words among them, as `normalise` spells."""
+        return self._pieces.vocabulary
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return one unit vector per text; zeros for a text without a known piece."""

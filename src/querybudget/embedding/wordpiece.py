@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 CONTINUATION = "##"
 """Prefix of a piece that stands inside a word, not at its start."""
@@ -134,6 +134,11 @@ class WordPiece:
             if len(piece) > 1 and _IS_UNSPACED(piece):
                 lengths.setdefault(piece[:2], set()).add(len(piece))
         return {pair: tuple(sorted(known, reverse=True)) for pair, known in lengths.items()}
+
+    @property
+    def vocabulary(self) -> Mapping[str, int]:
+        """The rows of whole words and of the pieces at the start of one, by their spelling."""
+        return self._heads
 
     def rows(self, text: str) -> list[int]:
         """Return the rows of a text's pieces, in order."""

@@ -1,0 +1,119 @@
+"""Undoes the ciphers that a model reads at sight: shifted, mirrored and reversed letters."""
+
+# ruff: noqa: RUF001 - letters that look like others are what this is about
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+_LATIN = "abcdefghijklmnopqrstuvwxyz"
+_CYRILLIC = "абвгдежзийклмнопрстуфхцчшщъыьэюя"
+_SIGNS = "".join(map(chr, range(33, 127)))
+_WORDS = re.compile(r"\b(?:[a-z]{4,}|[а-я]{4,})\b").findall
+_PIG = re.compile(r"[a-z]{2,}ay").fullmatch
+_PIG_WORD = re.compile(r"\b([A-Za-z]+)ay\b").sub
+_TOKENS = re.compile(r"\S{4,}").findall
+_TIDY = re.compile(r"(?:^|[.!?]\s+|\n)[A-ZА-Я]|[\w)\"'][.!?](?=\s|$)").findall
+_VOWELS = "aeiou"
+_SAMPLE = 16  # words that tell a cipher
+_LEAST = 3  # known words among them once the cipher is undone
+_SHARE = 0.35  # share of them that is known then
+_MIRRORED = 0.5  # share of them that is known without ROT47
+
+Cipher = Callable[[str], str]
+Knows = Callable[[str], bool]
+
+
+def cipher_of(text: str, knows: Knows) -> Cipher | None:
+    """Return what undoes the cipher of a text's unknown words; None if they have none.
+
+    Args:
+        text: Some of it may be readable.
+        knows: Whether a word in lower case is known.
+    """
+    words = [word for word in dict.fromkeys(_WORDS(text.lower())) if not knows(word)]
+    words = words[:: max(1, len(words) // _SAMPLE)][:_SAMPLE]
+    for ascii_words in (True, False):
+        alike = [word for word in words if word.isascii() == ascii_words]
+        needed = max(_LEAST, _SHARE * len(alike))
+        if len(alike) >= needed:
+            cipher = _of_words(alike, needed, knows)
+            if cipher is not None:
+                return cipher
+    return _mirrored(text, knows)
+
+
+def _of_words(words: Sequence[str], needed: float, knows: Knows) -> Cipher | None:
+    if sum(knows(word[::-1]) for word in words) >= needed:
+        return _reversed
+    if 2 * sum(_PIG(word) is not None for word in words) > len(words):
+        plain = _unpigged(knows)
+        if sum(knows(_PIG_WORD(plain, word)) for word in words) >= needed:
+            return functools.partial(_PIG_WORD, plain)
+    letters = _LATIN if words[0].isascii() else _CYRILLIC
+    joined = " ".join(words)
+    for others in _keys(letters):
+        # The vocabulary spells й without its mark.
+        shifted = joined.translate(_table(letters, others.replace("й", "и"))).split()
+        if sum(map(knows, shifted)) >= needed:
+            return _undone(letters, others)
+        if sum(knows(word[::-1]) for word in shifted) >= needed:
+            undone = _undone(letters, others)
+            return lambda text: _reversed(undone(text))
+    return None
+
+
+def _undone(letters: str, others: str) -> Cipher:
+    table = _table(letters, others)
+    return lambda text: text.translate(table)
+
+
+def _mirrored(text: str, knows: Knows) -> Cipher | None:
+    """Return what undoes ROT47, which shifts digits and signs too."""
+    tokens = [token for token in dict.fromkeys(_TOKENS(text)) if not token.isalpha()]
+    tokens = tokens[:: max(1, len(tokens) // _SAMPLE)][:_SAMPLE]
+    table = _table(_SIGNS, _SIGNS[47:] + _SIGNS[:47])
+    words = [token.translate(table).strip(".,:;?!'\"()").lower() for token in tokens]
+    known = sum(word.isalpha() and knows(word) for word in words)
+    if known < max(_LEAST, _MIRRORED * len(words)):
+        return None
+    return lambda text: text.translate(table)
+
+
+def _reversed(text: str) -> str:
+    """Return text read backwards: as a whole, line by line or word by word, as is tidiest."""
+    lines = "\n".join(line[::-1] for line in text.split("\n"))
+    words = re.sub(r"\S+", lambda word: word[0][::-1], text)
+    letters = re.sub(r"[^\W\d_]+", lambda word: word[0][::-1], text)
+    return max((text[::-1], lines, letters, words), key=lambda way: len(_TIDY(way)))
+
+
+def _unpigged(knows: Knows) -> Callable[[re.Match[str]], str]:
+    """Return what undoes Pig Latin: ``igpay`` is pig, ``eggway`` and ``eggay`` are egg."""
+
+    def plain(found: re.Match[str]) -> str:
+        stem = found[1].lower()
+        if stem[-1:] in "wy" and stem[:1] in _VOWELS and knows(stem[:-1]):
+            return stem[:-1]
+        for moved in range(min(3, len(stem) - 1), -1, -1):
+            start, rest = stem[len(stem) - moved :], stem[: len(stem) - moved]
+            if not any(letter in _VOWELS for letter in start) and knows(start + rest):
+                return start + rest
+        return found[0]
+
+    return plain
+
+
+def _keys(letters: str) -> Iterator[str]:
+    """Return what the letters of an alphabet may stand for: Atbash, then Caesar's ciphers."""
+    yield letters[::-1]
+    for shift in range(1, len(letters)):
+        yield letters[shift:] + letters[:shift]
+
+
+@functools.cache
+def _table(letters: str, others: str) -> dict[int, int]:
+    if letters == _SIGNS:
+        return str.maketrans(letters, others)
+    return str.maketrans(letters + letters.upper(), others + others.upper())

@@ -1,0 +1,200 @@
+"""Decodes what stands in a text as numbers for its characters: base64, hexadecimal, Morse."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+import unicodedata
+from collections.abc import Callable
+
+from querybudget.embedding.words import is_code
+
+_BASE64 = re.compile(
+    r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{16,}(?:\r?\n[A-Za-z0-9+/_-]+)*={0,2}"
+).sub
+_BASE32 = re.compile(r"(?<![A-Za-z0-9])[A-Z2-7]{16,}={0,6}(?![A-Za-z0-9])").sub
+_HEX = re.compile(
+    r"(?<![0-9A-Za-z])(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ ,:\n]{0,2}){8,}(?![0-9A-Za-z])"
+).sub
+_BITS = re.compile(
+    r"(?<!\d)(?:[01]{8}){4,}(?!\d)|(?<!\d)[01]{7,8}(?:[ ,\n][01]{7,8}){3,}(?!\d)"
+).sub
+_CODES = re.compile(r"(?<!\d)\d{2,7}(?:[ ,;]{1,2}\d{2,7}){9,}(?!\d)").sub
+_PERCENT = re.compile(r"(?<![\w.~+%/=?&:-])(?:[\w.~+-]*%[0-9A-Fa-f]{2}){4,}[\w.~+-]*").sub
+_ENTITIES = re.compile(r"(?:&#(?:\d{1,7}|[xX][0-9A-Fa-f]{1,6});[ ]?){4,}").sub
+_ESCAPES = re.compile(r"(?:\\u\{?[0-9A-Fa-f]{4,6}\}?|\\U[0-9A-Fa-f]{8}){4,}").sub
+_ESCAPE = re.compile(r"[0-9A-Fa-f]{4,8}").findall
+_MORSE_SIGN = r"[.\u00b7\u2022_\u2013\u2014-]{1,6}"
+_MORSE = re.compile(rf"{_MORSE_SIGN}(?: {{1,3}}(?:[/|] ?)?{_MORSE_SIGN}){{9,}}").sub
+_SHORT_LONG = str.maketrans("\u00b7\u2022_\u2013\u2014", "..---")
+_MORSE_CODE = (
+    ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...-"
+    " .-- -..- -.-- --.. ----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----. .-.-.-"
+    " --..-- ..--.. -.-.-- -....- .----. -..-."
+)
+_MORSE_LETTERS = dict(
+    zip(_MORSE_CODE.split(), "abcdefghijklmnopqrstuvwxyz0123456789.,?!-'/", strict=True)
+)
+_LEAST = 8  # characters of what was decoded, at least
+_READABLE = 0.75  # share of letters and spaces in it, at least
+_SCRIPTS = 3  # Japanese has three
+_LETTERS = 0.8
+_SPACED = 0x0E00  # scripts without spaces come later
+_SURROGATE = re.compile("[\ud800-\udfff]").search
+_LAST_CODE = 0x10FFFF
+_HIGH = 0x80
+
+Decode = Callable[[str], str | None]
+
+
+def decoded(text: str) -> str:
+    """Return a text with whatever stands in it as numbers for characters decoded."""
+    if "%" in text:
+        text = _PERCENT(_with(_percent), text)
+    if "&#" in text:
+        text = _ENTITIES(_with(_entities), text)
+    if "\\" in text:
+        text = _ESCAPES(_with(_escapes), text)
+    text = _MORSE(_with(_morse), text)
+    text = _BITS(_with(_bits), text)
+    text = _HEX(_with(_hex), text)
+    text = _CODES(_with(_codes), text)
+    text = _BASE32(_with(_base32), text)
+    return _BASE64(_with(_base64), text)
+
+
+def _with(decode: Decode) -> Callable[[re.Match[str]], str]:
+    def replaced(found: re.Match[str]) -> str:
+        return decode(found[0]) or found[0]
+
+    return replaced
+
+
+def _text(data: bytes) -> str | None:
+    """Return what bytes say; None if that is no readable text."""
+    # A stretch may have been cut in the middle of a character.
+    for _ in range(3):
+        if data and 0x80 <= data[0] < 0xC0:  # noqa: PLR2004 - the bytes inside a character
+            data = data[1:]
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        if error.start < len(data) - 3 or error.reason != "unexpected end of data":
+            return None
+        text = data[: error.start].decode()
+    return text if _is_readable(text) else None
+
+
+def _is_readable(text: str) -> bool:
+    if not text or (len(text) < _LEAST and text.isascii()):
+        return False
+    readable = 0
+    for sign in text:
+        if (sign < " " and sign not in "\t\n\r") or "\x7f" <= sign < "\xa0":
+            return False
+        readable += sign.isalnum() or sign in " \n" or ord(sign) > _HIGH
+    return readable >= _READABLE * len(text) and (text.isascii() or _scripts(text) <= _SCRIPTS)
+
+
+def _scripts(text: str) -> int:
+    """Return the number of scripts of a text; data that happens to be text has many."""
+    letters = [sign for sign in text if sign.isalpha() and ord(sign) >= _HIGH]
+    return len({unicodedata.name(sign, "").partition(" ")[0] for sign in letters})
+
+
+def _base64(found: str) -> str | None:
+    signs = "".join(found.split()).rstrip("=").replace("-", "+").replace("_", "/")
+    if is_code(signs):
+        return None
+    for skipped in range(4):  # where a chunk was cut, the first signs are a part
+        part = signs[skipped:]
+        part = part[: len(part) - (len(part) % 4 == 1)]
+        try:
+            data = base64.b64decode(part + "=" * (-len(part) % 4), validate=True)
+        except (binascii.Error, ValueError):
+            continue
+        text = _text(data)
+        if text is not None:
+            return text
+    return None
+
+
+def _base32(found: str) -> str | None:
+    signs = found.rstrip("=")
+    for skipped in range(8):
+        part = signs[skipped:]
+        part = part[: len(part) - (len(part) % 8 in (1, 3, 6))]
+        try:
+            data = base64.b32decode(part + "=" * (-len(part) % 8))
+        except (binascii.Error, ValueError):
+            continue
+        text = _text(data)
+        if text is not None:
+            return text
+    return None
+
+
+def _hex(found: str) -> str | None:
+    digits = re.sub(r"0x|\\x|[^0-9A-Fa-f]", "", found)
+    for skipped in (0, 1):
+        part = digits[skipped:]
+        text = _text(bytes.fromhex(part[: len(part) & ~1]))
+        if text is not None:
+            return text
+    return None
+
+
+def _bits(found: str) -> str | None:
+    groups = re.findall(r"[01]+", found)
+    if len(groups) == 1:
+        groups = re.findall(r"[01]{8}", found)
+    return _text(bytes(int(group, 2) for group in groups))
+
+
+def _codes(found: str) -> str | None:
+    codes = [int(code) for code in re.findall(r"\d+", found)]
+    if max(codes) > _LAST_CODE:
+        return None
+    text = "".join(map(chr, codes))
+    if _SURROGATE(text):
+        return None
+    # Numbers are no letters by themselves: what they spell has words, and spaces between them.
+    letters = sum(sign.isalpha() or sign == " " or ord(sign) >= _HIGH for sign in text)
+    spelt = letters > _LETTERS * len(text) and (" " in text or min(codes) > _SPACED)
+    return text if spelt and _is_readable(text) else None
+
+
+def _percent(found: str) -> str | None:
+    data = re.sub(
+        rb"%([0-9A-Fa-f]{2})",
+        lambda code: bytes.fromhex(code[1].decode()),
+        found.replace("+", " ").encode(),
+    )
+    return _text(data)
+
+
+def _entities(found: str) -> str | None:
+    text = html.unescape(found.replace("; ", ";"))
+    return text if _is_readable(text) else None
+
+
+def _escapes(found: str) -> str | None:
+    codes = [int(code, 16) for code in _ESCAPE(found)]
+    if max(codes) > _LAST_CODE:
+        return None
+    text = "".join(map(chr, codes))
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if _is_readable(text) else None
+
+
+def _morse(found: str) -> str | None:
+    signs = found.translate(_SHORT_LONG)
+    words = re.split(r" ?[/|] ?| {2,}", signs)
+    letters = [[_MORSE_LETTERS.get(sign) for sign in word.split()] for word in words]
+    known = sum(letter is not None for word in letters for letter in word)
+    if known < 0.95 * sum(map(len, letters)):
+        return None
+    text = " ".join("".join(letter or "" for letter in word) for word in letters)
+    return text if _is_readable(text) else None

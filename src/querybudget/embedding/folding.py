@@ -1,0 +1,83 @@
+"""Undoes what hides a text from a reader of words but not from a model.
+
+Folding is exact: a text is replaced only by the readable words that it decodes to, or by the
+letters that its look-alikes stand for. Ordinary text of any language comes back as it was.
+"""
+
+from __future__ import annotations
+
+import re
+
+from querybudget.embedding import letters
+from querybudget.embedding.ciphers import Cipher, cipher_of
+from querybudget.embedding.decoding import decoded
+from querybudget.embedding.words import Reader
+
+LONGEST = 4_000
+"""Characters of a text that are folded; the rest stays as it is."""
+
+_ROUNDS = 4  # encodings in each other that are undone
+_UNREAD = 0.4  # share of known letters below which a text may be ciphered
+_PARTS = re.compile(r"[^\n.:!?]+[\n.:!?]*|[\n.:!?]+").findall
+_GAIN = 0.3  # share of known letters that a part must gain by being deciphered
+
+
+class Folder:
+    """Folds texts, and tells what is no language.
+
+    Args:
+        reader: Reads words.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def fold(self, text: str) -> str:
+        """Return what a text says once nothing hides it; most often, the text itself."""
+        if len(text) > LONGEST:
+            return self.fold(text[:LONGEST]) + text[LONGEST:]
+        for _ in range(_ROUNDS):
+            before = text
+            text = letters.seen(text, self._reader.knows)
+            if self._reader.is_plain(text):
+                return text
+            text = self._unfolded(text)
+            if text == before:
+                break
+        return text
+
+    def is_opaque(self, text: str) -> bool:
+        """Return whether a folded text is no language, so that its words say nothing."""
+        return not self._reader.is_plain(text) and not self._reader.is_language(text)
+
+    def _unfolded(self, text: str) -> str:
+        knows = self._reader.knows
+        before = text
+        text = decoded(text)
+        text = letters.upright(text, knows) or text
+        text = letters.spelt_out(text, self._reader.reads)
+        text = letters.with_spaces(text, knows)
+        if text != before or self._reader.is_plain(text):
+            return text
+        text = letters.unleeted(text, knows)
+        cipher = cipher_of(text, knows)
+        return text if cipher is None else self._deciphered(text, cipher)
+
+    def _deciphered(self, text: str, cipher: Cipher) -> str:
+        """Decipher a text, or the stretches of it that are not readable."""
+        if self._reader.share(text) < _UNREAD:
+            return self._accepted(text, cipher)
+        stretches: list[tuple[str, bool]] = []
+        for part in _PARTS(text):
+            unread = self._reader.share(part) < _UNREAD
+            if stretches and stretches[-1][1] == unread:
+                stretches[-1] = (stretches[-1][0] + part, unread)
+            else:
+                stretches.append((part, unread))
+        return "".join(
+            self._accepted(part, cipher) if unread else part for part, unread in stretches
+        )
+
+    def _accepted(self, text: str, cipher: Cipher) -> str:
+        plain = cipher(text)
+        return plain if self._reader.share(plain) >= self._reader.share(text) + _GAIN else text

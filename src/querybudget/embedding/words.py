@@ -1,0 +1,144 @@
+"""Tells readable text from what is no language, by whole words that the embedding knows."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+
+from querybudget.embedding.wordpiece import UNSPACED, normalise
+
+LONG = 4
+"""Letters of a word that says something: of three random letters, one in six is a word."""
+
+_LETTERS = re.compile(rf"(?:(?![{UNSPACED}])[^\W\d_])+").findall
+_LATIN = re.compile(r"[A-Za-z]+").findall
+_BLOB = re.compile(r"[A-Za-z0-9+=]{24,}").findall
+_CODE_WORD = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}").findall
+_ORDINARY = 0.6  # share of words that are known in text with nothing to fold
+_STRETCH = bytes(3)  # longer words in a row that are all unknown
+_SCARCE = 8  # words of which one at least is longer, in ordinary text
+_SHORT = 24  # characters of a text without longer words that is ordinary
+_SPACED = b"\1\1\1\1\1"  # letters in a row that stand alone
+_LONGEST = 24  # characters of a word that may hold something
+_MINIMUM = 40  # letters of a text that may be no language
+_KNOWN = 0.12
+_FEW_LETTERS = 6  # as in a sequence of a genome
+_UNLIKELY = -5.4
+_BLOBS = 0.7
+_LARGE = 60  # characters of data that is not decoded, at least
+_NUMBERS = re.compile(r"\s*\[?\s*\d{1,6}(?:\s*,\s*\d{1,6}){23,}\s*,?\s*\]?\s*")
+_WIDE = 1_000
+_CODE = 0.6
+
+
+class Reader:
+    """Reads texts as words of one vocabulary.
+
+    Args:
+        vocabulary: Words as `normalise` spells them.
+
+    Attributes:
+        knows: Whether a word is in the vocabulary.
+    """
+
+    def __init__(self, vocabulary: Collection[str]) -> None:
+        self.knows: Callable[[str], bool] = vocabulary.__contains__
+        self._vocabulary = vocabulary
+
+    def is_plain(self, text: str) -> bool:
+        """Return whether a text is surely ordinary: this is quick, and says no in doubt."""
+        if max(map(len, text.split()), default=0) > _LONGEST:
+            return False
+        words = text.lower().translate(_TRIMMED).split()
+        if _SPACED in bytes(map(len, words)):
+            return False
+        longer = [word for word in words if len(word) >= LONG]
+        if _SCARCE * len(longer) <= len(words):
+            return len(text) < _SHORT
+        known = bytes(map(self.knows, longer))
+        return known.count(1) >= _ORDINARY * len(known) and _STRETCH not in known
+
+    def reads(self, word: str) -> bool:
+        """Return whether a word is known, in whatever case and with whatever accents."""
+        return self.knows(word) or self.knows(normalise(word))
+
+    def share(self, text: str) -> float:
+        """Return the share of a text's longer words that are known, by letters."""
+        known = total = 0
+        words = _LATIN(text.lower()) if text.isascii() else _LETTERS(normalise(text))
+        for word in words:
+            size = len(word)
+            if size >= LONG:
+                total += size
+                if self.knows(word):
+                    known += size
+        return known / total if total else 0.0
+
+    def is_language(self, text: str) -> bool:
+        """Return False if a text is no language: random letters, digests, undecoded data.
+
+        A language that the vocabulary lacks is one, and so are code, tables and numbers.
+        """
+        if _NUMBERS.fullmatch(text) and _are_tokens(text):
+            return False
+        size = sum(map(len, text.split()))
+        data = sum(len(blob) for blob in _BLOB(text) if not is_code(blob))
+        if data >= max(_BLOBS * size, _LARGE):
+            return len(set(text.lower())) <= _FEW_LETTERS
+        latin = _LATIN(text)
+        letters = sum(map(len, latin))
+        if letters < _MINIMUM or 2 * letters < size or self.share(text) > _KNOWN:
+            return True
+        if len(set("".join(latin).lower())) <= _FEW_LETTERS:
+            return True
+        return self._likelihood(latin) > _UNLIKELY
+
+    def _likelihood(self, words: Iterable[str]) -> float:
+        """Return the mean logarithm, to base 2, of how likely each letter follows the last."""
+        table = self._followers
+        total, count = 0.0, 0
+        for word in words:
+            if len(word) >= LONG:
+                last = " "
+                for letter in word.lower():
+                    total += table[last + letter]
+                    last = letter
+                total += table[last + " "]
+                count += len(word) + 1
+        return total / count if count else 0.0
+
+    @functools.cached_property
+    def _followers(self) -> dict[str, float]:
+        """How likely a letter follows another, learnt from the vocabulary on first use."""
+        pairs: Counter[str] = Counter()
+        for word in self._vocabulary:
+            if len(word) >= LONG and word.isascii() and word.isalpha():
+                whole = f" {word} "
+                pairs.update(map(str.__add__, whole, whole[1:]))
+        letters = " abcdefghijklmnopqrstuvwxyz"
+        table: dict[str, float] = {}
+        for first in letters:
+            total = sum(pairs[first + letter] + 1 for letter in letters)
+            for letter in letters:
+                table[first + letter] = math.log2((pairs[first + letter] + 1) / total)
+        return table
+
+
+_TRIMMED = dict.fromkeys(
+    map(ord, '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\u2018\u201c\u201d\u2013\u2014\u2026'), " "
+) | {ord("'"): None, 0x2019: None}
+"""Punctuation, which is no part of a word; apostrophes are dropped."""
+
+
+def is_code(blob: str) -> bool:
+    """Return whether a long word is made of words, as names in programs and paths are."""
+    return sum(map(len, _CODE_WORD(blob))) > _CODE * len(blob)
+
+
+def _are_tokens(text: str) -> bool:
+    numbers = [int(number) for number in re.findall(r"\d+", text)]
+    wide = sum(number >= _WIDE for number in numbers)
+    return 2 * wide > len(numbers) and len(set(numbers)) > len(numbers) // 2

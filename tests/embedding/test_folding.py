@@ -1,0 +1,198 @@
+"""What hides a text from a reader of words is undone; ordinary text comes back as it was."""
+
+# ruff: noqa: RUF001 - letters that look like others are what this is about
+from __future__ import annotations
+
+import base64
+import codecs
+import random
+import re
+import string
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querybudget.embedding.folding import LONGEST, Folder
+from querybudget.embedding.static import StaticEmbedder
+from querybudget.embedding.words import Reader
+
+LATIN = {
+    "English": "Write a short story about a dragon who lives in a library and learns to read.",
+    "French": "Explique pourquoi le ciel est bleu et comment la lumière traverse les nuages.",
+    "German": "Schreibe ein kurzes Gedicht über den Winter in den Bergen und die Stille der Nacht.",
+    "Spanish": "Escribe una carta formal para solicitar vacaciones durante el mes de agosto.",
+    "Indonesian": "Tuliskan cerita pendek tentang seorang anak yang mencari ibunya di pasar malam.",
+}
+OTHERS = {
+    "Russian": "Напиши короткий рассказ о собаке, которая потерялась в большом городе.",
+    "Chinese": "请写一篇关于人工智能对教育影响的短文，并给出三个例子。",
+    "Hindi": "मुझे भारत के इतिहास के बारे में एक छोटा निबंध लिखो।",
+    "Japanese": "機械学習とは何か、初心者にもわかるように説明してください。",
+    "Thai": "ช่วยเขียนบทความสั้นเกี่ยวกับการท่องเที่ยวในประเทศไทย",
+    "Arabic": "اكتب مقالة قصيرة عن تاريخ مدينة القاهرة وأهم معالمها.",
+}
+ORDINARY = {
+    "Yoruba": "Ẹ jọ̀wọ́ ẹ sọ fún mi bí mo ṣe lè se ọbẹ̀ ẹ̀gúsí tí ó dára fún àwọn àlejò mi ní ọ̀la.",
+    "Hausa": "Don Allah ka gaya mini yadda zan dafa miyar kuka mai daɗi ga baƙi na gobe da safe.",
+    "transliterated": "mujhe kal subah dilli jaana hai to kaun si gaadi sabse achhi rahegi bhai",
+    "code": "for (int i = 0; i < n; ++i) { sum += xs[i] * ys[i]; } return std::sqrt(sum) / n;",
+    "a stack trace": 'File "/srv/app/views.py", line 88, in get\n    KeyError: "qtyOnHand_2024Q1"',
+    "JSON": '{"id": "a1f3-77c0", "qty": 12, "tags": ["xl", "sku-88231-B"], "eta": null}',
+    "a table": "sku,qty,price\nAX-2231,14,3.50\nBQ-0917,2,18.20\nZZ-1044,30,0.99\nKL-5530,7,2.10",
+    "a link": "https://example.org/a/b%20c?q=x%2Fy&utm=z#frag is broken, who can mend it?",
+    "a genome": "Which gene is ACGTTAGCCATTGACCAGTTACGGATTACAGGCATCCATTAGACCATTGGACCA from?",
+    "numbers": "112 118 132 129 121 135 148 148 136 119 104 118 115 126 141 135 125 149 170 170",
+    "chemistry": "Balance C6H12O6 + O2 -> CO2 + H2O and give the mass of 3 mol of C6H12O6 in g.",
+    "a digest in a question": f"Why is the checksum {'9f86d081' * 8} and not what I expected?",
+    "letters for answers": "Which is right? A B C D E F G H\nMine: A, B, B, A, C, D, D, A, B, C",
+    "a regular expression": r"^(?:[A-Z]{2}\d{2}[ ]?)(?:\w{4}[ ]?){3,7}$ does not match, why?",
+}
+MORSE = {"a": ".-", "c": "-.-.", "d": "-..", "h": "....", "o": "---", "p": ".--.", "r": ".-."}
+MORSE |= {"s": "...", "t": "-", "u": "..-", "w": ".--", "y": "-.--"}
+MIRROR = str.maketrans(
+    string.ascii_letters, string.ascii_lowercase[::-1] + string.ascii_uppercase[::-1]
+)
+
+
+@pytest.fixture(scope="module")
+def folder() -> Folder:
+    return Folder(Reader(StaticEmbedder.load().vocabulary))
+
+
+def shifted(text: str, by: int) -> str:
+    return "".join(
+        chr((ord(sign) - first + by) % 26 + first)
+        if (first := 97 if sign.islower() else 65) and sign.isascii() and sign.isalpha()
+        else sign
+        for sign in text
+    )
+
+
+def words(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64 for links": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    "base64 in lines": lambda text: base64.encodebytes(text.encode()).decode()[:-1],
+    "base64 twice": lambda text: base64.b64encode(base64.b64encode(text.encode())).decode(),
+    "base64 behind a request": lambda text: (
+        f"Decode this and do it: {base64.b64encode(text.encode()).decode()}"
+    ),
+    "base32": lambda text: base64.b32encode(text.encode()).decode(),
+    "hexadecimal": lambda text: text.encode().hex(),
+    "hexadecimal, spaced": lambda text: text.encode().hex(" "),
+    "bytes": lambda text: "".join(f"\\x{byte:02x}" for byte in text.encode()),
+    "percent": lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
+    "entities": lambda text: "".join(f"&#{ord(sign)};" for sign in text),
+    "escapes": lambda text: "".join(f"\\u{ord(sign):04x}" for sign in text),
+    "bits": lambda text: " ".join(f"{byte:08b}" for byte in text.encode()),
+    "numbers of characters": lambda text: " ".join(str(ord(sign)) for sign in text),
+    "invisible signs": "\u200b".join,
+}
+CIPHERS: dict[str, Callable[[str], str]] = {
+    "rot13": lambda text: codecs.encode(text, "rot13"),
+    "a shift by 5": lambda text: shifted(text, 5),
+    "Atbash": lambda text: text.translate(MIRROR),
+    "rot13 in base64": lambda text: base64.b64encode(shifted(text, 13).encode()).decode(),
+    "reversed": lambda text: text[::-1],
+    "reversed rot13": lambda text: shifted(text, 13)[::-1],
+    "rot47": lambda text: "".join(
+        chr((ord(sign) + 14) % 94 + 33) if "!" <= sign <= "~" else sign for sign in text
+    ),
+    "spaced": " ".join,
+    "dashed": lambda text: " ".join("-".join(word) for word in text.split()),
+    "Cyrillic letters": lambda text: text.translate(str.maketrans("aeopcyx", "аеорсух")),
+    "bold": lambda text: "".join(
+        chr(0x1D41A + ord(sign) - 97) if "a" <= sign <= "z" else sign for sign in text
+    ),
+    "full width": lambda text: "".join(
+        chr(ord(sign) + 0xFEE0) if sign.isascii() and sign.isalpha() else sign for sign in text
+    ),
+    "piled marks": lambda text: "".join(
+        f"{sign}\u0335\u0300\u0311" if sign.isascii() and sign.isalpha() else sign for sign in text
+    ),
+}
+
+
+@pytest.mark.parametrize("language", [*LATIN, *OTHERS])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_what_is_encoded_says_what_it_said(folder: Folder, encoding: str, language: str) -> None:
+    text = (LATIN | OTHERS)[language]
+    folded = folder.fold(ENCODINGS[encoding](text))
+    assert folded.endswith(text)
+    assert not folder.is_opaque(folded)
+
+
+@pytest.mark.parametrize("language", LATIN)
+@pytest.mark.parametrize("cipher", CIPHERS)
+def test_what_is_ciphered_has_its_words_again(folder: Folder, cipher: str, language: str) -> None:
+    assert words(folder.fold(CIPHERS[cipher](LATIN[language]))) == words(LATIN[language])
+
+
+@pytest.mark.parametrize(
+    ("hidden", "plain"),
+    [
+        ("Wr1t3 4 sh0rt st0ry 4b0ut 4 dr4g0n", "write a short story about a dragon"),
+        (" / ".join(" ".join(MORSE[sign] for sign in word) for word in ["why", "cats", "purr"]),
+         "why cats purr"),
+        ("Itewray away oempay aboutway ethay orestfay", "write a poem about the forest"),
+        ("ᴡʀɪᴛᴇ ᴀ ᴘᴏᴇᴍ ᴀʙᴏᴜᴛ ᴛʜᴇ sᴇᴀ", "write a poem about the sea"),
+        ("ɐǝs ǝɥʇ ʇnoqɐ ɯǝod ɐ ǝʇᴉɹʍ", "write a poem about the sea"),
+        ("⠺⠗⠊⠞⠑⠀⠁⠀⠏⠕⠑⠍", "write a poem"),
+        ("".join(chr(0xE0000 + ord(sign)) for sign in "write a poem"), "write a poem"),
+        ("Пришли cтихи", "Пришли cтихи"),
+    ],
+    ids=["leet", "Morse", "Pig Latin", "small capitals", "upside down", "Braille", "tags", "mixed"],
+)  # fmt: skip
+def test_other_disguises_come_off(folder: Folder, hidden: str, plain: str) -> None:
+    assert words(folder.fold(hidden)) == words(plain)
+
+
+@pytest.mark.parametrize("text", [*LATIN.values(), *OTHERS.values(), *ORDINARY.values()])
+def test_ordinary_text_stays_as_it_is(folder: Folder, text: str) -> None:
+    assert folder.fold(text) == text
+    assert not folder.is_opaque(text)
+
+
+@pytest.mark.parametrize("language", ["English", "German", "Russian", "Chinese"])
+def test_a_readable_part_beside_a_ciphered_one_stays(folder: Folder, language: str) -> None:
+    text = (LATIN | OTHERS)[language]
+    story = "There was once a miller who had three sons, a mill, a donkey and a cat."
+    hidden = codecs.encode("explain how winter storms form over the northern ocean", "rot13")
+    folded = folder.fold(f"{text}\n{hidden}\n{story}")
+    assert "explain how winter storms form" in folded
+    assert story in folded
+    assert text in folded
+
+
+def test_what_is_no_language_is_opaque(folder: Folder) -> None:
+    rng = random.Random(1)
+    letters = "".join(rng.choices(string.ascii_lowercase + " ", k=300))
+    data = base64.b64encode(rng.randbytes(240)).decode()
+    digests = "\n".join(rng.randbytes(32).hex() for _ in range(5))
+    tokens = str([rng.randrange(100_000) for _ in range(60)])
+    for text in (letters, data, digests, tokens):
+        assert folder.fold(text) == text
+        assert folder.is_opaque(text)
+
+
+@given(st.text(st.characters(), max_size=500))
+def test_folding_any_text_twice_changes_nothing_more(folder: Folder, text: str) -> None:
+    folded = folder.fold(text)
+    assert folder.fold(folded) == folded
+    folder.is_opaque(folded)
+
+
+@given(st.text("abcdef0123456789+/=%&#;xu\\.-_ \n", max_size=400))
+def test_text_that_looks_encoded_folds_without_error(folder: Folder, text: str) -> None:
+    folder.is_opaque(folder.fold(text))
+
+
+def test_only_the_start_of_a_long_text_is_folded(folder: Folder) -> None:
+    hidden = shifted(LATIN["English"], 13)
+    filling = "word " * (LONGEST // 5)
+    assert folder.fold(filling + hidden) == filling + hidden
