@@ -34,6 +34,7 @@ ANSWER_LIMIT = 8 * 1024 * 1024
 ANSWER_TAIL = 64 * 1024
 """Bytes kept of each end of a longer answer: servers put ``usage`` last, some put it first."""
 
+_BOTH_ENDS = 2 * ANSWER_TAIL
 _MAX_LESSONS = 32  # templates learnt in one stream: of reasoning, then text, then a tool call
 _MAX_LOOKS = 4  # times that a body is looked at for the end of its first value
 
@@ -173,7 +174,7 @@ class StreamMeter:
             self._unsure += len(chunk)
         for data in self._events.feed(chunk):
             self._take(data)
-        if self._lessons and between and totals.output_bytes > before and b"\\" not in chunk:
+        if self._lessons and between and totals.output_bytes > before and chunk.find(b"\\") < 0:
             self._lessons -= 1
             size = totals.output_bytes - before
             self._template = learn_template(chunk, size, self._read) or self._template
@@ -220,23 +221,6 @@ class BodyMeter:
         read_element: Reads the elements of an array; None if an array is a body.
     """
 
-    __slots__ = (
-        "_body",
-        "_first",
-        "_generates",
-        "_head",
-        "_known",
-        "_limit",
-        "_looks",
-        "_read",
-        "_read_element",
-        "_read_event",
-        "_size",
-        "_stream",
-        "_totals",
-        "_value_end",
-    )
-
     def __init__(
         self,
         read: Read,
@@ -251,15 +235,17 @@ class BodyMeter:
         self._read_element = read_element
         self._generates = generates
         self._limit = limit if generates else min(limit, ANSWER_TAIL)
-        self._head = b""  # of a body whose middle was dropped
         self._body = bytearray()
-        self._size = 0
         self._totals: AnswerTotals | None = None
         self._stream: StreamMeter | None = None
         # How often it may still turn out to be something else than one body.
         self._looks = 0 if read_event is None else _MAX_LOOKS
         self._known, self._first = False, b""  # whether the form is known, and what came before
-        self._value_end = 0  # where the first of several objects may end
+
+    # What few answers need is not set for each.
+    _head = b""  # of a body whose middle was dropped
+    _dropped = 0  # bytes that were dropped
+    _value_end = 0  # where the first of several objects may end
 
     def feed(self, chunk: bytes, /) -> None:
         if self._stream is not None:
@@ -268,7 +254,7 @@ class BodyMeter:
             self._add(chunk)
         elif self._known:
             self._look(chunk)
-        elif not self._first and chunk.startswith(b"{") and b"\n" not in chunk:
+        elif not self._first and chunk.startswith(b"{") and chunk.find(b"\n") < 0:
             self._known = True  # the usual case, as `_begin` does it but with fewer calls
             self._add(chunk)
         else:
@@ -306,12 +292,16 @@ class BodyMeter:
             self._totals = self._parse()
         return self._totals
 
+    @property
+    def _size(self) -> int:
+        return self._dropped + len(self._body)
+
     def _add(self, chunk: bytes) -> None:
         self._totals = None
-        self._size += len(chunk)
         self._body += chunk
-        if self._size > self._limit and len(self._body) > 2 * ANSWER_TAIL:
+        if len(self._body) > _BOTH_ENDS and self._size > self._limit:
             self._head = self._head or bytes(self._body[:ANSWER_TAIL])
+            self._dropped = self._size - ANSWER_TAIL
             del self._body[:-ANSWER_TAIL]
 
     def _begin(self, first: bytes) -> None:

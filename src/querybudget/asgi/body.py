@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 from querybudget.adapters.base import Adapter, Call, Target
 from querybudget.adapters.reading import read_call, unreadable_call
@@ -48,42 +49,40 @@ class Received:
     """What has been received of a request: its body, and what came after it.
 
     Attributes:
-        body: The whole body, as sent; empty once it has been passed on.
+        headers: The last value of each of the request's headers.
+        messages: Those that the application has not received yet; the first has the body.
+        body: The whole body, as sent; empty once it is passed on.
         gone: Whether the client disconnected before the body's end.
         held: Bytes that an `Intake` counts for it.
         identity: Whose they are.
     """
 
-    __slots__ = ("_messages", "_receive", "body", "gone", "held", "identity")
+    __slots__ = ("_receive", "body", "gone", "headers", "held", "identity", "messages")
 
-    def __init__(self, message: Message, body: bytes, receive: Receive) -> None:
-        self._messages = deque((message,))
+    def __init__(
+        self, message: Message, body: bytes, receive: Receive, headers: Mapping[bytes, bytes]
+    ) -> None:
+        self.messages = deque((message,))
         self._receive = receive
+        self.headers = headers
         self.body = body
         self.gone = message["type"] == "http.disconnect"
         self.held = 0
         self.identity = ""
 
-    async def replay(self) -> Message:
-        """ASGI's `receive`: return the body in one message, then receive further ones."""
-        if self._messages:
-            self.body = b""  # only the application needs it from now on
-            return self._messages.popleft()
-        return await self._receive()
-
     async def listen(self) -> bool:
-        """Wait for the client's next message and keep it for `replay`.
+        """Wait for the client's next message and keep it.
 
         Returns:
             True if the client has disconnected.
         """
         message = await self._receive()
-        self._messages.append(message)
+        self.messages.append(message)
         return bool(message["type"] == "http.disconnect")
 
     def replace(self, body: bytes) -> None:
         """Pass on another body instead of the one received."""
-        self._messages[0] = {"type": "http.request", "body": body, "more_body": False}
+        self.messages[0] = {"type": "http.request", "body": body, "more_body": False}
         self.body = body
 
 
@@ -94,13 +93,13 @@ def rewritten(scope: Scope, size: int) -> Scope:
     return {**scope, "headers": headers}
 
 
-def check_declared(scope: Scope, limit: int) -> None:
+def check_declared(headers: Mapping[bytes, bytes], limit: int) -> None:
     """Check what a request's headers say of the size of its body.
 
     Raises:
         BodyTooLarge: It has more than `limit` bytes.
     """
-    declared = header(scope, b"content-length")
+    declared = headers.get(b"content-length", b"")
     if declared.isdigit() and (len(declared) > _DIGITS or int(declared) > limit):
         raise BodyTooLarge
 

@@ -131,8 +131,6 @@ def _acceptable(value: bytes) -> bytes:
 def accepting_decodable(scope: Scope) -> Scope:
     """Return a request's scope that asks for no answer in a coding that cannot be decoded here."""
     headers = scope["headers"]
-    if b"accept-encoding" not in dict(headers):
-        return scope
     for name, value in headers:
         if name == b"accept-encoding" and acceptable(value) != value:
             changed = [(n, acceptable(v) if n == b"accept-encoding" else v) for n, v in headers]

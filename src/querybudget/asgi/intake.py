@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -150,7 +150,9 @@ class Intake:
             RefusedUnreadError: A budget refuses the call.
         """
         limit = limiter.policy.body.limit
-        check_declared(scope, limit)
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        if b"content-length" in headers:
+            check_declared(headers, limit)
         steps: Any = receive().__await__()
         begun: _Begun | None = None
         message: Message | None = None
@@ -162,7 +164,7 @@ class Intake:
                 body: bytes = first.get("body", b"")
                 if len(body) > limit:
                     raise BodyTooLarge from None
-                return Received(first, body, receive)
+                return Received(first, body, receive, headers)
             message = first
         reading = _Reading(self, limiter, route, call, scope)
         return await reading.run(begun, message, receive, self._after)
@@ -235,6 +237,7 @@ class _Reading:
         self._intake = intake
         self._route = route
         self._method, self._path = call
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self._caller = limiter.caller_for(scope)
         self.identity = self._caller.identity.key
         self._bound = asyncio.timeout(None)
@@ -301,12 +304,12 @@ class _Reading:
                 raise BodyTooLarge
             self._intake.hold(self, len(piece))
             if not message.get("more_body"):
-                return _whole(message, buffer, receive)
+                return _whole(message, buffer, receive, self._headers)
             if len(buffer) > AT_ONCE and self._door is None:
                 self._ask()
                 await asyncio.sleep(0)  # a store in this process decides before the next message
             message = await receive()
-        return Received(message or {"type": "http.disconnect"}, b"", receive)
+        return Received(message or {"type": "http.disconnect"}, b"", receive, self._headers)
 
     def _ask(self) -> None:
         """Ask the budgets that need no body, once."""
@@ -340,13 +343,15 @@ class _Reading:
             await asyncio.wait((admission.settling,))
 
 
-def _whole(last: Message, buffer: bytearray, receive: Receive) -> Received:
+def _whole(
+    last: Message, buffer: bytearray, receive: Receive, headers: Mapping[bytes, bytes]
+) -> Received:
     """Return a body as its only message had it, or else as one message."""
     body: bytes = last.get("body", b"")
     if len(body) < len(buffer):
         body = bytes(buffer)
         last = {"type": "http.request", "body": body, "more_body": False}
-    return Received(last, body, receive)
+    return Received(last, body, receive, headers)
 
 
 class _Begun:

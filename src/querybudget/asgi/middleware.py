@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from querybudget.adapters.base import Dialect
+from querybudget.adapters.reading import read_call
 from querybudget.asgi.body import SHORT_BODY, call_of, header, is_long
 from querybudget.asgi.health import READS, send_health
 from querybudget.asgi.intake import INTAKE_ERRORS, Intake, refused_body, unread
@@ -164,14 +165,16 @@ class QueryBudgetMiddleware:
                     received = await self._intake.read(limiter, route, asked, scope, receive)
                     if received.gone:
                         return
-                    receive = received.replay
-                    body = received.body
                     target = target_of(scope, path, texts=route.examined)
                     limit = limiter.policy.body.limit
-                    if len(body) > SHORT_BODY and is_long(scope, body):
-                        call = await asyncio.to_thread(call_of, adapter, target, scope, body, limit)
+                    asks = (adapter, target, scope, received.body, limit)
+                    if len(received.body) > SHORT_BODY and is_long(scope, received.body):
+                        call = await asyncio.to_thread(call_of, *asks)
+                    elif b"content-encoding" in received.headers:
+                        call = call_of(*asks)
                     else:
-                        call = call_of(adapter, target, scope, body, limit)
+                        call = read_call(adapter, target, received.body)
+                    del asks  # it has the body, which only the application needs from now on
                 caller = limiter.caller_for(scope)
                 admission = await limiter.admit_call(caller, route, method, path, call)
                 staged: Scope | None = scope
@@ -188,8 +191,8 @@ class QueryBudgetMiddleware:
         if admission.refusal is not None:
             await self._send(refusal_of(limiter, admission, _dialect(route)), scope, send)
         elif staged is not None:
-            responder = Responder(limiter, route, admission, receive, send, self._calls)
-            await responder.run(self.app, staged, received)
+            responder = Responder(limiter, route, admission, receive, send, self._calls, received)
+            await responder.run(self.app, staged)
 
     async def _refuse(
         self, answer: Callable[..., Answer], scope: Scope, path: str, send: Send

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -97,22 +97,25 @@ class Responder:
         receive: Receive,
         send: Send,
         calls: OpenCalls,
+        received: Received | None = None,
     ) -> None:
         self._limiter = limiter
-        self._clock = limiter.clock
         self._route = route
         self._admission = admission
         self._receive = receive
         self._send = send
         self._calls = calls
+        self._received = received
         self._status = 0
         self._meter: Meter | None = None
         self._feed: Callable[[bytes], None] | None = None
         self._gone = False
-        self._shown = _NOTHING_SHOWN
-        self._opaque = False
-        self._told: list[tuple[bytes, bytes]] = []
-        self._without_usage: WithoutUsageEvent | None = None
+
+    # What few answers need is not set for each.
+    _shown: Meter | None = None
+    _opaque = False
+    _told: tuple[tuple[bytes, bytes], ...] = ()
+    _without_usage: WithoutUsageEvent | None = None
 
     def _ask_for_usage(self, received: Received, scope: Scope) -> Scope:
         """Ask for the usage of a stream, where it counts; return the scope for the application."""
@@ -125,39 +128,32 @@ class Responder:
         self._send = without.sending(self._send)
         return asked
 
-    async def run(self, app: ASGIApp, scope: Scope, received: Received | None = None) -> None:
-        """Run the application, then settle, even if it fails or is cancelled.
-
-        Args:
-            app: The application.
-            scope: The request's.
-            received: Its body; None if no adapter reads it.
-        """
-        failed = False
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
+        """Run the application, then settle, even if it fails or is cancelled."""
+        admission, received, failed = self._admission, self._received, False
         self._calls.add(self)
-        self._limiter.renewals.add(self._admission)
+        self._limiter.renewals.add(admission)
         try:
             if received is not None:
-                if self._admission.call.stream:
+                if admission.call.stream:
                     if len(received.body) > SHORT_BODY and is_long(scope, received.body):
                         scope = await asyncio.to_thread(self._ask_for_usage, received, scope)
                     else:
                         scope = self._ask_for_usage(received, scope)
-                scope = accepting_decodable(scope)
-            shared = scope.get("state")
-            view = AdmissionView(self._admission)
-            scope["state"] = RequestState({} if shared is None else shared, view)
+                received.body = b""  # only the application needs it from now on
+                if b"accept-encoding" in received.headers:
+                    scope = accepting_decodable(scope)
+            scope["state"] = RequestState(scope.get("state"), AdmissionView(admission))
             await app(scope, self.receive, self.send)
         except Exception:
             failed = True
             raise
         finally:
-            if not self._admission.settled:
+            if not admission.settled:
                 await self._settle(failed=failed)
-            self._calls.discard(self)
-            settling = self._admission.settling
-            if settling is not None:  # a server that stops waits for this task, if for nothing else
-                await asyncio.wait((settling,))
+            if admission.settling is not None:
+                # A server that stops waits for this task, if for nothing else.
+                await asyncio.wait((admission.settling,))
 
     async def end(self) -> None:
         """Settle the call at what it has used until now, if it is open."""
@@ -166,31 +162,41 @@ class Responder:
 
     async def receive(self) -> Message:
         """ASGI's `receive`: note whether the client has disconnected."""
-        message = await self._receive()
+        received = self._received
+        if received is not None and received.messages:
+            message = received.messages.popleft()
+        else:
+            message = await self._receive()
         if message["type"] == "http.disconnect":
             if not self._gone and self._meter is not None:
                 self._shown = Shown(self._meter)
             self._gone = True
         return message
 
-    async def send(self, message: Message) -> None:
-        """ASGI's `send`: pass on every message at once, in order."""
+    def send(self, message: Message) -> Awaitable[None]:
+        """ASGI's `send`: pass on every message at once, in order.
+
+        It returns what the server's `send` returns: a coroutine for each piece would cost time.
+        """
         kind = message["type"]
         if kind == "http.response.body":
             feed = self._feed
             if feed is not None and (body := message.get("body")):
                 feed(body)
-            if message.get("more_body"):
-                if self._clock() >= self._admission.renew_at:
-                    await self._limiter.renewals.renew(self._admission)
-            elif not self._admission.settled:
-                if self._meter is not None:
-                    self._meter.end()
-                # Settle before the client knows that the answer is complete, so that its next
-                # call finds the lease free.
-                await self._settle(failed=False)
+            if not message.get("more_body") and not self._admission.settled:
+                return self._send_last(message)
         elif kind == "http.response.start" and not self._status:
             message = self._start(message)
+        return self._send(message)
+
+    async def _send_last(self, message: Message) -> None:
+        """Settle before the client knows that the answer is complete.
+
+        So its next call finds the lease free.
+        """
+        if self._meter is not None:
+            self._meter.end()
+        await self._settle(failed=False)
         await self._send(message)
 
     def _start(self, message: Message) -> Message:
@@ -206,7 +212,7 @@ class Responder:
             elif name == b"content-encoding":
                 encoding += b"," + pair[1]  # several headers are one list
             elif name in USAGE_HEADERS:
-                self._told.append((name, pair[1]))
+                self._told += ((name, pair[1]),)
             elif name.startswith(OURS):
                 continue
             headers.append(pair)
@@ -261,13 +267,20 @@ class Responder:
 
         return feed_chunk
 
-    async def _settle(self, *, failed: bool) -> None:
+    def _settle(self, *, failed: bool) -> Awaitable[None]:
         self._calls.discard(self)
         outcome = _outcome(self._status, failed=failed)
-        if self._admission.call.background and outcome is _ANSWERED and await self._keeps():
-            return
+        if outcome is _ANSWERED and self._admission.call.background:
+            return self._settle_unless_kept()
+        return self._settle_as(outcome)
+
+    def _settle_as(self, outcome: Outcome) -> Awaitable[None]:
         usage = self._usage() if outcome is _ANSWERED else None
-        await self._limiter.settle_call(self._admission, outcome, usage, self._status)
+        return self._limiter.settle_call(self._admission, outcome, usage, self._status)
+
+    async def _settle_unless_kept(self) -> None:
+        if not await self._keeps():
+            await self._settle_as(_ANSWERED)
 
     async def _keeps(self) -> bool:
         """Keep the call open if its answer is still being made; return True if it is."""
@@ -279,12 +292,12 @@ class Responder:
     def _usage(self) -> Usage:
         admission = self._admission
         estimate = admission.estimate.usage
-        if self._meter is None:
+        meter = self._meter
+        if meter is None:
             output = estimate.output if self._opaque else 0
             return Usage(input=estimate.input, output=output, estimated=True)
-        meter = self._meter
         if self._gone and not (meter.complete and meter.usage()):
-            meter = self._shown  # nobody reads what came after
+            meter = self._shown or _NOTHING_SHOWN  # nobody reads what came after
         return settled_usage(
             admission.call,
             meter,
@@ -331,8 +344,10 @@ class RequestState(dict[str, Any]):
 
     __slots__ = ("_shared",)
 
-    def __init__(self, shared: dict[str, Any], view: AdmissionView) -> None:
-        super().__init__(shared, **{STATE_KEY: view})
+    def __init__(self, shared: dict[str, Any] | None, view: AdmissionView) -> None:
+        shared = {} if shared is None else shared
+        dict.__init__(self, shared)
+        dict.__setitem__(self, STATE_KEY, view)
         self._shared = shared
 
     def __setitem__(self, key: str, value: object) -> None:

@@ -97,7 +97,6 @@ class WebSocketSession:
     async def receive(self) -> Message:
         """ASGI's `receive`. A refused message does not reach the application."""
         message = await self._receive()
-        await self._renew()
         if message["type"] != "websocket.receive":
             return message
         await self._end_turn(goes_on=True)
@@ -114,7 +113,6 @@ class WebSocketSession:
         kind = message["type"]
         if kind == "websocket.send":
             self._sent += _size(message)
-            await self._renew()
         elif kind == "websocket.accept":
             self._status = 101
         elif kind == "websocket.http.response.start":
@@ -128,13 +126,6 @@ class WebSocketSession:
 
     async def _admit(self, route: Route, call: Call) -> Admission:
         return await self._limiter.admit_call(self._caller, route, "WEBSOCKET", self._path, call)
-
-    async def _renew(self) -> None:
-        """Hold what the connection and the open message have reserved, if it is time to."""
-        renewals = self._limiter.renewals
-        for admission in (self._handshake, self._turn):
-            if admission is not None and renewals.due(admission):
-                await renewals.renew(admission)
 
     async def _settle(self, *, failed: bool) -> None:
         self._calls.discard(self)

@@ -113,7 +113,7 @@ def _read(limiter: Limiter, route: Route, request: Request) -> tuple[Call | None
     if route.adapter is None:
         return None, ""
     scope, maximum = request.scope, limiter.policy.body.limit
-    check_declared(scope, maximum)
+    check_declared(dict(scope["headers"]), maximum)
     if len(request.body) > maximum:
         raise BodyTooLarge
     target = target_of(scope, request.path)

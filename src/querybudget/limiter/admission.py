@@ -90,7 +90,7 @@ class Admission(msgspec.Struct):
         verified: Whether the application has verified the caller, in this call or before: it
             answered with tokens, or said so.
         nameless: Whether it is refused because a budget's partition does not name the caller.
-        renew_at: When its reservation is renewed if it is still open then, µs.
+        renewed: When its reservation was renewed, µs; 0 if it never was.
         lapsed: Whether its reservation had expired before it was renewed.
         withheld: Whether a price could be read from the figures of its budgets.
     """
@@ -116,7 +116,7 @@ class Admission(msgspec.Struct):
     quiet: bool = False
     verified: bool = False
     nameless: bool = False
-    renew_at: Micros = NO_TIME
+    renewed: Micros = NO_TIME
     lapsed: bool = False
     withheld: bool = False
 

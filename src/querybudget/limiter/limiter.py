@@ -297,41 +297,46 @@ class Limiter:
         admission.verified = admission.verified or outcome is _ANSWERED
         await self.settle_call(admission, outcome, usage, status)
 
-    async def settle_call(
+    def settle_call(
         self, admission: Admission, outcome: Outcome, usage: Usage | None = None, status: int = 0
-    ) -> None:
+    ) -> Awaitable[None]:
         """Settle as `settle` does, with figures bounded as meters do: not checked here."""
         if admission.settled:
-            return
+            return _nothing()
         admission.settled = True
         self.renewals.remove(admission)
-        reported = admission.reported
-        if outcome is not _ANSWERED:
-            usage = NOTHING
-        elif usage is None and reported is None:
-            usage = admission.estimate.usage
-        else:
-            measured = usage or reported or NOTHING
-            if admission.plan.needs_usage:
-                self.estimator.learn(admission.identity.key, admission.call, measured)
-            usage = sum_of(measured, reported) if usage and reported else measured
-            admission.verified = admission.verified or verifies(admission.call, measured)
+        usage = self._used(admission, outcome, usage)
         if admission.verified:
-            key = admission.identity.key
-            if key != ANONYMOUS:
-                self._verified.add(key)
-            if outcome is _ANSWERED:
-                self.matcher.note(key, admission.call)
+            self._verified.add(admission.identity.key)
+            if self.matcher.learns and outcome is _ANSWERED:
+                self.matcher.note(admission.identity.key, admission.call)
         reserved = admission.reserved
         if reserved is None or reserved.reservation is None:
             self._publish(admission, usage, status, Settlement.FAILED)
-            return
+            return _nothing()
         work = self._settle(admission, reserved, outcome, usage, status)
-        if self._resilient.may_wait(reserved):
-            cut = partial(self._settle_later, admission, reserved, outcome, usage, status)
-            admission.settling = self._resilient.keep(work, cut)
-        else:
-            await work
+        if not self._resilient.may_wait(reserved):
+            return work
+        cut = partial(self._settle_later, admission, reserved, outcome, usage, status)
+        admission.settling = self._resilient.keep(work, cut)
+        return _nothing()
+
+    def _used(self, admission: Admission, outcome: Outcome, usage: Usage | None) -> Usage:
+        """Return what a call used, learn from it, and note whether it verifies its caller."""
+        reported = admission.reported
+        if outcome is not _ANSWERED:
+            return NOTHING
+        if usage is None:
+            if reported is None:
+                return admission.estimate.usage
+            usage = reported
+        elif reported is not None:
+            reported = sum_of(usage, reported)
+        if admission.plan.needs_usage:
+            self.estimator.learn(admission.identity.key, admission.call, usage)
+        if not admission.verified:
+            admission.verified = verifies(admission.call, usage)
+        return reported or usage
 
     async def withdraw(self, admission: Admission, refusal: Refusal) -> None:
         """Refuse an admitted admission after all: everything it holds is given back."""
@@ -397,3 +402,7 @@ class Limiter:
         if self._hooks and not admission.quiet:
             event = event_for(admission, self.matcher, self.clock(), usage, status, settlement)
             publish(self._hooks, event)
+
+
+async def _nothing() -> None:
+    """Settle nothing: it is settled, or it is done in the background."""

@@ -1,8 +1,9 @@
 """Renewals: what a call has reserved is held for as long as the call is open.
 
-A reservation expires `hold` after it was made: a process that dies holds nothing for ever. A call
-that is still open after a third of that is renewed, and again after each further third: when a
-message of it passes, or by a timer of the event loop while it is silent. Shorter calls never are.
+A reservation expires `hold` after it was made: a process that dies holds nothing for ever. A timer
+of the event loop rings each third of that while calls are open, and renews those that were not
+renewed since it rang before. So calls that end sooner cost the store nothing, and no message of a
+call is looked at.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import asyncio
 from querybudget.limiter.admission import Admission
 from querybudget.resilience.store import ResilientStore
 from querybudget.stores import Clock
-from querybudget.units import SECOND, Micros
+from querybudget.units import SECOND
 
 TIMES = 3
 """Renewals of an open call before its reservation would expire."""
 
 
 class Renewals:
-    """The open calls, and when each is renewed.
+    """The open calls, and the timer that renews them.
 
     Args:
         store: Where they are reserved.
@@ -39,7 +40,6 @@ class Renewals:
 
     def add(self, admission: Admission) -> None:
         """Note an admitted call that begins, and is sure to be settled."""
-        admission.renew_at = Micros(admission.at + self._pause)
         self._open[id(admission)] = admission
         if admission.at > self._overdue and self._store.renews:
             self._wait(admission.at)
@@ -48,21 +48,6 @@ class Renewals:
         """Note that a call has ended."""
         self._open.pop(id(admission), None)
 
-    def due(self, admission: Admission) -> bool:
-        """Return True if it is time to renew a call."""
-        return self._clock() >= admission.renew_at
-
-    async def renew(self, admission: Admission) -> None:
-        """Renew an open call now. This does not wait for a store that may wait."""
-        reserved = admission.reserved
-        if reserved is None or reserved.reservation is None or admission.settled:
-            return
-        work = self._renew(admission)
-        if self._store.may_wait(reserved):
-            _ = self._store.keep(work)
-        else:
-            await work
-
     def stop(self) -> None:
         """Stop the timer. The next call starts another."""
         self._overdue = 0
@@ -70,10 +55,20 @@ class Renewals:
             self._timer.cancel()
             self._timer = None
 
+    def ring(self) -> None:
+        """Renew the calls that are due, in the background; the timer calls this."""
+        self.stop()
+        now = self._clock()
+        for admission in self._open.values():
+            if (admission.renewed or admission.at) + self._pause <= now:
+                _ = self._store.keep(self._renew(admission))
+        if self._open:
+            self._wait(now)
+
     async def _renew(self, admission: Admission) -> None:
-        now, reserved = self._clock(), admission.reserved
-        admission.renew_at = Micros(now + self._pause)
-        if reserved is not None and reserved.reservation is not None:
+        reserved, now = admission.reserved, self._clock()
+        admission.renewed = now
+        if reserved is not None and reserved.reservation is not None and not admission.settled:
             admission.lapsed = admission.lapsed or now >= reserved.reservation.expires
             admission.reserved = await self._store.renew(reserved, self._hold)
 
@@ -81,12 +76,4 @@ class Renewals:
         self.stop()
         self._overdue = now + 2 * self._pause
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._pause / SECOND, self._ring)
-
-    def _ring(self) -> None:
-        self.stop()
-        now = self._clock()
-        for admission in [one for one in self._open.values() if one.renew_at <= now]:
-            _ = self._store.keep(self._renew(admission))
-        if self._open:
-            self._wait(now)
+        self._timer = loop.call_later(self._pause / SECOND, self.ring)

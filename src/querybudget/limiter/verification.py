@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from querybudget.adapters.base import Call, Usage
+from querybudget.identity import ANONYMOUS
 from querybudget.limiter.conditions import SHOW_NOTHING
 
 REMEMBERED = 100_000
@@ -30,8 +31,8 @@ class Verified:
         return key in self._keys or source in self._vouched
 
     def add(self, key: str) -> None:
-        """Remember an identity."""
-        if key in self._keys:
+        """Remember an identity, unless callers share it."""
+        if key in self._keys or key == ANONYMOUS:
             return
         if len(self._keys) >= self._size:
             del self._keys[next(iter(self._keys))]
