@@ -126,12 +126,17 @@ def duration(time: int) -> str:
     if milliseconds < 1_000:  # noqa: PLR2004  the milliseconds in a second
         return f"{milliseconds}ms"
     seconds, milliseconds = divmod(milliseconds, 1_000)
-    text = f".{milliseconds:03}".rstrip("0") if milliseconds else ""
-    minutes, seconds = divmod(seconds, 60)
-    if not minutes:
+    text = _fraction(milliseconds)
+    if seconds < 60:  # noqa: PLR2004  the seconds in a minute
         return f"{seconds}{text}s"
+    minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes}m{seconds}{text}s" if hours else f"{minutes}m{seconds}{text}s"
+
+
+@lru_cache(maxsize=1_000)  # there are no more
+def _fraction(milliseconds: int) -> str:
+    return f".{milliseconds:03}".rstrip("0") if milliseconds else ""
 
 
 def moment(time: int) -> str:

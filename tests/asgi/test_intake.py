@@ -12,8 +12,9 @@ from typing import Any
 import anyio.lowlevel
 import pytest
 
-from querybudget.asgi import middleware
-from querybudget.asgi.body import LONG_BODY, call_of
+from querybudget.adapters.reading import read_call
+from querybudget.asgi import body, middleware
+from querybudget.asgi.body import LONG_BODY
 from querybudget.asgi.intake import AT_ONCE, PATIENCE, Intake
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.testing import Driven, drive, http_scope, request
@@ -359,12 +360,13 @@ async def test_a_long_body_is_read_beside_the_event_loop(
 
     def noting(*asked: Any) -> Any:
         threads.append(threading.current_thread() is not threading.main_thread())
-        return call_of(*asked)
+        return read_call(*asked)
 
-    monkeypatch.setattr(middleware, "call_of", noting)
+    for module in (body, middleware):
+        monkeypatch.setattr(module, "read_call", noting)
     edge = make_edge(answer, POLICY)
     for size in (100, LONG_BODY, LONG_BODY + 1):
-        body = json.dumps(CHAT).encode().ljust(size)
-        assert (await drive(edge.app, http_scope(key="a"), request(body))).status == 200
+        chat = json.dumps(CHAT).encode().ljust(size)
+        assert (await drive(edge.app, http_scope(key="a"), request(chat))).status == 200
     assert threads == [False, False, True]
     assert [event.operation for event in edge.decisions.events] == ["chat"] * 3

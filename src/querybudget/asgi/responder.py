@@ -39,6 +39,7 @@ UNAUTHENTICATED = frozenset({401, 403, 407})
 OURS = (b"x-ratelimit-", b"anthropic-ratelimit-", b"ratelimit")
 """Prefixes of headers that the middleware sets; the application's are removed."""
 
+_READ = frozenset({b"content-type", b"content-encoding", *USAGE_HEADERS})
 _ANSWERED = Outcome.ANSWERED
 
 
@@ -207,12 +208,13 @@ class Responder:
         content_type = encoding = b""
         for pair in message.get("headers", ()):
             name = pair[0].lower()
-            if name == b"content-type":
-                content_type = pair[1]
-            elif name == b"content-encoding":
-                encoding += b"," + pair[1]  # several headers are one list
-            elif name in USAGE_HEADERS:
-                self._told += ((name, pair[1]),)
+            if name in _READ:
+                if name == b"content-type":
+                    content_type = pair[1]
+                elif name == b"content-encoding":
+                    encoding += b"," + pair[1]  # several headers are one list
+                else:
+                    self._told += ((name, pair[1]),)
             elif name.startswith(OURS):
                 continue
             headers.append(pair)

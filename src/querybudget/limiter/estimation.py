@@ -133,12 +133,13 @@ class _Prompts(msgspec.Struct, gc=False):
     told_offset: int = 0
     told_slope: int = 0
 
-    def expected(self, size: int, items: int) -> int:
-        """Return the µ-tokens of `items` prompts of `size` bytes together."""
+    def tokens(self, size: int, items: int) -> int:
+        """Return the tokens of `items` prompts of `size` bytes together."""
         shortest = self.shortest
         if size < shortest * items:
-            return (self.offset + self.slope * shortest) * size // shortest
-        return self.offset * items + self.slope * size
+            in_proportion = (self.offset + self.slope * shortest) * size // shortest
+            return -(-in_proportion // MICRO)
+        return -(-(self.offset * items + self.slope * size) // MICRO)
 
     def observe(self, size: int, tokens: int, slope: int) -> None:
         """Take in one report.
@@ -171,11 +172,19 @@ class _Prompts(msgspec.Struct, gc=False):
 
 
 class _History(msgspec.Struct, gc=False):
-    """What calls of one caller and model used, or of all callers of a model."""
+    """What calls of one caller and model used, or of all callers of a model.
+
+    Attributes:
+        prompts: What prompts used.
+        output: What answers used.
+        calls: Calls of a caller that also counted for the model.
+        told: Whether one caller's calls have told all that an estimate of another depends on.
+    """
 
     prompts: _Prompts
     output: _Output = msgspec.field(default_factory=_Output)
     calls: int = 0
+    told: bool = False
 
 
 class _Recent(OrderedDict[str, _V]):
@@ -220,13 +229,7 @@ class Estimator:
             model = _key(model)
         models = self._callers.find(identity)
         own = models.get(model) if models else None
-        if (
-            own is not None
-            and own.output.mean
-            and own.prompts.shortest
-            and call.generates
-            and identity != ANONYMOUS
-        ):
+        if own is not None and own.told and call.generates:
             return self._by_history(own, call)
         text, plain = self._text(identity, own, model, call)
         rest = call.input_tokens + call.images * settings.image_tokens
@@ -250,23 +253,21 @@ class Estimator:
         This is the ordinary case of `estimate`, with fewer calls.
         """
         settings, size, items = self._settings, call.input_bytes, call.items
-        rate, prompts, output = settings.bytes_per_token, own.prompts, own.output
+        rate, output, bound = settings.bytes_per_token, own.output, call.max_output
         prompt = sure = call.input_tokens + call.images * settings.image_tokens
         if size:
-            text, plain = -(-prompts.expected(size, items) // MICRO), -(-size * MICRO // rate)
+            text, plain = own.prompts.tokens(size, items), -(-size * MICRO // rate)
             prompt += text
             sure += min(text, plain)
-        answers, bound = items * call.choices, call.max_output
+        answers = items * call.choices
         each = -(-(output.mean + DEVIATIONS * output.deviation) // SCALE)
         if bound is not None and each >= bound:
             expected = asked = min(bound * answers, MAX_TOKENS)
         else:
             expected = min(each * answers, MAX_TOKENS)
             asked = min(answers, expected)
-        slope = prompts.slope
-        if slope < self._slope:
-            more, less = NEAR
-            rate = min(max(rate, MICRO * MICRO // slope), rate * more // less)
+        if own.prompts.slope < self._slope:
+            rate = self._rate(own.prompts.slope)
         usage = Usage(prompt or 1, 0, 0, expected)
         if prompt == sure and expected == asked:
             return Estimate(usage, usage, rate)
@@ -283,25 +284,34 @@ class Estimator:
         model = call.model
         if len(model) > LONGEST_NAME:
             model = _key(model)
-        own = self._own(identity, model)
+        models = self._callers.get(identity)
+        own = models.get(model) if models is not None and len(models) == 1 else None
+        if own is None:
+            own = self._own(identity, model)
         if own.calls < TEACHES:
-            own.calls += 1
-            shared = self._models.find(model)
-            if shared is None:
-                shared = self._models.add(model, _History(self._shared_prompts()))
-            _observe_output(shared, call, usage)
-            if own.calls <= TEACHES_RATE:
-                self._observe_prompt(shared, call, usage)
-        _observe_output(own, call, usage)
+            self._teach(own, model, call, usage)
+        if usage.output:
+            own.output.observe(usage.output // (call.items * call.choices))
         self._observe_prompt(own, call, usage)
+        if not own.told and own.output.mean and own.prompts.shortest:
+            own.told = identity != ANONYMOUS
+
+    def _teach(self, own: _History, model: str, call: Call, usage: Usage) -> None:
+        """Take in one of the first calls of a caller as one of the model's."""
+        own.calls += 1
+        shared = self._models.find(model)
+        if shared is None:
+            shared = self._models.add(model, _History(self._shared_prompts()))
+        if usage.output:
+            shared.output.observe(usage.output // (call.items * call.choices))
+        if own.calls <= TEACHES_RATE:
+            self._observe_prompt(shared, call, usage)
 
     def _own(self, identity: str, model: str) -> _History:
         """Return the history of a caller and model, or begin one with the rate of others."""
         models = self._callers.find(identity)
         if models is None:
             models = self._callers.add(identity, {})
-        if len(models) == 1 and model in models:
-            return models[model]
         own = models.pop(model, None)
         if own is None:
             if len(models) >= MODELS:
@@ -324,13 +334,13 @@ class Estimator:
             return 0, 0
         plain = -(-size * MICRO // self._settings.bytes_per_token)
         if own is not None and own.prompts.shortest:
-            text = -(-own.prompts.expected(size, call.items) // MICRO)
+            text = own.prompts.tokens(size, call.items)
             # Whoever shares the anonymous account is another caller.
             return (text if identity != ANONYMOUS else _near(text, plain)), plain
         shared = self._models.find(model)
         if shared is None or not shared.prompts.shortest:
             return plain, plain
-        return _near(-(-shared.prompts.expected(size, call.items) // MICRO), plain), plain
+        return _near(shared.prompts.tokens(size, call.items), plain), plain
 
     def _answer(self, own: _History | None, model: str) -> int:
         """Return the output tokens of one answer to a caller of whom others may be a part."""
@@ -347,23 +357,22 @@ class Estimator:
     ) -> Estimate:
         rate = self._settings.bytes_per_token
         if own is not None and own.prompts.slope < self._slope:
-            more, less = NEAR
-            rate = min(max(rate, MICRO * MICRO // own.prompts.slope), rate * more // less)
+            rate = self._rate(own.prompts.slope)
         usage = Usage(prompt, 0, 0, output)
         if prompt == sure and output == asked:
             return Estimate(usage, usage, rate)
         return Estimate(usage, Usage(sure, 0, 0, asked), rate)
+
+    def _rate(self, slope: int) -> int:
+        """Return the bytes of an answer's text per token, in millionths, by a rate of prompts."""
+        usual, (more, less) = self._settings.bytes_per_token, NEAR
+        return min(max(usual, MICRO * MICRO // slope), usual * more // less)
 
     def _observe_prompt(self, history: _History, call: Call, usage: Usage) -> None:
         """Take in what a prompt used, if its text is all that it depends on."""
         text, size = usage.input - call.input_tokens, call.input_bytes // call.items
         if size and text > 0 and not call.images and not call.stateful:
             history.prompts.observe(size, text * MICRO // call.items, self._slope)
-
-
-def _observe_output(history: _History, call: Call, usage: Usage) -> None:
-    if usage.output:
-        history.output.observe(usage.output // (call.items * call.choices))
 
 
 def _near(figure: int, policy: int) -> int:

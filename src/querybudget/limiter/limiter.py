@@ -20,7 +20,7 @@ from querybudget.adapters.base import Call, Usage
 from querybudget.adapters.usage_sums import sum_of
 from querybudget.errors import SetupError
 from querybudget.events import DecidedBy, Hook, Settlement, checked_hooks, publish
-from querybudget.identity import ANONYMOUS, KeyedHash, Scope, chain, identify, tier_rules
+from querybudget.identity import KeyedHash, Scope, chain, identify, tier_rules
 from querybudget.limiter.admission import (
     BARE,
     NO_BUDGETS,
@@ -35,6 +35,7 @@ from querybudget.limiter.admission import (
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
 from querybudget.limiter.charges import charge_for, refuse_nameless
 from querybudget.limiter.checks import check_call, check_usage
+from querybudget.limiter.conditions import counts_buckets
 from querybudget.limiter.estimation import Estimator
 from querybudget.limiter.examined import NOT_EXAMINED, examine
 from querybudget.limiter.figures import WithheldFigures
@@ -129,7 +130,8 @@ class Limiter:
         self.unknown, self._notices = UnknownPaths(), Notices()
         self.renewals = Renewals(self._resilient, self.clock, policy.hold)
         self._prefix, self._numbers = os.urandom(8).hex(), count(1)
-        self._withheld = WithheldFigures()
+        counts = any(map(counts_buckets, policy.budgets))
+        self._withheld = WithheldFigures() if counts else None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -246,11 +248,11 @@ class Limiter:
         else:
             name = f"{self._prefix}{next(self._numbers):x}"
             charge = charge_for(name, caller, admission, self.matcher, self.policy.hold)
-            if lacking := self.matcher.nameless(caller, plan):
+            if self.matcher.refuses and (lacking := self.matcher.nameless(caller, plan)):
                 refuse_nameless(admission, charge, lacking)
             else:
                 admission.take(await self._resilient.reserve(charge, plan.on_error))
-        if plan.counts_buckets or self._withheld:
+        if self._withheld is not None and (plan.counts_buckets or self._withheld):
             self._withheld.look(admission)
         if admission.refusal is not None or admission.stage:
             self._notices.about(admission)

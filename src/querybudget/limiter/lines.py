@@ -14,8 +14,6 @@ from querybudget.limiter.plans import Caller, Plan
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO
 
-IDENTITY = ("identity",)
-
 CACHED = 4096
 """Sets of capabilities whose weight is cached."""
 
@@ -55,48 +53,34 @@ class Lines:
             estimate: What it is expected to use.
             examined: What it holds.
         """
-        usage, certain = estimate.usage, estimate.certain
+        usage, certain, own = estimate.usage, estimate.certain, caller.identity.key
         uncertain = certain is not usage
         weight = self._weight(examined.capabilities) if plan.counts_buckets else 0
         lines: list[Line] = []
         for matched in plan.budgets:
-            per = matched.budget.per
-            partition = (
-                caller.identity.key
-                if per == IDENTITY
-                else self._joined(per, caller, _pool(examined.pools, matched.pool), matched.model)
-            )
-            standing = matched.standing
-            if standing is _INVENTED and TEMPLATE not in partition:
-                standing = _CALLER
+            partition, standing = own, matched.standing
+            if not matched.own:
+                pool = _pool(examined.pools, matched.pool)
+                partition = self._joined(matched.budget.per, caller, pool, matched.model)
+                if standing is _INVENTED and TEMPLATE not in partition:
+                    standing = _CALLER
             if matched.counts_buckets:
-                response = matched.budget.response
-                line = Line(
-                    partition,
-                    matched.quota,
-                    weight if matched.counted else 0,
-                    weight if matched.counted else 0,
-                    matched.shadow,
-                    response,
-                    standing,
-                )
+                amount = minimum = weight if matched.counted else 0
             else:
-                amount = matched.cost_function(call, usage)
-                minimum = (
-                    matched.cost_function(call, certain)
-                    if uncertain and matched.needs_usage
-                    else amount
-                )
-                line = Line(
+                amount = minimum = matched.cost_function(call, usage)
+                if uncertain and matched.needs_usage:
+                    minimum = matched.cost_function(call, certain)
+            lines.append(
+                Line(
                     partition,
                     matched.quota,
                     amount,
                     minimum,
                     matched.shadow,
-                    None,
+                    matched.response,
                     standing,
                 )
-            lines.append(line)
+            )
         return tuple(lines)
 
     def _joined(self, per: Sequence[str], caller: Caller, pool: str, model: str) -> str:

@@ -50,9 +50,9 @@ CACHED = 4096
 FEW_READINGS = 8
 """Routes of paths that may be taken for more than this are not cached."""
 
-_NONE = frozenset[str]()
 _NO_POOL = (-1,)
 _NOTHING_HELD = (0, 0, 0)
+_IDENTITY = ("identity",)
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
@@ -92,6 +92,9 @@ class Matcher:
     Attributes:
         hashed: As given.
         capabilities: As given.
+        refuses: Whether any partition refuses callers whom it does not name.
+        pools: Whether any budget is of templates.
+        learns: Whether accounts depend on what was answered before.
         templates: `Partitions.templates`.
         lines: `Lines.of`.
         profiled: `Lines.profiled`.
@@ -103,6 +106,9 @@ class Matcher:
         self.capabilities = tuple(capabilities)
         self._scales = {tier.name: tier.scale for tier in policy.tiers}
         self._partitions = Partitions(policy, hashed)
+        words = {word for budget in policy.budgets for word in budget.per}
+        self.refuses = bool(self._partitions.refusing)
+        self.pools, self.learns = "template" in words, not words.isdisjoint({"template", "model"})
         self.templates = self._partitions.templates
         lines = Lines(policy, self._partitions, self.capabilities)
         self.lines, self.profiled = lines.of, lines.profiled
@@ -253,8 +259,6 @@ class Matcher:
 
     def nameless(self, caller: Caller, plan: Plan) -> frozenset[str]:
         """Return the enforced budgets whose partition refuses a caller that it does not name."""
-        if not self._partitions.refusing:
-            return _NONE
         refuses = self._partitions.nameless
         return frozenset(
             one.budget.name
@@ -284,6 +288,8 @@ class Matcher:
             budget.quota.unit not in UNMETERED,
             budget.mode is Mode.SHADOW,
             counts_buckets(budget),
+            budget.response,
+            budget.per == _IDENTITY,
             model,
             pool,
             standing_of(budget, anonymous=anonymous),

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from querybudget.coverage.response import BucketResponse
 from querybudget.identity import Identity
 from querybudget.ledger import Standing
 from querybudget.limiter.cost import CostFunction
@@ -38,6 +39,8 @@ class Matched(msgspec.Struct, frozen=True):
         needs_usage: Whether it counts tokens or money, of which only a part may be certain.
         shadow: Whether it only reports what it would refuse.
         counts_buckets: Whether it counts buckets, so that only an answered call takes any.
+        response: What using them up leads to, if it counts buckets.
+        own: Whether its account is the caller's own, whatever the call is.
         model: Of the call's models, the one whose account is charged, if it has one for each.
         pool: Of the pools of the call's template, the one that is charged; -1 if the budget does
             not pool calls without a template.
@@ -52,6 +55,8 @@ class Matched(msgspec.Struct, frozen=True):
     needs_usage: bool
     shadow: bool
     counts_buckets: bool = False
+    response: BucketResponse | None = None
+    own: bool = False
     model: str = ""
     pool: int = -1
     standing: Standing = Standing.CALLER

@@ -9,7 +9,7 @@ from functools import lru_cache
 import msgspec
 
 from querybudget.adapters.base import Dialect
-from querybudget.ledger import Decision, LineStatus, Verdict, refusal
+from querybudget.ledger import Decision, Line, LineStatus, Verdict, refusal
 from querybudget.policy.model import Disclosure, Refusals
 from querybudget.text import duration, moment, whole_down, whole_up
 from querybudget.units import MICRO, SECOND, Quota, Unit
@@ -95,19 +95,16 @@ def limit_headers(
     """`headers_for`, whatever `settings` say about disclosure."""
     anthropic = dialect is Dialect.ANTHROPIC
     names = _ANTHROPIC_NAMES if anthropic else _OPENAI_NAMES
-    shown: list[LineStatus] = []
     tightest: dict[tuple[bytes, ...], LineStatus] = {}
     for status in decision.lines:
         line = status.line
         quota = line.quota
-        if line.shadow or quota.name not in disclosed or quota.unit is _BUCKETS:
-            continue
-        shown.append(status)
         family = names.get(quota.unit)
-        if family is not None:
-            other = tightest.get(family)
-            if other is None or _tighter(status, other):
-                tightest[family] = status
+        if family is None or line.shadow or quota.name not in disclosed:
+            continue
+        other = tightest.get(family)
+        if other is None or _tighter(status, other):
+            tightest[family] = status
     headers: Headers = []
     for (limit, remaining, reset), status in tightest.items():
         time = status.wait or status.reset
@@ -119,8 +116,13 @@ def limit_headers(
             (reset, until.encode()),
         )
     if settings.ietf == _IETF_DRAFT:
-        headers += _ietf_headers(shown)
+        headers += _ietf_headers([one for one in decision.lines if _is_shown(one.line, disclosed)])
     return headers
+
+
+def _is_shown(line: Line, disclosed: Container[str]) -> bool:
+    quota = line.quota
+    return not line.shadow and quota.name in disclosed and quota.unit is not _BUCKETS
 
 
 @lru_cache(maxsize=256)  # a policy has few budgets, and a scaled limit for each tier
