@@ -104,7 +104,7 @@ async def apply_stage(
     delays.calls.add(delayed)
     try:
         if delay and delays.full(identity):
-            await limiter.withdraw(admission, Refusal.TOO_MANY_DELAYED)
+            admission.refusal = Refusal.TOO_MANY_DELAYED
         elif not delay or await delays.hold(delay, identity, received, limiter.sleep):
             if admission.stage >= Stage.DEGRADE:
                 asked = (admission, adapter, received, scope, limiter.policy.body.limit)

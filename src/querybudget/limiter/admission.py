@@ -174,6 +174,10 @@ class Admission(msgspec.Struct):
         self.verified = True
 
 
+async def nothing_left() -> None:
+    """What is left to await of a call that is settled, or is being settled in the background."""
+
+
 class AdmissionView:
     """What an application may see of its call, and the usage that it may add.
 

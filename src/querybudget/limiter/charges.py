@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterator
+from itertools import count
 
 from querybudget.adapters.base import UNREADABLE
 from querybudget.coverage import Observation
@@ -15,6 +17,12 @@ from querybudget.units import NO_TIME
 
 UNSEEN = Observation()
 """What a call shows whose prompts were not analyzed: it visits nothing."""
+
+
+def charge_names() -> Iterator[str]:
+    """Return unique names of reservations, of this process and any other."""
+    prefix = os.urandom(8).hex()
+    return (f"{prefix}{number:x}" for number in count(1))
 
 
 def charge_for(

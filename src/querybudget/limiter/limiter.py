@@ -13,7 +13,6 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from itertools import count
 from typing import Self
 
 from querybudget.adapters.base import Call, Usage
@@ -30,12 +29,12 @@ from querybudget.limiter.admission import (
     Outcome,
     Refusal,
     amounts_of,
+    nothing_left,
     refused_error,
 )
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
-from querybudget.limiter.charges import charge_for, refuse_nameless
+from querybudget.limiter.charges import charge_for, charge_names, refuse_nameless
 from querybudget.limiter.checks import check_call, check_usage
-from querybudget.limiter.conditions import counts_buckets
 from querybudget.limiter.estimation import Estimator
 from querybudget.limiter.examined import NOT_EXAMINED, examine
 from querybudget.limiter.figures import WithheldFigures
@@ -129,9 +128,8 @@ class Limiter:
         self.matcher = Matcher(policy, self._hash, analyzer.names if analyzer else ())
         self.unknown, self._notices = UnknownPaths(), Notices()
         self.renewals = Renewals(self._resilient, self.clock, policy.hold)
-        self._prefix, self._numbers = os.urandom(8).hex(), count(1)
-        counts = any(map(counts_buckets, policy.budgets))
-        self._withheld = WithheldFigures() if counts else None
+        self._names = charge_names()
+        self._withheld = WithheldFigures() if self.matcher.counts_buckets else None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -246,8 +244,9 @@ class Limiter:
         if plan.unpriced:
             admission.refusal = Refusal.UNPRICED
         else:
-            name = f"{self._prefix}{next(self._numbers):x}"
-            charge = charge_for(name, caller, admission, self.matcher, self.policy.hold)
+            charge = charge_for(
+                next(self._names), caller, admission, self.matcher, self.policy.hold
+            )
             if self.matcher.refuses and (lacking := self.matcher.nameless(caller, plan)):
                 refuse_nameless(admission, charge, lacking)
             else:
@@ -288,8 +287,7 @@ class Limiter:
             ValueError: A figure is negative, or larger than what it is a part of: likewise. Or
                 there is no such outcome, and nothing is settled.
         """
-        if type(outcome) is not Outcome:
-            outcome = Outcome(outcome)
+        outcome = Outcome(outcome)
         try:
             if usage is not None:
                 check_usage(usage)
@@ -304,7 +302,7 @@ class Limiter:
     ) -> Awaitable[None]:
         """Settle as `settle` does, with figures bounded as meters do: not checked here."""
         if admission.settled:
-            return _nothing()
+            return nothing_left()
         admission.settled = True
         self.renewals.remove(admission)
         usage = self._used(admission, outcome, usage)
@@ -315,13 +313,13 @@ class Limiter:
         reserved = admission.reserved
         if reserved is None or reserved.reservation is None:
             self._publish(admission, usage, status, Settlement.FAILED)
-            return _nothing()
+            return nothing_left()
         work = self._settle(admission, reserved, outcome, usage, status)
         if not self._resilient.may_wait(reserved):
             return work
         cut = partial(self._settle_later, admission, reserved, outcome, usage, status)
         admission.settling = self._resilient.keep(work, cut)
-        return _nothing()
+        return nothing_left()
 
     def _used(self, admission: Admission, outcome: Outcome, usage: Usage | None) -> Usage:
         """Return what a call used, learn from it, and note whether it verifies its caller."""
@@ -339,11 +337,6 @@ class Limiter:
         if not admission.verified:
             admission.verified = verifies(admission.call, usage)
         return reported or usage
-
-    async def withdraw(self, admission: Admission, refusal: Refusal) -> None:
-        """Refuse an admitted admission after all: everything it holds is given back."""
-        admission.refusal = refusal
-        await self.settle_call(admission, Outcome.FAILED)
 
     async def start(self) -> None:
         """Open the store's files and connections; without this, the first call does.
@@ -404,7 +397,3 @@ class Limiter:
         if self._hooks and not admission.quiet:
             event = event_for(admission, self.matcher, self.clock(), usage, status, settlement)
             publish(self._hooks, event)
-
-
-async def _nothing() -> None:
-    """Settle nothing: it is settled, or it is done in the background."""

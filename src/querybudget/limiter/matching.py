@@ -94,6 +94,7 @@ class Matcher:
         capabilities: As given.
         refuses: Whether any partition refuses callers whom it does not name.
         pools: Whether any budget is of templates.
+        counts_buckets: Whether any budget counts buckets.
         learns: Whether accounts depend on what was answered before.
         templates: `Partitions.templates`.
         lines: `Lines.of`.
@@ -107,6 +108,7 @@ class Matcher:
         self._scales = {tier.name: tier.scale for tier in policy.tiers}
         self._partitions = Partitions(policy, hashed)
         words = {word for budget in policy.budgets for word in budget.per}
+        self.counts_buckets = any(map(counts_buckets, policy.budgets))
         self.refuses = bool(self._partitions.refusing)
         self.pools, self.learns = "template" in words, not words.isdisjoint({"template", "model"})
         self.templates = self._partitions.templates
