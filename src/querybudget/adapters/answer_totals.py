@@ -34,7 +34,7 @@ class AnswerTotals(msgspec.Struct, eq=False):
     answer_id: str = ""
     status: str = ""
     token_ids: int = 0
-    parts: dict[int, Usage] = msgspec.field(default_factory=dict[int, Usage])
+    parts: dict[int, Usage] = {}
 
     @property
     def final(self) -> bool:

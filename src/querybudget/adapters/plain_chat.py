@@ -40,6 +40,7 @@ class _Chat(msgspec.Struct, forbid_unknown_fields=True):
     frequency_penalty: float | None = None
 
 
+_OPENAI = Dialect.OPENAI
 _CHAT = msgspec.json.Decoder(_Chat)
 _MEMBERS = len(_Chat.__struct_fields__)
 _OF_TEXT = 2
@@ -60,7 +61,7 @@ def plain_chat(target: Target, body: bytes) -> Call | None:
         quotes += _OF_TEXT
     if chat.stream_options is not None:
         quotes += _OF_TEXT
-    if b"\\" in body:
+    if body.find(b"\\") >= 0:  # faster than `in`
         quotes += _within(chat, body)
     if body.count(b'"') != quotes:
         return None
@@ -77,7 +78,7 @@ def plain_chat(target: Target, body: bytes) -> Call | None:
         bound = output_bound(first, second)
     models = models_of(target, model)
     call = Call(
-        Dialect.OPENAI,
+        _OPENAI,
         "chat",
         models.first,
         chat.stream is True,

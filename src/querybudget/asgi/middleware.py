@@ -141,7 +141,7 @@ class QueryBudgetMiddleware:
         route = limiter.matcher.route(method, *paths)
         if route is None or (method == "OPTIONS" and is_preflight(scope)):
             return self.app(scope, receive, send)
-        if route.unknown is Unknown.REFUSE:
+        if route.unknown is not None and route.unknown is Unknown.REFUSE:
             limiter.unknown.refused(method, path)
             return self._refuse(no_route, scope, path, send)
         return self._call(limiter, route, method, path, scope, receive, send)

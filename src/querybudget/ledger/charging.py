@@ -58,7 +58,8 @@ def reserve(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decisi
     price = charge.price
     states: list[_LineState] = []
     refused = shadowed = False
-    partition, windows = None, dict[str, State]()
+    partition: str | None = None
+    windows: dict[str, State] = {}
     for line in charge.lines:
         quota = line.quota
         if line.partition != partition:

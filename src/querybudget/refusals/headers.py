@@ -38,7 +38,8 @@ _OPENAI_NAMES = {
     Unit.INPUT_TOKENS: _openai(b"tokens"),
     Unit.OUTPUT_TOKENS: _openai(b"tokens"),
 }
-_BUCKETS = Unit.BUCKETS  # looking up an enum member costs as much as the rest of the test
+# Looking up an enum member costs as much as the rest of a test.
+_BUCKETS, _ALWAYS, _ANTHROPIC = Unit.BUCKETS, Disclosure.ALWAYS, Dialect.ANTHROPIC
 _ANTHROPIC_NAMES = {
     Unit.REQUESTS: _anthropic(b"requests"),
     Unit.TOKENS: _anthropic(b"tokens"),
@@ -84,7 +85,7 @@ def headers_for(
     Returns:
         Headers, names in lower case. Each family of units shows the line with the least left.
     """
-    if settings.disclose is not Disclosure.ALWAYS:
+    if settings.disclose is not _ALWAYS:
         return []
     return limit_headers(decision, dialect, settings, now, disclosed)
 
@@ -93,7 +94,7 @@ def limit_headers(
     decision: Decision, dialect: Dialect, settings: Refusals, now: int, disclosed: Container[str]
 ) -> Headers:
     """`headers_for`, whatever `settings` say about disclosure."""
-    anthropic = dialect is Dialect.ANTHROPIC
+    anthropic = dialect is _ANTHROPIC
     names = _ANTHROPIC_NAMES if anthropic else _OPENAI_NAMES
     tightest: dict[tuple[bytes, ...], LineStatus] = {}
     for status in decision.lines:
