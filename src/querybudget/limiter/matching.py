@@ -93,7 +93,6 @@ class Matcher:
         hashed: As given.
         capabilities: As given.
         refuses: Whether any partition refuses callers whom it does not name.
-        pools: Whether any budget is of templates.
         counts_buckets: Whether any budget counts buckets.
         learns: Whether accounts depend on what was answered before.
         templates: `Partitions.templates`.
@@ -110,7 +109,7 @@ class Matcher:
         words = {word for budget in policy.budgets for word in budget.per}
         self.counts_buckets = any(map(counts_buckets, policy.budgets))
         self.refuses = bool(self._partitions.refusing)
-        self.pools, self.learns = "template" in words, not words.isdisjoint({"template", "model"})
+        self.learns = not words.isdisjoint({"template", "model"})
         self.templates = self._partitions.templates
         lines = Lines(policy, self._partitions, self.capabilities)
         self.lines, self.profiled = lines.of, lines.profiled
