@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from querybudget.coverage import Stage
 from querybudget.errors import PolicyError
 from querybudget.policy import presets
 from querybudget.policy.load import load_text
 from querybudget.policy.model import Mode, Policy
+from querybudget.units import MICRO
 
 
 @pytest.mark.parametrize("name", presets.names())
@@ -24,7 +26,22 @@ def test_the_distillation_preset_starts_in_shadow() -> None:
     ):
         policy = Policy.load("preset:distillation", environ=environ)
         assert policy.counts_buckets
-        assert {budget.mode for budget in policy.budgets if budget.response} == {mode}
+        assert {budget.mode for budget in policy.budgets} == {mode}
+
+
+def test_the_distillation_preset_slows_first_and_refuses_last() -> None:
+    policy = Policy.load("preset:distillation", environ={})
+    responses = [budget.response for budget in policy.budgets if budget.response]
+    assert len(responses) == 2
+    for response in responses:
+        stages = dict(response.stages)
+        assert stages[Stage.SLOW] == response.free < stages[Stage.REFUSE] == MICRO
+        assert response.price(stages[Stage.SLOW]) == MICRO
+
+
+def test_a_pool_of_the_distillation_preset_spends_nothing() -> None:
+    policy = Policy.load("preset:distillation", environ={})
+    assert [budget.name for budget in policy.budgets if not budget.counted] == ["campaign"]
 
 
 def test_an_unknown_preset_is_a_problem_that_names_the_nearest() -> None:
