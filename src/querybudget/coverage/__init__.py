@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from querybudget.coverage.observation import Observation
 from querybudget.coverage.profile import Profile, ProfileDelta
+from querybudget.coverage.reason import Reason
 from querybudget.coverage.response import DEFAULT_STAGES, BucketResponse, Curve, Stage
-from querybudget.coverage.score import Reason
 
 __all__ = [
     "DEFAULT_STAGES",

@@ -11,6 +11,37 @@ COARSE = 256
 """Number of coarse buckets; every fine bucket lies in one of them."""
 
 
+MAX_CHUNKS = 64
+"""Chunks of a call that are looked at."""
+
+
+class Chunk(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A few hundred characters that the model reads: numbers and hashes, never text.
+
+    Attributes:
+        digest: 32-bit keyed hash of the text.
+        cell: Fine cell of its vector; -1 if it could not be embedded.
+        coarse: Coarse cell; -1 if it could not be embedded.
+        point: The vector in 32 signed bytes, keyed like the cells.
+        words: Bitmap of its words, little-endian.
+        style: `querybudget.coverage.style.STYLE_FEATURES`; empty if there is nothing to read.
+        capabilities: Bit n is set if it shows the policy's n-th capability.
+        leaning: How far its vector leans in each of `querybudget.coverage.leaning.DIRECTIONS`;
+            empty for vectors of another embedding.
+        abilities: Bit n is set if it shows the n-th shipped capability, whatever the policy lists.
+    """
+
+    digest: int
+    cell: int = -1
+    coarse: int = -1
+    point: bytes = b""
+    words: bytes = b""
+    style: tuple[int, ...] = ()
+    capabilities: int = 0
+    leaning: tuple[int, ...] = ()
+    abilities: int = 0
+
+
 class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Bucket numbers and hashes of one call, never its text or vectors.
 
@@ -26,6 +57,10 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
         capabilities: Bit n is set if the call shows the policy's n-th capability.
         more: The other prompts of an array, each as if it had been sent alone. `cells` and
             `capabilities` above cover all of them.
+        said: Chunks of what the caller asks, in order.
+        fed: Chunks of what comes with it, in order: instructions, documents, results, earlier
+            answers.
+        opaque: 32-bit keyed hashes of what cannot be read, such as token ids and pictures.
     """
 
     cells: tuple[int, ...] = ()
@@ -37,3 +72,6 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ask: int = 0
     capabilities: int = 0
     more: tuple[Observation, ...] = ()
+    said: tuple[Chunk, ...] = ()
+    fed: tuple[Chunk, ...] = ()
+    opaque: tuple[int, ...] = ()

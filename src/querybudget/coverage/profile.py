@@ -14,10 +14,10 @@ from operator import add, itemgetter
 import msgspec
 
 from querybudget.coverage.observation import Observation
+from querybudget.coverage.reason import Reason
 from querybudget.coverage.score import (
     CHECKPOINTS,
     MAX_CALLS,
-    Reason,
     identity_score,
     pool_score,
     reasons,

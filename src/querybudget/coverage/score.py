@@ -18,8 +18,7 @@ from collections.abc import Sequence
 from math import log
 from typing import Final
 
-import msgspec
-
+from querybudget.coverage.reason import Reason
 from querybudget.coverage.sketch import SUMS
 from querybudget.coverage.style import STYLE_FEATURES
 from querybudget.coverage.weights import (
@@ -79,18 +78,6 @@ _FIRST_STYLE = SUMS.index(STYLE_FEATURES[0])
 _MIN_CALLS, _MIN_MEMBER_CALLS = min(CHECKPOINTS), 4
 _MIDDLE = log(100)
 _INDEXES = {view: tuple(map(FEATURES.index, names)) for view, names in VIEWS.items()}
-
-
-class Reason(msgspec.Struct, frozen=True, gc=False):
-    """One view's contribution to the score.
-
-    Attributes:
-        signal: Name of the view, or of a feature.
-        share: What it adds (or, below zero, subtracts), in millionths of the score.
-    """
-
-    signal: str
-    share: int
 
 
 def features(sums: Sequence[int]) -> list[float]:

@@ -1,0 +1,210 @@
+"""The profile of one caller: where its calls have been, and how much they resemble a sweep.
+
+Each call's chunks are told apart by whether they enter *new ground*: a pair of neighbouring cells
+in which this caller has never been. Only these are taken into a stream. What a caller says and what
+it feeds to the model are different streams, and so are the first two system prompts of a caller,
+so that several applications behind one key are not judged as one broad caller. All other system
+prompts share one stream. The score is that of the most suspect stream.
+
+The score rises at once and falls slowly, so that callers do not oscillate between stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from querybudget.coverage.calibration import Calibration, bin_of
+from querybudget.coverage.evidence import FIRST_LOOK, look, score
+from querybudget.coverage.fitted import POOL_TAILS
+from querybudget.coverage.group import DAY, DECAY, LIFETIME, POOL_LOOKS, GroupChange
+from querybudget.coverage.observation import FINE, Chunk, Observation
+from querybudget.coverage.reason import Reason
+from querybudget.coverage.response import Stage
+from querybudget.coverage.stream import MOST, Stream
+
+TEMPLATES = 2
+"""System prompts of a caller that have a stream of their own."""
+
+_CELLS_PER_BIT = 2
+"""Neighbours in the codebook's tree."""
+_OPAQUE_BITS = 1024
+_EVERY_OTHER = (0x55, 0xAA)
+
+
+class CallerProfile(msgspec.Struct, array_like=True, tag="c"):
+    """The profile of one caller.
+
+    Attributes:
+        since: When its first call was seen, or its sums were last halved; µs.
+        calls: Calls.
+        cells: Bitmap of the pairs of fine cells entered.
+        opaque: Bitmap of what was sent and cannot be read, by hash; empty before the first.
+        templates: The first system prompts seen.
+        said: One stream for each of `templates`, then one for all others.
+        fed: The stream of what comes with what is asked.
+        last_score: The score when it was last computed; `score` is what remains of it.
+        scored_at: When that was, µs.
+        reasons: What the last score consisted of, strongest first.
+        stages: The last stage by quota.
+        looked: Number of `POOL_LOOKS` that its groups know of.
+        peak: The highest score ever, millionths.
+        counted: Bin of `peak` in which it is counted for calibration; -1 if it is not.
+        halved: How often everything was halved.
+    """
+
+    since: int = 0
+    calls: int = 0
+    cells: bytearray = msgspec.field(default_factory=lambda: bytearray(FINE // _CELLS_PER_BIT // 8))
+    opaque: bytearray = msgspec.field(default_factory=bytearray)
+    templates: list[int] = msgspec.field(default_factory=list[int])
+    said: list[Stream] = msgspec.field(default_factory=list[Stream])
+    fed: Stream | None = None
+    last_score: int = 0
+    scored_at: int = 0
+    reasons: tuple[Reason, ...] = ()
+    stages: dict[str, Stage] = msgspec.field(default_factory=dict[str, Stage])
+    looked: int = 0
+    peak: int = 0
+    counted: int = -1
+    halved: int = 0
+
+    @property
+    def blank(self) -> bool:
+        """Whether it knows nothing."""
+        return not self.calls
+
+    def score(self, now: int) -> int:
+        """Return the sweep score in millionths, on the scale of a spent share.
+
+        0 is an ordinary caller; 700_000 is as suspect as having spent 70 % of a bucket budget.
+        """
+        return max(0, self.last_score - DECAY * max(0, now - self.scored_at) // DAY)
+
+    def novelty(self, observation: Observation) -> int:
+        """Return how many new buckets a call would enter, at most one for each of its chunks."""
+        cells = {chunk.cell // _CELLS_PER_BIT for chunk in observation.said if chunk.cell >= 0}
+        cells.update(chunk.cell // _CELLS_PER_BIT for chunk in observation.fed if chunk.cell >= 0)
+        new = sum([not _has_bit(self.cells, cell) for cell in cells])
+        if observation.opaque:
+            found = {digest % _OPAQUE_BITS for digest in observation.opaque}
+            new += sum([not _has_bit(self.opaque, bit) for bit in found])
+        return new
+
+    def observe(
+        self, observation: Observation, now: int, established: Calibration | None = None
+    ) -> GroupChange | None:
+        """Add an admitted call.
+
+        Args:
+            observation: The call.
+            now: µs since the epoch.
+            established: Says when a caller counts for calibration, if this one is old enough and
+                verified.
+
+        Returns:
+            What changes in the caller's groups; None if nothing does.
+        """
+        first = not self.calls
+        if first:
+            self.since = now
+        elif now - self.since > LIFETIME:
+            self._halve(now)
+        self.calls += 1
+        self._enter_opaque(observation.opaque)
+        said, fed = self._entered(observation.said), self._entered(observation.fed)
+        reached = -1
+        if said:
+            reached = self._add(self._stream(observation.template), said, now)
+        if fed:
+            self.fed = self.fed or Stream()
+            reached = max(reached, self._add(self.fed, fed, now))
+        return self._change(reached, established, first=first)
+
+    def _add(self, stream: Stream, chunks: Sequence[Chunk], now: int) -> int:
+        """Add new ground to a stream; return its evidence if it was looked at, else -1."""
+        stream.observe(chunks)
+        reasons = look(stream)
+        if not reasons:
+            return -1
+        if stream.chunks >= FIRST_LOOK:
+            self._record(now, reasons)
+        if stream.chunks > MOST:
+            stream.halve()
+        return stream.looked
+
+    def _record(self, now: int, reasons: tuple[Reason, ...]) -> None:
+        """Keep a new score: a higher one at once, a lower one at most `DECAY` below the last."""
+        streams = [*self.said, self.fed] if self.fed else self.said
+        found = max(score(each.evidence) for each in streams if each.looked >= FIRST_LOOK)
+        if found >= self.score(now):
+            self.reasons = reasons
+        self.last_score = max(found, self.score(now) - DECAY)
+        self.scored_at = now
+        self.peak = max(self.peak, self.last_score)
+
+    def _stream(self, template: int) -> Stream:
+        templates, said = self.templates, self.said
+        if template not in templates and len(templates) < TEMPLATES:
+            templates.append(template)
+            said.insert(len(templates) - 1, Stream())
+        if template in templates:
+            return said[templates.index(template)]
+        if len(said) == TEMPLATES:
+            said.append(Stream())
+        return said[TEMPLATES]
+
+    def _entered(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+        """Return the chunks that enter new ground, and remember where they have been."""
+        return [
+            chunk
+            for chunk in chunks
+            if chunk.cell >= 0 and _set_bit(self.cells, chunk.cell // _CELLS_PER_BIT)
+        ]
+
+    def _enter_opaque(self, digests: Sequence[int]) -> None:
+        if digests and not self.opaque:
+            self.opaque = bytearray(_OPAQUE_BITS // 8)
+        for digest in digests:
+            _set_bit(self.opaque, digest % _OPAQUE_BITS)
+
+    def _change(
+        self, reached: int, established: Calibration | None, *, first: bool
+    ) -> GroupChange | None:
+        number, tail = -1, 0
+        if reached in POOL_LOOKS and POOL_LOOKS.index(reached) >= self.looked:
+            number = POOL_LOOKS.index(reached)
+            self.looked = number + 1
+            evidence = max(
+                each.evidence for each in [*self.said, self.fed] if each and each.looked == reached
+            )
+            tail = sum(evidence > 1_000 * bound for bound in POOL_TAILS[number])
+        old = new = self.counted
+        if established is not None and self.calls >= established.calls:
+            new = bin_of(self.peak)
+        if not first and number < 0 and old == new:
+            return None
+        self.counted = new
+        return GroupChange(first, number, tail, old, new)
+
+    def _halve(self, now: int) -> None:
+        """Let everything count half, so that no look is a first one again."""
+        self.since, self.halved = now, self.halved + 1
+        kept = _EVERY_OTHER[self.halved & 1]
+        self.cells = bytearray(byte & kept for byte in self.cells)
+        self.opaque = bytearray(byte & kept for byte in self.opaque)
+        for stream in [*self.said, *([self.fed] if self.fed else [])]:
+            stream.halve()
+
+
+def _has_bit(bits: bytearray, index: int) -> int:
+    return bits[index >> 3] >> (index & 7) & 1 if bits else 0
+
+
+def _set_bit(bits: bytearray, index: int) -> bool:
+    """Set a bit; return whether it was not set before."""
+    byte, bit = index >> 3, 1 << (index & 7)
+    new = not bits[byte] & bit
+    bits[byte] |= bit
+    return new

@@ -1,0 +1,170 @@
+"""From a stream of new ground to evidence that it is a sweep, and what the evidence consists of.
+
+Theory of operation. `features` turns a stream's sums into rates. Each rate is compared with that of
+honest callers after as much new ground, and weighted. What is said is added up within five views
+that fail independently: persistence (whether a caller stays on a subject), wording (how new the
+words are), manner (how it is phrased), abilities (what the model has to be able to do, and how
+diverse that is) and direction (what it is about, along directions in the embedding that were
+fitted). Each view is capped, and the strongest of them adds little unless the others agree: no
+single view can make a caller suspect.
+
+A stream is looked at when it has grown by a quarter. Evidence is the mean of two looks in turn, so
+it has to hold while new ground comes in. `SUSPECT` and `CERTAIN` are stated as errors over a whole
+life, all looks together: see `querybudget.coverage.fitted`.
+
+The weights are a logistic regression on the rates of labelled prompts, fitted by tools/score.
+docs/research.md says how, and how well it does on sources that it has not seen.
+"""
+
+from __future__ import annotations
+
+from math import log
+from operator import mul
+from typing import Final
+
+from querybudget.coverage.fitted import (
+    ALLOWANCE,
+    BIAS,
+    CAP,
+    CERTAIN,
+    CLIP,
+    FLOOR,
+    MEAN,
+    SPREAD,
+    SUSPECT,
+    WEIGHT,
+)
+from querybudget.coverage.reason import Reason
+from querybudget.coverage.stream import ABILITIES, LEANINGS, SUMS, Stream
+from querybudget.coverage.style import STYLE_FEATURES
+
+LOOKS: Final = (
+    *(4, 6, 8, 12, 16, 20, 25, 32, 40, 50, 63, 80, 100, 125, 160, 200, 250, 315, 400),
+    *(500, 630, 800),
+)
+"""Chunks of new ground at which a stream is looked at. The first few are for groups alone."""
+
+FIRST_LOOK: Final = 32
+"""Chunks of new ground before which no caller is suspect."""
+
+LAST_CURVE: Final = 400
+"""Chunks from which on the honest curves are taken as flat."""
+
+VIEWS: Final = {
+    "persistence": ("near", "alike", "persistence"),
+    "wording": ("words_new", "words"),
+    "manner": STYLE_FEATURES,
+    "abilities": (
+        *(f"ability_{number}" for number in range(ABILITIES)),
+        "ability_entropy",
+        "ability_number",
+        "no_ability",
+    ),
+    "direction": tuple(f"leaning_{number}" for number in range(LEANINGS)),
+}
+"""Each view and its features."""
+
+FEATURES: Final = tuple(name for names in VIEWS.values() for name in names)
+"""The weighted features, in order."""
+
+SUSPECT_SCORE = 650_000
+"""Score of `SUSPECT` evidence: where the default price passes 2."""
+
+CERTAIN_SCORE = 1_000_000
+"""Score of `CERTAIN` evidence, which no honest source reached."""
+
+HIGHEST_SCORE = 1_500_000
+
+SLOPE = 120_000
+"""What one unit of evidence (log-odds) more adds to a score below `SUSPECT_SCORE`."""
+
+_UNIT = 127 * 127
+_MIDDLE = log(50)
+_FIRST_STYLE = SUMS.index(STYLE_FEATURES[0])
+_FIRST_ABILITY = SUMS.index("ability_0")
+_FIRST_LEANING = SUMS.index("leaning_0")
+_RANGES: Final = {
+    view: (FEATURES.index(names[0]), FEATURES.index(names[-1]) + 1) for view, names in VIEWS.items()
+}
+
+
+def features(stream: Stream) -> list[float]:
+    """Return a stream's rates, in the order of `FEATURES`."""
+    sums = stream.sums
+    count, followed, near, length, words_new, words = sums[:_FIRST_STYLE]
+    nearness = near / (followed or 1) / _UNIT
+    squared = sum(map(mul, stream.point_sum, stream.point_sum))
+    alike = (squared - length) / (count * (count - 1) or 1) / _UNIT
+    rates = [
+        nearness,
+        alike,
+        nearness - alike,
+        log((words_new + 1) / (words + 1)),
+        log(1 + words / count),
+    ]
+    rates += [total / count for total in sums[_FIRST_STYLE:_FIRST_ABILITY]]
+    shares = [total / count for total in sums[_FIRST_ABILITY:_FIRST_LEANING]]
+    *abilities, none = shares
+    whole = sum(shares) or 1
+    entropy = -sum(share / whole * log(share / whole) for share in shares if share)
+    rates += [*abilities, entropy, sum(abilities), none]
+    rates += [total / count for total in sums[_FIRST_LEANING:]]
+    return rates
+
+
+def views(stream: Stream) -> dict[str, float]:
+    """Return the evidence of each view, in log-odds, between `FLOOR` and `CAP`."""
+    rates = features(stream)
+    along = log(min(max(stream.chunks, LOOKS[0]), LAST_CURVE))
+    squared, tilt = along * along, (along - _MIDDLE) / 2
+    result: dict[str, float] = {}
+    for view, (start, stop) in _RANGES.items():
+        total = 0.0
+        for rate, mean, spread, weight in zip(
+            rates[start:stop],
+            MEAN[start:stop],
+            SPREAD[start:stop],
+            WEIGHT[start:stop],
+            strict=True,
+        ):
+            width = max(spread[0] + spread[1] * along + spread[2] * squared, spread[3])
+            deviation = (rate - mean[0] - mean[1] * along - mean[2] * squared) / width
+            total += max(-CLIP, min(CLIP, deviation)) * (weight[0] + weight[1] * tilt)
+        result[view] = max(FLOOR, min(CAP, total))
+    return result
+
+
+def combined(found: dict[str, float]) -> float:
+    """Return the evidence of all views together, in log-odds.
+
+    What the strongest view adds to the others is at most `ALLOWANCE`.
+    """
+    strongest = max(found.values())
+    return BIAS + sum(found.values()) - max(0.0, strongest - ALLOWANCE)
+
+
+def look(stream: Stream) -> tuple[Reason, ...]:
+    """Update a stream's evidence if it has grown enough since its last look.
+
+    Returns:
+        What each view adds to the score, strongest first; empty if it was not time to look.
+    """
+    reached = max((count for count in LOOKS if count <= stream.chunks), default=0)
+    if reached <= stream.looked:
+        return ()
+    found = views(stream)
+    now = round(1_000 * combined(found))
+    stream.evidence = now if not stream.looked else (now + stream.last_evidence) // 2
+    stream.last_evidence, stream.looked = now, reached
+    reasons = [Reason(view, round(SLOPE * value)) for view, value in found.items()]
+    return tuple(sorted(reasons, key=lambda reason: -reason.share))
+
+
+def score(evidence: int) -> int:
+    """Return the score of evidence in thousandths of log-odds, in millionths.
+
+    It is `SUSPECT_SCORE` at `SUSPECT` and `CERTAIN_SCORE` at `CERTAIN`.
+    """
+    beyond = evidence / 1_000 - SUSPECT
+    slope = (CERTAIN_SCORE - SUSPECT_SCORE) / (CERTAIN - SUSPECT) if beyond > 0 else SLOPE
+    return max(0, min(HIGHEST_SCORE, SUSPECT_SCORE + round(slope * beyond)))

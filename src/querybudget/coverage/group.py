@@ -1,0 +1,146 @@
+"""Profiles of groups: pools of callers, and all callers that calibrate a deployment.
+
+A pool is judged by how many of its members are suspect against how many honest members would be,
+never by the average of their calls: any large group is broad, and one member proves nothing about
+the others. A member counts at each of the first few looks (`POOL_LOOKS`) by how far up among honest
+callers its evidence lies then. What a member adds does not depend on the other members, and it adds
+something only about once in a look, so many clients can update one group.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Final
+
+import msgspec
+
+from querybudget.coverage.calibration import BINS, Calibration, threshold
+from querybudget.coverage.evidence import HIGHEST_SCORE, LOOKS, SUSPECT_SCORE
+from querybudget.coverage.fitted import POOL_SHARE, POOL_TAILS
+from querybudget.coverage.reason import Reason
+from querybudget.coverage.response import Stage
+
+POOL_LOOKS: Final = LOOKS[: len(POOL_TAILS)]
+"""Looks at which members count."""
+
+FEWEST = 5
+"""Members that have to be beyond a tail before a pool has a score."""
+
+DAY = 24 * 3_600 * 1_000_000
+LIFETIME = 30 * DAY
+"""µs after which all counts are halved."""
+
+DECAY = 100_000
+"""How far a score falls in a day, and at most at once; millionths."""
+
+_TAILS = len(POOL_SHARE)
+_WIDTH = _TAILS + 1
+_Z = 1.645
+"""Quantile of the normal distribution for a bound that holds in 19 of 20 cases."""
+
+
+class GroupChange(msgspec.Struct, frozen=True, gc=False):
+    """What a call of a member changes in its groups.
+
+    Attributes:
+        first: Whether it is the member's first call.
+        look: Index in `POOL_LOOKS` of a look that the member reached with this call; -1 if none.
+        tail: In how many of the tails of honest callers the member's evidence lies at that look.
+        old_peak: Bin in which the member was counted for calibration; -1 if it was not.
+        new_peak: Bin in which it is counted now; -1 if it is not.
+    """
+
+    first: bool = False
+    look: int = -1
+    tail: int = 0
+    old_peak: int = -1
+    new_peak: int = -1
+
+
+class Group(msgspec.Struct, array_like=True, tag="g"):
+    """The profile of one group.
+
+    Attributes:
+        since: When its first call was seen, or its counts were last halved; µs.
+        members: Members.
+        looks: For each of `POOL_LOOKS`: members that reached it, and how many of them were in at
+            least one, two … of the tails.
+        peaks: Established members by the bin of their highest score; empty before the first.
+        last_score: The score when it was last computed.
+        scored_at: When that was, µs.
+        reasons: What the score consisted of.
+        stages: The last stage by quota.
+    """
+
+    since: int = 0
+    members: int = 0
+    looks: list[int] = msgspec.field(default_factory=lambda: [0] * (_WIDTH * len(POOL_LOOKS)))
+    peaks: list[int] = msgspec.field(default_factory=list[int])
+    last_score: int = 0
+    scored_at: int = 0
+    reasons: tuple[Reason, ...] = ()
+    stages: dict[str, Stage] = msgspec.field(default_factory=dict[str, Stage])
+
+    @property
+    def blank(self) -> bool:
+        """Whether it knows nothing."""
+        return not self.members
+
+    def score(self, now: int) -> int:
+        """Return the sweep score in millionths, on the scale of a spent share."""
+        return max(0, self.last_score - DECAY * max(0, now - self.scored_at) // DAY)
+
+    def add(self, change: GroupChange, now: int) -> None:
+        """Add what a call of a member changes."""
+        if not self.since:
+            self.since = now
+        elif now - self.since > LIFETIME:
+            self._halve(now)
+        self.members += change.first
+        if change.old_peak != change.new_peak:
+            self._move_peak(change.old_peak, change.new_peak)
+        if change.look >= 0:
+            start = change.look * _WIDTH
+            for tail in range(change.tail + 1):
+                self.looks[start + tail] += 1
+            self._judge(now)
+
+    def shift(self, calibration: Calibration) -> int:
+        """Return the millionths by which scores move, so that `disturb` of the callers is met."""
+        if not self.peaks:
+            return 0
+        return SUSPECT_SCORE - threshold(self.peaks, calibration, SUSPECT_SCORE)
+
+    def _judge(self, now: int) -> None:
+        share = 0.0
+        for start in range(0, len(self.looks), _WIDTH):
+            members, *beyond = self.looks[start : start + _WIDTH]
+            for count, suspect in zip(beyond, POOL_SHARE, strict=True):
+                if count >= FEWEST:
+                    share = max(share, _lower_bound(count, members) / suspect)
+        score = min(HIGHEST_SCORE, round(SUSPECT_SCORE * share))
+        self.last_score = max(score, self.score(now) - DECAY)
+        self.scored_at = now
+        self.reasons = (Reason("members", self.last_score),)
+
+    def _move_peak(self, old: int, new: int) -> None:
+        if not self.peaks:
+            self.peaks = [0] * BINS
+        if old >= 0 and self.peaks[old]:
+            self.peaks[old] -= 1
+        if new >= 0:
+            self.peaks[new] += 1
+
+    def _halve(self, now: int) -> None:
+        self.since = now
+        self.members = -(-self.members // 2)
+        self.looks = [count // 2 for count in self.looks]
+        self.peaks = [count // 2 for count in self.peaks]
+
+
+def _lower_bound(count: int, total: int) -> float:
+    """Return the lower end of Wilson's interval for a share (JASA 22, 1927)."""
+    share, squared = count / total, _Z * _Z
+    middle = share + squared / (2 * total)
+    width = _Z * sqrt(share * (1 - share) / total + squared / (4 * total * total))
+    return (middle - width) / (1 + squared / total)

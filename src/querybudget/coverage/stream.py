@@ -1,0 +1,115 @@
+"""What one stream of new ground has looked like, in sums to which each call adds.
+
+A stream takes in chunks that entered new ground: a repeat, or another prompt about what the caller
+has asked about before, is not among them. So neither repeats nor greetings nor cover traffic about
+known matters can thin it out. The state behind the sums has a fixed size, a few hundred bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import add, mul
+
+import msgspec
+
+from querybudget.coverage.observation import Chunk
+from querybudget.coverage.style import STYLE_FEATURES
+
+ABILITIES = 12
+"""Shipped capabilities."""
+
+LEANINGS = 2
+"""Directions of `querybudget.coverage.leaning`."""
+
+SUMS = (
+    "chunks",  # chunks
+    "followed",  # chunks that came first in their call, after another call
+    "near",  # the product of each of those with the last chunk before it
+    "length",  # the sum of the vectors' squared lengths
+    "words_new",  # words not used before
+    "words",  # words
+    *STYLE_FEATURES,  # each of them, added up
+    *(f"ability_{number}" for number in range(ABILITIES)),  # chunks that show it
+    "no_ability",  # chunks that show none
+    *(f"leaning_{number}" for number in range(LEANINGS)),  # each of them, added up
+)
+"""Names of the sums, in order."""
+
+WORD_BITS = 1024
+"""Size of the bitmap of words used. A chunk's bitmap is folded to it."""
+
+MOST = 800
+"""Chunks after which all sums are halved, so that the stream follows what a caller does now."""
+
+_WORD_BYTES = WORD_BITS // 8
+_NO_STYLE = (0,) * len(STYLE_FEATURES)
+_NO_LEANING = (0,) * LEANINGS
+
+
+class Stream(msgspec.Struct, array_like=True):
+    """One stream of new ground.
+
+    Attributes:
+        sums: In the order of `SUMS`.
+        last_point: Vector of the last chunk.
+        point_sum: Sum of all vectors, one integer per component.
+        words_seen: Bitmap of the words used.
+        looked: Chunks at the last look; 0 before the first.
+        last_evidence: Evidence at the last look, in thousandths of log-odds.
+        evidence: The mean of it and of the evidence at the look before.
+    """
+
+    sums: list[int] = msgspec.field(default_factory=lambda: [0] * len(SUMS))
+    last_point: bytes = b""
+    point_sum: list[int] = msgspec.field(default_factory=list[int])
+    words_seen: bytes = b""
+    looked: int = 0
+    last_evidence: int = 0
+    evidence: int = 0
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks."""
+        return self.sums[0]
+
+    def observe(self, chunks: Sequence[Chunk]) -> None:
+        """Add those chunks of one call that entered new ground, in order."""
+        first = True
+        for chunk in chunks:
+            added = [1]
+            added += self._add_vector(chunk.point, first=first)
+            added += self._add_words(chunk.words)
+            added += chunk.style or _NO_STYLE
+            abilities = chunk.abilities
+            added += [abilities >> number & 1 for number in range(ABILITIES)]
+            added.append(not abilities)
+            added += chunk.leaning or _NO_LEANING
+            self.sums = list(map(add, self.sums, added))
+            first = False
+
+    def halve(self) -> None:
+        """Let everything so far count half."""
+        self.sums = [value // 2 for value in self.sums]
+        self.point_sum = [value // 2 for value in self.point_sum]
+        self.looked //= 2
+
+    def _add_vector(self, point: bytes, *, first: bool) -> tuple[int, int, int]:
+        vector = memoryview(point).cast("b")
+        length = sum(map(mul, vector, vector))
+        if not self.point_sum:
+            self.last_point, self.point_sum = point, list(vector)
+            return 0, 0, length
+        followed = near = 0
+        if first:
+            followed, near = 1, sum(map(mul, vector, memoryview(self.last_point).cast("b")))
+        self.last_point, self.point_sum = point, list(map(add, self.point_sum, vector))
+        return followed, near, length
+
+    def _add_words(self, words: bytes) -> tuple[int, int]:
+        used = int.from_bytes(words[:_WORD_BYTES], "little")
+        used |= int.from_bytes(words[_WORD_BYTES:], "little")
+        before = int.from_bytes(self.words_seen, "little")
+        new = (used & ~before).bit_count()
+        if new:
+            self.words_seen = (used | before).to_bytes(_WORD_BYTES, "little")
+        return new, used.bit_count()

@@ -1,0 +1,180 @@
+"""What a caller's profile promises: new ground counts, and nothing else does."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querybudget.coverage.calibration import Calibration
+from querybudget.coverage.caller import CallerProfile
+from querybudget.coverage.group import LIFETIME, Group, GroupChange
+from querybudget.coverage.observation import Chunk, Observation
+from querybudget.coverage.style import STYLE_FEATURES
+
+NOW = 1_700_000_000_000_000
+DAY = 24 * 3_600 * 1_000_000
+
+
+def chunk(cell: int, seed: int = 0) -> Chunk:
+    draw = random.Random(cell * 1_000 + seed)
+    return Chunk(
+        digest=draw.randrange(1, 2**32),
+        cell=cell,
+        coarse=cell // 16,
+        point=bytes(draw.randrange(256) for _ in range(32)),
+        words=draw.randbytes(256),
+        style=tuple(draw.randrange(100) for _ in STYLE_FEATURES),
+        leaning=(draw.randrange(-100, 100), draw.randrange(-100, 100)),
+        abilities=draw.randrange(4096),
+    )
+
+
+def asks(*cells: int, template: int = 0) -> Observation:
+    return Observation(said=tuple(chunk(cell) for cell in cells), template=template)
+
+
+def calls(cells: Sequence[int]) -> Iterator[Observation]:
+    for cell in cells:
+        yield asks(cell)
+
+
+cells = st.lists(st.integers(0, 4095), max_size=60)
+
+
+@given(cells, cells)
+def test_a_repeat_is_no_novelty(before: list[int], call: list[int]) -> None:
+    profile = CallerProfile()
+    profile.observe(asks(*before), NOW)
+    profile.observe(asks(*call), NOW)
+    assert profile.novelty(asks(*call)) == 0
+    assert profile.novelty(asks(*before)) == 0
+
+
+@given(cells, cells)
+def test_novelty_counts_each_pair_of_cells_once(before: list[int], call: list[int]) -> None:
+    profile = CallerProfile()
+    profile.observe(asks(*before), NOW)
+    known = {cell // 2 for cell in before}
+    assert profile.novelty(asks(*call)) == len({cell // 2 for cell in call} - known)
+
+
+@given(cells)
+def test_asking_for_novelty_changes_nothing(call: list[int]) -> None:
+    profile = CallerProfile()
+    profile.observe(asks(1, 2, 3), NOW)
+    before = msgspec.msgpack.encode(profile)
+    profile.novelty(asks(*call))
+    assert msgspec.msgpack.encode(profile) == before
+
+
+def test_repeats_and_known_ground_do_not_thin_out_the_evidence() -> None:
+    plain, padded = CallerProfile(), CallerProfile()
+    for number, call in enumerate(calls(range(0, 400, 2))):
+        plain.observe(call, NOW + number)
+        padded.observe(call, NOW + number)
+        for known in range(0, 2 * number, 40):
+            padded.observe(asks(known), NOW + number)
+    assert padded.said == plain.said
+    assert padded.last_score == plain.last_score
+
+
+def test_what_cannot_be_read_is_new_ground_once() -> None:
+    profile = CallerProfile()
+    call = Observation(opaque=(11, 12, 11))
+    assert profile.novelty(call) == 2
+    profile.observe(call, NOW)
+    assert profile.novelty(call) == 0
+
+
+def test_what_is_fed_does_not_dilute_what_is_said() -> None:
+    alone, fed = CallerProfile(), CallerProfile()
+    for number in range(100):
+        alone.observe(asks(number * 4), NOW)
+        call = Observation(said=(chunk(number * 4),), fed=(chunk(number * 4 + 2),))
+        fed.observe(call, NOW)
+    assert fed.said == alone.said
+
+
+def test_the_first_two_system_prompts_are_judged_alone_and_all_others_together() -> None:
+    profile = CallerProfile()
+    for number in range(60):
+        profile.observe(asks(number * 8, template=number % 5), NOW)
+    assert profile.templates == [0, 1]
+    assert [stream.chunks for stream in profile.said] == [12, 12, 36]
+
+
+@pytest.mark.parametrize("look", [5, 31])
+def test_nobody_is_suspect_before_the_first_look(look: int) -> None:
+    profile = CallerProfile()
+    for call in calls(range(0, 2 * look, 2)):
+        profile.observe(call, NOW)
+    assert profile.score(NOW) == 0
+
+
+@given(st.lists(st.integers(0, 2047), min_size=1, max_size=400, unique=True))
+def test_halving_is_no_first_look_again(pairs: list[int]) -> None:
+    profile = CallerProfile()
+    for pair in pairs:
+        profile.observe(asks(2 * pair), NOW)
+    profile.observe(asks(2 * pairs[0]), NOW + LIFETIME + 1)
+    assert len(pairs) // 2 <= profile.said[0].chunks <= len(pairs) // 2 + 1
+    assert profile.said[0].looked >= len(pairs) // 3 or len(pairs) < 8
+
+
+def test_a_score_falls_with_time() -> None:
+    profile = CallerProfile(last_score=700_000, scored_at=NOW)
+    assert profile.score(NOW) == 700_000
+    assert profile.score(NOW + 2 * DAY) == 500_000
+    assert profile.score(NOW + 8 * DAY) == 0
+
+
+def hostile() -> CallerProfile:
+    profile, draw = CallerProfile(), random.Random("hostile")
+    for number in range(600):
+        call = Observation(
+            said=tuple(chunk(draw.randrange(4096), number) for _ in range(32)),
+            fed=tuple(chunk(draw.randrange(4096), number) for _ in range(32)),
+            opaque=tuple(draw.randrange(2**32) for _ in range(10)),
+            template=draw.randrange(2**32),
+        )
+        profile.observe(call, NOW + number)
+    return profile
+
+
+def test_a_profile_takes_at_most_two_kilobytes_whatever_is_sent() -> None:
+    assert len(msgspec.msgpack.encode(hostile())) <= 2_048
+
+
+def test_a_profile_survives_being_stored() -> None:
+    profile = hostile()
+    packed = msgspec.msgpack.encode(profile)
+    assert msgspec.msgpack.decode(packed, type=CallerProfile | Group) == profile
+
+
+def test_groups_hear_of_a_member_seldom() -> None:
+    profile = CallerProfile()
+    heard = [profile.observe(call, NOW) for call in calls(range(0, 4_000, 2))]
+    assert 2 <= len([change for change in heard if change is not None]) <= 20
+
+
+@given(cells)
+def test_a_member_is_counted_once_whatever_it_sends(sent: list[int]) -> None:
+    profile, group = CallerProfile(), Group()
+    for call in calls(sent):
+        change = profile.observe(call, NOW, Calibration("all", calls=3))
+        if change is not None:
+            group.add(change, NOW)
+    assert group.members == (len(sent) > 0)
+    assert sum(group.peaks) == (len(sent) >= 3)
+    assert max(group.looks) <= 1
+
+
+def test_a_change_says_nothing_of_calls_that_change_nothing() -> None:
+    profile = CallerProfile()
+    assert profile.observe(asks(1), NOW) == GroupChange(first=True)
+    assert profile.observe(asks(1), NOW) is None
