@@ -29,7 +29,7 @@ TEMPLATES = 2
 
 _CELLS_PER_BIT = 2
 """Neighbours in the codebook's tree."""
-_OPAQUE_BITS = 1024
+_OPAQUE_BITS = 512
 _EVERY_OTHER = (0x55, 0xAA)
 
 
