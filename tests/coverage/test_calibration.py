@@ -1,4 +1,4 @@
-"""What calibration promises: at most the wanted share, within bounds, and only with enough callers."""
+"""Calibration disturbs at most the wanted share, within bounds, given enough callers."""
 
 from __future__ import annotations
 
