@@ -17,7 +17,7 @@ ablation.py      the score without one of its views
 baselines/       published detectors and plain limits, on the same streams
 thresholds.py    baselines at the policy's own rate of honest disturbance
 context.py       settings, and what a process keeps between experiments
-honest.py, several.py, groups.py, ways.py    experiments on honest callers
+honest.py, several.py, groups.py, ways.py, deployment.py    experiments on honest callers
 sweeps.py, trials.py    experiments on sweeps
 run.py           order of the experiments, and processes
 speed.py         processor time added to a call

@@ -14,6 +14,7 @@ Members of the JSON, with shares between 0 and 1 and None for never:
     sources       the same by source, the worst first
     applications  keys with several applications behind them
     groups        honest groups slowed as pools, by size
+    deployment    callers of all sources behind one limiter, by threshold
     thin          thin accounts disturbed, by number of calls and class
     ways          honest ways of working, disturbed
     slowed        sweeps slowed, by class and language, unseen and in-sample

@@ -46,6 +46,7 @@ class Size:
         pools: Honest groups of each size up to 80; of larger ones a third and a sixth.
         largest: Members of the largest honest groups.
         working: Honest identities of a corpus for each way of working, and calls of each.
+        deployed: Honest identities of a corpus in one deployment, and calls of each.
         thin: Thin accounts of a corpus.
         known: Prompts of each honest corpus that the baselines know.
         compared: Honest identities of a corpus for baselines and ablations, and their prompts.
@@ -65,6 +66,7 @@ class Size:
     pools: int = 12
     largest: int = 1_000
     working: tuple[int, int] = (2, 150)
+    deployed: tuple[int, int] = (6, 250)
     thin: int = 20
     known: int = 150
     compared: tuple[int, int] = (4, 1_000)
@@ -86,6 +88,7 @@ QUICK = Size(
     pools=2,
     largest=80,
     working=(1, 60),
+    deployed=(5, 60),
     thin=4,
     known=60,
     compared=(1, 250),

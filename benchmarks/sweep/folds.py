@@ -3,7 +3,7 @@
 tools/score fits the score once for each fold of the sources. This writes the weights of every fit
 and the sources that it has not seen:
 
-    {"fits": [{"unseen": ["a source", ...], "constants": {"score.WEIGHT": ..., ...}}, ...]}
+    {"fits": [{"unseen": ["a source", ...], "constants": {"coverage.score.WEIGHT": ...}}, ...]}
 
 The benchmark scores each corpus with a fit that saw none of its sources. It makes the file itself
 if it is not given one. Needs scikit-learn.
@@ -70,10 +70,10 @@ def _fits(corpora: Path) -> list[dict[str, Any]]:
 
 def _constants(model: Any) -> dict[str, Any]:  # noqa: ANN401 - of tools.score
     return {
-        "score.BIAS": float(model.bias),
-        "score.MEAN": model.mean.T.tolist(),
-        "score.SPREAD": np.concatenate([model.spread, model.least[None]]).T.tolist(),
-        "score.WEIGHT": np.stack([model.weight, model.tilt], axis=1).tolist(),
+        "coverage.score.BIAS": float(model.bias),
+        "coverage.score.MEAN": model.mean.T.tolist(),
+        "coverage.score.SPREAD": np.concatenate([model.spread, model.least[None]]).T.tolist(),
+        "coverage.score.WEIGHT": np.stack([model.weight, model.tilt], axis=1).tolist(),
     }
 
 

@@ -36,6 +36,7 @@ def tables(result: Result) -> list[Table]:
         _applications(result),
         _groups(result),
         _ways(result),
+        _deployment(result),
         _thin(result),
         _slowed(result),
         _tricks(result),
@@ -132,6 +133,23 @@ def _ways(result: Result) -> Table:
         for name, one in result["ways"].items()
     ]
     return Table("Honest ways of working", ["way", "callers", "disturbed", "where"], rows)
+
+
+def _deployment(result: Result) -> Table:
+    kinds = ("broad", "narrow")
+    rows = [
+        [
+            name,
+            str(one["honest"]["accounts"]),
+            _share(one["honest"], "disturbed"),
+            _text(one["honest"]["refused"]),
+            *(_text(one[kind]["slowed_within"][b]) for kind in kinds for b in ("50", "200")),
+        ]
+        for name, one in result["deployment"].items()
+    ]
+    head = ["threshold", "honest callers", "disturbed", "refused"]
+    head += [f"{kind} by {bound}" for kind in kinds for bound in ("50", "200")]
+    return Table("One deployment of callers of all sources, and sweeps that join it", head, rows)
 
 
 def _thin(result: Result) -> Table:

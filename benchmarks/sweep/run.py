@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.sweep.context import Context, Cover, Settings
 from benchmarks.sweep.corpora import Entry, Prompt, identities, manifest, read
+from benchmarks.sweep.deployment import one_deployment
 from benchmarks.sweep.goals import goals
 from benchmarks.sweep.groups import KINDS as GROUPS
 from benchmarks.sweep.groups import honest_groups
@@ -101,6 +102,9 @@ def _honest_tasks(settings: Settings, honest: Sequence[Entry]) -> list[Task]:
             tasks.append(
                 Task("thin honest", f"{name}, thin", 500, partial(thin_accounts, entry=entry))
             )
+    whole = partial(one_deployment, entries=manifest(settings.corpora))
+    work = 2 * len(honest) * size.deployed[0] * size.deployed[1]
+    tasks.append(Task("deployment", "one deployment", work, whole))
     many = partial(several_applications, entries=honest)
     tasks.append(Task("applications", "several applications", size.mixes * 6_000, many))
     for kind in GROUPS:
@@ -138,6 +142,7 @@ def _result(
         "sources": source_results(callers),
         "applications": found["applications"][0],
         "groups": {kind: found[f"groups {kind}"][0] for kind in GROUPS},
+        "deployment": found["deployment"][0],
         "thin": thin_shares(found["thin"]),
         "ways": way_shares(found.get("ways", [])),
         "slowed": slowed_shares(parts),

@@ -1,8 +1,8 @@
 """Which fit scores a caller: one that has seen no text of its source.
 
-The weights of the score are constants of modules in `querybudget.coverage`. A fit is other values
-for them. `scored_with` puts a fit in their place; experiments in which callers of several sources
-meet change it with every call.
+The weights of the score are constants of modules, as ``coverage.score.WEIGHT``. A fit is other
+values for them. `scored_with` puts a fit in their place; experiments in which callers of several
+sources meet change it with every call.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Fit:
     Attributes:
         name: Its name; observations of different fits are not the same.
         unseen: Sources that it has not seen.
-        constants: ``module.CONSTANT`` in `querybudget.coverage`, and the value.
+        constants: ``module.CONSTANT`` in `querybudget`, and the value.
     """
 
     name: str
@@ -128,12 +128,12 @@ def scored_with(fit: Fit) -> Iterator[None]:
 
 def _get(name: str) -> Any:  # noqa: ANN401 - a constant of any type
     module, _, constant = name.rpartition(".")
-    return getattr(import_module(f"querybudget.coverage.{module}"), constant)
+    return getattr(import_module(f"querybudget.{module}"), constant)
 
 
 def _set(name: str, value: Any) -> None:  # noqa: ANN401 - the same
     module, _, constant = name.rpartition(".")
-    setattr(import_module(f"querybudget.coverage.{module}"), constant, value)
+    setattr(import_module(f"querybudget.{module}"), constant, value)
 
 
 def _like(shipped: Any, value: Any) -> Any:  # noqa: ANN401 - the same

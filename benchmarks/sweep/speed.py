@@ -22,6 +22,7 @@ from benchmarks.sweep.context import Context
 from benchmarks.sweep.policies import counting_requests, scope
 from querybudget.adapters.base import Target
 from querybudget.adapters.reading import read_call
+from querybudget.embedding.analyzer import EmbeddingAnalyzer
 from querybudget.limiter import Limiter, Outcome
 from querybudget.policy.model import Policy
 from querybudget.stores.memory import MemoryStore
@@ -40,9 +41,9 @@ Bodies = Callable[[random.Random, Sequence[str]], list[bytes]]
 def added_time(context: Context) -> dict[str, Any]:
     """Return the median µs of a call with and without coverage, and the difference."""
     known = [text for cover in context.settings.cover for text in cover.texts] or ["word"]
-    rounds = 3 if context.quick else ROUNDS
+    rounds = 2 if context.quick else ROUNDS
     found = _difference(context, known, _prompts, rounds, CALLS)
-    long = _difference(context, known, _conversations, max(3, rounds // 3), CALLERS)
+    long = _difference(context, known, _conversations, -(-rounds // 3), CALLERS)
     state = asyncio.run(_state(context.policy, _prompts(random.Random("state"), known)))
     return {
         **found,
@@ -54,12 +55,13 @@ def added_time(context: Context) -> dict[str, Any]:
 def _difference(
     context: Context, known: Sequence[str], bodies: Bodies, rounds: int, warm: int
 ) -> dict[str, float]:
-    plain = counting_requests(context.policy)
+    policy, plain = context.policy, counting_requests(context.policy)
+    analyzer = fresh_analyzer(policy) if policy.counts_buckets else None
     runs: dict[str, list[float]] = {"with": [], "without": []}
     for number in range(rounds):
         sent = bodies(random.Random(f"speed {number}"), known)
-        runs["with"].append(_us(context.policy, sent, warm))
-        runs["without"].append(_us(plain, sent, warm))
+        runs["with"].append(_us(_limiter(policy, analyzer), sent, warm))
+        runs["without"].append(_us(_limiter(plain), sent, warm))
     both = [a - b for a, b in zip(runs["with"], runs["without"], strict=True)]
     return {
         "with_us": round(median(runs["with"]), 1),
@@ -95,13 +97,12 @@ def _text(draw: random.Random, known: Sequence[str]) -> str:
     return text[:KB]
 
 
-def _us(policy: Policy, bodies: Sequence[bytes], warm: int) -> float:
-    return asyncio.run(_timed(_limiter(policy), bodies, warm))
+def _us(limiter: Limiter, bodies: Sequence[bytes], warm: int) -> float:
+    return asyncio.run(_timed(limiter, bodies, warm))
 
 
-def _limiter(policy: Policy) -> Limiter:
+def _limiter(policy: Policy, analyzer: EmbeddingAnalyzer | None = None) -> Limiter:
     clock = ManualClock()
-    analyzer = fresh_analyzer(policy) if policy.counts_buckets else None
     store = MemoryStore(clock, max_identities=policy.max_identities)
     return Limiter(policy, store=store, clock=clock, analyzer=analyzer)
 

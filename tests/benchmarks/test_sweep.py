@@ -338,6 +338,7 @@ def test_a_run_reports_honest_callers_by_source_alone_together_and_at_work(
     assert set(result["applications"]) == {f"{n} {own}" for n in (2, 3, 5) for own in OWN}
     assert set(result["groups"]) == set(GROUPS)
     assert set(result["ways"]) == set(WAYS_OF_WORKING)
+    assert set(result["deployment"]) == {"shipped threshold", "own threshold"}
     assert set(result["thin"]) == {"6", "8", "15", "26"}
 
 

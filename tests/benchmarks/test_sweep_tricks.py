@@ -143,7 +143,7 @@ def test_weights_are_replaced_by_name_in_their_own_type_and_come_back(
     for name, value in weights.items():
         monkeypatch.setattr(f"querybudget.coverage.response.{name}", value, raising=False)
     new = {"NUMBER": 7.5, "TUPLES": [[1, 2], [3, 4]], "ARRAY": [1, 2, 3]}
-    constants = {f"response.{name}": value for name, value in new.items()}
+    constants = {f"coverage.response.{name}": value for name, value in new.items()}
     (tmp_path / "folds.json").write_text(
         json.dumps({"fits": [{"unseen": ["a"], "constants": constants}]})
     )
