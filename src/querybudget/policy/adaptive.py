@@ -6,8 +6,10 @@ from typing import Annotated
 
 from msgspec import Struct
 
+from querybudget.coverage.evidence import SUSPECT_SCORE
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.fields import Duration, Share, between, doc, required
+from querybudget.text import in_units
 from querybudget.units import MICRO, SECOND
 
 DAY = 24 * 3_600 * SECOND
@@ -31,6 +33,10 @@ class Adaptive(Struct, frozen=True):
         int, between(1), doc("Below this number of them the shipped threshold holds.")
     ] = 200
     established: Established = Established()
+    floor: Annotated[Share, doc("The lowest score at which callers may become suspect.")] = 500_000
+    ceiling: Annotated[
+        Share, doc("The highest score up to which callers may go without becoming suspect.")
+    ] = 900_000
 
 
 def adaptive(written: Adaptive | None, problems: Problems) -> Adaptive | None:
@@ -39,4 +45,9 @@ def adaptive(written: Adaptive | None, problems: Problems) -> Adaptive | None:
     given = written is not None and "disturb" in problems.keys(("adaptive",))
     if written and given and not 0 < written.disturb <= MOST_DISTURBED and not problems.wrong(path):
         problems.add(path, "expected a share above 0, up to 20%")
+    if written and not written.floor <= SUSPECT_SCORE <= written.ceiling:
+        key = "floor" if written.floor > SUSPECT_SCORE else "ceiling"
+        side = "at most" if key == "floor" else "at least"
+        shipped = in_units(SUSPECT_SCORE)
+        problems.add(("adaptive", key), f"expected {side} {shipped}, the shipped threshold")
     return written
