@@ -181,6 +181,7 @@ RUN = Api(
     background=True,
     dialect=Dialect.OPENAI,
     chooses=True,
+    kept=True,
 )
 RANK = Api(
     "rerank",
@@ -197,5 +198,12 @@ SCORE = Api(
 MODERATION = Api("moderations", ("input",), generates=False, dialect=Dialect.OPENAI, chooses=True)
 IMAGES = Api("images", counts=_PICTURES, generates=False, dialect=Dialect.OPENAI, chooses=True)
 SPEECH = Api("audio", generates=False, dialect=Dialect.OPENAI, chooses=True)
-VIDEO = Api("videos", counts=_PICTURES, generates=False, dialect=Dialect.OPENAI, chooses=True)
+VIDEO = Api(
+    "videos",
+    counts=_PICTURES,
+    generates=False,
+    dialect=Dialect.OPENAI,
+    chooses=True,
+    kept=True,
+)
 TRANSCRIPTION = Api("audio", dialect=Dialect.OPENAI, chooses=True)

@@ -117,7 +117,7 @@ class Upload:
         calls: list[Call] = []
         size, reader = 0, _Reader()
         for line in lines:
-            call = self._read(reader, line, is_batch=is_batch)
+            call = self._read(reader, target, line, is_batch=is_batch)
             if call is not None:
                 calls.append(call)
                 size += len(line)
@@ -132,13 +132,15 @@ class Upload:
     def degrade(self, body: bytes, /) -> bytes:
         return body
 
-    def _read(self, reader: _Reader, line: bytes, *, is_batch: bool) -> Call | None:
+    def _read(self, reader: _Reader, target: Target, line: bytes, *, is_batch: bool) -> Call | None:
         """Return the call of a line; None of one that is no request, unless it is sent as one."""
         members = _members(line)
         if "body" not in members:
             return unreadable_call(self.dialect, line) if is_batch else None
         url = _url(members.get("url"))
-        return reader.read(self._adapter(url), Target(url), bytes(members["body"]))
+        return reader.read(
+            self._adapter(url), Target(url, texts=target.texts), bytes(members["body"])
+        )
 
     def _adapter(self, url: str) -> Adapter:
         found = (adapter for ending, adapter in self._adapters if url.endswith(ending))

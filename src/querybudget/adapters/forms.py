@@ -15,6 +15,7 @@ from querybudget.adapters.base import Call, Dialect, Meter, Target
 from querybudget.adapters.lax import Json
 from querybudget.adapters.members import JSON
 from querybudget.adapters.native import Native
+from querybudget.adapters.opaque import opaque_of
 from querybudget.errors import BodyError
 
 MAX_PARTS = 1_000
@@ -115,12 +116,15 @@ class Form:
             return self._inner.read(target, _encoded(body))
         if not media.startswith(_MULTIPART):
             return self._inner.parse(target, body)
-        fields, sizes = _parted(body, target.content_type)
+        fields, files = _parted(body, target.content_type)
         call = self._inner.read(target, fields)
         if self._sound:
-            call.input_tokens += -(-sum(sizes) // AUDIO_BYTES)
+            call.input_tokens += -(-sum(map(len, files)) // AUDIO_BYTES)
         else:
-            call.images += len(sizes)
+            call.images += len(files)
+        if target.texts:
+            kind = "audio" if self._sound else "image"
+            call.opaque += tuple(opaque_of(kind, file) for file in files)
         return call
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
@@ -150,16 +154,16 @@ def _held(value: Json) -> Json:
         return value
 
 
-def _parted(body: bytes, content_type: str) -> tuple[dict[str, Json], list[int]]:
-    """Return the fields of a multipart form, and the sizes of its files."""
+def _parted(body: bytes, content_type: str) -> tuple[dict[str, Json], list[bytes]]:
+    """Return the fields of a multipart form, and its files."""
     fields: dict[str, Json] = {}
-    sizes: list[int] = []
+    files: list[bytes] = []
     for part in parts_of(body, content_type):
         if part.file:
-            sizes.append(len(part.content))
+            files.append(part.content)
         else:
             _add(fields, part.name, part.content[:MAX_FIELD].decode(errors="replace"))
-    return fields, sizes
+    return fields, files
 
 
 def _encoded(body: bytes) -> dict[str, Json]:

@@ -25,6 +25,7 @@ from querybudget.adapters.request import (
     read_body,
     utf8_size,
 )
+from querybudget.adapters.segments import texts_of
 from querybudget.errors import SetupError
 from querybudget.policy.model import GenericRoute
 
@@ -169,6 +170,8 @@ class Generic:
             asks=asks_of([text for prompt in prompts for text in _array(prompt)]),
             generates=self._generates,
         )
+        if target.texts:
+            call.segments, call.opaque = texts_of(request, prompts)
         return copied(call, models.copies)
 
     def _differs(self, request: Json, body: bytes) -> bool:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
+from msgspec.structs import replace
 
 from querybudget.adapters.base import Target
 from querybudget.adapters.forms import fields_of
@@ -55,14 +56,14 @@ def forms_of(target: Target, body: bytes) -> Iterator[tuple[Target, bytes]]:
         BodyError: It is not in its charset, or that is not decoded here, or it has more than
             `MOST_KINDS` types or charsets.
     """
-    bare = Target(target.path, target.query)
+    bare = replace(target, headers=())
     values = dict.fromkeys(value for name, value in target.headers if name == b"content-type")
     kinds = [value.decode("latin-1") for value in values]
     charsets = {charset for kind in kinds for charset in _CHARSET.findall(kind.lower())}
     if max(len(kinds), len(charsets)) > MOST_KINDS:
         raise BodyError(f"Expected at most {MOST_KINDS} content types.")
     for kind in kinds:
-        yield Target(target.path, target.query, ((b"content-type", kind.encode("latin-1")),)), body
+        yield replace(target, headers=((b"content-type", kind.encode("latin-1")),)), body
         if _FORM.search(kind):
             yield bare, msgspec.json.encode(fields_of(body, kind))
     for charset in sorted(charsets):

@@ -20,6 +20,7 @@ from querybudget.adapters.lax import Json
 from querybudget.adapters.members import JSON, fold, read_object
 from querybudget.adapters.model_names import NATIVE, models_of
 from querybudget.adapters.native_answer import native_meter
+from querybudget.adapters.opaque import opaque_of
 from querybudget.adapters.prompt import Prompt
 from querybudget.adapters.request import (
     MAX_CHOICES,
@@ -68,6 +69,7 @@ class Api(msgspec.Struct, frozen=True):
         chooses: Whether the server chooses a model where a request names none.
         background: Whether an answer that is not streamed is fetched by a later call.
         dialect: The format of refusals.
+        kept: Whether the path may name what the server keeps, such as a thread.
     """
 
     operation: str
@@ -83,6 +85,7 @@ class Api(msgspec.Struct, frozen=True):
     chooses: bool = False
     background: bool = False
     dialect: Dialect = Dialect.PROBLEM
+    kept: bool = False
 
 
 class Native:
@@ -145,6 +148,8 @@ class Native:
             call.ask = prompt.ask() or joined(asks) or prompt.whole(unread)
             if target.texts:
                 call.segments, call.opaque = texts_of(prompt.document)
+                if self._api.kept:
+                    call.opaque += (opaque_of("reference", target.path),)
         return copied(call, models.copies)
 
     def meter(self, call: Call, content_type: str, /) -> Meter:

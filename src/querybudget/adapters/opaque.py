@@ -37,6 +37,7 @@ _PAYLOADS = (
     *("fileBytes", "bytesBase64Encoded"),
 )
 _KEPT = ("file_id", "fileUri", "file_uri", "gcsUri")
+_PLACES = frozenset(_PAYLOADS + _KEPT)
 _MIMES = ("mime_type", "mimeType", "media_type")
 _IMAGE_TYPES = frozenset({"computer_screenshot", "image", "image_url", "input_image"})
 _NUMBERS = frozenset({bool, float, int})
@@ -53,8 +54,9 @@ def opaque_of(kind: str, content: str | bytes) -> Opaque:
 def opaque_in(kind: Kind, value: Json) -> Iterator[Opaque]:
     """Yield what a member of some kind holds, which may be a list."""
     if isinstance(value, list) and {*map(type, value)}.isdisjoint(_NUMBERS):
-        if value and isinstance(value[0], list):
-            yield from _lists(kind, value)
+        lists = [item for item in value if isinstance(item, list)]
+        if len(lists) == len(value) > 0:
+            yield from _lists(kind, lists)
             return
         for item in value:
             yield from _one(kind, item)
@@ -71,6 +73,11 @@ def kind_of_numbers(items: Json) -> Kind:
 def payload_of(members: dict[str, Json]) -> str:
     """Return the data of a picture, a piece of sound or a file, or where it is; else nothing."""
     return _first(members, _PAYLOADS) or _first(members, _KEPT)
+
+
+def rest_of(members: dict[str, Json]) -> dict[str, Json]:
+    """Return what else there is of a picture, a piece of sound or a file."""
+    return {name: value for name, value in members.items() if name not in _PLACES}
 
 
 def part_without(kind: str, members: dict[str, Json]) -> tuple[dict[str, Json], Iterator[Opaque]]:
@@ -91,8 +98,8 @@ def part_without(kind: str, members: dict[str, Json]) -> tuple[dict[str, Json], 
         return {}, opaque_in(Kind.REFERENCE, members.get("id"))
     if not taken:
         return members, iter(())
-    rest = {name: value for name, value in members.items() if name != taken}
-    return rest, opaque_in(media, holder)
+    rest = rest_of(holder)
+    return {**members, taken: rest} if holder is not members else rest, opaque_in(media, holder)
 
 
 def _one(kind: Kind, value: Json) -> Iterator[Opaque]:
@@ -108,12 +115,14 @@ def _one(kind: Kind, value: Json) -> Iterator[Opaque]:
     yield opaque_of(name, value if isinstance(value, str) else _json(value))
 
 
-def _lists(kind: Kind, items: list[Json]) -> Iterator[Opaque]:
-    size = -(-len(items) // MOST_VECTORS)
+def _lists(kind: Kind, items: list[list[Json]]) -> Iterator[Opaque]:
+    """Yield prompts of numbers. Many vectors are one prompt."""
+    is_vectors = kind is Kind.EMBEDDINGS and not isinstance(next(iter(items[0] or ()), None), list)
+    size = len(items) if is_vectors else -(-len(items) // MOST_VECTORS)
     for start in range(0, len(items), size):
-        some = items[start] if size == 1 else items[start : start + size]
-        if any(items[start : start + size]):
-            yield opaque_of(OPAQUE[kind], _json(some))
+        some = items[start : start + size]
+        if any(some):
+            yield opaque_of(OPAQUE[kind], _json(some[0] if size == 1 else [*some]))
 
 
 def _json(value: Json) -> str | bytes:

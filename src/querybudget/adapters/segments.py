@@ -27,6 +27,7 @@ from querybudget.adapters.opaque import (
     opaque_of,
     part_without,
     payload_of,
+    rest_of,
 )
 from querybudget.adapters.request import Request, joined
 from querybudget.adapters.segment_names import (
@@ -48,7 +49,6 @@ _FED_TYPES = frozenset(
     {"document", "file", "input_file", "reasoning", "search_result", "thinking", "json_schema"}
 )
 _FED_ENDINGS = ("_call", "_output", "_result", "_use")
-_TITLES = ("filename", "name", "title")
 _SAID, _FED = Channel.SAID, Channel.FED
 _NUMBERS = frozenset({bool, float, int})
 _COUNTS = frozenset({float, int})
@@ -112,11 +112,25 @@ def add_texts(call: Call, target: Target, request: Request, **decoded: Json) -> 
     call.segments, call.opaque = reader.found()
 
 
-def texts_of(document: dict[str, Json]) -> tuple[tuple[Segment, ...], tuple[Opaque, ...]]:
-    """Return what the model reads in a request, decoded."""
+def texts_of(
+    document: Json, prompts: Iterable[Json] = ()
+) -> tuple[tuple[Segment, ...], tuple[Opaque, ...]]:
+    """Return what the model reads in a request.
+
+    Args:
+        document: The request, decoded.
+        prompts: Values in it that are prompts, whatever their members are called.
+    """
     reader = Reader()
-    reader.request(document.items())
-    return reader.found()
+    for prompt in prompts:
+        reader.prompt(prompt)
+    if isinstance(document, dict):
+        reader.request(document.items())
+    else:
+        reader.prompt(document)
+    segments, opaque = reader.found()
+    # The document has the prompts again.
+    return tuple(dict.fromkeys(segments)), tuple(dict.fromkeys(opaque))
 
 
 def channel_of(role: str) -> Channel:
@@ -155,7 +169,7 @@ class Reader:
             for name, value in named:
                 self._member(fold(name), value, requests)
 
-    def value(self, value: Json) -> None:
+    def prompt(self, value: Json) -> None:
         """Read a prompt, or a list of them."""
         self._walk(value, _EACH_SAID)
 
@@ -171,8 +185,8 @@ class Reader:
             return
         kind = kind_of(name)
         if kind in OPAQUE:
-            self._walk(self._media(kind, value), _IN_FED)
-        elif name in FED:
+            self._walk(self._media(kind, value), _EACH_SAID)
+        elif name in FED or kind is Kind.FED or (name == "text" and isinstance(value, dict)):
             self._walk(value, _EACH_WORDS if kind is Kind.WORDS else _EACH_FED)
         elif kind is not None or name in ORDER or not _is_id(value):
             if name == "prompt" and isinstance(value, dict) and "id" in value:  # a stored one
@@ -268,9 +282,9 @@ class Reader:
         elif kind is Kind.LABEL or kind is Kind.SEALED:
             yield from ((text, way) for text in texts_in(value) if not _is_label(text, kind))
         elif kind in MEDIA and isinstance(value, dict) and not payload_of(value):
-            yield (value, _IN_FED)
+            yield (value, way)
         else:
-            yield (self._media(kind, value), _IN_FED)
+            yield (self._media(kind, value), way)
 
     def _words(self, members: dict[str, Json]) -> Iterator[_Entry]:
         """Yield the members of JSON that a model reads as it is, but names that servers give."""
@@ -284,11 +298,10 @@ class Reader:
                 yield (value, _WORDS)
 
     def _media(self, kind: Kind, value: Json) -> list[Json]:
-        """Take what is no text, and return the titles beside it."""
+        """Take what is no text, and return what there is beside it."""
         self._opaque += opaque_in(kind, value)
         held = value if isinstance(value, list) else [value]
-        files = [each for each in held if isinstance(each, dict)] if kind in MEDIA else []
-        return [each[name] for each in files for name in _TITLES if name in each]
+        return [rest_of(each) for each in held if isinstance(each, dict)] if kind in MEDIA else []
 
     def _say(self, text: str, channel: Channel) -> None:
         if not text:

@@ -14,8 +14,10 @@ from querybudget.adapters.members import fold, folded, read_object
 from querybudget.adapters.metering import AnswerTotals, answer_meter
 from querybudget.adapters.native import Native
 from querybudget.adapters.native_answer import native_meter
+from querybudget.adapters.opaque import opaque_in
 from querybudget.adapters.prompt import Prompt
 from querybudget.adapters.request import BOM, read_body
+from querybudget.adapters.segment_names import Kind
 
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 
@@ -108,11 +110,13 @@ class Nested:
         self.dialect: Dialect = inner.dialect
 
     def parse(self, target: Target, body: bytes, /) -> Call:
-        value: Json = read_object(body, "a batch of requests")
+        document: Json = read_object(body, "a batch of requests")
+        value = document
         for step in self._steps:
             value = next(iter(folded(value).get(step, ())), None)
         if not isinstance(value, dict):
-            return Call(self.dialect, "other", generates=False)
+            named = tuple(opaque_in(Kind.REFERENCE, document))
+            return Call(self.dialect, "other", generates=False, opaque=named)
         return self._inner.parse(target, msgspec.json.encode(value))
 
     def meter(self, call: Call, content_type: str, /) -> Meter:
