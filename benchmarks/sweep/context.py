@@ -42,7 +42,8 @@ class Size:
         tricks: Names of the tricks.
         ways: Ways of splitting a sweep among accounts.
         accounts: Numbers of accounts.
-        mixes: Keys with several applications behind them, of each number.
+        mixes: Keys with several applications behind them, of each number, and the prompts of each
+            application.
         pools: Honest groups of each size up to 80; of larger ones a third and a sixth.
         largest: Members of the largest honest groups.
         working: Honest identities of a corpus for each way of working, and calls of each.
@@ -62,7 +63,7 @@ class Size:
     tricks: tuple[str, ...] = tuple(TRICKS)
     ways: tuple[str, ...] = ("random", "topic", "round_robin")
     accounts: tuple[int, ...] = (1, 10, 100)
-    mixes: int = 40
+    mixes: tuple[int, int] = (40, 400)
     pools: int = 12
     largest: int = 1_000
     working: tuple[int, int] = (2, 150)
@@ -84,7 +85,7 @@ QUICK = Size(
     tricks=QUICK_TRICKS,
     ways=("random",),
     accounts=(1, 10),
-    mixes=8,
+    mixes=(6, 120),
     pools=2,
     largest=80,
     working=(1, 60),

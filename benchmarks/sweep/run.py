@@ -106,7 +106,9 @@ def _honest_tasks(settings: Settings, honest: Sequence[Entry]) -> list[Task]:
     work = 2 * len(honest) * size.deployed[0] * size.deployed[1]
     tasks.append(Task("deployment", "one deployment", work, whole))
     many = partial(several_applications, entries=honest)
-    tasks.append(Task("applications", "several applications", size.mixes * 6_000, many))
+    tasks.append(
+        Task("applications", "several applications", size.mixes[0] * size.mixes[1] * 15, many)
+    )
     for kind in GROUPS:
         groups = partial(honest_groups, entries=honest, kind=kind)
         tasks.append(Task(f"groups {kind}", f"groups, {kind}", size.pools * 10_000, groups))

@@ -23,9 +23,6 @@ from benchmarks.sweep.workloads import Stream, honest_stream, merged, shuffled, 
 __all__ = ["APPLICATIONS", "CALLS", "several_applications", "thin_accounts", "thin_shares"]
 
 APPLICATIONS = (2, 3, 5)
-EACH = 400
-"""Most prompts of an application behind a shared key."""
-
 CALLS = (6, 8, 15, 26)
 """Calls of thin accounts."""
 
@@ -36,18 +33,18 @@ def several_applications(settings: Settings, entries: Sequence[Entry]) -> dict[s
 
 
 async def _several(context: Context, entries: Sequence[Entry]) -> dict[str, Any]:
-    size = context.settings.size
+    keys, each = context.settings.size.mixes
     held = _by_fit(context, [entry for entry in entries if entry.kind == "app"])
     found: dict[str, Any] = {}
     for number in APPLICATIONS:
         fitting = [name for name, (_, one) in held.items() if len(one) >= number]
         for own in ("own", "none"):
             hits = of = 0
-            for place in range(size.mixes if fitting else 0):
+            for place in range(keys if fitting else 0):
                 draw = random.Random(f"applications {number} {own} {place}")
                 fit, apps = held[draw.choice(fitting)]
                 streams = [
-                    _application(draw, draw.choice(apps[name]), own)
+                    _application(draw, draw.choice(apps[name]), own, each)
                     for name in draw.sample(sorted(apps), number)
                 ]
                 with scored_with(fit):
@@ -71,11 +68,11 @@ def _by_fit(
     return found
 
 
-def _application(draw: random.Random, one: Identity, own: str) -> Stream:
+def _application(draw: random.Random, one: Identity, own: str, each: int) -> Stream:
     """Return a part of an application's calls, in a day or two."""
-    begin = draw.randrange(max(1, len(one.prompts) - EACH))
+    begin = draw.randrange(max(1, len(one.prompts) - each))
     system_prompt = template(one.name.rpartition("/")[0]) if own == "own" else ""
-    prompts = one.prompts[begin : begin + EACH]
+    prompts = one.prompts[begin : begin + each]
     return sweep_stream(one.name, prompts, system_prompt, draw.uniform(0.5, 2) * PER_DAY)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from benchmarks.sweep.bodies import Request, asked, assistant, chat, said, system
+from benchmarks.sweep.bodies import Request, asked, assistant, chat, said, system, turn
 from benchmarks.sweep.tricks.scene import Scene, Trick, body_of_each, text_of_each
 
 __all__ = ["FRAMES"]
@@ -104,6 +104,21 @@ def _growing(scene: Scene) -> Iterator[Request]:
         size += len(text.encode()) + len(answer.encode())
 
 
+def _with_document(scene: Scene) -> Iterator[Request]:
+    """Feed an honest document with each task, as a tool's result."""
+    for number, text in enumerate(scene.prompts):
+        call = {"name": "search", "arguments": "{}"}
+        calls = [{"id": "call_1", "type": "function", "function": call}]
+        found = _honest_text(scene, number, PADDING)
+        turns = [
+            *system(scene.template),
+            said(text),
+            assistant(None, tool_calls=calls),
+            turn("tool", found, tool_call_id="call_1"),
+        ]
+        yield Request(chat(turns), (number,))
+
+
 def _as_examples(text: str, scene: Scene) -> bytes:
     """Ask as the last of a constant list of examples."""
     shown = [(scene.covering(n)[:200], scene.covering(n + 1)[:200]) for n in range(3)]
@@ -136,6 +151,7 @@ FRAMES = (
         ),
     ),
     Trick("growing_conversation", _growing),
+    Trick("with_document", _with_document),
     body_of_each("after_examples", _as_examples),
     _numbered("paraphrase_frames", lambda text, _, n: QUESTIONS[n % len(QUESTIONS)].format(text)),
     _numbered(

@@ -134,6 +134,43 @@ PLACES = (
         lambda text, scene: _chat(*system(scene.template), said(GO), response_format=_schema(text)),
     ),
     body_of_each(
+        "words_as_parts",
+        lambda text, scene: _chat(
+            *system(scene.template),
+            said([{"type": "text", "text": f"{word} "} for word in text.split()]),
+        ),
+    ),
+    body_of_each(
+        "function_call_arguments",
+        lambda text, scene: _chat(
+            *system(scene.template),
+            said(GO),
+            assistant("", function_call={"name": NAME, "arguments": text}),
+            said("Go on."),
+        ),
+    ),
+    body_of_each(
+        "functions_member",
+        lambda text, scene: _chat(
+            *system(scene.template), said(GO), functions=[_tool(text)["function"]]
+        ),
+    ),
+    body_of_each(
+        "reasoning_of_assistant",
+        lambda text, scene: _chat(
+            *system(scene.template),
+            said(GO),
+            assistant("Yes.", reasoning_content=text),
+            said("Go on."),
+        ),
+    ),
+    body_of_each(
+        "guided_grammar",
+        lambda text, scene: _chat(
+            *system(scene.template), said(GO), guided_grammar=f"root ::= answer # {text}"
+        ),
+    ),
+    body_of_each(
         "predicted_output",
         lambda text, scene: _chat(
             *system(scene.template), said(GO), prediction={"type": "content", "content": text}
