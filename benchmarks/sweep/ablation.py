@@ -9,27 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from querybudget.coverage import score
+from querybudget.coverage import evidence
 
 __all__ = ["signals", "without_signal"]
 
 
 def signals() -> tuple[str, ...]:
     """Return the names of the score's views."""
-    return tuple(score.VIEWS)
+    return tuple(evidence.VIEWS)
 
 
 @contextmanager
 def without_signal(signal: str) -> Iterator[None]:
     """Score without this view inside the context."""
-    names = score.VIEWS[signal]
-    before = vars(score)["WEIGHT"]
+    names = evidence.VIEWS[signal]
+    before = vars(evidence)["WEIGHT"]
     weights = tuple(
         (0.0,) * len(weight) if name in names else weight
-        for name, weight in zip(score.FEATURES, before, strict=True)
+        for name, weight in zip(evidence.FEATURES, before, strict=True)
     )
-    vars(score)["WEIGHT"] = weights
+    vars(evidence)["WEIGHT"] = weights
     try:
         yield
     finally:
-        vars(score)["WEIGHT"] = before
+        vars(evidence)["WEIGHT"] = before

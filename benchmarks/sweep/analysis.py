@@ -39,6 +39,8 @@ class _Remembering:
         self._vectors: LRUCache[str, NDArray[np.float32]] = LRUCache(MAX_VECTORS)
 
     async def embed(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        if not texts:
+            return await self._embedder.embed(texts)
         found = [self._vectors.get(text) for text in texts]
         new = [text for text, vector in zip(texts, found, strict=True) if vector is None]
         if new:

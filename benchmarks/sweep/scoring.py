@@ -1,6 +1,6 @@
 """Which fit scores a caller: one that has seen no text of its source.
 
-The weights of the score are constants of modules, as ``coverage.score.WEIGHT``. A fit is other
+The weights of the score are constants of modules, as ``coverage.evidence.WEIGHT``. A fit is other
 values for them. `scored_with` puts a fit in their place; experiments in which callers of several
 sources meet change it with every call.
 """
