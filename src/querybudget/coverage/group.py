@@ -84,7 +84,8 @@ class Group(msgspec.Struct, array_like=True, tag="g"):
     @property
     def blank(self) -> bool:
         """Whether it knows nothing."""
-        return not self.members
+        # A member whose first call was elsewhere, under another template, is no new member.
+        return not (self.members or self.peaks or any(self.looks))
 
     def score(self, now: int) -> int:
         """Return the sweep score in millionths, on the scale of a spent share."""
