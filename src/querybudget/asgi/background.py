@@ -80,16 +80,23 @@ class BackgroundAnswer:
 
 
 class BackgroundAnswers:
-    """The answers that are being made, by their ids."""
+    """The answers that are being made.
 
-    __slots__ = ("_answers", "_limit")
+    Args:
+        limit: Answers that are kept.
+
+    Attributes:
+        answers: Those that are kept, by their ids.
+    """
+
+    __slots__ = ("_limit", "answers")
 
     def __init__(self, limit: int = MAX_ANSWERS) -> None:
         self._limit = limit
-        self._answers: dict[str, BackgroundAnswer] = {}
+        self.answers: dict[str, BackgroundAnswer] = {}
 
     def __len__(self) -> int:
-        return len(self._answers)
+        return len(self.answers)
 
     async def keep(
         self, limiter: Limiter, admission: Admission, adapter: Adapter, meter: Meter | None
@@ -109,21 +116,21 @@ class BackgroundAnswers:
         admission.settled = True
         limiter.renewals.remove(admission)  # it is held for `hold`, not for ever
         replaced = self.take(name)
-        if replaced is None and len(self._answers) >= self._limit:
-            replaced = self.take(next(iter(self._answers)))
-        self._answers[name] = BackgroundAnswer(limiter, kept, adapter, name)
+        if replaced is None and len(self.answers) >= self._limit:
+            replaced = self.take(next(iter(self.answers)))
+        self.answers[name] = BackgroundAnswer(limiter, kept, adapter, name)
         if replaced is not None:
             await replaced.end()
         return True
 
     def take(self, name: str) -> BackgroundAnswer | None:
         """Return an answer, and keep it no longer."""
-        return self._answers.pop(name, None)
+        return self.answers.pop(name, None)
 
     def watched(self, scope: Scope, send: Send) -> tuple[Scope, Send]:
         """Return the scope and `send` of a request, by which an answer that it fetches is read."""
         for part in {part for path in paths_of(scope) for part in path.split("/", _PARTS)}:
-            answer = self._answers.get(part)
+            answer = self.answers.get(part)
             if answer is not None:
                 headers = [pair for pair in scope["headers"] if pair[0] not in _WHOLE]
                 return {**scope, "headers": headers}, _Watch(self, answer, scope, send).send
@@ -131,8 +138,8 @@ class BackgroundAnswers:
 
     async def end(self) -> None:
         """Charge every answer that is kept at its estimate."""
-        while self._answers:
-            await self._answers.pop(next(iter(self._answers))).end()
+        while self.answers:
+            await self.answers.pop(next(iter(self.answers))).end()
 
 
 class _Watch:

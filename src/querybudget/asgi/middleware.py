@@ -32,7 +32,7 @@ from querybudget.asgi.websocket import WebSocketSession
 from querybudget.errors import SetupError
 from querybudget.events import Hook, checked_hooks
 from querybudget.limiter import Limiter
-from querybudget.limiter.matching import Route
+from querybudget.limiter.matching import LONGEST_KEY, Route
 from querybudget.limiter.scopes import is_preflight, method_of, path_of, paths_of, target_of
 from querybudget.paths import LONGEST, LONGEST_READ, is_too_long
 from querybudget.policy.model import Policy
@@ -127,11 +127,22 @@ class QueryBudgetMiddleware:
 
     def _http(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Return what serves a request: not a coroutine, of which each costs time."""
-        limiter = self._limiter or self.limiter
-        if len(scope["path"]) > LONGEST:  # before anything reads it
+        limiter, path = self._limiter or self.limiter, scope["path"]
+        answers = self._calls.background.answers
+        if len(path) <= LONGEST_KEY and not answers and not scope.get("root_path"):
+            route = limiter.matcher.ordinary(scope.get("method", ""), path)
+            if route is not None:
+                return self._call(limiter, route, scope["method"], path, scope, receive, send)
+        if len(path) > LONGEST:  # before anything reads it
             return self._refuse(path_too_long, scope, "", send)
-        if self._calls.background:
+        if answers:
             scope, send = self._calls.background.watched(scope, send)
+        return self._looked_at(limiter, scope, receive, send)
+
+    def _looked_at(
+        self, limiter: Limiter, scope: Scope, receive: Receive, send: Send
+    ) -> Awaitable[None]:
+        """Return what serves a request that is none of a model, or may be taken for several."""
         method, paths = method_of(scope), paths_of(scope)
         path = paths[0]
         if path and path == limiter.policy.health and method in READS:
@@ -141,7 +152,7 @@ class QueryBudgetMiddleware:
         route = limiter.matcher.route(method, *paths)
         if route is None or (method == "OPTIONS" and is_preflight(scope)):
             return self.app(scope, receive, send)
-        if route.unknown is not None and route.unknown is Unknown.REFUSE:
+        if route.unknown is Unknown.REFUSE:
             limiter.unknown.refused(method, path)
             return self._refuse(no_route, scope, path, send)
         return self._call(limiter, route, method, path, scope, receive, send)
@@ -182,7 +193,7 @@ class QueryBudgetMiddleware:
                     delays = self._delays
                     staged = await apply_stage(limiter, admission, adapter, received, scope, delays)
             finally:
-                if received is not None:
+                if received is not None and received.held:
                     self._intake.free(received)
         except INTAKE_ERRORS as problem:
             refused = refused_body(problem, limiter, _dialect(route), new_request_id())

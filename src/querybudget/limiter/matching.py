@@ -50,6 +50,7 @@ CACHED = 4096
 FEW_READINGS = 8
 """Routes of paths that may be taken for more than this are not cached."""
 
+_ORDINARY = frozenset({"POST", "PUT", "PATCH"})
 _NO_POOL = (-1,)
 _NOTHING_HELD = (0, 0, 0)
 _IDENTITY = ("identity",)
@@ -95,6 +96,9 @@ class Matcher:
         refuses: Whether any partition refuses callers whom it does not name.
         counts_buckets: Whether any budget counts buckets.
         learns: Whether accounts depend on what was answered before.
+        ordinary: The route of an ordinary request, by method and path: one whose body an adapter
+            reads, with a path that every server reads alike. None of any other, of which there is
+            more to see. The path has at most `LONGEST_KEY` characters and no ``root_path``.
         templates: `Partitions.templates`.
         lines: `Lines.of`.
         profiled: `Lines.profiled`.
@@ -113,6 +117,7 @@ class Matcher:
         self.templates = self._partitions.templates
         lines = Lines(policy, self._partitions, self.capabilities)
         self.lines, self.profiled = lines.of, lines.profiled
+        self.ordinary = lru_cache(CACHED)(self._find_ordinary)
         self._routes = lru_cache(CACHED)(self._find_route)
         self._plans = lru_cache(CACHED)(self._make_plan)
 
@@ -125,6 +130,12 @@ class Matcher:
         """
         short = len(paths[0]) <= LONGEST_KEY and len(paths) <= FEW_READINGS
         return (self._routes if short else self._find_route)(method, *paths)
+
+    def _find_ordinary(self, method: str, path: str) -> Route | None:
+        if method not in _ORDINARY or path == self._policy.health or not is_plain(path):
+            return None
+        route = self._find_route(method, path)
+        return route if route is not None and route.adapter is not None else None
 
     def _find_route(self, method: str, *paths: str) -> Route | None:
         if self._exempt(method, paths[0]):
