@@ -223,7 +223,7 @@ def _admit(
         else:
             if price != MICRO:
                 amount = priced(amount, price)
-            amount = min(amount, room)
+            amount = amount if amount < room else room  # noqa: FURB136 - `min` takes long
             window.charge(quota, amount, now)
         held.append(amount)
         statuses.append(LineStatus(line, room - amount, window.reset(quota, now)))

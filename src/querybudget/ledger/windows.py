@@ -172,7 +172,8 @@ class SlidingState(msgspec.Struct, array_like=True, tag="s"):
             return
         newest = marks[-2] if marks else -quota.slot
         if now < newest + quota.slot - newest % quota.slot:
-            marks[-2] = max(now, newest)
+            if now > newest:
+                marks[-2] = now
             marks[-1] += amount
         else:
             marks += (now, amount)
@@ -220,8 +221,10 @@ class SlidingState(msgspec.Struct, array_like=True, tag="s"):
 
     def reset(self, quota: Quota, now: int) -> int:
         """µs until the newest slot has expired, and all debt is paid."""
-        newest = self.marks[-2] + quota.window if self.marks else now
-        return max(newest, self.due if self.debt else now) - now
+        end = self.marks[-2] + quota.window if self.marks else now
+        if self.debt and self.due > end:
+            end = self.due
+        return end - now if end > now else 0
 
     @property
     def blank(self) -> bool:
