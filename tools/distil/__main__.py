@@ -31,7 +31,7 @@ from model2vec.distill import distill
 from numpy.typing import NDArray
 
 from querybudget.embedding.static import StaticEmbedder, _read
-from querybudget.embedding.wordpiece import CONTINUATION, UNSPACED, WordPiece
+from querybudget.embedding.wordpiece import UNSPACED, WordPiece
 from tools.distil import measure, sources, vocabulary
 from tools.distil.first import english_vectors, first_table
 from tools.distil.model import MODEL
@@ -40,11 +40,13 @@ from tools.distil.pack import pack
 from tools.distil.refine import english_rows, mixed, refine
 from tools.distil.second import additions, extended, glossary
 from tools.distil.sources import Gloss, Pair
-from tools.distil.train import Bags, Lessons, train
+from tools.distil.third import third_round
+from tools.distil.train import Bags, Lessons, even, train
+from tools.distil.vocabulary import learnable, short
 
 Table = NDArray[np.float32]
 
-NAME = "querybudget-static-2"
+NAME = "querybudget-static-3"
 DIMENSIONS = 128
 PIECES = 109_000  # beside the sentence model's Latin ones
 LONGEST = 20  # characters of a piece
@@ -74,21 +76,6 @@ def pieces_of(latin: Sequence[str], others: Sequence[str]) -> list[str]:
     return [*latin, *chosen, *sorted(singles.difference(chosen))]
 
 
-def _short(pieces: Sequence[str]) -> WordPiece:
-    """Return the same rows without the longer pieces."""
-    unspaced = re.compile(f"[{UNSPACED}]")
-    return WordPiece(
-        [
-            piece
-            if len(piece) <= 2
-            or (piece.startswith(CONTINUATION) and len(piece) <= 6)
-            or (len(piece) <= 4 and not unspaced.match(piece))
-            else ""
-            for piece in pieces
-        ]
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Sources of a table."""
@@ -112,10 +99,6 @@ class Sources:
         return vocabulary.candidates(self.pairs, self.glosses, english, 400_000)
 
 
-def _learnable(every: WordPiece, english: WordPiece, glosses: Sequence[Gloss]) -> list[Gloss]:
-    return [gloss for gloss in glosses if every.rows(gloss.word) and english.rows(gloss.english)]
-
-
 def first_round(given: Sources, ranked: Sequence[str]) -> tuple[list[str], Table, int]:
     """Return pieces and table of the first round, and the number of the sentence model's pieces."""
     latin = vocabulary.latin(MODEL)
@@ -124,18 +107,19 @@ def first_round(given: Sources, ranked: Sequence[str]) -> tuple[list[str], Table
     table = first_table(
         pieces, {piece: own[piece] for piece in latin}, given.glosses, given.english
     )
-    every, short, mine = WordPiece(pieces), _short(pieces), WordPiece(latin)
+    every, cut, mine = WordPiece(pieces), short(pieces), WordPiece(latin)
     place = {text: number for number, text in enumerate(given.english)}
-    words = _learnable(every, mine, given.glosses)
+    words = learnable(every, mine, given.glosses)
     texts = [pair.text for pair in given.pairs]
     lessons = Lessons(
         english=Bags.of(every, given.english),
         targets=english_vectors(mine, table, given.english),
         foreign=Bags.of(every, texts),
-        foreign_cut=Bags.of(short, texts),
+        foreign_cut=Bags.of(cut, texts),
         foreign_english=np.array([place[pair.english] for pair in given.pairs]),
+        chances=even(len(given.pairs)),
         words=Bags.of(every, [gloss.word for gloss in words]),
-        words_cut=Bags.of(short, [gloss.word for gloss in words]),
+        words_cut=Bags.of(cut, [gloss.word for gloss in words]),
         glosses=Bags.of(every, [gloss.english for gloss in words]),
     )
     return pieces, train(table, lessons, EPOCHS, RATE), len(latin)
@@ -150,35 +134,40 @@ def second_round(
     glosses = [*given.glosses, *(Gloss(*astuple(pair)) for pair in [*named, *written])]
     added = additions(pieces, ranked, written, named, given)
     old, pieces = WordPiece(pieces), [*pieces, *added]
-    every, short = WordPiece(pieces), _short(pieces)
+    every, cut = WordPiece(pieces), short(pieces)
     table = extended(table, old, every, pieces, glosses)
     pairs = [*given.pairs, *named, *written]
     english = list(dict.fromkeys([*given.english, *(pair.english for pair in pairs)]))
     place = {text: number for number, text in enumerate(english)}
-    words = _learnable(every, every, glosses)
-    words += _learnable(every, every, [Gloss(*astuple(pair)) for pair in written]) * 4
+    words = learnable(every, every, glosses)
+    words += learnable(every, every, [Gloss(*astuple(pair)) for pair in written]) * 4
     texts = [pair.text for pair in pairs]
     lessons = Lessons(
         english=Bags.of(every, english[:2]),
         targets=english_vectors(every, table, english),
         foreign=Bags.of(every, texts),
-        foreign_cut=mixed(every, short, texts),
+        foreign_cut=mixed(every, cut, texts),
         foreign_english=np.array([place[pair.english] for pair in pairs]),
+        chances=even(len(pairs)),
         words=Bags.of(every, [gloss.word for gloss in words]),
-        words_cut=Bags.of(short, [gloss.word for gloss in words]),
+        words_cut=Bags.of(cut, [gloss.word for gloss in words]),
         glosses=Bags.of(every, [gloss.english for gloss in words]),
     )
     frozen = english_rows(every, given.english, latin)
     return pieces, refine(table, frozen, lessons, STEPS, SECOND_RATE)
 
 
-def make(parallel: Path, lexicon: Path, downloads: Path, out: Path) -> str:
-    """Make the file from the sources, and return its SHA-256."""
-    given = Sources.read(parallel, lexicon, downloads)
-    ranked = given.ranked()
-    pieces, first, latin = first_round(given, ranked)
-    pieces, second = second_round(given, ranked, pieces, first, latin, downloads)
-    return pack((first, second), pieces, latin, NAME, out)
+def make(parallel: Path, lexicon: Path, downloads: Path, out: Path, start: Path | None) -> str:
+    """Make the file from the sources, and return its SHA-256; `start` is what round two wrote."""
+    if start is None:
+        start = out.with_suffix(".second.npz")
+        given = Sources.read(parallel, lexicon, downloads)
+        ranked = given.ranked()
+        pieces, first, latin = first_round(given, ranked)
+        pieces, second = second_round(given, ranked, pieces, first, latin, downloads)
+        pack((first, second), pieces, latin, "second round", start)
+    pieces, before, table, latin = third_round(start, parallel, lexicon, downloads)
+    return pack((before, table), pieces, latin, NAME, out)
 
 
 def main() -> None:
@@ -186,9 +175,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tools.distil", description=__doc__.split("\n")[0])
     for name in ("parallel", "lexicon", "downloads", "held-out", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--start", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    print(make(given.parallel, given.lexicon, given.downloads, given.out))
+    print(make(given.parallel, given.lexicon, given.downloads, given.out, given.start))
     embedder = StaticEmbedder(_read(given.out.read_bytes()))
     print(json.dumps(measure.retrieval(embedder.vectors, given.held_out), indent=1))
 

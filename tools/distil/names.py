@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +53,12 @@ def _read(folder: Path) -> dict[str, dict[tuple[str, ...], str]]:
     return found
 
 
-def names(folder: Path) -> list[Pair]:
+def names(folder: Path, languages: Sequence[str] = LANGUAGES) -> list[Pair]:
     """Yield each name with its English name, if they differ."""
     found = _read(folder)
     pairs = [
         Pair(language, text, found["en"][place])
-        for language in LANGUAGES
+        for language in languages
         for locale in CLDR.get(language, (language,))
         for place, text in found.get(locale, {}).items()
         if place in found["en"] and text and text != found["en"][place]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from querybudget.embedding.static import FORMAT
 
-__all__ = ["pack"]
+__all__ = ["pack", "unpermuted"]
 
 _CENTRES = 256
 _SAMPLE = 16_000
@@ -28,6 +28,13 @@ def _columns(width: int) -> list[int]:
         for place in range(quarter)
         for column in (place, width - 1 - place, 2 * quarter - 1 - place, 2 * quarter + place)
     ]
+
+
+def unpermuted(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return rows as they are in the file in the order of columns that `pack` takes."""
+    table = np.empty_like(rows)
+    table[:, _columns(rows.shape[1])] = rows
+    return table
 
 
 def _nearest(points: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:

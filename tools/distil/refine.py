@@ -78,7 +78,7 @@ def refine(
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = rate * (1 - step / steps) + rate * _DECAY
-        which = draw.integers(0, len(lessons.foreign_english), _BATCH)
+        which = np.searchsorted(lessons.chances, draw.random(_BATCH), side="right")
         own = lessons.foreign_english[which]
         pool = np.concatenate([own, draw.integers(0, len(targets), _OTHERS)])
         bags = lessons.foreign if draw.random() < 0.5 else lessons.foreign_cut

@@ -7,18 +7,18 @@ source in the table is not recorded.
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import random
 import re
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from gettext import GNUTranslations
 from pathlib import Path
 
-__all__ = ["Gloss", "Pair", "english", "glosses", "pairs"]
+from tools.distil import catalogues
+
+__all__ = ["Gloss", "Pair", "english", "glosses", "more_pairs", "pairs"]
 
 PARALLEL = ("tatoeba", "tico", "tldr", "aiui")  # of the parallel folder; public benchmarks stay out
 BROKEN = {("tico", "ko")}  # its text is Kanuri, not Korean
@@ -29,8 +29,16 @@ LANGUAGES = (
     "it", "ja", "ko", "ms", "nl", "no", "pl", "pt", "ro", "ru", "sv", "sw", "ta", "th", "tl", "tr",
     "uk", "ur", "vi", "zh",
 )
+MORE = (  # known by the third round alone
+    "am", "az", "be", "et", "eu", "gl", "gu", "ha", "hr", "hy", "ig", "is", "ka", "kk", "km", "kn",
+    "ky", "lo", "lt", "lv", "mk", "ml", "mn", "mr", "my", "ne", "or", "pa", "ps", "si", "sk", "sl",
+    "so", "sq", "sr", "te", "uz", "yo", "zu",
+)
 # fmt: on
 CLDR = {"no": ("no",), "tl": ("fil",), "zh": ("zh", "zh-Hant")}
+_LONGEST = 400  # characters of a message; longer ones are pages
+_FORMS = re.compile(r",\s*(?:plural|select)")
+_COMPOSED = re.compile("skin tone|^(?:flag|family|kiss|couple with heart|keycap):")
 _BLANKS = re.compile(r"\{\{?[^{}]*\}\}?|%\([^)]*\)[sd]|%[sd]|<[^>]*>|`|\*\*")
 
 
@@ -72,29 +80,16 @@ def _parallel(folder: Path) -> Iterator[Pair]:
                 yield Pair(language, _clean(foreign), _clean(english_line))
 
 
-def _catalogue(content: bytes, language: str) -> Iterator[Pair]:
-    # The only way to all its messages; the class has asked for them one by one since 1998.
-    catalogue: dict[object, str] = vars(GNUTranslations(io.BytesIO(content)))["_catalog"]
-    for key, text in catalogue.items():
-        message = key[0] if isinstance(key, tuple) else key
-        if isinstance(message, str) and message and text and message != text:
-            english_text = _clean(message.split("\x04")[-1])
-            if len(english_text) > 2:
-                yield Pair(language, _clean(text), english_text)
+def _messages(found: Iterator[catalogues.Message]) -> Iterator[Pair]:
+    for code, text, message in found:
+        clean, english_text = _clean(text), _clean(message)
+        if clean and text != message and len(english_text) > 2:
+            yield Pair(_language(code), clean, english_text)
 
 
-def _wheels(folder: Path) -> Iterator[Pair]:
-    for path in sorted(
-        [*folder.glob("jupyterlab_language_pack_*.whl"), *folder.glob("django-*.whl")]
-    ):
-        with zipfile.ZipFile(path) as wheel:
-            for name in sorted(wheel.namelist()):
-                found = re.search(r"/locale/([A-Za-z_]+)/LC_MESSAGES/[^/]+\.mo$", name)
-                if found:
-                    code = found[1].lower().replace("_", "-")
-                    language = ALIASES.get(code, code.split("-")[0])
-                    if language in LANGUAGES:
-                        yield from _catalogue(wheel.read(name), language)
+def _language(code: str) -> str:
+    plain = code.lower().replace("_", "-")
+    return ALIASES.get(plain, plain.split("-")[0])
 
 
 def _diagnostics(folder: Path) -> Iterator[Pair]:
@@ -110,7 +105,7 @@ def _diagnostics(folder: Path) -> Iterator[Pair]:
                         yield Pair(language, _clean(text), _clean(re.sub(r"\b\d\b", "", words)))
 
 
-def _annotations(folder: Path) -> Iterator[tuple[str, str, str]]:
+def _annotations(folder: Path, languages: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """Yield language, a picture's name or keywords in it, and the English ones."""
     for kind, pattern in (
         ("annotations", "cldr-annotations-full-*.tgz"),
@@ -118,7 +113,7 @@ def _annotations(folder: Path) -> Iterator[tuple[str, str, str]]:
     ):
         for path in sorted(folder.glob(pattern)):
             found = _annotated(path, kind)
-            for language in LANGUAGES:
+            for language in languages:
                 for locale in CLDR.get(language, (language,)):
                     for sign, names in found.get(locale, {}).items():
                         for one, other in _same(names, found["en"].get(sign, {})):
@@ -172,10 +167,25 @@ def _unihan(folder: Path) -> Iterator[Gloss]:
 
 def pairs(parallel: Path, downloads: Path) -> list[Pair]:
     """Return parallel sentences, each once."""
-    found = [*_parallel(parallel), *_wheels(downloads), *_diagnostics(downloads)]
-    found += [Pair(*three) for three in _annotations(downloads)]
+    messages = _messages(catalogues.messages(downloads, catalogues.FIRST))
+    found = [*_parallel(parallel), *(pair for pair in messages if pair.language in LANGUAGES)]
+    found += _diagnostics(downloads)
+    found += [Pair(*three) for three in _annotations(downloads, LANGUAGES)]
     return list(
         dict.fromkeys(pair for pair in found if pair.text and "skin tone" not in pair.english)
+    )
+
+
+def more_pairs(parallel: Path, downloads: Path) -> list[Pair]:
+    """Return the parallel sentences of the third round: more programs, and more languages."""
+    languages = (*LANGUAGES, *MORE)
+    messages = _messages(catalogues.messages(downloads, catalogues.WHEELS))
+    found = [*_parallel(parallel), *(pair for pair in messages if pair.language in languages)]
+    found = [pair for pair in found if len(pair.text) <= _LONGEST and not _FORMS.search(pair.text)]
+    found += _diagnostics(downloads)
+    found += [Pair(*three) for three in _annotations(downloads, languages)]
+    return list(
+        dict.fromkeys(pair for pair in found if pair.text and not _COMPOSED.search(pair.english))
     )
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from querybudget.embedding.wordpiece import WordPiece
 
-__all__ = ["Bags", "Lessons", "train"]
+__all__ = ["Bags", "Lessons", "even", "train"]
 
 _SHARPNESS = 20.0
 _BATCH = 1_024
@@ -53,6 +53,7 @@ class Lessons:
         foreign: Texts in other languages, cut as at run time.
         foreign_cut: The same, cut into shorter pieces, so that parts of words are trained too.
         foreign_english: For each, the index of its English text.
+        chances: Running sums of how often each is trained.
         words: Glossed words; `words_cut` the same in shorter pieces; `glosses` their English.
     """
 
@@ -61,9 +62,15 @@ class Lessons:
     foreign: Bags
     foreign_cut: Bags
     foreign_english: NDArray[np.int64]
+    chances: NDArray[np.float64]
     words: Bags
     words_cut: Bags
     glosses: Bags
+
+
+def even(count: int) -> NDArray[np.float64]:
+    """Return the running sums of equal chances."""
+    return np.arange(1, count + 1) / count
 
 
 def _against(left: torch.Tensor, right: torch.Tensor, same: torch.Tensor) -> torch.Tensor:

@@ -10,10 +10,16 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models, trainers
 
-from querybudget.embedding.wordpiece import CONTINUATION, SEPARATORS, UNSPACED, normalise
+from querybudget.embedding.wordpiece import (
+    CONTINUATION,
+    SEPARATORS,
+    UNSPACED,
+    WordPiece,
+    normalise,
+)
 from tools.distil.sources import Gloss, Pair
 
-__all__ = ["candidates", "latin", "runs"]
+__all__ = ["candidates", "latin", "learnable", "runs", "short"]
 
 MAIN = {
     "zh",
@@ -36,6 +42,7 @@ MAIN = {
 _RUNS = re.compile(f"([{UNSPACED}]+)|([^{SEPARATORS}{UNSPACED}]+)")
 _LATIN = re.compile(r"(##)?[a-z0-9]+")
 _PICTURE = "xx"
+_RUNNING = ("zh", "ja", "th", "km", "my")  # languages without spaces between words
 
 
 def runs(text: str) -> tuple[list[str], list[str]]:
@@ -80,12 +87,12 @@ def _run_pieces(counts: Counter[str], size: int) -> list[str]:
 
 
 def candidates(
-    pairs: Iterable[Pair], glosses: Sequence[Gloss], english: Iterable[str], size: int
+    pairs: Sequence[Pair], glosses: Sequence[Gloss], english: Iterable[str], size: int
 ) -> list[str]:
     """Return at most `size` further pieces, the most useful first."""
     worth: Counter[str] = Counter()
     words: Counter[str] = Counter()
-    unspaced: dict[str, Counter[str]] = {"zh": Counter(), "ja": Counter(), "th": Counter()}
+    unspaced: dict[str, Counter[str]] = {code: Counter() for code in _RUNNING}
     for text in english:
         worth.update(_without_digits(runs(text)[0]))
     for pair in pairs:
@@ -125,8 +132,28 @@ def _count_glossed(glosses: Sequence[Gloss], worth: Counter[str], words: Counter
             worth[(spaced + solid)[0]] += int(40_000 * share / (ranks[gloss.language] + 400)) + 1
         if spaced:
             words[spaced[0]] += 2
-        elif gloss.language in {"zh", "ja", "th"}:
+        elif gloss.language in _RUNNING:
             for sign in gloss.word:
                 worth[sign] += 1
         if gloss.language == _PICTURE:
             worth[gloss.word] += 1_000
+
+
+def short(pieces: Sequence[str]) -> WordPiece:
+    """Return the same rows without the longer pieces."""
+    unspaced = re.compile(f"[{UNSPACED}]")
+    return WordPiece(
+        [
+            piece
+            if len(piece) <= 2
+            or (piece.startswith(CONTINUATION) and len(piece) <= 6)
+            or (len(piece) <= 4 and not unspaced.match(piece))
+            else ""
+            for piece in pieces
+        ]
+    )
+
+
+def learnable(every: WordPiece, english: WordPiece, glosses: Sequence[Gloss]) -> list[Gloss]:
+    """Return the glosses of which both sides have pieces."""
+    return [gloss for gloss in glosses if every.rows(gloss.word) and english.rows(gloss.english)]
