@@ -50,7 +50,8 @@ class Size:
         deployed: Honest identities of a corpus in one deployment, and calls of each.
         thin: Thin accounts of a corpus.
         known: Prompts of each honest corpus that the baselines know.
-        compared: Honest identities of a corpus for baselines and ablations, and their prompts.
+        compared: Honest identities of a corpus for the baselines, and prompts of each.
+        ablated: Honest identities of a corpus for the ablations, and prompts of each.
     """
 
     name: str = "full"
@@ -71,6 +72,7 @@ class Size:
     thin: int = 20
     known: int = 150
     compared: tuple[int, int] = (4, 1_000)
+    ablated: tuple[int, int] = (3, 300)
 
 
 FULL = Size()
@@ -93,6 +95,7 @@ QUICK = Size(
     thin=4,
     known=60,
     compared=(1, 250),
+    ablated=(1, 100),
 )
 
 

@@ -98,10 +98,8 @@ async def _all(context: Context, corpus: Corpus) -> list[HonestResult]:
         known = await replay_together(context.policy, context.analyzer, streams)
     with scored_with(fit):
         met = await replay_together(context.policy, context.analyzer, streams)
-        compared = sampled(range(len(streams)), size.compared[0])
-        some = {n: streams[n].first(size.compared[1]) for n in compared}
-        without_one = await _ablated(context, some)
-    suspected = await _suspected(context, callers, some)
+        without_one = await _ablated(context, _some(streams, size.ablated))
+    suspected = await _suspected(context, callers, _some(streams, size.compared))
     return [
         HonestResult(
             caller.name,
@@ -119,6 +117,12 @@ async def _all(context: Context, corpus: Corpus) -> list[HonestResult]:
         )
         for n, caller in enumerate(callers)
     ]
+
+
+def _some(streams: Sequence[Stream], size: tuple[int, int]) -> dict[int, Stream]:
+    """Return the first calls of some streams, by their numbers."""
+    number, calls = size
+    return {n: streams[n].first(calls) for n in sampled(range(len(streams)), number)}
 
 
 async def _suspected(
