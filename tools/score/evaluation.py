@@ -1,4 +1,4 @@
-"""Evaluates the score on corpora that it has not seen: cross-validation by corpus."""
+"""Evaluates the evidence on sources that it has not seen: cross-validation by source."""
 
 from __future__ import annotations
 
@@ -8,90 +8,155 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from querybudget.coverage.score import VIEWS
-from tools.score.model import Floats, Model, fit
-from tools.score.streams import EARLY, GRID, PART, SWEEPS, Streams
+from querybudget.coverage.evidence import FIRST_LOOK, VIEWS
+from querybudget.coverage.group import POOL_LOOKS
+from tools.score.model import Floats, Model, balanced, fit
+from tools.score.streams import GRID, SWEEPS, Streams
 
-MAX_FALSE_SHARE = 0.0025
+MAX_FALSE_SHARE = 0.0075
 """Share of honest persons and applications that may ever be suspect, in their whole life."""
-FOLDS, SEEDS = 6, 4
+MARGIN = 1.0
+"""How much more evidence than any honest caller reached is certain, in log-odds."""
+TAILS = (0.1, 0.03, 0.01)
+"""Shares of honest callers beyond the bounds of `fitted.POOL_TAILS`."""
+FOLDS, SEEDS = 10, 3
 BOUNDS = (50, 100, 200, 1000)
 HONEST = ("person", "app")
-UNSCORED = len(EARLY)
 
 
 def folds(every: Streams, seed: int) -> Iterator[tuple[NDArray[np.bool_], Model]]:
-    """Yield models that have not seen some corpora, and the streams of these corpora."""
-    draw = random.Random(seed)
-    parts: list[list[str]] = [[] for _ in range(FOLDS)]
-    for kind in ("person", "app", "broad", "narrow"):
-        names = sorted(set(every.corpus[every.kind == kind]))
-        draw.shuffle(names)
-        offset = draw.randrange(FOLDS)
-        for place, name in enumerate(names):
-            parts[(place + offset) % FOLDS].append(name)
-    for part in parts:
-        held = np.isin(every.corpus, part)
-        seen = ~held & (every.kind != "gateway")
-        yield held, fit(every.rates[seen], every.swept[seen], every.corpus[seen])
+    """Yield models that have not seen some sources, and the streams of these sources."""
+    part = _parts(every, seed)
+    for fold in range(FOLDS):
+        held = part == fold
+        seen = ~held & (every.kind != "gateway") & ~every.thin
+        if held.any():
+            yield held, fit(every.some(seen))
 
 
-def evaluate(every: Streams) -> float:
-    """Print the results on unseen corpora, and return the evidence that is suspect."""
-    honest = np.isin(every.kind, HONEST)
-    suspects = []
-    for without in ((), *((view,) for view in VIEWS)):
-        runs = []
-        for seed in range(SEEDS):
-            evidence = np.full(every.rates.shape[:2], -np.inf)
-            for held, model in folds(every, seed):
-                evidence[held] = model.evidence(every.rates[held], without)
-            evidence[:, :UNSCORED] = -np.inf
-            highest = evidence[honest].max(1)
-            suspect = float(np.quantile(highest, 1 - MAX_FALSE_SHARE))
-            runs.append(found_shares(every, evidence, suspect))
-            if not without:
-                suspects.append(suspect)
-        name = f"without {without[0]}" if without else "everything"
-        mean = np.mean(runs, axis=0)
-        print(
-            f"{name:22} broad within {BOUNDS}: {formatted(mean[0])}  narrow: {formatted(mean[1])}"
-        )
-        if not without:
+def unseen_evidence(every: Streams, seed: int, without: str = "") -> Floats:
+    """Return each stream's evidence by a model that has not seen its source; -inf past the end."""
+    evidence = np.full(every.rates.shape[:2], np.nan)
+    for held, model in folds(every, seed):
+        evidence[held] = model.evidence(every.some(held), without)
+    return two_looks(evidence)
+
+
+def two_looks(evidence: Floats) -> Floats:
+    """Return the mean of each look's evidence and that of the look before; -inf past the end."""
+    out, before = evidence.copy(), np.full(len(evidence), np.nan)
+    for place in range(evidence.shape[1]):
+        now = evidence[:, place]
+        out[:, place] = np.where(np.isnan(before), now, (now + before) / 2)
+        before = np.where(np.isnan(now), before, now)
+    return np.where(np.isnan(out), -np.inf, out)
+
+
+def evaluate(every: Streams) -> tuple[float, float, list[tuple[float, ...]]]:
+    """Print the results on unseen sources.
+
+    Returns:
+        Evidence that is suspect, evidence that is certain, and the bounds of the tails of pools.
+    """
+    suspects, certains, tails = [], [], []
+    for seed in range(SEEDS):
+        evidence = unseen_evidence(every, seed)
+        tails.append(_tails(every, evidence))
+        suspect, certain = thresholds(every, evidence)
+        suspects.append(suspect)
+        certains.append(certain)
+        _print_found(f"everything, seed {seed}", every, evidence, suspect)
+        if not seed:
             _print_each(every, evidence, suspect)
-    print(f"suspect: {np.round(suspects, 2)}")
-    return float(np.median(suspects))
+    for view in VIEWS:
+        evidence = unseen_evidence(every, 0, view)
+        _print_found(f"without {view}", every, evidence, thresholds(every, evidence)[0])
+    print(f"suspect: {np.round(suspects, 2)}, certain: {np.round(certains, 2)}")
+    bounds = [tuple(map(float, row)) for row in np.median(tails, axis=0)]
+    return float(np.median(suspects)), float(np.max(certains)), bounds
+
+
+def thresholds(every: Streams, evidence: Floats) -> tuple[float, float]:
+    """Return the evidence that is suspect, and that which no honest caller reached."""
+    here = np.isin(every.kind, HONEST) & ~every.thin
+    highest = _highest(evidence)[here]
+    suspect = float(np.quantile(highest, 1 - MAX_FALSE_SHARE))
+    return suspect, max(float(highest.max()), suspect) + MARGIN
 
 
 def found_shares(every: Streams, evidence: Floats, suspect: float) -> Floats:
     """Return the share of sweeps found within each bound, averaged by corpus; shape (2, bounds)."""
-    over = np.maximum.accumulate(evidence, axis=1) > suspect
-    places = [int(np.searchsorted(GRID, bound, "right")) - 1 for bound in BOUNDS]
+    first = _first_calls(every, evidence, suspect)
     rows = []
     for kind in SWEEPS:
-        names = sorted(set(every.corpus[every.kind == kind]))
+        here = (every.kind == kind) & ~every.thin
+        names = sorted(set(every.corpus[here]))
         rows.append(
-            np.mean(
-                [
-                    over[(every.corpus == n) & (every.kind == kind)][:, places].mean(0)
-                    for n in names
-                ],
-                0,
-            )
+            [
+                np.mean([(first[here & (every.corpus == n)] <= bound).mean() for n in names])
+                for bound in BOUNDS
+            ]
         )
     return np.array(rows)
 
 
+def _parts(every: Streams, seed: int) -> NDArray[np.int64]:
+    """Return the fold of each stream: whole sources, each kind spread over the folds."""
+    draw, fold = random.Random(seed), dict[str, int]()
+    for kind in (*HONEST, "gateway", *SWEEPS):
+        names = sorted({*every.source[every.kind == kind]} - fold.keys())
+        draw.shuffle(names)
+        offset = draw.randrange(FOLDS)
+        fold.update((name, (n + offset) % FOLDS) for n, name in enumerate(names))
+    return np.array([fold[source] for source in every.source])
+
+
+def _highest(evidence: Floats) -> Floats:
+    highest: Floats = evidence[:, GRID >= FIRST_LOOK].max(1)
+    return highest
+
+
+def _first_calls(every: Streams, evidence: Floats, suspect: float) -> NDArray[np.int64]:
+    """Return the calls each stream had made when it was first suspect; a billion for never."""
+    over = evidence > suspect
+    over[:, GRID < FIRST_LOOK] = False
+    calls = every.calls[np.arange(len(over)), over.argmax(1)]
+    return np.where(over.any(1), calls, 10**9)
+
+
+def _tails(every: Streams, evidence: Floats) -> list[list[float]]:
+    """Return for each look of pools the bounds that honest thin accounts exceed by `TAILS`."""
+    rows = []
+    for look in POOL_LOOKS:
+        found = evidence[:, int(np.searchsorted(GRID, look))]
+        here = np.isin(every.kind, HONEST) & every.thin & np.isfinite(found)
+        weights = balanced(every.source[here], np.zeros(here.sum(), bool))
+        order = np.argsort(found[here])
+        along = np.cumsum(weights[order]) / weights.sum()
+        places = np.searchsorted(along, [1 - tail for tail in TAILS])
+        rows.append([float(found[here][order][min(p, len(order) - 1)]) for p in places])
+    return rows
+
+
+def _print_found(name: str, every: Streams, evidence: Floats, suspect: float) -> None:
+    broad, narrow = found_shares(every, evidence, suspect)
+    print(f"{name:22} broad within {BOUNDS}: {formatted(broad)}  narrow: {formatted(narrow)}")
+
+
 def _print_each(every: Streams, evidence: Floats, suspect: float) -> None:
-    over = np.maximum.accumulate(evidence, axis=1) > suspect
+    first, highest = _first_calls(every, evidence, suspect), _highest(evidence)
     for name in sorted(set(every.corpus)):
-        here = (every.corpus == name) & (every.kind != PART)
-        kind = every.kind[here][0]
+        here = (every.corpus == name) & np.isin(every.kind, [*HONEST, "gateway", *SWEEPS])
+        here &= ~every.thin
+        kind, over = every.kind[here][0], first[here] < 10**9
         if kind in SWEEPS:
-            part = over[here][:, [int(np.searchsorted(GRID, b, "right")) - 1 for b in BOUNDS]]
-            print(f"    {kind:8} {name:24} {formatted(part.mean(0))}")
-        elif over[here][:, -1].any():
-            print(f"    {kind:8} {name:24} {over[here][:, -1].sum()} of {here.sum()} suspected")
+            shares = np.array([(first[here] <= bound).mean() for bound in BOUNDS])
+            print(f"    {kind:8} {name:24} {formatted(shares)}")
+        elif over.any():
+            print(
+                f"    {kind:8} {name:24} {over.sum()} of {here.sum()} suspected,"
+                f" up to {highest[here].max():.2f}"
+            )
 
 
 def formatted(row: Floats) -> str:

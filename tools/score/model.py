@@ -1,6 +1,6 @@
-"""Model of the score: honest curves over the number of calls, and a logistic regression.
+"""Model of the evidence: honest curves over new ground, a logistic regression, two directions.
 
-All corpora count about the same, because the score must generalise to new corpora, not to new
+All sources count about the same, because the evidence must generalise to new sources, not to new
 prompts of known ones.
 """
 
@@ -12,110 +12,140 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from querybudget.coverage.score import FEATURES, VIEWS
-from tools.score.streams import GRID, Rates
+from querybudget.coverage.evidence import FEATURES, VIEWS
+from tools.score.streams import GRID, Rates, Streams
 
-CAP, FLOOR, CLIP = 5.0, -4.0, 2.0
-"""Limits of what one view may add and subtract, in log-odds, and of a deviation."""
-PENALTY = 0.1
+CAP, FLOOR, CLIP, ALLOWANCE = 5.0, -4.0, 1.5, 4.0
+"""Limits of what one view may add and subtract, in log-odds; of a deviation; and of what the
+strongest view may add to the others."""
+PENALTY = 0.03
 """Inverse regularisation strength of the regression."""
 BALANCE = 0.75
-"""A stream's weight is one over the number of its corpus's streams, to this power."""
-MIDDLE = np.log(100)
+"""A stream's weight is one over the number of its source's streams, to this power."""
+MIDDLE = np.log(50)
+RESOLUTION = 40.0
+"""Typical size of an element of `Chunk.leaning`."""
 
 ALONG = np.log(GRID)
+BASIS = np.stack([np.ones_like(ALONG), ALONG, ALONG**2], axis=1)
+TILT = (ALONG - MIDDLE) / 2
+AT_MIDDLE = np.array([1.0, MIDDLE, MIDDLE**2])
 
 Floats = NDArray[np.float64]
 
-
-def basis_of(along: Floats) -> Floats:
-    return np.stack([np.ones_like(along), along, along**2], axis=1)
-
-
-def tilt_of(along: Floats) -> Floats:
-    return (along - MIDDLE) / 2
-
-
-BASIS, TILT = basis_of(ALONG), tilt_of(ALONG)
+LEANINGS = [FEATURES.index(name) for name in VIEWS["direction"]]
+OTHERS = [place for place in range(len(FEATURES)) if place not in LEANINGS]
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """A fitted score. Curves are quadratic in the logarithm of the number of calls."""
+class Curves:
+    """Mean and spread of honest callers' rates, quadratic in the logarithm of new ground."""
 
     mean: Floats
     spread: Floats
     least: Floats
+
+    def deviations(self, rates: Rates) -> Rates:
+        width = np.maximum(BASIS @ self.spread, self.least)
+        return np.clip((rates - BASIS @ self.mean) / width, -CLIP, CLIP)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A fitted model.
+
+    Attributes:
+        directions: Of leaning; shape (leanings, dimensions).
+    """
+
+    curves: Curves
     weight: Floats
     tilt: Floats
     bias: float
+    directions: Floats
 
-    def evidence(
-        self, rates: Rates, without: tuple[str, ...] = (), along: Floats = ALONG
-    ) -> Floats:
-        """Return the log-odds at every point of the grid; shape (streams, grid), -inf past the end.
-
-        `along` is the logarithm of each point's number of calls, if not that of `GRID`.
-        """
-        basis = basis_of(along)
-        width = np.maximum(basis @ self.spread, self.least)
-        apart = np.clip((rates - basis @ self.mean) / width, -CLIP, CLIP)
-        said = apart * (self.weight + tilt_of(along)[:, None] * self.tilt)
-        total = np.full(rates.shape[:2], self.bias)
-        for view, names in VIEWS.items():
-            if view not in without:
-                places = [FEATURES.index(name) for name in names]
-                total += np.clip(said[:, :, places].sum(2), FLOOR, CAP)
-        return np.where(np.isnan(total), -np.inf, total)
+    def evidence(self, streams: Streams, without: str = "") -> Floats:
+        """Return the log-odds at every look, before two are averaged; NaN past the end."""
+        said = self.curves.deviations(_with_leanings(streams, self.directions))
+        said *= self.weight + TILT[:, None] * self.tilt
+        views = [
+            np.clip(said[:, :, [FEATURES.index(name) for name in names]].sum(2), FLOOR, CAP)
+            for view, names in VIEWS.items()
+            if view != without
+        ]
+        strongest = np.maximum(0, np.max(views, axis=0) - ALLOWANCE)
+        total: Floats = self.bias + np.sum(views, axis=0) - strongest
+        return total
 
 
-def fit(rates: Rates, swept: NDArray[np.bool_], corpus: NDArray[np.str_]) -> Model:
-    """Fit curves to the honest streams, then weights to all."""
-    mean, spread, least = _curves(rates[~swept], corpus[~swept])
-    width = np.maximum(BASIS @ spread, least)
-    apart = np.clip((rates - BASIS @ mean) / width, -CLIP, CLIP)
-    streams, at = np.where(~np.isnan(rates[:, :, 0]))
-    rows = apart[streams, at]
-    rows = np.concatenate([rows, rows * TILT[at][:, None]], axis=1)
+def fit(streams: Streams) -> Model:
+    """Fit curves to the honest streams, then weights to all, then what leanings stand for."""
+    honest, sources = ~streams.swept, streams.source
+    rates = np.concatenate([streams.rates[:, :, OTHERS], streams.vectors], axis=2)
+    curves = _curves(rates[honest], sources[honest])
+    regression = _regression(curves.deviations(rates), streams)
+    count = rates.shape[2]
+    weight, tilt = regression.coef_[0][:count], regression.coef_[0][count:]
+    # Leanings carry what the regression says of the mean vector, in a form that is an integer.
+    width = np.maximum(AT_MIDDLE @ curves.spread, curves.least)[len(OTHERS) :]
+    raw = np.stack([weight[len(OTHERS) :], tilt[len(OTHERS) :]]) / width
+    scale = RESOLUTION * np.sqrt(rates.shape[2] - len(OTHERS)) / np.linalg.norm(raw, axis=1)
+    directions = raw * scale[:, None]
+    leaned = _with_leanings(streams, directions)
+    curves = _curves(leaned[honest], sources[honest])
+    spread = np.maximum(AT_MIDDLE @ curves.spread, curves.least)[LEANINGS]
+    weights, tilts = np.zeros(len(FEATURES)), np.zeros(len(FEATURES))
+    weights[OTHERS], tilts[OTHERS] = weight[: len(OTHERS)], tilt[: len(OTHERS)]
+    weights[LEANINGS[0]], tilts[LEANINGS[1]] = spread / scale
+    return Model(curves, weights, tilts, float(regression.intercept_[0]), directions)
+
+
+def _with_leanings(streams: Streams, directions: Floats) -> Rates:
+    rates = streams.rates.copy()
+    rates[:, :, LEANINGS] = streams.vectors @ directions.T
+    return rates
+
+
+def _regression(deviations: Rates, streams: Streams) -> LogisticRegression:
+    number, look = np.where(~np.isnan(deviations[:, :, 0]))
+    rows = deviations[number, look]
+    rows = np.concatenate([rows, rows * TILT[look][:, None]], axis=1)
     weights = np.zeros(len(rows))
     for place in range(len(GRID)):
-        here = at == place
-        weights[here] = _balanced(corpus[streams[here]], swept[streams[here]])
+        here = look == place
+        weights[here] = balanced(streams.source[number[here]], streams.swept[number[here]])
     weights *= len(rows) / weights.sum()
-    made = LogisticRegression(C=PENALTY, max_iter=1_000).fit(
-        rows, swept[streams], sample_weight=weights
-    )
-    half = len(FEATURES)
-    return Model(
-        mean, spread, least, made.coef_[0][:half], made.coef_[0][half:], float(made.intercept_[0])
+    return LogisticRegression(C=PENALTY, max_iter=1_000).fit(
+        rows, streams.swept[number], sample_weight=weights
     )
 
 
-def _curves(rates: Rates, corpus: NDArray[np.str_]) -> tuple[Floats, Floats, Floats]:
-    means, spreads = [], []
+def _curves(rates: Rates, sources: NDArray[np.str_]) -> Curves:
+    means, spreads, sizes = [], [], []
     for place in range(len(GRID)):
         here = ~np.isnan(rates[:, place, 0])
-        weights = _balanced(corpus[here], np.zeros(here.sum(), bool))[:, None]
+        weights = balanced(sources[here], np.zeros(here.sum(), bool))[:, None]
         found = rates[here, place]
         mean = (weights * found).sum(0) / weights.sum()
         means.append(mean)
         spreads.append(np.sqrt((weights * (found - mean) ** 2).sum(0) / weights.sum()))
-    mean, spread = np.array(means), np.array(spreads)
-    return (
-        np.linalg.lstsq(BASIS, mean, rcond=None)[0],
-        np.linalg.lstsq(BASIS, spread, rcond=None)[0],
+        sizes.append(np.sqrt(here.sum()))
+    mean, spread, size = np.array(means), np.array(spreads), np.array(sizes)[:, None]
+    return Curves(
+        np.linalg.lstsq(BASIS * size, mean * size, rcond=None)[0],
+        np.linalg.lstsq(BASIS * size, spread * size, rcond=None)[0],
         spread.min(0) / 2 + 1e-3,
     )
 
 
-def _balanced(corpus: NDArray[np.str_], swept: NDArray[np.bool_]) -> Floats:
+def balanced(sources: NDArray[np.str_], swept: NDArray[np.bool_]) -> Floats:
     """Return weights that add up to one half for each side."""
-    out = np.zeros(len(corpus))
+    out = np.zeros(len(sources))
     for side in (False, True):
         here = swept == side
-        names, counts = np.unique(corpus[here], return_counts=True)
+        names, counts = np.unique(sources[here], return_counts=True)
         of = dict(zip(names, counts, strict=True))
-        out[here] = [of[name] ** -BALANCE for name in corpus[here]]
+        out[here] = [of[name] ** -BALANCE for name in sources[here]]
         if here.any():
             out[here] /= 2 * out[here].sum()
     return out

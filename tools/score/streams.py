@@ -1,33 +1,48 @@
-"""From corpora to observations, and from observations to rates at fixed numbers of calls."""
+"""From corpora to streams of new ground, and from streams to rates at each look.
+
+Every prompt goes through the shipped analyzer, so the fit sees what the package sees: constant
+beginnings taken off, long prompts cut into chunks, hidden text folded. The directions of leaning
+are what is fitted, so the analyzer is given the embedding's own axes in their place.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from zlib import crc32
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sweep.corpora import Corpus, Prompt, identities, manifest, read
-from querybudget.coverage.observation import Observation
-from querybudget.coverage.score import CHECKPOINTS, FEATURES, features
-from querybudget.coverage.sketch import Sketch, blank_sums
-from querybudget.coverage.style import style_features
+from benchmarks.sweep.corpora import Corpus, Entry, Prompt, identities, manifest, read
+from querybudget.adapters.base import Call, Channel, Dialect, Segment
+from querybudget.coverage.evidence import FEATURES, LAST_CURVE, LOOKS, features
+from querybudget.coverage.observation import Chunk
+from querybudget.coverage.stream import Stream
+from querybudget.embedding import analyzer, recogniser
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
 
-EARLY = (4, 6, 8, 12)
-"""Numbers of calls below the first checkpoint, for identities of a pool."""
-GRID = np.array(sorted({*EARLY, *CHECKPOINTS}))
-LONGEST = int(GRID[-1])
+GRID = np.array([look for look in LOOKS if look <= LAST_CURVE])
+"""Looks that are fitted on."""
 SWEEPS, PART = ("broad", "narrow"), "part"
 """Kinds of sweeps; a part covers a few of a corpus's tasks and is fitted on, not evaluated."""
 FEWEST_TASKS = 3
+LONGEST = 2_000
+"""Calls of a stream."""
+MOST_IDENTITIES = 60
+"""Identities of a corpus."""
+THIN = 26
+"""Calls of an account of a campaign."""
+MOST_THIN = 8
+"""Slices of one identity that stand for thin accounts."""
 KEYS = (b"one key", b"another", b"a third")
 """Cells differ by deployment: streams use these keys in turn."""
+CELLS_PER_BIT = 2
 
 Rates = NDArray[np.float64]
 
@@ -37,106 +52,152 @@ class Streams:
     """Identities, and random orders of sweeps.
 
     Attributes:
-        rates: Shape (streams, grid, features); NaN past the end of a stream.
+        rates: Shape (streams, looks, features); NaN where a stream has ended. Leanings are zero.
+        vectors: Mean of the centred vectors at each look; shape (streams, looks, dimensions).
+        calls: Calls made when the look was due; shape (streams, looks).
         corpus: Name of each stream's corpus.
+        source: Name of a group of corpora that share sources.
         kind: Class in the manifest; `PART` for part of a sweep.
-        observations: Each stream's calls.
-        tasks: Task of each call, if the corpus names it.
+        thin: Whether it is the first calls of an account, for pools.
     """
 
     rates: Rates
+    vectors: Rates
+    calls: NDArray[np.int64]
     corpus: NDArray[np.str_]
+    source: NDArray[np.str_]
     kind: NDArray[np.str_]
-    observations: list[list[Observation]]
-    tasks: list[list[str]]
+    thin: NDArray[np.bool_]
 
     @property
     def swept(self) -> NDArray[np.bool_]:
         return np.isin(self.kind, [*SWEEPS, PART])
 
+    def some(self, chosen: NDArray[np.bool_]) -> Streams:
+        """Return some of the streams."""
+        return Streams(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
+
+@dataclass(slots=True)
+class _Row:
+    corpus: str
+    kind: str
+    thin: bool
+    rates: Rates
+    vectors: Rates
+    calls: NDArray[np.int64]
+
 
 def streams(folder: Path, draws: int) -> Streams:
     """Return every honest identity of a folder, and `draws` random orders of every sweep."""
-    embedder, codebook = StaticEmbedder.load(), Codebook.load()
-    codebooks = [codebook.keyed(key) for key in KEYS]
-    found: list[tuple[str, str, list[Observation], list[str]]] = []
-    for entry in manifest(folder):
-        corpus = read(entry)
-        observations = dict(_observations(corpus, embedder, codebooks))
-        for number, (kind, prompts) in enumerate(_cut(corpus, draws)):
-            shown = [(observations[p.text][number % len(KEYS)], p.task) for p in prompts]
-            seen = [(observation, task) for observation, task in shown if observation.coarse >= 0]
-            if len(seen) >= min(CHECKPOINTS):
-                found.append((entry.name, kind, [v for v, _ in seen], [t for _, t in seen]))
+    entries = manifest(folder)
+    source = _sources(entries)
+    with ProcessPoolExecutor(2) as pool:
+        largest_first = sorted(entries, key=lambda entry: -entry.prompts)
+        found = [
+            row for rows in pool.map(_rows, largest_first, [draws] * len(entries)) for row in rows
+        ]
     return Streams(
-        np.stack([rates(observations) for _, _, observations, _ in found]),
-        np.array([name for name, *_ in found]),
-        np.array([kind for _, kind, *_ in found]),
-        [observations for *_, observations, _ in found],
-        [tasks for *_, tasks in found],
+        np.stack([row.rates for row in found]),
+        np.stack([row.vectors for row in found]),
+        np.stack([row.calls for row in found]),
+        np.array([row.corpus for row in found]),
+        np.array([source[row.corpus] for row in found]),
+        np.array([row.kind for row in found]),
+        np.array([row.thin for row in found]),
     )
 
 
-def rates(observations: Sequence[Observation]) -> Rates:
-    """Return the rates of one stream; shape (grid, features)."""
-    sketch, out = Sketch(), np.full((len(GRID), len(FEATURES)), np.nan)
-    indexes = {int(n): index for index, n in enumerate(GRID)}
-    for observation in observations[:LONGEST]:
-        sketch.observe(observation)
-        index = indexes.get(sketch.queries)
-        if index is not None:
-            out[index] = features(sketch.sums)
-    return out
+def _rows(entry: Entry, draws: int) -> list[_Row]:
+    codebook, corpus = Codebook.load(), read(entry)
+    recogniser.DIRECTIONS = tuple(
+        map(tuple, (recogniser.MAX_LEANING * np.eye(codebook.dimensions)).tolist())
+    )
+    recogniser.EMBEDDING = codebook.name
+    readers = [
+        analyzer.EmbeddingAnalyzer(StaticEmbedder.load(), codebook, (), key, cached=1 << 17)
+        for key in KEYS
+    ]
+    rows = []
+    for number, (kind, thin, prompts) in enumerate(_cut(corpus, draws)):
+        reader = readers[number % len(KEYS)]
+        followed = _followed(reader, f"{number}", prompts, codebook.dimensions)
+        rows.append(_Row(entry.name, kind, thin, *followed))
+    return rows
 
 
-def pooled(members: Sequence[Sequence[Observation]]) -> list[int]:
-    """Return the sums of a pool of identities."""
-    total = np.array(blank_sums())
-    for observations in members:
-        sketch = Sketch()
-        for observation in observations:
-            sketch.observe(observation)
-        total += np.array(sketch.sums)
-    return total.tolist()
+def _followed(
+    reader: analyzer.EmbeddingAnalyzer, caller: str, prompts: Sequence[Prompt], dimensions: int
+) -> tuple[Rates, Rates, NDArray[np.int64]]:
+    """Send prompts one by one, and return the rates, mean vectors and calls at each look."""
+    rates = np.full((len(GRID), len(FEATURES)), np.nan)
+    vectors = np.full((len(GRID), dimensions), np.nan)
+    calls = np.full(len(GRID), 10**9)
+    stream, entered, total = Stream(), set[int](), np.zeros(dimensions)
+    for call, chunks in enumerate(_chunks(reader, caller, prompts), 1):
+        new = []
+        for chunk in chunks:
+            pair = chunk.cell // CELLS_PER_BIT
+            if chunk.cell >= 0 and pair not in entered:
+                entered.add(pair)
+                total += np.array(chunk.leaning)
+                new.append(msgspec.structs.replace(chunk, leaning=()))
+        if not new:
+            continue
+        stream.observe(new)
+        place = int(np.searchsorted(GRID, stream.chunks, "right")) - 1
+        if place >= 0 and np.isnan(rates[place, 0]):
+            rates[place] = features(stream)
+            vectors[place] = total / stream.chunks / recogniser.MAX_LEANING
+            calls[place] = call
+        if stream.chunks >= GRID[-1]:
+            break
+    return rates, vectors, calls
 
 
-def _observations(
-    corpus: Corpus, embedder: StaticEmbedder, codebooks: Sequence[Codebook]
-) -> Iterator[tuple[str, list[Observation]]]:
-    texts = sorted({prompt.text for prompt in corpus.prompts})
-    for start in range(0, len(texts), 512):
-        part = texts[start : start + 512]
-        vectors = embedder.vectors(part)
-        cells = [codebook.cells(vectors) for codebook in codebooks]
-        for row, text in enumerate(part):
-            style, words = style_features(text)
-            yield (
-                text,
-                [
-                    Observation(
-                        cells=(int(fine[row]),),
-                        coarse=int(coarse[row]) if style else -1,
-                        point=points[row].tobytes(),
-                        words=words,
-                        style=style,
-                        ask=crc32(text.encode()),
-                    )
-                    for fine, coarse, points in cells
-                ],
-            )
+def _chunks(
+    reader: analyzer.EmbeddingAnalyzer, caller: str, prompts: Sequence[Prompt]
+) -> Iterator[Sequence[Chunk]]:
+    for prompt in prompts:
+        call = Call(Dialect.OPENAI, "chat", segments=(Segment(Channel.SAID, prompt.text),))
+        yield asyncio.run(reader.analyze(call, caller)).said
 
 
-def _cut(corpus: Corpus, draws: int) -> Iterator[tuple[str, Sequence[Prompt]]]:
-    kind = corpus.entry.kind
+def _cut(corpus: Corpus, draws: int) -> Iterator[tuple[str, bool, Sequence[Prompt]]]:
+    """Yield each stream: its kind, whether it is a thin account's, and its prompts."""
+    kind, draw = corpus.entry.kind, random.Random(corpus.entry.name)
     if corpus.entry.honest:
-        for identity in identities(corpus):
-            yield kind, identity.prompts
+        found = identities(corpus)
+        for identity in draw.sample(found, min(len(found), MOST_IDENTITIES)):
+            yield kind, False, identity.prompts
+            starts = range(0, max(1, len(identity.prompts) - THIN + 1), THIN)
+            for start in list(starts)[:MOST_THIN]:
+                yield kind, True, identity.prompts[start : start + THIN]
         return
     tasks = sorted({prompt.task for prompt in corpus.prompts})
     for seed in range(draws):
         draw = random.Random(f"{corpus.entry.name}/{seed}")
-        yield kind, draw.sample(corpus.prompts, min(LONGEST, len(corpus.prompts)))
+        orders = draw.sample(corpus.prompts, min(LONGEST, len(corpus.prompts)))
+        yield kind, False, orders
+        yield kind, True, orders[:THIN]
+        yield kind, True, orders[-THIN:]
         if len(tasks) >= FEWEST_TASKS:
             some = set(draw.sample(tasks, max(1, int(len(tasks) * draw.uniform(0.05, 0.4)))))
             part = [prompt for prompt in corpus.prompts if prompt.task in some]
-            yield PART, draw.sample(part, min(LONGEST, len(part)))
+            yield PART, False, draw.sample(part, min(LONGEST, len(part)))
+
+
+def _sources(entries: Sequence[Entry]) -> dict[str, str]:
+    """Return for each corpus the first name among all corpora that share a source with it."""
+    groups: list[tuple[set[str], set[str]]] = []
+    for entry in entries:
+        names, sources = {entry.name}, set(entry.sources) or {entry.name}
+        apart = []
+        for group in groups:
+            if group[1] & sources:
+                names |= group[0]
+                sources |= group[1]
+            else:
+                apart.append(group)
+        groups = [*apart, (names, sources)]
+    return {name: min(names) for names, _ in groups for name in names}
