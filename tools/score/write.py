@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import querybudget.coverage.fitted as shipped
-import querybudget.coverage.leaning as leaning
+from querybudget.coverage import leaning
 from querybudget.coverage.evidence import FEATURES
 from tools.score.model import ALLOWANCE, CAP, CLIP, FLOOR, Floats, Model
 
