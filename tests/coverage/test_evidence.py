@@ -1,0 +1,141 @@
+"""No view and no look decides alone, and scores mean what their thresholds say."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querybudget.coverage import evidence
+from querybudget.coverage.evidence import (
+    ALLOWANCE,
+    BIAS,
+    CAP,
+    CERTAIN,
+    CERTAIN_SCORE,
+    FEATURES,
+    FLOOR,
+    LOOKS,
+    SUSPECT,
+    SUSPECT_SCORE,
+    VIEWS,
+    combined,
+    features,
+    look,
+    score,
+    views,
+)
+from querybudget.coverage.fitted import MEAN, SPREAD, WEIGHT
+from querybudget.coverage.stream import MOST, SUMS, WORD_BITS, Stream
+from tests.coverage.test_caller import chunk
+
+of_views = st.fixed_dictionaries({view: st.floats(FLOOR, CAP) for view in VIEWS})
+
+
+def stream_of(cells: range) -> Stream:
+    stream = Stream()
+    for cell in cells:
+        stream.observe([chunk(cell)])
+    return stream
+
+
+def test_every_feature_has_its_curve_and_its_weight() -> None:
+    assert len(FEATURES) == len(MEAN) == len(SPREAD) == len(WEIGHT)
+
+
+def test_every_feature_is_in_one_view() -> None:
+    assert len(set(FEATURES)) == len(FEATURES)
+
+
+@given(of_views)
+def test_no_single_view_makes_a_caller_suspect(found: dict[str, float]) -> None:
+    strongest = max(found, key=found.__getitem__)
+    others = sum(value for view, value in found.items() if view != strongest)
+    assert combined(found) <= BIAS + others + ALLOWANCE + 1e-9
+    assert BIAS + ALLOWANCE < SUSPECT
+
+
+@given(of_views, st.sampled_from([*VIEWS]))
+def test_more_of_a_view_is_never_less_evidence(found: dict[str, float], view: str) -> None:
+    assert combined({**found, view: CAP}) >= combined(found) - 1e-9
+
+
+@given(st.integers(-20_000, 40_000), st.integers(0, 5_000))
+def test_the_score_rises_with_the_evidence(found: int, more: int) -> None:
+    assert score(found + more) >= score(found)
+
+
+def test_scores_meet_the_two_thresholds() -> None:
+    assert score(round(1_000 * SUSPECT)) == pytest.approx(SUSPECT_SCORE, abs=100)
+    assert score(round(1_000 * CERTAIN)) == pytest.approx(CERTAIN_SCORE, abs=100)
+
+
+@given(st.integers(1, 900))
+def test_views_stay_within_their_bounds(size: int) -> None:
+    stream = stream_of(range(0, 4 * min(size, 60), 4))
+    stream.sums[0] = size
+    assert all(FLOOR <= value <= CAP for value in views(stream).values())
+
+
+def test_a_stream_is_looked_at_when_it_has_grown_by_a_quarter() -> None:
+    stream, looked = Stream(), []
+    for cell in range(200):
+        stream.observe([chunk(cell)])
+        if look(stream):
+            looked.append(stream.chunks)
+    assert looked == [count for count in LOOKS if count <= 200]
+
+
+def test_one_unlucky_look_counts_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter([-4.0, 8.0, -4.0])
+    monkeypatch.setattr(evidence, "combined", lambda _: next(found))
+    stream, seen = Stream(), []
+    for cell in range(8):
+        stream.observe([chunk(cell)])
+        if look(stream):
+            seen.append(stream.evidence)
+    assert seen == [-4_000, 2_000, 2_000]
+
+
+def test_reasons_are_sorted_and_name_every_view() -> None:
+    stream = stream_of(range(32))
+    found = look(stream)
+    assert {reason.signal for reason in found} == set(VIEWS)
+    assert [reason.share for reason in found] == sorted([r.share for r in found], reverse=True)
+
+
+def test_features_do_not_depend_on_which_bits_words_have() -> None:
+    draw = random.Random("words")
+    turned = Stream()
+    shift = draw.randrange(WORD_BITS)
+    plain = stream_of(range(40))
+    for cell in range(40):
+        part = chunk(cell)
+        bits = int.from_bytes(part.words, "little")
+        half = (bits | bits >> WORD_BITS) & (1 << WORD_BITS) - 1
+        moved = (half << shift | half >> WORD_BITS - shift) & (1 << WORD_BITS) - 1
+        words = moved.to_bytes(WORD_BITS // 8, "little")
+        turned.observe(
+            [
+                type(part)(
+                    *[getattr(part, f) for f in part.__struct_fields__[:4]],
+                    words,
+                    *[getattr(part, f) for f in part.__struct_fields__[5:]],
+                )
+            ]
+        )
+    assert features(turned) == pytest.approx(features(plain))
+
+
+def test_a_halved_stream_keeps_its_rates() -> None:
+    stream = stream_of(range(0, MOST, 4))
+    before = features(stream)
+    stream.halve()
+    assert features(stream) == pytest.approx(before, rel=0.2, abs=1.0)
+
+
+def test_sums_have_a_name_each() -> None:
+    stream = stream_of(range(3))
+    assert len(stream.sums) == len(SUMS)
