@@ -7,9 +7,8 @@ are what is fitted, so the analyzer is given the embedding's own axes in their p
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.sweep.corpora import Corpus, Entry, Prompt, identities, manifest, read
 from querybudget.adapters.base import Call, Channel, Dialect, Segment
 from querybudget.coverage.evidence import FEATURES, LAST_CURVE, LOOKS, features
-from querybudget.coverage.observation import Chunk
+from querybudget.coverage.observation import Chunk, Observation
 from querybudget.coverage.stream import Stream
 from querybudget.embedding import analyzer, recogniser
 from querybudget.embedding.codebook import Codebook
@@ -32,13 +31,13 @@ GRID = np.array([look for look in LOOKS if look <= LAST_CURVE])
 SWEEPS, PART = ("broad", "narrow"), "part"
 """Kinds of sweeps; a part covers a few of a corpus's tasks and is fitted on, not evaluated."""
 FEWEST_TASKS = 3
-LONGEST = 2_000
-"""Calls of a stream."""
+LONGEST_LIFE, LONGEST_SWEEP = 1_200, 600
+"""Calls of an identity, and of a sweep."""
 MOST_IDENTITIES = 60
 """Identities of a corpus."""
 THIN = 26
 """Calls of an account of a campaign."""
-MOST_THIN = 8
+MOST_THIN = 4
 """Slices of one identity that stand for thin accounts."""
 KEYS = (b"one key", b"another", b"a third")
 """Cells differ by deployment: streams use these keys in turn."""
@@ -160,7 +159,16 @@ def _chunks(
 ) -> Iterator[Sequence[Chunk]]:
     for prompt in prompts:
         call = Call(Dialect.OPENAI, "chat", segments=(Segment(Channel.SAID, prompt.text),))
-        yield asyncio.run(reader.analyze(call, caller)).said
+        yield _now(reader.analyze(call, caller)).said
+
+
+def _now(coroutine: Coroutine[object, object, Observation]) -> Observation:
+    """Return the result of a coroutine that does not suspend."""
+    try:
+        coroutine.send(None)
+    except StopIteration as result:
+        return result.value  # type: ignore[no-any-return]
+    raise RuntimeError("expected an embedder that never awaits")
 
 
 def _cut(corpus: Corpus, draws: int) -> Iterator[tuple[str, bool, Sequence[Prompt]]]:
@@ -169,7 +177,7 @@ def _cut(corpus: Corpus, draws: int) -> Iterator[tuple[str, bool, Sequence[Promp
     if corpus.entry.honest:
         found = identities(corpus)
         for identity in draw.sample(found, min(len(found), MOST_IDENTITIES)):
-            yield kind, False, identity.prompts
+            yield kind, False, identity.prompts[:LONGEST_LIFE]
             starts = range(0, max(1, len(identity.prompts) - THIN + 1), THIN)
             for start in list(starts)[:MOST_THIN]:
                 yield kind, True, identity.prompts[start : start + THIN]
@@ -177,14 +185,14 @@ def _cut(corpus: Corpus, draws: int) -> Iterator[tuple[str, bool, Sequence[Promp
     tasks = sorted({prompt.task for prompt in corpus.prompts})
     for seed in range(draws):
         draw = random.Random(f"{corpus.entry.name}/{seed}")
-        orders = draw.sample(corpus.prompts, min(LONGEST, len(corpus.prompts)))
+        orders = draw.sample(corpus.prompts, min(LONGEST_SWEEP, len(corpus.prompts)))
         yield kind, False, orders
         yield kind, True, orders[:THIN]
         yield kind, True, orders[-THIN:]
         if len(tasks) >= FEWEST_TASKS:
             some = set(draw.sample(tasks, max(1, int(len(tasks) * draw.uniform(0.05, 0.4)))))
             part = [prompt for prompt in corpus.prompts if prompt.task in some]
-            yield PART, False, draw.sample(part, min(LONGEST, len(part)))
+            yield PART, False, draw.sample(part, min(LONGEST_SWEEP, len(part)))
 
 
 def _sources(entries: Sequence[Entry]) -> dict[str, str]:
