@@ -184,7 +184,7 @@ def _shows_role_play(ask: str, _: Sequence[int]) -> bool:
 
 
 def _shows_reasoning(_: str, style: Sequence[int]) -> bool:
-    return style[_REASONING] > 0
+    return bool(style) and style[_REASONING] > 0
 
 
 _HEURISTICS: dict[str, Heuristic] = {
