@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.coverage import evidence
 from querybudget.coverage.evidence import (
-    ALLOWANCE,
-    BIAS,
-    CAP,
-    CERTAIN,
     CERTAIN_SCORE,
     FEATURES,
-    FLOOR,
     LOOKS,
-    SUSPECT,
     SUSPECT_SCORE,
     VIEWS,
     combined,
@@ -27,7 +22,17 @@ from querybudget.coverage.evidence import (
     score,
     views,
 )
-from querybudget.coverage.fitted import MEAN, SPREAD, WEIGHT
+from querybudget.coverage.fitted import (
+    ALLOWANCE,
+    BIAS,
+    CAP,
+    CERTAIN,
+    FLOOR,
+    MEAN,
+    SPREAD,
+    SUSPECT,
+    WEIGHT,
+)
 from querybudget.coverage.stream import MOST, SUMS, WORD_BITS, Stream
 from tests.coverage.test_caller import chunk
 
@@ -117,15 +122,7 @@ def test_features_do_not_depend_on_which_bits_words_have() -> None:
         half = (bits | bits >> WORD_BITS) & (1 << WORD_BITS) - 1
         moved = (half << shift | half >> WORD_BITS - shift) & (1 << WORD_BITS) - 1
         words = moved.to_bytes(WORD_BITS // 8, "little")
-        turned.observe(
-            [
-                type(part)(
-                    *[getattr(part, f) for f in part.__struct_fields__[:4]],
-                    words,
-                    *[getattr(part, f) for f in part.__struct_fields__[5:]],
-                )
-            ]
-        )
+        turned.observe([msgspec.structs.replace(part, words=words)])
     assert features(turned) == pytest.approx(features(plain))
 
 
