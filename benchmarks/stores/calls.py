@@ -86,7 +86,7 @@ async def observations(kind: str, callers: int, each: int) -> list[list[Observat
     assert adapter is not None
     found = [
         [
-            await analyzer.analyze(adapter.parse(Target(PATH), body))
+            await analyzer.analyze(adapter.parse(Target(PATH), body), str(caller))
             for body in requests(_kind(kind, caller), caller, each)
         ]
         for caller in range(callers)

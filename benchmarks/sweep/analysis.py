@@ -63,8 +63,8 @@ class FittedAnalyzer:
         self._by_fit: dict[str, EmbeddingAnalyzer] = {}
         self.names = self._now().names
 
-    async def analyze(self, call: Call) -> Observation:
-        return await self._now().analyze(call)
+    async def analyze(self, call: Call, caller: str, /) -> Observation:
+        return await self._now().analyze(call, caller)
 
     async def aclose(self) -> None:
         await self._embedder.aclose()

@@ -45,9 +45,9 @@ def shown(driven: Driven) -> str:
 class Slow(FakeAnalyzer):
     """An analyzer that suspends, as a remote one does."""
 
-    async def analyze(self, call: Call, /) -> Observation:
+    async def analyze(self, call: Call, caller: str = "", /) -> Observation:
         await anyio.lowlevel.checkpoint()
-        observation = await super().analyze(call)
+        observation = await super().analyze(call, caller)
         await anyio.lowlevel.checkpoint()
         return observation
 

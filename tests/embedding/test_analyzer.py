@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
 import logging
+import random
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,21 +17,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from querybudget.adapters.base import Call, Dialect
-from querybudget.coverage.observation import COARSE, FINE, Observation
-from querybudget.embedding.analyzer import MAX_PROMPTS, EmbeddingAnalyzer, open_analyzer
+from querybudget.adapters.base import Call, Channel, Dialect, Opaque, Segment
+from querybudget.coverage.leaning import DIRECTIONS
+from querybudget.coverage.observation import COARSE, FINE, MAX_CHUNKS, Chunk, Observation
+from querybudget.embedding.analyzer import MAX_OPAQUE, EmbeddingAnalyzer, open_analyzer
 from querybudget.embedding.codebook import Codebook
+from querybudget.embedding.selection import SAID_FIRST
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.errors import EmbeddingError, SetupError
 from querybudget.policy.model import CAPABILITIES, Capability, Embedding, Policy
 
 KEY = b"sixteen or more bytes"
 SECRET = "the password of the vault is swordfish"
+WORDS = ["river", "lamp", "seven", "quietly", "orange", "harbour", "between", "winter", "cloud"]
 SHIPPED = tuple(Capability(name) for name in CAPABILITIES)
 
 
-def asking(ask: str, *, template: str = "", asks: tuple[str, ...] = ()) -> Call:
-    return Call(Dialect.OPENAI, "chat", ask=ask, template=template, asks=asks)
+def asking(*said: str, fed: tuple[str, ...] = (), template: str = "") -> Call:
+    """Return a call that says texts, behind what is fed to the model."""
+    segments = [Segment(Channel.FED, text) for text in (template, *fed) if text]
+    segments += [Segment(Channel.SAID, text) for text in said]
+    return Call(Dialect.OPENAI, "chat", template=template, segments=tuple(segments))
+
+
+def prose(seed: int, sentences: int) -> str:
+    rng = random.Random(seed)
+    return " ".join(" ".join(rng.choices(WORDS, k=9)).capitalize() + "." for _ in range(sentences))
 
 
 @pytest.fixture(scope="module")
@@ -82,93 +95,120 @@ async def turns(count: int = 30) -> None:
 # -- Observations ------------------------------------------------------------------------------
 
 
-async def test_a_call_has_one_cell(shared: EmbeddingAnalyzer, codebook: Codebook) -> None:
-    observation = await shared.analyze(asking("How do I sort a list in Python?"))
-    assert len(observation.cells) == 1
-    assert 0 <= observation.cells[0] < FINE
-    assert 0 <= observation.coarse < COARSE
-    assert len(observation.point) == 32
-    assert observation.ask != 0
+async def test_a_short_prompt_is_one_chunk(shared: EmbeddingAnalyzer) -> None:
+    observation = await shared.analyze(asking("How do I sort a list in Python?"), "one")
+    (chunk,) = observation.said
+    assert 0 <= chunk.cell < FINE
+    assert 0 <= chunk.coarse < COARSE
+    assert len(chunk.point) == 32
+    assert len(chunk.leaning) == len(DIRECTIONS)
+    assert chunk.abilities & 1 << CAPABILITIES.index("coding")
+    assert chunk.capabilities == chunk.abilities == observation.capabilities
+    assert len(chunk.style) > 0
+    assert len(chunk.words) > 0
     assert observation.template == 0
-    assert observation.capabilities & 1 << CAPABILITIES.index("coding")
-    assert len(observation.style) > 0
-    assert len(observation.words) > 0
+    assert observation.fed == observation.opaque == ()
 
 
-async def test_the_template_does_not_change_the_cells_of_a_prompt(
+async def test_what_is_fed_is_apart_from_what_is_said(shared: EmbeddingAnalyzer) -> None:
+    call = asking("What is a noun?", template="You teach grammar.", fed=("Nouns name things.",))
+    observation = await shared.analyze(call, "two")
+    assert [len(observation.said), len(observation.fed)] == [1, 2]
+    assert observation.template != 0
+    other = await shared.analyze(asking("What is a noun?", template="You are a pirate."), "two")
+    assert observation.template != other.template != 0
+    assert observation.said == other.said
+    same = await shared.analyze(asking("What is a verb?", template="You teach grammar."), "two")
+    assert same.template == observation.template
+
+
+async def test_capabilities_are_those_of_what_is_said(shared: EmbeddingAnalyzer) -> None:
+    call = asking("Hello there!", fed=("Write a Python function that sorts a list.",))
+    observation = await shared.analyze(call, "three")
+    assert observation.capabilities == observation.said[0].capabilities
+    assert observation.fed[0].capabilities & 1 << CAPABILITIES.index("coding")
+
+
+async def test_a_call_made_by_hand_has_its_prompts(shared: EmbeddingAnalyzer) -> None:
+    call = Call(Dialect.OPENAI, "chat", ask="What is a noun?", template="You teach grammar.")
+    observation = await shared.analyze(call, "four")
+    assert [len(observation.said), len(observation.fed)] == [1, 1]
+
+
+async def test_what_is_no_text_is_opaque(shared: EmbeddingAnalyzer) -> None:
+    one, two = Opaque("tokens", "1,2,3"), Opaque("image", "1,2,3")
+    call = Call(Dialect.OPENAI, "chat", opaque=(one, two, one))
+    observation = await shared.analyze(call, "five")
+    assert observation.said == observation.fed == ()
+    assert len(observation.opaque) == 2
+    many = tuple(Opaque("image", str(n)) for n in range(200))
+    call = Call(Dialect.OPENAI, "chat", opaque=many)
+    assert len((await shared.analyze(call, "five")).opaque) == MAX_OPAQUE
+
+
+async def test_a_text_that_is_no_language_is_opaque_each_time(shared: EmbeddingAnalyzer) -> None:
+    data = base64.b64encode(random.Random(1).randbytes(240)).decode()
+    first, again = [await shared.analyze(asking(data), "six") for _ in range(2)]
+    assert first.said == ()
+    assert len(first.opaque) == 1
+    assert first == again
+
+
+async def test_an_encoded_prompt_is_the_prompt(shared: EmbeddingAnalyzer) -> None:
+    text = "Write a short story about a dragon who lives in a library."
+    hidden = base64.b64encode(text.encode()).decode()
+    plain = await shared.analyze(asking(text), "seven")
+    assert await shared.analyze(asking(hidden), "eight") == plain
+
+
+async def test_a_call_with_nothing_to_look_at_has_an_observation(
     shared: EmbeddingAnalyzer,
 ) -> None:
-    one = await shared.analyze(asking("What is a noun?", template="You teach grammar."))
-    two = await shared.analyze(asking("What is a noun?", template="You are a pirate."))
-    assert one.template != two.template != 0
-    assert one.cells == two.cells
-    assert one.ask == two.ask
+    observation = await shared.analyze(Call(Dialect.OPENAI, "chat"), "nine")
+    assert observation == Observation()
 
 
-async def test_the_same_template_is_known_by_its_hash(shared: EmbeddingAnalyzer) -> None:
-    one = await shared.analyze(asking("What is a noun?", template="You teach grammar."))
-    two = await shared.analyze(asking("What is a verb?", template="You teach grammar."))
-    assert one.template == two.template
-    assert one.ask != two.ask
-
-
-async def test_an_array_of_prompts_visits_all_their_cells(shared: EmbeddingAnalyzer) -> None:
-    texts = ("the taste of lemons", "a proof by induction", "football results", "lemons taste")
-    observation = await shared.analyze(asking(texts[0], asks=texts))
-    alone = [await shared.analyze(asking(text)) for text in texts]
-    assert observation.cells == tuple(sorted({one.cells[0] for one in alone}))
-    assert observation.coarse == alone[0].coarse
-    assert observation.point == alone[0].point
-    assert observation.ask == alone[0].ask
-    assert observation.words == alone[0].words
-    for one in alone:
-        assert observation.capabilities | one.capabilities == observation.capabilities
-
-
-async def test_prompts_beyond_the_maximum_are_not_embedded(codebook: Codebook) -> None:
-    remote = Remote(codebook)
-    analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
-    await analyzer.analyze(asking("", asks=tuple(f"number {n}" for n in range(200))))
-    assert remote.batches == [MAX_PROMPTS]
-    await analyzer.aclose()
-
-
-@pytest.mark.parametrize("ask", ["", " ", "\u200b"])
-async def test_a_blank_prompt_has_no_cell(shared: EmbeddingAnalyzer, ask: str) -> None:
-    observation = await shared.analyze(asking(ask))
-    assert observation.cells == ()
-    assert observation.coarse == -1
-    assert observation.point == b""
+@pytest.mark.parametrize("text", [" ", "\u200b"])
+async def test_a_blank_text_has_no_cell(shared: EmbeddingAnalyzer, text: str) -> None:
+    observation = await shared.analyze(asking(text), "ten")
+    assert all(chunk.cell == -1 and chunk.point == b"" for chunk in observation.said)
     assert observation.capabilities == 0
 
 
+async def test_every_prompt_of_an_array_has_its_chunks(shared: EmbeddingAnalyzer) -> None:
+    texts = ("the taste of lemons", "a proof by induction", "football results", "lemons taste")
+    together = await shared.analyze(asking(*texts), "eleven")
+    alone = [(await shared.analyze(asking(text), "twelve")).said[0] for text in texts]
+    assert [*together.said] == alone
+
+
 @given(
-    ask=st.text(st.characters(), max_size=300),
+    said=st.lists(st.text(st.characters(), max_size=1_500), max_size=5),
     template=st.text(st.characters(), max_size=50),
-    asks=st.lists(st.text(st.characters(), max_size=50), max_size=5),
 )
 def test_any_call_has_an_observation(
-    shared: EmbeddingAnalyzer, ask: str, template: str, asks: list[str]
+    shared: EmbeddingAnalyzer, said: list[str], template: str
 ) -> None:
-    observation = asyncio.run(shared.analyze(asking(ask, template=template, asks=tuple(asks))))
-    assert list(observation.cells) == sorted(set(observation.cells))
-    assert all(0 <= cell < FINE for cell in observation.cells)
+    observation = asyncio.run(shared.analyze(asking(*said, template=template), "thirteen"))
+    chunks = observation.said + observation.fed
+    assert len(chunks) <= MAX_CHUNKS
+    assert all(-1 <= chunk.cell < FINE for chunk in chunks)
+    assert all(0 <= chunk.digest < 1 << 32 for chunk in chunks)
     assert (observation.template == 0) == (template == "")
-    assert 0 < observation.ask < 1 << 32
     assert shared.missed == 0
 
 
 async def test_another_key_gives_other_numbers(codebook: Codebook) -> None:
     texts = [f"{verb} {thing}" for verb in ("cook", "paint", "sell") for thing in ("rice", "cars")]
-    observations: list[list[Observation]] = []
+    found: list[list[Chunk]] = []
     for key in (b"one key", b"another key"):
         analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, (), key)
-        observations.append([await analyzer.analyze(asking(text, template="x")) for text in texts])
-    for one, other in zip(*observations, strict=True):
-        assert one.ask != other.ask
-        assert one.template != other.template
+        found.append([(await analyzer.analyze(asking(text), "one")).said[0] for text in texts])
+    for one, other in zip(*found, strict=True):
+        assert one.digest != other.digest
         assert one.point != other.point
-    assert [one.cells for one in observations[0]] != [one.cells for one in observations[1]]
+        assert one.leaning == other.leaning
+    assert [one.cell for one in found[0]] != [one.cell for one in found[1]]
 
 
 def test_another_process_makes_the_same_observation(shared: EmbeddingAnalyzer) -> None:
@@ -179,52 +219,115 @@ def test_another_process_makes_the_same_observation(shared: EmbeddingAnalyzer) -
         "from querybudget.policy.model import Policy\n"
         f"analyzer = open_analyzer(Policy(()), {KEY!r})\n"
         "call = Call(Dialect.OPENAI, 'chat', ask='Is water wet?', template='Be brief.')\n"
-        "print(asyncio.run(analyzer.analyze(call)))\n"
+        "print(asyncio.run(analyzer.analyze(call, 'somebody')))\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True, text=True
     )
-    observation = asyncio.run(shared.analyze(asking("Is water wet?", template="Be brief.")))
-    assert run.stdout.strip() == str(observation)
+    call = asking("Is water wet?", template="Be brief.")
+    assert run.stdout.strip() == str(asyncio.run(shared.analyze(call, "fourteen")))
 
 
-# -- The cache --------------------------------------------------------------------------------
+# -- What a caller has sent before --------------------------------------------------------------
 
 
-async def test_a_repeated_ask_is_not_embedded_again(remote: Remote, codebook: Codebook) -> None:
-    analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
-    observations = [await analyzer.analyze(asking("Is water wet?")) for _ in range(3)]
-    assert remote.batches == [1]
-    assert observations[0] == observations[1] == observations[2]
-    assert len(observations[0].cells) == 1
-    await analyzer.aclose()
+async def test_a_constant_preamble_is_not_looked_at_again(shared: EmbeddingAnalyzer) -> None:
+    preamble = "You are a curious assistant who loves to help everybody out: "
+    alone = (await shared.analyze(asking("Name three rivers in Austria."), "fifteen")).said
+    await shared.analyze(asking(preamble + "Why do cats purr?"), "sixteen")
+    framed = await shared.analyze(asking(preamble + "Name three rivers in Austria."), "sixteen")
+    assert framed.said == alone
 
 
-async def test_the_cache_of_prompts_is_bounded(codebook: Codebook) -> None:
-    analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, (), KEY, cached=10)
-    for n in range(100):
-        await analyzer.analyze(asking(f"question {n}"))
-    assert len(analyzer._cache) == 10
-
-
-async def test_a_prompt_given_twice_in_one_call_is_embedded_once(
+async def test_of_a_growing_conversation_only_the_new_turn_is_embedded(
     remote: Remote, codebook: Codebook
 ) -> None:
     analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
-    await analyzer.analyze(asking("", asks=("twice", "twice", "once")))
+    await analyzer.analyze(asking("warm up"), "one")
+    await turns()
+    remote.batches.clear()
+    conversation: list[str] = []
+    for n in range(20):
+        conversation.append(prose(n, 6))
+        await analyzer.analyze(asking(*conversation), "one")
+    assert sum(remote.batches) <= 30
+    assert len(remote.batches) == 20
+    await analyzer.aclose()
+
+
+async def test_of_a_long_call_as_many_chunks_are_looked_at_as_fit(
+    remote: Remote, codebook: Codebook
+) -> None:
+    analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
+    said = await analyzer.analyze(asking(prose(1, 1_000)), "one")
+    assert len(said.said) == MAX_CHUNKS
+    assert max(remote.batches) == MAX_CHUNKS
+    both = await analyzer.analyze(asking(prose(2, 1_000), fed=(prose(3, 1_000),)), "one")
+    assert len(both.said) + len(both.fed) == MAX_CHUNKS
+    assert len(both.said) >= SAID_FIRST
+    await analyzer.aclose()
+
+
+async def test_what_is_new_is_looked_at_before_what_was_sent(codebook: Codebook) -> None:
+    analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, (), KEY)
+    long, new = prose(1, 1_000), "Name three rivers in Austria."
+    alone = (await analyzer.analyze(asking(new), "other")).said[0]
+    await analyzer.analyze(asking(long), "one")
+    observation = await analyzer.analyze(asking(long, new), "one")
+    assert observation.said[-1] == alone
+    assert len(observation.said) == MAX_CHUNKS
+
+
+async def test_the_key_says_which_chunks_of_a_long_call_are_looked_at(codebook: Codebook) -> None:
+    text = "\n\n".join(prose(n, 3) for n in range(200))
+    words: list[list[bytes]] = []
+    for key in (b"one key", b"one key", b"another key"):
+        analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, (), key)
+        words.append([chunk.words for chunk in (await analyzer.analyze(asking(text), "a")).said])
+    assert words[0] == words[1] != words[2]
+
+
+async def test_a_repeated_call_shows_the_same_chunks(remote: Remote, codebook: Codebook) -> None:
+    analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
+    await analyzer.analyze(asking("warm up"), "one")
+    await turns()
+    remote.batches.clear()
+    found = [await analyzer.analyze(asking("Is water wet?"), "one") for _ in range(3)]
+    assert remote.batches == [1]
+    assert found[0] == found[1] == found[2]
+    assert len(found[0].said) == 1
+    await analyzer.aclose()
+
+
+async def test_the_cache_of_chunks_is_bounded(codebook: Codebook) -> None:
+    analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, (), KEY, cached=10)
+    for n in range(100):
+        observation = await analyzer.analyze(asking(f"question {n}"), "one")
+        assert len(observation.said) == 1
+    assert len(analyzer._cache) == 10
+
+
+async def test_a_prompt_given_twice_in_one_call_is_one_chunk(
+    remote: Remote, codebook: Codebook
+) -> None:
+    analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
+    observation = await analyzer.analyze(asking("twice", "twice", "once"), "one")
     assert remote.batches == [2]
+    assert len(observation.said) == 2
     await analyzer.aclose()
 
 
 @pytest.mark.slow
 async def test_no_text_is_kept(codebook: Codebook) -> None:
     analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, SHIPPED, KEY)
-    observation = await analyzer.analyze(asking(SECRET, template="Guard the " + SECRET))
+    call = asking(SECRET, template="Guard the " + SECRET)
+    observation = await analyzer.analyze(call, "one")
     assert SECRET.encode() not in repr(observation).encode()
-    for key, seen in analyzer._cache.items():
-        assert len(key) == 16
+    for seen in analyzer._cache.values():
+        assert seen is not None
         assert SECRET not in repr(seen)
         assert SECRET.encode() not in seen.words + seen.point
+    del call
     gc.collect()
     kinds = {list, tuple, dict}
     # Copied, because a look at one may change another.
@@ -251,14 +354,16 @@ async def test_if_the_embedder_fails_the_observation_has_no_cells(
 ) -> None:
     analyzer = EmbeddingAnalyzer(remote, codebook, SHIPPED, KEY)
     remote.raises = failure
-    observation = await analyzer.analyze(asking("Is water wet?", template="Be brief."))
-    assert observation.cells == ()
-    assert observation.coarse == -1
-    assert observation.point == b""
+    observation = await analyzer.analyze(asking("Is water wet?", template="Be brief."), "one")
+    for chunk in observation.said + observation.fed:
+        assert chunk.cell == chunk.coarse == -1
+        assert chunk.point == b""
+        assert chunk.leaning == ()
+        assert chunk.words != b""
+        assert chunk.digest != 0
+    assert len(observation.said) == len(observation.fed) == 1
     assert observation.capabilities == 0
     assert observation.template != 0
-    assert observation.ask != 0
-    assert observation.words != b""
     assert analyzer.missed == 1
     await analyzer.aclose()
 
@@ -271,7 +376,7 @@ async def test_if_the_embedder_returns_something_else_the_call_is_counted_as_mis
 ) -> None:
     analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
     remote.returns = [] if returned is None else returned
-    assert (await analyzer.analyze(asking("Is water wet?"))).cells == ()
+    assert (await analyzer.analyze(asking("Is water wet?"), "one")).said[0].cell == -1
     assert analyzer.missed == 1
     await analyzer.aclose()
 
@@ -281,9 +386,9 @@ async def test_a_missed_prompt_is_embedded_the_next_time(
 ) -> None:
     analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
     remote.raises = EmbeddingError("late")
-    assert (await analyzer.analyze(asking("Is water wet?"))).cells == ()
+    assert (await analyzer.analyze(asking("Is water wet?"), "one")).said[0].cell == -1
     remote.raises = None
-    assert len((await analyzer.analyze(asking("Is water wet?"))).cells) == 1
+    assert (await analyzer.analyze(asking("Is water wet?"), "one")).said[0].cell >= 0
     await analyzer.aclose()
 
 
@@ -294,10 +399,10 @@ async def test_an_outage_and_its_end_are_logged_once_each(
     analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
     for error in (ValueError(SECRET), EmbeddingError("late"), ValueError(SECRET)):
         remote.raises = error
-        await analyzer.analyze(asking("down"))
+        await analyzer.analyze(asking("down"), "one")
     remote.raises = None
     for n in range(40):
-        await analyzer.analyze(asking(f"up {n}"))
+        await analyzer.analyze(asking(f"up {n}"), "one")
     assert [record.getMessage() for record in caplog.records] == [
         "prompts cannot be embedded, so calls are not counted in buckets: ValueError",
         "prompts are embedded again; 3 calls were not counted in buckets",
@@ -308,7 +413,7 @@ async def test_an_outage_and_its_end_are_logged_once_each(
 async def test_a_cancelled_call_is_cancelled(remote: Remote, codebook: Codebook) -> None:
     analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
     remote.gate.clear()
-    call = asyncio.create_task(analyzer.analyze(asking("Is water wet?")))
+    call = asyncio.create_task(analyzer.analyze(asking("Is water wet?"), "one"))
     await turns()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -333,7 +438,7 @@ async def test_a_cancelled_call_is_cancelled(remote: Remote, codebook: Codebook)
 async def test_a_heuristic_is_enough_for_its_capability(
     shared: EmbeddingAnalyzer, ask: str, capability: str
 ) -> None:
-    observation = await shared.analyze(asking(ask))
+    observation = await shared.analyze(asking(ask), "one")
     assert observation.capabilities & 1 << CAPABILITIES.index(capability)
 
 
@@ -341,7 +446,7 @@ async def test_a_capability_with_its_own_examples_has_no_heuristic(codebook: Cod
     own = Capability("role_play", examples=("Grill the fish.", "Boil two eggs.", "Bake bread."))
     analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, [own], KEY)
     observation = await analyzer.analyze(
-        asking("Pretend to be an import clerk at the harbour office.")
+        asking("Pretend to be an import clerk at the harbour office."), "one"
     )
     assert observation.capabilities == 0
 
@@ -354,10 +459,10 @@ async def test_examples_are_embedded_in_the_background_of_the_first_calls(
 ) -> None:
     analyzer = EmbeddingAnalyzer(remote, codebook, SHIPPED, KEY)
     ask = asking("Write a Python function that sorts a list.")
-    assert (await analyzer.analyze(ask)).capabilities == 0
+    assert (await analyzer.analyze(ask, "one")).capabilities == 0
     await turns()
     assert max(remote.batches) <= 32
-    assert await analyzer.analyze(ask) == await shared.analyze(ask)
+    assert await analyzer.analyze(ask, "one") == await shared.analyze(ask, "one")
     assert analyzer.names == CAPABILITIES
     await analyzer.aclose()
 
@@ -367,14 +472,14 @@ async def test_examples_that_fail_are_retried_with_a_later_call(
 ) -> None:
     analyzer = EmbeddingAnalyzer(remote, codebook, SHIPPED, KEY)
     ask = asking("Write a Python function that sorts a list.")
-    await analyzer.analyze(ask)
+    await analyzer.analyze(ask, "one")
     remote.raises = EmbeddingError("late")
     await turns()
     assert analyzer.missed == 1
     remote.raises = None
-    await analyzer.analyze(ask)
+    await analyzer.analyze(ask, "one")
     await turns()
-    assert (await analyzer.analyze(ask)).capabilities != 0
+    assert (await analyzer.analyze(ask, "one")).capabilities != 0
     await analyzer.aclose()
 
 
@@ -382,7 +487,7 @@ async def test_closing_cancels_the_embedding_of_examples(
     remote: Remote, codebook: Codebook
 ) -> None:
     analyzer = EmbeddingAnalyzer(remote, codebook, SHIPPED, KEY)
-    await analyzer.analyze(asking("hello"))
+    await analyzer.analyze(asking("hello"), "one")
     remote.gate.clear()
     await turns()
     await analyzer.aclose()

@@ -124,7 +124,7 @@ def test_what_is_encoded_says_what_it_said(folder: Folder, encoding: str, langua
     text = (LATIN | OTHERS)[language]
     folded = folder.fold(ENCODINGS[encoding](text))
     assert folded.endswith(text)
-    assert not folder.is_opaque(folded)
+    assert folder.is_language(folded)
 
 
 @pytest.mark.parametrize("language", LATIN)
@@ -155,7 +155,7 @@ def test_other_disguises_come_off(folder: Folder, hidden: str, plain: str) -> No
 @pytest.mark.parametrize("text", [*LATIN.values(), *OTHERS.values(), *ORDINARY.values()])
 def test_ordinary_text_stays_as_it_is(folder: Folder, text: str) -> None:
     assert folder.fold(text) == text
-    assert not folder.is_opaque(text)
+    assert folder.is_language(text)
 
 
 @pytest.mark.parametrize("language", ["English", "German", "Russian", "Chinese"])
@@ -169,7 +169,7 @@ def test_a_readable_part_beside_a_ciphered_one_stays(folder: Folder, language: s
     assert text in folded
 
 
-def test_what_is_no_language_is_opaque(folder: Folder) -> None:
+def test_what_is_no_language_is_told(folder: Folder) -> None:
     rng = random.Random(1)
     letters = "".join(rng.choices(string.ascii_lowercase + " ", k=300))
     data = base64.b64encode(rng.randbytes(240)).decode()
@@ -177,19 +177,19 @@ def test_what_is_no_language_is_opaque(folder: Folder) -> None:
     tokens = str([rng.randrange(100_000) for _ in range(60)])
     for text in (letters, data, digests, tokens):
         assert folder.fold(text) == text
-        assert folder.is_opaque(text)
+        assert not folder.is_language(text)
 
 
 @given(st.text(st.characters(), max_size=500))
 def test_folding_any_text_twice_changes_nothing_more(folder: Folder, text: str) -> None:
     folded = folder.fold(text)
     assert folder.fold(folded) == folded
-    folder.is_opaque(folded)
+    folder.is_language(folded)
 
 
 @given(st.text("abcdef0123456789+/=%&#;xu\\.-_ \n", max_size=400))
 def test_text_that_looks_encoded_folds_without_error(folder: Folder, text: str) -> None:
-    folder.is_opaque(folder.fold(text))
+    folder.is_language(folder.fold(text))
 
 
 def test_only_the_start_of_a_long_text_is_folded(folder: Folder) -> None:

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
 from benchmarks.hostile.texts import UNITS, text
 from querybudget import notation, redact
 from querybudget.adapters import adapter_for
-from querybudget.adapters.base import Call, Dialect
+from querybudget.adapters.base import Call, Channel, Dialect, Segment
 from querybudget.adapters.model_names import _find_in_path
 from querybudget.adapters.readings import readings
 from querybudget.adapters.sse import EventStream
 from querybudget.asgi import encodings
 from querybudget.coverage import style
+from querybudget.coverage.observation import MAX_CHUNKS
 from querybudget.coverage.style import style_features
-from querybudget.embedding.analyzer import MAX_CHARACTERS, MAX_PROMPTS, EmbeddingAnalyzer
+from querybudget.embedding.analyzer import EmbeddingAnalyzer
 from querybudget.embedding.capabilities import heuristics
+from querybudget.embedding.chunks import Cutter
 from querybudget.embedding.codebook import Codebook
-from querybudget.embedding.static import MAX_SAMPLE, StaticEmbedder, sample
+from querybudget.embedding.folding import Folder
+from querybudget.embedding.repeats import Repeats
+from querybudget.embedding.selection import MAX_SEGMENTS
+from querybudget.embedding.static import StaticEmbedder, sample
 from querybudget.embedding.wordpiece import WordPiece, normalise
+from querybudget.embedding.words import Reader
 from querybudget.identity import identify
 from querybudget.paths import is_plain, normal
 from querybudget.policy.model import CAPABILITIES, Capability
@@ -35,6 +41,8 @@ SHORT = 200
 ALLOWANCE = 300
 """Instructions that any text takes, and that the growth of a short one may be off by."""
 
+SAID = Channel.SAID
+READER = Reader({"bread": 0, "kettles": 1, "word": 2, "words": 3})
 PIECES = WordPiece([*"abcdefghijklmnopqrstuvwxyz", *(f"##{a}" for a in "abcdefghij"), "水"])
 
 
@@ -103,6 +111,10 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
     "WordPiece.rows": fresh_rows,
     "sample": sample,
     "heuristics": heuristic,
+    "Cutter.cut": lambda prompt: Cutter(b"key").cut(prompt * 3),
+    "Folder.fold": Folder(READER).fold,
+    "Reader.is_language": READER.is_language,
+    "Repeats.without": lambda prompt: Repeats(b"key").without("caller", prompt),
     "redact_url": redact.redact_url,
     "redact_error": redact.redact_error,
     "redact_error with a URL": lambda found: redact.redact_error(found, f"redis://{found}@host"),
@@ -133,37 +145,31 @@ def analyzer() -> EmbeddingAnalyzer:
     )
 
 
-def analyzed(analyzer: EmbeddingAnalyzer, asks: tuple[str, ...]) -> int:
-    call = Call(Dialect.OPENAI, "embeddings", ask=asks[0], asks=asks)
+def analyzed(analyzer: EmbeddingAnalyzer, texts: Iterable[str]) -> int:
+    call = Call(Dialect.OPENAI, "embeddings", segments=tuple(Segment(SAID, t) for t in texts))
     loop = asyncio.new_event_loop()
     try:
-        return instructions(lambda: loop.run_until_complete(analyzer.analyze(call)))
+        return instructions(lambda: loop.run_until_complete(analyzer.analyze(call, "caller")))
     finally:
         loop.close()
 
 
 @pytest.mark.parametrize("unit", ["made-up words", "emoji", "signs that are sentences", "options"])
-def test_the_work_of_a_call_is_bounded_however_many_and_long_its_prompts(
+def test_a_call_of_four_times_the_text_takes_at_most_four_times_the_instructions(
     analyzer: EmbeddingAnalyzer, unit: str
 ) -> None:
-    full = tuple(f"{n} {text(unit, MAX_SAMPLE)}" for n in range(MAX_CHARACTERS // MAX_SAMPLE))
-    bound = analyzed(analyzer, full) * 1.2 + 1000 * MAX_PROMPTS
-    many = tuple(f"{n}. {text(unit, 4 * MAX_SAMPLE)}" for n in range(MAX_PROMPTS))
-    assert analyzed(analyzer, many) <= bound
+    one, four = (
+        analyzed(analyzer, [f"{n} of {size} {text(unit, size)}" for n in range(MAX_CHUNKS)])
+        for size in (3_000, 12_000)
+    )
+    assert four <= 4.5 * one
 
 
-def test_prompts_that_are_analyzed_are_taken_evenly_and_the_first_is_among_them(
+def test_many_new_texts_take_no_more_than_the_most_that_are_read(
     analyzer: EmbeddingAnalyzer,
 ) -> None:
-    long = "bread and kettles " * 200
-    few = tuple(f"{n} {long}" for n in range(4))
-    call = Call(Dialect.OPENAI, "embeddings", ask=few[0], asks=few)
-    assert len(asyncio.run(analyzer.analyze(call)).more) == 3
-    many = tuple(f"{n} {long}" for n in range(MAX_PROMPTS))
-    call = Call(Dialect.OPENAI, "embeddings", ask=many[0], asks=many)
-    found = asyncio.run(analyzer.analyze(call))
-    taken = [found.ask, *(other.ask for other in found.more)]
-    alone = [
-        asyncio.run(analyzer.analyze(Call(Dialect.OPENAI, "chat", ask=each))).ask for each in many
-    ]
-    assert taken == alone[::8]
+    one, four = (
+        analyzed(analyzer, [f"text {n} of {times}" for n in range(times * MAX_SEGMENTS)])
+        for times in (1, 4)
+    )
+    assert four <= 2 * one

@@ -470,9 +470,9 @@ class Waiting(FakeAnalyzer):
         super().__init__()
         self.over = asyncio.Event()
 
-    async def analyze(self, call: Call, /) -> Observation:
+    async def analyze(self, call: Call, caller: str = "", /) -> Observation:
         await self.over.wait()
-        return await super().analyze(call)
+        return await super().analyze(call, caller)
 
 
 async def test_an_analyzer_that_waits_is_awaited_before_anything_is_held() -> None:

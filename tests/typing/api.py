@@ -155,7 +155,7 @@ class Looking:
 
     names = ("coding",)
 
-    async def analyze(self, call: Call, /) -> Observation:
+    async def analyze(self, call: Call, caller: str, /) -> Observation:
         return Observation(cells=(len(call.ask) % 4096,), capabilities=1)
 
     async def aclose(self) -> None: ...

@@ -1,27 +1,29 @@
 """From a call to its `Observation`: bucket numbers and hashes, but no text.
 
-The prompt of the present turn is embedded. Of the system prompt only a hash is made.
+What is new in everything that the model reads is embedded, chunk by chunk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 from cachetools import LRUCache
 
-from querybudget.adapters.base import Call
-from querybudget.coverage.observation import Observation
+from querybudget.adapters.base import Call, Channel, Segment
+from querybudget.coverage.observation import Chunk, Observation
 from querybudget.coverage.style import style_features
 from querybudget.embedding import Embedder, open_embedder
-from querybudget.embedding.capabilities import Directions, examples_of, heuristics
 from querybudget.embedding.codebook import Codebook
-from querybudget.embedding.static import MAX_SAMPLE
+from querybudget.embedding.folding import Folder
+from querybudget.embedding.recogniser import Recogniser
+from querybudget.embedding.selection import Excerpt, Selector
+from querybudget.embedding.static import StaticEmbedder
+from querybudget.embedding.words import Reader
 from querybudget.errors import EmbeddingError, SetupError
 from querybudget.policy.model import Capability, Policy
 from querybudget.redact import error_type
@@ -29,16 +31,13 @@ from querybudget.redact import error_type
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MAX_PROMPTS = 64
-"""Prompts of one call that are analysed; `Observation.cells` has no more."""
-
-MAX_CHARACTERS = 30_000
-"""Characters of one call's prompts that are analysed: ten long prompts, or 64 of 460. This
-bounds the work of a call, whatever its text."""
+MAX_OPAQUE = 64
+"""Hashes in `Observation.opaque`, at most."""
 
 _EXAMPLE_BATCH = 32
 """Examples that are embedded in one batch."""
 
+_HALF = 0xFFFFFFFF  # of a digest is kept in profiles
 _RECOVERED = 16
 """Consecutive successes after which an embedder counts as healthy again."""
 
@@ -53,11 +52,11 @@ class EmbeddingAnalyzer:
         codebook: Made for that embedder, without a key; `key` is applied here.
         capabilities: The capabilities to recognise, in the order of their bits.
         key: Secret of the deployment, for cells and hashes.
-        cached: Number of prompts whose observations are cached, by keyed hash.
+        cached: Number of chunks that are cached, by keyed hash.
 
     Attributes:
         names: Names of the capabilities, by bit.
-        missed: Number of calls whose prompts could not be embedded.
+        missed: Number of calls of which nothing new could be embedded.
         suspends: Whether `analyze` may wait.
 
     Raises:
@@ -72,45 +71,77 @@ class EmbeddingAnalyzer:
         capabilities: Sequence[Capability],
         key: bytes,
         *,
-        cached: int = 4096,
+        cached: int = 8192,
     ) -> None:
         _check(embedder, codebook, key)
         self.names = tuple(capability.name for capability in capabilities)
         self.missed = 0
         self.suspends = embedder.suspends
         self._embedder = embedder
-        self._public_codebook = codebook
         self._codebook = codebook.keyed(blake2b(key, person=b"cells").digest())
-        # Heuristics are for the shipped meaning; a policy's own examples define their capability.
-        self._heuristics = heuristics([c.name if not c.examples else "" for c in capabilities])
-        self._examples = [examples_of(c.name, c.examples) for c in capabilities]
-        self._ask_hash = blake2b(key=blake2b(key).digest(), digest_size=16, person=b"ask")
+        self._recogniser = Recogniser(capabilities, codebook)
+        self._hash = blake2b(key=blake2b(key).digest(), digest_size=4, person=b"opaque")
         self._template_hash = blake2b(key=blake2b(key).digest(), digest_size=4, person=b"frame")
-        self._cache: LRUCache[bytes, Observation] = LRUCache(cached)
+        self._selector = Selector(Folder(Reader(StaticEmbedder.load().vocabulary)), key)
+        self._cache: LRUCache[int, Chunk | None] = LRUCache(cached)  # None: it is no language
         self._down = False
         self._successes = 0
-        self._directions: Directions | None = None
-        self._fitted = not self._examples
         self._fitting: asyncio.Task[None] | None = None
-        if not self._fitted and not self.suspends:
+        if not self.suspends:
             _run_without_loop(self._fit())
 
-    async def analyze(self, call: Call) -> Observation:
-        """Return the call's observation; one without buckets if it cannot be embedded now."""
-        asks = _within_bounds(call.asks or (call.ask,))
-        keys = [_digest(self._ask_hash, ask) for ask in asks]
-        shown = {key: self._cache.get(key) for key in keys}
-        new = {key: ask for key, ask in zip(keys, asks, strict=True) if shown[key] is None}
+    async def analyze(self, call: Call, caller: str, /) -> Observation:
+        """Return what is looked at of a call; chunks without buckets if they cannot be embedded.
+
+        Args:
+            call: What is asked.
+            caller: Key of the identity that asks.
+        """
+        excerpts = self._selector.select(_segments(call), caller, self._cache)
+        found: dict[int, Chunk | None] = {}
+        new: dict[int, str] = {}
+        for excerpt in excerpts:
+            if excerpt.text is None:
+                found[excerpt.digest] = self._cache.get(excerpt.digest)
+            elif excerpt.opaque:
+                found[excerpt.digest] = self._cache[excerpt.digest] = None
+            else:
+                new[excerpt.digest] = excerpt.text
         if new:
-            shown.update(await self._observe(new))
-        observations = [observation for observation in shown.values() if observation is not None]
-        if call.template:
-            template = _number(_digest(self._template_hash, call.template))
-            observations = [
-                msgspec.structs.replace(observation, template=template)
-                for observation in observations
-            ]
-        return _combined(observations)
+            found.update(await self._observe(new))
+        return self._observation(call, excerpts, found)
+
+    def _observation(
+        self, call: Call, excerpts: Sequence[Excerpt], found: Mapping[int, Chunk | None]
+    ) -> Observation:
+        said: list[Chunk] = []
+        fed: list[Chunk] = []
+        opaque = {_number(_digest(self._hash, f"{one.kind}:{one.content}")) for one in call.opaque}
+        capabilities = 0
+        for excerpt in excerpts:
+            chunk = found[excerpt.digest]
+            if chunk is None:
+                opaque.add(excerpt.digest & _HALF)
+            elif excerpt.channel is Channel.SAID:
+                said.append(chunk)
+                capabilities |= chunk.capabilities
+            else:
+                fed.append(chunk)
+        template = _number(_digest(self._template_hash, call.template)) if call.template else 0
+        last = said[-1] if said else Chunk(0)
+        return Observation(
+            cells=tuple(sorted({chunk.cell for chunk in said if chunk.cell >= 0})),
+            coarse=last.coarse,
+            point=last.point,
+            words=last.words,
+            style=last.style,
+            ask=last.digest,
+            template=template,
+            capabilities=capabilities,
+            said=tuple(said),
+            fed=tuple(fed),
+            opaque=tuple(sorted(opaque)[:MAX_OPAQUE]),
+        )
 
     async def aclose(self) -> None:
         """Close the embedder. Closing twice does nothing."""
@@ -120,36 +151,31 @@ class EmbeddingAnalyzer:
             await asyncio.gather(fitting, return_exceptions=True)
         await self._embedder.aclose()
 
-    async def _observe(self, new: dict[bytes, str]) -> dict[bytes, Observation]:
-        """Return the observations of prompts by their hashes, and cache them once complete."""
-        vectors = await self._vectors(list(new.values()))
+    async def _observe(self, new: Mapping[int, str]) -> dict[int, Chunk]:
+        """Return new chunks by their digests, and cache them once complete."""
+        vectors = await self._vectors([*new.values()])
         if vectors is None:
-            return {key: _without_buckets(key, ask) for key, ask in new.items()}
-        observations = {
-            key: self._observation(key, ask, vector)
-            for (key, ask), vector in zip(new.items(), vectors, strict=True)
-        }
-        if self._fitted:
-            for key, observation in observations.items():
-                self._cache[key] = observation
-        return observations
+            return {digest: _without_buckets(digest, text) for digest, text in new.items()}
+        fine, coarse, points = self._codebook.cells(vectors)
+        styles = [style_features(text) for text in new.values()]
+        shown = self._recogniser.recognise(vectors, new.values(), [style for style, _ in styles])
+        chunks: dict[int, Chunk] = {}
+        for n, (digest, (style, words), found) in enumerate(zip(new, styles, shown, strict=True)):
+            short, cell = digest & _HALF, int(fine[n])
+            if cell < 0:
+                chunks[digest] = Chunk(short, words=words, style=style)
+                continue
+            place = (cell, int(coarse[n]), points[n].tobytes())
+            of_vector = (found.capabilities, found.leaning, found.abilities)
+            chunks[digest] = Chunk(short, *place, words, style, *of_vector)
+        if self._recogniser.fitted:
+            self._cache.update(chunks)
+        return chunks
 
-    def _observation(self, key: bytes, ask: str, vector: NDArray[np.float32]) -> Observation:
-        fine, coarse, point = self._codebook.cell(vector)
-        style, words = style_features(ask)
-        capabilities = 0
-        if fine >= 0 and self._directions is not None:
-            capabilities = self._directions.bits(vector)
-            for bit, applies in self._heuristics:
-                if applies(ask, style):
-                    capabilities |= bit
-        cells = (fine,) if fine >= 0 else ()
-        return Observation(cells, coarse, point, words, style, 0, _number(key), capabilities)
-
-    async def _vectors(self, asks: list[str]) -> NDArray[np.float32] | None:
-        """Return the vectors of prompts; None if they are not available now."""
+    async def _vectors(self, texts: list[str]) -> NDArray[np.float32] | None:
+        """Return the vectors of chunks; None if they are not available now."""
         try:
-            vectors = await self._embedded(asks)
+            vectors = await self._embedded(texts)
         except Exception as error:  # noqa: BLE001 - the call goes on, whatever an embedder raises
             self._record_failure(error)
             return None
@@ -182,7 +208,7 @@ class EmbeddingAnalyzer:
                 logger.warning(
                     "prompts are embedded again; %d calls were not counted in buckets", self.missed
                 )
-        if not self._fitted and (self._fitting is None or self._fitting.done()):
+        if not self._recogniser.fitted and (self._fitting is None or self._fitting.done()):
             self._fitting = asyncio.get_running_loop().create_task(self._try_to_fit())
 
     async def _try_to_fit(self) -> None:
@@ -192,14 +218,13 @@ class EmbeddingAnalyzer:
             self._record_failure(error)
 
     async def _fit(self) -> None:
-        """Embed the capabilities' examples and fit their directions."""
-        vectors: list[NDArray[np.float32]] = []
-        for examples in self._examples:
-            starts = range(0, len(examples), _EXAMPLE_BATCH)
-            batches = [await self._embedded([*examples[i : i + _EXAMPLE_BATCH]]) for i in starts]
-            vectors.append(np.concatenate(batches))
-        self._directions = Directions.fit(vectors, self._public_codebook)
-        self._fitted = True
+        """Embed the examples of capabilities, which say how they are recognised."""
+        texts = [*dict.fromkeys(self._recogniser.examples)]
+        vectors: dict[str, NDArray[np.float32]] = {}
+        for start in range(0, len(texts), _EXAMPLE_BATCH):
+            batch = texts[start : start + _EXAMPLE_BATCH]
+            vectors.update(zip(batch, await self._embedded(batch), strict=True))
+        self._recogniser.fit(vectors)
 
 
 def open_analyzer(policy: Policy, key: bytes) -> EmbeddingAnalyzer:
@@ -224,33 +249,17 @@ def open_analyzer(policy: Policy, key: bytes) -> EmbeddingAnalyzer:
     )
 
 
-def _within_bounds(asks: Sequence[str]) -> Sequence[str]:
-    """Return as many of a call's prompts as are analysed, evenly from the first on."""
-    asks = asks[:MAX_PROMPTS]
-    while sum(min(len(ask), MAX_SAMPLE) for ask in asks) > MAX_CHARACTERS:
-        asks = asks[::2]
-    return asks
+def _segments(call: Call) -> Sequence[Segment]:
+    """Return what the model reads; of a call that was made by hand, its prompts."""
+    if call.segments:
+        return call.segments
+    fed = [Segment(Channel.FED, call.template)] if call.template else []
+    return fed + [Segment(Channel.SAID, ask) for ask in call.asks or (call.ask,) if ask]
 
 
-def _combined(observations: list[Observation]) -> Observation:
-    """Return the observation of a call from those of its prompts, in order."""
-    first, *others = observations
-    if not others:
-        return first
-    capabilities = 0
-    for observation in observations:
-        capabilities |= observation.capabilities
-    return msgspec.structs.replace(
-        first,
-        cells=tuple(sorted({cell for each in observations for cell in each.cells})),
-        capabilities=capabilities,
-        more=tuple(others),
-    )
-
-
-def _without_buckets(key: bytes, ask: str) -> Observation:
-    style, words = style_features(ask)
-    return Observation(words=words, style=style, ask=_number(key))
+def _without_buckets(digest: int, text: str) -> Chunk:
+    style, words = style_features(text)
+    return Chunk(digest & _HALF, words=words, style=style)
 
 
 def _check(embedder: Embedder, codebook: Codebook, key: bytes) -> None:

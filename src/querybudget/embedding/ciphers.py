@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 _LATIN = "abcdefghijklmnopqrstuvwxyz"
 _CYRILLIC = "абвгдежзийклмнопрстуфхцчшщъыьэюя"
 _SIGNS = "".join(map(chr, range(33, 127)))
-_WORDS = re.compile(r"\b(?:[a-z]{4,}|[а-я]{4,})\b").findall
+_WORDS = re.compile(r"[^\W\d_]{4,}").findall
 _PIG = re.compile(r"[a-z]{2,}ay").fullmatch
-_PIG_WORD = re.compile(r"\b([A-Za-z]+)ay\b").sub
+_LATIN_WORDS = re.compile(r"[A-Za-z]+").sub
+_WHOLE_WORDS = re.compile(r"\S+").sub
+_LETTERS = re.compile(r"[^\W\d_]+").sub
 _TOKENS = re.compile(r"\S{4,}").findall
 _TIDY = re.compile(r"(?:^|[.!?]\s+|\n)[A-ZА-Я]|[\w)\"'][.!?](?=\s|$)").findall
 _VOWELS = "aeiou"
@@ -32,7 +34,12 @@ def cipher_of(text: str, knows: Knows) -> Cipher | None:
         text: Some of it may be readable.
         knows: Whether a word in lower case is known.
     """
-    words = [word for word in dict.fromkeys(_WORDS(text.lower())) if not knows(word)]
+    words = [
+        word
+        for word in dict.fromkeys(_WORDS(text.lower()))
+        if (word.isascii() or (min(word) >= _CYRILLIC[0] and max(word) <= _CYRILLIC[-1]))
+        and not knows(word)
+    ]
     words = words[:: max(1, len(words) // _SAMPLE)][:_SAMPLE]
     for ascii_words in (True, False):
         alike = [word for word in words if word.isascii() == ascii_words]
@@ -49,8 +56,8 @@ def _of_words(words: Sequence[str], needed: float, knows: Knows) -> Cipher | Non
         return _reversed
     if 2 * sum(_PIG(word) is not None for word in words) > len(words):
         plain = _unpigged(knows)
-        if sum(knows(_PIG_WORD(plain, word)) for word in words) >= needed:
-            return functools.partial(_PIG_WORD, plain)
+        if sum(knows(_LATIN_WORDS(plain, word)) for word in words) >= needed:
+            return functools.partial(_LATIN_WORDS, plain)
     letters = _LATIN if words[0].isascii() else _CYRILLIC
     joined = " ".join(words)
     for others in _keys(letters):
@@ -84,16 +91,22 @@ def _mirrored(text: str, knows: Knows) -> Cipher | None:
 def _reversed(text: str) -> str:
     """Return text read backwards: as a whole, line by line or word by word, as is tidiest."""
     lines = "\n".join(line[::-1] for line in text.split("\n"))
-    words = re.sub(r"\S+", lambda word: word[0][::-1], text)
-    letters = re.sub(r"[^\W\d_]+", lambda word: word[0][::-1], text)
+    words = _WHOLE_WORDS(_mirror_image, text)
+    letters = _LETTERS(_mirror_image, text)
     return max((text[::-1], lines, letters, words), key=lambda way: len(_TIDY(way)))
+
+
+def _mirror_image(found: re.Match[str]) -> str:
+    return found[0][::-1]
 
 
 def _unpigged(knows: Knows) -> Callable[[re.Match[str]], str]:
     """Return what undoes Pig Latin: ``igpay`` is pig, ``eggway`` and ``eggay`` are egg."""
 
     def plain(found: re.Match[str]) -> str:
-        stem = found[1].lower()
+        stem = found[0].lower().removesuffix("ay")
+        if len(stem) == len(found[0]) or not stem:
+            return found[0]
         if stem[-1:] in "wy" and stem[:1] in _VOWELS and knows(stem[:-1]):
             return stem[:-1]
         for moved in range(min(3, len(stem) - 1), -1, -1):

@@ -28,6 +28,12 @@ _ESCAPES = re.compile(r"(?:\\u\{?[0-9A-Fa-f]{4,6}\}?|\\U[0-9A-Fa-f]{8}){4,}").su
 _ESCAPE = re.compile(r"[0-9A-Fa-f]{4,8}").findall
 _MORSE_SIGN = r"[.\u00b7\u2022_\u2013\u2014-]{1,6}"
 _MORSE = re.compile(rf"{_MORSE_SIGN}(?: {{1,3}}(?:[/|] ?)?{_MORSE_SIGN}){{9,}}").sub
+_MORSE_GAPS = re.compile(r"[ ]?[/|][ ]?|[ ]{2,3}").split
+_NOT_HEX = re.compile(r"0x|\\x|[^0-9A-Fa-f]").sub
+_GROUPS = re.compile("[01]+").findall
+_BYTES = re.compile("[01]{8}").findall
+_NUMBERS = re.compile(r"\d+").findall
+_ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})").sub
 _SHORT_LONG = str.maketrans("\u00b7\u2022_\u2013\u2014", "..---")
 _MORSE_CODE = (
     ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...-"
@@ -137,7 +143,7 @@ def _base32(found: str) -> str | None:
 
 
 def _hex(found: str) -> str | None:
-    digits = re.sub(r"0x|\\x|[^0-9A-Fa-f]", "", found)
+    digits = _NOT_HEX("", found)
     for skipped in (0, 1):
         part = digits[skipped:]
         text = _text(bytes.fromhex(part[: len(part) & ~1]))
@@ -147,14 +153,14 @@ def _hex(found: str) -> str | None:
 
 
 def _bits(found: str) -> str | None:
-    groups = re.findall(r"[01]+", found)
+    groups = _GROUPS(found)
     if len(groups) == 1:
-        groups = re.findall(r"[01]{8}", found)
+        groups = _BYTES(found)
     return _text(bytes(int(group, 2) for group in groups))
 
 
 def _codes(found: str) -> str | None:
-    codes = [int(code) for code in re.findall(r"\d+", found)]
+    codes = [int(code) for code in _NUMBERS(found)]
     if max(codes) > _LAST_CODE:
         return None
     text = "".join(map(chr, codes))
@@ -166,12 +172,12 @@ def _codes(found: str) -> str | None:
     return text if spelt and _is_readable(text) else None
 
 
+def _byte(code: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(code[1].decode())
+
+
 def _percent(found: str) -> str | None:
-    data = re.sub(
-        rb"%([0-9A-Fa-f]{2})",
-        lambda code: bytes.fromhex(code[1].decode()),
-        found.replace("+", " ").encode(),
-    )
+    data = _ESCAPED(_byte, found.replace("+", " ").encode())
     return _text(data)
 
 
@@ -191,7 +197,7 @@ def _escapes(found: str) -> str | None:
 
 def _morse(found: str) -> str | None:
     signs = found.translate(_SHORT_LONG)
-    words = re.split(r" ?[/|] ?| {2,}", signs)
+    words = _MORSE_GAPS(signs)
     letters = [[_MORSE_LETTERS.get(sign) for sign in word.split()] for word in words]
     known = sum(letter is not None for word in letters for letter in word)
     if known < 0.95 * sum(map(len, letters)):

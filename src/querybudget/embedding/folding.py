@@ -34,21 +34,25 @@ class Folder:
 
     def fold(self, text: str) -> str:
         """Return what a text says once nothing hides it; most often, the text itself."""
+        return self.look(text)[0]
+
+    def look(self, text: str) -> tuple[str, bool]:
+        """Return what `fold` returns, and whether that is surely ordinary text."""
         if len(text) > LONGEST:
-            return self.fold(text[:LONGEST]) + text[LONGEST:]
+            return self.look(text[:LONGEST])[0] + text[LONGEST:], False
         for _ in range(_ROUNDS):
             before = text
             text = letters.seen(text, self._reader.knows)
             if self._reader.is_plain(text):
-                return text
+                return text, True
             text = self._unfolded(text)
             if text == before:
                 break
-        return text
+        return text, False
 
-    def is_opaque(self, text: str) -> bool:
-        """Return whether a folded text is no language, so that its words say nothing."""
-        return not self._reader.is_plain(text) and not self._reader.is_language(text)
+    def is_language(self, text: str) -> bool:
+        """Return whether a folded text is one in some language, so that its words say something."""
+        return self._reader.is_language(text)
 
     def _unfolded(self, text: str) -> str:
         knows = self._reader.knows

@@ -29,7 +29,8 @@ _FEW_LETTERS = 6  # as in a sequence of a genome
 _UNLIKELY = -5.4
 _BLOBS = 0.7
 _LARGE = 60  # characters of data that is not decoded, at least
-_NUMBERS = re.compile(r"\s*\[?\s*\d{1,6}(?:\s*,\s*\d{1,6}){23,}\s*,?\s*\]?\s*")
+_TOKENS = 24  # numbers of a list of token ids, at least
+_TOKEN_DIGITS = 6
 _WIDE = 1_000
 _CODE = 0.6
 
@@ -82,7 +83,7 @@ class Reader:
 
         A language that the vocabulary lacks is one, and so are code, tables and numbers.
         """
-        if _NUMBERS.fullmatch(text) and _are_tokens(text):
+        if _are_tokens(text):
             return False
         size = sum(map(len, text.split()))
         data = sum(len(blob) for blob in _BLOB(text) if not is_code(blob))
@@ -139,6 +140,12 @@ def is_code(blob: str) -> bool:
 
 
 def _are_tokens(text: str) -> bool:
-    numbers = [int(number) for number in re.findall(r"\d+", text)]
-    wide = sum(number >= _WIDE for number in numbers)
-    return 2 * wide > len(numbers) and len(set(numbers)) > len(numbers) // 2
+    """Return whether a text is a list of token ids: it says nothing, but a server may read it."""
+    numbers = text.strip().strip("[]").split(",")
+    if len(numbers) < _TOKENS:
+        return False
+    digits = [number.strip() for number in numbers if number.strip()]
+    if not all(each.isdecimal() and len(each) <= _TOKEN_DIGITS for each in digits):
+        return False
+    wide = sum(int(each) >= _WIDE for each in digits)
+    return 2 * wide > len(digits) and 2 * len(set(digits)) > len(digits)

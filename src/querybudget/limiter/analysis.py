@@ -11,18 +11,22 @@ from querybudget.policy.model import Policy
 
 
 class PromptAnalyzer(Protocol):
-    """Analyzes what calls ask. `querybudget.embedding.analyzer` has the one that embeds."""
+    """Analyzes what models read. `querybudget.embedding.analyzer` has the one that embeds."""
 
     @property
     def names(self) -> Sequence[str]:
         """Names of the capabilities it knows, by their bits in `Observation.capabilities`."""
         ...
 
-    async def analyze(self, call: Call, /) -> Observation:
-        """Return what a call's prompts show.
+    async def analyze(self, call: Call, caller: str, /) -> Observation:
+        """Return what is looked at of a call.
 
-        This never raises. What cannot be found in time is left out, and an observation without
-        cells counts no buckets.
+        This never raises. Chunks that cannot be embedded in time have no cell and count no buckets.
+        A call with nothing to look at has an observation without chunks, and still counts as one.
+
+        Args:
+            call: What is asked.
+            caller: `Identity.key` of who asks: what it has sent before is looked at last.
         """
         ...
 

@@ -47,5 +47,5 @@ async def examine(
     examined = Examined(None, kinds, matcher.templates(caller, call))
     if analyzer is None or not matcher.plan(caller, route, call, examined).needs_analysis:
         return examined
-    observation = await analyzer.analyze(call)
+    observation = await analyzer.analyze(call, caller.identity.key)
     return Examined(observation, kinds, examined.pools)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from zlib import crc32
 
-from querybudget.adapters.base import Call
+from querybudget.adapters.base import Call, Channel
 from querybudget.coverage import Observation
-from querybudget.coverage.observation import FINE
+from querybudget.coverage.observation import FINE, Chunk
 
 
 class FakeAnalyzer:
     """A prompt analyzer with the buckets and capabilities that a test names.
 
     A prompt that is not named has a bucket of its own, the same each time. So each new prompt
-    visits a new bucket, and a repeated one does not. The sweep score stays 0.
+    visits a new bucket, and a repeated one does not. The sweep score stays 0. Of what is fed to the
+    model beside the prompts, only texts that are named have buckets.
 
     Args:
         buckets: The bucket or buckets of a prompt.
@@ -40,26 +41,37 @@ class FakeAnalyzer:
         self.down = False
         self.prompts: list[str] = []
 
-    async def analyze(self, call: Call, /) -> Observation:
-        """Return what the test says of the call's prompts."""
-        texts = call.asks or (call.ask,)
+    async def analyze(self, call: Call, caller: str = "", /) -> Observation:  # noqa: ARG002 - of the protocol
+        """Return what the test says of the call's prompts, whoever the caller is."""
+        texts = _prompts(call)
         self.prompts += texts
         if self.down:
             return Observation()
-        cells = {cell for text in texts if text for cell in self._cells(text)}
+        fed = [one.text for one in call.segments if one.channel is Channel.FED]
+        said_chunks = tuple(chunk for text in texts if text for chunk in self._chunks(text))
         bits = (
             bool(members.intersection(texts)) << index
             for index, members in enumerate(self._capabilities.values())
         )
         return Observation(
-            cells=tuple(sorted(cells)),
+            cells=tuple(sorted({chunk.cell for chunk in said_chunks})),
             template=crc32(call.template.encode()),
-            ask=crc32(call.ask.encode()),
+            ask=crc32(texts[-1].encode()) if texts else 0,
             capabilities=sum(bits),
+            said=said_chunks,
+            fed=tuple(
+                chunk for text in fed if text in self._buckets for chunk in self._chunks(text)
+            ),
+            opaque=tuple(crc32(f"{one.kind}:{one.content}".encode()) for one in call.opaque),
         )
 
     async def aclose(self) -> None:
         """Do nothing: nothing is open."""
+
+    def _chunks(self, text: str) -> Iterable[Chunk]:
+        digest = crc32(text.encode())
+        for number, cell in enumerate(self._cells(text)):
+            yield Chunk(digest + number & 0xFFFFFFFF, cell=cell)
 
     def _cells(self, text: str) -> tuple[int, ...]:
         if text not in self._buckets:
@@ -73,6 +85,13 @@ class FakeAnalyzer:
             if self._next not in self._taken:
                 break
         return self._next
+
+
+def _prompts(call: Call) -> list[str]:
+    """Return what a call says; of one that was made by hand, its prompts."""
+    if call.segments:
+        return [one.text for one in call.segments if one.channel is Channel.SAID]
+    return [*(call.asks or (call.ask,))]
 
 
 def _checked(bucket: int | Iterable[int]) -> tuple[int, ...]:

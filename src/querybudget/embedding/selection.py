@@ -1,0 +1,201 @@
+"""Chooses what of a call is looked at: what its caller has not sent before, cut into chunks."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from hashlib import blake2b
+from heapq import nsmallest
+
+import msgspec
+
+from querybudget.adapters.base import Channel, Segment
+from querybudget.coverage.observation import MAX_CHUNKS
+from querybudget.embedding.chunks import Cutter
+from querybudget.embedding.folding import LONGEST, Folder
+from querybudget.embedding.repeats import Repeats
+
+REMEMBERED = 1 << 14
+"""Segments that are remembered as sent by their caller, twice over."""
+
+MAX_SEGMENTS = 512
+"""New segments of a call that are read; of more, those that the key says."""
+
+MAX_FOLDED = 32_768
+"""Characters of a call's new segments that are folded as a whole. Of more, and of long segments,
+what hides the chosen chunks is undone in each of them alone."""
+
+SAID_FIRST = MAX_CHUNKS // 2
+"""New chunks of what is said that are looked at before any of what is fed to the model."""
+
+_DIGEST = 8  # bytes
+
+
+class Excerpt(msgspec.Struct, frozen=True, gc=False):
+    """A chunk of a call that is looked at.
+
+    Attributes:
+        digest: Keyed hash of the chunk, 64 bits.
+        channel: How it gets into the prompt.
+        text: The chunk with whatever hides it undone; None if it has been looked at before.
+        opaque: Whether it is no language.
+    """
+
+    digest: int
+    channel: Channel
+    text: str | None = None
+    opaque: bool = False
+
+
+class _State(enum.Enum):
+    """What has been found out about a chunk that is new."""
+
+    KNOWN = enum.auto()
+    """It has been looked at before, perhaps of another caller."""
+    RAW = enum.auto()
+    """It may be hidden."""
+    FOLDED = enum.auto()
+    """It may be no language."""
+    PLAIN = enum.auto()
+
+
+class _Part(msgspec.Struct, frozen=True, gc=False):
+    """A chunk that is new."""
+
+    channel: Channel
+    text: str
+    state: _State
+
+
+class Selector:
+    """Chooses the excerpts of calls, and remembers what their callers have sent.
+
+    A segment that its caller has sent before as a whole is not read again: its chunks are chosen
+    only where those of new segments leave room, and only those that are still known. What is
+    remembered is numbers: hashes that this process alone makes, and digests.
+
+    Args:
+        folder: Undoes what hides a text.
+        key: Secret of the deployment: it decides where texts are cut, and which chunks are chosen
+            of a call that has more than `MAX_CHUNKS`.
+    """
+
+    def __init__(self, folder: Folder, key: bytes) -> None:
+        self._folder = folder
+        self._cutter = Cutter(key)
+        self._repeats = Repeats(key)
+        self._hash = blake2b(key=blake2b(key).digest(), digest_size=_DIGEST, person=b"chunk")
+        self._sent: dict[int, tuple[int, ...]] = {}
+        self._sent_before: dict[int, tuple[int, ...]] = {}
+
+    def select(
+        self, segments: Iterable[Segment], caller: str, known: Collection[int]
+    ) -> list[Excerpt]:
+        """Return what is looked at of a call, at most `MAX_CHUNKS`, in the order of the call.
+
+        Args:
+            segments: What the model reads.
+            caller: Key of the identity that sends it.
+            known: Digests of chunks that have been looked at.
+        """
+        parts: dict[int, _Part] = {}
+        sent: dict[int, Channel] = {}
+        order: list[int] = []
+        left = MAX_FOLDED
+        for segment, mark, digests in self._looked_up(segments, caller, known):
+            if digests is None:
+                new = self._read(segment, caller, known, whole=len(segment.text) <= left)
+                left -= len(segment.text)
+                digests = _bounded([*new])  # noqa: PLW2901 - as if it had been remembered
+                parts.update({digest: part for digest, part in new.items() if digest not in parts})
+            else:
+                sent.update((d, segment.channel) for d in digests if d not in sent and d in known)
+            self._remember(mark, digests)
+            order += digests
+        chosen = _chosen(parts, [digest for digest in sent if digest not in parts])
+        return [
+            self._excerpt(digest, parts[digest])
+            if digest in parts
+            else Excerpt(digest, sent[digest])
+            for digest in dict.fromkeys(order)
+            if digest in chosen
+        ]
+
+    def _looked_up(
+        self, segments: Iterable[Segment], caller: str, known: Collection[int]
+    ) -> list[tuple[Segment, int, tuple[int, ...] | None]]:
+        """Return what is read of a call's segments, and what is remembered of each."""
+        found: list[tuple[Segment, int, tuple[int, ...] | None]] = []
+        new: list[int] = []
+        for segment in segments:
+            mark = hash((caller, segment.text))
+            digests = self._sent.get(mark) or self._sent_before.get(mark)
+            if digests is None or not any(digest in known for digest in digests):
+                digests = None  # new, or none of it could be embedded, or all is forgotten
+                new.append(len(found))
+            found.append((segment, mark, digests))
+        if len(new) > MAX_SEGMENTS:
+            kept = set(nsmallest(MAX_SEGMENTS, new, key=lambda n: self._digest(found[n][0].text)))
+            return [one for n, one in enumerate(found) if one[2] is not None or n in kept]
+        return found
+
+    def _read(
+        self, segment: Segment, caller: str, known: Collection[int], *, whole: bool
+    ) -> dict[int, _Part]:
+        """Return the chunks of a segment that is new, by digest."""
+        text, state = self._repeats.without(caller, segment.text), _State.RAW
+        if whole and len(text) <= LONGEST:
+            folded, plain = self._folder.look(text)
+            state = _State.PLAIN if plain else _State.FOLDED
+            text = folded if folded == text else self._repeats.without(caller, folded)
+        parts: dict[int, _Part] = {}
+        for chunk in self._cutter.cut(text):
+            digest = self._digest(chunk)
+            found = _State.KNOWN if digest in known else state
+            parts[digest] = _Part(segment.channel, chunk, found)
+        return parts
+
+    def _excerpt(self, digest: int, part: _Part) -> Excerpt:
+        text, state = part.text, part.state
+        if state is _State.KNOWN:
+            return Excerpt(digest, part.channel)
+        if state is _State.RAW:
+            text, plain = self._folder.look(text)
+            state = _State.PLAIN if plain else _State.FOLDED
+        opaque = state is _State.FOLDED and not self._folder.is_language(text)
+        return Excerpt(digest, part.channel, text, opaque)
+
+    def _digest(self, text: str) -> int:
+        digest = self._hash.copy()
+        digest.update(text.encode("utf-8", "surrogatepass"))
+        return int.from_bytes(digest.digest(), "little")
+
+    def _remember(self, mark: int, digests: tuple[int, ...]) -> None:
+        self._sent[mark] = digests
+        if len(self._sent) > REMEMBERED:
+            self._sent_before, self._sent = self._sent, {}
+
+
+def _chosen(parts: Mapping[int, _Part], sent: Sequence[int]) -> Collection[int]:
+    """Return the digests of what is looked at: the lowest ones, since digests are keyed.
+
+    Up to `SAID_FIRST` of what is newly said come first, then what else is new, then what was sent
+    before.
+    """
+    if len(parts) + len(sent) <= MAX_CHUNKS:
+        return {*parts, *sent}
+    if len(parts) <= MAX_CHUNKS:
+        return {*parts, *nsmallest(MAX_CHUNKS - len(parts), sent)}
+    said = [digest for digest, part in parts.items() if part.channel is Channel.SAID]
+    chosen = set(nsmallest(SAID_FIRST, said))
+    others = [digest for digest in parts if digest not in chosen]
+    chosen.update(nsmallest(MAX_CHUNKS - len(chosen), others))
+    return chosen
+
+
+def _bounded(digests: list[int]) -> tuple[int, ...]:
+    """Return as many digests as can ever be chosen."""
+    if len(digests) <= MAX_CHUNKS:
+        return tuple(digests)
+    kept = set(nsmallest(MAX_CHUNKS, digests))
+    return tuple(digest for digest in digests if digest in kept)
