@@ -314,7 +314,7 @@ async def test_no_bucket_budget_applies_to_a_socket_and_its_messages_are_not_ana
 
 
 @pytest.mark.anyio
-async def test_the_ask_is_analyzed_and_not_the_history(make_edge: MakeEdge) -> None:
+async def test_everything_that_is_said_is_analyzed(make_edge: MakeEdge) -> None:
     edge = covered(make_edge, FakeModel(), BREADTH)
     turns = [
         {"role": "system", "content": "Be brief."},
@@ -323,7 +323,7 @@ async def test_the_ask_is_analyzed_and_not_the_history(make_edge: MakeEdge) -> N
         {"role": "user", "content": "second"},
     ]
     await drive(edge.app, http_scope(key="a"), request({"model": "m", "messages": turns}))
-    assert edge.limiter.analyzer.prompts == ["second"]
+    assert edge.limiter.analyzer.prompts == ["first", "second"]
 
 
 BIG = b'{"messages": [{"role": "user", "content": "%s"}]' % (b"a" * 1024 * 1024)

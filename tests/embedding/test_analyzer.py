@@ -107,7 +107,8 @@ async def test_a_short_prompt_is_one_chunk(shared: EmbeddingAnalyzer) -> None:
     assert len(chunk.style) > 0
     assert len(chunk.words) > 0
     assert observation.template == 0
-    assert observation.fed == observation.opaque == ()
+    assert not observation.fed
+    assert not observation.opaque
 
 
 async def test_what_is_fed_is_apart_from_what_is_said(shared: EmbeddingAnalyzer) -> None:

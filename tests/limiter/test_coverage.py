@@ -337,7 +337,7 @@ class Never:
 
     names = ("coding",)
 
-    async def analyze(self, call: Call, /) -> Observation:
+    async def analyze(self, call: Call, caller: str, /) -> Observation:
         raise AssertionError("observed")
 
     async def aclose(self) -> None:
