@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 
 from querybudget.adapters.base import UNREADABLE, Adapter, Call, Dialect, Opaque, Target
@@ -35,22 +35,32 @@ def read_call(adapter: Adapter, target: Target, body: bytes) -> Call:
     """
     if _has_too_many_values(body):
         return unreadable_call(adapter.dialect, body)
+    if not is_usual(target.headers):
+        return _most(_read_forms, adapter, target, body)
     try:
-        calls = _read(adapter, target, body)
+        return adapter.parse(target, body)
+    except TooMuchError:
+        return unreadable_call(adapter.dialect, body)
+    except BodyError:
+        return _most(_read_odd, adapter, target, body)
+
+
+def _most(
+    read: Callable[[Adapter, Target, bytes], list[Call]],
+    adapter: Adapter,
+    target: Target,
+    body: bytes,
+) -> Call:
+    """Return the most of what a body may ask, in all the ways that `read` knows."""
+    try:
+        calls = read(adapter, target, body)
     except TooMuchError:
         calls = []
     return most_of(calls) if calls else unreadable_call(adapter.dialect, body)
 
 
-def _read(adapter: Adapter, target: Target, body: bytes) -> list[Call]:
-    if not is_usual(target.headers):
-        return _read_forms(adapter, target, body)
-    try:
-        return [adapter.parse(target, body)]
-    except TooMuchError:
-        raise
-    except BodyError:
-        return [call for call, _ in _read_each(adapter, target, body)]
+def _read_odd(adapter: Adapter, target: Target, body: bytes) -> list[Call]:
+    return [call for call, _ in _read_each(adapter, target, body)]
 
 
 def _read_forms(adapter: Adapter, target: Target, body: bytes) -> list[Call]:

@@ -271,18 +271,17 @@ class Responder:
 
     def _settle(self, *, failed: bool) -> Awaitable[None]:
         self._calls.discard(self)
-        outcome = _outcome(self._status, failed=failed)
-        if outcome is _ANSWERED and self._admission.call.background:
+        admission, outcome = self._admission, _outcome(self._status, failed=failed)
+        if outcome is not _ANSWERED:
+            return self._limiter.settle_call(admission, outcome, None, self._status)
+        if admission.call.background:
             return self._settle_unless_kept()
-        return self._settle_as(outcome)
-
-    def _settle_as(self, outcome: Outcome) -> Awaitable[None]:
-        usage = self._usage() if outcome is _ANSWERED else None
-        return self._limiter.settle_call(self._admission, outcome, usage, self._status)
+        return self._limiter.settle_call(admission, outcome, self._usage(), self._status)
 
     async def _settle_unless_kept(self) -> None:
         if not await self._keeps():
-            await self._settle_as(_ANSWERED)
+            usage = self._usage()
+            await self._limiter.settle_call(self._admission, _ANSWERED, usage, self._status)
 
     async def _keeps(self) -> bool:
         """Keep the call open if its answer is still being made; return True if it is."""

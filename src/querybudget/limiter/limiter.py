@@ -374,7 +374,7 @@ class Limiter:
         self, admission: Admission, reserved: Reserved, outcome: Outcome, usage: Usage, status: int
     ) -> None:
         amounts = amounts_of(admission, outcome, usage)
-        if admission.verified:
+        if admission.verified and not reserved.charge.verified:
             reserved = reserved.of_verified()
         settlement = await self._resilient.settle(reserved, amounts)
         if admission.lapsed and settlement is Settlement.DONE:

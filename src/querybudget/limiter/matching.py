@@ -196,12 +196,11 @@ class Matcher:
             call: What is asked.
             examined: What it holds. If `Plan.needs_analysis`, call again once that is known.
         """
-        find = self._plans if len(call.model) <= LONGEST_KEY else self._make_plan
-        if call.other_models and max(map(len, call.other_models)) > LONGEST_KEY:
-            find = self._make_plan
-        return find(
+        names = models_of_call(call) if call.any_model or call.other_models else (call.model,)
+        longest = len(call.model) if len(names) == 1 else max(map(len, names))
+        return (self._plans if longest <= LONGEST_KEY else self._make_plan)(
             route.budgets,
-            models_of_call(call) if call.any_model else (call.model, *call.other_models),
+            names,
             call.operation,
             None if call.ambiguous else call.stream,
             caller.tier,
