@@ -15,11 +15,13 @@ from sklearn.linear_model import LogisticRegression
 from querybudget.coverage.evidence import FEATURES, VIEWS
 from tools.score.streams import GRID, Rates, Streams
 
-CAP, FLOOR, CLIP, ALLOWANCE = 5.0, -4.0, 1.5, 4.0
+CAP, FLOOR, CLIP, ALLOWANCE = 5.0, -4.0, 1.5, 3.0
 """Limits of what one view may add and subtract, in log-odds; of a deviation; and of what the
 strongest view may add to the others."""
 PENALTY = 0.03
 """Inverse regularisation strength of the regression."""
+SHRINKAGE = 0.25
+"""Factor on the components of the mean vector, which are many: their penalty is 16 times as high."""
 BALANCE = 0.75
 """A stream's weight is one over the number of its source's streams, to this power."""
 MIDDLE = np.log(50)
@@ -83,9 +85,10 @@ def fit(streams: Streams) -> Model:
     honest, sources = ~streams.swept, streams.source
     rates = np.concatenate([streams.rates[:, :, OTHERS], streams.vectors], axis=2)
     curves = _curves(rates[honest], sources[honest])
-    regression = _regression(curves.deviations(rates), streams)
     count = rates.shape[2]
-    weight, tilt = regression.coef_[0][:count], regression.coef_[0][count:]
+    shrunk = np.where(np.arange(count) < len(OTHERS), 1.0, SHRINKAGE)
+    regression = _regression(curves.deviations(rates) * shrunk, streams)
+    weight, tilt = regression.coef_[0][:count] * shrunk, regression.coef_[0][count:] * shrunk
     # Leanings carry what the regression says of the mean vector, in a form that is an integer.
     width = np.maximum(AT_MIDDLE @ curves.spread, curves.least)[len(OTHERS) :]
     raw = np.stack([weight[len(OTHERS) :], tilt[len(OTHERS) :]]) / width

@@ -16,7 +16,7 @@ from tools.score.model import ALLOWANCE, CAP, CLIP, FLOOR, Floats, Model
 CORPORA = Path(__file__).with_name("corpora.json")
 """Names of the corpora that the shipped weights were fitted on."""
 
-POOL_SHARE = (0.75, 0.42, 0.2)
+POOL_SHARE = (0.72, 0.33, 0.13)
 """Share of a pool's members in each tail that no honest community reached but one, whose every
 member is suspect."""
 
