@@ -21,7 +21,7 @@ strongest view may add to the others."""
 PENALTY = 0.03
 """Inverse regularisation strength of the regression."""
 SHRINKAGE = 0.25
-"""Factor on the components of the mean vector, which are many: their penalty is 16 times as high."""
+"""Factor on the components of the mean vector, which are many: a penalty 16 times as high."""
 BALANCE = 0.75
 """A stream's weight is one over the number of its source's streams, to this power."""
 MIDDLE = np.log(50)
