@@ -178,3 +178,27 @@ def test_a_change_says_nothing_of_calls_that_change_nothing() -> None:
     profile = CallerProfile()
     assert profile.observe(asks(1), NOW) == GroupChange(first=True)
     assert profile.observe(asks(1), NOW) is None
+
+
+def suspect() -> CallerProfile:
+    profile = CallerProfile()
+    for call in calls(range(0, 80, 2)):
+        profile.observe(call, NOW)
+    profile.said[0].evidence = 3_000
+    profile.observe(asks(1), NOW + DAY // 24)
+    assert profile.score(NOW + DAY // 24) > 650_000
+    return profile
+
+
+def test_neither_repeats_nor_waiting_between_calls_ends_suspicion() -> None:
+    profile = suspect()
+    for day in range(1, 4):
+        profile.observe(asks(1), NOW + day * DAY)
+        assert profile.score(NOW + day * DAY) > 650_000
+
+
+def test_a_false_alarm_ends_by_itself_on_known_ground() -> None:
+    profile = suspect()
+    for day in range(1, 30):
+        profile.observe(asks(1), NOW + day * DAY)
+    assert profile.score(NOW + 29 * DAY) < 600_000

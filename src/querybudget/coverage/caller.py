@@ -6,7 +6,9 @@ it feeds to the model are different streams, and so are the first two system pro
 so that several applications behind one key are not judged as one broad caller. All other system
 prompts share one stream. The score is that of the most suspect stream.
 
-The score rises at once and falls slowly, so that callers do not oscillate between stages.
+The score rises at once and falls slowly, so that callers do not oscillate between stages. It falls
+by `DECAY` a day while a caller stays away, and by `EASE` a day while it goes on about known matters:
+neither waiting between calls nor repeats make up for a sweep, and a false alarm ends by itself.
 """
 
 from __future__ import annotations
@@ -23,6 +25,12 @@ from querybudget.coverage.observation import FINE, Chunk, Observation
 from querybudget.coverage.reason import Reason
 from querybudget.coverage.response import Stage
 from querybudget.coverage.stream import MOST, Stream
+
+EASE = 10_000
+"""How far the score of a caller falls in a day without new ground, whatever else is sent."""
+
+HOUR = DAY // 24
+"""µs after which a call renews a score that has fallen meanwhile."""
 
 TEMPLATES = 2
 """System prompts of a caller that have a stream of their own."""
@@ -46,6 +54,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag="c"):
         fed: The stream of what comes with what is asked.
         last_score: The score when it was last computed; `score` is what remains of it.
         scored_at: When that was, µs.
+        looked_at: When a stream was last looked at, µs.
         reasons: What the last score consisted of, strongest first.
         stages: The last stage by quota.
         looked: Number of `POOL_LOOKS` that its groups know of.
@@ -63,6 +72,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag="c"):
     fed: Stream | None = None
     last_score: int = 0
     scored_at: int = 0
+    looked_at: int = 0
     reasons: tuple[Reason, ...] = ()
     stages: dict[str, Stage] = msgspec.field(default_factory=dict[str, Stage])
     looked: int = 0
@@ -112,6 +122,8 @@ class CallerProfile(msgspec.Struct, array_like=True, tag="c"):
         elif now - self.since > LIFETIME:
             self._halve(now)
         self.calls += 1
+        if self.last_score and now - self.scored_at >= HOUR:
+            self._record(now)
         self._enter_opaque(observation.opaque)
         said, fed = self._entered(observation.said), self._entered(observation.fed)
         reached = -1
@@ -129,16 +141,18 @@ class CallerProfile(msgspec.Struct, array_like=True, tag="c"):
         if not reasons:
             return -1
         if stream.chunks >= FIRST_LOOK:
+            self.looked_at = now
             self._record(now, reasons)
         if stream.chunks > MOST:
             stream.halve()
         return stream.looked
 
-    def _record(self, now: int, reasons: tuple[Reason, ...]) -> None:
+    def _record(self, now: int, reasons: tuple[Reason, ...] = ()) -> None:
         """Keep a new score: a higher one at once, a lower one at most `DECAY` below the last."""
         streams = [*self.said, self.fed] if self.fed else self.said
-        found = max(score(each.evidence) for each in streams if each.looked >= FIRST_LOOK)
-        if found >= self.score(now):
+        judged = [score(each.evidence) for each in streams if each.looked >= FIRST_LOOK]
+        found = max(judged, default=0) - EASE * (now - self.looked_at) // DAY
+        if reasons and found >= self.score(now):
             self.reasons = reasons
         self.last_score = max(found, self.score(now) - DECAY)
         self.scored_at = now
