@@ -7,7 +7,7 @@ so that several applications behind one key are not judged as one broad caller. 
 prompts share one stream. The score is that of the most suspect stream.
 
 The score rises at once and falls slowly, so that callers do not oscillate between stages. It falls
-by `DECAY` a day while a caller stays away, and by `EASE` a day while it goes on about known matters:
+The score rises at once and falls slowly, so that callers do not oscillate between stages. It loses
 neither waiting between calls nor repeats make up for a sweep, and a false alarm ends by itself.
 """
 
