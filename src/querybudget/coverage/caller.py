@@ -6,9 +6,9 @@ it feeds to the model are different streams, and so are the first two system pro
 so that several applications behind one key are not judged as one broad caller. All other system
 prompts share one stream. The score is that of the most suspect stream.
 
-The score rises at once and falls slowly, so that callers do not oscillate between stages: by `DECAY`
-a day while a caller stays away, and by `EASE` while it goes on about known matters. Neither waiting
-nor repeats make up for a sweep, and a false alarm ends by itself.
+The score rises at once and falls slowly, so that callers do not oscillate between stages. While a
+caller stays away it falls by `DECAY` a day, and by `EASE` while it goes on about known matters. So
+neither waiting nor repeats make up for a sweep, and a false alarm ends by itself.
 """
 
 from __future__ import annotations
