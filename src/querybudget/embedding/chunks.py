@@ -30,6 +30,7 @@ _SPLIT = 384  # characters of the parts that a stretch without a border is cut i
 _STEPS = (1, 2, 4)  # a hash covers the eight characters before a border
 _INSIDE, UNSPACED, _WORD, _SENTENCE, _LINE = range(5)
 _CLASS_SHIFT = 29
+_RUNS = re.compile(f"[{UNSPACED_SIGNS}]+").finditer
 _PLANE = 0x10000  # characters of Unicode's first plane, which has nearly all scripts
 
 
@@ -132,7 +133,7 @@ def _classes(text: str, codes: NDArray[np.uint32]) -> NDArray[np.uint32]:
 def kinds() -> NDArray[np.uint8]:
     """Return the kind of border after each character; bit 3 marks those that end sentences."""
     table = np.zeros(_PLANE, np.uint8)
-    for found in re.finditer(f"[{UNSPACED_SIGNS}]+", "".join(map(chr, range(_PLANE)))):
+    for found in _RUNS("".join(map(chr, range(_PLANE)))):
         table[found.start() : found.end()] = UNSPACED
     table[0xFFFF] = UNSPACED  # stands for the further planes: Han and pictures
     for signs, kind in (

@@ -18,7 +18,7 @@ _LATIN = re.compile(r"[A-Za-z]+").findall
 _BLOB = re.compile(r"[A-Za-z0-9+=]{24,}").findall
 _CODE_WORD = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}").findall
 _ORDINARY = 0.6  # share of words that are known in text with nothing to fold
-_STRETCH = bytes(3)  # longer words in a row that are all unknown
+_STRETCH = bytes(4)  # longer words in a row that are all unknown
 _SCARCE = 8  # words of which one at least is longer, in ordinary text
 _SHORT = 24  # characters of a text without longer words that is ordinary
 _SPACED = b"\1\1\1\1\1"  # letters in a row that stand alone
