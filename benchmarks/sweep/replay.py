@@ -23,7 +23,7 @@ from querybudget.units import MICRO
 
 __all__ = ["GIVES_UP", "Obtained", "StreamResult", "obtain", "replay", "replay_together"]
 
-GIVES_UP = 150
+GIVES_UP = 100
 """A sweeper ends when so many calls in a row that ask something obtain nothing."""
 
 
