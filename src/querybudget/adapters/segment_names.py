@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
+from querybudget.adapters.base import Channel
 from querybudget.adapters.members import fold
 from querybudget.adapters.readings import LONGEST_NAME
 
@@ -199,6 +200,29 @@ _BY_NAME: Final[Mapping[str, Kind]] = {
         Kind.REFERENCE,
     ),
 }
+
+
+_FED_ROLES = frozenset({"assistant", "chatbot", "developer", "function", "model", "system", "tool"})
+_ROLES = _FED_ROLES | {"", "human", "user"}
+_FED_TYPES = frozenset(
+    {"document", "file", "input_file", "reasoning", "search_result", "thinking", "json_schema"}
+)
+_FED_ENDINGS = ("_call", "_output", "_result", "_use")
+
+
+def channel_of(role: str) -> Channel:
+    """Return the channel of a turn."""
+    return Channel.FED if role in _FED_ROLES or role.lower() in _FED_ROLES else Channel.SAID
+
+
+def is_role(role: str) -> bool:
+    """Return True if servers know a role, so that it is no text of its own."""
+    return role in _ROLES or role.lower() in _ROLES
+
+
+def is_fed(kind: str) -> bool:
+    """Return True for the type of a part or an item that no user says."""
+    return kind in _FED_TYPES or kind.endswith(_FED_ENDINGS)
 
 
 def kind_of(name: str) -> Kind | None:

@@ -8,7 +8,8 @@ and prompt is a segment; texts of one channel that stand together in a turn are 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import partial
 from itertools import chain
 from typing import TypeAlias, cast
 
@@ -37,24 +38,22 @@ from querybudget.adapters.segment_names import (
     OTHERS,
     SETTINGS,
     Kind,
+    channel_of,
+    is_fed,
+    is_role,
     kind_of,
 )
 
 LONGEST_LABEL = 64
 """Characters of an id, at most; what is longer is read as text."""
 
-_FED_ROLES = frozenset({"assistant", "chatbot", "developer", "function", "model", "system", "tool"})
-_ROLES = _FED_ROLES | {"", "human", "user"}
-_FED_TYPES = frozenset(
-    {"document", "file", "input_file", "reasoning", "search_result", "thinking", "json_schema"}
-)
-_FED_ENDINGS = ("_call", "_output", "_result", "_use")
 _SAID, _FED = Channel.SAID, Channel.FED
 _NUMBERS = frozenset({bool, float, int})
 _COUNTS = frozenset({float, int})
-_PLAIN_TURN = frozenset({"role", "content"})
+_NO_TEXT = frozenset({bool, type(None)})
 _TEXTS = {str}
-_BLANK = re.compile(r"\s")
+_TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
+_FEW = 2  # members of a turn or a part with nothing but a text
 _ID = re.compile(r"(?=\D*\d)[\w.:+/=@-]{1,64}", re.ASCII)
 
 _Members: TypeAlias = "Iterable[tuple[str, Json]]"
@@ -74,9 +73,9 @@ class _Way(msgspec.Struct, frozen=True, gc=False):
     each: bool = False
 
 
+_IN_SAID, _IN_FED, _WORDS = _Way(_SAID), _Way(_FED), _Way(_FED, words=True)
 _EACH_SAID, _EACH_FED = _Way(_SAID, each=True), _Way(_FED, each=True)
-_IN_SAID, _IN_FED = _Way(_SAID), _Way(_FED)
-_WORDS, _EACH_WORDS = _Way(_FED, words=True), _Way(_FED, words=True, each=True)
+_EACH_WORDS = _Way(_FED, words=True, each=True)
 
 
 class _End:
@@ -102,13 +101,17 @@ def add_texts(call: Call, target: Target, request: Request, **decoded: Json) -> 
     if not target.texts:
         return
     reader = Reader()
-    reader.request(
-        [
-            (name, decoded[name] if name in decoded else request.value(name))
-            for name in request.names()
-            if fold(name) not in SETTINGS
-        ]
-    )
+    members: list[tuple[str, Json]] = []
+    for name in request.texts():
+        if fold(name) in SETTINGS:
+            continue
+        if name in decoded:
+            members.append((name, decoded[name]))
+        elif numbers := request.numbers(name):
+            reader.numbers(numbers)
+        else:
+            members.append((name, request.value(name)))
+    reader.request(members)
     call.segments, call.opaque = reader.found()
 
 
@@ -131,16 +134,6 @@ def texts_of(
     segments, opaque = reader.found()
     # The document has the prompts again.
     return tuple(dict.fromkeys(segments)), tuple(dict.fromkeys(opaque))
-
-
-def channel_of(role: str) -> Channel:
-    """Return the channel of a turn."""
-    return _FED if role in _FED_ROLES or role.lower() in _FED_ROLES else _SAID
-
-
-def is_role(role: str) -> bool:
-    """Return True if servers know a role, so that it is no text of its own."""
-    return role in _ROLES or role.lower() in _ROLES
 
 
 class Reader:
@@ -169,6 +162,11 @@ class Reader:
             for name, value in named:
                 self._member(fold(name), value, requests)
 
+    def numbers(self, data: bytes) -> None:
+        """Take a list of numbers, as JSON."""
+        kind = Kind.EMBEDDINGS if b"." in data else Kind.TOKENS
+        self._opaque.append(opaque_of(OPAQUE[kind], data))
+
     def prompt(self, value: Json) -> None:
         """Read a prompt, or a list of them."""
         self._walk(value, _EACH_SAID)
@@ -179,7 +177,7 @@ class Reader:
         if name in HOLDERS:
             held = value if isinstance(value, list) else [value]
             inner = [each for each in held if isinstance(each, dict)]
-            requests += [each.items() for each in inner]
+            requests += [each.items() for each in inner if not each.keys() <= SETTINGS]
             if len(inner) < len(held):
                 self._walk([each for each in held if not isinstance(each, dict)], _EACH_SAID)
             return
@@ -199,10 +197,10 @@ class Reader:
             found, way = pending.pop()
             if isinstance(found, str):
                 self._say(found, way.channel)
-            elif isinstance(found, list):
-                self._list(found, way, pending)
             elif isinstance(found, dict):
                 self._object(found, way, pending)
+            elif isinstance(found, list):
+                self._list(found, way, pending)
             elif found is _END:
                 self._end()
             elif type(found) in _COUNTS:
@@ -222,7 +220,12 @@ class Reader:
             if not way.words and not kinds.isdisjoint(_NUMBERS):  # token ids among texts
                 self._numbers([item for item in items if type(item) in _NUMBERS], way)
                 items = [item for item in items if type(item) not in _NUMBERS]
-            pending += [(item, way) for item in reversed(items)]
+            done = 0
+            for item in items:
+                if not isinstance(item, dict) or not self._is_simple(item, way):
+                    break
+                done += 1
+            pending += [(item, way) for item in reversed(items[done:] if done else items)]
 
     def _numbers(self, items: list[Json], way: _Way) -> None:
         if not items:
@@ -232,76 +235,96 @@ class Reader:
         else:
             self._opaque += opaque_in(kind_of_numbers(items), items)
 
-    def _object(self, members: dict[str, Json], way: _Way, pending: list[_Entry]) -> None:
+    def _is_simple(self, members: dict[str, Json], way: _Way) -> bool:
+        """Read a turn or a part with nothing but a text; return False for any other."""
         if not members:
+            return True
+        text, role, channel = members.get("text"), members.get("role"), way.channel
+        if way.words or len(members) > _FEW:
+            return False
+        if isinstance(text, str):
+            kind = members.get("type") if len(members) == _FEW else "text"
+            if not isinstance(kind, str) or kind not in _TEXT_TYPES:
+                return False
+        else:
+            text = members.get("content")
+            if not isinstance(text, str) or not isinstance(role, str) or not is_role(role):
+                return False
+            channel = channel_of(role)
+        self._say(text, channel)
+        if way.each:
+            self._end()
+        return True
+
+    def _object(self, members: dict[str, Json], way: _Way, pending: list[_Entry]) -> None:
+        if self._is_simple(members, way):
             return
         if way.each:
             pending.append((_END, _IN_SAID))
+        entries: list[_Entry] = []
         if way.words:
-            pending += [*self._words(members)][::-1]
-            return
-        channel = way.channel
+            self._read_words(members, entries)
+        else:
+            self._read_part(members, way.channel, entries)
+        entries.reverse()
+        pending += entries
+
+    def _read_part(self, members: dict[str, Json], channel: Channel, entries: list[_Entry]) -> None:
+        """Add what is to be read of a turn or a part."""
         role, kind = members.get("role"), members.get("type")
         if isinstance(role, str):
             channel = channel_of(role)
             if not is_role(role):
-                self._say(role, channel)
-            content = members.get("content")
-            if isinstance(content, str) and members.keys() == _PLAIN_TURN:
-                self._say(content, channel)
-                return
-        elif isinstance(kind, str) and _is_fed(kind):
+                entries.append((role, _IN_SAID))
+        elif isinstance(kind, str) and is_fed(kind):
             channel = _FED
         if "source" in members or "data" in members or kind == "item_reference":
             members, opaque = part_without(lax.text(kind), members)
             self._opaque += opaque
-        inside = _IN_FED if channel is _FED else _IN_SAID
-        entries = [
-            entry
-            for name, value in members.items()
-            if name != "role"
-            for entry in self._entries(name, value, inside)
-        ]
-        pending += entries[::-1]
+        way = _IN_FED if channel is _FED else _IN_SAID
+        for name, value in members.items():
+            if name != "role" or not isinstance(role, str):
+                self._read_member(kind_of(name), name, value, way, entries)
 
-    def _entries(self, name: str, value: Json, way: _Way) -> Iterator[_Entry]:
-        """Yield what is to be read of a member of a turn or a part."""
-        kind = kind_of(name)
-        if kind is Kind.SAID:
+    def _read_member(
+        self, kind: Kind | None, name: str, value: Json, way: _Way, entries: list[_Entry]
+    ) -> None:
+        """Add what is to be read of a member of a turn or a part."""
+        if type(value) in _NO_TEXT:
+            return
+        if kind is None:
+            if way is not _IN_SAID or not _is_id(value):
+                entries += [(name, way), (value, way)]
+        elif kind is Kind.SAID:
             is_call = way is _IN_FED and name == "input" and isinstance(value, dict)
-            yield (value, _WORDS if is_call else way)
-        elif kind is Kind.FED:
-            yield (value, _IN_FED)
-        elif kind is Kind.WORDS:
-            yield (value, _WORDS)
-        elif kind is None:
-            if isinstance(value, bool) or value is None or (way is _IN_SAID and _is_id(value)):
-                return
-            yield (name, way)
-            yield (value, way)
+            entries.append((value, _WORDS if is_call else way))
+        elif kind is Kind.FED or kind is Kind.WORDS:
+            entries.append((value, _IN_FED if kind is Kind.FED else _WORDS))
         elif kind is Kind.LABEL or kind is Kind.SEALED:
-            yield from ((text, way) for text in texts_in(value) if not _is_label(text, kind))
+            entries += [(text, way) for text in texts_in(value) if _is_text(text, kind)]
         elif kind in MEDIA and isinstance(value, dict) and not payload_of(value):
-            yield (value, way)
+            entries.append((value, way))
         else:
-            yield (self._media(kind, value), way)
+            entries += [(rest, way) for rest in self._media(kind, value)]
 
-    def _words(self, members: dict[str, Json]) -> Iterator[_Entry]:
-        """Yield the members of JSON that a model reads as it is, but names that servers give."""
+    def _read_words(self, members: dict[str, Json], entries: list[_Entry]) -> None:
+        """Add what is to be read of JSON that a model reads as it is, but names of servers."""
         for name, value in members.items():
             kind = kind_of(name)
             if kind is None:
-                yield (name, _WORDS)
+                entries.append((name, _WORDS))
             if kind is Kind.REFERENCE and not isinstance(value, dict):
                 self._opaque += opaque_in(kind, value)
-            elif not (kind is Kind.LABEL and isinstance(value, str) and _is_label(value, kind)):
-                yield (value, _WORDS)
+            elif kind is not Kind.LABEL or not isinstance(value, str) or _is_text(value, kind):
+                entries.append((value, _WORDS))
 
     def _media(self, kind: Kind, value: Json) -> list[Json]:
         """Take what is no text, and return what there is beside it."""
         self._opaque += opaque_in(kind, value)
+        if isinstance(value, str) or kind not in MEDIA:
+            return []
         held = value if isinstance(value, list) else [value]
-        return [rest_of(each) for each in held if isinstance(each, dict)] if kind in MEDIA else []
+        return [rest_of(each) for each in held if isinstance(each, dict)]
 
     def _say(self, text: str, channel: Channel) -> None:
         if not text:
@@ -315,10 +338,21 @@ class Reader:
         self._texts.append(text)
 
     def _say_all(self, texts: list[str], way: _Way) -> None:
-        for text in texts:
-            self._say(text, way.channel)
-            if way.each:
-                self._end()
+        together = "\n".join(texts)
+        if any(mark in together for mark in PICTURES):
+            for text in texts:
+                self._say(text, way.channel)
+                if way.each:
+                    self._end()
+            return
+        if way.each or way.channel is not self._channel:
+            self._end()
+            self._channel = way.channel
+        said = filter(None, texts)
+        if way.each:
+            self._segments += map(partial(Segment, way.channel), said)
+        else:
+            self._texts += said
 
     def _end(self) -> None:
         if self._texts:
@@ -333,22 +367,18 @@ def _place(member: tuple[str, Json]) -> int:
     return ORDER.get(name, OTHERS)
 
 
-def _is_fed(kind: str) -> bool:
-    """Return True for the type of a part or an item that no user says."""
-    return kind in _FED_TYPES or kind.endswith(_FED_ENDINGS)
-
-
-def _is_label(text: str, kind: Kind) -> bool:
-    """Return True if a text is written like an id: ASCII without white space, and no long one."""
-    short = kind is Kind.SEALED or len(text) <= LONGEST_LABEL
-    return short and text.isascii() and _BLANK.search(text) is None
+def _is_text(text: str, kind: Kind) -> bool:
+    """Return True unless a text is written like an id: one word in ASCII, and no long one."""
+    if len(text) > LONGEST_LABEL and kind is not Kind.SEALED:
+        return True
+    return not text.isascii() or len(text.split(None, 1)) > 1
 
 
 def _is_id(value: Json) -> bool:
     """Return True for a number, or a text like an id, a hash or a time."""
     if isinstance(value, str):
         return _ID.fullmatch(value) is not None
-    return isinstance(value, bool | int | float)
+    return type(value) in _NUMBERS
 
 
 def _are_vectors(items: list[Json]) -> bool:
