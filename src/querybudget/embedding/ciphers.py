@@ -60,12 +60,13 @@ def _of_words(words: Sequence[str], needed: float, knows: Knows) -> Cipher | Non
             return functools.partial(_LATIN_WORDS, plain)
     letters = _LATIN if words[0].isascii() else _CYRILLIC
     joined = " ".join(words)
+    mirrored = joined[::-1]
     for others in _keys(letters):
         # The vocabulary spells й without its mark.
-        shifted = joined.translate(_table(letters, others.replace("й", "и"))).split()
-        if sum(map(knows, shifted)) >= needed:
+        table = _table(letters, others.replace("й", "и"))
+        if sum(map(knows, joined.translate(table).split())) >= needed:
             return _undone(letters, others)
-        if sum(knows(word[::-1]) for word in shifted) >= needed:
+        if sum(map(knows, mirrored.translate(table).split())) >= needed:
             undone = _undone(letters, others)
             return lambda text: _reversed(undone(text))
     return None

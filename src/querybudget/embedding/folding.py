@@ -64,6 +64,8 @@ class Folder:
         if text != before or self._reader.is_plain(text):
             return text
         text = letters.unleeted(text, knows)
+        if self._reader.is_readable(text):
+            return text
         cipher = cipher_of(text, knows)
         return text if cipher is None else self._deciphered(text, cipher)
 

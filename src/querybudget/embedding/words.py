@@ -59,7 +59,16 @@ class Reader:
         longer = [word for word in words if len(word) >= LONG]
         if _SCARCE * len(longer) <= len(words):
             return len(text) < _SHORT
-        known = bytes(map(self.knows, longer))
+        return self._are_known(longer)
+
+    def is_readable(self, text: str) -> bool:
+        """Return whether most longer words of a text are known, and no stretch of it is unread."""
+        words = text.lower().translate(_TRIMMED).split()
+        longer = [word for word in words if len(word) >= LONG]
+        return _SCARCE * len(longer) > len(words) and self._are_known(longer)
+
+    def _are_known(self, words: list[str]) -> bool:
+        known = bytes(map(self.knows, words))
         return known.count(1) >= _ORDINARY * len(known) and _STRETCH not in known
 
     def reads(self, word: str) -> bool:
