@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from querybudget.units import SECOND, Algorithm, Micros, Quota
+from querybudget.units import SECOND, Algorithm, Micros, Quota, Unit
 
 __all__ = [
     "SCHEMES",
@@ -20,7 +20,9 @@ __all__ = [
     "Reach",
     "StoreSettings",
     "guarantees_of",
+    "kept",
     "lacking",
+    "needed",
 ]
 
 STORE_RETRY = Micros(5 * SECOND)
@@ -41,6 +43,7 @@ class Guarantees(Struct, frozen=True):
             charge that is then taken back.
         exact: Whether waits are exact and a limit is never exceeded.
         durable: Whether accounts outlive the process.
+        profiles: Whether it keeps profiles, without which there are no limits in buckets.
     """
 
     windows: frozenset[Algorithm]
@@ -48,6 +51,7 @@ class Guarantees(Struct, frozen=True):
     atomic: bool = True
     exact: bool = True
     durable: bool = True
+    profiles: bool = True
 
     @property
     def shared(self) -> bool:
@@ -60,7 +64,9 @@ _MEMORY = Guarantees(_ALL, "process", durable=False)
 _HOST = Guarantees(_ALL, "host")
 _NETWORK = Guarantees(_ALL, "network")
 _CLUSTER = replace(_NETWORK, atomic=False)
-_COUNTERS = Guarantees(frozenset({Algorithm.SLIDING}), "network", atomic=False, exact=False)
+_COUNTERS = Guarantees(
+    frozenset({Algorithm.SLIDING}), "network", atomic=False, exact=False, profiles=False
+)
 
 SCHEMES: dict[str, Guarantees] = {
     "memory": _MEMORY,
@@ -89,9 +95,11 @@ WORDS = {
     Algorithm.GCRA: "`window: gcra`",
     Algorithm.CALENDAR: "`window: calendar`",
     Algorithm.LEASE: "limits in `concurrent`",
-    Algorithm.DISTINCT: "limits in `buckets`",
 }
 """Each kind of window, in the words of the policy file."""
+
+BUCKETS = "limits in `buckets`"
+"""What needs profiles, in the words of the policy file."""
 
 
 def guarantees_of(url: str) -> Guarantees | None:
@@ -103,9 +111,21 @@ def guarantees_of(url: str) -> Guarantees | None:
     return replace(_COUNTERS, reach="process", durable=False) if in_memory else _COUNTERS
 
 
+def kept(guarantees: Guarantees) -> list[str]:
+    """Return what a store keeps, in the words of the policy file."""
+    windows = [WORDS[kind] for kind in Algorithm if kind in guarantees.windows]
+    return [*windows, BUCKETS] if guarantees.profiles else windows
+
+
+def needed(quota: Quota) -> str:
+    """Return what a store has to keep for a quota, in the words of the policy file."""
+    return BUCKETS if quota.unit is Unit.BUCKETS else WORDS[quota.algorithm]
+
+
 def lacking(guarantees: Guarantees, quotas: Iterable[Quota]) -> list[Quota]:
-    """Return the quotas whose kind of window a store does not keep."""
-    return [quota for quota in quotas if quota.algorithm not in guarantees.windows]
+    """Return the quotas that a store does not keep."""
+    words = kept(guarantees)
+    return [quota for quota in quotas if needed(quota) not in words]
 
 
 class StoreSettings(Struct, frozen=True):

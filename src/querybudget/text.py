@@ -88,7 +88,7 @@ def limit(quota: Quota) -> str:
             return f"{text} per calendar {period(quota)}"
         case Algorithm.GCRA:
             return f"{text} per {period(quota)}, {amount(quota.burst, quota.unit)} at once"
-        case Algorithm.SLIDING | Algorithm.DISTINCT:
+        case Algorithm.SLIDING:
             return f"{text} in any {period(quota)}"
 
 

@@ -55,10 +55,6 @@ ORDINARY_PRICE = Millionths(MICRO)
 SLOTS = 60
 """Slots of a sliding window: a minute is kept by the second, an hour by the minute."""
 
-AGES = 16
-"""Ages of a bucket, in slots, so that an age takes four bits. A window is 15 slots; the 16th is the
-one in which it ends."""
-
 Bounds = Callable[[int], tuple[int, int]]
 """Maps a moment in µs to the (start, end) in µs of the calendar period that contains it; pure."""
 
@@ -73,7 +69,7 @@ class Unit(enum.StrEnum):
     USD = "usd"
     CONCURRENT = "concurrent"
     BUCKETS = "buckets"
-    """Distinct buckets of the codebook that calls fell into."""
+    """Buckets of the codebook that calls newly enter."""
 
 
 class Algorithm(enum.StrEnum):
@@ -87,8 +83,6 @@ class Algorithm(enum.StrEnum):
     """Fresh at midnight, on Monday or on the 1st, in a time zone."""
     LEASE = "lease"
     """How many calls may be open at the same time; there is no window."""
-    DISTINCT = "distinct"
-    """Each bucket counts once in any stretch of one window's length."""
 
 
 class Period(enum.StrEnum):
@@ -135,7 +129,7 @@ class Quota(msgspec.Struct, frozen=True):
             otherwise.
         bounds: The calendar's periods; None for every other algorithm.
         rate: ``(units, time)``, the refill ``limit / window`` in lowest terms (µ-units, µs).
-        slot: Length in µs of the slots in which sliding and distinct windows keep what was used.
+        slot: Length in µs of the slots in which a sliding window keeps what was used.
         capacity: The most that one call can ever be granted, in µ-units.
         key: Name of the quota's state within an account; a change of algorithm changes it, so that
             the state starts empty.
@@ -156,8 +150,7 @@ class Quota(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         shared = math.gcd(self.limit, self.window) if self.window else 1
         force_setattr(self, "rate", (self.limit // shared, self.window // shared))
-        slots = AGES - 1 if self.algorithm is Algorithm.DISTINCT else SLOTS
-        force_setattr(self, "slot", max(1, -(-self.window // slots)))
+        force_setattr(self, "slot", max(1, -(-self.window // SLOTS)))
         gcra = self.algorithm is Algorithm.GCRA
         force_setattr(self, "capacity", self.burst if gcra else self.limit)
         force_setattr(self, "key", f"{self.algorithm}:{self.name}")

@@ -40,7 +40,8 @@ def test_store_check_prints_json(
 ) -> None:
     assert main(["store", "check", "--json", redis_server.url]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["windows"] == ["sliding", "gcra", "calendar", "lease", "distinct"]
+    assert found["windows"] == ["sliding", "gcra", "calendar", "lease"]
+    assert found["profiles"]
     assert (found["reach"], found["atomic"], found["exact"]) == ("network", True, True)
     latency = found["latency"]
     assert 0 < latency["reserve"] <= latency["slowest"]

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from querybudget.backends import WORDS, Guarantees, StoreSettings
+from querybudget.backends import BUCKETS, WORDS, Guarantees, StoreSettings
 from querybudget.errors import QueryBudgetError, StoreError
 from querybudget.ledger import Charge, Line
 from querybudget.redact import redact_error, redact_url
@@ -63,6 +63,7 @@ class StoreReport(msgspec.Struct, frozen=True):
         atomic: Whether all lines of a call are charged in one step.
         exact: Whether waits and limits are exact.
         durable: Whether accounts outlive the process.
+        profiles: Whether it keeps profiles, without which there are no limits in buckets.
         latency: Of a call's two steps, µs: the medians, and the slowest of all.
         clock: µs by which the server's clock is ahead of this host's; None if it has none of its
             own.
@@ -78,6 +79,7 @@ class StoreReport(msgspec.Struct, frozen=True):
     atomic: bool
     exact: bool
     durable: bool
+    profiles: bool
     latency: Latency
     clock: int | None
     warnings: tuple[str, ...]
@@ -146,6 +148,7 @@ async def _report(url: str, place: str) -> StoreReport:
         atomic=guarantees.atomic,
         exact=guarantees.exact,
         durable=guarantees.durable,
+        profiles=guarantees.profiles,
         latency=latency,
         clock=description.clock,
         warnings=(*description.warnings, *_warnings(guarantees, description)),
@@ -268,11 +271,11 @@ def _warnings(guarantees: Guarantees, description: _Description) -> Iterable[str
 
 def _print(report: StoreReport) -> None:
     latency = report.latency
-    windows = [WORDS[Algorithm(kind)] for kind in report.windows]
+    keeps = [WORDS[Algorithm(kind)] for kind in report.windows] + [BUCKETS] * report.profiles
     speed = f"reserve {_ms(latency.reserve)}, settle {_ms(latency.settle)} (medians of {CALLS})"
     rows = [
         ("store", report.kind + (f", {report.size:,} bytes" if report.size else "")),
-        ("keeps", ", ".join(windows)),
+        ("keeps", ", ".join(keeps)),
         ("counts", f"together for {_REACH.get(report.reach, report.reach)}"),
         ("lines", "charged in one step" if report.atomic else "charged one after another"),
         ("limits", "exact" if report.exact else "estimated"),

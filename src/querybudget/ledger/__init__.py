@@ -11,12 +11,12 @@ Shadow lines are decided the same way. They never refuse. They are charged only 
 shadow lines included, so that they hold what they would hold if they were enforced.
 
 Lines of buckets (`coverage`) are decided first: they set the price at which all other lines are
-charged, and what else is done to the call.
+charged, and what else is done to the call. Profiles observe a call when it is admitted.
 """
 
 from __future__ import annotations
 
-from querybudget.ledger.charging import answered, peek, renew, reserve, settle
+from querybudget.ledger.charging import peek, renew, reserve, settle
 from querybudget.ledger.types import (
     GRACE,
     UNCHARGED,
@@ -44,7 +44,6 @@ __all__ = [
     "Settled",
     "Standing",
     "Verdict",
-    "answered",
     "peek",
     "refusal",
     "renew",

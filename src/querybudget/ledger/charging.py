@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from querybudget.coverage.buckets import BucketState
 from querybudget.ledger.coverage import (
     SCORE_RETRY,
     BucketLine,
     CoverageDecision,
     evaluate,
-    update_profiles,
-    update_stages,
+    observe,
 )
 from querybudget.ledger.types import (
     GRACE,
@@ -27,16 +25,16 @@ from querybudget.ledger.types import (
     refusal,
 )
 from querybudget.ledger.windows import LeaseState, State, fresh
-from querybudget.units import MICRO, NO_TIME, Algorithm, Micros, Millionths, Quota, priced
+from querybudget.units import MICRO, NO_TIME, Micros, Millionths, Quota, Unit, priced
 
 # Looking up an enum's member costs more than deciding a line does, and so does isinstance, which
 # asks a Struct's metaclass: hence `type(...) is`, of types that have no subclasses.
 _ADMIT = Verdict.ADMIT
-_DISTINCT = Algorithm.DISTINCT
+_BUCKETS = Unit.BUCKETS
 _DONE, _REPEATED, _LATE = Settled.DONE, Settled.REPEATED, Settled.LATE
 
 _LineState = tuple[Line, State | BucketLine, int]
-"""A line, its window (or what it has of the call's buckets), and the room that is left."""
+"""A line, its window (or a line of buckets, decided), and the room that is left."""
 
 _Prices = Sequence[tuple[int, Millionths]]
 """Pairs of a moment in µs and the price in millionths from then on."""
@@ -68,7 +66,7 @@ def reserve(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decisi
         window = windows.get(quota.key) or _begin(windows, quota)
         room = window.room(quota, now)
         states.append((line, window, room))
-        if room < (line.minimum if price == MICRO else _cost(window, line.minimum, price)):
+        if room < (line.minimum if price == MICRO else _cost(line, window, price)):
             shadowed = shadowed or line.shadow
             refused = refused or not line.shadow
     if refused:
@@ -84,14 +82,14 @@ def settle(
     Args:
         accounts: Those accounts of the reservation's partitions that still exist; changed in place.
         reservation: As `reserve` made it.
-        amounts: µ-units used on each line, before price; zeros refund everything.
+        amounts: µ-units used on each line, before price; zeros refund everything. A line of
+            buckets keeps all that it holds at any amount above 0: only `reserve` knows what is new.
         now: µs since the epoch, of the store's clock.
 
     Returns:
         What was done: nothing if no account knows the reservation.
     """
     name, price, late = reservation.id, reservation.price, now >= reservation.expires
-    observation = reservation.observation
     knowing = [key for key, account in accounts.items() if account.open.pop(name, 0) > now]
     if not knowing:
         return _REPEATED
@@ -103,21 +101,14 @@ def settle(
         if type(window) is LeaseState:
             window.free(name)
             continue
-        if observation is not None and type(window) is BucketState:
-            if amount or late:
-                window.commit(name, observation.cells)
-            else:
-                window.release(name, observation.cells)
-            continue
-        difference = (amount if price == MICRO else _cost(window, amount, price)) - held
+        if quota.unit is _BUCKETS:
+            used = held if amount else 0
+        else:
+            used = amount if price == MICRO else priced(amount, price)
+        difference = used - held
         if difference > 0 or (difference and not late):
             window.room(quota, now)
             window.adjust(quota, difference, reservation.at, now)
-    if observation is not None:
-        known = {key: accounts[key] for key in knowing}
-        if not late and answered(reservation, amounts):
-            update_profiles(known, reservation, now)
-        update_stages(known, reservation.lines, now)
     return _LATE if late else _DONE
 
 
@@ -127,7 +118,7 @@ def renew(accounts: Mapping[str, Account], reservation: Reservation, ttl: int, n
     Args:
         accounts: Those accounts of the reservation's partitions that still exist; changed in place.
         reservation: As `reserve` made it. One that has expired is held again, above a limit on open
-            calls if need be; its buckets are visited.
+            calls if need be.
         ttl: µs.
         now: µs since the epoch, of the store's clock.
 
@@ -146,16 +137,7 @@ def renew(accounts: Mapping[str, Account], reservation: Reservation, ttl: int, n
         window = accounts[line.partition].windows.get(line.quota.key)
         if type(window) is LeaseState:
             window.renew(name, expires)
-        elif type(window) is BucketState and reservation.observation is not None:
-            window.renew(name, reservation.observation.cells, now, expires)
     return Micros(expires) if knowing else NO_TIME
-
-
-def answered(reservation: Reservation, amounts: Sequence[int]) -> bool:
-    """Return True if a call was answered: it used something, of buckets if it has such lines."""
-    lines = zip(reservation.lines, amounts, strict=True)
-    of_buckets = [amount for line, amount in lines if line.quota.algorithm is _DISTINCT]
-    return any(of_buckets or amounts)
 
 
 def peek(account: Account, quotas: Sequence[Quota], now: int) -> tuple[tuple[int, int], ...]:
@@ -181,7 +163,7 @@ def _reserve_seen(accounts: Mapping[str, Account], charge: Charge, now: int) -> 
             window = windows.get(quota.key) or _begin(windows, quota)
             room = window.room(quota, now)
             states.append((line, window, room))
-            short = room < _cost(window, line.minimum, price)
+            short = room < _cost(line, window, price)
         shadowed = shadowed or (short and line.shadow)
         refused = refused or (short and not line.shadow)
     if refused:
@@ -203,8 +185,6 @@ def _admit(
     name, price, expires, opened = charge.id, charge.price, now + charge.ttl, None
     if coverage is not None:
         price = Millionths(priced(price, coverage.price))
-        for profiled in charge.profiled:
-            _open(accounts[profiled].open, name, expires + GRACE, now)
     for line, window, room in states:
         if line.partition != opened:
             opened = line.partition
@@ -215,32 +195,23 @@ def _admit(
             continue
         amount, quota = line.amount, line.quota
         if type(window) is BucketLine:
-            held.append(window.novelty)
-            statuses.append(window.take(name, now, expires))
+            held.append(window.amount)
+            statuses.append(window.take(now))
             continue
         if type(window) is LeaseState:
             window.take(name, expires)
         else:
-            if price != MICRO:
+            if price != MICRO and quota.unit is not _BUCKETS:
                 amount = priced(amount, price)
             amount = amount if amount < room else room  # noqa: FURB136 - `min` takes long
             window.charge(quota, amount, now)
         held.append(amount)
         statuses.append(LineStatus(line, room - amount, window.reset(quota, now)))
-    reservation = Reservation(
-        name,
-        charge.lines,
-        tuple(held),
-        now,
-        expires,
-        price,
-        charge.observation,
-        charge.profiled,
-        charge.verified,
-    )
+    reservation = Reservation(name, charge.lines, tuple(held), now, expires, price, charge.verified)
     if coverage is None:
         return Decision(_ADMIT, tuple(statuses), NO_TIME, reservation, price)
-    return _with(coverage, Decision(_ADMIT, tuple(statuses), NO_TIME, reservation, price))
+    observe(accounts, charge, coverage, now)
+    return coverage.added_to(Decision(_ADMIT, tuple(statuses), NO_TIME, reservation, price))
 
 
 def _refuse(
@@ -250,23 +221,7 @@ def _refuse(
     statuses = tuple(_status(*state, charge, prices) for state in states)
     verdict, wait = refusal(statuses)
     decision = Decision(verdict, statuses, wait, None, prices[0][1])
-    return decision if coverage is None else _with(coverage, decision)
-
-
-def _with(coverage: CoverageDecision, decision: Decision) -> Decision:
-    """Add to `decision` what the lines of buckets do to the call."""
-    return Decision(
-        decision.verdict,
-        decision.lines,
-        decision.wait,
-        decision.reservation,
-        decision.price,
-        coverage.stage,
-        coverage.delay if decision.admitted else NO_TIME,
-        coverage.shadow_price,
-        coverage.shadow_stage,
-        coverage.reasons,
-    )
+    return decision if coverage is None else coverage.added_to(decision)
 
 
 def _status(
@@ -278,22 +233,22 @@ def _status(
         return window.status(now)
     quota = line.quota
     reset = window.reset(quota, now)
-    if _cost(window, line.minimum, price) <= room:
+    if _cost(line, window, price) <= room:
         return LineStatus(line, room, reset)
     for index, (begin, price) in enumerate(prices):
-        minimum = _cost(window, line.minimum, price)
+        minimum = _cost(line, window, price)
         if minimum > quota.capacity:
             continue
         fits = max(begin, now + window.wait(quota, minimum, now))
         if index + 1 == len(prices) or fits < prices[index + 1][0]:
             return LineStatus(line, room, reset, Micros(fits - now), Verdict.WAIT)
-    if _cost(window, line.minimum, charge.price) <= quota.capacity:  # only the score makes it dear
+    if _cost(line, window, charge.price) <= quota.capacity:  # only the score makes it dear
         return LineStatus(line, room, reset, SCORE_RETRY, Verdict.WAIT)
     return LineStatus(line, room, reset, NO_TIME, Verdict.NEVER)
 
 
 def _prices(charge: Charge, coverage: CoverageDecision | None, now: int) -> _Prices:
-    """The price from each moment on, from now, if nothing more is visited."""
+    """The price from each moment on, from now, if no more buckets are spent."""
     if coverage is None or coverage.price == MICRO:
         return ((now, charge.price),)
     return tuple(
@@ -306,9 +261,11 @@ def _begin(windows: dict[str, State], quota: Quota) -> State:
     return window
 
 
-def _cost(window: State, amount: int, price: int) -> int:
-    """`amount` at `price`; a lease is one lease at any price."""
-    return amount if type(window) is LeaseState else priced(amount, price)
+def _cost(line: Line, window: State, price: int) -> int:
+    """The least that a line takes; leases and buckets are so many at any price."""
+    if type(window) is LeaseState or line.quota.unit is _BUCKETS:
+        return line.minimum
+    return priced(line.minimum, price)
 
 
 def _open(reservations: dict[str, int], name: str, forgotten: int, now: int) -> None:

@@ -1,10 +1,12 @@
-"""Lines of buckets: what a call would newly visit, and what follows from earlier visits.
+"""Lines of buckets: what a call's new ground costs, and what follows from what was covered before.
 
-*Strain* is the share of a budget of buckets that is used, or the account's sweep score if that is
-higher. A call's own buckets do not count towards its strain; they raise that of the next call.
+A line of buckets is an ordinary line on a sliding window. Its amount is the number of buckets that
+the call newly enters, times the line's weight; the profile of the caller's identity knows that
+number. *Strain* is the share of the window that was spent before the call, or the account's sweep
+score if that is higher. What a call covers itself raises the strain of the next one.
 
-A call that visits nothing new can only be refused for the score. A refusal changes nothing: strain
-rises by calls that are admitted and answered, so the stage is recorded then.
+A call on known ground costs nothing, so it can only be refused for the score. Profiles observe a
+call when it is admitted. A refusal changes nothing.
 """
 
 from __future__ import annotations
@@ -14,25 +16,16 @@ from typing import final
 
 import msgspec
 
-from querybudget.coverage import BucketResponse, Profile, Reason, Stage
-from querybudget.coverage.buckets import BucketState
-from querybudget.ledger.types import Account, Charge, Line, LineStatus, Reservation, Verdict
-from querybudget.units import (
-    MICRO,
-    NO_TIME,
-    ORDINARY_PRICE,
-    SECOND,
-    Algorithm,
-    Micros,
-    Millionths,
-)
+from querybudget.coverage import Group, GroupChange, Profile, Reason, Stage
+from querybudget.ledger.types import Account, Charge, Decision, Line, LineStatus, Verdict
+from querybudget.ledger.windows import SlidingState
+from querybudget.units import MICRO, NO_TIME, ORDINARY_PRICE, SECOND, Micros, Millionths, Unit
 
 SCORE_RETRY = Micros(3_600 * SECOND)
 """The wait proposed to a call that is refused for its score. It promises nothing."""
 
-_DISTINCT = Algorithm.DISTINCT
+_BUCKETS = Unit.BUCKETS
 _NONE, _REFUSE = Stage.NONE, Stage.REFUSE
-_ADMIT = Verdict.ADMIT
 
 
 @final
@@ -41,24 +34,24 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         line: The line.
-        state: What was visited.
-        cells: What the call would visit.
-        left: µ-buckets that could be newly visited.
-        novelty: µ-buckets that the call would newly visit.
+        window: What its partition has spent.
+        left: µ-buckets that are left.
+        amount: µ-buckets that the call costs: 0 on known ground.
         strain: What the response depends on, in millionths.
         score: The part of the strain that is the account's score, in millionths.
+        before: The stage of the account's last call.
         reached: The stage at that strain.
         stage: What is to be done to this call.
         price: The factor on the call's other lines, in millionths.
     """
 
     line: Line
-    state: BucketState
-    cells: tuple[int, ...]
+    window: SlidingState
     left: int
-    novelty: int
+    amount: int
     strain: int
     score: int = 0
+    before: Stage = _NONE
     reached: Stage = _NONE
     stage: Stage = _NONE
     price: Millionths = ORDINARY_PRICE
@@ -66,7 +59,7 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
     @property
     def refuses(self) -> bool:
         """Whether the line, if it is enforced, refuses the call."""
-        return self.novelty > self.left or self.stage is _REFUSE
+        return self.amount > max(self.left, 0) or self.stage is _REFUSE
 
     @property
     def delay(self) -> Micros:
@@ -74,51 +67,44 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
         response = self.line.response
         return response.delay_at(self.strain) if response else NO_TIME
 
-    def take(self, name: str, now: int, expires: int) -> LineStatus:
+    def take(self, now: int) -> LineStatus:
         """Charge the line, and return its status."""
-        line, state = self.line, self.state
-        quota, added = line.quota, self.novelty
-        state.reserve(name, self.cells, line.amount, added, quota, now, expires)
-        state.stage = self.reached
-        reset = state.reset(quota, now)
-        return LineStatus(line, self.left - added, reset, NO_TIME, _ADMIT, self.strain)
+        quota = self.line.quota
+        self.window.charge(quota, self.amount, now)
+        reset = self.window.reset(quota, now)
+        return LineStatus(self.line, self.left - self.amount, reset)
 
     def status(self, now: int) -> LineStatus:
         """Return the status of the line if nothing is charged on it."""
         line, quota = self.line, self.line.quota
-        reset = self.state.reset(quota, now)
+        reset = self.window.reset(quota, now)
         if not self.refuses:
-            return LineStatus(line, self.left, reset, strain=self.strain)
-        if line.amount * len(self.cells) > quota.limit:
-            return LineStatus(line, self.left, reset, NO_TIME, Verdict.NEVER, self.strain)
-        wait = self._wait(now)
-        return LineStatus(line, self.left, reset, wait, Verdict.WAIT, self.strain)
+            return LineStatus(line, self.left, reset)
+        if self.amount > quota.limit:
+            return LineStatus(line, self.left, reset, NO_TIME, Verdict.NEVER)
+        return LineStatus(line, self.left, reset, self._wait(now), Verdict.WAIT)
 
     def prices(self, now: int) -> list[tuple[int, Millionths]]:
-        """Return the price from each moment in µs on, if nothing more is visited."""
-        line = self.line
-        response, limit = line.response, line.quota.limit
+        """Return the price from each moment in µs on, if nothing more is spent."""
+        response, quota = self.line.response, self.line.quota
         if response is None:
             return [(now, ORDINARY_PRICE)]
         return [
-            (moment, response.price(max(self.score, _share(used, limit))))
-            for moment, used in self.state.decay_schedule(line.quota, now)
+            (moment, response.price(max(self.score, _share(used, quota.limit))))
+            for moment, used in self.window.decay(quota, now)
         ]
 
     def _wait(self, now: int) -> Micros:
         """µs until the line no longer refuses; exact, except for the score."""
-        line, state = self.line, self.state
-        response, quota = line.response, line.quota
-        wait = NO_TIME
-        if self.novelty > self.left:
-            wait = Micros(state.wait_until_below(quota, quota.limit, now, self.cells, line.amount))
+        response, quota, window = self.line.response, self.line.quota, self.window
+        wait = window.wait(quota, self.amount, now) if self.amount > max(self.left, 0) else 0
         if response and self.stage is _REFUSE:
-            begin = response.threshold(_REFUSE, state.stage)
+            begin = response.threshold(_REFUSE, self.before)
             if self.score >= begin:
-                return max(wait, SCORE_RETRY)
-            limit = (begin * quota.limit - 1) // MICRO
-            wait = max(wait, Micros(state.wait_until_below(quota, limit, now)))
-        return wait
+                return max(Micros(wait), SCORE_RETRY)
+            least = quota.limit - (begin * quota.limit - 1) // MICRO
+            wait = max(wait, window.wait(quota, least, now))
+        return Micros(wait)
 
 
 class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
@@ -151,13 +137,41 @@ class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
             for at in moments
         ]
 
+    def added_to(self, decision: Decision) -> Decision:
+        """Return a decision with what the lines of buckets do to the call."""
+        lines = zip(decision.lines, self.bucket_lines, strict=True)
+        statuses = [
+            msgspec.structs.replace(status, strain=one.strain) if one else status
+            for status, one in lines
+        ]
+        return Decision(
+            decision.verdict,
+            tuple(statuses),
+            decision.wait,
+            decision.reservation,
+            decision.price,
+            self.stage,
+            self.delay if decision.admitted else NO_TIME,
+            self.shadow_price,
+            self.shadow_stage,
+            self.reasons,
+        )
+
 
 def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> CoverageDecision:
-    """Return what the lines of buckets of `charge` do to it. Only drops what has expired."""
-    cells = charge.observation.cells if charge.observation else ()
+    """Return what the lines of buckets of `charge` do to it.
+
+    Args:
+        accounts: Those of the identity, of lines of buckets and of the calibration, at least. Only
+            what has expired is dropped.
+        charge: With an observation.
+        now: µs.
+    """
+    novelty = _novelty(accounts, charge)
+    shift = _shift(accounts, charge)
     bucket_lines = [
-        _bucket_line(line, accounts[line.partition], cells, now)
-        if line.quota.algorithm is _DISTINCT
+        _bucket_line(line, accounts[line.partition], novelty, shift, now)
+        if line.quota.unit is _BUCKETS
         else None
         for line in charge.lines
     ]
@@ -179,46 +193,105 @@ def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> Cover
     return CoverageDecision(bucket_lines, price, stage, delay, shadow_price, shadow_stage, reasons)
 
 
-def update_profiles(accounts: Mapping[str, Account], reservation: Reservation, now: int) -> None:
-    """Add an answered call to the profiles of the reservation."""
-    observation, profiled = reservation.observation, reservation.profiled
-    identity = accounts.get(profiled[0]) if profiled else None
-    if observation is None or identity is None:
-        return
-    delta = _profile(identity).observe(observation, now)
-    for partition in profiled[1:]:
-        pool = accounts.get(partition)
-        if pool is not None:
-            _profile(pool).add(delta, now)
+def observe(
+    accounts: Mapping[str, Account], charge: Charge, coverage: CoverageDecision, now: int
+) -> None:
+    """Let the profiles of an admitted call observe it, and keep the stages that it was in."""
+    lines = [one.line.partition for one in coverage.bucket_lines if one]
+    change = None
+    for partition in dict.fromkeys((*charge.profiled, *lines)):  # the identity's first
+        account = accounts[partition]
+        change = update_profile(partition, account, charge, coverage, change, now)
 
 
-def update_stages(accounts: Mapping[str, Account], lines: Sequence[Line], now: int) -> None:
-    """Update the stages of `lines`, whose strain may have risen."""
-    for line in lines:
-        response, account = line.response, accounts.get(line.partition)
-        if response is None or account is None or not response.stages:
-            continue
-        state = _state(account, line)
-        state.room(line.quota, now)
-        strain = max(_share(state.total, line.quota.limit), _score(account, response, now))
-        state.stage = response.stage(strain, state.stage)
+def update_profile(
+    partition: str,
+    account: Account,
+    charge: Charge,
+    coverage: CoverageDecision,
+    change: GroupChange | None,
+    now: int,
+) -> GroupChange | None:
+    """Let one profile of an admitted call observe it, and keep the stages that it was in.
+
+    Args:
+        partition: The account's.
+        account: Changed in place.
+        charge: The call's.
+        coverage: What was decided of it.
+        change: What the identity's profile has found for its groups.
+        now: µs.
+
+    Returns:
+        What groups have to know: found if this is the identity's account, otherwise `change`.
+    """
+    own = partition in charge.profiled[:1]
+    profile = _profile(account) if own else _group(account)
+    for bucket_line in coverage.bucket_lines:
+        if bucket_line is not None and bucket_line.line.partition == partition:
+            _keep_stage(profile.stages, bucket_line)
+    if type(profile) is Profile and charge.observation is not None:
+        change = profile.observe(charge.observation, now)
+    elif type(profile) is Group and change is not None and partition in charge.profiled:
+        profile.add(change, now)
+    if account.profile is not None or not profile.blank:
+        account.profile = profile
+    return change
 
 
-def _bucket_line(line: Line, account: Account, cells: tuple[int, ...], now: int) -> BucketLine:
-    state, quota, response = _state(account, line), line.quota, line.response
-    left = state.room(quota, now)
-    novelty = state.novelty(cells, line.amount)
-    strain = _share(state.total, quota.limit)
+def _bucket_line(line: Line, account: Account, novelty: int, shift: int, now: int) -> BucketLine:
+    quota, response = line.quota, line.response
+    window = account.windows.get(quota.key)
+    if type(window) is not SlidingState:
+        window = account.windows[quota.key] = SlidingState()
+    left, amount = window.room(quota, now), novelty * line.amount
+    strain = _share(quota.limit - left, quota.limit)
     if response is None:
-        return BucketLine(line, state, cells, left, novelty, strain)
-    score = _score(account, response, now)
+        return BucketLine(line, window, left, amount, strain)
+    profile = account.profile
+    score = profile.score(now) if profile and response.scored else 0
+    if score:
+        score = max(0, score + shift)
     strain = max(strain, score)
-    before = state.stage
+    before = profile.stages.get(quota.key, _NONE) if profile else _NONE
     reached = stage = response.stage(strain, before) if response.stages else _NONE
-    if stage is _REFUSE and not novelty and score < response.threshold(_REFUSE, before):
+    if stage is _REFUSE and not amount and score < response.threshold(_REFUSE, before):
         stage = response.milder(_REFUSE)
     price = response.price(strain)
-    return BucketLine(line, state, cells, left, novelty, strain, score, reached, stage, price)
+    return BucketLine(line, window, left, amount, strain, score, before, reached, stage, price)
+
+
+def _novelty(accounts: Mapping[str, Account], charge: Charge) -> int:
+    """Return how many buckets the call newly enters, by the profile of its identity."""
+    if charge.observation is None:
+        return 0
+    profile = _profile(accounts[charge.profiled[0]]) if charge.profiled else Profile()
+    return profile.novelty(charge.observation)
+
+
+def _shift(accounts: Mapping[str, Account], charge: Charge) -> int:
+    calibration = charge.calibration
+    if calibration is None:
+        return 0
+    return _group(accounts[calibration.partition]).shift(calibration)
+
+
+def _keep_stage(stages: dict[str, Stage], bucket_line: BucketLine) -> None:
+    key = bucket_line.line.quota.key
+    if bucket_line.reached:
+        stages[key] = bucket_line.reached
+    else:
+        stages.pop(key, None)
+
+
+def _profile(account: Account) -> Profile:
+    """Return the profile of an identity; a new one if there is none."""
+    return account.profile if type(account.profile) is Profile else Profile()
+
+
+def _group(account: Account) -> Group:
+    """Return the profile of a group; a new one if there is none."""
+    return account.profile if type(account.profile) is Group else Group()
 
 
 def _reasons(
@@ -232,26 +305,8 @@ def _reasons(
     return profile.reasons if profile else ()
 
 
-def _state(account: Account, line: Line) -> BucketState:
-    key = line.quota.key
-    state = account.windows.get(key)
-    if type(state) is not BucketState:
-        state = account.windows[key] = BucketState()
-    return state
-
-
 def _share(used: int, limit: int) -> int:
     return used * MICRO // limit
-
-
-def _score(account: Account, response: BucketResponse, now: int) -> int:
-    return account.profile.score(now) if response.scored and account.profile else 0
-
-
-def _profile(account: Account) -> Profile:
-    if account.profile is None:
-        account.profile = Profile()
-    return account.profile
 
 
 def _latest(schedule: Sequence[tuple[int, Millionths]], at: int) -> Millionths:

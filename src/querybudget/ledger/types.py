@@ -7,16 +7,24 @@ from collections.abc import Sequence
 
 import msgspec
 
-from querybudget.coverage import BucketResponse, Observation, Profile, Reason, Stage
+from querybudget.coverage import (
+    BucketResponse,
+    Calibration,
+    Group,
+    Observation,
+    Profile,
+    Reason,
+    Stage,
+)
 from querybudget.ledger.windows import State
 from querybudget.units import (
     NO_TIME,
     ORDINARY_PRICE,
     SECOND,
-    Algorithm,
     Micros,
     Millionths,
     Quota,
+    Unit,
 )
 
 UNCHARGED = -1
@@ -50,7 +58,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
         minimum: The part of `amount` that is certain. If less than `amount` is left, but this much
             is, the line holds what is left. Equal to `amount` if all of it is certain.
         shadow: Decide and count, but never refuse.
-        response: What follows from the buckets visited, on a line of buckets; None to count only.
+        response: What follows from the buckets covered, on a line of buckets; None to count only.
             The `amount` and `minimum` of such a line are the weight of each new bucket.
         standing: Who can make the account.
     """
@@ -73,10 +81,12 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
         ttl: µs after which the reservation expires unless it is settled.
         price: Factor on every amount but leases and buckets, in millionths.
         observation: What the call shows; None if no line counts buckets.
-        profiled: Accounts whose profiles take in the observation when the call is answered: first
-            the identity's, then those of its pools.
+        profiled: Accounts whose profiles observe the call when it is admitted: first the
+            identity's, then those of its groups.
         verified: Whether the application has verified the caller, in this call or before. An
             account of a caller who is not verified stays on probation.
+        calibration: How scores are calibrated, and by which of the groups; None to take them as
+            they are.
     """
 
     id: str
@@ -86,41 +96,53 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     observation: Observation | None = None
     profiled: tuple[str, ...] = ()
     verified: bool = True
+    calibration: Calibration | None = None
 
     @property
     def partitions(self) -> tuple[str, ...]:
-        """Keys of the accounts concerned, each once."""
-        return _partitions(self.lines, self.profiled)
+        """Keys of the accounts concerned, each once: those of the lines first."""
+        partitions = (*(line.partition for line in self.lines), *self.profiled)
+        return tuple(dict.fromkeys(partitions))
 
     @property
     def on_probation(self) -> frozenset[str]:
         """Keys of the accounts that end soon, because their callers are not verified."""
-        return _on_probation(self)
+        if self.verified:
+            return _NOBODY
+        lasting = {line.partition for line in self.lines if line.standing}
+        if self.calibration is not None:
+            lasting.add(self.calibration.partition)
+        return frozenset(self.partitions) - lasting
+
+    def standing(self, partition: str) -> Standing:
+        """Return who can make one of the accounts.
+
+        A group that no line charges counts as invented, but for the one that calibrates: so groups
+        push out no caller's account, and no group can be kept from forming.
+        """
+        lines = [line.standing for line in self.lines if line.partition == partition]
+        if lines:
+            return max(lines)
+        if self.calibration is not None and partition == self.calibration.partition:
+            return Standing.FIXED
+        return Standing.INVENTED if partition in self.profiled[1:] else Standing.CALLER
 
     def with_lines(self, name: str, lines: tuple[Line, ...]) -> Charge:
         """Return this charge under another name, for other lines.
 
         Only lines that count buckets need the observation and the profiles.
         """
-        if any(line.quota.algorithm is Algorithm.DISTINCT for line in lines):
+        if any(line.quota.unit is Unit.BUCKETS for line in lines):
             return msgspec.structs.replace(self, id=name, lines=lines)
-        return msgspec.structs.replace(self, id=name, lines=lines, observation=None, profiled=())
+        return msgspec.structs.replace(
+            self, id=name, lines=lines, observation=None, profiled=(), calibration=None
+        )
 
     def reserved(
         self, held: tuple[int, ...], at: int, expires: int, price: Millionths
     ) -> Reservation:
         """Return the reservation of this charge; the arguments are its attributes."""
-        return Reservation(
-            self.id,
-            self.lines,
-            held,
-            at,
-            expires,
-            price,
-            self.observation,
-            self.profiled,
-            self.verified,
-        )
+        return Reservation(self.id, self.lines, held, at, expires, price, self.verified)
 
 
 class Verdict(enum.IntEnum):
@@ -176,8 +198,6 @@ class Reservation(msgspec.Struct, frozen=True):
         at: When it was made, µs.
         expires: When it lapses, µs.
         price: The factor it was charged at, in millionths.
-        observation: As charged.
-        profiled: As charged.
         verified: As charged; or whether the call that it was made for has verified the caller.
     """
 
@@ -187,19 +207,20 @@ class Reservation(msgspec.Struct, frozen=True):
     at: int
     expires: int
     price: Millionths
-    observation: Observation | None = None
-    profiled: tuple[str, ...] = ()
     verified: bool = True
 
     @property
     def partitions(self) -> tuple[str, ...]:
         """Keys of the accounts concerned, each once."""
-        return _partitions(self.lines, self.profiled)
+        return tuple(dict.fromkeys([line.partition for line in self.lines]))
 
     @property
     def on_probation(self) -> frozenset[str]:
         """Keys of the accounts that end soon, because their callers are not verified."""
-        return _on_probation(self)
+        if self.verified:
+            return _NOBODY
+        lasting = {line.partition for line in self.lines if line.standing}
+        return frozenset(self.partitions) - lasting
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -265,27 +286,18 @@ class Account(msgspec.Struct, array_like=True):
         windows: Use by `Quota.key`.
         open: Reservations not settled, oldest first: id to the moment it is forgotten, which is
             `GRACE` after its expiry.
-        profile: What its answered calls look like; None before the first that was analyzed.
+        profile: What its admitted calls look like, of an identity or a group; None before the
+            first that shows something.
     """
 
     since: int = 0
     windows: dict[str, State] = msgspec.field(default_factory=dict[str, State])
     open: dict[str, int] = msgspec.field(default_factory=dict[str, int])
-    profile: Profile | None = None
+    profile: Profile | Group | None = None
 
     @property
     def blank(self) -> bool:
         """Whether nothing is used or held, so that deleting the account changes nothing."""
-        seen = self.profile is not None and self.profile.queries
-        return not (self.open or seen) and all(window.blank for window in self.windows.values())
-
-
-def _partitions(lines: tuple[Line, ...], profiled: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*(line.partition for line in lines), *profiled]))
-
-
-def _on_probation(charge: Charge | Reservation) -> frozenset[str]:
-    if charge.verified:
-        return _NOBODY
-    lasting = {line.partition for line in charge.lines if line.standing}
-    return frozenset(charge.partitions) - lasting
+        if self.open or (self.profile is not None and not self.profile.blank):
+            return False
+        return all(window.blank for window in self.windows.values())

@@ -1,7 +1,7 @@
 """What one partition has used of one quota: a state for each algorithm.
 
 The states are small, O(1) in the number of calls, and have the members of `Window`, so that the
-ledger need not know which one it has (`querybudget.coverage.buckets` has the one for buckets).
+ledger need not know which one it has.
 
 Every amount is an integer in µ-units, every time an integer in µs. Nothing is rounded in a caller's
 favour or against it, except where a docstring says so. No clock is read. A `now` earlier than the
@@ -15,7 +15,6 @@ from typing import Protocol, final
 
 import msgspec
 
-from querybudget.coverage.buckets import BucketState
 from querybudget.units import MICRO, SECOND, Algorithm, Bounds, Quota
 
 __all__ = [
@@ -209,15 +208,21 @@ class SlidingState(msgspec.Struct, array_like=True, tag="s"):
             self.due = max(self.due, now + windows * quota.window)
 
     def wait(self, quota: Quota, amount: int, now: int) -> int:
-        missing = amount + self.total + self.debt - quota.limit
-        marks = self.marks
+        schedule = self.decay(quota, now)
+        fits = (moment for moment, used in schedule if used + amount <= quota.limit)
+        return next(fits, schedule[-1][0]) - now
+
+    def decay(self, quota: Quota, now: int) -> list[tuple[int, int]]:
+        """Return a moment in µs and the µ-units used from then on, from now, if no more is used."""
+        marks, used = self.marks, self.total + self.debt
         leaving = [(marks[at] + quota.window, marks[at + 1]) for at in range(0, len(marks), 2)]
-        end = now
-        for moment, left in sorted([*leaving, (self.due, self.debt)]):
-            if missing <= 0:
-                break
-            end, missing = moment, missing - left
-        return end - now
+        if self.debt:
+            leaving.append((self.due, self.debt))
+        schedule = [(now, used)]
+        for moment, left in sorted(leaving):
+            used -= left
+            schedule.append((moment, used))
+        return schedule
 
     def reset(self, quota: Quota, now: int) -> int:
         """µs until the newest slot has expired, and all debt is paid."""
@@ -343,7 +348,7 @@ def _bounds(quota: Quota) -> Bounds:
     return quota.bounds
 
 
-State = GcraState | SlidingState | CalendarState | LeaseState | BucketState
+State = GcraState | SlidingState | CalendarState | LeaseState
 """Any of the states."""
 
 STATES: dict[Algorithm, type[State]] = {
@@ -351,5 +356,4 @@ STATES: dict[Algorithm, type[State]] = {
     Algorithm.SLIDING: SlidingState,
     Algorithm.CALENDAR: CalendarState,
     Algorithm.LEASE: LeaseState,
-    Algorithm.DISTINCT: BucketState,
 }

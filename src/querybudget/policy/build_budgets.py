@@ -186,7 +186,7 @@ def _quota(
 def _algorithm(budget: file.BudgetFile, limit: Limit, path: Path, problems: Problems) -> Algorithm:
     window = budget.window or "sliding"
     if limit.unit is Unit.BUCKETS:
-        return Algorithm.DISTINCT
+        return Algorithm.SLIDING
     if limit.period is None:
         if budget.window:
             message = f"expected no window for concurrency, found `{window}`"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from querybudget.backends import LIMITS, SCHEMES, WORDS, StoreSettings, guarantees_of
+from querybudget.backends import LIMITS, SCHEMES, StoreSettings, guarantees_of, kept, needed
 from querybudget.policy import file
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import Budget, OnStoreError
@@ -65,15 +65,16 @@ def _check_abilities(
     if guarantees.shared and policy.secret is None:
         message = "expected `secret` beside a shared store, found none: without it, each process"
         problems.add(("secret",), f"{message} has its own names for the same callers")
-    kept = " or ".join(WORDS[kind] for kind in Algorithm if kind in guarantees.windows)
+    keeps = kept(guarantees)
     alone = not guarantees.shared or policy.store.workers is not None
     for index, budget in enumerate(budgets):
         if budget is None:
             continue
         path, kind = ("budgets", index), budget.quota.algorithm
-        if kind not in guarantees.windows:
+        if (need := needed(budget.quota)) not in keeps:
             key = "window" if kind in {Algorithm.GCRA, Algorithm.CALENDAR} else "limit"
-            message = f"expected {kept}, which `{_scheme(url)}` keeps, found {WORDS[kind]}"
+            listed = " or ".join(keeps)
+            message = f"expected {listed}, which `{_scheme(url)}` keeps, found {need}"
             problems.add((*path, key), message)
         if budget.on_store_error is OnStoreError.LOCAL and not alone:
             message = "expected `workers` in `store` beside `local`, found none: a worker has to"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from querybudget.backends import WORDS, guarantees_of, lacking
+from querybudget.backends import guarantees_of, kept, lacking, needed
 from querybudget.errors import SetupError
 from querybudget.policy.model import Policy
 from querybudget.redact import redact_url
 from querybudget.resilience.guard import Wait, within
 from querybudget.resilience.store import ResilientStore
 from querybudget.stores import Clock, Declares, Store, StoreSettings, open_store
-from querybudget.units import Algorithm
 
 
 def open_resilient_store(
@@ -56,12 +55,12 @@ def open_resilient_store(
 
 
 def _check_windows(store: Store, name: str, policy: Policy) -> None:
-    """Raise SetupError if a store lacks a kind of window that the policy has."""
+    """Raise SetupError if a store does not keep a budget of the policy."""
     if not isinstance(store, Declares):
         return
     guarantees = store.guarantees
     lacks = lacking(guarantees, [budget.quota for budget in policy.budgets])
     if lacks:
-        kept = " and ".join(WORDS[kind] for kind in Algorithm if kind in guarantees.windows)
-        names = "; ".join(f"budget {lack.name!r} has {WORDS[lack.algorithm]}" for lack in lacks)
-        raise SetupError(f"the store {name} keeps only {kept or 'no windows'}, but {names}")
+        keeps = " and ".join(kept(guarantees)) or "no windows"
+        names = "; ".join(f"budget {lack.name!r} has {needed(lack)}" for lack in lacks)
+        raise SetupError(f"the store {name} keeps only {keeps}, but {names}")

@@ -21,7 +21,7 @@ import msgspec
 
 from querybudget.ledger import UNCHARGED, Charge, Decision, Line, Reservation, Settled
 from querybudget.stores import Clock
-from querybudget.units import Algorithm, Quota
+from querybudget.units import Algorithm, Quota, Unit
 
 ENTRIES = 10_000
 """Entries kept; the oldest is dropped first."""
@@ -224,10 +224,10 @@ class Outbox:
 def _holding_nothing(line: Line) -> Line:
     """A line that holds nothing.
 
-    Buckets are held, since visiting one twice is visiting it once. The price of a call that has
-    ended is known, and nothing can be done to it any more: so no response.
+    New ground is held, since only the store knows what is new. The price of a call that has ended
+    is known, and nothing can be done to it any more: so no response.
     """
-    if line.quota.algorithm is Algorithm.DISTINCT:
+    if line.quota.unit is Unit.BUCKETS:
         return msgspec.structs.replace(line, response=None)
     return msgspec.structs.replace(line, amount=0, minimum=0)
 

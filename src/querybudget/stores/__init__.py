@@ -41,7 +41,8 @@ class Store(Protocol):
     async def reserve(self, charge: Charge, /) -> Decision:
         """Charge all lines or none, in one atomic step, by the store's own clock.
 
-        The accounts of all `charge.partitions` take part; missing ones are created.
+        The accounts of all `charge.partitions` take part; missing ones are created. Profiles
+        observe a call that is admitted, and nothing else.
 
         Raises:
             StoreError: The store could not answer; the charge may or may not have been made.
@@ -53,7 +54,8 @@ class Store(Protocol):
 
         Args:
             reservation: What `reserve` returned.
-            amounts: µ-units used on each line, before price.
+            amounts: µ-units used on each line, before price. A line of buckets keeps all that it
+                holds at any amount above 0.
 
         Raises:
             StoreError: The store could not answer; the reservation will expire at its estimate.

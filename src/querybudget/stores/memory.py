@@ -8,13 +8,14 @@ their own, and a restart forgets every account.
 settled on it with something used. Accounts on probation have a table of their own, a tenth of the
 whole, which evicts the least recently used: those with open calls last, so that a flood cannot lose
 a charge that is under way. A refused call opens no account, and an account whose calls were all
-given back (as after a 401) is dropped at once. So keys that the application does not accept cost
-bounded memory and never evict a known account. When the table of *known* accounts is full, the
-least recently used is evicted, its usage is forgotten, and `evicted` counts it.
+given back (as after a 401) is dropped at once, unless it has a profile, which observed them. So
+keys that the application does not accept cost bounded memory and never evict a known account. When
+the table of *known* accounts is full, the least recently used is evicted, its usage is forgotten,
+and `evicted` counts it.
 
 Accounts of what calls say (`Standing.INVENTED`), such as system prompts, have a third table, beside
-the whole and a tenth of it. The policy's own accounts (`Standing.FIXED`) are known from their first
-use.
+the whole and a tenth of it, and so have groups that no line charges. The policy's own accounts
+(`Standing.FIXED`) are known from their first use, and the group that calibrates is one of them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from collections.abc import Sequence
 
 from querybudget import ledger
 from querybudget.backends import SCHEMES
-from querybudget.ledger import Account, Charge, Decision, Line, Reservation, Settled, Standing
+from querybudget.ledger import Account, Charge, Decision, Reservation, Settled, Standing
 from querybudget.stores.clock import Clock
 from querybudget.units import Micros, Quota
 
@@ -77,8 +78,8 @@ class MemoryStore:
         decision = ledger.reserve(accounts, charge, now)
         if decision.reservation is not None:
             for partition, account in accounts.items():
-                if partition not in self._known:
-                    self._keep(partition, account, charge.lines)
+                if partition not in self._known and not account.blank:
+                    self._keep(partition, account, charge)
         return decision
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
@@ -87,9 +88,6 @@ class MemoryStore:
         for line in reservation.lines:
             if line.partition not in accounts:
                 self._collect(line.partition, accounts, strangers)
-        for partition in reservation.profiled:
-            if partition not in accounts:
-                self._collect(partition, accounts, strangers)
         settled = ledger.settle(accounts, reservation, amounts, self._clock())
         if strangers and settled is not Settled.REPEATED:
             self._end_probation(strangers, reservation, used=any(amounts))
@@ -120,12 +118,15 @@ class MemoryStore:
             or self._invented.find(partition)
         )
 
-    def _keep(self, partition: str, account: Account, lines: Sequence[Line]) -> None:
+    def _keep(self, partition: str, account: Account, charge: Charge) -> None:
         """Keep the account of an admitted call that is not a known one."""
         if partition in self._invented:
             return
-        if any(line.standing is _INVENTED for line in lines if line.partition == partition):
+        standing = charge.standing(partition)
+        if standing is _INVENTED:
             self._invented.add(partition, account)
+        elif standing is _FIXED and not account.open:  # no settlement will make it known
+            self._known.add(partition, account)
         else:
             self._newcomers.note(partition, account)
 

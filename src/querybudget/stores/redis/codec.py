@@ -6,14 +6,13 @@ import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import blake2b
 
-from querybudget.coverage import Profile, Reason, Stage
-from querybudget.coverage.buckets import BucketState, Pending
-from querybudget.coverage.response import BucketResponse
-from querybudget.coverage.score import VIEWS
+import msgspec
+
+from querybudget.coverage import Group, Profile
 from querybudget.errors import StoreError
-from querybudget.ledger import Account, Charge, Decision, Line, LineStatus, Reservation, Verdict
+from querybudget.ledger import Account, Charge, Reservation
 from querybudget.ledger.windows import CalendarState, GcraState, LeaseState, SlidingState, State
-from querybudget.units import NO_TIME, Algorithm, Quota
+from querybudget.units import MICRO, Algorithm, Quota, Unit, priced
 
 MAX_NUMBER = 2**53 - 1
 """The largest whole number that Lua counts exactly. Larger ones are cut to it."""
@@ -35,23 +34,25 @@ _ALGORITHMS = {
     Algorithm.GCRA: b"l",
     Algorithm.CALENDAR: b"p",
     Algorithm.LEASE: b"c",
-    Algorithm.DISTINCT: b"b",
 }
-_VIEWS: tuple[str, ...] = tuple(VIEWS)
+
+_UNPRICED = {Unit.CONCURRENT, Unit.BUCKETS}
 
 _GENERATION, _ID = 6, 12
 """Bytes of an account's generation, by which it differs from a forgotten one, and of an id."""
 
 _ACCOUNT_HEAD = 1 + _GENERATION + 7 + 7 + 4 + 7
-_PROFILE_HEAD = 4 + 7 + 4 + 2
-_PENDING = 2 + _ID + 7 + 7 + 7
+
+NO_PROFILE, ANY_PROFILE = bytes(_ID), b"\xff" * _ID
+"""Versions of a profile: there is none; whichever there is."""
 
 _CALL = struct.Struct(">QQQBB12s6s")
-_REQUESTED_LINE = struct.Struct(">BBQQ")
-_ADMISSION = struct.Struct(">QQBQQB")
-_ADMITTED_LINE = struct.Struct(">qqqQ")
+_REQUESTED_LINE = struct.Struct(">BBQq")
 _RESERVATION = struct.Struct(">QQQQ")
-_REASON = struct.Struct(">Bi")
+_RANGE = struct.Struct(">Bqq")
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Profile | Group] = msgspec.msgpack.Decoder(Profile | Group)
 
 
 def short_name(name: str) -> bytes:
@@ -59,53 +60,36 @@ def short_name(name: str) -> bytes:
     return blake2b(name.encode(), digest_size=_ID).digest()
 
 
-def pack_cells(charge: Charge) -> bytes:
-    """Return the buckets that a call would visit."""
-    cells = charge.observation.cells if charge.observation else ()
-    return struct.pack(f">{len(cells)}H", *cells)
-
-
 class QuotaCodec:
     """Packs quotas for scripts. Remembers all of it but the periods of calendars."""
 
     def __init__(self) -> None:
-        self._packed: dict[int, tuple[Quota, BucketResponse | None, bytes]] = {}
+        self._packed: dict[int, tuple[Quota, bytes]] = {}
 
-    def pack(self, line: Line, moments: Sequence[int]) -> bytes:
-        """Return what a script needs to know about a line's quota.
+    def pack(self, quota: Quota, moments: Sequence[int]) -> bytes:
+        """Return what a script needs to know about a quota.
 
         Args:
-            line: The line.
+            quota: The quota.
             moments: What a calendar's list of periods has to reach: the present in µs and, if a
                 script asked for them, a moment and the number of periods from there on.
         """
-        quota, response = line.quota, line.response
         packed = self._packed.get(id(quota))
-        if packed is None or packed[0] is not quota or packed[1] is not response:
+        if packed is None or packed[0] is not quota:
             if len(self._packed) >= MAX_REMEMBERED:
                 self._packed.clear()
-            packed = self._packed[id(quota)] = quota, response, _quota(quota, response)
+            packed = self._packed[id(quota)] = quota, _quota(quota)
         if quota.algorithm is Algorithm.CALENDAR:
-            return packed[2] + _periods(quota, moments)
-        return packed[2]
+            return packed[1] + _periods(quota, moments)
+        return packed[1]
 
 
-def _quota(quota: Quota, response: BucketResponse | None) -> bytes:
+def _quota(quota: Quota) -> bytes:
     key = quota.key.encode()
     gcra = quota.algorithm is Algorithm.GCRA
     numbers = (quota.burst, *quota.rate) if gcra else (quota.limit, quota.window, quota.slot)
     head = _ALGORITHMS[quota.algorithm] + b"".join(map(_uint56, numbers))
-    tail = _response(response) if quota.algorithm is Algorithm.DISTINCT else b""
-    return head + bytes([len(key)]) + key + tail
-
-
-def _response(response: BucketResponse | None) -> bytes:
-    if response is None:
-        return b"\0"
-    stages = b"".join(struct.pack(">BI", stage, strain) for stage, strain in response.stages)
-    head = struct.pack(">BB", 1, response.scored) + _uint56(response.delay)
-    prices = struct.pack(f">{len(response.prices)}I", *response.prices)
-    return head + bytes([len(response.stages)]) + stages + prices
+    return head + bytes([len(key)]) + key
 
 
 def _periods(quota: Quota, moments: Sequence[int]) -> bytes:
@@ -131,73 +115,78 @@ def _uint56(number: int) -> bytes:
     return min(number, MAX_NUMBER).to_bytes(7, "big")
 
 
-def pack_charge(
-    charge: Charge,
-    numbers: Mapping[str, int],
-    now: int,
-    fixed_price: bool,  # noqa: FBT001 - one of the layout's fields
-    uncharged: Collection[int],
-) -> bytes:
-    """Return a call as `reserve.lua` takes it, from the arguments of `SingleServerOps.reserve`.
+class Deciding(msgspec.Struct, frozen=True):
+    """What a client has decided of a call before a script charges it.
 
-    `numbers` has the number of each partition's account, from 1. `now` is in µs, and 0 for the
-    server's own time.
+    Attributes:
+        price: The factor on every line but leases and buckets, in millionths.
+        amounts: What each line of buckets costs, by the index of the line, µ-buckets.
+        refused: Indexes of shadow lines that refuse whatever is left on them.
+        uncharged: Indexes of shadow lines to leave uncharged even if they fit.
+        profiles: What the call does to profiles, packed by `pack_profiles`; empty for nothing.
     """
-    name = short_name(charge.id)
-    count = len(charge.lines)
-    head = _CALL.pack(now, charge.ttl, charge.price, fixed_price, count, name, name[:_GENERATION])
-    lines = [
-        _REQUESTED_LINE.pack(
-            numbers[line.partition],
-            2 if index in uncharged else line.shadow,
-            min(line.amount, MAX_NUMBER),
-            min(line.minimum, MAX_NUMBER),
-        )
-        for index, line in enumerate(charge.lines)
+
+    price: int
+    amounts: Mapping[int, int] = {}
+    refused: Collection[int] = ()
+    uncharged: Collection[int] = ()
+    profiles: bytes = b""
+
+
+def pack_charge(charge: Charge, numbers: Mapping[str, int], now: int, deciding: Deciding) -> bytes:
+    """Return a call as `reserve.lua` takes it.
+
+    Args:
+        charge: The call's.
+        numbers: The number of each partition's account, from 1; those of lines come first.
+        now: µs; 0 for the server's own time.
+        deciding: What is decided of it.
+    """
+    name, lines, price = short_name(charge.id), charge.lines, deciding.price
+    charged = len({line.partition for line in lines})
+    head = _CALL.pack(now, charge.ttl, price, len(lines), charged, name, name[:_GENERATION])
+    packed: list[bytes] = []
+    for index, line in enumerate(lines):
+        amount, minimum = line.amount, line.minimum
+        if index in deciding.amounts:
+            amount = deciding.amounts[index]
+            minimum = MAX_NUMBER if index in deciding.refused else amount or -MAX_NUMBER
+        elif price != MICRO and line.quota.unit not in _UNPRICED:
+            amount, minimum = priced(amount, price), priced(minimum, price)
+        shadow = 2 if index in deciding.uncharged else line.shadow
+        amount, minimum = min(amount, MAX_NUMBER), min(minimum, MAX_NUMBER)
+        packed.append(_REQUESTED_LINE.pack(numbers[line.partition], shadow, amount, minimum))
+    return head + b"".join(packed) + pack_probation(charge, numbers)
+
+
+def pack_profiles(
+    profiles: Sequence[tuple[bytes, bytes]], ranges: Sequence[tuple[int, int, int]]
+) -> bytes:
+    """Return what a call was decided on, and what profiles become of it, for `reserve.lua`.
+
+    Args:
+        profiles: For each account the version of its profile as it was read, and the new profile,
+            packed; empty if it stays as it is.
+        ranges: For each line of buckets its index, and the least and the most µ-buckets that may be
+            left on it.
+    """
+    parts = [version + len(new).to_bytes(3, "big") + new for version, new in profiles]
+    return b"".join(parts) + b"".join(_RANGE.pack(*range_) for range_ in ranges)
+
+
+def used(reservation: Reservation, amounts: Sequence[int]) -> list[int]:
+    """Return what was used of each line, price included."""
+    price = reservation.price
+    lines = zip(reservation.lines, reservation.held, amounts, strict=True)
+    return [
+        (held if amount else 0) if line.quota.unit is Unit.BUCKETS else priced(amount, price)
+        for line, held, amount in lines
     ]
-    return head + b"".join(lines) + pack_probation(charge, numbers)
 
 
 def pack_probation(charge: Charge | Reservation, numbers: Mapping[str, int]) -> bytes:
     """Return the numbers of the accounts that end soon, because their callers are not verified."""
     return bytes(numbers[name] for name in charge.on_probation if name in numbers)
-
-
-def unpack_admission(charge: Charge, reply: bytes) -> Decision:
-    """Return the decision of a call that `reserve.lua` admitted."""
-    now, price, stage, delay, shadow_price, shadow_stage = _ADMISSION.unpack_from(reply, 1)
-    offset = 1 + _ADMISSION.size
-    held: list[int] = []
-    statuses: list[LineStatus] = []
-    for line in charge.lines:
-        amount, left, reset, strain = _ADMITTED_LINE.unpack_from(reply, offset)
-        held.append(amount)
-        statuses.append(LineStatus(line, left, reset, NO_TIME, Verdict.ADMIT, strain))
-        offset += _ADMITTED_LINE.size
-    reservation = charge.reserved(tuple(held), now, now + charge.ttl, price)
-    return Decision(
-        Verdict.ADMIT,
-        tuple(statuses),
-        NO_TIME,
-        reservation,
-        price,
-        Stage(stage),
-        delay,
-        shadow_price,
-        Stage(shadow_stage),
-        unpack_reasons(reply[offset:]),
-    )
-
-
-def pack_reasons(reasons: Sequence[Reason]) -> bytes:
-    """Return the reasons of a score, five bytes for each view."""
-    return b"".join(_REASON.pack(_VIEWS.index(one.signal), one.share) for one in reasons)
-
-
-def unpack_reasons(packed: bytes) -> tuple[Reason, ...]:
-    """Inverse of `pack_reasons`."""
-    numbers: list[tuple[int, int]] = list(_REASON.iter_unpack(packed))
-    return tuple(Reason(_VIEWS[view], share) for view, share in numbers)
 
 
 def unpack_reservation(charge: Charge, record: bytes, accounts: int) -> Reservation:
@@ -212,7 +201,7 @@ def unpack_reservation(charge: Charge, record: bytes, accounts: int) -> Reservat
 
 
 def unpack_account(packed: bytes) -> Account:
-    """Return an account for the ledger, without its open calls and its profile's sketches.
+    """Return an account for the ledger, without its open calls.
 
     Raises:
         StoreError: A later version of querybudget wrote it.
@@ -223,38 +212,46 @@ def unpack_account(packed: bytes) -> Account:
             " querybudget wrote it"
         )
     account = Account(int.from_bytes(packed[7:14], "big"))
-    for name, record in _records(packed):
+    for name, record in records(packed):
         if name:
             account.windows[name] = _READERS[name.partition(":")[0]](record)
         else:
-            account.profile = unpack_profile_head(record)[0]
+            account.profile = unpack_profile(record[_ID:])
     return account
 
 
-def unpack_accounts(
-    partitions: Sequence[str], packed: Sequence[bytes], now: int
-) -> dict[str, Account]:
+def unpack_accounts(packed: Mapping[str, bytes], now: int) -> dict[str, Account]:
     """Return accounts by partition, new ones where there is none. Raises as `unpack_account`."""
     return {
         partition: unpack_account(account) if account else Account(now)
-        for partition, account in zip(partitions, packed, strict=True)
+        for partition, account in packed.items()
     }
 
 
-def profile_record(account: bytes) -> bytes | None:
-    """Return the record of an account's profile."""
-    return next((record for name, record in _records(account) if not name), None)
+def profile_of(account: bytes) -> tuple[bytes, bytes]:
+    """Return the version of an account's profile, and the profile, packed; empty without one."""
+    record = next((record for name, record in records(account) if not name), NO_PROFILE)
+    return record[:_ID], record[_ID:]
 
 
-def unpack_profile_head(record: bytes) -> tuple[Profile, int, bytes]:
-    """Return a profile with its score only, its version, and the rest, still packed."""
-    score, scored_at, version, size = _uints(record, 0, (4, 7, 4, 2))
-    reasons = unpack_reasons(record[_PROFILE_HEAD : _PROFILE_HEAD + size])
-    profile = Profile(score, scored_at, reasons=reasons)
-    return profile, version, record[_PROFILE_HEAD + size :]
+def pack_profile(profile: Profile | Group | None) -> bytes:
+    """Return a profile as servers keep it."""
+    return _encoder.encode(profile) if profile else b""
 
 
-def _records(account: bytes) -> Iterator[tuple[str, bytes]]:
+def unpack_profile(packed: bytes) -> Profile | Group:
+    """Inverse of `pack_profile`.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    try:
+        return _decoder.decode(packed)
+    except msgspec.DecodeError as error:
+        raise StoreError(f"a profile cannot be read ({error}): `forget` resets it") from error
+
+
+def records(account: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield the name and content of each record: windows by key, and the profile without a name."""
     offset = _ACCOUNT_HEAD
     while offset < len(account):
@@ -277,7 +274,8 @@ def _gcra(record: bytes) -> State:
     return GcraState(*_uints(record, 0, (7, 7, 7)))
 
 
-def _sliding(record: bytes) -> State:
+def unpack_sliding(record: bytes) -> SlidingState:
+    """Return a sliding window from its record."""
     total, debt, due = _uints(record, 0, (7, 7, 7))
     marks = list(_uints(record, 21, (7,) * ((len(record) - 21) // 7)))
     return SlidingState(total, marks, debt, due)
@@ -296,27 +294,9 @@ def _leases(record: bytes) -> State:
     )
 
 
-def _buckets(record: bytes) -> State:
-    window, tail, head, total, stage, count = _uints(record, 0, (7, 7, 7, 7, 1, 1))
-    offset = 30
-    layers: dict[int, bytes] = {}
-    for _ in range(count):
-        weight, size = _uints(record, offset, (7, 2))
-        layers[weight] = record[offset + 9 : offset + 9 + size]
-        offset += 9 + size
-    pending: dict[int, dict[str, Pending]] = {}
-    for start in range(offset, len(record), _PENDING):
-        (cell,) = _uints(record, start, (2,))
-        name = record[start + 2 : start + 2 + _ID].hex()
-        entry = Pending(*_uints(record, start + 2 + _ID, (7, 7, 7)))
-        pending.setdefault(cell, {})[name] = entry
-    return BucketState(window, tail, head, total, Stage(stage), layers, pending)
-
-
 _READERS = {
-    "sliding": _sliding,
+    "sliding": unpack_sliding,
     "gcra": _gcra,
     "calendar": _calendar,
     "lease": _leases,
-    "distinct": _buckets,
 }

@@ -8,13 +8,13 @@ Python says the rest: how long to wait, and what is left.
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from querybudget import ledger
 from querybudget.backends import StoreSettings
-from querybudget.coverage.sketch import SUMS
 from querybudget.errors import StoreError
 from querybudget.ledger import (
     Account,
@@ -29,9 +29,10 @@ from querybudget.ledger import (
 from querybudget.stores.clock import Clock
 from querybudget.stores.loops import PerLoop
 from querybudget.stores.redis import codec, scripts
-from querybudget.stores.redis.connection import Connection, Reply, connect
+from querybudget.stores.redis.codec import Deciding
+from querybudget.stores.redis.connection import Connection, connect
 from querybudget.stores.redis.scripts import Script
-from querybudget.units import NO_TIME, SECOND, Algorithm, Micros
+from querybudget.units import NO_TIME, SECOND, Algorithm, Micros, Millionths
 
 CALENDAR_TRIES = 3
 """Runs of a script for one call, each with the calendar periods that the last one asked for."""
@@ -40,50 +41,31 @@ MIN_TIMEOUT = 1.0
 """Seconds that a connection waits at least. The guard enforces the time-out of a call."""
 
 _NOW = struct.Struct(">Q")
-_SETTLE = struct.Struct(">Qc12sBIB")
+_SETTLE = struct.Struct(">Q12sB")
 _RENEW = struct.Struct(">QQ12sB")
+_FOLD = struct.Struct(">Q12s12sB")
 _USED = struct.Struct(">BQ")
-_DUE_POOL = struct.Struct(f">BI{len(SUMS)}q")
-_SCORE = struct.Struct(">QIQB")
+_ADMITTED_LINE = struct.Struct(">qqq")
 _SETTLED = {b"D": Settled.DONE, b"L": Settled.LATE, b"N": Settled.REPEATED}
 
 
-class ProfileUpdate(msgspec.Struct, frozen=True):
-    """What a settled call does to profiles.
+class Reply(msgspec.Struct, frozen=True):
+    """What `reserve.lua` says.
 
     Attributes:
-        version: Version of the identity's profile that `profile` was computed from.
-        profile: The identity's new profile, packed.
-        first: Whether this is the identity's first call.
-        sums: What pools add to their sums.
+        kind: Its first letter, which the script explains.
+        now: The server's time, µs.
+        lines: If it admits and says all: of each line what is held and left in µ-units, and the µs
+            until nothing is used.
+        record: The reservation, if there is one to read.
+        accounts: The accounts as it found them, packed, by partition; empty for `lines`.
     """
 
-    version: int
-    profile: bytes
-    first: bool
-    sums: Sequence[int]
-
-
-class DuePool(msgspec.Struct, frozen=True):
-    """A pool whose score is due: its number of members, and their sums."""
-
-    partition: str
-    members: int
-    sums: tuple[int, ...]
-
-
-class SettleOutcome(msgspec.Struct, frozen=True):
-    """What a settle did.
-
-    Attributes:
-        observed: Whether the profile update was applied.
-        conflict: Whether it was not applied because the profile had changed meanwhile.
-    """
-
-    settled: Settled
-    observed: bool
-    conflict: bool
-    due: tuple[DuePool, ...]
+    kind: str
+    now: int
+    lines: Sequence[tuple[int, int, int]] = ()
+    record: bytes = b""
+    accounts: Mapping[str, bytes] = {}
 
 
 class SingleServerOps:
@@ -104,6 +86,7 @@ class SingleServerOps:
         self._timeout = max(MIN_TIMEOUT, 4 * settings.timeout / SECOND)
         self._clock = clock
         self._estimate = clock or estimate
+        self._ahead = 0
         self._quotas = codec.QuotaCodec()
         self._connections: PerLoop[Connection] = PerLoop(self._connect)
 
@@ -130,78 +113,99 @@ class SingleServerOps:
         """Return the time in µs, and the packed accounts; empty where there is none."""
         keys = [self.key(partition) for partition in partitions]
         now, *accounts = await self.connection.run(scripts.read(), keys, _NOW.pack(self._now()))
-        return _NOW.unpack(now)[0], accounts
+        return self._heard(_NOW.unpack(now)[0]), accounts
 
-    async def reserve(
-        self, charge: Charge, *, fixed_price: bool = False, uncharged: Collection[int] = ()
-    ) -> Decision:
-        """Charge all lines or none.
+    async def reserve(self, charge: Charge) -> Decision:
+        """Charge all lines or none; no profile takes part."""
+        reply = await self.charge(charge, charge.partitions, Deciding(charge.price))
+        return self.decision(charge, reply)
+
+    def decision(self, charge: Charge, reply: Reply) -> Decision:
+        """Return the decision that a reply means, if no profile takes part."""
+        if reply.kind == "A":
+            return admission(charge, reply, charge.price)
+        accounts = codec.unpack_accounts(reply.accounts, reply.now)
+        if reply.kind == "D":
+            return repeated(charge, accounts, reply)
+        decision = ledger.reserve(accounts, charge, reply.now)
+        if decision.admitted != (reply.kind == "F"):
+            raise StoreError("the script and the ledger do not agree on a call; please report it")
+        return decision
+
+    async def charge(self, charge: Charge, partitions: Sequence[str], deciding: Deciding) -> Reply:
+        """Charge all lines or none, as far as a call is decided.
 
         Args:
             charge: The call's charge.
-            fixed_price: Whether to take `charge.price` whatever the lines of buckets say.
-            uncharged: Indexes of shadow lines to leave uncharged even if they fit.
+            partitions: Of the accounts that take part; those of lines come first.
+            deciding: What is decided of the call.
         """
-        partitions = charge.partitions
-        packed = codec.pack_charge(
-            charge, _numbers_of(partitions), self._now(), fixed_price, uncharged
-        )
+        packed = codec.pack_charge(charge, _numbers_of(partitions), self._now(), deciding)
         reply = await self._run(
-            scripts.reserve(seen=charge.observation is not None),
+            scripts.reserve(),
             self._keys(partitions, charge.id),
-            (packed, codec.pack_cells(charge)),
+            (packed, deciding.profiles),
             charge.lines,
         )
+        head = reply if isinstance(reply, bytes) else reply[0]
+        kind, now = head[:1].decode(), self._heard(_NOW.unpack_from(head, 1)[0])
+        rest = head[1 + _NOW.size :]
         if isinstance(reply, bytes):
-            return codec.unpack_admission(charge, reply)
-        return _decision_on(charge, partitions, reply)
+            return Reply(kind, now, list(_ADMITTED_LINE.iter_unpack(rest)))
+        return Reply(kind, now, (), rest, dict(zip(partitions, reply[1:], strict=True)))
+
+    async def fold(
+        self, charge: Charge, partition: str, version: bytes, profile: bytes
+    ) -> bytes | None:
+        """Store the new profile of an account.
+
+        Args:
+            charge: The call that the profile observed.
+            partition: The account's.
+            version: Version of the profile that the new one was computed from.
+            profile: The new profile, packed.
+
+        Returns:
+            None, or the packed account if its profile has another version: nothing is stored.
+        """
+        head = _FOLD.pack(
+            self._now(),
+            version,
+            codec.short_name(charge.id),
+            partition in charge.on_probation,
+        )
+        reply = await self.connection.run(scripts.fold(), [self.key(partition)], head, profile)
+        return None if isinstance(reply, bytes) else reply[1]
 
     async def settle(
         self,
         reservation: Charge | Reservation,
         amounts: Sequence[int],
-        update: ProfileUpdate | None = None,
-        *,
-        only_observe: bool = False,
         partitions: Sequence[str] = (),
-    ) -> SettleOutcome:
+    ) -> Settled:
         """Replace what is held by what was used.
 
         Args:
-            reservation: What was reserved. Only its id, lines and accounts are used: the server
-                knows what is held.
-            amounts: µ-units used on each line, before price.
-            update: What the call does to profiles.
-            only_observe: Only apply `update`; the amounts have been settled before.
-            partitions: Partitions whose accounts take part. Default: the reservation's own.
+            reservation: What was reserved. Only its id and lines are used: the server knows what is
+                held.
+            amounts: µ-units used on each line, price included.
+            partitions: Partitions whose accounts take part. Default: those of all lines.
         """
-        partitions = partitions or reservation.partitions
-        numbers = _numbers_of(partitions)
         lines = reservation.lines
-        head = _SETTLE.pack(
-            self._now(),
-            b"O" if only_observe else b"S",
-            codec.short_name(reservation.id),
-            update is not None,
-            update.version if update else 0,
-            len(lines),
-        )
+        partitions = partitions or charged_partitions(lines)
+        numbers = _numbers_of(partitions)
+        head = _SETTLE.pack(self._now(), codec.short_name(reservation.id), len(lines))
         used = [
             _USED.pack(numbers[line.partition], min(amount, codec.MAX_NUMBER))
             for line, amount in zip(lines, amounts, strict=True)
         ]
-        profiled = bytes(numbers.get(partition, 0) for partition in reservation.profiled)
-        reply = await self._run(
-            scripts.settle(seen=reservation.observation is not None),
+        reply: bytes = await self._run(
+            scripts.settle(),
             self._keys(partitions, reservation.id),
-            (
-                head + b"".join(used) + codec.pack_probation(reservation, numbers),
-                profiled,
-                *_packed(update),
-            ),
+            (head + b"".join(used) + codec.pack_probation(reservation, numbers),),
             lines,
         )
-        return _outcome(reply, partitions)
+        return _SETTLED[reply]
 
     async def renew(
         self, reservation: Reservation, ttl: int, partitions: Sequence[str] = ()
@@ -217,22 +221,21 @@ class SingleServerOps:
         numbers, name = _numbers_of(partitions), codec.short_name(reservation.id)
         head = _RENEW.pack(self._now(), ttl, name, len(reservation.lines))
         reply = await self._run(
-            scripts.renew(seen=reservation.observation is not None),
+            scripts.renew(),
             self._keys(partitions, reservation.id),
             (head + bytes(numbers[line.partition] for line in reservation.lines),),
             reservation.lines,
         )
         return Micros(_NOW.unpack_from(reply, 1)[0])
 
-    async def set_score(
-        self, pool: DuePool, score: int, reasons: bytes, lines: Sequence[Line]
-    ) -> None:
-        """Store a pool's score with its packed reasons, and the stages that follow on `lines`."""
-        head = _SCORE.pack(self._now(), score, pool.sums[0], len(lines))
-        quotas = [self._quotas.pack(line, ()) for line in lines]
-        await self.connection.run(
-            scripts.judge(), [self.key(pool.partition)], head, reasons, *quotas
-        )
+    def now(self) -> int:
+        """Return about the server's time in µs."""
+        return self._clock() if self._clock else self._estimate() + self._ahead
+
+    def _heard(self, now: int) -> int:
+        """Note how far the server's time is ahead of this host's, and return it."""
+        self._ahead = now - self._estimate()
+        return now
 
     def _keys(self, partitions: Sequence[str], reservation_id: str) -> list[bytes]:
         """Return the keys of the accounts, and that of the reservation beside the first."""
@@ -240,6 +243,7 @@ class SingleServerOps:
         return [*keys, keys[0] + b":" + codec.short_name(reservation_id).hex().encode()]
 
     def _now(self) -> int:
+        """Return the time for scripts: 0 for the server's own."""
         return self._clock() if self._clock else 0
 
     async def _run(
@@ -248,13 +252,13 @@ class SingleServerOps:
         keys: Sequence[bytes],
         arguments: Sequence[bytes],
         lines: Sequence[Line],
-    ) -> Reply:
+    ) -> Any:  # noqa: ANN401 - bytes, or a list of bytes
         """Run a script, again with the calendar periods that it asks for."""
         moments: tuple[int, ...] = ()
         if any(line.quota.algorithm is Algorithm.CALENDAR for line in lines):
-            moments = (self._estimate(),)  # enough for most calls
+            moments = (self.now(),)  # enough for most calls
         for _ in range(CALENDAR_TRIES):
-            quotas = [self._quotas.pack(line, moments) for line in lines]
+            quotas = [self._quotas.pack(line.quota, moments) for line in lines]
             reply = await self.connection.run(script, keys, *arguments, *quotas)
             head = reply if isinstance(reply, bytes) else reply[0]
             if head[:1] != b"C":
@@ -268,40 +272,30 @@ def _numbers_of(partitions: Sequence[str]) -> dict[str, int]:
     return {partition: number for number, partition in enumerate(partitions, 1)}
 
 
-def _packed(update: ProfileUpdate | None) -> tuple[bytes, bytes]:
-    if update is None:
-        return b"", b""
-    sums = struct.pack(f">{len(update.sums)}q", *update.sums)
-    return update.profile, bytes([update.first]) + sums
+def charged_partitions(lines: Sequence[Line]) -> tuple[str, ...]:
+    """Return the partitions of lines, each once, in order."""
+    return tuple(dict.fromkeys([line.partition for line in lines]))
 
 
-def _outcome(reply: bytes, partitions: Sequence[str]) -> SettleOutcome:
-    due: list[DuePool] = []
-    for offset in range(10, len(reply), _DUE_POOL.size):
-        numbers: tuple[int, ...] = _DUE_POOL.unpack_from(reply, offset)
-        due.append(DuePool(partitions[numbers[0] - 1], numbers[1], numbers[2:]))
-    observed = reply[1:2]
-    return SettleOutcome(_SETTLED[reply[:1]], observed == b"o", observed == b"c", tuple(due))
-
-
-def _decision_on(charge: Charge, partitions: Sequence[str], reply: Sequence[bytes]) -> Decision:
-    """Return the ledger's decision on the accounts that a script found."""
-    head, *packed = reply
-    now = _NOW.unpack_from(head, 1)[0]
-    accounts = codec.unpack_accounts(partitions, packed, now)
-    if head[:1] == b"D":
-        return _repeated(charge, accounts, head[1 + _NOW.size :], now)
-    decision = ledger.reserve(accounts, charge, now)
-    if decision.admitted != (head[:1] == b"F"):
-        raise StoreError("the script and the ledger do not agree on a call; please report it")
-    return decision
-
-
-def _repeated(charge: Charge, accounts: Mapping[str, Account], record: bytes, now: int) -> Decision:
-    """Return the decision on a charge that was made before: the same one each time."""
-    reservation = codec.unpack_reservation(charge, record, len(accounts))
+def admission(charge: Charge, reply: Reply, price: Millionths) -> Decision:
+    """Return the decision of a call that a script admitted, and said all about."""
+    held = tuple([held for held, _, _ in reply.lines])
     statuses = tuple(
-        LineStatus(line, *ledger.peek(accounts[line.partition], (line.quota,), now)[0])
+        [
+            LineStatus(line, left, reset)
+            for line, (_, left, reset) in zip(charge.lines, reply.lines, strict=True)
+        ]
+    )
+    reservation = charge.reserved(held, reply.now, reply.now + charge.ttl, price)
+    return Decision(Verdict.ADMIT, statuses, NO_TIME, reservation, price)
+
+
+def repeated(charge: Charge, accounts: Mapping[str, Account], reply: Reply) -> Decision:
+    """Return the decision on a charge that was made before: the same one each time."""
+    count = len(charged_partitions(charge.lines))
+    reservation = codec.unpack_reservation(charge, reply.record, count)
+    statuses = tuple(
+        LineStatus(line, *ledger.peek(accounts[line.partition], (line.quota,), reply.now)[0])
         for line in charge.lines
     )
     return Decision(Verdict.ADMIT, statuses, NO_TIME, reservation, reservation.price)

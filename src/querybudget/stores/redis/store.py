@@ -17,8 +17,8 @@ from querybudget.stores.clock import Clock, system_clock
 from querybudget.stores.redis import codec
 from querybudget.stores.redis.cluster import ClusterOps
 from querybudget.stores.redis.connection import UnansweredError
+from querybudget.stores.redis.coverage import CoverageOps
 from querybudget.stores.redis.options import files_in
-from querybudget.stores.redis.profiles import ProfileSettler
 from querybudget.stores.redis.single_server import SingleServerOps
 from querybudget.units import MICRO, SECOND, Algorithm, Micros, Quota, Unit
 
@@ -63,14 +63,15 @@ class RedisStore:
         self._url = settings.url
         self._single = SingleServerOps(settings, clock, estimate or system_clock())
         self._ops = self._single if guarantees.atomic else ClusterOps(self._single)
-        self._profiles = ProfileSettler(self._ops)
+        self._coverage = CoverageOps(self._single)
         self._doubtful = deque[tuple[Charge, int]](maxlen=MAX_DOUBTFUL)
         self._undoing: asyncio.Task[None] | None = None
 
     @property
     def missed(self) -> int:
         """Calls that a profile lacks because other workers changed it too often meanwhile."""
-        return self._profiles.missed
+        of_cluster = self._ops.missed if isinstance(self._ops, ClusterOps) else 0
+        return self._coverage.missed + of_cluster
 
     async def start(self) -> None:
         """Connect, and charge and settle two accounts of our own, which the server must allow.
@@ -113,7 +114,7 @@ class RedisStore:
     async def reserve(self, charge: Charge) -> Decision:
         """Charge all lines or none. The same charge again is charged once."""
         try:
-            decision = await self._ops.reserve(charge)
+            decision = await self._reserve(charge)
         except (UnansweredError, asyncio.CancelledError):
             self._doubtful.append((charge, 0))
             raise
@@ -121,14 +122,22 @@ class RedisStore:
             self._undoing = asyncio.ensure_future(self._undo())
         return decision
 
+    async def _reserve(self, charge: Charge) -> Decision:
+        if charge.observation is None:
+            return await self._ops.reserve(charge)
+        if self.guarantees.atomic or len(charge.partitions) == 1:
+            return await self._coverage.reserve(charge)
+        return await self._ops.reserve(charge)
+
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
-        if (
-            reservation.observation is not None
-            and reservation.profiled
-            and ledger.answered(reservation, amounts)
-        ):
-            return await self._profiles.settle(reservation, amounts)
-        return (await self._ops.settle(reservation, amounts)).settled
+        used = codec.used(reservation, amounts)
+        refunded = [
+            line.partition
+            for line, held, amount in zip(reservation.lines, reservation.held, used, strict=True)
+            if line.quota.unit is Unit.BUCKETS and held != amount
+        ]
+        self._coverage.drop(refunded)
+        return await self._ops.settle(reservation, used)
 
     async def renew(self, reservation: Reservation, ttl: int) -> Micros:
         return await self._ops.renew(reservation, ttl)
@@ -139,6 +148,7 @@ class RedisStore:
         return ledger.peek(account, quotas, now)
 
     async def forget(self, partition: str) -> bool:
+        self._coverage.drop([partition])
         return bool(await self._single.connection.execute("DEL", self._single.key(partition)))
 
     async def describe(self) -> dict[str, str]:
@@ -172,7 +182,6 @@ class RedisStore:
             await asyncio.gather(self._undoing, return_exceptions=True)
         if self._doubtful:
             await self._undo()
-        await self._profiles.aclose()
         await self._single.aclose()
 
     async def _undo(self) -> None:

@@ -8,10 +8,9 @@ from typing import cast
 
 import msgspec
 
-from querybudget.coverage.buckets import BucketState
 from querybudget.coverage.profile import LIFETIME
 from querybudget.errors import StoreError
-from querybudget.ledger import GRACE, Account
+from querybudget.ledger import GRACE, Account, Standing
 from querybudget.ledger.windows import LeaseState
 from querybudget.units import Quota
 
@@ -81,8 +80,7 @@ class AccountRow:
         connection: sqlite3.Connection,
         quotas: Iterable[Quota],
         now: int,
-        *,
-        invented: bool = False,
+        standing: Standing = Standing.CALLER,
     ) -> None:
         """Write the account if it has changed.
 
@@ -90,7 +88,7 @@ class AccountRow:
             connection: In a transaction.
             quotas: The quotas of its windows, as far as they are known now.
             now: µs.
-            invented: Whether it is of what calls say, if it is new.
+            standing: Who can make it, if it is new.
         """
         packed = _pack(self.account)
         if packed == self._packed:
@@ -101,7 +99,7 @@ class AccountRow:
         else:  # those with open calls are evicted last: a flood must not lose their charges
             seen = max(now, max(self.account.open.values(), default=0) - GRACE)
         if self.new:
-            kind = _INVENTED if invented else _NEWCOMER
+            kind = _kind(self.account, standing)
             connection.execute(_INSERT, (self.key, kind, seen, expires, packed))
         else:
             connection.execute(_UPDATE, (seen, expires, packed, self.key))
@@ -133,14 +131,11 @@ def expiry(account: Account, quotas: Iterable[Quota], before: int, now: int) -> 
         unknown.discard(quota.key)
         if type(window) is LeaseState:
             latest = max(latest, *window.open.values(), now)
-        elif type(window) is BucketState:
-            if not window.blank:
-                latest = max(latest, (window.head + 1) * quota.slot + quota.window)
         else:
             window.room(quota, now)
             latest = max(latest, now + window.reset(quota, now))
-    if account.profile is not None and account.profile.queries:
-        # By then its score has fallen to 0, and its sketch would start again.
+    if account.profile is not None and not account.profile.blank:
+        # By then its score has fallen to 0, and it would start again.
         latest = max(latest, now + LIFETIME)
     if any(not windows[key].blank for key in unknown):
         latest = max(latest, before)
@@ -200,6 +195,13 @@ def _evict(connection: sqlite3.Connection, kind: int, rows: int) -> int:
 def _counts(connection: sqlite3.Connection) -> Sequence[int]:
     totals: list[tuple[int]] = connection.execute(_COUNTS).fetchall()
     return [total for (total,) in totals]
+
+
+def _kind(account: Account, standing: Standing) -> int:
+    """Return what a new account is. One without an open call gets no settlement to be known by."""
+    if standing is Standing.INVENTED:
+        return _INVENTED
+    return _KNOWN if standing is Standing.FIXED and not account.open else _NEWCOMER
 
 
 def _pack(account: Account) -> bytes:

@@ -148,13 +148,13 @@ class SqliteStore:
         if decision.reservation is None:
             return decision
         quotas = _quotas_of(charge.lines)
-        invented = _of_standing(charge.lines, Standing.INVENTED)
+        made = [charge.standing(row.key) for row in rows if row.new and not row.account.blank]
         for row in rows:
-            quotas_kept = quotas.get(row.key, ())
-            row.save(connection, quotas_kept, now, invented=row.key in invented)
-        if any(row.new for row in rows):
+            if not (row.new and row.account.blank):
+                row.save(connection, quotas.get(row.key, ()), now, charge.standing(row.key))
+        if made:
             self._evicted += evict(connection, self._max_identities, now)
-        if any(row.new and row.key in invented for row in rows):
+        if Standing.INVENTED in made:
             evict_invented(connection, self._max_identities // 10)
         self._charges += 1
         if not self._charges % SWEEP_EVERY:
@@ -172,7 +172,7 @@ class SqliteStore:
         if settled is Settled.REPEATED:
             return settled
         quotas, used, promoted = _quotas_of(reservation.lines), any(amounts), False
-        fixed = _of_standing(reservation.lines, Standing.FIXED)
+        fixed = {line.partition for line in reservation.lines if line.standing is Standing.FIXED}
         for row in rows:
             if row.new:
                 continue
@@ -245,10 +245,6 @@ def at_url(url: str, clock: Clock, max_identities: int) -> SqliteStore:
         except ValueError as error:
             raise SetupError(f"{url!r} has an invalid `busy`: {error}") from error
     return SqliteStore(path, clock, max_identities=max_identities, busy=busy)
-
-
-def _of_standing(lines: Sequence[Line], standing: Standing) -> set[str]:
-    return {line.partition for line in lines if line.standing is standing}
 
 
 def _quotas_of(lines: Sequence[Line]) -> dict[str, list[Quota]]:

@@ -6,13 +6,12 @@ where rates are concerned. They share only types with the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, floor
 from typing import Protocol
 
-from querybudget.coverage import Stage
 from querybudget.units import MICRO, Algorithm, Quota
 
 
@@ -191,74 +190,10 @@ class LeaseLog:
         self.until[name] = expires
 
 
-@dataclass
-class BucketLog:
-    """Buckets: every visit of one partition.
-
-    A visit counts until the last moment of its slot is one window old. A bucket weighs as much as
-    the heaviest of its visits that count.
-
-    Attributes:
-        quota: The quota.
-        visits: Reservation id, bucket, weight and time of each visit.
-        stage: The stage entered last.
-    """
-
-    quota: Quota
-    visits: list[tuple[str, int, int, int]] = field(default_factory=list[tuple[str, int, int, int]])
-    stage: Stage = Stage.NONE
-
-    def end(self, at: int) -> int:
-        """Return when a visit made at `at` stops counting."""
-        slot = self.quota.slot
-        return at // slot * slot + slot - 1 + self.quota.window
-
-    def used(self, now: int, cells: Iterable[int] = (), weight: int = 0) -> int:
-        """Return the µ-buckets used, with `cells` counted as visited."""
-        weights = dict.fromkeys(cells, weight)
-        for _, cell, heavy, at in self.visits:
-            if self.end(at) > now:
-                weights[cell] = max(heavy, weights.get(cell, 0))
-        return sum(weights.values())
-
-    def left(self, now: int) -> int:
-        return self.quota.limit - self.used(now)
-
-    def share(self, now: int) -> int:
-        """Return the used share of the quota, in millionths."""
-        return self.used(now) * MICRO // self.quota.limit
-
-    def novelty(self, cells: Iterable[int], weight: int, now: int) -> int:
-        """Return the µ-buckets that visiting `cells` would add."""
-        return self.used(now, cells, weight) - self.used(now)
-
-    def ends(self, now: int) -> list[int]:
-        """Return the times after `now` at which visits stop counting."""
-        return sorted({end for *_, at in self.visits if (end := self.end(at)) > now})
-
-    def visit(self, name: str, cells: Iterable[int], weight: int, now: int) -> None:
-        """Log what a reservation visits."""
-        self.visits += [(name, cell, weight, now) for cell in cells]
-
-    def give_back(self, name: str) -> None:
-        """Remove the visits of a reservation."""
-        self.visits = [visit for visit in self.visits if visit[0] != name]
-
-    def charge(self, _name: str, _amount: int, _now: int, _expires: int) -> None:
-        """Do nothing: visits say what is held."""
-
-    def correct(self, _name: str, _difference: int, _now: int) -> None:
-        """Do nothing, as `charge`."""
-
-    def renew(self, _name: str, _expires: int) -> None:
-        """Do nothing, as `charge`."""
-
-
 LOGS: dict[Algorithm, Callable[[Quota], Log]] = {
     Algorithm.SLIDING: SlidingLog,
     Algorithm.GCRA: GcraLog,
     Algorithm.CALENDAR: CalendarLog,
     Algorithm.LEASE: LeaseLog,
-    Algorithm.DISTINCT: BucketLog,
 }
 """The log of each kind of window."""

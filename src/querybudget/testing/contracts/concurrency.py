@@ -19,15 +19,15 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
+import msgspec
 import pytest
 
 from querybudget.backends import StoreSettings
-from querybudget.coverage import Observation
 from querybudget.ledger import Charge, Line, Settled
 from querybudget.stores import Declares, Store, open_store
 from querybudget.testing.clock import ManualClock
-from querybudget.testing.contracts.fixtures import quota_of, skip_undeclared
-from querybudget.units import MICRO, SECOND, Algorithm
+from querybudget.testing.contracts.fixtures import quota_of, seen, skip_undeclared
+from querybudget.units import MICRO, SECOND, Algorithm, Unit
 
 Place = str | StoreSettings | Callable[[], Store]
 """Where a store is: an argument of `querybudget.stores.open_store`, or a function that opens it.
@@ -44,7 +44,10 @@ PATIENCE = 300
 
 SEPARATE = "declare `guarantees.reach` = `process` if each worker has accounts of its own"
 
-every_kind = pytest.mark.parametrize("kind", list(Algorithm), ids=str)
+Kind = Algorithm | Unit
+"""A kind of window, or the unit `buckets`, which needs profiles too."""
+
+every_kind = pytest.mark.parametrize("kind", [*Algorithm, Unit.BUCKETS], ids=str)
 
 
 _LOCAL = threading.local()
@@ -59,13 +62,15 @@ class WorkerTask:
         limit: The limit of the quota, in whole units.
         calls: The numbers of the worker's calls.
         settles: Whether calls are settled or stay open.
+        repeats: The numbers of calls that the first worker repeats in the end.
     """
 
     place: Place
-    kind: Algorithm
+    kind: Kind
     limit: int
     calls: range
     settles: bool = False
+    repeats: range = range(0)
 
     @property
     def lines(self) -> tuple[Line, Line]:
@@ -76,10 +81,16 @@ class WorkerTask:
 
 @dataclass(frozen=True)
 class WorkerResult:
-    """How many of a worker's calls were admitted, and the units of both lines used by all."""
+    """How many of a worker's calls were admitted, and the units of both lines used by all.
+
+    `missed` are its calls that a profile lacks, if the store counts them; `new` is how many calls
+    that it repeated were on new ground.
+    """
 
     admitted: int
     used: tuple[int, ...]
+    missed: int = 0
+    new: int = 0
 
 
 class StoreConcurrency:
@@ -100,42 +111,57 @@ class StoreConcurrency:
     # -- Exactly n of 2n --------------------------------------------------------------------------
 
     @every_kind
-    def test_exactly_n_of_2n_calls_of_tasks_are_admitted(self, kind: Algorithm) -> None:
+    def test_exactly_n_of_2n_calls_of_tasks_are_admitted(self, kind: Kind) -> None:
         """Tasks share one event loop and one store."""
         self._half_are_admitted(self._task(kind, shared=False), _threads(1))
 
     @every_kind
-    def test_exactly_n_of_2n_calls_of_threads_are_admitted(self, kind: Algorithm) -> None:
+    def test_exactly_n_of_2n_calls_of_threads_are_admitted(self, kind: Kind) -> None:
         """Each thread has its own event loop and store."""
         self._half_are_admitted(self._task(kind), _threads(self.workers))
 
     @every_kind
-    def test_exactly_n_of_2n_calls_of_processes_are_admitted(self, kind: Algorithm) -> None:
+    def test_exactly_n_of_2n_calls_of_processes_are_admitted(self, kind: Kind) -> None:
         """Processes are spawned, not forked."""
         self._half_are_admitted(self._task(kind), _processes(self.workers))
 
     # -- Nothing lost -----------------------------------------------------------------------------
 
     @every_kind
-    def test_what_tasks_settle_at_the_same_time_all_counts(self, kind: Algorithm) -> None:
+    def test_what_tasks_settle_at_the_same_time_all_counts(self, kind: Kind) -> None:
         self._all_is_counted(self._task(kind, shared=False), _threads(1))
 
     @every_kind
-    def test_what_threads_settle_at_the_same_time_all_counts(self, kind: Algorithm) -> None:
+    def test_what_threads_settle_at_the_same_time_all_counts(self, kind: Kind) -> None:
         self._all_is_counted(self._task(kind), _threads(self.workers))
 
     @every_kind
-    def test_what_processes_settle_at_the_same_time_all_counts(self, kind: Algorithm) -> None:
+    def test_what_processes_settle_at_the_same_time_all_counts(self, kind: Kind) -> None:
         self._all_is_counted(self._task(kind), _processes(self.workers))
+
+    # -- All is known -----------------------------------------------------------------------------
+
+    def test_what_tasks_show_at_the_same_time_is_all_known(self) -> None:
+        """A repeat of any of the calls is on known ground."""
+        self._all_is_known(self._task(Unit.BUCKETS, shared=False), _threads(1))
+
+    def test_what_threads_show_at_the_same_time_is_all_known(self) -> None:
+        """But for calls that the store counts as `missed`, if it has this attribute."""
+        self._all_is_known(self._task(Unit.BUCKETS), _threads(self.workers))
+
+    def test_what_processes_show_at_the_same_time_is_all_known(self) -> None:
+        self._all_is_known(self._task(Unit.BUCKETS), _processes(self.workers))
 
     # -- Inside -----------------------------------------------------------------------------------
 
-    def _task(self, kind: Algorithm, *, shared: bool = True) -> WorkerTask:
+    def _task(self, kind: Kind, *, shared: bool = True) -> WorkerTask:
         """Return the task of all workers, or skip the test."""
         place = self.place()
         store = _opened(place)
         try:
-            skip_undeclared(store, (kind, Algorithm.SLIDING), atomic=True, exact=True)
+            covers = kind is Unit.BUCKETS
+            windows = [one for one in (kind, Algorithm.SLIDING) if isinstance(one, Algorithm)]
+            skip_undeclared(store, windows, atomic=True, exact=True, profiles=covers)
             if shared and isinstance(store, Declares) and not store.guarantees.shared:
                 pytest.skip(f"declared in guarantees.reach: it is of one {store.guarantees.reach}")
         finally:
@@ -149,6 +175,11 @@ class StoreConcurrency:
             f"expected {expected} admitted, found {result.admitted}; {SEPARATE}"
         )
         assert result.used == (expected, expected), f"expected {expected} used of both, {result}"
+
+    def _all_is_known(self, task: WorkerTask, pool: _Pool) -> None:
+        result = _all(replace(task, limit=2 * self.calls, repeats=range(self.calls)), pool)
+        assert result.admitted == self.calls, f"expected all admitted, found {result.admitted}"
+        assert result.new <= result.missed, f"{result.new} calls are not known: {result}"
 
     def _all_is_counted(self, task: WorkerTask, pool: _Pool) -> None:
         result = _all(replace(task, limit=self.calls, settles=True), pool)
@@ -195,9 +226,14 @@ def _all(task: WorkerTask, pool: _Pool) -> WorkerResult:
     if failed:  # the others only report a broken barrier
         raise min(failed, key=lambda failure: isinstance(failure, threading.BrokenBarrierError))
     results = [future.result() for future in futures]
-    seen = {result.used for result in results}
-    assert len(seen) == 1, f"expected all workers to see the same use, found {seen}; {SEPARATE}"
-    return WorkerResult(sum(result.admitted for result in results), results[0].used)
+    uses = {result.used for result in results}
+    assert len(uses) == 1, f"expected all workers to see the same use, found {uses}; {SEPARATE}"
+    return WorkerResult(
+        sum(result.admitted for result in results),
+        results[0].used,
+        sum(result.missed for result in results),
+        sum(result.new for result in results),
+    )
 
 
 def _do(task: WorkerTask) -> WorkerResult:
@@ -219,22 +255,38 @@ async def _call_all(task: WorkerTask, barrier: threading.Barrier) -> WorkerResul
         barrier.wait()
         used = await _used(store, task)
         barrier.wait()
-        return WorkerResult(sum(admitted), used)
+        missed: int = getattr(store, "missed", 0)
+        new = await _new(store, task) if 0 in task.calls else 0
+        return WorkerResult(sum(admitted), used, missed, new)
     finally:
         await store.aclose()
 
 
 async def _call(store: Store, task: WorkerTask, number: int) -> bool:
     """Make one call with its own bucket. Calls with an odd number use something."""
-    observation = Observation((number,)) if task.kind is Algorithm.DISTINCT else None
-    decision = await store.reserve(
-        Charge(f"call-{number}", task.lines, HOLD, observation=observation)
-    )
+    decision = await store.reserve(_charge(task, number, f"call-{number}"))
     if decision.reservation and task.settles:
         used = MICRO * (number % 2)
         settled = await store.settle(decision.reservation, (used, used))
         assert settled is Settled.DONE, f"expected a call to be settled once, found {settled}"
     return decision.admitted
+
+
+async def _new(store: Store, task: WorkerTask) -> int:
+    """Repeat calls, and return how many of them are on new ground."""
+    new = 0
+    for number in task.repeats:
+        decision = await store.reserve(_charge(task, number, f"again-{number}"))
+        assert decision.reservation, f"expected a repeat to be admitted, found {decision}"
+        new += decision.reservation.held[0] > 0
+    return new
+
+
+def _charge(task: WorkerTask, number: int, name: str) -> Charge:
+    charge = Charge(name, task.lines, HOLD)
+    if task.kind is not Unit.BUCKETS:
+        return charge
+    return msgspec.structs.replace(charge, observation=seen(number), profiled=("caller", "group"))
 
 
 async def _used(store: Store, task: WorkerTask) -> tuple[int, ...]:
@@ -250,8 +302,11 @@ def _opened(place: Place) -> Store:
     return place() if callable(place) else open_store(place, ManualClock())
 
 
-def _line(partition: str, kind: Algorithm, limit: int) -> Line:
-    quota = quota_of(kind, limit * MICRO, window=MONTH, bounds=_century)
+def _line(partition: str, kind: Kind, limit: int) -> Line:
+    if isinstance(kind, Unit):
+        quota = quota_of(Algorithm.SLIDING, limit * MICRO, "breadth", window=MONTH, unit=kind)
+    else:
+        quota = quota_of(kind, limit * MICRO, window=MONTH, bounds=_century)
     return Line(partition, quota, MICRO, MICRO)
 
 

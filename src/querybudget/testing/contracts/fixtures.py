@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
-from querybudget.coverage import BucketResponse, Observation
+from querybudget.coverage import BucketResponse, Calibration, Chunk, Observation
+from querybudget.coverage.observation import COARSE, FINE
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.stores import Clock, Declares, Store
 from querybudget.testing.clock import ManualClock
@@ -39,12 +41,12 @@ def quota_of(
     window: int = HOUR,
     burst: int = 0,
     bounds: Bounds = hours,
+    unit: Unit = Unit.TOKENS,
 ) -> Quota:
     """Return a quota of `limit` a window, or of `limit` concurrent calls."""
-    units = {Algorithm.LEASE: Unit.CONCURRENT, Algorithm.DISTINCT: Unit.BUCKETS}
     return Quota(
         name=name,
-        unit=units.get(kind, Unit.TOKENS),
+        unit=Unit.CONCURRENT if kind is Algorithm.LEASE else unit,
         limit=limit,
         window=0 if kind is Algorithm.LEASE else window,
         algorithm=kind,
@@ -74,14 +76,13 @@ def wide(
     shadow: bool = False,
 ) -> Line:
     """Return a line of `limit` buckets an hour."""
-    quota = quota_of(Algorithm.DISTINCT, limit * MICRO, "breadth")
+    quota = quota_of(Algorithm.SLIDING, limit * MICRO, "breadth", unit=Unit.BUCKETS)
     return Line(partition, quota, weight, weight, shadow, response)
 
 
 def seen(*cells: int) -> Observation:
-    """Return what a call shows whose prompts fall into `cells`."""
-    coarse = cells[0] // 16 if cells else -1
-    return Observation(tuple(sorted(cells)), coarse, bytes(32), ask=1)
+    """Return what a call shows whose text falls into `cells`, a chunk in each."""
+    return Observation(tuple(Chunk(cell + 1, cell, cell // (FINE // COARSE)) for cell in cells))
 
 
 class StoreTests:
@@ -96,7 +97,11 @@ class StoreTests:
 
     @asynccontextmanager
     async def opened(
-        self, *kept: Algorithm, atomic: bool = False, exact: bool = False
+        self,
+        *kept: Algorithm,
+        atomic: bool = False,
+        exact: bool = False,
+        profiles: bool = False,
     ) -> AsyncGenerator[StoreFixture, None]:
         """Open an empty store, and close it at the end.
 
@@ -105,18 +110,26 @@ class StoreTests:
                 to keep one of them.
             atomic: Whether the test needs all lines to be charged in one step.
             exact: Whether the test needs exact waits and limits.
+            profiles: Whether the test needs profiles, as all tests of buckets do.
         """
         clock = ManualClock()
         store = self.make_store(clock)
         try:
-            skip_undeclared(store, kept, atomic=atomic, exact=exact)
+            skip_undeclared(store, kept, atomic=atomic, exact=exact, profiles=profiles)
             await self.empty(store)
             yield StoreFixture(store, clock)
         finally:
             await store.aclose()
 
 
-def skip_undeclared(store: Store, kept: Iterable[Algorithm], *, atomic: bool, exact: bool) -> None:
+def skip_undeclared(
+    store: Store,
+    kept: Iterable[Algorithm],
+    *,
+    atomic: bool,
+    exact: bool,
+    profiles: bool = False,
+) -> None:
     """Skip the test if it needs a guarantee that `store` declares not to give."""
     if not isinstance(store, Declares):
         return
@@ -128,6 +141,8 @@ def skip_undeclared(store: Store, kept: Iterable[Algorithm], *, atomic: bool, ex
         pytest.skip("declared in guarantees.atomic: lines are not charged in one step")
     if exact and not guarantees.exact:
         pytest.skip("declared in guarantees.exact: waits and limits are not exact")
+    if profiles and not guarantees.profiles:
+        pytest.skip("declared in guarantees.profiles: it keeps none")
 
 
 class StoreFixture:
@@ -149,13 +164,19 @@ class StoreFixture:
         price: int = MICRO,
         hold: int = HOLD,
         observation: Observation | None = None,
-        profiled: Iterable[str] = (),
+        profiled: Iterable[str] = ("caller",),
+        calibration: Calibration | None = None,
     ) -> Decision:
         self._count += 1
-        name = f"call-{self._count}"
-        return await self.inner.reserve(
-            Charge(name, lines, hold, Millionths(price), observation, tuple(profiled))
-        )
+        charge = Charge(f"call-{self._count}", lines, hold, Millionths(price))
+        if observation is not None:
+            charge = msgspec.structs.replace(
+                charge,
+                observation=observation,
+                profiled=tuple(profiled),
+                calibration=calibration,
+            )
+        return await self.inner.reserve(charge)
 
     async def admitted(
         self,
@@ -163,7 +184,7 @@ class StoreFixture:
         price: int = MICRO,
         hold: int = HOLD,
         observation: Observation | None = None,
-        profiled: Iterable[str] = (),
+        profiled: Iterable[str] = ("caller",),
     ) -> Reservation:
         """Reserve all lines in a new call, which must be admitted."""
         decision = await self.reserve(
@@ -172,7 +193,7 @@ class StoreFixture:
         assert decision.reservation, f"expected to be admitted, found {decision}"
         return decision.reservation
 
-    async def visit(self, line: Line, *cells: int) -> None:
+    async def cover(self, line: Line, *cells: int) -> None:
         """Make one answered call for each bucket."""
         for cell in cells:
             reservation = await self.admitted(line, observation=seen(cell))

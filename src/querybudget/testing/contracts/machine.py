@@ -25,15 +25,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from querybudget.coverage import BucketResponse, Observation
+from querybudget.coverage import BucketResponse, Calibration, Observation
 from querybudget.ledger import GRACE, Charge, Decision, Line, Reservation, Settled
 from querybudget.stores import Clock, Renews, Store
 from querybudget.testing.clock import ManualClock
 from querybudget.testing.contracts.oracle import Oracle, found_in
 from querybudget.testing.contracts.strategies import bucket_quotas, observations, quotas, responses
-from querybudget.units import MICRO, Algorithm, Millionths, Quota
+from querybudget.units import MICRO, Algorithm, Millionths, Quota, Unit
 
 PARTITIONS = ("a", "b")
+"""An identity and its group."""
+
+CALIBRATION = Calibration("b")
 
 MAX_ORACLES = 4
 """With more oracles than this, no step is run whose order may stay unknown."""
@@ -114,7 +117,7 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize(data=st.data(), start=st.integers(10**9, 10**9 + 10_000))
     def begin(self, data: st.DataObject, start: int) -> None:
         self._budgets = data.draw(self.budgets())
-        covered = [quota for quota in self._budgets if quota.algorithm is Algorithm.DISTINCT]
+        covered = [quota for quota in self._budgets if quota.unit is Unit.BUCKETS]
         self._answers = {quota.name: data.draw(st.none() | responses()) for quota in covered}
         self._clock.now = start
         self._store = self.make_store(self._clock)
@@ -306,17 +309,20 @@ class StoreMachine(RuleBasedStateMachine):
             self._line(data, budget, partition, shadow=shadow and data.draw(st.booleans()))
             for budget, partition, shadow in chosen
         )
-        looked_at = any(map(_covers, lines)) or data.draw(st.booleans())
-        profiled = PARTITIONS if looked_at else ()
-        charge = Charge(
-            "", lines, hold, Millionths(price), observation if looked_at else None, profiled
-        )
+        charge = Charge("", lines, hold, Millionths(price))
+        if any(map(_covers, lines)) or data.draw(st.booleans()):
+            charge = msgspec.structs.replace(
+                charge,
+                observation=observation,
+                profiled=PARTITIONS,
+                calibration=data.draw(st.sampled_from((None, CALIBRATION))),
+            )
         return self._named(charge)
 
     def _line(self, data: st.DataObject, quota: Quota, partition: str, *, shadow: bool) -> Line:
         if quota.algorithm is Algorithm.LEASE:
             return Line(partition, quota, MICRO, MICRO, shadow)
-        if quota.algorithm is Algorithm.DISTINCT:
+        if quota.unit is Unit.BUCKETS:
             weight = data.draw(st.sampled_from((MICRO, MICRO, 3 * MICRO)))
             return Line(partition, quota, weight, weight, shadow, self._answers[quota.name])
         amount = data.draw(st.integers(0, quota.capacity + 3))
@@ -340,7 +346,11 @@ class StoreMachine(RuleBasedStateMachine):
         if decision.reservation:
             self._reservations.append(decision.reservation)
             self._opened.update(charge.partitions)
-        elif decision.wait and not any(map(_leases, charge.lines)):
+        elif (
+            decision.wait
+            and not any(map(_leases, charge.lines))
+            and not self._oracles[0].scored(self._clock.now)
+        ):
             self._wait = charge, self._clock.now + decision.wait
 
     def _settle(self, reservation: Reservation, amounts: Sequence[int]) -> None:
@@ -392,4 +402,4 @@ def _leases(line: Line) -> bool:
 
 
 def _covers(line: Line) -> bool:
-    return line.quota.algorithm is Algorithm.DISTINCT
+    return line.quota.unit is Unit.BUCKETS

@@ -1,6 +1,7 @@
 """`Oracle`: what a store must answer, computed slowly from logs of every charge ever made.
 
-It shares no code with the ledger and is far simpler, so an answer that both give is right.
+It shares no code with the ledger and is far simpler, so an answer that both give is right. What a
+`Profile` or a `Group` says is taken for granted: stores only have to keep them.
 """
 
 from __future__ import annotations
@@ -11,27 +12,23 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
-from querybudget.coverage import Stage
+from querybudget.coverage import Group, Profile, Stage
 from querybudget.ledger import Charge, Decision, Line, Settled
-from querybudget.testing.contracts.charge_logs import LOGS, BucketLog, Log
-from querybudget.units import MICRO, Algorithm, Quota
+from querybudget.testing.contracts.charge_logs import LOGS, Log
+from querybudget.units import MICRO, Algorithm, Quota, Unit
 
 DAY = 24 * 3_600 * 1_000_000
 
 
 @dataclass
 class OpenReservation:
-    """A reservation: what it holds, and the partitions whose accounts still have it.
-
-    `lapsed` says whether it had expired when it was renewed, so that its buckets are visited.
-    """
+    """A reservation: what it holds, and the partitions whose accounts still have it."""
 
     charge: Charge
     held: tuple[int, ...]
     expires: int
     price: int
     known: set[str]
-    lapsed: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,9 @@ class Expected:
 
 @dataclass(frozen=True)
 class View:
-    """What a line of buckets says, according to its log."""
+    """What a line of buckets says, according to its log and its profile; it costs `amount`."""
 
-    novelty: int
+    amount: int
     price: int = MICRO
     stage: Stage = Stage.NONE
     entered: Stage = Stage.NONE
@@ -75,7 +72,7 @@ class Oracle:
     def __init__(self) -> None:
         self.logs: dict[tuple[str, str], Log] = {}
         self.held: dict[str, OpenReservation] = {}
-        self.scores: dict[str, int] = {}
+        self.profiles: dict[str, Profile | Group] = {}
 
     def copy(self) -> Oracle:
         return copy.deepcopy(self)
@@ -87,35 +84,41 @@ class Oracle:
     def left(self, partition: str, quota: Quota, now: int) -> int:
         return self.log(partition, quota).left(now)
 
-    def buckets(self, partition: str, quota: Quota) -> BucketLog:
-        """Return the log of a quota of buckets."""
-        log = self.log(partition, quota)
-        assert isinstance(log, BucketLog), f"no quota of buckets: {quota}"
-        return log
+    def profile(self, charge: Charge, partition: str) -> Profile | Group:
+        """Return a partition's profile: the first of `charge.profiled` is an identity."""
+        new = Profile() if partition in charge.profiled[:1] else Group()
+        return self.profiles.setdefault(partition, new)
+
+    def scored(self, now: int) -> bool:
+        """Return True if there is a score: how it falls, no wait promises."""
+        return any(profile.score(now) for profile in self.profiles.values())
 
     def view(self, charge: Charge, line: Line, now: int) -> View | None:
         """Return what a line of buckets says; None for any other line."""
-        if line.quota.algorithm is not Algorithm.DISTINCT:
+        if line.quota.unit is not Unit.BUCKETS or charge.observation is None:
             return None
-        log = self.buckets(line.partition, line.quota)
-        cells = charge.observation.cells if charge.observation else ()
-        novelty, response = log.novelty(cells, line.amount, now), line.response
-        fits = log.used(now, cells, line.amount) <= line.quota.limit
+        identity = self.profile(charge, charge.profiled[0])
+        assert isinstance(identity, Profile), "identities and groups do not share partitions"
+        amount = identity.novelty(charge.observation) * line.amount
+        left, response = self.left(line.partition, line.quota, now), line.response
+        fits = not amount or amount <= left
         if response is None:
-            return View(novelty, stage=Stage.NONE if fits else Stage.REFUSE)
-        score = self.scores.get(line.partition, 0) if response.scored else 0
-        strain = max(score, log.share(now))
-        stage = entered = response.stage(strain, log.stage)
+            return View(amount, stage=Stage.NONE if fits else Stage.REFUSE)
+        profile = self.profile(charge, line.partition)
+        score = self._score(charge, profile, now) if response.scored else 0
+        strain = max(score, (line.quota.limit - left) * MICRO // line.quota.limit)
+        before = profile.stages.get(line.quota.key, Stage.NONE)
+        stage = entered = response.stage(strain, before)
         refusing = [start for known, start in response.stages if known is Stage.REFUSE]
-        if entered is Stage.REFUSE and not novelty:
-            # Only the score refuses a call that visits nothing new.
+        if entered is Stage.REFUSE and not amount:
+            # Only the score refuses a call on known ground.
             eased = refusing[0] - min(100_000, refusing[0] // 2)
-            if score < (eased if log.stage is Stage.REFUSE else refusing[0]):
+            if score < (eased if before is Stage.REFUSE else refusing[0]):
                 others = [known for known, _ in response.stages if known is not Stage.REFUSE]
                 stage = max(others, default=Stage.NONE)
         delay = response.delay_at(strain) if stage else 0
         price = response.price(strain)
-        return View(novelty, price, stage if fits else Stage.REFUSE, entered, delay)
+        return View(amount, price, stage if fits else Stage.REFUSE, entered, delay)
 
     def reserve(self, charge: Charge, now: int) -> Expected:
         """Return the decision; a line that is not charged holds -1."""
@@ -129,7 +132,7 @@ class Oracle:
         for line, view in zip(charge.lines, views, strict=True):
             room = self.left(line.partition, line.quota, now)
             if view:
-                costs.append(view.novelty)
+                costs.append(view.amount)
                 fits = view.stage is not Stage.REFUSE
             else:
                 costs.append(min(cost(line, line.amount, price), room))
@@ -161,17 +164,36 @@ class Oracle:
         now: int,
     ) -> None:
         for line, view, amount in zip(charge.lines, views, held, strict=True):
-            log = self.log(line.partition, line.quota)
-            if amount < 0:
-                continue
-            if view and isinstance(log, BucketLog) and charge.observation:
-                log.visit(charge.id, charge.observation.cells, line.amount, now)
-                log.stage = view.entered
-            else:
+            if view:
+                self._keep_stage(charge, line, view.entered)
+            if amount >= 0:
+                log = self.log(line.partition, line.quota)
                 log.charge(charge.id, amount, now, now + charge.ttl)
-        self.held[charge.id] = OpenReservation(
-            charge, held, now + charge.ttl, price, set(charge.partitions)
-        )
+        known = {line.partition for line in charge.lines}
+        self.held[charge.id] = OpenReservation(charge, held, now + charge.ttl, price, known)
+        if charge.observation:
+            identity, *groups = [self.profile(charge, name) for name in charge.profiled]
+            assert isinstance(identity, Profile), "an identity comes first"
+            change = identity.observe(charge.observation, now)
+            for group in groups:
+                if change is not None and isinstance(group, Group):
+                    group.add(change, now)
+
+    def _keep_stage(self, charge: Charge, line: Line, stage: Stage) -> None:
+        stages = self.profile(charge, line.partition).stages
+        if stage is Stage.NONE:
+            stages.pop(line.quota.key, None)
+        else:
+            stages[line.quota.key] = stage
+
+    def _score(self, charge: Charge, profile: Profile | Group, now: int) -> int:
+        """Return a score, calibrated; 0 is no score, and stays 0."""
+        score, calibration = profile.score(now), charge.calibration
+        if not score or calibration is None:
+            return score
+        group = self.profile(charge, calibration.partition)
+        assert isinstance(group, Group), "a group calibrates"
+        return max(0, score + group.shift(calibration))
 
     def settle(self, name: str, amounts: Sequence[int], now: int) -> Settled:
         """Return what settling a reservation at `amounts` must answer."""
@@ -185,17 +207,13 @@ class Oracle:
             if held < 0 or line.partition not in known:
                 continue
             log = self.log(line.partition, line.quota)
-            if isinstance(log, BucketLog):
-                if not amount and not late and not entry.lapsed:
-                    log.give_back(name)
-                continue
             lease = line.quota.algorithm is Algorithm.LEASE
-            difference = cost(line, amount, entry.price) - held
+            used = cost(line, amount, entry.price)
+            if line.quota.unit is Unit.BUCKETS:
+                used = held if amount else 0
+            difference = used - held
             if lease or difference > 0 or not late:
                 log.correct(name, difference, now)
-        for line in entry.charge.lines:
-            if line.partition in known:
-                self._update_stage(line, now)
         return Settled.LATE if late else Settled.DONE
 
     def renew(self, name: str, ttl: int, now: int) -> int:
@@ -203,7 +221,6 @@ class Oracle:
         entry = self.held[name]
         if not entry.known or now >= entry.expires + DAY:
             return 0
-        entry.lapsed = entry.lapsed or now >= entry.expires
         entry.expires = now + ttl
         for line, held in zip(entry.charge.lines, entry.held, strict=True):
             if held >= 0 and line.partition in entry.known:
@@ -212,15 +229,9 @@ class Oracle:
 
     def forget(self, partition: str) -> None:
         self.logs = {key: log for key, log in self.logs.items() if key[0] != partition}
+        self.profiles.pop(partition, None)
         for entry in self.held.values():
             entry.known.discard(partition)
-
-    def _update_stage(self, line: Line, now: int) -> None:
-        """Log the stage that a line is in after a call has ended."""
-        if line.quota.algorithm is Algorithm.DISTINCT and line.response:
-            log = self.buckets(line.partition, line.quota)
-            score = self.scores.get(line.partition, 0) if line.response.scored else 0
-            log.stage = line.response.stage(max(score, log.share(now)), log.stage)
 
 
 def cost(line: Line, amount: int, price: int) -> int:

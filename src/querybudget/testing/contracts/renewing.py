@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from querybudget.coverage import Observation
 from querybudget.ledger import GRACE, Reservation, Settled
 from querybudget.stores import Renews
 from querybudget.testing.contracts.fixtures import (
@@ -23,6 +22,7 @@ from querybudget.testing.contracts.fixtures import (
     line,
     quota_of,
     rates,
+    seen,
     wide,
 )
 from querybudget.units import MICRO, Algorithm
@@ -136,24 +136,25 @@ class RenewContract(StoreTests):
             assert await store.left(quota, "two") == 0
             assert await store.settle(reservation, 0, 0) is Settled.DONE
 
-    async def test_buckets_of_a_renewed_call_are_given_back_if_it_fails(self) -> None:
-        """Those of a call that was renewed too late are visited."""
-        async with self._renewing(Algorithm.DISTINCT, Algorithm.LEASE) as store:
-            visits = wide()
-            for pause, left in ((HOLD - 1, N), (HOLD, N - 2)):
-                seen = Observation((1, 2))
-                reservation = await store.admitted(visits, observation=seen)
+    async def test_new_ground_of_a_renewed_call_is_refunded_if_it_fails(self) -> None:
+        """Even if the call was renewed late."""
+        async with self._renewing(Algorithm.SLIDING, profiles=True) as store:
+            covered = wide()
+            for pause, cell in ((HOLD - 1, 1), (HOLD, 2)):
+                reservation = await store.admitted(covered, observation=seen(cell))
                 store.clock.advance(us=pause)
                 reservation = await _renewed(store, reservation)
                 store.clock.advance(us=HOLD - 1)
-                assert await store.left(visits.quota) == (N - 2) * MICRO
+                assert await store.left(covered.quota) == (N - 1) * MICRO
                 assert await store.settle(reservation, 0) is Settled.DONE
-                assert await store.left(visits.quota) == left * MICRO
+                assert await store.left(covered.quota) == N * MICRO
 
     @asynccontextmanager
-    async def _renewing(self, *kept: Algorithm) -> AsyncGenerator[StoreFixture, None]:
+    async def _renewing(
+        self, *kept: Algorithm, profiles: bool = False
+    ) -> AsyncGenerator[StoreFixture, None]:
         """Open an empty store that renews exactly, or skip the test."""
-        async with self.opened(*kept, exact=True) as store:
+        async with self.opened(*kept, exact=True, profiles=profiles) as store:
             if not isinstance(store.inner, Renews):
                 pytest.skip("not promised: holding reservations for longer (no `renew`)")
             yield store

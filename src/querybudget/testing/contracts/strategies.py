@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from querybudget.coverage import BucketResponse, Observation, Stage
-from querybudget.testing.contracts.fixtures import KINDS, quota_of
-from querybudget.units import MICRO, Algorithm, Quota
+from querybudget.testing.contracts.fixtures import KINDS, quota_of, seen
+from querybudget.units import MICRO, Algorithm, Quota, Unit
 
 CYCLE = (50, 83, 27)
 
@@ -43,7 +43,7 @@ def quotas(*algorithms: Algorithm, name: str = "budget") -> st.SearchStrategy[Qu
 
 def bucket_quota(limit: int, window: int = 150, name: str = "breadth") -> Quota:
     """Return a quota of `limit` buckets."""
-    return quota_of(Algorithm.DISTINCT, limit * MICRO, name, window=window)
+    return quota_of(Algorithm.SLIDING, limit * MICRO, name, window=window, unit=Unit.BUCKETS)
 
 
 def bucket_quotas(name: str = "breadth") -> st.SearchStrategy[Quota]:
@@ -68,4 +68,4 @@ def responses(draw: st.DrawFn) -> BucketResponse:
 def observations(highest: int = 9) -> st.SearchStrategy[Observation]:
     """Draw observations of few buckets, so that buckets repeat."""
     cells = st.lists(st.integers(0, highest), max_size=3, unique=True)
-    return cells.map(lambda drawn: Observation(tuple(sorted(drawn))))
+    return cells.map(lambda drawn: seen(*drawn))

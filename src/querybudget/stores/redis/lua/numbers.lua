@@ -41,15 +41,6 @@ local function divided(a, b, t)
   return whole * b + quotient, remainder
 end
 
--- An amount at a price in millionths, rounded up.
-local function priced(amount, price)
-  if price == MICRO then
-    return amount
-  end
-  local quotient, remainder = divided(amount, price, MICRO)
-  return min(remainder > 0 and quotient + 1 or quotient, MOST)
-end
-
 -- A GCRA level and its fraction after a time, at a rate of `units` in `span` µs.
 local function leaked(level, part, time, units, span)
   local gone, rest = divided(time, units, span)

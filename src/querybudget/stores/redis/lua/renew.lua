@@ -50,23 +50,6 @@ local function renew_lease(quota, record)
   return sub(leases, 1, to - 1) .. id .. pack('>I7', expires) .. sub(leases, to)
 end
 
--- Those that have lapsed are visited. All of a call lapse at once.
-local function renew_pending(o)
-  local place = find(o.pending, id, 3, true)
-  while place do
-    local begin = place - 2
-    if (begin - 1) % ENTRY == 0 then
-      local last = begin + ENTRY - 7
-      if unpack('>I7', o.pending, last) <= now then
-        visit_buckets(o, id)
-        return
-      end
-      o.pending = sub(o.pending, 1, last - 1) .. pack('>I7', expires) .. sub(o.pending, last + 7)
-    end
-    place = find(o.pending, id, place + 1, true)
-  end
-end
-
 for n = 1, count do
   local owner, held
   owner, at = unpack('>B', ARGV[1], at)
@@ -76,10 +59,6 @@ for n = 1, count do
   if account and held >= 0 and quota.kind == 'c' then
     account.records[quota.key] = renew_lease(quota, kept)
     account.til = max(account.til, expires)
-  elseif kept and held >= 0 and quota.kind == 'b' then
-    local buckets = open_buckets(kept)
-    renew_pending(buckets)
-    account.records[quota.key] = close_buckets(quota, buckets, now)
   end
 end
 

@@ -1,19 +1,24 @@
 -- Charge every line of a call, or none: querybudget.ledger.reserve as one script.
 --
--- KEYS  the accounts, then the reservation
--- ARGV  1  now (0: the server's time), hold, price, whether the price is fixed (1), number of lines,
---          id, its short name; for each line: the number of its account, 1 for shadow or 2 to be left
---          uncharged, amount, minimum; then the numbers of the accounts on probation, a byte each
---       2  the buckets that the call would visit, two bytes each
+-- KEYS  the accounts, those of the lines first, then the reservation
+-- ARGV  1  now (0: the server's time), hold, price, number of lines, number of accounts that have
+--          lines, id, its short name; for each line: the number of its account, 1 for shadow or 2 to be
+--          left uncharged, amount and minimum, both priced; then the numbers of the accounts on
+--          probation, a byte each
+--       2  of a call that profiles observe, what it was decided on, and what they are now: for each
+--          account the version of its profile (zeros: it has none; ANY: whichever) and its new profile
+--          (empty: as it is); then for each line of buckets its index, and the least and the most that
+--          may be left on it
 --       3… the quota of each line
 --
 -- Returns one string that starts with
---   A  admitted: now, price, stage, delay, shadow price, shadow stage; for each line what is held and
---      left, µs until nothing is used, and strain; then the reasons of a stage
+--   A  admitted: now; for each line what is held and left, and µs until nothing is used
 -- or a list whose first element starts with
---   F  admitted, and the client has to say more than A can, for instance because a shadow line refuses
+--   F  admitted, and the client has to say more than A can, for instance because a shadow line refuses:
+--      now, the reservation
 --   R  refused; nothing is changed
---      Both followed by now, and the list by the accounts as they were found.
+--   S  not what the call was decided on; nothing is changed
+--      Both followed by now. The list has the accounts as they were found.
 --   D  reserved before with this id: now, the reservation; then the accounts as they are
 --   C  the list of a calendar's periods is too short: now, a moment that it has to reach, and the
 --      number of periods from there on
@@ -22,7 +27,7 @@
 -- costs more for each local that they refer to.
 
 local call, owners, reservation = ARGV[1], #KEYS - 1, KEYS[#KEYS]
-local now, hold, price, fixed, count, id, gen, first = unpack('>I8I8I8BBc12c6', call)
+local now, hold, price, count, charged, id, gen, first = unpack('>I8I8I8BBc12c6', call)
 if now == 0 then
   local time = redis.call('TIME')
   now = time[1] * MICRO + time[2]
@@ -39,9 +44,22 @@ local function full(kind, more)
   return { kind .. pack('>I8', now) .. (more or ''), unpack_table(blobs) }
 end
 
-local decision, bucket_lines, cells = nil, nil, SEEN and cells_of(ARGV[2])
+local versions, profiles, ranges
+if ARGV[2] ~= '' then
+  local more, place = ARGV[2], 1
+  versions, profiles, ranges = {}, {}, {}
+  for n = 1, owners do
+    versions[n], profiles[n], place = unpack('>c12I3c0', more, place)
+  end
+  while place <= #more do
+    local n, least, most
+    n, least, most, place = unpack('>Bi8i8', more, place)
+    ranges[n] = { least, most }
+  end
+end
+
 local expires = now + hold
-local total, without_shadow, unsure, held, answer = price, false, false, nil, nil
+local without_shadow, unsure, held, answer = false, false, nil, nil
 local on_probation = sub(call, first + 18 * count)
 repeat
   -- Accounts are changed line by line, and written only if all lines fit. If a shadow line does not,
@@ -51,26 +69,23 @@ repeat
     accounts[n] = blob ~= '' and read_account(blob)
       or { gen = gen, since = now, til = now, open = 0, held = 0, records = {} }
   end
-  if SEEN then
-    decision, bucket_lines = evaluate(call, first, count, accounts, cells, now)
-    if fixed == 0 then
-      total = priced(price, decision.price)
+  local refused, again, at = nil, false, first
+  for n = 1, versions and owners or 0 do
+    local profile = accounts[n].records['']
+    if versions[n] ~= ANY and versions[n] ~= (profile and sub(profile, 1, 12) or NONE) then
+      refused = 'S'
     end
   end
-  local refused, again, at = false, false, first
   held, answer = '', ''
   for n = 1, count do
     local owner, shadow, amount, minimum
-    owner, shadow, amount, minimum, at = unpack('>BBI8I8', call, at)
+    owner, shadow, amount, minimum, at = unpack('>BBI8i8', call, at)
     local text = ARGV[n + 2]
     local kind, size, window, slot, key, more = unpack(QUOTA, text)
     local account = accounts[owner]
     local record = account.records[key]
     local uncharged = shadow == 2 or without_shadow and shadow == 1
-    local room, reset, strain, til = 0, 0, 0, now
-    if total ~= MICRO and kind ~= 'b' and kind ~= 'c' then
-      amount, minimum = priced(amount, total), priced(minimum, total)
-    end
+    local room, reset, til = 0, 0, now
 
     if kind == 's' then
       -- Sliding: total, debt, due, then pairs of a time and an amount, oldest first.
@@ -91,7 +106,11 @@ repeat
         end
       end
       room = size - sum - debt
-      amount = min(amount, room)
+      local range = ranges and ranges[n]
+      if range and (room < range[1] or room > range[2]) then
+        refused = 'S'
+      end
+      amount = min(amount, max(room, 0))
       if amount > 0 then
         local length, newest, before = #marks, 0, 0
         if length > 0 then
@@ -150,7 +169,7 @@ repeat
       til = period_til(quota, window, state, now)
       record = pack('>I7I7', state.start, state.used)
 
-    elseif kind == 'c' then
+    else
       -- Leases: an id of 12 bytes and when it expires, the next to expire first.
       local leases, from = record or '', 1
       while from < #leases and unpack('>I7', leases, from + 12) <= now do
@@ -164,22 +183,10 @@ repeat
       end
       record = sub(leases, 1, to - 1) .. id .. pack('>I7', expires) .. sub(leases, to)
       reset, til = MICRO, unpack('>I7', record, #record - 6)
-
-    else
-      local line = bucket_lines[n]
-      local buckets, quota = line.buckets, line.quota
-      room, amount, strain = line.left, line.novelty, line.strain
-      minimum = line.refuses and MOST or 0
-      if not uncharged then
-        take_buckets(quota, buckets, id, cells, line.weight, amount, now, expires)
-        buckets.stage = line.next_stage
-        reset = bucket_reset(quota, buckets, now)
-        record, til = close_buckets(quota, buckets, now)
-      end
     end
 
     if room < minimum then
-      refused = refused or shadow == 0
+      refused = refused or shadow == 0 and 'R' or nil
       again = again or shadow == 1 and not without_shadow
     end
     if uncharged then
@@ -191,11 +198,11 @@ repeat
       end
     end
     held = held .. pack('>i8', amount)
-    answer = answer .. pack('>i8i8i8i8', amount, room - amount, reset, strain)
+    answer = answer .. pack('>i8i8i8', amount, room - amount, reset)
   end
   if refused then
     local before = redis.call('GET', reservation)
-    return before and full('D', before) or full('R')
+    return before and full('D', before) or full(refused)
   end
   without_shadow = without_shadow or again
 until not again
@@ -203,31 +210,30 @@ until not again
 -- All lines fit. A second request with the same id finds this reservation.
 local forgotten = expires + GRACE
 local gens = accounts[1].gen
-for n = 2, owners do
+for n = 2, charged do
   gens = gens .. accounts[n].gen
 end
-local kept = pack('>I8I8I8I8', forgotten, now, expires, total) .. gens .. held
+local kept = pack('>I8I8I8I8', forgotten, now, expires, price) .. gens .. held
 local span = floor((hold + GRACE) / 1000) + 1000
 if not redis.call('SET', reservation, kept, 'NX', 'PX', span) then
   return full('D', redis.call('GET', reservation))
 end
 for n = 1, owners do
-  local account = accounts[n]
-  account.open = account.open + 1
-  if forgotten > account.held then
-    account.held = forgotten
+  local account, profile = accounts[n], profiles and profiles[n] or ''
+  if n <= charged then
+    account.open = account.open + 1
+    account.held = max(account.held, forgotten)
   end
-  write_account(KEYS[n], account, now, find(on_probation, char(n), 1, true))
+  if profile ~= '' then
+    account.records[''] = id .. profile
+    account.til = max(account.til, now + LIFETIME)
+  end
+  if n <= charged or profile ~= '' then
+    write_account(KEYS[n], account, now, find(on_probation, char(n), 1, true))
+  end
 end
 
 if without_shadow or unsure then
-  return full('F')
+  return full('F', kept)
 end
-local stage, delay, shadow_price, shadow_stage, reasons = 0, 0, MICRO, 0, ''
-if SEEN then
-  stage, delay, reasons = decision.stage, decision.delay, reasons_for(decision, bucket_lines)
-  shadow_price, shadow_stage = decision.shadow_price, decision.shadow_stage
-end
-return pack('>c1I8I8BI8I8B', 'A', now, total, stage, delay, shadow_price, shadow_stage)
-  .. answer
-  .. reasons
+return pack('>c1I8', 'A', now) .. answer
