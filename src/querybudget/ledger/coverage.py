@@ -16,7 +16,10 @@ from typing import final
 
 import msgspec
 
-from querybudget.coverage import Group, GroupChange, Profile, Reason, Stage
+from querybudget.coverage import Reason, Stage
+from querybudget.coverage.calibration import Calibration
+from querybudget.coverage.caller import CallerProfile
+from querybudget.coverage.group import Group, GroupChange
 from querybudget.ledger.types import Account, Charge, Decision, Line, LineStatus, Verdict
 from querybudget.ledger.windows import SlidingState
 from querybudget.units import MICRO, NO_TIME, ORDINARY_PRICE, SECOND, Micros, Millionths, Unit
@@ -230,8 +233,8 @@ def update_profile(
     for bucket_line in coverage.bucket_lines:
         if bucket_line is not None and bucket_line.line.partition == partition:
             _keep_stage(profile.stages, bucket_line)
-    if type(profile) is Profile and charge.observation is not None:
-        change = profile.observe(charge.observation, now)
+    if type(profile) is CallerProfile and charge.observation is not None:
+        change = profile.observe(charge.observation, now, _established(account, charge, now))
     elif type(profile) is Group and change is not None and partition in charge.profiled:
         profile.add(change, now)
     if account.profile is not None or not profile.blank:
@@ -265,7 +268,7 @@ def _novelty(accounts: Mapping[str, Account], charge: Charge) -> int:
     """Return how many buckets the call newly enters, by the profile of its identity."""
     if charge.observation is None:
         return 0
-    profile = _profile(accounts[charge.profiled[0]]) if charge.profiled else Profile()
+    profile = _profile(accounts[charge.profiled[0]]) if charge.profiled else CallerProfile()
     return profile.novelty(charge.observation)
 
 
@@ -276,6 +279,14 @@ def _shift(accounts: Mapping[str, Account], charge: Charge) -> int:
     return _group(accounts[calibration.partition]).shift(calibration)
 
 
+def _established(account: Account, charge: Charge, now: int) -> Calibration | None:
+    """Return the calibration that a caller counts for, if it is verified and old enough."""
+    calibration = charge.calibration
+    if calibration is None or not charge.verified or now - account.since < calibration.age:
+        return None
+    return calibration
+
+
 def _keep_stage(stages: dict[str, Stage], bucket_line: BucketLine) -> None:
     key = bucket_line.line.quota.key
     if bucket_line.reached:
@@ -284,9 +295,9 @@ def _keep_stage(stages: dict[str, Stage], bucket_line: BucketLine) -> None:
         stages.pop(key, None)
 
 
-def _profile(account: Account) -> Profile:
+def _profile(account: Account) -> CallerProfile:
     """Return the profile of an identity; a new one if there is none."""
-    return account.profile if type(account.profile) is Profile else Profile()
+    return account.profile if type(account.profile) is CallerProfile else CallerProfile()
 
 
 def _group(account: Account) -> Group:

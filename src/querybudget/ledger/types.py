@@ -7,15 +7,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from querybudget.coverage import (
-    BucketResponse,
-    Calibration,
-    Group,
-    Observation,
-    Profile,
-    Reason,
-    Stage,
-)
+from querybudget.coverage import BucketResponse, Observation, Reason, Stage
+from querybudget.coverage.calibration import Calibration
+from querybudget.coverage.caller import CallerProfile
+from querybudget.coverage.group import Group
 from querybudget.ledger.windows import State
 from querybudget.units import (
     NO_TIME,
@@ -293,7 +288,7 @@ class Account(msgspec.Struct, array_like=True):
     since: int = 0
     windows: dict[str, State] = msgspec.field(default_factory=dict[str, State])
     open: dict[str, int] = msgspec.field(default_factory=dict[str, int])
-    profile: Profile | Group | None = None
+    profile: CallerProfile | Group | None = None
 
     @property
     def blank(self) -> bool:

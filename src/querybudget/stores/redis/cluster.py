@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from querybudget import ledger
-from querybudget.coverage import GroupChange
+from querybudget.coverage.group import GroupChange
 from querybudget.errors import StoreError
 from querybudget.ledger import (
     UNCHARGED,

@@ -8,7 +8,8 @@ from hashlib import blake2b
 
 import msgspec
 
-from querybudget.coverage import Group, Profile
+from querybudget.coverage.caller import CallerProfile
+from querybudget.coverage.group import Group
 from querybudget.errors import StoreError
 from querybudget.ledger import Account, Charge, Reservation
 from querybudget.ledger.windows import CalendarState, GcraState, LeaseState, SlidingState, State
@@ -52,7 +53,9 @@ _RESERVATION = struct.Struct(">QQQQ")
 _RANGE = struct.Struct(">Bqq")
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[Profile | Group] = msgspec.msgpack.Decoder(Profile | Group)
+_decoder: msgspec.msgpack.Decoder[CallerProfile | Group] = msgspec.msgpack.Decoder(
+    CallerProfile | Group
+)
 
 
 def short_name(name: str) -> bytes:
@@ -171,7 +174,9 @@ def pack_profiles(
             left on it.
     """
     parts = [version + len(new).to_bytes(3, "big") + new for version, new in profiles]
-    return b"".join(parts) + b"".join(_RANGE.pack(*range_) for range_ in ranges)
+    return b"".join(parts) + b"".join(
+        _RANGE.pack(line + 1, least, most) for line, least, most in ranges
+    )
 
 
 def used(reservation: Reservation, amounts: Sequence[int]) -> list[int]:
@@ -179,7 +184,9 @@ def used(reservation: Reservation, amounts: Sequence[int]) -> list[int]:
     price = reservation.price
     lines = zip(reservation.lines, reservation.held, amounts, strict=True)
     return [
-        (held if amount else 0) if line.quota.unit is Unit.BUCKETS else priced(amount, price)
+        (max(0, held) if amount else 0)
+        if line.quota.unit is Unit.BUCKETS
+        else priced(amount, price)
         for line, held, amount in lines
     ]
 
@@ -211,7 +218,7 @@ def unpack_account(packed: bytes) -> Account:
             f"expected an account of layout {VERSION}, found {packed[0]}: a later version of"
             " querybudget wrote it"
         )
-    account = Account(int.from_bytes(packed[7:14], "big"))
+    account = Account(since(packed))
     for name, record in records(packed):
         if name:
             account.windows[name] = _READERS[name.partition(":")[0]](record)
@@ -228,18 +235,23 @@ def unpack_accounts(packed: Mapping[str, bytes], now: int) -> dict[str, Account]
     }
 
 
+def since(account: bytes) -> int:
+    """Return when an account was opened, µs."""
+    return int.from_bytes(account[7:14], "big")
+
+
 def profile_of(account: bytes) -> tuple[bytes, bytes]:
     """Return the version of an account's profile, and the profile, packed; empty without one."""
     record = next((record for name, record in records(account) if not name), NO_PROFILE)
     return record[:_ID], record[_ID:]
 
 
-def pack_profile(profile: Profile | Group | None) -> bytes:
+def pack_profile(profile: CallerProfile | Group | None) -> bytes:
     """Return a profile as servers keep it."""
     return _encoder.encode(profile) if profile else b""
 
 
-def unpack_profile(packed: bytes) -> Profile | Group:
+def unpack_profile(packed: bytes) -> CallerProfile | Group:
     """Inverse of `pack_profile`.
 
     Raises:

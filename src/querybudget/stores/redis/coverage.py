@@ -57,7 +57,8 @@ class Known(msgspec.Struct, eq=False):
     Attributes:
         version: Version of its profile.
         profile: Its profile, packed.
-        read: When the account was read, µs.
+        since: When the account was opened, µs.
+        read: When it was read, µs.
         root: What the server said; the same for all that was derived from it.
         packed: The account's records as they were read.
         windows: Windows of buckets that were needed since.
@@ -65,6 +66,7 @@ class Known(msgspec.Struct, eq=False):
 
     version: bytes
     profile: bytes
+    since: int
     read: int
     root: object
     packed: Mapping[str, bytes]
@@ -73,7 +75,7 @@ class Known(msgspec.Struct, eq=False):
     def account(self) -> Account:
         """Return the account for the ledger, with its profile and no window."""
         profile = codec.unpack_profile(self.profile) if self.profile else None
-        return Account(self.read, profile=profile)
+        return Account(self.since, profile=profile)
 
     def window(self, key: str) -> SlidingState:
         """Return a copy of a window."""
@@ -86,9 +88,12 @@ class Known(msgspec.Struct, eq=False):
 
 def known(account: bytes, now: int) -> Known:
     """Return what is known of an account that was just read; empty if there is none."""
-    records = dict(codec.records(account)) if account else {}
-    version, profile = codec.profile_of(account) if account else (codec.NO_PROFILE, b"")
-    return Known(version, profile, now, object(), records, {})
+    if not account:
+        return Known(codec.NO_PROFILE, b"", now, now, object(), {}, {})
+    version, profile = codec.profile_of(account)
+    return Known(
+        version, profile, codec.since(account), now, object(), dict(codec.records(account)), {}
+    )
 
 
 class Draft(msgspec.Struct, eq=False):
@@ -319,6 +324,7 @@ def _after(
         after[partition] = Known(
             name if partition in profiles else old.version,
             profiles.get(partition, old.profile),
+            old.since,
             old.read,
             old.root,
             old.packed,

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-from querybudget.coverage.profile import LIFETIME
+from querybudget.coverage.group import LIFETIME
 from querybudget.ledger import GRACE
 from querybudget.ledger.windows import LONGEST_DEBT
 

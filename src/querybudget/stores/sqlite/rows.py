@@ -8,7 +8,7 @@ from typing import cast
 
 import msgspec
 
-from querybudget.coverage.profile import LIFETIME
+from querybudget.coverage.group import LIFETIME
 from querybudget.errors import StoreError
 from querybudget.ledger import GRACE, Account, Standing
 from querybudget.ledger.windows import LeaseState

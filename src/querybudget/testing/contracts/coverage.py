@@ -9,8 +9,12 @@ from typing import ClassVar
 
 import pytest
 
-from querybudget.coverage import BucketResponse, Calibration, Group, Observation, Profile, Stage
-from querybudget.coverage.observation import COARSE, FINE
+from querybudget.coverage import BucketResponse, Stage
+from querybudget.coverage.calibration import Calibration
+from querybudget.coverage.caller import CallerProfile
+from querybudget.coverage.group import Group
+from querybudget.coverage.observation import COARSE, FINE, Chunk, Observation
+from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
 from querybudget.ledger import Charge, Decision, Line, Settled, Verdict
 from querybudget.testing.contracts.fixtures import (
     HOLD,
@@ -30,6 +34,12 @@ STAGES = ((Stage.SLOW, 500_000), (Stage.DEGRADE, 900_000))
 SWEEP = 40
 """Calls of a sweep: enough to be recognised."""
 
+STEPS = 20
+"""Calls after which the caller of a sweep is old enough to calibrate."""
+
+TERSE = {"size", "sentence", "capital", "instruction", "variety"}
+
+MANNER = tuple([100 * (name in TERSE) for name in STYLE_FEATURES])
 DAY = 24 * HOUR
 
 
@@ -236,9 +246,9 @@ class ProfileContract(StoreTests):
     repeats: ClassVar[bool] = False
 
     async def test_a_call_is_observed_when_it_is_admitted(self) -> None:
-        """Before it is settled. The store's score is the one that a `Profile` gives."""
+        """Before it is settled. The store's score is the one that a `CallerProfile` gives."""
         async with self._profiling() as store:
-            profile = Profile()
+            profile = CallerProfile()
             expected: list[int] = []
             found: list[int] = []
             for number in range(SWEEP):
@@ -262,7 +272,7 @@ class ProfileContract(StoreTests):
 
     async def test_a_refused_call_is_not_observed(self) -> None:
         async with self._profiling() as store:
-            profile, full = Profile(), line(quota_of(Algorithm.SLIDING), N * MICRO)
+            profile, full = CallerProfile(), line(quota_of(Algorithm.SLIDING), N * MICRO)
             await store.admitted(full)
             for number in range(SWEEP):
                 await store.admitted(covered(), observation=swept(number))
@@ -277,7 +287,7 @@ class ProfileContract(StoreTests):
     async def test_settling_and_renewing_change_no_profile(self) -> None:
         """Whether the call used something, failed, or was late."""
         async with self._profiling() as store:
-            profile = Profile()
+            profile = CallerProfile()
             for number in range(SWEEP):
                 reservation = await store.admitted(covered(), observation=swept(number))
                 profile.observe(swept(number), store.clock.now)
@@ -293,7 +303,7 @@ class ProfileContract(StoreTests):
         if not self.repeats:
             pytest.skip("not promised: reserving again with the same id (`repeats` is not set)")
         async with self._profiling() as store:
-            profile, group = Profile(), Group()
+            profile, group = CallerProfile(), Group()
             for number in range(SWEEP):
                 charge = Charge(
                     f"sweep-{number}",
@@ -337,7 +347,7 @@ class ProfileContract(StoreTests):
             assert found < scored.price(score), f"found {found}"
 
     async def test_a_score_falls_with_time(self) -> None:
-        """As a `Profile` says."""
+        """As a `CallerProfile` says."""
         async with self._profiling() as store:
             profile = await _sweep(store, ["caller"])
             for _ in range(3):
@@ -348,32 +358,32 @@ class ProfileContract(StoreTests):
     async def test_a_group_hears_of_each_change_once(self) -> None:
         """Its score is the one that a `Group` of its members' changes gives."""
         async with self._profiling() as store:
-            group, members = Group(), [Profile() for _ in range(4)]
-            for number in range(2 * SWEEP):
-                who = number % len(members)
-                profiled = (f"member-{who}", "group")
-                await store.admitted(
-                    covered(partition=profiled[0]), observation=swept(number), profiled=profiled
-                )
-                change = members[who].observe(swept(number), store.clock.now)
-                if change is not None:
-                    group.add(change, store.clock.now)
-            expected = group.score(store.clock.now)
-            assert await _score(store, "group", ("member-0", "group")) == expected, f"{expected}"
+            expected = (await _sweep_by_many(store)).score(store.clock.now)
+            found = await _score(store, "group", ("member-0", "group"))
+            assert found == expected, f"expected {expected}, found {found}"
 
     async def test_a_group_calibrates_scores(self) -> None:
         """Each score moves by what the group says; no score stays none."""
         async with self._profiling() as store:
-            profiled, group, profile = ("caller", "everyone"), Group(), Profile()
+            calibration = Calibration("everyone", callers=1, age=HOUR, calls=SWEEP)
+            profiled, group, profile = ("caller", "everyone"), Group(), CallerProfile()
             for number in range(SWEEP):
-                await store.admitted(covered(), observation=swept(number), profiled=profiled)
-                change = profile.observe(swept(number), store.clock.now)
+                store.clock.advance(us=calibration.age // STEPS)
+                await store.admitted(
+                    covered(),
+                    observation=swept(number),
+                    profiled=profiled,
+                    calibration=calibration,
+                )
+                old = calibration if number >= STEPS else None
+                change = profile.observe(swept(number), store.clock.now, old)
                 if change is not None:
                     group.add(change, store.clock.now)
-            calibration = Calibration("everyone")
-            store.clock.advance(us=HOUR)
             score = profile.score(store.clock.now)
             assert score > 0, "expected a score"
+            assert group.shift(calibration), "expected the score to move"
+            store.clock.advance(us=HOUR)
+            score = profile.score(store.clock.now)
             decision = await store.reserve(
                 covered(), observation=seen(), profiled=profiled, calibration=calibration
             )
@@ -391,11 +401,14 @@ class ProfileContract(StoreTests):
     async def test_a_forgotten_account_has_no_score(self) -> None:
         """Its group keeps what it has heard."""
         async with self._profiling() as store:
-            await _sweep(store, ["caller", "group"])
-            before = await _score(store, "group", ("caller", "group"))
+            await _sweep(store, ["caller"])
             assert await store.inner.forget("caller"), "a profiled caller must have an account"
             assert await _score(store) == 0
-            assert await _score(store, "group", ("caller", "group")) == before
+            expected = (await _sweep_by_many(store)).score(store.clock.now)
+            assert await store.inner.forget("member-0")
+            assert await _score(store, "group", ("member-0", "group")) == expected
+            assert await store.inner.forget("group")
+            assert await _score(store, "group", ("member-0", "group")) == 0
 
     @asynccontextmanager
     async def _profiling(self) -> AsyncGenerator[StoreFixture, None]:
@@ -403,9 +416,9 @@ class ProfileContract(StoreTests):
             yield store
 
 
-async def _sweep(store: StoreFixture, profiled: Sequence[str]) -> Profile:
+async def _sweep(store: StoreFixture, profiled: Sequence[str]) -> CallerProfile:
     """Sweep as the first of `profiled`, and return the profile expected of it."""
-    profile = Profile()
+    profile = CallerProfile()
     for number in range(SWEEP):
         reservation = await store.admitted(
             covered(partition=profiled[0]), observation=swept(number), profiled=profiled
@@ -414,6 +427,22 @@ async def _sweep(store: StoreFixture, profiled: Sequence[str]) -> Profile:
         profile.observe(swept(number), store.clock.now)
     assert profile.score(store.clock.now) > 0, "expected a sweep to be recognised"
     return profile
+
+
+async def _sweep_by_many(store: StoreFixture) -> Group:
+    """Sweep as several members, each a part, and return what is expected of their group."""
+    group, members = Group(), [CallerProfile() for _ in range(8)]
+    for number in range(2 * SWEEP):
+        who = number % len(members)
+        profiled = (f"member-{who}", "group")
+        await store.admitted(
+            covered(partition=profiled[0]), observation=swept(number), profiled=profiled
+        )
+        change = members[who].observe(swept(number), store.clock.now)
+        if change is not None:
+            group.add(change, store.clock.now)
+    assert group.score(store.clock.now) > 0, "expected the group to be recognised"
+    return group
 
 
 async def _score(
@@ -429,8 +458,14 @@ async def _score(
 
 
 def swept(number: int) -> Observation:
-    """Return call `number` of a sweep: no two share a bucket."""
-    return seen(number * 37 % COARSE * (FINE // COARSE) + number % (FINE // COARSE))
+    """Return call `number` of a sweep: no two share a bucket or words."""
+    coarse = number * 37 % COARSE
+    cell = coarse * (FINE // COARSE) + number * 2 % (FINE // COARSE)
+    point = bytearray(32)
+    point[number % len(point)] = 127
+    words = sum(1 << (number * 29 + word * 7) % WORD_BITS for word in range(8))
+    bits = words.to_bytes(WORD_BITS // 8, "little")
+    return Observation(said=(Chunk(number + 1, cell, coarse, bytes(point), bits, MANNER),))
 
 
 def covered(response: BucketResponse | None = None, partition: str = "caller") -> Line:

@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from querybudget.coverage import BucketResponse, Calibration, Chunk, Observation
-from querybudget.coverage.observation import COARSE, FINE
+from querybudget.coverage import BucketResponse
+from querybudget.coverage.calibration import Calibration
+from querybudget.coverage.observation import COARSE, FINE, Chunk, Observation
+from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.stores import Clock, Declares, Store
 from querybudget.testing.clock import ManualClock
@@ -20,6 +22,7 @@ HOUR = 3_600 * SECOND
 HOLD = 600 * SECOND
 RATES = (Algorithm.SLIDING, Algorithm.GCRA, Algorithm.CALENDAR)
 KINDS = (*RATES, Algorithm.LEASE)
+PLAIN, NO_WORDS = (0,) * len(STYLE_FEATURES), bytes(WORD_BITS // 8)
 LARGEST = 2**53 - 1
 """The largest limit that a policy can hold, in µ-units."""
 
@@ -81,8 +84,12 @@ def wide(
 
 
 def seen(*cells: int) -> Observation:
-    """Return what a call shows whose text falls into `cells`, a chunk in each."""
-    return Observation(tuple(Chunk(cell + 1, cell, cell // (FINE // COARSE)) for cell in cells))
+    """Return what a call shows whose text enters these buckets, a chunk each; below 2,048."""
+    chunks = [
+        Chunk(cell + 1, 2 * cell, 2 * cell // (FINE // COARSE), bytes(32), NO_WORDS, PLAIN)
+        for cell in cells
+    ]
+    return Observation(said=tuple(chunks))
 
 
 class StoreTests:
@@ -185,10 +192,16 @@ class StoreFixture:
         hold: int = HOLD,
         observation: Observation | None = None,
         profiled: Iterable[str] = ("caller",),
+        calibration: Calibration | None = None,
     ) -> Reservation:
         """Reserve all lines in a new call, which must be admitted."""
         decision = await self.reserve(
-            *lines, price=price, hold=hold, observation=observation, profiled=profiled
+            *lines,
+            price=price,
+            hold=hold,
+            observation=observation,
+            profiled=profiled,
+            calibration=calibration,
         )
         assert decision.reservation, f"expected to be admitted, found {decision}"
         return decision.reservation

@@ -25,7 +25,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from querybudget.coverage import BucketResponse, Calibration, Observation
+from querybudget.coverage import BucketResponse, Observation
+from querybudget.coverage.calibration import Calibration
 from querybudget.ledger import GRACE, Charge, Decision, Line, Reservation, Settled
 from querybudget.stores import Clock, Renews, Store
 from querybudget.testing.clock import ManualClock

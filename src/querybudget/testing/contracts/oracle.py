@@ -1,7 +1,7 @@
 """`Oracle`: what a store must answer, computed slowly from logs of every charge ever made.
 
 It shares no code with the ledger and is far simpler, so an answer that both give is right. What a
-`Profile` or a `Group` says is taken for granted: stores only have to keep them.
+`CallerProfile` or a `Group` says is taken for granted: stores only have to keep them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
-from querybudget.coverage import Group, Profile, Stage
+from querybudget.coverage import Stage
+from querybudget.coverage.caller import CallerProfile
+from querybudget.coverage.group import Group
 from querybudget.ledger import Charge, Decision, Line, Settled
 from querybudget.testing.contracts.charge_logs import LOGS, Log
 from querybudget.units import MICRO, Algorithm, Quota, Unit
@@ -72,7 +74,7 @@ class Oracle:
     def __init__(self) -> None:
         self.logs: dict[tuple[str, str], Log] = {}
         self.held: dict[str, OpenReservation] = {}
-        self.profiles: dict[str, Profile | Group] = {}
+        self.profiles: dict[str, CallerProfile | Group] = {}
 
     def copy(self) -> Oracle:
         return copy.deepcopy(self)
@@ -84,9 +86,9 @@ class Oracle:
     def left(self, partition: str, quota: Quota, now: int) -> int:
         return self.log(partition, quota).left(now)
 
-    def profile(self, charge: Charge, partition: str) -> Profile | Group:
+    def profile(self, charge: Charge, partition: str) -> CallerProfile | Group:
         """Return a partition's profile: the first of `charge.profiled` is an identity."""
-        new = Profile() if partition in charge.profiled[:1] else Group()
+        new = CallerProfile() if partition in charge.profiled[:1] else Group()
         return self.profiles.setdefault(partition, new)
 
     def scored(self, now: int) -> bool:
@@ -98,7 +100,7 @@ class Oracle:
         if line.quota.unit is not Unit.BUCKETS or charge.observation is None:
             return None
         identity = self.profile(charge, charge.profiled[0])
-        assert isinstance(identity, Profile), "identities and groups do not share partitions"
+        assert isinstance(identity, CallerProfile), "identities and groups do not share partitions"
         amount = identity.novelty(charge.observation) * line.amount
         left, response = self.left(line.partition, line.quota, now), line.response
         fits = not amount or amount <= left
@@ -173,7 +175,7 @@ class Oracle:
         self.held[charge.id] = OpenReservation(charge, held, now + charge.ttl, price, known)
         if charge.observation:
             identity, *groups = [self.profile(charge, name) for name in charge.profiled]
-            assert isinstance(identity, Profile), "an identity comes first"
+            assert isinstance(identity, CallerProfile), "an identity comes first"
             change = identity.observe(charge.observation, now)
             for group in groups:
                 if change is not None and isinstance(group, Group):
@@ -186,7 +188,7 @@ class Oracle:
         else:
             stages[line.quota.key] = stage
 
-    def _score(self, charge: Charge, profile: Profile | Group, now: int) -> int:
+    def _score(self, charge: Charge, profile: CallerProfile | Group, now: int) -> int:
         """Return a score, calibrated; 0 is no score, and stays 0."""
         score, calibration = profile.score(now), charge.calibration
         if not score or calibration is None:

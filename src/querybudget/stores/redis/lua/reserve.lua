@@ -7,8 +7,8 @@
 --          probation, a byte each
 --       2  of a call that profiles observe, what it was decided on, and what they are now: for each
 --          account the version of its profile (zeros: it has none; ANY: whichever) and its new profile
---          (empty: as it is); then for each line of buckets its index, and the least and the most that
---          may be left on it
+--          (empty: as it is); then for each line of buckets its number from 1, and the least and the
+--          most that may be left on it
 --       3… the quota of each line
 --
 -- Returns one string that starts with
