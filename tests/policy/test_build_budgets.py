@@ -30,7 +30,7 @@ def responses() -> dict[str, BucketResponse | None]:
 
 def test_a_budget_in_buckets_counts_what_is_distinct_in_a_sliding_window() -> None:
     quota = budget().quota
-    assert (quota.unit, quota.algorithm) == (Unit.BUCKETS, Algorithm.DISTINCT)
+    assert (quota.unit, quota.algorithm) == (Unit.BUCKETS, Algorithm.SLIDING)
     assert (quota.limit, quota.window) == (400 * MICRO, 30 * 86_400 * SECOND)
     assert quota.capacity == quota.limit
 

@@ -18,7 +18,7 @@ from querybudget.units import MICRO, SECOND, Algorithm, Micros, Unit
 from tests.refusals.decisions import DAY, NOW, OWN, RPM, TPM, decide, line, quota
 
 IANA = "https://iana.org/assignments/http-problem-types#abnormal-usage-detected"
-BREADTH = quota("breadth", Unit.BUCKETS, 417 * MICRO, 30 * DAY, algorithm=Algorithm.DISTINCT)
+BREADTH = quota("breadth", Unit.BUCKETS, 417 * MICRO, 30 * DAY, algorithm=Algorithm.SLIDING)
 KNOWN = OWN | {"breadth"}
 WAIT = 11 * DAY + 90 * SECOND
 SECRETS = ("breadth", "417", "403", "bucket", "buckets", "coverage", "score")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from querybudget.coverage.buckets import BucketState
-from querybudget.ledger import Account, Line, Reservation
+from querybudget.ledger import Account, Line, Reservation, Settled
 from querybudget.ledger.windows import LeaseState, State
 from querybudget.stores import MemoryStore
 from querybudget.units import Micros
@@ -92,12 +91,19 @@ class OpensAccountsOnRenewal(MemoryStore):
         return await super().renew(reservation, ttl)
 
 
-class VisitsOnRenewal(_Windows):
+class RefundsNothingOnceRenewed(MemoryStore):
+    _renewed = frozenset[str]()
+
     async def renew(self, reservation: Reservation, ttl: int) -> Micros:
-        for _, window in self.windows(reservation):
-            if isinstance(window, BucketState) and reservation.observation:
-                window.commit(reservation.id, reservation.observation.cells)
+        self._renewed |= {reservation.id}
         return await super().renew(reservation, ttl)
+
+    async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
+        if reservation.id in self._renewed:
+            amounts = [
+                max(amount, held) for amount, held in zip(amounts, reservation.held, strict=True)
+            ]
+        return await super().settle(reservation, amounts)
 
 
 RENEWAL_BUGS: dict[type[MemoryStore], str] = {
@@ -109,5 +115,5 @@ RENEWAL_BUGS: dict[type[MemoryStore], str] = {
     RenewsTheSettled: "what_was_settled_or_forgotten_is_not_renewed",
     RenewsAfterDays: "a_call_that_expired_more_than_a_day_ago_is_not_renewed",
     OpensAccountsOnRenewal: "the_lines_of_a_forgotten_partition_are_not_renewed",
-    VisitsOnRenewal: "buckets_of_a_renewed_call_are_given_back_if_it_fails",
+    RefundsNothingOnceRenewed: "new_ground_of_a_renewed_call_is_refunded_if_it_fails",
 }

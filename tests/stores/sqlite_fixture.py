@@ -19,7 +19,7 @@ MINUTE = 60 * SECOND
 DAY = 24 * 3_600 * SECOND
 RPM = Quota("rpm", Unit.REQUESTS, 10 * MICRO, MINUTE, Algorithm.SLIDING, 10 * MICRO)
 SLOTS = Quota("slots", Unit.CONCURRENT, 2 * MICRO, 0, Algorithm.LEASE, 2 * MICRO)
-BREADTH = Quota("breadth", Unit.BUCKETS, 40 * MICRO, DAY, Algorithm.DISTINCT, 40 * MICRO)
+BREADTH = Quota("breadth", Unit.BUCKETS, 40 * MICRO, DAY, Algorithm.SLIDING, 40 * MICRO)
 
 
 class SqliteFixture:

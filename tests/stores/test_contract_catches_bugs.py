@@ -13,8 +13,7 @@ from querybudget.ledger import Account, Charge, Decision, Line, Reservation, Set
 from querybudget.stores import Clock, Guarantees, MemoryStore, Store
 from querybudget.testing.contracts import StoreContract
 from querybudget.units import MICRO, Algorithm, Quota
-from tests.stores.bucket_bugs import BUCKET_BUGS
-from tests.stores.profile_bugs import PROFILE_BUGS
+from tests.stores.coverage_bugs import COVERAGE_BUGS
 from tests.stores.renewal_bugs import RENEWAL_BUGS
 from tests.stores.window_bugs import WINDOW_BUGS
 
@@ -309,8 +308,7 @@ CAUGHT: dict[type[MemoryStore], str] = {
     OpensAccountsOnSettle: "a_forgotten_account_starts_empty",
     ClosesOnlyOnce: "closing_twice_does_nothing",
     **WINDOW_BUGS,
-    **BUCKET_BUGS,
-    **PROFILE_BUGS,
+    **COVERAGE_BUGS,
     **RENEWAL_BUGS,
 }
 
@@ -347,7 +345,9 @@ def test_every_promise_of_the_contract_has_a_store_that_breaks_it() -> None:
 
 
 class Declared(MemoryStore):
-    guarantees = Guarantees(frozenset({Algorithm.SLIDING}), "host", atomic=False, exact=False)
+    guarantees = Guarantees(
+        frozenset({Algorithm.SLIDING}), "host", atomic=False, exact=False, profiles=False
+    )
 
 
 @pytest.mark.anyio
@@ -355,7 +355,7 @@ class Declared(MemoryStore):
     ("promise", "why"),
     [
         ("a_lease_is_free_when_its_call_is_settled", "windows: it keeps no lease"),
-        ("a_repeat_is_free", "windows: it keeps no distinct"),
+        ("a_bucket_costs_what_it_weighs", "profiles: it keeps none"),
         ("what_expired_is_not_given_back_to_later_calls", "exact: waits"),
     ],
 )

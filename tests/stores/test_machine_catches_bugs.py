@@ -16,7 +16,7 @@ from querybudget.ledger.windows import LeaseState
 from querybudget.stores import Clock, MemoryStore, Store
 from querybudget.testing.contracts import StoreMachine
 from querybudget.units import Algorithm
-from tests.stores.bucket_bugs import CountsBucketsWhenSettled, GivesBackBucketsOfOthers
+from tests.stores.coverage_bugs import ObservesWhenSettled, RefundsNothing
 from tests.stores.window_bugs import BringsBackTheForgotten, ChecksBeforeItSettles
 
 pytestmark = pytest.mark.slow
@@ -121,11 +121,11 @@ BUGS: list[type[MemoryStore]] = [
     AwaitsBetweenLines,
     BringsBackTheForgotten,
     ChecksBeforeItSettles,
-    CountsBucketsWhenSettled,
-    GivesBackBucketsOfOthers,
     KeepsOpenCallsOfTheForgotten,
     LosesALeaseOfAnExpiredNeighbour,
     LosesDebtOfCallsLongPast,
+    ObservesWhenSettled,
+    RefundsNothing,
     SettlesAnewOnceExpired,
     SettlesWhatItHadRead,
     WaitsAMicrosecondLessForTwo,

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from querybudget.backends import StoreSettings
-from querybudget.coverage import Observation
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Line, Settled
 from querybudget.resilience.guard import Guard
@@ -25,8 +24,8 @@ from querybudget.resilience.outbox import Outbox
 from querybudget.stores import open_store, system_clock
 from querybudget.stores.redis import RedisStore, scripts
 from querybudget.stores.redis.connection import PIPELINES
-from querybudget.testing.contracts.fixtures import quota_of
-from querybudget.units import MICRO, ORDINARY_PRICE, SECOND, Algorithm, Micros, Quota
+from querybudget.testing.contracts.fixtures import quota_of, seen, wide
+from querybudget.units import MICRO, ORDINARY_PRICE, SECOND, Algorithm, Micros, Quota, Unit
 from tests.servers.cluster import ClusterSet
 from tests.servers.fixtures import Servers
 from tests.servers.process import Process, free_port
@@ -63,7 +62,7 @@ async def left(store: RedisStore, quota: Quota = SLIDING) -> int:
 async def any_history(store: RedisStore, seed: int) -> None:
     """Calls of every kind, admitted and refused, some settled, some never."""
     chance = random.Random(seed)
-    quotas = [quota_of(kind, 6 * MICRO, f"{kind}") for kind in Algorithm]
+    quotas = [quota_of(kind, 6 * MICRO, f"{kind}") for kind in Algorithm] + [wide(6).quota]
     for number in range(80):
         chosen = chance.sample(quotas, chance.randint(1, len(quotas)))
         partitions = chance.sample(("caller", "team", "everyone"), 2)
@@ -71,9 +70,9 @@ async def any_history(store: RedisStore, seed: int) -> None:
             Line(chance.choice(partitions), quota, MICRO, MICRO, chance.random() < 0.2)
             for quota in chosen
         )
-        seen = any(quota.algorithm is Algorithm.DISTINCT for quota in chosen)
-        observation = Observation((chance.randrange(20),), 1, bytes(32), ask=1) if seen else None
-        profiled = tuple(partitions) if seen else ()
+        covers = any(quota.unit is Unit.BUCKETS for quota in chosen)
+        observation = seen(chance.randrange(20)) if covers else None
+        profiled = ("identity", *partitions) if covers else ()
         asked = Charge(
             f"{seed}-{number}", lines, 600 * SECOND, ORDINARY_PRICE, observation, profiled
         )
@@ -121,9 +120,9 @@ async def test_a_forgotten_caller_has_no_key(redis_servers: Servers[RedisServer]
 
 async def test_500_calls_at_once_need_few_connections(redis_servers: Servers[RedisServer]) -> None:
     server = redis_servers()
-    wide = quota_of(Algorithm.SLIDING, 250 * MICRO)
+    half = quota_of(Algorithm.SLIDING, 250 * MICRO)
     async with opened(server.url, "many") as store:
-        calls = (store.reserve(charge(f"call-{number}", wide)) for number in range(500))
+        calls = (store.reserve(charge(f"call-{number}", half)) for number in range(500))
         decisions = await asyncio.gather(*calls)
         assert sum(decision.admitted for decision in decisions) == 250
         clients = server.call("CLIENT", "LIST").splitlines()
@@ -131,9 +130,9 @@ async def test_500_calls_at_once_need_few_connections(redis_servers: Servers[Red
 
 
 async def test_500_calls_at_once_on_a_cluster_are_all_answered(redis_cluster: ClusterSet) -> None:
-    wide = quota_of(Algorithm.SLIDING, 250 * MICRO)
+    half = quota_of(Algorithm.SLIDING, 250 * MICRO)
     async with opened(redis_cluster.url, next(PREFIXES)) as store:
-        calls = (store.reserve(charge(f"call-{number}", wide)) for number in range(500))
+        calls = (store.reserve(charge(f"call-{number}", half)) for number in range(500))
         decisions = await asyncio.gather(*calls)
         assert sum(decision.admitted for decision in decisions) == 250
 
@@ -147,8 +146,8 @@ async def test_two_versions_of_the_scripts_at_once_admit_exactly_n_of_2n(
     ours, versions = scripts._script, itertools.count()
     sent = set[bytes]()
 
-    def either(*names: str, seen: bool) -> scripts.Script:
-        script = ours(*names, seen=seen)
+    def either(*names: str) -> scripts.Script:
+        script = ours(*names)
         if next(versions) % 2:
             text = script.text + b"\n-- another version"
             digest = hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()

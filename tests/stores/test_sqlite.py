@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from querybudget.backends import SCHEMES
-from querybudget.coverage import Observation
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Line, Settled
 from querybudget.stores import Declares, Starts, open_store
 from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
+from querybudget.testing.contracts.fixtures import seen
 from querybudget.units import MICRO, Algorithm, Micros, Quota, Unit
 from tests.stores.sqlite_fixture import BREADTH, HOLD, MINUTE, RPM, SLOTS, SqliteFixture, locked
 
@@ -37,9 +37,7 @@ async def test_accounts_survive_a_restart(path: Path) -> None:
     fixture = SqliteFixture(path)
     await fixture.answered("known")
     lease = await fixture.open("known", quota=SLOTS)
-    await fixture.answered(
-        "known", quota=BREADTH, observation=Observation((7,), 0, bytes(32), ask=1)
-    )
+    await fixture.answered("known", quota=BREADTH, observation=seen(7))
     await fixture.reopen()
     left = [await fixture.left("known", quota) for quota in (RPM, SLOTS, BREADTH)]
     assert left == [9, 1, 39]
@@ -207,6 +205,7 @@ from querybudget.ledger import Charge, Line
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
+from querybudget.testing.contracts.fixtures import seen
 
 path, name, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
 quota = Quota("rpm", Unit.REQUESTS, limit * MICRO, 60 * SECOND, Algorithm.SLIDING, limit * MICRO)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from querybudget.coverage import Observation
 from querybudget.ledger import GRACE, Account, Settled
 from querybudget.stores.sqlite.rows import expiry
 from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
+from querybudget.testing.contracts.fixtures import seen
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 from tests.stores.sqlite_fixture import BREADTH, HOLD, MINUTE, RPM, SLOTS, SqliteFixture
 
@@ -88,14 +88,11 @@ async def test_a_window_that_a_later_call_is_not_charged_on_keeps_its_row(path: 
 async def test_a_lease_and_buckets_and_a_profile_keep_their_row(path: Path) -> None:
     fixture = SqliteFixture(path)
     for cell in (1, 2):
-        observation = Observation((cell,), 0, bytes(32), ask=cell)
-        await fixture.answered("caller", quota=BREADTH, observation=observation)
+        await fixture.answered("caller", quota=BREADTH, observation=seen(cell))
     await fixture.open("slots", quota=SLOTS)
-    await fixture.answered("empty", quota=BREADTH, observation=Observation())
     lasts = {key: lasts for key, (_, lasts) in fixture.rows().items()}
-    assert lasts["caller"] == 30 * 24 * 60 * MINUTE - 2
+    assert lasts["caller"] == 30 * 24 * 60 * MINUTE - 1
     assert lasts["slots"] == HOLD + GRACE - 1
-    assert lasts["empty"] <= 0
     await fixture.store.aclose()
 
 

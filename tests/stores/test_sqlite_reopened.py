@@ -18,7 +18,7 @@ from querybudget.stores import MemoryStore
 from querybudget.stores.sqlite.store import SWEEP_EVERY, SqliteStore
 from querybudget.testing import ManualClock
 from querybudget.testing.contracts.strategies import bucket_quotas, observations, quotas, responses
-from querybudget.units import MICRO, ORDINARY_PRICE, Algorithm, Quota
+from querybudget.units import MICRO, ORDINARY_PRICE, Algorithm, Quota, Unit
 
 pytestmark = pytest.mark.slow
 
@@ -54,12 +54,12 @@ def charges(draw: st.DrawFn, budgets: Sequence[Quota]) -> Charge:
     )
     lines: list[Line] = []
     for quota, partition in chosen:
-        if quota.algorithm is Algorithm.DISTINCT:
+        if quota.unit is Unit.BUCKETS:
             lines.append(Line(partition, quota, MICRO, MICRO, response=response))
             continue
         amount = MICRO if quota.algorithm is Algorithm.LEASE else draw(st.integers(0, 45))
         lines.append(Line(partition, quota, amount, amount, shadow=draw(st.booleans())))
-    looked_at = any(line.quota.algorithm is Algorithm.DISTINCT for line in lines)
+    looked_at = any(line.quota.unit is Unit.BUCKETS for line in lines)
     profiled = PARTITIONS[: draw(st.integers(1, 3))] if looked_at else ()
     hold = draw(st.sampled_from((1, 50, 1_000)))
     return Charge(
