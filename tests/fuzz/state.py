@@ -8,12 +8,11 @@ import zlib
 
 import msgspec
 
-from querybudget.coverage import Profile
-from querybudget.coverage.observation import COARSE, FINE, Observation
+from querybudget.coverage.caller import CallerProfile
+from querybudget.coverage.observation import COARSE, FINE, Chunk, Observation
 from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
 from querybudget.errors import StoreError
 from querybudget.stores.redis import codec
-from querybudget.stores.redis.profiles import pack_profile, unpack_profile
 from querybudget.stores.sqlite.rows import AccountRow
 from tests.fuzz.pieces import Pieces
 
@@ -30,33 +29,29 @@ def accounts(data: bytes) -> None:
     with contextlib.suppress(*DAMAGED):
         codec.unpack_account(data)
     with contextlib.suppress(*DAMAGED):
-        unpack_profile(data)
-    with contextlib.suppress(*DAMAGED):
-        codec.unpack_reasons(data)
+        codec.unpack_profile(data)
 
 
 def observation(pieces: Pieces) -> Observation:
     fine = (pieces.number() << 8 | pieces.number()) % FINE
-    return Observation(
-        cells=(fine,),
-        coarse=pieces.number() % COARSE if pieces.number() % 8 else -1,
+    chunk = Chunk(
+        digest=pieces.number(),
+        cell=fine if pieces.number() % 8 else -1,
+        coarse=pieces.number() % COARSE,
         point=bytes(pieces.number() for _ in range(32)),
         words=bytes(pieces.number() for _ in range(4)).ljust(WORD_BITS // 8, b"\0"),
         style=tuple(pieces.number() for _ in STYLE_FEATURES),
-        template=pieces.number() % 8,
-        ask=pieces.number(),
     )
+    return Observation(said=(chunk,), template=pieces.number() % 8, opaque=(pieces.number(),))
 
 
 def profiles(data: bytes) -> None:
     """A profile is the same after it was packed, and its score stays within bounds."""
-    pieces, profile, now = Pieces(data), Profile(), 1_000_000
+    pieces, profile, now = Pieces(data), CallerProfile(), 1_000_000
     for _ in range(1 + len(data) // 64):
         now += 1 << pieces.number() % 48
         profile.observe(observation(pieces), now)
         assert 0 <= profile.score(now) <= 2_000_000
-        assert len(profile.templates) <= 8
-    packed = pack_profile(profile)
-    record = msgspec.msgpack.decode(msgspec.msgpack.encode(profile), type=Profile)
-    assert record == profile
-    assert packed == pack_profile(record)
+    packed = codec.pack_profile(profile)
+    assert codec.unpack_profile(packed) == profile
+    assert codec.pack_profile(codec.unpack_profile(packed)) == packed

@@ -30,7 +30,7 @@ from querybudget.ledger import (
 )
 from querybudget.ledger.coverage import SCORE_RETRY
 from querybudget.testing.contracts.fixtures import seen
-from querybudget.units import MICRO, Algorithm, Millionths, Quota
+from querybudget.units import MICRO, Algorithm, Millionths, Quota, Unit
 from tests.ledger.play import line
 from tests.ledger.strategies import (
     RATES,

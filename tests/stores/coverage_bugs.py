@@ -309,8 +309,9 @@ class TellsGroupsOnce(Looks):
         for name, old in before.items():
             account = self._find(name)
             now = account.profile if account else None
-            known = isinstance(old, Group) and isinstance(now, Group)
-            if account and known and now.members == old.members:
+            if not (account and isinstance(old, Group) and isinstance(now, Group)):
+                continue
+            if now.members == old.members:
                 account.profile = old
         return decision
 

@@ -15,14 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from querybudget.backends import StoreSettings
-from querybudget.coverage import BucketResponse, Observation, Stage
-from querybudget.coverage.style import STYLE_FEATURES
-from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
+from querybudget.coverage import BucketResponse, Stage
+from querybudget.coverage.calibration import Calibration
+from querybudget.coverage.caller import CallerProfile
+from querybudget.coverage.observation import COARSE, FINE, Chunk, Observation
+from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
+from querybudget.ledger import Account, Charge, Decision, Line, Reservation, Settled
 from querybudget.ledger.calendar import Calendar
 from querybudget.ledger.windows import LONGEST_WAIT
 from querybudget.stores import MemoryStore
-from querybudget.stores.redis import RedisStore
+from querybudget.stores.redis import RedisStore, codec
 from querybudget.testing import ManualClock
+from querybudget.testing.contracts.fixtures import seen
 from querybudget.testing.contracts.strategies import (
     bucket_quota,
     bucket_quotas,
@@ -32,7 +36,6 @@ from querybudget.testing.contracts.strategies import (
 )
 from querybudget.units import (
     MICRO,
-    ORDINARY_PRICE,
     SECOND,
     Algorithm,
     Millionths,
@@ -83,10 +86,17 @@ class Both:
         hold: int = 600 * SECOND,
         observation: Observation | None = None,
         profiled: tuple[str, ...] = (),
+        calibration: Calibration | None = None,
     ) -> Decision:
         self.count += 1
         charge = Charge(
-            f"r{self.count}", tuple(lines), hold, Millionths(price), observation, profiled
+            f"r{self.count}",
+            tuple(lines),
+            hold,
+            Millionths(price),
+            observation,
+            profiled,
+            calibration=calibration,
         )
         found = self.runner.run(self.redis.reserve(charge))
         expected = self.runner.run(self.memory.reserve(charge))
@@ -99,6 +109,13 @@ class Both:
         found = self.runner.run(self.redis.settle(reservation, amounts))
         assert found is self.runner.run(self.memory.settle(reservation, amounts))
         return found
+
+    def profiles(self, *partitions: str) -> bool:
+        """Whether both have the same profiles."""
+        _, packed = self.runner.run(self.redis._single.read(partitions))
+        accounts = [codec.unpack_account(blob) if blob else Account() for blob in packed]
+        mine = [self.memory._find(partition) or Account() for partition in partitions]
+        return [one.profile for one in accounts] == [one.profile for one in mine]
 
     def peek(self, partition: str, known: Sequence[Quota]) -> None:
         found = self.runner.run(self.redis.peek(partition, known))
@@ -208,7 +225,11 @@ def test_buckets_prices_and_stages_equal_the_ledgers(
                     observation = data.draw(observations())
                     lines = _covered(data, covered, plain, answers)
                     both.reserve(
-                        lines, hold=data.draw(HOLDS), observation=observation, profiled=("a", "b")
+                        lines,
+                        hold=data.draw(HOLDS),
+                        observation=observation,
+                        profiled=("a", "b"),
+                        calibration=data.draw(st.sampled_from((None, Calibration("b")))),
                     )
                 case "s" if both.reservations:
                     reservation = data.draw(st.sampled_from(both.reservations))
@@ -237,7 +258,7 @@ def test_a_window_that_a_policy_changes_is_followed_as_by_the_ledger(
             quota = bucket_quota(20, window, "wide")
             for observation, pause in asked:
                 line = Line("a", quota, MICRO, MICRO, shadow=True)
-                decision = both.reserve([line], observation=observation)
+                decision = both.reserve([line], observation=observation, profiled=("a",))
                 assert decision.reservation
                 if pause % 2:
                     both.settle(decision.reservation, [MICRO])
@@ -255,7 +276,7 @@ def _covered(
     for quota in (*covered, *plain):
         shadow = data.draw(st.booleans())
         partition = data.draw(st.sampled_from("ab"))
-        if quota.algorithm is Algorithm.DISTINCT:
+        if quota.unit is Unit.BUCKETS:
             weight = data.draw(st.sampled_from((MICRO, MICRO, 3 * MICRO)))
             lines.append(Line(partition, quota, weight, weight, shadow, answers[quota.name]))
         elif quota.algorithm is Algorithm.LEASE:
@@ -266,23 +287,33 @@ def _covered(
     return lines
 
 
-WIDE = Quota("breadth", Unit.BUCKETS, 2_000 * MICRO, 30 * DAY, Algorithm.DISTINCT, 2_000 * MICRO)
+WIDE = Quota("breadth", Unit.BUCKETS, 4_000 * MICRO, 30 * DAY, Algorithm.SLIDING, 4_000 * MICRO)
 TOKENS = Quota("tokens", Unit.TOKENS, 10**6 * MICRO, DAY, Algorithm.SLIDING, 10**6 * MICRO)
 ANSWER = BucketResponse(stages=((Stage.SLOW, 100_000), (Stage.DEGRADE, 600_000)))
 
 
-def swept(draw: random.Random, template: int = 0, *, several: bool = True) -> Observation:
-    """A call as a sweep makes them: another subject, other words, in whole sentences."""
-    cell = draw.randrange(4096)
-    return Observation(
-        (cell,),
-        cell // 16,
-        bytes(draw.randrange(256) for _ in range(32)),
-        draw.randbytes(256),
-        tuple(draw.randrange(100) for _ in range(len(STYLE_FEATURES))),
-        template,
+def chunk(draw: random.Random) -> Chunk:
+    """A text as a sweep makes them: another subject, other words, in whole sentences."""
+    cell = draw.randrange(FINE)
+    return Chunk(
         draw.randrange(2**32),
-        more=(swept(draw, template),) if several and draw.random() < 0.2 else (),
+        cell,
+        cell * COARSE // FINE,
+        bytes(draw.randrange(256) for _ in range(32)),
+        draw.randbytes(WORD_BITS // 8),
+        tuple(draw.randrange(100) for _ in STYLE_FEATURES),
+        0,
+        (draw.randrange(-2_000, 2_000), draw.randrange(-2_000, 2_000)),
+        draw.randrange(2**12),
+    )
+
+
+def shown(draw: random.Random) -> Observation:
+    return Observation(
+        said=tuple([chunk(draw) for _ in range(draw.randrange(6))]),
+        fed=tuple([chunk(draw) for _ in range(draw.randrange(6))]),
+        opaque=tuple([draw.randrange(2**32) for _ in range(draw.randrange(2))]),
+        template=draw.randrange(4),
     )
 
 
@@ -300,75 +331,75 @@ def test_redis_has_the_same_profiles_scores_and_reasons_as_the_ledger(
                 Line(who, WIDE, MICRO, MICRO, seed % 3 == 0, ANSWER),
                 Line("pool", WIDE, MICRO, MICRO, response=ANSWER),
             )
-            observation = swept(draw, draw.randrange(1 + seed // 2))
-            decision = both.reserve(lines, observation=observation, profiled=(who, "pool"))
+            calibration = Calibration("everyone", callers=1, age=SECOND, calls=9)
+            decision = both.reserve(
+                lines,
+                observation=shown(draw),
+                profiled=(who, "pool", "everyone"),
+                calibration=calibration if seed % 2 else None,
+            )
             reasons += len(decision.reasons) > 0
             assert decision.reservation
             used = 0 if draw.random() < 0.1 else 80 * MICRO
             both.settle(decision.reservation, [used, used and MICRO, used and MICRO])
-            pause = draw.choice((0, SECOND, 3_700 * SECOND, 3 * DAY))
-            both.clock.advance(us=pause)
+            both.clock.advance(us=draw.choice((0, SECOND, 3_700 * SECOND)))
             both.peek("pool", [WIDE])
+            assert both.profiles(who, "pool", "everyone")
     assert reasons > 5
 
 
-def test_parallel_calls_of_one_identity_are_all_in_its_profile(
-    redis_server: RedisServer,
-) -> None:
+def test_calls_at_once_of_one_identity_are_all_in_its_profile(redis_server: RedisServer) -> None:
     """By two workers, which find the profile changed by each other again and again."""
     clock = ManualClock(START)
-    storage = StoreSettings(redis_server.url, prefix=f"folded-{next(PREFIXES)}")
+    storage = StoreSettings(
+        redis_server.url, timeout=60 * SECOND, prefix=f"folded-{next(PREFIXES)}"
+    )
     stores = [RedisStore(storage, clock=clock) for _ in range(2)]
 
-    async def run() -> tuple[int, list[Settled]]:
-        held: list[tuple[RedisStore, Reservation]] = []
-        for n in range(40):
-            lines = (Line("one", WIDE, MICRO, MICRO), Line("pool", WIDE, MICRO, MICRO))
-            observation = swept(random.Random(n), several=False)
-            charge = Charge(f"c{n}", lines, DAY, ORDINARY_PRICE, observation, ("one", "pool"))
-            decision = await stores[n % 2].reserve(charge)
-            assert decision.reservation
-            held.append((stores[n % 2], decision.reservation))
-        settled = await asyncio.gather(*(s.settle(r, [MICRO, MICRO]) for s, r in held))
-        _, (blob,) = await stores[0]._single.read(["pool"])
+    async def run() -> int:
+        charges = [
+            Charge(
+                f"c{n}",
+                (Line("one", WIDE, MICRO, MICRO), Line("pool", WIDE, MICRO, MICRO)),
+                DAY,
+                observation=seen(n),
+                profiled=("one", "pool"),
+            )
+            for n in range(400)
+        ]
+        calls = (stores[n % 2].reserve(charge) for n, charge in enumerate(charges))
+        decisions = await asyncio.gather(*calls)
+        assert all(decision.admitted for decision in decisions)
+        _, (blob,) = await stores[0]._single.read(["one"])
         for store in stores:
             await store.aclose()
-        return pooled_queries(blob), list(settled)
+        profile = codec.unpack_account(blob).profile
+        assert isinstance(profile, CallerProfile)
+        return profile.calls
 
-    queries, settled = asyncio.run(run())
-    assert set(settled) == {Settled.DONE}
+    calls = asyncio.run(run())
     missed = sum(store.missed for store in stores)
-    assert queries == 40 - missed
-    assert missed < 40 // 4
+    assert calls == 400 - missed
+    assert missed < 400 // 4
 
 
-def pooled_queries(blob: bytes) -> int:
-    from querybudget.stores.redis import codec  # noqa: PLC0415
-
-    record = codec.profile_record(blob)
-    assert record
-    _, _, body = codec.unpack_profile_head(record)
-    assert body[:1] == b"p"
-    at = 1 + 7 + 4 + 7
-    return int.from_bytes(body[at : at + 8], "big", signed=True)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_calls_of_many_buckets_equal_the_ledgers(redis_server: RedisServer, seed: int) -> None:
-    """As arrays of inputs are: in parallel, overlapping, given back, and never settled."""
-    draw = random.Random(seed)
-    quota = bucket_quota(4_000, 150 * SECOND, "wide")
-    with Both(redis_server.url) as both:
-        for _ in range(14):
-            cells = sorted(draw.sample(range(300), draw.choice((3, 5, 40, 150))))
-            weight = draw.choice((MICRO, 3 * MICRO))
-            both.reserve(
-                [Line("a", quota, weight, weight)],
-                hold=draw.choice((1, 60)) * SECOND,
-                observation=Observation(tuple(cells)),
-                profiled=("a",),
-            )
-            for reservation in draw.sample(both.reservations, 1):
-                both.settle(reservation, [draw.choice((0, 0, MICRO))])
-            both.clock.advance(us=draw.choice((0, SECOND, 40 * SECOND)))
-            both.peek("a", [quota])
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32), calls=st.integers(1, 60), pause=st.sampled_from((0, DAY // 30)))
+def test_whatever_a_caller_sends_its_packed_profile_takes_at_most_two_kilobytes(
+    seed: int, calls: int, pause: int
+) -> None:
+    draw, profile, now = random.Random(seed), CallerProfile(), START
+    for _ in range(calls):
+        now += pause
+        profile.observe(
+            Observation(
+                said=tuple([chunk(draw) for _ in range(draw.randrange(32))]),
+                fed=tuple([chunk(draw) for _ in range(draw.randrange(32))]),
+                opaque=tuple([draw.randrange(2**32) for _ in range(draw.randrange(64))]),
+                template=draw.randrange(9),
+            ),
+            now,
+        )
+        packed = codec.pack_profile(profile)
+        assert len(packed) <= 2_048
+    assert codec.unpack_profile(packed) == profile
