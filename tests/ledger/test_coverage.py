@@ -704,14 +704,13 @@ def test_a_failed_call_is_refunded_and_stays_known() -> None:
 
 def test_an_account_with_buckets_or_a_profile_is_not_blank() -> None:
     bench, covered = Bench(), wide(bucket_quota(10))
-    assert bench.accounts["a"].blank
-    bench.settle(bench.open(seen(1), covered), 0)
-    assert not bench.accounts["a"].blank
-    bench.accounts["a"].profile = None
-    assert bench.accounts["a"].blank
-    bench.cover(covered, 2)
-    bench.accounts["a"].profile = None
-    assert not bench.accounts["a"].blank
+    found = [bench.accounts["a"].blank]
+    for used in (0, MICRO):
+        bench.settle(bench.open(seen(1), covered), used)
+        found.append(bench.accounts["a"].blank)
+        bench.accounts["a"].profile = None
+        found.append(bench.accounts["a"].blank)
+    assert found == [True, False, True, False, False]
 
 
 # -- Books ----------------------------------------------------------------------------------------

@@ -44,8 +44,8 @@ def charge_for(
     observation = admission.observation or UNSEEN
     if call.operation == UNREADABLE:
         # A body that only the server can read must not bypass a budget: each is a new bucket.
-        cell = int(matcher.hashed("body", call.ask)[:8], 16) % FINE
-        observation = admission.observation = Observation(cells=(cell,))
+        body = int(matcher.hashed("body", call.ask)[:8], 16)
+        observation = admission.observation = Observation(cells=(body % FINE,), opaque=(body,))
     lines = matcher.lines(caller, plan, call, admission.estimate, admission.examined)
     return Charge(
         name,
