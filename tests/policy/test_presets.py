@@ -35,8 +35,14 @@ def test_the_distillation_preset_slows_first_and_refuses_last() -> None:
     assert len(responses) == 2
     for response in responses:
         stages = dict(response.stages)
-        assert stages[Stage.SLOW] == response.free < stages[Stage.REFUSE] == MICRO
-        assert response.price(stages[Stage.SLOW]) == MICRO
+        assert stages[Stage.SLOW] < stages[Stage.DEGRADE] < stages[Stage.REFUSE] == MICRO
+
+
+def test_the_distillation_preset_doubles_a_suspect_s_price_and_nobody_else_s() -> None:
+    policy = Policy.load("preset:distillation", environ={})
+    for response in [budget.response for budget in policy.budgets if budget.response]:
+        suspect = dict(response.stages)[Stage.SLOW]
+        assert response.price(suspect - 1) <= 2 * MICRO < response.price(suspect)
 
 
 def test_a_pool_of_the_distillation_preset_spends_nothing() -> None:
