@@ -21,7 +21,12 @@ _ORDINARY = 0.6  # share of words that are known in text with nothing to fold
 _STRETCH = bytes(4)  # longer words in a row that are all unknown
 _SCARCE = 8  # words of which one at least is longer, in ordinary text
 _SHORT = 24  # characters of a text without longer words that is ordinary
-_SPACED = b"\1\1\1\1\1"  # letters in a row that stand alone
+_ONE, _FEW = b"\1", b"\2"  # letters of a word: one, or fewer than `LONG`
+_ARE_SHORT = bytes([0, 1, 2, 2]) + bytes(252)
+_ALONE = _ONE * 5  # letters in a row that stand alone
+_SHORT_WORDS = _FEW * 12  # short words in a row, which may be numbers for characters
+_ESCAPES = ("\\x", "\\u", "&#", "%2", "%6", "%7", "%C", "%D", "%E", "%c", "%d", "%e")
+_SIGNS = 10  # words of dots and dashes in a text
 _LONGEST = 24  # characters of a word that may hold something
 _MINIMUM = 40  # letters of a text that may be no language
 _KNOWN = 0.12
@@ -51,10 +56,12 @@ class Reader:
 
     def is_plain(self, text: str) -> bool:
         """Return whether a text is surely ordinary: this is quick, and says no in doubt."""
-        if max(map(len, text.split()), default=0) > _LONGEST:
-            return False
         words = text.lower().translate(_TRIMMED).split()
-        if _SPACED in bytes(map(len, words)):
+        sizes = [*map(len, words)]
+        if max(sizes, default=0) > _LONGEST or any(map(text.count, _ESCAPES)):
+            return False
+        short = bytes(sizes).translate(_ARE_SHORT)
+        if _ALONE in short or _SHORT_WORDS in short.replace(_ONE, _FEW) or _signs(text) > _SIGNS:
             return False
         longer = [word for word in words if len(word) >= LONG]
         if _SCARCE * len(longer) <= len(words):
@@ -141,6 +148,10 @@ _TRIMMED = dict.fromkeys(
     map(ord, '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\u2018\u201c\u201d\u2013\u2014\u2026'), " "
 ) | {ord("'"): None, 0x2019: None}
 """Punctuation, which is no part of a word; apostrophes are dropped."""
+
+
+def _signs(text: str) -> int:
+    return text.count(" -") + text.count(" .")
 
 
 def is_code(blob: str) -> bool:
