@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from querybudget.adapters.base import Usage
 
 DECODE_ERRORS = (ValueError, RecursionError)
 """Raised by decoding: msgspec's errors, and those of text that is not UTF-8, are ValueErrors."""
 
 
-class AnswerTotals(msgspec.Struct, eq=False):
+class AnswerTotals:
     """Totals of an answer so far.
 
     Attributes:
@@ -27,14 +25,27 @@ class AnswerTotals(msgspec.Struct, eq=False):
         parts: The usage of each choice that reports apart, by its index.
     """
 
-    usage: Usage | None = None
-    output_bytes: int = 0
-    complete: bool = False
-    covers: bool = True
-    answer_id: str = ""
-    status: str = ""
-    token_ids: int = 0
-    parts: dict[int, Usage] = {}
+    # Not a Struct: its members are set with each piece of a stream, which takes longer there.
+    __slots__ = (
+        "answer_id",
+        "complete",
+        "covers",
+        "output_bytes",
+        "parts",
+        "status",
+        "token_ids",
+        "usage",
+    )
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.output_bytes = 0
+        self.complete = False
+        self.covers = True
+        self.answer_id = ""
+        self.status = ""
+        self.token_ids = 0
+        self.parts: dict[int, Usage] = {}
 
     @property
     def final(self) -> bool:
