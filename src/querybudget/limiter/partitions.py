@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from cachetools import LRUCache
-
 from querybudget.adapters.base import Call
 from querybudget.adapters.model_names import one_spelling
 from querybudget.identity import KeyedHash, Resolver, resolver
@@ -11,7 +9,6 @@ from querybudget.ledger import Standing
 from querybudget.limiter.conditions import is_model
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.sharing import SharedNames
-from querybudget.limiter.templates import Likeness
 from querybudget.policy.model import Budget, Missing, Policy
 from querybudget.units import Unit
 
@@ -60,8 +57,13 @@ class Partitions:
         plain = [name for name in named if _WILD.isdisjoint(name)]
         self._models = {one_spelling(name): name for name in reversed(plain)}
         self._patterns = tuple(dict.fromkeys(n for n in named if not _WILD.isdisjoint(n)))
-        self._likeness = Likeness(hashed("likeness", "").encode())
-        self._names: LRUCache[str, tuple[str, ...]] = LRUCache(REMEMBERED)
+        if self._by_template:  # few policies need these, which take 6 ms to load
+            from cachetools import LRUCache  # noqa: PLC0415
+
+            from querybudget.limiter.templates import Likeness  # noqa: PLC0415
+
+            self._likeness = Likeness(hashed("likeness", "").encode())
+            self._names: LRUCache[str, tuple[str, ...]] = LRUCache(REMEMBERED)
         self._templates = SharedNames()
         self._learnt = SharedNames(LEARNT_MODELS, keeps=True)
 
