@@ -11,6 +11,7 @@ import pytest
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.errors import StoreError
 from querybudget.ledger import Reservation
+from querybudget.limiter import Outcome
 from querybudget.stores import MemoryStore
 from querybudget.testing import http_scope, request
 from querybudget.units import SECOND, Micros
@@ -258,6 +259,22 @@ async def test_a_call_without_http_is_renewed_too(make_edge: MakeEdge, renewed: 
         edge.clock.advance(us=HOLD - 1)
         assert await others(edge) == 1
     assert renewed == [HOLD]
+    assert await others(edge) == 2
+
+
+@pytest.mark.anyio
+async def test_a_program_renews_what_it_has_admitted_itself(
+    make_edge: MakeEdge, renewed: list[int]
+) -> None:
+    edge = make_edge(Slow(), POLICY)
+    admission = await edge.limiter.admit(http_scope(key="a"))
+    for _ in range(3):
+        await ring(edge, HOLD // 2)
+        await edge.limiter.renewals.renew(admission)
+        await edge.quiet()
+    assert await others(edge) == 1
+    assert renewed == [HOLD] * 3
+    await edge.limiter.settle(admission, Outcome.ANSWERED)
     assert await others(edge) == 2
 
 

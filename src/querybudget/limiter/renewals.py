@@ -48,6 +48,17 @@ class Renewals:
         """Note that a call has ended."""
         self._open.pop(id(admission), None)
 
+    async def renew(self, admission: Admission) -> None:
+        """Renew a call now that is not noted here. This does not wait for a store that may wait."""
+        reserved = admission.reserved
+        if reserved is None or reserved.reservation is None:
+            return
+        work = self._renew(admission)
+        if self._store.may_wait(reserved):
+            _ = self._store.keep(work)
+        else:
+            await work
+
     def stop(self) -> None:
         """Stop the timer. The next call starts another."""
         self._overdue = 0
