@@ -44,6 +44,7 @@ ORDINARY = {
     "a link": "https://example.org/a/b%20c?q=x%2Fy&utm=z#frag is broken, who can mend it?",
     "a genome": "Which gene is ACGTTAGCCATTGACCAGTTACGGATTACAGGCATCCATTAGACCATTGGACCA from?",
     "numbers": "112 118 132 129 121 135 148 148 136 119 104 118 115 126 141 135 125 149 170 170",
+    "a list": "assert least([25, 35, 22, 85, 14, 65, 75, 25, 68, 70, 71, 72], 3) == [14, 22]",
     "chemistry": "Balance C6H12O6 + O2 -> CO2 + H2O and give the mass of 3 mol of C6H12O6 in g.",
     "a digest in a question": f"Why is the checksum {'9f86d081' * 8} and not what I expected?",
     "letters for answers": "Which is right? A B C D E F G H\nMine: A, B, B, A, C, D, D, A, B, C",

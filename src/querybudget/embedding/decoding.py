@@ -144,6 +144,8 @@ def _base32(found: str) -> str | None:
 
 def _hex(found: str) -> str | None:
     digits = _NOT_HEX("", found)
+    if digits.isdecimal() and len(digits) < len(found):
+        return None  # a list of numbers
     for skipped in (0, 1):
         part = digits[skipped:]
         text = _text(bytes.fromhex(part[: len(part) & ~1]))
