@@ -7,11 +7,13 @@ a server all the same, so it counts as said.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
 from querybudget.adapters.base import Channel
+from querybudget.adapters.lax import Json
 from querybudget.adapters.members import fold
 from querybudget.adapters.readings import LONGEST_NAME
 
@@ -202,6 +204,10 @@ _BY_NAME: Final[Mapping[str, Kind]] = {
 }
 
 
+LONGEST_LABEL = 64
+"""Characters of an id, at most; what is longer is read as text."""
+
+_ID = re.compile(r"(?=\D*\d)[\w.:+/=@-]{1,64}", re.ASCII)
 _FED_ROLES = frozenset({"assistant", "chatbot", "developer", "function", "model", "system", "tool"})
 _ROLES = _FED_ROLES | {"", "human", "user"}
 _FED_TYPES = frozenset(
@@ -223,6 +229,20 @@ def is_role(role: str) -> bool:
 def is_fed(kind: str) -> bool:
     """Return True for the type of a part or an item that no user says."""
     return kind in _FED_TYPES or kind.endswith(_FED_ENDINGS)
+
+
+def is_text(text: str, kind: Kind) -> bool:
+    """Return True unless a text is written like an id: one word in ASCII, and no long one."""
+    if len(text) > LONGEST_LABEL and kind is not Kind.SEALED:
+        return True
+    return not text.isascii() or len(text.split(None, 1)) > 1
+
+
+def is_id(value: Json) -> bool:
+    """Return True for a number, or a text like an id, a hash or a time."""
+    if isinstance(value, str):
+        return _ID.fullmatch(value) is not None
+    return isinstance(value, bool | int | float)
 
 
 def kind_of(name: str) -> Kind | None:

@@ -7,7 +7,6 @@ and prompt is a segment; texts of one channel that stand together in a turn are 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import partial
 from itertools import chain
@@ -40,12 +39,11 @@ from querybudget.adapters.segment_names import (
     Kind,
     channel_of,
     is_fed,
+    is_id,
     is_role,
+    is_text,
     kind_of,
 )
-
-LONGEST_LABEL = 64
-"""Characters of an id, at most; what is longer is read as text."""
 
 _SAID, _FED = Channel.SAID, Channel.FED
 _NUMBERS = frozenset({bool, float, int})
@@ -53,8 +51,9 @@ _COUNTS = frozenset({float, int})
 _NO_TEXT = frozenset({bool, type(None)})
 _TEXTS = {str}
 _TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
+_NUMBERS_SAID = frozenset({"text", "content"})
 _FEW = 2  # members of a turn or a part with nothing but a text
-_ID = re.compile(r"(?=\D*\d)[\w.:+/=@-]{1,64}", re.ASCII)
+
 
 _Members: TypeAlias = "Iterable[tuple[str, Json]]"
 
@@ -186,7 +185,7 @@ class Reader:
             self._walk(self._media(kind, value), _EACH_SAID)
         elif name in FED or kind is Kind.FED or (name == "text" and isinstance(value, dict)):
             self._walk(value, _EACH_WORDS if kind is Kind.WORDS else _EACH_FED)
-        elif kind is not None or name in ORDER or not _is_id(value):
+        elif kind is not None or name in ORDER or not is_id(value):
             if name == "prompt" and isinstance(value, dict) and "id" in value:  # a stored one
                 self._opaque += opaque_in(Kind.REFERENCE, value["id"])
             self._walk(value, _EACH_SAID)
@@ -214,6 +213,8 @@ class Reader:
             self._say_all(cast("list[str]", items), way)
         elif kinds <= _NUMBERS:
             self._numbers(items, way)
+        elif kinds == {dict} and not way.words and (texts := _only_texts(items)):
+            self._say_all(texts, way)
         elif kinds == {list} and not way.words and _are_vectors(items):
             self._opaque += opaque_in(kind_of_numbers(items[0]), items)
         else:
@@ -241,7 +242,7 @@ class Reader:
             return True
         text, role, channel = members.get("text"), members.get("role"), way.channel
         if way.words or len(members) > _FEW:
-            return False
+            return not way.words and channel is _SAID and _are_figures(members)
         if isinstance(text, str):
             kind = members.get("type") if len(members) == _FEW else "text"
             if not isinstance(kind, str) or kind not in _TEXT_TYPES:
@@ -293,7 +294,7 @@ class Reader:
         if type(value) in _NO_TEXT:
             return
         if kind is None:
-            if way is not _IN_SAID or not _is_id(value):
+            if way is not _IN_SAID or not is_id(value):
                 entries += [(name, way), (value, way)]
         elif kind is Kind.SAID:
             is_call = way is _IN_FED and name == "input" and isinstance(value, dict)
@@ -301,7 +302,8 @@ class Reader:
         elif kind is Kind.FED or kind is Kind.WORDS:
             entries.append((value, _IN_FED if kind is Kind.FED else _WORDS))
         elif kind is Kind.LABEL or kind is Kind.SEALED:
-            entries += [(text, way) for text in texts_in(value) if _is_text(text, kind)]
+            texts = (value,) if isinstance(value, str) else texts_in(value)
+            entries += [(text, way) for text in texts if is_text(text, kind)]
         elif kind in MEDIA and isinstance(value, dict) and not payload_of(value):
             entries.append((value, way))
         else:
@@ -315,7 +317,7 @@ class Reader:
                 entries.append((name, _WORDS))
             if kind is Kind.REFERENCE and not isinstance(value, dict):
                 self._opaque += opaque_in(kind, value)
-            elif kind is not Kind.LABEL or not isinstance(value, str) or _is_text(value, kind):
+            elif kind is not Kind.LABEL or not isinstance(value, str) or is_text(value, kind):
                 entries.append((value, _WORDS))
 
     def _media(self, kind: Kind, value: Json) -> list[Json]:
@@ -367,18 +369,21 @@ def _place(member: tuple[str, Json]) -> int:
     return ORDER.get(name, OTHERS)
 
 
-def _is_text(text: str, kind: Kind) -> bool:
-    """Return True unless a text is written like an id: one word in ASCII, and no long one."""
-    if len(text) > LONGEST_LABEL and kind is not Kind.SEALED:
-        return True
-    return not text.isascii() or len(text.split(None, 1)) > 1
+def _are_figures(members: dict[str, Json]) -> bool:
+    """Return True if no member may hold text."""
+    figures = {*map(type, members.values())} <= _NUMBERS
+    return figures and members.keys().isdisjoint(_NUMBERS_SAID)
 
 
-def _is_id(value: Json) -> bool:
-    """Return True for a number, or a text like an id, a hash or a time."""
-    if isinstance(value, str):
-        return _ID.fullmatch(value) is not None
-    return type(value) in _NUMBERS
+def _only_texts(items: list[Json]) -> list[str]:
+    """Return the texts of parts that have no other member; nothing if one of them is more."""
+    texts: list[str] = []
+    for item in cast("list[dict[str, Json]]", items):
+        text = item.get("text")
+        if len(item) != 1 or not isinstance(text, str):
+            return []
+        texts.append(text)
+    return texts
 
 
 def _are_vectors(items: list[Json]) -> bool:
