@@ -15,9 +15,9 @@ from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.limiter.partitions import NO_TEMPLATE
-from querybudget.limiter.templates import ENDS
 from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore
+from querybudget.templates import ENDS
 from querybudget.testing import Decisions, FakeAnalyzer, ManualClock, memory_limiter
 from querybudget.units import MICRO, SECOND
 
@@ -388,13 +388,13 @@ async def test_an_unreadable_body_meets_every_budget_and_is_a_new_bucket() -> No
 
 
 async def test_the_bucket_of_an_unreadable_body_depends_on_the_secret() -> None:
-    cells: set[tuple[int, ...]] = set()
+    found: set[tuple[int, ...]] = set()
     for secret in ("0123456789abcdef", "fedcba9876543210", "00112233445566778899"):
         limiter = memory_limiter(policy(BREADTH, secret=secret), analyzer=FakeAnalyzer())
         admission = await ask(limiter, chat("one body", operation=UNREADABLE))
         assert admission.observation is not None
-        cells.add(admission.observation.cells)
-    assert len(cells) == 3
+        found.add(admission.observation.opaque)
+    assert len(found) == 3
 
 
 async def test_an_unreadable_body_of_a_sweeper_is_slowed_and_priced_all_the_same() -> None:

@@ -35,7 +35,7 @@ from querybudget import (
     open_store,
     request_scope,
 )
-from querybudget.coverage import BucketResponse, Observation, Stage
+from querybudget.coverage import BucketResponse, Chunk, Observation, Stage
 from querybudget.embedding.analyzer import open_analyzer
 from querybudget.events import DecidedBy, EventStage, EventVerdict, Settlement
 from querybudget.ledger import Decision, Reservation, Verdict
@@ -156,7 +156,8 @@ class Looking:
     names = ("coding",)
 
     async def analyze(self, call: Call, caller: str, /) -> Observation:
-        return Observation(cells=(len(call.ask) % 4096,), capabilities=1)
+        chunk = Chunk(digest=1, cell=len(call.ask) % 4096)
+        return Observation(said=(chunk,), capabilities=1)
 
     async def aclose(self) -> None: ...
 

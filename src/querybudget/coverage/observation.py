@@ -43,35 +43,26 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Bucket numbers and hashes of one call, never its text or vectors.
+    """What a call's model reads: numbers and hashes, never text.
 
     Attributes:
-        cells: Fine buckets of the call's prompts, distinct, ascending. A chat call has one, an
-            array of inputs may have many. Empty if the call could not be embedded.
-        coarse: Coarse bucket of the first prompt; -1 if it could not be embedded.
-        point: The first prompt's vector in 32 signed bytes, keyed like the buckets.
-        words: Bitmap of the first prompt's words, little-endian.
-        style: `querybudget.coverage.style.STYLE_FEATURES` of the first prompt.
-        template: 32-bit keyed hash of the system prompt; 0 without one.
-        ask: 32-bit keyed hash of the first prompt, to recognise repeats.
-        capabilities: Bit n is set if the call shows the policy's n-th capability.
-        more: The other prompts of an array, each as if it had been sent alone. `cells` and
-            `capabilities` above cover all of them.
         said: Chunks of what the caller asks, in order.
         fed: Chunks of what comes with it, in order: instructions, documents, results, earlier
             answers.
         opaque: 32-bit keyed hashes of what cannot be read, such as token ids and pictures.
+        template: 32-bit keyed number of the system prompt, the same for most that are alike; 0
+            without one.
+        capabilities: Bit n is set if the call shows the policy's n-th capability.
     """
 
-    cells: tuple[int, ...] = ()
-    coarse: int = -1
-    point: bytes = b""
-    words: bytes = b""
-    style: tuple[int, ...] = ()
-    template: int = 0
-    ask: int = 0
-    capabilities: int = 0
-    more: tuple[Observation, ...] = ()
     said: tuple[Chunk, ...] = ()
     fed: tuple[Chunk, ...] = ()
     opaque: tuple[int, ...] = ()
+    template: int = 0
+    capabilities: int = 0
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """Fine cells of all chunks, distinct, ascending."""
+        chunks = self.said + self.fed
+        return tuple(sorted({chunk.cell for chunk in chunks if chunk.cell >= 0}))

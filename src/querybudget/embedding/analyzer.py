@@ -27,6 +27,7 @@ from querybudget.embedding.words import Reader
 from querybudget.errors import EmbeddingError, SetupError
 from querybudget.policy.model import Capability, Policy
 from querybudget.redact import error_type
+from querybudget.templates import Likeness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +38,8 @@ MAX_OPAQUE = 64
 _EXAMPLE_BATCH = 32
 """Examples that are embedded in one batch."""
 
+_TEMPLATES = 4096
+"""System prompts whose numbers are cached, by hash."""
 _HALF = 0xFFFFFFFF  # of a digest is kept in profiles
 _RECOVERED = 16
 """Consecutive successes after which an embedder counts as healthy again."""
@@ -81,7 +84,8 @@ class EmbeddingAnalyzer:
         self._codebook = codebook.keyed(blake2b(key, person=b"cells").digest())
         self._recogniser = Recogniser(capabilities, codebook)
         self._hash = blake2b(key=blake2b(key).digest(), digest_size=4, person=b"opaque")
-        self._template_hash = blake2b(key=blake2b(key).digest(), digest_size=4, person=b"frame")
+        self._likeness = Likeness(key)
+        self._templates: LRUCache[int, int] = LRUCache(_TEMPLATES)
         self._selector = Selector(Folder(Reader(StaticEmbedder.load().vocabulary)), key)
         self._cache: LRUCache[int, Chunk | None] = LRUCache(cached)  # None: it is no language
         self._down = False
@@ -127,21 +131,23 @@ class EmbeddingAnalyzer:
                 capabilities |= chunk.capabilities
             else:
                 fed.append(chunk)
-        template = _number(_digest(self._template_hash, call.template)) if call.template else 0
-        last = said[-1] if said else Chunk(0)
         return Observation(
-            cells=tuple(sorted({chunk.cell for chunk in said if chunk.cell >= 0})),
-            coarse=last.coarse,
-            point=last.point,
-            words=last.words,
-            style=last.style,
-            ask=last.digest,
-            template=template,
-            capabilities=capabilities,
-            said=tuple(said),
-            fed=tuple(fed),
-            opaque=tuple(sorted(opaque)[:MAX_OPAQUE]),
+            tuple(said),
+            tuple(fed),
+            tuple(sorted(opaque)[:MAX_OPAQUE]),
+            self._template(call.template),
+            capabilities,
         )
+
+    def _template(self, template: str) -> int:
+        """Return the number of a system prompt, which prompts that are alike share."""
+        if not template:
+            return 0
+        mark = hash(template)
+        number = self._templates.get(mark)
+        if number is None:
+            number = self._templates[mark] = self._likeness.numbers(template)[0] & _HALF or 1
+        return number
 
     async def aclose(self) -> None:
         """Close the embedder. Closing twice does nothing."""

@@ -8,7 +8,6 @@ from itertools import count
 
 from querybudget.adapters.base import UNREADABLE
 from querybudget.coverage import Observation
-from querybudget.coverage.observation import FINE
 from querybudget.ledger import Charge, Decision, LineStatus, Verdict
 from querybudget.limiter.admission import Admission, Refusal
 from querybudget.limiter.matching import Matcher
@@ -45,7 +44,7 @@ def charge_for(
     if call.operation == UNREADABLE:
         # A body that only the server can read must not bypass a budget: each is a new bucket.
         body = int(matcher.hashed("body", call.ask)[:8], 16)
-        observation = admission.observation = Observation(cells=(body % FINE,), opaque=(body,))
+        observation = admission.observation = Observation(opaque=(body,))
     lines = matcher.lines(caller, plan, call, admission.estimate, admission.examined)
     return Charge(
         name,

@@ -60,7 +60,7 @@ class Partitions:
         if self._by_template:  # few policies need these, which take 6 ms to load
             from cachetools import LRUCache  # noqa: PLC0415
 
-            from querybudget.limiter.templates import Likeness  # noqa: PLC0415
+            from querybudget.templates import Likeness  # noqa: PLC0415
 
             self._likeness = Likeness(hashed("likeness", "").encode())
             self._names: LRUCache[str, tuple[str, ...]] = LRUCache(REMEMBERED)

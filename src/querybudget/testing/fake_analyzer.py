@@ -54,15 +54,13 @@ class FakeAnalyzer:
             for index, members in enumerate(self._capabilities.values())
         )
         return Observation(
-            cells=tuple(sorted({cell for text in texts if text for cell in self._cells(text)})),
-            template=crc32(call.template.encode()),
-            ask=crc32(texts[-1].encode()) if texts else 0,
-            capabilities=sum(bits),
             said=said_chunks,
             fed=tuple(
                 chunk for text in fed if text in self._buckets for chunk in self._chunks(text)
             ),
             opaque=tuple(crc32(f"{one.kind}:{one.content}".encode()) for one in call.opaque),
+            template=crc32(call.template.encode()),
+            capabilities=sum(bits),
         )
 
     async def aclose(self) -> None:

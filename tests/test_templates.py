@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.limiter.templates import ENDS, REACH, Likeness
+from querybudget.templates import ENDS, REACH, Likeness
 
 KEYS = [bytes([number]) * 16 for number in range(12)]
 ACCOUNTS = 60
