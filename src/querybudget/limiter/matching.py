@@ -50,7 +50,7 @@ CACHED = 4096
 FEW_READINGS = 8
 """Routes of paths that may be taken for more than this are not cached."""
 
-_ORDINARY = frozenset({"POST", "PUT", "PATCH"})
+_ORDINARY = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 _NO_POOL = (-1,)
 _NOTHING_HELD = (0, 0, 0)
 _IDENTITY = ("identity",)
@@ -96,9 +96,9 @@ class Matcher:
         refuses: Whether any partition refuses callers whom it does not name.
         counts_buckets: Whether any budget counts buckets.
         learns: Whether accounts depend on what was answered before.
-        ordinary: The route of an ordinary request, by method and path: one whose body an adapter
-            reads, with a path that every server reads alike. None of any other, of which there is
-            more to see. The path has at most `LONGEST_KEY` characters and no ``root_path``.
+        ordinary: The route of an ordinary request, by method and path: one that budgets apply to,
+            with a path that every server reads alike. None of any other, of which there is more to
+            see. The path has at most `LONGEST_KEY` characters and no ``root_path``.
         templates: `Partitions.templates`.
         lines: `Lines.of`.
         profiled: `Lines.profiled`.
@@ -135,7 +135,7 @@ class Matcher:
         if method not in _ORDINARY or path == self._policy.health or not is_plain(path):
             return None
         route = self._find_route(method, path)
-        return route if route is not None and route.adapter is not None else None
+        return route if route is None or route.unknown is not Unknown.REFUSE else None
 
     def _find_route(self, method: str, *paths: str) -> Route | None:
         if self._exempt(method, paths[0]):
