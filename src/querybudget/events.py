@@ -119,11 +119,16 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
         decision: The whole decision; None without one. A ``local`` one covers only the budgets that
             were decided locally.
         store: Where it was decided.
-        covered: Whether buckets were found for its prompt. False for a call that no budget of
+        covered: Whether buckets were found for what it holds. False for a call that no budget of
             buckets applies to, that has no text or cannot be read, and while the embedder is down.
+        looked: Chunks of it that were looked at, at most 64.
+        opaque: Kinds of what it holds and nobody but the model can read.
         capabilities: Names of the capabilities it asks for.
-        novelty: Number of its buckets that were new: the largest over the budgets of buckets.
+        novelty: Number of its buckets that were new ground: the largest over the budgets of
+            buckets.
         strain: The highest strain of those budgets, in millionths.
+        shift: Millionths by which every score was moved, because the deployment's own callers set
+            the threshold; 0 where the shipped one holds.
         stage: What was done to it.
         delay: µs it was to be delayed.
         shadow_price: The factor that shadow budgets would have charged, in millionths.
@@ -153,9 +158,12 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
     decision: Decision | None = None
     store: DecidedBy = DecidedBy.SHARED
     covered: bool = False
+    looked: int = 0
+    opaque: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     novelty: int = 0
     strain: Millionths = Millionths(0)
+    shift: Millionths = Millionths(0)
     stage: EventStage = EventStage.NONE
     delay: Micros = NO_TIME
     shadow_price: Millionths = ORDINARY_PRICE

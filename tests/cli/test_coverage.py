@@ -289,7 +289,7 @@ def test_explain_says_how_much_the_model_reads_and_nothing_of_it(
     out = capsys.readouterr().out
     assert (
         "  reads     1 text said, 19 characters; 1 text given to it, 15 characters; not readable: 1"
-        " of image\n"
+        " of image\n  looked at 2 chunks, 1 said and 1 given to it, in 3 buckets of new ground\n"
     ) in out
     assert "costs nothing: the sweep score of the pool decides" in out
     assert "it is for calls that hold tokens or audio or text; this holds image" in out
@@ -297,4 +297,5 @@ def test_explain_says_how_much_the_model_reads_and_nothing_of_it(
     assert "heron" not in out
     assert main(["explain", str(policy), "--request", str(request), "--json"]) == 0
     reads = json.loads(capsys.readouterr().out)["reads"]
-    assert reads == {"said": [1, 19], "fed": [1, 15], "opaque": {"image": 1}}
+    assert (reads["said"], reads["fed"], reads["opaque"]) == ([1, 19], [1, 15], {"image": 1})
+    assert (reads["looked"], reads["buckets"]) == ([1, 1], 3)

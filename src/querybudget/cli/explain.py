@@ -23,6 +23,7 @@ from querybudget.cli.check import pooled
 from querybudget.cli.explain_text import lines
 from querybudget.cli.explanation import BudgetExplanation, Explanation, Reads, Request
 from querybudget.coverage import Observation
+from querybudget.coverage.caller import CallerProfile
 from querybudget.errors import BodyError
 from querybudget.ledger import Line, LineStatus
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
@@ -165,10 +166,10 @@ def _explanation(
         stream=call.stream,
         tokens=(usage.input, usage.output),
         estimated=_estimated(call, limiter.policy.estimate, usage.output),
-        reads=_reads(call),
+        reads=_reads(call, observation),
         body_error=body_error,
         looked=admission.observation is not None and not body_error,
-        embedded=bool(observation.cells) and not body_error,
+        embedded=_embedded(observation) and not body_error,
         capabilities=limiter.matcher.names(bits),
         budgets=tuple(
             applying.get(budget.name)
@@ -186,7 +187,7 @@ def _applying(
 ) -> BudgetExplanation:
     # A line of buckets holds what one new bucket counts; to this caller, all are new.
     buckets = line.quota.unit is Unit.BUCKETS
-    cost = line.amount * len(observation.cells) if buckets else line.amount
+    cost = line.amount * CallerProfile().novelty(observation) if buckets else line.amount
     capacity, left = line.quota.capacity, None
     if status is not None:
         left = number(capacity if status.verdict else max(0, capacity - cost))
@@ -334,11 +335,21 @@ def _estimated(call: Call, settings: EstimateSettings, output: int) -> str:
     )
 
 
-def _reads(call: Call) -> Reads:
-    """Return the sizes of what the model reads."""
+def _embedded(observation: Observation) -> bool:
+    return any(chunk.cell >= 0 for chunk in (*observation.said, *observation.fed))
+
+
+def _reads(call: Call, observation: Observation) -> Reads:
+    """Return the sizes of what the model reads, and how much of it is looked at."""
     sizes = {
         channel: [len(each.text) for each in call.segments if each.channel is channel]
         for channel in Channel
     }
     said, fed = ((len(found), sum(found)) for found in sizes.values())
-    return Reads(said=said, fed=fed, opaque=Counter(one.kind for one in call.opaque))
+    return Reads(
+        said=said,
+        fed=fed,
+        opaque=Counter(one.kind for one in call.opaque),
+        looked=(len(observation.said), len(observation.fed)),
+        buckets=CallerProfile().novelty(observation),
+    )

@@ -39,6 +39,8 @@ def _call_lines(title: str, explanation: Explanation) -> Iterator[str]:
         yield f"  tokens    {tokens[0]} in, {tokens[1]} out: {explanation.estimated}"
     if reads := "; ".join(_reading(explanation.reads)):
         yield f"  reads     {reads}"
+    if any(explanation.reads.looked):
+        yield f"  looked at {_looking(explanation.reads)}"
     if explanation.looked:
         yield f"  about     {_about(explanation)}"
     for budget in explanation.budgets:
@@ -55,6 +57,16 @@ def _reading(reads: Reads) -> Iterator[str]:
     if reads.opaque:
         held = ", ".join(f"{count} of {kind}" for kind, count in reads.opaque.items())
         yield f"not readable: {held}"
+
+
+def _looking(reads: Reads) -> str:
+    said, fed = reads.looked
+    chunks = "chunk" if said + fed == 1 else "chunks"
+    buckets = "bucket" if reads.buckets == 1 else "buckets"
+    return (
+        f"{said + fed} {chunks}, {said} said and {fed} given to it, in {reads.buckets} {buckets} of"
+        " new ground"
+    )
 
 
 def _about(explanation: Explanation) -> str:

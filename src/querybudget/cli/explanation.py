@@ -44,11 +44,15 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         said, fed: Texts of each channel (see `Channel`) and their characters.
         opaque: How many there are of each kind of what cannot be read.
+        looked: Chunks of each channel, said and fed, that are looked at.
+        buckets: Buckets that a caller without history newly enters.
     """
 
     said: tuple[int, int] = (0, 0)
     fed: tuple[int, int] = (0, 0)
     opaque: dict[str, int] = {}
+    looked: tuple[int, int] = (0, 0)
+    buckets: int = 0
 
 
 class BudgetExplanation(msgspec.Struct, frozen=True, kw_only=True):

@@ -121,6 +121,7 @@ class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
         shadow_price: The highest of the shadow lines, in millionths.
         shadow_stage: The most severe of the shadow lines.
         reasons: What contributed to the highest score, if a score brought about a stage.
+        shift: Millionths by which the calibration moved every score.
     """
 
     bucket_lines: Sequence[BucketLine | None]
@@ -130,6 +131,7 @@ class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
     shadow_price: Millionths = ORDINARY_PRICE
     shadow_stage: Stage = _NONE
     reasons: tuple[Reason, ...] = ()
+    shift: int = 0
 
     def prices(self, now: int) -> list[tuple[int, Millionths]]:
         """Return the highest price of the enforced lines from each moment in µs on."""
@@ -158,6 +160,7 @@ class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
             self.shadow_price,
             self.shadow_stage,
             self.reasons,
+            self.shift,
         )
 
 
@@ -193,7 +196,9 @@ def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> Cover
         if line_stage:
             stage, delay = max(stage, line_stage), max(delay, bucket_line.delay)
     reasons = _reasons(accounts, bucket_lines) if stage or shadow_stage else ()
-    return CoverageDecision(bucket_lines, price, stage, delay, shadow_price, shadow_stage, reasons)
+    return CoverageDecision(
+        bucket_lines, price, stage, delay, shadow_price, shadow_stage, reasons, shift
+    )
 
 
 def observe(

@@ -234,6 +234,8 @@ class Decision(msgspec.Struct, frozen=True):
         shadow_stage: What would be done to the call if those were enforced.
         reasons: What contributed to the sweep score, strongest first, if the score brought about a
             stage. For operators, never for callers.
+        shift: Millionths by which every score was moved by the callers of the charge's
+            calibration.
     """
 
     verdict: Verdict
@@ -246,6 +248,7 @@ class Decision(msgspec.Struct, frozen=True):
     shadow_price: Millionths = ORDINARY_PRICE
     shadow_stage: Stage = Stage.NONE
     reasons: tuple[Reason, ...] = ()
+    shift: int = 0
 
     @property
     def admitted(self) -> bool:

@@ -53,6 +53,7 @@ def charge_for(
         observation=observation,
         profiled=matcher.profiled(caller, plan, lines),
         verified=admission.verified,
+        calibration=matcher.calibration(caller),
     )
 
 

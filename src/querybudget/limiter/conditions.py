@@ -9,7 +9,7 @@ import msgspec
 
 from querybudget.adapters.base import UNREADABLE, Call
 from querybudget.adapters.model_names import one_spelling
-from querybudget.policy.match import OPAQUE, opaque_bits
+from querybudget.policy.match import kinds_of, opaque_bits
 from querybudget.policy.model import Budget, Mode
 from querybudget.units import Unit
 
@@ -148,8 +148,7 @@ def opaque_mismatch(budget: Budget, kinds: int) -> Mismatch | None:
     wanted = budget.match.opaque
     if not wanted or opaque_bits(wanted) & kinds:
         return None
-    held = [kind for bit, kind in enumerate(OPAQUE) if kinds >> bit & 1]
-    return Mismatch("opaque", wanted, ", ".join(held))
+    return Mismatch("opaque", wanted, ", ".join(kinds_of(kinds)))
 
 
 def _counts(unit: Unit, operation: str) -> bool:

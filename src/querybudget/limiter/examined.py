@@ -10,7 +10,7 @@ from querybudget.adapters.base import Call
 from querybudget.coverage import Observation
 from querybudget.limiter.analysis import PromptAnalyzer
 from querybudget.limiter.plans import Caller
-from querybudget.policy.match import opaque_bits
+from querybudget.policy.match import OPAQUE_TEXT, opaque_bits
 
 if TYPE_CHECKING:
     from querybudget.limiter.matching import Matcher, Route
@@ -35,6 +35,8 @@ class Examined(msgspec.Struct, frozen=True):
         return self.observation.capabilities if self.observation is not None else 0
 
 
+_TEXT = opaque_bits((OPAQUE_TEXT,))
+
 NOT_EXAMINED = Examined()
 """Of a call that no budget looks into."""
 
@@ -43,9 +45,11 @@ async def examine(
     matcher: Matcher, analyzer: PromptAnalyzer | None, caller: Caller, route: Route, call: Call
 ) -> Examined:
     """Return what a call holds, as far as the budgets of its route ask."""
-    kinds = opaque_bits(one.kind for one in call.opaque) if route.opaque else 0
+    kinds = opaque_bits(one.kind for one in call.opaque)
     examined = Examined(None, kinds, matcher.templates(caller, call))
     if analyzer is None or not matcher.plan(caller, route, call, examined).needs_analysis:
         return examined
     observation = await analyzer.analyze(call, caller.identity.key)
+    if len(observation.opaque) > len({*call.opaque}):
+        kinds |= _TEXT  # the analyzer has found more than the adapter did
     return Examined(observation, kinds, examined.pools)

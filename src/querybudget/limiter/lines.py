@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from querybudget.adapters.base import Call
+from querybudget.coverage.calibration import Calibration
+from querybudget.identity.tiers import DEFAULT_TIER
 from querybudget.ledger import Line, Standing
 from querybudget.limiter.estimation import Estimate
 from querybudget.limiter.examined import NOT_EXAMINED, Examined
@@ -13,6 +15,9 @@ from querybudget.limiter.partitions import NO_TEMPLATE, TEMPLATE, Partitions
 from querybudget.limiter.plans import Caller, Plan
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO
+
+CALIBRATION = "calibration:tier:"
+"""Prefix of the accounts that keep how high the scores of a tier's callers get."""
 
 CACHED = 4096
 """Sets of capabilities whose weight is cached."""
@@ -35,6 +40,7 @@ class Lines:
         weights = {capability.name: capability.weight for capability in policy.capabilities}
         self._weights = tuple(weights.get(name, MICRO) for name in capabilities)
         self._weight = lru_cache(CACHED)(self._heaviest)
+        self._calibrations = _calibrations(policy)
 
     def of(
         self,
@@ -87,20 +93,45 @@ class Lines:
         of = self._partitions.key
         return "|".join([of(word, caller, pool, model) for word in per])
 
+    def calibration(self, caller: Caller) -> Calibration | None:
+        """Return how a caller's scores are calibrated: by the established callers of its tier."""
+        return self._calibrations.get(caller.tier)
+
     def profiled(self, caller: Caller, plan: Plan, lines: Sequence[Line]) -> tuple[str, ...]:
-        """Return the accounts whose profiles take in the call: the caller's, then shared ones."""
+        """Return the accounts whose profiles take in the call: the caller's, then its groups'."""
         keys = [caller.identity.key]
         keys += [
             line.partition
             for matched, line in zip(plan.budgets, lines, strict=True)
             if matched.counts_buckets
         ]
+        if calibration := self.calibration(caller):
+            keys.append(calibration.partition)
         return tuple(dict.fromkeys(keys))
 
     def _heaviest(self, capabilities: int) -> int:
         """Return what a new bucket counts: the largest weight of the capabilities, 1 without."""
         weights = (w for bit, w in enumerate(self._weights) if capabilities >> bit & 1)
         return max(weights, default=MICRO)
+
+
+def _calibrations(policy: Policy) -> dict[str, Calibration]:
+    """Return the calibration of each tier; empty if the shipped threshold holds."""
+    adaptive = policy.adaptive
+    if adaptive is None:
+        return {}
+    return {
+        tier: Calibration(
+            f"{CALIBRATION}{tier}",
+            adaptive.disturb,
+            adaptive.callers,
+            adaptive.established.age,
+            adaptive.established.calls,
+            adaptive.floor,
+            adaptive.ceiling,
+        )
+        for tier in (DEFAULT_TIER, *(tier.name for tier in policy.tiers))
+    }
 
 
 def _pool(pools: Sequence[str], index: int) -> str:

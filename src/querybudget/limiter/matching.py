@@ -102,6 +102,7 @@ class Matcher:
         templates: `Partitions.templates`.
         lines: `Lines.of`.
         profiled: `Lines.profiled`.
+        calibration: `Lines.calibration`.
     """
 
     def __init__(self, policy: Policy, hashed: KeyedHash, capabilities: Sequence[str] = ()) -> None:
@@ -118,6 +119,7 @@ class Matcher:
         lines = Lines(policy, self._partitions, self.capabilities)
         self.lines, self.profiled = lines.of, lines.profiled
         self.ordinary = lru_cache(CACHED)(self._find_ordinary)
+        self.calibration = lines.calibration
         self._routes = lru_cache(CACHED)(self._find_route)
         self._plans = lru_cache(CACHED)(self._make_plan)
 

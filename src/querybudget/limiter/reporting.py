@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from querybudget.adapters.base import UNREADABLE, Usage
+from querybudget.adapters.base import Usage
 from querybudget.events import DecidedBy, DecisionEvent, EventStage, EventVerdict, Settlement
 from querybudget.ledger import Decision
 from querybudget.limiter.admission import Admission, Refusal
 from querybudget.limiter.matching import Matcher
+from querybudget.policy.match import kinds_of
 from querybudget.redact import shown
 from querybudget.units import NO_TIME, Micros, Millionths, Unit
 
@@ -66,14 +67,17 @@ def event_for(
 def _coverage(admission: Admission, matcher: Matcher) -> dict[str, Any]:
     """The members of an event that are about buckets."""
     decision, observation = admission.decision, admission.observation
-    members: dict[str, Any] = {}
+    members: dict[str, Any] = {"opaque": kinds_of(admission.examined.opaque)}
     if observation is not None:
-        members["covered"] = bool(observation.cells) and admission.call.operation != UNREADABLE
+        chunks = (*observation.said, *observation.fed)
+        members["covered"] = any(chunk.cell >= 0 for chunk in chunks)
+        members["looked"] = len(chunks)
         members["capabilities"] = matcher.names(observation.capabilities)
     # Without the store, a decision may be about other budgets than those of buckets.
     if decision is not None and admission.plan.counts_buckets and _counts_buckets(decision):
         members["novelty"] = _novelty(decision)
         members["strain"] = Millionths(max(status.strain for status in decision.lines))
+        members["shift"] = Millionths(decision.shift)
         members["stage"] = EventStage[decision.stage.name]
         members["delay"] = admission.delay
         members["shadow_price"] = decision.shadow_price
@@ -90,11 +94,9 @@ def _novelty(decision: Decision) -> int:
     reservation = decision.reservation
     if reservation is None:
         return 0
-    return max(
-        held // line.amount
-        for line, held in zip(reservation.lines, reservation.held, strict=True)
-        if line.quota.unit is Unit.BUCKETS
-    )
+    lines = zip(reservation.lines, reservation.held, strict=True)
+    of_buckets = ((n, line) for line, n in lines if line.amount and line.quota.unit is Unit.BUCKETS)
+    return max((held // line.amount for held, line in of_buckets), default=0)
 
 
 def _verdict(admission: Admission) -> EventVerdict:

@@ -82,3 +82,8 @@ def opaque_bits(kinds: Iterable[str]) -> int:
     for kind in kinds:
         bits |= 1 << OPAQUE.index(kind if kind in OPAQUE else "unreadable")
     return bits
+
+
+def kinds_of(bits: int) -> tuple[str, ...]:
+    """Return the kinds that bits stand for."""
+    return tuple(kind for bit, kind in enumerate(OPAQUE) if bits >> bit & 1)
