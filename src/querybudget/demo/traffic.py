@@ -1,4 +1,4 @@
-"""Seven callers at once, over real HTTP, and the model's answers to each."""
+"""Eight callers at once, over real HTTP, and the model's answers to each."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import httpx
 import msgspec
 
 from querybudget.adapters.base import Usage
-from querybudget.demo.prompts import TEMPLATE, conversation, orders, sweep
+from querybudget.demo.prompts import TOOLS, agent, conversation, documents, hidden, sweep
 from querybudget.demo.screen import Board
 from querybudget.testing import ModelRequest, Reply
 
 HANGS_UP_AFTER = 12
 """Pieces of text, of 60, after which a caller hangs up."""
 AT_ONCE = 24
-ORDERS = 60
-SWEPT = 160
+SWEPT = 150
+"""Prompts of the sweep; each is sent twice."""
 WORDS = "A budget is a promise about what may be used, by whom, and how soon. "
 
 
@@ -33,8 +33,9 @@ class Caller(msgspec.Struct, frozen=True):
 
 CALLERS = (
     Caller("chat user", "talks about a few things", "sk-chat"),
-    Caller("application", "one template, short requests", "sk-application"),
-    Caller("sweeper", "every subject, every ability", "sk-sweeper"),
+    Caller("agent", "tools, and the conversation again", "sk-agent"),
+    Caller("documents", "questions about a handbook", "sk-documents"),
+    Caller("sweeper", "everything, twice, in tool results", "sk-sweeper"),
     Caller("burst", f"{AT_ONCE} calls at once", "sk-burst"),
     Caller("hangs up", "asks for 2,000 tokens, leaves early", "sk-hangs-up"),
     Caller("long answers", "in Anthropic's words", "sk-long"),
@@ -69,7 +70,7 @@ def answer_of(beat: float, burst_is_answered: asyncio.Event) -> Callable[[ModelR
         # The usage is that of a tokenizer with four bytes per token.
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         match key:
-            case "sk-application" | "sk-sweeper":
+            case "sk-agent" | "sk-documents" | "sk-sweeper":
                 usage = Usage(input=30, output=30)
                 return Reply(WORDS * 2, usage, gate=Pause(0.01 * beat, never))
             case "sk-long":
@@ -118,7 +119,8 @@ class Traffic:
         """Run all callers until the last is done."""
         sends = (
             self._chat,
-            self._application,
+            self._agent,
+            self._documents,
             self._sweep,
             self._burst,
             self._hang_up,
@@ -130,7 +132,7 @@ class Traffic:
                 callers.create_task(calls(caller))
 
     async def _chat(self, caller: Caller) -> None:
-        messages = list[dict[str, str]]()
+        messages = list[dict[str, Any]]()
         for said in conversation():
             messages.append({"role": "user", "content": said})
             body = {**_body("small", 200, messages), "stream_options": {"include_usage": True}}
@@ -138,17 +140,23 @@ class Traffic:
             messages.append({"role": "assistant", "content": WORDS * 5})
             await self._rest(0.15)
 
-    async def _application(self, caller: Caller) -> None:
-        for order in orders(ORDERS):
-            said = ({"role": "system", "content": TEMPLATE}, {"role": "user", "content": order})
-            await self._whole(caller, "/v1/chat/completions", _body("small", 60, said))
-            await self._rest(0.15)
+    async def _agent(self, caller: Caller) -> None:
+        for messages in agent():
+            body = {**_body("small", 60, messages), "tools": TOOLS}
+            await self._whole(caller, "/v1/chat/completions", body)
+            await self._rest(0.3)
+
+    async def _documents(self, caller: Caller) -> None:
+        for messages in documents():
+            await self._whole(caller, "/v1/chat/completions", _body("small", 60, messages))
+            await self._rest(0.25)
 
     async def _sweep(self, caller: Caller) -> None:
         for prompt in sweep(SWEPT):
-            body = _body("small", 60, [{"role": "user", "content": prompt}])
-            await self._whole(caller, "/v1/chat/completions", {**body, "logprobs": True})
-            await self._rest(0.02)
+            body = {**_body("small", 60, hidden(prompt)), "logprobs": True}
+            for _ in range(2):
+                await self._whole(caller, "/v1/chat/completions", body)
+                await self._rest(0.02)
 
     async def _burst(self, caller: Caller) -> None:
         await self._rest(4)
@@ -223,7 +231,7 @@ def _chat(model: str, max_tokens: int, *, text: int = 200) -> dict[str, Any]:
     return _body(model, max_tokens, [{"role": "user", "content": content}])
 
 
-def _body(model: str, max_tokens: int, messages: Sequence[dict[str, str]]) -> dict[str, Any]:
+def _body(model: str, max_tokens: int, messages: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"model": model, "max_tokens": max_tokens, "messages": messages}
 
 
