@@ -35,6 +35,7 @@ class Size:
         name: ``full`` or ``quick``.
         identities: Maximum of honest identities of a corpus.
         prompts: Maximum of prompts of an honest identity.
+        known_identities: Maximum of them that are also scored by a fit that has seen them.
         draws: Random orders of each sweep.
         most: Maximum of queries of each.
         rate_draws: Random orders at other rates, and with the fit that has seen the sweep.
@@ -55,24 +56,25 @@ class Size:
     """
 
     name: str = "full"
-    identities: int = 40
-    prompts: int = MAX_PROMPTS
+    identities: int = 24
+    prompts: int = 800
+    known_identities: int = 10
     draws: int = 12
     most: int = MAX_PROMPTS
     rate_draws: int = 3
-    wanted: tuple[int, int] = (2_000, 1_000)
+    wanted: tuple[int, int] = (2_000, 500)
     tricks: tuple[str, ...] = tuple(TRICKS)
     ways: tuple[str, ...] = ("random", "topic", "round_robin")
     accounts: tuple[int, ...] = (1, 10, 100)
-    mixes: tuple[int, int] = (40, 400)
-    pools: int = 12
+    mixes: tuple[int, int] = (30, 300)
+    pools: int = 8
     largest: int = 1_000
-    working: tuple[int, int] = (2, 150)
-    deployed: tuple[int, int] = (6, 250)
+    working: tuple[int, int] = (2, 100)
+    deployed: tuple[int, int] = (5, 200)
     thin: int = 20
     known: int = 150
     compared: tuple[int, int] = (4, 1_000)
-    ablated: tuple[int, int] = (3, 300)
+    ablated: tuple[int, int] = (2, 200)
 
 
 FULL = Size()
@@ -80,6 +82,7 @@ QUICK = Size(
     name="quick",
     identities=4,
     prompts=250,
+    known_identities=1,
     draws=2,
     most=400,
     rate_draws=1,

@@ -47,7 +47,8 @@ class HonestResult:
         refused: Whether a call was ever refused.
         expensive: Whether a price was ever above 2.
         prices: Prices of its answered calls.
-        known: The same with the shipped weights; None if they have not seen its sources either.
+        known: The same with the shipped weights; None if they have not seen its sources either,
+            and for all but some identities.
         suspicion: Highest suspicion of each baseline; for some identities only.
         ablated: Whether it was disturbed without each signal; for some identities only.
     """
@@ -93,9 +94,11 @@ async def _all(context: Context, corpus: Corpus) -> list[HonestResult]:
     if not streams:
         return []
     fit = context.settings.fit_of(entry)
-    known: Sequence[StreamResult | None] = [None] * len(streams)
+    known: dict[int, StreamResult] = {}
     if fit.name != SHIPPED.name:
-        known = await replay_together(context.policy, context.analyzer, streams)
+        some = _some(streams, (size.known_identities, size.prompts))
+        seen = await replay_together(context.policy, context.analyzer, list(some.values()))
+        known = dict(zip(some, seen, strict=True))
     with scored_with(fit):
         met = await replay_together(context.policy, context.analyzer, streams)
         without_one = await _ablated(context, _some(streams, size.ablated))
@@ -111,7 +114,7 @@ async def _all(context: Context, corpus: Corpus) -> list[HonestResult]:
             met[n].refused,
             met[n].expensive,
             met[n].prices,
-            known[n],
+            known.get(n),
             suspected.get(n, {}),
             without_one.get(n, {}),
         )

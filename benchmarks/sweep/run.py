@@ -121,7 +121,9 @@ def _sweep_tasks(settings: Settings, sweeps: Sequence[Entry]) -> list[Task]:
     for entry in sweeps:
         name, work = entry.name, min(entry.prompts, settings.size.wanted[entry.kind != "broad"])
         tasks.append(Task("sweeps", name, 20 * work, partial(sweep_part, entry=entry)))
-        tasks.append(Task("crowds", f"{name}, crowds", 8 * work, partial(crowd_part, entry=entry)))
+        if entry.kind == "broad":
+            crowds = partial(crowd_part, entry=entry)
+            tasks.append(Task("crowds", f"{name}, crowds", 8 * work, crowds))
         tasks.append(Task("thin sweeps", f"{name}, thin", 500, partial(thin_accounts, entry=entry)))
         for begin in range(0, len(names), TOGETHER):
             some = names[begin : begin + TOGETHER]
