@@ -347,8 +347,7 @@ class RequestState(dict[str, Any]):
 
     def __init__(self, shared: dict[str, Any] | None, view: AdmissionView) -> None:
         shared = {} if shared is None else shared
-        dict.__init__(self, shared)
-        dict.__setitem__(self, STATE_KEY, view)
+        super().__init__(shared, **{STATE_KEY: view})
         self._shared = shared
 
     def __setitem__(self, key: str, value: object) -> None:
