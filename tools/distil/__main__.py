@@ -50,7 +50,7 @@ from tools.distil.vocabulary import learnable, short
 
 Table = NDArray[np.float32]
 
-NAME = "querybudget-static-3"
+NAME = "querybudget-static-4"
 DIMENSIONS = 128
 PIECES = 109_000  # beside the sentence model's Latin ones
 LONGEST = 20  # characters of a piece

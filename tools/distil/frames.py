@@ -19,7 +19,8 @@ from tools.distil.vocabulary import runs
 
 __all__ = ["courtesies", "framed", "weights"]
 
-_FREQUENT = 0.006  # share of texts at which a word counts half
+_RARE = 0.008  # share of texts up to which a word counts whole
+_FREQUENT = 0.012  # share of texts beyond that at which a word counts half
 _FRAMED = 0.35  # share of texts that are trained behind or before a courtesy
 _SEED = 9
 _COURTESIES = {
@@ -44,7 +45,10 @@ def weights(texts: Iterable[str]) -> dict[str, float]:
     for text in texts:
         count += 1
         seen.update(set(runs(text)[0]))
-    found = {word: _FREQUENT / (_FREQUENT + times / count) for word, times in seen.items()}
+    found = {
+        word: _FREQUENT / (_FREQUENT + max(0, times / count - _RARE))
+        for word, times in seen.items()
+    }
     for share, words in _COURTESIES.items():
         for word in words.split():
             found[word] = min(share, found.get(word, 1.0))
