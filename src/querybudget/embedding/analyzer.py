@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 MAX_OPAQUE = 64
 """Hashes in `Observation.opaque`, at most."""
 
+REFERENCE = "reference"
+"""Kind of what stands for a text that the server keeps: it was looked at when it was sent, and each
+turn of a conversation may have a reference of its own, so it is no new ground."""
+
 _EXAMPLE_BATCH = 32
 """Examples that are embedded in one batch."""
 
@@ -120,7 +124,11 @@ class EmbeddingAnalyzer:
     ) -> Observation:
         said: list[Chunk] = []
         fed: list[Chunk] = []
-        opaque = {_number(_digest(self._hash, f"{one.kind}:{one.content}")) for one in call.opaque}
+        opaque = {
+            _number(_digest(self._hash, f"{one.kind}:{one.content}"))
+            for one in call.opaque
+            if one.kind != REFERENCE
+        }
         capabilities = 0
         for excerpt in excerpts:
             chunk = found[excerpt.digest]

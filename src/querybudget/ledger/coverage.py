@@ -121,7 +121,7 @@ class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
         shadow_price: The highest of the shadow lines, in millionths.
         shadow_stage: The most severe of the shadow lines.
         reasons: What contributed to the highest score, if a score brought about a stage.
-        shift: Millionths by which the calibration moved every score.
+        shift: Millionths by which the calibration moved the scores of callers.
     """
 
     bucket_lines: Sequence[BucketLine | None]
@@ -258,8 +258,8 @@ def _bucket_line(line: Line, account: Account, novelty: int, shift: int, now: in
         return BucketLine(line, window, left, amount, strain)
     profile = account.profile
     score = profile.score(now) if profile and response.scored else 0
-    if score:
-        score = max(0, score + shift)
+    if score and type(profile) is CallerProfile:
+        score = max(0, score + shift)  # what callers are calibrated on says nothing of pools
     strain = max(strain, score)
     before = profile.stages.get(quota.key, _NONE) if profile else _NONE
     reached = stage = response.stage(strain, before) if response.stages else _NONE
