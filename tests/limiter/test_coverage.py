@@ -437,6 +437,13 @@ async def test_an_event_has_capabilities_novelty_and_strain() -> None:
     assert all(event.covered for event in seen.events)
 
 
+async def test_an_event_of_a_budget_of_the_score_alone_has_no_novelty() -> None:
+    pool = {"name": "pool", "limit": "1 bucket/day", "score": "only", "mode": "enforce"}
+    limiter = memory_limiter(policy(pool), hooks=[seen := Decisions()], analyzer=FakeAnalyzer())
+    await ask(limiter, "a")
+    assert (seen.last.novelty, seen.last.covered) == (0, True)
+
+
 async def test_an_event_of_a_call_that_was_not_analyzed_says_nothing_about_buckets() -> None:
     limiter = memory_limiter(policy(RPM), hooks=[seen := Decisions()])
     await ask(limiter, "a")
