@@ -88,6 +88,8 @@ def test_an_exempt_path_says_which_pattern_exempts_it() -> None:
     [
         ("1 tokens/day", "GET", "other"),
         ("1 buckets/day", "POST", "count_tokens"),
+        ("1 buckets/day", "POST", "embeddings"),
+        ("1 buckets/day", "POST", "rerank"),
         ("1 buckets/day", "WEBSOCKET", "message"),
     ],
 )
@@ -98,6 +100,22 @@ def test_a_call_that_uses_nothing_a_budget_counts_is_told_by_its_unit(
     (only,) = matching._policy.budgets
     mismatch = matching.why_not(only, method, "/x", caller(), chat("", operation))
     assert mismatch == Mismatch("unit", (only.quota.unit,), operation)
+
+
+@pytest.mark.parametrize("operation", ["embeddings", "moderations", "rerank"])
+@pytest.mark.parametrize(("limit", "content"), [("9 buckets/day", {}), ("1/day", {"opaque": True})])
+def test_answers_that_teach_nothing_take_what_is_looked_into_only_if_a_budget_names_them(
+    limit: str, content: dict[str, Any], operation: str
+) -> None:
+    unnamed = {"name": "unnamed", "limit": limit, "match": content}
+    named = {**unnamed, "name": "named", "match": {**content, "operation": operation}}
+    matching = matcher(unnamed, named)
+    examined = Examined(Observation(), opaque_bits(["tokens"]))
+    applies = [
+        matching.why_not(budget, "POST", "/x", caller(), chat("", operation), examined) is None
+        for budget in matching._policy.budgets
+    ]
+    assert applies == [False, True]
 
 
 def test_method_and_path_can_be_asked_about_before_there_is_a_call() -> None:

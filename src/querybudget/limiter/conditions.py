@@ -25,6 +25,13 @@ ASK_NO_MODEL = frozenset({"other", "handshake"})
 SHOW_NOTHING = ASK_NO_MODEL | {"count_tokens"}
 """Operations that no model answers: budgets of buckets do not apply, and nothing is embedded."""
 
+TEACH_NOTHING = frozenset({"embeddings", "moderations", "rerank"})
+"""Operations whose answers are numbers that no copy of a model that writes can learn from.
+
+Who indexes documents sends everything there is, once. So budgets of buckets, and those of what
+cannot be read, apply only if they name the operation.
+"""
+
 
 class Mismatch(msgspec.Struct, frozen=True):
     """The first condition of a budget that a call does not meet.
@@ -94,6 +101,8 @@ def call_mismatch(
     if match.tier and tier not in match.tier:
         return Mismatch("tier", match.tier, tier)
     unit = budget.quota.unit
+    if operation in TEACH_NOTHING and not match.operation and _looks_into(budget):
+        return Mismatch("unit", (unit,), operation)
     return None if _counts(unit, operation) else Mismatch("unit", (unit,), operation)
 
 
@@ -149,6 +158,10 @@ def opaque_mismatch(budget: Budget, kinds: int) -> Mismatch | None:
     if not wanted or opaque_bits(wanted) & kinds:
         return None
     return Mismatch("opaque", wanted, ", ".join(kinds_of(kinds)))
+
+
+def _looks_into(budget: Budget) -> bool:
+    return counts_buckets(budget) or bool(budget.match.opaque)
 
 
 def _counts(unit: Unit, operation: str) -> bool:
