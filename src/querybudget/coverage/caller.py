@@ -17,14 +17,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from querybudget.coverage.calibration import Calibration, bin_of
+from querybudget.coverage.calibration import BINS, Calibration, bin_of
 from querybudget.coverage.evidence import FIRST_LOOK, look, score
 from querybudget.coverage.fitted import POOL_TAILS
 from querybudget.coverage.group import DAY, DECAY, LIFETIME, POOL_LOOKS, GroupChange
 from querybudget.coverage.observation import FINE, Chunk, Observation
 from querybudget.coverage.reason import Reason
 from querybudget.coverage.response import Stage
-from querybudget.coverage.stream import MOST, Stream
+from querybudget.coverage.stream import FORM, MOST, Stream
 
 EASE = 10_000
 """How far the score of a caller falls in a day without new ground, whatever else is sent."""
@@ -37,11 +37,12 @@ TEMPLATES = 2
 
 _CELLS_PER_BIT = 2
 """Neighbours in the codebook's tree."""
+_CELL_BYTES = FINE // _CELLS_PER_BIT // 8
 _OPAQUE_BITS = 512
 _EVERY_OTHER = (0x55, 0xAA)
 
 
-class CallerProfile(msgspec.Struct, array_like=True, tag="c"):
+class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
     """The profile of one caller.
 
     Attributes:
@@ -65,7 +66,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag="c"):
 
     since: int = 0
     calls: int = 0
-    cells: bytearray = msgspec.field(default_factory=lambda: bytearray(FINE // _CELLS_PER_BIT // 8))
+    cells: bytearray = msgspec.field(default_factory=lambda: bytearray(_CELL_BYTES))
     opaque: bytearray = msgspec.field(default_factory=bytearray)
     templates: list[int] = msgspec.field(default_factory=list[int])
     said: list[Stream] = msgspec.field(default_factory=list[Stream])
@@ -79,6 +80,16 @@ class CallerProfile(msgspec.Struct, array_like=True, tag="c"):
     peak: int = 0
     counted: int = -1
     halved: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what was stored and is damaged."""
+        if len(self.cells) != _CELL_BYTES or len(self.opaque) not in {0, _OPAQUE_BITS // 8}:
+            raise ValueError("expected a profile's bitmaps")
+        named = len(self.templates)
+        if named > TEMPLATES or not named <= len(self.said) <= named + 1:
+            raise ValueError("expected a stream for each system prompt")
+        if not -1 <= self.counted < BINS or min(self.calls, self.looked, self.halved) < 0:
+            raise ValueError("expected a profile's counts")
 
     @property
     def blank(self) -> bool:

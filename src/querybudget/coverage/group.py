@@ -19,6 +19,7 @@ from querybudget.coverage.evidence import HIGHEST_SCORE, LOOKS, SUSPECT_SCORE
 from querybudget.coverage.fitted import POOL_SHARE, POOL_TAILS
 from querybudget.coverage.reason import Reason
 from querybudget.coverage.response import Stage
+from querybudget.coverage.stream import FORM
 
 POOL_LOOKS: Final = LOOKS[: len(POOL_TAILS)]
 """Looks at which members count."""
@@ -57,7 +58,7 @@ class GroupChange(msgspec.Struct, frozen=True, gc=False):
     new_peak: int = -1
 
 
-class Group(msgspec.Struct, array_like=True, tag="g"):
+class Group(msgspec.Struct, array_like=True, tag=f"g{FORM}"):
     """The profile of one group.
 
     Attributes:
@@ -80,6 +81,13 @@ class Group(msgspec.Struct, array_like=True, tag="g"):
     scored_at: int = 0
     reasons: tuple[Reason, ...] = ()
     stages: dict[str, Stage] = msgspec.field(default_factory=dict[str, Stage])
+
+    def __post_init__(self) -> None:
+        """Refuse what was stored and is damaged."""
+        if len(self.looks) != _WIDTH * len(POOL_LOOKS) or len(self.peaks) not in {0, BINS}:
+            raise ValueError("expected a group's counts")
+        if self.members < 0 or min(self.looks) < 0 or min(self.peaks, default=0) < 0:
+            raise ValueError("expected counts of members")
 
     @property
     def blank(self) -> bool:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import add, mul
+from zlib import crc32
 
 import msgspec
 
-from querybudget.coverage.observation import Chunk
+from querybudget.coverage.leaning import EMBEDDING
+from querybudget.coverage.observation import FINE, Chunk
 from querybudget.coverage.style import STYLE_FEATURES
 
 ABILITIES = 12
@@ -41,6 +43,9 @@ WORD_BITS = 1024
 MOST = 800
 """Chunks after which all sums are halved, so that the stream follows what a caller does now."""
 
+FORM = f"{crc32(repr((EMBEDDING, FINE, WORD_BITS, SUMS)).encode()):08x}"
+"""Names what stored profiles consist of: a profile of another form is none."""
+
 _WORD_BYTES = WORD_BITS // 8
 _NO_STYLE = (0,) * len(STYLE_FEATURES)
 _NO_LEANING = (0,) * LEANINGS
@@ -66,6 +71,13 @@ class Stream(msgspec.Struct, array_like=True):
     looked: int = 0
     last_evidence: int = 0
     evidence: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what was stored and is damaged."""
+        if len(self.sums) != len(SUMS) or len(self.words_seen) not in {0, _WORD_BYTES}:
+            raise ValueError("expected a stream's sums and words")
+        if self.sums[0] < 0 or len(self.last_point) != len(self.point_sum):
+            raise ValueError("expected a stream's chunks and vectors")
 
     @property
     def chunks(self) -> int:

@@ -221,7 +221,9 @@ def unpack_account(packed: bytes) -> Account:
     account = Account(since(packed))
     for name, record in records(packed):
         if name:
-            account.windows[name] = _READERS[name.partition(":")[0]](record)
+            reader = _READERS.get(name.partition(":")[0])
+            if reader is not None:  # else another version counted in it
+                account.windows[name] = reader(record)
         else:
             account.profile = unpack_profile(record[_ID:])
     return account
@@ -251,16 +253,12 @@ def pack_profile(profile: CallerProfile | Group | None) -> bytes:
     return _encoder.encode(profile) if profile else b""
 
 
-def unpack_profile(packed: bytes) -> CallerProfile | Group:
-    """Inverse of `pack_profile`.
-
-    Raises:
-        StoreError: It cannot be read.
-    """
+def unpack_profile(packed: bytes) -> CallerProfile | Group | None:
+    """Inverse of `pack_profile`; None if another version of querybudget wrote it, or damage."""
     try:
-        return _decoder.decode(packed)
-    except msgspec.DecodeError as error:
-        raise StoreError(f"a profile cannot be read ({error}): `forget` resets it") from error
+        return _decoder.decode(packed) if packed else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def records(account: bytes) -> Iterator[tuple[str, bytes]]:

@@ -74,8 +74,7 @@ class Known(msgspec.Struct, eq=False):
 
     def account(self) -> Account:
         """Return the account for the ledger, with its profile and no window."""
-        profile = codec.unpack_profile(self.profile) if self.profile else None
-        return Account(self.since, profile=profile)
+        return Account(self.since, profile=codec.unpack_profile(self.profile))
 
     def window(self, key: str) -> SlidingState:
         """Return a copy of a window."""

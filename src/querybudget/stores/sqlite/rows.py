@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 import msgspec
 
-from querybudget.coverage.group import LIFETIME
+from querybudget.coverage.caller import CallerProfile
+from querybudget.coverage.group import LIFETIME, Group
 from querybudget.errors import StoreError
 from querybudget.ledger import GRACE, Account, Standing
-from querybudget.ledger.windows import LeaseState
+from querybudget.ledger.windows import LeaseState, State
 from querybudget.units import Quota
 
 MAX_INTEGER = 2**63 - 1
@@ -35,9 +36,25 @@ _COUNT_INVENTED = "SELECT count(*) FROM accounts WHERE known = 2"
 _PROMOTE = "UPDATE accounts SET known = 1 WHERE key = ?"
 _DELETE = "DELETE FROM accounts WHERE key = ?"
 
+T = TypeVar("T")
 _NEWCOMER, _KNOWN, _INVENTED = range(3)
 
+
+class _Books(msgspec.Struct, array_like=True, frozen=True):
+    """An account whose profile and windows are not read yet."""
+
+    since: int
+    windows: dict[str, msgspec.Raw]
+    open: dict[str, int]
+    profile: msgspec.Raw
+
+
 _decoder = msgspec.msgpack.Decoder(Account)
+_books = msgspec.msgpack.Decoder(_Books)
+_window: msgspec.msgpack.Decoder[State] = msgspec.msgpack.Decoder(State)
+_profile: msgspec.msgpack.Decoder[CallerProfile | Group] = msgspec.msgpack.Decoder(
+    CallerProfile | Group
+)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -64,7 +81,7 @@ class AccountRow:
         known, self._seen, self._expires, self._packed = row
         self.known = bool(known)
         try:
-            self.account = _decoder.decode(self._packed)
+            self.account = _unpack(self._packed)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreError(
                 f"the account of {key!r} cannot be read ({error}): `forget` resets it"
@@ -204,11 +221,31 @@ def _kind(account: Account, standing: Standing) -> int:
     return _KNOWN if standing is Standing.FIXED and not account.open else _NEWCOMER
 
 
+def _unpack(packed: bytes) -> Account:
+    """Return an account; what another version of querybudget wrote in another form is left out."""
+    try:
+        return _decoder.decode(packed)
+    except msgspec.ValidationError:
+        books = _books.decode(packed)
+    windows = {key: _read(_window, raw) for key, raw in books.windows.items()}
+    known = {key: window for key, window in windows.items() if window is not None}
+    return Account(books.since, known, books.open, _read(_profile, books.profile))
+
+
+def _read(decoder: msgspec.msgpack.Decoder[T], raw: msgspec.Raw) -> T | None:
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError:
+        return None
+
+
 def _pack(account: Account) -> bytes:
     try:
         return _encoder.encode(account)
     except OverflowError:  # a debt so large that it is paid beyond the latest moment
-        return _encoder.encode(_clamped(msgspec.to_builtins(account)))
+        return _encoder.encode(
+            _clamped(msgspec.to_builtins(account, builtin_types=(bytes, bytearray)))
+        )
 
 
 def _clamped(value: object) -> object:
