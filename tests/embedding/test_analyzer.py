@@ -288,6 +288,51 @@ async def test_the_key_says_which_chunks_of_a_long_call_are_looked_at(codebook: 
     assert words[0] == words[1] != words[2]
 
 
+async def looked_at(codebook: Codebook, task: str, *filling: str) -> bool:
+    """Return whether a task is looked at among much else."""
+    analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, SHIPPED, KEY)
+    alone = await analyzer.analyze(asking(task), "another")
+    observed = await analyzer.analyze(asking(*filling[:999], task, *filling[999:]), "caller")
+    return alone.said[0].digest in {chunk.digest for chunk in observed.said}
+
+
+async def test_many_short_texts_do_not_hide_a_longer_one(codebook: Codebook) -> None:
+    filling = [f"ok, {number} of {word} is done" for number in range(400) for word in WORDS]
+    task = (
+        "Explain to pupils how {} changed in the last century, which inventions and laws mattered,"
+        " who gained or lost by them, and what historians still argue about. Give three sources."
+    )
+    subjects = ["farming", "medicine", "banking", "warfare", "opera", "sailing"]
+    found = [await looked_at(codebook, task.format(subject), *filling) for subject in subjects]
+    assert sum(found) >= 4
+
+
+async def test_much_that_says_the_same_does_not_hide_something_else(codebook: Codebook) -> None:
+    filling = "\n".join(prose(seed, 6) for seed in range(300))
+    task = "Why does bread rise, and which grains and yeasts did bakers of ancient Egypt use?"
+    assert await looked_at(codebook, task, filling)
+
+
+async def test_of_a_long_constant_frame_only_what_it_holds_is_new(codebook: Codebook) -> None:
+    analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, SHIPPED, KEY)
+    before, after = (" ".join(prose(seed, 60).split("\n")) for seed in (1, 2))
+    frame = f"{before} {{}} {after}"
+    await analyzer.analyze(asking(frame.format("Which metals rust?")), "caller")
+    await analyzer.analyze(asking(frame.format("Who painted the ceiling?")), "caller")
+    task = "Explain how winter storms form over the northern ocean and why sailors fear them."
+    alone = await analyzer.analyze(asking(task), "another")
+    framed = await analyzer.analyze(asking(frame.format(task)), "caller")
+    assert alone.said[0].cell in {chunk.cell for chunk in framed.said}
+
+
+async def test_letters_that_are_sent_as_a_turn_each_are_read_together(codebook: Codebook) -> None:
+    analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, SHIPPED, KEY)
+    task = "Explain how winter storms form over the northern ocean and why sailors fear them."
+    alone = await analyzer.analyze(asking(task), "another")
+    spelt = await analyzer.analyze(asking(*task), "caller")
+    assert spelt.said == alone.said
+
+
 async def test_a_repeated_call_shows_the_same_chunks(remote: Remote, codebook: Codebook) -> None:
     analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY)
     await analyzer.analyze(asking("warm up"), "one")

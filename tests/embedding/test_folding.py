@@ -153,6 +153,40 @@ def test_other_disguises_come_off(folder: Folder, hidden: str, plain: str) -> No
     assert words(folder.fold(hidden)) == words(plain)
 
 
+TASK = "Explain how winter storms form over the northern ocean and why sailors fear them most."
+GAMES: dict[str, Callable[[str], str]] = {
+    "every letter twice": lambda word: "".join(2 * letter for letter in word),
+    "a syllable before each vowel": lambda word: re.sub("([aeiou])", r"ub\1", word),
+    "vowels with an echo": lambda word: re.sub("([aeiou])", r"\1p\1", word),
+    "consonants with an echo": lambda word: re.sub("([^aeiou])", r"\1o\1", word),
+    "neighbours swapped": lambda word: re.sub("(.)(.)", r"\2\1", word),
+    "the first letter at the end": lambda word: word[1:] + word[0],
+    "any first letter at the end, and a syllable": lambda word: word[1:] + word[0] + "oz",
+}
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_a_game_that_is_played_with_every_word_is_undone(folder: Folder, game: str) -> None:
+    hidden = re.sub("[a-z]+", lambda word: GAMES[game](word[0]), TASK.lower())
+    assert words(folder.fold(hidden)) == words(TASK)
+
+
+@pytest.mark.parametrize(
+    "numbered",
+    ["{n}. {word}\n", "{word} {n} ", '"w{n}": "{word}", ', "[{n}] {word}; "],
+    ids=["lines", "between", "JSON", "brackets"],
+)
+def test_numbers_between_words_say_nothing(folder: Folder, numbered: str) -> None:
+    hidden = "".join(numbered.format(n=n, word=word) for n, word in enumerate(TASK.split()))
+    assert words(folder.fold(hidden)) == words(TASK)
+
+
+def test_a_text_without_spaces_has_most_of_its_words_again(folder: Folder) -> None:
+    said = set(words(TASK))
+    for hidden in (TASK.replace(" ", ""), TASK.title().replace(" ", "")):
+        assert len(said & set(words(folder.fold(hidden)))) > len(said) / 2
+
+
 @pytest.mark.parametrize("text", [*LATIN.values(), *OTHERS.values(), *ORDINARY.values()])
 def test_ordinary_text_stays_as_it_is(folder: Folder, text: str) -> None:
     assert folder.fold(text) == text

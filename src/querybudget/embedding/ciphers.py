@@ -7,6 +7,8 @@ import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from querybudget.embedding.wordplay import game_of
+
 _LATIN = "abcdefghijklmnopqrstuvwxyz"
 _CYRILLIC = "абвгдежзийклмнопрстуфхцчшщъыьэюя"
 _SIGNS = "".join(map(chr, range(33, 127)))
@@ -58,6 +60,10 @@ def _of_words(words: Sequence[str], needed: float, knows: Knows) -> Cipher | Non
         plain = _unpigged(knows)
         if sum(knows(_LATIN_WORDS(plain, word)) for word in words) >= needed:
             return functools.partial(_LATIN_WORDS, plain)
+    if words[0].isascii():
+        game = game_of(words, needed, knows)
+        if game is not None:
+            return game
     letters = _LATIN if words[0].isascii() else _CYRILLIC
     joined = " ".join(words)
     mirrored = joined[::-1]
@@ -114,6 +120,8 @@ def _unpigged(knows: Knows) -> Callable[[re.Match[str]], str]:
             start, rest = stem[len(stem) - moved :], stem[: len(stem) - moved]
             if not any(letter in _VOWELS for letter in start) and knows(start + rest):
                 return start + rest
+        if knows(stem[-1:] + stem[:-1]):
+            return stem[-1:] + stem[:-1]
         return found[0]
 
     return plain

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from querybudget.embedding import letters
+from querybudget.embedding import letters, wordplay
 from querybudget.embedding.ciphers import Cipher, cipher_of
 from querybudget.embedding.decoding import decoded
 from querybudget.embedding.words import Reader
@@ -19,6 +19,7 @@ LONGEST = 4_000
 _ROUNDS = 4  # encodings in each other that are undone
 _UNREAD = 0.4  # share of known letters below which a text may be ciphered
 _PARTS = re.compile(r"[^\n.:!?]+[\n.:!?]*|[\n.:!?]+").findall
+_READ = 0.6  # share of known letters of a text between whose words something stood
 _GAIN = 0.3  # share of known letters that a part must gain by being deciphered
 
 
@@ -43,6 +44,7 @@ class Folder:
         for _ in range(_ROUNDS):
             before = text
             text = letters.seen(text, self._reader.knows)
+            text = self._unnumbered(text)
             if self._reader.is_plain(text):
                 return text, True
             text = self._unfolded(text)
@@ -61,6 +63,7 @@ class Folder:
         text = letters.upright(text, knows) or text
         text = letters.spelt_out(text, self._reader.reads)
         text = letters.with_spaces(text, knows)
+        text = self._spaced(text)
         if text != before or self._reader.is_plain(text):
             return text
         text = letters.unleeted(text, knows)
@@ -68,6 +71,18 @@ class Folder:
             return text
         cipher = cipher_of(text, knows)
         return text if cipher is None else self._deciphered(text, cipher)
+
+    def _unnumbered(self, text: str) -> str:
+        """Return a text without the numbers of its words, if it has such."""
+        bare = wordplay.unnumbered(text)
+        return bare if bare != text and self._reader.share(bare) >= _READ else text
+
+    def _spaced(self, text: str) -> str:
+        """Return a text with spaces between its words, if there were none."""
+        if self._reader.share(text) >= _UNREAD:
+            return text
+        spaced = wordplay.with_spaces_throughout(text, self._reader.knows)
+        return spaced if self._reader.share(spaced) >= _READ else text
 
     def _deciphered(self, text: str, cipher: Cipher) -> str:
         """Decipher a text, or the stretches of it that are not readable."""

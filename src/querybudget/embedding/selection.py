@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import itertools
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from heapq import nsmallest
+from zlib import crc32
 
 import msgspec
 
@@ -13,7 +18,7 @@ from querybudget.adapters.base import Channel, Segment
 from querybudget.coverage.observation import MAX_CHUNKS
 from querybudget.embedding.chunks import Cutter
 from querybudget.embedding.folding import LONGEST, Folder
-from querybudget.embedding.repeats import Repeats
+from querybudget.embedding.repeats import HEAD, TAIL, Repeats
 
 REMEMBERED = 1 << 14
 """Segments that are remembered as sent by their caller, twice over."""
@@ -29,6 +34,10 @@ SAID_FIRST = MAX_CHUNKS // 2
 """New chunks of what is said that are looked at before any of what is fed to the model."""
 
 _DIGEST = 8  # bytes
+_DIGEST_MASK = (1 << 8 * _DIGEST) - 1
+_WORDS = re.compile(r"[^\W\d_]{3,}").findall
+_LETTER = 2  # characters of a segment that is a letter of what others spell
+_SPELT = 8  # such segments in a row
 
 
 class Excerpt(msgspec.Struct, frozen=True, gc=False):
@@ -65,6 +74,8 @@ class _Part(msgspec.Struct, frozen=True, gc=False):
     channel: Channel
     text: str
     state: _State
+    long: bool = False
+    """Whether it is of a long text, from whose chunks repeats are still to be taken off."""
 
 
 class Selector:
@@ -85,6 +96,7 @@ class Selector:
         self._cutter = Cutter(key)
         self._repeats = Repeats(key)
         self._hash = blake2b(key=blake2b(key).digest(), digest_size=_DIGEST, person=b"chunk")
+        self._seed = self._digest("") & 0xFFFFFFFF
         self._sent: dict[int, tuple[int, ...]] = {}
         self._sent_before: dict[int, tuple[int, ...]] = {}
 
@@ -102,19 +114,19 @@ class Selector:
         sent: dict[int, Channel] = {}
         order: list[int] = []
         left = MAX_FOLDED
-        for segment, mark, digests in self._looked_up(segments, caller, known):
+        for segment, mark, digests in self._looked_up(_spelt(segments), caller, known):
             if digests is None:
                 new = self._read(segment, caller, known, whole=len(segment.text) <= left)
                 left -= len(segment.text)
-                digests = _bounded([*new])  # noqa: PLW2901 - as if it had been remembered
+                digests = _bounded(new, self._seed)  # noqa: PLW2901 - as if it had been remembered
                 parts.update({digest: part for digest, part in new.items() if digest not in parts})
             else:
                 sent.update((d, segment.channel) for d in digests if d not in sent and d in known)
             self._remember(mark, digests)
             order += digests
-        chosen = _chosen(parts, [digest for digest in sent if digest not in parts])
+        chosen = _chosen(parts, [digest for digest in sent if digest not in parts], self._seed)
         return [
-            self._excerpt(digest, parts[digest])
+            self._excerpt(digest, parts[digest], caller)
             if digest in parts
             else Excerpt(digest, sent[digest])
             for digest in dict.fromkeys(order)
@@ -135,7 +147,8 @@ class Selector:
                 new.append(len(found))
             found.append((segment, mark, digests))
         if len(new) > MAX_SEGMENTS:
-            kept = set(nsmallest(MAX_SEGMENTS, new, key=lambda n: self._digest(found[n][0].text)))
+            drawn = {n: self._drawn(found[n][0].text) for n in new}
+            kept = set(nsmallest(MAX_SEGMENTS, new, key=drawn.__getitem__))
             return [one for n, one in enumerate(found) if one[2] is not None or n in kept]
         return found
 
@@ -143,22 +156,26 @@ class Selector:
         self, segment: Segment, caller: str, known: Collection[int], *, whole: bool
     ) -> dict[int, _Part]:
         """Return the chunks of a segment that is new, by digest."""
-        text, state = self._repeats.without(caller, segment.text), _State.RAW
+        text, state, long = segment.text, _State.RAW, len(segment.text) > HEAD + TAIL
+        if not long:
+            text = self._repeats.without(caller, text)
         if whole and len(text) <= LONGEST:
             folded, plain = self._folder.look(text)
             state = _State.PLAIN if plain else _State.FOLDED
-            text = folded if folded == text else self._repeats.without(caller, folded)
+            text = folded if folded == text or long else self._repeats.without(caller, folded)
         parts: dict[int, _Part] = {}
         for chunk in self._cutter.cut(text):
             digest = self._digest(chunk)
             found = _State.KNOWN if digest in known else state
-            parts[digest] = _Part(segment.channel, chunk, found)
+            parts[digest] = _Part(segment.channel, chunk, found, long)
         return parts
 
-    def _excerpt(self, digest: int, part: _Part) -> Excerpt:
+    def _excerpt(self, digest: int, part: _Part, caller: str) -> Excerpt:
         text, state = part.text, part.state
         if state is _State.KNOWN:
             return Excerpt(digest, part.channel)
+        if part.long:
+            text = self._repeats.without(caller, text)
         if state is _State.RAW:
             text, plain = self._folder.look(text)
             state = _State.PLAIN if plain else _State.FOLDED
@@ -170,14 +187,29 @@ class Selector:
         digest.update(text.encode("utf-8", "surrogatepass"))
         return int.from_bytes(digest.digest(), "little")
 
+    def _drawn(self, text: str) -> float:
+        return _draw(self._digest(text), len(text))
+
     def _remember(self, mark: int, digests: tuple[int, ...]) -> None:
         self._sent[mark] = digests
         if len(self._sent) > REMEMBERED:
             self._sent_before, self._sent = self._sent, {}
 
 
-def _chosen(parts: Mapping[int, _Part], sent: Sequence[int]) -> Collection[int]:
-    """Return the digests of what is looked at: the lowest ones, since digests are keyed.
+def _spelt(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """Yield segments; many in a row that are a letter each are one text."""
+    for (channel, letter), run in itertools.groupby(
+        segments, key=lambda one: (one.channel, len(one.text) <= _LETTER)
+    ):
+        letters = [*run]
+        if letter and len(letters) >= _SPELT:
+            yield Segment(channel, "".join(one.text for one in letters))
+        else:
+            yield from letters
+
+
+def _chosen(parts: Mapping[int, _Part], sent: Sequence[int], seed: int) -> Collection[int]:
+    """Return the digests of what is looked at, as the key draws them.
 
     Up to `SAID_FIRST` of what is newly said come first, then what else is new, then what was sent
     before.
@@ -186,16 +218,47 @@ def _chosen(parts: Mapping[int, _Part], sent: Sequence[int]) -> Collection[int]:
         return {*parts, *sent}
     if len(parts) <= MAX_CHUNKS:
         return {*parts, *nsmallest(MAX_CHUNKS - len(parts), sent)}
+    ranks = _ranked(parts, seed)
     said = [digest for digest, part in parts.items() if part.channel is Channel.SAID]
-    chosen = set(nsmallest(SAID_FIRST, said))
+    chosen = set(nsmallest(SAID_FIRST, said, key=ranks.__getitem__))
     others = [digest for digest in parts if digest not in chosen]
-    chosen.update(nsmallest(MAX_CHUNKS - len(chosen), others))
+    chosen.update(nsmallest(MAX_CHUNKS - len(chosen), others, key=ranks.__getitem__))
     return chosen
 
 
-def _bounded(digests: list[int]) -> tuple[int, ...]:
-    """Return as many digests as can ever be chosen."""
-    if len(digests) <= MAX_CHUNKS:
-        return tuple(digests)
-    kept = set(nsmallest(MAX_CHUNKS, digests))
-    return tuple(digest for digest in digests if digest in kept)
+def _ranked(parts: Mapping[int, _Part], seed: int) -> dict[int, tuple[int, float]]:
+    """Return what decides which chunks are looked at, the lowest first.
+
+    Of chunks that have most words in common, the first comes before the second of any others: so
+    much that says the same hides nothing. Otherwise a long chunk is likelier to be chosen than a
+    short one, so that what hides a text has to be longer than it.
+    """
+    alike: Counter[int] = Counter()
+    ranks: dict[int, tuple[int, float]] = {}
+    for digest in sorted(parts, key=lambda digest: _draw(digest, len(parts[digest].text))):
+        text = parts[digest].text
+        words = _WORDS(text.lower())
+        # Equal for most sets of words that are alike: Broder's min-wise hashing.
+        kind = min(
+            (crc32(word.encode("utf-8", "surrogatepass"), seed) for word in words), default=0
+        )
+        ranks[digest] = (alike[kind], _draw(digest, len(text)))
+        alike[kind] += 1
+    return ranks
+
+
+def _draw(digest: int, size: int) -> float:
+    """Return a number by a digest; it is the lowest of several as often as its size says.
+
+    The source is Efraimidis and Spirakis, Weighted random sampling with a reservoir, 2006.
+    """
+    return -math.log(((digest & _DIGEST_MASK) + 1) / (_DIGEST_MASK + 2)) / max(size, 1)
+
+
+def _bounded(parts: Mapping[int, _Part], seed: int) -> tuple[int, ...]:
+    """Return the digests of as many chunks of a segment as can ever be chosen."""
+    if len(parts) <= MAX_CHUNKS:
+        return tuple(parts)
+    ranks = _ranked(parts, seed)
+    kept = set(nsmallest(MAX_CHUNKS, ranks, key=ranks.__getitem__))
+    return tuple(digest for digest in parts if digest in kept)

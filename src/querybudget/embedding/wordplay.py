@@ -1,0 +1,130 @@
+"""Undoes games with words: letters put in, moved or doubled, and numbers or nothing between."""
+
+from __future__ import annotations
+
+import functools
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from querybudget.embedding.letters import apart
+
+Game = Callable[[str], str]
+"""Returns a word in lower case as it was before a game."""
+
+Knows = Callable[[str], bool]
+
+_LATIN_WORD = re.compile(r"[A-Za-z]+").sub
+_LONG_RUN = re.compile(r"(?<![^\W_])[A-Za-z]{12,}(?![^\W_])")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_COUNTER = r"[A-Za-z]{0,2}\d{1,7}"
+_TOKENS = re.compile(rf"(?<!\w)(?:({_COUNTER})|([^\W\d_]+))(?!\w)").findall
+_COUNTERS = re.compile(rf"(?<!\w){_COUNTER}(?!\w)[\"']?[ \t]*[.:,;)\]=>|-]*").sub
+_QUOTED = re.compile(r"[\"']{1,2},?[ \t]*[\"']|[{}]").sub
+_LINES = re.compile(r"\s*\n\s*").sub
+_DOUBLED = re.compile(r"(?:(.)\1)+").fullmatch
+_TWICE = re.compile(r"(.)\1").sub
+_ECHO = re.compile(r"([aeiou])[^aeiou]{1,2}\1").sub
+_STUTTER = re.compile(r"([^aeiou])o\1").sub
+_RUN = 12  # letters of a word that may be several
+_LEAST_WORDS = 12  # of a text whose words are numbered
+_MOST_WORDS = 1.7  # words between two numbers of it, on average
+_SOLID = 0.6  # share of letters in long words of a text without spaces
+_SAYS, _SAID = 4, 0.4  # letters of words that say something, and their share of all
+_EVERYWHERE = 0.6  # share of words that have what was put into all of them
+_PUT_IN = (2, 3)  # letters of it
+_TRIED = 4
+
+
+def game_of(words: Sequence[str], needed: float, knows: Knows) -> Callable[[str], str] | None:
+    """Return what undoes the game that was played with all words of a text; None if there is none.
+
+    Args:
+        words: Some unknown words, in lower case and in ASCII.
+        needed: Number of these that must be known without the game.
+        knows: Whether a word is known.
+    """
+    for game in _games(words):
+        if sum(knows(game(word)) for word in words) >= needed:
+            return functools.partial(_played_back, game)
+    return None
+
+
+def _played_back(game: Game, text: str) -> str:
+    return _LATIN_WORD(lambda word: game(word[0].lower()), text)
+
+
+def _games(words: Sequence[str]) -> Iterator[Game]:
+    if all(map(_DOUBLED, words)):
+        yield lambda word: _TWICE(r"\1", word)
+    yield _swapped
+    for by in (1, 2, -1, -2):
+        yield functools.partial(_turned, by)
+    yield lambda word: _ECHO(r"\1", word)
+    yield lambda word: _STUTTER(r"\1", word)
+    for put in _common(words):
+        yield functools.partial(_without, put)
+        yield functools.partial(_unmoved, put)
+
+
+def _swapped(word: str) -> str:
+    """Return a word with each two letters in the other order."""
+    return "".join(word[at : at + 2][::-1] for at in range(0, len(word), 2))
+
+
+def _turned(by: int, word: str) -> str:
+    return word[by:] + word[:by]
+
+
+def _without(put: str, word: str) -> str:
+    return word.replace(put, "")
+
+
+def _unmoved(ending: str, word: str) -> str:
+    """Return a word without its ending, behind which its first letter had been moved."""
+    stem = word.removesuffix(ending)
+    return stem[-1:] + stem[:-1] if stem != word else word
+
+
+def _common(words: Sequence[str]) -> Iterator[str]:
+    """Yield the groups of letters that most words have, the most common first."""
+    counts: Counter[str] = Counter()
+    for word in words:
+        counts.update(
+            {word[at : at + size] for size in _PUT_IN for at in range(len(word) - size + 1)}
+        )
+    for put, count in counts.most_common(_TRIED):
+        if count >= _EVERYWHERE * len(words):
+            yield put
+
+
+def with_spaces_throughout(text: str, knows: Knows) -> str:
+    """Return a text that was written without spaces with spaces between its words."""
+    letters = sum(map(str.isalpha, text))
+    solid = sum(len(run[0]) for run in _LONG_RUN.finditer(text))
+    if solid < max(_SOLID * letters, 2 * _RUN):
+        return text
+
+    def spaced(run: re.Match[str]) -> str:
+        words = " ".join(apart(part, knows) for part in _CAMEL.split(run[0]))
+        said = sum(len(word) for word in words.split() if len(word) >= _SAYS)
+        return words if said >= _SAID * len(run[0]) else run[0]
+
+    return _LONG_RUN.sub(spaced, text)
+
+
+def unnumbered(text: str) -> str:
+    """Return a text of which each word or two has a number without these numbers."""
+    if sum(map(text.count, string.digits)) < _LEAST_WORDS // 2:
+        return text
+    runs = words = 0
+    inside = False
+    for counter, _ in _TOKENS(text):
+        words += not counter
+        runs += not (counter or inside)
+        inside = not counter
+    if words < _LEAST_WORDS or words > _MOST_WORDS * runs:
+        return text
+    bare = _LINES(" ", _COUNTERS(" ", text))
+    return _QUOTED(" ", bare).strip()
