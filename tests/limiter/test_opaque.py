@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import sha512
 from typing import Any
 
 import httpx
@@ -9,7 +11,7 @@ import pytest
 
 from querybudget import QueryBudgetMiddleware
 from querybudget.adapters import opaque
-from querybudget.adapters.base import UNREADABLE, Call, Dialect, Opaque
+from querybudget.adapters.base import UNREADABLE, Call, Channel, Dialect, Opaque, Segment
 from querybudget.limiter import Limiter
 from querybudget.policy.match import OPAQUE
 from querybudget.testing import FakeModel, memory_limiter
@@ -81,3 +83,27 @@ async def test_a_picture_is_found_in_a_request_that_nothing_analyzes() -> None:
             body = {"model": "m", "messages": [{"role": "user", "content": content}]}
             statuses.append((await client.post("/v1/chat/completions", json=body)).status_code)
     assert statuses == [200, 200, 429]
+
+
+def certificate(number: int) -> str:
+    lines = (sha512(f"{number} {line}".encode()).digest()[:48] for line in range(12))
+    return "\n".join(b64encode(line).decode() for line in lines)
+
+
+async def test_a_text_that_is_no_language_counts_once_in_a_conversation() -> None:
+    asked = limiter(RPM, {**SEALED, "limit": "2 requests/day", "match": {"opaque": "text"}})
+
+    async def ask(*turns: str) -> list[str]:
+        said = tuple(Segment(Channel.SAID, turn) for turn in turns)
+        call = Call(Dialect.OPENAI, "chat", segments=said, opaque=(Opaque("reference", "x"),))
+        admission = await asked.admit(http_scope(key="a"), call)
+        names = [matched.budget.name for matched in admission.plan.budgets]
+        return ["refused", *names] if admission.refusal else names
+
+    turns = ["What is this?", certificate(1)]
+    assert await ask(*turns) == ["rpm", "sealed"]
+    assert await ask(*turns, "And who signed it?") == ["rpm"]
+    assert await ask(certificate(2)) == ["rpm", "sealed"]
+    for _ in range(2):  # refused texts are not known
+        assert await ask(certificate(3)) == ["refused", "rpm", "sealed"]
+    assert await ask(*turns, "Thank you.") == ["rpm"]

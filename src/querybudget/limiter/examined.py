@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from cachetools import LRUCache
 
 from querybudget.adapters.base import Call
 from querybudget.coverage import Observation
@@ -35,21 +36,50 @@ class Examined(msgspec.Struct, frozen=True):
         return self.observation.capabilities if self.observation is not None else 0
 
 
+REMEMBERED = 1 << 14
+"""Hashes of opaque parts of admitted calls that are remembered, of all callers."""
+
+_REFERENCE = "reference"
 _TEXT = opaque_bits((OPAQUE_TEXT,))
 
 NOT_EXAMINED = Examined()
 """Of a call that no budget looks into."""
 
 
-async def examine(
-    matcher: Matcher, analyzer: PromptAnalyzer | None, caller: Caller, route: Route, call: Call
-) -> Examined:
-    """Return what a call holds, as far as the budgets of its route ask."""
-    kinds = opaque_bits(one.kind for one in call.opaque)
-    examined = Examined(None, kinds, matcher.templates(caller, call))
-    if analyzer is None or not matcher.plan(caller, route, call, examined).needs_analysis:
-        return examined
-    observation = await analyzer.analyze(call, caller.identity.key)
-    if len(observation.opaque) > len({*call.opaque}):
-        kinds |= _TEXT  # the analyzer has found more than the adapter did
-    return Examined(observation, kinds, examined.pools)
+class Examiner:
+    """Finds out what calls hold.
+
+    Args:
+        matcher: Says which budgets a call may have.
+        analyzer: Analyzes what calls ask, if anything does.
+    """
+
+    def __init__(self, matcher: Matcher, analyzer: PromptAnalyzer | None) -> None:
+        self._matcher = matcher
+        self._analyzer = analyzer
+        self._admitted: LRUCache[tuple[str, int], None] = LRUCache(REMEMBERED)
+
+    async def examine(self, caller: Caller, route: Route, call: Call) -> Examined:
+        """Return what a call holds, as far as the budgets of its route ask.
+
+        Text that is no language is found when its caller sends it first, and until it is admitted:
+        what is admitted comes again with each turn of a conversation.
+        """
+        matcher, analyzer = self._matcher, self._analyzer
+        kinds = opaque_bits(one.kind for one in call.opaque)
+        examined = Examined(None, kinds, matcher.templates(caller, call))
+        if analyzer is None or not matcher.plan(caller, route, call, examined).needs_analysis:
+            return examined
+        key = caller.identity.key
+        observation = await analyzer.analyze(call, key)
+        # More than the adapter did: it finds no text, and references are not looked at.
+        if len(observation.opaque) > len({one for one in call.opaque if one.kind != _REFERENCE}):
+            new = any((key, digest) not in self._admitted for digest in observation.opaque)
+            kinds |= new and _TEXT
+        return Examined(observation, kinds, examined.pools)
+
+    def note(self, caller: Caller, examined: Examined) -> None:
+        """Remember what an admitted call holds."""
+        if examined.opaque & _TEXT and examined.observation is not None:
+            key = caller.identity.key
+            self._admitted.update(((key, digest), None) for digest in examined.observation.opaque)

@@ -36,7 +36,7 @@ from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
 from querybudget.limiter.charges import charge_for, charge_names, refuse_nameless
 from querybudget.limiter.checks import check_call, check_usage
 from querybudget.limiter.estimation import Estimator
-from querybudget.limiter.examined import NOT_EXAMINED, examine
+from querybudget.limiter.examined import NOT_EXAMINED, Examiner
 from querybudget.limiter.figures import WithheldFigures
 from querybudget.limiter.matching import Matcher, Route
 from querybudget.limiter.notices import Notices
@@ -128,7 +128,7 @@ class Limiter:
         self.matcher = Matcher(policy, self._hash, analyzer.names if analyzer else ())
         self.unknown, self._notices = UnknownPaths(), Notices()
         self.renewals = Renewals(self._resilient, self.clock, policy.hold)
-        self._names = charge_names()
+        self._names, self._examiner = charge_names(), Examiner(self.matcher, analyzer)
         self._withheld = WithheldFigures() if self.matcher.counts_buckets else None
 
     async def __aenter__(self) -> Self:
@@ -226,13 +226,12 @@ class Limiter:
             route: From `route_for`.
             method: HTTP method or ``WEBSOCKET``.
             path: Path asked for.
-            call: What is asked, with figures bounded as adapters do: not checked here. None
-                for a request that no adapter reads.
+            call: What is asked, with bounded figures: not checked. None if no adapter reads it.
         """
         asked, call = call is not None, call or BARE
         examined, identity = NOT_EXAMINED, caller.identity
         if route.examined:
-            examined = await examine(self.matcher, self.analyzer, caller, route, call)
+            examined = await self._examiner.examine(caller, route, call)
         plan = self.matcher.plan(caller, route, call, examined)
         estimate = UNMETERED
         if asked and (plan.needs_usage or self._hooks):
@@ -244,9 +243,8 @@ class Limiter:
         if plan.unpriced:
             admission.refusal = Refusal.UNPRICED
         else:
-            charge = charge_for(
-                next(self._names), caller, admission, self.matcher, self.policy.hold
-            )
+            name, hold = next(self._names), self.policy.hold
+            charge = charge_for(name, caller, admission, self.matcher, hold)
             if self.matcher.refuses and (lacking := self.matcher.nameless(caller, plan)):
                 refuse_nameless(admission, charge, lacking)
             else:
@@ -258,6 +256,8 @@ class Limiter:
         if admission.refusal is not None:
             admission.settled = True
             self._publish(admission, None, 0, Settlement.NONE)
+        elif examined.opaque:
+            self._examiner.note(caller, examined)
         return admission
 
     def reads(self, admission: Admission) -> bool:
