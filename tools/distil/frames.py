@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from tools.distil.sources import Pair
 from tools.distil.vocabulary import runs
 
-__all__ = ["courtesies", "framed", "weights"]
+__all__ = ["courtesies", "framed", "lengths", "weights"]
 
 _RARE = 0.008  # share of texts up to which a word counts whole
 _FREQUENT = 0.012  # share of texts beyond that at which a word counts half
+_FORMER = 0.006  # share at which a word counted half when the shipped rows were trained
 _FRAMED = 0.35  # share of texts that are trained behind or before a courtesy
 _SEED = 9
 _COURTESIES = {
@@ -40,19 +41,37 @@ _COURTESIES = {
 
 def weights(texts: Iterable[str]) -> dict[str, float]:
     """Return the weights of the words of English texts, from 0 to 1; other words have 1."""
+    found = {word: _weight(share) for word, share in _shares(texts).items()}
+    for share, words in _COURTESIES.items():
+        for word in words.split():
+            found[word] = min(share, found.get(word, 1.0))
+    return found
+
+
+def lengths(texts: Iterable[str]) -> dict[str, float]:
+    """Return by how much the words of English texts became longer; other words did not.
+
+    The rows that ship were trained when a word counted half at `_FORMER` already. Courtesies stay.
+    """
+    short = {word for words in _COURTESIES.values() for word in words.split()}
+    return {
+        word: _weight(share) * (_FORMER + share) / _FORMER
+        for word, share in _shares(texts).items()
+        if word not in short
+    }
+
+
+def _weight(share: float) -> float:
+    return _FREQUENT / (_FREQUENT + max(0, share - _RARE))
+
+
+def _shares(texts: Iterable[str]) -> dict[str, float]:
     seen: Counter[str] = Counter()
     count = 0
     for text in texts:
         count += 1
         seen.update(set(runs(text)[0]))
-    found = {
-        word: _FREQUENT / (_FREQUENT + max(0, times / count - _RARE))
-        for word, times in seen.items()
-    }
-    for share, words in _COURTESIES.items():
-        for word in words.split():
-            found[word] = min(share, found.get(word, 1.0))
-    return found
+    return {word: times / count for word, times in seen.items()}
 
 
 def courtesies() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from querybudget.embedding.static import FORMAT
 
-__all__ = ["pack", "unpermuted"]
+__all__ = ["pack", "rescaled", "unpermuted"]
 
 _CENTRES = 256
 _SAMPLE = 16_000
@@ -106,9 +106,28 @@ def pack(
         fit = (table[rows] * back).sum(1) / np.maximum((back * back).sum(1), 1e-6)
         scales[rows] = np.maximum(fit, 0).astype(np.float16)
     about = {"name": name, "format": FORMAT, "dimensions": table.shape[1], "pieces": len(pieces)}
-    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    arrays["about"] = _json(about)
     arrays["pieces"] = np.frombuffer(zlib.compress("\n".join(pieces).encode(), 9), np.uint8)
     arrays["scales"] = scales
+    return _written(arrays, path)
+
+
+def rescaled(start: Path, factors: Mapping[str, float], name: str, path: Path) -> str:
+    """Write the file `start` with the rows of some pieces longer or shorter; return its SHA-256."""
+    with np.load(start, allow_pickle=False) as file:
+        arrays: dict[str, NDArray[np.generic]] = dict(file)
+    pieces = zlib.decompress(arrays["pieces"].tobytes()).decode().split("\n")
+    each = np.array([factors.get(piece, 1.0) for piece in pieces], dtype=np.float32)
+    arrays["scales"] = (arrays["scales"].astype(np.float32) * each).astype(np.float16)
+    arrays["about"] = _json(json.loads(arrays["about"].tobytes()) | {"name": name})
+    return _written(arrays, path)
+
+
+def _json(about: Mapping[str, object]) -> NDArray[np.generic]:
+    return np.frombuffer(json.dumps(about).encode(), np.uint8)
+
+
+def _written(arrays: Mapping[str, NDArray[np.generic]], path: Path) -> str:
     np.savez(path, **arrays)  # type: ignore[arg-type]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_suffix(".sha256").write_text(f"{digest}  {path.name}\n")

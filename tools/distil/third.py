@@ -30,7 +30,7 @@ from tools.distil.sources import Gloss, Pair
 from tools.distil.train import Bags, Lessons
 from tools.distil.vocabulary import MAIN, learnable, runs, short
 
-__all__ = ["third_round"]
+__all__ = ["lengths", "third_round"]
 
 Table = NDArray[np.float32]
 
@@ -172,13 +172,23 @@ def _guessed(table: Table, lessons: Lessons, language: NDArray[np.int64]) -> Tab
     return np.where(empty[:, None], aligned, table).astype(np.float32)
 
 
+def lengths(parallel: Path, downloads: Path) -> dict[str, float]:
+    """Return by how much to lengthen the rows of a file of the former third round."""
+    pairs = sources.more_pairs(parallel, downloads)
+    return frames.lengths(_sentences(pairs, sources.english(downloads)))
+
+
+def _sentences(pairs: Iterable[Pair], alone: Iterable[str]) -> list[str]:
+    sentences = [pair.english for pair in pairs if len(pair.english) > _SENTENCE]
+    return [*dict.fromkeys(sentences), *alone]
+
+
 def _weighted(
     table: Table, pieces: Sequence[str], frozen: NDArray[np.bool_], given: _Given
 ) -> Table:
     """Shorten the rows of frequent English words and courtesies."""
-    sentences = [pair.english for pair in given.pairs if len(pair.english) > _SENTENCE]
     alone = given.english[len({pair.english for pair in given.pairs}) :]
-    shares = frames.weights([*dict.fromkeys(sentences), *alone])
+    shares = frames.weights(_sentences(given.pairs, alone))
     kept = [
         shares.get(piece, 1.0) if own else 1.0 for piece, own in zip(pieces, frozen, strict=True)
     ]
