@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from zlib import crc32
 
 from querybudget.coverage import lexicon
@@ -57,6 +59,8 @@ SHORT = 22
 """Characters of a short prompt, at most."""
 
 _WORD = re.compile(r"[^\W_]+")
+_ASCII = {sign: chr(sign).lower() if chr(sign).isalnum() else " " for sign in range(0x80)}
+"""What `_WORD` finds in lower case, in ASCII."""
 _DENSE = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 )
@@ -70,9 +74,25 @@ _QUESTION_ENDS = frozenset("?？؟")  # noqa: RUF001 - full-width ones end too
 _SENTENCE_ENDS = frozenset(".!:。！।：")  # noqa: RUF001 - full-width ones end too
 _DIGITS, _CAPITALS = b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _SYMBOLS = b"{};=<>[]()_#*/\\|`$^~"
-_CACHE: dict[str, tuple[int, int]] = {}
-"""Marks and bit of words seen before."""
-_MAX_CACHED = 1 << 15
+_MAX_CACHED = 1 << 15  # words
+_BITMAP = (1 << WORD_BITS) - 1
+
+
+class _Words(dict[str, int]):
+    """The bit of each word seen before, and its marks above the bitmap's bits.
+
+    A full cache is cleared, since a word is cheap to look up again.
+    """
+
+    def __missing__(self, word: str) -> int:
+        if len(self) >= _MAX_CACHED:
+            self.clear()
+        bit = 1 << crc32(word.encode("utf-8", "surrogatepass")) % WORD_BITS
+        entry = self[word] = lexicon.MARKS.get(word, 0) << WORD_BITS | bit
+        return entry
+
+
+_CACHE = _Words()
 
 
 def style_features(text: str) -> tuple[tuple[int, ...], bytes]:
@@ -86,7 +106,7 @@ def style_features(text: str) -> tuple[tuple[int, ...], bytes]:
     if not start:
         return (), b""
     dense = not start.isascii() and _DENSE.search(start) is not None
-    words = _WORD.findall(start.lower())
+    words = start.translate(_ASCII).split() if start.isascii() else _WORD.findall(start.lower())
     words = _pairs(words) if dense else words[:_MAX_WORDS]
     marks, first, bits = _look_up(words)
     if dense:
@@ -150,24 +170,9 @@ def _pairs(words: Sequence[str]) -> list[str]:
 
 def _look_up(words: Sequence[str]) -> tuple[int, int, int]:
     """Return the marks of all words, the marks of the first two, and the bitmap."""
-    marks = bits = first = 0
-    cache = _CACHE
-    for index, word in enumerate(words):
-        mark, bit = cache.get(word) or _learn(word)
-        marks |= mark
-        bits |= bit
-        if index == 1:
-            first = marks
-    return marks, first if len(words) > 1 else marks, bits
-
-
-def _learn(word: str) -> tuple[int, int]:
-    """Cache a word; a full cache is cleared, since a word is cheap to look up again."""
-    if len(_CACHE) >= _MAX_CACHED:
-        _CACHE.clear()
-    bit = 1 << crc32(word.encode("utf-8", "surrogatepass")) % WORD_BITS
-    entry = _CACHE[word] = (lexicon.MARKS.get(word, 0), bit)
-    return entry
+    entries = [*map(_CACHE.__getitem__, words)]
+    first, every = reduce(or_, entries[:2], 0), reduce(or_, entries, 0)
+    return every >> WORD_BITS, first >> WORD_BITS, every & _BITMAP
 
 
 def _gives_options(text: str) -> bool:

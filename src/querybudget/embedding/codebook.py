@@ -206,6 +206,8 @@ class Codebook:
         Returns:
             Fine cells, coarse cells (-1 for vectors of zeros), and points of shape (prompts, 32).
         """
+        if len(vectors) <= _CHUNK:
+            return self._cells(vectors)
         fine = np.empty(len(vectors), np.int32)
         coarse = np.empty(len(vectors), np.int32)
         points = np.empty((len(vectors), POINT), np.int8)
@@ -220,17 +222,16 @@ class Codebook:
         centred = vectors - self.mean
         scores = centred @ self._coarse_and_axes.T
         coarse = scores[:, :COARSE].argmax(axis=1)
-        fine = np.einsum("nkd,nd->nk", self.fine[coarse], centred).argmax(axis=1)
+        fine = (self.fine.take(coarse, axis=0) @ centred[:, :, None])[:, :, 0].argmax(axis=1)
         lengths = np.sqrt(np.einsum("nd,nd->n", centred, centred))
-        scale = _UNIT / np.where(lengths > 0, lengths, 1)
-        points = np.rint(scores[:, COARSE:] * scale[:, None]).astype(np.int8)
-        zero = ~vectors.any(axis=1)
-        points[zero] = 0
-        return (
-            np.where(zero, -1, self.fine_numbers[coarse, fine]).astype(np.int32),
-            np.where(zero, -1, self.coarse_numbers[coarse]).astype(np.int32),
-            points,
-        )
+        lengths[lengths == 0] = 1
+        points = np.rint(scores[:, COARSE:] * (_UNIT / lengths)[:, None]).astype(np.int8)
+        fine_numbers, coarse_numbers = self.fine_numbers[coarse, fine], self.coarse_numbers[coarse]
+        some = vectors.any(axis=1)
+        if not some.all():
+            fine_numbers[~some] = coarse_numbers[~some] = -1
+            points[~some] = 0
+        return fine_numbers, coarse_numbers, points
 
     @classmethod
     def _read(cls, file: IO[bytes], path: str) -> Self:

@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
+from itertools import compress
 
 from querybudget.embedding.wordpiece import UNSPACED, normalise
 
@@ -25,9 +26,11 @@ _ONE, _FEW = b"\1", b"\2"  # letters of a word: one, or fewer than `LONG`
 _ARE_SHORT = bytes([0, 1, 2, 2]) + bytes(252)
 _ALONE = _ONE * 5  # letters in a row that stand alone
 _SHORT_WORDS = _FEW * 12  # short words in a row, which may be numbers for characters
-_ESCAPES = ("\\x", "\\u", "&#", "%2", "%6", "%7", "%C", "%D", "%E", "%c", "%d", "%e")
+_ESCAPES = re.compile(r"\\[xu]|&#|%[267CDEcde]").search
 _SIGNS = 10  # words of dots and dashes in a text
+_ARE_LONG = bytes(LONG) + _ONE * (256 - LONG)
 _LONGEST = 24  # characters of a word that may hold something
+_USUAL = bytes(range(_LONGEST + 1))  # lengths of other words
 _MINIMUM = 40  # letters of a text that may be no language
 _KNOWN = 0.12
 _FEW_LETTERS = 6  # as in a sequence of a genome
@@ -56,14 +59,19 @@ class Reader:
 
     def is_plain(self, text: str) -> bool:
         """Return whether a text is surely ordinary: this is quick, and says no in doubt."""
-        words = text.lower().translate(_TRIMMED).split()
-        sizes = [*map(len, words)]
-        if max(sizes, default=0) > _LONGEST or any(map(text.count, _ESCAPES)):
+        if _has_escapes(text):
             return False
-        short = bytes(sizes).translate(_ARE_SHORT)
+        words = text.lower().translate(_TRIMMED).split()
+        try:
+            sizes = bytes(map(len, words))
+        except ValueError:  # a word of more than 255 characters
+            return False
+        if sizes.translate(None, _USUAL):
+            return False
+        short = sizes.translate(_ARE_SHORT)
         if _ALONE in short or _SHORT_WORDS in short.replace(_ONE, _FEW) or _signs(text) > _SIGNS:
             return False
-        longer = [word for word in words if len(word) >= LONG]
+        longer = [*compress(words, sizes.translate(_ARE_LONG))]
         if _SCARCE * len(longer) <= len(words):
             return len(text) < _SHORT
         return self._are_known(longer)
@@ -148,6 +156,11 @@ _TRIMMED = dict.fromkeys(
     map(ord, '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\u2018\u201c\u201d\u2013\u2014\u2026'), " "
 ) | {ord("'"): None, 0x2019: None}
 """Punctuation, which is no part of a word; apostrophes are dropped."""
+
+
+def _has_escapes(text: str) -> bool:
+    """Return whether characters may stand in a text by their codes."""
+    return ("%" in text or "\\" in text or "&#" in text) and _ESCAPES(text) is not None
 
 
 def _signs(text: str) -> int:
