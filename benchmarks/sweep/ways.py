@@ -2,8 +2,8 @@
 
 Each takes a real caller's prompts and gives them the bodies of such a client: conversations sent
 again with every turn, agents that read long results of tools, questions about documents, pictures.
-Documents and answers are honest texts of other sources, so that a caller who reads much is fed what
-nobody asked a model to say.
+Documents are honest texts of one other source, as those of a document base. Answers are texts of
+the caller's own source, because a model's answers are about what it was asked.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Desk:
         sessions: For each, the number of its conversation.
         template: Its system prompt.
         documents: Long honest texts of other sources.
-        answers: Honest texts of other sources, as answers of a model.
+        answers: Texts of its own source, as answers of a model, which are about what is asked.
         draw: Seeded by its name.
     """
 
@@ -232,9 +232,16 @@ def desk_of(cover: Sequence[Cover], entry: Entry, one: Identity, way: str, calls
         one.sessions[:calls],
         template(entry.name),
         draw.choice(long).texts,
-        [text for held in others for text in held.texts[:50]],
+        _answers(entry, one),
         draw,
     )
+
+
+def _answers(entry: Entry, one: Identity) -> list[str]:
+    """Return texts about what a caller asks, of other callers of its corpus if there are any."""
+    every = identities(read(entry))
+    others = [each for each in every if each.name != one.name] or every
+    return [prompt.text for each in others[:5] for prompt in each.prompts[:200]]
 
 
 def way_shares(parts: Sequence[tuple[Entry, dict[str, list[float]]]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from querybudget.coverage.calibration import Calibration
 from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.group import LIFETIME, Group, GroupChange
 from querybudget.coverage.observation import Chunk, Observation
-from querybudget.coverage.style import STYLE_FEATURES
+from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
 
 NOW = 1_700_000_000_000_000
 DAY = 24 * 3_600 * 1_000_000
@@ -27,7 +27,7 @@ def chunk(cell: int, seed: int = 0) -> Chunk:
         cell=cell,
         coarse=cell // 16,
         point=bytes(draw.randrange(256) for _ in range(32)),
-        words=draw.randbytes(256),
+        words=draw.randbytes(WORD_BITS // 8),
         style=tuple(draw.randrange(100) for _ in STYLE_FEATURES),
         leaning=(draw.randrange(-100, 100), draw.randrange(-100, 100)),
         abilities=draw.randrange(4096),

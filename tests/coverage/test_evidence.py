@@ -33,7 +33,8 @@ from querybudget.coverage.fitted import (
     SUSPECT,
     WEIGHT,
 )
-from querybudget.coverage.stream import MOST, SUMS, WORD_BITS, Stream
+from querybudget.coverage.stream import MOST, SUMS, Stream
+from querybudget.coverage.style import WORD_BITS
 from tests.coverage.test_caller import chunk
 
 of_views = st.fixed_dictionaries({view: st.floats(FLOOR, CAP) for view in VIEWS})
@@ -119,8 +120,7 @@ def test_features_do_not_depend_on_which_bits_words_have() -> None:
     for cell in range(40):
         part = chunk(cell)
         bits = int.from_bytes(part.words, "little")
-        half = (bits | bits >> WORD_BITS) & (1 << WORD_BITS) - 1
-        moved = (half << shift | half >> WORD_BITS - shift) & (1 << WORD_BITS) - 1
+        moved = (bits << shift | bits >> WORD_BITS - shift) & (1 << WORD_BITS) - 1
         words = moved.to_bytes(WORD_BITS // 8, "little")
         turned.observe([msgspec.structs.replace(part, words=words)])
     assert features(turned) == pytest.approx(features(plain))

@@ -40,11 +40,6 @@ def test_the_same_text_has_the_same_features(text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "yes", "no"),
     [
-        ("question", "Is it open on Sunday?", "It is open on Sunday."),
-        ("question", "今天几点开门？", "今天开门。"),  # noqa: RUF001 - as it is written
-        ("sentence", "Name three rivers.", "three rivers"),
-        ("capital", "Name three rivers", "name three rivers"),
-        ("lower", "name three rivers", "Name three rivers"),
         ("first_person", "can i bring my dog", "are dogs allowed"),
         ("first_person", "kann ich meinen Hund mitbringen", "sind Hunde erlaubt"),
         ("first_person", "我可以带狗吗", "可以带狗吗"),
@@ -53,15 +48,12 @@ def test_the_same_text_has_the_same_features(text: str) -> None:
         ("interrogative", "how do kettles whistle", "kettles whistle"),
         ("instruction", "Explain how kettles whistle", "kettles whistle"),
         ("instruction", "请解释水壶为什么会响", "水壶会响"),
-        ("lines", "one\ntwo", "one two"),
         ("options", "Which is it?\nA. tea\nB. coffee\nC. milk", "Which is it, tea or coffee?"),
         ("options", "Which? (A) tea (B) coffee", "Which? Plan A tea, plan B coffee"),
         ("reasoning", "Give your reasoning", "Give your name"),
         ("judging", "Grade this essay", "Read this essay"),
         ("format", "Put it in json", "Put it there"),
-        ("short", "and then?", "and then, after the second time that the kettle whistled?"),
         ("second_person", "what do you think", "what do they think"),
-        ("quotes", 'say "cheese"', "say cheese"),
     ],
 )
 def test_each_feature_is_recognised(name: str, yes: str, no: str) -> None:
@@ -69,10 +61,15 @@ def test_each_feature_is_recognised(name: str, yes: str, no: str) -> None:
     assert feature(no, name) == 0
 
 
-def test_scripts_without_capitals_have_neutral_values() -> None:
-    chinese, upper, lower = "今天天气很好", "Fine weather", "fine weather"
-    for name in ("capital", "lower"):
-        assert feature(upper, name) != feature(chinese, name) != feature(lower, name)
+@pytest.mark.parametrize(
+    "text", ['Explain how kettles whistle. I, too, want "that" one!', "Grade this: A. tea B. milk"]
+)
+def test_case_and_punctuation_change_nothing(text: str) -> None:
+    bare = re.sub(r'[.,!:"]', " ", text).lower().strip()
+    some = [index for index, name in enumerate(STYLE_FEATURES) if name not in {"options", "digits"}]
+    found, plain = style_features(text), style_features(bare)
+    assert [found[0][index] for index in some] == [plain[0][index] for index in some]
+    assert found[1] == plain[1]
 
 
 def test_scripts_without_spaces_have_words_too() -> None:
@@ -84,12 +81,7 @@ def test_words_match_in_any_case_and_position() -> None:
     assert shared_words("The Kettle whistles", "no kettle here") == 1
 
 
-def test_a_longer_text_has_a_larger_size() -> None:
-    sizes = [feature("a" * length, "size") for length in (1, 3, 10, 30, 100, 1_000, 100_000)]
-    assert sizes == sorted(set(sizes))
-
-
-def test_only_the_beginning_of_a_text_is_read_except_for_its_size() -> None:
+def test_only_the_beginning_of_a_text_is_read() -> None:
     long = "kettle " * 1_000
     assert style_features(long + "whistle")[1] == style_features(long + "sing")[1]
 

@@ -137,14 +137,22 @@ async def test_a_call_made_by_hand_has_its_prompts(shared: EmbeddingAnalyzer) ->
 
 
 async def test_what_is_no_text_is_opaque(shared: EmbeddingAnalyzer) -> None:
-    one, two = Opaque("tokens", "1,2,3"), Opaque("image", "1,2,3")
+    one, two = Opaque("tokens", "1,2,3"), Opaque("unreadable", "1,2,3")
     call = Call(Dialect.OPENAI, "chat", opaque=(one, two, one))
     observation = await shared.analyze(call, "five")
     assert observation.said == observation.fed == ()
     assert len(observation.opaque) == 2
-    many = tuple(Opaque("image", str(n)) for n in range(200))
+    many = tuple(Opaque("tokens", str(n)) for n in range(200))
     call = Call(Dialect.OPENAI, "chat", opaque=many)
     assert len((await shared.analyze(call, "five")).opaque) == MAX_OPAQUE
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "file", "reference"])
+async def test_a_new_picture_or_reference_in_each_call_is_no_new_ground(
+    shared: EmbeddingAnalyzer, kind: str
+) -> None:
+    call = Call(Dialect.OPENAI, "chat", opaque=(Opaque(kind, "1"),))
+    assert (await shared.analyze(call, "five")).opaque == ()
 
 
 async def test_a_text_that_is_no_language_is_opaque_each_time(shared: EmbeddingAnalyzer) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import msgspec
 
 from querybudget.coverage.calibration import BINS, Calibration, bin_of
-from querybudget.coverage.evidence import FIRST_LOOK, look, score
+from querybudget.coverage.evidence import FED_MARGIN, FIRST_LOOK, look, score
 from querybudget.coverage.fitted import POOL_TAILS
 from querybudget.coverage.group import DAY, DECAY, LIFETIME, POOL_LOOKS, GroupChange
 from querybudget.coverage.observation import FINE, Chunk, Observation
@@ -38,6 +38,7 @@ TEMPLATES = 2
 _CELLS_PER_BIT = 2
 """Neighbours in the codebook's tree."""
 _CELL_BYTES = FINE // _CELLS_PER_BIT // 8
+_FED_MARGIN = round(1_000 * FED_MARGIN)
 _OPAQUE_BITS = 512
 _EVERY_OTHER = (0x55, 0xAA)
 
@@ -161,7 +162,11 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
     def _record(self, now: int, reasons: tuple[Reason, ...] = ()) -> None:
         """Keep a new score: a higher one at once, a lower one at most `DECAY` below the last."""
         streams = [*self.said, self.fed] if self.fed else self.said
-        judged = [score(each.evidence) for each in streams if each.looked >= FIRST_LOOK]
+        judged = [
+            score(each.evidence - (_FED_MARGIN if each is self.fed else 0))
+            for each in streams
+            if each.looked >= FIRST_LOOK
+        ]
         found = max(judged, default=0) - EASE * (now - self.looked_at) // DAY
         if reasons and found >= self.score(now):
             self.reasons = reasons

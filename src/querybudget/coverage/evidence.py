@@ -44,6 +44,10 @@ LOOKS: Final = (
 )
 """Chunks of new ground at which a stream is looked at. The first few are for groups alone."""
 
+FED_MARGIN = 1.0
+"""How much more evidence, in log-odds, what is fed to the model needs: honest documents are of more
+kinds than what honest callers say."""
+
 FIRST_LOOK: Final = 32
 """Chunks of new ground before which no caller is suspect."""
 

@@ -15,7 +15,7 @@ import msgspec
 
 from querybudget.coverage.leaning import EMBEDDING
 from querybudget.coverage.observation import FINE, Chunk
-from querybudget.coverage.style import STYLE_FEATURES
+from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
 
 ABILITIES = 12
 """Shipped capabilities."""
@@ -37,16 +37,12 @@ SUMS = (
 )
 """Names of the sums, in order."""
 
-WORD_BITS = 1024
-"""Size of the bitmap of words used. A chunk's bitmap is folded to it."""
-
 MOST = 800
 """Chunks after which all sums are halved, so that the stream follows what a caller does now."""
 
 FORM = f"{crc32(repr((EMBEDDING, FINE, WORD_BITS, SUMS)).encode()):08x}"
 """Names what stored profiles consist of: a profile of another form is none."""
 
-_WORD_BYTES = WORD_BITS // 8
 _NO_STYLE = (0,) * len(STYLE_FEATURES)
 _NO_LEANING = (0,) * LEANINGS
 
@@ -74,7 +70,7 @@ class Stream(msgspec.Struct, array_like=True):
 
     def __post_init__(self) -> None:
         """Refuse what was stored and is damaged."""
-        if len(self.sums) != len(SUMS) or len(self.words_seen) not in {0, _WORD_BYTES}:
+        if len(self.sums) != len(SUMS) or len(self.words_seen) not in {0, WORD_BITS // 8}:
             raise ValueError("expected a stream's sums and words")
         if self.sums[0] < 0 or len(self.last_point) != len(self.point_sum):
             raise ValueError("expected a stream's chunks and vectors")
@@ -118,10 +114,9 @@ class Stream(msgspec.Struct, array_like=True):
         return followed, near, length
 
     def _add_words(self, words: bytes) -> tuple[int, int]:
-        used = int.from_bytes(words[:_WORD_BYTES], "little")
-        used |= int.from_bytes(words[_WORD_BYTES:], "little")
+        used = int.from_bytes(words, "little")
         before = int.from_bytes(self.words_seen, "little")
         new = (used & ~before).bit_count()
         if new:
-            self.words_seen = (used | before).to_bytes(_WORD_BYTES, "little")
+            self.words_seen = (used | before).to_bytes(WORD_BITS // 8, "little")
         return new, used.bit_count()

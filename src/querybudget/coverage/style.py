@@ -1,10 +1,9 @@
 """Style features of one prompt: how it is phrased, not what it is about.
 
 A list made for training is phrased differently from what people and programs send in the course of
-a day: whole sentences, no "I", no "and that one?", an instruction or a choice of answers. No single
-feature decides much, and none can flag a caller (`querybudget.coverage.score` caps what they add
-together). Only the beginning of a prompt is read. A feature that a language does not have (capital
-letters in Chinese) gets a neutral value.
+a day: no "I", no "and that one?", an instruction or a choice of answers. No single feature decides
+much, and together they cannot make a caller suspect (`querybudget.coverage.evidence`). Only the
+beginning of a chunk is read.
 """
 
 from __future__ import annotations
@@ -20,43 +19,26 @@ from querybudget.coverage import lexicon
 READ_CHARACTERS = 400
 """Characters of a prompt that are read."""
 
-WORD_BITS = 2048
+WORD_BITS = 1024
 """Size of the bitmap of words."""
 
 STYLE_FEATURES = (
-    "size",
-    "question",
-    "sentence",
-    "capital",
-    "lower",
     "first_person",
     "courtesy",
     "reference",
     "interrogative",
     "instruction",
-    "lines",
     "options",
     "digits",
-    "capitals",
-    "symbols",
     "reasoning",
     "judging",
     "format",
-    "short",
-    "commas",
-    "word_length",
     "second_person",
-    "quotes",
     "variety",
 )
-"""Names of the features, in order. Yes and no are 100 and 0, shares are in percent; `size` is
-16 log2 of the characters, `word_length` is in tenths of a character."""
-
-NEUTRAL_CAPITAL, NEUTRAL_LOWER, NEUTRAL_LENGTH = 60, 35, 43
-"""Averages of usual callers, for scripts that lack the feature."""
-
-SHORT = 22
-"""Characters of a short prompt, at most."""
+"""Names of the features, in order. Yes and no are 100 and 0, shares are in percent. Case,
+punctuation and length are not among them: a sweep changes these in one line, and they say no more
+than how somebody types."""
 
 _WORD = re.compile(r"[^\W_]+")
 _ASCII = {sign: chr(sign).lower() if chr(sign).isalnum() else " " for sign in range(0x80)}
@@ -70,10 +52,7 @@ _MAX_OPTION = 300
 """Characters of the answer that is called A, at most; it is one line."""
 _MAX_WORDS = 48
 """Words that are read."""
-_QUESTION_ENDS = frozenset("?？؟")  # noqa: RUF001 - full-width ones end too
-_SENTENCE_ENDS = frozenset(".!:。！।：")  # noqa: RUF001 - full-width ones end too
-_DIGITS, _CAPITALS = b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_SYMBOLS = b"{};=<>[]()_#*/\\|`$^~"
+_DIGITS = b"0123456789"
 _MAX_CACHED = 1 << 15  # words
 _BITMAP = (1 << WORD_BITS) - 1
 
@@ -114,44 +93,27 @@ def style_features(text: str) -> tuple[tuple[int, ...], bytes]:
             if phrase in start:
                 marks |= mark
         first = marks
-    features = _features(text, start, words, marks, first, dense=dense)
+    features = _features(text, start, words, marks, first)
     return features, bits.to_bytes(WORD_BITS // 8, "little")
 
 
 def _features(
-    text: str, start: str, words: Sequence[str], marks: int, first: int, *, dense: bool
+    text: str, start: str, words: Sequence[str], marks: int, first: int
 ) -> tuple[int, ...]:
-    size = len(text) * (5 if dense else 2) // 2
-    last = text[-8:].rstrip(" \n\t\"')”」")[-1:]
     latin = start.encode("ascii", "ignore")
-    length, count = len(start), len(words) or 1
-    upper, lower = start[0].isupper(), start[0].islower()
-    cased = upper or lower or not dense
     return (
-        _log(size),
-        100 * (last in _QUESTION_ENDS),
-        100 * (last in _SENTENCE_ENDS),
-        100 * upper if cased else NEUTRAL_CAPITAL,
-        100 * lower if cased else NEUTRAL_LOWER,
         100 * (marks & lexicon.FIRST > 0),
         100 * (marks & lexicon.COURTESY > 0),
         100 * (marks & lexicon.REFERENCE > 0),
         100 * (first & lexicon.ASKING > 0),
         100 * (first & lexicon.ORDER > 0),
-        100 * ("\n" in text),
         100 * _gives_options(text[: 4 * READ_CHARACTERS]),
-        100 * _count(latin, _DIGITS) // length,
-        100 * _count(latin, _CAPITALS) // length,
-        100 * _count(latin, _SYMBOLS) // length,
+        100 * (len(latin) - len(latin.translate(None, _DIGITS))) // len(start),
         100 * (marks & lexicon.REASONING > 0),
         100 * (marks & lexicon.JUDGING > 0),
         100 * (marks & lexicon.FORMAT > 0),
-        100 * (size <= SHORT),
-        1000 * (start.count(",") + start.count("，")) // length,  # noqa: RUF001 - full-width
-        NEUTRAL_LENGTH if dense else 10 * sum(map(len, words)) // count,
         100 * (marks & lexicon.SECOND > 0),
-        100 * ('"' in start or "“" in start),
-        100 * len(set(words)) // count,
+        100 * len(set(words)) // (len(words) or 1),
     )
 
 
@@ -198,13 +160,3 @@ def _is_one_answer(between: str) -> bool:
     answer = between.rstrip()
     # White space must separate the two, and the answer itself may be empty.
     return len(answer) < len(between) and len(answer) <= _MAX_OPTION and "\n" not in answer
-
-
-def _count(text: bytes, characters: bytes) -> int:
-    return len(text) - len(text.translate(None, characters))
-
-
-def _log(size: int) -> int:
-    """Return 16 log2(1 + size), interpolated linearly between powers of two."""
-    bits = (size + 1).bit_length() - 1
-    return 16 * bits + ((size + 1) * 16 >> bits) - 16

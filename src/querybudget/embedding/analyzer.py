@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 MAX_OPAQUE = 64
 """Hashes in `Observation.opaque`, at most."""
 
-REFERENCE = "reference"
-"""Kind of what stands for a text that the server keeps: it was looked at when it was sent, and each
-turn of a conversation may have a reference of its own, so it is no new ground."""
+KNOWN_GROUND = frozenset({"audio", "file", "image", "reference"})
+"""Kinds of opaque content that are no new ground. A caller may send a new picture with each call,
+and nobody here can tell whether it is about something new. A reference stands for a text that was
+looked at when it was sent. A budget can match them all the same."""
 
 _EXAMPLE_BATCH = 32
 """Examples that are embedded in one batch."""
@@ -127,7 +128,7 @@ class EmbeddingAnalyzer:
         opaque = {
             _number(_digest(self._hash, f"{one.kind}:{one.content}"))
             for one in call.opaque
-            if one.kind != REFERENCE
+            if one.kind not in KNOWN_GROUND
         }
         capabilities = 0
         for excerpt in excerpts:
