@@ -235,6 +235,20 @@ def test_explain_prints_json_about_the_prompt_without_any_bucket(
     assert not {"cells", "coarse", "point", "observation"} & {*explained, *breadth}
 
 
+def test_explain_says_that_token_ids_are_new_ground_and_have_no_capability(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy, request = tmp_path / "policy.yaml", tmp_path / "request.json"
+    policy.write_text("budgets: [{name: breadth, limit: 400 buckets/30 days}]")
+    request.write_text(json.dumps({"model": "m", "prompt": [1, 2, 3]}))
+    asked = ["explain", str(policy), "--request", str(request), "--path", "/v1/completions"]
+    assert main(asked) == 0
+    out = capsys.readouterr().out
+    assert "looked at only what is not readable, as it is; for a new caller, 1 bucket" in out
+    assert "about     unknown: it holds no text to embed, so it has no capability" in out
+    assert "costs 1 bucket" in out
+
+
 def test_explain_says_when_there_is_nothing_to_embed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -289,7 +303,8 @@ def test_explain_says_how_much_the_model_reads_and_nothing_of_it(
     out = capsys.readouterr().out
     assert (
         "  reads     1 text said, 19 characters; 1 text given to it, 15 characters; not readable: 1"
-        " of image\n  looked at 2 chunks, 1 said and 1 given to it, in 3 buckets of new ground\n"
+        " of image\n  looked at 2 chunks, 1 said and 1 given to it; what is not readable, as"
+        " it is; for a new caller, 3 buckets of new ground\n"
     ) in out
     assert "costs nothing: the sweep score of the pool decides" in out
     assert "it is for calls that hold tokens or audio or text; this holds image" in out

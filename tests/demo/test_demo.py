@@ -49,7 +49,7 @@ def test_an_honest_caller_pays_a_price_of_one_and_meets_no_stage(shown: str, cal
 
 def test_a_sweeper_who_hides_and_repeats_itself_is_priced_out(shown: str) -> None:
     line = of(shown, "sweeper")
-    found = re.search(r"; (\d+) buckets, last price ([\d.]+), (.*)$", line)
+    found = re.search(r"; (\d+) of 80 buckets, last price ([\d.]+), (.*)$", line)
     assert found is not None, line
     assert float(found[2]) == 10
     assert "by breadth" in line

@@ -39,7 +39,7 @@ def _call_lines(title: str, explanation: Explanation) -> Iterator[str]:
         yield f"  tokens    {tokens[0]} in, {tokens[1]} out: {explanation.estimated}"
     if reads := "; ".join(_reading(explanation.reads)):
         yield f"  reads     {reads}"
-    if any(explanation.reads.looked):
+    if any(explanation.reads.looked) or explanation.reads.buckets:
         yield f"  looked at {_looking(explanation.reads)}"
     if explanation.looked:
         yield f"  about     {_about(explanation)}"
@@ -62,14 +62,16 @@ def _reading(reads: Reads) -> Iterator[str]:
 def _looking(reads: Reads) -> str:
     said, fed = reads.looked
     chunks = "chunk" if said + fed == 1 else "chunks"
+    parts = [f"{said + fed} {chunks}, {said} said and {fed} given to it"] if said + fed else []
+    if reads.opaque:
+        parts.append(f"{'' if parts else 'only '}what is not readable, as it is")
     buckets = "bucket" if reads.buckets == 1 else "buckets"
-    return (
-        f"{said + fed} {chunks}, {said} said and {fed} given to it, in {reads.buckets} {buckets} of"
-        " new ground"
-    )
+    return f"{'; '.join(parts)}; for a new caller, {reads.buckets} {buckets} of new ground"
 
 
 def _about(explanation: Explanation) -> str:
+    if not explanation.embedded and explanation.reads.opaque:
+        return "unknown: it holds no text to embed, so it has no capability"
     if not explanation.embedded:
         return "unknown: it could not be embedded, so it counts no bucket and has no capability"
     return ", ".join(explanation.capabilities) or "none of the capabilities"

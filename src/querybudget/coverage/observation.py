@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 FINE = 4096
-"""Number of fine buckets: what quotas in buckets count."""
+"""Number of fine cells. Two neighbours are a bucket, which is what quotas in buckets count."""
 
 COARSE = 256
-"""Number of coarse buckets; every fine bucket lies in one of them."""
+"""Number of coarse cells; every fine cell lies in one of them."""
 
 
 MAX_CHUNKS = 64

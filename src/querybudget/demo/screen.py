@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("caller", "sent", "refused by", "tokens", "money", "buckets", "price", "stage")
 _WORDS = frozenset({"caller", "refused by", "stage"})
+_WAIT = "try again in "
 
 
 class Row(msgspec.Struct, eq=False):
@@ -32,6 +33,7 @@ class Row(msgspec.Struct, eq=False):
         refused: Calls refused, by budget.
         tokens: Tokens settled.
         spent: What is used of its smallest budget of each unit, µ-units.
+        limits: The limits of these budgets, µ-units.
         price: The price of its last call, in millionths.
         stage: The stage of its last call: ``none``, ``slow``, ``degrade`` or ``refuse``.
         stages: Number of calls at each stage but ``none``.
@@ -46,6 +48,7 @@ class Row(msgspec.Struct, eq=False):
     refused: Counter[str] = msgspec.field(default_factory=Counter[str])
     tokens: int = 0
     spent: dict[Unit, int] = msgspec.field(default_factory=dict[Unit, int])
+    limits: dict[Unit, int] = msgspec.field(default_factory=dict[Unit, int])
     price: int = MICRO
     stage: str = "none"
     stages: Counter[str] = msgspec.field(default_factory=Counter[str])
@@ -67,10 +70,11 @@ class Board:
         self.rows[row.name] = self._by_key[row.key] = row
 
     def say(self, name: str, text: str) -> None:
-        """Note what happened to a caller, once if it is repeated."""
+        """Note what happened to a caller, once if it is repeated with another wait."""
         row = self.rows[name]
-        if row.last != text:
-            row.last = text
+        news = row.last.partition(_WAIT)[0] != text.partition(_WAIT)[0]
+        row.last = text
+        if news:
             self._note(name, text)
 
     def on_event(self, event: DecisionEvent) -> None:
@@ -89,11 +93,11 @@ class Board:
                 self._note_estimate(row, event)
 
     def _follow(self, row: Row, event: DecisionEvent) -> None:
-        """Note the call's stage when it changes."""
+        """Note the call's stage when it is the first call at it."""
         if event.stage != "none":
             row.stages[event.stage] += 1
-        if event.stage != row.stage:
-            row.stage = event.stage
+        first, row.stage = row.stages[event.stage] == 1, event.stage
+        if first:
             why = ", ".join(reason.signal for reason in event.reasons if reason.share > 0)
             text = f"stage {event.stage}, at a price of {event.price / MICRO:.1f}"
             self._note(row.name, f"{text}, because of {why}" if why else text)
@@ -113,6 +117,7 @@ class Board:
             figures = await store.peek(row.key, self._shown)
             for quota, (left, _) in zip(self._shown, figures, strict=True):
                 row.spent[quota.unit] = quota.limit - left
+            row.limits[quota.unit] = quota.limit
 
 
 def printer() -> Callable[[str, str], None]:
@@ -142,7 +147,8 @@ def screen(board: Board, url: str) -> Group:
     for row in board.rows.values():
         colour = "yellow" if row.refused else ""
         figures.add_row(*(Text(cell, style=colour) for cell in _cells(row)))
-        text = Text.assemble((row.asks, "bold"), f": {row.last}" if row.last else "")
+        done = _stages(row) or row.last
+        text = Text.assemble((row.asks, "bold"), f": {done}" if done else "")
         happens.add_row(Text(f" {row.name}", style=colour), text)
     return Group(figures, happens)
 
@@ -176,14 +182,22 @@ def _cells(row: Row) -> tuple[str, ...]:
 def _coverage(row: Row) -> str:
     if Unit.BUCKETS not in row.spent:
         return ""
-    done = ", ".join(f"{name} ({count})" for name, count in row.stages.items())
-    buckets = "bucket" if row.spent[Unit.BUCKETS] == MICRO else "buckets"
-    return f"; {_buckets(row)} {buckets}, last price {_price(row)}{', ' if done else ''}{done}"
+    done = _stages(row)
+    limit = row.limits[Unit.BUCKETS] // MICRO
+    spent = f"; {row.spent[Unit.BUCKETS] // MICRO:,} of {limit:,} buckets"
+    return f"{spent}, last price {_price(row)}{', ' if done else ''}{done}"
+
+
+def _stages(row: Row) -> str:
+    """How many of its calls were at each stage."""
+    return ", ".join(f"{name} ({count})" for name, count in row.stages.items())
 
 
 def _buckets(row: Row) -> str:
     spent = row.spent.get(Unit.BUCKETS)
-    return "-" if spent is None else f"{spent // MICRO:,}"
+    if spent is None:
+        return "-"
+    return f"{spent // MICRO:,}/{row.limits[Unit.BUCKETS] // MICRO:,}"
 
 
 def _price(row: Row) -> str:

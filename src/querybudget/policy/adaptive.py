@@ -44,7 +44,8 @@ def adaptive(written: Adaptive | None, problems: Problems) -> Adaptive | None:
     path: Path = ("adaptive", "disturb")
     given = written is not None and "disturb" in problems.keys(("adaptive",))
     if written and given and not 0 < written.disturb <= MOST_DISTURBED and not problems.wrong(path):
-        problems.add(path, "expected a share above 0, up to 20%")
+        found = f"found `{in_units(written.disturb)}`"
+        problems.add(path, f"expected a share above 0, up to 20%, {found}")
     if written and not written.floor <= SUSPECT_SCORE <= written.ceiling:
         key = "floor" if written.floor > SUSPECT_SCORE else "ceiling"
         side = "at most" if key == "floor" else "at least"

@@ -25,7 +25,7 @@ from querybudget.text import in_units, listed, nearest
 from querybudget.units import MICRO, SECOND, Algorithm, Period, Quota, Unit
 
 MAX_BUCKETS = FINE * 100 * MICRO
-"""All buckets there are, at the largest weight: no call can spend more."""
+"""More than all buckets there are, each at the largest weight."""
 
 MAX_DELAY = 60 * SECOND
 MAX_PRICE = 1_000 * MICRO
@@ -137,6 +137,7 @@ def _check_per(per: tuple[str, ...], path: Path, known: Known, problems: Problem
 def _match(match: Match, path: Path, known: Known, problems: Problems) -> Match:
     operations = (*OPERATIONS, *known.operations)
     methods = tuple(word for word in match.method if word.upper() not in _METHODS)
+    kinds = tuple(word for word in match.opaque if word != ANY_OPAQUE)
     unmatched = tuple(
         pattern
         for pattern in match.operation
@@ -147,10 +148,14 @@ def _match(match: Match, path: Path, known: Known, problems: Problems) -> Match:
         ("tier", match.tier, (*known.tiers, "default"), "a tier"),
         ("operation", unmatched, operations, "an operation"),
         ("capability", match.capability, known.capabilities, "a capability"),
-        ("opaque", match.opaque, (ANY_OPAQUE, *OPAQUE), "`true` or a kind"),
+        ("opaque", kinds, OPAQUE, "`true` or a kind"),
     ):
         _check_words(words, allowed, what, (*path, key), problems)
     check_paths(match.path, (*path, "path"), problems)
+    for key in problems.keys(path):
+        if getattr(match, key, None) == () and not problems.wrong((*path, key)):
+            wanted = "`true` or at least one kind" if key == "opaque" else f"at least one {key}"
+            problems.add((*path, key), f"expected {wanted}, found none")
     opaque = OPAQUE if ANY_OPAQUE in match.opaque else match.opaque
     return replace(match, method=tuple(word.upper() for word in match.method), opaque=opaque)
 
@@ -275,8 +280,8 @@ def _check_bucket_limit(
         message = f"expected `window: sliding` for a limit in buckets, found `{budget.window}`"
         problems.add((*path, "window"), message)
     if limit.amount > MAX_BUCKETS:
-        most = f"{MAX_BUCKETS // MICRO} buckets, all {FINE} at the largest weight"
-        message = f"expected at most {most}, found `{in_units(limit.amount)}`"
+        most, found = MAX_BUCKETS // MICRO, in_units(limit.amount)
+        message = f"expected at most {most} buckets, found `{found}`"
         problems.add((*path, "limit"), message)
     if not Period.MINUTE.length <= limit.window <= 400 * Period.DAY.length:
         message = f"expected buckets per 1 minute to 400 days, found {_every(limit)}"
