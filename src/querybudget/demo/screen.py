@@ -117,7 +117,7 @@ class Board:
             figures = await store.peek(row.key, self._shown)
             for quota, (left, _) in zip(self._shown, figures, strict=True):
                 row.spent[quota.unit] = quota.limit - left
-            row.limits[quota.unit] = quota.limit
+                row.limits[quota.unit] = quota.limit
 
 
 def printer() -> Callable[[str, str], None]:

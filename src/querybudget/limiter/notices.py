@@ -94,8 +94,8 @@ def _done(admission: Admission) -> str:
     if admission.refusal is None:
         stage = EventStage[admission.stage.name].value
         views = admission.decision.reasons if admission.decision else ()
-        why = ", ".join(reason.signal for reason in views if reason.share > 0)
-        because = f"the score: {why}" if why else "buckets spent"
+        named = ", ".join(reason.signal for reason in views if reason.share > 0)
+        because = f"the score: {named}" if named else "buckets spent"
         return f"a call ({stage}, delayed by {duration(admission.delay)}, because of {because})"
     why = _WHY.get(admission.refusal)
     decision = admission.decision
