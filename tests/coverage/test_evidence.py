@@ -85,6 +85,16 @@ def test_views_stay_within_their_bounds(size: int) -> None:
     assert all(FLOOR <= value <= CAP for value in views(stream).values())
 
 
+def test_a_few_calls_that_read_much_do_not_show_that_a_caller_jumps() -> None:
+    stream, jumps = stream_of(range(64)), dict[int, float]()
+    stream.point_sum, stream.sums[3] = [0], 64 * 127 * 127  # no two chunks are alike
+    for steps in (63, 32, 3):
+        stream.sums[1:3] = steps, -steps * 127 * 127 // 2
+        jumps[steps] = views(stream)["persistence"]
+    assert jumps[63] == pytest.approx(jumps[32], rel=0.05)
+    assert 0 < jumps[3] < jumps[63] / 8
+
+
 def test_a_stream_is_looked_at_when_it_has_grown_by_a_quarter() -> None:
     stream, looked = Stream(), []
     for cell in range(200):

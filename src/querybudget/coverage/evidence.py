@@ -82,6 +82,9 @@ HIGHEST_SCORE = 1_500_000
 SLOPE = 120_000
 """What one unit of evidence (log-odds) more adds to a score below `SUSPECT_SCORE`."""
 
+ENOUGH_STEPS = 2
+"""Chunks of one step, on average, up to which steps count in full against a caller."""
+
 _UNIT = 127 * 127
 _MIDDLE = log(50)
 _FIRST_STYLE = SUMS.index(STYLE_FEATURES[0])
@@ -135,7 +138,19 @@ def views(stream: Stream) -> dict[str, float]:
             deviation = (rate - mean[0] - mean[1] * along - mean[2] * squared) / width
             total += max(-CLIP, min(CLIP, deviation)) * (weight[0] + weight[1] * tilt)
         result[view] = max(FLOOR, min(CAP, total))
+    if result["persistence"] > 0:
+        result["persistence"] *= _followed(stream)
     return result
+
+
+def _followed(stream: Stream) -> float:
+    """Return how much the steps from call to call say of a stream, from 0 to 1.
+
+    A call may bring many chunks, as documents do, and each call is one step. So a few calls that
+    read much do not show that a caller jumps.
+    """
+    count, followed = stream.sums[:2]
+    return min(1.0, ENOUGH_STEPS * followed / max(1, count - 1))
 
 
 def combined(found: dict[str, float]) -> float:
