@@ -181,6 +181,30 @@ def test_numbers_between_words_say_nothing(folder: Folder, numbered: str) -> Non
     assert words(folder.fold(hidden)) == words(TASK)
 
 
+def test_words_whose_letters_are_shuffled_inside_are_read(folder: Folder) -> None:
+    rng = random.Random(4)
+
+    def shuffled(word: re.Match[str]) -> str:
+        inside = [*word[0][1:-1]]
+        rng.shuffle(inside)
+        return word[0][0] + "".join(inside) + word[0][-1]
+
+    said = set(words(TASK))
+    found = set(words(folder.fold(re.sub("[A-Za-z]{4,}", shuffled, TASK))))
+    assert len(said & found) > 0.8 * len(said)
+
+
+@pytest.mark.parametrize(
+    "alphabet",
+    ["абкдефгхийклмнопкрстуввхйз", "αβκδεφγχιικλμνοπκρστυβωξυζ", "აბცდეფგჰიჯკლმნოპქრსტუვვხიზ"],
+    ids=["Cyrillic", "Greek", "Georgian"],
+)
+def test_english_in_another_alphabet_is_read(folder: Folder, alphabet: str) -> None:
+    hidden = TASK.lower().translate(str.maketrans(string.ascii_lowercase, alphabet))
+    said = set(words(TASK))
+    assert len(said & set(words(folder.fold(hidden)))) > len(said) / 2
+
+
 def test_a_text_without_spaces_has_most_of_its_words_again(folder: Folder) -> None:
     said = set(words(TASK))
     for hidden in (TASK.replace(" ", ""), TASK.title().replace(" ", "")):

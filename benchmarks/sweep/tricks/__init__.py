@@ -9,6 +9,7 @@ places.py      the task stands elsewhere than in the last user turn
 frames.py      text around the task
 wording.py     the same task in other letters
 cover.py       repeats, greetings, honest cover
+filling.py     words, letters and turns between those of the task
 packing.py     several tasks in a body, and bodies that servers read differently
 pace.py        order, times, accounts
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.sweep.tricks.cover import COVERS
+from benchmarks.sweep.tricks.filling import FILLINGS
 from benchmarks.sweep.tricks.frames import FRAMES
 from benchmarks.sweep.tricks.pace import PACES
 from benchmarks.sweep.tricks.packing import PACKINGS
@@ -28,7 +30,8 @@ from benchmarks.sweep.tricks.wording import WORDINGS
 __all__ = ["QUICK_TRICKS", "TRICKS", "Scene", "Trick"]
 
 TRICKS: Mapping[str, Trick] = {
-    trick.name: trick for trick in (*PLACES, *FRAMES, *WORDINGS, *COVERS, *PACKINGS, *PACES)
+    trick.name: trick
+    for trick in (*PLACES, *FRAMES, *WORDINGS, *COVERS, *FILLINGS, *PACKINGS, *PACES)
 }
 
 QUICK_TRICKS = (
@@ -36,6 +39,7 @@ QUICK_TRICKS = (
     "system_prompt",
     "tool_result",
     "preamble_200",
+    "word_a_line_numbered",
     "base64",
     "each_twice",
     "hi_30",

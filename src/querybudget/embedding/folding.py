@@ -69,8 +69,13 @@ class Folder:
         text = letters.unleeted(text, knows)
         if self._reader.is_readable(text):
             return text
-        cipher = cipher_of(text, knows)
-        return text if cipher is None else self._deciphered(text, cipher)
+        return self._deciphered(text, cipher_of(text, knows) or self._respelt)
+
+    def _respelt(self, text: str) -> str:
+        """Return a text with the known words that it spells in another order or alphabet."""
+        if text.isascii():
+            return wordplay.unshuffled(text, self._reader.by_letters)
+        return wordplay.romanised(text, self._reader.by_sound)
 
     def _unnumbered(self, text: str) -> str:
         """Return a text without the numbers of its words, if it has such."""

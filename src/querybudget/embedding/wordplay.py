@@ -6,7 +6,7 @@ import functools
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from querybudget.embedding.letters import apart
 
@@ -27,6 +27,17 @@ _DOUBLED = re.compile(r"(?:(.)\1)+").fullmatch
 _TWICE = re.compile(r"(.)\1").sub
 _ECHO = re.compile(r"([aeiou])[^aeiou]{1,2}\1").sub
 _STUTTER = re.compile(r"([^aeiou])o\1").sub
+_FOREIGN_WORD = re.compile("[\u0370-\u03ff\u0400-\u045f\u10d0-\u10f0]+").sub
+_ROUGHLY = str.maketrans("cqwyjfx", "kkviiph")
+_ROMAN = dict(
+    pair
+    for foreign, latin in (
+        ("абвгдежзийклмнопрстуфхцчшщыэюя", "abvgdezziiklmnoprstuphkkssieua"),
+        ("αβγδεζηθικλμνξοπρσςτυφχψω", "abgdezitiklmnhoprsstuphpo"),
+        ("აბგდევზთიკლმნოპჟრსტუფქღყშჩცძწჭხჯჰ", "abgdevztiklmnopzrstupkgkskkzkkhih"),
+    )
+    for pair in zip(map(ord, foreign), latin, strict=True)
+)
 _RUN = 12  # letters of a word that may be several
 _LEAST_WORDS = 12  # of a text whose words are numbered
 _MOST_WORDS = 1.7  # words between two numbers of it, on average
@@ -97,6 +108,45 @@ def _common(words: Sequence[str]) -> Iterator[str]:
     for put, count in counts.most_common(_TRIED):
         if count >= _EVERYWHERE * len(words):
             yield put
+
+
+def words_by(key: Callable[[str], str], vocabulary: Iterable[str]) -> dict[int, str]:
+    """Return words that say something by the hash of a key, such as `shuffled`."""
+    found: dict[int, str] = {}
+    for word in vocabulary:
+        if len(word) >= _SAYS and word.isascii() and word.isalpha():
+            found.setdefault(hash(key(word)), word)
+    return found
+
+
+def shuffled(word: str) -> str:
+    """Return what a word shares with those that have the same letters between the same two."""
+    return word[0] + "".join(sorted(word[1:-1])) + word[-1]
+
+
+def roughly(word: str) -> str:
+    """Return a word without what is lost when it is written in another alphabet and back."""
+    return word.translate(_ROUGHLY)
+
+
+def unshuffled(text: str, by_letters: Mapping[int, str]) -> str:
+    """Return a text with known words for those that have the same letters, shuffled inside."""
+
+    def plain(found: re.Match[str]) -> str:
+        word = found[0].lower()
+        return by_letters.get(hash(shuffled(word)), found[0]) if len(word) >= _SAYS else found[0]
+
+    return _LATIN_WORD(plain, text)
+
+
+def romanised(text: str, by_sound: Mapping[int, str]) -> str:
+    """Return a text in another alphabet with the known English words that it spells in it."""
+
+    def plain(found: re.Match[str]) -> str:
+        word = found[0].lower().translate(_ROMAN)
+        return by_sound.get(hash(word), word)
+
+    return _FOREIGN_WORD(plain, text)
 
 
 def with_spaces_throughout(text: str, knows: Knows) -> str:

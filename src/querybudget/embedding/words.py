@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from itertools import compress
 
+from querybudget.embedding import wordplay
 from querybudget.embedding.wordpiece import UNSPACED, normalise
 
 LONG = 4
@@ -89,6 +90,16 @@ class Reader:
     def reads(self, word: str) -> bool:
         """Return whether a word is known, in whatever case and with whatever accents."""
         return self.knows(word) or self.knows(normalise(word))
+
+    @functools.cached_property
+    def by_letters(self) -> dict[int, str]:
+        """Words of the vocabulary by what `wordplay.shuffled` leaves of them."""
+        return wordplay.words_by(wordplay.shuffled, self._vocabulary)
+
+    @functools.cached_property
+    def by_sound(self) -> dict[int, str]:
+        """Words of the vocabulary by what `wordplay.roughly` leaves of them."""
+        return wordplay.words_by(wordplay.roughly, self._vocabulary)
 
     def share(self, text: str) -> float:
         """Return the share of a text's longer words that are known, by letters."""
