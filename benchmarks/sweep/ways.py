@@ -21,6 +21,7 @@ from benchmarks.sweep.bodies import (
     Request,
     assistant,
     chat,
+    encoded,
     message,
     responses,
     said,
@@ -41,6 +42,7 @@ __all__ = ["WAYS_OF_WORKING", "Desk", "desk_of", "way_shares", "ways_of_working"
 LONG = 600
 """Characters of the middle prompt of a caller whose prompts serve as documents."""
 
+EMBEDDINGS = "/v1/embeddings"
 PER_DAY = 300
 STEPS = (2, 8)
 """Fewest and most tools that an agent calls for a task."""
@@ -132,6 +134,17 @@ def _document_parts(desk: Desk) -> Iterator[Request]:
         yield Request(message([said(parts)], system=desk.template), path=MESSAGES)
 
 
+def _retrieved(desk: Desk) -> Iterator[Request]:
+    """Four documents for each question, as a tool's result."""
+    for text in desk.prompts:
+        function = {"name": "search", "arguments": "{}"}
+        calls = [{"id": "call_0", "type": "function", "function": function}]
+        documents = "\n\n".join(desk.document() for _ in range(4))
+        found = turn("tool", documents, tool_call_id="call_0")
+        asked = [*system(desk.template), said(text), assistant(None, tool_calls=calls), found]
+        yield Request(chat(asked, tools=[_tool("search")]))
+
+
 def _one_document(desk: Desk) -> Iterator[Request]:
     """Ten questions about each document."""
     document = ""
@@ -188,12 +201,30 @@ def _batches(desk: Desk) -> Iterator[Request]:
         yield Request(chat([*system(desk.template), said(items)]))
 
 
+def _session_keys(desk: Desk) -> Iterator[Request]:
+    """A system prompt with a key of the session in it, for ten calls."""
+    key = ""
+    for number, text in enumerate(desk.prompts):
+        if number % 10 == 0:
+            key = f"{desk.draw.getrandbits(512):0128x}"
+        yield Request(chat([*system(f"{desk.template}\nSession: {key}"), said(text)]))
+
+
+def _indexing(desk: Desk) -> Iterator[Request]:
+    """Documents to be embedded, as token ids, beside the questions."""
+    for text in desk.prompts:
+        ids = [desk.draw.randrange(30_000) for _ in desk.document().split()]
+        yield Request(encoded({"model": "bench-embedding", "input": [ids]}), path=EMBEDDINGS)
+        yield Request(chat([*system(desk.template), said(text)]))
+
+
 WAYS_OF_WORKING: Mapping[str, Callable[[Desk], Iterator[Request]]] = {
     "chat_resent": _chat_resent,
     "agent": _agent,
     "documents_in_system": _documents_in_system,
     "documents_in_turn": _documents_in_turn,
     "document_parts": _document_parts,
+    "retrieved": _retrieved,
     "one_document": _one_document,
     "pictures": _pictures,
     "pictures_alone": _pictures_alone,
@@ -201,6 +232,8 @@ WAYS_OF_WORKING: Mapping[str, Callable[[Desk], Iterator[Request]]] = {
     "unknown_language": _unknown_language,
     "orders": _polite,
     "batches": _batches,
+    "session_keys": _session_keys,
+    "indexing": _indexing,
 }
 
 
