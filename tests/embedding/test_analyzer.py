@@ -321,6 +321,38 @@ async def test_much_that_says_the_same_does_not_hide_something_else(codebook: Co
     assert await looked_at(codebook, task, filling)
 
 
+def test_a_long_call_lets_others_have_a_turn(shared: EmbeddingAnalyzer) -> None:
+    def turns_of(call: Call) -> int:
+        steps, found = shared.analyze(call, "in turns"), 0
+        while True:
+            try:
+                steps.send(None)
+            except StopIteration:
+                return found
+            found += 1
+
+    assert not turns_of(asking("A short question."))
+    assert turns_of(asking(*(prose(n, 40) for n in range(900, 908)))) > 8
+
+
+async def test_much_that_is_fed_does_not_hide_what_is_said(shared: EmbeddingAnalyzer) -> None:
+    fed = tuple(prose(n, 4) for n in range(2_000, 2_700))
+    found = await shared.analyze(asking("Which kettles whistle?", fed=fed), "hider")
+    assert len(found.said) == 1
+    fed = tuple(prose(n, 700) for n in range(3_000, 3_020))
+    found = await shared.analyze(asking("Which trains whistle?", fed=fed), "hider")
+    assert len(found.said) == 1
+    assert len(found.fed) == MAX_CHUNKS - 1
+
+
+async def test_no_call_has_more_than_a_bounded_number_of_opaque_parts(
+    shared: EmbeddingAnalyzer,
+) -> None:
+    opaque = tuple(Opaque("tokens", f"{n}") for n in range(5_000))
+    call = Call(Dialect.OPENAI, "chat", opaque=opaque)
+    assert len((await shared.analyze(call, "many")).opaque) == MAX_OPAQUE
+
+
 async def test_of_a_long_constant_frame_only_what_it_holds_is_new(codebook: Codebook) -> None:
     analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, SHIPPED, KEY)
     before, after = (" ".join(prose(seed, 60).split("\n")) for seed in (1, 2))

@@ -25,7 +25,7 @@ from querybudget.embedding.chunks import Cutter
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.folding import Folder
 from querybudget.embedding.repeats import Repeats
-from querybudget.embedding.selection import MAX_SEGMENTS
+from querybudget.embedding.selection import MAX_READ, MAX_SEGMENTS
 from querybudget.embedding.static import StaticEmbedder, sample
 from querybudget.embedding.wordpiece import WordPiece, normalise
 from querybudget.embedding.words import Reader
@@ -163,6 +163,14 @@ def test_a_call_of_four_times_the_text_takes_at_most_four_times_the_instructions
         for size in (3_000, 12_000)
     )
     assert four <= 4.5 * one
+
+
+def test_longer_texts_take_no_more_than_the_most_that_is_read(analyzer: EmbeddingAnalyzer) -> None:
+    one, four = (
+        analyzed(analyzer, [f"{size} " + text("made-up words", size)])
+        for size in (2 * MAX_READ, 8 * MAX_READ)
+    )
+    assert four <= 2 * one
 
 
 def test_many_new_texts_take_no_more_than_the_most_that_are_read(

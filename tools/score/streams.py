@@ -163,12 +163,12 @@ def _chunks(
 
 
 def _now(coroutine: Coroutine[object, object, Observation]) -> Observation:
-    """Return the result of a coroutine that does not suspend."""
-    try:
-        coroutine.send(None)
-    except StopIteration as result:
-        return result.value  # type: ignore[no-any-return]
-    raise RuntimeError("expected an embedder that never awaits")
+    """Return the result of a coroutine that waits for nothing, but may let others run."""
+    while True:
+        try:
+            coroutine.send(None)
+        except StopIteration as result:
+            return result.value  # type: ignore[no-any-return]
 
 
 def _cut(corpus: Corpus, draws: int) -> Iterator[tuple[str, bool, Sequence[Prompt]]]:

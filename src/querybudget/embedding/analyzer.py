@@ -9,12 +9,13 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from hashlib import blake2b
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 import numpy as np
 from cachetools import LRUCache
 
-from querybudget.adapters.base import Call, Channel, Segment
+from querybudget.adapters.base import Call, Channel, Opaque, Segment
 from querybudget.coverage.observation import Chunk, Observation
 from querybudget.coverage.style import style_features
 from querybudget.embedding import Embedder, open_embedder
@@ -39,6 +40,12 @@ KNOWN_GROUND = frozenset({"audio", "file", "image", "reference"})
 """Kinds of opaque content that are no new ground. A caller may send a new picture with each call,
 and nobody here can tell whether it is about something new. A reference stands for a text that was
 looked at when it was sent. A budget can match them all the same."""
+
+MAX_HASHED = 1_024
+"""Parts of a call that cannot be read and are hashed, at most."""
+
+_BATCH = 16
+"""Chunks that are embedded before other tasks get a turn, by an embedder that does not wait."""
 
 _EXAMPLE_BATCH = 32
 """Examples that are embedded in one batch."""
@@ -106,18 +113,24 @@ class EmbeddingAnalyzer:
             call: What is asked.
             caller: Key of the identity that asks.
         """
-        excerpts = self._selector.select(_segments(call), caller, self._cache)
+        excerpts = await self._selector.select(_segments(call), caller, self._cache)
         found: dict[int, Chunk | None] = {}
         new: dict[int, str] = {}
         for excerpt in excerpts:
             if excerpt.text is None:
-                found[excerpt.digest] = self._cache.get(excerpt.digest)
+                if excerpt.digest in self._cache:  # else it was dropped in the meantime
+                    found[excerpt.digest] = self._cache.get(excerpt.digest)
             elif excerpt.opaque:
                 found[excerpt.digest] = self._cache[excerpt.digest] = None
             else:
                 new[excerpt.digest] = excerpt.text
-        if new:
-            found.update(await self._observe(new))
+        pending = [*new.items()]
+        size = len(pending) if self.suspends else _BATCH
+        while pending:
+            found.update(await self._observe(dict(pending[:size])))
+            pending = pending[size:]
+            if pending:
+                await asyncio.sleep(0)  # others get a turn
         return self._observation(call, excerpts, found)
 
     def _observation(
@@ -127,11 +140,12 @@ class EmbeddingAnalyzer:
         fed: list[Chunk] = []
         opaque = {
             _number(_digest(self._hash, f"{one.kind}:{one.content}"))
-            for one in call.opaque
-            if one.kind not in KNOWN_GROUND
+            for one in _few([one for one in call.opaque if one.kind not in KNOWN_GROUND])
         }
         capabilities = 0
         for excerpt in excerpts:
+            if excerpt.digest not in found:
+                continue
             chunk = found[excerpt.digest]
             if chunk is None:
                 opaque.add(excerpt.digest & _HALF)
@@ -270,6 +284,13 @@ def _segments(call: Call) -> Sequence[Segment]:
         return call.segments
     fed = [Segment(Channel.FED, call.template)] if call.template else []
     return fed + [Segment(Channel.SAID, ask) for ask in call.asks or (call.ask,) if ask]
+
+
+def _few(opaque: list[Opaque]) -> list[Opaque]:
+    """Return at most `MAX_HASHED`, which a hash that only this process knows chooses."""
+    if len(opaque) <= MAX_HASHED:
+        return opaque
+    return nsmallest(MAX_HASHED, opaque, key=lambda one: hash(one.content))
 
 
 def _without_buckets(digest: int, text: str) -> Chunk:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import itertools
 import math
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from heapq import nsmallest
+from typing import TypeAlias
 from zlib import crc32
 
 import msgspec
@@ -25,6 +27,18 @@ REMEMBERED = 1 << 14
 
 MAX_SEGMENTS = 512
 """New segments of a call that are read; of more, those that the key says."""
+
+MAX_LOOKED_UP = 16_384
+"""Segments of a call that are looked up, at most."""
+
+MAX_READ = 1 << 18
+"""Characters of new segments that are cut into chunks: of more, some parts, first what is said."""
+
+PART = 1 << 14
+"""Characters of a part of a segment that is too long to be read as a whole."""
+
+TURN = 2_000
+"""Characters that are folded before other tasks get a turn, so that no call holds up the rest."""
 
 MAX_FOLDED = 32_768
 """Characters of a call's new segments that are folded as a whole. Of more, and of long segments,
@@ -78,6 +92,23 @@ class _Part(msgspec.Struct, frozen=True, gc=False):
     """Whether it is of a long text, from whose chunks repeats are still to be taken off."""
 
 
+_Found: TypeAlias = tuple[Segment, int, tuple[int, ...] | None]
+"""A segment, the number by which it is remembered, and what is remembered of it."""
+
+
+class _Turns:
+    """Lets other tasks run between the parts of a long text."""
+
+    def __init__(self) -> None:
+        self._left = TURN
+
+    async def take(self, size: int) -> None:
+        if size > self._left < TURN:
+            await asyncio.sleep(0)
+            self._left = TURN
+        self._left -= size
+
+
 class Selector:
     """Chooses the excerpts of calls, and remembers what their callers have sent.
 
@@ -100,8 +131,8 @@ class Selector:
         self._sent: dict[int, tuple[int, ...]] = {}
         self._sent_before: dict[int, tuple[int, ...]] = {}
 
-    def select(
-        self, segments: Iterable[Segment], caller: str, known: Collection[int]
+    async def select(
+        self, segments: Sequence[Segment], caller: str, known: Collection[int]
     ) -> list[Excerpt]:
         """Return what is looked at of a call, at most `MAX_CHUNKS`, in the order of the call.
 
@@ -114,10 +145,15 @@ class Selector:
         sent: dict[int, Channel] = {}
         order: list[int] = []
         left = MAX_FOLDED
-        for segment, mark, digests in self._looked_up(_spelt(segments), caller, known):
+        turns = _Turns()
+        for segment, mark, digests in _within(
+            self._looked_up(_spelt(_spread(segments)), caller, known)
+        ):
             if digests is None:
-                new = self._read(segment, caller, known, whole=len(segment.text) <= left)
-                left -= len(segment.text)
+                size = len(segment.text)
+                await turns.take(size)
+                new = self._read(segment, caller, known, whole=size <= left)
+                left -= size
                 digests = _bounded(new, self._seed)  # noqa: PLW2901 - as if it had been remembered
                 parts.update({digest: part for digest, part in new.items() if digest not in parts})
             else:
@@ -125,19 +161,23 @@ class Selector:
             self._remember(mark, digests)
             order += digests
         chosen = _chosen(parts, [digest for digest in sent if digest not in parts], self._seed)
-        return [
-            self._excerpt(digest, parts[digest], caller)
-            if digest in parts
-            else Excerpt(digest, sent[digest])
-            for digest in dict.fromkeys(order)
-            if digest in chosen
-        ]
+        excerpts: list[Excerpt] = []
+        for digest in dict.fromkeys(order):
+            part = parts.get(digest)
+            if digest not in chosen:
+                continue
+            if part is None:
+                excerpts.append(Excerpt(digest, sent[digest]))
+                continue
+            await turns.take(len(part.text))
+            excerpts.append(self._excerpt(digest, part, caller))
+        return excerpts
 
     def _looked_up(
         self, segments: Iterable[Segment], caller: str, known: Collection[int]
-    ) -> list[tuple[Segment, int, tuple[int, ...] | None]]:
+    ) -> list[_Found]:
         """Return what is read of a call's segments, and what is remembered of each."""
-        found: list[tuple[Segment, int, tuple[int, ...] | None]] = []
+        found: list[_Found] = []
         new: list[int] = []
         for segment in segments:
             mark = hash((caller, segment.text))
@@ -148,7 +188,10 @@ class Selector:
             found.append((segment, mark, digests))
         if len(new) > MAX_SEGMENTS:
             drawn = {n: self._drawn(found[n][0].text) for n in new}
-            kept = set(nsmallest(MAX_SEGMENTS, new, key=drawn.__getitem__))
+            said = [n for n in new if found[n][0].channel is Channel.SAID]
+            kept = set(nsmallest(MAX_SEGMENTS // 2, said, key=drawn.__getitem__))
+            others = [n for n in new if n not in kept]
+            kept.update(nsmallest(MAX_SEGMENTS - len(kept), others, key=drawn.__getitem__))
             return [one for n, one in enumerate(found) if one[2] is not None or n in kept]
         return found
 
@@ -196,6 +239,12 @@ class Selector:
             self._sent_before, self._sent = self._sent, {}
 
 
+def _spread(segments: Sequence[Segment]) -> Sequence[Segment]:
+    """Return segments as they are, or `MAX_LOOKED_UP` of them at most, between equal gaps."""
+    gap = -(-len(segments) // MAX_LOOKED_UP)
+    return segments if gap <= 1 else segments[hash(segments[-1].text) % gap :: gap]
+
+
 def _spelt(segments: Iterable[Segment]) -> Iterator[Segment]:
     """Yield segments; many in a row that are a letter each are one text."""
     for (channel, letter), run in itertools.groupby(
@@ -206,6 +255,42 @@ def _spelt(segments: Iterable[Segment]) -> Iterator[Segment]:
             yield Segment(channel, "".join(one.text for one in letters))
         else:
             yield from letters
+
+
+def _within(found: list[_Found]) -> list[_Found]:
+    """Return what is read of a call: at most `MAX_READ` characters of its new segments."""
+    new = [n for n, (_, _, digests) in enumerate(found) if digests is None]
+    if sum(len(found[n][0].text) for n in new) <= MAX_READ:
+        return found
+    parts = {n: _parts(found[n][0].text) for n in new}
+    chosen: set[tuple[int, int]] = set()
+    left = MAX_READ
+    for channel, reserved in ((Channel.SAID, MAX_READ // 2), (Channel.FED, 0), (Channel.SAID, 0)):
+        ranked = sorted(
+            (hash(part), n, at)
+            for n, texts in parts.items()
+            if found[n][0].channel is channel
+            for at, part in enumerate(texts)
+            if (n, at) not in chosen
+        )
+        for _, n, at in ranked:
+            if left <= reserved:
+                break
+            chosen.add((n, at))
+            left -= len(parts[n][at])
+    read: list[_Found] = []
+    for n, (segment, mark, digests) in enumerate(found):
+        if n not in parts:
+            read.append((segment, mark, digests))
+            continue
+        text = "\n".join(part for at, part in enumerate(parts[n]) if (n, at) in chosen)
+        if text:
+            read.append((Segment(segment.channel, text), mark, None))
+    return read
+
+
+def _parts(text: str) -> list[str]:
+    return [text[start : start + PART] for start in range(0, len(text), PART)]
 
 
 def _chosen(parts: Mapping[int, _Part], sent: Sequence[int], seed: int) -> Collection[int]:

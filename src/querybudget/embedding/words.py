@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from itertools import compress
+
+import numpy as np
 
 from querybudget.embedding import wordplay
 from querybudget.embedding.wordpiece import UNSPACED, normalise
@@ -89,7 +90,7 @@ class Reader:
 
     def reads(self, word: str) -> bool:
         """Return whether a word is known, in whatever case and with whatever accents."""
-        return self.knows(word) or self.knows(normalise(word))
+        return self.knows(word) or self.knows(word.lower() if word.isascii() else normalise(word))
 
     @functools.cached_property
     def by_letters(self) -> dict[int, str]:
@@ -149,12 +150,17 @@ class Reader:
     @functools.cached_property
     def _followers(self) -> dict[str, float]:
         """How likely a letter follows another, learnt from the vocabulary on first use."""
-        pairs: Counter[str] = Counter()
-        for word in self._vocabulary:
-            if len(word) >= LONG and word.isascii() and word.isalpha():
-                whole = f" {word} "
-                pairs.update(map(str.__add__, whole, whole[1:]))
+        words = [
+            word
+            for word in self._vocabulary
+            if len(word) >= LONG and word.isascii() and word.isalpha()
+        ]
+        # Two spaces between words: no pair is one of two words.
+        found = np.frombuffer(f" {'  '.join(words)} ".encode(), np.uint8)
+        counts = np.bincount(found[:-1].astype(np.intp) << 8 | found[1:], minlength=1 << 16)
         letters = " abcdefghijklmnopqrstuvwxyz"
+        pairs = {a + b: int(counts[ord(a) << 8 | ord(b)]) for a in letters for b in letters}
+        pairs["  "] = 0
         table: dict[str, float] = {}
         for first in letters:
             total = sum(pairs[first + letter] + 1 for letter in letters)
