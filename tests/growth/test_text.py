@@ -180,4 +180,4 @@ def test_many_new_texts_take_no_more_than_the_most_that_are_read(
         analyzed(analyzer, [f"text {n} of {times}" for n in range(times * MAX_SEGMENTS)])
         for times in (1, 4)
     )
-    assert four <= 2 * one
+    assert four <= 2.5 * one  # each text is still hashed, to draw those that are read
