@@ -43,6 +43,7 @@ _MORSE_CODE = (
 _MORSE_LETTERS = dict(
     zip(_MORSE_CODE.split(), "abcdefghijklmnopqrstuvwxyz0123456789.,?!-'/", strict=True)
 )
+_FEWEST_BITS = 28  # digits of what `_BITS` finds, at least
 _LEAST = 8  # characters of what was decoded, at least
 _READABLE = 0.75  # share of letters and spaces in it, at least
 _SCRIPTS = 3  # Japanese has three
@@ -64,7 +65,8 @@ def decoded(text: str) -> str:
     if "\\" in text:
         text = _ESCAPES(_with(_escapes), text)
     text = _MORSE(_with(_morse), text)
-    text = _BITS(_with(_bits), text)
+    if text.count("0") + text.count("1") >= _FEWEST_BITS:
+        text = _BITS(_with(_bits), text)
     text = _HEX(_with(_hex), text)
     text = _CODES(_with(_codes), text)
     text = _BASE32(_with(_base32), text)
