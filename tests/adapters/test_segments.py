@@ -17,6 +17,7 @@ from querybudget.adapters.base import UNREADABLE, Adapter, Call, Channel, Opaque
 from querybudget.adapters.readers import READERS
 from querybudget.adapters.reading import MAX_VALUES, read_call
 from querybudget.adapters.segment_names import SETTINGS
+from querybudget.adapters.segments import MOST_OPAQUE
 from querybudget.policy.routes import GenericRoute
 from tests.adapters.bodies_of_dialects import BODIES, PNG
 
@@ -316,3 +317,10 @@ def test_what_identifies_something_long_is_its_hash() -> None:
     assert picture.kind == "image"
     assert len(picture.content) == 32
     assert isinstance(picture, Opaque)
+
+
+def test_more_pictures_than_anybody_sends_are_not_looked_at_one_by_one() -> None:
+    part = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    call = chat({"role": "user", "content": [part] * (MOST_OPAQUE + 2)})
+    assert call.operation == UNREADABLE
+    assert [opaque.kind for opaque in call.opaque] == ["unreadable"]
