@@ -354,6 +354,7 @@ class ProfileContract(StoreTests):
                 store.clock.advance(us=DAY)
                 expected = profile.score(store.clock.now)
                 assert await _score(store) == expected, f"expected {expected}"
+                profile.observe(seen(), store.clock.now)
 
     async def test_a_group_hears_of_each_change_once(self) -> None:
         """Its score is the one that a `Group` of its members' changes gives."""
