@@ -18,7 +18,7 @@ from querybudget.asgi.types import ASGIApp
 
 logger = logging.getLogger(__name__)
 
-SUSPECT, MORE = 650_000, 150_000
+SUSPECT, MORE = 650_000, 30_000
 """Strain in millionths: where to report a caller, and how much more is worth another report."""
 
 POLICY = {
@@ -27,7 +27,11 @@ POLICY = {
     "budgets": [
         {"name": "requests", "limit": "600 requests/minute"},
         # Without `mode: enforce` this budget only watches, and changes no call.
-        {"name": "breadth", "limit": "400 buckets/30 days", "then": ["slow", "degrade", "refuse"]},
+        {
+            "name": "breadth",
+            "limit": "400 buckets/30 days",
+            "then": {"slow": 0.65, "degrade": 0.85, "refuse": 1},
+        },
     ],
 }
 

@@ -119,7 +119,7 @@ async def test_the_breadth_policy_watches_a_sweep_and_answers_it() -> None:
     )
     heard: list[DecisionEvent] = []
     app = QueryBudgetMiddleware(FakeModel(), limiter=memory_limiter(policy, hooks=[heard.append]))
-    assert set(await prompts(app, "sweeper", sweep(60))) == {200}
+    assert set(await prompts(app, "sweeper", sweep(130))) == {200}
     assert (heard[-1].stage, heard[-1].price) == ("none", MICRO)
     assert heard[-1].shadow_stage != "none"
     assert heard[-1].shadow_price > 2 * MICRO

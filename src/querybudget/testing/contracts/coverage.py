@@ -14,6 +14,7 @@ from querybudget.coverage.calibration import Calibration
 from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.group import Group
 from querybudget.coverage.observation import COARSE, FINE, Chunk, Observation
+from querybudget.coverage.stream import ABILITIES, LEANINGS
 from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
 from querybudget.ledger import Charge, Decision, Line, Settled, Verdict
 from querybudget.testing.contracts.fixtures import (
@@ -37,9 +38,10 @@ SWEEP = 40
 STEPS = 20
 """Calls after which the caller of a sweep is old enough to calibrate."""
 
-TERSE = {"size", "sentence", "capital", "instruction", "variety"}
+TERSE = {"instruction", "judging", "variety"}
 
 MANNER = tuple([100 * (name in TERSE) for name in STYLE_FEATURES])
+LEANING = (127,) + (0,) * (LEANINGS - 1)
 DAY = 24 * HOUR
 
 
@@ -466,7 +468,9 @@ def swept(number: int) -> Observation:
     point[number % len(point)] = 127
     words = sum(1 << (number * 29 + word * 7) % WORD_BITS for word in range(8))
     bits = words.to_bytes(WORD_BITS // 8, "little")
-    return Observation(said=(Chunk(number + 1, cell, coarse, bytes(point), bits, MANNER),))
+    place = (cell, coarse, bytes(point))
+    abilities = 1 << number % ABILITIES
+    return Observation(said=(Chunk(number + 1, *place, bits, MANNER, 0, LEANING, abilities),))
 
 
 def covered(response: BucketResponse | None = None, partition: str = "caller") -> Line:
