@@ -18,8 +18,9 @@ from querybudget.asgi.types import ASGIApp
 
 logger = logging.getLogger(__name__)
 
-SUSPECT, MORE = 650_000, 30_000
-"""Strain in millionths: where to report a caller, and how much more is worth another report."""
+UNUSUAL, MORE = 400_000, 100_000
+"""Strain in millionths: where to report a caller, well below 0.65, where one is suspect; and how much
+more is worth another report."""
 
 POLICY = {
     "secret": "put 16 random bytes or more here",
@@ -61,7 +62,7 @@ class Watch:
         history.calls += 1
         history.new += event.novelty
         history.capabilities.update(event.capabilities)
-        if event.strain >= max(SUSPECT, history.reported + MORE):
+        if event.strain >= max(UNUSUAL, history.reported + MORE):
             history.reported = event.strain
             asks = ", ".join(name for name, _ in history.capabilities.most_common(3))
             why = ", ".join(reason.signal for reason in event.reasons if reason.share > 0)
