@@ -19,8 +19,7 @@ from querybudget.asgi.types import ASGIApp
 logger = logging.getLogger(__name__)
 
 UNUSUAL, MORE = 400_000, 100_000
-"""Strain in millionths: where to report a caller, well below 0.65, where one is suspect; and how much
-more is worth another report."""
+"""Strain in millionths: where to report a caller (one is suspect at 0.65), and again."""
 
 POLICY = {
     "secret": "put 16 random bytes or more here",
@@ -28,11 +27,7 @@ POLICY = {
     "budgets": [
         {"name": "requests", "limit": "600 requests/minute"},
         # Without `mode: enforce` this budget only watches, and changes no call.
-        {
-            "name": "breadth",
-            "limit": "400 buckets/30 days",
-            "then": {"slow": 0.65, "degrade": 0.85, "refuse": 1},
-        },
+        {"name": "breadth", "limit": "400 buckets/30 days", "then": {"slow": 0.65, "refuse": 1}},
     ],
 }
 
