@@ -117,7 +117,7 @@ def spelt_out(text: str, knows: Callable[[str], bool]) -> str:
 
     def joined(run: re.Match[str]) -> str:
         between = _BETWEEN.findall(run[0])
-        usual = max(set(between), key=between.count)
+        usual = max(dict.fromkeys(between), key=between.count)
         words = _BETWEEN.sub(lambda sign: "" if sign[0] == usual else " ", run[0])
         if " " not in words:
             words = apart(words, knows)

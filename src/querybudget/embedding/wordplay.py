@@ -102,8 +102,11 @@ def _common(words: Sequence[str]) -> Iterator[str]:
     """Yield the groups of letters that most words have, the most common first."""
     counts: Counter[str] = Counter()
     for word in words:
+        # In the order of the word: which group comes first among equals is the same everywhere.
         counts.update(
-            {word[at : at + size] for size in _PUT_IN for at in range(len(word) - size + 1)}
+            dict.fromkeys(
+                word[at : at + size] for size in _PUT_IN for at in range(len(word) - size + 1)
+            ).keys()
         )
     for put, count in counts.most_common(_TRIED):
         if count >= _EVERYWHERE * len(words):

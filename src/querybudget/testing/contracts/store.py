@@ -21,7 +21,7 @@ import pytest
 
 from querybudget.ledger import Settled, Verdict
 from querybudget.stores import Declares, Guarantees, Starts
-from querybudget.testing.contracts.coverage import BucketContract, ProfileContract
+from querybudget.testing.contracts.coverage import BucketContract
 from querybudget.testing.contracts.fixtures import (
     HOUR,
     KINDS,
@@ -32,6 +32,7 @@ from querybudget.testing.contracts.fixtures import (
     quota_of,
     rates,
 )
+from querybudget.testing.contracts.profiles import ProfileContract
 from querybudget.testing.contracts.renewing import RenewContract
 from querybudget.testing.contracts.settling import SettleContract
 from querybudget.units import MICRO, SECOND, Algorithm
