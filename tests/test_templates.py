@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from statistics import mean
 
 import pytest
@@ -50,7 +51,7 @@ def in_one_pool(variants: list[str]) -> float:
     return mean(shares)
 
 
-def with_one_word_changed(words: list[str]) -> list[str]:
+def with_one_word_changed(words: Sequence[str]) -> list[str]:
     variants: list[str] = []
     for number in range(ACCOUNTS):
         at = number * 7 % len(words)

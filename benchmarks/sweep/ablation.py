@@ -23,13 +23,13 @@ def signals() -> tuple[str, ...]:
 def without_signal(signal: str) -> Iterator[None]:
     """Score without this view inside the context."""
     names = evidence.VIEWS[signal]
-    before = vars(evidence)["WEIGHT"]
+    before = evidence.__dict__["WEIGHT"]
     weights = tuple(
         (0.0,) * len(weight) if name in names else weight
         for name, weight in zip(evidence.FEATURES, before, strict=True)
     )
-    vars(evidence)["WEIGHT"] = weights
+    evidence.__dict__["WEIGHT"] = weights
     try:
         yield
     finally:
-        vars(evidence)["WEIGHT"] = before
+        evidence.__dict__["WEIGHT"] = before

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import reduce
-from operator import or_
 from zlib import crc32
 
 from querybudget.coverage import lexicon
@@ -133,7 +131,11 @@ def _pairs(words: Sequence[str]) -> list[str]:
 def _look_up(words: Sequence[str]) -> tuple[int, int, int]:
     """Return the marks of all words, the marks of the first two, and the bitmap."""
     entries = [*map(_CACHE.__getitem__, words)]
-    first, every = reduce(or_, entries[:2], 0), reduce(or_, entries, 0)
+    first = every = 0
+    for entry in entries[:2]:
+        first |= entry
+    for entry in entries:
+        every |= entry
     return every >> WORD_BITS, first >> WORD_BITS, every & _BITMAP
 
 
