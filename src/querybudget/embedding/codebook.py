@@ -222,7 +222,8 @@ class Codebook:
         centred = vectors - self.mean
         scores = centred @ self._coarse_and_axes.T
         coarse = scores[:, :COARSE].argmax(axis=1)
-        children: NDArray[np.float32] = self.fine.take(coarse, axis=0) @ centred[:, :, None]
+        nearby = self.fine.take(coarse, axis=0)
+        children: NDArray[np.float32] = np.matmul(nearby, centred[:, :, None])
         fine = children[:, :, 0].argmax(axis=1)
         lengths = np.sqrt(np.einsum("nd,nd->n", centred, centred))
         lengths[lengths == 0] = 1
