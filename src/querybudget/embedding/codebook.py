@@ -222,7 +222,7 @@ class Codebook:
         centred = vectors - self.mean
         scores = centred @ self._coarse_and_axes.T
         coarse = scores[:, :COARSE].argmax(axis=1)
-        nearby = self.fine.take(coarse, axis=0)
+        nearby: NDArray[np.float32] = np.take(self.fine, coarse, axis=0)
         children: NDArray[np.float32] = np.matmul(nearby, centred[:, :, None])
         fine = children[:, :, 0].argmax(axis=1)
         lengths = np.sqrt(np.einsum("nd,nd->n", centred, centred))
