@@ -44,7 +44,8 @@ _NO_SPACES = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff
 
 _LETTERS = rf"[^\W_{_NO_SPACES}]+"
 _TOKEN = re.compile(
-    r"(?P<folded>[A-Za-z][A-Za-z0-9+.-]*://\S+|www\.\S+|[\w.+-]+@[\w.-]+)"
+    r"(?P<folded>(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]*+://\S+|www\.\S+"
+    r"|(?<![\w.+-])[\w.+-]++@[\w.-]+)"
     rf"|(?P<sign>[{_NO_SPACES}])|(?P<word>{_LETTERS}(?:[_-]{_LETTERS})*)"
 )
 _ENDS_SENTENCE = re.compile(r"[.!?\n]")

@@ -268,8 +268,8 @@ async def test_hanging_up_at_any_message_is_exact(
 @pytest.mark.anyio
 async def test_every_input_of_a_batch_takes_its_bucket(make_edge: MakeEdge) -> None:
     edge = covered(make_edge, FakeModel(), BREADTH)
-    batch = {"model": "e", "input": ["a", "b", "c", "a"]}
-    await drive(edge.app, http_scope("/v1/embeddings", key="a"), request(batch))
+    batch = {"model": "m", "prompt": ["a", "b", "c", "a"]}
+    await drive(edge.app, http_scope("/v1/completions", key="a"), request(batch))
     assert await edge.used("breadth") == 3
 
 

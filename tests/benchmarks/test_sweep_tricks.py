@@ -14,7 +14,8 @@ import pytest
 
 from benchmarks.sweep.bodies import Request, asked
 from benchmarks.sweep.context import Context, Cover, Settings, Size
-from benchmarks.sweep.corpora import Entry, Identity, Prompt
+from benchmarks.sweep.corpora import Entry, Prompt, identities
+from benchmarks.sweep.corpora import read as corpus_of
 from benchmarks.sweep.goals import goals
 from benchmarks.sweep.groups import Member, group_of
 from benchmarks.sweep.policies import enforced
@@ -244,9 +245,14 @@ def test_every_budget_of_the_preset_is_enforced() -> None:
     assert all(one.mode == "enforce" for one in enforced("preset:distillation").budgets)
 
 
-def test_documents_and_answers_are_of_other_sources() -> None:
+def test_documents_are_of_another_source_and_answers_of_another_caller(tmp_path: Path) -> None:
+    lines = [{"prompt": f"{user} asks {n}", "user": user} for user in "vw" for n in range(30)]
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     own = Cover("app", ("mine " * 200,), "", frozenset("a"))
     other = Cover("app", ("theirs " * 200,), "", frozenset("b"))
-    entry = Entry("x", Path("x"), "benign", "app", "all", "en", 1, frozenset("a"))
-    made = desk_of([own, other], entry, Identity("x/0", "app", (Prompt("p"),), (0,)), "agent", 10)
+    entry = Entry("x", path, "benign", "app", "user", "en", 60, frozenset("a"))
+    first = identities(corpus_of(entry))[0]
+    made = desk_of([own, other], entry, first, "agent", 10)
     assert made.documents == other.texts
+    assert {answer[0] for answer in made.answers} == {"w"}

@@ -92,7 +92,7 @@ async def test_a_lease_and_buckets_and_a_profile_keep_their_row(path: Path) -> N
     await fixture.open("slots", quota=SLOTS)
     lasts = {key: lasts for key, (_, lasts) in fixture.rows().items()}
     assert lasts["caller"] == 30 * 24 * 60 * MINUTE - 1
-    assert lasts["slots"] == HOLD + GRACE - 1
+    assert lasts["slots"] == HOLD + GRACE
     await fixture.store.aclose()
 
 

@@ -22,7 +22,7 @@ _COUNTER = r"[A-Za-z]{0,2}\d{1,7}"
 _TOKENS = re.compile(rf"(?<!\w)(?:({_COUNTER})|([^\W\d_]+))(?!\w)").findall
 _COUNTERS = re.compile(rf"(?<!\w){_COUNTER}(?!\w)[\"']?[ \t]*[.:,;)\]=>|-]*").sub
 _QUOTED = re.compile(r"[\"']{1,2},?[ \t]*[\"']|[{}]").sub
-_LINES = re.compile(r"\s*\n\s*").sub
+_SPACES = re.compile(r"\s+").sub
 _DOUBLED = re.compile(r"(?:(.)\1)+").fullmatch
 _TWICE = re.compile(r"(.)\1").sub
 _ECHO = re.compile(r"([aeiou])[^aeiou]{1,2}\1").sub
@@ -96,6 +96,10 @@ def _unmoved(ending: str, word: str) -> str:
     """Return a word without its ending, behind which its first letter had been moved."""
     stem = word.removesuffix(ending)
     return stem[-1:] + stem[:-1] if stem != word else word
+
+
+def _in_one_line(spaces: re.Match[str]) -> str:
+    return " " if "\n" in spaces[0] else spaces[0]
 
 
 def _common(words: Sequence[str]) -> Iterator[str]:
@@ -179,5 +183,5 @@ def unnumbered(text: str) -> str:
         inside = not counter
     if words < _LEAST_WORDS or words > _MOST_WORDS * runs:
         return text
-    bare = _LINES(" ", _COUNTERS(" ", text))
+    bare = _SPACES(_in_one_line, _COUNTERS(" ", text))
     return _QUOTED(" ", bare).strip()
