@@ -228,14 +228,14 @@ def test_a_goal_that_could_not_be_missed_is_not_called_met() -> None:
                 for kind in ("broad", "narrow")
             },
             "sweeps": {"few": few},
-            "tricks": {"plain": {"few": 100, "median": 100}},
+            "tricks": {"plain": {"few": 100, "median_broad": 100}},
             "crowds": {"median_broad": {"one_template in_turn": {"obtained": 100}}},
             "speed": {"added_us": 1, "added_us_conversation": 500, "state_bytes": 3},
             "baselines": {},
         }
     )
     met = {row["goal"]: row["met"] for row in rows}
-    assert met["obtained by trick plain, median sweep"] is None
+    assert met["obtained by trick plain, median broad sweep"] is None
     assert met["obtained by accounts of 15 calls, one template in turn, median broad sweep"] is None
     assert met["obtained by one account in 30 days, median broad sweep"] is True
     assert met["µs added to a 100 KB conversation of which 1 KB is new"] is False
