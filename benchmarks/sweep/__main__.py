@@ -58,7 +58,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--corpora", type=Path, required=True, help="folder with manifest.json")
     parser.add_argument("--policy", default=DEFAULT_POLICY, help="a file, or preset:NAME")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--quick", action="store_true", help="a sub-sample: under three minutes")
+    parser.add_argument("--quick", action="store_true", help="a sub-sample, in some minutes")
     parser.add_argument("--html", type=Path, metavar="DIR", help="folder for the page and plots")
     parser.add_argument("--folds", type=Path, help="fits without some sources; made if missing")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes")
