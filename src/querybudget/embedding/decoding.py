@@ -7,7 +7,8 @@ import binascii
 import html
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from functools import partial
 
 from querybudget.embedding.words import is_code
 
@@ -116,26 +117,25 @@ def _base64(found: str) -> str | None:
     signs = "".join(found.split()).rstrip("=").replace("-", "+").replace("_", "/")
     if is_code(signs):
         return None
-    for skipped in range(4):  # where a chunk was cut, the first signs are a part
-        part = signs[skipped:]
-        part = part[: len(part) - (len(part) % 4 == 1)]
-        try:
-            data = base64.b64decode(part + "=" * (-len(part) % 4), validate=True)
-        except (binascii.Error, ValueError):
-            continue
-        text = _text(data)
-        if text is not None:
-            return text
-    return None
+    return _of_groups(signs, 4, {1}, partial(base64.b64decode, validate=True))
 
 
 def _base32(found: str) -> str | None:
-    signs = found.rstrip("=")
-    for skipped in range(8):
+    return _of_groups(found.rstrip("="), 8, {1, 3, 6}, base64.b32decode)
+
+
+def _of_groups(
+    signs: str, size: int, impossible: Container[int], decode: Callable[[str], bytes]
+) -> str | None:
+    """Return the text of signs in groups of `size`, of which the last may not be `impossible` long.
+
+    Where a chunk was cut, the first signs are a part of a group.
+    """
+    for skipped in range(size):
         part = signs[skipped:]
-        part = part[: len(part) - (len(part) % 8 in (1, 3, 6))]
+        part = part[: len(part) - (len(part) % size in impossible)]
         try:
-            data = base64.b32decode(part + "=" * (-len(part) % 8))
+            data = decode(part + "=" * (-len(part) % size))
         except (binascii.Error, ValueError):
             continue
         text = _text(data)
