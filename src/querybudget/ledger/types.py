@@ -82,6 +82,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
             account of a caller who is not verified stays on probation.
         calibration: How scores are calibrated, and by which of the groups; None to take them as
             they are.
+        tier: The caller's tier, which accounts keep for operators to see.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     profiled: tuple[str, ...] = ()
     verified: bool = True
     calibration: Calibration | None = None
+    tier: str = ""
 
     @property
     def partitions(self) -> tuple[str, ...]:
@@ -286,12 +288,16 @@ class Account(msgspec.Struct, array_like=True):
             `GRACE` after its expiry.
         profile: What its admitted calls look like, of an identity or a group; None before the
             first that shows something.
+        seen: When its last call was admitted, µs.
+        tier: `Charge.tier` of that call.
     """
 
     since: int = 0
     windows: dict[str, State] = msgspec.field(default_factory=dict[str, State])
     open: dict[str, int] = msgspec.field(default_factory=dict[str, int])
     profile: CallerProfile | Group | None = None
+    seen: int = 0
+    tier: str = ""
 
     @property
     def blank(self) -> bool:

@@ -8,12 +8,17 @@ from typing import Protocol, runtime_checkable
 from querybudget.backends import LIMITS, SCHEMES, Guarantees, StoreSettings
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
+from querybudget.overrides import AuditEntry, Override, Overrides
+from querybudget.stores.accounts import AccountPage, AccountRecord
 from querybudget.stores.clock import Clock, system_clock
 from querybudget.stores.memory import MemoryStore
 from querybudget.text import listed, nearest
 from querybudget.units import Micros, Quota
 
 __all__ = [
+    "AccountPage",
+    "AccountRecord",
+    "Administers",
     "Clock",
     "Declares",
     "Guarantees",
@@ -108,6 +113,63 @@ class Renews(Protocol):
         Raises:
             StoreError: The store could not answer.
         """
+        ...
+
+
+@runtime_checkable
+class Administers(Protocol):
+    """A store whose accounts operators can list and change, and which keeps their overrides.
+
+    With any other, `querybudget.admin` says what cannot be done.
+    """
+
+    async def accounts(self, cursor: str = "", limit: int = 100, /) -> AccountPage:
+        """Return some accounts, and the cursor of the next.
+
+        An account that exists from the first page to the last is returned at least once.
+
+        Args:
+            cursor: `AccountPage.cursor` of the page before; empty for the first.
+            limit: About how many.
+
+        Raises:
+            StoreError: The store could not answer.
+            ValueError: The cursor is none of this store's.
+        """
+        ...
+
+    async def account(self, partition: str, /) -> AccountRecord | None:
+        """Return one account, or None if there is none. Changes nothing."""
+        ...
+
+    async def pardon(self, partition: str, /) -> bool:
+        """Take back what an account is suspected of: `CallerProfile.pardon`.
+
+        Usage stays, and so does what the caller has covered.
+
+        Returns:
+            Whether there was anything to take back.
+        """
+        ...
+
+    async def overrides(self, version: str = "", /) -> Overrides | None:
+        """Return all overrides, or None if their version is still `version`."""
+        ...
+
+    async def override(self, entry: Override, audit: AuditEntry, /) -> None:
+        """Add an override, or replace that of the same id, and note it, in one atomic step."""
+        ...
+
+    async def remove_override(self, name: str, audit: AuditEntry, /) -> bool:
+        """Remove an override by its id, and note it. Return whether there was one."""
+        ...
+
+    async def note(self, audit: AuditEntry, /) -> None:
+        """Add an entry to the audit log. The last `AUDITED` are kept."""
+        ...
+
+    async def audit(self, limit: int = 100, /) -> tuple[AuditEntry, ...]:
+        """Return the last entries of the audit log, newest first."""
         ...
 
 

@@ -1,0 +1,1 @@
+"""What an operator does while the server runs: look at accounts, change limits, pardon, forget."""

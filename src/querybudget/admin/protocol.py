@@ -1,0 +1,147 @@
+"""What can be looked at and changed, whether in this process or through a server's console."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from querybudget.coverage import Reason
+from querybudget.overrides import AuditEntry, Override, Overrides
+from querybudget.traffic.record import TrafficRecord
+
+
+class BudgetUse(msgspec.Struct, frozen=True):
+    """What an account has used of one budget.
+
+    Attributes:
+        budget: Its name.
+        unit: What it counts.
+        limit: µ-units, scaled for the account's tier and overrides.
+        used: µ-units used and held.
+        remaining: µ-units left; negative in debt.
+        reset: µs until nothing is used.
+        shadow: Whether it only reports.
+        overridden: Whether an override changes it.
+    """
+
+    budget: str
+    unit: str
+    limit: int
+    used: int
+    remaining: int
+    reset: int
+    shadow: bool
+    overridden: bool = False
+
+
+class AccountView(msgspec.Struct, frozen=True):
+    """One account as an operator sees it.
+
+    Attributes:
+        account: Its key.
+        kind: ``caller``, or the word of `Budget.per` of what shares it: ``org``, ``everyone``.
+        tier: Tier of its last call.
+        since: When it was opened, µs since the epoch.
+        seen: When its last call was admitted, µs since the epoch.
+        known: Whether it is off probation.
+        open: Calls that are open.
+        calls: Calls that its profile has observed.
+        budgets: What it has used of each budget that has an account there.
+        score: Sweep score in millionths; 700,000 is as suspect as 70 % of a bucket budget spent.
+        shift: Millionths by which scores are moved by calibration.
+        stage: The most severe stage of its last calls.
+        reasons: What its score consists of, strongest first.
+        covered: Share of the codebook's cells that it has entered, in millionths.
+        overrides: The overrides that apply to it now.
+    """
+
+    account: str
+    kind: str
+    tier: str
+    since: int
+    seen: int
+    known: bool
+    open: int
+    calls: int
+    budgets: tuple[BudgetUse, ...]
+    score: int
+    shift: int
+    stage: str
+    reasons: tuple[Reason, ...]
+    covered: int
+    overrides: tuple[Override, ...]
+
+
+class AccountList(msgspec.Struct, frozen=True):
+    """Some accounts, and the cursor of the next page; empty if this is the last."""
+
+    accounts: tuple[AccountView, ...]
+    cursor: str
+
+
+class Admin(Protocol):
+    """What operators do. `LocalAdmin` does it in this process, `RemoteAdmin` through a console.
+
+    Accounts are named by their key or by its beginning, at least 8 characters of it, as logs show
+    them. Every change takes who makes it and why, and is noted in the audit log.
+
+    Each method raises `StoreError` if the store does not answer, and `SetupError` if it cannot do
+    what is asked; `LookupError` if no account, or more than one, has a key that begins as given.
+    """
+
+    async def accounts(self, cursor: str = "", limit: int = 100) -> AccountList:
+        """Return some accounts."""
+        ...
+
+    async def account(self, key: str) -> AccountView:
+        """Return one account."""
+        ...
+
+    async def top(self, by: str = "score", limit: int = 10) -> Sequence[AccountView]:
+        """Return the first accounts by ``score``, ``spent``, ``calls``, ``seen`` or a budget.
+
+        A budget's name sorts by the share of it that is used. All accounts are read.
+        """
+        ...
+
+    async def change(self, entry: Override, action: str) -> Override:
+        """Add an override: ``grant``, ``override``, ``allow`` or ``block``.
+
+        Returns:
+            It, with its account's full key, an id and the time.
+        """
+        ...
+
+    async def remove(self, name: str, by: str = "", reason: str = "") -> bool:
+        """Remove an override by its id; return whether there was one."""
+        ...
+
+    async def pardon(self, key: str, by: str = "", reason: str = "") -> bool:
+        """Take back what an account is suspected of; return whether there was anything."""
+        ...
+
+    async def forget(self, key: str, by: str = "", reason: str = "") -> int:
+        """Erase a caller: all its accounts, its overrides and its part in groups.
+
+        Returns:
+            The number of accounts erased.
+        """
+        ...
+
+    async def overrides(self) -> Overrides:
+        """Return all overrides."""
+        ...
+
+    async def audit(self, limit: int = 100) -> Sequence[AuditEntry]:
+        """Return what operators did, newest first."""
+        ...
+
+    async def find(self, request_id: str) -> TrafficRecord | None:
+        """Return a recent call by the id that its caller was told; None if it is not remembered."""
+        ...
+
+    async def recent(self, limit: int = 100, account: str = "") -> Sequence[TrafficRecord]:
+        """Return the last calls, newest first; of one account if it is named."""
+        ...

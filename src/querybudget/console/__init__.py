@@ -1,0 +1,1 @@
+"""The console: a Starlette application that shows what the limiter does, and changes it."""

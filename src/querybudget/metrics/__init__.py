@@ -1,0 +1,1 @@
+"""Metrics of decisions, for Prometheus and OpenTelemetry."""

@@ -1,0 +1,109 @@
+"""One call in a traffic log."""
+
+from __future__ import annotations
+
+import msgspec
+
+from querybudget.adapters.base import Usage
+from querybudget.coverage import Reason
+from querybudget.units import MICRO
+
+
+class TrafficText(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A text that the model read.
+
+    Attributes:
+        text: The text.
+        fed: Whether it is `Channel.FED`: instructions, tools, documents, answers. Otherwise it is
+            `Channel.SAID`.
+    """
+
+    text: str
+    fed: bool = False
+
+
+class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One call: who asked for what, what was decided, and what it used.
+
+    The members that are times or amounts have their unit in `querybudget.events.DecisionEvent`.
+    What a foreign log does not say has its default.
+
+    Attributes:
+        at: When it was decided, µs since the epoch.
+        identity: Key of the identity, a keyed hash. Readers of foreign logs hash what they find.
+        source: How the caller was identified.
+        tier: The caller's tier.
+        partitions: Partitions of the policy to the key of the caller's pool.
+        request_id: The id that the caller was told.
+        policy: Hash of the policy that decided.
+        method: HTTP method, or ``WEBSOCKET``.
+        path: Path asked for.
+        operation: `Call.operation`; empty if it is not known.
+        model: The model asked for.
+        stream: Whether a stream was asked for.
+        items: `Call.items`.
+        choices: `Call.choices`.
+        max_output: `Call.max_output`.
+        input_bytes: `Call.input_bytes`.
+        verdict: What was decided; empty if nothing was.
+        violated: Enforced budgets that refused.
+        shadowed: Shadow budgets that would have refused.
+        wait: µs until the call would have fitted.
+        price: The factor charged, in millionths.
+        stage: What was done to it.
+        delay: µs it was to be delayed.
+        shadow_price: The factor that shadow budgets would have charged.
+        shadow_stage: What shadow budgets would have done.
+        strain: In millionths.
+        novelty: Buckets that were new ground.
+        reasons: What contributed to the sweep score.
+        capabilities: Names of the capabilities asked for.
+        opaque: Kinds of what cannot be read.
+        expected: Tokens held.
+        usage: Tokens used; None for a refused call, or if nobody said.
+        charged: Budget to the µ-units that it was charged in the end.
+        status: HTTP status of the answer; 0 without one.
+        duration: µs from decision to settlement.
+        settlement: How its reservation ended.
+        store: Where it was decided.
+        texts: What the model read. Only there if the operator asked for prompts.
+    """
+
+    at: int
+    identity: str = ""
+    source: str = "log"
+    tier: str = "default"
+    partitions: dict[str, str] = {}
+    request_id: str = ""
+    policy: str = ""
+    method: str = "POST"
+    path: str = ""
+    operation: str = ""
+    model: str = ""
+    stream: bool = False
+    items: int = 1
+    choices: int = 1
+    max_output: int | None = None
+    input_bytes: int = 0
+    verdict: str = ""
+    violated: tuple[str, ...] = ()
+    shadowed: tuple[str, ...] = ()
+    wait: int = 0
+    price: int = MICRO
+    stage: str = "none"
+    delay: int = 0
+    shadow_price: int = MICRO
+    shadow_stage: str = "none"
+    strain: int = 0
+    novelty: int = 0
+    reasons: tuple[Reason, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    opaque: tuple[str, ...] = ()
+    expected: Usage = Usage()
+    usage: Usage | None = None
+    charged: dict[str, int] = {}
+    status: int = 0
+    duration: int = 0
+    settlement: str = ""
+    store: str = "shared"
+    texts: tuple[TrafficText, ...] = ()
