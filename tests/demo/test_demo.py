@@ -14,10 +14,10 @@ from rich.console import Console
 from querybudget import demo
 from querybudget.cli.main import main
 from querybudget.demo import POLICY
+from querybudget.demo.callers import CALLERS
 from querybudget.demo.prompts import agent, conversation, documents, hidden, sweep
 from querybudget.demo.screen import Board, screen
 from querybudget.demo.show import play, show
-from querybudget.demo.traffic import CALLERS
 from querybudget.errors import SetupError
 from querybudget.policy.model import Policy
 

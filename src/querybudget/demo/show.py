@@ -12,8 +12,8 @@ import uvicorn
 
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.types import ASGIApp
+from querybudget.demo.callers import CALLERS, Traffic, answer_of
 from querybudget.demo.screen import Board, Row, printer, screen, summary
-from querybudget.demo.traffic import CALLERS, Traffic, answer_of
 from querybudget.limiter import Limiter
 from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore, system_clock
