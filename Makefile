@@ -14,6 +14,9 @@ SOURCES := pyproject.toml LICENSE NOTICE README.md $(shell find src -type f -not
 
 # Tests run on every core, but on eight at most: each worker starts servers of its own.
 WORKERS ?= -n auto --maxprocesses=8 --dist=worksteal
+
+# COVERAGE=1 also measures what the tests run, for `make coverage`.
+PYTEST := $(if $(COVERAGE),-m coverage run )-m pytest
 IS_WHEEL := @$(WHEELPY) -c "import querybudget as q; assert '$(WHEELENV)' in q.__file__, q.__file__"
 
 PIP := -m pip --disable-pip-version-check --quiet
@@ -28,7 +31,7 @@ export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo quick test test-all check format bench sweep fuzz hostile docs dev lock clean python
+.PHONY: help demo quick test test-slow test-all coverage check format bench sweep fuzz hostile docs dev lock clean python
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -42,14 +45,21 @@ quick: $(VENV)/.editable ## test src without servers, clients and planted bugs, 
 
 test: $(WHEELENV)/.installed ## build the wheel, install it, and test it, but for the slow tests
 	$(IS_WHEEL)
-	$(WHEELPY) -m pytest $(WORKERS) -m 'not slow' $(ARGS)
+	$(WHEELPY) $(PYTEST) $(WORKERS) -m 'not slow' $(ARGS)
 
-test-all: $(WHEELENV)/.installed ## run every test against the wheel, and hold its coverage to 95 %
+test-slow: $(WHEELENV)/.installed ## run the slow tests against the wheel
 	$(IS_WHEEL)
-	$(WHEELPY) -m coverage erase
-	$(WHEELPY) -m coverage run -m pytest $(WORKERS) $(ARGS)
+	$(WHEELPY) $(PYTEST) $(WORKERS) -m slow $(ARGS)
+
+coverage: $(WHEELENV)/.installed ## report what tests with COVERAGE=1 ran, and hold it to 95 %
 	$(WHEELPY) -m coverage combine --quiet
 	$(WHEELPY) -m coverage report
+
+test-all: $(WHEELENV)/.installed ## run every test against the wheel, and hold its coverage to 95 %
+	$(WHEELPY) -m coverage erase
+	$(MAKE) test COVERAGE=1
+	$(MAKE) test-slow COVERAGE=1
+	$(MAKE) coverage
 
 # With the benchmarks' rivals at hand: their types are checked too.
 check: $(VENV)/.bench ## style, types, and the direction of imports
