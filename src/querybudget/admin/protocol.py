@@ -55,6 +55,8 @@ class AccountView(msgspec.Struct, frozen=True):
         reasons: What its score consists of, strongest first.
         covered: Share of the codebook's cells that it has entered, in millionths.
         overrides: The overrides that apply to it now.
+        cells: `CallerProfile.cells`: a bitmap of the pairs of fine cells that it has entered. Only
+            where one account is asked for; empty in lists, and without a profile.
     """
 
     account: str
@@ -72,6 +74,7 @@ class AccountView(msgspec.Struct, frozen=True):
     reasons: tuple[Reason, ...]
     covered: int
     overrides: tuple[Override, ...]
+    cells: bytes = b""
 
 
 class AccountList(msgspec.Struct, frozen=True):

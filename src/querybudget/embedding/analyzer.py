@@ -71,6 +71,7 @@ class EmbeddingAnalyzer:
 
     Attributes:
         names: Names of the capabilities, by bit.
+        codebook: The cells of this deployment, made with its key.
         missed: Number of calls of which nothing new could be embedded.
         suspends: Whether `analyze` may wait.
 
@@ -93,7 +94,7 @@ class EmbeddingAnalyzer:
         self.missed = 0
         self.suspends = embedder.suspends
         self._embedder = embedder
-        self._codebook = codebook.keyed(blake2b(key, person=b"cells").digest())
+        self.codebook = codebook.keyed(blake2b(key, person=b"cells").digest())
         self._recogniser = Recogniser(capabilities, codebook)
         self._hash = blake2b(key=blake2b(key).digest(), digest_size=4, person=b"opaque")
         self._likeness = Likeness(key)
@@ -185,7 +186,7 @@ class EmbeddingAnalyzer:
         vectors = await self._vectors([*new.values()])
         if vectors is None:
             return {digest: _without_buckets(digest, text) for digest, text in new.items()}
-        fine, coarse, points = self._codebook.cells(vectors)
+        fine, coarse, points = self.codebook.cells(vectors)
         styles = [style_features(text) for text in new.values()]
         shown = self._recogniser.recognise(vectors, new.values(), [style for style, _ in styles])
         chunks: dict[int, Chunk] = {}
@@ -213,7 +214,7 @@ class EmbeddingAnalyzer:
 
     async def _embedded(self, texts: list[str]) -> NDArray[np.float32]:
         vectors = await self._embedder.embed(texts)
-        expected = (len(texts), self._codebook.dimensions)
+        expected = (len(texts), self.codebook.dimensions)
         if vectors.shape != expected:
             raise EmbeddingError(f"expected vectors of shape {expected}, found {vectors.shape}")
         return vectors
