@@ -38,6 +38,9 @@ class Renewals:
         self._overdue = 0
         """When the timer must have rung, µs; later, its event loop is gone."""
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def add(self, admission: Admission) -> None:
         """Note an admitted call that begins, and is sure to be settled."""
         self._open[id(admission)] = admission
