@@ -52,6 +52,7 @@ class Labels:
             "model": frozenset({*self._patterns, OTHER, NONE, ""}),
             "tier": frozenset({*tiers, "default", OTHER, ""}),
             "budget": frozenset({*(budget.name for budget in policy.budgets), OTHER}),
+            "unit": frozenset({""}),  # it follows from the budget
             "capability": frozenset({*(each.name for each in policy.capabilities), OTHER}),
             "verdict": frozenset(EventVerdict),
             "stage": frozenset(EventStage),

@@ -69,7 +69,8 @@ class PrometheusMetrics:
     def __init__(self, policy: Policy, registry: CollectorRegistry | None = None) -> None:
         client = _client()
         self.registry = registry if registry is not None else client.CollectorRegistry()
-        self._policy, self._labels = policy, Labels(policy)
+        self._policy: Policy = policy
+        self._labels = Labels(policy)
         self._metrics: dict[str, Any] = {
             metric.name: _made(metric, self.registry) for metric in METRICS
         }
@@ -77,7 +78,6 @@ class PrometheusMetrics:
         self._limiter: Limiter | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._counted = dict.fromkeys((name for _, name in _HEALTH), 0)
-        self._hash = ""
 
     def watch(self, limiter: Limiter) -> None:
         """Show the state of this limiter too, and follow its policy when it is reloaded."""

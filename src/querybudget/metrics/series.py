@@ -110,6 +110,12 @@ USED_TOKENS = _counter(
     "kind",
     unit="{token}",
 )
+CHARGED = _counter(
+    "charged",
+    "What calls took from budgets in the end, in the budgets' units.",
+    "budget",
+    "unit",
+)
 NEW_BUCKETS = _counter("new_buckets", "Buckets that calls newly entered.", unit="{bucket}")
 CAPABILITY_CALLS = _counter(
     "capability_calls", "Calls by what they ask the model for.", "capability", unit="{call}"
@@ -183,6 +189,8 @@ UNCHARGED = _counter(
     "uncharged", "Charges of calls without the store that it refused later.", unit="{charge}"
 )
 POLICY = _gauge("policy_info", "Workers by the hash of their policy.", "policy")
+RELOADS = _counter("reloads", "Policies that were taken over, or were not.", "result")
+OVERRIDES = _gauge("overrides", "Overrides by their effect.", "effect", workers="livemax")
 
 OF_DECISIONS = (
     CALLS,
@@ -190,6 +198,7 @@ OF_DECISIONS = (
     STAGED,
     REFUSALS,
     USED_TOKENS,
+    CHARGED,
     NEW_BUCKETS,
     CAPABILITY_CALLS,
     OPAQUE_CALLS,
@@ -212,5 +221,7 @@ OF_PROCESS = (
     LOST,
     UNCHARGED,
     POLICY,
+    RELOADS,
+    OVERRIDES,
 )
 METRICS = (*OF_DECISIONS, *OF_PROCESS)
