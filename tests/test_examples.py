@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from querybudget import DecisionEvent, Policy, QueryBudgetMiddleware
-from querybudget.demo.prompts import conversation, sweep
+from querybudget.demo.prompts import conversation
 from querybudget.stores import Clock, Store
-from querybudget.testing import FakeModel, memory_limiter
+from querybudget.testing import FakeModel, memory_limiter, sweep
 from querybudget.testing.contracts import StoreContract
 from querybudget.units import MICRO
 

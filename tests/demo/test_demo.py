@@ -15,11 +15,12 @@ from querybudget import demo
 from querybudget.cli.main import main
 from querybudget.demo import POLICY
 from querybudget.demo.callers import CALLERS
-from querybudget.demo.prompts import agent, conversation, documents, hidden, sweep
+from querybudget.demo.prompts import agent, conversation, documents, hidden
 from querybudget.demo.screen import Board, screen
 from querybudget.demo.show import play, show
 from querybudget.errors import SetupError
 from querybudget.policy.model import Policy
+from querybudget.testing import sweep
 
 
 @pytest.fixture(scope="module")

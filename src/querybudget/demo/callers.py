@@ -11,9 +11,10 @@ import httpx
 import msgspec
 
 from querybudget.adapters.base import Usage
-from querybudget.demo.prompts import TOOLS, agent, conversation, documents, hidden, sweep
+from querybudget.demo.prompts import TOOLS, agent, conversation, documents, hidden
 from querybudget.demo.screen import Board
 from querybudget.testing import ModelRequest, Reply
+from querybudget.testing.sweeping import sweep
 
 HANGS_UP_AFTER = 12
 """Pieces of text, of 60, after which a caller hangs up."""

@@ -1,4 +1,4 @@
-"""What the demo's callers ask: a person, two applications, and a sweeper that copies the model.
+"""What the demo's callers ask: a person, two applications, and a sweeper who hides.
 
 Everything is composed from the words in ``prompts.yaml``. Nothing is random, so every run asks the
 same. What a caller sends is a list of messages, as OpenAI's chat completions take them.
@@ -54,8 +54,6 @@ class _Words(msgspec.Struct):
     agent: _Agent
     documents: _Documents
     pretext: str
-    tasks: list[str]
-    subjects: list[str]
 
 
 _WORDS = msgspec.yaml.decode(Path(__file__).with_suffix(".yaml").read_bytes(), type=_Words)
@@ -108,13 +106,6 @@ def documents() -> Iterator[Messages]:
         ]
 
 
-def sweep(count: int) -> Iterator[str]:
-    """Return a sweep: all subjects and all abilities in turn, up to 527 different prompts."""
-    # 31 and 17 have no common divisor, so every pair comes once.
-    for index in range(count):
-        yield _nth(_WORDS.tasks, index * 5).format(_nth(_WORDS.subjects, index * 12))
-
-
 def hidden(prompt: str) -> Messages:
     """Return messages that ask a prompt where nobody seems to say it: in a tool's result."""
     said = {"role": "user", "content": _WORDS.pretext}
@@ -129,7 +120,3 @@ def _used(number: int, name: str, arguments: dict[str, str], result: str) -> Mes
         {"role": "assistant", "content": None, "tool_calls": calls},
         {"role": "tool", "tool_call_id": f"call_{number}", "content": result},
     ]
-
-
-def _nth(words: list[str], index: int) -> str:
-    return words[index % len(words)]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         Reply,
     )
     from querybudget.testing.limiter import memory_limiter, unlimited
+    from querybudget.testing.spending import spend
+    from querybudget.testing.sweeping import sweep
 
 __all__ = [
     "Decisions",
@@ -39,11 +41,22 @@ __all__ = [
     "http_scope",
     "memory_limiter",
     "request",
+    "spend",
+    "sweep",
     "unlimited",
 ]
 
 # Searched in this order: what loads fast comes first.
-_MODULES = ("clock", "decisions", "limiter", "asgi", "fake_analyzer", "fake_model")
+_MODULES = (
+    "clock",
+    "decisions",
+    "sweeping",
+    "limiter",
+    "asgi",
+    "spending",
+    "fake_analyzer",
+    "fake_model",
+)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - each name has a type of its own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from querybudget.notation import duration
 from querybudget.units import Micros
 
 
@@ -39,3 +40,14 @@ class ManualClock:
             raise ValueError(f"expected a step forward, found {step} µs")
         self.now += step
         return self.now
+
+    def fast_forward(self, time: str) -> int:
+        """Move the clock forward by a time written as in a policy: ``1 day``, ``90s``.
+
+        Returns:
+            The new time, µs since the Unix epoch.
+
+        Raises:
+            ValueError: It is no time.
+        """
+        return self.advance(us=duration(time))

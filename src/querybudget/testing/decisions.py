@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+from querybudget.coverage import Stage
 from querybudget.events import DecisionEvent
+from querybudget.ledger import LineStatus
+from querybudget.text import nearest
 from querybudget.units import MICRO, SECOND
+
+SHOWN = 12
+"""Characters that are shown of the key of a caller whose name is not known."""
 
 
 class Decisions:
     """Keeps the event of each call. Pass it to a limiter or a middleware as a hook.
 
-    An admitted call's event arrives when the call has ended.
+    An admitted call's event arrives when the call has ended. `memory_limiter` tells it the policy's
+    budgets and what the test calls its callers. So a budget that does not exist is an error, and
+    messages name callers as the test does.
 
     Attributes:
         events: Every event, in order of arrival.
@@ -17,12 +27,24 @@ class Decisions:
 
     def __init__(self) -> None:
         self.events: list[DecisionEvent] = []
+        self._budgets = set[str]()
+        self._names: list[Mapping[str, str]] = []
 
     def __call__(self, event: DecisionEvent) -> None:
         self.events.append(event)
 
     def __len__(self) -> int:
         return len(self.events)
+
+    def watch(self, budgets: Iterable[str], names: Mapping[str, str]) -> None:
+        """Learn what a limiter knows.
+
+        Args:
+            budgets: Names of its budgets.
+            names: Keys of identities to what the test calls them; it may grow.
+        """
+        self._budgets.update(budgets)
+        self._names.append(names)
 
     @property
     def last(self) -> DecisionEvent:
@@ -54,56 +76,123 @@ class Decisions:
         """Events of the calls that reached the application with less asked for."""
         return [event for event in self.admitted if event.stage == "degrade"]
 
-    def assert_admitted(self, times: int) -> None:
-        """Assert that exactly `times` calls reached the application."""
-        self._assert_count(len(self.admitted), times, "admitted")
+    def of(self, caller: str) -> list[DecisionEvent]:
+        """Return the events of one caller.
 
-    def assert_refused(self, times: int | None = None, *, by: str = "") -> None:
+        Args:
+            caller: Its name, as the test called it: an API key, a user. Or its identity's key.
+        """
+        return [event for event in self.events if self._is(event, caller)]
+
+    def assert_admitted(self, times: int | None = None, *, caller: str = "") -> None:
+        """Assert that calls reached the application.
+
+        Args:
+            times: The exact number; at least one by default.
+            caller: Count only calls of this caller, named as for `of`.
+        """
+        self._assert_count(self.admitted, times, "admitted", caller)
+
+    def assert_refused(
+        self, times: int | None = None, *, by: str = "", caller: str = "", wait: float | None = None
+    ) -> None:
         """Assert that calls were refused.
 
         Args:
             times: The exact number; at least one by default.
             by: Count only refusals by this budget.
+            caller: Count only calls of this caller, named as for `of`.
+            wait: Count only refusals after whose wait, in seconds, the call fits.
+
+        Raises:
+            LookupError: The policy has no budget `by`.
         """
-        count = sum(1 for event in self.refused if not by or by in event.violated)
-        self._assert_count(count, times, f"refused by {by!r}" if by else "refused")
+        self._check(by)
+        found = [event for event in self.refused if not by or by in event.violated]
+        if wait is not None:
+            found = [event for event in found if event.wait == round(wait * SECOND)]
+        after = f" for {wait:g} s" if wait is not None else ""
+        self._assert_count(found, times, _by("refused", by) + after, caller)
 
-    def assert_slowed(self, times: int | None = None) -> None:
-        """Assert that calls were delayed: exactly `times`, or at least one."""
-        self._assert_count(len(self.slowed), times, "slowed")
+    def assert_slowed(self, times: int | None = None, *, by: str = "", caller: str = "") -> None:
+        """Assert that calls were delayed; the arguments are those of `assert_refused`."""
+        self._check(by)
+        found = [event for event in self.slowed if not by or by in _acting(event, Stage.SLOW)]
+        self._assert_count(found, times, _by("slowed", by), caller)
 
-    def assert_degraded(self, times: int | None = None) -> None:
-        """Assert that calls were degraded: exactly `times`, or at least one."""
-        self._assert_count(len(self.degraded), times, "degraded")
+    def assert_degraded(self, times: int | None = None, *, by: str = "", caller: str = "") -> None:
+        """Assert that calls were degraded; the arguments are those of `assert_refused`."""
+        self._check(by)
+        found = [event for event in self.degraded if not by or by in _acting(event, Stage.DEGRADE)]
+        self._assert_count(found, times, _by("degraded", by), caller)
 
-    def assert_priced(self, times: int | None = None, *, over: float = 1) -> None:
+    def assert_priced(self, times: int | None = None, *, over: float = 1, caller: str = "") -> None:
         """Assert that calls were charged at a raised price.
 
         Args:
             times: The exact number; at least one by default.
             over: Count only calls at a price above this.
+            caller: Count only calls of this caller, named as for `of`.
         """
-        count = sum(1 for event in self.admitted if event.price > over * MICRO)
-        self._assert_count(count, times, f"priced over {over:g}")
+        found = [event for event in self.admitted if event.price > over * MICRO]
+        self._assert_count(found, times, f"priced over {over:g}", caller)
 
     def clear(self) -> None:
+        """Forget all events."""
         self.events.clear()
 
-    def _assert_count(self, count: int, times: int | None, what: str) -> None:
+    def _check(self, budget: str) -> None:
+        if budget and self._budgets and budget not in self._budgets:
+            raise LookupError(
+                f"the policy has no budget {budget!r}{nearest(budget, self._budgets)}: it has"
+                f" {', '.join(sorted(self._budgets))}"
+            )
+
+    def _is(self, event: DecisionEvent, caller: str) -> bool:
+        return caller in {event.identity.key, self._name(event)}
+
+    def _name(self, event: DecisionEvent) -> str:
+        key = event.identity.key
+        return next((names[key] for names in self._names if key in names), key[:SHOWN])
+
+    def _assert_count(
+        self, found: list[DecisionEvent], times: int | None, what: str, caller: str
+    ) -> None:
+        if caller:
+            found = [event for event in found if self._is(event, caller)]
+            what = f"of {caller} {what}"
+        count = len(found)
         met = count == times if times is not None else count > 0
         wanted = "at least one call" if times is None else f"{times} calls"
         assert met, f"expected {wanted} {what}, found {count}: {self._summary()}"
 
     def _summary(self) -> str:
-        return "; ".join(map(_described, self.events)) or "no calls at all"
+        return "; ".join(map(self._described, self.events)) or "no calls at all"
+
+    def _described(self, event: DecisionEvent) -> str:
+        call = f"{event.method} {event.path} of {self._name(event)}"
+        if event.settlement:
+            price = f" at price {event.price / MICRO:.2f}" if event.price > MICRO else ""
+            delay = f" after {event.delay / SECOND:.2f} s" if event.delay else ""
+            stage = f" ({event.stage})" if event.stage != "none" else ""
+            return f"{call} admitted{stage}{price}{delay}, answered {event.status}"
+        by = f" by {', '.join(event.violated)}" if event.violated else ""
+        return f"{call} refused ({event.verdict}){by}"
 
 
-def _described(event: DecisionEvent) -> str:
-    call = f"{event.method} {event.path} of {event.identity.key[:12]}"
-    if event.settlement:
-        price = f" at price {event.price / MICRO:.2f}" if event.price > MICRO else ""
-        delay = f" after {event.delay / SECOND:.2f} s" if event.delay else ""
-        stage = f" ({event.stage})" if event.stage != "none" else ""
-        return f"{call} admitted{stage}{price}{delay}, answered {event.status}"
-    by = f" by {', '.join(event.violated)}" if event.violated else ""
-    return f"{call} refused ({event.verdict}){by}"
+def _by(what: str, budget: str) -> str:
+    return f"{what} by {budget!r}" if budget else what
+
+
+def _acting(event: DecisionEvent, stage: Stage) -> set[str]:
+    """Return the names of the enforced budgets that brought a call to a stage."""
+    lines = event.decision.lines if event.decision else ()
+    return {line.line.quota.name for line in lines if _reaches(line, stage)}
+
+
+def _reaches(status: LineStatus, stage: Stage) -> bool:
+    line = status.line
+    if line.shadow or line.response is None:
+        return False
+    # A stage ends only clearly below where it began, so what is looked for may last from before.
+    return line.response.stage(status.strain, stage) >= stage

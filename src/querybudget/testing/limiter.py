@@ -1,4 +1,7 @@
-"""Limiters that keep everything in memory, and a switch that turns all limits off."""
+"""Limiters that keep everything in memory, and a switch that turns all limits off.
+
+They know what a test calls its callers: the name that the policy's resolvers found in a request.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,30 @@ from typing import Any
 
 from querybudget.asgi.middleware import BYPASS
 from querybudget.events import Hook
+from querybudget.identity import Scope, chain
 from querybudget.limiter import Limiter, PromptAnalyzer
 from querybudget.limiter.limiter import Sleep
+from querybudget.limiter.plans import Caller
 from querybudget.policy.model import Policy
 from querybudget.stores import Clock, MemoryStore
 from querybudget.testing.clock import ManualClock
+from querybudget.testing.decisions import Decisions
+
+
+class _NamingLimiter(Limiter):
+    """A limiter that remembers what its callers call themselves: only tests may."""
+
+    def __init__(self, policy: Policy, **arguments: Any) -> None:  # noqa: ANN401 - those of Limiter
+        super().__init__(policy, **arguments)
+        self._links = chain(policy.identity)
+        self.names: dict[str, str] = {}
+
+    def caller_for(self, scope: Scope) -> Caller:
+        caller = super().caller_for(scope)
+        names = (resolve(scope) for _, resolve in self._links)
+        name = next((name for name in names if name is not None), None)
+        self.names[caller.identity.key] = name or caller.identity.key
+        return caller
 
 
 def memory_limiter(
@@ -41,7 +63,7 @@ def memory_limiter(
     loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
     clock = clock or ManualClock()
     store = MemoryStore(clock, max_identities=loaded.max_identities)
-    return Limiter(
+    limiter = _NamingLimiter(
         loaded,
         store=store,
         clock=clock,
@@ -49,6 +71,10 @@ def memory_limiter(
         hooks=hooks,
         analyzer=analyzer,
     )
+    for hook in hooks:
+        if isinstance(hook, Decisions):
+            hook.watch((budget.name for budget in loaded.budgets), limiter.names)
+    return limiter
 
 
 @contextmanager
