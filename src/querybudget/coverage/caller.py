@@ -63,6 +63,9 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         peak: The highest score ever, millionths.
         counted: Bin of `peak` in which it is counted for calibration; -1 if it is not.
         halved: How often everything was halved.
+        tails: For each of the looks that its groups know of: in how many of the tails they count
+            it; -1 at a look that they have not counted.
+        withdrawn: What `tails` was when the caller was last pardoned, until its groups are told.
     """
 
     since: int = 0
@@ -81,6 +84,8 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
     peak: int = 0
     counted: int = -1
     halved: int = 0
+    tails: list[int] = msgspec.field(default_factory=list[int])
+    withdrawn: list[int] = msgspec.field(default_factory=list[int])
 
     def __post_init__(self) -> None:
         """Refuse what was stored and is damaged."""
@@ -91,6 +96,8 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
             raise ValueError("expected a stream for each system prompt")
         if not -1 <= self.counted < BINS or min(self.calls, self.looked, self.halved) < 0:
             raise ValueError("expected a profile's counts")
+        if max(len(self.tails), len(self.withdrawn)) > len(POOL_LOOKS):
+            raise ValueError("expected a profile's looks")
 
     @property
     def blank(self) -> bool:
@@ -145,6 +152,30 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
             self.fed = self.fed or Stream()
             reached = max(reached, self._add(self.fed, fed, now))
         return self._change(reached, established, first=first)
+
+    def pardon(self) -> bool:
+        """Take back what the caller is suspected of: score, reasons, stages and evidence.
+
+        The cells that it has entered stay known ground, and its calls stay counted. Evidence comes
+        only of new ground from now on.
+
+        A pool that counted the caller takes that back when it admits the caller's next call, and
+        its own score falls at once by what the caller had added. If the caller covers new ground
+        as a sweep does, it is counted again. What others have added stays; `Group.pardon` clears
+        that. For calibration, the caller counts from its next call on as one without a score.
+
+        Returns:
+            Whether there was anything to take back.
+        """
+        held = (self.last_score, self.peak, self.stages, self.looked, self.fed)
+        if not any(held) and all(stream == Stream() for stream in self.said):
+            return False
+        self.last_score = self.scored_at = self.looked_at = self.peak = self.looked = 0
+        self.reasons, self.stages = (), {}
+        self.said, self.fed = [Stream() for _ in self.said], None
+        if self.tails:
+            self.withdrawn, self.tails = self.tails, []
+        return True
 
     def _add(self, stream: Stream, chunks: Sequence[Chunk], now: int) -> int:
         """Add new ground to a stream; return its evidence if it was looked at, else -1."""
@@ -206,17 +237,20 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         if reached in POOL_LOOKS and POOL_LOOKS.index(reached) >= self.looked:
             number = POOL_LOOKS.index(reached)
             self.looked = number + 1
+            self.tails += [-1] * (number - len(self.tails))
             evidence = max(
                 each.evidence for each in [*self.said, self.fed] if each and each.looked == reached
             )
             tail = sum(evidence > 1_000 * bound for bound in POOL_TAILS[number])
+            self.tails.append(tail)
         old = new = self.counted
         if established is not None and self.calls >= established.calls:
             new = bin_of(self.peak)
-        if not first and number < 0 and old == new:
+        if not first and number < 0 and old == new and not self.withdrawn:
             return None
         self.counted = new
-        return GroupChange(first, number, tail, old, new)
+        withdrawn, self.withdrawn = tuple(self.withdrawn), []
+        return GroupChange(first, number, tail, old, new, withdrawn)
 
     def _halve(self, now: int) -> None:
         """Let everything count half, so that no look is a first one again."""

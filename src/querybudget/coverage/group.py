@@ -9,6 +9,7 @@ something only about once in a look, so many clients can update one group.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 from typing import Final
 
@@ -49,6 +50,8 @@ class GroupChange(msgspec.Struct, frozen=True, gc=False):
         tail: In how many of the tails of honest callers the member's evidence lies at that look.
         old_peak: Bin in which the member was counted for calibration; -1 if it was not.
         new_peak: Bin in which it is counted now; -1 if it is not.
+        withdrawn: Of a member that was pardoned, for each of `POOL_LOOKS` in how many tails it was
+            counted, -1 for not at all: that is taken back.
     """
 
     first: bool = False
@@ -56,6 +59,7 @@ class GroupChange(msgspec.Struct, frozen=True, gc=False):
     tail: int = 0
     old_peak: int = -1
     new_peak: int = -1
+    withdrawn: tuple[int, ...] = ()
 
 
 class Group(msgspec.Struct, array_like=True, tag=f"g{FORM}"):
@@ -108,11 +112,28 @@ class Group(msgspec.Struct, array_like=True, tag=f"g{FORM}"):
         self.members += change.first
         if change.old_peak != change.new_peak:
             self._move_peak(change.old_peak, change.new_peak)
+        if change.withdrawn:
+            self._withdraw(change.withdrawn, now)
         if change.look >= 0:
-            start = change.look * _WIDTH
-            for tail in range(change.tail + 1):
-                self.looks[start + tail] += 1
+            self._count(change.look, change.tail, 1)
             self._judge(now)
+
+    def pardon(self) -> bool:
+        """Take back what the group is suspected of: score, reasons, stages, and members' looks.
+
+        Its members stay members, and stay counted for calibration. A member counts again at the
+        next look that the group does not know of; at earlier ones only once it has been pardoned
+        itself.
+
+        Returns:
+            Whether there was anything to take back.
+        """
+        if not (self.last_score or self.stages or any(self.looks)):
+            return False
+        self.looks = [0] * len(self.looks)
+        self.last_score = self.scored_at = 0
+        self.reasons, self.stages = (), {}
+        return True
 
     def shift(self, calibration: Calibration) -> int:
         """Return the millionths by which scores move, so that `disturb` of the callers is met."""
@@ -120,17 +141,35 @@ class Group(msgspec.Struct, array_like=True, tag=f"g{FORM}"):
             return 0
         return SUSPECT_SCORE - threshold(self.peaks, calibration, SUSPECT_SCORE)
 
+    def _withdraw(self, tails: Sequence[int], now: int) -> None:
+        """Take back what a member has added, and what the score owes to it."""
+        for look, tail in enumerate(tails):
+            if tail >= 0:
+                self._count(look, tail, -1)
+        left = min(self._found(), self.score(now))
+        self.last_score, self.scored_at = left, now
+        self.reasons = (Reason("members", left),) if left else ()
+
+    def _count(self, look: int, tail: int, step: int) -> None:
+        """Count a member at a look, or take that back."""
+        start = look * _WIDTH
+        for place in range(start, start + tail + 1):
+            self.looks[place] = max(0, self.looks[place] + step)
+
     def _judge(self, now: int) -> None:
+        self.last_score = max(self._found(), self.score(now) - DECAY)
+        self.scored_at = now
+        self.reasons = (Reason("members", self.last_score),)
+
+    def _found(self) -> int:
+        """Return the score that the members' looks give."""
         share = 0.0
         for start in range(0, len(self.looks), _WIDTH):
             members, *beyond = self.looks[start : start + _WIDTH]
             for count, suspect in zip(beyond, POOL_SHARE, strict=True):
                 if count >= FEWEST:
                     share = max(share, _lower_bound(count, members) / suspect)
-        score = min(HIGHEST_SCORE, round(SUSPECT_SCORE * share))
-        self.last_score = max(score, self.score(now) - DECAY)
-        self.scored_at = now
-        self.reasons = (Reason("members", self.last_score),)
+        return min(HIGHEST_SCORE, round(SUSPECT_SCORE * share))
 
     def _move_peak(self, old: int, new: int) -> None:
         if not self.peaks:

@@ -183,12 +183,15 @@ def _admit(
     held: list[int] = []
     statuses: list[LineStatus] = []
     name, price, expires, opened = charge.id, charge.price, now + charge.ttl, None
+    tier = charge.tier
     if coverage is not None:
         price = Millionths(priced(price, coverage.price))
     for line, window, room in states:
         if line.partition != opened:
             opened = line.partition
-            _open(accounts[opened].open, name, expires + GRACE, now)
+            account = accounts[opened]
+            account.seen, account.tier = now, tier
+            _open(account.open, name, expires + GRACE, now)
         if skip_shadow and line.shadow:
             held.append(UNCHARGED)
             statuses.append(_status(line, window, room, charge, _prices(charge, coverage, now)))

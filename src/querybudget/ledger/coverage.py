@@ -240,8 +240,10 @@ def update_profile(
             _keep_stage(profile.stages, bucket_line)
     if type(profile) is CallerProfile and charge.observation is not None:
         change = profile.observe(charge.observation, now, _established(account, charge, now))
+        account.seen, account.tier = now, charge.tier
     elif type(profile) is Group and change is not None and partition in charge.profiled:
         profile.add(change, now)
+        account.seen, account.tier = now, charge.tier
     if account.profile is not None or not profile.blank:
         account.profile = profile
     return change

@@ -288,7 +288,8 @@ class Account(msgspec.Struct, array_like=True):
             `GRACE` after its expiry.
         profile: What its admitted calls look like, of an identity or a group; None before the
             first that shows something.
-        seen: When its last call was admitted, µs.
+        seen: When its last call was admitted, µs; 0 before the first. Of a group that no line
+            charges, when a call last changed its profile.
         tier: `Charge.tier` of that call.
     """
 

@@ -39,7 +39,7 @@ def charge_for(
     plan, call = admission.plan, admission.call
     if not plan.counts_buckets:
         lines = matcher.lines(caller, plan, call, admission.estimate, admission.examined)
-        return Charge(name, lines, hold, verified=admission.verified)
+        return Charge(name, lines, hold, verified=admission.verified, tier=caller.tier)
     observation = admission.observation or UNSEEN
     if call.operation == UNREADABLE:
         # A body that only the server can read must not bypass a budget: each is a new bucket.
@@ -54,6 +54,7 @@ def charge_for(
         profiled=matcher.profiled(caller, plan, lines),
         verified=admission.verified,
         calibration=matcher.calibration(caller),
+        tier=caller.tier,
     )
 
 

@@ -128,6 +128,16 @@ class Outbox:
             )
             self._put(Entry(uses, made.at, charge=bare))
 
+    def forget(self, partition: str) -> None:
+        """Drop what would be charged to an account that is erased.
+
+        Settlements stay: they change nothing of an account that is gone.
+        """
+        for entry in self._entries:
+            if entry.reservation is None:
+                entry.uses = tuple(use for use in entry.uses if use[0].partition != partition)
+                entry.done = entry.done or not entry.uses
+
     def flush_soon(self, target: Target) -> None:
         """Send everything in the background, unless that is under way."""
         if self.flushing is None and self._entries:

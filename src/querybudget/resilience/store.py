@@ -19,6 +19,7 @@ from querybudget.events import DecidedBy, Settlement
 from querybudget.ledger import Charge, Line, Reservation, Settled
 from querybudget.policy.model import Mode, OnStoreError, Policy
 from querybudget.redact import error_type, redact_names
+from querybudget.resilience.administering import Administering
 from querybudget.resilience.fallback import Fallback, Reserved
 from querybudget.resilience.guard import REST, Guard, Wait, within
 from querybudget.resilience.health import Health, StoreHealth, StoreStats
@@ -67,6 +68,7 @@ class ResilientStore:
         store: As given.
         place: As given.
         renews: Whether the store can hold a reservation for longer.
+        administering: What operators do to the store.
     """
 
     def __init__(
@@ -105,6 +107,9 @@ class ResilientStore:
             wait=wait,
         )
         self._fallback = Fallback(settings.workers, clock, max_identities=policy.max_identities)
+        self.administering = Administering(
+            store, self._fallback, self._outbox, name=name, wait=wait
+        )
         self._tasks = set[asyncio.Task[Any]]()
         self._watch: asyncio.Task[None] | None = None
         self._probes = 0

@@ -123,14 +123,16 @@ class Administers(Protocol):
     With any other, `querybudget.admin` says what cannot be done.
     """
 
-    async def accounts(self, cursor: str = "", limit: int = 100, /) -> AccountPage:
+    async def accounts(self, cursor: str = "", limit: int = 100, part: str = "", /) -> AccountPage:
         """Return some accounts, and the cursor of the next.
 
-        An account that exists from the first page to the last is returned at least once.
+        An account that exists from the first page to the last is returned at least once. All of
+        them are: those of callers, pools, groups, and what calls say.
 
         Args:
             cursor: `AccountPage.cursor` of the page before; empty for the first.
-            limit: About how many.
+            limit: About how many. A page may have fewer, even none, and not be the last.
+            part: Only accounts whose key has this part (`Override.account`); empty for all.
 
         Raises:
             StoreError: The store could not answer.
@@ -139,11 +141,11 @@ class Administers(Protocol):
         ...
 
     async def account(self, partition: str, /) -> AccountRecord | None:
-        """Return one account, or None if there is none. Changes nothing."""
+        """Return a copy of one account, or None if there is none. Changes nothing."""
         ...
 
     async def pardon(self, partition: str, /) -> bool:
-        """Take back what an account is suspected of: `CallerProfile.pardon`.
+        """Take back what an account is suspected of: `CallerProfile.pardon`, `Group.pardon`.
 
         Usage stays, and so does what the caller has covered.
 
@@ -153,15 +155,27 @@ class Administers(Protocol):
         ...
 
     async def overrides(self, version: str = "", /) -> Overrides | None:
-        """Return all overrides, or None if their version is still `version`."""
+        """Return all overrides that have not ended, or None if the version is still `version`.
+
+        A store without any has a version too, which is not empty.
+        """
         ...
 
     async def override(self, entry: Override, audit: AuditEntry, /) -> None:
-        """Add an override, or replace that of the same id, and note it, in one atomic step."""
+        """Add an override, or replace that of the same id, and note it, in one atomic step.
+
+        Raises:
+            SetupError: There are `MAX_OVERRIDES`, or it is longer than a store keeps.
+            StoreError: The store could not answer; it may have been added.
+        """
         ...
 
     async def remove_override(self, name: str, audit: AuditEntry, /) -> bool:
-        """Remove an override by its id, and note it. Return whether there was one."""
+        """Remove an override by its id, and note it, in one atomic step.
+
+        Returns:
+            Whether there was one; if not, nothing is noted.
+        """
         ...
 
     async def note(self, audit: AuditEntry, /) -> None:

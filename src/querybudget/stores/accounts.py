@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import msgspec
 
 from querybudget.ledger import Account
 
-AUDITED = 10_000
-"""Entries of the audit log that a store keeps."""
+SEPARATOR = "|"
+"""Between the parts of an account's key."""
+
+_AFTER = "after:"
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Account)
 
 
 class AccountRecord(msgspec.Struct, frozen=True):
@@ -34,3 +41,34 @@ class AccountPage(msgspec.Struct, frozen=True):
 
     records: tuple[AccountRecord, ...]
     cursor: str
+
+
+def copied(account: Account) -> Account:
+    """Return a copy that shares nothing with an account."""
+    try:
+        return _decoder.decode(_encoder.encode(account))
+    except OverflowError:  # a debt that is paid beyond the latest moment; copying so takes longer
+        return deepcopy(account)
+
+
+def has_part(partition: str, part: str) -> bool:
+    """Return True if an account's key has this part; any key has an empty one."""
+    return not part or (part in partition and part in partition.split(SEPARATOR))
+
+
+def cursor_after(partition: str) -> str:
+    """Return the cursor of a page that begins after this key, for stores that list by key."""
+    return f"{_AFTER}{partition}"
+
+
+def key_before(cursor: str) -> str | None:
+    """Return the key that a page begins after; None for the first page.
+
+    Raises:
+        ValueError: The cursor is none of `cursor_after`.
+    """
+    if not cursor:
+        return None
+    if not cursor.startswith(_AFTER):
+        raise ValueError(f"expected a cursor of this store, found {cursor[:40]!r}")
+    return cursor.removeprefix(_AFTER)

@@ -20,17 +20,32 @@ the whole and a tenth of it, and so have groups that no line charges. The policy
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import islice
 
 from querybudget import ledger
 from querybudget.backends import SCHEMES
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled, Standing
+from querybudget.overrides import AuditEntry, Override, Overrides
+from querybudget.stores.accounts import (
+    AccountPage,
+    AccountRecord,
+    copied,
+    cursor_after,
+    has_part,
+    key_before,
+)
 from querybudget.stores.clock import Clock
+from querybudget.stores.operators import Changes
 from querybudget.units import Micros, Quota
 
 MIN_IDENTITIES = 10
 """The smallest table, of which probation gets one account."""
+
+LOOKED_AT = 10_000
+"""Keys that are looked at for one page of accounts, at most."""
 
 # Looking up an enum's member costs as much as finding an account does.
 _INVENTED, _FIXED = Standing.INVENTED, Standing.FIXED
@@ -57,6 +72,9 @@ class MemoryStore:
         self._known = _Table(max_identities - newcomers)
         self._newcomers = _Newcomers(newcomers)
         self._invented = _Table(newcomers)
+        self._changes = Changes()
+        self._listing: list[str] | None = None
+        """The keys in order, as they were at the last first page of a list."""
 
     @property
     def evicted(self) -> int:
@@ -102,14 +120,67 @@ class MemoryStore:
         return ledger.peek(self._find(partition) or Account(), quotas, self._clock())
 
     async def forget(self, partition: str) -> bool:
+        self._listing = None
         known = self._known.pop(partition, None) is not None
         invented = self._invented.pop(partition, None) is not None
         return self._newcomers.remove(partition) is not None or known or invented
+
+    async def accounts(self, cursor: str = "", limit: int = 100, part: str = "") -> AccountPage:
+        after = key_before(cursor)
+        if after is None or self._listing is None:
+            self._listing = sorted([*self._known, *self._newcomers, *self._invented])
+        keys, start = self._listing, 0
+        if after is not None:
+            start = bisect_right(keys, after)
+        records: list[AccountRecord] = []
+        for key in islice(keys, start, start + LOOKED_AT):
+            if len(records) >= max(1, limit):
+                break
+            start += 1
+            record = self._record(key) if has_part(key, part) else None
+            if record is not None:
+                records.append(record)
+        if start < len(keys):
+            return AccountPage(tuple(records), cursor_after(keys[start - 1]))
+        self._listing = None
+        return AccountPage(tuple(records), "")
+
+    async def account(self, partition: str) -> AccountRecord | None:
+        return self._record(partition)
+
+    async def pardon(self, partition: str) -> bool:
+        account, _ = self._look(partition)
+        return account is not None and account.profile is not None and account.profile.pardon()
+
+    async def overrides(self, version: str = "") -> Overrides | None:
+        return self._changes.overrides(version, self._clock())
+
+    async def override(self, entry: Override, audit: AuditEntry) -> None:
+        self._changes.override(entry, audit, self._clock())
+
+    async def remove_override(self, name: str, audit: AuditEntry) -> bool:
+        return self._changes.remove(name, audit)
+
+    async def note(self, audit: AuditEntry) -> None:
+        self._changes.note(audit)
+
+    async def audit(self, limit: int = 100) -> tuple[AuditEntry, ...]:
+        return self._changes.audit(limit)
 
     async def aclose(self) -> None:
         self._known.clear()
         self._newcomers.clear()
         self._invented.clear()
+        self._changes, self._listing = Changes(), None
+
+    def _look(self, partition: str) -> tuple[Account | None, bool]:
+        """Return an account, which is not a use of it, and whether it is off probation."""
+        account = self._known.get(partition) or self._invented.get(partition)
+        return account or self._newcomers.get(partition), account is not None
+
+    def _record(self, partition: str) -> AccountRecord | None:
+        account, known = self._look(partition)
+        return None if account is None else AccountRecord(partition, copied(account), known)
 
     def _find(self, partition: str) -> Account | None:
         return (
