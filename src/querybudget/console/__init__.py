@@ -1,1 +1,58 @@
-"""The console: a Starlette application that shows what the limiter does, and changes it."""
+"""The console: a Starlette application that shows what the limiter does, and changes it.
+
+    from querybudget import Limiter, QueryBudgetMiddleware, console, load_policy
+
+    limiter = Limiter(load_policy("policy.yaml"))
+    app.add_middleware(QueryBudgetMiddleware, limiter=limiter)
+    app.mount("/console", console.app(limiter, token=os.environ["CONSOLE_TOKEN"]))
+
+Its pages are made on the server and can be read without JavaScript. To change something takes the
+token. Without one the console is read-only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from querybudget.admin.protocol import Admin
+from querybudget.errors import SetupError
+from querybudget.limiter import Limiter
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+__all__ = ["app"]
+
+
+def app(
+    limiter: Limiter,
+    *,
+    token: str | None = None,
+    public_read: bool = False,
+    title: str = "querybudget",
+    admin: Admin | None = None,
+    deciding: bool = True,
+) -> Starlette:
+    """Return the console of a limiter, to be mounted at any path or served by itself.
+
+    Args:
+        limiter: The limiter that the middleware uses.
+        token: What people log in with, and programs send as bearer token; at least 16 characters.
+            None for a console that can be read by everybody and changes nothing.
+        public_read: Whether everybody may read, although there is a token.
+        title: Its name on every page.
+        admin: What is shown and changed; by default, what the limiter's own store has.
+        deciding: Whether the limiter decides calls. If not, as where it only knows the policy and
+            the store of other processes, there are no modes to switch and no policy to load.
+
+    Raises:
+        SetupError: jinja2 is not installed, or the token is too short.
+    """
+    from querybudget.console.access import Access  # noqa: PLC0415 - its libraries are an extra
+    from querybudget.console.application import console_of  # noqa: PLC0415
+    from querybudget.console.site import Site  # noqa: PLC0415
+
+    if admin is None:
+        raise SetupError("pass `admin`")
+    access = Access(token, limiter.clock, public_read=public_read)
+    return console_of(Site(limiter, admin, access, title=title, deciding=deciding))

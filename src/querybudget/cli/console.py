@@ -1,0 +1,118 @@
+"""`querybudget console`: the console of a store that several processes share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from querybudget.errors import SetupError
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from querybudget.policy.model import Policy
+
+HOST, PORT = "127.0.0.1", 8_321
+TOKEN_VARIABLE = "QUERYBUDGET_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable
+HIGHEST_PORT = 65_535
+
+EXAMPLE = """\
+example:
+  querybudget console --policy policy.yaml --token-env CONSOLE_TOKEN
+
+The console shows and changes what is in the policy's store, so the policy must name a store that
+several processes share (redis://, sqlite:///), and the secret that the servers use. Mount the
+console in the server itself to see calls as they are decided, or for accounts in memory.
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's arguments."""
+    parser = commands.add_parser(
+        "console",
+        help="serve the console of a shared store",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--policy", required=True, metavar="FILE", help="the policy that the servers use"
+    )
+    parser.add_argument("--host", default=HOST, help="address to listen on; default: %(default)s")
+    parser.add_argument(
+        "--port", default=PORT, type=_port, metavar="N", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--token-env",
+        metavar="NAME",
+        help=f"variable with the token; by default {TOKEN_VARIABLE}. Without a token the console"
+        " is read-only",
+    )
+    parser.add_argument(
+        "--public-read", action="store_true", help="let everybody read although there is a token"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve the console until it is stopped.
+
+    Raises:
+        PolicyError: The policy is wrong.
+        SetupError: An extra is missing, there is no token where one was named, or the store is not
+            shared.
+    """
+    try:
+        import uvicorn  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise SetupError(
+            "`querybudget console` needs uvicorn: pip install 'querybudget[cli,console]'"
+        ) from None
+    from querybudget.policy import load_policy  # noqa: PLC0415 - each command loads its own
+
+    token = _token(arguments.token_env)
+    app = shared_console(load_policy(arguments.policy), token, public_read=arguments.public_read)
+    place = f"http://{arguments.host}:{arguments.port}/"
+    print(f"console at {place}{'' if token else ' (read-only: there is no token)'}", flush=True)
+    uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning")
+    return 0
+
+
+def shared_console(policy: Policy, token: str | None, *, public_read: bool = False) -> Starlette:
+    """Return the console of a policy's store.
+
+    Raises:
+        SetupError: The store keeps accounts in one process, or the token is too short.
+    """
+    from querybudget import console  # noqa: PLC0415
+    from querybudget.backends import SCHEMES  # noqa: PLC0415
+    from querybudget.limiter import Limiter  # noqa: PLC0415
+
+    scheme = policy.store.url.partition("://")[0]
+    guarantees = SCHEMES.get(scheme)
+    if guarantees is not None and guarantees.reach == "process":
+        raise SetupError(
+            f"expected a policy whose store several processes share, found {scheme}://: mount the"
+            " console in the server instead (`app.mount('/console', console.app(limiter))`)"
+        )
+    if not policy.secret:
+        print(
+            "querybudget: warning: the policy has no `secret`, so callers cannot be named here and"
+            " cells are not those of the servers",
+            file=sys.stderr,
+        )
+    return console.app(Limiter(policy), token=token, public_read=public_read, deciding=False)
+
+
+def _token(variable: str | None) -> str | None:
+    token = os.environ.get(variable or TOKEN_VARIABLE)
+    if variable and not token:
+        raise SetupError(f"expected the console's token in the variable {variable}, found nothing")
+    return token or None
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text[:6]) <= HIGHEST_PORT):
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, found {text!r}")
+    return int(text)

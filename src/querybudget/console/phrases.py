@@ -1,0 +1,229 @@
+"""Figures, reasons and decisions in words, for people who watch the server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from querybudget.coverage import Reason
+from querybudget.overrides import ANY_BUDGET, Effect, Override
+from querybudget.text import amount, dollars, duration, moment, number, unit_name
+from querybudget.traffic.record import TrafficRecord
+from querybudget.units import MICRO, SECOND, Unit
+
+SHORT = 8
+"""Characters that are shown of a hash."""
+
+_HASH = re.compile(r"[0-9a-f]{16,}")
+_UNITS = frozenset(Unit)
+_DAY = 86_400 * SECOND
+
+REASONS = {
+    "persistence": "It jumps from subject to subject and does not stay on one.",
+    "wording": "Nearly every prompt brings new words.",
+    "manner": "Its prompts are phrased like those of a data set.",
+    "abilities": "It asks for nearly everything that the model can do.",
+    "direction": "Its prompts lean where data sets lean.",
+    "members": "Many of its members are suspect.",
+}
+_AGAINST = {
+    "persistence": "It stays on its subjects.",
+    "wording": "It keeps using the words that it has used.",
+    "manner": "Its prompts are phrased as people phrase them.",
+    "abilities": "It asks for few of the things that the model can do.",
+    "direction": "Its prompts do not lean where data sets lean.",
+}
+VERDICTS = {
+    "admit": "admitted",
+    "wait": "refused",
+    "never": "refused for good",
+    "unpriced": "refused, no price",
+    "store_error": "store down",
+    "too_many_delayed": "refused, too many delayed",
+    "blocked": "blocked",
+}
+STAGES = {"none": "", "slow": "slowed", "degrade": "degraded", "refuse": "refused as abnormal"}
+_WHY = {
+    "wait": "Refused for now.",
+    "never": "Refused for good: it asks for more than the budget ever grants.",
+    "unpriced": "Refused: a budget in money applies, and the model has no price.",
+    "store_error": "The store did not answer, so `on_store_error` of each budget decided.",
+    "too_many_delayed": "Refused: it was to be delayed, and too many calls were delayed already.",
+    "blocked": "Refused: an operator has blocked this caller.",
+    "": "Nothing was decided about it.",
+}
+_ENDS = {
+    "late": "Its reservation had expired, so only what it used above its estimate was charged.",
+    "repeated": "It had been settled before, so nothing changed.",
+    "deferred": "The store is down. It is settled when the store answers again.",
+    "failed": "Nothing was held for it, because the store was down when it was admitted.",
+}
+
+
+def short(key: str) -> str:
+    """An account's key with its hashes cut, as people compare them."""
+    return _HASH.sub(lambda found: found[0][:SHORT], key)
+
+
+def figure(value: int, unit: str) -> str:
+    """An amount in µ-units, as a rounded number: ``1,200``, ``$4.20``, ``-3``."""
+    if unit == Unit.USD:
+        return dollars(value, 2 if abs(value) >= 100 * MICRO or not value else 4)
+    whole = value // MICRO if value >= 0 else -(-value // MICRO)
+    rest = value % MICRO
+    return f"{value / MICRO:,.1f}" if rest and abs(value) < 10 * MICRO else f"{whole:,}"
+
+
+def unit_words(unit: str) -> str:
+    """A unit in a sentence: ``input tokens``."""
+    return unit_name(Unit(unit)) if unit in _UNITS else unit
+
+
+def percent(share: int, places: int = 0) -> str:
+    """A share in millionths in percent: ``70 %``."""
+    return f"{share / 10_000:.{places}f} %"
+
+
+def factor(value: int) -> str:
+    """A factor in millionths: ``1.5``."""
+    return f"{number(value):g}"
+
+
+def clock_time(time: int) -> str:
+    """A moment as ``26 Nov 12:03:11``, in UTC; empty for none."""
+    if not time:
+        return ""
+    return datetime.fromtimestamp(time // SECOND, UTC).strftime("%-d %b %H:%M:%S")
+
+
+def ago(time: int, now: int) -> str:
+    """How long ago a moment is, in one unit: ``3 min ago``; or how far ahead: ``in 2 h``."""
+    if not time:
+        return "never"
+    apart = abs(now - time) // SECOND
+    for length, word in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        if apart >= length:
+            spoken = f"{apart // length} {word}"
+            return f"{spoken} ago" if now >= time else f"in {spoken}"
+    return "now"
+
+
+def reason_words(reason: Reason) -> str:
+    """What a reason says about a caller."""
+    words = REASONS if reason.share >= 0 else _AGAINST
+    return words.get(reason.signal, f"{reason.signal}.")
+
+
+def score_words(score: int) -> str:
+    """What a sweep score means."""
+    if score >= MICRO:
+        return "as suspect as a caller whose bucket budget is spent"
+    if score >= 700_000:  # noqa: PLR2004 - `DEFAULT_STAGES` begin here
+        return "suspect: budgets of buckets slow such callers, unless the policy says otherwise"
+    return "above that of most callers" if score >= MICRO // 2 else "an ordinary caller"
+
+
+def override_words(override: Override) -> str:
+    """What an override does, without its account and its end."""
+    budget = "all budgets" if override.budget == ANY_BUDGET else override.budget
+    if override.effect is Effect.BLOCK:
+        return "blocked: every call is refused"
+    if override.effect is Effect.ALLOW:
+        return f"allowed: {budget} counts and refuses nothing"
+    changes = []
+    if override.limit:
+        changes.append(f"limit {number(override.limit):,}")
+    if override.factor != MICRO:
+        changes.append(f"limit times {factor(override.factor)}")
+    if override.amount:
+        changes.append(f"{number(override.amount):+,} more")
+    return f"{budget}: {', '.join(changes) or 'unchanged'}"
+
+
+def verdict_words(record: TrafficRecord) -> str:
+    """What was decided, in a word or two."""
+    if record.verdict == "admit" and record.stage != "none":
+        return STAGES.get(record.stage, record.stage)
+    return VERDICTS.get(record.verdict, record.verdict or "unknown")
+
+
+def tone(record: TrafficRecord) -> str:
+    """How much a decision matters: ``ok``, ``warn`` or ``bad``."""
+    if record.verdict == "admit":
+        return "ok" if record.stage == "none" else "warn"
+    return "warn" if record.verdict in {"", "store_error"} else "bad"
+
+
+def sentences(record: TrafficRecord) -> Iterator[str]:
+    """What was decided about a call and why, one sentence after another."""
+    yield from _asked(record)
+    yield from _decided(record)
+    yield from _shadowed(record)
+    yield from _used(record)
+
+
+def _asked(record: TrafficRecord) -> Iterator[str]:
+    model = f"the model {record.model}" if record.model else "no model"
+    kind = f" ({record.operation}{', as a stream' if record.stream else ''})"
+    yield (
+        f"At {moment(record.at)} the caller {short(record.identity) or 'unknown'}, known by"
+        f" {record.source}, of tier {record.tier}, asked for {model}: {record.method}"
+        f" {record.path}{kind if record.operation else ''}."
+    )
+    if record.capabilities:
+        yield f"It asked for {', '.join(record.capabilities).replace('_', ' ')}."
+    if record.opaque:
+        yield f"It held what cannot be read: {', '.join(record.opaque).replace('_', ' ')}."
+
+
+def _decided(record: TrafficRecord) -> Iterator[str]:
+    if record.verdict == "admit":
+        yield "It was admitted."
+    else:
+        yield _WHY.get(record.verdict, f"It was decided: {record.verdict}.")
+    if record.violated:
+        yield f"Budgets that refused it: {', '.join(record.violated)}."
+    if record.wait:
+        yield f"It would have fitted after {duration(record.wait)}."
+    if record.stage == "slow":
+        yield f"It was delayed by {duration(record.delay)}, because the caller looks like a sweep."
+    elif record.stage != "none":
+        yield f"It was {STAGES.get(record.stage, record.stage)}: the caller looks like a sweep."
+    if record.strain:
+        why = "its score" if record.reasons else "the share of its bucket budget that is spent"
+        yield f"Strain was {percent(record.strain)}, from {why}."
+    if record.price != MICRO:
+        yield f"It cost {factor(record.price)} times the ordinary price."
+    if record.novelty:
+        yield f"It entered {record.novelty} bucket{'s' * (record.novelty > 1)} of new ground."
+
+
+def _shadowed(record: TrafficRecord) -> Iterator[str]:
+    if record.shadowed:
+        yield f"Shadow budgets that would have refused it: {', '.join(record.shadowed)}."
+    if record.shadow_stage != "none":
+        stage = STAGES.get(record.shadow_stage, record.shadow_stage)
+        yield f"In shadow, it would have been {stage}."
+    if record.shadow_price != MICRO:
+        yield f"In shadow, it would have cost {factor(record.shadow_price)} times as much."
+
+
+def _used(record: TrafficRecord) -> Iterator[str]:
+    held = record.expected
+    if held.input or held.output:
+        yield f"It was expected to use {held.input:,} tokens in and {held.output:,} out."
+    if record.usage is not None:
+        said = ", by an estimate" if record.usage.estimated else ""
+        yield f"It used {record.usage.input:,} tokens in and {record.usage.output:,} out{said}."
+    if record.status:
+        yield f"The application answered {record.status} after {duration(record.duration)}."
+    if record.settlement in _ENDS:
+        yield _ENDS[record.settlement]
+    if record.store == "local":
+        yield "This worker decided alone, because the store was down."
+
+
+def charged_words(charged: int, unit: str) -> str:
+    """What a budget was charged: ``1,200 tokens``."""
+    return amount(charged, Unit(unit)) if unit in _UNITS else str(number(charged))

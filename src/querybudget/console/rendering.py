@@ -1,0 +1,57 @@
+"""Templates to pages. Everything that is not written in a template is escaped."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from querybudget.console import phrases
+from querybudget.console.survey import fullest, share_of
+from querybudget.errors import SetupError
+from querybudget.text import duration, moment, span
+
+if TYPE_CHECKING:
+    import jinja2
+
+
+@lru_cache(maxsize=1)
+def templates() -> jinja2.Environment:
+    """Return the templates of the console's pages.
+
+    Raises:
+        SetupError: jinja2 is not installed.
+    """
+    try:
+        import jinja2  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise SetupError("the console needs jinja2: pip install 'querybudget[console]'") from None
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("querybudget.console"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(
+        ago=phrases.ago,
+        clock_time=phrases.clock_time,
+        duration=duration,
+        factor=phrases.factor,
+        figure=phrases.figure,
+        moment=moment,
+        override_words=phrases.override_words,
+        part=lambda text: quote(text, safe=""),
+        percent=phrases.percent,
+        reason_words=phrases.reason_words,
+        score_words=phrases.score_words,
+        share_of=share_of,
+        short=phrases.short,
+        span=span,
+        tone=phrases.tone,
+        unit_words=phrases.unit_words,
+        verdict_words=phrases.verdict_words,
+        fullest=fullest,
+    )
+    return environment
