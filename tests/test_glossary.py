@@ -51,6 +51,7 @@ SAME_FILE = {
     "asgi": "the protocol: the edge itself, and what drives it in tests",
     "base": "what all modules of a package have in common",
     "clock": "the time as stores take it: the system's, and one moved by hand",
+    "console": "the console: its pages, and the command that serves them",
     "coverage": "what a partition covered: computed, charged, and tested",
     "file": "a file on disk as its reader sees it: of the policy, and of SQLite's accounts",
     "health": "the state of the store: found out, and shown over HTTP",

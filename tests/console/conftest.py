@@ -31,7 +31,7 @@ class Console(TestClient):
 
     admin: FakeAdmin
     limiter: Limiter
-    time: list[Micros]
+    time: list[int]
 
     def log_in(self, token: str = TOKEN, **fields: str) -> Any:
         return self.post(
@@ -62,8 +62,9 @@ def make(policy_file: Path) -> MakeConsole:
         headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Console:
-        admin, time = admin or FakeAdmin(), [NOW]
-        limiter = Limiter(load(str(policy_file)), clock=lambda: time[0])
+        admin = admin or FakeAdmin()
+        time: list[int] = [NOW]
+        limiter = Limiter(load(str(policy_file)), clock=lambda: Micros(time[0]))
         app = console.app(limiter, token=token, admin=admin, **options)
         client = Console(app, headers=dict(headers or {}), client=("10.0.0.9", 1234))
         client.admin, client.limiter, client.time = admin, limiter, time

@@ -102,7 +102,10 @@ def _turn(depth: list[tuple[bool, str, int]]) -> None:
 
 
 def _hidden_scalar(event: yaml.ScalarEvent, names: list[str]) -> Iterator[tuple[int, int, str]]:
-    value, start, stop = str(event.value), event.start_mark.index, event.end_mark.index
+    begin, end = event.start_mark, event.end_mark
+    if begin is None or end is None:
+        raise yaml.YAMLError("it is not known where a value stands")
+    value, start, stop = str(event.value), begin.index, end.index
     if any(_SECRET.search(name) for name in names):
         if value and not _VARIABLE.fullmatch(value):
             yield start, stop, HIDDEN + "\n" * (event.style in {"|", ">"})
