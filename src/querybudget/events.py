@@ -55,6 +55,8 @@ class EventVerdict(enum.StrEnum):
     ``settlement`` is empty."""
     TOO_MANY_DELAYED = "too_many_delayed"
     """Refused: it was to be delayed, and too many calls are being delayed already."""
+    BLOCKED = "blocked"
+    """Refused: an operator has blocked the caller."""
 
 
 class Settlement(enum.StrEnum):

@@ -121,7 +121,7 @@ async def test_a_price_in_shadow_withholds_nothing(make_edge: MakeEdge) -> None:
 @pytest.mark.anyio
 async def test_the_number_of_callers_that_are_remembered_is_bounded(make_edge: MakeEdge) -> None:
     edge = covered(make_edge, RPM)
-    withheld = edge.limiter._withheld = WithheldFigures(2)
+    withheld = edge.limiter.rules.withheld = WithheldFigures(2)
     for key in ("a", "b", "c"):
         for number in range(13):
             body = {"model": "m", "messages": [{"role": "user", "content": str(number)}]}

@@ -29,7 +29,7 @@ from querybudget.testing import (
 
 def test_the_words_are_those_that_programs_know() -> None:
     assert {word.value for word in EventVerdict} == {
-        "admit", "wait", "never", "unpriced", "store_error", "too_many_delayed"
+        "admit", "wait", "never", "unpriced", "store_error", "too_many_delayed", "blocked"
     }  # fmt: skip
     assert [word.value for word in Settlement] == [
         "", "done", "late", "repeated", "deferred", "failed"

@@ -17,8 +17,9 @@ from querybudget.identity import Identity, KeyedHash
 from querybudget.limiter.conditions import Mismatch
 from querybudget.limiter.estimation import Estimate
 from querybudget.limiter.examined import Examined
-from querybudget.limiter.matching import CACHED, Matcher, Route
+from querybudget.limiter.matching import CACHED, Matcher
 from querybudget.limiter.plans import Caller
+from querybudget.limiter.route import Route
 from querybudget.policy.match import opaque_bits
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO

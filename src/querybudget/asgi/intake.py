@@ -20,7 +20,7 @@ from querybudget.asgi.body import BodyTooLarge, Received, check_declared
 from querybudget.asgi.responder import refusal_of
 from querybudget.asgi.types import Message, Receive, Scope
 from querybudget.limiter import Admission, Limiter, Outcome
-from querybudget.limiter.matching import Route
+from querybudget.limiter.route import Route
 from querybudget.refusals import Answer, body_slow, body_too_large, no_room
 from querybudget.units import SECOND
 

@@ -32,7 +32,8 @@ from querybudget.asgi.websocket import WebSocketSession
 from querybudget.errors import SetupError
 from querybudget.events import Hook, checked_hooks
 from querybudget.limiter import Limiter
-from querybudget.limiter.matching import LONGEST_KEY, Route
+from querybudget.limiter.matching import LONGEST_KEY
+from querybudget.limiter.route import Route
 from querybudget.limiter.scopes import is_preflight, method_of, path_of, paths_of, target_of
 from querybudget.paths import LONGEST, LONGEST_READ, is_too_long
 from querybudget.policy.model import Policy

@@ -21,10 +21,11 @@ from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.asgi.usage_event import WithoutUsageEvent, ask_of_stream
 from querybudget.limiter import Admission, AdmissionView, Limiter, Outcome, Refusal
-from querybudget.limiter.matching import Route
+from querybudget.limiter.route import Route
 from querybudget.refusals import (
     Answer,
     answer,
+    blocked,
     headers_for,
     nameless,
     store_down,
@@ -51,6 +52,8 @@ def new_request_id() -> str:
 def refusal_of(limiter: Limiter, admission: Admission, dialect: Dialect) -> Answer:
     """Return the answer to a refused call, in the client's dialect."""
     request_id = new_request_id()
+    if admission.refusal is Refusal.BLOCKED:
+        return blocked(dialect, request_id=request_id)
     if admission.nameless:
         return nameless(dialect, request_id=request_id)
     if admission.refusal is Refusal.UNPRICED:

@@ -19,14 +19,15 @@ from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.responder import refusal_of, send_answer
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.errors import BodyError
-from querybudget.limiter import Admission, Limiter, Outcome
-from querybudget.limiter.matching import Route
+from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.limiter.plans import Caller
+from querybudget.limiter.route import Route
 from querybudget.limiter.scopes import target_of
 from querybudget.refusals import Close, close
 from querybudget.units import MICRO
 
 UNAVAILABLE = Close(1013, "rate limits are temporarily unavailable")
+BLOCKED = Close(1008, "this caller is blocked")
 HANDSHAKE = Call(Dialect.PROBLEM, "handshake", stream=True, generates=False)
 
 
@@ -147,19 +148,26 @@ class WebSocketSession:
         await self._limiter.settle_call(turn, Outcome.ANSWERED, usage, self._status)
 
     async def _refuse_message(self, admission: Admission) -> Message:
-        settings = self._limiter.policy.refusals
-        closing = close(admission.decision, settings) if admission.decision else UNAVAILABLE
+        closing = self._closing(admission)
         await self._send(
             {"type": "websocket.close", "code": closing.code, "reason": closing.reason}
         )
         return {"type": "websocket.disconnect", "code": closing.code, "reason": closing.reason}
+
+    def _closing(self, admission: Admission) -> Close:
+        if admission.refusal is Refusal.BLOCKED:
+            return BLOCKED
+        settings = self._limiter.policy.refusals
+        return close(admission.decision, settings) if admission.decision else UNAVAILABLE
 
     async def _refuse_handshake(self, admission: Admission, scope: Scope) -> None:
         if "websocket.http.response" in (scope.get("extensions") or {}):
             refusal = refusal_of(self._limiter, admission, Dialect.PROBLEM)
             await send_answer(refusal, self._send, "websocket.http.response")
         else:
-            await self._send({"type": "websocket.close", "code": UNAVAILABLE.code})
+            blocked = admission.refusal is Refusal.BLOCKED
+            code = BLOCKED.code if blocked else UNAVAILABLE.code
+            await self._send({"type": "websocket.close", "code": code})
 
 
 def _size(message: Message) -> int:

@@ -28,7 +28,7 @@ from querybudget.errors import BodyError
 from querybudget.ledger import Line, LineStatus
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.limiter.conditions import Mismatch
-from querybudget.limiter.matching import Route
+from querybudget.limiter.route import Route
 from querybudget.limiter.scopes import WEBSOCKET, is_preflight, paths_of, target_of
 from querybudget.policy.model import Budget, EstimateSettings, Missing, Mode, Partition, Policy
 from querybudget.policy.routes import Unknown

@@ -21,7 +21,7 @@ from querybudget.limiter.examined import NOT_EXAMINED, Examined
 from querybudget.limiter.plans import Matched, Plan
 from querybudget.policy.model import Refusals
 from querybudget.refusals.answers import message_and_wait
-from querybudget.refusals.sentences import not_named, not_priced, store_unavailable
+from querybudget.refusals.sentences import blocked, not_named, not_priced, store_unavailable
 from querybudget.resilience.fallback import Reserved
 from querybudget.units import MICRO, NO_TIME, ORDINARY_PRICE, Micros, MicroUnits, Millionths, Unit
 
@@ -47,6 +47,8 @@ class Refusal(enum.StrEnum):
     """Only budgets of buckets refuse: none of their figures may be shown."""
     TOO_MANY_DELAYED = "too_many_delayed"
     """It was to be delayed, and too many calls are being delayed already."""
+    BLOCKED = "blocked"
+    """An operator has blocked the caller."""
 
 
 class Outcome(enum.StrEnum):
@@ -248,6 +250,8 @@ def refused_error(admission: Admission, settings: Refusals) -> RefusedError:
     decision = admission.decision
     if admission.refusal is Refusal.UNPRICED:
         return RefusedError(not_priced(admission.call.model), admission, NO_TIME)
+    if admission.refusal is Refusal.BLOCKED:
+        return RefusedError(blocked(), admission, NO_TIME)
     if decision is None:
         return RefusedError(store_unavailable(), admission, STORE_RETRY)
     if admission.nameless:

@@ -12,6 +12,7 @@ from querybudget.ledger import Charge, Decision, LineStatus, Verdict
 from querybudget.limiter.admission import Admission, Refusal
 from querybudget.limiter.matching import Matcher
 from querybudget.limiter.plans import Caller
+from querybudget.limiter.rules import Rules
 from querybudget.units import NO_TIME
 
 UNSEEN = Observation()
@@ -25,21 +26,45 @@ def charge_names() -> Iterator[str]:
 
 
 def charge_for(
-    name: str, caller: Caller, admission: Admission, matcher: Matcher, hold: int
-) -> Charge:
-    """Return the charge of a call; one whose body cannot be read gets an observation.
+    name: str,
+    caller: Caller,
+    admission: Admission,
+    rules: Rules,
+    *,
+    blocked: bool = False,
+) -> Charge | None:
+    """Return what to reserve for a call; None if it is refused without asking, which is noted.
 
     Args:
         name: Unique name of the reservation.
         caller: The sender.
         admission: The call's, before it is decided.
-        matcher: Makes the lines.
-        hold: µs after which the reservation expires.
+        rules: Make its lines.
+        blocked: Whether the caller is blocked.
     """
+    if blocked or admission.plan.unpriced:
+        admission.refusal = Refusal.BLOCKED if blocked else Refusal.UNPRICED
+        return None
+    matcher, overrides = rules.matcher, rules.overrides
+    charge = _charge(name, caller, admission, matcher, rules.policy.hold)
+    if overrides is not None:
+        changed = overrides.applied(charge, caller, admission.at)
+        if changed is None:
+            admission.refusal = Refusal.BLOCKED
+            return None
+        charge = changed
+    if matcher.refuses and (lacking := matcher.nameless(charge, caller, admission.plan)):
+        _refuse_nameless(admission, charge, lacking)
+        return None
+    return charge
+
+
+def _charge(name: str, caller: Caller, admission: Admission, matcher: Matcher, hold: int) -> Charge:
+    """Return the charge of a call; one whose body cannot be read gets an observation."""
     plan, call = admission.plan, admission.call
     if not plan.counts_buckets:
         lines = matcher.lines(caller, plan, call, admission.estimate, admission.examined)
-        return Charge(name, lines, hold, verified=admission.verified, tier=caller.tier)
+        return Charge(name, lines, hold, verified=admission.verified, tier=tier_of(caller))
     observation = admission.observation or UNSEEN
     if call.operation == UNREADABLE:
         # A body that only the server can read must not bypass a budget: each is a new bucket.
@@ -54,11 +79,17 @@ def charge_for(
         profiled=matcher.profiled(caller, plan, lines),
         verified=admission.verified,
         calibration=matcher.calibration(caller),
-        tier=caller.tier,
+        tier=tier_of(caller),
     )
 
 
-def refuse_nameless(admission: Admission, charge: Charge, lacking: Collection[str]) -> None:
+def tier_of(caller: Caller) -> str:
+    """Return how an account keeps the tiers of its caller: joined by ``+``."""
+    tiers = caller.tiers
+    return caller.tier if len(tiers) == 1 else "+".join(tiers)
+
+
+def _refuse_nameless(admission: Admission, charge: Charge, lacking: Collection[str]) -> None:
     """Refuse a call for good: partitions of these budgets do not name its caller."""
     statuses = [
         LineStatus(

@@ -76,7 +76,12 @@ def route_mismatch(budget: Budget, method: str, paths: Sequence[str]) -> Mismatc
 
 
 def call_mismatch(
-    budget: Budget, tier: str, models: tuple[str, ...], operation: str, *, stream: bool | None
+    budget: Budget,
+    tiers: Sequence[str],
+    models: tuple[str, ...],
+    operation: str,
+    *,
+    stream: bool | None,
 ) -> Mismatch | None:
     """Return why a budget does not apply to a call of its route; None if it does.
 
@@ -85,7 +90,7 @@ def call_mismatch(
 
     Args:
         budget: The budget.
-        tier: The caller's tier.
+        tiers: The caller's tier, and those that apply besides.
         models: Every model that may answer the call.
         operation: `Call.operation`.
         stream: Whether the answer is to be streamed; None if servers differ about that.
@@ -98,8 +103,8 @@ def call_mismatch(
             return Mismatch("operation", match.operation, operation)
         if stream is not None and match.stream not in {None, stream}:
             return Mismatch("stream", (str(match.stream).lower(),), str(stream).lower())
-    if match.tier and tier not in match.tier:
-        return Mismatch("tier", match.tier, tier)
+    if match.tier and not any(tier in match.tier for tier in tiers):
+        return Mismatch("tier", match.tier, tiers[0])
     unit = budget.quota.unit
     if operation in TEACH_NOTHING and not match.operation and _looks_into(budget):
         return Mismatch("unit", (unit,), operation)
@@ -140,6 +145,11 @@ def needs_no_body(budget: Budget) -> bool:
     pooled = {"model", "template"}.isdisjoint(budget.per)
     counts = unit is Unit.REQUESTS or unit is Unit.CONCURRENT
     return bool(counts and pooled and not asks and budget.mode is Mode.ENFORCE)
+
+
+def enforces_money(budget: Budget) -> bool:
+    """Return True if a budget counts money and refuses."""
+    return budget.quota.unit is Unit.USD and budget.mode is Mode.ENFORCE
 
 
 def needs_content(budget: Budget) -> bool:

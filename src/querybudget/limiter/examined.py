@@ -14,7 +14,8 @@ from querybudget.limiter.plans import Caller
 from querybudget.policy.match import OPAQUE_TEXT, opaque_bits
 
 if TYPE_CHECKING:
-    from querybudget.limiter.matching import Matcher, Route
+    from querybudget.limiter.matching import Matcher
+    from querybudget.limiter.route import Route
 
 
 class Examined(msgspec.Struct, frozen=True):

@@ -16,36 +16,35 @@ from functools import partial
 from typing import Self
 
 from querybudget.adapters.base import Call, Usage
-from querybudget.adapters.usage_sums import sum_of
 from querybudget.errors import SetupError
 from querybudget.events import DecidedBy, Hook, Settlement, checked_hooks, publish
-from querybudget.identity import KeyedHash, Scope, chain, identify, tier_rules
+from querybudget.identity import KeyedHash, Scope
 from querybudget.limiter.admission import (
     BARE,
     NO_BUDGETS,
-    NOTHING,
     UNMETERED,
     Admission,
     Outcome,
-    Refusal,
     amounts_of,
     nothing_left,
     refused_error,
 )
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
-from querybudget.limiter.charges import charge_for, charge_names, refuse_nameless
+from querybudget.limiter.charges import charge_for, charge_names
 from querybudget.limiter.checks import check_call, check_usage
 from querybudget.limiter.estimation import Estimator
-from querybudget.limiter.examined import NOT_EXAMINED, Examiner
-from querybudget.limiter.figures import WithheldFigures
-from querybudget.limiter.matching import Matcher, Route
+from querybudget.limiter.examined import NOT_EXAMINED
 from querybudget.limiter.notices import Notices
+from querybudget.limiter.override_feed import OverrideFeed
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.renewals import Renewals
 from querybudget.limiter.reporting import event_for
+from querybudget.limiter.route import Route
+from querybudget.limiter.rules import Rules
 from querybudget.limiter.scopes import method_of, paths_of
 from querybudget.limiter.unknown import UnknownPaths
-from querybudget.limiter.verification import Verified, verifies
+from querybudget.limiter.usage import usage_of
+from querybudget.limiter.verification import Verified
 from querybudget.policy.model import Policy
 from querybudget.resilience.fallback import Reserved
 from querybudget.resilience.guard import Wait, within
@@ -86,11 +85,14 @@ class Limiter:
             of the wrong type.
 
     Attributes:
-        policy, clock, sleep: As given, or by default.
+        policy: What decides calls; `reload` puts another in its place.
+        clock, sleep: As given, or by default.
         store: Where accounts are kept.
         place: The URL of it without secrets, or the name of a store's class.
         analyzer: Analyzes what calls ask; None if nothing does.
-        matcher: Which budgets apply to a call.
+        matcher: Which budgets apply to a call, by the policy.
+        rules: All that is made of the policy.
+        feed: Reads the overrides that the store keeps.
         estimator: What calls are expected to use.
         renewals: Hold what open calls have reserved.
         unknown: The paths that no adapter reads, as far as the log has named them.
@@ -109,7 +111,6 @@ class Limiter:
     ) -> None:
         if not isinstance(policy, Policy):  # pyright: ignore[reportUnnecessaryIsInstance] - not every program is type-checked
             raise SetupError(f"expected what `load_policy` returns, found {type(policy).__name__}")
-        self.policy = policy
         self._hooks = checked_hooks(hooks)
         self.clock = clock or system_clock()
         self.sleep = sleep
@@ -119,17 +120,17 @@ class Limiter:
         self.store, self.place = self._resilient.store, self._resilient.place
         self.estimator = Estimator(policy.estimate)
         secret = policy.secret or os.urandom(32)
-        self._hash = KeyedHash(secret)
-        self._chain = chain(policy.identity)
-        self._verified = Verified(tuple(source for source, _ in self._chain))
-        self._tier = tier_rules(policy.tiers)
         self._opened = analyzer_for(policy, secret) if analyzer is None else None
         analyzer = self.analyzer = analyzer or self._opened
-        self.matcher = Matcher(policy, self._hash, analyzer.names if analyzer else ())
+        self._adopt(Rules(policy, KeyedHash(secret), analyzer))
+        self._verified = Verified(self.rules.sources)
         self.unknown, self._notices = UnknownPaths(), Notices()
         self.renewals = Renewals(self._resilient, self.clock, policy.hold)
-        self._names, self._examiner = charge_names(), Examiner(self.matcher, analyzer)
-        self._withheld = WithheldFigures() if self.matcher.counts_buckets else None
+        self.feed = OverrideFeed(self._resilient, self.clock, lambda: self.rules)
+        self._names = charge_names()
+
+    def _adopt(self, rules: Rules) -> None:
+        self.rules, self.policy, self.matcher = rules, rules.policy, rules.matcher
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -213,8 +214,7 @@ class Limiter:
 
     def caller_for(self, scope: Scope) -> Caller:
         """Return the sender of a request."""
-        identity = identify(self._chain, self._hash, scope)
-        return Caller(identity, self._tier(identity, scope), scope)
+        return self.rules.caller_for(scope)
 
     async def admit_call(
         self, caller: Caller, route: Route, method: str, path: str, call: Call | None = None
@@ -228,36 +228,38 @@ class Limiter:
             path: Path asked for.
             call: What is asked, with bounded figures: not checked. None if no adapter reads it.
         """
-        asked, call = call is not None, call or BARE
-        examined, identity = NOT_EXAMINED, caller.identity
-        if route.examined:
-            examined = await self._examiner.examine(caller, route, call)
-        plan = self.matcher.plan(caller, route, call, examined)
+        rules = route.rules or self.rules
+        if rules is not self.rules:  # a policy was loaded since the route was found
+            caller = rules.caller_for(caller.scope)
+        asked, call, matcher = call is not None, call or BARE, rules.matcher
+        examined, identity, now = NOT_EXAMINED, caller.identity, self.clock()
+        if now > self.feed.due:
+            self.feed.wake(now)
+        overrides = rules.overrides
+        blocked = overrides is not None and overrides.blocks(caller, now)
+        if route.examined and not blocked:
+            examined = await rules.examiner.examine(caller, route, call)
+            now = self.clock()
+        plan = matcher.plan(caller, route, call, examined)
         estimate = UNMETERED
         if asked and (plan.needs_usage or self._hooks):
             estimate = self.estimator.estimate(identity.key, call)
-        now = self.clock()
         admission = Admission(identity, caller.tier, call, method, path, now, estimate, plan)
         admission.examined, admission.observation = examined, examined.observation
         admission.verified = self._verified.has(identity.key, identity.source)
-        if plan.unpriced:
-            admission.refusal = Refusal.UNPRICED
-        else:
-            name, hold = next(self._names), self.policy.hold
-            charge = charge_for(name, caller, admission, self.matcher, hold)
-            if self.matcher.refuses and (lacking := self.matcher.nameless(caller, plan)):
-                refuse_nameless(admission, charge, lacking)
-            else:
-                admission.take(await self._resilient.reserve(charge, plan.on_error))
-        if self._withheld is not None and (plan.counts_buckets or self._withheld):
-            self._withheld.look(admission)
+        charge = charge_for(next(self._names), caller, admission, rules, blocked=blocked)
+        if charge is not None:
+            admission.take(await self._resilient.reserve(charge, plan.on_error))
+        withheld = rules.withheld
+        if withheld is not None and (plan.counts_buckets or withheld):
+            withheld.look(admission)
         if admission.refusal is not None or admission.stage:
             self._notices.about(admission)
         if admission.refusal is not None:
             admission.settled = True
             self._publish(admission, None, 0, Settlement.NONE)
         elif examined.opaque:
-            self._examiner.note(caller, examined)
+            rules.examiner.note(caller, examined)
         return admission
 
     def reads(self, admission: Admission) -> bool:
@@ -305,7 +307,7 @@ class Limiter:
             return nothing_left()
         admission.settled = True
         self.renewals.remove(admission)
-        usage = self._used(admission, outcome, usage)
+        usage = usage_of(admission, outcome, usage, self.estimator)
         if admission.verified:
             self._verified.add(admission.identity.key)
             if self.matcher.learns and outcome is _ANSWERED:
@@ -321,23 +323,6 @@ class Limiter:
         admission.settling = self._resilient.keep(work, cut)
         return nothing_left()
 
-    def _used(self, admission: Admission, outcome: Outcome, usage: Usage | None) -> Usage:
-        """Return what a call used, learn from it, and note whether it verifies its caller."""
-        reported = admission.reported
-        if outcome is not _ANSWERED:
-            return NOTHING
-        if usage is None:
-            if reported is None:
-                return admission.estimate.usage
-            usage = reported
-        elif reported is not None:
-            reported = sum_of(usage, reported)
-        if admission.plan.needs_usage:
-            self.estimator.learn(admission.identity.key, admission.call, usage)
-        if not admission.verified:
-            admission.verified = verifies(admission.call, usage)
-        return reported or usage
-
     async def start(self) -> None:
         """Open the store's files and connections; without this, the first call does.
 
@@ -346,6 +331,7 @@ class Limiter:
         """
         try:
             await self._resilient.start()
+            await self.feed.refresh()
         except BaseException:
             await self.aclose()
             raise
@@ -356,6 +342,7 @@ class Limiter:
         It may be used again: its next call opens the store, whose accounts in memory are new.
         """
         self.renewals.stop()
+        self.feed.stop()
         await self._resilient.aclose()
         if self._owned:
             await self.store.aclose()

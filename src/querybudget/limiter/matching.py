@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import UNREADABLE, Adapter, Call
 from querybudget.adapters.places import AnyOf, At
 from querybudget.adapters.routing import carries_body
 from querybudget.identity import ANONYMOUS, KeyedHash
+from querybudget.ledger import Charge
 from querybudget.limiter.conditions import (
     ANY_MODEL,
     SHOW_NOTHING,
@@ -20,6 +20,7 @@ from querybudget.limiter.conditions import (
     Mismatch,
     call_mismatch,
     counts_buckets,
+    enforces_money,
     matching,
     models_of_call,
     needs_analysis,
@@ -33,13 +34,18 @@ from querybudget.limiter.examined import NOT_EXAMINED, Examined
 from querybudget.limiter.lines import Lines
 from querybudget.limiter.partitions import Partitions, pools_templates, standing_of
 from querybudget.limiter.plans import Caller, Matched, Plan
+from querybudget.limiter.route import Route
+from querybudget.limiter.scaling import Scales
 from querybudget.limiter.scopes import WEBSOCKET
 from querybudget.paths import is_plain, readings
 from querybudget.policy.match import opaque_bits
 from querybudget.policy.model import Budget, Mode, Policy
 from querybudget.policy.prices import ModelPrice
 from querybudget.policy.routes import Unknown
-from querybudget.units import Quota, Unit
+from querybudget.units import Unit
+
+if TYPE_CHECKING:
+    from querybudget.limiter.rules import Rules
 
 LONGEST_KEY = 200
 """Paths and model names longer than this are not cached."""
@@ -56,32 +62,6 @@ _NOTHING_HELD = (0, 0, 0)
 _IDENTITY = ("identity",)
 
 
-class Route(msgspec.Struct, frozen=True, eq=False):
-    """What is known from method and path alone.
-
-    Attributes:
-        adapter: Reads the body; None where the path is not a model endpoint.
-        budgets: Places of the policy's budgets that may match, as bits.
-        messages: For WebSockets, the route of each message: without leases, which the connection
-            holds.
-        capabilities: Bits of the capabilities that any of the budgets is matched on.
-        opaque: Bits of the kinds of opaque content that any of them is matched on.
-        examined: Whether any of them asks what a call holds.
-        door: The route of a body that does not arrive at once: only budgets that any request takes
-            the same of, whatever it asks. None if there are none.
-        unknown: What becomes of a request with a body that no adapter reads; None of any other.
-    """
-
-    adapter: Adapter | None
-    budgets: int
-    messages: Route | None = None
-    capabilities: int = 0
-    opaque: int = 0
-    examined: bool = False
-    unknown: Unknown | None = None
-    door: Route | None = None
-
-
 class Matcher:
     """Finds the budgets of a call.
 
@@ -89,6 +69,8 @@ class Matcher:
         policy: Budgets, tiers, partitions, prices, routes.
         hashed: Hashes the names of partitions.
         capabilities: Names of capabilities, by their bits in `Observation.capabilities`.
+        rules: What the matcher is a part of.
+        former: The matcher that this one replaces: it has learnt which names are shared.
 
     Attributes:
         hashed: As given.
@@ -99,24 +81,37 @@ class Matcher:
         ordinary: The route of an ordinary request, by method and path: one that budgets apply to,
             with a path that every server reads alike. None of any other, of which there is more to
             see. The path has at most `LONGEST_KEY` characters and no ``root_path``.
+        partitions: Names the accounts.
         templates: `Partitions.templates`.
+        scaled: `Scales.scaled`.
         lines: `Lines.of`.
         profiled: `Lines.profiled`.
         calibration: `Lines.calibration`.
     """
 
-    def __init__(self, policy: Policy, hashed: KeyedHash, capabilities: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        hashed: KeyedHash,
+        capabilities: Sequence[str] = (),
+        *,
+        rules: Rules | None = None,
+        former: Matcher | None = None,
+    ) -> None:
         self._policy = policy
+        self._rules = rules
         self.hashed = hashed
         self.capabilities = tuple(capabilities)
-        self._scales = {tier.name: tier.scale for tier in policy.tiers}
-        self._partitions = Partitions(policy, hashed)
+        self.scaled = Scales(policy.tiers).scaled
+        self.partitions: Partitions = Partitions(
+            policy, hashed, former.partitions if former else None
+        )
         words = {word for budget in policy.budgets for word in budget.per}
         self.counts_buckets = any(map(counts_buckets, policy.budgets))
-        self.refuses = bool(self._partitions.refusing)
+        self.refuses = bool(self.partitions.refusing)
         self.learns = not words.isdisjoint({"template", "model"})
-        self.templates = self._partitions.templates
-        lines = Lines(policy, self._partitions, self.capabilities)
+        self.templates = self.partitions.templates
+        lines = Lines(policy, self.partitions, self.capabilities)
         self.lines, self.profiled = lines.of, lines.profiled
         self.ordinary = lru_cache(CACHED)(self._find_ordinary)
         self.calibration = lines.calibration
@@ -147,7 +142,7 @@ class Matcher:
         if adapter is None and carries_body(method):
             unknown = self._policy.unknown
             if unknown is Unknown.REFUSE:
-                return Route(None, 0, unknown=unknown)
+                return Route(None, 0, unknown=unknown, rules=self._rules)
             if unknown is Unknown.PASS:
                 return None
         bits = unleased = 0
@@ -163,10 +158,20 @@ class Matcher:
         if not bits:
             return None
         if method == WEBSOCKET:
-            return Route(None, bits, Route(None, unleased))
+            messages = Route(None, unleased, rules=self._rules)
+            return Route(None, bits, messages, rules=self._rules)
         early = sum(1 << i for i, one in enumerate(self._policy.budgets) if needs_no_body(one))
-        door = Route(None, bits & early) if adapter is not None and bits & early else None
-        return Route(adapter, bits, None, self._bits(asked), opaque, examined, unknown, door)
+        has_door = adapter is not None and bits & early
+        return Route(
+            adapter,
+            bits,
+            capabilities=self._bits(asked),
+            opaque=opaque,
+            examined=examined,
+            unknown=unknown,
+            door=Route(None, bits & early, rules=self._rules) if has_door else None,
+            rules=self._rules,
+        )
 
     def _adapter(self, method: str, paths: Sequence[str]) -> Adapter | None:
         """Return the adapter of a path: of all that it may be taken for, if they differ.
@@ -205,7 +210,7 @@ class Matcher:
             names,
             call.operation,
             None if call.ambiguous else call.stream,
-            caller.tier,
+            caller.tiers,
             caller.identity.key == ANONYMOUS,
             _NOTHING_HELD if examined is NOT_EXAMINED else _held(examined, route),
         )
@@ -216,7 +221,7 @@ class Matcher:
         names: tuple[str, ...],
         operation: str,
         stream: bool | None,  # noqa: FBT001 - part of the cache key
-        tier: str,
+        tiers: tuple[str, ...],
         anonymous: bool,  # noqa: FBT001 - part of the cache key
         held: tuple[int, int, int],
     ) -> Plan:
@@ -231,7 +236,7 @@ class Matcher:
             budget
             for index, budget in enumerate(self._policy.budgets)
             if bits >> index & 1
-            and not call_mismatch(budget, tier, names, operation, stream=stream)
+            and not call_mismatch(budget, tiers, names, operation, stream=stream)
         ]
         # A body that cannot be read may be of any capability, and is opaque.
         budgets = [
@@ -241,7 +246,7 @@ class Matcher:
         ]
         price = dearest(known)
         matched = tuple(
-            self._matched(budget, tier, price, name, pool, anonymous=anonymous)
+            self._matched(budget, tiers, price, name, pool, anonymous=anonymous)
             for budget in budgets
             for name in self._models_of(budget, names)
             for pool in (range(pools) if pools_templates(budget) else _NO_POOL)
@@ -256,7 +261,7 @@ class Matcher:
                 if not anonymous and "identity" in budget.per and not counts_buckets(budget)
             ),
             needs_usage=any(one.needs_usage for one in matched),
-            unpriced=unpriced and any(map(_enforces_money, budgets)),
+            unpriced=unpriced and any(map(enforces_money, budgets)),
             counts_buckets=any(one.counts_buckets for one in matched),
             needs_analysis=(
                 readable and operation not in SHOW_NOTHING and any(map(needs_analysis, likely))
@@ -268,26 +273,26 @@ class Matcher:
         """The models whose accounts a call is charged to, if a budget has one for each."""
         if "model" not in budget.per:
             return names[:1]
-        return dict.fromkeys(map(self._partitions.model_of, matching(budget, names) or names))
+        return dict.fromkeys(map(self.partitions.model_of, matching(budget, names) or names))
 
-    def nameless(self, caller: Caller, plan: Plan) -> frozenset[str]:
+    def nameless(self, charge: Charge, caller: Caller, plan: Plan) -> frozenset[str]:
         """Return the enforced budgets whose partition refuses a caller that it does not name."""
-        refuses = self._partitions.nameless
+        refuses = self.partitions.nameless
         return frozenset(
             one.budget.name
-            for one in plan.budgets
-            if not one.shadow and refuses(one.budget, caller)
+            for one, line in zip(plan.budgets, charge.lines, strict=True)
+            if not line.shadow and refuses(one.budget, caller)
         )
 
     def note(self, caller: str, call: Call) -> None:
         """Note an answered call of a verified caller, by the key of its identity."""
-        if self._partitions.note(caller, call):
+        if self.partitions.note(caller, call):
             self._plans.cache_clear()
 
     def _matched(
         self,
         budget: Budget,
-        tier: str,
+        tiers: tuple[str, ...],
         price: ModelPrice | None,
         model: str,
         pool: int,
@@ -296,7 +301,7 @@ class Matcher:
     ) -> Matched:
         return Matched(
             budget,
-            self._scaled(budget, tier),
+            self.scaled(budget.quota, tiers),
             cost_function(budget, price),
             budget.quota.unit not in UNMETERED,
             budget.mode is Mode.SHADOW,
@@ -337,7 +342,7 @@ class Matcher:
         operation = call.operation
         models, stream = models_of_call(call), call.stream
         mismatch = call_mismatch(
-            budget, caller.tier, models, operation, stream=None if call.ambiguous else stream
+            budget, caller.tiers, models, operation, stream=None if call.ambiguous else stream
         )
         if mismatch is not None or operation == UNREADABLE:
             return mismatch
@@ -360,11 +365,6 @@ class Matcher:
     def _bits(self, names: Iterable[str]) -> int:
         return sum(1 << bit for bit, name in enumerate(self.capabilities) if name in names)
 
-    def _scaled(self, budget: Budget, tier: str) -> Quota:
-        scale = self._scales.get(tier, {})
-        factor = scale.get(budget.name, scale.get(budget.quota.unit))
-        return budget.quota if factor is None else budget.quota.scaled(factor)
-
     def names(self, capabilities: int) -> tuple[str, ...]:
         """Return the names of capabilities by their bits."""
         return tuple(n for bit, n in enumerate(self.capabilities) if capabilities >> bit & 1)
@@ -374,7 +374,3 @@ def _held(examined: Examined, route: Route) -> tuple[int, int, int]:
     """What budgets of a route ask: bits of capabilities and of opaque kinds, number of pools."""
     asked = examined.capabilities & route.capabilities, examined.opaque & route.opaque
     return *asked, len(examined.pools)
-
-
-def _enforces_money(budget: Budget) -> bool:
-    return budget.quota.unit is Unit.USD and budget.mode is Mode.ENFORCE

@@ -35,6 +35,7 @@ _WHY = {
     Refusal.UNPRICED: "its model has no price",
     Refusal.STORE: "the store is down",
     Refusal.TOO_MANY_DELAYED: "too many calls are being delayed",
+    Refusal.BLOCKED: "an operator has blocked the caller",
 }
 
 

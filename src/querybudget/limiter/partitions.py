@@ -39,12 +39,15 @@ class Partitions:
     Args:
         policy: Its partitions, and the models that it names.
         hashed: Hashes what would say something about a caller or a call.
+        former: The partitions that these replace: they have learnt which names are shared.
 
     Attributes:
         refusing: Names of the partitions that refuse callers whom they do not name.
+        shared_templates: The templates that callers have in common.
+        learnt_models: The models without a name in the policy that were answered.
     """
 
-    def __init__(self, policy: Policy, hashed: KeyedHash) -> None:
+    def __init__(self, policy: Policy, hashed: KeyedHash, former: Partitions | None = None) -> None:
         self._hashed = hashed
         self._resolvers: dict[str, Resolver] = {
             name: resolver(partition.resolver) for name, partition in policy.partitions.items()
@@ -64,8 +67,10 @@ class Partitions:
 
             self._likeness = Likeness(hashed("likeness", "").encode())
             self._names: LRUCache[str, tuple[str, ...]] = LRUCache(REMEMBERED)
-        self._templates = SharedNames()
-        self._learnt = SharedNames(LEARNT_MODELS, keeps=True)
+        self.shared_templates: SharedNames = former.shared_templates if former else SharedNames()
+        self.learnt_models: SharedNames = (
+            former.learnt_models if former else SharedNames(LEARNT_MODELS, keeps=True)
+        )
 
     def key(self, word: str, caller: Caller, pool: str, model: str) -> str:
         """Return the part of an account's key that a word of `Budget.per` makes.
@@ -88,10 +93,13 @@ class Partitions:
             case "template":
                 return pool or caller.identity.key
             case _:
-                return self._pool(word, caller)
+                return self.pool(word, caller)
 
-    def _pool(self, word: str, caller: Caller) -> str:
-        """The account of a partition; whoever contradicts himself shares one with his like."""
+    def pool(self, word: str, caller: Caller) -> str:
+        """Return the key of a caller's pool in a partition of the policy.
+
+        Whoever contradicts himself shares one with his like.
+        """
         name = self._resolvers[word](caller.scope)
         if name:
             return f"{word}:{self._hashed(word, name)}"
@@ -112,7 +120,7 @@ class Partitions:
         """
         if not self._by_template:
             return ()
-        own, shared = caller.identity.key, self._templates.is_shared
+        own, shared = caller.identity.key, self.shared_templates.is_shared
         names = self._names_of(call.template) if call.template else ()
         return tuple([name for name in names if shared(name, own)]) or (NO_TEMPLATE,)
 
@@ -134,7 +142,7 @@ class Partitions:
         known = self._models.get(spelt := one_spelling(name))
         if known is not None:
             return known
-        if spelt in self._learnt:
+        if spelt in self.learnt_models:
             return spelt
         return next((one for one in self._patterns if is_model(one, name)), "")
 
@@ -146,12 +154,12 @@ class Partitions:
         """
         if self._by_template and call.template:
             for name in self._names_of(call.template):
-                self._templates.note(name, caller)
+                self.shared_templates.note(name, caller)
         if not self._by_model or not call.model or len(call.model) > LONGEST_MODEL:
             return False
         if (model := one_spelling(call.model)) in self._models:
             return False
-        return self._learnt.note(model, caller)
+        return self.learnt_models.note(model, caller)
 
 
 def pools_templates(budget: Budget) -> bool:

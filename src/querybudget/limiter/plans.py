@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from querybudget.coverage.response import BucketResponse
 from querybudget.identity import Identity
@@ -22,11 +23,18 @@ class Caller(msgspec.Struct, frozen=True):
         identity: The identity that is charged.
         tier: Its tier; ``default`` if no tier rule holds.
         scope: The ASGI scope, for partitions.
+        tiers: `tier`, and those that apply besides.
     """
 
     identity: Identity
     tier: str
     scope: Mapping[str, Any]
+    tiers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Fill in `tiers`, if only the tier is given."""
+        if not self.tiers:
+            force_setattr(self, "tiers", (self.tier,))
 
 
 class Matched(msgspec.Struct, frozen=True):

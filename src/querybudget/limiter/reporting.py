@@ -17,6 +17,7 @@ _BY_NO_BUDGET = {
     Refusal.UNPRICED: EventVerdict.UNPRICED,
     Refusal.STORE: EventVerdict.STORE_ERROR,
     Refusal.TOO_MANY_DELAYED: EventVerdict.TOO_MANY_DELAYED,
+    Refusal.BLOCKED: EventVerdict.BLOCKED,
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from querybudget.refusals.answers import (
     Close,
     answer,
+    blocked,
     body_slow,
     body_too_large,
     close,
@@ -30,6 +31,7 @@ __all__ = [
     "Close",
     "ProblemType",
     "answer",
+    "blocked",
     "body_slow",
     "body_too_large",
     "close",

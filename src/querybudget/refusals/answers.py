@@ -201,6 +201,12 @@ def nameless(dialect: Dialect, *, request_id: str = "") -> Answer:
     return plain_answer(403, "caller_not_named", message, dialect, request_id=request_id)
 
 
+def blocked(dialect: Dialect, *, request_id: str = "") -> Answer:
+    """403: an operator has blocked the caller."""
+    message = sentences.blocked()
+    return plain_answer(403, "caller_blocked", message, dialect, request_id=request_id)
+
+
 def no_route(dialect: Dialect, *, request_id: str = "") -> Answer:
     """404: no route reads the path, and the policy refuses such requests."""
     message = sentences.not_routed()

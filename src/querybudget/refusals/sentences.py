@@ -104,6 +104,14 @@ def not_named() -> str:
     )
 
 
+def blocked() -> str:
+    """An operator has blocked the caller."""
+    return (
+        f"Requests of this account are blocked by the operator of this service, {_NOT_PROCESSED}"
+        " Contact the operator to have the block lifted."
+    )
+
+
 def not_priced(model: str) -> str:
     """A budget in money applies, and the model has no price."""
     name = f"The model {model[:_NAME_CHARACTERS]!r}" if model else "A request without a model"

@@ -1,0 +1,112 @@
+"""Where overrides come from, and the timer that asks there again.
+
+No call waits for this. A timer of the event loop rings every other second while calls come, and
+reads in the background; a store that is down leaves the overrides that are known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from querybudget.limiter.rules import Rules
+from querybudget.overrides import Override
+from querybudget.redact import error_type
+from querybudget.resilience.store import ResilientStore
+from querybudget.stores import Administers, Clock
+from querybudget.units import SECOND
+
+logger = logging.getLogger("querybudget")
+
+INTERVAL = 2 * SECOND
+"""µs between two looks, more or less a quarter, so that workers do not ask at the same time."""
+
+PATIENCE = 5.0
+"""Seconds that a store may take to answer: nobody waits for it."""
+
+NEVER = 1 << 63
+"""Later than any moment, µs."""
+
+_OVERDUE = 3
+"""Intervals after which the timer must have rung; later, its event loop is gone."""
+
+
+class OverrideFeed:
+    """Reads the overrides of a store again and again, and gives them to the rules.
+
+    Args:
+        store: Where they are kept, if it keeps any.
+        clock: µs since the epoch.
+        rules: Returns what decides calls now.
+
+    Attributes:
+        due: When the next call has to wake the timer, µs.
+        keeps: Whether the store keeps overrides.
+    """
+
+    def __init__(self, store: ResilientStore, clock: Clock, rules: Callable[[], Rules]) -> None:
+        self._resilient = store
+        self._clock = clock
+        self._rules = rules
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._version = ""
+        self._failed = False
+        self.stored: tuple[Override, ...] = ()
+        self.keeps = isinstance(store.store, Administers)
+        self.due = 0
+        self.stop()
+
+    def wake(self, now: int) -> None:
+        """Look now, in the background, and set the timer."""
+        self.stop()
+        self.due = now + _OVERDUE * INTERVAL
+        if self._task is None or self._task.done():
+            self._task = self._resilient.keep(self.refresh())
+        pause = INTERVAL * random.uniform(0.75, 1.25) / SECOND  # noqa: S311 - no secret
+        self._timer = asyncio.get_running_loop().call_later(pause, self._ring)
+
+    def stop(self) -> None:
+        """Stop the timer. The next call starts another."""
+        self.due = 0 if self._reads else NEVER
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    @property
+    def _reads(self) -> bool:
+        return self.keeps
+
+    def _ring(self) -> None:
+        self.wake(self._clock())
+
+    async def refresh(self) -> None:
+        """Read what has changed. What cannot be read stays as it was, which is logged once."""
+        try:
+            await self._read_store()
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, calls go on
+            if not self._failed:
+                logger.warning("overrides cannot be read, so the last ones stay: %s", _said(error))
+            self._failed = True
+        else:
+            self._failed = False
+
+    async def _read_store(self) -> None:
+        store = self._resilient.store
+        if not isinstance(store, Administers):
+            return
+        async with asyncio.timeout(PATIENCE):
+            found = await store.overrides(self._version)
+        if found is not None:
+            self._version, self.stored = found.version, found.entries
+            self.give()
+
+    def give(self) -> None:
+        """Give the overrides that are known to the rules."""
+        self._rules().take(self.stored)
+
+
+def _said(error: Exception) -> str:
+    return "no answer in time" if isinstance(error, TimeoutError) else error_type(error)

@@ -1,0 +1,76 @@
+"""One policy at work: all that is made of it, which a reload replaces as a whole.
+
+A route remembers by which rules it was found, so a request is decided by one policy from its route
+to its charge, whatever is loaded meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from querybudget.identity import KeyedHash, Scope, chain, identify, tier_rules
+from querybudget.limiter.analysis import PromptAnalyzer
+from querybudget.limiter.examined import Examiner
+from querybudget.limiter.figures import WithheldFigures
+from querybudget.limiter.matching import Matcher
+from querybudget.limiter.notices import fingerprint
+from querybudget.limiter.overriding import OverrideTable
+from querybudget.limiter.plans import Caller
+from querybudget.overrides import Override
+from querybudget.policy.model import Policy
+
+
+class Rules:
+    """What decides calls under one policy.
+
+    Args:
+        policy: The policy.
+        hashed: Hashes the names of callers.
+        analyzer: Analyzes what calls ask; None if nothing does.
+        former: The rules that these replace, from which they take what was learnt.
+
+    Attributes:
+        policy: As given.
+        hash: Its fingerprint.
+        hashed: As given.
+        sources: What `Identity.source` can be.
+        matcher: Which budgets apply to a call.
+        examiner: What calls hold.
+        withheld: Which figures no caller may see; None if a price cannot be read from any.
+        overrides: Those that apply; None if there are none.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        hashed: KeyedHash,
+        analyzer: PromptAnalyzer | None,
+        former: Rules | None = None,
+    ) -> None:
+        self.policy, self.hash, self.hashed = policy, fingerprint(policy), hashed
+        self._chain = chain(policy.identity)
+        self.sources = tuple(source for source, _ in self._chain)
+        self._tier = tier_rules(policy.tiers)
+        names = analyzer.names if analyzer else ()
+        self.matcher: Matcher = Matcher(
+            policy, hashed, names, rules=self, former=former.matcher if former else None
+        )
+        self.examiner = Examiner(self.matcher, analyzer)
+        self.withheld: WithheldFigures | None = (former and former.withheld) or (
+            WithheldFigures() if self.matcher.counts_buckets else None
+        )
+        self.overrides: OverrideTable | None = None
+        self.take(())
+
+    def caller_for(self, scope: Scope) -> Caller:
+        """Return the sender of a request."""
+        identity = identify(self._chain, self.hashed, scope)
+        return Caller(identity, self._tier(identity, scope), scope)
+
+    def take(self, entries: Sequence[Override]) -> None:
+        """Apply these overrides from now on, after the policy's own."""
+        every = tuple(entries)
+        if not every:
+            self.overrides = None
+            return
+        self.overrides = OverrideTable(every, self.policy.partitions, self.matcher.partitions.pool)
