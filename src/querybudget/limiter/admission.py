@@ -193,6 +193,11 @@ class AdmissionView:
         self._admission = admission
 
     @property
+    def dialect(self) -> Dialect:
+        """The conventions by which the caller reads errors."""
+        return self._admission.call.dialect
+
+    @property
     def price(self) -> Millionths:
         """The factor charged, in millionths: `MICRO` is the ordinary price."""
         decision = self._admission.decision

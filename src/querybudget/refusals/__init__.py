@@ -20,7 +20,11 @@ from querybudget.refusals.answers import (
     plain_answer,
     store_down,
     too_many_delayed,
+    unforwardable,
     unpriced,
+    upstream_busy,
+    upstream_down,
+    upstream_slow,
 )
 from querybudget.refusals.bodies import Answer, ProblemType
 from querybudget.refusals.browsers import readable_by
@@ -44,5 +48,9 @@ __all__ = [
     "readable_by",
     "store_down",
     "too_many_delayed",
+    "unforwardable",
     "unpriced",
+    "upstream_busy",
+    "upstream_down",
+    "upstream_slow",
 ]

@@ -39,6 +39,7 @@ _TYPES = {
     414: ("invalid_request_error", "invalid_request_error"),
     429: ("requests", "rate_limit_error"),
     503: ("server_error", "overloaded_error"),
+    504: ("server_error", "timeout_error"),
 }
 """Status to OpenAI's and Anthropic's ``type``."""
 
@@ -230,6 +231,30 @@ def path_too_long(dialect: Dialect, *, request_id: str = "") -> Answer:
     """414: the path is long, and servers may take it for many others."""
     message = sentences.path_too_long()
     return plain_answer(414, "path_too_long", message, dialect, request_id=request_id)
+
+
+def unforwardable(dialect: Dialect, *, request_id: str = "") -> Answer:
+    """400: the request cannot be sent on to the model server as it is."""
+    message = sentences.unforwardable()
+    return plain_answer(400, "invalid_request", message, dialect, request_id=request_id)
+
+
+def upstream_down(dialect: Dialect, *, request_id: str = "") -> Answer:
+    """502: the model server does not answer."""
+    message = sentences.upstream_down()
+    return plain_answer(502, "upstream_unavailable", message, dialect, request_id=request_id)
+
+
+def upstream_slow(dialect: Dialect, *, request_id: str = "") -> Answer:
+    """504: the model server takes too long."""
+    message = sentences.upstream_slow()
+    return plain_answer(504, "upstream_timeout", message, dialect, request_id=request_id)
+
+
+def upstream_busy(dialect: Dialect, *, request_id: str = "", wait: int = STORE_RETRY) -> Answer:
+    """503: all connections to the model server are taken; try again after `wait` µs."""
+    message = sentences.upstream_busy(wait)
+    return plain_answer(503, "upstream_busy", message, dialect, request_id=request_id, wait=wait)
 
 
 def _abnormal(decision: Decision, dialect: Dialect, request_id: str) -> Answer:

@@ -22,7 +22,9 @@ _GEMINI = {
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     429: "RESOURCE_EXHAUSTED",
+    502: "UNAVAILABLE",
     503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
 }
 """HTTP status to Gemini's ``status`` (google.rpc.Code); ``INVALID_ARGUMENT`` for any other."""
 

@@ -151,6 +151,35 @@ def path_too_long() -> str:
     )
 
 
+def unforwardable() -> str:
+    """The path, the query or a header cannot be sent on as it is."""
+    return (
+        "This request cannot be sent on as it is. Send the path in normal form, with other"
+        " characters than printable ASCII escaped, and a body as long as its Content-Length says."
+    )
+
+
+def upstream_down() -> str:
+    """The model server behind this one does not answer, or breaks off."""
+    return (
+        "The model server does not answer, so this request was not processed. Please try again"
+        " in a moment; if it stays so, tell the operator of this service."
+    )
+
+
+def upstream_slow() -> str:
+    """The model server behind this one takes too long."""
+    return (
+        "The model server took too long, so this request was given up. Please try again with a"
+        " shorter request; if it stays so, tell the operator of this service."
+    )
+
+
+def upstream_busy(wait: int) -> str:
+    """All connections to the model server behind this one are taken."""
+    return f"The model server is busy, {_NOT_PROCESSED} {_try_again(wait)}"
+
+
 def _try_again(wait: int, now: int | None = None) -> str:
     date = "" if now is None or wait < _WITH_DATE else f" (at {moment(now + wait)})"
     return f"Please try again in {duration(wait)}{date}."
