@@ -7,35 +7,32 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from querybudget.cli.commands import add_command
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from querybudget.cli.commands import Commands
     from querybudget.policy.model import Policy
 
 HOST, PORT = "127.0.0.1", 8_321
 TOKEN_VARIABLE = "QUERYBUDGET_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable
 HIGHEST_PORT = 65_535
 
-EXAMPLE = """\
-example:
-  querybudget console --policy policy.yaml --token-env CONSOLE_TOKEN
-
+NOTE = """\
 The console shows and changes what is in the policy's store, so the policy must name a store that
 several processes share (redis://, sqlite:///), and the secret that the servers use. Mount the
 console in the server itself to see calls as they are decided, or for accounts in memory.
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the command's arguments."""
-    parser = commands.add_parser(
-        "console",
-        help="serve the console of a shared store",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    example = "querybudget console --policy policy.yaml --token-env CONSOLE_TOKEN"
+    says = "serve the console of a shared store"
+    parser = add_command(commands, "console", says, run, example)
+    parser.epilog = f"{parser.epilog}\n\n{NOTE}"
     parser.add_argument(
         "--policy", required=True, metavar="FILE", help="the policy that the servers use"
     )
@@ -52,7 +49,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--public-read", action="store_true", help="let everybody read although there is a token"
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
         ) from None
     from msgspec import json  # noqa: PLC0415 - each command loads its own
 
-    from querybudget.policy.load import load_policy  # noqa: PLC0415
+    from querybudget.policy import load_policy  # noqa: PLC0415
     from querybudget.proxy.upstream import check_upstream  # noqa: PLC0415
 
     if not arguments.policy:
@@ -139,6 +139,7 @@ def worker_app() -> ASGIApp:
 
 def _upstream(arguments: argparse.Namespace, policy: Policy) -> Upstream:
     from querybudget.proxy import Upstream  # noqa: PLC0415
+    from querybudget.units import NO_TIME  # noqa: PLC0415
 
     trusted: list[str] | None = arguments.trusted_proxy
     if trusted is None:
@@ -148,7 +149,7 @@ def _upstream(arguments: argparse.Namespace, policy: Policy) -> Upstream:
         url=arguments.upstream,
         connect=arguments.connect_timeout,
         read=arguments.timeout,
-        whole=arguments.total_timeout or 0,
+        whole=arguments.total_timeout or NO_TIME,
         connections=arguments.connections,
         keep_host=arguments.keep_host,
         trusted_proxies=tuple(dict.fromkeys(trusted)),

@@ -28,7 +28,7 @@ logger = logging.getLogger("querybudget")
 LARGEST = 16 << 20
 """Bytes of the largest message, either way."""
 
-GOING_AWAY, NO_STATUS, INTERNAL = 1001, 1005, 1011
+NORMAL, GOING_AWAY, NO_STATUS, INTERNAL = 1000, 1001, 1005, 1011
 _SENDABLE = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
 """Close codes that an endpoint may send (RFC 6455, section 7.4)."""
 
@@ -94,7 +94,7 @@ def _dial(forwarder: Forwarder, scope: Scope, target: bytes) -> connect | None:
         max_size=LARGEST,
     )
     # It would follow redirects, which are the caller's to follow.
-    dialing.process_redirect = _not_followed  # type: ignore[method-assign]
+    dialing.process_redirect = _not_followed  # type: ignore[assignment, method-assign]
     return dialing if dialing.ws_uri.resource_name == target.decode("ascii") else None
 
 
@@ -163,9 +163,10 @@ async def _down(connection: ClientConnection, send: Send) -> tuple[int, str]:
             kind = "text" if isinstance(payload, str) else "bytes"
             await send({"type": "websocket.send", kind: payload})
     except ConnectionClosed:
-        code, reason = connection.close_code or NO_STATUS, connection.close_reason or ""
+        pass
+    code, reason = connection.close_code or NO_STATUS, connection.close_reason or ""
     if code == NO_STATUS:
-        return 1000, reason
+        return NORMAL, reason
     return (code if code in _SENDABLE else INTERNAL), reason
 
 
