@@ -1,1 +1,15 @@
 """What an operator does while the server runs: look at accounts, change limits, pardon, forget."""
+
+from __future__ import annotations
+
+from querybudget.admin.local import LocalAdmin, RecentCalls
+from querybudget.admin.protocol import AccountList, AccountView, Admin, BudgetUse
+
+__all__ = [
+    "AccountList",
+    "AccountView",
+    "Admin",
+    "BudgetUse",
+    "LocalAdmin",
+    "RecentCalls",
+]

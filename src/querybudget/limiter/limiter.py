@@ -46,6 +46,7 @@ from querybudget.limiter.unknown import UnknownPaths
 from querybudget.limiter.usage import usage_of
 from querybudget.limiter.verification import Verified
 from querybudget.policy.model import Policy
+from querybudget.resilience.administering import Administering
 from querybudget.resilience.fallback import Reserved
 from querybudget.resilience.guard import Wait, within
 from querybudget.resilience.health import StoreHealth
@@ -143,6 +144,11 @@ class Limiter:
     def busy(self) -> bool:
         """Whether a settlement, or anything else, is under way in the background."""
         return self._resilient.busy
+
+    @property
+    def administering(self) -> Administering:
+        """What operators do to the store; `querybudget.admin` uses it."""
+        return self._resilient.administering
 
     async def admit(self, scope: Scope, call: Call | None = None) -> Admission:
         """Decide a call, and hold what it is expected to use.

@@ -15,16 +15,13 @@ from querybudget.limiter.rules import Rules
 from querybudget.overrides import Override
 from querybudget.redact import error_type
 from querybudget.resilience.store import ResilientStore
-from querybudget.stores import Administers, Clock
+from querybudget.stores import Clock
 from querybudget.units import SECOND
 
 logger = logging.getLogger("querybudget")
 
 INTERVAL = 2 * SECOND
 """µs between two looks, more or less a quarter, so that workers do not ask at the same time."""
-
-PATIENCE = 5.0
-"""Seconds that a store may take to answer: nobody waits for it."""
 
 NEVER = 1 << 63
 """Later than any moment, µs."""
@@ -55,7 +52,7 @@ class OverrideFeed:
         self._version = ""
         self._failed = False
         self.stored: tuple[Override, ...] = ()
-        self.keeps = isinstance(store.store, Administers)
+        self.keeps = store.administering.able
         self.due = 0
         self.stop()
 
@@ -88,17 +85,17 @@ class OverrideFeed:
             await self._read_store()
         except Exception as error:  # noqa: BLE001 - whatever a store raises, calls go on
             if not self._failed:
-                logger.warning("overrides cannot be read, so the last ones stay: %s", _said(error))
+                logger.warning(
+                    "overrides cannot be read, so the last ones stay: %s", error_type(error)
+                )
             self._failed = True
         else:
             self._failed = False
 
     async def _read_store(self) -> None:
-        store = self._resilient.store
-        if not isinstance(store, Administers):
+        if not self.keeps:
             return
-        async with asyncio.timeout(PATIENCE):
-            found = await store.overrides(self._version)
+        found = await self._resilient.administering.overrides(self._version)
         if found is not None:
             self._version, self.stored = found.version, found.entries
             self.give()
@@ -106,7 +103,3 @@ class OverrideFeed:
     def give(self) -> None:
         """Give the overrides that are known to the rules."""
         self._rules().take(self.stored)
-
-
-def _said(error: Exception) -> str:
-    return "no answer in time" if isinstance(error, TimeoutError) else error_type(error)

@@ -1,0 +1,277 @@
+"""`LocalAdmin`: what operators do, on a limiter in this process."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Protocol
+
+from msgspec.structs import replace
+
+from querybudget.admin import views
+from querybudget.admin.protocol import AccountList, AccountView
+from querybudget.admin.validation import change_in_words, check_change
+from querybudget.errors import SetupError
+from querybudget.limiter import Limiter
+from querybudget.overrides import AuditEntry, Override, Overrides
+from querybudget.stores import AccountRecord
+from querybudget.stores.accounts import SEPARATOR
+from querybudget.text import listed, nearest
+from querybudget.traffic.record import TrafficRecord
+from querybudget.units import Micros
+
+logger = logging.getLogger("querybudget")
+
+SHORTEST = 8
+"""Characters of a key's beginning that name an account, at least."""
+
+PAGE = 500
+"""Accounts read at a time where all are read."""
+
+_ORDERS = ("score", "spent", "calls", "seen")
+_FULL = re.compile(r"[0-9a-f]{32}|anonymous|everyone|[a-z0-9_-]+:.+")
+_ID = 6
+_SAMPLES = 3
+
+_Rank = Callable[[AccountRecord], tuple[int, ...]]
+
+
+class RecentCalls(Protocol):
+    """Remembers the last calls: `querybudget.traffic.Recent`."""
+
+    def find(self, request_id: str, /) -> TrafficRecord | None:
+        """Return the call that was told this id."""
+        ...
+
+    def last(self, limit: int, account: str = "", /) -> Sequence[TrafficRecord]:
+        """Return the last calls, newest first; of one account if it is named."""
+        ...
+
+
+class LocalAdmin:
+    """`Admin` on a limiter.
+
+    What it changes applies in this process at once, and in others that share the store within
+    seconds.
+
+    Args:
+        limiter: The limiter.
+        recent: Remembers the last calls; None if nothing does.
+    """
+
+    def __init__(self, limiter: Limiter, recent: RecentCalls | None = None) -> None:
+        self._limiter = limiter
+        self._recent = recent
+        self._store = limiter.administering
+
+    async def accounts(self, cursor: str = "", limit: int = 100) -> AccountList:
+        """Return some accounts."""
+        try:
+            page = await self._store.accounts(cursor, limit)
+        except ValueError as error:
+            raise SetupError(str(error)) from None
+        return AccountList(await self._views(page.records), page.cursor)
+
+    async def account(self, key: str) -> AccountView:
+        """Return one account."""
+        record = await self._store.account(key) or await self._record(key)
+        shifts = await self._shifts([record])
+        rules, now = self._limiter.rules, self._limiter.clock()
+        return views.view_of(record, rules, now, shifts[record.account.tier], cells=True)
+
+    async def top(self, by: str = "score", limit: int = 10) -> Sequence[AccountView]:
+        """Return the first accounts by ``score``, ``spent``, ``calls``, ``seen`` or a budget.
+
+        Only the first so many are held in memory, however many there are.
+        """
+        rank = self._rank(by)
+        best: list[tuple[tuple[int, ...], str, AccountRecord]] = []
+        async for record in self._all():
+            if views.is_calibration(record.partition):
+                continue
+            placed = (rank(record), record.partition, record)
+            if any(record.partition == other for _, other, _ in best):
+                continue  # a page may repeat an account of the one before
+            if len(best) < limit:
+                heapq.heappush(best, placed)
+            elif best and placed[:2] > best[0][:2]:
+                heapq.heapreplace(best, placed)
+        return await self._views(
+            [record for _, _, record in sorted(best, key=_order, reverse=True)]
+        )
+
+    async def change(self, entry: Override, action: str) -> Override:
+        """Add an override: ``grant``, ``override``, ``allow`` or ``block``."""
+        now = self._limiter.clock()
+        check_change(entry, action, self._limiter.policy.budgets, now)
+        part = await self._part(entry.account)
+        entry = replace(entry, account=part, id=entry.id or os.urandom(_ID).hex(), at=Micros(now))
+        audit = self._entry(action, part, entry.by, change_in_words(entry), entry.reason)
+        await self._store.override(entry, audit)
+        await self._changed(audit)
+        return entry
+
+    async def remove(self, name: str, by: str = "", reason: str = "") -> bool:
+        """Remove an override by its id; return whether there was one."""
+        known = {entry.id: entry for entry in (await self.overrides()).entries}
+        entry = known.get(name)
+        if entry is None:
+            return False
+        audit = self._entry("remove", entry.account, by, change_in_words(entry), reason)
+        removed = await self._store.remove_override(name, audit)
+        if removed:
+            await self._changed(audit)
+        return removed
+
+    async def pardon(self, key: str, by: str = "", reason: str = "") -> bool:
+        """Take back what an account is suspected of; return whether there was anything."""
+        partition = key if await self._store.account(key) else (await self._record(key)).partition
+        found = await self._store.pardon(partition)
+        audit = self._entry("pardon", partition, by, "score and stage", reason)
+        await self._store.note(audit)
+        await self._changed(audit)
+        return found
+
+    async def forget(self, key: str, by: str = "", reason: str = "") -> int:
+        """Erase a caller: all its accounts and its overrides.
+
+        Groups keep counts of their members, in which nobody can be told apart.
+        """
+        part, erased = await self._part(key), 0
+        async for record in self._all(part):
+            erased += await self._store.forget(record.partition)
+        audit = self._entry("forget", part, by, f"{erased} accounts", reason)
+        for entry in (await self.overrides()).entries:
+            if part in {entry.account, *entry.account.split(SEPARATOR)}:
+                await self._store.remove_override(entry.id, audit)
+        await self._store.note(audit)
+        await self._changed(audit)
+        return erased
+
+    async def overrides(self) -> Overrides:
+        """Return all overrides."""
+        return await self._store.overrides() or Overrides()
+
+    async def audit(self, limit: int = 100) -> Sequence[AuditEntry]:
+        """Return what operators did, newest first."""
+        return await self._store.audit(limit)
+
+    async def find(self, request_id: str) -> TrafficRecord | None:
+        """Return a recent call by the id that its caller was told; None if it is not remembered."""
+        return self._recent.find(request_id) if self._recent else None
+
+    async def recent(self, limit: int = 100, account: str = "") -> Sequence[TrafficRecord]:
+        """Return the last calls, newest first; of one account if it is named."""
+        return self._recent.last(limit, account) if self._recent else ()
+
+    # -- Names -------------------------------------------------------------------------------
+
+    async def _part(self, key: str) -> str:
+        """Return the part of a key that a name stands for: itself, or the one that begins so."""
+        if _FULL.fullmatch(key) or await self._store.account(key):
+            return key
+        _check_length(key)
+        found = set[str]()
+        async for record in self._all():
+            for part in record.partition.split(SEPARATOR):
+                if part.startswith(key):
+                    found.add(part)
+            _check_one(key, found)
+        if not found:
+            raise LookupError(f"there is no account whose key begins with {key!r}")
+        return found.pop()
+
+    async def _record(self, key: str) -> AccountRecord:
+        """Return the account that a name stands for."""
+        part = await self._part(key)
+        record = await self._store.account(part)
+        if record is not None:
+            return record
+        found: dict[str, AccountRecord] = {}
+        async for each in self._all(part):
+            found[each.partition] = each
+            _check_one(key, found)
+        if not found:
+            raise LookupError(f"there is no account {key!r}")
+        return next(iter(found.values()))
+
+    # -- The rest ----------------------------------------------------------------------------
+
+    async def _all(self, part: str = "") -> AsyncIterator[AccountRecord]:
+        cursor = ""
+        while True:
+            page = await self._store.accounts(cursor, PAGE, part)
+            for record in page.records:
+                yield record
+            cursor = page.cursor
+            if not cursor:
+                return
+
+    def _rank(self, by: str) -> _Rank:
+        rules, now = self._limiter.rules, self._limiter.clock()
+        budgets = [budget.name for budget in rules.policy.budgets]
+        if by not in {*_ORDERS, *budgets}:
+            known = [*_ORDERS, *budgets]
+            raise SetupError(f"expected {listed(known)}, found {by!r}{nearest(by, known)}")
+        if by in budgets:
+            return lambda record: (
+                max(
+                    (
+                        views.share_used(use)
+                        for use in views.uses_of(record, rules, now)
+                        if use.budget == by
+                    ),
+                    default=-1,
+                ),
+            )
+        if by == "spent":
+            return lambda record: views.spent_of(views.uses_of(record, rules, now))
+        if by == "calls":
+            return lambda record: (views.calls_of(record),)
+        if by == "seen":
+            return lambda record: (record.account.seen,)
+        return lambda record: (views.score_of(record, now),)
+
+    async def _views(self, records: Sequence[AccountRecord]) -> tuple[AccountView, ...]:
+        shifts = await self._shifts(records)
+        rules, now = self._limiter.rules, self._limiter.clock()
+        return tuple(
+            views.view_of(record, rules, now, shifts[record.account.tier]) for record in records
+        )
+
+    async def _shifts(self, records: Sequence[AccountRecord]) -> dict[str, int]:
+        """Return by how much the scores of each tier are moved."""
+        rules, shifts = self._limiter.rules, dict[str, int]()
+        for tier in {record.account.tier for record in records}:
+            partition = views.calibrating(tier, rules)
+            group = await self._store.account(partition) if partition else None
+            shifts[tier] = views.shift_of(group, tier, rules)
+        return shifts
+
+    def _entry(self, action: str, account: str, by: str, *details: str) -> AuditEntry:
+        detail = "; ".join(detail for detail in details if detail)
+        return AuditEntry(Micros(self._limiter.clock()), by, action, account, detail)
+
+    async def _changed(self, audit: AuditEntry) -> None:
+        """Let a change act here now, and log it."""
+        await self._limiter.feed.refresh()
+        by = f" by {audit.by!r}" if audit.by else ""
+        logger.info("%s %s%s: %s", audit.action, audit.account, by, audit.detail)
+
+
+def _order(placed: tuple[tuple[int, ...], str, Any]) -> tuple[tuple[int, ...], str]:
+    return placed[:2]
+
+
+def _check_length(key: str) -> None:
+    if len(key) < SHORTEST:
+        raise LookupError(f"expected {SHORTEST} characters of a key or more, found {key!r}")
+
+
+def _check_one(key: str, found: Sequence[str] | set[str] | dict[str, AccountRecord]) -> None:
+    if len(found) > 1:
+        shown = ", ".join(sorted(found)[:_SAMPLES])
+        raise LookupError(f"more than one account has a key that begins with {key!r}: {shown}")

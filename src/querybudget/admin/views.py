@@ -1,0 +1,175 @@
+"""Accounts as operators see them: a record of the store, under the policy and the overrides."""
+
+from __future__ import annotations
+
+import re
+
+from querybudget import ledger
+from querybudget.admin.protocol import AccountView, BudgetUse
+from querybudget.coverage import Stage
+from querybudget.coverage.caller import CallerProfile
+from querybudget.coverage.group import Group
+from querybudget.identity import ANONYMOUS, DEFAULT_TIER, Identity
+from querybudget.limiter.lines import CALIBRATION
+from querybudget.limiter.overriding import overridden
+from querybudget.limiter.plans import Caller
+from querybudget.limiter.rules import Rules
+from querybudget.overrides import Override
+from querybudget.policy.model import Mode
+from querybudget.stores import AccountRecord
+from querybudget.stores.accounts import SEPARATOR
+from querybudget.units import MICRO, Unit
+
+CALLER = "caller"
+"""`AccountView.kind` of an account that one caller has for itself."""
+
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
+
+
+def kind_of(partition: str) -> str:
+    """Return whose an account is: `CALLER`, or the word of what shares it."""
+    parts = partition.split(SEPARATOR)
+    if any(is_identity(part) for part in parts):
+        return CALLER
+    return parts[0].partition(":")[0]
+
+
+def is_identity(part: str) -> bool:
+    """Return True if a part of a key is an identity's."""
+    return part == ANONYMOUS or _IDENTITY.fullmatch(part) is not None
+
+
+def uses_of(record: AccountRecord, rules: Rules, now: int) -> tuple[BudgetUse, ...]:
+    """Return what an account has used of each budget that has an account there.
+
+    Args:
+        record: The account.
+        rules: The policy at work, with its overrides.
+        now: µs since the epoch.
+    """
+    account, found = record.account, list[BudgetUse]()
+    entries = overrides_of(record.partition, rules)
+    tiers = tuple((account.tier or DEFAULT_TIER).split("+"))
+    for budget in rules.policy.budgets:
+        if budget.quota.key not in account.windows:
+            continue
+        changed = overridden(entries, rules.matcher.scaled(budget.quota, tiers), now)
+        quota = changed.quota
+        ((remaining, reset),) = ledger.peek(account, (quota,), now)
+        found.append(
+            BudgetUse(
+                budget.name,
+                quota.unit.value,
+                quota.limit,
+                quota.capacity - remaining,
+                remaining,
+                reset,
+                shadow=budget.mode is Mode.SHADOW or changed.allowed,
+                overridden=bool(changed.entries),
+            )
+        )
+    return tuple(found)
+
+
+def overrides_of(partition: str, rules: Rules) -> tuple[Override, ...]:
+    """Return the overrides of an account, whether they have ended or not."""
+    return () if rules.overrides is None else rules.overrides.of_account(partition)
+
+
+def score_of(record: AccountRecord, now: int) -> int:
+    """Return an account's sweep score in millionths; 0 without a profile."""
+    profile = record.account.profile
+    return 0 if profile is None else profile.score(now)
+
+
+def calls_of(record: AccountRecord) -> int:
+    """Return how many calls an account's profile has observed."""
+    profile = record.account.profile
+    return profile.calls if isinstance(profile, CallerProfile) else 0
+
+
+def share_used(use: BudgetUse) -> int:
+    """Return the share of a budget that is used, in millionths."""
+    whole = use.used + use.remaining
+    return use.used * MICRO // whole if whole > 0 else MICRO
+
+
+def spent_of(uses: tuple[BudgetUse, ...]) -> tuple[int, int]:
+    """Return what an account has spent, for sorting: µ-dollars, then the largest share used."""
+    dollars = max((use.used for use in uses if use.unit == Unit.USD.value), default=0)
+    return dollars, max(map(share_used, uses), default=0)
+
+
+def calibrating(tier: str, rules: Rules) -> str:
+    """Return the account by which the scores of a tier are calibrated; empty if none is."""
+    name = (tier or DEFAULT_TIER).split("+")[0]
+    calibration = rules.matcher.calibration(Caller(Identity(ANONYMOUS, ANONYMOUS), name, {}))
+    return "" if calibration is None else calibration.partition
+
+
+def shift_of(group: AccountRecord | None, tier: str, rules: Rules) -> int:
+    """Return the millionths by which the scores of a tier are moved.
+
+    Args:
+        group: The account of `calibrating`.
+        tier: The tier.
+        rules: The policy at work.
+    """
+    name = (tier or DEFAULT_TIER).split("+")[0]
+    calibration = rules.matcher.calibration(Caller(Identity(ANONYMOUS, ANONYMOUS), name, {}))
+    profile = None if group is None else group.account.profile
+    if calibration is None or not isinstance(profile, Group):
+        return 0
+    return profile.shift(calibration)
+
+
+def is_calibration(partition: str) -> bool:
+    """Return True if an account only calibrates: nobody's calls are charged to it."""
+    return partition.startswith(CALIBRATION)
+
+
+def view_of(
+    record: AccountRecord, rules: Rules, now: int, shift: int, *, cells: bool = False
+) -> AccountView:
+    """Return an account as operators see it.
+
+    Args:
+        record: The account.
+        rules: The policy at work, with its overrides.
+        now: µs since the epoch.
+        shift: Of its tier: `shift_of`.
+        cells: Whether to give the bitmap of its cells.
+    """
+    account, profile = record.account, record.account.profile
+    stages = () if profile is None else profile.stages.values()
+    bitmap = bytes(profile.cells) if isinstance(profile, CallerProfile) else b""
+    score = score_of(record, now)
+    open_ = sum(forgotten - ledger.GRACE > now for forgotten in account.open.values())
+    return AccountView(
+        account=record.partition,
+        kind=kind_of(record.partition),
+        tier=account.tier,
+        since=account.since,
+        seen=account.seen,
+        known=record.known,
+        open=open_,
+        calls=calls_of(record),
+        budgets=uses_of(record, rules, now),
+        score=score,
+        shift=shift,
+        stage=max(stages, default=Stage.NONE).name.lower(),
+        reasons=profile.reasons if profile is not None and score else (),
+        covered=_covered(bitmap),
+        overrides=tuple(
+            entry
+            for entry in overrides_of(record.partition, rules)
+            if not entry.until or now < entry.until
+        ),
+        cells=bitmap if cells else b"",
+    )
+
+
+def _covered(bitmap: bytes) -> int:
+    if not bitmap:
+        return 0
+    return int.from_bytes(bitmap).bit_count() * MICRO // (8 * len(bitmap))
