@@ -10,11 +10,11 @@ import enum
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from querybudget.adapters.base import Usage
+from querybudget.adapters.base import Segment, Usage
 from querybudget.coverage import Reason
 from querybudget.errors import SetupError
 from querybudget.identity import Identity
@@ -29,6 +29,7 @@ __all__ = [
     "Hook",
     "Settlement",
     "checked_hooks",
+    "encode_event",
     "publish",
 ]
 
@@ -137,6 +138,18 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
         shadow_stage: What would have been done to it if shadow budgets were enforced.
         reasons: What contributed to the sweep score, strongest first, if the score brought about a
             stage, or would have in shadow.
+        request_id: Ours, unique: the one that a refusal shows, and an answer that has no other.
+        sent_id: The ``X-Request-Id`` or ``X-Client-Request-Id`` that the request came with; the
+            sender chose it, so it need not be unique. Empty unless it is at most 128 plain
+            characters, as is `answer_id`.
+        answer_id: The id that the application answered with.
+        policy: Hash of the policy that decided: `fingerprint` in `querybudget.limiter.notices`.
+        charged: Budgets to the µ-units that the call took in the end, price included. A budget in
+            ``concurrent`` takes nothing in the end.
+        partitions: Partitions of the policy to the key of the caller's pool, as in the keys of
+            accounts.
+        items: `Call.items`; the next ones are likewise those of the call.
+        texts: What the model read, if a hook wants prompts (`wants_texts`); otherwise empty.
     """
 
     at: Micros
@@ -171,6 +184,27 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
     shadow_price: Millionths = ORDINARY_PRICE
     shadow_stage: EventStage = EventStage.NONE
     reasons: tuple[Reason, ...] = ()
+    request_id: str = ""
+    sent_id: str = ""
+    answer_id: str = ""
+    policy: str = ""
+    charged: Mapping[str, int] = {}
+    partitions: Mapping[str, str] = {}
+    items: int = 1
+    choices: int = 1
+    max_output: int | None = None
+    input_bytes: int = 0
+    input_tokens: int = 0
+    images: int = 0
+    texts: tuple[Segment, ...] = ()
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=str)  # str: of the time zones of calendar windows
+
+
+def encode_event(event: DecisionEvent) -> bytes:
+    """Return an event as JSON on one line, whatever its policy is."""
+    return _ENCODER.encode(event)
 
 
 Hook = Callable[[DecisionEvent], object]

@@ -67,7 +67,7 @@ class Opaque(msgspec.Struct, frozen=True, array_like=True, gc=False):
     content: str
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tokens that a call used, and what else its answer says is billed.
 
     Attributes:

@@ -22,7 +22,6 @@ from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.responder import (
     Responder,
     dialect_of,
-    new_request_id,
     refusal_of,
     send_answer,
 )
@@ -33,6 +32,7 @@ from querybudget.errors import SetupError
 from querybudget.events import Hook, checked_hooks
 from querybudget.limiter import Limiter
 from querybudget.limiter.matching import LONGEST_KEY
+from querybudget.limiter.request_ids import new_request_id
 from querybudget.limiter.route import Route
 from querybudget.limiter.scopes import is_preflight, method_of, path_of, paths_of, target_of
 from querybudget.paths import LONGEST, LONGEST_READ, is_too_long
@@ -177,7 +177,7 @@ class QueryBudgetMiddleware:
                     received = await self._intake.read(limiter, route, asked, scope, receive)
                     if received.gone:
                         return
-                    target = target_of(scope, path, texts=route.examined)
+                    target = target_of(scope, path, texts=route.examined or limiter.wants_texts)
                     limit = limiter.policy.body.limit
                     asks = (adapter, target, scope, received.body, limit)
                     if len(received.body) > SHORT_BODY and is_long(scope, received.body):

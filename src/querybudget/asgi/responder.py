@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import uuid4
 
 from querybudget.adapters.base import Dialect, Meter, Usage, settled_usage
 from querybudget.adapters.usage_headers import USAGE_HEADERS, HeaderMeter
@@ -21,6 +20,7 @@ from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.asgi.usage_event import WithoutUsageEvent, ask_of_stream
 from querybudget.limiter import Admission, AdmissionView, Limiter, Outcome, Refusal
+from querybudget.limiter.request_ids import REQUEST_ID_HEADERS, safe_id
 from querybudget.limiter.route import Route
 from querybudget.refusals import (
     Answer,
@@ -28,6 +28,7 @@ from querybudget.refusals import (
     blocked,
     headers_for,
     nameless,
+    request_id_header,
     store_down,
     too_many_delayed,
     unpriced,
@@ -44,14 +45,9 @@ _READ = frozenset({b"content-type", b"content-encoding", *USAGE_HEADERS})
 _ANSWERED = Outcome.ANSWERED
 
 
-def new_request_id() -> str:
-    """Return an id for a request that the application does not see."""
-    return f"req_{uuid4().hex}"
-
-
 def refusal_of(limiter: Limiter, admission: Admission, dialect: Dialect) -> Answer:
     """Return the answer to a refused call, in the client's dialect."""
-    request_id = new_request_id()
+    request_id = admission.named
     if admission.refusal is Refusal.BLOCKED:
         return blocked(dialect, request_id=request_id)
     if admission.nameless:
@@ -223,13 +219,13 @@ class Responder:
             headers.append(pair)
         if good:
             self._begin_metering(content_type, encoding)
+        if self._limiter.reports:
+            message = self._with_id(message, headers)
         if self._without_usage is not None:
             headers = self._without_usage.start(headers)
             message = {**message, "headers": headers}
-        if not good and (status in UNAUTHENTICATED or not 400 <= status < 429):  # noqa: PLR2004
-            return message
         admission = self._admission
-        if admission.decision is None:
+        if admission.decision is None or not (good or _shows_figures(status)):
             return message
         added = headers_for(
             admission.decision,
@@ -239,6 +235,22 @@ class Responder:
             admission.disclosed,
         )
         return {**message, "headers": headers + added} if added else message
+
+    def _with_id(self, message: Message, headers: list[tuple[bytes, bytes]]) -> Message:
+        """Tell the caller our id of the request, if neither the application nor a proxy has one.
+
+        Events have it, so that an operator finds the call by what the caller quotes.
+        """
+        admission = self._admission
+        ids = (safe_id(value) for name, value in headers if name.lower() in REQUEST_ID_HEADERS)
+        admission.answer_id = next(filter(None, ids), "")
+        if admission.answer_id or admission.sent_id:
+            return message
+        named = request_id_header(admission.call.dialect), admission.named.encode()
+        headers.append(named)
+        if self._without_usage is not None:
+            return message  # its headers are these
+        return {**message, "headers": [*message.get("headers", ()), named]}
 
     def _begin_metering(self, content_type: bytes, encoding: bytes) -> None:
         """Meter a good answer, if anything needs to know what it used."""
@@ -360,6 +372,11 @@ class RequestState(dict[str, Any]):
     def __delitem__(self, key: str) -> None:
         super().__delitem__(key)
         self._shared.pop(key, None)
+
+
+def _shows_figures(status: int) -> bool:
+    """Return True if the application rejected a request that counts."""
+    return 400 <= status < 429 and status not in UNAUTHENTICATED  # noqa: PLR2004 - HTTP's own
 
 
 def _outcome(status: int, *, failed: bool) -> Outcome:

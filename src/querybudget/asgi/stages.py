@@ -132,7 +132,8 @@ def _degrade(
         return scope
     received.replace(degraded)
     # The charge is for the rewritten request: not for answers and figures that were removed.
-    admission.call = read_call(adapter, target, degraded)
+    asked, admission.call = admission.call, read_call(adapter, target, degraded)
+    admission.call.segments = asked.segments  # for hooks that want them
     return rewritten(scope, len(degraded))
 
 

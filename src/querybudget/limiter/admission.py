@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from collections.abc import Mapping
 
 import msgspec
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ from querybudget.limiter.checks import check_usage
 from querybudget.limiter.estimation import Estimate
 from querybudget.limiter.examined import NOT_EXAMINED, Examined
 from querybudget.limiter.plans import Matched, Plan
+from querybudget.limiter.request_ids import new_request_id
 from querybudget.policy.model import Refusals
 from querybudget.refusals.answers import message_and_wait
 from querybudget.refusals.sentences import blocked, not_named, not_priced, store_unavailable
@@ -95,6 +97,11 @@ class Admission(msgspec.Struct):
         renewed: When its reservation was renewed, µs; 0 if it never was.
         lapsed: Whether its reservation had expired before it was renewed.
         withheld: Whether a price could be read from the figures of its budgets.
+        request_id: Made when `named` is first asked for it; empty until then.
+        sent_id: The id that the request came with, if hooks want to know.
+        answer_id: The id that the application answered with, likewise.
+        partitions: Partitions of the policy to the caller's pools, likewise.
+        policy: Hash of the policy that decided it, likewise.
     """
 
     identity: Identity
@@ -121,6 +128,18 @@ class Admission(msgspec.Struct):
     renewed: Micros = NO_TIME
     lapsed: bool = False
     withheld: bool = False
+    request_id: str = ""
+    sent_id: str = ""
+    answer_id: str = ""
+    partitions: Mapping[str, str] = {}
+    policy: str = ""
+
+    @property
+    def named(self) -> str:
+        """The id of the request: the same in its refusal, its answer and its event."""
+        if not self.request_id:
+            self.request_id = new_request_id()
+        return self.request_id
 
     @property
     def lines(self) -> tuple[Line, ...]:

@@ -17,7 +17,7 @@ from typing import Self
 
 from querybudget.adapters.base import Call, Usage
 from querybudget.errors import SetupError
-from querybudget.events import DecidedBy, Hook, Settlement, checked_hooks, publish
+from querybudget.events import DecidedBy, Hook, Settlement
 from querybudget.identity import KeyedHash, Scope
 from querybudget.limiter.admission import (
     BARE,
@@ -38,7 +38,7 @@ from querybudget.limiter.notices import Notices
 from querybudget.limiter.override_feed import OverrideFeed
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.renewals import Renewals
-from querybudget.limiter.reporting import event_for
+from querybudget.limiter.reporting import Reporter
 from querybudget.limiter.route import Route
 from querybudget.limiter.rules import Rules
 from querybudget.limiter.scopes import method_of, paths_of
@@ -91,6 +91,8 @@ class Limiter:
         store: Where accounts are kept.
         place: The URL of it without secrets, or the name of a store's class.
         analyzer: Analyzes what calls ask; None if nothing does.
+        reports: Whether there are hooks.
+        wants_texts: Whether a hook wants what calls hold.
         matcher: Which budgets apply to a call, by the policy.
         rules: All that is made of the policy.
         feed: Reads the overrides that the store keeps.
@@ -112,7 +114,6 @@ class Limiter:
     ) -> None:
         if not isinstance(policy, Policy):  # pyright: ignore[reportUnnecessaryIsInstance] - not every program is type-checked
             raise SetupError(f"expected what `load_policy` returns, found {type(policy).__name__}")
-        self._hooks = checked_hooks(hooks)
         self.clock = clock or system_clock()
         self.sleep = sleep
         named = store if store is not None else policy.store
@@ -124,6 +125,8 @@ class Limiter:
         self._opened = analyzer_for(policy, secret) if analyzer is None else None
         analyzer = self.analyzer = analyzer or self._opened
         self._adopt(Rules(policy, KeyedHash(secret), analyzer))
+        self._reporter = Reporter(hooks, lambda: self.rules, self.clock)
+        self.reports, self.wants_texts = self._reporter.on, self._reporter.wants_texts
         self._verified = Verified(self.rules.sources)
         self.unknown, self._notices = UnknownPaths(), Notices()
         self.renewals = Renewals(self._resilient, self.clock, policy.hold)
@@ -139,6 +142,11 @@ class Limiter:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    @property
+    def policy_hash(self) -> str:
+        """Names the policy in events and logs."""
+        return self.rules.hash
 
     @property
     def busy(self) -> bool:
@@ -222,7 +230,7 @@ class Limiter:
         """Return the sender of a request."""
         return self.rules.caller_for(scope)
 
-    async def admit_call(
+    async def admit_call(  # noqa: C901 - one step after the other; a function for each costs time
         self, caller: Caller, route: Route, method: str, path: str, call: Call | None = None
     ) -> Admission:
         """Decide a call whose caller and route are known, as `admit` does.
@@ -248,11 +256,13 @@ class Limiter:
             now = self.clock()
         plan = matcher.plan(caller, route, call, examined)
         estimate = UNMETERED
-        if asked and (plan.needs_usage or self._hooks):
+        if asked and (plan.needs_usage or self._reporter.on):
             estimate = self.estimator.estimate(identity.key, call)
         admission = Admission(identity, caller.tier, call, method, path, now, estimate, plan)
         admission.examined, admission.observation = examined, examined.observation
         admission.verified = self._verified.has(identity.key, identity.source)
+        if self._reporter.on:
+            self._reporter.begin(admission, caller, rules)
         charge = charge_for(next(self._names), caller, admission, rules, blocked=blocked)
         if charge is not None:
             admission.take(await self._resilient.reserve(charge, plan.on_error))
@@ -263,14 +273,14 @@ class Limiter:
             self._notices.about(admission)
         if admission.refusal is not None:
             admission.settled = True
-            self._publish(admission, None, 0, Settlement.NONE)
+            self._reporter.publish(admission, None, 0, Settlement.NONE)
         elif examined.opaque:
             rules.examiner.note(caller, examined)
         return admission
 
     def reads(self, admission: Admission) -> bool:
         """Return True if anything needs to know what the answer used, as for a newcomer."""
-        return admission.plan.needs_usage or bool(self._hooks) or not admission.verified
+        return admission.plan.needs_usage or self._reporter.on or not admission.verified
 
     async def settle(
         self, admission: Admission, outcome: Outcome, usage: Usage | None = None, status: int = 0
@@ -320,7 +330,7 @@ class Limiter:
                 self.matcher.note(admission.identity.key, admission.call)
         reserved = admission.reserved
         if reserved is None or reserved.reservation is None:
-            self._publish(admission, usage, status, Settlement.FAILED)
+            self._reporter.publish(admission, usage, status, Settlement.FAILED)
             return nothing_left()
         work = self._settle(admission, reserved, outcome, usage, status)
         if not self._resilient.may_wait(reserved):
@@ -374,19 +384,13 @@ class Limiter:
             settlement = _LATE
         if settlement is _LATE and reserved.by is DecidedBy.SHARED:
             logger.warning("a call took longer than `hold`, so its reservation had expired")
-        if self._hooks:
-            self._publish(admission, usage, status, settlement)
+        if self._reporter.on:
+            self._reporter.publish(admission, usage, status, settlement, amounts)
 
     def _settle_later(
         self, admission: Admission, reserved: Reserved, outcome: Outcome, usage: Usage, status: int
     ) -> None:
         # The event loop ended the settlement: it is made when the store is asked the next time.
-        self._resilient.settle_later(reserved, amounts_of(admission, outcome, usage))
-        self._publish(admission, usage, status, Settlement.DEFERRED)
-
-    def _publish(
-        self, admission: Admission, usage: Usage | None, status: int, settlement: Settlement
-    ) -> None:
-        if self._hooks and not admission.quiet:
-            event = event_for(admission, self.matcher, self.clock(), usage, status, settlement)
-            publish(self._hooks, event)
+        amounts = amounts_of(admission, outcome, usage)
+        self._resilient.settle_later(reserved, amounts)
+        self._reporter.publish(admission, usage, status, Settlement.DEFERRED, amounts)

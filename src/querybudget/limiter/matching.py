@@ -284,6 +284,10 @@ class Matcher:
             if not line.shadow and refuses(one.budget, caller)
         )
 
+    def pools(self, caller: Caller) -> dict[str, str]:
+        """Return the policy's partitions, and the key of a caller's pool in each."""
+        return {word: self.partitions.key(word, caller, "", "") for word in self._policy.partitions}
+
     def note(self, caller: str, call: Call) -> None:
         """Note an answered call of a verified caller, by the key of its identity."""
         if self.partitions.note(caller, call):

@@ -1,17 +1,33 @@
-"""Reporting: the event about a call that was refused or settled."""
+"""Reporting: the event about a call that was refused or settled, and who receives it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from querybudget.adapters.base import Usage
-from querybudget.events import DecidedBy, DecisionEvent, EventStage, EventVerdict, Settlement
+from querybudget.events import (
+    DecidedBy,
+    DecisionEvent,
+    EventStage,
+    EventVerdict,
+    Hook,
+    Settlement,
+    checked_hooks,
+    publish,
+)
 from querybudget.ledger import Decision
+from querybudget.ledger.types import UNCHARGED
 from querybudget.limiter.admission import Admission, Refusal
 from querybudget.limiter.matching import Matcher
+from querybudget.limiter.plans import Caller
+from querybudget.limiter.request_ids import sent_id
+from querybudget.limiter.rules import Rules
 from querybudget.policy.match import kinds_of
 from querybudget.redact import shown
-from querybudget.units import NO_TIME, Micros, Millionths, Unit
+from querybudget.resilience.fallback import Reserved
+from querybudget.stores import Clock
+from querybudget.units import NO_TIME, Micros, Millionths, Unit, priced
 
 _BY_NO_BUDGET = {
     Refusal.UNPRICED: EventVerdict.UNPRICED,
@@ -21,6 +37,93 @@ _BY_NO_BUDGET = {
 }
 
 
+class Reporter:
+    """Publishes one event for each call to the hooks of a limiter.
+
+    Args:
+        hooks: Called with each event.
+        rules: Returns the present ones, which know the names of capabilities.
+        clock: µs since the epoch.
+
+    Attributes:
+        on: Whether there are any hooks. Without them nothing is noted or made.
+        wants_texts: Whether any of them wants what calls hold, by an attribute of this name.
+    """
+
+    def __init__(self, hooks: Sequence[Hook], rules: Callable[[], Rules], clock: Clock) -> None:
+        self._hooks = checked_hooks(hooks)
+        self._rules = rules
+        self._clock = clock
+        self.on = bool(self._hooks)
+        self.wants_texts = any(getattr(hook, "wants_texts", False) for hook in self._hooks)
+
+    def begin(self, admission: Admission, caller: Caller, rules: Rules) -> None:
+        """Note what only the request and the rules that decide it say, and only events need."""
+        admission.policy = rules.hash
+        admission.sent_id = sent_id(caller.scope)
+        admission.partitions = rules.matcher.pools(caller)
+
+    def publish(
+        self,
+        admission: Admission,
+        usage: Usage | None,
+        status: int,
+        settlement: Settlement,
+        amounts: Sequence[int] = (),
+    ) -> None:
+        """Publish the event about an admission that was refused or settled.
+
+        Args:
+            admission: The call's.
+            usage: Tokens it was settled at.
+            status: HTTP status of the answer.
+            settlement: How its reservation ended.
+            amounts: What it was settled at, µ-units before price; empty if nothing was settled.
+        """
+        if not self.on or admission.quiet:
+            return
+        event = event_for(
+            admission,
+            self._rules().matcher,
+            self._clock(),
+            usage,
+            status,
+            settlement,
+            policy=admission.policy,
+            charged=charged_of(admission.reserved, amounts, settlement),
+            texts=admission.call.segments if self.wants_texts else (),
+        )
+        publish(self._hooks, event)
+
+
+def charged_of(
+    reserved: Reserved | None, amounts: Sequence[int], settlement: Settlement
+) -> dict[str, int]:
+    """Return what a call took of each budget in the end, as settling it did in the ledger.
+
+    Args:
+        reserved: Where and how it was decided; None if no budget was asked.
+        amounts: µ-units used on each line of its charge, before price; empty if it was not settled.
+        settlement: How its reservation ended.
+    """
+    if reserved is None or reserved.reservation is None or settlement is Settlement.REPEATED:
+        return {}
+    reservation, charged = reserved.reservation, dict[str, int]()
+    used = [amounts[n] for n in reserved.places] if reserved.places else amounts
+    for line, held, amount in zip(reservation.lines, reservation.held, used, strict=False):
+        unit = line.quota.unit
+        if held == UNCHARGED or unit is Unit.CONCURRENT:
+            continue
+        if unit is Unit.BUCKETS:
+            spent = held if amount else 0
+        else:
+            spent = priced(amount, reservation.price)
+        if settlement is Settlement.LATE:  # only what is above the estimate was charged then
+            spent = max(spent, held)
+        charged[line.quota.name] = charged.get(line.quota.name, 0) + spent
+    return charged
+
+
 def event_for(
     admission: Admission,
     matcher: Matcher,
@@ -28,6 +131,7 @@ def event_for(
     usage: Usage | None,
     status: int,
     settlement: Settlement,
+    **added: Any,  # noqa: ANN401 - of several types
 ) -> DecisionEvent:
     """Return the event about an admission that was refused or settled.
 
@@ -38,6 +142,7 @@ def event_for(
         usage: Tokens it was settled at.
         status: HTTP status of the answer.
         settlement: How its reservation ended.
+        added: Further members.
     """
     decision, call, refused = admission.decision, admission.call, admission.refusal is not None
     return DecisionEvent(
@@ -61,7 +166,18 @@ def event_for(
         settlement=Settlement.NONE if refused else settlement,
         decision=decision,
         store=admission.reserved.by if admission.reserved else DecidedBy.NONE,
+        request_id=admission.named,
+        sent_id=admission.sent_id,
+        answer_id=admission.answer_id,
+        partitions=admission.partitions,
+        items=call.items,
+        choices=call.choices,
+        max_output=call.max_output,
+        input_bytes=call.input_bytes,
+        input_tokens=call.input_tokens,
+        images=call.images,
         **_coverage(admission, matcher),
+        **added,
     )
 
 

@@ -16,10 +16,11 @@ from typing import Protocol
 import httpx
 
 from querybudget.adapters.base import Dialect
-from querybudget.asgi.responder import STATE_KEY, dialect_of, new_request_id, send_answer
+from querybudget.asgi.responder import STATE_KEY, dialect_of, send_answer
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.identity.networks import networks
 from querybudget.limiter import AdmissionView
+from querybudget.limiter.request_ids import new_request_id
 from querybudget.proxy.hops import answer_headers, request_headers, target_of
 from querybudget.proxy.upstream import Upstream
 from querybudget.redact import error_type

@@ -11,9 +11,10 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from querybudget.adapters.base import Dialect
-from querybudget.asgi.responder import new_request_id, send_answer
+from querybudget.asgi.responder import send_answer
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.errors import SetupError
+from querybudget.limiter.request_ids import new_request_id
 from querybudget.proxy.forwarding import Forwarder
 from querybudget.proxy.hops import answer_headers, request_headers, target_of
 from querybudget.redact import error_type

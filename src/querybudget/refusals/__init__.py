@@ -26,7 +26,7 @@ from querybudget.refusals.answers import (
     upstream_down,
     upstream_slow,
 )
-from querybudget.refusals.bodies import Answer, ProblemType
+from querybudget.refusals.bodies import Answer, ProblemType, request_id_header
 from querybudget.refusals.browsers import readable_by
 from querybudget.refusals.headers import headers_for
 
@@ -46,6 +46,7 @@ __all__ = [
     "path_too_long",
     "plain_answer",
     "readable_by",
+    "request_id_header",
     "store_down",
     "too_many_delayed",
     "unforwardable",

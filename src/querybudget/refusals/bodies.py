@@ -73,17 +73,23 @@ def reply(
     fault: Fault, dialect: Dialect, headers: list[tuple[bytes, bytes]], request_id: str
 ) -> Answer:
     """Write an error in a dialect, with these headers and, unless it is empty, the request's id."""
-    media, name = b"application/problem+json", b"x-request-id"
+    media = b"application/problem+json"
     if dialect is Dialect.ANTHROPIC:
-        media, name = b"application/json", b"request-id"
+        media = b"application/json"
         body = msgspec.json.encode(_anthropic(fault, request_id))
     else:
         body = msgspec.json.encode(_problem(fault) | _error(fault, dialect))
     length = b"%d" % len(body)
     all_headers = [(b"content-type", media), (b"content-length", length), *headers]
     if request_id:
+        name = request_id_header(dialect)
         all_headers.append((name, request_id.encode("latin-1", "replace")))
     return Answer(fault.status, all_headers, body)
+
+
+def request_id_header(dialect: Dialect) -> bytes:
+    """Return the header in which a dialect's clients look for the id of their request."""
+    return b"request-id" if dialect is Dialect.ANTHROPIC else b"x-request-id"
 
 
 def _anthropic(fault: Fault, request_id: str) -> dict[str, object]:

@@ -1,1 +1,7 @@
 """The traffic log: one record for each call, written by a hook and read again from many formats."""
+
+from querybudget.traffic.log import TrafficLog
+from querybudget.traffic.read import Problem, read
+from querybudget.traffic.record import TrafficRecord, TrafficText, record_of
+
+__all__ = ["Problem", "TrafficLog", "TrafficRecord", "TrafficText", "read", "record_of"]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from querybudget.adapters.base import Usage
+from querybudget.adapters.base import Channel, Usage
 from querybudget.coverage import Reason
+from querybudget.events import DecisionEvent
 from querybudget.units import MICRO
+
+MOST_TEXT = 1 << 20
+"""Characters of texts that one record holds; what comes after is left out."""
 
 
 class TrafficText(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -34,7 +38,9 @@ class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         source: How the caller was identified.
         tier: The caller's tier.
         partitions: Partitions of the policy to the key of the caller's pool.
-        request_id: The id that the caller was told.
+        request_id: Our id of the request, unique.
+        sent_id: The id that the request came with.
+        answer_id: The id that the application answered with.
         policy: Hash of the policy that decided.
         method: HTTP method, or ``WEBSOCKET``.
         path: Path asked for.
@@ -45,6 +51,8 @@ class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         choices: `Call.choices`.
         max_output: `Call.max_output`.
         input_bytes: `Call.input_bytes`.
+        input_tokens: `Call.input_tokens`.
+        images: `Call.images`.
         verdict: What was decided; empty if nothing was.
         violated: Enforced budgets that refused.
         shadowed: Shadow budgets that would have refused.
@@ -61,7 +69,7 @@ class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         opaque: Kinds of what cannot be read.
         expected: Tokens held.
         usage: Tokens used; None for a refused call, or if nobody said.
-        charged: Budget to the µ-units that it was charged in the end.
+        charged: Budgets to the µ-units that the call took in the end.
         status: HTTP status of the answer; 0 without one.
         duration: µs from decision to settlement.
         settlement: How its reservation ended.
@@ -75,6 +83,8 @@ class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     tier: str = "default"
     partitions: dict[str, str] = {}
     request_id: str = ""
+    sent_id: str = ""
+    answer_id: str = ""
     policy: str = ""
     method: str = "POST"
     path: str = ""
@@ -85,6 +95,8 @@ class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     choices: int = 1
     max_output: int | None = None
     input_bytes: int = 0
+    input_tokens: int = 0
+    images: int = 0
     verdict: str = ""
     violated: tuple[str, ...] = ()
     shadowed: tuple[str, ...] = ()
@@ -107,3 +119,66 @@ class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     settlement: str = ""
     store: str = "shared"
     texts: tuple[TrafficText, ...] = ()
+
+
+def record_of(event: DecisionEvent, *, prompts: bool = False) -> TrafficRecord:
+    """Return the record of an event.
+
+    Args:
+        event: The event.
+        prompts: Whether it has the event's texts, at most `MOST_TEXT` characters of them.
+    """
+    return TrafficRecord(
+        at=event.at,
+        identity=event.identity.key,
+        source=event.identity.source,
+        tier=event.tier,
+        partitions=dict(event.partitions),
+        request_id=event.request_id,
+        sent_id=event.sent_id,
+        answer_id=event.answer_id,
+        policy=event.policy,
+        method=event.method,
+        path=event.path,
+        operation=event.operation,
+        model=event.model,
+        stream=event.stream,
+        items=event.items,
+        choices=event.choices,
+        max_output=event.max_output,
+        input_bytes=event.input_bytes,
+        input_tokens=event.input_tokens,
+        images=event.images,
+        verdict=event.verdict.value,
+        violated=event.violated,
+        shadowed=event.shadowed,
+        wait=event.wait,
+        price=event.price,
+        stage=event.stage.value,
+        delay=event.delay,
+        shadow_price=event.shadow_price,
+        shadow_stage=event.shadow_stage.value,
+        strain=event.strain,
+        novelty=event.novelty,
+        reasons=event.reasons,
+        capabilities=event.capabilities,
+        opaque=event.opaque,
+        expected=event.expected,
+        usage=event.usage,
+        charged=dict(event.charged),
+        status=event.status,
+        duration=event.duration,
+        settlement=event.settlement.value,
+        store=event.store.value,
+        texts=_texts(event) if prompts else (),
+    )
+
+
+def _texts(event: DecisionEvent) -> tuple[TrafficText, ...]:
+    texts, left = list[TrafficText](), MOST_TEXT
+    for segment in event.texts:
+        if left <= 0:
+            break
+        texts.append(TrafficText(segment.text[:left], fed=segment.channel is Channel.FED))
+        left -= len(segment.text)
+    return tuple(texts)
