@@ -100,6 +100,8 @@ class Partitions:
 
         Whoever contradicts himself shares one with his like.
         """
+        if caller.pools is not None and word in caller.pools:
+            return caller.pools[word]
         name = self._resolvers[word](caller.scope)
         if name:
             return f"{word}:{self._hashed(word, name)}"
@@ -110,6 +112,8 @@ class Partitions:
     def nameless(self, budget: Budget, caller: Caller) -> bool:
         """Return True if a budget's partition refuses a caller, whom its resolver does not name."""
         refusing = self.refusing.intersection(budget.per)
+        if caller.pools is not None:
+            refusing = refusing.difference(caller.pools)
         return any(not self._resolvers[word](caller.scope) for word in refusing)
 
     def templates(self, caller: Caller, call: Call) -> tuple[str, ...]:

@@ -24,12 +24,15 @@ class Caller(msgspec.Struct, frozen=True):
         tier: Its tier; ``default`` if no tier rule holds.
         scope: The ASGI scope, for partitions.
         tiers: `tier`, and those that apply besides.
+        pools: Partitions to the key of the caller's pool, where these are known without a scope, as
+            from a traffic log; None to find them out.
     """
 
     identity: Identity
     tier: str
     scope: Mapping[str, Any]
     tiers: tuple[str, ...] = ()
+    pools: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         """Fill in `tiers`, if only the tier is given."""

@@ -49,8 +49,16 @@ def load(
         environ = os.environ if environ is None else environ
         return _policy(from_mapping(source, environ, problems), problems)
     name = os.fspath(source)
-    text = _preset(name) if name.startswith(PRESET) else _text(name)
-    return load_text(text, name, environ)
+    return load_text(text_of(name), name, environ)
+
+
+def text_of(name: str) -> str:
+    """Return the text of a policy file, or of a preset.
+
+    Raises:
+        PolicyError: It cannot be read.
+    """
+    return _preset(name) if name.startswith(PRESET) else _text(name)
 
 
 def load_text(

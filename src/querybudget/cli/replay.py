@@ -1,0 +1,88 @@
+"""`querybudget replay`: what a policy would have done to the calls of a traffic log."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from querybudget.cli.commands import add_command, quiet
+from querybudget.cli.progress import progress
+from querybudget.cli.traffic import add_logs, records_of
+from querybudget.policy.model import Policy
+
+if TYPE_CHECKING:
+    from querybudget.cli.commands import Commands
+    from querybudget.replay.thresholds import Condition
+
+INTERRUPTED = 130
+
+
+def add_parser(commands: Commands) -> None:
+    """Add ``replay``."""
+    parser = add_command(
+        commands,
+        "replay",
+        "say what a policy would have done to the calls of a traffic log",
+        run,
+        "querybudget replay traffic.jsonl --policy policy.yaml",
+        "querybudget replay traffic.jsonl --policy policy.yaml --against stricter.yaml",
+        "querybudget replay traffic.jsonl --policy policy.yaml --fail-if 'callers_refused > 0.1%'",
+    )
+    add_logs(parser)
+    parser.add_argument(
+        "--policy", required=True, metavar="FILE", help="a policy file (YAML), or preset:NAME"
+    )
+    parser.add_argument("--against", metavar="FILE", help="a second policy, to compare with it")
+    parser.add_argument(
+        "--enforce", action="store_true", help="as if every budget in shadow were enforced"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--fail-if",
+        action="append",
+        default=[],
+        type=_condition,
+        metavar="CONDITION",
+        help="end with status 1 if it holds, such as 'refused > 0.1%%'; repeatable",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Replay, print what happened, and return the exit status."""
+    from querybudget.replay.replaying import Replay, enforced  # noqa: PLC0415 - not for `--help`
+    from querybudget.replay.tables import lines_of  # noqa: PLC0415
+
+    policy = Policy.load(arguments.policy)
+    against = Policy.load(arguments.against) if arguments.against else None
+    if arguments.enforce:
+        policy, against = enforced(policy), enforced(against) if against else None
+    with progress(plain=arguments.plain) as report, quiet():
+        found = Replay(
+            records_of(arguments),
+            [policy] if against is None else [policy, against],
+            logs=arguments.log,
+            report=report,
+            window=arguments.window,
+        ).run()
+    if arguments.json:
+        print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    else:
+        print("\n".join(lines_of(found)))
+    failed = [condition.text for condition in arguments.fail_if if condition.holds(found)]
+    for text in failed:
+        print(f"querybudget: {text}", file=sys.stderr)
+    if found.interrupted:
+        return INTERRUPTED
+    return 1 if failed else 0
+
+
+def _condition(text: str) -> Condition:
+    from querybudget.replay.thresholds import condition  # noqa: PLC0415
+
+    try:
+        return condition(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
