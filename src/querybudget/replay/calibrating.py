@@ -17,7 +17,7 @@ from querybudget.replay.demand import Demand, measuring
 from querybudget.replay.ordering import WINDOW
 from querybudget.replay.policy_text import BLOCKS, rewritten, usual_text
 from querybudget.replay.proposal import Part, Proposed, fit, part_of, propose
-from querybudget.replay.replaying import Replay, Report, without_texts
+from querybudget.replay.replaying import NO_TEXTS, Replay, Report, without_texts
 from querybudget.replay.results import Replayed
 from querybudget.text import limit as limit_of
 from querybudget.text import moment, share
@@ -133,8 +133,10 @@ def calibrate(
     if usual:
         text = usual_text(_measured(demand, texts=run.texts))
         policy = load_text(text, source)
-    fitted = fit(demand, disturb)
     left_out = {} if run.texts else without_texts(policy)[1]
+    if len(left_out) == len(policy.budgets):
+        raise SetupError(f"no budget of {source} can be calibrated by this log: {NO_TEXTS}")
+    fitted = fit(demand, disturb)
     for widened in WIDENED:
         proposals = [
             Proposed(budget=one.budget, why=left_out[one.budget]) if one.budget in left_out else one

@@ -18,6 +18,7 @@ class VirtualClock:
         self.now = NO_TIME
 
     def __call__(self) -> Micros:
+        """Return the time."""
         return self.now
 
     def move(self, time: int) -> None:

@@ -52,6 +52,9 @@ _WRITES_NOTHING = ASK_NO_MODEL | {
 _REFUSED = frozenset({"wait", "never", "unpriced", "too_many_delayed"})
 """Verdicts of calls that did not reach the application; `store_error` is one without settlement."""
 
+_LEAST = (b"{}", b'{"model": "m", "max_tokens": 1, "messages": [], "prompt": "", "input": ""}')
+"""Bodies that ask as little as a path takes, to learn what it is for."""
+
 _DIALECTS = {"messages": Dialect.ANTHROPIC, "count_tokens": Dialect.ANTHROPIC}
 _ANSWERED, _FAILED, _REJECTED = Outcome.ANSWERED, Outcome.FAILED, Outcome.REJECTED
 
@@ -187,13 +190,15 @@ def _opaque(kinds: tuple[str, ...]) -> tuple[Opaque, ...]:
 
 
 def _operation(route: Route, path: str) -> str:
-    """Return what a path asks, as its adapter says of a body that holds nothing."""
+    """Return what a path asks, as its adapter says of a body that asks for little."""
     if route.adapter is None:
         return "other"
-    try:
-        return route.adapter.parse(Target(path, texts=False), b"{}").operation
-    except QueryBudgetError:
-        return "chat"
+    for body in _LEAST:
+        try:
+            return route.adapter.parse(Target(path, texts=False), body).operation
+        except QueryBudgetError:
+            continue
+    return "chat"
 
 
 def _told_by_source(tier: Tier) -> bool:

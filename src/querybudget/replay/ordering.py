@@ -1,4 +1,4 @@
-"""Puts a log in the order of its times. Logs are written as calls end, and decided as they begin."""
+"""Puts a log in the order of its times: it was written as calls ended, not as they began."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from querybudget.stores import MemoryStore
 from querybudget.traffic.record import TrafficRecord
 
 LEARNT = 16
-"""A call whose duration nobody knows lasts as long as the last ones did: their mean over so many."""
+"""Calls whose mean duration a call has of which nobody knows how long it would have taken."""
 
 _ANSWERED = Outcome.ANSWERED
 _T = TypeVar("_T")

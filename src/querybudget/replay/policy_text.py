@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from querybudget.errors import SetupError
+from querybudget.errors import PolicyError, SetupError
 from querybudget.policy.load import load_text
 from querybudget.policy.model import Budget, Policy
 from querybudget.replay.proposal import Proposed
@@ -92,11 +92,14 @@ def rewritten(text: str, policy: Policy, proposals: Sequence[Proposed]) -> str:
 
 
 def _check(text: str, proposals: Sequence[Proposed]) -> None:
-    found = {budget.name: budget.quota.limit for budget in load_text(text).budgets}
+    try:
+        found = {budget.name: budget.quota.limit for budget in load_text(text).budgets}
+    except PolicyError:
+        found = {}
     if any(one.limit and found.get(one.budget) != one.limit for one in proposals):
         raise SetupError(
-            "expected each budget of the policy to have a `limit` of its own, found one that"
-            " several share: write it out"
+            "expected the figures of each budget of the policy in their own places, found some that"
+            " several share by an alias: write them out"
         )
 
 

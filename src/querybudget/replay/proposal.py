@@ -212,7 +212,7 @@ def _scale(column: Sequence[int], share: int) -> int:
 
 
 def _ranked(peaks: Iterable[Sequence[int]], scales: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the largest part of its scale that each identity needs, largest first, as fractions."""
+    """Return by how much of a scale each identity needs most, largest first, as fractions."""
     found = [
         max(zip(one, scales, strict=True), key=lambda pair: pair[0] / pair[1], default=(0, 1))
         for one in peaks

@@ -118,19 +118,16 @@ def figure(replayed: Replayed, name: str, budget: str = "") -> int:
     policy, callers = replayed.policy, name.startswith(CALLERS)
     bare = name.removeprefix(CALLERS)
     if bare in _CHANGES:
-        changed = getattr(replayed.difference, bare, Changed())
-        if budget:
-            return int(changed.budgets.get(budget, 0))
-        return int(changed.callers if callers else changed.calls)
+        changed: Changed = getattr(replayed.difference, bare, Changed())
+        calls = changed.budgets.get(budget, 0) if budget else changed.calls
+        return changed.callers if callers else calls
     if bare == "disturbed":
         return policy.callers_disturbed if callers else policy.disturbed
     if bare in _HAPPENED:
         count = _count(policy, Happening(bare), budget)
         return count.callers if callers else count.calls
-    if name == "malformed":
-        return replayed.malformed
-    if name == "late":
-        return replayed.late
+    if name in {"malformed", "late"}:
+        return int(getattr(replayed, name))
     return len(policy.not_replayed) if name == "not_replayed" else int(getattr(policy, name))
 
 
