@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from querybudget.cli import basic, console, proxy
+from querybudget.cli import basic, calibrate, console, proxy, replay
 from querybudget.cli.commands import listed
 from querybudget.errors import PolicyError, QueryBudgetError
 
@@ -24,6 +24,7 @@ GROUPS: tuple[tuple[str, tuple[Callable[[Commands], None], ...]], ...] = (
     ("Try it", (basic.add_demo,)),
     ("Policies", (basic.add_check, basic.add_explain, basic.add_preset, basic.add_schema)),
     ("Serve", (proxy.add_parser, console.add_parser)),
+    ("Traffic logs", (replay.add_parser, calibrate.add_parser)),
     ("Stores", (basic.add_store,)),
 )
 """The commands, by what they are for; a function adds each, and imports little before it runs."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from querybudget.adapters.base import Usage
 from querybudget.limiter import Admission, Limiter, Outcome, PromptAnalyzer
+from querybudget.limiter.override_feed import NEVER
 from querybudget.limiter.renewals import TIMES
 from querybudget.policy.model import Policy
 from querybudget.replay.clock import VirtualClock
@@ -51,6 +52,7 @@ class Player:
         self.clock = VirtualClock()
         store = MemoryStore(self.clock, max_identities=policy.max_identities)
         self.limiter = Limiter(policy, store=store, clock=self.clock, analyzer=analyzer)
+        self.limiter.feed.due = NEVER  # nobody changes anything in a replay
         self.logged = Logged(policy, self.limiter)
         self._pause = max(1, policy.hold // TIMES)
         self._open: list[_Open] = []
