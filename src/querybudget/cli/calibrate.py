@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from querybudget.cli.commands import add_command, quiet
 from querybudget.cli.progress import progress
-from querybudget.cli.traffic import add_logs, records_of
+from querybudget.cli.log_arguments import add_logs, records_of
 from querybudget.errors import SetupError
 from querybudget.units import MICRO
 
