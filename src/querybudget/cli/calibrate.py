@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from querybudget.cli.commands import add_command, quiet
-from querybudget.cli.progress import progress
 from querybudget.cli.log_arguments import add_logs, records_of
+from querybudget.cli.progress import progress
 from querybudget.errors import SetupError
 from querybudget.units import MICRO
 

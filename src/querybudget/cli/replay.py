@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from querybudget.cli.commands import add_command, quiet
-from querybudget.cli.progress import progress
 from querybudget.cli.log_arguments import add_logs, records_of
+from querybudget.cli.progress import progress
 from querybudget.policy.model import Policy
 
 if TYPE_CHECKING:
