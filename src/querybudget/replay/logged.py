@@ -13,8 +13,8 @@ from querybudget.identity import ANONYMOUS, Identity
 from querybudget.identity.tiers import DEFAULT_TIER, tier_rules
 from querybudget.limiter import Limiter, Outcome
 from querybudget.limiter.conditions import ASK_NO_MODEL
-from querybudget.limiter.matching import Route
 from querybudget.limiter.plans import Caller
+from querybudget.limiter.route import Route
 from querybudget.limiter.scopes import WEBSOCKET, paths_of, request_scope
 from querybudget.policy.match import OPAQUE_TEXT
 from querybudget.policy.model import Policy, Tier

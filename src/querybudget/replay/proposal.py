@@ -156,8 +156,9 @@ def rounded_up(amount: int, unit: Unit) -> int:
     """Return an amount with few digits that is no smaller, in whole units where these count."""
     least = MICRO if unit in _WHOLE else 1
     amount = max(-(-amount // least) * least, least)
-    step = 10 ** max(0, len(str(amount)) - DIGITS)
-    return -(-amount // max(step, least)) * max(step, least)
+    step: int = 10 ** max(0, len(str(amount)) - DIGITS)
+    step = max(step, least)
+    return -(-amount // step) * step
 
 
 def _proposed(budget: Budget, demand: Demand, found: Fit, widened: int) -> Proposed:
