@@ -106,6 +106,11 @@ def test_a_limit_is_a_whole_number(program: Console, limit: str) -> None:
     assert program.get("/api/accounts", params={"limit": limit}).status_code == 400
 
 
+def test_a_cursor_that_is_none_is_told(program: Console) -> None:
+    assert program.get("/api/accounts?cursor=x").status_code == 400
+    assert program.get("/accounts?cursor=x").status_code in {303, 400}
+
+
 def test_problems_are_told_as_json(program: Console) -> None:
     for path, status in (("/api/accounts/ffffffff", 404), ("/api/calls/x", 404), ("/api/x", 404)):
         answer = program.get(path)

@@ -123,7 +123,7 @@ def _is(view: AccountView, kind: str) -> bool:
 async def _rows(site: Site, cursor: str, kind: str) -> tuple[list[AccountView], str]:
     rows = list[AccountView]()
     for _ in range(MOST_PAGES):
-        page = await site.admin.accounts(cursor, ROWS)
+        page = await named(site.admin.accounts(cursor, ROWS))
         rows += [each for each in page.accounts if _is(each, kind)]
         cursor = page.cursor
         if not cursor or len(rows) >= ROWS:

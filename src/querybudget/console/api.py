@@ -60,7 +60,7 @@ async def list_accounts(request: Request) -> Response:
     """Return some accounts."""
     site = await _reading(request)
     cursor = request.query_params.get("cursor", "")
-    return _json(await site.admin.accounts(cursor, _limit(request)))
+    return _json(await named(site.admin.accounts(cursor, _limit(request))))
 
 
 async def show_account(request: Request) -> Response:
@@ -73,7 +73,7 @@ async def list_top(request: Request) -> Response:
     """Return the first accounts by something."""
     site = await _reading(request)
     by = request.query_params.get("by", "score")
-    return _json(await site.admin.top(by, _limit(request, 10)))
+    return _json(await named(site.admin.top(by, _limit(request, 10))))
 
 
 async def list_overrides(request: Request) -> Response:

@@ -22,6 +22,9 @@ _Answer = TypeVar("_Answer")
 STREAMS = 20
 """Browsers and programs that may watch decisions at once, in one process."""
 
+METERED = "querybudget"
+"""In a scope's state: the middleware has charged this very request to the one who watches."""
+
 NOT_DECIDING = "This console decides no calls: change the policy where they are decided."
 
 NOTES = {
@@ -90,6 +93,7 @@ class Site:
             "read_only": READ_ONLY,
             "deciding": self.deciding,
             "units": {budget.name: budget.quota.unit.value for budget in policy.budgets},
+            "metered": METERED in request.scope.get("state", {}),
             "note": NOTES.get(request.query_params.get("done", ""), ""),
         }
         text = self._templates.get_template(name).render({**common, **values})
@@ -134,10 +138,13 @@ async def named(answer: Awaitable[_Answer]) -> _Answer:
     """Return what the admin answers.
 
     Raises:
-        HTTPException: 404 if there is no account of that name, or more than one.
+        HTTPException: 404 if there is no account of that name, or more than one; 400 if a cursor or
+            an order is none.
     """
     try:
         return await answer
+    except ValueError as error:
+        raise HTTPException(400, str(error)) from None
     except LookupError as error:
         words = str(error.args[0]) if error.args else "There is no such account."
         raise HTTPException(404, words) from None
