@@ -336,6 +336,7 @@ def test_head_answers_as_get_does_without_a_body(operator: Console) -> None:
     answer = operator.head("/accounts")
     assert (answer.status_code, answer.content) == (200, b"")
     assert operator.head("/login").status_code == 200
+    assert operator.head("/calls/stream").headers["content-type"].startswith("text/event-stream")
 
 
 def test_what_callers_send_is_shown_as_text(make: MakeConsole) -> None:

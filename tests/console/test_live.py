@@ -19,7 +19,7 @@ def site(make: MakeConsole) -> Site:
     return found
 
 
-def stream(site: Site, since: int | None = None) -> AsyncIterator[bytes]:
+def stream(site: Site, since: int = NOW) -> AsyncIterator[bytes]:
     def named(record: TrafficRecord) -> str:
         return f"{record.request_id}\n\n of two lines"
 

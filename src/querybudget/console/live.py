@@ -9,27 +9,30 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from querybudget.admin.protocol import Admin
 from querybudget.console.site import Site, reading, site_of
 from querybudget.errors import QueryBudgetError
 from querybudget.traffic.record import TrafficRecord
 
+EVENTS = "text/event-stream"
+
 MOST = 200
 """Calls that are sent at once. Of more, the last are sent."""
 
-ALIVE = 15
+ALIVE = 10
 """Looks without a new call after which a comment keeps the connection open."""
 
-LIFE = 900
-"""Looks after which a stream ends. A browser begins another, and its session is checked again."""
+LIFE = 20
+"""Looks after which a stream ends, because servers that stop wait for open answers. A browser
+begins another one at once, its session is checked again, and it is told what it missed."""
 
 _MOMENT = re.compile("[0-9]{1,18}")
-_BEGIN = b"retry: 2000\n: decisions as they happen\n\n"
+_BEGIN = b"retry: 500\n: decisions as they happen\n\n"
 
 
-async def rows(request: Request) -> StreamingResponse:
+async def rows(request: Request) -> Response:
     """Stream each new call as a row of the table of calls."""
     site = await reading(request)
 
@@ -39,7 +42,7 @@ async def rows(request: Request) -> StreamingResponse:
     return _stream(site, request, row)
 
 
-async def events(request: Request) -> StreamingResponse:
+async def events(request: Request) -> Response:
     """Stream each new call as JSON."""
     site = site_of(request)
     await site.access.check_api(request, change=False)
@@ -48,27 +51,30 @@ async def events(request: Request) -> StreamingResponse:
 
 def _stream(
     site: Site, request: Request, written: Callable[[TrafficRecord], str]
-) -> StreamingResponse:
+) -> Response:
+    if request.method == "HEAD":
+        return Response(media_type=EVENTS)
     if site.streams.locked():
         raise HTTPException(503, "Too many are watching already.", {"retry-after": "30"})
-    body = new_calls(site, written, _since(request))
+    since = _since(request)
+    body = new_calls(site, written, site.limiter.clock() if since is None else since)
     headers = {"x-accel-buffering": "no"}  # so nginx passes it on at once
-    return StreamingResponse(body, media_type="text/event-stream", headers=headers)
+    return StreamingResponse(body, media_type=EVENTS, headers=headers)
 
 
 async def new_calls(
-    site: Site, written: Callable[[TrafficRecord], str], since: int | None = None
+    site: Site, written: Callable[[TrafficRecord], str], since: int
 ) -> AsyncIterator[bytes]:
     """Yield events.
 
     Args:
         site: The console.
         written: A call to the text of its event.
-        since: The moment from which calls are new, µs since the epoch; by default, now.
+        since: The moment from which calls are new, µs since the epoch.
     """
     async with site.streams:
         begin = await _last(site.admin)
-        known = _names(record for record in begin if since is None or record.at <= since)
+        known = _names(record for record in begin if record.at + record.duration <= since)
         quiet = 0
         yield _BEGIN
         for _ in range(LIFE):

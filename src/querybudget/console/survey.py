@@ -67,8 +67,9 @@ class Survey(msgspec.Struct, frozen=True):
 
 
 def share_of(use: BudgetUse) -> int:
-    """Return the share of a budget that is used, in millionths, at least 0."""
-    return max(0, use.used * MICRO // use.limit) if use.limit > 0 else MICRO
+    """Return the share of a budget that is used, in millionths; above `MICRO` in debt."""
+    whole = use.used + use.remaining
+    return max(0, use.used * MICRO // whole) if whole > 0 else MICRO
 
 
 def fullest(account: AccountView) -> BudgetUse | None:

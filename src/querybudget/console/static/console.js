@@ -7,6 +7,7 @@
   if (!live || !body || !window.EventSource) return;
   const most = Number(live.dataset.most);
   let source = null;
+  let lost = 0;
 
   const say = (words, on) => {
     live.textContent = words;
@@ -27,14 +28,22 @@
 
   const start = () => {
     source = new EventSource(live.dataset.stream);
-    source.addEventListener("open", () => say("Calls appear as they are decided.", true));
-    source.addEventListener("error", () => say("Not connected. Trying again.", false));
+    source.addEventListener("open", () => {
+      clearTimeout(lost);
+      say("Calls appear as they are decided.", true);
+    });
+    source.addEventListener("error", () => {
+      // Every stream ends after a while, and the next begins at once.
+      clearTimeout(lost);
+      lost = setTimeout(() => say("Not connected. Reload the page.", false), 5000);
+    });
     source.addEventListener("call", add);
   };
 
   const stop = () => {
     source.close();
     source = null;
+    clearTimeout(lost);
     say("Paused.", false);
   };
 
