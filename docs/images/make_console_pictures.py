@@ -15,12 +15,12 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import uvicorn
+from playwright.sync_api import Browser, Page, sync_playwright
 from starlette.types import ASGIApp
 
-from playwright.sync_api import Browser, Page, sync_playwright
 from querybudget import Limiter, QueryBudgetMiddleware, Usage, console
 from querybudget.admin import LocalAdmin
 from querybudget.overrides import Effect, Override
@@ -31,6 +31,7 @@ from querybudget.testing.sweeping import sweep
 from querybudget.traffic import Recent
 from querybudget.units import MICRO, SECOND
 
+Scheme = Literal["light", "dark"]
 TARGET = Path(__file__).parent
 TOKEN = "a-token-for-these-pictures"  # noqa: S105 - opens nothing
 WIDE, NARROW = (1180, 700), (390, 780)
@@ -48,11 +49,12 @@ models:
   large: {input: 3, output: 15}
 budgets:
   - {name: rpm, limit: 30 requests/minute}
-  - {name: spend, limit: 5 usd/day}
-  - {name: tokens, limit: 250k tokens/day, mode: shadow}
+  - {name: spend, limit: 1.20 usd/day}
+  - {name: tokens, limit: 200k tokens/day, mode: shadow}
   - {name: parallel, limit: 8 concurrent}
   - name: breadth
-    limit: 700 buckets/30 days
+    limit: 150 buckets/30 days
+    mode: enforce
     price: {free: 0.49, cap: 10}
     then: {slow: 0.65, degrade: 0.85, refuse: 1}
 """
@@ -83,7 +85,7 @@ class Traffic:
             await self._call(key, self._drawn.choice(self._subjects[key]))
             if number % 4 == 0:
                 await self._call(SWEEPER, next(swept, "Hello"))
-            if number % 300 == 299:
+            if number % 300 == 0:
                 for _ in range(37):
                     self.clock.advance(0.3)
                     await self._call(BUSY, self._subjects[BUSY][0])
@@ -100,7 +102,7 @@ class Traffic:
         self.clock.advance(9)
 
     async def _call(self, key: str, prompt: str) -> None:
-        model = "large" if self._drawn.random() < 0.3 else "small"
+        model = self._drawn.choice(["small", "small", "large"])
         messages = [{"role": "user", "content": prompt}]
         body = {"model": model, "max_tokens": 900, "messages": messages}
         await drive(self._app, http_scope("/v1/chat/completions", key=key), body_of(body))
@@ -153,7 +155,7 @@ def _pictures(browser: Browser, url: str, sweeper: str) -> None:
     _keep(page, "phone")
 
 
-def _visitor(browser: Browser, url: str, size: tuple[int, int], scheme: Any) -> Page:
+def _visitor(browser: Browser, url: str, size: tuple[int, int], scheme: Scheme) -> Page:
     width, height = size
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"

@@ -36,12 +36,16 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return calls
 
 
+def site_of(call: dict[str, Any]) -> Any:
+    return call["app"].routes[0].app.state.site
+
+
 def test_the_console_of_a_shared_store_is_served_to_this_machine(
     policy: Path, served: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["console", "--policy", str(policy)]) == 0
     assert (served[0]["host"], served[0]["port"]) == (HOST, PORT) == ("127.0.0.1", 8321)
-    site = served[0]["app"].state.site
+    site = site_of(served[0])
     assert (site.access.sessions, site.deciding) == (None, False)
     assert capsys.readouterr().out == (
         "console at http://127.0.0.1:8321/ (read-only: there is no token)\n"
@@ -56,7 +60,7 @@ def test_the_token_is_in_a_variable(
     arguments = ["console", "--policy", str(policy), "--port", "9000"]
     assert main([*arguments, "--token-env", "CONSOLE_TOKEN", "--public-read"]) == 0
     assert main(arguments) == 0
-    named, usual = (each["app"].state.site.access for each in served)
+    named, usual = (site_of(each).access for each in served)
     assert named.sessions.is_token(TOKEN)
     assert (named.public, usual.public) == (True, False)
     assert usual.sessions.is_token(f"{TOKEN}-too")

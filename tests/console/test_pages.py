@@ -135,8 +135,8 @@ def test_an_account_shows_what_it_used_its_score_and_why(operator: Console) -> N
     operator.admin.views[SWEEPER] = seen
     page = operator.get(f"/accounts/{SWEEPER}").text
     rows, text = rows_of(page), text_of(page)
-    assert "rpm 50 % 30 30 60 requests in 40s" in rows
-    assert "day 117 % 70 -10 60 requests in 40s shadow" in rows
+    assert "rpm 50 % 30 30 60 requests in 40 s" in rows
+    assert "day 117 % 70 -10 60 requests in 40 s shadow" in rows
     assert "Sweep score 0.91" in text
     assert "+0.40 It jumps from subject to subject and does not stay on one." in text
     assert "-0.05 Its prompts are phrased as people phrase them." in text

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from querybudget.cli.commands import add_command
@@ -81,6 +83,9 @@ def shared_console(policy: Policy, token: str | None, *, public_read: bool = Fal
     Raises:
         SetupError: The store keeps accounts in one process, or the token is too short.
     """
+    from starlette.applications import Starlette  # noqa: PLC0415
+    from starlette.routing import Mount  # noqa: PLC0415
+
     from querybudget import console  # noqa: PLC0415
     from querybudget.backends import SCHEMES  # noqa: PLC0415
     from querybudget.limiter import Limiter  # noqa: PLC0415
@@ -98,7 +103,16 @@ def shared_console(policy: Policy, token: str | None, *, public_read: bool = Fal
             " cells are not those of the servers",
             file=sys.stderr,
         )
-    return console.app(Limiter(policy), token=token, public_read=public_read, deciding=False)
+    limiter = Limiter(policy)
+    app = console.app(limiter, token=token, public_read=public_read, deciding=False)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        async with limiter:
+            limiter.feed.wake(limiter.clock())  # no call does
+            yield
+
+    return Starlette(routes=[Mount("/", app)], lifespan=lifespan)
 
 
 def _token(variable: str | None) -> str | None:

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from querybudget.admin.protocol import Admin
-from querybudget.errors import SetupError
+from querybudget.admin import Admin, LocalAdmin, RecentCalls
 from querybudget.limiter import Limiter
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ def app(
     *,
     token: str | None = None,
     public_read: bool = False,
+    recent: RecentCalls | None = None,
     title: str = "querybudget",
     admin: Admin | None = None,
     deciding: bool = True,
@@ -40,8 +40,10 @@ def app(
         token: What people log in with, and programs send as bearer token; at least 16 characters.
             None for a console that can be read by everybody and changes nothing.
         public_read: Whether everybody may read, although there is a token.
+        recent: Remembers the last calls, and is one of the limiter's hooks; without it the console
+            shows no calls.
         title: Its name on every page.
-        admin: What is shown and changed; by default, what the limiter's own store has.
+        admin: What is shown and changed; by default, what the limiter's own store keeps.
         deciding: Whether the limiter decides calls. If not, as where it only knows the policy and
             the store of other processes, there are no modes to switch and no policy to load.
 
@@ -52,7 +54,6 @@ def app(
     from querybudget.console.application import console_of  # noqa: PLC0415
     from querybudget.console.site import Site  # noqa: PLC0415
 
-    if admin is None:
-        raise SetupError("pass `admin`")
     access = Access(token, limiter.clock, public_read=public_read)
+    admin = admin or LocalAdmin(limiter, recent)
     return console_of(Site(limiter, admin, access, title=title, deciding=deciding))

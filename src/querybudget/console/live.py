@@ -49,9 +49,7 @@ async def events(request: Request) -> Response:
     return _stream(site, request, lambda record: msgspec.json.encode(record).decode())
 
 
-def _stream(
-    site: Site, request: Request, written: Callable[[TrafficRecord], str]
-) -> Response:
+def _stream(site: Site, request: Request, written: Callable[[TrafficRecord], str]) -> Response:
     if request.method == "HEAD":
         return Response(media_type=EVENTS)
     if site.streams.locked():

@@ -69,7 +69,7 @@ def short(key: str) -> str:
 def figure(value: int, unit: str) -> str:
     """An amount in µ-units, as a rounded number: ``1,200``, ``$4.20``, ``-3``."""
     if unit == Unit.USD:
-        return dollars(value, 2 if abs(value) >= 100 * MICRO or not value else 4)
+        return dollars(value, 2 if abs(value) >= MICRO or not value else 4)
     whole = value // MICRO if value >= 0 else -(-value // MICRO)
     rest = value % MICRO
     return f"{value / MICRO:,.1f}" if rest and abs(value) < 10 * MICRO else f"{whole:,}"
