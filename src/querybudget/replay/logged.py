@@ -133,6 +133,8 @@ class Logged:
             record.choices,
             record.max_output,
             record.input_bytes,
+            record.input_tokens,
+            record.images,
             generates=operation not in _WRITES_NOTHING,
             any_model=not model and operation not in ASK_NO_MODEL,
             segments=_segments(record) if texts else (),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush, heappushpop
 
+from querybudget.replay.logged import was_refused
 from querybudget.traffic.record import TrafficRecord
 
 WINDOW = 20_000
@@ -12,7 +13,10 @@ WINDOW = 20_000
 
 
 class Ordered:
-    """The records of a log by their times; those of one time stay as they are.
+    """The records of a log by their times; those of one time stay as they are, refused calls last.
+
+    A refused call is logged at once and an admitted one as it ends, and of one time it was mostly
+    the admitted ones that left nothing for the other.
 
     Args:
         records: In the order of the log.
@@ -30,7 +34,7 @@ class Ordered:
         self.read = 0
 
     def __iter__(self) -> Iterator[TrafficRecord]:
-        held: list[tuple[int, int, TrafficRecord]] = []
+        held: list[tuple[int, bool, int, TrafficRecord]] = []
         last = 0
         for number, record in enumerate(self._records):
             self.read += 1
@@ -38,9 +42,10 @@ class Ordered:
             if at < last:
                 self.late += 1
             elif len(held) < self._window:
-                heappush(held, (at, number, record))
+                heappush(held, (at, was_refused(record), number, record))
             else:
-                last, _, first = heappushpop(held, (at, number, record))
+                entry = at, was_refused(record), number, record
+                last, _, _, first = heappushpop(held, entry)
                 yield first
         while held:
-            yield heappop(held)[2]
+            yield heappop(held)[3]
