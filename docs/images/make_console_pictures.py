@@ -49,7 +49,7 @@ models:
   large: {input: 3, output: 15}
 budgets:
   - {name: rpm, limit: 30 requests/minute}
-  - {name: spend, limit: 1.20 usd/day}
+  - {name: spend, limit: 1.25 usd/day}
   - {name: tokens, limit: 200k tokens/day, mode: shadow}
   - {name: parallel, limit: 8 concurrent}
   - name: breadth
@@ -146,6 +146,7 @@ def _pictures(browser: Browser, url: str, sweeper: str) -> None:
     _keep(page, "account")
     page = _visitor(browser, url, WIDE, "dark")
     page.goto(f"{url}/calls")
+    page.set_viewport_size({"width": WIDE[0], "height": 600})
     page.get_by_text("Calls appear").wait_for()
     _keep(page, "calls")
     page = _visitor(browser, url, NARROW, "light")

@@ -110,7 +110,7 @@ async def show_policy(request: Request) -> Response:
     known = site.limiter.policy
     shown = {
         "source": known.source,
-        "hash": running.policy_hash(site.limiter),
+        "hash": site.limiter.policy_hash,
         "yaml": policy_source(known.source),
         "budgets": [*budget_rows(known)],
     }
@@ -174,7 +174,7 @@ async def reload(request: Request) -> Response:
     site.check_deciding()
     changes = await running.reload(site.limiter)
     site.surveyor.stale()
-    return _json({"changes": changes, "hash": running.policy_hash(site.limiter)})
+    return _json({"changes": changes, "hash": site.limiter.policy_hash})
 
 
 async def _reading(request: Request) -> Site:

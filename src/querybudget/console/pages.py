@@ -9,7 +9,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from querybudget.console import running
 from querybudget.console.phrases import charged_words, sentences
 from querybudget.console.policy_source import policy_source
 from querybudget.console.site import reading
@@ -36,7 +35,7 @@ async def overview(request: Request) -> Response:
         survey=await site.surveyor.survey(),
         counts=counted(await site.admin.recent(REMEMBERED)),
         health=await limiter.check(),
-        policy_hash=running.policy_hash(limiter),
+        policy_hash=limiter.policy_hash,
         source=limiter.policy.source,
         budgets=[*budget_rows(limiter.policy)],
     )
@@ -73,7 +72,7 @@ async def policy(request: Request) -> Response:
         request,
         "policy.html",
         policy=known,
-        policy_hash=running.policy_hash(site.limiter),
+        policy_hash=site.limiter.policy_hash,
         source=policy_source(known.source),
         budgets=[*budget_rows(known)],
     )

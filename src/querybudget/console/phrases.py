@@ -86,8 +86,8 @@ def percent(share: int, places: int = 0) -> str:
 
 
 def factor(value: int) -> str:
-    """A factor in millionths: ``1.5``."""
-    return f"{number(value):g}"
+    """A factor in millionths, with two decimal places at most: ``1.5``."""
+    return f"{round(value / MICRO, 2):g}"
 
 
 def clock_time(time: int) -> str:
@@ -131,7 +131,7 @@ def override_words(override: Override) -> str:
         return "blocked: every call is refused"
     if override.effect is Effect.ALLOW:
         return f"allowed: {budget} counts and refuses nothing"
-    changes = []
+    changes = list[str]()
     if override.limit:
         changes.append(f"limit {number(override.limit):,}")
     if override.factor != MICRO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -34,7 +35,8 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters.update(
+    filters: dict[str, Callable[..., object]] = environment.filters  # pyright: ignore[reportUnknownMemberType] - jinja2 types them in part
+    filters.update(
         ago=phrases.ago,
         clock_time=phrases.clock_time,
         duration=duration,
@@ -42,7 +44,7 @@ def templates() -> jinja2.Environment:
         figure=phrases.figure,
         moment=moment,
         override_words=phrases.override_words,
-        part=lambda text: quote(text, safe=""),
+        part=_part,
         percent=phrases.percent,
         reason_words=phrases.reason_words,
         score_words=phrases.score_words,
@@ -55,3 +57,8 @@ def templates() -> jinja2.Environment:
         fullest=fullest,
     )
     return environment
+
+
+def _part(text: str) -> str:
+    """A text as one part of an address."""
+    return quote(text, safe="")

@@ -14,11 +14,6 @@ from querybudget.policy.model import Mode
 _CANNOT = "The policy cannot be changed while it runs."
 
 
-def policy_hash(limiter: Limiter) -> str:
-    """Return what names the policy in logs and events."""
-    return str(getattr(limiter, "policy_hash", ""))
-
-
 def set_mode(limiter: Limiter, budget: str, mode: Mode) -> None:
     """Enforce a budget, or let it only report.
 

@@ -74,7 +74,7 @@ def walk(bitmap: bytes, analyzer: PromptAnalyzer | None) -> Walk | None:
         return None
     plan = _plan(codebook)
     pairs = [plan.pairs[pair] for pair in range(_PAIRS) if bitmap[pair >> 3] >> (pair & 7) & 1]
-    cells = []
+    cells = list[Cell]()
     for coarse, entered in enumerate(_estimated(pairs)):
         if entered >= 0.5:  # noqa: PLR2004 - more likely than not
             shade = min(SHADES, 1 + int(entered * SHADES / _CHILDREN * 2))
