@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from querybudget.console import phrases
@@ -35,7 +35,8 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    filters: dict[str, Callable[..., object]] = environment.filters  # pyright: ignore[reportUnknownMemberType] - jinja2 types them in part
+    known: Any = environment
+    filters: dict[str, Callable[..., object]] = known.filters
     filters.update(
         ago=phrases.ago,
         clock_time=phrases.clock_time,
