@@ -21,6 +21,9 @@ READ = "BEGIN"
 WRITE = "BEGIN IMMEDIATE"
 """Begins a transaction during which no other process may write."""
 
+LOG_BUSY = SECOND // 10
+"""µs to wait for other processes before the log is emptied."""
+
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _FORBIDDEN = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
@@ -106,6 +109,17 @@ class AccountFile:
             raise failure from error
         except SetupError as error:
             raise UnusableStoreError(*error.args) from error
+
+    def empty_log(self) -> None:
+        """Write the log back and empty it, unless another process is busy with the file."""
+        connection = self._connection
+        if connection is None:
+            return
+        connection.execute(f"PRAGMA busy_timeout = {LOG_BUSY // 1_000}")
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {self._busy // 1_000}")
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -13,6 +14,7 @@ from querybudget.coverage.group import LIFETIME, Group
 from querybudget.errors import StoreError
 from querybudget.ledger import GRACE, Account, Standing
 from querybudget.ledger.windows import LeaseState, State
+from querybudget.stores.accounts import SEPARATOR, AccountRecord
 from querybudget.units import Quota
 
 MAX_INTEGER = 2**63 - 1
@@ -24,6 +26,10 @@ MAX_REMOVED = 32
 MAX_PAGES = 16
 """Pages returned to the file system at a time."""
 
+_LIST = """SELECT key, known, seen, expires, books FROM accounts
+    WHERE key > ? AND instr('|' || key || '|', ?) ORDER BY key LIMIT ?"""
+_LIST_ALL = """SELECT key, known, seen, expires, books FROM accounts
+    WHERE key > ? ORDER BY key LIMIT ?"""
 _SELECT = "SELECT known, seen, expires, books FROM accounts WHERE key = ?"
 _INSERT = "INSERT INTO accounts (key, known, seen, expires, books) VALUES (?, ?, ?, ?, ?)"
 _UPDATE = "UPDATE accounts SET seen = ?, expires = ?, books = ? WHERE key = ?"
@@ -36,6 +42,8 @@ _COUNT_INVENTED = "SELECT count(*) FROM accounts WHERE known = 2"
 _PROMOTE = "UPDATE accounts SET known = 1 WHERE key = ?"
 _DELETE = "DELETE FROM accounts WHERE key = ?"
 
+logger = logging.getLogger("querybudget")
+
 T = TypeVar("T")
 _NEWCOMER, _KNOWN, _INVENTED = range(3)
 
@@ -47,6 +55,8 @@ class _Books(msgspec.Struct, array_like=True, frozen=True):
     windows: dict[str, msgspec.Raw]
     open: dict[str, int]
     profile: msgspec.Raw
+    seen: int = 0
+    tier: str = ""
 
 
 _decoder = msgspec.msgpack.Decoder(Account)
@@ -159,6 +169,37 @@ def expiry(account: Account, quotas: Iterable[Quota], before: int, now: int) -> 
     return min(latest, MAX_INTEGER)
 
 
+def read_page(
+    connection: sqlite3.Connection, after: str, limit: int, part: str
+) -> list[AccountRecord]:
+    """Return the accounts whose keys come next, in a transaction.
+
+    One that cannot be read is empty.
+
+    Args:
+        connection: In a transaction.
+        after: The key before.
+        limit: How many.
+        part: As for `Administers.accounts`.
+    """
+    if part:
+        wanted = f"{SEPARATOR}{part}{SEPARATOR}"
+        rows = connection.execute(_LIST, (after, wanted, limit))
+    else:
+        rows = connection.execute(_LIST_ALL, (after, limit))
+    return [_record(key, row) for key, *row in rows]
+
+
+def _record(key: str, row: Sequence[Any]) -> AccountRecord:
+    known, seen, expires, books = row
+    try:
+        account = AccountRow(key, (known, seen, expires, books), 0).account
+    except StoreError as error:
+        logger.warning("one account is listed as empty: %s", error)
+        account = Account()
+    return AccountRecord(key, account, bool(known))
+
+
 def sweep(connection: sqlite3.Connection, now: int, rows: int = MAX_REMOVED) -> None:
     """Remove some expired rows, and make the file smaller.
 
@@ -229,7 +270,8 @@ def _unpack(packed: bytes) -> Account:
         books = _books.decode(packed)
     windows = {key: _read(_window, raw) for key, raw in books.windows.items()}
     known = {key: window for key, window in windows.items() if window is not None}
-    return Account(books.since, known, books.open, _read(_profile, books.profile))
+    profile = _read(_profile, books.profile)
+    return Account(books.since, known, books.open, profile, books.seen, books.tier)
 
 
 def _read(decoder: msgspec.msgpack.Decoder[T], raw: msgspec.Raw) -> T | None:

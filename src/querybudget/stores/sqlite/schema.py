@@ -46,6 +46,21 @@ MIGRATIONS: tuple[Migration, ...] = (
             UPDATE counts SET total = total + 1 WHERE known = NEW.known;
         END""",
     ),
+    (
+        # until: µs, the largest number for ever. entry: an Override or an AuditEntry, packed.
+        """CREATE TABLE overrides (
+            id TEXT NOT NULL PRIMARY KEY,
+            until INTEGER NOT NULL,
+            entry BLOB NOT NULL
+        ) WITHOUT ROWID""",
+        "CREATE INDEX overrides_by_until ON overrides (until)",
+        "CREATE TABLE overrides_version (version TEXT NOT NULL)",
+        "INSERT INTO overrides_version VALUES ('none')",  # NO_OVERRIDES
+        """CREATE TABLE audit (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            entry BLOB NOT NULL
+        )""",
+    ),
 )
 """From an empty file to the current version, which is their number. Never change a released one:
 add the next."""
@@ -111,6 +126,7 @@ def use_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:
         )
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA journal_size_limit = {LOG_SIZE}")
+    connection.execute("PRAGMA secure_delete = ON")  # what is forgotten is not in the file
 
 
 def _journal(connection: sqlite3.Connection) -> str:

@@ -26,9 +26,13 @@ from querybudget.backends import SCHEMES, Guarantees
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Decision, Line, Reservation, Settled, Standing
 from querybudget.notation import duration
+from querybudget.overrides import AuditEntry, Override, Overrides
+from querybudget.stores.accounts import AccountPage, AccountRecord, cursor_after, key_before
 from querybudget.stores.clock import Clock
+from querybudget.stores.operators import packed, too_many
+from querybudget.stores.sqlite import changes
 from querybudget.stores.sqlite.file import READ, WRITE, AccountFile, LockedError
-from querybudget.stores.sqlite.rows import AccountRow, evict, evict_invented, sweep
+from querybudget.stores.sqlite.rows import AccountRow, evict, evict_invented, read_page, sweep
 from querybudget.stores.sqlite.thread import WorkerThread
 from querybudget.text import nearest
 from querybudget.units import SECOND, Micros, Quota
@@ -111,6 +115,37 @@ class SqliteStore:
 
     async def forget(self, partition: str) -> bool:
         return await self._transact(WRITE, self._forget, partition)
+
+    async def accounts(self, cursor: str = "", limit: int = 100, part: str = "") -> AccountPage:
+        after = key_before(cursor)
+        records = await self._transact(READ, read_page, after or "", max(1, limit), part)
+        more = len(records) == max(1, limit)
+        return AccountPage(tuple(records), cursor_after(records[-1].partition) if more else "")
+
+    async def account(self, partition: str) -> AccountRecord | None:
+        return await self._transact(READ, self._account, partition)
+
+    async def pardon(self, partition: str) -> bool:
+        return await self._transact(WRITE, self._pardon, partition)
+
+    async def overrides(self, version: str = "") -> Overrides | None:
+        return await self._transact(READ, changes.read_overrides, version, self._clock())
+
+    async def override(self, entry: Override, audit: AuditEntry) -> None:
+        packed(entry), packed(audit)
+        if not await self._transact(WRITE, self._override, entry, audit):
+            raise too_many()
+
+    async def remove_override(self, name: str, audit: AuditEntry) -> bool:
+        packed(audit)
+        return await self._transact(WRITE, self._remove_override, name, audit)
+
+    async def note(self, audit: AuditEntry) -> None:
+        packed(audit)
+        await self._transact(WRITE, self._note, audit)
+
+    async def audit(self, limit: int = 100) -> tuple[AuditEntry, ...]:
+        return await self._transact(READ, changes.read_audit, limit)
 
     async def aclose(self) -> None:
         """Wait for transactions under way, and close the file. A later use opens it again."""
@@ -210,7 +245,39 @@ class SqliteStore:
     def _forget(self, connection: sqlite3.Connection, partition: str) -> bool:
         removed = AccountRow.remove(connection, partition)
         connection.commit()
+        if removed:
+            self._file.empty_log()
         return removed
+
+    def _account(self, connection: sqlite3.Connection, partition: str) -> AccountRecord | None:
+        row = AccountRow.load(connection, partition, 0)
+        return None if row.new else AccountRecord(partition, row.account, row.known)
+
+    def _pardon(self, connection: sqlite3.Connection, partition: str) -> bool:
+        now = self._clock()
+        row = AccountRow.load(connection, partition, now)
+        profile = row.account.profile
+        if row.new or profile is None or not profile.pardon():
+            return False
+        row.save(connection, (), now)
+        connection.commit()
+        return True
+
+    def _override(self, connection: sqlite3.Connection, entry: Override, audit: AuditEntry) -> bool:
+        added = changes.set_override(connection, entry, audit, self._clock())
+        connection.commit()
+        return added
+
+    def _remove_override(
+        self, connection: sqlite3.Connection, name: str, audit: AuditEntry
+    ) -> bool:
+        removed = changes.remove_override(connection, name, audit)
+        connection.commit()
+        return removed
+
+    def _note(self, connection: sqlite3.Connection, audit: AuditEntry) -> None:
+        changes.note(connection, audit)
+        connection.commit()
 
 
 def at_url(url: str, clock: Clock, max_identities: int) -> SqliteStore:
