@@ -14,6 +14,7 @@ from querybudget.stores import Clock, Guarantees, MemoryStore, Store
 from querybudget.testing.contracts import StoreContract
 from querybudget.units import MICRO, Algorithm, Quota
 from tests.stores.coverage_bugs import COVERAGE_BUGS
+from tests.stores.operator_bugs import OPERATOR_BUGS
 from tests.stores.renewal_bugs import RENEWAL_BUGS
 from tests.stores.window_bugs import WINDOW_BUGS
 
@@ -310,6 +311,7 @@ CAUGHT: dict[type[MemoryStore], str] = {
     **WINDOW_BUGS,
     **COVERAGE_BUGS,
     **RENEWAL_BUGS,
+    **OPERATOR_BUGS,
 }
 
 PROMISES = {name for name, _ in inspect.getmembers(StoreContract) if name.startswith("test_")}

@@ -20,8 +20,10 @@ from tests.servers.process import free_port
 pytestmark = pytest.mark.anyio
 
 QUOTA = Quota("calls", Unit.REQUESTS, 9 * MICRO, 60 * SECOND, Algorithm.SLIDING, 9 * MICRO)
-ACL = "~querybudget:* -@all +evalsha +eval +script|load +get +set +psetex +del +time"
+ACL = "~querybudget:* -@all +evalsha +eval +script|load +get +set +psetex +pttl +del +time"
 """What the page on stores lists."""
+
+MONTHLY = Quota("month", Unit.REQUESTS, MICRO, 2_592_000 * SECOND, Algorithm.SLIDING, MICRO)
 
 
 async def started(url: str) -> None:
@@ -165,7 +167,16 @@ async def test_a_user_with_the_documented_permissions_starts(
     redis_servers: Servers[RedisServer],
 ) -> None:
     server = redis_servers(conf=[f"user budgets on >word {ACL}"])
-    await started(f"redis://budgets:word@127.0.0.1:{server.port}/0")
+    url = f"redis://budgets:word@127.0.0.1:{server.port}/0"
+    await started(url)
+    store = RedisStore(StoreSettings(url, timeout=10 * SECOND))
+    lines = (Line("stranger", MONTHLY, MICRO, MICRO),)
+    decision = await store.reserve(Charge("call", lines, 60 * SECOND, verified=False))
+    assert decision.reservation
+    await store.settle(decision.reservation, [MICRO])
+    with pytest.raises(StoreError, match="Permissions"):
+        await store.accounts()
+    await store.aclose()
 
 
 # -- Servers that answer "not now" ------------------------------------------------------------

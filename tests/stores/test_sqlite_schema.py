@@ -141,7 +141,7 @@ async def test_a_file_of_a_later_version_is_refused_and_left_alone(path: Path) -
     before = fixture.content()
     with pytest.raises(SetupError, match=r"later version of querybudget.*Install that version"):
         await fixture.store.start()
-    with pytest.raises(StoreError, match=r"expected schema 1 or older, found 2"):
+    with pytest.raises(StoreError, match=r"expected schema 2 or older, found 3"):
         await fixture.reserve("caller")
     await fixture.store.aclose()
     assert fixture.content() == before
@@ -157,7 +157,7 @@ async def test_a_file_that_a_later_version_migrates_while_open_is_not_written_ag
     with pytest.raises(StoreError, match="was written by a later version"):
         await fixture.reserve("caller")
     with reading(path) as connection:
-        connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
     assert (await fixture.reserve("caller")).admitted
     await fixture.store.aclose()
 

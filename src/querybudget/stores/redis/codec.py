@@ -13,6 +13,7 @@ from querybudget.coverage.group import Group
 from querybudget.errors import StoreError
 from querybudget.ledger import Account, Charge, Reservation
 from querybudget.ledger.windows import CalendarState, GcraState, LeaseState, SlidingState, State
+from querybudget.stores.accounts import AccountRecord
 from querybudget.units import MICRO, Algorithm, Quota, Unit, priced
 
 MAX_NUMBER = 2**53 - 1
@@ -43,6 +44,12 @@ _GENERATION, _ID = 6, 12
 """Bytes of an account's generation, by which it differs from a forgotten one, and of an id."""
 
 _ACCOUNT_HEAD = 1 + _GENERATION + 7 + 7 + 4 + 7
+
+_LAST = "@"
+"""Name of the record of an account's last call (`lua/account.lua`)."""
+
+_LONGEST_TIER = 255
+_MOST_OPEN = 10_000
 
 NO_PROFILE, ANY_PROFILE = bytes(_ID), b"\xff" * _ID
 """Versions of a profile: there is none; whichever there is."""
@@ -148,6 +155,7 @@ def pack_charge(charge: Charge, numbers: Mapping[str, int], now: int, deciding: 
     name, lines, price = short_name(charge.id), charge.lines, deciding.price
     charged = len({line.partition for line in lines})
     head = _CALL.pack(now, charge.ttl, price, len(lines), charged, name, name[:_GENERATION])
+    head += pack_tier(charge.tier)
     packed: list[bytes] = []
     for index, line in enumerate(lines):
         amount, minimum = line.amount, line.minimum
@@ -160,6 +168,12 @@ def pack_charge(charge: Charge, numbers: Mapping[str, int], now: int, deciding: 
         amount, minimum = min(amount, MAX_NUMBER), min(minimum, MAX_NUMBER)
         packed.append(_REQUESTED_LINE.pack(numbers[line.partition], shadow, amount, minimum))
     return head + b"".join(packed) + pack_probation(charge, numbers)
+
+
+def pack_tier(tier: str) -> bytes:
+    """Return a tier's name as scripts take it; one beyond 255 bytes is cut."""
+    name = tier.encode("utf-8", "replace")[:_LONGEST_TIER]
+    return bytes([len(name)]) + name
 
 
 def pack_profiles(
@@ -220,7 +234,12 @@ def unpack_account(packed: bytes) -> Account:
         )
     account = Account(since(packed))
     for name, record in records(packed):
-        if name:
+        if name == _LAST:
+            account.seen, account.tier = (
+                _uints(record, 1, (7,))[0],
+                record[8:].decode(errors="ignore"),
+            )
+        elif name:
             reader = _READERS.get(name.partition(":")[0])
             if reader is not None:  # else another version counted in it
                 account.windows[name] = reader(record)
@@ -235,6 +254,19 @@ def unpack_accounts(packed: Mapping[str, bytes], now: int) -> dict[str, Account]
         partition: unpack_account(account) if account else Account(now)
         for partition, account in packed.items()
     }
+
+
+def record_of(partition: str, packed: bytes) -> AccountRecord:
+    """Return an account for operators. Raises as `unpack_account`.
+
+    Its open calls have numbers for names, and all are forgotten when the last of them is: servers
+    keep no more.
+    """
+    account = unpack_account(packed)
+    count, held = _uints(packed, _ACCOUNT_HEAD - 11, (4, 7))
+    account.open = {str(number): held for number in range(min(count, _MOST_OPEN))}
+    last = next((record for name, record in records(packed) if name == _LAST), b"\1")
+    return AccountRecord(partition, account, known=last[0] == 1)
 
 
 def since(account: bytes) -> int:

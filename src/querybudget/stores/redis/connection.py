@@ -184,6 +184,19 @@ class ServerConnection:
     async def execute(self, *command: str | bytes) -> Reply:
         return await self._enqueue(command, None)
 
+    async def masters(self) -> list[str]:
+        """Return the names of the servers that have accounts, in order: one, without a name."""
+        return [""]
+
+    async def scan(
+        self, _node: str, cursor: int, pattern: bytes, count: int
+    ) -> tuple[int, list[bytes]]:
+        """Return the next cursor, 0 at the end, and keys that match."""
+        found: tuple[int, list[bytes]] = await self.execute(
+            "SCAN", b"%d" % cursor, "MATCH", pattern, "COUNT", b"%d" % count
+        )
+        return found
+
     async def aclose(self) -> None:
         while self._senders:
             await asyncio.gather(*self._senders, return_exceptions=True)
@@ -278,6 +291,29 @@ class ClusterConnection:
             raise
         except Exception as error:  # redis-py has errors of its own for nodes that come and go
             raise store_error(error, alone=False) from error
+
+    async def masters(self) -> list[str]:
+        """Return the names of the masters, in order."""
+        try:
+            await self._discover()
+        except Exception as error:
+            raise store_error(error, alone=False) from error
+        return sorted(node.name for node in self._cluster.get_primaries())
+
+    async def scan(
+        self, node: str, cursor: int, pattern: bytes, count: int
+    ) -> tuple[int, list[bytes]]:
+        """Return the next cursor of one master, 0 at the end, and keys that match."""
+        master = self._cluster.get_node(node_name=node)
+        try:
+            async with self._semaphore:
+                found: tuple[dict[str, int], list[bytes]] = await self._cluster.execute_command(
+                    "SCAN", cursor, "MATCH", pattern, "COUNT", count, target_nodes=master
+                )
+        except Exception as error:
+            raise store_error(error, alone=False) from error
+        cursors, keys = found
+        return cursors[node], keys
 
     async def _discover(self) -> None:
         """Ask for the cluster's slots once, however many tasks use the client first."""

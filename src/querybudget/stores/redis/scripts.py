@@ -57,6 +57,21 @@ def fold() -> Script:
     return _script("numbers", "clock", "account", "fold")
 
 
+def pardon() -> Script:
+    """Return the script that stores the profile of an account that was pardoned."""
+    return _script("numbers", "clock", "account", "pardon")
+
+
+def override() -> Script:
+    """Return the script that adds or removes an override, and notes it."""
+    return _script("numbers", "clock", "override")
+
+
+def overrides() -> Script:
+    """Return the script that reads all overrides."""
+    return _script("overrides")
+
+
 def read() -> Script:
     """Return the script that reads the time and accounts."""
     return _script("numbers", "clock", "read")

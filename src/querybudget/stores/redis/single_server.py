@@ -43,6 +43,7 @@ MIN_TIMEOUT = 1.0
 _NOW = struct.Struct(">Q")
 _SETTLE = struct.Struct(">Q12sB")
 _RENEW = struct.Struct(">QQ12sB")
+_PARDON = struct.Struct(">Q12s12s")
 _FOLD = struct.Struct(">Q12s12sB")
 _USED = struct.Struct(">BQ")
 _ADMITTED_LINE = struct.Struct(">qqq")
@@ -109,10 +110,23 @@ class SingleServerOps:
         name = partition.replace("%", "%25").replace("}", "%7D") or "%"
         return f"{self._prefix}:{{{name}}}".encode("utf-8", "surrogatepass")
 
+    def partition(self, key: bytes) -> str:
+        """Inverse of `key`."""
+        name = key[len(self._prefix) + 2 : -1].decode("utf-8", "surrogatepass")
+        return "" if name == "%" else name.replace("%7D", "}").replace("%25", "%")
+
+    def operator_key(self, name: str) -> bytes:
+        """Return a key of what operators have changed. No account's begins or ends like it."""
+        return f"{self._prefix}:{name}:{{operator}}".encode()
+
+    def packed_now(self) -> bytes:
+        """Return the time for scripts that take nothing else there."""
+        return _NOW.pack(self._now())
+
     async def read(self, partitions: Sequence[str]) -> tuple[int, list[bytes]]:
         """Return the time in µs, and the packed accounts; empty where there is none."""
         keys = [self.key(partition) for partition in partitions]
-        now, *accounts = await self.connection.run(scripts.read(), keys, _NOW.pack(self._now()))
+        now, *accounts = await self.connection.run(scripts.read(), keys, self.packed_now())
         return self._heard(_NOW.unpack(now)[0]), accounts
 
     async def reserve(self, charge: Charge) -> Decision:
@@ -173,9 +187,24 @@ class SingleServerOps:
             version,
             codec.short_name(charge.id),
             partition in charge.on_probation,
-        )
+        ) + codec.pack_tier(charge.tier)
         reply = await self.connection.run(scripts.fold(), [self.key(partition)], head, profile)
         return None if isinstance(reply, bytes) else reply[1]
+
+    async def pardon(self, partition: str, name: bytes, version: bytes, profile: bytes) -> Any:  # noqa: ANN401 - bytes, or a list of bytes
+        """Store the profile of an account that was pardoned.
+
+        Args:
+            partition: The account's.
+            name: The version of the new profile.
+            version: That of the profile that it was computed from.
+            profile: The new profile, packed.
+
+        Returns:
+            What `pardon.lua` says.
+        """
+        head = _PARDON.pack(self._now(), version, name)
+        return await self.connection.run(scripts.pardon(), [self.key(partition)], head, profile)
 
     async def settle(
         self,

@@ -12,12 +12,16 @@ from querybudget import ledger
 from querybudget.backends import Guarantees, StoreSettings, guarantees_of
 from querybudget.errors import SetupError, StoreError, UnusableStoreError
 from querybudget.ledger import Account, Charge, Decision, Line, Reservation, Settled
+from querybudget.overrides import AuditEntry, Override, Overrides
 from querybudget.redact import redact_url
+from querybudget.stores.accounts import AccountPage, AccountRecord
 from querybudget.stores.clock import Clock, system_clock
 from querybudget.stores.redis import codec
+from querybudget.stores.redis.changes import ChangeOps
 from querybudget.stores.redis.cluster import ClusterOps
 from querybudget.stores.redis.connection import UnansweredError
 from querybudget.stores.redis.coverage import CoverageOps
+from querybudget.stores.redis.listing import Listing
 from querybudget.stores.redis.options import files_in
 from querybudget.stores.redis.single_server import SingleServerOps
 from querybudget.units import MICRO, SECOND, Algorithm, Micros, Quota, Unit
@@ -27,6 +31,9 @@ MAX_DOUBTFUL = 10_000
 
 UNDO_TRIES = 20
 """Refused tries to give back a doubtful charge. After the last it is left to expire."""
+
+PARDONS = 100
+"""Tries to pardon an account whose profile calls change meanwhile."""
 
 _PROBE = Quota("start", Unit.REQUESTS, MICRO, 60 * SECOND, Algorithm.SLIDING, MICRO)
 
@@ -64,6 +71,8 @@ class RedisStore:
         self._single = SingleServerOps(settings, clock, estimate or system_clock())
         self._ops = self._single if guarantees.atomic else ClusterOps(self._single)
         self._coverage = CoverageOps(self._single)
+        self._listing = Listing(self._single)
+        self._changes = ChangeOps(self._single)
         self._doubtful = deque[tuple[Charge, int]](maxlen=MAX_DOUBTFUL)
         self._undoing: asyncio.Task[None] | None = None
 
@@ -150,6 +159,48 @@ class RedisStore:
     async def forget(self, partition: str) -> bool:
         self._coverage.drop([partition])
         return bool(await self._single.connection.execute("DEL", self._single.key(partition)))
+
+    async def accounts(self, cursor: str = "", limit: int = 100, part: str = "") -> AccountPage:
+        return await self._listing.page(cursor, limit, part)
+
+    async def account(self, partition: str) -> AccountRecord | None:
+        _, (packed,) = await self._single.read([partition])
+        return codec.record_of(partition, packed) if packed else None
+
+    async def pardon(self, partition: str) -> bool:
+        new = os.urandom(len(codec.NO_PROFILE))
+        _, (packed,) = await self._single.read([partition])
+        for _ in range(PARDONS):
+            if not packed:
+                return False
+            version, _ = codec.profile_of(packed)
+            if version == new:  # an answer was lost
+                return True
+            profile = codec.unpack_account(packed).profile
+            if profile is None or not profile.pardon():
+                return False
+            pardoned = codec.pack_profile(profile)
+            reply = await self._single.pardon(partition, new, version, pardoned)
+            self._coverage.drop([partition])
+            if isinstance(reply, bytes):
+                return reply == b"O"
+            packed = reply[1]
+        raise StoreError("the account changed at each attempt to pardon it: try again")
+
+    async def overrides(self, version: str = "") -> Overrides | None:
+        return await self._changes.overrides(version)
+
+    async def override(self, entry: Override, audit: AuditEntry) -> None:
+        await self._changes.override(entry, audit)
+
+    async def remove_override(self, name: str, audit: AuditEntry) -> bool:
+        return await self._changes.remove(name, audit)
+
+    async def note(self, audit: AuditEntry) -> None:
+        await self._changes.note(audit)
+
+    async def audit(self, limit: int = 100) -> tuple[AuditEntry, ...]:
+        return await self._changes.audit(limit)
 
     async def describe(self) -> dict[str, str]:
         """Return the server's INFO; in a cluster, that of one server.

@@ -21,6 +21,7 @@ import pytest
 
 from querybudget.ledger import Settled, Verdict
 from querybudget.stores import Declares, Guarantees, Starts
+from querybudget.testing.contracts.administers import AdministerContract
 from querybudget.testing.contracts.coverage import BucketContract
 from querybudget.testing.contracts.fixtures import (
     HOUR,
@@ -41,7 +42,9 @@ REACHES = ("process", "host", "network")
 
 
 @pytest.mark.anyio
-class StoreContract(SettleContract, RenewContract, BucketContract, ProfileContract):
+class StoreContract(
+    SettleContract, RenewContract, BucketContract, ProfileContract, AdministerContract
+):
     """Tests of what every store promises. Inherit them, and define `make_store`."""
 
     @kinds

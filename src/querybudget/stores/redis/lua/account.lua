@@ -1,12 +1,15 @@
 -- An account is one string: a head, then records, each a name and its content. Records are windows
 -- by the key of their quota, and the profile without a name: its version, which is the id of the call
--- that it observed last, and what only clients can read. A call leaves packed what it does not change.
+-- that it observed last, and what only clients can read. `LAST` is for operators: a byte that is 1 once
+-- the account is off probation, when its last call was admitted, and that caller's tier. A call leaves
+-- packed what it does not change.
 -- A version of querybudget that changes the layout writes another version first.
 
 local HEAD = '>Bc6I7I7I4I7'
 local RECORD = '>Bc0I3c0'
 local VERSION = 1
 
+local LAST = '@'
 local NONE, ANY = rep('\0', 12), rep('\255', 12) -- versions of a profile: there is none; whichever
 
 -- gen      six bytes by which an account differs from an earlier one with its key

@@ -2,12 +2,12 @@
 --
 -- KEYS  the account
 -- ARGV  1  now (0: the server's time), the version of the profile that the new one was computed from,
---          id, 1 if the account is on probation
+--          id, 1 if the account is on probation, and the tier
 --       2  the new profile
 --
 -- Returns S, now, and the account as it is; nothing is changed if its profile has another version.
 
-local now, version, id, on_probation = unpack('>I8c12c12B', ARGV[1])
+local now, version, id, on_probation, tier = unpack('>I8c12c12BBc0', ARGV[1])
 now = clock(now)
 local blob = redis.call('GET', KEYS[1]) or ''
 local account = blob ~= '' and read_account(blob)
@@ -18,5 +18,8 @@ if version ~= (profile and sub(profile, 1, 12) or NONE) then
 end
 account.records[''] = id .. ARGV[2]
 account.til = max(account.til, now + LIFETIME)
+local before = account.records[LAST]
+local known = on_probation == 0 or before and byte(before) == 1
+account.records[LAST] = (known and '\1' or '\0') .. pack('>I7', now) .. tier
 write_account(KEYS[1], account, now, on_probation == 1)
 return 'O'

@@ -2,7 +2,7 @@
 --
 -- KEYS  the accounts, those of the lines first, then the reservation
 -- ARGV  1  now (0: the server's time), hold, price, number of lines, number of accounts that have
---          lines, id, its short name; for each line: the number of its account, 1 for shadow or 2 to be
+--          lines, id, its short name, tier; for each line: the number of its account, 1 for shadow or 2 to be
 --          left uncharged, amount and minimum, both priced; then the numbers of the accounts on
 --          probation, a byte each
 --       2  of a call that profiles observe, what it was decided on, and what they are now: for each
@@ -27,7 +27,7 @@
 -- costs more for each local that they refer to.
 
 local call, owners, reservation = ARGV[1], #KEYS - 1, KEYS[#KEYS]
-local now, hold, price, count, charged, id, gen, first = unpack('>I8I8I8BBc12c6', call)
+local now, hold, price, count, charged, id, gen, tier, first = unpack('>I8I8I8BBc12c6Bc0', call)
 if now == 0 then
   local time = redis.call('TIME')
   now = time[1] * MICRO + time[2]
@@ -218,6 +218,7 @@ local span = floor((hold + GRACE) / 1000) + 1000
 if not redis.call('SET', reservation, kept, 'NX', 'PX', span) then
   return full('D', redis.call('GET', reservation))
 end
+local last = pack('>I7', now) .. tier
 for n = 1, owners do
   local account, profile = accounts[n], profiles and profiles[n] or ''
   if n <= charged then
@@ -229,7 +230,10 @@ for n = 1, owners do
     account.til = max(account.til, now + LIFETIME)
   end
   if n <= charged or profile ~= '' then
-    write_account(KEYS[n], account, now, find(on_probation, char(n), 1, true))
+    local probation, before = find(on_probation, char(n), 1, true), account.records[LAST]
+    local known = not probation or before and byte(before) == 1
+    account.records[LAST] = (known and '\1' or '\0') .. last
+    write_account(KEYS[n], account, now, probation)
   end
 end
 

@@ -76,10 +76,14 @@ for n = 1, owners do
   local account = accounts[n]
   if account then
     account.open = max(0, account.open - 1)
+    local last = account.records[LAST]
+    account.records[LAST] = nil
     if account.open == 0 and next(account.records) == nil then
       redis.call('DEL', KEYS[n])
     else
-      write_account(KEYS[n], account, now, find(on_probation, char(n), 1, true))
+      local probation = find(on_probation, char(n), 1, true)
+      account.records[LAST] = last and not probation and '\1' .. sub(last, 2) or last
+      write_account(KEYS[n], account, now, probation)
     end
   end
 end
