@@ -6,7 +6,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import httpx
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from querybudget.paths import is_plain, is_too_long, normal, readings
@@ -77,6 +77,9 @@ def test_an_ordinary_path_has_one_reading(path: str) -> None:
         "http://health/v1/chat/completions",
         "/health/../../v1/chat/completions/",
         "/v1%2fchat%2fcompletions",
+        "/health/%2\te./v1/chat/completions",
+        "/health/%%092e./v1/chat/completions",
+        "/v1/chat%\n2\rf%63ompletions",
     ],
 )
 def test_a_path_that_some_receiver_leads_to_a_model_says_so(path: str) -> None:
@@ -86,11 +89,15 @@ def test_a_path_that_some_receiver_leads_to_a_model_says_so(path: str) -> None:
 
 
 @given(st.one_of(paths, texts))
-def test_the_normal_form_is_plain_or_beyond_reading_and_stays_as_it_is(path: str) -> None:
+@example("/%\t22")
+@example("/%%0922")
+@example("/%2\n5\r2\te")
+def test_the_normal_form_stays_as_it_is_unless_its_path_is_not_read(path: str) -> None:
+    assume(not is_too_long(path))
     form = normal(path)
     assert normal(form) == form
     assert not {"", ".", ".."} & set(form.split("/")[1:-1])
-    assert form in readings(path)
+    assert form in readings(path) or form == path.rstrip("/")
 
 
 @given(st.one_of(paths, texts))
@@ -116,6 +123,17 @@ def test_the_path_as_sent_has_readings_of_its_own() -> None:
 
 def test_readings_are_few() -> None:
     assert len(readings(("//a;b?c#d\\e\x01%252e/.." * 60)[:1_000])) < 200
+
+
+@pytest.mark.parametrize("escape", ["%252525252f", "%%%%%33332f", "%2\n525\t25\r2\r52f"])
+def test_a_path_encoded_more_often_than_any_proxy_decodes_is_not_read(escape: str) -> None:
+    assert is_too_long(f"/v1/chat{escape}completions")
+
+
+def test_a_path_that_proxies_decode_in_turn_is_read() -> None:
+    path = "/v1/chat%2525252fcompletions"  # by the server once, by proxies three times
+    assert not is_too_long(unquote(path))
+    assert CHAT in readings(unquote(path))
 
 
 def test_a_long_path_is_too_long_only_if_it_has_many_readings() -> None:

@@ -25,7 +25,8 @@ LONGEST = 16 * 1024
 """No path is longer: servers have limits of 8 KiB (nginx) to 64 KiB."""
 
 DECODINGS = 3
-"""Times that a path is decoded beyond what the server has decoded: each proxy may do so once."""
+"""Times that a path is decoded beyond what the server has decoded: each proxy may do so once. One
+that could be decoded further is not read: `is_too_long` says so."""
 
 _PLAIN = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[\w.~!$&'()*+,=:@-]+)*/?", re.ASCII)
 _END = re.compile(r"[?#]")
@@ -78,7 +79,12 @@ _cached = lru_cache(maxsize=4096)(_is_plain)
 
 def is_too_long(path: str) -> bool:
     """Return True if a path is too long, or may be read in more ways than are looked at."""
-    return len(path) > LONGEST or (len(path) > LONGEST_READ and not is_plain(path))
+    if len(path) > LONGEST or is_plain(path):
+        return len(path) > LONGEST
+    if len(path) > LONGEST_READ:
+        return True
+    last = _without_controls(_decoded(path, path)[-1])
+    return unquote(last) != last
 
 
 def readings(path: str, raw: str = "") -> tuple[str, ...]:
@@ -92,9 +98,9 @@ def readings(path: str, raw: str = "") -> tuple[str, ...]:
         return (path,)
     if len(path) > LONGEST_READ:
         return tuple(dict.fromkeys((path, normal(path))))
-    texts = _decoded(raw or path, path)
+    texts = dict.fromkeys(_decoded(raw or path, path))
     for step in _STEPS:
-        texts = tuple(dict.fromkeys([*texts, *map(step, texts)]))
+        texts = dict.fromkeys([*texts, *map(step, texts)])
     found = dict.fromkeys((path,))
     for text in texts:
         folded = _folded(text)
@@ -107,19 +113,23 @@ def normal(path: str) -> str:
 
     A plain path is its own normal form, but for a slash at its end.
     """
-    *_, text = _decoded(path, path)
+    text = _decoded(path, path)[-1]
     for step in _STEPS:
         text = step(text)
     return _merged(text)
 
 
-def _decoded(raw: str, path: str) -> tuple[str, ...]:
-    """Return a path as sent, as the server decoded it, and decoded further."""
-    found = dict.fromkeys((raw, path))
+def _decoded(raw: str, path: str) -> list[str]:
+    """Return a path as sent, as the server decoded it, and decoded further.
+
+    What drops control characters may do so before it decodes, and they may stand within an escape.
+    So the path is decoded with and without them. The last is the one without.
+    """
+    found, bare = [raw, path], path
     for _ in range(DECODINGS):
-        path = unquote(path) if "%" in path else path
-        found[path] = None
-    return tuple(found)
+        path, bare = unquote(path), unquote(_without_controls(bare))
+        found += (path, bare)
+    return found
 
 
 def _folded(path: str) -> str:

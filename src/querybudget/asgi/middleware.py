@@ -35,7 +35,7 @@ from querybudget.limiter.matching import LONGEST_KEY
 from querybudget.limiter.request_ids import new_request_id
 from querybudget.limiter.route import Route
 from querybudget.limiter.scopes import is_preflight, method_of, path_of, paths_of, target_of
-from querybudget.paths import LONGEST, LONGEST_READ, is_too_long
+from querybudget.paths import LONGEST, is_too_long
 from querybudget.policy.model import Policy
 from querybudget.policy.routes import Unknown
 from querybudget.refusals import Answer, no_route, path_too_long, readable_by
@@ -148,7 +148,7 @@ class QueryBudgetMiddleware:
         path = paths[0]
         if path and path == limiter.policy.health and method in READS:
             return send_health(limiter, send)
-        if len(path) > LONGEST_READ and is_too_long(path):
+        if is_too_long(path):
             return self._refuse(path_too_long, scope, path, send)
         route = limiter.matcher.route(method, *paths)
         if route is None or (method == "OPTIONS" and is_preflight(scope)):
