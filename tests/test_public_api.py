@@ -66,8 +66,9 @@ BUDGET = "{'name': 'rpm', 'limit': '1/minute'}"
 CALL = """
 import asyncio
 from querybudget import Call, Dialect, Limiter, load_policy, request_scope
+from querybudget.adapters.base import Channel, Segment
 limiter = Limiter(load_policy({'secret': 'x' * 32, 'budgets': [%s]}))
-call = Call(Dialect.OPENAI, 'chat', ask='Why is the sky blue?')
+call = Call(Dialect.OPENAI, 'chat', segments=(Segment(Channel.SAID, 'Why is the sky blue?'),))
 admission = asyncio.run(limiter.admit(request_scope('/v1/chat/completions'), call))
 assert admission.decision is not None and admission.decision.admitted
 """

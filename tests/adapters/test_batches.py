@@ -49,7 +49,7 @@ def test_each_request_of_a_batch_is_a_prompt_with_its_size_and_its_bound() -> No
     call = batch(params("abc", max_tokens=10), params("de", max_tokens=30))
     assert (call.operation, call.dialect) == ("messages", Dialect.ANTHROPIC)
     assert (call.items, call.input_bytes, call.max_output) == (2, 5, 20)
-    assert call.asks == ("abc", "de")
+    assert [one.text for one in call.segments] == ["abc", "de"]
     assert call.background
 
 

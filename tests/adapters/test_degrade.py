@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from typing import Any
 
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters import adapter_for
-from querybudget.adapters.base import MAX_ASKS, Target
+from querybudget.adapters.base import Target
 from querybudget.adapters.degrade import OUTPUT
 from querybudget.errors import BodyError
 from querybudget.policy.model import GenericRoute
@@ -256,38 +255,3 @@ def test_degrading_anything_twice_is_degrading_it_once_and_it_asks_for_little(
 @given(body=st.binary(max_size=80))
 def test_degrading_any_bytes_never_raises(path: str, body: bytes) -> None:
     assert isinstance(degrade(path, body), bytes)
-
-
-# -- the prompts of an array, one by one
-
-
-def asks(path: str, /, **members: Any) -> tuple[str, ...]:
-    adapter = adapter_for(path, "POST", (ROUTE,))
-    assert adapter is not None
-    return adapter.parse(Target(path), json.dumps(members).encode()).asks
-
-
-@pytest.mark.parametrize(
-    ("path", "name"), [(COMPLETIONS, "prompt"), (EMBEDDINGS, "input"), ("/generate", "inputs")]
-)
-def test_prompts_of_an_array_are_asks_of_their_own(path: str, name: str) -> None:
-    assert asks(path, **{name: ["a", "b", "c"]}) == ("a", "b", "c")
-    assert asks(path, **{name: ["a"]}) == ()
-    assert asks(path, **{name: "a"}) == ()
-    assert asks(path, **{name: [[1, 2], [3]]}) == ()
-
-
-@pytest.mark.parametrize("path", [COMPLETIONS, EMBEDDINGS])
-@given(count=st.integers(MAX_ASKS + 1, 2_000))
-def test_a_long_array_keeps_prompts_spread_evenly_over_it(path: str, count: int) -> None:
-    name = "prompt" if path == COMPLETIONS else "input"
-    kept = [int(ask) for ask in asks(path, **{name: [str(at) for at in range(count)]})]
-    assert len(set(kept)) == MAX_ASKS
-    assert kept == sorted(kept)
-    gaps = {b - a for a, b in itertools.pairwise(kept)}
-    assert max(gaps) - min(gaps) <= 1
-
-
-def test_a_conversation_of_a_generic_route_is_one_ask() -> None:
-    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    assert asks("/generate", inputs=turns) == ()

@@ -223,7 +223,7 @@ def test_a_route_reads_as_the_dialect_that_it_names_under_its_own_name() -> None
     adapter = routed(route, "/ask/gpt")
     assert adapter is not None
     call = adapter.parse(Target("/ask/gpt"), b'{"messages": [{"role": "user", "content": "hi"}]}')
-    assert (call.operation, call.model, call.ask) == ("asking", "gpt", "hi")
+    assert (call.operation, call.model, call.input_bytes) == ("asking", "gpt", 2)
     assert routed(route, "/other/gpt") is None
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.adapters.base import Target
+from querybudget.adapters.base import Channel, Segment, Target
 from querybudget.adapters.openai import ChatCompletions
 from querybudget.adapters.plain_chat import plain_chat
 from querybudget.adapters.reading import read_call
@@ -101,5 +101,6 @@ def test_a_plain_request_is_read_at_once() -> None:
     ).encode()
     call = plain_chat(TARGET, body)
     assert call is not None
-    assert (call.model, call.template, call.ask) == ("m", "Be brief.", 'line\n"two"')
+    assert (call.model, call.template) == ("m", "Be brief.")
+    assert call.segments[-1] == Segment(Channel.SAID, 'line\n"two"')
     assert (call.stream, call.max_output, call.input_bytes) == (True, 10, 19)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters import adapter_for
-from querybudget.adapters.base import Call, Dialect, Target
+from querybudget.adapters.base import Call, Channel, Dialect, Segment, Target
 from querybudget.adapters.request import MAX_CHOICES, MAX_LOGPROBS, MAX_OUTPUT
 from querybudget.errors import BodyError
 
@@ -149,8 +149,8 @@ def test_numbers_and_flags_may_come_in_quotes_and_numbers_with_a_point() -> None
 
 
 def test_text_that_reads_like_another_value_stays_text() -> None:
-    assert read(CHAT, messages=[user("null")]).ask == "null"
-    assert read(COMPLETIONS, prompt="5").ask == "5"
+    assert read(CHAT, messages=[user("null")]).segments == (Segment(Channel.SAID, "null"),)
+    assert read(COMPLETIONS, prompt="5").segments == (Segment(Channel.SAID, "5"),)
     assert read(COMPLETIONS, prompt=["5", "true"]).items == 2
 
 
@@ -266,41 +266,7 @@ def test_token_ids_among_prompts_count() -> None:
 
 def test_embeddings_of_messages_count_their_text() -> None:
     call = read(EMBEDDINGS, messages=[user("abc")])
-    assert (call.input_bytes, call.ask, call.generates) == (3, "abc", False)
-
-
-# -- what is asked
-
-
-@pytest.mark.parametrize(
-    ("messages", "ask"),
-    [
-        ([], ""),
-        ([user("a")], "a"),
-        ([user("a"), assistant("b"), user("c")], "c"),
-        ([user("a"), user("b")], "a\nb"),
-        ([user("a"), {"role": "system", "content": "x"}, user("b")], "a\nb"),
-        ([user("a"), user("b"), assistant("begin:")], "a\nb"),
-        ([user("a"), assistant(None), {"role": "tool", "content": "r"}], "a"),
-        ([user("a"), assistant("b"), user([{"type": "tool_result", "content": "r"}])], "a"),
-        ([user([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}])], "a\nb"),
-        ([user(["a", {"type": "text", "text": "b"}])], "a\nb"),
-        ([user({"type": "text", "text": "a"})], "a"),
-        ([{"role": "system", "content": "a"}], "a"),
-        ([{"role": "human", "content": "a"}, assistant("b")], "a"),
-        ([assistant("b"), {"role": "tool", "content": "r"}], ""),
-    ],
-)
-@pytest.mark.parametrize("path", [CHAT, MESSAGES])
-def test_the_ask_is_what_users_said_since_the_model_last_spoke(
-    path: str, messages: list[Any], ask: str
-) -> None:
-    assert read(path, messages=messages).ask == ask
-
-
-def test_the_ask_of_a_response_is_its_input() -> None:
-    assert read(RESPONSES, input="a").ask == "a"
-    assert read(RESPONSES, input=[user("a"), {"type": "reasoning"}, user("b")]).ask == "a\nb"
+    assert (call.input_bytes, call.generates) == (3, False)
 
 
 def test_the_template_is_every_system_and_developer_message() -> None:
@@ -503,4 +469,4 @@ def test_an_odd_member_spoils_no_other() -> None:
 
 def test_several_conversations_are_several_prompts() -> None:
     call = read(CHAT, messages=[[user("abc")], [user("de")]])
-    assert (call.items, call.input_bytes, call.asks) == (2, 5, ("abc", "de"))
+    assert (call.items, call.input_bytes) == (2, 5)

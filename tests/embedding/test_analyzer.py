@@ -130,12 +130,6 @@ async def test_capabilities_are_those_of_what_is_said(shared: EmbeddingAnalyzer)
     assert observation.fed[0].capabilities & 1 << CAPABILITIES.index("coding")
 
 
-async def test_a_call_made_by_hand_has_its_prompts(shared: EmbeddingAnalyzer) -> None:
-    call = Call(Dialect.OPENAI, "chat", ask="What is a noun?", template="You teach grammar.")
-    observation = await shared.analyze(call, "four")
-    assert [len(observation.said), len(observation.fed)] == [1, 1]
-
-
 async def test_what_is_no_text_is_opaque(shared: EmbeddingAnalyzer) -> None:
     one, two = Opaque("tokens", "1,2,3"), Opaque("unreadable", "1,2,3")
     call = Call(Dialect.OPENAI, "chat", opaque=(one, two, one))
@@ -223,11 +217,12 @@ async def test_another_key_gives_other_numbers(codebook: Codebook) -> None:
 def test_another_process_makes_the_same_observation(shared: EmbeddingAnalyzer) -> None:
     program = (
         "import asyncio, sys\n"
-        "from querybudget.adapters.base import Call, Dialect\n"
+        "from querybudget.adapters.base import Call, Channel, Dialect, Segment\n"
         "from querybudget.embedding.analyzer import open_analyzer\n"
         "from querybudget.policy.model import Policy\n"
         f"analyzer = open_analyzer(Policy(()), {KEY!r})\n"
-        "call = Call(Dialect.OPENAI, 'chat', ask='Is water wet?', template='Be brief.')\n"
+        "said = (Segment(Channel.SAID, 'Is water wet?'),)\n"
+        "call = Call(Dialect.OPENAI, 'chat', segments=said)\n"
         "print(asyncio.run(analyzer.analyze(call, 'somebody')))\n"
     )
     run = subprocess.run(

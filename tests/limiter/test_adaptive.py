@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from querybudget.adapters.base import Call, Dialect
+from querybudget.adapters.base import Call, Channel, Dialect, Segment
 from querybudget.coverage.calibration import Calibration
 from querybudget.ledger import Charge
 from querybudget.testing import FakeAnalyzer, memory_limiter
@@ -39,7 +39,7 @@ async def charge(*budgets: dict[str, Any], key: str = "a", **settings: Any) -> C
         },
         analyzer=FakeAnalyzer(),
     )
-    call = Call(Dialect.OPENAI, "chat", ask="What is a noun?")
+    call = Call(Dialect.OPENAI, "chat", segments=(Segment(Channel.SAID, "What is a noun?"),))
     admission = await limiter.admit(http_scope(key=key), call)
     assert admission.reserved is not None
     return admission.reserved.charge

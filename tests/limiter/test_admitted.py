@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.adapters.base import Call, Dialect, Usage
+from querybudget.adapters.base import Call, Channel, Dialect, Segment, Usage
 from querybudget.asgi.responder import refusal_of
 from querybudget.coverage import Stage
 from querybudget.errors import QueryBudgetError, RefusedError
@@ -94,8 +94,17 @@ def scope(path: str = CHAT, key: str = "a", **more: Any) -> dict[str, Any]:
     return request_scope(path, headers={"Authorization": f"Bearer {key}"}, **more)
 
 
-def chat(**values: Any) -> Call:
-    return Call(Dialect.OPENAI, "chat", model="m", input_bytes=40, max_output=50, **values)
+def chat(said: str = "", **values: Any) -> Call:
+    segments = (Segment(Channel.SAID, said),) if said else ()
+    return Call(
+        Dialect.OPENAI,
+        "chat",
+        model="m",
+        input_bytes=40,
+        max_output=50,
+        segments=segments,
+        **values,
+    )
 
 
 async def test_a_scope_is_enough_to_find_caller_and_route() -> None:
@@ -268,7 +277,7 @@ async def test_a_refusal_by_budgets_of_buckets_names_none_of_them() -> None:
 
     async def sweep() -> None:
         for number in range(5):
-            async with bench.limiter.admitted(scope(), chat(ask=f"question {number}")):
+            async with bench.limiter.admitted(scope(), chat(f"question {number}")):
                 pass
 
     with pytest.raises(RefusedError) as caught:
@@ -368,7 +377,7 @@ async def test_a_call_that_is_to_be_slowed_is_delayed_before_its_body_runs() -> 
     bench = Bench(STAGED)
     stages: list[Stage] = []
     for number in range(9):
-        async with bench.limiter.admitted(scope(), chat(ask=f"question {number}")) as admission:
+        async with bench.limiter.admitted(scope(), chat(f"question {number}")) as admission:
             stages.append(admission.stage)
             assert len(bench.slept) == sum(stage >= Stage.SLOW for stage in stages)
     assert Stage.SLOW in stages
@@ -378,7 +387,7 @@ async def test_a_call_that_is_to_be_slowed_is_delayed_before_its_body_runs() -> 
 async def test_a_call_cancelled_while_it_is_delayed_gives_everything_back() -> None:
     bench = Bench(STAGED, TOKENS)
     for number in range(8):
-        async with bench.limiter.admitted(scope(), chat(ask=f"question {number}")):
+        async with bench.limiter.admitted(scope(), chat(f"question {number}")):
             pass
     used, delayed = await bench.used("tokens"), asyncio.Event()
 
@@ -389,7 +398,7 @@ async def test_a_call_cancelled_while_it_is_delayed_gives_everything_back() -> N
     bench.pause = pause
 
     async def run() -> None:
-        async with bench.limiter.admitted(scope(), chat(ask="another")):
+        async with bench.limiter.admitted(scope(), chat("another")):
             raise AssertionError("reached")
 
     task = asyncio.ensure_future(run())
@@ -621,7 +630,7 @@ async def test_a_view_shows_price_stage_and_what_is_left_of_the_callers_own_budg
         {"name": "watched", "limit": "9/minute", "mode": "shadow"},
         {"name": "breadth", "limit": "9 buckets/day", "mode": "enforce"},
     )
-    async with bench.limiter.admitted(scope(), chat(ask="hello")) as admission:
+    async with bench.limiter.admitted(scope(), chat("hello")) as admission:
         view = AdmissionView(admission)
         assert view.remaining == {"own": 8 * MICRO}
         assert (view.price, view.stage) == (MICRO, Stage.NONE)

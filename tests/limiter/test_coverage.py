@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.adapters.base import UNREADABLE, Call, Dialect, Usage
+from querybudget.adapters.base import UNREADABLE, Call, Channel, Dialect, Segment, Usage
 from querybudget.coverage import Observation, Stage
 from querybudget.errors import StoreError
 from querybudget.ledger import Charge, Decision
@@ -34,8 +34,9 @@ def policy(*budgets: dict[str, Any], **settings: Any) -> dict[str, Any]:
     return {**given, **settings}
 
 
-def chat(ask: str = "", **values: Any) -> Call:
-    return Call(Dialect.OPENAI, values.pop("operation", "chat"), ask=ask, **values)
+def chat(*said: str, **values: Any) -> Call:
+    segments = tuple(Segment(Channel.SAID, text) for text in said if text)
+    return Call(Dialect.OPENAI, values.pop("operation", "chat"), segments=segments, **values)
 
 
 def scope(key: str, **values: Any) -> dict[str, Any]:
@@ -149,7 +150,7 @@ def test_what_is_used_is_what_answered_calls_were_the_first_to_show(
         known, used = set[int](), 0
         for cells, outcome in calls:
             texts = tuple(map(str, cells))
-            await ask(limiter, chat("\n".join(texts), asks=texts), outcome=outcome)
+            await ask(limiter, chat(*texts), outcome=outcome)
             used += len(set(cells) - known) if outcome is Outcome.ANSWERED else 0
             known |= set(cells)
         assert left(await admit(limiter, "")) == 4000 - used
@@ -165,10 +166,9 @@ async def test_parallel_calls_cannot_pass_a_bucket_budget_together() -> None:
 
 async def test_every_prompt_of_an_array_takes_its_bucket() -> None:
     limiter = memory_limiter(policy(BREADTH), analyzer=FakeAnalyzer())
-    call = chat("a\nb\nc", asks=("a", "b", "c"), items=3)
+    call = chat("a", "b", "c", items=3)
     assert left(await ask(limiter, call)) == 1
-    five = tuple("defgh")
-    refused = await ask(limiter, chat("\n".join(five), asks=five, items=5))
+    refused = await ask(limiter, chat(*"defgh", items=5))
     assert refused.refusal is Refusal.ABNORMAL
 
 

@@ -10,6 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from querybudget import Call, Dialect, QueryBudgetMiddleware, Usage
+from querybudget.adapters.base import Channel, Segment
 from querybudget.asgi.types import Receive, Scope, Send
 from querybudget.coverage.observation import FINE
 from querybudget.errors import PolicyError
@@ -255,8 +256,8 @@ BREADTH: dict[str, Any] = {
 
 
 def call(*asks: str) -> Call:
-    more = asks if len(asks) > 1 else ()
-    return Call(Dialect.OPENAI, "chat", ask="\n".join(asks), asks=more)
+    segments = tuple(Segment(Channel.SAID, ask) for ask in asks)
+    return Call(Dialect.OPENAI, "chat", segments=segments)
 
 
 async def cells(analyzer: FakeAnalyzer, *asks: str) -> tuple[int, ...]:

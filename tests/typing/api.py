@@ -156,7 +156,7 @@ class Looking:
     names = ("coding",)
 
     async def analyze(self, call: Call, caller: str, /) -> Observation:
-        chunk = Chunk(digest=1, cell=len(call.ask) % 4096)
+        chunk = Chunk(digest=1, cell=len(call.segments) % 4096)
         return Observation(said=(chunk,), capabilities=1)
 
     async def aclose(self) -> None: ...

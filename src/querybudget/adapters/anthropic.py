@@ -122,7 +122,6 @@ def messages_call(target: Target, request: Request) -> Call:
         input_bytes=size + messages.size + request.size("tools"),
         images=images + messages.images,
         template=joined([text for text in (text_of(prompt), messages.template) if text]),
-        ask=messages.ask,
     )
     add_texts(call, target, request, messages=said, system=prompt)
     return copied(call, models.copies)

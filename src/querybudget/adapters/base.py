@@ -17,9 +17,6 @@ counts on every budget of its path, whatever the budget matches on, at the highe
 MAX_MODELS = 32
 """Most models that one call may name."""
 
-MAX_ASKS = 64
-"""Prompts of one call that are analyzed one by one."""
-
 
 class Dialect(enum.StrEnum):
     """The API conventions a client expects, which decide the format of a refusal."""
@@ -103,8 +100,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 class Call(msgspec.Struct):
     """What one request asks.
 
-    `template`, `ask`, `asks`, `segments` and `opaque` hold text of the prompt. They stay in memory
-    for the length of the request and are never stored or logged.
+    `template`, `segments` and `opaque` hold text of the prompt. They stay in memory for the length
+    of the request and are never stored or logged.
 
     Attributes:
         dialect: The format of a refusal.
@@ -130,12 +127,9 @@ class Call(msgspec.Struct):
         logprobs: Alternatives requested for each output token (``logprobs: true`` alone is 1).
         prompt_logprobs: Alternatives requested for each prompt token.
         template: The system prompt or instructions.
-        ask: The last user turn. For an `UNREADABLE` body, a hash of it.
-        asks: The prompts of an array of several, at most 64 of them; empty for a single prompt,
-            which is `ask`.
         segments: Every text that the model reads, in the order in which it reads them. Empty if
             they are not wanted (`Target.texts`).
-        opaque: What the model reads besides; empty likewise.
+        opaque: What the model reads besides; empty likewise. Of an `UNREADABLE` body, its hash.
         generates: Whether the call produces output tokens (embeddings do not).
         background: The answer is produced after the response to this call has ended and fetched by
             another call (OpenAI's ``background: true``).
@@ -156,8 +150,6 @@ class Call(msgspec.Struct):
     logprobs: int = 0
     prompt_logprobs: int = 0
     template: str = ""
-    ask: str = ""
-    asks: tuple[str, ...] = ()
     generates: bool = True
     background: bool = False
     stateful: bool = False

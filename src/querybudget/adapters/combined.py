@@ -8,8 +8,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from querybudget.adapters.base import MAX_ASKS, MAX_MODELS, UNREADABLE, Call
-from querybudget.adapters.request import asks_of
+from querybudget.adapters.base import MAX_MODELS, UNREADABLE, Call
 
 _T = TypeVar("_T")
 
@@ -22,7 +21,6 @@ def most_of(calls: Sequence[Call]) -> Call:
     bounds = [call.max_output for call in calls]
     bounded = [bound for bound in bounds if bound is not None]
     names = _names(calls)
-    asks = dict.fromkeys(ask for call in calls for ask in call.asks or (call.ask,))
     return replace(
         first,
         model=names[0],
@@ -35,7 +33,6 @@ def most_of(calls: Sequence[Call]) -> Call:
         images=max(call.images for call in calls),
         logprobs=max(call.logprobs for call in calls),
         prompt_logprobs=max(call.prompt_logprobs for call in calls),
-        asks=tuple(asks)[:MAX_ASKS] if len(asks) > 1 else first.asks,
         generates=any(call.generates for call in calls),
         background=any(call.background for call in calls),
         stateful=any(call.stateful for call in calls),
@@ -85,7 +82,6 @@ def together(calls: Sequence[Call]) -> Call:
         images=sum(call.images for call in calls),
         logprobs=max(call.logprobs for call in calls),
         prompt_logprobs=max(call.prompt_logprobs for call in calls),
-        asks=asks_of([ask for call in calls for ask in call.asks or (call.ask,)]),
         generates=any(call.generates for call in calls),
         any_model=any(call.any_model for call in calls),
         segments=_each_once(call.segments for call in calls),

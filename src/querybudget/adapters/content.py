@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from querybudget.adapters.lax import Json
-from querybudget.adapters.request import asks_of, check_spelling, joined, utf8_size
+from querybudget.adapters.request import check_spelling, joined, utf8_size
 
 LONGEST_PREFIX = 200
 """Characters of a ``data:`` URI before its data, at most."""
@@ -26,8 +26,7 @@ _ATTACHMENTS = frozenset(
     {"audio_url", "container_upload", "file", "input_audio", "input_file", "video", "video_url"}
 )
 _ATTACHMENT_SHARE = 16
-_SYSTEM_ROLES = frozenset({"developer", "system"})
-_ROLES_WITHOUT_ASK = frozenset({"assistant", "function", "tool"})
+SYSTEM_ROLES = frozenset({"developer", "system"})
 
 _NESTED = frozenset({"text", "refusal", "thinking", "content"})
 _PICTURES = frozenset({"image_url", "image", "image_data"})
@@ -88,17 +87,11 @@ class Conversation(msgspec.Struct):
         size: Bytes of text.
         images: Number of images.
         template: The system prompt: every system and developer message, in order.
-        ask: What this turn asks: everything users said since the model last spoke before it. Tool
-            results are not part of it and do not end a turn. If no user speaks, it is the last
-            message of the system or of an unknown role.
-        asks: Of several conversations, what each asks, at most `MAX_ASKS`; otherwise empty.
     """
 
     size: int = 0
     images: int = 0
     template: str = ""
-    ask: str = ""
-    asks: tuple[str, ...] = ()
 
 
 def size_of_json(value: Json) -> int:
@@ -253,8 +246,6 @@ def conversations(messages: Sequence[Json]) -> tuple[int, Conversation]:
         sum(one.size for one in several),
         sum(one.images for one in several),
         several[0].template,
-        several[0].ask,
-        asks_of([one.ask for one in several]),
     )
     return len(several), together
 
@@ -266,19 +257,15 @@ def converse(messages: Sequence[Json]) -> Conversation:
         BodyError: A message names a member that only some servers read.
     """
     size = images = 0
-    turns = Turns()
+    system: list[str] = []
     for each in messages:
         message: dict[str, Json] = (
             each if isinstance(each, dict) else {"role": "user", "content": each}
         )
-        role, content = message.get("role"), message.get("content")
+        content = message.get("content")
         if isinstance(content, str) and not content.startswith(URIS):  # the usual case
-            text = content
-            size += len(text) if text.isascii() else len(text.encode())
-        elif content is None:
-            text = ""
-        else:
-            text = text_of(content)
+            size += len(content) if content.isascii() else len(content.encode())
+        elif content is not None:
             content_size, content_images = measure(content)
             size += content_size
             images += content_images
@@ -286,34 +273,10 @@ def converse(messages: Sequence[Json]) -> Conversation:
             rest_size, rest_images = _measure_rest(message)
             size += rest_size
             images += rest_images
-        turns.add(role, text)
-    return Conversation(size, images, joined(turns.system), joined(turns.asked) or turns.last)
-
-
-class Turns:
-    """Who said what, as far as it shows what is asked."""
-
-    __slots__ = ("_answered", "asked", "last", "system")
-
-    def __init__(self) -> None:
-        self.system: list[str] = []
-        self.asked: list[str] = []
-        self.last = ""
-        self._answered = False
-
-    def add(self, role: Json, text: str) -> None:
-        if role == "user":
-            if text:
-                if self._answered:
-                    self.asked.clear()
-                self.asked.append(text)
-                self._answered = False
-        elif role == "assistant":
-            self._answered = True
-        elif not isinstance(role, str) or role not in _ROLES_WITHOUT_ASK:
-            self.last = text or self.last
-            if isinstance(role, str) and role in _SYSTEM_ROLES:
-                self.system.append(text)
+        role = message.get("role")
+        if isinstance(role, str) and role in SYSTEM_ROLES:
+            system.append(text_of(content))
+    return Conversation(size, images, joined(system))
 
 
 def _measure_rest(message: dict[str, Json]) -> tuple[int, int]:
@@ -360,14 +323,12 @@ class Prompts(msgspec.Struct):
         size: Bytes of text.
         tokens: Prompt tokens sent as token ids.
         images: Number of images.
-        texts: The prompts that are text.
     """
 
     items: int = 1
     size: int = 0
     tokens: int = 0
     images: int = 0
-    texts: list[str] = []
 
 
 def measure_prompts(value: Json) -> Prompts:
@@ -379,12 +340,11 @@ def measure_prompts(value: Json) -> Prompts:
     elif {*map(type, value)} == {str}:
         size, images = _measure_texts(value, PICTURES, measure_input)
         if not images:  # the usual array
-            return Prompts(items=len(value), size=size, texts=cast("list[str]", value))
+            return Prompts(items=len(value), size=size)
     prompts = Prompts(items=max(1, len(value)))
     for prompt in value:
         if isinstance(prompt, str):
             size, images = measure_input(prompt)
-            prompts.texts.append(prompt if size else "")
         elif isinstance(prompt, list):
             ids = sum([type(element) in _NUMBERS for element in prompt])
             prompts.tokens += ids

@@ -18,9 +18,7 @@ from querybudget.adapters.model_names import models_of
 from querybudget.adapters.readings import TooMuchError, folded, misspelt, readings
 from querybudget.adapters.request import (
     BOM,
-    asks_of,
     choices_of,
-    joined,
     output_bound,
     read_body,
     utf8_size,
@@ -166,8 +164,6 @@ class Generic:
             input_bytes=sum(size for size, _ in sizes),
             input_tokens=sum(map(_token_ids, prompts)),
             images=sum(images for _, images in sizes),
-            ask=joined(texts),
-            asks=asks_of([text for prompt in prompts for text in _array(prompt)]),
             generates=self._generates,
         )
         if target.texts:

@@ -172,20 +172,8 @@ def folded(value: Json) -> dict[str, list[Json]]:
     return members
 
 
-def text_within(value: Json, names: Names) -> str:
-    """Return the texts within a value, one per line, except of attachments and plain members."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        spoken = [m for name, m in value.items() if names[name] in _SPOKEN]
-        if len(spoken) == 1:  # the usual message or part
-            return spoken[0] if isinstance(spoken[0], str) else text_within_list(spoken, names)
-        return text_within_list(spoken, names)
-    return text_within_list(value, names) if isinstance(value, list) else ""
-
-
 def text_within_list(items: list[Json], names: Names) -> str:
-    """Return the texts within values, as `text_within` does."""
+    """Return the texts within values, one per line, except of attachments and plain members."""
     if {*map(type, items)} == _TEXTS:
         return joined(cast("list[str]", items))
     return joined([*_texts(items, names)])

@@ -26,8 +26,6 @@ from querybudget.adapters.request import (
     MAX_CHOICES,
     MAX_LOGPROBS,
     MAX_OUTPUT,
-    asks_of,
-    joined,
 )
 from querybudget.adapters.segments import texts_of
 
@@ -143,9 +141,7 @@ class Native:
             any_model=self._api.chooses and not models.first,
         )
         if texts:
-            asks = prompt.asks(items)
-            call.template, call.asks = prompt.system(), asks_of(asks)
-            call.ask = prompt.ask() or joined(asks) or prompt.whole(unread)
+            call.template = prompt.system()
             if target.texts:
                 call.segments, call.opaque = texts_of(prompt.document)
                 if self._api.kept:

@@ -39,7 +39,6 @@ from querybudget.adapters.request import (
     LIMITS,
     Request,
     alternatives,
-    asks_of,
     joined,
     read_request,
     utf8_size,
@@ -96,8 +95,6 @@ class ChatCompletions:
             logprobs=_logprobs(request),
             prompt_logprobs=_alternatives(request, "prompt_logprobs"),
             template=messages.template,
-            ask=messages.ask,
-            asks=messages.asks,
         )
         add_texts(call, target, request, messages=said)
         return copied(call, models.copies)
@@ -135,7 +132,6 @@ class Responses:
             images=images + messages.images,
             logprobs=_response_logprobs(request),
             template=joined([text for text in texts if text]),
-            ask=messages.ask,
             background=request.flag("background"),
             stateful=any(kept in request for kept in _KEPT),
         )
@@ -179,8 +175,6 @@ class Completions:
             images=prompts.images,
             logprobs=logprobs,
             prompt_logprobs=max(echoed, _alternatives(request, "prompt_logprobs")),
-            ask=joined(prompts.texts),
-            asks=asks_of(prompts.texts),
         )
         add_texts(call, target, request, prompt=prompt)
         return copied(call, models.copies)
@@ -215,8 +209,6 @@ class Embeddings:
             input_tokens=prompts.tokens,
             images=prompts.images + messages.images,
             template=messages.template,
-            ask=joined(prompts.texts) or messages.ask,
-            asks=asks_of(prompts.texts),
             generates=False,
         )
         add_texts(call, target, request, input=given, messages=said)

@@ -10,7 +10,7 @@ from msgspec.structs import astuple
 
 from querybudget.adapters.base import Call, Dialect, Segment, Target
 from querybudget.adapters.combined import copied
-from querybudget.adapters.content import PICTURES, Turns
+from querybudget.adapters.content import PICTURES, SYSTEM_ROLES
 from querybudget.adapters.model_names import models_of
 from querybudget.adapters.request import choices_of, joined, output_bound
 from querybudget.adapters.segment_names import channel_of, is_role
@@ -65,14 +65,12 @@ def plain_chat(target: Target, body: bytes) -> Call | None:
         quotes += _within(chat, body)
     if body.count(b'"') != quotes:
         return None
-    size, template, ask = 0, "", ""
+    size = 0
     for message in messages:
-        ask = message.content
-        if ask.startswith(PICTURES):
+        text = message.content
+        if text.startswith(PICTURES):
             return None
-        size += len(ask) if ask.isascii() else len(ask.encode())
-    if len(messages) != 1 or messages[0].role != "user":
-        template, ask = _said(messages)
+        size += len(text) if text.isascii() else len(text.encode())
     first, second, bound = chat.max_completion_tokens, chat.max_tokens, None
     if first is not None or second is not None:
         bound = output_bound(first, second)
@@ -86,21 +84,12 @@ def plain_chat(target: Target, body: bytes) -> Call | None:
         1 if chat.n is None else choices_of(chat.n),
         bound,
         size,
-        template=template,
-        ask=ask,
+        template=joined([m.content for m in messages if m.role in SYSTEM_ROLES]),
         other_models=models.others,
         any_model=not models.first,
         segments=_segments(target, messages),
     )
     return call if models.copies == 1 else copied(call, models.copies)
-
-
-def _said(messages: list[_Message]) -> tuple[str, str]:
-    """Return the system prompt, and what this turn asks."""
-    turns = Turns()
-    for message in messages:
-        turns.add(message.role, message.content)
-    return joined(turns.system), joined(turns.asked) or turns.last
 
 
 def _segments(target: Target, messages: list[_Message]) -> tuple[Segment, ...]:

@@ -1,12 +1,11 @@
-"""The prompt of a request to a server's own API: what it holds, and what it asks.
+"""The prompt of a request to a server's own API: what it holds.
 
 Several readings of one request share it, and each member is looked at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import cast
+from collections.abc import Iterable
 
 from querybudget.adapters.lax import Json
 from querybudget.adapters.members import (
@@ -14,15 +13,12 @@ from querybudget.adapters.members import (
     Names,
     content_of,
     folded,
-    text_within,
     text_within_list,
 )
-from querybudget.adapters.request import joined
 
 _SYSTEM = ("system", "systeminstruction", "systemprompt", "preamble", "instructions")
 _TALKS = ("messages", "contents")
 _SYSTEM_ROLES = frozenset({"developer", "system"})
-_ANSWERS = frozenset({"assistant", "chatbot", "function", "model", "tool"})
 
 
 class Prompt:
@@ -79,39 +75,6 @@ class Prompt:
             if isinstance(message, dict) and _role(message) in _SYSTEM_ROLES
         ]
         return text_within_list(said, self._names)
-
-    def ask(self) -> str:
-        """Return what users said since the model last spoke before it."""
-        found: list[str] = []
-        talk = self._talk()
-        if {*map(type, talk)} == {str}:
-            return joined(cast("list[str]", talk))
-        for message in reversed(talk):
-            if isinstance(message, str):
-                found.append(message)
-                continue
-            role = _role(message) if isinstance(message, dict) else "user"
-            if role == "user":
-                found.append(text_within(message, self._names))
-            elif found and role in _ANSWERS:
-                break
-        return joined(found[::-1]) if found else ""
-
-    def asks(self, prompts: list[Json]) -> list[str]:
-        """Return the texts of members that are one prompt or many."""
-        found: list[str] = []
-        for prompt in prompts:
-            items = prompt if isinstance(prompt, list) else [prompt]
-            if {*map(type, items)} == {str}:
-                found += filter(None, cast("list[str]", items))
-                continue
-            found += [text for item in items if (text := text_within(item, self._names))]
-        return found
-
-    def whole(self, unread: Collection[str]) -> str:
-        """Return every text, except of some members."""
-        read = [{n: v} for n, values in self.members.items() if n not in unread for v in values]
-        return text_within_list([*read], self._names)
 
     def _talk(self) -> list[Json]:
         """Return the messages of a conversation, in order."""

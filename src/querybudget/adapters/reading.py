@@ -148,6 +148,5 @@ def unreadable_call(dialect: Dialect, body: bytes, size: int | None = None) -> C
         UNREADABLE,
         input_bytes=size,
         input_tokens=size,
-        ask=digest,
         opaque=(Opaque(UNREADABLE, digest),),
     )

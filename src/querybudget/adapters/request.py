@@ -15,7 +15,6 @@ import msgspec
 from msgspec import Raw
 
 from querybudget.adapters import lax
-from querybudget.adapters.base import MAX_ASKS
 from querybudget.adapters.lax import Json
 from querybudget.adapters.readings import NAMES, SPREAD, TooMuchError, is_misspelt
 from querybudget.errors import BodyError
@@ -321,17 +320,6 @@ def json_size(raw: Raw) -> int:
 def utf8_size(text: str) -> int:
     """Return the size of a text in UTF-8 bytes."""
     return len(text) if text.isascii() else len(text.encode())
-
-
-def asks_of(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return the prompts of an array of several, at most `MAX_ASKS`; empty for one prompt or none.
-
-    Of a longer array, the prompts are taken evenly from start to end.
-    """
-    count = len(texts)
-    if count <= MAX_ASKS:
-        return tuple(texts) if count > 1 else ()
-    return tuple(texts[index * count // MAX_ASKS] for index in range(MAX_ASKS))
 
 
 def joined(texts: Sequence[str]) -> str:

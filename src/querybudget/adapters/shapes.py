@@ -57,7 +57,6 @@ class ByMember:
         else:
             call = chosen.parse(target, body)
         whole = self._otherwise.call(target, prompt, texts=False)
-        whole.ask, whole.asks = call.ask, call.asks
         return most_of((call, whole))
 
     def meter(self, call: Call, content_type: str, /) -> Meter:

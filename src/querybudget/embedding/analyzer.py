@@ -6,6 +6,7 @@ What is new in everything that the model reads is embedded, chunk by chunk.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from hashlib import blake2b
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from cachetools import LRUCache
 
-from querybudget.adapters.base import Call, Channel, Opaque, Segment
+from querybudget.adapters.base import Call, Channel, Opaque
 from querybudget.coverage.observation import Chunk, Observation
 from querybudget.coverage.style import style_features
 from querybudget.embedding import Embedder, open_embedder
@@ -99,7 +100,7 @@ class EmbeddingAnalyzer:
         self._hash = blake2b(key=blake2b(key).digest(), digest_size=4, person=b"opaque")
         self._likeness = Likeness(key)
         self._templates: LRUCache[int, int] = LRUCache(_TEMPLATES)
-        self._selector = Selector(Folder(Reader(StaticEmbedder.load().vocabulary)), key)
+        self._selector = Selector(Folder(_reader()), key)
         self._cache: LRUCache[int, Chunk | None] = LRUCache(cached)  # None: it is no language
         self._down = False
         self._successes = 0
@@ -114,7 +115,7 @@ class EmbeddingAnalyzer:
             call: What is asked.
             caller: Key of the identity that asks.
         """
-        excerpts = await self._selector.select(_segments(call), caller, self._cache)
+        excerpts = await self._selector.select(call.segments, caller, self._cache)
         found: dict[int, Chunk | None] = {}
         new: dict[int, str] = {}
         for excerpt in excerpts:
@@ -279,12 +280,10 @@ def open_analyzer(policy: Policy, key: bytes) -> EmbeddingAnalyzer:
     )
 
 
-def _segments(call: Call) -> Sequence[Segment]:
-    """Return what the model reads; of a call that was made by hand, its prompts."""
-    if call.segments:
-        return call.segments
-    fed = [Segment(Channel.FED, call.template)] if call.template else []
-    return fed + [Segment(Channel.SAID, ask) for ask in call.asks or (call.ask,) if ask]
+@functools.cache
+def _reader() -> Reader:
+    """Return the reader of the shipped vocabulary, whose tables all analyzers share."""
+    return Reader(StaticEmbedder.load().vocabulary)
 
 
 def _few(opaque: list[Opaque]) -> list[Opaque]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from hashlib import blake2b
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,6 +88,7 @@ class Repeats:
         self._powers = _powers(factor)
         self._inverses = _powers(pow(factor, -1, 1 << 32))
         self._sent: LRUCache[str, _Sent] = LRUCache(callers)
+        self._lock = Lock()  # large calls are read in threads
 
     def without(self, caller: str, text: str) -> str:
         """Return what is new in a text; the whole text if that is next to nothing.
@@ -99,9 +101,10 @@ class Repeats:
         """
         if len(text) < EDGE:
             return text
-        sent = self._sent.get(caller)
-        if sent is None:
-            sent = self._sent[caller] = _Sent()
+        with self._lock:
+            sent = self._sent.get(caller)
+            if sent is None:
+                sent = self._sent[caller] = _Sent()
         if len(text) <= HEAD + TAIL:
             new = self._new(sent, text, first=True, last=True)
         else:

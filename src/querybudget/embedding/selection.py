@@ -8,7 +8,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from heapq import nsmallest
 from typing import TypeAlias
@@ -39,6 +39,11 @@ PART = 1 << 14
 
 TURN = 2_000
 """Characters that are folded before other tasks get a turn, so that no call holds up the rest."""
+
+LARGE = 32_768
+"""Characters of a call that is read in a thread, so that other requests go on meanwhile; so is one
+of more than `MAX_SEGMENTS`. What a thread and the event loop share are dictionaries and bitmaps, of
+which no more than one entry changes at a time."""
 
 MAX_FOLDED = 32_768
 """Characters of a call's new segments that are folded as a whole. Of more, and of long segments,
@@ -96,6 +101,26 @@ _Found: TypeAlias = tuple[Segment, int, tuple[int, ...] | None]
 """A segment, the number by which it is remembered, and what is remembered of it."""
 
 
+Steps: TypeAlias = Generator[int, None, list[Excerpt]]
+
+
+def _is_large(segments: Sequence[Segment]) -> bool:
+    """Return whether what a call's reader looks at takes long."""
+    if len(segments) > MAX_SEGMENTS:
+        return True
+    return sum(len(segment.text) for segment in segments) > LARGE
+
+
+def _all_at_once(steps: Steps) -> list[Excerpt]:
+    """Return what the steps return, without a pause between them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            excerpts: list[Excerpt] = done.value
+            return excerpts
+
+
 class _Turns:
     """Lets other tasks run between the parts of a long text."""
 
@@ -141,17 +166,32 @@ class Selector:
             caller: Key of the identity that sends it.
             known: Digests of chunks that have been looked at.
         """
+        if not self._folder.is_prepared:
+            await asyncio.to_thread(self._folder.prepare)
+        steps = self._steps(segments, caller, known)
+        if _is_large(segments):
+            return await asyncio.to_thread(_all_at_once, steps)
+        turns = _Turns()
+        while True:
+            try:
+                size = next(steps)
+            except StopIteration as done:
+                excerpts: list[Excerpt] = done.value
+                return excerpts
+            await turns.take(size)
+
+    def _steps(self, segments: Sequence[Segment], caller: str, known: Collection[int]) -> Steps:
+        """Do what `select` does, and yield before each step how many characters it is about."""
         parts: dict[int, _Part] = {}
         sent: dict[int, Channel] = {}
         order: list[int] = []
         left = MAX_FOLDED
-        turns = _Turns()
         for segment, mark, digests in _within(
             self._looked_up(_spelt(_spread(segments)), caller, known)
         ):
             if digests is None:
                 size = len(segment.text)
-                await turns.take(size)
+                yield size
                 new = self._read(segment, caller, known, whole=size <= left)
                 left -= size
                 digests = _bounded(new, self._seed)  # noqa: PLW2901 - as if it had been remembered
@@ -169,7 +209,7 @@ class Selector:
             if part is None:
                 excerpts.append(Excerpt(digest, sent[digest]))
                 continue
-            await turns.take(len(part.text))
+            yield len(part.text)
             excerpts.append(self._excerpt(digest, part, caller))
         return excerpts
 

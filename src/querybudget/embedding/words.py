@@ -45,6 +45,9 @@ _WIDE = 1_000
 _CODE = 0.6
 
 
+_TABLES = ("by_letters", "by_sound", "_followers")
+
+
 class Reader:
     """Reads texts as words of one vocabulary.
 
@@ -53,11 +56,19 @@ class Reader:
 
     Attributes:
         knows: Whether a word is in the vocabulary.
+        is_prepared: Whether `prepare` was called.
     """
 
     def __init__(self, vocabulary: Collection[str]) -> None:
         self.knows: Callable[[str], bool] = vocabulary.__contains__
         self._vocabulary = vocabulary
+        self.is_prepared = False
+
+    def prepare(self) -> None:
+        """Make the tables that are otherwise made on first use."""
+        for table in _TABLES:
+            getattr(self, table)
+        self.is_prepared = True
 
     def is_plain(self, text: str) -> bool:
         """Return whether a text is surely ordinary: this is quick, and says no in doubt."""

@@ -173,9 +173,7 @@ class Admission(msgspec.Struct):
 
     def without_request(self) -> Admission:
         """Return a copy without the prompt that the caller sent."""
-        return replace(
-            self, call=replace(self.call, template="", ask="", asks=(), segments=(), opaque=())
-        )
+        return replace(self, call=replace(self.call, template="", segments=(), opaque=()))
 
     def used(self, usage: Usage) -> None:
         """Report usage of the call: it is charged when the call is settled.

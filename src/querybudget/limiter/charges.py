@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 from itertools import count
 
-from querybudget.adapters.base import UNREADABLE
+from querybudget.adapters.base import UNREADABLE, Call
 from querybudget.coverage import Observation
 from querybudget.ledger import Charge, Decision, LineStatus, Verdict
 from querybudget.limiter.admission import Admission, Refusal
@@ -68,7 +68,7 @@ def _charge(name: str, caller: Caller, admission: Admission, matcher: Matcher, h
     observation = admission.observation or UNSEEN
     if call.operation == UNREADABLE:
         # A body that only the server can read must not bypass a budget: each is a new bucket.
-        body = int(matcher.hashed("body", call.ask)[:8], 16)
+        body = int(matcher.hashed("body", _read_in(call))[:8], 16)
         observation = admission.observation = Observation(opaque=(body,))
     lines = matcher.lines(caller, plan, call, admission.estimate, admission.examined)
     return Charge(
@@ -87,6 +87,11 @@ def tier_of(caller: Caller) -> str:
     """Return how an account keeps the tiers of its caller: joined by ``+``."""
     tiers = caller.tiers
     return caller.tier if len(tiers) == 1 else "+".join(tiers)
+
+
+def _read_in(call: Call) -> str:
+    """Return what tells a call from others that read differently."""
+    return "\n".join([one.content for one in call.opaque] + [one.text for one in call.segments])
 
 
 def _refuse_nameless(admission: Admission, charge: Charge, lacking: Collection[str]) -> None:

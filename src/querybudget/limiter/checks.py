@@ -6,7 +6,7 @@ anything: a negative figure would give a caller budget, and a wrong type would f
 
 from __future__ import annotations
 
-from querybudget.adapters.base import Call, Usage
+from querybudget.adapters.base import Call, Segment, Usage
 from querybudget.adapters.request import MAX_CHOICES, MAX_LOGPROBS
 
 MAX_FIGURE = 2**42
@@ -23,7 +23,7 @@ _NUMBERS = (
 )
 """The numbers of a call, and the smallest and largest value of each."""
 
-_TEXTS = ("operation", "model", "template", "ask")
+_TEXTS = ("operation", "model", "template")
 _PARTS = (
     ("input", ("cached_input", "cache_write", "audio_input", "image_input")),
     ("cache_write", ("cache_write_1h",)),
@@ -64,10 +64,12 @@ def check_call(call: object) -> None:
         raise _wrong_number("max_output", bound, 0, MAX_FIGURE)
     for name in _TEXTS:
         _check_text(f"`Call.{name}`", getattr(call, name))
-    if type(call.asks) is not tuple:
-        raise _wrong_type("`Call.asks`", call.asks, tuple)
-    for ask in call.asks:
-        _check_text("each of `Call.asks`", ask)
+    if type(call.segments) is not tuple:
+        raise _wrong_type("`Call.segments`", call.segments, tuple)
+    for segment in call.segments:
+        if type(segment) is not Segment:
+            raise _wrong_type("each of `Call.segments`", segment, Segment)
+        _check_text("the text of each of `Call.segments`", segment.text)
     for model in call.other_models:
         _check_text("each of `Call.other_models`", model)
 

@@ -87,10 +87,8 @@ class FakeAnalyzer:
 
 
 def _prompts(call: Call) -> list[str]:
-    """Return what a call says; of one that was made by hand, its prompts."""
-    if call.segments:
-        return [one.text for one in call.segments if one.channel is Channel.SAID]
-    return [*(call.asks or (call.ask,))]
+    """Return what a call says."""
+    return [one.text for one in call.segments if one.channel is Channel.SAID]
 
 
 def _checked(bucket: int | Iterable[int]) -> tuple[int, ...]:

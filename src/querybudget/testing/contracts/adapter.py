@@ -162,7 +162,7 @@ class AdapterContract:
             adapter = self.adapter(recording.path)
             degraded = adapter.degrade(recording.request)
             less, call = adapter.parse(Target(recording.path), degraded), recording.call
-            assert (less.ask, less.template) == (call.ask, call.template), recording.name
+            assert (less.segments, less.template) == (call.segments, call.template), recording.name
             assert (less.model, less.stream) == (call.model, call.stream), recording.name
             assert (less.choices, less.logprobs) == (1, 0), recording.name
             assert less.prompt_logprobs == 0, recording.name
