@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.coverage.calibration import BIN, BINS, Calibration, bin_of, threshold
-from querybudget.coverage.evidence import SUSPECT_SCORE
+from querybudget.coverage.response import SUSPECT_SCORE
 
 histograms = st.lists(st.integers(0, 400), min_size=BINS, max_size=BINS)
 wanted = st.integers(0, 200_000)

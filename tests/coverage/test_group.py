@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.coverage.calibration import Calibration
-from querybudget.coverage.evidence import SUSPECT_SCORE
 from querybudget.coverage.group import FEWEST, LIFETIME, POOL_LOOKS, Group, GroupChange
+from querybudget.coverage.response import SUSPECT_SCORE
 
 NOW = 1_700_000_000_000_000
 DAY = 24 * 3_600 * 1_000_000

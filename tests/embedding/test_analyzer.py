@@ -221,8 +221,8 @@ def test_another_process_makes_the_same_observation(shared: EmbeddingAnalyzer) -
         "from querybudget.embedding.analyzer import open_analyzer\n"
         "from querybudget.policy.model import Policy\n"
         f"analyzer = open_analyzer(Policy(()), {KEY!r})\n"
-        "said = (Segment(Channel.SAID, 'Is water wet?'),)\n"
-        "call = Call(Dialect.OPENAI, 'chat', segments=said)\n"
+        "said = (Segment(Channel.FED, 'Be brief.'), Segment(Channel.SAID, 'Is water wet?'))\n"
+        "call = Call(Dialect.OPENAI, 'chat', segments=said, template='Be brief.')\n"
         "print(asyncio.run(analyzer.analyze(call, 'somebody')))\n"
     )
     run = subprocess.run(

@@ -95,14 +95,13 @@ def scope(path: str = CHAT, key: str = "a", **more: Any) -> dict[str, Any]:
 
 
 def chat(said: str = "", **values: Any) -> Call:
-    segments = (Segment(Channel.SAID, said),) if said else ()
+    values = {"segments": (Segment(Channel.SAID, said),) if said else (), **values}
     return Call(
         Dialect.OPENAI,
         "chat",
         model="m",
         input_bytes=40,
         max_output=50,
-        segments=segments,
         **values,
     )
 
@@ -290,7 +289,7 @@ async def refused(bench: Bench, **call: Any) -> RefusedError:
     """The error of the first call that is refused."""
     for number in range(20):
         try:
-            async with bench.limiter.admitted(scope(), chat(**{"ask": f"{number}", **call})):
+            async with bench.limiter.admitted(scope(), chat(**{"said": f"{number}", **call})):
                 pass
         except RefusedError as error:
             return error
@@ -496,9 +495,9 @@ WRONG_CALLS: list[dict[str, Any]] = [
     {"prompt_logprobs": -1},
     {"model": None},
     {"model": "\ud800"},
-    {"ask": "\udfff"},
-    {"asks": ["a list"]},
-    {"asks": ("fine", 1)},
+    {"segments": ("a",)},
+    {"segments": (Segment(Channel.SAID, "\udfff"),)},
+    {"segments": [Segment(Channel.SAID, "a list")]},
 ]
 
 

@@ -9,6 +9,12 @@ from querybudget.adapters.base import Usage
 DECODE_ERRORS = (ValueError, RecursionError)
 """Raised by decoding: msgspec's errors, and those of text that is not UTF-8, are ValueErrors."""
 
+UNFINISHED = frozenset({"queued", "in_progress"})
+"""States of a response that is still being made."""
+
+FINISHED = frozenset({"completed", "failed", "cancelled", "incomplete"})
+"""States in which a response stays."""
+
 
 class AnswerTotals:
     """Totals of an answer so far.

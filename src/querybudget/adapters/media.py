@@ -14,7 +14,6 @@ import msgspec
 from msgspec.structs import replace
 
 from querybudget.adapters.base import Target
-from querybudget.adapters.forms import fields_of
 from querybudget.errors import BodyError
 
 MOST_KINDS = 2
@@ -65,6 +64,9 @@ def forms_of(target: Target, body: bytes) -> Iterator[tuple[Target, bytes]]:
     for kind in kinds:
         yield replace(target, headers=((b"content-type", kind.encode("latin-1")),)), body
         if _FORM.search(kind):
+            # Imported here: few servers see a form.
+            from querybudget.adapters.forms import fields_of  # noqa: PLC0415
+
             yield bare, msgspec.json.encode(fields_of(body, kind))
     for charset in sorted(charsets):
         if not _PLAIN.fullmatch(charset):

@@ -70,6 +70,8 @@ class ChatCompletions:
     """Reads OpenAI's chat completions: ``POST .../chat/completions``."""
 
     dialect: Dialect = Dialect.OPENAI
+    has_usage_option = True
+    """Its streams end with what they used, if a request asks for that (`usage_request`)."""
 
     def parse(self, target: Target, body: bytes, /) -> Call:
         return plain_chat(target, body) or self._parse(target, body)
@@ -149,6 +151,8 @@ class Completions:
     """Reads ``POST .../completions``: prompts as text or token ids, one or many."""
 
     dialect: Dialect = Dialect.OPENAI
+    has_usage_option = True
+    """Its streams end with what they used, if a request asks for that (`usage_request`)."""
 
     def parse(self, target: Target, body: bytes, /) -> Call:
         request = read_request(body, "a completions request")

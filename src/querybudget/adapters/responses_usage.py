@@ -56,10 +56,6 @@ _EVENT = msgspec.json.Decoder(_Event)
 _OUTPUT = msgspec.json.Decoder(list[_Item])
 
 _ENDS = frozenset({"response.completed", "response.failed", "response.incomplete"})
-UNFINISHED = frozenset({"queued", "in_progress"})
-"""States of a response that is still being made."""
-FINISHED = frozenset({"completed", "failed", "cancelled", "incomplete"})
-"""States in which a response stays."""
 _SEARCH = b"web_search_call"
 _NOT_TEXT = frozenset({"response.audio.delta", "response.shell_call_output_content.delta"})
 

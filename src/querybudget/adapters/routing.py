@@ -9,8 +9,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from querybudget.adapters.base import Adapter, Call, Dialect, Meter, Target
-from querybudget.adapters.generic import Generic
-from querybudget.adapters.readers import READERS
 from querybudget.policy import servers
 from querybudget.policy.routes import GenericRoute
 
@@ -72,9 +70,20 @@ def routed(route: GenericRoute, path: str) -> Adapter | None:
         if not fnmatchcase(path, pattern):
             return None
     model = model_in(route.path, path) if MODEL in route.path else ""
-    adapter = READERS[route.read] if route.read else Generic(route)
+    adapter = _adapter(route)
     operation = route.operation if route.read and route.operation != _DEFAULT_OPERATION else ""
     return InPath(adapter, model, operation) if model or operation else adapter
+
+
+def _adapter(route: GenericRoute) -> Adapter:
+    # Imported here: together, the adapters are the largest part of what a server loads.
+    if route.read:
+        from querybudget.adapters.readers import READERS  # noqa: PLC0415
+
+        return READERS[route.read]
+    from querybudget.adapters.generic import Generic  # noqa: PLC0415
+
+    return Generic(route)
 
 
 def model_in(pattern: str, path: str) -> str:

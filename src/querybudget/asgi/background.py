@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from querybudget.adapters.answer_totals import AnswerTotals
+from querybudget.adapters.answer_totals import FINISHED, UNFINISHED, AnswerTotals
 from querybudget.adapters.base import Adapter, Meter, settled_usage
 from querybudget.adapters.metering import BodyMeter, StreamMeter
-from querybudget.adapters.responses_usage import FINISHED, UNFINISHED
 from querybudget.asgi.encodings import codings_of
 from querybudget.asgi.types import Message, Scope, Send
 from querybudget.limiter import Admission, Limiter, Outcome

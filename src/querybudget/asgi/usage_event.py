@@ -10,7 +10,6 @@ from collections.abc import Awaitable
 
 from querybudget.adapters.answer_form import Form, form_of
 from querybudget.adapters.base import Adapter
-from querybudget.adapters.openai import ChatCompletions, Completions
 from querybudget.adapters.sse import EventStream
 from querybudget.adapters.usage_request import ask_for_usage, is_usage_event
 from querybudget.asgi.body import Received, decoded, rewritten
@@ -28,7 +27,6 @@ _CUT = b"\n\r"
 _OVERLAP = 3  # an end may begin this many bytes before the place where a stream is cut
 _FIRST = 1024  # bytes of white space after which an answer is taken for no stream
 _USAGE = b'"usage"'
-_ASKED = (ChatCompletions, Completions)
 
 
 def ask_of_stream(
@@ -50,7 +48,7 @@ def ask_of_stream(
     if (
         not admission.plan.needs_usage
         or policy.streams.usage is not StreamUsage.ASK
-        or not isinstance(adapter, _ASKED)
+        or not getattr(adapter, "has_usage_option", False)
     ):
         return None
     body = decoded(scope, received.body, policy.body.limit)

@@ -35,6 +35,7 @@ from querybudget.coverage.fitted import (
     WEIGHT,
 )
 from querybudget.coverage.reason import Reason
+from querybudget.coverage.response import SUSPECT_SCORE
 from querybudget.coverage.stream import ABILITIES, LEANINGS, SUMS, Stream
 from querybudget.coverage.style import STYLE_FEATURES
 
@@ -70,9 +71,6 @@ VIEWS: Final = {
 
 FEATURES: Final = tuple(name for names in VIEWS.values() for name in names)
 """The weighted features, in order."""
-
-SUSPECT_SCORE = 650_000
-"""Score of `SUSPECT` evidence: where the default price passes 2."""
 
 CERTAIN_SCORE = 1_000_000
 """Score of `CERTAIN` evidence, which no honest source reached."""

@@ -16,10 +16,10 @@ from typing import Final
 import msgspec
 
 from querybudget.coverage.calibration import BINS, Calibration, threshold
-from querybudget.coverage.evidence import HIGHEST_SCORE, LOOKS, SUSPECT_SCORE
+from querybudget.coverage.evidence import HIGHEST_SCORE, LOOKS
 from querybudget.coverage.fitted import POOL_SHARE, POOL_TAILS
 from querybudget.coverage.reason import Reason
-from querybudget.coverage.response import Stage
+from querybudget.coverage.response import SUSPECT_SCORE, Stage
 from querybudget.coverage.stream import FORM
 
 POOL_LOOKS: Final = LOOKS[: len(POOL_TAILS)]

@@ -19,6 +19,9 @@ from querybudget.units import MICRO, NO_TIME, SECOND, Micros, Millionths
 HYSTERESIS = 100_000
 """How far strain must fall below a stage's threshold for the stage to end."""
 
+SUSPECT_SCORE = 650_000
+"""Score of evidence that makes a caller suspect: where the default price passes 2."""
+
 PERCENT = MICRO // 100
 
 B4B_LAMBDA = 1e-6

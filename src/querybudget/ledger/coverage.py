@@ -12,20 +12,21 @@ call when it is admitted. A refusal changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import msgspec
 
+from querybudget import coverage as profiles  # it loads their classes when they are first used
 from querybudget.coverage import Reason, Stage
-from querybudget.coverage.calibration import Calibration
-from querybudget.coverage.caller import CallerProfile
-from querybudget.coverage.group import Group, GroupChange
 from querybudget.ledger.types import Account, Charge, Decision, Line, LineStatus, Verdict
 from querybudget.ledger.windows import SlidingState
 from querybudget.units import MICRO, NO_TIME, ORDINARY_PRICE, SECOND, Micros, Millionths, Unit
 
 SCORE_RETRY = Micros(3_600 * SECOND)
 """The wait proposed to a call that is refused for its score. It promises nothing."""
+
+if TYPE_CHECKING:
+    from querybudget.coverage import Calibration, CallerProfile, Group, GroupChange
 
 _BUCKETS = Unit.BUCKETS
 _NONE, _REFUSE = Stage.NONE, Stage.REFUSE
@@ -238,10 +239,10 @@ def update_profile(
     for bucket_line in coverage.bucket_lines:
         if bucket_line is not None and bucket_line.line.partition == partition:
             _keep_stage(profile.stages, bucket_line)
-    if type(profile) is CallerProfile and charge.observation is not None:
+    if type(profile) is profiles.CallerProfile and charge.observation is not None:
         change = profile.observe(charge.observation, now, _established(account, charge, now))
         account.seen, account.tier = now, charge.tier
-    elif type(profile) is Group and change is not None and partition in charge.profiled:
+    elif type(profile) is profiles.Group and change is not None and partition in charge.profiled:
         profile.add(change, now)
         account.seen, account.tier = now, charge.tier
     if account.profile is not None or not profile.blank:
@@ -260,7 +261,7 @@ def _bucket_line(line: Line, account: Account, novelty: int, shift: int, now: in
         return BucketLine(line, window, left, amount, strain)
     profile = account.profile
     score = profile.score(now) if profile and response.scored else 0
-    if score and type(profile) is CallerProfile:
+    if score and type(profile) is profiles.CallerProfile:
         score = max(0, score + shift)  # what callers are calibrated on says nothing of pools
     strain = max(strain, score)
     before = profile.stages.get(quota.key, _NONE) if profile else _NONE
@@ -275,7 +276,9 @@ def _novelty(accounts: Mapping[str, Account], charge: Charge) -> int:
     """Return how many buckets the call newly enters, by the profile of its identity."""
     if charge.observation is None:
         return 0
-    profile = _profile(accounts[charge.profiled[0]]) if charge.profiled else CallerProfile()
+    profile = (
+        _profile(accounts[charge.profiled[0]]) if charge.profiled else profiles.CallerProfile()
+    )
     return profile.novelty(charge.observation)
 
 
@@ -304,12 +307,16 @@ def _keep_stage(stages: dict[str, Stage], bucket_line: BucketLine) -> None:
 
 def _profile(account: Account) -> CallerProfile:
     """Return the profile of an identity; a new one if there is none."""
-    return account.profile if type(account.profile) is CallerProfile else CallerProfile()
+    return (
+        account.profile
+        if type(account.profile) is profiles.CallerProfile
+        else profiles.CallerProfile()
+    )
 
 
 def _group(account: Account) -> Group:
     """Return the profile of a group; a new one if there is none."""
-    return account.profile if type(account.profile) is Group else Group()
+    return account.profile if type(account.profile) is profiles.Group else profiles.Group()
 
 
 def _reasons(

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from querybudget import coverage as profiles  # it loads their classes when they are first used
 from querybudget.coverage import BucketResponse, Observation, Reason, Stage
-from querybudget.coverage.calibration import Calibration
-from querybudget.coverage.caller import CallerProfile
-from querybudget.coverage.group import Group
 from querybudget.ledger.windows import State
 from querybudget.units import (
     NO_TIME,
@@ -92,7 +90,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     observation: Observation | None = None
     profiled: tuple[str, ...] = ()
     verified: bool = True
-    calibration: Calibration | None = None
+    calibration: profiles.Calibration | None = None
     tier: str = ""
 
     @property
@@ -296,7 +294,7 @@ class Account(msgspec.Struct, array_like=True):
     since: int = 0
     windows: dict[str, State] = msgspec.field(default_factory=dict[str, State])
     open: dict[str, int] = msgspec.field(default_factory=dict[str, int])
-    profile: CallerProfile | Group | None = None
+    profile: profiles.CallerProfile | profiles.Group | None = None
     seen: int = 0
     tier: str = ""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import msgspec
-from cachetools import LRUCache
 
 from querybudget.adapters.base import Call
 from querybudget.coverage import Observation
@@ -58,7 +58,7 @@ class Examiner:
     def __init__(self, matcher: Matcher, analyzer: PromptAnalyzer | None) -> None:
         self._matcher = matcher
         self._analyzer = analyzer
-        self._admitted: LRUCache[tuple[str, int], None] = LRUCache(REMEMBERED)
+        self._admitted: OrderedDict[tuple[str, int], None] = OrderedDict()
 
     async def examine(self, caller: Caller, route: Route, call: Call) -> Examined:
         """Return what a call holds, as far as the budgets of its route ask.
@@ -83,4 +83,8 @@ class Examiner:
         """Remember what an admitted call holds."""
         if examined.opaque & _TEXT and examined.observation is not None:
             key = caller.identity.key
-            self._admitted.update(((key, digest), None) for digest in examined.observation.opaque)
+            for digest in examined.observation.opaque:
+                self._admitted[key, digest] = None
+                self._admitted.move_to_end((key, digest))
+            while len(self._admitted) > REMEMBERED:
+                self._admitted.popitem(last=False)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from querybudget.coverage.evidence import SUSPECT_SCORE
+from querybudget.coverage.response import SUSPECT_SCORE
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.fields import Duration, Share, between, doc, required
 from querybudget.text import in_units
