@@ -14,7 +14,6 @@ from querybudget.coverage.evidence import (
     CERTAIN_SCORE,
     FEATURES,
     LOOKS,
-    SUSPECT_SCORE,
     VIEWS,
     combined,
     features,
@@ -33,6 +32,7 @@ from querybudget.coverage.fitted import (
     SUSPECT,
     WEIGHT,
 )
+from querybudget.coverage.response import SUSPECT_SCORE
 from querybudget.coverage.stream import MOST, SUMS, Stream
 from querybudget.coverage.style import WORD_BITS
 from tests.coverage.test_caller import chunk
