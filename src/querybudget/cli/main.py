@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from querybudget.cli import basic, calibrate, console, proxy, replay
+from querybudget.cli import basic, calibrate, change, clear, console, find, look, proxy, replay
 from querybudget.cli.commands import listed
 from querybudget.errors import PolicyError, QueryBudgetError
 
@@ -24,6 +24,10 @@ GROUPS: tuple[tuple[str, tuple[Callable[[Commands], None], ...]], ...] = (
     ("Try it", (basic.add_demo,)),
     ("Policies", (basic.add_check, basic.add_explain, basic.add_preset, basic.add_schema)),
     ("Serve", (proxy.add_parser, console.add_parser)),
+    ("Look", (look.add_top, look.add_accounts, look.add_peek, find.add_find)),
+    ("Change", (change.add_grant, change.add_override, change.add_allow, change.add_block)),
+    ("Take back", (change.add_remove, clear.add_pardon, clear.add_forget)),
+    ("What was changed", (change.add_overrides, change.add_audit)),
     ("Traffic logs", (replay.add_parser, calibrate.add_parser)),
     ("Stores", (basic.add_store,)),
 )

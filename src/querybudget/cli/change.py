@@ -1,0 +1,272 @@
+"""Change what accounts may use: `grant`, `override`, `allow`, `block`, `remove`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from querybudget.cli.commands import add_command
+from querybudget.cli.operator import (
+    add_caller,
+    add_note,
+    add_target,
+    asking,
+    author,
+    key_of,
+    measured,
+    print_json,
+    table,
+)
+from querybudget.errors import SetupError
+
+if TYPE_CHECKING:
+    from querybudget.admin.protocol import Admin
+    from querybudget.cli.commands import Commands
+    from querybudget.overrides import Override
+    from querybudget.units import Unit
+
+
+def add_grant(commands: Commands) -> None:
+    """Add ``grant``."""
+    parser = add_command(
+        commands,
+        "grant",
+        "let a caller use more for a while",
+        asking(_change("grant")),
+        "querybudget grant --user ada --factor 2 --until 2h --policy policy.yaml",
+        "querybudget grant 3f2a9c01 --amount '100k tokens' --until '1 day' --policy policy.yaml",
+    )
+    _add_size(parser)
+    parser.add_argument("--until", required=True, type=_time, metavar="TIME", help="from now: 2h")
+    _add_rest(parser)
+
+
+def add_override(commands: Commands) -> None:
+    """Add ``override``."""
+    parser = add_command(
+        commands,
+        "override",
+        "give a caller another limit, until it is removed",
+        asking(_change("override")),
+        "querybudget override --user ada --budget tokens --limit '5M tokens' --policy policy.yaml",
+    )
+    parser.add_argument(
+        "--limit", type=_amount, metavar="AMOUNT", help="the limit in its place: '5M tokens'"
+    )
+    _add_size(parser)
+    _add_until(parser)
+    _add_rest(parser)
+
+
+def add_allow(commands: Commands) -> None:
+    """Add ``allow``."""
+    parser = add_command(
+        commands,
+        "allow",
+        "let a caller through whatever it has used; it is still counted",
+        asking(_change("allow")),
+        "querybudget allow --user ada --reason 'load test' --until 4h --policy policy.yaml",
+    )
+    _add_budget(parser)
+    _add_until(parser)
+    _add_rest(parser)
+
+
+def add_block(commands: Commands) -> None:
+    """Add ``block``."""
+    parser = add_command(
+        commands,
+        "block",
+        "refuse every call of a caller",
+        asking(_change("block")),
+        "querybudget block --user ada --reason 'leaked key' --policy policy.yaml",
+    )
+    _add_until(parser)
+    _add_rest(parser)
+
+
+def add_remove(commands: Commands) -> None:
+    """Add ``remove``."""
+    parser = add_command(
+        commands,
+        "remove",
+        "remove an override, by the id that `overrides` shows",
+        asking(_remove),
+        "querybudget remove OVERRIDE --policy policy.yaml",
+    )
+    parser.add_argument("id", metavar="ID", help="its id, or the beginning of it")
+    add_note(parser)
+    add_target(parser)
+
+
+def add_overrides(commands: Commands) -> None:
+    """Add ``overrides``."""
+    parser = add_command(
+        commands,
+        "overrides",
+        "list what has been changed, for whom, by whom and until when",
+        asking(_overrides),
+        "querybudget overrides --policy policy.yaml",
+    )
+    add_target(parser)
+
+
+def add_audit(commands: Commands) -> None:
+    """Add ``audit``."""
+    parser = add_command(
+        commands,
+        "audit",
+        "list what operators did, newest first",
+        asking(_audit),
+        "querybudget audit --limit 20 --policy policy.yaml",
+    )
+    parser.add_argument("--limit", type=int, default=100, metavar="N", help="default: %(default)s")
+    add_target(parser)
+
+
+def _add_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--factor", type=_factor, metavar="N", help="times the limit: 2, or 0.5")
+    parser.add_argument(
+        "--amount", type=_amount, metavar="AMOUNT", help="more than the limit: '100k tokens'"
+    )
+    _add_budget(parser)
+
+
+def _add_budget(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--budget",
+        metavar="NAME",
+        help="one budget, or a unit for all that count it; default: the amount's unit, or all",
+    )
+
+
+def _add_until(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--until", type=_time, metavar="TIME", help="from now: 2h; default: no end")
+
+
+def _add_rest(parser: argparse.ArgumentParser) -> None:
+    add_caller(parser)
+    add_note(parser)
+    add_target(parser)
+
+
+def _change(action: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    async def change(admin: Admin, arguments: argparse.Namespace) -> int:
+        made = await admin.change(_entry(action, arguments), action)
+        if arguments.json:
+            print_json(made)
+        else:
+            print(_said(made))
+        return 0
+
+    return change
+
+
+def _entry(action: str, arguments: argparse.Namespace) -> Override:
+    from querybudget.overrides import ANY_BUDGET, Effect, Override  # noqa: PLC0415
+    from querybudget.stores import system_clock  # noqa: PLC0415
+    from querybudget.units import MICRO, NO_TIME, Micros, Millionths  # noqa: PLC0415
+
+    effects = {"allow": Effect.ALLOW, "block": Effect.BLOCK}
+    given = vars(arguments)
+    limit: tuple[int, Unit | None] = given.get("limit") or (0, None)
+    amount: tuple[int, Unit | None] = given.get("amount") or (0, None)
+    factor = given.get("factor")
+    if action in {"grant", "override"} and not (limit[0] or amount[0] or factor is not None):
+        options = "--factor or --amount" if action == "grant" else "--limit, --factor or --amount"
+        raise SetupError(f"expected how much: {options}")
+    unit = limit[1] or amount[1]
+    budget = given.get("budget") or (unit.value if unit else ANY_BUDGET)
+    if (limit[0] or amount[0]) and budget == ANY_BUDGET:
+        raise SetupError("expected of what: a unit, as in --amount '100k tokens', or --budget NAME")
+    until = arguments.until
+    return Override(
+        id="",
+        account=key_of(arguments),
+        budget=budget,
+        effect=effects.get(action, Effect.LIMIT),
+        limit=limit[0],
+        factor=Millionths(MICRO if factor is None else factor),
+        amount=amount[0],
+        until=Micros(system_clock()() + until) if until else NO_TIME,
+        by=author(arguments),
+        reason=arguments.reason,
+    )
+
+
+def _said(made: Override) -> str:
+    from querybudget.console.phrases import override_words, short  # noqa: PLC0415
+    from querybudget.text import moment  # noqa: PLC0415
+
+    end = f"until {moment(made.until)}" if made.until else "until it is removed"
+    return f"{short(made.account)}: {override_words(made)}, {end} (override {made.id})"
+
+
+async def _remove(admin: Admin, arguments: argparse.Namespace) -> int:
+    known = (await admin.overrides()).entries
+    named = [entry.id for entry in known if entry.id.startswith(arguments.id)]
+    if len(named) != 1:
+        raise SetupError(f"expected the id of one override, found {len(named)}: see `overrides`")
+    removed = await admin.remove(named[0], author(arguments), arguments.reason)
+    if arguments.json:
+        print_json({"removed": removed})
+    else:
+        print(f"removed {named[0]}" if removed else "it was removed already")
+    return 0 if removed else 1
+
+
+async def _overrides(admin: Admin, arguments: argparse.Namespace) -> int:
+    from querybudget.console.phrases import override_words, short  # noqa: PLC0415
+    from querybudget.text import moment  # noqa: PLC0415
+
+    known = await admin.overrides()
+    if arguments.json:
+        print_json(known)
+        return 0
+    rows = [
+        (
+            one.id,
+            short(one.account),
+            override_words(one),
+            moment(one.until) if one.until else "",
+            one.by,
+            one.reason,
+        )
+        for one in known.entries
+    ]
+    print(table(("id", "account", "what", "until", "by", "why"), rows) if rows else "no overrides")
+    return 0
+
+
+async def _audit(admin: Admin, arguments: argparse.Namespace) -> int:
+    from querybudget.console.phrases import short  # noqa: PLC0415
+    from querybudget.text import moment  # noqa: PLC0415
+
+    entries = await admin.audit(arguments.limit)
+    if arguments.json:
+        print_json(entries)
+        return 0
+    rows = [(moment(e.at), e.by, e.action, short(e.account), e.detail) for e in entries]
+    print(table(("when", "by", "did", "account", "what"), rows) if rows else "nothing was done")
+    return 0
+
+
+@measured
+def _time(text: str) -> int:
+    from querybudget import notation  # noqa: PLC0415
+
+    return notation.duration(text)
+
+
+@measured
+def _factor(text: str) -> int:
+    from querybudget import notation  # noqa: PLC0415
+
+    return notation.factor(text)
+
+
+@measured
+def _amount(text: str) -> tuple[int, Unit | None]:
+    from querybudget import notation  # noqa: PLC0415
+
+    return notation.amount_of(text, expected="an amount such as `100k tokens` or `$5`")

@@ -1,0 +1,66 @@
+"""Find a call by the id that its caller was told: `find`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from querybudget.cli.commands import add_command
+from querybudget.cli.operator import add_target, asking, print_json
+from querybudget.errors import SetupError
+
+if TYPE_CHECKING:
+    from querybudget.admin.protocol import Admin
+    from querybudget.cli.commands import Commands
+    from querybudget.traffic.record import TrafficRecord
+
+
+def add_find(commands: Commands) -> None:
+    """Add ``find``."""
+    parser = add_command(
+        commands,
+        "find",
+        "find a call by the request id that its caller quotes",
+        _find,
+        "querybudget find REQUEST --log traffic.jsonl",
+    )
+    parser.add_argument("id", metavar="REQUEST_ID", help="as in x-request-id, or in the error")
+    parser.add_argument("--log", metavar="FILE", help="a traffic log, instead of a console")
+    add_target(parser)
+
+
+def _find(arguments: argparse.Namespace) -> int:
+    if arguments.log:
+        return _shown(_logged(arguments.log, arguments.id), arguments)
+    if not arguments.console:
+        raise SetupError(
+            "expected where calls are remembered: --log FILE, or --console URL for the last ones"
+        )
+    return asking(_remembered)(arguments)
+
+
+async def _remembered(admin: Admin, arguments: argparse.Namespace) -> int:
+    return _shown(await admin.find(arguments.id), arguments)
+
+
+def _logged(path: str, request_id: str) -> TrafficRecord | None:
+    from querybudget import traffic  # noqa: PLC0415 - each command loads its own
+    from querybudget.traffic.record import TrafficRecord  # noqa: PLC0415
+
+    for record in traffic.read(path):
+        if isinstance(record, TrafficRecord) and record.request_id == request_id:
+            return record
+    return None
+
+
+def _shown(record: TrafficRecord | None, arguments: argparse.Namespace) -> int:
+    from querybudget.console.phrases import sentences  # noqa: PLC0415
+
+    if record is None:
+        where = "the log" if arguments.log else "the last calls of that server"
+        raise SetupError(f"no call with the id {arguments.id} is in {where}")
+    if arguments.json:
+        print_json(record)
+    else:
+        print("\n".join(sentences(record)))
+    return 0

@@ -1,0 +1,194 @@
+"""Look at accounts: `accounts`, `peek`, `top`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from querybudget.cli.commands import add_command
+from querybudget.cli.operator import (
+    add_caller,
+    add_target,
+    asking,
+    key_of,
+    print_json,
+    table,
+)
+from querybudget.errors import SetupError
+
+if TYPE_CHECKING:
+    from querybudget.admin.protocol import AccountView, Admin
+    from querybudget.cli.commands import Commands
+
+ALL = 100
+"""Accounts that are asked for at once."""
+
+HEADER = ("account", "kind", "tier", "score", "calls", "seen", "most used", "stage")
+
+
+def add_accounts(commands: Commands) -> None:
+    """Add ``accounts``."""
+    parser = add_command(
+        commands,
+        "accounts",
+        "list accounts: who there is, and what each has left",
+        asking(_accounts),
+        "querybudget accounts --policy policy.yaml",
+        "querybudget accounts --policy policy.yaml --limit 1000 --json",
+    )
+    parser.add_argument("--limit", type=int, default=ALL, metavar="N", help="default: %(default)s")
+    add_target(parser)
+
+
+def add_peek(commands: Commands) -> None:
+    """Add ``peek``."""
+    parser = add_command(
+        commands,
+        "peek",
+        "show one account: what is left of each budget, its score and why, its overrides",
+        asking(_peek),
+        "querybudget peek 3f2a9c01 --policy policy.yaml",
+        "querybudget peek --user ada --policy policy.yaml",
+    )
+    add_caller(parser)
+    add_target(parser)
+
+
+def add_top(commands: Commands) -> None:
+    """Add ``top``."""
+    parser = add_command(
+        commands,
+        "top",
+        "show the first accounts by score, use or time, as they change",
+        asking(_top),
+        "querybudget top --policy policy.yaml --once",
+        "querybudget top --by tokens --policy policy.yaml --once --json",
+    )
+    parser.add_argument(
+        "--by",
+        default="score",
+        metavar="WHAT",
+        help="score, spent, calls, seen, or a budget's name for the share of it that is used;"
+        " default: %(default)s",
+    )
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="default: %(default)s")
+    parser.add_argument("--every", type=float, default=2.0, metavar="N", help="seconds; default: 2")
+    parser.add_argument("--once", action="store_true", help="print once, and end")
+    add_target(parser)
+
+
+async def _accounts(admin: Admin, arguments: argparse.Namespace) -> int:
+    found: list[AccountView] = []
+    cursor = ""
+    while len(found) < arguments.limit:
+        page = await admin.accounts(cursor, min(ALL, arguments.limit - len(found)))
+        found += page.accounts
+        cursor = page.cursor
+        if not cursor:
+            break
+    if arguments.json:
+        print_json(found)
+        return 0
+    print(rows_of(found))
+    if cursor:
+        print(f"There are more: --limit {2 * arguments.limit} shows them.", file=sys.stderr)
+    return 0
+
+
+async def _peek(admin: Admin, arguments: argparse.Namespace) -> int:
+    view = await admin.account(key_of(arguments))
+    if arguments.json:
+        print_json(view)
+    else:
+        print("\n".join(_details(view)))
+    return 0
+
+
+async def _top(admin: Admin, arguments: argparse.Namespace) -> int:
+    if arguments.once or arguments.json:
+        found = await admin.top(arguments.by, arguments.limit)
+        if arguments.json:
+            print_json(found)
+        else:
+            print(rows_of(found))
+        return 0
+    try:
+        from rich.live import Live  # noqa: PLC0415 - an extra
+        from rich.text import Text  # noqa: PLC0415
+    except ImportError:
+        raise SetupError(
+            "`top` needs another package to go on: pip install 'querybudget[cli]', or --once"
+        ) from None
+    with Live(refresh_per_second=4, screen=sys.stdout.isatty()) as live:
+        while True:
+            found = await admin.top(arguments.by, arguments.limit)
+            live.update(Text(f"by {arguments.by}\n\n{rows_of(found)}", no_wrap=True))
+            await asyncio.sleep(arguments.every)
+
+
+def rows_of(accounts: Sequence[AccountView]) -> str:
+    """Return accounts as a table."""
+    if not accounts:
+        return "no accounts"
+    now = _now()
+    return table(HEADER, [_row(view, now) for view in accounts])
+
+
+def _now() -> int:
+    from querybudget.stores import system_clock  # noqa: PLC0415
+
+    return system_clock()()
+
+
+def _row(view: AccountView, now: int) -> tuple[str, ...]:
+    from querybudget.console.phrases import STAGES, ago, percent, short  # noqa: PLC0415
+
+    used = max(view.budgets, key=lambda one: one.used / max(1, one.limit), default=None)
+    most = f"{used.budget} {percent(used.used * 1_000_000 // max(1, used.limit))}" if used else ""
+    changed = " *" if view.overrides else ""
+    score = f"{view.score / 1e6:.2f}" if view.calls else "-"
+    stage = STAGES.get(view.stage, view.stage)
+    name = short(view.account) + changed
+    calls = str(view.calls) if view.calls else "-"
+    return (name, view.kind, view.tier, score, calls, ago(view.seen, now), most, stage)
+
+
+def _details(view: AccountView) -> list[str]:
+    from querybudget.console.phrases import (  # noqa: PLC0415
+        ago,
+        figure,
+        override_words,
+        percent,
+        reason_words,
+        score_words,
+        unit_words,
+    )
+    from querybudget.text import duration, moment  # noqa: PLC0415
+
+    now = _now()
+    lines = [
+        f"{view.account}",
+        f"  {view.kind}, tier {view.tier}{'' if view.known else ', on probation'}",
+        f"  since {moment(view.since)}, last seen {ago(view.seen, now)}, {view.open} calls open",
+    ]
+    for one in view.budgets:
+        notes = " (shadow)" * one.shadow + " (overridden)" * one.overridden
+        left, whole = figure(one.remaining, one.unit), figure(one.limit, one.unit)
+        lines.append(
+            f"  {one.budget}: {left} of {whole} {unit_words(one.unit)} left{notes}"
+            + (f", unused again in {duration(one.reset)}" if one.reset else "")
+        )
+    if view.calls:
+        words = score_words(view.score)
+        lines.append(f"  score {view.score / 1e6:.2f} after {view.calls} calls: {words}")
+        lines += [f"    {one.share / 1e6:+.2f} {reason_words(one)}" for one in view.reasons]
+        lines.append(f"    It has entered {percent(view.covered, 1)} of all cells.")
+    for override in view.overrides:
+        end = f" until {moment(override.until)}" if override.until else ""
+        by = f", by {override.by}" if override.by else ""
+        why = f": {override.reason}" if override.reason else ""
+        lines.append(f"  override {override.id}: {override_words(override)}{end}{by}{why}")
+    return lines
