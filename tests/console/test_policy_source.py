@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from querybudget.console.policy_source import policy_source, redacted
@@ -77,6 +77,7 @@ TREES = st.recursive(
 HIDDEN = st.sampled_from(["secret", "api_key", "token", "password"])
 
 
+@settings(max_examples=25)
 @given(TREES, TREES, HIDDEN, st.booleans())
 def test_a_secret_is_found_wherever_it_stands(
     around: object, beside: object, key: str, flow: bool
