@@ -1,20 +1,26 @@
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
+from querybudget.admin import LocalAdmin
 from querybudget.cli.console import HOST, PORT, TOKEN_VARIABLE
 from querybudget.cli.main import main
+from querybudget.limiter import Limiter, Outcome, request_scope
+from querybudget.overrides import Effect, Override
+from querybudget.policy.model import Policy
 
 TOKEN = "a-token-that-nobody-guesses"
 POLICY = """\
 version: 1
 secret: 0123456789abcdef0123456789abcdef
 identity: [api_key]
-store: {store}
+store: {{url: "{store}", timeout: 60s}}
 budgets:
   - {{name: rpm, limit: 60 requests/minute}}
 """
@@ -119,3 +125,27 @@ def test_the_example_of_the_help_runs(
     monkeypatch.setenv("CONSOLE_TOKEN", TOKEN)
     assert main(example.split()) == 0
     assert len(served) == 1
+
+
+def test_accounts_and_overrides_of_the_servers_are_there_from_the_first_look(
+    policy: Path, served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    assert main(["console", "--policy", str(policy)]) == 0
+    limiter = Limiter(Policy.load(str(policy)))
+
+    async def serve_one_and_block_it() -> str:
+        async with limiter:
+            scope = request_scope("/v1/chat/completions", headers={"authorization": "Bearer sk-a"})
+            admission = await limiter.admit(scope)
+            await limiter.settle(admission, Outcome.ANSWERED)
+            key = admission.identity.key
+            await LocalAdmin(limiter).change(Override("", key, effect=Effect.BLOCK), "block")
+            return key
+
+    key = asyncio.run(serve_one_and_block_it())
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    with TestClient(served[0]["app"]) as client:
+        view = client.get(f"/api/accounts/{key[:8]}", headers=bearer).json()
+    assert view["account"] == key
+    assert [override["effect"] for override in view["overrides"]] == ["block"]

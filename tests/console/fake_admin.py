@@ -85,6 +85,7 @@ class FakeAdmin:
         self.forgotten = list[tuple[str, str, str]]()
         self.removed = list[str]()
         self.down = False
+        self.unreachable = False
         self.lists = 0
 
     async def accounts(self, cursor: str = "", limit: int = 100) -> AccountList:
@@ -138,7 +139,8 @@ class FakeAdmin:
         return next((each for each in self.calls if each.request_id == request_id), None)
 
     async def recent(self, limit: int = 100, account: str = "") -> Sequence[TrafficRecord]:
-        self._check()
+        if self.unreachable:
+            raise StoreError("connection refused")
         return [each for each in reversed(self.calls) if account in {"", each.identity}][:limit]
 
     def _check(self) -> None:

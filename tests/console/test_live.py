@@ -72,13 +72,13 @@ async def test_a_quiet_stream_says_that_it_is_alive_and_ends_in_the_end(site: Si
 
 
 @pytest.mark.anyio
-async def test_a_stream_outlives_a_store_that_is_down(site: Site) -> None:
+async def test_a_stream_outlives_a_server_that_cannot_be_reached(site: Site) -> None:
     admin, events = site.admin, stream(site)
     assert isinstance(admin, FakeAdmin)
     await anext(events)
-    admin.down = True
+    admin.unreachable = True
     assert await anext(events) == b": still here\n\n"
-    admin.down = False
+    admin.unreachable = False
     admin.calls.append(record("after"))
     assert b"data: after" in await anext(events)
 

@@ -377,7 +377,14 @@ def test_an_account_is_forgotten_after_a_question(operator: Console) -> None:
 # -- Faults --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", ["/", "/accounts", "/calls", "/overrides", f"/accounts/{CALLER}"])
+def test_the_overview_shows_what_it_can_while_the_store_is_down(operator: Console) -> None:
+    operator.admin.down = True
+    text = text_of(operator.get("/").text)
+    assert "Accounts cannot be looked at: connection refused" in text
+    assert "rpm 60 requests in any minute" in text
+
+
+@pytest.mark.parametrize("page", ["/accounts", "/overrides", f"/accounts/{CALLER}"])
 def test_a_store_that_is_down_is_said_and_not_hidden(operator: Console, page: str) -> None:
     operator.admin.down = True
     answer = operator.get(page)

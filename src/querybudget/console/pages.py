@@ -12,7 +12,8 @@ from starlette.responses import Response
 from querybudget.console.phrases import charged_words, sentences
 from querybudget.console.policy_source import policy_source
 from querybudget.console.site import reading
-from querybudget.console.survey import counted
+from querybudget.console.survey import Survey, counted
+from querybudget.errors import QueryBudgetError
 from querybudget.policy.model import Policy
 from querybudget.text import limit
 
@@ -28,11 +29,16 @@ AUDITED = 200
 async def overview(request: Request) -> Response:
     """Show how everything is."""
     site = await reading(request)
-    limiter = site.limiter
+    limiter, problem = site.limiter, ""
+    try:
+        survey = await site.surveyor.survey()
+    except QueryBudgetError as error:  # what can be seen without the store is seen all the more
+        survey, problem = Survey(limiter.clock()), str(error)
     return site.page(
         request,
         "overview.html",
-        survey=await site.surveyor.survey(),
+        survey=survey,
+        problem=problem,
         counts=counted(await site.admin.recent(REMEMBERED)),
         health=await limiter.check(),
         policy_hash=limiter.policy_hash,

@@ -58,12 +58,12 @@ class Survey(msgspec.Struct, frozen=True):
     """
 
     at: int
-    accounts: int
-    more: bool
-    callers: int
-    budgets: dict[str, Fullness]
-    by_score: tuple[AccountView, ...]
-    by_use: tuple[AccountView, ...]
+    accounts: int = 0
+    more: bool = False
+    callers: int = 0
+    budgets: dict[str, Fullness] = {}
+    by_score: tuple[AccountView, ...] = ()
+    by_use: tuple[AccountView, ...] = ()
 
 
 def share_of(use: BudgetUse) -> int:
