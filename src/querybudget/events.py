@@ -30,6 +30,7 @@ __all__ = [
     "Settlement",
     "checked_hooks",
     "encode_event",
+    "is_async",
     "publish",
 ]
 
@@ -208,26 +209,24 @@ def encode_event(event: DecisionEvent) -> bytes:
 
 
 Hook = Callable[[DecisionEvent], object]
-"""Called with every event, on the event loop: it must return at once. What it raises is logged."""
+"""Called with every event, on the event loop: it must return at once, or be a coroutine function,
+which is awaited off the path of calls. What it raises is logged. If it has a coroutine function
+``aclose``, that is awaited when the limiter closes."""
 
 
 def checked_hooks(hooks: Sequence[Hook]) -> tuple[Hook, ...]:
     """Return hooks that can be called.
 
     Raises:
-        SetupError: They are no sequence of functions, or one is a coroutine function, which nothing
-            would await.
+        SetupError: They are no sequence of functions, or one is a generator.
     """
     if not isinstance(hooks, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] - not every program is type-checked
         raise SetupError(f"`hooks` must be a list of functions, found {hooks!r}")
     for hook in hooks:
         if not callable(hook):
             raise SetupError(f"a hook must be a function of one event, found {hook!r}")
-        if _is_async(hook):
-            raise SetupError(
-                f"a hook must return at once, found the coroutine function {hook!r}: pass a"
-                " function that puts the event into a queue"
-            )
+        if any(map(inspect.isasyncgenfunction, _called(hook))):
+            raise SetupError(f"a hook must be a function of one event, found a generator {hook!r}")
     return tuple(hooks)
 
 
@@ -243,14 +242,16 @@ def publish(hooks: Sequence[Hook], event: DecisionEvent) -> None:
                 _drop(result, hook)
 
 
-def _is_async(hook: object) -> bool:
+def is_async(hook: object) -> bool:
+    """Return True if a hook has to be awaited."""
+    return any(map(inspect.iscoroutinefunction, _called(hook)))
+
+
+def _called(hook: object) -> tuple[object, object]:
+    """Return what is called, as an object with a method of that name or as it is."""
     while isinstance(hook, functools.partial):
         hook = hook.func
-    called: object = getattr(type(hook), "__call__", None)  # noqa: B004 - not whether it has one
-    return any(
-        inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one)
-        for one in (hook, called)
-    )
+    return hook, getattr(type(hook), "__call__", None)  # noqa: B004 - not whether it has one
 
 
 def _drop(result: object, hook: Hook) -> None:
@@ -260,8 +261,8 @@ def _drop(result: object, hook: Hook) -> None:
     if id(hook) not in _said and len(_said) < MOST_SAID:
         _said.add(id(hook))
         logger.error(
-            "a hook must return at once, but %r returned %s, which nothing awaits: pass a function"
-            " that puts the event into a queue",
+            "a hook must return at once, but %r returned %s, which nothing awaits: pass a coroutine"
+            " function",
             hook,
             type(result).__name__,
         )

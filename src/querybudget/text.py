@@ -21,6 +21,8 @@ _SPANS = (
     (60 * SECOND, "minute"),
     (SECOND, "second"),
 )
+_HOUR = 3_600 * SECOND
+_MANY_DAYS = 2
 _MONTH_DAYS = range(28, 32)
 _YEAR_DAYS = range(365, 367)
 
@@ -132,6 +134,16 @@ def duration(time: int) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes}m{seconds}{text}s" if hours else f"{minutes}m{seconds}{text}s"
+
+
+def wait(time: int) -> str:
+    """A time to wait, rounded up: as `duration` up to two days, then ``29 days 23 hours``."""
+    hours = -(-time // _HOUR)
+    days, hours = divmod(hours, 24)
+    if days < _MANY_DAYS:
+        return duration(time)
+    rest = f" {hours} hour{'' if hours == 1 else 's'}" if hours else ""
+    return f"{days} days{rest}"
 
 
 @lru_cache(maxsize=1_000)  # there are no more

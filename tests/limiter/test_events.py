@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -74,23 +73,11 @@ class Awaited:
 @pytest.mark.parametrize(
     "hooks",
     [
-        [coroutine_function],
-        [partial(coroutine_function)],
-        [Awaited()],
-        [partial(Awaited())],
-        [partial(partial(coroutine_function))],
-        [Awaited().__call__],
         [generator],
         [print, None],
         print,
     ],
     ids=[
-        "coroutine function",
-        "partial",
-        "object",
-        "partial of an object",
-        "partial of a partial",
-        "method",
         "generator",
         "none",
         "no list",

@@ -66,7 +66,7 @@ async def explain_request(policy: Policy, request: Request) -> Explanation:
     clock = system_clock()
     store = MemoryStore(clock, max_identities=max(10, policy.max_identities))
     # The hook makes the limiter estimate tokens even if no budget counts them.
-    limiter = Limiter(policy, store=store, clock=clock, hooks=[lambda _: None])
+    limiter = Limiter(policy.silent(), store=store, clock=clock, hooks=[lambda _: None])
     try:
         return await _decide(limiter, request)
     finally:

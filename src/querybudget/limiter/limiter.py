@@ -77,7 +77,7 @@ class Limiter:
         clock: µs since the epoch; the system's by default.
         sleep: Waits a number of seconds, for calls that are delayed.
         wait: Waits until the store answers, at most a number of seconds.
-        hooks: Called with one event for each call.
+        hooks: Called with one event for each call, beside those that the policy asks for.
         analyzer: Analyzes what calls ask. By default, one is made if any of the policy's budgets
             needs it. One that is passed is not closed by the limiter.
 
@@ -360,6 +360,7 @@ class Limiter:
         self.renewals.stop()
         self.feed.stop()
         await self._resilient.aclose()
+        await self._reporter.aclose()
         if self._owned:
             await self.store.aclose()
         if self._opened is not None:

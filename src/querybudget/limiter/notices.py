@@ -16,7 +16,7 @@ from querybudget.events import EventStage
 from querybudget.limiter.admission import Admission, Refusal
 from querybudget.policy.model import Budget, Mode, Policy
 from querybudget.redact import shown
-from querybudget.text import duration
+from querybudget.text import duration, wait
 from querybudget.units import SECOND
 
 logger = logging.getLogger("querybudget")
@@ -40,9 +40,9 @@ _WHY = {
 
 
 def fingerprint(policy: Policy) -> str:
-    """Return a hash of everything in a policy but its secret: the same in every process."""
+    """Return a hash of all in a policy that decides calls, but its secret: the same everywhere."""
     encoder = msgspec.json.Encoder(enc_hook=str, order="deterministic")  # str: of time zones
-    open_ = replace(policy, secret=b"", source="")
+    open_ = replace(policy, secret=b"", source="").silent()
     return blake2b(encoder.encode(open_), digest_size=HASH // 2).hexdigest()
 
 
@@ -101,7 +101,7 @@ def _done(admission: Admission) -> str:
     why = _WHY.get(admission.refusal)
     decision = admission.decision
     if why is None and decision is not None:
-        again = f", again in {duration(decision.wait)}" if decision.wait else ""
+        again = f", again in {wait(decision.wait)}" if decision.wait else ""
         why = f"by {', '.join(map(repr, decision.violated))}{again}"
     return f"a call was refused ({why})"
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from querybudget.adapters.base import Usage
 from querybudget.events import (
@@ -14,20 +17,26 @@ from querybudget.events import (
     Hook,
     Settlement,
     checked_hooks,
+    is_async,
     publish,
 )
 from querybudget.ledger import Decision
 from querybudget.ledger.types import UNCHARGED
 from querybudget.limiter.admission import Admission, Refusal
+from querybudget.limiter.async_hooks import AsyncHook, AsyncHooks
 from querybudget.limiter.matching import Matcher
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.request_ids import sent_id
 from querybudget.limiter.rules import Rules
 from querybudget.policy.match import kinds_of
+from querybudget.policy.model import Policy
 from querybudget.redact import shown
 from querybudget.resilience.fallback import Reserved
 from querybudget.stores import Clock
+from querybudget.traffic.log import TrafficLog
 from querybudget.units import NO_TIME, Micros, Millionths, Unit, priced
+
+logger = logging.getLogger("querybudget")
 
 _BY_NO_BUDGET = {
     Refusal.UNPRICED: EventVerdict.UNPRICED,
@@ -51,11 +60,16 @@ class Reporter:
     """
 
     def __init__(self, hooks: Sequence[Hook], rules: Callable[[], Rules], clock: Clock) -> None:
-        self._hooks = checked_hooks(hooks)
+        self._own = (*checked_hooks(hooks), *hooks_of(rules().policy, clock))
+        self._later = AsyncHooks()
+        self._hooks = tuple(
+            partial(self._later.put, cast("AsyncHook", hook)) if is_async(hook) else hook
+            for hook in self._own
+        )
         self._rules = rules
         self._clock = clock
         self.on = bool(self._hooks)
-        self.wants_texts = any(getattr(hook, "wants_texts", False) for hook in self._hooks)
+        self.wants_texts = any(getattr(hook, "wants_texts", False) for hook in self._own)
 
     def begin(self, admission: Admission, caller: Caller, rules: Rules) -> None:
         """Note what only the request and the rules that decide it say, and only events need."""
@@ -94,6 +108,33 @@ class Reporter:
             texts=admission.call.segments if self.wants_texts else (),
         )
         publish(self._hooks, event)
+
+    async def aclose(self) -> None:
+        """Wait for hooks that are awaited, then close those that can be closed."""
+        await self._later.aclose()
+        for hook in self._own:
+            aclose = getattr(hook, "aclose", None)
+            if inspect.iscoroutinefunction(aclose):
+                try:
+                    await aclose()
+                except Exception:
+                    logger.exception("a hook could not be closed: %r", hook)
+
+
+def hooks_of(policy: Policy, clock: Clock) -> tuple[Hook, ...]:
+    """Return the hooks that a policy asks for; they open files and connections later.
+
+    Raises:
+        SetupError: A library that one needs is missing.
+    """
+    hooks = list[Hook]()
+    if policy.traffic_log is not None:
+        hooks.append(TrafficLog.of(policy.traffic_log, clock))
+    if policy.webhooks is not None:  # few policies need it and httpx, which takes 60 ms to load
+        from querybudget.webhooks import Webhooks  # noqa: PLC0415
+
+        hooks.append(Webhooks.of(policy.webhooks, clock))
+    return tuple(hooks)
 
 
 def charged_of(

@@ -36,6 +36,7 @@ from querybudget.policy.model import (
     Refusals,
     Streams,
 )
+from querybudget.policy.outputs import TrafficLogItem, WebhooksItem
 from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.policy.routes import GenericRoute, Server, Unknown
 from querybudget.text import in_units
@@ -388,6 +389,8 @@ class PolicyFile(Struct, frozen=True):
     )
     max_identities: Annotated[int, between(1), doc("Accounts in memory, or in a file.")] = 100_000
     health: Annotated[str, doc("Path that reports the health of the store.")] = ""
+    traffic_log: TrafficLogItem | None = None
+    webhooks: WebhooksItem | None = None
     estimate: EstimateSettings = EstimateSettings()
     refusals: Refusals = Refusals()
     body: Body = Body()

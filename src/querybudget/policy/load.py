@@ -20,6 +20,7 @@ from querybudget.policy import (
     servers,
 )
 from querybudget.policy.adaptive import adaptive
+from querybudget.policy.build_outputs import check_outputs
 from querybudget.policy.cors import check_cors
 from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Node, Path, Problems
@@ -152,6 +153,8 @@ def _policy(node: Node, problems: Problems) -> Policy:
         refusals=written.refusals,
         body=written.body,
         streams=written.streams,
+        traffic_log=written.traffic_log,
+        webhooks=written.webhooks,
         unpriced=written.unpriced,
         source=problems.source,
         health=written.health,
@@ -177,6 +180,7 @@ def _check(written: file.PolicyFile, problems: Problems) -> None:
     if body.in_flight < body.limit:
         message = f"expected at least `limit`, {body.limit} bytes, found {body.in_flight}"
         problems.add(("body", "in_flight"), message)
+    check_outputs(written.traffic_log, written.webhooks, problems)
     path = written.health
     if path and not path.startswith("/"):
         problems.add(("health",), f"expected a path such as `/health/budgets`, found `{path}`")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from querybudget.backends import StoreSettings
 from querybudget.coverage.response import BucketResponse
@@ -19,6 +20,7 @@ from querybudget.policy.carriers import Carrier
 from querybudget.policy.cors import CorsRule
 from querybudget.policy.fields import Duration, Factor, Size, between, doc
 from querybudget.policy.match import OPERATIONS, Match
+from querybudget.policy.outputs import TrafficLogSettings, WebhookSettings
 from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.policy.routes import GenericRoute, Server, Unknown
 from querybudget.units import MICRO, SECOND, Quota, Unit
@@ -329,6 +331,8 @@ class Policy(Struct, frozen=True):
         refusals: What refusals and budget headers say.
         body: How request bodies are read.
         streams: How streams are counted.
+        traffic_log: Where calls are written; None for nowhere.
+        webhooks: Where messages for operators are sent; None for nowhere.
         unpriced: ``refuse`` or ``free``, for a model without price that a money budget matches.
         source: File the policy came from, or ``<mapping>``.
         health: Path at which the middleware reports the store's health; empty for none.
@@ -360,6 +364,8 @@ class Policy(Struct, frozen=True):
     refusals: Refusals = Refusals()
     body: Body = Body()
     streams: Streams = Streams()
+    traffic_log: TrafficLogSettings | None = None
+    webhooks: WebhookSettings | None = None
     unpriced: str = "refuse"
     source: str = "<mapping>"
     health: str = ""
@@ -369,6 +375,10 @@ class Policy(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return _shown(self, "secret")
+
+    def silent(self) -> Policy:
+        """Return this policy without what it writes and sends, to try it out."""
+        return replace(self, traffic_log=None, webhooks=None)
 
     @property
     def counts_buckets(self) -> bool:

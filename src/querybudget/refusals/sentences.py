@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from querybudget.backends import STORE_RETRY
 from querybudget.ledger import LineStatus, Verdict
 from querybudget.text import duration, in_units, moment, period, unit_name, whole_down, whole_up
+from querybudget.text import wait as waiting
 from querybudget.units import MICRO, SECOND, Algorithm, Unit
 
 _WITH_DATE = 60 * SECOND
@@ -65,7 +66,7 @@ def close_reason(status: LineStatus) -> str:
     name = status.line.quota.name
     if status.verdict is Verdict.NEVER:
         return f"request too large for budget {name!r}"
-    return f"budget {name!r} exceeded, try again in {duration(status.wait)}"
+    return f"budget {name!r} exceeded, try again in {waiting(status.wait)}"
 
 
 def abnormal_usage(code: str, wait: int) -> str:
@@ -182,7 +183,7 @@ def upstream_busy(wait: int) -> str:
 
 def _try_again(wait: int, now: int | None = None) -> str:
     date = "" if now is None or wait < _WITH_DATE else f" (at {moment(now + wait)})"
-    return f"Please try again in {duration(wait)}{date}."
+    return f"Please try again in {waiting(wait)}{date}."
 
 
 def _numbers(status: LineStatus, requested: int) -> str:

@@ -60,7 +60,7 @@ def memory_limiter(
     Raises:
         PolicyError: The policy is wrong; it lists every problem.
     """
-    loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
+    loaded = (policy if isinstance(policy, Policy) else Policy.load(policy)).silent()
     clock = clock or ManualClock()
     store = MemoryStore(clock, max_identities=loaded.max_identities)
     limiter = _NamingLimiter(
