@@ -1,4 +1,4 @@
-"""The band of the honest: how high the sweep scores of honest callers are as their new ground grows.
+"""The band of the honest: how high sweep scores of honest callers are as new ground grows.
 
     python -m tools.score.band --corpora FOLDER
 

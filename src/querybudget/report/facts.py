@@ -122,7 +122,8 @@ class LogFacts(msgspec.Struct):
     Attributes:
         calls: Calls.
         first, last: When the first and the last were decided, µs.
-        used: Use over time, by budget where the log says it, else by unit.
+        used: Use over time, by budget, as far as the log says it.
+        units: Requests and tokens over time.
         refused: Calls refused over time, by budget.
         callers: By the key of their identity.
         verdicts: How many calls had each.
@@ -137,6 +138,7 @@ class LogFacts(msgspec.Struct):
     first: int = 0
     last: int = 0
     used: Bins = msgspec.field(default_factory=Bins)
+    units: Bins = msgspec.field(default_factory=Bins)
     refused: Bins = msgspec.field(default_factory=Bins)
     callers: dict[str, CallerFacts] = {}
     verdicts: Counter[str] = msgspec.field(default_factory=Counter[str])
@@ -162,9 +164,9 @@ class LogFacts(msgspec.Struct):
         self.charged = self.charged or bool(record.charged)
         for budget, amount in record.charged.items():
             self.used.add(budget, record.at, amount / MICRO)
-        self.used.add("requests", record.at, not is_refused(record))
+        self.units.add("requests", record.at, not is_refused(record))
         if record.usage is not None:
-            self.used.add("tokens", record.at, record.usage.input + record.usage.output)
+            self.units.add("tokens", record.at, record.usage.input + record.usage.output)
         for budget in (*record.violated, *record.shadowed):
             self.refused.add(budget, record.at, 1)
 

@@ -1,9 +1,9 @@
 """A map of a codebook: a square of 64 by 64 places, one for each of its cells.
 
-Coarse cells are laid out by t-SNE (van der Maaten and Hinton, JMLR 9, 2008), so that those with like
-prompts are neighbours, and then moved to the nearest free block of a square of 16 by 16. The 16 fine
-cells of each are in its block, likewise. The places follow from the codebook alone: every report of
-a deployment has the same map.
+Coarse cells are laid out by t-SNE (van der Maaten and Hinton, JMLR 9, 2008), so that those with
+like prompts are neighbours, and then sorted into the columns and rows of a square of 16 by 16
+blocks. The 16 fine cells of each stand in its block, sorted likewise. The places follow from the
+codebook alone: every report of a deployment has the same map.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ MOST_BUDGETS = 6
 """Budgets whose use is drawn."""
 
 EXAMPLES = 3
-ORDINARY = 300_000
-"""Strain below which a caller is taken for an ordinary one."""
+ORDINARY, SUSPECT = 300_000, 650_000
+"""Strain below which a caller is taken for an ordinary one, and from which on it is suspect."""
 
 Records = Callable[[], Iterator[TrafficRecord | Problem]]
 """Reads the log from its beginning."""
@@ -91,7 +91,7 @@ def log_page(path: str | Path, policy: Policy) -> Page:
         _use(facts, policy),
         _map(facts, walks, analyzer),
         _scores(walks),
-        _windows(policy, calls, facts),
+        _windows(policy, calls),
         _sweepers(facts),
         _disturbed(facts),
     ]
@@ -141,7 +141,14 @@ async def _walks(
     walks: list[tuple[str, Walk]] = []
     for one in chosen:
         walk = await walk_of(one.account, calls[one.account], analyzer)
-        walks.append((f"{short(one.account)} ({one.calls:,} calls)", walk))
+        kind = (
+            "ordinary"
+            if one.strain < ORDINARY
+            else "suspect"
+            if one.strain >= SUSPECT
+            else "in between"
+        )
+        walks.append((f"{short(one.account)}: {kind}, {one.calls:,} calls", walk))
     return walks
 
 
@@ -188,8 +195,9 @@ def _notes(facts: LogFacts) -> list[str]:
 def _use(facts: LogFacts, policy: Policy) -> Section:
     budgets = {budget.name: _label(budget) for budget in policy.budgets}
     names = {name: budgets[name] for name in budgets if name in facts.used.amounts}
+    used = facts.used if names else facts.units
     if not names:
-        names = {name: name for name in ("requests", "tokens") if name in facts.used.amounts}
+        names = {name: name for name in facts.units.amounts}
     names = dict([*names.items()][:MOST_BUDGETS])
     section = Section(
         "use",
@@ -200,9 +208,11 @@ def _use(facts: LogFacts, policy: Policy) -> Section:
         heights=(max(2.4, 1.45 * len(names)), max(2.4, 1.35 * len(names))),
     )
     if names:
-        section.draw = pictures.use(facts.used, facts.refused, names)
+        section.draw = pictures.use(used, facts.refused, names, (facts.first, facts.last))
     if not facts.charged:
-        section.missing = "The log does not say what budgets were charged: requests and tokens stand in."
+        section.missing = (
+            "The log does not say what budgets were charged: requests and tokens stand in."
+        )
     return section
 
 
@@ -223,7 +233,8 @@ def _map(
         alt="Maps of the cells that callers entered, one for each caller.",
         heights=(5.6, 9.4),
     )
-    shown = [(title, walk) for title, walk in walks if walk.steps][-2:]
+    walked = [(title, walk) for title, walk in walks if walk.steps]
+    shown = [walked[0], walked[-1]] if len(walked) > 1 else walked
     if analyzer is None:
         section.missing = "No budget of the policy counts buckets, so there is no map."
     elif not shown:
@@ -236,7 +247,7 @@ def _map(
     else:
         from querybudget.report.layout import layout  # noqa: PLC0415 - takes a second or two
 
-        section.draw = pictures.walk_map([*reversed(shown)], layout(analyzer.codebook))
+        section.draw = pictures.walk_map(shown, layout(analyzer.codebook))
         section.heights = (5.6, 4.7 * len(shown) + 0.6)
     return section
 
@@ -265,9 +276,7 @@ def _scores(walks: Sequence[tuple[str, Walk]]) -> Section:
     return section
 
 
-def _windows(
-    policy: Policy, calls: Mapping[str, Sequence[TrafficRecord]], facts: LogFacts
-) -> Section:
+def _windows(policy: Policy, calls: Mapping[str, Sequence[TrafficRecord]]) -> Section:
     section = Section(
         "windows",
         "Three windows side by side",
@@ -283,12 +292,10 @@ def _windows(
     section.words = (
         f"What the traffic of {short(account)} would use of `{budget.name}`"
         f" ({text.limit(budget.quota)}) in each kind of window, in its busiest stretch. A triangle"
-        " is a call that would be refused. gcra fills at an even rate; calendar begins anew at whole"
-        " multiples of its length."
+        " is a call that would be refused. gcra drains at an even rate; calendar begins anew at"
+        " whole multiples of its length."
     )
-    section.draw = pictures.windows(
-        uses(budget.quota, amounts), text.unit_name(budget.quota.unit)
-    )
+    section.draw = pictures.windows(uses(budget.quota, amounts), text.unit_name(budget.quota.unit))
     return section
 
 
@@ -346,7 +353,7 @@ def _sweepers(facts: LogFacts) -> Section:
             f"{one.calls:,}",
             f"{one.ground:,}",
             _factor(one.strain),
-            f"× {_factor(one.price)}",
+            _factor(one.price),
             one.stage,
             reasons_in_words(one.reasons),
         )
@@ -381,7 +388,8 @@ def _disturbed(facts: LogFacts) -> Section:
     return Section(
         "disturbed",
         "Callers disturbed",
-        f"Callers of whom calls were refused, slowed or degraded, or in shadow would have been.{more}",
+        "Callers whose calls were refused, slowed or degraded, or in shadow would have been."
+        + more,
         columns=DISTURBED,
         rows=rows,
         missing="" if rows else "No caller was disturbed.",
@@ -399,4 +407,3 @@ def _factor(millionths: int) -> str:
 def reasons_in_words(reasons: Sequence[Reason]) -> list[str]:
     """Return what a score consists of, strongest first."""
     return [f"{reason.signal} {reason.share / MICRO:+.2f}" for reason in reasons]
-

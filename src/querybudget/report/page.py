@@ -103,7 +103,7 @@ def write(page: Page, folder: Path) -> list[Path]:
         drawn = {look.name: picture(section.draw, look, *section.heights) for look in LOOKS}
         section.pictures = {name: _data(png) for name, png in drawn.items()}
         path = folder / f"{section.name}.png"
-        path.write_bytes(drawn["light"])
+        path.write_bytes(drawn["wide"])
         written.append(path)
     template = environment.get_template(PAGE)
     members: Mapping[str, Any] = msgspec.structs.asdict(page)

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from querybudget.coverage.evidence import FIRST_LOOK, SUSPECT_SCORE
 from querybudget.report.facts import Bins
 from querybudget.report.honest import BAND
 from querybudget.report.layout import SIDE
-from querybudget.report.theme import MARKERS, RED, Draw, Look, plotting
+from querybudget.report.theme import (
+    BLUE,
+    FAINT,
+    INK,
+    MARKERS,
+    MUTE,
+    PAPER,
+    RED,
+    SERIES,
+    SOFT,
+    Draw,
+    Look,
+)
 from querybudget.report.walk import NO_CAPABILITY, Walk
 from querybudget.report.windows import WindowUse
 from querybudget.units import MICRO, SECOND
@@ -23,6 +35,10 @@ if TYPE_CHECKING:
     from querybudget.report.stored import StoredAccount
 
 SUSPECT = SUSPECT_SCORE / MICRO
+_DAYS, _MINUTES = 6, 300
+"""Days from which on hours are left out, and seconds below which seconds are shown."""
+
+TICKS = 4
 MOST_NAMES = 6
 """Capabilities that have a colour of their own; the others share one."""
 
@@ -37,28 +53,29 @@ def short(account: str) -> str:
 # -- Use over time -------------------------------------------------------------------------------
 
 
-def use(used: Bins, refused: Bins, labels: Mapping[str, str]) -> Draw:
+def use(used: Bins, refused: Bins, labels: Mapping[str, str], span: tuple[int, int]) -> Draw:
     """Draw what was used in each stretch of time, and above it how many calls were refused.
 
     Args:
         used: Use, by name.
         refused: Calls refused, by the same names.
         labels: What each name is called, and its unit.
+        span: The first and the last moment, µs.
     """
 
-    def draw(figure: Figure, look: Look) -> None:
+    def draw(figure: Figure, _: Look) -> None:
         rows = _rows(figure, len(labels))
         for axes, (name, label) in zip(rows, labels.items(), strict=True):
             axes.set_title(label)
             width = used.width / SECOND / 86_400
             row = used.amounts.get(name, {})
             days = [_day(number * used.width) for number in row]
-            axes.bar(days, [*row.values()], width=width, align="edge", color=look.blue, linewidth=0)
+            axes.bar(days, [*row.values()], width=width, align="edge", color=BLUE, linewidth=0)
             axes.set_ylim(bottom=0)
             axes.margins(x=0.01)
             _refusals(axes, refused.amounts.get(name, {}), refused.width)
             _plain_numbers(axes)
-        _dates(rows)
+        _dates(rows, *span)
 
     return draw
 
@@ -91,21 +108,26 @@ def _day(at: float) -> float:
     return at / SECOND / 86_400
 
 
-def _dates(rows: Sequence[Axes]) -> None:
-    plotting()
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415 - an extra
+def _dates(rows: Sequence[Axes], begin: int, end: int) -> None:
+    """Label the axis below in UTC, as finely as the stretch of time asks."""
+    from matplotlib.dates import DateFormatter  # noqa: PLC0415 - an extra
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
+    days = (end - begin) / SECOND / 86_400
+    form = "%d %b" if days > _DAYS else "%d %b %H:%M" if days > 1 else "%H:%M"
+    if days * 86_400 < _MINUTES:
+        form = "%H:%M:%S"
     for axes in rows:
-        locator = AutoDateLocator(maxticks=6, tz=dt.UTC)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=dt.UTC))
-    rows[-1].set_xlabel("time (UTC)")
+        axes.xaxis.set_major_locator(MaxNLocator(5 if len(rows) == 1 or days > 1 else 4))
+        axes.xaxis.set_major_formatter(DateFormatter(form, tz=dt.UTC))
+    date = dt.datetime.fromtimestamp(begin / SECOND, dt.UTC)
+    rows[-1].set_xlabel("UTC" if days > 1 else f"{date:%Y-%m-%d}, UTC")
 
 
 def _plain_numbers(axes: Axes) -> None:
     from matplotlib.ticker import EngFormatter, MaxNLocator  # noqa: PLC0415 - an extra
 
-    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(MaxNLocator(TICKS, integer=axes.get_ylim()[1] > TICKS))
     axes.yaxis.set_major_formatter(EngFormatter(sep=""))
 
 
@@ -123,10 +145,10 @@ def walk_map(walks: Sequence[tuple[str, Walk]], places: NDArray[Any]) -> Draw:
 
     def draw(figure: Figure, look: Look) -> None:
         for axes, (title, walk) in zip(_panels(figure, look, len(walks)), walks, strict=True):
-            _ground(axes, look, title)
+            _ground(axes, title)
             points = places[[step.cell for step in walk.steps]] + 0.5
-            axes.plot(points[:, 0], points[:, 1], color=look.ink, alpha=0.18, linewidth=0.6)
-            for name, color, marker in _styles(names, look):
+            axes.plot(points[:, 0], points[:, 1], color=INK, alpha=0.18, linewidth=0.6)
+            for name, color, marker in _styles(names):
                 chosen = [n for n, step in enumerate(walk.steps) if _named(step, names) == name]
                 axes.scatter(
                     points[chosen, 0],
@@ -137,9 +159,7 @@ def walk_map(walks: Sequence[tuple[str, Walk]], places: NDArray[Any]) -> Draw:
                     linewidths=0,
                     label=name.replace("_", " "),
                 )
-        handles, labels = figure.axes[0].get_legend_handles_labels()
-        columns = 2 if look.narrow else 4
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns, markerscale=1.6)
+        _legend(figure.axes[0], look, markerscale=1.6)
 
     return draw
 
@@ -156,9 +176,9 @@ def covered_map(accounts: Sequence[tuple[str, Sequence[int]]], places: NDArray[A
         for axes, (title, cells) in zip(
             _panels(figure, look, len(accounts)), accounts, strict=True
         ):
-            _ground(axes, look, title)
+            _ground(axes, title)
             points = places[list(cells)] + 0.5
-            axes.scatter(points[:, 0], points[:, 1], s=7, marker="s", color=look.blue, linewidths=0)
+            axes.scatter(points[:, 0], points[:, 1], s=7, marker="s", color=BLUE, linewidths=0)
 
     return draw
 
@@ -169,16 +189,16 @@ def _panels(figure: Figure, look: Look, count: int) -> list[Axes]:
     return [axes for row in grid for axes in row]
 
 
-def _ground(axes: Axes, look: Look, title: str) -> None:
+def _ground(axes: Axes, title: str) -> None:
     axes.set_title(title)
     axes.set_aspect("equal")
     axes.set_xlim(0, SIDE)
     axes.set_ylim(0, SIDE)
-    axes.set_facecolor(look.soft)
+    axes.set_facecolor(SOFT)
     axes.set_xticks(range(0, SIDE + 1, 4), labels=[])
     axes.set_yticks(range(0, SIDE + 1, 4), labels=[])
     axes.tick_params(length=0)
-    axes.grid(color=look.paper, linewidth=1)
+    axes.grid(color=PAPER, linewidth=1)
 
 
 def _names(walks: Sequence[Walk]) -> tuple[str, ...]:
@@ -196,12 +216,11 @@ def _named(step: Any, names: Sequence[str]) -> str:  # noqa: ANN401 - a step
     return step.capability if step.capability in names else OTHERS
 
 
-def _styles(names: Sequence[str], look: Look) -> list[tuple[str, str, str]]:
+def _styles(names: Sequence[str]) -> list[tuple[str, str, str]]:
     styles = [
-        (name, color, marker)
-        for name, color, marker in zip(names, look.series, MARKERS, strict=False)
+        (name, color, marker) for name, color, marker in zip(names, SERIES, MARKERS, strict=False)
     ]
-    return [*styles, (OTHERS, look.ink, "*"), (NO_CAPABILITY, "#8a94a3", ".")]
+    return [*styles, (OTHERS, INK, "*"), (NO_CAPABILITY, MUTE, ".")]
 
 
 # -- Scores --------------------------------------------------------------------------------------
@@ -221,7 +240,7 @@ def scores(walks: Sequence[tuple[str, Walk]], what: str) -> Draw:
             axes.plot(
                 [max(1, ground) for ground in walk.ground],
                 walk.scores,
-                color=look.series[number],
+                color=SERIES[number],
                 marker=MARKERS[number],
                 markevery=0.15,
                 markersize=4.5,
@@ -242,7 +261,7 @@ def stored_scores(accounts: Sequence[StoredAccount]) -> Draw:
             [max(1, account.ground) for account in accounts],
             [account.score / MICRO for account in accounts],
             s=18,
-            color=look.blue,
+            color=BLUE,
             linewidths=0,
             alpha=0.8,
             label="an account",
@@ -256,11 +275,11 @@ def _band(figure: Figure, look: Look, what: str) -> Axes:
     axes: Axes = figure.subplots()
     looks = [row[0] for row in BAND]
     half, most, nearly = ([row[n] for row in BAND] for n in (1, 2, 3))
-    axes.fill_between(looks, 0, nearly, color=look.faint, linewidth=0, alpha=0.5, label="99 %")
-    axes.fill_between(looks, 0, most, color=look.faint, linewidth=0, label="90 % of honest callers")
-    axes.plot(looks, half, color=look.ink, linewidth=0.8, linestyle=":", label="half of them")
+    axes.fill_between(looks, 0, nearly, color=FAINT, linewidth=0, alpha=0.5, label="99 %")
+    axes.fill_between(looks, 0, most, color=FAINT, linewidth=0, label="90 % of honest callers")
+    axes.plot(looks, half, color=INK, linewidth=0.8, linestyle=":", label="half of them")
     axes.axhline(SUSPECT, color=RED, linewidth=1, linestyle="--", label="suspect")
-    axes.axvline(FIRST_LOOK, color=look.faint, linewidth=0.8)
+    axes.axvline(FIRST_LOOK, color=FAINT, linewidth=0.8)
     axes.set_xscale("log")
     axes.set_xlim(1, 1_000)
     axes.set_ylim(0, 1.55)
@@ -273,10 +292,16 @@ def _band(figure: Figure, look: Look, what: str) -> Axes:
     return axes
 
 
-def _legend(axes: Axes, look: Look) -> None:
+def _legend(axes: Axes, look: Look, markerscale: float = 1) -> None:
     handles, labels = axes.get_legend_handles_labels()
     figure: Any = axes.figure
-    figure.legend(handles, labels, loc="outside lower center", ncols=2 if look.narrow else 4)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=2 if look.narrow else 4,
+        markerscale=markerscale,
+    )
 
 
 # -- Windows -------------------------------------------------------------------------------------
@@ -293,20 +318,19 @@ def windows(uses: Sequence[WindowUse], unit: str) -> Draw:
         for axes, one in zip(panels, uses, strict=True):
             days = [_day(at) for at in one.times]
             axes.set_title(f"{one.name}: {len(one.refused):,} refused")
-            axes.fill_between(days, 0, one.used, color=look.blue, alpha=0.35, linewidth=0)
-            axes.plot(days, one.used, color=look.blue, linewidth=1)
-            axes.axhline(one.limit, color=look.ink, linewidth=1, linestyle="--")
+            axes.fill_between(days, 0, one.used, color=BLUE, alpha=0.35, linewidth=0)
+            axes.plot(days, one.used, color=BLUE, linewidth=1)
+            axes.axhline(one.limit, color=INK, linewidth=1, linestyle="--")
             marks = [_day(at) for at in one.refused]
             axes.scatter(marks, [one.limit * 1.1] * len(marks), marker="v", s=14, color=RED)
             axes.set_ylim(0, one.limit * 1.25)
             _plain_numbers(axes)
         for row in grid:
             row[0].set_ylabel(unit)
-        _dates(panels)
+        _dates(panels, uses[0].times[0], uses[0].times[-1])
 
     return draw
 
 
 Pictured = tuple[Draw, float, float]
 """A picture, and its heights in inches on a wide page and on a phone."""
-

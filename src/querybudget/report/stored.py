@@ -1,4 +1,5 @@
 """The report of a store."""
+
 from __future__ import annotations
 
 import msgspec

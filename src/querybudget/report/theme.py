@@ -1,4 +1,4 @@
-"""How pictures look: in light and dark, on a wide page and on a phone.
+"""How pictures look: on a wide page and on a phone. In dark, the page turns their lightness round.
 
 The colours of series are those of Okabe and Ito, which people who are colour-blind can tell apart
 ("Color Universal Design", 2008). Nothing is told by colour alone.
@@ -24,43 +24,33 @@ PURPLE, SKY, YELLOW = "#cc79a7", "#56b4e9", "#b8a600"
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, RED)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-DOTS = 150
+DOTS = 140
 """Dots per inch."""
+
+
+PAPER, INK, FAINT, SOFT, MUTE = "#ffffff", "#1b2230", "#d5dae1", "#eef1f5", "#8a94a3"
+"""Colours of the ground, of words, of rules, of what is behind, and of what matters little."""
 
 
 class Look(msgspec.Struct, frozen=True):
     """One way in which a picture is drawn.
 
     Attributes:
-        name: ``light``, ``dark``, and each followed by ``-narrow``.
-        narrow: Whether it is for a phone.
-        paper, ink, faint, soft: Colours of the ground, of words, of rules, and of what is behind.
-        blue: Blue that can be seen on the paper.
+        name: ``wide`` or ``narrow``.
+        width: Inches.
     """
 
     name: str
-    narrow: bool
-    paper: str
-    ink: str
-    faint: str
-    soft: str
-    blue: str = BLUE
+    width: float
 
     @property
-    def series(self) -> tuple[str, ...]:
-        """Colours of series."""
-        return (self.blue, *SERIES[1:])
+    def narrow(self) -> bool:
+        """Whether it is for a phone."""
+        return self is NARROW
 
 
-_LIGHT = ("#ffffff", "#1b2230", "#d5dae1", "#eef1f5")
-_DARK = ("#12161c", "#e4e8ee", "#3a4350", "#1f2630")
-
-LOOKS = (
-    Look("light", narrow=False, paper=_LIGHT[0], ink=_LIGHT[1], faint=_LIGHT[2], soft=_LIGHT[3]),
-    Look("dark", False, *_DARK, blue="#4aa3df"),
-    Look("light-narrow", True, *_LIGHT),
-    Look("dark-narrow", True, *_DARK, blue="#4aa3df"),
-)
+WIDE, NARROW = Look("wide", 9.6), Look("narrow", 4.1)
+LOOKS = (WIDE, NARROW)
 
 Draw = Callable[["Figure", Look], None]
 """Draws onto an empty figure."""
@@ -82,8 +72,8 @@ def picture(draw: Draw, look: Look, height: float, narrow_height: float) -> byte
         SetupError: matplotlib is not installed.
     """
     matplotlib = plotting()
-    size = (4.1, narrow_height) if look.narrow else (9.6, height)
-    with matplotlib.rc_context(_settings(look)):
+    size = (look.width, narrow_height if look.narrow else height)
+    with matplotlib.rc_context(_SETTINGS):
         figure = import_module("matplotlib.figure").Figure(size, dpi=DOTS, layout="constrained")
         draw(figure, look)
         written = io.BytesIO()
@@ -108,29 +98,28 @@ def plotting() -> Any:  # noqa: ANN401 - a package
     return matplotlib
 
 
-def _settings(look: Look) -> dict[str, Any]:
-    return {
-        "figure.facecolor": look.paper,
-        "axes.facecolor": look.paper,
-        "axes.edgecolor": look.faint,
-        "axes.labelcolor": look.ink,
-        "axes.titlecolor": look.ink,
-        "axes.titlelocation": "left",
-        "axes.titlesize": 10,
-        "axes.titleweight": "bold",
-        "axes.labelsize": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": look.faint,
-        "grid.linewidth": 0.6,
-        "text.color": look.ink,
-        "xtick.color": look.ink,
-        "ytick.color": look.ink,
-        "xtick.labelsize": 8.5,
-        "ytick.labelsize": 8.5,
-        "legend.frameon": False,
-        "legend.fontsize": 8.5,
-        "font.size": 9,
-    }
+_SETTINGS: dict[str, Any] = {
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "font.size": 9,
+}
