@@ -25,7 +25,7 @@ POLICY: dict[str, Any] = {
     "secret": SECRET,
     "budgets": [
         {"name": "tokens", "limit": "60_000 tokens/hour"},
-        {"name": "rpm", "limit": "6 requests/minute"},
+        {"name": "rpm", "limit": "5 requests/minute"},
         {"name": "house", "limit": "2M tokens/day", "per": "everyone"},
         {
             "name": "breadth",

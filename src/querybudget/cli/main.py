@@ -8,7 +8,18 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from querybudget.cli import basic, calibrate, change, clear, console, find, look, proxy, replay
+from querybudget.cli import (
+    basic,
+    calibrate,
+    change,
+    clear,
+    console,
+    find,
+    look,
+    proxy,
+    replay,
+    report,
+)
 from querybudget.cli.commands import listed
 from querybudget.errors import PolicyError, QueryBudgetError
 
@@ -28,7 +39,7 @@ GROUPS: tuple[tuple[str, tuple[Callable[[Commands], None], ...]], ...] = (
     ("Change", (change.add_grant, change.add_override, change.add_allow, change.add_block)),
     ("Take back", (change.add_remove, clear.add_pardon, clear.add_forget)),
     ("What was changed", (change.add_overrides, change.add_audit)),
-    ("Traffic logs", (replay.add_parser, calibrate.add_parser)),
+    ("Traffic logs", (replay.add_parser, calibrate.add_parser, report.add_parser)),
     ("Stores", (basic.add_store,)),
 )
 """The commands, by what they are for; a function adds each, and imports little before it runs."""

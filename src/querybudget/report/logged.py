@@ -239,8 +239,8 @@ def _map(
         section.missing = "No budget of the policy counts buckets, so there is no map."
     elif not shown:
         section.missing = (
-            "Prompts were not logged, so it cannot be said which cells calls entered. Log them with"
-            " `prompts`, or make a report of the store, which remembers cells without their order."
+            "Prompts were not logged, so it cannot be said which cells calls entered. Log them, or"
+            " make a report of the store, which remembers cells without their order."
             if not facts.texts
             else "The callers that are shown entered no cells."
         )
@@ -262,7 +262,7 @@ def _scores(walks: Sequence[tuple[str, Walk]]) -> Section:
         " benchmark reached after as much. The score begins at 32 chunks. At 0.65 a caller is"
         " suspect, which at most 0.75 % of honest callers ever are; none of them reached 1.",
         alt="Lines of callers' scores over new ground, with the band of honest callers behind.",
-        heights=(4.2, 4.6),
+        heights=(4.2, 5.0),
     )
     if any(any(walk.ground) for _, walk in walks):
         section.draw = pictures.scores(walks, what)
@@ -290,7 +290,7 @@ def _windows(policy: Policy, calls: Mapping[str, Sequence[TrafficRecord]]) -> Se
         return section
     budget, account, amounts = best
     section.words = (
-        f"What the traffic of {short(account)} would use of `{budget.name}`"
+        f"What the traffic of {short(account)} would use of {budget.name}"
         f" ({text.limit(budget.quota)}) in each kind of window, in its busiest stretch. A triangle"
         " is a call that would be refused. gcra drains at an even rate; calendar begins anew at"
         " whole multiples of its length."

@@ -35,8 +35,12 @@ if TYPE_CHECKING:
     from querybudget.report.stored import StoredAccount
 
 SUSPECT = SUSPECT_SCORE / MICRO
-_DAYS, _MINUTES = 6, 300
-"""Days from which on hours are left out, and seconds below which seconds are shown."""
+_MINUTE = 60 * SECOND
+_STEPS = (
+    *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800),
+    *(3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000),
+)
+"""Seconds between labels of an axis of time: round times in UTC."""
 
 TICKS = 4
 MOST_NAMES = 6
@@ -63,7 +67,8 @@ def use(used: Bins, refused: Bins, labels: Mapping[str, str], span: tuple[int, i
         span: The first and the last moment, µs.
     """
 
-    def draw(figure: Figure, _: Look) -> None:
+    def draw(figure: Figure, look: Look) -> None:
+        words = "" if look.narrow else "refused or would be: "
         rows = _rows(figure, len(labels))
         for axes, (name, label) in zip(rows, labels.items(), strict=True):
             axes.set_title(label)
@@ -73,14 +78,14 @@ def use(used: Bins, refused: Bins, labels: Mapping[str, str], span: tuple[int, i
             axes.bar(days, [*row.values()], width=width, align="edge", color=BLUE, linewidth=0)
             axes.set_ylim(bottom=0)
             axes.margins(x=0.01)
-            _refusals(axes, refused.amounts.get(name, {}), refused.width)
+            _refusals(axes, refused.amounts.get(name, {}), refused.width, words)
             _plain_numbers(axes)
         _dates(rows, *span)
 
     return draw
 
 
-def _refusals(axes: Axes, row: Mapping[int, float], width: int) -> None:
+def _refusals(axes: Axes, row: Mapping[int, float], width: int, words: str) -> None:
     if not row:
         return
     top = axes.get_ylim()[1]
@@ -93,7 +98,7 @@ def _refusals(axes: Axes, row: Mapping[int, float], width: int) -> None:
         marker="v",
         color=RED,
         linewidths=0,
-        label=f"refused or would be: {sum(row.values()):,.0f}",
+        label=f"{words}{sum(row.values()):,.0f}",
     )
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, handletextpad=0.2)
 
@@ -108,20 +113,22 @@ def _day(at: float) -> float:
     return at / SECOND / 86_400
 
 
-def _dates(rows: Sequence[Axes], begin: int, end: int) -> None:
-    """Label the axis below in UTC, as finely as the stretch of time asks."""
+def _dates(rows: Sequence[Axes], begin: int, end: int, most: int = 6) -> None:
+    """Label the axis below in UTC, at round times, as finely as the stretch of time asks."""
     from matplotlib.dates import DateFormatter  # noqa: PLC0415 - an extra
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
-    days = (end - begin) / SECOND / 86_400
-    form = "%d %b" if days > _DAYS else "%d %b %H:%M" if days > 1 else "%H:%M"
-    if days * 86_400 < _MINUTES:
-        form = "%H:%M:%S"
+    span = max(1, end - begin)
+    step = next((one * SECOND for one in _STEPS if span <= most * one * SECOND), span // most)
+    ticks = [_day(at) for at in range(begin - begin % step + step, end + 1, step)]
+    days = step >= _STEPS[-4] * SECOND
+    form = "%d %b" if days else "%H:%M:%S" if step < _MINUTE else "%H:%M"
+    several = begin // (_STEPS[-4] * SECOND) != end // (_STEPS[-4] * SECOND)
+    form = "%d %b\n%H:%M" if several and not days else form
     for axes in rows:
-        axes.xaxis.set_major_locator(MaxNLocator(5 if len(rows) == 1 or days > 1 else 4))
+        axes.set_xticks(ticks)
         axes.xaxis.set_major_formatter(DateFormatter(form, tz=dt.UTC))
     date = dt.datetime.fromtimestamp(begin / SECOND, dt.UTC)
-    rows[-1].set_xlabel("UTC" if days > 1 else f"{date:%Y-%m-%d}, UTC")
+    rows[-1].set_xlabel(f"{date:%Y}, UTC" if several or days else f"{date:%Y-%m-%d}, UTC")
 
 
 def _plain_numbers(axes: Axes) -> None:
@@ -129,6 +136,24 @@ def _plain_numbers(axes: Axes) -> None:
 
     axes.yaxis.set_major_locator(MaxNLocator(TICKS, integer=axes.get_ylim()[1] > TICKS))
     axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def shares(used: Mapping[str, Sequence[float]]) -> Draw:
+    """Draw how many accounts have used which share of each budget; those in debt stand at 1."""
+
+    def draw(figure: Figure, _: Look) -> None:
+        from matplotlib.ticker import MaxNLocator, PercentFormatter  # noqa: PLC0415 - an extra
+
+        rows = _rows(figure, len(used))
+        for axes, (name, values) in zip(rows, used.items(), strict=True):
+            axes.set_title(f"{name}: {len(values):,} accounts")
+            axes.hist([min(value, 1.0) for value in values], bins=20, range=(0, 1), color=BLUE)
+            axes.axvline(1, color=RED, linewidth=1, linestyle="--")
+            axes.yaxis.set_major_locator(MaxNLocator(TICKS, integer=True))
+            axes.xaxis.set_major_formatter(PercentFormatter(1))
+        rows[-1].set_xlabel("share of the limit that is used")
+
+    return draw
 
 
 # -- The map -------------------------------------------------------------------------------------
@@ -247,7 +272,8 @@ def scores(walks: Sequence[tuple[str, Walk]], what: str) -> Draw:
                 linewidth=1.6,
                 label=title,
             )
-        _legend(axes, look)
+        axes.set_ylim(top=max(1.1, *(1.05 * max(walk.scores, default=0) for _, walk in walks)))
+        _legend(axes, look, columns=1 if look.narrow else 3)
 
     return draw
 
@@ -274,16 +300,18 @@ def stored_scores(accounts: Sequence[StoredAccount]) -> Draw:
 def _band(figure: Figure, look: Look, what: str) -> Axes:
     axes: Axes = figure.subplots()
     looks = [row[0] for row in BAND]
-    half, most, nearly = ([row[n] for row in BAND] for n in (1, 2, 3))
-    axes.fill_between(looks, 0, nearly, color=FAINT, linewidth=0, alpha=0.5, label="99 %")
+    most, nearly = ([row[n] for row in BAND] for n in (2, 3))
+    axes.fill_between(
+        looks, 0, nearly, color=FAINT, linewidth=0, alpha=0.5, label="99 % of honest callers"
+    )
     axes.fill_between(looks, 0, most, color=FAINT, linewidth=0, label="90 % of honest callers")
-    axes.plot(looks, half, color=INK, linewidth=0.8, linestyle=":", label="half of them")
     axes.axhline(SUSPECT, color=RED, linewidth=1, linestyle="--", label="suspect")
     axes.axvline(FIRST_LOOK, color=FAINT, linewidth=0.8)
     axes.set_xscale("log")
-    axes.set_xlim(1, 1_000)
-    axes.set_ylim(0, 1.55)
-    axes.set_xticks([1, 10, FIRST_LOOK, 100, 1_000], labels=["1", "10", "32", "100", "1,000"])
+    axes.set_xlim(8, 1_000)
+    axes.set_ylim(0, 1.1)
+    ticks = [10, FIRST_LOOK, 100, 320, 1_000]
+    axes.set_xticks(ticks, labels=[f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel("new ground: chunks that entered cells where the caller had not been")
     axes.set_ylabel(what)
@@ -292,14 +320,14 @@ def _band(figure: Figure, look: Look, what: str) -> Axes:
     return axes
 
 
-def _legend(axes: Axes, look: Look, markerscale: float = 1) -> None:
+def _legend(axes: Axes, look: Look, *, markerscale: float = 1, columns: int = 0) -> None:
     handles, labels = axes.get_legend_handles_labels()
     figure: Any = axes.figure
     figure.legend(
         handles,
         labels,
         loc="outside lower center",
-        ncols=2 if look.narrow else 4,
+        ncols=columns or (2 if look.narrow else 4),
         markerscale=markerscale,
     )
 
@@ -327,10 +355,6 @@ def windows(uses: Sequence[WindowUse], unit: str) -> Draw:
             _plain_numbers(axes)
         for row in grid:
             row[0].set_ylabel(unit)
-        _dates(panels, uses[0].times[0], uses[0].times[-1])
+        _dates(panels, uses[0].times[0], uses[0].times[-1], 5 if look.narrow else 4)
 
     return draw
-
-
-Pictured = tuple[Draw, float, float]
-"""A picture, and its heights in inches on a wide page and on a phone."""

@@ -1,0 +1,84 @@
+"""`querybudget report`: a page and pictures of a traffic log, or of a store."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from querybudget.backends import SCHEMES
+from querybudget.cli.commands import add_command, quiet
+from querybudget.errors import SetupError
+
+if TYPE_CHECKING:
+    from querybudget.cli.commands import Commands
+    from querybudget.policy.model import Policy
+    from querybudget.report.page import Page
+
+FOLDER = "report"
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command's arguments."""
+    says = "write a page and pictures of a traffic log, or of a store"
+    example = "querybudget report traffic.jsonl --policy policy.yaml --out report"
+    parser = add_command(commands, "report", says, run, example)
+    parser.add_argument(
+        "source", metavar="LOG|STORE", help="a traffic log, or a store's URL: redis://host, ..."
+    )
+    parser.add_argument(
+        "--policy", required=True, metavar="FILE", help="the policy that the servers use"
+    )
+    parser.add_argument(
+        "--out", default=FOLDER, metavar="DIR", help="where to write; default: %(default)s"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write a report, and print where it is.
+
+    Raises:
+        PolicyError: The policy is wrong.
+        SetupError: The extra is missing, or the store is of one process.
+        StoreError: The store does not answer.
+        OSError: The log cannot be read, or the report not written.
+    """
+    from querybudget.policy import load_policy  # noqa: PLC0415 - each command loads its own
+    from querybudget.report.page import write  # noqa: PLC0415
+    from querybudget.report.theme import plotting  # noqa: PLC0415
+
+    plotting()
+    policy = load_policy(arguments.policy)
+    with quiet():
+        page = _page(arguments.source, policy)
+        paths = write(page, Path(arguments.out))
+    for path in paths:
+        print(path)
+    return 0
+
+
+def _page(source: str, policy: Policy) -> Page:
+    from querybudget.report.logged import log_page  # noqa: PLC0415
+
+    scheme = source.partition("://")[0]
+    if "://" not in source:
+        return log_page(source, policy)
+    guarantees = SCHEMES.get(scheme)
+    if guarantees is not None and guarantees.reach == "process":
+        raise SetupError(
+            f"expected a traffic log or the URL of a store that several processes share, found"
+            f" {scheme}://, which is of one process"
+        )
+    return asyncio.run(_store_page(source, policy))
+
+
+async def _store_page(url: str, policy: Policy) -> Page:
+    from querybudget.admin import LocalAdmin  # noqa: PLC0415
+    from querybudget.limiter import Limiter  # noqa: PLC0415
+    from querybudget.redact import redact_url  # noqa: PLC0415
+    from querybudget.report.stored import store_page  # noqa: PLC0415
+
+    async with Limiter(policy, store=url) as limiter:
+        codebook = getattr(limiter.analyzer, "codebook", None) if policy.secret else None
+        return await store_page(redact_url(url), LocalAdmin(limiter), codebook)
