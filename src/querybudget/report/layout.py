@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NEIGHBOURS = 12.0
 """Perplexity: how many neighbours each coarse cell is to keep."""
 
-STEPS, EARLY = 250, 80
+STEPS, EARLY = 150, 50
 """Steps of the descent, and those of them in which attraction is exaggerated."""
 
 EXAGGERATION = 8.0

@@ -147,7 +147,7 @@ def _map(accounts: Sequence[AccountView], codebook: Codebook | None) -> Section:
     section = Section(
         "map",
         "Coverage map",
-        "Each place is a cell of the codebook, and near places stand for like prompts. Profiles keep"
+        "Each place is a cell of the codebook; near places stand for like prompts. Profiles keep"
         " cells in pairs, which the secret of the deployment makes: of each two places marked for a"
         " pair, the account has entered at least one. Their order and what was asked there are not"
         " kept.",
@@ -182,8 +182,8 @@ def _scores(callers: Sequence[AccountView]) -> Section:
     section = Section(
         "score",
         "Score against the band of the honest",
-        "How suspect callers are, over the ground that they have covered, beside what honest callers"
-        " of the benchmark reached after as much. At 0.65 a caller is suspect, which at most"
+        "How suspect callers are, over the ground that they have covered, beside what honest"
+        " callers of the benchmark reached after as much. At 0.65 a caller is suspect, which at most"
         " 0.75 % of honest callers ever are.",
         alt="Points of callers' scores over covered ground, before the band of honest callers.",
         heights=(4.2, 4.6),
