@@ -15,6 +15,7 @@ from typing import Any
 from querybudget.adapters.base import Dialect
 from querybudget.adapters.reading import read_call
 from querybudget.asgi.body import SHORT_BODY, call_of, header, is_long
+from querybudget.asgi.exporting import Exporters
 from querybudget.asgi.health import READS, send_health
 from querybudget.asgi.intake import INTAKE_ERRORS, Intake, refused_body, unread
 from querybudget.asgi.lifespan import serve_lifespan
@@ -101,6 +102,7 @@ class QueryBudgetMiddleware:
         self._calls = OpenCalls()
         self._delays = DelayQueue(calls=self._calls)
         self._intake = Intake()
+        self._exporters: Exporters | None = None
 
     @property
     def limiter(self) -> Limiter:
@@ -148,6 +150,9 @@ class QueryBudgetMiddleware:
         path = paths[0]
         if path and path == limiter.policy.health and method in READS:
             return send_health(limiter, send)
+        exporters = self._exporters
+        if exporters is not None and path and path == exporters.path and method in READS:
+            return exporters.scraped(scope, send)
         if is_too_long(path):
             return self._refuse(path_too_long, scope, path, send)
         route = limiter.matcher.route(method, *paths)
@@ -239,7 +244,11 @@ class QueryBudgetMiddleware:
                 " path of a YAML file"
             )
         loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
-        return Limiter(loaded, store=self._store, clock=self._clock, hooks=self._hooks)
+        self._exporters = exporters = Exporters(loaded)
+        hooks = (*self._hooks, *exporters.hooks)
+        limiter = Limiter(loaded, store=self._store, clock=self._clock, hooks=hooks)
+        exporters.watch(limiter)
+        return limiter
 
 
 def _dialect(route: Route) -> Dialect:

@@ -75,8 +75,9 @@ async def explain_request(policy: Policy, request: Request) -> Explanation:
 
 async def _decide(limiter: Limiter, request: Request) -> Explanation:
     policy, method, path = limiter.policy, request.method, request.path
-    if path and path == policy.health and method in READS:
-        return _aside(policy, "untouched", "the middleware answers here itself", "it is `health`")
+    ours = {policy.health: "it is `health`", policy.metrics.prometheus: "it is `metrics`"}
+    if path and path in ours and method in READS:
+        return _aside(policy, "untouched", "the middleware answers here itself", ours[path])
     route = limiter.route_for(method, *paths_of(request.scope))
     if route is None or is_preflight(request.scope):
         return _untouched(limiter, request)

@@ -33,6 +33,10 @@ def measure(event: DecisionEvent, labels: Labels, policy: Policy) -> Iterator[Me
     if event.settlement:
         yield series.SETTLEMENTS, (event.settlement, event.store), 1
         yield series.DURATION, (model,), event.duration / SECOND
+    units = {budget.name: budget.quota.unit for budget in policy.budgets}
+    for name, amount in event.charged.items():
+        if name in units and amount > 0:
+            yield series.CHARGED, (name, units[name]), amount / MICRO
     if event.usage is not None:
         yield from _tokens(event.usage, tier, model)
     for mode, refusing in zip(_MODES, (event.violated, event.shadowed), strict=True):

@@ -163,6 +163,8 @@ def span_attributes(event: DecisionEvent) -> dict[str, str | bool | int | float 
         "http.request.method": event.method,
         "http.response.status_code": event.status,
         "url.path": event.path,
+        "querybudget.request_id": event.request_id,
+        "querybudget.policy": event.policy,
         "querybudget.tier": event.tier,
         "querybudget.verdict": str(event.verdict),
         "querybudget.stage": str(event.stage),

@@ -76,6 +76,7 @@ class PrometheusMetrics:
         }
         self._children: dict[tuple[str, tuple[str, ...]], Any] = {}
         self._limiter: Limiter | None = None
+        self._hash = ""
         self._timer: asyncio.TimerHandle | None = None
         self._counted = dict.fromkeys((name for _, name in _HEALTH), 0)
 
@@ -98,6 +99,7 @@ class PrometheusMetrics:
             return
         self._follow(limiter.policy)
         health = limiter.health()
+        self._name_policy(limiter.policy_hash)
         self._put(series.STORE_UP, (), health.status is Health.OK)
         self._put(series.OUTBOX, (), health.outbox)
         self._put(series.OPEN_CALLS, (), len(limiter.renewals))
@@ -105,6 +107,12 @@ class PrometheusMetrics:
             count: int = getattr(health, name)
             self._put(metric, (), max(0, count - self._counted[name]))
             self._counted[name] = count
+
+    def _name_policy(self, policy: str) -> None:
+        if self._hash and self._hash != policy:
+            self._put(series.POLICY, (self._hash,), 0)
+        self._hash = policy
+        self._put(series.POLICY, (policy,), 1)
 
     def _follow(self, policy: Policy) -> None:
         if policy is not self._policy:

@@ -16,6 +16,7 @@ from querybudget import notation
 from querybudget.coverage.response import DEFAULT_STAGES
 from querybudget.policy.adaptive import Adaptive
 from querybudget.policy.carriers import CarrierItem
+from querybudget.policy.exports import Exports, ExportsItem
 from querybudget.policy.fields import (
     Duration,
     Factor,
@@ -391,6 +392,7 @@ class PolicyFile(Struct, frozen=True):
     health: Annotated[str, doc("Path that reports the health of the store.")] = ""
     traffic_log: TrafficLogItem | None = None
     webhooks: WebhooksItem | None = None
+    metrics: ExportsItem = Exports()
     estimate: EstimateSettings = EstimateSettings()
     refusals: Refusals = Refusals()
     body: Body = Body()

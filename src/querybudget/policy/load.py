@@ -24,6 +24,7 @@ from querybudget.policy.build_outputs import check_outputs
 from querybudget.policy.cors import check_cors
 from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Node, Path, Problems
+from querybudget.policy.exports import check_exports
 from querybudget.policy.model import Policy
 from querybudget.policy.prices import completed_price
 from querybudget.policy.routes import GenericRoute, Server
@@ -158,6 +159,7 @@ def _policy(node: Node, problems: Problems) -> Policy:
         unpriced=written.unpriced,
         source=problems.source,
         health=written.health,
+        metrics=written.metrics,
         embedding=build_embedding.embedding(written.embedding, problems),
         adaptive=adaptive(written.adaptive, problems),
         capabilities=capabilities,
@@ -181,6 +183,7 @@ def _check(written: file.PolicyFile, problems: Problems) -> None:
         message = f"expected at least `limit`, {body.limit} bytes, found {body.in_flight}"
         problems.add(("body", "in_flight"), message)
     check_outputs(written.traffic_log, written.webhooks, problems)
+    check_exports(written.metrics, problems)
     path = written.health
     if path and not path.startswith("/"):
         problems.add(("health",), f"expected a path such as `/health/budgets`, found `{path}`")

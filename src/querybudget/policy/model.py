@@ -18,6 +18,7 @@ from querybudget.coverage.response import BucketResponse
 from querybudget.policy.adaptive import Adaptive
 from querybudget.policy.carriers import Carrier
 from querybudget.policy.cors import CorsRule
+from querybudget.policy.exports import Exports
 from querybudget.policy.fields import Duration, Factor, Size, between, doc
 from querybudget.policy.match import OPERATIONS, Match
 from querybudget.policy.outputs import TrafficLogSettings, WebhookSettings
@@ -336,6 +337,7 @@ class Policy(Struct, frozen=True):
         unpriced: ``refuse`` or ``free``, for a model without price that a money budget matches.
         source: File the policy came from, or ``<mapping>``.
         health: Path at which the middleware reports the store's health; empty for none.
+        metrics: Where metrics go, of a limiter that the middleware makes.
         embedding: What turns prompts into buckets.
         adaptive: How many established callers the sweep score may disturb; None for the shipped
             threshold.
@@ -369,6 +371,7 @@ class Policy(Struct, frozen=True):
     unpriced: str = "refuse"
     source: str = "<mapping>"
     health: str = ""
+    metrics: Exports = Exports()
     embedding: Embedding = Embedding()
     adaptive: Adaptive | None = None
     capabilities: tuple[Capability, ...] = tuple(Capability(name) for name in CAPABILITIES)

@@ -19,7 +19,7 @@ from querybudget.report.page import Column, Page, Section, Tile
 from querybudget.report.pictures import short
 from querybudget.report.walk import Walk, walk_of
 from querybudget.report.windows import is_shown, uses
-from querybudget.traffic.read import Problem, read
+from querybudget.traffic import Problem, read
 from querybudget.traffic.record import TrafficRecord
 from querybudget.units import MICRO, NO_TIME, Unit
 

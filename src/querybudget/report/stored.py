@@ -183,8 +183,8 @@ def _scores(callers: Sequence[AccountView]) -> Section:
         "score",
         "Score against the band of the honest",
         "How suspect callers are, over the ground that they have covered, beside what honest"
-        " callers of the benchmark reached after as much. At 0.65 a caller is suspect, which at most"
-        " 0.75 % of honest callers ever are.",
+        " callers of the benchmark reached after as much. At 0.65 a caller is suspect, which at"
+        " most 0.75 % of honest callers ever are.",
         alt="Points of callers' scores over covered ground, before the band of honest callers.",
         heights=(4.2, 4.6),
     )

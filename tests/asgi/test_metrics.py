@@ -1,0 +1,65 @@
+"""Metrics that the policy asks for, without a line of code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from querybudget.asgi import QueryBudgetMiddleware
+from querybudget.errors import PolicyError
+from querybudget.metrics.prometheus import DIRECTORY
+from querybudget.policy.model import Policy
+from querybudget.testing import FakeModel, drive, http_scope, request
+
+CALL = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
+BUDGETS = [{"name": "rpm", "limit": "1 requests/minute"}]
+
+
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(DIRECTORY, raising=False)
+
+
+def _app(metrics: Any) -> QueryBudgetMiddleware:
+    return QueryBudgetMiddleware(FakeModel(), {"budgets": BUDGETS, "metrics": metrics})
+
+
+async def _scrape(app: QueryBudgetMiddleware, path: str = "/-/metrics", **scope: Any) -> str:
+    driven = await drive(app, http_scope(path, method="GET", **scope))
+    return driven.body.decode() if driven.status == 200 else ""
+
+
+@pytest.mark.parametrize("metrics", ["/-/metrics", {"prometheus": "/-/metrics"}])
+async def test_the_middleware_answers_scrapes_at_the_policys_path(metrics: Any) -> None:
+    app = _app(metrics)
+    for _ in range(2):
+        await drive(app, http_scope(key="a"), request(CALL))
+    text = await _scrape(app)
+    assert 'verdict="admit"} 1.0' in text
+    assert 'verdict="wait"} 1.0' in text
+    assert 'querybudget_charged_total{budget="rpm",unit="requests"} 1.0' in text
+    assert f'querybudget_policy_info{{policy="{app.limiter.policy_hash}"}} 1.0' in text
+
+
+async def test_a_scrape_costs_no_budget_and_is_not_counted() -> None:
+    app = _app("/-/metrics")
+    for _ in range(3):
+        text = await _scrape(app, key="a")
+    assert "verdict=" not in text
+
+
+async def test_without_the_word_the_path_is_the_applications() -> None:
+    app = QueryBudgetMiddleware(FakeModel(), {"budgets": BUDGETS})
+    assert "querybudget_" not in await _scrape(app)
+
+
+def test_a_path_begins_with_a_slash() -> None:
+    with pytest.raises(PolicyError, match="expected a path such as `/-/metrics`, found `metrics`"):
+        Policy.load({"budgets": BUDGETS, "metrics": "metrics"})
+
+
+async def test_opentelemetry_is_fed_where_the_policy_says_so() -> None:
+    app = _app({"opentelemetry": ["metrics", "spans"]})
+    driven = await drive(app, http_scope(key="a"), request(CALL))
+    assert driven.status == 200
