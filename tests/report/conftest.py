@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from querybudget.admin import LocalAdmin
-from querybudget.report.logged import log_page
+from querybudget.report.log_report import log_page
 from querybudget.report.page import write
-from querybudget.report.stored import store_page
+from querybudget.report.store_report import store_page
 from tests.report.html_page import Html
 from tests.report.sample_log import policy, write_log
 

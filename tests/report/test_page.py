@@ -10,7 +10,7 @@ import pytest
 
 from querybudget.cli.main import main
 from querybudget.report.facts import LogFacts
-from querybudget.report.logged import add_up, log_page
+from querybudget.report.log_report import add_up, log_page
 from querybudget.report.page import Page, Tile, write
 from querybudget.traffic.record import TrafficRecord
 from tests.report.html_page import Html

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from querybudget.embedding.codebook import Codebook
 from querybudget.report.facts import MOST_BINS, Bins
 from querybudget.report.layout import BLOCK, SIDE, layout
-from querybudget.report.stored import cells_of
-from querybudget.report.windows import uses
+from querybudget.report.store_report import cells_of
+from querybudget.report.window_uses import uses
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 
 MINUTE = 60 * SECOND

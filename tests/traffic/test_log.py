@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from querybudget.traffic.log_files import files_of
 
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.policy.outputs import Rotation
 from querybudget.testing import FakeModel, ManualClock, drive, http_scope, memory_limiter, request
 from querybudget.traffic import Problem, TrafficLog, TrafficRecord, read
 from querybudget.traffic import line_writer as writer_module
+from querybudget.traffic.log_files import files_of
 from querybudget.units import SECOND
 
 pytestmark = pytest.mark.anyio

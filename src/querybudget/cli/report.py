@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _page(source: str, policy: Policy) -> Page:
-    from querybudget.report.logged import log_page  # noqa: PLC0415
+    from querybudget.report.log_report import log_page  # noqa: PLC0415
 
     scheme = source.partition("://")[0]
     if "://" not in source:
@@ -77,7 +77,7 @@ async def _store_page(url: str, policy: Policy) -> Page:
     from querybudget.admin import LocalAdmin  # noqa: PLC0415
     from querybudget.limiter import Limiter  # noqa: PLC0415
     from querybudget.redact import redact_url  # noqa: PLC0415
-    from querybudget.report.stored import store_page  # noqa: PLC0415
+    from querybudget.report.store_report import store_page  # noqa: PLC0415
 
     async with Limiter(policy, store=url) as limiter:
         codebook = getattr(limiter.analyzer, "codebook", None) if policy.secret else None

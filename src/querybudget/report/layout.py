@@ -68,7 +68,8 @@ def _plane(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         slope = 4 * (pull.sum(axis=1)[:, None] * places - pull @ places)
         speed = (0.5 if early else 0.8) * speed - RATE * slope
         places = places + speed
-    return places - places.mean(axis=0)
+    result: NDArray[np.float64] = places - places.mean(axis=0)
+    return result
 
 
 def _affinities(squared: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -76,6 +77,7 @@ def _affinities(squared: NDArray[np.float64]) -> NDArray[np.float64]:
     count = len(squared)
     sharpness = np.ones(count)
     low, high = np.zeros(count), np.full(count, np.inf)
+    shares = np.zeros_like(squared)
     for _ in range(60):
         shares = np.exp(-squared * sharpness[:, None])
         np.fill_diagonal(shares, 0)

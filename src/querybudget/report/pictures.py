@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from querybudget.coverage.evidence import FIRST_LOOK, SUSPECT_SCORE
@@ -23,8 +24,8 @@ from querybudget.report.theme import (
     Draw,
     Look,
 )
-from querybudget.report.walk import NO_CAPABILITY, Walk
-from querybudget.report.windows import WindowUse
+from querybudget.report.way import NO_CAPABILITY, Walk
+from querybudget.report.window_uses import WindowUse
 from querybudget.units import MICRO, SECOND
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from querybudget.report.stored import StoredAccount
+    from querybudget.report.store_report import StoredAccount
 
 SUSPECT = SUSPECT_SCORE / MICRO
 _MINUTE = 60 * SECOND
@@ -115,8 +116,7 @@ def _day(at: float) -> float:
 
 def _dates(rows: Sequence[Axes], begin: int, end: int, most: int = 6) -> None:
     """Label the axis below in UTC, at round times, as finely as the stretch of time asks."""
-    from matplotlib.dates import DateFormatter  # noqa: PLC0415 - an extra
-
+    formatter = import_module("matplotlib.dates").DateFormatter
     span = max(1, end - begin)
     step = next((one * SECOND for one in _STEPS if span <= most * one * SECOND), span // most)
     ticks = [_day(at) for at in range(begin - begin % step + step, end + 1, step)]
@@ -126,7 +126,7 @@ def _dates(rows: Sequence[Axes], begin: int, end: int, most: int = 6) -> None:
     form = "%d %b\n%H:%M" if several and not days else form
     for axes in rows:
         axes.set_xticks(ticks)
-        axes.xaxis.set_major_formatter(DateFormatter(form, tz=dt.UTC))
+        axes.xaxis.set_major_formatter(formatter(form, tz=dt.UTC))
     date = dt.datetime.fromtimestamp(begin / SECOND, dt.UTC)
     rows[-1].set_xlabel(f"{date:%Y}, UTC" if several or days else f"{date:%Y-%m-%d}, UTC")
 

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 
 from querybudget import text
 from querybudget.coverage import Reason
-from querybudget.limiter.analysis import analyzer_for
+from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
 from querybudget.policy.model import Budget, Policy
 from querybudget.report import pictures
 from querybudget.report.facts import CallerFacts, LogFacts
 from querybudget.report.page import Column, Page, Section, Tile
 from querybudget.report.pictures import short
-from querybudget.report.walk import Walk, walk_of
-from querybudget.report.windows import is_shown, uses
+from querybudget.report.way import Walk, walk_of
+from querybudget.report.window_uses import is_shown, uses
 from querybudget.traffic import Problem, read
 from querybudget.traffic.record import TrafficRecord
 from querybudget.units import MICRO, NO_TIME, Unit
 
 if TYPE_CHECKING:
-    from querybudget.embedding.analyzer import EmbeddingAnalyzer
+    from querybudget.embedding.codebook import Codebook
 
 MOST_SWEEPERS = 2
 """Sweepers whose way is drawn, beside that of an ordinary caller."""
@@ -89,7 +89,7 @@ def log_page(path: str | Path, policy: Policy) -> Page:
     page = Page(f"Traffic of {Path(path).name}", _about(facts), _tiles(facts), _notes(facts))
     page.sections = [
         _use(facts, policy),
-        _map(facts, walks, analyzer),
+        _map(facts, walks, getattr(analyzer, "codebook", None)),
         _scores(walks),
         _windows(policy, calls),
         _sweepers(facts),
@@ -136,7 +136,7 @@ def _calls_of(
 async def _walks(
     chosen: Sequence[CallerFacts],
     calls: Mapping[str, Sequence[TrafficRecord]],
-    analyzer: EmbeddingAnalyzer | None,
+    analyzer: PromptAnalyzer | None,
 ) -> list[tuple[str, Walk]]:
     walks: list[tuple[str, Walk]] = []
     for one in chosen:
@@ -221,9 +221,7 @@ def _label(budget: Budget) -> str:
     return f"{budget.name}: {text.limit(budget.quota)}{shadow}"
 
 
-def _map(
-    facts: LogFacts, walks: Sequence[tuple[str, Walk]], analyzer: EmbeddingAnalyzer | None
-) -> Section:
+def _map(facts: LogFacts, walks: Sequence[tuple[str, Walk]], codebook: Codebook | None) -> Section:
     section = Section(
         "map",
         "Coverage map",
@@ -235,7 +233,7 @@ def _map(
     )
     walked = [(title, walk) for title, walk in walks if walk.steps]
     shown = [walked[0], walked[-1]] if len(walked) > 1 else walked
-    if analyzer is None:
+    if codebook is None:
         section.missing = "No budget of the policy counts buckets, so there is no map."
     elif not shown:
         section.missing = (
@@ -247,7 +245,7 @@ def _map(
     else:
         from querybudget.report.layout import layout  # noqa: PLC0415 - takes a second or two
 
-        section.draw = pictures.walk_map(shown, layout(analyzer.codebook))
+        section.draw = pictures.walk_map(shown, layout(codebook))
         section.heights = (5.6, 4.7 * len(shown) + 0.6)
     return section
 

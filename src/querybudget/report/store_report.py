@@ -14,7 +14,7 @@ from querybudget import text
 from querybudget.admin.protocol import AccountView, Admin
 from querybudget.coverage.observation import FINE
 from querybudget.report import pictures
-from querybudget.report.logged import reasons_in_words
+from querybudget.report.log_report import reasons_in_words
 from querybudget.report.page import Column, Page, Section, Tile
 from querybudget.report.pictures import short
 from querybudget.units import MICRO, Unit
