@@ -189,7 +189,7 @@ def _reasons(event: DecisionEvent) -> dict[str, str | float | tuple[str, ...]]:
 
 
 _STATE: tuple[tuple[Metric, Callable[[Limiter], float]], ...] = (
-    (series.OPEN_CALLS, lambda limiter: len(limiter.renewals)),
+    (series.OPEN_CALLS, lambda limiter: limiter.open_calls),
     (series.STORE_UP, lambda limiter: limiter.health().status is Health.OK),
     (series.STORE_FAILURES, lambda limiter: limiter.health().failures),
     (series.STORE_TIMEOUTS, lambda limiter: limiter.health().timeouts),

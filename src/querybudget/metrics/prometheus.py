@@ -102,7 +102,7 @@ class PrometheusMetrics:
         self._name_policy(limiter.policy_hash)
         self._put(series.STORE_UP, (), health.status is Health.OK)
         self._put(series.OUTBOX, (), health.outbox)
-        self._put(series.OPEN_CALLS, (), len(limiter.renewals))
+        self._put(series.OPEN_CALLS, (), limiter.open_calls)
         for metric, name in _HEALTH:
             count: int = getattr(health, name)
             self._put(metric, (), max(0, count - self._counted[name]))
@@ -167,7 +167,7 @@ class PrometheusMetrics:
         self._timer = None
         self.refresh()
         limiter = self._limiter
-        if limiter is not None and (len(limiter.renewals) or not _at_rest(limiter)):
+        if limiter is not None and (limiter.open_calls or not _at_rest(limiter)):
             self._wait()
 
 

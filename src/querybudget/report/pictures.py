@@ -29,11 +29,13 @@ from querybudget.report.window_uses import WindowUse
 from querybudget.units import MICRO, SECOND
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from querybudget.report.store_report import StoredAccount
+
+Axes = Any
+"""matplotlib's: of its types, many are only known in part."""
 
 SUSPECT = SUSPECT_SCORE / MICRO
 _MINUTE = 60 * SECOND

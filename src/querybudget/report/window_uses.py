@@ -69,7 +69,7 @@ def _like(quota: Quota, kind: Algorithm) -> Quota:
 
 
 def _use(quota: Quota, calls: Sequence[tuple[int, int]], begin: int, end: int) -> WindowUse:
-    state, refused = fresh(quota), []
+    state, refused = fresh(quota), list[int]()
     pause = max(1, (end - begin) // SAMPLES)
     moments: list[tuple[int, int]] = [(at, 0) for at in range(begin, end, pause)]
     times: list[int] = []
