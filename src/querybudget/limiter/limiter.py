@@ -149,11 +149,6 @@ class Limiter:
         return self.rules.hash
 
     @property
-    def open_calls(self) -> int:
-        """How many admitted calls are not settled yet, in this process."""
-        return len(self.renewals)
-
-    @property
     def busy(self) -> bool:
         """Whether a settlement, or anything else, is under way in the background."""
         return self._resilient.busy

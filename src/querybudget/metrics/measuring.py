@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from querybudget.adapters.base import Usage
 from querybudget.events import DecisionEvent, EventStage, EventVerdict, Settlement
 from querybudget.ledger.types import LineStatus, Standing
+from querybudget.limiter import Limiter
 from querybudget.metrics import series
 from querybudget.metrics.labels import OTHER, TOKEN_KINDS, Labels
 from querybudget.metrics.series import Metric
@@ -49,6 +50,11 @@ def measure(event: DecisionEvent, labels: Labels, policy: Policy) -> Iterator[Me
     if event.decision is not None:
         yield from _lines(event.decision.lines, labels, policy, tier, model)
     yield from _coverage(event, labels, tier)
+
+
+def open_calls(limiter: Limiter) -> int:
+    """Return how many calls of a process are open."""
+    return len(limiter.renewals)
 
 
 def is_disturbed(event: DecisionEvent) -> bool:

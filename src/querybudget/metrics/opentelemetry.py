@@ -16,7 +16,7 @@ from querybudget.events import DecisionEvent
 from querybudget.limiter import Health, Limiter
 from querybudget.metrics import series
 from querybudget.metrics.labels import Labels
-from querybudget.metrics.measuring import is_disturbed, measure
+from querybudget.metrics.measuring import is_disturbed, measure, open_calls
 from querybudget.metrics.series import OF_DECISIONS, Kind, Metric
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO, SECOND
@@ -189,7 +189,7 @@ def _reasons(event: DecisionEvent) -> dict[str, str | float | tuple[str, ...]]:
 
 
 _STATE: tuple[tuple[Metric, Callable[[Limiter], float]], ...] = (
-    (series.OPEN_CALLS, lambda limiter: limiter.open_calls),
+    (series.OPEN_CALLS, open_calls),
     (series.STORE_UP, lambda limiter: limiter.health().status is Health.OK),
     (series.STORE_FAILURES, lambda limiter: limiter.health().failures),
     (series.STORE_TIMEOUTS, lambda limiter: limiter.health().timeouts),

@@ -22,7 +22,7 @@ from querybudget.events import DecisionEvent
 from querybudget.limiter import Health, Limiter
 from querybudget.metrics import series
 from querybudget.metrics.labels import Labels
-from querybudget.metrics.measuring import measure
+from querybudget.metrics.measuring import measure, open_calls
 from querybudget.metrics.series import METRICS, PREFIX, Kind, Metric
 from querybudget.policy.model import Policy
 
@@ -102,7 +102,7 @@ class PrometheusMetrics:
         self._name_policy(limiter.policy_hash)
         self._put(series.STORE_UP, (), health.status is Health.OK)
         self._put(series.OUTBOX, (), health.outbox)
-        self._put(series.OPEN_CALLS, (), limiter.open_calls)
+        self._put(series.OPEN_CALLS, (), open_calls(limiter))
         for metric, name in _HEALTH:
             count: int = getattr(health, name)
             self._put(metric, (), max(0, count - self._counted[name]))
@@ -167,7 +167,7 @@ class PrometheusMetrics:
         self._timer = None
         self.refresh()
         limiter = self._limiter
-        if limiter is not None and (limiter.open_calls or not _at_rest(limiter)):
+        if limiter is not None and (open_calls(limiter) or not _at_rest(limiter)):
             self._wait()
 
 
