@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from querybudget.coverage.evidence import FIRST_LOOK, SUSPECT_SCORE
+from querybudget.coverage.evidence import FIRST_LOOK
+from querybudget.coverage.response import SUSPECT_SCORE
 from querybudget.report.facts import Bins
 from querybudget.report.honest import BAND
 from querybudget.report.layout import SIDE
