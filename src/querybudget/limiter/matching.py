@@ -99,6 +99,7 @@ class Matcher:
         former: Matcher | None = None,
     ) -> None:
         self._policy = policy
+        self._answered = (policy.health, policy.metrics.prometheus)
         self._rules = rules
         self.hashed = hashed
         self.capabilities = tuple(capabilities)
@@ -129,7 +130,7 @@ class Matcher:
         return (self._routes if short else self._find_route)(method, *paths)
 
     def _find_ordinary(self, method: str, path: str) -> Route | None:
-        if method not in _ORDINARY or path in self._policy.own_paths or not is_plain(path):
+        if method not in _ORDINARY or path in self._answered or not is_plain(path):
             return None
         route = self._find_route(method, path)
         return route if route is None or route.unknown is not Unknown.REFUSE else None

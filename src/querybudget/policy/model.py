@@ -384,11 +384,6 @@ class Policy(Struct, frozen=True):
         return replace(self, traffic_log=None, webhooks=None)
 
     @property
-    def own_paths(self) -> tuple[str, str]:
-        """Paths that the middleware answers itself; empty where there is none."""
-        return self.health, self.metrics.prometheus
-
-    @property
     def counts_buckets(self) -> bool:
         """Whether any budget depends on what calls hold, so that they must be analyzed."""
         return any(
