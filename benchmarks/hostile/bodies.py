@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import random
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.hostile.texts import UNITS, text
@@ -21,6 +22,7 @@ GEMINI = "/v1beta/models/m:generateContent"
 GENERATE = "/generate"
 PREDICT = "/v1/models/m:predict"
 RERANK = "/v1/rerank"
+EDITS = "/v1/images/edits"
 
 Body = tuple[str, bytes]
 """Path and body, not compressed."""
@@ -101,13 +103,60 @@ def _prompts(name: str) -> Callable[[int], Body]:
     def make(_size: int) -> Body:
         prompts = [f"{next(_NUMBERS)} {text(name, _PROMPT - 10)}" for _ in range(64)]
         # Lone surrogates can only be sent as escapes.
-        body = json.dumps({"model": "m", "input": prompts}, ensure_ascii="surrogates" in name)
-        return EMBEDDINGS, body.encode()
+        body = json.dumps({"model": "m", "prompt": prompts}, ensure_ascii="surrogates" in name)
+        return COMPLETIONS, body.encode()
 
     return make
 
 
+def _prose(size: int, words: Sequence[str]) -> str:
+    """Text of words in an order that was never sent before."""
+    drawn = random.Random(next(_NUMBERS)).choices(words, k=size // 5)
+    return " ".join(drawn)[:size]
+
+
+def _unseen(words: Sequence[str]) -> Callable[[int], Body]:
+    """One text of words in an order that was never sent before."""
+
+    def make(size: int) -> Body:
+        body = {"model": "m", "messages": [{"role": "user", "content": _prose(size, words)}]}
+        return CHAT, json.dumps(body).encode()
+
+    return make
+
+
+def _unseen_turns(size: int) -> Body:
+    prose = _prose(size, _ENGLISH)
+    turns = [{"role": "user", "content": prose[at : at + 80]} for at in range(0, size // 2, 80)]
+    return CHAT, json.dumps({"model": "m", "messages": turns}, separators=(",", ":")).encode()
+
+
+def _form(part: bytes, parts: int) -> Callable[[int], Body]:
+    def make(size: int) -> Body:
+        head = b'--x\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n'
+        filled = part * (size // parts // len(part))
+        return EDITS, (head + filled + b"\r\n") * parts + b"--x--\r\n"
+
+    return make
+
+
+def content_type(path: str, body: bytes) -> bytes:
+    """Return the content type with which a body is sent."""
+    if path != EDITS:
+        return b"application/json"
+    encoded = b"application/x-www-form-urlencoded"
+    return b"multipart/form-data; boundary=x" if body.startswith(b"--") else encoded
+
+
 _NUMBERS = itertools.count()
+_ENGLISH = (
+    *("the", "of", "bread", "water", "kettle", "why", "does", "boil", "mountain", "river", "and"),
+    *("explain", "history", "between", "winter", "music", "engine", "light", "garden", "people"),
+)
+_MADE_UP = tuple(
+    "".join(letters)
+    for letters in itertools.islice(itertools.product("qzjxkv", "wpybzk", "qxvjhw"), 200)
+)
 _ONE = b'{"model":"m","messages":[{"role":"user","content":'
 _SCHEMA = (
     b'{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{}}}}'
@@ -236,6 +285,16 @@ BODIES: Mapping[str, Callable[[int], Body]] = {
     "a file of empty bodies": _lines(b'{"body":{}}'),
     "a file of other lines": _lines(b"{}"),
     "a file of line breaks": _lines(b""),
+    "English, never sent before": _unseen(_ENGLISH),
+    "made-up words, never sent before": _unseen(_MADE_UP),
+    "turns, never sent before": _unseen_turns,
+    "a form of one field": _form(b"a ", 1),
+    "a form of 900 fields": _form(b"a ", 900),
+    "a form of boundaries": _form(b"\r\n--", 1),
+    "a form, URL-encoded": _run(EDITS, b"prompt=", b"%61", b""),
+    "models to fall back on": _around(
+        CHAT, b'{"messages":[],"fallbacks":[', b'{"model":"m"}', b"]}"
+    ),
     **{f"64 prompts of {name}": _prompts(name) for name in UNITS},
 }
 """By what they are made of; each makes a path and a body of about so many bytes."""

@@ -22,8 +22,10 @@ MAX_PARTS = 1_000
 """Parts of a form that are read: Starlette takes as many."""
 
 MAX_FIELD = 1 << 20
-"""Bytes of a field that are read as text, and of a URL-encoded form as a whole: files are sent in
-multipart forms."""
+"""Bytes of a field of a multipart form that are read as text."""
+
+MAX_ENCODED = 1 << 18
+"""Bytes of a URL-encoded form. Files are sent in multipart forms, and each escape takes steps."""
 
 AUDIO_BYTES = 512
 """Bytes of audio that count as one token: a fiftieth of a second to a sixth, by the format."""
@@ -167,8 +169,8 @@ def _parted(body: bytes, content_type: str) -> tuple[dict[str, Json], list[bytes
 
 
 def _encoded(body: bytes) -> dict[str, Json]:
-    if len(body) > MAX_FIELD:  # each escape of three bytes takes steps of its own
-        raise BodyError(f"Expected at most {MAX_FIELD} bytes of a URL-encoded form.")
+    if len(body) > MAX_ENCODED:
+        raise BodyError(f"Expected at most {MAX_ENCODED} bytes of a URL-encoded form.")
     fields: dict[str, Json] = {}
     try:
         pairs = parse_qsl(body.decode(errors="replace"), max_num_fields=MAX_PARTS)
