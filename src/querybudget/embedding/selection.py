@@ -55,6 +55,7 @@ SAID_FIRST = MAX_CHUNKS // 2
 _DIGEST = 8  # bytes
 _DIGEST_MASK = (1 << 8 * _DIGEST) - 1
 _WORDS = re.compile(r"[^\W\d_]{3,}").findall
+_ASCII_WORDS = re.compile(rb"[a-z]{3,}").findall
 _LETTER = 2  # characters of a segment that is a letter of what others spell
 _SPELT = 8  # such segments in a row
 
@@ -195,7 +196,7 @@ class Selector:
                 new = self._read(segment, caller, known, whole=size <= left)
                 left -= size
                 digests = _bounded(new, self._seed)  # noqa: PLW2901 - as if it had been remembered
-                parts.update({digest: part for digest, part in new.items() if digest not in parts})
+                parts.update({digest: new[digest] for digest in digests if digest not in parts})
             else:
                 sent.update((d, segment.channel) for d in digests if d not in sent and d in known)
             self._remember(mark, digests)
@@ -362,14 +363,23 @@ def _ranked(parts: Mapping[int, _Part], seed: int) -> dict[int, tuple[int, float
     ranks: dict[int, tuple[int, float]] = {}
     for digest in sorted(parts, key=lambda digest: _draw(digest, len(parts[digest].text))):
         text = parts[digest].text
-        words = _WORDS(text.lower())
-        # Equal for most sets of words that are alike: Broder's min-wise hashing.
-        kind = min(
-            (crc32(word.encode("utf-8", "surrogatepass"), seed) for word in words), default=0
-        )
+        kind = _kind(text, seed)
         ranks[digest] = (alike[kind], _draw(digest, len(text)))
         alike[kind] += 1
     return ranks
+
+
+def _kind(text: str, seed: int) -> int:
+    """Return a number that most texts have in common whose words are alike: the least hash.
+
+    The source is Broder's min-wise hashing.
+    """
+    text = text.lower()
+    if text.isascii():
+        words = _ASCII_WORDS(text.encode())
+    else:
+        words = [word.encode("utf-8", "surrogatepass") for word in _WORDS(text)]
+    return min(map(crc32, words, itertools.repeat(seed)), default=0)
 
 
 def _draw(digest: int, size: int) -> float:
