@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from querybudget.admin.local import LocalAdmin, RecentCalls
+from querybudget.admin.local_admin import LocalAdmin, RecentCalls
 from querybudget.admin.protocol import AccountList, AccountView, Admin, BudgetUse
 
 __all__ = [

@@ -157,6 +157,11 @@ class _Places:
                 yield rank, CONTRADICTORY if escaped else _checked(key)
 
 
+def canonical_key(text: str) -> str:
+    """Return the name of whoever sends a key; `CONTRADICTORY` if nobody can send it."""
+    return _checked(text.encode())
+
+
 def _checked(key: bytes) -> str:
     return canonical_token(key.decode("latin-1")) if _KEY.fullmatch(key) else CONTRADICTORY
 

@@ -1,52 +1,83 @@
-"""The tier of a caller: the first tier whose rule holds."""
+"""The tier of a caller: the first tier whose rule holds, and those that apply besides."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from querybudget.identity.claims import claim_texts
 from querybudget.identity.credentials import header
-from querybudget.identity.identity import Identity, Scope
+from querybudget.identity.identity import Identity, Resolver, Scope
 from querybudget.policy.model import Tier, TierRule
+from querybudget.policy.naming import CallerName
 
 DEFAULT_TIER = "default"
 """The tier of callers for whom no rule holds."""
 
 _Condition = Callable[[Identity, Scope], bool]
+_KeyOf = Callable[[CallerName], str]
 
 
-def tier_rules(tiers: Sequence[Tier]) -> Callable[[Identity, Scope], str]:
+def tier_rules(
+    tiers: Sequence[Tier],
+    key_of: _KeyOf | None = None,
+    partitions: Mapping[str, Resolver] | None = None,
+) -> Callable[[Identity, Scope], tuple[str, ...]]:
     """Compile tiers, in the policy's order, into one function.
 
+    Args:
+        tiers: The tiers.
+        key_of: The key of the identity that a name stands for; needed where rules name callers.
+        partitions: The resolver of each partition; needed where rules name pools.
+
     Returns:
-        A function of a caller and its request that returns the name of the first tier whose rule
-        holds, or `DEFAULT_TIER`.
+        A function of a caller and its request. It returns the name of the first tier without `also`
+        whose rule holds, or `DEFAULT_TIER`; then those of the tiers with `also` whose rules hold.
 
     Raises:
         ValueError: A trusted proxy is not a network.
     """
-    compiled = tuple((tier.name, _conditions(tier.when)) for tier in tiers)
+    compiled = tuple((tier, _conditions(tier.when, key_of, partitions or {})) for tier in tiers)
+    naming = tuple(((tier.name,), holds) for tier, holds in compiled if not tier.also)
+    besides = tuple((tier.name, holds) for tier, holds in compiled if tier.also)
+    default = (DEFAULT_TIER,)
 
-    def tier(identity: Identity, scope: Scope) -> str:
-        for name, conditions in compiled:
+    def tier(identity: Identity, scope: Scope) -> tuple[str, ...]:
+        for name, conditions in naming:
             for holds in conditions:
                 if not holds(identity, scope):
                     break
             else:
                 return name
-        return DEFAULT_TIER
+        return default
 
-    return tier
+    def tiers_of(identity: Identity, scope: Scope) -> tuple[str, ...]:
+        more = (name for name, conditions in besides if _all(conditions, identity, scope))
+        return (*tier(identity, scope), *more)
+
+    return tiers_of if besides else tier
 
 
-def _conditions(rule: TierRule) -> tuple[_Condition, ...]:
+def _all(conditions: Sequence[_Condition], identity: Identity, scope: Scope) -> bool:
+    return all(holds(identity, scope) for holds in conditions)
+
+
+def _conditions(
+    rule: TierRule, key_of: _KeyOf | None, partitions: Mapping[str, Resolver]
+) -> tuple[_Condition, ...]:
     conditions: list[_Condition] = []
     if rule.sources:
         conditions.append(_by_source(rule.sources))
+    if rule.callers and key_of is not None:
+        conditions.append(_by_key(frozenset(map(key_of, rule.callers))))
     conditions += (_by_claim(path, accepted) for path, accepted in rule.claims.items())
     conditions += (
         _by_header(name, accepted, rule.trusted_proxies) for name, accepted in rule.headers.items()
     )
+    conditions += (
+        _by_pool(partitions[name], accepted) for name, accepted in rule.partitions.items()
+    )
+    if rule.excluded is not None:
+        conditions.append(_not(_conditions(rule.excluded, key_of, partitions)))
     return tuple(conditions)
 
 
@@ -58,6 +89,10 @@ def _by_source(accepted: frozenset[str]) -> _Condition:
     return holds
 
 
+def _by_key(accepted: frozenset[str]) -> _Condition:
+    return lambda identity, _: identity.key in accepted
+
+
 def _by_claim(path: str, accepted: frozenset[str]) -> _Condition:
     texts = claim_texts(path)
     return lambda _, scope: not accepted.isdisjoint(texts(scope))
@@ -66,3 +101,11 @@ def _by_claim(path: str, accepted: frozenset[str]) -> _Condition:
 def _by_header(name: str, accepted: frozenset[str], trusted_proxies: tuple[str, ...]) -> _Condition:
     value = header(name, trusted_proxies)
     return lambda _, scope: value(scope) in accepted
+
+
+def _by_pool(resolve: Resolver, accepted: frozenset[str]) -> _Condition:
+    return lambda _, scope: resolve(scope) in accepted
+
+
+def _not(conditions: tuple[_Condition, ...]) -> _Condition:
+    return lambda identity, scope: not _all(conditions, identity, scope)

@@ -36,6 +36,7 @@ from querybudget.limiter.estimation import Estimator
 from querybudget.limiter.examined import NOT_EXAMINED
 from querybudget.limiter.notices import Notices
 from querybudget.limiter.override_feed import OverrideFeed
+from querybudget.limiter.override_sources import readers_of
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.renewals import Renewals
 from querybudget.limiter.reporting import Reporter
@@ -132,6 +133,7 @@ class Limiter:
         self.renewals = Renewals(self._resilient, self.clock, policy.hold)
         self.feed = OverrideFeed(self._resilient, self.clock, lambda: self.rules)
         self._names = charge_names()
+        self.feed.adopt(readers_of(self.rules))
 
     def _adopt(self, rules: Rules) -> None:
         self.rules, self.policy, self.matcher = rules, rules.policy, rules.matcher

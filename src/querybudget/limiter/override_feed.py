@@ -11,6 +11,7 @@ import logging
 import random
 from collections.abc import Callable
 
+from querybudget.limiter.override_sources import SourceReader
 from querybudget.limiter.rules import Rules
 from querybudget.overrides import Override
 from querybudget.redact import error_type
@@ -53,8 +54,8 @@ class OverrideFeed:
         self._failed = False
         self.stored: tuple[Override, ...] = ()
         self.keeps = store.administering.able
-        self.due = 0
-        self.stop()
+        self._readers: tuple[SourceReader, ...] = ()
+        self.due = NEVER
 
     def wake(self, now: int) -> None:
         """Look now, in the background, and set the timer."""
@@ -74,7 +75,13 @@ class OverrideFeed:
 
     @property
     def _reads(self) -> bool:
-        return self.keeps
+        return self.keeps or bool(self._readers)
+
+    def adopt(self, readers: tuple[SourceReader, ...]) -> None:
+        """Read these sources from now on, and give what is known to the rules."""
+        self._readers = readers
+        self.give()
+        self.due = 0 if self._reads else NEVER
 
     def _ring(self) -> None:
         self.wake(self._clock())
@@ -82,7 +89,7 @@ class OverrideFeed:
     async def refresh(self) -> None:
         """Read what has changed. What cannot be read stays as it was, which is logged once."""
         try:
-            await self._read_store()
+            await self._read()
         except Exception as error:  # noqa: BLE001 - whatever a store raises, calls go on
             if not self._failed:
                 logger.warning(
@@ -92,7 +99,10 @@ class OverrideFeed:
         else:
             self._failed = False
 
-    async def _read_store(self) -> None:
+    async def _read(self) -> None:
+        now = self._clock()
+        if any([await reader.read(now) for reader in self._readers]):
+            self.give()
         if not self.keeps:
             return
         found = await self._resilient.administering.overrides(self._version)
@@ -102,4 +112,5 @@ class OverrideFeed:
 
     def give(self) -> None:
         """Give the overrides that are known to the rules."""
-        self._rules().take(self.stored)
+        read = [entry for reader in self._readers for entry in reader.entries]
+        self._rules().take((*read, *self.stored))

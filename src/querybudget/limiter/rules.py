@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from querybudget.identity import KeyedHash, Scope, chain, identify, tier_rules
+from msgspec.structs import replace
+
+from querybudget.identity import KeyedHash, Scope, chain, identify, resolver, tier_rules
+from querybudget.identity.account_parts import part_of
 from querybudget.limiter.analysis import PromptAnalyzer
 from querybudget.limiter.examined import Examiner
 from querybudget.limiter.figures import WithheldFigures
@@ -18,6 +21,7 @@ from querybudget.limiter.overriding import OverrideTable
 from querybudget.limiter.plans import Caller
 from querybudget.overrides import Override
 from querybudget.policy.model import Policy
+from querybudget.policy.naming import CallerName, NamedOverride
 
 
 class Rules:
@@ -50,7 +54,8 @@ class Rules:
         self.policy, self.hash, self.hashed = policy, fingerprint(policy), hashed
         self._chain = chain(policy.identity)
         self.sources = tuple(source for source, _ in self._chain)
-        self._tier = tier_rules(policy.tiers)
+        pools = {name: resolver(each.resolver) for name, each in policy.partitions.items()}
+        self._tiers = tier_rules(policy.tiers, self.part_of, pools)
         names = analyzer.names if analyzer else ()
         self.matcher: Matcher = Matcher(
             policy, hashed, names, rules=self, former=former.matcher if former else None
@@ -60,16 +65,30 @@ class Rules:
             WithheldFigures() if self.matcher.counts_buckets else None
         )
         self.overrides: OverrideTable | None = None
+        self._own = tuple(self.placed(each) for each in policy.overrides)
         self.take(())
 
     def caller_for(self, scope: Scope) -> Caller:
         """Return the sender of a request."""
         identity = identify(self._chain, self.hashed, scope)
-        return Caller(identity, self._tier(identity, scope), scope)
+        tiers = self._tiers(identity, scope)
+        return Caller(identity, tiers[0], scope, tiers)
+
+    def part_of(self, who: CallerName) -> str:
+        """Return the part of an account's key that is a caller's, or a pool's.
+
+        Raises:
+            SetupError: The policy tells nobody apart by this.
+        """
+        return part_of(who, self.policy.identity, self.policy.partitions, self.hashed)
+
+    def placed(self, named: NamedOverride) -> Override:
+        """Return an override with the part of an account's key that it is for."""
+        return replace(named.override, account=self.part_of(named.who))
 
     def take(self, entries: Sequence[Override]) -> None:
         """Apply these overrides from now on, after the policy's own."""
-        every = tuple(entries)
+        every = (*self._own, *entries)
         if not every:
             self.overrides = None
             return

@@ -6,20 +6,25 @@ import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from querybudget.notation import LARGEST
 from querybudget.policy import file
 from querybudget.policy.carriers import Carrier, CarrierFile, Kind, carrier_of, shown
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import Partition, ResolverSpec, Tier, TierRule
+from querybudget.policy.naming import CallerName
 from querybudget.policy.routes import Server
 from querybudget.policy.servers import server_file
-from querybudget.text import nearest
+from querybudget.policy.tier_words import NotFile, TierFile, WhenFile
+from querybudget.text import listed, nearest
 from querybudget.units import MICRO, Unit
 
 POOLS = ("identity", "everyone", "tier", "model", "template")
 """What a budget can be pooled over without a partition."""
+
+_WHO = ("user", "api_key", "account")
+_PARTS = ("source", "claim", "header", "partition", *_WHO)
 
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
@@ -69,9 +74,21 @@ def partitions(
 
 
 def tiers(
-    written: Mapping[str, file.TierFile], budgets: tuple[file.BudgetFile, ...], problems: Problems
+    written: Mapping[str, TierFile],
+    budgets: tuple[file.BudgetFile, ...],
+    chain: Sequence[ResolverSpec],
+    known: Sequence[str],
+    problems: Problems,
 ) -> tuple[Tier, ...]:
-    """Build the tiers in order; check that their factors are of budgets or units that exist."""
+    """Build the tiers in order; check that their factors are of budgets or units that exist.
+
+    Args:
+        written: The tiers as written.
+        budgets: The budgets as written.
+        chain: How callers are identified.
+        known: Names of the partitions.
+        problems: Takes what is wrong.
+    """
     limits = dict.fromkeys(Unit, 0) | {
         budget.name: 0 if budget.limit is UNSET else budget.limit.amount
         for budget in budgets
@@ -81,7 +98,15 @@ def tiers(
         if budget.limit is not UNSET:
             unit, amount = budget.limit.unit, budget.limit.amount
             limits[unit] = max(limits[unit], amount)
-    return tuple(_tier(name, tier, limits, problems) for name, tier in written.items())
+    built = tuple(_tier(name, tier, limits, known, problems) for name, tier in written.items())
+    identified = {"account", *(spec.kind for spec in chain)}
+    for tier in built:
+        for rule, word in ((tier.when, ()), (tier.when.excluded, ("not",))):
+            kinds = {who.kind for who in rule.callers} - identified if rule else set[str]()
+            for kind in sorted(kinds):
+                message = f"expected `{kind}` in `identity` too: nobody is identified by it"
+                problems.add(("tiers", tier.name, "when", *word, kind), message)
+    return built
 
 
 def check_name(name: str, path: Path, problems: Problems) -> None:
@@ -90,7 +115,13 @@ def check_name(name: str, path: Path, problems: Problems) -> None:
         problems.add(path, f"expected a name of 1 to 64 of a-z, 0-9, _ and -, found `{name[:70]}`")
 
 
-def _tier(name: str, tier: file.TierFile, limits: Mapping[str, int], problems: Problems) -> Tier:
+def _tier(
+    name: str,
+    tier: TierFile,
+    limits: Mapping[str, int],
+    known: Sequence[str],
+    problems: Problems,
+) -> Tier:
     path = ("tiers", name)
     check_name(name, path, problems)
     if name == "default":
@@ -99,8 +130,8 @@ def _tier(name: str, tier: file.TierFile, limits: Mapping[str, int], problems: P
         )
     for key, factor in tier.scale.items():
         _check_factor(key, factor, limits, (*path, "scale", key), problems)
-    rule = TierRule() if tier.when is UNSET else _rule(tier.when, (*path, "when"), problems)
-    return Tier(name, rule, tier.scale)
+    rule = TierRule() if tier.when is UNSET else _when(tier.when, (*path, "when"), known, problems)
+    return Tier(name, rule, tier.scale, tier.also)
 
 
 def _check_factor(
@@ -115,20 +146,43 @@ def _check_factor(
         problems.add(path, "expected a smaller factor: the scaled limit is too large to count")
 
 
-def _rule(when: file.WhenFile, path: Path, problems: Problems) -> TierRule:
+def _when(when: WhenFile, path: Path, known: Sequence[str], problems: Problems) -> TierRule:
+    rule = _rule(when, path, known, problems, excluding=when.excluded is not None)
+    if when.excluded is None:
+        return rule
+    excluded = _rule(when.excluded, (*path, "not"), known, problems)
+    return structs.replace(rule, excluded=excluded)
+
+
+def _rule(
+    when: NotFile,
+    path: Path,
+    known: Sequence[str],
+    problems: Problems,
+    *,
+    excluding: bool = False,
+) -> TierRule:
     headers = {
         _header_name(name, (*path, "header", name), problems): frozenset(values)
         for name, values in when.header.items()
     }
     if headers and not when.trusted_proxies:
         problems.add((*path, "header"), _FORGED)
-    if not (when.source or when.claim or when.header or problems.wrong(path)):
-        problems.add(path, "expected `source`, `claim` or `header`, found none of them")
+    for name in when.partition:
+        if name not in known:
+            message = f"expected one of `partitions`, found `{name}`{nearest(name, known)}"
+            problems.add((*path, "partition", name), message)
+    callers = [CallerName(kind, value) for kind in _WHO for value in getattr(when, kind)]
+    given = (when.source, when.claim, when.header, when.partition, callers, excluding)
+    if not (any(given) or problems.wrong(path)):
+        problems.add(path, f"expected one of {listed(_PARTS)}, found none of them")
     return TierRule(
         frozenset(when.source),
         {name: frozenset(values) for name, values in when.claim.items()},
         headers,
         _networks(when.trusted_proxies, (*path, "trusted_proxies"), problems),
+        tuple(callers),
+        {name: frozenset(values) for name, values in when.partition.items()},
     )
 
 

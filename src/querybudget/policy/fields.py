@@ -89,5 +89,10 @@ Fee = Annotated[
 ]
 """In picodollars."""
 
+Networks = Annotated[
+    tuple[str, ...],
+    doc("Networks in CIDR notation; `*` for all, `unix` for peers on a Unix socket."),
+]
+
 Text = Annotated[str, written("str", "text", "string number boolean")]
 """Text, or a number or truth value taken as it is written."""

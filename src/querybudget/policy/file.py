@@ -20,8 +20,8 @@ from querybudget.policy.exports import Exports, ExportsItem
 from querybudget.policy.fields import (
     Duration,
     Factor,
+    Networks,
     Share,
-    Text,
     Words,
     between,
     doc,
@@ -38,8 +38,10 @@ from querybudget.policy.model import (
     Streams,
 )
 from querybudget.policy.outputs import TrafficLogItem, WebhooksItem
+from querybudget.policy.override_words import OverrideFile
 from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.policy.routes import GenericRoute, Server, Unknown
+from querybudget.policy.tier_words import TierFile
 from querybudget.text import in_units
 from querybudget.units import Unit
 
@@ -63,11 +65,6 @@ Burst = Annotated[
     written("burst", "an amount such as `20`", "number string", 20, "100k tokens"),
 ]
 _SCORING = r"^(true|false|only)$|\$\{"
-Networks = Annotated[
-    tuple[str, ...],
-    doc("Networks in CIDR notation; `*` for all, `unix` for peers on a Unix socket."),
-]
-Source = Literal["user", "api_key", "header", "claim", "client_address", "anonymous"]
 
 
 class NothingFile(Struct, frozen=True):
@@ -150,22 +147,6 @@ PartitionItem = Annotated[
         }
     ),
 ]
-
-
-class WhenFile(Struct, frozen=True):
-    """When a tier applies: every part that is given must hold."""
-
-    source: Annotated[tuple[Source, ...], doc("How the caller was identified.")] = ()
-    claim: Annotated[dict[str, tuple[Text, ...]], doc("Claim to the accepted values.")] = {}
-    header: Annotated[dict[str, tuple[Text, ...]], doc("Header to the accepted values.")] = {}
-    trusted_proxies: Networks = ()
-
-
-class TierFile(Struct, frozen=True):
-    """A class of callers whose limits are scaled."""
-
-    when: WhenFile | UnsetType = UNSET
-    scale: Annotated[dict[str, Factor], doc("Budget or unit to the factor on its limit.")] = {}
 
 
 class PriceFile(Struct, frozen=True):
@@ -345,6 +326,9 @@ class PolicyFile(Struct, frozen=True):
         dict[str, PartitionItem], doc("More ways to pool callers, for `per`.")
     ] = {}
     tiers: Annotated[dict[str, TierFile], doc("The first whose rule holds applies.")] = {}
+    overrides: Annotated[
+        tuple[OverrideFile, ...], doc("What changes for single callers and pools.")
+    ] = ()
     models: Annotated[dict[str, ModelPrice], doc("Patterns to prices; the first match wins.")] = {}
     unpriced: Annotated[
         Literal["refuse", "free"],

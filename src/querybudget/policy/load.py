@@ -17,6 +17,7 @@ from querybudget.policy import (
     build_identity,
     build_store,
     file,
+    override_words,
     servers,
 )
 from querybudget.policy.adaptive import adaptive
@@ -26,6 +27,7 @@ from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Node, Path, Problems
 from querybudget.policy.exports import check_exports
 from querybudget.policy.model import Policy
+from querybudget.policy.naming import NamedOverride, OverrideSource
 from querybudget.policy.prices import completed_price
 from querybudget.policy.routes import GenericRoute, Server
 from querybudget.policy.yaml_nodes import from_mapping, from_text
@@ -130,13 +132,24 @@ def _policy(node: Node, problems: Problems) -> Policy:
         priced=bool(written.models),
     )
     budgets = build_budgets.budgets(written.budgets, known, problems)
+    identity = build_identity.identity(written.identity, written.server, problems)
+    names = tuple(budget.name for budget in budgets if budget is not None)
+    overrides, sources = _overrides(
+        written, override_words.Known(names, identity, partitions), problems
+    )
     policy = Policy(
         budgets=tuple(budget for budget in budgets if budget is not None),
-        identity=build_identity.identity(written.identity, written.server, problems),
+        identity=identity,
         partitions=partitions,
         tiers=build_identity.tiers(
-            written.tiers, () if written.budgets is UNSET else written.budgets, problems
+            written.tiers,
+            () if written.budgets is UNSET else written.budgets,
+            identity,
+            tuple(written.partitions),
+            problems,
         ),
+        overrides=overrides,
+        override_sources=sources,
         models={
             pattern: completed_price(price, problems.keys(("models", pattern)))
             for pattern, price in written.models.items()
@@ -166,6 +179,18 @@ def _policy(node: Node, problems: Problems) -> Policy:
     )
     problems.stop_if_any()
     return policy
+
+
+def _overrides(
+    written: file.PolicyFile, known: override_words.Known, problems: Problems
+) -> tuple[tuple[NamedOverride, ...], tuple[OverrideSource, ...]]:
+    """Build overrides, and read their files once, so that mistakes in these are found now."""
+    named, sources = override_words.overrides(written.overrides, known, problems)
+    if not problems.wrong(()):
+        for source in sources:
+            if not source.called:
+                override_words.read_overrides(source.target, known)
+    return named, sources
 
 
 def _check(written: file.PolicyFile, problems: Problems) -> None:

@@ -21,9 +21,11 @@ from querybudget.policy.cors import CorsRule
 from querybudget.policy.exports import Exports
 from querybudget.policy.fields import Duration, Factor, Size, between, doc
 from querybudget.policy.match import OPERATIONS, Match
+from querybudget.policy.naming import NamedOverride, OverrideSource
 from querybudget.policy.outputs import TrafficLogSettings, WebhookSettings
 from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.policy.routes import GenericRoute, Server, Unknown
+from querybudget.policy.tier import Tier, TierRule
 from querybudget.units import MICRO, SECOND, Quota, Unit
 
 if TYPE_CHECKING:
@@ -136,36 +138,6 @@ class Partition(Struct, frozen=True):
     name: str
     resolver: ResolverSpec
     missing: Missing = Missing.APART
-
-
-class TierRule(Struct, frozen=True):
-    """When a tier applies: every part that is given must hold.
-
-    Attributes:
-        sources: Identity sources (``anonymous``, ``client_address``, ...); empty for any.
-        claims: Claim path to the accepted values, as text.
-        headers: Header name (lower case) to the accepted values.
-        trusted_proxies: Networks that may set those headers; empty for none.
-    """
-
-    sources: frozenset[str] = frozenset()
-    claims: Mapping[str, frozenset[str]] = {}
-    headers: Mapping[str, frozenset[str]] = {}
-    trusted_proxies: tuple[str, ...] = ()
-
-
-class Tier(Struct, frozen=True):
-    """A class of callers whose limits are scaled. The first tier whose rule holds applies.
-
-    Attributes:
-        name: Its name; callers without a tier have tier ``default``.
-        when: The rule.
-        scale: Budget name or unit to a factor in millionths; a budget's name wins over its unit.
-    """
-
-    name: str
-    when: TierRule
-    scale: Mapping[str, int] = {}
 
 
 class Budget(Struct, frozen=True):
@@ -317,6 +289,8 @@ class Policy(Struct, frozen=True):
         identity: The chain of resolvers; the first that knows the caller wins.
         partitions: By name.
         tiers: In order; the first whose rule holds.
+        overrides: What changes for single callers and pools.
+        override_sources: Where more of these are read while the server runs.
         models: Pattern over model names to prices, in order; the first match applies.
         routes: Generic routes, in order; before the known dialects.
         server: The servers whose routes are read after `routes`; empty for those of every server
@@ -352,6 +326,8 @@ class Policy(Struct, frozen=True):
     identity: tuple[ResolverSpec, ...] = ()
     partitions: Mapping[str, Partition] = {}
     tiers: tuple[Tier, ...] = ()
+    overrides: tuple[NamedOverride, ...] = ()
+    override_sources: tuple[OverrideSource, ...] = ()
     models: Mapping[str, ModelPrice] = {}
     routes: tuple[GenericRoute, ...] = ()
     server: tuple[Server, ...] = ()
