@@ -53,6 +53,7 @@ SAME_FILE = {
     "asgi": "the protocol: the edge itself, and what drives it in tests",
     "base": "what all modules of a package have in common",
     "changes": "what operators have changed, as a store keeps it: in a file, and on a server",
+    "callers": "callers by what people call them: those of the demo, and those of operators",
     "clock": "the time as stores take it: the system's, and one moved by hand",
     "console": "the console: its pages, and the command that serves them",
     "coverage": "what a partition covered: computed, charged, and tested",
