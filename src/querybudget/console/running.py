@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
 
 from starlette.exceptions import HTTPException
 
+from querybudget.errors import PolicyError, SetupError
 from querybudget.limiter import Limiter
+from querybudget.limiter.reloading import differences
 from querybudget.policy.load import load
 from querybudget.policy.model import Mode
-
-_CANNOT = "The policy cannot be changed while it runs."
 
 
 def set_mode(limiter: Limiter, budget: str, mode: Mode) -> None:
@@ -20,20 +19,24 @@ def set_mode(limiter: Limiter, budget: str, mode: Mode) -> None:
     Raises:
         HTTPException: There is no such budget.
     """
-    changing = cast("Any", limiter)
-    if not hasattr(limiter, "set_mode"):
-        raise HTTPException(409, _CANNOT)
-    changing.set_mode(budget, mode)
+    try:
+        limiter.set_mode(budget, mode)
+    except LookupError as error:
+        raise HTTPException(404, str(error.args[0])) from None
 
 
 async def reload(limiter: Limiter) -> Sequence[str]:
-    """Load the policy again from its file; return what changes."""
-    changing = cast("Any", limiter)
-    if not hasattr(limiter, "reload"):
-        raise HTTPException(409, _CANNOT)
-    return cast("Sequence[str]", await changing.reload(load(limiter.policy.source)))
+    """Load the policy again from its file; return what changes.
+
+    Raises:
+        HTTPException: It is wrong, or needs a restart.
+    """
+    try:
+        return (await limiter.reload(load(limiter.policy.source))).changes
+    except (PolicyError, SetupError) as error:
+        raise HTTPException(409, str(error)) from None
 
 
 def changes(limiter: Limiter) -> Sequence[str]:
     """Return what loading the policy again from its file would change."""
-    return () if load(limiter.policy.source) == limiter.policy else ("Its budgets or settings.",)
+    return differences(limiter.policy, load(limiter.policy.source))

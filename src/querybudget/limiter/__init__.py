@@ -5,12 +5,14 @@ from __future__ import annotations
 from querybudget.limiter.admission import Admission, AdmissionView, Outcome, Refusal
 from querybudget.limiter.analysis import PromptAnalyzer
 from querybudget.limiter.limiter import Limiter
+from querybudget.limiter.reloading import Change
 from querybudget.limiter.scopes import request_scope
 from querybudget.resilience.health import Health, StoreHealth
 
 __all__ = [
     "Admission",
     "AdmissionView",
+    "Change",
     "Health",
     "Limiter",
     "Outcome",

@@ -86,7 +86,7 @@ def _charge(name: str, caller: Caller, admission: Admission, matcher: Matcher, h
 def tier_of(caller: Caller) -> str:
     """Return how an account keeps the tiers of its caller: joined by ``+``."""
     tiers = caller.tiers
-    return caller.tier if len(tiers) == 1 else "+".join(tiers)
+    return "+".join(tiers) if len(tiers) > 1 else caller.tier
 
 
 def _read_in(call: Call) -> str:

@@ -217,10 +217,14 @@ class Estimator:
     """
 
     def __init__(self, settings: EstimateSettings, *, callers: int = 50_000) -> None:
-        self._settings = settings
-        self._slope = max(1, MICRO * MICRO // settings.bytes_per_token)
+        self.assume(settings)
         self._callers = _Recent[dict[str, _History]](callers)
         self._models = _Recent[_History](max(1, callers // 50))
+
+    def assume(self, settings: EstimateSettings) -> None:
+        """Assume this from now on; what is learnt stays."""
+        self._settings = settings
+        self._slope = max(1, MICRO * MICRO // settings.bytes_per_token)
 
     def estimate(self, identity: str, call: Call) -> Estimate:
         """Return what a call of this identity is expected to use."""

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Self
 
 from querybudget.adapters.base import Call, Usage
 from querybudget.errors import SetupError
-from querybudget.events import DecidedBy, Hook, Settlement
+from querybudget.events import Hook, Settlement
 from querybudget.identity import KeyedHash, Scope
 from querybudget.limiter.admission import (
     BARE,
@@ -25,10 +25,9 @@ from querybudget.limiter.admission import (
     UNMETERED,
     Admission,
     Outcome,
-    amounts_of,
     nothing_left,
-    refused_error,
 )
+from querybudget.limiter.admitted import admitted
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
 from querybudget.limiter.charges import charge_for, charge_names
 from querybudget.limiter.checks import check_call, check_usage
@@ -36,24 +35,24 @@ from querybudget.limiter.estimation import Estimator
 from querybudget.limiter.examined import NOT_EXAMINED
 from querybudget.limiter.notices import Notices
 from querybudget.limiter.override_feed import OverrideFeed
-from querybudget.limiter.override_sources import readers_of
+from querybudget.limiter.override_sources import SourceReader, readers_of
 from querybudget.limiter.plans import Caller
+from querybudget.limiter.reloading import Change, change_between, prepared, with_mode
 from querybudget.limiter.renewals import Renewals
 from querybudget.limiter.reporting import Reporter
 from querybudget.limiter.route import Route
 from querybudget.limiter.rules import Rules
 from querybudget.limiter.scopes import method_of, paths_of
+from querybudget.limiter.settler import Settler
 from querybudget.limiter.unknown import UnknownPaths
 from querybudget.limiter.usage import usage_of
 from querybudget.limiter.verification import Verified
-from querybudget.policy.model import Policy
+from querybudget.policy.model import Mode, Policy
 from querybudget.resilience.administering import Administering
-from querybudget.resilience.fallback import Reserved
 from querybudget.resilience.guard import Wait, within
 from querybudget.resilience.health import StoreHealth
 from querybudget.resilience.opening import open_resilient_store
 from querybudget.stores import Clock, Store, StoreSettings, system_clock
-from querybudget.units import SECOND
 
 logger = logging.getLogger("querybudget")
 
@@ -61,7 +60,7 @@ Sleep = Callable[[float], Awaitable[None]]
 """Waits a number of seconds, as `asyncio.sleep` does."""
 
 # Looking up an enum's member costs as much as a call does.
-_ANSWERED, _LATE = Outcome.ANSWERED, Settlement.LATE
+_ANSWERED = Outcome.ANSWERED
 
 
 class Limiter:
@@ -127,6 +126,7 @@ class Limiter:
         analyzer = self.analyzer = analyzer or self._opened
         self._adopt(Rules(policy, KeyedHash(secret), analyzer))
         self._reporter = Reporter(hooks, lambda: self.rules, self.clock)
+        self._settler = Settler(self._resilient, self._reporter)
         self.reports, self.wants_texts = self._reporter.on, self._reporter.wants_texts
         self._verified = Verified(self.rules.sources)
         self.unknown, self._notices = UnknownPaths(), Notices()
@@ -137,6 +137,41 @@ class Limiter:
 
     def _adopt(self, rules: Rules) -> None:
         self.rules, self.policy, self.matcher = rules, rules.policy, rules.matcher
+
+    async def reload(self, policy: Policy) -> Change:
+        """Let another policy decide from now on. Usage is kept.
+
+        A request is decided by one of the two policies as a whole, and calls that are open settle
+        as they were decided. What does not fit leaves everything as it was.
+
+        Returns:
+            What is different now.
+
+        Raises:
+            SetupError: The policy needs a restart, or names what there is not.
+        """
+        rules, readers = await prepared(policy, self.rules, self.analyzer, self.store, self.clock())
+        return self._replace(rules, readers)
+
+    def set_mode(self, budget: str, mode: Mode) -> Change:
+        """Let a budget enforce, or only report, until the policy is loaded again.
+
+        Raises:
+            LookupError: There is no such budget.
+        """
+        return self._replace(with_mode(self.rules, self.analyzer, budget, mode), self.feed.readers)
+
+    def _replace(self, rules: Rules, readers: tuple[SourceReader, ...]) -> Change:
+        """Put other rules in place, in one step: nothing is awaited meanwhile."""
+        change, policy = change_between(self.rules, rules), rules.policy
+        self._adopt(rules)
+        self._verified.vouch(rules.sources)
+        self.estimator.assume(policy.estimate)
+        self.renewals.hold_for(policy.hold)
+        self._resilient.follow(policy)
+        self.feed.adopt(readers)
+        logger.info("%s", change)
+        return change
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -184,8 +219,9 @@ class Limiter:
         who, asked, now = (caller.identity, caller.tier), call or BARE, self.clock()
         return Admission(*who, asked, method, path, now, UNMETERED, NO_BUDGETS, settled=True)
 
-    @asynccontextmanager
-    async def admitted(self, scope: Scope, call: Call | None = None) -> AsyncGenerator[Admission]:
+    def admitted(
+        self, scope: Scope, call: Call | None = None
+    ) -> AbstractAsyncContextManager[Admission]:
         """Run a body only if its call is admitted, and settle the call when the body ends.
 
         A call that is to be slowed is delayed first. The body reports what it used by
@@ -201,28 +237,7 @@ class Limiter:
             RefusedError: The call is refused; the body does not run.
             TypeError, ValueError: As `admit`.
         """
-        admission = await self.admit(scope, call)
-        if admission.refusal is not None:
-            raise refused_error(admission, self.policy.refusals)
-        outcome, usage, began = Outcome.FAILED, None, False
-        self.renewals.add(admission)
-        try:
-            if admission.delay:
-                await self.sleep(admission.delay / SECOND)
-            began = True
-            yield admission
-            outcome = _ANSWERED
-            admission.verified = True
-        except Exception:
-            outcome = _ANSWERED if admission.reported else Outcome.FAILED
-            raise
-        except BaseException:
-            outcome = _ANSWERED if began else Outcome.FAILED
-            if admission.reported is None:
-                usage = Usage(admission.estimate.usage.input, estimated=True)
-            raise
-        finally:
-            await self.settle_call(admission, outcome, usage)
+        return admitted(self, scope, call)
 
     def route_for(self, method: str, *paths: str) -> Route | None:
         """Return what applies to a method and `paths_of` a scope; None if no budget does."""
@@ -334,10 +349,10 @@ class Limiter:
         if reserved is None or reserved.reservation is None:
             self._reporter.publish(admission, usage, status, Settlement.FAILED)
             return nothing_left()
-        work = self._settle(admission, reserved, outcome, usage, status)
+        work = self._settler.settle(admission, reserved, outcome, usage, status)
         if not self._resilient.may_wait(reserved):
             return work
-        cut = partial(self._settle_later, admission, reserved, outcome, usage, status)
+        cut = partial(self._settler.settle_later, admission, reserved, outcome, usage, status)
         admission.settling = self._resilient.keep(work, cut)
         return nothing_left()
 
@@ -375,25 +390,3 @@ class Limiter:
     async def check(self) -> StoreHealth:
         """Return `health`, after asking once more a store that failed the last time."""
         return await self._resilient.check()
-
-    async def _settle(
-        self, admission: Admission, reserved: Reserved, outcome: Outcome, usage: Usage, status: int
-    ) -> None:
-        amounts = amounts_of(admission, outcome, usage)
-        if admission.verified and not reserved.charge.verified:
-            reserved = reserved.of_verified()
-        settlement = await self._resilient.settle(reserved, amounts)
-        if admission.lapsed and settlement is Settlement.DONE:
-            settlement = _LATE
-        if settlement is _LATE and reserved.by is DecidedBy.SHARED:
-            logger.warning("a call took longer than `hold`, so its reservation had expired")
-        if self._reporter.on:
-            self._reporter.publish(admission, usage, status, settlement, amounts)
-
-    def _settle_later(
-        self, admission: Admission, reserved: Reserved, outcome: Outcome, usage: Usage, status: int
-    ) -> None:
-        # The event loop ended the settlement: it is made when the store is asked the next time.
-        amounts = amounts_of(admission, outcome, usage)
-        self._resilient.settle_later(reserved, amounts)
-        self._reporter.publish(admission, usage, status, Settlement.DEFERRED, amounts)

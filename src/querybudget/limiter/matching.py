@@ -211,7 +211,7 @@ class Matcher:
             names,
             call.operation,
             None if call.ambiguous else call.stream,
-            caller.tiers,
+            caller.tiers or (caller.tier,),
             caller.identity.key == ANONYMOUS,
             _NOTHING_HELD if examined is NOT_EXAMINED else _held(examined, route),
         )
@@ -347,7 +347,11 @@ class Matcher:
         operation = call.operation
         models, stream = models_of_call(call), call.stream
         mismatch = call_mismatch(
-            budget, caller.tiers, models, operation, stream=None if call.ambiguous else stream
+            budget,
+            caller.tiers or (caller.tier,),
+            models,
+            operation,
+            stream=None if call.ambiguous else stream,
         )
         if mismatch is not None or operation == UNREADABLE:
             return mismatch

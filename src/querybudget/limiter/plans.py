@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from msgspec.structs import force_setattr
 
 from querybudget.coverage.response import BucketResponse
 from querybudget.identity import Identity
@@ -23,7 +22,7 @@ class Caller(msgspec.Struct, frozen=True):
         identity: The identity that is charged.
         tier: Its tier; ``default`` if no tier rule holds.
         scope: The ASGI scope, for partitions.
-        tiers: `tier`, and those that apply besides.
+        tiers: `tier`, and those that apply besides; empty for `tier` alone.
         pools: Partitions to the key of the caller's pool, where these are known without a scope, as
             from a traffic log; None to find them out.
     """
@@ -33,11 +32,6 @@ class Caller(msgspec.Struct, frozen=True):
     scope: Mapping[str, Any]
     tiers: tuple[str, ...] = ()
     pools: Mapping[str, str] | None = None
-
-    def __post_init__(self) -> None:
-        """Fill in `tiers`, if only the tier is given."""
-        if not self.tiers:
-            force_setattr(self, "tiers", (self.tier,))
 
 
 class Matched(msgspec.Struct, frozen=True):

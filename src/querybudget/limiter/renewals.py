@@ -31,8 +31,7 @@ class Renewals:
     def __init__(self, store: ResilientStore, clock: Clock, hold: int) -> None:
         self._store = store
         self._clock = clock
-        self._hold = hold
-        self._pause = max(1, hold // TIMES)
+        self._set(hold)
         self._open: dict[int, Admission] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._overdue = 0
@@ -40,6 +39,21 @@ class Renewals:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def hold_for(self, hold: int) -> None:
+        """Hold calls for another time from now on, those that are open too."""
+        if hold == self._hold:
+            return
+        self._set(hold)
+        self.stop()
+        if self._open and self._store.renews:
+            for admission in self._open.values():
+                _ = self._store.keep(self._renew(admission))
+            self._wait(self._clock())
+
+    def _set(self, hold: int) -> None:
+        self._hold = hold
+        self._pause = max(1, hold // TIMES)
 
     def add(self, admission: Admission) -> None:
         """Note an admitted call that begins, and is sure to be settled."""

@@ -22,9 +22,13 @@ class Verified:
     """
 
     def __init__(self, sources: tuple[str, ...], size: int = REMEMBERED) -> None:
-        self._vouched = frozenset(s for s in sources if s.partition(":")[0] in VOUCHED)
+        self.vouch(sources)
         self._size = size
         self._keys: dict[str, None] = {}
+
+    def vouch(self, sources: tuple[str, ...]) -> None:
+        """Take what `Identity.source` can be from now on."""
+        self._vouched = frozenset(s for s in sources if s.partition(":")[0] in VOUCHED)
 
     def has(self, key: str, source: str) -> bool:
         """Return True if an identity is verified, by its source or by an answer."""

@@ -97,15 +97,15 @@ class Logged:
     def caller(self, record: TrafficRecord) -> Caller:
         """Return the sender of a record's call: its identity is hashed already."""
         identity = Identity(record.identity or ANONYMOUS, record.source)
-        tier = record.tier
+        tiers: tuple[str, ...] = (record.tier,)
         if self._tier is not None:
-            tier = self._tier(identity, _SCOPE)
-        elif tier not in self._tiers:
+            tiers = self._tier(identity, _SCOPE)
+        elif record.tier not in self._tiers:
             if len(self.strange_tiers) < CACHED:
-                self.strange_tiers.add(tier)
-            tier = DEFAULT_TIER
+                self.strange_tiers.add(record.tier)
+            tiers = (DEFAULT_TIER,)
         pools = self._pools(record, identity.key) if self._partitions else None
-        return Caller(identity, tier, _SCOPE, pools=pools)
+        return Caller(identity, tiers[0], _SCOPE, tiers=tiers, pools=pools)
 
     def _pools(self, record: TrafficRecord, key: str) -> dict[str, str]:
         """Return the pools of a caller; each whose pool the log does not say is on its own."""
@@ -205,4 +205,5 @@ def _operation(route: Route, path: str) -> str:
 
 def _told_by_source(tier: Tier) -> bool:
     """Return True if a record says all that a tier's rule asks."""
-    return not tier.when.claims and not tier.when.headers
+    rules = [rule for rule in (tier.when, tier.when.excluded) if rule is not None]
+    return not any(rule.claims or rule.headers or rule.partitions or rule.callers for rule in rules)

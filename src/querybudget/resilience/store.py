@@ -91,10 +91,7 @@ class ResilientStore:
         self._sleep = sleep
         self._waits = store.suspends
         self.renews = isinstance(store, Renews)
-        self._denies = any(
-            budget.on_store_error is OnStoreError.DENY and budget.mode is Mode.ENFORCE
-            for budget in policy.budgets
-        )
+        self.follow(policy)
         self._stats = StoreStats(since=clock())
         self._outbox = Outbox(clock)
         self._guard = Guard(
@@ -113,6 +110,13 @@ class ResilientStore:
         self._tasks = set[asyncio.Task[Any]]()
         self._watch: asyncio.Task[None] | None = None
         self._probes = 0
+
+    def follow(self, policy: Policy) -> None:
+        """Take what budgets say about a store that is down from another policy."""
+        self._denies = any(
+            budget.on_store_error is OnStoreError.DENY and budget.mode is Mode.ENFORCE
+            for budget in policy.budgets
+        )
 
     @property
     def guarded(self) -> bool:

@@ -1,0 +1,144 @@
+"""From one policy to another while the limiter runs: what differs, and what needs a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from msgspec.structs import replace
+
+from querybudget.backends import lacking
+from querybudget.errors import SetupError
+from querybudget.limiter.analysis import PromptAnalyzer
+from querybudget.limiter.override_sources import SourceReader, readers_of
+from querybudget.limiter.rules import Rules
+from querybudget.policy.model import Budget, Mode, Policy
+from querybudget.stores import Declares, Store
+from querybudget.text import limit, listed, nearest
+
+_FIXED = {
+    "store": "`store`: accounts are kept elsewhere",
+    "secret": "`secret`: every caller would be a new one",
+    "embedding": "`embedding`: buckets would be others",
+    "capabilities": "`capabilities`: the analyzer knows those that it was made for",
+    "max_identities": "`max_identities`: the store was opened with it",
+}
+"""Members of a policy that do not change while a limiter runs, and why."""
+
+_APART = {*_FIXED, "budgets", "source"}
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What a reload changed.
+
+    Attributes:
+        old: Hash of the policy before.
+        new: Hash of the policy now.
+        changes: The difference in words, one sentence each; empty if there is none.
+    """
+
+    old: str
+    new: str
+    changes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        words = "; ".join(self.changes) or "nothing is different"
+        return f"policy {self.new} takes the place of {self.old}: {words}"
+
+
+async def prepared(
+    policy: Policy, old: Rules, analyzer: PromptAnalyzer | None, store: Store, now: int
+) -> tuple[Rules, tuple[SourceReader, ...]]:
+    """Return the rules that a policy makes, and the readers of its overrides, which are read.
+
+    Raises:
+        SetupError: The policy needs a restart, or names what there is not.
+    """
+    if not policy.secret:  # a random one is the process's, and stays
+        policy = replace(policy, secret=old.policy.secret)
+    check_reload(old.policy, policy, store, analyzes=analyzer is not None)
+    rules = Rules(policy, old.hashed, analyzer, old)
+    readers = readers_of(rules)
+    for reader in readers:
+        await reader.read(now)
+    return rules, readers
+
+
+def change_between(old: Rules, new: Rules) -> Change:
+    """Return what changes when rules take the place of others."""
+    return Change(old.hash, new.hash, differences(old.policy, new.policy))
+
+
+def check_reload(old: Policy, new: Policy, store: Store, *, analyzes: bool) -> None:
+    """Check that a policy can take the place of another without a restart.
+
+    Args:
+        old: The policy at work.
+        new: The other.
+        store: Where accounts are.
+        analyzes: Whether an analyzer is open.
+
+    Raises:
+        SetupError: It needs a restart, which the message names the reasons for, or the store does
+            not keep one of its budgets.
+    """
+    fixed = [why for name, why in _FIXED.items() if getattr(old, name) != getattr(new, name)]
+    if new.counts_buckets and not analyzes:
+        fixed.append("budgets in buckets: nothing analyzes prompts yet")
+    if fixed:
+        raise SetupError(f"a restart is needed for {'; '.join(fixed)}")
+    if isinstance(store, Declares):
+        lacks = lacking(store.guarantees, [budget.quota for budget in new.budgets])
+        if lacks:
+            names = listed([lack.name for lack in lacks])
+            raise SetupError(f"the store does not keep budgets such as {names}")
+
+
+def differences(old: Policy, new: Policy) -> tuple[str, ...]:
+    """Return how a policy differs from another, in words."""
+    return (*_of_budgets(old.budgets, new.budgets), *_of_the_rest(old, new))
+
+
+def with_mode(rules: Rules, analyzer: PromptAnalyzer | None, name: str, mode: Mode) -> Rules:
+    """Return rules with another mode of one budget.
+
+    Raises:
+        LookupError: There is no such budget.
+    """
+    policy = rules.policy
+    names = [budget.name for budget in policy.budgets]
+    if name not in names:
+        raise LookupError(f"there is no budget {name!r}{nearest(name, names)}")
+    budgets = [
+        replace(budget, mode=mode) if budget.name == name else budget for budget in policy.budgets
+    ]
+    return Rules(replace(policy, budgets=tuple(budgets)), rules.hashed, analyzer, rules)
+
+
+def _of_budgets(old: Iterable[Budget], new: Iterable[Budget]) -> Iterator[str]:
+    before, after = ({budget.name: budget for budget in each} for each in (old, new))
+    for name in [*before, *(name for name in after if name not in before)]:
+        one, other = before.get(name), after.get(name)
+        if other is None:
+            yield f"budget {name!r} is removed"
+        elif one is None:
+            yield f"budget {name!r} is added: {limit(other.quota)}, {other.mode.value}"
+        elif one != other:
+            yield f"budget {name!r}: {', '.join(_of_budget(one, other))}"
+
+
+def _of_budget(one: Budget, other: Budget) -> Iterator[str]:
+    if one.quota != other.quota:
+        before, after = limit(one.quota), limit(other.quota)
+        yield f"limit {before} becomes {after}" if before != after else "its window changes"
+    if one.mode is not other.mode:
+        yield f"{one.mode.value} becomes {other.mode.value}"
+    for name in ("per", "match", "weights", "on_store_error", "response", "counted"):
+        if getattr(one, name) != getattr(other, name):
+            yield f"`{name}` changes"
+
+
+def _of_the_rest(old: Policy, new: Policy) -> Iterator[str]:
+    for name in Policy.__struct_fields__:
+        if name not in _APART and getattr(old, name) != getattr(new, name):
+            yield f"`{name}` changes"

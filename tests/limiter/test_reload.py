@@ -1,0 +1,166 @@
+"""Another policy in the place of the one that decides, while calls go on."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querybudget.errors import SetupError
+from querybudget.events import DecisionEvent
+from querybudget.limiter import Admission, Limiter, Outcome
+from querybudget.overrides import Effect, Override
+from querybudget.policy import load_policy
+from querybudget.policy.model import Mode, Policy
+from querybudget.testing.limiter import memory_limiter
+from querybudget.units import MICRO
+
+CHAT = "/v1/chat/completions"
+OWN = {"name": "own", "limit": "9 requests/minute"}
+OPEN = {"name": "open", "limit": "3 concurrent"}
+
+
+def policy(*budgets: dict[str, Any], **more: Any) -> Policy:
+    return load_policy(
+        {"secret": "0123456789abcdef", "identity": ["user"], "budgets": list(budgets), **more}
+    )
+
+
+def scope(user: str = "ada") -> dict[str, Any]:
+    return {"type": "http", "method": "POST", "path": CHAT, "headers": [], "user": user}
+
+
+async def used(limiter: Limiter, budget: str, user: str = "ada") -> int:
+    (one,) = [each for each in limiter.policy.budgets if each.name == budget]
+    key = limiter.caller_for(scope(user)).identity.key
+    ((remaining, _),) = await limiter.store.peek(key, (one.quota,))
+    return (one.quota.limit - remaining) // MICRO
+
+
+async def test_usage_is_kept_and_the_difference_is_said_in_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "querybudget")
+    limiter = memory_limiter(policy(OWN, OPEN))
+    before = limiter.policy_hash
+    for _ in range(2):
+        await limiter.settle(await limiter.admit(scope()), Outcome.ANSWERED)
+    more = {"name": "more", "limit": "5 requests/hour", "mode": "shadow"}
+    change = await limiter.reload(policy(OWN | {"limit": "2 requests/minute"}, more, hold="1h"))
+    assert change.changes == (
+        "budget 'own': limit 9 requests in any minute becomes 2 requests in any minute",
+        "budget 'open' is removed",
+        "budget 'more' is added: 5 requests in any hour, shadow",
+        "`hold` changes",
+    )
+    assert (change.old, change.new) == (before, limiter.policy_hash)
+    assert "takes the place of" in caplog.text
+    assert (await limiter.admit(scope())).refusal is not None
+    assert (await limiter.reload(limiter.policy)).changes == ()
+
+
+async def test_an_open_call_settles_as_it_was_decided() -> None:
+    limiter = memory_limiter(policy(OWN, OPEN))
+    admission = await limiter.admit(scope())
+    await limiter.reload(policy(OWN | {"limit": "5 requests/minute"}))
+    await limiter.settle(admission, Outcome.FAILED)
+    assert await used(limiter, "own") == 0
+    await limiter.reload(policy(OWN, OPEN))
+    assert await used(limiter, "open") == 0
+
+
+async def test_a_request_that_is_under_way_is_decided_by_the_policy_it_came_under() -> None:
+    events: list[DecisionEvent] = []
+    first = policy(OWN, tiers={"gold": {"when": {"source": "user"}, "scale": {"own": 2}}})
+    limiter = memory_limiter(first, hooks=[events.append])
+    route = limiter.route_for("POST", CHAT)
+    assert route is not None
+    await limiter.reload(policy(OPEN, tiers={"silver": {"when": {"source": "user"}}}))
+    old = await limiter.admit_call(limiter.caller_for(scope()), route, "POST", CHAT)
+    assert (old.tier, [line.quota.name for line in old.lines]) == ("gold", ["own"])
+    assert old.lines[0].quota.limit == 18 * MICRO
+    new = await limiter.admit(scope())
+    assert (new.tier, [line.quota.name for line in new.lines]) == ("silver", ["open"])
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"secret": "another-secret-of-16"}, "secret"),
+        ({"store": "sqlite:///elsewhere.db"}, "store"),
+        ({"max_identities": 11}, "max_identities"),
+        ({"capabilities": {"coding": 2}}, "capabilities"),
+    ],
+)
+async def test_what_needs_a_restart_is_named_and_changes_nothing(
+    change: dict[str, Any], word: str
+) -> None:
+    limiter = memory_limiter(policy(OWN))
+    before = limiter.policy
+    with pytest.raises(SetupError, match=f"restart is needed for `{word}`"):
+        await limiter.reload(
+            load_policy({"secret": "0123456789abcdef", "budgets": [OWN], **change})
+        )
+    assert limiter.policy is before
+
+
+async def test_buckets_need_an_analyzer_that_is_open() -> None:
+    limiter = memory_limiter(policy(OWN))
+    buckets = {"name": "ground", "limit": "100 buckets/30 days"}
+    with pytest.raises(SetupError, match="nothing analyzes prompts"):
+        await limiter.reload(policy(OWN, buckets))
+
+
+async def test_a_budget_is_enforced_and_put_back_into_shadow() -> None:
+    limiter = memory_limiter(policy(OWN | {"mode": "shadow", "limit": "1 requests/minute"}))
+    await limiter.admit(scope())
+    assert (await limiter.admit(scope())).refusal is None
+    change = limiter.set_mode("own", Mode.ENFORCE)
+    assert change.changes == ("budget 'own': shadow becomes enforce",)
+    assert (await limiter.admit(scope())).refusal is not None
+    limiter.set_mode("own", Mode.SHADOW)
+    assert (await limiter.admit(scope())).refusal is None
+    with pytest.raises(LookupError, match="did you mean `own`"):
+        limiter.set_mode("owm", Mode.SHADOW)
+
+
+async def test_overrides_of_the_store_outlive_a_reload_and_the_policys_own_do_not() -> None:
+    limiter = memory_limiter(policy(OWN, overrides=[{"user": "bob", "block": True}]))
+    key = limiter.caller_for(scope()).identity.key
+    limiter.feed.stored = (Override("1", key, effect=Effect.BLOCK),)
+    await limiter.reload(policy(OWN))
+    assert (await limiter.admit(scope("bob"))).refusal is None
+    assert (await limiter.admit(scope())).refusal is not None
+
+
+POLICIES = (
+    policy(OWN | {"limit": "4 requests/minute"}),
+    policy(OPEN, OWN | {"limit": "6 requests/minute"}),
+    policy(OWN | {"limit": "2 requests/minute"}, {"name": "more", "limit": "3 requests/minute"}),
+)
+
+
+@given(st.lists(st.integers(-2, len(POLICIES) - 1), max_size=40))
+async def test_no_use_is_lost_and_no_call_is_decided_by_two_policies(steps: list[int]) -> None:
+    """Steps: a policy to load, -1 for a call that begins, -2 for the oldest to end."""
+    limiter = memory_limiter(POLICIES[0])
+    began: list[Admission] = []
+    admitted = 0
+    for step in steps:
+        if step >= 0:
+            await limiter.reload(POLICIES[step])
+        elif step == -1:
+            admission = await limiter.admit(scope())
+            names = [line.quota.name for line in admission.lines]
+            assert names == [budget.name for budget in limiter.policy.budgets]
+            limits = [line.quota.limit for line in admission.lines]
+            assert limits == [budget.quota.limit for budget in limiter.policy.budgets]
+            if admission.refusal is None:
+                admitted += 1
+                began.append(admission)
+        elif began:
+            await limiter.settle(began.pop(0), Outcome.ANSWERED)
+        assert await used(limiter, "own") == admitted
