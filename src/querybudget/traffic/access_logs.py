@@ -1,0 +1,114 @@
+"""Access logs: of nginx, uvicorn, and vLLM's lines about requests."""
+
+from __future__ import annotations
+
+import re
+
+from querybudget.adapters.base import Usage
+from querybudget.traffic.log_reading import Reading
+from querybudget.traffic.log_values import clock_of, micros_of, whole
+from querybudget.traffic.record import TrafficRecord
+from querybudget.units import SECOND
+
+_NGINX = re.compile(
+    r"(?P<address>\S+) \S+ (?P<user>[^\[]*?) \[(?P<time>[^\]]{20,32})\] "
+    r'"(?P<method>[A-Z]{3,7}) (?P<target>[^" ]+)[^"]*" (?P<status>\d{3}) (?:\d+|-)(?P<rest>.*)'
+)
+_MORE = re.compile(r' (rt|id|who|model|in|out|length)=(?:"([^"]*)"|(\S*))')
+_UVICORN = re.compile(
+    r"(?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*)?(?:.*?\s)??"
+    r'(?P<address>[0-9A-Fa-f.:\[\]]+):\d+ - "(?P<method>[A-Z]{3,7}) (?P<target>[^" ]+)[^"]*"'
+    r" (?P<status>\d{3})\b"
+)
+_VLLM = re.compile(
+    r".{0,100}?INFO (?P<time>\d\d-\d\d \d\d:\d\d:\d\d)(?P<ms>\.\d+)? .{0,100}?"
+    r"Received request (?P<id>[^\s:]{1,128}): "
+    r"prompt: (?P<prompt>.*), params: SamplingParams\((?P<params>[^)]*)"
+    r"(?:.*?prompt_token_ids: (?P<tokens>\[[0-9, ]*\]|None))?",
+    re.DOTALL,
+)
+_PARAMETER = re.compile(r"\b(n|max_tokens)=(\d+)")
+
+
+def nginx_record(line: bytes, reading: Reading) -> TrafficRecord:
+    """Return the record of a line in nginx's combined format, and the members of ours beside it.
+
+    Raises:
+        ValueError: It has another form.
+    """
+    found = _NGINX.match(line.decode("utf-8", "replace").rstrip())
+    if found is None:
+        raise ValueError("no line of an access log")
+    more = {name: quoted or plain for name, quoted, plain in _MORE.findall(found["rest"])}
+    user = "" if found["user"] == "-" else found["user"]
+    who = more.get("who", "").strip("-") or user
+    kind, name = ("user", who) if who else ("client_address", found["address"])
+    usage = Usage(whole(more.get("in")), output=whole(more.get("out")))
+    return TrafficRecord(
+        at=clock_of(found["time"], "%d/%b/%Y:%H:%M:%S %z"),
+        identity=reading.hashed(kind, name),
+        request_id=more.get("id", "").strip("-")[:128],
+        method=found["method"],
+        path=found["target"].partition("?")[0][:200],
+        model=more.get("model", "").strip("-")[:200],
+        input_bytes=whole(more.get("length")),
+        usage=usage if usage.input or usage.output else None,
+        status=int(found["status"]),
+        duration=_seconds(more.get("rt", "")),
+    )
+
+
+def uvicorn_record(line: bytes, reading: Reading) -> TrafficRecord:
+    """Return the record of a line of uvicorn's access log.
+
+    Raises:
+        ValueError: It has another form, or no time, which uvicorn writes only if it is told to.
+    """
+    found = _UVICORN.match(line.decode("utf-8", "replace").rstrip())
+    if found is None:
+        raise ValueError("no line of an access log")
+    if found["time"] is None:
+        raise ValueError("no time: begin uvicorn's access format with %(asctime)s")
+    return TrafficRecord(
+        at=micros_of(found["time"]),
+        identity=reading.hashed("client_address", found["address"]),
+        method=found["method"],
+        path=found["target"].partition("?")[0][:200],
+        status=int(found["status"]),
+    )
+
+
+def vllm_record(line: bytes, reading: Reading) -> TrafficRecord:
+    """Return the record of a line that vLLM writes about a request (``--enable-log-requests``).
+
+    It names no caller, no model and no answer; all are one caller's.
+
+    Raises:
+        ValueError: It is about something else.
+    """
+    found = _VLLM.match(line.decode("utf-8", "replace"))
+    if found is None:
+        raise ValueError("no line about a request")
+    parameters = {name: int(number) for name, number in _PARAMETER.findall(found["params"])}
+    listed, request_id = found["tokens"] or "", found["id"]
+    tokens = listed.count(",") + 1 if any(map(str.isdigit, listed)) else 0
+    chat = request_id.startswith("chatcmpl")
+    moment = clock_of(f"{reading.year}-{found['time']}", "%Y-%m-%d %H:%M:%S")
+    return TrafficRecord(
+        at=moment + _seconds(f"0{found['ms'] or ''}"),
+        identity="anonymous",
+        request_id=request_id,
+        path="/v1/chat/completions" if chat else "/v1/completions",
+        operation="chat" if chat else "completions",
+        choices=max(1, parameters.get("n", 1)),
+        max_output=parameters.get("max_tokens"),
+        input_bytes=0 if tokens else max(0, len(found["prompt"].encode()) - 2),
+        input_tokens=tokens,
+    )
+
+
+def _seconds(text: str) -> int:
+    try:
+        return max(0, int(float(text) * SECOND))
+    except (ValueError, OverflowError):
+        return 0

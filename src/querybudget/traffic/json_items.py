@@ -1,0 +1,72 @@
+"""The items of one large JSON array, one after the other."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+
+from querybudget.traffic.log_lines import LONGEST, Problem
+
+_PIECE = 1 << 16
+_OUTSIDE = re.compile(rb'["{}\[\]]')
+_INSIDE = re.compile(rb'["\\]')
+_QUOTE, _BACKSLASH = b'"\\'
+_OPENING = b"{["
+_ITEM = 2
+"""Depth of an item: it is in the array."""
+
+
+def items_of(stream: io.BufferedReader, file: str) -> Iterator[tuple[int, bytes | Problem]]:
+    """Yield each object of an array with its number, or what is wrong with it.
+
+    Args:
+        stream: Begins with the array.
+        file: For problems.
+    """
+    scan, number = _Scan(), 0
+    while piece := stream.read(_PIECE):
+        for item in scan.feed(piece):
+            number += 1
+            if len(item) > LONGEST:
+                yield number, Problem(number, f"longer than {LONGEST >> 20} MiB", file)
+            else:
+                yield number, item
+    if scan.depth:
+        yield number + 1, Problem(number + 1, "the array ends early", file)
+
+
+class _Scan:
+    """Where in an array the last piece ended.
+
+    Attributes:
+        depth: Arrays and objects that are open.
+    """
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self._quoted = self._escaped = False
+        self._item = bytearray()
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield the items that end in a piece."""
+        begin, place = 0, int(self._escaped)
+        self._escaped = False
+        while found := (_INSIDE if self._quoted else _OUTSIDE).search(piece, place):
+            place, sign = found.end(), piece[found.start()]
+            if sign == _BACKSLASH:
+                place += 1
+                self._escaped = place > len(piece)
+            elif sign == _QUOTE:
+                self._quoted = not self._quoted
+            elif sign in _OPENING:
+                self.depth += 1
+                if self.depth == _ITEM:
+                    begin = found.start()
+            else:
+                self.depth -= 1
+                if self.depth == _ITEM - 1:
+                    yield bytes(self._item) + piece[begin:place]
+                    self._item.clear()
+        if self.depth >= _ITEM and len(self._item) <= LONGEST:
+            self._item += piece[begin:]
