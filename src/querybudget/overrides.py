@@ -90,8 +90,8 @@ class AuditEntry(msgspec.Struct, frozen=True, gc=False):
         at: When, µs since the epoch.
         by: Who; empty if nobody said.
         action: What was done: ``grant``, ``override``, ``allow``, ``block``, ``remove``,
-            ``pardon`` or ``forget``.
-        account: To which account, or part of a key.
+            ``pardon``, ``forget``, ``mode`` or ``reload``.
+        account: To which account, or part of a key; empty for the policy.
         detail: The rest, for people.
     """
 

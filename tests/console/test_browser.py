@@ -202,7 +202,6 @@ def test_a_caller_is_granted_more_and_pardoned(page: Page, served: Served) -> No
     expect(page.get_by_role("status")).to_contain_text("pardon")
 
 
-@pytest.mark.skipif(not hasattr(Limiter, "set_mode"), reason="no modes can be switched")
 def test_a_shadow_budget_is_enforced_at_the_touch_of_a_button(page: Page, served: Served) -> None:
     assert {served.call("sk-tight").status_code for _ in range(4)} == {200}
     page.goto(f"{served.console}/policy")

@@ -54,6 +54,7 @@ class _Note(msgspec.Struct, frozen=True):
 
 class _Mode(msgspec.Struct, frozen=True):
     mode: Mode
+    by: _Text = ""
 
 
 async def list_accounts(request: Request) -> Response:
@@ -164,17 +165,18 @@ async def change_mode(request: Request) -> Response:
     site = await _changing(request)
     site.check_deciding()
     name, body = request.path_params["name"], await _body(request, _Mode)
-    running.set_mode(site.limiter, name, body.mode)
-    return _json({"budget": name, "mode": body.mode.value})
+    change = await running.set_mode(site.limiter, name, body.mode, body.by)
+    return _json(change)
 
 
 async def reload(request: Request) -> Response:
     """Load the policy again from its file."""
     site = await _changing(request)
     site.check_deciding()
-    changes = await running.reload(site.limiter)
+    note = await _body(request, _Note)
+    change = await running.reload(site.limiter, note.by)
     site.surveyor.stale()
-    return _json({"changes": changes, "hash": site.limiter.policy_hash})
+    return _json(change)
 
 
 async def _reading(request: Request) -> Site:

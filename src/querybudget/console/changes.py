@@ -113,12 +113,12 @@ async def remove_override(request: Request) -> Response:
 async def change_mode(request: Request) -> Response:
     """Enforce a budget, or let it only report."""
     site = site_of(request)
-    _, fields = await site.access.form(request)
+    session, fields = await site.access.form(request)
     site.check_deciding()
     name, word = request.path_params["name"], fields.get("mode", "")
     if word not in set(Mode):
         raise HTTPException(400, "There is no such mode.")
-    running.set_mode(site.limiter, name, Mode(word))
+    await running.set_mode(site.limiter, name, Mode(word), session.by)
     return see(request, "policy", "mode")
 
 
@@ -128,11 +128,12 @@ async def reload(request: Request) -> Response:
     if request.method != "POST":
         if site.access.session(request) is None:
             return see(request, "login?next=policy")
-        changes = running.changes(site.limiter)
+        site.check_deciding()
+        changes = await running.changes(site.limiter)
         return site.page(request, "reload.html", changes=changes)
-    await site.access.form(request)
+    session, _ = await site.access.form(request)
     site.check_deciding()
-    await running.reload(site.limiter)
+    await running.reload(site.limiter, session.by)
     site.surveyor.stale()
     return see(request, "policy", "reload")
 
