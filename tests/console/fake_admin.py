@@ -9,7 +9,6 @@ import msgspec
 from querybudget.admin.protocol import AccountList, AccountView, BudgetUse
 from querybudget.coverage import Reason
 from querybudget.errors import StoreError
-from querybudget.events import DecisionEvent
 from querybudget.overrides import AuditEntry, Effect, Override, Overrides
 from querybudget.traffic.record import TrafficRecord
 from querybudget.units import MICRO, SECOND, Micros
@@ -149,43 +148,6 @@ class FakeAdmin:
 
     def _note(self, by: str, action: str, account: str, detail: str) -> None:
         self.log.append(AuditEntry(NOW, by, action, account, detail))
-
-
-class FakeRecent:
-    """A hook that remembers calls."""
-
-    def __init__(self) -> None:
-        self.calls = list[TrafficRecord]()
-
-    def __call__(self, event: DecisionEvent) -> None:
-        made = TrafficRecord(
-            at=event.at,
-            identity=event.identity.key,
-            source=event.identity.source,
-            tier=event.tier,
-            request_id=f"req_{len(self.calls):06}",
-            path=event.path,
-            operation=event.operation,
-            model=event.model,
-            verdict=event.verdict.value,
-            violated=event.violated,
-            shadowed=event.shadowed,
-            price=event.price,
-            stage=event.stage.value,
-            delay=event.delay,
-            strain=event.strain,
-            reasons=event.reasons,
-            usage=event.usage,
-            status=event.status,
-            duration=event.duration,
-        )
-        self.calls.append(made)
-
-    def find(self, request_id: str, /) -> TrafficRecord | None:
-        return next((each for each in self.calls if each.request_id == request_id), None)
-
-    def last(self, limit: int, account: str = "", /) -> Sequence[TrafficRecord]:
-        return [each for each in self.calls[::-1] if account in {"", each.identity}][:limit]
 
 
 def blocked(account: str = CALLER) -> Override:

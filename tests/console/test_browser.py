@@ -24,7 +24,7 @@ from querybudget import console
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.limiter import Limiter
 from querybudget.policy.model import Policy
-from tests.console.fake_admin import FakeRecent
+from querybudget.traffic import Recent
 
 TOKEN = "a-token-that-nobody-guesses"
 POLICY = {
@@ -74,7 +74,7 @@ async def _answer(_: Request) -> JSONResponse:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    recent = FakeRecent()
+    recent = Recent()
     limiter = Limiter(Policy.load(POLICY), hooks=[recent])
     app = Starlette(
         routes=[

@@ -2,9 +2,10 @@
 
     from querybudget import Limiter, QueryBudgetMiddleware, console, load_policy
 
-    limiter = Limiter(load_policy("policy.yaml"))
+    recent = Recent()
+    limiter = Limiter(load_policy("policy.yaml"), hooks=[recent])
     app.add_middleware(QueryBudgetMiddleware, limiter=limiter)
-    app.mount("/console", console.app(limiter, token=os.environ["CONSOLE_TOKEN"]))
+    app.mount("/console", console.app(limiter, token=os.environ["CONSOLE_TOKEN"], recent=recent))
 
 Its pages are made on the server and can be read without JavaScript. To change something takes the
 token. Without one the console is read-only.
