@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from querybudget.admin.local_admin import LocalAdmin, RecentCalls
 from querybudget.admin.protocol import AccountList, AccountView, Admin, BudgetUse
+from querybudget.admin.remote_admin import RemoteAdmin
 
 __all__ = [
     "AccountList",
@@ -12,4 +13,5 @@ __all__ = [
     "BudgetUse",
     "LocalAdmin",
     "RecentCalls",
+    "RemoteAdmin",
 ]

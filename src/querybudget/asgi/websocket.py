@@ -22,7 +22,7 @@ from querybudget.errors import BodyError
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.route import Route
-from querybudget.limiter.scopes import target_of
+from querybudget.limiter.scopes import paths_of, target_of
 from querybudget.refusals import Close, close
 from querybudget.units import MICRO
 
@@ -101,6 +101,7 @@ class WebSocketSession:
         if message["type"] != "websocket.receive":
             return message
         await self._end_turn(goes_on=True)
+        self._follow_policy()
         call = self._of_models(message_call(_size(message)))
         admission = await self._admit(self._route.messages or self._route, call)
         if admission.refusal is not None:
@@ -121,6 +122,15 @@ class WebSocketSession:
         elif kind == "websocket.close" and not self._status:
             self._status = 403
         await self._send(message)
+
+    def _follow_policy(self) -> None:
+        """Let a policy that was loaded since decide the next messages."""
+        limiter, scope = self._limiter, self._caller.scope
+        if self._route.rules is limiter.rules:
+            return
+        route = limiter.route_for("WEBSOCKET", *paths_of(scope))
+        if route is not None:
+            self._route, self._caller = route, limiter.caller_for(scope)
 
     def _of_models(self, call: Call) -> Call:
         return replace(call, model=self._models.first, other_models=self._models.others)
