@@ -21,8 +21,7 @@ from querybudget.replay.replaying import NO_TEXTS, Replay, Report, without_texts
 from querybudget.replay.results import Replayed
 from querybudget.text import limit as limit_of
 from querybudget.text import moment, share
-from querybudget.traffic.read import Problem
-from querybudget.traffic.record import TrafficRecord
+from querybudget.traffic import Problem, TrafficRecord
 from querybudget.units import MICRO
 
 WIDENED = tuple(MICRO * percent // 100 for percent in (100, 105, 115, 130, 150, 200))

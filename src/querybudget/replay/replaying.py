@@ -16,8 +16,7 @@ from querybudget.replay.ordering import WINDOW, Ordered
 from querybudget.replay.player import Player, run_now
 from querybudget.replay.results import Difference, Happening, PassedOver, Played, Replayed
 from querybudget.replay.tallies import Change, Tallies
-from querybudget.traffic.read import Problem
-from querybudget.traffic.record import TrafficRecord
+from querybudget.traffic import Problem, TrafficRecord
 from querybudget.units import NO_TIME, Micros, Unit
 
 MOST_PROBLEMS = 20
