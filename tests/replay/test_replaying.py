@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,7 @@ from querybudget.replay.replaying import Replay, enforced
 from querybudget.replay.results import Count, Difference, Happening, Replayed
 from querybudget.replay.tables import lines_of
 from querybudget.testing import FakeAnalyzer
-from querybudget.traffic.read import Problem
-from querybudget.traffic.record import TrafficRecord, TrafficText
+from querybudget.traffic import Problem, TrafficRecord, TrafficText
 from tests.replay.records import START, policy, record
 
 PACE = "{name: pace, limit: 2 requests/minute}"
@@ -216,6 +216,13 @@ def test_what_the_log_decided_otherwise_is_counted() -> None:
     calls = [record(n, verdict="admit", settlement="done") for n in range(3)]
     found = replayed(calls, policy(PACE))
     assert (found.policy.agreed, found.policy.differed) == (2, 1)
+
+
+def test_a_replay_writes_no_log_of_its_own(tmp_path: Path) -> None:
+    log = tmp_path / "traffic.jsonl"
+    logging_too = policy(PACE, more=f"traffic_log: {{path: {log}}}")
+    assert replayed([record(second) for second in range(3)], logging_too).policy.disturbed == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_empty_log_has_no_calls() -> None:

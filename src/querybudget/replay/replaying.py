@@ -75,7 +75,7 @@ class Side:
     ) -> None:
         self._policy = policy
         played, self._left_out = (policy, {}) if texts else without_texts(policy)
-        self.player = Player(played, analyzer=analyzer)
+        self.player = Player(played.silent(), analyzer=analyzer)
         self.tallies = Tallies(policy.source)
 
     async def play(self, record: TrafficRecord) -> tuple[Admission | None, frozenset[Happening]]:
