@@ -72,12 +72,14 @@ def measuring(policy: Policy) -> Policy:
     """Return a policy that refuses nothing and whose budgets say what calls would need of them.
 
     A budget with `window: gcra` is measured by a sliding window: with the limit and the burst that
-    this needs, it refuses nothing either.
+    this needs, it refuses nothing either. Overrides are left out: single callers need what they do.
     """
     return replace(
         policy,
         budgets=tuple(map(_endless, policy.budgets)),
         unpriced="free",
+        overrides=(),
+        override_sources=(),
     )
 
 

@@ -99,6 +99,8 @@ class Side:
         if logged.strange_tiers:
             named = ", ".join(sorted(logged.strange_tiers)[:5])
             yield f"the policy has no tier {named}: its callers are of tier default"
+        if self._policy.override_sources:
+            yield "overrides that are read while a server runs are left out"
         if any("template" in budget.per for budget in self._policy.budgets):
             yield "a log has no system prompts as such: `per: template` pools nobody"
 
