@@ -17,6 +17,7 @@ from tests.report.sample_log import policy, write_log  # noqa: E402
 
 
 def main() -> None:
+    """Make a log and its report, and keep two of the pictures."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "traffic.jsonl"
         asyncio.run(write_log(log, policy(), sweep=400))

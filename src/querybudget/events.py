@@ -143,6 +143,7 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
         sent_id: The ``X-Request-Id`` or ``X-Client-Request-Id`` that the request came with; the
             sender chose it, so it need not be unique. Empty unless it is at most 128 plain
             characters, as is `answer_id`.
+        trace: The ``traceparent`` that the request came with (W3C Trace Context), or nothing.
         answer_id: The id that the application answered with.
         policy: Hash of the policy that decided: `fingerprint` in `querybudget.limiter.notices`.
         charged: Budgets to the µ-units that the call took in the end, price included. A budget in
@@ -187,6 +188,7 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...] = ()
     request_id: str = ""
     sent_id: str = ""
+    trace: str = ""
     answer_id: str = ""
     policy: str = ""
     charged: Mapping[str, int] = {}

@@ -13,9 +13,11 @@ CHAT = "/v1/chat/completions"
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
 
-async def call(limiter: Limiter, *, model: str = "gpt-5-mini", key: str = "sk-a") -> None:
+async def call(
+    limiter: Limiter, *, model: str = "gpt-5-mini", key: str = "sk-a", **headers: str
+) -> None:
     """Make one call that uses 15 tokens, 2 of them cached and 1 of them reasoning."""
-    scope = request_scope(CHAT, headers={"authorization": f"Bearer {key}"})
+    scope = request_scope(CHAT, headers={"authorization": f"Bearer {key}", **headers})
     asked = Call(Dialect.OPENAI, "chat", model=model)
     with suppress(RefusedError):
         async with limiter.admitted(scope, asked) as admission:

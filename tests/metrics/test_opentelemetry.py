@@ -97,3 +97,27 @@ async def test_each_call_is_a_span_within_the_current_one(policy: Policy) -> Non
     assert refused.events[0].attributes is not None
     assert refused.events[0].attributes["querybudget.violated"] == ("rpm",)
     assert events.last.identity.key not in str(admitted.attributes)
+
+
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(
+    ("sent", "continued"),
+    [
+        (f"00-{TRACE}-{PARENT}-01", True),
+        (f"00-{TRACE}-{'0' * 16}-01", False),
+        (f"00-{TRACE.upper()}-{PARENT}-01", False),
+        (f"00-{TRACE}-{PARENT}-01-more", False),
+    ],
+)
+async def test_without_a_current_span_the_callers_trace_goes_on(
+    sent: str, continued: bool, policy: Policy
+) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    await call(memory_limiter(policy, hooks=[OpenTelemetrySpans(provider)]), traceparent=sent)
+    (span,) = exporter.get_finished_spans()
+    assert span.context is not None
+    assert (format(span.context.trace_id, "032x") == TRACE) is continued
+    assert (span.parent is not None) is continued

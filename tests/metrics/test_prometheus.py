@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from querybudget.adapters.base import Usage
+from querybudget.admin import LocalAdmin
 from querybudget.coverage import Reason
 from querybudget.errors import StoreError
 from querybudget.events import DecidedBy, DecisionEvent, EventStage, EventVerdict, Settlement
@@ -18,6 +19,7 @@ from querybudget.limiter import Limiter, request_scope
 from querybudget.metrics import METRICS, Kind, PrometheusMetrics, metrics_app, most_series
 from querybudget.metrics.prometheus import DIRECTORY
 from querybudget.metrics.series import OF_PROCESS
+from querybudget.overrides import Effect, Override
 from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore
 from querybudget.testing import ManualClock, drive, http_scope, memory_limiter
@@ -210,3 +212,26 @@ def test_names_follow_prometheus_conventions() -> None:
         assert metric.help.endswith(".")
         assert bool(metric.buckets) == (metric.kind is Kind.HISTOGRAM)
         assert list(metric.buckets) == sorted(metric.buckets)
+
+
+async def test_a_reload_and_a_policy_that_was_refused_are_counted(policy: Policy) -> None:
+    metrics = PrometheusMetrics(policy)
+    metrics.watch(memory_limiter(policy))
+    other = memory_limiter({"budgets": [{"name": "rpm", "limit": "9 requests/minute"}]})
+    metrics.watch(other)
+    metrics.reload_failed()
+    found = samples(metrics.text()[0])
+    assert found['querybudget_reloads_total{result="done"}'] == 1
+    assert found['querybudget_reloads_total{result="failed"}'] == 1
+    assert found[f'querybudget_policy_info{{policy="{other.policy_hash}"}}'] == 1
+    assert sum(value for name, value in found.items() if "policy_info" in name) == 1
+
+
+async def test_overrides_are_counted_by_effect(policy: Policy) -> None:
+    metrics, limiter = PrometheusMetrics(policy), memory_limiter(policy)
+    admin = LocalAdmin(limiter)
+    await admin.change(Override("", "0" * 32, effect=Effect.BLOCK), "block")
+    metrics.watch(limiter)
+    found = samples(metrics.text()[0])
+    assert found['querybudget_overrides{effect="block"}'] == 1
+    assert found['querybudget_overrides{effect="allow"}'] == 0

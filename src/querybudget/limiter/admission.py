@@ -99,6 +99,7 @@ class Admission(msgspec.Struct):
         withheld: Whether a price could be read from the figures of its budgets.
         request_id: Made when `named` is first asked for it; empty until then.
         sent_id: The id that the request came with, if hooks want to know.
+        trace: The trace context that it came with, likewise.
         answer_id: The id that the application answered with, likewise.
         partitions: Partitions of the policy to the caller's pools, likewise.
         policy: Hash of the policy that decided it, likewise.
@@ -130,6 +131,7 @@ class Admission(msgspec.Struct):
     withheld: bool = False
     request_id: str = ""
     sent_id: str = ""
+    trace: str = ""
     answer_id: str = ""
     partitions: Mapping[str, str] = {}
     policy: str = ""

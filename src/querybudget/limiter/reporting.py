@@ -26,7 +26,7 @@ from querybudget.limiter.admission import Admission, Refusal
 from querybudget.limiter.async_hooks import AsyncHook, AsyncHooks
 from querybudget.limiter.matching import Matcher
 from querybudget.limiter.plans import Caller
-from querybudget.limiter.request_ids import sent_id
+from querybudget.limiter.request_ids import sent_id, trace_of
 from querybudget.limiter.rules import Rules
 from querybudget.policy.match import kinds_of
 from querybudget.policy.model import Policy
@@ -75,6 +75,7 @@ class Reporter:
         """Note what only the request and the rules that decide it say, and only events need."""
         admission.policy = rules.hash
         admission.sent_id = sent_id(caller.scope)
+        admission.trace = trace_of(caller.scope)
         admission.partitions = rules.matcher.pools(caller)
 
     def publish(
@@ -209,6 +210,7 @@ def event_for(
         store=admission.reserved.by if admission.reserved else DecidedBy.NONE,
         request_id=admission.named,
         sent_id=admission.sent_id,
+        trace=admission.trace,
         answer_id=admission.answer_id,
         partitions=admission.partitions,
         items=call.items,

@@ -11,6 +11,7 @@ from querybudget.limiter import Limiter
 from querybudget.metrics import series
 from querybudget.metrics.labels import OTHER, TOKEN_KINDS, Labels
 from querybudget.metrics.series import Metric
+from querybudget.overrides import Effect
 from querybudget.policy.model import Mode, Policy
 from querybudget.units import MICRO, SECOND
 
@@ -55,6 +56,13 @@ def measure(event: DecisionEvent, labels: Labels, policy: Policy) -> Iterator[Me
 def open_calls(limiter: Limiter) -> int:
     """Return how many calls of a process are open."""
     return len(limiter.renewals)
+
+
+def overrides_by_effect(limiter: Limiter) -> dict[Effect, int]:
+    """Return how many overrides the store keeps that have not ended, by what they do."""
+    now = limiter.clock()
+    present = [one.effect for one in limiter.feed.stored if not one.until or now < one.until]
+    return {effect: present.count(effect) for effect in Effect}
 
 
 def is_disturbed(event: DecisionEvent) -> bool:

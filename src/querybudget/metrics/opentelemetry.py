@@ -22,6 +22,7 @@ from querybudget.policy.model import Policy
 from querybudget.units import MICRO, SECOND
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
     from opentelemetry.trace import TracerProvider
 
@@ -115,7 +116,8 @@ class OpenTelemetrySpans:
     """A hook that makes a span of each call, from its decision to its settlement.
 
     The span's parent is the span that is current, as an instrumentation outside the middleware
-    makes it. It holds what the event says but for the identity.
+    makes it; without one, the caller's, by the ``traceparent`` of its request. It holds what the
+    event says but for the identity.
 
     Args:
         tracer_provider: Where spans are made; the program's by default.
@@ -125,19 +127,31 @@ class OpenTelemetrySpans:
     """
 
     def __init__(self, tracer_provider: TracerProvider | None = None) -> None:
-        self._tracer = _api("trace").get_tracer(SCOPE, tracer_provider=tracer_provider)
+        self._trace = _api("trace")
+        self._tracer = self._trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
 
     def __call__(self, event: DecisionEvent) -> None:
         """Make the span of one call."""
         begin = event.at * _NANOSECONDS
         span = self._tracer.start_span(
             f"querybudget {operation_of(event)}",
+            context=self._context(event.trace),
             start_time=begin,
             attributes=span_attributes(event),
         )
         if is_disturbed(event):
             span.add_event("querybudget.disturbed", _reasons(event), timestamp=begin)
         span.end(begin + event.duration * _NANOSECONDS)
+
+    def _context(self, sent: str) -> Context | None:
+        """Return the context of a ``traceparent``; None for the present one."""
+        api = self._trace
+        if not sent or api.get_current_span().get_span_context().is_valid:
+            return None
+        _, trace, parent, flags = (int(part, 16) for part in sent.split("-"))
+        remote = api.SpanContext(trace, parent, is_remote=True, trace_flags=api.TraceFlags(flags))
+        context: Context = api.set_span_in_context(api.NonRecordingSpan(remote))
+        return context
 
 
 def operation_of(event: DecisionEvent) -> str:

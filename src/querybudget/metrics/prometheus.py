@@ -22,7 +22,7 @@ from querybudget.events import DecisionEvent
 from querybudget.limiter import Health, Limiter
 from querybudget.metrics import series
 from querybudget.metrics.labels import Labels
-from querybudget.metrics.measuring import measure, open_calls
+from querybudget.metrics.measuring import measure, open_calls, overrides_by_effect
 from querybudget.metrics.series import METRICS, PREFIX, Kind, Metric
 from querybudget.policy.model import Policy
 
@@ -37,6 +37,7 @@ DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 PAUSE = 1.0
 """Seconds between two looks at a limiter that is not at rest."""
 
+DONE, FAILED = "done", "failed"
 _BEGAN = "_created"
 _HEALTH = (
     (series.STORE_FAILURES, "failures"),
@@ -102,6 +103,8 @@ class PrometheusMetrics:
         self._name_policy(limiter.policy_hash)
         self._put(series.STORE_UP, (), health.status is Health.OK)
         self._put(series.OUTBOX, (), health.outbox)
+        for effect, count in overrides_by_effect(limiter).items():
+            self._put(series.OVERRIDES, (effect,), count)
         self._put(series.OPEN_CALLS, (), open_calls(limiter))
         for metric, name in _HEALTH:
             count: int = getattr(health, name)
@@ -111,8 +114,13 @@ class PrometheusMetrics:
     def _name_policy(self, policy: str) -> None:
         if self._hash and self._hash != policy:
             self._put(series.POLICY, (self._hash,), 0)
+            self._put(series.RELOADS, (DONE,), 1)
         self._hash = policy
         self._put(series.POLICY, (policy,), 1)
+
+    def reload_failed(self) -> None:
+        """Count a policy that was not taken over."""
+        self._put(series.RELOADS, (FAILED,), 1)
 
     def _follow(self, policy: Policy) -> None:
         if policy is not self._policy:

@@ -24,6 +24,9 @@ PURPLE, SKY, YELLOW = "#cc79a7", "#56b4e9", "#b8a600"
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, RED)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
+COLOURS = 96
+"""Colours of a picture, which make it a quarter as large; there are ten and what lies between."""
+
 DOTS = 140
 """Dots per inch."""
 
@@ -76,8 +79,10 @@ def picture(draw: Draw, look: Look, height: float, narrow_height: float) -> byte
     with matplotlib.rc_context(_SETTINGS):
         figure = import_module("matplotlib.figure").Figure(size, dpi=DOTS, layout="constrained")
         draw(figure, look)
-        written = io.BytesIO()
-        figure.savefig(written, format="png", metadata={"Software": None})
+        drawn, written = io.BytesIO(), io.BytesIO()
+        figure.savefig(drawn, format="png")
+    image = import_module("PIL.Image").open(drawn).convert("RGB").quantize(COLOURS, dither=0)
+    image.save(written, format="png", optimize=True)
     return written.getvalue()
 
 
