@@ -103,8 +103,8 @@ class PrometheusMetrics:
         self._name_policy(limiter.policy_hash)
         self._put(series.STORE_UP, (), health.status is Health.OK)
         self._put(series.OUTBOX, (), health.outbox)
-        for effect, count in overrides_by_effect(limiter).items():
-            self._put(series.OVERRIDES, (effect,), count)
+        for effect, entries in overrides_by_effect(limiter).items():
+            self._put(series.OVERRIDES, (effect,), entries)
         self._put(series.OPEN_CALLS, (), open_calls(limiter))
         for metric, name in _HEALTH:
             count: int = getattr(health, name)

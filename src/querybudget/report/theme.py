@@ -24,8 +24,8 @@ PURPLE, SKY, YELLOW = "#cc79a7", "#56b4e9", "#b8a600"
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, RED)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-COLOURS = 96
-"""Colours of a picture, which make it a quarter as large; there are ten and what lies between."""
+COLOURS, MAX_COVERAGE = 256, 1
+"""Colours of a picture, so that it is a third as large, and Pillow's way to keep the rare ones."""
 
 DOTS = 140
 """Dots per inch."""
@@ -81,7 +81,12 @@ def picture(draw: Draw, look: Look, height: float, narrow_height: float) -> byte
         draw(figure, look)
         drawn, written = io.BytesIO(), io.BytesIO()
         figure.savefig(drawn, format="png")
-    image = import_module("PIL.Image").open(drawn).convert("RGB").quantize(COLOURS, dither=0)
+    image = (
+        import_module("PIL.Image")
+        .open(drawn)
+        .convert("RGB")
+        .quantize(COLOURS, MAX_COVERAGE, dither=0)
+    )
     image.save(written, format="png", optimize=True)
     return written.getvalue()
 
