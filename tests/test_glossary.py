@@ -64,6 +64,7 @@ SAME_FILE = {
     "proxy": "the package, and the command for it",
     "replay": "the package, and the command for it",
     "report": "the package, and the command for it",
+    "reloading": "another policy while it runs: what asks for it, and what it changes",
     "schema": "the shape of data: of the policy, and of SQLite's tables",
     "store": "a store: of each kind, one that may fail, its contract, and the command for it",
     "types": "a package's data types: the ledger's, and ASGI's",

@@ -1,7 +1,8 @@
 """The store's health over HTTP, for load balancers, orchestrators and people on call.
 
 The status is 200 while calls are decided, even without the store (``degraded``), and 503 while a
-budget refuses every call because the store is down (``down``).
+budget refuses every call because the store is down (``down``). The hash of the policy is there too,
+so that one sees whether all workers run the same.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ READS = frozenset({"GET", "HEAD"})
 async def send_health(limiter: Limiter, send: Send) -> None:
     """Answer a request for the store's health. The server drops the body of a HEAD's answer."""
     health = await limiter.check()
-    await _send(send, 503 if health.status is Health.DOWN else 200, msgspec.json.encode(health))
+    body = {**msgspec.to_builtins(health), "policy": limiter.policy_hash}
+    await _send(send, 503 if health.status is Health.DOWN else 200, msgspec.json.encode(body))
 
 
 def health_app(limiter: Limiter) -> ASGIApp:

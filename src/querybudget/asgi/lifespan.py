@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 
 from querybudget.asgi.open_calls import OpenCalls
+from querybudget.asgi.reloading import Reloading
 from querybudget.asgi.types import ASGIApp, Message, Receive, Scope, Send
 from querybudget.asgi.workers import warn_of_workers
 from querybudget.errors import QueryBudgetError
@@ -59,7 +60,12 @@ async def serve_lifespan(
         raise  # as Starlette does: a test client raises it, and servers have said it already
     _announce(opened)
     warn_of_workers(opened)
-    await _Lifespan(app, receive, send, opened, calls, startup).run(scope)
+    reloading = Reloading(opened)
+    reloading.start()
+    try:
+        await _Lifespan(app, receive, send, opened, calls, startup).run(scope)
+    finally:
+        await reloading.stop()
 
 
 class _Lifespan:

@@ -48,9 +48,14 @@ def _logged(path: str, request_id: str) -> TrafficRecord | None:
     from querybudget.traffic.record import TrafficRecord  # noqa: PLC0415
 
     for record in traffic.read(path):
-        if isinstance(record, TrafficRecord) and record.request_id == request_id:
+        if isinstance(record, TrafficRecord) and request_id in _ids(record):
             return record
     return None
+
+
+def _ids(record: TrafficRecord) -> tuple[str, str, str]:
+    """Return the ids of a call: our own, its caller's, and the application's."""
+    return record.request_id, record.sent_id, record.answer_id
 
 
 def _shown(record: TrafficRecord | None, arguments: argparse.Namespace) -> int:

@@ -10,13 +10,15 @@ from querybudget.cli.commands import add_command
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
-    from querybudget.asgi.types import ASGIApp
+    from querybudget.asgi.types import ASGIApp, Receive, Scope, Send
     from querybudget.cli.commands import Commands
     from querybudget.policy.model import Policy
     from querybudget.proxy import Upstream
 
 SETTINGS = "QUERYBUDGET_PROXY"
 """The environment variable by which workers learn what the command was given."""
+
+TOKEN = "QUERYBUDGET_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable
 
 GRACE = 30
 """Seconds that answers which are under way may take when the proxy is told to end."""
@@ -40,6 +42,18 @@ def add_parser(commands: Commands) -> None:
     )
     _add_listening(parser)
     _add_asking(parser)
+    group = parser.add_argument_group("the console")
+    group.add_argument(
+        "--console",
+        metavar="PATH",
+        help="a path such as /console, at which the console is; default: none",
+    )
+    group.add_argument(
+        "--token-env",
+        metavar="NAME",
+        default=TOKEN,
+        help="variable with its token; without one it changes nothing; default: %(default)s",
+    )
 
 
 def _add_listening(parser: argparse.ArgumentParser) -> None:
@@ -116,7 +130,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise SetupError("expected a policy: give --policy FILE, or set QUERYBUDGET_POLICY")
     upstream = _upstream(arguments, load_policy(arguments.policy))
     check_upstream(upstream)
-    os.environ[SETTINGS] = json.encode((arguments.policy, upstream)).decode()
+    place = _console_place(arguments.console)
+    settings = (arguments.policy, upstream, place, arguments.token_env)
+    os.environ[SETTINGS] = json.encode(settings).decode()
     listening = _listening(arguments)
     _log()
     try:
@@ -133,8 +149,44 @@ def worker_app() -> ASGIApp:
     from querybudget.proxy import Upstream, app  # noqa: PLC0415
 
     _log()
-    policy, upstream = json.decode(os.environ[SETTINGS], type=tuple[str, Upstream])
-    return app(upstream, policy)
+    settings = json.decode(os.environ[SETTINGS], type=tuple[str, Upstream, str, str])
+    policy, upstream, place, token = settings
+    if not place:
+        return app(upstream, policy)
+    return _with_console(policy, upstream, place, os.environ.get(token) or None)
+
+
+def _with_console(policy: str, upstream: Upstream, place: str, token: str | None) -> ASGIApp:
+    """Return the proxy, with the console of its limiter at a path of its own."""
+    from starlette.routing import Mount, Router  # noqa: PLC0415
+
+    from querybudget import console  # noqa: PLC0415
+    from querybudget.admin import LocalAdmin  # noqa: PLC0415
+    from querybudget.limiter import Limiter  # noqa: PLC0415
+    from querybudget.policy import load_policy  # noqa: PLC0415
+    from querybudget.proxy import app  # noqa: PLC0415
+    from querybudget.traffic import Recent  # noqa: PLC0415
+
+    recent = Recent()
+    limiter = Limiter(load_policy(policy), hooks=[recent])
+    shown = console.app(limiter, token=token, admin=LocalAdmin(limiter, recent))
+    proxied = app(upstream, limiter=limiter)
+    router = Router([Mount(place, shown)], redirect_slashes=False, default=proxied)
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        inner: ASGIApp = proxied if scope["type"] == "lifespan" else router
+        await inner(scope, receive, send)
+
+    return served
+
+
+def _console_place(path: str | None) -> str:
+    if path is None:
+        return ""
+    place = path.rstrip("/")
+    if not place.startswith("/") or "{" in place:
+        raise SetupError(f"expected a path for the console such as /console, found {path!r}")
+    return place
 
 
 def _upstream(arguments: argparse.Namespace, policy: Policy) -> Upstream:

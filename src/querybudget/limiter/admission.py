@@ -217,6 +217,11 @@ class AdmissionView:
         return self._admission.call.dialect
 
     @property
+    def request_id(self) -> str:
+        """The id that the caller is told, and by which operators find the call."""
+        return self._admission.named
+
+    @property
     def price(self) -> Millionths:
         """The factor charged, in millionths: `MICRO` is the ordinary price."""
         decision = self._admission.decision

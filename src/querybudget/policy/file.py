@@ -377,6 +377,9 @@ class PolicyFile(Struct, frozen=True):
     traffic_log: TrafficLogItem | None = None
     webhooks: WebhooksItem | None = None
     metrics: ExportsItem = Exports()
+    watch: Annotated[
+        bool, doc("Whether a running server loads the policy again when its file changes.")
+    ] = True
     estimate: EstimateSettings = EstimateSettings()
     refusals: Refusals = Refusals()
     body: Body = Body()

@@ -173,6 +173,7 @@ def _policy(node: Node, problems: Problems) -> Policy:
         source=problems.source,
         health=written.health,
         metrics=written.metrics,
+        watch=written.watch,
         embedding=build_embedding.embedding(written.embedding, problems),
         adaptive=adaptive(written.adaptive, problems),
         capabilities=capabilities,

@@ -312,6 +312,7 @@ class Policy(Struct, frozen=True):
         source: File the policy came from, or ``<mapping>``.
         health: Path at which the middleware reports the store's health; empty for none.
         metrics: Where metrics go, of a limiter that the middleware makes.
+        watch: Whether a running server loads it again when its file changes.
         embedding: What turns prompts into buckets.
         adaptive: How many established callers the sweep score may disturb; None for the shipped
             threshold.
@@ -348,6 +349,7 @@ class Policy(Struct, frozen=True):
     source: str = "<mapping>"
     health: str = ""
     metrics: Exports = Exports()
+    watch: bool = True
     embedding: Embedding = Embedding()
     adaptive: Adaptive | None = None
     capabilities: tuple[Capability, ...] = tuple(Capability(name) for name in CAPABILITIES)

@@ -236,16 +236,13 @@ class _Body(httpx.AsyncByteStream):
 
 
 async def _send(answer: _Answering, scope: Scope, send: Send) -> None:
-    refused: Answer = answer(caller_dialect(scope), request_id=new_request_id())
-    await send_answer(refused, send)
-
-
-def caller_dialect(scope: Scope) -> Dialect:
-    """Return the conventions by which a caller reads errors."""
     view = scope.get("state", {}).get(STATE_KEY)
-    if isinstance(view, AdmissionView) and view.dialect is not Dialect.PROBLEM:
-        return view.dialect
-    return dialect_of(scope, scope.get("path", ""))
+    view = view if isinstance(view, AdmissionView) else None
+    dialect = Dialect.PROBLEM if view is None else view.dialect
+    if dialect is Dialect.PROBLEM:  # of a path that no adapter reads
+        dialect = dialect_of(scope, scope.get("path", ""))
+    request_id = new_request_id() if view is None else view.request_id
+    await send_answer(answer(dialect, request_id=request_id), send)
 
 
 def _date() -> bytes:
