@@ -6,13 +6,19 @@ import argparse
 import logging
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - its only name
+from typing import Any, Protocol
 
 Run = Callable[[argparse.Namespace], int]
 """Runs a command; returns its exit status."""
+
+
+class Commands(Protocol):
+    """What `ArgumentParser.add_subparsers` returns."""
+
+    def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser:  # noqa: ANN401 - as argparse's
+        """Add a command."""
+        ...
+
 
 INDENT = 12
 """Columns of the list of commands before what each does."""
