@@ -14,7 +14,6 @@ import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from querybudget.errors import PolicyError, QueryBudgetError
 from querybudget.limiter import Limiter
@@ -78,7 +77,7 @@ class Reloading:
             True if the policy that runs is the file's.
         """
         async with self._lock:
-            limiter: Any = self._limiter
+            limiter = self._limiter
             try:
                 policy = await asyncio.to_thread(load_policy, self._source)
                 if policy == limiter.policy:

@@ -13,7 +13,6 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from querybudget.errors import SetupError
@@ -113,10 +112,11 @@ async def opened(arguments: argparse.Namespace) -> AsyncGenerator[Admin]:
     if arguments.console:
         from querybudget import admin  # noqa: PLC0415 - each command loads its own
 
+        token = _token(arguments.token_env)
         remote_admin: Any = getattr(admin, "RemoteAdmin", None)
         if remote_admin is None:
             raise SetupError("consoles cannot be asked yet")
-        async with remote_admin(arguments.console, _token(arguments.token_env)) as remote:
+        async with remote_admin(arguments.console, token) as remote:
             yield remote
         return
     from querybudget.admin import LocalAdmin  # noqa: PLC0415
@@ -174,7 +174,7 @@ def key_of(arguments: argparse.Namespace) -> str:
         )
     if not given:
         return str(arguments.account)
-    callers: Any = import_module("querybudget.admin.callers")
+    from querybudget.admin.callers import account_of, named  # noqa: PLC0415
     from querybudget.policy import load_policy  # noqa: PLC0415
 
     if not arguments.policy:
@@ -182,7 +182,7 @@ def key_of(arguments: argparse.Namespace) -> str:
     kind, value = given[0]
     if kind == "api_key" and value == "-":
         value = _typed_key()
-    return str(callers.account_of(load_policy(arguments.policy), callers.named(kind, value)))
+    return account_of(load_policy(arguments.policy), named(kind, value))
 
 
 def _typed_key() -> str:
