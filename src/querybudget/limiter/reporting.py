@@ -33,7 +33,6 @@ from querybudget.policy.model import Policy
 from querybudget.redact import shown
 from querybudget.resilience.fallback import Reserved
 from querybudget.stores import Clock
-from querybudget.traffic.log import TrafficLog
 from querybudget.units import NO_TIME, Micros, Millionths, Unit, priced
 
 logger = logging.getLogger("querybudget")
@@ -130,6 +129,9 @@ def hooks_of(policy: Policy, clock: Clock) -> tuple[Hook, ...]:
     """
     hooks = list[Hook]()
     if policy.traffic_log is not None:
+        # Imported here: few policies have one.
+        from querybudget.traffic.log import TrafficLog  # noqa: PLC0415
+
         hooks.append(TrafficLog.of(policy.traffic_log, clock))
     if policy.webhooks is not None:  # few policies need it and httpx, which takes 60 ms to load
         from querybudget.webhooks import Webhooks  # noqa: PLC0415

@@ -17,8 +17,8 @@ from querybudget.traffic.api_logs import openai_record
 from querybudget.traffic.json_items import items_of
 from querybudget.traffic.log_files import by_process
 from querybudget.traffic.log_lines import STDIN, Problem, lines_of, opened
-from querybudget.traffic.own import record_in
 from querybudget.traffic.log_reading import Reading
+from querybudget.traffic.own import record_in
 from querybudget.traffic.record import TrafficRecord
 from querybudget.traffic.spend_logs import spend_record, spend_row
 
