@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from querybudget.adapters import adapter_for
 from querybudget.adapters.base import Adapter, Call, Channel, Dialect, Target, Usage
 from querybudget.adapters.reading import read_call
 from querybudget.traffic.log_reading import Reading
-from querybudget.traffic.log_values import first, micros_of, text_of, whole
+from querybudget.traffic.log_values import first, mapping, micros_of, text_of, whole
 from querybudget.traffic.record import TrafficRecord, TrafficText
 
 _REQUEST = ("request", "body", "request_body", "input_body")
@@ -28,9 +28,7 @@ def openai_record(line: bytes, reading: Reading) -> TrafficRecord:
     Raises:
         ValueError: It has neither, or no time.
     """
-    row = msgspec.json.decode(line)
-    if not isinstance(row, dict):
-        raise ValueError("expected an object")  # noqa: TRY004 - of the line, not of the program
+    row = mapping(msgspec.json.decode(line))
     asked, answered = _request_in(row), _response_in(row)
     if not asked and not answered:
         raise ValueError("neither a request nor an answer")
@@ -62,17 +60,15 @@ def openai_record(line: bytes, reading: Reading) -> TrafficRecord:
 
 def usage_in(found: object) -> Usage | None:
     """Return the tokens that a usage object of OpenAI or Anthropic has; None without one."""
-    if not isinstance(found, dict):
+    usage = mapping(found)
+    if not usage:
         return None
-    usage: dict[str, Any] = found
-    details: Any = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
-    thought: Any = (
-        usage.get("completion_tokens_details") or usage.get("output_tokens_details") or {}
-    )
+    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    thought = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
     prompt = whole(usage.get("prompt_tokens") or usage.get("input_tokens"))
     answer = whole(usage.get("completion_tokens") or usage.get("output_tokens"))
-    cached = whole(details.get("cached_tokens")) if isinstance(details, dict) else 0
-    reasoning = whole(thought.get("reasoning_tokens")) if isinstance(thought, dict) else 0
+    cached = whole(mapping(details).get("cached_tokens"))
+    reasoning = whole(mapping(thought).get("reasoning_tokens"))
     return Usage(
         input=prompt,
         cached_input=min(cached, prompt),
@@ -83,26 +79,21 @@ def usage_in(found: object) -> Usage | None:
 
 def _request_in(row: Mapping[str, Any]) -> dict[str, Any]:
     for name in _REQUEST:
-        found = row.get(name)
-        if isinstance(found, dict):
-            inner = found.get("body")
-            return inner if isinstance(inner, dict) else found
+        if found := mapping(row.get(name)):
+            return mapping(found.get("body")) or found
     asks = "model" in row and any(name in row for name in ("messages", "prompt", "input"))
     return dict(row) if asks else {}
 
 
 def _response_in(row: Mapping[str, Any]) -> dict[str, Any]:
     for name in _RESPONSE:
-        found = row.get(name)
-        if isinstance(found, dict):
-            inner = found.get("body")
-            return inner if isinstance(inner, dict) else found
+        if found := mapping(row.get(name)):
+            return mapping(found.get("body")) or found
     return dict(row) if "usage" in row and "object" in row else {}
 
 
 def _status_in(row: Mapping[str, Any]) -> int:
-    found = row.get("response")
-    return whole(found.get("status_code")) if isinstance(found, dict) else 0
+    return whole(mapping(row.get("response")).get("status_code"))
 
 
 def _path_of(asked: Mapping[str, Any], answered: Mapping[str, Any]) -> str:
@@ -122,8 +113,7 @@ def _call_of(path: str, asked: Mapping[str, Any]) -> Call:
 
 
 def _texts(call: Call) -> tuple[TrafficText, ...]:
-    segments: Sequence[Any] = call.segments
-    return tuple(TrafficText(one.text, fed=one.channel is Channel.FED) for one in segments)
+    return tuple(TrafficText(one.text, fed=one.channel is Channel.FED) for one in call.segments)
 
 
 def _duration(row: Mapping[str, Any]) -> int:

@@ -45,7 +45,8 @@ class _Scan:
 
     def __init__(self) -> None:
         self.depth = 0
-        self._quoted = self._escaped = False
+        self._quoted: bool = False
+        self._escaped: bool = False
         self._item = bytearray()
 
     def feed(self, piece: bytes) -> Iterator[bytes]:

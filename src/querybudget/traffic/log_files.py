@@ -20,9 +20,6 @@ from typing import Any, BinaryIO, Protocol
 
 from querybudget.errors import SetupError
 
-if sys.platform != "win32":  # there an open file cannot be deleted
-    import fcntl
-
 GZIP, ZSTD = ".gz", ".zst"
 SUFFIXES = (GZIP, ZSTD)
 
@@ -143,9 +140,7 @@ class LogFile:
         self.began, self.size = now, 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self._file = _created(path, now, mode)
-        if sys.platform != "win32":
-            with contextlib.suppress(OSError):  # some network file systems have no locks
-                fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        _lock(self._file)
 
     def write(self, data: bytes) -> None:
         """Write whole lines; a process that dies later does not lose them."""
@@ -222,12 +217,25 @@ def prune(path: Path, keep: int) -> None:
                 file.unlink()
 
 
-def _in_use(file: Path) -> bool:
-    if sys.platform == "win32":
+if sys.platform == "win32":  # an open file cannot be deleted there
+
+    def _lock(file: BinaryIO) -> None:
+        """Lock nothing."""
+
+    def _in_use(_: Path) -> bool:
         return False
-    with file.open("rb") as opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
+
+else:
+    import fcntl
+
+    def _lock(file: BinaryIO) -> None:
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def _in_use(file: Path) -> bool:
+        with file.open("rb") as opened:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return True
+        return False

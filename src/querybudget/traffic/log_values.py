@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from querybudget.units import SECOND
 
@@ -22,6 +22,11 @@ def first(row: Mapping[str, Any], names: Iterable[str]) -> Any:  # noqa: ANN401 
     """Return the first of some members that is there and not empty; None without one."""
     found = (row.get(name) for name in names)
     return next((value for value in found if value is not None and value != ""), None)
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """Return an object of JSON; empty for anything else."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def whole(value: object) -> int:

@@ -9,7 +9,7 @@ import msgspec
 
 from querybudget.adapters.base import Usage
 from querybudget.traffic.log_reading import Reading
-from querybudget.traffic.log_values import first, micros_of, text_of, whole
+from querybudget.traffic.log_values import first, mapping, micros_of, text_of, whole
 from querybudget.traffic.record import TrafficRecord
 
 _OPERATIONS = {
@@ -28,10 +28,7 @@ def spend_record(line: bytes, reading: Reading) -> TrafficRecord:
     Raises:
         ValueError: It is none.
     """
-    row = msgspec.json.decode(line)
-    if not isinstance(row, dict):
-        raise ValueError("expected an object")  # noqa: TRY004 - of the line, not of the program
-    return spend_row(row, reading)
+    return spend_row(mapping(msgspec.json.decode(line)), reading)
 
 
 def spend_row(row: Mapping[str, Any], reading: Reading) -> TrafficRecord:
