@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import struct
 from pathlib import Path
 
 import pytest
 
-from querybudget.cli.main import main
+from querybudget.cli.commands import examples_of
+from querybudget.cli.main import command_parser, main
 from querybudget.report.facts import LogFacts
 from querybudget.report.log_report import add_up, log_page
 from querybudget.report.page import Page, Tile, write
@@ -151,15 +153,16 @@ def test_the_command_says_what_is_wrong_with_a_source(
     assert source.partition("://")[0] in capsys.readouterr().err
 
 
-def test_the_command_writes_a_report_and_prints_where(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_example_of_help_writes_a_report_and_prints_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    written, log, out = tmp_path / "policy.yaml", tmp_path / "traffic.jsonl", tmp_path / "out"
-    written.write_text("budgets: [{name: rpm, limit: 5 requests/minute}]")
+    monkeypatch.chdir(tmp_path)
+    Path("policy.yaml").write_text("budgets: [{name: rpm, limit: 5 requests/minute}]")
     record = b'{"at":1700000000000000,"identity":"00ff","verdict":"wait","violated":["rpm"]}\n'
-    log.write_bytes(record)
-    assert main(["report", str(log), "--policy", str(written), "--out", str(out)]) == 0
+    Path("traffic.jsonl").write_bytes(record)
+    (example,) = examples_of(command_parser().commands["report"])
+    assert main(shlex.split(example)[1:]) == 0
     paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
-    assert paths[0] == out / "report.html"
+    assert paths[0] == Path("report/report.html")
     assert all(path.is_file() for path in paths)
     assert "No budget of the policy counts buckets" in Html(paths[0]).text
