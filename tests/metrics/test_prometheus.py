@@ -219,7 +219,7 @@ async def test_a_reload_and_a_policy_that_was_refused_are_counted(policy: Policy
     metrics.watch(memory_limiter(policy))
     other = memory_limiter({"budgets": [{"name": "rpm", "limit": "9 requests/minute"}]})
     metrics.watch(other)
-    metrics.reload_failed()
+    other.refused_policies += 1
     found = samples(metrics.text()[0])
     assert found['querybudget_reloads_total{result="done"}'] == 1
     assert found['querybudget_reloads_total{result="failed"}'] == 1

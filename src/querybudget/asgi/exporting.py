@@ -50,11 +50,6 @@ class Exporters:
         for hook in self._watching:
             hook.watch(limiter)
 
-    def reload_failed(self) -> None:
-        """Count a policy that was not taken over."""
-        if self._prometheus is not None:
-            self._prometheus.reload_failed()
-
     async def scraped(self, scope: Scope, send: Send) -> None:
         """Answer a scrape."""
         from querybudget.metrics.scraping import send_metrics  # noqa: PLC0415

@@ -85,9 +85,11 @@ class Reloading:
                     return True
                 change = await limiter.reload(policy)
             except PolicyError as error:
+                limiter.refused_policies += 1
                 logger.error("%s: the policy is refused, and the old one stays:\n%s", why, error)  # noqa: TRY400 - the lines of the file say where
                 return False
             except QueryBudgetError as error:
+                limiter.refused_policies += 1
                 logger.error("%s: the old policy stays: %s", why, error)  # noqa: TRY400 - the message says it all
                 return False
         words = "; ".join(change.changes) or "nothing is different"

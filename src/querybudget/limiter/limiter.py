@@ -98,6 +98,7 @@ class Limiter:
         feed: Reads the overrides that the store keeps.
         estimator: What calls are expected to use.
         renewals: Hold what open calls have reserved.
+        refused_policies: Policies that were to replace this one and did not fit.
         unknown: The paths that no adapter reads, as far as the log has named them.
     """
 
@@ -129,6 +130,7 @@ class Limiter:
         self._settler = Settler(self._resilient, self._reporter)
         self.reports, self.wants_texts = self._reporter.on, self._reporter.wants_texts
         self._verified = Verified(self.rules.sources)
+        self.refused_policies = 0
         self.unknown, self._notices = UnknownPaths(), Notices()
         self.renewals = Renewals(self._resilient, self.clock, policy.hold)
         self.feed = OverrideFeed(self._resilient, self.clock, lambda: self.rules)

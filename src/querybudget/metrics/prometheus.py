@@ -77,7 +77,7 @@ class PrometheusMetrics:
         }
         self._children: dict[tuple[str, tuple[str, ...]], Any] = {}
         self._limiter: Limiter | None = None
-        self._hash = ""
+        self._hash, self._refused = "", 0
         self._timer: asyncio.TimerHandle | None = None
         self._counted = dict.fromkeys((name for _, name in _HEALTH), 0)
 
@@ -105,6 +105,8 @@ class PrometheusMetrics:
         self._put(series.OUTBOX, (), health.outbox)
         for effect, entries in overrides_by_effect(limiter).items():
             self._put(series.OVERRIDES, (effect,), entries)
+        self._put(series.RELOADS, (FAILED,), max(0, limiter.refused_policies - self._refused))
+        self._refused = limiter.refused_policies
         self._put(series.OPEN_CALLS, (), open_calls(limiter))
         for metric, name in _HEALTH:
             count: int = getattr(health, name)
@@ -117,10 +119,6 @@ class PrometheusMetrics:
             self._put(series.RELOADS, (DONE,), 1)
         self._hash = policy
         self._put(series.POLICY, (policy,), 1)
-
-    def reload_failed(self) -> None:
-        """Count a policy that was not taken over."""
-        self._put(series.RELOADS, (FAILED,), 1)
 
     def _follow(self, policy: Policy) -> None:
         if policy is not self._policy:
