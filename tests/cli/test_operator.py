@@ -113,10 +113,6 @@ def test_accounts_in_memory_are_reached_through_a_console(folder: Folder) -> Non
 def test_nowhere_to_look_is_said(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("QUERYBUDGET_POLICY")
     assert "--policy FILE" in folder.run("accounts", status=1)
-    monkeypatch.delenv("QUERYBUDGET_CONSOLE_TOKEN", raising=False)
-    assert "QUERYBUDGET_CONSOLE_TOKEN" in folder.run(
-        "accounts", "--console", "http://127.0.0.1:1", status=1
-    )
 
 
 def test_a_grant_raises_a_limit_until_it_is_removed(folder: Folder) -> None:
