@@ -30,8 +30,8 @@ from querybudget.coverage.calibration import Calibration
 from querybudget.ledger import GRACE, Charge, Decision, Line, Reservation, Settled
 from querybudget.stores import Clock, Renews, Store
 from querybudget.testing.clock import ManualClock
+from querybudget.testing.contracts import strategies as draws
 from querybudget.testing.contracts.oracle import Oracle, found_in
-from querybudget.testing.contracts.strategies import bucket_quotas, observations, quotas, responses
 from querybudget.units import MICRO, Algorithm, Millionths, Quota, Unit
 
 PARTITIONS = ("a", "b")
@@ -81,8 +81,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     def budgets(self) -> st.SearchStrategy[tuple[Quota, ...]]:
         """Draw the budgets of a history; their names must differ."""
-        plain = (quotas(name=name) for name in ("one", "two", "three"))
-        return st.tuples(*plain, *(bucket_quotas(name) for name in ("wide", "wider")))
+        plain = (draws.quotas(name=name) for name in ("one", "two", "three"))
+        return st.tuples(*plain, *(draws.bucket_quotas(name) for name in ("wide", "wider")))
 
     # -- The machine ------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ class StoreMachine(RuleBasedStateMachine):
     def begin(self, data: st.DataObject, start: int) -> None:
         self._budgets = data.draw(self.budgets())
         covered = [quota for quota in self._budgets if quota.unit is Unit.BUCKETS]
-        self._answers = {quota.name: data.draw(st.none() | responses()) for quota in covered}
+        self._answers = {quota.name: data.draw(st.none() | draws.responses()) for quota in covered}
         self._clock.now = start
         self._store = self.make_store(self._clock)
         self._run(self.empty(self._store))
@@ -128,7 +128,7 @@ class StoreMachine(RuleBasedStateMachine):
         data=st.data(),
         hold=st.sampled_from((1, 50, 200, 1_000)),
         price=st.sampled_from((MICRO, MICRO, 1_500_000, 3_333_333)),
-        observation=observations(),
+        observation=draws.observations(),
     )
     def reserve(self, data: st.DataObject, hold: int, price: int, observation: Observation) -> None:
         self._reserve(self._charge(data, hold, price, observation))
@@ -137,7 +137,7 @@ class StoreMachine(RuleBasedStateMachine):
         data=st.data(),
         hold=st.sampled_from((50, 1_000)),
         price=st.sampled_from((MICRO, 1_500_000)),
-        observation=observations(),
+        observation=draws.observations(),
     )
     def reserve_twice_at_once(
         self, data: st.DataObject, hold: int, price: int, observation: Observation
@@ -161,7 +161,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         hold=st.sampled_from((50, 1_000)),
-        observation=observations(),
+        observation=draws.observations(),
         used=st.integers(0, 60),
     )
     def reserve_and_settle_at_once(
@@ -307,7 +307,9 @@ class StoreMachine(RuleBasedStateMachine):
             )
         )
         lines = tuple(
-            self._line(data, budget, partition, shadow=shadow and data.draw(st.booleans()))
+            data.draw(
+                draws.lines_of(budget, partition, self._answers.get(budget.name), shadow=shadow)
+            )
             for budget, partition, shadow in chosen
         )
         charge = Charge("", lines, hold, Millionths(price))
@@ -319,16 +321,6 @@ class StoreMachine(RuleBasedStateMachine):
                 calibration=data.draw(st.sampled_from((None, CALIBRATION))),
             )
         return self._named(charge)
-
-    def _line(self, data: st.DataObject, quota: Quota, partition: str, *, shadow: bool) -> Line:
-        if quota.algorithm is Algorithm.LEASE:
-            return Line(partition, quota, MICRO, MICRO, shadow)
-        if quota.unit is Unit.BUCKETS:
-            weight = data.draw(st.sampled_from((MICRO, MICRO, 3 * MICRO)))
-            return Line(partition, quota, weight, weight, shadow, self._answers[quota.name])
-        amount = data.draw(st.integers(0, quota.capacity + 3))
-        minimum = data.draw(st.just(amount) | st.integers(0, amount))
-        return Line(partition, quota, amount, minimum, shadow)
 
     def _named(self, charge: Charge) -> Charge:
         """Return the same charge with a new id."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from querybudget.coverage import BucketResponse, Observation, Stage
+from querybudget.ledger import Line
 from querybudget.testing.contracts.fixtures import KINDS, quota_of, seen
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 
@@ -69,3 +70,24 @@ def observations(highest: int = 9) -> st.SearchStrategy[Observation]:
     """Draw observations of few buckets, so that buckets repeat."""
     cells = st.lists(st.integers(0, highest), max_size=3, unique=True)
     return cells.map(lambda drawn: seen(*drawn))
+
+
+@st.composite
+def lines_of(
+    draw: st.DrawFn,
+    quota: Quota,
+    partition: str,
+    response: BucketResponse | None,
+    *,
+    shadow: bool,
+) -> Line:
+    """Draw a line of a quota: of any amount, and sometimes in shadow if it may be."""
+    shadow = shadow and draw(st.booleans())
+    if quota.algorithm is Algorithm.LEASE:
+        return Line(partition, quota, MICRO, MICRO, shadow)
+    if quota.unit is Unit.BUCKETS:
+        weight = draw(st.sampled_from((MICRO, MICRO, 3 * MICRO)))
+        return Line(partition, quota, weight, weight, shadow, response)
+    amount = draw(st.integers(0, quota.capacity + 3))
+    minimum = draw(st.just(amount) | st.integers(0, amount))
+    return Line(partition, quota, amount, minimum, shadow)
