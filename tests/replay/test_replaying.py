@@ -205,6 +205,13 @@ def test_a_model_without_a_price_is_refused() -> None:
     assert count(replayed([record()], money), Happening.REFUSED, "(no price)").calls == 1
 
 
+def test_a_blocked_caller_is_refused() -> None:
+    key = "3f2a" * 8
+    more = f"overrides: [{{account: {key}, block: true}}]"
+    found = replayed([record(0, key), record(1, "b" * 32)], policy(PACE, more=more))
+    assert count(found, Happening.REFUSED, "(blocked)").calls == 1
+
+
 def test_progress_is_reported() -> None:
     told: list[tuple[int, int]] = []
     calls = (record(second) for second in range(2_500))

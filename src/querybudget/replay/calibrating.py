@@ -183,7 +183,8 @@ def _upset(log: _Log, policy: Policy, proposals: Sequence[Proposed]) -> set[str]
     budgets = tuple(
         one if one.name in given_up else replace(one, mode=Mode.ENFORCE) for one in policy.budgets
     )
-    run, _ = log.replay(replace(policy, budgets=budgets))
+    plain = replace(policy, budgets=budgets, overrides=(), override_sources=())
+    run, _ = log.replay(plain)
     return run.sides[0].tallies.upset
 
 

@@ -49,7 +49,7 @@ _WRITES_NOTHING = ASK_NO_MODEL | {
     "videos",
 }
 
-_REFUSED = frozenset({"wait", "never", "unpriced", "too_many_delayed"})
+_REFUSED = frozenset({"wait", "never", "unpriced", "blocked", "too_many_delayed"})
 """Verdicts of calls that did not reach the application; `store_error` is one without settlement."""
 
 _LEAST = (b"{}", b'{"model": "m", "max_tokens": 1, "messages": [], "prompt": "", "input": ""}')

@@ -7,7 +7,7 @@ from heapq import nlargest
 
 from querybudget.coverage import Stage
 from querybudget.ledger import Decision
-from querybudget.limiter import Admission
+from querybudget.limiter import Admission, Refusal
 from querybudget.replay.results import CallerCount, Changed, Count, Happening, Played
 from querybudget.units import MICRO, NO_TIME, Micros
 
@@ -17,8 +17,8 @@ MOST_CALLERS = 1_000_000
 MOST = 10
 """Identities that are named for each thing that happened."""
 
-NO_PRICE = "(no price)"
-"""In place of a budget's name where a model has no price."""
+BLOCKED, NO_PRICE = "(blocked)", "(no price)"
+"""In place of a budget's name: the caller is blocked, or the model has no price."""
 
 UNCHARGED = -1
 _NONE, _REFUSE = Stage.NONE, Stage.REFUSE
@@ -174,7 +174,8 @@ def _happened(admission: Admission) -> Iterator[tuple[Happening, str]]:
     decision = admission.decision
     if decision is None:
         if admission.refusal is not None:
-            yield Happening.REFUSED, NO_PRICE
+            blocked = admission.refusal is Refusal.BLOCKED
+            yield Happening.REFUSED, BLOCKED if blocked else NO_PRICE
         return
     yield from ((Happening.REFUSED, name) for name in dict.fromkeys(decision.violated))
     yield from ((Happening.WOULD_REFUSE, name) for name in dict.fromkeys(decision.shadowed))
