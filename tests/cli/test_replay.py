@@ -10,11 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from querybudget.cli import log_arguments
 from querybudget.cli import progress as progressing
 from querybudget.cli.commands import examples_of
 from querybudget.cli.main import command_parser, main
 from querybudget.policy.model import Policy
-from querybudget.traffic.record import TrafficRecord
+from querybudget.traffic import TrafficRecord
+from querybudget.traffic.read import FORMATS
 from tests.replay.records import record, traffic
 
 POLICY = """\
@@ -80,6 +82,25 @@ def test_shadow_budgets_can_be_enforced(folder: Path, capsys: pytest.CaptureFixt
     assert "would be refused" in capsys.readouterr().out
     assert main([*command, "--enforce"]) == 0
     assert "would be refused" not in capsys.readouterr().out
+
+
+def test_the_formats_are_those_that_can_be_read() -> None:
+    assert log_arguments.FORMATS == FORMATS
+
+
+NGINX = (
+    '192.0.2.{} - - [05/Jan/2026:08:00:{:02} +0000] "POST /v1/chat/completions HTTP/1.1" 200 9\n'
+)
+
+
+def test_a_foreign_log_is_recognised(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "access.log").write_text("".join(NGINX.format(n % 2, n) for n in range(6)))
+    command = ["replay", "access.log", "--policy", "policy.yaml", "--json"]
+    assert main(command) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["policy"]["callers"], found["policy"]["disturbed"]) == (2, 2)
+    assert main([*command, "--format", "nginx"]) == 0
+    assert json.loads(capsys.readouterr().out) == found
 
 
 @pytest.mark.parametrize(

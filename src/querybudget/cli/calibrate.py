@@ -46,17 +46,19 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Calibrate, write the policy, and return the exit status."""
-    from querybudget.policy.load import text_of  # noqa: PLC0415 - not for `--help`
+    from querybudget.policy.load import load_text, text_of  # noqa: PLC0415 - not for `--help`
     from querybudget.replay.calibrating import calibrate  # noqa: PLC0415
     from querybudget.replay.proposal import TooFewError  # noqa: PLC0415
 
     if "-" in arguments.log:
         raise SetupError("expected files, which are read twice, found the standard input")
     text = text_of(arguments.policy) if arguments.policy else ""
+    policy = load_text(text, arguments.policy) if text else None
+    secret, prompts = (policy.secret, policy.counts_buckets) if policy else (b"", True)
     with progress(plain=arguments.plain) as report, quiet():
         try:
             found = calibrate(
-                lambda: records_of(arguments),
+                lambda: records_of(arguments, secret, prompts=prompts),
                 arguments.disturb,
                 text=text,
                 source=arguments.policy or "<text>",

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from querybudget.traffic.read import Problem
-    from querybudget.traffic.record import TrafficRecord
+    from querybudget.traffic import Problem, TrafficRecord
+
+FORMATS = ("querybudget", "litellm", "openai", "nginx", "vllm", "uvicorn")
+"""As in `querybudget.traffic.read`, which takes too long to load for the parser."""
+
+_SECRET = os.urandom(32)
 
 WINDOW = 20_000
 MOST_WINDOW = 1_000_000
@@ -26,18 +32,35 @@ def add_logs(parser: argparse.ArgumentParser) -> None:
         help="records held back to put them in order; default: %(default)s",
     )
     parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="what the logs are; by default, it is recognised by their first lines",
+    )
+    parser.add_argument(
         "--plain", action="store_true", help="no progress bar, but a line now and then"
     )
 
 
-def records_of(arguments: argparse.Namespace) -> Iterator[TrafficRecord | Problem]:
+def records_of(
+    arguments: argparse.Namespace, secret: bytes, *, prompts: bool
+) -> Iterator[TrafficRecord | Problem]:
     """Return the records of the logs that arguments name, and the problems of bad lines.
 
     Those of several logs are merged by their times.
-    """
-    from querybudget.traffic.read import read  # noqa: PLC0415 - not for `--help`
 
-    logs = [read(log) for log in arguments.log]
+    Args:
+        arguments: Those of the command.
+        secret: Hashes the callers of foreign logs: the policy's, or else this process's own.
+        prompts: Whether what the model read is wanted of foreign logs.
+    """
+    from querybudget.traffic import read  # noqa: PLC0415 - not for `--help`
+
+    year = datetime.now(UTC).year  # of vLLM's times, which have none
+    secret = secret or _SECRET
+    logs = [
+        read(log, arguments.format, secret=secret, prompts=prompts, year=year)
+        for log in arguments.log
+    ]
     return logs[0] if len(logs) == 1 else _merged(logs)
 
 

@@ -59,9 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
     against = Policy.load(arguments.against) if arguments.against else None
     if arguments.enforce:
         policy, against = enforced(policy), enforced(against) if against else None
+    prompts = any(one is not None and one.counts_buckets for one in (policy, against))
     with progress(plain=arguments.plain) as report, quiet():
         found = Replay(
-            records_of(arguments),
+            records_of(arguments, policy.secret, prompts=prompts),
             [policy] if against is None else [policy, against],
             logs=arguments.log,
             report=report,
