@@ -89,7 +89,7 @@ def test_the_formats_are_those_that_can_be_read() -> None:
 
 
 NGINX = (
-    '192.0.2.{} - - [05/Jan/2026:08:00:{:02} +0000] "POST /v1/chat/completions HTTP/1.1" 200 9\n'
+    '192.0.2.{} - - [05/Jan/2026:08:00:{:02} +0000] "POST /v1/completions HTTP/1.1" 200 9\n'
 )
 
 
