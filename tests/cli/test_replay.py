@@ -88,9 +88,7 @@ def test_the_formats_are_those_that_can_be_read() -> None:
     assert log_arguments.FORMATS == FORMATS
 
 
-NGINX = (
-    '192.0.2.{} - - [05/Jan/2026:08:00:{:02} +0000] "POST /v1/completions HTTP/1.1" 200 9\n'
-)
+NGINX = '192.0.2.{} - - [05/Jan/2026:08:00:{:02} +0000] "POST /v1/completions HTTP/1.1" 200 9\n'
 
 
 def test_a_foreign_log_is_recognised(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
