@@ -1,6 +1,6 @@
 """The profile of one caller: where its calls have been, and how much they resemble a sweep.
 
-Each call's chunks are told apart by whether they enter *new ground*: a pair of neighbouring cells
+Each call's chunks are told apart by whether they enter *new ground*: a pair of cells
 in which this caller has never been. Only these are taken into a stream. What a caller says and what
 it feeds to the model are different streams, and so are the first two system prompts of a caller,
 so that several applications behind one key are not judged as one broad caller. All other system
@@ -36,7 +36,7 @@ TEMPLATES = 2
 """System prompts of a caller that have a stream of their own."""
 
 _CELLS_PER_BIT = 2
-"""Neighbours in the codebook's tree."""
+"""Cells that are one piece of ground. Which cells these are follows from the deployment's key."""
 _CELL_BYTES = FINE // _CELLS_PER_BIT // 8
 _FED_MARGIN = round(1_000 * FED_MARGIN)
 _OPAQUE_BITS = 512
