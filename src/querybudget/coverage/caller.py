@@ -1,8 +1,8 @@
 """The profile of one caller: where its calls have been, and how much they resemble a sweep.
 
-Each call's chunks are told apart by whether they enter *new ground*: a pair of cells
-in which this caller has never been. Only these are taken into a stream. What a caller says and what
-it feeds to the model are different streams, and so are the first two system prompts of a caller,
+Each call's chunks are told apart by whether they enter *new ground*: a pair of cells in which this
+caller has never been. Only these are taken into a stream. What a caller says and what it feeds to
+the model are different streams, and so are the first two system prompts of a caller,
 so that several applications behind one key are not judged as one broad caller. All other system
 prompts share one stream. The score is that of the most suspect stream.
 

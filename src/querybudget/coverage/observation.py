@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 FINE = 4096
-"""Number of fine cells. Two with successive numbers are a bucket, which is what quotas in buckets count."""
+"""Number of fine cells. Two with successive numbers are a bucket, which quotas in buckets count."""
 
 COARSE = 256
 """Number of coarse cells; every fine cell lies in one of them."""

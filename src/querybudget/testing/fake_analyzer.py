@@ -69,7 +69,7 @@ class FakeAnalyzer:
     def _chunks(self, text: str) -> Iterable[Chunk]:
         digest = crc32(text.encode())
         for number, cell in enumerate(self._cells(text)):
-            # Cells with successive numbers are one piece of new ground, and buckets of a test are not.
+            # Two successive cells are one piece of new ground, and buckets of a test are not.
             yield Chunk(digest + number & 0xFFFFFFFF, cell=(2 * cell + cell // (FINE // 2)) % FINE)
 
     def _cells(self, text: str) -> tuple[int, ...]:
