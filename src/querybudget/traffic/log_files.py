@@ -217,25 +217,22 @@ def prune(path: Path, keep: int) -> None:
                 file.unlink()
 
 
-if sys.platform == "win32":  # an open file cannot be deleted there
+def _lock(file: BinaryIO) -> None:
+    if sys.platform != "win32":
+        import fcntl  # noqa: PLC0415 - Windows has none
 
-    def _lock(file: BinaryIO) -> None:
-        """Lock nothing."""
-
-    def _in_use(_: Path) -> bool:
-        return False
-
-else:
-    import fcntl
-
-    def _lock(file: BinaryIO) -> None:
         with contextlib.suppress(OSError):  # some network file systems have no locks
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
-    def _in_use(file: Path) -> bool:
+
+def _in_use(file: Path) -> bool:
+    """Return True if a process writes to a file; on Windows no such file can be deleted anyway."""
+    if sys.platform != "win32":
+        import fcntl  # noqa: PLC0415 - Windows has none
+
         with file.open("rb") as opened:
             try:
                 fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 return True
-        return False
+    return False
