@@ -100,7 +100,8 @@ class Changes:
 
     def override(self, entry: Override, audit: AuditEntry, now: int) -> None:
         """As `Administers.override`."""
-        packed(entry), packed(audit)
+        for each in (entry, audit):
+            packed(each)
         if len(self._entries) >= self._sweep_at:
             self._entries = {n: kept for n, kept in self._entries.items() if not ended(kept, now)}
             self._sweep_at = min(max(SWEPT, 2 * len(self._entries)), MAX_OVERRIDES)

@@ -132,7 +132,8 @@ class SqliteStore:
         return await self._transact(READ, changes.read_overrides, version, self._clock())
 
     async def override(self, entry: Override, audit: AuditEntry) -> None:
-        packed(entry), packed(audit)
+        for each in (entry, audit):
+            packed(each)
         if not await self._transact(WRITE, self._override, entry, audit):
             raise too_many()
 
