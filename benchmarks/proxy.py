@@ -70,7 +70,7 @@ def started(command: list[str], ready: str, env: dict[str, str]) -> tuple[Proces
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--calls", type=int, default=200)
     parser.add_argument("--chunks", type=int, default=100)

@@ -78,7 +78,7 @@ def test_what_events_say_was_charged_is_what_the_accounts_have_used(
 
 async def _charges(calls: list[tuple[Outcome, int, int]]) -> None:
     limiter = memory_limiter(RULES, hooks=[seen := Decisions()])
-    spent = dict.fromkeys(("rpm", "tokens", "money"), 0)
+    spent: dict[str, int] = dict.fromkeys(("rpm", "tokens", "money"), 0)
     for outcome, asked, answered in calls:
         admission = await limiter.admit(request_scope("/v1/chat/completions"), chat())
         await limiter.settle(admission, outcome, Usage(asked, output=answered))

@@ -44,9 +44,11 @@ class Failing(MemoryStore):
     how: Any = None
 
     async def accounts(self, cursor: str = "", limit: int = 100, part: str = "") -> AccountPage:
-        if self.how is None:
-            await asyncio.Event().wait()
-        raise self.how
+        how: BaseException | None = self.how
+        if how is not None:
+            raise how
+        await asyncio.Event().wait()
+        raise AssertionError
 
 
 async def test_what_a_store_can_do_is_passed_on() -> None:

@@ -248,13 +248,6 @@ def _items(prompt: Json) -> int:
     return 1
 
 
-def _array(prompt: Json) -> list[str]:
-    """Return the texts of an array of prompts; none of a conversation or a single text."""
-    if not isinstance(prompt, list) or _items(prompt) != len(prompt):
-        return []
-    return [text for text in prompt if isinstance(text, str)]
-
-
 def _token_ids(prompt: Json) -> int:
     if not isinstance(prompt, list):
         return 0

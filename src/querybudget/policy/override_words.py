@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path as FilePath
-from typing import Annotated
+from typing import Annotated, cast
 
 from msgspec import Struct
 
@@ -146,8 +146,9 @@ def called_overrides(
     if not isinstance(returned, Sequence) or isinstance(returned, str | bytes):
         message = f"expected a list of overrides, found {type(returned).__name__}"
         raise problems.stop((), message, 0)
-    ready = [each for each in returned if isinstance(each, Override)]
-    rest = [each for each in returned if not isinstance(each, Override)]
+    given = cast("Sequence[object]", returned)
+    ready = [each for each in given if isinstance(each, Override)]
+    rest = [each for each in given if not isinstance(each, Override)]
     node = from_mapping({"overrides": rest}, {}, problems)
     return (*ready, *_only_named(node, known, problems))
 
@@ -268,7 +269,7 @@ def _from_csv(text: str, problems: Problems) -> Node:
     """Read rows whose words are in the first line; ``claim.org.id`` is the claim ``org.id``."""
     reader = csv.reader(text.splitlines())
     rows: Iterator[list[str]] = iter(reader)
-    words = [word.strip() for word in next(rows, [])]
+    words = [word.strip() for word in next(rows, list[str]())]
     items: list[Node] = []
     for row in rows:
         line = reader.line_num

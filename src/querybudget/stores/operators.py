@@ -54,6 +54,12 @@ def packed(entry: Override | AuditEntry) -> bytes:
     return found
 
 
+def check(*entries: Override | AuditEntry) -> None:
+    """Raise what `packed` raises, for a store that keeps entries in another form."""
+    for entry in entries:
+        _ = packed(entry)
+
+
 def unpacked(found: bytes) -> Override:
     """Return an override that a store has kept."""
     return _override.decode(found)
@@ -100,8 +106,7 @@ class Changes:
 
     def override(self, entry: Override, audit: AuditEntry, now: int) -> None:
         """As `Administers.override`."""
-        for each in (entry, audit):
-            packed(each)
+        check(entry, audit)
         if len(self._entries) >= self._sweep_at:
             self._entries = {n: kept for n, kept in self._entries.items() if not ended(kept, now)}
             self._sweep_at = min(max(SWEPT, 2 * len(self._entries)), MAX_OVERRIDES)
@@ -113,7 +118,7 @@ class Changes:
 
     def remove(self, name: str, audit: AuditEntry) -> bool:
         """As `Administers.remove_override`."""
-        packed(audit)
+        check(audit)
         if self._entries.pop(name, None) is None:
             return False
         self._version = new_version()
@@ -122,7 +127,7 @@ class Changes:
 
     def note(self, audit: AuditEntry) -> None:
         """As `Administers.note`."""
-        packed(audit)
+        check(audit)
         self._log.append(audit)
 
     def audit(self, limit: int) -> tuple[AuditEntry, ...]:

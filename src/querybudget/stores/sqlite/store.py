@@ -29,7 +29,7 @@ from querybudget.notation import duration
 from querybudget.overrides import AuditEntry, Override, Overrides
 from querybudget.stores.accounts import AccountPage, AccountRecord, cursor_after, key_before
 from querybudget.stores.clock import Clock
-from querybudget.stores.operators import packed, too_many
+from querybudget.stores.operators import check, too_many
 from querybudget.stores.sqlite import changes
 from querybudget.stores.sqlite.file import READ, WRITE, AccountFile, LockedError
 from querybudget.stores.sqlite.rows import AccountRow, evict, evict_invented, read_page, sweep
@@ -132,17 +132,16 @@ class SqliteStore:
         return await self._transact(READ, changes.read_overrides, version, self._clock())
 
     async def override(self, entry: Override, audit: AuditEntry) -> None:
-        for each in (entry, audit):
-            packed(each)
+        check(entry, audit)
         if not await self._transact(WRITE, self._override, entry, audit):
             raise too_many()
 
     async def remove_override(self, name: str, audit: AuditEntry) -> bool:
-        packed(audit)
+        check(audit)
         return await self._transact(WRITE, self._remove_override, name, audit)
 
     async def note(self, audit: AuditEntry) -> None:
-        packed(audit)
+        check(audit)
         await self._transact(WRITE, self._note, audit)
 
     async def audit(self, limit: int = 100) -> tuple[AuditEntry, ...]:
