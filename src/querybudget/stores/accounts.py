@@ -14,7 +14,6 @@ SEPARATOR = "|"
 _AFTER = "after:"
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Account)
 
 
 class AccountRecord(msgspec.Struct, frozen=True):
@@ -46,7 +45,7 @@ class AccountPage(msgspec.Struct, frozen=True):
 def copied(account: Account) -> Account:
     """Return a copy that shares nothing with an account."""
     try:
-        return _decoder.decode(_encoder.encode(account))
+        return msgspec.msgpack.decode(_encoder.encode(account), type=Account)
     except OverflowError:  # a debt that is paid beyond the latest moment; copying so takes longer
         return deepcopy(account)
 
