@@ -172,7 +172,9 @@ async def test_a_caller_is_pardoned_and_forgotten_with_its_overrides(
     with pytest.raises(LookupError):
         await admin.account(me)
     assert (await admin.overrides()).entries == ()
-    assert [entry.action for entry in await admin.audit()][:2] == ["forget", "forget"]
+    did = [(entry.action, entry.detail) for entry in await admin.audit()]
+    forgotten = ("forget", "1 account and 1 override")
+    assert did[:2] == [forgotten, ("pardon", "score and stage; a mistake")]
     assert await call(limiter, 9) == 4
 
 

@@ -290,7 +290,7 @@ def test_the_policy_is_shown_without_secrets(operator: Console, policy_file: Pat
 def test_overrides_are_listed_and_removed(operator: Console) -> None:
     operator.submit(f"/accounts/{POOL}/change", action="allow", span="3600", reason="a pilot")
     rows = rows_of(operator.get("/overrides").text)
-    allowed = "allow allowed: all budgets counts and refuses nothing in 1 h now ana a pilot"
+    allowed = "allow allowed: all budgets count and refuse nothing in 1 h now ana a pilot"
     assert f"org:00112233 {allowed} Remove" in rows
     answer = operator.submit("/overrides/o0/remove")
     assert "Removed." in operator.get(answer.headers["location"]).text

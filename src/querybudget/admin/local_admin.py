@@ -143,10 +143,12 @@ class LocalAdmin:
         part, erased = await self._part(key), 0
         async for record in self._all(part):
             erased += await self._store.forget(record.partition)
-        audit = self._entry("forget", part, by, f"{erased} accounts", reason)
+        removed = 0
         for entry in (await self.overrides()).entries:
             if part in {entry.account, *entry.account.split(SEPARATOR)}:
-                await self._store.remove_override(entry.id, audit)
+                removed += await self._store.remove_override(entry.id, None)
+        counts = [_counted(erased, "account")] + [_counted(removed, "override")] * (removed > 0)
+        audit = self._entry("forget", part, by, " and ".join(counts), reason)
         await self._store.note(audit)
         await self._changed(audit)
         return erased
@@ -264,6 +266,10 @@ class LocalAdmin:
 
 def _order(placed: tuple[tuple[int, ...], str, Any]) -> tuple[tuple[int, ...], str]:
     return placed[:2]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _check_length(key: str) -> None:

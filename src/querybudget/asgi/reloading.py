@@ -83,7 +83,7 @@ class Reloading:
                 if policy == limiter.policy:
                     logger.info("%s: the policy is as before (%s)", why, limiter.policy_hash)
                     return True
-                change = await limiter.reload(policy)
+                await limiter.reload(policy, why=why)
             except PolicyError as error:
                 limiter.refused_policies += 1
                 logger.error("%s: the policy is refused, and the old one stays:\n%s", why, error)  # noqa: TRY400 - the lines of the file say where
@@ -92,10 +92,6 @@ class Reloading:
                 limiter.refused_policies += 1
                 logger.error("%s: the old policy stays: %s", why, error)  # noqa: TRY400 - the message says it all
                 return False
-        words = "; ".join(change.changes) or "nothing is different"
-        logger.warning(
-            "%s: policy %s takes the place of %s: %s", why, change.new, change.old, words
-        )
         return True
 
     async def _watch(self, seen: Stamp) -> None:

@@ -110,13 +110,11 @@ async def opened(arguments: argparse.Namespace) -> AsyncGenerator[Admin]:
         SetupError: Neither is named, or the store's accounts are in another process.
     """
     if arguments.console:
-        from querybudget import admin  # noqa: PLC0415 - each command loads its own
+        from querybudget.admin import RemoteAdmin  # noqa: PLC0415 - each command loads its own
 
-        token = os.environ.get(arguments.token_env, "")
-        remote_admin: Any = getattr(admin, "RemoteAdmin", None)
-        if remote_admin is None:
-            raise SetupError("consoles cannot be asked yet")
-        async with remote_admin(arguments.console, token) as remote:
+        async with RemoteAdmin(
+            arguments.console, os.environ.get(arguments.token_env, "")
+        ) as remote:
             yield remote
         return
     from querybudget.admin import LocalAdmin  # noqa: PLC0415

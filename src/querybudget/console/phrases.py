@@ -130,7 +130,8 @@ def override_words(override: Override) -> str:
     if override.effect is Effect.BLOCK:
         return "blocked: every call is refused"
     if override.effect is Effect.ALLOW:
-        return f"allowed: {budget} counts and refuses nothing"
+        one = override.budget != ANY_BUDGET
+        return f"allowed: {budget} count{'s' * one} and refuse{'s' * one} nothing"
     changes = list[str]()
     if override.limit:
         changes.append(f"limit {number(override.limit):,}")

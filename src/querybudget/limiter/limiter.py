@@ -140,11 +140,11 @@ class Limiter:
     def _adopt(self, rules: Rules) -> None:
         self.rules, self.policy, self.matcher = rules, rules.policy, rules.matcher
 
-    async def reload(self, policy: Policy) -> Change:
+    async def reload(self, policy: Policy, *, why: str = "") -> Change:
         """Let another policy decide from now on. Usage is kept.
 
         A request is decided by one of the two policies as a whole, and calls that are open settle
-        as they were decided. What does not fit leaves everything as it was.
+        as they were decided. What does not fit leaves everything as it was. The log says `why`.
 
         Returns:
             What is different now.
@@ -153,7 +153,7 @@ class Limiter:
             SetupError: The policy needs a restart, or names what there is not.
         """
         rules, readers = await prepared(policy, self.rules, self.analyzer, self.store, self.clock())
-        return self._replace(rules, readers)
+        return self._replace(rules, readers, why)
 
     def set_mode(self, budget: str, mode: Mode) -> Change:
         """Let a budget enforce, or only report, until the policy is loaded again.
@@ -163,7 +163,7 @@ class Limiter:
         """
         return self._replace(with_mode(self.rules, self.analyzer, budget, mode), self.feed.readers)
 
-    def _replace(self, rules: Rules, readers: tuple[SourceReader, ...]) -> Change:
+    def _replace(self, rules: Rules, readers: tuple[SourceReader, ...], why: str = "") -> Change:
         """Put other rules in place, in one step: nothing is awaited meanwhile."""
         change, policy = change_between(self.rules, rules), rules.policy
         self._adopt(rules)
@@ -172,7 +172,7 @@ class Limiter:
         self.renewals.hold_for(policy.hold)
         self._resilient.follow(policy)
         self.feed.adopt(readers)
-        logger.info("%s", change)
+        logger.warning("%s%s", f"{why}: " if why else "", change)
         return change
 
     async def __aenter__(self) -> Self:

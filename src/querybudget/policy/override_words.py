@@ -20,7 +20,6 @@ from querybudget.policy.diagnostics import Entries, Items, Node, Path, Problems,
 from querybudget.policy.fields import Duration, Factor, Text, doc, written
 from querybudget.policy.model import Partition, ResolverSpec
 from querybudget.policy.naming import CallerName, NamedOverride, OverrideSource
-from querybudget.policy.yaml_nodes import from_mapping, from_text
 from querybudget.text import listed, nearest
 from querybudget.units import MICRO, SECOND, Micros, Millionths, Unit
 
@@ -115,6 +114,8 @@ def read_overrides(
     Raises:
         PolicyError: It cannot be read, or says something that cannot be.
     """
+    from querybudget.policy.yaml_nodes import from_text  # noqa: PLC0415 - it loads a parser
+
     problems = Problems(source)
     try:
         with FilePath(source).open("rb") as stream:
@@ -142,6 +143,8 @@ def called_overrides(
     Raises:
         PolicyError: It returned something else.
     """
+    from querybudget.policy.yaml_nodes import from_mapping  # noqa: PLC0415 - it loads a parser
+
     problems = Problems(name)
     if not isinstance(returned, Sequence) or isinstance(returned, str | bytes):
         message = f"expected a list of overrides, found {type(returned).__name__}"

@@ -80,7 +80,7 @@ class Administering:
         """As `Administers.override`."""
         await self._ask(self._able.override(entry, audit))
 
-    async def remove_override(self, name: str, audit: AuditEntry, /) -> bool:
+    async def remove_override(self, name: str, audit: AuditEntry | None, /) -> bool:
         """As `Administers.remove_override`."""
         return await self._ask(self._able.remove_override(name, audit))
 

@@ -170,8 +170,10 @@ class Administers(Protocol):
         """
         ...
 
-    async def remove_override(self, name: str, audit: AuditEntry, /) -> bool:
+    async def remove_override(self, name: str, audit: AuditEntry | None, /) -> bool:
         """Remove an override by its id, and note it, in one atomic step.
+
+        Without an entry nothing is noted: the removal is part of something that is.
 
         Returns:
             Whether there was one; if not, nothing is noted.

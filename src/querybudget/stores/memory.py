@@ -158,7 +158,7 @@ class MemoryStore:
     async def override(self, entry: Override, audit: AuditEntry) -> None:
         self._changes.override(entry, audit, self._clock())
 
-    async def remove_override(self, name: str, audit: AuditEntry) -> bool:
+    async def remove_override(self, name: str, audit: AuditEntry | None) -> bool:
         return self._changes.remove(name, audit)
 
     async def note(self, audit: AuditEntry) -> None:

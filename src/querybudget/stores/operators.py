@@ -116,13 +116,15 @@ class Changes:
         self._version = new_version()
         self._log.append(audit)
 
-    def remove(self, name: str, audit: AuditEntry) -> bool:
+    def remove(self, name: str, audit: AuditEntry | None) -> bool:
         """As `Administers.remove_override`."""
-        check(audit)
+        if audit is not None:
+            check(audit)
         if self._entries.pop(name, None) is None:
             return False
         self._version = new_version()
-        self._log.append(audit)
+        if audit is not None:
+            self._log.append(audit)
         return True
 
     def note(self, audit: AuditEntry) -> None:

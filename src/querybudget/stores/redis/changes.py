@@ -45,7 +45,7 @@ class ChangeOps:
         if await self._run(audit, entry.id.encode(), packed(entry), until) == b"F":
             raise too_many()
 
-    async def remove(self, name: str, audit: AuditEntry) -> bool:
+    async def remove(self, name: str, audit: AuditEntry | None) -> bool:
         """As `Administers.remove_override`."""
         return await self._run(audit, name.encode(), b"", b"") == b"O"
 
@@ -66,7 +66,7 @@ class ChangeOps:
         names = ("overrides", "ends", "version", "audit")
         return [self._single.operator_key(name) for name in names]
 
-    async def _run(self, audit: AuditEntry, *change: bytes) -> bytes:
+    async def _run(self, audit: AuditEntry | None, *change: bytes) -> bytes:
         bounds = _BOUNDS.pack(MAX_OVERRIDES, SWEPT, AUDITED)
         reply: bytes = await self._single.connection.run(
             scripts.override(),
@@ -74,7 +74,7 @@ class ChangeOps:
             self._single.packed_now(),
             new_version().encode(),
             bounds,
-            packed(audit),
+            b"" if audit is None else packed(audit),
             *change,
         )
         return reply

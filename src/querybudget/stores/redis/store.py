@@ -193,7 +193,7 @@ class RedisStore:
     async def override(self, entry: Override, audit: AuditEntry) -> None:
         await self._changes.override(entry, audit)
 
-    async def remove_override(self, name: str, audit: AuditEntry) -> bool:
+    async def remove_override(self, name: str, audit: AuditEntry | None) -> bool:
         return await self._changes.remove(name, audit)
 
     async def note(self, audit: AuditEntry) -> None:

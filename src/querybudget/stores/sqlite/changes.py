@@ -48,12 +48,13 @@ def set_override(
     return True
 
 
-def remove_override(connection: sqlite3.Connection, name: str, audit: AuditEntry) -> bool:
-    """Remove an override, and note it. Return whether there was one."""
+def remove_override(connection: sqlite3.Connection, name: str, audit: AuditEntry | None) -> bool:
+    """Remove an override, and note it if there is an entry. Return whether there was one."""
     if not connection.execute("DELETE FROM overrides WHERE id = ?", (name,)).rowcount:
         return False
     _changed(connection)
-    note(connection, audit)
+    if audit is not None:
+        note(connection, audit)
     return True
 
 

@@ -136,8 +136,9 @@ class SqliteStore:
         if not await self._transact(WRITE, self._override, entry, audit):
             raise too_many()
 
-    async def remove_override(self, name: str, audit: AuditEntry) -> bool:
-        check(audit)
+    async def remove_override(self, name: str, audit: AuditEntry | None) -> bool:
+        if audit is not None:
+            check(audit)
         return await self._transact(WRITE, self._remove_override, name, audit)
 
     async def note(self, audit: AuditEntry) -> None:
@@ -269,7 +270,7 @@ class SqliteStore:
         return added
 
     def _remove_override(
-        self, connection: sqlite3.Connection, name: str, audit: AuditEntry
+        self, connection: sqlite3.Connection, name: str, audit: AuditEntry | None
     ) -> bool:
         removed = changes.remove_override(connection, name, audit)
         connection.commit()

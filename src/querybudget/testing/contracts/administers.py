@@ -245,6 +245,11 @@ class AdministerContract(StoreTests):
             assert last.entries == (other,), f"found {last}"
             log = await admin.audit()
             assert [entry.at for entry in log] == [9, 0, 1, 2, 3], f"found {log}"
+            assert await admin.remove_override("override-2", None)
+            unnoted = await admin.overrides(last.version)
+            assert unnoted, "expected another version"
+            assert not unnoted.entries, f"expected none, found {unnoted}"
+            assert await admin.audit() == log
 
     async def test_changes_made_at_once_are_all_kept(self) -> None:
         async with self._administering() as (_, admin):

@@ -4,7 +4,7 @@
 -- ARGV  1  now (0: the server's time)
 --       2  the new version
 --       3  the most overrides, how many that have ended are removed, the most entries of the log
---       4  the entry of the audit log
+--       4  the entry of the audit log; empty to note nothing
 --       5  the id of the override; without it, nothing but the log is changed
 --       6  the override, packed; empty to remove it
 --       7  when it ends; empty if never
@@ -37,6 +37,8 @@ if id then
   end
   redis.call('SET', KEYS[3], ARGV[2])
 end
-redis.call('LPUSH', KEYS[4], ARGV[4])
-redis.call('LTRIM', KEYS[4], 0, logged - 1)
+if ARGV[4] ~= '' then
+  redis.call('LPUSH', KEYS[4], ARGV[4])
+  redis.call('LTRIM', KEYS[4], 0, logged - 1)
+end
 return 'O'
