@@ -307,9 +307,7 @@ class StoreMachine(RuleBasedStateMachine):
             )
         )
         lines = tuple(
-            data.draw(
-                draws.lines_of(budget, partition, self._answers.get(budget.name), shadow=shadow)
-            )
+            draws.draw_line(data, budget, partition, self._answers.get(budget.name), shadow=shadow)
             for budget, partition, shadow in chosen
         )
         charge = Charge("", lines, hold, Millionths(price))

@@ -72,9 +72,8 @@ def observations(highest: int = 9) -> st.SearchStrategy[Observation]:
     return cells.map(lambda drawn: seen(*drawn))
 
 
-@st.composite
-def lines_of(
-    draw: st.DrawFn,
+def draw_line(
+    data: st.DataObject,
     quota: Quota,
     partition: str,
     response: BucketResponse | None,
@@ -82,12 +81,12 @@ def lines_of(
     shadow: bool,
 ) -> Line:
     """Draw a line of a quota: of any amount, and sometimes in shadow if it may be."""
-    shadow = shadow and draw(st.booleans())
+    shadow = shadow and data.draw(st.booleans())
     if quota.algorithm is Algorithm.LEASE:
         return Line(partition, quota, MICRO, MICRO, shadow)
     if quota.unit is Unit.BUCKETS:
-        weight = draw(st.sampled_from((MICRO, MICRO, 3 * MICRO)))
+        weight = data.draw(st.sampled_from((MICRO, MICRO, 3 * MICRO)))
         return Line(partition, quota, weight, weight, shadow, response)
-    amount = draw(st.integers(0, quota.capacity + 3))
-    minimum = draw(st.just(amount) | st.integers(0, amount))
+    amount = data.draw(st.integers(0, quota.capacity + 3))
+    minimum = data.draw(st.just(amount) | st.integers(0, amount))
     return Line(partition, quota, amount, minimum, shadow)
