@@ -236,7 +236,7 @@ async def test_a_hook_that_raises_harms_nothing(
     def broken(event: object) -> None:
         raise RuntimeError("a hook of the operator's")
 
-    edge.limiter._reporter._hooks = (broken, edge.decisions)
+    edge.limiter.reporter._hooks = (broken, edge.decisions)
     driven = await drive(edge.app, http_scope(key="a"), request(CHAT))
     assert driven.status == 200
     assert edge.held == 0

@@ -8,6 +8,8 @@ import pytest
 
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.errors import PolicyError
+from querybudget.limiter import Limiter
+from querybudget.metrics import PrometheusMetrics
 from querybudget.metrics.prometheus import DIRECTORY
 from querybudget.policy.model import Policy
 from querybudget.testing import FakeModel, drive, http_scope, request
@@ -62,3 +64,13 @@ async def test_opentelemetry_is_fed_where_the_policy_says_so() -> None:
     app = _app({"opentelemetry": ["metrics", "spans"]})
     driven = await drive(app, http_scope(key="a"), request(CALL))
     assert driven.status == 200
+
+
+async def test_a_limiter_of_ones_own_is_measured_too_and_no_call_twice() -> None:
+    policy = Policy.load({"budgets": BUDGETS, "metrics": "/-/metrics"})
+    for hooks in ([], [PrometheusMetrics(policy)]):
+        limiter = Limiter(policy, hooks=hooks)
+        apps = [QueryBudgetMiddleware(FakeModel(), limiter=limiter) for _ in range(2)]
+        await drive(apps[0], http_scope(key="a"), request(CALL))
+        texts = [await _scrape(app) for app in apps]
+        assert all('verdict="admit"} 1.0' in text for text in texts)

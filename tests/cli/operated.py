@@ -76,7 +76,7 @@ class Folder:
         return msgspec.json.decode(self.run(*argv, "--json", **options))
 
 
-async def _called(policy: str) -> dict[str, str]:
+async def called(policy: str) -> dict[str, str]:
     """Make a call of each of a few callers; their keys."""
     user: dict[str, Any] = {"user": {"id": "ada"}}
     scopes = {
@@ -107,6 +107,6 @@ def folder(
     Path("traffic.jsonl").write_bytes(b"".join(map(line, range(LOGGED))))
     Path("body.json").write_text('{"model": "m", "messages": []}')
     monkeypatch.setenv("QUERYBUDGET_POLICY", "policy.yaml")
-    made = Folder(capsys, monkeypatch, asyncio.run(_called("policy.yaml")))
+    made = Folder(capsys, monkeypatch, asyncio.run(called("policy.yaml")))
     made.override = made.json("block", made.keys["address"][:8], "--reason", "test")["id"]
     return made

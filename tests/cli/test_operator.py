@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import shlex
+from pathlib import Path
 
 import pytest
 
 from querybudget.cli.commands import examples_of
 from querybudget.cli.main import command_parser, main
-from tests.cli.operated import Folder, folder
+from tests.cli.operated import POLICY, Folder, called, folder
 
 __all__ = ["folder"]
 
@@ -158,3 +160,30 @@ def test_accounts_and_top_list_the_same_callers(folder: Folder) -> None:
 def test_a_quoted_request_is_found_in_the_log(folder: Folder) -> None:
     assert "Refused for now." in folder.run("find", "req_1", "--log", "traffic.jsonl")
     assert folder.json("find", "req_1", "--log", "traffic.jsonl")["request_id"] == "req_1"
+
+
+def test_without_a_log_find_looks_into_the_policys(folder: Folder) -> None:
+    Path("logging.yaml").write_text(f"{POLICY}traffic_log: traffic.jsonl\n")
+    assert "Refused for now." in folder.run("find", "req_1", "--policy", "logging.yaml")
+    said = folder.run("find", "req_0x", "--policy", "logging.yaml", status=1)
+    assert "in the log traffic.jsonl" in said
+
+
+def test_money_that_was_spent_is_seen_however_little(folder: Folder) -> None:
+    policy = POLICY.replace("budgets.db", "spent.db")
+    prices = 'models: {"*": {input: 100, output: 400}}'
+    policy += f"  - {{name: spend, limit: 5 usd/day}}\n{prices}\n"
+    Path("spending.yaml").write_text(policy)
+    asyncio.run(called("spending.yaml"))
+    asked = ["--user", "ada", "--policy", "spending.yaml"]
+    assert "  spend: $0.0050 of $5.00 spent" in folder.run("peek", *asked)
+    folder.run("override", *asked, "--budget", "spend", "--limit", "100 usd")
+    assert "usd: limit $100, until" in folder.run("override", *asked, "--limit", "100 usd")
+
+
+def test_an_allowed_account_is_not_called_a_shadow(folder: Folder) -> None:
+    folder.run("allow", "--user", "ada")
+    said = folder.run("peek", "--user", "ada")
+    assert "requests left (allowed)" in said
+    assert "allowed: all budgets count and refuse nothing" in said
+    assert "(shadow)" not in said

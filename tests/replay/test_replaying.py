@@ -134,6 +134,12 @@ def test_pools_are_those_of_the_log() -> None:
     assert "does not say the org of all callers" in alone.policy.caveats[0]
 
 
+def test_a_log_that_names_no_callers_is_said_to() -> None:
+    nameless = replayed([record(n, "anonymous") for n in range(3)], policy(PACE))
+    assert any("names no callers" in caveat for caveat in nameless.policy.caveats)
+    assert not replayed([record(0), record(1, "anonymous")], policy(PACE)).policy.caveats
+
+
 def test_tiers_are_those_of_the_log() -> None:
     tiers = policy(PACE, more="tiers: {gold: {when: {claim: {plan: gold}}, scale: {pace: 2}}}")
     gold = [record(second, tier="gold") for second in range(5)]

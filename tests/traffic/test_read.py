@@ -186,3 +186,14 @@ def test_a_line_without_a_time_says_how_to_get_one(tmp_path: Path) -> None:
     (problem,) = read(path, "uvicorn")
     assert isinstance(problem, Problem)
     assert "asctime" in problem.message
+
+
+def test_newer_lines_of_vllm_are_read_among_all_that_it_logs(tmp_path: Path) -> None:
+    begin = "(APIServer pid=7) INFO 11-18 11:06:40 [logger.py:63]"
+    other = [f"{begin} starting {number}" for number in range(60)]
+    call = f"{begin} Received request chatcmpl-1: params: SamplingParams(n=1, max_tokens=9), lora"
+    access = 'INFO:     10.1.2.3:5 - "POST /v1/chat/completions HTTP/1.1" 200 OK'
+    strange = f"{begin} Received request chatcmpl-2, said differently"
+    found = list(read(write(tmp_path / "log", *other, call, access, strange), year=2026))
+    assert [item.max_output for item in found if isinstance(item, TrafficRecord)] == [9]
+    assert [item.line for item in found if isinstance(item, Problem)] == [63]

@@ -235,7 +235,7 @@ class LocalAdmin:
             return lambda record: (views.calls_of(record),)
         if by == "seen":
             return lambda record: (record.account.seen,)
-        return lambda record: (views.score_of(record, now),)
+        return lambda record: (views.calls_of(record) > 0, views.score_of(record, now))
 
     async def _views(self, records: Sequence[AccountRecord]) -> tuple[AccountView, ...]:
         shifts = await self._shifts(records)

@@ -102,7 +102,7 @@ class QueryBudgetMiddleware:
         self._calls = OpenCalls()
         self._delays = DelayQueue(calls=self._calls)
         self._intake = Intake()
-        self._exporters: Exporters | None = None
+        self._exporters: Exporters | None = None if limiter is None else Exporters(limiter)
 
     @property
     def limiter(self) -> Limiter:
@@ -182,7 +182,8 @@ class QueryBudgetMiddleware:
                     received = await self._intake.read(limiter, route, asked, scope, receive)
                     if received.gone:
                         return
-                    target = target_of(scope, path, texts=route.examined or limiter.wants_texts)
+                    texts = route.examined or limiter.reporter.wants_texts
+                    target = target_of(scope, path, texts=texts)
                     limit = limiter.policy.body.limit
                     asks = (adapter, target, scope, received.body, limit)
                     if len(received.body) > SHORT_BODY and is_long(scope, received.body):
@@ -244,10 +245,8 @@ class QueryBudgetMiddleware:
                 " path of a YAML file"
             )
         loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
-        self._exporters = exporters = Exporters(loaded)
-        hooks = (*self._hooks, *exporters.hooks)
-        limiter = Limiter(loaded, store=self._store, clock=self._clock, hooks=hooks)
-        exporters.watch(limiter)
+        limiter = Limiter(loaded, store=self._store, clock=self._clock, hooks=self._hooks)
+        self._exporters = Exporters(limiter)
         return limiter
 
 

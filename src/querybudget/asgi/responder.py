@@ -219,7 +219,7 @@ class Responder:
             headers.append(pair)
         if good:
             self._begin_metering(content_type, encoding)
-        if self._limiter.reports:
+        if self._limiter.reporter.on:
             message = self._with_id(message, headers)
         if self._without_usage is not None:
             headers = self._without_usage.start(headers)

@@ -25,18 +25,30 @@ def add_find(commands: Commands) -> None:
         "querybudget find REQUEST --log traffic.jsonl",
     )
     parser.add_argument("id", metavar="REQUEST_ID", help="as in x-request-id, or in the error")
-    parser.add_argument("--log", metavar="FILE", help="a traffic log, instead of a console")
+    parser.add_argument(
+        "--log", metavar="FILE", help="a traffic log; default: the policy's `traffic_log`"
+    )
     add_target(parser)
 
 
 def _find(arguments: argparse.Namespace) -> int:
-    if arguments.log:
-        return _shown(_logged(arguments.log, arguments.id), arguments)
-    if not arguments.console:
+    if arguments.console and not arguments.log:
+        return asking(_remembered)(arguments)
+    arguments.log = arguments.log or _log_of(arguments.policy)
+    if not arguments.log:
         raise SetupError(
-            "expected where calls are remembered: --log FILE, or --console URL for the last ones"
+            "expected where calls are remembered: --log FILE, --policy FILE whose policy has a"
+            " `traffic_log`, or --console URL for the last ones"
         )
-    return asking(_remembered)(arguments)
+    return _shown(_logged(arguments.log, arguments.id), arguments)
+
+
+def _log_of(policy: str | None) -> str:
+    """Return where a policy has its traffic log; empty for nowhere."""
+    from querybudget.policy import load_policy  # noqa: PLC0415 - each command loads its own
+
+    log = load_policy(policy).traffic_log if policy else None
+    return log.path if log is not None else ""
 
 
 async def _remembered(admin: Admin, arguments: argparse.Namespace) -> int:
@@ -62,7 +74,7 @@ def _shown(record: TrafficRecord | None, arguments: argparse.Namespace) -> int:
     from querybudget.console.phrases import sentences  # noqa: PLC0415
 
     if record is None:
-        where = "the log" if arguments.log else "the last calls of that server"
+        where = f"the log {arguments.log}" if arguments.log else "the last calls of that server"
         raise SetupError(f"no call with the id {arguments.id} is in {where}")
     if arguments.json:
         print_json(record)

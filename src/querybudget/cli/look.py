@@ -20,7 +20,7 @@ from querybudget.cli.operator import (
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
-    from querybudget.admin.protocol import AccountView, Admin
+    from querybudget.admin.protocol import AccountView, Admin, BudgetUse
     from querybudget.cli.commands import Commands
 
 ALL = 100
@@ -159,12 +159,10 @@ def _row(view: AccountView, now: int) -> tuple[str, ...]:
 def _details(view: AccountView) -> list[str]:
     from querybudget.console.phrases import (  # noqa: PLC0415
         ago,
-        figure,
         override_words,
         percent,
         reason_words,
         score_words,
-        unit_words,
     )
     from querybudget.text import duration, moment  # noqa: PLC0415
 
@@ -174,13 +172,11 @@ def _details(view: AccountView) -> list[str]:
         f"  {view.kind}, tier {view.tier}{'' if view.known else ', on probation'}",
         f"  since {moment(view.since)}, last seen {ago(view.seen, now)}, {view.open} calls open",
     ]
-    for one in view.budgets:
-        notes = " (shadow)" * one.shadow + " (overridden)" * one.overridden
-        left, whole = figure(one.remaining, one.unit), figure(one.limit, one.unit)
-        lines.append(
-            f"  {one.budget}: {left} of {whole} {unit_words(one.unit)} left{notes}"
-            + (f", unused again in {duration(one.reset)}" if one.reset else "")
-        )
+    lines += [
+        f"  {one.budget}: {_use(one)}{_notes(one, view)}"
+        + (f", unused again in {duration(one.reset)}" if one.reset else "")
+        for one in view.budgets
+    ]
     if view.calls:
         words = score_words(view.score)
         lines.append(f"  score {view.score / 1e6:.2f} after {view.calls} calls: {words}")
@@ -192,3 +188,23 @@ def _details(view: AccountView) -> list[str]:
         why = f": {override.reason}" if override.reason else ""
         lines.append(f"  override {override.id}: {override_words(override)}{end}{by}{why}")
     return lines
+
+
+def _use(one: BudgetUse) -> str:
+    """What is left; of money, what was spent, which may be too little to see in what is left."""
+    from querybudget.console.phrases import figure, unit_words  # noqa: PLC0415
+
+    whole = figure(one.limit, one.unit)
+    if one.unit == "usd":
+        return f"{figure(one.used, one.unit)} of {whole} spent"
+    return f"{figure(one.remaining, one.unit)} of {whole} {unit_words(one.unit)} left"
+
+
+def _notes(one: BudgetUse, view: AccountView) -> str:
+    from querybudget.overrides import ANY_BUDGET, Effect  # noqa: PLC0415
+
+    names = {one.budget, one.unit, ANY_BUDGET}
+    applying = [entry for entry in view.overrides if entry.budget in names]
+    if any(entry.effect is Effect.ALLOW for entry in applying):
+        return " (allowed)"
+    return " (shadow)" * one.shadow + " (overridden)" * one.overridden

@@ -72,9 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     else:
         print("\n".join(lines_of(found)))
-    failed = [condition.text for condition in arguments.fail_if if condition.holds(found)]
-    for text in failed:
-        print(f"querybudget: {text}", file=sys.stderr)
+    failed = [condition for condition in arguments.fail_if if condition.holds(found)]
+    for one in failed:
+        print(f"querybudget: --fail-if {one.text!r} holds: {one.found(found)}", file=sys.stderr)
     if found.interrupted:
         return INTERRUPTED
     return 1 if failed else 0

@@ -134,12 +134,17 @@ def override_words(override: Override) -> str:
         return f"allowed: {budget} count{'s' * one} and refuse{'s' * one} nothing"
     changes = list[str]()
     if override.limit:
-        changes.append(f"limit {number(override.limit):,}")
+        changes.append(f"limit {_amount(override.limit, override.budget)}")
     if override.factor != MICRO:
         changes.append(f"limit times {factor(override.factor)}")
     if override.amount:
-        changes.append(f"{number(override.amount):+,} more")
+        sign = "+" if override.amount > 0 else ""
+        changes.append(f"{sign}{_amount(override.amount, override.budget)} more")
     return f"{budget}: {', '.join(changes) or 'unchanged'}"
+
+
+def _amount(value: int, unit: str) -> str:
+    return dollars(value) if unit == Unit.USD else f"{number(value):,}"
 
 
 def verdict_words(record: TrafficRecord) -> str:

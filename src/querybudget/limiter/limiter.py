@@ -91,8 +91,7 @@ class Limiter:
         store: Where accounts are kept.
         place: The URL of it without secrets, or the name of a store's class.
         analyzer: Analyzes what calls ask; None if nothing does.
-        reports: Whether there are hooks.
-        wants_texts: Whether a hook wants what calls hold.
+        reporter: Publishes events to the hooks.
         matcher: Which budgets apply to a call, by the policy.
         rules: All that is made of the policy.
         feed: Reads the overrides that the store keeps.
@@ -126,9 +125,8 @@ class Limiter:
         self._opened = analyzer_for(policy, secret) if analyzer is None else None
         analyzer = self.analyzer = analyzer or self._opened
         self._adopt(Rules(policy, KeyedHash(secret), analyzer))
-        self._reporter = Reporter(hooks, lambda: self.rules, self.clock)
-        self._settler = Settler(self._resilient, self._reporter)
-        self.reports, self.wants_texts = self._reporter.on, self._reporter.wants_texts
+        self.reporter = Reporter(hooks, lambda: self.rules, self.clock)
+        self._settler = Settler(self._resilient, self.reporter)
         self._verified = Verified(self.rules.sources)
         self.refused_policies = 0
         self.unknown, self._notices = UnknownPaths(), Notices()
@@ -275,13 +273,13 @@ class Limiter:
             now = self.clock()
         plan = matcher.plan(caller, route, call, examined)
         estimate = UNMETERED
-        if asked and (plan.needs_usage or self._reporter.on):
+        if asked and (plan.needs_usage or self.reporter.on):
             estimate = self.estimator.estimate(identity.key, call)
         admission = Admission(identity, caller.tier, call, method, path, now, estimate, plan)
         admission.examined, admission.observation = examined, examined.observation
         admission.verified = self._verified.has(identity.key, identity.source)
-        if self._reporter.on:
-            self._reporter.begin(admission, caller, rules)
+        if self.reporter.on:
+            self.reporter.begin(admission, caller, rules)
         charge = charge_for(next(self._names), caller, admission, rules, blocked=blocked)
         if charge is not None:
             admission.take(await self._resilient.reserve(charge, plan.on_error))
@@ -292,14 +290,14 @@ class Limiter:
             self._notices.about(admission)
         if admission.refusal is not None:
             admission.settled = True
-            self._reporter.publish(admission, None, 0, Settlement.NONE)
+            self.reporter.publish(admission, None, 0, Settlement.NONE)
         elif examined.opaque:
             rules.examiner.note(caller, examined)
         return admission
 
     def reads(self, admission: Admission) -> bool:
         """Return True if anything needs to know what the answer used, as for a newcomer."""
-        return admission.plan.needs_usage or self._reporter.on or not admission.verified
+        return admission.plan.needs_usage or self.reporter.on or not admission.verified
 
     async def settle(
         self, admission: Admission, outcome: Outcome, usage: Usage | None = None, status: int = 0
@@ -349,7 +347,7 @@ class Limiter:
                 self.matcher.note(admission.identity.key, admission.call)
         reserved = admission.reserved
         if reserved is None or reserved.reservation is None:
-            self._reporter.publish(admission, usage, status, Settlement.FAILED)
+            self.reporter.publish(admission, usage, status, Settlement.FAILED)
             return nothing_left()
         work = self._settler.settle(admission, reserved, outcome, usage, status)
         if not self._resilient.may_wait(reserved):
@@ -379,7 +377,7 @@ class Limiter:
         self.renewals.stop()
         self.feed.stop()
         await self._resilient.aclose()
-        await self._reporter.aclose()
+        await self.reporter.aclose()
         if self._owned:
             await self.store.aclose()
         if self._opened is not None:

@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from querybudget.adapters.base import Usage
 from querybudget.events import (
@@ -44,6 +44,8 @@ _BY_NO_BUDGET = {
     Refusal.BLOCKED: EventVerdict.BLOCKED,
 }
 
+Kind = TypeVar("Kind")
+
 
 class Reporter:
     """Publishes one event for each call to the hooks of a limiter.
@@ -59,16 +61,31 @@ class Reporter:
     """
 
     def __init__(self, hooks: Sequence[Hook], rules: Callable[[], Rules], clock: Clock) -> None:
-        self._own = (*checked_hooks(hooks), *hooks_of(rules().policy, clock))
+        self._own, self._hooks = tuple[Hook, ...](), tuple[Hook, ...]()
         self._later = AsyncHooks()
+        self._rules = rules
+        self._clock = clock
+        self.on = self.wants_texts = False
+        self.add(hooks)
+        self.add(hooks_of(rules().policy, clock))
+
+    def add(self, hooks: Sequence[Hook]) -> None:
+        """Call these hooks too, from now on.
+
+        Raises:
+            SetupError: One of them cannot be called.
+        """
+        self._own += checked_hooks(hooks)
         self._hooks = tuple(
             partial(self._later.put, cast("AsyncHook", hook)) if is_async(hook) else hook
             for hook in self._own
         )
-        self._rules = rules
-        self._clock = clock
         self.on = bool(self._hooks)
         self.wants_texts = any(getattr(hook, "wants_texts", False) for hook in self._own)
+
+    def hook(self, kind: type[Kind]) -> Kind | None:
+        """Return the first hook of a kind."""
+        return next((hook for hook in self._own if isinstance(hook, kind)), None)
 
     def begin(self, admission: Admission, caller: Caller, rules: Rules) -> None:
         """Note what only the request and the rules that decide it say, and only events need."""

@@ -8,6 +8,7 @@ from itertools import chain, islice
 
 from msgspec.structs import replace
 
+from querybudget.identity.identity import ANONYMOUS
 from querybudget.limiter import Admission, PromptAnalyzer
 from querybudget.limiter.conditions import needs_analysis
 from querybudget.policy.model import Budget, Mode, Policy
@@ -94,6 +95,8 @@ class Side:
 
     def _caveats(self) -> Iterator[str]:
         logged = self.player.logged
+        if self.tallies.callers == {ANONYMOUS}:
+            yield "the log names no callers: all its calls count as one caller's"
         for name in sorted(logged.unnamed):
             yield f"the log does not say the {name} of all callers: these are each on their own"
         if logged.strange_tiers:

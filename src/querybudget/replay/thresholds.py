@@ -67,12 +67,21 @@ class Comparison(msgspec.Struct, frozen=True):
 
     def holds(self, replayed: Replayed) -> bool:
         """Return True if what was found is so."""
+        return _SIGNS[self.sign](self._found(replayed), self.number)
+
+    def found(self, replayed: Replayed) -> str:
+        """Return what was found, in words: ``callers_refused is 2.5%``."""
+        budget = f":{self.budget}" if self.budget else ""
+        sign = "%" if self.percent else ""
+        return f"{self.name}{budget} is {self._found(replayed):.6g}{sign}"
+
+    def _found(self, replayed: Replayed) -> float:
         found = float(figure(replayed, self.name, self.budget))
         if self.percent:
             policy = replayed.policy
             whole = policy.callers if self.name.startswith(CALLERS) else policy.calls
             found = 100 * found / whole if whole else 0.0
-        return _SIGNS[self.sign](found, self.number)
+        return found
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -89,6 +98,12 @@ class Condition(msgspec.Struct, frozen=True):
     def holds(self, replayed: Replayed) -> bool:
         """Return True if what was found is so."""
         return any(all(one.holds(replayed) for one in group) for group in self.groups)
+
+    def found(self, replayed: Replayed) -> str:
+        """Return what was found of each figure that it names, in words."""
+        return ", ".join(
+            dict.fromkeys(one.found(replayed) for group in self.groups for one in group)
+        )
 
 
 def condition(text: str) -> Condition:

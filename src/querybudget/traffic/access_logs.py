@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from querybudget.adapters.base import Usage
-from querybudget.traffic.log_reading import Reading
+from querybudget.traffic.log_reading import Reading, UnrelatedLineError
 from querybudget.traffic.log_values import clock_of, micros_of, whole
 from querybudget.traffic.record import TrafficRecord
 from querybudget.units import SECOND
@@ -23,10 +23,11 @@ _UVICORN = re.compile(
 _VLLM = re.compile(
     r".{0,100}?INFO (?P<time>\d\d-\d\d \d\d:\d\d:\d\d)(?P<ms>\.\d+)? .{0,100}?"
     r"Received request (?P<id>[^\s:]{1,128}): "
-    r"prompt: (?P<prompt>.*), params: SamplingParams\((?P<params>[^)]*)"
+    r"(?:prompt: (?P<prompt>.*), )?params: SamplingParams\((?P<params>[^)]*)"
     r"(?:.*?prompt_token_ids: (?P<tokens>\[[0-9, ]*\]|None))?",
     re.DOTALL,
 )
+_VLLM_LINE = re.compile(r".{0,100}?(?:DEBUG|INFO|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d")
 _PARAMETER = re.compile(r"\b(n|max_tokens)=(\d+)")
 
 
@@ -81,14 +82,19 @@ def uvicorn_record(line: bytes, reading: Reading) -> TrafficRecord:
 def vllm_record(line: bytes, reading: Reading) -> TrafficRecord:
     """Return the record of a line that vLLM writes about a request (``--enable-log-requests``).
 
-    It names no caller, no model and no answer; all are one caller's.
+    It names no caller, no model and no answer; all are one caller's. Newer versions leave out
+    the prompt.
 
     Raises:
-        ValueError: It is about something else.
+        UnrelatedLineError: It is about something else.
+        ValueError: It is about a request in a form that is not known.
     """
-    found = _VLLM.match(line.decode("utf-8", "replace"))
+    text = line.decode("utf-8", "replace")
+    found = _VLLM.match(text)
     if found is None:
-        raise ValueError("no line about a request")
+        if "Received request" in text:
+            raise ValueError("a request in a form that is not known")
+        raise UnrelatedLineError(own=_VLLM_LINE.match(text) is not None)
     parameters = {name: int(number) for name, number in _PARAMETER.findall(found["params"])}
     listed, request_id = found["tokens"] or "", found["id"]
     tokens = listed.count(",") + 1 if any(map(str.isdigit, listed)) else 0
@@ -102,7 +108,7 @@ def vllm_record(line: bytes, reading: Reading) -> TrafficRecord:
         operation="chat" if chat else "completions",
         choices=max(1, parameters.get("n", 1)),
         max_output=parameters.get("max_tokens"),
-        input_bytes=0 if tokens else max(0, len(found["prompt"].encode()) - 2),
+        input_bytes=0 if tokens else max(0, len((found["prompt"] or "").encode()) - 2),
         input_tokens=tokens,
     )
 

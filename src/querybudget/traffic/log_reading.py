@@ -7,6 +7,18 @@ import msgspec
 from querybudget.identity import KeyedHash
 
 
+class UnrelatedLineError(ValueError):
+    """A line that is no record and need not be one: a server logs other things too.
+
+    Args:
+        own: Whether the line has the form of that server's.
+    """
+
+    def __init__(self, *, own: bool) -> None:
+        super().__init__("no line about a request")
+        self.own = own
+
+
 class Reading(msgspec.Struct, frozen=True):
     """What readers of foreign logs need to know.
 

@@ -17,7 +17,7 @@ from querybudget.traffic.api_logs import openai_record
 from querybudget.traffic.json_items import items_of
 from querybudget.traffic.log_files import by_process
 from querybudget.traffic.log_lines import STDIN, Problem, lines_of, opened
-from querybudget.traffic.log_reading import Reading
+from querybudget.traffic.log_reading import Reading, UnrelatedLineError
 from querybudget.traffic.own import record_in
 from querybudget.traffic.record import TrafficRecord
 from querybudget.traffic.spend_logs import spend_record, spend_row
@@ -111,6 +111,8 @@ def _records(
             continue
         try:
             yield record(line, reading)
+        except UnrelatedLineError:
+            continue
         except (ValueError, RecursionError) as error:
             yield Problem(number, str(error)[:200], file)
 
@@ -127,6 +129,8 @@ def _recognised(lines: Sequence[bytes | Problem], reading: Reading) -> str:
 def _is(name: str, line: bytes, reading: Reading) -> bool:
     try:
         _READERS[name](line, reading)
+    except UnrelatedLineError as other:
+        return other.own
     except (ValueError, RecursionError):
         return False
     return True
