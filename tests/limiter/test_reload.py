@@ -62,6 +62,26 @@ async def test_usage_is_kept_and_the_difference_is_said_in_words(
     assert (await limiter.reload(limiter.policy)).changes == ()
 
 
+async def test_a_calendar_budget_that_was_used_is_the_same_when_it_is_loaded_again() -> None:
+    daily = {"name": "daily", "limit": "9 requests/day", "window": "calendar"}
+    limiter = memory_limiter(policy(daily))
+    await limiter.settle(await limiter.admit(scope()), Outcome.ANSWERED)
+    limiter.set_mode("daily", Mode.SHADOW)
+    limiter.set_mode("daily", Mode.ENFORCE)
+    change = await limiter.reload(policy(daily))
+    assert change.changes == ()
+    assert change.old == change.new
+
+
+def test_the_hash_names_what_decides_calls_and_not_who_watches_them() -> None:
+    watched = policy(OWN, traffic_log="t.jsonl", metrics="/-/metrics", watch=False)
+    assert memory_limiter(watched).policy_hash == memory_limiter(policy(OWN)).policy_hash
+    webhooks = {"url": "https://example.com/hook", "secret": "0123456789abcdef"}
+    told = memory_limiter(policy(OWN, webhooks=webhooks))
+    assert told.policy_hash == memory_limiter(policy(OWN)).policy_hash
+    assert told.policy_hash != memory_limiter(policy(OWN, hold="1h")).policy_hash
+
+
 async def test_an_open_call_settles_as_it_was_decided() -> None:
     limiter = memory_limiter(policy(OWN, OPEN))
     admission = await limiter.admit(scope())

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import datetime as dt
 
-import msgspec
-from msgspec.structs import force_setattr
-
 from querybudget.units import SECOND, Period
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -21,20 +18,27 @@ _DAY = dt.timedelta(days=1)
 _STEPS = {Period.MINUTE: 60 * SECOND, Period.HOUR: 3_600 * SECOND}
 
 
-class Calendar(msgspec.Struct, frozen=True):
+class Calendar:
     """The periods of one kind in one time zone; callable as `Bounds`.
 
     It caches the last period, which is no part of its value: a call in the same period costs two
     comparisons.
 
-    Attributes:
+    Args:
         period: Any but seconds.
         zone: The time zone.
     """
 
-    period: Period
-    zone: dt.tzinfo
-    _last: tuple[int, int] = (0, 0)
+    __slots__ = ("_last", "period", "zone")
+
+    def __init__(self, period: Period, zone: dt.tzinfo) -> None:
+        self.period = period
+        self.zone = zone
+        self._last = (0, 0)
+
+    def __repr__(self) -> str:
+        """Return its value: what a hash of a policy takes of it."""
+        return f"Calendar({self.period.value}, {self.zone})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Calendar):
@@ -50,7 +54,7 @@ class Calendar(msgspec.Struct, frozen=True):
         if last[0] <= now < last[1]:
             return last
         last = self._within_day(now) if self.period in _STEPS else self._dates(now)
-        force_setattr(self, "_last", last)
+        self._last = last
         return last
 
     def _dates(self, now: int) -> tuple[int, int]:

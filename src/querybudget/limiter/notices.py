@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from querybudget.events import EventStage
 from querybudget.limiter.admission import Admission, Refusal
+from querybudget.policy.exports import Exports
 from querybudget.policy.model import Budget, Mode, Policy
 from querybudget.redact import shown
 from querybudget.text import duration, wait
@@ -42,7 +43,7 @@ _WHY = {
 def fingerprint(policy: Policy) -> str:
     """Return a hash of all in a policy that decides calls, but its secret: the same everywhere."""
     encoder = msgspec.json.Encoder(enc_hook=str, order="deterministic")  # str: of time zones
-    open_ = replace(policy, secret=b"", source="").silent()
+    open_ = replace(policy, secret=b"", source="", metrics=Exports(), watch=True).silent()
     return blake2b(encoder.encode(open_), digest_size=HASH // 2).hexdigest()
 
 
