@@ -41,7 +41,7 @@ class Talk:
         self._to, self._from = asyncio.Queue[Message](), asyncio.Queue[Message]()
 
     async def __aenter__(self) -> Self:
-        scope = http_scope("/ws", key="a") | SOCKET
+        scope = {**http_scope("/ws", key="a"), **SOCKET}
         self._task = asyncio.create_task(self.app(scope, self._to.get, self._from.put))
         self._to.put_nowait({"type": "websocket.connect"})
         assert (await self._from.get())["type"] == "websocket.accept"
@@ -80,10 +80,10 @@ async def test_a_blocked_caller_opens_no_socket() -> None:
     async with Limiter(policy(9)) as limiter:
         app = QueryBudgetMiddleware(echo, limiter=limiter)
         await block(limiter)
-        scope = http_scope("/ws", key="a") | SOCKET
+        scope = {**http_scope("/ws", key="a"), **SOCKET}
         driven = await drive(app, scope, [{"type": "websocket.connect"}])
         assert driven.sent == [{"type": "websocket.close", "code": 1008}]
-        extended = scope | {"extensions": {"websocket.http.response": {}}}
+        extended = {**scope, "extensions": {"websocket.http.response": {}}}
         driven = await drive(app, extended, [{"type": "websocket.connect"}])
         assert driven.sent[0]["status"] == 403
         assert b"blocked by the operator" in driven.sent[1]["body"]
