@@ -113,6 +113,17 @@ async def test_a_grant_acts_at_once_is_shown_and_is_noted(
     assert (await admin.audit())[0].detail.endswith("a mistake")
 
 
+async def test_what_operators_write_is_kept_on_one_line(
+    limiter: Limiter, admin: LocalAdmin
+) -> None:
+    odd, plain = "ann\n\x1b[31m\u202e", "ann\\n\\x1b[31m\\u202e"
+    entry = Override("", key_of(limiter), effect=Effect.BLOCK, by=odd, reason=odd)
+    made = await admin.change(entry, "block")
+    assert (made.by, made.reason) == (plain, plain)
+    (noted,) = await admin.audit()
+    assert (noted.by, noted.detail) == (plain, f"refuse every call; {plain}")
+
+
 async def test_a_blocked_caller_is_refused_until_the_block_is_removed(
     limiter: Limiter, admin: LocalAdmin
 ) -> None:

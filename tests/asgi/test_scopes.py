@@ -254,3 +254,25 @@ def test_an_argument_that_a_limiter_replaces_is_a_setup_error(arguments: dict[st
     limiter = memory_limiter({"budgets": [{"name": "rpm", "limit": "1/minute"}]})
     with pytest.raises(SetupError, match="expected `limiter` alone"):
         QueryBudgetMiddleware(FakeModel(), limiter=limiter, **arguments)
+
+
+async def test_what_a_server_adds_to_the_headers_later_reaches_no_application() -> None:
+    scope, seen = http_scope("/v1/chat/completions", key="one"), list[bytes]()
+    own = scope["headers"]
+
+    async def receive() -> Message:
+        own.append((b"authorization", b"Bearer trailer"))
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        seen.extend(value for name, value in scope["headers"] if name == b"authorization")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def send(_: Message) -> None:
+        pass
+
+    limiter = memory_limiter({"budgets": [{"name": "rpm", "limit": "9/minute"}]})
+    await QueryBudgetMiddleware(application, limiter=limiter)(scope, receive, send)
+    assert seen == [b"Bearer one"]

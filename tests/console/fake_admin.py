@@ -79,6 +79,7 @@ class FakeAdmin:
         }
         self.calls = [*calls]
         self.changes = list[tuple[str, Override]]()
+        self.asked = list[tuple[str, Override]]()
         self.log = list[AuditEntry]()
         self.pardoned = list[tuple[str, str, str]]()
         self.forgotten = list[tuple[str, str, str]]()
@@ -108,6 +109,7 @@ class FakeAdmin:
 
     async def change(self, entry: Override, action: str) -> Override:
         self._check()
+        self.asked.append((action, entry))
         made = msgspec.structs.replace(entry, id=f"o{len(self.changes)}", at=NOW)
         self.changes.append((action, made))
         self._note(made.by, action, made.account, made.reason)

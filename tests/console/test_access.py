@@ -10,6 +10,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from querybudget import console
+from querybudget.cli.console import allowed_hosts
 from querybudget.console.guesses import ALL_GUESSES, GUESSES, Guesses
 from querybudget.console.sessions import COOKIE, LASTS, Sessions
 from querybudget.errors import SetupError
@@ -209,6 +210,25 @@ async def test_all_networks_together_have_a_bound() -> None:
 
 
 @pytest.mark.anyio
+async def test_guesses_of_many_networks_do_not_lock_out_one_that_had_the_token() -> None:
+    guesses = Guesses(lambda: NOW)
+
+    async def wait(host: str, *, right: bool) -> int:
+        return await guesses.wait(
+            HTTPConnection({"type": "http", "client": (host, 1)}), right=right
+        )
+
+    assert not await wait("10.9.9.9", right=True)
+    for number in range(ALL_GUESSES + 5):
+        await wait(f"10.1.{number // 200}.{number % 200}", right=False)
+    assert await wait("10.8.8.8", right=True)
+    assert not await wait("10.9.9.9", right=True)
+    for _ in range(GUESSES):
+        assert not await wait("10.9.9.9", right=False)
+    assert await wait("10.9.9.9", right=True)
+
+
+@pytest.mark.anyio
 async def test_addresses_of_one_ipv6_network_guess_together() -> None:
     guesses = Guesses(lambda: NOW)
 
@@ -388,3 +408,40 @@ def test_two_consoles_do_not_take_each_others_sessions(make: MakeConsole) -> Non
 
 def test_the_console_is_a_starlette_application(make: MakeConsole) -> None:
     assert isinstance(console.app(make().limiter, admin=FakeAdmin()), Starlette)
+
+
+# -- Names ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *((name, 200) for name in ("localhost", "LOCALHOST:8321", "localhost.", "[::1]:8321")),
+        *((name, 421) for name in ("evil.example", "localhost.evil.example", "evil@localhost")),
+        *(
+            (name, 421)
+            for name in ("", "::1", "localhost:80:80", "localhost,evil", "evil:localhost")
+        ),
+    ],
+)
+def test_a_console_with_names_answers_under_no_other(
+    make: MakeConsole, host: str, status: int
+) -> None:
+    console = make(token=None, allowed_hosts=["localhost", "[::1]"])
+    for path in ("/", "/api/accounts"):
+        assert console.get(path, headers={"host": host}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("listening", "names"),
+    [
+        ("127.0.0.1", {"localhost", "127.0.0.1", "[::1]", "own"}),
+        ("127.0.0.2", {"localhost", "127.0.0.1", "[::1]", "127.0.0.2", "own"}),
+        ("::1", {"localhost", "127.0.0.1", "[::1]", "own"}),
+        ("0.0.0.0", {"own"}),
+    ],
+)
+def test_on_a_loopback_address_the_command_takes_the_machine_s_names(
+    listening: str, names: set[str]
+) -> None:
+    assert set(allowed_hosts(listening, ["own"])) == names

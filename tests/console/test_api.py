@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from querybudget.admin.protocol import AccountList, AccountView
+from querybudget.console.phrases import clock_time
 from querybudget.overrides import AuditEntry, Effect, Override, Overrides
 from querybudget.traffic.record import TrafficRecord
 from querybudget.units import MICRO
@@ -120,3 +121,22 @@ def test_problems_are_told_as_json(program: Console) -> None:
     answer = program.get("/api/accounts")
     assert answer.status_code == 503
     assert answer.json() == {"error": "The store does not answer: connection refused"}
+
+
+@pytest.mark.parametrize(
+    "body", ['{"a":' * 9_000 + "1" + "}" * 9_000, '{"by": "\\ud800"}', "[" * 60_000]
+)
+@pytest.mark.parametrize("path", ["overrides", "reload", "budgets/rpm/mode", "accounts/x/pardon"])
+def test_no_body_is_too_odd_for_an_answer(program: Console, path: str, body: str) -> None:
+    assert program.post(f"/api/{path}", content=body).status_code == 400
+
+
+def test_nobody_chooses_the_id_of_an_override(program: Console) -> None:
+    body = {"account": "everyone", "action": "block", "effect": "block", "id": "o1"}
+    program.post("/api/overrides", json=body)
+    ((_, made),) = program.admin.asked
+    assert made.id == ""
+
+
+def test_an_override_that_outlasts_the_calendar_is_shown() -> None:
+    assert clock_time(10**18) == "31 Dec 23:59:59"

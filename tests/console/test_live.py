@@ -89,6 +89,7 @@ async def test_only_so_many_watch_at_once(site: Site, make: MakeConsole) -> None
     for each in streams:
         await anext(each)
     assert site.streams.locked()
+    assert not site.own_streams.locked()  # who has the token finds a place
     for each in streams:
         await each.aclose()  # type: ignore[attr-defined]
     assert not site.streams.locked()

@@ -92,8 +92,7 @@ async def test_fields_of_one_connection_stay_there() -> None:
         answered = await ask(
             port,
             "POST /free/x HTTP/1.1",
-            "connection: X-Mine, content-length, content-type",
-            "x-mine: 1",
+            "connection: X-Own, content-length, content-type",
             "te: trailers",
             "upgrade: h2c",
             "proxy-authorization: Basic eA==",
@@ -109,11 +108,47 @@ async def test_fields_of_one_connection_stay_there() -> None:
     assert fields([b"", *sent], "set-cookie") == [b"a=1", b"b=2; path=/"]
     assert fields([b"", *sent], "x-kept") == [b"1"]
     assert len(fields([b"", *sent], "date")) == 1
-    for name in ("x-mine", "te", "upgrade", "proxy-authorization", "expect"):
+    for name in ("te", "upgrade", "proxy-authorization", "expect"):
         assert fields(heard[0], name) == []
     assert fields(heard[0], "content-type") == [b"text/plain"]
     assert fields(heard[0], "content-length") == [b"2"]
     assert fields(heard[0], "via") == [b"1.1 querybudget"]
+
+
+async def test_no_field_by_which_budgets_were_found_is_taken_away_from_the_server() -> None:
+    heard: list[list[bytes]] = []
+    async with raw_server(answering(ANSWER, heard)) as server, proxied(server) as port:
+        named = "connection: authorization, x-org, content-type, host, te"
+        sent = (
+            "authorization: Bearer k",
+            "x-org: acme",
+            "content-type: text/plain",
+            "te: trailers",
+        )
+        await ask(port, "GET /free/x HTTP/1.1", named, *sent)
+    assert fields(heard[0], "authorization") == [b"Bearer k"]
+    assert fields(heard[0], "x-org") == [b"acme"]
+    assert fields(heard[0], "content-type") == [b"text/plain"]
+    assert fields(heard[0], "te") == fields(heard[0], "connection") == []
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["x-forwarded-user", "X-Forwarded-Prefix", "X_Forwarded_For", "x_real_ip", "Content_Length"],
+)
+async def test_no_stranger_says_what_only_a_proxy_in_front_knows(field: str) -> None:
+    heard: list[list[bytes]] = []
+    async with raw_server(answering(ANSWER, heard)) as server, proxied(server) as port:
+        await ask(port, "GET /free/x HTTP/1.1", f"{field}: root")
+    assert not [line for line in heard[0] if b"root" in line]
+
+
+@pytest.mark.parametrize("target", ["/free/x#y", "/free/x?a#b"])
+async def test_nothing_after_a_number_sign_is_sent_on(target: str) -> None:
+    heard: list[list[bytes]] = []
+    async with raw_server(answering(ANSWER, heard)) as server, proxied(server) as port:
+        await ask(port, f"GET {target} HTTP/1.1")
+    assert not [head for head in heard if b"#" in head[0]]
 
 
 async def test_a_cookie_of_one_caller_is_not_sent_for_another() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from querybudget.policy.outputs import Rotation
 from querybudget.testing import FakeModel, ManualClock, drive, http_scope, memory_limiter, request
 from querybudget.traffic import Problem, TrafficLog, TrafficRecord, read
 from querybudget.traffic import line_writer as writer_module
-from querybudget.traffic.log_files import files_of
+from querybudget.traffic.log_files import files_of, prune
 from querybudget.units import SECOND
 
 pytestmark = pytest.mark.anyio
@@ -188,3 +189,19 @@ def test_several_processes_lose_no_line_and_mix_none(tmp_path: Path) -> None:
 async def test_a_log_of_which_there_is_no_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no traffic log"):
         read(tmp_path / "traffic.jsonl")
+
+
+def test_a_planted_pipe_does_not_stop_the_log(tmp_path: Path) -> None:
+    pipe = tmp_path / "traffic-20200101T000000.000000Z-1.jsonl"
+    os.mkfifo(pipe)
+    prune(tmp_path / "traffic.jsonl", 0)
+    assert not pipe.exists()
+
+
+def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.touch()
+    link = tmp_path / "traffic-20200101T000000.000000Z-1.jsonl"
+    link.symlink_to(kept)
+    prune(tmp_path / "traffic.jsonl", 0)
+    assert kept.exists()

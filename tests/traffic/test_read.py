@@ -197,3 +197,20 @@ def test_newer_lines_of_vllm_are_read_among_all_that_it_logs(tmp_path: Path) -> 
     found = list(read(write(tmp_path / "log", *other, call, access, strange), year=2026))
     assert [item.max_output for item in found if isinstance(item, TrafficRecord)] == [9]
     assert [item.line for item in found if isinstance(item, Problem)] == [63]
+
+
+@pytest.mark.parametrize("name", ["litellm", "openai", "querybudget", None])
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"startTime": 1%s, "spend": 1}' % ("0" * 400),
+        '{"timestamp": 1767225600, "latency_ms": 1e308, "request": {"model": "m", "prompt": ""}}',
+        '{"timestamp": 1767225600, "latency_ms": 1%s, "request": {"model": "m", "prompt": ""}}'
+        % ("0" * 400),
+    ],
+)
+def test_no_number_ends_the_reading_of_a_log(tmp_path: Path, name: str | None, line: str) -> None:
+    file = tmp_path / "log"
+    file.write_text(f"{line}\n")
+    (found,) = read(file, name)
+    assert isinstance(found, Problem)

@@ -30,6 +30,18 @@ async def test_a_call_is_found_by_our_id_and_by_the_one_that_it_came_with() -> N
     assert recent.find("r-2") is None
 
 
+async def test_no_caller_hides_another_s_call_behind_an_id_of_its_own() -> None:
+    recent = Recent()
+    await serve(recent, "victim")
+    (victim,) = recent.last(1)
+    app = QueryBudgetMiddleware(FakeModel(), limiter=memory_limiter(RULES, hooks=[recent]))
+    headers = {"x-request-id": victim.request_id}
+    scope = http_scope("/v1/chat/completions", key="liar", headers=headers)
+    await drive(app, scope, request(CHAT))
+    assert recent.last(1)[0].sent_id == victim.request_id
+    assert recent.find(victim.request_id) == victim
+
+
 async def test_the_last_calls_are_newest_first_of_all_or_of_one_account() -> None:
     recent = Recent()
     await serve(recent, "a", "b", "a")

@@ -136,7 +136,27 @@ async def test_a_message_that_is_not_taken_is_given_up_counted_and_said(
     await hooks.aclose()
     assert len(receiver.requests) == tries
     assert hooks.dropped == 1
-    assert f"did not reach https://x/hook: status {failures[0]}" in caplog.text
+    assert f"did not reach https://x/...: status {failures[0]}" in caplog.text
+
+
+async def test_no_log_shows_the_path_of_the_url_which_may_be_a_secret(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    receiver = Receiver(302)
+    hooks = receiver.webhooks()
+    hooks(event(delay=Micros(SECOND)))
+    await hooks.aclose()
+    (asked,) = receiver.requests  # no redirect is followed
+    assert (asked.url.raw_path, asked.url.host) == (b"/hook", "x")
+    assert asked.headers["authorization"].startswith("Basic ")
+    assert "HTTP Request: POST https://x/..." in caplog.text
+    assert "/hook" not in caplog.text
+
+
+def test_a_url_that_is_none_is_refused_at_the_start() -> None:
+    with pytest.raises(SetupError, match="URL of a webhook"):
+        Sender("https://x\0/hook", SECRET)
 
 
 async def test_the_same_thing_is_said_again_after_a_while() -> None:

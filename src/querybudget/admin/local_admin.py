@@ -17,6 +17,7 @@ from querybudget.admin.validation import change_in_words, check_change
 from querybudget.errors import SetupError
 from querybudget.limiter import Limiter
 from querybudget.overrides import AuditEntry, Override, Overrides
+from querybudget.redact import shown
 from querybudget.stores import AccountRecord
 from querybudget.stores.accounts import SEPARATOR
 from querybudget.text import listed, nearest
@@ -108,7 +109,14 @@ class LocalAdmin:
         now = self._limiter.clock()
         check_change(entry, action, self._limiter.policy.budgets, now)
         part = await self._part(entry.account)
-        entry = replace(entry, account=part, id=entry.id or os.urandom(_ID).hex(), at=Micros(now))
+        entry = replace(
+            entry,
+            account=part,
+            id=entry.id or os.urandom(_ID).hex(),
+            at=Micros(now),
+            by=shown(entry.by),
+            reason=shown(entry.reason),
+        )
         audit = self._entry(action, part, entry.by, change_in_words(entry), entry.reason)
         await self._store.override(entry, audit)
         await self._changed(audit)
@@ -254,8 +262,8 @@ class LocalAdmin:
         return shifts
 
     def _entry(self, action: str, account: str, by: str, *details: str) -> AuditEntry:
-        detail = "; ".join(detail for detail in details if detail)
-        return AuditEntry(Micros(self._limiter.clock()), by, action, account, detail)
+        detail = "; ".join(shown(detail) for detail in details if detail)
+        return AuditEntry(Micros(self._limiter.clock()), shown(by), action, account, detail)
 
     async def _changed(self, audit: AuditEntry) -> None:
         """Let a change act here now, and log it."""

@@ -120,6 +120,8 @@ class QueryBudgetMiddleware:
         """Serve one connection."""
         kind = scope["type"]
         if kind == "http" and not BYPASS.unlimited:
+            # Some servers add a body's trailers to their list, when budgets are found already.
+            scope["headers"] = [*scope["headers"]]
             await self._http(scope, receive, send)
         elif kind == "websocket" and not BYPASS.unlimited:
             await self._websocket(scope, receive, send)

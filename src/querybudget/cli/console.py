@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 HOST, PORT = "127.0.0.1", 8_321
 TOKEN_VARIABLE = "QUERYBUDGET_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable
 HIGHEST_PORT = 65_535
+OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 NOTE = """\
 The console shows and changes what is in the policy's store, so the policy must name a store that
@@ -49,6 +51,14 @@ def add_parser(commands: Commands) -> None:
         " is read-only",
     )
     parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name under which browsers may ask for it; repeatable. Default: any, or"
+        " those of this machine if it listens on a loopback address",
+    )
+    parser.add_argument(
         "--public-read", action="store_true", help="let everybody read although there is a token"
     )
 
@@ -70,14 +80,39 @@ def run(arguments: argparse.Namespace) -> int:
     from querybudget.policy import load_policy  # noqa: PLC0415 - each command loads its own
 
     token = _token(arguments.token_env)
-    app = shared_console(load_policy(arguments.policy), token, public_read=arguments.public_read)
+    app = shared_console(
+        load_policy(arguments.policy),
+        token,
+        public_read=arguments.public_read,
+        allowed_hosts=allowed_hosts(arguments.host, arguments.allowed_host),
+    )
     place = f"http://{arguments.host}:{arguments.port}/"
     print(f"console at {place}{'' if token else ' (read-only: there is no token)'}", flush=True)
     uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning")
     return 0
 
 
-def shared_console(policy: Policy, token: str | None, *, public_read: bool = False) -> Starlette:
+def allowed_hosts(listening: str, named: Sequence[str]) -> tuple[str, ...]:
+    """Return the names under which a console answers that listens on an address.
+
+    On a loopback address these are the machine's own, and those that were named: no site can then
+    read it by a name of its own that leads there. Otherwise the named ones, or any.
+    """
+    try:
+        loopback = ipaddress.ip_address(listening).is_loopback
+    except ValueError:
+        loopback = listening == "localhost"
+    own = (*OWN_NAMES, f"[{listening}]" if ":" in listening else listening) if loopback else ()
+    return tuple(dict.fromkeys((*own, *named)))
+
+
+def shared_console(
+    policy: Policy,
+    token: str | None,
+    *,
+    public_read: bool = False,
+    allowed_hosts: Sequence[str] = (),
+) -> Starlette:
     """Return the console of a policy's store.
 
     Raises:
@@ -104,7 +139,13 @@ def shared_console(policy: Policy, token: str | None, *, public_read: bool = Fal
             file=sys.stderr,
         )
     limiter = Limiter(policy)
-    app = console.app(limiter, token=token, public_read=public_read, deciding=False)
+    app = console.app(
+        limiter,
+        token=token,
+        public_read=public_read,
+        deciding=False,
+        allowed_hosts=allowed_hosts,
+    )
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:

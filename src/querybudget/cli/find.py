@@ -57,17 +57,10 @@ async def _remembered(admin: Admin, arguments: argparse.Namespace) -> int:
 
 def _logged(path: str, request_id: str) -> TrafficRecord | None:
     from querybudget import traffic  # noqa: PLC0415 - each command loads its own
-    from querybudget.traffic.record import TrafficRecord  # noqa: PLC0415
+    from querybudget.traffic.record import TrafficRecord, best_match  # noqa: PLC0415
 
-    for record in traffic.read(path):
-        if isinstance(record, TrafficRecord) and request_id in _ids(record):
-            return record
-    return None
-
-
-def _ids(record: TrafficRecord) -> tuple[str, str, str]:
-    """Return the ids of a call: our own, its caller's, and the application's."""
-    return record.request_id, record.sent_id, record.answer_id
+    calls = (record for record in traffic.read(path) if isinstance(record, TrafficRecord))
+    return best_match(request_id, calls)
 
 
 def _shown(record: TrafficRecord | None, arguments: argparse.Namespace) -> int:

@@ -123,6 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
         ) from None
     from msgspec import json  # noqa: PLC0415 - each command loads its own
 
+    from querybudget.cli.console import allowed_hosts  # noqa: PLC0415
     from querybudget.policy import load_policy  # noqa: PLC0415
     from querybudget.proxy.upstream import check_upstream  # noqa: PLC0415
 
@@ -131,7 +132,8 @@ def run(arguments: argparse.Namespace) -> int:
     upstream = _upstream(arguments, load_policy(arguments.policy))
     check_upstream(upstream)
     place = _console_place(arguments.console)
-    settings = (arguments.policy, upstream, place, arguments.token_env)
+    hosts = allowed_hosts(arguments.host, ()) if not arguments.uds else ()
+    settings = (arguments.policy, upstream, place, arguments.token_env, hosts)
     os.environ[SETTINGS] = json.encode(settings).decode()
     listening = _listening(arguments)
     _log()
@@ -149,14 +151,20 @@ def worker_app() -> ASGIApp:
     from querybudget.proxy import Upstream, app  # noqa: PLC0415
 
     _log()
-    settings = json.decode(os.environ[SETTINGS], type=tuple[str, Upstream, str, str])
-    policy, upstream, place, token = settings
+    settings = json.decode(
+        os.environ[SETTINGS], type=tuple[str, Upstream, str, str, tuple[str, ...]]
+    )
+    policy, upstream, place, variable, hosts = settings
     if not place:
         return app(upstream, policy)
-    return _with_console(policy, upstream, place, os.environ.get(token) or None)
+    token = os.environ.get(variable) or None
+    # With a token nobody reads without it, and no browser sends a session to another name.
+    return _with_console(policy, upstream, place, token, () if token else hosts)
 
 
-def _with_console(policy: str, upstream: Upstream, place: str, token: str | None) -> ASGIApp:
+def _with_console(
+    policy: str, upstream: Upstream, place: str, token: str | None, hosts: tuple[str, ...]
+) -> ASGIApp:
     """Return the proxy, with the console of its limiter at a path of its own."""
     from starlette.routing import Mount, Router  # noqa: PLC0415
 
@@ -169,7 +177,8 @@ def _with_console(policy: str, upstream: Upstream, place: str, token: str | None
 
     recent = Recent()
     limiter = Limiter(load_policy(policy), hooks=[recent])
-    shown = console.app(limiter, token=token, admin=LocalAdmin(limiter, recent))
+    admin = LocalAdmin(limiter, recent)
+    shown = console.app(limiter, token=token, admin=admin, allowed_hosts=hosts)
     proxied = app(upstream, limiter=limiter)
     router = Router([Mount(place, shown)], redirect_slashes=False, default=proxied)
 

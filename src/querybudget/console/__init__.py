@@ -13,6 +13,7 @@ token. Without one the console is read-only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from querybudget.admin import Admin, LocalAdmin, RecentCalls
@@ -33,6 +34,7 @@ def app(
     title: str = "querybudget",
     admin: Admin | None = None,
     deciding: bool = True,
+    allowed_hosts: Sequence[str] = (),
 ) -> Starlette:
     """Return the console of a limiter, to be mounted at any path or served by itself.
 
@@ -47,6 +49,8 @@ def app(
         admin: What is shown and changed; by default, what the limiter's own store keeps.
         deciding: Whether the limiter decides calls. If not, as where it only knows the policy and
             the store of other processes, there are no modes to switch and no policy to load.
+        allowed_hosts: Names under which it answers, as in ``Host`` without the port; by
+            default any.
 
     Raises:
         SetupError: jinja2 is not installed, or the token is too short.
@@ -57,4 +61,4 @@ def app(
 
     access = Access(token, limiter.clock, public_read=public_read)
     admin = admin or LocalAdmin(limiter, recent)
-    return console_of(Site(limiter, admin, access, title=title, deciding=deciding))
+    return console_of(Site(limiter, admin, access, title=title, deciding=deciding), allowed_hosts)

@@ -47,6 +47,10 @@ class Access:
             return None
         return self.sessions.read(request.cookies.get(COOKIE, ""), self._clock())
 
+    def knows(self, request: Request) -> bool:
+        """Return whether a request that was let pass is of somebody who has the token."""
+        return self.session(request) is not None or "authorization" in request.headers
+
     async def takes(self, request: Request, token: str) -> bool:
         """Return whether a token is right, and count it if it is not.
 

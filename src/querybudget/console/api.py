@@ -41,8 +41,6 @@ class _Change(msgspec.Struct, frozen=True):
     until: _Figure = 0
     by: _Text = ""
     reason: _Text = ""
-    id: str = ""
-    at: int = 0
 
 
 class _Note(msgspec.Struct, frozen=True):
@@ -125,7 +123,8 @@ async def add_override(request: Request) -> Response:
     if change.action not in _ACTIONS:
         raise HTTPException(400, f"expected an action of {', '.join(_ACTIONS)}")
     fields: Mapping[str, Any] = msgspec.structs.asdict(change)
-    override = Override(**{name: fields[name] for name in Override.__struct_fields__})
+    given = {name: fields[name] for name in Override.__struct_fields__ if name in fields}
+    override = Override(id="", **given)
     made = await named(site.admin.change(override, change.action))
     site.surveyor.stale()
     return _json(made, 201)
@@ -197,6 +196,8 @@ async def _body(request: Request, kind: type[_Body]) -> _Body:
         return msgspec.json.decode(body or b"{}", type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise HTTPException(400, str(error)) from None
+    except RecursionError:
+        raise HTTPException(400, "expected fewer values inside each other") from None
 
 
 def _limit(request: Request, default: int = 100) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 
 import msgspec
@@ -25,11 +26,11 @@ _STATIC = {
 }
 
 
-def console_of(site: Site) -> Starlette:
-    """Return the application of a console."""
+def console_of(site: Site, hosts: Sequence[str] = ()) -> Starlette:
+    """Return the application of a console that answers under some names; empty for any."""
     console = Starlette(
         routes=_routes(),
-        middleware=[Middleware(Shield)],
+        middleware=[Middleware(Shield, hosts=hosts)],
         exception_handlers={
             HTTPException: _problem,
             QueryBudgetError: _problem,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections import deque
 from itertools import count
 
 from starlette.requests import HTTPConnection
@@ -19,6 +20,8 @@ ALL_GUESSES = 300
 """Wrong tokens that all networks together may send in a minute."""
 
 _NETWORKS = 10_000
+_PROVEN = 100
+"""Networks remembered that sent the right token: guesses of others do not lock them out."""
 _IPV6_PREFIX = 64
 _MINUTE = 60 * SECOND
 
@@ -41,6 +44,7 @@ class Guesses:
     def __init__(self, clock: Clock) -> None:
         self._store = MemoryStore(clock, max_identities=_NETWORKS)
         self._names = count()
+        self._proven = deque[str](maxlen=_PROVEN)
 
     async def wait(self, connection: HTTPConnection, *, right: bool) -> int:
         """Count a token that was sent, unless it is right.
@@ -50,12 +54,16 @@ class Guesses:
             even the right one, or a guess would tell. 0 otherwise.
         """
         network = _network(connection)
-        lines = (Line(network, _OWN, MICRO, MICRO), Line("everyone", _ALL, MICRO, MICRO))
-        decision = await self._store.reserve(Charge(str(next(self._names)), lines, _MINUTE))
+        lines = [Line(network, _OWN, MICRO, MICRO)]
+        if not (proven := network in self._proven):
+            lines.append(Line("everyone", _ALL, MICRO, MICRO))
+        decision = await self._store.reserve(Charge(str(next(self._names)), tuple(lines), _MINUTE))
         if decision.reservation is None:
             return max(1, whole_up(decision.wait))
         used = 0 if right else MICRO
-        await self._store.settle(decision.reservation, (used, used))
+        await self._store.settle(decision.reservation, (used,) * len(lines))
+        if right and not proven:
+            self._proven.append(network)
         return 0
 
 

@@ -52,16 +52,20 @@ async def events(request: Request) -> Response:
 def _stream(site: Site, request: Request, written: Callable[[TrafficRecord], str]) -> Response:
     if request.method == "HEAD":
         return Response(media_type=EVENTS)
-    if site.streams.locked():
+    places = site.own_streams if site.access.knows(request) else site.streams
+    if places.locked():
         raise HTTPException(503, "Too many are watching already.", {"retry-after": "30"})
     since = _since(request)
-    body = new_calls(site, written, site.limiter.clock() if since is None else since)
+    body = new_calls(site, written, site.limiter.clock() if since is None else since, places)
     headers = {"x-accel-buffering": "no"}  # so nginx passes it on at once
     return StreamingResponse(body, media_type=EVENTS, headers=headers)
 
 
 async def new_calls(
-    site: Site, written: Callable[[TrafficRecord], str], since: int
+    site: Site,
+    written: Callable[[TrafficRecord], str],
+    since: int,
+    places: asyncio.Semaphore | None = None,
 ) -> AsyncIterator[bytes]:
     """Yield events.
 
@@ -69,8 +73,9 @@ async def new_calls(
         site: The console.
         written: A call to the text of its event.
         since: The moment from which calls are new, µs since the epoch.
+        places: One of them is taken; by default, of `Site.streams`.
     """
-    async with site.streams:
+    async with places or site.streams:
         begin = await _last(site.admin)
         known = _names(record for record in begin if record.at + record.duration <= since)
         quiet = 0

@@ -18,6 +18,8 @@ SHORT = 8
 _HASH = re.compile(r"[0-9a-f]{16,}")
 _UNITS = frozenset(Unit)
 _DAY = 86_400 * SECOND
+_LAST = 253_402_300_799
+"""The last second of the year 9999: a date says no later one."""
 
 REASONS = {
     "persistence": "It jumps from subject to subject and does not stay on one.",
@@ -94,7 +96,7 @@ def clock_time(time: int) -> str:
     """A moment as ``26 Nov 12:03:11``, in UTC; empty for none."""
     if not time:
         return ""
-    return datetime.fromtimestamp(time // SECOND, UTC).strftime("%-d %b %H:%M:%S")
+    return datetime.fromtimestamp(min(time // SECOND, _LAST), UTC).strftime("%-d %b %H:%M:%S")
 
 
 def ago(time: int, now: int) -> str:

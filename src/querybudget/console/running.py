@@ -14,6 +14,7 @@ from querybudget.limiter.reloading import Change, differences
 from querybudget.overrides import AuditEntry
 from querybudget.policy.load import load
 from querybudget.policy.model import Mode, Policy
+from querybudget.redact import shown
 
 logger = logging.getLogger("querybudget")
 
@@ -69,6 +70,6 @@ async def _note(limiter: Limiter, action: str, by: str, change: Change) -> None:
     """Note a change in the audit log, if the store keeps one."""
     detail = "; ".join(change.changes) or "nothing is different"
     try:
-        await limiter.administering.note(AuditEntry(limiter.clock(), by, action, "", detail))
+        await limiter.administering.note(AuditEntry(limiter.clock(), shown(by), action, "", detail))
     except QueryBudgetError as error:
         logger.warning("the change of the policy is not in the audit log: %s", error)

@@ -55,7 +55,8 @@ class Site:
         tick: Seconds between two looks for new calls.
 
     Attributes:
-        streams: Free places of `STREAMS`.
+        streams: Free places of `STREAMS`, for those who have no token.
+        own_streams: As many for those who have it, which nobody else can take.
         surveyor: Makes the overview's figures.
     """
 
@@ -72,6 +73,7 @@ class Site:
         self.limiter, self.admin, self.access = limiter, admin, access
         self.title, self.deciding, self.tick = title, deciding, tick
         self.streams = asyncio.Semaphore(STREAMS)
+        self.own_streams = asyncio.Semaphore(STREAMS)
         self.surveyor = Surveyor(admin, limiter.clock)
         self._templates = templates()
 

@@ -1,11 +1,13 @@
 """What is sent on from one connection to the next: targets and header fields (RFC 9110, 7.6).
 
-Pure. Fields that belong to one connection stay there, also those that ``Connection`` names. The
-path is sent on as it was received, because the budgets were found by it.
+Pure. Fields that belong to one connection stay there. ``Connection`` of an answer may name more of
+them. That of a request takes away no others, since budgets may have been found by them: it would
+hide from the server who is charged. The path is sent on as it was received for the same reason.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import quote, unquote_to_bytes
 
@@ -20,6 +22,7 @@ PSEUDONYM = b"querybudget"
 _HOP_BY_HOP = frozenset(
     {
         b"connection",
+        b"http2-settings",
         b"keep-alive",
         b"proxy-authenticate",
         b"proxy-authorization",
@@ -31,10 +34,8 @@ _HOP_BY_HOP = frozenset(
     }
 )
 
-_ABOUT_THE_BODY = frozenset(
-    {b"content-encoding", b"content-length", b"content-type", b"host", b"range"}
-)
-"""Fields that ``Connection`` cannot take away: budgets were found by what they say."""
+_ABOUT_THE_BODY = frozenset({b"content-encoding", b"content-length", b"content-type", b"range"})
+"""Fields of an answer that ``Connection`` cannot take away: the meter has read it by them."""
 
 _FORWARDED = frozenset(
     {
@@ -46,7 +47,14 @@ _FORWARDED = frozenset(
         b"x-real-ip",
     }
 )
+_X_FORWARDED = b"x-forwarded-"
+"""Others begin so too, such as the prefix of the path or the user that a login proxy has found."""
+
 _NO_BODY = frozenset({204, 304})
+
+_NO_TARGET = re.compile(rb"[^!-~]|#")
+"""What no target holds (RFC 9112, section 3.2). Some servers drop what follows a ``#``, and would
+answer another path than the one whose budgets were found."""
 
 
 def target_of(scope: Scope, prefix: bytes = b"") -> bytes | None:
@@ -65,7 +73,7 @@ def target_of(scope: Scope, prefix: bytes = b"") -> bytes | None:
     if path == b"*" and scope.get("method") == "OPTIONS" and not prefix:
         return path
     target = prefix + path + b"?" + query if query else prefix + path
-    if not path.startswith(b"/") or not all(0x21 <= byte <= 0x7E for byte in target):  # noqa: PLR2004 - what a target may hold
+    if not path.startswith(b"/") or _NO_TARGET.search(target):
         return None
     return None if prefix and _leads_out(path) else target
 
@@ -90,11 +98,16 @@ def request_headers(
         drop: Returns True for the names of fields to leave out besides.
     """
     received: list[Header] = [(name.lower(), value) for name, value in scope["headers"]]
-    hops = _hops(received) - _ABOUT_THE_BODY
     chunked = any(name == b"transfer-encoding" for name, _ in received)
+    believed = bool(trusted) and trusted.trusts_peer(scope)
     kept: list[Header] = []
     for name, value in received:
-        if name in hops or name in _FORWARDED or name in {b"host", b"expect", b"via"}:
+        plain = name.replace(b"_", b"-")  # CGI and its kind take both for the same
+        if plain in _HOP_BY_HOP or plain in _FORWARDED or plain in {b"host", b"expect", b"via"}:
+            continue
+        if plain.startswith(_X_FORWARDED) and not believed:
+            continue
+        if plain != name and plain in _ABOUT_THE_BODY:
             continue
         if (chunked and name == b"content-length") or (drop is not None and drop(name)):
             continue
@@ -105,7 +118,12 @@ def request_headers(
     version = str(scope.get("http_version", "1.1")).encode("latin-1")
     vias = [*_values(received, b"via"), version + b" " + PSEUDONYM]
     first = (b"host", host or asked)
-    return [first, *kept, (b"via", b", ".join(vias)), *_forwarded(scope, received, asked, trusted)]
+    return [
+        first,
+        *kept,
+        (b"via", b", ".join(vias)),
+        *_forwarded(scope, received, asked, believed=believed),
+    ]
 
 
 def answer_headers(status: int, received: Sequence[Header], date: bytes = b"") -> list[Header]:
@@ -141,13 +159,13 @@ def _hops(headers: Iterable[Header]) -> frozenset[bytes]:
 
 
 def _forwarded(
-    scope: Scope, received: Sequence[Header], host: bytes, trusted: Networks
+    scope: Scope, received: Sequence[Header], host: bytes, *, believed: bool
 ) -> list[Header]:
     """Say who asked, for what host, and how: once more if a trusted proxy has said so before."""
     client = scope.get("client")
     peer = str(client[0]).encode("latin-1", "replace") if client and client[0] else b"unknown"
     scheme = {"wss": b"https", "https": b"https"}.get(scope.get("scheme", ""), b"http")
-    if not trusted or not trusted.trusts_peer(scope):
+    if not believed:
         said = [(b"x-forwarded-for", peer), (b"x-forwarded-proto", scheme)]
         return [*said, (b"x-forwarded-host", host)] if host else said
     fors = [*_values(received, b"x-forwarded-for"), peer]

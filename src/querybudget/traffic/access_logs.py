@@ -12,12 +12,13 @@ from querybudget.units import SECOND
 
 _NGINX = re.compile(
     r"(?P<address>\S+) \S+ (?P<user>[^\[]*?) \[(?P<time>[^\]]{20,32})\] "
-    r'"(?P<method>[A-Z]{3,7}) (?P<target>[^" ]+)[^"]*" (?P<status>\d{3}) (?:\d+|-)(?P<rest>.*)'
+    r'"(?P<method>[A-Z]{3,7}) (?P<target>[^" ]++)[^"]*+" (?P<status>\d{3}) (?:\d++|-)(?P<rest>.*)'
 )
 _MORE = re.compile(r' (rt|id|who|model|in|out|length)=(?:"([^"]*)"|(\S*))')
 _UVICORN = re.compile(
-    r"(?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*)?(?:.*?\s)??"
-    r'(?P<address>[0-9A-Fa-f.:\[\]]+):\d+ - "(?P<method>[A-Z]{3,7}) (?P<target>[^" ]+)[^"]*"'
+    r"(?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*+)?+(?:.*?\s)??"
+    r"(?P<address>[0-9A-Fa-f.:\[\]]{2,60}):\d{1,5} - "
+    r'"(?P<method>[A-Z]{3,7}) (?P<target>[^" ]++)[^"]*+"'
     r" (?P<status>\d{3})\b"
 )
 _VLLM = re.compile(

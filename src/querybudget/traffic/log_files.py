@@ -230,7 +230,9 @@ def _in_use(file: Path) -> bool:
     if sys.platform != "win32":
         import fcntl  # noqa: PLC0415 - Windows has none
 
-        with file.open("rb") as opened:
+        # No link is followed, and nobody is waited for: in a folder of many, others make files too.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        with open(os.open(file, flags), "rb") as opened:  # noqa: PTH123 - of a descriptor
             try:
                 fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

@@ -113,7 +113,7 @@ def _records(
             yield record(line, reading)
         except UnrelatedLineError:
             continue
-        except (ValueError, RecursionError) as error:
+        except (ValueError, OverflowError, RecursionError) as error:
             yield Problem(number, str(error)[:200], file)
 
 
@@ -131,7 +131,7 @@ def _is(name: str, line: bytes, reading: Reading) -> bool:
         _READERS[name](line, reading)
     except UnrelatedLineError as other:
         return other.own
-    except (ValueError, RecursionError):
+    except (ValueError, OverflowError, RecursionError):
         return False
     return True
 
@@ -161,7 +161,7 @@ def _table(
             if row is None:
                 break
             yield spend_row(row, reading)
-        except (ValueError, csv.Error) as error:
+        except (ValueError, OverflowError, csv.Error) as error:
             yield Problem(rows.line_num, str(error)[:200], file)
         yield from problems
         problems.clear()

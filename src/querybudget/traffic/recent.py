@@ -9,7 +9,7 @@ import msgspec
 
 from querybudget.events import DecisionEvent
 from querybudget.traffic.own import record_in
-from querybudget.traffic.record import TrafficRecord, record_of
+from querybudget.traffic.record import TrafficRecord, best_match, record_of
 
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -40,11 +40,11 @@ class Recent:
         return len(self._records)
 
     def find(self, request_id: str, /) -> TrafficRecord | None:
-        """Return the last call of this id: ours, the one sent, or the application's."""
-        for record in self._with(request_id):
-            if request_id in (record.request_id, record.sent_id, record.answer_id):
-                return record
-        return None
+        """Return the call of this id: ours, or else the last of the application or a caller.
+
+        Callers send what ids they like, so one of these never hides a call that is ours.
+        """
+        return best_match(request_id, self._with(request_id))
 
     def last(self, limit: int, account: str = "", /) -> Sequence[TrafficRecord]:
         """Return the last calls, newest first.

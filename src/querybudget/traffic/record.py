@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from querybudget.adapters.base import Channel, Usage
@@ -172,6 +174,22 @@ def record_of(event: DecisionEvent, *, prompts: bool = False) -> TrafficRecord:
         store=event.store.value,
         texts=_texts(event) if prompts else (),
     )
+
+
+def best_match(request_id: str, records: Iterable[TrafficRecord]) -> TrafficRecord | None:
+    """Return the call of an id: by ours, else by the application's answer, else as it was sent.
+
+    Of several with the same id it is the first. None if no call has it.
+    """
+    answered = sent = None
+    for record in records:
+        if record.request_id == request_id:
+            return record
+        if answered is None and record.answer_id == request_id:
+            answered = record
+        elif sent is None and record.sent_id == request_id:
+            sent = record
+    return answered or sent
 
 
 def _texts(event: DecisionEvent) -> tuple[TrafficText, ...]:

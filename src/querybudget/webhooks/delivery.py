@@ -66,6 +66,18 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     share: int = 0
 
 
+class _SecretURL(httpx.URL):
+    """A URL whose path may be a secret, as many receivers have it: logs show only the host."""
+
+    def __str__(self) -> str:
+        return _place(super().__str__())
+
+
+def _place(url: str) -> str:
+    scheme, _, rest = redact_url(url).partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}/..."
+
+
 def signature(secret: bytes, at: int, body: bytes) -> str:
     """Return what the header `SIGNATURE` says of a body that is sent at a time in seconds."""
     signed = hmac.new(secret, b"%d." % at + body, hashlib.sha256).hexdigest()
@@ -102,9 +114,13 @@ class Sender:
     ) -> None:
         if not url.startswith(("http://", "https://")):
             raise SetupError(f"expected the URL of a webhook, found {redact_url(url)}")
+        try:
+            self._url = _SecretURL(url)
+        except httpx.InvalidURL:
+            raise SetupError(f"expected the URL of a webhook, found {_place(url)}") from None
         if not secret:
             raise SetupError("expected a secret that signs webhooks, found an empty one")
-        self._url, self._secret = url, secret.encode()
+        self._secret = secret.encode()
         self._client, self._clock = client, clock or system_clock()
         self._sleep, self._jitter = sleep, jitter
         self._waiting = deque[Message]()
@@ -145,7 +161,10 @@ class Sender:
                 await self._sleep(longest * (0.5 + self._jitter() / 2))
             try:
                 headers = self._headers(body)
-                answer = await client.post(self._url, content=body, headers=headers)
+                request = httpx.Request("POST", self._url, content=body, headers=headers)
+                request.url = self._url  # it has made a plain one of it
+                request.extensions["timeout"] = client.timeout.as_dict()
+                answer = await client.send(request, follow_redirects=False)
             except httpx.HTTPError as error:
                 why = error_type(error)
                 continue
@@ -155,9 +174,7 @@ class Sender:
             if answer.status_code != _TOO_MANY and answer.status_code < _SERVER_ERROR:
                 break  # it will not take this message another time either
         self.dropped += 1
-        logger.warning(
-            "a webhook (%s) did not reach %s: %s", message.kind, redact_url(self._url), why
-        )
+        logger.warning("a webhook (%s) did not reach %s: %s", message.kind, self._url, why)
 
     def _headers(self, body: bytes) -> dict[str, str]:
         at = self._clock() // SECOND
