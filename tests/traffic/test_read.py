@@ -209,7 +209,7 @@ def test_newer_lines_of_vllm_are_read_among_all_that_it_logs(tmp_path: Path) -> 
         % ("0" * 400),
     ],
 )
-def test_no_number_ends_the_reading_of_a_log(tmp_path: Path, name: str | None, line: str) -> None:
+def test_no_number_ends_the_reading_of_a_log(tmp_path: Path, name: Any, line: str) -> None:
     file = tmp_path / "log"
     file.write_text(f"{line}\n")
     (found,) = read(file, name)
