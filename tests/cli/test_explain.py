@@ -195,3 +195,40 @@ budgets:
     assert "a caller without org is on its own, shadow" in out
     assert "fit" not in out
     assert (err, caplog.messages) == ("", [])
+
+
+OVERRIDDEN = """\
+secret: 0123456789abcdef0123456789abcdef
+identity: [api_key]
+overrides:
+  - {api_key: ada, factor: 2, budget: rpm, reason: launch}
+  - {api_key: ada, allow: true, budget: tokens}
+  - {api_key: bob, block: true}
+budgets:
+  - {name: rpm, limit: 9 requests/minute}
+  - {name: tokens, limit: 1 tokens/day}
+"""
+
+
+def test_explain_says_which_overrides_apply(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explained(tmp_path, OVERRIDDEN, chat("hello"), "--header", "authorization: Bearer ada")
+    out = capsys.readouterr().out
+    assert "rpm: 18 requests in any minute" in out
+    assert "override: rpm: limit times 2 (launch)" in out
+    assert "override: allowed: tokens counts and refuses nothing" in out
+    assert "admit" in out.splitlines()[0]
+    explained(tmp_path, OVERRIDDEN, chat("hello"), "--header", "authorization: Bearer bob")
+    assert "blocked, an override blocks the caller" in capsys.readouterr().out
+    explained(tmp_path, OVERRIDDEN, chat("hello"), "--header", "authorization: Bearer eve")
+    out = capsys.readouterr().out
+    assert "rpm: 9 requests in any minute" in out
+    assert "override" not in out
+
+
+def test_check_says_where_overrides_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(OVERRIDDEN)
+    assert main(["check", str(path)]) == 0
+    assert "overrides: 3 in the policy" in capsys.readouterr().out

@@ -89,10 +89,8 @@ def check(path: str) -> int:
     print(f"server: {', '.join(policy.server) or 'any'}")
     for line in _brought(policy):
         print(f"  {line}")
-    for name, partition in policy.partitions.items():
-        print(f"callers without {name} {MISSING[partition.missing]}")
-    if policy.tiers:
-        print(f"tiers: {', '.join(tier.name for tier in policy.tiers)}")
+    for line in _apart(policy):
+        print(line)
     if policy.counts_buckets:
         print(f"prompts are embedded by {_embedding(policy.embedding)}")
         if policy.adaptive is not None:
@@ -101,6 +99,18 @@ def check(path: str) -> int:
     for warning in (*warnings(policy), *_missing(policy)):
         print(f"{path}: warning: {warning}", file=sys.stderr)
     return 0
+
+
+def _apart(policy: Policy) -> Iterator[str]:
+    """What is different for some callers, one line for each kind."""
+    for name, partition in policy.partitions.items():
+        yield f"callers without {name} {MISSING[partition.missing]}"
+    if policy.tiers:
+        yield f"tiers: {', '.join(tier.name for tier in policy.tiers)}"
+    overrides = [f"{len(policy.overrides)} in the policy"] * bool(policy.overrides)
+    overrides += [f"those of {each.target}" for each in policy.override_sources]
+    if overrides:
+        yield f"overrides: {', '.join(overrides)}, and what operators add to the store"
 
 
 def _store_problem(path: str, error: SetupError) -> PolicyError:

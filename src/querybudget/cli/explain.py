@@ -22,14 +22,17 @@ from querybudget.asgi.websocket import HANDSHAKE, message_call
 from querybudget.cli.check import pooled
 from querybudget.cli.explain_text import lines
 from querybudget.cli.explanation import BudgetExplanation, Explanation, Reads, Request
+from querybudget.console.phrases import override_words
 from querybudget.coverage import Observation
 from querybudget.coverage.caller import CallerProfile
 from querybudget.errors import BodyError
 from querybudget.ledger import Line, LineStatus
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
 from querybudget.limiter.conditions import Mismatch
+from querybudget.limiter.plans import Caller
 from querybudget.limiter.route import Route
 from querybudget.limiter.scopes import WEBSOCKET, is_preflight, paths_of, target_of
+from querybudget.overrides import Effect
 from querybudget.policy.model import Budget, EstimateSettings, Missing, Mode, Partition, Policy
 from querybudget.policy.routes import Unknown
 from querybudget.redact import shown
@@ -68,6 +71,7 @@ async def explain_request(policy: Policy, request: Request) -> Explanation:
     # The hook makes the limiter estimate tokens even if no budget counts them.
     limiter = Limiter(policy.silent(), store=store, clock=clock, hooks=[lambda _: None])
     try:
+        await limiter.feed.refresh()  # functions that return overrides
         return await _decide(limiter, request)
     finally:
         await limiter.aclose()
@@ -152,6 +156,7 @@ def _explanation(
         matched.budget.name: msgspec.structs.replace(
             _applying(matched.budget, line, status, observation),
             per=_pooled_here(matched.budget, line, partitions),
+            overrides=_overriding(limiter, caller, line),
         )
         for matched, line, status in zip(admission.plan.budgets, charged, statuses, strict=True)
     }
@@ -186,6 +191,7 @@ def _explanation(
 def _applying(
     budget: Budget, line: Line, status: LineStatus | None, observation: Observation
 ) -> BudgetExplanation:
+    line = line if status is None else status.line  # as overrides have changed it
     # A line of buckets holds what one new bucket counts; to this caller, all are new.
     buckets = line.quota.unit is Unit.BUCKETS
     cost = line.amount * CallerProfile().novelty(observation) if buckets else line.amount
@@ -216,6 +222,21 @@ def _pooled_here(budget: Budget, line: Line, partitions: Mapping[str, Partition]
     ]
     notes += [f"; all without {name} share one account" for name in shared]
     return "".join([pooled(budget), *notes])
+
+
+def _overriding(limiter: Limiter, caller: Caller, line: Line) -> tuple[str, ...]:
+    """Return what overrides change of a line, in words."""
+    table, now = limiter.rules.overrides, limiter.clock()
+    if table is None:
+        return ()
+    everywhere = [one for one in table.of_caller(caller) if one.effect is not Effect.LIMIT]
+    entries = dict.fromkeys([*table.of_account(line.partition), *everywhere])
+    quota = line.quota
+    return tuple(
+        override_words(one) + (f" ({one.reason})" if one.reason else "")
+        for one in entries
+        if one.applies(quota.name, quota.unit, now)
+    )
 
 
 def _idle(budget: Budget, why: str) -> BudgetExplanation:
@@ -295,6 +316,8 @@ def _reason(mismatch: Mismatch | None) -> str:
 
 def _verdict(admission: Admission, policy: Policy) -> tuple[str, str]:
     decision = admission.decision
+    if admission.refusal is Refusal.BLOCKED:
+        return "blocked", "an override blocks the caller: status 403, and nothing is charged"
     if admission.refusal is Refusal.UNPRICED or decision is None:
         return "unpriced", "a money budget applies, and no price under `models` matches the model"
     if admission.nameless:

@@ -88,6 +88,8 @@ def _budget_lines(budget: BudgetExplanation) -> Iterator[str]:
     if budget.unit == Unit.CONCURRENT and budget.verdict == "admit" and budget.left is not None:
         yield f"    takes {budget.cost:g} of {budget.cost + budget.left:g} places until it ends"
         return
+    for words in budget.overrides:
+        yield f"    override: {words}"
     if not budget.counted:
         yield "    costs nothing: the sweep score of the pool decides"
         return

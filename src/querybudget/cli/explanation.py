@@ -59,7 +59,7 @@ class BudgetExplanation(msgspec.Struct, frozen=True, kw_only=True):
     """What one budget makes of the request. Amounts are in the budget's unit.
 
     Attributes:
-        limit: Its limit, in words, scaled for the caller's tier.
+        limit: Its limit, in words, scaled for the tier and changed by overrides.
         per: What it is pooled over, in words.
         mode: ``enforce`` or ``shadow``.
         counted: Whether the call takes any of it; if not, the sweep score alone decides.
@@ -69,6 +69,7 @@ class BudgetExplanation(msgspec.Struct, frozen=True, kw_only=True):
         left: What a caller with no usage has left: after this call if it fits, without it if it
             does not. None if the budget does not apply or nothing was decided.
         verdict: The verdict of this budget alone; empty if nothing was decided.
+        overrides: What overrides of the policy change, in words.
     """
 
     name: str
@@ -83,14 +84,16 @@ class BudgetExplanation(msgspec.Struct, frozen=True, kw_only=True):
     least: int | float = 0
     left: int | float | None = None
     verdict: str = ""
+    overrides: tuple[str, ...] = ()
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """What a policy makes of one request.
 
     Attributes:
-        verdict: ``admit``, ``wait``, ``never``, ``unpriced``, ``too_large`` if the body exceeds the
-            policy's limit, or ``untouched`` if no budget applies to the method and path.
+        verdict: ``admit``, ``wait``, ``never``, ``unpriced``, ``blocked`` if an override refuses
+            the caller, ``too_large`` if the body exceeds the policy's limit, or ``untouched`` if no
+            budget applies to the method and path.
         because: The reason, as a sentence.
         identity: The resolver that identified the caller.
         operation: `Call.operation`.
