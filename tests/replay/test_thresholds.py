@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from querybudget.errors import SetupError
+from querybudget.policy.model import Policy
 from querybudget.replay.results import Changed, Count, Difference, Happening, Played, Replayed
 from querybudget.replay.thresholds import NAMES, condition, figure
 
@@ -67,3 +69,11 @@ def test_what_is_no_condition_is_said(text: str, says: str) -> None:
 def test_every_name_is_a_figure(name: str) -> None:
     assert figure(FOUND, name) >= 0
     assert not condition(f"{name} < 0").holds(FOUND)
+
+
+@pytest.mark.parametrize("text", ["refused:paec > 0", "newly_refused > 0"])
+def test_a_condition_about_what_is_not_there_is_an_error(text: str) -> None:
+    policy = Policy.load({"version": 1, "budgets": [{"name": "pace", "limit": "1 request/day"}]})
+    condition("refused:pace > 0 or refused:(blocked) > 0").check(policy, None)
+    with pytest.raises(SetupError, match=r"did you mean `pace`|--against"):
+        condition(text).check(policy, None)

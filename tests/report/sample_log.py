@@ -55,7 +55,7 @@ def _documents() -> Iterator[str]:
             yield messages[-1]["content"]
 
 
-async def write_log(path: Path, policy: Policy, *, sweep: int = 240, texts: bool = True) -> Limiter:
+async def write_log(path: Path, policy: Policy, *, sweep: int = 120, texts: bool = True) -> Limiter:
     """Write a log of some hundred calls over some hours, and return the limiter that decided."""
     clock = ManualClock()
     found: list[DecisionEvent] = []

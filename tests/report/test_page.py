@@ -76,7 +76,7 @@ def test_the_report_of_a_log_has_all_its_parts(log_report: Html) -> None:
 def test_the_sweeper_comes_first_with_reasons(log_report: Html) -> None:
     first, *others = log_report.tables["sweepers"]
     assert float(first[4]) > 0.6
-    assert int(first[2]) == 240
+    assert int(first[2]) == 120
     assert "abilities" in first[7]
     assert all(float(row[4]) < 0.5 for row in others)
 

@@ -70,6 +70,10 @@ VLLM = (
     "INFO 01-01 00:00:00 [logger.py:39] Received request chatcmpl-1: prompt: 'hello', params:"
     " SamplingParams(n=2, temperature=0.7, max_tokens=9), prompt_token_ids: [1, 2, 3], lora: None."
 )
+SHORT = (
+    "INFO 01-01 00:00:00 [logger.py:41] Received request chatcmpl-1: params:"
+    " SamplingParams(n=2, max_tokens=9), lora_request: None."
+)
 
 
 def write(path: Path, *lines: object) -> Path:
@@ -214,3 +218,42 @@ def test_no_number_ends_the_reading_of_a_log(tmp_path: Path, name: Any, line: st
     file.write_text(f"{line}\n")
     (found,) = read(file, name)
     assert isinstance(found, Problem)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [SHORT, f"\x1b[36m(APIServer pid=1)\x1b[0;0m {SHORT}"],
+)
+def test_a_line_of_vllm_is_read_without_its_prompt_and_with_colours(
+    tmp_path: Path, line: str
+) -> None:
+    (record,) = records(write(tmp_path / "log", line), year=2026)
+    assert (record.at, record.choices, record.max_output) == (AT, 2, 9)
+
+
+def test_a_line_of_uvicorn_is_read_with_its_colours(tmp_path: Path) -> None:
+    line = UVICORN.replace("INFO", "\x1b[32mINFO\x1b[0m").replace('"', '"\x1b[1m', 1)
+    coloured = records(
+        write(tmp_path / "coloured", line.replace("200 OK", "\x1b[32m200 OK\x1b[0m"))
+    )
+    assert coloured == records(write(tmp_path / "plain", UVICORN))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"at": -1},
+        {"at": 10**18},
+        {"items": 0},
+        {"choices": -1},
+        {"duration": -1},
+        {"max_output": -1},
+        {"usage": {"input": -1}},
+        {"usage": {"input": 1, "cached_input": 2}},
+    ],
+)
+def test_figures_that_no_call_has_are_a_bad_line(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    path = write(tmp_path / "log", {"at": AT, **wrong}, {"at": AT})
+    problem, record = read(path)
+    assert isinstance(problem, Problem)
+    assert isinstance(record, TrafficRecord)

@@ -60,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.enforce:
         policy, against = enforced(policy), enforced(against) if against else None
     prompts = any(one is not None and one.counts_buckets for one in (policy, against))
+    for condition in arguments.fail_if:
+        condition.check(policy, against)
     with progress(plain=arguments.plain) as report, quiet():
         found = Replay(
             records_of(arguments, policy.secret, prompts=prompts),

@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from querybudget.errors import SetupError
+from querybudget.policy.model import Policy
 from querybudget.replay.results import Changed, Count, Happening, Played, Replayed
+from querybudget.replay.tallies import BLOCKED, NO_PRICE
 from querybudget.text import listed, nearest
 
 CALLERS = "callers_"
@@ -104,6 +107,29 @@ class Condition(msgspec.Struct, frozen=True):
         return ", ".join(
             dict.fromkeys(one.found(replayed) for group in self.groups for one in group)
         )
+
+    def check(self, *policies: Policy | None) -> None:
+        """Check that there is what it asks about, so that a misspelt condition does not hold back.
+
+        Args:
+            policies: That of the replay, and the one to compare with or None.
+
+        Raises:
+            SetupError: No policy has such a budget, or there is no other policy to compare with.
+        """
+        known = {NO_PRICE, BLOCKED} | {
+            budget.name for policy in policies if policy for budget in policy.budgets
+        }
+        for one in (one for group in self.groups for one in group):
+            if one.budget and one.budget not in known:
+                raise SetupError(
+                    f"expected in {self.text!r} one of the budgets {listed(sorted(known))},"
+                    f" found {one.budget!r}{nearest(one.budget, known)}"
+                )
+            if one.name.removeprefix(CALLERS) in _CHANGES and None in policies:
+                raise SetupError(
+                    f"{self.text!r} compares two policies: name the other by --against"
+                )
 
 
 def condition(text: str) -> Condition:

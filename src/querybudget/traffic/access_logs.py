@@ -29,6 +29,7 @@ _VLLM = re.compile(
     re.DOTALL,
 )
 _VLLM_LINE = re.compile(r".{0,100}?(?:DEBUG|INFO|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _PARAMETER = re.compile(r"\b(n|max_tokens)=(\d+)")
 
 
@@ -66,7 +67,7 @@ def uvicorn_record(line: bytes, reading: Reading) -> TrafficRecord:
     Raises:
         ValueError: It has another form, or no time, which uvicorn writes only if it is told to.
     """
-    found = _UVICORN.match(line.decode("utf-8", "replace").rstrip())
+    found = _UVICORN.match(_plain(line).rstrip())
     if found is None:
         raise ValueError("no line of an access log")
     if found["time"] is None:
@@ -90,7 +91,7 @@ def vllm_record(line: bytes, reading: Reading) -> TrafficRecord:
         UnrelatedLineError: It is about something else.
         ValueError: It is about a request in a form that is not known.
     """
-    text = line.decode("utf-8", "replace")
+    text = _plain(line)
     found = _VLLM.match(text)
     if found is None:
         if "Received request" in text:
@@ -112,6 +113,11 @@ def vllm_record(line: bytes, reading: Reading) -> TrafficRecord:
         input_bytes=0 if tokens else max(0, len((found["prompt"] or "").encode()) - 2),
         input_tokens=tokens,
     )
+
+
+def _plain(line: bytes) -> str:
+    """Return a line of text without the colours that it has on a terminal."""
+    return _COLOURS.sub("", line.decode("utf-8", "replace"))
 
 
 def _seconds(text: str) -> int:
