@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from querybudget.adapters.base import Call, Channel, Dialect, Segment
 from querybudget.admin import LocalAdmin
 from querybudget.errors import SetupError
 from querybudget.identity import KeyedHash
@@ -30,6 +31,8 @@ POLICY = {
         {"name": "open", "limit": "9 concurrent"},
     ],
 }
+
+BREADTH = {"name": "breadth", "limit": "9 buckets/day"}
 
 
 @pytest.fixture
@@ -146,6 +149,14 @@ async def test_the_first_by_a_budget_have_used_the_largest_share(
     assert await admin.top("score", 0) == ()
     with pytest.raises(SetupError, match="did you mean `own`"):
         await admin.top("owm")
+
+
+async def test_the_first_by_score_are_those_that_can_have_one() -> None:
+    budgets = [{"name": "team", "limit": "9 requests/hour", "per": "org"}, BREADTH]
+    limiter = memory_limiter({**POLICY, "budgets": budgets})
+    asks = Call(Dialect.OPENAI, "chat", segments=(Segment(Channel.SAID, "How are you?"),))
+    await limiter.settle(await limiter.admit(scope(), asks), Outcome.ANSWERED)
+    assert [view.kind for view in await LocalAdmin(limiter).top("score")] == ["caller", "org"]
 
 
 async def test_a_key_is_named_by_its_beginning_if_that_is_long_enough_and_no_others(
