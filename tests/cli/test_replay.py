@@ -152,7 +152,10 @@ def test_a_proposal_is_a_policy_that_check_accepts(
 
 
 def test_an_interrupt_prints_what_was_found(folder: Path) -> None:
-    command = [sys.executable, "-m", "querybudget", "replay", "-", "--policy", "policy.yaml"]
+    # A shell's background jobs, and so what they start, ignore the signal unless they handle it.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heed}; from querybudget.cli.main import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", program, "replay", "-", "--policy", "policy.yaml"]
     with subprocess.Popen(
         [*command, "--window", "1"],
         stdin=subprocess.PIPE,
