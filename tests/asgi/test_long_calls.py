@@ -182,7 +182,8 @@ async def test_a_silent_call_is_renewed_by_a_timer(
             """Do nothing: the test rings."""
 
     def call_later(_seconds: float, ring: Callable[[], None]) -> Handle:
-        rings.append(ring)
+        if "Renewals" in repr(ring):  # overrides are read by a timer of their own
+            rings.append(ring)
         return Handle()
 
     app = Slow()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.adapters.base import Call, Dialect, Usage
+from querybudget.adapters.base import Call, Channel, Dialect, Segment, Usage
 from querybudget.backends import STORE_RETRY
 from querybudget.ledger import Charge, Line, Verdict
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
@@ -61,8 +61,9 @@ class Worker:
         )
         self.resilient = self.limiter._resilient
 
-    async def admit(self, key: str = "a", **asked: Any) -> Admission:
-        call = Call(Dialect.OPENAI, "chat", model="m", input_bytes=40, **asked)
+    async def admit(self, key: str = "a", said: str = "", **asked: Any) -> Admission:
+        segments = (Segment(Channel.SAID, said),) if said else ()
+        call = Call(Dialect.OPENAI, "chat", model="m", input_bytes=40, segments=segments, **asked)
         route = self.limiter.route_for("POST", CHAT)
         assert route is not None
         headers = [(b"authorization", f"Bearer {key}".encode())]
@@ -229,11 +230,11 @@ async def test_a_call_with_buckets_has_an_event_whichever_lines_were_decided() -
     breadth = {"name": "breadth", "limit": "9 buckets/day", "mode": "enforce"}
     worker = Worker(RPM, {**breadth, "on_store_error": "allow"})
     worker.store.ever = "fails"
-    await worker.ask(ask="one")
+    await worker.ask(said="one")
     assert (worker.seen.last.store, worker.seen.last.novelty) == ("local", 0)
     worker = Worker({**RPM, "limit": "300/minute"}, {**breadth, "on_store_error": "local"})
     worker.store.ever = "fails"
-    refusals = [(await worker.ask(ask=f"word {n}")).refusal for n in range(4)]
+    refusals = [(await worker.ask(said=f"word {n}")).refusal for n in range(4)]
     assert refusals == [None, None, None, Refusal.ABNORMAL]
     assert worker.seen.admitted[0].novelty == 1
 
@@ -312,7 +313,7 @@ async def test_buckets_of_an_outage_are_visited_when_it_is_over() -> None:
     worker = Worker(RPM, {**breadth, "on_store_error": "local"})
     worker.store.ever = "fails"
     for words in ("one", "two", "one"):
-        await worker.ask(ask=words)
+        await worker.ask(said=words)
     await worker.recover()
     assert [await worker.used("rpm"), await worker.used("breadth")] == [3, 2]
     tables = (worker.store.inner._known, worker.store.inner._newcomers)

@@ -181,6 +181,8 @@ async def test_an_account_of_a_later_version_is_listed_as_empty(
     store = RedisStore(fresh(redis_server.url))
     await store._single.connection.execute("SET", store._single.key("caller"), b"\x09" * 40)
     page = await store.accounts()
+    while not page.records and page.cursor:  # other tests' keys came first
+        page = await store.accounts(page.cursor)
     assert [(record.partition, record.account.windows) for record in page.records] == [
         ("caller", {})
     ]

@@ -28,7 +28,8 @@ _ADDRESSED = re.compile("webhook", re.IGNORECASE)
 """Names of keys below which the path of a URL is a secret too."""
 
 _WRITTEN = re.compile(
-    r"([\w-]*(?:secret|token\b|password|passphrase|credential|api[_-]?key)\w*[\"']?\s*[:=]\s*)(\S.*)",
+    r"((?:secret|token(?!\w)|password|passphrase|credential|api[_-]?key)\w{0,40}[\"']?\s{0,9}"
+    r"[:=]\s{0,9})(\S.*)",
     re.IGNORECASE,
 )
 """A secret in a comment, where YAML does not say what is a value."""

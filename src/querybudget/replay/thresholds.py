@@ -18,7 +18,7 @@ CALLERS = "callers_"
 """Prefix of figures that count identities, and whose shares are of all identities."""
 
 _COMPARISON = re.compile(
-    r"\s*(?P<name>[a-z_]+)(?::(?P<budget>[\w()\- ]+?))?\s*(?P<sign><=|>=|==|!=|<|>)"
+    r"\s*(?P<name>[a-z_]+)(?::(?P<budget>[\w()\-]+(?: [\w()\-]+)*))?\s*(?P<sign><=|>=|==|!=|<|>)"
     r"\s*(?P<number>\d[\d_]*(?:\.\d+)?)\s*(?P<percent>%?)\s*",
     re.ASCII,
 )
@@ -182,7 +182,7 @@ def _comparison(text: str) -> Comparison:
     found = _COMPARISON.fullmatch(text)
     if found is None:
         raise ValueError(f"expected a condition such as `refused > 0.1%`, found {text.strip()!r}")
-    name, budget = found["name"], found["budget"] or ""
+    name, budget = found["name"], (found["budget"] or "").strip()
     if name not in NAMES:
         known = listed(NAMES)
         raise ValueError(f"expected one of {known}, found {name!r}{nearest(name, NAMES)}")

@@ -12,14 +12,14 @@ from querybudget.units import SECOND
 
 _NGINX = re.compile(
     r"(?P<address>\S+) \S+ (?P<user>[^\[]*?) \[(?P<time>[^\]]{20,32})\] "
-    r'"(?P<method>[A-Z]{3,7}) (?P<target>[^" ]++)[^"]*+" (?P<status>\d{3}) (?:\d++|-)(?P<rest>.*)'
+    r'"(?P<method>[A-Z]{3,7}) (?P<target>[^" ]+)(?: [^"]*)?" '
+    r"(?P<status>\d{3}) (?:\d+|-)(?P<rest>.*)"
 )
 _MORE = re.compile(r' (rt|id|who|model|in|out|length)=(?:"([^"]*)"|(\S*))')
-_UVICORN = re.compile(
-    r"(?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*+)?+(?:.*?\s)??"
-    r"(?P<address>[0-9A-Fa-f.:\[\]]{2,60}):\d{1,5} - "
-    r'"(?P<method>[A-Z]{3,7}) (?P<target>[^" ]++)[^"]*+"'
-    r" (?P<status>\d{3})\b"
+_UVICORN_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*")
+_UVICORN_CLIENT = re.compile(r"[0-9A-Fa-f.:\[\]]+:\d+")
+_UVICORN_ASKED = re.compile(
+    r'(?P<method>[A-Z]{3,7}) (?P<target>[^" ]+)(?: [^"]*)?" (?P<status>\d{3})(?!\d)'
 )
 _VLLM = re.compile(
     r".{0,100}?INFO (?P<time>\d\d-\d\d \d\d:\d\d:\d\d)(?P<ms>\.\d+)? .{0,100}?"
@@ -30,7 +30,7 @@ _VLLM = re.compile(
 )
 _VLLM_LINE = re.compile(r".{0,100}?(?:DEBUG|INFO|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_PARAMETER = re.compile(r"\b(n|max_tokens)=(\d+)")
+_PARAMETER = re.compile(r"(?<!\w)(n|max_tokens)=(\d{1,18})")
 
 
 def nginx_record(line: bytes, reading: Reading) -> TrafficRecord:
@@ -67,17 +67,19 @@ def uvicorn_record(line: bytes, reading: Reading) -> TrafficRecord:
     Raises:
         ValueError: It has another form, or no time, which uvicorn writes only if it is told to.
     """
-    found = _UVICORN.match(_plain(line).rstrip())
-    if found is None:
+    before, _, after = _plain(line).partition(' - "')
+    client, asked = before.split()[-1:], _UVICORN_ASKED.match(after)
+    if asked is None or not client or _UVICORN_CLIENT.fullmatch(client[0]) is None:
         raise ValueError("no line of an access log")
-    if found["time"] is None:
+    time = _UVICORN_TIME.match(before)
+    if time is None:
         raise ValueError("no time: begin uvicorn's access format with %(asctime)s")
     return TrafficRecord(
-        at=micros_of(found["time"]),
-        identity=reading.hashed("client_address", found["address"]),
-        method=found["method"],
-        path=found["target"].partition("?")[0][:200],
-        status=int(found["status"]),
+        at=micros_of(time[0]),
+        identity=reading.hashed("client_address", client[0].rpartition(":")[0]),
+        method=asked["method"],
+        path=asked["target"].partition("?")[0][:200],
+        status=int(asked["status"]),
     )
 
 

@@ -30,7 +30,7 @@ _GZIP_WINDOW = 31
 """zlib's number for a gzip stream with the largest window."""
 
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
-_STAMPED = r"-(\d{8}T\d{6}\.\d{6}Z)-(\d+)(-\d+)?"
+_STAMPED = re.compile(r"-\d{8}T\d{6}\.\d{6}Z-(\d+)(?:-\d+)?")
 
 
 class Compressor(Protocol):
@@ -199,13 +199,17 @@ def by_process(path: Path) -> list[list[Path]]:
 def _stamped(path: Path) -> list[tuple[Path, str]]:
     """Return the files of a log and their processes, by time."""
     stem, ending = _parts(path.name)
-    own = re.compile(f"{re.escape(stem)}{_STAMPED}{re.escape(ending)}")
     try:
-        matches = [own.fullmatch(entry.name) for entry in path.parent.iterdir()]
+        names = sorted(entry.name for entry in path.parent.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
-    found = sorted((match[0], match[2]) for match in matches if match is not None)
-    return [(path.with_name(name), process) for name, process in found]
+    found: list[tuple[Path, str]] = []
+    for name in names:
+        if name.startswith(stem) and name.endswith(ending):
+            stamp = _STAMPED.fullmatch(name, len(stem), len(name) - len(ending))
+            if stamp is not None:
+                found.append((path.with_name(name), stamp[1]))
+    return found
 
 
 def prune(path: Path, keep: int) -> None:
