@@ -35,6 +35,7 @@ POLICY = {
     "budgets": [
         {"name": "rpm", "limit": "40 requests/minute"},
         {"name": "tight", "limit": "2 requests/hour", "mode": "shadow"},
+        {"name": "as-long-as-names-may-be-" + "x" * 40, "limit": "900 requests/hour"},
     ],
 }
 PAGES = {
@@ -160,6 +161,7 @@ def test_everything_can_be_read_without_javascript(browser: Browser, served: Ser
         expect(page.get_by_role("row", name="tight 2 requests in any hour")).to_be_visible()
         page.get_by_role("link", name="Calls").click()
         expect(page.get_by_text("Reload this page for newer calls.")).to_be_visible()
+        expect(page.get_by_text("Pause")).to_be_hidden()
         page.locator("#calls a[href*='/calls/']").first.click()
         expect(page.get_by_text("It was admitted.")).to_be_visible()
         page.locator("main a[href*='/accounts/']").first.click()

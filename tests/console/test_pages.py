@@ -53,8 +53,8 @@ def test_the_overview_says_how_everything_is(make: MakeConsole) -> None:
     assert "Accounts 3 2 of callers" in text
     assert "Disturbed callers 50.0 % 1 of 2, 1 more in shadow" in text
     rows = rows_of(client.get("/").text)
-    assert "rpm 60 requests in any minute identity enforce 50 % 3f2a9c01 3 0 1 \u2013" in rows
-    assert "day 1,000 requests in any day identity shadow unused 0 0 \u2013 1" in rows
+    assert "rpm 60 requests in any minute identity enforce 1 \u2013 50 % 3f2a9c01 3 0" in rows
+    assert "day 1,000 requests in any day identity shadow \u2013 1 unused 0 0" in rows
     assert any(row.startswith("5f0c2a7b 0.91 persistence, wording degrade") for row in rows)
 
 
@@ -176,8 +176,15 @@ def test_calls_are_listed_newest_first(make: MakeConsole) -> None:
     ]
     rows = rows_of(make(FakeAdmin(calls=calls), token=None).get("/calls").text)
     assert len(rows) == 3
-    assert "refused 3f2a9c01 small /v1/chat/completions \u00d72 rpm day new" in rows[1]
-    assert "admitted 3f2a9c01 small /v1/chat/completions 1,234 old" in rows[2]
+    assert "refused 3f2a9c01 rpm day small \u00d72 /v1/chat/completions new" in rows[1]
+    assert "admitted 3f2a9c01 small 1,234 /v1/chat/completions old" in rows[2]
+
+
+def test_a_call_without_a_price_is_not_said_to_have_one(make: MakeConsole) -> None:
+    unpriced = record("req_02", verdict="unpriced", price=0, shadow_price=0)
+    client = make(FakeAdmin(calls=[unpriced]), token=None)
+    assert "\u00d7" not in client.get("/calls").text
+    assert "times the ordinary one" not in client.get("/calls/req_02").text
 
 
 def test_a_call_is_found_by_its_request_id_and_told_in_sentences(make: MakeConsole) -> None:
@@ -215,11 +222,11 @@ def test_a_call_is_found_by_its_request_id_and_told_in_sentences(make: MakeConso
         "It was admitted.",
         "It was delayed by 1.5s, because the caller looks like a sweep.",
         "Strain was 80 %, from its score.",
-        "It cost 3 times the ordinary price.",
+        "Its price was 3 times the ordinary one.",
         "It entered 2 buckets of new ground.",
         "Shadow budgets that would have refused it: day.",
         "In shadow, it would have been refused as abnormal.",
-        "In shadow, it would have cost 4 times as much.",
+        "In shadow, its price would have been 4 times the ordinary one.",
         "It was expected to use 100 tokens in and 500 out.",
         "It used 120 tokens in and 60 out, by an estimate.",
         "The application answered 200 after 2s.",
@@ -290,7 +297,7 @@ def test_the_policy_is_shown_without_secrets(operator: Console, policy_file: Pat
 def test_overrides_are_listed_and_removed(operator: Console) -> None:
     operator.submit(f"/accounts/{POOL}/change", action="allow", span="3600", reason="a pilot")
     rows = rows_of(operator.get("/overrides").text)
-    allowed = "allow allowed: all budgets count and refuse nothing in 1 h now ana a pilot"
+    allowed = "allowed all budgets count and refuse nothing in 1 h now ana a pilot"
     assert f"org:00112233 {allowed} Remove" in rows
     answer = operator.submit("/overrides/o0/remove")
     assert "Removed." in operator.get(answer.headers["location"]).text
@@ -382,6 +389,10 @@ def test_the_overview_shows_what_it_can_while_the_store_is_down(operator: Consol
     text = text_of(operator.get("/").text)
     assert "Accounts cannot be looked at: connection refused" in text
     assert "rpm 60 requests in any minute" in text
+    assert "Store no answer" in text
+    assert "Accounts \u2013 not known" in text
+    assert "unused" not in text
+    assert "No account has a score" not in text
 
 
 @pytest.mark.parametrize("page", ["/accounts", "/overrides", f"/accounts/{CALLER}"])

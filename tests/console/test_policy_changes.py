@@ -65,7 +65,7 @@ def test_a_file_that_is_wrong_leaves_the_policy_as_it_is(
     policy_file.write_text(POLICY.replace("secret: 0", "secret: 1"))
     answer = operator.submit("/policy/reload")
     assert answer.status_code == 409
-    assert "a restart is needed" in answer.text
+    assert "A restart is needed" in answer.text
     assert operator.limiter.policy_hash == before
 
 

@@ -17,9 +17,10 @@ SHORT = 8
 
 _HASH = re.compile(r"[0-9a-f]{16,}")
 _UNITS = frozenset(Unit)
-_DAY = 86_400 * SECOND
 _LAST = 253_402_300_799
 """The last second of the year 9999: a date says no later one."""
+_ORDINARY = frozenset((0, MICRO))
+"""Prices of calls that new ground does not make dearer; 0 is that of a call without a price."""
 
 REASONS = {
     "persistence": "It jumps from subject to subject and does not stay on one.",
@@ -201,8 +202,8 @@ def _decided(record: TrafficRecord) -> Iterator[str]:
     if record.strain:
         why = "its score" if record.reasons else "the share of its bucket budget that is spent"
         yield f"Strain was {percent(record.strain)}, from {why}."
-    if record.price != MICRO:
-        yield f"It cost {factor(record.price)} times the ordinary price."
+    if record.price not in _ORDINARY:
+        yield f"Its price was {factor(record.price)} times the ordinary one."
     if record.novelty:
         yield f"It entered {record.novelty} bucket{'s' * (record.novelty > 1)} of new ground."
 
@@ -213,8 +214,9 @@ def _shadowed(record: TrafficRecord) -> Iterator[str]:
     if record.shadow_stage != "none":
         stage = STAGES.get(record.shadow_stage, record.shadow_stage)
         yield f"In shadow, it would have been {stage}."
-    if record.shadow_price != MICRO:
-        yield f"In shadow, it would have cost {factor(record.shadow_price)} times as much."
+    if record.shadow_price not in _ORDINARY:
+        price = factor(record.shadow_price)
+        yield f"In shadow, its price would have been {price} times the ordinary one."
 
 
 def _used(record: TrafficRecord) -> Iterator[str]:

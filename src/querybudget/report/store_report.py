@@ -207,7 +207,7 @@ def _sweepers(suspects: Sequence[AccountView]) -> Section:
             one.kind,
             one.tier,
             f"{one.calls:,}",
-            text.share(one.covered),
+            f"{one.covered * 100 / MICRO:.1f} %",
             f"{one.score / MICRO:.2f}",
             one.stage,
             reasons_in_words(one.reasons),
