@@ -187,3 +187,14 @@ def test_an_allowed_account_is_not_called_a_shadow(folder: Folder) -> None:
     assert "requests left (allowed)" in said
     assert "allowed: all budgets count and refuse nothing" in said
     assert "(shadow)" not in said
+
+
+def test_a_store_that_is_down_is_said_once(
+    folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = Path("policy.yaml").read_text().replace("sqlite:///budgets.db", "redis://127.0.0.1:1")
+    Path("down.yaml").write_text(policy)
+    said = folder.run("block", "--user", "ada", "--policy", "down.yaml", status=1)
+    assert "did not answer" in said
+    assert len(said.splitlines()) == 1
+    assert caplog.text == ""

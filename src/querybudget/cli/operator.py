@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from querybudget.cli.commands import quiet
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def asking(task: Task) -> Callable[[argparse.Namespace], int]:
     """Return what runs a command's work with an admin, as its arguments say."""
 
     def run(arguments: argparse.Namespace) -> int:
-        return asyncio.run(_asked(task, arguments))
+        with quiet():  # the command says itself what is wrong
+            return asyncio.run(_asked(task, arguments))
 
     return run
 
