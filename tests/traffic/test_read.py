@@ -257,3 +257,13 @@ def test_figures_that_no_call_has_are_a_bad_line(tmp_path: Path, wrong: dict[str
     problem, record = read(path)
     assert isinstance(problem, Problem)
     assert isinstance(record, TrafficRecord)
+
+
+@pytest.mark.parametrize("item", ["7", "null", '"a text"'])
+def test_items_of_an_array_that_are_no_objects_are_not_dropped_unsaid(
+    tmp_path: Path, item: str
+) -> None:
+    array = tmp_path / "log.json"
+    array.write_text(f"[{json.dumps(SPEND)}, {item},\n {json.dumps(SPEND)}]")
+    found = list(read(array))
+    assert [isinstance(each, Problem) for each in found] == [False, False, True]

@@ -13,6 +13,7 @@ _OUTSIDE = re.compile(rb'["{}\[\]]')
 _INSIDE = re.compile(rb'["\\]')
 _QUOTE, _BACKSLASH = b'"\\'
 _OPENING = b"{["
+_BETWEEN = b" \t\r\n,"
 _ITEM = 2
 """Depth of an item: it is in the array."""
 
@@ -32,6 +33,8 @@ def items_of(stream: io.BufferedReader, file: str) -> Iterator[tuple[int, bytes 
                 yield number, Problem(number, f"longer than {LONGEST >> 20} MiB", file)
             else:
                 yield number, item
+    if scan.others:
+        yield number, Problem(number, "the array has items that are no objects", file)
     if scan.depth:
         yield number + 1, Problem(number + 1, "the array ends early", file)
 
@@ -41,10 +44,12 @@ class _Scan:
 
     Attributes:
         depth: Arrays and objects that are open.
+        others: Whether the array has items that are neither objects nor arrays.
     """
 
     def __init__(self) -> None:
         self.depth = 0
+        self.others = False
         self._quoted: bool = False
         self._escaped: bool = False
         self._item = bytearray()
@@ -54,11 +59,14 @@ class _Scan:
         begin, place = 0, int(self._escaped)
         self._escaped = False
         while found := (_INSIDE if self._quoted else _OUTSIDE).search(piece, place):
+            if self.depth == 1 and not self._quoted:
+                self._look(piece[place : found.start()])
             place, sign = found.end(), piece[found.start()]
             if sign == _BACKSLASH:
                 place += 1
                 self._escaped = place > len(piece)
             elif sign == _QUOTE:
+                self.others = self.others or self.depth == 1
                 self._quoted = not self._quoted
             elif sign in _OPENING:
                 self.depth += 1
@@ -69,5 +77,11 @@ class _Scan:
                 if self.depth == _ITEM - 1:
                     yield bytes(self._item) + piece[begin:place]
                     self._item.clear()
+        if self.depth == 1 and not self._quoted:
+            self._look(piece[place:])
         if self.depth >= _ITEM and len(self._item) <= LONGEST:
             self._item += piece[begin:]
+
+    def _look(self, between: bytes) -> None:
+        """Look at what is between two items."""
+        self.others = self.others or bool(between.strip(_BETWEEN))
