@@ -267,3 +267,23 @@ def test_items_of_an_array_that_are_no_objects_are_not_dropped_unsaid(
     array.write_text(f"[{json.dumps(SPEND)}, {item},\n {json.dumps(SPEND)}]")
     found = list(read(array))
     assert [isinstance(each, Problem) for each in found] == [False, False, True]
+
+
+def test_a_zstd_log_that_ends_early_is_read_as_far_as_it_goes_and_says_so(tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    packed = zstandard.compress(b'{"at": 1}\n') * 2
+    path = tmp_path / "log.zst"
+    path.write_bytes(packed)
+    assert len(records(path)) == 2
+    path.write_bytes(packed + packed[:-4])
+    assert "ends early" in str(list(read(path))[-1])
+    path.write_bytes(packed[:4] + b"no zstd")
+    assert "cannot be read on" in str(list(read(path))[-1])
+
+
+def test_what_is_compressed_and_ends_early_anywhere_is_said(tmp_path: Path) -> None:
+    array = gzip.compress(json.dumps([{**SPEND, "request_id": n} for n in range(50)]).encode())
+    path = tmp_path / "log.gz"
+    for end in (2, 9, 12, len(array) - 20, len(array) - 4):
+        path.write_bytes(array[:end])
+        assert "ends early" in str(list(read(path))[-1])

@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 
-from querybudget.traffic.log_lines import LONGEST, Problem
+from querybudget.traffic.log_lines import LONGEST, Problem, damage, damaged
 
 _PIECE = 1 << 16
 _OUTSIDE = re.compile(rb'["{}\[\]]')
@@ -26,7 +26,10 @@ def items_of(stream: io.BufferedReader, file: str) -> Iterator[tuple[int, bytes 
         file: For problems.
     """
     scan, number = _Scan(), 0
-    while piece := stream.read(_PIECE):
+    while piece := _piece(stream):
+        if isinstance(piece, Exception):
+            yield number + 1, Problem(number + 1, damage(piece), file)
+            return
         for item in scan.feed(piece):
             number += 1
             if len(item) > LONGEST:
@@ -37,6 +40,13 @@ def items_of(stream: io.BufferedReader, file: str) -> Iterator[tuple[int, bytes 
         yield number, Problem(number, "the array has items that are no objects", file)
     if scan.depth:
         yield number + 1, Problem(number + 1, "the array ends early", file)
+
+
+def _piece(stream: io.BufferedReader) -> bytes | Exception:
+    try:
+        return stream.read1(_PIECE)
+    except damaged() as error:
+        return error
 
 
 class _Scan:

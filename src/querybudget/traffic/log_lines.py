@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import msgspec
 
@@ -22,6 +22,8 @@ STDIN = "-"
 
 _PASSED_OVER = 1 << 20
 _PIECE = 1 << 16
+_ZSTD_PIECE = 1 << 10
+"""Bytes of zstd that are decompressed at once: each may become 30,000."""
 _GZIP_WINDOW = 31
 """zlib's number for a gzip stream with the largest window."""
 
@@ -66,10 +68,9 @@ def opened(path: Path | str) -> Generator[io.BufferedReader]:
 def _decompressed(raw: io.BufferedReader) -> io.BufferedReader:
     start = raw.peek(len(_ZSTD))
     if start.startswith(_GZIP):
-        unpacked: IO[bytes] | _Gunzip = _Gunzip(raw)
+        unpacked: _Gunzip | _Unzstd = _Gunzip(raw)
     elif start.startswith(_ZSTD):
-        decompressor = zstandard_library().ZstdDecompressor()
-        unpacked = decompressor.stream_reader(raw, read_across_frames=True)
+        unpacked = _Unzstd(raw)
     else:
         return raw
     return io.BufferedReader(cast("io.RawIOBase", unpacked), 1 << 18)
@@ -90,11 +91,15 @@ def lines_of(stream: io.BufferedReader, file: str) -> Iterator[tuple[int, bytes 
                 yield number, Problem(number, f"longer than {LONGEST >> 20} MiB", file)
             elif not line.isspace():
                 yield number, line
-    except EOFError:
-        yield number, Problem(number + 1, _EARLY, file)
-    except _damaged() as error:
-        message = f"the file cannot be read on ({error_type(error)})"
-        yield number, Problem(number + 1, message, file)
+    except damaged() as error:
+        yield number, Problem(number + 1, damage(error), file)
+
+
+def damage(error: Exception) -> str:
+    """Return what an error of `damaged` says about a file."""
+    if isinstance(error, EOFError):
+        return _EARLY
+    return f"the file cannot be read on ({error_type(error)})"
 
 
 class _Gunzip(io.RawIOBase):
@@ -129,6 +134,40 @@ class _Gunzip(io.RawIOBase):
                 return len(piece)
 
 
-def _damaged() -> tuple[type[Exception], ...]:
+class _Unzstd(io.RawIOBase):
+    """Decompresses zstd: of a file that ends early all that is there, and then says so."""
+
+    def __init__(self, raw: io.BufferedReader) -> None:
+        self._raw = raw
+        self._library = zstandard_library()
+        self._stream: Any = None
+        self._packed = self._plain = b""
+
+    def readable(self) -> bool:
+        """Return True: io asks."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - what io hands in
+        """Fill a buffer, and return the bytes that were written to it; 0 at the end."""
+        while not self._plain:
+            data = self._packed = self._packed or self._raw.read(_ZSTD_PIECE)
+            if not data:
+                if self._stream is not None:
+                    raise EOFError
+                return 0
+            if self._stream is None:
+                self._stream = self._library.ZstdDecompressor().decompressobj()
+            self._plain = self._stream.decompress(data)
+            self._packed = b""
+            if self._stream.eof:
+                self._packed, self._stream = self._stream.unused_data, None  # the next frame
+        piece = self._plain[: len(buffer)]
+        buffer[: len(piece)] = piece
+        self._plain = self._plain[len(piece) :]
+        return len(piece)
+
+
+def damaged() -> tuple[type[Exception], ...]:
+    """Return the errors of a file that ends early, or whose compression is damaged."""
     zstandard = sys.modules.get("zstandard")
-    return (OSError, zlib.error, *(() if zstandard is None else (zstandard.ZstdError,)))
+    return (EOFError, OSError, zlib.error, *(() if zstandard is None else (zstandard.ZstdError,)))

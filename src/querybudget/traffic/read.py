@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import heapq
+import io
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from querybudget.traffic.access_logs import nginx_record, uvicorn_record, vllm_r
 from querybudget.traffic.api_logs import openai_record
 from querybudget.traffic.json_items import items_of
 from querybudget.traffic.log_files import by_process
-from querybudget.traffic.log_lines import STDIN, Problem, lines_of, opened
+from querybudget.traffic.log_lines import STDIN, Problem, damaged, lines_of, opened
 from querybudget.traffic.log_reading import Reading, UnrelatedLineError
 from querybudget.traffic.own import record_in
 from querybudget.traffic.record import TrafficRecord
@@ -88,7 +89,7 @@ def read(
 def _read_file(path: Path | str, name: str | None, reading: Reading) -> Iterator[Item]:
     file = str(path)
     with opened(path) as stream:
-        if stream.peek(1)[:1] == b"[" and name in {None, "litellm", "openai"}:
+        if _begins(stream) == b"[" and name in {None, "litellm", "openai"}:
             yield from _records(items_of(stream, file), name, reading, file)
             return
         lines = lines_of(stream, file)
@@ -98,6 +99,14 @@ def _read_file(path: Path | str, name: str | None, reading: Reading) -> Iterator
             yield from _table(every, reading, file)
         else:
             yield from _records(every, name, reading, file)
+
+
+def _begins(stream: io.BufferedReader) -> bytes:
+    """Return the first byte; nothing of a file that is damaged from the start."""
+    try:
+        return stream.peek(1)[:1]
+    except damaged():  # who reads its lines says so
+        return b""
 
 
 def _records(
