@@ -85,7 +85,8 @@ class Reporter:
 
     def hook(self, kind: type[Kind]) -> Kind | None:
         """Return the first hook of a kind."""
-        return next((hook for hook in self._own if isinstance(hook, kind)), None)
+        hooks = cast("Sequence[object]", self._own)
+        return next((hook for hook in hooks if isinstance(hook, kind)), None)
 
     def begin(self, admission: Admission, caller: Caller, rules: Rules) -> None:
         """Note what only the request and the rules that decide it say, and only events need."""
