@@ -145,7 +145,7 @@ def test_accounts_and_overrides_of_the_servers_are_there_from_the_first_look(
 
     key = asyncio.run(serve_one_and_block_it())
     bearer = {"authorization": f"Bearer {TOKEN}"}
-    with TestClient(served[0]["app"]) as client:
+    with TestClient(served[0]["app"], base_url="http://localhost") as client:
         view = client.get(f"/api/accounts/{key[:8]}", headers=bearer).json()
     assert view["account"] == key
     assert [override["effect"] for override in view["overrides"]] == ["block"]
