@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.limiter import Admission, Limiter, Outcome, Refusal
+from querybudget.limiter.charges import charge_names
 from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore
 from querybudget.testing.clock import ManualClock
@@ -341,3 +344,11 @@ async def test_a_limiter_that_was_closed_may_be_used_again_and_opens_its_file(
             assert (await ask(limiter, chat())).refusal is refusal
     assert (await ask(limiter, chat())).refusal is Refusal.QUOTA
     await limiter.aclose()
+
+
+def test_reservations_have_names_of_their_own_whatever_threads_take_them() -> None:
+    names = charge_names()
+    with ThreadPoolExecutor(8) as threads:
+        parts = threads.map(lambda _: list(islice(names, 2_000)), range(8))
+        taken = [name for part in parts for name in part]
+    assert len(set(taken)) == len(taken) == 16_000

@@ -20,9 +20,11 @@ UNSEEN = Observation()
 
 
 def charge_names() -> Iterator[str]:
-    """Return unique names of reservations, of this process and any other."""
-    prefix = os.urandom(8).hex()
-    return (f"{prefix}{number:x}" for number in count(1))
+    """Return unique names of reservations, of this process and any other.
+
+    Several threads may take from it at once, as they may not from a generator.
+    """
+    return map(f"{os.urandom(8).hex()}{{:x}}".format, count(1))
 
 
 def charge_for(
