@@ -7,6 +7,7 @@ import re
 from querybudget import ledger
 from querybudget.admin.protocol import AccountView, BudgetUse
 from querybudget.coverage import Stage
+from querybudget.coverage.calibration import Calibration
 from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.group import Group
 from querybudget.identity import ANONYMOUS, DEFAULT_TIER, Identity
@@ -102,8 +103,7 @@ def spent_of(uses: tuple[BudgetUse, ...]) -> tuple[int, int]:
 
 def calibrating(tier: str, rules: Rules) -> str:
     """Return the account by which the scores of a tier are calibrated; empty if none is."""
-    name = (tier or DEFAULT_TIER).split("+")[0]
-    calibration = rules.matcher.calibration(Caller(Identity(ANONYMOUS, ANONYMOUS), name, {}))
+    calibration = _calibration(tier, rules)
     return "" if calibration is None else calibration.partition
 
 
@@ -115,12 +115,17 @@ def shift_of(group: AccountRecord | None, tier: str, rules: Rules) -> int:
         tier: The tier.
         rules: The policy at work.
     """
-    name = (tier or DEFAULT_TIER).split("+")[0]
-    calibration = rules.matcher.calibration(Caller(Identity(ANONYMOUS, ANONYMOUS), name, {}))
+    calibration = _calibration(tier, rules)
     profile = None if group is None else group.account.profile
     if calibration is None or not isinstance(profile, Group):
         return 0
     return profile.shift(calibration)
+
+
+def _calibration(tier: str, rules: Rules) -> Calibration | None:
+    """Return how the scores of a tier are calibrated, as an account keeps the tier."""
+    name = (tier or DEFAULT_TIER).split("+")[0]
+    return rules.matcher.calibration(Caller(Identity(ANONYMOUS, ANONYMOUS), name, {}))
 
 
 def is_calibration(partition: str) -> bool:
