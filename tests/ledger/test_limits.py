@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.ledger import Decision
+from querybudget.ledger.windows import LARGEST_USE
 from querybudget.units import MICRO, SECOND, Algorithm, Quota, Unit
 from tests.ledger.play import Player
 from tests.ledger.strategies import KINDS, START, Step, histories, quota, quotas, uneven
@@ -149,7 +150,7 @@ def test_a_limit_that_does_not_divide_its_window_is_admitted_to_the_call(
 
 @given(
     st.sampled_from((Algorithm.SLIDING, Algorithm.GCRA, Algorithm.CALENDAR)),
-    st.integers(2**40, 2**62),
+    st.integers(2**40, LARGEST_USE),
     st.integers(0, 1_000),
 )
 def test_huge_numbers_stay_exact(algorithm: Algorithm, limit: int, spare: int) -> None:

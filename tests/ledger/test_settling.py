@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import copy
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget import ledger
 from querybudget.ledger import GRACE, Account, Charge, Settled
-from querybudget.units import MICRO, Algorithm, Quota
+from querybudget.ledger.windows import LARGEST_USE, LAST_MOMENT
+from querybudget.units import MICRO, SECOND, Algorithm, Quota
 from tests.ledger.play import Player, line
 from tests.ledger.strategies import RATES, Step, histories, quota, quotas
 
@@ -148,6 +150,38 @@ def test_a_lost_settle_frees_its_lease_at_its_expiry_whatever_the_order(
             expiries.append(player.now + hold)
         running = sum(expiry > player.now for expiry in expiries)
         assert player.left() == (limit - running) * MICRO
+
+
+@given(quotas(*RATES), st.lists(st.tuples(st.integers(0, 2**80), st.integers(0, 600)), max_size=9))
+def test_no_use_however_large_makes_a_number_that_doubles_do_not_hold_exactly(
+    quota: Quota, calls: list[tuple[int, int]]
+) -> None:
+    player = Player(quota)
+    together = [player.reserve(1, 0).reservation for _ in calls]
+    for held, (used, pause) in zip(together, calls, strict=True):
+        assert held
+        player.now += pause
+        player.settle(held, used)
+        window = player.accounts["a"].windows[quota.key]
+        assert max(_numbers(msgspec.to_builtins(window))) <= LARGEST_USE
+        assert player.left() >= -LARGEST_USE
+
+
+def _numbers(built: object) -> list[int]:
+    if isinstance(built, list):
+        return [number for each in built for number in _numbers(each)]
+    return [built] if isinstance(built, int) else [0]
+
+
+def test_a_debt_of_long_windows_is_paid_by_the_last_moment() -> None:
+    player = Player(quota(Algorithm.SLIDING, 1, window=400 * 86_400 * SECOND))
+    held = player.reserve(1).reservation
+    assert held
+    player.settle(held, LARGEST_USE)
+    player.now = LAST_MOMENT - 1
+    assert player.left() < 0
+    player.now += 1
+    assert player.left() == 1
 
 
 def test_what_is_given_back_after_it_leaked_does_not_fill_the_burst_beyond_its_top() -> None:

@@ -22,11 +22,11 @@ from querybudget.coverage.observation import COARSE, FINE, Chunk, Observation
 from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
 from querybudget.ledger import Account, Charge, Decision, Line, Reservation, Settled
 from querybudget.ledger.calendar import Calendar
-from querybudget.ledger.windows import LONGEST_WAIT
+from querybudget.ledger.windows import LARGEST_USE, LONGEST_WAIT
 from querybudget.stores import MemoryStore
 from querybudget.stores.redis import RedisStore, codec
 from querybudget.testing import ManualClock
-from querybudget.testing.contracts.fixtures import seen
+from querybudget.testing.contracts.fixtures import RATES, quota_of, seen
 from querybudget.testing.contracts.strategies import (
     bucket_quota,
     bucket_quotas,
@@ -161,7 +161,7 @@ def test_amounts_times_and_prices_of_any_size_are_counted_exactly(
                 case "s" if both.reservations:
                     reservation = data.draw(st.sampled_from(both.reservations))
                     amounts = [
-                        data.draw(st.integers(0, 2 * max(0, held) + 3) | st.integers(0, LARGE))
+                        data.draw(st.integers(0, 2 * max(0, held) + 3) | st.integers(0, 2**70))
                         for held in reservation.held
                     ]
                     both.settle(reservation, amounts)
@@ -186,6 +186,23 @@ def test_a_level_that_leaks_for_centuries_resets_in_at_most_285_years(
         assert decision.lines[0].reset == min(amount * SLOWEST.window, LONGEST_WAIT)
         both.peek("a", [SLOWEST])
         both.reserve([Line("a", SLOWEST, amount, amount)])
+
+
+@pytest.mark.parametrize("kind", RATES, ids=str)
+@pytest.mark.parametrize("days", [1, 400])
+@pytest.mark.parametrize("limit", [MICRO, LARGEST_USE])
+def test_a_debt_without_measure_is_cut_as_by_the_ledger(
+    redis_server: RedisServer, kind: Algorithm, days: int, limit: int
+) -> None:
+    """By calls that were open together, in a window that has ended where it is of a day."""
+    wide = quota_of(kind, limit, window=days * DAY, unit=Unit.TOKENS)
+    with Both(redis_server.url) as both:
+        for _ in range(3):
+            both.reserve([Line("a", wide, MICRO, 0)], hold=2 * DAY)
+        both.clock.advance(us=DAY)
+        for reservation, used in zip(both.reservations, (2**51, 2**80, 1), strict=True):
+            both.settle(reservation, [used])
+            both.peek("a", [wide])
 
 
 def _reserve_any(both: Both, known: Sequence[Quota], data: st.DataObject) -> None:

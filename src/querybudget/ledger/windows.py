@@ -18,6 +18,8 @@ import msgspec
 from querybudget.units import MICRO, SECOND, Algorithm, Bounds, Quota
 
 __all__ = [
+    "LARGEST_USE",
+    "LAST_MOMENT",
     "LEASE_RETRY",
     "LONGEST_DEBT",
     "LONGEST_WAIT",
@@ -40,6 +42,12 @@ LONGEST_DEBT = 4_096
 LONGEST_WAIT = 2**53 - 1
 """The longest time that a wait or reset says, in µs: 285 years. Doubles, in which Redis and most
 readers of JSON calculate, are exact up to here."""
+
+LAST_MOMENT = 2**53 - 1
+"""The latest time at which a debt is paid, in µs since the epoch: in the year 2255."""
+
+LARGEST_USE = 2**53 - 1
+"""The most µ-units that a window counts as used, debt included. A limit is at most as large."""
 
 
 class Window(Protocol):
@@ -114,7 +122,7 @@ class GcraState(msgspec.Struct, array_like=True, tag="l"):
     def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
         """Move the level, never below empty."""
         del quota, at, now
-        self.level += amount
+        self.level = min(self.level + amount, LARGEST_USE)
         if self.level < 0:
             self.level = self.part = 0
 
@@ -203,9 +211,9 @@ class SlidingState(msgspec.Struct, array_like=True, tag="s"):
         fitting = min(amount, max(0, quota.limit - self.total - self.debt))
         self.charge(quota, fitting, now)
         if amount > fitting:
-            self.debt += amount - fitting
+            self.debt = min(self.debt + amount - fitting, LARGEST_USE - self.total)
             windows = min(-(-(self.total + self.debt) // quota.limit), LONGEST_DEBT)
-            self.due = max(self.due, now + windows * quota.window)
+            self.due = max(self.due, min(now + windows * quota.window, LAST_MOMENT))
 
     def wait(self, quota: Quota, amount: int, now: int) -> int:
         schedule = self.decay(quota, now)
@@ -260,7 +268,8 @@ class CalendarState(msgspec.Struct, array_like=True, tag="p"):
         """Refund if the charged period is still the current one; debt is always the current's."""
         del now
         if amount > 0 or at >= self.start:
-            self.used = max(0, min(self.used + amount, LONGEST_DEBT * quota.limit))
+            most = min(LONGEST_DEBT * quota.limit, LARGEST_USE)
+            self.used = max(0, min(self.used + amount, most))
 
     def wait(self, quota: Quota, amount: int, now: int) -> int:
         """µs until the first period with enough room begins."""

@@ -4,7 +4,7 @@ local function overshoot(quota, window, amount, now)
   local fitting = min(amount, max(0, quota.size - window.total - window.debt))
   charge_slots(quota, window, fitting, now)
   if amount > fitting then
-    window.debt = min(window.debt + amount - fitting, MOST)
+    window.debt = min(window.debt + amount - fitting, MOST - window.total)
     local windows = min(ceil((window.total + window.debt) / quota.size), LONGEST_DEBT)
     window.due = max(window.due, min(now + windows * quota.window, MOST))
   end
@@ -45,12 +45,12 @@ local function adjust(quota, window, amount, made, now)
       give_back(quota, window, -amount, made, now)
     end
   elseif kind == 'l' then
-    window.level = window.level + amount
+    window.level = min(window.level + amount, MOST)
     if window.level < 0 then
       window.level, window.part = 0, 0
     end
   elseif amount > 0 or made >= window.start then
-    window.used = max(0, min(window.used + amount, LONGEST_DEBT * quota.size))
+    window.used = max(0, min(window.used + amount, LONGEST_DEBT * quota.size, MOST))
   end
 end
 
