@@ -196,7 +196,7 @@ async def test_a_caller_is_pardoned_and_forgotten_with_its_overrides(
     assert (await admin.overrides()).entries == ()
     did = [(entry.action, entry.detail) for entry in await admin.audit()]
     forgotten = ("forget", "1 account and 1 override")
-    assert did[:2] == [forgotten, ("pardon", "score and stage; a mistake")]
+    assert did[:3] == [forgotten, ("forget", "begun"), ("pardon", "score and stage; a mistake")]
     assert await call(limiter, 9) == 4
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Line
 from querybudget.overrides import AuditEntry, Override
-from querybudget.stores import MemoryStore, memory, operators
+from querybudget.stores import MemoryStore, accounts, memory, operators
 from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
 from querybudget.units import MICRO, NO_TIME, SECOND, Algorithm, Micros, Quota, Unit
@@ -130,3 +130,39 @@ async def test_bounds_hold_in_memory_and_ended_overrides_make_room(
     for _ in range(operators.AUDITED):
         await store.note(NOTE)
     assert len(await store.audit(operators.AUDITED + 9)) == operators.AUDITED
+
+
+async def test_a_long_list_in_memory_is_sorted_a_piece_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(accounts, "RUN", 4)
+    store, turns = MemoryStore(ManualClock()), 0
+    names = [f"caller-{number:02}" for number in (*range(0, 40, 2), *range(1, 40, 2))]
+    for name in names:
+        await call(store, name, name)
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(others())
+    page = await store.accounts("", 40)
+    other.cancel()
+    assert [record.partition for record in page.records] == sorted(names)
+    assert turns >= 40 // 4
+
+
+async def test_what_is_forgotten_while_a_list_is_made_is_in_no_list() -> None:
+    store = MemoryStore(ManualClock())
+    for name in ("a", "b", "c"):
+        await call(store, name, name)
+    making = asyncio.create_task(store.accounts("", 1))
+    await asyncio.sleep(0)
+    await store.forget("b")
+    page = await making
+    assert [record.partition for record in page.records] == ["a"]
+    await store.forget("c")
+    page = await store.accounts(page.cursor, 9)
+    assert page.records == ()

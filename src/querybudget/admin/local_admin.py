@@ -6,15 +6,16 @@ import heapq
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from msgspec.structs import replace
 
 from querybudget.admin import views
+from querybudget.admin.erasing import Erasure, every
 from querybudget.admin.protocol import AccountList, AccountView
 from querybudget.admin.validation import change_in_words, check_change
-from querybudget.errors import SetupError
+from querybudget.errors import SetupError, StoreError
 from querybudget.limiter import Limiter
 from querybudget.overrides import AuditEntry, Override, Overrides
 from querybudget.redact import shown
@@ -28,9 +29,6 @@ logger = logging.getLogger("querybudget")
 
 SHORTEST = 8
 """Characters of a key's beginning that name an account, at least."""
-
-PAGE = 500
-"""Accounts read at a time where all are read."""
 
 _ORDERS = ("score", "spent", "calls", "seen")
 _FULL = re.compile(r"[0-9a-f]{32}|anonymous|everyone|[a-z0-9_-]+:.+")
@@ -90,7 +88,7 @@ class LocalAdmin:
         """
         rank = self._rank(by)
         best: list[tuple[tuple[int, ...], str, AccountRecord]] = []
-        async for record in self._all():
+        async for record in every(self._store):
             if views.is_calibration(record.partition):
                 continue
             placed = (rank(record), record.partition, record)
@@ -118,7 +116,7 @@ class LocalAdmin:
             reason=shown(entry.reason),
         )
         audit = self._entry(action, part, entry.by, change_in_words(entry), entry.reason)
-        await self._store.override(entry, audit)
+        await self._add(entry, audit)
         await self._changed(audit)
         return entry
 
@@ -137,9 +135,9 @@ class LocalAdmin:
     async def pardon(self, key: str, by: str = "", reason: str = "") -> bool:
         """Take back what an account is suspected of; return whether there was anything."""
         partition = key if await self._store.account(key) else (await self._record(key)).partition
-        found = await self._store.pardon(partition)
         audit = self._entry("pardon", partition, by, "score and stage", reason)
-        await self._store.note(audit)
+        await self._store.note(audit)  # first, so that nothing happens that is not noted
+        found = await self._store.pardon(partition)
         await self._changed(audit)
         return found
 
@@ -148,18 +146,20 @@ class LocalAdmin:
 
         Groups keep counts of their members, in which nobody can be told apart.
         """
-        part, erased = await self._part(key), 0
-        async for record in self._all(part):
-            erased += await self._store.forget(record.partition)
-        removed = 0
-        for entry in (await self.overrides()).entries:
-            if part in {entry.account, *entry.account.split(SEPARATOR)}:
-                removed += await self._store.remove_override(entry.id, None)
-        counts = [_counted(erased, "account")] + [_counted(removed, "override")] * (removed > 0)
-        audit = self._entry("forget", part, by, " and ".join(counts), reason)
-        await self._store.note(audit)
+        part = await self._part(key)
+        erasure = Erasure(self._store, part)
+        await self._store.note(self._entry("forget", part, by, "begun", reason))
+        try:
+            await erasure.run()
+            audit = self._entry("forget", part, by, str(erasure), reason)
+            await self._store.note(audit)
+        except StoreError as error:
+            raise StoreError(
+                f"{error}. Until then, {erasure} of {part} were erased: forget it again, which goes"
+                " on with the rest"
+            ) from error
         await self._changed(audit)
-        return erased
+        return erasure.accounts
 
     async def overrides(self) -> Overrides:
         """Return all overrides."""
@@ -184,8 +184,13 @@ class LocalAdmin:
         if _FULL.fullmatch(key) or await self._store.account(key):
             return key
         _check_length(key)
-        found = set[str]()
-        async for record in self._all():
+        found = {
+            part
+            for entry in (await self.overrides()).entries
+            for part in entry.account.split(SEPARATOR)
+            if part.startswith(key)
+        }
+        async for record in every(self._store):
             for part in record.partition.split(SEPARATOR):
                 if part.startswith(key):
                     found.add(part)
@@ -201,7 +206,7 @@ class LocalAdmin:
         if record is not None:
             return record
         found: dict[str, AccountRecord] = {}
-        async for each in self._all(part):
+        async for each in every(self._store, part):
             found[each.partition] = each
             _check_one(key, found)
         if not found:
@@ -210,15 +215,20 @@ class LocalAdmin:
 
     # -- The rest ----------------------------------------------------------------------------
 
-    async def _all(self, part: str = "") -> AsyncIterator[AccountRecord]:
-        cursor = ""
-        while True:
-            page = await self._store.accounts(cursor, PAGE, part)
-            for record in page.records:
-                yield record
-            cursor = page.cursor
-            if not cursor:
-                return
+    async def _add(self, entry: Override, audit: AuditEntry) -> None:
+        """Add an override. If the store's answer is lost, look whether it was added."""
+        try:
+            await self._store.override(entry, audit)
+        except StoreError as error:
+            try:
+                known = await self.overrides()
+            except StoreError:
+                raise StoreError(
+                    f"{error}. The override {entry.id} may have been made: look at the overrides"
+                    " before you make it again"
+                ) from error
+            if entry.id not in {each.id for each in known.entries}:
+                raise
 
     def _rank(self, by: str) -> _Rank:
         rules, now = self._limiter.rules, self._limiter.clock()
@@ -274,10 +284,6 @@ class LocalAdmin:
 
 def _order(placed: tuple[tuple[int, ...], str, Any]) -> tuple[tuple[int, ...], str]:
     return placed[:2]
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _check_length(key: str) -> None:

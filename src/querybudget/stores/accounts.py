@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from copy import deepcopy
+from heapq import merge
 
 import msgspec
 
@@ -10,6 +14,9 @@ from querybudget.ledger import Account
 
 SEPARATOR = "|"
 """Between the parts of an account's key."""
+
+RUN = 5_000
+"""Keys that are sorted at a time."""
 
 _AFTER = "after:"
 
@@ -40,6 +47,45 @@ class AccountPage(msgspec.Struct, frozen=True):
 
     records: tuple[AccountRecord, ...]
     cursor: str
+
+
+class KeyList:
+    """Keys as they were at one moment, in order.
+
+    They are sorted in runs, between which the event loop serves others. A page merges the runs as
+    far as it reads.
+
+    Args:
+        keys: The keys, each once, in any order. The list is used up.
+    """
+
+    def __init__(self, keys: list[str]) -> None:
+        self._keys = keys
+        self._runs: list[list[str]] = []
+
+    async def sort(self) -> None:
+        """Sort all of them. Nothing else may be called before this has returned."""
+        while run := self._keys[-RUN:]:
+            del self._keys[-RUN:]
+            run.sort()
+            self._runs.append(run)
+            await asyncio.sleep(0)
+
+    def after(self, key: str) -> Iterator[str]:
+        """Return the keys after this one, in order."""
+        return merge(
+            *(
+                map(run.__getitem__, range(bisect_right(run, key), len(run)))
+                for run in self._runs
+            )
+        )
+
+    def drop(self, key: str) -> None:
+        """Remove a key."""
+        for run in self._runs:
+            place = bisect_left(run, key)
+            if run[place : place + 1] == [key]:
+                del run[place]
 
 
 def copied(account: Account) -> Account:

@@ -20,10 +20,8 @@ the whole and a tenth of it, and so have groups that no line charges. The policy
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import islice
 
 from querybudget import ledger
 from querybudget.backends import SCHEMES
@@ -32,6 +30,7 @@ from querybudget.overrides import AuditEntry, Override, Overrides
 from querybudget.stores.accounts import (
     AccountPage,
     AccountRecord,
+    KeyList,
     copied,
     cursor_after,
     has_part,
@@ -44,7 +43,7 @@ from querybudget.units import Micros, Quota
 MIN_IDENTITIES = 10
 """The smallest table, of which probation gets one account."""
 
-LOOKED_AT = 10_000
+LOOKED_AT = 5_000
 """Keys that are looked at for one page of accounts, at most."""
 
 # Looking up an enum's member costs as much as finding an account does.
@@ -73,8 +72,9 @@ class MemoryStore:
         self._newcomers = _Newcomers(newcomers)
         self._invented = _Table(newcomers)
         self._changes = Changes()
-        self._listing: list[str] | None = None
+        self._listing: KeyList | None = None
         """The keys in order, as they were at the last first page of a list."""
+        self._forgotten = 0
 
     @property
     def evicted(self) -> int:
@@ -120,30 +120,37 @@ class MemoryStore:
         return ledger.peek(self._find(partition) or Account(), quotas, self._clock())
 
     async def forget(self, partition: str) -> bool:
-        self._listing = None
+        self._forgotten += 1
+        if self._listing is not None:
+            self._listing.drop(partition)
         known = self._known.pop(partition, None) is not None
         invented = self._invented.pop(partition, None) is not None
         return self._newcomers.remove(partition) is not None or known or invented
 
     async def accounts(self, cursor: str = "", limit: int = 100, part: str = "") -> AccountPage:
-        after = key_before(cursor)
-        if after is None or self._listing is None:
-            self._listing = sorted([*self._known, *self._newcomers, *self._invented])
-        keys, start = self._listing, 0
-        if after is not None:
-            start = bisect_right(keys, after)
-        records: list[AccountRecord] = []
-        for key in islice(keys, start, start + LOOKED_AT):
-            if len(records) >= max(1, limit):
-                break
-            start += 1
+        after, records, last, looked_at = key_before(cursor), list[AccountRecord](), "", 0
+        listing = self._listing
+        if after is None or listing is None:
+            listing = await self._listed()
+        for key in listing.after(after or ""):
+            if len(records) >= max(1, limit) or looked_at == LOOKED_AT:
+                return AccountPage(tuple(records), cursor_after(last))
+            last, looked_at = key, looked_at + 1
             record = self._record(key) if has_part(key, part) else None
             if record is not None:
                 records.append(record)
-        if start < len(keys):
-            return AccountPage(tuple(records), cursor_after(keys[start - 1]))
         self._listing = None
         return AccountPage(tuple(records), "")
+
+    async def _listed(self) -> KeyList:
+        """Return all keys in order, and keep them for the next page."""
+        forgotten, keys = self._forgotten, list[str]()
+        for table in (self._known, self._newcomers, self._invented):
+            keys += dict.keys(table)  # without its links between keys, which take ten times as long
+        listing = KeyList(keys)
+        await listing.sort()
+        self._listing = listing if forgotten == self._forgotten else None
+        return listing
 
     async def account(self, partition: str) -> AccountRecord | None:
         return self._record(partition)
