@@ -74,10 +74,7 @@ class KeyList:
     def after(self, key: str) -> Iterator[str]:
         """Return the keys after this one, in order."""
         return merge(
-            *(
-                map(run.__getitem__, range(bisect_right(run, key), len(run)))
-                for run in self._runs
-            )
+            *(map(run.__getitem__, range(bisect_right(run, key), len(run))) for run in self._runs)
         )
 
     def drop(self, key: str) -> None:
