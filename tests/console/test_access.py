@@ -114,6 +114,25 @@ def test_a_session_ends_when_its_person_logs_out(operator: Console) -> None:
     assert operator.get("/", follow_redirects=False).status_code == 303
 
 
+def test_a_copy_of_a_cookie_is_worth_nothing_after_the_logout(operator: Console) -> None:
+    copy = operator.cookies[COOKIE]
+    operator.submit("/logout")
+    operator.cookies.set(COOKIE, copy)
+    assert operator.get("/", follow_redirects=False).status_code == 303
+    assert operator.submit("/overrides/o1/remove").status_code == 401
+    operator.log_in()
+    assert operator.get("/", follow_redirects=False).status_code == 200
+
+
+def test_sessions_that_ended_are_remembered_as_long_as_they_would_have_lasted() -> None:
+    sessions = Sessions(TOKEN)
+    for number in range(100):
+        session, cookie = sessions.begin("ana", NOW + number * LASTS)
+        sessions.end(session, session.until - 1)
+        assert sessions.read(cookie, session.until - 1) is None
+        assert len(vars(sessions)["_ended"]) == 1
+
+
 def test_a_session_is_worth_nothing_after_a_change_of_the_token() -> None:
     old, new = Sessions("one-token-of-many-signs"), Sessions("another-token-of-many")
     session, cookie = old.begin("ana", NOW)

@@ -47,6 +47,11 @@ class Access:
             return None
         return self.sessions.read(request.cookies.get(COOKIE, ""), self._clock())
 
+    def end(self, session: Session) -> None:
+        """End a session."""
+        if self.sessions is not None:
+            self.sessions.end(session, self._clock())
+
     def knows(self, request: Request) -> bool:
         """Return whether a request that was let pass is of somebody who has the token."""
         return self.session(request) is not None or "authorization" in request.headers

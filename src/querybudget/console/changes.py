@@ -57,8 +57,10 @@ async def log_in(request: Request) -> Response:
 
 
 async def log_out(request: Request) -> Response:
-    """End the session of this browser."""
-    await site_of(request).access.form(request)
+    """End the session of this browser, and of every copy of its cookie."""
+    access = site_of(request).access
+    session, _ = await access.form(request)
+    access.end(session)
     response = see(request, "")
     response.delete_cookie(COOKIE, path=base_of(request) or "/", httponly=True, samesite="strict")
     return response

@@ -1,7 +1,8 @@
 """Who may change things: the token, and the sessions of people who have given it.
 
-A session is a cookie that is signed with a key made from the token, so nothing is kept: every
-worker with the same token takes it, and it ends when the token changes.
+A session is a cookie that is signed with a key made from the token: every worker with the same
+token takes it, and it ends when the token changes. Kept is only which sessions were ended by their
+owners, in the process where they did so, until they would have ended anyhow.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ class Sessions:
             )
         self._token = hashlib.sha256(token.encode()).digest()
         self._key = hmac.digest(token.encode(), b"querybudget console sessions", "sha256")
+        self._ended: dict[str, int] = {}
+        """When each session that its owner has ended would have ended, µs since the epoch."""
 
     def is_token(self, given: str) -> bool:
         """Return True for the token, after the same time for every text of that length."""
@@ -82,7 +85,12 @@ class Sessions:
         if not hmac.compare_digest(signature, self._signature("session", body)):
             return None
         session = msgspec.json.decode(urlsafe_b64decode(body + "=="), type=Session)
-        return session if now < session.until else None
+        return session if now < session.until and session.id not in self._ended else None
+
+    def end(self, session: Session, now: int) -> None:
+        """End a session: whoever has a copy of its cookie can do nothing with it any more."""
+        self._ended = {name: until for name, until in self._ended.items() if now < until}
+        self._ended[session.id] = session.until
 
     def form_token(self, session: Session) -> str:
         """Return what every form of a session must send along."""
