@@ -1,0 +1,75 @@
+"""What the documentation site does beyond MkDocs: mkdocs.yml names this file under `hooks`.
+
+- Diagrams become a part of their page, so that they have its colours, light and dark.
+- Cells of wide tables carry their column's name, which a phone shows (docs/assets/site.css).
+- The foot of each page says which version it describes.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[1]
+
+DIAGRAM = re.compile(r'<img[^>]*\bsrc="[^"]*images/(\w+)\.svg"[^>]*>')
+TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
+HEADING = re.compile(r"<th[^>]*>(.*?)</th>", re.DOTALL)
+ROW = re.compile(r"<tr>.*?</tr>", re.DOTALL)
+CELL = re.compile(r"<td([^>]*)>")
+TAG = re.compile(r"<[^>]+>")
+
+CHANGELOG = "changelog:"
+"""Stands for the changelog's address in the foot, until the page is known."""
+
+NARROW = 46
+"""A table whose rows have fewer characters than this fits a phone as it is."""
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Say in the foot of each page which version it describes."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    config.copyright = (
+        f"querybudget {project['version']}, licence {project['license']}."
+        f' <a href="{CHANGELOG}">What has changed</a>.'
+    )
+    return config
+
+
+def on_post_page(output: str, page: Page, **_: object) -> str:
+    """Make the foot's link lead to the changelog from wherever the page is."""
+    return output.replace(CHANGELOG, "../" * page.url.count("/") + "changelog/")
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Take the diagrams in, and name the cells of wide tables."""
+    return TABLE.sub(_named, DIAGRAM.sub(_taken_in, html))
+
+
+def _taken_in(image: re.Match[str]) -> str:
+    picture = ROOT / "docs" / "images" / f"{image[1]}.svg"
+    text = picture.read_text()
+    return text.replace("\n", "") if 'class="qb"' in text else image[0]
+
+
+def _named(table: re.Match[str]) -> str:
+    names = [TAG.sub("", name).strip() for name in HEADING.findall(table[0])]
+    rows = [TAG.sub("", row) for row in ROW.findall(table[0])]
+    if max(map(len, rows)) < NARROW:
+        return table[0]
+    body = ROW.sub(lambda row: _labelled(row[0], names), table[0])
+    return body.replace("<table>", "<table data-rows>", 1)
+
+
+def _labelled(row: str, names: list[str]) -> str:
+    columns = iter(names)
+
+    def label(cell: re.Match[str]) -> str:
+        name = next(columns, "").replace('"', "&quot;")
+        return f'<td{cell[1]} data-label="{name}">' if name else cell[0]
+
+    return CELL.sub(label, row)
