@@ -14,6 +14,7 @@ from querybudget.cli import log_arguments
 from querybudget.cli import progress as progressing
 from querybudget.cli.commands import examples_of
 from querybudget.cli.main import command_parser, main
+from querybudget.identity import KeyedHash
 from querybudget.policy.model import Policy
 from querybudget.traffic import TrafficRecord
 from querybudget.traffic.read import FORMATS
@@ -101,9 +102,49 @@ def test_a_foreign_log_is_recognised(folder: Path, capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out) == found
 
 
+@pytest.mark.parametrize("command", ["replay", "calibrate", "report"])
+@pytest.mark.parametrize(
+    ("content", "arguments", "says"),
+    [
+        ("no log\n" * 3, [], "lines of text in no known format"),
+        ("no log\n" * 3, ["--format", "nginx"], "could read 0 of 3 lines"),
+        ('{"at": 1}\n{}\n{}\n', [], "could read 1 of 3 lines"),
+        ("", [], "found no call in it"),
+    ],
+)
+def test_a_log_of_which_most_cannot_be_read_ends_with_status_1(
+    folder: Path,
+    command: str,
+    content: str,
+    arguments: list[str],
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (folder / "log").write_text(content)
+    more = ["--disturb", "5%"] if command == "calibrate" else ["--policy", "policy.yaml"]
+    assert main([command, "log", *more, *arguments]) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_callers_have_the_keys_of_the_secret_that_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "access.log").write_text("".join(NGINX.format(1, n) for n in range(3)))
+    (folder / "bare.yaml").write_text(POLICY.replace("secret:", "# secret:"))
+    monkeypatch.setenv("LOG_SECRET", "another secret of ours")
+    command = ["replay", "access.log", "--policy", "bare.yaml", "--json"]
+    assert main([*command, "--secret-env", "LOG_SECRET"]) == 0
+    (refused,) = json.loads(capsys.readouterr().out)["policy"]["budgets"]
+    key = KeyedHash(b"another secret of ours")("client_address", "192.0.2.1")
+    assert refused["most"][0]["identity"] == key
+    assert main([*command, "--secret-env", "NO_SECRET"]) == 1
+    assert "NO_SECRET" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["replay", "log", "--policy", "p", "--year", "26"], "expected a year such as 2026"),
         (["replay", "log", "--policy", "p", "--fail-if", "refusd > 1"], "did you mean `refused`"),
         (["replay", "log"], "--policy"),
         (["replay", "log", "--policy", "p", "--window", "0"], "expected 1 to"),

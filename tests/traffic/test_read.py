@@ -167,7 +167,7 @@ def test_a_bad_line_is_reported_by_its_number_and_passed_over(
 
 def test_nothing_of_a_bad_line_is_in_its_problem(tmp_path: Path) -> None:
     path = write(tmp_path / "log", {"at": "sk-secret", "model": "sk-secret"}, "sk-secret {")
-    assert "sk-secret" not in str(list(read(path)))
+    assert "sk-secret" not in str(list(read(path, "querybudget")))
 
 
 def test_a_log_is_read_from_standard_input_compressed_too(
@@ -216,8 +216,12 @@ def test_newer_lines_of_vllm_are_read_among_all_that_it_logs(tmp_path: Path) -> 
 def test_no_number_ends_the_reading_of_a_log(tmp_path: Path, name: Any, line: str) -> None:
     file = tmp_path / "log"
     file.write_text(f"{line}\n")
-    (found,) = read(file, name)
-    assert isinstance(found, Problem)
+    try:
+        (found,) = read(file, name)
+    except SetupError:
+        assert name is None
+    else:
+        assert isinstance(found, Problem)
 
 
 @pytest.mark.parametrize(

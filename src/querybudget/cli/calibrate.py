@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     with progress(plain=arguments.plain) as report, quiet():
         try:
             found = calibrate(
-                lambda: records_of(arguments, secret, prompts=prompts),
+                lambda: records_of(arguments, arguments.log, secret, prompts=prompts),
                 arguments.disturb,
                 text=text,
                 source=arguments.policy or "<text>",

@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         condition.check(policy, against)
     with progress(plain=arguments.plain) as report, quiet():
         found = Replay(
-            records_of(arguments, policy.secret, prompts=prompts),
+            records_of(arguments, arguments.log, policy.secret, prompts=prompts),
             [policy] if against is None else [policy, against],
             logs=arguments.log,
             report=report,
@@ -79,7 +79,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"querybudget: --fail-if {one.text!r} holds: {one.found(found)}", file=sys.stderr)
     if found.interrupted:
         return INTERRUPTED
-    return 1 if failed else 0
+    if wrong := found.unreadable:
+        print(f"querybudget: {wrong}", file=sys.stderr)
+    return 1 if failed or wrong else 0
 
 
 def _condition(text: str) -> Condition:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from querybudget.backends import SCHEMES
 from querybudget.cli.commands import add_command, quiet
+from querybudget.cli.log_arguments import add_reading, records_of
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--policy", required=True, metavar="FILE", help="the policy that the servers use"
     )
+    add_reading(parser)
     parser.add_argument(
         "--out", default=FOLDER, metavar="DIR", help="where to write; default: %(default)s"
     )
@@ -51,19 +53,26 @@ def run(arguments: argparse.Namespace) -> int:
     plotting()
     policy = load_policy(arguments.policy)
     with quiet():
-        page = _page(arguments.source, policy)
+        page = _page(arguments, policy)
         paths = write(page, Path(arguments.out))
     for path in paths:
         print(path)
     return 0
 
 
-def _page(source: str, policy: Policy) -> Page:
+def _page(arguments: argparse.Namespace, policy: Policy) -> Page:
     from querybudget.report.log_report import log_page  # noqa: PLC0415
 
+    source: str = arguments.source
+    if source == "-":
+        raise SetupError("expected a file, which is read twice, found the standard input")
     scheme = source.partition("://")[0]
     if "://" not in source:
-        return log_page(source, policy)
+        return log_page(
+            source,
+            policy,
+            lambda: records_of(arguments, [source], policy.secret, prompts=policy.counts_buckets),
+        )
     guarantees = SCHEMES.get(scheme)
     if guarantees is not None and guarantees.reach == "process":
         raise SetupError(

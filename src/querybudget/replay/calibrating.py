@@ -121,7 +121,7 @@ def calibrate(
     Raises:
         KeyboardInterrupt: It was interrupted.
         PolicyError: The policy is wrong.
-        SetupError: A replay does not confirm any proposal.
+        SetupError: Most of the log cannot be read, or a replay confirms no proposal.
         TooFewError: The log has too few identities for the share.
     """
     log = _Log(items, logs, report, window, analyzer)
@@ -129,6 +129,8 @@ def calibrate(
     policy = load_text(text or usual_text(), source)
     demand = Demand(policy)
     run, found = log.replay(measuring(policy), demand)
+    if found.unreadable:
+        raise SetupError(found.unreadable)
     if usual:
         text = usual_text(_measured(demand, texts=run.texts))
         policy = load_text(text, source)

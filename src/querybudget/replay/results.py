@@ -6,6 +6,7 @@ import enum
 
 import msgspec
 
+from querybudget.traffic.recognising import too_little
 from querybudget.units import NO_TIME, Micros
 
 
@@ -160,3 +161,10 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     policy: Played
     against: Played | None = None
     difference: Difference | None = None
+
+    @property
+    def unreadable(self) -> str:
+        """What is wrong with a log of which most could not be read; empty if enough was."""
+        first = next((f"{one.file}:{one.line}: {one.problem}" for one in self.problems), "")
+        wrong = too_little(self.policy.calls + self.late, self.malformed, first)
+        return f"{', '.join(self.logs)}: {wrong}" if wrong and self.logs else wrong

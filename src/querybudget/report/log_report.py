@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from querybudget import text
 from querybudget.coverage import Reason
+from querybudget.errors import SetupError
 from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
 from querybudget.policy.model import Budget, Policy
 from querybudget.report import pictures
@@ -18,10 +20,11 @@ from querybudget.report.facts import CallerFacts, LogFacts
 from querybudget.report.page import Column, Page, Section, Tile
 from querybudget.report.pictures import short
 from querybudget.report.way import Walk, walk_of
-from querybudget.report.window_uses import is_shown, uses
+from querybudget.report.window_uses import busiest, uses
 from querybudget.traffic import Problem, read
+from querybudget.traffic.recognising import too_little
 from querybudget.traffic.record import TrafficRecord
-from querybudget.units import MICRO, NO_TIME, Unit
+from querybudget.units import MICRO, NO_TIME
 
 if TYPE_CHECKING:
     from querybudget.embedding.codebook import Codebook
@@ -39,6 +42,7 @@ MOST_BUDGETS = 6
 """Budgets whose use is drawn."""
 
 EXAMPLES = 3
+_SECRET_BYTES = 32
 ORDINARY, SUSPECT = 300_000, 650_000
 """Strain below which a caller is taken for an ordinary one, and from which on it is suspect."""
 
@@ -67,21 +71,27 @@ DISTURBED = (
 )
 
 
-def log_page(path: str | Path, policy: Policy) -> Page:
+def log_page(path: str | Path, policy: Policy, records: Records | None = None) -> Page:
     """Return the report of a traffic log.
 
     Args:
         path: As `querybudget.traffic.read` takes it.
         policy: The policy that decided.
+        records: Reads the log, the same each time; by default as `querybudget.traffic.read` does.
 
     Raises:
         OSError: The log cannot be read.
+        SetupError: It is of no known format, or most of it cannot be read.
     """
+    secret = policy.secret or os.urandom(_SECRET_BYTES)
 
-    def records() -> Iterator[TrafficRecord | Problem]:
-        return read(path)
+    def usual() -> Iterator[TrafficRecord | Problem]:
+        return read(path, secret=secret, prompts=policy.counts_buckets)
 
+    records = records or usual
     facts = add_up(records())
+    if wrong := too_little(facts.calls, facts.problems, next(iter(facts.examples), "")):
+        raise SetupError(f"{path}: {wrong}")
     chosen = _chosen(facts)
     calls = _calls_of(records(), {one.account for one in chosen})
     analyzer = analyzer_for(policy, policy.secret or hashlib.sha256(b"report").digest())
@@ -282,7 +292,7 @@ def _windows(policy: Policy, calls: Mapping[str, Sequence[TrafficRecord]]) -> Se
         alt="Use of one limit over time in a sliding, a GCRA and a calendar window.",
         heights=(3.2, 6.4),
     )
-    best = _busiest(policy, calls)
+    best = busiest(policy, calls)
     if best is None:
         section.missing = "No call used any budget that has a window."
         return section
@@ -295,52 +305,6 @@ def _windows(policy: Policy, calls: Mapping[str, Sequence[TrafficRecord]]) -> Se
     )
     section.draw = pictures.windows(uses(budget.quota, amounts), text.unit_name(budget.quota.unit))
     return section
-
-
-def _busiest(
-    policy: Policy, calls: Mapping[str, Sequence[TrafficRecord]]
-) -> tuple[Budget, str, list[tuple[int, int]]] | None:
-    """Return the budget and the account that used the most of it, with its calls."""
-    best: tuple[float, Budget, str, list[tuple[int, int]]] | None = None
-    for budget in policy.budgets:
-        if not is_shown(budget.quota):
-            continue
-        for account, records in calls.items():
-            amounts = [(record.at, _amount(budget, record)) for record in records]
-            amounts = [(at, amount) for at, amount in amounts if amount]
-            if amounts:
-                peak = max(_peaks(amounts, budget.quota.window)) / budget.quota.limit
-                if best is None or peak > best[0]:
-                    best = peak, budget, account, amounts
-    return None if best is None else best[1:]
-
-
-def _peaks(amounts: Sequence[tuple[int, int]], window: int) -> Iterator[int]:
-    first = total = 0
-    for at, amount in amounts:
-        total += amount
-        while amounts[first][0] <= at - window:
-            total -= amounts[first][1]
-            first += 1
-        yield total
-
-
-def _amount(budget: Budget, record: TrafficRecord) -> int:
-    """Return what a call took, or if it was refused would have taken, of a budget in µ-units."""
-    if budget.name in record.charged:
-        return record.charged[budget.name]
-    used = record.usage or record.expected
-    match budget.quota.unit:
-        case Unit.REQUESTS:
-            return MICRO
-        case Unit.TOKENS:
-            return MICRO * (used.input + used.output)
-        case Unit.INPUT_TOKENS:
-            return MICRO * used.input
-        case Unit.OUTPUT_TOKENS:
-            return MICRO * used.output
-        case _:
-            return 0
 
 
 def _sweepers(facts: LogFacts) -> Section:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from querybudget.ledger.windows import fresh
+from querybudget.policy.model import Budget, Policy
+from querybudget.traffic.record import TrafficRecord
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 
 KINDS = (Algorithm.SLIDING, Algorithm.GCRA, Algorithm.CALENDAR)
@@ -105,3 +107,49 @@ def _busiest(calls: Sequence[tuple[int, int]], window: int) -> tuple[int, int]:
 def is_shown(quota: Quota) -> bool:
     """Return True if the three kinds of window can keep a quota."""
     return quota.window > 0 and quota.unit not in {Unit.CONCURRENT, Unit.BUCKETS}
+
+
+def busiest(
+    policy: Policy, calls: Mapping[str, Sequence[TrafficRecord]]
+) -> tuple[Budget, str, list[tuple[int, int]]] | None:
+    """Return the budget and the account that used the most of it, with its calls."""
+    best: tuple[float, Budget, str, list[tuple[int, int]]] | None = None
+    for budget in policy.budgets:
+        if not is_shown(budget.quota):
+            continue
+        for account, records in calls.items():
+            amounts = [(record.at, _amount(budget, record)) for record in records]
+            amounts = [(at, amount) for at, amount in amounts if amount]
+            if amounts:
+                peak = max(_peaks(amounts, budget.quota.window)) / budget.quota.limit
+                if best is None or peak > best[0]:
+                    best = peak, budget, account, amounts
+    return None if best is None else best[1:]
+
+
+def _peaks(amounts: Sequence[tuple[int, int]], window: int) -> Iterator[int]:
+    first = total = 0
+    for at, amount in amounts:
+        total += amount
+        while amounts[first][0] <= at - window:
+            total -= amounts[first][1]
+            first += 1
+        yield total
+
+
+def _amount(budget: Budget, record: TrafficRecord) -> int:
+    """Return what a call took, or if it was refused would have taken, of a budget in µ-units."""
+    if budget.name in record.charged:
+        return record.charged[budget.name]
+    used = record.usage or record.expected
+    match budget.quota.unit:
+        case Unit.REQUESTS:
+            return MICRO
+        case Unit.TOKENS:
+            return MICRO * (used.input + used.output)
+        case Unit.INPUT_TOKENS:
+            return MICRO * used.input
+        case Unit.OUTPUT_TOKENS:
+            return MICRO * used.output
+        case _:
+            return 0

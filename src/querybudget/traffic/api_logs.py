@@ -16,9 +16,10 @@ from querybudget.traffic.record import TrafficRecord, TrafficText
 
 _REQUEST = ("request", "body", "request_body", "input_body")
 _RESPONSE = ("response", "response_body", "output_body", "answer")
-_TIMES = ("timestamp", "created_at", "start_time", "time", "ts", "created")
-_USERS = ("user", "user_id", "api_key", "key")
+_TIMES = ("timestamp", "created_at", "request_created_at", "start_time", "time", "ts", "created")
+_USERS = ("user", "user_id", "request_user_id", "helicone_user", "api_key", "key")
 _IDS = ("request_id", "x_request_id", "custom_id", "id")
+_ASKS = frozenset({"model", "messages", "prompt", "input", "contents"})
 _FAILED = 400
 
 
@@ -34,7 +35,7 @@ def openai_record(line: bytes, reading: Reading) -> TrafficRecord:
         raise ValueError("neither a request nor an answer")
     at = micros_of(first(row, _TIMES) or first(answered, _TIMES))
     path = text_of(row.get("url") or row.get("path")) or _path_of(asked, answered)
-    call = _call_of(path, asked)
+    call = call_of(path, asked)
     who = text_of(first(row, _USERS) or asked.get("user") or asked.get("safety_identifier"))
     status = whole(row.get("status") or row.get("status_code") or _status_in(row))
     return TrafficRecord(
@@ -54,7 +55,7 @@ def openai_record(line: bytes, reading: Reading) -> TrafficRecord:
         usage=usage_in(answered.get("usage") or row.get("usage")) if status < _FAILED else None,
         status=status,
         duration=_duration(row),
-        texts=_texts(call) if reading.prompts else (),
+        texts=texts_of(call) if reading.prompts else (),
     )
 
 
@@ -80,7 +81,9 @@ def usage_in(found: object) -> Usage | None:
 def _request_in(row: Mapping[str, Any]) -> dict[str, Any]:
     for name in _REQUEST:
         if found := mapping(row.get(name)):
-            return mapping(found.get("body")) or found
+            asked = mapping(found.get("body")) or found
+            if not _ASKS.isdisjoint(asked):
+                return asked
     asks = "model" in row and any(name in row for name in ("messages", "prompt", "input"))
     return dict(row) if asks else {}
 
@@ -105,17 +108,19 @@ def _path_of(asked: Mapping[str, Any], answered: Mapping[str, Any]) -> str:
     return "/v1/responses" if kind == "response" else "/v1/embeddings"
 
 
-def _call_of(path: str, asked: Mapping[str, Any]) -> Call:
+def call_of(path: str, asked: Mapping[str, Any]) -> Call:
+    """Return what a request asks; an empty body asks for nothing that is known."""
     adapter: Adapter | None = adapter_for(path, "POST", (), ())
     if adapter is None or not asked:
         return Call(Dialect.OPENAI, "other" if adapter is None else "")
     return read_call(adapter, Target(path), msgspec.json.encode(asked))
 
 
-def _texts(call: Call) -> tuple[TrafficText, ...]:
+def texts_of(call: Call) -> tuple[TrafficText, ...]:
+    """Return what the model read."""
     return tuple(TrafficText(one.text, fed=one.channel is Channel.FED) for one in call.segments)
 
 
 def _duration(row: Mapping[str, Any]) -> int:
-    milliseconds = first(row, ("latency_ms", "duration_ms", "response_ms"))
+    milliseconds = first(row, ("latency_ms", "duration_ms", "delay_ms", "response_ms"))
     return int(float(milliseconds) * 1_000) if isinstance(milliseconds, int | float) else 0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from querybudget.traffic.log_reading import NoTimeError
 from querybudget.units import SECOND
 
 MOST = 1 << 53
@@ -15,6 +16,7 @@ MOST = 1 << 53
 _MILLISECONDS, _MICROSECONDS = 10**11, 10**14
 """From these numbers on, a time since the epoch is in ms, and in µs."""
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _COMMA = re.compile(r"(\d),(\d)")
 
 
@@ -49,17 +51,20 @@ def micros_of(value: object) -> int:
     One without a zone is in UTC.
 
     Raises:
-        ValueError: It is no time.
+        NoTimeError: It is no time.
     """
     if isinstance(value, str) and value and not value.replace(".", "", 1).isdecimal():
-        moment = datetime.fromisoformat(_COMMA.sub(r"\1.\2", value.strip()))
+        try:
+            moment = datetime.fromisoformat(_COMMA.sub(r"\1.\2", value.strip()))
+        except ValueError:
+            raise NoTimeError from None
         return _micros(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     try:
         number = float(value) if isinstance(value, int | float | str) else -1.0
     except ValueError:
         number = -1.0
     if not 0 < number < MOST:
-        raise ValueError("no time")
+        raise NoTimeError
     if number >= _MICROSECONDS:
         return int(number)
     return int(number * 1_000) if number >= _MILLISECONDS else int(number * SECOND)
@@ -73,6 +78,19 @@ def clock_of(text: str, form: str) -> int:
     """
     moment = datetime.strptime(text, form)  # noqa: DTZ007 - the form may have a zone
     return _micros(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def seconds_of(text: str) -> int:
+    """Return a duration in seconds as µs; 0 for what is none."""
+    try:
+        return max(0, int(float(text) * SECOND))
+    except (ValueError, OverflowError):
+        return 0
+
+
+def without_colours(line: bytes) -> str:
+    """Return a line of text without the colours that it has on a terminal."""
+    return _COLOURS.sub("", line.decode("utf-8", "replace"))
 
 
 def _micros(moment: datetime) -> int:
