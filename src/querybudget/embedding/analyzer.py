@@ -53,6 +53,8 @@ _EXAMPLE_BATCH = 32
 
 _TEMPLATES = 4096
 """System prompts whose numbers are cached, by hash."""
+_RECOGNISERS = 8
+"""Sets of capabilities of the shipped embedding whose recognisers are kept."""
 _HALF = 0xFFFFFFFF  # of a digest is kept in profiles
 _RECOVERED = 16
 """Consecutive successes after which an embedder counts as healthy again."""
@@ -69,6 +71,7 @@ class EmbeddingAnalyzer:
         capabilities: The capabilities to recognise, in the order of their bits.
         key: Secret of the deployment, for cells and hashes.
         cached: Number of chunks that are cached, by keyed hash.
+        recogniser: Recognises the capabilities, with the same codebook; its own by default.
 
     Attributes:
         names: Names of the capabilities, by bit.
@@ -89,6 +92,7 @@ class EmbeddingAnalyzer:
         key: bytes,
         *,
         cached: int = 8192,
+        recogniser: Recogniser | None = None,
     ) -> None:
         _check(embedder, codebook, key)
         self.names = tuple(capability.name for capability in capabilities)
@@ -96,7 +100,7 @@ class EmbeddingAnalyzer:
         self.suspends = embedder.suspends
         self._embedder = embedder
         self.codebook = codebook.keyed(blake2b(key, person=b"cells").digest())
-        self._recogniser = Recogniser(capabilities, codebook)
+        self._recogniser = recogniser or Recogniser(capabilities, codebook)
         self._hash = blake2b(key=blake2b(key).digest(), digest_size=4, person=b"opaque")
         self._likeness = Likeness(key)
         self._templates: LRUCache[int, int] = LRUCache(_TEMPLATES)
@@ -105,7 +109,7 @@ class EmbeddingAnalyzer:
         self._down = False
         self._successes = 0
         self._fitting: asyncio.Task[None] | None = None
-        if not self.suspends:
+        if not self.suspends and not self._recogniser.fitted:
             _run_without_loop(self._fit())
 
     async def analyze(self, call: Call, caller: str, /) -> Observation:
@@ -274,10 +278,26 @@ def open_analyzer(policy: Policy, key: bytes) -> EmbeddingAnalyzer:
             f"expected a codebook for the embedding {spec.kind}: make one with `Codebook.fit` from"
             " vectors of your own prompts, save it, and name its file as `codebook`"
         )
-    codebook = Codebook.load(spec.codebook or None)
+    shipped = spec.kind == "static" and not spec.codebook
+    codebook = _shipped_codebook() if shipped else Codebook.load(spec.codebook or None)
     return EmbeddingAnalyzer(
-        open_embedder(spec, codebook.dimensions), codebook, policy.capabilities, key
+        open_embedder(spec, codebook.dimensions),
+        codebook,
+        policy.capabilities,
+        key,
+        recogniser=_shipped_recogniser(policy.capabilities) if shipped else None,
     )
+
+
+@functools.cache
+def _shipped_codebook() -> Codebook:
+    return Codebook.load()
+
+
+@functools.lru_cache(maxsize=_RECOGNISERS)
+def _shipped_recogniser(capabilities: tuple[Capability, ...]) -> Recogniser:
+    """Return a recogniser that all analyzers share: the first of them fits it, for a second."""
+    return Recogniser(capabilities, _shipped_codebook())
 
 
 @functools.cache
