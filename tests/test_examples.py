@@ -13,7 +13,7 @@ import pytest
 from querybudget import DecisionEvent, Policy, QueryBudgetMiddleware
 from querybudget.demo.prompts import conversation
 from querybudget.stores import Clock, Store
-from querybudget.testing import FakeModel, memory_limiter, sweep
+from querybudget.testing import FakeModel, memory_limiter, run_scenario, sweep
 from querybudget.testing.contracts import StoreContract
 from querybudget.units import MICRO
 
@@ -39,6 +39,11 @@ def client(app: object) -> httpx.AsyncClient:
 def test_an_example_policy_is_right(path: Path) -> None:
     policy = Policy.load(path, environ={"QUERYBUDGET_SECRET": "0123456789abcdef"})
     assert len(policy.budgets) >= 4
+    assert len(policy.tests) >= 2
+    failed = [
+        str(result) for one in policy.tests if not (result := run_scenario(policy, one)).passed
+    ]
+    assert failed == []
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.stem)

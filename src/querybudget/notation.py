@@ -181,6 +181,11 @@ def duration(text: str) -> int:
     return _positive(_exact(match[1]) * length, text)
 
 
+def elapsed(text: str) -> int:
+    """Read a time that has passed: a duration, or `0`, in µs."""
+    return 0 if text.strip() in {"0", "0s"} else duration(text)
+
+
 def size(text: str) -> int:
     """Read a size such as `16 MiB`, `500 KB` or a bare number of bytes, above zero."""
     match = _MEASURE.fullmatch(text.strip())

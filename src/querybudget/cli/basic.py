@@ -22,6 +22,19 @@ def add_check(commands: Commands) -> None:
     check.add_argument("policy", help="a policy file (YAML), or preset:NAME")
 
 
+def add_test(commands: Commands) -> None:
+    """Add ``test``."""
+    says = "run the tests that a policy carries"
+    examples = ("querybudget test policy.yaml", "querybudget test policy.yaml --junit report.xml")
+    test = add_command(commands, "test", says, _test, *examples)
+    test.add_argument("policy", nargs="+", help="a policy file (YAML), or preset:NAME")
+    test.add_argument(
+        "-k", dest="only", default="", metavar="TEXT", help="only tests whose name holds this"
+    )
+    test.add_argument("--junit", metavar="FILE", help="write the results as JUnit XML, too")
+    test.add_argument("--json", action="store_true", help="print JSON")
+
+
 def add_explain(commands: Commands) -> None:
     """Add ``explain``."""
     explain = add_command(
@@ -116,6 +129,18 @@ def _check(arguments: argparse.Namespace) -> int:
     from querybudget.cli.check import check  # noqa: PLC0415 - each command loads its own
 
     return check(arguments.policy)
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    from querybudget.cli.policy_tests import run_tests  # noqa: PLC0415
+
+    with quiet():
+        return run_tests(
+            arguments.policy,
+            only=arguments.only,
+            junit=arguments.junit,
+            as_json=arguments.json,
+        )
 
 
 def _explain(arguments: argparse.Namespace) -> int:

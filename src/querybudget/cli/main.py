@@ -28,12 +28,21 @@ if TYPE_CHECKING:
 
 STATUSES = (
     "Exit status: 0 done (for explain, whatever the verdict); 1 a policy, a request body or a store"
-    " is wrong, or what was asked for is not there; 2 the arguments are wrong."
+    " is wrong, a test has failed, or what was asked for is not there; 2 the arguments are wrong."
 )
 
 GROUPS: tuple[tuple[str, tuple[Callable[[Commands], None], ...]], ...] = (
     ("Try it", (basic.add_demo,)),
-    ("Policies", (basic.add_check, basic.add_explain, basic.add_preset, basic.add_schema)),
+    (
+        "Policies",
+        (
+            basic.add_check,
+            basic.add_test,
+            basic.add_explain,
+            basic.add_preset,
+            basic.add_schema,
+        ),
+    ),
     ("Serve", (proxy.add_parser, console.add_parser)),
     ("Look", (look.add_top, look.add_accounts, look.add_peek, find.add_find)),
     ("Change", (change.add_grant, change.add_override, change.add_allow, change.add_block)),

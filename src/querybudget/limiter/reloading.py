@@ -28,7 +28,7 @@ _FIXED = {
 }
 """Members of a policy that do not change while a limiter runs, and why."""
 
-_APART = {*_FIXED, "budgets", "source"}
+_APART = {*_FIXED, "budgets", "source", "tests"}
 
 
 class Change(msgspec.Struct, frozen=True):

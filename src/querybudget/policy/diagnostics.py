@@ -98,6 +98,10 @@ class Problems:
         """Whether a mapping stands at `path`."""
         return isinstance(self._reach(path)[0], Entries)
 
+    def line(self, path: Path) -> int:
+        """Return the line of what stands at `path`; 0 where there is no text."""
+        return self._reach(path)[1]
+
     def item(self, path: Path, word: str) -> Path:
         """Return the path of `word` in the list at `path`, or `path` if it stands there alone."""
         if path not in self._indexes:

@@ -41,6 +41,7 @@ from querybudget.policy.outputs import TrafficLogItem, WebhooksItem
 from querybudget.policy.override_words import OverrideFile
 from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.policy.routes import GenericRoute, Server, Unknown
+from querybudget.policy.scenario_words import ScenarioFile
 from querybudget.policy.tier_words import TierFile
 from querybudget.text import in_units
 from querybudget.units import Unit
@@ -384,3 +385,6 @@ class PolicyFile(Struct, frozen=True):
     refusals: Refusals = Refusals()
     body: Body = Body()
     streams: Streams = Streams()
+    tests: Annotated[
+        tuple[ScenarioFile, ...], doc("Calls and what becomes of them, for `querybudget test`.")
+    ] = ()

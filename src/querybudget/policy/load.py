@@ -18,6 +18,7 @@ from querybudget.policy import (
     build_store,
     file,
     override_words,
+    scenario_words,
     servers,
 )
 from querybudget.policy.adaptive import adaptive
@@ -137,6 +138,9 @@ def _policy(node: Node, problems: Problems) -> Policy:
     overrides, sources = _overrides(
         written, override_words.Known(names, identity, partitions), problems
     )
+    scenarios = scenario_words.Known(
+        {budget.name: budget for budget in budgets if budget is not None}, written.hold
+    )
     policy = Policy(
         budgets=tuple(budget for budget in budgets if budget is not None),
         identity=identity,
@@ -177,6 +181,7 @@ def _policy(node: Node, problems: Problems) -> Policy:
         embedding=build_embedding.embedding(written.embedding, problems),
         adaptive=adaptive(written.adaptive, problems),
         capabilities=capabilities,
+        tests=scenario_words.scenarios(written.tests, scenarios, problems),
     )
     problems.stop_if_any()
     return policy

@@ -25,6 +25,7 @@ from querybudget.policy.naming import NamedOverride, OverrideSource
 from querybudget.policy.outputs import TrafficLogSettings, WebhookSettings
 from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.policy.routes import GenericRoute, Server, Unknown
+from querybudget.policy.scenario import Scenario
 from querybudget.policy.tier import Tier, TierRule
 from querybudget.units import MICRO, SECOND, Quota, Unit
 
@@ -318,6 +319,7 @@ class Policy(Struct, frozen=True):
             threshold.
         capabilities: The shipped ones, then the policy's own; bit n of
             `Observation.capabilities` is the n-th of them.
+        tests: What is expected of it, for `querybudget test`; decides nothing.
     """
 
     load: ClassVar[PolicyLoader]
@@ -353,6 +355,7 @@ class Policy(Struct, frozen=True):
     embedding: Embedding = Embedding()
     adaptive: Adaptive | None = None
     capabilities: tuple[Capability, ...] = tuple(Capability(name) for name in CAPABILITIES)
+    tests: tuple[Scenario, ...] = ()
 
     def __repr__(self) -> str:
         return _shown(self, "secret")

@@ -6,7 +6,6 @@ import csv
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path as FilePath
 from typing import Annotated, cast
 
@@ -19,6 +18,7 @@ from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Entries, Items, Node, Path, Problems, Scalar
 from querybudget.policy.fields import Duration, Factor, Text, doc, written
 from querybudget.policy.model import Partition, ResolverSpec
+from querybudget.policy.moment import moment
 from querybudget.policy.naming import CallerName, NamedOverride, OverrideSource
 from querybudget.text import listed, nearest
 from querybudget.units import MICRO, SECOND, Micros, Millionths, Unit
@@ -196,7 +196,7 @@ def _named(
         found = f"expected a budget or a unit, found {brief(each.budget)}{near}"
         problems.add((*path, "budget"), found)
     effect = _effect(each, path, problems)
-    until = _until(each.until, (*path, "until"), problems)
+    until = moment(each.until, (*path, "until"), problems)
     if who is None:
         return None
     entry = Override(
@@ -253,19 +253,6 @@ def _effect(each: OverrideFile, path: Path, problems: Problems) -> Effect:
     if (each.factor or 0) > LARGEST:
         problems.add((*path, "factor"), "expected a smaller factor")
     return Effect.BLOCK if each.block else Effect.ALLOW if each.allow else Effect.LIMIT
-
-
-def _until(text: str | None, path: Path, problems: Problems) -> int:
-    if text is None:
-        return 0
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        problems.add(path, f"expected a time such as `2026-12-31T18:00Z`, found {brief(text)}")
-        return 0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp()) * SECOND
 
 
 def _from_csv(text: str, problems: Problems) -> Node:

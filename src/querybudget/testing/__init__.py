@@ -23,10 +23,13 @@ if TYPE_CHECKING:
         Reply,
     )
     from querybudget.testing.limiter import memory_limiter, unlimited
+    from querybudget.testing.scenario_checks import CallResult, ScenarioFailure
+    from querybudget.testing.scenarios import ScenarioResult, run_scenario
     from querybudget.testing.spending import spend
     from querybudget.testing.sweeping import sweep
 
 __all__ = [
+    "CallResult",
     "Decisions",
     "Driven",
     "Failure",
@@ -37,10 +40,13 @@ __all__ = [
     "ManualClock",
     "ModelRequest",
     "Reply",
+    "ScenarioFailure",
+    "ScenarioResult",
     "drive",
     "http_scope",
     "memory_limiter",
     "request",
+    "run_scenario",
     "spend",
     "sweep",
     "unlimited",
@@ -56,6 +62,8 @@ _MODULES = (
     "spending",
     "fake_analyzer",
     "fake_model",
+    "scenario_checks",
+    "scenarios",
 )
 
 

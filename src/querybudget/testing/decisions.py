@@ -117,13 +117,13 @@ class Decisions:
     def assert_slowed(self, times: int | None = None, *, by: str = "", caller: str = "") -> None:
         """Assert that calls were delayed; the arguments are those of `assert_refused`."""
         self._check(by)
-        found = [event for event in self.slowed if not by or by in _acting(event, Stage.SLOW)]
+        found = [event for event in self.slowed if not by or by in acting(event, Stage.SLOW)]
         self._assert_count(found, times, _by("slowed", by), caller)
 
     def assert_degraded(self, times: int | None = None, *, by: str = "", caller: str = "") -> None:
         """Assert that calls were degraded; the arguments are those of `assert_refused`."""
         self._check(by)
-        found = [event for event in self.degraded if not by or by in _acting(event, Stage.DEGRADE)]
+        found = [event for event in self.degraded if not by or by in acting(event, Stage.DEGRADE)]
         self._assert_count(found, times, _by("degraded", by), caller)
 
     def assert_priced(self, times: int | None = None, *, over: float = 1, caller: str = "") -> None:
@@ -184,7 +184,7 @@ def _by(what: str, budget: str) -> str:
     return f"{what} by {budget!r}" if budget else what
 
 
-def _acting(event: DecisionEvent, stage: Stage) -> set[str]:
+def acting(event: DecisionEvent, stage: Stage) -> set[str]:
     """Return the names of the enforced budgets that brought a call to a stage."""
     lines = event.decision.lines if event.decision else ()
     return {line.line.quota.name for line in lines if _reaches(line, stage)}

@@ -23,6 +23,12 @@ from querybudget.testing.fake_model import dialects
 from querybudget.testing.fake_model.dialects import Event
 from querybudget.testing.fake_model.reply import Failure, Reply
 
+PATHS = frozenset(
+    f"/v1/{name}"
+    for name in ("chat/completions", "responses", "completions", "embeddings", "messages")
+)
+"""Where a `FakeModel` answers in a model's dialect."""
+
 
 class FakeModelError(Exception):
     """Raised by a `FakeModel` whose `Reply` says so."""
