@@ -40,10 +40,8 @@ def test_an_example_policy_is_right(path: Path) -> None:
     policy = Policy.load(path, environ={"QUERYBUDGET_SECRET": "0123456789abcdef"})
     assert len(policy.budgets) >= 4
     assert len(policy.tests) >= 2
-    failed = [
-        str(result) for one in policy.tests if not (result := run_scenario(policy, one)).passed
-    ]
-    assert failed == []
+    results = [run_scenario(policy, scenario) for scenario in policy.tests]
+    assert [str(result) for result in results if not result.passed] == []
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.stem)
