@@ -8,10 +8,11 @@ some of them, so it never takes more.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 parser: Any = import_module("re._parser")
 
@@ -40,23 +41,29 @@ class Counter:
         self._text = source if isinstance(source, str) else source.decode("latin-1")
         flags = pattern.flags & ~re.UNICODE
         self.parsed = parser.parse(self._text, flags)
-        self._end = list(parser.parse(r"\Z"))
+        self._items = _read(self.parsed)
         self._ignore_case = bool(pattern.flags & re.IGNORECASE)
         self._dot_all = bool(pattern.flags & re.DOTALL)
-        self._most = most
+        self.most = most
         self.steps = 0
 
     def matches(self, text: str, *, whole: bool) -> bool:
         """Return whether `match` finds something, or `fullmatch`."""
-        items = [*self.parsed, *(self._end if whole else ())]
+        items = (*self._items, *(_END if whole else ()))
         return next(self._sequence(items, 0, text, 0, {}), None) is not None
 
     def find_all(self, text: str) -> list[tuple[int, int]]:
         """Find what `finditer` finds."""
         found: list[tuple[int, int]] = []
-        position = 0
+        position, first = 0, self._items[0]
         while position <= len(text):
-            end = next(self._sequence(list(self.parsed), 0, text, position, {}), None)
+            if first.name in _SINGLE and not (
+                position < len(text) and self._is(first, text[position])
+            ):
+                self._step()
+                position += 1
+                continue
+            end = next(self._sequence(self._items, 0, text, position, {}), None)
             if end is None:
                 position += 1
                 continue
@@ -64,41 +71,44 @@ class Counter:
             position = end if end > position else position + 1
         return found
 
-    def _step(self) -> None:
-        self.steps += 1
-        if self.steps > self._most:
+    def _step(self, count: int = 1) -> None:
+        self.steps += count
+        if self.steps > self.most:
             raise TooManySteps
 
     def _sequence(
-        self, items: Sequence[Any], index: int, text: str, position: int, groups: dict[int, Any]
+        self, items: _Items, index: int, text: str, position: int, groups: dict[int, Any]
     ) -> Iterator[int]:
         if index == len(items):
             yield position
             return
-        for end in self._item(items[index], text, position, groups):
+        item = items[index]
+        if item.name in _SINGLE:  # no generator of its own: most items are one character
+            self._step()
+            if position < len(text) and self._is(item, text[position]):
+                yield from self._sequence(items, index + 1, text, position + 1, groups)
+            return
+        for end in self._item(item, text, position, groups):
             yield from self._sequence(items, index + 1, text, end, groups)
 
     def _item(  # noqa: C901, PLR0912 - one branch for each kind of item
-        self, item: Any, text: str, position: int, groups: dict[int, Any]
+        self, item: _Item, text: str, position: int, groups: dict[int, Any]
     ) -> Iterator[int]:
         self._step()
-        name, value = str(item[0]), item[1]
-        if name in _SINGLE:
-            if position < len(text) and self._is(name, value, text[position]):
-                yield position + 1
-        elif name in _REPEATS:
-            yield from self._repeat(name, value, text, position, groups)
+        name, value = item.name, item.value
+        if name in _REPEATS:
+            yield from self._repeat(item, text, position, groups)
         elif name == "SUBPATTERN":
-            for end in self._sequence(list(value[3]), 0, text, position, groups):
+            for end in self._sequence(item.inner[0], 0, text, position, groups):
                 groups[value[0]] = text[position:end]
                 yield end
         elif name == "BRANCH":
-            for branch in value[1]:
-                yield from self._sequence(list(branch), 0, text, position, groups)
+            for branch in item.inner:
+                yield from self._sequence(branch, 0, text, position, groups)
         elif name == "ATOMIC_GROUP":
-            yield from islice(self._sequence(list(value), 0, text, position, groups), 1)
+            yield from islice(self._sequence(item.inner[0], 0, text, position, groups), 1)
         elif name in ("ASSERT", "ASSERT_NOT"):
-            if self._looks(value, text, position, groups) == (name == "ASSERT"):
+            if self._looks(item, text, position, groups) == (name == "ASSERT"):
                 yield position
         elif name == "AT":
             if _is_at(str(value), text, position):
@@ -109,21 +119,22 @@ class Counter:
         else:
             raise NotImplementedError(name)
 
-    def _looks(self, value: Any, text: str, position: int, groups: dict[int, Any]) -> bool:
-        direction, items = value
+    def _looks(self, item: _Item, text: str, position: int, groups: dict[int, Any]) -> bool:
+        direction, items = item.value
         if direction < 0:
             low, high = items.getwidth()
             assert low == high
             position -= low
         if position < 0:
             return False
-        return next(self._sequence(list(items), 0, text, position, groups), None) is not None
+        return next(self._sequence(item.inner[0], 0, text, position, groups), None) is not None
 
     def _repeat(
-        self, name: str, value: Any, text: str, position: int, groups: dict[int, Any]
+        self, item: _Item, text: str, position: int, groups: dict[int, Any]
     ) -> Iterator[int]:
-        low, high, items = int(value[0]), min(int(value[1]), _NO_END), list(value[2])
-        if len(items) == 1 and str(items[0][0]) in _SINGLE:
+        name, items = item.name, item.inner[0]
+        low, high = int(item.value[0]), min(int(item.value[1]), _NO_END)
+        if len(items) == 1 and items[0].name in _SINGLE:
             yield from self._run(name, low, high, items[0], text, position)
         elif name == "POSSESSIVE_REPEAT":
             yield from islice(self._nested(True, low, high, items, text, position, groups), 1)
@@ -131,10 +142,9 @@ class Counter:
             yield from self._nested(name == "MAX_REPEAT", low, high, items, text, position, groups)
 
     def _run(
-        self, name: str, low: int, high: int, item: Any, text: str, position: int
+        self, name: str, low: int, high: int, item: _Item, text: str, position: int
     ) -> Iterator[int]:
         """Repeat one character."""
-        kind, value = str(item[0]), item[1]
         count = 0
         if name == "MIN_REPEAT":
             while count <= high:
@@ -143,15 +153,14 @@ class Counter:
                 self._step()
                 if position + count >= len(text):
                     return
-                if not self._is(kind, value, text[position + count]):
+                if not self._is(item, text[position + count]):
                     return
                 count += 1
             return
-        while count < high and position + count < len(text):
-            self._step()
-            if not self._is(kind, value, text[position + count]):
-                break
+        end = min(high, len(text) - position)
+        while count < end and self._is(item, text[position + count]):
             count += 1
+        self._step(min(count + 1, end))  # the one that does not fit is tried too
         last = count if name == "POSSESSIVE_REPEAT" else low
         for taken in range(count, last - 1, -1):
             self._step()
@@ -163,7 +172,7 @@ class Counter:
         greedy: bool,
         low: int,
         high: int,
-        items: list[Any],
+        items: _Items,
         text: str,
         position: int,
         groups: dict[int, Any],
@@ -178,7 +187,13 @@ class Counter:
         if greedy and low <= 0:
             yield position
 
-    def _is(self, name: str, value: Any, character: str) -> bool:
+    def _is(self, item: _Item, character: str) -> bool:
+        found = item.known.get(character)
+        if found is None:
+            found = item.known[character] = self._fits(item.name, item.value, character)
+        return found
+
+    def _fits(self, name: str, value: Any, character: str) -> bool:
         spellings = (
             (character, character.lower(), character.upper()) if self._ignore_case else (character,)
         )
@@ -190,6 +205,45 @@ class Counter:
             return self._dot_all or character != "\n"
         negated = str(value[0][0]) == "NEGATE"
         return any(_is_in(value, one[0]) for one in spellings) != negated
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One item of a parsed expression: `inner` are the sequences in it.
+
+    `known` is whether characters fit that were looked at before.
+    """
+
+    name: str
+    value: Any
+    inner: tuple[_Items, ...] = ()
+    known: dict[str, bool] = field(default_factory=dict[str, bool])
+
+
+_Items: TypeAlias = tuple[_Item, ...]
+
+
+def _read(items: Any) -> _Items:
+    return tuple(_Item(str(name), value, _inner(str(name), value)) for name, value in items)
+
+
+def _inner(name: str, value: Any) -> tuple[_Items, ...]:
+    if name in _REPEATS:
+        return (_read(value[2]),)
+    match name:
+        case "SUBPATTERN":
+            return (_read(value[3]),)
+        case "BRANCH":
+            return tuple(_read(branch) for branch in value[1])
+        case "ATOMIC_GROUP":
+            return (_read(value),)
+        case "ASSERT" | "ASSERT_NOT":
+            return (_read(value[1]),)
+        case _:
+            return ()
+
+
+_END = _read(parser.parse(r"\Z"))
 
 
 def _is_in(members: Any, character: str) -> bool:
