@@ -32,7 +32,7 @@ export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo quick test test-slow test-all coverage check format bench sweep fuzz hostile docs dev lock clean python
+.PHONY: help demo quick test test-slow test-all test-deploy coverage check format bench sweep fuzz hostile docs dev lock clean python
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -89,6 +89,9 @@ fuzz: $(VENV)/.editable ## try inputs that nobody would send, on every target in
 hostile: $(VENV)/.editable ## measure what the worst bodies cost, as a multiple of parsing them
 	$(PY) -m benchmarks.hostile $(ARGS)
 
+test-deploy: $(WHEELENV)/.installed $(VENV)/.deploy ## check deploy/ by the schemas of Compose and Kubernetes, and by hadolint
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(WHEELPY) -m pytest tests/test_deploy.py $(ARGS)
+
 docs: $(VENV)/.installed ## build the documentation; any warning fails
 	$(PY) -m mkdocs build --strict
 
@@ -98,6 +101,7 @@ lock: $(BUILD)/uv/.installed ## write requirements/*.txt again; UPGRADE=--upgrad
 	$(BUILD)/uv/bin/$(COMPILE) --extra all --group dev -o requirements/dev.txt pyproject.toml
 	$(BUILD)/uv/bin/$(COMPILE) --group bench -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
 	$(BUILD)/uv/bin/$(COMPILE) --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt pyproject.toml
+	$(BUILD)/uv/bin/$(COMPILE) --group deploy -c requirements/dev.txt -o requirements/deploy.txt pyproject.toml
 	$(BUILD)/uv/bin/$(COMPILE) --extra demo --group build -c requirements/dev.txt -o requirements/demo.txt pyproject.toml
 
 clean: ## remove what this file makes, and what the tools leave behind
@@ -127,6 +131,10 @@ $(VENV)/.editable: pyproject.toml $(VENV)/.installed
 
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.installed
 	$(PY) $(PIP) install --require-hashes -r requirements/bench.txt
+	@touch $@
+
+$(VENV)/.deploy: requirements/deploy.txt $(VENV)/.installed
+	$(PY) $(PIP) install --require-hashes -r requirements/deploy.txt
 	@touch $@
 
 $(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.installed
