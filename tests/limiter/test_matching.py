@@ -38,7 +38,7 @@ def matcher(*budgets: dict[str, Any], **settings: Any) -> Matcher:
 
 
 def caller(tier: str = "default") -> Caller:
-    return Caller(Identity("k", "api_key"), tier, {})
+    return Caller(Identity("k", "api_key"), (tier,), {})
 
 
 def chat(model: str = "gpt-4o", operation: str = "chat", *, stream: bool = False) -> Call:

@@ -125,7 +125,7 @@ def shift_of(group: AccountRecord | None, tier: str, rules: Rules) -> int:
 def _calibration(tier: str, rules: Rules) -> Calibration | None:
     """Return how the scores of a tier are calibrated, as an account keeps the tier."""
     name = (tier or DEFAULT_TIER).split("+")[0]
-    return rules.matcher.calibration(Caller(Identity(ANONYMOUS, ANONYMOUS), name, {}))
+    return rules.matcher.calibration(Caller(Identity(ANONYMOUS, ANONYMOUS), (name,), {}))
 
 
 def is_calibration(partition: str) -> bool:

@@ -15,6 +15,9 @@ from querybudget.limiter.plans import Caller
 from querybudget.limiter.rules import Rules
 from querybudget.units import NO_TIME
 
+_JOINED = "+".join
+"""How an account keeps the tiers of its caller."""
+
 UNSEEN = Observation()
 """What a call shows whose prompts were not analyzed: it visits nothing."""
 
@@ -63,10 +66,10 @@ def charge_for(
 
 def _charge(name: str, caller: Caller, admission: Admission, matcher: Matcher, hold: int) -> Charge:
     """Return the charge of a call; one whose body cannot be read gets an observation."""
-    plan, call = admission.plan, admission.call
+    plan, call, tier = admission.plan, admission.call, _JOINED(caller.tiers)
     if not plan.counts_buckets:
         lines = matcher.lines(caller, plan, call, admission.estimate, admission.examined)
-        return Charge(name, lines, hold, verified=admission.verified, tier=tier_of(caller))
+        return Charge(name, lines, hold, verified=admission.verified, tier=tier)
     observation = admission.observation or UNSEEN
     if call.operation == UNREADABLE:
         # A body that only the server can read must not bypass a budget: each is a new bucket.
@@ -81,14 +84,8 @@ def _charge(name: str, caller: Caller, admission: Admission, matcher: Matcher, h
         profiled=matcher.profiled(caller, plan, lines),
         verified=admission.verified,
         calibration=matcher.calibration(caller),
-        tier=tier_of(caller),
+        tier=tier,
     )
-
-
-def tier_of(caller: Caller) -> str:
-    """Return how an account keeps the tiers of its caller: joined by ``+``."""
-    tiers = caller.tiers
-    return "+".join(tiers) if len(tiers) > 1 else caller.tier
 
 
 def _read_in(call: Call) -> str:

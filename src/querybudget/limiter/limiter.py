@@ -216,7 +216,7 @@ class Limiter:
         route, path = self.route_for(method, *paths), paths[0]
         if route is not None:
             return await self.admit_call(caller, route, method, path, call)
-        who, asked, now = (caller.identity, caller.tier), call or BARE, self.clock()
+        who, asked, now = (caller.identity, caller.tiers[0]), call or BARE, self.clock()
         return Admission(*who, asked, method, path, now, UNMETERED, NO_BUDGETS, settled=True)
 
     def admitted(
@@ -275,7 +275,7 @@ class Limiter:
         estimate = UNMETERED
         if asked and (plan.needs_usage or self.reporter.on):
             estimate = self.estimator.estimate(identity.key, call)
-        admission = Admission(identity, caller.tier, call, method, path, now, estimate, plan)
+        admission = Admission(identity, caller.tiers[0], call, method, path, now, estimate, plan)
         admission.examined, admission.observation = examined, examined.observation
         admission.verified = self._verified.has(identity.key, identity.source)
         if self.reporter.on:

@@ -211,7 +211,7 @@ class Matcher:
             names,
             call.operation,
             None if call.ambiguous else call.stream,
-            caller.tiers or (caller.tier,),
+            caller.tiers,
             caller.identity.key == ANONYMOUS,
             _NOTHING_HELD if examined is NOT_EXAMINED else _held(examined, route),
         )
@@ -348,7 +348,7 @@ class Matcher:
         models, stream = models_of_call(call), call.stream
         mismatch = call_mismatch(
             budget,
-            caller.tiers or (caller.tier,),
+            caller.tiers,
             models,
             operation,
             stream=None if call.ambiguous else stream,

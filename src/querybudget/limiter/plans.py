@@ -20,18 +20,21 @@ class Caller(msgspec.Struct, frozen=True):
 
     Attributes:
         identity: The identity that is charged.
-        tier: Its tier; ``default`` if no tier rule holds.
+        tiers: Its tier, ``default`` if no tier rule holds; then those that apply besides.
         scope: The ASGI scope, for partitions.
-        tiers: `tier`, and those that apply besides; empty for `tier` alone.
         pools: Partitions to the key of the caller's pool, where these are known without a scope, as
             from a traffic log; None to find them out.
     """
 
     identity: Identity
-    tier: str
+    tiers: tuple[str, ...]
     scope: Mapping[str, Any]
-    tiers: tuple[str, ...] = ()
     pools: Mapping[str, str] | None = None
+
+    @property
+    def tier(self) -> str:
+        """Its tier, without those that apply besides."""
+        return self.tiers[0]
 
 
 class Matched(msgspec.Struct, frozen=True):

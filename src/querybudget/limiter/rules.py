@@ -71,8 +71,7 @@ class Rules:
     def caller_for(self, scope: Scope) -> Caller:
         """Return the sender of a request."""
         identity = identify(self._chain, self.hashed, scope)
-        tiers = self._tiers(identity, scope)
-        return Caller(identity, tiers[0], scope, tiers)
+        return Caller(identity, self._tiers(identity, scope), scope)
 
     def part_of(self, who: CallerName) -> str:
         """Return the part of an account's key that is a caller's, or a pool's.

@@ -105,7 +105,7 @@ class Logged:
                 self.strange_tiers.add(record.tier)
             tiers = (DEFAULT_TIER,)
         pools = self._pools(record, identity.key) if self._partitions else None
-        return Caller(identity, tiers[0], _SCOPE, tiers=tiers, pools=pools)
+        return Caller(identity, tiers, _SCOPE, pools)
 
     def _pools(self, record: TrafficRecord, key: str) -> dict[str, str]:
         """Return the pools of a caller; each whose pool the log does not say is on its own."""

@@ -87,17 +87,17 @@ class MemoryStore:
     async def reserve(self, charge: Charge) -> Decision:
         now = self._clock()
         accounts: dict[str, Account] = {}
+        strangers: list[str] = []
         for line in charge.lines:
             if line.partition not in accounts:
-                accounts[line.partition] = self._find(line.partition) or Account(now)
+                self._collect(line.partition, accounts, strangers, now)
         for partition in charge.profiled:
             if partition not in accounts:
-                accounts[partition] = self._find(partition) or Account(now)
+                self._collect(partition, accounts, strangers, now)
         decision = ledger.reserve(accounts, charge, now)
-        if decision.reservation is not None:
-            for partition, account in accounts.items():
-                if partition not in self._known and not account.blank:
-                    self._keep(partition, account, charge)
+        if strangers and decision.reservation is not None:
+            for partition in strangers:
+                self._keep(partition, accounts[partition], charge)
         return decision
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
@@ -190,15 +190,38 @@ class MemoryStore:
         return None if account is None else AccountRecord(partition, copied(account), known)
 
     def _find(self, partition: str) -> Account | None:
-        return (
-            self._known.find(partition)
-            or self._newcomers.find(partition)
-            or self._invented.find(partition)
-        )
+        return self._known.find(partition) or self._stranger(partition)
+
+    def _stranger(self, partition: str) -> Account | None:
+        return self._newcomers.find(partition) or self._invented.find(partition)
+
+    def _collect(
+        self,
+        partition: str,
+        accounts: dict[str, Account],
+        strangers: list[str],
+        now: int | None = None,
+    ) -> None:
+        """Add a partition's account, and note whether it is not a known one.
+
+        One that there is not is new, as of `now`; without `now`, it is left out.
+        """
+        account = self._known.find(partition)
+        if account is None:
+            account = self._stranger(partition)
+            if account is None:
+                if now is None:
+                    return
+                account = Account(now)
+            strangers.append(partition)
+        accounts[partition] = account
 
     def _keep(self, partition: str, account: Account, charge: Charge) -> None:
         """Keep the account of an admitted call that is not a known one."""
-        if partition in self._invented:
+        if account.open and partition in self._newcomers:
+            self._newcomers.open(partition)
+            return
+        if account.blank or partition in self._invented:
             return
         standing = charge.standing(partition)
         if standing is _INVENTED:
@@ -208,33 +231,28 @@ class MemoryStore:
         else:
             self._newcomers.note(partition, account)
 
-    def _collect(self, partition: str, accounts: dict[str, Account], strangers: list[str]) -> None:
-        """Add a partition's account, if there is one, and note whether it is not a known one."""
-        account = self._known.find(partition)
-        if account is None:
-            account = self._newcomers.find(partition) or self._invented.find(partition)
-            if account is None:
-                return
-            strangers.append(partition)
-        accounts[partition] = account
-
     def _end_probation(
         self, strangers: Sequence[str], reservation: Reservation, *, used: bool
     ) -> None:
         """Make newcomers known who are verified now; drop accounts that hold nothing."""
-        fixed = {line.partition for line in reservation.lines if line.standing is _FIXED}
         for partition in strangers:
-            if (account := self._invented.get(partition)) is not None:
-                if account.blank:
-                    del self._invented[partition]
-                continue
-            account = self._newcomers.remove(partition)
+            account = self._newcomers.get(partition)
             if account is None:
-                continue
-            if used and (reservation.verified or partition in fixed):
+                account = self._invented.get(partition)
+                if account is not None and account.blank:
+                    del self._invented[partition]
+            elif used and (reservation.verified or _is_fixed(partition, reservation)):
+                self._newcomers.remove(partition)
                 self._known.add(partition, account)
-            elif not account.blank:
-                self._newcomers.note(partition, account)
+            elif account.blank:
+                self._newcomers.remove(partition)
+            elif not account.open:
+                self._newcomers.idle[partition] = None
+
+
+def _is_fixed(partition: str, reservation: Reservation) -> bool:
+    """Return True if the policy makes an account that a reservation charges."""
+    return any(line.standing is _FIXED for line in reservation.lines if line.partition == partition)
 
 
 class _Table(OrderedDict[str, Account]):
@@ -266,6 +284,10 @@ class _Newcomers(_Table):
     def __init__(self, size: int) -> None:
         super().__init__(size)
         self.idle = OrderedDict[str, None]()
+
+    def open(self, partition: str) -> None:
+        """Note that an account has open calls."""
+        self.idle.pop(partition, None)
 
     def note(self, partition: str, account: Account) -> None:
         """Keep an account as the most recently used, with or without open calls."""
