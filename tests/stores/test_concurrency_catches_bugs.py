@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -91,6 +91,13 @@ class ChargesBesideLater(MemoryStore):
         if not decision.admitted:
             await super().reserve(msgspec.structs.replace(charge, lines=charge.lines[1:]))
         return decision
+
+
+@pytest.fixture(autouse=True, scope="module")
+def processes() -> Iterator[None]:
+    """They stay from test to test, as within a class of such tests."""
+    yield
+    StoreConcurrency.teardown_class()
 
 
 def to_itself() -> Store:

@@ -18,6 +18,8 @@ from querybudget.units import MICRO, Algorithm, Quota
 class Log(Protocol):
     """Everything that ever happened to one quota of one partition."""
 
+    quota: Quota
+
     def left(self, now: int) -> int:
         """Return the µ-units that could be granted."""
         ...

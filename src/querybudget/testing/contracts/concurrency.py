@@ -152,6 +152,11 @@ class StoreConcurrency:
     def test_what_processes_show_at_the_same_time_is_all_known(self) -> None:
         self._all_is_known(self._task(Unit.BUCKETS), _processes(self.workers))
 
+    @classmethod
+    def teardown_class(cls) -> None:
+        """End the processes, which all tests of the class share."""
+        _end_processes()
+
     # -- Inside -----------------------------------------------------------------------------------
 
     def _task(self, kind: Kind, *, shared: bool = True) -> WorkerTask:
@@ -190,10 +195,15 @@ class StoreConcurrency:
 
 
 class _Pool(NamedTuple):
-    """Workers that start together."""
+    """Workers that start together. Those that stay are there for the next test too."""
 
     executor: Executor
     workers: int
+    stays: bool = False
+
+
+_STAYING: dict[int, _Pool] = {}
+"""Processes by their number: to start them takes longer than all else that the tests do."""
 
 
 def _threads(workers: int) -> _Pool:
@@ -203,10 +213,19 @@ def _threads(workers: int) -> _Pool:
 
 
 def _processes(workers: int) -> _Pool:
+    if workers in _STAYING:
+        return _STAYING[workers]
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(workers, timeout=PATIENCE)
     executor = ProcessPoolExecutor(workers, spawn, initializer=_join, initargs=(barrier,))
-    return _Pool(executor, workers)
+    pool = _STAYING[workers] = _Pool(executor, workers, stays=True)
+    return pool
+
+
+def _end_processes() -> None:
+    while _STAYING:
+        _, pool = _STAYING.popitem()
+        pool.executor.shutdown()
 
 
 def _join(barrier: threading.Barrier) -> None:
@@ -219,10 +238,13 @@ def _all(task: WorkerTask, pool: _Pool) -> WorkerResult:
     parts = [
         replace(task, calls=task.calls[first :: pool.workers]) for first in range(pool.workers)
     ]
-    with pool.executor as executor:
-        futures = [executor.submit(_do, part) for part in parts]
-        wait(futures)
+    futures = [pool.executor.submit(_do, part) for part in parts]
+    wait(futures)
     failed = [failure for future in futures if (failure := future.exception())]
+    if not pool.stays:
+        pool.executor.shutdown()
+    elif failed:  # a barrier that broke stays broken
+        _end_processes()
     if failed:  # the others only report a broken barrier
         raise min(failed, key=lambda failure: isinstance(failure, threading.BrokenBarrierError))
     results = [future.result() for future in futures]

@@ -291,7 +291,8 @@ class StoreMachine(RuleBasedStateMachine):
         return self._store
 
     def _run(self, waiting: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(waiting)
+        # `Runner.run` would also look after an interrupt, which takes longer than most steps.
+        return self._runner.get_loop().run_until_complete(waiting)
 
     def _charge(
         self, data: st.DataObject, hold: int, price: int, observation: Observation

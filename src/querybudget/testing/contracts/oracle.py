@@ -77,7 +77,10 @@ class Oracle:
         self.profiles: dict[str, CallerProfile | Group] = {}
 
     def copy(self) -> Oracle:
-        return copy.deepcopy(self)
+        """Return a copy that shares quotas and charges, which do not change."""
+        quotas = {id(log.quota): log.quota for log in self.logs.values()}
+        charges = {id(entry.charge): entry.charge for entry in self.held.values()}
+        return copy.deepcopy(self, {**quotas, **charges})
 
     def log(self, partition: str, quota: Quota) -> Log:
         """Return the log of a quota of a partition."""
