@@ -3,15 +3,16 @@
 A uvicorn server with a Redis store answers as many clients as keep it busy: chat, streams,
 embeddings, gzip bodies, bodies that no reader takes, made-up keys, clients that hang up in their
 body or in the answer, and a model that fails 5 % of its calls. Meanwhile Redis is killed, frozen
-and loses its scripts, and the clocks of both jump. Then the server gets SIGTERM, and the accounts
-in Redis are compared with what the application itself counted, to the unit. It needs redis-server
-and libfaketime.
+and loses its scripts, the clocks of both jump, and the policy is written anew, sometimes wrongly.
+Then the server gets SIGTERM, and the accounts in Redis are compared with what the application
+itself counted, to the unit. It needs redis-server and libfaketime.
 
 Members of the JSON:
 
     environment   machine, versions
     method        minutes, clients, accounts, limit of the tight accounts
     faults        how often each was brought about
+    policies      different policies that were seen at work in samples, and how many were refused
     statuses      answers by kind and status; 0 is a client that left, -1 no answer in a minute,
                   -2 a broken connection
     requests      per second
@@ -43,7 +44,7 @@ from typing import Any
 from benchmarks.rounds import machine
 from benchmarks.soak.balance import balance
 from benchmarks.soak.clients import Clients, tell
-from benchmarks.soak.faults import Faults
+from benchmarks.soak.faults import Faults, PolicyFile
 from tests.servers.process import free_port
 from tests.servers.redis import RedisServer
 
@@ -84,10 +85,13 @@ async def soaked(minutes: float, clients: int, limiter: str, directory: Path) ->
     with RedisServer(conf=conf, faketime=True) as redis:
         rules, port = policy(redis.url), free_port()
         counts, settings = directory / "counts.json", directory / "settings.json"
+        file = PolicyFile(directory / "policy.yaml", rules)
+        file.restore()
         settings.write_text(
             json.dumps(
                 {
-                    "policy": rules,
+                    "policy": str(file.path),
+                    "url": redis.url,
                     "port": port,
                     "limiter": limiter,
                     "tight": TIGHT,
@@ -100,7 +104,7 @@ async def soaked(minutes: float, clients: int, limiter: str, directory: Path) ->
         server = await asyncio.to_thread(subprocess.Popen, command, stdout=log, stderr=log)
         try:
             await _ready(port)
-            result = await _traffic(minutes, clients, redis, port)
+            result = await _traffic(minutes, clients, Faults(redis, port, file))
             server.send_signal(signal.SIGTERM)
             result["exit"] = await asyncio.to_thread(server.wait, PATIENCE)
         finally:
@@ -112,10 +116,10 @@ async def soaked(minutes: float, clients: int, limiter: str, directory: Path) ->
         return result
 
 
-async def _traffic(minutes: float, count: int, redis: RedisServer, port: int) -> dict[str, Any]:
+async def _traffic(minutes: float, count: int, faults: Faults) -> dict[str, Any]:
     end, began = time.monotonic() + minutes * 60, time.monotonic()
+    port = faults.port
     clients = Clients(port, count, ACCOUNTS)
-    faults = Faults(redis, port, clients.observed)
     samples: list[dict[str, Any]] = []
 
     def over() -> bool:
@@ -126,11 +130,15 @@ async def _traffic(minutes: float, count: int, redis: RedisServer, port: int) ->
             await asyncio.sleep(SAMPLE)
             samples.append(await tell(port, "/soak/stats"))
 
-    await asyncio.gather(clients.run(over), faults.run(over), sample())
+    await asyncio.gather(clients.run(over), faults.run(over, clients.observed), sample())
     seconds = time.monotonic() - began
     observed = clients.observed
     return {
         "faults": dict(faults.done),
+        "policies": {
+            "seen": len({sample.get("policy") for sample in samples}),
+            "refused": samples[-1].get("refused_policies") if samples else None,
+        },
         "statuses": dict(sorted(observed.statuses.items())),
         "requests": round(observed.statuses.total() / seconds, 1),
         "latency_ms": {"calm": _spread(observed.quick), "faults": _spread(observed.late)},

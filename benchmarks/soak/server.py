@@ -225,6 +225,8 @@ class Control:
                 "dropped": health.dropped,
                 "busy": self._limiter.busy,
                 "store": health.status,
+                "policy": self._limiter.policy_hash,
+                "refused_policies": self._limiter.refused_policies,
             }
         return stats
 
@@ -252,7 +254,7 @@ def _with_slowapi(model: Model, settings: Mapping[str, Any]) -> ASGIApp:
     app = Starlette(routes=[Route("/{path:path}", model, methods=["POST"])])
     app.state.limiter = SlowapiLimiter(
         key_func=key,
-        storage_uri=settings["policy"]["store"]["url"],
+        storage_uri=settings["url"],
         default_limits=[f"{settings['tight']}/minute"],
     )
     app.add_middleware(SlowAPIASGIMiddleware)

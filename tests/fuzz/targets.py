@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.hostile.bodies import BODIES
 from benchmarks.hostile.texts import UNITS, text
-from tests.fuzz import answers, bodies, edge, policies, state, texts
+from tests.fuzz import answers, bodies, edge, operators, policies, state, texts
 
 Target = Callable[[bytes], None]
 """Raises if a promise is broken."""
@@ -43,6 +43,9 @@ TARGETS: Mapping[str, Target] = {
     "policy files": policies.files,
     "budgets": policies.budgets,
     "policy mappings": policies.mappings,
+    "overrides": operators.overrides,
+    "logs": operators.logs,
+    "forwarding": operators.forwarding,
 }
 
 
@@ -85,6 +88,27 @@ def _paths() -> list[bytes]:
     return [b"/health/../v1/chat", b"/%2e%2e/", b"//a/./b", b"/a%2fb;x", b"\\..\\", b"/v1/"]
 
 
+def _logs() -> list[bytes]:
+    lines = [
+        b'{"at":1767225600000000,"path":"/v1/chat/completions","model":"m","status":200}',
+        b'{"startTime":"2026-01-02T03:04:05Z","model":"m","total_tokens":9,"api_key":"k"}',
+        b'{"created_at":1767225600,"request":{"model":"m","messages":[]},"response":{}}',
+        b'192.0.2.1 - - [02/Jan/2026:03:04:05 +0000] "POST /v1/embeddings HTTP/1.1" 200 5',
+        b"INFO 01-02 03:04:05 [logger.py:42] Received request cmpl-1: prompt: 'hi', params: x",
+        b"startTime,model,total_tokens\n2026-01-02T03:04:05,m,9",
+    ]
+    return [bytes([n % 7, n % 2]) + line for n, line in enumerate(lines)]
+
+
+def _overrides() -> list[bytes]:
+    texts = [
+        b"overrides:\n  - {api_key: k, factor: 2, budget: a, until: 2026-01-01, reason: x}\n",
+        b'[{"api_key":"k","block":true,"reason":"x"}]',
+        b"api_key,factor,reason\nk,2,x\n",
+    ]
+    return [bytes([n]) + text for n, text in enumerate(texts)]
+
+
 def _compressed() -> list[bytes]:
     plain = b'{"messages":[]}' * 20
     return [b"\0\5" + gzip.compress(plain) * 2, b"\1\5" + zlib.compress(plain), b"\1\5" + plain]
@@ -99,6 +123,9 @@ SEEDS: Mapping[str, Callable[[], Iterable[bytes]]] = {
     "callers": _addresses,
     "addresses": lambda: [b"\0" + seed for seed in _addresses()],
     "hosts": _addresses,
+    "overrides": _overrides,
+    "logs": _logs,
+    "forwarding": lambda: [b"x-forwarded-user:a\nX_Forwarded_For: b\n" + path for path in _paths()],
     "paths": lambda: [b"\0" + seed for seed in _paths()],
     "decoding": _compressed,
     "accepting": lambda: [b"gzip, br;q=0.5, zstd, *;q=0", b"identity", b"x-gzip;q=1.0, compress"],

@@ -298,6 +298,8 @@ def _measure_rest(message: dict[str, Json]) -> tuple[int, int]:
 
 def _measure_output(output: Json) -> tuple[int, int]:
     """Return the bytes and images of a tool's output: text, parts, or any other JSON."""
+    if isinstance(output, str):
+        return measure(output)
     parts = output if isinstance(output, list) else [output]
     known = [isinstance(p, str) or (isinstance(p, dict) and p.keys() & _HOLDING) for p in parts]
     return measure(output) if any(known) else (size_of_json(output), 0)

@@ -265,13 +265,19 @@ class Reader:
     def _object(self, members: dict[str, Json], way: _Way, pending: list[_Entry]) -> None:
         if self._is_simple(members, way):
             return
-        if way.each:
-            pending.append((_END, _IN_SAID))
         entries: list[_Entry] = []
         if way.words:
             self._read_words(members, entries)
         else:
             self._read_part(members, way.channel, entries)
+        if {type(value) for value, _ in entries} <= _TEXTS:  # nothing to go into
+            if way.each:
+                self._end()
+            for text, read in entries:
+                self._say(cast("str", text), read.channel)
+            return
+        if way.each:
+            pending.append((_END, _IN_SAID))
         entries.reverse()
         pending += entries
 

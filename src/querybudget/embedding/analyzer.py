@@ -11,7 +11,7 @@ import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from hashlib import blake2b
 from heapq import nsmallest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from cachetools import LRUCache
@@ -46,7 +46,8 @@ MAX_HASHED = 1_024
 """Parts of a call that cannot be read and are hashed, at most."""
 
 _BATCH = 16
-"""Chunks that are embedded before other tasks get a turn, by an embedder that does not wait."""
+"""New chunks of a call that the event loop looks at itself, by an embedder that does not wait. More
+of them are looked at in a thread, so that other requests go on meanwhile."""
 
 _EXAMPLE_BATCH = 32
 """Examples that are embedded in one batch."""
@@ -60,6 +61,8 @@ _RECOVERED = 16
 """Consecutive successes after which an embedder counts as healthy again."""
 
 logger = logging.getLogger("querybudget")
+
+_T = TypeVar("_T")
 
 
 class EmbeddingAnalyzer:
@@ -130,13 +133,8 @@ class EmbeddingAnalyzer:
                 found[excerpt.digest] = self._cache[excerpt.digest] = None
             else:
                 new[excerpt.digest] = excerpt.text
-        pending = [*new.items()]
-        size = len(pending) if self.suspends else _BATCH
-        while pending:
-            found.update(await self._observe(dict(pending[:size])))
-            pending = pending[size:]
-            if pending:
-                await asyncio.sleep(0)  # others get a turn
+        if new:
+            found.update(await self._observe(new))
         return self._observation(call, excerpts, found)
 
     def _observation(
@@ -186,11 +184,29 @@ class EmbeddingAnalyzer:
             await asyncio.gather(fitting, return_exceptions=True)
         await self._embedder.aclose()
 
-    async def _observe(self, new: Mapping[int, str]) -> dict[int, Chunk]:
+    async def _observe(self, new: Mapping[int, str]) -> Mapping[int, Chunk]:
         """Return new chunks by their digests, and cache them once complete."""
-        vectors = await self._vectors([*new.values()])
-        if vectors is None:
+        try:
+            chunks = await self._chunks_of(new)
+        except Exception as error:  # noqa: BLE001 - the call goes on, whatever an embedder raises
+            self._record_failure(error)
             return {digest: _without_buckets(digest, text) for digest, text in new.items()}
+        self._record_success()
+        if self._recogniser.fitted:
+            self._cache.update(chunks)
+        return chunks
+
+    async def _chunks_of(self, new: Mapping[int, str]) -> Mapping[int, Chunk]:
+        if self.suspends or len(new) <= _BATCH:
+            return self._chunks(new, await self._embedded([*new.values()]))
+        return await asyncio.to_thread(self._chunks_at_once, new)
+
+    def _chunks_at_once(self, new: Mapping[int, str]) -> Mapping[int, Chunk]:
+        vectors = _run_without_loop(self._embedded([*new.values()]))
+        return self._chunks(new, vectors)
+
+    def _chunks(self, new: Mapping[int, str], vectors: NDArray[np.float32]) -> dict[int, Chunk]:
+        """Return chunks by their digests. It may run in a thread, and changes nothing."""
         fine, coarse, points = self.codebook.cells(vectors)
         styles = [style_features(text) for text in new.values()]
         shown = self._recogniser.recognise(vectors, new.values(), [style for style, _ in styles])
@@ -203,19 +219,7 @@ class EmbeddingAnalyzer:
             place = (cell, int(coarse[n]), points[n].tobytes())
             of_vector = (found.capabilities, found.leaning, found.abilities)
             chunks[digest] = Chunk(short, *place, words, style, *of_vector)
-        if self._recogniser.fitted:
-            self._cache.update(chunks)
         return chunks
-
-    async def _vectors(self, texts: list[str]) -> NDArray[np.float32] | None:
-        """Return the vectors of chunks; None if they are not available now."""
-        try:
-            vectors = await self._embedded(texts)
-        except Exception as error:  # noqa: BLE001 - the call goes on, whatever an embedder raises
-            self._record_failure(error)
-            return None
-        self._record_success()
-        return vectors
 
     async def _embedded(self, texts: list[str]) -> NDArray[np.float32]:
         vectors = await self._embedder.embed(texts)
@@ -329,12 +333,13 @@ def _check(embedder: Embedder, codebook: Codebook, key: bytes) -> None:
         )
 
 
-def _run_without_loop(coroutine: Coroutine[object, object, None]) -> None:
+def _run_without_loop(coroutine: Coroutine[object, object, _T]) -> _T:
     """Run a coroutine that does not suspend."""
     try:
         coroutine.send(None)
-    except StopIteration:
-        return
+    except StopIteration as done:
+        result: _T = done.value
+        return result
     coroutine.close()
     raise SetupError("expected an embedder that never awaits, or one with `suspends` set")
 
