@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import secrets
 import signal
@@ -36,7 +37,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -84,36 +85,51 @@ async def soaked(minutes: float, clients: int, limiter: str, directory: Path) ->
     conf = ["appendonly yes", "appendfsync no", "auto-aof-rewrite-percentage 0"]
     with RedisServer(conf=conf, faketime=True) as redis:
         rules, port = policy(redis.url), free_port()
-        counts, settings = directory / "counts.json", directory / "settings.json"
+        counts = directory / "counts.json"
         file = PolicyFile(directory / "policy.yaml", rules)
         file.restore()
-        settings.write_text(
-            json.dumps(
-                {
-                    "policy": str(file.path),
-                    "url": redis.url,
-                    "port": port,
-                    "limiter": limiter,
-                    "tight": TIGHT,
-                    "counts": str(counts),
+        settings = {
+            "policy": str(file.path),
+            "url": redis.url,
+            "port": port,
+            "limiter": limiter,
+            "tight": TIGHT,
+            "counts": str(counts),
+        }
+        with contextlib.ExitStack() as servers:
+            if limiter == "litellm":  # a proxy, which needs a model behind it
+                settings["upstream"] = free_port()
+                model = {
+                    "limiter": "none",
+                    "port": settings["upstream"],
+                    "counts": f"{counts}.model",
                 }
-            )
-        )
-        command = [sys.executable, "-m", "benchmarks.soak.server", str(settings)]
-        log = (directory / "server.log").open("w")
-        server = await asyncio.to_thread(subprocess.Popen, command, stdout=log, stderr=log)
-        try:
+                servers.enter_context(_server(directory / "model", settings | model))
+                await _ready(settings["upstream"])
+            server = servers.enter_context(_server(directory / "server", settings))
             await _ready(port)
             result = await _traffic(minutes, clients, Faults(redis, port, file))
             server.send_signal(signal.SIGTERM)
             result["exit"] = await asyncio.to_thread(server.wait, PATIENCE)
-        finally:
-            server.kill()
-            log.close()
         result["log"] = (directory / "server.log").read_text()[-4000:]
         if limiter == "querybudget":
             result["ledger"] = await balance(rules, json.loads(counts.read_text()))
         return result
+
+
+@contextlib.contextmanager
+def _server(name: Path, settings: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server whose settings and log are files of a name."""
+    file = name.with_suffix(".json")
+    file.write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "benchmarks.soak.server", str(file)]
+    with name.with_suffix(".log").open("w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            yield server
+        finally:
+            server.kill()
+            server.wait()
 
 
 async def _traffic(minutes: float, count: int, faults: Faults) -> dict[str, Any]:
@@ -201,7 +217,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--clients", type=int, default=48)
     parser.add_argument(
-        "--limiter", choices=["querybudget", "slowapi", "none"], default="querybudget"
+        "--limiter", choices=["querybudget", "slowapi", "litellm", "none"], default="querybudget"
     )
     parser.add_argument("--out", type=Path, required=True, help="where the JSON is written")
     arguments = parser.parse_args()

@@ -17,6 +17,7 @@ import sys
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,41 @@ def _with_slowapi(model: Model, settings: Mapping[str, Any]) -> ASGIApp:
     return app
 
 
+_AUTH = """
+from litellm.proxy._types import UserAPIKeyAuth
+
+
+async def limited(_request, key):
+    return UserAPIKeyAuth(api_key=key, rpm_limit={limit})
+"""
+
+
+def _with_litellm(settings: Mapping[str, Any]) -> ASGIApp:
+    """LiteLLM's proxy with Redis, before a model in another process.
+
+    Its own keys need PostgreSQL, so a function authenticates: any key is one with a limit.
+    """
+    folder = Path(settings["counts"]).parent
+    (folder / "soak_auth.py").write_text(_AUTH.format(limit=settings["tight"]))
+    host, _, port = settings["url"].removeprefix("redis://").partition("/")[0].partition(":")
+    redis = {"type": "redis", "host": host, "port": int(port), "supported_call_types": []}
+    upstream = {"api_base": f"http://127.0.0.1:{settings['upstream']}/v1", "api_key": "key-litellm"}
+    config = {
+        "model_list": [
+            {"model_name": name, "litellm_params": {"model": f"openai/{name}", **upstream}}
+            for name in ("model", "tight", "missing")
+        ],
+        "general_settings": {"custom_auth": "soak_auth.limited"},
+        "litellm_settings": {"cache": True, "cache_params": redis, "num_retries": 0},
+        "router_settings": {"disable_cooldowns": True},
+    }
+    (folder / "litellm.yaml").write_text(json.dumps(config))
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    os.environ["CONFIG_FILE_PATH"] = str(folder / "litellm.yaml")
+    app: ASGIApp = import_module("litellm.proxy.proxy_server").app
+    return app
+
+
 def main() -> None:
     settings = json.loads(Path(sys.argv[1]).read_text())
     model, charged = Model(), Counts()
@@ -270,6 +306,8 @@ def main() -> None:
         app, limiter, clock, charged = _with_querybudget(model, settings)
     elif settings["limiter"] == "slowapi":
         app = _with_slowapi(model, settings)
+    elif settings["limiter"] == "litellm":
+        app = _with_litellm(settings)
 
     def closed() -> None:
         result = {"answered": model.counts.calls, "charged": charged.calls}

@@ -70,8 +70,8 @@ class Folder:
         before = text
         text = decoded(text)
         text = letters.upright(text, knows) or text
-        text = letters.spelt_out(text, self._reader.reads)
-        text = letters.with_spaces(text, knows)
+        text = letters.spelt_out(text, self._reader.reads, self._reader.begins)
+        text = letters.with_spaces(text, knows, self._reader.begins)
         text = self._spaced(text)
         if text != before or self._reader.is_plain(text):
             return text
@@ -95,7 +95,7 @@ class Folder:
         """Return a text with spaces between its words, if there were none."""
         if self._reader.share(text) >= _UNREAD:
             return text
-        spaced = wordplay.with_spaces_throughout(text, self._reader.knows)
+        spaced = wordplay.with_spaces_throughout(text, self._reader.knows, self._reader.begins)
         return spaced if self._reader.share(spaced) >= _READ else text
 
     def _deciphered(self, text: str, cipher: Cipher) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 _INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e"
@@ -85,6 +85,7 @@ _LAST_LATIN = "\u024f"
 _LEAST = 3  # words by which a manner of writing is recognised, or signs
 _SPELT = 6  # letters of what was spelt out, at least
 _LONGEST_WORD = 14  # letters of a word that is looked for in text without spaces
+BEGINNING = 4  # letters by which longer words are looked for
 
 
 def seen(text: str, knows: Callable[[str], bool]) -> str:
@@ -112,7 +113,7 @@ def upright(text: str, knows: Callable[[str], bool]) -> str | None:
     return turned if 2 * sum(map(knows, words)) > len(words) else None
 
 
-def spelt_out(text: str, knows: Callable[[str], bool]) -> str:
+def spelt_out(text: str, knows: Callable[[str], bool], begins: Collection[str]) -> str:
     """Return a text with its spaced letters joined to words: ``h e l l o``, ``h-e-l-l-o``."""
 
     def joined(run: re.Match[str]) -> str:
@@ -120,7 +121,7 @@ def spelt_out(text: str, knows: Callable[[str], bool]) -> str:
         usual = max(dict.fromkeys(between), key=between.count)
         words = _BETWEEN.sub(lambda sign: "" if sign[0] == usual else " ", run[0])
         if " " not in words:
-            words = apart(words, knows)
+            words = apart(words, knows, begins)
         known = sum(len(word) for word in words.lower().split() if _says(word, knows))
         return words if known >= max(_SPELT, len(words) // 2) else run[0]
 
@@ -131,31 +132,42 @@ def _says(word: str, knows: Callable[[str], bool]) -> bool:
     return len(word) >= _LEAST and knows(word)
 
 
-def apart(letters: str, knows: Callable[[str], bool]) -> str:
-    """Return letters without spaces as the words that they most likely are."""
-    lower = letters.lower()
-    best: list[tuple[int, int]] = [(0, 0)]  # score of each beginning, and its last word's length
-    for end in range(1, len(lower) + 1):
-        choice = (best[-1][0], 1)
-        for length in range(2, min(_LONGEST_WORD, end) + 1):
-            score = best[end - length][0] + length * length
-            if score > choice[0] and knows(lower[end - length : end]):
-                choice = (score, length)
-        best.append(choice)
+def apart(letters: str, knows: Callable[[str], bool], begins: Collection[str]) -> str:
+    """Return letters without spaces as the words that they most likely are.
+
+    Args:
+        letters: The letters.
+        knows: Returns whether a word is known.
+        begins: The first `BEGINNING` letters of known words of the Latin alphabet. Where none
+            begins, no longer word is looked for: in letters at random, that is nearly everywhere.
+    """
+    lower, size = letters.lower(), len(letters)
+    bounded = lower.isascii()
+    scores, lengths = [0] * (size + 1), [1] * (size + 1)  # of each beginning, and its last word
+    for start in range(size):
+        score = scores[start]
+        none = bounded and lower[start : start + BEGINNING] not in begins
+        longest = BEGINNING - 1 if none else _LONGEST_WORD
+        for end in range(start + 2, min(start + longest, size) + 1):
+            length = end - start
+            reached = score + length * length
+            if reached >= scores[end] and knows(lower[start:end]):
+                scores[end], lengths[end] = reached, length
+        if score >= scores[start + 1]:
+            scores[start + 1], lengths[start + 1] = score, 1
     words: list[str] = []
-    end = len(letters)
+    end = size
     while end:
-        length = best[end][1]
-        words.append(letters[end - length : end])
-        end -= length
+        words.append(letters[end - lengths[end] : end])
+        end -= lengths[end]
     return " ".join(reversed(words))
 
 
-def with_spaces(text: str, knows: Callable[[str], bool]) -> str:
+def with_spaces(text: str, knows: Callable[[str], bool], begins: Collection[str]) -> str:
     """Return a text with spaces put into long runs of letters that are made of words."""
 
     def spaced(run: re.Match[str]) -> str:
-        words = apart(run[0], knows)
+        words = apart(run[0], knows, begins)
         parts = set(words.split())
         long = len(parts) > _LEAST and len(run[0]) > _LEAST * words.count(" ")
         return words if long and all(map(knows, parts)) else run[0]

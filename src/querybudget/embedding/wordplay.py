@@ -6,7 +6,7 @@ import functools
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from querybudget.embedding.letters import apart
 
@@ -156,7 +156,7 @@ def romanised(text: str, by_sound: Mapping[int, str]) -> str:
     return _FOREIGN_WORD(plain, text)
 
 
-def with_spaces_throughout(text: str, knows: Knows) -> str:
+def with_spaces_throughout(text: str, knows: Knows, begins: Collection[str]) -> str:
     """Return a text that was written without spaces with spaces between its words."""
     letters = sum(map(str.isalpha, text))
     solid = sum(len(run[0]) for run in _LONG_RUN.finditer(text))
@@ -164,7 +164,7 @@ def with_spaces_throughout(text: str, knows: Knows) -> str:
         return text
 
     def spaced(run: re.Match[str]) -> str:
-        words = " ".join(apart(part, knows) for part in _CAMEL.split(run[0]))
+        words = " ".join(apart(part, knows, begins) for part in _CAMEL.split(run[0]))
         said = sum(len(word) for word in words.split() if len(word) >= _SAYS)
         return words if said >= _SAID * len(run[0]) else run[0]
 

@@ -11,6 +11,7 @@ from itertools import compress
 import numpy as np
 
 from querybudget.embedding import wordplay
+from querybudget.embedding.letters import BEGINNING
 from querybudget.embedding.wordpiece import UNSPACED, normalise
 
 LONG = 4
@@ -45,7 +46,7 @@ _WIDE = 1_000
 _CODE = 0.6
 
 
-_TABLES = ("by_letters", "by_sound", "_followers")
+_TABLES = ("begins", "by_letters", "by_sound", "_followers")
 
 
 class Reader:
@@ -102,6 +103,12 @@ class Reader:
     def reads(self, word: str) -> bool:
         """Return whether a word is known, in whatever case and with whatever accents."""
         return self.knows(word) or self.knows(word.lower() if word.isascii() else normalise(word))
+
+    @functools.cached_property
+    def begins(self) -> frozenset[str]:
+        """With what words of the Latin alphabet begin, for `letters.apart`."""
+        words = (word for word in self._vocabulary if len(word) >= BEGINNING)
+        return frozenset(word[:BEGINNING] for word in words if word.isascii() and word.isalpha())
 
     @functools.cached_property
     def by_letters(self) -> dict[int, str]:
