@@ -7,6 +7,7 @@ import logging
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -328,6 +329,25 @@ def test_a_long_call_lets_others_have_a_turn(shared: EmbeddingAnalyzer) -> None:
 
     assert not turns_of(asking("A short question."))
     assert turns_of(asking(*(prose(n, 40) for n in range(900, 908)))) > 8
+
+
+async def test_many_new_chunks_are_looked_at_beside_the_event_loop(codebook: Codebook) -> None:
+    here, elsewhere = threading.get_ident(), set[bool]()
+
+    class Noted(Remote):
+        async def embed(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+            elsewhere.add(threading.get_ident() != here)
+            return StaticEmbedder.load().vectors(texts)
+
+    noted = Noted(codebook)
+    noted.suspends = False
+    analyzer = EmbeddingAnalyzer(noted, codebook, (), KEY)
+    elsewhere.clear()  # examples of capabilities are embedded when it is made
+    few = await analyzer.analyze(asking(*[prose(n, 1) for n in range(4)]), "few")
+    assert (len(few.said), elsewhere) == (4, {False})
+    elsewhere.clear()
+    many = await analyzer.analyze(asking(*[prose(100 + n, 1) for n in range(64)]), "many")
+    assert (len(many.said), elsewhere) == (64, {True})
 
 
 async def test_much_that_is_fed_does_not_hide_what_is_said(shared: EmbeddingAnalyzer) -> None:
