@@ -55,6 +55,8 @@ TIGHT = 30
 
 SAMPLE = 10.0
 PATIENCE = 120.0
+STARTING = 600.0
+"""Seconds that a server may take to listen; LiteLLM's proxy imports much."""
 
 
 def policy(url: str) -> dict[str, Any]:
@@ -98,14 +100,14 @@ async def soaked(minutes: float, clients: int, limiter: str, directory: Path) ->
         }
         with contextlib.ExitStack() as servers:
             if limiter == "litellm":  # a proxy, which needs a model behind it
-                settings["upstream"] = free_port()
+                upstream = settings["upstream"] = free_port()
                 model = {
                     "limiter": "none",
-                    "port": settings["upstream"],
+                    "port": upstream,
                     "counts": f"{counts}.model",
                 }
                 servers.enter_context(_server(directory / "model", settings | model))
-                await _ready(settings["upstream"])
+                await _ready(upstream)
             server = servers.enter_context(_server(directory / "server", settings))
             await _ready(port)
             result = await _traffic(minutes, clients, Faults(redis, port, file))
@@ -166,7 +168,7 @@ async def _traffic(minutes: float, count: int, faults: Faults) -> dict[str, Any]
 
 
 async def _ready(port: int) -> None:
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + STARTING
     while time.monotonic() < until:
         try:
             await tell(port, "/soak/stats")
@@ -174,7 +176,7 @@ async def _ready(port: int) -> None:
             await asyncio.sleep(0.1)
         else:
             return
-    raise SystemExit(f"the server did not start: expected it to listen within {PATIENCE:.0f} s")
+    raise SystemExit(f"the server did not start: expected it to listen within {STARTING:.0f} s")
 
 
 async def _at_rest(port: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from querybudget.errors import PolicyError
@@ -27,7 +28,7 @@ _POLICY = load(
     environ={},
 )
 _KNOWN = Known(("a",), _POLICY.identity, _POLICY.partitions)
-_FORMATS = (None, *FORMATS)
+_FORMATS: tuple[Any, ...] = (None, *FORMATS)
 _SECRET = bytes(32)
 _NOBODY = Networks(())
 _ESCAPES = re.compile(rb"[/\\;]\.\.(?:[/\\;]|$)").search
