@@ -20,6 +20,10 @@ WORKERS ?= -n auto --maxprocesses=8 --dist=worksteal
 PYTEST := $(if $(COVERAGE),-m coverage run )-m pytest
 IS_WHEEL := @$(WHEELPY) -c "import querybudget as q; assert '$(WHEELENV)' in q.__file__, q.__file__"
 
+# Model servers that are run as the examples run them. vLLM's and SGLang's stand-ins need FastAPI alone.
+SERVERS ?= fastapi starlette vllm sglang litserve bentoml litellm ray_serve transformers llama_cpp fastmcp
+SERVERS_INSTALLED := $(patsubst %,$(BUILD)/servers/%/.installed,$(sort $(patsubst vllm,fastapi,$(patsubst sglang,fastapi,$(SERVERS)))))
+
 PIP := -m pip --disable-pip-version-check --quiet
 # Pins for every platform at once, with hashes, and without the index they came from.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -32,7 +36,7 @@ export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo quick test test-slow test-all test-deploy coverage check format bench sweep fuzz hostile docs dev lock clean python
+.PHONY: help demo quick test test-slow test-all test-deploy test-servers coverage check format bench sweep fuzz hostile docs dev lock clean python
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -42,15 +46,20 @@ demo: $(DEMO)/.installed ## see budgets at work, in the terminal
 
 quick: $(VENV)/.editable ## test src without servers, clients and planted bugs, with few examples, in under a minute
 	$(PY) -m pytest $(WORKERS) --hypothesis-profile=quick -m 'not slow and not real_server' \
-		$(foreach folder,benchmarks demo faults sdk servers,--ignore=tests/$(folder)) --ignore-glob='*_catches_bugs.py' $(ARGS)
+		$(foreach folder,benchmarks demo faults model_servers sdk servers,--ignore=tests/$(folder)) --ignore-glob='*_catches_bugs.py' $(ARGS)
 
 test: $(WHEELENV)/.installed ## build the wheel, install it, and test it, but for the slow tests
 	$(IS_WHEEL)
-	$(WHEELPY) $(PYTEST) $(WORKERS) -m 'not slow' $(ARGS)
+	$(WHEELPY) $(PYTEST) $(WORKERS) -m 'not slow and not model_server' $(ARGS)
 
 test-slow: $(WHEELENV)/.installed ## run the slow tests against the wheel
 	$(IS_WHEEL)
 	$(WHEELPY) $(PYTEST) $(WORKERS) -m slow $(ARGS)
+
+# Servers that share no process: each is one group, so that a worker starts it once.
+test-servers: $(WHEELENV)/.installed $(SERVERS_INSTALLED) ## run the examples of model servers, in their own environments: make test-servers SERVERS="litserve bentoml"
+	$(IS_WHEEL)
+	SERVERS="$(SERVERS)" $(WHEELPY) -m pytest $(WORKERS) --dist=loadgroup -m model_server tests/model_servers $(ARGS)
 
 coverage: $(WHEELENV)/.installed ## report what tests with COVERAGE=1 ran, and hold it to 95 %
 	$(WHEELPY) -m coverage combine --quiet
@@ -102,6 +111,8 @@ lock: $(BUILD)/uv/.installed ## write requirements/*.txt again; UPGRADE=--upgrad
 	$(BUILD)/uv/bin/$(COMPILE) --group bench -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
 	$(BUILD)/uv/bin/$(COMPILE) --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt pyproject.toml
 	$(BUILD)/uv/bin/$(COMPILE) --group deploy -c requirements/dev.txt -o requirements/deploy.txt pyproject.toml
+	for file in requirements/servers/*.in; do \
+		$(BUILD)/uv/bin/$(COMPILE) -o "$${file%.in}.txt" pyproject.toml "$$file" || exit 1; done
 	$(BUILD)/uv/bin/$(COMPILE) --extra demo --group build -c requirements/dev.txt -o requirements/demo.txt pyproject.toml
 
 clean: ## remove what this file makes, and what the tools leave behind
@@ -163,6 +174,16 @@ $(WHEELENV)/.installed: $(BUILD)/wheel/.built
 	$(PY) -m pip --disable-pip-version-check --quiet --python $(WHEELPY) \
 		install --no-deps --no-index --force-reinstall $(BUILD)/wheel/*.whl
 	@touch $@
+
+# A server that cannot be installed is skipped by its tests, which say why: missing.txt. What has no
+# wheel everywhere stands in a file of its own, without hashes, and is not built here.
+$(BUILD)/servers/%/.installed: requirements/servers/%.txt $(BUILD)/wheel/.built
+	@rm -rf $(@D)/missing.txt && mkdir -p $(@D)
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@if { $(@D)/bin/python $(PIP) install --require-hashes -r $< \
+		&& $(foreach file,$(wildcard requirements/servers/$*-binary.txt),$(@D)/bin/python $(PIP) install --no-deps --only-binary :all: -r $(file) &&) \
+		$(@D)/bin/python $(PIP) install --no-deps --no-index --force-reinstall $(BUILD)/wheel/*.whl; } 2> $(@D)/missing.txt; \
+	then rm $(@D)/missing.txt; touch $@; else cat $(@D)/missing.txt >&2; fi
 
 $(DEMO)/.installed: requirements/demo.txt $(SOURCES) | python
 	test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)

@@ -1,4 +1,4 @@
-"""BentoML: the middleware is added to a service, with its routes and those of a mounted application.
+"""BentoML: the middleware is added to a service, whose routes and mounted applications it covers.
 
 bentoml serve bentoml_app:Words --working-dir examples/servers
 """
@@ -8,30 +8,33 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import bentoml
 import words
-from fastapi import FastAPI
-from fastapi.responses import StreamingResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
 
 from querybudget import QueryBudgetMiddleware
 
-openai = FastAPI()
 POLICY = str(Path(__file__).with_name("bentoml.yaml"))
 
 
-@bentoml.service(workers=int(os.environ.get("WORKERS", "1")))
-@bentoml.asgi_app(openai, path="/v1")
-class Words:
-    """A model, in BentoML's terms: `/v1/chat/completions` and `/count`."""
+async def chat(request: Request) -> Response:
+    body = await request.json()
+    if body.get("stream"):
+        return StreamingResponse(words.chat_events(body), media_type="text/event-stream")
+    return JSONResponse(await words.chat(body))
 
-    @openai.post("/chat/completions")
-    async def chat(self, body: dict[str, Any]) -> Any:
-        """Answer in OpenAI's dialect."""
-        if body.get("stream"):
-            return StreamingResponse(words.chat_events(body), media_type="text/event-stream")
-        return await words.chat(body)
+
+openai = Starlette(routes=[Route("/chat/completions", chat, methods=["POST"])])
+
+
+@bentoml.asgi_app(openai, path="/v1")
+@bentoml.service(workers=int(os.environ.get("WORKERS", "1")))
+class Words:
+    """A model, in BentoML's terms: `/v1/chat/completions`, and `/count` of its own."""
 
     @bentoml.api
     async def count(self, prompt: str, max_tokens: int = 5) -> AsyncIterator[str]:

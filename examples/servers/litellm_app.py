@@ -1,17 +1,14 @@
-"""LiteLLM's proxy: the middleware is added to its application, in a file that a server starts.
+r"""LiteLLM's proxy: the middleware is added to its application, in a file that a server starts.
 
-uvicorn litellm_app:app --app-dir examples/servers --workers 2
+CONFIG_FILE_PATH=examples/servers/litellm_config.yaml \
+    uvicorn litellm_app:app --app-dir examples/servers --workers 2
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-
-FOLDER = Path(__file__).resolve().parent
-os.environ.setdefault("CONFIG_FILE_PATH", str(FOLDER / "litellm_config.yaml"))
 
 import litellm
 import words
@@ -21,7 +18,7 @@ from litellm.proxy.proxy_server import app
 
 from querybudget import QueryBudgetMiddleware
 
-app.add_middleware(QueryBudgetMiddleware, policy=str(FOLDER / "litellm.yaml"))
+app.add_middleware(QueryBudgetMiddleware, policy=str(Path(__file__).with_name("litellm.yaml")))
 
 
 class Words(litellm.CustomLLM):

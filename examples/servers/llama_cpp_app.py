@@ -46,9 +46,11 @@ def tiny_model(path: Path) -> None:
     writer.add_chat_template(TEMPLATE)
     random = np.random.default_rng(1)
     shapes = {
-        **{"token_embd": (len(tokens), WIDTH), "output": (len(tokens), WIDTH)},
+        "token_embd": (len(tokens), WIDTH),
+        "output": (len(tokens), WIDTH),
         **{f"blk.0.attn_{name}": (WIDTH, WIDTH) for name in ("q", "k", "v", "output")},
-        **{"blk.0.ffn_gate": (HIDDEN, WIDTH), "blk.0.ffn_up": (HIDDEN, WIDTH)},
+        "blk.0.ffn_gate": (HIDDEN, WIDTH),
+        "blk.0.ffn_up": (HIDDEN, WIDTH),
         "blk.0.ffn_down": (WIDTH, HIDDEN),
     }
     for name, shape in shapes.items():

@@ -1,4 +1,4 @@
-"""transformers serve: it has no place for a middleware, so the application that it builds is wrapped.
+"""transformers serve: it has no place for a middleware, so what builds its application is wrapped.
 
 python examples/servers/transformers_app.py
 """

@@ -1,6 +1,6 @@
 """A model for the examples: it counts, one word at a time, in the dialects of OpenAI and Anthropic.
 
-It says as many words as `max_tokens` asks for. Each word is a token, of the prompt and of the answer.
+It says as many words as `max_tokens` asks for. Each word is a token, in prompts and in answers.
 """
 
 from __future__ import annotations
@@ -54,8 +54,12 @@ async def message(body: dict[str, Any]) -> dict[str, Any]:
     said = [word async for word in words(body)]
     counted = {"input_tokens": tokens(body["messages"]), "output_tokens": len(said)}
     return {
-        **{"id": "m1", "type": "message", "role": "assistant", "model": body["model"]},
-        **{"content": [{"type": "text", "text": "".join(said)}], "stop_reason": "end_turn"},
+        "id": "m1",
+        "type": "message",
+        "role": "assistant",
+        "model": body["model"],
+        "content": [{"type": "text", "text": "".join(said)}],
+        "stop_reason": "end_turn",
         "usage": counted,
     }
 

@@ -1,7 +1,7 @@
 """Real model servers, each in an environment of its own, and what their stores say of a caller.
 
-`make test-servers` makes the environments. A server whose package could not be installed there has a
-file that says why.
+`make test-servers` makes the environments. Where a server's package could not be installed, a file
+says why.
 """
 
 from __future__ import annotations
@@ -102,11 +102,18 @@ KINDS = [
     Kind("litserve", (example("litserve"),), script=True, whole_group=True),
     Kind(
         "bentoml",
-        ("bentoml", "serve", "bentoml_app:Words", "--working-dir", str(EXAMPLES))
-        + ("--port", "{port}", "--host", "127.0.0.1"),
+        (
+            *("bentoml", "serve", "bentoml_app:Words", "--working-dir", str(EXAMPLES)),
+            *("--port", "{port}", "--host", "127.0.0.1"),
+        ),
         ready="Starting production HTTP",
     ),
-    Kind("litellm", (*UVICORN, "litellm_app:app"), anthropic=True),
+    Kind(
+        "litellm",
+        (*UVICORN, "litellm_app:app"),
+        env={"CONFIG_FILE_PATH": str(EXAMPLES / "litellm_config.yaml")},
+        anthropic=True,
+    ),
     Kind("ray_serve", (example("ray_serve"),), script=True, ready="Deployed app"),
     Kind("transformers", (example("transformers"),), script=True, workers=1, words=False),
     Kind(
@@ -119,26 +126,34 @@ KINDS = [
     ),
     Kind(
         "vllm",
-        ("vllm", "serve", "tern", "--middleware", "querybudget.QueryBudgetMiddleware")
-        + ("--port", "{port}", "--api-server-count", "{workers}"),
+        (
+            *("vllm", "serve", "tern", "--middleware", "querybudget.QueryBudgetMiddleware"),
+            *("--port", "{port}", "--api-server-count", "{workers}"),
+        ),
         environment="fastapi",
         env={"QUERYBUDGET_POLICY": str(EXAMPLES / "vllm.yaml")},
         anthropic=True,
     ),
     Kind(
         "sglang",
-        (example("sglang"), "--model-path", "tern", "--port", "{port}")
-        + ("--tokenizer-worker-num", "{workers}"),
+        (
+            *(example("sglang"), "--model-path", "tern", "--port", "{port}"),
+            *("--tokenizer-worker-num", "{workers}"),
+        ),
         script=True,
         environment="fastapi",
     ),
 ]
 
 
-def chosen() -> list[Kind]:
-    """The servers that the variable SERVERS names; all, if it names none."""
+def chosen(kinds: Sequence[Kind] = KINDS) -> list[Any]:
+    """The servers that the variable SERVERS names, as parameters; all, if it names none."""
     names = os.environ.get("SERVERS", "").split()
-    return [kind for kind in KINDS if not names or kind.name in names]
+    return [
+        pytest.param(kind, id=kind.name, marks=pytest.mark.xdist_group(kind.name))
+        for kind in kinds
+        if not names or kind.name in names
+    ]
 
 
 @dataclass
@@ -156,9 +171,7 @@ class Service:
         )
 
     def anthropic(self, key: str) -> anthropic.Anthropic:
-        return anthropic.Anthropic(
-            api_key=key, base_url=self.url, max_retries=0, timeout=PATIENCE
-        )
+        return anthropic.Anthropic(api_key=key, base_url=self.url, max_retries=0, timeout=PATIENCE)
 
     def used(self, key: str) -> dict[str, int]:
         """What the store says that a caller has used, in whole units; and the calls it has open."""
@@ -219,7 +232,3 @@ def served(kind: Kind, folder: Path, workers: int = 1, **more: str) -> Iterator[
         yield service
     finally:
         process.kill_group()
-
-
-def names(kinds: Sequence[Any]) -> list[str]:
-    return [kind.name for kind in kinds]

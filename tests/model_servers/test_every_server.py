@@ -28,7 +28,7 @@ LONG = 3_000
 """Words that a model takes half a minute to say."""
 
 
-@pytest.fixture(scope="module", params=chosen(), ids=lambda kind: kind.name)
+@pytest.fixture(scope="module", params=chosen())
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     kind: Kind = request.param
     kind.need()
@@ -68,9 +68,7 @@ def test_a_call_is_charged_what_it_used(service: Service, key: str) -> None:
     assert service.wait_until_settled(key) == used
 
 
-def test_a_stream_arrives_in_pieces_and_is_charged_what_it_used(
-    service: Service, key: str
-) -> None:
+def test_a_stream_arrives_in_pieces_and_is_charged_what_it_used(service: Service, key: str) -> None:
     with service.openai(key) as client:
         events = list(chat(client, 7, stream=True, stream_options={"include_usage": True}))
     said = list(texts(events))
@@ -155,7 +153,7 @@ def test_anthropic_s_client_is_answered_charged_and_refused(service: Service, ke
     assert int(refused.value.response.headers["retry-after"]) > 0
 
 
-@pytest.mark.parametrize("kind", chosen(), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", chosen())
 def test_a_server_that_is_told_to_end_in_the_middle_of_a_stream_loses_nothing(
     kind: Kind, tmp_path: Path
 ) -> None:

@@ -118,6 +118,15 @@ def test_ollama_s_clients_find_the_message_as_the_error() -> None:
     assert body["error"] == body["detail"]
 
 
+def test_mcp_s_clients_find_an_error_of_json_rpc_with_the_problem_as_its_data() -> None:
+    made = store_down(Dialect.JSON_RPC)
+    body = json.loads(made.body)
+    assert (made.status, header(made, b"content-type")) == (503, b"application/json")
+    assert (body["jsonrpc"], body["id"], body["error"]["code"]) == ("2.0", None, -32000)
+    assert body["error"]["message"] == body["error"]["data"]["detail"]
+    assert body["error"]["data"]["status"] == 503
+
+
 def header(found: Answer, name: bytes) -> bytes | None:
     return dict(found.headers).get(name)
 

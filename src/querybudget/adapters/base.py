@@ -26,6 +26,8 @@ class Dialect(enum.StrEnum):
     GEMINI = "gemini"
     OLLAMA = "ollama"
     """A text as the member ``error``, as TGI's clients expect too."""
+    JSON_RPC = "jsonrpc"
+    """JSON-RPC 2.0, as MCP's clients speak."""
     PROBLEM = "problem"
 
 

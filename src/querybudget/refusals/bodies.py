@@ -2,7 +2,8 @@
 
 The body for the clients of OpenAI, Gemini and Ollama is also a problem document (RFC 9457): they
 read ``error`` and ignore the other members and the media type, and other clients find the standard
-members. Anthropic's body has a top-level ``type`` of its own, so it cannot be both.
+members. Anthropic's body has a top-level ``type`` of its own, so it cannot be both. JSON-RPC's has
+the problem document as ``error.data``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ _GEMINI = {
     504: "DEADLINE_EXCEEDED",
 }
 """HTTP status to Gemini's ``status`` (google.rpc.Code); ``INVALID_ARGUMENT`` for any other."""
+
+
+_SERVER_ERROR = -32000
+"""JSON-RPC's first code for errors that a server defines (JSON-RPC 2.0, section 5.1)."""
 
 
 class ProblemType(enum.StrEnum):
@@ -77,6 +82,9 @@ def reply(
     if dialect is Dialect.ANTHROPIC:
         media = b"application/json"
         body = msgspec.json.encode(_anthropic(fault, request_id))
+    elif dialect is Dialect.JSON_RPC:
+        media = b"application/json"
+        body = msgspec.json.encode(_json_rpc(fault))
     else:
         body = msgspec.json.encode(_problem(fault) | _error(fault, dialect))
     length = b"%d" % len(body)
@@ -98,6 +106,12 @@ def _anthropic(fault: Fault, request_id: str) -> dict[str, object]:
         "error": {"type": fault.anthropic, "message": fault.message},
         "request_id": request_id or None,
     }
+
+
+def _json_rpc(fault: Fault) -> dict[str, object]:
+    """Return an error of no id, as MCP has it with a status that is no success."""
+    error = {"code": _SERVER_ERROR, "message": fault.message, "data": _problem(fault)}
+    return {"jsonrpc": "2.0", "id": None, "error": error}
 
 
 def _problem(fault: Fault) -> dict[str, object]:

@@ -1,8 +1,8 @@
 """`vllm serve`: a middleware is named by its path, and its class is added without arguments.
 
-What vLLM 0.33.0 does in this order is done here: its check of keys is added first, so it runs inside
-the middleware, and covers four beginnings of paths. A function becomes an HTTP middleware, and
-anything else ends the start. Processes of --api-server-count share one socket.
+As in vLLM 0.33.0, the check of keys is added first, so it runs inside the middleware, and covers
+four beginnings of paths. A function becomes an HTTP middleware, and anything else ends the start.
+Processes of --api-server-count share one socket.
 """
 
 from __future__ import annotations
@@ -36,6 +36,31 @@ def arguments() -> argparse.Namespace:
 
 
 def build(middleware: list[str], keys: list[str]) -> FastAPI:
+    app = routes()
+    if keys:
+        check_keys(app, {f"Bearer {key}" for key in keys})
+    for name in middleware:
+        module, found = name.rsplit(".", 1)
+        taken: Any = getattr(importlib.import_module(module), found)
+        if inspect.isclass(taken):
+            app.add_middleware(taken)
+        elif inspect.iscoroutinefunction(taken):
+            app.middleware("http")(taken)
+        else:
+            raise ValueError(f"{name}: expected a class or a coroutine function")
+    return app
+
+
+def check_keys(app: FastAPI, known: set[str]) -> None:
+    @app.middleware("http")
+    async def check(request: Request, following: Any) -> Any:
+        guarded = request.url.path.startswith(GUARDED)
+        if guarded and request.headers.get("authorization") not in known:
+            return JSONResponse({"error": "Unauthorized"}, 401)
+        return await following(request)
+
+
+def routes() -> FastAPI:
     app = FastAPI()
 
     async def chat(body: dict[str, Any]) -> Any:
@@ -59,24 +84,6 @@ def build(middleware: list[str], keys: list[str]) -> FastAPI:
     app.post("/score")(score)
     app.get("/health")(lambda: None)
     app.get("/load")(lambda: {"server_load": 0})
-    if keys:
-
-        async def check(request: Request, following: Any) -> Any:
-            guarded = request.url.path.startswith(GUARDED)
-            if guarded and request.headers.get("authorization") not in {f"Bearer {k}" for k in keys}:
-                return JSONResponse({"error": "Unauthorized"}, 401)
-            return await following(request)
-
-        app.middleware("http")(check)
-    for name in middleware:
-        module, found = name.rsplit(".", 1)
-        taken: Any = getattr(importlib.import_module(module), found)
-        if inspect.isclass(taken):
-            app.add_middleware(taken)
-        elif inspect.iscoroutinefunction(taken):
-            app.middleware("http")(taken)
-        else:
-            raise ValueError(f"{name}: expected a class or a coroutine function")
     return app
 
 

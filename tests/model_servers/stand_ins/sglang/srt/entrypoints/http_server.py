@@ -1,8 +1,8 @@
-"""`app` exists when it is imported, and `launch_server` adds the check of the key, then serves.
+"""`app` exists once this is imported; `launch_server` adds the check of the key, and serves.
 
 SGLang 0.5.23 starts a process by `spawn` before it serves, as for its scheduler, and serves with
-several processes above one tokenizer worker; those import the file that was started once more, which
-is when they get its middleware.
+several processes above one tokenizer worker. Those import the file that was started once more, and
+so get its middleware.
 """
 
 from __future__ import annotations
