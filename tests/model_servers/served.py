@@ -114,7 +114,7 @@ KINDS = [
         env={"CONFIG_FILE_PATH": str(EXAMPLES / "litellm_config.yaml")},
         anthropic=True,
     ),
-    Kind("ray_serve", (example("ray_serve"),), script=True, ready="Deployed app"),
+    Kind("ray_serve", (example("ray_serve"),), script=True, ready="is ready at"),
     Kind("transformers", (example("transformers"),), script=True, workers=1, words=False),
     Kind(
         "llama_cpp",
