@@ -1,4 +1,4 @@
-"""A provider of one's own and a check of keys, which LiteLLM loads as `litellm_config.yaml` says."""
+"""A provider of one's own and a check of keys: `litellm_config.yaml` names both."""
 
 from __future__ import annotations
 
