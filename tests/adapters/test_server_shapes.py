@@ -17,8 +17,10 @@ from querybudget.adapters import adapter_for
 from querybudget.adapters.base import Call, Target
 from querybudget.adapters.reading import read_call
 from querybudget.asgi.types import ASGIApp, Receive, Scope, Send
+from querybudget.ledger import Charge, Line
 from querybudget.policy.routes import Server
-from querybudget.testing import drive, http_scope, request
+from querybudget.testing import Decisions, drive, http_scope, memory_limiter, request
+from querybudget.units import MICRO, SECOND
 from tests.asgi.conftest import Edge
 
 SHAPES = {
@@ -163,17 +165,22 @@ async def test_without_a_server_a_call_is_charged_the_same_where_its_path_is_rea
 @pytest.mark.anyio
 @pytest.mark.parametrize(("server", "call"), SPENDING)
 async def test_a_spent_limit_holds_on_every_path(server: str, call: dict[str, Any]) -> None:
-    reached: list[str] = []
-    spent = max(2_000, sum(call["used"]))
-    app = QueryBudgetMiddleware(
-        application(call["answer"], reached), policy(server, tokens=f"{spent} tokens/day")
-    )
+    """After one call, and earlier ones that left room for at most three of its kind."""
+    reached, decisions, used = list[str](), Decisions(), sum(call["used"])
+    limit = max(2_000, used)
+    limiter = memory_limiter(policy(server, tokens=f"{limit} tokens/day"), hooks=[decisions])
+    app = QueryBudgetMiddleware(application(call["answer"], reached), limiter=limiter)
     body, headers = body_of(call)
-    statuses: list[int] = []
-    while len(statuses) <= spent // sum(call["used"]) + 1 and 429 not in statuses:
+    statuses = [(await drive(app, scope_of(call, headers), request(body))).status]
+    earlier = max(0, limit - 4 * used) * MICRO
+    line = Line(decisions.last.identity.key, limiter.policy.budgets[0].quota, earlier, earlier)
+    charged = await limiter.store.reserve(Charge("earlier", (line,), SECOND))
+    assert charged.reservation
+    await limiter.store.settle(charged.reservation, [earlier])
+    while len(statuses) <= 4 and 429 not in statuses:
         driven = await drive(app, scope_of(call, headers), request(body))
         statuses.append(driven.status)
-    assert statuses[-1] == 429
+    assert (statuses[0], statuses[-1]) == (200, 429)
     assert len(reached) == len(statuses) - 1
 
 
