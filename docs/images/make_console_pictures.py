@@ -9,23 +9,25 @@ import asyncio
 import os
 import random
 import shutil
-import socket
 import tempfile
-import threading
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
-from starlette.types import ASGIApp
 
 from querybudget import Limiter, QueryBudgetMiddleware, Usage, console
 from querybudget.admin import LocalAdmin
 from querybudget.overrides import Effect, Override
 from querybudget.policy.model import Policy
-from querybudget.testing import FakeModel, ManualClock, ModelRequest, Reply, drive, http_scope
+from querybudget.testing import (
+    FakeModel,
+    ManualClock,
+    ModelRequest,
+    Reply,
+    drive,
+    http_scope,
+    serving,
+)
 from querybudget.testing import request as body_of
 from querybudget.testing.sweeping import sweep
 from querybudget.traffic import Recent
@@ -130,7 +132,7 @@ def main() -> None:
         traffic = Traffic("policy.yaml")
         asyncio.run(traffic.run())
         app = console.app(traffic.limiter, token=TOKEN, recent=traffic.recent)
-        with _serving(app) as url, sync_playwright() as playwright:
+        with serving(app) as url, sync_playwright() as playwright:
             chromium = shutil.which("chromium")
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             _pictures(browser, url, traffic._account(SWEEPER))  # noqa: SLF001 - this script's own
@@ -172,21 +174,6 @@ def _visitor(browser: Browser, url: str, size: tuple[int, int], scheme: Scheme) 
 
 def _keep(page: Page, name: str) -> None:
     page.screenshot(path=TARGET / f"console-{name}.png")
-
-
-@contextmanager
-def _serving(app: ASGIApp) -> Generator[str]:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 if __name__ == "__main__":

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -24,6 +21,7 @@ from querybudget import console
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.limiter import Limiter
 from querybudget.policy.model import Policy
+from querybudget.testing import serving
 from querybudget.traffic import Recent
 
 TOKEN = "a-token-that-nobody-guesses"
@@ -86,21 +84,6 @@ def served() -> Iterator[Served]:
     )
     with serving(app) as url:
         yield Served(url, limiter)
-
-
-@contextmanager
-def serving(app: Any) -> Generator[str]:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -15,11 +15,17 @@ import anthropic
 import anyio
 import openai
 import pytest
-import uvicorn
 
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.limiter.limiter import Sleep
-from querybudget.testing import Decisions, FakeAnalyzer, FakeModel, ManualClock, memory_limiter
+from querybudget.testing import (
+    Decisions,
+    FakeAnalyzer,
+    FakeModel,
+    ManualClock,
+    memory_limiter,
+    serving,
+)
 from querybudget.units import MICRO
 
 
@@ -62,7 +68,7 @@ class Service:
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Service]]:
     """Serve a policy; every client of this test then sleeps on that server's clock."""
-    running: list[tuple[uvicorn.Server, threading.Thread, socket.socket]] = []
+    running = ExitStack()
 
     def start(
         *budgets: dict[str, Any], analyzer: FakeAnalyzer | None = None, **policy: Any
@@ -81,23 +87,15 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Service]]:
         )
         model = FakeModel()
         app = QueryBudgetMiddleware(model, limiter=limiter)
-        listener = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="critical", lifespan="on", ws="none")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        running.append((server, thread, listener))
+        options = {"log_level": "critical", "lifespan": "on", "ws": "none"}
+        url = running.enter_context(serving(app, **options))
         sleeps: list[float] = []
         _sleep_on(clock, sleeps, monkeypatch)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         service = Service(url, model, clock, decisions, sleeps, settled, limiter)
         return service
 
-    yield start
-    for server, thread, listener in running:
-        server.should_exit = server.force_exit = True
-        thread.join()
-        listener.close()
+    with running:
+        yield start
 
 
 def _sleep_on(clock: ManualClock, sleeps: list[float], monkeypatch: pytest.MonkeyPatch) -> None:

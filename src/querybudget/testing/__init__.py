@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Reply,
     )
     from querybudget.testing.limiter import memory_limiter, unlimited
+    from querybudget.testing.live_server import serving
     from querybudget.testing.scenario_checks import CallResult, ScenarioFailure
     from querybudget.testing.scenarios import ScenarioResult, run_scenario
     from querybudget.testing.spending import spend
@@ -47,6 +48,7 @@ __all__ = [
     "memory_limiter",
     "request",
     "run_scenario",
+    "serving",
     "spend",
     "sweep",
     "unlimited",
@@ -60,6 +62,7 @@ _MODULES = (
     "limiter",
     "asgi",
     "spending",
+    "live_server",
     "fake_analyzer",
     "fake_model",
     "scenario_checks",
