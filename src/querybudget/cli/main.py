@@ -13,6 +13,7 @@ from querybudget.cli import (
     calibrate,
     change,
     clear,
+    completion,
     console,
     find,
     look,
@@ -50,6 +51,7 @@ GROUPS: tuple[tuple[str, tuple[Callable[[Commands], None], ...]], ...] = (
     ("What was changed", (change.add_overrides, change.add_audit)),
     ("Traffic logs", (replay.add_parser, calibrate.add_parser, report.add_parser)),
     ("Stores", (basic.add_store,)),
+    ("Your shell", (completion.add_completion,)),
 )
 """The commands, by what they are for; a function adds each, and imports little before it runs."""
 

@@ -1,0 +1,1 @@
+"""A service in front of a model, which budgets its callers."""

@@ -1,0 +1,68 @@
+"""`querybudget completion`: the script by which a shell completes commands, options and files."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from querybudget.cli.commands import add_command
+from querybudget.errors import SetupError
+
+if TYPE_CHECKING:
+    from querybudget.cli.commands import Commands
+
+SHELLS = ("bash", "zsh", "fish")
+FILES = frozenset(
+    {"policy", "log", "--against", "--junit", "--out", "--policy", "--request", "--tls-cert"}
+)
+"""Arguments that name a file."""
+
+
+def add_completion(commands: Commands) -> None:
+    """Add ``completion``."""
+    says = "print what makes your shell complete commands"
+    example = 'eval "$(querybudget completion bash)"'
+    completion = add_command(commands, "completion", says, _completion, example)
+    completion.add_argument("shell", choices=SHELLS, help="the shell: %(choices)s")
+
+
+def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
+    """Return the script that completes a command.
+
+    Args:
+        parser: The command's.
+        shell: One of `SHELLS`.
+
+    Raises:
+        SetupError: The package that writes it is not installed.
+    """
+    try:
+        import shtab  # noqa: PLC0415 - of an extra
+    except ImportError:
+        raise SetupError(
+            "`completion` needs another package: pip install 'querybudget[cli]'"
+        ) from None
+    for action in _actions(parser):
+        if FILES & {action.dest, *action.option_strings} and action.choices is None:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+    script: str = shtab.complete(parser, shell=shell)
+    return script
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Yield the arguments of a command and of its commands."""
+    for action in parser._actions:  # noqa: SLF001 - argparse has no other way to list them
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - likewise
+            choices: dict[str, Any] = action.choices
+            for each in choices.values():
+                yield from _actions(each)
+        else:
+            yield action
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    from querybudget.cli.main import command_parser  # noqa: PLC0415 - which imports this module
+
+    print(completion_script(command_parser(), arguments.shell))
+    return 0
