@@ -17,8 +17,8 @@ from querybudget import (
     Outcome,
     Policy,
     PolicyError,
-    Store,
     QueryBudgetMiddleware,
+    Store,
     Usage,
     health_app,
     load_policy,
@@ -76,8 +76,8 @@ def test() -> None:
 def problems(policy: str) -> list[str]:
     """Handle what is wrong with a policy."""
     try:
-        blocking = BlockingLimiter(Limiter(Policy.load(policy)))
-        blocking.close()
+        with BlockingLimiter(Limiter(Policy.load(policy))) as limiter:
+            assert_type(limiter, BlockingLimiter)
         store = open_store("memory://", system_clock())
         assert_type(store, Store)
     except PolicyError as error:

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.downstream.environment import ROOT, environment, run
 
 import querybudget
+from tests.downstream.environment import ROOT, environment, run
 
 PROJECT = ROOT / "examples" / "downstream"
 WHEELS = sorted((ROOT / "build" / "wheel").glob("*.whl"))

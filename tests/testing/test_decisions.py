@@ -119,7 +119,8 @@ def test_slowed_and_degraded_calls_are_counted_by_the_budget_that_did_it() -> No
     decisions.assert_degraded(by="narrow", caller="alice")
     decisions.assert_degraded(0, by="wide")
     decisions.assert_priced(caller="alice", over=1)
-    decisions.assert_priced(0, caller="bob")
+    with pytest.raises(LookupError, match=r"no caller 'alcie' has called \(did you mean `alice`"):
+        decisions.assert_priced(0, caller="alcie")
 
 
 def test_a_clock_goes_forward_by_a_time_as_policies_write_it() -> None:

@@ -18,8 +18,8 @@ class Decisions:
     """Keeps the event of each call. Pass it to a limiter or a middleware as a hook.
 
     An admitted call's event arrives when the call has ended. `memory_limiter` tells it the policy's
-    budgets and what the test calls its callers. So a budget that does not exist is an error, and
-    messages name callers as the test does.
+    budgets and what the test calls its callers. So a budget that does not exist is an error, a
+    caller who never called is one, and messages name callers as the test does.
 
     Attributes:
         events: Every event, in order of arrival.
@@ -81,7 +81,11 @@ class Decisions:
 
         Args:
             caller: Its name, as the test called it: an API key, a user. Or its identity's key.
+
+        Raises:
+            LookupError: No such caller has called.
         """
+        self._check_caller(caller)
         return [event for event in self.events if self._is(event, caller)]
 
     def assert_admitted(self, times: int | None = None, *, caller: str = "") -> None:
@@ -148,6 +152,15 @@ class Decisions:
                 f" {', '.join(sorted(self._budgets))}"
             )
 
+    def _check_caller(self, caller: str) -> None:
+        known = {name for names in self._names for name in (*names, *names.values())}
+        if caller and self._names and caller not in known:
+            names = sorted({name for names in self._names for name in names.values()})
+            raise LookupError(
+                f"no caller {caller!r} has called{nearest(caller, names)}: there were"
+                f" {', '.join(names) or 'none'}"
+            )
+
     def _is(self, event: DecisionEvent, caller: str) -> bool:
         return caller in {event.identity.key, self._name(event)}
 
@@ -158,6 +171,7 @@ class Decisions:
     def _assert_count(
         self, found: list[DecisionEvent], times: int | None, what: str, caller: str
     ) -> None:
+        self._check_caller(caller)
         if caller:
             found = [event for event in found if self._is(event, caller)]
             what = f"of {caller} {what}"
