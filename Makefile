@@ -15,6 +15,10 @@ SOURCES := pyproject.toml LICENSE NOTICE README.md $(shell find src -type f -not
 # Tests run on every core, but on eight at most: each worker starts servers of its own.
 WORKERS ?= -n auto --maxprocesses=8 --dist=worksteal
 
+# What quick runs leave out: tests of servers and clients, and planted bugs.
+UNSERVED := $(foreach folder,benchmarks demo faults model_servers sdk servers,--ignore=tests/$(folder)) \
+	--ignore-glob='*_catches_bugs.py'
+
 # COVERAGE=1 also measures what the tests run, for `make coverage`. It more than doubles their time, and
 # the slow tests repeat with servers, faults and many examples what the others run once: these are not measured.
 PYTEST := $(if $(COVERAGE),-m coverage run )-m pytest
@@ -36,7 +40,7 @@ export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo quick test test-slow test-all test-deploy test-servers coverage check format bench sweep fuzz hostile docs dev lock clean python
+.PHONY: help demo quick test test-slow test-all test-deploy test-servers coverage check format bench sweep fuzz hostile lowest audit dist docs dev lock clean python
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -46,7 +50,7 @@ demo: $(DEMO)/.installed ## see budgets at work, in the terminal
 
 quick: $(VENV)/.editable ## test src without servers, clients and planted bugs, with few examples, in under a minute
 	$(PY) -m pytest $(WORKERS) --hypothesis-profile=quick -m 'not slow and not real_server' \
-		$(foreach folder,benchmarks demo faults model_servers sdk servers,--ignore=tests/$(folder)) --ignore-glob='*_catches_bugs.py' $(ARGS)
+		$(UNSERVED) $(ARGS)
 
 test: $(WHEELENV)/.installed ## build the wheel, install it, and test it, but for the slow tests
 	$(IS_WHEEL)
@@ -100,6 +104,22 @@ hostile: $(VENV)/.editable ## measure what the worst bodies cost, as a multiple 
 
 test-deploy: $(WHEELENV)/.installed $(VENV)/.deploy ## check deploy/ by the schemas of Compose and Kubernetes, and by hadolint
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(WHEELPY) -m pytest tests/test_deploy.py $(ARGS)
+
+lowest: $(BUILD)/lowest/.installed ## test src with the lowest versions of what it depends on, quickly
+	PYTHONPATH=src $(BUILD)/lowest/bin/python -m pytest $(WORKERS) -p querybudget.testing.plugin \
+		--hypothesis-profile=quick -m 'not slow and not real_server' $(UNSERVED) $(ARGS)
+
+audit: $(BUILD)/audit/.installed ## look up known vulnerabilities of what requirements/*.txt pins
+	$(BUILD)/audit/bin/pip-audit --disable-pip --require-hashes --requirement requirements/dev.txt
+	$(BUILD)/audit/bin/pip-audit --disable-pip --require-hashes --requirement requirements/bench.txt
+
+dist: $(BUILD)/audit/.installed $(VENV)/.installed ## build what is released: wheel, source, and the wheel's SBOM (CycloneDX)
+	rm -rf dist
+	$(PY) -m build --no-isolation --outdir dist .
+	$(PY) -m venv $(BUILD)/released
+	$(BUILD)/released/bin/python $(PIP) install dist/*.whl
+	$(BUILD)/audit/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library \
+		--output-reproducible -o dist/querybudget.cdx.json $(BUILD)/released/bin/python
 
 docs: $(VENV)/.installed ## build the documentation; any warning fails
 	$(PY) -m mkdocs build --strict
@@ -189,6 +209,19 @@ $(DEMO)/.installed: requirements/demo.txt $(SOURCES) | python
 	test -x $(DEMO)/bin/python || $(PYTHON) -m venv $(DEMO)
 	$(DEMO)/bin/python $(PIP) install --require-hashes -r requirements/demo.txt
 	$(DEMO)/bin/python $(PIP) install --no-deps --no-build-isolation --no-index --force-reinstall .
+	@touch $@
+
+# The lowest versions of what pyproject.toml names, at their releases of then; the rest as it fits.
+$(BUILD)/lowest/.installed: pyproject.toml $(BUILD)/uv/.installed
+	$(BUILD)/uv/bin/uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --extra all \
+		--group test --no-header -o $(BUILD)/lowest.txt pyproject.toml
+	$(PYTHON) -m venv --clear $(BUILD)/lowest
+	$(BUILD)/uv/bin/uv pip install --quiet --python $(BUILD)/lowest/bin/python -r $(BUILD)/lowest.txt
+	@touch $@
+
+$(BUILD)/audit/.installed: | python
+	$(PYTHON) -m venv $(BUILD)/audit
+	$(BUILD)/audit/bin/python $(PIP) install 'cyclonedx-bom>=7' 'pip-audit>=2.9'
 	@touch $@
 
 $(BUILD)/uv/.installed: | python

@@ -62,7 +62,5 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 
 def _completion(arguments: argparse.Namespace) -> int:
-    from querybudget.cli.main import command_parser  # noqa: PLC0415 - which imports this module
-
-    print(completion_script(command_parser(), arguments.shell))
+    print(completion_script(arguments.whole, arguments.shell))
     return 0

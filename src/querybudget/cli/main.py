@@ -100,6 +100,7 @@ def command_parser() -> Parser:
         groups.append(listed(title, added))
     parser.groups = "\n\n".join(groups)
     parser.commands = dict(commands.choices)
+    parser.set_defaults(whole=parser)  # for `completion`
     return parser
 
 
