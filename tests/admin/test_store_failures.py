@@ -52,11 +52,11 @@ class FailingOnce(MemoryStore):
         return self._stepped(found) if name in VERBS else found
 
     def _stepped(self, verb: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def stepped(*arguments: object) -> Any:
+        async def stepped(*arguments: object, **named: object) -> Any:
             self.left -= 1
             if self.left == -1 and not self.done:
                 raise StoreError("it is down")
-            answer = await verb(*arguments)
+            answer = await verb(*arguments, **named)
             if self.left == -1:
                 raise StoreError("it went down")
             return answer

@@ -43,7 +43,9 @@ class Failing(MemoryStore):
 
     how: Any = None
 
-    async def accounts(self, cursor: str = "", limit: int = 100, part: str = "") -> AccountPage:
+    async def accounts(
+        self, cursor: str = "", limit: int = 100, part: str = "", *, begins: bool = False
+    ) -> AccountPage:
         how: BaseException | None = self.how
         if how is not None:
             raise how

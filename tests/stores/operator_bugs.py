@@ -40,14 +40,18 @@ class KnowsEverybody(MemoryStore):
 
 
 class MatchesBeginnings(MemoryStore):
-    async def accounts(self, cursor: str = "", limit: int = 100, part: str = "") -> AccountPage:
+    async def accounts(
+        self, cursor: str = "", limit: int = 100, part: str = "", *, begins: bool = False
+    ) -> AccountPage:
         page = await super().accounts(cursor, limit)
         records = tuple(record for record in page.records if part in record.partition)
         return AccountPage(records, page.cursor)
 
 
 class ListsByPlace(MemoryStore):
-    async def accounts(self, cursor: str = "", limit: int = 100, part: str = "") -> AccountPage:
+    async def accounts(
+        self, cursor: str = "", limit: int = 100, part: str = "", *, begins: bool = False
+    ) -> AccountPage:
         first = int(cursor or 0)
         keys = [*self._known, *self._newcomers, *self._invented]
         found = [await self.account(key) for key in keys[first : first + limit]]
@@ -56,8 +60,11 @@ class ListsByPlace(MemoryStore):
 
 
 class BelievesEveryCursor(MemoryStore):
-    async def accounts(self, cursor: str = "", limit: int = 100, part: str = "") -> AccountPage:
-        return await super().accounts(cursor if cursor.startswith("after") else "", limit, part)
+    async def accounts(
+        self, cursor: str = "", limit: int = 100, part: str = "", *, begins: bool = False
+    ) -> AccountPage:
+        after = cursor if cursor.startswith("after") else ""
+        return await super().accounts(after, limit, part, begins=begins)
 
 
 class ListsItsOwnAccounts(MemoryStore):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,12 +15,16 @@ from querybudget.errors import SetupError
 from querybudget.ledger import Charge, Line
 from querybudget.overrides import AuditEntry, Override
 from querybudget.stores import MemoryStore, accounts, memory, operators
+from querybudget.stores.sqlite import changes, rows
+from querybudget.stores.sqlite.schema import migrate
 from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
 from querybudget.units import MICRO, NO_TIME, SECOND, Algorithm, Micros, Quota, Unit
 
 RPM = Quota("rpm", Unit.REQUESTS, 9 * MICRO, 60 * SECOND, Algorithm.SLIDING, 9 * MICRO)
 NAMES = st.sampled_from([f"caller-{number}" for number in range(30)])
+SMALL = {"SCAN counts", "SCAN audit", "SCAN overrides", "SCAN overrides_version"}
+"""Tables that are read whole: two rows, the last entries, what operators have changed."""
 NOTE = AuditEntry(NO_TIME, "operator", "override", "caller")
 
 
@@ -166,3 +171,39 @@ async def test_what_is_forgotten_while_a_list_is_made_is_in_no_list() -> None:
     await store.forget("c")
     page = await store.accounts(page.cursor, 9)
     assert page.records == ()
+
+
+async def test_a_page_of_some_accounts_in_a_file_looks_at_a_bounded_number(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(rows, "LOOKED_AT", 3)
+    store = SqliteStore(tmp_path / "budgets.db", ManualClock())
+    for number in range(10):
+        await call(store, f"caller-{number}", f"{number}")
+    for part, begins in (("caller-8", False), ("caller-8", True)):
+        page = await store.accounts("", 5, part, begins=begins)
+        assert (page.records, page.cursor) == ((), "after:caller-2")
+        found = list[str]()
+        while page.cursor:
+            page = await store.accounts(page.cursor, 5, part, begins=begins)
+            found += [record.partition for record in page.records]
+        assert found == ["caller-8"]
+    await store.aclose()
+
+
+def test_no_statement_of_a_file_reads_or_sorts_all_accounts(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "budgets.db", isolation_level=None)
+    migrate(connection, tmp_path / "budgets.db")
+    statements = [
+        text
+        for module in (rows, changes)
+        for text in vars(module).values()
+        if isinstance(text, str) and text.partition(" ")[0] in {"SELECT", "DELETE", "UPDATE"}
+    ]
+    assert len(statements) > 12
+    for statement in statements:
+        values = ["1"] * statement.count("?")
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+        for *_, step in plan:
+            assert "TEMP B-TREE" not in step, statement
+            assert not (step.startswith("SCAN") and "INDEX" not in step) or step in SMALL, statement

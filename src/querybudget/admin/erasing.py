@@ -48,15 +48,17 @@ class Erasure:
         return " and ".join(counts)
 
 
-async def every(store: Administering, part: str = "") -> AsyncIterator[AccountRecord]:
-    """Return all accounts whose key has a part; some may come twice.
+async def every(
+    store: Administering, part: str = "", *, begins: bool = False
+) -> AsyncIterator[AccountRecord]:
+    """Return all accounts whose key has a part, or one that begins so; some may come twice.
 
     Raises:
         StoreError: The store failed.
     """
     cursor = ""
     while True:
-        page = await store.accounts(cursor, PAGE, part)
+        page = await store.accounts(cursor, PAGE, part, begins=begins)
         for record in page.records:
             yield record
         cursor = page.cursor

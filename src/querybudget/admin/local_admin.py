@@ -190,7 +190,7 @@ class LocalAdmin:
             for part in entry.account.split(SEPARATOR)
             if part.startswith(key)
         }
-        async for record in every(self._store):
+        async for record in every(self._store, key, begins=True):
             for part in record.partition.split(SEPARATOR):
                 if part.startswith(key):
                     found.add(part)

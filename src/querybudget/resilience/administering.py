@@ -53,9 +53,11 @@ class Administering:
         """Whether the store is an `Administers`: without, only `forget` works."""
         return isinstance(self._store, Administers)
 
-    async def accounts(self, cursor: str = "", limit: int = 100, part: str = "", /) -> AccountPage:
+    async def accounts(
+        self, cursor: str = "", limit: int = 100, part: str = "", /, *, begins: bool = False
+    ) -> AccountPage:
         """As `Administers.accounts`, of the store alone."""
-        return await self._ask(self._able.accounts(cursor, limit, part))
+        return await self._ask(self._able.accounts(cursor, limit, part, begins=begins))
 
     async def account(self, partition: str, /) -> AccountRecord | None:
         """As `Administers.account`, of the store alone."""

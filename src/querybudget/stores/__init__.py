@@ -123,7 +123,9 @@ class Administers(Protocol):
     With any other, `querybudget.admin` says what cannot be done.
     """
 
-    async def accounts(self, cursor: str = "", limit: int = 100, part: str = "", /) -> AccountPage:
+    async def accounts(
+        self, cursor: str = "", limit: int = 100, part: str = "", /, *, begins: bool = False
+    ) -> AccountPage:
         """Return some accounts, and the cursor of the next.
 
         An account that exists from the first page to the last is returned at least once. All of
@@ -133,6 +135,7 @@ class Administers(Protocol):
             cursor: `AccountPage.cursor` of the page before; empty for the first.
             limit: About how many. A page may have fewer, even none, and not be the last.
             part: Only accounts whose key has this part (`Override.account`); empty for all.
+            begins: Or a part that begins with it.
 
         Raises:
             StoreError: The store could not answer.

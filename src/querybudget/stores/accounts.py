@@ -93,9 +93,17 @@ def copied(account: Account) -> Account:
         return deepcopy(account)
 
 
-def has_part(partition: str, part: str) -> bool:
-    """Return True if an account's key has this part; any key has an empty one."""
-    return not part or (part in partition and part in partition.split(SEPARATOR))
+def has_part(partition: str, part: str, *, begins: bool = False) -> bool:
+    """Return True if an account's key has this part, or one that begins so, if `begins`.
+
+    Any key has an empty part.
+    """
+    if not part:
+        return True
+    if part not in partition:
+        return False
+    parts = partition.split(SEPARATOR)
+    return part in parts or (begins and any(each.startswith(part) for each in parts))
 
 
 def cursor_after(partition: str) -> str:

@@ -127,7 +127,9 @@ class MemoryStore:
         invented = self._invented.pop(partition, None) is not None
         return self._newcomers.remove(partition) is not None or known or invented
 
-    async def accounts(self, cursor: str = "", limit: int = 100, part: str = "") -> AccountPage:
+    async def accounts(
+        self, cursor: str = "", limit: int = 100, part: str = "", *, begins: bool = False
+    ) -> AccountPage:
         after, records, last, looked_at = key_before(cursor), list[AccountRecord](), "", 0
         listing = self._listing
         if after is None or listing is None:
@@ -136,7 +138,7 @@ class MemoryStore:
             if len(records) >= max(1, limit) or looked_at == LOOKED_AT:
                 return AccountPage(tuple(records), cursor_after(last))
             last, looked_at = key, looked_at + 1
-            record = self._record(key) if has_part(key, part) else None
+            record = self._record(key) if has_part(key, part, begins=begins) else None
             if record is not None:
                 records.append(record)
         self._listing = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from querybudget.errors import StoreError
 from querybudget.ledger import Account
@@ -37,7 +37,9 @@ class Listing:
     def __init__(self, single: SingleServerOps) -> None:
         self._single = single
 
-    async def page(self, cursor: str, limit: int, part: str) -> AccountPage:
+    async def page(
+        self, cursor: str, limit: int, part: str, *, begins: bool = False
+    ) -> AccountPage:
         """As `Administers.accounts`.
 
         Raises:
@@ -58,7 +60,11 @@ class Listing:
         records: list[AccountRecord] = []
         for _ in range(SCANS):
             place, keys = await self._single.connection.scan(node, place, pattern, count)
-            records += await self._records(keys, part)
+            records += await self._records(
+                (key, partition)
+                for key, partition in ((key, self._single.partition(key)) for key in keys)
+                if has_part(partition, part, begins=begins)
+            )
             if not place:
                 following = nodes[nodes.index(node) + 1 :]
                 if not following:
@@ -68,9 +74,9 @@ class Listing:
                 break
         return AccountPage(tuple(records), f"scan:{place}@{node}")
 
-    async def _records(self, keys: Sequence[bytes], part: str) -> list[AccountRecord]:
-        wanted = [(key, self._single.partition(key)) for key in keys]
-        wanted = [(key, partition) for key, partition in wanted if has_part(partition, part)]
+    async def _records(self, keys: Iterable[tuple[bytes, str]]) -> list[AccountRecord]:
+        """Return the accounts of some keys, which are given with what they stand for."""
+        wanted = [*keys]
         get = self._single.connection.execute
         found = await asyncio.gather(*(get("GET", key) for key, _ in wanted))
         return [

@@ -160,8 +160,10 @@ class RedisStore:
         self._coverage.drop([partition])
         return bool(await self._single.connection.execute("DEL", self._single.key(partition)))
 
-    async def accounts(self, cursor: str = "", limit: int = 100, part: str = "") -> AccountPage:
-        return await self._listing.page(cursor, limit, part)
+    async def accounts(
+        self, cursor: str = "", limit: int = 100, part: str = "", *, begins: bool = False
+    ) -> AccountPage:
+        return await self._listing.page(cursor, limit, part, begins=begins)
 
     async def account(self, partition: str) -> AccountRecord | None:
         _, (packed,) = await self._single.read([partition])

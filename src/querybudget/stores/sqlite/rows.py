@@ -23,13 +23,18 @@ MAX_INTEGER = 2**63 - 1
 MAX_REMOVED = 32
 """Rows removed at a time, so that no single call pays for all of them."""
 
+LOOKED_AT = 5_000
+"""Keys that are looked at for one page of some accounts: calls wait for the thread meanwhile."""
+
 MAX_PAGES = 16
 """Pages returned to the file system at a time."""
 
 _LIST = """SELECT key, known, seen, expires, books FROM accounts
-    WHERE key > ? AND instr('|' || key || '|', ?) ORDER BY key LIMIT ?"""
+    WHERE key > ? AND key <= ? AND instr('|' || key || '|', ?) ORDER BY key LIMIT ?"""
 _LIST_ALL = """SELECT key, known, seen, expires, books FROM accounts
     WHERE key > ? ORDER BY key LIMIT ?"""
+_AS_FAR_AS = "SELECT key FROM accounts WHERE key > ? ORDER BY key LIMIT 1 OFFSET ?"
+_LAST = "SELECT max(key) FROM accounts"
 _SELECT = "SELECT known, seen, expires, books FROM accounts WHERE key = ?"
 _INSERT = "INSERT INTO accounts (key, known, seen, expires, books) VALUES (?, ?, ?, ?, ?)"
 _UPDATE = "UPDATE accounts SET seen = ?, expires = ?, books = ? WHERE key = ?"
@@ -46,6 +51,13 @@ logger = logging.getLogger("querybudget")
 
 T = TypeVar("T")
 _NEWCOMER, _KNOWN, _INVENTED = range(3)
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Which accounts a page is to have: `part` and `begins` of `Administers.accounts`."""
+
+    part: str = ""
+    begins: bool = False
 
 
 class _Books(msgspec.Struct, array_like=True, frozen=True):
@@ -170,23 +182,31 @@ def expiry(account: Account, quotas: Iterable[Quota], before: int, now: int) -> 
 
 
 def read_page(
-    connection: sqlite3.Connection, after: str, limit: int, part: str
-) -> list[AccountRecord]:
-    """Return the accounts whose keys come next, in a transaction.
+    connection: sqlite3.Connection, after: str, limit: int, wanted: Wanted
+) -> tuple[list[AccountRecord], str]:
+    """Return the accounts whose keys come next, in a transaction, and the last key looked at.
 
-    One that cannot be read is empty.
+    That is empty at the end. An account that cannot be read is empty.
 
     Args:
         connection: In a transaction.
         after: The key before.
         limit: How many.
-        part: As for `Administers.accounts`.
+        wanted: Which.
     """
-    if part:
-        wanted = f"{SEPARATOR}{part}{SEPARATOR}"
-        rows = connection.execute(_LIST, (after, wanted, limit))
-    else:
-        rows = connection.execute(_LIST_ALL, (after, limit))
+    if not wanted.part:
+        records = _records(connection.execute(_LIST_ALL, (after, limit)))
+        return records, records[-1].partition if len(records) == limit else ""
+    further = connection.execute(_AS_FAR_AS, (after, LOOKED_AT - 1)).fetchone()
+    last: str = (further or connection.execute(_LAST).fetchone())[0] or ""
+    text = f"{SEPARATOR}{wanted.part}{'' if wanted.begins else SEPARATOR}"
+    records = _records(connection.execute(_LIST, (after, last, text, limit)))
+    if len(records) == limit:
+        return records, records[-1].partition
+    return records, last if further else ""
+
+
+def _records(rows: Iterable[Sequence[Any]]) -> list[AccountRecord]:
     return [_record(key, row) for key, *row in rows]
 
 

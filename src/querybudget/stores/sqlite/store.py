@@ -32,7 +32,14 @@ from querybudget.stores.clock import Clock
 from querybudget.stores.operators import check, too_many
 from querybudget.stores.sqlite import changes
 from querybudget.stores.sqlite.file import READ, WRITE, AccountFile, LockedError
-from querybudget.stores.sqlite.rows import AccountRow, evict, evict_invented, read_page, sweep
+from querybudget.stores.sqlite.rows import (
+    AccountRow,
+    Wanted,
+    evict,
+    evict_invented,
+    read_page,
+    sweep,
+)
 from querybudget.stores.sqlite.thread import WorkerThread
 from querybudget.text import nearest
 from querybudget.units import SECOND, Micros, Quota
@@ -116,11 +123,13 @@ class SqliteStore:
     async def forget(self, partition: str) -> bool:
         return await self._transact(WRITE, self._forget, partition)
 
-    async def accounts(self, cursor: str = "", limit: int = 100, part: str = "") -> AccountPage:
-        after = key_before(cursor)
-        records = await self._transact(READ, read_page, after or "", max(1, limit), part)
-        more = len(records) == max(1, limit)
-        return AccountPage(tuple(records), cursor_after(records[-1].partition) if more else "")
+    async def accounts(
+        self, cursor: str = "", limit: int = 100, part: str = "", *, begins: bool = False
+    ) -> AccountPage:
+        after = key_before(cursor) or ""
+        wanted = Wanted(part, begins)
+        records, last = await self._transact(READ, read_page, after, max(1, limit), wanted)
+        return AccountPage(tuple(records), cursor_after(last) if last else "")
 
     async def account(self, partition: str) -> AccountRecord | None:
         return await self._transact(READ, self._account, partition)

@@ -121,6 +121,9 @@ class AdministerContract(StoreTests):
             assert found.keys() == expected, f"expected {expected}, found {found.keys()}"
             assert not await _listed(admin, "org:"), "expected only whole parts to match"
             assert not await _listed(admin, "caller-?"), "expected no pattern to match"
+            for beginning, many in (("org:", MANY), ("er-1", 0), ("caller-1|", 0)):
+                found = await _listed(admin, beginning, begins=True)
+                assert len(found) == many, f"expected {many} of {beginning!r}, found {found.keys()}"
 
     async def test_accounts_that_stay_are_listed_while_others_come_and_go(self) -> None:
         async with self._administering() as (store, admin):
@@ -309,11 +312,13 @@ async def _account(admin: Administers, partition: str = "caller") -> AccountReco
     return record
 
 
-async def _listed(admin: Administers, part: str = "") -> dict[str, Account]:
+async def _listed(
+    admin: Administers, part: str = "", *, begins: bool = False
+) -> dict[str, Account]:
     """Return all accounts by key, read page by page."""
     found, cursor = dict[str, Account](), ""
     for _ in range(MOST_PAGES):
-        page = await admin.accounts(cursor, PAGE, part)
+        page = await admin.accounts(cursor, PAGE, part, begins=begins)
         found |= {record.partition: record.account for record in page.records}
         cursor = page.cursor
         if not cursor:
