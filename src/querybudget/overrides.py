@@ -26,6 +26,14 @@ class Effect(enum.StrEnum):
     """The budget counts and reports, and refuses and slows nothing."""
     BLOCK = "block"
     """Every call is refused."""
+    ENFORCE = "enforce"
+    """A budget of one policy is enforced for everybody, whatever its mode there."""
+    SHADOW = "shadow"
+    """A budget of one policy only reports, for everybody, whatever its mode there."""
+
+
+SWITCHES = frozenset({Effect.ENFORCE, Effect.SHADOW})
+"""Effects that are no account's: `Override.account` is ``policy:`` and the policy's hash."""
 
 
 class Override(msgspec.Struct, frozen=True, gc=False):

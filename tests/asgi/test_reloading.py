@@ -192,3 +192,41 @@ async def test_the_health_endpoint_says_which_policy_a_worker_runs(tmp_path: Pat
     async with watched(tmp_path / "policy.yaml") as (limiter, _):
         driven = await drive(health_app(limiter), http_scope("/", method="GET"))
         assert driven.json["policy"] == limiter.policy_hash
+
+
+async def test_a_policy_that_is_not_to_be_watched_is_not_watched_from_then_on(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "policy.yaml"
+    async with watched(path) as (limiter, looks):
+        path.write_text(SECOND + "watch: false\n")
+        await looks.look(2)
+        assert limit(limiter) == 9
+        path.write_text(FIRST)
+        await looks.look(3)
+        assert limit(limiter) == 9
+        await limiter.reload(load_policy(path))  # as the console does
+        assert limit(limiter) == 1
+        await looks.look(2)
+        path.write_text(SECOND)
+        await looks.look(2)
+        assert limit(limiter) == 9
+
+
+async def test_a_policy_refused_for_its_overrides_is_tried_again_when_they_change(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, table = tmp_path / "policy.yaml", tmp_path / "overrides.yaml"
+    table.write_text("- {user: ada, limt: 5 requests}\n")
+    named = "secret: 0123456789abcdef\nidentity: [user]\n"
+    async with watched(path, FIRST + named) as (limiter, looks):
+        path.write_text(f"{SECOND}{named}overrides: [{{from: {table}}}]\n")
+        await looks.look(2)
+        refused = limiter.refused_policies
+        await looks.look(4)
+        assert (limit(limiter), limiter.refused_policies) == (1, refused)
+        table.write_text("- {user: ada, limit: 5 requests}\n")
+        await looks.look(2)
+        assert f"{table} has changed" in caplog.text
+        assert limiter.refused_policies == refused, caplog.text
+        assert limit(limiter) == 9

@@ -26,9 +26,39 @@ def audit(client: Console) -> list[tuple[str, str, str]]:
 
 def test_a_shadow_budget_is_enforced_by_a_form_and_it_is_noted(operator: Console) -> None:
     answer = operator.submit("/budgets/day/mode", mode="enforce")
-    assert answer.headers["location"] == "/policy?done=mode"
+    assert answer.headers["location"] == "/policy?done=mode-here"
     assert modes(operator) == {"rpm": Mode.ENFORCE, "day": Mode.ENFORCE}
     assert audit(operator) == [("ana", "mode", "budget 'day': shadow becomes enforce")]
+
+
+def test_a_mode_is_switched_back_and_both_are_noted(operator: Console) -> None:
+    before = operator.limiter.policy_hash
+    for mode in ("enforce", "enforce", "shadow"):
+        operator.submit("/budgets/day/mode", mode=mode)
+    assert modes(operator)["day"] is Mode.SHADOW
+    assert operator.limiter.policy_hash == before
+    assert [detail for _, _, detail in audit(operator)] == [
+        "budget 'day': enforce becomes shadow",
+        "nothing is different",
+        "budget 'day': shadow becomes enforce",
+    ]
+
+
+def test_a_mode_is_switched_for_all_who_share_a_file(
+    make: MakeConsole, policy_file: Path, tmp_path: Path
+) -> None:
+    policy_file.write_text(f"{POLICY}store: {{url: 'sqlite:///{tmp_path}/b.db', timeout: 60s}}\n")
+    with make() as one, make() as other:
+        one.log_in()
+        answer = one.submit("/budgets/day/mode", mode="enforce")
+        assert answer.headers["location"] == "/policy?done=mode"
+        assert "wherever this policy runs" in one.get("/policy?done=mode").text
+        other.portal.call(other.limiter.feed.refresh) if other.portal else None
+        assert modes(other) == modes(one) == {"rpm": Mode.ENFORCE, "day": Mode.ENFORCE}
+        assert one.limiter.policy_hash == other.limiter.policy_hash
+        for client in (one, other):
+            assert client.portal
+            client.portal.call(client.limiter.aclose)
 
 
 @pytest.mark.parametrize(

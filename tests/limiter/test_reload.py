@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from querybudget.errors import SetupError
 from querybudget.events import DecisionEvent
 from querybudget.limiter import Admission, Limiter, Outcome
-from querybudget.overrides import Effect, Override
+from querybudget.overrides import AuditEntry, Effect, Override
 from querybudget.policy import load_policy
 from querybudget.policy.model import Mode, Policy
+from querybudget.stores import MemoryStore
+from querybudget.testing import ManualClock
 from querybudget.testing.limiter import memory_limiter
-from querybudget.units import MICRO
+from querybudget.units import MICRO, NO_TIME
 
 CHAT = "/v1/chat/completions"
 OWN = {"name": "own", "limit": "9 requests/minute"}
@@ -145,6 +147,39 @@ async def test_a_budget_is_enforced_and_put_back_into_shadow() -> None:
     assert (await limiter.admit(scope())).refusal is None
     with pytest.raises(LookupError, match="did you mean `own`"):
         limiter.set_mode("owm", Mode.SHADOW)
+
+
+async def test_a_switch_in_this_process_ends_with_the_policy_that_it_was_made_under() -> None:
+    limiter = memory_limiter(policy(OWN))
+    limiter.set_mode("own", Mode.SHADOW)
+    change = await limiter.reload(policy(OWN, OPEN))
+    assert "budget 'own': shadow becomes enforce" in change.changes
+
+
+async def test_a_switch_of_the_store_acts_wherever_its_policy_runs_and_nowhere_else() -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    shadow = OWN | {"mode": "shadow"}
+    here, there = (Limiter(policy(shadow), store=store, clock=clock) for _ in range(2))
+    other = Limiter(policy(shadow, OPEN), store=store, clock=clock)
+    entry = here.switches.switch("own", Mode.ENFORCE)
+    await store.override(entry, AuditEntry(NO_TIME, "ana", "mode", ""))
+    for limiter in (here, there, other):
+        await limiter.feed.refresh()
+    assert [each.policy.budgets[0].mode for each in (here, there, other)] == [
+        Mode.ENFORCE,
+        Mode.ENFORCE,
+        Mode.SHADOW,
+    ]
+    assert here.policy_hash == there.policy_hash == Limiter(policy(OWN)).policy_hash
+    await there.reload(policy(shadow))  # the same again: it stays
+    assert there.policy.budgets[0].mode is Mode.ENFORCE
+    await here.reload(policy(shadow, OPEN))
+    assert here.policy.budgets[0].mode is Mode.SHADOW
+    assert await store.remove_override(entry.id, None)
+    await there.feed.refresh()
+    assert there.policy.budgets[0].mode is Mode.SHADOW
+    assert there.rules.overrides is None
 
 
 async def test_overrides_of_the_store_outlive_a_reload_and_the_policys_own_do_not() -> None:

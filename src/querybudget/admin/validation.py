@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from querybudget.errors import SetupError
 from querybudget.notation import LARGEST
-from querybudget.overrides import ANY_BUDGET, Effect, Override
+from querybudget.overrides import ANY_BUDGET, SWITCHES, Effect, Override
 from querybudget.policy.model import Budget
 from querybudget.text import in_units, listed, moment, nearest
 from querybudget.units import MICRO, Unit
@@ -80,6 +80,8 @@ def change_in_words(entry: Override) -> str:
     end = f" until {moment(entry.until)}" if entry.until else ""
     if entry.effect is Effect.BLOCK:
         return f"refuse every call{end}"
+    if entry.effect in SWITCHES:
+        return f"{budget}: mode {entry.effect.value}"
     if entry.effect is Effect.ALLOW:
         return f"{budget}: count, and refuse nothing{end}"
     steps = [f"limit {in_units(entry.limit)}"] if entry.limit else []

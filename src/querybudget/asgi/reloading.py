@@ -47,16 +47,16 @@ class Reloading:
         self._limiter = limiter
         self._pause = pause or partial(asyncio.sleep, EVERY)
         self._source = limiter.policy.source
+        self._beside: tuple[str, ...] = ()
+        """Files of overrides for which a policy was refused: it is tried again when they change."""
         self._watching: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
 
     def start(self) -> None:
-        """Begin to watch the file, unless the policy says not to, and to hear SIGHUP."""
-        stamp = _stamp(self._source)
-        if stamp is None:
+        """Begin to watch the file, while the policy does not say not to, and to hear SIGHUP."""
+        if _stamp(self._source) is None:
             return  # it came from no file
-        if self._limiter.policy.watch:
-            self._watching = asyncio.create_task(self._watch(stamp))
+        self._watching = asyncio.create_task(self._watch(self._stamps()))
         _hear(self)
 
     async def stop(self) -> None:
@@ -78,13 +78,16 @@ class Reloading:
         """
         async with self._lock:
             limiter = self._limiter
+            self._beside = ()  # whoever reads them at work looks at them itself
             try:
                 policy = await asyncio.to_thread(load_policy, self._source)
-                if policy == limiter.policy:
+                switches = limiter.switches
+                if policy == switches.policy and not switches.local:
                     logger.info("%s: the policy is as before (%s)", why, limiter.policy_hash)
                     return True
                 await limiter.reload(policy, why=why)
             except PolicyError as error:
+                self._beside = tuple({problem.source for problem in error.problems})
                 limiter.refused_policies += 1
                 logger.error("%s: the policy is refused, and the old one stays:\n%s", why, error)  # noqa: TRY400 - the lines of the file say where
                 return False
@@ -94,19 +97,32 @@ class Reloading:
                 return False
         return True
 
-    async def _watch(self, seen: Stamp) -> None:
-        """Load the file when it has changed and is left alone: editors write in several steps."""
-        last: Stamp | None = seen
+    async def _watch(self, seen: dict[str, Stamp | None]) -> None:
+        """Load the file when it has changed and is left alone: editors write in several steps.
+
+        So it is when a file beside it has changed for which the last attempt failed.
+        """
+        last = seen
         while True:
             await self._pause()
-            now = await asyncio.to_thread(_stamp, self._source)
-            if now is not None and now == last and now != seen:
-                seen = now
+            if not self._limiter.policy.watch:
+                seen = {}  # if it is to be watched again, then from how it is then
+                continue
+            now = await asyncio.to_thread(self._stamps)
+            if now[self._source] is None or now != last:
+                last = now
+                continue
+            changed = [name for name, stamp in now.items() if seen.get(name, stamp) != stamp]
+            seen = now
+            if changed:
                 try:
-                    await self.reload(f"{self._source} has changed")
+                    await self.reload(f"{changed[0]} has changed")
                 except Exception:
                     logger.exception("reloading failed: the old policy stays")
-            last = now
+                seen = await asyncio.to_thread(self._stamps) | now
+
+    def _stamps(self) -> dict[str, Stamp | None]:
+        return {name: _stamp(name) for name in (self._source, *self._beside)}
 
 
 def _stamp(source: str) -> Stamp | None:

@@ -216,7 +216,7 @@ async def _remove(admin: Admin, arguments: argparse.Namespace) -> int:
 
 
 async def _overrides(admin: Admin, arguments: argparse.Namespace) -> int:
-    from querybudget.console.phrases import override_words, short  # noqa: PLC0415
+    from querybudget.console.phrases import override_words, whose  # noqa: PLC0415
     from querybudget.text import moment  # noqa: PLC0415
 
     known = await admin.overrides()
@@ -226,7 +226,7 @@ async def _overrides(admin: Admin, arguments: argparse.Namespace) -> int:
     rows = [
         (
             one.id,
-            short(one.account),
+            whose(one),
             override_words(one),
             moment(one.until) if one.until else "",
             one.by,

@@ -121,7 +121,7 @@ async def change_mode(request: Request) -> Response:
     if word not in set(Mode):
         raise HTTPException(400, "There is no such mode.")
     await running.set_mode(site.limiter, name, Mode(word), session.by)
-    return see(request, "policy", "mode")
+    return see(request, "policy", "mode" if running.is_shared(site.limiter) else "mode-here")
 
 
 async def reload(request: Request) -> Response:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from querybudget.coverage import Reason
-from querybudget.overrides import ANY_BUDGET, Effect, Override
+from querybudget.overrides import ANY_BUDGET, SWITCHES, Effect, Override
 from querybudget.text import amount, dollars, duration, moment, number, unit_name
 from querybudget.traffic.record import TrafficRecord
 from querybudget.units import MICRO, SECOND, Unit
@@ -67,6 +67,12 @@ _ENDS = {
 def short(key: str) -> str:
     """An account's key with its hashes cut, as people compare them."""
     return _HASH.sub(lambda found: found[0][:SHORT], key)
+
+
+def whose(override: Override) -> str:
+    """For whom an override is, cut as `short` does."""
+    switch = override.effect in SWITCHES
+    return f"everybody ({override.account})" if switch else short(override.account)
 
 
 def figure(value: int, unit: str) -> str:
@@ -135,6 +141,9 @@ def override_words(override: Override) -> str:
     if override.effect is Effect.ALLOW:
         one = override.budget != ANY_BUDGET
         return f"allowed: {budget} count{'s' * one} and refuse{'s' * one} nothing"
+    if override.effect in SWITCHES:
+        enforced = override.effect is Effect.ENFORCE
+        return f"{'enforced' if enforced else 'in shadow'}: {budget}, in place of its own mode"
     changes = list[str]()
     if override.limit:
         changes.append(f"limit {_amount(override.limit, override.budget)}")

@@ -37,7 +37,9 @@ NOTES = {
     "pardon": "Pardoned: the score starts again, what was used stays.",
     "blank": "There was nothing to pardon.",
     "forget": "Forgotten.",
-    "mode": "The mode is changed, in this process, until the policy is loaded again.",
+    "mode": "The mode is switched: here at once, and within seconds wherever this policy runs on"
+    " this store, until it is switched back or another policy is loaded.",
+    "mode-here": "The mode is switched in this process alone, until a policy is loaded or it ends.",
     "reload": "The policy is loaded. What callers have used is kept.",
 }
 """What a page says after a change, by the word in its address."""

@@ -37,16 +37,18 @@ from querybudget.limiter.notices import Notices
 from querybudget.limiter.override_feed import OverrideFeed
 from querybudget.limiter.override_sources import SourceReader, readers_of
 from querybudget.limiter.plans import Caller
-from querybudget.limiter.reloading import Change, change_between, prepared, with_mode
+from querybudget.limiter.reloading import Change, change_between, prepared
 from querybudget.limiter.renewals import Renewals
 from querybudget.limiter.reporting import Reporter
 from querybudget.limiter.route import Route
 from querybudget.limiter.rules import Rules
 from querybudget.limiter.scopes import method_of, paths_of
 from querybudget.limiter.settler import Settler
+from querybudget.limiter.switches import Switches
 from querybudget.limiter.unknown import UnknownPaths
 from querybudget.limiter.usage import usage_of
 from querybudget.limiter.verification import Verified
+from querybudget.overrides import Override
 from querybudget.policy.model import Mode, Policy
 from querybudget.resilience.administering import Administering
 from querybudget.resilience.guard import Wait, within
@@ -82,18 +84,16 @@ class Limiter:
             needs it. One that is passed is not closed by the limiter.
 
     Raises:
-        SetupError: There is no such store, it cannot keep the policy's budgets, or an argument is
-            of the wrong type.
+        SetupError: There is no such store, it cannot keep the budgets, or an argument is wrong.
 
     Attributes:
         policy: What decides calls; `reload` puts another in its place.
         clock, sleep: As given, or by default.
-        store: Where accounts are kept.
-        place: The URL of it without secrets, or the name of a store's class.
+        store, place: Where accounts are kept, and the URL of it without secrets or its class.
         analyzer: Analyzes what calls ask; None if nothing does.
         reporter: Publishes events to the hooks.
-        matcher: Which budgets apply to a call, by the policy.
-        rules: All that is made of the policy.
+        rules, matcher: All that is made of the policy, and of that, which budgets apply to a call.
+        switches: The policy as it was loaded, and what operators have switched since.
         feed: Reads the overrides that the store keeps.
         estimator: What calls are expected to use.
         renewals: Hold what open calls have reserved.
@@ -124,19 +124,16 @@ class Limiter:
         secret = policy.secret or os.urandom(32)
         self._opened = analyzer_for(policy, secret) if analyzer is None else None
         analyzer = self.analyzer = analyzer or self._opened
-        self._adopt(Rules(policy, KeyedHash(secret), analyzer))
+        self.rules, self.switches = Rules(policy, KeyedHash(secret), analyzer), Switches(policy)
+        self.policy, self.matcher = policy, self.rules.matcher
         self.reporter = Reporter(hooks, lambda: self.rules, self.clock)
         self._settler = Settler(self._resilient, self.reporter)
         self._verified = Verified(self.rules.sources)
-        self.refused_policies = 0
         self.unknown, self._notices = UnknownPaths(), Notices()
         self.renewals = Renewals(self._resilient, self.clock, policy.hold)
-        self.feed = OverrideFeed(self._resilient, self.clock, lambda: self.rules)
-        self._names = charge_names()
+        self.feed = OverrideFeed(self._resilient, self.clock, self._take)
+        self._names, self.refused_policies = charge_names(), 0
         self.feed.adopt(readers_of(self.rules))
-
-    def _adopt(self, rules: Rules) -> None:
-        self.rules, self.policy, self.matcher = rules, rules.policy, rules.matcher
 
     async def reload(self, policy: Policy, *, why: str = "") -> Change:
         """Let another policy decide from now on. Usage is kept.
@@ -151,20 +148,31 @@ class Limiter:
             SetupError: The policy needs a restart, or names what there is not.
         """
         rules, readers = await prepared(policy, self.rules, self.analyzer, self.store, self.clock())
+        self.switches = Switches(rules.policy)
         return self._replace(rules, readers, why)
 
     def set_mode(self, budget: str, mode: Mode) -> Change:
-        """Let a budget enforce, or only report, until the policy is loaded again.
+        """Let a budget enforce, or only report, in this process, until a policy is loaded.
 
         Raises:
             LookupError: There is no such budget.
         """
-        return self._replace(with_mode(self.rules, self.analyzer, budget, mode), self.feed.readers)
+        before = self.rules
+        self.switches.switch_here(budget, mode)
+        self.feed.give()
+        return change_between(before, self.rules)
+
+    def _take(self, entries: Sequence[Override]) -> None:
+        """Apply overrides and switches from now on."""
+        rules = self.switches.rules(entries, self.rules, self.analyzer)
+        if rules is not self.rules:
+            self._replace(rules, self.feed.readers, "an operator switched a mode")
+        self.rules.take(entries)
 
     def _replace(self, rules: Rules, readers: tuple[SourceReader, ...], why: str = "") -> Change:
         """Put other rules in place, in one step: nothing is awaited meanwhile."""
         change, policy = change_between(self.rules, rules), rules.policy
-        self._adopt(rules)
+        self.rules, self.policy, self.matcher = rules, policy, rules.matcher
         self._verified.vouch(rules.sources)
         self.estimator.assume(policy.estimate)
         self.renewals.hold_for(policy.hold)

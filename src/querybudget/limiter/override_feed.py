@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from querybudget.limiter.override_sources import SourceReader
-from querybudget.limiter.rules import Rules
 from querybudget.overrides import Override
 from querybudget.redact import error_type
 from querybudget.resilience.store import ResilientStore
@@ -32,12 +31,12 @@ _OVERDUE = 3
 
 
 class OverrideFeed:
-    """Reads the overrides of a store again and again, and gives them to the rules.
+    """Reads the overrides of a store again and again, and gives them to who applies them.
 
     Args:
         store: Where they are kept, if it keeps any.
         clock: µs since the epoch.
-        rules: Returns what decides calls now.
+        take: Applies all that are known.
 
     Attributes:
         due: When the next call has to wake the timer, µs.
@@ -46,10 +45,12 @@ class OverrideFeed:
         stored: What the store said last.
     """
 
-    def __init__(self, store: ResilientStore, clock: Clock, rules: Callable[[], Rules]) -> None:
+    def __init__(
+        self, store: ResilientStore, clock: Clock, take: Callable[[Sequence[Override]], None]
+    ) -> None:
         self._resilient = store
         self._clock = clock
-        self._rules = rules
+        self._take = take
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._version = ""
@@ -80,7 +81,7 @@ class OverrideFeed:
         return self.keeps or bool(self.readers)
 
     def adopt(self, readers: tuple[SourceReader, ...]) -> None:
-        """Read these sources from now on, and give what is known to the rules."""
+        """Read these sources from now on, and give what is known."""
         self.readers = readers
         self.give()
         self.due = 0 if self._reads else NEVER
@@ -117,6 +118,6 @@ class OverrideFeed:
             self.give()
 
     def give(self) -> None:
-        """Give the overrides that are known to the rules."""
+        """Give the overrides that are known to who applies them."""
         read = [entry for reader in self.readers for entry in reader.entries]
-        self._rules().take((*read, *self.stored))
+        self._take((*read, *self.stored))

@@ -12,9 +12,9 @@ from querybudget.errors import SetupError
 from querybudget.limiter.analysis import PromptAnalyzer
 from querybudget.limiter.override_sources import SourceReader, readers_of
 from querybudget.limiter.rules import Rules
-from querybudget.policy.model import Budget, Mode, Policy
+from querybudget.policy.model import Budget, Policy
 from querybudget.stores import Declares, Store
-from querybudget.text import limit, listed, nearest
+from querybudget.text import limit, listed
 
 _FIXED = {
     "store": "`store`: accounts are kept elsewhere",
@@ -100,22 +100,6 @@ def check_reload(old: Policy, new: Policy, store: Store, *, analyzes: bool) -> N
 def differences(old: Policy, new: Policy) -> tuple[str, ...]:
     """Return how a policy differs from another, in words."""
     return (*_of_budgets(old.budgets, new.budgets), *_of_the_rest(old, new))
-
-
-def with_mode(rules: Rules, analyzer: PromptAnalyzer | None, name: str, mode: Mode) -> Rules:
-    """Return rules with another mode of one budget.
-
-    Raises:
-        LookupError: There is no such budget.
-    """
-    policy = rules.policy
-    names = [budget.name for budget in policy.budgets]
-    if name not in names:
-        raise LookupError(f"there is no budget {name!r}{nearest(name, names)}")
-    budgets = [
-        replace(budget, mode=mode) if budget.name == name else budget for budget in policy.budgets
-    ]
-    return Rules(replace(policy, budgets=tuple(budgets)), rules.hashed, analyzer, rules)
 
 
 def _of_budgets(old: Iterable[Budget], new: Iterable[Budget]) -> Iterator[str]:
