@@ -156,6 +156,10 @@ async def test_a_switch_in_this_process_ends_with_the_policy_that_it_was_made_un
     assert "budget 'own': shadow becomes enforce" in change.changes
 
 
+def mode(limiter: Limiter) -> Mode:
+    return limiter.policy.budgets[0].mode
+
+
 async def test_a_switch_of_the_store_acts_wherever_its_policy_runs_and_nowhere_else() -> None:
     clock = ManualClock()
     store = MemoryStore(clock)
@@ -166,19 +170,19 @@ async def test_a_switch_of_the_store_acts_wherever_its_policy_runs_and_nowhere_e
     await store.override(entry, AuditEntry(NO_TIME, "ana", "mode", ""))
     for limiter in (here, there, other):
         await limiter.feed.refresh()
-    assert [each.policy.budgets[0].mode for each in (here, there, other)] == [
+    assert [mode(each) for each in (here, there, other)] == [
         Mode.ENFORCE,
         Mode.ENFORCE,
         Mode.SHADOW,
     ]
     assert here.policy_hash == there.policy_hash == Limiter(policy(OWN)).policy_hash
     await there.reload(policy(shadow))  # the same again: it stays
-    assert there.policy.budgets[0].mode is Mode.ENFORCE
+    assert mode(there) is Mode.ENFORCE
     await here.reload(policy(shadow, OPEN))
-    assert here.policy.budgets[0].mode is Mode.SHADOW
+    assert mode(here) is Mode.SHADOW
     assert await store.remove_override(entry.id, None)
     await there.feed.refresh()
-    assert there.policy.budgets[0].mode is Mode.SHADOW
+    assert mode(there) is Mode.SHADOW
     assert there.rules.overrides is None
 
 
