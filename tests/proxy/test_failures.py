@@ -48,6 +48,17 @@ async def test_each_failure_has_its_status(error: Exception, status: int, code: 
     assert ("retry-after" in driven.headers) == (status == 503)
 
 
+async def test_a_web_page_can_read_what_the_proxy_itself_answers() -> None:
+    policy = POLICY | {"refusals": {"cors": {"origins": ["https://page.example"]}}}
+    proxy = app("http://model", policy, transport=Failing(httpx.ConnectError("no")))
+    for path in ("/v1/chat/completions", "/free/x"):
+        scope = http_scope(path, key="k")
+        scope["headers"].append((b"origin", b"https://page.example"))
+        driven = await drive(proxy, scope, request(CHAT))
+        assert driven.status == 502
+        assert driven.headers["access-control-allow-origin"] == "https://page.example"
+
+
 DIALECTS = {
     "openai": ("/v1/chat/completions", CHAT, ("error", "code"), "upstream_unavailable"),
     "anthropic": ("/v1/messages", {**CHAT, "max_tokens": 9}, ("error", "type"), "api_error"),

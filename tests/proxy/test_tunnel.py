@@ -9,7 +9,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.proxy.served import POLICY, proxied, serve
+from querybudget.proxy import app
+from querybudget.proxy.upgrades import http_protocol
+from querybudget.units import Micros
+from tests.proxy.served import POLICY, ask, proxied, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -126,3 +129,38 @@ async def test_a_message_beyond_the_budget_closes_the_socket() -> None:
         with pytest.raises(ConnectionClosed):
             await socket.recv()
         assert socket.close_code == 1013
+
+
+@pytest.mark.parametrize("limit", ["whole", "read"])
+async def test_a_socket_that_takes_too_long_is_closed_on_both_sides(limit: str) -> None:
+    echo, settings = Echo(), dict[str, Any]({limit: Micros(1)})
+    async with (
+        serve(echo) as server,
+        proxied(server, **settings) as port,
+        connect(url(port), proxy=None) as socket,
+    ):
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+        assert socket.close_code == 1001
+        assert await echo.closed.get() == 1001
+
+
+async def test_a_post_that_asks_for_a_socket_is_refused_and_not_left_waiting() -> None:
+    handshake = (
+        "upgrade: websocket",
+        "connection: upgrade",
+        "sec-websocket-version: 13",
+        "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+    )
+    lines = ("POST /free/x HTTP/1.1", "content-length: 5", *handshake)
+    proxy = app("http://127.0.0.1:1", POLICY)
+    async with serve(proxy, http=http_protocol()) as port:
+        answer = await ask(port, *lines, body=b"hello")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"connection: close" in answer
+    async with (
+        serve(Echo(), http=http_protocol(), lifespan="off") as port,
+        connect(url(port), proxy=None) as socket,
+    ):
+        await socket.send("x")
+        assert await socket.recv() == "x"

@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from email.utils import formatdate
 from typing import Protocol
 
 import httpx
+from msgspec.structs import replace
 
 from querybudget.adapters.base import Dialect
+from querybudget.asgi.body import header
 from querybudget.asgi.responder import STATE_KEY, dialect_of, send_answer
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.identity.networks import networks
 from querybudget.limiter import AdmissionView
 from querybudget.limiter.request_ids import new_request_id
+from querybudget.policy.cors import Cors
 from querybudget.proxy.hops import answer_headers, request_headers, target_of
 from querybudget.proxy.upstream import Upstream
 from querybudget.redact import error_type
 from querybudget.refusals import (
     Answer,
+    readable_by,
     unforwardable,
     upstream_busy,
     upstream_down,
@@ -44,6 +48,11 @@ MOST_KEPT = 100
 
 _FIRST_STATUS, _LAST_STATUS = 200, 599
 
+_LAST = ((b"connection", b"close"),)
+"""After what was no HTTP, nobody knows where the next request begins."""
+
+Headers = Sequence[tuple[bytes, bytes]]
+
 
 class _Answering(Protocol):
     def __call__(self, dialect: Dialect, *, request_id: str) -> Answer: ...
@@ -59,11 +68,16 @@ class Forwarder:
     Args:
         upstream: The server.
         transport: Speaks to it; by default, one of its own.
+        cors: Returns which web pages may read what the proxy itself answers.
     """
 
     def __init__(
-        self, upstream: Upstream, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        upstream: Upstream,
+        transport: httpx.AsyncBaseTransport | None = None,
+        cors: Callable[[], Cors | None] = lambda: None,
     ) -> None:
+        self._cors = cors
         self.upstream = upstream
         self.trusted = networks(upstream.trusted_proxies)
         self.prefix = upstream.prefix
@@ -86,8 +100,8 @@ class Forwarder:
     async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         target = target_of(scope, self.prefix)
-        if target is None or scope["method"] == "CONNECT":
-            await _send(unforwardable, scope, send)
+        if target is None or scope["method"] == "CONNECT" or _asks_for_socket(scope):
+            await self._send(unforwardable, scope, send, _LAST)
             return
         whole, exchange = self.upstream.whole, _Exchange(self, scope, receive, send)
         try:
@@ -120,7 +134,7 @@ class Forwarder:
             where = "broke off" if exchange.started else "failed"
             logger.warning("the model server %s: %s (%s)", where, self.upstream.url, reason)
         if not exchange.started:
-            await _send(answer, exchange.scope, exchange.send)
+            await self._send(answer, exchange.scope, exchange.send)
 
     def works(self) -> None:
         """Note that the server has answered."""
@@ -141,6 +155,23 @@ class Forwarder:
             stream=body,
             extensions={"target": target, "timeout": self._timeouts},
         )
+
+    def readable(self, answer: Answer, scope: Scope) -> Answer:
+        """Return an answer of the proxy with the headers that let a web page read it."""
+        return readable_by(answer, self._cors(), header(scope, b"origin"))
+
+    async def _send(
+        self, answering: _Answering, scope: Scope, send: Send, headers: Headers = ()
+    ) -> None:
+        view = scope.get("state", {}).get(STATE_KEY)
+        view = view if isinstance(view, AdmissionView) else None
+        dialect = Dialect.PROBLEM if view is None else view.dialect
+        if dialect is Dialect.PROBLEM:  # of a path that no adapter reads
+            dialect = dialect_of(scope, scope.get("path", ""))
+        request_id = new_request_id() if view is None else view.request_id
+        answer = answering(dialect, request_id=request_id)
+        answer = replace(answer, headers=[*answer.headers, *headers])
+        await send_answer(self.readable(answer, scope), send)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -235,14 +266,15 @@ class _Body(httpx.AsyncByteStream):
         self._ended()
 
 
-async def _send(answer: _Answering, scope: Scope, send: Send) -> None:
-    view = scope.get("state", {}).get(STATE_KEY)
-    view = view if isinstance(view, AdmissionView) else None
-    dialect = Dialect.PROBLEM if view is None else view.dialect
-    if dialect is Dialect.PROBLEM:  # of a path that no adapter reads
-        dialect = dialect_of(scope, scope.get("path", ""))
-    request_id = new_request_id() if view is None else view.request_id
-    await send_answer(answer(dialect, request_id=request_id), send)
+def _asks_for_socket(scope: Scope) -> bool:
+    """Return True for a WebSocket's handshake that is no ``GET``: an error (RFC 6455, 4.2.1).
+
+    Servers stop reading at ``Upgrade``, so it may have a body that nobody has seen.
+    """
+    if scope["method"] == "GET":
+        return False
+    upgrades = header(scope, b"upgrade").lower().strip() == b"websocket"
+    return upgrades and b"upgrade" in header(scope, b"connection").lower()
 
 
 def _date() -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -12,6 +12,7 @@ from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.types import ASGIApp, Receive, Scope, Send
 from querybudget.events import Hook
 from querybudget.limiter import Limiter
+from querybudget.policy.cors import Cors
 from querybudget.policy.model import Policy
 from querybudget.proxy.forwarding import Forwarder
 from querybudget.proxy.tunnel import tunnel
@@ -37,6 +38,8 @@ class Proxy:
         self._upstream = upstream
         self._transport = transport
         self._forwarder: Forwarder | None = None
+        self.cors: Callable[[], Cors | None] = lambda: None
+        """Returns which web pages may read what the proxy itself answers."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -52,7 +55,7 @@ class Proxy:
 
     def _opened(self) -> Forwarder:
         if self._forwarder is None:
-            self._forwarder = Forwarder(self._upstream, self._transport)
+            self._forwarder = Forwarder(self._upstream, self._transport, self.cors)
         return self._forwarder
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -91,4 +94,6 @@ def app(
     """
     served = upstream if isinstance(upstream, Upstream) else Upstream(url=upstream)
     proxy = Proxy(served, transport)
-    return QueryBudgetMiddleware(proxy, policy, store=store, hooks=hooks, limiter=limiter)
+    served_by = QueryBudgetMiddleware(proxy, policy, store=store, hooks=hooks, limiter=limiter)
+    proxy.cors = lambda: served_by.limiter.policy.refusals.cors
+    return served_by

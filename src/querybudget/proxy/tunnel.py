@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from querybudget.adapters.base import Dialect
@@ -17,8 +19,9 @@ from querybudget.errors import SetupError
 from querybudget.limiter.request_ids import new_request_id
 from querybudget.proxy.forwarding import Forwarder
 from querybudget.proxy.hops import answer_headers, request_headers, target_of
+from querybudget.proxy.upstream import Upstream
 from querybudget.redact import error_type
-from querybudget.refusals import Answer, unforwardable, upstream_down
+from querybudget.refusals import Answer, unforwardable, upstream_down, upstream_slow
 from querybudget.units import SECOND
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ _SENDABLE = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 
 
 _RESPONSE = "websocket.http.response"
 _REASON = 123  # bytes of a close frame's reason
+_TOO_LONG = "time-out of the proxy"
 
 
 async def tunnel(forwarder: Forwarder, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,7 +51,7 @@ async def tunnel(forwarder: Forwarder, scope: Scope, receive: Receive, send: Sen
     target = target_of(scope, forwarder.prefix)
     dialing = None if target is None else _dial(forwarder, scope, target)
     if dialing is None:
-        await _refuse(unforwardable(Dialect.PROBLEM, request_id=new_request_id()), scope, send)
+        await _refuse(forwarder, unforwardable, scope, send)
         return
     from websockets.exceptions import InvalidHandshake, InvalidStatus  # noqa: PLC0415 - an extra
 
@@ -57,16 +61,17 @@ async def tunnel(forwarder: Forwarder, scope: Scope, receive: Receive, send: Sen
         response = refused.response
         headers = [(n.encode(), v.encode("latin-1", "replace")) for n, v in _raw(response.headers)]
         kept = answer_headers(response.status_code, headers)
-        await _refuse(Answer(response.status_code, kept, bytes(response.body or b"")), scope, send)
+        await _answer(Answer(response.status_code, kept, bytes(response.body or b"")), scope, send)
         return
     except (OSError, TimeoutError, InvalidHandshake) as error:
         url = forwarder.upstream.url
         logger.warning("the model server refused a WebSocket: %s (%s)", url, error_type(error))
-        await _refuse(upstream_down(Dialect.PROBLEM, request_id=new_request_id()), scope, send)
+        slow = isinstance(error, TimeoutError)
+        await _refuse(forwarder, upstream_slow if slow else upstream_down, scope, send)
         return
     async with connection:
         await _accept(connection, send)
-        await _pass(connection, receive, send)
+        await _pass(connection, receive, send, _Patience(forwarder.upstream))
 
 
 def _dial(forwarder: Forwarder, scope: Scope, target: bytes) -> connect | None:
@@ -124,13 +129,37 @@ def _raw(headers: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - of a library 
     return list(headers.raw_items())
 
 
-async def _pass(connection: ClientConnection, receive: Receive, send: Send) -> None:
-    """Pass messages on, both ways, until either side closes or fails."""
-    up = asyncio.create_task(_up(connection, receive))
-    down = asyncio.create_task(_down(connection, send))
+class _Patience:
+    """How long a WebSocket may go on: `Upstream.whole`, and `Upstream.read` without a message."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._now = asyncio.get_running_loop().time
+        self._silence = upstream.read / SECOND
+        self._end = self._now() + upstream.whole / SECOND if upstream.whole else math.inf
+        self._heard = self._now()
+
+    def heard(self) -> None:
+        """Note a message of either side."""
+        self._heard = self._now()
+
+    def left(self) -> float:
+        """Return the seconds until it is over; 0 or less if it is."""
+        return min(self._end, self._heard + self._silence) - self._now()
+
+
+async def _pass(
+    connection: ClientConnection, receive: Receive, send: Send, patience: _Patience
+) -> None:
+    """Pass messages on, both ways, until either side closes or fails, or it takes too long."""
+    up = asyncio.create_task(_up(connection, receive, patience))
+    down = asyncio.create_task(_down(connection, send, patience))
     try:
-        await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
-        if not down.done():
+        while (left := patience.left()) > 0 and not (up.done() or down.done()):
+            await asyncio.wait((up, down), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        if not (up.done() or down.done()):
+            await connection.close(GOING_AWAY, _TOO_LONG)
+            await send({"type": "websocket.close", "code": GOING_AWAY, "reason": _TOO_LONG})
+        elif not down.done():
             await connection.close(*up.result())
         elif not up.done():
             code, reason = down.result()
@@ -141,12 +170,15 @@ async def _pass(connection: ClientConnection, receive: Receive, send: Send) -> N
         await asyncio.gather(up, down, return_exceptions=True)
 
 
-async def _up(connection: ClientConnection, receive: Receive) -> tuple[int, str]:
+async def _up(
+    connection: ClientConnection, receive: Receive, patience: _Patience
+) -> tuple[int, str]:
     """Pass on what the caller sends; return how it closed."""
     from websockets.exceptions import ConnectionClosed  # noqa: PLC0415 - an extra
 
     try:
         while (message := await receive())["type"] == "websocket.receive":
+            patience.heard()
             await connection.send(_payload(message))
     except ConnectionClosed:
         return GOING_AWAY, ""
@@ -154,13 +186,14 @@ async def _up(connection: ClientConnection, receive: Receive) -> tuple[int, str]
     return (code if code in _SENDABLE else GOING_AWAY), reason
 
 
-async def _down(connection: ClientConnection, send: Send) -> tuple[int, str]:
+async def _down(connection: ClientConnection, send: Send, patience: _Patience) -> tuple[int, str]:
     """Pass on what the server sends; return how it closed."""
     from websockets.exceptions import ConnectionClosed  # noqa: PLC0415 - an extra
 
     try:
         while True:
             payload = await connection.recv()
+            patience.heard()
             kind = "text" if isinstance(payload, str) else "bytes"
             await send({"type": "websocket.send", kind: payload})
     except ConnectionClosed:
@@ -176,7 +209,15 @@ def _payload(message: Message) -> str | bytes:
     return text if text is not None else bytes(message.get("bytes") or b"")
 
 
-async def _refuse(answer: Answer, scope: Scope, send: Send) -> None:
+async def _refuse(
+    forwarder: Forwarder, answering: Callable[..., Answer], scope: Scope, send: Send
+) -> None:
+    """Refuse a handshake by an answer of the proxy."""
+    answer = answering(Dialect.PROBLEM, request_id=new_request_id())
+    await _answer(forwarder.readable(answer, scope), scope, send)
+
+
+async def _answer(answer: Answer, scope: Scope, send: Send) -> None:
     """Refuse a handshake: by an answer if the server can send one."""
     if _RESPONSE in (scope.get("extensions") or {}):
         await send_answer(answer, send, _RESPONSE)
