@@ -9,6 +9,7 @@ import pytest
 
 from querybudget.adapters.base import Call, Channel, Dialect, Segment
 from querybudget.admin import LocalAdmin
+from querybudget.admin.views import kind_of
 from querybudget.errors import SetupError
 from querybudget.identity import KeyedHash
 from querybudget.limiter import Limiter, Outcome
@@ -149,6 +150,21 @@ async def test_the_first_by_a_budget_have_used_the_largest_share(
     assert await admin.top("score", 0) == ()
     with pytest.raises(SetupError, match="did you mean `own`"):
         await admin.top("owm")
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("ab" * 16, "caller"),
+        (f"org:{'cd' * 16}", "org"),
+        (f"org:none:{'ab' * 16}", "no org"),
+        ("org:none", "no org"),
+        (f"org:none|{'ab' * 16}", "caller"),
+        ("everyone", "everyone"),
+    ],
+)
+def test_an_account_says_whose_it_is(key: str, kind: str) -> None:
+    assert kind_of(key) == kind
 
 
 async def test_the_first_by_score_are_those_that_can_have_one() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -7,11 +8,12 @@ import pytest
 
 from querybudget.admin.protocol import AccountList, AccountView
 from querybudget.console.phrases import clock_time
+from querybudget.console.survey import TOP_FRESH
 from querybudget.overrides import AuditEntry, Effect, Override, Overrides
 from querybudget.traffic.record import TrafficRecord
 from querybudget.units import MICRO
-from tests.console.conftest import Console
-from tests.console.fake_admin import CALLER, POOL, SWEEPER, record
+from tests.console.conftest import Console, MakeConsole
+from tests.console.fake_admin import CALLER, POOL, SWEEPER, FakeAdmin, record
 
 
 def decoded(answer: Any, kind: Any) -> Any:
@@ -140,3 +142,25 @@ def test_nobody_chooses_the_id_of_an_override(program: Console) -> None:
 
 def test_an_override_that_outlasts_the_calendar_is_shown() -> None:
     assert clock_time(10**18) == "31 Dec 23:59:59"
+
+
+def test_all_accounts_are_read_for_one_list_and_then_shown_for_a_while(make: MakeConsole) -> None:
+    """Whoever may read without a token cannot keep the server busy by asking again and again."""
+
+    class Counting(FakeAdmin):
+        reads = 0
+
+        async def top(self, by: str = "score", limit: int = 10) -> Sequence[AccountView]:
+            self.reads += 1
+            return await super().top(by, limit)
+
+    admin = Counting()
+    client = make(admin, token=None)
+    for limit in (1, 2, 100):
+        assert len(client.get(f"/api/top?limit={limit}").json()) == min(limit, 3)
+    assert admin.reads == 1
+    assert client.get("/api/top?limit=101").status_code == 200
+    assert admin.reads == 2
+    client.time[0] += TOP_FRESH
+    client.get("/api/top")
+    assert admin.reads == 3

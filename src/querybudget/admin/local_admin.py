@@ -88,16 +88,20 @@ class LocalAdmin:
         """
         rank = self._rank(by)
         best: list[tuple[tuple[int, ...], str, AccountRecord]] = []
+        kept = set[str]()
         async for record in every(self._store):
             if views.is_calibration(record.partition):
                 continue
             placed = (rank(record), record.partition, record)
-            if any(record.partition == other for _, other, _ in best):
+            if record.partition in kept:
                 continue  # a page may repeat an account of the one before
             if len(best) < limit:
                 heapq.heappush(best, placed)
             elif best and placed[:2] > best[0][:2]:
-                heapq.heapreplace(best, placed)
+                kept.discard(heapq.heapreplace(best, placed)[1])
+            else:
+                continue
+            kept.add(record.partition)
         return await self._views(
             [record for _, _, record in sorted(best, key=_order, reverse=True)]
         )
@@ -238,14 +242,7 @@ class LocalAdmin:
             raise SetupError(f"expected {listed(known)}, found {by!r}{nearest(by, known)}")
         if by in budgets:
             return lambda record: (
-                max(
-                    (
-                        views.share_used(use)
-                        for use in views.uses_of(record, rules, now)
-                        if use.budget == by
-                    ),
-                    default=-1,
-                ),
+                max(map(views.share_used, views.uses_of(record, rules, now, by)), default=-1),
             )
         if by == "spent":
             return lambda record: views.spent_of(views.uses_of(record, rules, now))

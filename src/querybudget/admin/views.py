@@ -24,15 +24,24 @@ from querybudget.units import MICRO, Unit
 CALLER = "caller"
 """`AccountView.kind` of an account that one caller has for itself."""
 
+NONE = "none"
+"""In a key: a partition does not name the caller; what it has of the partition is its own."""
+
 _IDENTITY = re.compile(r"[0-9a-f]{32}")
 
 
 def kind_of(partition: str) -> str:
-    """Return whose an account is: `CALLER`, or the word of what shares it."""
+    """Return whose an account is: `CALLER`, or the word of what shares it.
+
+    Of callers whom a partition does not name it is ``no`` and the word: ``no org``.
+    """
     parts = partition.split(SEPARATOR)
+    word, colon, rest = parts[0].partition(":")
+    if len(parts) == 1 and colon and rest.partition(":")[0] == NONE:
+        return f"no {word}"
     if any(is_identity(part) for part in parts):
         return CALLER
-    return parts[0].partition(":")[0]
+    return word
 
 
 def is_identity(part: str) -> bool:
@@ -40,19 +49,20 @@ def is_identity(part: str) -> bool:
     return part == ANONYMOUS or _IDENTITY.fullmatch(part) is not None
 
 
-def uses_of(record: AccountRecord, rules: Rules, now: int) -> tuple[BudgetUse, ...]:
+def uses_of(record: AccountRecord, rules: Rules, now: int, only: str = "") -> tuple[BudgetUse, ...]:
     """Return what an account has used of each budget that has an account there.
 
     Args:
         record: The account.
         rules: The policy at work, with its overrides.
         now: µs since the epoch.
+        only: Name of one budget; empty for all.
     """
     account, found = record.account, list[BudgetUse]()
     entries = overrides_of(record.partition, rules)
     tiers = tuple((account.tier or DEFAULT_TIER).split("+"))
     for budget in rules.policy.budgets:
-        if budget.quota.key not in account.windows:
+        if budget.quota.key not in account.windows or (only and budget.name != only):
             continue
         changed = overridden(entries, rules.matcher.scaled(budget.quota, tiers), now)
         quota = changed.quota

@@ -164,7 +164,7 @@ def _details(view: AccountView) -> list[str]:
         reason_words,
         score_words,
     )
-    from querybudget.text import duration, moment  # noqa: PLC0415
+    from querybudget.text import moment, wait  # noqa: PLC0415
 
     now = _now()
     lines = [
@@ -174,7 +174,7 @@ def _details(view: AccountView) -> list[str]:
     ]
     lines += [
         f"  {one.budget}: {_use(one)}{_notes(one, view)}"
-        + (f", unused again in {duration(one.reset)}" if one.reset else "")
+        + (f", unused again in {wait(_whole(one.reset))}" if one.reset else "")
         for one in view.budgets
     ]
     if view.calls:
@@ -188,6 +188,11 @@ def _details(view: AccountView) -> list[str]:
         why = f": {override.reason}" if override.reason else ""
         lines.append(f"  override {override.id}: {override_words(override)}{end}{by}{why}")
     return lines
+
+
+def _whole(time: int) -> int:
+    """Return a time rounded up to whole seconds, µs."""
+    return -(-time // 1_000_000) * 1_000_000
 
 
 def _use(one: BudgetUse) -> str:

@@ -57,7 +57,10 @@ async def accounts(request: Request) -> Response:
     sort, kind, cursor = asked.get("sort", ""), asked.get("kind", ""), asked.get("cursor", "")
     sorts = {**SORTS, **{name: f"use of {name}" for name in budget_names(site)}}
     if sort and sort in sorts:
-        rows, cursor = [each for each in await site.admin.top(sort, SORTED) if _is(each, kind)], ""
+        rows, cursor = (
+            [each for each in await site.surveyor.top(sort, SORTED) if _is(each, kind)],
+            "",
+        )
     else:
         rows, cursor = await _rows(site, cursor, kind)
     return site.page(

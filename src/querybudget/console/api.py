@@ -72,7 +72,7 @@ async def list_top(request: Request) -> Response:
     """Return the first accounts by something."""
     site = await _reading(request)
     by = request.query_params.get("by", "score")
-    return _json(await named(site.admin.top(by, _limit(request, 10))))
+    return _json(await named(site.surveyor.top(by, _limit(request, 10))))
 
 
 async def list_overrides(request: Request) -> Response:
