@@ -19,7 +19,7 @@ from querybudget.stores.redis.single_server import SingleServerOps
 SCANS = 20
 """Steps through the keys for one page, at most."""
 
-FILTERED = 1_000
+FILTERED = 500
 """Keys that one step looks at if only some accounts are wanted."""
 
 FEWEST = 10
