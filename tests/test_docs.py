@@ -8,11 +8,13 @@ only.
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from querybudget.cli.main import command_parser
 from querybudget.policy.model import Policy
 
 ROOT = Path(__file__).parents[1]
@@ -43,3 +45,11 @@ def test_the_readme_s_links_lead_somewhere() -> None:
     targets = re.findall(r"\]\(((?!https?:)[^)#]+)", (ROOT / "README.md").read_text())
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_page_on_installing_has_every_extra_and_every_command() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "install.md").read_text(), re.MULTILINE)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    commands = re.findall(r"^  (\w+)  ", command_parser().format_help(), re.MULTILINE)
+    assert len(commands) > 20
+    assert sorted(rows) == sorted([*project["optional-dependencies"], *commands])

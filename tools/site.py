@@ -2,6 +2,7 @@
 
 - Diagrams become a part of their page, so that they have its colours, light and dark.
 - Cells of wide tables carry their column's name, which a phone shows (docs/assets/site.css).
+- Each page in docs/servers is in the navigation.
 - The foot of each page says which version it describes.
 """
 
@@ -26,6 +27,8 @@ TAG = re.compile(r"<[^>]+>")
 CHANGELOG = "changelog:"
 """Stands for the changelog's address in the foot, until the page is known."""
 
+SERVERS = {"Servers": "servers.md"}
+
 NARROW = 46
 """A table whose rows have fewer characters than this fits a phone as it is."""
 
@@ -37,6 +40,10 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         f"querybudget {project['version']}, licence {project['license']}."
         f' <a href="{CHANGELOG}">What has changed</a>.'
     )
+    for group in config.nav or ():
+        for pages in group.values():
+            if isinstance(pages, list) and SERVERS in pages:
+                pages[pages.index(SERVERS)] = {"Servers": _server_pages()}
     return config
 
 
@@ -48,6 +55,14 @@ def on_post_page(output: str, page: Page, **_: object) -> str:
 def on_page_content(html: str, **_: object) -> str:
     """Take the diagrams in, and name the cells of wide tables."""
     return TABLE.sub(_named, DIAGRAM.sub(_taken_in, html))
+
+
+def _server_pages() -> list[str]:
+    """The page on all servers, then those of single ones as they are in their folder."""
+    folder = ROOT / "docs" / "servers"
+    own = sorted(path.name for path in folder.glob("*.md") if path.name != "index.md")
+    home = "servers/index.md" if (folder / "index.md").exists() else "servers.md"
+    return [home, *(f"servers/{name}" for name in own)]
 
 
 def _taken_in(image: re.Match[str]) -> str:
