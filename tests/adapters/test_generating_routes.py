@@ -30,6 +30,8 @@ OPENAI = (
     "/v1/audio/translations",
     "/v1/videos",
     "/v1/videos/video_1/remix",
+    "/v1/videos/edits",
+    "/v1/videos/extensions",
     "/v1/files",
     "/v1/threads/runs",
     "/v1/threads/thread_1/runs",
@@ -113,6 +115,8 @@ GENERATING: dict[Server, tuple[str, ...]] = {
         "/v1/detokenize",
         "/tokenize",
         "/detokenize",
+        "/v1/systemone",
+        "/v1/decisions",
         "/vertex_generate",
         "/invocations",
         "/api/chat",
@@ -222,7 +226,9 @@ ANY_SERVER = (
 """KServe's and Triton's, on every server."""
 
 UNREAD: dict[Server, tuple[str, ...]] = {
+    "anthropic": ("/v1/sessions/session_1/events",),
     "vllm": ("/v1/realtime",),
+    "sglang": ("/v1/realtime",),
     "litellm": (
         "/v1/batches",
         "/v1/realtime",
@@ -230,6 +236,8 @@ UNREAD: dict[Server, tuple[str, ...]] = {
         "/v1/vector_stores/vs_1/search",
         "/v1/ocr",
         "/v1/search",
+        "/v1/rag/query",
+        "/a2a/agent_1/message/send",
     ),
     "openai": (
         "/v1/batches",
@@ -260,6 +268,8 @@ NAMED_ALONE = {
     "/v1/tokenize",
     "/vertex",
     "/videos",
+    "/videos/edits",
+    "/videos/extensions",
     "/videos/video_1/remix",
     "/vllm/classify",
     "/v1/chat/completions/render",
