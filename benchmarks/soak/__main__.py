@@ -106,10 +106,11 @@ async def soaked(minutes: float, clients: int, limiter: str, directory: Path) ->
                     "port": upstream,
                     "counts": f"{counts}.model",
                 }
-                servers.enter_context(_server(directory / "model", settings | model))
-                await _ready(upstream)
+                await _ready(
+                    upstream, servers.enter_context(_server(directory / "model", settings | model))
+                )
             server = servers.enter_context(_server(directory / "server", settings))
-            await _ready(port)
+            await _ready(port, server)
             result = await _traffic(minutes, clients, Faults(redis, port, file))
             server.send_signal(signal.SIGTERM)
             result["exit"] = await asyncio.to_thread(server.wait, PATIENCE)
@@ -167,9 +168,9 @@ async def _traffic(minutes: float, count: int, faults: Faults) -> dict[str, Any]
     }
 
 
-async def _ready(port: int) -> None:
+async def _ready(port: int, server: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + STARTING
-    while time.monotonic() < until:
+    while time.monotonic() < until and server.poll() is None:
         try:
             await tell(port, "/soak/stats")
         except (OSError, ValueError):

@@ -13,6 +13,7 @@ import gzip
 import json
 import os
 import random
+import secrets
 import sys
 import threading
 from collections import Counter, defaultdict
@@ -286,7 +287,10 @@ def _with_litellm(settings: Mapping[str, Any]) -> ASGIApp:
             {"model_name": name, "litellm_params": {"model": f"openai/{name}", **upstream}}
             for name in ("model", "tight", "missing")
         ],
-        "general_settings": {"custom_auth": "soak_auth.limited"},
+        "general_settings": {
+            "custom_auth": "soak_auth.limited",
+            "master_key": f"sk-{secrets.token_hex(32)}",
+        },
         "litellm_settings": {"cache": True, "cache_params": redis, "num_retries": 0},
         "router_settings": {"disable_cooldowns": True},
     }
