@@ -25,7 +25,7 @@ from querybudget import Policy
 from querybudget.limiter import Limiter
 from querybudget.testing import http_scope
 from querybudget.units import MICRO
-from tests.servers.process import PATIENCE, Process, on_free_port
+from tests.servers.process import PATIENCE, Process, ServerError, on_free_port
 
 __all__ = ["KINDS", "ROOT", "Kind", "Service", "chosen", "served"]
 
@@ -224,11 +224,15 @@ def served(kind: Kind, folder: Path, workers: int = 1, **more: str) -> Iterator[
         quiet = {"BENTOML_DO_NOT_TRACK": "True", "RAY_USAGE_STATS_ENABLED": "0"}
         return kind.process(port, workers, {**env, **quiet, "PYTHONPATH": path})
 
+    policy = Policy.load(EXAMPLES / f"{kind.name}.yaml", environ=env)
     process = on_free_port(make, "in use")
+    service = Service(kind, process, f"http://127.0.0.1:{ports[0]}", policy)
     try:
-        policy = Policy.load(EXAMPLES / f"{kind.name}.yaml", environ=env)
-        service = Service(kind, process, f"http://127.0.0.1:{ports[0]}", policy)
         service.wait_until_up()
         yield service
     finally:
+        if process.running:  # some servers have workers in groups of their own
+            service.tell_to_end()
+            with contextlib.suppress(ServerError):
+                process.wait_for_end()
         process.kill_group()
