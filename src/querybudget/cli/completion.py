@@ -52,13 +52,18 @@ def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
     """Yield the arguments of a command and of its commands."""
-    for action in parser._actions:  # noqa: SLF001 - argparse has no other way to list them
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - likewise
-            choices: dict[str, Any] = action.choices
-            for each in choices.values():
-                yield from _actions(each)
-        else:
+    for action in parser._actions:  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - argparse has no other way to list them
+        parsers = _parsers(action.choices)
+        for each in parsers:
+            yield from _actions(each)
+        if not parsers:
             yield action
+
+
+def _parsers(choices: Any) -> list[argparse.ArgumentParser]:  # noqa: ANN401 - argparse's own
+    """Return the parsers of an argument that is a command."""
+    found: list[Any] = [*choices.values()] if isinstance(choices, dict) else []  # pyright: ignore[reportUnknownMemberType]
+    return [each for each in found if isinstance(each, argparse.ArgumentParser)]
 
 
 def _completion(arguments: argparse.Namespace) -> int:

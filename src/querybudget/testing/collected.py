@@ -29,7 +29,10 @@ class PolicyFile(pytest.File):
         if not policy.tests:
             raise self.CollectError(f"{self.path} carries no tests: add some as `tests`")
         for scenario in policy.tests:
-            yield PolicyItem.from_parent(self, name=scenario.name, policy=policy, scenario=scenario)
+            item: pytest.Item = PolicyItem.from_parent(  # pyright: ignore[reportUnknownMemberType] - pytest leaves its arguments untyped
+                self, name=scenario.name, policy=policy, scenario=scenario
+            )
+            yield item
 
 
 class ScenarioError(AssertionError):

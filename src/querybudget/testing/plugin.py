@@ -83,7 +83,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
         return None
     from querybudget.testing.collected import PolicyFile  # noqa: PLC0415 - loaded when used
 
-    return PolicyFile.from_parent(parent, path=file_path)
+    file: PolicyFile = PolicyFile.from_parent(parent, path=file_path)  # pyright: ignore[reportUnknownMemberType] - pytest leaves its arguments untyped
+    return file
 
 
 def _policies(config: pytest.Config) -> list[Path]:

@@ -71,7 +71,7 @@ def scope_of(calls: ScenarioCalls, number: int, sent: dict[str, Any]) -> Scope:
     headers = {**sent["headers"], **calls.headers, NUMBER: str(number)}
     if calls.method not in {"GET", "HEAD"}:
         headers.setdefault("content-type", "application/json")
-    members = {**sent, "headers": headers, "query_string": whole.encode()}
+    members: dict[str, Any] = {**sent, "headers": headers, "query_string": whole.encode()}
     return http_scope(path, method=calls.method, **members)
 
 

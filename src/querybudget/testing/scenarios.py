@@ -138,7 +138,7 @@ class _Stage:
 
     def _spend(self, budget: str, amount: str, calls: ScenarioCalls, sent: dict[str, Any]) -> str:
         """Use up a part of a budget; return why that cannot be."""
-        scope = {**sent, "headers": {**sent["headers"], **calls.headers}}
+        scope: dict[str, Any] = {**sent, "headers": {**sent["headers"], **calls.headers}}
         path = calls.path.partition("?")[0]
         try:
             spend(self.limiter, amount, of=budget, model=calls.model, path=path, **scope)
