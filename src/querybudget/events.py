@@ -128,8 +128,8 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
         looked: Chunks of it that were looked at, at most 64.
         opaque: Kinds of what it holds and nobody but the model can read.
         capabilities: Names of the capabilities it asks for.
-        novelty: Number of its buckets that were new ground: the largest over the budgets of
-            buckets.
+        novelty: Number of its buckets that were new ground, or of a refused call would have been.
+        scores: Accounts of budgets of buckets to their sweep scores, in millionths, those above 0.
         strain: The highest strain of those budgets, in millionths.
         shift: Millionths by which every score was moved, because the deployment's own callers set
             the threshold; 0 where the shipped one holds.
@@ -179,6 +179,7 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
     opaque: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     novelty: int = 0
+    scores: Mapping[str, int] = {}
     strain: Millionths = Millionths(0)
     shift: Millionths = Millionths(0)
     stage: EventStage = EventStage.NONE

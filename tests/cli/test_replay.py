@@ -109,7 +109,6 @@ def test_a_foreign_log_is_recognised(folder: Path, capsys: pytest.CaptureFixture
         ("no log\n" * 3, [], "lines of text in no known format"),
         ("no log\n" * 3, ["--format", "nginx"], "could read 0 of 3 lines"),
         ('{"at": 1}\n{}\n{}\n', [], "could read 1 of 3 lines"),
-        ("", [], "found no call in it"),
     ],
 )
 def test_a_log_of_which_most_cannot_be_read_ends_with_status_1(
@@ -124,6 +123,17 @@ def test_a_log_of_which_most_cannot_be_read_ends_with_status_1(
     more = ["--disturb", "5%"] if command == "calibrate" else ["--policy", "policy.yaml"]
     assert main([command, "log", *more, *arguments]) == 1
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "more", [["replay", "log", "--policy", "policy.yaml"], ["calibrate", "log", "--disturb", "5%"]]
+)
+def test_a_log_without_calls_ends_with_status_1(
+    folder: Path, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "log").write_text("")
+    assert main(more) == 1
+    assert "found no call in it" in capsys.readouterr().err
 
 
 def test_callers_have_the_keys_of_the_secret_that_is_named(

@@ -11,12 +11,18 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.asgi import QueryBudgetMiddleware
+from querybudget.coverage import CallerProfile
 from querybudget.events import DecisionEvent
+from querybudget.ledger import Charge, Decision
+from querybudget.limiter import Limiter
 from querybudget.policy.load import load_text
 from querybudget.policy.model import Policy
+from querybudget.replay.ground import has_ground
 from querybudget.replay.replaying import Replay
+from querybudget.stores import MemoryStore
 from querybudget.testing import (
     Decisions,
+    FakeAnalyzer,
     FakeModel,
     ManualClock,
     Reply,
@@ -166,3 +172,96 @@ def test_of_calls_of_one_time_as_many_are_refused_as_then(number: int) -> None:
     events = overlapping([(1, 5)] * number, policy)
     found = replayed(policy, [logged(event) for event in events], agrees=False)
     assert sorted(found) == sorted(decided(events))
+
+
+BUCKETS = """\
+version: 1
+secret: 0123456789abcdef0123456789abcdef
+identity: [api_key]
+partitions: {org: {claim: org}}
+budgets:
+  - name: breadth
+    limit: 8 buckets/hour
+    price: {free: 0.2, cap: 4}
+    then: {slow: 0.5, degrade: 0.7, refuse: 0.9}
+    delay: 0.000001s
+    mode: enforce
+  - {name: together, limit: 12 buckets/day, per: org, mode: enforce}
+  - {name: watched, limit: 3 buckets/minute, mode: shadow}
+  - {name: sums, limit: 2 requests/minute, match: {capability: mathematics}}
+  - {name: pace, limit: 30 requests/hour}
+"""
+
+GROUND = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c"]),
+        st.integers(0, 400),  # seconds since the call before
+        st.integers(0, 12),  # what it is about
+        st.integers(0, 900_000),  # what its caller's score is
+    ),
+    max_size=40,
+)
+
+
+class Suspicious(MemoryStore):
+    """Its callers have the score that a test wants, from their second call on."""
+
+    score = 0
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.clock = clock
+
+    async def reserve(self, charge: Charge) -> Decision:
+        for line in charge.lines:
+            account = self._find(line.partition)
+            if account is not None and isinstance(account.profile, CallerProfile):
+                account.profile.last_score = self.score
+                account.profile.scored_at = account.profile.looked_at = self.clock()
+        return await super().reserve(charge)
+
+
+async def log_of_ground(policy: Policy, calls: list[Any]) -> list[DecisionEvent]:
+    clock, events = ManualClock(), Decisions()
+    store = Suspicious(clock)
+    analyzer = FakeAnalyzer(
+        {f"topic {topic}": range(topic, topic + 1 + topic % 3) for topic in range(0, 39, 3)},
+        {"mathematics": ["topic 3"], "coding": ["topic 6"]},
+    )
+    limiter = Limiter(policy, store=store, clock=clock, analyzer=analyzer, hooks=[events])
+    application = QueryBudgetMiddleware(FakeModel(), limiter=limiter)
+    for caller, pause, topic, score in calls:
+        clock.advance(pause)
+        store.score = score
+        body = {"model": "m", "messages": [{"role": "user", "content": f"topic {3 * topic}"}]}
+        await drive(application, scope_of(caller), request(body))
+    await limiter.aclose()
+    return events.events
+
+
+@settings(max_examples=25, deadline=None)
+@given(GROUND)
+def test_budgets_in_buckets_are_decided_as_they_were_from_a_log_without_texts(
+    calls: list[Any],
+) -> None:
+    policy = load_text(BUCKETS)
+    events = asyncio.run(log_of_ground(policy, calls))
+    records = [logged(event) for event in events]
+    assert not any(record.texts for record in records)
+    if has_ground(records):
+        assert replayed(policy, records) == decided(events)
+
+
+def test_what_they_do_to_calls_is_what_was_done_then() -> None:
+    policy = load_text(BUCKETS)
+    calls = [("a", 30, n % 13, 100_000 * (n % 10)) for n in range(40)]
+    events = asyncio.run(log_of_ground(policy, calls))
+    found: list[Any] = []
+
+    def watch(_record: TrafficRecord, admission: Any) -> None:
+        one = admission.decision
+        found.append((one.price, one.stage.name.lower(), one.shadow_stage.name.lower()))
+
+    Replay([logged(event) for event in events], [policy], watch=watch).run()
+    assert found == [(one.price, one.stage.value, one.shadow_stage.value) for one in events]
+    assert {stage for _, stage, _ in found} == {"none", "slow", "degrade", "refuse"}

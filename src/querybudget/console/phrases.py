@@ -214,7 +214,8 @@ def _decided(record: TrafficRecord) -> Iterator[str]:
     if record.price not in _ORDINARY:
         yield f"Its price was {factor(record.price)} times the ordinary one."
     if record.novelty:
-        yield f"It entered {record.novelty} bucket{'s' * (record.novelty > 1)} of new ground."
+        entered = "entered" if record.settlement else "would have entered"
+        yield f"It {entered} {record.novelty} bucket{'s' * (record.novelty > 1)} of new ground."
 
 
 def _shadowed(record: TrafficRecord) -> Iterator[str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from querybudget.coverage.group import Group as Group
     from querybudget.coverage.group import GroupChange as GroupChange
     from querybudget.coverage.observation import Chunk as Chunk
+    from querybudget.coverage.observation import KnownGround as KnownGround
     from querybudget.coverage.observation import Observation as Observation
     from querybudget.coverage.reason import Reason as Reason
     from querybudget.coverage.response import DEFAULT_STAGES as DEFAULT_STAGES
@@ -28,7 +29,7 @@ _MODULES = {
     "calibration": "Calibration",
     "caller": "CallerProfile",
     "group": "Group GroupChange",
-    "observation": "Chunk Observation",
+    "observation": "Chunk KnownGround Observation",
     "reason": "Reason",
     "response": "DEFAULT_STAGES BucketResponse Curve Stage",
 }

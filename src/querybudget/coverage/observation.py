@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 FINE = 4096
@@ -42,6 +44,18 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True, gc=False):
     abilities: int = 0
 
 
+class KnownGround(msgspec.Struct, frozen=True, gc=False):
+    """What was decided of a call once, and is to be taken as it was: of a call that is replayed.
+
+    Attributes:
+        novelty: Buckets that were new ground.
+        scores: Partitions to the sweep scores of their accounts, in millionths, those above 0.
+    """
+
+    novelty: int = 0
+    scores: Mapping[str, int] = {}
+
+
 class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a call's model reads: numbers and hashes, never text.
 
@@ -53,6 +67,8 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
         template: 32-bit keyed number of the system prompt, the same for most that are alike; 0
             without one.
         capabilities: Bit n is set if the call shows the policy's n-th capability.
+        known: What it covers and how suspect its caller is, in place of what profiles say; None of
+            calls that are decided for the first time.
     """
 
     said: tuple[Chunk, ...] = ()
@@ -60,6 +76,7 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     opaque: tuple[int, ...] = ()
     template: int = 0
     capabilities: int = 0
+    known: KnownGround | None = None
 
     @property
     def cells(self) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ SCORE_RETRY = Micros(3_600 * SECOND)
 """The wait proposed to a call that is refused for its score. It promises nothing."""
 
 if TYPE_CHECKING:
-    from querybudget.coverage import Calibration, CallerProfile, Group, GroupChange
+    from querybudget.coverage import Calibration, CallerProfile, Group, GroupChange, KnownGround
 
 _BUCKETS = Unit.BUCKETS
 _NONE, _REFUSE = Stage.NONE, Stage.REFUSE
@@ -123,6 +123,7 @@ class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
         shadow_stage: The most severe of the shadow lines.
         reasons: What contributed to the highest score, if a score brought about a stage.
         shift: Millionths by which the calibration moved the scores of callers.
+        novelty: Buckets that the call newly enters.
     """
 
     bucket_lines: Sequence[BucketLine | None]
@@ -133,6 +134,7 @@ class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
     shadow_stage: Stage = _NONE
     reasons: tuple[Reason, ...] = ()
     shift: int = 0
+    novelty: int = 0
 
     def prices(self, now: int) -> list[tuple[int, Millionths]]:
         """Return the highest price of the enforced lines from each moment in µs on."""
@@ -162,6 +164,8 @@ class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
             self.shadow_stage,
             self.reasons,
             self.shift,
+            self.novelty,
+            {one.line.partition: one.score for one in self.bucket_lines if one and one.score},
         )
 
 
@@ -176,8 +180,9 @@ def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> Cover
     """
     novelty = _novelty(accounts, charge)
     shift = _shift(accounts, charge)
+    known = charge.observation.known if charge.observation is not None else None
     bucket_lines = [
-        _bucket_line(line, accounts[line.partition], novelty, shift, now)
+        _bucket_line(line, accounts[line.partition], novelty, known, shift, now)
         if line.quota.unit is _BUCKETS
         else None
         for line in charge.lines
@@ -198,7 +203,7 @@ def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> Cover
             stage, delay = max(stage, line_stage), max(delay, bucket_line.delay)
     reasons = _reasons(accounts, bucket_lines) if stage or shadow_stage else ()
     return CoverageDecision(
-        bucket_lines, price, stage, delay, shadow_price, shadow_stage, reasons, shift
+        bucket_lines, price, stage, delay, shadow_price, shadow_stage, reasons, shift, novelty
     )
 
 
@@ -250,7 +255,9 @@ def update_profile(
     return change
 
 
-def _bucket_line(line: Line, account: Account, novelty: int, shift: int, now: int) -> BucketLine:
+def _bucket_line(
+    line: Line, account: Account, novelty: int, known: KnownGround | None, shift: int, now: int
+) -> BucketLine:
     quota, response = line.quota, line.response
     window = account.windows.get(quota.key)
     if type(window) is not SlidingState:
@@ -261,7 +268,9 @@ def _bucket_line(line: Line, account: Account, novelty: int, shift: int, now: in
         return BucketLine(line, window, left, amount, strain)
     profile = account.profile
     score = profile.score(now) if profile and response.scored else 0
-    if score and type(profile) is profiles.CallerProfile:
+    if known is not None:
+        score = known.scores.get(line.partition, 0) if response.scored else 0
+    elif score and type(profile) is profiles.CallerProfile:
         score = max(0, score + shift)  # what callers are calibrated on says nothing of pools
     strain = max(strain, score)
     before = profile.stages.get(quota.key, _NONE) if profile else _NONE
@@ -276,6 +285,8 @@ def _novelty(accounts: Mapping[str, Account], charge: Charge) -> int:
     """Return how many buckets the call newly enters, by the profile of its identity."""
     if charge.observation is None:
         return 0
+    if charge.observation.known is not None:
+        return charge.observation.known.novelty
     profile = (
         _profile(accounts[charge.profiled[0]]) if charge.profiled else profiles.CallerProfile()
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -236,6 +236,9 @@ class Decision(msgspec.Struct, frozen=True):
             stage. For operators, never for callers.
         shift: Millionths by which every score was moved by the callers of the charge's
             calibration.
+        novelty: Buckets that the call newly enters, or would if it were admitted.
+        scores: Partitions of lines of buckets to the sweep scores of their accounts, in millionths,
+            those above 0.
     """
 
     verdict: Verdict
@@ -249,6 +252,8 @@ class Decision(msgspec.Struct, frozen=True):
     shadow_stage: Stage = Stage.NONE
     reasons: tuple[Reason, ...] = ()
     shift: int = 0
+    novelty: int = 0
+    scores: Mapping[str, int] = {}
 
     @property
     def admitted(self) -> bool:

@@ -255,7 +255,8 @@ def _coverage(admission: Admission, matcher: Matcher) -> dict[str, Any]:
         members["capabilities"] = matcher.names(observation.capabilities)
     # Without the store, a decision may be about other budgets than those of buckets.
     if decision is not None and admission.plan.counts_buckets and _counts_buckets(decision):
-        members["novelty"] = _novelty(decision)
+        members["novelty"] = decision.novelty
+        members["scores"] = decision.scores
         members["strain"] = Millionths(max(status.strain for status in decision.lines))
         members["shift"] = Millionths(decision.shift)
         members["stage"] = EventStage[decision.stage.name]
@@ -268,15 +269,6 @@ def _coverage(admission: Admission, matcher: Matcher) -> dict[str, Any]:
 
 def _counts_buckets(decision: Decision) -> bool:
     return any(status.line.quota.unit is Unit.BUCKETS for status in decision.lines)
-
-
-def _novelty(decision: Decision) -> int:
-    reservation = decision.reservation
-    if reservation is None:
-        return 0
-    lines = zip(reservation.lines, reservation.held, strict=True)
-    of_buckets = ((n, line) for line, n in lines if line.amount and line.quota.unit is Unit.BUCKETS)
-    return max((held // line.amount for held, line in of_buckets), default=0)
 
 
 def _verdict(admission: Admission) -> EventVerdict:

@@ -105,7 +105,7 @@ def _coverage(event: DecisionEvent, labels: Labels, tier: str) -> Iterator[Measu
             yield series.STAGED, (tier, stage, mode), 1
     if event.delay:
         yield series.DELAY, (tier,), event.delay / SECOND
-    if event.novelty:
+    if event.novelty and event.decision is not None and event.decision.admitted:
         yield series.NEW_BUCKETS, (), event.novelty
     for name in event.capabilities:
         yield series.CAPABILITY_CALLS, (labels.of("capability", name),), 1

@@ -132,9 +132,9 @@ def calibrate(
     if found.unreadable:
         raise SetupError(found.unreadable)
     if usual:
-        text = usual_text(_measured(demand, texts=run.texts))
+        text = usual_text(_measured(demand, ground=run.examined))
         policy = load_text(text, source)
-    left_out = {} if run.texts else without_texts(policy)[1]
+    left_out = {} if run.examined else without_texts(policy, ground=False)[1]
     if len(left_out) == len(policy.budgets):
         raise SetupError(f"no budget of {source} can be calibrated by this log: {NO_TEXTS}")
     fitted = fit(demand, disturb)
@@ -173,9 +173,9 @@ def calibrate(
     return replace(result, text=_commented(result, policy, found, demand))
 
 
-def _measured(demand: Demand, *, texts: bool) -> Iterator[str]:
+def _measured(demand: Demand, *, ground: bool) -> Iterator[str]:
     """Names of the usual budgets that the log says something about."""
-    known = {"tokens": demand.tokens, "parallel": demand.lasted, "breadth": texts}
+    known = {"tokens": demand.tokens, "parallel": demand.lasted, "breadth": ground}
     return (name for name in BLOCKS if known.get(name, True))
 
 

@@ -138,7 +138,7 @@ class Logged:
             generates=operation not in _WRITES_NOTHING,
             any_model=not model and operation not in ASK_NO_MODEL,
             segments=_segments(record) if texts else (),
-            opaque=_opaque(opaque) if opaque else (),
+            opaque=_opaque(opaque, found=bool(texts)) if opaque else (),
         )
 
     def _asked(self, method: str, path: str, operation: str) -> Asked:
@@ -186,9 +186,9 @@ def _segments(record: TrafficRecord) -> tuple[Segment, ...]:
     )
 
 
-def _opaque(kinds: tuple[str, ...]) -> tuple[Opaque, ...]:
-    """Text that is no language is found in the texts, as the first time."""
-    return tuple(Opaque(kind, "") for kind in kinds if kind != OPAQUE_TEXT)
+def _opaque(kinds: tuple[str, ...], *, found: bool) -> tuple[Opaque, ...]:
+    """Text that is no language is found in the texts, as the first time, if there are any."""
+    return tuple(Opaque(kind, "") for kind in kinds if kind != OPAQUE_TEXT or not found)
 
 
 def _operation(route: Route, path: str) -> str:

@@ -12,6 +12,7 @@ from querybudget.identity.identity import ANONYMOUS
 from querybudget.limiter import Admission, PromptAnalyzer
 from querybudget.limiter.conditions import needs_analysis
 from querybudget.policy.model import Budget, Mode, Policy
+from querybudget.replay.ground import LoggedGround, has_ground
 from querybudget.replay.logged import was_refused
 from querybudget.replay.ordering import WINDOW, Ordered
 from querybudget.replay.player import Player, run_now
@@ -29,7 +30,11 @@ PEEKED = 1_000
 EVERY = 1_000
 """Records between two reports of progress."""
 
-NO_TEXTS = "it looks into what calls hold, and the log has no texts"
+NO_TEXTS = "it looks into what calls hold, and the log says nothing of that: it has no texts"
+BY_THE_LOG = (
+    "the log has no texts: what is new ground, what is asked for and how suspect a caller is are"
+    " taken as the log says"
+)
 
 Report = Callable[[int, int], None]
 """Takes the number of records replayed so far, and the time of the last in µs since the epoch."""
@@ -68,19 +73,30 @@ class Side:
     Args:
         policy: The policy, as written.
         texts: Whether the log has texts.
-        analyzer: Analyzes them; by default, the one that the policy needs.
+        ground: Whether it says what was new ground.
+        analyzer: Analyzes texts; by default, the one that the policy needs.
+
+    Attributes:
+        left_out: Why budgets are not replayed, by their names.
     """
 
     def __init__(
-        self, policy: Policy, *, texts: bool, analyzer: PromptAnalyzer | None = None
+        self, policy: Policy, *, texts: bool, ground: bool, analyzer: PromptAnalyzer | None = None
     ) -> None:
         self._policy = policy
-        played, self._left_out = (policy, {}) if texts else without_texts(policy)
-        self.player = Player(played.silent(), analyzer=analyzer)
+        self._ground = None
+        self.left_out = dict[str, str]()
+        if not texts:
+            policy, self.left_out = without_texts(policy, ground=ground)
+            if policy.counts_buckets:
+                analyzer = self._ground = LoggedGround(policy)
+        self.player = Player(policy.silent(), analyzer=analyzer)
         self.tallies = Tallies(policy.source)
 
     async def play(self, record: TrafficRecord) -> tuple[Admission | None, frozenset[Happening]]:
         """Decide a record's call, and count what happened to it."""
+        if self._ground is not None:
+            self._ground.record = record
         admission = await self.player.play(record)
         kinds = self.tallies.add(record.at, record.identity, admission)
         if record.verdict and admission is not None:
@@ -91,7 +107,7 @@ class Side:
 
     def result(self) -> Played:
         """Return what happened."""
-        return self.tallies.result(self._left_out, tuple(self._caveats()))
+        return self.tallies.result(self.left_out, tuple(self._caveats()))
 
     def _caveats(self) -> Iterator[str]:
         logged = self.player.logged
@@ -102,6 +118,8 @@ class Side:
         if logged.strange_tiers:
             named = ", ".join(sorted(logged.strange_tiers)[:5])
             yield f"the policy has no tier {named}: its callers are of tier default"
+        if self._ground is not None:
+            yield BY_THE_LOG
         if self._policy.override_sources:
             yield "overrides that are read while a server runs are left out"
         if any("template" in budget.per for budget in self._policy.budgets):
@@ -164,6 +182,7 @@ class Replay:
         sides: What each policy does.
         interrupted: Whether it was ended before the end of the log.
         texts: Whether the log has texts.
+        examined: Whether it has texts, or says what was new ground.
 
     Raises:
         SetupError: A policy cannot be set up here: its embedding is missing, for example.
@@ -185,7 +204,11 @@ class Replay:
         self._records = iter(self._ordered)
         self._first = list(islice(self._records, PEEKED))
         self.texts = any(record.texts for record in self._first)
-        self.sides = [Side(one, texts=self.texts, analyzer=analyzer) for one in policies]
+        ground = not self.texts and has_ground(self._first)
+        self.examined = self.texts or ground
+        self.sides = [
+            Side(one, texts=self.texts, ground=ground, analyzer=analyzer) for one in policies
+        ]
         self._logs, self._report, self._watch = tuple(logs), report, watch
         self._comparing = Comparing()
         self._began = self._last = NO_TIME
@@ -194,7 +217,7 @@ class Replay:
     def run(self) -> Replayed:
         """Replay the log, and return what was found."""
         # Only the analysis of texts waits for anything.
-        if any(side.player.limiter.analyzer is not None for side in self.sides):
+        if self.texts and any(side.player.limiter.analyzer is not None for side in self.sides):
             asyncio.run(self._run())
         else:
             run_now(self._run())
@@ -221,7 +244,7 @@ class Replay:
         except (KeyboardInterrupt, asyncio.CancelledError):
             self.interrupted = True
         for side in self.sides:
-            if side.player.limiter.analyzer is not None:  # nothing else is open
+            if self.texts and side.player.limiter.analyzer is not None:  # nothing else is open
                 await side.player.limiter.aclose()
 
     async def _play(self, records: Iterable[TrafficRecord]) -> None:
@@ -240,8 +263,16 @@ class Replay:
                 report(number, record.at)
 
 
-def without_texts(policy: Policy) -> tuple[Policy, dict[str, str]]:
-    """Return a policy without the budgets that need texts, and the reason by their names."""
+def without_texts(policy: Policy, *, ground: bool) -> tuple[Policy, dict[str, str]]:
+    """Return a policy without the budgets that need texts, and the reason by their names.
+
+    Args:
+        policy: The policy.
+        ground: Whether the log says what they hold: then all budgets stay. What it says of scores
+            is calibrated already.
+    """
+    if ground:
+        return replace(policy, adaptive=None), {}
     left_out = {budget.name: NO_TEXTS for budget in policy.budgets if _needs_texts(budget)}
     budgets = tuple(budget for budget in policy.budgets if budget.name not in left_out)
     return replace(policy, budgets=budgets, adaptive=None), left_out

@@ -99,7 +99,7 @@ class CallerFacts(msgspec.Struct):
             self.disturbed = record.at
         if record.usage is not None:
             self.tokens += record.usage.input + record.usage.output
-        self.ground += record.novelty
+        self.ground += 0 if refused else record.novelty
         self.price = max(self.price, record.price, record.shadow_price)
         self.stage = max(self.stage, record.stage, record.shadow_stage, key=STAGES.index)
         if record.strain >= self.strain:

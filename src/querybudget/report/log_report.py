@@ -90,7 +90,7 @@ def log_page(path: str | Path, policy: Policy, records: Records | None = None) -
 
     records = records or usual
     facts = add_up(records())
-    if wrong := too_little(facts.calls, facts.problems, next(iter(facts.examples), "")):
+    if facts.problems and (wrong := too_little(facts.calls, facts.problems, facts.examples[0])):
         raise SetupError(f"{path}: {wrong}")
     chosen = _chosen(facts)
     calls = _calls_of(records(), {one.account for one in chosen})

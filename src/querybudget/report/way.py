@@ -14,6 +14,7 @@ import msgspec
 from querybudget.adapters.base import Call, Channel, Dialect, Segment
 from querybudget.coverage import Observation
 from querybudget.coverage.caller import CallerProfile
+from querybudget.report.facts import is_refused
 from querybudget.traffic.record import TrafficRecord
 from querybudget.units import MICRO
 
@@ -67,7 +68,7 @@ async def walk_of(
     if analyzer is None or not any(record.texts for record in records):
         ground = 0
         for record in records:
-            ground += record.novelty
+            ground += 0 if is_refused(record) else record.novelty
             _note(walk, record, ground, record.strain / MICRO)
         return walk
     profile, entered = CallerProfile(), set[int]()

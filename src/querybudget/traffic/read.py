@@ -26,7 +26,7 @@ from querybudget.traffic.recognising import (
     unreadable,
 )
 from querybudget.traffic.record import TrafficRecord
-from querybudget.traffic.tables import rows_of, separator_of
+from querybudget.traffic.table_rows import rows_of, separator_of
 from querybudget.units import SECOND
 
 __all__ = ["FORMATS", "Format", "Problem", "read"]

@@ -23,7 +23,7 @@ from querybudget.traffic.record import TrafficRecord
 from querybudget.traffic.row_logs import row_record
 from querybudget.traffic.sglang_logs import sglang_record
 from querybudget.traffic.spend_logs import spend_record
-from querybudget.traffic.tables import columns_of
+from querybudget.traffic.table_rows import columns_of
 from querybudget.traffic.vllm_logs import VllmLines
 
 Format = Literal[

@@ -65,7 +65,8 @@ class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         shadow_price: The factor that shadow budgets would have charged.
         shadow_stage: What shadow budgets would have done.
         strain: In millionths.
-        novelty: Buckets that were new ground.
+        novelty: Buckets that were new ground, or of a refused call would have been.
+        scores: Accounts of budgets of buckets to their sweep scores, in millionths, those above 0.
         reasons: What contributed to the sweep score.
         capabilities: Names of the capabilities asked for.
         opaque: Kinds of what cannot be read.
@@ -110,6 +111,7 @@ class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     shadow_stage: str = "none"
     strain: int = 0
     novelty: int = 0
+    scores: dict[str, int] = {}
     reasons: tuple[Reason, ...] = ()
     capabilities: tuple[str, ...] = ()
     opaque: tuple[str, ...] = ()
@@ -162,6 +164,7 @@ def record_of(event: DecisionEvent, *, prompts: bool = False) -> TrafficRecord:
         shadow_stage=event.shadow_stage.value,
         strain=event.strain,
         novelty=event.novelty,
+        scores=dict(event.scores),
         reasons=event.reasons,
         capabilities=event.capabilities,
         opaque=event.opaque,
