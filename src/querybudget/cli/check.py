@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
+from querybudget.cli.check_outputs import output_warnings, outputs
 from querybudget.coverage.response import BucketResponse, Stage
 from querybudget.errors import PolicyError, SetupError
 from querybudget.limiter.analysis import analyzer_for
@@ -96,7 +97,9 @@ def check(path: str) -> int:
         if policy.adaptive is not None:
             print(_adapting(policy.adaptive))
         print(f"capabilities: {', '.join(_ability(each) for each in policy.capabilities)}")
-    for warning in (*warnings(policy), *_missing(policy)):
+    for line in outputs(policy):
+        print(line)
+    for warning in (*warnings(policy), *_missing(policy), *output_warnings(policy)):
         print(f"{path}: warning: {warning}", file=sys.stderr)
     return 0
 

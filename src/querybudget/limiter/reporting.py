@@ -255,7 +255,8 @@ def _coverage(admission: Admission, matcher: Matcher) -> dict[str, Any]:
         members["capabilities"] = matcher.names(observation.capabilities)
     # Without the store, a decision may be about other budgets than those of buckets.
     if decision is not None and admission.plan.counts_buckets and _counts_buckets(decision):
-        members["novelty"] = decision.novelty
+        if any(one.line.amount and one.line.quota.unit is Unit.BUCKETS for one in decision.lines):
+            members["novelty"] = decision.novelty
         members["scores"] = decision.scores
         members["strain"] = Millionths(max(status.strain for status in decision.lines))
         members["shift"] = Millionths(decision.shift)
