@@ -31,7 +31,7 @@ from querybudget.asgi.types import ASGIApp, Receive, Scope, Send
 from querybudget.asgi.websocket import WebSocketSession
 from querybudget.errors import SetupError
 from querybudget.events import Hook, checked_hooks
-from querybudget.limiter import Limiter
+from querybudget.limiter import Admission, Limiter
 from querybudget.limiter.matching import LONGEST_KEY
 from querybudget.limiter.request_ids import new_request_id
 from querybudget.limiter.route import Route
@@ -209,7 +209,8 @@ class QueryBudgetMiddleware:
             await self._send(unread(refused, scope), scope, send)
             return
         if admission.refusal is not None:
-            await self._send(refusal_of(limiter, admission, _dialect(route)), scope, send)
+            dialect = _own_dialect(admission, route)
+            await self._send(refusal_of(limiter, admission, dialect), scope, send)
         elif staged is not None:
             responder = Responder(limiter, route, admission, receive, send, self._calls, received)
             await responder.run(self.app, staged)
@@ -250,6 +251,12 @@ class QueryBudgetMiddleware:
         limiter = Limiter(loaded, store=self._store, clock=self._clock, hooks=self._hooks)
         self._exporters = Exporters(limiter)
         return limiter
+
+
+def _own_dialect(admission: Admission, route: Route) -> Dialect:
+    """Return how a refusal is written: of all messages, JSON-RPC's alone say what they are."""
+    dialect = admission.call.dialect
+    return dialect if dialect is Dialect.JSON_RPC else _dialect(route)
 
 
 def _dialect(route: Route) -> Dialect:
