@@ -17,7 +17,7 @@ BLOCK = re.compile(r"^```(python|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 def test_the_examples_pass_in_a_downstream_suite(pytester: pytest.Pytester) -> None:
     blocks = BLOCK.findall(PAGE.read_text())
     policies = [code for language, code in blocks if language == "yaml"]
-    for name, policy in zip(("policy", "breadth"), policies, strict=True):
+    for name, policy in zip(("with_tests", "policy", "breadth"), policies, strict=True):
         (pytester.path / f"{name}.yaml").write_text(policy)
     pytester.makepyfile("\n".join(code for language, code in blocks if language == "python"))
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
