@@ -78,7 +78,7 @@ async def log_of(policy: Policy, calls: list[Any]) -> list[DecisionEvent]:
     limiter = memory_limiter(policy, clock=clock, hooks=[events])
     application = QueryBudgetMiddleware(model, limiter=limiter)
     for caller, name, pause, status, output, size, bounded in calls:
-        clock.advance(pause)
+        clock.advance(pause, us=1)  # of calls of one moment, a log does not say which came first
         model.reply = Reply(usage=Usage(size // 4, 0, 0, output), status=status)
         body = {"model": name, "messages": [{"role": "user", "content": "x" * size}]}
         if bounded:

@@ -22,7 +22,7 @@ from typing import IO
 
 __all__ = ["PATIENCE", "Process", "ServerError", "free_port", "on_free_port"]
 
-PATIENCE = 120
+PATIENCE = 300
 """Seconds that tests wait for a line of a server, or for another process."""
 
 
