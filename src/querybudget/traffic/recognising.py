@@ -6,7 +6,7 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 
@@ -116,7 +116,10 @@ def is_scanned(head: list[bytes], name: str | None, reading: Reading) -> bool:
 
 
 def _has_objects(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(one, dict) for one in value[:1])
+    if not isinstance(value, list):
+        return False
+    first = next(iter(cast("list[object]", value)), None)
+    return first is None or isinstance(first, dict)
 
 
 def recognised(

@@ -7,7 +7,7 @@ themselves. Names count without case, spaces and signs: ``startTime`` is ``Start
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -87,7 +87,8 @@ def refuse_sums(named: Mapping[str, Any]) -> None:
         SumsError: It does.
     """
     nested = named.get("results")
-    inner = mapping(nested[0]) if isinstance(nested, list) and nested else {}
+    items = cast("list[object]", nested) if isinstance(nested, list) else []
+    inner = mapping(next(iter(items), None))
     if not _SUMS.isdisjoint(named) or not _SUMS.isdisjoint(map(plain, inner)):
         raise SumsError
 

@@ -68,6 +68,6 @@ def rows_of(
 
 def _columns(text: str, separator: str) -> list[str]:
     try:
-        return next(csv.reader([text], delimiter=separator), [])
+        return next(csv.reader([text], delimiter=separator), list[str]())
     except csv.Error:
         return []
