@@ -48,9 +48,9 @@ help: ## list these targets
 demo: $(DEMO)/.installed ## see budgets at work, in the terminal
 	$(DEMO)/bin/querybudget demo
 
-quick: $(VENV)/.editable ## test src without servers, clients and planted bugs, with few examples, in under a minute
+quick: $(VENV)/.editable ## test src without servers, clients, counted steps, reports and planted bugs, with few examples
 	$(PY) -m pytest $(WORKERS) --hypothesis-profile=quick -m 'not slow and not real_server' \
-		$(UNSERVED) $(ARGS)
+		$(UNSERVED) --ignore=tests/growth --ignore=tests/report $(ARGS)
 
 test: $(WHEELENV)/.installed ## build the wheel, install it, and test it, but for the slow tests
 	$(IS_WHEEL)
