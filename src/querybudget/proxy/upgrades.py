@@ -25,6 +25,6 @@ def _of_get(protocol: Any) -> type:  # noqa: ANN401 - a class of a library that 
         def _should_upgrade_to_ws(self) -> bool:
             parser = getattr(self, "parser", None)
             method = self.scope["method"] if parser is None else parser.get_method().decode()
-            return method == "GET" and bool(protocol._should_upgrade_to_ws(self))
+            return method == "GET" and bool(protocol._should_upgrade_to_ws(self))  # noqa: SLF001 - of our base
 
     return UpgradingGet
