@@ -254,12 +254,3 @@ def test_a_long_body_that_servers_read_differently_counts_by_its_size(odd: bytes
     adapter = Generic(GenericRoute(path="/x", prompt=("/prompt",)))
     body = b"{" + odd + b'"prompt":"' + b"a" * LARGEST_ODD + b'"}'
     assert read_call(adapter, Target("/x"), body).input_bytes == len(body)
-
-
-def test_a_message_of_json_rpc_is_refused_as_one() -> None:
-    adapter = Generic(GenericRoute(path="/mcp", operation="mcp", model="/params/name"))
-    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "search"}}
-    call = adapter.parse(Target("/mcp"), json.dumps(message).encode())
-    assert (call.dialect, call.model) == (Dialect.JSON_RPC, "search")
-    other = adapter.parse(Target("/mcp"), b'{"params": {"name": "search"}}')
-    assert other.dialect is Dialect.PROBLEM

@@ -55,6 +55,7 @@ class Kind:
         words: Whether its model says as many words as `max_tokens` asks for, in its time.
         reports: Whether its streams report what they used.
         whole_group: Whether a signal to its parent alone would leave its processes running.
+        drains: Whether it lets streams end when it is told to.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Kind:
     words: bool = True
     reports: bool = True
     whole_group: bool = False
+    drains: bool = True
 
     @property
     def python(self) -> Path:
@@ -99,7 +101,7 @@ def example(name: str) -> str:
 KINDS = [
     Kind("fastapi", (*UVICORN, "fastapi_app:app"), anthropic=True),
     Kind("starlette", (*UVICORN, "starlette_app:app"), anthropic=True),
-    Kind("litserve", (example("litserve"),), script=True, whole_group=True),
+    Kind("litserve", (example("litserve"),), script=True, whole_group=True, drains=False),
     Kind(
         "bentoml",
         (

@@ -143,6 +143,13 @@ class Process:
             log = "\n".join(self.lines[-20:])
             raise ServerError(f"{self._command[0]}: expected it to end, after:\n{log}") from None
 
+    def wait_for_silence(self) -> None:
+        """Wait until nothing holds its output any more: it and the workers that it has started."""
+        assert self._reader
+        self._reader.join(PATIENCE)
+        if self._reader.is_alive():
+            raise ServerError(f"{self._command[0]}: expected its workers to end")
+
     def kill_group(self) -> None:
         """End it and the workers that it has started, whatever went wrong."""
         if self._popen is not None:

@@ -14,6 +14,10 @@ UNREADABLE = "unreadable"
 """The operation of a body that cannot be read. The server may still be able to read it, so the call
 counts on every budget of its path, whatever the budget matches on, at the highest price."""
 
+SESSION = "mcp_session"
+"""The operation of a message of MCP that calls nothing: it opens a session, or lists the tools. A
+budget counts it only if it names the operation."""
+
 MAX_MODELS = 32
 """Most models that one call may name."""
 
@@ -137,6 +141,8 @@ class Call(msgspec.Struct):
             another call (OpenAI's ``background: true``).
         stateful: The server adds text that it keeps itself, of earlier turns or a stored prompt, so
             that the size of the text sent says little about the tokens used.
+        message_id: The id of a message of JSON-RPC, which its refusal repeats; None without one,
+            and for several messages.
     """
 
     dialect: Dialect
@@ -160,6 +166,7 @@ class Call(msgspec.Struct):
     any_model: bool = False
     segments: tuple[Segment, ...] = ()
     opaque: tuple[Opaque, ...] = ()
+    message_id: int | str | None = None
 
 
 class Target(msgspec.Struct, frozen=True):

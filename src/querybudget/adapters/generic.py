@@ -152,7 +152,7 @@ class Generic:
         models = models_of(target, _find(self._model, request))
         stream = _find(self._stream, request)
         call = Call(
-            dialect=_dialect_of(request),
+            dialect=self.dialect,
             operation=self._route.operation,
             model=models.first,
             other_models=models.others,
@@ -231,12 +231,6 @@ def _pointer(text: str) -> Pointer | None:
         return Pointer(text) if text else None
     except ValueError as error:
         raise SetupError(str(error)) from None
-
-
-def _dialect_of(request: Json) -> Dialect:
-    """Return how a request's refusal is written: JSON-RPC says in each message what it is."""
-    named = isinstance(request, dict) and "jsonrpc" in request
-    return Dialect.JSON_RPC if named else Dialect.PROBLEM
 
 
 def _find(pointer: Pointer | None, document: Json) -> Json:

@@ -35,6 +35,7 @@ from querybudget.adapters.base import Adapter, Dialect
 from querybudget.adapters.batch_results import read_batch
 from querybudget.adapters.batches import Batch, Upload
 from querybudget.adapters.forms import Form
+from querybudget.adapters.mcp import Mcp
 from querybudget.adapters.native import Api, Native
 from querybudget.adapters.openai import ChatCompletions, Completions, Embeddings, Responses
 from querybudget.adapters.shapes import ByMember, Nested, Uncounted
@@ -106,6 +107,7 @@ READERS: Mapping[str, Adapter] = {
     "images": Form(Native(IMAGES)),
     "interactions": Native(INTERACTIONS),
     "llama_cpp": Native(LLAMA_CPP),
+    "mcp": Mcp(),
     "message_batch": Batch(_MESSAGES, results=read_batch),
     "messages": _MESSAGES,
     "moderations": Native(MODERATION),

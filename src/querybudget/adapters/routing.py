@@ -8,7 +8,15 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import TYPE_CHECKING
 
-from querybudget.adapters.base import Adapter, Call, Dialect, Meter, Target
+from querybudget.adapters.base import (
+    SESSION,
+    UNREADABLE,
+    Adapter,
+    Call,
+    Dialect,
+    Meter,
+    Target,
+)
 from querybudget.policy import servers
 from querybudget.policy.routes import GenericRoute
 
@@ -24,6 +32,8 @@ MODEL = "{model}"
 _LAST = re.compile(r"[/:]")
 _WILD = re.compile(r"[*?\[\]]")
 _DEFAULT_OPERATION = "generic"
+_KEPT = frozenset({SESSION, UNREADABLE})
+"""Operations that decide which budgets apply, so that a route's name does not replace them."""
 
 
 def carries_body(method: str) -> bool:
@@ -52,7 +62,8 @@ class InPath:
             named = dict.fromkeys((call.model, *call.other_models))
             call.other_models = tuple(name for name in named if name not in {"", self._model})
             call.model = self._model
-        call.operation = self._operation or call.operation
+        if self._operation and call.operation not in _KEPT:
+            call.operation = self._operation
         return call
 
     def meter(self, call: Call, content_type: str, /) -> Meter:

@@ -31,7 +31,7 @@ from querybudget.asgi.types import ASGIApp, Receive, Scope, Send
 from querybudget.asgi.websocket import WebSocketSession
 from querybudget.errors import SetupError
 from querybudget.events import Hook, checked_hooks
-from querybudget.limiter import Admission, Limiter
+from querybudget.limiter import Limiter
 from querybudget.limiter.matching import LONGEST_KEY
 from querybudget.limiter.request_ids import new_request_id
 from querybudget.limiter.route import Route
@@ -39,7 +39,7 @@ from querybudget.limiter.scopes import is_preflight, method_of, path_of, paths_o
 from querybudget.paths import LONGEST, is_too_long
 from querybudget.policy.model import Policy
 from querybudget.policy.routes import Unknown
-from querybudget.refusals import Answer, no_route, path_too_long, readable_by
+from querybudget.refusals import Answer, for_message, no_route, path_too_long, readable_by
 from querybudget.stores import Clock, Store
 
 ENVIRONMENT = "QUERYBUDGET_POLICY"
@@ -209,8 +209,8 @@ class QueryBudgetMiddleware:
             await self._send(unread(refused, scope), scope, send)
             return
         if admission.refusal is not None:
-            dialect = _own_dialect(admission, route)
-            await self._send(refusal_of(limiter, admission, dialect), scope, send)
+            refused = refusal_of(limiter, admission, _dialect(route))
+            await self._send(for_message(refused, admission.call.message_id), scope, send)
         elif staged is not None:
             responder = Responder(limiter, route, admission, receive, send, self._calls, received)
             await responder.run(self.app, staged)
@@ -251,12 +251,6 @@ class QueryBudgetMiddleware:
         limiter = Limiter(loaded, store=self._store, clock=self._clock, hooks=self._hooks)
         self._exporters = Exporters(limiter)
         return limiter
-
-
-def _own_dialect(admission: Admission, route: Route) -> Dialect:
-    """Return how a refusal is written: of all messages, JSON-RPC's alone say what they are."""
-    dialect = admission.call.dialect
-    return dialect if dialect is Dialect.JSON_RPC else _dialect(route)
 
 
 def _dialect(route: Route) -> Dialect:

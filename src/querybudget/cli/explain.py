@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from querybudget.adapters import adapter_for
-from querybudget.adapters.base import UNREADABLE, Adapter, Call, Channel, Target
+from querybudget.adapters.base import SESSION, UNREADABLE, Adapter, Call, Channel, Target
 from querybudget.adapters.routing import carries_body
 from querybudget.asgi.body import BodyTooLarge, call_of, check_declared, decoded
 from querybudget.asgi.health import READS
@@ -336,6 +336,8 @@ def _verdict(admission: Admission, policy: Policy) -> tuple[str, str]:
 def _estimated(call: Call, settings: EstimateSettings, output: int) -> str:
     if call.operation == "other":
         return "no route reads this path, so the call counts as one request and no tokens"
+    if call.operation == SESSION:
+        return "the message calls nothing, so it counts where a budget names it, and as no tokens"
     if call is HANDSHAKE:
         return "a handshake asks no model, so it counts as one request"
     rate = number(settings.bytes_per_token)

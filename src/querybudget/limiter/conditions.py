@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from querybudget.adapters.base import UNREADABLE, Call
+from querybudget.adapters.base import SESSION, UNREADABLE, Call
 from querybudget.adapters.model_names import one_spelling
 from querybudget.policy.match import kinds_of, opaque_bits
 from querybudget.policy.model import Budget, Mode
@@ -19,7 +19,7 @@ ANY_MODEL = "*"
 UNMETERED = frozenset({Unit.REQUESTS, Unit.CONCURRENT, Unit.BUCKETS})
 """Units of which every call uses an amount that is known when it arrives."""
 
-ASK_NO_MODEL = frozenset({"other", "handshake"})
+ASK_NO_MODEL = frozenset({"other", "handshake", SESSION})
 """Operations that use no tokens, so budgets of tokens, money and buckets do not apply."""
 
 SHOW_NOTHING = ASK_NO_MODEL | {"count_tokens"}
@@ -106,7 +106,8 @@ def call_mismatch(
     if match.tier and not any(tier in match.tier for tier in tiers):
         return Mismatch("tier", match.tier, tiers[0])
     unit = budget.quota.unit
-    if operation in TEACH_NOTHING and not match.operation and _looks_into(budget):
+    unnamed = operation == SESSION or (operation in TEACH_NOTHING and _looks_into(budget))
+    if unnamed and not match.operation:
         return Mismatch("unit", (unit,), operation)
     return None if _counts(unit, operation) else Mismatch("unit", (unit,), operation)
 

@@ -11,7 +11,8 @@ from querybudget.policy.fields import Words, doc
 
 _KNOWN = ("chat", "responses", "completions", "embeddings", "messages", "count_tokens")
 _NATIVE = ("audio", "generate", "images", "moderations", "rerank", "runs", "score", "videos")
-OPERATIONS = (*_KNOWN, *_NATIVE, "other", "handshake", "message")
+_MCP = ("mcp", "mcp_session")
+OPERATIONS = (*_KNOWN, *_NATIVE, *_MCP, "other", "handshake", "message")
 """What `Call.operation` can be, besides names of generic routes; the last two on a WebSocket."""
 
 OPAQUE_TEXT = "text"

@@ -47,6 +47,7 @@ Reader = Literal[
     "images",
     "interactions",
     "llama_cpp",
+    "mcp",
     "message_batch",
     "messages",
     "moderations",

@@ -26,7 +26,7 @@ from querybudget.refusals.answers import (
     upstream_down,
     upstream_slow,
 )
-from querybudget.refusals.bodies import Answer, ProblemType, request_id_header
+from querybudget.refusals.bodies import Answer, ProblemType, for_message, request_id_header
 from querybudget.refusals.browsers import readable_by
 from querybudget.refusals.headers import headers_for
 
@@ -39,6 +39,7 @@ __all__ = [
     "body_slow",
     "body_too_large",
     "close",
+    "for_message",
     "headers_for",
     "nameless",
     "no_room",

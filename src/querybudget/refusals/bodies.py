@@ -108,8 +108,23 @@ def _anthropic(fault: Fault, request_id: str) -> dict[str, object]:
     }
 
 
+def for_message(answer: Answer, message_id: int | str | None) -> Answer:
+    """Return a refusal of JSON-RPC with the id of the message that it answers.
+
+    Without an id it says null, as JSON-RPC has it for an error of a notification, or of several
+    messages at once.
+    """
+    if message_id is None:
+        return answer
+    body = msgspec.json.encode({**msgspec.json.decode(answer.body), "id": message_id})
+    headers = [
+        (name, b"%d" % len(body) if name == b"content-length" else value)
+        for name, value in answer.headers
+    ]
+    return Answer(answer.status, headers, body)
+
+
 def _json_rpc(fault: Fault) -> dict[str, object]:
-    """Return an error of no id, as MCP has it with a status that is no success."""
     error = {"code": _SERVER_ERROR, "message": fault.message, "data": _problem(fault)}
     return {"jsonrpc": "2.0", "id": None, "error": error}
 
