@@ -65,8 +65,9 @@ def test_spent_buckets_are_abnormal_usage_in_every_dialect(
         assert body["error"]["type"] == "rate_limit_error"
         assert body["request_id"] == "r"
     else:
-        assert body["type"] == IANA
-        assert "violated-policies" not in body
+        problem = body["error"]["data"] if dialect is Dialect.JSON_RPC else body
+        assert problem["type"] == IANA
+        assert "violated-policies" not in problem
     if dialect is Dialect.OPENAI:
         error = body["error"]
         assert error["type"] == error["code"] == "abnormal-usage-detected"
