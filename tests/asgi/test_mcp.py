@@ -21,7 +21,7 @@ POLICY = {
         {"name": "parallel", "limit": "20 concurrent"},
     ],
 }
-FREE = [
+FREE: list[dict[str, Any]] = [
     {"method": "initialize", "id": 0, "params": {"protocolVersion": "2025-06-18"}},
     {"method": "notifications/initialized"},
     {"method": "notifications/cancelled", "params": {"requestId": 1}},

@@ -166,7 +166,7 @@ def test_routes_that_only_this_server_has_are_charged(service: Service, key: str
         used = service.wait_until_settled(key)
         charged, before = used["tokens"] - before, used["tokens"]
         assert charged == tokens or (tokens is None and charged > 0)
-    assert used["requests"] == len(OWN_ROUTES[service.kind.name])
+    assert service.used(key)["requests"] == len(OWN_ROUTES[service.kind.name])
 
 
 def post(service: Service, path: str, body: Any, key: str = "") -> httpx.Response:
