@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,11 @@ UVICORN = (
     *("--timeout-worker-healthcheck", str(PATIENCE)),
 )
 
+EVERY = 0.1
+"""Seconds between two questions to a server: without them, asking takes the time that it needs."""
+
+PAUSE = threading.Event()
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -63,7 +69,7 @@ class Kind:
     script: bool = False
     environment: str = ""
     env: dict[str, str] = field(default_factory=dict)
-    ready: str = "Uvicorn running on"
+    ready: str = "Application startup complete"
     workers: int = 2
     anthropic: bool = False
     words: bool = True
@@ -183,6 +189,7 @@ class Service:
         """Wait until a caller has no calls open; return what it has used then."""
         while (used := self.used(key))["parallel"]:
             assert self.process.running
+            PAUSE.wait(EVERY)
         return used
 
     def wait_until_up(self) -> None:
@@ -192,6 +199,7 @@ class Service:
             with contextlib.suppress(httpx.TransportError):
                 httpx.get(f"{self.url}/health", timeout=PATIENCE)
                 return
+            PAUSE.wait(EVERY)
 
     def tell_to_end(self) -> None:
         pid = self.process.pid
