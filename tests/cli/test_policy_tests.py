@@ -59,7 +59,9 @@ def test_a_policy_without_tests_is_no_success(
 ) -> None:
     policy.write_text(POLICY.partition("tests:")[0])
     assert main(["test", "policy.yaml"]) == 1
-    assert "policy.yaml carries no tests" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "policy.yaml carries no tests" in said.err
+    assert not said.out
 
 
 def test_a_wrong_policy_is_said_and_others_are_tested(

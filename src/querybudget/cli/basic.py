@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from querybudget.cli.commands import add_command, quiet
+from querybudget.cli.commands import add_command, add_policies, policy_of, quiet
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def add_check(commands: Commands) -> None:
     """Add ``check``."""
     says = "report every problem of a policy, or what it says"
     check = add_command(commands, "check", says, _check, "querybudget check policy.yaml")
-    check.add_argument("policy", help="a policy file (YAML), or preset:NAME")
+    add_policies(check)
 
 
 def add_test(commands: Commands) -> None:
@@ -27,7 +27,7 @@ def add_test(commands: Commands) -> None:
     says = "run the tests that a policy carries"
     examples = ("querybudget test policy.yaml", "querybudget test policy.yaml --junit report.xml")
     test = add_command(commands, "test", says, _test, *examples)
-    test.add_argument("policy", nargs="+", help="a policy file (YAML), or preset:NAME")
+    add_policies(test, several=True)
     test.add_argument(
         "-k", dest="only", default="", metavar="TEXT", help="only tests whose name holds this"
     )
@@ -44,7 +44,7 @@ def add_explain(commands: Commands) -> None:
         _explain,
         "querybudget explain policy.yaml --request body.json --header 'Authorization: Bearer k'",
     )
-    explain.add_argument("policy", help="a policy file (YAML), or preset:NAME")
+    add_policies(explain)
     explain.add_argument(
         "--request",
         metavar="FILE",
@@ -128,12 +128,13 @@ def _seconds(text: str) -> float:
 def _check(arguments: argparse.Namespace) -> int:
     from querybudget.cli.check import check  # noqa: PLC0415 - each command loads its own
 
-    return check(arguments.policy)
+    return check(policy_of(arguments, "a FILE"))
 
 
 def _test(arguments: argparse.Namespace) -> int:
     from querybudget.cli.policy_tests import run_tests  # noqa: PLC0415
 
+    policy_of(arguments, "a FILE")
     with quiet():
         return run_tests(
             arguments.policy,
@@ -147,6 +148,7 @@ def _explain(arguments: argparse.Namespace) -> int:
     from querybudget.cli.explain import explain  # noqa: PLC0415
     from querybudget.cli.explanation import Request  # noqa: PLC0415
 
+    policy = policy_of(arguments, "a FILE")
     path, _, query = arguments.path.partition("?")
     request = Request(
         method=arguments.method.upper(),
@@ -157,7 +159,7 @@ def _explain(arguments: argparse.Namespace) -> int:
         body=_body(arguments.request),
     )
     with quiet():
-        return explain(arguments.policy, request, as_json=arguments.json)
+        return explain(policy, request, as_json=arguments.json)
 
 
 def _store(arguments: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from querybudget.cli.commands import add_command, quiet
+from querybudget.cli.commands import add_command, add_policy, quiet
 from querybudget.cli.log_arguments import add_logs, records_of
 from querybudget.cli.progress import progress
 from querybudget.errors import SetupError
@@ -38,9 +38,7 @@ def add_parser(commands: Commands) -> None:
         metavar="SHARE",
         help="of the callers: at most so many are ever refused, slowed or priced; such as 0.1%%",
     )
-    parser.add_argument(
-        "--policy", metavar="FILE", help="propose limits for its budgets; or preset:NAME"
-    )
+    add_policy(parser, "propose limits for its budgets, or with '' for the usual ones")
     parser.add_argument("--out", metavar="FILE", help="write the policy there, not to the output")
 
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, Protocol
+
+from querybudget.errors import SetupError
+
+POLICY = "QUERYBUDGET_POLICY"
+"""The variable that names the policy where no argument does."""
 
 Run = Callable[[argparse.Namespace], int]
 """Runs a command; returns its exit status."""
@@ -17,6 +23,14 @@ class Commands(Protocol):
 
     def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser:  # noqa: ANN401 - as argparse's
         """Add a command."""
+        ...
+
+
+class Arguments(Protocol):
+    """What takes arguments: a parser, or a group of one."""
+
+    def add_argument(self, *names: str, **options: Any) -> object:  # noqa: ANN401 - as argparse's
+        """Add an argument."""
         ...
 
 
@@ -47,6 +61,42 @@ def add_command(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def add_policy(parser: Arguments, says: str) -> None:
+    """Add ``--policy``, by default what the environment names."""
+    parser.add_argument(
+        "--policy",
+        metavar="FILE",
+        default=os.environ.get(POLICY),
+        help=f"{says}; default: ${POLICY}",
+    )
+
+
+def add_policies(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add policies without an option's name, by default the one that the environment names."""
+    usual = os.environ.get(POLICY)
+    parser.add_argument(
+        "policy",
+        nargs="*" if several else "?",
+        default=[usual] * bool(usual) if several else usual,
+        help=f"a policy file (YAML), or preset:NAME; default: ${POLICY}",
+    )
+
+
+def policy_of(arguments: argparse.Namespace, written: str = "--policy FILE") -> str:
+    """Return the policy that a command is given.
+
+    Args:
+        arguments: Those of the command.
+        written: How the command's arguments name a policy.
+
+    Raises:
+        SetupError: Neither they nor the environment name one.
+    """
+    if not arguments.policy:
+        raise SetupError(f"expected a policy: give {written}, or set {POLICY}")
+    return str(arguments.policy)
 
 
 def listed(title: str, parsers: Iterable[tuple[str, argparse.ArgumentParser]]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from querybudget.cli.commands import add_command
+from querybudget.cli.commands import add_command, add_policy, policy_of
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def add_parser(commands: Commands) -> None:
     says = "serve the console of a shared store"
     parser = add_command(commands, "console", says, run, example)
     parser.epilog = f"{parser.epilog}\n\n{NOTE}"
-    parser.add_argument(
-        "--policy", required=True, metavar="FILE", help="the policy that the servers use"
-    )
+    add_policy(parser, "the policy that the servers use")
     parser.add_argument("--host", default=HOST, help="address to listen on; default: %(default)s")
     parser.add_argument(
         "--port", default=PORT, type=_port, metavar="N", help="default: %(default)s"
@@ -81,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     token = _token(arguments.token_env)
     app = shared_console(
-        load_policy(arguments.policy),
+        load_policy(policy_of(arguments)),
         token,
         public_read=arguments.public_read,
         allowed_hosts=allowed_hosts(arguments.host, arguments.allowed_host),

@@ -15,14 +15,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from querybudget.cli.commands import quiet
+from querybudget.cli.commands import add_policy, quiet
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
     from querybudget.admin.protocol import Admin
     from querybudget.policy.model import Policy
 
-POLICY, TOKEN = "QUERYBUDGET_POLICY", "QUERYBUDGET_CONSOLE_TOKEN"
+TOKEN = "QUERYBUDGET_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable
 
 Task = Callable[["Admin", argparse.Namespace], Awaitable[int]]
 """Does a command's work; returns its exit status."""
@@ -31,12 +31,7 @@ Task = Callable[["Admin", argparse.Namespace], Awaitable[int]]
 def add_target(parser: argparse.ArgumentParser) -> None:
     """Add where a command finds accounts, and ``--json``."""
     group = parser.add_argument_group("where")
-    group.add_argument(
-        "--policy",
-        metavar="FILE",
-        default=os.environ.get(POLICY),
-        help=f"the policy of the servers, which names the store; default: ${POLICY}",
-    )
+    add_policy(group, "the policy of the servers, which names the store")
     group.add_argument(
         "--console", metavar="URL", help="the console of a server, instead of its store"
     )

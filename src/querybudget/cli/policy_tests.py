@@ -58,7 +58,8 @@ def run_tests(policies: Sequence[str], *, only: str, junit: str | None, as_json:
     if as_json:
         print(msgspec.json.format(msgspec.json.encode([_plain(one) for one in found])).decode())
     else:
-        print("\n".join(_lines(found)))
+        for line in _lines(found):
+            print(line)
     if junit is not None:
         _write(Path(junit), _junit(found))
     untested = [one.policy for one in found if not (only or one.results or one.problems)]
@@ -85,6 +86,8 @@ def _lines(found: Sequence[PolicyResults]) -> Iterator[str]:
             yield f"{one.policy}:{result.scenario.line}: {mark}  {result.scenario.name}"
             yield from _failure_lines(one.policy, result)
     count = sum(len(one.results) for one in found)
+    if not count:
+        return  # what is wrong has been said, or is said of policies that carry none
     failed = sum(not result.passed for one in found for result in one.results)
     yield f"{count} {'test' if count == 1 else 'tests'}, {failed} failed"
 

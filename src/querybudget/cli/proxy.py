@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
-from querybudget.cli.commands import add_command
+from querybudget.cli.commands import add_command, add_policy, policy_of
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
@@ -34,12 +34,7 @@ def add_parser(commands: Commands) -> None:
         "querybudget proxy --upstream http://127.0.0.1:11434 --policy policy.yaml",
     )
     parser.add_argument("--upstream", required=True, metavar="URL", help="the model server")
-    parser.add_argument(
-        "--policy",
-        metavar="FILE",
-        default=os.environ.get("QUERYBUDGET_POLICY"),
-        help="a policy file (YAML), or preset:NAME; default: $QUERYBUDGET_POLICY",
-    )
+    add_policy(parser, "a policy file (YAML), or preset:NAME")
     _add_listening(parser)
     _add_asking(parser)
     group = parser.add_argument_group("the console")
@@ -127,9 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
     from querybudget.policy import load_policy  # noqa: PLC0415
     from querybudget.proxy.upstream import check_upstream  # noqa: PLC0415
 
-    if not arguments.policy:
-        raise SetupError("expected a policy: give --policy FILE, or set QUERYBUDGET_POLICY")
-    upstream = _upstream(arguments, load_policy(arguments.policy))
+    upstream = _upstream(arguments, load_policy(policy_of(arguments)))
     check_upstream(upstream)
     place = _console_place(arguments.console)
     hosts = allowed_hosts(arguments.host, ()) if not arguments.uds else ()

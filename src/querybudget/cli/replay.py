@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from querybudget.cli.commands import add_command, quiet
+from querybudget.cli.commands import add_command, add_policy, policy_of, quiet
 from querybudget.cli.log_arguments import add_logs, records_of
 from querybudget.cli.progress import progress
 from querybudget.policy.model import Policy
@@ -32,9 +32,7 @@ def add_parser(commands: Commands) -> None:
         "querybudget replay traffic.jsonl --policy policy.yaml --fail-if 'callers_refused > 0.1%'",
     )
     add_logs(parser)
-    parser.add_argument(
-        "--policy", required=True, metavar="FILE", help="a policy file (YAML), or preset:NAME"
-    )
+    add_policy(parser, "a policy file (YAML), or preset:NAME")
     parser.add_argument("--against", metavar="FILE", help="a second policy, to compare with it")
     parser.add_argument(
         "--enforce", action="store_true", help="as if every budget in shadow were enforced"
@@ -55,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     from querybudget.replay.replaying import Replay, enforced  # noqa: PLC0415 - not for `--help`
     from querybudget.replay.tables import lines_of  # noqa: PLC0415
 
-    policy = Policy.load(arguments.policy)
+    policy = Policy.load(policy_of(arguments))
     against = Policy.load(arguments.against) if arguments.against else None
     if arguments.enforce:
         policy, against = enforced(policy), enforced(against) if against else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from querybudget.backends import SCHEMES
-from querybudget.cli.commands import add_command, quiet
+from querybudget.cli.commands import add_command, add_policy, policy_of, quiet
 from querybudget.cli.log_arguments import add_reading, records_of
 from querybudget.errors import SetupError
 
@@ -28,9 +28,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "source", metavar="LOG|STORE", help="a traffic log, or a store's URL: redis://host, ..."
     )
-    parser.add_argument(
-        "--policy", required=True, metavar="FILE", help="the policy that the servers use"
-    )
+    add_policy(parser, "the policy that the servers use")
     add_reading(parser)
     parser.add_argument(
         "--out", default=FOLDER, metavar="DIR", help="where to write; default: %(default)s"
@@ -51,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     from querybudget.report.theme import plotting  # noqa: PLC0415
 
     plotting()
-    policy = load_policy(arguments.policy)
+    policy = load_policy(policy_of(arguments))
     with quiet():
         page = _page(arguments, policy)
         paths = write(page, Path(arguments.out))
