@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import Callable
@@ -43,9 +44,17 @@ class Receiver:
         self.requests = list[httpx.Request]()
         self.waits = list[float]()
         self.clock = ManualClock()
+        self._arrived = asyncio.Condition()
 
-    def __call__(self, asked: httpx.Request) -> httpx.Response:
-        self.requests.append(asked)
+    async def asked(self, times: int) -> None:
+        """Wait until as many requests have come."""
+        async with self._arrived:
+            await self._arrived.wait_for(lambda: len(self.requests) >= times)
+
+    async def __call__(self, asked: httpx.Request) -> httpx.Response:
+        async with self._arrived:
+            self.requests.append(asked)
+            self._arrived.notify_all()
         status = self.failures.pop(0) if self.failures else 204
         if not status:
             raise httpx.ConnectError("refused")
@@ -120,6 +129,7 @@ async def test_a_message_is_sent_again_with_growing_waits_until_it_is_taken() ->
     receiver = Receiver(0, 503, 429)
     hooks = receiver.webhooks()
     hooks(event(delay=Micros(SECOND)))
+    await receiver.asked(4)
     await hooks.aclose()
     assert receiver.waits == [1.0, 2.0, 4.0]
     assert len({one.content for one in receiver.requests}) == 1
@@ -133,6 +143,7 @@ async def test_a_message_that_is_not_taken_is_given_up_counted_and_said(
     receiver = Receiver(*failures)
     hooks = receiver.webhooks()
     hooks(event(delay=Micros(SECOND)))
+    await receiver.asked(tries)
     await hooks.aclose()
     assert len(receiver.requests) == tries
     assert hooks.dropped == 1

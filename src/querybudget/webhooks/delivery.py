@@ -29,11 +29,14 @@ ATTEMPTS = 6
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 """Seconds."""
 
-DRAINING = 5.0
-"""Seconds that closing waits for messages under way."""
+GRACE = 5.0
+"""Seconds that closing gives messages: each is tried once more, at once."""
 
-_SERVER_ERROR = 500
-_TOO_MANY = 429
+AT_ONCE = 8
+"""Messages that are sent at the same time at closing; before, it is one after the other."""
+
+_SUCCESS, _REDIRECT = 200, 300
+_TOO_MANY, _SERVER_ERROR = 429, 500
 
 logger = logging.getLogger("querybudget")
 
@@ -87,6 +90,8 @@ def signature(secret: bytes, at: int, body: bytes) -> str:
 class Sender:
     """Sends messages in the background, and tries again while the receiver fails.
 
+    A message whose attempt is cancelled, as when an event loop ends, waits for the next one.
+
     Args:
         url: Receives ``POST`` requests.
         secret: Signs them.
@@ -94,6 +99,7 @@ class Sender:
         clock: µs since the epoch; the system's by default.
         sleep: Waits a number of seconds.
         jitter: Returns a number from 0 to 1.
+        grace: Seconds that closing gives messages.
 
     Raises:
         SetupError: The URL is none, or the secret is empty.
@@ -111,27 +117,42 @@ class Sender:
         clock: Clock | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
+        grace: float = GRACE,
     ) -> None:
+        self.address(url, secret)
+        self._client, self._clock = client, clock or system_clock()
+        self._sleep, self._jitter, self._grace = sleep, jitter, grace
+        self._waiting = deque[Message]()
+        self._task: asyncio.Task[None] | None = None
+        self._pause: asyncio.Future[None] | None = None
+        self._closing = self._full = False
+        self.dropped = 0
+
+    def address(self, url: str, secret: str) -> None:
+        """Send to this URL from now on, and sign with this secret: what waits already, too.
+
+        Raises:
+            SetupError: The URL is none, or the secret is empty. Nothing changes.
+        """
         if not url.startswith(("http://", "https://")):
             raise SetupError(f"expected the URL of a webhook, found {redact_url(url)}")
         try:
-            self._url = _SecretURL(url)
+            parsed = _SecretURL(url)
         except httpx.InvalidURL:
             raise SetupError(f"expected the URL of a webhook, found {_place(url)}") from None
         if not secret:
             raise SetupError("expected a secret that signs webhooks, found an empty one")
-        self._secret = secret.encode()
-        self._client, self._clock = client, clock or system_clock()
-        self._sleep, self._jitter = sleep, jitter
-        self._waiting = deque[Message]()
-        self._task: asyncio.Task[None] | None = None
-        self.dropped = 0
+        self._url, self._secret = parsed, secret.encode()
 
     def send(self, message: Message) -> None:
         """Send a message soon; it is dropped if too many wait already."""
         if len(self._waiting) >= MOST:
             self.dropped += 1
+            if not self._full:
+                logger.warning("webhooks are lost: %d wait for %s already", MOST, self._url)
+            self._full = True
             return
+        self._full = False
         self._waiting.append(message)
         self._send_soon()
 
@@ -142,39 +163,53 @@ class Sender:
             return  # the event loop has ended
         task = self._task
         if task is None or task.done() or task.get_loop() is not loop:
-            self._task = loop.create_task(self._send_all())
+            self._task = loop.create_task(self._send_all(1))
 
-    async def _send_all(self) -> None:
-        client = self._client or httpx.AsyncClient(timeout=10)
+    async def _send_all(self, at_once: int) -> None:
+        # A client reads the certificates of authorities, which takes tens of milliseconds.
+        client = self._client or await asyncio.to_thread(httpx.AsyncClient, timeout=10)
         try:
-            while self._waiting:
-                await self._send(client, self._waiting.popleft())
+            await asyncio.gather(*(self._send_each(client) for _ in range(at_once)))
         finally:
             if client is not self._client:
                 await client.aclose()
 
-    async def _send(self, client: httpx.AsyncClient, message: Message) -> None:
-        body, why = msgspec.json.encode(message), ""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1))
-                await self._sleep(longest * (0.5 + self._jitter() / 2))
+    async def _send_each(self, client: httpx.AsyncClient) -> None:
+        while self._waiting:
+            message = self._waiting.popleft()
             try:
-                headers = self._headers(body)
-                request = httpx.Request("POST", self._url, content=body, headers=headers)
-                request.url = self._url  # it has made a plain one of it
-                request.extensions["timeout"] = client.timeout.as_dict()
-                answer = await client.send(request, follow_redirects=False)
+                await self._send(client, message)
+            except asyncio.CancelledError:
+                self._waiting.appendleft(message)
+                raise
+
+    async def _send(self, client: httpx.AsyncClient, message: Message) -> None:
+        """Try a message until it is taken; at closing, once more."""
+        body, why = msgspec.json.encode(message), ""
+        for attempt in range(1, ATTEMPTS + 1):
+            last = self._closing or attempt == ATTEMPTS
+            try:
+                status = await self._post(client, body)
             except httpx.HTTPError as error:
                 why = error_type(error)
-                continue
-            if answer.is_success:
-                return
-            why = f"status {answer.status_code}"
-            if answer.status_code != _TOO_MANY and answer.status_code < _SERVER_ERROR:
-                break  # it will not take this message another time either
+            else:
+                if _SUCCESS <= status < _REDIRECT:
+                    return
+                why = f"status {status}"
+                # It will not take this message another time either.
+                last = last or (status != _TOO_MANY and status < _SERVER_ERROR)
+            if last:
+                break
+            await self._wait(min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1)))
         self.dropped += 1
         logger.warning("a webhook (%s) did not reach %s: %s", message.kind, self._url, why)
+
+    async def _post(self, client: httpx.AsyncClient, body: bytes) -> int:
+        """Send a body and return the status of the answer."""
+        request = httpx.Request("POST", self._url, content=body, headers=self._headers(body))
+        request.url = self._url  # it has made a plain one of it
+        request.extensions["timeout"] = client.timeout.as_dict()
+        return (await client.send(request, follow_redirects=False)).status_code
 
     def _headers(self, body: bytes) -> dict[str, str]:
         at = self._clock() // SECOND
@@ -184,15 +219,41 @@ class Sender:
             SIGNATURE: signature(self._secret, at, body),
         }
 
-    async def aclose(self) -> None:
-        """Give messages under way some time."""
-        task = self._task
-        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
+    async def _wait(self, longest: float) -> None:
+        """Wait half of this time at least, or until closing begins."""
+        if self._closing:
             return
-        _, left = await asyncio.wait((task,), timeout=DRAINING)
-        if left:
-            task.cancel()
-            lost = len(self._waiting) + 1
+        pause = asyncio.ensure_future(self._sleep(longest * (0.5 + self._jitter() / 2)))
+        self._pause = pause
+        try:
+            await asyncio.wait((pause,))
+        finally:
+            pause.cancel()
+
+    async def aclose(self) -> None:
+        """Try each message once more at once, for `grace` seconds. What is left then is lost."""
+        self._closing = True
+        try:
+            await self._finish(asyncio.get_running_loop())
+        finally:
+            self._closing = False
+        if lost := len(self._waiting):
             self._waiting.clear()
             self.dropped += lost
-            logger.warning("%d webhooks were not sent before the end", lost)
+            logger.warning("%d webhooks were not sent to %s before the end", lost, self._url)
+
+    async def _finish(self, loop: asyncio.AbstractEventLoop) -> None:
+        sending = set[asyncio.Task[None]]()
+        if self._task is not None and not self._task.done() and self._task.get_loop() is loop:
+            sending.add(self._task)
+            if self._pause is not None:
+                self._pause.cancel()
+        if self._waiting:
+            sending.add(loop.create_task(self._send_all(AT_ONCE)))
+        if not sending:
+            return
+        _, left = await asyncio.wait(sending, timeout=self._grace)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
