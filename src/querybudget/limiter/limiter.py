@@ -136,18 +136,16 @@ class Limiter:
         self.feed.adopt(readers_of(self.rules))
 
     async def reload(self, policy: Policy, *, why: str = "") -> Change:
-        """Let another policy decide from now on. Usage is kept.
+        """Let another policy decide from now on, and return what is different. Usage is kept.
 
-        A request is decided by one of the two policies as a whole, and calls that are open settle
-        as they were decided. What does not fit leaves everything as it was. The log says `why`.
-
-        Returns:
-            What is different now.
+        A request is decided by one policy as a whole, and open calls settle as they were decided.
+        What does not fit leaves everything as it was. The log says `why`.
 
         Raises:
             SetupError: The policy needs a restart, or names what there is not.
         """
         rules, readers = await prepared(policy, self.rules, self.analyzer, self.store, self.clock())
+        self.reporter.follow(rules.policy)
         self.switches = Switches(rules.policy)
         return self._replace(rules, readers, why)
 

@@ -22,8 +22,6 @@ _FIXED = {
     "embedding": "`embedding`: buckets would be others",
     "capabilities": "`capabilities`: the analyzer knows those that it was made for",
     "max_identities": "`max_identities`: the store was opened with it",
-    "traffic_log": "`traffic_log`: its files are open",
-    "webhooks": "`webhooks`: those that wait would be lost",
     "metrics": "`metrics`: what is measured has its labels",
 }
 """Members of a policy that do not change while a limiter runs, and why."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -25,6 +23,7 @@ from querybudget.ledger.types import UNCHARGED
 from querybudget.limiter.admission import Admission, Refusal
 from querybudget.limiter.async_hooks import AsyncHook, AsyncHooks
 from querybudget.limiter.matching import Matcher
+from querybudget.limiter.outputs import Outputs, close
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.request_ids import sent_id, trace_of
 from querybudget.limiter.rules import Rules
@@ -34,8 +33,6 @@ from querybudget.redact import shown
 from querybudget.resilience.fallback import Reserved
 from querybudget.stores import Clock
 from querybudget.units import NO_TIME, Micros, Millionths, Unit, priced
-
-logger = logging.getLogger("querybudget")
 
 _BY_NO_BUDGET = {
     Refusal.UNPRICED: EventVerdict.UNPRICED,
@@ -51,8 +48,8 @@ class Reporter:
     """Publishes one event for each call to the hooks of a limiter.
 
     Args:
-        hooks: Called with each event.
-        rules: Returns the present ones, which know the names of capabilities.
+        hooks: Called with each event, beside those that the policy asks for.
+        rules: Returns the present ones, which know the policy and the names of capabilities.
         clock: µs since the epoch.
 
     Attributes:
@@ -62,12 +59,12 @@ class Reporter:
 
     def __init__(self, hooks: Sequence[Hook], rules: Callable[[], Rules], clock: Clock) -> None:
         self._own, self._hooks = tuple[Hook, ...](), tuple[Hook, ...]()
+        self._outputs = Outputs(rules().policy, clock)
         self._later = AsyncHooks()
         self._rules = rules
         self._clock = clock
         self.on = self.wants_texts = False
         self.add(hooks)
-        self.add(hooks_of(rules().policy, clock))
 
     def add(self, hooks: Sequence[Hook]) -> None:
         """Call these hooks too, from now on.
@@ -76,15 +73,28 @@ class Reporter:
             SetupError: One of them cannot be called.
         """
         self._own += checked_hooks(hooks)
+        self._collect()
+
+    def follow(self, policy: Policy) -> None:
+        """Write and send what this policy asks for, from the next event on.
+
+        Raises:
+            SetupError: A library that this needs is missing. Everything stays as it was.
+        """
+        self._outputs.follow(policy)
+        self._collect()
+
+    def _collect(self) -> None:
+        every = (*self._own, *self._outputs.hooks)
         self._hooks = tuple(
             partial(self._later.put, cast("AsyncHook", hook)) if is_async(hook) else hook
-            for hook in self._own
+            for hook in every
         )
-        self.on = bool(self._hooks)
-        self.wants_texts = any(getattr(hook, "wants_texts", False) for hook in self._own)
+        self.on = bool(every)
+        self.wants_texts = any(getattr(hook, "wants_texts", False) for hook in every)
 
     def hook(self, kind: type[Kind]) -> Kind | None:
-        """Return the first hook of a kind."""
+        """Return the first hook of a kind, of those that were given."""
         hooks = cast("Sequence[object]", self._own)
         return next((hook for hook in hooks if isinstance(hook, kind)), None)
 
@@ -131,31 +141,8 @@ class Reporter:
         """Wait for hooks that are awaited, then close those that can be closed."""
         await self._later.aclose()
         for hook in self._own:
-            aclose = getattr(hook, "aclose", None)
-            if inspect.iscoroutinefunction(aclose):
-                try:
-                    await aclose()
-                except Exception:
-                    logger.exception("a hook could not be closed: %r", hook)
-
-
-def hooks_of(policy: Policy, clock: Clock) -> tuple[Hook, ...]:
-    """Return the hooks that a policy asks for; they open files and connections later.
-
-    Raises:
-        SetupError: A library that one needs is missing.
-    """
-    hooks = list[Hook]()
-    if policy.traffic_log is not None:
-        # Imported here: few policies have one.
-        from querybudget.traffic.log import TrafficLog  # noqa: PLC0415
-
-        hooks.append(TrafficLog.of(policy.traffic_log, clock))
-    if policy.webhooks is not None:  # few policies need it and httpx, which takes 60 ms to load
-        from querybudget.webhooks import Webhooks  # noqa: PLC0415
-
-        hooks.append(Webhooks.of(policy.webhooks, clock))
-    return tuple(hooks)
+            await close(hook)
+        await self._outputs.aclose()
 
 
 def charged_of(

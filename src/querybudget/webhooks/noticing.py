@@ -50,7 +50,7 @@ class Webhooks:
         sender: Sender | None = None,
     ) -> None:
         self._sender = sender or Sender(url, secret)
-        self._kinds = frozenset(WebhookKind(kind) for kind in events) or frozenset(WebhookKind)
+        self._kinds = _kinds(events)
         self._every, self._near, self._disturbed = every, near, disturbed
         self._said = OrderedDict[tuple[str, ...], int]()
         self._down = False
@@ -73,6 +73,17 @@ class Webhooks:
             disturbed=settings.disturbed,
             sender=Sender(settings.url, settings.secret, clock=clock),
         )
+
+    def follow(self, settings: WebhookSettings) -> None:
+        """Do as these settings say from now on, and remember what was said.
+
+        Raises:
+            SetupError: The URL is none, or the secret is empty. Nothing changes.
+        """
+        self._sender.address(settings.url, settings.secret)
+        self._kinds = _kinds(settings.events)
+        self._every, self._near = settings.every, settings.near
+        self._disturbed = settings.disturbed
 
     def __call__(self, event: DecisionEvent) -> None:
         """Notice what an event shows."""
@@ -164,5 +175,9 @@ class Webhooks:
         self._sender.send(message)
 
     async def aclose(self) -> None:
-        """Give messages under way some time."""
+        """Try each message that waits once more, for a few seconds."""
         await self._sender.aclose()
+
+
+def _kinds(events: Sequence[str]) -> frozenset[WebhookKind]:
+    return frozenset(map(WebhookKind, events)) or frozenset(WebhookKind)
