@@ -23,7 +23,7 @@ from querybudget.ledger.types import UNCHARGED
 from querybudget.limiter.admission import Admission, Refusal
 from querybudget.limiter.async_hooks import AsyncHook, AsyncHooks
 from querybudget.limiter.matching import Matcher
-from querybudget.limiter.outputs import Outputs, close
+from querybudget.limiter.output_hooks import OutputHooks, close
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.request_ids import sent_id, trace_of
 from querybudget.limiter.rules import Rules
@@ -59,7 +59,7 @@ class Reporter:
 
     def __init__(self, hooks: Sequence[Hook], rules: Callable[[], Rules], clock: Clock) -> None:
         self._own, self._hooks = tuple[Hook, ...](), tuple[Hook, ...]()
-        self._outputs = Outputs(rules().policy, clock)
+        self._outputs = OutputHooks(rules().policy, clock)
         self._later = AsyncHooks()
         self._rules = rules
         self._clock = clock

@@ -166,8 +166,9 @@ class Sender:
             self._task = loop.create_task(self._send_all(1))
 
     async def _send_all(self, at_once: int) -> None:
-        # A client reads the certificates of authorities, which takes tens of milliseconds.
-        client = self._client or await asyncio.to_thread(httpx.AsyncClient, timeout=10)
+        client = self._client
+        if client is None:  # a new one reads certificates, which takes tens of milliseconds
+            client = await asyncio.to_thread(httpx.AsyncClient, timeout=10)
         try:
             await asyncio.gather(*(self._send_each(client) for _ in range(at_once)))
         finally:

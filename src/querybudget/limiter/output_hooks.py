@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("querybudget")
 
 
-class Outputs:
+class OutputHooks:
     """The hooks that a policy asks for; they open files and connections with the first event.
 
     Args:
