@@ -84,7 +84,9 @@ def test_a_console_that_decides_nothing_shows_no_counts_and_no_switches(make: Ma
     policy = client.get("/policy").text
     assert "Load it again" not in policy
     assert "/budgets/" not in policy
-    assert client.submit("/budgets/rpm/mode", mode="shadow").status_code == 409
+    refused = client.submit("/budgets/rpm/mode", mode="shadow")
+    assert refused.status_code == 409
+    assert "on the console of a server that does" in refused.text
     assert client.submit("/policy/reload").status_code == 409
 
 

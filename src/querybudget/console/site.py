@@ -25,7 +25,10 @@ STREAMS = 20
 METERED = "querybudget"
 """In a scope's state: the middleware has charged this very request to the one who watches."""
 
-NOT_DECIDING = "This console decides no calls: change the policy where they are decided."
+NOT_DECIDING = (
+    "This console decides no calls. Switch modes and load the policy on the console of a server that"
+    " does (`querybudget.console.app`, or the proxy's), or change the policy's file."
+)
 
 NOTES = {
     "grant": "Granted.",
