@@ -26,8 +26,8 @@ METERED = "querybudget"
 """In a scope's state: the middleware has charged this very request to the one who watches."""
 
 NOT_DECIDING = (
-    "This console decides no calls. Switch modes and load the policy on the console of a server that"
-    " does (`querybudget.console.app`, or the proxy's), or change the policy's file."
+    "This console decides no calls. Switch modes and load the policy on the console of a server"
+    " that does (`querybudget.console.app`, or the proxy's), or change the policy's file."
 )
 
 NOTES = {
