@@ -211,10 +211,11 @@ $(DEMO)/.installed: requirements/demo.txt $(SOURCES) | python
 	$(DEMO)/bin/python $(PIP) install --no-deps --no-build-isolation --no-index --force-reinstall .
 	@touch $@
 
-# The lowest versions of what pyproject.toml names, at their releases of then; the rest as it fits.
-$(BUILD)/lowest/.installed: pyproject.toml $(BUILD)/uv/.installed
-	$(BUILD)/uv/bin/uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --extra all \
-		--group test --no-header -o $(BUILD)/lowest.txt pyproject.toml
+# The lowest versions of what pyproject.toml lets users have, and the newest tools that run with them.
+$(BUILD)/lowest/.installed: pyproject.toml tools/lowest.py $(BUILD)/uv/.installed
+	$(PYTHON) -m tools.lowest > $(BUILD)/lowest.in
+	$(BUILD)/uv/bin/uv pip compile --quiet --python-version 3.11 --extra all --group test --no-header \
+		-c $(BUILD)/lowest.in -o $(BUILD)/lowest.txt pyproject.toml
 	$(PYTHON) -m venv --clear $(BUILD)/lowest
 	$(BUILD)/uv/bin/uv pip install --quiet --python $(BUILD)/lowest/bin/python -r $(BUILD)/lowest.txt
 	@touch $@

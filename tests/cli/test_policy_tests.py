@@ -100,3 +100,10 @@ def test_a_report_that_cannot_be_written_is_said(
 ) -> None:
     assert main(["test", "policy.yaml", "--junit", "no/where.xml"]) == 1
     assert "cannot write JUnit XML to no/where.xml" in capsys.readouterr().err
+
+
+def test_check_says_how_many_tests_a_policy_carries(
+    policy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "policy.yaml"]) == 0
+    assert "policy.yaml is valid and has 1 budget and 2 tests\n" in capsys.readouterr().out

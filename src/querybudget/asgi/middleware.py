@@ -99,6 +99,7 @@ class QueryBudgetMiddleware:
         self._store = store
         self._clock = clock
         self._limiter = limiter
+        self._ready: Limiter | None = None
         self._calls = OpenCalls()
         self._delays = DelayQueue(calls=self._calls)
         self._intake = Intake()
@@ -126,13 +127,13 @@ class QueryBudgetMiddleware:
         elif kind == "websocket" and not BYPASS.unlimited:
             await self._websocket(scope, receive, send)
         elif kind == "lifespan":
-            await serve_lifespan(self.app, scope, receive, send, lambda: self.limiter, self._calls)
+            await serve_lifespan(self.app, scope, receive, send, self._begin, self._calls)
         else:
             await self.app(scope, receive, send)
 
     def _http(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Return what serves a request: not a coroutine, of which each costs time."""
-        limiter, path = self._limiter or self.limiter, scope["path"]
+        limiter, path = self._ready or self._begin(), scope["path"]
         answers = self._calls.background.answers
         if len(path) <= LONGEST_KEY and not answers and not scope.get("root_path"):
             route = limiter.matcher.ordinary(scope.get("method", ""), path)
@@ -227,7 +228,7 @@ class QueryBudgetMiddleware:
         await send_answer(readable_by(refused, cors, header(scope, b"origin")), send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limiter = self.limiter
+        limiter = self._ready or self._begin()
         if len(scope["path"]) > LONGEST or is_too_long(path_of(scope)):
             await send({"type": "websocket.close", "code": 1008})
             return
@@ -239,6 +240,18 @@ class QueryBudgetMiddleware:
         caller = limiter.caller_for(scope)
         session = WebSocketSession(limiter, route, caller, path, receive, send, self._calls)
         await session.run(self.app, scope)
+
+    def _begin(self) -> Limiter:
+        """Return the limiter, where it can work: it does in an event loop of asyncio alone."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise SetupError(
+                "querybudget runs on asyncio, and this is another event loop: start the server with"
+                " its worker for asyncio or uvloop"
+            ) from None
+        self._ready = self.limiter
+        return self._ready
 
     def _make_limiter(self) -> Limiter:
         policy = self._policy if self._policy is not None else os.environ.get(ENVIRONMENT)

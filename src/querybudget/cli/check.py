@@ -80,7 +80,9 @@ def check(path: str) -> int:
         open_store(policy.store, system_clock())  # connects to nothing
     except SetupError as error:
         raise _store_problem(path, error) from None
-    print(f"{path} is valid and has {_count(len(policy.budgets), 'budget')}")
+    has = [_count(len(policy.budgets), "budget")]
+    has += [_count(len(policy.tests), "test")] * bool(policy.tests)
+    print(f"{path} is valid and has {' and '.join(has)}")
     width = max(len(budget.name) for budget in policy.budgets)
     for budget in policy.budgets:
         print(f"  {budget.name:{width}}  {_described(budget)}")

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import msgspec
 from anyio.lowlevel import checkpoint
 
 from querybudget.asgi.types import ASGIApp, Message, Scope
+from querybudget.testing.own_loop import in_own_loop
 
 
 @dataclass
@@ -144,6 +146,9 @@ async def drive(  # noqa: PLR0913 - a keyword for each interruption
 ) -> Driven:
     """Serve one connection to an application, on asyncio.
 
+    A test on trio may await it too: the application is then served in an event loop of asyncio's
+    own, in a thread.
+
     After `messages`, ``receive`` waits as a server's does: it returns a disconnect when the client
     has hung up or the answer is complete.
 
@@ -165,17 +170,44 @@ async def drive(  # noqa: PLR0913 - a keyword for each interruption
     """
     driven = Driven(log=[] if log is None else log)
     cutter = _Cutter(driven, cancel_at)
-    server = _Server(driven, scope, messages, disconnect_at, disconnect_after, cutter)
+
+    async def serve() -> None:
+        server = _Server(driven, scope, messages, disconnect_at, disconnect_after, cutter)
+        await _serve(app, server, cancel_in_turn, level=level)
+
+    if _is_on_asyncio():
+        await serve()
+        return driven
+    served = in_own_loop(serve())
+    try:
+        await anyio.to_thread.run_sync(served.result, abandon_on_cancel=True)
+    finally:
+        served.cancel()
+    return driven
+
+
+def _is_on_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _serve(app: ASGIApp, server: _Server, cancel_in_turn: int | None, *, level: bool) -> None:
+    driven, cutter = server.driven, server.cutter
     task = asyncio.create_task(_run(app, server, level=level))
     if cancel_in_turn is not None:
         for _ in range(cancel_in_turn + 1):  # It starts in the first turn.
             await asyncio.sleep(0)
         if not task.done():
             cutter.cut()
-    await asyncio.wait({task})
+    try:
+        await asyncio.wait({task})
+    finally:
+        task.cancel()  # if the test itself was cancelled
     driven.error = asyncio.CancelledError() if task.cancelled() else task.exception()
     server.check()
-    return driven
 
 
 async def _run(app: ASGIApp, server: _Server, *, level: bool) -> None:

@@ -33,7 +33,7 @@ def serving(app: Any, **options: Any) -> Generator[str]:  # noqa: ANN401 - any A
         import uvicorn  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise SetupError("serving needs uvicorn: pip install 'querybudget[cli]'") from error
-    settings = {"log_level": "warning", "timeout_graceful_shutdown": 1, **options}
+    settings: dict[str, Any] = {"log_level": "warning", "timeout_graceful_shutdown": 1, **options}
     server, ready = uvicorn.Server(uvicorn.Config(app, **settings)), threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=_run, args=(server, listening, ready))

@@ -27,6 +27,7 @@ from querybudget.testing.clock import ManualClock
 from querybudget.testing.fake_model.reply import Reply
 from querybudget.testing.fake_model.server import PATHS, FakeModel, ModelRequest
 from querybudget.testing.limiter import memory_limiter
+from querybudget.testing.own_loop import in_own_loop
 from querybudget.testing.scenario_checks import CallResult, ScenarioFailure, failures_of
 from querybudget.testing.scenario_requests import NUMBER, body_of, scope_of, sent_by
 from querybudget.testing.spending import spend
@@ -66,14 +67,13 @@ def run_scenario(policy: Policy, scenario: Scenario) -> ScenarioResult:
 
     Prompts are embedded by the embedding in the package if the policy asks a server for vectors.
 
+    It runs in an event loop of its own, in a thread, so a test on asyncio or trio may call it too.
+
     Args:
         policy: The policy, loaded. Its store is not used.
         scenario: One of ``policy.tests``.
-
-    Raises:
-        RuntimeError: An event loop runs in this thread: it starts one of its own.
     """
-    return asyncio.run(_Stage(policy, scenario).play())
+    return in_own_loop(_Stage(policy, scenario).play()).result()
 
 
 @dataclass
