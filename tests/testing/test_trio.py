@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 import anyio
@@ -161,7 +162,7 @@ def test_a_server_on_trio_is_told_at_its_start_that_the_middleware_runs_on_async
         sent.append(message)
 
     with pytest.raises(SetupError, match="runs on asyncio"):
-        trio.run(Kit().app, {"type": "lifespan"}, receive, send)
+        trio.run(partial(Kit().app, {"type": "lifespan"}, receive, send))
     assert [message["type"] for message in sent] == ["lifespan.startup.failed"]
     assert "runs on asyncio" in sent[0]["message"]
 

@@ -99,6 +99,11 @@ class StoreTests:
         """Return an empty store that takes the time from `clock`."""
         raise NotImplementedError("a store's tests say how to make one: define make_store(clock)")
 
+    @pytest.fixture
+    def anyio_backend(self) -> str:
+        """Return the event loop of the tests: anyio would take trio too, where it is installed."""
+        return "asyncio"
+
     async def empty(self, store: Store) -> None:
         """Empty a store that was just made, if its accounts outlive it."""
 
