@@ -14,7 +14,7 @@ import trio
 from starlette.testclient import TestClient
 
 from querybudget import QueryBudgetMiddleware
-from querybudget.asgi.types import Receive, Scope, Send
+from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.errors import SetupError
 from querybudget.policy.model import Policy
 from querybudget.testing import (
@@ -152,13 +152,13 @@ async def test_a_client_of_any_event_loop_speaks_to_an_application_that_is_serve
 
 
 def test_a_server_on_trio_is_told_at_its_start_that_the_middleware_runs_on_asyncio() -> None:
-    sent = list[dict[str, Any]]()
+    sent = list[Message]()
 
-    async def receive() -> dict[str, Any]:
+    async def receive() -> Message:
         await trio.lowlevel.checkpoint()
         return {"type": "lifespan.startup"}
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(message: Message) -> None:
         sent.append(message)
 
     with pytest.raises(SetupError, match="runs on asyncio"):
