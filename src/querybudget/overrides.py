@@ -30,10 +30,15 @@ class Effect(enum.StrEnum):
     """A budget of one policy is enforced for everybody, whatever its mode there."""
     SHADOW = "shadow"
     """A budget of one policy only reports, for everybody, whatever its mode there."""
+    LOGOUT = "logout"
+    """A session of the console has ended, in every process."""
 
 
 SWITCHES = frozenset({Effect.ENFORCE, Effect.SHADOW})
-"""Effects that are no account's: `Override.account` is ``policy:`` and the policy's hash."""
+"""Effects on a policy: `Override.account` is ``policy:`` and the policy's hash."""
+
+NO_ACCOUNTS = SWITCHES | {Effect.LOGOUT}
+"""Effects that are no account's."""
 
 
 class Override(msgspec.Struct, frozen=True, gc=False):
@@ -98,7 +103,7 @@ class AuditEntry(msgspec.Struct, frozen=True, gc=False):
         at: When, µs since the epoch.
         by: Who; empty if nobody said.
         action: What was done: ``grant``, ``override``, ``allow``, ``block``, ``remove``,
-            ``pardon``, ``forget``, ``mode`` or ``reload``.
+            ``pardon``, ``forget``, ``mode``, ``reload`` or ``logout``.
         account: To which account, or part of a key; empty for the policy.
         detail: The rest, for people.
     """

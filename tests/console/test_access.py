@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +15,10 @@ from querybudget.cli.console import allowed_hosts
 from querybudget.console.guesses import ALL_GUESSES, GUESSES, Guesses
 from querybudget.console.sessions import COOKIE, LASTS, Sessions
 from querybudget.errors import SetupError
+from querybudget.limiter import Limiter
+from querybudget.policy.load import load
+from querybudget.stores import MemoryStore
+from querybudget.units import Micros
 from tests.console.conftest import TOKEN, Console, MakeConsole
 from tests.console.fake_admin import CALLER, NOW, SWEEPER, FakeAdmin, record
 
@@ -122,6 +127,32 @@ def test_a_copy_of_a_cookie_is_worth_nothing_after_the_logout(operator: Console)
     assert operator.submit("/overrides/o1/remove").status_code == 401
     operator.log_in()
     assert operator.get("/", follow_redirects=False).status_code == 200
+
+
+def test_a_copy_of_a_cookie_is_worth_nothing_in_another_process_that_shares_the_store(
+    policy_file: Path,
+) -> None:
+    store = MemoryStore(clock=lambda: Micros(NOW))
+    first, second = (
+        Console(console.app(_limiter(policy_file, store), token=TOKEN)) for _ in range(2)
+    )
+    first.log_in()
+    copy = first.cookies[COOKIE]
+    second.cookies.set(COOKIE, copy)
+    assert second.get("/").status_code == 200
+    csrf = first.csrf()
+    assert first.submit("/logout").status_code == 303
+    assert second.get("/", follow_redirects=False).status_code == 303
+    assert second.get("/api/overrides").status_code == 401
+    form = {"csrf": csrf}
+    assert second.post("/overrides/o1/remove", data=form).status_code == 401
+    second.log_in()
+    assert "session-" not in second.get("/overrides").text
+    assert "the session has ended everywhere" in second.get("/audit").text
+
+
+def _limiter(policy_file: Path, store: MemoryStore) -> Limiter:
+    return Limiter(load(str(policy_file)), store=store, clock=lambda: Micros(NOW))
 
 
 def test_sessions_that_ended_are_remembered_as_long_as_they_would_have_lasted() -> None:

@@ -59,6 +59,6 @@ def app(
     from querybudget.console.application import console_of  # noqa: PLC0415
     from querybudget.console.site import Site  # noqa: PLC0415
 
-    access = Access(token, limiter.clock, public_read=public_read)
+    access = Access(token, limiter, public_read=public_read)
     admin = admin or LocalAdmin(limiter, recent)
     return console_of(Site(limiter, admin, access, title=title, deciding=deciding), allowed_hosts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
@@ -9,7 +10,12 @@ from starlette.requests import ClientDisconnect, Request
 
 from querybudget.console.guesses import Guesses
 from querybudget.console.sessions import COOKIE, Session, Sessions
-from querybudget.stores import Clock
+from querybudget.errors import QueryBudgetError
+from querybudget.limiter import Limiter
+from querybudget.overrides import AuditEntry, Effect, Override
+from querybudget.units import Micros
+
+logger = logging.getLogger("querybudget")
 
 LONGEST_BODY = 64 * 1024
 MOST_FIELDS = 30
@@ -27,7 +33,7 @@ class Access:
 
     Args:
         token: The console's token; None if nothing can be changed.
-        clock: µs since the epoch.
+        limiter: Its store keeps which sessions have ended.
         public_read: Whether anybody may read.
 
     Attributes:
@@ -35,22 +41,47 @@ class Access:
         public: Whether anybody may read.
     """
 
-    def __init__(self, token: str | None, clock: Clock, *, public_read: bool) -> None:
+    def __init__(self, token: str | None, limiter: Limiter, *, public_read: bool) -> None:
         self.sessions = None if token is None else Sessions(token)
         self.public = public_read or token is None
-        self._guesses = Guesses(clock)
-        self._clock = clock
+        self._guesses = Guesses(limiter.clock)
+        self._limiter, self._clock = limiter, limiter.clock
 
     def session(self, request: Request) -> Session | None:
-        """Return the session that a request belongs to."""
+        """Return the session that a request belongs to, as far as this process knows."""
         if self.sessions is None:
             return None
-        return self.sessions.read(request.cookies.get(COOKIE, ""), self._clock())
+        session = self.sessions.read(request.cookies.get(COOKIE, ""), self._clock())
+        if session is None:
+            return None
+        name = self.sessions.name(session)
+        ended = any(entry.id == name for entry in self._limiter.feed.stored)
+        return None if ended else session
 
-    def end(self, session: Session) -> None:
-        """End a session."""
-        if self.sessions is not None:
-            self.sessions.end(session, self._clock())
+    async def current(self, request: Request) -> Session | None:
+        """Return the session that a request belongs to, after a look whether it ended elsewhere."""
+        if self.session(request) is not None:
+            await self._limiter.feed.refresh()
+        return self.session(request)
+
+    async def end(self, session: Session) -> None:
+        """End a session, in every process that shares the store; here even if the store fails."""
+        if self.sessions is None:
+            return
+        now = Micros(self._clock())
+        self.sessions.end(session, now)
+        administering = self._limiter.administering
+        if not administering.able:
+            return
+        name = self.sessions.name(session)
+        entry = Override(
+            name, name, effect=Effect.LOGOUT, until=Micros(session.until), at=now, by=session.by
+        )
+        audit = AuditEntry(now, session.by, "logout", "", "the session has ended everywhere")
+        try:
+            await administering.override(entry, audit)
+        except QueryBudgetError as error:
+            logger.warning("a session of the console has ended in this process alone: %s", error)
 
     def knows(self, request: Request) -> bool:
         """Return whether a request that was let pass is of somebody who has the token."""
@@ -86,7 +117,7 @@ class Access:
             raise HTTPException(401, "The token is wrong.", {"www-authenticate": "Bearer"})
         if self.sessions is None and change:
             raise HTTPException(403, READ_ONLY)
-        if change or not (self.public or self.session(request)):
+        if change or not (self.public or await self.current(request)):
             raise HTTPException(401, "A token is needed.", {"www-authenticate": "Bearer"})
 
     async def form(self, request: Request) -> tuple[Session, dict[str, str]]:
@@ -97,7 +128,7 @@ class Access:
         """
         if self.sessions is None:
             raise HTTPException(403, READ_ONLY)
-        session = self.session(request)
+        session = await self.current(request)
         if session is None:
             raise HTTPException(401, "Your session has ended. Log in again.")
         fields = await read_form(request)

@@ -60,7 +60,7 @@ async def log_out(request: Request) -> Response:
     """End the session of this browser, and of every copy of its cookie."""
     access = site_of(request).access
     session, _ = await access.form(request)
-    access.end(session)
+    await access.end(session)
     response = see(request, "")
     response.delete_cookie(COOKIE, path=base_of(request) or "/", httponly=True, samesite="strict")
     return response
@@ -128,7 +128,7 @@ async def reload(request: Request) -> Response:
     """Load the policy again from its file; without a form, show what would change."""
     site = site_of(request)
     if request.method != "POST":
-        if site.access.session(request) is None:
+        if await site.access.current(request) is None:
             return see(request, "login?next=policy")
         site.check_deciding()
         changes = await running.changes(site.limiter)

@@ -2,7 +2,8 @@
 
 A session is a cookie that is signed with a key made from the token: every worker with the same
 token takes it, and it ends when the token changes. Kept is only which sessions were ended by their
-owners, in the process where they did so, until they would have ended anyhow.
+owners, until they would have ended anyhow: here, and in a store that keeps overrides, where the
+other processes read it.
 """
 
 from __future__ import annotations
@@ -91,6 +92,10 @@ class Sessions:
         """End a session: whoever has a copy of its cookie can do nothing with it any more."""
         self._ended = {name: until for name, until in self._ended.items() if now < until}
         self._ended[session.id] = session.until
+
+    def name(self, session: Session) -> str:
+        """Return the name under which a store keeps that a session has ended."""
+        return f"session-{self._signature('ended', session.id)[:32]}"
 
     def form_token(self, session: Session) -> str:
         """Return what every form of a session must send along."""

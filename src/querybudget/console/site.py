@@ -133,7 +133,7 @@ async def reading(request: Request) -> Site:
         HTTPException: 303 to the login, if it is needed first.
     """
     site = site_of(request)
-    if site.access.public or site.access.session(request):
+    if await site.access.current(request) or site.access.public:
         return site
     place = request.url.path.removeprefix(request.scope.get("root_path", "")).lstrip("/")
     query = f"?{request.url.query}" if request.url.query else ""

@@ -19,7 +19,7 @@ from querybudget.limiter.matching import Matcher
 from querybudget.limiter.notices import fingerprint
 from querybudget.limiter.overriding import OverrideTable
 from querybudget.limiter.plans import Caller
-from querybudget.overrides import SWITCHES, Override
+from querybudget.overrides import NO_ACCOUNTS, Override
 from querybudget.policy.model import Policy
 from querybudget.policy.naming import CallerName, NamedOverride
 
@@ -87,7 +87,7 @@ class Rules:
 
     def take(self, entries: Sequence[Override]) -> None:
         """Apply these overrides from now on, after the policy's own."""
-        every = (*self._own, *(entry for entry in entries if entry.effect not in SWITCHES))
+        every = (*self._own, *(entry for entry in entries if entry.effect not in NO_ACCOUNTS))
         if not every:
             self.overrides = None
             return

@@ -62,7 +62,7 @@ def overrides_by_effect(limiter: Limiter) -> dict[Effect, int]:
     """Return how many overrides the store keeps that have not ended, by what they do."""
     now = limiter.clock()
     present = [one.effect for one in limiter.feed.stored if not one.until or now < one.until]
-    return {effect: present.count(effect) for effect in Effect}
+    return {effect: present.count(effect) for effect in Effect if effect is not Effect.LOGOUT}
 
 
 def is_disturbed(event: DecisionEvent) -> bool:
