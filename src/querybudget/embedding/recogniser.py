@@ -65,8 +65,8 @@ class Recogniser:
         self._of_shipped = heuristics([*shipped_examples()])
         self._of_own = heuristics([c.name if not c.examples else "" for c in capabilities])
         self.fitted = False
-        self._rows = np.zeros((0, codebook.dimensions), np.float32)
-        self._thresholds = np.zeros(0, np.float32)
+        # One member, since a thread may recognise while this is fitted.
+        self._fit = np.zeros((0, codebook.dimensions), np.float32), np.zeros(0, np.float32)
         leaning = DIRECTIONS if codebook.name == EMBEDDING else ()
         self._leaning = np.array(leaning, np.float32).reshape(len(leaning), codebook.dimensions)
 
@@ -84,8 +84,10 @@ class Recogniser:
             )
             for capabilities in fits
         ]
-        self._rows = np.concatenate([each.rows for each in directions])
-        self._thresholds = np.concatenate([each.thresholds for each in directions])
+        self._fit = (
+            np.concatenate([each.rows for each in directions]),
+            np.concatenate([each.thresholds for each in directions]),
+        )
         self.fitted = True
 
     def recognise(
@@ -103,10 +105,11 @@ class Recogniser:
         """
         centred = vectors - self._codebook.mean
         centred /= np.maximum(np.sqrt(np.einsum("nd,nd->n", centred, centred)), 1e-12)[:, None]
-        shown = np.packbits(centred @ self._rows.T >= self._thresholds, 1, bitorder="little")
+        fitted, (rows, thresholds) = self.fitted, self._fit
+        shown = np.packbits(centred @ rows.T >= thresholds, 1, bitorder="little")
         leaning = np.rint(centred @ self._leaning.T).clip(-MAX_LEANING, MAX_LEANING)
         leanings: list[list[int]] = leaning.astype(np.int32).tolist()
-        if not self.fitted:
+        if not fitted:
             return [Recognised(0, 0, tuple(each)) for each in leanings]
         return [
             Recognised(

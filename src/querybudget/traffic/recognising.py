@@ -105,7 +105,7 @@ def is_scanned(head: list[bytes], name: str | None, reading: Reading) -> bool:
         return _LIST.match(line) is not None
     try:
         row = msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return len(line) > LONGEST or line.strip() == begin or line.rstrip()[-1:] in b",[{"
     if not any(name in _NAMED and _has_objects(value) for name, value in mapping(row).items()):
         return False
