@@ -60,10 +60,10 @@ test-slow: $(WHEELENV)/.installed ## run the slow tests against the wheel
 	$(IS_WHEEL)
 	$(WHEELPY) $(PYTEST) $(WORKERS) -m slow $(ARGS)
 
-# Servers that share no process: each is one group, so that a worker starts it once.
+# The tests of a file run in one process, so that each server starts once.
 test-servers: $(WHEELENV)/.installed $(SERVERS_INSTALLED) ## run the examples of model servers, in their own environments: make test-servers SERVERS="litserve bentoml"
 	$(IS_WHEEL)
-	SERVERS="$(SERVERS)" $(WHEELPY) -m pytest $(WORKERS) --dist=loadgroup -m model_server tests/model_servers $(ARGS)
+	SERVERS="$(SERVERS)" $(WHEELPY) -m pytest $(WORKERS) --dist=loadfile -m model_server tests/model_servers $(ARGS)
 
 coverage: $(WHEELENV)/.installed ## report what tests with COVERAGE=1 ran, and hold it to 95 %
 	$(WHEELPY) -m coverage combine --quiet

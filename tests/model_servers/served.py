@@ -157,11 +157,7 @@ KINDS = [
 def chosen(kinds: Sequence[Kind] = KINDS) -> list[Any]:
     """The servers that the variable SERVERS names, as parameters; all, if it names none."""
     names = os.environ.get("SERVERS", "").split()
-    return [
-        pytest.param(kind, id=kind.name, marks=pytest.mark.xdist_group(kind.name))
-        for kind in kinds
-        if not names or kind.name in names
-    ]
+    return [pytest.param(kind, id=kind.name) for kind in kinds if not names or kind.name in names]
 
 
 @dataclass
