@@ -33,7 +33,7 @@ BATCH = {"custom_id": "1", "method": "POST", "url": "/v1/completions", "body": {
     [
         (b"one\ntwo\n", "lines of text in no known format"),
         (b'{"a": 1}\n{"a": 2}\n', "JSON without the members"),
-        (b'{"at": "\x80"}\n', "lines of text in no known format"),
+        (b'{"at": "\x80"}\n', "JSON without the members"),
         (b"a;b;c;d\n1;2;3;4\n", "a table without columns for the time"),
         (json.dumps(SUMS).encode(), "sums over many calls"),
         (json.dumps(SUMS, indent=1).encode(), "sums over many calls"),
