@@ -80,7 +80,11 @@ def test_an_api_key_is_read_from_standard_input(folder: Folder) -> None:
             "tokens",
         ),
         (["forget", "--user", "ada"], "--yes"),
-        (["remove", "nothing"], "expected the id of one override"),
+        (["remove", "nothing"], "there is no override 'nothing'"),
+        (
+            ["grant", "--user", "ada", "--until", "2h", "--amount", "5 tokens", "--budget", "rpm"],
+            "expected requests, which 'rpm' counts, found tokens",
+        ),
         (["find", "req_1"], "--log FILE"),
         (["find", "req_0x", "--log", "traffic.jsonl"], "req_0x"),
         (["top", "--once", "--by", "scoer"], "score"),
@@ -198,3 +202,16 @@ def test_a_store_that_is_down_is_said_once(
     assert "did not answer" in said
     assert len(said.splitlines()) == 1
     assert caplog.text == ""
+
+
+def test_a_column_shows_what_accounts_are_sorted_by(folder: Folder) -> None:
+    header, first, *_ = folder.run("top", "--by", "tokens", "--once").splitlines()
+    assert header.split()[:3] == ["account", "tokens", "kind"]
+    assert int(first.removeprefix(first.split()[0]).replace("*", "").split()[0].replace(",", ""))
+
+
+def test_commands_need_none_of_the_functions_that_give_servers_overrides(folder: Folder) -> None:
+    path = Path("policy.yaml")
+    source = "overrides: [{callable: 'of_the_servers:overrides'}]\n"
+    path.write_text(path.read_text("utf-8") + source, "utf-8")
+    assert folder.json("peek", "--user", "ada")["account"] == folder.keys["user"]

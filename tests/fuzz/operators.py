@@ -27,7 +27,7 @@ _POLICY = load(
     },
     environ={},
 )
-_KNOWN = Known(("a",), _POLICY.identity, _POLICY.partitions)
+_KNOWN = Known({"a": _POLICY.budgets[0].quota.unit}, _POLICY.identity, _POLICY.partitions)
 _FORMATS: tuple[Any, ...] = (None, *FORMATS)
 _SECRET = bytes(32)
 _NOBODY = Networks(())

@@ -91,6 +91,8 @@ def test_mistakes_are_reported_with_their_place(override: dict[str, Any], messag
             2,
             "did you mean `factor`",
         ),
+        ("a.json", '[{"user": "ada", "budget": "own", "amount": "5 buckets"}]', 1, "`buckets`"),
+        ("a.json", '[{"user": "ada", "amount": "5 buckets"}]', 1, "a unit that a budget counts"),
         ("a.json", '[{"user": "ada",\n "limit": "many"}]', 2, "an amount"),
         ("a.csv", "user,claim.org.id,factor\nada,,2\n,acme,many\n", 3, "a factor"),
         ("a.yaml", "- {from: b.yaml}\n", 1, "another source"),
@@ -109,5 +111,5 @@ def test_a_mistake_in_a_file_says_which_line(
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
-    with pytest.raises(PolicyError, match="cannot read"):
+    with pytest.raises(PolicyError, match=r"cannot read nowhere\.yaml"):
         load({"from": "nowhere.yaml"})

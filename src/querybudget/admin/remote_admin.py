@@ -18,9 +18,13 @@ from querybudget.traffic.record import TrafficRecord
 SECONDS = 30.0
 """How long an answer may take: a list reads many accounts."""
 
-_NOT_FOUND, _ERROR, _SERVER = 404, 400, 500
+_NOT_FOUND, _ERROR, _SERVER, _TOKEN = 404, 400, 500, 401
 
 _Answer = TypeVar("_Answer")
+
+
+class AccessError(SetupError):
+    """The console takes no token, or not this one."""
 
 
 class _Done(msgspec.Struct):
@@ -172,4 +176,6 @@ def _error(answer: httpx.Response) -> Exception:
     said = said or f"the console answered with status {answer.status_code}"
     if answer.status_code == _NOT_FOUND:
         return LookupError(said)
+    if answer.status_code == _TOKEN:
+        return AccessError(said)
     return StoreError(said) if answer.status_code >= _SERVER else SetupError(said)

@@ -18,6 +18,7 @@ from querybudget.cli.operator import (
     table,
 )
 from querybudget.errors import SetupError
+from querybudget.text import listed
 
 if TYPE_CHECKING:
     from querybudget.admin.protocol import Admin
@@ -152,7 +153,9 @@ def _add_rest(parser: argparse.ArgumentParser) -> None:
 
 def _change(action: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
     async def change(admin: Admin, arguments: argparse.Namespace) -> int:
-        made = await admin.change(_entry(action, arguments), action)
+        entry = _entry(action, arguments)
+        await _check_units(entry, admin, arguments)
+        made = await admin.change(entry, action)
         if arguments.json:
             print_json(made)
         else:
@@ -194,6 +197,41 @@ def _entry(action: str, arguments: argparse.Namespace) -> Override:
     )
 
 
+async def _check_units(entry: Override, admin: Admin, arguments: argparse.Namespace) -> None:
+    """Check that the budget that is named counts what the amounts are written in.
+
+    Raises:
+        SetupError: It counts something else.
+    """
+    given = [pair for word in ("limit", "amount") if (pair := vars(arguments).get(word))]
+    written = [unit for _, unit in given if unit is not None]
+    if not written:
+        return
+    counted = await _counted(entry, admin, arguments)
+    for unit in written:
+        if counted is not None and unit != counted:
+            raise SetupError(f"expected {counted}, which {entry.budget!r} counts, found {unit}")
+
+
+async def _counted(entry: Override, admin: Admin, arguments: argparse.Namespace) -> str | None:
+    """Return what the budget of an override counts; None if that cannot be found."""
+    from querybudget.policy import load_policy  # noqa: PLC0415
+    from querybudget.units import Unit  # noqa: PLC0415
+
+    if entry.budget in {*Unit}:
+        return entry.budget
+    if arguments.policy:
+        budgets = load_policy(arguments.policy).budgets
+        units = {budget.name: budget.quota.unit.value for budget in budgets}
+    else:
+        try:
+            view = await admin.account(entry.account)
+        except LookupError:
+            return None  # nothing is kept of this caller yet
+        units = {one.budget: one.unit for one in view.budgets}
+    return units.get(entry.budget)
+
+
 def _said(made: Override) -> str:
     from querybudget.console.phrases import override_words, short  # noqa: PLC0415
     from querybudget.text import moment  # noqa: PLC0415
@@ -205,8 +243,10 @@ def _said(made: Override) -> str:
 async def _remove(admin: Admin, arguments: argparse.Namespace) -> int:
     known = (await admin.overrides()).entries
     named = [entry.id for entry in known if entry.id.startswith(arguments.id)]
-    if len(named) != 1:
-        raise SetupError(f"expected the id of one override, found {len(named)}: see `overrides`")
+    if not named:
+        raise SetupError(f"there is no override {arguments.id!r}: `overrides` shows all")
+    if len(named) > 1:
+        raise SetupError(f"expected one override, found {len(named)}: {listed(named)}")
     removed = await admin.remove(named[0], author(arguments), arguments.reason)
     if arguments.json:
         print_json({"removed": removed})

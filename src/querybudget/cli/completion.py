@@ -22,7 +22,7 @@ FILES = frozenset(
 def add_completion(commands: Commands) -> None:
     """Add ``completion``."""
     says = "print what makes your shell complete commands"
-    example = 'eval "$(querybudget completion bash)"'
+    example = "querybudget completion bash"
     completion = add_command(commands, "completion", says, _completion, example)
     completion.add_argument("shell", choices=SHELLS, help="the shell: %(choices)s")
 

@@ -75,11 +75,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise SetupError(
             "`querybudget console` needs uvicorn: pip install 'querybudget[cli,console]'"
         ) from None
-    from querybudget.policy import load_policy  # noqa: PLC0415 - each command loads its own
+    from querybudget.cli.operator import without_functions  # noqa: PLC0415 - as each loads its own
+    from querybudget.policy import load_policy  # noqa: PLC0415
 
     token = _token(arguments.token_env)
     app = shared_console(
-        load_policy(policy_of(arguments)),
+        without_functions(load_policy(policy_of(arguments))),
         token,
         public_read=arguments.public_read,
         allowed_hosts=allowed_hosts(arguments.host, arguments.allowed_host),

@@ -113,7 +113,7 @@ async def _top(admin: Admin, arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json(found)
         else:
-            print(rows_of(found))
+            print(rows_of(found, arguments.by))
         return 0
     try:
         from rich.live import Live  # noqa: PLC0415 - an extra
@@ -125,16 +125,31 @@ async def _top(admin: Admin, arguments: argparse.Namespace) -> int:
     with Live(refresh_per_second=4, screen=sys.stdout.isatty()) as live:
         while True:
             found = await admin.top(arguments.by, arguments.limit)
-            live.update(Text(f"by {arguments.by}\n\n{rows_of(found)}", no_wrap=True))
+            live.update(Text(f"by {arguments.by}\n\n{rows_of(found, arguments.by)}", no_wrap=True))
             await asyncio.sleep(arguments.every)
 
 
-def rows_of(accounts: Sequence[AccountView]) -> str:
-    """Return accounts as a table."""
+def rows_of(accounts: Sequence[AccountView], by: str = "score") -> str:
+    """Return accounts as a table, with a column of what they are sorted by if it has none yet."""
     if not accounts:
         return "no accounts"
     now = _now()
-    return table(HEADER, [_row(view, now) for view in accounts])
+    rows = [_row(view, now) for view in accounts]
+    if by in HEADER:
+        return table(HEADER, rows)
+    header = (HEADER[0], by, *HEADER[1:])
+    more = [_used(view, by) for view in accounts]
+    return table(header, [(row[0], used, *row[1:]) for row, used in zip(rows, more, strict=True)])
+
+
+def _used(view: AccountView, by: str) -> str:
+    """Return what an account has used of a budget, or how much money it has spent."""
+    from querybudget.console.phrases import figure  # noqa: PLC0415
+
+    named = {one.budget: one for one in view.budgets}
+    used = [one for one in view.budgets if one.unit == "usd"] if by == "spent" else []
+    one = named.get(by) or max(used, key=lambda each: each.used, default=None)
+    return figure(one.used, one.unit) if one else "-"
 
 
 def _now() -> int:

@@ -67,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command is None:
         parser.print_help()
         return 0
+    if "" not in sys.path:  # a policy may name functions of modules that are here, as servers' do
+        sys.path.append("")
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()

@@ -15,8 +15,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from querybudget.cli.commands import add_policy, quiet
 from querybudget.errors import SetupError
+from querybudget.text import listed
 
 if TYPE_CHECKING:
     from querybudget.admin.protocol import Admin
@@ -107,12 +110,15 @@ async def opened(arguments: argparse.Namespace) -> AsyncGenerator[Admin]:
         SetupError: Neither is named, or the store's accounts are in another process.
     """
     if arguments.console:
-        from querybudget.admin import RemoteAdmin  # noqa: PLC0415 - each command loads its own
+        from querybudget.admin.remote_admin import AccessError, RemoteAdmin  # noqa: PLC0415 - each command loads its own
 
-        async with RemoteAdmin(
-            arguments.console, os.environ.get(arguments.token_env, "")
-        ) as remote:
-            yield remote
+        token = os.environ.get(arguments.token_env, "")
+        async with RemoteAdmin(arguments.console, token) as remote:
+            try:
+                yield remote
+            except AccessError as error:
+                said = f"{error} {arguments.token_env} has {'another' if token else 'none'}"
+                raise AccessError(said) from None
         return
     from querybudget.admin import LocalAdmin  # noqa: PLC0415
     from querybudget.limiter import Limiter  # noqa: PLC0415
@@ -122,7 +128,7 @@ async def opened(arguments: argparse.Namespace) -> AsyncGenerator[Admin]:
 
 
 def shared_policy(source: str | None) -> Policy:
-    """Load a policy whose store processes share.
+    """Load a policy whose store processes share, without what functions of the servers return.
 
     Raises:
         SetupError: There is none, or its accounts are in another process.
@@ -144,7 +150,16 @@ def shared_policy(source: str | None) -> Policy:
             f"the accounts of {scheme}:// are in the server's process: give --console URL, where"
             " the server has a console, or let the policy name a store that processes share"
         )
-    return policy
+    return without_functions(policy)
+
+
+def without_functions(policy: Policy) -> Policy:
+    """Leave out overrides that functions of the servers return: their code may not be here."""
+    called = [source.target for source in policy.override_sources if source.called]
+    if called:
+        print(f"note: what {listed(called)} returns is not looked at", file=sys.stderr)
+    files = tuple(source for source in policy.override_sources if not source.called)
+    return replace(policy, override_sources=files)
 
 
 def key_of(arguments: argparse.Namespace) -> str:

@@ -82,10 +82,11 @@ def _page(arguments: argparse.Namespace, policy: Policy) -> Page:
 
 async def _store_page(url: str, policy: Policy) -> Page:
     from querybudget.admin import LocalAdmin  # noqa: PLC0415
+    from querybudget.cli.operator import without_functions  # noqa: PLC0415
     from querybudget.limiter import Limiter  # noqa: PLC0415
     from querybudget.redact import redact_url  # noqa: PLC0415
     from querybudget.report.store_report import store_page  # noqa: PLC0415
 
-    async with Limiter(policy, store=url) as limiter:
+    async with Limiter(without_functions(policy), store=url) as limiter:
         codebook = getattr(limiter.analyzer, "codebook", None) if policy.secret else None
         return await store_page(redact_url(url), LocalAdmin(limiter), codebook)

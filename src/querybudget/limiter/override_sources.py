@@ -44,8 +44,8 @@ class SourceReader:
         self._source = source
         self._rules = rules
         policy = rules.policy
-        names = tuple(budget.name for budget in policy.budgets)
-        self._known = Known(names, policy.identity, policy.partitions)
+        units = {budget.name: budget.quota.unit for budget in policy.budgets}
+        self._known = Known(units, policy.identity, policy.partitions)
         self._state: tuple[int, int] | None = None
         self._next = 0
         self._failed = ""

@@ -28,6 +28,9 @@ _FIXED = {
 
 _APART = {*_FIXED, "budgets", "source", "tests"}
 
+_WORDS = {"override_sources": "where `overrides` come from"}
+"""Members of a policy that its file has no word for."""
+
 
 class Change(msgspec.Struct, frozen=True):
     """What a reload changed.
@@ -126,4 +129,4 @@ def _of_budget(one: Budget, other: Budget) -> Iterator[str]:
 def _of_the_rest(old: Policy, new: Policy) -> Iterator[str]:
     for name in Policy.__struct_fields__:
         if name not in _APART and getattr(old, name) != getattr(new, name):
-            yield f"`{name}` changes"
+            yield f"{_WORDS.get(name, f'`{name}`')} changes"

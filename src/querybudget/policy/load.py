@@ -134,9 +134,9 @@ def _policy(node: Node, problems: Problems) -> Policy:
     )
     budgets = build_budgets.budgets(written.budgets, known, problems)
     identity = build_identity.identity(written.identity, written.server, problems)
-    names = tuple(budget.name for budget in budgets if budget is not None)
+    units = {budget.name: budget.quota.unit for budget in budgets if budget is not None}
     overrides, sources = _overrides(
-        written, override_words.Known(names, identity, partitions), problems
+        written, override_words.Known(units, identity, partitions), problems
     )
     scenarios = scenario_words.Known(
         {budget.name: budget for budget in budgets if budget is not None}, written.hold

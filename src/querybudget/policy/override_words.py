@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Annotated, cast
 
@@ -71,12 +71,12 @@ class Known(Struct, frozen=True):
     """What overrides may name.
 
     Attributes:
-        budgets: Names of the policy's budgets.
+        budgets: The policy's budgets, and what each counts.
         identity: How it identifies callers.
         partitions: Its partitions.
     """
 
-    budgets: Collection[str]
+    budgets: Mapping[str, Unit]
     identity: Sequence[ResolverSpec]
     partitions: Mapping[str, Partition]
 
@@ -122,7 +122,8 @@ def read_overrides(
             text = stream.read(MAX_FILE + 1).decode("utf-8-sig")
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise PolicyError((PolicyProblem(source, 0, "", f"cannot read it: {reason}"),)) from None
+        problem = PolicyProblem(source, 0, "", f"cannot read {source}: {reason}")
+        raise PolicyError((problem,)) from None
     except ValueError:
         raise problems.stop((), "expected text in UTF-8, found other bytes") from None
     if len(text) > MAX_FILE:
@@ -191,10 +192,7 @@ def _named(
     each: OverrideFile, path: Path, known: Known, problems: Problems, index: int
 ) -> NamedOverride | None:
     who = _caller(each, path, known, problems)
-    if each.budget not in {ANY_BUDGET, *known.budgets, *Unit}:
-        near = nearest(each.budget, [*known.budgets, *Unit])
-        found = f"expected a budget or a unit, found {brief(each.budget)}{near}"
-        problems.add((*path, "budget"), found)
+    budget = _budget(each, path, known, problems)
     effect = _effect(each, path, problems)
     until = moment(each.until, (*path, "until"), problems)
     if who is None:
@@ -202,7 +200,7 @@ def _named(
     entry = Override(
         f"policy:{problems.source}:{index}",
         "",
-        each.budget,
+        budget,
         effect,
         each.limit[0] if each.limit else 0,
         Millionths(MICRO if each.factor is None else each.factor),
@@ -211,6 +209,30 @@ def _named(
         reason=each.reason,
     )
     return NamedOverride(who, entry)
+
+
+def _budget(each: OverrideFile, path: Path, known: Known, problems: Problems) -> str:
+    """Return which budgets an override is for: those that count the unit of its amount, unless."""
+    if each.budget not in {ANY_BUDGET, *known.budgets, *Unit}:
+        near = nearest(each.budget, [*known.budgets, *Unit])
+        found = f"expected a budget or a unit, found {brief(each.budget)}{near}"
+        problems.add((*path, "budget"), found)
+        return each.budget
+    budget = each.budget
+    counted = known.budgets.get(budget) or (None if budget == ANY_BUDGET else Unit(budget))
+    for word, given in (("limit", each.limit), ("amount", each.amount)):
+        unit = given[1] if given else None
+        if unit is None:
+            continue
+        if counted is None:
+            counted, budget = unit, unit.value
+            if unit not in known.budgets.values():
+                said = f"expected a unit that a budget counts, found `{unit}`"
+                problems.add((*path, word), said)
+        elif unit is not counted:
+            said = f"expected `{counted}`, which {brief(budget)} counts, found `{unit}`"
+            problems.add((*path, word), said)
+    return budget
 
 
 def _caller(each: OverrideFile, path: Path, known: Known, problems: Problems) -> CallerName | None:
