@@ -197,6 +197,8 @@ def read_page(
     if not wanted.part:
         records = _records(connection.execute(_LIST_ALL, (after, limit)))
         return records, records[-1].partition if len(records) == limit else ""
+    if SEPARATOR in wanted.part:
+        return [], ""  # it is no part, but several
     further = connection.execute(_AS_FAR_AS, (after, LOOKED_AT - 1)).fetchone()
     last: str = (further or connection.execute(_LAST).fetchone())[0] or ""
     text = f"{SEPARATOR}{wanted.part}{'' if wanted.begins else SEPARATOR}"
