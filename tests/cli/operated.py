@@ -31,6 +31,10 @@ identity:
 budgets:
   - {name: rpm, limit: 60 requests/minute}
   - {name: tokens, limit: 1M tokens/day}
+tests:
+  - name: a first call is admitted
+    calls:
+      - {caller: ada, expect: admitted}
 """
 
 
