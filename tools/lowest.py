@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+# What else those versions need: matplotlib 3.9 calls names that pyparsing 3.3 warns of.
+OF_THEN = ("pyparsing<3.3",)
 BOUND = re.compile(r"(?P<name>[\w.-]+)(?:\[[^]]*\])?>=(?P<version>[\d.]+)")
 
 
@@ -29,6 +31,8 @@ def main() -> None:
             lowest[name] = max(version, lowest[name], key=numbers)
     for name, version in sorted(lowest.items()):
         print(f"{name}=={version}")
+    for constraint in OF_THEN:
+        print(constraint)
 
 
 def bounds(requirements: list[str]) -> Iterator[tuple[str, str]]:
