@@ -102,7 +102,7 @@ def test_every_change_acts_on_accounts_in_a_server_s_memory(
         assert run("accounts") == []
         assert run("overrides")["entries"] == []
         did = [entry["action"] for entry in run("audit")]
-        assert did == ["forget", "pardon", "allow", "remove", "block", "grant"]
+        assert did == ["forget", "forget", "pardon", "allow", "remove", "block", "grant"]
         assert key in run("peek", key, status=1)
         monkeypatch.setenv("QUERYBUDGET_CONSOLE_TOKEN", "another")
         assert "token" in run("overrides", status=1)
