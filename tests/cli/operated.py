@@ -28,15 +28,14 @@ identity:
   - header: {name: x-end-user, trusted_proxies: [10.0.0.0/8]}
   - api_key
   - client_address
-budgets:
-  - {name: rpm, limit: 60 requests/minute}
-  - {name: tokens, limit: 1M tokens/day}
 tests:
   - name: a first call is admitted
     calls:
       - {caller: ada, expect: admitted}
+budgets:
+  - {name: rpm, limit: 60 requests/minute}
+  - {name: tokens, limit: 1M tokens/day}
 """
-
 
 LOGGED = 520
 """Calls in the log, each of another caller: enough to calibrate by."""

@@ -10,7 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from querybudget.proxy import app
-from querybudget.proxy.upgrades import http_protocol
+from querybudget.proxy.upgrades import UpgradingGet
 from querybudget.units import Micros
 from tests.proxy.served import POLICY, ask, proxied, serve
 
@@ -154,12 +154,12 @@ async def test_a_post_that_asks_for_a_socket_is_refused_and_not_left_waiting() -
     )
     lines = ("POST /free/x HTTP/1.1", "content-length: 5", *handshake)
     proxy = app("http://127.0.0.1:1", POLICY)
-    async with serve(proxy, http=http_protocol()) as port:
+    async with serve(proxy, http=UpgradingGet) as port:
         answer = await ask(port, *lines, body=b"hello")
     assert answer.startswith(b"HTTP/1.1 400")
     assert b"connection: close" in answer
     async with (
-        serve(Echo(), http=http_protocol(), lifespan="off") as port,
+        serve(Echo(), http=UpgradingGet, lifespan="off") as port,
         connect(url(port), proxy=None) as socket,
     ):
         await socket.send("x")

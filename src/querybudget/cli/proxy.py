@@ -212,10 +212,10 @@ def _upstream(arguments: argparse.Namespace, policy: Policy) -> Upstream:
 
 def _listening(arguments: argparse.Namespace) -> dict[str, Any]:
     from querybudget.proxy.tunnel import LARGEST  # noqa: PLC0415
-    from querybudget.proxy.upgrades import http_protocol  # noqa: PLC0415
+    from querybudget.proxy.upgrades import NAME  # noqa: PLC0415
 
     return {
-        "http": http_protocol(),
+        "http": NAME,
         "host": arguments.host,
         "port": arguments.port,
         "uds": arguments.uds,
