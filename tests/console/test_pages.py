@@ -7,10 +7,12 @@ import msgspec
 import pytest
 
 from querybudget.adapters.base import Usage
-from querybudget.console.account_pages import ROWS
+from querybudget.console.account_pages import ROWS, caller_names
 from querybudget.console.survey import counted
 from querybudget.coverage import Reason
 from querybudget.overrides import Effect
+from querybudget.policy.load import load
+from querybudget.testing import http_scope
 from querybudget.traffic.record import TrafficText
 from querybudget.units import MICRO, SECOND
 from tests.console.conftest import Console, MakeConsole
@@ -129,6 +131,34 @@ def test_a_search_leads_to_the_account_or_says_why_not(operator: Console) -> Non
     missing = operator.get("/accounts?q=ffffffff")
     assert missing.status_code == 404
     assert "expected one account that begins with 'ffffffff', found 0" in text_of(missing.text)
+
+
+def test_a_caller_is_found_by_what_an_operator_has(operator: Console) -> None:
+    key = operator.limiter.caller_for(http_scope(headers={"authorization": "Bearer sk-ada"}))
+    operator.admin.views[key.identity.key] = view(key.identity.key)
+    assert '<option value="api_key">API key</option>' in operator.get("/accounts").text
+    found = operator.submit("/caller", kind="api_key", value=" sk-ada ")
+    assert (found.status_code, found.headers["location"]) == (303, f"/accounts/{key.identity.key}")
+    assert operator.submit("/caller", kind="api_key", value="sk-nobody").status_code == 404
+    assert operator.submit("/caller", kind="user", value="ada").status_code == 400
+    assert operator.submit("/caller", kind="api_key", value=" ").status_code == 400
+    assert operator.submit("/caller", csrf="", kind="api_key", value="sk-ada").status_code == 403
+
+
+def test_every_kind_of_name_that_the_policy_tells_callers_by_can_be_looked_for() -> None:
+    policy = load(
+        {
+            "identity": ["user", {"header": {"name": "X-Team", "trusted_proxies": ["10.0.0.0/8"]}}],
+            "partitions": {"org": {"claim": "org.id"}},
+            "budgets": [{"name": "rpm", "limit": "1 request/minute", "per": "org"}],
+        },
+        environ={},
+    )
+    assert caller_names(policy) == {
+        "user": "user",
+        "header x-team": "header x-team",
+        "partition org": "pool of org",
+    }
 
 
 def test_an_account_shows_what_it_used_its_score_and_why(operator: Console) -> None:

@@ -7,10 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from querybudget.admin.protocol import AccountView
-from querybudget.console.site import Site, account_place, named, reading, see
+from querybudget.console.site import Site, account_place, named, reading, see, site_of
 from querybudget.console.survey import CALLER
 from querybudget.console.walk import SHADES, SIDE, walk
 from querybudget.overrides import ANY_BUDGET
+from querybudget.policy.model import Policy
+from querybudget.policy.naming import CallerName
 
 OWN_CALLS = 20
 """Calls on the page of an account."""
@@ -40,6 +42,17 @@ SPANS = {
     "0": "until removed",
 }
 """Seconds for which an override applies, as forms offer them."""
+
+_OF_KIND = {"client_address": "address"}
+_WORDS = {
+    "user": "user",
+    "api_key": "API key",
+    "header": "header",
+    "claim": "claim",
+    "address": "address",
+    "partition": "pool of",
+}
+"""The kinds of `CallerName`, in words."""
 
 
 async def accounts(request: Request) -> Response:
@@ -77,7 +90,31 @@ async def accounts(request: Request) -> Response:
         kind=kind,
         kinds=KINDS,
         most=SORTED,
+        names=caller_names(site.limiter.policy),
     )
+
+
+async def find_caller(request: Request) -> Response:
+    """Go to the account of a caller who is named as they are known outside.
+
+    The name comes in a form, since addresses of pages stand in logs and histories.
+    """
+    site = site_of(request)
+    _, fields = await site.access.form(request)
+    kind, value = fields.get("kind", ""), fields.get("value", "").strip()
+    if kind not in caller_names(site.limiter.policy) or not value:
+        raise HTTPException(400, "Say who: a name, and what it is the name of.")
+    kind, _, name = kind.partition(" ")
+    key = site.limiter.rules.part_of(CallerName(kind, value, name))
+    found = await named(site.admin.account(key))
+    return see(request, account_place(found.account))
+
+
+def caller_names(policy: Policy) -> dict[str, str]:
+    """Return what callers and pools can be named by, and the words for it."""
+    kinds = [(_OF_KIND.get(spec.kind, spec.kind), spec.name) for spec in policy.identity]
+    kinds += [("partition", name) for name in policy.partitions]
+    return {f"{kind} {name}".strip(): f"{_WORDS[kind]} {name}".strip() for kind, name in kinds}
 
 
 async def account(request: Request) -> Response:

@@ -44,6 +44,7 @@ def _routes() -> list[BaseRoute]:
     return [
         Route("/", pages.overview),
         Route("/accounts", account_pages.accounts),
+        Route("/caller", account_pages.find_caller, methods=["POST"]),
         Route("/accounts/{key:path}/change", changes.change_account, methods=["POST"]),
         Route("/accounts/{key:path}/pardon", changes.pardon, methods=["POST"]),
         Route("/accounts/{key:path}/forget", account_pages.confirm_forget),
