@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from querybudget.errors import PolicyError
@@ -100,3 +102,20 @@ def test_tests_do_not_change_the_hash_of_a_policy() -> None:
 
 def test_a_sweep_has_as_many_prompts_as_there_are() -> None:
     assert SWEEP == DIFFERENT
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{model: m, messages: [{role: user, content: "1"}], n: 2, stop: null, temperature: 0.5}',
+        """'{"model": "m", "messages": [{"role": "user", "content": "1"}], "n": 2,
+        "stop": null, "temperature": 0.5}'""",
+    ],
+)
+def test_a_body_is_a_mapping_or_a_text_of_json(body: str) -> None:
+    tests = f"tests:\n  - name: it\n    calls: [{{body: {body}, answer: [1], expect: admitted}}]"
+    (calls,) = load_text(BUDGETS + tests, "p", environ={}).tests[0].calls
+    message = {"role": "user", "content": "1"}
+    asked = {"model": "m", "messages": [message], "n": 2, "stop": None, "temperature": 0.5}
+    assert json.loads(calls.body) == asked
+    assert calls.answer == "[1]"

@@ -161,6 +161,8 @@ def _value(field: Shape, node: Node, path: Path, problems: Problems) -> object:
     origin = get_origin(field.type)
     if "notation" in field.notes:
         return _parsed(field, node, path, problems)
+    if field.notes.get("json") and not isinstance(node, Scalar):
+        return msgspec.json.encode(_plain(node)).decode()
     if struct := _struct_of(field):
         return _struct(struct, node, path, field.notes, problems)
     if origin is tuple:
@@ -205,6 +207,15 @@ def _parsed(field: Shape, node: Node, path: Path, problems: Problems) -> object:
         else:
             problems.add(path, str(error))
         return UNSET
+
+
+def _plain(node: Node) -> object:
+    """Return what is written, as it is, for a document of another kind."""
+    if isinstance(node, Entries):
+        return {key: _plain(each) for key, each in node.nodes.items()}
+    if isinstance(node, Items):
+        return [_plain(each) for each in node.items]
+    return node.value
 
 
 def _leaf(field: Shape, node: Node, path: Path, problems: Problems) -> object:

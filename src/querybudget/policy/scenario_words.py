@@ -38,6 +38,17 @@ Count = Annotated[
 Elapsed = Annotated[
     int, written("elapsed", "a time such as `30s`", "integer string", "90s", "1 day")
 ]
+Document = Annotated[
+    str,
+    Meta(
+        extra={
+            "json": True,
+            "expected": "a mapping, or JSON as a text",
+            "schema": {"type": ["object", "array", "string"], "examples": [{"model": "m"}]},
+        }
+    ),
+]
+"""JSON: written as such, in a text, or as a mapping of the policy's file."""
 _Texts = tuple[Text, ...]
 
 
@@ -94,10 +105,10 @@ class CallsFile(Struct, frozen=True):
     ) = None
     max_tokens: Annotated[int, between(1), doc("The most tokens asked for.")] | None = None
     stream: Annotated[bool, doc("Whether a stream is asked for.")] = False
-    body: Annotated[str, doc("The whole body of the request, as JSON.")] = ""
+    body: Annotated[Document, doc("The whole body of the request.")] = ""
     input: Annotated[int, between(0, 4_000_000), doc("Tokens read.")] | None = None
     output: Annotated[int, between(0), doc("Tokens generated.")] | None = None
-    answer: Annotated[str, doc("The whole body of the answer, as JSON.")] = ""
+    answer: Annotated[Document, doc("The whole body of the answer.")] = ""
     fails: Annotated[int, between(400, 599), doc("Status with which the server fails.")] | None = (
         None
     )
