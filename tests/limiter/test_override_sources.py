@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from querybudget.admin import LocalAdmin
 from querybudget.errors import SetupError
 from querybudget.limiter import Limiter
 from querybudget.overrides import Effect, Override
+from querybudget.stores import MemoryStore
 from querybudget.testing.clock import ManualClock
 from querybudget.testing.limiter import memory_limiter
 
@@ -105,6 +107,23 @@ async def test_a_function_is_called_now_and_then_and_its_failure_keeps_the_last(
 def test_a_function_that_is_not_there_is_found_when_the_limiter_is_made() -> None:
     with pytest.raises(SetupError, match="there is no nowhere:f"):
         limiter_of({"callable": "nowhere:f"})
+
+
+async def test_a_limiter_that_was_started_looks_for_overrides_before_its_first_call() -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    policy = limiter_of().policy
+    async with (
+        Limiter(policy, store=store, clock=clock) as here,
+        Limiter(policy, store=store, clock=clock) as there,
+    ):
+        key = here.caller_for({"type": "http", "user": "ada", "headers": []}).identity.key
+        await LocalAdmin(here).change(Override("", key, effect=Effect.BLOCK), "block")
+        assert there.feed._timer is not None
+        there.feed._ring()
+        assert there.feed._task is not None
+        await there.feed._task
+        assert await admitted(there) == 0
 
 
 async def test_calls_wake_the_timer_and_closing_stops_it() -> None:

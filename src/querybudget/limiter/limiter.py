@@ -370,7 +370,7 @@ class Limiter:
         """
         try:
             await self._resilient.start()
-            await self.feed.refresh()
+            await self.feed.start()
         except BaseException:
             await self.aclose()
             raise

@@ -1,7 +1,8 @@
 """Where overrides come from, and the timer that asks there again.
 
-No call waits for this. A timer of the event loop rings every other second while calls come, and
-reads in the background; a store that is down leaves the overrides that are known.
+No call waits for this. A timer of the event loop rings every other second, from the start of the
+server or else from its first call on, and reads in the background; a store that is down leaves the
+overrides that are known.
 """
 
 from __future__ import annotations
@@ -60,12 +61,21 @@ class OverrideFeed:
         self.readers: tuple[SourceReader, ...] = ()
         self.due = NEVER
 
+    async def start(self) -> None:
+        """Look now, and set the timer: the first call finds what has changed before it."""
+        await self.refresh()
+        if self._reads:
+            self._set(self._clock())
+
     def wake(self, now: int) -> None:
         """Look now, in the background, and set the timer."""
-        self.stop()
-        self.due = now + _OVERDUE * INTERVAL
+        self._set(now)
         if self._task is None or self._task.done():
             self._task = self._resilient.keep(self.refresh())
+
+    def _set(self, now: int) -> None:
+        self.stop()
+        self.due = now + _OVERDUE * INTERVAL
         pause = INTERVAL * random.uniform(0.6, 1.0) / SECOND  # noqa: S311 - no secret
         self._timer = asyncio.get_running_loop().call_later(pause, self._ring)
 
