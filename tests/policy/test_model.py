@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from querybudget.adapters import adapter_for
-from querybudget.adapters.base import Target
+from querybudget.adapters.base import SESSION, Target
+from querybudget.adapters.mcp import OPERATION
 from querybudget.asgi.websocket import HANDSHAKE, message_call
 from querybudget.policy.model import OPERATIONS, Policy
 
@@ -37,7 +38,8 @@ def named(path: str) -> str:
 
 def test_every_operation_that_calls_have_can_be_matched_and_no_other() -> None:
     websocket = {HANDSHAKE.operation, message_call(1).operation}
-    assert {named(path) for path in ASKED} | {"other"} | websocket == set(OPERATIONS)
+    mcp = {OPERATION, SESSION}
+    assert {named(path) for path in ASKED} | {"other"} | websocket | mcp == set(OPERATIONS)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

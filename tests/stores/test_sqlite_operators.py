@@ -58,6 +58,18 @@ async def test_nothing_of_a_forgotten_account_is_left_in_the_file_or_its_log(pat
     await fixture.store.aclose()
 
 
+async def test_nothing_of_a_removed_override_is_left_in_the_file_or_its_log(path: Path) -> None:
+    fixture = SqliteFixture(path)
+    for number in range(20):
+        entry = Override(f"o{number}", NAME, reason="for Jane Doe")
+        await fixture.store.override(entry, NOTE)
+    for number in range(20):
+        assert await fixture.store.remove_override(f"o{number}", None)
+    for file in path.parent.iterdir():
+        assert b"Jane Doe" not in file.read_bytes(), file.name
+    await fixture.store.aclose()
+
+
 async def test_a_reader_of_the_file_does_not_keep_an_account_from_being_forgotten(
     path: Path,
 ) -> None:

@@ -158,8 +158,9 @@ class LocalAdmin:
             audit = self._entry("forget", part, by, str(erasure), reason)
             await self._store.note(audit)
         except StoreError as error:
+            why = str(error).rstrip(".")
             raise StoreError(
-                f"{error}. Until then, {erasure} of {part} were erased: forget it again, which goes"
+                f"{why}. Until then, {erasure} of {part} were erased: forget it again, which goes"
                 " on with the rest"
             ) from error
         await self._changed(audit)

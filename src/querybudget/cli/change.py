@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from querybudget.cli.commands import add_command
@@ -64,7 +65,7 @@ def add_allow(commands: Commands) -> None:
     parser = add_command(
         commands,
         "allow",
-        "let a caller through whatever it has used; it is still counted",
+        "let a caller through whatever it has used; what would be refused counts nothing",
         asking(_change("allow")),
         "querybudget allow --user ada --reason 'load test' --until 4h --policy policy.yaml",
     )
@@ -156,6 +157,7 @@ def _change(action: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
         entry = _entry(action, arguments)
         await _check_units(entry, admin, arguments)
         made = await admin.change(entry, action)
+        await _note_missing(entry, admin)
         if arguments.json:
             print_json(made)
         else:
@@ -163,6 +165,15 @@ def _change(action: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
         return 0
 
     return change
+
+
+async def _note_missing(entry: Override, admin: Admin) -> None:
+    """Say that there is no such account: its caller may not have called yet, or be misspelt."""
+    try:
+        await admin.account(entry.account)
+    except LookupError as error:
+        if "found 0" in str(error):
+            print(f"querybudget: nothing is kept of {entry.account[:40]} yet", file=sys.stderr)
 
 
 def _entry(action: str, arguments: argparse.Namespace) -> Override:

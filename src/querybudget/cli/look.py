@@ -76,7 +76,7 @@ def add_top(commands: Commands) -> None:
     )
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="default: %(default)s")
     parser.add_argument("--every", type=float, default=2.0, metavar="N", help="seconds; default: 2")
-    parser.add_argument("--once", action="store_true", help="print once, and end")
+    parser.add_argument("--once", action="store_true", help="print once, as without a terminal")
     add_target(parser)
 
 
@@ -108,7 +108,7 @@ async def _peek(admin: Admin, arguments: argparse.Namespace) -> int:
 
 
 async def _top(admin: Admin, arguments: argparse.Namespace) -> int:
-    if arguments.once or arguments.json:
+    if arguments.once or arguments.json or not sys.stdout.isatty():
         found = await admin.top(arguments.by, arguments.limit)
         if arguments.json:
             print_json(found)

@@ -86,6 +86,16 @@ def check_paths(patterns: tuple[str, ...], path: Path, problems: Problems) -> No
             problems.add(where, f"expected a path such as `/v1/*`, found `{pattern}`")
 
 
+def _check_braces(patterns: tuple[str, ...], path: Path, problems: Problems) -> None:
+    """Check that no pattern has a name in braces, which frameworks know: it would match nothing."""
+    for pattern in patterns:
+        name, closed, _ = pattern.partition("{")[2].partition("}")
+        if closed:
+            wild = pattern.replace(f"{{{name}}}", "*")
+            where = problems.item(path, pattern)
+            problems.add(where, f"expected a pattern such as `{wild}`, found `{pattern}`")
+
+
 def _budget(budget: file.BudgetFile, path: Path, known: Known, problems: Problems) -> Budget | None:
     _check_per(budget.per, (*path, "per"), known, problems)
     match = _match(budget.match, (*path, "match"), known, problems)
@@ -152,6 +162,7 @@ def _match(match: Match, path: Path, known: Known, problems: Problems) -> Match:
     ):
         _check_words(words, allowed, what, (*path, key), problems)
     check_paths(match.path, (*path, "path"), problems)
+    _check_braces(match.path, (*path, "path"), problems)
     for key in problems.keys(path):
         if getattr(match, key, None) == () and not problems.wrong((*path, key)):
             wanted = "`true` or at least one kind" if key == "opaque" else f"at least one {key}"

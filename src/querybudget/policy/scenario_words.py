@@ -44,7 +44,7 @@ Document = Annotated[
         extra={
             "json": True,
             "expected": "a mapping, or JSON as a text",
-            "schema": {"type": ["object", "array", "string"], "examples": [{"model": "m"}]},
+            "schema": {"type": ["object", "array", "string"], "examples": [{"input": "hi"}]},
         }
     ),
 ]

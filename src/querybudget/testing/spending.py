@@ -48,11 +48,12 @@ def spend(
         scope: Further arguments of `http_scope`: headers, a user.
 
     Raises:
-        LookupError: The policy has no such budget, or it does not apply to such a call.
+        LookupError: The policy has no such budget, it does not apply to such a call, or the policy
+            does not know the caller by an API key.
         ValueError: It is no amount, or not so much is left.
         SetupError: The limiter's store is none of `memory_limiter`.
     """
-    line = _line(limiter, of, model, path, http_scope(path, key=caller, **scope))
+    line = _line(limiter, of, model, path, http_scope(path, key=caller, **scope), caller)
     units = _units(amount, line)
     if line.quota.unit is Unit.CONCURRENT:
         for _ in range(units // MICRO):
@@ -74,11 +75,23 @@ def _take(limiter: Limiter, line: Line, amount: str) -> Reservation:
     return decision.reservation
 
 
-def _line(limiter: Limiter, budget: str, model: str, path: str, scope: Any) -> Line:  # noqa: ANN401
+def _line(
+    limiter: Limiter,
+    budget: str,
+    model: str,
+    path: str,
+    scope: Any,  # noqa: ANN401 - a scope holds whatever servers put there
+    key: str,
+) -> Line:
     known = [one.name for one in limiter.policy.budgets]
     if budget not in known:
         raise LookupError(f"the policy has no budget {budget!r}{nearest(budget, known)}")
     caller, route = limiter.caller_for(scope), limiter.route_for("POST", path)
+    if key and not caller.identity.source.startswith("api_key"):
+        raise LookupError(
+            f"the policy knows this caller by {caller.identity.source}, not by the API key {key!r}:"
+            " give what it is known by, as in `user='ada'`"
+        )
     call = Call(Dialect.OPENAI, "chat", model)
     if route is not None:
         plan = limiter.matcher.plan(caller, route, call)

@@ -283,6 +283,8 @@ class SqliteStore:
     ) -> bool:
         removed = changes.remove_override(connection, name, audit)
         connection.commit()
+        if removed:  # it named a caller, who may have to be forgotten
+            self._file.empty_log()
         return removed
 
     def _note(self, connection: sqlite3.Connection, audit: AuditEntry) -> None:
