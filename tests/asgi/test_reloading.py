@@ -166,13 +166,17 @@ async def test_a_policy_of_no_file_is_not_watched() -> None:
 async def test_a_hang_up_reloads_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reloading, "_has_terminal", lambda: True)
     path = tmp_path / "policy.yaml"
-    async with watched(path) as (limiter, _):
-        path.write_text(SECOND)
-        os.kill(os.getpid(), signal.SIGHUP)
-        async with asyncio.timeout(PATIENCE):
-            while limit(limiter) == 1:  # noqa: ASYNC110 - the signal is the loop's to hear
-                await asyncio.sleep(0)
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
+    try:
+        async with watched(path) as (limiter, _):
+            path.write_text(SECOND)
+            os.kill(os.getpid(), signal.SIGHUP)
+            async with asyncio.timeout(PATIENCE):
+                while limit(limiter) == 1:  # noqa: ASYNC110 - the signal is the loop's to hear
+                    await asyncio.sleep(0)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there are no hang-ups here")

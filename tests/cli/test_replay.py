@@ -156,7 +156,6 @@ def test_callers_have_the_keys_of_the_secret_that_is_named(
     [
         (["replay", "log", "--policy", "p", "--year", "26"], "expected a year such as 2026"),
         (["replay", "log", "--policy", "p", "--fail-if", "refusd > 1"], "did you mean `refused`"),
-        (["replay", "log"], "--policy"),
         (["replay", "log", "--policy", "p", "--window", "0"], "expected 1 to"),
         (["calibrate", "log"], "--disturb"),
         (["calibrate", "log", "--disturb", "50%"], "expected a share up to 20%"),

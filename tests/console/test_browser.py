@@ -191,7 +191,7 @@ def test_a_shadow_budget_is_enforced_at_the_touch_of_a_button(page: Page, served
     assert {served.call("sk-tight").status_code for _ in range(4)} == {200}
     page.goto(f"{served.console}/policy")
     page.get_by_role("button", name="Enforce tight").click()
-    expect(page.get_by_role("status")).to_contain_text("The mode is changed")
+    expect(page.get_by_role("status")).to_contain_text("The mode is switched")
     try:
         assert served.call("sk-tight").status_code == 429
     finally:
