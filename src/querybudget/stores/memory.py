@@ -148,9 +148,8 @@ class MemoryStore:
         """Return all keys in order, and keep them for the next page."""
         forgotten, keys = self._forgotten, list[str]()
         for table in (self._known, self._newcomers, self._invented):
-            keys += dict[str, Account].keys(
-                table
-            )  # without its links between keys, which take ten times as long
+            # Without an ordered table's links between keys, which take ten times as long.
+            keys += dict[str, Account].keys(table)
         listing = KeyList(keys)
         await listing.sort()
         self._listing = listing if forgotten == self._forgotten else None
