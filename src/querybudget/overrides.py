@@ -32,13 +32,20 @@ class Effect(enum.StrEnum):
     """A budget of one policy only reports, for everybody, whatever its mode there."""
     LOGOUT = "logout"
     """A session of the console has ended, in every process."""
+    LINK = "link"
+    """The account is one of a group: `Override.budget` is the group."""
+    UNLINK = "unlink"
+    """The account is never linked, whatever it shares with others."""
 
 
 SWITCHES = frozenset({Effect.ENFORCE, Effect.SHADOW})
 """Effects on a policy: `Override.account` is ``policy:`` and the policy's hash."""
 
-NO_ACCOUNTS = SWITCHES | {Effect.LOGOUT}
-"""Effects that are no account's."""
+LINKS = frozenset({Effect.LINK, Effect.UNLINK})
+"""Effects that say with whom an account is judged. They change no limit."""
+
+CHANGES = frozenset({Effect.LIMIT, Effect.ALLOW, Effect.BLOCK})
+"""Effects on the limits of accounts."""
 
 
 class Override(msgspec.Struct, frozen=True, gc=False):

@@ -141,6 +141,7 @@ def hostile() -> CallerProfile:
             fed=tuple(chunk(draw.randrange(4096), number) for _ in range(32)),
             opaque=tuple(draw.randrange(2**32) for _ in range(10)),
             template=draw.randrange(2**32),
+            marks=tuple(draw.randrange(2**32) for _ in range(8)),
         )
         profile.observe(call, NOW + number)
     return profile

@@ -414,6 +414,7 @@ def test_whatever_a_caller_sends_its_packed_profile_takes_at_most_two_kilobytes(
                 fed=tuple([chunk(draw) for _ in range(draw.randrange(32))]),
                 opaque=tuple([draw.randrange(2**32) for _ in range(draw.randrange(64))]),
                 template=draw.randrange(9),
+                marks=tuple([draw.randrange(2**32) for _ in range(8)]),
             ),
             now,
         )

@@ -17,7 +17,7 @@ from querybudget.admin.protocol import AccountList, AccountView
 from querybudget.admin.validation import change_in_words, check_change
 from querybudget.errors import SetupError, StoreError
 from querybudget.limiter import Limiter
-from querybudget.overrides import AuditEntry, Effect, Override, Overrides
+from querybudget.overrides import CHANGES, SWITCHES, AuditEntry, Override, Overrides
 from querybudget.redact import shown
 from querybudget.stores import AccountRecord
 from querybudget.stores.accounts import SEPARATOR
@@ -167,9 +167,9 @@ class LocalAdmin:
         return erasure.accounts
 
     async def overrides(self) -> Overrides:
-        """Return all overrides; sessions that have ended are none of an operator's."""
+        """Return all that an operator has changed: no links, and no sessions that have ended."""
         found = await self._store.overrides() or Overrides()
-        entries = tuple(one for one in found.entries if one.effect is not Effect.LOGOUT)
+        entries = tuple(one for one in found.entries if one.effect in CHANGES | SWITCHES)
         return Overrides(found.version, entries)
 
     async def audit(self, limit: int = 100) -> Sequence[AuditEntry]:

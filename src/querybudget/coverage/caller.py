@@ -25,6 +25,7 @@ from querybudget.coverage.observation import FINE, Chunk, Observation
 from querybudget.coverage.reason import Reason
 from querybudget.coverage.response import Stage
 from querybudget.coverage.stream import FORM, MOST, Stream
+from querybudget.coverage.trace import Trace
 
 EASE = 10_000
 """How far the score of a caller falls in a day without new ground, whatever else is sent."""
@@ -66,6 +67,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         tails: For each of the looks that its groups know of: in how many of the tails they count
             it; -1 at a look that they have not counted.
         withdrawn: What `tails` was when the caller was last pardoned, until its groups are told.
+        trace: When it calls and what it declares; None where nothing links accounts.
     """
 
     since: int = 0
@@ -86,6 +88,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
     halved: int = 0
     tails: list[int] = msgspec.field(default_factory=list[int])
     withdrawn: list[int] = msgspec.field(default_factory=list[int])
+    trace: Trace | None = None
 
     def __post_init__(self) -> None:
         """Refuse what was stored and is damaged."""
@@ -141,6 +144,9 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         elif now - self.since > LIFETIME:
             self._halve(now)
         self.calls += 1
+        if observation.marks is not None:
+            self.trace = self.trace or Trace()
+            self.trace.note(observation.marks, now)
         if self.last_score and now - self.scored_at >= HOUR:
             self._record(now)
         self._enter_opaque(observation.opaque)

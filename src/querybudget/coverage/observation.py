@@ -69,6 +69,7 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
         capabilities: Bit n is set if the call shows the policy's n-th capability.
         known: What it covers and how suspect its caller is, in place of what profiles say; None of
             calls that are decided for the first time.
+        marks: What the caller declares, as `Trace` keeps it; None where nothing links accounts.
     """
 
     said: tuple[Chunk, ...] = ()
@@ -77,6 +78,7 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     template: int = 0
     capabilities: int = 0
     known: KnownGround | None = None
+    marks: tuple[int, ...] | None = None
 
     @property
     def cells(self) -> tuple[int, ...]:

@@ -246,6 +246,8 @@ def update_profile(
             _keep_stage(profile.stages, bucket_line)
     if type(profile) is profiles.CallerProfile and charge.observation is not None:
         change = profile.observe(charge.observation, now, _established(account, charge, now))
+        if coverage.stage and profile.trace is not None:
+            profile.trace.slow(now)
         account.seen, account.tier = now, charge.tier
     elif type(profile) is profiles.Group and change is not None and partition in charge.profiled:
         profile.add(change, now)

@@ -6,6 +6,8 @@ import os
 from collections.abc import Collection, Iterator
 from itertools import count
 
+from msgspec.structs import replace
+
 from querybudget.adapters.base import UNREADABLE, Call
 from querybudget.coverage import Observation
 from querybudget.ledger import Charge, Decision, LineStatus, Verdict
@@ -75,6 +77,8 @@ def _charge(name: str, caller: Caller, admission: Admission, matcher: Matcher, h
         # A body that only the server can read must not bypass a budget: each is a new bucket.
         body = int(matcher.hashed("body", _read_in(call))[:8], 16)
         observation = admission.observation = Observation(opaque=(body,))
+    if matcher.partitions.links:
+        observation = replace(observation, marks=matcher.partitions.marks(caller))
     lines = matcher.lines(caller, plan, call, admission.estimate, admission.examined)
     return Charge(
         name,

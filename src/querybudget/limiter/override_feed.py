@@ -57,6 +57,7 @@ class OverrideFeed:
         self._version = ""
         self._failed = False
         self.stored: tuple[Override, ...] = ()
+        self._ends = NEVER
         self.keeps = store.administering.able
         self.readers: tuple[SourceReader, ...] = ()
         self.due = NEVER
@@ -125,7 +126,15 @@ class OverrideFeed:
             found = await store.overrides(self._version)
         if found is not None:
             self._version, self.stored = found.version, found.entries
-            self.give()
+        elif now < self._ends:
+            return
+        self._keep(now)
+        self.give()
+
+    def _keep(self, now: int) -> None:
+        """Drop what has ended, and remember when something ends next."""
+        self.stored = tuple(entry for entry in self.stored if not 0 < entry.until <= now)
+        self._ends = min((entry.until for entry in self.stored if entry.until), default=NEVER)
 
     def give(self) -> None:
         """Give the overrides that are known to who applies them."""

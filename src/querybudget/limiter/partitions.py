@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from querybudget.adapters.base import Call
 from querybudget.adapters.model_names import one_spelling
+from querybudget.coverage.trace import mark_of
 from querybudget.identity import KeyedHash, Resolver, resolver
 from querybudget.ledger import Standing
 from querybudget.limiter.conditions import is_model
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.sharing import SharedNames
+from querybudget.policy.linking import GROUP
 from querybudget.policy.model import Budget, Missing, Policy
 from querybudget.units import Unit
 
@@ -45,6 +49,8 @@ class Partitions:
         refusing: Names of the partitions that refuse callers whom they do not name.
         shared_templates: The templates that callers have in common.
         learnt_models: The models without a name in the policy that were answered.
+        groups: Keys of identities that are linked to the key of their group's account.
+        links: Whether the policy links accounts.
     """
 
     def __init__(self, policy: Policy, hashed: KeyedHash, former: Partitions | None = None) -> None:
@@ -60,6 +66,9 @@ class Partitions:
         plain = [name for name in named if _WILD.isdisjoint(name)]
         self._models = {one_spelling(name): name for name in reversed(plain)}
         self._patterns = tuple(dict.fromkeys(n for n in named if not _WILD.isdisjoint(n)))
+        self.groups: Mapping[str, str] = {}
+        self.links = policy.linking is not None
+        self._attributes = policy.linking.attributes if policy.linking else ()
         if self._by_template:  # few policies need these, which take 6 ms to load
             from cachetools import LRUCache  # noqa: PLC0415
 
@@ -96,10 +105,12 @@ class Partitions:
                 return self.pool(word, caller)
 
     def pool(self, word: str, caller: Caller) -> str:
-        """Return the key of a caller's pool in a partition of the policy.
+        """Return the key of a caller's pool in a partition of the policy, or of its group.
 
         Whoever contradicts himself shares one with his like.
         """
+        if word == GROUP:
+            return self.groups.get(caller.identity.key, caller.identity.key)
         if caller.pools is not None and word in caller.pools:
             return caller.pools[word]
         name = self._resolvers[word](caller.scope)
@@ -108,6 +119,15 @@ class Partitions:
         if name is None and self._missing[word] is not Missing.SHARED:
             return f"{word}:none:{caller.identity.key}"
         return f"{word}:none"
+
+    def marks(self, caller: Caller) -> tuple[int, ...]:
+        """Return what a caller declares by which accounts are linked, as `Trace` keeps it."""
+        pools = [(word, self.pool(word, caller)) for word in self._attributes]
+        return tuple(
+            mark_of(number, pool)
+            for number, (word, pool) in enumerate(pools)
+            if not pool.startswith(f"{word}:none")
+        )
 
     def nameless(self, budget: Budget, caller: Caller) -> bool:
         """Return True if a budget's partition refuses a caller, whom its resolver does not name."""

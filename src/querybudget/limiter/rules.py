@@ -6,7 +6,7 @@ to its charge, whatever is loaded meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -19,9 +19,12 @@ from querybudget.limiter.matching import Matcher
 from querybudget.limiter.notices import fingerprint
 from querybudget.limiter.overriding import OverrideTable
 from querybudget.limiter.plans import Caller
-from querybudget.overrides import NO_ACCOUNTS, Override
+from querybudget.overrides import CHANGES, Effect, Override
+from querybudget.policy.linking import GROUP
 from querybudget.policy.model import Policy
 from querybudget.policy.naming import CallerName, NamedOverride
+
+_LINK, _UNLINK = Effect.LINK, Effect.UNLINK
 
 
 class Rules:
@@ -86,9 +89,24 @@ class Rules:
         return replace(named.override, account=self.part_of(named.who))
 
     def take(self, entries: Sequence[Override]) -> None:
-        """Apply these overrides from now on, after the policy's own."""
-        every = (*self._own, *(entry for entry in entries if entry.effect not in NO_ACCOUNTS))
+        """Apply these overrides from now on, after the policy's own; and put callers in groups."""
+        partitions = self.matcher.partitions
+        if partitions.links:
+            partitions.groups = groups_of(entries)
+        every = (*self._own, *(entry for entry in entries if entry.effect in CHANGES))
         if not every:
             self.overrides = None
             return
-        self.overrides = OverrideTable(every, self.policy.partitions, self.matcher.partitions.pool)
+        words = (*self.policy.partitions, GROUP)
+        self.overrides = OverrideTable(every, words, partitions.pool)
+
+
+def groups_of(entries: Iterable[Override]) -> dict[str, str]:
+    """Return the keys of identities that are linked, and the key of each one's group."""
+    groups, apart = dict[str, str](), set[str]()
+    for entry in entries:
+        if entry.effect is _LINK:
+            groups[entry.account] = entry.budget
+        elif entry.effect is _UNLINK:
+            apart.add(entry.account)
+    return {key: group for key, group in groups.items() if key not in apart}

@@ -18,6 +18,7 @@ from querybudget.notation import Limit, check_whole
 from querybudget.policy import file
 from querybudget.policy.build_identity import POOLS, check_name
 from querybudget.policy.diagnostics import Path, Problems
+from querybudget.policy.linking import GROUP
 from querybudget.policy.match import ANY_OPAQUE, OPAQUE, OPERATIONS, Match
 from querybudget.policy.model import Budget, Mode
 from querybudget.policy.prices import TokenWeights, completed_weights
@@ -54,6 +55,7 @@ class Known(Struct, frozen=True):
         operations: Names of generic routes.
         capabilities: Names.
         priced: Whether there are models with prices.
+        links: Mode of linking; None where no accounts are linked.
     """
 
     mode: Mode
@@ -62,6 +64,7 @@ class Known(Struct, frozen=True):
     operations: Collection[str]
     capabilities: Collection[str]
     priced: bool
+    links: Mode | None = None
 
 
 def budgets(
@@ -110,6 +113,7 @@ def _budget(budget: file.BudgetFile, path: Path, known: Known, problems: Problem
         message = "expected prices in `models` for a budget in usd, found none"
         problems.add((*path, "limit"), message)
     # A statistic refuses no call until the operator has looked at it and sets `mode: enforce`.
+    shadowed = GROUP in budget.per and known.links is Mode.SHADOW
     default_mode = Mode.SHADOW if unit is Unit.BUCKETS else known.mode
     return Budget(
         weights=_weights(budget.weights, unit, (*path, "weights"), problems),
@@ -118,7 +122,7 @@ def _budget(budget: file.BudgetFile, path: Path, known: Known, problems: Problem
         counted=budget.score != "only",
         per=budget.per,
         match=match,
-        mode=budget.mode or default_mode,
+        mode=Mode.SHADOW if shadowed else budget.mode or default_mode,
         on_store_error=budget.on_store_error,
     )
 

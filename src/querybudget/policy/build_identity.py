@@ -20,7 +20,7 @@ from querybudget.policy.tier_words import NotFile, TierFile, WhenFile
 from querybudget.text import listed, nearest
 from querybudget.units import MICRO, Unit
 
-POOLS = ("identity", "everyone", "tier", "model", "template")
+POOLS = ("identity", "everyone", "tier", "model", "template", "group")
 """What a budget can be pooled over without a partition."""
 
 _WHO = ("user", "api_key", "account")

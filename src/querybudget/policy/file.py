@@ -27,6 +27,7 @@ from querybudget.policy.fields import (
     doc,
     written,
 )
+from querybudget.policy.linking import Linking
 from querybudget.policy.match import Match
 from querybudget.policy.model import (
     Body,
@@ -343,6 +344,9 @@ class PolicyFile(Struct, frozen=True):
     adaptive: (
         Annotated[Adaptive, doc("Sets the threshold of the sweep score by your own callers.")]
         | None
+    ) = None
+    linking: (
+        Annotated[Linking, doc("Links accounts that belong together, for `per: group`.")] | None
     ) = None
     capabilities: Annotated[
         dict[

@@ -27,12 +27,14 @@ from querybudget.policy.cors import check_cors
 from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Node, Path, Problems
 from querybudget.policy.exports import check_exports
+from querybudget.policy.linking import linking
 from querybudget.policy.model import Policy
 from querybudget.policy.naming import NamedOverride, OverrideSource
 from querybudget.policy.prices import completed_price
 from querybudget.policy.routes import GenericRoute, Server
 from querybudget.policy.yaml_nodes import from_mapping, from_text
 from querybudget.text import listed, nearest
+from querybudget.units import Unit
 
 MAX_FILE = 1 << 20  # characters
 PRESET = "preset:"
@@ -131,6 +133,7 @@ def _policy(node: Node, problems: Problems) -> Policy:
         ),
         capabilities=tuple(capability.name for capability in capabilities),
         priced=bool(written.models),
+        links=written.linking.mode if written.linking else None,
     )
     budgets = build_budgets.budgets(written.budgets, known, problems)
     identity = build_identity.identity(written.identity, written.server, problems)
@@ -141,8 +144,9 @@ def _policy(node: Node, problems: Problems) -> Policy:
     scenarios = scenario_words.Known(
         {budget.name: budget for budget in budgets if budget is not None}, written.hold
     )
+    built = tuple(budget for budget in budgets if budget is not None)
     policy = Policy(
-        budgets=tuple(budget for budget in budgets if budget is not None),
+        budgets=built,
         identity=identity,
         partitions=partitions,
         tiers=build_identity.tiers(
@@ -180,6 +184,13 @@ def _policy(node: Node, problems: Problems) -> Policy:
         watch=written.watch,
         embedding=build_embedding.embedding(written.embedding, problems),
         adaptive=adaptive(written.adaptive, problems),
+        linking=linking(
+            written.linking,
+            tuple(partitions),
+            [each.per for each in written.budgets or ()],
+            problems,
+            counts_buckets=any(each.quota.unit is Unit.BUCKETS for each in built),
+        ),
         capabilities=capabilities,
         tests=scenario_words.scenarios(written.tests, scenarios, problems),
     )

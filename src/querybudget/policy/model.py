@@ -20,7 +20,9 @@ from querybudget.policy.carriers import Carrier
 from querybudget.policy.cors import CorsRule
 from querybudget.policy.exports import Exports
 from querybudget.policy.fields import Duration, Factor, Size, between, doc
+from querybudget.policy.linking import Linking
 from querybudget.policy.match import OPERATIONS, Match
+from querybudget.policy.mode import Mode
 from querybudget.policy.naming import NamedOverride, OverrideSource
 from querybudget.policy.outputs import TrafficLogSettings, WebhookSettings
 from querybudget.policy.prices import ModelPrice, TokenWeights
@@ -43,6 +45,7 @@ __all__ = [
     "Embedding",
     "EstimateSettings",
     "GenericRoute",
+    "Linking",
     "Match",
     "Missing",
     "Mode",
@@ -72,13 +75,6 @@ CAPABILITIES = (
     "small_talk",
 )
 """The capabilities whose examples ship with the embedding."""
-
-
-class Mode(enum.StrEnum):
-    """Whether a budget refuses calls, or only reports what it would have refused."""
-
-    ENFORCE = "enforce"
-    SHADOW = "shadow"
 
 
 class OnStoreError(enum.StrEnum):
@@ -148,8 +144,8 @@ class Budget(Struct, frozen=True):
         quota: Limit and window; ``quota.name`` is the budget's name.
         per: Partitions it is pooled over, together: ``identity``, ``everyone``, ``tier``,
             ``model``, ``template`` (callers whose system prompts are alike; in buckets those
-            without one too, in other units these count for their identity) or a name from the
-            policy's ``partitions``.
+            without one too, in other units these count for their identity), ``group`` (accounts
+            that are linked; any other is on its own) or a name from the policy's ``partitions``.
             ``("identity", "model")`` keeps one account for each pair.
         match: Which calls.
         weights: What each kind of token counts, for token units.
@@ -317,6 +313,7 @@ class Policy(Struct, frozen=True):
         embedding: What turns prompts into buckets.
         adaptive: How many established callers the sweep score may disturb; None for the shipped
             threshold.
+        linking: How accounts are linked into groups; None where none are.
         capabilities: The shipped ones, then the policy's own; bit n of
             `Observation.capabilities` is the n-th of them.
         tests: What is expected of it, for `querybudget test`; decides nothing.
@@ -354,6 +351,7 @@ class Policy(Struct, frozen=True):
     watch: bool = True
     embedding: Embedding = Embedding()
     adaptive: Adaptive | None = None
+    linking: Linking | None = None
     capabilities: tuple[Capability, ...] = tuple(Capability(name) for name in CAPABILITIES)
     tests: tuple[Scenario, ...] = ()
 
