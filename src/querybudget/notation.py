@@ -171,6 +171,24 @@ def burst(text: str) -> tuple[int, Unit | None]:
     return amount_of(text)
 
 
+def calls(text: str) -> int:
+    """Read a number of calls such as `100` or `1k`, above zero."""
+    expected = "a number of calls such as `100`"
+    amount, unit = amount_of(text, expected=expected)
+    if unit not in (None, Unit.REQUESTS) or amount % MICRO:
+        raise ValueError(f"expected {expected}, found {brief(text)}")
+    return amount // MICRO
+
+
+def dollars(text: str) -> int:
+    """Read an amount of money such as `$50` or `50`, in µ-dollars, above zero."""
+    expected = "an amount of money such as `$50`"
+    amount, unit = amount_of(text, expected=expected)
+    if unit not in (None, Unit.USD):
+        raise ValueError(f"expected {expected}, found {brief(text)}")
+    return amount
+
+
 def duration(text: str) -> int:
     """Read a duration such as `500ms`, `30s` or `15 minutes`, in µs, above zero."""
     match = _MEASURE.fullmatch(text.strip())

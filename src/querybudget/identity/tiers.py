@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from querybudget.identity.claims import claim_texts
 from querybudget.identity.credentials import header
 from querybudget.identity.identity import Identity, Resolver, Scope
+from querybudget.policy.history import NEWCOMER, History
 from querybudget.policy.model import Tier, TierRule
 from querybudget.policy.naming import CallerName
 
@@ -15,6 +16,9 @@ DEFAULT_TIER = "default"
 
 _Condition = Callable[[Identity, Scope], bool]
 _KeyOf = Callable[[CallerName], str]
+
+TiersOf = Callable[[Identity, Scope, History, int], tuple[str, ...]]
+"""From a caller, its request, its history and the moment in µs to its tiers."""
 
 
 def tier_rules(
@@ -32,6 +36,7 @@ def tier_rules(
     Returns:
         A function of a caller and its request. It returns the name of the first tier without `also`
         whose rule holds, or `DEFAULT_TIER`; then those of the tiers with `also` whose rules hold.
+        Each caller is taken for a newcomer: `tiers_by_history` is told what the store knows.
 
     Raises:
         ValueError: A trusted proxy is not a network.
@@ -57,14 +62,52 @@ def tier_rules(
     return tiers_of if besides else tier
 
 
+def tiers_by_history(
+    tiers: Sequence[Tier],
+    key_of: _KeyOf | None = None,
+    partitions: Mapping[str, Resolver] | None = None,
+) -> TiersOf:
+    """Compile tiers as `tier_rules` does, into a function that takes a caller's history too."""
+    compiled = tuple(
+        (tier, _conditions(tier.when, key_of, partitions or {}, ask_history=False))
+        for tier in tiers
+    )
+
+    def tiers_of(identity: Identity, scope: Scope, history: History, now: int) -> tuple[str, ...]:
+        named, besides = "", list[str]()
+        for tier, conditions in compiled:
+            rule = tier.when.history
+            if (named and not tier.also) or not (rule is None or rule.holds(history, now)):
+                continue
+            if _all(conditions, identity, scope):
+                if tier.also:
+                    besides.append(tier.name)
+                else:
+                    named = tier.name
+        return (named or DEFAULT_TIER, *besides)
+
+    return tiers_of
+
+
+def asks_history(tiers: Sequence[Tier]) -> bool:
+    """Return True if any tier depends on what the store knows of callers."""
+    return any(tier.when.history is not None for tier in tiers)
+
+
 def _all(conditions: Sequence[_Condition], identity: Identity, scope: Scope) -> bool:
     return all(holds(identity, scope) for holds in conditions)
 
 
 def _conditions(
-    rule: TierRule, key_of: _KeyOf | None, partitions: Mapping[str, Resolver]
+    rule: TierRule,
+    key_of: _KeyOf | None,
+    partitions: Mapping[str, Resolver],
+    *,
+    ask_history: bool = True,
 ) -> tuple[_Condition, ...]:
     conditions: list[_Condition] = []
+    if ask_history and rule.history is not None and not rule.history.holds(NEWCOMER, 0):
+        conditions.append(lambda _identity, _scope: False)
     if rule.sources:
         conditions.append(_by_source(rule.sources))
     if rule.callers and key_of is not None:

@@ -143,7 +143,7 @@ def needs_no_body(budget: Budget) -> bool:
     """Return True if an enforced budget applies, and takes the same, whatever a request asks."""
     match, unit = budget.match, budget.quota.unit
     asks = match.model or match.operation or match.stream is not None or needs_content(budget)
-    pooled = {"model", "template"}.isdisjoint(budget.per)
+    pooled = {"model", "template", "route"}.isdisjoint(budget.per)
     counts = unit is Unit.REQUESTS or unit is Unit.CONCURRENT
     return bool(counts and pooled and not asks and budget.mode is Mode.ENFORCE)
 

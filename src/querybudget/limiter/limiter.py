@@ -33,6 +33,7 @@ from querybudget.limiter.charges import charge_for, charge_names
 from querybudget.limiter.checks import check_call, check_usage
 from querybudget.limiter.estimation import Estimator
 from querybudget.limiter.examined import NOT_EXAMINED
+from querybudget.limiter.histories import Histories
 from querybudget.limiter.notices import Notices
 from querybudget.limiter.override_feed import OverrideFeed
 from querybudget.limiter.override_sources import SourceReader, readers_of
@@ -124,7 +125,9 @@ class Limiter:
         secret = policy.secret or os.urandom(32)
         self._opened = analyzer_for(policy, secret) if analyzer is None else None
         analyzer = self.analyzer = analyzer or self._opened
-        self.rules, self.switches = Rules(policy, KeyedHash(secret), analyzer), Switches(policy)
+        known = Histories(self._resilient, self.clock)
+        self.rules = Rules(policy, KeyedHash(secret), analyzer, None, known)
+        self.switches = Switches(policy)
         self.policy, self.matcher = policy, self.rules.matcher
         self.reporter = Reporter(hooks, lambda: self.rules, self.clock)
         self._settler = Settler(self._resilient, self.reporter)
@@ -268,6 +271,8 @@ class Limiter:
         rules = route.rules or self.rules
         if rules is not self.rules:  # a policy was loaded since the route was found
             caller = rules.caller_for(caller.scope)
+        if rules.histories is not None:
+            caller = await rules.with_history(caller)
         asked, call, matcher = call is not None, call or BARE, rules.matcher
         examined, identity, now = NOT_EXAMINED, caller.identity, self.clock()
         if now > self.feed.due:
@@ -294,6 +299,8 @@ class Limiter:
             withheld.look(admission)
         if admission.refusal is not None or admission.stage:
             self._notices.about(admission)
+            if rules.histories is not None:
+                rules.histories.trouble(admission)
         if admission.refusal is not None:
             admission.settled = True
             self.reporter.publish(admission, None, 0, Settlement.NONE)
@@ -350,7 +357,7 @@ class Limiter:
         if admission.verified:
             self._verified.add(admission.identity.key)
             if self.matcher.learns and outcome is _ANSWERED:
-                self.matcher.note(admission.identity.key, admission.call)
+                self.rules.note(admission, usage)
         reserved = admission.reserved
         if reserved is None or reserved.reservation is None:
             self.reporter.publish(admission, usage, status, Settlement.FAILED)

@@ -12,7 +12,7 @@ from querybudget.ledger import Line, Standing
 from querybudget.limiter.estimation import Estimate
 from querybudget.limiter.examined import NOT_EXAMINED, Examined
 from querybudget.limiter.partitions import NO_TEMPLATE, TEMPLATE, Partitions
-from querybudget.limiter.plans import Caller, Plan
+from querybudget.limiter.plans import Caller, Matched, Plan
 from querybudget.policy.model import Policy
 from querybudget.units import MICRO
 
@@ -67,7 +67,7 @@ class Lines:
             partition, standing = own, matched.standing
             if not matched.own:
                 pool = _pool(examined.pools, matched.pool)
-                partition = self._joined(matched.budget.per, caller, pool, matched.model)
+                partition = self._joined(matched, caller, pool)
                 if standing is _INVENTED and TEMPLATE not in partition:
                     standing = _CALLER
             if matched.counts_buckets:
@@ -89,9 +89,9 @@ class Lines:
             )
         return tuple(lines)
 
-    def _joined(self, per: Sequence[str], caller: Caller, pool: str, model: str) -> str:
-        of = self._partitions.key
-        return "|".join([of(word, caller, pool, model) for word in per])
+    def _joined(self, matched: Matched, caller: Caller, pool: str) -> str:
+        of, model, route = self._partitions.key, matched.model, matched.route
+        return "|".join([of(word, caller, pool, model, route) for word in matched.budget.per])
 
     def calibration(self, caller: Caller) -> Calibration | None:
         """Return how a caller's scores are calibrated: by the established callers of its tier."""

@@ -103,14 +103,17 @@ class Matcher:
         self._rules = rules
         self.hashed = hashed
         self.capabilities = tuple(capabilities)
-        self.scaled = Scales(policy.tiers).scaled
+        scales = Scales(policy.tiers)
+        self.scaled, self._response = scales.scaled, scales.response
         self.partitions: Partitions = Partitions(
             policy, hashed, former.partitions if former else None
         )
         words = {word for budget in policy.budgets for word in budget.per}
         self.counts_buckets = any(map(counts_buckets, policy.budgets))
         self.refuses = bool(self.partitions.refusing)
-        self.learns = not words.isdisjoint({"template", "model"})
+        asks = [tier.when.history for tier in policy.tiers if tier.when.history is not None]
+        self.learns = bool(asks) or not words.isdisjoint({"template", "model"})
+        self._asks_spent = any(rule.spent is not None for rule in asks)
         self.templates = self.partitions.templates
         lines = Lines(policy, self.partitions, self.capabilities)
         self.lines, self.profiled = lines.of, lines.profiled
@@ -247,7 +250,7 @@ class Matcher:
         ]
         price = dearest(known)
         matched = tuple(
-            self._matched(budget, tiers, price, name, pool, anonymous=anonymous)
+            self._matched(budget, tiers, price, name, pool, operation, anonymous=anonymous)
             for budget in budgets
             for name in self._models_of(budget, names)
             for pool in (range(pools) if pools_templates(budget) else _NO_POOL)
@@ -261,7 +264,7 @@ class Matcher:
                 for budget in budgets
                 if not anonymous and "identity" in budget.per and not counts_buckets(budget)
             ),
-            needs_usage=any(one.needs_usage for one in matched),
+            needs_usage=self._asks_spent or any(one.needs_usage for one in matched),
             unpriced=unpriced and any(map(enforces_money, budgets)),
             counts_buckets=any(one.counts_buckets for one in matched),
             needs_analysis=(
@@ -301,6 +304,7 @@ class Matcher:
         price: ModelPrice | None,
         model: str,
         pool: int,
+        operation: str,
         *,
         anonymous: bool,
     ) -> Matched:
@@ -311,13 +315,14 @@ class Matcher:
             budget.quota.unit not in UNMETERED,
             budget.mode is Mode.SHADOW,
             counts_buckets(budget),
-            budget.response,
+            budget.response and self._response(budget.response, tiers),
             budget.per == _IDENTITY,
             model,
             pool,
             standing_of(budget, anonymous=anonymous),
             anonymous or "identity" not in budget.per,
             budget.counted,
+            operation if "route" in budget.per else "",
         )
 
     def why_not(

@@ -16,7 +16,7 @@ from querybudget.policy.linking import GROUP
 from querybudget.policy.model import Budget, Missing, Policy
 from querybudget.units import Unit
 
-FEW = frozenset({"everyone", "tier", "model"})
+FEW = frozenset({"everyone", "tier", "model", "route"})
 """Words of `Budget.per` that make few accounts, whoever calls."""
 
 LEARNT_MODELS = 64
@@ -81,7 +81,7 @@ class Partitions:
             former.learnt_models if former else SharedNames(LEARNT_MODELS, keeps=True)
         )
 
-    def key(self, word: str, caller: Caller, pool: str, model: str) -> str:
+    def key(self, word: str, caller: Caller, pool: str, model: str, route: str = "") -> str:
         """Return the part of an account's key that a word of `Budget.per` makes.
 
         Args:
@@ -89,14 +89,15 @@ class Partitions:
             caller: The sender.
             pool: One of the call's `templates`; empty for the caller's own account.
             model: The model whose account is charged, as `model_of` returned it.
+            route: What the call's path asks: its operation.
         """
         match word:
             case "identity":
                 return caller.identity.key
             case "everyone":
                 return "everyone"
-            case "tier":
-                return f"tier:{caller.tier}"
+            case "tier" | "route":
+                return f"{word}:{caller.tier if word == 'tier' else route}"
             case "model":
                 return f"model:{self._hashed('model', model)}" if model else OTHER_MODELS
             case "template":

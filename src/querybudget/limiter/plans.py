@@ -55,6 +55,7 @@ class Matched(msgspec.Struct, frozen=True):
         standing: Who can make its accounts.
         shared: Whether strangers use its account too.
         counted: Whether new buckets are counted, and not only judged.
+        route: What the call's path asks, if the budget has an account for each; or empty.
     """
 
     budget: Budget
@@ -70,6 +71,7 @@ class Matched(msgspec.Struct, frozen=True):
     standing: Standing = Standing.CALLER
     shared: bool = False
     counted: bool = True
+    route: str = ""
 
 
 class Plan(msgspec.Struct, frozen=True):

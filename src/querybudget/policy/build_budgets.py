@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import UTC, tzinfo
 from fnmatch import fnmatchcase
 
@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from querybudget.coverage.observation import FINE
-from querybudget.coverage.response import BucketResponse, Curve, Stage
+from querybudget.coverage.response import BucketResponse, Curve
 from querybudget.ledger.calendar import Calendar
 from querybudget.notation import Limit, check_whole
 from querybudget.policy import file
@@ -22,6 +22,7 @@ from querybudget.policy.linking import GROUP
 from querybudget.policy.match import ANY_OPAQUE, OPAQUE, OPERATIONS, Match
 from querybudget.policy.model import Budget, Mode
 from querybudget.policy.prices import TokenWeights, completed_weights
+from querybudget.policy.stage_words import stages
 from querybudget.text import in_units, listed, nearest
 from querybudget.units import MICRO, SECOND, Algorithm, Period, Quota, Unit
 
@@ -306,7 +307,7 @@ def _check_bucket_limit(
 def _response(budget: file.BudgetFile, path: Path, problems: Problems) -> BucketResponse | None:
     """Build the response; None where there is a problem with it."""
     price = budget.price or file.PriceFile()
-    stages = tuple(_stages(budget.then, (*path, "then"), problems))
+    begins = tuple(stages(budget.then, (*path, "then"), problems))
     _check_price(price, (*path, "price"), problems)
     _check_delay(budget, path, problems)
     if any(problems.wrong((*path, key)) for key in _BUCKET_KEYS):
@@ -317,7 +318,7 @@ def _response(budget: file.BudgetFile, path: Path, problems: Problems) -> Bucket
         cap=MICRO if price.curve == "none" else price.cap or default.cap,
         curve=_curve(price),
         slope=price.slope or default.slope,
-        stages=stages,
+        stages=begins,
         delay=budget.delay or default.delay,
         scored=budget.score != "false",
     )
@@ -342,23 +343,6 @@ def _check_price(price: file.PriceFile, path: Path, problems: Problems) -> None:
     if price.slope is not None and price.curve in {"exponential", "b4b"}:
         message = f"expected a slope with `curve: linear`, found one with `{price.curve}`"
         problems.add((*path, "slope"), message)
-
-
-def _stages(
-    then: file.ThenFile | None, path: Path, problems: Problems
-) -> Iterator[tuple[Stage, int]]:
-    last, last_start = "", 0
-    for stage in (Stage.SLOW, Stage.DEGRADE, Stage.REFUSE):
-        name = stage.name.lower()
-        start: int | None = None if then is None else getattr(then, name)
-        if start is None:
-            continue
-        if start <= last_start:
-            after = f"`{last}`, which begins at {in_units(last_start)}" if last else "zero"
-            message = f"expected `{name}` to begin above {after}, found `{in_units(start)}`"
-            problems.add((*path, name), message)
-        last, last_start = name, start
-        yield stage, start
 
 
 def _check_delay(budget: file.BudgetFile, path: Path, problems: Problems) -> None:

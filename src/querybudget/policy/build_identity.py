@@ -1,4 +1,4 @@
-"""Identity, partitions and tiers: from the file's structs to the policy's types."""
+"""Identity and partitions: from the file's structs to the policy's types."""
 
 from __future__ import annotations
 
@@ -6,25 +6,18 @@ import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 
-from msgspec import UNSET, structs
+from msgspec import UNSET
 
-from querybudget.notation import LARGEST
 from querybudget.policy import file
 from querybudget.policy.carriers import Carrier, CarrierFile, Kind, carrier_of, shown
 from querybudget.policy.diagnostics import Path, Problems
-from querybudget.policy.model import Partition, ResolverSpec, Tier, TierRule
-from querybudget.policy.naming import CallerName
+from querybudget.policy.model import Partition, ResolverSpec
 from querybudget.policy.routes import Server
 from querybudget.policy.servers import server_file
-from querybudget.policy.tier_words import NotFile, TierFile, WhenFile
-from querybudget.text import listed, nearest
-from querybudget.units import MICRO, Unit
+from querybudget.text import nearest
 
-POOLS = ("identity", "everyone", "tier", "model", "template", "group")
+POOLS = ("identity", "everyone", "tier", "model", "template", "route", "group")
 """What a budget can be pooled over without a partition."""
-
-_WHO = ("user", "api_key", "account")
-_PARTS = ("source", "claim", "header", "partition", *_WHO)
 
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
@@ -33,10 +26,11 @@ _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 _NO_HEADERS = ("authorization", "query", "cookie", "basic", "header")
 """No header but the first has such a name: a word near them is misspelt, or lacks its braces."""
 
-_FORGED = (
+FORGED = (
     "expected `trusted_proxies`, the networks that may set this header (`*` for every one), found"
     " none: anyone who can set it chooses whose budget is used"
 )
+"""What is wrong with a header that anyone may set."""
 
 
 def identity(
@@ -73,117 +67,10 @@ def partitions(
     return built
 
 
-def tiers(
-    written: Mapping[str, TierFile],
-    budgets: tuple[file.BudgetFile, ...],
-    chain: Sequence[ResolverSpec],
-    known: Sequence[str],
-    problems: Problems,
-) -> tuple[Tier, ...]:
-    """Build the tiers in order; check that their factors are of budgets or units that exist.
-
-    Args:
-        written: The tiers as written.
-        budgets: The budgets as written.
-        chain: How callers are identified.
-        known: Names of the partitions.
-        problems: Takes what is wrong.
-    """
-    limits = dict.fromkeys(Unit, 0) | {
-        budget.name: 0 if budget.limit is UNSET else budget.limit.amount
-        for budget in budgets
-        if budget.name is not UNSET
-    }
-    for budget in budgets:
-        if budget.limit is not UNSET:
-            unit, amount = budget.limit.unit, budget.limit.amount
-            limits[unit] = max(limits[unit], amount)
-    built = tuple(_tier(name, tier, limits, known, problems) for name, tier in written.items())
-    identified = {"account", *(spec.kind for spec in chain)}
-    for tier in built:
-        for rule, word in ((tier.when, ()), (tier.when.excluded, ("not",))):
-            kinds = {who.kind for who in rule.callers} - identified if rule else set[str]()
-            for kind in sorted(kinds):
-                message = f"expected `{kind}` in `identity` too: nobody is identified by it"
-                problems.add(("tiers", tier.name, "when", *word, kind), message)
-    return built
-
-
 def check_name(name: str, path: Path, problems: Problems) -> None:
     """Check a name: it becomes part of headers (RFC 9651 strings), keys and metrics."""
     if not _NAME.fullmatch(name):
         problems.add(path, f"expected a name of 1 to 64 of a-z, 0-9, _ and -, found `{name[:70]}`")
-
-
-def _tier(
-    name: str,
-    tier: TierFile,
-    limits: Mapping[str, int],
-    known: Sequence[str],
-    problems: Problems,
-) -> Tier:
-    path = ("tiers", name)
-    check_name(name, path, problems)
-    if name == "default":
-        problems.add(
-            path, "expected another name, found `default`, the tier of callers without one"
-        )
-    for key, factor in tier.scale.items():
-        _check_factor(key, factor, limits, (*path, "scale", key), problems)
-    rule = TierRule() if tier.when is UNSET else _when(tier.when, (*path, "when"), known, problems)
-    return Tier(name, rule, tier.scale, tier.also)
-
-
-def _check_factor(
-    key: str, factor: int, limits: Mapping[str, int], path: Path, problems: Problems
-) -> None:
-    if key not in limits:
-        message = f"expected a budget or a unit, found `{key}`{nearest(key, limits)}"
-        problems.add(path, message)
-    if factor == 0:
-        problems.add(path, "expected a factor above zero, found 0")
-    if limits.get(key, 0) * factor > LARGEST * MICRO:
-        problems.add(path, "expected a smaller factor: the scaled limit is too large to count")
-
-
-def _when(when: WhenFile, path: Path, known: Sequence[str], problems: Problems) -> TierRule:
-    rule = _rule(when, path, known, problems, excluding=when.excluded is not None)
-    if when.excluded is None:
-        return rule
-    excluded = _rule(when.excluded, (*path, "not"), known, problems)
-    return structs.replace(rule, excluded=excluded)
-
-
-def _rule(
-    when: NotFile,
-    path: Path,
-    known: Sequence[str],
-    problems: Problems,
-    *,
-    excluding: bool = False,
-) -> TierRule:
-    headers = {
-        _header_name(name, (*path, "header", name), problems): frozenset(values)
-        for name, values in when.header.items()
-    }
-    if headers and not when.trusted_proxies:
-        problems.add((*path, "header"), _FORGED)
-    for name in when.partition:
-        if name not in known:
-            message = f"expected one of `partitions`, found `{name}`{nearest(name, known)}"
-            problems.add((*path, "partition", name), message)
-    callers = [CallerName(kind, value) for kind in _WHO for value in getattr(when, kind)]
-    given = (when.source, when.claim, when.header, when.partition, callers, excluding)
-    if not (any(given) or problems.wrong(path)):
-        problems.add(path, f"expected one of {listed(_PARTS)}, found none of them")
-    return TierRule(
-        frozenset(when.source),
-        {name: frozenset(values) for name, values in when.claim.items()},
-        headers,
-        _networks(when.trusted_proxies, (*path, "trusted_proxies"), problems),
-        tuple(callers),
-        {name: frozenset(values) for name, values in when.partition.items()},
-    )
 
 
 def _resolver(
@@ -200,7 +87,7 @@ def _resolver(
             proxies = (*path, "client_address", "trusted_proxies")
             return ResolverSpec(
                 "client_address",
-                trusted_proxies=_networks(address.trusted_proxies, proxies, problems),
+                trusted_proxies=networks(address.trusted_proxies, proxies, problems),
                 ipv4_prefix=address.ipv4_prefix,
                 ipv6_prefix=address.ipv6_prefix,
             )
@@ -261,7 +148,7 @@ def _carrier(written: CarrierFile, path: Path, problems: Problems) -> Carrier | 
     if written.header is None:
         return None  # what stands there is noted as wrong
     named = problems.mapping(path)
-    name = _header_name(written.header, (*path, "header") if named else path, problems)
+    name = header_name(written.header, (*path, "header") if named else path, problems)
     near = "" if named or name == "authorization" else nearest(name, _NO_HEADERS)
     if near:
         near = "" if name in _NO_HEADERS else near
@@ -276,27 +163,29 @@ def _header_resolver(
     if header.name is UNSET:
         return None
     name_path = (*path, "name") if problems.mapping(path) else path
-    name = _header_name(header.name, name_path, problems)
+    name = header_name(header.name, name_path, problems)
     if not header.trusted_proxies:
-        problems.add(path, _FORGED)
-    networks = _networks(header.trusted_proxies, (*path, "trusted_proxies"), problems)
-    return ResolverSpec("header", name, networks)
+        problems.add(path, FORGED)
+    proxies = networks(header.trusted_proxies, (*path, "trusted_proxies"), problems)
+    return ResolverSpec("header", name, proxies)
 
 
-def _header_name(name: str, path: Path, problems: Problems) -> str:
+def header_name(name: str, path: Path, problems: Problems) -> str:
+    """Check the name of a header, and return it in lower case."""
     if not _TOKEN.fullmatch(name):
         problems.add(path, f"expected the name of a header such as `x-org-id`, found `{name}`")
     return name.lower()
 
 
-def _networks(texts: tuple[str, ...], path: Path, problems: Problems) -> tuple[str, ...]:
-    networks: list[str] = []
+def networks(texts: tuple[str, ...], path: Path, problems: Problems) -> tuple[str, ...]:
+    """Build networks in CIDR notation."""
+    built: list[str] = []
     for text in texts:
         try:
-            networks += _network(text)
+            built += _network(text)
         except ValueError as error:
             problems.add(problems.item(path, text), str(error))
-    return tuple(networks)
+    return tuple(built)
 
 
 def _network(text: str) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from querybudget import notation
-from querybudget.coverage.response import DEFAULT_STAGES
 from querybudget.policy.adaptive import Adaptive
 from querybudget.policy.carriers import CarrierItem
 from querybudget.policy.exports import Exports, ExportsItem
@@ -43,8 +42,8 @@ from querybudget.policy.override_words import OverrideFile
 from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.policy.routes import GenericRoute, Server, Unknown
 from querybudget.policy.scenario_words import ScenarioFile
+from querybudget.policy.stage_words import Stages
 from querybudget.policy.tier_words import TierFile
-from querybudget.text import in_units
 from querybudget.units import Unit
 
 Limit = Annotated[
@@ -171,22 +170,6 @@ class PriceFile(Struct, frozen=True):
     slope: (
         Annotated[Factor, doc("With `curve: linear`: how much it rises to the limit.")] | None
     ) = None
-
-
-class ThenFile(Struct, frozen=True):
-    """What else happens as a bucket budget is spent, and from which share on."""
-
-    slow: Annotated[Share, doc("Answers are delayed.")] | None = None
-    degrade: Annotated[Share, doc("Answers are short, single and without log-probabilities.")] | (
-        None
-    ) = None
-    refuse: Annotated[Share, doc("Calls are refused as abnormal use.")] | None = None
-
-
-Stages = Annotated[
-    ThenFile,
-    Meta(extra={"words": {stage.name.lower(): in_units(begin) for stage, begin in DEFAULT_STAGES}}),
-]
 
 
 class BudgetFile(Struct, frozen=True):

@@ -16,6 +16,7 @@ from querybudget.policy import (
     build_embedding,
     build_identity,
     build_store,
+    build_tiers,
     file,
     override_words,
     scenario_words,
@@ -149,11 +150,15 @@ def _policy(node: Node, problems: Problems) -> Policy:
         budgets=built,
         identity=identity,
         partitions=partitions,
-        tiers=build_identity.tiers(
+        tiers=build_tiers.tiers(
             written.tiers,
-            () if written.budgets is UNSET else written.budgets,
-            identity,
-            tuple(written.partitions),
+            build_tiers.Known(
+                () if written.budgets is UNSET else written.budgets,
+                identity,
+                tuple(written.partitions),
+                known.priced,
+                "" if written.store.url is UNSET else written.store.url,
+            ),
             problems,
         ),
         overrides=overrides,

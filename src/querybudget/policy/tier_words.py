@@ -4,12 +4,57 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from querybudget.policy.fields import Factor, Networks, Text, doc
+from querybudget.policy.fields import Duration, Factor, Networks, Text, doc, written
+from querybudget.policy.stage_words import Stages
 
 Source = Literal["user", "api_key", "header", "claim", "client_address", "anonymous"]
 _Texts = tuple[Text, ...]
+
+Calls = Annotated[
+    int, written("calls", "a number of calls such as `100`", "integer string", 100, "1k")
+]
+Dollars = Annotated[
+    int, written("dollars", "an amount of money such as `$50`", "number string", "$50", 50)
+]
+"""In µ-dollars."""
+
+
+class DurationsFile(Struct, frozen=True):
+    """From how long, and below how long."""
+
+    at_least: Annotated[Duration, doc("The least.")] | None = None
+    below: Annotated[Duration, doc("The first that is too much.")] | None = None
+
+
+class CallsFile(Struct, frozen=True):
+    """From how many calls, and below how many."""
+
+    at_least: Annotated[Calls, doc("The least.")] | None = None
+    below: Annotated[Calls, doc("The first that is too much.")] | None = None
+
+
+class DollarsFile(Struct, frozen=True):
+    """From how much money, and below how much."""
+
+    at_least: Annotated[Dollars, doc("The least.")] | None = None
+    below: Annotated[Dollars, doc("The first that is too much.")] | None = None
+
+
+_SHORT: dict[str, object] = {"short": "at_least", "number": True}
+Durations = Annotated[
+    DurationsFile,
+    Meta(extra={**_SHORT, "expected": "a duration such as `30 days`, or `{below: 7 days}`"}),
+]
+CallCounts = Annotated[
+    CallsFile,
+    Meta(extra={**_SHORT, "expected": "a number of calls such as `100`, or `{below: 100}`"}),
+]
+Amounts = Annotated[
+    DollarsFile,
+    Meta(extra={**_SHORT, "expected": "an amount of money such as `$50`, or `{below: $50}`"}),
+]
 
 
 class NotFile(Struct, frozen=True):
@@ -28,12 +73,32 @@ class NotFile(Struct, frozen=True):
 class WhenFile(NotFile, frozen=True, rename={"excluded": "not"}):
     """When a tier applies: every part that is given must hold."""
 
+    age: Annotated[Durations, doc("How long the store has known the caller.")] | None = None
+    calls: Annotated[CallCounts, doc("How many of its calls were answered in a year.")] | None = (
+        None
+    )
+    spent: Annotated[Amounts, doc("What these calls cost, by the prices in `models`.")] | None = (
+        None
+    )
+    clean: (
+        Annotated[
+            Durations,
+            doc("How long no budget in buckets of its own has slowed, degraded or refused it."),
+        ]
+        | None
+    ) = None
     excluded: Annotated[NotFile, doc("What must not hold.")] | None = None
 
 
 class TierFile(Struct, frozen=True):
-    """A class of callers whose limits are scaled."""
+    """A class of callers, with other limits, prices and stages."""
 
     when: WhenFile | UnsetType = UNSET
-    scale: Annotated[dict[str, Factor], doc("Budget or unit to the factor on its limit.")] = {}
+    scale: Annotated[
+        dict[str, Factor],
+        doc("Budget or unit to the factor on its limit; `price` and `delay` of those in buckets."),
+    ] = {}
+    then: (
+        Annotated[Stages, doc("In place of `then` of the budgets in buckets that have one.")] | None
+    ) = None
     also: Annotated[bool, doc("Applies besides the tier that the caller has.")] = False

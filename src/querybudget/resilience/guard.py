@@ -21,7 +21,7 @@ from querybudget.ledger import Charge, Decision, Reservation, Settled
 from querybudget.redact import error_type, redact_error
 from querybudget.resilience.health import StoreStats
 from querybudget.resilience.outbox import Outbox
-from querybudget.stores import Clock, Renews, Store
+from querybudget.stores import AccountRecord, Administers, Clock, Renews, Store
 from querybudget.units import NO_TIME, SECOND, Micros
 
 logger = logging.getLogger("querybudget")
@@ -137,6 +137,13 @@ class Guard:
         if not isinstance(self._store, Renews):
             return NO_TIME
         return Micros(await self._ask(int, self._store.renew, reservation, ttl))
+
+    async def account(self, partition: str, /) -> AccountRecord | None:
+        """Return a copy of an account, or None; also of a store that cannot show any."""
+        if not isinstance(self._store, Administers):
+            return None
+        answer: list[AccountRecord] = await self._ask(list, _listed, self._store, partition)
+        return answer[0] if answer else None
 
     async def aclose(self, patience: float = 0.0) -> None:
         """Wait for late answers, then for what they give back; drop the rest.
@@ -304,3 +311,9 @@ class Guard:
         self._late.pop(task, None)
         if not task.cancelled():
             task.exception()  # retrieve the exception so that asyncio does not log it
+
+
+async def _listed(store: Administers, partition: str) -> list[AccountRecord]:
+    """Return an account alone in a list, since the guard checks the type of answers."""
+    found = await store.account(partition)
+    return [] if found is None else [found]

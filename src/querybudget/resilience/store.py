@@ -16,7 +16,7 @@ import msgspec
 
 from querybudget.errors import SetupError, StoreError, UnusableStoreError
 from querybudget.events import DecidedBy, Settlement
-from querybudget.ledger import Charge, Line, Reservation, Settled
+from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.policy.model import Mode, OnStoreError, Policy
 from querybudget.redact import error_type, redact_names
 from querybudget.resilience.administering import Administering
@@ -25,6 +25,8 @@ from querybudget.resilience.guard import REST, Guard, Wait, within
 from querybudget.resilience.health import Health, StoreHealth, StoreStats
 from querybudget.resilience.outbox import Outbox
 from querybudget.stores import (
+    AccountRecord,
+    Administers,
     Clock,
     Renews,
     Starts,
@@ -231,6 +233,40 @@ class ResilientStore:
         if self._stats.healthy:
             self._outbox.flush_soon(self._guard)
         return _SETTLED if settled is _DONE else Settlement(settled.value)
+
+    async def account(self, partition: str) -> AccountRecord | None:
+        """Return a copy of an account for a call that waits; None if there is none.
+
+        Raises:
+            StoreError: The store fails, or cannot say.
+        """
+        if not isinstance(self.store, Administers):
+            raise StoreError(f"the store ({self._name}) cannot show accounts")
+        if self.guarded:
+            return await self._guard.account(partition)
+        try:
+            return await self.store.account(partition)
+        except Exception as error:
+            self._guard.record_failure(error)
+            raise StoreError(f"the store ({self._name}) failed") from error
+
+    async def add(self, charge: Charge) -> Decision:
+        """Charge what no call waits for.
+
+        Raises:
+            StoreError: The store fails; it may have been charged.
+        """
+        guarded = self.guarded
+        verbs = self._guard if guarded else self.store
+        try:
+            decision = await verbs.reserve(charge)
+            if decision.reservation is not None:
+                await verbs.settle(decision.reservation, [line.amount for line in charge.lines])
+        except Exception as error:
+            if not guarded:
+                self._guard.record_failure(error)
+            raise StoreError(f"the store ({self._name}) failed") from error
+        return decision
 
     def may_wait(self, reserved: Reserved) -> bool:
         """Return True if settling this may wait for the store."""
