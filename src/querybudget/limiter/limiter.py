@@ -81,17 +81,15 @@ class Limiter:
         sleep: Waits a number of seconds, for calls that are delayed.
         wait: Waits until the store answers, at most a number of seconds.
         hooks: Called with one event for each call, beside those that the policy asks for.
-        analyzer: Analyzes what calls ask. By default, one is made if any of the policy's budgets
-            needs it. One that is passed is not closed by the limiter.
+        analyzer: Analyzes what calls ask; by default, one is made if a budget needs it, and closed.
 
     Raises:
         SetupError: There is no such store, it cannot keep the budgets, or an argument is wrong.
 
     Attributes:
         policy: What decides calls; `reload` puts another in its place.
-        clock, sleep: As given, or by default.
+        clock, sleep, analyzer: As given, or by default; no analyzer if nothing is analyzed.
         store, place: Where accounts are kept, and the URL of it without secrets or its class.
-        analyzer: Analyzes what calls ask; None if nothing does.
         reporter: Publishes events to the hooks.
         rules, matcher: All that is made of the policy, and of that, which budgets apply to a call.
         switches: The policy as it was loaded, and what operators have switched since.
@@ -127,15 +125,13 @@ class Limiter:
         analyzer = self.analyzer = analyzer or self._opened
         known = Histories(self._resilient, self.clock)
         self.rules = Rules(policy, KeyedHash(secret), analyzer, None, known)
-        self.switches = Switches(policy)
-        self.policy, self.matcher = policy, self.rules.matcher
+        self.policy, self.matcher, self.switches = policy, self.rules.matcher, Switches(policy)
         self.reporter = Reporter(hooks, lambda: self.rules, self.clock)
         self._settler = Settler(self._resilient, self.reporter)
-        self._verified = Verified(self.rules.sources)
-        self.unknown, self._notices = UnknownPaths(), Notices()
+        self._verified, self._notices = Verified(self.rules.sources), Notices()
+        self._names, self.refused_policies, self.unknown = charge_names(), 0, UnknownPaths()
         self.renewals = Renewals(self._resilient, self.clock, policy.hold)
         self.feed = OverrideFeed(self._resilient, self.clock, self._take)
-        self._names, self.refused_policies = charge_names(), 0
         self.feed.adopt(readers_of(self.rules))
 
     async def reload(self, policy: Policy, *, why: str = "") -> Change:
@@ -299,8 +295,7 @@ class Limiter:
             withheld.look(admission)
         if admission.refusal is not None or admission.stage:
             self._notices.about(admission)
-            if rules.histories is not None:
-                rules.histories.trouble(admission)
+            rules.note_trouble(admission)
         if admission.refusal is not None:
             admission.settled = True
             self.reporter.publish(admission, None, 0, Settlement.NONE)

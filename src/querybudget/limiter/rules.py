@@ -114,6 +114,11 @@ class Rules:
             charge = admission.reserved.charge
             self.histories.note(key, call, usage, self._prices, charge)
 
+    def note_trouble(self, admission: Admission) -> None:
+        """Note that a call is slowed, degraded or refused, for the history of its caller."""
+        if self.histories is not None:
+            self.histories.trouble(admission)
+
     def part_of(self, who: CallerName) -> str:
         """Return the part of an account's key that is a caller's, or a pool's.
 
