@@ -23,7 +23,7 @@ class Effect(enum.StrEnum):
     LIMIT = "limit"
     """The limit is another one."""
     ALLOW = "allow"
-    """The budget counts and reports, and refuses and slows nothing."""
+    """The budget counts apart, and refuses and slows nothing."""
     BLOCK = "block"
     """Every call is refused."""
     ENFORCE = "enforce"

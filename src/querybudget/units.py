@@ -133,6 +133,8 @@ class Quota(msgspec.Struct, frozen=True):
         capacity: The most that one call can ever be granted, in µ-units.
         key: Name of the quota's state within an account; a change of algorithm changes it, so that
             the state starts empty.
+        apart: Whether this counts beside the quota of the same name, in a state of its own, and is
+            charged even where shadow lines are not. It has no limit that a call could reach.
     """
 
     name: str
@@ -146,6 +148,7 @@ class Quota(msgspec.Struct, frozen=True):
     slot: int = 0
     capacity: int = 0
     key: str = ""
+    apart: bool = False
 
     def __post_init__(self) -> None:
         shared = math.gcd(self.limit, self.window) if self.window else 1
@@ -153,7 +156,8 @@ class Quota(msgspec.Struct, frozen=True):
         force_setattr(self, "slot", max(1, -(-self.window // SLOTS)))
         gcra = self.algorithm is Algorithm.GCRA
         force_setattr(self, "capacity", self.burst if gcra else self.limit)
-        force_setattr(self, "key", f"{self.algorithm}:{self.name}")
+        beside = "+" if self.apart else ""
+        force_setattr(self, "key", f"{self.algorithm}{beside}:{self.name}")
 
     def scaled(self, factor: int, of: int = MICRO) -> Quota:
         """Return this quota with limit and burst times `factor`, at least one µ-unit.

@@ -252,3 +252,36 @@ async def test_another_limiter_on_the_store_learns_of_a_change() -> None:
     assert await call(other) == 0
     await one.aclose()
     await other.aclose()
+
+
+async def test_what_an_allowed_caller_spends_is_counted_whole_and_owed_by_nobody() -> None:
+    priced = {
+        **POLICY,
+        "models": {"m": {"input": 0, "output": 0, "request": "$1"}},
+        "budgets": [
+            {"name": "month", "limit": "$2/month"},
+            {"name": "burst", "limit": "3 requests/minute", "window": "gcra"},
+            {"name": "team", "limit": "$3/day", "per": "org"},
+            {"name": "watched", "limit": "1 request/hour", "mode": "shadow"},
+        ],
+    }
+    limiter = memory_limiter(priced)
+    admin, key = LocalAdmin(limiter), key_of(limiter)
+    asked = Call(Dialect.OPENAI, "chat", model="m")
+    entry = Override("", key, effect=Effect.ALLOW, until=Micros(limiter.clock() + 60 * MICRO))
+    await admin.change(entry, "allow")
+    for _ in range(7):
+        await limiter.settle(await limiter.admit(scope(), asked), Outcome.ANSWERED)
+    month, burst, watched = (await admin.account(key)).budgets
+    assert (month.used, month.remaining, month.apart) == (7 * MICRO, 2 * MICRO, 7 * MICRO)
+    assert (burst.used, burst.remaining, burst.share) == (7 * MICRO, 3 * MICRO, 0)
+    assert watched.used == 7 * MICRO
+    (team,) = [one for one in (await admin.accounts()).accounts if one.kind == "org"]
+    assert (team.budgets[0].used, team.budgets[0].remaining) == (7 * MICRO, 3 * MICRO)
+    (first,) = await admin.top("spent", 1)
+    assert first.budgets[0].used == 7 * MICRO
+    limiter.clock.advance(61)  # type: ignore[attr-defined]
+    admitted = [await limiter.admit(scope(), asked) for _ in range(4)]
+    assert [one.refusal is None for one in admitted] == [True, True, False, False]
+    month = (await admin.account(key)).budgets[0]
+    assert (month.used, month.remaining) == (9 * MICRO, 0)

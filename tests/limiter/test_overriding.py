@@ -74,7 +74,9 @@ async def test_a_caller_who_is_allowed_is_counted_and_refused_by_nothing() -> No
     me, _ = await parts(limiter)
     override(limiter, Override("1", me, effect=Effect.ALLOW))
     assert await admitted(limiter, 9) == 9
-    assert await admitted(limiter, 9, "sk-2") == 1  # the pool counts the two that had room
+    assert await admitted(limiter, 9, "sk-2") == 2  # the pool has as much for the others as before
+    override(limiter)
+    assert await admitted(limiter, 9) == 1  # the pool's third; nothing is owed
 
 
 async def test_an_override_ends_when_it_says() -> None:

@@ -220,6 +220,15 @@ class ChargesShadowsThatDoNotFit(MemoryStore):
         return await super().settle(msgspec.structs.replace(reservation, held=held), amounts)
 
 
+class LeavesApartWithShadows(MemoryStore):
+    async def reserve(self, charge: Charge) -> Decision:
+        lines = tuple(
+            msgspec.structs.replace(line, quota=msgspec.structs.replace(line.quota, apart=False))
+            for line in charge.lines
+        )
+        return await super().reserve(msgspec.structs.replace(charge, lines=lines))
+
+
 class IgnoresPrices(MemoryStore):
     async def reserve(self, charge: Charge) -> Decision:
         return await super().reserve(msgspec.structs.replace(charge, price=MICRO))
@@ -301,6 +310,7 @@ CAUGHT: dict[type[MemoryStore], str] = {
     GivesBackToTheWrongCall: "what_expired_is_not_given_back_to_later_calls",
     EnforcesShadows: "a_shadow_line_never_refuses_and_holds_what_it_would",
     ChargesShadowsThatDoNotFit: "a_shadow_line_never_refuses_and_holds_what_it_would",
+    LeavesApartWithShadows: "a_line_counted_apart_is_charged_whole_and_beside_the_budget",
     IgnoresPrices: "price_scales_all_but_leases_and_rounds_up",
     RoundsDown: "price_scales_all_but_leases_and_rounds_up",
     TellsStaleStatuses: "a_status_says_what_is_left_and_when_all_of_it_is",

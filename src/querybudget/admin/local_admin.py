@@ -245,7 +245,7 @@ class LocalAdmin:
             raise SetupError(f"expected {listed(known)}, found {by!r}{nearest(by, known)}")
         if by in budgets:
             return lambda record: (
-                max(map(views.share_used, views.uses_of(record, rules, now, by)), default=-1),
+                max((use.share for use in views.uses_of(record, rules, now, by)), default=-1),
             )
         if by == "spent":
             return lambda record: views.spent_of(views.uses_of(record, rules, now))

@@ -10,6 +10,7 @@ import msgspec
 from querybudget.coverage import Reason
 from querybudget.overrides import AuditEntry, Override, Overrides
 from querybudget.traffic.record import TrafficRecord
+from querybudget.units import MICRO
 
 
 class BudgetUse(msgspec.Struct, frozen=True):
@@ -19,11 +20,13 @@ class BudgetUse(msgspec.Struct, frozen=True):
         budget: Its name.
         unit: What it counts.
         limit: µ-units, scaled for the account's tier and overrides.
-        used: µ-units used and held.
+        used: µ-units used and held, in this window.
         remaining: µ-units left; negative in debt.
         reset: µs until nothing is used.
         shadow: Whether it only reports.
         overridden: Whether an override changes it.
+        apart: The part of `used` that was used while an override allowed everything. It takes
+            nothing from what is left.
     """
 
     budget: str
@@ -34,6 +37,14 @@ class BudgetUse(msgspec.Struct, frozen=True):
     reset: int
     shadow: bool
     overridden: bool = False
+    apart: int = 0
+
+    @property
+    def share(self) -> int:
+        """The share of the budget that is used, in millionths; above `MICRO` in debt."""
+        own = self.used - self.apart
+        whole = own + self.remaining
+        return max(0, own * MICRO // whole) if whole > 0 else MICRO
 
 
 class AccountView(msgspec.Struct, frozen=True):

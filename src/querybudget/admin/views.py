@@ -12,7 +12,7 @@ from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.group import Group
 from querybudget.identity import ANONYMOUS, DEFAULT_TIER, Identity
 from querybudget.limiter.lines import CALIBRATION
-from querybudget.limiter.overriding import overridden
+from querybudget.limiter.overriding import counted_apart, overridden
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.rules import Rules
 from querybudget.overrides import Override
@@ -62,21 +62,25 @@ def uses_of(record: AccountRecord, rules: Rules, now: int, only: str = "") -> tu
     entries = overrides_of(record.partition, rules)
     tiers = tuple((account.tier or DEFAULT_TIER).split("+"))
     for budget in rules.policy.budgets:
-        if budget.quota.key not in account.windows or (only and budget.name != only):
+        if only and budget.name != only:
             continue
         changed = overridden(entries, rules.matcher.scaled(budget.quota, tiers), now)
-        quota = changed.quota
-        ((remaining, reset),) = ledger.peek(account, (quota,), now)
+        quota, beside = changed.quota, counted_apart(changed.quota)
+        if quota.key not in account.windows and beside.key not in account.windows:
+            continue
+        (remaining, reset), (rest, later) = ledger.peek(account, (quota, beside), now)
+        apart = beside.limit - rest
         found.append(
             BudgetUse(
                 budget.name,
                 quota.unit.value,
                 quota.limit,
-                quota.capacity - remaining,
+                quota.capacity - remaining + apart,
                 remaining,
-                reset,
+                max(reset, later),
                 shadow=budget.mode is Mode.SHADOW or changed.allowed,
                 overridden=bool(changed.entries),
+                apart=apart,
             )
         )
     return tuple(found)
@@ -99,16 +103,10 @@ def calls_of(record: AccountRecord) -> int:
     return profile.calls if isinstance(profile, CallerProfile) else 0
 
 
-def share_used(use: BudgetUse) -> int:
-    """Return the share of a budget that is used, in millionths."""
-    whole = use.used + use.remaining
-    return use.used * MICRO // whole if whole > 0 else MICRO
-
-
 def spent_of(uses: tuple[BudgetUse, ...]) -> tuple[int, int]:
     """Return what an account has spent, for sorting: µ-dollars, then the largest share used."""
     dollars = max((use.used for use in uses if use.unit == Unit.USD.value), default=0)
-    return dollars, max(map(share_used, uses), default=0)
+    return dollars, max((use.share for use in uses), default=0)
 
 
 def calibrating(tier: str, rules: Rules) -> str:

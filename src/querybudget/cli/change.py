@@ -65,7 +65,7 @@ def add_allow(commands: Commands) -> None:
     parser = add_command(
         commands,
         "allow",
-        "let a caller through whatever it has used; what would be refused counts nothing",
+        "let a caller through whatever it has used, and count apart what it uses meanwhile",
         asking(_change("allow")),
         "querybudget allow --user ada --reason 'load test' --until 4h --policy policy.yaml",
     )

@@ -221,10 +221,12 @@ def _use(one: BudgetUse) -> str:
 
 
 def _notes(one: BudgetUse, view: AccountView) -> str:
+    from querybudget.console.phrases import figure  # noqa: PLC0415
     from querybudget.overrides import ANY_BUDGET, Effect  # noqa: PLC0415
 
+    apart = f", {figure(one.apart, one.unit)} used apart while allowed" if one.apart else ""
     names = {one.budget, one.unit, ANY_BUDGET}
     applying = [entry for entry in view.overrides if entry.budget in names]
     if any(entry.effect is Effect.ALLOW for entry in applying):
-        return " (allowed)"
-    return " (shadow)" * one.shadow + " (overridden)" * one.overridden
+        return apart + " (allowed)"
+    return apart + " (shadow)" * one.shadow + " (overridden)" * one.overridden

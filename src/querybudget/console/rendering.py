@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from querybudget.console import phrases
-from querybudget.console.survey import fullest, share_of
+from querybudget.console.survey import fullest
 from querybudget.errors import SetupError
 from querybudget.text import duration, moment, span
 
@@ -49,7 +49,6 @@ def templates() -> jinja2.Environment:
         percent=phrases.percent,
         reason_words=phrases.reason_words,
         score_words=phrases.score_words,
-        share_of=share_of,
         short=phrases.short,
         span=span,
         tone=phrases.tone,

@@ -10,7 +10,7 @@ import msgspec
 
 from querybudget.admin.protocol import AccountView, Admin, BudgetUse
 from querybudget.traffic.record import TrafficRecord
-from querybudget.units import MICRO, SECOND
+from querybudget.units import SECOND
 
 PAGE = 250
 MOST_ACCOUNTS = 10_000
@@ -75,16 +75,10 @@ class Survey(msgspec.Struct, frozen=True):
     by_use: tuple[AccountView, ...] = ()
 
 
-def share_of(use: BudgetUse) -> int:
-    """Return the share of a budget that is used, in millionths; above `MICRO` in debt."""
-    whole = use.used + use.remaining
-    return max(0, use.used * MICRO // whole) if whole > 0 else MICRO
-
-
 def fullest(account: AccountView) -> BudgetUse | None:
     """Return the enforced budget of which an account has used the largest share."""
     enforced = [use for use in account.budgets if not use.shadow]
-    return max(enforced, key=share_of, default=None)
+    return max(enforced, key=lambda use: use.share, default=None)
 
 
 class Surveyor:
@@ -158,7 +152,7 @@ async def _surveyed(admin: Admin, now: int) -> Survey:
 
 def _count(account: AccountView, budgets: defaultdict[str, Fullness]) -> None:
     for use in account.budgets:
-        found, share = budgets[use.budget], share_of(use)
+        found, share = budgets[use.budget], use.share
         found.accounts += 1
         found.nearly += share >= NEARLY
         if share > found.share or not found.fullest:
@@ -167,7 +161,7 @@ def _count(account: AccountView, budgets: defaultdict[str, Fullness]) -> None:
 
 def _used(account: AccountView) -> int:
     use = fullest(account)
-    return share_of(use) if use else 0
+    return use.share if use else 0
 
 
 def _first(accounts: Iterable[AccountView], key: Callable[[AccountView], int]) -> list[AccountView]:

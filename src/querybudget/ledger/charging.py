@@ -192,7 +192,7 @@ def _admit(
             account = accounts[opened]
             account.seen, account.tier = now, tier
             _open(account.open, name, expires + GRACE, now)
-        if skip_shadow and line.shadow:
+        if skip_shadow and line.shadow and not line.quota.apart:
             held.append(UNCHARGED)
             statuses.append(_status(line, window, room, charge, _prices(charge, coverage, now)))
             continue

@@ -50,7 +50,8 @@ class Line(msgspec.Struct, frozen=True, gc=False):
         amount: µ-units to hold, before price.
         minimum: The part of `amount` that is certain. If less than `amount` is left, but this much
             is, the line holds what is left. Equal to `amount` if all of it is certain.
-        shadow: Decide and count, but never refuse.
+        shadow: Decide and count, but never refuse. If one of a charge's shadow lines does not fit,
+            none is charged but those whose quota counts apart.
         response: What follows from the buckets covered, on a line of buckets; None to count only.
             The `amount` and `minimum` of such a line are the weight of each new bucket.
         standing: Who can make the account.

@@ -13,9 +13,10 @@ import msgspec
 from msgspec.structs import replace
 
 from querybudget.ledger import Charge, Line
+from querybudget.ledger.windows import LARGEST_USE
 from querybudget.limiter.plans import Caller
 from querybudget.overrides import Effect, Override
-from querybudget.units import Quota
+from querybudget.units import Algorithm, Quota, Unit
 
 CACHED = 4_096
 """Quotas that overrides made, in the cache."""
@@ -26,6 +27,7 @@ PoolOf = Callable[[str, Caller], str]
 """From the name of a partition and a caller to the key of its pool."""
 
 _BLOCK, _ALLOW = Effect.BLOCK, Effect.ALLOW
+_BUCKETS = Unit.BUCKETS
 _Placed = tuple[int, Override]
 
 
@@ -34,7 +36,7 @@ class Overridden(msgspec.Struct, frozen=True):
 
     Attributes:
         quota: The quota, changed.
-        allowed: Whether it only counts.
+        allowed: Whether it refuses nothing, and is counted apart.
         entries: Those that apply, oldest first.
     """
 
@@ -69,6 +71,18 @@ def _changed(quota: Quota, entries: tuple[Override, ...]) -> Quota:
         if entry.effect is not _ALLOW:
             quota = entry.changed(quota)
     return quota
+
+
+@lru_cache(CACHED)
+def counted_apart(quota: Quota) -> Quota:
+    """Return the quota at which a caller who is allowed is counted, in units other than buckets.
+
+    Nothing is taken from the budget, so nothing is owed once the override has ended, and a pool's
+    other members have as much as before. It counts over the budget's window: of a GCRA quota, which
+    keeps no window, over the last stretch of its length.
+    """
+    algorithm = Algorithm.SLIDING if quota.algorithm is Algorithm.GCRA else quota.algorithm
+    return replace(quota, limit=LARGEST_USE, burst=LARGEST_USE, algorithm=algorithm, apart=True)
 
 
 class OverrideTable:
@@ -146,4 +160,8 @@ def _line(line: Line, entries: Sequence[Override], now: int) -> Line:
     found = overridden(entries, line.quota, now)
     if not found.entries:
         return line
-    return replace(line, quota=found.quota, shadow=line.shadow or found.allowed)
+    if not found.allowed:
+        return replace(line, quota=found.quota)
+    if line.quota.unit is _BUCKETS:  # what it makes of the score is seen, as in shadow
+        return replace(line, quota=found.quota, shadow=True)
+    return replace(line, quota=counted_apart(found.quota), minimum=0, shadow=True)

@@ -89,6 +89,8 @@ def _lines(
     pools = {budget.name: budget.per for budget in policy.budgets}
     for status in lines:
         quota = status.line.quota
+        if quota.apart:
+            continue
         used, name = 1 - status.remaining / quota.limit, labels.of("budget", quota.name)
         yield series.BUDGET_USED, (name,), used
         per = pools.get(quota.name, ())

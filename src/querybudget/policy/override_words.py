@@ -52,7 +52,7 @@ class OverrideFile(Struct, frozen=True, rename={"source": "from"}):
     limit: Annotated[_Amount, doc("The limit in its place.")] | None = None
     factor: Annotated[Factor, doc("The factor on the limit.")] | None = None
     amount: Annotated[_Amount, doc("What is added to the limit.")] | None = None
-    allow: Annotated[bool, doc("Count, and refuse nothing.")] = False
+    allow: Annotated[bool, doc("Count apart, and refuse nothing.")] = False
     block: Annotated[bool, doc("Refuse every call.")] = False
     until: Annotated[str, doc("When it ends, such as `2026-12-31T18:00Z`.")] | None = None
     reason: Annotated[str, doc("Why, for operators.")] = ""

@@ -200,12 +200,16 @@ class LimitsStore:
             await storage.aclose()
 
     async def _charge_lines(self, states: Sequence[_LineState]) -> bool:
-        """Charge enforced lines, then shadow lines if all fit. False if an enforced one refuses."""
+        """Charge enforced lines, then shadow lines if all fit. False if an enforced one refuses.
+
+        Those that are counted apart are charged with the enforced ones.
+        """
         for state in states:
-            if not state.line.shadow and not await self._charge_line(state):
+            charged = state.skipped or await self._charge_line(state)
+            if not charged and not state.line.shadow:
                 await self._refund(states)
                 return False
-        shadows = [state for state in states if state.line.shadow]
+        shadows = [state for state in states if state.skipped]
         if any(state.short for state in shadows):
             return True
         for state in shadows:
@@ -320,6 +324,11 @@ class _LineState(Struct):
     @property
     def room(self) -> int:
         return self.line.quota.limit - self.counts.used
+
+    @property
+    def skipped(self) -> bool:
+        """Whether it is left uncharged if a shadow line does not fit."""
+        return self.line.shadow and not self.line.quota.apart
 
     @property
     def short(self) -> bool:

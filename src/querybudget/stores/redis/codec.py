@@ -164,7 +164,7 @@ def pack_charge(charge: Charge, numbers: Mapping[str, int], now: int, deciding: 
             minimum = MAX_NUMBER if index in deciding.refused else amount or -MAX_NUMBER
         elif price != MICRO and line.quota.unit not in _UNPRICED:
             amount, minimum = priced(amount, price), priced(minimum, price)
-        shadow = 2 if index in deciding.uncharged else line.shadow
+        shadow = 2 if index in deciding.uncharged else line.shadow and not line.quota.apart
         amount, minimum = min(amount, MAX_NUMBER), min(minimum, MAX_NUMBER)
         packed.append(_REQUESTED_LINE.pack(numbers[line.partition], shadow, amount, minimum))
     return head + b"".join(packed) + pack_probation(charge, numbers)

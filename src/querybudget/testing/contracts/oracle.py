@@ -146,7 +146,7 @@ class Oracle:
                 short.append(line)
         refused = any(not line.shadow for line in short)
         held = tuple(
-            -1 if line.shadow and short else amount
+            -1 if line.shadow and short and not line.quota.apart else amount
             for line, amount in zip(charge.lines, costs, strict=True)
         )
         if not refused:

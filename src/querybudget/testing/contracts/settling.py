@@ -6,8 +6,10 @@ import asyncio
 from typing import ClassVar
 
 import pytest
+from msgspec.structs import replace
 
 from querybudget.ledger import GRACE, UNCHARGED, Charge, Settled, Verdict
+from querybudget.ledger.windows import LARGEST_USE
 from querybudget.testing.contracts.fixtures import (
     HOLD,
     HOUR,
@@ -241,3 +243,20 @@ class SettleContract(StoreTests):
             assert reservation.held == (UNCHARGED, UNCHARGED, MICRO), f"found {reservation.held}"
             left = [await store.left(one.quota) for one in (little, much, real)]
             assert left == [MICRO, N * MICRO, (N - 1) * MICRO], f"found {left}"
+
+    @kinds
+    async def test_a_line_counted_apart_is_charged_whole_and_beside_the_budget(
+        self, kind: Algorithm
+    ) -> None:
+        """A shadow line that does not fit leaves it alone, and it leaves the budget alone."""
+        async with self.opened(kind, Algorithm.SLIDING) as store:
+            quota = quota_of(kind, 2 * MICRO)
+            beside = replace(quota, limit=LARGEST_USE, burst=LARGEST_USE, apart=True)
+            apart = line(beside, minimum=0, shadow=True)
+            full = line(quota_of(Algorithm.SLIDING, MICRO, "full"), 2 * MICRO, shadow=True)
+            reservations = [await store.admitted(apart, full) for _ in range(5)]
+            assert [one.held[1] for one in reservations] == [UNCHARGED] * 5
+            assert await store.left(beside) == LARGEST_USE - 5 * MICRO
+            assert await store.left(quota) == 2 * MICRO
+            assert await store.settle(reservations[4], 0, 0) is Settled.DONE
+            assert await store.left(beside) == LARGEST_USE - 4 * MICRO
