@@ -172,6 +172,21 @@ def test_wrong_arguments_end_with_status_2(
 
 
 @pytest.mark.parametrize(
+    ("condition", "says"),
+    [
+        ("refused:nobody > 1", "found 'nobody'"),
+        ("newly_refused > 1", "name the other by --against"),
+    ],
+)
+def test_a_condition_that_cannot_hold_ends_with_status_2(
+    condition: str, says: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["replay", "traffic.jsonl", "--policy", "policy.yaml", "--fail-if", condition]
+    assert main(command) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["replay", "nowhere", "--policy", "policy.yaml"], "nowhere"),

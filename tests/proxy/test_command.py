@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -108,3 +109,16 @@ def test_a_time_is_read_as_in_a_policy(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         parser.parse_args(["proxy", "--upstream", "http://h", "--timeout", "soon"])
     assert "expected a duration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["proxy", "--upstream", "http://127.0.0.1:1"], ["console"]])
+def test_a_port_that_is_taken_is_said_before_anything_starts(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY.format(folder=tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main([*command, "--policy", str(policy), "--port", str(port)]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert f"cannot listen on 127.0.0.1:{port}: address already in use" in said[-1]

@@ -149,6 +149,20 @@ async def test_a_store_that_is_down_is_asked_by_one_call_in_each_rest() -> None:
     await bench.guard.aclose()
 
 
+async def test_single_failures_are_logged_once_in_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench("fails", "works", "fails", "works", "fails")
+    for expected in (1, 1, 2):
+        await bench.fail(1)
+        if expected == 1:
+            await bench.reserve()
+        bench.clock.advance(31)
+        assert len(caplog.records) == expected
+    assert "failed a request" in caplog.messages[0]
+    assert ", 3 since the start; it is taken to be up until 5 fail in a row" in caplog.messages[1]
+
+
 async def test_one_log_line_says_that_a_store_is_down_and_one_that_it_is_up(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -157,12 +171,12 @@ async def test_one_log_line_says_that_a_store_is_down_and_one_that_it_is_up(
         bench.clock.advance(0.1)
         await bench.fail(1)
         bench.stats.without_store += 1
-        assert len(caplog.records) == (call >= FAILURES - 1)
+        assert len(caplog.records) == 1 + (call >= FAILURES - 1)
     bench.store.ever = "works"
     bench.clock.advance(1)
     await bench.reserve()
     await bench.reserve()
-    down, up = caplog.messages
+    _, down, up = caplog.messages
     assert "the store (scripted) is down" in down
     assert "hunter2" not in down
     assert "answers again after 5.0 s; 45 calls were decided without it" in up

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.testing import FakeModel, drive, http_scope, memory_limiter, request
 from querybudget.traffic import Recent
+from querybudget.traffic.record import SHORTEST_ID, best_match
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +30,20 @@ async def test_a_call_is_found_by_our_id_and_by_the_one_that_it_came_with() -> N
     assert found is not None
     assert recent.find(found.request_id) == found
     assert recent.find("r-2") is None
+
+
+async def test_a_call_is_found_by_the_beginning_of_our_id_that_the_console_shows() -> None:
+    recent = Recent()
+    await serve(recent, "a", "b")
+    call = recent.last(1)[0]
+    shown = call.request_id[:SHORTEST_ID]
+    assert recent.find(f"{shown}…") == recent.find(shown) == call
+    assert recent.find(shown[:-1]) is None
+    two = [msgspec.structs.replace(call, request_id=f"{shown}{end}") for end in "xy"]
+    with pytest.raises(LookupError, match="more than one call has an id that begins with"):
+        best_match(shown, two)
+    liar = msgspec.structs.replace(call, request_id="req_0", sent_id=shown)
+    assert best_match(shown, [liar, call]) == call
 
 
 async def test_no_caller_hides_another_s_call_behind_an_id_of_its_own() -> None:

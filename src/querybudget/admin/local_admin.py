@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from querybudget.admin import views
 from querybudget.admin.erasing import Erasure, every
-from querybudget.admin.protocol import AccountList, AccountView
+from querybudget.admin.protocol import AccountList, AccountNameError, AccountView
 from querybudget.admin.validation import change_in_words, check_change
 from querybudget.errors import SetupError, StoreError
 from querybudget.limiter import Limiter
@@ -203,7 +203,7 @@ class LocalAdmin:
                     found.add(part)
             _check_one(key, found)
         if not found:
-            raise LookupError(f"there is no account whose key begins with {key!r}")
+            raise AccountNameError(f"there is no account whose key begins with {key!r}")
         return found.pop()
 
     async def _record(self, key: str) -> AccountRecord:
@@ -212,12 +212,14 @@ class LocalAdmin:
         record = await self._store.account(part)
         if record is not None:
             return record
+        if not self._limiter.rules.joins:  # else it may be one part of several
+            raise AccountNameError(f"there is no account {key!r}")
         found: dict[str, AccountRecord] = {}
         async for each in every(self._store, part):
             found[each.partition] = each
             _check_one(key, found)
         if not found:
-            raise LookupError(f"there is no account {key!r}")
+            raise AccountNameError(f"there is no account {key!r}")
         return next(iter(found.values()))
 
     # -- The rest ----------------------------------------------------------------------------
@@ -288,10 +290,11 @@ def _order(placed: tuple[tuple[int, ...], str, Any]) -> tuple[tuple[int, ...], s
 
 def _check_length(key: str) -> None:
     if len(key) < SHORTEST:
-        raise LookupError(f"expected {SHORTEST} characters of a key or more, found {key!r}")
+        raise AccountNameError(f"expected {SHORTEST} characters of a key or more, found {key!r}")
 
 
 def _check_one(key: str, found: Sequence[str] | set[str] | dict[str, AccountRecord]) -> None:
     if len(found) > 1:
         shown = ", ".join(sorted(found)[:_SAMPLES])
-        raise LookupError(f"more than one account has a key that begins with {key!r}: {shown}")
+        words = f"more than one account has a key that begins with {key!r}: {shown}"
+        raise AccountNameError(words, several=True)

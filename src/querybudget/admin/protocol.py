@@ -95,6 +95,18 @@ class AccountList(msgspec.Struct, frozen=True):
     cursor: str
 
 
+class AccountNameError(LookupError):
+    """No account, or more than one, has a key that begins as given.
+
+    Attributes:
+        several: Whether it is more than one.
+    """
+
+    def __init__(self, words: str, *, several: bool = False) -> None:
+        self.several = several
+        super().__init__(words)
+
+
 class Admin(Protocol):
     """What operators do. `LocalAdmin` does it in this process, `RemoteAdmin` through a console.
 
@@ -102,7 +114,8 @@ class Admin(Protocol):
     them. Every change takes who makes it and why, and is noted in the audit log.
 
     Each method raises `StoreError` if the store does not answer, and `SetupError` if it cannot do
-    what is asked; `LookupError` if no account, or more than one, has a key that begins as given.
+    what is asked; `AccountNameError` if no account, or more than one, has a key that begins as
+    given.
     """
 
     async def accounts(self, cursor: str = "", limit: int = 100) -> AccountList:

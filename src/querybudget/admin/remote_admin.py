@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from querybudget.admin.protocol import AccountList, AccountView
+from querybudget.admin.protocol import AccountList, AccountNameError, AccountView
 from querybudget.errors import SetupError, StoreError
 from querybudget.overrides import AuditEntry, Override, Overrides
 from querybudget.traffic.record import TrafficRecord
@@ -35,6 +35,7 @@ class _Done(msgspec.Struct):
 
 class _Refused(msgspec.Struct):
     error: str = ""
+    several: bool = False
 
 
 class RemoteAdmin:
@@ -170,12 +171,12 @@ def _quoted(name: str) -> str:
 def _error(answer: httpx.Response) -> Exception:
     """Return what the console's admin raised, as far as its status says."""
     try:
-        said = msgspec.json.decode(answer.content, type=_Refused).error
+        refused = msgspec.json.decode(answer.content, type=_Refused)
     except msgspec.MsgspecError:
-        said = ""
-    said = said or f"the console answered with status {answer.status_code}"
+        refused = _Refused()
+    said = refused.error or f"the console answered with status {answer.status_code}"
     if answer.status_code == _NOT_FOUND:
-        return LookupError(said)
+        return AccountNameError(said, several=refused.several)
     if answer.status_code == _TOKEN:
         return AccessError(said)
     return StoreError(said) if answer.status_code >= _SERVER else SetupError(said)

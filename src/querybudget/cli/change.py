@@ -169,10 +169,12 @@ def _change(action: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
 
 async def _note_missing(entry: Override, admin: Admin) -> None:
     """Say that there is no such account: its caller may not have called yet, or be misspelt."""
+    from querybudget.admin.protocol import AccountNameError  # noqa: PLC0415
+
     try:
         await admin.account(entry.account)
-    except LookupError as error:
-        if "found 0" in str(error):
+    except AccountNameError as error:
+        if not error.several:
             print(f"querybudget: nothing is kept of {entry.account[:40]} yet", file=sys.stderr)
     except StoreError:
         return  # the change is made, and that is what was asked

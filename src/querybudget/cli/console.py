@@ -75,10 +75,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise SetupError(
             "`querybudget console` needs uvicorn: pip install 'querybudget[cli,console]'"
         ) from None
-    from querybudget.cli.operator import without_functions  # noqa: PLC0415 - as each loads its own
+    from querybudget.cli.listening import check_address  # noqa: PLC0415 - as each loads its own
+    from querybudget.cli.operator import without_functions  # noqa: PLC0415
     from querybudget.policy import load_policy  # noqa: PLC0415
 
     token = _token(arguments.token_env)
+    check_address(arguments.host, arguments.port)
     app = shared_console(
         without_functions(load_policy(policy_of(arguments))),
         token,

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from querybudget.traffic.record import TrafficRecord
 
 
+LAST = (
+    "the last calls of the worker that answered: each worker remembers its own, and a traffic log"
+    " (--log FILE) has those of all"
+)
+
+
 def add_find(commands: Commands) -> None:
     """Add ``find``."""
     parser = add_command(
@@ -24,9 +30,16 @@ def add_find(commands: Commands) -> None:
         _find,
         "querybudget find REQUEST --log traffic.jsonl",
     )
-    parser.add_argument("id", metavar="REQUEST_ID", help="as in x-request-id, or in the error")
     parser.add_argument(
-        "--log", metavar="FILE", help="a traffic log; default: the policy's `traffic_log`"
+        "id",
+        metavar="REQUEST_ID",
+        help="as in x-request-id, or in the error; or 12 of its characters",
+    )
+    parser.add_argument(
+        "--log",
+        metavar="FILE",
+        help="a traffic log; default: the policy's `traffic_log`, or with --console the last calls"
+        " of the worker that answers",
     )
     add_target(parser)
 
@@ -60,14 +73,17 @@ def _logged(path: str, request_id: str) -> TrafficRecord | None:
     from querybudget.traffic.record import TrafficRecord, best_match  # noqa: PLC0415
 
     calls = (record for record in traffic.read(path) if isinstance(record, TrafficRecord))
-    return best_match(request_id, calls)
+    try:
+        return best_match(request_id, calls)
+    except LookupError as error:
+        raise SetupError(str(error)) from None
 
 
 def _shown(record: TrafficRecord | None, arguments: argparse.Namespace) -> int:
     from querybudget.console.phrases import sentences  # noqa: PLC0415
 
     if record is None:
-        where = f"the log {arguments.log}" if arguments.log else "the last calls of that server"
+        where = f"the log {arguments.log}" if arguments.log else LAST
         raise SetupError(f"no call with the id {arguments.id} is in {where}")
     if arguments.json:
         print_json(record)

@@ -119,6 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     from msgspec import json  # noqa: PLC0415 - each command loads its own
 
     from querybudget.cli.console import allowed_hosts  # noqa: PLC0415
+    from querybudget.cli.listening import check_address  # noqa: PLC0415
     from querybudget.policy import load_policy  # noqa: PLC0415
     from querybudget.proxy.upstream import check_upstream  # noqa: PLC0415
 
@@ -126,12 +127,16 @@ def run(arguments: argparse.Namespace) -> int:
     check_upstream(upstream)
     place = _console_place(arguments.console)
     hosts = allowed_hosts(arguments.host, ()) if not arguments.uds else ()
+    if not arguments.uds:
+        check_address(arguments.host, arguments.port)
     settings = (arguments.policy, upstream, place, arguments.token_env, hosts)
     os.environ[SETTINGS] = json.encode(settings).decode()
     listening = _listening(arguments)
     _log()
     try:
         uvicorn.run("querybudget.cli.proxy:worker_app", factory=True, **listening)
+    except SystemExit:  # it could not start, and has logged why
+        return 1
     finally:
         del os.environ[SETTINGS]
     return 0

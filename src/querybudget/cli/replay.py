@@ -11,6 +11,7 @@ import msgspec
 from querybudget.cli.commands import add_command, add_policy, policy_of, quiet
 from querybudget.cli.log_arguments import add_logs, records_of
 from querybudget.cli.progress import progress
+from querybudget.errors import SetupError
 from querybudget.policy.model import Policy
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from querybudget.replay.thresholds import Condition
 
 INTERRUPTED = 130
+WRONG_ARGUMENTS = 2
 
 
 def add_parser(commands: Commands) -> None:
@@ -58,8 +60,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.enforce:
         policy, against = enforced(policy), enforced(against) if against else None
     prompts = any(one is not None and one.counts_buckets for one in (policy, against))
-    for condition in arguments.fail_if:
-        condition.check(policy, against)
+    try:
+        for condition in arguments.fail_if:
+            condition.check(policy, against)
+    except SetupError as error:  # 1 says that a condition holds
+        print(f"querybudget replay: error: argument --fail-if: {error}", file=sys.stderr)
+        return WRONG_ARGUMENTS
     with progress(plain=arguments.plain) as report, quiet():
         found = Replay(
             records_of(arguments, arguments.log, policy.secret, prompts=prompts),

@@ -12,7 +12,7 @@ from querybudget.console.survey import CALLER
 from querybudget.console.walk import SHADES, SIDE, walk
 from querybudget.overrides import ANY_BUDGET
 from querybudget.policy.model import Policy
-from querybudget.policy.naming import CallerName
+from querybudget.policy.naming import RESOLVERS, CallerName
 
 OWN_CALLS = 20
 """Calls on the page of an account."""
@@ -43,7 +43,7 @@ SPANS = {
 }
 """Seconds for which an override applies, as forms offer them."""
 
-_OF_KIND = {"client_address": "address"}
+_OF_KIND = {resolver: kind for kind, resolver in RESOLVERS.items()}
 _WORDS = {
     "user": "user",
     "api_key": "API key",

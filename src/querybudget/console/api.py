@@ -14,7 +14,7 @@ from querybudget.console import running
 from querybudget.console.access import read_body
 from querybudget.console.pages import budget_rows
 from querybudget.console.policy_source import policy_source
-from querybudget.console.site import Site, named, site_of
+from querybudget.console.site import OWN, Site, named, site_of
 from querybudget.overrides import ANY_BUDGET, Effect, Override
 from querybudget.policy.model import Mode
 from querybudget.units import MICRO
@@ -97,9 +97,9 @@ async def list_calls(request: Request) -> Response:
 async def show_call(request: Request) -> Response:
     """Return one call."""
     site = await _reading(request)
-    record = await site.admin.find(request.path_params["request_id"])
+    record = await named(site.admin.find(request.path_params["request_id"]))
     if record is None:
-        raise HTTPException(404, "No call with this request id is remembered.")
+        raise HTTPException(404, f"No call with this request id is remembered. {OWN}")
     return _json(record)
 
 

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from querybudget.console import account_pages, api, changes, live, pages
 from querybudget.console.shield import Shield
-from querybudget.console.site import Site, site_of
+from querybudget.console.site import SeveralAccounts, Site, site_of
 from querybudget.errors import PolicyError, QueryBudgetError, SetupError, StoreError
 
 _FORMS = ("GET", "POST")
@@ -103,9 +103,10 @@ async def _problem(request: Request, error: Exception) -> Response:
         return Response(status_code=status, headers=headers)
     path = request.url.path.removeprefix(request.scope.get("root_path", ""))
     if path.startswith("/api/"):
-        return Response(
-            msgspec.json.encode({"error": words}), status, headers, media_type="application/json"
-        )
+        said: dict[str, object] = {"error": words}
+        if isinstance(error, SeveralAccounts):
+            said["several"] = True
+        return Response(msgspec.json.encode(said), status, headers, media_type="application/json")
     page = site_of(request).page(request, "problem.html", status, problem=words, status=status)
     page.headers.update(headers)
     return page

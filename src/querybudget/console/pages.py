@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from querybudget.console.phrases import charged_words, sentences
 from querybudget.console.policy_source import policy_source
-from querybudget.console.site import reading
+from querybudget.console.site import OWN, named, reading
 from querybudget.console.survey import Survey, counted
 from querybudget.errors import QueryBudgetError
 from querybudget.policy.model import Policy
@@ -58,9 +58,9 @@ async def call(request: Request) -> Response:
     """Say what was decided about one call, and why."""
     site = await reading(request)
     name = request.path_params.get("request_id", "") or request.query_params.get("id", "").strip()
-    record = await site.admin.find(name) if name else None
+    record = await named(site.admin.find(name)) if name else None
     if record is None:
-        raise HTTPException(404, f"No call with the request id {name!r} is remembered.")
+        raise HTTPException(404, f"No call with the request id {name!r} is remembered. {OWN}")
     units = {budget.name: budget.quota.unit.value for budget in site.limiter.policy.budgets}
     charged = [
         (budget, charged_words(amount, units.get(budget, "")))

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from querybudget.admin.protocol import Admin
+from querybudget.admin.protocol import AccountNameError, Admin
 from querybudget.console.access import READ_ONLY, Access
 from querybudget.console.rendering import templates
 from querybudget.console.survey import Surveyor
@@ -29,6 +29,9 @@ NOT_DECIDING = (
     "This console decides no calls. Switch modes and load the policy on the console of a server"
     " that does (`querybudget.console.app`, or the proxy's), or change the policy's file."
 )
+
+OWN = "Each worker remembers its own last calls; a traffic log has those of all."
+"""Why a call may not be found."""
 
 NOTES = {
     "grant": "Granted.",
@@ -141,12 +144,16 @@ async def reading(request: Request) -> Site:
     raise HTTPException(303, headers={"location": f"{base_of(request)}/login?next={target}"})
 
 
+class SeveralAccounts(HTTPException):
+    """404 for a name that more than one account has."""
+
+
 async def named(answer: Awaitable[_Answer]) -> _Answer:
     """Return what the admin answers.
 
     Raises:
-        HTTPException: 404 if there is no account of that name, or more than one; 400 if a cursor or
-            an order is none.
+        HTTPException: 404 if there is no account of that name; 400 if a cursor or an order is none.
+        SeveralAccounts: There is more than one.
     """
     try:
         return await answer
@@ -154,7 +161,8 @@ async def named(answer: Awaitable[_Answer]) -> _Answer:
         raise HTTPException(400, str(error)) from None
     except LookupError as error:
         words = str(error.args[0]) if error.args else "There is no such account."
-        raise HTTPException(404, words) from None
+        several = isinstance(error, AccountNameError) and error.several
+        raise (SeveralAccounts if several else HTTPException)(404, words) from None
 
 
 def base_of(request: Request) -> str:

@@ -10,10 +10,9 @@ from querybudget.identity.identity import ANONYMOUS
 from querybudget.identity.keys import canonical_key
 from querybudget.identity.networks import network_namer, parse_address
 from querybudget.policy.model import Partition, ResolverSpec
-from querybudget.policy.naming import CallerName
+from querybudget.policy.naming import RESOLVERS, CallerName
 from querybudget.text import listed, nearest
 
-_KINDS = {"address": "client_address"}
 _ACCOUNT = re.compile(r"[0-9a-f]{32}|[a-z0-9_-]+:.+|everyone")
 
 
@@ -47,7 +46,7 @@ def part_of(
             near = nearest(who.name, partitions)
             raise SetupError(f"expected a partition of the policy, found {who.name!r}{near}")
         return f"{who.name}:{hashed(who.name, name_of(partition.resolver, who.value))}"
-    kind = _KINDS.get(who.kind, who.kind)
+    kind = RESOLVERS.get(who.kind, who.kind)
     for spec in identity:
         if (spec.kind, spec.name) == (kind, who.name):
             source = f"{kind}:{spec.name}" if spec.name else kind

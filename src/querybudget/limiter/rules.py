@@ -127,6 +127,11 @@ class Rules:
         """
         return part_of(who, self.policy.identity, self.policy.partitions, self.hashed)
 
+    @property
+    def joins(self) -> bool:
+        """Whether any account's key has several parts, so that one part may be in several keys."""
+        return any(len(budget.per) > 1 for budget in self.policy.budgets)
+
     def placed(self, named: NamedOverride) -> Override:
         """Return an override with the part of an account's key that it is for."""
         return replace(named.override, account=self.part_of(named.who))

@@ -6,6 +6,9 @@ from msgspec import Struct
 
 from querybudget.overrides import Override
 
+RESOLVERS = {"address": "client_address"}
+"""The kinds of `CallerName` whose `ResolverSpec` has another kind."""
+
 
 class CallerName(Struct, frozen=True):
     """A caller, or a pool, by something that an operator has.

@@ -44,6 +44,9 @@ LONGEST_ERROR = 300
 REASONS = 20
 """Reasons for which a store can never work that are logged, each once."""
 
+SAID = 60 * SECOND
+"""µs for which single failures are not logged again, while the store is up."""
+
 _T = TypeVar("_T")
 
 Wait = Callable[[Collection["asyncio.Future[Any]"], float], Awaitable[object]]
@@ -107,6 +110,7 @@ class Guard:
         self._late: dict[asyncio.Future[Any], None] = {}
         self._logged = set[type[BaseException]]()
         self._unusable = set[str]()
+        self._said = -SAID
         self._before = 0
 
     @property
@@ -184,13 +188,24 @@ class Guard:
                 self._name,
                 why,
             )
+        now = self._clock()
         if self._breaker.record_failure(why):
-            stats.since = self._clock()
+            stats.since = now
             logger.warning(
                 "%s is down (%s). Meanwhile, each budget's `on_store_error` decides what happens to"
                 " calls",
                 self._name,
                 why,
+            )
+        elif expected and self.up and now - self._said >= SAID:
+            self._said = now
+            logger.warning(
+                "%s failed a request (%s), %d since the start; it is taken to be up until %d fail"
+                " in a row",
+                self._name,
+                why,
+                stats.failures,
+                FAILURES,
             )
 
     def _is_news(self, why: str) -> bool:

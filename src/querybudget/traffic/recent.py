@@ -9,7 +9,7 @@ import msgspec
 
 from querybudget.events import DecisionEvent
 from querybudget.traffic.own import record_in
-from querybudget.traffic.record import TrafficRecord, best_match, record_of
+from querybudget.traffic.record import TrafficRecord, best_match, record_of, shown_id
 
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -42,9 +42,13 @@ class Recent:
     def find(self, request_id: str, /) -> TrafficRecord | None:
         """Return the call of this id: ours, or else the last of the application or a caller.
 
-        Callers send what ids they like, so one of these never hides a call that is ours.
+        Callers send what ids they like, so one of these never hides a call that is ours. The
+        beginning of ours is enough, as the console shows it.
+
+        Raises:
+            LookupError: Several calls have an id that begins so.
         """
-        return best_match(request_id, self._with(request_id))
+        return best_match(request_id, self._with(shown_id(request_id)))
 
     def last(self, limit: int, account: str = "", /) -> Sequence[TrafficRecord]:
         """Return the last calls, newest first.

@@ -11,6 +11,11 @@ from querybudget.coverage import Reason
 from querybudget.events import DecisionEvent
 from querybudget.units import MICRO
 
+SHORTEST_ID = 12
+"""Characters of an id's beginning that name a call, at least: as many as the console shows."""
+
+_SAMPLES = 3
+
 MOST_TEXT = 1 << 20
 """Characters of texts that one record holds; what comes after is left out."""
 
@@ -179,20 +184,38 @@ def record_of(event: DecisionEvent, *, prompts: bool = False) -> TrafficRecord:
     )
 
 
+def shown_id(request_id: str) -> str:
+    """Return an id, or its beginning, without the mark of what the console cuts."""
+    return request_id.strip().rstrip("…")
+
+
 def best_match(request_id: str, records: Iterable[TrafficRecord]) -> TrafficRecord | None:
     """Return the call of an id: by ours, else by the application's answer, else as it was sent.
 
+    The beginning of ours is enough: at least `SHORTEST_ID` characters, as the console shows them.
     Of several with the same id it is the first. None if no call has it.
+
+    Raises:
+        LookupError: Several calls have an id that begins so.
     """
     answered = sent = None
+    beginning = shown_id(request_id)
+    begun = dict[str, TrafficRecord]()
     for record in records:
         if record.request_id == request_id:
             return record
+        if record.request_id.startswith(beginning) and len(beginning) >= SHORTEST_ID:
+            begun.setdefault(record.request_id, record)
         if answered is None and record.answer_id == request_id:
             answered = record
         elif sent is None and record.sent_id == request_id:
             sent = record
-    return answered or sent
+    if not begun:
+        return answered or sent
+    if len(begun) > 1:
+        shown = ", ".join([*begun][:_SAMPLES])
+        raise LookupError(f"more than one call has an id that begins with {beginning!r}: {shown}")
+    return next(iter(begun.values()))
 
 
 def _texts(event: DecisionEvent) -> tuple[TrafficText, ...]:
