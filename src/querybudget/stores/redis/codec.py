@@ -240,7 +240,7 @@ def unpack_account(packed: bytes) -> Account:
                 record[8:].decode(errors="ignore"),
             )
         elif name:
-            reader = _READERS.get(name.partition(":")[0])
+            reader = _READERS.get(name.partition(":")[0].removesuffix("+"))
             if reader is not None:  # else another version counted in it
                 account.windows[name] = reader(record)
         else:

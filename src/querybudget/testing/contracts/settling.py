@@ -255,8 +255,11 @@ class SettleContract(StoreTests):
             apart = line(beside, minimum=0, shadow=True)
             full = line(quota_of(Algorithm.SLIDING, MICRO, "full"), 2 * MICRO, shadow=True)
             reservations = [await store.admitted(apart, full) for _ in range(5)]
-            assert [one.held[1] for one in reservations] == [UNCHARGED] * 5
-            assert await store.left(beside) == LARGEST_USE - 5 * MICRO
+            held = [one.held for one in reservations]
+            assert held == [(MICRO, UNCHARGED)] * 5, f"found {held}"
+            used = LARGEST_USE - await store.left(beside)
+            assert used == 5 * MICRO, f"found {used}"
             assert await store.left(quota) == 2 * MICRO
             assert await store.settle(reservations[4], 0, 0) is Settled.DONE
-            assert await store.left(beside) == LARGEST_USE - 4 * MICRO
+            used = LARGEST_USE - await store.left(beside)
+            assert used == 4 * MICRO, f"found {used}"
