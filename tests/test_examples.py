@@ -9,6 +9,7 @@ from types import ModuleType
 
 import httpx
 import pytest
+import yaml
 
 from querybudget import DecisionEvent, Policy, QueryBudgetMiddleware
 from querybudget.demo.prompts import conversation
@@ -36,7 +37,8 @@ def client(app: object) -> httpx.AsyncClient:
 
 
 @pytest.mark.parametrize("path", sorted((EXAMPLES / "policies").iterdir()), ids=lambda p: p.stem)
-def test_an_example_policy_is_right(path: Path) -> None:
+def test_an_example_policy_is_right_and_plain_yaml_to_other_readers(path: Path) -> None:
+    assert yaml.safe_load(path.read_text())
     policy = Policy.load(path, environ={"QUERYBUDGET_SECRET": "0123456789abcdef"})
     assert len(policy.budgets) >= 4
     assert len(policy.tests) >= 2

@@ -47,6 +47,22 @@ def test_check_says_what_becomes_of_what_nothing_reads(
 
 
 @pytest.mark.parametrize(
+    ("exempt", "said"),
+    [
+        ("[/live]", "exempt with any method: /live; monitors pass nowhere else"),
+        ("[]", "no path is exempt, and monitors are counted too"),
+    ],
+)
+def test_check_says_that_exempt_replaces_the_paths_of_monitors(
+    exempt: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", written(tmp_path, f"exempt: {exempt}\n")]) == 0
+    out = capsys.readouterr().out
+    assert said in out
+    assert "monitors pass at" not in out
+
+
+@pytest.mark.parametrize(
     ("policy", "method", "path", "said"),
     [
         ("unknown: refuse\n", "POST", "/x", "refused, no route reads this path"),

@@ -227,6 +227,21 @@ def test_misuse_ends_with_status_2(arguments: list[str]) -> None:
     assert stopped.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("chekc", "expected a command, found `chekc` (did you mean `check`?)"),
+        ("nothing", "expected a command, found `nothing`; `querybudget --help` lists them"),
+    ],
+)
+def test_a_command_that_there_is_not_is_said_with_the_nearest(
+    word: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([word])
+    assert said in capsys.readouterr().err
+
+
 def test_the_schema_takes_a_policy(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 0
     schema = json.loads(capsys.readouterr().out)

@@ -40,9 +40,10 @@ def test_each_shell_gets_a_script_with_every_command(
         ("querybudget expl", {"explain"}),
         ("querybudget test --j", {"--json", "--junit"}),
         ("querybudget test pol", {"policy.yaml"}),
+        ("querybudget preset dis", {"distillation"}),
     ],
 )
-def test_bash_completes_commands_options_and_files(
+def test_bash_completes_commands_options_files_and_presets(
     words: str, found: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "script").write_text(script("bash", capsys))

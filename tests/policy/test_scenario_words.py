@@ -9,7 +9,7 @@ import pytest
 from querybudget.errors import PolicyError
 from querybudget.limiter.notices import fingerprint
 from querybudget.policy.load import load_text
-from querybudget.policy.scenario_words import SWEEP
+from querybudget.policy.scenario_file import SWEEP
 from querybudget.testing.sweeping import DIFFERENT
 
 BUDGETS = """\
@@ -50,6 +50,22 @@ def problems(tests: str) -> list[str]:
         ("{body: '{', expect: admitted}", "expected JSON, found `{`"),
         ("{path: v1, expect: admitted}", "expected a path such as `/v1/chat`, found `v1`"),
         ("{lasts: 1 hour, expect: admitted}", "expected at most `hold`, 15m0s, found 1h0m0s"),
+        ("{body: {}, model: m, expect: admitted}", "expected `body` or `model`, found both"),
+        ("{body: {}, stream: true, expect: admitted}", "expected `body` or `stream`, found both"),
+        ("{answer: {}, output: 3, expect: admitted}", "expected `answer` or `output`, found both"),
+        (
+            "{times: 3, expect: {admitted: 3, refused: 1}}",
+            "expected `admitted` and `refused` to be at most 3 calls together, found 4",
+        ),
+        (
+            "{expect: {slowed: some, refused: some}}",
+            "expected `slowed` and `refused` to be at most 1",
+        ),
+        (
+            "{times: 2, expect: {admitted: 1, refused: 1, status: 200}}",
+            "expected `status` beside `admitted` or `refused`, found both",
+        ),
+        ("{expect: {charged: {x: 1}}}", "expected a budget, `rpm` or `spend`, found `x`"),
         ("{calls: 3, expect: admitted}", "expected a known key, found `calls`"),
         ("{caller: a}", "expected `expect` in at least one of the calls, found none"),
     ],
@@ -67,7 +83,7 @@ def test_all_mistakes_are_said_at_once_in_the_order_of_the_file() -> None:
   - calls: [{at: 5s, times: 2, every: 10s, expect: admitted}, {at: 14s, expect: refused}]
   - {name: "", calls: [{expect: refused}]}
   - {name: two, start: soon, calls: [{expect: refused}], mode: shadowy}
-  - {name: two, callers: {a: {address: here}}, calls: [{expect: {refused: all, by: rpn}}]}
+  - {name: two, callers: {a: {address: x}}, calls: [{caller: a, expect: {refused: 1, by: rpn}}]}
 """
     )
     assert [problem.partition(":")[0] for problem in found] == list("66788999")
@@ -79,10 +95,37 @@ def test_all_mistakes_are_said_at_once_in_the_order_of_the_file() -> None:
         "expected a time such as `2026-12-31T18:00Z`, found `soon`",
         "expected `enforce` or `shadow`, found `shadowy`",
         "expected a name of its own, found it again",
-        "expected an address such as `192.0.2.7`, found `here`",
+        "expected an address such as `192.0.2.7`, found `x`",
         "expected a budget, found `rpn`",
     ):
         assert message in words
+
+
+def test_a_caller_who_is_described_and_never_calls_is_said_to_be() -> None:
+    test = """\
+  - name: it
+    callers:
+      alcie: {user: alice}
+      bob: {user: bob}
+    calls: [{caller: alice, expect: admitted}, {caller: bob}]
+"""
+    assert problems(test) == [
+        "8: expected a caller of `calls`, found `alcie`, who makes none (did you mean `alice`?)"
+    ]
+
+
+@pytest.mark.parametrize("start", ["2026-01-31T23:59", "2026-01-31 23:59", "2026-01-31"])
+def test_a_test_begins_at_a_time_with_its_zone(start: str) -> None:
+    (problem,) = problems(f"  - {{name: it, start: '{start}', calls: [{{expect: admitted}}]}}\n")
+    assert problem.startswith("6: expected a time with its zone such as `2026-01-31T")
+    assert problem.endswith(f"Z`, found `{start}`")
+
+
+@pytest.mark.parametrize("claims", ["text", "[a]", "'{'"])
+def test_claims_are_a_mapping(claims: str) -> None:
+    caller = f"callers: {{a: {{claims: {claims}}}}}"
+    (problem,) = problems(f"  - {{name: it, {caller}, calls: [{{caller: a, expect: admitted}}]}}\n")
+    assert problem.startswith("6: expected a mapping of claims such as `{org: {id: acme}}`")
 
 
 def test_tests_know_where_they_are_written() -> None:

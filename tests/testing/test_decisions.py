@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ def test_assertions_count_the_calls_of_one_caller_by_the_name_that_the_test_gave
     decisions.assert_admitted(1, caller=decisions.last.identity.key)
     assert len(decisions.of("alice")) == 3
     with pytest.raises(
-        AssertionError, match=r"calls of bob refused, found 0: POST .* of alice adm"
+        AssertionError,
+        match=r"1 call of bob refused, found 0:\n  bob: 1 POST .* admitted, .*\n  alice: ",
     ):
         decisions.assert_refused(1, caller="bob")
 
@@ -84,10 +86,104 @@ def test_a_budget_that_the_policy_does_not_have_is_an_error_and_not_a_count_of_z
             check(0, by="tokenz")
 
 
+def test_a_failed_assertion_shows_the_waits_of_what_it_found() -> None:
+    service = Service(POLICY)
+    for _ in range(4):
+        service.ask("alice")
+        service.clock.advance(10)
+    with pytest.raises(AssertionError) as failed:
+        service.decisions.assert_refused(wait=3, caller="alice")
+    assert str(failed.value) == (
+        "expected at least one call of alice refused for 3s, found 0:\n  alice: 2 POST"
+        " /v1/chat/completions admitted, answered 200; 2 POST /v1/chat/completions refused (wait)"
+        " by rpm for 30s to 40s"
+    )
+
+
+def test_a_failed_assertion_after_many_calls_shows_a_few_callers_and_counts_the_others() -> None:
+    service = Service(POLICY)
+    for number in range(9):
+        for _ in range(1 + number % 3):
+            service.ask(f"caller-{number}")
+    for index in range(8):
+        path = f"/v1/models/{index}"
+        service.client.get(path, headers={"authorization": "Bearer caller-8"})
+    with pytest.raises(AssertionError) as failed:
+        service.decisions.assert_refused(5, caller="caller-8")
+    first, *others, last = str(failed.value).splitlines()[1:]
+    assert first.startswith(
+        "  caller-8: 2 POST /v1/chat/completions admitted, answered 200; 1 POST"
+    )
+    assert first.endswith("; and 4 others")
+    assert [line.split(":")[0].strip() for line in others] == [f"caller-{n}" for n in range(4)]
+    assert last == "  and 8 calls of 4 others"
+    service.decisions.clear()
+    with pytest.raises(AssertionError, match="found 0: no calls at all"):
+        service.decisions.assert_admitted()
+
+
+def test_a_body_that_cannot_be_read_is_said_to_be() -> None:
+    service = Service(POLICY)
+    service.ask("alice", {"model": "m", "messages": "not a list"})
+    with pytest.raises(AssertionError, match="with a body that cannot be read admitted"):
+        service.decisions.assert_refused()
+
+
+def test_an_argument_of_another_type_is_an_error_that_says_what_was_expected() -> None:
+    service = Service(POLICY)
+    service.ask("alice")
+    decisions, limiter, clock = service.decisions, service.limiter, service.clock
+    wrong: list[tuple[Callable[..., object], tuple[object, ...], dict[str, object], str]] = [
+        (clock.fast_forward, (60,), {}, "a time such as '1 day' or '90s', found 60"),
+        (clock.advance, ("60",), {}, "seconds, found '60'"),
+        (
+            spend,
+            (limiter, 0.5),
+            {"of": "rpm"},
+            "an amount such as '900 tokens' or '90%', found 0.5",
+        ),
+        (
+            spend,
+            (limiter, "1"),
+            {"of": ["rpm"]},
+            r"`of` as the name of one budget, found \['rpm'\]",
+        ),
+        (spend, (limiter, "1"), {"of": "rpm", "caller": 7}, "`caller` as an API key, found 7"),
+        (decisions.assert_refused, (), {"by": ["rpm"]}, r"`by` as .* one budget, found \['rpm'\]"),
+        (decisions.assert_refused, (), {"wait": "60s"}, "`wait` in seconds, found '60s'"),
+        (decisions.assert_priced, (), {"over": "3"}, "`over` as a factor, found '3'"),
+        (decisions.assert_admitted, ("2",), {}, "`times` as a number of calls, found '2'"),
+        (
+            decisions.assert_admitted,
+            (),
+            {"caller": ["alice"]},
+            "`caller` as the name of one caller",
+        ),
+        (decisions.of, (b"alice",), {}, "`caller` as the name of one caller, found b'alice'"),
+        (sweep, ("ten",), {}, "a number of prompts, found 'ten'"),
+    ]
+    for function, values, named, message in wrong:
+        with pytest.raises(TypeError, match=f"expected {message}"):
+            function(*values, **named)
+    with pytest.raises(ValueError, match="expected `times` as a number of calls of at least 0"):
+        decisions.assert_admitted(-1)
+    loose = Decisions()
+    with pytest.raises(TypeError, match="as the name of one budget"):
+        loose.assert_refused(0, by=["rpm"])  # type: ignore[arg-type]
+
+
+def test_a_caller_who_never_called_is_an_error_that_lists_a_few_who_did() -> None:
+    service = Service(POLICY)
+    for number in range(20):
+        service.ask(f"c{number:02}")
+    with pytest.raises(LookupError, match=r"no caller 'x' has called: .* c11 and 8 others"):
+        service.decisions.of("x")
+
+
 def test_callers_without_a_name_are_named_by_their_source() -> None:
     service = Service(POLICY)
     service.client.post("/v1/chat/completions", json=CHAT)
-    with pytest.raises(AssertionError, match="of anonymous admitted"):
+    with pytest.raises(AssertionError, match=r"anonymous: 1 POST .* admitted"):
         service.decisions.assert_refused()
 
 
@@ -99,7 +195,7 @@ def test_a_hook_of_no_limiter_takes_any_budget_and_shows_keys() -> None:
     decisions.assert_refused(0, by="tokenz")
     decisions.assert_admitted(0, caller="alice")
     key = decisions.last.identity.key
-    with pytest.raises(AssertionError, match=f"of {key[:12]} admitted"):
+    with pytest.raises(AssertionError, match=f"{key[:12]}: 1 POST .* admitted"):
         decisions.assert_refused()
 
 
@@ -156,7 +252,8 @@ async def test_spending_awaits_nothing_so_it_serves_asynchronous_tests_too() -> 
 
 def test_spending_says_what_is_wrong() -> None:
     limiter = memory_limiter({**POLICY, "budgets": [*POLICY["budgets"], _of_big_models()]})
-    with pytest.raises(LookupError, match="did you mean `tokens`"):
+    listed = r"did you mean `tokens`\?\): it has big, parallel, rpm, tokens"
+    with pytest.raises(LookupError, match=listed):
         spend(limiter, "1", of="tokenz")
     with pytest.raises(LookupError, match=r"'big' does not apply to a chat at .* of model 'small'"):
         spend(limiter, "1", of="big", model="small")

@@ -216,7 +216,6 @@ def test_a_failure_says_what_was_expected_of_whom_and_what_became_of_the_calls()
             "caller": "alice",
             "times": 3,
             "expect": {
-                "admitted": 3,
                 "refused": 1,
                 "by": "tokens",
                 "wait": "60s",
@@ -224,17 +223,74 @@ def test_a_failure_says_what_was_expected_of_whom_and_what_became_of_the_calls()
                 "charged": {"rpm": 3},
             },
         },
+        {"caller": "carol", "times": 3, "expect": "admitted"},
         {"caller": "bob", "expect": {"refused": "some"}},
         {"expect": {"priced": "all", "over": 2}},
     ]
     became = "2 admitted; 1 refused by rpm for 1m0s"
     assert found(calls) == [
-        f"expected 3 calls of alice admitted, found 2: {became}",
         f"expected 1 call of alice refused by tokens for 1m0s, found 0: {became}",
-        "expected status 200 of alice, found 429 (1)",
+        "expected status 200 of each call of alice, found 200 (2), 429 (1)",
         f"expected 3 charged to rpm, found 2: {became}",
+        f"expected 3 calls of carol admitted, found 2: {became}",
         "expected at least 1 call of bob refused, found 0: 1 admitted",
         "expected 1 call priced over 2, found 0: 1 admitted",
+    ]
+
+
+def test_many_calls_that_wait_each_for_its_own_time_are_said_as_one_kind() -> None:
+    calls = [{"caller": "a", "times": 30, "every": "1s", "expect": {"refused": 30}}]
+    assert found(calls) == [
+        "expected 30 calls of a refused, found 28: 2 admitted; 28 refused by rpm for 31s to 58s"
+    ]
+
+
+def test_a_caller_whom_the_policy_does_not_identify_is_a_failure() -> None:
+    callers = {
+        "ada": {"user": "ada"},
+        "key": {"user": "ada", "api_key": "k"},
+        "far": {"address": "192.0.2.1"},
+        "forger": {"headers": {"x-plan": "gold"}},
+    }
+    calls = [{"caller": name, "expect": {"degraded": 0}} for name in callers]
+    said = found(calls, test={"callers": callers})
+    unread = "whom the policy identifies, found `{}`, which it does not read"
+    assert [words.partition(":")[0] for words in said] == [
+        f"expected a caller 'ada' {unread.format('user')}",
+        f"expected a caller 'far' {unread.format('address')}",
+        f"expected a caller 'forger' {unread.format('headers')}",
+    ]
+    assert "`identity` is api_key (leave out `caller`" in said[0]
+    tiers = {"gold": {"when": {"header": {"x-plan": "gold"}, "trusted_proxies": ["*"]}}}
+    more = {"identity": ["api_key", "client_address"], "tiers": tiers}
+    (left,) = found(calls, test={"callers": callers}, **more)
+    assert "'ada'" in left
+
+
+@pytest.mark.parametrize("claims", [{"org.id": "acme"}, {"org": {"id": "acme"}}])
+def test_claims_are_nested_as_in_the_token_or_given_by_their_paths(claims: dict[str, Any]) -> None:
+    callers = {"ada": {"claims": {**claims, "sub": "ada"}}, "bob": {"claims": claims}}
+    passes(
+        [
+            {"caller": "ada", "expect": "admitted"},
+            {"caller": "bob", "expect": {"refused": "all", "by": "org"}},
+        ],
+        identity=[{"claim": "sub"}],
+        partitions={"org": {"claim": "org.id"}},
+        budgets=[{"name": "org", "limit": "1 requests/minute", "per": "org"}],
+        test={"callers": callers},
+    )
+
+
+def test_a_body_that_cannot_be_read_and_a_failure_of_the_server_are_said_to_be() -> None:
+    body = {"model": "m", "messages": "not a list"}
+    calls = [
+        {"caller": "a", "body": body, "output": 2, "expect": {"charged": {"rpm": 1}}},
+        {"caller": "b", "fails": 503, "expect": {"charged": {"rpm": 1}}},
+    ]
+    assert found(calls) == [
+        "expected 1 charged to rpm, found 2: 1 admitted with a body that cannot be read",
+        "expected 1 charged to rpm, found 0: 1 admitted, answered 503",
     ]
 
 

@@ -85,7 +85,9 @@ def add_preset(commands: Commands) -> None:
     """Add ``preset``."""
     says = "print a policy that comes with the package"
     preset = add_command(commands, "preset", says, _preset, "querybudget preset distillation")
-    preset.add_argument("name", nargs="?", help="if omitted, print all names")
+    preset.add_argument(
+        "preset_name", nargs="?", metavar="name", help="if omitted, print all names"
+    )
 
 
 def add_schema(commands: Commands) -> None:
@@ -185,13 +187,13 @@ def _preset(arguments: argparse.Namespace) -> int:
     from querybudget.text import nearest  # noqa: PLC0415
 
     known = presets.names()
-    if arguments.name is None:
+    if arguments.preset_name is None:
         print("\n".join(known))
-    elif arguments.name in known:
-        print(presets.preset_yaml(arguments.name), end="")
+    elif arguments.preset_name in known:
+        print(presets.preset_yaml(arguments.preset_name), end="")
     else:
-        near = nearest(arguments.name, known)
-        raise SetupError(f"expected the name of a preset, found {arguments.name!r}{near}")
+        near = nearest(arguments.preset_name, known)
+        raise SetupError(f"expected the name of a preset, found {arguments.preset_name!r}{near}")
     return 0
 
 

@@ -137,6 +137,10 @@ def _brought(policy: Policy) -> Iterator[str]:
             yield f"{name} also asks models at paths that nothing reads: {', '.join(known.unread)}"
     if policy.probes:
         yield f"monitors pass at {', '.join(policy.probes)}"
+    elif policy.exempt:
+        yield f"exempt with any method: {', '.join(policy.exempt)}; monitors pass nowhere else"
+    else:
+        yield "no path is exempt, and monitors are counted too"
     yield f"requests with a body on other paths: {_UNKNOWN[policy.unknown]}"
     yield f"streams of OpenAI's dialect: {_STREAMS[policy.streams.usage]}"
 

@@ -18,6 +18,9 @@ FILES = frozenset(
 )
 """Arguments that name a file."""
 
+PRESET = "preset_name"
+"""The argument that names a preset."""
+
 
 def add_completion(commands: Commands) -> None:
     """Add ``completion``."""
@@ -43,9 +46,13 @@ def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
         raise SetupError(
             "`completion` needs another package: pip install 'querybudget[cli]'"
         ) from None
+    from querybudget.policy.presets import names  # noqa: PLC0415 - loads the policy
+
     for action in _actions(parser):
         if FILES & {action.dest, *action.option_strings} and action.choices is None:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
+        if action.dest == PRESET:
+            action.choices = names()
     script: str = shtab.complete(parser, shell=shell)
     return script
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from querybudget.cli import (
@@ -63,7 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status, as in `STATUSES`; 130 if interrupted.
     """
     parser = command_parser()
-    arguments = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words and not words[0].startswith("-") and words[0] not in parser.commands:
+        parser.error(_unknown(words[0], parser.commands))
+    arguments = parser.parse_args(words)
     if arguments.command is None:
         parser.print_help()
         return 0
@@ -84,6 +87,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         return status
     return 1
+
+
+def _unknown(word: str, known: Collection[str]) -> str:
+    from querybudget.notation import brief  # noqa: PLC0415 - only when something is wrong
+    from querybudget.text import nearest  # noqa: PLC0415
+
+    near = nearest(word, known) or "; `querybudget --help` lists them"
+    return f"expected a command, found {brief(word)}{near}"
 
 
 def command_parser() -> Parser:

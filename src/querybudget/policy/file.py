@@ -41,7 +41,7 @@ from querybudget.policy.outputs import TrafficLogItem, WebhooksItem
 from querybudget.policy.override_words import OverrideFile
 from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.policy.routes import GenericRoute, Server, Unknown
-from querybudget.policy.scenario_words import ScenarioFile
+from querybudget.policy.scenario_file import ScenarioFile
 from querybudget.policy.stage_words import Stages
 from querybudget.policy.tier_words import TierFile
 from querybudget.units import Unit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct
 
@@ -23,14 +24,14 @@ class ScenarioCaller(Struct, frozen=True):
         user: What authentication found; empty for none.
         address: The client's.
         headers: Further headers by name, in lower case.
-        claims: Claims of the verified token: path to value.
+        claims: Claims of the verified token, nested or by their paths, as JSON holds them.
     """
 
     api_key: str = ""
     user: str = ""
     address: str = ""
     headers: Mapping[str, str] = {}
-    claims: Mapping[str, tuple[str, ...]] = {}
+    claims: Mapping[str, Any] = {}
 
 
 class Expected(Struct, frozen=True):

@@ -1,19 +1,18 @@
-"""The tests of a policy as its author writes them, and the reader of them."""
+"""Reads the tests of a policy, and finds what is wrong with them before they run."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Mapping
-from typing import Annotated
+from typing import Any
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct
 
 from querybudget import notation
 from querybudget.notation import brief
 from querybudget.policy.diagnostics import Path, Problems
-from querybudget.policy.fields import Duration, Factor, Text, Words, between, doc, written
-from querybudget.policy.model import Budget, Mode
+from querybudget.policy.model import Budget
 from querybudget.policy.moment import moment
 from querybudget.policy.scenario import (
     DECISIONS,
@@ -23,111 +22,14 @@ from querybudget.policy.scenario import (
     ScenarioCaller,
     ScenarioCalls,
 )
-from querybudget.text import nearest, wait
-from querybudget.units import MICRO
+from querybudget.policy.scenario_file import CallerFile, CallsFile, ExpectFile, ScenarioFile
+from querybudget.text import listed, nearest, wait
 
-MOST_CALLS = 10_000
-"""Calls that one entry of a test makes."""
+_WHOLE = {"body": ("model", "stream", "max_tokens"), "answer": ("output", "fails")}
+"""What is given whole, and the keys that give a part of it."""
 
-SWEEP = 527
-"""Different prompts of a made-up sweep: `querybudget.testing.sweeping.DIFFERENT`."""
-
-Count = Annotated[
-    str, written("str", "a number of calls, `all`, `some` or `none`", "integer string", 1, "all")
-]
-Elapsed = Annotated[
-    int, written("elapsed", "a time such as `30s`", "integer string", "90s", "1 day")
-]
-Document = Annotated[
-    str,
-    Meta(
-        extra={
-            "json": True,
-            "expected": "a mapping, or JSON as a text",
-            "schema": {"type": ["object", "array", "string"], "examples": [{"input": "hi"}]},
-        }
-    ),
-]
-"""JSON: written as such, in a text, or as a mapping of the policy's file."""
-_Texts = tuple[Text, ...]
-
-
-class CallerFile(Struct, frozen=True):
-    """What a request says of who sends it."""
-
-    api_key: Annotated[Text, doc("Sent as the bearer token.")] = ""
-    user: Annotated[Text, doc("The user that authentication found.")] = ""
-    address: Annotated[str, doc("The client's address.")] = ""
-    headers: Annotated[dict[str, Text], doc("Headers by name.")] = {}
-    claims: Annotated[dict[str, _Texts], doc("Claims of the verified token: path to value.")] = {}
-
-
-class ExpectFile(Struct, frozen=True):
-    """What becomes of the calls; a word such as `admitted` says it of all of them."""
-
-    admitted: Annotated[Count, doc("Calls that reach the application.")] | None = None
-    refused: Annotated[Count, doc("Calls that do not.")] | None = None
-    slowed: Annotated[Count, doc("Calls that are delayed.")] | None = None
-    degraded: Annotated[Count, doc("Calls that reach it with less asked for.")] | None = None
-    priced: Annotated[Count, doc("Calls that are charged above the price `over`.")] | None = None
-    by: Annotated[Words, doc("Budgets that refuse, slow or degrade them.")] = ()
-    wait: Annotated[Duration, doc("When refused calls fit.")] | None = None
-    over: Annotated[Factor, doc("For `priced`.")] = MICRO
-    status: Annotated[int, between(100, 599), doc("HTTP status of each answer.")] | None = None
-    charged: Annotated[
-        dict[str, Text], doc("Budget to what the calls take together in the end.")
-    ] = {}
-
-
-Expect = Annotated[ExpectFile, Meta(extra={"words": dict.fromkeys(DECISIONS, "all")})]
-
-
-class CallsFile(Struct, frozen=True):
-    """Calls of one caller that are alike, and what is expected of them."""
-
-    caller: Annotated[
-        Text, doc("Who calls, by any name: sent as `identity` wants it, or as `callers` says.")
-    ] = ""
-    at: Annotated[Elapsed, doc("When the first is made, since the test began.")] | None = None
-    times: Annotated[int, between(1, MOST_CALLS), doc("How many.")] = 1
-    every: Annotated[Elapsed, doc("Time from one to the next; at once by default.")] = 0
-    lasts: Annotated[Elapsed, doc("Time until each is answered; at once by default.")] = 0
-    method: Annotated[str, doc("HTTP method.")] = "POST"
-    path: Annotated[str, doc("The path, and its query.")] = "/v1/chat/completions"
-    headers: Annotated[dict[str, Text], doc("Headers by name.")] = {}
-    model: Annotated[Text, doc("The model asked for.")] = "model"
-    prompt: (
-        Annotated[str, doc("What is asked; otherwise, any text of about `input` tokens.")] | None
-    ) = None
-    sweep: (
-        Annotated[int, between(1, SWEEP), doc("In place of `times`: so many prompts of a sweep.")]
-        | None
-    ) = None
-    max_tokens: Annotated[int, between(1), doc("The most tokens asked for.")] | None = None
-    stream: Annotated[bool, doc("Whether a stream is asked for.")] = False
-    body: Annotated[Document, doc("The whole body of the request.")] = ""
-    input: Annotated[int, between(0, 4_000_000), doc("Tokens read.")] | None = None
-    output: Annotated[int, between(0), doc("Tokens generated.")] | None = None
-    answer: Annotated[Document, doc("The whole body of the answer.")] = ""
-    fails: Annotated[int, between(400, 599), doc("Status with which the server fails.")] | None = (
-        None
-    )
-    spent: Annotated[
-        dict[str, Text], doc("Budget to what the caller has used before: `900 tokens`, `90%`.")
-    ] = {}
-    expect: Annotated[Expect, doc("What becomes of them.")] | None = None
-
-
-class ScenarioFile(Struct, frozen=True):
-    """A test of the policy: `querybudget test` runs it."""
-
-    name: Annotated[str, doc("What it shows.")] | UnsetType = UNSET
-    mode: Annotated[Mode, doc("Of every budget in it, whatever the policy says.")] | None = None
-    start: Annotated[str, doc("When it begins: `2026-01-31T23:00Z`.")] | None = None
-    callers: Annotated[
-        dict[str, CallerFile], doc("Names to what the requests of such a caller say.")
-    ] = {}
-    calls: Annotated[tuple[CallsFile, ...], doc("In order of their times.")] | UnsetType = UNSET
+FEW = 8
+"""More budgets than this are not listed where one is unknown."""
 
 
 class Known(Struct, frozen=True):
@@ -168,11 +70,12 @@ def _scenario(
     if untested and not problems.wrong(where):
         problems.add(where, "expected `expect` in at least one of the calls, found none")
     _check_times(calls, where, problems)
+    _check_callers(each.callers, calls, path, problems)
     return Scenario(
         name=name,
         line=problems.line((*path, "name")),
         mode=each.mode or "",
-        start=moment(each.start, (*path, "start"), problems),
+        start=moment(each.start, (*path, "start"), problems, zoned=True),
         callers={
             caller: _caller(one, (*path, "callers", caller), problems)
             for caller, one in each.callers.items()
@@ -194,6 +97,18 @@ def _check_times(calls: tuple[CallsFile, ...], path: Path, problems: Problems) -
         now = max(now, one.at or 0) + one.every * ((one.sweep or one.times) - 1)
 
 
+def _check_callers(
+    callers: Collection[str], calls: tuple[CallsFile, ...], path: Path, problems: Problems
+) -> None:
+    """Check that each caller that is described makes calls."""
+    calling = {one.caller for one in calls if one.caller}
+    for name in callers:
+        if calls and name not in calling:
+            near = nearest(name, calling - {*callers})
+            message = f"expected a caller of `calls`, found {brief(name)}, who makes none{near}"
+            problems.add((*path, "callers", name), message)
+
+
 def _caller(each: CallerFile, path: Path, problems: Problems) -> ScenarioCaller:
     if each.address:
         try:
@@ -206,8 +121,17 @@ def _caller(each: CallerFile, path: Path, problems: Problems) -> ScenarioCaller:
         each.user,
         each.address,
         {name.lower(): value for name, value in each.headers.items()},
-        each.claims,
+        _claims(each.claims, (*path, "claims"), problems),
     )
+
+
+def _claims(text: str, path: Path, problems: Problems) -> Mapping[str, Any]:
+    try:
+        claims: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError:
+        problems.add(path, "expected a mapping of claims such as `{org: {id: acme}}`, found none")
+        return {}
+    return claims
 
 
 def _calls(each: CallsFile, path: Path, known: Known, problems: Problems) -> ScenarioCalls:
@@ -241,12 +165,7 @@ def _calls(each: CallsFile, path: Path, known: Known, problems: Problems) -> Sce
 
 
 def _check_calls(each: CallsFile, path: Path, known: Known, problems: Problems) -> None:
-    keys = problems.keys(path)
-    asks = [key for key in ("body", "sweep", "prompt") if key in keys]
-    if len(asks) > 1:
-        problems.add((*path, asks[1]), f"expected `{asks[0]}` or `{asks[1]}`, found both")
-    if "sweep" in keys and "times" in keys:
-        problems.add((*path, "times"), "expected `times` or `sweep`, found both")
+    _check_beside(problems.keys(path), path, problems)
     if not each.path.startswith("/"):
         problems.add((*path, "path"), f"expected a path such as `/v1/chat`, found `{each.path}`")
     for key, text in (("body", each.body), ("answer", each.answer)):
@@ -264,6 +183,20 @@ def _check_calls(each: CallsFile, path: Path, known: Known, problems: Problems) 
                 notation.amount_of(text)
         except ValueError as error:
             problems.add((*path, "spent", name), str(error))
+
+
+def _check_beside(keys: Collection[str], path: Path, problems: Problems) -> None:
+    """Check that nothing is said twice."""
+    asks = [key for key in ("body", "sweep", "prompt") if key in keys]
+    if len(asks) > 1:
+        problems.add((*path, asks[1]), f"expected `{asks[0]}` or `{asks[1]}`, found both")
+    if "sweep" in keys and "times" in keys:
+        problems.add((*path, "times"), "expected `times` or `sweep`, found both")
+    pairs = [(whole, part) for whole, parts in _WHOLE.items() for part in parts]
+    for whole, part in pairs:
+        if whole in keys and part in keys:
+            message = f"expected `{whole}` or `{part}`, found both: the first holds the second"
+            problems.add((*path, part), message)
 
 
 def _is_json(text: str) -> bool:
@@ -286,7 +219,7 @@ def _expected(
     for name in each.by:
         if name not in known.budgets:
             problems.add(problems.item((*path, "by"), name), _unknown(name, known.budgets))
-    _check_uses(each, counts, path, problems)
+    _check_uses(each, counts, times, path, problems)
     _check_budgets(each.charged, (*path, "charged"), known, problems)
     return Expected(
         counts=counts,
@@ -303,7 +236,7 @@ def _expected(
 
 
 def _check_uses(
-    each: ExpectFile, counts: Mapping[str, int], path: Path, problems: Problems
+    each: ExpectFile, counts: Mapping[str, int], times: int, path: Path, problems: Problems
 ) -> None:
     """Check that what qualifies a decision stands beside one."""
     if problems.wrong(path):
@@ -315,8 +248,27 @@ def _check_uses(
         problems.add((*path, "wait"), "expected `refused` beside `wait`, found none")
     if "over" in problems.keys(path) and "priced" not in counts:
         problems.add((*path, "over"), "expected `priced` beside `over`, found none")
+    _check_sums(counts, times, path, problems)
+    if each.status is not None and counts.get("admitted") and counts.get("refused"):
+        message = (
+            "expected `status` beside `admitted` or `refused`, found both: it is that of each call"
+        )
+        problems.add((*path, "status"), message)
     if not counts and each.status is None and not each.charged:
         problems.add(path, "expected what becomes of the calls, found nothing")
+
+
+def _check_sums(counts: Mapping[str, int], times: int, path: Path, problems: Problems) -> None:
+    """Check that no more calls are expected than are made: one is refused or reaches the server."""
+    least = {name: abs(count) for name, count in counts.items()}  # `SOME` is at least one
+    refused = least.pop("refused", 0)
+    for name, count in least.items():
+        if refused and count and refused + count > times:
+            message = (
+                f"expected `{name}` and `refused` to be at most {times} calls together,"
+                f" found {refused + count}"
+            )
+            problems.add((*path, name), message)
 
 
 def _count(text: str, times: int, path: Path, problems: Problems) -> int:
@@ -342,7 +294,10 @@ def _check_budgets(named: Collection[str], path: Path, known: Known, problems: P
 
 
 def _unknown(name: str, budgets: Collection[str]) -> str:
-    return f"expected a budget, found {brief(name)}{nearest(name, budgets)}"
+    near = nearest(name, budgets)
+    few = budgets and len(budgets) <= FEW and not near
+    known = f"a budget, {listed(budgets)}," if few else "a budget,"
+    return f"expected {known} found {brief(name)}{near}"
 
 
 def _amount(text: str, budget: Budget, path: Path, problems: Problems) -> int:

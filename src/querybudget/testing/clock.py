@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from querybudget.notation import duration
+from querybudget.testing.arguments import check_text
 from querybudget.units import Micros
 
 
@@ -33,8 +34,11 @@ class ManualClock:
             The new time, µs since the Unix epoch.
 
         Raises:
+            TypeError: It is not a number; `fast_forward` takes text.
             ValueError: The step is negative: a store's clock never goes back.
         """
+        if not isinstance(seconds, int | float):
+            raise TypeError(f"expected seconds, found {seconds!r}")
         step = round(seconds * 1_000_000) + us
         if step < 0:
             raise ValueError(f"expected a step forward, found {step} µs")
@@ -48,6 +52,8 @@ class ManualClock:
             The new time, µs since the Unix epoch.
 
         Raises:
+            TypeError: It is not text; `advance` takes seconds.
             ValueError: It is no time.
         """
+        check_text(time, "a time", "1 day", "90s")
         return self.advance(us=duration(time))

@@ -7,11 +7,18 @@ from collections.abc import Iterable, Mapping
 from querybudget.coverage import Stage
 from querybudget.events import DecisionEvent
 from querybudget.ledger import LineStatus
+from querybudget.testing.arguments import check_budget, check_number, check_text
+from querybudget.testing.event_summary import counted, summary
 from querybudget.text import nearest
+from querybudget.text import wait as wait_text
 from querybudget.units import MICRO, SECOND
 
 SHOWN = 12
 """Characters that are shown of the key of a caller whose name is not known."""
+
+
+MOST_NAMES = 12
+"""Callers that are listed where one was not found."""
 
 
 class Decisions:
@@ -110,13 +117,18 @@ class Decisions:
 
         Raises:
             LookupError: The policy has no budget `by`.
+            TypeError: `by` is not the name of one budget, or `wait` not a number. All assertions
+                raise it for an argument of another type.
         """
         self._check(by)
         found = [event for event in self.refused if not by or by in event.violated]
+        what = _by("refused", by)
         if wait is not None:
-            found = [event for event in found if event.wait == round(wait * SECOND)]
-        after = f" for {wait:g} s" if wait is not None else ""
-        self._assert_count(found, times, _by("refused", by) + after, caller)
+            check_number(wait, "`wait` in seconds")
+            expected = round(wait * SECOND)
+            found = [event for event in found if event.wait == expected]
+            what += f" for {wait_text(expected)}"
+        self._assert_count(found, times, what, caller)
 
     def assert_slowed(self, times: int | None = None, *, by: str = "", caller: str = "") -> None:
         """Assert that calls were delayed; the arguments are those of `assert_refused`."""
@@ -138,6 +150,7 @@ class Decisions:
             over: Count only calls at a price above this.
             caller: Count only calls of this caller, named as for `of`.
         """
+        check_number(over, "`over` as a factor")
         found = [event for event in self.admitted if event.price > over * MICRO]
         self._assert_count(found, times, f"priced over {over:g}", caller)
 
@@ -146,19 +159,18 @@ class Decisions:
         self.events.clear()
 
     def _check(self, budget: str) -> None:
-        if budget and self._budgets and budget not in self._budgets:
-            raise LookupError(
-                f"the policy has no budget {budget!r}{nearest(budget, self._budgets)}: it has"
-                f" {', '.join(sorted(self._budgets))}"
-            )
+        if budget:
+            check_budget(budget, self._budgets or [budget], "by")
 
     def _check_caller(self, caller: str) -> None:
+        check_text(caller, "`caller` as the name of one caller")
         known = {name for names in self._names for name in (*names, *names.values())}
         if caller and self._names and caller not in known:
             names = sorted({name for names in self._names for name in names.values()})
+            more = f" and {len(names) - MOST_NAMES} others" if len(names) > MOST_NAMES else ""
             raise LookupError(
                 f"no caller {caller!r} has called{nearest(caller, names)}: there were"
-                f" {', '.join(names) or 'none'}"
+                f" {', '.join(names[:MOST_NAMES]) or 'none'}{more}"
             )
 
     def _is(self, event: DecisionEvent, caller: str) -> bool:
@@ -175,23 +187,14 @@ class Decisions:
         if caller:
             found = [event for event in found if self._is(event, caller)]
             what = f"of {caller} {what}"
+        if times is not None:
+            check_number(times, "`times` as a number of calls", whole=True)
         count = len(found)
         met = count == times if times is not None else count > 0
-        wanted = "at least one call" if times is None else f"{times} calls"
-        assert met, f"expected {wanted} {what}, found {count}: {self._summary()}"
-
-    def _summary(self) -> str:
-        return "; ".join(map(self._described, self.events)) or "no calls at all"
-
-    def _described(self, event: DecisionEvent) -> str:
-        call = f"{event.method} {event.path} of {self._name(event)}"
-        if event.settlement:
-            price = f" at price {event.price / MICRO:.2f}" if event.price > MICRO else ""
-            delay = f" after {event.delay / SECOND:.2f} s" if event.delay else ""
-            stage = f" ({event.stage})" if event.stage != "none" else ""
-            return f"{call} admitted{stage}{price}{delay}, answered {event.status}"
-        by = f" by {', '.join(event.violated)}" if event.violated else ""
-        return f"{call} refused ({event.verdict}){by}"
+        wanted = "at least one call" if times is None else counted(times, "call")
+        assert met, (
+            f"expected {wanted} {what}, found {count}:{summary(self.events, self._name, caller)}"
+        )
 
 
 def _by(what: str, budget: str) -> str:

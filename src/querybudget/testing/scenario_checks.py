@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import msgspec
 
+from querybudget.adapters.base import UNREADABLE
 from querybudget.coverage import Stage
 from querybudget.events import DecisionEvent
 from querybudget.policy.scenario import SOME, Expected, ScenarioCalls
 from querybudget.testing.decisions import acting
+from querybudget.testing.event_summary import MOST_KINDS, UNREAD, between, counted
 from querybudget.text import in_units, wait
 from querybudget.units import MICRO, NO_TIME, Micros
 
@@ -37,6 +40,11 @@ class CallResult:
     @property
     def words(self) -> str:
         """What became of it, in words."""
+        return f"{self.kind}{_waits([self])}"
+
+    @property
+    def kind(self) -> str:
+        """What became of it, in words, but for how long it has to wait."""
         return "".join(self._parts())
 
     def _parts(self) -> Iterator[str]:
@@ -46,7 +54,7 @@ class CallResult:
             return
         if not self.reached:
             yield f"refused by {', '.join(event.violated)}" if event.violated else "refused"
-            yield f" for {wait(event.wait)}" if event.wait else f" ({event.verdict})"
+            yield "" if event.wait else f" ({event.verdict})"
             return
         slowed = event.delay or event.stage != "none"
         yield {"none": "slowed" if event.delay else "admitted", "slow": "slowed"}.get(
@@ -54,6 +62,10 @@ class CallResult:
         )
         if slowed and (by := sorted(acting(event, Stage[event.stage.upper()]))):
             yield f" by {', '.join(by)}"
+        if event.operation == UNREADABLE:
+            yield f" {UNREAD}"
+        if self.status >= HTTPStatus.BAD_REQUEST:
+            yield f", answered {self.status}"
 
 
 class ScenarioFailure(msgspec.Struct, frozen=True):
@@ -90,10 +102,11 @@ def failures_of(calls: ScenarioCalls, results: Sequence[CallResult]) -> Iterator
             what = f"{_calls(count)}{whose} {_asked(decision, expected)}"
             yield ScenarioFailure(calls.line, what, f"{found}: {summary(results)}")
     if expected.status is not None:
-        others = Counter(one.status for one in results if one.status != expected.status)
-        if others:
-            found_words = ", ".join(f"{status} ({count})" for status, count in others.items())
-            yield ScenarioFailure(calls.line, f"status {expected.status}{whose}", found_words)
+        statuses = Counter(one.status for one in results)
+        if statuses.keys() != {expected.status}:
+            words = ", ".join(f"{status} ({count})" for status, count in statuses.items())
+            each = f"status {expected.status} of each call{whose}"
+            yield ScenarioFailure(calls.line, each, words)
     for budget, amount in expected.charged.items():
         taken = sum(one.event.charged.get(budget, 0) for one in results if one.event)
         if taken != amount:
@@ -103,11 +116,22 @@ def failures_of(calls: ScenarioCalls, results: Sequence[CallResult]) -> Iterator
 
 def summary(results: Sequence[CallResult]) -> str:
     """Return what became of calls in words, those alike together."""
-    counted = Counter(result.words for result in results)
+    kinds: dict[str, list[CallResult]] = {}
+    for result in results:
+        kinds.setdefault(result.kind, []).append(result)
+    shown = list(kinds.items())[:MOST_KINDS]
+    parts = [f"{len(alike)} {kind}{_waits(alike)}" for kind, alike in shown]
+    if rest := len(results) - sum(len(alike) for _, alike in shown):
+        parts.append(f"and {counted(rest, 'other')}")
     prices = [one.event.price for one in results if one.event and one.reached]
     highest = max(prices, default=0)
     price = f"; the highest price was {highest / MICRO:.2f}" if highest > MICRO else ""
-    return "; ".join(f"{count} {words}" for words, count in counted.items()) + price
+    return "; ".join(parts) + price
+
+
+def _waits(results: Sequence[CallResult]) -> str:
+    waits = [one.event.wait for one in results if one.event and not one.reached and one.event.wait]
+    return f" for {between(waits, wait)}" if waits else ""
 
 
 def _is(decision: str, result: CallResult, expected: Expected) -> bool:
@@ -137,9 +161,7 @@ def _by(expected: Expected, budgets: Sequence[str] | set[str]) -> bool:
 
 
 def _calls(count: int) -> str:
-    if count == SOME:
-        return "at least 1 call"
-    return "1 call" if count == 1 else f"{count} calls"
+    return "at least 1 call" if count == SOME else counted(count, "call")
 
 
 def _asked(decision: str, expected: Expected) -> str:

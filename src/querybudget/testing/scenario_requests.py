@@ -40,16 +40,12 @@ def sent_by(policy: Policy, name: str, caller: ScenarioCaller | None) -> dict[st
     """
     said = caller or ScenarioCaller()
     members: dict[str, Any] = {"headers": dict(said.headers), "query_string": b""}
-    claims = {
-        path: values[0] if len(values) == 1 else list(values)
-        for path, values in said.claims.items()
-    }
     if said.api_key:
         _carry(Carrier("authorization"), said.api_key, members)
     if said.user:
         members["user"] = said.user
-    if claims:
-        members["auth"] = claims
+    if said.claims:
+        members["auth"] = dict(said.claims)
     named = said.api_key or said.user or said.address or said.headers
     if name and not named and policy.identity:
         _name(policy.identity[0], name, members)

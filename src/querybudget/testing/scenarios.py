@@ -21,13 +21,14 @@ from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.events import DecisionEvent
 from querybudget.limiter import Limiter
 from querybudget.policy.model import Embedding, Mode, Policy
-from querybudget.policy.scenario import Scenario, ScenarioCalls
+from querybudget.policy.scenario import Scenario, ScenarioCaller, ScenarioCalls
 from querybudget.testing.asgi import drive
 from querybudget.testing.clock import ManualClock
 from querybudget.testing.fake_model.reply import Reply
 from querybudget.testing.fake_model.server import PATHS, FakeModel, ModelRequest
 from querybudget.testing.limiter import memory_limiter
 from querybudget.testing.own_loop import in_own_loop
+from querybudget.testing.scenario_callers import unread
 from querybudget.testing.scenario_checks import CallResult, ScenarioFailure, failures_of
 from querybudget.testing.scenario_requests import NUMBER, body_of, scope_of, sent_by
 from querybudget.testing.spending import spend
@@ -121,6 +122,7 @@ class _Stage:
         for calls, made in parts:
             failures += failures_of(calls, [each.result for each in made])
         made_calls = tuple(each.result for each in self._running)
+        failures.sort(key=lambda failure: failure.line)
         return ScenarioResult(self.scenario, tuple(failures), made_calls)
 
     async def _make(self, calls: ScenarioCalls) -> list[ScenarioFailure]:
@@ -129,7 +131,8 @@ class _Stage:
         sent = sent_by(self.policy, calls.caller, caller)
         at = self.clock.now if calls.at is None else self._began + calls.at
         await self._until(at)
-        failures = [
+        failures = self._unread(calls, caller, sent) if caller else []
+        failures += [
             ScenarioFailure(calls.line, f"{amount} of {budget} to be spent", words)
             for budget, amount in calls.spent.items()
             if (words := self._spend(budget, amount, calls, sent))
@@ -138,6 +141,15 @@ class _Stage:
             await self._until(at + index * calls.every)
             await self._begin(calls, index, sent)
         return failures
+
+    def _unread(
+        self, calls: ScenarioCalls, caller: ScenarioCaller, sent: dict[str, Any]
+    ) -> list[ScenarioFailure]:
+        """Return what is wrong with a caller whom the policy does not identify."""
+        nobody = {**sent_by(self.policy, "", None), "client": sent["client"]}
+        nobodys = scope_of(replace(calls, headers={}), 0, nobody)
+        scopes = (scope_of(calls, 0, sent), nobodys)
+        return unread(self.limiter, calls.line, calls.caller, caller, scopes)
 
     def _spend(self, budget: str, amount: str, calls: ScenarioCalls, sent: dict[str, Any]) -> str:
         """Use up a part of a budget; return why that cannot be."""

@@ -15,8 +15,9 @@ from querybudget.limiter import Limiter
 from querybudget.limiter.admission import UNMETERED
 from querybudget.notation import amount_of
 from querybudget.notation import share as share_of
+from querybudget.testing.arguments import check_budget, check_text
 from querybudget.testing.asgi import http_scope
-from querybudget.text import in_units, nearest
+from querybudget.text import in_units
 from querybudget.units import MICRO, Unit
 
 T = TypeVar("T")
@@ -50,9 +51,12 @@ def spend(
     Raises:
         LookupError: The policy has no such budget, it does not apply to such a call, or the policy
             does not know the caller by an API key.
+        TypeError: An argument is not text.
         ValueError: It is no amount, or not so much is left.
         SetupError: The limiter's store is none of `memory_limiter`.
     """
+    check_text(amount, "an amount", "900 tokens", "90%")
+    check_text(caller, "`caller` as an API key")
     line = _line(limiter, of, model, path, http_scope(path, key=caller, **scope), caller)
     units = _units(amount, line)
     if line.quota.unit is Unit.CONCURRENT:
@@ -84,8 +88,7 @@ def _line(
     key: str,
 ) -> Line:
     known = [one.name for one in limiter.policy.budgets]
-    if budget not in known:
-        raise LookupError(f"the policy has no budget {budget!r}{nearest(budget, known)}")
+    check_budget(budget, known, "of")
     caller, route = limiter.caller_for(scope), limiter.route_for("POST", path)
     if key and not caller.identity.source.startswith("api_key"):
         raise LookupError(

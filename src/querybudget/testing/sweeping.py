@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from querybudget.testing.arguments import check_number
+
 DIFFERENT = 527
 """Different prompts that there are."""
 
@@ -31,9 +33,11 @@ def sweep(count: int) -> list[str]:
         count: Prompts, at most `DIFFERENT`.
 
     Raises:
+        TypeError: It is not a whole number.
         ValueError: There are not so many.
     """
-    if not 0 <= count <= DIFFERENT:
+    check_number(count, "a number of prompts", whole=True)
+    if count > DIFFERENT:
         raise ValueError(f"expected at most {DIFFERENT} prompts, found {count}")
     words = _words()
     # 31 subjects and 17 tasks have no common divisor, so every pair comes once.
