@@ -92,9 +92,11 @@ async def test_decisions_say_what_they_saw() -> None:
     decisions.assert_refused(1)
     assert decisions.last.violated == ("rpm",)
     assert len(decisions) == 2
-    with pytest.raises(AssertionError, match="expected 2 calls admitted, found 1: POST /v1/chat"):
+    with pytest.raises(
+        AssertionError, match="expected 2 calls admitted, found 1:\n  a: 1 POST /v1/chat"
+    ):
         decisions.assert_admitted(2)
-    with pytest.raises(AssertionError, match=r"refused for 5 s, found 0: .* refused .* by rpm"):
+    with pytest.raises(AssertionError, match=r"refused for 5s, found 0:\n.* refused .* by rpm"):
         decisions.assert_refused(wait=5)
     with pytest.raises(AssertionError, match="expected 2 calls refused, found 1"):
         decisions.assert_refused(2)
@@ -336,7 +338,9 @@ async def test_decisions_tell_what_was_slowed_degraded_and_priced() -> None:
     decisions.assert_priced(1, over=2.5)
     decisions.assert_priced()
     decisions.assert_refused(1, by="breadth")
-    with pytest.raises(AssertionError, match=r"expected 2 calls slowed, found 1: .* \(slow\) at"):
+    with pytest.raises(
+        AssertionError, match=r"expected 2 calls slowed, found 1:\n.* \(slow\), .*at price"
+    ):
         decisions.assert_slowed(2)
     with pytest.raises(AssertionError, match="expected at least one call degraded, found 0"):
         decisions.assert_degraded()

@@ -25,13 +25,20 @@ def check_text(value: object, what: str, *examples: str) -> None:
         raise TypeError(f"expected {what}{such}, found {value!r}")
 
 
-def check_number(value: Any, what: str, *, whole: bool = False) -> None:  # noqa: ANN401 - tests pass what they like
+def check_number(
+    value: Any,  # noqa: ANN401 - tests pass what they like
+    what: str,
+    *,
+    whole: bool = False,
+    signed: bool = False,
+) -> None:
     """Check that an argument is a number, and not below zero.
 
     Args:
         value: The argument.
         what: What it is, for the message.
         whole: Whether it has no fraction.
+        signed: Whether it may be below zero.
 
     Raises:
         TypeError: It is something else.
@@ -39,7 +46,7 @@ def check_number(value: Any, what: str, *, whole: bool = False) -> None:  # noqa
     """
     if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
         raise TypeError(f"expected {what}, found {value!r}")
-    if not float(value) >= 0:
+    if not (signed or float(value) >= 0):
         raise ValueError(f"expected {what} of at least 0, found {value!r}")
 
 

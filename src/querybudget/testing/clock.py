@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from querybudget.notation import duration
-from querybudget.testing.arguments import check_text
+from querybudget.testing.arguments import check_number, check_text
 from querybudget.units import Micros
 
 
@@ -37,8 +37,7 @@ class ManualClock:
             TypeError: It is not a number; `fast_forward` takes text.
             ValueError: The step is negative: a store's clock never goes back.
         """
-        if not isinstance(seconds, int | float):
-            raise TypeError(f"expected seconds, found {seconds!r}")
+        check_number(seconds, "seconds", signed=True)
         step = round(seconds * 1_000_000) + us
         if step < 0:
             raise ValueError(f"expected a step forward, found {step} µs")
