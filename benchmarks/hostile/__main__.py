@@ -6,16 +6,19 @@ answers in a few bytes. The cost is processor time of all threads, less that of 
 alone. It is given as a multiple of the time that `json.loads` takes over the same bytes in the same
 round: over each line of a file of requests, or over one long text of that size where `json.loads`
 gives up earlier. Forms are compared with python-multipart if it is installed, which Starlette reads
-them by. It may be ten times that, or 50 ms for a body that parses within 5 ms. The event
-loop's own part may be 50 ms.
+them by. The event loop's own part may be ten times that, and 50 ms; or 50 ms for a body that parses
+within 5 ms. What is done in threads is measured beside it, and how late other work on the event
+loop becomes meanwhile, which threads delay by holding the interpreter's lock.
 
 Members of the JSON, times in ms, medians over rounds:
 
     environment   machine and versions
     size          bytes of each body, decompressed
-    rows          a record for each body: body, bytes (as sent), size, parse_ms, cost_ms (of the
-                  event loop's thread), all_ms (of all threads), times,
-                  memory (peak bytes of Python's memory during the call, by the body's bytes)
+    rows          a record for each body: body, bytes (as sent), size, parse_ms, loop_ms (of the
+                  event loop's thread), times (that by parse_ms), late_ms (the longest, by the
+                  clock, of work that is due each millisecond), all_ms (of all threads),
+                  all_times, memory (peak bytes of Python's memory during the call, by the body's
+                  bytes), within (whether the event loop's part is), all_within (whether all is)
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ MIB = 1024 * 1024
 PIECE = 64 * 1024
 """Bytes of a message, as servers receive them."""
 
-GOAL_TIMES, GOAL_MS, SHORT_MS = 10, 50, 5
+GOAL_TIMES, GOAL_MS, SHORT_MS, TICK_MS = 10, 50, 5, 1
 
 POLICY: dict[str, Any] = {
     "version": 1,
@@ -123,6 +126,25 @@ async def timed(work: Awaitable[object]) -> tuple[float, float]:
     return (time.thread_time_ns() - begun) / 1e6, (time.process_time_ns() - all_begun) / 1e6
 
 
+async def latest(work: Awaitable[object]) -> float:
+    """Return by how many ms at most other work is late that is due each ms while some is done."""
+    late = 0.0
+
+    async def tick() -> None:
+        nonlocal late
+        while True:
+            begun = time.perf_counter_ns()
+            await asyncio.sleep(TICK_MS / 1e3)
+            late = max(late, (time.perf_counter_ns() - begun) / 1e6 - TICK_MS)
+
+    ticking = asyncio.create_task(tick())
+    await asyncio.sleep(0)
+    await work
+    await asyncio.sleep(0)
+    ticking.cancel()
+    return late
+
+
 def parse(path: str, body: bytes) -> float:
     """Return the ms that `json.loads` takes, or takes to give up; of a form, python-multipart."""
     if path == EDITS:
@@ -152,7 +174,7 @@ async def row(app: ASGIApp, name: str, size: int, rounds: int, *, gzipped: bool)
     path, body = BODIES[name](size)
     _, plain = BODIES["one long text"](len(body))
     encoding = b"gzip" if gzipped else b""
-    parses, costs, totals = list[float](), list[float](), list[float]()
+    parses, costs, totals, lates = list[float](), list[float](), list[float](), list[float]()
     await call(app, *BODIES["English, never sent before"](1_000))  # makes tables of words
     for _ in range(rounds):
         path, body = BODIES[name](size)  # a new one: what was analysed before is cached
@@ -162,6 +184,9 @@ async def row(app: ASGIApp, name: str, size: int, rounds: int, *, gzipped: bool)
         ours = await timed(call(app, path, sent, encoding=encoding))
         costs.append(ours[0] - alone[0])
         totals.append(ours[1] - alone[1])
+        path, body = BODIES[name](size)
+        sent = compressed(body) if gzipped else body
+        lates.append(await latest(call(app, path, sent, encoding=encoding)))
     path, body = BODIES[name](size)
     sent = compressed(body) if gzipped else body
     tracemalloc.start()
@@ -169,18 +194,21 @@ async def row(app: ASGIApp, name: str, size: int, rounds: int, *, gzipped: bool)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     parsing, cost, total = median(parses), median(costs), median(totals)
+    allowed = GOAL_MS if parsing <= SHORT_MS else GOAL_TIMES * parsing
     return {
         "body": name + (", gzipped" if gzipped else ""),
         "status": status,
         "bytes": len(sent),
         "size": len(body),
         "parse_ms": round(parsing, 3),
-        "cost_ms": round(cost, 3),
+        "loop_ms": round(cost, 3),
+        "times": round(cost / parsing, 2),
+        "late_ms": round(median(lates), 3),
         "all_ms": round(total, 3),
-        "times": round(total / parsing, 2),
+        "all_times": round(total / parsing, 2),
         "memory": round(peak / len(body), 2),
-        "within": cost <= GOAL_MS
-        and total <= max(GOAL_TIMES * parsing, GOAL_MS if parsing <= SHORT_MS else 0),
+        "within": cost <= min(GOAL_MS, allowed),
+        "all_within": total <= allowed,
     }
 
 
@@ -203,9 +231,11 @@ GZIPPED = frozenset({"one long text", "small messages", "many members"})
 FIGURES = (
     ("bytes", 9),
     ("parse_ms", 9),
-    ("cost_ms", 9),
-    ("all_ms", 9),
+    ("loop_ms", 9),
     ("times", 7),
+    ("late_ms", 9),
+    ("all_ms", 9),
+    ("all_times", 9),
     ("memory", 7),
 )
 
@@ -214,7 +244,8 @@ def show(record: dict[str, Any] | None) -> None:
     if record is None:
         print(f"{'body':44}", *(f"{name:>{width}}" for name, width in FIGURES))
         return
-    mark = "" if record["within"] else "  above the goal"
+    threads = "" if record["all_within"] else "  above it in threads"
+    mark = threads if record["within"] else "  above the goal"
     figures = (f"{record[name]:>{width}}" for name, width in FIGURES)
     print(f"{record['body'][:44]:44}", *figures, mark, flush=True)
 

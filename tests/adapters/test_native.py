@@ -14,6 +14,7 @@ from querybudget.adapters import adapter_for
 from querybudget.adapters.base import UNREADABLE, Call, Target
 from querybudget.adapters.degrade import OUTPUT
 from querybudget.adapters.members import MAX_NAMES, content_of, fold, read_object
+from querybudget.adapters.native import MAX_SETTINGS
 from querybudget.adapters.native_answer import native_meter
 from querybudget.adapters.readers import READERS
 from querybudget.adapters.reading import degrade_call, read_call
@@ -298,6 +299,23 @@ def test_a_body_with_too_many_names_counts_by_its_size() -> None:
         call = read_call(adapter, Target("/api/chat"), body)
         assert (call.operation, call.input_bytes) == (UNREADABLE, len(body))
         assert degrade_call(adapter, Target("/api/chat"), body) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "before"),
+    [
+        ("/generate", '{"text":"a","sampling_params":['),
+        ("/v1beta/models/m:generateContent", '{"generationConfig":['),
+    ],
+)
+def test_a_body_with_too_many_settings_counts_by_its_size(path: str, before: str) -> None:
+    adapter = adapter_for(path, "POST", ())
+    assert adapter is not None
+    for count, is_read in ((MAX_SETTINGS, True), (MAX_SETTINGS + 1, False)):
+        body = f"{before}{','.join(['{}'] * count)}]}}".encode()
+        call = read_call(adapter, Target(path), body)
+        assert (call.operation != UNREADABLE) is is_read
+        assert is_read or call.input_bytes == len(body)
 
 
 def test_a_body_that_is_too_much_as_json_counts_by_its_size_as_a_form_too() -> None:

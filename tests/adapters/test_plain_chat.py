@@ -104,3 +104,12 @@ def test_a_plain_request_is_read_at_once() -> None:
     assert (call.model, call.template) == ("m", "Be brief.")
     assert call.segments[-1] == Segment(Channel.SAID, 'line\n"two"')
     assert (call.stream, call.max_output, call.input_bytes) == (True, 10, 19)
+
+
+def test_a_long_body_of_escapes_is_read_as_a_short_one() -> None:
+    for content in ("\u00e9" * 20_000, "\n" * 40_000 + "\u00e9" * 20_000):
+        body = json.dumps({"messages": [{"role": "user", "content": content}]}).encode()
+        assert plain_chat(TARGET, body) is None
+        call = read_call(CHAT, TARGET, body)
+        assert (call.operation, call.input_bytes) == ("chat", len(content.encode()))
+        assert call.segments == (Segment(Channel.SAID, content),)

@@ -43,6 +43,7 @@ TARGETS: Mapping[str, Target] = {
     "policy files": policies.files,
     "budgets": policies.budgets,
     "policy mappings": policies.mappings,
+    "policy tests": policies.tests,
     "overrides": operators.overrides,
     "logs": operators.logs,
     "forwarding": operators.forwarding,
@@ -109,6 +110,18 @@ def _overrides() -> list[bytes]:
     return [bytes([n]) + text for n, text in enumerate(texts)]
 
 
+def _scenarios() -> list[bytes]:
+    calls = [
+        b'{"caller":"a","times":3,"every":"20s","expect":{"refused":1,"by":"rpm","wait":"20s"}}',
+        b'{"at":"1 day","input":9,"output":2,"lasts":"5s","expect":{"charged":{"tokens":11}}}',
+        b'{"spent":{"tokens":"90%"},"body":{"messages":[]},"answer":"[]","expect":{"status":200}}',
+        b'{"fails":500,"headers":{"x":"y"},"method":"PUT","path":"/v1/embeddings","expect":"admitted"}',
+        b'{"prompt":"a","model":"m","expect":{"priced":"some","over":2,"slowed":0}}',
+    ]
+    whole = b'[{"name":"a","mode":"shadow","start":"2026-01-31T23:00Z","callers":{"c":{"user":"u"}}'
+    return [*(b"[%s]" % each for each in calls), whole + b',"calls":[%s]}]' % b",".join(calls)]
+
+
 def _compressed() -> list[bytes]:
     plain = b'{"messages":[]}' * 20
     return [b"\0\5" + gzip.compress(plain) * 2, b"\1\5" + zlib.compress(plain), b"\1\5" + plain]
@@ -132,6 +145,7 @@ SEEDS: Mapping[str, Callable[[], Iterable[bytes]]] = {
     "servers": _requests,
     "values": lambda: [b"\1\1\1[" + body for body in _requests()],
     "policy files": _policies,
+    "policy tests": _scenarios,
     "policy mappings": lambda: [b'{"version":1,"budgets":[{"name":"a","limit":"1 request/day"}]}'],
 }
 

@@ -18,6 +18,7 @@ budgets:
   - {name: spend, limit: 5 usd/day}
 models: {"*": {input: 1, output: 1}}
 """
+DEEP = "[" * 3_000
 
 
 def problems(tests: str) -> list[str]:
@@ -48,6 +49,7 @@ def problems(tests: str) -> list[str]:
         ("{sweep: 3, prompt: x, expect: admitted}", "expected `sweep` or `prompt`, found both"),
         ("{sweep: 528, expect: admitted}", "expected a whole number from 1 to 527, found 528"),
         ("{body: '{', expect: admitted}", "expected JSON, found `{`"),
+        (f"{{body: '{DEEP}', expect: admitted}}", "expected JSON, found `[[["),
         ("{path: v1, expect: admitted}", "expected a path such as `/v1/chat`, found `v1`"),
         ("{lasts: 1 hour, expect: admitted}", "expected at most `hold`, 15m0s, found 1h0m0s"),
         ("{body: {}, model: m, expect: admitted}", "expected `body` or `model`, found both"),

@@ -22,12 +22,12 @@ from querybudget.adapters.model_names import NATIVE, models_of
 from querybudget.adapters.native_answer import native_meter
 from querybudget.adapters.opaque import opaque_of
 from querybudget.adapters.prompt import Prompt
-from querybudget.adapters.request import (
-    MAX_CHOICES,
-    MAX_LOGPROBS,
-    MAX_OUTPUT,
-)
+from querybudget.adapters.readings import TooMuchError
+from querybudget.adapters.request import MAX_CHOICES, MAX_LOGPROBS, MAX_OUTPUT
 from querybudget.adapters.segments import texts_of
+
+MAX_SETTINGS = 16_384
+"""Most settings of a request, of which SGLang takes one for each prompt."""
 
 _LOGPROBS = (
     "decoderinputdetails",
@@ -155,7 +155,11 @@ class Native:
         return rewrite(body, self._less) if self._api.generates else body
 
     def _settings(self, requests: list[dict[str, Json]]) -> dict[str, list[Json]]:
-        """Return the values of each setting that counts, and models, by folded names."""
+        """Return the values of each setting that counts, and models, by folded names.
+
+        Raises:
+            TooMuchError: There are more than `MAX_SETTINGS`.
+        """
         found: dict[str, list[Json]] = {}
         kept = self._counted if "" in self._api.settings else frozenset(NATIVE)
         for request in requests:
@@ -164,7 +168,10 @@ class Native:
                 if folded in kept:
                     found.setdefault(folded, []).append(value)
                 elif folded in self._names:
-                    for settings in value if isinstance(value, list) else (value,):
+                    many = value if isinstance(value, list) else (value,)
+                    if len(many) > MAX_SETTINGS:
+                        raise TooMuchError(f"Expected at most {MAX_SETTINGS} settings.")
+                    for settings in many:
                         self._add_settings(settings, found)
         return found
 

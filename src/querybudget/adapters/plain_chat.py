@@ -40,15 +40,24 @@ class _Chat(msgspec.Struct, forbid_unknown_fields=True):
     frequency_penalty: float | None = None
 
 
+_LONG = 64 * 1024
+"""Bytes of a body that is not decoded if one of its first escapes says that it is no plain one."""
+
+_NEAR = 4096
+"""Bytes after the first escape that are searched for one, as a search for two bytes is slow."""
+
 _OPENAI = Dialect.OPENAI
 _CHAT = msgspec.json.Decoder(_Chat)
 _MEMBERS = len(_Chat.__struct_fields__)
+_UNICODE = b"\\u"
 _OF_TEXT = 2
 _OF_A_MESSAGE = 8  # two names and two texts
 
 
 def plain_chat(target: Target, body: bytes) -> Call | None:
     """Return what a plain chat request asks; None for any other, which may be none at all."""
+    if len(body) > _LONG and _begins_escaped(body):
+        return None
     try:
         chat = _CHAT.decode(body)
     except (ValueError, RecursionError):
@@ -92,6 +101,11 @@ def plain_chat(target: Target, body: bytes) -> Call | None:
     return call if models.copies == 1 else copied(call, models.copies)
 
 
+def _begins_escaped(body: bytes) -> bool:
+    first = body.find(b"\\")
+    return first >= 0 and body.find(_UNICODE, first, first + _NEAR) >= 0
+
+
 def _segments(target: Target, messages: list[_Message]) -> tuple[Segment, ...]:
     """Return what the model reads, if it is wanted; an unknown role is read too."""
     if not target.texts:
@@ -108,7 +122,7 @@ def _segments(target: Target, messages: list[_Message]) -> tuple[Segment, ...]:
 
 def _within(chat: _Chat, body: bytes) -> int:
     """Return the quotation marks within texts; below zero if they may be written in two ways."""
-    if b"\\u" in body:
+    if _UNICODE in body:
         return -len(body)
     quotes = chat.model.count('"') if chat.model else 0
     for message in chat.messages:

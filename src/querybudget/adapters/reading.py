@@ -126,7 +126,10 @@ def _has_too_many_values(body: bytes) -> bool:
 
 
 def _has_tiny_texts(body: bytes) -> bool:
-    strings = (body.count(b'"') - body.count(b'\\"')) // 2
+    quotes = body.count(b'"')
+    if quotes <= 2 * MANY_TEXTS:
+        return False
+    strings = (quotes - body.count(b'\\"')) // 2
     texts = strings - body.count(b'":') + body.count(b'\\":')  # without names of members
     return texts > MANY_TEXTS and len(body) < LEAST_TEXT * texts
 

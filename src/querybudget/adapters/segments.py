@@ -181,7 +181,7 @@ class Reader:
         if name in HOLDERS:
             held = value if isinstance(value, list) else [value]
             inner = [each for each in held if isinstance(each, dict)]
-            requests += [each.items() for each in inner if not each.keys() <= SETTINGS]
+            requests += [each.items() for each in inner if not SETTINGS.issuperset(map(fold, each))]
             if len(inner) < len(held):
                 self._walk([each for each in held if not isinstance(each, dict)], _EACH_SAID)
             return

@@ -220,7 +220,7 @@ class Codebook:
         self, vectors: NDArray[np.float32]
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8]]:
         centred = vectors - self.mean
-        scores = centred @ self._coarse_and_axes.T
+        scores = products(self._coarse_and_axes, centred)
         coarse = scores[:, :COARSE].argmax(axis=1)
         nearby: NDArray[np.float32] = np.take(self.fine, coarse, axis=0)
         children: NDArray[np.float32] = np.matmul(nearby, centred[:, :, None])
@@ -256,6 +256,16 @@ class Codebook:
             raise SetupError(
                 f"expected a codebook as `Codebook.save` writes it, found something else in {path}"
             ) from error
+
+
+def products(matrix: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the product of a matrix with each of some vectors; shape (vectors, rows).
+
+    As one product of two matrices it would take several threads of BLAS, which wait for each other
+    by spinning: on a machine whose cores are busy, a hundred times as long.
+    """
+    found: NDArray[np.float32] = np.matmul(matrix, vectors[:, :, None])[:, :, 0]
+    return found
 
 
 def _pack(centres: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 
 _INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e"
@@ -84,7 +84,7 @@ _HAS_GREEK = re.compile("[\u0370-\u03ff]").search
 _LAST_LATIN = "\u024f"
 _LEAST = 3  # words by which a manner of writing is recognised, or signs
 _SPELT = 6  # letters of what was spelt out, at least
-_LONGEST_WORD = 14  # letters of a word that is looked for in text without spaces
+LONGEST_WORD = 14  # letters of a word that is looked for in text without spaces
 BEGINNING = 4  # letters by which longer words are looked for
 
 
@@ -113,7 +113,7 @@ def upright(text: str, knows: Callable[[str], bool]) -> str | None:
     return turned if 2 * sum(map(knows, words)) > len(words) else None
 
 
-def spelt_out(text: str, knows: Callable[[str], bool], begins: Collection[str]) -> str:
+def spelt_out(text: str, knows: Callable[[str], bool], begins: Mapping[str, int]) -> str:
     """Return a text with its spaced letters joined to words: ``h e l l o``, ``h-e-l-l-o``."""
 
     def joined(run: re.Match[str]) -> str:
@@ -132,23 +132,24 @@ def _says(word: str, knows: Callable[[str], bool]) -> bool:
     return len(word) >= _LEAST and knows(word)
 
 
-def apart(letters: str, knows: Callable[[str], bool], begins: Collection[str]) -> str:
+def apart(letters: str, knows: Callable[[str], bool], begins: Mapping[str, int]) -> str:
     """Return letters without spaces as the words that they most likely are.
 
     Args:
         letters: The letters.
         knows: Returns whether a word is known.
-        begins: The first `BEGINNING` letters of known words of the Latin alphabet. Where none
-            begins, no longer word is looked for: in letters at random, that is nearly everywhere.
+        begins: The first `BEGINNING` letters of known words of the Latin alphabet, and how long the
+            longest of them is. No longer word is looked for: in letters at random, that is nearly
+            everywhere.
     """
     lower, size = letters.lower(), len(letters)
     bounded = lower.isascii()
     scores, lengths = [0] * (size + 1), [1] * (size + 1)  # of each beginning, and its last word
     for start in range(size):
         score = scores[start]
-        none = bounded and lower[start : start + BEGINNING] not in begins
-        longest = BEGINNING - 1 if none else _LONGEST_WORD
-        for end in range(start + 2, min(start + longest, size) + 1):
+        beginning = lower[start : start + BEGINNING]
+        last = start + (begins.get(beginning, BEGINNING - 1) if bounded else LONGEST_WORD)
+        for end in range(start + 2, min(size, last) + 1):
             length = end - start
             reached = score + length * length
             if reached >= scores[end] and knows(lower[start:end]):
@@ -163,7 +164,7 @@ def apart(letters: str, knows: Callable[[str], bool], begins: Collection[str]) -
     return " ".join(reversed(words))
 
 
-def with_spaces(text: str, knows: Callable[[str], bool], begins: Collection[str]) -> str:
+def with_spaces(text: str, knows: Callable[[str], bool], begins: Mapping[str, int]) -> str:
     """Return a text with spaces put into long runs of letters that are made of words."""
 
     def spaced(run: re.Match[str]) -> str:

@@ -16,7 +16,7 @@ from querybudget.embedding.capabilities import (
     heuristics,
     shipped_examples,
 )
-from querybudget.embedding.codebook import Codebook
+from querybudget.embedding.codebook import Codebook, products
 from querybudget.policy.model import Capability
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ class Recogniser:
         centred = vectors - self._codebook.mean
         centred /= np.maximum(np.sqrt(np.einsum("nd,nd->n", centred, centred)), 1e-12)[:, None]
         fitted, (rows, thresholds) = self.fitted, self._fit
-        shown = np.packbits(centred @ rows.T >= thresholds, 1, bitorder="little")
-        leaning = np.rint(centred @ self._leaning.T).clip(-MAX_LEANING, MAX_LEANING)
+        shown = np.packbits(products(rows, centred) >= thresholds, 1, bitorder="little")
+        leaning = np.rint(products(self._leaning, centred)).clip(-MAX_LEANING, MAX_LEANING)
         leanings: list[list[int]] = leaning.astype(np.int32).tolist()
         if not fitted:
             return [Recognised(0, 0, tuple(each)) for each in leanings]

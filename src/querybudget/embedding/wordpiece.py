@@ -65,20 +65,26 @@ _MAX_MARKS = 30  # on one letter: the bound of Unicode's stream-safe text format
 _LETTER_MARKS = "\uff9e\uff9f"  # the two marks that Unicode calls letters, of half-width kana
 _SIGN = rf"[\W{_LETTER_MARKS}]"
 _MANY_MARKS = re.compile(rf"(?<!{_SIGN}){_SIGN}{{{_MAX_MARKS + 1},}}").sub
+_MARKS_IN_A_ROW = re.compile(f"m{{{_MAX_MARKS + 1},}}").finditer
 _DECOMPOSED = 3  # letters of a Korean syllable; some signs are whole sentences
 _LONGER = 64  # characters by which ligatures and signs may make a text longer
 
 
 def _without_many_marks(stretch: re.Match[str]) -> str:
     """Drop marks beyond the first in a stretch of signs: normalising sorts them, one by one."""
+    text = stretch[0]
+    flags = text.translate({ord(sign): _flag(sign) for sign in set(text)})
     kept: list[str] = []
-    marks = 0
-    for sign in stretch[0]:
-        is_mark = unicodedata.category(sign).startswith("M") or sign in _LETTER_MARKS
-        marks = marks + 1 if is_mark else 0
-        if marks <= _MAX_MARKS:
-            kept.append(sign)
+    start = 0
+    for run in _MARKS_IN_A_ROW(flags):
+        kept.append(text[start : run.start() + _MAX_MARKS])
+        start = run.end()
+    kept.append(text[start:])
     return "".join(kept)
+
+
+def _flag(sign: str) -> str:
+    return "m" if unicodedata.category(sign)[0] == "M" or sign in _LETTER_MARKS else " "
 
 
 def normalise(text: str) -> str:

@@ -6,7 +6,7 @@ import functools
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from querybudget.embedding.letters import apart
 
@@ -156,7 +156,7 @@ def romanised(text: str, by_sound: Mapping[int, str]) -> str:
     return _FOREIGN_WORD(plain, text)
 
 
-def with_spaces_throughout(text: str, knows: Knows, begins: Collection[str]) -> str:
+def with_spaces_throughout(text: str, knows: Knows, begins: Mapping[str, int]) -> str:
     """Return a text that was written without spaces with spaces between its words."""
     letters = sum(map(str.isalpha, text))
     solid = sum(len(run[0]) for run in _LONG_RUN.finditer(text))

@@ -11,7 +11,7 @@ from itertools import compress
 import numpy as np
 
 from querybudget.embedding import wordplay
-from querybudget.embedding.letters import BEGINNING
+from querybudget.embedding.letters import BEGINNING, LONGEST_WORD
 from querybudget.embedding.wordpiece import UNSPACED, normalise
 
 LONG = 4
@@ -105,10 +105,15 @@ class Reader:
         return self.knows(word) or self.knows(word.lower() if word.isascii() else normalise(word))
 
     @functools.cached_property
-    def begins(self) -> frozenset[str]:
-        """With what words of the Latin alphabet begin, for `letters.apart`."""
-        words = (word for word in self._vocabulary if len(word) >= BEGINNING)
-        return frozenset(word[:BEGINNING] for word in words if word.isascii() and word.isalpha())
+    def begins(self) -> dict[str, int]:
+        """With what words of the Latin alphabet begin, and how long they are, for `apart`."""
+        longest: dict[str, int] = {}
+        for word in self._vocabulary:
+            if len(word) >= BEGINNING and word.isascii() and word.isalpha():
+                start, size = word[:BEGINNING], min(len(word), LONGEST_WORD)
+                if size > longest.get(start, 0):
+                    longest[start] = size
+        return longest
 
     @functools.cached_property
     def by_letters(self) -> dict[int, str]:

@@ -202,7 +202,7 @@ def _check_beside(keys: Collection[str], path: Path, problems: Problems) -> None
 def _is_json(text: str) -> bool:
     try:
         msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True
 
