@@ -105,10 +105,12 @@ hostile: $(VENV)/.editable ## measure what the worst bodies cost, as a multiple 
 test-deploy: $(WHEELENV)/.installed $(VENV)/.deploy ## check deploy/ by the schemas of Compose and Kubernetes, and by hadolint
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(WHEELPY) -m pytest tests/test_deploy.py $(ARGS)
 
-# uvicorn 0.30 uses what websockets 14 and later warn of.
+# uvicorn 0.37 uses what websockets 14 and later warn of.
 lowest: $(BUILD)/lowest/.installed ## test src with the lowest versions of what it depends on, quickly
 	PYTHONPATH=src $(BUILD)/lowest/bin/python -m pytest $(WORKERS) -p querybudget.testing.plugin \
 		-W 'ignore:websockets:DeprecationWarning' \
+		-W 'ignore::DeprecationWarning:websockets.legacy.server' \
+		-W 'ignore::DeprecationWarning:uvicorn.protocols.websockets.websockets_impl' \
 		--hypothesis-profile=quick -m 'not slow and not real_server' $(UNSERVED) $(ARGS)
 
 audit: $(BUILD)/audit/.installed ## look up known vulnerabilities of what requirements/*.txt pins

@@ -5,6 +5,7 @@ python examples/servers/transformers_app.py
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -19,7 +20,7 @@ from transformers.cli.serving import server
 
 from querybudget import QueryBudgetMiddleware
 
-POLICY = str(Path(__file__).with_name("transformers.yaml"))
+POLICY = str(Path(__file__).resolve().with_name("transformers.yaml"))
 TEMPLATE = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
 
 
@@ -60,7 +61,8 @@ def build_with_budgets(*arguments: Any, **more: Any) -> Any:
 
 if __name__ == "__main__":
     server.build_server = build_with_budgets
-    with tempfile.TemporaryDirectory() as folder:
-        tiny_model(folder)
+    # Requests must name the model as `force_model` does: by a folder's path, here of one word.
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        tiny_model("tern")
         port = int(os.environ.get("PORT", "8000"))
-        Serve(force_model=folder, device="cpu", host="127.0.0.1", port=port)
+        Serve(force_model="tern", device="cpu", host="127.0.0.1", port=port)

@@ -78,6 +78,7 @@ def _dial(forwarder: Forwarder, scope: Scope, target: bytes) -> connect | None:
     """Return what connects to the server; None if the target cannot be asked for as it is."""
     try:
         from websockets.asyncio.client import connect  # noqa: PLC0415 - an extra
+        from websockets.uri import parse_uri  # noqa: PLC0415
     except ImportError:
         raise SetupError(
             "WebSockets need another package: pip install 'querybudget[cli]'"
@@ -89,8 +90,12 @@ def _dial(forwarder: Forwarder, scope: Scope, target: bytes) -> connect | None:
         scope, forwarder.host, forwarder.trusted, lambda name: name.startswith(b"sec-websocket-")
     )
     asked = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+    asked_for = target.decode("ascii")
+    uri = base.replace("http", "ws", 1) + asked_for
+    if parse_uri(uri).resource_name != asked_for:
+        return None
     dialing = connect(
-        base.replace("http", "ws", 1) + target.decode("ascii"),
+        uri,
         additional_headers=[pair for pair in asked if forwarder.host == b"" or pair[0] != "host"],
         subprotocols=scope.get("subprotocols") or None,
         user_agent_header=None,
@@ -101,7 +106,7 @@ def _dial(forwarder: Forwarder, scope: Scope, target: bytes) -> connect | None:
     )
     # It would follow redirects, which are the caller's to follow.
     dialing.process_redirect = _not_followed  # type: ignore[assignment, method-assign]
-    return dialing if dialing.ws_uri.resource_name == target.decode("ascii") else None
+    return dialing
 
 
 def _not_followed(error: Exception) -> Exception:
