@@ -23,6 +23,9 @@ TOKEN = "QUERYBUDGET_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable
 GRACE = 30
 """Seconds that answers which are under way may take when the proxy is told to end."""
 
+LOADING = 60
+"""Seconds that a worker may take to load. On a busy machine uvicorn's own 5 would end it again."""
+
 
 def add_parser(commands: Commands) -> None:
     """Add ``proxy``."""
@@ -229,6 +232,7 @@ def _listening(arguments: argparse.Namespace) -> dict[str, Any]:
         "ssl_keyfile": arguments.tls_key,
         "access_log": arguments.access_log,
         "timeout_graceful_shutdown": arguments.grace,
+        "timeout_worker_healthcheck": LOADING,
         "ws_max_size": LARGEST,
         "lifespan": "on",
         "log_config": None,
