@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import querybudget
+import querybudget.testing
 from querybudget.cli.main import command_parser
 from querybudget.policy.model import Policy
 
@@ -53,3 +56,33 @@ def test_the_page_on_installing_has_every_extra_and_every_command() -> None:
     commands = re.findall(r"^  (\w+)  ", command_parser().format_help(), re.MULTILINE)
     assert len(commands) > 20
     assert sorted(rows) == sorted([*project["optional-dependencies"], *commands])
+
+
+def test_the_reference_has_every_public_name_of_the_package_and_of_the_testing_kit() -> None:
+    pages = (ROOT / "docs" / "reference").glob("*.md")
+    texts = [page.read_text() for page in pages]
+    described = {name for text in texts for name in re.findall(r"^::: (\S+)$", text, re.MULTILINE)}
+    homes = {name: f"querybudget.{home}" for name, home in querybudget._MODULE_OF.items()}
+    kit = {name: getattr(querybudget.testing, name) for name in querybudget.testing.__all__}
+    homes |= {name: thing.__module__ for name, thing in kit.items()}
+    assert len(homes) > 40
+    assert [
+        name
+        for name, home in homes.items()
+        if not described & {home, f"{home}.{name}", *_where(home, name)}
+    ] == []
+
+
+def _where(home: str, name: str) -> set[str]:
+    """The ways to name something that a package takes from one of its modules."""
+    module = str(getattr(getattr(import_module(home), name), "__module__", home))
+    return {module, f"{module}.{name}"}
+
+
+def test_each_page_of_the_reference_is_in_its_index_and_in_the_navigation() -> None:
+    folder = ROOT / "docs" / "reference"
+    pages = {page.name for page in folder.glob("*.md")}
+    linked = set(re.findall(r"\]\((\w+\.md)\)", (folder / "index.md").read_text()))
+    listed = re.findall(r"reference/(\w+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert pages - {"index.md"} == linked
+    assert sorted(listed) == sorted(pages)
