@@ -66,19 +66,22 @@ class Folder:
         return self._reader.is_language(text)
 
     def _unfolded(self, text: str) -> str:
-        knows = self._reader.knows
+        """Return what a text says that is not surely ordinary."""
+        knows, begins = self._reader.knows, self._reader.begins
         before = text
         text = decoded(text)
         text = letters.upright(text, knows) or text
-        text = letters.spelt_out(text, self._reader.reads, self._reader.begins)
-        text = letters.with_spaces(text, knows, self._reader.begins)
-        text = self._spaced(text)
-        if text != before or self._reader.is_plain(text):
+        text = letters.spelt_out(text, self._reader.reads, begins)
+        text = letters.with_spaces(text, knows, begins)
+        read = self._reader.share(text)
+        if read < _UNREAD:
+            text = self._spaced(text)
+        if text != before:
             return text
         text = letters.unleeted(text, knows)
         if self._reader.is_readable(text):
             return text
-        return self._deciphered(text, cipher_of(text, knows) or self._respelt)
+        return self._deciphered(text, read if text == before else self._reader.share(text))
 
     def _respelt(self, text: str) -> str:
         """Return a text with the known words that it spells in another order or alphabet."""
@@ -93,15 +96,26 @@ class Folder:
 
     def _spaced(self, text: str) -> str:
         """Return a text with spaces between its words, if there were none."""
-        if self._reader.share(text) >= _UNREAD:
-            return text
         spaced = wordplay.with_spaces_throughout(text, self._reader.knows, self._reader.begins)
-        return spaced if self._reader.share(spaced) >= _READ else text
+        return spaced if spaced == text or self._reader.share(spaced) >= _READ else text
 
-    def _deciphered(self, text: str, cipher: Cipher) -> str:
-        """Decipher a text, or the stretches of it that are not readable."""
-        if self._reader.share(text) < _UNREAD:
-            return self._accepted(text, cipher)
+    def _deciphered(self, text: str, read: float) -> str:
+        """Decipher a text, or the stretches of it that are not readable.
+
+        Args:
+            text: The text.
+            read: The share of its letters that is known.
+        """
+        stretches = [(text, True)] if read < _UNREAD else self._stretches(text)
+        if not any(unread for _, unread in stretches):
+            return text
+        cipher = cipher_of(text, self._reader.knows) or self._respelt
+        return "".join(
+            self._accepted(part, cipher) if unread else part for part, unread in stretches
+        )
+
+    def _stretches(self, text: str) -> list[tuple[str, bool]]:
+        """Return the stretches of a text that are readable, or not."""
         stretches: list[tuple[str, bool]] = []
         for part in _PARTS(text):
             unread = self._reader.share(part) < _UNREAD
@@ -109,9 +123,7 @@ class Folder:
                 stretches[-1] = (stretches[-1][0] + part, unread)
             else:
                 stretches.append((part, unread))
-        return "".join(
-            self._accepted(part, cipher) if unread else part for part, unread in stretches
-        )
+        return stretches
 
     def _accepted(self, text: str, cipher: Cipher) -> str:
         plain = cipher(text)

@@ -41,9 +41,9 @@ TURN = 2_000
 """Characters that are folded before other tasks get a turn, so that no call holds up the rest."""
 
 LARGE = 32_768
-"""Characters of a call that is read in a thread, so that other requests go on meanwhile; so is one
-of more than `MAX_SEGMENTS`. What a thread and the event loop share are dictionaries and bitmaps, of
-which no more than one entry changes at a time."""
+"""Characters of a call that are new and read in a thread, so that other requests go on meanwhile.
+Segments are looked up in one if there are more than `MAX_SEGMENTS`. What a thread and the event
+loop share are dictionaries and bitmaps, of which no more than one entry changes at a time."""
 
 MAX_FOLDED = 32_768
 """Characters of a call's new segments that are folded as a whole. Of more, and of long segments,
@@ -105,11 +105,9 @@ _Found: TypeAlias = tuple[Segment, int, tuple[int, ...] | None]
 Steps: TypeAlias = Generator[int, None, list[Excerpt]]
 
 
-def _is_large(segments: Sequence[Segment]) -> bool:
-    """Return whether what a call's reader looks at takes long."""
-    if len(segments) > MAX_SEGMENTS:
-        return True
-    return sum(len(segment.text) for segment in segments) > LARGE
+def _is_large(found: Sequence[_Found]) -> bool:
+    """Return whether what is new in a call takes long to look at."""
+    return sum(len(segment.text) for segment, _, digests in found if digests is None) > LARGE
 
 
 def _all_at_once(steps: Steps) -> list[Excerpt]:
@@ -169,8 +167,12 @@ class Selector:
         """
         if not self._folder.is_prepared:
             await asyncio.to_thread(self._folder.prepare)
-        steps = self._steps(segments, caller, known)
-        if _is_large(segments):
+        if len(segments) > MAX_SEGMENTS:
+            found = await asyncio.to_thread(self._looked_up, segments, caller, known)
+        else:
+            found = self._looked_up(segments, caller, known)
+        steps = self._steps(found, caller, known)
+        if _is_large(found):
             return await asyncio.to_thread(_all_at_once, steps)
         turns = _Turns()
         while True:
@@ -181,15 +183,13 @@ class Selector:
                 return excerpts
             await turns.take(size)
 
-    def _steps(self, segments: Sequence[Segment], caller: str, known: Collection[int]) -> Steps:
+    def _steps(self, found: list[_Found], caller: str, known: Collection[int]) -> Steps:
         """Do what `select` does, and yield before each step how many characters it is about."""
         parts: dict[int, _Part] = {}
         sent: dict[int, Channel] = {}
         order: list[int] = []
         left = MAX_FOLDED
-        for segment, mark, digests in _within(
-            self._looked_up(_spelt(_spread(segments)), caller, known)
-        ):
+        for segment, mark, digests in _within(found):
             if digests is None:
                 size = len(segment.text)
                 yield size
@@ -215,12 +215,12 @@ class Selector:
         return excerpts
 
     def _looked_up(
-        self, segments: Iterable[Segment], caller: str, known: Collection[int]
+        self, segments: Sequence[Segment], caller: str, known: Collection[int]
     ) -> list[_Found]:
         """Return what is read of a call's segments, and what is remembered of each."""
         found: list[_Found] = []
         new: list[int] = []
-        for segment in segments:
+        for segment in _spelt(_spread(segments)):
             mark = hash((caller, segment.text))
             digests = self._sent.get(mark) or self._sent_before.get(mark)
             if digests is None or not any(digest in known for digest in digests):
