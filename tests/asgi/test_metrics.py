@@ -74,3 +74,19 @@ async def test_a_limiter_of_ones_own_is_measured_too_and_no_call_twice() -> None
         await drive(apps[0], http_scope(key="a"), request(CALL))
         texts = [await _scrape(app) for app in apps]
         assert all('verdict="admit"} 1.0' in text for text in texts)
+
+
+async def test_a_reload_turns_metrics_on_and_off_and_they_go_on_counting() -> None:
+    plain, elsewhere = {"budgets": BUDGETS}, {"budgets": BUDGETS, "metrics": "/elsewhere"}
+    app = QueryBudgetMiddleware(FakeModel(), plain)
+    await app.limiter.reload(Policy.load({**plain, "metrics": "/-/metrics"}))
+    await drive(app, http_scope(key="a"), request(CALL))
+    assert 'verdict="admit"} 1.0' in await _scrape(app)
+    await app.limiter.reload(Policy.load(plain))
+    assert not app.limiter.reporter.on
+    await drive(app, http_scope(key="b"), request(CALL))
+    assert "querybudget_" not in await _scrape(app)
+    await app.limiter.reload(Policy.load(elsewhere))
+    await drive(app, http_scope(key="c"), request(CALL))
+    assert 'verdict="admit"} 2.0' in await _scrape(app, "/elsewhere")
+    assert "querybudget_" not in await _scrape(app)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from querybudget.adapters.base import Call, Channel, Dialect, Segment
 from querybudget.errors import SetupError
 from querybudget.events import DecisionEvent
 from querybudget.limiter import Admission, Limiter, Outcome
@@ -114,7 +115,6 @@ async def test_a_request_that_is_under_way_is_decided_by_the_policy_it_came_unde
         ({"secret": "another-secret-of-16"}, "secret"),
         ({"store": "sqlite:///elsewhere.db"}, "store"),
         ({"max_identities": 11}, "max_identities"),
-        ({"capabilities": {"coding": 2}}, "capabilities"),
     ],
 )
 async def test_what_needs_a_restart_is_named_and_changes_nothing(
@@ -129,11 +129,28 @@ async def test_what_needs_a_restart_is_named_and_changes_nothing(
     assert limiter.policy is before
 
 
-async def test_buckets_need_an_analyzer_that_is_open() -> None:
+async def test_the_first_budget_in_buckets_counts_without_a_restart() -> None:
     limiter = memory_limiter(policy(OWN))
     buckets = {"name": "ground", "limit": "100 buckets/30 days"}
-    with pytest.raises(SetupError, match="nothing analyzes prompts"):
-        await limiter.reload(policy(OWN, buckets))
+    await limiter.reload(policy(OWN, buckets))
+    text = Segment(Channel.SAID, "Explain how a violin is tuned, and why its strings are in fifths.")
+    asked = Call(Dialect.OPENAI, "chat", segments=(text,))
+    await limiter.settle(await limiter.admit(scope(), asked), Outcome.ANSWERED)
+    assert await used(limiter, "ground") > 0
+    with pytest.raises(SetupError, match="restart is needed for `capabilities`"):
+        await limiter.reload(policy(OWN, buckets, capabilities={"coding": 2}))
+    opened = limiter.analyzer
+    await limiter.reload(policy(OWN))
+    assert limiter.analyzer is opened
+    await limiter.aclose()
+
+
+async def test_a_policy_that_fails_leaves_no_analyzer_behind() -> None:
+    limiter = memory_limiter(policy(OWN))
+    buckets = {"name": "ground", "limit": "100 buckets/30 days"}
+    with pytest.raises(SetupError, match="nowhere"):
+        await limiter.reload(policy(OWN, buckets, overrides=[{"callable": "nowhere:overrides"}]))
+    assert limiter.analyzer is None
 
 
 async def test_a_budget_is_enforced_and_put_back_into_shadow() -> None:

@@ -1,20 +1,21 @@
-"""Metrics that a policy asks for, made with the limiter of the middleware."""
+"""Metrics that a policy asks for, fed by the limiter of the middleware."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from querybudget.asgi.types import Scope, Send
 from querybudget.limiter import Limiter
+from querybudget.policy.model import Policy
 
 if TYPE_CHECKING:
-    from querybudget.metrics import OpenTelemetryMetrics, PrometheusMetrics
+    from querybudget.metrics import OpenTelemetryMetrics, OpenTelemetrySpans, PrometheusMetrics
 
-Metrics = TypeVar("Metrics", "PrometheusMetrics", "OpenTelemetryMetrics")
+    Exporter = PrometheusMetrics | OpenTelemetryMetrics | OpenTelemetrySpans
 
 
 class Exporters:
-    """Lets a limiter feed what the `metrics` of its policy asks for.
+    """Lets a limiter feed what the `metrics` of its policy asks for, from one policy to the next.
 
     A limiter that has such a hook already, such as one of the application's own, keeps it and
     counts no call twice.
@@ -30,35 +31,53 @@ class Exporters:
     """
 
     def __init__(self, limiter: Limiter) -> None:
-        exports = limiter.policy.metrics
+        self.path = ""
+        self._limiter = limiter
+        self._hooks: dict[str, Exporter] = {}
+        self._fed = set[str]()
+        self.follow(limiter.policy)
+        limiter.reporter.followed_by(self)
+
+    def follow(self, policy: Policy) -> None:
+        """Feed what this policy asks for, from the next call on.
+
+        What an earlier policy asked for too goes on counting where it was.
+
+        Raises:
+            SetupError: An extra that one needs is not installed. Everything stays as it was.
+        """
+        exports, reporter = policy.metrics, self._limiter.reporter
+        wanted = {*exports.opentelemetry, *(["prometheus"] if exports.prometheus else [])}
+        self._hooks |= {name: self._hook(name, policy) for name in wanted - self._hooks.keys()}
+        for name in wanted - self._fed:
+            if reporter.hook(type(self._hooks[name])) is None:
+                reporter.add([self._hooks[name]])
+                self._fed.add(name)
+        for name in self._fed - wanted:
+            reporter.remove(self._hooks[name])
+        self._fed &= wanted
         self.path = exports.prometheus
-        self._prometheus: PrometheusMetrics | None = None
-        if not self.path and not exports.opentelemetry:
-            return
+
+    def _hook(self, name: str, policy: Policy) -> Exporter:
+        """Return the limiter's hook of a kind; a new one if it has none."""
         from querybudget import metrics  # noqa: PLC0415 - few policies ask for any
 
-        if self.path:
-            self._prometheus = _fed(limiter, metrics.PrometheusMetrics)
-        if "metrics" in exports.opentelemetry:
-            _fed(limiter, metrics.OpenTelemetryMetrics)
-        if "spans" in exports.opentelemetry:
-            reporter = limiter.reporter
-            if reporter.hook(metrics.OpenTelemetrySpans) is None:
-                reporter.add([metrics.OpenTelemetrySpans()])
+        if name == "spans":
+            return self._limiter.reporter.hook(metrics.OpenTelemetrySpans) or (
+                metrics.OpenTelemetrySpans()
+            )
+        kind = metrics.PrometheusMetrics if name == "prometheus" else metrics.OpenTelemetryMetrics
+        found = self._limiter.reporter.hook(kind)
+        if found is None:
+            found = kind(policy)
+            found.watch(self._limiter)
+        return found
 
     async def scraped(self, scope: Scope, send: Send) -> None:
         """Answer a scrape."""
+        from querybudget.metrics.prometheus import PrometheusMetrics  # noqa: PLC0415
         from querybudget.metrics.scraping import send_metrics  # noqa: PLC0415
 
-        if self._prometheus is not None:
-            await send_metrics(self._prometheus, scope, send)
-
-
-def _fed(limiter: Limiter, kind: type[Metrics]) -> Metrics:
-    """Return the limiter's hook of a kind, which it is given if it has none."""
-    found = limiter.reporter.hook(kind)
-    if found is None:
-        found = kind(limiter.policy)
-        found.watch(limiter)
-        limiter.reporter.add([found])
-    return found
+        hook = self._hooks.get("prometheus")
+        if isinstance(hook, PrometheusMetrics):
+            await send_metrics(hook, scope, send)

@@ -113,8 +113,7 @@ class Limiter:
     ) -> None:
         if not isinstance(policy, Policy):  # pyright: ignore[reportUnnecessaryIsInstance] - not every program is type-checked
             raise SetupError(f"expected what `load_policy` returns, found {type(policy).__name__}")
-        self.clock = clock or system_clock()
-        self.sleep = sleep
+        self.clock, self.sleep = clock or system_clock(), sleep
         named = store if store is not None else policy.store
         self._owned = isinstance(named, str | StoreSettings)
         self._resilient = open_resilient_store(policy, named, self.clock, wait=wait)
@@ -145,7 +144,8 @@ class Limiter:
         """
         rules, readers = await prepared(policy, self.rules, self.analyzer, self.store, self.clock())
         self.reporter.follow(rules.policy)
-        self.switches = Switches(rules.policy)
+        self._opened = self._opened or (None if self.analyzer else rules.analyzer)
+        self.analyzer, self.switches = rules.analyzer, Switches(rules.policy)
         return self._replace(rules, readers, why)
 
     def set_mode(self, budget: str, mode: Mode) -> Change:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 
 from querybudget.backends import lacking
 from querybudget.errors import SetupError
-from querybudget.limiter.analysis import PromptAnalyzer
+from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
 from querybudget.limiter.override_sources import SourceReader, readers_of
 from querybudget.limiter.rules import Rules
 from querybudget.policy.model import Budget, Policy
@@ -19,12 +20,15 @@ from querybudget.text import limit, listed
 _FIXED = {
     "store": "`store`: accounts are kept elsewhere",
     "secret": "`secret`: every caller would be a new one",
-    "embedding": "`embedding`: buckets would be others",
-    "capabilities": "`capabilities`: the analyzer knows those that it was made for",
     "max_identities": "`max_identities`: the store was opened with it",
-    "metrics": "`metrics`: what is measured has its labels",
 }
 """Members of a policy that do not change while a limiter runs, and why."""
+
+_OF_ANALYZER = {
+    "embedding": "`embedding`: buckets would be others",
+    "capabilities": "`capabilities`: the analyzer knows those that it was made for",
+}
+"""Those that change only while nothing analyzes prompts yet."""
 
 _APART = {*_FIXED, "budgets", "source", "tests"}
 
@@ -55,17 +59,33 @@ async def prepared(
 ) -> tuple[Rules, tuple[SourceReader, ...]]:
     """Return the rules that a policy makes, and the readers of its overrides, which are read.
 
+    The first budget in buckets opens an analyzer: `Rules.analyzer`.
+
     Raises:
         SetupError: The policy needs a restart, or names what there is not.
     """
     if not policy.secret:  # a random one is the process's, and stays
         policy = replace(policy, secret=old.policy.secret)
     check_reload(old.policy, policy, store, analyzes=analyzer is not None)
-    rules = Rules(policy, old.hashed, analyzer, old)
-    readers = readers_of(rules)
-    for reader in readers:
-        await reader.read(now)
+    opened = await _opened(policy, old) if analyzer is None else None
+    try:
+        rules = Rules(policy, old.hashed, analyzer or opened, old)
+        readers = readers_of(rules)
+        for reader in readers:
+            await reader.read(now)
+    except BaseException:
+        if opened is not None:
+            await opened.aclose()
+        raise
     return rules, readers
+
+
+async def _opened(policy: Policy, old: Rules) -> PromptAnalyzer | None:
+    """Return the analyzer that a policy needs; loading it takes too long for the event loop."""
+    if not policy.counts_buckets:
+        return None
+    key = policy.secret or old.hashed("analyzer", "").encode()
+    return await asyncio.to_thread(analyzer_for, policy, key)
 
 
 def change_between(old: Rules, new: Rules) -> Change:
@@ -86,9 +106,8 @@ def check_reload(old: Policy, new: Policy, store: Store, *, analyzes: bool) -> N
         SetupError: It needs a restart, which the message names the reasons for, or the store does
             not keep one of its budgets.
     """
-    fixed = [why for name, why in _FIXED.items() if getattr(old, name) != getattr(new, name)]
-    if new.counts_buckets and not analyzes:
-        fixed.append("budgets in buckets: nothing analyzes prompts yet")
+    members = _FIXED | _OF_ANALYZER if analyzes else _FIXED
+    fixed = [why for name, why in members.items() if getattr(old, name) != getattr(new, name)]
     if fixed:
         raise SetupError(f"a restart is needed for {'; '.join(fixed)}")
     if isinstance(store, Declares):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from querybudget.adapters.base import Usage
 from querybudget.events import (
@@ -44,6 +44,18 @@ _BY_NO_BUDGET = {
 Kind = TypeVar("Kind")
 
 
+class Follower(Protocol):
+    """What goes from one policy to the next with the limiter."""
+
+    def follow(self, policy: Policy, /) -> None:
+        """Do what this policy asks for, from the next event on.
+
+        Raises:
+            SetupError: A library that this needs is missing. Everything stays as it was.
+        """
+        ...
+
+
 class Reporter:
     """Publishes one event for each call to the hooks of a limiter.
 
@@ -60,7 +72,7 @@ class Reporter:
     def __init__(self, hooks: Sequence[Hook], rules: Callable[[], Rules], clock: Clock) -> None:
         self._own, self._hooks = tuple[Hook, ...](), tuple[Hook, ...]()
         self._outputs = OutputHooks(rules().policy, clock)
-        self._later = AsyncHooks()
+        self._later, self._followers = AsyncHooks(), list[Follower]()
         self._rules = rules
         self._clock = clock
         self.on = self.wants_texts = False
@@ -75,6 +87,15 @@ class Reporter:
         self._own += checked_hooks(hooks)
         self._collect()
 
+    def remove(self, hook: Hook) -> None:
+        """Call a hook no more."""
+        self._own = tuple(one for one in self._own if one is not hook)
+        self._collect()
+
+    def followed_by(self, follower: Follower) -> None:
+        """Tell this one of each policy that is loaded from now on."""
+        self._followers.append(follower)
+
     def follow(self, policy: Policy) -> None:
         """Write and send what this policy asks for, from the next event on.
 
@@ -82,6 +103,8 @@ class Reporter:
             SetupError: A library that this needs is missing. Everything stays as it was.
         """
         self._outputs.follow(policy)
+        for follower in self._followers:
+            follower.follow(policy)
         self._collect()
 
     def _collect(self) -> None:

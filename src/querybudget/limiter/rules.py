@@ -45,7 +45,7 @@ class Rules:
     Attributes:
         policy: As given.
         hash: Its fingerprint.
-        hashed: As given.
+        hashed, analyzer: As given.
         sources: What `Identity.source` can be.
         matcher: Which budgets apply to a call.
         examiner: What calls hold.
@@ -64,6 +64,7 @@ class Rules:
         histories: Histories | None = None,
     ) -> None:
         self.policy, self.hash, self.hashed = policy, fingerprint(policy), hashed
+        self.analyzer: PromptAnalyzer | None = analyzer
         self._chain = chain(policy.identity)
         self.sources = tuple(source for source, _ in self._chain)
         pools = {name: resolver(each.resolver) for name, each in policy.partitions.items()}
