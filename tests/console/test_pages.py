@@ -433,3 +433,17 @@ def test_a_store_that_is_down_is_said_and_not_hidden(operator: Console, page: st
     answer = operator.get(page)
     assert answer.status_code == 503
     assert "The store does not answer: connection refused" in answer.text
+
+
+def test_a_form_that_cannot_be_done_is_shown_again_as_it_was_filled_in(operator: Console) -> None:
+    said = {"budget": "day", "span": "604800", "reason": "a <b>pilot</b>"}
+    answer = operator.submit(f"/accounts/{CALLER}/change", action="grant", factor="two", **said)
+    assert (answer.status_code, operator.admin.changes) == (400, [])
+    (shown,) = re.findall(r"<details open>.*?</details>", answer.text, re.DOTALL)
+    assert "Expected a number above 0 for factor" in shown
+    assert "<option selected>day</option>" in shown
+    assert '<option value="604800" selected>' in shown
+    assert 'value="two"' in shown
+    assert 'value="a &lt;b&gt;pilot&lt;/b&gt;"' in shown
+    answer = operator.submit(f"/accounts/{CALLER}/change", action="grant", **said)
+    assert "Say how the limit changes." in answer.text

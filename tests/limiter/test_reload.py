@@ -133,7 +133,9 @@ async def test_the_first_budget_in_buckets_counts_without_a_restart() -> None:
     limiter = memory_limiter(policy(OWN))
     buckets = {"name": "ground", "limit": "100 buckets/30 days"}
     await limiter.reload(policy(OWN, buckets))
-    text = Segment(Channel.SAID, "Explain how a violin is tuned, and why its strings are in fifths.")
+    text = Segment(
+        Channel.SAID, "Explain how a violin is tuned, and why its strings are in fifths."
+    )
     asked = Call(Dialect.OPENAI, "chat", segments=(text,))
     await limiter.settle(await limiter.admit(scope(), asked), Outcome.ANSWERED)
     assert await used(limiter, "ground") > 0

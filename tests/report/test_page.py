@@ -101,7 +101,11 @@ def test_the_report_of_a_store_says_what_it_cannot_show(store_report: Html) -> N
     assert "entered at least one" in store_report.sections["map"]
     rows = store_report.tables["sweepers"]
     assert float(rows[0][5]) > 0.6
-    assert any(row[3] == "tokens" for row in store_report.tables["spenders"])
+    assert all(float(row[5]) > 0 for row in rows), "only the suspect are listed"
+    spenders = store_report.tables["spenders"]
+    assert any(row[3] == "tokens" for row in spenders)
+    accounts = [row[0] for row in spenders]
+    assert len(accounts) == len(set(accounts)), "each account has one row"
 
 
 async def test_a_log_without_prompts_has_no_map_and_shows_strain(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -120,10 +122,31 @@ def caller_names(policy: Policy) -> dict[str, str]:
 async def account(request: Request) -> Response:
     """Show one account."""
     site = await reading(request)
-    view = await account_of(site, request)
+    return await account_page(site, request, await account_of(site, request))
+
+
+async def account_page(
+    site: Site,
+    request: Request,
+    view: AccountView,
+    given: Mapping[str, str] | None = None,
+    problem: str = "",
+) -> Response:
+    """Return the page of an account.
+
+    Args:
+        site: The console.
+        request: The request.
+        view: The account.
+        given: What a form said that could not be done: it is shown again.
+        problem: Why not; empty if nothing was wrong.
+    """
     return site.page(
         request,
         "account.html",
+        400 if problem else 200,
+        given=given or {},
+        problem=problem,
         account=view,
         calls=await site.admin.recent(OWN_CALLS, view.account),
         walk=walk(view.cells, site.limiter.analyzer),

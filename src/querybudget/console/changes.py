@@ -10,9 +10,10 @@ from starlette.responses import Response
 
 from querybudget.console import running
 from querybudget.console.access import read_form
-from querybudget.console.account_pages import SPANS, account_of
+from querybudget.console.account_pages import SPANS, account_of, account_page
 from querybudget.console.sessions import COOKIE, LASTS
 from querybudget.console.site import account_place, base_of, see, site_of
+from querybudget.errors import SetupError
 from querybudget.overrides import ANY_BUDGET, Effect, Override
 from querybudget.policy.model import Mode
 from querybudget.redact import shown
@@ -77,9 +78,12 @@ async def change_account(request: Request) -> Response:
     part = fields.get("part") or view.account
     if part != view.account and part not in view.account.split("|"):
         raise HTTPException(400, "This is no part of the account's key.")
-    await site.admin.change(
-        _override(fields, action, part, session.by, site.limiter.clock()), action
-    )
+    try:
+        entry = _override(fields, action, part, session.by, site.limiter.clock())
+        await site.admin.change(entry, action)
+    except (HTTPException, SetupError) as error:
+        words = error.detail if isinstance(error, HTTPException) else str(error)
+        return await account_page(site, request, view, fields, words)
     site.surveyor.stale()
     return see(request, account_place(view.account), action)
 

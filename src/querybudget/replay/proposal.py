@@ -8,6 +8,7 @@ sure the proposal is, whatever the distribution. The third is held out: nothing 
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 
@@ -42,6 +43,10 @@ class Part(enum.IntEnum):
 
 _PARTS = (Part.SHAPE, Part.LIMIT, Part.LIMIT, Part.LIMIT, Part.HELD_OUT)
 """Of five identities, by hash: three set the limits."""
+
+
+_SURE = 1.645
+"""Standard deviations below the mean, under which a normal draw is once in 20 times."""
 
 
 class TooFewError(ValueError):
@@ -107,7 +112,18 @@ def part_of(identity: str) -> Part:
 
 def wanted(share: int) -> int:
     """Return how many identities a log must have, about, to bound a share, in millionths."""
-    return -(-needed(share / MICRO) * len(_PARTS) // _PARTS.count(Part.LIMIT))
+    return drawn_for(needed(share / MICRO))
+
+
+def drawn_for(number: int) -> int:
+    """Return of how many identities so many set the limits, in 19 of 20 logs.
+
+    Their hashes decide it, so it is a binomial draw, here by its normal approximation.
+    """
+    part = _PARTS.count(Part.LIMIT) / len(_PARTS)
+    spread = _SURE * math.sqrt(part * (1 - part))
+    root = (spread + math.sqrt(spread * spread + 4 * part * number)) / (2 * part)
+    return math.ceil(root * root)
 
 
 def fit(demand: Demand, share: int) -> Fit:
@@ -124,7 +140,8 @@ def fit(demand: Demand, share: int) -> Fit:
     limit = [peaks for key, peaks in demand.peaks.items() if part_of(key) is Part.LIMIT]
     above, number = may_exceed(len(limit), share / MICRO), len(demand.peaks)
     if above < 0 or not shape:
-        raise TooFewError(number, max(wanted(share), number + 1), share)
+        missing = max(needed(share / MICRO) - len(limit), 1)
+        raise TooFewError(number, number + drawn_for(missing), share)
     scales = [_scale(column, share) for column in zip(*shape, strict=True)]
     fitted = _ranked(limit, scales)[above]
     # Of the log itself no more than the share asked for may be above, whatever part it is in.

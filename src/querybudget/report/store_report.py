@@ -29,6 +29,9 @@ MOST_ACCOUNTS = 20_000
 MOST_ROWS = 20
 MOST_BUDGETS = 6
 SUSPECT = 650_000
+LEAST = 5_000
+"""The least score that is listed: 0.01 as it is written."""
+
 CALLER = "caller"
 PAIR = 2
 """Cells of a bit in a profile's bitmap."""
@@ -91,7 +94,7 @@ async def store_page(place: str, admin: Admin, codebook: Codebook | None) -> Pag
         _use(accounts),
         _map(detailed, codebook),
         _scores(callers),
-        _sweepers([one for one in suspects if one.score or one.covered]),
+        _sweepers([one for one in suspects if one.score >= LEAST]),
         _spenders(accounts),
     ]
     return page
@@ -127,7 +130,7 @@ def _use(accounts: Sequence[AccountView]) -> Section:
     for account in accounts:
         for one in account.budgets:
             if one.limit and one.used:
-                shares.setdefault(one.budget, []).append(one.used / one.limit)
+                shares.setdefault(one.budget, []).append(one.share / MICRO)
     names = sorted(shares, key=lambda name: -len(shares[name]))[:MOST_BUDGETS]
     section = Section(
         "use",
@@ -221,13 +224,17 @@ def _sweepers(suspects: Sequence[AccountView]) -> Section:
         "Accounts by their sweep score, and what it consists of.",
         columns=SWEEPERS,
         rows=rows,
-        missing="" if rows else "No account has a profile.",
+        missing="" if rows else "No account is suspect.",
     )
 
 
 def _spenders(accounts: Sequence[AccountView]) -> Section:
-    uses = [(one, use) for one in accounts for use in one.budgets if use.limit and use.used]
-    uses.sort(key=lambda pair: -pair[1].used / pair[1].limit)
+    fullest = [
+        (one, max(used, key=lambda use: use.share))
+        for one in accounts
+        if (used := [use for use in one.budgets if use.used])
+    ]
+    fullest.sort(key=lambda pair: -pair[1].share)
     rows = [
         (
             short(one.account),
@@ -236,14 +243,14 @@ def _spenders(accounts: Sequence[AccountView]) -> Section:
             use.budget,
             text.amount(use.used, Unit(use.unit)),
             text.amount(use.limit, Unit(use.unit)),
-            f"{100 * use.used / use.limit:.0f} %",
+            f"{100 * use.share / MICRO:.0f} %",
         )
-        for one, use in uses[:MOST_ROWS]
+        for one, use in fullest[:MOST_ROWS]
     ]
     return Section(
         "spenders",
         "Nearest to a limit",
-        "Accounts by the largest share of a budget that they have used.",
+        "Accounts by the budget of which they have used the largest share.",
         columns=SPENDERS,
         rows=rows,
         missing="" if rows else "No account has used anything.",
