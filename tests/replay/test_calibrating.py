@@ -13,7 +13,7 @@ from querybudget.errors import SetupError
 from querybudget.policy.load import load_text
 from querybudget.replay.calibrating import Calibrated, calibrate
 from querybudget.replay.confidence import needed
-from querybudget.replay.proposal import Part, TooFewError, drawn_for, part_of, rounded_up, wanted
+from querybudget.replay.proposal import Part, TooFewError, drawn_for, part_of, rounded_up
 from querybudget.replay.replaying import Replay, enforced
 from querybudget.replay.results import Replayed
 from querybudget.testing import FakeAnalyzer
@@ -117,8 +117,9 @@ def test_the_usual_budgets_are_those_that_the_log_says_something_about() -> None
 def test_too_few_identities_are_refused_and_how_many_more_are_needed_is_said() -> None:
     with pytest.raises(TooFewError, match=r"0\.1 %") as error:
         calibrated(list(traffic(1, 50, 50)), 1_000)
-    assert wanted(1_000) - 60 < error.value.more < wanted(1_000)
-    assert wanted(1_000) * 3 // 5 >= needed(0.001)
+    enough = drawn_for(needed(0.001))
+    assert enough - 60 < error.value.more < enough
+    assert enough * 3 // 5 >= needed(0.001)
 
 
 @pytest.mark.parametrize("missing", [1, 12, 300])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from querybudget.asgi.types import Scope, Send
 from querybudget.limiter import Limiter
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from querybudget.metrics import OpenTelemetryMetrics, OpenTelemetrySpans, PrometheusMetrics
 
     Exporter = PrometheusMetrics | OpenTelemetryMetrics | OpenTelemetrySpans
+
+Metrics = TypeVar("Metrics", "PrometheusMetrics", "OpenTelemetryMetrics")
 
 
 class Exporters:
@@ -62,16 +64,16 @@ class Exporters:
         """Return the limiter's hook of a kind; a new one if it has none."""
         from querybudget import metrics  # noqa: PLC0415 - few policies ask for any
 
+        found = self._limiter.reporter.hook
         if name == "spans":
-            return self._limiter.reporter.hook(metrics.OpenTelemetrySpans) or (
-                metrics.OpenTelemetrySpans()
+            return found(metrics.OpenTelemetrySpans) or metrics.OpenTelemetrySpans()
+        if name == "prometheus":
+            return found(metrics.PrometheusMetrics) or _watching(
+                metrics.PrometheusMetrics(policy), self._limiter
             )
-        kind = metrics.PrometheusMetrics if name == "prometheus" else metrics.OpenTelemetryMetrics
-        found = self._limiter.reporter.hook(kind)
-        if found is None:
-            found = kind(policy)
-            found.watch(self._limiter)
-        return found
+        return found(metrics.OpenTelemetryMetrics) or _watching(
+            metrics.OpenTelemetryMetrics(policy), self._limiter
+        )
 
     async def scraped(self, scope: Scope, send: Send) -> None:
         """Answer a scrape."""
@@ -81,3 +83,9 @@ class Exporters:
         hook = self._hooks.get("prometheus")
         if isinstance(hook, PrometheusMetrics):
             await send_metrics(hook, scope, send)
+
+
+def _watching(made: Metrics, limiter: Limiter) -> Metrics:
+    """Let metrics show a limiter's state too."""
+    made.watch(limiter)
+    return made

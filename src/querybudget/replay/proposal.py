@@ -110,11 +110,6 @@ def part_of(identity: str) -> Part:
     return _PARTS[blake2b(identity.encode(), digest_size=4).digest()[0] % len(_PARTS)]
 
 
-def wanted(share: int) -> int:
-    """Return how many identities a log must have, about, to bound a share, in millionths."""
-    return drawn_for(needed(share / MICRO))
-
-
 def drawn_for(number: int) -> int:
     """Return of how many identities so many set the limits, in 19 of 20 logs.
 
