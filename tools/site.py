@@ -1,5 +1,6 @@
 """What the documentation site does beyond MkDocs: mkdocs.yml names this file under `hooks`.
 
+- A page takes in sections of the README where it names them, `<!-- README: What it guarantees -->`.
 - Diagrams become a part of their page, so that they have its colours, light and dark.
 - Cells of wide tables carry their column's name, which a phone shows (docs/assets/site.css).
 - Each page in docs/servers is in the navigation.
@@ -13,11 +14,13 @@ import tomllib
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 
 DIAGRAM = re.compile(r'<img[^>]*\bsrc="[^"]*images/(\w+)\.svg"[^>]*>')
+SECTION = re.compile(r"^<!-- README: (.+) -->$", re.MULTILINE)
 TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
 HEADING = re.compile(r"<th[^>]*>(.*?)</th>", re.DOTALL)
 ROW = re.compile(r"<tr>.*?</tr>", re.DOTALL)
@@ -47,6 +50,12 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     return config
 
 
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Take in the README's sections, whose links lead from the root of the repository."""
+    readme = (ROOT / "README.md").read_text()
+    return SECTION.sub(lambda name: _section(readme, name[1]), markdown)
+
+
 def on_post_page(output: str, page: Page, **_: object) -> str:
     """Make the foot's link lead to the changelog from wherever the page is."""
     return output.replace(CHANGELOG, "../" * page.url.count("/") + "changelog/")
@@ -55,6 +64,14 @@ def on_post_page(output: str, page: Page, **_: object) -> str:
 def on_page_content(html: str, **_: object) -> str:
     """Take the diagrams in, and name the cells of wide tables."""
     return TABLE.sub(_named, DIAGRAM.sub(_taken_in, html))
+
+
+def _section(readme: str, name: str) -> str:
+    _, heading, text = readme.partition(f"\n## {name}\n")
+    if not heading:
+        raise PluginError(f"the README has no section {name!r}")
+    body, _, _ = text.partition("\n## ")
+    return f"## {name}\n{body}".replace("](docs/", "](").rstrip()
 
 
 def _server_pages() -> list[str]:
