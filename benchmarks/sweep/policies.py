@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from querybudget.limiter.conditions import needs_content
 from querybudget.policy.model import Budget, Mode, Partition, Policy, ResolverSpec
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 
@@ -58,10 +59,13 @@ def without_buckets(policy: Policy) -> Policy:
 
 
 def counting_requests(policy: Policy) -> Policy:
-    """Return the policy with an ample request limit for each bucket budget: as many lines."""
+    """Return the policy with an ample request limit for each budget that looks into calls.
+
+    It has as many lines, and nothing is looked at.
+    """
     return replace(
         policy,
-        budgets=tuple(_in_requests(b) if _counts_buckets(b) else b for b in policy.budgets),
+        budgets=tuple(_in_requests(b) if needs_content(b) else b for b in policy.budgets),
     )
 
 
@@ -112,7 +116,9 @@ def scored(policy: Policy) -> dict[str, Policy]:
 def _in_requests(budget: Budget) -> Budget:
     old, ample = budget.quota, 10**9 * MICRO
     quota = Quota(old.name, Unit.REQUESTS, ample, old.window, Algorithm.SLIDING, ample)
-    return replace(budget, quota=quota, response=None)
+    match = replace(budget.match, capability=(), opaque=())
+    per = tuple(word for word in budget.per if word != "template") or ("identity",)
+    return replace(budget, quota=quota, response=None, match=match, per=per)
 
 
 def _unscored(budget: Budget) -> Budget:

@@ -1,8 +1,8 @@
 """Processor time that coverage adds to a call: memory store, one process, analyzer as deployed.
 
-The reference is the same policy with an ample request limit in place of each bucket budget. Two
-calls are timed: a prompt of 1 KB that nobody sent before; and a conversation of 100 KB that its
-caller has sent before, of which the last 1 KB is new.
+The reference is the same policy with an ample request limit in place of each budget that looks
+into calls. Two calls are timed: a prompt of 1 KB that nobody sent before; and a conversation of
+100 KB that its caller has sent before, of which the last 1 KB is new.
 """
 
 from __future__ import annotations
@@ -35,12 +35,15 @@ KB = 1_000
 LENGTH = 100
 """Turns of 1 KB of a long conversation."""
 
-Bodies = Callable[[random.Random, Sequence[str]], list[bytes]]
+Known = Sequence[Sequence[str]]
+"""Honest prompts, by corpus."""
+
+Bodies = Callable[[random.Random, Known], list[bytes]]
 
 
 def added_time(context: Context) -> dict[str, Any]:
     """Return the median µs of a call with and without coverage, and the difference."""
-    known = [text for cover in context.settings.cover for text in cover.texts] or ["word"]
+    known = [cover.texts for cover in context.settings.cover if any(cover.texts)] or [("word",)]
     rounds = 2 if context.quick else ROUNDS
     found = _difference(context, known, _prompts, rounds, CALLS)
     long = _difference(context, known, _conversations, -(-rounds // 3), CALLERS)
@@ -53,7 +56,7 @@ def added_time(context: Context) -> dict[str, Any]:
 
 
 def _difference(
-    context: Context, known: Sequence[str], bodies: Bodies, rounds: int, warm: int
+    context: Context, known: Known, bodies: Bodies, rounds: int, warm: int
 ) -> dict[str, float]:
     policy, plain = context.policy, counting_requests(context.policy)
     analyzer = fresh_analyzer(policy) if policy.counts_buckets else None
@@ -70,11 +73,11 @@ def _difference(
     }
 
 
-def _prompts(draw: random.Random, known: Sequence[str]) -> list[bytes]:
+def _prompts(draw: random.Random, known: Known) -> list[bytes]:
     return [asked(_text(draw, known)) for _ in range(2 * CALLS)]
 
 
-def _conversations(draw: random.Random, known: Sequence[str]) -> list[bytes]:
+def _conversations(draw: random.Random, known: Known) -> list[bytes]:
     """Return the long conversation of each caller, then the same with another turn, and so on."""
     shared = [_text(draw, known) for _ in range(LENGTH)]
     turns: list[list[Message]] = [
@@ -89,11 +92,11 @@ def _conversations(draw: random.Random, known: Sequence[str]) -> list[bytes]:
     return sent
 
 
-def _text(draw: random.Random, known: Sequence[str]) -> str:
-    """Return honest prompts joined at random and cut at 1 KB: usual words in a new order."""
-    text = ""
+def _text(draw: random.Random, known: Known) -> str:
+    """Return prompts of one corpus joined at random and cut at 1 KB: usual words in a new order."""
+    text, corpus = "", draw.choice(known)
     while len(text) < KB:
-        text += draw.choice(known)[:300] + "\n"
+        text += draw.choice(corpus)[:300] + "\n"
     return text[:KB]
 
 
@@ -121,7 +124,7 @@ async def _call(limiter: Limiter, account: str, body: bytes) -> None:
     route = limiter.route_for("POST", CHAT)
     if route is None or route.adapter is None:
         return
-    call = read_call(route.adapter, Target(CHAT), body)
+    call = read_call(route.adapter, Target(CHAT, texts=route.examined), body)
     caller = limiter.caller_for(scope(account))
     admission = await limiter.admit_call(caller, route, "POST", CHAT, call)
     if admission.refusal is None:

@@ -18,7 +18,7 @@ from benchmarks.sweep.corpora import Entry, Prompt, identities
 from benchmarks.sweep.corpora import read as corpus_of
 from benchmarks.sweep.goals import goals
 from benchmarks.sweep.groups import Member, group_of
-from benchmarks.sweep.policies import enforced
+from benchmarks.sweep.policies import counting_requests, enforced
 from benchmarks.sweep.replay import obtain
 from benchmarks.sweep.scoring import SHIPPED, Fit, Fits, current, read_fits, scored_with
 from benchmarks.sweep.tricks import QUICK_TRICKS, TRICKS, Scene
@@ -28,6 +28,7 @@ from querybudget.adapters import adapter_for
 from querybudget.adapters.base import UNREADABLE, Call, Target
 from querybudget.adapters.reading import read_call
 from querybudget.coverage import response
+from querybudget.limiter.conditions import needs_content
 
 COUNT = 70
 
@@ -243,6 +244,12 @@ def test_a_goal_that_could_not_be_missed_is_not_called_met() -> None:
 
 def test_every_budget_of_the_preset_is_enforced() -> None:
     assert all(one.mode == "enforce" for one in enforced("preset:distillation").budgets)
+
+
+def test_what_the_cost_of_coverage_is_compared_with_looks_into_no_call() -> None:
+    policy = counting_requests(enforced("preset:distillation"))
+    assert not any(map(needs_content, policy.budgets))
+    assert len(policy.budgets) == len(enforced("preset:distillation").budgets)
 
 
 def test_documents_are_of_another_source_and_answers_of_another_caller(tmp_path: Path) -> None:
