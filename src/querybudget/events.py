@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from querybudget.adapters.base import Segment, Usage
-from querybudget.coverage import Reason
+from querybudget.coverage import Reason, Touched
 from querybudget.errors import SetupError
 from querybudget.identity import Identity
 from querybudget.ledger import Decision
@@ -130,6 +130,7 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
         capabilities: Names of the capabilities it asks for.
         novelty: Number of its buckets that were new ground, or of a refused call would have been.
         scores: Accounts of budgets of buckets to their sweep scores, in millionths, those above 0.
+        touched: Budgets with `suspects` whose population test touches the caller, to what it says.
         strain: The highest strain of those budgets, in millionths.
         shift: Millionths by which every score was moved, because the deployment's own callers set
             the threshold; 0 where the shipped one holds.
@@ -180,6 +181,7 @@ class DecisionEvent(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...] = ()
     novelty: int = 0
     scores: Mapping[str, int] = {}
+    touched: Mapping[str, Touched] = {}
     strain: Millionths = Millionths(0)
     shift: Millionths = Millionths(0)
     stage: EventStage = EventStage.NONE

@@ -28,7 +28,7 @@ from querybudget.ledger import (
     Settled,
     Verdict,
 )
-from querybudget.ledger.coverage import SCORE_RETRY
+from querybudget.ledger.bucket_line import SCORE_RETRY
 from querybudget.testing.contracts.fixtures import seen
 from querybudget.units import MICRO, Algorithm, Millionths, Quota, Unit
 from tests.ledger.play import line

@@ -13,10 +13,12 @@ from msgspec.structs import replace
 
 from querybudget.admin import views
 from querybudget.admin.erasing import Erasure, every
+from querybudget.admin.populations import pools_of, touched_of
 from querybudget.admin.protocol import AccountList, AccountNameError, AccountView
 from querybudget.admin.validation import change_in_words, check_change
 from querybudget.errors import SetupError, StoreError
 from querybudget.limiter import Limiter
+from querybudget.limiter.lines import NEWCOMERS
 from querybudget.overrides import CHANGES, SWITCHES, AuditEntry, Override, Overrides
 from querybudget.redact import shown
 from querybudget.stores import AccountRecord
@@ -77,9 +79,7 @@ class LocalAdmin:
     async def account(self, key: str) -> AccountView:
         """Return one account."""
         record = await self._store.account(key) or await self._record(key)
-        shifts = await self._shifts([record])
-        rules, now = self._limiter.rules, self._limiter.clock()
-        return views.view_of(record, rules, now, shifts[record.account.tier], cells=True)
+        return (await self._views([record], cells=True))[0]
 
     async def top(self, by: str = "score", limit: int = 10) -> Sequence[AccountView]:
         """Return the first accounts by ``score``, ``spent``, ``calls``, ``seen`` or a budget.
@@ -257,12 +257,32 @@ class LocalAdmin:
             return lambda record: (record.account.seen,)
         return lambda record: (views.calls_of(record) > 0, views.score_of(record, now))
 
-    async def _views(self, records: Sequence[AccountRecord]) -> tuple[AccountView, ...]:
-        shifts = await self._shifts(records)
+    async def _views(
+        self, records: Sequence[AccountRecord], *, cells: bool = False
+    ) -> tuple[AccountView, ...]:
+        shifts, groups = await self._shifts(records), await self._groups(records)
         rules, now = self._limiter.rules, self._limiter.clock()
         return tuple(
-            views.view_of(record, rules, now, shifts[record.account.tier]) for record in records
+            views.view_of(
+                record,
+                rules,
+                now,
+                shifts[record.account.tier],
+                touched_of(record, groups, rules),
+                cells=cells,
+            )
+            for record in records
         )
+
+    async def _groups(self, records: Sequence[AccountRecord]) -> dict[str, AccountRecord]:
+        """Return the accounts of the pools that test some accounts."""
+        rules = self._limiter.rules
+        names = {name for record in records for name in pools_of(record, rules).values()}
+        found = dict[str, AccountRecord]()
+        for name in (*names, NEWCOMERS) if names else ():
+            if (group := await self._store.account(name)) is not None:
+                found[name] = group
+        return found
 
     async def _shifts(self, records: Sequence[AccountRecord]) -> dict[str, int]:
         """Return by how much the scores of each tier are moved."""

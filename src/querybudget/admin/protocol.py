@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
-from querybudget.coverage import Reason
+from querybudget.coverage import Reason, Touched
 from querybudget.overrides import AuditEntry, Override, Overrides
 from querybudget.traffic.record import TrafficRecord
 from querybudget.units import MICRO
@@ -66,6 +66,7 @@ class AccountView(msgspec.Struct, frozen=True):
         reasons: What its score consists of, strongest first.
         covered: Share of the codebook's cells that it has entered, in millionths.
         overrides: The overrides that apply to it now.
+        touched: Budgets whose population test touches it, or members of it, to what it says.
         cells: `CallerProfile.cells`: a bitmap of the pairs of fine cells that it has entered. Only
             where one account is asked for; empty in lists, and without a profile.
     """
@@ -86,6 +87,7 @@ class AccountView(msgspec.Struct, frozen=True):
     covered: int
     overrides: tuple[Override, ...]
     cells: bytes = b""
+    touched: Mapping[str, Touched] = {}
 
 
 class AccountList(msgspec.Struct, frozen=True):

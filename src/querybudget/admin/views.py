@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from querybudget import ledger
 from querybudget.admin.protocol import AccountView, BudgetUse
-from querybudget.coverage import Stage
+from querybudget.coverage import Stage, Touched
 from querybudget.coverage.calibration import Calibration
 from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.group import Group
 from querybudget.identity import ANONYMOUS, DEFAULT_TIER, Identity
-from querybudget.limiter.lines import CALIBRATION
+from querybudget.limiter.lines import CALIBRATION, NEWCOMERS
 from querybudget.limiter.overriding import counted_apart, overridden
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.rules import Rules
@@ -138,11 +139,17 @@ def _calibration(tier: str, rules: Rules) -> Calibration | None:
 
 def is_calibration(partition: str) -> bool:
     """Return True if an account only calibrates: nobody's calls are charged to it."""
-    return partition.startswith(CALIBRATION)
+    return partition.startswith(CALIBRATION) or partition == NEWCOMERS
 
 
 def view_of(
-    record: AccountRecord, rules: Rules, now: int, shift: int, *, cells: bool = False
+    record: AccountRecord,
+    rules: Rules,
+    now: int,
+    shift: int,
+    touched: Mapping[str, Touched],
+    *,
+    cells: bool = False,
 ) -> AccountView:
     """Return an account as operators see it.
 
@@ -151,6 +158,7 @@ def view_of(
         rules: The policy at work, with its overrides.
         now: µs since the epoch.
         shift: Of its tier: `shift_of`.
+        touched: By population tests: `querybudget.admin.populations.touched_of`.
         cells: Whether to give the bitmap of its cells.
     """
     account, profile = record.account, record.account.profile
@@ -179,6 +187,7 @@ def view_of(
             if not entry.until or now < entry.until
         ),
         cells=bitmap if cells else b"",
+        touched=touched,
     )
 
 

@@ -265,10 +265,17 @@ def _responding(budget: Budget) -> Iterator[str]:
     begins = [f"{_STAGES[stage]} from {share(begin)}" for stage, begin in response.stages]
     if begins and response.stages[0][0] is Stage.SLOW:
         begins[0] += f" by up to {span(response.delay)}"
-    if budget.counted and Stage.REFUSE not in dict(response.stages):
+    if budget.counted and not response.suspects and Stage.REFUSE not in dict(response.stages):
         begins.append("refused if they need more than is left")
     if begins:
         yield f"calls are {', '.join(begins)}"
+    if response.suspects is not None:
+        slow, refuse = share(response.suspects.slow), share(response.suspects.refuse)
+        yield (
+            "only callers whom its population test touches spend it: suspect where at most"
+            f" {slow} of those touched are honest, refused at {refuse} and on two kinds of evidence"
+        )
+        return
     if not budget.counted:
         yield "only the sweep score counts: nothing is spent"
     else:

@@ -178,6 +178,7 @@ def _details(view: AccountView) -> list[str]:
         percent,
         reason_words,
         score_words,
+        touched_words,
     )
     from querybudget.text import moment, wait  # noqa: PLC0415
 
@@ -197,6 +198,7 @@ def _details(view: AccountView) -> list[str]:
         lines.append(f"  score {view.score / 1e6:.2f} after {view.calls} calls: {words}")
         lines += [f"    {one.share / 1e6:+.2f} {reason_words(one)}" for one in view.reasons]
         lines.append(f"    It has entered {percent(view.covered, 1)} of all cells.")
+    lines += [f"  {words}" for words in touched_words(view.touched)]
     for override in view.overrides:
         end = f" until {moment(override.until)}" if override.until else ""
         by = f", by {override.by}" if override.by else ""

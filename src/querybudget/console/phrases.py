@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from querybudget.coverage import Reason
+from querybudget.coverage import Reason, Touched
 from querybudget.overrides import ANY_BUDGET, SWITCHES, Effect, Override
 from querybudget.text import amount, dollars, duration, moment, number, unit_name
 from querybudget.traffic.record import TrafficRecord
@@ -29,6 +29,7 @@ REASONS = {
     "abilities": "It asks for nearly everything that the model can do.",
     "direction": "Its prompts lean where data sets lean.",
     "members": "Many of its members are suspect.",
+    "population": "Its pool has more members with such evidence than honest callers explain.",
 }
 _AGAINST = {
     "persistence": "It stays on its subjects.",
@@ -124,6 +125,15 @@ def reason_words(reason: Reason) -> str:
     return words.get(reason.signal, f"{reason.signal}.")
 
 
+def touched_words(touched: Mapping[str, Touched]) -> list[str]:
+    """What the population tests of budgets say of a caller."""
+    return [
+        f"Its pool has {one.observed:,} members with evidence this high, and would have"
+        f" {one.expected:,} if all were honest (budget {name})."
+        for name, one in touched.items()
+    ]
+
+
 def score_words(score: int) -> str:
     """What a sweep score means."""
     if score >= MICRO:
@@ -211,6 +221,7 @@ def _decided(record: TrafficRecord) -> Iterator[str]:
     if record.strain:
         why = "its score" if record.reasons else "the share of its bucket budget that is spent"
         yield f"Strain was {percent(record.strain)}, from {why}."
+    yield from touched_words(record.touched)
     if record.price not in _ORDINARY:
         yield f"Its price was {factor(record.price)} times the ordinary one."
     if record.novelty:

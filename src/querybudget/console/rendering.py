@@ -48,6 +48,7 @@ def templates() -> jinja2.Environment:
         part=_part,
         percent=phrases.percent,
         reason_words=phrases.reason_words,
+        touched_words=phrases.touched_words,
         score_words=phrases.score_words,
         short=phrases.short,
         span=span,

@@ -19,19 +19,25 @@ if TYPE_CHECKING:
     from querybudget.coverage.observation import Chunk as Chunk
     from querybudget.coverage.observation import KnownGround as KnownGround
     from querybudget.coverage.observation import Observation as Observation
+    from querybudget.coverage.population import SURE_SCORE as SURE_SCORE
+    from querybudget.coverage.population import TWO_KINDS_SCORE as TWO_KINDS_SCORE
+    from querybudget.coverage.population import touched as touched
     from querybudget.coverage.reason import Reason as Reason
+    from querybudget.coverage.reason import Touched as Touched
     from querybudget.coverage.response import DEFAULT_STAGES as DEFAULT_STAGES
     from querybudget.coverage.response import BucketResponse as BucketResponse
     from querybudget.coverage.response import Curve as Curve
     from querybudget.coverage.response import Stage as Stage
+    from querybudget.coverage.response import Suspects as Suspects
 
 _MODULES = {
     "calibration": "Calibration",
     "caller": "CallerProfile",
     "group": "Group GroupChange",
     "observation": "Chunk KnownGround Observation",
-    "reason": "Reason",
-    "response": "DEFAULT_STAGES BucketResponse Curve Stage",
+    "population": "SURE_SCORE TWO_KINDS_SCORE touched",
+    "reason": "Reason Touched",
+    "response": "DEFAULT_STAGES BucketResponse Curve Stage Suspects",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 

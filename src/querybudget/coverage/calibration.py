@@ -36,6 +36,8 @@ class Calibration(msgspec.Struct, frozen=True, gc=False):
         calls: Calls from which on a caller may be established.
         floor: Lowest score at which callers may become suspect, in millionths.
         ceiling: Highest score up to which callers may go without becoming suspect, in millionths.
+        newcomers: The account of the group that keeps what established callers showed when they
+            were new; empty if no budget asks.
     """
 
     partition: str
@@ -45,6 +47,12 @@ class Calibration(msgspec.Struct, frozen=True, gc=False):
     calls: int = 50
     floor: int = 500_000
     ceiling: int = 900_000
+    newcomers: str = ""
+
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        """The accounts that calibrate."""
+        return (self.partition, self.newcomers) if self.newcomers else (self.partition,)
 
 
 def bin_of(score: int) -> int:

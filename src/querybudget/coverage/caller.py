@@ -18,12 +18,12 @@ from collections.abc import Sequence
 import msgspec
 
 from querybudget.coverage.calibration import BINS, Calibration, bin_of
-from querybudget.coverage.evidence import FED_MARGIN, FIRST_LOOK, look, score
-from querybudget.coverage.fitted import POOL_TAILS
+from querybudget.coverage.evidence import FED_MARGIN, FIRST_LOOK, SLOPE, look, score
+from querybudget.coverage.fitted import BIAS, POOL_TAILS, SUSPECT
 from querybudget.coverage.group import DAY, DECAY, LIFETIME, POOL_LOOKS, GroupChange
 from querybudget.coverage.observation import FINE, Chunk, Observation
 from querybudget.coverage.reason import Reason
-from querybudget.coverage.response import Stage
+from querybudget.coverage.response import SUSPECT_SCORE, Stage
 from querybudget.coverage.stream import FORM, MOST, Stream
 from querybudget.coverage.trace import Trace
 
@@ -40,6 +40,8 @@ _CELLS_PER_BIT = 2
 """Cells that are one piece of ground. Which cells these are follows from the deployment's key."""
 _CELL_BYTES = FINE // _CELLS_PER_BIT // 8
 _FED_MARGIN = round(1_000 * FED_MARGIN)
+_SUSPECT_SHARE = round(SLOPE * (SUSPECT - BIAS))
+"""What views have to add, in millionths of a score, for a caller to be suspect."""
 _OPAQUE_BITS = 512
 _EVERY_OTHER = (0x55, 0xAA)
 
@@ -113,6 +115,17 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         0 is an ordinary caller; 700_000 is as suspect as having spent 70 % of a bucket budget.
         """
         return max(0, self.last_score - DECAY * max(0, now - self.scored_at) // DAY)
+
+    def corroborated(self, now: int, shift: int = 0) -> bool:
+        """Return whether it is suspect by its own score, even without the strongest of the views.
+
+        Args:
+            now: µs.
+            shift: Millionths by which calibration moves the score.
+        """
+        if self.score(now) + shift < SUSPECT_SCORE:
+            return False
+        return sum([reason.share for reason in self.reasons[1:]]) + shift >= _SUSPECT_SHARE
 
     def novelty(self, observation: Observation) -> int:
         """Return how many new buckets a call would enter, at most one for each of its chunks."""
@@ -256,7 +269,8 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
             return None
         self.counted = new
         withdrawn, self.withdrawn = tuple(self.withdrawn), []
-        return GroupChange(first, number, tail, old, new, withdrawn)
+        newly = tuple(self.tails) if old < 0 <= new else ()
+        return GroupChange(first, number, tail, old, new, withdrawn, newly)
 
     def _halve(self, now: int) -> None:
         """Let everything count half, so that no look is a first one again."""

@@ -22,6 +22,9 @@ POOL_TAILS = (
 )
 """For each of the first looks: evidence that 10, 3 and 1 % of honest callers reach."""
 
+TAIL_SHARES = (0.1, 0.03, 0.01)
+"""Those shares."""
+
 POOL_SHARE = (0.72, 0.33, 0.13)
 """For each tail: the share of a pool's members in it from which on the pool is suspect."""
 

@@ -17,7 +17,7 @@ import msgspec
 
 from querybudget.coverage.calibration import BINS, Calibration, threshold
 from querybudget.coverage.evidence import HIGHEST_SCORE, LOOKS
-from querybudget.coverage.fitted import POOL_SHARE, POOL_TAILS
+from querybudget.coverage.fitted import POOL_SHARE, POOL_TAILS, TAIL_SHARES
 from querybudget.coverage.reason import Reason
 from querybudget.coverage.response import SUSPECT_SCORE, Stage
 from querybudget.coverage.stream import FORM
@@ -35,8 +35,8 @@ LIFETIME = 30 * DAY
 DECAY = 100_000
 """How far a score falls in a day, and at most at once; millionths."""
 
-_TAILS = len(POOL_SHARE)
-_WIDTH = _TAILS + 1
+_WIDTH = len(TAIL_SHARES) + 1
+_COUNTS = _WIDTH * len(POOL_LOOKS)
 _Z = 1.645
 """Quantile of the normal distribution for a bound that holds in 19 of 20 cases."""
 
@@ -52,6 +52,8 @@ class GroupChange(msgspec.Struct, frozen=True, gc=False):
         new_peak: Bin in which it is counted now; -1 if it is not.
         withdrawn: Of a member that was pardoned, for each of `POOL_LOOKS` in how many tails it was
             counted, -1 for not at all: that is taken back.
+        established: Of a member that has become established, the same: what it showed when it was
+            new is what honest newcomers show.
     """
 
     first: bool = False
@@ -60,9 +62,10 @@ class GroupChange(msgspec.Struct, frozen=True, gc=False):
     old_peak: int = -1
     new_peak: int = -1
     withdrawn: tuple[int, ...] = ()
+    established: tuple[int, ...] = ()
 
 
-class Group(msgspec.Struct, array_like=True, tag=f"g{FORM}"):
+class Group(msgspec.Struct, array_like=True, tag=f"g{len(TAIL_SHARES)}{FORM}"):
     """The profile of one group.
 
     Attributes:
@@ -75,29 +78,33 @@ class Group(msgspec.Struct, array_like=True, tag=f"g{FORM}"):
         scored_at: When that was, µs.
         reasons: What the score consisted of.
         stages: The last stage by quota.
+        null: As `looks`, of members that became established later; empty before the first.
     """
 
     since: int = 0
     members: int = 0
-    looks: list[int] = msgspec.field(default_factory=lambda: [0] * (_WIDTH * len(POOL_LOOKS)))
+    looks: list[int] = msgspec.field(default_factory=lambda: [0] * _COUNTS)
     peaks: list[int] = msgspec.field(default_factory=list[int])
     last_score: int = 0
     scored_at: int = 0
     reasons: tuple[Reason, ...] = ()
     stages: dict[str, Stage] = msgspec.field(default_factory=dict[str, Stage])
+    null: list[int] = msgspec.field(default_factory=list[int])
 
     def __post_init__(self) -> None:
         """Refuse what was stored and is damaged."""
-        if len(self.looks) != _WIDTH * len(POOL_LOOKS) or len(self.peaks) not in {0, BINS}:
+        if len(self.looks) != _COUNTS or len(self.null) not in {0, _COUNTS}:
             raise ValueError("expected a group's counts")
-        if self.members < 0 or min(self.looks) < 0 or min(self.peaks, default=0) < 0:
+        if len(self.peaks) not in {0, BINS}:
+            raise ValueError("expected a group's histogram")
+        if self.members < 0 or min((*self.looks, *self.peaks, *self.null)) < 0:
             raise ValueError("expected counts of members")
 
     @property
     def blank(self) -> bool:
         """Whether it knows nothing."""
         # A member whose first call was elsewhere, under another template, is no new member.
-        return not (self.members or self.peaks or any(self.looks))
+        return not (self.members or self.peaks or self.null or any(self.looks))
 
     def score(self, now: int) -> int:
         """Return the sweep score in millionths, on the scale of a spent share."""
@@ -114,8 +121,12 @@ class Group(msgspec.Struct, array_like=True, tag=f"g{FORM}"):
             self._move_peak(change.old_peak, change.new_peak)
         if change.withdrawn:
             self._withdraw(change.withdrawn, now)
+        if change.established:
+            self.null = self.null or [0] * _COUNTS
+            for look, tail in enumerate(change.established):
+                _count(self.null, look, tail, 1)
         if change.look >= 0:
-            self._count(change.look, change.tail, 1)
+            _count(self.looks, change.look, change.tail, 1)
             self._judge(now)
 
     def pardon(self) -> bool:
@@ -144,17 +155,10 @@ class Group(msgspec.Struct, array_like=True, tag=f"g{FORM}"):
     def _withdraw(self, tails: Sequence[int], now: int) -> None:
         """Take back what a member has added, and what the score owes to it."""
         for look, tail in enumerate(tails):
-            if tail >= 0:
-                self._count(look, tail, -1)
+            _count(self.looks, look, tail, -1)
         left = min(self._found(), self.score(now))
         self.last_score, self.scored_at = left, now
         self.reasons = (Reason("members", left),) if left else ()
-
-    def _count(self, look: int, tail: int, step: int) -> None:
-        """Count a member at a look, or take that back."""
-        start = look * _WIDTH
-        for place in range(start, start + tail + 1):
-            self.looks[place] = max(0, self.looks[place] + step)
 
     def _judge(self, now: int) -> None:
         self.last_score = max(self._found(), self.score(now) - DECAY)
@@ -164,11 +168,11 @@ class Group(msgspec.Struct, array_like=True, tag=f"g{FORM}"):
     def _found(self) -> int:
         """Return the score that the members' looks give."""
         share = 0.0
-        for start in range(0, len(self.looks), _WIDTH):
-            members, *beyond = self.looks[start : start + _WIDTH]
-            for count, suspect in zip(beyond, POOL_SHARE, strict=True):
+        for look in range(len(POOL_LOOKS)):
+            members, beyond = tail_counts(self.looks, look)
+            for count, suspect in zip(beyond, POOL_SHARE, strict=False):  # finer tails have none
                 if count >= FEWEST:
-                    share = max(share, _lower_bound(count, members) / suspect)
+                    share = max(share, lower_bound(count, members) / suspect)
         return min(HIGHEST_SCORE, round(SUSPECT_SCORE * share))
 
     def _move_peak(self, old: int, new: int) -> None:
@@ -183,12 +187,37 @@ class Group(msgspec.Struct, array_like=True, tag=f"g{FORM}"):
         self.since = now
         self.members = -(-self.members // 2)
         self.looks = [count // 2 for count in self.looks]
+        self.null = [count // 2 for count in self.null]
         self.peaks = [count // 2 for count in self.peaks]
 
 
-def _lower_bound(count: int, total: int) -> float:
+def tail_counts(looks: Sequence[int], look: int) -> tuple[int, Sequence[int]]:
+    """Return of one look the members that reached it, and how many were beyond each tail."""
+    start = look * _WIDTH
+    return looks[start], looks[start + 1 : start + _WIDTH]
+
+
+def lower_bound(count: int, total: int) -> float:
     """Return the lower end of Wilson's interval for a share (JASA 22, 1927)."""
+    middle, width = _interval(count, total)
+    return middle - width
+
+
+def upper_bound(count: int, total: int) -> float:
+    """Return the upper end of that interval."""
+    middle, width = _interval(count, total)
+    return middle + width
+
+
+def _interval(count: int, total: int) -> tuple[float, float]:
     share, squared = count / total, _Z * _Z
     middle = share + squared / (2 * total)
     width = _Z * sqrt(share * (1 - share) / total + squared / (4 * total * total))
-    return (middle - width) / (1 + squared / total)
+    return middle / (1 + squared / total), width / (1 + squared / total)
+
+
+def _count(looks: list[int], look: int, tail: int, step: int) -> None:
+    """Count a member at a look, by the tails it is in, or take that back; -1 for not at all."""
+    start = look * _WIDTH
+    for place in range(start, start + tail + 1):
+        looks[place] = max(0, looks[place] + step)

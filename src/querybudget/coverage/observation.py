@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from querybudget.coverage.reason import Touched
+
 FINE = 4096
 """Number of fine cells. Two with successive numbers are a bucket, which quotas in buckets count."""
 
@@ -50,10 +52,12 @@ class KnownGround(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         novelty: Buckets that were new ground.
         scores: Partitions to the sweep scores of their accounts, in millionths, those above 0.
+        touched: Budgets by whose population test the caller was touched, and how.
     """
 
     novelty: int = 0
     scores: Mapping[str, int] = {}
+    touched: Mapping[str, Touched] = {}
 
 
 class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -56,6 +56,18 @@ DEFAULT_STAGES = ((Stage.SLOW, 700_000), (Stage.DEGRADE, 850_000), (Stage.REFUSE
 """Threshold of each stage, unless the policy sets its own."""
 
 
+class Suspects(msgspec.Struct, frozen=True):
+    """At which shares of honest callers among those touched the population test acts.
+
+    Attributes:
+        slow: Share in millionths at which a member counts as suspect.
+        refuse: Share at which it may be refused, if another kind of evidence agrees.
+    """
+
+    slow: int = 100_000
+    refuse: int = 10_000
+
+
 class BucketResponse(msgspec.Struct, frozen=True, dict=True):
     """Price, stage and delay at each strain.
 
@@ -68,6 +80,8 @@ class BucketResponse(msgspec.Struct, frozen=True, dict=True):
         delay: The longest delay in µs, reached at full strain; a quarter of it at the threshold
             of `SLOW`.
         scored: Whether the sweep score counts as strain too.
+        suspects: Of a group's budget: only members that the population test touches spend it, and
+            it affects nobody else; None for all.
 
     Raises:
         ValueError: A value is out of range.
@@ -80,6 +94,7 @@ class BucketResponse(msgspec.Struct, frozen=True, dict=True):
     stages: tuple[tuple[Stage, int], ...] = ()
     delay: int = 5 * SECOND
     scored: bool = True
+    suspects: Suspects | None = None
 
     def __post_init__(self) -> None:
         _check(self)

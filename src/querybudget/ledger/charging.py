@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from querybudget.ledger.coverage import (
-    SCORE_RETRY,
-    BucketLine,
-    CoverageDecision,
-    evaluate,
-    observe,
-)
+from querybudget.ledger.bucket_line import SCORE_RETRY, BucketLine
+from querybudget.ledger.coverage import CoverageDecision, evaluate, observe
 from querybudget.ledger.types import (
     GRACE,
     UNCHARGED,

@@ -7,23 +7,25 @@ score if that is higher. What a call covers itself raises the strain of the next
 
 A call on known ground costs nothing, so it can only be refused for the score. Profiles observe a
 call when it is admitted. A refusal changes nothing.
+
+A line whose response has `suspects` is a group's, and only members that the population test touches
+spend it. What it says of them is its score (`querybudget.ledger.suspects`). Once it is spent, new
+ground of theirs counts as a strain of 1. All other members cost nothing there, and nothing follows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from querybudget import coverage as profiles  # it loads their classes when they are first used
 from querybudget.coverage import Reason, Stage
-from querybudget.ledger.types import Account, Charge, Decision, Line, LineStatus, Verdict
-from querybudget.ledger.windows import SlidingState
-from querybudget.units import MICRO, NO_TIME, ORDINARY_PRICE, SECOND, Micros, Millionths, Unit
-
-SCORE_RETRY = Micros(3_600 * SECOND)
-"""The wait proposed to a call that is refused for its score. It promises nothing."""
+from querybudget.ledger.bucket_line import BucketLine, share_of, window_of
+from querybudget.ledger.suspects import suspects_line, touched_by
+from querybudget.ledger.types import Account, Charge, Decision, Line
+from querybudget.units import NO_TIME, ORDINARY_PRICE, Micros, Millionths, Unit
 
 if TYPE_CHECKING:
     from querybudget.coverage import Calibration, CallerProfile, Group, GroupChange, KnownGround
@@ -31,84 +33,8 @@ if TYPE_CHECKING:
 _BUCKETS = Unit.BUCKETS
 _NONE, _REFUSE = Stage.NONE, Stage.REFUSE
 
-
-@final
-class BucketLine(msgspec.Struct, frozen=True, gc=False):
-    """One line of buckets, for one call.
-
-    Attributes:
-        line: The line.
-        window: What its partition has spent.
-        left: µ-buckets that are left.
-        amount: µ-buckets that the call costs: 0 on known ground.
-        strain: What the response depends on, in millionths.
-        score: The part of the strain that is the account's score, in millionths.
-        before: The stage of the account's last call.
-        reached: The stage at that strain.
-        stage: What is to be done to this call.
-        price: The factor on the call's other lines, in millionths.
-    """
-
-    line: Line
-    window: SlidingState
-    left: int
-    amount: int
-    strain: int
-    score: int = 0
-    before: Stage = _NONE
-    reached: Stage = _NONE
-    stage: Stage = _NONE
-    price: Millionths = ORDINARY_PRICE
-
-    @property
-    def refuses(self) -> bool:
-        """Whether the line, if it is enforced, refuses the call."""
-        return self.amount > max(self.left, 0) or self.stage is _REFUSE
-
-    @property
-    def delay(self) -> Micros:
-        """µs by which the line delays the call at any stage; 0 if it has no stage `SLOW`."""
-        response = self.line.response
-        return response.delay_at(self.strain) if response else NO_TIME
-
-    def take(self, now: int) -> LineStatus:
-        """Charge the line, and return its status."""
-        quota = self.line.quota
-        self.window.charge(quota, self.amount, now)
-        reset = self.window.reset(quota, now)
-        return LineStatus(self.line, self.left - self.amount, reset)
-
-    def status(self, now: int) -> LineStatus:
-        """Return the status of the line if nothing is charged on it."""
-        line, quota = self.line, self.line.quota
-        reset = self.window.reset(quota, now)
-        if not self.refuses:
-            return LineStatus(line, self.left, reset)
-        if self.amount > quota.limit:
-            return LineStatus(line, self.left, reset, NO_TIME, Verdict.NEVER)
-        return LineStatus(line, self.left, reset, self._wait(now), Verdict.WAIT)
-
-    def prices(self, now: int) -> list[tuple[int, Millionths]]:
-        """Return the price from each moment in µs on, if nothing more is spent."""
-        response, quota = self.line.response, self.line.quota
-        if response is None:
-            return [(now, ORDINARY_PRICE)]
-        return [
-            (moment, response.price(max(self.score, _share(used, quota.limit))))
-            for moment, used in self.window.decay(quota, now)
-        ]
-
-    def _wait(self, now: int) -> Micros:
-        """µs until the line no longer refuses; exact, except for the score."""
-        response, quota, window = self.line.response, self.line.quota, self.window
-        wait = window.wait(quota, self.amount, now) if self.amount > max(self.left, 0) else 0
-        if response and self.stage is _REFUSE:
-            begin = response.threshold(_REFUSE, self.before)
-            if self.score >= begin:
-                return max(Micros(wait), SCORE_RETRY)
-            least = quota.limit - (begin * quota.limit - 1) // MICRO
-            wait = max(wait, window.wait(quota, least, now))
-        return Micros(wait)
+POPULATION = "population"
+"""`Reason.signal` of the population test."""
 
 
 class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
@@ -165,7 +91,16 @@ class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
             self.reasons,
             self.shift,
             self.novelty,
-            {one.line.partition: one.score for one in self.bucket_lines if one and one.score},
+            {
+                one.line.partition: one.score
+                for one in self.bucket_lines
+                if one and one.score and one.touched is None
+            },
+            {
+                one.line.quota.name: one.touched
+                for one in self.bucket_lines
+                if one and one.touched and one.touched.score
+            },
         )
 
 
@@ -181,12 +116,16 @@ def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> Cover
     novelty = _novelty(accounts, charge)
     shift = _shift(accounts, charge)
     known = charge.observation.known if charge.observation is not None else None
-    bucket_lines = [
-        _bucket_line(line, accounts[line.partition], novelty, known, shift, now)
-        if line.quota.unit is _BUCKETS
-        else None
-        for line in charge.lines
-    ]
+    bucket_lines: list[BucketLine | None] = []
+    for line in charge.lines:
+        if line.quota.unit is not _BUCKETS:
+            bucket_lines.append(None)
+        elif line.response is not None and line.response.suspects is not None:
+            found = touched_by(line, accounts, charge, shift, now)
+            bucket_lines.append(suspects_line(line, accounts, charge, novelty, found, now))
+        else:
+            account = accounts[line.partition]
+            bucket_lines.append(_bucket_line(line, account, novelty, known, shift, now))
     price = shadow_price = ORDINARY_PRICE
     stage = shadow_stage = _NONE
     delay = NO_TIME
@@ -242,7 +181,7 @@ def update_profile(
     own = partition in charge.profiled[:1]
     profile = _profile(account) if own else _group(account)
     for bucket_line in coverage.bucket_lines:
-        if bucket_line is not None and bucket_line.line.partition == partition:
+        if bucket_line is not None and _keeps_stage(bucket_line, partition, own=own):
             _keep_stage(profile.stages, bucket_line)
     if type(profile) is profiles.CallerProfile and charge.observation is not None:
         change = profile.observe(charge.observation, now, _established(account, charge, now))
@@ -261,11 +200,9 @@ def _bucket_line(
     line: Line, account: Account, novelty: int, known: KnownGround | None, shift: int, now: int
 ) -> BucketLine:
     quota, response = line.quota, line.response
-    window = account.windows.get(quota.key)
-    if type(window) is not SlidingState:
-        window = account.windows[quota.key] = SlidingState()
+    window = window_of(account, line)
     left, amount = window.room(quota, now), novelty * line.amount
-    strain = _share(quota.limit - left, quota.limit)
+    strain = share_of(quota.limit - left, quota.limit)
     if response is None:
         return BucketLine(line, window, left, amount, strain)
     profile = account.profile
@@ -310,6 +247,11 @@ def _established(account: Account, charge: Charge, now: int) -> Calibration | No
     return calibration
 
 
+def _keeps_stage(bucket_line: BucketLine, partition: str, *, own: bool) -> bool:
+    """Return whether a profile keeps a line's stage; where only suspects spend, each its own."""
+    return own if bucket_line.touched is not None else bucket_line.line.partition == partition
+
+
 def _keep_stage(stages: dict[str, Stage], bucket_line: BucketLine) -> None:
     key = bucket_line.line.quota.key
     if bucket_line.reached:
@@ -335,16 +277,15 @@ def _group(account: Account) -> Group:
 def _reasons(
     accounts: Mapping[str, Account], bucket_lines: Sequence[BucketLine | None]
 ) -> tuple[Reason, ...]:
-    scored = [s for s in bucket_lines if s and s.stage and s.score == s.strain]
+    staged = [one for one in bucket_lines if one and one.stage]
+    population = max((one.score for one in staged if one.touched), default=0)
+    found = (Reason(POPULATION, population),) if population else ()
+    scored = [one for one in staged if one.score == one.strain and not one.touched]
     if not scored:
-        return ()
+        return found
     highest = max(scored, key=lambda bucket_line: bucket_line.score)
     profile = accounts[highest.line.partition].profile
-    return profile.reasons if profile else ()
-
-
-def _share(used: int, limit: int) -> int:
-    return used * MICRO // limit
+    return found + (profile.reasons if profile else ())
 
 
 def _latest(schedule: Sequence[tuple[int, Millionths]], at: int) -> Millionths:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from querybudget import coverage as profiles  # it loads their classes when they are first used
-from querybudget.coverage import BucketResponse, Observation, Reason, Stage
+from querybudget.coverage import BucketResponse, Observation, Reason, Stage, Touched
 from querybudget.ledger.windows import State
 from querybudget.units import (
     NO_TIME,
@@ -107,19 +107,19 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
             return _NOBODY
         lasting = {line.partition for line in self.lines if line.standing}
         if self.calibration is not None:
-            lasting.add(self.calibration.partition)
+            lasting.update(self.calibration.partitions)
         return frozenset(self.partitions) - lasting
 
     def standing(self, partition: str) -> Standing:
         """Return who can make one of the accounts.
 
-        A group that no line charges counts as invented, but for the one that calibrates: so groups
+        A group that no line charges counts as invented, but for those that calibrate: so groups
         push out no caller's account, and no group can be kept from forming.
         """
         lines = [line.standing for line in self.lines if line.partition == partition]
         if lines:
             return max(lines)
-        if self.calibration is not None and partition == self.calibration.partition:
+        if self.calibration is not None and partition in self.calibration.partitions:
             return Standing.FIXED
         return Standing.INVENTED if partition in self.profiled[1:] else Standing.CALLER
 
@@ -240,6 +240,8 @@ class Decision(msgspec.Struct, frozen=True):
         novelty: Buckets that the call newly enters, or would if it were admitted.
         scores: Partitions of lines of buckets to the sweep scores of their accounts, in millionths,
             those above 0.
+        touched: Names of budgets with `suspects` to what the population test says of the caller, if
+            it touches it.
     """
 
     verdict: Verdict
@@ -255,6 +257,7 @@ class Decision(msgspec.Struct, frozen=True):
     shift: int = 0
     novelty: int = 0
     scores: Mapping[str, int] = {}
+    touched: Mapping[str, Touched] = {}
 
     @property
     def admitted(self) -> bool:

@@ -19,6 +19,9 @@ from querybudget.units import MICRO
 CALIBRATION = "calibration:tier:"
 """Prefix of the accounts that keep how high the scores of a tier's callers get."""
 
+NEWCOMERS = "calibration:newcomers"
+"""The account that keeps what established callers of all tiers showed when they were new."""
+
 CACHED = 4096
 """Sets of capabilities whose weight is cached."""
 
@@ -106,7 +109,7 @@ class Lines:
             if matched.counts_buckets
         ]
         if calibration := self.calibration(caller):
-            keys.append(calibration.partition)
+            keys += calibration.partitions
         return tuple(dict.fromkeys(keys))
 
     def _heaviest(self, capabilities: int) -> int:
@@ -120,6 +123,7 @@ def _calibrations(policy: Policy) -> dict[str, Calibration]:
     adaptive = policy.adaptive
     if adaptive is None:
         return {}
+    tested = any(one.response and one.response.suspects for one in policy.budgets)
     return {
         tier: Calibration(
             f"{CALIBRATION}{tier}",
@@ -129,6 +133,7 @@ def _calibrations(policy: Policy) -> dict[str, Calibration]:
             adaptive.established.calls,
             adaptive.floor,
             adaptive.ceiling,
+            NEWCOMERS if tested else "",
         )
         for tier in (DEFAULT_TIER, *(tier.name for tier in policy.tiers))
     }

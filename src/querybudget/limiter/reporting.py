@@ -268,6 +268,7 @@ def _coverage(admission: Admission, matcher: Matcher) -> dict[str, Any]:
         if any(one.line.amount and one.line.quota.unit is Unit.BUCKETS for one in decision.lines):
             members["novelty"] = decision.novelty
         members["scores"] = decision.scores
+        members["touched"] = decision.touched
         members["strain"] = Millionths(max(status.strain for status in decision.lines))
         members["shift"] = Millionths(decision.shift)
         members["stage"] = EventStage[decision.stage.name]

@@ -23,6 +23,7 @@ from querybudget.policy.match import ANY_OPAQUE, OPAQUE, OPERATIONS, Match
 from querybudget.policy.model import Budget, Mode
 from querybudget.policy.prices import TokenWeights, completed_weights
 from querybudget.policy.stage_words import stages
+from querybudget.policy.suspect_words import suspects
 from querybudget.text import in_units, listed, nearest
 from querybudget.units import MICRO, SECOND, Algorithm, Period, Quota, Unit
 
@@ -33,7 +34,7 @@ MAX_DELAY = 60 * SECOND
 MAX_PRICE = 1_000 * MICRO
 
 _EXAMPLE_ZONE = "Europe/Berlin"
-_BUCKET_KEYS = ("price", "then", "delay", "score")
+_BUCKET_KEYS = ("price", "then", "delay", "score", "suspects")
 _METHODS = (
     "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY WEBSOCKET".split()  # noqa: SIM905
 )
@@ -310,6 +311,8 @@ def _response(budget: file.BudgetFile, path: Path, problems: Problems) -> Bucket
     begins = tuple(stages(budget.then, (*path, "then"), problems))
     _check_price(price, (*path, "price"), problems)
     _check_delay(budget, path, problems)
+    where = (*path, "suspects")
+    whom = suspects(budget.suspects, budget.per, budget.score, where, problems)
     if any(problems.wrong((*path, key)) for key in _BUCKET_KEYS):
         return None
     default = BucketResponse()
@@ -321,6 +324,7 @@ def _response(budget: file.BudgetFile, path: Path, problems: Problems) -> Bucket
         stages=begins,
         delay=budget.delay or default.delay,
         scored=budget.score != "false",
+        suspects=whom,
     )
 
 

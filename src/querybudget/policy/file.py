@@ -43,6 +43,7 @@ from querybudget.policy.prices import ModelPrice, TokenWeights
 from querybudget.policy.routes import GenericRoute, Server, Unknown
 from querybudget.policy.scenario_file import ScenarioFile
 from querybudget.policy.stage_words import Stages
+from querybudget.policy.suspect_words import SuspectsFile
 from querybudget.policy.tier_words import TierFile
 from querybudget.units import Unit
 
@@ -217,6 +218,10 @@ class BudgetFile(Struct, frozen=True):
             written("scoring", "`true`, `false` or `only`", "boolean string", pattern=_SCORING),
             doc("In buckets: whether the sweep score counts, or alone; defaults to true."),
         ]
+        | None
+    ) = None
+    suspects: (
+        Annotated[SuspectsFile, doc("In buckets: only those of a pool spend it who stand out.")]
         | None
     ) = None
     mode: (

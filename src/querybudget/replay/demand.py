@@ -33,15 +33,17 @@ class Demand:
     """
 
     def __init__(self, policy: Policy) -> None:
-        own = [one for one in policy.budgets if "identity" in one.per]
-        scored = [one for one in policy.budgets if one.response and one.response.scored]
+        # How much suspects may spend together, and from when, follows from no honest caller.
+        budgets = [one for one in policy.budgets if not (one.response and one.response.suspects)]
+        own = [one for one in budgets if "identity" in one.per]
+        scored = [one for one in budgets if one.response and one.response.scored]
         self.names = tuple(
             [one.name for one in own if one.counted] + [f"{SCORE}{one.name}" for one in scored]
         )
         self._place = {name: place for place, name in enumerate(self.names)}
         self._blank = [0] * len(self.names)
         self.peaks: dict[str, list[int]] = {}
-        self.pools = {one.name: 0 for one in policy.budgets if one not in own and one.counted}
+        self.pools = {one.name: 0 for one in budgets if one not in own and one.counted}
         self.tokens = self.lasted = False
         self.refused = 0
 

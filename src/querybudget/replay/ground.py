@@ -31,7 +31,7 @@ class LoggedGround:
         shown = (name in record.capabilities for name in self.names)
         return Observation(
             capabilities=sum(bit << number for number, bit in enumerate(shown)),
-            known=KnownGround(record.novelty, record.scores),
+            known=KnownGround(record.novelty, record.scores, record.touched),
         )
 
     async def aclose(self) -> None:
@@ -40,4 +40,4 @@ class LoggedGround:
 
 def has_ground(records: Iterable[TrafficRecord]) -> bool:
     """Return True if the policy that wrote some records counted buckets."""
-    return any(record.novelty or record.scores for record in records)
+    return any(record.novelty or record.scores or record.touched for record in records)

@@ -203,6 +203,13 @@ def _scores(callers: Sequence[AccountView]) -> Section:
     return section
 
 
+def _populations(account: AccountView) -> list[str]:
+    return [
+        f"population of {name}: {one.observed:,}, and {one.expected:,} if all were honest"
+        for name, one in account.touched.items()
+    ]
+
+
 def _sweepers(suspects: Sequence[AccountView]) -> Section:
     rows = [
         (
@@ -213,7 +220,7 @@ def _sweepers(suspects: Sequence[AccountView]) -> Section:
             f"{one.covered * 100 / MICRO:.1f} %",
             f"{one.score / MICRO:.2f}",
             one.stage,
-            reasons_in_words(one.reasons),
+            [*reasons_in_words(one.reasons), *_populations(one)],
             text.moment(one.seen) if one.seen else "not known",
         )
         for one in suspects[:MOST_ROWS]

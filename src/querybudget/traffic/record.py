@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from querybudget.adapters.base import Channel, Usage
-from querybudget.coverage import Reason
+from querybudget.coverage import Reason, Touched
 from querybudget.events import DecisionEvent
 from querybudget.units import MICRO
 
@@ -72,6 +72,7 @@ class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         strain: In millionths.
         novelty: Buckets that were new ground, or of a refused call would have been.
         scores: Accounts of budgets of buckets to their sweep scores, in millionths, those above 0.
+        touched: Budgets whose population test touched the caller, to what it said.
         reasons: What contributed to the sweep score.
         capabilities: Names of the capabilities asked for.
         opaque: Kinds of what cannot be read.
@@ -117,6 +118,7 @@ class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     strain: int = 0
     novelty: int = 0
     scores: dict[str, int] = {}
+    touched: dict[str, Touched] = {}
     reasons: tuple[Reason, ...] = ()
     capabilities: tuple[str, ...] = ()
     opaque: tuple[str, ...] = ()
@@ -170,6 +172,7 @@ def record_of(event: DecisionEvent, *, prompts: bool = False) -> TrafficRecord:
         strain=event.strain,
         novelty=event.novelty,
         scores=dict(event.scores),
+        touched=dict(event.touched),
         reasons=event.reasons,
         capabilities=event.capabilities,
         opaque=event.opaque,

@@ -21,7 +21,8 @@ from querybudget.coverage import Stage
 from querybudget.coverage.response import PERCENT
 from querybudget.errors import StoreError
 from querybudget.ledger import Account, Charge, Decision
-from querybudget.ledger.coverage import BucketLine, CoverageDecision, evaluate, update_profile
+from querybudget.ledger.bucket_line import BucketLine
+from querybudget.ledger.coverage import CoverageDecision, evaluate, update_profile
 from querybudget.ledger.windows import SlidingState
 from querybudget.stores.loops import PerLoop
 from querybudget.stores.redis import codec
@@ -157,12 +158,12 @@ class CoverageOps:
 
     async def _learn(self, charge: Charge) -> Micros:
         """Read those accounts that are not known; return about the server's time."""
-        now, cache, calibration = self._single.now(), self._known, charge.calibration
+        now, cache = self._single.now(), self._known
+        calibrating = charge.calibration.partitions if charge.calibration else ()
         missing: dict[str, Known | None] = {}
         for partition in _observing(charge):
             found = cache.get(partition)
-            calibrates = calibration is not None and partition == calibration.partition
-            if found is None or (calibrates and now - found.read > REFRESH):
+            if found is None or (partition in calibrating and now - found.read > REFRESH):
                 missing[partition] = found
         if missing:
             now, accounts = await self._single.read(list(missing))
@@ -274,7 +275,8 @@ def _observing(charge: Charge) -> tuple[str, ...]:
 def _accounts(charge: Charge, before: Mapping[str, Known]) -> dict[str, Account]:
     """Return the accounts that lines of buckets are decided on."""
     accounts: dict[str, Account] = {}
-    wanted = [*charge.profiled[:1], *(c.partition for c in (charge.calibration,) if c)]
+    wanted = [*charge.profiled[:1]]
+    wanted += charge.calibration.partitions if charge.calibration else ()
     lines = [line for line in charge.lines if line.quota.unit is _BUCKETS]
     wanted += [line.partition for line in lines]
     for partition in wanted:
@@ -339,6 +341,10 @@ def _left(line: BucketLine) -> int:
 def _range(line: BucketLine) -> tuple[int, int]:
     """Return the least and the most that may be left for the same price and stage to follow."""
     least, most, limit = -MAX_NUMBER, MAX_NUMBER, line.line.quota.limit
+    if line.idle:
+        return least, most
+    if line.touched is not None and line.amount == line.left:  # it may cost all that is left
+        return line.left, line.left
     if line.line.shadow and line.amount > line.left:
         most = line.amount - 1
     elif line.line.shadow:

@@ -15,6 +15,8 @@ from math import ceil
 from querybudget.coverage import Stage
 from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.group import Group
+from querybudget.coverage.population import SURE_SCORE, touched
+from querybudget.coverage.response import SUSPECT_SCORE
 from querybudget.ledger import Charge, Decision, Line, Settled
 from querybudget.testing.contracts.charge_logs import LOGS, Log
 from querybudget.units import MICRO, Algorithm, Quota, Unit
@@ -109,6 +111,8 @@ class Oracle:
         fits = not amount or amount <= left
         if response is None:
             return View(amount, stage=Stage.NONE if fits else Stage.REFUSE)
+        if response.suspects is not None:
+            return self._of_suspects(charge, line, amount, now)
         profile = self.profile(charge, line.partition)
         score = self._score(charge, profile, now) if response.scored else 0
         strain = max(score, (line.quota.limit - left) * MICRO // line.quota.limit)
@@ -124,6 +128,42 @@ class Oracle:
         delay = response.delay_at(strain) if stage else 0
         price = response.price(strain)
         return View(amount, price, stage if fits else Stage.REFUSE, entered, delay)
+
+    def _of_suspects(self, charge: Charge, line: Line, amount: int, now: int) -> View:
+        """Return what a line says that only suspects spend: it refuses on two kinds of evidence."""
+        response, left = line.response, max(0, self.left(line.partition, line.quota, now))
+        identity = self.profile(charge, charge.profiled[0])
+        score = self._touched(charge, line, now)
+        if response is None or not score:
+            return View(0)
+        strain = max(score, (line.quota.limit - left) * MICRO // line.quota.limit)
+        strain = MICRO if amount > left and strain < MICRO else strain
+        stage = response.stage(strain, identity.stages.get(line.quota.key, Stage.NONE))
+        if stage is Stage.REFUSE and score < MICRO:
+            milder = [known for known, _ in response.stages if known is not Stage.REFUSE]
+            stage = max(milder, default=Stage.NONE)
+        delay = response.delay_at(strain) if stage else 0
+        return View(min(amount, left), response.price(strain), stage, stage, delay)
+
+    def _touched(self, charge: Charge, line: Line, now: int) -> int:
+        """Return the score of a member that a group's population test touches; 0 if it does not."""
+        group, own = self.profile(charge, line.partition), self.profile(charge, charge.profiled[0])
+        suspects = line.response and line.response.suspects
+        if not isinstance(group, Group) or not isinstance(own, CallerProfile) or not suspects:
+            return 0
+        score = touched(group, own.tails, suspects).score
+        if score < SURE_SCORE:
+            return score
+        others = {
+            other.partition
+            for other in charge.lines
+            if other.quota.unit is Unit.BUCKETS and other.partition != line.partition
+        }
+        groups = [self.profile(charge, name) for name in others]
+        agrees = own.corroborated(now, 0) or any(
+            isinstance(one, Group) and one.score(now) >= SUSPECT_SCORE for one in groups
+        )
+        return MICRO if agrees else SURE_SCORE
 
     def reserve(self, charge: Charge, now: int) -> Expected:
         """Return the decision; a line that is not charged holds -1."""
@@ -170,7 +210,9 @@ class Oracle:
     ) -> None:
         for line, view, amount in zip(charge.lines, views, held, strict=True):
             if view:
-                self._keep_stage(charge, line, view.entered)
+                only = line.response is not None and line.response.suspects is not None
+                keeper = charge.profiled[0] if only else line.partition
+                self._keep_stage(charge, line, keeper, view.entered)
             if amount >= 0:
                 log = self.log(line.partition, line.quota)
                 log.charge(charge.id, amount, now, now + charge.ttl)
@@ -184,8 +226,8 @@ class Oracle:
                 if change is not None and isinstance(group, Group):
                     group.add(change, now)
 
-    def _keep_stage(self, charge: Charge, line: Line, stage: Stage) -> None:
-        stages = self.profile(charge, line.partition).stages
+    def _keep_stage(self, charge: Charge, line: Line, partition: str, stage: Stage) -> None:
+        stages = self.profile(charge, partition).stages
         if stage is Stage.NONE:
             stages.pop(line.quota.key, None)
         else:

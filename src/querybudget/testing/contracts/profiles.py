@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import ClassVar
 
+import msgspec
 import pytest
 
 from querybudget.coverage import BucketResponse, Stage
@@ -14,6 +15,8 @@ from querybudget.coverage.calibration import Calibration
 from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.group import Group
 from querybudget.coverage.observation import COARSE, FINE, Chunk, Observation
+from querybudget.coverage.population import touched
+from querybudget.coverage.response import SUSPECT_SCORE, Suspects
 from querybudget.coverage.stream import ABILITIES, LEANINGS
 from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
 from querybudget.ledger import Charge, Decision, Line, Settled, Verdict
@@ -33,12 +36,16 @@ from querybudget.units import MICRO, SECOND, Algorithm
 SWEEP = 40
 """Calls of a sweep: enough to be recognised."""
 
+MEMBERS = 12
+"""Members of a population that sweeps."""
+
 STEPS = 20
 """Calls after which the caller of a sweep is old enough to calibrate."""
 
 TERSE = {"instruction", "judging", "variety"}
 
 MANNER = tuple([100 * (name in TERSE) for name in STYLE_FEATURES])
+BLATANT = tuple([100 * (name in TERSE | {"format", "options"}) for name in STYLE_FEATURES])
 LEANING = (127,) + (0,) * (LEANINGS - 1)
 DAY = 24 * HOUR
 
@@ -207,6 +214,52 @@ class ProfileContract(StoreTests):
             )
             assert new.lines[0].strain == 0, f"found {new.lines[0].strain}"
 
+    async def test_only_suspects_spend_what_a_population_shares(self) -> None:
+        """As its profiles say; a member that is not touched spends none."""
+        async with self._profiling() as store:
+            group, members = Group(), {f"member-{n}": CallerProfile() for n in range(MEMBERS)}
+            left, spent, stages = 12, 0, set[Stage]()
+            for number in range(12 * len(members)):
+                name = f"member-{number % len(members)}"
+                own, shared = members[name], shared_by_suspects(12)
+                found = touched(group, own.tails, Suspects(500_000, 50_000))
+                decision = await store.reserve(
+                    shared, observation=swept(number), profiled=(name, "population")
+                )
+                assert decision.reservation, f"expected to be admitted, found {decision}"
+                expected = min(left - spent, own.novelty(swept(number))) if found.score else 0
+                assert decision.touched == ({"breadth": found} if found.score else {})
+                assert decision.reservation.held == (expected * MICRO,), f"{number}: {decision}"
+                spent += expected
+                stages.add(decision.stage)
+                change = own.observe(swept(number), store.clock.now)
+                if change is not None:
+                    group.add(change, store.clock.now)
+            assert spent == left, f"expected all to be spent, found {spent}"
+            assert Stage.DEGRADE in stages, f"found {stages}"
+            new = await store.reserve(
+                shared_by_suspects(12), observation=swept(999), profiled=("new", "population")
+            )
+            assert (new.admitted, new.stage, new.price) == (True, Stage.NONE, MICRO), f"{new}"
+
+    async def test_nobody_is_refused_on_one_kind_of_evidence(self) -> None:
+        """A population test refuses whom its own score suspects too, without its strongest view."""
+        async with self._profiling() as store:
+            calls = [number % MEMBERS for number in range(12 * MEMBERS)] + [0] * 60
+            for number, member in enumerate(calls):
+                profiled = (f"member-{member}", "population")
+                line, shown = covered(partition="population"), blatant(number)
+                await store.admitted(line, observation=shown, profiled=profiled)
+            shared, shown = shared_by_suspects(1), blatant(999)
+            one = await store.reserve(
+                shared, observation=shown, profiled=("member-1", "population")
+            )
+            assert (one.admitted, one.stage) == (True, Stage.DEGRADE), f"found {one}"
+            two = await store.reserve(
+                shared, observation=shown, profiled=("member-0", "population")
+            )
+            assert (two.admitted, two.stage) == (False, Stage.REFUSE), f"found {two}"
+
     async def test_a_forgotten_account_has_no_score(self) -> None:
         """Its group keeps what it has heard."""
         async with self._profiling() as store:
@@ -277,6 +330,19 @@ def swept(number: int) -> Observation:
     place = (cell, coarse, bytes(point))
     abilities = 1 << number % ABILITIES
     return Observation(said=(Chunk(number + 1, *place, bits, MANNER, 0, LEANING, abilities),))
+
+
+def blatant(number: int) -> Observation:
+    """Return call `number` of a sweep that is phrased as data sets are, and needs much."""
+    chunk = swept(number).said[0]
+    return Observation(said=(msgspec.structs.replace(chunk, style=BLATANT, abilities=0b111),))
+
+
+def shared_by_suspects(limit: int) -> Line:
+    """Return a line that only those members of a population spend whom its test touches."""
+    stages = ((Stage.SLOW, SUSPECT_SCORE), (Stage.DEGRADE, 850_000), (Stage.REFUSE, MICRO))
+    response = BucketResponse(stages=stages, suspects=Suspects(500_000, 50_000))
+    return wide(limit, response, partition="population")
 
 
 def covered(response: BucketResponse | None = None, partition: str = "caller") -> Line:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from querybudget.coverage import BucketResponse, Observation, Stage
+from querybudget.coverage import BucketResponse, Observation, Stage, Suspects
 from querybudget.ledger import Line
 from querybudget.testing.contracts.fixtures import KINDS, quota_of, seen
 from querybudget.units import MICRO, Algorithm, Quota, Unit
@@ -63,6 +63,7 @@ def responses(draw: st.DrawFn) -> BucketResponse:
         cap=draw(st.sampled_from((MICRO, 3 * MICRO, 10 * MICRO))),
         stages=tuple(stage for stage in known if draw(st.booleans())),
         scored=draw(st.booleans()),
+        suspects=draw(st.sampled_from((None, None, None, Suspects()))),
     )
 
 
