@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
+import re
+import shlex
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +21,7 @@ import httpx
 import openai
 import pytest
 
-from tests.model_servers.served import Kind, Service, chosen, served
+from tests.model_servers.served import ROOT, Kind, Service, chosen, served
 from tests.servers.process import PATIENCE
 
 pytestmark = pytest.mark.model_server
@@ -27,6 +32,12 @@ ASKED = 3
 
 LIMIT = 8
 """Requests that the examples' policies allow."""
+
+PAGES = sorted((ROOT / "docs/servers").glob("*.md"))
+BLOCKS = re.compile(
+    r"^```(?:console\n\$ curl|py\nimport openai\n)(.*?)^```$", re.MULTILINE | re.DOTALL
+)
+"""The request and the program of a page."""
 
 LONG = 3_000
 """Words that a model takes half a minute to say."""
@@ -124,6 +135,29 @@ def test_a_limit_is_exact_over_all_workers_and_the_client_understands_the_refusa
     assert "requests" in refused.value.message
     used = service.wait_until_settled(key)
     assert (used["requests"], used["parallel"]) == (LIMIT, 0)
+
+
+def test_the_request_and_the_client_of_its_page_are_answered_and_refused(service: Service) -> None:
+    texts = (page.read_text() for page in PAGES)
+    page = next(text for text in texts if f"examples/servers/{service.kind.name}" in text)
+    request, program = (
+        re.sub(r"http://127\.0\.0\.1:\d+", service.url, block).replace('"MODEL"', '"tern"')
+        for block in BLOCKS.findall(page)
+    )
+    sent = shlex.split(request)
+    body = json.loads(sent[sent.index("-d") + 1])
+    answer = post(service, "/v1/chat/completions", body, "sk-ada")
+    assert (answer.status_code, answer.headers["x-ratelimit-remaining-requests"]) == (200, "7")
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import openai\n{program}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
+    )
+    *answered, refused = ran.stdout.splitlines()
+    assert len(answered) == LIMIT - 1
+    assert "reached for budget 'requests'" in refused
 
 
 def outcome(client: openai.OpenAI) -> str:
