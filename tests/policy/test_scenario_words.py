@@ -50,6 +50,7 @@ def problems(tests: str) -> list[str]:
         ("{sweep: 528, expect: admitted}", "expected a whole number from 1 to 527, found 528"),
         ("{body: '{', expect: admitted}", "expected JSON, found `{`"),
         (f"{{body: '{DEEP}', expect: admitted}}", "expected JSON, found `[[["),
+        ("{headers: {x wörd: a}, expect: admitted}", "expected a header's name, found `x wörd`"),
         ("{path: v1, expect: admitted}", "expected a path such as `/v1/chat`, found `v1`"),
         ("{lasts: 1 hour, expect: admitted}", "expected at most `hold`, 15m0s, found 1h0m0s"),
         ("{body: {}, model: m, expect: admitted}", "expected `body` or `model`, found both"),

@@ -49,6 +49,21 @@ def test_calls_are_decided_at_the_times_of_the_test() -> None:
     )
 
 
+@pytest.mark.parametrize("identity", ["api_key", "user", {"claim": "sub"}])
+def test_callers_have_any_names_and_an_account_each(identity: object) -> None:
+    passes(
+        [
+            {"caller": name, "times": 3, "expect": {"admitted": 2, "refused": 1}}
+            for name in ("Łukasz", "Jo Smith", "Jo, Ann", "é", "日本")
+        ],
+        identity=[identity],
+    )
+
+
+def test_headers_hold_any_text() -> None:
+    passes([{"headers": {"X-Word": "日本"}, "expect": "admitted"}])
+
+
 def test_what_answers_report_is_charged_and_failures_are_free() -> None:
     passes(
         [

@@ -20,7 +20,8 @@ POOLS = ("identity", "everyone", "tier", "model", "template", "route", "group")
 """What a budget can be pooled over without a partition."""
 
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2
+TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""The name of a header. The source is RFC 9110, section 5.6.2."""
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 
 _NO_HEADERS = ("authorization", "query", "cookie", "basic", "header")
@@ -172,7 +173,7 @@ def _header_resolver(
 
 def header_name(name: str, path: Path, problems: Problems) -> str:
     """Check the name of a header, and return it in lower case."""
-    if not _TOKEN.fullmatch(name):
+    if not TOKEN.fullmatch(name):
         problems.add(path, f"expected the name of a header such as `x-org-id`, found `{name}`")
     return name.lower()
 

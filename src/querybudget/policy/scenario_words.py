@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct
 
 from querybudget import notation
 from querybudget.notation import brief
+from querybudget.policy.build_identity import TOKEN
 from querybudget.policy.diagnostics import Path, Problems
 from querybudget.policy.model import Budget
 from querybudget.policy.moment import moment
@@ -116,6 +117,7 @@ def _caller(each: CallerFile, path: Path, problems: Problems) -> ScenarioCaller:
         except ValueError:
             message = f"expected an address such as `192.0.2.7`, found {brief(each.address)}"
             problems.add((*path, "address"), message)
+    _check_headers(each.headers, path, problems)
     return ScenarioCaller(
         each.api_key,
         each.user,
@@ -132,6 +134,12 @@ def _claims(text: str, path: Path, problems: Problems) -> Mapping[str, Any]:
         problems.add(path, "expected a mapping of claims such as `{org: {id: acme}}`, found none")
         return {}
     return claims
+
+
+def _check_headers(headers: Collection[str], path: Path, problems: Problems) -> None:
+    for name in headers:
+        if not TOKEN.fullmatch(name):
+            problems.add((*path, "headers", name), f"expected a header's name, found {brief(name)}")
 
 
 def _calls(each: CallsFile, path: Path, known: Known, problems: Problems) -> ScenarioCalls:
@@ -174,6 +182,7 @@ def _check_calls(each: CallsFile, path: Path, known: Known, problems: Problems) 
     if each.lasts > known.hold:
         message = f"expected at most `hold`, {wait(known.hold)}, found {wait(each.lasts)}"
         problems.add((*path, "lasts"), message)
+    _check_headers(each.headers, path, problems)
     _check_budgets(each.spent, (*path, "spent"), known, problems)
     for name, text in each.spent.items():
         try:

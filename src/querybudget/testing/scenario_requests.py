@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from base64 import b64encode
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from zlib import crc32
 
 import msgspec
@@ -28,6 +28,9 @@ CLIENT = "192.0.2.1"
 _BENCHMARKS = int(ipaddress.ip_address("198.18.0.0"))  # RFC 2544: a network for tests
 _ADDRESSES = 1 << 17
 _FILLER = "word"
+
+_OF_KEYS = "!#$%&'()*+/:=?@[]^_`{|}~"
+"""Signs that keys may have. A space or a comma makes one that contradicts itself."""
 
 
 def sent_by(policy: Policy, name: str, caller: ScenarioCaller | None) -> dict[str, Any]:
@@ -67,8 +70,17 @@ def scope_of(calls: ScenarioCalls, number: int, sent: dict[str, Any]) -> Scope:
     headers = {**sent["headers"], **calls.headers, NUMBER: str(number)}
     if calls.method not in {"GET", "HEAD"}:
         headers.setdefault("content-type", "application/json")
-    members: dict[str, Any] = {**sent, "headers": headers, "query_string": whole.encode()}
+    fields = [(name.lower().encode(), _field(value)) for name, value in headers.items()]
+    members: dict[str, Any] = {**sent, "headers": fields, "query_string": whole.encode()}
     return http_scope(path, method=calls.method, **members)
+
+
+def _field(value: str) -> bytes:
+    """Return a header's value as clients send it: in UTF-8 where Latin-1 has not all of it."""
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode()
 
 
 def body_of(calls: ScenarioCalls, index: int, bytes_per_token: int) -> list[Message]:
@@ -114,7 +126,7 @@ def _name(spec: ResolverSpec, name: str, members: dict[str, Any]) -> None:
     """Let a request name its sender as a resolver reads it."""
     match spec.kind:
         case "api_key":
-            _carry((spec.carriers or DEFAULT_CARRIERS)[0], name, members)
+            _carry((spec.carriers or DEFAULT_CARRIERS)[0], quote(name, safe=_OF_KEYS), members)
         case "user":
             members["user"] = name
         case "header":
