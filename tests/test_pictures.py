@@ -23,3 +23,12 @@ def test_the_picture_of_sweeps_is_drawn_from_the_results(monkeypatch: pytest.Mon
     # Where this fails: python docs/images/make_sweeps_svg.py
     monkeypatch.syspath_prepend(IMAGES)
     assert (IMAGES / "sweeps.svg").read_text() == importlib.import_module("make_sweeps_svg").draw()
+
+
+def test_the_picture_of_campaigns_is_drawn_from_the_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Where this fails: python docs/images/make_campaign_svg.py
+    monkeypatch.syspath_prepend(IMAGES)
+    drawn = importlib.import_module("make_campaign_svg").draw()
+    assert (IMAGES / "campaign.svg").read_text() == drawn

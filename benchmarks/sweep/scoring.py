@@ -87,6 +87,8 @@ class _State:
 
     fit: Fit = SHIPPED
     shipped: dict[str, Any] = field(default_factory=dict[str, Any])
+    converted: dict[tuple[Fit, str], Any] = field(default_factory=dict[tuple[Fit, str], Any])
+    """Values of fits in the types of the shipped ones: callers of many fits may take turns."""
 
 
 _state = _State()
@@ -111,7 +113,9 @@ def score_with(fit: Fit) -> None:
     for name, value in fit.constants.items():
         shipped = _get(name)
         _state.shipped[name] = shipped
-        _set(name, _like(shipped, value))
+        if (fit, name) not in _state.converted:
+            _state.converted[fit, name] = _like(shipped, value)
+        _set(name, _state.converted[fit, name])
     _state.fit = fit
 
 

@@ -1,0 +1,172 @@
+"""The figures of one scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from benchmarks.campaign.people import Caller
+from benchmarks.campaign.scenarios import POPULAR, Scenario
+from benchmarks.campaign.sweepers import Used, span_of
+from benchmarks.campaign.undefended import WANTED, account_days_undefended, share_undefended
+from benchmarks.campaign.world import Happened
+from benchmarks.sweep.figures import interval, share
+from benchmarks.sweep.timing import BEGIN, DAY
+from querybudget.units import SECOND
+
+__all__ = ["outcome"]
+
+MANY = 10
+"""Callers of a corpus from which on its share is shown among the worst."""
+
+HELD = 0.5
+"""A replacement is held if it obtains at most this share of what it asks on its first day."""
+
+
+def outcome(happened: Happened) -> dict[str, Any]:
+    """Return the figures of a scenario, as docs/research.md defines them."""
+    scenario = happened.scenario
+    used = [one for place in happened.places for one in place.used if one.begun]
+    total, times = scenario.accounts * scenario.each, _times(happened)
+    obtained, in_full = len(times), sum(one.in_full for one in used)
+    days = _account_days(scenario, used, times)
+    usual = account_days_undefended(scenario)
+    return {
+        "accounts": round(scenario.accounts * scenario.stands_for),
+        "accounts_used": round(len(used) * scenario.stands_for),
+        "prompts": round(total * scenario.stands_for),
+        "obtained": round(obtained * scenario.stands_for),
+        "share_of_corpus": share(obtained, total),
+        "share_in_full_at_any_price": share(in_full, total),
+        "share_by_day": _by_day(scenario, times, total),
+        "account_days_to_90_percent": days and round(days),
+        "accounts_for_90_percent": _accounts_needed(scenario, obtained, total, len(used)),
+        "undefended": {
+            "share_of_corpus": share_undefended(scenario)[-1],
+            "share_by_day": share_undefended(scenario),
+            "account_days_to_90_percent": round(usual),
+            "accounts_for_90_percent": round(WANTED * scenario.accounts * scenario.stands_for),
+        },
+        "account_days_multiplier": days and round(days / usual, 1),
+        "accounts_disturbed": share(sum(one.disturbed > 0 for one in used), len(used)),
+        "accounts_linked": None,
+        "precision": None,
+        "recall": None,
+        "largest_wrong_group": None,
+        "time_to_first_slow_s": _first_slow(happened),
+        "replacements": _replacements(used),
+        **_honest(happened.honest),
+        "simulated": _simulated(happened),
+    }
+
+
+def _times(happened: Happened) -> list[int]:
+    return sorted(at for place in happened.places for at in place.times)
+
+
+def _by_day(scenario: Scenario, times: Sequence[int], total: int) -> list[float]:
+    return [
+        share(sum(at < BEGIN + day * DAY for at in times), total)
+        for day in range(1, scenario.days + 1)
+    ]
+
+
+def _account_days(scenario: Scenario, used: Sequence[Used], times: Sequence[int]) -> float | None:
+    """Return the account-days to nine tenths; None if no more is obtained at last.
+
+    Beyond the last day, what an account-day of the later half obtained is extrapolated.
+    """
+    wanted = round(WANTED * scenario.accounts * scenario.each)
+    if len(times) >= wanted:
+        return _spent(used, times[max(0, wanted - 1)]) * scenario.stands_for
+    half, end = BEGIN + scenario.days * DAY // 2, BEGIN + scenario.days * DAY
+    late, whole = sum(at >= half for at in times), _spent(used, end)
+    if not late:
+        return None
+    a_day = late / max(1.0, whole - _spent(used, half))
+    return (whole + (wanted - len(times)) / a_day) * scenario.stands_for
+
+
+def _spent(used: Iterable[Used], until: int) -> float:
+    return sum(span_of(one, until) for one in used)
+
+
+def _accounts_needed(scenario: Scenario, obtained: int, total: int, used: int) -> int | None:
+    """Return the accounts that obtain nine tenths if each obtains what these did on average."""
+    if not obtained:
+        return None
+    return round(WANTED * total / (obtained / used) * scenario.stands_for)
+
+
+def _first_slow(happened: Happened) -> int | None:
+    first = happened.first_disturbed
+    return (first - BEGIN) // SECOND if first else None
+
+
+def _replacements(used: Sequence[Used]) -> dict[str, Any] | None:
+    later = [one for one in used if one.replaces]
+    if not later:
+        return None
+    held = sum(one.first_day[1] <= HELD * one.first_day[0] for one in later)
+    return {"accounts": len(later), "held": share(held, len(later))}
+
+
+def _honest(honest: Sequence[Caller]) -> dict[str, Any]:
+    sides = {side: [one for one in honest if one.side == side] for side in _sides(honest)}
+    found = {side: _disturbance(callers) for side, callers in sides.items()}
+    old, new = found.get("established"), found.get("newcomers")
+    return {
+        "honest_disturbed": old and old["disturbed"],
+        "honest_newcomers_disturbed": new and new["disturbed"],
+        "honest_refused": sum(one.refused for one in honest),
+        "honest": found,
+        "worst_sources": _worst(honest),
+    }
+
+
+def _sides(honest: Sequence[Caller]) -> list[str]:
+    return sorted({one.side for one in honest})
+
+
+def _disturbance(callers: Sequence[Caller]) -> dict[str, Any]:
+    asking = [one for one in callers if one.asked]
+    hits = sum(one.disturbed for one in asking)
+    return {
+        "callers": len(asking),
+        "disturbed": share(hits, len(asking)),
+        "disturbed_95": interval(hits, len(asking)),
+        "refused": share(sum(one.refused for one in asking), len(asking)),
+    }
+
+
+def _worst(honest: Sequence[Caller]) -> dict[str, float]:
+    of: dict[str, list[bool]] = {}
+    for one in honest:
+        of.setdefault(one.corpus, []).append(one.disturbed)
+    shares = {name: share(sum(hits), len(hits)) for name, hits in of.items() if len(hits) >= MANY}
+    worst = sorted(shares, key=lambda name: -shares[name])[:5]
+    return {name: shares[name] for name in worst if shares[name]}
+
+
+def _simulated(happened: Happened) -> dict[str, Any]:
+    """Return how much was simulated, and what is extrapolated from it."""
+    scenario = happened.scenario
+    said: list[str] = []
+    if scenario.stands_for > 1:
+        said.append(
+            f"each account and each honest caller stands for {scenario.stands_for:g}: sums are"
+            " scaled, and groups are that much smaller than they would be"
+        )
+    popular = sum(one.side == "popular client" for one in happened.honest)
+    if popular:
+        said.append(f"a popular client has {popular:,} users here, for {POPULAR:,}")
+    said.append(
+        "account_days_to_90_percent beyond the last day, at what an account-day of the later half"
+        " obtained; accounts_for_90_percent, at what each account obtained on average"
+    )
+    return {
+        "accounts": scenario.accounts,
+        "calls": happened.calls,
+        "days": scenario.days,
+        "extrapolated": said,
+    }
