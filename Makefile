@@ -40,7 +40,7 @@ export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo quick test test-slow test-all test-deploy test-servers coverage check format bench sweep fuzz hostile lowest audit dist docs dev lock clean python
+.PHONY: help demo quick test test-slow test-all test-deploy test-servers coverage check format bench sweep campaign fuzz hostile lowest audit dist docs dev lock clean python
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -95,6 +95,10 @@ bench: $(WHEELENV)/.installed $(VENV)/.bench ## measure what requests and stores
 sweep: $(WHEELENV)/.installed $(VENV)/.bench ## coverage budgets on real prompts: make sweep CORPORA=DIR
 	@mkdir -p benchmarks/results
 	$(WHEELPY) -m benchmarks.sweep --corpora $(CORPORA) --out benchmarks/results/sweep.json --html $(BUILD) $(ARGS)
+
+campaign: $(WHEELENV)/.installed $(VENV)/.bench ## campaigns of many accounts beside honest callers: make campaign CORPORA=DIR
+	@mkdir -p benchmarks/results
+	$(WHEELPY) -m benchmarks.campaign --corpora $(CORPORA) --out benchmarks/results/campaign.json $(ARGS)
 
 fuzz: $(VENV)/.editable ## try inputs that nobody would send, on every target in turn: make fuzz MINUTES=30
 	$(PY) -m tests.fuzz --minutes $(or $(MINUTES),10) --folder $(BUILD)/fuzz $(ARGS)

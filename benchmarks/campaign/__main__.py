@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.campaign.goals import goals
-from benchmarks.campaign.page import show
+from benchmarks.campaign.page import before, show
 from benchmarks.campaign.run import Run, planned
 from benchmarks.campaign.scenarios import FULL, QUICK
 from benchmarks.sweep import context
@@ -41,6 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a sub-sample, in some minutes")
     parser.add_argument("--scenario", action="append", metavar="NAME", help="only this one")
     parser.add_argument("--folds", type=Path, help="fits without some sources; made if missing")
+    parser.add_argument("--before", type=Path, help="an earlier result, to show beside this one")
     parser.add_argument("--seen", type=Path, help="file that keeps what prompts show between runs")
     arguments = parser.parse_args(words)
     begun, entries = time.monotonic(), manifest(arguments.corpora)
@@ -75,6 +76,9 @@ def main(words: Sequence[str] | None = None) -> int:
     about["size"] = asdict(size)
     about["prompts_looked_at"] = run.analyzer.looked_at
     result = {"goals": goals(found), "scenarios": found, "meta": about}
+    if arguments.before:
+        earlier = json.loads(arguments.before.read_bytes())
+        result["before"] = earlier.get("before") or before(earlier)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
     show(result)

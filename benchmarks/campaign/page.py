@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.sweep.report import Table
 
-__all__ = ["BEGINS", "ENDS", "PAGE", "RESULT", "filled", "show", "tables"]
+__all__ = ["BEGINS", "ENDS", "PAGE", "RESULT", "before", "filled", "show", "tables"]
 
 HOME = Path(__file__).parents[2]
 PAGE, RESULT = HOME / "docs/campaigns.md", HOME / "benchmarks/results/campaign.json"
@@ -26,7 +26,24 @@ VERDICT = {True: "met", False: "not met", None: "not measured"}
 
 def tables(result: Result) -> list[Table]:
     """Return the tables, the goals first."""
-    return [_goals(result), _campaigns(result), _crowds(result)]
+    return [_goals(result), _campaigns(result), _crowds(result), _before(result)]
+
+
+def before(result: Result) -> dict[str, dict[str, Any]]:
+    """Return what a later result shows of this one."""
+    return {
+        name: {member: one[member] for member in _SHOWN_LATER}
+        for name, one in result["scenarios"].items()
+    }
+
+
+_SHOWN_LATER = (
+    "share_of_corpus",
+    "account_days_multiplier",
+    "honest_disturbed",
+    "honest_newcomers_disturbed",
+    "honest_refused",
+)
 
 
 def show(result: Result) -> None:
@@ -85,6 +102,22 @@ def _crowds(result: Result) -> Table:
         for side, seen in (one["honest"] if one else {}).items()
     ]
     return Table("Honest crowds", ["who", "callers", "disturbed", "refused"], rows)
+
+
+def _before(result: Result) -> Table:
+    head = ["campaign", "obtained", "established disturbed", "newcomers disturbed"]
+    head += ["honest refused"]
+    rows = [
+        [
+            name.replace("_", " "),
+            _percent(one["share_of_corpus"]),
+            _percent(one["honest_disturbed"]),
+            _percent(one["honest_newcomers_disturbed"]),
+            str(one["honest_refused"]),
+        ]
+        for name, one in result.get("before", {}).items()
+    ]
+    return Table("The same before pools were tested by their members", head, rows)
 
 
 def _written(table: Table) -> str:

@@ -39,7 +39,7 @@ class Used:
         replaces: The account that it took the place of; empty for the first ones.
         asked: Prompts of the sweep asked.
         obtained: Of these, obtained.
-        in_full: Of these, answered at full quality, whatever the price.
+        in_full: Prompts answered at full quality, whatever the price; each counts once.
         disturbed: When a call was first disturbed, µs; 0 for never.
         refused: Whether a call was ever refused.
         first_day: Prompts asked in its first 24 hours, and obtained then.
@@ -70,6 +70,7 @@ class Sweeper:
         fit: The fit that scores it.
         used: Its accounts; the last one is in use.
         times: When each prompt was obtained, µs.
+        answered: Prompts that were answered at full quality, by their `id`.
     """
 
     scenario: Scenario
@@ -80,6 +81,7 @@ class Sweeper:
     fit: Fit
     used: list[Used] = field(default_factory=list[Used])
     times: list[int] = field(default_factory=list[int])
+    answered: set[int] = field(default_factory=set[int])
     tomorrow: list[Prompt] = field(default_factory=list[Prompt])
     failures: int = 0
     failed_days: int = 0
@@ -131,7 +133,9 @@ class Sweeper:
     def _note(self, now: int, answer: Answer, used: Used, asked: Prompt) -> None:
         used.asked += 1
         used.obtained += answer.obtained
-        used.in_full += answer.in_full
+        if answer.in_full and id(asked) not in self.answered:
+            self.answered.add(id(asked))
+            used.in_full += 1
         if now - used.begun < DAY:
             used.first_day[0] += 1
             used.first_day[1] += answer.obtained

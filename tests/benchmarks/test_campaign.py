@@ -401,7 +401,7 @@ def test_slow_progress_is_extrapolated() -> None:
     figures = outcome(answered(scenario, one_a_day, prompts(400)))
     assert figures["share_of_corpus"] < 0.2
     assert figures["account_days_to_90_percent"] == pytest.approx(4 * 90, rel=0.35)
-    assert figures["share_in_full_at_any_price"] > figures["share_of_corpus"]
+    assert figures["share_of_corpus"] < figures["share_in_full_at_any_price"] <= 1
 
 
 def test_replacements_that_get_little_are_held() -> None:
