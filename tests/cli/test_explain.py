@@ -232,3 +232,62 @@ def test_check_says_where_overrides_are(tmp_path: Path, capsys: pytest.CaptureFi
     path.write_text(OVERRIDDEN)
     assert main(["check", str(path)]) == 0
     assert "overrides: 3 in the policy" in capsys.readouterr().out
+
+
+KNOWN = """\
+secret: 0123456789abcdef0123456789abcdef
+identity: [api_key]
+models: {gpt: {input: 1, output: 1}}
+tiers:
+  new:
+    when: {age: {below: 7 days}}
+    scale: {price: 2, delay: 3}
+    then: {slow: 0.4, refuse: 0.8}
+  good:
+    when: {age: 90 days, calls: {at_least: 1k, below: 5k}, spent: $20, clean: 30 days}
+    then: []
+budgets:
+  - {name: rpm, limit: 9 requests/day}
+  - {name: breadth, limit: 400 buckets/30 days, then: [slow]}
+"""
+
+
+def test_check_says_what_tiers_ask_of_a_caller_and_change(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(KNOWN)
+    assert main(["check", str(path)]) == 0
+    said, warned = capsys.readouterr()
+    assert (
+        "  new: known for less than 1 week; prices rise 2 times as far; delays last 3 times as"
+        " long; calls are slowed from 40 %, refused from 80 %\n" in said
+    )
+    assert (
+        "  good: known for at least 90 days; at least 1,000 and less than 5,000 calls answered in a"
+        " year; at least $20 spent in a year; neither slowed, degraded nor refused by its own"
+        " budgets for at least 30 days; calls are in no stage\n" in said
+    )
+    assert "charge nothing" not in warned
+
+
+@pytest.mark.parametrize(
+    ("arguments", "tier"),
+    [
+        ((), "tier new (a newcomer, without `--age` and the like)\n"),
+        (("--age", "8 days"), "tier default\n"),
+        (("--age", "90d", "--calls", "1000", "--spent", "$20", "--clean", "30d"), "tier good\n"),
+        (("--age", "90d", "--calls", "1000", "--spent", "20", "--clean", "29d"), "tier default\n"),
+    ],
+)
+def test_explain_takes_what_the_store_would_know(
+    arguments: tuple[str, ...], tier: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explained(tmp_path, KNOWN, chat("hi"), "--header", "authorization: Bearer k", *arguments)
+    assert tier in capsys.readouterr().out
+
+
+def test_explain_refuses_a_history_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["explain", "policy.yaml", "--age", "long"])
+    assert "expected a duration such as" in capsys.readouterr().err

@@ -156,6 +156,23 @@ def test_tiers_that_follow_from_the_source_are_found_anew() -> None:
     assert count(replayed(calls, tiers), Happening.REFUSED).calls == 4
 
 
+def test_callers_grow_old_in_a_log() -> None:
+    more = "tiers: {young: {when: {age: {below: 1 day}}, scale: {pace: 0.5}}}"
+    day = 24 * 3_600
+    calls = [record(start + second) for start in (0, day) for second in range(3)]
+    found = replayed(calls, policy(PACE, more=more))
+    assert count(found, Happening.REFUSED).calls == 2 + 1
+    assert any("every caller is a newcomer" in caveat for caveat in found.policy.caveats)
+
+
+def test_tiers_that_ask_for_more_than_a_log_says_are_those_of_the_log() -> None:
+    more = "tiers: {young: {when: {age: {below: 1 day}, claim: {a: b}}, scale: {pace: 0.5}}}"
+    calls = [record(second, tier="young") for second in range(3)]
+    assert count(replayed(calls, policy(PACE, more=more)), Happening.REFUSED).calls == 2
+    plain = [record(second) for second in range(3)]
+    assert count(replayed(plain, policy(PACE, more=more)), Happening.REFUSED).calls == 1
+
+
 BREADTH = (
     "{name: breadth, limit: 4 buckets/day, price: {free: 0.5, cap: 4},"
     " then: {slow: 0.6}, mode: enforce}"

@@ -21,6 +21,7 @@ from querybudget.testing import (
     ManualClock,
     Reply,
     drive,
+    establish,
     http_scope,
     memory_limiter,
     request,
@@ -346,3 +347,27 @@ async def test_decisions_tell_what_was_slowed_degraded_and_priced() -> None:
         decisions.assert_degraded()
     with pytest.raises(AssertionError, match=r"expected at least one call priced over 9\.5"):
         decisions.assert_priced(over=9.5)
+
+
+@pytest.mark.anyio
+async def test_a_caller_may_be_established() -> None:
+    limiter = memory_limiter(
+        {
+            "identity": ["user", "api_key"],
+            "models": {"*": {"input": 1, "output": 1}},
+            "tiers": {
+                "good": {
+                    "when": {"age": "30 days", "calls": 100, "spent": "$5", "clean": "3 days"},
+                    "scale": {"requests": 2},
+                }
+            },
+            "budgets": [{"name": "rpm", "limit": "9 requests/minute"}],
+        }
+    )
+    establish(limiter, age="30 days", calls=100, spent="$5", user="ada")
+    establish(limiter, age="30 days", calls=100, spent="$5", clean="1 day", caller="sk-1")
+    tiers = [
+        (await limiter.admit(http_scope(**sender))).tier
+        for sender in ({"user": "ada"}, {"key": "sk-1"}, {"user": "bob"})
+    ]
+    assert tiers == ["good", "default", "default"]

@@ -320,3 +320,27 @@ def test_every_run_is_the_same() -> None:
     calls = [{"caller": "a", "times": 3, "expect": {"admitted": 3}}]
     assert str(played(calls)) == str(played(calls))
     assert str(played(calls)).startswith("it, line 0: expected 3 calls of a admitted, found 2")
+
+
+def test_the_store_may_know_a_caller_when_a_test_begins() -> None:
+    passes(
+        [
+            {"caller": "new", "times": 3, "expect": {"refused": 2}},
+            {"caller": "old", "times": 3, "expect": {"refused": 1}},
+            {"caller": "troubled", "times": 3, "expect": {"refused": 2}},
+            {"caller": "new", "at": "2 days", "times": 3, "expect": {"refused": 1}},
+            {"caller": "troubled", "at": "3 days", "times": 3, "expect": {"refused": 1}},
+        ],
+        tiers={
+            "young": {"when": {"age": {"below": "2 days"}}, "scale": {"rpm": 0.5}},
+            "bad": {"when": {"clean": {"below": "2 days"}}, "scale": {"rpm": 0.5}},
+            "poor": {"when": {"calls": {"below": 2}}, "scale": {"rpm": 5}},
+        },
+        test={
+            "callers": {
+                "new": {"api_key": "n"},
+                "old": {"api_key": "o", "age": "30 days", "calls": 9},
+                "troubled": {"api_key": "t", "age": "30 days", "calls": 9, "clean": "1 hour"},
+            }
+        },
+    )

@@ -8,11 +8,36 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from querybudget import notation
 from querybudget.cli.commands import add_command, add_policies, policy_of, quiet
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from querybudget.cli.commands import Commands
+    from querybudget.policy.history import History
+
+
+def _read(reads: Callable[[str], int]) -> Callable[[str], int]:
+    """Return a function of `notation` whose errors argparse shows."""
+
+    def read(text: str) -> int:
+        try:
+            return reads(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
+_KNOWN = (
+    ("age", _read(notation.duration), "TIME", "for how long the store has known the caller"),
+    ("calls", _read(notation.calls), "N", "how many of its calls were answered in a year"),
+    ("spent", _read(notation.dollars), "MONEY", "what they cost: '$20'"),
+    ("clean", _read(notation.elapsed), "TIME", "for how long nothing has slowed or refused it"),
+)
+"""What a store may know of a caller: words of `when`."""
 
 
 def add_check(commands: Commands) -> None:
@@ -65,6 +90,8 @@ def add_explain(commands: Commands) -> None:
     explain.add_argument(
         "--client", default="127.0.0.1", metavar="ADDR", help="the client's address"
     )
+    for word, reads, metavar, says in _KNOWN:
+        explain.add_argument(f"--{word}", type=reads, metavar=metavar, help=says)
     explain.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -159,9 +186,20 @@ def _explain(arguments: argparse.Namespace) -> int:
         headers=tuple(arguments.header),
         client=arguments.client,
         body=_body(arguments.request),
+        history=_history(arguments),
     )
     with quiet():
         return explain(policy, request, as_json=arguments.json)
+
+
+def _history(arguments: argparse.Namespace) -> History:
+    """Return what the store is taken to know of the caller, as options say."""
+    from querybudget.policy.history import NEWCOMER, History  # noqa: PLC0415
+    from querybudget.stores import system_clock  # noqa: PLC0415
+
+    known = {word: getattr(arguments, word) for word, *_ in _KNOWN}
+    said = {word: value for word, value in known.items() if value is not None}
+    return History.at(system_clock()(), **said) if said else NEWCOMER
 
 
 def _store(arguments: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from querybudget.cli.check_outputs import output_warnings, outputs
+from querybudget.cli.tier_text import STAGES, tiers
 from querybudget.coverage.response import BucketResponse, Stage
 from querybudget.errors import PolicyError, SetupError
 from querybudget.limiter.analysis import analyzer_for
@@ -44,7 +45,6 @@ MISSING = {
     Missing.SHARED: "share one account in its budgets",
     Missing.REFUSE: "are refused by its budgets",
 }
-_STAGES = {Stage.SLOW: "slowed", Stage.DEGRADE: "degraded", Stage.REFUSE: "refused"}
 _STREAMS = {
     StreamUsage.ASK: "asked for their usage where tokens or money count",
     StreamUsage.LEAVE: "not asked for their usage: reasoning that is not shown counts as nothing",
@@ -110,8 +110,7 @@ def _apart(policy: Policy) -> Iterator[str]:
     """What is different for some callers, one line for each kind."""
     for name, partition in policy.partitions.items():
         yield f"callers without {name} {MISSING[partition.missing]}"
-    if policy.tiers:
-        yield f"tiers: {', '.join(tier.name for tier in policy.tiers)}"
+    yield from tiers(policy)
     overrides = [f"{len(policy.overrides)} in the policy"] * bool(policy.overrides)
     overrides += [f"those of {each.target}" for each in policy.override_sources]
     if overrides:
@@ -209,7 +208,10 @@ def _never_charged(policy: Policy) -> Iterator[str]:
     """Warn of prices that no call can meet."""
     if not any(budget.quota.unit is Unit.USD for budget in policy.budgets):
         # Names under `models` may also give models accounts of their own.
-        if policy.models and not any("model" in budget.per for budget in policy.budgets):
+        needed = any("model" in budget.per for budget in policy.budgets) or any(
+            tier.when.history and tier.when.history.spent for tier in policy.tiers
+        )
+        if policy.models and not needed:
             yield "the prices under `models` charge nothing: no budget is in usd"
         return
     servers = frozenset(policy.server)
@@ -262,7 +264,7 @@ def _responding(budget: Budget) -> Iterator[str]:
             f"the price of a call rises above {share(response.free)} {of}, up to {highest} times"
             f" ({response.curve})"
         )
-    begins = [f"{_STAGES[stage]} from {share(begin)}" for stage, begin in response.stages]
+    begins = [f"{STAGES[stage]} from {share(begin)}" for stage, begin in response.stages]
     if begins and response.stages[0][0] is Stage.SLOW:
         begins[0] += f" by up to {span(response.delay)}"
     if budget.counted and not response.suspects and Stage.REFUSE not in dict(response.stages):

@@ -33,6 +33,7 @@ from querybudget.limiter.plans import Caller
 from querybudget.limiter.route import Route
 from querybudget.limiter.scopes import WEBSOCKET, is_preflight, paths_of, target_of
 from querybudget.overrides import Effect
+from querybudget.policy.history import NEWCOMER
 from querybudget.policy.model import Budget, EstimateSettings, Missing, Mode, Partition, Policy
 from querybudget.policy.routes import Unknown
 from querybudget.redact import shown
@@ -79,6 +80,9 @@ async def explain_request(policy: Policy, request: Request) -> Explanation:
 
 async def _decide(limiter: Limiter, request: Request) -> Explanation:
     policy, method, path = limiter.policy, request.method, request.path
+    if limiter.rules.histories is not None and request.history is not NEWCOMER:
+        key = limiter.caller_for(request.scope).identity.key
+        limiter.rules.histories.assume(key, request.history)
     ours = {policy.health: "it is `health`", policy.metrics.prometheus: "it is `metrics`"}
     if path and path in ours and method in READS:
         return _aside(policy, "untouched", "the middleware answers here itself", ours[path])
@@ -167,6 +171,7 @@ def _explanation(
         because=because,
         identity=admission.identity.source,
         tier=admission.tier,
+        newcomer=limiter.rules.histories is not None and request.history is NEWCOMER,
         operation=call.operation,
         model=shown(call.model),
         stream=call.stream,

@@ -37,7 +37,8 @@ def _call_lines(title: str, explanation: Explanation) -> Iterator[str]:
         if explanation.identity == ANONYMOUS:
             known = "not identified (the shared anonymous account)"
         yield f"  call      {explanation.operation}{model}{stream}"
-        yield f"  caller    {known}, tier {explanation.tier}"
+        newcomer = " (a newcomer, without `--age` and the like)" if explanation.newcomer else ""
+        yield f"  caller    {known}, tier {explanation.tier}{newcomer}"
         yield f"  tokens    {tokens[0]} in, {tokens[1]} out: {explanation.estimated}"
     if reads := "; ".join(_reading(explanation.reads)):
         yield f"  reads     {reads}"

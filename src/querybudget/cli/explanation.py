@@ -8,10 +8,15 @@ import msgspec
 
 from querybudget.asgi.types import Message
 from querybudget.limiter.scopes import WEBSOCKET
+from querybudget.policy.history import NEWCOMER, History
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A request as a server would receive it; header names in lower case."""
+    """A request as a server would receive it; header names in lower case.
+
+    Attributes:
+        history: What the store is taken to know of its sender.
+    """
 
     method: str
     path: str
@@ -19,6 +24,7 @@ class Request(msgspec.Struct, frozen=True):
     client: str = "127.0.0.1"
     body: bytes = b""
     query: str = ""
+    history: History = NEWCOMER
 
     @property
     def scope(self) -> dict[str, Any]:
@@ -96,6 +102,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
             budget applies to the method and path.
         because: The reason, as a sentence.
         identity: The resolver that identified the caller.
+        newcomer: Whether a tier asks what the store knows of the caller, and nothing is taken to be
+            known.
         operation: `Call.operation`.
         tokens: Tokens expected: input and output.
         estimated: How they were estimated.
@@ -111,6 +119,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     because: str
     identity: str = ""
     tier: str = ""
+    newcomer: bool = False
     operation: str = ""
     model: str = ""
     stream: bool = False

@@ -89,6 +89,14 @@ Fee = Annotated[
 ]
 """In picodollars."""
 
+Calls = Annotated[
+    int, written("calls", "a number of calls such as `100`", "integer string", 100, "1k")
+]
+Dollars = Annotated[
+    int, written("dollars", "an amount of money such as `$50`", "number string", "$50", 50)
+]
+"""In µ-dollars."""
+
 Networks = Annotated[
     tuple[str, ...],
     doc("Networks in CIDR notation; `*` for all, `unix` for peers on a Unix socket."),

@@ -31,6 +31,23 @@ class History(Struct, frozen=True):
         """Return the µs since the caller was last in trouble, or since it was first seen."""
         return min(self.age(now), now - self.troubled) if self.troubled else self.age(now)
 
+    @classmethod
+    def at(
+        cls, now: int, *, age: int = 0, calls: int = 0, spent: int = 0, clean: int | None = None
+    ) -> History:
+        """Return the history of a caller who is, at a moment, what is said.
+
+        Args:
+            now: The moment, µs since the epoch.
+            age: µs since it was first seen; at least `clean`.
+            calls: Calls answered within a year.
+            spent: µ-dollars that they cost.
+            clean: µs since it was last in trouble; None for never.
+        """
+        since = now - max(age, clean or 0, 1)
+        troubled = 0 if clean is None else max(now - clean, since)
+        return cls(Micros(since), calls, MicroUnits(spent), Micros(troubled))
+
 
 NEWCOMER = History()
 """Of callers of whom the store knows nothing, or cannot say it."""

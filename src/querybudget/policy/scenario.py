@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from querybudget.policy.history import NEWCOMER, History
 from querybudget.units import MICRO
 
 DECISIONS = ("admitted", "refused", "slowed", "degraded", "priced")
@@ -25,6 +26,10 @@ class ScenarioCaller(Struct, frozen=True):
         address: The client's.
         headers: Further headers by name, in lower case.
         claims: Claims of the verified token, nested or by their paths, as JSON holds them.
+        age: µs for which the store knows it when the test begins; 0 for a newcomer.
+        calls: Its calls that were answered in the year before.
+        spent: µ-dollars that they cost.
+        clean: µs since it was last in trouble then; None for never.
     """
 
     api_key: str = ""
@@ -32,6 +37,16 @@ class ScenarioCaller(Struct, frozen=True):
     address: str = ""
     headers: Mapping[str, str] = {}
     claims: Mapping[str, Any] = {}
+    age: int = 0
+    calls: int = 0
+    spent: int = 0
+    clean: int | None = None
+
+    def history(self, now: int) -> History:
+        """Return what the store knows of it when the test begins."""
+        if not (self.age or self.calls or self.spent or self.clean is not None):
+            return NEWCOMER
+        return History.at(now, age=self.age, calls=self.calls, spent=self.spent, clean=self.clean)
 
 
 class Expected(Struct, frozen=True):

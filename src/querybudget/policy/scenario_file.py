@@ -6,7 +6,17 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from querybudget.policy.fields import Duration, Factor, Text, Words, between, doc, written
+from querybudget.policy.fields import (
+    Calls,
+    Dollars,
+    Duration,
+    Factor,
+    Text,
+    Words,
+    between,
+    doc,
+    written,
+)
 from querybudget.policy.model import Mode
 from querybudget.policy.scenario import DECISIONS
 from querybudget.units import MICRO
@@ -56,6 +66,13 @@ class CallerFile(Struct, frozen=True):
     claims: Annotated[
         Claims, doc("Claims of the verified token: path to value, or nested as the token has them.")
     ] = "{}"
+    age: Annotated[Elapsed, doc("How long the store knows it when the test begins.")] = 0
+    calls: Annotated[Calls, doc("How many of its calls were answered in the year before.")] = 0
+    spent: Annotated[Dollars, doc("What these cost.")] = 0
+    clean: (
+        Annotated[Elapsed, doc("How long ago it was last slowed or refused; never by default.")]
+        | None
+    ) = None
 
 
 class ExpectFile(Struct, frozen=True):

@@ -124,6 +124,10 @@ def _caller(each: CallerFile, path: Path, problems: Problems) -> ScenarioCaller:
         each.address,
         {name.lower(): value for name, value in each.headers.items()},
         _claims(each.claims, (*path, "claims"), problems),
+        each.age,
+        each.calls,
+        each.spent,
+        each.clean,
     )
 
 

@@ -6,19 +6,11 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from querybudget.policy.fields import Duration, Factor, Networks, Text, doc, written
+from querybudget.policy.fields import Calls, Dollars, Duration, Factor, Networks, Text, doc
 from querybudget.policy.stage_words import Stages
 
 Source = Literal["user", "api_key", "header", "claim", "client_address", "anonymous"]
 _Texts = tuple[Text, ...]
-
-Calls = Annotated[
-    int, written("calls", "a number of calls such as `100`", "integer string", 100, "1k")
-]
-Dollars = Annotated[
-    int, written("dollars", "an amount of money such as `$50`", "number string", "$50", 50)
-]
-"""In µ-dollars."""
 
 
 class DurationsFile(Struct, frozen=True):

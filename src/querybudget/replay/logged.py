@@ -86,8 +86,10 @@ class Logged:
         self._limiter = limiter
         self._partitions = tuple(policy.partitions)
         self._tiers = {tier.name for tier in policy.tiers} | {DEFAULT_TIER}
-        rules = tier_rules(policy.tiers) if all(map(_told_by_source, policy.tiers)) else None
-        self._tier = rules if policy.tiers else None
+        told = all(map(_told_by_source, policy.tiers))
+        self._tier = tier_rules(policy.tiers) if policy.tiers and told else None
+        if not told:  # then tiers are as the log says
+            limiter.rules.histories = None
         self.asked: Callable[[str, str, str], Asked] = lru_cache(CACHED)(self._asked)
         self.strange_tiers = set[str]()
         """Tiers of records that the policy does not have."""

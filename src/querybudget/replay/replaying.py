@@ -120,6 +120,8 @@ class Side:
             yield f"the policy has no tier {named}: its callers are of tier default"
         if self._ground is not None:
             yield BY_THE_LOG
+        if self.player.limiter.rules.histories is not None:
+            yield "every caller is a newcomer at the beginning of the log: tiers ask how old it is"
         if self._policy.override_sources:
             yield "overrides that are read while a server runs are left out"
         if any("template" in budget.per for budget in self._policy.budgets):

@@ -6,11 +6,12 @@ import msgspec
 
 from querybudget.backends import guarantees_of, kept, lacking, needed
 from querybudget.errors import SetupError
+from querybudget.identity.tiers import asks_history
 from querybudget.policy.model import Policy
 from querybudget.redact import redact_url
 from querybudget.resilience.guard import Wait, within
 from querybudget.resilience.store import ResilientStore
-from querybudget.stores import Clock, Declares, Store, StoreSettings, open_store
+from querybudget.stores import Administers, Clock, Declares, Store, StoreSettings, open_store
 
 
 def open_resilient_store(
@@ -38,6 +39,10 @@ def open_resilient_store(
         if not all(callable(getattr(store, verb, None)) for verb in ("reserve", "settle")):
             raise SetupError(f"expected a store or the URL of one, found {name}")
         _check_windows(store, name, policy)
+        if asks_history(policy.tiers) and not isinstance(store, Administers):
+            raise SetupError(
+                f"the store {name} cannot show accounts, and a tier asks what it knows of callers"
+            )
         return ResilientStore(policy, store, clock, settings=settings, name=name, wait=wait)
     scheme = settings.url.partition("://")[0]
     guarantees = guarantees_of(settings.url)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from querybudget.testing.asgi import Driven, drive, http_scope, request
     from querybudget.testing.clock import ManualClock
     from querybudget.testing.decisions import Decisions
+    from querybudget.testing.establishing import establish
     from querybudget.testing.fake_analyzer import FakeAnalyzer
     from querybudget.testing.fake_model import (
         Failure,
@@ -44,6 +45,7 @@ __all__ = [
     "ScenarioFailure",
     "ScenarioResult",
     "drive",
+    "establish",
     "http_scope",
     "memory_limiter",
     "request",
@@ -62,6 +64,7 @@ _MODULES = (
     "limiter",
     "asgi",
     "spending",
+    "establishing",
     "live_server",
     "fake_analyzer",
     "fake_model",

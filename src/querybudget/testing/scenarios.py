@@ -20,10 +20,12 @@ from querybudget.asgi.middleware import QueryBudgetMiddleware
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.events import DecisionEvent
 from querybudget.limiter import Limiter
+from querybudget.policy.history import NEWCOMER
 from querybudget.policy.model import Embedding, Mode, Policy
 from querybudget.policy.scenario import Scenario, ScenarioCaller, ScenarioCalls
-from querybudget.testing.asgi import drive
+from querybudget.testing.asgi import drive, http_scope
 from querybudget.testing.clock import ManualClock
+from querybudget.testing.establishing import assume
 from querybudget.testing.fake_model.reply import Reply
 from querybudget.testing.fake_model.server import PATHS, FakeModel, ModelRequest
 from querybudget.testing.limiter import memory_limiter
@@ -112,6 +114,7 @@ class _Stage:
         parts: list[tuple[ScenarioCalls, Sequence[_Running]]] = []
         try:
             await self.limiter.feed.refresh()  # functions that return overrides
+            self._establish()
             for calls in self.scenario.calls:
                 first = len(self._running)
                 failures += await self._make(calls)
@@ -124,6 +127,14 @@ class _Stage:
         made_calls = tuple(each.result for each in self._running)
         failures.sort(key=lambda failure: failure.line)
         return ScenarioResult(self.scenario, tuple(failures), made_calls)
+
+    def _establish(self) -> None:
+        """Let the store know callers as the test says."""
+        for name, caller in self.scenario.callers.items():
+            history = caller.history(self._began)
+            if history is not NEWCOMER:
+                scope = http_scope(**sent_by(self.policy, name, caller))
+                assume(self.limiter, scope, history)
 
     async def _make(self, calls: ScenarioCalls) -> list[ScenarioFailure]:
         """Make some calls; return what could not be spent before."""
