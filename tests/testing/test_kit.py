@@ -366,8 +366,6 @@ async def test_a_caller_may_be_established() -> None:
     )
     establish(limiter, age="30 days", calls=100, spent="$5", user="ada")
     establish(limiter, age="30 days", calls=100, spent="$5", clean="1 day", caller="sk-1")
-    tiers = [
-        (await limiter.admit(http_scope(**sender))).tier
-        for sender in ({"user": "ada"}, {"key": "sk-1"}, {"user": "bob"})
-    ]
+    senders = http_scope(user="ada"), http_scope(key="sk-1"), http_scope(user="bob")
+    tiers = [(await limiter.admit(sender)).tier for sender in senders]
     assert tiers == ["good", "default", "default"]
