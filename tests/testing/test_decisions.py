@@ -122,6 +122,13 @@ def test_a_failed_assertion_after_many_calls_shows_a_few_callers_and_counts_the_
         service.decisions.assert_admitted()
 
 
+def test_a_failed_assertion_shows_the_line_of_the_test_and_not_of_the_kit() -> None:
+    service = Service(POLICY)
+    with pytest.raises(AssertionError) as failed:
+        service.decisions.assert_admitted()
+    assert [entry.path for entry in failed.traceback.filter(failed)] == [Path(__file__)]
+
+
 def test_a_body_that_cannot_be_read_is_said_to_be() -> None:
     service = Service(POLICY)
     service.ask("alice", {"model": "m", "messages": "not a list"})

@@ -102,6 +102,7 @@ class Decisions:
             times: The exact number; at least one by default.
             caller: Count only calls of this caller, named as for `of`.
         """
+        __tracebackhide__ = True
         self._assert_count(self.admitted, times, "admitted", caller)
 
     def assert_refused(
@@ -120,6 +121,7 @@ class Decisions:
             TypeError: `by` is not the name of one budget, or `wait` not a number. All assertions
                 raise it for an argument of another type.
         """
+        __tracebackhide__ = True
         self._check(by)
         found = [event for event in self.refused if not by or by in event.violated]
         what = _by("refused", by)
@@ -132,12 +134,14 @@ class Decisions:
 
     def assert_slowed(self, times: int | None = None, *, by: str = "", caller: str = "") -> None:
         """Assert that calls were delayed; the arguments are those of `assert_refused`."""
+        __tracebackhide__ = True
         self._check(by)
         found = [event for event in self.slowed if not by or by in acting(event, Stage.SLOW)]
         self._assert_count(found, times, _by("slowed", by), caller)
 
     def assert_degraded(self, times: int | None = None, *, by: str = "", caller: str = "") -> None:
         """Assert that calls were degraded; the arguments are those of `assert_refused`."""
+        __tracebackhide__ = True
         self._check(by)
         found = [event for event in self.degraded if not by or by in acting(event, Stage.DEGRADE)]
         self._assert_count(found, times, _by("degraded", by), caller)
@@ -150,6 +154,7 @@ class Decisions:
             over: Count only calls at a price above this.
             caller: Count only calls of this caller, named as for `of`.
         """
+        __tracebackhide__ = True
         check_number(over, "`over` as a factor")
         found = [event for event in self.admitted if event.price > over * MICRO]
         self._assert_count(found, times, f"priced over {over:g}", caller)
@@ -183,6 +188,7 @@ class Decisions:
     def _assert_count(
         self, found: list[DecisionEvent], times: int | None, what: str, caller: str
     ) -> None:
+        __tracebackhide__ = True  # pytest shows the test's line
         self._check_caller(caller)
         if caller:
             found = [event for event in found if self._is(event, caller)]
