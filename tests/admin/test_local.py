@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from querybudget.adapters.base import Call, Channel, Dialect, Segment
-from querybudget.admin import LocalAdmin
+from querybudget.admin import LocalAdmin, local_admin
 from querybudget.admin.views import kind_of
 from querybudget.errors import SetupError
 from querybudget.identity import KeyedHash
@@ -285,3 +285,14 @@ async def test_what_an_allowed_caller_spends_is_counted_whole_and_owed_by_nobody
     assert [one.refusal is None for one in admitted] == [True, True, False, False]
     month = (await admin.account(key)).budgets[0]
     assert (month.used, month.remaining) == (9 * MICRO, 0)
+
+
+async def test_top_says_how_many_accounts_it_has_read(
+    limiter: Limiter, admin: LocalAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_admin, "TOLD", 2)
+    for number in range(5):
+        await call(limiter, key=f"sk-{number}")
+    read = list[int]()
+    await admin.top("calls", 1, report=read.append)
+    assert read == [2, 4, 6]  # five callers, and their pool

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from querybudget.admin.protocol import AccountList, AccountView, BudgetUse
+from querybudget.admin.protocol import AccountList, AccountView, BudgetUse, Report
 from querybudget.coverage import Reason
 from querybudget.errors import StoreError
 from querybudget.overrides import AuditEntry, Effect, Override, Overrides
@@ -103,7 +103,9 @@ class FakeAdmin:
             raise LookupError(f"expected one account that begins with {key!r}, found {len(found)}")
         return found[0]
 
-    async def top(self, by: str = "score", limit: int = 10) -> Sequence[AccountView]:
+    async def top(
+        self, by: str = "score", limit: int = 10, *, report: Report | None = None
+    ) -> Sequence[AccountView]:
         self._check()
         return sorted(self.views.values(), key=lambda each: -each.score)[:limit]
 

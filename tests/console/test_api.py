@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from querybudget.admin.protocol import AccountList, AccountView
+from querybudget.admin.protocol import AccountList, AccountView, Report
 from querybudget.console.phrases import clock_time
 from querybudget.console.survey import TOP_FRESH
 from querybudget.overrides import AuditEntry, Effect, Override, Overrides
@@ -150,7 +150,9 @@ def test_all_accounts_are_read_for_one_list_and_then_shown_for_a_while(make: Mak
     class Counting(FakeAdmin):
         reads = 0
 
-        async def top(self, by: str = "score", limit: int = 10) -> Sequence[AccountView]:
+        async def top(
+            self, by: str = "score", limit: int = 10, *, report: Report | None = None
+        ) -> Sequence[AccountView]:
             self.reads += 1
             return await super().top(by, limit)
 

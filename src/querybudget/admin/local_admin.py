@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from querybudget.admin import views
 from querybudget.admin.erasing import Erasure, every
 from querybudget.admin.populations import pools_of, touched_of
-from querybudget.admin.protocol import AccountList, AccountNameError, AccountView
+from querybudget.admin.protocol import AccountList, AccountNameError, AccountView, Report
 from querybudget.admin.validation import change_in_words, check_change
 from querybudget.errors import SetupError, StoreError
 from querybudget.limiter import Limiter
@@ -31,6 +31,9 @@ logger = logging.getLogger("querybudget")
 
 SHORTEST = 8
 """Characters of a key's beginning that name an account, at least."""
+
+TOLD = 500
+"""Accounts after which it is said how many were read."""
 
 _ORDERS = ("score", "spent", "calls", "seen")
 _FULL = re.compile(r"[0-9a-f]{32}|anonymous|everyone|[a-z0-9_-]+:.+")
@@ -81,15 +84,20 @@ class LocalAdmin:
         record = await self._store.account(key) or await self._record(key)
         return (await self._views([record], cells=True))[0]
 
-    async def top(self, by: str = "score", limit: int = 10) -> Sequence[AccountView]:
+    async def top(
+        self, by: str = "score", limit: int = 10, *, report: Report | None = None
+    ) -> Sequence[AccountView]:
         """Return the first accounts by ``score``, ``spent``, ``calls``, ``seen`` or a budget.
 
         Only the first so many are held in memory, however many there are.
         """
         rank = self._rank(by)
         best: list[tuple[tuple[int, ...], str, AccountRecord]] = []
-        kept = set[str]()
+        kept, read = set[str](), 0
         async for record in every(self._store):
+            read += 1
+            if report is not None and not read % TOLD:
+                report(read)
             if views.is_calibration(record.partition):
                 continue
             placed = (rank(record), record.partition, record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -11,6 +11,9 @@ from querybudget.coverage import Reason, Touched
 from querybudget.overrides import AuditEntry, Override, Overrides
 from querybudget.traffic.record import TrafficRecord
 from querybudget.units import MICRO
+
+Report = Callable[[int], None]
+"""Takes how many accounts were read."""
 
 
 class BudgetUse(msgspec.Struct, frozen=True):
@@ -128,10 +131,14 @@ class Admin(Protocol):
         """Return one account."""
         ...
 
-    async def top(self, by: str = "score", limit: int = 10) -> Sequence[AccountView]:
+    async def top(
+        self, by: str = "score", limit: int = 10, *, report: Report | None = None
+    ) -> Sequence[AccountView]:
         """Return the first accounts by ``score``, ``spent``, ``calls``, ``seen`` or a budget.
 
-        A budget's name sorts by the share of it that is used. All accounts are read.
+        A budget's name sorts by the share of it that is used. All accounts are read, which takes
+        about 60 µs of processor time for each: `report` is told how many, now and then. A console
+        tells nothing until it has read them.
         """
         ...
 

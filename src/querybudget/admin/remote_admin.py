@@ -10,12 +10,14 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from querybudget.admin.protocol import AccountList, AccountNameError, AccountView
+from querybudget.admin.protocol import AccountList, AccountNameError, AccountView, Report
 from querybudget.errors import SetupError, StoreError
 from querybudget.overrides import AuditEntry, Override, Overrides
 from querybudget.traffic.record import TrafficRecord
 
 SECONDS = 30.0
+LONGEST = 600.0
+"""Seconds for an answer that needs a look at every account."""
 """How long an answer may take: a list reads many accounts."""
 
 _NOT_FOUND, _ERROR, _SERVER, _TOKEN = 404, 400, 500, 401
@@ -91,9 +93,13 @@ class RemoteAdmin:
         """Return one account."""
         return await self._get(AccountView, f"accounts/{_quoted(key)}")
 
-    async def top(self, by: str = "score", limit: int = 10) -> Sequence[AccountView]:
+    async def top(
+        self, by: str = "score", limit: int = 10, *, report: Report | None = None
+    ) -> Sequence[AccountView]:
         """Return the first accounts by ``score``, ``spent``, ``calls``, ``seen`` or a budget."""
-        return await self._get(tuple[AccountView, ...], "top", by=by, limit=limit)
+        del report
+        kind, params = tuple[AccountView, ...], {"by": by, "limit": limit}
+        return await self._ask(kind, "GET", "top", params=params, timeout=LONGEST)
 
     async def change(self, entry: Override, action: str) -> Override:
         """Add an override: ``grant``, ``override``, ``allow`` or ``block``."""

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from querybudget.cli.commands import add_command
@@ -17,6 +18,7 @@ from querybudget.cli.operator import (
     print_json,
     table,
 )
+from querybudget.cli.progress import accounts_read
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
 
 ALL = 100
 """Accounts that are asked for at once."""
+
+MANY = 10_000
+"""Accounts from which on `top` says how many it has read."""
+
+REST = 4
+"""How much longer than reading all accounts `top` then rests: reading takes time from calls."""
 
 HEADER = ("account", "kind", "tier", "score", "calls", "seen", "most used", "stage")
 
@@ -109,7 +117,7 @@ async def _peek(admin: Admin, arguments: argparse.Namespace) -> int:
 
 async def _top(admin: Admin, arguments: argparse.Namespace) -> int:
     if arguments.once or arguments.json or not sys.stdout.isatty():
-        found = await admin.top(arguments.by, arguments.limit)
+        found = await admin.top(arguments.by, arguments.limit, report=accounts_read())
         if arguments.json:
             print_json(found)
         else:
@@ -123,10 +131,19 @@ async def _top(admin: Admin, arguments: argparse.Namespace) -> int:
             "`top` needs another package to go on: pip install 'querybudget[cli]', or --once"
         ) from None
     with Live(refresh_per_second=4, screen=sys.stdout.isatty()) as live:
+        shown = ""
+
+        def reading(accounts: int) -> None:
+            read = f"  {accounts:,} accounts read" if accounts >= MANY else ""
+            live.update(Text(f"by {arguments.by}{read}\n\n{shown}", no_wrap=True))
+
         while True:
-            found = await admin.top(arguments.by, arguments.limit)
-            live.update(Text(f"by {arguments.by}\n\n{rows_of(found, arguments.by)}", no_wrap=True))
-            await asyncio.sleep(arguments.every)
+            begun = monotonic()
+            found = await admin.top(arguments.by, arguments.limit, report=reading)
+            shown = rows_of(found, arguments.by)
+            reading(0)
+            # Reading all accounts takes time from calls.
+            await asyncio.sleep(max(arguments.every, REST * (monotonic() - begun)))
 
 
 def rows_of(accounts: Sequence[AccountView], by: str = "score") -> str:

@@ -16,6 +16,19 @@ Report = Callable[[int, int], None]
 """Takes how many records were read, and the time of the last in µs since the epoch."""
 
 
+def accounts_read() -> Callable[[int], None]:
+    """Return what prints on standard error, every `PAUSE` seconds, how many accounts were read."""
+    following = monotonic() + PAUSE
+
+    def report(accounts: int) -> None:
+        nonlocal following
+        if monotonic() >= following:
+            following = monotonic() + PAUSE
+            print(f"{accounts:,} accounts read", file=sys.stderr)
+
+    return report
+
+
 @contextmanager
 def progress(*, plain: bool) -> Generator[Report]:
     """Show on standard error how far a command is.
