@@ -60,6 +60,7 @@ SAME_FILE = {
     "file": "a file on disk as its reader sees it: of the policy, and of SQLite's accounts",
     "health": "the state of the store: found out, and shown over HTTP",
     "identity": "the package, and the module with its namesake",
+    "linking": "links between accounts: the package, and what a policy says of it",
     "limiter": "the package, the module with its namesake, and limiters for tests",
     "proxy": "the package, and the command for it",
     "reloading": "another policy while it runs: what asks for it, and what it changes",

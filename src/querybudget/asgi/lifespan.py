@@ -18,6 +18,7 @@ from querybudget.asgi.workers import warn_of_workers
 from querybudget.errors import QueryBudgetError
 from querybudget.limiter import Limiter
 from querybudget.limiter.notices import description
+from querybudget.linking.linker import Linker
 from querybudget.redact import error_type
 
 OPEN_CALLS = 5.0
@@ -62,10 +63,13 @@ async def serve_lifespan(
     warn_of_workers(opened)
     reloading = Reloading(opened)
     reloading.start()
+    linker = Linker(opened)
+    linker.start()
     try:
         await _Lifespan(app, receive, send, opened, calls, startup).run(scope)
     finally:
         await reloading.stop()
+        await linker.stop()
 
 
 class _Lifespan:

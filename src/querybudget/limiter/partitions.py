@@ -110,10 +110,10 @@ class Partitions:
 
         Whoever contradicts himself shares one with his like.
         """
-        if word == GROUP:
-            return self.groups.get(caller.identity.key, caller.identity.key)
         if caller.pools is not None and word in caller.pools:
             return caller.pools[word]
+        if word == GROUP:
+            return self.groups.get(caller.identity.key, caller.identity.key)
         name = self._resolvers[word](caller.scope)
         if name:
             return f"{word}:{self._hashed(word, name)}"

@@ -78,7 +78,7 @@ class Administering:
         """As `Administers.overrides`."""
         return await self._ask(self._able.overrides(version))
 
-    async def override(self, entry: Override, audit: AuditEntry, /) -> None:
+    async def override(self, entry: Override, audit: AuditEntry | None, /) -> None:
         """As `Administers.override`."""
         await self._ask(self._able.override(entry, audit))
 

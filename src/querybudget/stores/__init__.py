@@ -164,8 +164,10 @@ class Administers(Protocol):
         """
         ...
 
-    async def override(self, entry: Override, audit: AuditEntry, /) -> None:
+    async def override(self, entry: Override, audit: AuditEntry | None, /) -> None:
         """Add an override, or replace that of the same id, and note it, in one atomic step.
+
+        Without an entry nothing is noted: the change is part of something that is.
 
         Raises:
             SetupError: There are `MAX_OVERRIDES`, or it is longer than a store keeps.

@@ -165,7 +165,7 @@ class MemoryStore:
     async def overrides(self, version: str = "") -> Overrides | None:
         return self._changes.overrides(version, self._clock())
 
-    async def override(self, entry: Override, audit: AuditEntry) -> None:
+    async def override(self, entry: Override, audit: AuditEntry | None) -> None:
         self._changes.override(entry, audit, self._clock())
 
     async def remove_override(self, name: str, audit: AuditEntry | None) -> bool:

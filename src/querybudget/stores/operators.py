@@ -104,9 +104,9 @@ class Changes:
             return None
         return listed(self._version, self._entries.values(), now)
 
-    def override(self, entry: Override, audit: AuditEntry, now: int) -> None:
+    def override(self, entry: Override, audit: AuditEntry | None, now: int) -> None:
         """As `Administers.override`."""
-        check(entry, audit)
+        check(entry, *((audit,) if audit else ()))
         if len(self._entries) >= self._sweep_at:
             self._entries = {n: kept for n, kept in self._entries.items() if not ended(kept, now)}
             self._sweep_at = min(max(SWEPT, 2 * len(self._entries)), MAX_OVERRIDES)
@@ -114,7 +114,8 @@ class Changes:
             raise too_many()
         self._entries[entry.id] = entry
         self._version = new_version()
-        self._log.append(audit)
+        if audit is not None:
+            self._log.append(audit)
 
     def remove(self, name: str, audit: AuditEntry | None) -> bool:
         """As `Administers.remove_override`."""

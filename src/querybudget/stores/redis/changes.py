@@ -39,7 +39,7 @@ class ChangeOps:
             return None
         return listed(found.decode(), map(unpacked, rest[0][1::2]), self._single.now())
 
-    async def override(self, entry: Override, audit: AuditEntry) -> None:
+    async def override(self, entry: Override, audit: AuditEntry | None) -> None:
         """As `Administers.override`."""
         until = str(entry.until).encode() if entry.until else b""
         if await self._run(audit, entry.id.encode(), packed(entry), until) == b"F":

@@ -192,7 +192,7 @@ class RedisStore:
     async def overrides(self, version: str = "") -> Overrides | None:
         return await self._changes.overrides(version)
 
-    async def override(self, entry: Override, audit: AuditEntry) -> None:
+    async def override(self, entry: Override, audit: AuditEntry | None) -> None:
         await self._changes.override(entry, audit)
 
     async def remove_override(self, name: str, audit: AuditEntry | None) -> bool:

@@ -36,15 +36,16 @@ def read_overrides(connection: sqlite3.Connection, version: str, now: int) -> Ov
 
 
 def set_override(
-    connection: sqlite3.Connection, entry: Override, audit: AuditEntry, now: int
+    connection: sqlite3.Connection, entry: Override, audit: AuditEntry | None, now: int
 ) -> bool:
-    """Add or replace an override, and note it. Return False if there are too many."""
+    """Add or replace an override, and note it if there is an entry. Return False if too many."""
     connection.execute(_SWEEP, (now, SWEPT))
     if connection.execute(_OTHERS, (entry.id,)).fetchone()[0] >= MAX_OVERRIDES:
         return False
     connection.execute(_SET, (entry.id, entry.until or MAX_INTEGER, packed(entry)))
     _changed(connection)
-    note(connection, audit)
+    if audit is not None:
+        note(connection, audit)
     return True
 
 

@@ -140,8 +140,8 @@ class SqliteStore:
     async def overrides(self, version: str = "") -> Overrides | None:
         return await self._transact(READ, changes.read_overrides, version, self._clock())
 
-    async def override(self, entry: Override, audit: AuditEntry) -> None:
-        check(entry, audit)
+    async def override(self, entry: Override, audit: AuditEntry | None) -> None:
+        check(entry, *((audit,) if audit else ()))
         if not await self._transact(WRITE, self._override, entry, audit):
             raise too_many()
 
@@ -273,7 +273,9 @@ class SqliteStore:
         connection.commit()
         return True
 
-    def _override(self, connection: sqlite3.Connection, entry: Override, audit: AuditEntry) -> bool:
+    def _override(
+        self, connection: sqlite3.Connection, entry: Override, audit: AuditEntry | None
+    ) -> bool:
         added = changes.set_override(connection, entry, audit, self._clock())
         connection.commit()
         return added

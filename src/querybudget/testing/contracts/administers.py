@@ -253,6 +253,12 @@ class AdministerContract(StoreTests):
             assert unnoted, "expected another version"
             assert not unnoted.entries, f"expected none, found {unnoted}"
             assert await admin.audit() == log
+            link = msgspec.structs.replace(changed(4), effect=Effect.LINK, budget="group:1")
+            await admin.override(link, None)
+            linked = await admin.overrides(unnoted.version)
+            assert linked, "expected another version"
+            assert linked.entries == (link,), f"expected {link}, found {linked}"
+            assert await admin.audit() == log
 
     async def test_changes_made_at_once_are_all_kept(self) -> None:
         async with self._administering() as (_, admin):
