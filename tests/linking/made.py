@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from querybudget.coverage.trace import BIN, BINS, MINUTE, Trace
 from querybudget.linking.candidates import Candidate
@@ -41,7 +43,7 @@ class World:
         """Of few accounts each, but for some popular ones."""
         return int(self.draw.paretovariate(0.4)) % 10_000 + 1
 
-    def honest(self, *, established: bool = False, template: int = 0, **known: object) -> Candidate:
+    def honest(self, *, established: bool = False, template: int = 0, **known: Any) -> Candidate:
         """Add an honest account."""
         tail = self.honest_tail()
         return self._add(
@@ -50,7 +52,7 @@ class World:
             **{"cells": self.interests(), "tail": tail, **known},
         )
 
-    def sweeper(self, *, template: int = 0, **known: object) -> Candidate:
+    def sweeper(self, *, template: int = 0, **known: Any) -> Candidate:
         """Add an account of the campaign: half are beyond the last tail, as measured."""
         tail = self.draw.choices((0, 1, 2, 3), (4, 6, 15, 75))[0]
         cells = [self.draw.randrange(CELLS) for _ in range(ASKED)]
@@ -78,8 +80,8 @@ class World:
     def _add(
         self,
         *,
-        cells: object,
-        tail: object,
+        cells: list[int],
+        tail: int,
         established: bool = False,
         template: int = 0,
         marks: tuple[int, ...] = (),
@@ -89,13 +91,11 @@ class World:
         seen: int = NOW,
     ) -> Candidate:
         bitmap = bytearray(CELLS // 8)
-        assert isinstance(cells, list)
         for cell in cells:
             bitmap[cell >> 3] |= 128 >> (cell & 7)
         trace = Trace()
         for at in sorted(bins if bins is not None else self.bins()):
             trace.note((), at * BIN)
-        assert isinstance(tail, int)
         member = Candidate(
             f"{len(self.members):08x}{self.draw.getrandbits(96):024x}",
             seen,
@@ -112,7 +112,9 @@ class World:
         self.members.append(member)
         return member
 
-    def links(self, largest: int = 1_000, **present: str) -> list[Link]:
+    def links(
+        self, largest: int = 1_000, present: Mapping[str, str] = MappingProxyType({})
+    ) -> list[Link]:
         """Link all accounts."""
         return links(self.members, present, largest, NOW, DECAY)
 

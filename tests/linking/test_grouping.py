@@ -233,7 +233,7 @@ def test_groups_keep_their_names_while_they_grow() -> None:
     before = {link.account: link.group for link in world.links()}
     for _ in range(100):
         world.sweeper(template=RARE)
-    after = {link.account: link.group for link in world.links(**before)}
+    after = {link.account: link.group for link in world.links(present=before)}
     assert set(after.values()) == set(before.values())
     assert len(after) > len(before)
 

@@ -109,7 +109,7 @@ class KeepsEndedOverrides(MemoryStore):
 
 
 class ReadsThenReplacesOverrides(MemoryStore):
-    async def override(self, entry: Override, audit: AuditEntry) -> None:
+    async def override(self, entry: Override, audit: AuditEntry | None) -> None:
         before = dict(self._changes._entries)
         await asyncio.sleep(0)
         self._changes._entries = before
@@ -122,7 +122,7 @@ class LogsOldestFirst(MemoryStore):
 
 
 class IgnoresWhatIsTooLong(MemoryStore):
-    async def override(self, entry: Override, audit: AuditEntry) -> None:
+    async def override(self, entry: Override, audit: AuditEntry | None) -> None:
         try:
             await super().override(entry, audit)
         except SetupError:

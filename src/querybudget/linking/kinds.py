@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
-from math import log, sqrt
+from math import log
 
 import msgspec
 
+from querybudget.coverage.fitted import TAIL_SHARES
+from querybudget.coverage.group import lower_bound
 from querybudget.linking.candidates import Candidate
 
 CAP = 5.0
@@ -31,16 +33,11 @@ WRONG = 0.01
 FEWEST = 5
 """Accounts beyond a tail before a tie's conduct says anything."""
 
-SHARES = (0.1, 0.03, 0.01)
-"""Shares of honest callers beyond each of the tails."""
-
 OWN_USERS = 3
 """Established accounts of a tie from which on they say what is usual there."""
 
 OWN_SHARE = 0.1
 """And their share of the tie's accounts: a campaign would have to age as many."""
-
-_Z = 1.645
 
 
 class Kind(enum.StrEnum):
@@ -130,15 +127,7 @@ def honest_share(members: Iterable[Candidate]) -> float:
     if not tails:
         return 1.0
     beyond = sum(tail > 0 for tail in tails)
-    return min(1.0, (1 - lower_bound(beyond, len(tails))) / (1 - SHARES[0]))
-
-
-def lower_bound(count: int, total: int) -> float:
-    """Return the lower end of Wilson's interval for a share (JASA 22, 1927)."""
-    share, squared = count / total, _Z * _Z
-    middle = share + squared / (2 * total)
-    width = _Z * sqrt(share * (1 - share) / total + squared / (4 * total * total))
-    return (middle - width) / (1 + squared / total)
+    return min(1.0, (1 - lower_bound(beyond, len(tails))) / (1 - TAIL_SHARES[0]))
 
 
 def conduct(members: Sequence[Candidate]) -> tuple[int, float]:
@@ -155,7 +144,7 @@ def conduct(members: Sequence[Candidate]) -> tuple[int, float]:
     if own >= OWN_USERS and own >= OWN_SHARE * len(members):
         return 0, 0.0
     honest = honest_share(members) * len(tails)
-    for number, share in enumerate(SHARES, 1):
+    for number, share in enumerate(TAIL_SHARES, 1):
         beyond = sum(tail >= number for tail in tails)
         if beyond >= FEWEST and honest * share <= WRONG * beyond:
             return number, capped(-log(honest * share / beyond))
