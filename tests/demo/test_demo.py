@@ -12,7 +12,7 @@ import pytest
 from querybudget import demo
 from querybudget.cli.main import main
 from querybudget.demo import POLICY
-from querybudget.demo.callers import CALLERS
+from querybudget.demo.callers import CALLERS, EACH, HEADS, PEOPLE
 from querybudget.demo.prompts import agent, conversation, documents, hidden
 from querybudget.demo.show import show
 from querybudget.errors import SetupError
@@ -40,7 +40,7 @@ def test_the_chat_user_is_never_refused(shown: str) -> None:
     assert "sent 40, admitted 40, refused 0;" in of(shown, "chat user")
 
 
-@pytest.mark.parametrize("caller", ["chat user", "agent", "documents"])
+@pytest.mark.parametrize("caller", ["chat user", "agent", "documents", "newcomers"])
 def test_an_honest_caller_pays_a_price_of_one_and_meets_no_stage(shown: str, caller: str) -> None:
     assert re.search(r"refused 0; .* buckets, last price 1\.0$", of(shown, caller))
 
@@ -57,6 +57,21 @@ def test_a_sweeper_who_hides_and_repeats_itself_is_priced_out(shown: str) -> Non
     assert re.search(r"stage refuse, at a price of 10\.0", shown)
     assert all(f"{stage} (" in found[3] for stage in stages)
     assert int(found[1]) <= 80
+
+
+def test_a_hydra_is_held_beside_honest_newcomers(shown: str) -> None:
+    line = of(shown, "hydra")
+    held = {stage: int(calls) for stage, calls in re.findall(r"(\w+) \((\d+)\)", line)}
+    assert held["degrade"] > 40, line
+    assert re.search(r"hydra +stage slow, at a price of [\d.]+, because of population", shown)
+    assert "sent 80, admitted 80, refused 0;" in of(shown, "newcomers")
+
+
+def test_no_account_of_the_hydra_asks_what_another_does_or_more_than_a_person() -> None:
+    hydra, newcomers = (c for c in CALLERS if c.name in {"hydra", "newcomers"})
+    assert len(set(sweep(HEADS * EACH))) == HEADS * EACH
+    assert (len(set(hydra.keys)), len(set(newcomers.keys))) == (HEADS, PEOPLE)
+    assert EACH < 15
 
 
 def test_the_sweeper_is_shown_no_figure(shown: str) -> None:
@@ -132,6 +147,7 @@ def test_its_policy_is_right() -> None:
         "spend",
         "everyone",
         "breadth",
+        "new-ground",
     ]
 
 

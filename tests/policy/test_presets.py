@@ -50,10 +50,18 @@ def test_a_pool_of_the_distillation_preset_spends_nothing() -> None:
     assert [budget.name for budget in policy.budgets if not budget.counted] == ["campaign"]
 
 
+def test_the_campaigns_preset_judges_newcomers_by_their_age_together() -> None:
+    policy = Policy.load("preset:campaigns", environ={})
+    assert {budget.mode for budget in policy.budgets} == {Mode.SHADOW}
+    assert [tier.name for tier in policy.tiers if tier.when.history is not None] == ["new"]
+    tested = [budget for budget in policy.budgets if budget.response and budget.response.suspects]
+    assert [(budget.per, budget.match.tier) for budget in tested] == [(("tier",), ("new",))]
+
+
 def test_an_unknown_preset_is_a_problem_that_names_the_nearest() -> None:
     with pytest.raises(PolicyError) as caught:
         Policy.load("preset:distilation", environ={})
-    assert str(caught.value).startswith("preset:distilation: expected a preset of `distillation`,")
+    assert str(caught.value).startswith("preset:distilation: expected a preset of `campaigns`")
     assert "(did you mean `distillation`?)" in str(caught.value)
 
 

@@ -1,6 +1,6 @@
 """`querybudget demo`: budgets at work in the terminal.
 
-A real server on a local port, real HTTP, and eight callers at once. Only the model is fake.
+A real server on a local port, real HTTP, and ten kinds of callers at once. Only the model is fake.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Eight callers at once, over real HTTP, and the model's answers to each."""
+"""Ten kinds of callers at once, over real HTTP, and the model's answers to each."""
 
 from __future__ import annotations
 
@@ -21,15 +21,35 @@ HANGS_UP_AFTER = 12
 AT_ONCE = 24
 SWEPT = 150
 """Prompts of the sweep; each is sent twice."""
+HEADS, EACH = 24, 12
+"""Accounts of the hydra, and prompts of each: all different, and few enough to be innocent."""
+PEOPLE, TALKS = 8, 10
+"""Honest newcomers, and what each says: a few things, as the chat user does."""
 WORDS = "A budget is a promise about what may be used, by whom, and how soon. "
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """One of the callers: its name, what it does in a few words, and its API key."""
+    """One of the callers, or several that are alike.
+
+    Attributes:
+        asks: What it does, in a few words.
+        key: Its API key, or the beginning of each of theirs.
+        accounts: How many they are.
+        new: Whether they are new. The store has known all others for months.
+    """
 
     name: str
     asks: str
     key: str
+    accounts: int = 1
+    new: bool = False
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The API key of each account."""
+        if self.accounts == 1:
+            return (self.key,)
+        return tuple(f"{self.key}-{number}" for number in range(self.accounts))
 
 
 CALLERS = (
@@ -37,6 +57,8 @@ CALLERS = (
     Caller("agent", "tools, and the conversation again", "sk-agent"),
     Caller("documents", "questions about a handbook", "sk-documents"),
     Caller("sweeper", "everything, twice, in tool results", "sk-sweeper"),
+    Caller("hydra", f"everything, by {HEADS} new accounts", "sk-hydra", HEADS, new=True),
+    Caller("newcomers", f"{PEOPLE} people, as new as those", "sk-new", PEOPLE, new=True),
     Caller("burst", f"{AT_ONCE} calls at once", "sk-burst"),
     Caller("hangs up", "asks for 2,000 tokens, leaves early", "sk-hangs-up"),
     Caller("long answers", "in Anthropic's words", "sk-long"),
@@ -70,8 +92,8 @@ def answer_of(beat: float, burst_is_answered: asyncio.Event) -> Callable[[ModelR
     def reply(request: ModelRequest) -> Reply:
         # The usage is that of a tokenizer with four bytes per token.
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
-        match key:
-            case "sk-agent" | "sk-documents" | "sk-sweeper":
+        match "-".join(key.split("-")[:2]) if key.startswith(("sk-hydra", "sk-new")) else key:
+            case "sk-agent" | "sk-documents" | "sk-sweeper" | "sk-hydra" | "sk-new":
                 usage = Usage(input=30, output=30)
                 return Reply(WORDS * 2, usage, gate=Pause(0.01 * beat, never))
             case "sk-long":
@@ -123,6 +145,8 @@ class Traffic:
             self._agent,
             self._documents,
             self._sweep,
+            self._hydra,
+            self._newcomers,
             self._burst,
             self._hang_up,
             self._long_answers,
@@ -159,6 +183,26 @@ class Traffic:
                 await self._whole(caller, "/v1/chat/completions", body)
                 await self._rest(0.02)
 
+    async def _hydra(self, caller: Caller) -> None:
+        prompts = sweep(HEADS * EACH)
+        async with asyncio.TaskGroup() as heads:
+            for number, key in enumerate(caller.keys):
+                heads.create_task(self._say_all(caller, key, prompts[number::HEADS]))
+
+    async def _newcomers(self, caller: Caller) -> None:
+        said = list(conversation())
+        async with asyncio.TaskGroup() as people:
+            for number, key in enumerate(caller.keys):
+                begin = 5 * number
+                texts = [said[(begin + turn) % len(said)] for turn in range(TALKS)]
+                people.create_task(self._say_all(caller, key, texts))
+
+    async def _say_all(self, caller: Caller, key: str, texts: Sequence[str]) -> None:
+        for text in texts:
+            body = _body("small", 60, [{"role": "user", "content": text}])
+            await self._whole(caller, "/v1/chat/completions", body, key)
+            await self._rest(0.7)
+
     async def _burst(self, caller: Caller) -> None:
         await self._rest(4)
         body = _chat("small", 20)
@@ -193,9 +237,10 @@ class Traffic:
     async def _rest(self, beats: float) -> None:
         await asyncio.sleep(beats * self._beat)
 
-    async def _whole(self, caller: Caller, path: str, body: dict[str, Any]) -> None:
+    async def _whole(self, caller: Caller, path: str, body: dict[str, Any], key: str = "") -> None:
         self._board.rows[caller.name].sent += 1
-        answer = await self._client.post(path, json=body, headers=_credential(caller))
+        headers = _credential(key or caller.key)
+        answer = await self._client.post(path, json=body, headers=headers)
         self._note(caller, answer)
 
     async def _stream(
@@ -204,7 +249,7 @@ class Traffic:
         """Request a stream; if `pieces` is set, hang up after that many pieces of text."""
         self._board.rows[caller.name].sent += 1
         streamed = {**body, "stream": True}
-        headers, seen = _credential(caller), 0
+        headers, seen = _credential(caller.key), 0
         async with self._client.stream("POST", path, json=streamed, headers=headers) as answer:
             if not answer.is_success:
                 await answer.aread()
@@ -236,8 +281,8 @@ def _body(model: str, max_tokens: int, messages: Sequence[dict[str, Any]]) -> di
     return {"model": model, "max_tokens": max_tokens, "messages": messages}
 
 
-def _credential(caller: Caller) -> dict[str, str]:
-    return {"authorization": f"Bearer {caller.key}"}
+def _credential(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
 
 
 def _is_text(line: str) -> bool:

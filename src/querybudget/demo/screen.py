@@ -25,15 +25,15 @@ _WAIT = "try again in "
 
 
 class Row(msgspec.Struct, eq=False):
-    """One caller.
+    """One caller, or several that are alike.
 
     Attributes:
         asks: What it does, in a few words.
-        key: The key of its identity.
+        keys: The key of the identity of each account.
         refused: Calls refused, by budget.
         tokens: Tokens settled.
-        spent: What is used of its smallest budget of each unit, µ-units.
-        limits: The limits of these budgets, µ-units.
+        spent: What is used of its smallest budget of each unit, µ-units; of all accounts together.
+        limits: The limits of these budgets, µ-units, likewise.
         price: The price of its last call, in millionths.
         stage: The stage of its last call: ``none``, ``slow``, ``degrade`` or ``refuse``.
         stages: Number of calls at each stage but ``none``.
@@ -42,7 +42,7 @@ class Row(msgspec.Struct, eq=False):
 
     name: str
     asks: str
-    key: str
+    keys: tuple[str, ...]
     sent: int = 0
     admitted: int = 0
     refused: Counter[str] = msgspec.field(default_factory=Counter[str])
@@ -67,7 +67,8 @@ class Board:
 
     def add(self, row: Row) -> None:
         """Add a caller."""
-        self.rows[row.name] = self._by_key[row.key] = row
+        self.rows[row.name] = row
+        self._by_key |= dict.fromkeys(row.keys, row)
 
     def say(self, name: str, text: str) -> None:
         """Note what happened to a caller, once if it is repeated with another wait."""
@@ -114,10 +115,10 @@ class Board:
     async def refresh(self, store: Store) -> None:
         """Look up what each caller has used."""
         for row in self.rows.values():
-            figures = await store.peek(row.key, self._shown)
-            for quota, (left, _) in zip(self._shown, figures, strict=True):
-                row.spent[quota.unit] = quota.limit - left
-                row.limits[quota.unit] = quota.limit
+            figures = [await store.peek(key, self._shown) for key in row.keys]
+            for quota, lefts in zip(self._shown, zip(*figures, strict=True), strict=True):
+                row.spent[quota.unit] = sum(quota.limit - left for left, _ in lefts)
+                row.limits[quota.unit] = len(row.keys) * quota.limit
 
 
 def printer() -> Callable[[str, str], None]:
@@ -131,7 +132,10 @@ def printer() -> Callable[[str, str], None]:
 
 
 def screen(board: Board, url: str) -> Group:
-    """Return the board: figures above, words below, within 80 columns and 24 lines."""
+    """Return the board: figures above, words below, within 80 columns and 24 lines.
+
+    There are no words about callers whose calls are all answered as usual.
+    """
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - an extra
     from rich.console import Group  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -148,6 +152,8 @@ def screen(board: Board, url: str) -> Group:
         colour = "yellow" if row.refused else ""
         figures.add_row(*(Text(cell, style=colour) for cell in _cells(row)))
         done = _stages(row) or row.last
+        if done == "answered":
+            continue
         text = Text.assemble((row.asks, "bold"), f": {done}" if done else "")
         happens.add_row(Text(f" {row.name}", style=colour), text)
     return Group(figures, happens)

@@ -12,12 +12,17 @@ import uvicorn
 
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.types import ASGIApp
-from querybudget.demo.callers import CALLERS, Traffic, answer_of
+from querybudget.demo.callers import CALLERS, Caller, Traffic, answer_of
 from querybudget.demo.screen import Board, Row, printer, screen, summary
 from querybudget.limiter import Limiter
+from querybudget.policy.history import History
 from querybudget.policy.model import Policy
 from querybudget.stores import MemoryStore, system_clock
 from querybudget.testing import FakeModel
+from querybudget.units import SECOND
+
+KNOWN = 90 * 24 * 3_600 * SECOND
+"""µs for which the store is taken to know callers who are not new."""
 
 FRAMES = 8
 """Frames a second."""
@@ -72,9 +77,11 @@ async def play(
 
     limiter = Limiter(policy, store=store, clock=clock, sleep=sleep, hooks=[board.on_event])
     for caller in CALLERS:
-        headers = [(b"authorization", f"Bearer {caller.key}".encode())]
-        known = limiter.caller_for({"type": "http", "headers": headers, "client": ("127.0.0.1", 0)})
-        board.add(Row(caller.name, caller.asks, known.identity.key))
+        accounts = _accounts(limiter, caller)
+        board.add(Row(caller.name, caller.asks, accounts))
+        if not caller.new and limiter.rules.histories is not None:
+            for key in accounts:
+                limiter.rules.histories.assume(key, History.at(clock(), age=KNOWN))
     app = QueryBudgetMiddleware(FakeModel(answer_of(beat, burst_is_answered)), limiter=limiter)
     async with _serving(app) as url, _client(url) as client:
         framing = asyncio.create_task(_frames(board, store, frame, url))
@@ -86,6 +93,14 @@ async def play(
     await board.refresh(store)
     frame(board, url)
     return board
+
+
+def _accounts(limiter: Limiter, caller: Caller) -> tuple[str, ...]:
+    """Return the keys of a caller's accounts."""
+    client = ("127.0.0.1", 0)
+    headers = [[(b"authorization", f"Bearer {key}".encode())] for key in caller.keys]
+    scopes = [{"type": "http", "headers": each, "client": client} for each in headers]
+    return tuple(limiter.caller_for(scope).identity.key for scope in scopes)
 
 
 def _pass_on_an_interrupt() -> None:

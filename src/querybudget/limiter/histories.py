@@ -283,9 +283,10 @@ class Histories:
 
 
 def _own_trouble(key: str, admission: Admission) -> bool:
-    """Return True if a budget in buckets of the caller's own does something to its call.
+    """Return True if a budget in buckets does something to a call for what its caller covers.
 
-    What a pool has covered says nothing about one of its members.
+    That is one of the caller's own, or one that only suspects spend. What a pool has covered says
+    nothing about one of its members.
     """
     decision = admission.decision
     if decision is None or not (admission.stage or admission.refusal is Refusal.ABNORMAL):
@@ -293,7 +294,10 @@ def _own_trouble(key: str, admission: Admission) -> bool:
     return any(
         status.line.response is not None
         and not status.line.shadow
-        and key in status.line.partition.split(SEPARATOR)
+        and (
+            key in status.line.partition.split(SEPARATOR)
+            or status.line.response.suspects is not None
+        )
         and (status.verdict or status.line.response.stage(status.strain, Stage.NONE))
         for status in decision.lines
     )
