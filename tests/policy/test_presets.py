@@ -32,7 +32,7 @@ def test_the_distillation_preset_starts_in_shadow() -> None:
 def test_the_distillation_preset_slows_first_and_refuses_last() -> None:
     policy = Policy.load("preset:distillation", environ={})
     responses = [budget.response for budget in policy.budgets if budget.response]
-    assert len(responses) == 2
+    assert len(responses) == 3
     for response in responses:
         stages = dict(response.stages)
         assert stages[Stage.SLOW] < stages[Stage.DEGRADE] < stages[Stage.REFUSE] == MICRO
@@ -56,6 +56,18 @@ def test_the_campaigns_preset_judges_newcomers_by_their_age_together() -> None:
     assert [tier.name for tier in policy.tiers if tier.when.history is not None] == ["new"]
     tested = [budget for budget in policy.budgets if budget.response and budget.response.suspects]
     assert [(budget.per, budget.match.tier) for budget in tested] == [(("tier",), ("new",))]
+
+
+def test_what_suspects_share_in_the_distillation_preset_is_what_one_caller_may_cover() -> None:
+    policy = Policy.load("preset:distillation", environ={})
+    breadth, *_ = policy.budgets
+    shared = [one for one in policy.budgets if one.response and one.response.suspects]
+    assert [one.per for one in shared] == [("template",)]
+    for budget in shared:
+        assert (budget.quota.limit, budget.quota.window) == (
+            breadth.quota.limit,
+            breadth.quota.window,
+        )
 
 
 def test_an_unknown_preset_is_a_problem_that_names_the_nearest() -> None:

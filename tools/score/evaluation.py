@@ -17,7 +17,7 @@ MAX_FALSE_SHARE = 0.0075
 """Share of honest persons and applications that may ever be suspect, in their whole life."""
 MARGIN = 1.0
 """How much more evidence than any honest caller reached is certain, in log-odds."""
-TAILS = (0.1, 0.03, 0.01)
+TAILS = (0.1, 0.03, 0.01, 0.003)
 """Shares of honest callers beyond the bounds of `fitted.POOL_TAILS`."""
 FOLDS, SEEDS = 10, 3
 BOUNDS = (50, 100, 200, 1000)

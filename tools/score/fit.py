@@ -11,7 +11,7 @@ Needs scikit-learn in addition to querybudget. Nothing is set for any corpus by 
                      reach in their whole life, in cross-validation by source: each is scored with
                      a fit that saw no corpus that shares a source with it
     CERTAIN          evidence beyond what any of them reached
-    POOL_TAILS       evidence that a tenth, 3 % and 1 % of honest accounts reach at the first looks
+    POOL_TAILS       evidence that 10, 3, 1 and 0.3 % of honest accounts reach at the first looks
 
 and of `querybudget.coverage.leaning`: what the same regression says of the mean vector.
 """

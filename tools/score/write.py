@@ -11,6 +11,7 @@ import numpy as np
 import querybudget.coverage.fitted as shipped
 from querybudget.coverage import leaning
 from querybudget.coverage.evidence import FEATURES
+from tools.score.evaluation import TAILS
 from tools.score.model import ALLOWANCE, CAP, CLIP, FLOOR, Floats, Model
 
 CORPORA = Path(__file__).with_name("corpora.json")
@@ -48,10 +49,13 @@ beyond what any of them reached; both by fits that had not seen the caller's sou
 
 POOL_TAILS = (
 {"".join("    (" + ", ".join(f"{v:.5g}" for v in row) + ")," + chr(10) for row in tails)})
-"""For each of the first looks: evidence that 10, 3 and 1 % of honest callers reach."""
+"""For each of the first looks: evidence that 10, 3, 1 and 0.3 % of honest callers reach."""
+
+TAIL_SHARES = {TAILS}
+"""Those shares."""
 
 POOL_SHARE = {POOL_SHARE}
-"""For each tail: the share of a pool's members in it from which on the pool is suspect."""
+"""For each tail but the finest: the share of a pool's members in it from which on it is suspect."""
 
 MEAN = (
 {_rows(curves.mean.T)}
