@@ -86,8 +86,8 @@ class Bench:
             self.accounts.setdefault(partition, Account(START))
         return ledger.reserve(self.accounts, charge, START)
 
-    def held(self, cell: int, **more: int) -> int:
-        reservation = self.ask(seen(cell), **more).reservation
+    def held(self, cell: int) -> int:
+        reservation = self.ask(seen(cell)).reservation
         assert reservation
         return reservation.held[0]
 
