@@ -17,7 +17,8 @@ Members of the JSON:
                   -2 a broken connection
     requests      per second
     latency_ms    {calm, faults}: median, p99 and maximum
-    tight         most calls that a minute admitted of an account with a tight limit
+    tight         most calls that a minute admitted of an account with a tight limit, and how many
+                  were refused
     samples       of the server each 10 s: rss (bytes), files, tasks, threads, objects
     growth        of the medians of samples from the second to the last third, in percent
     at_rest       a sample after the last request
@@ -40,7 +41,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.rounds import machine
 from benchmarks.soak.balance import balance
@@ -49,7 +50,9 @@ from benchmarks.soak.faults import Faults, PolicyFile
 from tests.servers.process import free_port
 from tests.servers.redis import RedisServer
 
-ACCOUNTS = (40, 4)
+ORDINARY = 40
+"""Accounts without a tight limit."""
+
 TIGHT = 30
 """Calls a minute of the accounts with a tight limit."""
 
@@ -83,7 +86,23 @@ def policy(url: str) -> dict[str, Any]:
     }
 
 
-async def soaked(minutes: float, clients: int, limiter: str, directory: Path) -> dict[str, Any]:
+class Load(NamedTuple):
+    """What is sent.
+
+    Attributes:
+        minutes: For how long.
+        clients: By how many at once.
+        accounts: Number of ordinary accounts, and of accounts with a tight limit.
+        tight: How many of 100 requests are of those.
+    """
+
+    minutes: float
+    clients: int
+    accounts: tuple[int, int]
+    tight: int
+
+
+async def soaked(load: Load, limiter: str, directory: Path) -> dict[str, Any]:
     conf = ["appendonly yes", "appendfsync no", "auto-aof-rewrite-percentage 0"]
     with RedisServer(conf=conf, faketime=True) as redis:
         rules, port = policy(redis.url), free_port()
@@ -111,7 +130,7 @@ async def soaked(minutes: float, clients: int, limiter: str, directory: Path) ->
                 )
             server = servers.enter_context(_server(directory / "server", settings))
             await _ready(port, server)
-            result = await _traffic(minutes, clients, Faults(redis, port, file))
+            result = await _traffic(load, Faults(redis, port, file))
             server.send_signal(signal.SIGTERM)
             result["exit"] = await asyncio.to_thread(server.wait, PATIENCE)
         result["log"] = (directory / "server.log").read_text()[-4000:]
@@ -135,10 +154,10 @@ def _server(name: Path, settings: Mapping[str, Any]) -> Iterator[subprocess.Pope
             server.wait()
 
 
-async def _traffic(minutes: float, count: int, faults: Faults) -> dict[str, Any]:
-    end, began = time.monotonic() + minutes * 60, time.monotonic()
+async def _traffic(load: Load, faults: Faults) -> dict[str, Any]:
+    end, began = time.monotonic() + load.minutes * 60, time.monotonic()
     port = faults.port
-    clients = Clients(port, count, ACCOUNTS)
+    clients = Clients(port, load.clients, load.accounts, load.tight)
     samples: list[dict[str, Any]] = []
 
     def over() -> bool:
@@ -161,7 +180,10 @@ async def _traffic(minutes: float, count: int, faults: Faults) -> dict[str, Any]
         "statuses": dict(sorted(observed.statuses.items())),
         "requests": round(observed.statuses.total() / seconds, 1),
         "latency_ms": {"calm": _spread(observed.quick), "faults": _spread(observed.late)},
-        "tight": observed.most_in_a_minute(),
+        "tight": {
+            "most": observed.most_in_a_minute(),
+            "refused": observed.statuses["tight 429"],
+        },
         "growth": _growth(samples),
         "at_rest": await _at_rest(port),
         "samples": samples,
@@ -220,21 +242,19 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--clients", type=int, default=48)
     parser.add_argument(
+        "--tight", type=int, default=6, help="of 100 requests, those of accounts with a tight limit"
+    )
+    parser.add_argument("--tight-accounts", type=int, default=4, help="how many such accounts")
+    parser.add_argument(
         "--limiter", choices=["querybudget", "slowapi", "litellm", "none"], default="querybudget"
     )
     parser.add_argument("--out", type=Path, required=True, help="where the JSON is written")
     arguments = parser.parse_args()
+    accounts = (ORDINARY, arguments.tight_accounts)
+    load = Load(arguments.minutes, arguments.clients, accounts, arguments.tight)
     with tempfile.TemporaryDirectory(prefix="querybudget-soak-") as made:
-        result = asyncio.run(
-            soaked(arguments.minutes, arguments.clients, arguments.limiter, Path(made))
-        )
-    method = {
-        "limiter": arguments.limiter,
-        "minutes": arguments.minutes,
-        "clients": arguments.clients,
-        "accounts": ACCOUNTS,
-        "tight_limit": TIGHT,
-    }
+        result = asyncio.run(soaked(load, arguments.limiter, Path(made)))
+    method = {"limiter": arguments.limiter, **load._asdict(), "tight_limit": TIGHT}
     result = {"environment": machine("uvloop"), "method": method, **result}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")

@@ -91,10 +91,12 @@ class Clients:
         port: The server's, on 127.0.0.1.
         count: Number of clients.
         accounts: Number of ordinary accounts, and of accounts with a tight limit.
+        tight: How many of 100 requests are of accounts with a tight limit.
     """
 
-    def __init__(self, port: int, count: int, accounts: tuple[int, int]) -> None:
+    def __init__(self, port: int, count: int, accounts: tuple[int, int], tight: int) -> None:
         self.observed = Observed()
+        self._kinds = _kinds(tight)
         self._port = port
         self._count = count
         self._accounts = accounts
@@ -107,7 +109,7 @@ class Clients:
                 tasks.create_task(self._client(random.Random(number), until))
 
     async def _client(self, draw: random.Random, until: Callable[[], bool]) -> None:
-        kinds, weights = zip(*KINDS, strict=True)
+        kinds, weights = zip(*self._kinds, strict=True)
         connection: Connection | None = None
         while not until():
             kind = draw.choices(kinds, weights)[0]
@@ -135,6 +137,15 @@ class Clients:
         if kind == "tight":
             return f"key-tight-{draw.randrange(tight)}"
         return f"key-{draw.randrange(ordinary)}"
+
+
+def _kinds(tight: int) -> list[tuple[str, float]]:
+    """Return `KINDS` with another share of requests of accounts with a tight limit."""
+    others = 100 - dict(KINDS)["tight"]
+    return [
+        (kind, tight if kind == "tight" else weight * (100 - tight) / others)
+        for kind, weight in KINDS
+    ]
 
 
 class Connection:

@@ -268,14 +268,15 @@ from litellm.proxy._types import UserAPIKeyAuth
 
 
 async def limited(_request, key):
-    return UserAPIKeyAuth(api_key=key, rpm_limit={limit})
+    return UserAPIKeyAuth(api_key=key, rpm_limit={limit} if "tight" in key else None)
 """
 
 
 def _with_litellm(settings: Mapping[str, Any]) -> ASGIApp:
     """LiteLLM's proxy with Redis, before a model in another process.
 
-    Its own keys need PostgreSQL, so a function authenticates: any key is one with a limit.
+    Its own keys need PostgreSQL, so a function authenticates. It gives the accounts with a tight
+    limit theirs.
     """
     folder = Path(settings["counts"]).parent
     (folder / "soak_auth.py").write_text(_AUTH.format(limit=settings["tight"]))

@@ -79,6 +79,15 @@ KINDS = [
     Kind("granian-h2", _GRANIAN, ["--http", "2", "--loop", "asyncio"], "Started worker", True),
 ]
 
+OTHERS = [
+    Kind("hypercorn-uvloop", _HYPERCORN, ["-k", "uvloop"], "Running on"),
+    Kind("hypercorn-h2", _HYPERCORN, ["-k", "asyncio"], "Running on", http2=True),
+    Kind(
+        "granian-h2-uvloop", _GRANIAN, ["--http", "2", "--loop", "uvloop"], "Started worker", True
+    ),
+]
+"""What is left of each server, protocol and event loop."""
+
 
 @dataclass
 class Service:
@@ -218,7 +227,7 @@ async def test_a_policy_that_is_wrong_is_said_and_ends_every_server(
         service.process.wait_for_end()
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [*KINDS, *OTHERS], ids=lambda kind: kind.name)
 async def test_a_server_that_is_told_to_end_at_any_moment_loses_nothing(
     kind: Kind, tmp_path: Path
 ) -> None:
@@ -247,6 +256,36 @@ async def test_a_server_that_is_told_to_end_at_any_moment_loses_nothing(
         assert answered >= moment
         assert counted["a"] >= answered
         assert used == {"calls": counted["b"], "tokens": TOKENS * counted["a"], "parallel": 0}
+
+
+@pytest.mark.parametrize(
+    ("number", "patience"),
+    [(0, ["--timeout-graceful-shutdown", "1"]), (3, ["--graceful-timeout", "1"]), (4, []), (6, [])],
+    ids=lambda value: KINDS[value].name if isinstance(value, int) else "",
+)
+async def test_a_stream_that_is_open_when_a_server_is_told_to_end_is_charged_once(
+    number: int, patience: list[str], tmp_path: Path
+) -> None:
+    kind = replace(KINDS[number], options=[*KINDS[number].options, *patience])
+    with served(kind, tmp_path, limit=10_000, parallel=2) as service:
+        async with service.client("open") as client:
+            await is_up(client)
+            try:
+                async with client.stream(
+                    "POST", "/v1/chat/completions", json={**CHAT, "stream": True}
+                ) as response:
+                    lines = response.aiter_lines()
+                    assert "first" in await anext(lines)
+                    os.kill(service.process.pid, signal.SIGTERM)
+                    if patience:  # granian waits until its clients leave
+                        async for _ in lines:
+                            pass
+            except httpx.TransportError:
+                pass
+        service.process.wait_for_end()
+        used = await service.charged("open")
+        assert (used["calls"], used["parallel"]) == (1, 0)
+        assert 0 < used["tokens"] < 100  # what was said by then, and no estimate
 
 
 async def test_by_default_the_log_says_what_is_on_whom_it_refuses_and_that_workers_count_apart(
