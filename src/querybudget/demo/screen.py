@@ -203,6 +203,8 @@ def _buckets(row: Row) -> str:
     spent = row.spent.get(Unit.BUCKETS)
     if spent is None:
         return "-"
+    if len(row.keys) > 1:
+        return f"{spent // MICRO:,}"
     return f"{spent // MICRO:,}/{row.limits[Unit.BUCKETS] // MICRO:,}"
 
 
