@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from querybudget.adapters.base import Call, Channel, Dialect, Segment, Usage
-from querybudget.errors import StoreError
+from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Decision
 from querybudget.limiter import Admission, Limiter, Outcome
 from querybudget.limiter.histories import REFRESH, Histories
@@ -271,6 +271,26 @@ async def test_two_workers_see_together_what_each_has_counted(clock: ManualClock
     for worker in (one, other, one, other):
         assert await tier(worker) == "default"
     assert [await tier(worker) for worker in (one, other)] == ["known", "known"]
+
+
+class Bare:
+    """A store that charges, and shows no account."""
+
+    suspends = False
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.reserve, self.settle, self.peek = store.reserve, store.settle, store.peek
+        self.forget, self.aclose = store.forget, store.aclose
+
+
+async def test_a_store_that_shows_no_account_is_refused(clock: ManualClock) -> None:
+    store = Bare(MemoryStore(clock))
+    asks = policy({"age": "1 day"})
+    with pytest.raises(SetupError, match="Bare cannot show accounts"):
+        Limiter(asks, store=store, clock=clock)
+    limiter = Limiter(policy({"source": "user"}), store=store, clock=clock)
+    with pytest.raises(SetupError, match="Bare cannot show accounts"):
+        await limiter.reload(asks)
 
 
 async def test_an_account_that_is_forgotten_makes_a_newcomer_in_a_while(clock: ManualClock) -> None:

@@ -14,6 +14,7 @@ from querybudget.limiter.analysis import PromptAnalyzer, analyzer_for
 from querybudget.limiter.override_sources import SourceReader, readers_of
 from querybudget.limiter.rules import Rules
 from querybudget.policy.model import Budget, Policy
+from querybudget.resilience.opening import check_histories
 from querybudget.stores import Declares, Store
 from querybudget.text import limit, listed
 
@@ -110,6 +111,7 @@ def check_reload(old: Policy, new: Policy, store: Store, *, analyzes: bool) -> N
     fixed = [why for name, why in members.items() if getattr(old, name) != getattr(new, name)]
     if fixed:
         raise SetupError(f"a restart is needed for {'; '.join(fixed)}")
+    check_histories(store, type(store).__name__, new)
     if isinstance(store, Declares):
         lacks = lacking(store.guarantees, [budget.quota for budget in new.budgets])
         if lacks:

@@ -39,10 +39,7 @@ def open_resilient_store(
         if not all(callable(getattr(store, verb, None)) for verb in ("reserve", "settle")):
             raise SetupError(f"expected a store or the URL of one, found {name}")
         _check_windows(store, name, policy)
-        if asks_history(policy.tiers) and not isinstance(store, Administers):
-            raise SetupError(
-                f"the store {name} cannot show accounts, and a tier asks what it knows of callers"
-            )
+        check_histories(store, name, policy)
         return ResilientStore(policy, store, clock, settings=settings, name=name, wait=wait)
     scheme = settings.url.partition("://")[0]
     guarantees = guarantees_of(settings.url)
@@ -57,6 +54,14 @@ def open_resilient_store(
     return ResilientStore(
         policy, opened, clock, settings=settings, name=scheme, place=place, wait=wait
     )
+
+
+def check_histories(store: Store, name: str, policy: Policy) -> None:
+    """Raise SetupError if a tier asks what the store knows of callers, and it cannot say it."""
+    if asks_history(policy.tiers) and not isinstance(store, Administers):
+        raise SetupError(
+            f"the store {name} cannot show accounts, and a tier asks what it knows of callers"
+        )
 
 
 def _check_windows(store: Store, name: str, policy: Policy) -> None:
