@@ -274,6 +274,7 @@ async def test_what_an_allowed_caller_spends_is_counted_whole_and_owed_by_nobody
         await limiter.settle(await limiter.admit(scope(), asked), Outcome.ANSWERED)
     month, burst, watched = (await admin.account(key)).budgets
     assert (month.used, month.remaining, month.apart) == (7 * MICRO, 2 * MICRO, 7 * MICRO)
+    assert month.allowed
     assert (burst.used, burst.remaining, burst.share) == (7 * MICRO, 3 * MICRO, 0)
     assert watched.used == 7 * MICRO
     (team,) = [one for one in (await admin.accounts()).accounts if one.kind == "org"]

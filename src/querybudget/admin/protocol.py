@@ -28,6 +28,7 @@ class BudgetUse(msgspec.Struct, frozen=True):
         reset: µs until nothing is used.
         shadow: Whether it only reports.
         overridden: Whether an override changes it.
+        allowed: Whether an override lets everything through.
         apart: The part of `used` that was used while an override allowed everything. It takes
             nothing from what is left.
     """
@@ -40,6 +41,7 @@ class BudgetUse(msgspec.Struct, frozen=True):
     reset: int
     shadow: bool
     overridden: bool = False
+    allowed: bool = False
     apart: int = 0
 
     @property

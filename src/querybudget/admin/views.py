@@ -81,6 +81,7 @@ def uses_of(record: AccountRecord, rules: Rules, now: int, only: str = "") -> tu
                 max(reset, later),
                 shadow=budget.mode is Mode.SHADOW or changed.allowed,
                 overridden=bool(changed.entries),
+                allowed=changed.allowed,
                 apart=apart,
             )
         )

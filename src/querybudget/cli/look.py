@@ -206,7 +206,7 @@ def _details(view: AccountView) -> list[str]:
         f"  since {moment(view.since)}, last seen {ago(view.seen, now)}, {view.open} calls open",
     ]
     lines += [
-        f"  {one.budget}: {_use(one)}{_notes(one, view)}"
+        f"  {one.budget}: {_use(one)}{_notes(one)}"
         + (f", unused again in {wait(_whole(one.reset))}" if one.reset else "")
         for one in view.budgets
     ]
@@ -239,13 +239,10 @@ def _use(one: BudgetUse) -> str:
     return f"{figure(one.remaining, one.unit)} of {whole} {unit_words(one.unit)} left"
 
 
-def _notes(one: BudgetUse, view: AccountView) -> str:
+def _notes(one: BudgetUse) -> str:
     from querybudget.console.phrases import figure  # noqa: PLC0415
-    from querybudget.overrides import ANY_BUDGET, Effect  # noqa: PLC0415
 
     apart = f", {figure(one.apart, one.unit)} used apart while allowed" if one.apart else ""
-    names = {one.budget, one.unit, ANY_BUDGET}
-    applying = [entry for entry in view.overrides if entry.budget in names]
-    if any(entry.effect is Effect.ALLOW for entry in applying):
+    if one.allowed:
         return apart + " (allowed)"
     return apart + " (shadow)" * one.shadow + " (overridden)" * one.overridden

@@ -26,7 +26,10 @@ def add_parser(commands: Commands) -> None:
     example = "querybudget report traffic.jsonl --policy policy.yaml --out report"
     parser = add_command(commands, "report", says, run, example)
     parser.add_argument(
-        "source", metavar="LOG|STORE", help="a traffic log, or a store's URL: redis://host, ..."
+        "source",
+        metavar="LOG|STORE",
+        help="a traffic log as a policy names it, which all its files are read of, or a store's"
+        " URL: redis://host, ...",
     )
     add_policy(parser, "the policy that the servers use")
     add_reading(parser)

@@ -28,8 +28,8 @@ _NO_HEADERS = ("authorization", "query", "cookie", "basic", "header")
 """No header but the first has such a name: a word near them is misspelt, or lacks its braces."""
 
 FORGED = (
-    "expected `trusted_proxies`, the networks that may set this header (`*` for every one), found"
-    " none: anyone who can set it chooses whose budget is used"
+    "expected `trusted_proxies` beside its `name`, the networks that may set this header (`*` for"
+    " every one), found none: anyone who can set it chooses whose budget is used"
 )
 """What is wrong with a header that anyone may set."""
 
