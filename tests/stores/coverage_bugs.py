@@ -191,6 +191,27 @@ class RefusesKnownGround(MemoryStore):
         return Decision(Verdict.WAIT, decision.lines, Micros(1), stage=Stage.REFUSE)
 
 
+class LetsEverybodySpendWhatSuspectsShare(MemoryStore):
+    async def reserve(self, charge: Charge) -> Decision:
+        lines = tuple(
+            msgspec.structs.replace(
+                line, response=msgspec.structs.replace(line.response, suspects=None)
+            )
+            if line.response
+            else line
+            for line in charge.lines
+        )
+        return await super().reserve(msgspec.structs.replace(charge, lines=lines))
+
+
+class RefusesOnOneKindOfEvidence(MemoryStore):
+    async def reserve(self, charge: Charge) -> Decision:
+        decision = await super().reserve(charge)
+        if not decision.touched or decision.stage < Stage.DEGRADE:
+            return decision
+        return Decision(Verdict.WAIT, decision.lines, Micros(1), stage=Stage.REFUSE)
+
+
 class ProfilesNobody(MemoryStore):
     async def reserve(self, charge: Charge) -> Decision:
         return await super().reserve(msgspec.structs.replace(charge, profiled=()))
@@ -355,5 +376,7 @@ COVERAGE_BUGS: dict[type[MemoryStore], str] = {
     TellsNoGroup: "a_group_hears_of_each_change_once",
     TellsGroupsOnce: "a_group_hears_of_each_change_once",
     DoesNotCalibrate: "a_group_calibrates_scores",
+    LetsEverybodySpendWhatSuspectsShare: "only_suspects_spend_what_a_population_shares",
+    RefusesOnOneKindOfEvidence: "nobody_is_refused_on_one_kind_of_evidence",
     KeepsTheScoreOfTheForgotten: "a_forgotten_account_has_no_score",
 }
