@@ -70,9 +70,11 @@ def linking(
     path = ("linking",)
     for word in written.attributes:
         if word not in partitions:
-            known = listed(partitions) or "none"
+            known = (
+                f"a partition of {listed(partitions)}" if partitions else "`partitions` beside it"
+            )
             near = nearest(word, partitions)
-            message = f"expected a partition of {known}, found `{word}`{near}"
+            message = f"expected {known}, found `{word}`{near}"
             problems.add(problems.item((*path, "attributes"), word), message)
     if len(written.attributes) > MARKS:
         found = len(written.attributes)
