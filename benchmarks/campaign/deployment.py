@@ -21,6 +21,7 @@ from querybudget.adapters.base import Usage
 from querybudget.coverage.response import Stage
 from querybudget.limiter import Limiter, Outcome
 from querybudget.limiter.plans import Caller
+from querybudget.overrides import Effect
 from querybudget.policy.model import Partition, Policy, ResolverSpec
 from querybudget.stores.memory import MemoryStore
 from querybudget.testing.clock import ManualClock
@@ -139,6 +140,13 @@ class Deployment:
         used = Usage(input=max(1, -(-call.input_bytes // 4)), output=output)
         await limiter.settle(admission, Outcome.ANSWERED, used, 200)
         return Answer(refused=False, stage=admission.stage, price=price, delay=admission.delay)
+
+    async def groups(self) -> dict[str, str]:
+        """Return the name of each linked account, and its group."""
+        known = await self.store.overrides()
+        of = {one.account: one.budget for one in known.entries if one.effect is Effect.LINK}
+        named = {caller.identity.key: name for name, caller in self._callers.items()}
+        return {named[key]: group for key, group in of.items() if key in named}
 
     def caller(self, account: Account) -> Caller:
         """Return the sender of an account's requests."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from benchmarks.campaign.people import Caller
@@ -49,12 +50,9 @@ def outcome(happened: Happened) -> dict[str, Any]:
         },
         "account_days_multiplier": days and round(days / usual, 1),
         "accounts_disturbed": share(sum(one.disturbed > 0 for one in used), len(used)),
-        "accounts_linked": None,
-        "precision": None,
-        "recall": None,
-        "largest_wrong_group": None,
+        **_links(happened, {one.account.name for one in used}),
         "time_to_first_slow_s": _first_slow(happened),
-        "replacements": _replacements(used),
+        "replacements": _replacements(used, happened.groups or {}),
         **_honest(happened.honest),
         "simulated": _simulated(happened),
     }
@@ -103,12 +101,36 @@ def _first_slow(happened: Happened) -> int | None:
     return (first - BEGIN) // SECOND if first else None
 
 
-def _replacements(used: Sequence[Used]) -> dict[str, Any] | None:
+def _links(happened: Happened, campaign: Collection[str]) -> dict[str, Any]:
+    """Return how many accounts were linked, and how many of them are the campaign's."""
+    groups = happened.groups
+    if groups is None:
+        return dict.fromkeys(("accounts_linked", "precision", "recall", "largest_wrong_group"))
+    right = sum(name in campaign for name in groups)
+    wrong = Counter(group for name, group in groups.items() if name not in campaign)
+    return {
+        "accounts_linked": round(len(groups) * happened.scenario.stands_for),
+        "precision": share(right, len(groups)) if groups else None,
+        "recall": share(right, len(campaign)),
+        "largest_wrong_group": max(wrong.values(), default=0),
+    }
+
+
+def _replacements(used: Sequence[Used], groups: Collection[str]) -> dict[str, Any] | None:
     later = [one for one in used if one.replaces]
     if not later:
         return None
-    held = sum(one.first_day[1] <= HELD * one.first_day[0] for one in later)
-    return {"accounts": len(later), "held": share(held, len(later))}
+    linked = sum(one.account.name in groups for one in later)
+    held = sum(_held(one) or one.account.name in groups for one in later)
+    return {
+        "accounts": len(later),
+        "linked": share(linked, len(later)),
+        "held": share(held, len(later)),
+    }
+
+
+def _held(used: Used) -> bool:
+    return used.first_day[1] <= HELD * used.first_day[0]
 
 
 def _honest(honest: Sequence[Caller]) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class Size:
 FULL = Size()
 QUICK = Size(
     name="quick",
-    sampled=60,
+    sampled=100,
     fewer=40,
     reported=25,
     crowds=160,

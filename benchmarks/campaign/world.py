@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,6 +44,7 @@ class Happened:
         places: Its places, and the accounts that they used.
         honest: The honest callers.
         calls: Calls sent.
+        groups: Name of each linked account, and its group; None if the policy links nobody.
         first_disturbed: When a call of the campaign was first disturbed, µs; 0 for never.
     """
 
@@ -51,6 +52,7 @@ class Happened:
     places: Sequence[Sweeper]
     honest: Sequence[Caller]
     calls: int
+    groups: Mapping[str, str] | None = None
 
     @property
     def first_disturbed(self) -> int:
@@ -83,4 +85,5 @@ async def happen(
         if after is not None:
             heapq.heappush(due, (after, number))
     score_with(SHIPPED)
-    return Happened(scenario, places, honest, calls)
+    groups = await deployment.groups() if policy.linking else None
+    return Happened(scenario, places, honest, calls, groups)

@@ -8,6 +8,7 @@ import json
 import random
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -413,6 +414,34 @@ def test_replacements_that_get_little_are_held() -> None:
     assert figures["replacements"]["accounts"] > 10
     assert figures["replacements"]["held"] == 1
     assert figures["accounts_used"] > 2
+
+
+def test_links_are_right_where_they_tie_accounts_of_the_campaign() -> None:
+    scenario = Scenario("x", accounts=4, each=26, replaced=True, days=1)
+    happened = answered(scenario, lambda *_: ANSWERED, prompts(200))
+    ours = {one.account.name: "g1" for place in happened.places[:3] for one in place.used}
+    figures = outcome(replace(happened, groups={**ours, "a friend": "g1", "b": "g2", "c": "g2"}))
+    assert figures["accounts_linked"] == 6
+    assert figures["precision"] == 0.5
+    assert figures["recall"] == 0.75
+    assert figures["largest_wrong_group"] == 2
+    assert outcome(happened)["precision"] is None
+
+
+def test_a_replacement_that_is_linked_is_not_free_even_where_it_obtains_much() -> None:
+    def every_third(place: Sweeper, _: int) -> Answer:
+        return REFUSED if place.used[-1].asked % 3 == 2 else ANSWERED
+
+    scenario = Scenario("x", accounts=1, each=60, replaced=True, days=3)
+    happened = answered(scenario, every_third, prompts(200))
+    later = [one.account.name for one in happened.places[0].used if one.replaces and one.begun]
+    free, tied = (
+        outcome(replace(happened, groups=groups))["replacements"]
+        for groups in ({}, dict.fromkeys(later[:2], "g"))
+    )
+    assert free["linked"] == 0
+    assert tied["linked"] == pytest.approx(2 / len(later), abs=0.01)
+    assert tied["held"] >= free["held"] + tied["linked"] - 0.01
 
 
 def test_a_goal_is_met_missed_or_not_measured() -> None:
