@@ -14,9 +14,17 @@ from benchmarks.campaign.scenarios import Scenario
 from benchmarks.campaign.sweepers import Sweeper
 from benchmarks.sweep.scoring import SHIPPED, score_with
 from benchmarks.sweep.timing import BEGIN, DAY
+from querybudget.linking.linker import Linker
 from querybudget.policy.model import Policy
 
 __all__ = ["Happened", "happen"]
+
+
+LOOKS = DAY // 24
+"""µs between two looks of the linker on the first two days; a deployment's are more frequent."""
+
+LATER_LOOKS = 6 * LOOKS
+"""The same after that."""
 
 
 class _Actor(Protocol):
@@ -73,10 +81,15 @@ async def happen(
     heapq.heapify(due)
     end, calls = BEGIN + scenario.days * DAY, 0
     deployment = Deployment(policy, analyzer, due[0][0] if due else BEGIN)
+    linker, look = Linker(deployment.limiter) if policy.linking else None, BEGIN + LOOKS
     while due:
         at, number = heapq.heappop(due)
         if at >= end:
             break
+        if linker is not None and at >= look:
+            deployment.clock.now = max(deployment.clock.now, look)
+            await linker.look()
+            look = max(at, look) + (LOOKS if at < BEGIN + 2 * DAY else LATER_LOOKS)
         actor = actors[number]
         deployment.clock.now = max(deployment.clock.now, at)
         answer = await deployment.ask(actor.account, actor.next_text(), actor.template)

@@ -383,15 +383,28 @@ def test_the_share_rises_by_day_up_to_what_was_obtained() -> None:
     assert shares[-1] == figures["share_of_corpus"] == 1
 
 
-def test_a_campaign_that_gets_nothing_at_last_never_gets_nine_tenths() -> None:
+def test_a_campaign_that_gets_nothing_never_gets_nine_tenths() -> None:
     def first_day(_: Sweeper, now: int) -> Answer:
         return ANSWERED if now < BEGIN + DAY else REFUSED
 
     figures = outcome(answered(Scenario("x", accounts=5, each=60), first_day, prompts(400)))
     assert 0.1 < figures["share_of_corpus"] < 0.6
-    assert figures["account_days_to_90_percent"] is None
+    nothing = outcome(
+        answered(Scenario("x", accounts=5, each=60), lambda *_: REFUSED, prompts(400))
+    )
+    assert nothing["account_days_to_90_percent"] is None
     assert figures["accounts_disturbed"] == 1
     assert figures["time_to_first_slow_s"] == pytest.approx(86_400, abs=7_200)
+
+
+def test_fresh_accounts_are_the_cheaper_way_where_old_ones_get_nothing() -> None:
+    def ten_each(place: Sweeper, _: int) -> Answer:
+        return ANSWERED if len(place.times) < 10 else REFUSED
+
+    figures = outcome(answered(Scenario("x", accounts=20, each=50), ten_each, prompts(1_000)))
+    assert figures["share_of_corpus"] == pytest.approx(0.2)
+    # 100 accounts obtain ten prompts each on their first day, but for those that begin at its end.
+    assert 80 <= figures["account_days_to_90_percent"] <= 180
 
 
 def test_slow_progress_is_extrapolated() -> None:
