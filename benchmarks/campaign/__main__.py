@@ -67,20 +67,20 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     if arguments.seen:
         run.analyzer.load(arguments.seen)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {}
-    for name, figures in run.outcomes(wanted):
+    result: dict[str, Any] = {}
+    for name, figures in run.outcomes(wanted):  # what is done is kept, if the rest is not awaited
         found[name] = figures
+        about = meta(settings, entries, time.monotonic() - begun)
+        about |= {"size": asdict(size), "prompts_looked_at": run.analyzer.looked_at}
+        result = {"goals": goals(found), "scenarios": found, "meta": about}
+        if arguments.before:
+            earlier = json.loads(arguments.before.read_bytes())
+            result["before"] = earlier.get("before") or before(earlier)
+        arguments.out.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
         if arguments.seen:
             run.analyzer.save(arguments.seen)
-    about = meta(settings, entries, time.monotonic() - begun)
-    about["size"] = asdict(size)
-    about["prompts_looked_at"] = run.analyzer.looked_at
-    result = {"goals": goals(found), "scenarios": found, "meta": about}
-    if arguments.before:
-        earlier = json.loads(arguments.before.read_bytes())
-        result["before"] = earlier.get("before") or before(earlier)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
     show(result)
     print(f"\nwritten to {arguments.out}")
     return 0

@@ -144,7 +144,8 @@ class Deployment:
     async def groups(self) -> dict[str, str]:
         """Return the name of each linked account, and its group."""
         known = await self.store.overrides()
-        of = {one.account: one.budget for one in known.entries if one.effect is Effect.LINK}
+        entries = known.entries if known is not None else ()
+        of = {one.account: one.budget for one in entries if one.effect is Effect.LINK}
         named = {caller.identity.key: name for name, caller in self._callers.items()}
         return {named[key]: group for key, group in of.items() if key in named}
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from msgspec.structs import replace
+
 from querybudget.adapters.base import Call
 from querybudget.coverage.calibration import Calibration
+from querybudget.coverage.response import BucketResponse, Suspects
 from querybudget.identity.tiers import DEFAULT_TIER
 from querybudget.ledger import Line, Standing
 from querybudget.limiter.estimation import Estimate
@@ -67,12 +70,14 @@ class Lines:
         weight = self._weight(examined.capabilities) if plan.counts_buckets else 0
         lines: list[Line] = []
         for matched in plan.budgets:
-            partition, standing = own, matched.standing
+            partition, standing, response = own, matched.standing, matched.response
             if not matched.own:
                 pool = _pool(examined.pools, matched.pool)
                 partition = self._joined(matched, caller, pool)
                 if standing is _INVENTED and TEMPLATE not in partition:
                     standing = _CALLER
+                if pool == NO_TEMPLATE and response is not None and not matched.counted:
+                    response = _by_members(response)
             if matched.counts_buckets:
                 amount = minimum = weight if matched.counted else 0
             else:
@@ -86,7 +91,7 @@ class Lines:
                     amount,
                     minimum,
                     matched.shadow,
-                    matched.response,
+                    response,
                     standing,
                 )
             )
@@ -137,6 +142,16 @@ def _calibrations(policy: Policy) -> dict[str, Calibration]:
         )
         for tier in (DEFAULT_TIER, *(tier.name for tier in policy.tiers))
     }
+
+
+@lru_cache(CACHED)
+def _by_members(response: BucketResponse) -> BucketResponse:
+    """Return how calls without a template are judged, which have nothing in common.
+
+    Not together: a campaign without one would slow all honest callers who have none either. So only
+    those are suspect whom the population test touches.
+    """
+    return replace(response, suspects=response.suspects or Suspects())
 
 
 def _pool(pools: Sequence[str], index: int) -> str:
