@@ -260,6 +260,21 @@ async def test_a_template_is_profiled_as_a_pool_of_its_callers() -> None:
     assert all(pool.startswith("template:") and "tutor" not in pool for pool in pools)
 
 
+async def test_calls_without_a_template_are_judged_by_their_members_and_others_as_a_whole() -> None:
+    campaign = {"name": "campaign", "limit": "1 bucket/30 days", "score": "only"}
+    limiter = memory_limiter(
+        policy({**STAGED, **campaign, "per": "template"}), analyzer=FakeAnalyzer()
+    )
+    judged = list[bool]()
+    for key, template in (("a", "You are a tutor"), ("b", "You are a tutor"), ("c", "")):
+        admission = await ask(limiter, chat("one", template=template), key)
+        assert admission.reserved is not None
+        line = admission.reserved.charge.lines[0]
+        assert line.response is not None
+        judged.append(line.response.suspects is None)
+    assert judged == [False, True, False]  # a template has a pool from its second caller on
+
+
 async def test_a_budget_in_requests_counts_calls_without_a_template_for_their_own_caller() -> None:
     own = {"name": "own", "limit": "4 requests/day", "per": "template"}
     limiter = memory_limiter(policy(BREADTH, own), analyzer=FakeAnalyzer())
