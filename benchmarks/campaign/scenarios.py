@@ -106,7 +106,7 @@ QUICK = Size(
 
 
 def scenarios(size: Size, sweeps: tuple[str, ...] = OTHERS) -> list[Scenario]:
-    """Return all scenarios of a run.
+    """Return all scenarios of a run, those first that say most.
 
     Args:
         size: Size of the run.
@@ -114,20 +114,19 @@ def scenarios(size: Size, sweeps: tuple[str, ...] = OTHERS) -> list[Scenario]:
     """
     base = _sampled(Scenario("nothing_shared", size.accounts, days=size.days), size.sampled)
     goals = [
-        *(replace(base, name=f"{one}_shared", shared=one) for one in ATTRIBUTES),
-        *(replace(base, name=f"template_{one}", template=one) for one in TEMPLATES),
+        replace(base, name="organisation_shared", shared="organisation"),
+        replace(base, name="template_word", template="word"),
+        replace(base, name="template_paraphrase", template="paraphrase"),
         base,
         _hidden(replace(base, name="nothing_shared_2_percent")),
         replace(base, name="topic_each", share="topic"),
         replace(base, name="replaced", replaced=True),
         replace(_few(size), name="honest_crowds", template="same", crowds=True),
         _as_reported(size),
+        *(replace(base, name=f"{one}_shared", shared=one) for one in ("network", "payment")),
+        *(replace(base, name=f"template_{one}", template=one) for one in ("same", "date")),
     ]
     return [*goals, *_other_sweeps(size, sweeps), *(_varied(size) if size.variations else ())]
-
-
-ATTRIBUTES = ("organisation", "network", "payment")
-TEMPLATES = ("same", "word", "date", "paraphrase")
 
 
 def _hidden(scenario: Scenario) -> Scenario:
