@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Dialect, Usage
 from querybudget.asgi import QueryBudgetMiddleware
-from querybudget.coverage import CallerProfile
+from querybudget.coverage import CallerProfile, Group
+from querybudget.coverage.fitted import TAIL_SHARES
 from querybudget.events import DecisionEvent
 from querybudget.ledger import Charge, Decision
 from querybudget.limiter import Limiter
@@ -188,6 +189,13 @@ budgets:
     mode: enforce
   - {name: together, limit: 12 buckets/day, per: org, mode: enforce}
   - {name: watched, limit: 3 buckets/minute, mode: shadow}
+  - name: shared
+    limit: 6 buckets/day
+    per: everyone
+    suspects: {}
+    then: {slow: 0.65, degrade: 0.85, refuse: 1}
+    delay: 0.000001s
+    mode: enforce
   - {name: sums, limit: 2 requests/minute, match: {capability: mathematics}}
   - {name: pace, limit: 30 requests/hour}
 """
@@ -203,8 +211,15 @@ GROUND = st.lists(
 )
 
 
+TOUCHED = 600_000
+"""Score from which on callers of `Suspicious` are touched."""
+
+
 class Suspicious(MemoryStore):
-    """Its callers have the score that a test wants, from their second call on."""
+    """Its callers have the score that a test wants, from their second call on.
+
+    From a score of 0.6 on, the population test of all callers touches them.
+    """
 
     score = 0
 
@@ -218,6 +233,11 @@ class Suspicious(MemoryStore):
             if account is not None and isinstance(account.profile, CallerProfile):
                 account.profile.last_score = self.score
                 account.profile.scored_at = account.profile.looked_at = self.clock()
+                account.profile.tails = [len(TAIL_SHARES) * (self.score >= TOUCHED)]
+            elif account is not None and line.partition == "everyone":
+                account.profile = account.profile or Group()
+                assert isinstance(account.profile, Group)
+                account.profile.looks[: len(TAIL_SHARES) + 1] = [100, *[40] * len(TAIL_SHARES)]
         return await super().reserve(charge)
 
 
@@ -265,3 +285,5 @@ def test_what_they_do_to_calls_is_what_was_done_then() -> None:
     Replay([logged(event) for event in events], [policy], watch=watch).run()
     assert found == [(one.price, one.stage.value, one.shadow_stage.value) for one in events]
     assert {stage for _, stage, _ in found} == {"none", "slow", "degrade", "refuse"}
+    assert any(event.touched for event in events)
+    assert not all(event.touched for event in events)
