@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from querybudget.adapters.mcp import MAX_MESSAGES
 from querybudget.asgi.types import Receive, Scope, Send
 from querybudget.testing import drive, http_scope, request
 from querybudget.testing.asgi import Driven
@@ -109,6 +110,14 @@ async def test_each_tool_call_of_a_batch_counts_and_what_calls_nothing_beside_it
     assert await used(edge) == {"searches": 2, "all": 2, "parallel": 0}
     refused = await send(edge, [asks("search", 3), message(**FREE[3])])
     assert (refused.status, json.loads(refused.body)["id"]) == (429, None)
+
+
+@pytest.mark.anyio
+async def test_each_of_more_messages_than_are_read_counts(make_edge: MakeEdge) -> None:
+    budgets = [{"name": "all", "limit": "2000 requests/day"}]
+    edge = make_edge(answers, {**POLICY, "budgets": budgets})
+    await send(edge, [asks("search", number) for number in range(MAX_MESSAGES + 1)])
+    assert await edge.used("all") == MAX_MESSAGES + 1
 
 
 @pytest.mark.anyio

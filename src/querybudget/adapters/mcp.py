@@ -16,6 +16,7 @@ from querybudget.adapters.combined import most_of, together
 from querybudget.adapters.content import measure_input, texts_in
 from querybudget.adapters.lax import Json
 from querybudget.adapters.metering import AnswerTotals, answer_meter
+from querybudget.adapters.reading import unreadable_call
 from querybudget.adapters.readings import TooMuchError, misspelt, readings
 from querybudget.adapters.request import read_body
 from querybudget.adapters.segments import texts_of
@@ -23,6 +24,9 @@ from querybudget.errors import BodyError
 
 OPERATION: Final = "mcp"
 """The operation of a message that asks a tool, or anything else that is not known to be free."""
+
+MAX_MESSAGES = 1_000
+"""Messages of an array that are read: clients send a few. Of more, each counts as a call."""
 
 LONGEST_ID = 200
 """Characters of a message's id that a refusal repeats; clients count, or send a UUID."""
@@ -55,6 +59,10 @@ class Mcp:
 
     def parse(self, target: Target, body: bytes, /) -> Call:
         document = read_body(_JSON, body, _EXPECTED)
+        if isinstance(document, list) and len(document) > MAX_MESSAGES:
+            call = unreadable_call(self.dialect, body)
+            call.items = len(document)
+            return call
         if not _differs(document, body):
             return _call(target, document)
         calls = [_call(target, _JSON.decode(one)) for one in readings(body, _NAMES)]

@@ -328,7 +328,7 @@ def _as_answered(call: Call, usage: Usage) -> Call:
     No answer has less than a token, nor has a prompt of a call that generates nothing.
     """
     most = usage.output or (0 if usage.estimated else usage.input)
-    return replace(call, items=max(1, most))
+    return replace(call, items=max(call.items, most))
 
 
 def _with_buckets(admission: Admission, call: Call, outcome: Outcome, usage: Usage) -> list[int]:
