@@ -67,7 +67,8 @@ async def test_an_outage_is_logged_once_however_many_calls_it_affects(
     for _ in range(20):
         await drive(edge.app, http_scope(key="a"), request(CHAT))
         await edge.quiet()
-    (line,) = caplog.messages
+    first, line = caplog.messages
+    assert "failed a request (no server is there" in first
     assert "is down (no server is there" in line
     assert "on_store_error" in line
 
