@@ -14,6 +14,7 @@ import pytest
 from querybudget.adapters.base import Call, Dialect
 from querybudget.cli.main import main
 from querybudget.limiter import Limiter, Outcome
+from querybudget.overrides import Effect, Override
 from querybudget.policy import load_policy
 from querybudget.testing import http_scope
 from querybudget.traffic.record import TrafficRecord
@@ -36,6 +37,9 @@ budgets:
   - {name: rpm, limit: 60 requests/minute}
   - {name: tokens, limit: 1M tokens/day}
 """
+
+RING = "group:8a8e9907c471"
+"""A group that Ada is linked into."""
 
 LOGGED = 520
 """Calls in the log, each of another caller: enough to calibrate by."""
@@ -100,6 +104,13 @@ async def called(policy: str) -> dict[str, str]:
     return keys
 
 
+async def linked(policy: str, account: str) -> None:
+    """Link an account into a group."""
+    entry = Override("link", account, RING, Effect.LINK, reason="template:4.4 timing:5.0")
+    async with Limiter(load_policy(policy)) as limiter:
+        await limiter.administering.override(entry, None)
+
+
 @pytest.fixture
 def folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -111,5 +122,6 @@ def folder(
     Path("body.json").write_text('{"model": "m", "messages": []}')
     monkeypatch.setenv("QUERYBUDGET_POLICY", "policy.yaml")
     made = Folder(capsys, monkeypatch, asyncio.run(called("policy.yaml")))
+    asyncio.run(linked("policy.yaml", made.keys["user"]))
     made.override = made.json("block", made.keys["address"][:8], "--reason", "test")["id"]
     return made

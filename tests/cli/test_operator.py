@@ -15,7 +15,7 @@ from tests.cli.operated import POLICY, Folder, called, folder
 
 __all__ = ["folder"]
 
-SERVING = {"proxy", "console", "demo"}
+SERVING = {"proxy", "console", "demo", "link"}
 """Commands that go on until they are stopped: their examples are only parsed."""
 
 

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from querybudget.admin.protocol import AccountList, AccountView, BudgetUse, Report
+from querybudget.admin.protocol import (
+    AccountList,
+    AccountView,
+    BudgetUse,
+    LinkedAccount,
+    LinkedGroup,
+    Report,
+)
 from querybudget.coverage import Reason
 from querybudget.errors import StoreError
 from querybudget.overrides import AuditEntry, Effect, Override, Overrides
@@ -16,6 +23,7 @@ from querybudget.units import MICRO, SECOND, Micros
 NOW = Micros(1_795_000_000 * SECOND)
 SWEEPER = "5f0c2a7be1d94c33a8b1f7e6d5c4b3a2"
 CALLER = "3f2a9c01d4e5f60718293a4b5c6d7e8f"
+RING = "group:8a8e9907c471"
 POOL = "org:0011223344556677889900aabbccddee"
 
 
@@ -70,6 +78,17 @@ SUSPECT = view(
 )
 
 
+def ring() -> LinkedGroup:
+    """A group of two accounts."""
+    until = NOW + 14 * 86_400 * SECOND
+    accounts = (
+        LinkedAccount(CALLER, NOW, until, {"template": 4.4, "timing": 5.0}),
+        LinkedAccount(SWEEPER, NOW, until, {"template": 4.4, "conduct": 4.9}),
+    )
+    kinds = {"template": 2, "timing": 1, "conduct": 1}
+    return LinkedGroup(RING, 2, NOW, until, kinds, accounts)
+
+
 class FakeAdmin:
     """Does what `Admin` says, on lists that tests fill and look at."""
 
@@ -84,6 +103,8 @@ class FakeAdmin:
         self.pardoned = list[tuple[str, str, str]]()
         self.forgotten = list[tuple[str, str, str]]()
         self.removed = list[str]()
+        self.linked = [ring()]
+        self.unlinked = list[tuple[str, str, str]]()
         self.down = False
         self.unreachable = False
         self.lists = 0
@@ -134,6 +155,20 @@ class FakeAdmin:
     async def overrides(self) -> Overrides:
         self._check()
         return Overrides("1", tuple(made for _, made in self.changes))
+
+    async def groups(self) -> tuple[LinkedGroup, ...]:
+        self._check()
+        return tuple(msgspec.structs.replace(each, accounts=()) for each in self.linked)
+
+    async def group(self, name: str) -> LinkedGroup:
+        for each in self.linked:
+            if each.group == name:
+                return each
+        raise LookupError(f"there is no group {name!r}")
+
+    async def unlink(self, name: str, by: str = "", reason: str = "") -> int:
+        self.unlinked.append((name, by, reason))
+        return 1
 
     async def audit(self, limit: int = 100) -> Sequence[AuditEntry]:
         return self.log[::-1][:limit]

@@ -20,15 +20,20 @@ from querybudget.policy.load import load
 from querybudget.stores import MemoryStore
 from querybudget.units import Micros
 from tests.console.conftest import TOKEN, Console, MakeConsole
-from tests.console.fake_admin import CALLER, NOW, SWEEPER, FakeAdmin, record
+from tests.console.fake_admin import CALLER, NOW, RING, SWEEPER, FakeAdmin, record
 
 PAGES = (
+    *("/groups", f"/groups/{RING}"),
     *("/", "/accounts", f"/accounts/{CALLER}", f"/accounts/{CALLER}/forget", "/calls", "/policy"),
     *("/calls/req-1", "/overrides", "/audit", "/calls/stream"),
 )
-API = ("/accounts", f"/accounts/{CALLER}", "/top", "/calls", "/overrides", "/audit", "/policy")
+API = (
+    *("/accounts", f"/accounts/{CALLER}", "/top", "/calls", "/overrides", "/audit", "/policy"),
+    *("/groups", f"/groups/{RING}"),
+)
 FORMS = (
     *(f"/accounts/{CALLER}/change", f"/accounts/{CALLER}/pardon", f"/accounts/{CALLER}/forget"),
+    *(f"/unlink/{RING}", f"/unlink/{CALLER}"),
     *("/overrides/o1/remove", "/budgets/rpm/mode", "/policy/reload", "/logout"),
 )
 CHANGES = (
@@ -36,13 +41,15 @@ CHANGES = (
     ("DELETE", "/api/overrides/o1"),
     ("POST", f"/api/accounts/{CALLER}/pardon"),
     ("POST", f"/api/accounts/{CALLER}/forget"),
+    ("POST", f"/api/unlink/{RING}"),
     ("POST", "/api/reload"),
     ("POST", "/api/budgets/rpm/mode"),
 )
 
 
 def untouched(admin: FakeAdmin) -> bool:
-    return not (admin.changes or admin.pardoned or admin.forgotten or admin.removed)
+    changes = (admin.changes, admin.pardoned, admin.forgotten, admin.removed, admin.unlinked)
+    return not any(changes)
 
 
 # -- Reading -------------------------------------------------------------------------------------

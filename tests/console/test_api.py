@@ -6,14 +6,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from querybudget.admin.protocol import AccountList, AccountView, Report
+from querybudget.admin.protocol import AccountList, AccountView, LinkedGroup, Report
 from querybudget.console.phrases import clock_time
 from querybudget.console.survey import TOP_FRESH
 from querybudget.overrides import AuditEntry, Effect, Override, Overrides
 from querybudget.traffic.record import TrafficRecord
 from querybudget.units import MICRO
 from tests.console.conftest import Console, MakeConsole
-from tests.console.fake_admin import CALLER, POOL, SWEEPER, FakeAdmin, record
+from tests.console.fake_admin import CALLER, POOL, RING, SWEEPER, FakeAdmin, record
 
 
 def decoded(answer: Any, kind: Any) -> Any:
@@ -37,6 +37,15 @@ async def test_what_is_read_is_what_the_admin_says(program: Console) -> None:
     assert decoded(program.get("/api/calls/r2"), TrafficRecord).identity == SWEEPER
     assert decoded(program.get("/api/overrides"), Overrides) == await admin.overrides()
     assert decoded(program.get("/api/audit?limit=5"), list[AuditEntry]) == []
+
+
+def test_groups_are_listed_and_unlinked(program: Console) -> None:
+    (listed,) = decoded(program.get("/api/groups"), list[LinkedGroup])
+    assert (listed.group, listed.size, listed.accounts) == (RING, 2, ())
+    assert decoded(program.get(f"/api/groups/{RING}"), LinkedGroup) == program.admin.linked[0]
+    answer = program.post(f"/api/unlink/{RING}", json={"by": "ops", "reason": "a school"})
+    assert answer.json() == {"unlinked": 1}
+    assert program.admin.unlinked == [(RING, "ops", "a school")]
 
 
 def test_the_policy_is_read_without_secrets(program: Console) -> None:

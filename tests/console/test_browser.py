@@ -37,7 +37,17 @@ POLICY = {
     ],
 }
 PAGES = {
-    "light": ("", "accounts", "calls", "policy", "overrides", "audit", "login", "nothing"),
+    "light": (
+        "",
+        "accounts",
+        "calls",
+        "policy",
+        "overrides",
+        "groups",
+        "audit",
+        "login",
+        "nothing",
+    ),
     "dark": ("", "calls", "policy"),
 }
 WAIT = 20_000

@@ -20,6 +20,7 @@ from tests.console.fake_admin import (
     CALLER,
     NOW,
     POOL,
+    RING,
     SUSPECT,
     SWEEPER,
     FakeAdmin,
@@ -447,3 +448,34 @@ def test_a_form_that_cannot_be_done_is_shown_again_as_it_was_filled_in(operator:
     assert 'value="a &lt;b&gt;pilot&lt;/b&gt;"' in shown
     answer = operator.submit(f"/accounts/{CALLER}/change", action="grant", **said)
     assert "Say how the limit changes." in answer.text
+
+
+# -- Linked groups -------------------------------------------------------------------------------
+
+
+def test_the_page_of_groups_says_how_many_accounts_are_linked_and_by_what(
+    operator: Console,
+) -> None:
+    (_, row) = rows_of(operator.get("/groups").text)
+    assert row.startswith(f"{RING} 2 template (2), timing (1), conduct (1)")
+    operator.admin.linked.clear()
+    assert "No accounts are linked." in operator.get("/groups").text
+
+
+def test_the_page_of_a_group_says_why_each_account_belongs_to_it(operator: Console) -> None:
+    rows = rows_of(operator.get(f"/groups/{RING}").text)
+    assert "timing: calls in the same minutes (5.0); system prompts that are alike (4.4)" in rows[1]
+    assert "conduct: too many of those who share this look like a sweep (4.9)" in rows[2]
+    assert operator.get("/groups/group:none").status_code == 404
+
+
+def test_an_account_or_a_whole_group_is_unlinked_by_a_form(operator: Console) -> None:
+    for name in (CALLER, RING):
+        answer = operator.submit(f"/unlink/{name}", reason="a school")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/groups?done=unlink")
+    assert operator.admin.unlinked == [(CALLER, "", "a school"), (RING, "", "a school")]
+
+
+def test_the_page_of_a_linked_account_names_its_group(make: MakeConsole) -> None:
+    client = make(FakeAdmin(view(group=RING)), token=None)
+    assert f'href="/groups/{RING.replace(":", "%3A")}"' in client.get(f"/accounts/{CALLER}").text

@@ -13,8 +13,15 @@ from msgspec.structs import replace
 
 from querybudget.admin import views
 from querybudget.admin.erasing import Erasure, every
+from querybudget.admin.linked import PREFIX, group_named, groups_in, unlinking
 from querybudget.admin.populations import pools_of, touched_of
-from querybudget.admin.protocol import AccountList, AccountNameError, AccountView, Report
+from querybudget.admin.protocol import (
+    AccountList,
+    AccountNameError,
+    AccountView,
+    LinkedGroup,
+    Report,
+)
 from querybudget.admin.validation import change_in_words, check_change
 from querybudget.errors import SetupError, StoreError
 from querybudget.limiter import Limiter
@@ -179,6 +186,35 @@ class LocalAdmin:
         found = await self._store.overrides() or Overrides()
         entries = tuple(one for one in found.entries if one.effect in CHANGES | SWITCHES)
         return Overrides(found.version, entries)
+
+    async def groups(self) -> Sequence[LinkedGroup]:
+        """Return the linked groups, the largest first, without their accounts."""
+        return tuple(replace(group, accounts=()) for group in await self._linked())
+
+    async def group(self, name: str) -> LinkedGroup:
+        """Return one linked group, by its key or a beginning of it, ``group:`` left out or not."""
+        return group_named(name, await self._linked())
+
+    async def unlink(self, name: str, by: str = "", reason: str = "") -> int:
+        """Take an account, or all accounts of a group, out of groups, and never link them again."""
+        if name.startswith(PREFIX):
+            part = (group := await self.group(name)).group
+            accounts = [each.account for each in group.accounts]
+        else:
+            part = await self._part(name)
+            accounts = [part]
+        counted = f"{len(accounts):,} account{'s' * (len(accounts) != 1)}, never to be linked again"
+        audit = self._entry("unlink", part, by, counted, reason)
+        await self._store.note(audit)  # first, so that nothing happens that is not noted
+        for account in accounts:
+            entry = unlinking(account, shown(by), shown(reason), self._limiter.clock())
+            await self._store.override(entry, None)
+        await self._changed(audit)
+        return len(accounts)
+
+    async def _linked(self) -> tuple[LinkedGroup, ...]:
+        known = await self._store.overrides()
+        return groups_in(known.entries if known is not None else ())
 
     async def audit(self, limit: int = 100) -> Sequence[AuditEntry]:
         """Return what operators did, newest first."""

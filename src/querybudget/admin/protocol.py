@@ -72,6 +72,7 @@ class AccountView(msgspec.Struct, frozen=True):
         covered: Share of the codebook's cells that it has entered, in millionths.
         overrides: The overrides that apply to it now.
         touched: Budgets whose population test touches it, or members of it, to what it says.
+        group: Key of the group that it is linked into; empty for none.
         cells: `CallerProfile.cells`: a bitmap of the pairs of fine cells that it has entered. Only
             where one account is asked for; empty in lists, and without a profile.
     """
@@ -91,6 +92,7 @@ class AccountView(msgspec.Struct, frozen=True):
     reasons: tuple[Reason, ...]
     covered: int
     overrides: tuple[Override, ...]
+    group: str = ""
     cells: bytes = b""
     touched: Mapping[str, Touched] = {}
 
@@ -112,6 +114,42 @@ class AccountNameError(LookupError):
     def __init__(self, words: str, *, several: bool = False) -> None:
         self.several = several
         super().__init__(words)
+
+
+class LinkedAccount(msgspec.Struct, frozen=True):
+    """One account of a linked group.
+
+    Attributes:
+        account: Key of its identity.
+        at: When the link was found, or found again; µs since the epoch.
+        until: When it ends unless its evidence is found again, µs since the epoch.
+        reasons: Kinds of evidence to nats: `querybudget.linking.kinds.Kind`.
+    """
+
+    account: str
+    at: int
+    until: int
+    reasons: Mapping[str, float]
+
+
+class LinkedGroup(msgspec.Struct, frozen=True):
+    """Accounts that are linked: budgets `per: group` count them as one caller.
+
+    Attributes:
+        group: Key of its account.
+        size: Number of accounts.
+        since: When the oldest of its links was found, or found again; µs since the epoch.
+        until: When the last of them ends, µs since the epoch.
+        kinds: Kinds of evidence to the number of accounts that it links.
+        accounts: Its accounts; empty in lists.
+    """
+
+    group: str
+    size: int
+    since: int
+    until: int
+    kinds: Mapping[str, int]
+    accounts: tuple[LinkedAccount, ...] = ()
 
 
 class Admin(Protocol):
@@ -170,6 +208,22 @@ class Admin(Protocol):
 
     async def overrides(self) -> Overrides:
         """Return all overrides."""
+        ...
+
+    async def groups(self) -> Sequence[LinkedGroup]:
+        """Return the linked groups, the largest first, without their accounts."""
+        ...
+
+    async def group(self, name: str) -> LinkedGroup:
+        """Return one linked group, by its key or a beginning of it, ``group:`` left out or not."""
+        ...
+
+    async def unlink(self, name: str, by: str = "", reason: str = "") -> int:
+        """Take an account, or all accounts of a group, out of groups, and never link them again.
+
+        Returns:
+            The number of accounts.
+        """
         ...
 
     async def audit(self, limit: int = 100) -> Sequence[AuditEntry]:

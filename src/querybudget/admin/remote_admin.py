@@ -10,7 +10,13 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from querybudget.admin.protocol import AccountList, AccountNameError, AccountView, Report
+from querybudget.admin.protocol import (
+    AccountList,
+    AccountNameError,
+    AccountView,
+    LinkedGroup,
+    Report,
+)
 from querybudget.errors import SetupError, StoreError
 from querybudget.overrides import AuditEntry, Override, Overrides
 from querybudget.traffic.record import TrafficRecord
@@ -33,6 +39,7 @@ class _Done(msgspec.Struct):
     removed: bool = False
     pardoned: bool = False
     forgotten: int = 0
+    unlinked: int = 0
 
 
 class _Refused(msgspec.Struct):
@@ -126,6 +133,19 @@ class RemoteAdmin:
     async def overrides(self) -> Overrides:
         """Return all overrides."""
         return await self._get(Overrides, "overrides")
+
+    async def groups(self) -> Sequence[LinkedGroup]:
+        """Return the linked groups, the largest first, without their accounts."""
+        return await self._get(tuple[LinkedGroup, ...], "groups")
+
+    async def group(self, name: str) -> LinkedGroup:
+        """Return one linked group, by its key or a beginning of it, ``group:`` left out or not."""
+        return await self._get(LinkedGroup, f"groups/{_quoted(name)}")
+
+    async def unlink(self, name: str, by: str = "", reason: str = "") -> int:
+        """Unlink an account, or all accounts of a group; return the number of accounts."""
+        note = {"by": by, "reason": reason}
+        return (await self._ask(_Done, "POST", f"unlink/{_quoted(name)}", json=note)).unlinked
 
     async def audit(self, limit: int = 100) -> Sequence[AuditEntry]:
         """Return what operators did, newest first."""

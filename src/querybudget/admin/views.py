@@ -187,6 +187,7 @@ def view_of(
             for entry in overrides_of(record.partition, rules)
             if not entry.until or now < entry.until
         ),
+        group=rules.matcher.partitions.groups.get(record.partition, ""),
         cells=bitmap if cells else b"",
         touched=touched,
     )

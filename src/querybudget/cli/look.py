@@ -216,6 +216,8 @@ def _details(view: AccountView) -> list[str]:
         lines += [f"    {one.share / 1e6:+.2f} {reason_words(one)}" for one in view.reasons]
         lines.append(f"    It has entered {percent(view.covered, 1)} of all cells.")
     lines += [f"  {words}" for words in touched_words(view.touched)]
+    if view.group:
+        lines.append(f"  linked into {view.group}: `querybudget groups {view.group}` says why")
     for override in view.overrides:
         end = f" until {moment(override.until)}" if override.until else ""
         by = f", by {override.by}" if override.by else ""

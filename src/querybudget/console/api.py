@@ -81,6 +81,27 @@ async def list_overrides(request: Request) -> Response:
     return _json(await site.admin.overrides())
 
 
+async def list_groups(request: Request) -> Response:
+    """Return the linked groups."""
+    site = await _reading(request)
+    return _json(await site.admin.groups())
+
+
+async def show_group(request: Request) -> Response:
+    """Return one linked group."""
+    site = await _reading(request)
+    return _json(await named(site.admin.group(request.path_params["name"])))
+
+
+async def unlink(request: Request) -> Response:
+    """Take an account, or all of a group, out of groups for good."""
+    site = await _changing(request)
+    note = await _body(request, _Note)
+    done = await named(site.admin.unlink(request.path_params["name"], note.by, note.reason))
+    site.surveyor.stale()
+    return _json({"unlinked": done})
+
+
 async def list_audit(request: Request) -> Response:
     """Return what operators did."""
     site = await _reading(request)

@@ -12,7 +12,7 @@ from querybudget.console import running
 from querybudget.console.access import read_form
 from querybudget.console.account_pages import SPANS, account_of, account_page
 from querybudget.console.sessions import COOKIE, LASTS
-from querybudget.console.site import account_place, base_of, see, site_of
+from querybudget.console.site import account_place, base_of, named, see, site_of
 from querybudget.errors import SetupError
 from querybudget.overrides import ANY_BUDGET, Effect, Override
 from querybudget.policy.model import Mode
@@ -114,6 +114,15 @@ async def remove_override(request: Request) -> Response:
     session, fields = await site.access.form(request)
     gone = await site.admin.remove(request.path_params["id"], session.by, _reason(fields))
     return see(request, "overrides", "remove" if gone else "gone")
+
+
+async def unlink(request: Request) -> Response:
+    """Take an account, or all accounts of a group, out of groups for good."""
+    site = site_of(request)
+    session, fields = await site.access.form(request)
+    await named(site.admin.unlink(request.path_params["name"], session.by, _reason(fields)))
+    site.surveyor.stale()
+    return see(request, "groups", "unlink")
 
 
 async def change_mode(request: Request) -> Response:

@@ -25,6 +25,9 @@ CALLS = 100
 
 AUDITED = 200
 
+MEMBERS = 500
+"""Accounts of a group on its page."""
+
 
 async def overview(request: Request) -> Response:
     """Show how everything is."""
@@ -95,6 +98,20 @@ async def overrides(request: Request) -> Response:
     """List what operators have changed for accounts."""
     site = await reading(request)
     return site.page(request, "overrides.html", overrides=(await site.admin.overrides()).entries)
+
+
+async def groups(request: Request) -> Response:
+    """List the linked groups."""
+    site = await reading(request)
+    settings, found = site.limiter.policy.linking, await site.admin.groups()
+    return site.page(request, "groups.html", groups=found, linking=settings)
+
+
+async def group(request: Request) -> Response:
+    """Show one linked group: its accounts, and why each belongs to it."""
+    site = await reading(request)
+    found = await named(site.admin.group(request.path_params["name"]))
+    return site.page(request, "group.html", group=found, most=MEMBERS)
 
 
 def budget_rows(known: Policy) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,16 @@ from querybudget.text import amount, dollars, duration, moment, number, unit_nam
 from querybudget.traffic.record import TrafficRecord
 from querybudget.units import MICRO, SECOND, Unit
 
+EVIDENCE = {
+    "template": "system prompts that are alike",
+    "attribute": "the same declared attribute",
+    "conduct": "conduct: too many of those who share this look like a sweep",
+    "timing": "timing: calls in the same minutes",
+    "displacement": "displacement: begins when another was slowed and stops",
+    "ground": "ground: shared out, or taken up where another stopped",
+}
+"""What each kind of evidence for a link is, for people."""
+
 SHORT = 8
 """Characters that are shown of a hash."""
 
@@ -141,6 +151,12 @@ def score_words(score: int) -> str:
     if score >= 700_000:  # noqa: PLR2004 - `DEFAULT_STAGES` begin here
         return "suspect: budgets of buckets slow such callers, unless the policy says otherwise"
     return "above that of most callers" if score >= MICRO // 2 else "an ordinary caller"
+
+
+def evidence_words(reasons: Mapping[str, float]) -> str:
+    """Return why an account is linked, in words, with the weight of each kind in nats."""
+    found = sorted(reasons.items(), key=lambda reason: -reason[1])
+    return "; ".join(f"{EVIDENCE.get(kind, kind)} ({nats:.1f})" for kind, nats in found)
 
 
 def override_words(override: Override) -> str:

@@ -41,6 +41,7 @@ def templates() -> jinja2.Environment:
         ago=phrases.ago,
         clock_time=phrases.clock_time,
         duration=duration,
+        evidence_words=phrases.evidence_words,
         factor=phrases.factor,
         figure=phrases.figure,
         moment=moment,
