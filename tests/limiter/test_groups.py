@@ -7,7 +7,8 @@ from typing import Any
 from querybudget.adapters.base import Call, Channel, Dialect, Segment
 from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.trace import Trace
-from querybudget.limiter import Limiter
+from querybudget.events import DecisionEvent
+from querybudget.limiter import Limiter, Outcome
 from querybudget.overrides import AuditEntry, Effect, Override
 from querybudget.testing.fake_analyzer import FakeAnalyzer
 from querybudget.testing.limiter import memory_limiter
@@ -96,6 +97,15 @@ async def test_a_group_can_be_blocked_as_one() -> None:
     block = Override("1", RING, effect=Effect.BLOCK)
     limiter.rules.take([*link(limiter, "sk-1"), block])
     assert [await admitted(limiter, f"sk-{n}") for n in (1, 2)] == [0, 3]
+
+
+async def test_the_event_of_a_linked_caller_names_its_group() -> None:
+    events: list[DecisionEvent] = []
+    limiter = memory_limiter(POLICY, analyzer=FakeAnalyzer(), hooks=[events.append])
+    limiter.rules.take(link(limiter, "sk-1"))
+    for key in ("sk-1", "sk-2"):
+        await limiter.settle(await limiter.admit(scope(key, "acme")), Outcome.ANSWERED)
+    assert [event.partitions.get("group", "") for event in events] == [RING, ""]
 
 
 async def test_a_link_ends_by_itself_while_nothing_else_changes() -> None:

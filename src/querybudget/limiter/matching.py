@@ -38,6 +38,7 @@ from querybudget.limiter.route import Route
 from querybudget.limiter.scaling import Scales
 from querybudget.limiter.scopes import WEBSOCKET
 from querybudget.paths import is_plain, readings
+from querybudget.policy.linking import GROUP
 from querybudget.policy.match import opaque_bits
 from querybudget.policy.model import Budget, Mode, Policy
 from querybudget.policy.prices import ModelPrice
@@ -289,8 +290,10 @@ class Matcher:
         )
 
     def pools(self, caller: Caller) -> dict[str, str]:
-        """Return the policy's partitions, and the key of a caller's pool in each."""
-        return {word: self.partitions.key(word, caller, "", "") for word in self._policy.partitions}
+        """Return the policy's partitions, and the key of a caller's pool in each; and its group."""
+        linked = (GROUP,) * (caller.identity.key in self.partitions.groups)
+        words = (*self._policy.partitions, *linked)
+        return {word: self.partitions.key(word, caller, "", "") for word in words}
 
     def note(self, caller: str, call: Call) -> None:
         """Note an answered call of a verified caller, by the key of its identity."""
