@@ -113,21 +113,10 @@ async def _look(linker: Linker, arguments: argparse.Namespace, *, elected: bool)
 
 
 async def _groups(admin: Admin, arguments: argparse.Namespace) -> int:
-    from querybudget.console.phrases import evidence_words  # noqa: PLC0415
     from querybudget.text import moment  # noqa: PLC0415
 
     if arguments.group:
-        group = await admin.group(arguments.group)
-        if arguments.json:
-            print_json(group)
-            return 0
-        rows = [
-            (each.account, moment(each.at), moment(each.until), evidence_words(each.reasons))
-            for each in group.accounts
-        ]
-        print(f"{group.group}: {group.size:,} accounts")
-        print(table(("account", "found", "ends", "why, in nats"), rows))
-        return 0
+        return await _group(admin, arguments)
     found = await admin.groups()
     if arguments.json:
         print_json(found)
@@ -138,6 +127,23 @@ async def _groups(admin: Admin, arguments: argparse.Namespace) -> int:
     ]
     header = ("group", "accounts", "found", "ends", "linked by")
     print(table(header, rows) if rows else "no accounts are linked")
+    return 0
+
+
+async def _group(admin: Admin, arguments: argparse.Namespace) -> int:
+    from querybudget.console.phrases import evidence_words  # noqa: PLC0415
+    from querybudget.text import moment  # noqa: PLC0415
+
+    group = await admin.group(arguments.group)
+    if arguments.json:
+        print_json(group)
+        return 0
+    rows = [
+        (each.account, moment(each.at), moment(each.until), evidence_words(each.reasons))
+        for each in group.accounts
+    ]
+    print(f"{group.group}: {group.size:,} accounts")
+    print(table(("account", "found", "ends", "why, in nats"), rows))
     return 0
 
 
