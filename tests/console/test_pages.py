@@ -473,7 +473,7 @@ def test_an_account_or_a_whole_group_is_unlinked_by_a_form(operator: Console) ->
     for name in (CALLER, RING):
         answer = operator.submit(f"/unlink/{name}", reason="a school")
         assert (answer.status_code, answer.headers["location"]) == (303, "/groups?done=unlink")
-    assert operator.admin.unlinked == [(CALLER, "", "a school"), (RING, "", "a school")]
+    assert operator.admin.unlinked == [(CALLER, "ana", "a school"), (RING, "ana", "a school")]
 
 
 def test_the_page_of_a_linked_account_names_its_group(make: MakeConsole) -> None:
