@@ -12,7 +12,6 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from typing import Self
 
 from querybudget.adapters.base import Call, Usage
@@ -113,7 +112,8 @@ class Limiter:
     ) -> None:
         if not isinstance(policy, Policy):  # pyright: ignore[reportUnnecessaryIsInstance] - not every program is type-checked
             raise SetupError(f"expected what `load_policy` returns, found {type(policy).__name__}")
-        self.clock, self.sleep = clock or system_clock(), sleep
+        self.clock = clock or system_clock()
+        self.sleep = sleep
         named = store if store is not None else policy.store
         self._owned = isinstance(named, str | StoreSettings)
         self._resilient = open_resilient_store(policy, named, self.clock, wait=wait)
@@ -124,11 +124,15 @@ class Limiter:
         analyzer = self.analyzer = analyzer or self._opened
         known = Histories(self._resilient, self.clock)
         self.rules = Rules(policy, KeyedHash(secret), analyzer, None, known)
-        self.policy, self.matcher, self.switches = policy, self.rules.matcher, Switches(policy)
+        self.policy, self.matcher = policy, self.rules.matcher
+        self.switches = Switches(policy)
         self.reporter = Reporter(hooks, lambda: self.rules, self.clock)
         self._settler = Settler(self._resilient, self.reporter)
-        self._verified, self._notices = Verified(self.rules.sources), Notices()
-        self._names, self.refused_policies, self.unknown = charge_names(), 0, UnknownPaths()
+        self._verified = Verified(self.rules.sources)
+        self._notices = Notices()
+        self._names = charge_names()
+        self.unknown = UnknownPaths()
+        self.refused_policies = 0
         self.renewals = Renewals(self._resilient, self.clock, policy.hold)
         self.feed = OverrideFeed(self._resilient, self.clock, self._take)
         self.feed.adopt(readers_of(self.rules))
@@ -353,16 +357,7 @@ class Limiter:
             self._verified.add(admission.identity.key)
             if self.matcher.learns and outcome is _ANSWERED:
                 self.rules.note(admission, usage)
-        reserved = admission.reserved
-        if reserved is None or reserved.reservation is None:
-            self.reporter.publish(admission, usage, status, Settlement.FAILED)
-            return nothing_left()
-        work = self._settler.settle(admission, reserved, outcome, usage, status)
-        if not self._resilient.may_wait(reserved):
-            return work
-        cut = partial(self._settler.settle_later, admission, reserved, outcome, usage, status)
-        admission.settling = self._resilient.keep(work, cut)
-        return nothing_left()
+        return self._settler.settle(admission, outcome, usage, status)
 
     async def start(self) -> None:
         """Open the store's files and connections; without this, the first call does.
