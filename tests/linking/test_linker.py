@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator
@@ -197,3 +198,28 @@ async def test_a_lease_that_was_lost_is_not_held(store: Store, clock: ManualCloc
     clock.advance(61)
     assert await other.take(60 * SECOND)
     assert not await one.take(60 * SECOND)
+
+
+async def test_a_worker_links_in_the_background_while_it_holds_the_lease(
+    clock: ManualClock,
+) -> None:
+    paused, waits = list[float](), asyncio.Event()
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+        if len(paused) > 1:
+            waits.set()
+            await asyncio.Event().wait()
+
+    store = open_store("memory://", clock)
+    async with workers(store, clock) as (limiter,):
+        await met(limiter, clock)
+        linker = Linker(limiter, pause)
+        linker.start()
+        await waits.wait()
+        assert not await Lease(store, clock).take(60 * SECOND)
+        await linker.stop()
+        assert len(limiter.matcher.partitions.groups) == 4
+        assert paused == [300.0, 300.0]
+        assert await Lease(store, clock).take(60 * SECOND)
+    await store.aclose()

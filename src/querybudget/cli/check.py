@@ -115,6 +115,11 @@ def _apart(policy: Policy) -> Iterator[str]:
     overrides += [f"those of {each.target}" for each in policy.override_sources]
     if overrides:
         yield f"overrides: {', '.join(overrides)}, and what operators add to the store"
+    if (linking := policy.linking) is not None:
+        by = ", ".join(("system prompt", *linking.attributes))
+        who = "a worker" if linking.background else "`querybudget link`"
+        says = "in shadow" if linking.mode is Mode.SHADOW else "for budgets `per: group`"
+        yield f"accounts are linked by {by} and how they behave, {says}, by {who}"
 
 
 def _store_problem(path: str, error: SetupError) -> PolicyError:
