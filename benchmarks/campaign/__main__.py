@@ -41,6 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a sub-sample, in some minutes")
     parser.add_argument("--scenario", action="append", metavar="NAME", help="only this one")
     parser.add_argument("--folds", type=Path, help="fits without some sources; made if missing")
+    parser.add_argument("--add", action="store_true", help="keep the other scenarios in --out")
     parser.add_argument("--before", type=Path, help="an earlier result, to show beside this one")
     parser.add_argument("--seen", type=Path, help="file that keeps what prompts show between runs")
     arguments = parser.parse_args(words)
@@ -53,6 +54,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if not wanted:
         print("expected one of " + ", ".join(one.name for one in every), file=sys.stderr)
         return 2
+    order = [one.name for one in planned(FULL, entries)]
     seen = seen_sources(entries)
     folds: Path | None = arguments.folds
     if seen and (folds is None or not folds.is_file()):
@@ -69,12 +71,15 @@ def main(words: Sequence[str] | None = None) -> int:
         run.analyzer.load(arguments.seen)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {}
+    if arguments.add and arguments.out.is_file():
+        found = json.loads(arguments.out.read_bytes())["scenarios"]
     result: dict[str, Any] = {}
     for name, figures in run.outcomes(wanted):  # what is done is kept, if the rest is not awaited
         found[name] = figures
         about = meta(settings, entries, time.monotonic() - begun)
         about |= {"size": asdict(size), "prompts_looked_at": run.analyzer.looked_at}
-        result = {"goals": goals(found), "scenarios": found, "meta": about}
+        ordered = {one: found[one] for one in order if one in found}
+        result = {"goals": goals(found), "scenarios": ordered, "meta": about}
         if arguments.before:
             earlier = json.loads(arguments.before.read_bytes())
             result["before"] = earlier.get("before") or before(earlier)
