@@ -14,6 +14,7 @@ from querybudget.coverage.calibration import Calibration
 from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.group import LIFETIME, Group, GroupChange
 from querybudget.coverage.observation import Chunk, Observation
+from querybudget.coverage.response import Stage
 from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
 
 NOW = 1_700_000_000_000_000
@@ -173,6 +174,20 @@ def test_a_member_is_counted_once_whatever_it_sends(sent: list[int]) -> None:
     assert group.members == (len(sent) > 0)
     assert sum(group.peaks) == (len(sent) >= 3)
     assert max(group.looks) <= 1
+
+
+@pytest.mark.parametrize("stage", [None, Stage.SLOW])
+def test_who_is_suspect_when_it_is_established_says_nothing_of_honest_newcomers(
+    stage: Stage | None,
+) -> None:
+    profile, told = CallerProfile(), list[tuple[int, ...]]()
+    if stage is not None:
+        profile.stages["newcomers"] = stage
+    for call in calls(range(0, 200, 2)):
+        change = profile.observe(call, NOW, Calibration("all", calls=60))
+        told += [change.established] if change is not None and change.established else []
+    assert len(told) == (stage is None)
+    assert profile.counted >= 0  # it counts for the threshold either way
 
 
 def test_a_change_says_nothing_of_calls_that_change_nothing() -> None:

@@ -269,7 +269,8 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
             return None
         self.counted = new
         withdrawn, self.withdrawn = tuple(self.withdrawn), []
-        newly = tuple(self.tails) if old < 0 <= new else ()
+        # Accounts of a sweep grow old too: who is suspect then says nothing of honest ones.
+        newly = tuple(self.tails) if old < 0 <= new and not self.stages else ()
         return GroupChange(first, number, tail, old, new, withdrawn, newly)
 
     def _halve(self, now: int) -> None:
