@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from querybudget.coverage.fitted import TAIL_SHARES
 from querybudget.coverage.group import (
@@ -139,7 +140,6 @@ def adjusted(pvalues: Sequence[float]) -> list[float]:
 
 
 def by_scipy(pvalues: Sequence[float]) -> list[float]:
-    stats = pytest.importorskip("scipy.stats")
     return list(stats.false_discovery_control(pvalues, method="bh"))
 
 
