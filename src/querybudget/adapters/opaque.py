@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from array import array
 from hashlib import blake2b
+from itertools import chain
 from typing import cast
 
 import msgspec
@@ -69,6 +70,12 @@ def kind_of_numbers(items: Json) -> Kind:
     """Return whether numbers are token ids, or a vector."""
     is_vector = isinstance(items, list) and float in {*map(type, items)}
     return Kind.EMBEDDINGS if is_vector else Kind.TOKENS
+
+
+def are_vectors(items: list[Json]) -> bool:
+    """Return True for lists of token ids, or of fractions."""
+    numbers = chain.from_iterable(cast("list[list[Json]]", items))
+    return {*map(type, numbers)} <= _NUMBERS
 
 
 def payload_of(members: dict[str, Json]) -> str:

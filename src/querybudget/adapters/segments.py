@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from itertools import chain
 from typing import TypeAlias, cast
 
 import msgspec
@@ -22,6 +21,7 @@ from querybudget.adapters.members import fold
 from querybudget.adapters.opaque import (
     MEDIA,
     OPAQUE,
+    are_vectors,
     kind_of_numbers,
     opaque_in,
     opaque_of,
@@ -55,9 +55,7 @@ _TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
 _NUMBERS_SAID = frozenset({"text", "content"})
 _FEW = 2  # members of a turn or a part with nothing but a text
 
-
 _Members: TypeAlias = "Iterable[tuple[str, Json]]"
-
 
 MOST_OPAQUE = 4096
 """Pictures, files and the like in one request. Each costs some 10 µs, on the event loop."""
@@ -220,7 +218,7 @@ class Reader:
             self._numbers(items, way)
         elif kinds == {dict} and not way.words and (texts := _only_texts(items)):
             self._say_all(texts, way)
-        elif kinds == {list} and not way.words and _are_vectors(items):
+        elif kinds == {list} and not way.words and are_vectors(items):
             self._opaque += opaque_in(kind_of_numbers(items[0]), items)
         else:
             if not way.words and not kinds.isdisjoint(_NUMBERS):  # token ids among texts
@@ -397,9 +395,3 @@ def _only_texts(items: list[Json]) -> list[str]:
             return []
         texts.append(text)
     return texts
-
-
-def _are_vectors(items: list[Json]) -> bool:
-    """Return True for lists of token ids, or of fractions."""
-    numbers = chain.from_iterable(cast("list[list[Json]]", items))
-    return {*map(type, numbers)} <= _NUMBERS

@@ -17,6 +17,7 @@ import msgspec
 from anyio.lowlevel import checkpoint
 
 from querybudget.asgi.types import ASGIApp, Message, Scope
+from querybudget.testing.answer_rules import AnswerRules, ends
 from querybudget.testing.own_loop import in_own_loop
 
 
@@ -295,7 +296,7 @@ class _Server:
         self._over = asyncio.Event()
         self._gone = disconnect_after == 0
         self._faults: list[str] = []
-        self._rules = _Rules(self._faults) if scope["type"] == "http" else None
+        self._rules = AnswerRules(self._faults) if scope["type"] == "http" else None
 
     async def receive(self) -> Message:
         number, self._received = self._received, self._received + 1
@@ -318,7 +319,7 @@ class _Server:
             self.driven.log.append(f"send:{message['type']}")
             if self._rules is not None:
                 self._rules.see(message)
-            if _ends(message):
+            if ends(message):
                 self._over.set()
             if len(self.driven.sent) == self._disconnect_after:
                 self._hang_up()
@@ -340,65 +341,9 @@ class _Server:
         self._over.set()
 
 
-class _Rules:
-    """Checks the order of an HTTP answer's messages against the ASGI specification."""
-
-    def __init__(self, faults: list[str]) -> None:
-        self._faults = faults
-        self._started = False
-        self._complete = False
-        self._declared: int | None = None
-        self._size = 0
-
-    def see(self, message: Message) -> None:
-        match message["type"]:
-            case "http.response.start":
-                self._start(message)
-            case "http.response.body":
-                self._body(message)
-            case _:  # Extensions have their own rules.
-                self._complete = self._complete or _ends(message)
-
-    def finish(self, *, complete: bool) -> None:
-        if complete and not self._complete:
-            self._faults.append("it returned before its answer was complete")
-
-    def _start(self, message: Message) -> None:
-        if self._started:
-            self._faults.append("http.response.start was sent twice")
-        self._started = True
-        for name, value in message.get("headers", ()):
-            if type(name) is not bytes or type(value) is not bytes:
-                self._faults.append(f"header {name!r}: {value!r} is not bytes")
-            elif name.lower() == b"content-length":
-                self._declared = int(value)
-
-    def _body(self, message: Message) -> None:
-        if not self._started:
-            self._faults.append("http.response.body was sent before http.response.start")
-        if self._complete:
-            self._faults.append("http.response.body was sent after the last one")
-        self._size += len(message.get("body", b""))
-        if not message.get("more_body"):
-            self._complete = True
-            if self._declared not in {None, self._size}:
-                self._faults.append(f"{self._declared} bytes declared, {self._size} sent")
-
-
 def _goodbye(kind: str) -> Message:
     if kind == "lifespan":
         return {"type": "lifespan.shutdown"}
     if kind == "websocket":
         return {"type": "websocket.disconnect", "code": 1006}
     return {"type": "http.disconnect"}
-
-
-def _ends(message: Message) -> bool:
-    match message["type"]:
-        case "http.response.body" | "websocket.http.response.body" | "http.response.trailers":
-            key = "more_trailers" if message["type"].endswith("trailers") else "more_body"
-            return not message.get(key)
-        case "http.response.pathsend" | "websocket.close":
-            return True
-        case kind:
-            return str(kind).startswith("lifespan.startup.")
