@@ -80,7 +80,7 @@ def _honest(found: Result) -> Iterable[Row]:
         goal = f"honest {who} disturbed, the worst campaign"
         yield _row(goal, f"at most {most:.0%}", worst, most=most)
     refused = sum(one["honest_refused"] for one in found.values()) if found else None
-    yield _row("honest callers refused, in all campaigns", "0", refused, most=0)
+    yield _row("honest callers refused on any evidence, in all campaigns", "0", refused, most=0)
 
 
 def _row(
