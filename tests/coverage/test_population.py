@@ -45,10 +45,12 @@ mixtures = st.lists(st.integers(0, 400), min_size=TAILS + 1, max_size=TAILS + 1)
 
 def population(members: Sequence[int], look: int = 2) -> Group:
     """Return a group with so many members in no tail, one, two, and so on."""
-    group = Group()
+    group = Group(NOW, sum(members))
     for tail, number in enumerate(members):
-        for _ in range(number):
-            group.add(GroupChange(first=True, look=look, tail=tail), NOW)
+        one = Group()
+        one.add(GroupChange(first=True, look=look, tail=tail), NOW)
+        for place, count in enumerate(one.looks):
+            group.looks[place] += number * count
     return group
 
 
