@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from querybudget.coverage.trace import BIN, MINUTE
+from querybudget.linking.grouping import Graph
 from querybudget.linking.kinds import CAP, ENOUGH, LEAST, TIES, Kind, acts
 from querybudget.linking.timing import HOUR
-from tests.linking.made import DAY, NOW, SOLD, World
+from tests.linking.made import DAY, DECAY, NOW, SOLD, World
 
 RARE = 999_999
 LAST = NOW * MINUTE // BIN
@@ -243,3 +249,27 @@ def test_evidence_of_accounts_that_call_no_more_decays() -> None:
     for _ in range(100):
         world.sweeper(template=RARE, seen=NOW - 28 * DAY)
     assert world.links() == []
+
+
+links_drawn = st.integers(2, 40).flatmap(
+    lambda size: st.tuples(
+        st.just(size),
+        st.sets(st.tuples(st.integers(0, size - 1), st.integers(0, size - 1)), min_size=1),
+    )
+)
+
+
+@given(links_drawn)
+def test_groups_are_what_links_connect(drawn: tuple[int, set[tuple[int, int]]]) -> None:
+    size, joined = drawn
+    graph = Graph(World(established=0, newcomers=size).members, NOW, DECAY)
+    for one, other in joined:
+        graph.join(one, other, {Kind.TIMING: CAP})
+    ones, others = zip(*joined, strict=True)
+    edges = coo_array((np.ones(len(joined)), (ones, others)), (size, size))
+    _, labels = connected_components(edges, directed=False)
+    expected: dict[int, set[int]] = defaultdict(set)
+    for number in {*ones, *others}:
+        expected[labels[number]].add(number)
+    found = sorted(sorted(group) for group in graph.groups())
+    assert found == sorted(sorted(group) for group in expected.values())
