@@ -196,6 +196,28 @@ def test_a_change_says_nothing_of_calls_that_change_nothing() -> None:
     assert profile.observe(asks(1), NOW) is None
 
 
+def test_groups_hear_of_a_caller_once_it_is_verified() -> None:
+    profile, group = CallerProfile(), Group()
+    for call in calls(range(0, 16, 2)):
+        assert profile.observe(call, NOW, verified=False) is None
+    change = profile.observe(asks(0), NOW)
+    assert change == GroupChange(first=True, look=2, tail=profile.tails[2])
+    group.add(change, NOW)
+    assert (group.members, group.looks[10]) == (1, 1)
+    assert profile.tails[:2] == [-1, -1]  # the latest look says it all
+    assert profile.observe(asks(0), NOW) is None
+
+
+def test_a_pardon_takes_nothing_back_that_groups_have_not_heard_of() -> None:
+    profile = CallerProfile()
+    for call in calls(range(0, 16, 2)):
+        profile.observe(call, NOW, verified=False)
+    assert profile.pardon()
+    change = profile.observe(asks(0), NOW)
+    assert change is not None
+    assert (change.look, set(change.withdrawn)) == (-1, {-1})
+
+
 def suspect() -> CallerProfile:
     profile = CallerProfile()
     for call in calls(range(0, 80, 2)):

@@ -6,6 +6,7 @@ from typing import Any
 
 from querybudget.adapters.base import Call, Channel, Dialect, Segment
 from querybudget.coverage.caller import CallerProfile
+from querybudget.coverage.group import Group
 from querybudget.coverage.trace import Trace
 from querybudget.events import DecisionEvent
 from querybudget.limiter import Limiter, Outcome
@@ -145,3 +146,17 @@ async def test_profiles_keep_what_callers_declare() -> None:
 
 async def test_profiles_keep_nothing_for_linking_where_no_accounts_are_linked() -> None:
     assert await traces(UNLINKED, ("sk-1", "acme")) == [None]
+
+
+async def test_made_up_keys_neither_accuse_a_pool_nor_hide_anybody_in_it() -> None:
+    budget = {"name": "pool", "limit": "9 buckets/day", "per": "template", "score": "only"}
+    limiter = limiter_of({"secret": POLICY["secret"], "budgets": [budget]})
+    for outcome, expected in ((Outcome.FAILED, 0), (Outcome.REJECTED, 0), (Outcome.ANSWERED, 3)):
+        for number in range(3):
+            for said in ("one", "two"):
+                call = Call(Dialect.OPENAI, "chat", segments=(Segment(Channel.SAID, said),))
+                admission = await limiter.admit(scope(f"{outcome}-{number}"), call)
+                await limiter.settle(admission, outcome)
+        pool = await limiter.administering.account("template:none")
+        found = pool.account.profile if pool else None
+        assert (found.members if isinstance(found, Group) else 0) == expected

@@ -175,6 +175,18 @@ async def test_an_unlinked_account_is_not_linked_again(store: Store, clock: Manu
         assert len(limiter.matcher.partitions.groups) == 3
 
 
+async def test_keys_that_nobody_has_verified_are_not_looked_at(
+    store: Store, clock: ManualClock
+) -> None:
+    async with workers(store, clock) as (limiter,):
+        await ask(limiter, "real")
+        call = Call(Dialect.OPENAI, "chat", segments=(Segment(Channel.SAID, "hello"),))
+        for number in range(3):
+            admission = await limiter.admit(scope(f"made-up-{number}"), call)
+            await limiter.settle(admission, Outcome.REJECTED)
+        assert (await Linker(limiter).look()).accounts == 1
+
+
 async def test_one_worker_is_elected_and_another_after_it_has_gone(
     store: Store, clock: ManualClock
 ) -> None:

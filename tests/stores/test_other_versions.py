@@ -74,7 +74,7 @@ def test_damaged_streams_and_groups_are_refused() -> None:
         Stream(sums=[0] * (len(SUMS) + 1))
     with pytest.raises(ValueError, match="bitmaps"):
         CallerProfile(cells=bytearray(1))
-    with pytest.raises(ValueError, match="counts"):
+    with pytest.raises(ValueError, match="histogram"):
         Group(peaks=[1])
 
 

@@ -70,6 +70,8 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
             it; -1 at a look that they have not counted.
         withdrawn: What `tails` was when the caller was last pardoned, until its groups are told.
         trace: When it calls and what it declares; None where nothing links accounts.
+        joining: Whether its groups do not know yet that it is a member.
+        owed: Index of the look that they do not know yet; -1 for none.
     """
 
     since: int = 0
@@ -91,6 +93,8 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
     tails: list[int] = msgspec.field(default_factory=list[int])
     withdrawn: list[int] = msgspec.field(default_factory=list[int])
     trace: Trace | None = None
+    joining: bool = False
+    owed: int = -1
 
     def __post_init__(self) -> None:
         """Refuse what was stored and is damaged."""
@@ -103,6 +107,8 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
             raise ValueError("expected a profile's counts")
         if max(len(self.tails), len(self.withdrawn)) > len(POOL_LOOKS):
             raise ValueError("expected a profile's looks")
+        if not -1 <= self.owed < max(1, len(self.tails)):
+            raise ValueError("expected a look that groups do not know")
 
     @property
     def blank(self) -> bool:
@@ -138,7 +144,12 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         return new
 
     def observe(
-        self, observation: Observation, now: int, established: Calibration | None = None
+        self,
+        observation: Observation,
+        now: int,
+        established: Calibration | None = None,
+        *,
+        verified: bool = True,
     ) -> GroupChange | None:
         """Add an admitted call.
 
@@ -147,6 +158,8 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
             now: µs since the epoch.
             established: Says when a caller counts for calibration, if this one is old enough and
                 verified.
+            verified: Whether the application is known to serve the caller. Until then its groups
+                hear nothing: made-up keys neither accuse a pool nor hide anybody in it.
 
         Returns:
             What changes in the caller's groups; None if nothing does.
@@ -170,7 +183,9 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         if fed:
             self.fed = self.fed or Stream()
             reached = max(reached, self._add(self.fed, fed, now))
-        return self._change(reached, established, first=first)
+        self.joining = self.joining or first
+        self._reach(reached)
+        return self._change(established) if verified else None
 
     def pardon(self) -> bool:
         """Take back what the caller is suspected of: score, reasons, stages and evidence.
@@ -192,6 +207,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         self.last_score = self.scored_at = self.looked_at = self.peak = self.looked = 0
         self.reasons, self.stages = (), {}
         self.said, self.fed = [Stream() for _ in self.said], None
+        self._skip_owed()
         if self.tails:
             self.withdrawn, self.tails = self.tails, []
         return True
@@ -249,19 +265,28 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         for digest in digests:
             _set_bit(self.opaque, digest % _OPAQUE_BITS)
 
-    def _change(
-        self, reached: int, established: Calibration | None, *, first: bool
-    ) -> GroupChange | None:
-        number, tail = -1, 0
-        if reached in POOL_LOOKS and POOL_LOOKS.index(reached) >= self.looked:
-            number = POOL_LOOKS.index(reached)
-            self.looked = number + 1
-            self.tails += [-1] * (number - len(self.tails))
-            evidence = max(
-                each.evidence for each in [*self.said, self.fed] if each and each.looked == reached
-            )
-            tail = sum(evidence > 1_000 * bound for bound in POOL_TAILS[number])
-            self.tails.append(tail)
+    def _reach(self, reached: int) -> None:
+        """Note what a look says that groups count; only the latest is owed to them."""
+        if reached not in POOL_LOOKS or POOL_LOOKS.index(reached) < self.looked:
+            return
+        number = POOL_LOOKS.index(reached)
+        self.looked = number + 1
+        self._skip_owed()
+        self.tails += [-1] * (number - len(self.tails))
+        evidence = max(
+            each.evidence for each in [*self.said, self.fed] if each and each.looked == reached
+        )
+        self.tails.append(sum(evidence > 1_000 * bound for bound in POOL_TAILS[number]))
+        self.owed = number
+
+    def _skip_owed(self) -> None:
+        """Forget a look that groups have never heard of, so that it is never taken back there."""
+        if self.owed >= 0:
+            self.tails[self.owed], self.owed = -1, -1
+
+    def _change(self, established: Calibration | None) -> GroupChange | None:
+        first, number, self.joining, self.owed = self.joining, self.owed, False, -1
+        tail = self.tails[number] if number >= 0 else 0
         old = new = self.counted
         if established is not None and self.calls >= established.calls:
             new = bin_of(self.peak)

@@ -184,7 +184,8 @@ def update_profile(
         if bucket_line is not None and _keeps_stage(bucket_line, partition, own=own):
             _keep_stage(profile.stages, bucket_line)
     if type(profile) is profiles.CallerProfile and charge.observation is not None:
-        change = profile.observe(charge.observation, now, _established(account, charge, now))
+        established = _established(account, charge, now)
+        change = profile.observe(charge.observation, now, established, verified=charge.verified)
         if coverage.stage and profile.trace is not None:
             profile.trace.slow(now)
         account.seen, account.tier = now, charge.tier

@@ -48,7 +48,9 @@ async def read_candidates(
         page = await store.accounts(cursor, PAGE)
         for record in page.records:
             key = record.partition
-            trusted = record.known and key not in linked
+            if not record.known:  # made-up keys would frame whom they resemble, or crowd others out
+                continue
+            trusted = key not in linked
             member = candidate_of(key, record.account, settings, now, trusted=trusted)
             if member is None or member.seen < oldest or key in known:
                 continue

@@ -221,7 +221,7 @@ class Oracle:
         if charge.observation:
             identity, *groups = [self.profile(charge, name) for name in charge.profiled]
             assert isinstance(identity, CallerProfile), "an identity comes first"
-            change = identity.observe(charge.observation, now)
+            change = identity.observe(charge.observation, now, verified=charge.verified)
             for group in groups:
                 if change is not None and isinstance(group, Group):
                     group.add(change, now)
