@@ -140,6 +140,22 @@ def test_check_says_how_callers_are_identified(
     assert identified in capsys.readouterr().out
 
 
+def test_explain_says_who_spends_a_budget_of_suspects_and_who_is_in_no_group(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = """\
+secret: 0123456789abcdef0123456789abcdef
+linking: {mode: enforce}
+budgets:
+  - {name: newcomers, limit: 9 buckets/30 days, per: tier, suspects: {}, then: [slow]}
+  - {name: ring, limit: 9 requests/minute, per: group}
+"""
+    explained(tmp_path, policy, chat("How do I bake bread?"))
+    said = capsys.readouterr().out
+    assert "only if its population test touches the caller; anybody else spends none of it" in said
+    assert "each group; a caller in no group is on its own" in said
+
+
 def test_explain_says_that_no_budget_is_enforced(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -102,6 +102,16 @@ def test_a_foreign_log_is_recognised(folder: Path, capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out) == found
 
 
+def test_a_report_takes_several_logs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(folder / "tuesday.jsonl", *traffic(2, 30, 10))
+    logs = ["traffic.jsonl", "tuesday.jsonl"]
+    assert main(["report", *logs, "--policy", "policy.yaml"]) == 0
+    page = (folder / "report" / "report.html").read_text()
+    assert "Traffic of traffic.jsonl and 1 more" in page
+    assert main(["report", *logs, "redis://cache", "--policy", "policy.yaml"]) == 1
+    assert "expected traffic logs or one store" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["replay", "calibrate", "report"])
 @pytest.mark.parametrize(
     ("content", "arguments", "says"),

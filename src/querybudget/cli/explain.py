@@ -34,6 +34,7 @@ from querybudget.limiter.route import Route
 from querybudget.limiter.scopes import WEBSOCKET, is_preflight, paths_of, target_of
 from querybudget.overrides import Effect
 from querybudget.policy.history import NEWCOMER
+from querybudget.policy.linking import GROUP
 from querybudget.policy.model import Budget, EstimateSettings, Missing, Mode, Partition, Policy
 from querybudget.policy.routes import Unknown
 from querybudget.redact import shown
@@ -226,6 +227,7 @@ def _pooled_here(budget: Budget, line: Line, partitions: Mapping[str, Partition]
         for name in apart
     ]
     notes += [f"; all without {name} share one account" for name in shared]
+    notes += ["; a caller in no group is on its own"] * (GROUP in budget.per)
     return "".join([pooled(budget), *notes])
 
 
@@ -252,6 +254,7 @@ def _idle(budget: Budget, why: str) -> BudgetExplanation:
         mode=budget.mode,
         unit=budget.quota.unit,
         counted=budget.counted,
+        suspects=budget.response is not None and budget.response.suspects is not None,
         applies=False,
         why_not=why,
     )

@@ -98,6 +98,8 @@ def _budget_lines(budget: BudgetExplanation) -> Iterator[str]:
     certain = f", of which {_amount(budget.least, budget)} must fit" if some else ""
     new = " if all of them are new" if budget.unit == Unit.BUCKETS and budget.cost else ""
     yield f"    costs {_amount(budget.cost, budget)}{certain}{new}"
+    if budget.suspects:
+        yield "    only if its population test touches the caller; anybody else spends none of it"
     if budget.left is not None:
         outcome = "fits and leaves" if budget.verdict == "admit" else "can never fit: the limit is"
         yield f"    {outcome} {_amount(budget.left, budget)}"

@@ -69,6 +69,7 @@ class BudgetExplanation(msgspec.Struct, frozen=True, kw_only=True):
         per: What it is pooled over, in words.
         mode: ``enforce`` or ``shadow``.
         counted: Whether the call takes any of it; if not, the sweep score alone decides.
+        suspects: Whether only callers take it whom the budget's population test touches.
         why_not: Why it does not apply; empty if it does.
         cost: What the call reserves; for buckets, if all of the call's buckets are new.
         least: The part of `cost` that is certain and must fit.
@@ -85,6 +86,7 @@ class BudgetExplanation(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     applies: bool
     counted: bool = True
+    suspects: bool = False
     why_not: str = ""
     cost: int | float = 0
     least: int | float = 0

@@ -99,14 +99,15 @@ async def _linked(arguments: argparse.Namespace) -> int:
 
 async def _look(linker: Linker, arguments: argparse.Namespace, *, elected: bool) -> None:
     if not elected:
-        print("another process links these accounts")
+        print("another process links these accounts: `querybudget groups` shows what it has found")
         return
     found = await linker.look()
     if arguments.json:
         print_json(found)
         return
     print(
-        f"{found.accounts:,} accounts: {found.linked:,} belong to {found.groups:,} groups;"
+        f"{found.accounts:,} accounts, {found.established:,} of them established:"
+        f" {found.linked:,} belong to {found.groups:,} groups;"
         f" {found.changed:,} links added or renewed",
         flush=True,
     )

@@ -1,4 +1,4 @@
-"""`querybudget report`: a page and pictures of a traffic log, or of a store."""
+"""`querybudget report`: a page and pictures of traffic logs, or of a store."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from querybudget.cli.log_arguments import add_reading, records_of
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from querybudget.cli.commands import Commands
     from querybudget.policy.model import Policy
     from querybudget.report.page import Page
@@ -22,13 +24,15 @@ FOLDER = "report"
 
 def add_parser(commands: Commands) -> None:
     """Add the command's arguments."""
-    says = "write a page and pictures of a traffic log, or of a store"
+    says = "write a page and pictures of traffic logs, or of a store"
     example = "querybudget report traffic.jsonl --policy policy.yaml --out report"
-    parser = add_command(commands, "report", says, run, example)
+    several = "querybudget report monday.jsonl tuesday.jsonl --policy policy.yaml"
+    parser = add_command(commands, "report", says, run, example, several)
     parser.add_argument(
         "source",
+        nargs="+",
         metavar="LOG|STORE",
-        help="a traffic log as a policy names it, which all its files are read of, or a store's"
+        help="traffic logs, each as a policy names it, of which all files are read; or a store's"
         " URL: redis://host, ...",
     )
     add_policy(parser, "the policy that the servers use")
@@ -64,16 +68,20 @@ def run(arguments: argparse.Namespace) -> int:
 def _page(arguments: argparse.Namespace, policy: Policy) -> Page:
     from querybudget.report.log_report import log_page  # noqa: PLC0415
 
-    source: str = arguments.source
-    if source == "-":
+    sources: list[str] = arguments.source
+    stores = [source for source in sources if "://" in source]
+    if "-" in sources:
         raise SetupError("expected a file, which is read twice, found the standard input")
-    scheme = source.partition("://")[0]
-    if "://" not in source:
+    if not stores:
         return log_page(
-            source,
+            _titled(sources),
             policy,
-            lambda: records_of(arguments, [source], policy.secret, prompts=policy.counts_buckets),
+            lambda: records_of(arguments, sources, policy.secret, prompts=policy.counts_buckets),
         )
+    if len(sources) > 1:
+        raise SetupError("expected traffic logs or one store, found a store and more")
+    (source,) = stores
+    scheme = source.partition("://")[0]
     guarantees = SCHEMES.get(scheme)
     if guarantees is not None and guarantees.reach == "process":
         raise SetupError(
@@ -81,6 +89,12 @@ def _page(arguments: argparse.Namespace, policy: Policy) -> Page:
             f" {scheme}://, which is of one process"
         )
     return asyncio.run(_store_page(source, policy))
+
+
+def _titled(logs: Sequence[str]) -> str:
+    """Return what the page calls its logs: the first, and how many more there are."""
+    more = len(logs) - 1
+    return f"{Path(logs[0]).name} and {more:,} more" if more else logs[0]
 
 
 async def _store_page(url: str, policy: Policy) -> Page:

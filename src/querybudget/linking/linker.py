@@ -46,12 +46,14 @@ class Look(msgspec.Struct, frozen=True):
 
     Attributes:
         accounts: Accounts that were looked at.
+        established: How many of them are established: ties are weighed against their ways.
         linked: How many of them belong to groups.
         groups: How many groups there are.
         changed: Links that were added or renewed.
     """
 
     accounts: int
+    established: int
     linked: int
     groups: int
     changed: int
@@ -135,7 +137,11 @@ class Linker:
         due = [link for link in found if _due(link, present.get(link.account), settings, now)]
         await self._write(due[:AT_ONCE], present.keys(), settings, now)
         return Look(
-            len(members), len(found), len({link.group for link in found}), len(due[:AT_ONCE])
+            len(members),
+            sum(member.established for member in members),
+            len(found),
+            len({link.group for link in found}),
+            len(due[:AT_ONCE]),
         )
 
     async def _write(

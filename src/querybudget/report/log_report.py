@@ -75,9 +75,10 @@ def log_page(path: str | Path, policy: Policy, records: Records | None = None) -
     """Return the report of a traffic log.
 
     Args:
-        path: As `querybudget.traffic.read` takes it.
+        path: As `querybudget.traffic.read` takes it; beside `records`, what the page calls it.
         policy: The policy that decided.
-        records: Reads the log, the same each time; by default as `querybudget.traffic.read` does.
+        records: Reads the log, or several, the same each time; by default as
+            `querybudget.traffic.read` does.
 
     Raises:
         OSError: The log cannot be read.
