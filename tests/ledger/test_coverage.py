@@ -561,6 +561,30 @@ def test_calibration_moves_every_score_but_none(score: int) -> None:
     assert decision.lines[0].strain == (max(0, score + shift) if score else 0)
 
 
+@pytest.mark.parametrize(
+    ("age", "tail", "own", "cleared"),
+    [(10, 0, 0, True), (9, 0, 0, False), (10, 1, 0, False), (10, 0, MICRO, False)],
+)
+def test_an_old_caller_who_is_in_no_tail_is_not_held_for_its_pools_score(
+    age: int, tail: int, own: int, *, cleared: bool
+) -> None:
+    bench, response = Bench(), BucketResponse(stages=((Stage.DEGRADE, 800_000),))
+    bench.now += age
+    pool = wide(bucket_quota(10), response, partition="p")
+    bench.accounts["a"].profile = CallerProfile(
+        calls=5, looked=1, tails=[tail], last_score=own, scored_at=bench.now
+    )
+    bench.accounts["p"].profile = Group(members=99, last_score=850_000, scored_at=bench.now)
+    charge = msgspec.structs.replace(
+        bench.charge(seen(1), pool), calibration=Calibration("p", age=10, calls=5)
+    )
+    decision = ledger.reserve(bench.accounts, charge, bench.now)
+    assert (decision.stage is Stage.NONE) == cleared
+    group = bench.accounts["p"].profile
+    assert isinstance(group, Group)
+    assert group.stages  # it is held all the same
+
+
 def test_only_callers_who_are_verified_and_old_enough_count_for_calibration() -> None:
     for verified, age in ((True, 10), (False, 10), (True, 9)):
         bench, covered = Bench(), wide(bucket_quota(10))

@@ -133,6 +133,21 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
             return False
         return sum([reason.share for reason in self.reasons[1:]]) + shift >= _SUSPECT_SHARE
 
+    def cleared(self, calls: int, now: int) -> bool:
+        """Return whether what its pools are suspected of says nothing of this old caller.
+
+        It has made enough calls, no budget holds it for what it covers itself, and at its latest
+        look it was in no tail of honest callers: nine in ten honest ones are in none, and of a
+        sweep's accounts one in fifty.
+
+        Args:
+            calls: Calls from which on a caller may be established.
+            now: µs.
+        """
+        latest = next((tail for tail in reversed(self.tails) if tail >= 0), 0)
+        held = bool(self.stages) or self.score(now) >= SUSPECT_SCORE
+        return self.calls >= calls and not latest and not held
+
     def novelty(self, observation: Observation) -> int:
         """Return how many new buckets a call would enter, at most one for each of its chunks."""
         cells = {chunk.cell // _CELLS_PER_BIT for chunk in observation.said if chunk.cell >= 0}

@@ -125,7 +125,10 @@ def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> Cover
             bucket_lines.append(suspects_line(line, accounts, charge, novelty, found, now))
         else:
             account = accounts[line.partition]
-            bucket_lines.append(_bucket_line(line, account, novelty, known, shift, now))
+            found_line = _bucket_line(line, account, novelty, known, shift, now)
+            if found_line.score and known is None and _is_cleared(line, accounts, charge, now):
+                found_line = _cleared(found_line)
+            bucket_lines.append(found_line)
     price = shadow_price = ORDINARY_PRICE
     stage = shadow_stage = _NONE
     delay = NO_TIME
@@ -219,6 +222,35 @@ def _bucket_line(
         stage = response.milder(_REFUSE)
     price = response.price(strain)
     return BucketLine(line, window, left, amount, strain, score, before, reached, stage, price)
+
+
+def _is_cleared(line: Line, accounts: Mapping[str, Account], charge: Charge, now: int) -> bool:
+    """Return whether a line's score is a pool's, and the caller's own past speaks against it.
+
+    Otherwise whoever copies the system prompt of a popular client could have its users held.
+    """
+    key = charge.profiled[0] if charge.profiled else line.partition
+    if key == line.partition:
+        return False
+    established, own = _established(accounts[key], charge, now), accounts[key].profile
+    return (
+        established is not None
+        and type(own) is profiles.CallerProfile
+        and own.cleared(established.calls, now)
+    )
+
+
+def _cleared(found: BucketLine) -> BucketLine:
+    """Return a line without its pool's score: what the pool has spent counts for everybody."""
+    line, response = found.line, found.line.response
+    if response is None:
+        return found
+    strain = share_of(line.quota.limit - found.left, line.quota.limit)
+    stage = response.stage(strain, _NONE)
+    if stage is _REFUSE and not found.amount:
+        stage = response.milder(_REFUSE)
+    price = response.price(strain)
+    return msgspec.structs.replace(found, score=0, strain=strain, stage=stage, price=price)
 
 
 def _novelty(accounts: Mapping[str, Account], charge: Charge) -> int:
