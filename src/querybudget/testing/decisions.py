@@ -60,7 +60,10 @@ class Decisions:
         Raises:
             AssertionError: There is none.
         """
-        assert self.events, "expected a call, found none: is this a hook of the limiter under test?"
+        if not self.events:
+            raise AssertionError(
+                "expected a call, found none: is this a hook of the limiter under test?"
+            )
         return self.events[-1]
 
     @property
@@ -196,9 +199,11 @@ class Decisions:
         if times is not None:
             check_number(times, "`times` as a number of calls", whole=True)
         count = len(found)
-        met = count == times if times is not None else count > 0
+        if count == times if times is not None else count > 0:
+            return
         wanted = "at least one call" if times is None else counted(times, "call")
-        assert met, (
+        # pytest would write more into the message of an assert, since this is its plugin's package.
+        raise AssertionError(
             f"expected {wanted} {what}, found {count}:{summary(self.events, self._name, caller)}"
         )
 
