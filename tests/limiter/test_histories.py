@@ -12,7 +12,7 @@ from querybudget.adapters.base import Call, Channel, Dialect, Segment, Usage
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Decision
 from querybudget.limiter import Admission, Limiter, Outcome
-from querybudget.limiter.histories import REFRESH, Histories
+from querybudget.limiter.histories import REFRESH, STRANGER, Histories
 from querybudget.policy.model import Policy
 from querybudget.stores import AccountRecord, MemoryStore, Store, StoreSettings, open_store
 from querybudget.testing import FakeAnalyzer, ManualClock, memory_limiter
@@ -206,6 +206,21 @@ async def test_an_account_is_read_once_and_again_after_a_while(clock: ManualCloc
     clock.now += REFRESH
     await call(limiter)
     assert store.looks == known + 1
+
+
+async def test_a_key_that_nobody_has_verified_does_not_make_the_store_read_for_each_call(
+    clock: ManualClock,
+) -> None:
+    store = Asked(clock)
+    limiter = Limiter(policy({"age": "1 day"}), store=store, clock=clock)
+    scope = http_scope(headers=[(b"authorization", b"Bearer made-up")])
+    for _ in range(10):
+        admission = await limiter.admit(scope, Call(Dialect.OPENAI, "chat"))
+        await limiter.settle(admission, Outcome.REJECTED)
+    assert store.looks == 1
+    clock.now += STRANGER
+    await limiter.admit(scope, Call(Dialect.OPENAI, "chat"))
+    assert store.looks == 2
 
 
 async def test_a_policy_that_asks_nothing_reads_and_counts_nothing(clock: ManualClock) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from querybudget.adapters.base import Call, Channel, Dialect, Segment
 from querybudget.limiter import Limiter, Outcome
+from querybudget.linking import grouping
+from querybudget.linking.grouping import Link, links
 from querybudget.linking.lease import Lease
 from querybudget.linking.linker import Linker
 from querybudget.overrides import AuditEntry, Effect, Override
@@ -173,6 +175,25 @@ async def test_an_unlinked_account_is_not_linked_again(store: Store, clock: Manu
         await limiter.feed.refresh()
         assert account not in limiter.matcher.partitions.groups
         assert len(limiter.matcher.partitions.groups) == 3
+
+
+async def test_an_account_that_is_forgotten_during_a_look_leaves_no_link(
+    store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with workers(store, clock) as (limiter,):
+        await met(limiter, clock)
+        account, loop = key_of(limiter, "ring-0"), asyncio.get_running_loop()
+
+        def found_and_forgotten(*known: Any) -> list[Link]:
+            found = links(*known)
+            forgetting = limiter.administering.forget(account)
+            asyncio.run_coroutine_threadsafe(forgetting, loop).result(60)
+            return found
+
+        monkeypatch.setattr(grouping, "links", found_and_forgotten)
+        assert (await Linker(limiter).look()).linked == 4
+        assert len(limiter.matcher.partitions.groups) == 3
+        assert account not in limiter.matcher.partitions.groups
 
 
 async def test_keys_that_nobody_has_verified_are_not_looked_at(

@@ -53,6 +53,9 @@ REMEMBERED = 100_000
 REFRESH = 60 * SECOND
 """µs after which a caller's account is read again, since other workers serve it too."""
 
+STRANGER = 10 * SECOND
+"""µs for which a key of which the store knows nothing is not read again, unless it is answered."""
+
 TROUBLE = 3_600 * SECOND
 """µs for which trouble is not noted again."""
 
@@ -123,6 +126,8 @@ class Histories:
         self.clock = clock
         self._size = size
         self._known = OrderedDict[str, _Known]()
+        self._strangers: dict[str, int] = {}
+        """Keys of which the store knows nothing, and when they are to be read again, µs."""
         self._troubled = OrderedDict[str, int]()
         self._owed: dict[str, list[int]] = {}
         """By caller: calls and µ-dollars that the store does not have yet."""
@@ -146,7 +151,7 @@ class Histories:
         """
         found, now = self._known.get(key), self.clock()
         if found is None:
-            if key != ANONYMOUS:
+            if key != ANONYMOUS and now >= self._strangers.get(key, 0):
                 await self._read(key)
             return
         self._known.move_to_end(key)
@@ -170,6 +175,7 @@ class Histories:
         if key == ANONYMOUS:
             return
         cost = prices.cost(call, usage)
+        self._strangers.pop(key, None)
         self._add(key, 1, cost)
         found = self._known.get(key)
         if found is not None:
@@ -209,7 +215,12 @@ class Histories:
             return  # what is known stays
         if record is None or not record.known:
             self._known.pop(key, None)
+            self._strangers.pop(key, None)
+            if len(self._strangers) >= self._size:
+                del self._strangers[next(iter(self._strangers))]
+            self._strangers[key] = self.clock() + STRANGER
             return
+        self._strangers.pop(key, None)
         now = self.clock()
         calls, spent = self._owed.get(key, (0, 0))
         self._keep(key, _Known(_history_of(record, now, calls, spent), now + REFRESH))

@@ -150,6 +150,8 @@ class Linker:
         store = self._limiter.administering
         joined: dict[str, list[Link]] = defaultdict(list)
         for link in due:
+            if await store.account(link.account) is None:  # forgotten since it was looked at
+                continue
             await store.override(_entry(link, now, settings.decay), None)
             if link.account not in present:
                 joined[link.group].append(link)
