@@ -164,14 +164,14 @@ async def test_links_say_why_and_the_audit_log_says_when(store: Store, clock: Ma
 async def test_an_unlinked_account_is_not_linked_again(store: Store, clock: ManualClock) -> None:
     async with workers(store, clock) as (limiter,):
         await met(limiter, clock)
-        linker = Linker(limiter)
-        await linker.look()
+        linking = Linker(limiter)
+        await linking.look()
         account = key_of(limiter, "ring-0")
         note = AuditEntry(Micros(clock.now), "ada", "unlink", account)
         await limiter.administering.override(
             Override(f"unlink-{account}", account, effect=Effect.UNLINK), note
         )
-        await linker.look()
+        await linking.look()
         await limiter.feed.refresh()
         assert account not in limiter.matcher.partitions.groups
         assert len(limiter.matcher.partitions.groups) == 3
@@ -194,6 +194,17 @@ async def test_an_account_that_is_forgotten_during_a_look_leaves_no_link(
         assert (await Linker(limiter).look()).linked == 4
         assert len(limiter.matcher.partitions.groups) == 3
         assert account not in limiter.matcher.partitions.groups
+
+
+async def test_links_leave_operators_room_for_overrides(
+    store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with workers(store, clock) as (limiter,):
+        await met(limiter, clock)
+        monkeypatch.setattr("querybudget.linking.linker.MOST", 3)
+        for _ in range(2):
+            await Linker(limiter).look()
+        assert len(limiter.matcher.partitions.groups) == 3
 
 
 async def test_keys_that_nobody_has_verified_are_not_looked_at(

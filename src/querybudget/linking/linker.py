@@ -31,6 +31,9 @@ logger = logging.getLogger("querybudget")
 AT_ONCE = 1_000
 """Links that one look adds or renews, at most: the next goes on."""
 
+MOST = 90_000
+"""Overrides, links among them, from which on no account is linked: operators need room too."""
+
 HELD = 3
 """Times `every` for which the lease is held."""
 
@@ -135,13 +138,16 @@ class Linker:
             settings.decay // MINUTE,
         )
         due = [link for link in found if _due(link, present.get(link.account), settings, now)]
-        await self._write(due[:AT_ONCE], present.keys(), settings, now)
+        new = [link for link in due if link.account not in present]
+        renewed = [link for link in due if link.account in present]
+        due = [*renewed, *new[: max(0, MOST - len(entries))]][:AT_ONCE]
+        await self._write(due, present.keys(), settings, now)
         return Look(
             len(members),
             sum(member.established for member in members),
             len(found),
             len({link.group for link in found}),
-            len(due[:AT_ONCE]),
+            len(due),
         )
 
     async def _write(
