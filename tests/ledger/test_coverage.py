@@ -546,6 +546,27 @@ def test_the_score_of_a_pool_is_strain_on_the_pools_own_lines_only() -> None:
     assert bench.ask(seen(1), pool).stage is Stage.DEGRADE
 
 
+@pytest.mark.parametrize(
+    ("tails", "stage"),
+    [([], Stage.DEGRADE), ([2, 0], Stage.DEGRADE), ([2, -1], Stage.REFUSE), ([0, 1], Stage.REFUSE)],
+)
+def test_the_score_of_a_pool_refuses_only_members_who_stand_out_themselves(
+    tails: list[int], stage: Stage
+) -> None:
+    bench = Bench()
+    pool = wide(bucket_quota(10), BucketResponse(stages=DEFAULT_STAGES), partition="p")
+    bench.accounts["p"].profile = Group(members=9, last_score=MICRO, scored_at=bench.now)
+    bench.accounts["a"].profile = CallerProfile(bench.now, 9, tails=tails)
+    assert bench.ask(seen(1), pool).stage is stage
+
+
+def test_a_pool_with_no_milder_stage_leaves_members_alone_who_do_not_stand_out() -> None:
+    bench, refusing = Bench(), BucketResponse(stages=((Stage.REFUSE, MICRO),))
+    pool = wide(bucket_quota(10), refusing, partition="p")
+    bench.accounts["p"].profile = Group(members=9, last_score=MICRO, scored_at=bench.now)
+    assert bench.ask(seen(1), pool).admitted
+
+
 @pytest.mark.parametrize("score", [0, 100_000, 500_000, MICRO])
 def test_calibration_moves_every_score_but_none(score: int) -> None:
     bench, covered = Bench(), wide(bucket_quota(10), REFUSING)

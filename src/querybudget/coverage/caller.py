@@ -133,6 +133,11 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
             return False
         return sum([reason.share for reason in self.reasons[1:]]) + shift >= _SUSPECT_SHARE
 
+    @property
+    def stands_out(self) -> bool:
+        """Whether few honest callers showed as much at its latest look that its groups count."""
+        return next((tail for tail in reversed(self.tails) if tail >= 0), 0) > 0
+
     def cleared(self, calls: int, now: int) -> bool:
         """Return whether what its pools are suspected of says nothing of this old caller.
 
@@ -144,9 +149,8 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
             calls: Calls from which on a caller may be established.
             now: µs.
         """
-        latest = next((tail for tail in reversed(self.tails) if tail >= 0), 0)
         held = bool(self.stages) or self.score(now) >= SUSPECT_SCORE
-        return self.calls >= calls and not latest and not held
+        return self.calls >= calls and not self.stands_out and not held
 
     def novelty(self, observation: Observation) -> int:
         """Return how many new buckets a call would enter, at most one for each of its chunks."""

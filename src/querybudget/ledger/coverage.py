@@ -125,10 +125,10 @@ def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> Cover
             bucket_lines.append(suspects_line(line, accounts, charge, novelty, found, now))
         else:
             account = accounts[line.partition]
-            found_line = _bucket_line(line, account, novelty, known, shift, now)
-            if found_line.score and known is None and _is_cleared(line, accounts, charge, now):
-                found_line = _cleared(found_line)
-            bucket_lines.append(found_line)
+            one = _bucket_line(line, account, novelty, known, shift, now)
+            if one.score and known is None:
+                one = _of_member(one, accounts, charge, now)
+            bucket_lines.append(one)
     price = shadow_price = ORDINARY_PRICE
     stage = shadow_stage = _NONE
     delay = NO_TIME
@@ -222,6 +222,26 @@ def _bucket_line(
         stage = response.milder(_REFUSE)
     price = response.price(strain)
     return BucketLine(line, window, left, amount, strain, score, before, reached, stage, price)
+
+
+def _of_member(
+    found: BucketLine, accounts: Mapping[str, Account], charge: Charge, now: int
+) -> BucketLine:
+    """Return a line as it is for one member of a pool.
+
+    What the others do is one kind of evidence, and refuses nobody alone: a member who does not
+    stand out among honest callers itself is degraded at most.
+    """
+    line, response = found.line, found.line.response
+    if _is_cleared(line, accounts, charge, now):
+        return _cleared(found)
+    if found.stage is not _REFUSE or response is None:
+        return found
+    own = accounts[charge.profiled[0]].profile if charge.profiled else None
+    pool = type(accounts[line.partition].profile) is profiles.Group
+    if not pool or (type(own) is profiles.CallerProfile and own.stands_out):
+        return found
+    return msgspec.structs.replace(found, stage=response.milder(_REFUSE))
 
 
 def _is_cleared(line: Line, accounts: Mapping[str, Account], charge: Charge, now: int) -> bool:

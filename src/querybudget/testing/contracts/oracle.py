@@ -125,6 +125,11 @@ class Oracle:
             if score < (eased if before is Stage.REFUSE else refusing[0]):
                 others = [known for known, _ in response.stages if known is not Stage.REFUSE]
                 stage = max(others, default=Stage.NONE)
+        if stage is Stage.REFUSE and isinstance(profile, Group) and not identity.stands_out:
+            # A group's score alone refuses no member.
+            stage = max(
+                (known for known, _ in response.stages if known < stage), default=Stage.NONE
+            )
         delay = response.delay_at(strain) if stage else 0
         price = response.price(strain)
         return View(amount, price, stage if fits else Stage.REFUSE, entered, delay)
