@@ -12,9 +12,11 @@ Members of the JSON, all times in µs unless stated otherwise, each `{"median", 
     environment     machine, versions, event loop
     method          rounds, seconds a batch, callers
     sequential      a record for each case: case, path, us and added (by the wall), cpu_us and
-                    cpu_added (processor time of the event loop's thread), ratio (a number, of
-                    processor times); added and ratio are to the bare application
-    in_flight_64    the same with 64 requests open at a time
+                    cpu_added (processor time of the event loop's thread), process_us and
+                    process_added (that of all threads), ratio (a number, of the thread's); added
+                    and ratio are to the bare application, `base`
+    in_flight_64    the same with 64 requests open at a time; not of bodies from 100 KB on
+    not_measured    other limiters and stores that are not installed here
     chunks          case, us and added for each server-sent event of a stream, processor time
     admission       by limiter, 100 requests at once on 50: limits (a minute, an hour; 0 for none),
                     admitted, over, phantom (charged to the wider limit but not admitted)
@@ -31,7 +33,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.overhead.admission import admissions, bytes_per_identity, import_time
-from benchmarks.overhead.cases import LONG_STREAM, SHORT_STREAM, Case, application, cases
+from benchmarks.overhead.cases import LONG_STREAM, SHORT_STREAM, Case, application, cases, stored
+from benchmarks.overhead.frameworks import missing
 from benchmarks.overhead.measure import Subject, interleaved
 from benchmarks.overhead.report import (
     chunk_figures,
@@ -41,13 +44,19 @@ from benchmarks.overhead.report import (
     subject_name,
 )
 from benchmarks.rounds import Progress, event_loop
+from benchmarks.stores.servers import Servers, servers
 
 CALLERS = 256
 IN_FLIGHT = 64
 
+LARGE = 64 * 1024
+"""Bytes of a body above which it is not sent 64 times at once."""
 
-async def measured(*, rounds: int, batch: float, identities: int) -> dict[str, Any]:
-    everything = cases()
+
+async def measured(
+    servers: Servers, *, rounds: int, batch: float, identities: int
+) -> dict[str, Any]:
+    everything = [*cases(), *stored(servers)]
     one, many = _subjects(everything, 1), _subjects(everything, IN_FLIGHT)
     titles = ("one at a time", f"{IN_FLIGHT} in flight")
     sequential, concurrent = [
@@ -62,6 +71,7 @@ async def measured(*, rounds: int, batch: float, identities: int) -> dict[str, A
     ]
     return {
         "method": {"rounds": rounds, "batch_s": batch, "callers": CALLERS},
+        "not_measured": [*missing(), *servers.skipped],
         "sequential": request_figures(everything, sequential),
         "in_flight_64": request_figures(everything, concurrent),
         "chunks": chunk_figures(everything, sequential),
@@ -80,7 +90,7 @@ def _subjects(everything: list[Case], in_flight: int) -> list[Subject]:
             in_flight,
         )
         for case in everything
-        if in_flight == 1 or case.request not in streams
+        if in_flight == 1 or not (case.request in streams or len(case.request.body) > LARGE)
     ]
 
 
@@ -89,15 +99,17 @@ def main() -> None:
         prog="benchmarks.overhead", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--out", type=Path, required=True, help="where the JSON is written")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: under 40 s")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer and shorter rounds: under a minute"
+    )
     arguments = parser.parse_args()
     if arguments.quick:
-        rounds, batch, identities, imports = 9, 0.01, 1000, 3
+        rounds, batch, identities, imports = 3, 0.01, 500, 3
     else:
-        rounds, batch, identities, imports = 41, 0.03, 5000, 11
+        rounds, batch, identities, imports = 31, 0.03, 5000, 11
     factory, loop = event_loop()
-    with asyncio.Runner(loop_factory=factory) as runner:
-        figures = runner.run(measured(rounds=rounds, batch=batch, identities=identities))
+    with servers() as found, asyncio.Runner(loop_factory=factory) as runner:
+        figures = runner.run(measured(found, rounds=rounds, batch=batch, identities=identities))
     result = {"environment": environment(loop), **figures, "import_ms": import_time(imports)}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")

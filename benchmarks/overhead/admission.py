@@ -19,6 +19,7 @@ from benchmarks.overhead.cases import (
     counted,
     querybudget,
 )
+from benchmarks.overhead.frameworks import OPTIONAL, missing
 from benchmarks.overhead.measure import answer
 from benchmarks.overhead.rivals import RIVALS, Limited, Make
 
@@ -50,6 +51,7 @@ async def admissions() -> dict[str, list[dict[str, Any]]]:
     makes: dict[str, Make] = {
         "querybudget": lambda app, limited: counted(limited, app),
         **RIVALS,
+        **{name: make for name, (_, make, _) in OPTIONAL.items() if name not in missing()},
     }
     return {
         name: [

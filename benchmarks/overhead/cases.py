@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,22 @@ from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
+from benchmarks.overhead.bodies import requests
+from benchmarks.overhead.frameworks import (
+    BARE_FASTAPI,
+    BARE_LITESTAR,
+    OPTIONAL,
+    bare_fastapi,
+    bare_litestar,
+    missing,
+)
 from benchmarks.overhead.measure import ASGIApp, Message, Receive, Request, Scope, Send
-from benchmarks.overhead.rivals import RIVALS, Limited, Setup
+from benchmarks.overhead.rivals import RIVALS, Guarded, Limited, Make, Setup
+from benchmarks.stores.calls import COVERED
+from benchmarks.stores.cases import Make as RedisMake
+from benchmarks.stores.cases import others
+from benchmarks.stores.names import LIMITS
+from benchmarks.stores.servers import Servers
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.identity import KeyedHash
 
@@ -24,6 +38,7 @@ __all__ = [
     "BARE",
     "CHAT",
     "CHUNKS",
+    "EVERYTHING",
     "FOUR",
     "LONG_STREAM",
     "ONE",
@@ -33,6 +48,7 @@ __all__ = [
     "application",
     "cases",
     "counted",
+    "stored",
 ]
 
 AMPLE = 1_000_000
@@ -89,11 +105,13 @@ class Case:
         name: The middleware around the application.
         request: The request sent.
         around: Wraps the application in the middleware.
+        base: The case that it is compared with.
     """
 
     name: str
     request: Request
     around: Callable[[Starlette], ASGIApp]
+    base: str = "bare Starlette"
 
     @property
     def bare(self) -> bool:
@@ -104,9 +122,11 @@ BARE = "bare Starlette"
 
 
 def cases() -> list[Case]:
-    """Return every case; each kind of request has its own bare case."""
+    """Return every case of memory; each kind of request has its own bare case."""
     several = {1: (AMPLE, 0), 2: (AMPLE, AMPLE)}
     return [
+        *_frameworks(several[1]),
+        *_sized(),
         *(Case(BARE, request, _itself) for request in (PLAIN, CHAT, SHORT_STREAM, LONG_STREAM)),
         Case("pure ASGI pass-through", PLAIN, PassThrough),
         Case("pure ASGI, wrapped send", PLAIN, WrappedSend),
@@ -131,6 +151,69 @@ def cases() -> list[Case]:
     ]
 
 
+def stored(servers: Servers) -> list[Case]:
+    """The same work in SQLite and in Redis, and `limits` beside it on the same Redis server."""
+    urls = {"SQLite": f"sqlite:///{servers.directory}/overhead.db"}
+    if servers.redis:
+        urls["Redis"] = servers.redis.url
+    found = [
+        Case(f"querybudget, {name}, {store}", CHAT, partial(querybudget, settings | _kept(url)))
+        for store, url in urls.items()
+        for name, settings in (("4 budgets", FOUR), ("everything on", EVERYTHING))
+    ]
+    for name, make in others(servers).items():
+        if name == LIMITS:
+            found += [
+                Case(f"{name}, {count} on Redis", CHAT, partial(_on_redis, make, count))
+                for count in (1, 4)
+            ]
+    return found
+
+
+def _kept(url: str) -> dict[str, Any]:
+    return {"store": {"url": url, "timeout": "60s"}}
+
+
+def _on_redis(make: RedisMake, count: int, app: Starlette) -> ASGIApp:
+    rival = make([AMPLE] * count, f"overhead{count}")
+
+    async def admits(key: str) -> bool:
+        return bool(await rival.ask(int(key[-6:])))
+
+    return Guarded(app, admits)
+
+
+def _frameworks(limited: Limited) -> list[Case]:
+    found = list[Case]()
+    bare = {BARE_FASTAPI: bare_fastapi, BARE_LITESTAR: bare_litestar}
+    absent = missing()
+    for name, (_, make, base) in OPTIONAL.items():
+        if name in absent:
+            continue
+        found.append(Case(name, PLAIN, partial(_made, make, limited), base or BARE))
+        if base:
+            found.append(Case(base, PLAIN, partial(_alone, bare[base]), base))
+    return found
+
+
+def _made(make: Make, limited: Limited, app: Starlette) -> ASGIApp:
+    return make(app, limited).app
+
+
+def _alone(make: Callable[[], ASGIApp], app: Starlette) -> ASGIApp:
+    del app
+    return make()
+
+
+def _sized() -> list[Case]:
+    found = list[Case]()
+    for request in requests():
+        # The bare application does not look at a body, so it need not be a new one each time.
+        found.append(Case(BARE, replace(request, fresh=None), _itself))
+        found.append(Case("querybudget, everything on", request, partial(querybudget, EVERYTHING)))
+    return found
+
+
 _TWO_FIXED: tuple[str, Limited] = ("limits.aio fixed window", (AMPLE, AMPLE))
 
 
@@ -152,6 +235,11 @@ FOUR = policy(
     f"{AMPLE} usd/month",
     f"{AMPLE} concurrent",
 )
+EVERYTHING = FOUR | {
+    "budgets": [*FOUR["budgets"], {"name": "coverage", **COVERED[-1]}],
+}
+"""Four budgets, and one in buckets that watches."""
+
 QUIET: dict[str, Any] = {"refusals": {"disclose": "refusals"}}
 
 

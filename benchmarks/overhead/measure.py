@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -28,13 +28,35 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Request:
-    """One kind of request, sent by any caller."""
+    """One kind of request, sent by any caller.
+
+    Attributes:
+        method: Of HTTP.
+        path: Asked for.
+        body: Sent each time, or the most that is sent.
+        label: What tables call it; the path without one.
+        fresh: Makes the body of the n-th request, if each is to differ.
+        callers: Who take turns at most; 0 for as many as the run has.
+    """
 
     method: str
     path: str
     body: bytes = b""
+    label: str = ""
+    fresh: Callable[[int], bytes] | None = None
+    callers: int = 0
 
-    def scope(self, caller: int) -> Scope:
+    @property
+    def title(self) -> str:
+        return self.label or self.path
+
+    def bodies(self, begin: int, count: int) -> list[bytes]:
+        """The bodies of so many requests from the `begin`-th on."""
+        if self.fresh is None:
+            return [self.body] * count
+        return [self.fresh(begin + index) for index in range(count)]
+
+    def scope(self, caller: int, length: int) -> Scope:
         headers = [
             (b"host", b"bench.example"),
             (b"authorization", b"Bearer sk-%06d" % caller),
@@ -42,7 +64,7 @@ class Request:
         ]
         if self.body:
             headers.append((b"content-type", b"application/json"))
-            headers.append((b"content-length", b"%d" % len(self.body)))
+            headers.append((b"content-length", b"%d" % length))
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -69,25 +91,34 @@ class Subject:
         app: The application.
         request: The request sent.
         in_flight: Number of concurrent requests.
+        sent: Counts the requests, so that fresh bodies never repeat.
     """
 
     name: str
     app: ASGIApp
     request: Request
     in_flight: int
+    sent: list[int] = field(default_factory=lambda: [0], compare=False)
+
+    def bodies(self, count: int) -> list[bytes]:
+        begin = self.sent[0]
+        self.sent[0] += count
+        return self.request.bodies(begin, count)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One batch: µs per request, of wall time and of this thread's processor time."""
+    """One batch, µs per request: wall time, processor time of this thread, and of all threads."""
 
     wall: float
     cpu: float
+    process: float
 
 
-async def answer(app: ASGIApp, request: Request, caller: int) -> int:
+async def answer(app: ASGIApp, request: Request, caller: int, body: bytes | None = None) -> int:
     """Send one request, and return the status of the answer; 0 without one."""
-    messages = iter(({"type": "http.request", "body": request.body, "more_body": False},))
+    body = request.body if body is None else body
+    messages = iter(({"type": "http.request", "body": body, "more_body": False},))
     status = 0
 
     async def receive() -> Message:
@@ -100,7 +131,7 @@ async def answer(app: ASGIApp, request: Request, caller: int) -> int:
         if message["type"] == "http.response.start":
             status = message["status"]
 
-    await app(request.scope(caller), receive, send)
+    await app(request.scope(caller, len(body)), receive, send)
     return status
 
 
@@ -126,45 +157,51 @@ async def interleaved(
     """
     counts = {
         s.name: await calibrated(
-            partial(_batch, s, callers=callers),
+            partial(_batch, s, callers=_turns(s, callers)),
             seconds=batch,
-            callers=callers,
+            callers=_turns(s, callers),
             in_flight=s.in_flight,
         )
         for s in subjects
     }
     return await rounds_of(
         {s.name: s for s in subjects},
-        lambda name, subject: _batch(subject, counts[name], callers),
+        lambda name, subject: _batch(subject, counts[name], _turns(subject, callers)),
         rounds=rounds,
         tick=tick,
     )
 
 
+def _turns(subject: Subject, callers: int) -> int:
+    return min(callers, subject.request.callers or callers)
+
+
 async def _batch(subject: Subject, count: int, callers: int) -> Sample:
     run = _sequential if subject.in_flight == 1 else _overlapping
-    wall, cpu = time.perf_counter_ns(), time.thread_time_ns()
-    statuses = await run(subject, count, callers)
+    bodies = subject.bodies(count)
+    process, wall, cpu = time.process_time_ns(), time.perf_counter_ns(), time.thread_time_ns()
+    statuses = await run(subject, bodies, callers)
     cpu, wall = time.thread_time_ns() - cpu, time.perf_counter_ns() - wall
+    process = time.process_time_ns() - process
     if statuses != {200}:
         message = f"{subject.name}: expected 200 of every request, found {sorted(statuses)}"
         raise AssertionError(message)
-    return Sample(wall / count / 1000, cpu / count / 1000)
+    return Sample(wall / count / 1000, cpu / count / 1000, process / count / 1000)
 
 
-async def _sequential(subject: Subject, count: int, callers: int) -> set[int]:
+async def _sequential(subject: Subject, bodies: Sequence[bytes], callers: int) -> set[int]:
     app, request = subject.app, subject.request
-    return {await answer(app, request, index % callers) for index in range(count)}
+    return {await answer(app, request, index % callers, body) for index, body in enumerate(bodies)}
 
 
-async def _overlapping(subject: Subject, count: int, callers: int) -> set[int]:
+async def _overlapping(subject: Subject, bodies: Sequence[bytes], callers: int) -> set[int]:
     """Run `in_flight` workers, each sending its next request after an answer."""
-    app, request, numbers = subject.app, subject.request, iter(range(count))
+    app, request, numbered = subject.app, subject.request, enumerate(bodies)
     statuses = set[int]()
 
     async def worker() -> None:
-        for index in numbers:
-            statuses.add(await answer(app, request, index % callers))
+        for index, body in numbered:
+            statuses.add(await answer(app, request, index % callers, body))
 
     await asyncio.gather(*(worker() for _ in range(subject.in_flight)))
     return statuses

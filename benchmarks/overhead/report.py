@@ -16,9 +16,16 @@ __all__ = ["chunk_figures", "environment", "request_figures", "show"]
 PACKAGES = (
     "asgi-ratelimit",
     "cachetools",
+    "fastapi",
+    "fastapi-limiter",
+    "hiredis",
     "limits",
+    "litestar",
     "msgspec",
+    "numpy",
+    "pyrate-limiter",
     "querybudget",
+    "redis",
     "slowapi",
     "starlette",
     "throttled-py",
@@ -31,14 +38,14 @@ def request_figures(
 ) -> list[dict[str, Any]]:
     """Return one record per case, relative to the bare application in the same round."""
     return [
-        _record(case, samples[subject_name(case)], samples[subject_name(case, BARE)])
+        _record(case, samples[subject_name(case)], samples[subject_name(case, case.base)])
         for case in cases
         if subject_name(case) in samples and case.request not in {SHORT_STREAM, LONG_STREAM}
     ]
 
 
 def subject_name(case: Case, name: str | None = None) -> str:
-    return f"{name or case.name} @ {case.request.path}"
+    return f"{name or case.name} @ {case.request.title}"
 
 
 def chunk_figures(
@@ -48,7 +55,7 @@ def chunk_figures(
 
     def chunks(name: str) -> list[float]:
         long, short = (
-            samples[f"{name} @ {request.path}"] for request in (LONG_STREAM, SHORT_STREAM)
+            samples[f"{name} @ {request.title}"] for request in (LONG_STREAM, SHORT_STREAM)
         )
         return [(a.cpu - b.cpu) / CHUNKS for a, b in zip(long, short, strict=True)]
 
@@ -65,8 +72,15 @@ def environment(loop: str) -> dict[str, Any]:
     """Return machine and versions."""
     return {
         **machine(loop),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def show(result: Mapping[str, Any]) -> None:
@@ -77,7 +91,7 @@ def show(result: Mapping[str, Any]) -> None:
             r["case"],
             r["path"],
             *_columns(r),
-            *_columns(concurrent[r["case"], r["path"]]),
+            *_columns(concurrent.get((r["case"], r["path"]))),
         )
         for r in result["sequential"]
     ]
@@ -108,16 +122,21 @@ def _record(case: Case, own: Sequence[Sample], bare: Sequence[Sample]) -> dict[s
     pairs = list(zip(own, bare, strict=True))
     return {
         "case": case.name,
-        "path": case.request.path,
+        "path": case.request.title,
         "us": spread([a.wall for a in own]),
         "cpu_us": spread([a.cpu for a in own]),
+        "process_us": spread([a.process for a in own]),
+        "base": case.base,
         "added": spread([a.wall - b.wall for a, b in pairs]),
+        "process_added": spread([a.process - b.process for a, b in pairs]),
         "cpu_added": spread([a.cpu - b.cpu for a, b in pairs]),
         "ratio": round(median(a.cpu / b.cpu for a, b in pairs), 3),
     }
 
 
-def _columns(record: Mapping[str, Any]) -> tuple[str, str, str]:
+def _columns(record: Mapping[str, Any] | None) -> tuple[str, str, str]:
+    if record is None:
+        return "-", "-", "-"
     return _number(record["cpu_us"]), _number(record["cpu_added"]), f"{record['ratio']:.2f}"
 
 

@@ -23,7 +23,7 @@ from throttled.asyncio import MemoryStore, Throttled, rate_limiter
 
 from benchmarks.overhead.measure import ASGIApp, Receive, Scope, Send
 
-__all__ = ["RIVALS", "Limited", "Make", "Setup", "key_of"]
+__all__ = ["RIVALS", "Guarded", "Limited", "Make", "Setup", "key_of"]
 
 Limited = tuple[int, int]
 """Requests per minute and per hour; 0 for no limit."""

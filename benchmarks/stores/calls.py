@@ -130,7 +130,10 @@ class Ours:
         self._amounts = tuple(_USED.get(one.quota.unit, MICRO) for one in self.budgets)
 
     def charge(self, caller: int) -> Charge:
-        who = partition(caller, self.name)
+        return self.charged(partition(caller, self.name), caller)
+
+    def charged(self, who: str, caller: int) -> Charge:
+        """A charge of an account, which shows what this caller shows next."""
         lines = tuple(_line(who, budget) for budget in self.budgets)
         name = f"{self._prefix}{next(self._count):x}"
         if not self.shown:

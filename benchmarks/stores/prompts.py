@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 
-__all__ = ["KINDS", "PATH", "requests"]
+__all__ = ["KINDS", "PATH", "requests", "sentence"]
 
 KINDS = ("person", "application", "sweep")
 PATH = "/v1/chat/completions"
@@ -71,11 +71,21 @@ _TASKS = (
 _FRAME = "You sort messages to a shop's support desk. Answer with one of: refund, delivery, other."
 
 
+_FORMS = (*_QUESTIONS, *_INPUTS, *_TASKS)
+_ORDERED = sorted(_SUBJECTS)
+
+
 def requests(kind: str, caller: int, count: int) -> list[bytes]:
     """Bodies for `PATH`: the first `count` that a caller of a kind sends."""
     draw = random.Random(f"{kind} {caller}")
     subjects = draw.sample(sorted(_SUBJECTS), 3)
     return [_body(kind, draw, subjects, at) for at in range(count)]
+
+
+def sentence(draw: random.Random) -> str:
+    """One that a person, an application or a sweep might ask, of any subject."""
+    form = draw.choice(_FORMS)
+    return _filled(draw, form, draw.choice(_ORDERED))
 
 
 def _body(kind: str, draw: random.Random, subjects: list[str], at: int) -> bytes:

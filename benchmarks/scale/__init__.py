@@ -1,0 +1,1 @@
+"""How costs grow: with identities, workers, budgets and rules."""

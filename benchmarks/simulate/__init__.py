@@ -1,0 +1,1 @@
+"""What a large deployment needs, from measured costs."""
