@@ -6,6 +6,7 @@ VENV ?= .venv
 
 PY := $(VENV)/bin/python
 BUILD := build
+BENCHED := $(if $(ARGS),build/bench,benchmarks/results)
 WHEELENV := $(BUILD)/env
 WHEELPY := $(WHEELENV)/bin/python
 DEMO := $(BUILD)/demo
@@ -40,7 +41,7 @@ export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo quick test test-slow test-all test-deploy test-servers coverage check format bench sweep campaign fuzz hostile lowest audit dist docs dev lock clean python
+.PHONY: help demo quick test test-slow test-all test-deploy test-servers coverage check format bench bench-page sweep campaign fuzz hostile lowest audit dist docs dev lock clean python
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -87,10 +88,19 @@ format: $(VENV)/.installed ## fix what ruff can fix
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-bench: $(WHEELENV)/.installed $(VENV)/.bench ## measure what requests and stores cost, beside other limiters
-	@mkdir -p benchmarks/results
-	$(WHEELPY) -m benchmarks.overhead --out benchmarks/results/overhead.json
-	$(WHEELPY) -m benchmarks.stores --out benchmarks/results/stores.json
+# LITELLM names the program of LiteLLM's proxy; what is not installed is said, not measured.
+bench: $(WHEELENV)/.installed $(VENV)/.bench ## measure all of docs/performance.md, and write it: 15 minutes; make bench ARGS=--quick writes into build/bench
+	@mkdir -p $(BENCHED)
+	$(WHEELPY) -m benchmarks.overhead --out $(BENCHED)/overhead.json $(ARGS)
+	$(WHEELPY) -m benchmarks.stores --out $(BENCHED)/stores.json $(ARGS)
+	LITELLM="$(LITELLM)" $(WHEELPY) -m benchmarks.http --out $(BENCHED)/http.json $(ARGS)
+	$(WHEELPY) -m benchmarks.scale --out $(BENCHED)/scale.json $(ARGS)
+	$(WHEELPY) -m benchmarks.simulate --results $(BENCHED) --out $(BENCHED)/simulate.json
+	$(if $(ARGS),,$(MAKE) bench-page)
+
+bench-page: $(WHEELENV)/.installed $(VENV)/.bench ## write docs/performance.md and the README's figures from benchmarks/results
+	$(WHEELPY) -m benchmarks.stores --report benchmarks/results/stores.json --into docs/performance.md
+	$(WHEELPY) -m benchmarks.page
 
 sweep: $(WHEELENV)/.installed $(VENV)/.bench ## coverage budgets on real prompts: make sweep CORPORA=DIR
 	@mkdir -p benchmarks/results

@@ -45,8 +45,8 @@ from benchmarks.overhead.report import (
 )
 from benchmarks.rounds import Progress, event_loop
 from benchmarks.stores.servers import Servers, servers
+from querybudget.asgi import QueryBudgetMiddleware
 
-CALLERS = 256
 IN_FLIGHT = 64
 
 LARGE = 64 * 1024
@@ -54,24 +54,50 @@ LARGE = 64 * 1024
 
 
 async def measured(
-    servers: Servers, *, rounds: int, batch: float, identities: int
+    servers: Servers, *, rounds: int, batch: float, callers: int, identities: int
 ) -> dict[str, Any]:
     everything = [*cases(), *stored(servers)]
     one, many = _subjects(everything, 1), _subjects(everything, IN_FLIGHT)
+    try:
+        return await _figures(
+            everything,
+            (one, many),
+            rounds=rounds,
+            batch=batch,
+            callers=callers,
+            identities=identities,
+            absent=[*missing(), *servers.skipped],
+        )
+    finally:
+        for subject in (*one, *many):
+            if isinstance(subject.app, QueryBudgetMiddleware):
+                await subject.app.limiter.aclose()
+
+
+async def _figures(
+    everything: list[Case],
+    subjects: tuple[list[Subject], list[Subject]],
+    *,
+    rounds: int,
+    batch: float,
+    callers: int,
+    identities: int,
+    absent: list[str],
+) -> dict[str, Any]:
     titles = ("one at a time", f"{IN_FLIGHT} in flight")
     sequential, concurrent = [
         await interleaved(
-            subjects,
+            of,
             rounds=rounds,
             batch=batch,
-            callers=CALLERS,
-            tick=Progress(title, rounds * len(subjects)),
+            callers=callers,
+            tick=Progress(title, rounds * len(of)),
         )
-        for subjects, title in zip((one, many), titles, strict=True)
+        for of, title in zip(subjects, titles, strict=True)
     ]
     return {
-        "method": {"rounds": rounds, "batch_s": batch, "callers": CALLERS},
-        "not_measured": [*missing(), *servers.skipped],
+        "method": {"rounds": rounds, "batch_s": batch, "callers": callers},
+        "not_measured": absent,
         "sequential": request_figures(everything, sequential),
         "in_flight_64": request_figures(everything, concurrent),
         "chunks": chunk_figures(everything, sequential),
@@ -104,12 +130,14 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     if arguments.quick:
-        rounds, batch, identities, imports = 3, 0.01, 500, 3
+        rounds, batch, callers, identities, imports = 3, 0.01, 16, 500, 3
     else:
-        rounds, batch, identities, imports = 31, 0.03, 5000, 11
+        rounds, batch, callers, identities, imports = 31, 0.03, 256, 5000, 11
     factory, loop = event_loop()
     with servers() as found, asyncio.Runner(loop_factory=factory) as runner:
-        figures = runner.run(measured(found, rounds=rounds, batch=batch, identities=identities))
+        figures = runner.run(
+            measured(found, rounds=rounds, batch=batch, callers=callers, identities=identities)
+        )
     result = {"environment": environment(loop), **figures, "import_ms": import_time(imports)}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")

@@ -90,7 +90,9 @@ def missing() -> list[str]:
 
 def _pyrate(limited: Limited) -> tuple[Any, Any]:
     module = import_module("pyrate_limiter")
-    pairs = zip(limited, (MINUTE, HOUR), strict=True)
+    minute, hour = limited
+    # It takes no limit that never binds: as many a minute as another allows an hour.
+    pairs = ((0 if 0 < hour <= minute else minute, MINUTE), (hour, HOUR))
     rates = [module.Rate(limit, interval) for limit, interval in pairs if limit]
 
     class Each(module.BucketFactory):  # type: ignore[misc, name-defined]
@@ -136,5 +138,7 @@ def _litestar(middleware: list[Any], stores: dict[str, Any]) -> ASGIApp:
         return ITEMS
 
     route = module.get("/items")(items)
-    made: ASGIApp = module.Litestar([route], middleware=middleware, stores=stores)
+    made: ASGIApp = module.Litestar(
+        [route], middleware=middleware, stores=stores, logging_config=None, openapi_config=None
+    )
     return made

@@ -13,8 +13,9 @@ are measured; all else is an assumption of `Fleet`, stated with its unit.
 from __future__ import annotations
 
 import math
-import random
 from dataclasses import dataclass
+
+import numpy as np
 
 __all__ = ["Costs", "Fleet", "Need", "bend", "busiest", "need", "predicted", "wait_us"]
 
@@ -130,16 +131,15 @@ def busiest(shards: int, fleet: Fleet) -> float:
     """Calls of the busiest shard as a multiple of the mean: the median of some drawn placements."""
     if shards == 1:
         return 1.0
-    total = _zipf(fleet)
-    shares = [(n + 1) ** -fleet.skew / total for n in range(min(DRAWN, fleet.identities))]
-    rest = max(1 - sum(shares), 0.0)
+    known = np.arange(1, min(DRAWN, fleet.identities) + 1, dtype=float)
+    shares = known**-fleet.skew / _zipf(fleet)
+    rest = max(1 - float(shares.sum()), 0.0)
     found = list[float]()
-    for trial in range(TRIALS if shards < DRAWN else 1):
-        draw, loads = random.Random(trial), [rest / shards] * shards
-        for share in shares:
-            loads[int(draw.random() * shards)] += share
-        found.append(max(loads) * shards)
-    return sorted(found)[len(found) // 2]
+    for trial in range(TRIALS):
+        places = np.random.default_rng(trial).integers(shards, size=len(shares))
+        loads = np.bincount(places, weights=shares, minlength=shards)
+        found.append(float(loads.max()) * shards + rest)
+    return sorted(found)[TRIALS // 2]
 
 
 def _first(fleet: Fleet) -> float:
@@ -167,7 +167,7 @@ def wait_us(service_us: float, load: float) -> float:
 def bend(costs: Costs, fleet: Fleet, shards: int) -> dict[str, float]:
     """Calls a second at which each part reaches what is allowed, with so many shards.
 
-    Members: the busiest shard's processor; the busiest interface; an account that all callers share,
+    Members: the busiest shard's processor; the busiest interface; an account that all share,
     which is on one shard, as that of a budget of the whole service; the busiest caller's account.
     """
     one = fleet.busy * 1e6 / costs.server_us
