@@ -8,6 +8,7 @@ import pytest
 
 from querybudget.adapters.base import Usage
 from querybudget.console.account_pages import ROWS, caller_names
+from querybudget.console.phrases import sentences
 from querybudget.console.survey import counted
 from querybudget.coverage import Reason
 from querybudget.overrides import Effect
@@ -270,6 +271,16 @@ def test_a_call_is_found_by_its_request_id_and_told_in_sentences(make: MakeConso
     assert rows_of(answer.text)[1:] == ["rpm 1 request", "gone 2"]
 
 
+def test_a_call_that_a_pool_held_is_not_said_to_be_held_for_its_caller() -> None:
+    held = TrafficText(
+        at=1, identity="a", stage="refuse", strain=MICRO, reasons=(Reason("members", MICRO),)
+    )
+    said = " ".join(sentences(held))
+    assert "what it shares with others, such as a system prompt, looks like a sweep" in said
+    assert "Strain was 100 %, from the pool's score." in said
+    assert "the caller looks" not in said
+
+
 @pytest.mark.parametrize(
     ("verdict", "words"),
     [
@@ -464,7 +475,10 @@ def test_the_page_of_groups_says_how_many_accounts_are_linked_and_by_what(
 
 def test_the_page_of_a_group_says_why_each_account_belongs_to_it(operator: Console) -> None:
     rows = rows_of(operator.get(f"/groups/{RING}").text)
-    assert "timing: calls in the same minutes (5.0); system prompts that are alike (4.4)" in rows[1]
+    assert (
+        "timing: calls in the same quarters of hours (5.0); system prompts that are alike (4.4)"
+        in rows[1]
+    )
     assert "conduct: too many of those who share this look like a sweep (4.9)" in rows[2]
     assert operator.get("/groups/group:none").status_code == 404
 

@@ -16,11 +16,14 @@ EVIDENCE = {
     "template": "system prompts that are alike",
     "attribute": "the same declared attribute",
     "conduct": "conduct: too many of those who share this look like a sweep",
-    "timing": "timing: calls in the same minutes",
+    "timing": "timing: calls in the same quarters of hours",
     "displacement": "displacement: begins when another was slowed and stops",
     "ground": "ground: shared out, or taken up where another stopped",
 }
 """What each kind of evidence for a link is, for people."""
+
+MEMBERS = "members"
+"""The signal of a pool: how many of its members are suspect."""
 
 SHORT = 8
 """Characters that are shown of a hash."""
@@ -38,7 +41,7 @@ REASONS = {
     "manner": "Its prompts are phrased like those of a data set.",
     "abilities": "It asks for nearly everything that the model can do.",
     "direction": "Its prompts lean where data sets lean.",
-    "members": "Many of its members are suspect.",
+    MEMBERS: "Many of its members are suspect.",
     "population": "Its pool has more members with such evidence than honest callers explain.",
 }
 _AGAINST = {
@@ -222,6 +225,8 @@ def _asked(record: TrafficRecord) -> Iterator[str]:
 
 
 def _decided(record: TrafficRecord) -> Iterator[str]:
+    pooled = any(reason.signal == MEMBERS for reason in record.reasons)
+    who = "what it shares with others, such as a system prompt," if pooled else "the caller"
     if record.verdict == "admit":
         yield "It was admitted."
     else:
@@ -231,11 +236,12 @@ def _decided(record: TrafficRecord) -> Iterator[str]:
     if record.wait:
         yield f"It would have fitted after {duration(record.wait)}."
     if record.stage == "slow":
-        yield f"It was delayed by {duration(record.delay)}, because the caller looks like a sweep."
+        yield f"It was delayed by {duration(record.delay)}, because {who} looks like a sweep."
     elif record.stage != "none":
-        yield f"It was {STAGES.get(record.stage, record.stage)}: the caller looks like a sweep."
+        yield f"It was {STAGES.get(record.stage, record.stage)}: {who} looks like a sweep."
     if record.strain:
-        why = "its score" if record.reasons else "the share of its bucket budget that is spent"
+        scored = "the pool's score" if pooled else "its score"
+        why = scored if record.reasons else "the share of its bucket budget that is spent"
         yield f"Strain was {percent(record.strain)}, from {why}."
     yield from touched_words(record.touched)
     if record.price not in _ORDINARY:
