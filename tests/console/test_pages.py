@@ -14,7 +14,7 @@ from querybudget.coverage import Reason
 from querybudget.overrides import Effect
 from querybudget.policy.load import load
 from querybudget.testing import http_scope
-from querybudget.traffic.record import TrafficText
+from querybudget.traffic.record import TrafficRecord, TrafficText
 from querybudget.units import MICRO, SECOND
 from tests.console.conftest import Console, MakeConsole
 from tests.console.fake_admin import (
@@ -272,7 +272,7 @@ def test_a_call_is_found_by_its_request_id_and_told_in_sentences(make: MakeConso
 
 
 def test_a_call_that_a_pool_held_is_not_said_to_be_held_for_its_caller() -> None:
-    held = TrafficText(
+    held = TrafficRecord(
         at=1, identity="a", stage="refuse", strain=MICRO, reasons=(Reason("members", MICRO),)
     )
     said = " ".join(sentences(held))
