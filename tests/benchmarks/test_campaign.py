@@ -545,3 +545,23 @@ def test_a_run_has_the_figures_of_every_scenario_and_is_the_same_each_time(tmp_p
     assert set(runs[0]["crowded"]["honest"]) >= {"campus", "firms", "popular client"}
     assert runs[0]["plain"]["honest"]["established"]["callers"] == 2
     json.dumps(runs[0], allow_nan=False)
+
+
+def test_the_readme_says_what_the_last_run_measured() -> None:
+    found: dict[str, dict[str, Any]] = json.loads(RESULT.read_text())["scenarios"]
+    readme = (Path(planned.__file__).parents[2] / "README.md").read_text()
+    share = {name: f"{100 * one['share_of_corpus']:.3g}" for name, one in found.items()}
+    worst = max(float(share[f"template_{one}"]) for one in ("same", "word", "date"))
+    said = " ".join(readme.partition("A campaign shares")[2].partition("## ")[0].split())
+    assert (
+        f"obtain {float(share['network_shared']):.1g} % of the sweep if they share an org" in said
+    )
+    assert f"{float(share['payment_shared']):.1g} % with one payment method" in said
+    assert f"at most {worst:.2g} % with one system prompt" in said
+    assert f"half of all newcomers, they obtain {float(share['nothing_shared']):.0f} %" in said
+    assert f"one newcomer in fifty, {float(share['nothing_shared_2_percent']):.0f} %" in said
+    assert f"one topic for each account, {float(share['topic_each']):.0f} %" in said
+    established = max(one["honest_disturbed"] for one in found.values())
+    newcomers = max(one["honest_newcomers_disturbed"] for one in found.values())
+    assert f"at most {100 * established:.2g} % of the established callers" in said
+    assert f"{100 * newcomers:.0f} % of the honest newcomers are slowed" in said
