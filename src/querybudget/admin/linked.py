@@ -16,7 +16,7 @@ PREFIX = "group:"
 SHORTEST = 4
 """Characters of a group's name that name it, at least."""
 
-_REASON = re.compile(r"(\w+):([0-9.]+)")
+_REASON = re.compile(r"(\w+):([0-9]+\.[0-9])")
 
 
 def groups_in(entries: Iterable[Override]) -> tuple[LinkedGroup, ...]:
@@ -30,7 +30,8 @@ def groups_in(entries: Iterable[Override]) -> tuple[LinkedGroup, ...]:
     found: dict[str, list[LinkedAccount]] = defaultdict(list)
     for one in entries:
         if one.effect is Effect.LINK and one.account not in apart:
-            reasons = {kind: float(nats) for kind, nats in _REASON.findall(one.reason)}
+            words = filter(None, map(_REASON.fullmatch, one.reason.split()))
+            reasons = {word[1]: float(word[2]) for word in words}
             found[one.budget].append(LinkedAccount(one.account, one.at, one.until, reasons))
     groups = [_group(name, accounts) for name, accounts in found.items()]
     return tuple(sorted(groups, key=lambda group: (-group.size, group.group)))
