@@ -157,14 +157,18 @@ def test_the_command_says_what_is_wrong_with_a_source(
     assert source.partition("://")[0] in capsys.readouterr().err
 
 
-def test_the_example_of_help_writes_a_report_and_prints_where(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("example", examples_of(command_parser().commands["report"]))
+def test_an_example_of_help_writes_a_report_and_prints_where(
+    example: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("policy.yaml").write_text("budgets: [{name: rpm, limit: 5 requests/minute}]")
     record = b'{"at":1700000000000000,"identity":"00ff","verdict":"wait","violated":["rpm"]}\n'
-    Path("traffic.jsonl").write_bytes(record)
-    (example,) = examples_of(command_parser().commands["report"])
+    for name in ("traffic", "monday", "tuesday"):
+        Path(f"{name}.jsonl").write_bytes(record)
     assert main(shlex.split(example)[1:]) == 0
     paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert paths[0] == Path("report/report.html")
