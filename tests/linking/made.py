@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -31,13 +32,11 @@ class World:
     """
 
     def __init__(self, seed: int = 1, established: int = 600, newcomers: int = 300) -> None:
-        self.draw = random.Random(seed)
-        self.members: list[Candidate] = []
+        members, state = beginning(seed, established, newcomers)
+        self.draw = random.Random()
+        self.draw.setstate(state)
+        self.members = [*members]
         self.campaign: set[str] = set()
-        for _ in range(established):
-            self.honest(established=True, template=self.own_template())
-        for _ in range(newcomers):
-            self.honest(template=self.own_template())
 
     def own_template(self) -> int:
         """Of few accounts each, but for some popular ones."""
@@ -132,3 +131,16 @@ class World:
             right / len(self.campaign) if self.campaign else 1.0,
             max(honest.values(), default=0),
         )
+
+
+@cache
+def beginning(
+    seed: int, established: int, newcomers: int
+) -> tuple[tuple[Candidate, ...], tuple[Any, ...]]:
+    """Return a world's honest accounts, and how its draws go on: many tests begin with the same."""
+    if not (established or newcomers):
+        return (), random.Random(seed).getstate()
+    world = World(seed, 0, 0)
+    for number in range(established + newcomers):
+        world.honest(established=number < established, template=world.own_template())
+    return tuple(world.members), world.draw.getstate()
