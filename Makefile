@@ -89,7 +89,7 @@ format: $(VENV)/.installed ## fix what ruff can fix
 	$(PY) -m ruff format .
 
 # LITELLM names the program of LiteLLM's proxy; what is not installed is said, not measured.
-bench: $(WHEELENV)/.installed $(VENV)/.bench ## measure all of docs/performance.md, and write it: 15 minutes; make bench ARGS=--quick writes into build/bench
+bench: $(WHEELENV)/.installed $(VENV)/.peers ## measure all of docs/performance.md, and write it: 15 minutes; make bench ARGS=--quick writes into build/bench
 	@mkdir -p $(BENCHED)
 	$(WHEELPY) -m benchmarks.overhead --out $(BENCHED)/overhead.json $(ARGS)
 	$(WHEELPY) -m benchmarks.stores --out $(BENCHED)/stores.json $(ARGS)
@@ -151,6 +151,7 @@ dev: $(VENV)/.editable ## put src on .venv's path, so that .venv/bin/pytest runs
 lock: $(BUILD)/uv/.installed ## write requirements/*.txt again; UPGRADE=--upgrade for newer releases
 	$(BUILD)/uv/bin/$(COMPILE) --extra all --group dev -o requirements/dev.txt pyproject.toml
 	$(BUILD)/uv/bin/$(COMPILE) --group bench -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
+	$(BUILD)/uv/bin/$(COMPILE) --group peers -c requirements/dev.txt -c requirements/bench.txt -o requirements/peers.txt pyproject.toml
 	$(BUILD)/uv/bin/$(COMPILE) --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt pyproject.toml
 	$(BUILD)/uv/bin/$(COMPILE) --group deploy -c requirements/dev.txt -o requirements/deploy.txt pyproject.toml
 	for file in requirements/servers/*.in; do \
@@ -184,6 +185,10 @@ $(VENV)/.editable: pyproject.toml $(VENV)/.installed
 
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.installed
 	$(PY) $(PIP) install --require-hashes -r requirements/bench.txt
+	@touch $@
+
+$(VENV)/.peers: requirements/peers.txt $(VENV)/.bench
+	$(PY) $(PIP) install --require-hashes -r requirements/peers.txt
 	@touch $@
 
 $(VENV)/.deploy: requirements/deploy.txt $(VENV)/.installed

@@ -22,14 +22,17 @@ import json
 import os
 import random
 import shutil
+import socket
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.parse import urlsplit
 
 from benchmarks.http.load import Load, load, tool
 from benchmarks.overhead.cases import BARE, CHAT, PLAIN
@@ -42,6 +45,8 @@ from tests.servers.process import Process, ServerError, on_free_port
 
 LITELLM = "LiteLLM proxy"
 READY = "Uvicorn running"
+PATIENCE = 60.0
+"""Seconds that the gateway may take from its word to its port."""
 
 GATEWAY = """
 model_list:
@@ -87,7 +92,7 @@ def wanted(absent: Sequence[str]) -> list[Server]:
 def served(server: Server) -> Iterator[Process]:
     env = {"LIMITER": server.case, "BEHIND": server.request.path}
     words = [sys.executable, "-m", "uvicorn", "benchmarks.http.app:app", "--no-access-log"]
-    with _running(server, words, env) as process:
+    with _running(server, words, env, READY) as process:
         yield process
 
 
@@ -103,17 +108,33 @@ def gateway(server: Server, program: str, upstream: str, folder: Path) -> Iterat
         # It checks no keys here, as the application behind the others does not.
         "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
     }
-    with _running(server, words, env) as process:
+    with _running(server, words, env, "Set models") as process:
+        _listening(server.url)
         yield process
 
 
+def _listening(url: str) -> None:
+    """Wait for a server that says it is ready before it is."""
+    at, until = urlsplit(url), time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            socket.create_connection((at.hostname, at.port), 1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise ServerError(f"{url}: expected it to listen within {PATIENCE:.0f} s")
+
+
 @contextmanager
-def _running(server: Server, words: list[str], env: dict[str, str]) -> Iterator[Process]:
+def _running(
+    server: Server, words: list[str], env: dict[str, str], ready: str
+) -> Iterator[Process]:
     ports = list[int]()
 
     def make(port: int) -> Process:
         ports[:] = [port]
-        return Process([*words, "--port", str(port)], ready=READY, env=env)
+        return Process([*words, "--port", str(port)], ready=ready, env=env)
 
     process = on_free_port(make, "in use")
     server.url = f"http://127.0.0.1:{ports[0]}"

@@ -125,13 +125,12 @@ def cases() -> list[Case]:
     """Return every case of memory; each kind of request has its own bare case."""
     several = {1: (AMPLE, 0), 2: (AMPLE, AMPLE)}
     return [
-        *_frameworks(several[1]),
-        *_sized(),
         *(Case(BARE, request, _itself) for request in (PLAIN, CHAT, SHORT_STREAM, LONG_STREAM)),
         Case("pure ASGI pass-through", PLAIN, PassThrough),
         Case("pure ASGI, wrapped send", PLAIN, WrappedSend),
         Case("BaseHTTPMiddleware", PLAIN, _base_http),
         *(Case(name, PLAIN, partial(_rival, name, several[1])) for name in RIVALS),
+        *_frameworks(several[1]),
         Case("limits.aio fixed window, two limits", PLAIN, partial(_rival, *_TWO_FIXED)),
         Case("querybudget, 1 budget", PLAIN, partial(querybudget, ONE)),
         Case("querybudget, 1 budget, no figures", PLAIN, partial(querybudget, ONE | QUIET)),
@@ -148,6 +147,7 @@ def cases() -> list[Case]:
                 ("querybudget, 4 budgets", partial(querybudget, FOUR)),
             )
         ),
+        *_sized(),
     ]
 
 

@@ -1,7 +1,8 @@
 """Limiters that not everybody has, imported by name: those that are missing are told, not measured.
 
 fastapi-limiter and Litestar's middleware only work in their own framework, so each is compared with
-that framework's bare application.
+that framework's bare application. Litestar's keeps each request of a window and reads all of them
+at the next one, so what it adds grows with what callers have sent.
 """
 
 from __future__ import annotations

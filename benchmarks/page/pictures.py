@@ -17,7 +17,7 @@ WIDTH: int = _drawing.WIDTH
 
 __all__ = ["IMAGES", "bars", "curves", "drawn"]
 
-LEFT, RIGHT, STEP = 232, 424, 24
+LEFT, RIGHT, STEP = 246, 428, 24
 TOP, LOW, HIGH = 52, 292, 40
 OURS = "querybudget"
 
@@ -50,9 +50,7 @@ def bars(name: str, title: str, values: Mapping[str, float]) -> str:
         y = TOP + at * STEP
         kind = "first" if said.startswith(OURS) else "other"
         end = LEFT + max(value, 0) / most * (RIGHT - LEFT)
-        parts.append(
-            text(LEFT - 8, y + 5, said.removeprefix("limits.aio ").strip(), "small", "end")
-        )
+        parts.append(text(LEFT - 8, y + 5, said, "small", "end"))
         parts.append(
             f'<line class="{kind}" style="stroke-width:12" x1="{LEFT}" x2="{end:.1f}" y1="{y}"'
             f' y2="{y}"/>'
