@@ -253,7 +253,7 @@ def _firms(count: int, blocks: Sequence[Block]) -> list[Caller]:
     found: list[Caller] = []
     draw, source = random.Random("firms"), drawn(apps, "firms")
     for firm in range(count):
-        shared = dict.fromkeys(("organisation", "payment"), f"firm {firm}")
+        shared = {"organisation": f"firm {firm}", "payment": f"firm {firm}"}
         joining = _Joining(source, draw, len(found), shared)
         found += [joining.newcomer("firms", BEGIN + int(draw.random() * DAY)) for _ in range(FIRM)]
     return found

@@ -23,6 +23,7 @@ from benchmarks.scale.identities import percentile
 from benchmarks.stores.calls import FOUR
 from benchmarks.stores.cases import opened
 from benchmarks.stores.servers import Redis
+from querybudget.stores import Starts
 
 __all__ = ["OPEN", "together"]
 
@@ -102,7 +103,7 @@ async def _worker(url: str, begin: float, seconds: float) -> Record:
     draw, times = random.Random(), list[int]()
     async with AsyncExitStack() as stack:
         ours = opened(stack, url, FOUR, "workers")
-        if hasattr(ours.store, "start"):
+        if isinstance(ours.store, Starts):
             await ours.store.start()
         await asyncio.sleep(max(begin - time.time(), 0))
         started, cpu, stalled = time.monotonic(), time.process_time(), [0.0]

@@ -202,6 +202,7 @@ def test_groups_hear_of_a_caller_once_it_is_verified() -> None:
         assert profile.observe(call, NOW, verified=False) is None
     change = profile.observe(asks(0), NOW)
     assert change == GroupChange(first=True, look=2, tail=profile.tails[2])
+    assert change is not None
     group.add(change, NOW)
     assert (group.members, group.looks[10]) == (1, 1)
     assert profile.tails[:2] == [-1, -1]  # the latest look says it all
