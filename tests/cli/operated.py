@@ -118,7 +118,8 @@ def folder(
     monkeypatch.chdir(tmp_path)
     Path("policy.yaml").write_text(POLICY)
     Path("stricter.yaml").write_text(POLICY.replace("60 requests", "30 requests"))
-    Path("traffic.jsonl").write_bytes(b"".join(map(line, range(LOGGED))))
+    for log in ("traffic", "monday", "tuesday"):
+        Path(f"{log}.jsonl").write_bytes(b"".join(map(line, range(LOGGED))))
     Path("body.json").write_text('{"model": "m", "messages": []}')
     monkeypatch.setenv("QUERYBUDGET_POLICY", "policy.yaml")
     made = Folder(capsys, monkeypatch, asyncio.run(called("policy.yaml")))

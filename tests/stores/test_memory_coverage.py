@@ -82,7 +82,7 @@ async def test_a_call_that_failed_stays_known_on_probation() -> None:
     bench = Bench()
     failed = await bench.open("a", 1, "org", verified=False)
     await bench.store.settle(failed, [0])
-    assert (await bench.left("a"), bench.calls("a"), bench.calls("org")) == (40, 1, 1)
+    assert (await bench.left("a"), bench.calls("a"), bench.calls("org")) == (40, 1, None)
     assert (await bench.open("a", 1, "org")).held == (0,)
 
 
@@ -102,7 +102,7 @@ async def test_a_flood_of_made_up_callers_and_groups_evicts_no_known_account() -
         await bench.open(f"bogus-{index}", 1, f"pool-{index}", "everyone", verified=False)
     assert len(bench.store) <= 100 + 10
     assert {await bench.left(f"known-{index}") for index in range(40)} == {39}
-    assert bench.calls("everyone") == 1_040
+    assert bench.calls("everyone") == 40  # groups hear of nobody who is not verified
 
 
 async def test_forgetting_drops_buckets_and_profile() -> None:
