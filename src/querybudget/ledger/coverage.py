@@ -237,6 +237,9 @@ def _of_member(
         return _cleared(found)
     if found.stage is not _REFUSE or response is None:
         return found
+    spent = share_of(line.quota.limit - found.left, line.quota.limit)
+    if found.amount and response.stage(spent, found.before) is _REFUSE:
+        return found  # what the pool has spent counts for everybody
     own = accounts[charge.profiled[0]].profile if charge.profiled else None
     pool = type(accounts[line.partition].profile) is profiles.Group
     if not pool or (type(own) is profiles.CallerProfile and own.stands_out):

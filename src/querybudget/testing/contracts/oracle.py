@@ -125,7 +125,10 @@ class Oracle:
             if score < (eased if before is Stage.REFUSE else refusing[0]):
                 others = [known for known, _ in response.stages if known is not Stage.REFUSE]
                 stage = max(others, default=Stage.NONE)
-        if stage is Stage.REFUSE and isinstance(profile, Group) and not identity.stands_out:
+        spent = (line.quota.limit - left) * MICRO // line.quota.limit
+        by_score = not amount or response.stage(spent, before) is not Stage.REFUSE
+        member = isinstance(profile, Group) and not identity.stands_out
+        if stage is Stage.REFUSE and member and by_score and score:
             # A group's score alone refuses no member.
             stage = max(
                 (known for known, _ in response.stages if known < stage), default=Stage.NONE
