@@ -3,8 +3,8 @@
 python examples/servers/ray_serve_app.py
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: Ray copies the class, and FastAPI cannot read its types
+# as strings then.
 import os
 from pathlib import Path
 from typing import Any
