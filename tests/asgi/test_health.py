@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -66,7 +67,7 @@ async def test_the_health_path_is_answered_by_the_middleware_and_costs_nothing(
         assert driven.headers["content-type"] == "application/json"
         assert driven.json["status"] == "ok"
         assert driven.json["store"] == "Scripted"
-    assert edge.store.asked == []
+    assert len(edge.store.asked) == 2  # one probe, reserved and settled
     assert edge.model.requests == []
 
 
@@ -132,6 +133,41 @@ async def test_health_shows_no_secret_and_no_caller() -> None:
     edge.store.reserve = unreadable  # type: ignore[method-assign, assignment]
     await edge.calls(1)
     assert (await edge.health()).json["last_error"] == "the account of '...' cannot be read"
+
+
+@pytest.mark.anyio
+async def test_a_worker_without_calls_notices_an_outage_when_asked_for_health() -> None:
+    edge = Edge({**RPM, "on_store_error": "deny"})
+    assert (await edge.health()).status == 200
+    edge.store.ever = "fails"
+    asked = len(edge.store.asked)
+    edge.clock.advance(9)
+    assert (await edge.health()).status == 200
+    assert len(edge.store.asked) == asked  # A well store is asked every ten seconds only.
+    edge.clock.advance(1)
+    found = [await edge.health() for _ in range(FAILURES)]
+    assert [each.status for each in found] == [*[200] * (FAILURES - 1), 503]
+    assert found[0].json["failures"] == 1
+    assert found[-1].json["status"] == "down"
+    await edge.limiter.aclose()
+
+
+@pytest.mark.anyio
+async def test_many_who_ask_for_health_at_once_cost_the_store_one_probe() -> None:
+    edge = Edge()
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(edge.health)
+    assert len(edge.store.asked) == 2
+
+
+@pytest.mark.anyio
+async def test_after_one_failed_probe_the_store_is_watched_without_further_questions() -> None:
+    edge = Edge({**RPM, "on_store_error": "deny"})
+    edge.store.ever = "fails"
+    await edge.health()
+    assert edge.limiter._resilient._watching is not None
+    await edge.limiter.aclose()
 
 
 @pytest.mark.anyio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -10,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters.base import Call, Channel, Dialect, Segment
+from querybudget.coverage import Observation
 from querybudget.errors import SetupError
 from querybudget.events import DecisionEvent
-from querybudget.limiter import Admission, Limiter, Outcome
+from querybudget.limiter import Admission, Limiter, Outcome, reloading
 from querybudget.overrides import AuditEntry, Effect, Override
 from querybudget.policy import load_policy
 from querybudget.policy.model import Mode, Policy
@@ -145,6 +147,39 @@ async def test_the_first_budget_in_buckets_counts_without_a_restart() -> None:
     await limiter.reload(policy(OWN))
     assert limiter.analyzer is opened
     await limiter.aclose()
+
+
+class Analyzer:
+    """An analyzer that knows whether it was closed."""
+
+    names = ()
+    closed = False
+
+    async def analyze(self, call: Call, caller: str, /) -> Observation:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_reloads_at_once_that_add_the_first_budget_in_buckets_open_one_analyzer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[Analyzer] = []
+
+    def opens(policy: Policy, secret: bytes) -> Analyzer:
+        opened.append(Analyzer())
+        return opened[-1]
+
+    monkeypatch.setattr(reloading, "analyzer_for", opens)
+    limiter = memory_limiter(policy(OWN))
+    buckets = {"name": "ground", "limit": "100 buckets/30 days"}
+    fewer = buckets | {"limit": "50 buckets/30 days"}
+    await asyncio.gather(limiter.reload(policy(OWN, buckets)), limiter.reload(policy(OWN, fewer)))
+    assert opened == [limiter.analyzer]
+    assert limiter.policy.budgets[1].quota.limit == 50 * MICRO
+    await limiter.aclose()
+    assert [each.closed for each in opened] == [True]
 
 
 async def test_a_policy_that_fails_leaves_no_analyzer_behind() -> None:

@@ -127,6 +127,7 @@ class Limiter:
         self.policy, self.matcher = policy, self.rules.matcher
         self.switches = Switches(policy)
         self.reporter = Reporter(hooks, lambda: self.rules, self.clock)
+        self._reloading = asyncio.Lock()
         self._settler = Settler(self._resilient, self.reporter)
         self._verified = Verified(self.rules.sources)
         self._notices = Notices()
@@ -146,11 +147,14 @@ class Limiter:
         Raises:
             SetupError: The policy needs a restart, or names what there is not.
         """
-        rules, readers = await prepared(policy, self.rules, self.analyzer, self.store, self.clock())
-        self.reporter.follow(rules.policy)
-        self._opened = self._opened or (None if self.analyzer else rules.analyzer)
-        self.analyzer, self.switches = rules.analyzer, Switches(rules.policy)
-        return self._replace(rules, readers, why)
+        async with self._reloading:  # two at once would each open an analyzer
+            rules, readers = await prepared(
+                policy, self.rules, self.analyzer, self.store, self.clock()
+            )
+            self.reporter.follow(rules.policy)
+            self._opened = self._opened or (None if self.analyzer else rules.analyzer)
+            self.analyzer, self.switches = rules.analyzer, Switches(rules.policy)
+            return self._replace(rules, readers, why)
 
     def set_mode(self, budget: str, mode: Mode) -> Change:
         """Let a budget enforce, or only report, in this process, until a policy is loaded.
@@ -391,5 +395,5 @@ class Limiter:
         return self._resilient.health()
 
     async def check(self) -> StoreHealth:
-        """Return `health`, after asking once more a store that failed the last time."""
+        """Return `health`, after asking the store: at most every ten seconds while it answers."""
         return await self._resilient.check()

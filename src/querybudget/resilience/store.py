@@ -40,6 +40,9 @@ logger = logging.getLogger("querybudget")
 PATIENCE = 5.0
 """Seconds that a store may take for all that is under way when the limiter is closed."""
 
+QUIET = 10 * SECOND
+"""µs after which whoever asks for health asks a store again that is taken to be up."""
+
 _PROBE = Quota("health", Unit.REQUESTS, MICRO, 60 * SECOND, Algorithm.SLIDING, MICRO)
 
 _BUGS = (TypeError, ValueError, LookupError, AttributeError, ImportError, NameError, AssertionError)
@@ -97,13 +100,7 @@ class ResilientStore:
         self._stats = StoreStats(since=clock())
         self._outbox = Outbox(clock)
         self._guard = Guard(
-            store,
-            clock,
-            self._stats,
-            self._outbox,
-            timeout=settings.timeout,
-            name=name,
-            wait=wait,
+            store, clock, self._stats, self._outbox, timeout=settings.timeout, name=name, wait=wait
         )
         self._fallback = Fallback(settings.workers, clock, max_identities=policy.max_identities)
         self.administering = Administering(
@@ -111,7 +108,9 @@ class ResilientStore:
         )
         self._tasks = set[asyncio.Task[Any]]()
         self._watch: asyncio.Task[None] | None = None
+        self._clock = clock
         self._probes = 0
+        self._probed = -QUIET
 
     def follow(self, policy: Policy) -> None:
         """Take what budgets say about a store that is down from another policy."""
@@ -315,13 +314,14 @@ class ResilientStore:
         )
 
     async def check(self) -> StoreHealth:
-        """Return `health`, after asking once more a store that failed the last time.
+        """Return `health`, after asking the store: once in `QUIET`, and one that failed again.
 
         One that is down is asked once in each rest. So a server without calls notices that its
-        store is back, and sends it what is left in the outbox.
+        store is down, or back, and sends it what is left in the outbox.
         """
-        if not self._stats.healthy and self._guard.would_ask:
+        if self._should_probe():
             self._probes += 1
+            self._probed = self._clock()
             line = Line(_PROBE.name, _PROBE, 0, 0)
             charge = Charge(f"health-{id(self):x}-{self._probes:x}", (line,), 60 * SECOND)
             try:
@@ -330,8 +330,15 @@ class ResilientStore:
                 if decision.reservation is not None:
                     await self._guard.settle(decision.reservation, (0,))
             except StoreError as error:
-                logger.debug("the store (%s) is still down: %s", self._name, error)
+                logger.debug("the store (%s) did not answer: %s", self._name, error)
+                self._watch_store()
         return self.health()
+
+    def _should_probe(self) -> bool:
+        """Return True if the store may have failed, or come back, without a call that noticed."""
+        if not self._stats.healthy:
+            return self._guard.would_ask
+        return self._waits and self._clock() - self._probed >= QUIET
 
     def _watch_store(self) -> None:
         """Ask the store now and then until it has taken everything, unless that is under way.
