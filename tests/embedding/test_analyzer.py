@@ -22,8 +22,8 @@ from querybudget.adapters.base import Call, Channel, Dialect, Opaque, Segment
 from querybudget.coverage.leaning import DIRECTIONS
 from querybudget.coverage.observation import COARSE, FINE, MAX_CHUNKS, Chunk, Observation
 from querybudget.embedding.analyzer import MAX_OPAQUE, EmbeddingAnalyzer, open_analyzer
+from querybudget.embedding.choice import SAID_FIRST
 from querybudget.embedding.codebook import Codebook
-from querybudget.embedding.selection import SAID_FIRST
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.errors import EmbeddingError, SetupError
 from querybudget.policy.model import CAPABILITIES, Capability, Embedding, Policy

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+from collections import OrderedDict
 from collections.abc import Coroutine, Mapping, Sequence
 from hashlib import blake2b
 from heapq import nsmallest
@@ -108,7 +109,9 @@ class EmbeddingAnalyzer:
         self._likeness = Likeness(key)
         self._templates: LRUCache[int, int] = LRUCache(_TEMPLATES)
         self._selector = Selector(Folder(_reader()), key)
-        self._cache: LRUCache[int, Chunk | None] = LRUCache(cached)  # None: it is no language
+        # The least recently used first; None: it is no language.
+        self._cache: OrderedDict[int, Chunk | None] = OrderedDict()
+        self._cached = cached
         self._down = False
         self._successes = 0
         self._fitting: asyncio.Task[None] | None = None
@@ -128,9 +131,11 @@ class EmbeddingAnalyzer:
         for excerpt in excerpts:
             if excerpt.text is None:
                 if excerpt.digest in self._cache:  # else it was dropped in the meantime
-                    found[excerpt.digest] = self._cache.get(excerpt.digest)
+                    found[excerpt.digest] = self._cache[excerpt.digest]
+                    self._cache.move_to_end(excerpt.digest)
             elif excerpt.opaque:
-                found[excerpt.digest] = self._cache[excerpt.digest] = None
+                found[excerpt.digest] = None
+                self._keep({excerpt.digest: None})
             else:
                 new[excerpt.digest] = excerpt.text
         if new:
@@ -193,8 +198,16 @@ class EmbeddingAnalyzer:
             return {digest: _without_buckets(digest, text) for digest, text in new.items()}
         self._record_success()
         if self._recogniser.fitted:
-            self._cache.update(chunks)
+            self._keep(chunks)
         return chunks
+
+    def _keep(self, chunks: Mapping[int, Chunk | None]) -> None:
+        """Cache what chunks hold, and drop those that were not used for longest."""
+        for digest, chunk in chunks.items():
+            self._cache[digest] = chunk
+            self._cache.move_to_end(digest)
+        while len(self._cache) > self._cached:
+            self._cache.popitem(last=False)
 
     async def _chunks_of(self, new: Mapping[int, str]) -> Mapping[int, Chunk]:
         if self.suspends or len(new) <= _BATCH:

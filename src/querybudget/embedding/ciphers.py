@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from querybudget.embedding.wordplay import game_of
 
@@ -17,7 +17,6 @@ _PIG = re.compile(r"[a-z]{2,}ay").fullmatch
 _LATIN_WORDS = re.compile(r"[A-Za-z]+").sub
 _WHOLE_WORDS = re.compile(r"\S+").sub
 _LETTERS = re.compile(r"[^\W\d_]+").sub
-_TOKENS = re.compile(r"\S{4,}").findall
 _TIDY = re.compile(r"(?:^|[.!?]\s+|\n)[A-ZА-Я]|[\w)\"'][.!?](?=\s|$)").findall
 _VOWELS = "aeiou"
 _SAMPLE = 16  # words that tell a cipher
@@ -25,16 +24,41 @@ _LEAST = 3  # known words among them once the cipher is undone
 _SHARE = 0.35  # share of them that is known then
 _MIRRORED = 0.5  # share of them that is known without ROT47
 
+_SHORTEST = 4  # letters of a word that may be ciphered
+_FIRST_LETTERS = {
+    first: bytes((code - ord(first)) % 26 if chr(code) in _LATIN else code for code in range(256))
+    for first in _LATIN
+}
+"""Tables that shift a word so that it begins with the first letter of the alphabet, as 0."""
+
 Cipher = Callable[[str], str]
 Knows = Callable[[str], bool]
 
 
-def cipher_of(text: str, knows: Knows) -> Cipher | None:
+def words_by_shift(vocabulary: Iterable[str]) -> dict[int, str]:
+    """Return the first letters of known words by the hash of what all their shifts have in common.
+
+    One look-up of a word thus says by which of Caesar's ciphers it becomes a known one.
+    """
+    found: dict[int, str] = {}
+    for word in vocabulary:
+        if len(word) >= _SHORTEST and word.isascii() and word.isalpha() and word.islower():
+            shape = _shape(word)
+            found[shape] = found.get(shape, "") + word[0]
+    return found
+
+
+def _shape(word: str) -> int:
+    return hash(word.encode().translate(_FIRST_LETTERS[word[0]]))
+
+
+def cipher_of(text: str, knows: Knows, by_shift: Mapping[int, str]) -> Cipher | None:
     """Return what undoes the cipher of a text's unknown words; None if they have none.
 
     Args:
         text: Some of it may be readable.
         knows: Whether a word in lower case is known.
+        by_shift: Known words, as `words_by_shift` returns them.
     """
     words = [
         word
@@ -47,27 +71,48 @@ def cipher_of(text: str, knows: Knows) -> Cipher | None:
         alike = [word for word in words if word.isascii() == ascii_words]
         needed = max(_LEAST, _SHARE * len(alike))
         if len(alike) >= needed:
-            cipher = _of_words(alike, needed, knows)
+            cipher = _of_words(alike, needed, knows, by_shift)
             if cipher is not None:
                 return cipher
     return _mirrored(text, knows)
 
 
-def _of_words(words: Sequence[str], needed: float, knows: Knows) -> Cipher | None:
-    if sum(knows(word[::-1]) for word in words) >= needed:
+def _of_words(
+    words: Sequence[str], needed: float, knows: Knows, by_shift: Mapping[int, str]
+) -> Cipher | None:
+    mirrored = [word[::-1] for word in words]
+    if sum(map(knows, mirrored)) >= needed:
         return _reversed
     if 2 * sum(_PIG(word) is not None for word in words) > len(words):
         plain = _unpigged(knows)
         if sum(knows(_LATIN_WORDS(plain, word)) for word in words) >= needed:
             return functools.partial(_LATIN_WORDS, plain)
-    if words[0].isascii():
-        game = game_of(words, needed, knows)
-        if game is not None:
-            return game
-    letters = _LATIN if words[0].isascii() else _CYRILLIC
+    if not words[0].isascii():
+        return _of_letters(_CYRILLIC, range(len(_CYRILLIC)), words, needed, knows)
+    game = game_of(words, needed, knows)
+    if game is not None:
+        return game
+    # Only shifts that make enough words known are tried; Atbash always is.
+    shifts = {0, *_shifts(words, needed, by_shift), *_shifts(mirrored, needed, by_shift)}
+    return _of_letters(_LATIN, sorted(shifts), words, needed, knows)
+
+
+def _shifts(words: Sequence[str], needed: float, by_shift: Mapping[int, str]) -> list[int]:
+    """Return the shifts of the alphabet that make as many words known ones as are needed."""
+    counts = [0] * len(_LATIN)
+    for word in words:
+        for first in by_shift.get(_shape(word), ""):
+            counts[ord(first) - ord(word[0])] += 1
+    return [shift for shift, count in enumerate(counts) if count >= needed]
+
+
+def _of_letters(
+    letters: str, keys: Iterable[int], words: Sequence[str], needed: float, knows: Knows
+) -> Cipher | None:
     joined = " ".join(words)
     mirrored = joined[::-1]
-    for others in _keys(letters):
+    for key in keys:
+        others = _key(letters, key)
         # The vocabulary spells й without its mark.
         table = _table(letters, others.replace("й", "и"))
         if sum(map(knows, joined.translate(table).split())) >= needed:
@@ -85,7 +130,11 @@ def _undone(letters: str, others: str) -> Cipher:
 
 def _mirrored(text: str, knows: Knows) -> Cipher | None:
     """Return what undoes ROT47, which shifts digits and signs too."""
-    tokens = [token for token in dict.fromkeys(_TOKENS(text)) if not token.isalpha()]
+    tokens = [
+        token
+        for token in dict.fromkeys(text.split())
+        if len(token) >= _SHORTEST and not token.isalpha()
+    ]
     tokens = tokens[:: max(1, len(tokens) // _SAMPLE)][:_SAMPLE]
     table = _table(_SIGNS, _SIGNS[47:] + _SIGNS[:47])
     words = [token.translate(table).strip(".,:;?!'\"()").lower() for token in tokens]
@@ -127,11 +176,9 @@ def _unpigged(knows: Knows) -> Callable[[re.Match[str]], str]:
     return plain
 
 
-def _keys(letters: str) -> Iterator[str]:
+def _key(letters: str, key: int) -> str:
     """Return what the letters of an alphabet may stand for: Atbash, then Caesar's ciphers."""
-    yield letters[::-1]
-    for shift in range(1, len(letters)):
-        yield letters[shift:] + letters[:shift]
+    return letters[key:] + letters[:key] if key else letters[::-1]
 
 
 @functools.cache

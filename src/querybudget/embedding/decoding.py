@@ -6,10 +6,12 @@ import base64
 import binascii
 import html
 import re
+import string
 import unicodedata
 from collections.abc import Callable, Container
 from functools import partial
 
+from querybudget.embedding import letters
 from querybudget.embedding.words import is_code
 
 _BASE64 = re.compile(
@@ -65,13 +67,10 @@ def decoded(text: str) -> str:
         text = _ENTITIES(_with(_entities), text)
     if "\\" in text:
         text = _ESCAPES(_with(_escapes), text)
-    text = _MORSE(_with(_morse), text)
-    if text.count("0") + text.count("1") >= _FEWEST_BITS:
-        text = _BITS(_with(_bits), text)
-    text = _HEX(_with(_hex), text)
-    text = _CODES(_with(_codes), text)
-    text = _BASE32(_with(_base32), text)
-    return _BASE64(_with(_base64), text)
+    for may_hold, substitute, decode in _STEPS:
+        if may_hold(text):
+            text = substitute(_with(decode), text)
+    return text
 
 
 def _with(decode: Decode) -> Callable[[re.Match[str]], str]:
@@ -109,8 +108,8 @@ def _is_readable(text: str) -> bool:
 
 def _scripts(text: str) -> int:
     """Return the number of scripts of a text; data that happens to be text has many."""
-    letters = [sign for sign in text if sign.isalpha() and ord(sign) >= _HIGH]
-    return len({unicodedata.name(sign, "").partition(" ")[0] for sign in letters})
+    foreign = [sign for sign in text if sign.isalpha() and ord(sign) >= _HIGH]
+    return len({unicodedata.name(sign, "").partition(" ")[0] for sign in foreign})
 
 
 def _base64(found: str) -> str | None:
@@ -171,8 +170,8 @@ def _codes(found: str) -> str | None:
     if _SURROGATE(text):
         return None
     # Numbers are no letters by themselves: what they spell has words, and spaces between them.
-    letters = sum(sign.isalpha() or sign == " " or ord(sign) >= _HIGH for sign in text)
-    spelt = letters > _LETTERS * len(text) and (" " in text or min(codes) > _SPACED)
+    said = sum(sign.isalpha() or sign == " " or ord(sign) >= _HIGH for sign in text)
+    spelt = said > _LETTERS * len(text) and (" " in text or min(codes) > _SPACED)
     return text if spelt and _is_readable(text) else None
 
 
@@ -202,9 +201,21 @@ def _escapes(found: str) -> str | None:
 def _morse(found: str) -> str | None:
     signs = found.translate(_SHORT_LONG)
     words = _MORSE_GAPS(signs)
-    letters = [[_MORSE_LETTERS.get(sign) for sign in word.split()] for word in words]
-    known = sum(letter is not None for word in letters for letter in word)
-    if known < 0.95 * sum(map(len, letters)):
+    spelt = [[_MORSE_LETTERS.get(sign) for sign in word.split()] for word in words]
+    known = sum(letter is not None for word in spelt for letter in word)
+    if known < 0.95 * sum(map(len, spelt)):
         return None
-    text = " ".join("".join(letter or "" for letter in word) for word in letters)
+    text = " ".join("".join(letter or "" for letter in word) for word in spelt)
     return text if _is_readable(text) else None
+
+
+_DIGITS = string.digits
+_STEPS: tuple[tuple[Callable[[str], bool], Callable[..., str], Decode], ...] = (
+    (letters.with_run(10, ".-_", " /|", others=True), _MORSE, _morse),
+    (lambda text: text.count("0") + text.count("1") >= _FEWEST_BITS, _BITS, _bits),
+    (letters.with_run(16, string.hexdigits, "x\\ ,:\n"), _HEX, _hex),
+    (letters.with_run(20, _DIGITS, " ,;", others=True), _CODES, _codes),
+    (letters.with_run(16, string.ascii_uppercase + "234567"), _BASE32, _base32),
+    (letters.with_run(16, string.ascii_letters + _DIGITS + "+/_-"), _BASE64, _base64),
+)
+"""What tells cheaply that a text may hold an encoding, what finds it, and what decodes it."""

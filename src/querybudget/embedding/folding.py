@@ -109,7 +109,7 @@ class Folder:
         stretches = [(text, True)] if read < _UNREAD else self._stretches(text)
         if not any(unread for _, unread in stretches):
             return text
-        cipher = cipher_of(text, self._reader.knows) or self._respelt
+        cipher = cipher_of(text, self._reader.knows, self._reader.by_shift) or self._respelt
         return "".join(
             self._accepted(part, cipher) if unread else part for part, unread in stretches
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import string
 import unicodedata
 from collections.abc import Callable, Mapping
 
@@ -69,7 +70,13 @@ _BRAILLE_LETTERS = dict(
 )
 _LEET = str.maketrans("03457@$|+(", "oeastaslte"[:9] + "c")
 _LEET_WORD = re.compile(r"[A-Za-z0-9@$!|+(]+").sub
-_LEET_INSIDE = re.compile(r"[A-Za-z][013457@$!|][A-Za-z]").findall
+_LEET_SIGNS = bytes(
+    ord("a")
+    if chr(code) in string.ascii_letters
+    else ord("1" if chr(code) in "013457@$!|" else " ")
+    for code in range(256)
+)
+"""Letters as `a`, and digits and signs that may stand for some inside a word as `1`."""
 _LEET_SIGN = re.compile(r"[01345789@$|+(]|!(?=[A-Za-z0-9])").search
 _EITHER = re.compile("[1!89]")
 _READINGS = {"1": "il", "!": "i", "8": "b", "9": "g"}
@@ -86,6 +93,28 @@ _LEAST = 3  # words by which a manner of writing is recognised, or signs
 _SPELT = 6  # letters of what was spelt out, at least
 LONGEST_WORD = 14  # letters of a word that is looked for in text without spaces
 BEGINNING = 4  # letters by which longer words are looked for
+
+
+def with_run(
+    size: int, signs: str, between: str = "", *, others: bool = False
+) -> Callable[[str], bool]:
+    """Return what tells cheaply whether a text may hold a run of some characters.
+
+    Args:
+        size: Characters of the run.
+        signs: These characters, of ASCII.
+        between: Characters of ASCII that do not interrupt it.
+        others: Whether characters beyond ASCII may be among either.
+    """
+    table = bytes(chr(code) in signs for code in range(256))
+    run, dropped = b"\1" * size, between.encode()
+
+    def may_hold(text: str) -> bool:
+        if others and not text.isascii():
+            return True
+        return run in text.encode("ascii", "replace").translate(table, dropped)
+
+    return may_hold
 
 
 def seen(text: str, knows: Callable[[str], bool]) -> str:
@@ -173,12 +202,12 @@ def with_spaces(text: str, knows: Callable[[str], bool], begins: Mapping[str, in
         long = len(parts) > _LEAST and len(run[0]) > _LEAST * words.count(" ")
         return words if long and all(map(knows, parts)) else run[0]
 
-    return _SOLID(spaced, text)
+    return _SOLID(spaced, text) if _MAY_BE_SOLID(text) else text
 
 
 def unleeted(text: str, knows: Callable[[str], bool]) -> str:
     """Return a text with letters for the digits and signs that stand for them: ``h3ll0``."""
-    if len(_LEET_INSIDE(text)) < _LEAST:
+    if text.encode("ascii", "replace").translate(_LEET_SIGNS).count(b"a1a") < _LEAST:
         return text
     found: set[str] = set()
     shortest = _LEAST
@@ -236,3 +265,6 @@ def _alike(knows: Callable[[str], bool], *, certain: bool) -> Callable[[re.Match
         return found
 
     return plain
+
+
+_MAY_BE_SOLID = with_run(32, string.ascii_lowercase)

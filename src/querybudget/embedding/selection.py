@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import enum
 import itertools
-import math
-import re
-from collections import Counter
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from heapq import nsmallest
 from typing import TypeAlias
-from zlib import crc32
 
 import msgspec
 
 from querybudget.adapters.base import Channel, Segment
-from querybudget.coverage.observation import MAX_CHUNKS
+from querybudget.embedding.choice import bounded, chosen_of, draw
 from querybudget.embedding.chunks import Cutter
 from querybudget.embedding.folding import LONGEST, Folder
 from querybudget.embedding.repeats import HEAD, TAIL, Repeats
@@ -49,13 +45,7 @@ MAX_FOLDED = 32_768
 """Characters of a call's new segments that are folded as a whole. Of more, and of long segments,
 what hides the chosen chunks is undone in each of them alone."""
 
-SAID_FIRST = MAX_CHUNKS // 2
-"""New chunks of what is said that are looked at before any of what is fed to the model."""
-
 _DIGEST = 8  # bytes
-_DIGEST_MASK = (1 << 8 * _DIGEST) - 1
-_WORDS = re.compile(r"[^\W\d_]{3,}").findall
-_ASCII_WORDS = re.compile(rb"[a-z]{3,}").findall
 _LETTER = 2  # characters of a segment that is a letter of what others spell
 _SPELT = 8  # such segments in a row
 
@@ -186,7 +176,7 @@ class Selector:
     def _steps(self, found: list[_Found], caller: str, known: Collection[int]) -> Steps:
         """Do what `select` does, and yield before each step how many characters it is about."""
         parts: dict[int, _Part] = {}
-        sent: dict[int, Channel] = {}
+        before: list[tuple[tuple[int, ...], Channel]] = []
         order: list[int] = []
         left = MAX_FOLDED
         for segment, mark, digests in _within(found):
@@ -195,18 +185,20 @@ class Selector:
                 yield size
                 new = self._read(segment, caller, known, whole=size <= left)
                 left -= size
-                digests = _bounded(new, self._seed)  # noqa: PLW2901 - as if it had been remembered
+                digests = bounded(new, self._seed)  # noqa: PLW2901 - as if it had been remembered
                 parts.update({digest: new[digest] for digest in digests if digest not in parts})
             else:
-                sent.update((d, segment.channel) for d in digests if d not in sent and d in known)
+                before.append((digests, segment.channel))
             self._remember(mark, digests)
             order += digests
-        chosen = _chosen(parts, [digest for digest in sent if digest not in parts], self._seed)
+        sent: dict[int, Channel] = {}
+        for digests, channel in reversed(before):  # of several channels, the first counts
+            sent.update(dict.fromkeys(digests, channel))
+        still_known = set(filter(known.__contains__, sent)) - parts.keys()
+        chosen = chosen_of(parts, still_known, self._seed)
         excerpts: list[Excerpt] = []
-        for digest in dict.fromkeys(order):
+        for digest in [digest for digest in dict.fromkeys(order) if digest in chosen]:
             part = parts.get(digest)
-            if digest not in chosen:
-                continue
             if part is None:
                 excerpts.append(Excerpt(digest, sent[digest]))
                 continue
@@ -223,7 +215,7 @@ class Selector:
         for segment in _spelt(_spread(segments)):
             mark = hash((caller, segment.text))
             digests = self._sent.get(mark) or self._sent_before.get(mark)
-            if digests is None or not any(digest in known for digest in digests):
+            if digests is None or not any(map(known.__contains__, digests)):
                 digests = None  # new, or none of it could be embedded, or all is forgotten
                 new.append(len(found))
             found.append((segment, mark, digests))
@@ -272,9 +264,11 @@ class Selector:
         return int.from_bytes(digest.digest(), "little")
 
     def _drawn(self, text: str) -> float:
-        return _draw(self._digest(text), len(text))
+        return draw(self._digest(text), len(text))
 
     def _remember(self, mark: int, digests: tuple[int, ...]) -> None:
+        if self._sent.get(mark) is digests:
+            return
         self._sent[mark] = digests
         if len(self._sent) > REMEMBERED:
             self._sent_before, self._sent = self._sent, {}
@@ -286,8 +280,13 @@ def _spread(segments: Sequence[Segment]) -> Sequence[Segment]:
     return segments if gap <= 1 else segments[hash(segments[-1].text) % gap :: gap]
 
 
-def _spelt(segments: Iterable[Segment]) -> Iterator[Segment]:
-    """Yield segments; many in a row that are a letter each are one text."""
+def _spelt(segments: Sequence[Segment]) -> Iterable[Segment]:
+    """Return segments; many in a row that are a letter each are one text."""
+    short = sum([len(segment.text) <= _LETTER for segment in segments])
+    return segments if short < _SPELT else _joined(segments)
+
+
+def _joined(segments: Iterable[Segment]) -> Iterator[Segment]:
     for (channel, letter), run in itertools.groupby(
         segments, key=lambda one: (one.channel, len(one.text) <= _LETTER)
     ):
@@ -332,68 +331,3 @@ def _within(found: list[_Found]) -> list[_Found]:
 
 def _parts(text: str) -> list[str]:
     return [text[start : start + PART] for start in range(0, len(text), PART)]
-
-
-def _chosen(parts: Mapping[int, _Part], sent: Sequence[int], seed: int) -> Collection[int]:
-    """Return the digests of what is looked at, as the key draws them.
-
-    Up to `SAID_FIRST` of what is newly said come first, then what else is new, then what was sent
-    before.
-    """
-    if len(parts) + len(sent) <= MAX_CHUNKS:
-        return {*parts, *sent}
-    if len(parts) <= MAX_CHUNKS:
-        return {*parts, *nsmallest(MAX_CHUNKS - len(parts), sent)}
-    ranks = _ranked(parts, seed)
-    said = [digest for digest, part in parts.items() if part.channel is Channel.SAID]
-    chosen = set(nsmallest(SAID_FIRST, said, key=ranks.__getitem__))
-    others = [digest for digest in parts if digest not in chosen]
-    chosen.update(nsmallest(MAX_CHUNKS - len(chosen), others, key=ranks.__getitem__))
-    return chosen
-
-
-def _ranked(parts: Mapping[int, _Part], seed: int) -> dict[int, tuple[int, float]]:
-    """Return what decides which chunks are looked at, the lowest first.
-
-    Of chunks that have most words in common, the first comes before the second of any others: so
-    much that says the same hides nothing. Otherwise a long chunk is likelier to be chosen than a
-    short one, so that what hides a text has to be longer than it.
-    """
-    alike: Counter[int] = Counter()
-    ranks: dict[int, tuple[int, float]] = {}
-    for digest in sorted(parts, key=lambda digest: _draw(digest, len(parts[digest].text))):
-        text = parts[digest].text
-        kind = _kind(text, seed)
-        ranks[digest] = (alike[kind], _draw(digest, len(text)))
-        alike[kind] += 1
-    return ranks
-
-
-def _kind(text: str, seed: int) -> int:
-    """Return a number that most texts have in common whose words are alike: the least hash.
-
-    The source is Broder's min-wise hashing.
-    """
-    text = text.lower()
-    if text.isascii():
-        words = _ASCII_WORDS(text.encode())
-    else:
-        words = [word.encode("utf-8", "surrogatepass") for word in _WORDS(text)]
-    return min(map(crc32, words, itertools.repeat(seed)), default=0)
-
-
-def _draw(digest: int, size: int) -> float:
-    """Return a number by a digest; it is the lowest of several as often as its size says.
-
-    The source is Efraimidis and Spirakis, Weighted random sampling with a reservoir, 2006.
-    """
-    return -math.log(((digest & _DIGEST_MASK) + 1) / (_DIGEST_MASK + 2)) / max(size, 1)
-
-
-def _bounded(parts: Mapping[int, _Part], seed: int) -> tuple[int, ...]:
-    """Return the digests of as many chunks of a segment as can ever be chosen."""
-    if len(parts) <= MAX_CHUNKS:
-        return tuple(parts)
-    ranks = _ranked(parts, seed)
-    kept = set(nsmallest(MAX_CHUNKS, ranks, key=ranks.__getitem__))
-    return tuple(digest for digest in parts if digest in kept)

@@ -81,7 +81,8 @@ def _games(words: Sequence[str]) -> Iterator[Game]:
 
 def _swapped(word: str) -> str:
     """Return a word with each two letters in the other order."""
-    return "".join(word[at : at + 2][::-1] for at in range(0, len(word), 2))
+    pairs = map(str.__add__, word[1::2], word[::2])
+    return "".join(pairs) + (word[-1] if len(word) % 2 else "")
 
 
 def _turned(by: int, word: str) -> str:
@@ -104,17 +105,26 @@ def _in_one_line(spaces: re.Match[str]) -> str:
 
 def _common(words: Sequence[str]) -> Iterator[str]:
     """Yield the groups of letters that most words have, the most common first."""
+    least = _EVERYWHERE * len(words)
+    counts = _groups(words, _PUT_IN[:1])
+    if not counts or max(counts.values()) < least:
+        return  # no longer group is in as many
+    for put, count in _groups(words, _PUT_IN).most_common(_TRIED):
+        if count >= least:
+            yield put
+
+
+def _groups(words: Sequence[str], sizes: Sequence[int]) -> Counter[str]:
+    """Count in how many words each group of letters is, in the order of words and sizes."""
     counts: Counter[str] = Counter()
     for word in words:
         # In the order of the word: which group comes first among equals is the same everywhere.
         counts.update(
             dict.fromkeys(
-                word[at : at + size] for size in _PUT_IN for at in range(len(word) - size + 1)
+                word[at : at + size] for size in sizes for at in range(len(word) - size + 1)
             ).keys()
         )
-    for put, count in counts.most_common(_TRIED):
-        if count >= _EVERYWHERE * len(words):
-            yield put
+    return counts
 
 
 def words_by(key: Callable[[str], str], vocabulary: Iterable[str]) -> dict[int, str]:

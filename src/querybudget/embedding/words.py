@@ -10,14 +10,15 @@ from itertools import compress
 
 import numpy as np
 
-from querybudget.embedding import wordplay
+from querybudget.embedding import ciphers, wordplay
 from querybudget.embedding.letters import BEGINNING, LONGEST_WORD
 from querybudget.embedding.wordpiece import UNSPACED, normalise
 
 LONG = 4
 """Letters of a word that says something: of three random letters, one in six is a word."""
 
-_LETTERS = re.compile(rf"(?:(?![{UNSPACED}])[^\W\d_])+").findall
+_LETTERS = re.compile(rf"(?:(?![{UNSPACED}])[^\W\d_]){{{LONG},}}").findall
+_LATIN_LETTERS = re.compile(rf"[a-z]{{{LONG},}}").findall
 _LATIN = re.compile(r"[A-Za-z]+").findall
 _BLOB = re.compile(r"[A-Za-z0-9+=]{24,}").findall
 _CODE_WORD = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}").findall
@@ -46,7 +47,7 @@ _WIDE = 1_000
 _CODE = 0.6
 
 
-_TABLES = ("begins", "by_letters", "by_sound", "_followers")
+_TABLES = ("begins", "by_letters", "by_shift", "by_sound", "_followers")
 
 
 class Reader:
@@ -121,21 +122,20 @@ class Reader:
         return wordplay.words_by(wordplay.shuffled, self._vocabulary)
 
     @functools.cached_property
+    def by_shift(self) -> dict[int, str]:
+        """First letters of words of the vocabulary by what their shifts have in common."""
+        return ciphers.words_by_shift(self._vocabulary)
+
+    @functools.cached_property
     def by_sound(self) -> dict[int, str]:
         """Words of the vocabulary by what `wordplay.roughly` leaves of them."""
         return wordplay.words_by(wordplay.roughly, self._vocabulary)
 
     def share(self, text: str) -> float:
         """Return the share of a text's longer words that are known, by letters."""
-        known = total = 0
-        words = _LATIN(text.lower()) if text.isascii() else _LETTERS(normalise(text))
-        for word in words:
-            size = len(word)
-            if size >= LONG:
-                total += size
-                if self.knows(word):
-                    known += size
-        return known / total if total else 0.0
+        words = _LATIN_LETTERS(text.lower()) if text.isascii() else _LETTERS(normalise(text))
+        total = len("".join(words))
+        return len("".join(filter(self.knows, words))) / total if total else 0.0
 
     def is_language(self, text: str) -> bool:
         """Return False if a text is no language: random letters, digests, undecoded data.
