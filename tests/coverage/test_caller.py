@@ -15,6 +15,7 @@ from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.group import LIFETIME, Group, GroupChange
 from querybudget.coverage.observation import Chunk, Observation
 from querybudget.coverage.response import Stage
+from querybudget.coverage.stream import Newest
 from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
 
 NOW = 1_700_000_000_000_000
@@ -241,3 +242,11 @@ def test_a_false_alarm_ends_by_itself_on_known_ground() -> None:
     for day in range(1, 30):
         profile.observe(asks(1), NOW + day * DAY)
     assert profile.score(NOW + 29 * DAY) < 600_000
+
+
+def test_a_profile_of_before_the_newest_chunks_is_read() -> None:
+    old = msgspec.to_builtins(hostile(), builtin_types=(bytes, bytearray))
+    place = CallerProfile.__struct_fields__.index("newest") + 1  # the tag comes first
+    packed = msgspec.msgpack.encode(old[:place])
+    read = msgspec.msgpack.decode(packed, type=CallerProfile | Group)
+    assert read == msgspec.structs.replace(hostile(), newest=Newest())

@@ -33,7 +33,7 @@ from querybudget.coverage.fitted import (
     WEIGHT,
 )
 from querybudget.coverage.response import SUSPECT_SCORE
-from querybudget.coverage.stream import MOST, SUMS, Stream
+from querybudget.coverage.stream import MOST, PART, SUMS, Newest, Stream
 from querybudget.coverage.style import WORD_BITS
 from tests.coverage.test_caller import chunk
 
@@ -146,3 +146,46 @@ def test_a_halved_stream_keeps_its_rates() -> None:
 def test_sums_have_a_name_each() -> None:
     stream = stream_of(range(3))
     assert len(stream.sums) == len(SUMS)
+
+
+def one_chunk(of: int = 0) -> list[int]:
+    return [1, *[of] * (len(SUMS) - 1)]
+
+
+def test_a_part_is_full_after_so_many_chunks_and_begins_anew() -> None:
+    newest = Newest()
+    full = [newest.add(0, one_chunk(3)) for _ in range(2 * PART)]
+    assert [bool(sums) for sums in full] == ([False] * (PART - 1) + [True]) * 2
+    assert full[-1] == [PART, *[3 * PART] * (len(SUMS) - 1)]
+    assert newest == Newest()
+
+
+def test_a_stream_that_stands_still_keeps_no_other_from_its_turn() -> None:
+    newest = Newest()
+    newest.add(0, one_chunk())
+    full = [newest.add(1, one_chunk()) for _ in range(2 * PART)]
+    assert sum(map(bool, full)) == 1
+    assert newest.number == 1
+
+
+def test_a_part_holds_the_chunks_of_one_stream() -> None:
+    newest = Newest()
+    full = [newest.add(number % 2, one_chunk(number % 2)) for number in range(6 * PART)]
+    assert len([*filter(None, full)]) >= 2
+    assert all(set(sums[1:]) in ({0}, {PART}) for sums in full if sums)
+
+
+def test_no_single_part_decides() -> None:
+    stream = stream_of(range(0, PART, 2))
+    look(stream)
+    look(stream, one_chunk())
+    assert stream.newest is None
+    look(stream, one_chunk())
+    assert stream.newest == stream.last_part
+
+
+@given(st.lists(st.integers(-3_000, 9_000), min_size=2, max_size=2))
+def test_the_newest_chunks_only_add_to_evidence(found: list[int]) -> None:
+    evidence, newest = found
+    assert Stream(evidence=evidence, newest=newest).most_evidence == max(found)
+    assert Stream(evidence=evidence).most_evidence == evidence

@@ -24,7 +24,7 @@ from querybudget.coverage.group import DAY, DECAY, LIFETIME, POOL_LOOKS, GroupCh
 from querybudget.coverage.observation import FINE, Chunk, Observation
 from querybudget.coverage.reason import Reason
 from querybudget.coverage.response import SUSPECT_SCORE, Stage
-from querybudget.coverage.stream import FORM, MOST, Stream
+from querybudget.coverage.stream import FORM, MOST, Newest, Stream
 from querybudget.coverage.trace import Trace
 
 EASE = 10_000
@@ -35,6 +35,9 @@ HOUR = DAY // 24
 
 TEMPLATES = 2
 """System prompts of a caller that have a stream of their own."""
+
+FED = -1
+"""Number of the stream of what is fed, which is judged as a whole alone: documents differ more."""
 
 _CELLS_PER_BIT = 2
 """Cells that are one piece of ground. Which cells these are follows from the deployment's key."""
@@ -72,6 +75,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         trace: When it calls and what it declares; None where nothing links accounts.
         joining: Whether its groups do not know yet that it is a member.
         owed: Index of the look that they do not know yet; -1 for none.
+        newest: The newest chunks of one of `said`.
     """
 
     since: int = 0
@@ -95,6 +99,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
     trace: Trace | None = None
     joining: bool = False
     owed: int = -1
+    newest: Newest = msgspec.field(default_factory=Newest)
 
     def __post_init__(self) -> None:
         """Refuse what was stored and is damaged."""
@@ -198,10 +203,11 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         said, fed = self._entered(observation.said), self._entered(observation.fed)
         reached = -1
         if said:
-            reached = self._add(self._stream(observation.template), said, now)
+            number = self._stream(observation.template)
+            reached = self._add(self.said[number], said, now, number)
         if fed:
             self.fed = self.fed or Stream()
-            reached = max(reached, self._add(self.fed, fed, now))
+            reached = max(reached, self._add(self.fed, fed, now, FED))
         self.joining = self.joining or first
         self._reach(reached)
         return self._change(established) if verified else None
@@ -226,15 +232,16 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         self.last_score = self.scored_at = self.looked_at = self.peak = self.looked = 0
         self.reasons, self.stages = (), {}
         self.said, self.fed = [Stream() for _ in self.said], None
+        self.newest = Newest()
         self._skip_owed()
         if self.tails:
             self.withdrawn, self.tails = self.tails, []
         return True
 
-    def _add(self, stream: Stream, chunks: Sequence[Chunk], now: int) -> int:
-        """Add new ground to a stream; return its evidence if it was looked at, else -1."""
-        stream.observe(chunks)
-        reasons = look(stream)
+    def _add(self, stream: Stream, chunks: Sequence[Chunk], now: int, number: int) -> int:
+        """Add new ground to a stream; return its last look if it was looked at, else -1."""
+        added = stream.observe(chunks)
+        reasons = look(stream, () if number == FED else self.newest.add(number, added))
         if not reasons:
             return -1
         if stream.chunks >= FIRST_LOOK:
@@ -248,7 +255,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         """Keep a new score: a higher one at once, a lower one at most `DECAY` below the last."""
         streams = [*self.said, self.fed] if self.fed else self.said
         judged = [
-            score(each.evidence - (_FED_MARGIN if each is self.fed else 0))
+            score(each.most_evidence - (_FED_MARGIN if each is self.fed else 0))
             for each in streams
             if each.looked >= FIRST_LOOK
         ]
@@ -259,16 +266,17 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         self.scored_at = now
         self.peak = max(self.peak, self.last_score)
 
-    def _stream(self, template: int) -> Stream:
+    def _stream(self, template: int) -> int:
+        """Return the place in `said` of a system prompt's stream, which may be a new one."""
         templates, said = self.templates, self.said
         if template not in templates and len(templates) < TEMPLATES:
             templates.append(template)
             said.insert(len(templates) - 1, Stream())
         if template in templates:
-            return said[templates.index(template)]
+            return templates.index(template)
         if len(said) == TEMPLATES:
             said.append(Stream())
-        return said[TEMPLATES]
+        return TEMPLATES
 
     def _entered(self, chunks: Sequence[Chunk]) -> list[Chunk]:
         """Return the chunks that enter new ground, and remember where they have been."""

@@ -9,8 +9,10 @@ fitted). Each view is capped, and the strongest of them adds little unless the o
 single view can make a caller suspect.
 
 A stream is looked at when it has grown by a quarter. Evidence is the mean of two looks in turn, so
-it has to hold while new ground comes in. `SUSPECT` and `CERTAIN` are stated as errors over a whole
-life, all looks together: see `querybudget.coverage.fitted`.
+it has to hold while new ground comes in. The newest `PART` chunks are judged apart,
+again two parts in turn: a sweep that begins after honest calls, or among them, is plain there long
+before it is in the whole. `SUSPECT` and `CERTAIN` are stated as errors over a whole life, all looks
+together: see `querybudget.coverage.fitted`.
 
 The weights are a logistic regression on the rates of labelled prompts, fitted by tools/score.
 docs/research.md says how, and how well it does on sources that it has not seen.
@@ -18,6 +20,7 @@ docs/research.md says how, and how well it does on sources that it has not seen.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import log
 from operator import mul
 from typing import Final
@@ -91,14 +94,19 @@ _FIRST_LEANING = SUMS.index("leaning_0")
 _RANGES: Final = {
     view: (FEATURES.index(names[0]), FEATURES.index(names[-1]) + 1) for view, names in VIEWS.items()
 }
+_OF_PART: Final = {**_RANGES, "persistence": (0, 1), "wording": (4, 5)}
+"""A part has no sum of vectors, and does not know which of its words are new in it."""
 
 
 def features(stream: Stream) -> list[float]:
     """Return a stream's rates, in the order of `FEATURES`."""
-    sums = stream.sums
+    return _rates(stream.sums, sum(map(mul, stream.point_sum, stream.point_sum)))
+
+
+def _rates(sums: Sequence[int], squared: int) -> list[float]:
+    """Return the rates of sums, and of the squared length of the sum of all vectors."""
     count, followed, near, length, words_new, words = sums[:_FIRST_STYLE]
     nearness = near / (followed or 1) / _UNIT
-    squared = sum(map(mul, stream.point_sum, stream.point_sum))
     alike = (squared - length) / (count * (count - 1) or 1) / _UNIT
     rates = [
         nearness,
@@ -119,11 +127,21 @@ def features(stream: Stream) -> list[float]:
 
 def views(stream: Stream) -> dict[str, float]:
     """Return the evidence of each view, in log-odds, between `FLOOR` and `CAP`."""
-    rates = features(stream)
-    along = log(min(max(stream.chunks, LOOKS[0]), LAST_CURVE))
+    return _views(stream.sums, features(stream), _RANGES)
+
+
+def views_of_part(sums: Sequence[int]) -> dict[str, float]:
+    """Return the same of a stream's newest chunks, by their sums alone."""
+    return _views(sums, _rates(sums, 0), _OF_PART)
+
+
+def _views(
+    sums: Sequence[int], rates: Sequence[float], ranges: Mapping[str, tuple[int, int]]
+) -> dict[str, float]:
+    along = log(min(max(sums[0], LOOKS[0]), LAST_CURVE))
     squared, tilt = along * along, (along - _MIDDLE) / 2
     result: dict[str, float] = {}
-    for view, (start, stop) in _RANGES.items():
+    for view, (start, stop) in ranges.items():
         total = 0.0
         for rate, mean, spread, weight in zip(
             rates[start:stop],
@@ -137,17 +155,16 @@ def views(stream: Stream) -> dict[str, float]:
             total += max(-CLIP, min(CLIP, deviation)) * (weight[0] + weight[1] * tilt)
         result[view] = max(FLOOR, min(CAP, total))
     if result["persistence"] > 0:
-        result["persistence"] *= _followed(stream)
+        result["persistence"] *= _followed(*sums[:2])
     return result
 
 
-def _followed(stream: Stream) -> float:
+def _followed(count: int, followed: int) -> float:
     """Return how much the steps from call to call say of a stream, from 0 to 1.
 
     A call may bring many chunks, as documents do, and each call is one step. So a few calls that
     read much do not show that a caller jumps.
     """
-    count, followed = stream.sums[:2]
     return min(1.0, ENOUGH_STEPS * followed / max(1, count - 1))
 
 
@@ -160,21 +177,41 @@ def combined(found: dict[str, float]) -> float:
     return BIAS + sum(found.values()) - max(0.0, strongest - ALLOWANCE)
 
 
-def look(stream: Stream) -> tuple[Reason, ...]:
+def look(stream: Stream, part: Sequence[int] = ()) -> tuple[Reason, ...]:
     """Update a stream's evidence if it has grown enough since its last look.
+
+    Args:
+        stream: The stream.
+        part: Sums of its newest chunks, if these are a full part.
 
     Returns:
         What each view adds to the score, strongest first; empty if it was not time to look.
     """
+    found: dict[str, float] = {}
     reached = max((count for count in LOOKS if count <= stream.chunks), default=0)
-    if reached <= stream.looked:
-        return ()
-    found = views(stream)
-    now = round(1_000 * combined(found))
-    stream.evidence = now if not stream.looked else (now + stream.last_evidence) // 2
-    stream.last_evidence, stream.looked = now, reached
+    if reached > stream.looked:
+        found = views(stream)
+        now = round(1_000 * combined(found))
+        stream.evidence = now if not stream.looked else (now + stream.last_evidence) // 2
+        stream.last_evidence, stream.looked = now, reached
+    if part:
+        found = _newest(stream, part) or found
     reasons = [Reason(view, round(SLOPE * value)) for view, value in found.items()]
     return tuple(sorted(reasons, key=lambda reason: -reason.share))
+
+
+def _newest(stream: Stream, part: Sequence[int]) -> dict[str, float]:
+    """Judge a full part.
+
+    Returns:
+        The evidence of each view if the stream is most suspect by its newest chunks.
+    """
+    found = views_of_part(part)
+    now = round(1_000 * combined(found))
+    if stream.last_part is not None:
+        stream.newest = (now + stream.last_part) // 2
+    stream.last_part = now
+    return found if stream.most_evidence == stream.newest else {}
 
 
 def score(evidence: int) -> int:

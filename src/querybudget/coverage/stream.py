@@ -43,6 +43,10 @@ MOST = 800
 FORM = f"{crc32(repr((EMBEDDING, FINE, WORD_BITS, SUMS)).encode()):08x}"
 """Names what stored profiles consist of: a profile of another form is none."""
 
+PART = 32
+"""Chunks of a stream that are judged apart from all before them."""
+
+_NO_SUMS = (0,) * len(SUMS)
 _NO_STYLE = (0,) * len(STYLE_FEATURES)
 _NO_LEANING = (0,) * LEANINGS
 
@@ -58,6 +62,8 @@ class Stream(msgspec.Struct, array_like=True):
         looked: Chunks at the last look; 0 before the first.
         last_evidence: Evidence at the last look, in thousandths of log-odds.
         evidence: The mean of it and of the evidence at the look before.
+        last_part: Evidence of its last full part, in thousandths of log-odds; None before it.
+        newest: The mean of it and of the part before; None before there are two.
     """
 
     sums: list[int] = msgspec.field(default_factory=lambda: [0] * len(SUMS))
@@ -67,6 +73,8 @@ class Stream(msgspec.Struct, array_like=True):
     looked: int = 0
     last_evidence: int = 0
     evidence: int = 0
+    last_part: int | None = None
+    newest: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what was stored and is damaged."""
@@ -80,8 +88,18 @@ class Stream(msgspec.Struct, array_like=True):
         """Number of chunks."""
         return self.sums[0]
 
-    def observe(self, chunks: Sequence[Chunk]) -> None:
-        """Add those chunks of one call that entered new ground, in order."""
+    @property
+    def most_evidence(self) -> int:
+        """Evidence of all of it or of its newest chunks, whichever is more."""
+        return self.evidence if self.newest is None else max(self.evidence, self.newest)
+
+    def observe(self, chunks: Sequence[Chunk]) -> Sequence[int]:
+        """Add those chunks of one call that entered new ground, in order.
+
+        Returns:
+            What they add to the sums.
+        """
+        total: Sequence[int] = _NO_SUMS
         first = True
         for chunk in chunks:
             added = [1]
@@ -92,8 +110,10 @@ class Stream(msgspec.Struct, array_like=True):
             added += [abilities >> number & 1 for number in range(ABILITIES)]
             added.append(not abilities)
             added += chunk.leaning or _NO_LEANING
-            self.sums = list(map(add, self.sums, added))
+            total = list(map(add, total, added))
             first = False
+        self.sums = list(map(add, self.sums, total))
+        return total
 
     def halve(self) -> None:
         """Let everything so far count half."""
@@ -120,3 +140,40 @@ class Stream(msgspec.Struct, array_like=True):
         if new:
             self.words_seen = (used | before).to_bytes(WORD_BITS // 8, "little")
         return new, used.bit_count()
+
+
+class Newest(msgspec.Struct, array_like=True):
+    """The newest chunks of one stream, until they are a part: streams of a caller take turns.
+
+    Attributes:
+        number: The stream, by its place.
+        sums: In the order of `SUMS`.
+        beside: Chunks of other streams since it began.
+    """
+
+    number: int = 0
+    sums: list[int] = msgspec.field(default_factory=lambda: list(_NO_SUMS))
+    beside: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what was stored and is damaged."""
+        if len(self.sums) != len(SUMS) or min(self.sums[0], self.number, self.beside) < 0:
+            raise ValueError("expected sums of the newest chunks")
+
+    def add(self, number: int, added: Sequence[int]) -> Sequence[int]:
+        """Add what a stream has grown by, if it is its turn or the other stream stands still.
+
+        Returns:
+            The sums of a full part, after which another begins; empty otherwise.
+        """
+        if number != self.number:
+            self.beside += added[0]
+            if self.sums[0] and self.beside < PART:
+                return ()
+            self.number, self.sums, self.beside = number, list(_NO_SUMS), 0
+        sums = list(map(add, self.sums, added))
+        if sums[0] < PART:
+            self.sums = sums
+            return ()
+        self.sums, self.beside = list(_NO_SUMS), 0
+        return sums
