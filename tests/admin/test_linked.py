@@ -88,6 +88,28 @@ async def test_a_whole_group_is_unlinked_with_one_note(admin: LocalAdmin, limite
     assert len(await admin.audit()) == 1
 
 
+async def test_unlinking_is_taken_back_and_noted(admin: LocalAdmin, limiter: Limiter) -> None:
+    await admin.unlink(ACCOUNTS[0], "ada", "a school")
+    assert await admin.relink(ACCOUNTS[0], "ada", "no school") == 1
+    assert limiter.matcher.partitions.groups[ACCOUNTS[0]] == RING
+    assert (await admin.group(RING)).size == 3
+    entry, _ = await admin.audit()
+    assert (entry.by, entry.action, entry.account) == ("ada", "relink", ACCOUNTS[0])
+    assert entry.detail == "1 account may be linked again; no school"
+    assert await admin.relink(ACCOUNTS[0]) == 0
+    assert len(await admin.audit()) == 2
+
+
+async def test_a_whole_group_that_was_unlinked_is_one_again(
+    admin: LocalAdmin, limiter: Limiter
+) -> None:
+    await admin.unlink(RING)
+    await admin.unlink(ACCOUNTS[4])
+    assert await admin.relink(RING) == 3
+    assert (await admin.group(RING)).size == 3
+    assert ACCOUNTS[4] not in limiter.matcher.partitions.groups
+
+
 async def test_links_are_no_overrides_of_an_operator(admin: LocalAdmin) -> None:
     await admin.unlink(ACCOUNTS[0])
     assert (await admin.overrides()).entries == ()

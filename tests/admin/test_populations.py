@@ -6,7 +6,7 @@ import pytest
 
 from querybudget.admin import LocalAdmin
 from querybudget.admin.populations import pools_of, touched_of
-from querybudget.admin.views import is_calibration
+from querybudget.admin.views import is_internal
 from querybudget.console.phrases import touched_words
 from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.fitted import TAIL_SHARES
@@ -99,5 +99,5 @@ def test_it_is_said_in_words() -> None:
 
 async def test_the_account_of_what_established_callers_showed_is_not_listed() -> None:
     limiter = memory_limiter(POLICY)
-    assert is_calibration(NEWCOMERS)
+    assert is_internal(NEWCOMERS)
     assert (await LocalAdmin(limiter).accounts()).accounts == ()

@@ -105,11 +105,14 @@ class FakeAdmin:
         self.removed = list[str]()
         self.linked = [ring()]
         self.unlinked = list[tuple[str, str, str]]()
+        self.relinked = list[tuple[str, str, str]]()
         self.down = False
         self.unreachable = False
         self.lists = 0
 
-    async def accounts(self, cursor: str = "", limit: int = 100) -> AccountList:
+    async def accounts(
+        self, cursor: str = "", limit: int = 100, *, internal: bool = False
+    ) -> AccountList:
         self._check()
         self.lists += 1
         begin = int(cursor or 0)
@@ -168,6 +171,10 @@ class FakeAdmin:
 
     async def unlink(self, name: str, by: str = "", reason: str = "") -> int:
         self.unlinked.append((name, by, reason))
+        return 1
+
+    async def relink(self, name: str, by: str = "", reason: str = "") -> int:
+        self.relinked.append((name, by, reason))
         return 1
 
     async def audit(self, limit: int = 100) -> Sequence[AuditEntry]:

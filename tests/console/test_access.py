@@ -33,7 +33,7 @@ API = (
 )
 FORMS = (
     *(f"/accounts/{CALLER}/change", f"/accounts/{CALLER}/pardon", f"/accounts/{CALLER}/forget"),
-    *(f"/unlink/{RING}", f"/unlink/{CALLER}"),
+    *(f"/unlink/{RING}", f"/unlink/{CALLER}", f"/relink/{CALLER}"),
     *("/overrides/o1/remove", "/budgets/rpm/mode", "/policy/reload", "/logout"),
 )
 CHANGES = (
@@ -42,6 +42,7 @@ CHANGES = (
     ("POST", f"/api/accounts/{CALLER}/pardon"),
     ("POST", f"/api/accounts/{CALLER}/forget"),
     ("POST", f"/api/unlink/{RING}"),
+    ("DELETE", f"/api/unlink/{RING}"),
     ("POST", "/api/reload"),
     ("POST", "/api/budgets/rpm/mode"),
 )
@@ -49,7 +50,7 @@ CHANGES = (
 
 def untouched(admin: FakeAdmin) -> bool:
     changes = (admin.changes, admin.pardoned, admin.forgotten, admin.removed, admin.unlinked)
-    return not any(changes)
+    return not any((*changes, admin.relinked))
 
 
 # -- Reading -------------------------------------------------------------------------------------

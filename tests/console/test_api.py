@@ -46,6 +46,9 @@ def test_groups_are_listed_and_unlinked(program: Console) -> None:
     answer = program.post(f"/api/unlink/{RING}", json={"by": "ops", "reason": "a school"})
     assert answer.json() == {"unlinked": 1}
     assert program.admin.unlinked == [(RING, "ops", "a school")]
+    answer = program.delete(f"/api/unlink/{RING}?by=ops&reason=no+school")
+    assert answer.json() == {"relinked": 1}
+    assert program.admin.relinked == [(RING, "ops", "no school")]
 
 
 def test_the_policy_is_read_without_secrets(program: Console) -> None:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from querybudget.adapters.base import Usage
+from querybudget.admin.protocol import PoolUse
 from querybudget.console.account_pages import ROWS, caller_names
 from querybudget.console.phrases import sentences
 from querybudget.console.survey import counted
@@ -488,6 +489,22 @@ def test_an_account_or_a_whole_group_is_unlinked_by_a_form(operator: Console) ->
         answer = operator.submit(f"/unlink/{name}", reason="a school")
         assert (answer.status_code, answer.headers["location"]) == (303, "/groups?done=unlink")
     assert operator.admin.unlinked == [(CALLER, "ana", "a school"), (RING, "ana", "a school")]
+
+
+def test_the_page_of_an_unlinked_account_takes_that_back(make: MakeConsole) -> None:
+    client = make(FakeAdmin(view(unlinked=True)))
+    client.log_in()
+    assert "An operator has unlinked it" in client.get(f"/accounts/{CALLER}").text
+    answer = client.submit(f"/relink/{CALLER}")
+    assert answer.headers["location"] == f"/accounts/{CALLER}?done=relink"
+    assert client.admin.relinked == [(CALLER, "ana", "")]
+
+
+def test_the_page_of_an_account_names_its_pools(make: MakeConsole) -> None:
+    pool = PoolUse("tier:new", (use(),), 700_000, "slow")
+    text = make(FakeAdmin(view(pools=(pool,))), token=None).get(f"/accounts/{CALLER}").text
+    assert "pool tier:new, rpm: " in text
+    assert "slowed, score 0.70" in text
 
 
 def test_the_page_of_a_linked_account_names_its_group(make: MakeConsole) -> None:

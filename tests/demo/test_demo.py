@@ -63,7 +63,7 @@ def test_a_hydra_is_held_beside_honest_newcomers(shown: str) -> None:
     line = of(shown, "hydra")
     held = {stage: int(calls) for stage, calls in re.findall(r"(\w+) \((\d+)\)", line)}
     assert held["degrade"] > 40, line
-    assert re.search(r"hydra +stage slow, at a price of [\d.]+, because of population", shown)
+    assert re.search(r"hydra +stage slow, at a price of [\d.]+, because of newcomers alike", shown)
     assert "sent 80, admitted 80, refused 0;" in of(shown, "newcomers")
 
 

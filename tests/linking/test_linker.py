@@ -146,6 +146,22 @@ async def test_a_second_look_writes_nothing_new_and_keeps_the_names(
         assert limiter.matcher.partitions.groups == before
 
 
+async def test_a_preview_says_what_is_due_beside_the_worker_that_links_and_writes_nothing(
+    store: Store, clock: ManualClock
+) -> None:
+    async with workers(store, clock, 2) as (one, other):
+        await met(one, clock)
+        settings = one.policy.linking
+        assert settings is not None
+        assert await Linker(one).elected(settings)
+        look, due = await Linker(other).preview()
+        assert (look.linked, look.groups, look.changed) == (4, 1, 4)
+        assert {link.account for link in due} == {key_of(one, f"ring-{n}") for n in range(4)}
+        known = await one.administering.overrides()
+        assert known is None or known.entries == ()
+        assert not await one.administering.audit()
+
+
 async def test_links_say_why_and_the_audit_log_says_when(store: Store, clock: ManualClock) -> None:
     async with workers(store, clock) as (limiter,):
         await met(limiter, clock)

@@ -59,6 +59,19 @@ def unlinking(account: str, by: str, reason: str, now: int) -> Override:
     )
 
 
+def unlinked_of(name: str, entries: Iterable[Override]) -> tuple[Override, ...]:
+    """Return what keeps an account, or all accounts that were in a group, from being linked.
+
+    Args:
+        name: Key of the account, or of the group.
+        entries: All overrides of a store.
+    """
+    entries = tuple(entries)
+    inside = {one.account for one in entries if one.effect is Effect.LINK and one.budget == name}
+    inside.add(name)
+    return tuple(one for one in entries if one.effect is Effect.UNLINK and one.account in inside)
+
+
 def _group(name: str, accounts: Sequence[LinkedAccount]) -> LinkedGroup:
     kinds = Counter(kind for account in accounts for kind in account.reasons)
     return LinkedGroup(

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from querybudget.admin import views
 from querybudget.admin.erasing import Erasure, every
-from querybudget.admin.linked import PREFIX, group_named, groups_in, unlinking
+from querybudget.admin.linked import PREFIX, group_named, groups_in, unlinked_of, unlinking
+from querybudget.admin.pools import LAST_CALLS, known_pools
 from querybudget.admin.populations import pools_of, touched_of
 from querybudget.admin.protocol import (
     AccountList,
@@ -78,18 +79,27 @@ class LocalAdmin:
         self._recent = recent
         self._store = limiter.administering
 
-    async def accounts(self, cursor: str = "", limit: int = 100) -> AccountList:
-        """Return some accounts."""
+    async def accounts(
+        self, cursor: str = "", limit: int = 100, *, internal: bool = False
+    ) -> AccountList:
+        """Return some accounts: those that nobody's calls use only if asked for."""
         try:
             page = await self._store.accounts(cursor, limit)
         except ValueError as error:
             raise SetupError(str(error)) from None
-        return AccountList(await self._views(page.records), page.cursor)
+        records = [
+            each for each in page.records if internal or not views.is_internal(each.partition)
+        ]
+        return AccountList(await self._views(records), page.cursor)
 
     async def account(self, key: str) -> AccountView:
         """Return one account."""
         record = await self._store.account(key) or await self._record(key)
-        return (await self._views([record], cells=True))[0]
+        (view,) = await self._views([record], cells=True)
+        apart = await self._unlinked(view.account) if self._limiter.policy.linking else ()
+        calls, now = await self.recent(LAST_CALLS, view.account), self._limiter.clock()
+        pools = await known_pools(self._store, record, self._limiter.rules, calls, now)
+        return replace(view, pools=pools, unlinked=bool(apart))
 
     async def top(
         self, by: str = "score", limit: int = 10, *, report: Report | None = None
@@ -105,7 +115,7 @@ class LocalAdmin:
             read += 1
             if report is not None and not read % TOLD:
                 report(read)
-            if views.is_calibration(record.partition):
+            if views.is_internal(record.partition):
                 continue
             placed = (rank(record), record.partition, record)
             if record.partition in kept:
@@ -211,6 +221,24 @@ class LocalAdmin:
             await self._store.override(entry, None)
         await self._changed(audit)
         return len(accounts)
+
+    async def relink(self, name: str, by: str = "", reason: str = "") -> int:
+        """Take `unlink` back: links that have not ended count again, and others may be found."""
+        part = name if name.startswith(PREFIX) else await self._part(name)
+        entries = await self._unlinked(part)
+        if not entries:
+            return 0
+        counted = f"{len(entries):,} account{'s' * (len(entries) != 1)} may be linked again"
+        audit = self._entry("relink", part, by, counted, reason)
+        await self._store.note(audit)  # first, so that nothing happens that is not noted
+        for entry in entries:
+            await self._store.remove_override(entry.id, None)
+        await self._changed(audit)
+        return len(entries)
+
+    async def _unlinked(self, name: str) -> tuple[Override, ...]:
+        known = await self._store.overrides()
+        return unlinked_of(name, known.entries if known is not None else ())
 
     async def _linked(self) -> tuple[LinkedGroup, ...]:
         known = await self._store.overrides()

@@ -52,6 +52,22 @@ class BudgetUse(msgspec.Struct, frozen=True):
         return max(0, own * MICRO // whole) if whole > 0 else MICRO
 
 
+class PoolUse(msgspec.Struct, frozen=True):
+    """A pool that a caller spends with others, as it is now.
+
+    Attributes:
+        account: Key of its account.
+        budgets: What all its callers together have used.
+        score: Its sweep score in millionths.
+        stage: The most severe stage of its last calls.
+    """
+
+    account: str
+    budgets: tuple[BudgetUse, ...]
+    score: int
+    stage: str
+
+
 class AccountView(msgspec.Struct, frozen=True):
     """One account as an operator sees it.
 
@@ -72,7 +88,11 @@ class AccountView(msgspec.Struct, frozen=True):
         covered: Share of the codebook's cells that it has entered, in millionths.
         overrides: The overrides that apply to it now.
         touched: Budgets whose population test touches it, or members of it, to what it says.
+        pools: The pools that it is known to be in, of its group, its tier and its last calls. Only
+            where one account is asked for.
         group: Key of the group that it is linked into; empty for none.
+        unlinked: Whether it is never linked, because an operator says so. Only where one account is
+            asked for.
         cells: `CallerProfile.cells`: a bitmap of the pairs of fine cells that it has entered. Only
             where one account is asked for; empty in lists, and without a profile.
     """
@@ -95,6 +115,8 @@ class AccountView(msgspec.Struct, frozen=True):
     group: str = ""
     cells: bytes = b""
     touched: Mapping[str, Touched] = {}
+    pools: tuple[PoolUse, ...] = ()
+    unlinked: bool = False
 
 
 class AccountList(msgspec.Struct, frozen=True):
@@ -163,8 +185,10 @@ class Admin(Protocol):
     given.
     """
 
-    async def accounts(self, cursor: str = "", limit: int = 100) -> AccountList:
-        """Return some accounts."""
+    async def accounts(
+        self, cursor: str = "", limit: int = 100, *, internal: bool = False
+    ) -> AccountList:
+        """Return some accounts: those that nobody's calls use only if asked for."""
         ...
 
     async def account(self, key: str) -> AccountView:
@@ -223,6 +247,14 @@ class Admin(Protocol):
 
         Returns:
             The number of accounts.
+        """
+        ...
+
+    async def relink(self, name: str, by: str = "", reason: str = "") -> int:
+        """Take `unlink` back: links that have not ended count again, and others may be found.
+
+        Returns:
+            The number of accounts. Of a group: of those whose link to it has not ended.
         """
         ...
 

@@ -40,6 +40,7 @@ class _Done(msgspec.Struct):
     pardoned: bool = False
     forgotten: int = 0
     unlinked: int = 0
+    relinked: int = 0
 
 
 class _Refused(msgspec.Struct):
@@ -92,9 +93,12 @@ class RemoteAdmin:
         """Close connections. Closing twice does nothing."""
         await self._client.aclose()
 
-    async def accounts(self, cursor: str = "", limit: int = 100) -> AccountList:
-        """Return some accounts."""
-        return await self._get(AccountList, "accounts", cursor=cursor, limit=limit)
+    async def accounts(
+        self, cursor: str = "", limit: int = 100, *, internal: bool = False
+    ) -> AccountList:
+        """Return some accounts: those that nobody's calls use only if asked for."""
+        asked = {"internal": "1"} if internal else {}
+        return await self._get(AccountList, "accounts", cursor=cursor, limit=limit, **asked)
 
     async def account(self, key: str) -> AccountView:
         """Return one account."""
@@ -146,6 +150,12 @@ class RemoteAdmin:
         """Unlink an account, or all accounts of a group; return the number of accounts."""
         note = {"by": by, "reason": reason}
         return (await self._ask(_Done, "POST", f"unlink/{_quoted(name)}", json=note)).unlinked
+
+    async def relink(self, name: str, by: str = "", reason: str = "") -> int:
+        """Take `unlink` back; return the number of accounts."""
+        note = {"by": by, "reason": reason}
+        path = f"unlink/{_quoted(name)}"
+        return (await self._ask(_Done, "DELETE", path, params=note)).relinked
 
     async def audit(self, limit: int = 100) -> Sequence[AuditEntry]:
         """Return what operators did, newest first."""

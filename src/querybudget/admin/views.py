@@ -16,6 +16,7 @@ from querybudget.limiter.lines import CALIBRATION, NEWCOMERS
 from querybudget.limiter.overriding import counted_apart, overridden
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.rules import Rules
+from querybudget.linking.lease import ACCOUNT as LEASE
 from querybudget.overrides import Override
 from querybudget.policy.model import Mode
 from querybudget.stores import AccountRecord
@@ -27,6 +28,9 @@ CALLER = "caller"
 
 NONE = "none"
 """In a key: a partition does not name the caller; what it has of the partition is its own."""
+
+INTERNAL = (CALIBRATION, NEWCOMERS, LEASE)
+"""How keys of accounts begin that are nobody's."""
 
 _IDENTITY = re.compile(r"[0-9a-f]{32}")
 
@@ -99,6 +103,12 @@ def score_of(record: AccountRecord, now: int) -> int:
     return 0 if profile is None else profile.score(now)
 
 
+def stage_of(record: AccountRecord) -> str:
+    """Return the most severe stage of an account's last calls."""
+    profile = record.account.profile
+    return max(() if profile is None else profile.stages.values(), default=Stage.NONE).name.lower()
+
+
 def calls_of(record: AccountRecord) -> int:
     """Return how many calls an account's profile has observed."""
     profile = record.account.profile
@@ -138,9 +148,9 @@ def _calibration(tier: str, rules: Rules) -> Calibration | None:
     return rules.matcher.calibration(Caller(Identity(ANONYMOUS, ANONYMOUS), (name,), {}))
 
 
-def is_calibration(partition: str) -> bool:
-    """Return True if an account only calibrates: nobody's calls are charged to it."""
-    return partition.startswith(CALIBRATION) or partition == NEWCOMERS
+def is_internal(partition: str) -> bool:
+    """Return True if nobody's calls are charged to an account: it calibrates, or is a lease."""
+    return partition.startswith(INTERNAL)
 
 
 def view_of(
@@ -163,7 +173,6 @@ def view_of(
         cells: Whether to give the bitmap of its cells.
     """
     account, profile = record.account, record.account.profile
-    stages = () if profile is None else profile.stages.values()
     bitmap = bytes(profile.cells) if isinstance(profile, CallerProfile) else b""
     score = score_of(record, now)
     open_ = sum(forgotten - ledger.GRACE > now for forgotten in account.open.values())
@@ -179,7 +188,7 @@ def view_of(
         budgets=uses_of(record, rules, now),
         score=score,
         shift=shift,
-        stage=max(stages, default=Stage.NONE).name.lower(),
+        stage=stage_of(record),
         reasons=profile.reasons if profile is not None and score else (),
         covered=_covered(bitmap),
         overrides=tuple(

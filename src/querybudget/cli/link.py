@@ -22,7 +22,10 @@ from querybudget.errors import SetupError
 if TYPE_CHECKING:
     from querybudget.admin.protocol import Admin
     from querybudget.cli.commands import Commands
-    from querybudget.linking.linker import Linker
+    from querybudget.linking.linker import Linker, Look
+
+SHOWN = 40
+"""Links that a dry run shows; with ``--json`` it shows all."""
 
 
 def add_link(commands: Commands) -> None:
@@ -34,8 +37,14 @@ def add_link(commands: Commands) -> None:
         _link,
         "querybudget link --policy policy.yaml",
         "querybudget link --once --policy policy.yaml",
+        "querybudget link --dry-run --policy policy.yaml",
     )
     parser.add_argument("--once", action="store_true", help="look once, and say what was found")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="look once, also while another process links, and say what would be linked",
+    )
     add_target(parser)
 
 
@@ -58,12 +67,18 @@ def add_unlink(commands: Commands) -> None:
     parser = add_command(
         commands,
         "unlink",
-        "take an account, or all of a group, out of groups for good",
+        "take an account, or all of a group, out of groups for good, or take that back",
         asking(_unlink),
         "querybudget unlink 3f2a9c01 --reason 'a school' --policy policy.yaml",
         "querybudget unlink group:8a8e9907c471 --yes --policy policy.yaml",
+        "querybudget unlink 3f2a9c01 --undo --policy policy.yaml",
     )
     parser.add_argument("name", metavar="KEY|GROUP", help="an account's key, or a group")
+    parser.add_argument(
+        "--undo",
+        action="store_true",
+        help="let it be linked again; of a group, the accounts whose link has not ended",
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_note(parser)
     add_target(parser)
@@ -86,6 +101,8 @@ async def _linked(arguments: argparse.Namespace) -> int:
         raise SetupError("expected `linking` in the policy, found none")
     async with Limiter(policy) as limiter:
         linker = Linker(limiter)
+        if arguments.dry_run:
+            return await _preview(linker, arguments)
         try:
             while True:
                 elected = await linker.elected(settings)
@@ -99,17 +116,38 @@ async def _linked(arguments: argparse.Namespace) -> int:
 
 async def _look(linker: Linker, arguments: argparse.Namespace, *, elected: bool) -> None:
     if not elected:
-        print("another process links these accounts: `querybudget groups` shows what it has found")
+        print(
+            "another process links these accounts: `querybudget groups` shows what it has found,"
+            " and `querybudget link --dry-run` looks beside it"
+        )
         return
     found = await linker.look()
     if arguments.json:
         print_json(found)
         return
-    print(
-        f"{found.accounts:,} accounts, {found.established:,} of them established:"
-        f" {found.linked:,} belong to {found.groups:,} groups;"
-        f" {found.changed:,} links added or renewed",
-        flush=True,
+    print(_words(found, "added or renewed"), flush=True)
+
+
+async def _preview(linker: Linker, arguments: argparse.Namespace) -> int:
+    from querybudget.console.phrases import evidence_words, short  # noqa: PLC0415
+
+    look, due = await linker.preview()
+    if arguments.json:
+        print_json({"look": look, "links": due})
+        return 0
+    print(_words(look, "would be added or renewed"))
+    rows = [(link.group, short(link.account), evidence_words(dict(link.reasons))) for link in due]
+    if rows:
+        print(table(("group", "account", "why, in nats"), rows[:SHOWN]))
+    if len(rows) > SHOWN:
+        print(f"and {len(rows) - SHOWN:,} more: --json has all")
+    return 0
+
+
+def _words(look: Look, links: str) -> str:
+    return (
+        f"{look.accounts:,} accounts, {look.established:,} of them established:"
+        f" {look.linked:,} belong to {look.groups:,} groups; {look.changed:,} links {links}"
     )
 
 
@@ -150,6 +188,8 @@ async def _group(admin: Admin, arguments: argparse.Namespace) -> int:
 
 async def _unlink(admin: Admin, arguments: argparse.Namespace) -> int:
     name = arguments.name
+    if arguments.undo:
+        return await _relink(admin, arguments)
     if name.startswith("group:") and not confirmed(
         f"Unlink all accounts of {name} for good?", yes=arguments.yes
     ):
@@ -159,4 +199,15 @@ async def _unlink(admin: Admin, arguments: argparse.Namespace) -> int:
         print_json({"unlinked": count})
     else:
         print(f"unlinked {count:,} account{'s' * (count != 1)}, never to be linked again")
+    return 0
+
+
+async def _relink(admin: Admin, arguments: argparse.Namespace) -> int:
+    count = await admin.relink(arguments.name, author(arguments), arguments.reason)
+    if arguments.json:
+        print_json({"relinked": count})
+    elif count:
+        print(f"{count:,} account{'s' * (count != 1)} may be linked again")
+    else:
+        print("nobody there was unlinked: `querybudget audit` shows who was")
     return 0

@@ -48,6 +48,9 @@ def add_accounts(commands: Commands) -> None:
         "querybudget accounts --policy policy.yaml --limit 1000 --json",
     )
     parser.add_argument("--limit", type=int, default=ALL, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--internal", action="store_true", help="with those that nobody's calls use, such as leases"
+    )
     add_target(parser)
 
 
@@ -56,7 +59,7 @@ def add_peek(commands: Commands) -> None:
     parser = add_command(
         commands,
         "peek",
-        "show one account: what is left of each budget, its score and why, its overrides",
+        "show one account: what is left of each budget, its score and why, pools, overrides",
         asking(_peek),
         "querybudget peek 3f2a9c01 --policy policy.yaml",
         "querybudget peek --user ada --policy policy.yaml",
@@ -92,7 +95,8 @@ async def _accounts(admin: Admin, arguments: argparse.Namespace) -> int:
     found: list[AccountView] = []
     cursor = ""
     while len(found) < arguments.limit:
-        page = await admin.accounts(cursor, min(ALL, arguments.limit - len(found)))
+        at_once = min(ALL, arguments.limit - len(found))
+        page = await admin.accounts(cursor, at_once, internal=arguments.internal)
         found += page.accounts
         cursor = page.cursor
         if not cursor:
@@ -193,6 +197,7 @@ def _details(view: AccountView) -> list[str]:
         ago,
         override_words,
         percent,
+        pool_words,
         reason_words,
         score_words,
         touched_words,
@@ -218,6 +223,9 @@ def _details(view: AccountView) -> list[str]:
     lines += [f"  {words}" for words in touched_words(view.touched)]
     if view.group:
         lines.append(f"  linked into {view.group}: `querybudget groups {view.group}` says why")
+    if view.unlinked:
+        lines.append("  never linked, by an operator: `querybudget unlink KEY --undo` ends that")
+    lines += [f"  {words}" for pool in view.pools for words in pool_words(pool)]
     for override in view.overrides:
         end = f" until {moment(override.until)}" if override.until else ""
         by = f", by {override.by}" if override.by else ""

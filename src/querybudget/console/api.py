@@ -59,7 +59,8 @@ async def list_accounts(request: Request) -> Response:
     """Return some accounts."""
     site = await _reading(request)
     cursor = request.query_params.get("cursor", "")
-    return _json(await named(site.admin.accounts(cursor, _limit(request))))
+    internal = request.query_params.get("internal", "") == "1"
+    return _json(await named(site.admin.accounts(cursor, _limit(request), internal=internal)))
 
 
 async def show_account(request: Request) -> Response:
@@ -100,6 +101,14 @@ async def unlink(request: Request) -> Response:
     done = await named(site.admin.unlink(request.path_params["name"], note.by, note.reason))
     site.surveyor.stale()
     return _json({"unlinked": done})
+
+
+async def relink(request: Request) -> Response:
+    """Let an account, or all of a group, be linked again."""
+    site = await _changing(request)
+    done = await named(site.admin.relink(request.path_params["name"], *_noted(request)))
+    site.surveyor.stale()
+    return _json({"relinked": done})
 
 
 async def list_audit(request: Request) -> Response:
@@ -154,9 +163,7 @@ async def add_override(request: Request) -> Response:
 async def remove_override(request: Request) -> Response:
     """Remove an override."""
     site = await _changing(request)
-    asked = request.query_params
-    by, reason = asked.get("by", "")[:200], asked.get("reason", "")[:200]
-    if not await site.admin.remove(request.path_params["id"], by, reason):
+    if not await site.admin.remove(request.path_params["id"], *_noted(request)):
         raise HTTPException(404, "There is no such override.")
     site.surveyor.stale()
     return _json({"removed": True})
@@ -209,6 +216,12 @@ async def _changing(request: Request) -> Site:
     site = site_of(request)
     await site.access.check_api(request, change=True)
     return site
+
+
+def _noted(request: Request) -> tuple[str, str]:
+    """Return who makes a change without a body, and why."""
+    asked = request.query_params
+    return asked.get("by", "")[:200], asked.get("reason", "")[:200]
 
 
 async def _body(request: Request, kind: type[_Body]) -> _Body:

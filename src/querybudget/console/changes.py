@@ -125,6 +125,16 @@ async def unlink(request: Request) -> Response:
     return see(request, "groups", "unlink")
 
 
+async def relink(request: Request) -> Response:
+    """Let an account be linked again."""
+    site = site_of(request)
+    session, fields = await site.access.form(request)
+    name = request.path_params["name"]
+    await named(site.admin.relink(name, session.by, _reason(fields)))
+    site.surveyor.stale()
+    return see(request, account_place(name), "relink")
+
+
 async def change_mode(request: Request) -> Response:
     """Enforce a budget, or let it only report."""
     site = site_of(request)

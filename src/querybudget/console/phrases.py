@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
+from querybudget.admin.protocol import PoolUse
 from querybudget.coverage import Reason, Touched
 from querybudget.overrides import ANY_BUDGET, SWITCHES, Effect, Override
 from querybudget.text import amount, dollars, duration, moment, number, unit_name
@@ -76,6 +77,18 @@ _ENDS = {
     "deferred": "The store is down. It is settled when the store answers again.",
     "failed": "Nothing was held for it, because the store was down when it was admitted.",
 }
+
+
+def pool_words(pool: PoolUse) -> list[str]:
+    """Say what a pool that a caller spends with others has left, and what is done to its calls."""
+    stage = f"{STAGES[pool.stage]}, " if STAGES.get(pool.stage) else ""
+    scored = f", {stage}score {pool.score / MICRO:.2f}" if pool.score or stage else ""
+    return [
+        f"pool {short(pool.account)}, {one.budget}: {figure(one.remaining, one.unit)} of"
+        f" {figure(one.limit, one.unit)} {unit_words(one.unit)} left{scored}"
+        f"{' (shadow)' * one.shadow}"
+        for one in pool.budgets
+    ]
 
 
 def short(key: str) -> str:

@@ -49,6 +49,7 @@ def templates() -> jinja2.Environment:
         part=_part,
         percent=phrases.percent,
         reason_words=phrases.reason_words,
+        pool_words=phrases.pool_words,
         touched_words=phrases.touched_words,
         score_words=phrases.score_words,
         short=phrases.short,

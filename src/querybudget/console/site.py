@@ -44,6 +44,7 @@ NOTES = {
     "blank": "There was nothing to pardon.",
     "forget": "Forgotten.",
     "unlink": "Unlinked, and never to be linked again.",
+    "relink": "It may be linked again.",
     "mode": "The mode is switched: here at once, and within seconds wherever this policy runs on"
     " this store, until it is switched back or another policy is loaded.",
     "mode-here": "The mode is switched in this process alone, until a policy is loaded or it ends.",

@@ -19,6 +19,7 @@ from querybudget.units import MICRO, Unit
 if TYPE_CHECKING:
     from rich.console import Group
 
+_SIGNALS = {"members": "others with this prompt", "population": "newcomers alike"}
 _COLUMNS = ("caller", "sent", "refused by", "tokens", "money", "buckets", "price", "stage")
 _WORDS = frozenset({"caller", "refused by", "stage"})
 _WAIT = "try again in "
@@ -99,7 +100,11 @@ class Board:
             row.stages[event.stage] += 1
         first, row.stage = row.stages[event.stage] == 1, event.stage
         if first:
-            why = ", ".join(reason.signal for reason in event.reasons if reason.share > 0)
+            why = ", ".join(
+                _SIGNALS.get(reason.signal, reason.signal)
+                for reason in event.reasons
+                if reason.share > 0
+            )
             text = f"stage {event.stage}, at a price of {event.price / MICRO:.1f}"
             self._note(row.name, f"{text}, because of {why}" if why else text)
         row.price = event.price

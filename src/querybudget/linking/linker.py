@@ -119,6 +119,23 @@ class Linker:
         Raises:
             StoreError: The store failed. What was written stays.
         """
+        found, due, present = await self._found()
+        await self._write(due, present, self._limiter.policy.linking or Linking())
+        return found
+
+    async def preview(self) -> tuple[Look, Sequence[Link]]:
+        """Look at all accounts once and write nothing; return the links that are due, too.
+
+        It needs no lease.
+
+        Raises:
+            StoreError: The store failed.
+        """
+        found, due, _ = await self._found()
+        return found, due
+
+    async def _found(self) -> tuple[Look, list[Link], Collection[str]]:
+        """Return what a look finds, the links that are due, and the accounts that are linked."""
         from querybudget.linking.collecting import read_candidates  # noqa: PLC0415
         from querybudget.linking.grouping import links  # noqa: PLC0415 - most servers link nobody
 
@@ -141,19 +158,19 @@ class Linker:
         new = [link for link in due if link.account not in present]
         renewed = [link for link in due if link.account in present]
         due = [*renewed, *new[: max(0, MOST - len(entries))]][:AT_ONCE]
-        await self._write(due, present.keys(), settings, now)
-        return Look(
+        look = Look(
             len(members),
             sum(member.established for member in members),
             len(found),
             len({link.group for link in found}),
             len(due),
         )
+        return look, due, present.keys()
 
     async def _write(
-        self, due: Sequence[Link], present: Collection[str], settings: Linking, now: int
+        self, due: Sequence[Link], present: Collection[str], settings: Linking
     ) -> None:
-        store = self._limiter.administering
+        store, now = self._limiter.administering, self._limiter.clock()
         joined: dict[str, list[Link]] = defaultdict(list)
         for link in due:
             if await store.account(link.account) is None:  # forgotten since it was looked at
