@@ -65,7 +65,9 @@ class OnceAnalyzer:
         if not call.template:
             return found
         shown = await self._template(call.template)
-        return Observation(found.said, shown.fed, found.opaque, shown.template, found.capabilities)
+        return msgspec.structs.replace(
+            found, fed=shown.fed, template=shown.template, subject=shown.subject
+        )
 
     async def aclose(self) -> None:
         """Nothing: `inner` serves others too."""

@@ -22,7 +22,8 @@ MANY = 10
 """Callers of a corpus from which on its share is shown among the worst."""
 
 HELD = 0.5
-"""A replacement is held if it obtains at most this share of what it asks on its first day."""
+"""A replacement is held if it is disturbed, and obtains on its first day at most this share of what
+an account obtains in a day without any limit."""
 
 
 def outcome(happened: Happened) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def outcome(happened: Happened) -> dict[str, Any]:
         "accounts_disturbed": share(sum(one.disturbed > 0 for one in used), len(used)),
         **_links(happened, {one.account.name for one in used}),
         "time_to_first_slow_s": _first_slow(happened),
-        "replacements": _replacements(used, happened.groups or {}),
+        "replacements": _replacements(used, happened.groups or {}, scenario.per_day),
         **_honest(happened.honest),
         "simulated": _simulated(happened),
     }
@@ -138,21 +139,24 @@ def _links(happened: Happened, campaign: Collection[str]) -> dict[str, Any]:
     }
 
 
-def _replacements(used: Sequence[Used], groups: Collection[str]) -> dict[str, Any] | None:
+def _replacements(
+    used: Sequence[Used], groups: Collection[str], per_day: float
+) -> dict[str, Any] | None:
     later = [one for one in used if one.replaces]
     if not later:
         return None
     linked = sum(one.account.name in groups for one in later)
-    held = sum(_held(one) or one.account.name in groups for one in later)
+    held = sum(_held(one, per_day) or one.account.name in groups for one in later)
     return {
         "accounts": len(later),
         "linked": share(linked, len(later)),
         "held": share(held, len(later)),
+        "obtained_each": round(sum(one.obtained for one in later) / len(later), 1),
     }
 
 
-def _held(used: Used) -> bool:
-    return used.first_day[1] <= HELD * used.first_day[0]
+def _held(used: Used, per_day: float) -> bool:
+    return used.disturbed > 0 and used.first_day[1] <= HELD * per_day
 
 
 def _honest(honest: Sequence[Caller]) -> dict[str, Any]:

@@ -86,12 +86,19 @@ def fresh_analyzer(policy: Policy) -> EmbeddingAnalyzer:
     """Return the policy's analyzer as a deployment has it, for measuring time."""
     codebook = Codebook.load(policy.embedding.codebook or None)
     embedder = open_embedder(policy.embedding, codebook.dimensions)
-    return EmbeddingAnalyzer(embedder, codebook, policy.capabilities, policy.secret or SECRET)
+    key, subjects = policy.secret or SECRET, policy.pools_subjects
+    return EmbeddingAnalyzer(embedder, codebook, policy.capabilities, key, subjects=subjects)
 
 
 def _made(policy: Policy, embedder: Embedder, codebook: Codebook) -> EmbeddingAnalyzer:
-    key = policy.secret or SECRET
-    return EmbeddingAnalyzer(embedder, codebook, policy.capabilities, key, cached=MAX_CACHED)
+    return EmbeddingAnalyzer(
+        embedder,
+        codebook,
+        policy.capabilities,
+        policy.secret or SECRET,
+        cached=MAX_CACHED,
+        subjects=policy.pools_subjects,
+    )
 
 
 class Vectors:

@@ -442,19 +442,29 @@ def test_links_are_right_where_they_tie_accounts_of_the_campaign() -> None:
 
 
 def test_a_replacement_that_is_linked_is_not_free_even_where_it_obtains_much() -> None:
-    def every_third(place: Sweeper, _: int) -> Answer:
-        return REFUSED if place.used[-1].asked % 3 == 2 else ANSWERED
+    def late(place: Sweeper, _: int) -> Answer:
+        return REFUSED if place.used[-1].asked == 19 else ANSWERED
 
-    scenario = Scenario("x", accounts=1, each=60, replaced=True, days=3)
-    happened = answered(scenario, every_third, prompts(200))
+    scenario = Scenario("x", accounts=1, each=120, replaced=True, days=7)
+    happened = answered(scenario, late, prompts(200))
     later = [one.account.name for one in happened.places[0].used if one.replaces and one.begun]
     free, tied = (
         outcome(replace(happened, groups=groups))["replacements"]
         for groups in ({}, dict.fromkeys(later[:2], "g"))
     )
-    assert free["linked"] == 0
+    assert free["linked"] == free["held"] == 0
     assert tied["linked"] == pytest.approx(2 / len(later), abs=0.01)
-    assert tied["held"] >= free["held"] + tied["linked"] - 0.01
+    assert tied["held"] == tied["linked"]
+
+
+def test_replacements_that_are_disturbed_before_they_have_much_are_held() -> None:
+    def tenth(place: Sweeper, _: int) -> Answer:
+        return REFUSED if place.used[-1].asked == 9 else ANSWERED
+
+    scenario = Scenario("x", accounts=1, each=60, replaced=True, days=5)
+    found = outcome(answered(scenario, tenth, prompts(200)))["replacements"]
+    assert found["held"] > 0.8  # but for the last one, whose prompts are all answered
+    assert found["obtained_each"] == pytest.approx(9, abs=1)
 
 
 def test_a_goal_is_met_missed_or_not_measured() -> None:

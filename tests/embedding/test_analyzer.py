@@ -485,6 +485,54 @@ async def test_if_the_embedder_returns_something_else_the_call_is_counted_as_mis
     await analyzer.aclose()
 
 
+PARAPHRASED = (
+    "Reply as a patient teacher of chemistry, and explain every reaction to the pupil.",
+    "You teach chemistry. Take your time, and say to the student what each reaction does.",
+    "As a chemistry tutor, patiently go through all reactions with your pupils.",
+)
+OTHERS = (
+    "You are the booking desk of a hotel. Ask for dates and the number of guests.",
+    "Translate what the user writes into French, and nothing else.",
+    "Review the code of a pull request, and list mistakes with their lines.",
+)
+
+
+async def test_templates_that_say_the_same_in_other_words_are_mostly_about_the_same(
+    codebook: Codebook,
+) -> None:
+    analyzer = EmbeddingAnalyzer(StaticEmbedder.load(), codebook, SHIPPED, KEY, subjects=True)
+    same = [await analyzer.analyze(asking("hi", template=one), "a") for one in PARAPHRASED]
+    other = [await analyzer.analyze(asking("hi", template=one), "a") for one in OTHERS]
+    assert len({one.subject for one in same}) < len(PARAPHRASED)
+    assert len({one.template for one in same}) == len(PARAPHRASED)
+    assert len({one.subject for one in other} | {same[0].subject}) == 1 + len(OTHERS)
+    assert (await analyzer.analyze(asking("hi"), "a")).subject == -1
+
+
+async def test_what_templates_are_about_is_found_only_where_a_budget_asks() -> None:
+    written = {"secret": "0123456789abcdef", "identity": ["api_key"]}
+    pool = {"name": "campaign", "limit": "1 bucket/30 days", "per": "template"}
+    found = list[bool]()
+    for budget in ({**pool, "score": "only"}, pool, {**pool, "per": "identity"}):
+        analyzer = open_analyzer(Policy.load({**written, "budgets": [budget]}), KEY)
+        observation = await analyzer.analyze(asking("hi", template=PARAPHRASED[0]), "a")
+        found.append(observation.subject >= 0)
+    assert found == [True, False, False]
+
+
+async def test_a_template_that_could_not_be_embedded_is_embedded_the_next_time(
+    remote: Remote, codebook: Codebook
+) -> None:
+    analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY, subjects=True)
+    remote.raises = ConnectionError()
+    assert (await analyzer.analyze(asking(template=PARAPHRASED[0]), "a")).subject == -1
+    remote.raises = None
+    assert (await analyzer.analyze(asking(template=PARAPHRASED[0]), "a")).subject >= 0
+    batches = len(remote.batches)
+    _ = await analyzer.analyze(asking(template=PARAPHRASED[0]), "a")
+    assert len(remote.batches) == batches
+
+
 async def test_a_missed_prompt_is_embedded_the_next_time(
     remote: Remote, codebook: Codebook
 ) -> None:

@@ -228,6 +228,21 @@ def test_a_caller_that_becomes_established_says_once_what_it_showed_when_new() -
     assert len(profile.null) == len(POOL_LOOKS) * (TAILS + 1)
 
 
+def test_whoever_the_test_touches_does_not_calibrate_until_it_no_longer_does() -> None:
+    calibration = Calibration("calibration:tier:default", age=0, calls=6, newcomers=NULL)
+    bench = Bench(member(TAILS, SUSPECT_SCORE), group(60, 40))
+    for cell in range(5):
+        assert bench.ask(seen(cell), calibration=calibration).touched
+    old, null = bench.accounts[calibration.partition].profile, bench.accounts[NULL].profile
+    assert old is None
+    assert null is None
+    bench.accounts[POOL].profile = group(4000, 40)
+    assert not bench.ask(seen(6), calibration=calibration).touched
+    old = bench.accounts[calibration.partition].profile
+    assert isinstance(old, Group)
+    assert sum(old.peaks) == 1
+
+
 def test_a_logged_call_is_decided_as_the_log_says() -> None:
     bench = Bench(member(0), group(60, 0))
     known = KnownGround(2, {}, {"suspects": Touched(SURE_SCORE, 3, 40)})

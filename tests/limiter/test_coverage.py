@@ -275,6 +275,24 @@ async def test_calls_without_a_template_are_judged_by_their_members_and_others_a
     assert judged == [False, True, False]  # a template has a pool from its second caller on
 
 
+async def test_callers_whose_templates_are_about_the_same_are_judged_together_too() -> None:
+    told = {"Answer with care": 3, "Give careful answers": 3, "You are a cook": 4}
+    campaign = {**STAGED, "name": "campaign", "limit": "1 bucket/30 days", "per": "template"}
+    limiter = memory_limiter(
+        policy({**campaign, "score": "only"}, {**BREADTH, "name": "sum", "per": "template"}),
+        analyzer=FakeAnalyzer(told),
+    )
+    judged = dict[str, tuple[str, ...]]()
+    for key, template in zip("abc", told, strict=True):
+        admission = await ask(limiter, chat("one", template=template), key)
+        assert admission.reserved is not None
+        charge = admission.reserved.charge
+        judged[key] = tuple(one.partition for one in charge.lines if not one.amount)
+        assert {one.partition for one in charge.lines if one.amount} == {NO_TEMPLATE}
+    assert judged["a"] == judged["b"] == (NO_TEMPLATE, "template:about:3")
+    assert judged["c"] == (NO_TEMPLATE, "template:about:4")
+
+
 async def test_a_budget_in_requests_counts_calls_without_a_template_for_their_own_caller() -> None:
     own = {"name": "own", "limit": "4 requests/day", "per": "template"}
     limiter = memory_limiter(policy(BREADTH, own), analyzer=FakeAnalyzer())

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from querybudget.adapters.base import Call, Channel, Dialect, Segment
+from querybudget.errors import StoreError
 from querybudget.limiter import Limiter, Outcome
 from querybudget.linking import grouping
 from querybudget.linking.grouping import Link, links
@@ -210,6 +211,47 @@ async def test_an_account_that_is_forgotten_during_a_look_leaves_no_link(
         assert (await Linker(limiter).look()).linked == 4
         assert len(limiter.matcher.partitions.groups) == 3
         assert account not in limiter.matcher.partitions.groups
+
+
+async def test_two_linkers_at_once_write_each_link_once_and_agree_on_groups(
+    store: Store, clock: ManualClock
+) -> None:
+    async with workers(store, clock, 2) as (one, other):
+        await met(one, clock)
+        looks = await asyncio.gather(Linker(one).look(), Linker(other).look())
+        assert [look.linked for look in looks] == [4, 4]
+        known = await one.administering.overrides()
+        assert known is not None
+        assert len({entry.account for entry in known.entries}) == len(known.entries) == 4
+        assert len({entry.budget for entry in known.entries}) == 1
+        assert (await Linker(other).look()).changed == 0
+
+
+async def test_a_store_that_fails_during_a_look_leaves_no_link_that_the_audit_log_does_not_say(
+    store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with workers(store, clock) as (limiter,):
+        await met(limiter, clock)
+        administering = limiter.administering
+        write, written = administering.override, list[Override]()
+
+        async def override(entry: Override, note: AuditEntry | None) -> None:
+            if len(written) == 2:
+                raise StoreError("it is down")
+            written.append(entry)
+            await write(entry, note)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(administering, "override", override)
+            with pytest.raises(StoreError):
+                await Linker(limiter).look()
+        known = await administering.overrides()
+        assert known is not None
+        assert len(known.entries) == 2
+        assert [entry.account for entry in await administering.audit()] == [known.entries[0].budget]
+        assert (await Linker(limiter).look()).changed == 2
+        assert len(limiter.matcher.partitions.groups) == 4
+        assert len(set(limiter.matcher.partitions.groups.values())) == 1
 
 
 async def test_links_leave_operators_room_for_overrides(

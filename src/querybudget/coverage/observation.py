@@ -74,6 +74,8 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
         known: What it covers and how suspect its caller is, in place of what profiles say; None of
             calls that are decided for the first time.
         marks: What the caller declares, as `Trace` keeps it; None where nothing links accounts.
+        subject: Fine cell of the beginning of the system prompt as a whole, which is the same for
+            most that say the same in other words; -1 where no budget asks, or there is none.
     """
 
     said: tuple[Chunk, ...] = ()
@@ -83,6 +85,7 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     capabilities: int = 0
     known: KnownGround | None = None
     marks: tuple[int, ...] | None = None
+    subject: int = -1
 
     @property
     def cells(self) -> tuple[int, ...]:

@@ -30,7 +30,7 @@ from querybudget.embedding.words import Reader
 from querybudget.errors import EmbeddingError, SetupError
 from querybudget.policy.model import Capability, Policy
 from querybudget.redact import error_type
-from querybudget.templates import Likeness
+from querybudget.templates import REACH, Likeness
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +54,7 @@ _EXAMPLE_BATCH = 32
 """Examples that are embedded in one batch."""
 
 _TEMPLATES = 4096
-"""System prompts whose numbers are cached, by hash."""
+"""System prompts whose numbers, and subjects, are cached, by hash."""
 _RECOGNISERS = 8
 """Sets of capabilities of the shipped embedding whose recognisers are kept."""
 _HALF = 0xFFFFFFFF  # of a digest is kept in profiles
@@ -76,6 +76,7 @@ class EmbeddingAnalyzer:
         key: Secret of the deployment, for cells and hashes.
         cached: Number of chunks that are cached, by keyed hash.
         recogniser: Recognises the capabilities, with the same codebook; its own by default.
+        subjects: Whether to find what system prompts are about.
 
     Attributes:
         names: Names of the capabilities, by bit.
@@ -97,6 +98,7 @@ class EmbeddingAnalyzer:
         *,
         cached: int = 8192,
         recogniser: Recogniser | None = None,
+        subjects: bool = False,
     ) -> None:
         _check(embedder, codebook, key)
         self.names = tuple(capability.name for capability in capabilities)
@@ -108,6 +110,7 @@ class EmbeddingAnalyzer:
         self._hash = blake2b(key=blake2b(key).digest(), digest_size=4, person=b"opaque")
         self._likeness = Likeness(key)
         self._templates: LRUCache[int, int] = LRUCache(_TEMPLATES)
+        self._subjects: LRUCache[int, int] | None = LRUCache(_TEMPLATES) if subjects else None
         self._selector = Selector(Folder(_reader()), key)
         # The least recently used first; None: it is no language.
         self._cache: OrderedDict[int, Chunk | None] = OrderedDict()
@@ -140,10 +143,14 @@ class EmbeddingAnalyzer:
                 new[excerpt.digest] = excerpt.text
         if new:
             found.update(await self._observe(new))
-        return self._observation(call, excerpts, found)
+        return self._observation(call, excerpts, found, await self._subject(call.template))
 
     def _observation(
-        self, call: Call, excerpts: Sequence[Excerpt], found: Mapping[int, Chunk | None]
+        self,
+        call: Call,
+        excerpts: Sequence[Excerpt],
+        found: Mapping[int, Chunk | None],
+        subject: int,
     ) -> Observation:
         said: list[Chunk] = []
         fed: list[Chunk] = []
@@ -169,6 +176,7 @@ class EmbeddingAnalyzer:
             tuple(sorted(opaque)[:MAX_OPAQUE]),
             self._template(call.template),
             capabilities,
+            subject=subject,
         )
 
     def _template(self, template: str) -> int:
@@ -180,6 +188,21 @@ class EmbeddingAnalyzer:
         if number is None:
             number = self._templates[mark] = self._likeness.numbers(template)[0] & _HALF or 1
         return number
+
+    async def _subject(self, template: str) -> int:
+        """Return the fine cell of a system prompt; -1 without one, or if it cannot be embedded."""
+        if self._subjects is None or not template:
+            return -1
+        mark = hash(template)
+        cell = self._subjects.get(mark)
+        if cell is None:
+            try:
+                vectors = await self._embedded([template[:REACH]])
+            except Exception as error:  # noqa: BLE001 - the call goes on, whatever an embedder raises
+                self._record_failure(error)
+                return -1
+            cell = self._subjects[mark] = int(self.codebook.cells(vectors)[0][0])
+        return cell
 
     async def aclose(self) -> None:
         """Close the embedder. Closing twice does nothing."""
@@ -303,6 +326,7 @@ def open_analyzer(policy: Policy, key: bytes) -> EmbeddingAnalyzer:
         policy.capabilities,
         key,
         recogniser=_shipped_recogniser(policy.capabilities) if shipped else None,
+        subjects=policy.pools_subjects,
     )
 
 

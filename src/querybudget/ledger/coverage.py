@@ -62,6 +62,11 @@ class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
     shift: int = 0
     novelty: int = 0
 
+    @property
+    def touches(self) -> bool:
+        """Whether a population test touches the caller."""
+        return any(one.touched.score for one in self.bucket_lines if one and one.touched)
+
     def prices(self, now: int) -> list[tuple[int, Millionths]]:
         """Return the highest price of the enforced lines from each moment in µs on."""
         schedules = [s.prices(now) for s in self.bucket_lines if s and not s.line.shadow]
@@ -188,6 +193,8 @@ def update_profile(
             _keep_stage(profile.stages, bucket_line)
     if type(profile) is profiles.CallerProfile and charge.observation is not None:
         established = _established(account, charge, now)
+        if established is not None and coverage.touches:
+            established = None  # of ten who are touched nine sweep: they say nothing of honest ones
         change = profile.observe(charge.observation, now, established, verified=charge.verified)
         if coverage.stage and profile.trace is not None:
             profile.trace.slow(now)

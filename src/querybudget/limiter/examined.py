@@ -10,6 +10,7 @@ import msgspec
 from querybudget.adapters.base import Call
 from querybudget.coverage import Observation
 from querybudget.limiter.analysis import PromptAnalyzer
+from querybudget.limiter.partitions import subject_pool
 from querybudget.limiter.plans import Caller
 from querybudget.policy.match import OPAQUE_TEXT, opaque_bits
 
@@ -25,11 +26,13 @@ class Examined(msgspec.Struct, frozen=True):
         observation: What its analysis shows; None if it was not analyzed.
         opaque: Kinds of what cannot be read in it, as bits in the order of `OPAQUE`.
         pools: `Partitions.templates` of it.
+        subject: The pool of what its template is about; empty for none.
     """
 
     observation: Observation | None = None
     opaque: int = 0
     pools: tuple[str, ...] = ()
+    subject: str = ""
 
     @property
     def capabilities(self) -> int:
@@ -77,7 +80,7 @@ class Examiner:
         if len(observation.opaque) > len({one for one in call.opaque if one.kind != _REFERENCE}):
             new = any((key, digest) not in self._admitted for digest in observation.opaque)
             kinds |= new and _TEXT
-        return Examined(observation, kinds, examined.pools)
+        return Examined(observation, kinds, examined.pools, subject_pool(observation.subject))
 
     def note(self, caller: Caller, examined: Examined) -> None:
         """Remember what an admitted call holds."""

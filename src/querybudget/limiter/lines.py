@@ -72,7 +72,7 @@ class Lines:
         for matched in plan.budgets:
             partition, standing, response = own, matched.standing, matched.response
             if not matched.own:
-                pool = _pool(examined.pools, matched.pool)
+                pool = _pool(examined, matched.pool)
                 partition = self._joined(matched, caller, pool)
                 if standing is _INVENTED and TEMPLATE not in partition:
                     standing = _CALLER
@@ -154,8 +154,9 @@ def _by_members(response: BucketResponse) -> BucketResponse:
     return replace(response, suspects=response.suspects or Suspects())
 
 
-def _pool(pools: Sequence[str], index: int) -> str:
+def _pool(examined: Examined, index: int) -> str:
     """Return the pool that a budget charges; empty for the caller's own account."""
+    pools = examined.pools
     if index >= 0:
-        return pools[index]
+        return pools[index] if index < len(pools) else examined.subject
     return pools[0] if pools and pools[0] != NO_TEMPLATE else ""

@@ -32,7 +32,7 @@ from querybudget.limiter.conditions import (
 from querybudget.limiter.cost import cost_function, dearest, price_of
 from querybudget.limiter.examined import NOT_EXAMINED, Examined
 from querybudget.limiter.lines import Lines
-from querybudget.limiter.partitions import Partitions, pools_templates, standing_of
+from querybudget.limiter.partitions import Partitions, pools_of, standing_of
 from querybudget.limiter.plans import Caller, Matched, Plan
 from querybudget.limiter.route import Route
 from querybudget.limiter.scaling import Scales
@@ -58,8 +58,7 @@ FEW_READINGS = 8
 """Routes of paths that may be taken for more than this are not cached."""
 
 _ORDINARY = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
-_NO_POOL = (-1,)
-_NOTHING_HELD = (0, 0, 0)
+_NOTHING_HELD = (0, 0, 0, False)
 _IDENTITY = ("identity",)
 
 
@@ -228,9 +227,9 @@ class Matcher:
         stream: bool | None,  # noqa: FBT001 - part of the cache key
         tiers: tuple[str, ...],
         anonymous: bool,  # noqa: FBT001 - part of the cache key
-        held: tuple[int, int, int],
+        held: tuple[int, int, int, bool],
     ) -> Plan:
-        capabilities, opaque, pools = held
+        capabilities, opaque, pools, subject = held
         models = self._policy.models
         readable = operation != UNREADABLE
         prices = [price_of(models, name) for name in names] if readable else [*models.values()]
@@ -254,7 +253,7 @@ class Matcher:
             self._matched(budget, tiers, price, name, pool, operation, anonymous=anonymous)
             for budget in budgets
             for name in self._models_of(budget, names)
-            for pool in (range(pools) if pools_templates(budget) else _NO_POOL)
+            for pool in pools_of(budget, pools, subject=subject)
         )
         budgets = [one.budget for one in matched]
         unpriced = len(known) < max(1, len(prices)) and self._policy.unpriced == "refuse"
@@ -387,7 +386,10 @@ class Matcher:
         return tuple(n for bit, n in enumerate(self.capabilities) if capabilities >> bit & 1)
 
 
-def _held(examined: Examined, route: Route) -> tuple[int, int, int]:
-    """What budgets of a route ask: bits of capabilities and of opaque kinds, number of pools."""
+def _held(examined: Examined, route: Route) -> tuple[int, int, int, bool]:
+    """What budgets of a route ask.
+
+    Bits of capabilities and of opaque kinds, number of pools, whether there is one of a subject.
+    """
     asked = examined.capabilities & route.capabilities, examined.opaque & route.opaque
-    return *asked, len(examined.pools)
+    return *asked, len(examined.pools), bool(examined.subject)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from querybudget.adapters.base import Call
 from querybudget.adapters.model_names import one_spelling
@@ -29,11 +29,15 @@ TEMPLATE = "template:"
 NO_TEMPLATE = f"{TEMPLATE}none"
 """The pool of calls without a template, and of those whose template nobody else has."""
 
+SUBJECT = f"{TEMPLATE}about:"
+"""Prefix of the pools of what templates are about. There are as many as fine cells."""
+
 OTHER_MODELS = "model:other"
 
 REMEMBERED = 4_096
 """Templates whose pools are remembered, by keyed hash."""
 
+_NO_POOL = (-1,)
 _WILD = frozenset("*?[")
 
 
@@ -187,14 +191,30 @@ class Partitions:
         return self.learnt_models.note(model, caller)
 
 
-def pools_templates(budget: Budget) -> bool:
-    """Return True if a budget judges all callers of a template together.
+def pools_of(budget: Budget, pools: int, *, subject: bool) -> Sequence[int]:
+    """Return which of a call's pools of templates a budget charges, by index.
 
     Only what is judged is pooled for calls without a template too. A budget of requests or tokens
-    counts these for their own caller: strangers do not use up each other's.
+    counts these for their own caller: strangers do not use up each other's. And only what is judged
+    by the score alone is pooled by what templates are about: strangers' may be about the same.
+
+    Args:
+        budget: The budget.
+        pools: Number of the call's pools, by likeness.
+        subject: Whether there is one of what its template is about, which comes last.
+
+    Returns:
+        -1 alone if the budget does not judge all callers of a template together.
     """
     per = budget.per
-    return budget.quota.unit is Unit.BUCKETS and "template" in per and "identity" not in per
+    if budget.quota.unit is not Unit.BUCKETS or "template" not in per or "identity" in per:
+        return _NO_POOL
+    return range(pools + (subject and not budget.counted))
+
+
+def subject_pool(cell: int) -> str:
+    """Return the pool of calls whose templates are about the same, by `Observation.subject`."""
+    return f"{SUBJECT}{cell}" if cell >= 0 else ""
 
 
 def standing_of(budget: Budget, *, anonymous: bool) -> Standing:

@@ -173,16 +173,16 @@ class Linker:
         store, now = self._limiter.administering, self._limiter.clock()
         joined: dict[str, list[Link]] = defaultdict(list)
         for link in due:
-            if await store.account(link.account) is None:  # forgotten since it was looked at
-                continue
-            await store.override(_entry(link, now, settings.decay), None)
             if link.account not in present:
                 joined[link.group].append(link)
         for group, new in joined.items():
-            kinds = Counter(kind for link in new for kind, _ in link.reasons)
-            detail = f"{len(new):,} accounts: {', '.join(kind for kind, _ in kinds.most_common())}"
+            # It is said first: a store that fails meanwhile leaves no link that nobody was told of.
+            detail = f"{len(new):,} accounts: {', '.join(_kinds(new))}"
             await store.note(AuditEntry(Micros(now), AUTHOR, "link", group, detail))
             logger.warning("linked %s into %s", detail, group)
+        for link in due:
+            if await store.account(link.account) is not None:  # else it was forgotten meanwhile
+                await store.override(_entry(link, now, settings.decay), None)
         if due:
             await self._limiter.feed.refresh()
 
@@ -190,6 +190,12 @@ class Linker:
 def _due(link: Link, entry: Override | None, settings: Linking, now: int) -> bool:
     """Return True if a link is to be written: it is new, another, or half of its life is over."""
     return entry is None or entry.budget != link.group or entry.until - now < settings.decay // 2
+
+
+def _kinds(new: Sequence[Link]) -> list[str]:
+    """Return the kinds of evidence for links, the most frequent first."""
+    kinds = Counter(kind for link in new for kind, _ in link.reasons)
+    return [kind for kind, _ in kinds.most_common()]
 
 
 def _entry(link: Link, now: int, decay: int) -> Override:

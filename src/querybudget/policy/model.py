@@ -369,6 +369,14 @@ class Policy(Struct, frozen=True):
             budget.quota.unit is Unit.BUCKETS or budget.match.analyzed for budget in self.budgets
         )
 
+    @property
+    def pools_subjects(self) -> bool:
+        """Whether any budget judges callers together whose system prompts are about the same."""
+        return any(
+            not budget.counted and "template" in budget.per and "identity" not in budget.per
+            for budget in self.budgets
+        )
+
 
 def _shown(value: Struct, hidden: str) -> str:
     fields = (

@@ -15,7 +15,8 @@ class FakeAnalyzer:
 
     A prompt that is not named has a bucket of its own, the same each time. So each new prompt
     visits a new bucket, and a repeated one does not. The sweep score stays 0. Of what is fed to the
-    model beside the prompts, only texts that are named have buckets.
+    model beside the prompts, only texts that are named have buckets; so has a system prompt, which
+    says what it is about.
 
     Args:
         buckets: The bucket or buckets of a prompt.
@@ -61,6 +62,7 @@ class FakeAnalyzer:
             opaque=tuple(crc32(f"{one.kind}:{one.content}".encode()) for one in call.opaque),
             template=crc32(call.template.encode()),
             capabilities=sum(bits),
+            subject=next(iter(self._buckets.get(call.template, ())), -1),
         )
 
     async def aclose(self) -> None:
