@@ -128,6 +128,16 @@ def test_whoever_runs_ahead_of_the_others_is_judged_by_where_it_left_them() -> N
     assert touched(group, [0, TAILS, 0], SUSPECTS).score
 
 
+def test_one_look_that_is_better_than_the_others_frees_nobody_and_two_do() -> None:
+    group = population([0] * TAILS + [40], look=2)
+    for look in (3, 4):
+        for _ in range(40):
+            group.add(GroupChange(look=look, tail=0), NOW)
+    assert touched(group, [-1, -1, TAILS], SUSPECTS).score
+    assert touched(group, [-1, -1, TAILS, 0], SUSPECTS).score
+    assert not touched(group, [-1, -1, TAILS, 0, 0], SUSPECTS).score
+
+
 # -- A reference -----------------------------------------------------------------------------------
 
 

@@ -524,13 +524,13 @@ async def test_a_template_that_could_not_be_embedded_is_embedded_the_next_time(
     remote: Remote, codebook: Codebook
 ) -> None:
     analyzer = EmbeddingAnalyzer(remote, codebook, (), KEY, subjects=True)
+    call = Call(Dialect.OPENAI, "chat", template=PARAPHRASED[0])
     remote.raises = ConnectionError()
-    assert (await analyzer.analyze(asking(template=PARAPHRASED[0]), "a")).subject == -1
+    assert (await analyzer.analyze(call, "a")).subject == -1
     remote.raises = None
-    assert (await analyzer.analyze(asking(template=PARAPHRASED[0]), "a")).subject >= 0
-    batches = len(remote.batches)
-    _ = await analyzer.analyze(asking(template=PARAPHRASED[0]), "a")
-    assert len(remote.batches) == batches
+    assert (await analyzer.analyze(call, "a")).subject >= 0
+    assert (await analyzer.analyze(call, "b")).subject >= 0
+    assert remote.batches == [1, 1]  # the second caller's is known
 
 
 async def test_a_missed_prompt_is_embedded_the_next_time(

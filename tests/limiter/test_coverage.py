@@ -288,6 +288,9 @@ async def test_callers_whose_templates_are_about_the_same_are_judged_together_to
         assert admission.reserved is not None
         charge = admission.reserved.charge
         judged[key] = tuple(one.partition for one in charge.lines if not one.amount)
+        last = charge.lines[1].response
+        assert last is not None
+        assert [stage for stage, _ in last.stages] == [Stage.SLOW, Stage.DEGRADE]
         assert {one.partition for one in charge.lines if one.amount} == {NO_TEMPLATE}
     assert judged["a"] == judged["b"] == (NO_TEMPLATE, "template:about:3")
     assert judged["c"] == (NO_TEMPLATE, "template:about:4")

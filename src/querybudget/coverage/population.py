@@ -40,6 +40,9 @@ STRICTNESS = 2
 ENOUGH = 10
 """Members that have to reach a look before it counts."""
 
+TOGETHER = 2
+"""Latest looks of a member that count."""
+
 UNTOUCHED = Touched()
 
 
@@ -85,17 +88,33 @@ def touched(
 
     Args:
         group: The group.
-        tails: `CallerProfile.tails` of the member. The latest look counts that enough members have
-            reached: whoever runs ahead of the others is judged by where it left them.
+        tails: `CallerProfile.tails` of the member. The two latest looks count that enough members
+            have reached: whoever runs ahead of the others is judged by where it left them, and one
+            look that is better than the others gives nobody a free hand until the next.
         suspects: At which shares of honest among those touched.
         learnt: As for `honest_shares`.
         callers: As for `honest_shares`.
     """
-    look = _latest(group, tails)
-    tail = tails[look] if look >= 0 else 0
-    if tail <= 0:
-        return UNTOUCHED
-    shares = honest_shares(look, learnt, callers)
+    found = [
+        _touched_at(group, look, tails[look], suspects, honest_shares(look, learnt, callers))
+        for look in _latest(group, tails)
+        if tails[look] > 0
+    ]
+    return max(found, key=lambda one: one.score, default=UNTOUCHED)
+
+
+def _touched_at(
+    group: Group, look: int, tail: int, suspects: Suspects, shares: Sequence[float]
+) -> Touched:
+    """Return whether a member in so many tails at a look is touched.
+
+    Args:
+        group: The group.
+        look: Index in `POOL_LOOKS`.
+        tail: In how many tails the member is.
+        suspects: As for `touched`.
+        shares: Of honest newcomers, beyond each tail.
+    """
     rates = false_shares(group, look, shares)[:tail]
     lowest = next((n for n, rate in enumerate(rates) if rate * MICRO <= suspects.slow), None)
     if lowest is None:
@@ -109,13 +128,14 @@ def touched(
     )
 
 
-def _latest(group: Group, tails: Sequence[int]) -> int:
-    """Return the latest look of a member that enough others have reached; -1 for none."""
-    for look in reversed(range(len(tails))):
-        members, _ = tail_counts(group.looks, look)
-        if members >= ENOUGH and tails[look] >= 0:
-            return look
-    return -1
+def _latest(group: Group, tails: Sequence[int]) -> list[int]:
+    """Return the latest looks of a member that enough others have reached, `TOGETHER` at most."""
+    counted = [
+        look
+        for look in reversed(range(len(tails)))
+        if tails[look] >= 0 and tail_counts(group.looks, look)[0] >= ENOUGH
+    ]
+    return counted[:TOGETHER]
 
 
 def _learnt_share(count: int, members: int, shipped: float) -> float:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from querybudget.adapters.base import Call
 from querybudget.coverage.calibration import Calibration
-from querybudget.coverage.response import BucketResponse, Suspects
+from querybudget.coverage.response import BucketResponse, Stage, Suspects
 from querybudget.identity.tiers import DEFAULT_TIER
 from querybudget.ledger import Line, Standing
 from querybudget.limiter.estimation import Estimate
@@ -76,8 +76,11 @@ class Lines:
                 partition = self._joined(matched, caller, pool)
                 if standing is _INVENTED and TEMPLATE not in partition:
                     standing = _CALLER
-                if pool == NO_TEMPLATE and response is not None and not matched.counted:
-                    response = _by_members(response)
+                if response is not None and not matched.counted:
+                    if pool == NO_TEMPLATE:
+                        response = _by_members(response)
+                    elif pool and pool == examined.subject:
+                        response = _mild(response)
             if matched.counts_buckets:
                 amount = minimum = weight if matched.counted else 0
             else:
@@ -152,6 +155,16 @@ def _by_members(response: BucketResponse) -> BucketResponse:
     those are suspect whom the population test touches.
     """
     return replace(response, suspects=response.suspects or Suspects())
+
+
+@lru_cache(CACHED)
+def _mild(response: BucketResponse) -> BucketResponse:
+    """Return how callers are judged whose templates are about the same: that refuses nobody.
+
+    It is less in common than the words.
+    """
+    milder = tuple(one for one in response.stages if one[0] is not Stage.REFUSE)
+    return replace(response, stages=milder)
 
 
 def _pool(examined: Examined, index: int) -> str:
