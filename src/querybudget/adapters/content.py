@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -179,27 +180,59 @@ def measure(content: Json) -> tuple[int, int]:
     return size, images
 
 
+class _Held(msgspec.Struct, frozen=True, gc=False):
+    """Which members of a part hold something, by what they hold.
+
+    Attributes:
+        nested: Contents.
+        pictures: Pictures.
+        payloads: Audio, video and files.
+        inline: Gemini's inline data.
+        others: The members that are neither this, nor ``source`` or ``input``, nor labels.
+        nothing: Whether no member holds anything.
+    """
+
+    nested: tuple[str, ...]
+    pictures: tuple[str, ...]
+    payloads: tuple[str, ...]
+    inline: tuple[str, ...]
+    others: bool
+    nothing: bool
+
+
+def _held(names: tuple[str, ...]) -> _Held:
+    nested, pictures, payloads, inline = (
+        tuple(name for name in names if name in kind)
+        for kind in (_NESTED, _PICTURES, _PAYLOADS, _INLINE)
+    )
+    others, nothing = not _LABELS.issuperset(names), _HOLDING.isdisjoint(names)
+    return _Held(nested, pictures, payloads, inline, others, nothing)
+
+
+_held_by_known = lru_cache(1024)(_held)
+
+
 def _measure_part(part: dict[str, Json], pending: list[Json]) -> tuple[int, int]:
     """Return the size and images of a part; contents within it are added to `pending`."""
-    if not part:
-        return 0, 0
-    if not part.keys() <= _PART:
+    if part.keys() <= _PART:
+        held = _held_by_known(tuple(part))
+    else:
         check_spelling(part)
-    holding = part.keys() & _HOLDING
+        held = _held(tuple(part))
     kind = part.get("type")
     kind = kind if isinstance(kind, str) else ""
-    if not holding and kind not in _SHOWN:
-        return _unknown(part) if part.keys() - _LABELS else 0, 0
-    pending += [part[name] for name in holding & _NESTED]
-    size = size_of_json(part["input"]) if "input" in holding else 0
-    if kind in _IMAGES or any(part[name] for name in holding & _PICTURES):
+    if held.nothing and kind not in _SHOWN:
+        return _unknown(part) if held.others else 0, 0
+    pending += [part[name] for name in held.nested]
+    size = size_of_json(part["input"]) if "input" in part else 0
+    if kind in _IMAGES or (held.pictures and any(part[name] for name in held.pictures)):
         return size, 1
-    payload = sum([size_of_json(part[name]) for name in holding & _PAYLOADS])
-    if kind in _SOURCED and "source" in holding:
+    payload = sum([size_of_json(part[name]) for name in held.payloads]) if held.payloads else 0
+    if kind in _SOURCED and "source" in part:
         text = _text_of_document(part["source"])
         pending.append(text)
         payload += size_of_json(part["source"]) if text is None else 0
-    for name in holding & _INLINE:
+    for name in held.inline:
         return size + _inline(part[name]), 1
     if payload or kind in _ATTACHMENTS:
         return size + payload // _ATTACHMENT_SHARE, 1
@@ -283,13 +316,15 @@ def _measure_rest(message: dict[str, Json]) -> tuple[int, int]:
     """Return the size and images of a message besides its content."""
     if not message.keys() <= _MESSAGE:
         check_spelling(message)
-    saying = message.keys() & _SAYING
-    if not saying:
+    if _SAYING.isdisjoint(message):
         return _unknown(message), 0
-    size = sum([size_of_json(message[name]) for name in saying & _CALLS])
-    for name in saying & _SPOKEN:
-        size += measure(message[name])[0]
-    output_size, images = _measure_output(message["output"]) if "output" in saying else (0, 0)
+    size = images = output_size = 0
+    if not _CALLS.isdisjoint(message):
+        size = sum([size_of_json(message[name]) for name in message.keys() & _CALLS])
+    if not _SPOKEN.isdisjoint(message):
+        size += sum([measure(message[name])[0] for name in message.keys() & _SPOKEN])
+    if "output" in message:
+        output_size, images = _measure_output(message["output"])
     pictures = message.get("images")
     if isinstance(pictures, list):
         images += len(pictures)
@@ -299,7 +334,7 @@ def _measure_rest(message: dict[str, Json]) -> tuple[int, int]:
 def _measure_output(output: Json) -> tuple[int, int]:
     """Return the bytes and images of a tool's output: text, parts, or any other JSON."""
     if isinstance(output, str):
-        return measure(output)
+        return measure_text(output)
     parts = output if isinstance(output, list) else [output]
     known = [isinstance(p, str) or (isinstance(p, dict) and p.keys() & _HOLDING) for p in parts]
     return measure(output) if any(known) else (size_of_json(output), 0)

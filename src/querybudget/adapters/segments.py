@@ -29,6 +29,7 @@ from querybudget.adapters.opaque import (
     payload_of,
     rest_of,
 )
+from querybudget.adapters.part_shapes import SHAPES, are_figures, only_texts, text_channel
 from querybudget.adapters.readings import TooMuchError
 from querybudget.adapters.request import Request, joined
 from querybudget.adapters.segment_names import (
@@ -51,9 +52,8 @@ _NUMBERS = frozenset({bool, float, int})
 _COUNTS = frozenset({float, int})
 _NO_TEXT = frozenset({bool, type(None)})
 _TEXTS = {str}
-_TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
 _NUMBERS_SAID = frozenset({"text", "content"})
-_FEW = 2  # members of a turn or a part with nothing but a text
+_FEW = 2  # members of JSON that is no more than a text, or of figures that may be one
 
 _Members: TypeAlias = "Iterable[tuple[str, Json]]"
 
@@ -216,7 +216,7 @@ class Reader:
             self._say_all(cast("list[str]", items), way)
         elif kinds <= _NUMBERS:
             self._numbers(items, way)
-        elif kinds == {dict} and not way.words and (texts := _only_texts(items)):
+        elif kinds == {dict} and not way.words and (texts := only_texts(items)):
             self._say_all(texts, way)
         elif kinds == {list} and not way.words and are_vectors(items):
             self._opaque += opaque_in(kind_of_numbers(items[0]), items)
@@ -240,34 +240,33 @@ class Reader:
             self._opaque += opaque_in(kind_of_numbers(items), items)
 
     def _is_simple(self, members: dict[str, Json], way: _Way) -> bool:
-        """Read a turn or a part with nothing but a text; return False for any other."""
+        """Read a turn or a part with nothing but a text and labels; return False for any other."""
         if not members:
             return True
-        text, role, channel = members.get("text"), members.get("role"), way.channel
-        if way.words or len(members) > _FEW:
-            return not way.words and channel is _SAID and _are_figures(members)
-        if isinstance(text, str):
-            kind = members.get("type") if len(members) == _FEW else "text"
-            if not isinstance(kind, str) or kind not in _TEXT_TYPES:
-                return False
-        else:
-            text = members.get("content")
-            if not isinstance(text, str) or not isinstance(role, str) or not is_role(role):
-                return False
-            channel = channel_of(role)
+        if way.words and len(members) > _FEW:
+            return False
+        shape = SHAPES[tuple(members)]
+        text = members[shape.text] if shape.text is not None else None
+        if not isinstance(text, str):
+            return way.channel is _SAID and len(members) > _FEW and are_figures(members)
+        channel = text_channel(members, shape, way.channel, words=way.words)
+        if channel is None:
+            return False
         self._say(text, channel)
         if way.each:
             self._end()
         return True
 
     def _object(self, members: dict[str, Json], way: _Way, pending: list[_Entry]) -> None:
-        if self._is_simple(members, way):
-            return
         entries: list[_Entry] = []
-        if way.words:
-            self._read_words(members, entries)
-        else:
-            self._read_part(members, way.channel, entries)
+        while not self._is_simple(members, way):
+            if way.words:
+                self._read_words(members, entries)
+            else:
+                self._read_part(members, way.channel, entries)
+            if way.each or len(entries) != 1 or not isinstance(only := entries[0][0], dict):
+                break
+            members, way = only, entries.pop()[1]
         if {type(value) for value, _ in entries} <= _TEXTS:  # nothing to go into
             if way.each:
                 self._end()
@@ -288,13 +287,20 @@ class Reader:
                 entries.append((role, _IN_SAID))
         elif isinstance(kind, str) and is_fed(kind):
             channel = _FED
-        if "source" in members or "data" in members or kind == "item_reference":
+        shape = SHAPES[tuple(members)]
+        if shape.media or kind == "item_reference":
             members, opaque = part_without(lax.text(kind), members)
             self._opaque += opaque
+            shape = SHAPES[tuple(members)]
         way = _IN_FED if channel is _FED else _IN_SAID
-        for name, value in members.items():
-            if name != "role" or not isinstance(role, str):
-                self._read_member(kind_of(name), name, value, way, entries)
+        if role is not None and not isinstance(role, str):
+            self._read_member(Kind.LABEL, "role", role, way, entries)
+        for name, holds in shape.members:
+            value = members[name]
+            if holds is not Kind.LABEL or not isinstance(value, str):
+                self._read_member(holds, name, value, way, entries)
+            elif is_text(value, holds):
+                entries.append((value, way))
 
     def _read_member(
         self, kind: Kind | None, name: str, value: Json, way: _Way, entries: list[_Entry]
@@ -378,20 +384,3 @@ def _place(member: tuple[str, Json]) -> int:
     if name == "text" and not isinstance(member[1], dict):  # a prompt, or the form of an answer
         return OTHERS
     return ORDER.get(name, OTHERS)
-
-
-def _are_figures(members: dict[str, Json]) -> bool:
-    """Return True if no member may hold text."""
-    figures = {*map(type, members.values())} <= _NUMBERS
-    return figures and members.keys().isdisjoint(_NUMBERS_SAID)
-
-
-def _only_texts(items: list[Json]) -> list[str]:
-    """Return the texts of parts that have no other member; nothing if one of them is more."""
-    texts: list[str] = []
-    for item in cast("list[dict[str, Json]]", items):
-        text = item.get("text")
-        if len(item) != 1 or not isinstance(text, str):
-            return []
-        texts.append(text)
-    return texts

@@ -1,0 +1,123 @@
+"""Turns and parts by the names of their members: most bodies have many of few shapes.
+
+What each name holds is looked up once for all objects with the same names in the same order.
+"""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+import msgspec
+
+from querybudget.adapters.base import Channel
+from querybudget.adapters.lax import Json
+from querybudget.adapters.segment_names import (
+    Kind,
+    channel_of,
+    is_fed,
+    is_role,
+    is_text,
+    kind_of,
+)
+
+LONGEST_SHAPE = 200
+"""Characters of all names of a shape that is kept, at most."""
+
+MOST_SHAPES = 4096
+"""Shapes that are kept. When there are more, all are dropped."""
+
+_TEXTS = frozenset({Kind.FED, Kind.SAID, Kind.WORDS})
+_NUMBERS = frozenset({bool, float, int})
+_NUMBERS_SAID = frozenset({"text", "content"})
+
+
+class Shape(msgspec.Struct, frozen=True, gc=False):
+    """What the members of a turn or a part hold, by their names.
+
+    Attributes:
+        members: Each name but ``role``, with what it holds.
+        text: The member that holds the text, where all others are labels; else None.
+        labels: The other members but ``role``, where there is such a text.
+        fed: Whether that text is fed, whoever says it.
+        media: Whether a member may hold a picture or a file, depending on others.
+    """
+
+    members: tuple[tuple[str, Kind | None], ...]
+    text: str | None
+    labels: tuple[str, ...]
+    fed: bool
+    media: bool
+
+
+class Shapes(dict[tuple[str, ...], Shape]):
+    """The shapes of objects, by their names in order. Those of long names are not kept."""
+
+    def __missing__(self, names: tuple[str, ...]) -> Shape:
+        shape = _shape(names)
+        if sum(map(len, names)) <= LONGEST_SHAPE:
+            if len(self) >= MOST_SHAPES:
+                self.clear()
+            self[names] = shape
+        return shape
+
+
+def _shape(names: tuple[str, ...]) -> Shape:
+    members = tuple((name, kind_of(name)) for name in names if name != "role")
+    media = "source" in names or "data" in names
+    texts = [(name, kind) for name, kind in members if kind in _TEXTS]
+    labels = tuple(name for name, kind in members if kind is Kind.LABEL)
+    if media or len(texts) != 1 or len(labels) + 1 < len(members):
+        return Shape(members, None, (), fed=False, media=media)
+    [(text, kind)] = texts
+    return Shape(members, text, labels, fed=kind is not Kind.SAID, media=False)
+
+
+SHAPES: Final = Shapes()
+
+
+def text_channel(
+    members: dict[str, Json], shape: Shape, channel: Channel, *, words: bool
+) -> Channel | None:
+    """Return the channel of the text in a turn or a part; None if it has another text.
+
+    Args:
+        members: The turn or the part.
+        shape: Its shape, which has a text.
+        channel: The channel of what it stands in.
+        words: Whether a model reads it as it is, whoever is said to say it.
+    """
+    kind = members.get("type")
+    for label in shape.labels:
+        value = members[label]
+        if isinstance(value, str):
+            if is_text(value, Kind.LABEL):
+                return None
+        elif isinstance(value, list | dict):
+            return None
+    if "role" in members and not words:
+        role = members["role"]
+        if not isinstance(role, str) or not is_role(role):
+            return None
+        channel = channel_of(role)
+    elif isinstance(kind, str):
+        if kind == "item_reference":
+            return None
+        channel = Channel.FED if is_fed(kind) else channel
+    return Channel.FED if shape.fed else channel
+
+
+def are_figures(members: dict[str, Json]) -> bool:
+    """Return True if no member may hold text."""
+    figures = {*map(type, members.values())} <= _NUMBERS
+    return figures and members.keys().isdisjoint(_NUMBERS_SAID)
+
+
+def only_texts(items: list[Json]) -> list[str]:
+    """Return the texts of parts that have no other member; nothing if one of them is more."""
+    texts: list[str] = []
+    for item in cast("list[dict[str, Json]]", items):
+        text = item.get("text")
+        if len(item) != 1 or not isinstance(text, str):
+            return []
+        texts.append(text)
+    return texts
