@@ -11,7 +11,7 @@ WHEELENV := $(BUILD)/env
 WHEELPY := $(WHEELENV)/bin/python
 DEMO := $(BUILD)/demo
 CHECKED := $(wildcard src tests examples benchmarks)
-SOURCES := pyproject.toml LICENSE NOTICE README.md $(shell find src -type f -not -name '*.py[co]')
+SOURCES := pyproject.toml hatch_build.py LICENSE NOTICE README.md $(shell find src -type f -not -name '*.py[co]')
 
 # Tests run on every core, but on eight at most: each worker starts servers of its own.
 WORKERS ?= -n auto --maxprocesses=8 --dist=worksteal

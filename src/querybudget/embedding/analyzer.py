@@ -25,6 +25,7 @@ from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.folding import Folder
 from querybudget.embedding.recogniser import Recogniser
 from querybudget.embedding.selection import Excerpt, Selector
+from querybudget.embedding.signs import words_of_style
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.embedding.words import Reader
 from querybudget.errors import EmbeddingError, SetupError
@@ -243,7 +244,7 @@ class EmbeddingAnalyzer:
     def _chunks(self, new: Mapping[int, str], vectors: NDArray[np.float32]) -> dict[int, Chunk]:
         """Return chunks by their digests. It may run in a thread, and changes nothing."""
         fine, coarse, points = self.codebook.cells(vectors)
-        styles = [style_features(text) for text in new.values()]
+        styles = [style_features(text, words_of_style) for text in new.values()]
         shown = self._recogniser.recognise(vectors, new.values(), [style for style, _ in styles])
         chunks: dict[int, Chunk] = {}
         for n, (digest, (style, words), found) in enumerate(zip(new, styles, shown, strict=True)):
@@ -343,7 +344,8 @@ def _shipped_recogniser(capabilities: tuple[Capability, ...]) -> Recogniser:
 @functools.cache
 def _reader() -> Reader:
     """Return the reader of the shipped vocabulary, whose tables all analyzers share."""
-    return Reader(StaticEmbedder.load().vocabulary)
+    embedder = StaticEmbedder.load()
+    return Reader(embedder.vocabulary, embedder.lexicon)
 
 
 def _few(opaque: list[Opaque]) -> list[Opaque]:
@@ -354,7 +356,7 @@ def _few(opaque: list[Opaque]) -> list[Opaque]:
 
 
 def _without_buckets(digest: int, text: str) -> Chunk:
-    style, words = style_features(text)
+    style, words = style_features(text, words_of_style)
     return Chunk(digest & _HALF, words=words, style=style)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from querybudget.embedding.kernel import KERNEL
 from querybudget.embedding.wordpiece import UNSPACED as UNSPACED_SIGNS
 
 if TYPE_CHECKING:
@@ -59,6 +60,13 @@ class Cutter:
         size = len(text)
         if size <= WHOLE:
             return [text] if text else []
+        if KERNEL is not None:
+            ends = KERNEL.ends(text, kinds(), int(self._spread), int(self._step), int(self._mix))
+            return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        return self._cut(text)
+
+    def _cut(self, text: str) -> list[str]:
+        size = len(text)
         ranks = self._ranks(text)
         borders = _borders(ranks)
         chunks: list[str] = []

@@ -16,6 +16,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from querybudget.embedding.chunks import UNSPACED, kinds
+from querybudget.embedding.kernel import KERNEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,21 +57,24 @@ class _Sent:
 
     def __init__(self) -> None:
         self.recent = np.zeros(1 << _BITS - 3, np.uint8)
-        self.old: NDArray[np.uint8] | None = None
+        self.old = np.zeros_like(self.recent)
         self.count = 0
 
     def meets(self, hashes: NDArray[np.uint32]) -> bytes:
         """Return for each hash whether it was sent before, as bytes; then record them."""
         places, bits = hashes >> np.uint32(3), (hashes & np.uint32(7)).astype(np.uint8)
-        held = self.recent.take(places)
-        if self.old is not None:
-            held |= self.old.take(places)
+        held = self.recent.take(places) | self.old.take(places)
         met = (held >> bits & 1).tobytes()
         if self.count + len(hashes) > _RENEWED:
-            self.old, self.recent, self.count = self.recent, np.zeros_like(self.recent), 0
+            self.old, self.recent = self.recent, np.zeros_like(self.recent)
         np.bitwise_or.at(self.recent, places, np.left_shift(np.uint8(1), bits))
-        self.count += len(hashes)
+        self.counted(len(hashes))
         return met
+
+    def counted(self, hashes: int) -> None:
+        """Count hashes that were recorded, from 0 after the bitmap became the old one."""
+        renewed = self.count + hashes > _RENEWED
+        self.count = hashes if renewed else self.count + hashes
 
 
 class Repeats:
@@ -114,10 +118,31 @@ class Repeats:
         return new if len(new) == len(text) or _says_something(new) else text
 
     def _new(self, sent: _Sent, text: str, *, first: bool, last: bool) -> str:
+        if KERNEL is not None:
+            spans, count, dense = KERNEL.met(
+                text,
+                _folds(),
+                kinds(),
+                self._powers,
+                self._inverses,
+                int(self._mix),
+                sent.recent,
+                sent.old,
+                _RENEWED - sent.count,
+            )
+            sent.counted(count)
+        else:
+            spans, dense = self._met_words(sent, text)
+        if not spans:
+            return text
+        return _cut_out(text, _taken(text, spans, first=first, last=last, dense=dense))
+
+    def _met_words(self, sent: _Sent, text: str) -> tuple[list[Span], bool]:
+        """Return the stretches of a text that were sent before, and whether its script is dense."""
         codes = _folded(text)
         ends, dense = _ends(codes, ascii_only=text.isascii())
         if not len(ends):
-            return text
+            return [], dense
         window = _DENSE_WINDOW if dense else _WINDOW
         starts = np.maximum(ends - window, 0)
         sums = np.zeros(len(codes) + 1, np.uint32)
@@ -127,9 +152,9 @@ class Repeats:
         hashes >>= np.uint32(32 - _BITS)
         met = sent.meets(hashes)
         if b"\1\1\1" not in met:
-            return text
+            return [], dense
         spans = [(int(starts[run.start()]), int(ends[run.end() - 1])) for run in _RUN(met)]
-        return _cut_out(text, _taken(text, spans, first=first, last=last, dense=dense))
+        return spans, dense
 
 
 def _taken(text: str, spans: list[Span], *, first: bool, last: bool, dense: bool) -> list[Span]:

@@ -18,7 +18,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from querybudget.embedding.wordpiece import WordPiece
+from querybudget.embedding.kernel import FOLDED, RAW
+from querybudget.embedding.signs import lexicon_of
+from querybudget.embedding.wordpiece import WordPiece, normalise, spaced
 from querybudget.errors import SetupError
 
 FORMAT = 2
@@ -56,7 +58,11 @@ class _Table(msgspec.Struct, frozen=True, eq=False):
 
 
 class StaticEmbedder:
-    """Unit vectors from a table of word pieces: never waits, never fails, uses no network."""
+    """Unit vectors from a table of word pieces: never waits, never fails, uses no network.
+
+    Attributes:
+        lexicon: The compiled form of the vocabulary, if there is one.
+    """
 
     suspends = False
 
@@ -66,6 +72,7 @@ class StaticEmbedder:
         self._rows = table.rows
         self._scales = table.scales
         self._pieces = WordPiece(table.pieces)
+        self.lexicon = lexicon_of(table.pieces)
 
     @staticmethod
     @functools.cache
@@ -82,10 +89,19 @@ class StaticEmbedder:
         """Return one unit vector per text; zeros for a text without a known piece."""
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         for index, text in enumerate(texts):
-            pieces = self._pieces.rows(sample(text))
-            if pieces:
-                self._sum(pieces, vectors[index])
+            self._add(sample(text), vectors[index])
         return vectors
+
+    def _add(self, text: str, into: NDArray[np.float32]) -> None:
+        """Make zeros the unit vector of a text."""
+        if self.lexicon is not None:
+            table = self._rows, self._scales, into
+            if self.lexicon.vector(text, RAW, *table) is None:
+                self.lexicon.vector(normalise(spaced(text)), FOLDED, *table)
+            return
+        pieces = self._pieces.rows(text)
+        if pieces:
+            self._sum(pieces, into)
 
     async def embed(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         return self.vectors(texts)
@@ -95,10 +111,12 @@ class StaticEmbedder:
 
     def _sum(self, pieces: list[int], into: NDArray[np.float32]) -> None:
         rows = np.array(pieces, dtype=np.intp)
-        total = self._scales.take(rows) @ self._rows.take(rows, axis=0).astype(np.float32)
-        length = np.sqrt(total @ total)
+        # One after the other, so that the sums are the same on every machine and in the kernel.
+        terms = self._scales.take(rows)[:, None] * self._rows.take(rows, axis=0)
+        total = np.add.reduce(terms, axis=0).astype(np.float64)
+        length = np.sqrt(np.add.accumulate(total * total)[-1])
         if length > 0:
-            np.divide(total, length, out=into)
+            into[:] = total / length
 
 
 def _content() -> bytes:

@@ -102,6 +102,14 @@ def normalise(text: str) -> str:
     return unicodedata.normalize("NFC", text)[: size + _LONGER]
 
 
+def spaced(text: str) -> str:
+    """Return a text with spaces for the separators that most English text has beside ASCII's."""
+    if not text.isascii():
+        for character in _TYPOGRAPHY:
+            text = text.replace(character, " ")
+    return text
+
+
 class WordPiece:
     """Cuts text into the pieces of one vocabulary.
 
@@ -148,9 +156,7 @@ class WordPiece:
 
     def rows(self, text: str) -> list[int]:
         """Return the rows of a text's pieces, in order."""
-        if not text.isascii():
-            for character in _TYPOGRAPHY:
-                text = text.replace(character, " ")
+        text = spaced(text)
         words = text.translate(_ASCII).split() if text.isascii() else _WORDS(normalise(text))
         whole = [*map(self._heads.get, words)]
         rows: list[int] = []

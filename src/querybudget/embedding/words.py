@@ -11,6 +11,7 @@ from itertools import compress
 import numpy as np
 
 from querybudget.embedding import ciphers, wordplay
+from querybudget.embedding.kernel import FOLDED, PLAIN, RAW, READABLE, Lexicon
 from querybudget.embedding.letters import BEGINNING, LONGEST_WORD
 from querybudget.embedding.wordpiece import UNSPACED, normalise
 
@@ -47,6 +48,13 @@ _WIDE = 1_000
 _CODE = 0.6
 
 
+TRIMMED = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\u2018\u201c\u201d\u2013\u2014\u2026'
+"""Punctuation, which is no part of a word."""
+
+DROPPED_SIGNS = "'\u2019"
+"""Apostrophes, without which words are read."""
+
+_BARE = dict.fromkeys(map(ord, TRIMMED), " ") | dict.fromkeys(map(ord, DROPPED_SIGNS))
 _TABLES = ("begins", "by_letters", "by_shift", "by_sound", "_followers")
 
 
@@ -55,15 +63,17 @@ class Reader:
 
     Args:
         vocabulary: Words as `normalise` spells them.
+        lexicon: The compiled form of the same vocabulary, if there is one.
 
     Attributes:
         knows: Whether a word is in the vocabulary.
         is_prepared: Whether `prepare` was called.
     """
 
-    def __init__(self, vocabulary: Collection[str]) -> None:
+    def __init__(self, vocabulary: Collection[str], lexicon: Lexicon | None = None) -> None:
         self.knows: Callable[[str], bool] = vocabulary.__contains__
         self._vocabulary = vocabulary
+        self._lexicon = lexicon
         self.is_prepared = False
 
     def prepare(self) -> None:
@@ -74,9 +84,16 @@ class Reader:
 
     def is_plain(self, text: str) -> bool:
         """Return whether a text is surely ordinary: this is quick, and says no in doubt."""
-        if _has_escapes(text):
+        if _has_escapes(text) or _signs(text) > _SIGNS:
             return False
-        words = text.lower().translate(_TRIMMED).split()
+        text = text.lower()
+        if self._lexicon is not None:
+            return self._lexicon.reads(text, PLAIN)
+        return self._is_plain(text)
+
+    def _is_plain(self, text: str) -> bool:
+        """Do what `is_plain` does, of lower case."""
+        words = text.translate(_BARE).split()
         try:
             sizes = bytes(map(len, words))
         except ValueError:  # a word of more than 255 characters
@@ -84,7 +101,7 @@ class Reader:
         if sizes.translate(None, _USUAL):
             return False
         short = sizes.translate(_ARE_SHORT)
-        if _ALONE in short or _SHORT_WORDS in short.replace(_ONE, _FEW) or _signs(text) > _SIGNS:
+        if _ALONE in short or _SHORT_WORDS in short.replace(_ONE, _FEW):
             return False
         longer = [*compress(words, sizes.translate(_ARE_LONG))]
         if _SCARCE * len(longer) <= len(words):
@@ -93,7 +110,10 @@ class Reader:
 
     def is_readable(self, text: str) -> bool:
         """Return whether most longer words of a text are known, and no stretch of it is unread."""
-        words = text.lower().translate(_TRIMMED).split()
+        text = text.lower()
+        if self._lexicon is not None:
+            return self._lexicon.reads(text, READABLE)
+        words = text.translate(_BARE).split()
         longer = [word for word in words if len(word) >= LONG]
         return _SCARCE * len(longer) > len(words) and self._are_known(longer)
 
@@ -133,6 +153,13 @@ class Reader:
 
     def share(self, text: str) -> float:
         """Return the share of a text's longer words that are known, by letters."""
+        if self._lexicon is not None:
+            share = self._lexicon.share(text, RAW)
+            if share is None:
+                text = normalise(text)
+                share = self._lexicon.share(text, FOLDED)
+            if share is not None:
+                return share
         words = _LATIN_LETTERS(text.lower()) if text.isascii() else _LETTERS(normalise(text))
         total = len("".join(words))
         return len("".join(filter(self.knows, words))) / total if total else 0.0
@@ -190,12 +217,6 @@ class Reader:
             for letter in letters:
                 table[first + letter] = math.log2((pairs[first + letter] + 1) / total)
         return table
-
-
-_TRIMMED = dict.fromkeys(
-    map(ord, '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\u2018\u201c\u201d\u2013\u2014\u2026'), " "
-) | {ord("'"): None, 0x2019: None}
-"""Punctuation, which is no part of a word; apostrophes are dropped."""
 
 
 def _has_escapes(text: str) -> bool:

@@ -1,0 +1,843 @@
+/* The compiled form of what querybudget does with every character of a text.
+
+Each function returns what the Python function returns that its comment names, to the bit; tests
+hold both forms to each other. A function that cannot take a text returns None, and the Python form
+takes it. All work is linear in the text, but for the longest piece of the vocabulary, a constant.
+
+Only the stable ABI is used, so that one build serves Python 3.11 and later. Build it without
+contraction of floating-point operations (-ffp-contract=off): the results must not depend on it. */
+
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define PLANE 0x10000
+#define NONE (-1)
+
+/* Bits of a character's class, as signs.py sets them. */
+enum { WORD = 1, UNSPACED = 2, LETTER = 4, ALNUM = 8, GAP = 16, SKIPPED = 32 };
+
+/* Flags of a character's folded form, as signs.py sets them, above the character. */
+#define SPECIAL 0x80000000u  /* what it becomes depends on its neighbours */
+#define DROPPED 0x40000000u
+#define EXPANDS 0x20000000u  /* the low bits are 16 times the place, plus the size, of what it becomes */
+#define STARTS_LOW 0x10000000u /* begins with a mark that may be sorted before another */
+#define ENDS_LOW 0x08000000u   /* ends with such a mark */
+#define MARK 0x04000000u
+#define CODE 0x001FFFFFu
+enum { MOST_MARKS = 30, LONGER = 64 };
+
+typedef struct {
+    Py_UCS4 *at;
+    Py_ssize_t size;
+} Text;
+
+static int take(PyObject *object, Text *text)
+{
+    if (!PyUnicode_Check(object)) {
+        PyErr_SetString(PyExc_TypeError, "expected a text");
+        return 0;
+    }
+    text->size = PyUnicode_GetLength(object);
+    text->at = PyUnicode_AsUCS4Copy(object);
+    return text->at != NULL;
+}
+
+/* -- A vocabulary ------------------------------------------------------------------------------ */
+
+typedef struct {
+    PyObject_HEAD
+    Py_UCS4 *words;     /* all of them in a row */
+    uint32_t *starts;   /* where each begins, and the end of the last */
+    uint32_t *slots;    /* by hash: 8 more bits of the hash, and the number of a word from 1 on */
+    uint8_t *longest;   /* letters of the longest word, by the hash of the first three */
+    uint32_t mask;
+    uint32_t count;
+    PyObject *classes, *folds, *expansions;  /* bytes */
+} Lexicon;
+
+enum { BASIS = 0x811C9DC5u, PRIME = 0x01000193u, STARTS = 1 << 17, START = 3, LONGEST = 255 };
+enum { TAG = 0xFF000000u, NUMBER = 0x00FFFFFFu };
+
+static uint32_t step(uint32_t hash, Py_UCS4 sign) { return (hash ^ sign) * PRIME; }
+
+static uint32_t mixed(uint32_t hash)
+{
+    hash ^= hash >> 16;
+    hash *= 0x7FEB352Du;
+    hash ^= hash >> 15;
+    hash *= 0x846CA68Bu;
+    return hash ^ hash >> 16;
+}
+
+static uint32_t hash_of(const Py_UCS4 *word, Py_ssize_t size, uint32_t hash)
+{
+    for (Py_ssize_t n = 0; n < size; n++)
+        hash = step(hash, word[n]);
+    return hash;
+}
+
+/* Return the slot of a word, or the free one where it belongs. `before` stands before the word. */
+static uint32_t slot_of(const Lexicon *self, const Py_UCS4 *before, Py_ssize_t ahead,
+                        const Py_UCS4 *word, Py_ssize_t size, uint32_t hash)
+{
+    uint32_t place = mixed(hash), tag = place * 0x9E3779B1u & TAG;
+    for (place &= self->mask; self->slots[place]; place = (place + 1) & self->mask) {
+        uint32_t slot = self->slots[place];
+        if ((slot & TAG) != tag)
+            continue;
+        uint32_t number = (slot & NUMBER) - 1, start = self->starts[number];
+        if (self->starts[number + 1] - start == (uint64_t)(ahead + size) &&
+            !memcmp(self->words + start, before, ahead * sizeof *word) &&
+            !memcmp(self->words + start + ahead, word, size * sizeof *word))
+            break;
+    }
+    return place;
+}
+
+static int32_t row_of(const Lexicon *self, const Py_UCS4 *word, Py_ssize_t size)
+{
+    if (!size)
+        return NONE;
+    uint32_t slot = self->slots[slot_of(self, word, 0, word, size, hash_of(word, size, BASIS))];
+    return (int32_t)(slot & NUMBER) - 1;
+}
+
+static const Py_UCS4 CONTINUATION[] = {'#', '#'};
+
+/* Return the row of the longest piece at the start of some letters, and its size. */
+static int32_t longest_piece(const Lexicon *self, const Py_UCS4 *word, Py_ssize_t size, int inside,
+                             Py_ssize_t *found)
+{
+    uint32_t hashes[LONGEST + 1];
+    Py_ssize_t ahead = inside ? 2 : 0, most = size < START ? size : START;
+    hashes[0] = hash_of(CONTINUATION, ahead, BASIS);
+    for (Py_ssize_t n = 0; n < most; n++)
+        hashes[n + 1] = step(hashes[n], word[n]);
+    if (most == START) {
+        Py_ssize_t longest = self->longest[mixed(hashes[START]) % STARTS];
+        if (longest > size)
+            longest = size;
+        for (; most < longest; most++)
+            hashes[most + 1] = step(hashes[most], word[most]);
+    }
+    for (; most > 0; most--) {
+        uint32_t slot = self->slots[slot_of(self, CONTINUATION, ahead, word, most, hashes[most])];
+        if (slot) {
+            *found = most;
+            return (int32_t)(slot & NUMBER) - 1;
+        }
+    }
+    return NONE;
+}
+
+static int add_word(Lexicon *self, uint32_t number)
+{
+    const Py_UCS4 *word = self->words + self->starts[number];
+    Py_ssize_t size = self->starts[number + 1] - self->starts[number];
+    uint32_t hash = hash_of(word, size, BASIS);
+    self->slots[slot_of(self, word, 0, word, size, hash)] =
+        (mixed(hash) * 0x9E3779B1u & TAG) | (number + 1);
+    /* A piece that stands inside words is also found without its prefix. */
+    for (int inside = 0; inside < 2; inside++) {
+        Py_ssize_t ahead = inside ? 2 : 0;
+        if (size - ahead < START || (inside && memcmp(word, CONTINUATION, sizeof CONTINUATION)))
+            continue;
+        uint8_t *longest = self->longest + mixed(hash_of(word, ahead + START, BASIS)) % STARTS;
+        Py_ssize_t letters = size - ahead < LONGEST ? size - ahead : LONGEST;
+        if (letters > *longest)
+            *longest = (uint8_t)letters;
+    }
+    return 1;
+}
+
+static void lexicon_free(PyObject *object)
+{
+    Lexicon *self = (Lexicon *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    PyMem_Free(self->words);
+    PyMem_Free(self->starts);
+    PyMem_Free(self->slots);
+    PyMem_Free(self->longest);
+    Py_XDECREF(self->classes);
+    Py_XDECREF(self->folds);
+    Py_XDECREF(self->expansions);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF(type);
+}
+
+static int fill(Lexicon *self, PyObject *words)
+{
+    Py_ssize_t count = PyList_Size(words), total = 0;
+    for (Py_ssize_t n = 0; n < count; n++) {
+        Py_ssize_t size = PyUnicode_GetLength(PyList_GetItem(words, n));
+        if (size < 0)
+            return 0;
+        total += size;
+    }
+    if (count >= (Py_ssize_t)NUMBER || total > (1 << 30)) {
+        PyErr_SetString(PyExc_ValueError, "expected a smaller vocabulary");
+        return 0;
+    }
+    self->count = (uint32_t)count;
+    for (self->mask = 1; self->mask < 2 * (uint64_t)count; self->mask = self->mask * 2 + 1) {}
+    self->words = PyMem_Calloc(total + 1, sizeof *self->words);
+    self->starts = PyMem_Calloc(count + 1, sizeof *self->starts);
+    self->slots = PyMem_Calloc((size_t)self->mask + 1, sizeof *self->slots);
+    self->longest = PyMem_Calloc(STARTS, 1);
+    if (!self->words || !self->starts || !self->slots || !self->longest) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    Py_ssize_t at = 0;
+    for (Py_ssize_t n = 0; n < count; n++) {
+        PyObject *word = PyList_GetItem(words, n);
+        Py_ssize_t size = PyUnicode_GetLength(word);
+        if (size < 0 || at + size > total ||
+            !PyUnicode_AsUCS4(word, self->words + at, total + 1 - at, 0)) {
+            if (!PyErr_Occurred())
+                PyErr_SetString(PyExc_ValueError, "the vocabulary changed");
+            return 0;
+        }
+        self->starts[n] = (uint32_t)at;
+        self->starts[n + 1] = (uint32_t)(at += size);
+        add_word(self, (uint32_t)n);
+    }
+    return 1;
+}
+
+static PyObject *lexicon_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(names))
+{
+    PyObject *words, *classes, *folds, *expansions;
+    if (!PyArg_ParseTuple(arguments, "OSSS", &words, &classes, &folds, &expansions))
+        return NULL;
+    if (!PyList_Check(words) || PyBytes_Size(classes) != PLANE ||
+        (PyBytes_Size(folds) != 4 * PLANE && PyBytes_Size(folds))) {
+        PyErr_SetString(PyExc_TypeError, "expected words, classes and folded forms");
+        return NULL;
+    }
+    Lexicon *self = (Lexicon *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (!self)
+        return NULL;
+    Py_INCREF(classes), Py_INCREF(folds), Py_INCREF(expansions);
+    self->classes = classes, self->folds = folds, self->expansions = expansions;
+    if (!fill(self, words)) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+/* -- Characters -------------------------------------------------------------------------------- */
+
+static int is_unspaced(Py_UCS4 sign)
+{
+    return (sign >= 0x1F000 && sign <= 0x1FAFF) || (sign >= 0x20000 && sign <= 0x3FFFF);
+}
+
+static unsigned class_of(const uint8_t *classes, Py_UCS4 sign)
+{
+    return sign < PLANE ? classes[sign] : is_unspaced(sign) ? UNSPACED : WORD;
+}
+
+/* Fold a text in place as `normalise` does; return 0 where that needs the Python form. */
+static int fold(const Lexicon *self, Text *text)
+{
+    const uint32_t *folds = (const uint32_t *)(const void *)PyBytes_AsString(self->folds);
+    const Py_UCS4 *expansions = (const Py_UCS4 *)(const void *)PyBytes_AsString(self->expansions);
+    Py_ssize_t size = 0, most = text->size + LONGER;
+    uint32_t before = 0;
+    int marks = 0;
+    Py_UCS4 *into = !PyBytes_Size(self->folds) ? NULL : PyMem_Malloc((most + 16) * sizeof *into);
+    if (!into)
+        return 0;
+    for (Py_ssize_t n = 0; n < text->size; n++) {
+        Py_UCS4 sign = text->at[n];
+        uint32_t folded = sign;
+        if (sign < PLANE)
+            folded = folds[sign];
+        else if (sign < 0x1F300 || !is_unspaced(sign) || (sign >= 0x2F800 && sign < 0x30000))
+            folded = SPECIAL;
+        marks = folded & MARK ? marks + 1 : 0;
+        if (folded & SPECIAL || marks > MOST_MARKS || size > most)
+            goto special;
+        if (folded & DROPPED)
+            continue;
+        if (before & ENDS_LOW && folded & STARTS_LOW)
+            goto special;
+        before = folded;
+        if (folded & EXPANDS) {
+            const Py_UCS4 *part = expansions + ((folded & CODE) >> 4);
+            for (unsigned left = folded & 15; left; left--)
+                into[size++] = *part++;
+        } else
+            into[size++] = folded & CODE;
+    }
+    if (size > most)
+        goto special;
+    PyMem_Free(text->at);
+    text->at = into, text->size = size;
+    return 1;
+special:
+    PyMem_Free(into);
+    return 0;
+}
+
+/* -- Words of a vocabulary --------------------------------------------------------------------- */
+
+typedef int (*Row)(void *context, int32_t row);
+
+/* Call a function with each row of a folded text, as WordPiece.rows returns them. */
+static int each_row(const Lexicon *self, Text text, Row call, void *context)
+{
+    enum { MOST_LETTERS = 100 };
+    const uint8_t *classes = (const uint8_t *)PyBytes_AsString(self->classes);
+    int32_t rows[MOST_LETTERS];
+    for (Py_ssize_t start = 0, end; start < text.size; start = end) {
+        unsigned kind = class_of(classes, text.at[start]) & (WORD | UNSPACED);
+        for (end = start + 1; end < text.size; end++)
+            if ((class_of(classes, text.at[end]) & (WORD | UNSPACED)) != kind)
+                break;
+        if (!kind || (kind == WORD && end - start > MOST_LETTERS))
+            continue;
+        Py_ssize_t count = 0, size;
+        for (Py_ssize_t at = start; at < end; at += size) {
+            int inside = kind == WORD && at > start;
+            int32_t row = longest_piece(self, text.at + at, end - at, inside, &size);
+            if (kind == UNSPACED) {
+                if (row == NONE)
+                    size = 1;
+                else if (!call(context, row))
+                    return 0;
+            } else if (row == NONE) {
+                count = 0;
+                break;
+            } else
+                rows[count++] = row;
+        }
+        for (Py_ssize_t n = 0; n < count; n++)
+            if (!call(context, rows[n]))
+                return 0;
+    }
+    return 1;
+}
+
+/* Read the arguments (text, folded, ...): return 1, 0 with an error, or -1 to return None. */
+static int folded_text(const Lexicon *self, PyObject *object, int folded, Text *text)
+{
+    if (!take(object, text))
+        return 0;
+    if (folded || fold(self, text))
+        return 1;
+    PyMem_Free(text->at);
+    return -1;
+}
+
+static int append_row(void *list, int32_t row)
+{
+    PyObject *number = PyLong_FromLong(row);
+    int failed = !number || PyList_Append(list, number);
+    Py_XDECREF(number);
+    return !failed;
+}
+
+/* WordPiece.rows */
+static PyObject *lexicon_rows(PyObject *self, PyObject *arguments)
+{
+    PyObject *object, *rows;
+    int folded;
+    Text text;
+    if (!PyArg_ParseTuple(arguments, "Op", &object, &folded))
+        return NULL;
+    int taken = folded_text((Lexicon *)self, object, folded, &text);
+    if (taken <= 0)
+        return taken ? Py_NewRef(Py_None) : NULL;
+    rows = PyList_New(0);
+    if (rows && !each_row((Lexicon *)self, text, append_row, rows))
+        Py_CLEAR(rows);
+    PyMem_Free(text.at);
+    return rows;
+}
+
+typedef struct {
+    const int8_t *rows;
+    const float *scales;
+    float *into;
+    Py_ssize_t count, dimensions;
+    int some;
+} Sum;
+
+static int add_row(void *context, int32_t row)
+{
+    Sum *sum = context;
+    if (row >= sum->count)
+        return 0;
+    const int8_t *from = sum->rows + (Py_ssize_t)row * sum->dimensions;
+    float scale = sum->scales[row];
+    for (Py_ssize_t n = 0; n < sum->dimensions; n++)
+        sum->into[n] += scale * (float)from[n];
+    return sum->some = 1;
+}
+
+static void to_unit_length(float *vector, Py_ssize_t size)
+{
+    double squares = 0;
+    for (Py_ssize_t n = 0; n < size; n++)
+        squares += (double)vector[n] * vector[n];
+    double length = sqrt(squares);
+    if (length > 0)
+        for (Py_ssize_t n = 0; n < size; n++)
+            vector[n] = (float)(vector[n] / length);
+}
+
+/* StaticEmbedder._vector: into zeros; True unless it needs the Python form */
+static PyObject *lexicon_vector(PyObject *self, PyObject *arguments)
+{
+    PyObject *object, *result = NULL;
+    int folded;
+    Text text;
+    Py_buffer rows, scales, into;
+    if (!PyArg_ParseTuple(arguments, "Opy*y*w*", &object, &folded, &rows, &scales, &into))
+        return NULL;
+    Sum sum = {rows.buf, scales.buf, into.buf, scales.len / 4, into.len / 4, 0};
+    if (rows.len != sum.count * sum.dimensions) {
+        PyErr_SetString(PyExc_ValueError, "expected as many rows as scales");
+        goto done;
+    }
+    int taken = folded_text((Lexicon *)self, object, folded, &text);
+    if (taken > 0) {
+        if (each_row((Lexicon *)self, text, add_row, &sum)) {
+            to_unit_length(sum.into, sum.dimensions);
+            result = Py_NewRef(Py_True);
+        } else
+            PyErr_SetString(PyExc_ValueError, "expected a row for each word");
+        PyMem_Free(text.at);
+    } else if (taken)
+        result = Py_NewRef(Py_None);
+done:
+    PyBuffer_Release(&rows);
+    PyBuffer_Release(&scales);
+    PyBuffer_Release(&into);
+    return result;
+}
+
+/* Reader.share */
+static PyObject *lexicon_share(PyObject *object, PyObject *arguments)
+{
+    enum { LONG = 4 };
+    Lexicon *self = (Lexicon *)object;
+    const uint8_t *classes = (const uint8_t *)PyBytes_AsString(self->classes);
+    PyObject *of;
+    int folded;
+    Text text;
+    if (!PyArg_ParseTuple(arguments, "Op", &of, &folded))
+        return NULL;
+    int taken = folded_text(self, of, folded, &text);
+    if (taken <= 0)
+        return taken ? Py_NewRef(Py_None) : NULL;
+    Py_ssize_t total = 0, known = 0, start = 0;
+    for (Py_ssize_t n = 0; n <= text.size; n++) {
+        Py_UCS4 sign = n < text.size ? text.at[n] : 0;
+        if (sign >= PLANE && !is_unspaced(sign)) {
+            PyMem_Free(text.at);
+            return Py_NewRef(Py_None);
+        }
+        if (sign < PLANE && classes[sign] & LETTER)
+            continue;
+        if (n - start >= LONG) {
+            total += n - start;
+            if (row_of(self, text.at + start, n - start) != NONE)
+                known += n - start;
+        }
+        start = n + 1;
+    }
+    PyMem_Free(text.at);
+    return PyFloat_FromDouble(total ? (double)known / (double)total : 0.0);
+}
+
+/* Reader.is_plain (strict), but for what it looks at first, and Reader.is_readable; of lower case */
+static PyObject *lexicon_reads(PyObject *object, PyObject *arguments)
+{
+    enum { LONG = 4, ALONE = 5, SHORT_WORDS = 12, STRETCH = 4, LONGEST_WORD = 24, SCARCE = 8, FEW = 24 };
+    Lexicon *self = (Lexicon *)object;
+    const uint8_t *classes = (const uint8_t *)PyBytes_AsString(self->classes);
+    PyObject *of;
+    int strict, plain = 1;
+    Text text;
+    if (!PyArg_ParseTuple(arguments, "Op", &of, &strict) || !take(of, &text))
+        return NULL;
+    Py_ssize_t words = 0, longer = 0, known = 0, size = 0, letters = 0;
+    Py_ssize_t alone = 0, brief = 0, unread = 0;
+    Py_UCS4 *word = text.at;  /* words are moved together, without what is no part of them */
+    for (Py_ssize_t n = 0; n <= text.size; n++) {
+        Py_UCS4 sign = n < text.size ? text.at[n] : ' ';
+        unsigned kind = sign < PLANE ? classes[sign] : 0;
+        if (kind & SKIPPED)
+            continue;
+        if (!(kind & GAP)) {
+            word[letters++] = sign;
+            continue;
+        }
+        size = letters, letters = 0;
+        if (!size)
+            continue;
+        words++;
+        alone = size == 1 ? alone + 1 : 0;
+        brief = size < LONG ? brief + 1 : 0;
+        if (strict && (size > LONGEST_WORD || alone >= ALONE || brief >= SHORT_WORDS)) {
+            plain = 0;
+            break;
+        }
+        if (size >= LONG) {
+            int is_known = row_of(self, word, size) != NONE;
+            longer++;
+            known += is_known;
+            unread = is_known || unread >= STRETCH ? (unread >= STRETCH ? unread : 0) : unread + 1;
+        }
+    }
+    if (plain && SCARCE * longer <= words)
+        plain = strict && text.size < FEW;
+    else if (plain)
+        plain = (double)known >= 0.6 * (double)longer && unread < STRETCH;
+    PyMem_Free(text.at);
+    return PyBool_FromLong(plain);
+}
+
+/* -- Style ------------------------------------------------------------------------------------- */
+
+static uint32_t CRC[256];
+
+static void make_crc(void)
+{
+    for (uint32_t n = 0; n < 256; n++) {
+        uint32_t rest = n;
+        for (int bit = 0; bit < 8; bit++)
+            rest = rest >> 1 ^ (rest & 1 ? 0xEDB88320u : 0);
+        CRC[n] = rest;
+    }
+}
+
+static uint32_t crc_of(const Py_UCS4 *word, Py_ssize_t size)
+{
+    uint32_t crc = 0xFFFFFFFFu;
+#define BYTE(value) (crc = crc >> 8 ^ CRC[(crc ^ (value)) & 0xFF])
+    for (Py_ssize_t n = 0; n < size; n++) {
+        Py_UCS4 sign = word[n];
+        if (sign < 0x80)
+            BYTE(sign);
+        else if (sign < 0x800)
+            BYTE(0xC0 | sign >> 6), BYTE(0x80 | (sign & 0x3F));
+        else
+            BYTE(0xE0 | sign >> 12), BYTE(0x80 | (sign >> 6 & 0x3F)), BYTE(0x80 | (sign & 0x3F));
+    }
+#undef BYTE
+    return ~crc;
+}
+
+/* coverage.style.read_words: the marks of all words and of the first two, the distinct words, all, the bitmap */
+static PyObject *lexicon_style(PyObject *object, PyObject *arguments)
+{
+    enum { MOST = 48, BITS = 1024 };
+    Lexicon *self = (Lexicon *)object;
+    const uint8_t *classes = (const uint8_t *)PyBytes_AsString(self->classes);
+    PyObject *of, *result = NULL;
+    Py_buffer marks;
+    Text text;
+    if (!PyArg_ParseTuple(arguments, "Oy*", &of, &marks))
+        return NULL;
+    if (marks.len != 2 * (Py_ssize_t)self->count) {
+        PyErr_SetString(PyExc_ValueError, "expected marks for each word");
+        PyBuffer_Release(&marks);
+        return NULL;
+    }
+    if (!take(of, &text)) {
+        PyBuffer_Release(&marks);
+        return NULL;
+    }
+    uint8_t bitmap[BITS / 8] = {0};
+    Py_ssize_t starts[MOST], sizes[MOST], words = 0, distinct = 0, start = 0;
+    unsigned every = 0, first = 0;
+    for (Py_ssize_t n = 0; n <= text.size && words < MOST; n++) {
+        Py_UCS4 sign = n < text.size ? text.at[n] : ' ';
+        if (sign >= PLANE && !(sign >= 0x1F300 && sign <= 0x1FAFF)) {
+            result = Py_NewRef(Py_None);
+            goto done;
+        }
+        if (sign < PLANE && classes[sign] & ALNUM)
+            continue;
+        Py_ssize_t size = n - start;
+        const Py_UCS4 *word = text.at + start;
+        start = n + 1;
+        if (!size)
+            continue;
+        int32_t row = row_of(self, word, size);
+        unsigned marked = row == NONE ? 0 : ((const uint16_t *)marks.buf)[row];
+        uint32_t bit = crc_of(word, size) % BITS;
+        bitmap[bit / 8] |= (uint8_t)(1 << bit % 8);
+        every |= marked;
+        if (words < 2)
+            first |= marked;
+        int is_new = 1;
+        for (Py_ssize_t other = 0; other < words && is_new; other++)
+            is_new = sizes[other] != size ||
+                     memcmp(text.at + starts[other], word, size * sizeof *word) != 0;
+        distinct += is_new;
+        starts[words] = word - text.at;
+        sizes[words++] = size;
+    }
+    result = Py_BuildValue("IInny#", every, first, distinct, words, bitmap, (Py_ssize_t)sizeof bitmap);
+done:
+    PyMem_Free(text.at);
+    PyBuffer_Release(&marks);
+    return result;
+}
+
+/* -- Borders ----------------------------------------------------------------------------------- */
+
+enum { BORDERS_AROUND = 192, SPLIT = 384, MINIMUM = 120, MAXIMUM = 1000, OF_WORD = 2, CLASS_SHIFT = 29 };
+
+static uint8_t kind_of(const uint8_t *kinds, Py_UCS4 sign) { return kinds[sign < PLANE ? sign : PLANE - 1]; }
+
+/* Cutter._ranks */
+static void rank(uint32_t *ranks, uint32_t *hashes, Text text, const uint8_t *kinds, const uint32_t key[3])
+{
+    Py_ssize_t size = text.size;
+    uint32_t factor = key[1];
+    for (Py_ssize_t n = 0; n < size; n++) {
+        hashes[n] = (uint32_t)text.at[n] * key[0];
+        hashes[n] ^= hashes[n] >> 15;
+    }
+    for (int wide = 1; wide <= 4; wide *= 2, factor *= factor)
+        for (Py_ssize_t n = size - 1; n >= wide; n--)
+            hashes[n] += hashes[n - wide] * factor;
+    ranks[0] = 0;
+    for (Py_ssize_t n = 0; n + 1 < size; n++) {
+        uint32_t hash = hashes[n] ^ hashes[n] >> 16;
+        uint8_t kind = kind_of(kinds, text.at[n]);
+        uint32_t class = kind & 7;
+        if (n && kind == OF_WORD)
+            class += kind_of(kinds, text.at[n - 1]) >> 3 & 1;
+        ranks[n + 1] = (hash * key[2]) >> (32 - CLASS_SHIFT) | class << CLASS_SHIFT;
+    }
+}
+
+/* Mark the ranks that are higher than those before them, and no lower than those after (_borders). */
+static void find_borders(const uint32_t *ranks, Py_ssize_t size, uint8_t *border, Py_ssize_t *queue)
+{
+    for (int after = 0; after < 2; after++) {
+        Py_ssize_t head = 0, tail = 0;
+        for (Py_ssize_t n = 0; n < size; n++) {
+            Py_ssize_t at = after ? size - 1 - n : n;
+            while (head < tail && (after ? queue[head] - at : at - queue[head]) > BORDERS_AROUND)
+                head++;
+            uint32_t highest = head < tail ? ranks[queue[head]] : 0;
+            int is_border = after ? ranks[at] >= highest : ranks[at] > highest;
+            border[at] = (uint8_t)(after ? border[at] && is_border : is_border);
+            while (head < tail && ranks[queue[tail - 1]] <= ranks[at])
+                tail--;
+            queue[tail++] = at;
+        }
+    }
+}
+
+static int append(PyObject *list, Py_ssize_t value)
+{
+    PyObject *number = PyLong_FromSsize_t(value);
+    int failed = !number || PyList_Append(list, number);
+    Py_XDECREF(number);
+    return !failed;
+}
+
+/* Where chunks end (Cutter.cut) */
+static int append_ends(PyObject *ends, const uint32_t *ranks, const uint8_t *borders, Py_ssize_t size)
+{
+    Py_ssize_t start = 0;
+    for (Py_ssize_t n = 0; n <= size; n++) {
+        if (n < size && !borders[n])
+            continue;
+        Py_ssize_t border = size - n < MINIMUM ? size : n;
+        if (border - start < MINIMUM)
+            continue;
+        while (border - start > MAXIMUM) {
+            Py_ssize_t best = start + SPLIT;
+            for (Py_ssize_t at = best; at < start + 2 * SPLIT; at++)
+                if (ranks[at] > ranks[best])
+                    best = at;
+            if (!append(ends, start = best))
+                return 0;
+        }
+        if (!append(ends, start = border))
+            return 0;
+        if (border == size)
+            break;
+    }
+    return 1;
+}
+
+static PyObject *kernel_ends(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    PyObject *of, *ends = NULL;
+    Py_buffer kinds;
+    unsigned key[3];
+    Text text;
+    if (!PyArg_ParseTuple(arguments, "Oy*III", &of, &kinds, key, key + 1, key + 2))
+        return NULL;
+    if (kinds.len != PLANE)
+        PyErr_SetString(PyExc_ValueError, "expected a kind for each character");
+    else if (take(of, &text)) {
+        size_t size = (size_t)text.size;
+        const uint32_t of_key[3] = {key[0], key[1], key[2]};
+        /* Ranks, hashes, a queue of places, and what is a border. */
+        uint32_t *ranks = PyMem_Malloc((size + 1) * (4 + 4 + sizeof(Py_ssize_t) + 1));
+        if (!ranks)
+            PyErr_NoMemory();
+        else if ((ends = PyList_New(0)) && size) {
+            Py_ssize_t *queue = (Py_ssize_t *)(void *)(ranks + 2 * (size + 1));
+            uint8_t *borders = (uint8_t *)(queue + size + 1);
+            rank(ranks, ranks + size + 1, text, kinds.buf, of_key);
+            find_borders(ranks, text.size, borders, queue);
+            if (!append_ends(ends, ranks, borders, text.size))
+                Py_CLEAR(ends);
+        }
+        PyMem_Free(ranks);
+        PyMem_Free(text.at);
+    }
+    PyBuffer_Release(&kinds);
+    return ends;
+}
+
+/* -- Repeats ----------------------------------------------------------------------------------- */
+
+enum { WINDOW = 16, DENSE_WINDOW = 6, HASH_BITS = 15, MOST_READ = 2000, RUN = 3, IN_RUNS = 1 };
+
+static int append_span(PyObject *spans, Py_ssize_t start, Py_ssize_t end)
+{
+    PyObject *span = Py_BuildValue("nn", start, end);
+    int failed = !span || PyList_Append(spans, span);
+    Py_XDECREF(span);
+    return !failed;
+}
+
+/* Repeats._met_words: (stretches that were sent before, words, whether the script is dense) */
+static PyObject *kernel_met(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    PyObject *of, *spans = NULL, *result = NULL;
+    Py_buffer tables[4], recent, old;  /* folds of ASCII, kinds, powers, inverses */
+    unsigned mix;
+    int renewed;
+    Text text;
+    if (!PyArg_ParseTuple(arguments, "Oy*y*y*y*Iw*w*i", &of, tables, tables + 1, tables + 2, tables + 3,
+                          &mix, &recent, &old, &renewed))
+        return NULL;
+    text.at = NULL;
+    const uint8_t *folds = tables[0].buf, *kinds = tables[1].buf;
+    const uint32_t *powers = tables[2].buf, *inverses = tables[3].buf;
+    uint8_t *now = recent.buf, *before = old.buf;
+    if (tables[0].len < 128 || tables[1].len != PLANE || tables[2].len < 4 * MOST_READ ||
+        tables[3].len < 4 * MOST_READ || recent.len != 1 << (HASH_BITS - 3) || old.len != recent.len) {
+        PyErr_SetString(PyExc_ValueError, "expected other tables");
+        goto done;
+    }
+    if (!take(of, &text))
+        goto done;
+    if (text.size > MOST_READ) {
+        PyErr_SetString(PyExc_ValueError, "expected a shorter text");
+        goto done;
+    }
+    uint32_t sums[MOST_READ + 1], hashes[MOST_READ];
+    int16_t ends[MOST_READ], starts[MOST_READ];
+    uint8_t met[MOST_READ];
+    Py_ssize_t unspaced = 0, count = 0;
+    sums[0] = 0;
+    for (Py_ssize_t n = 0; n < text.size; n++) {
+        Py_UCS4 code = text.at[n];
+        unspaced += (kind_of(kinds, code) & 7) == 1;
+        text.at[n] = code = code < 128 ? folds[code] : code;
+        sums[n + 1] = sums[n] + (uint32_t)code * powers[n];
+    }
+    int dense = 3 * unspaced > text.size;
+    for (Py_ssize_t n = 0; n < text.size; n++) {
+        int ends_word = text.at[n] != ' ' && (n + 1 == text.size || text.at[n + 1] == ' ');
+        if (!ends_word && (kind_of(kinds, text.at[n]) & 7) != 1)
+            continue;
+        Py_ssize_t end = n + 1, start = end - (dense ? DENSE_WINDOW : WINDOW);
+        ends[count] = (int16_t)end;
+        starts[count] = (int16_t)(start > 0 ? start : 0);
+        uint32_t hash = (sums[end] - sums[starts[count]]) * inverses[starts[count]] * (uint32_t)mix;
+        hashes[count++] = hash >> (32 - HASH_BITS);
+    }
+    for (Py_ssize_t n = 0; n < count; n++)
+        met[n] = (now[hashes[n] >> 3] | before[hashes[n] >> 3]) >> (hashes[n] & 7) & 1;
+    if (count > renewed) {
+        memcpy(before, now, recent.len);
+        memset(now, 0, recent.len);
+    }
+    for (Py_ssize_t n = 0; n < count; n++)
+        now[hashes[n] >> 3] |= (uint8_t)(1 << (hashes[n] & 7));
+    if (!(spans = PyList_New(0)))
+        goto done;
+    for (Py_ssize_t n = 0, first = 0; n <= count; n++) {
+        if (n < count && met[n])
+            continue;
+        if (n - first >= RUN && !append_span(spans, starts[first], ends[n - 1]))
+            goto done;
+        first = n + 1;
+    }
+    result = Py_BuildValue("OnO", spans, count, dense ? Py_True : Py_False);
+done:
+    Py_XDECREF(spans);
+    PyMem_Free(text.at);
+    for (int n = 0; n < 4; n++)
+        PyBuffer_Release(tables + n);
+    PyBuffer_Release(&recent);
+    PyBuffer_Release(&old);
+    return result;
+}
+
+/* -- The module -------------------------------------------------------------------------------- */
+
+static PyMethodDef LEXICON_METHODS[] = {
+    {"rows", lexicon_rows, METH_VARARGS, NULL},
+    {"vector", lexicon_vector, METH_VARARGS, NULL},
+    {"share", lexicon_share, METH_VARARGS, NULL},
+    {"reads", lexicon_reads, METH_VARARGS, NULL},
+    {"style", lexicon_style, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot LEXICON_SLOTS[] = {
+    {Py_tp_new, lexicon_new},
+    {Py_tp_dealloc, lexicon_free},
+    {Py_tp_methods, LEXICON_METHODS},
+    {0, NULL},
+};
+
+static PyType_Spec LEXICON = {
+    "querybudget.embedding._kernel.Lexicon", sizeof(Lexicon), 0, Py_TPFLAGS_DEFAULT, LEXICON_SLOTS};
+
+static PyMethodDef FUNCTIONS[] = {
+    {"ends", kernel_ends, METH_VARARGS, NULL},
+    {"met", kernel_met, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static int set_up(PyObject *module)
+{
+    make_crc();
+    PyObject *type = PyType_FromModuleAndSpec(module, &LEXICON, NULL);
+    int failed = !type || PyModule_AddObjectRef(module, "Lexicon", type);
+    Py_XDECREF(type);
+    return failed ? -1 : 0;
+}
+
+static PyModuleDef_Slot SLOTS[] = {{Py_mod_exec, set_up}, {0, NULL}};
+
+static PyModuleDef KERNEL = {PyModuleDef_HEAD_INIT, "_kernel", NULL, 0, FUNCTIONS, SLOTS, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__kernel(void)
+{
+    return PyModuleDef_Init(&KERNEL);
+}
