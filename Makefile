@@ -41,7 +41,7 @@ export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo quick test test-slow test-all test-deploy test-servers coverage check format bench bench-page sweep campaign fuzz hostile lowest audit dist docs dev lock clean python
+.PHONY: help demo quick test test-slow test-all test-deploy test-servers coverage check format bench bench-page sweep campaign fuzz hostile lowest audit dist docs dev kernel lock clean python
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,10 @@ demo: $(DEMO)/.installed ## see budgets at work, in the terminal
 quick: $(VENV)/.editable ## test src without servers, clients, counted steps, reports and planted bugs, with few examples
 	$(PY) -m pytest $(WORKERS) --hypothesis-profile=quick -m 'not slow and not real_server' \
 		$(UNSERVED) --ignore=tests/growth --ignore=tests/report $(ARGS)
+
+kernel: hatch_build.py src/querybudget/embedding/_kernel.c $(VENV)/.installed ## compile the kernel beside its source, for `make quick` and `make fuzz`
+	rm -f $(VENV)/.editable
+	QUERYBUDGET_KERNEL=1 $(MAKE) $(VENV)/.editable
 
 test: $(WHEELENV)/.installed ## build the wheel, install it, and test it, but for the slow tests
 	$(IS_WHEEL)
@@ -135,9 +139,10 @@ audit: $(BUILD)/audit/.installed ## look up known vulnerabilities of what requir
 			echo "make audit: the above was found in $$file. If it is a package that could not be audited," \
 				"nothing is known of any: pip-audit asks PyPI itself, and no mirror of it." >&2; exit 1; }; done
 
-dist: $(BUILD)/audit/.installed $(VENV)/.installed ## build what is released: wheel, source, and the wheel's SBOM (CycloneDX)
+# The wheels with the kernel are of each platform, and built there: .github/workflows/release.yml.
+dist: $(BUILD)/audit/.installed $(VENV)/.installed ## build what is released everywhere: pure wheel, source, and the wheel's SBOM (CycloneDX)
 	rm -rf dist
-	$(PY) -m build --no-isolation --outdir dist .
+	QUERYBUDGET_KERNEL=0 $(PY) -m build --no-isolation --outdir dist .
 	$(PY) -m venv $(BUILD)/released
 	$(BUILD)/released/bin/python $(PIP) install dist/*.whl
 	$(BUILD)/audit/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library \

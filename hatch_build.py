@@ -47,6 +47,7 @@ class KernelHook(BuildHookInterface[Any]):
         try:
             _compile(Path(self.root, SOURCE), built / NAME)
         except (ImportError, OSError, RuntimeError, subprocess.CalledProcessError) as error:
+            self.finalize(version, build_data, "")
             if choice == "1":
                 raise
             self.app.display_warning(

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from querybudget.cli.check_outputs import output_warnings, outputs
 from querybudget.cli.tier_text import STAGES, tiers
 from querybudget.coverage.response import BucketResponse, Stage
+from querybudget.embedding.kernel import KERNEL
 from querybudget.errors import PolicyError, SetupError
 from querybudget.limiter.analysis import analyzer_for
 from querybudget.policy.adaptive import Adaptive
@@ -347,7 +348,8 @@ def _embedding(embedding: Embedding) -> str:
         case "remote":
             return f"the embeddings of {urlsplit(embedding.url).netloc.rpartition('@')[2]}"
         case "static":
-            return "the embedding in the package"
+            form = "in Python" if KERNEL is None else "compiled"
+            return f"the embedding in the package, {form}"
         case _:
             return f"the {embedding.kind} embedding {embedding.target}"
 
