@@ -123,11 +123,13 @@ hostile: $(VENV)/.editable ## measure what the worst bodies cost, as a multiple 
 test-deploy: $(WHEELENV)/.installed $(VENV)/.deploy ## check deploy/ by the schemas of Compose and Kubernetes, and by hadolint
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(WHEELPY) -m pytest tests/test_deploy.py $(ARGS)
 
-# uvicorn 0.37 uses what websockets 14 and later warn of.
+# uvicorn 0.37 uses what websockets 14 and later warn of. Starlette 0.45's test client closes no streams of an
+# application that does not start.
 lowest: $(BUILD)/lowest/.installed $(BUILD)/wheel/.built ## test the wheel with the lowest versions of what it depends on, quickly
 	$(BUILD)/uv/bin/uv pip install --quiet --no-deps --reinstall --python $(BUILD)/lowest/bin/python $(BUILD)/wheel/*.whl
 	$(BUILD)/lowest/bin/python -m pytest $(WORKERS) \
 		-W 'ignore:websockets:DeprecationWarning' \
+		-W 'ignore:Unclosed <MemoryObject:ResourceWarning' \
 		-W 'ignore::DeprecationWarning:websockets.legacy.server' \
 		-W 'ignore::DeprecationWarning:uvicorn.protocols.websockets.websockets_impl' \
 		--hypothesis-profile=quick -m 'not slow and not real_server' $(UNSERVED) --ignore=tests/test_architecture.py $(ARGS)
