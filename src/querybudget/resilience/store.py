@@ -375,6 +375,7 @@ class ResilientStore:
             watch.cancel()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.sleep(0)  # lets callbacks run; from Python 3.12 on, gather does not
         loop = asyncio.get_running_loop()
         end = loop.time() + PATIENCE
         if self._outbox.flushing is not None:

@@ -200,6 +200,7 @@ class ServerConnection:
     async def aclose(self) -> None:
         while self._senders:
             await asyncio.gather(*self._senders, return_exceptions=True)
+            await asyncio.sleep(0)  # lets callbacks run; from Python 3.12 on, gather does not
         await self._server.aclose()
         await self._server.connection_pool.disconnect()
         for sentinel in self._sentinels:  # the master's client leaves theirs open
