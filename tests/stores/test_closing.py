@@ -15,7 +15,7 @@ import pytest
 from querybudget.backends import StoreSettings
 from querybudget.policy.model import Policy
 from querybudget.resilience.store import ResilientStore
-from querybudget.stores.redis.connection import connect
+from querybudget.stores.redis.connection import ServerConnection, connect
 from querybudget.testing import ManualClock
 from tests.stores.scripted import Scripted
 
@@ -57,7 +57,8 @@ async def closed_at_the_answer(
 
 async def test_a_connection_to_redis_closes_right_after_its_last_answer() -> None:
     connection = connect("redis://127.0.0.1:1", timeout=1)
-    senders = connection._senders  # type: ignore[attr-defined]
+    assert isinstance(connection, ServerConnection)
+    senders = connection._senders
 
     def begin(reply: asyncio.Future[None]) -> None:
         sender = asyncio.ensure_future(answered(reply))
