@@ -35,11 +35,18 @@ def folds(every: Streams, seed: int) -> Iterator[tuple[NDArray[np.bool_], Model]
 
 
 def unseen_evidence(every: Streams, seed: int, without: str = "") -> Floats:
-    """Return each stream's evidence by a model that has not seen its source; -inf past the end."""
+    """Return each stream's evidence by a model that has not seen its source; -inf past the end.
+
+    Looks at the whole come first, then its parts.
+    """
     evidence = np.full(every.rates.shape[:2], np.nan)
+    of_parts = np.full(every.part_rates.shape[:2], np.nan)
     for held, model in folds(every, seed):
         evidence[held] = model.evidence(every.some(held), without)
-    return two_looks(evidence)
+        of_parts[held] = model.evidence_of_parts(every.some(held), without)
+    of_parts = two_looks(of_parts)
+    of_parts[:, 0] = -np.inf  # no single part decides
+    return np.concatenate([two_looks(evidence), of_parts], axis=1)
 
 
 def two_looks(evidence: Floats) -> Floats:
@@ -112,16 +119,21 @@ def _parts(every: Streams, seed: int) -> NDArray[np.int64]:
 
 
 def _highest(evidence: Floats) -> Floats:
-    highest: Floats = evidence[:, GRID >= FIRST_LOOK].max(1)
+    highest: Floats = evidence[:, ~_early(evidence)].max(1)
     return highest
+
+
+def _early(evidence: Floats) -> NDArray[np.bool_]:
+    """Return which looks come before the first that can make a caller suspect."""
+    return np.arange(evidence.shape[1]) < np.searchsorted(GRID, FIRST_LOOK)
 
 
 def _first_calls(every: Streams, evidence: Floats, suspect: float) -> NDArray[np.int64]:
     """Return the calls each stream had made when it was first suspect; a billion for never."""
-    over = evidence > suspect
-    over[:, GRID < FIRST_LOOK] = False
-    calls = every.calls[np.arange(len(over)), over.argmax(1)]
-    return np.where(over.any(1), calls, 10**9)
+    over = (evidence > suspect) & ~_early(evidence)
+    calls = np.concatenate([every.calls, every.part_calls], axis=1)
+    first: NDArray[np.int64] = np.where(over, calls, 10**9).min(1)
+    return first
 
 
 def _tails(every: Streams, evidence: Floats) -> list[list[float]]:

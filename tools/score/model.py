@@ -6,13 +6,14 @@ prompts of known ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from querybudget.coverage.evidence import FEATURES, VIEWS
+from querybudget.coverage.stream import PART
 from tools.score.streams import GRID, Rates, Streams
 
 CAP, FLOOR, CLIP, ALLOWANCE = 5.0, -4.0, 1.5, 3.0
@@ -34,6 +35,10 @@ TILT = (ALONG - MIDDLE) / 2
 AT_MIDDLE = np.array([1.0, MIDDLE, MIDDLE**2])
 
 Floats = NDArray[np.float64]
+
+AT_PART = int(np.flatnonzero(GRID == PART)[0])
+UNKNOWN_IN_PARTS = [FEATURES.index(name) for name in ("alike", "persistence", "words_new")]
+"""What the package does not know of a stream's newest chunks."""
 
 LEANINGS = [FEATURES.index(name) for name in VIEWS["direction"]]
 OTHERS = [place for place in range(len(FEATURES)) if place not in LEANINGS]
@@ -69,7 +74,18 @@ class Model:
     def evidence(self, streams: Streams, without: str = "") -> Floats:
         """Return the log-odds at every look, before two are averaged; NaN past the end."""
         said = self.curves.deviations(_with_leanings(streams, self.directions))
-        said *= self.weight + TILT[:, None] * self.tilt
+        return self._together(said * (self.weight + TILT[:, None] * self.tilt), without)
+
+    def evidence_of_parts(self, streams: Streams, without: str = "") -> Floats:
+        """Return the log-odds of every part, before two are averaged; NaN past the end."""
+        every, said = as_streams(streams), streams.part_rates.copy()
+        found = self.curves.deviations(_with_leanings(every, self.directions))[:, AT_PART]
+        found *= self.weight + TILT[AT_PART] * self.tilt
+        found[:, UNKNOWN_IN_PARTS] = 0
+        said[~np.isnan(said[:, :, 0])] = found
+        return self._together(said, without)
+
+    def _together(self, said: Floats, without: str) -> Floats:
         views = [
             np.clip(said[:, :, [FEATURES.index(name) for name in names]].sum(2), FLOOR, CAP)
             for view, names in VIEWS.items()
@@ -81,7 +97,11 @@ class Model:
 
 
 def fit(streams: Streams) -> Model:
-    """Fit curves to the honest streams, then weights to all, then what leanings stand for."""
+    """Fit curves to the honest streams, then weights to all, then what leanings stand for.
+
+    Later parts of a stream are fitted on too, as streams of their own.
+    """
+    streams = joined(streams, as_streams(streams, first=1))
     honest, sources = ~streams.swept, streams.source
     rates = np.concatenate([streams.rates[:, :, OTHERS], streams.vectors], axis=2)
     curves = _curves(rates[honest], sources[honest])
@@ -101,6 +121,24 @@ def fit(streams: Streams) -> Model:
     weights[OTHERS], tilts[OTHERS] = weight[: len(OTHERS)], tilt[: len(OTHERS)]
     weights[LEANINGS[0]], tilts[LEANINGS[1]] = spread / scale
     return Model(curves, weights, tilts, float(regression.intercept_[0]), directions)
+
+
+def as_streams(streams: Streams, first: int = 0) -> Streams:
+    """Return each part of streams as a stream that ends when the part is full."""
+    number, place = np.nonzero(~np.isnan(streams.part_rates[:, first:, 0]))
+    place += first
+    every = streams.some(number)
+    rates = np.full((len(number), len(GRID), streams.rates.shape[2]), np.nan)
+    vectors = np.full((len(number), len(GRID), streams.vectors.shape[2]), np.nan)
+    rates[:, AT_PART] = streams.part_rates[number, place]
+    vectors[:, AT_PART] = streams.part_vectors[number, place]
+    return replace(every, rates=rates, vectors=vectors)
+
+
+def joined(one: Streams, other: Streams) -> Streams:
+    """Return the streams of both."""
+    names = one.__dataclass_fields__
+    return Streams(*(np.concatenate([getattr(one, name), getattr(other, name)]) for name in names))
 
 
 def _with_leanings(streams: Streams, directions: Floats) -> Rates:
@@ -124,9 +162,12 @@ def _regression(deviations: Rates, streams: Streams) -> LogisticRegression:
 
 
 def _curves(rates: Rates, sources: NDArray[np.str_]) -> Curves:
-    means, spreads, sizes = [], [], []
+    means, spreads, sizes, reached = [], [], [], []
     for place in range(len(GRID)):
         here = ~np.isnan(rates[:, place, 0])
+        if not here.any():
+            continue
+        reached.append(place)
         weights = balanced(sources[here], np.zeros(here.sum(), bool))[:, None]
         found = rates[here, place]
         mean = (weights * found).sum(0) / weights.sum()
@@ -135,8 +176,8 @@ def _curves(rates: Rates, sources: NDArray[np.str_]) -> Curves:
         sizes.append(np.sqrt(here.sum()))
     mean, spread, size = np.array(means), np.array(spreads), np.array(sizes)[:, None]
     return Curves(
-        np.linalg.lstsq(BASIS * size, mean * size, rcond=None)[0],
-        np.linalg.lstsq(BASIS * size, spread * size, rcond=None)[0],
+        np.linalg.lstsq(BASIS[reached] * size, mean * size, rcond=None)[0],
+        np.linalg.lstsq(BASIS[reached] * size, spread * size, rcond=None)[0],
         spread.min(0) / 2 + 1e-3,
     )
 

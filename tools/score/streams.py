@@ -21,6 +21,7 @@ from benchmarks.sweep.corpora import Corpus, Entry, Prompt, identities, manifest
 from querybudget.adapters.base import Call, Channel, Dialect, Segment
 from querybudget.coverage.evidence import FEATURES, LAST_CURVE, LOOKS, features
 from querybudget.coverage.observation import Chunk, Observation
+from querybudget.coverage.stream import PART as CHUNKS
 from querybudget.coverage.stream import Stream
 from querybudget.embedding import analyzer, recogniser
 from querybudget.embedding.codebook import Codebook
@@ -29,12 +30,15 @@ from querybudget.embedding.static import StaticEmbedder
 GRID = np.array([look for look in LOOKS if look <= LAST_CURVE])
 """Looks that are fitted on."""
 SWEEPS, PART = ("broad", "narrow"), "part"
-"""Kinds of sweeps; a part covers a few of a corpus's tasks and is fitted on, not evaluated."""
+"""Kinds of sweeps; a part covers a few of a corpus's tasks, or all of them task by task, and is
+fitted on, not evaluated."""
 FEWEST_TASKS = 3
 LONGEST_LIFE, LONGEST_SWEEP = 1_200, 600
 """Calls of an identity, and of a sweep."""
 MOST_IDENTITIES = 60
 """Identities of a corpus."""
+MOST_PARTS = 12
+"""Parts of a stream that are fitted on as its newest chunks."""
 THIN = 26
 """Calls of an account of a campaign."""
 MOST_THIN = 4
@@ -54,6 +58,9 @@ class Streams:
         rates: Shape (streams, looks, features); NaN where a stream has ended. Leanings are zero.
         vectors: Mean of the centred vectors at each look; shape (streams, looks, dimensions).
         calls: Calls made when the look was due; shape (streams, looks).
+        part_rates: The rates of each part of so many chunks; shape (streams, parts, features).
+        part_vectors: Mean of the vectors of each part; shape (streams, parts, dimensions).
+        part_calls: Calls made when the part was full; shape (streams, parts).
         corpus: Name of each stream's corpus.
         source: Name of a group of corpora that share sources.
         kind: Class in the manifest; `PART` for part of a sweep.
@@ -63,6 +70,9 @@ class Streams:
     rates: Rates
     vectors: Rates
     calls: NDArray[np.int64]
+    part_rates: Rates
+    part_vectors: Rates
+    part_calls: NDArray[np.int64]
     corpus: NDArray[np.str_]
     source: NDArray[np.str_]
     kind: NDArray[np.str_]
@@ -72,9 +82,32 @@ class Streams:
     def swept(self) -> NDArray[np.bool_]:
         return np.isin(self.kind, [*SWEEPS, PART])
 
-    def some(self, chosen: NDArray[np.bool_]) -> Streams:
+    def some(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Streams:
         """Return some of the streams."""
         return Streams(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
+
+@dataclass(slots=True)
+class _Looks:
+    """What a stream shows at looks at all of it, or at its parts, and after which calls."""
+
+    rates: Rates
+    vectors: Rates
+    calls: NDArray[np.int64]
+
+    @classmethod
+    def none(cls, number: int, dimensions: int) -> _Looks:
+        return cls(
+            np.full((number, len(FEATURES)), np.nan),
+            np.full((number, dimensions), np.nan),
+            np.full(number, 10**9),
+        )
+
+    def note(self, place: int, stream: Stream, total: Rates, call: int) -> None:
+        if np.isnan(self.rates[place, 0]):
+            self.rates[place] = features(stream)
+            self.vectors[place] = total / stream.chunks / recogniser.MAX_LEANING
+            self.calls[place] = call
 
 
 @dataclass(slots=True)
@@ -82,9 +115,8 @@ class _Row:
     corpus: str
     kind: str
     thin: bool
-    rates: Rates
-    vectors: Rates
-    calls: NDArray[np.int64]
+    looks: _Looks
+    parts: _Looks
 
 
 def streams(folder: Path, draws: int) -> Streams:
@@ -97,9 +129,12 @@ def streams(folder: Path, draws: int) -> Streams:
             row for rows in pool.map(_rows, largest_first, [draws] * len(entries)) for row in rows
         ]
     return Streams(
-        np.stack([row.rates for row in found]),
-        np.stack([row.vectors for row in found]),
-        np.stack([row.calls for row in found]),
+        np.stack([row.looks.rates for row in found]),
+        np.stack([row.looks.vectors for row in found]),
+        np.stack([row.looks.calls for row in found]),
+        np.stack([row.parts.rates for row in found]),
+        np.stack([row.parts.vectors for row in found]),
+        np.stack([row.parts.calls for row in found]),
         np.array([row.corpus for row in found]),
         np.array([source[row.corpus] for row in found]),
         np.array([row.kind for row in found]),
@@ -127,31 +162,34 @@ def _rows(entry: Entry, draws: int) -> list[_Row]:
 
 def _followed(
     reader: analyzer.EmbeddingAnalyzer, caller: str, prompts: Sequence[Prompt], dimensions: int
-) -> tuple[Rates, Rates, NDArray[np.int64]]:
-    """Send prompts one by one, and return the rates, mean vectors and calls at each look."""
-    rates = np.full((len(GRID), len(FEATURES)), np.nan)
-    vectors = np.full((len(GRID), dimensions), np.nan)
-    calls = np.full(len(GRID), 10**9)
-    stream, entered, total = Stream(), set[int](), np.zeros(dimensions)
+) -> tuple[_Looks, _Looks]:
+    """Send prompts one by one, and return what the stream and its parts show at each look."""
+    looks, parts = _Looks.none(len(GRID), dimensions), _Looks.none(MOST_PARTS, dimensions)
+    stream, total, entered = Stream(), np.zeros(dimensions), set[int]()
+    part, of_part, number = Stream(), np.zeros(dimensions), 0
     for call, chunks in enumerate(_chunks(reader, caller, prompts), 1):
-        new = []
+        new, added = [], np.zeros(dimensions)
         for chunk in chunks:
             pair = chunk.cell // CELLS_PER_BIT
             if chunk.cell >= 0 and pair not in entered:
                 entered.add(pair)
-                total += np.array(chunk.leaning)
+                added += np.array(chunk.leaning)
                 new.append(msgspec.structs.replace(chunk, leaning=()))
         if not new:
             continue
         stream.observe(new)
+        total += added
         place = int(np.searchsorted(GRID, stream.chunks, "right")) - 1
-        if place >= 0 and np.isnan(rates[place, 0]):
-            rates[place] = features(stream)
-            vectors[place] = total / stream.chunks / recogniser.MAX_LEANING
-            calls[place] = call
+        if place >= 0:
+            looks.note(place, stream, total, call)
+        part.observe(new)
+        of_part += added
+        if part.chunks >= CHUNKS and number < MOST_PARTS:
+            parts.note(number, part, of_part, call)
+            part, of_part, number = Stream(), np.zeros(dimensions), number + 1
         if stream.chunks >= GRID[-1]:
             break
-    return rates, vectors, calls
+    return looks, parts
 
 
 def _chunks(
@@ -193,6 +231,7 @@ def _cut(corpus: Corpus, draws: int) -> Iterator[tuple[str, bool, Sequence[Promp
             some = set(draw.sample(tasks, max(1, int(len(tasks) * draw.uniform(0.05, 0.4)))))
             part = [prompt for prompt in corpus.prompts if prompt.task in some]
             yield PART, False, draw.sample(part, min(LONGEST_SWEEP, len(part)))
+            yield PART, False, sorted(orders, key=lambda prompt: prompt.task)
 
 
 def _sources(entries: Sequence[Entry]) -> dict[str, str]:

@@ -252,7 +252,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         return stream.looked
 
     def _record(self, now: int, reasons: tuple[Reason, ...] = ()) -> None:
-        """Keep a new score: a higher one at once, a lower one at most `DECAY` below the last."""
+        """Keep a new score if it is higher than what remains of the last one."""
         streams = [*self.said, self.fed] if self.fed else self.said
         judged = [
             score(each.most_evidence - (_FED_MARGIN if each is self.fed else 0))
@@ -262,7 +262,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         found = max(judged, default=0) - EASE * (now - self.looked_at) // DAY
         if reasons and found >= self.score(now):
             self.reasons = reasons
-        self.last_score = max(found, self.score(now) - DECAY)
+        self.last_score = max(found, self.score(now))
         self.scored_at = now
         self.peak = max(self.peak, self.last_score)
 
