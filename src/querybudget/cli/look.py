@@ -194,6 +194,7 @@ def _row(view: AccountView, now: int) -> tuple[str, ...]:
 
 def _details(view: AccountView) -> list[str]:
     from querybudget.console.phrases import (  # noqa: PLC0415
+        STAGES,
         ago,
         override_words,
         percent,
@@ -215,6 +216,8 @@ def _details(view: AccountView) -> list[str]:
         + (f", unused again in {wait(_whole(one.reset))}" if one.reset else "")
         for one in view.budgets
     ]
+    if STAGES.get(view.stage):
+        lines.append(f"  {STAGES[view.stage]}, by its last calls")
     if view.calls:
         words = score_words(view.score)
         lines.append(f"  score {view.score / 1e6:.2f} after {view.calls} calls: {words}")

@@ -22,7 +22,7 @@ from yaml import events
 from querybudget.policy.diagnostics import Entries, Items, Node, Path, Problems, Scalar
 from querybudget.text import nearest
 
-OPENSSL_HINT = " (`openssl rand -hex 32` makes a secret)"
+OPENSSL_HINT = " (give the one that your servers have; `openssl rand -hex 32` makes a new one)"
 MAX_DEPTH = 32
 MAX_NODES = 100_000
 MAX_DIGITS = 300  # of a whole number; Python reads longer ones slowly, or not at all
