@@ -12,7 +12,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from querybudget.adapters.base import Dialect
+from querybudget.adapters.base import Adapter, Call, Dialect, Target
 from querybudget.adapters.reading import read_call
 from querybudget.asgi.body import SHORT_BODY, call_of, header, is_long
 from querybudget.asgi.exporting import Exporters
@@ -57,6 +57,8 @@ class Bypass:
 
 
 BYPASS = Bypass()
+
+_CODING = b"content-encoding"
 
 
 class QueryBudgetMiddleware:
@@ -123,7 +125,15 @@ class QueryBudgetMiddleware:
         if kind == "http" and not BYPASS.unlimited:
             # Some servers add a body's trailers to their list, when budgets are found already.
             scope["headers"] = [*scope["headers"]]
-            await self._http(scope, receive, send)
+            limiter, path = self._ready or self._begin(), scope["path"]
+            answers = self._calls.background.answers
+            if len(path) <= LONGEST_KEY and not answers and not scope.get("root_path"):
+                method = scope.get("method", "")
+                route = limiter.matcher.ordinary(method, path)
+                if route is not None:
+                    await self._call(limiter, route, method, path, scope, receive, send)
+                    return
+            await self._watched(limiter, path, scope, receive, send)
         elif kind == "websocket" and not BYPASS.unlimited:
             await self._websocket(scope, receive, send)
         elif kind == "lifespan":
@@ -131,17 +141,13 @@ class QueryBudgetMiddleware:
         else:
             await self.app(scope, receive, send)
 
-    def _http(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Return what serves a request: not a coroutine, of which each costs time."""
-        limiter, path = self._ready or self._begin(), scope["path"]
-        answers = self._calls.background.answers
-        if len(path) <= LONGEST_KEY and not answers and not scope.get("root_path"):
-            route = limiter.matcher.ordinary(scope.get("method", ""), path)
-            if route is not None:
-                return self._call(limiter, route, scope["method"], path, scope, receive, send)
+    def _watched(
+        self, limiter: Limiter, path: str, scope: Scope, receive: Receive, send: Send
+    ) -> Awaitable[None]:
+        """Return what serves a request whose answer may be that of an earlier call."""
         if len(path) > LONGEST:  # before anything reads it
             return self._refuse(path_too_long, scope, "", send)
-        if answers:
+        if self._calls.background.answers:
             scope, send = self._calls.background.watched(scope, send)
         return self._looked_at(limiter, scope, receive, send)
 
@@ -187,15 +193,11 @@ class QueryBudgetMiddleware:
                         return
                     texts = route.examined or limiter.reporter.wants_texts
                     target = target_of(scope, path, texts=texts)
-                    limit = limiter.policy.body.limit
-                    asks = (adapter, target, scope, received.body, limit)
-                    if len(received.body) > SHORT_BODY and is_long(scope, received.body):
-                        call = await asyncio.to_thread(call_of, *asks)
-                    elif b"content-encoding" in received.headers:
-                        call = call_of(*asks)
-                    else:
+                    if len(received.body) <= SHORT_BODY and _CODING not in received.headers:
                         call = read_call(adapter, target, received.body)
-                    del asks  # it has the body, which only the application needs from now on
+                    else:
+                        limit = limiter.policy.body.limit
+                        call = await _read_long(adapter, target, scope, received.body, limit)
                 caller = limiter.caller_for(scope)
                 admission = await limiter.admit_call(caller, route, method, path, call)
                 staged: Scope | None = scope
@@ -264,6 +266,15 @@ class QueryBudgetMiddleware:
         limiter = Limiter(loaded, store=self._store, clock=self._clock, hooks=self._hooks)
         self._exporters = Exporters(limiter)
         return limiter
+
+
+async def _read_long(
+    adapter: Adapter, target: Target, scope: Scope, body: bytes, limit: int
+) -> Call:
+    """Return what a body asks that may be long or compressed: in a thread, if it is long."""
+    if is_long(scope, body):
+        return await asyncio.to_thread(call_of, adapter, target, scope, body, limit)
+    return call_of(adapter, target, scope, body, limit)
 
 
 def _dialect(route: Route) -> Dialect:

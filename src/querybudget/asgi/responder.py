@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 from querybudget.adapters.base import Dialect, Meter, Usage, settled_usage
@@ -41,8 +42,10 @@ UNAUTHENTICATED = frozenset({401, 403, 407})
 OURS = (b"x-ratelimit-", b"anthropic-ratelimit-", b"ratelimit")
 """Prefixes of headers that the middleware sets; the application's are removed."""
 
-_READ = frozenset({b"content-type", b"content-encoding", *USAGE_HEADERS})
-_ANSWERED = Outcome.ANSWERED
+_PASSED, _TYPE, _CODING, _TOLD, _DROPPED = range(5)
+_USES = {b"content-type": _TYPE, b"content-encoding": _CODING}
+_USES |= dict.fromkeys(USAGE_HEADERS, _TOLD)
+_ANSWERED, _OK = Outcome.ANSWERED, 200
 
 
 def refusal_of(limiter: Limiter, admission: Admission, dialect: Dialect) -> Answer:
@@ -202,19 +205,18 @@ class Responder:
     def _start(self, message: Message) -> Message:
         status: int = message["status"]
         self._status = status
-        good = 200 <= status < 300  # noqa: PLR2004 - HTTP's own
+        good = status == _OK or 200 <= status < 300  # noqa: PLR2004 - HTTP's own
         headers: list[tuple[bytes, bytes]] = []
         content_type = encoding = b""
         for pair in message.get("headers", ()):
-            name = pair[0].lower()
-            if name in _READ:
-                if name == b"content-type":
-                    content_type = pair[1]
-                elif name == b"content-encoding":
-                    encoding += b"," + pair[1]  # several headers are one list
-                else:
-                    self._told += ((name, pair[1]),)
-            elif name.startswith(OURS):
+            use = _use_of(pair[0])
+            if use == _TYPE:
+                content_type = pair[1]
+            elif use == _CODING:
+                encoding += b"," + pair[1]  # several headers are one list
+            elif use == _TOLD:
+                self._told += ((pair[0].lower(), pair[1]),)
+            elif use:
                 continue
             headers.append(pair)
         if good:
@@ -284,14 +286,15 @@ class Responder:
 
         return feed_chunk
 
-    def _settle(self, *, failed: bool) -> Awaitable[None]:
+    def _settle(self, *, failed: bool) -> Awaitable[object]:
         self._calls.discard(self)
-        admission, outcome = self._admission, _outcome(self._status, failed=failed)
-        if outcome is not _ANSWERED:
-            return self._limiter.settle_call(admission, outcome, None, self._status)
-        if admission.call.background:
-            return self._settle_unless_kept()
-        return self._limiter.settle_call(admission, outcome, self._usage(), self._status)
+        admission, status, usage = self._admission, self._status, None
+        outcome = _ANSWERED if status == _OK else _outcome(status, failed=failed)
+        if outcome is _ANSWERED and self._route.adapter is not None:
+            if admission.call.background:
+                return self._settle_unless_kept()
+            usage = self._usage()
+        return self._limiter.settle_call(admission, outcome, usage, status)
 
     async def _settle_unless_kept(self) -> None:
         if not await self._keeps():
@@ -372,6 +375,13 @@ class RequestState(dict[str, Any]):
     def __delitem__(self, key: str) -> None:
         super().__delitem__(key)
         self._shared.pop(key, None)
+
+
+@lru_cache(256)  # an application sends few headers of other names
+def _use_of(header: bytes) -> int:
+    """Return what becomes of a header of an answer: also noted, or dropped."""
+    name = header.lower()
+    return _DROPPED if name.startswith(OURS) else _USES.get(name, _PASSED)
 
 
 def _shows_figures(status: int) -> bool:

@@ -33,6 +33,7 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
         stage: What is to be done to this call.
         price: The factor on the call's other lines, in millionths.
         touched: Of a line that only suspects spend: what the population test says; None of others.
+        spent: What its partition has spent of the limit, in millionths: a part of the strain.
     """
 
     line: Line
@@ -46,6 +47,7 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
     stage: Stage = _NONE
     price: Millionths = ORDINARY_PRICE
     touched: Touched | None = None
+    spent: int = 0
 
     @property
     def idle(self) -> bool:
@@ -66,8 +68,7 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
     def take(self, now: int) -> LineStatus:
         """Charge the line, and return its status."""
         quota = self.line.quota
-        self.window.charge(quota, self.amount, now)
-        reset = self.window.reset(quota, now)
+        reset = self.window.charge(quota, self.amount, now)
         return LineStatus(self.line, self.left - self.amount, reset)
 
     def status(self, now: int) -> LineStatus:

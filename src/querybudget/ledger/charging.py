@@ -19,13 +19,23 @@ from querybudget.ledger.types import (
     Verdict,
     refusal,
 )
-from querybudget.ledger.windows import LARGEST_USE, LeaseState, State, fresh
-from querybudget.units import MICRO, NO_TIME, Micros, Millionths, Quota, Unit, priced
+from querybudget.ledger.windows import LARGEST_USE, LEASE_RETRY, LeaseState, State, fresh
+from querybudget.units import (
+    MICRO,
+    NO_TIME,
+    ORDINARY_PRICE,
+    Algorithm,
+    Micros,
+    Millionths,
+    Quota,
+    Unit,
+    priced,
+)
 
 # Looking up an enum's member costs more than deciding a line does, and so does isinstance, which
 # asks a Struct's metaclass: hence `type(...) is`, of types that have no subclasses.
 _ADMIT = Verdict.ADMIT
-_BUCKETS = Unit.BUCKETS
+_BUCKETS, _LEASE = Unit.BUCKETS, Algorithm.LEASE
 _DONE, _REPEATED, _LATE = Settled.DONE, Settled.REPEATED, Settled.LATE
 
 _LineState = tuple[Line, State | BucketLine, int]
@@ -49,15 +59,10 @@ def reserve(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decisi
     if charge.observation is not None:
         return _reserve_seen(accounts, charge, now)
     price = charge.price
-    states: list[_LineState] = []
+    states: list[tuple[Line, State, int]] = []
     refused = shadowed = False
-    partition: str | None = None
-    windows: dict[str, State] = {}
     for line in charge.lines:
-        quota = line.quota
-        if line.partition != partition:
-            partition = line.partition
-            windows = accounts[partition].windows
+        quota, windows = line.quota, accounts[line.partition].windows
         window = windows.get(quota.key) or _begin(windows, quota)
         room = window.room(quota, now)
         states.append((line, window, room))
@@ -66,7 +71,9 @@ def reserve(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decisi
             refused = refused or not line.shadow
     if refused:
         return _refuse(charge, states, now)
-    return _admit(accounts, charge, states, now, skip_shadow=shadowed)
+    if shadowed or price != MICRO:
+        return _admit(accounts, charge, states, now, skip_shadow=shadowed)
+    return _admit_all(accounts, charge, states, now)
 
 
 def settle(
@@ -85,23 +92,29 @@ def settle(
         What was done: nothing if no account knows the reservation.
     """
     name, price, late = reservation.id, reservation.price, now >= reservation.expires
-    knowing = [key for key, account in accounts.items() if account.open.pop(name, 0) > now]
+    knowing: dict[str, Account] = {}
+    for key, account in accounts.items():
+        if account.open.pop(name, 0) > now:
+            knowing[key] = account  # noqa: PERF403 - a comprehension takes a call
     if not knowing:
         return _REPEATED
     for line, held, amount in zip(reservation.lines, reservation.held, amounts, strict=True):
-        if held == UNCHARGED or line.partition not in knowing:
+        knows = knowing.get(line.partition)
+        if knows is None or held == UNCHARGED:
             continue
-        quota, windows = line.quota, accounts[line.partition].windows
-        window = windows.get(quota.key) or _begin(windows, quota)
-        if type(window) is LeaseState:
-            window.free(name)
+        quota, windows = line.quota, knows.windows
+        if quota.algorithm is _LEASE:
+            _free(windows.get(quota.key), name)
             continue
         if quota.unit is _BUCKETS:
             used = held if amount else 0
         else:
             used = amount if price == MICRO else priced(amount, price)
-        difference = (used if used < LARGEST_USE else LARGEST_USE) - held  # noqa: FURB136 - `min` takes long
-        if difference > 0 or (difference and not late):
+        if used == held:
+            continue
+        difference = min(used, LARGEST_USE) - held
+        if difference > 0 or not late:
+            window = windows.get(quota.key) or _begin(windows, quota)
             window.room(quota, now)
             window.adjust(quota, difference, reservation.at, now)
     return _LATE if late else _DONE
@@ -166,6 +179,37 @@ def _reserve_seen(accounts: Mapping[str, Account], charge: Charge, now: int) -> 
     return _admit(accounts, charge, states, now, skip_shadow=shadowed, coverage=coverage)
 
 
+def _admit_all(
+    accounts: Mapping[str, Account],
+    charge: Charge,
+    states: Sequence[tuple[Line, State, int]],
+    now: int,
+) -> Decision:
+    """Charge every line at the ordinary price: what `_admit` does, without what few calls need."""
+    name, expires, tier, opened = charge.id, now + charge.ttl, charge.tier, None
+    held: list[int] = []
+    statuses: list[LineStatus] = []
+    for line, window, room in states:
+        if line.partition != opened:
+            opened = line.partition
+            account = accounts[opened]
+            account.seen, account.tier = now, tier
+            _open(account.open, name, expires + GRACE, now)
+        amount = line.amount
+        if type(window) is LeaseState:
+            window.take(name, expires)
+            reset = LEASE_RETRY
+        else:
+            amount = amount if amount < room else room  # noqa: FURB136 - `min` takes long
+            reset = window.charge(line.quota, amount, now)
+        held.append(amount)
+        statuses.append(LineStatus(line, room - amount, reset))
+    reservation = Reservation(
+        name, charge.lines, tuple(held), now, expires, ORDINARY_PRICE, charge.verified
+    )
+    return Decision(_ADMIT, tuple(statuses), NO_TIME, reservation)
+
+
 def _admit(
     accounts: Mapping[str, Account],
     charge: Charge,
@@ -178,14 +222,13 @@ def _admit(
     held: list[int] = []
     statuses: list[LineStatus] = []
     name, price, expires, opened = charge.id, charge.price, now + charge.ttl, None
-    tier = charge.tier
     if coverage is not None:
         price = Millionths(priced(price, coverage.price))
     for line, window, room in states:
         if line.partition != opened:
             opened = line.partition
             account = accounts[opened]
-            account.seen, account.tier = now, tier
+            account.seen, account.tier = now, charge.tier
             _open(account.open, name, expires + GRACE, now)
         if skip_shadow and line.shadow and not line.quota.apart:
             held.append(UNCHARGED)
@@ -198,13 +241,14 @@ def _admit(
             continue
         if type(window) is LeaseState:
             window.take(name, expires)
+            reset = LEASE_RETRY
         else:
-            if price != MICRO and quota.unit is not _BUCKETS:
+            if quota.unit is not _BUCKETS:
                 amount = priced(amount, price)
-            amount = amount if amount < room else room  # noqa: FURB136 - `min` takes long
-            window.charge(quota, amount, now)
+            amount = min(amount, room)
+            reset = window.charge(quota, amount, now)
         held.append(amount)
-        statuses.append(LineStatus(line, room - amount, window.reset(quota, now)))
+        statuses.append(LineStatus(line, room - amount, reset))
     reservation = Reservation(name, charge.lines, tuple(held), now, expires, price, charge.verified)
     if coverage is None:
         return Decision(_ADMIT, tuple(statuses), NO_TIME, reservation, price)
@@ -257,6 +301,11 @@ def _prices(charge: Charge, coverage: CoverageDecision | None, now: int) -> _Pri
 def _begin(windows: dict[str, State], quota: Quota) -> State:
     window = windows[quota.key] = fresh(quota)
     return window
+
+
+def _free(window: State | None, name: str) -> None:
+    if type(window) is LeaseState:
+        window.free(name)
 
 
 def _cost(line: Line, window: State, price: int) -> int:

@@ -213,22 +213,24 @@ def _bucket_line(
     quota, response = line.quota, line.response
     window = window_of(account, line)
     left, amount = window.room(quota, now), novelty * line.amount
-    strain = share_of(quota.limit - left, quota.limit)
+    spent = share_of(quota.limit - left, quota.limit)
     if response is None:
-        return BucketLine(line, window, left, amount, strain)
+        return BucketLine(line, window, left, amount, spent, spent=spent)
     profile = account.profile
     score = profile.score(now) if profile and response.scored else 0
     if known is not None:
         score = known.scores.get(line.partition, 0) if response.scored else 0
     elif score and type(profile) is profiles.CallerProfile:
         score = max(0, score + shift)  # what callers are calibrated on says nothing of pools
-    strain = max(strain, score)
+    strain = max(spent, score)
     before = profile.stages.get(quota.key, _NONE) if profile else _NONE
     reached = stage = response.stage(strain, before) if response.stages else _NONE
     if stage is _REFUSE and not amount and score < response.threshold(_REFUSE, before):
         stage = response.milder(_REFUSE)
     price = response.price(strain)
-    return BucketLine(line, window, left, amount, strain, score, before, reached, stage, price)
+    return BucketLine(
+        line, window, left, amount, strain, score, before, reached, stage, price, spent=spent
+    )
 
 
 def _of_member(
@@ -244,8 +246,7 @@ def _of_member(
         return _cleared(found)
     if found.stage is not _REFUSE or response is None:
         return found
-    spent = share_of(line.quota.limit - found.left, line.quota.limit)
-    if found.amount and response.stage(spent, found.before) is _REFUSE:
+    if found.amount and response.stage(found.spent, found.before) is _REFUSE:
         return found  # what the pool has spent counts for everybody
     own = accounts[charge.profiled[0]].profile if charge.profiled else None
     pool = type(accounts[line.partition].profile) is profiles.Group
@@ -272,15 +273,14 @@ def _is_cleared(line: Line, accounts: Mapping[str, Account], charge: Charge, now
 
 def _cleared(found: BucketLine) -> BucketLine:
     """Return a line without its pool's score: what the pool has spent counts for everybody."""
-    line, response = found.line, found.line.response
+    response, spent = found.line.response, found.spent
     if response is None:
         return found
-    strain = share_of(line.quota.limit - found.left, line.quota.limit)
-    stage = response.stage(strain, _NONE)
+    stage = response.stage(spent, _NONE)
     if stage is _REFUSE and not found.amount:
         stage = response.milder(_REFUSE)
-    price = response.price(strain)
-    return msgspec.structs.replace(found, score=0, strain=strain, stage=stage, price=price)
+    price = response.price(spent)
+    return msgspec.structs.replace(found, score=0, strain=spent, stage=stage, price=price)
 
 
 def _novelty(accounts: Mapping[str, Account], charge: Charge) -> int:

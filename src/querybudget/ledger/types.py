@@ -312,4 +312,7 @@ class Account(msgspec.Struct, array_like=True):
         """Whether nothing is used or held, so that deleting the account changes nothing."""
         if self.open or (self.profile is not None and not self.profile.blank):
             return False
-        return all(window.blank for window in self.windows.values())
+        for window in self.windows.values():  # noqa: SIM110 - a generator takes calls
+            if not window.blank:
+                return False
+        return True

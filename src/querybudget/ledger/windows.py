@@ -60,8 +60,8 @@ class Window(Protocol):
         """Drop what has expired; return the µ-units that are left, negative while in debt."""
         ...
 
-    def charge(self, quota: Quota, amount: int, now: int, /) -> None:
-        """Use `amount` now."""
+    def charge(self, quota: Quota, amount: int, now: int, /) -> int:
+        """Use `amount` now, and return `reset`."""
         ...
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int, /) -> None:
@@ -115,9 +115,9 @@ class GcraState(msgspec.Struct, array_like=True, tag="l"):
             self.at = now
         return quota.burst - level - 1 if part else quota.burst - level
 
-    def charge(self, quota: Quota, amount: int, now: int) -> None:
-        del quota, now
+    def charge(self, quota: Quota, amount: int, now: int) -> int:
         self.level += amount
+        return self.reset(quota, now)
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
         """Move the level, never below empty."""
@@ -169,22 +169,27 @@ class SlidingState(msgspec.Struct, array_like=True, tag="s"):
                 gone += 2
             self.total -= sum(marks[1:gone:2])
             del marks[:gone]
-        if self.debt and self.due <= now:
+        if not self.debt:
+            return quota.limit - self.total
+        if self.due <= now:
             self.debt = 0
         return quota.limit - self.total - self.debt
 
-    def charge(self, quota: Quota, amount: int, now: int) -> None:
-        marks = self.marks
+    def charge(self, quota: Quota, amount: int, now: int) -> int:
         if not amount:
-            return
-        newest = marks[-2] if marks else -quota.slot
-        if now < newest + quota.slot - newest % quota.slot:
+            return self.reset(quota, now)
+        marks, slot = self.marks, quota.slot
+        newest = marks[-2] if marks else -slot
+        if now < newest + slot - newest % slot:
+            marks[-1] += amount
             if now > newest:
                 marks[-2] = now
-            marks[-1] += amount
         else:
             marks += (now, amount)
         self.total += amount
+        if self.debt or now < newest:
+            return self.reset(quota, now)
+        return quota.window
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
         """Refund the slot that was charged if it is still live; carry any excess as debt."""
@@ -203,9 +208,10 @@ class SlidingState(msgspec.Struct, array_like=True, tag="s"):
         marks[mark + 1] -= back
         if not marks[mark + 1]:
             del marks[mark : mark + 2]
-        paid = min(back, self.debt)  # debt that fits now becomes ordinary use
-        self.debt -= paid
-        self.charge(quota, paid, now)
+        if self.debt:
+            paid = min(back, self.debt)  # debt that fits now becomes ordinary use
+            self.debt -= paid
+            self.charge(quota, paid, now)
 
     def _overshoot(self, quota: Quota, amount: int, now: int) -> None:
         fitting = min(amount, max(0, quota.limit - self.total - self.debt))
@@ -260,9 +266,9 @@ class CalendarState(msgspec.Struct, array_like=True, tag="p"):
             self.start = start
         return quota.limit - self.used
 
-    def charge(self, quota: Quota, amount: int, now: int) -> None:
-        del quota, now
+    def charge(self, quota: Quota, amount: int, now: int) -> int:
         self.used += amount
+        return self.reset(quota, now)
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
         """Refund if the charged period is still the current one; debt is always the current's."""
@@ -315,8 +321,10 @@ class LeaseState(msgspec.Struct, array_like=True, tag="c"):
             del leases[oldest]
         return quota.limit - len(leases) * MICRO
 
-    def charge(self, quota: Quota, amount: int, now: int) -> None:
-        """Do nothing: leases are taken by `take`."""
+    def charge(self, quota: Quota, amount: int, now: int) -> int:
+        """Do nothing but return `reset`: leases are taken by `take`."""
+        del amount
+        return self.reset(quota, now)
 
     def adjust(self, quota: Quota, amount: int, at: int, now: int) -> None:
         """Do nothing: leases are given back by `free`."""

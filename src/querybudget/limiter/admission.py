@@ -122,7 +122,7 @@ class Admission(msgspec.Struct):
     observation: Observation | None = None
     examined: Examined = NOT_EXAMINED
     reported: Usage | None = None
-    settling: asyncio.Task[None] | None = None
+    settling: asyncio.Task[object] | None = None
     quiet: bool = False
     verified: bool = False
     nameless: bool = False
@@ -301,12 +301,15 @@ def amounts_of(admission: Admission, outcome: Outcome, usage: Usage) -> list[int
     budgets = plan.budgets
     if outcome is _FAILED:
         return [0] * len(budgets)
-    if call.operation == UNREADABLE and outcome is _ANSWERED:
-        call = _as_answered(call, usage)
+    if outcome is _ANSWERED:
+        if call.operation == UNREADABLE:
+            call = _as_answered(call, usage)
+        if plan.fixed and call.items == call.choices == 1:
+            return [MICRO] * len(budgets)
+        if not plan.counts_buckets:
+            return [matched.cost_function(call, usage) for matched in budgets]
     if plan.counts_buckets:
         return _with_buckets(admission, call, outcome, usage)
-    if outcome is _ANSWERED:
-        return [matched.cost_function(call, usage) for matched in budgets]
     return [
         matched.cost_function(call, usage) if _charged_if_rejected(admission, matched) else 0
         for matched in budgets

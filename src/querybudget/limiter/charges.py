@@ -10,15 +10,12 @@ from msgspec.structs import replace
 
 from querybudget.adapters.base import UNREADABLE, Call
 from querybudget.coverage import Observation
-from querybudget.ledger import Charge, Decision, LineStatus, Verdict
+from querybudget.ledger import Charge, Decision, Line, LineStatus, Verdict
 from querybudget.limiter.admission import Admission, Refusal
 from querybudget.limiter.matching import Matcher
 from querybudget.limiter.plans import Caller
 from querybudget.limiter.rules import Rules
 from querybudget.units import NO_TIME
-
-_JOINED = "+".join
-"""How an account keeps the tiers of its caller."""
 
 UNSEEN = Observation()
 """What a call shows whose prompts were not analyzed: it visits nothing."""
@@ -49,29 +46,38 @@ def charge_for(
         rules: Make its lines.
         blocked: Whether the caller is blocked.
     """
-    if blocked or admission.plan.unpriced:
+    plan = admission.plan
+    if blocked or plan.unpriced:
         admission.refusal = Refusal.BLOCKED if blocked else Refusal.UNPRICED
         return None
-    matcher, overrides = rules.matcher, rules.overrides
-    charge = _charge(name, caller, admission, matcher, rules.policy.hold)
+    matcher, overrides, hold = rules.matcher, rules.overrides, rules.policy.hold
+    lines = matcher.lines(caller, plan, admission.call, admission.estimate, admission.examined)
+    if plan.counts_buckets:
+        charge = _with_observation(name, caller, admission, matcher, lines, hold)
+    else:
+        charge = Charge(name, lines, hold, verified=admission.verified, tier=plan.tier)
     if overrides is not None:
         changed = overrides.applied(charge, caller, admission.at)
         if changed is None:
             admission.refusal = Refusal.BLOCKED
             return None
         charge = changed
-    if matcher.refuses and (lacking := matcher.nameless(charge, caller, admission.plan)):
+    if matcher.refuses and (lacking := matcher.nameless(charge, caller, plan)):
         _refuse_nameless(admission, charge, lacking)
         return None
     return charge
 
 
-def _charge(name: str, caller: Caller, admission: Admission, matcher: Matcher, hold: int) -> Charge:
-    """Return the charge of a call; one whose body cannot be read gets an observation."""
-    plan, call, tier = admission.plan, admission.call, _JOINED(caller.tiers)
-    if not plan.counts_buckets:
-        lines = matcher.lines(caller, plan, call, admission.estimate, admission.examined)
-        return Charge(name, lines, hold, verified=admission.verified, tier=tier)
+def _with_observation(
+    name: str,
+    caller: Caller,
+    admission: Admission,
+    matcher: Matcher,
+    lines: tuple[Line, ...],
+    hold: int,
+) -> Charge:
+    """Return the charge of a call that budgets look into; a body that cannot be read is one too."""
+    plan, call = admission.plan, admission.call
     observation = admission.observation or UNSEEN
     if call.operation == UNREADABLE:
         # A body that only the server can read must not bypass a budget: each is a new bucket.
@@ -79,7 +85,6 @@ def _charge(name: str, caller: Caller, admission: Admission, matcher: Matcher, h
         observation = admission.observation = Observation(opaque=(body,))
     if matcher.partitions.links:
         observation = replace(observation, marks=matcher.partitions.marks(caller))
-    lines = matcher.lines(caller, plan, call, admission.estimate, admission.examined)
     return Charge(
         name,
         lines,
@@ -88,7 +93,7 @@ def _charge(name: str, caller: Caller, admission: Admission, matcher: Matcher, h
         profiled=matcher.profiled(caller, plan, lines),
         verified=admission.verified,
         calibration=matcher.calibration(caller),
-        tier=tier,
+        tier=plan.tier,
     )
 
 

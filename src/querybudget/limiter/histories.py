@@ -213,15 +213,15 @@ class Histories:
             record = await self._store.account(key)
         except StoreError:
             return  # what is known stays
+        now = self.clock()
         if record is None or not record.known:
             self._known.pop(key, None)
             self._strangers.pop(key, None)
             if len(self._strangers) >= self._size:
                 del self._strangers[next(iter(self._strangers))]
-            self._strangers[key] = self.clock() + STRANGER
+            self._strangers[key] = now + STRANGER
             return
         self._strangers.pop(key, None)
-        now = self.clock()
         calls, spent = self._owed.get(key, (0, 0))
         self._keep(key, _Known(_history_of(record, now, calls, spent), now + REFRESH))
 

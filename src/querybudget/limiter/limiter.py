@@ -291,8 +291,9 @@ class Limiter:
         if asked and (plan.needs_usage or self.reporter.on):
             estimate = self.estimator.estimate(identity.key, call)
         admission = Admission(identity, caller.tiers[0], call, method, path, now, estimate, plan)
-        admission.examined, admission.observation = examined, examined.observation
         admission.verified = self._verified.has(identity.key, identity.source)
+        if examined is not NOT_EXAMINED:
+            admission.examined, admission.observation = examined, examined.observation
         if self.reporter.on:
             self.reporter.begin(admission, caller, rules)
         charge = charge_for(next(self._names), caller, admission, rules, blocked=blocked)
@@ -350,7 +351,7 @@ class Limiter:
 
     def settle_call(
         self, admission: Admission, outcome: Outcome, usage: Usage | None = None, status: int = 0
-    ) -> Awaitable[None]:
+    ) -> Awaitable[object]:
         """Settle as `settle` does, with figures bounded as meters do: not checked here."""
         if admission.settled:
             return nothing_left()

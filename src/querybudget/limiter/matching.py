@@ -207,8 +207,11 @@ class Matcher:
             call: What is asked.
             examined: What it holds. If `Plan.needs_analysis`, call again once that is known.
         """
-        names = models_of_call(call) if call.any_model or call.other_models else (call.model,)
-        longest = len(call.model) if len(names) == 1 else max(map(len, names))
+        names: tuple[str, ...] = (call.model,)
+        longest = len(call.model)
+        if call.any_model or call.other_models:
+            names = models_of_call(call)
+            longest = max(map(len, names))
         return (self._plans if longest <= LONGEST_KEY else self._make_plan)(
             route.budgets,
             names,
@@ -271,6 +274,9 @@ class Matcher:
                 readable and operation not in SHOW_NOTHING and any(map(needs_analysis, likely))
             ),
             on_error=tuple(budget.on_store_error for budget in budgets),
+            own=all(one.own and not one.counts_buckets for one in matched),
+            fixed=not any(one.needs_usage or one.counts_buckets for one in matched),
+            tier="+".join(tiers),
         )
 
     def _models_of(self, budget: Budget, names: tuple[str, ...]) -> Iterable[str]:

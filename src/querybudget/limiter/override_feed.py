@@ -53,7 +53,7 @@ class OverrideFeed:
         self._clock = clock
         self._take = take
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[object] | None = None
         self._version = ""
         self._failed = False
         self.stored: tuple[Override, ...] = ()

@@ -86,6 +86,10 @@ class Plan(msgspec.Struct, frozen=True):
         needs_analysis: Whether the prompts must be analyzed, for buckets or to know which budgets
             apply.
         on_error: What each of the budgets says about calls that the store cannot decide.
+        own: Whether all accounts are the caller's own, whatever the call is, and none counts
+            buckets.
+        fixed: Whether a call takes as much of each as any other that asks for one answer.
+        tier: The caller's tiers, as accounts keep them.
     """
 
     budgets: tuple[Matched, ...]
@@ -95,3 +99,6 @@ class Plan(msgspec.Struct, frozen=True):
     counts_buckets: bool = False
     needs_analysis: bool = False
     on_error: tuple[OnStoreError, ...] = ()
+    own: bool = False
+    fixed: bool = False
+    tier: str = ""

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 from querybudget.adapters.base import Usage
-from querybudget.events import DecidedBy, Settlement
+from querybudget.events import Settlement
 from querybudget.limiter.admission import Admission, Outcome, amounts_of, nothing_left
 from querybudget.limiter.reporting import Reporter
 from querybudget.resilience.fallback import Reserved
 from querybudget.resilience.store import ResilientStore
-
-logger = logging.getLogger("querybudget")
-
-# Looking up an enum's member costs as much as a call does.
-_LATE = Settlement.LATE
 
 
 class Settler:
@@ -33,7 +28,7 @@ class Settler:
 
     def settle(
         self, admission: Admission, outcome: Outcome, usage: Usage, status: int
-    ) -> Awaitable[None]:
+    ) -> Awaitable[object]:
         """Replace what an admission holds by what its call used.
 
         Returns:
@@ -44,30 +39,27 @@ class Settler:
             self._reporter.publish(admission, usage, status, Settlement.FAILED)
             return nothing_left()
         amounts = amounts_of(admission, outcome, usage)
-        work = self._settle(admission, reserved, amounts, usage, status)
+        if admission.verified and not reserved.charge.verified:
+            reserved = reserved.of_verified()
+        settling = self._store.settle(reserved, amounts, lapsed=admission.lapsed)
+        work: Coroutine[Any, Any, object] = settling
+        if self._reporter.on:
+            work = self._reported(settling, admission, amounts, usage, status)
         if not self._store.may_wait(reserved):
             return work
         cut = partial(self._settle_later, admission, reserved, amounts, usage, status)
         admission.settling = self._store.keep(work, cut)
         return nothing_left()
 
-    async def _settle(
+    async def _reported(
         self,
+        work: Awaitable[Settlement],
         admission: Admission,
-        reserved: Reserved,
         amounts: Sequence[int],
         usage: Usage,
         status: int,
     ) -> None:
-        if admission.verified and not reserved.charge.verified:
-            reserved = reserved.of_verified()
-        settlement = await self._store.settle(reserved, amounts)
-        if admission.lapsed and settlement is Settlement.DONE:
-            settlement = _LATE
-        if settlement is _LATE and reserved.by is DecidedBy.SHARED:
-            logger.warning("a call took longer than `hold`, so its reservation had expired")
-        if self._reporter.on:
-            self._reporter.publish(admission, usage, status, settlement, amounts)
+        self._reporter.publish(admission, usage, status, await work, amounts)
 
     def _settle_later(
         self,

@@ -108,13 +108,11 @@ def limit_headers(
             tightest[family] = status
     headers: Headers = []
     for (limit, remaining, reset), status in tightest.items():
-        time = status.wait or status.reset
-        until = moment(now + time) if anthropic else duration(time)
-        left = status.remaining
+        time, left = status.wait or status.reset, status.remaining
         headers += (
             (limit, _whole(status.line.quota.capacity)),
             (remaining, b"%d" % (left // MICRO if left > 0 else 0)),
-            (reset, until.encode()),
+            (reset, moment(now + time).encode() if anthropic else _duration(time)),
         )
     if settings.ietf == _IETF_DRAFT:
         headers += _ietf_headers([one for one in decision.lines if _is_shown(one.line, disclosed)])
@@ -129,6 +127,11 @@ def _is_shown(line: Line, disclosed: Container[str]) -> bool:
 @lru_cache(maxsize=256)  # a policy has few budgets, and a scaled limit for each tier
 def _whole(limit: int) -> bytes:
     return b"%d" % whole_down(limit)
+
+
+@lru_cache(maxsize=256)  # after a charge, a sliding window takes its own length to be empty
+def _duration(time: int) -> bytes:
+    return duration(time).encode()
 
 
 def retry_after(decision: Decision) -> Headers:

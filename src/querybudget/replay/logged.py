@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import msgspec
+from msgspec.structs import replace
 
 from querybudget.adapters.base import Call, Channel, Dialect, Opaque, Segment, Target, Usage
 from querybudget.errors import QueryBudgetError
@@ -91,6 +92,7 @@ class Logged:
         if not told:  # then tiers are as the log says
             limiter.rules.histories = None
         self.asked: Callable[[str, str, str], Asked] = lru_cache(CACHED)(self._asked)
+        self._callers: Callable[[str, str, str], Caller] = lru_cache(CACHED)(self._caller)
         self.strange_tiers = set[str]()
         """Tiers of records that the policy does not have."""
         self.unnamed = set[str]()
@@ -98,16 +100,21 @@ class Logged:
 
     def caller(self, record: TrafficRecord) -> Caller:
         """Return the sender of a record's call: its identity is hashed already."""
-        identity = Identity(record.identity or ANONYMOUS, record.source)
-        tiers: tuple[str, ...] = (record.tier,)
+        caller = self._callers(record.identity, record.source, record.tier)
+        if self._partitions:
+            return replace(caller, pools=self._pools(record, caller.identity.key))
+        return caller
+
+    def _caller(self, key: str, source: str, tier: str) -> Caller:
+        identity = Identity(key or ANONYMOUS, source)
+        tiers: tuple[str, ...] = (tier,)
         if self._tier is not None:
             tiers = self._tier(identity, _SCOPE)
-        elif record.tier not in self._tiers:
+        elif tier not in self._tiers:
             if len(self.strange_tiers) < CACHED:
-                self.strange_tiers.add(record.tier)
+                self.strange_tiers.add(tier)
             tiers = (DEFAULT_TIER,)
-        pools = self._pools(record, identity.key) if self._partitions else None
-        return Caller(identity, tiers, _SCOPE, pools)
+        return Caller(identity, tiers, _SCOPE)
 
     def _pools(self, record: TrafficRecord, key: str) -> dict[str, str]:
         """Return the pools of a caller; each whose pool the log does not say is on its own."""
@@ -161,6 +168,8 @@ _SCOPE = request_scope("/")
 def was_refused(record: TrafficRecord) -> bool:
     """Return True if a record's call did not reach the application."""
     verdict = record.verdict
+    if verdict == "admit":
+        return False
     return verdict in _REFUSED or (verdict == "store_error" and not record.settlement)
 
 

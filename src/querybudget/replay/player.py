@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from heapq import heappop, heappush
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from querybudget.adapters.base import Usage
 from querybudget.limiter import Admission, Limiter, Outcome, PromptAnalyzer
@@ -23,16 +23,9 @@ _ANSWERED = Outcome.ANSWERED
 _T = TypeVar("_T")
 
 
-class _Open(NamedTuple):
-    """An open call, in the order in which calls end or are renewed."""
-
-    due: int
-    number: int
-    end: int
-    admission: Admission
-    outcome: Outcome
-    usage: Usage | None
-    status: int
+_Open = tuple[int, int, int, Admission, Outcome, Usage | None, int]
+"""An open call: when it ends or is renewed, its number, when it ends, its admission, outcome, usage
+and status. Their order is that in which calls end or are renewed."""
 
 
 class Player:
@@ -66,7 +59,7 @@ class Player:
             The call's admission; None if no budget applies to its path.
         """
         at, logged = record.at, self.logged
-        if self._open and self._open[0].due <= at:
+        if self._open and self._open[0][0] <= at:
             await self._settle(at)
         self.clock.move(at)
         asked = logged.asked(record.method, record.path, record.operation)
@@ -83,7 +76,7 @@ class Player:
     async def end(self) -> None:
         """Settle every open call at its time."""
         while self._open:
-            await self._settle(self._open[0].due)
+            await self._settle(self._open[0][0])
 
     def _begin(self, record: TrafficRecord, admission: Admission) -> None:
         if was_refused(record):  # nobody knows what it would have used
@@ -91,28 +84,29 @@ class Player:
             admission.verified = True
         else:
             outcome, usage = outcome_of(record), record.usage
-            lasts = max(0, record.duration - record.delay)
+            lasts = record.duration - record.delay
+            lasts = lasts if lasts > 0 else 0  # noqa: FURB136 - `max` takes long
             self._usual += (lasts - self._usual) // LEARNT
             if usage is None and outcome is _ANSWERED:
                 admission.verified = True
-        end = admission.at + lasts + admission.delay
-        due = end if end - admission.at <= self._pause else admission.at + self._pause
+        at, status = admission.at, record.status
+        end, pause = at + lasts + admission.delay, at + self._pause
         self._number += 1
-        call = _Open(due, self._number, end, admission, outcome, usage, record.status)
-        heappush(self._open, call)
+        due = end if end < pause else pause  # noqa: FURB136 - `min` takes long
+        heappush(self._open, (due, self._number, end, admission, outcome, usage, status))
 
     async def _settle(self, until: int) -> None:
         """Settle the calls that ended by a time, and renew those that are open for long."""
         calls, limiter = self._open, self.limiter
-        while calls and calls[0].due <= until:
-            call = heappop(calls)
-            self.clock.move(call.due)
-            if call.due >= call.end:
-                await limiter.settle_call(call.admission, call.outcome, call.usage, call.status)
+        while calls and calls[0][0] <= until:
+            due, number, end, admission, outcome, usage, status = heappop(calls)
+            self.clock.move(due)
+            if due >= end:
+                await limiter.settle_call(admission, outcome, usage, status)
                 continue
-            await limiter.renewals.renew(call.admission)
-            due = min(call.end, call.due + self._pause)
-            heappush(calls, call._replace(due=due))
+            await limiter.renewals.renew(admission)
+            due = min(end, due + self._pause)
+            heappush(calls, (due, number, end, admission, outcome, usage, status))
 
 
 def run_now(work: Coroutine[Any, Any, _T]) -> _T:

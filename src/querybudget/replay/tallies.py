@@ -162,9 +162,14 @@ def percent(part: int, whole: int) -> float:
 def is_ordinary(admission: Admission) -> bool:
     """Return True if nothing happened to a call: it was admitted, at once, at the usual price."""
     decision = admission.decision
-    if decision is None or decision.reservation is None or decision.price != MICRO:
+    if decision is None or decision.reservation is None:
         return False
-    if admission.stage or decision.shadow_stage or decision.shadow_price != MICRO:
+    if admission.plan.counts_buckets and (
+        decision.price != MICRO
+        or admission.stage
+        or decision.shadow_stage
+        or decision.shadow_price != MICRO
+    ):
         return False
     return UNCHARGED not in decision.reservation.held
 

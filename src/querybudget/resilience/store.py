@@ -200,18 +200,22 @@ class ResilientStore:
         renewed = msgspec.structs.replace(reservation, expires=expires)
         return msgspec.structs.replace(reserved, reservation=renewed)
 
-    async def settle(self, reserved: Reserved, amounts: Sequence[int]) -> Settlement:
+    async def settle(
+        self, reserved: Reserved, amounts: Sequence[int], *, lapsed: bool = False
+    ) -> Settlement:
         """Replace what is held by what was used; later, if the store fails now.
 
         Args:
             reserved: As `reserve` answered.
             amounts: µ-units used on each line of its charge, before price.
+            lapsed: Whether the reservation had expired before it was renewed.
         """
         reservation, guarded = reserved.reservation, self._waits or not self._stats.healthy
         if reservation is None:
             return Settlement.FAILED
         if reserved.by is _LOCAL:
-            return await self._settle_local(reserved, reservation, amounts)
+            settled = await self._settle_local(reserved, reservation, amounts)
+            return Settlement.LATE if lapsed and settled is _DONE else Settlement(settled.value)
         try:
             settled = await (self._guard if guarded else self.store).settle(reservation, amounts)
         except Exception as error:  # noqa: BLE001 - whatever a store raises, this is sent later
@@ -220,18 +224,23 @@ class ResilientStore:
             self._outbox.settle_later(reservation, amounts)
             self._watch_store()
             return Settlement.DEFERRED
-        return _SETTLED if settled is _DONE else Settlement(settled.value)
+        if settled is _DONE and not lapsed:
+            return _SETTLED
+        if settled is Settled.REPEATED:
+            return Settlement.REPEATED
+        logger.warning("a call took longer than `hold`, so its reservation had expired")
+        return Settlement.LATE
 
     async def _settle_local(
         self, reserved: Reserved, reservation: Reservation, amounts: Sequence[int]
-    ) -> Settlement:
+    ) -> Settled:
         used = [amounts[index] for index in reserved.places]
         lines = [reserved.charge.lines[index] for index in reserved.places]
         settled = await self._fallback.settle(reservation, used)
         self._outbox.charge_later(reserved.charge, lines, reservation, used)
         if self._stats.healthy:
             self._outbox.flush_soon(self._guard)
-        return _SETTLED if settled is _DONE else Settlement(settled.value)
+        return settled
 
     async def account(self, partition: str) -> AccountRecord | None:
         """Return a copy of an account for a call that waits; None if there is none.
@@ -272,8 +281,8 @@ class ResilientStore:
         return reserved.by is _SHARED and (self._waits or not self._stats.healthy)
 
     def keep(
-        self, work: Coroutine[Any, Any, None], cut: Callable[[], None] | None = None
-    ) -> asyncio.Task[None]:
+        self, work: Coroutine[Any, Any, object], cut: Callable[[], None] | None = None
+    ) -> asyncio.Task[object]:
         """Run something in the background, and return its task; `aclose` waits for it.
 
         Args:
@@ -285,7 +294,7 @@ class ResilientStore:
         task.add_done_callback(partial(self._kept, cut))
         return task
 
-    def _kept(self, cut: Callable[[], None] | None, task: asyncio.Task[None]) -> None:
+    def _kept(self, cut: Callable[[], None] | None, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if task.cancelled() and cut is not None:
             cut()

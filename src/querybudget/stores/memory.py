@@ -25,7 +25,7 @@ from collections.abc import Sequence
 
 from querybudget import ledger
 from querybudget.backends import SCHEMES
-from querybudget.ledger import Account, Charge, Decision, Reservation, Settled, Standing
+from querybudget.ledger import Account, Charge, Decision, Line, Reservation, Settled, Standing
 from querybudget.overrides import AuditEntry, Override, Overrides
 from querybudget.stores.accounts import (
     AccountPage,
@@ -48,6 +48,7 @@ LOOKED_AT = 5_000
 
 # Looking up an enum's member costs as much as finding an account does.
 _INVENTED, _FIXED = Standing.INVENTED, Standing.FIXED
+_REPEATED = Settled.REPEATED
 
 
 class MemoryStore:
@@ -86,14 +87,13 @@ class MemoryStore:
 
     async def reserve(self, charge: Charge) -> Decision:
         now = self._clock()
-        accounts: dict[str, Account] = {}
-        strangers: list[str] = []
-        for line in charge.lines:
-            if line.partition not in accounts:
-                self._collect(line.partition, accounts, strangers, now)
+        accounts, strangers = self._collect(charge.lines, now)
         for partition in charge.profiled:
             if partition not in accounts:
-                self._collect(partition, accounts, strangers, now)
+                account = self._find(partition)
+                if account is None or partition not in self._known:
+                    strangers.append(partition)
+                accounts[partition] = account or Account(now)
         decision = ledger.reserve(accounts, charge, now)
         if strangers and decision.reservation is not None:
             for partition in strangers:
@@ -101,13 +101,9 @@ class MemoryStore:
         return decision
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
-        accounts: dict[str, Account] = {}
-        strangers: list[str] = []
-        for line in reservation.lines:
-            if line.partition not in accounts:
-                self._collect(line.partition, accounts, strangers)
+        accounts, strangers = self._collect(reservation.lines)
         settled = ledger.settle(accounts, reservation, amounts, self._clock())
-        if strangers and settled is not Settled.REPEATED:
+        if strangers and settled is not _REPEATED:
             self._end_probation(strangers, reservation, used=any(amounts))
         return settled
 
@@ -199,25 +195,31 @@ class MemoryStore:
         return self._newcomers.find(partition) or self._invented.find(partition)
 
     def _collect(
-        self,
-        partition: str,
-        accounts: dict[str, Account],
-        strangers: list[str],
-        now: int | None = None,
-    ) -> None:
-        """Add a partition's account, and note whether it is not a known one.
+        self, lines: Sequence[Line], now: int | None = None
+    ) -> tuple[dict[str, Account], list[str]]:
+        """Return the accounts of some lines, and the keys of those that are not known ones.
 
         One that there is not is new, as of `now`; without `now`, it is left out.
         """
-        account = self._known.find(partition)
-        if account is None:
-            account = self._stranger(partition)
-            if account is None:
-                if now is None:
-                    return
-                account = Account(now)
-            strangers.append(partition)
-        accounts[partition] = account
+        known = self._known
+        accounts: dict[str, Account] = {}
+        strangers: list[str] = []
+        for line in lines:
+            partition = line.partition
+            if partition in accounts:
+                continue
+            account = known.get(partition)
+            if account is not None:
+                known.move_to_end(partition)
+            else:
+                account = self._stranger(partition)
+                if account is None:
+                    if now is None:
+                        continue
+                    account = Account(now)
+                strangers.append(partition)
+            accounts[partition] = account
+        return accounts, strangers
 
     def _keep(self, partition: str, account: Account, charge: Charge) -> None:
         """Keep the account of an admitted call that is not a known one."""
@@ -255,7 +257,7 @@ class MemoryStore:
 
 def _is_fixed(partition: str, reservation: Reservation) -> bool:
     """Return True if the policy makes an account that a reservation charges."""
-    return any(line.standing is _FIXED for line in reservation.lines if line.partition == partition)
+    return _FIXED in [line.standing for line in reservation.lines if line.partition == partition]
 
 
 class _Table(OrderedDict[str, Account]):
