@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from querybudget import ledger
 from querybudget.ledger import UNCHARGED, Account, Charge, Line
-from querybudget.units import MICRO, Algorithm, Millionths, Quota
+from querybudget.units import MICRO, Algorithm, Millionths, Quota, Unit
 from tests.ledger.play import Player, line
 from tests.ledger.strategies import START, Step, histories, quota, quotas
 
@@ -71,6 +71,28 @@ def test_after_a_refusal_everything_goes_as_if_it_had_not_been_asked(
         other.now += pause
         decision, unasked = player.reserve(3), other.reserve(3)
         assert decision == unasked
+
+
+@given(quotas(), histories(debt=True))
+def test_a_line_alone_is_decided_as_it_is_beside_one_that_always_fits(
+    quota: Quota, history: list[Step]
+) -> None:
+    wide = line(Quota("wide", Unit.REQUESTS, 2**50, 1, Algorithm.SLIDING, 2**50), partition="z")
+    alone, beside = {"a": Account()}, {"a": Account(), "z": Account()}
+    now = START
+    for index, step in enumerate(history):
+        now += step.pause
+        asked = line(quota, step.amount, step.minimum)
+        one = ledger.reserve(alone, Charge(f"r{index}", (asked,), 200), now)
+        two = ledger.reserve(beside, Charge(f"r{index}", (asked, wide), 200), now)
+        assert (one.verdict, one.wait, one.lines[0]) == (two.verdict, two.wait, two.lines[0])
+        assert alone["a"] == beside["a"]
+        if one.reservation is None or two.reservation is None or step.lasts is None:
+            continue
+        assert one.reservation.held[0] == two.reservation.held[0]
+        ledger.settle(alone, one.reservation, (step.used,), now)
+        ledger.settle(beside, two.reservation, (step.used, 0), now)
+        assert alone["a"] == beside["a"]
 
 
 @given(charges(), st.lists(st.integers(0, 60), min_size=1, max_size=8))

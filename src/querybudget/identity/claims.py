@@ -6,7 +6,7 @@ own middleware, and nothing that the client sent is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 from uuid import UUID
 
@@ -80,17 +80,19 @@ def claim_texts(path: str) -> Callable[[Scope], tuple[str, ...]]:
     return values
 
 
-def _holders(scope: Scope) -> Iterator[object]:
-    for name in ("auth", "user"):
-        holder = scope.get(name)
+def _holders(scope: Scope) -> list[object]:
+    holders: list[object] = []
+    for holder in (scope.get("auth"), scope.get("user")):
         if holder is not None:
-            yield holder
+            holders.append(holder)
             claims = _field(holder, "claims")
             if claims is not None:
-                yield claims
+                holders.append(claims)
     state = scope.get("state")
-    if state is not None:
-        yield from (claims for name in _STATE if (claims := _field(state, name)) is not None)
+    if state or (state is not None and type(state) is not dict):
+        found = [_field(state, name) for name in _STATE]
+        holders += [claims for claims in found if claims is not None]
+    return holders
 
 
 def _nested(holder: object, steps: tuple[str, ...]) -> object:
@@ -102,7 +104,7 @@ def _nested(holder: object, steps: tuple[str, ...]) -> object:
 
 
 def _field(holder: object, name: str, *, missing: object = None) -> object:
-    if isinstance(holder, Mapping):
+    if type(holder) is dict or isinstance(holder, Mapping):
         return cast("Mapping[str, Any]", holder).get(name, missing)
     if name.startswith("_"):
         return missing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 from querybudget.identity.claims import claim_texts
 from querybudget.identity.credentials import header
@@ -13,6 +14,9 @@ from querybudget.policy.naming import CallerName
 
 DEFAULT_TIER = "default"
 """The tier of callers for whom no rule holds."""
+
+SOURCES = 64
+"""Sources of identities of which a rule remembers what it says; a policy has few."""
 
 _Condition = Callable[[Identity, Scope], bool]
 _KeyOf = Callable[[CallerName], str]
@@ -56,8 +60,11 @@ def tier_rules(
         return default
 
     def tiers_of(identity: Identity, scope: Scope) -> tuple[str, ...]:
-        more = (name for name, conditions in besides if _all(conditions, identity, scope))
-        return (*tier(identity, scope), *more)
+        tiers = tier(identity, scope)
+        for name, conditions in besides:
+            if _all(conditions, identity, scope):
+                tiers += (name,)
+        return tiers
 
     return tiers_of if besides else tier
 
@@ -95,7 +102,10 @@ def asks_history(tiers: Sequence[Tier]) -> bool:
 
 
 def _all(conditions: Sequence[_Condition], identity: Identity, scope: Scope) -> bool:
-    return all(holds(identity, scope) for holds in conditions)
+    for holds in conditions:  # noqa: SIM110 - a generator takes calls, for each tier of each call
+        if not holds(identity, scope):
+            return False
+    return True
 
 
 def _conditions(
@@ -125,11 +135,11 @@ def _conditions(
 
 
 def _by_source(accepted: frozenset[str]) -> _Condition:
-    def holds(identity: Identity, _: Scope) -> bool:
-        source = identity.source
+    @lru_cache(SOURCES)
+    def accepts(source: str) -> bool:
         return source in accepted or source.partition(":")[0] in accepted
 
-    return holds
+    return lambda identity, _: accepts(identity.source)
 
 
 def _by_key(accepted: frozenset[str]) -> _Condition:

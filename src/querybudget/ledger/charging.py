@@ -58,10 +58,14 @@ def reserve(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decisi
     """
     if charge.observation is not None:
         return _reserve_seen(accounts, charge, now)
-    price = charge.price
+    price, lines = charge.price, charge.lines
+    if len(lines) == 1 and price == MICRO:
+        decision = _take_one(accounts, charge, lines[0], now)
+        if decision is not None:
+            return decision
     states: list[tuple[Line, State, int]] = []
     refused = shadowed = False
-    for line in charge.lines:
+    for line in lines:
         quota, windows = line.quota, accounts[line.partition].windows
         window = windows.get(quota.key) or _begin(windows, quota)
         room = window.room(quota, now)
@@ -177,6 +181,30 @@ def _reserve_seen(accounts: Mapping[str, Account], charge: Charge, now: int) -> 
     if refused:
         return _refuse(charge, states, now, coverage)
     return _admit(accounts, charge, states, now, skip_shadow=shadowed, coverage=coverage)
+
+
+def _take_one(
+    accounts: Mapping[str, Account], charge: Charge, line: Line, now: int
+) -> Decision | None:
+    """Charge the only line at the ordinary price, as `_admit_all` does; None if it does not fit."""
+    account, quota, name = accounts[line.partition], line.quota, charge.id
+    window = account.windows.get(quota.key) or _begin(account.windows, quota)
+    room, amount, expires = window.room(quota, now), line.amount, now + charge.ttl
+    if room < line.minimum:
+        return None
+    account.seen, account.tier = now, charge.tier
+    _open(account.open, name, expires + GRACE, now)
+    if type(window) is LeaseState:
+        window.take(name, expires)
+        reset = LEASE_RETRY
+    else:
+        amount = amount if amount < room else room  # noqa: FURB136 - `min` takes long
+        reset = window.charge(quota, amount, now)
+    status = LineStatus(line, room - amount, reset)
+    reservation = Reservation(
+        name, charge.lines, (amount,), now, expires, ORDINARY_PRICE, charge.verified
+    )
+    return Decision(_ADMIT, (status,), NO_TIME, reservation)
 
 
 def _admit_all(

@@ -73,8 +73,7 @@ class Matcher:
         former: The matcher that this one replaces: it has learnt which names are shared.
 
     Attributes:
-        hashed: As given.
-        capabilities: As given.
+        hashed, capabilities: As given.
         refuses: Whether any partition refuses callers whom it does not name.
         counts_buckets: Whether any budget counts buckets.
         learns: Whether accounts depend on what was answered before.
