@@ -305,7 +305,7 @@ def amounts_of(admission: Admission, outcome: Outcome, usage: Usage) -> list[int
         if call.operation == UNREADABLE:
             call = _as_answered(call, usage)
         if plan.fixed and call.items == call.choices == 1:
-            return [MICRO] * len(budgets)
+            return [MICRO] * len(budgets)  # as the lines of such a call
         if not plan.counts_buckets:
             return [matched.cost_function(call, usage) for matched in budgets]
     if plan.counts_buckets:

@@ -26,7 +26,7 @@ NEWCOMERS = "calibration:newcomers"
 """The account that keeps what established callers of all tiers showed when they were new."""
 
 CACHED = 4096
-"""Sets of capabilities whose weight is cached."""
+"""Sets of capabilities whose weight is cached; and callers and plans whose lines are."""
 
 # Looking up an enum's member costs as much as naming an account does.
 _CALLER, _INVENTED = Standing.CALLER, Standing.INVENTED
@@ -46,6 +46,7 @@ class Lines:
         weights = {capability.name: capability.weight for capability in policy.capabilities}
         self._weights = tuple(weights.get(name, MICRO) for name in capabilities)
         self._weight = lru_cache(CACHED)(self._heaviest)
+        self._fixed = lru_cache(CACHED)(_fixed_lines)
         self._calibrations = _calibrations(policy)
 
     def of(
@@ -68,12 +69,7 @@ class Lines:
         own = caller.identity.key
         if plan.own:
             if plan.fixed and call.items == call.choices == 1:
-                return tuple(
-                    [
-                        Line(own, one.quota, MICRO, MICRO, one.shadow, None, one.standing)
-                        for one in plan.budgets
-                    ]
-                )
+                return self._fixed(own, plan)
             return _own_lines(own, plan, call, estimate)
         usage, certain = estimate.usage, estimate.certain
         uncertain = certain is not usage
@@ -134,6 +130,13 @@ class Lines:
         """Return what a new bucket counts: the largest weight of the capabilities, 1 without."""
         weights = (w for bit, w in enumerate(self._weights) if capabilities >> bit & 1)
         return max(weights, default=MICRO)
+
+
+def _fixed_lines(own: str, plan: Plan) -> tuple[Line, ...]:
+    """Return the lines of a call that takes one of everything, from the caller's own accounts."""
+    return tuple(
+        Line(own, one.quota, MICRO, MICRO, one.shadow, None, one.standing) for one in plan.budgets
+    )
 
 
 def _own_lines(own: str, plan: Plan, call: Call, estimate: Estimate) -> tuple[Line, ...]:

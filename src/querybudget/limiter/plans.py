@@ -74,7 +74,7 @@ class Matched(msgspec.Struct, frozen=True):
     route: str = ""
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, eq=False):
     """Everything that follows from a call's route, model, stream, tier and capabilities.
 
     Attributes:

@@ -17,6 +17,7 @@ def system_clock() -> Clock:
 
     So windows keep moving if the host's time is set back.
     """
-    offset = time.time_ns() - time.monotonic_ns()
+    monotonic = time.monotonic_ns
+    offset = time.time_ns() - monotonic()
     # A cast of the function costs nothing when it is called.
-    return cast("Clock", lambda: (time.monotonic_ns() + offset) // 1000)
+    return cast("Clock", lambda: (monotonic() + offset) // 1000)
