@@ -43,8 +43,8 @@ OURS = (b"x-ratelimit-", b"anthropic-ratelimit-", b"ratelimit")
 """Prefixes of headers that the middleware sets; the application's are removed."""
 
 _PASSED, _TYPE, _CODING, _TOLD, _DROPPED = range(5)
-_USES = {b"content-type": _TYPE, b"content-encoding": _CODING}
-_USES |= dict.fromkeys(USAGE_HEADERS, _TOLD)
+_NOTED = {b"content-type": _TYPE, b"content-encoding": _CODING}
+_USES = dict.fromkeys(USAGE_HEADERS, _TOLD) | _NOTED
 _ANSWERED, _OK = Outcome.ANSWERED, 200
 
 
