@@ -83,10 +83,7 @@ class Lines:
                 if standing is _INVENTED and TEMPLATE not in partition:
                     standing = _CALLER
                 if response is not None and not matched.counted:
-                    if pool == NO_TEMPLATE:
-                        response = _by_members(response)
-                    elif pool and pool == examined.subject:
-                        response = _mild(response)
+                    response = _judged(response, pool, examined.subject)
             if matched.counts_buckets:
                 amount = minimum = weight if matched.counted else 0
             else:
@@ -173,6 +170,13 @@ def _calibrations(policy: Policy) -> dict[str, Calibration]:
         )
         for tier in (DEFAULT_TIER, *(tier.name for tier in policy.tiers))
     }
+
+
+def _judged(response: BucketResponse, pool: str, subject: str) -> BucketResponse:
+    """Return how a pool judges its callers, by what they have in common."""
+    if pool == NO_TEMPLATE:
+        return _by_members(response)
+    return _mild(response) if pool and pool == subject else response
 
 
 @lru_cache(CACHED)
