@@ -189,3 +189,12 @@ def test_the_newest_chunks_only_add_to_evidence(found: list[int]) -> None:
     evidence, newest = found
     assert Stream(evidence=evidence, newest=newest).most_evidence == max(found)
     assert Stream(evidence=evidence).most_evidence == evidence
+
+
+def test_the_way_from_task_to_task_is_a_step_as_from_call_to_call() -> None:
+    packed, apart = Stream(), stream_of(range(0, 12, 2))
+    packed.observe([chunk(cell) for cell in range(0, 12, 2)], range(6))
+    assert packed == apart
+    together = Stream()
+    together.observe([chunk(cell) for cell in range(0, 12, 2)])
+    assert together.sums[1:3] == [0, 0]

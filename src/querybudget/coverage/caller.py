@@ -200,11 +200,12 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         if self.last_score and now - self.scored_at >= HOUR:
             self._record(now)
         self._enter_opaque(observation.opaque)
-        said, fed = self._entered(observation.said), self._entered(observation.fed)
+        said, items = self._entered(observation.said, observation.items)
+        fed, _ = self._entered(observation.fed)
         reached = -1
         if said:
             number = self._stream(observation.template)
-            reached = self._add(self.said[number], said, now, number)
+            reached = self._add(self.said[number], said, now, number, items)
         if fed:
             self.fed = self.fed or Stream()
             reached = max(reached, self._add(self.fed, fed, now, FED))
@@ -238,9 +239,16 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
             self.withdrawn, self.tails = self.tails, []
         return True
 
-    def _add(self, stream: Stream, chunks: Sequence[Chunk], now: int, number: int) -> int:
+    def _add(
+        self,
+        stream: Stream,
+        chunks: Sequence[Chunk],
+        now: int,
+        number: int,
+        items: Sequence[int] = (),
+    ) -> int:
         """Add new ground to a stream; return its last look if it was looked at, else -1."""
-        added = stream.observe(chunks)
+        added = stream.observe(chunks, items)
         reasons = look(stream, () if number == FED else self.newest.add(number, added))
         if not reasons:
             return -1
@@ -278,13 +286,16 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
             said.append(Stream())
         return TEMPLATES
 
-    def _entered(self, chunks: Sequence[Chunk]) -> list[Chunk]:
-        """Return the chunks that enter new ground, and remember where they have been."""
-        return [
-            chunk
-            for chunk in chunks
+    def _entered(
+        self, chunks: Sequence[Chunk], items: Sequence[int] = ()
+    ) -> tuple[list[Chunk], list[int]]:
+        """Return the chunks that enter new ground, and their items; note where they have been."""
+        new = [
+            place
+            for place, chunk in enumerate(chunks)
             if chunk.cell >= 0 and _set_bit(self.cells, chunk.cell // _CELLS_PER_BIT)
         ]
+        return [chunks[place] for place in new], [items[place] for place in new] if items else []
 
     def _enter_opaque(self, digests: Sequence[int]) -> None:
         if digests and not self.opaque:

@@ -76,6 +76,8 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
         marks: What the caller declares, as `Trace` keeps it; None where nothing links accounts.
         subject: Fine cell of the beginning of the system prompt as a whole, which is the same for
             most that say the same in other words; -1 where no budget asks, or there is none.
+        items: For each chunk of `said`, the number of the task that it belongs to; empty if all
+            belong to one.
     """
 
     said: tuple[Chunk, ...] = ()
@@ -86,6 +88,7 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     known: KnownGround | None = None
     marks: tuple[int, ...] | None = None
     subject: int = -1
+    items: tuple[int, ...] = ()
 
     @property
     def cells(self) -> tuple[int, ...]:

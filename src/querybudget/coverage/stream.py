@@ -25,7 +25,7 @@ LEANINGS = 2
 
 SUMS = (
     "chunks",  # chunks
-    "followed",  # chunks that came first in their call, after another call
+    "followed",  # chunks that came first in their call or task, after another one
     "near",  # the product of each of those with the last chunk before it
     "length",  # the sum of the vectors' squared lengths
     "words_new",  # words not used before
@@ -93,17 +93,21 @@ class Stream(msgspec.Struct, array_like=True):
         """Evidence of all of it or of its newest chunks, whichever is more."""
         return self.evidence if self.newest is None else max(self.evidence, self.newest)
 
-    def observe(self, chunks: Sequence[Chunk]) -> Sequence[int]:
+    def observe(self, chunks: Sequence[Chunk], items: Sequence[int] = ()) -> Sequence[int]:
         """Add those chunks of one call that entered new ground, in order.
+
+        Args:
+            chunks: The chunks.
+            items: The task that each belongs to; empty if all belong to one.
 
         Returns:
             What they add to the sums.
         """
         total: Sequence[int] = _NO_SUMS
-        first = True
-        for chunk in chunks:
+        last = -1
+        for chunk, item in zip(chunks, items or (0,) * len(chunks), strict=True):
             added = [1]
-            added += self._add_vector(chunk.point, first=first)
+            added += self._add_vector(chunk.point, first=item != last)
             added += self._add_words(chunk.words)
             added += chunk.style or _NO_STYLE
             abilities = chunk.abilities
@@ -111,7 +115,7 @@ class Stream(msgspec.Struct, array_like=True):
             added.append(not abilities)
             added += chunk.leaning or _NO_LEANING
             total = list(map(add, total, added))
-            first = False
+            last = item
         self.sums = list(map(add, self.sums, total))
         return total
 

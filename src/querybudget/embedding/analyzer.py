@@ -154,6 +154,7 @@ class EmbeddingAnalyzer:
         subject: int,
     ) -> Observation:
         said: list[Chunk] = []
+        items: list[int] = []
         fed: list[Chunk] = []
         opaque = {
             _number(_digest(self._hash, f"{one.kind}:{one.content}"))
@@ -168,6 +169,7 @@ class EmbeddingAnalyzer:
                 opaque.add(excerpt.digest & _HALF)
             elif excerpt.channel is Channel.SAID:
                 said.append(chunk)
+                items.append(excerpt.item)
                 capabilities |= chunk.capabilities
             else:
                 fed.append(chunk)
@@ -178,6 +180,7 @@ class EmbeddingAnalyzer:
             self._template(call.template),
             capabilities,
             subject=subject,
+            items=tuple(items) if any(items) else (),
         )
 
     def _template(self, template: str) -> int:

@@ -16,6 +16,7 @@ from querybudget.adapters.base import Channel, Segment
 from querybudget.embedding.choice import bounded, chosen_of, draw
 from querybudget.embedding.chunks import Cutter
 from querybudget.embedding.folding import LONGEST, Folder
+from querybudget.embedding.items import items
 from querybudget.embedding.repeats import HEAD, TAIL, Repeats
 
 REMEMBERED = 1 << 14
@@ -58,12 +59,14 @@ class Excerpt(msgspec.Struct, frozen=True, gc=False):
         channel: How it gets into the prompt.
         text: The chunk with whatever hides it undone; None if it has been looked at before.
         opaque: Whether it is no language.
+        item: Number of the task that it belongs to, in the order of the call; of what is said.
     """
 
     digest: int
     channel: Channel
     text: str | None = None
     opaque: bool = False
+    item: int = 0
 
 
 class _State(enum.Enum):
@@ -86,6 +89,7 @@ class _Part(msgspec.Struct, frozen=True, gc=False):
     state: _State
     long: bool = False
     """Whether it is of a long text, from whose chunks repeats are still to be taken off."""
+    item: int = 0
 
 
 _Found: TypeAlias = tuple[Segment, int, tuple[int, ...] | None]
@@ -178,12 +182,12 @@ class Selector:
         parts: dict[int, _Part] = {}
         before: list[tuple[tuple[int, ...], Channel]] = []
         order: list[int] = []
-        left = MAX_FOLDED
+        left, first = MAX_FOLDED, 0
         for segment, mark, digests in _within(found):
             if digests is None:
                 size = len(segment.text)
                 yield size
-                new = self._read(segment, caller, known, whole=size <= left)
+                new, first = self._read(segment, caller, known, first, whole=size <= left)
                 left -= size
                 digests = bounded(new, self._seed)  # noqa: PLW2901 - as if it had been remembered
                 parts.update({digest: new[digest] for digest in digests if digest not in parts})
@@ -229,9 +233,17 @@ class Selector:
         return found
 
     def _read(
-        self, segment: Segment, caller: str, known: Collection[int], *, whole: bool
-    ) -> dict[int, _Part]:
-        """Return the chunks of a segment that is new, by digest."""
+        self, segment: Segment, caller: str, known: Collection[int], first: int, *, whole: bool
+    ) -> tuple[dict[int, _Part], int]:
+        """Return the chunks of a segment that is new, by digest, and the number of the next item.
+
+        Args:
+            segment: The segment.
+            caller: Key of the identity that sends it.
+            known: Digests of chunks that have been looked at.
+            first: Number of the segment's first item.
+            whole: Whether the segment is folded as a whole.
+        """
         text, state, long = segment.text, _State.RAW, len(segment.text) > HEAD + TAIL
         if not long:
             text = self._repeats.without(caller, text)
@@ -240,23 +252,25 @@ class Selector:
             state = _State.PLAIN if plain else _State.FOLDED
             text = folded if folded == text or long else self._repeats.without(caller, folded)
         parts: dict[int, _Part] = {}
-        for chunk in self._cutter.cut(text):
-            digest = self._digest(chunk)
-            found = _State.KNOWN if digest in known else state
-            parts[digest] = _Part(segment.channel, chunk, found, long)
-        return parts
+        said = items(text) if segment.channel is Channel.SAID else [text]
+        for item, of_item in enumerate(said, first):
+            for chunk in self._cutter.cut(of_item):
+                digest = self._digest(chunk)
+                found = _State.KNOWN if digest in known else state
+                parts[digest] = _Part(segment.channel, chunk, found, long, item)
+        return parts, first + len(said)
 
     def _excerpt(self, digest: int, part: _Part, caller: str) -> Excerpt:
         text, state = part.text, part.state
         if state is _State.KNOWN:
-            return Excerpt(digest, part.channel)
+            return Excerpt(digest, part.channel, item=part.item)
         if part.long:
             text = self._repeats.without(caller, text)
         if state is _State.RAW:
             text, plain = self._folder.look(text)
             state = _State.PLAIN if plain else _State.FOLDED
         opaque = state is _State.FOLDED and not self._folder.is_language(text)
-        return Excerpt(digest, part.channel, text, opaque)
+        return Excerpt(digest, part.channel, text, opaque, part.item)
 
     def _digest(self, text: str) -> int:
         digest = self._hash.copy()

@@ -1,0 +1,94 @@
+"""Tells apart the tasks of a text that packs several: each is about something else.
+
+A text of numbered lines, of blocks between blank lines or separators, or of JSON is cut
+into its items. Looked at together, tasks would be one blurred subject.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+FEWEST = 3
+"""Items of a list, and strings of JSON that are apart."""
+
+FEWEST_BLOCKS = 4
+"""Blocks of a text that are items although nothing marks them."""
+
+SHORTEST = 16
+"""Characters of an item; a shorter one belongs to the item before it."""
+
+LONGEST_JSON = 1 << 16
+"""Characters of a text that is read as JSON, at most."""
+
+CODE = 40
+"""Characters for each sign of a programming language, below which a text is no list of blocks."""
+
+_MARK = re.compile(
+    r"^[ \t]*(?:[-*\u2022>][ \t]+)?(?:[^\W\d_]{1,12}[ \t]*)?"
+    r"[#(\[\u3010]?\d{1,4}[.):\]\u3011\u3001][ \t]*",
+    re.MULTILINE,
+)
+_SIGNS = re.compile(r"[{}();=<>_/\\|`]")
+_BLOCKS = re.compile(r"\n[ \t]*(?:[^\w\s]{2,}[ \t]*)?\n|(?:^|\n)[ \t]*[^\w\s]{3,}[ \t]*(?=\n|$)")
+
+
+def items(text: str) -> list[str]:
+    """Return the items of a text, or the text alone if it is no list."""
+    if len(text) < FEWEST * SHORTEST:
+        return [text]
+    found = _of_json(text) or _of_marks(text)
+    if not found and len(_SIGNS.findall(text)) * CODE < len(text):
+        found = _of_blocks(text)
+    return found or [text]
+
+
+def _of_json(text: str) -> list[str]:
+    bare = text.strip()
+    if bare[:1] not in {"[", "{"} or bare[-1:] not in {"]", "}"} or len(bare) > LONGEST_JSON:
+        return []
+    try:
+        found = msgspec.json.decode(bare)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return []
+    strings = [one for one in _strings(found) if len(one) >= SHORTEST]
+    return strings if len(strings) >= FEWEST else []
+
+
+def _strings(value: object) -> Iterator[str]:
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, dict):
+            left.extend(reversed(one.values()))
+        elif isinstance(one, list):
+            left.extend(reversed(one))
+
+
+def _of_marks(text: str) -> list[str]:
+    marks = [*_MARK.finditer(text)]
+    if len(marks) < FEWEST:
+        return []
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    parts = [text[: marks[0].start()]]
+    parts += [text[mark.end() : end] for mark, end in zip(marks, ends, strict=True)]
+    return _long_enough(parts, FEWEST)
+
+
+def _of_blocks(text: str) -> list[str]:
+    return _long_enough(_BLOCKS.split(text), FEWEST_BLOCKS)
+
+
+def _long_enough(parts: list[str], fewest: int) -> list[str]:
+    """Return parts of which none is too short; empty if there are fewer than `fewest`."""
+    found: list[str] = []
+    for part in map(str.strip, parts):
+        if found and len(part) < SHORTEST:
+            found[-1] = f"{found[-1]} {part}".strip()
+        elif part:
+            found.append(part)
+    return found if len(found) >= fewest else []

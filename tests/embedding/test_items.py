@@ -1,0 +1,63 @@
+"""Tasks that are packed into one text are looked at one by one, and other texts as a whole."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from querybudget.embedding.items import items
+
+TASKS = [
+    "Name three rivers of northern Spain.",
+    "Which enzyme breaks down lactose, and where?",
+    "Write a limerick about a clumsy locksmith.",
+    "How many edges does a hexagonal prism have?",
+]
+
+LETTER = """Dear Ms Okafor,
+
+thank you for the quick answer. We looked at both rooms again and would like the larger one.
+
+Could we come a day earlier?
+
+Kind regards"""
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        "\n".join(f"{n}. {task}" for n, task in enumerate(TASKS, 1)),
+        "\n\n".join(f"{n}) {task}" for n, task in enumerate(TASKS, 1)),
+        "\n".join(f"Task {n}: {task}" for n, task in enumerate(TASKS, 1)),
+        "\n\n".join(TASKS),
+        "\n---\n".join(TASKS),
+        json.dumps(TASKS),
+        json.dumps({"tasks": [{"prompt": task} for task in TASKS]}),
+    ],
+)
+def test_packed_tasks_are_told_apart(packed: str) -> None:
+    assert items(packed) == TASKS
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "1. 2. 3.", "Is 3.5 larger than 3. or 4.?\nI think so.", "[not JSON]", "x" * 100],
+)
+def test_any_other_text_stays_whole(text: str) -> None:
+    assert items(text) == [text]
+
+
+def test_code_with_blank_lines_is_no_list() -> None:
+    code = "\n\n".join(f"def area_{n}(a, b):\n    return (a * b) / {n};" for n in range(6))
+    assert items(code) == [code]
+
+
+@given(st.text(alphabet=st.sampled_from('1. \n-[]{}",:aä中'), max_size=300))
+def test_no_letter_is_lost_and_none_is_read_twice(text: str) -> None:
+    found = items(text)
+    if text.strip()[:1] not in {"[", "{"}:
+        assert "".join(found).count("中") <= text.count("中")
+    assert len(found) == 1 or all(found)
