@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from querybudget.identity import Scope, client_address
 
@@ -249,3 +251,38 @@ def test_a_mapped_network_is_the_ipv4_network_it_maps() -> None:
 
     assert resolve(scope(PROXY, ["203.0.113.9"])) == "203.0.113.9"
     assert resolve(scope("11.0.0.1", ["203.0.113.9"])) == "11.0.0.1"
+
+
+HOPS = st.lists(STRANGERS | st.sampled_from(["10.0.0.1", "192.0.2.10", "fd00::1"]), min_size=1)
+
+
+@given(HOPS)
+def test_uvicorn_finds_the_same_client_behind_the_same_proxies(hops: list[str]) -> None:
+    found = client_address(trusted_proxies=PROXIES, ipv6_prefix=128)(
+        scope(PROXY, [", ".join(hops)])
+    )
+    assert found is not None
+    assert _plain(found.partition("/")[0]) == _plain(_by_uvicorn(scope(PROXY, [", ".join(hops)])))
+
+
+@given(HOPS, st.none() | st.integers(1, 65_535))
+def test_both_headers_name_the_same_client_for_the_same_hops(
+    hops: list[str], port: int | None
+) -> None:
+    resolve = client_address(trusted_proxies=PROXIES, ipv6_prefix=128)
+    forwarded = [f"for={node(hop, port)};proto=https" for hop in hops]
+    # One proxy appends to the list, another adds a line.
+    for lines in ([", ".join(forwarded)], forwarded):
+        assert resolve(scope(PROXY, forwarded=lines)) == resolve(scope(PROXY, [", ".join(hops)]))
+
+
+def _by_uvicorn(asked: Scope) -> str:
+    """Return the client that uvicorn's middleware puts into a scope."""
+    found: list[str] = []
+
+    async def application(scope: Scope, *_: object) -> None:
+        found.append(scope["client"][0])
+
+    middleware = ProxyHeadersMiddleware(application, list(PROXIES))
+    asyncio.run(middleware({**asked, "scheme": "http"}, None, None))  # type: ignore[arg-type]
+    return found[0]

@@ -288,7 +288,7 @@ class Reader:
         elif isinstance(kind, str) and is_fed(kind):
             channel = _FED
         shape = SHAPES[tuple(members)]
-        if shape.media or kind == "item_reference":
+        if kind == "item_reference" or (shape.media and (kind != "text" or "source" in members)):
             members, opaque = part_without(lax.text(kind), members)
             self._opaque += opaque
             shape = SHAPES[tuple(members)]
