@@ -19,6 +19,7 @@ TESTS = Path(__file__).parent.parent
 TARGETS: Mapping[str, Target] = {
     "style": texts.style,
     "words": texts.words,
+    "kernel": texts.kernel,
     "samples": texts.samples,
     "capabilities": texts.capabilities,
     "secrets": texts.secrets,

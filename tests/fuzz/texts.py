@@ -11,8 +11,13 @@ from querybudget.adapters.generic import Pointer
 from querybudget.adapters.lax import Json
 from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS, style_features
 from querybudget.embedding.capabilities import heuristics
+from querybudget.embedding.chunks import WHOLE, Cutter
+from querybudget.embedding.kernel import RAW
+from querybudget.embedding.repeats import Repeats
+from querybudget.embedding.signs import words_of_style
 from querybudget.embedding.static import MAX_SAMPLE, StaticEmbedder, sample
 from querybudget.embedding.wordpiece import normalise
+from querybudget.embedding.words import Reader
 from querybudget.policy.model import CAPABILITIES
 from tests.fuzz.pieces import Pieces
 
@@ -111,3 +116,28 @@ def pointers(data: bytes) -> None:
             assert pointer.find(document) == 7
         else:
             assert pointer.find(document) == found
+
+
+_EMBEDDER = StaticEmbedder.load()
+
+
+def kernel(data: bytes) -> None:
+    """Hold the compiled kernel to the Python forms."""
+    pieces = Pieces(data)
+    text = pieces.text() * (1 + pieces.number() % 8)
+    lexicon = _EMBEDDER.lexicon
+    bare = Reader(_EMBEDDER.vocabulary)
+    if lexicon is None:
+        return
+    short = sample(text)
+    assert lexicon.rows(short, RAW) in (None, _EMBEDDER._pieces.rows(short))
+    reader = Reader(_EMBEDDER.vocabulary, lexicon)
+    assert reader.is_plain(text) == bare.is_plain(text)
+    assert reader.is_readable(text) == bare.is_readable(text)
+    assert reader.share(text) == bare.share(text)
+    assert style_features(text, words_of_style) == style_features(text)
+    cutter = Cutter(data[:4] or b"k")
+    assert len(text) <= WHOLE or cutter.cut(text) == cutter._cut(text)
+    repeats = Repeats(b"k")
+    for each in (text, text, f"and {text}"):
+        assert len(repeats.without("caller", each)) <= len(each)

@@ -31,6 +31,10 @@ _PILE = f"(?<=[A-Za-z\u0400-\u052f]){_MARK}{{3,}}|(?<=[A-Za-z]){_STROKE}"
 _BRAILLE = "\u2801-\u283f"
 
 _DISGUISED = re.compile(f"[{_INVISIBLE}{_STYLED}{_BRAILLE}]|{_PILE}|{_MIXED}").search
+_MAY_BE_DISGUISED = re.compile(
+    f"[{_INVISIBLE}{_STYLED}{_BRAILLE}{_OTHERS}\u0300-\u036f\u20d0-\u20ff]"
+).search
+"""What any of it has: to look for one of some characters is much quicker."""
 _TAGGED = re.compile("[\U000e0020-\U000e007e]").sub
 _UNSEEN = re.compile(f"[{_INVISIBLE}]+").sub
 _STYLE = re.compile(f"[{_STYLED}]").sub
@@ -104,14 +108,14 @@ def with_run(
         size: Characters of the run.
         signs: These characters, of ASCII.
         between: Characters of ASCII that do not interrupt it.
-        others: Whether characters beyond ASCII may be among either.
+        others: Whether characters beyond ASCII may be among them.
     """
+    if others:
+        signs += "?"  # stands for all of them
     table = bytes(chr(code) in signs for code in range(256))
     run, dropped = b"\1" * size, between.encode()
 
     def may_hold(text: str) -> bool:
-        if others and not text.isascii():
-            return True
         return run in text.encode("ascii", "replace").translate(table, dropped)
 
     return may_hold
@@ -119,7 +123,7 @@ def with_run(
 
 def seen(text: str, knows: Callable[[str], bool]) -> str:
     """Return a text with the letters that its readers see: no look-alikes, styles, piled marks."""
-    if text.isascii() or _DISGUISED(text) is None:
+    if text.isascii() or _MAY_BE_DISGUISED(text) is None or _DISGUISED(text) is None:
         return text
     text = _UNSEEN("", _TAGGED(lambda tag: chr(ord(tag[0]) - 0xE0000), text))
     if _ARE_SMALL(text):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 import re
 import string
 from collections import Counter
@@ -46,6 +48,7 @@ _SAYS, _SAID = 4, 0.4  # letters of words that say something, and their share of
 _EVERYWHERE = 0.6  # share of words that have what was put into all of them
 _PUT_IN = (2, 3)  # letters of it
 _TRIED = 4
+_ARE_DIGITS = bytes(0x30 <= sign <= 0x39 for sign in range(256))  # noqa: PLR2004 - ASCII's
 
 
 def game_of(words: Sequence[str], needed: float, knows: Knows) -> Callable[[str], str] | None:
@@ -57,7 +60,7 @@ def game_of(words: Sequence[str], needed: float, knows: Knows) -> Callable[[str]
         knows: Whether a word is known.
     """
     for game in _games(words):
-        if sum(knows(game(word)) for word in words) >= needed:
+        if sum(map(knows, map(game, words))) >= needed:
             return functools.partial(_played_back, game)
     return None
 
@@ -106,25 +109,23 @@ def _in_one_line(spaces: re.Match[str]) -> str:
 def _common(words: Sequence[str]) -> Iterator[str]:
     """Yield the groups of letters that most words have, the most common first."""
     least = _EVERYWHERE * len(words)
-    counts = _groups(words, _PUT_IN[:1])
-    if not counts or max(counts.values()) < least:
+    letters = "".join(["".join({*word}) for word in words])
+    common = [letter for letter in {*letters} if letters.count(letter) >= least]
+    some = " ".join(words[: len(words) - math.ceil(least) + 1])  # one of them has what most have
+    pairs = [pair for pair in map("".join, itertools.product(common, repeat=2)) if pair in some]
+    if not any(sum([pair in word for word in words]) >= least for pair in pairs):
         return  # no longer group is in as many
-    for put, count in _groups(words, _PUT_IN).most_common(_TRIED):
-        if count >= least:
-            yield put
-
-
-def _groups(words: Sequence[str], sizes: Sequence[int]) -> Counter[str]:
-    """Count in how many words each group of letters is, in the order of words and sizes."""
     counts: Counter[str] = Counter()
     for word in words:
         # In the order of the word: which group comes first among equals is the same everywhere.
         counts.update(
             dict.fromkeys(
-                word[at : at + size] for size in sizes for at in range(len(word) - size + 1)
+                word[at : at + size] for size in _PUT_IN for at in range(len(word) - size + 1)
             ).keys()
         )
-    return counts
+    for put, count in counts.most_common(_TRIED):
+        if count >= least:
+            yield put
 
 
 def words_by(key: Callable[[str], str], vocabulary: Iterable[str]) -> dict[int, str]:
@@ -181,10 +182,16 @@ def with_spaces_throughout(text: str, knows: Knows, begins: Mapping[str, int]) -
     return _LONG_RUN.sub(spaced, text)
 
 
+def _numbers(text: bytes) -> int:
+    return (b"\0" + text.translate(_ARE_DIGITS)).count(b"\0\1")
+
+
 def unnumbered(text: str) -> str:
     """Return a text of which each word or two has a number without these numbers."""
     if sum(map(text.count, string.digits)) < _LEAST_WORDS // 2:
         return text
+    if text.isascii() and _numbers(text.encode()) < _LEAST_WORDS / _MOST_WORDS:
+        return text  # numbers in fewer places than words would need
     runs = words = 0
     inside = False
     for counter, _ in _TOKENS(text):

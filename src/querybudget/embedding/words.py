@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import string
 from collections.abc import Callable, Collection, Iterable
 from itertools import compress
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from querybudget.embedding import ciphers, wordplay
 from querybudget.embedding.kernel import FOLDED, PLAIN, RAW, READABLE, Lexicon
-from querybudget.embedding.letters import BEGINNING, LONGEST_WORD
+from querybudget.embedding.letters import BEGINNING, LONGEST_WORD, with_run
 from querybudget.embedding.wordpiece import UNSPACED, normalise
 
 LONG = 4
@@ -22,6 +23,7 @@ _LETTERS = re.compile(rf"(?:(?![{UNSPACED}])[^\W\d_]){{{LONG},}}").findall
 _LATIN_LETTERS = re.compile(rf"[a-z]{{{LONG},}}").findall
 _LATIN = re.compile(r"[A-Za-z]+").findall
 _BLOB = re.compile(r"[A-Za-z0-9+=]{24,}").findall
+_MAY_BE_BLOB = with_run(24, string.ascii_letters + string.digits + "+=")
 _CODE_WORD = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}").findall
 _ORDINARY = 0.6  # share of words that are known in text with nothing to fold
 _STRETCH = bytes(4)  # longer words in a row that are all unknown
@@ -171,12 +173,13 @@ class Reader:
         """
         if _are_tokens(text):
             return False
-        size = sum(map(len, text.split()))
-        data = sum(len(blob) for blob in _BLOB(text) if not is_code(blob))
+        size = len("".join(text.split()))
+        blobs = _BLOB(text) if _MAY_BE_BLOB(text) else ()
+        data = sum(len(blob) for blob in blobs if not is_code(blob))
         if data >= max(_BLOBS * size, _LARGE):
             return len(set(text.lower())) <= _FEW_LETTERS
         latin = _LATIN(text)
-        letters = sum(map(len, latin))
+        letters = len("".join(latin))
         if letters < _MINIMUM or 2 * letters < size or self.share(text) > _KNOWN:
             return True
         if len(set("".join(latin).lower())) <= _FEW_LETTERS:
