@@ -133,14 +133,16 @@ class Deciding(msgspec.Struct, frozen=True):
         amounts: What each line of buckets costs, by the index of the line, µ-buckets.
         refused: Indexes of shadow lines that refuse whatever is left on them.
         uncharged: Indexes of shadow lines to leave uncharged even if they fit.
-        profiles: What the call does to profiles, packed by `pack_profiles`; empty for nothing.
+        decided: What it was decided on, packed by `pack_decided`; empty if no profile takes part.
+        profiles: The new profiles of accounts, packed, in order.
     """
 
     price: int
     amounts: Mapping[int, int] = {}
     refused: Collection[int] = ()
     uncharged: Collection[int] = ()
-    profiles: bytes = b""
+    decided: bytes = b""
+    profiles: Sequence[bytes] = ()
 
 
 def pack_charge(charge: Charge, numbers: Mapping[str, int], now: int, deciding: Deciding) -> bytes:
@@ -176,18 +178,22 @@ def pack_tier(tier: str) -> bytes:
     return bytes([len(name)]) + name
 
 
-def pack_profiles(
-    profiles: Sequence[tuple[bytes, bytes]], ranges: Sequence[tuple[int, int, int]]
+def pack_decided(
+    versions: Sequence[tuple[bytes, bool]], ranges: Sequence[tuple[int, int, int]]
 ) -> bytes:
-    """Return what a call was decided on, and what profiles become of it, for `reserve.lua`.
+    """Return what a call was decided on, for `reserve.lua`.
 
     Args:
-        profiles: For each account the version of its profile as it was read, and the new profile,
-            packed; empty if it stays as it is.
+        versions: For each account the version of its profile as it was read, and whether it gets a
+            new one.
         ranges: For each line of buckets its index, and the least and the most µ-buckets that may be
             left on it.
     """
-    parts = [version + len(new).to_bytes(3, "big") + new for version, new in profiles]
+    parts: list[bytes] = []
+    count = 0
+    for version, changes in versions:
+        count += changes
+        parts.append(version + bytes([count if changes else 0]))
     return b"".join(parts) + b"".join(
         _RANGE.pack(line + 1, least, most) for line, least, most in ranges
     )

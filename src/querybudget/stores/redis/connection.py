@@ -1,19 +1,13 @@
-"""Connections to the server or cluster that a URL names, and pipelining.
-
-Requests that arrive while others are in flight are queued and then sent together, in one pipeline.
-So the store needs few connections however many calls there are, and no call finds a pool exhausted.
-A reservation is stored under its own id, so a request that got no reply can be sent again.
-"""
+"""Connections to the server or cluster that a URL names."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from querybudget.errors import SetupError, StoreError
+from querybudget.errors import SetupError
 from querybudget.redact import redact_error, redact_url
 from querybudget.stores.redis.options import check_url
 from querybudget.stores.redis.scripts import Script
@@ -24,33 +18,19 @@ try:
     from redis.asyncio.retry import Retry
     from redis.asyncio.sentinel import Sentinel
     from redis.backoff import ExponentialBackoff, NoBackoff
-    from redis.exceptions import NoScriptError, RedisError, ResponseError
+    from redis.exceptions import NoScriptError
 
     from querybudget.stores.redis.faults import UnansweredError, store_error
+    from querybudget.stores.redis.server import PIPELINES, Reply, ServerConnection, batched
 except ImportError as error:  # pragma: no cover - CI has it
     raise SetupError("Redis and Valkey need a client: pip install 'querybudget[redis]'") from error
 
 __all__ = ["ClusterConnection", "Connection", "ServerConnection", "UnansweredError", "connect"]
 
-PIPELINES = 4
-"""Connections to a server, each with at most one round trip in flight."""
-
-PIPELINE_LENGTH = 128
-"""Requests in one round trip, at most."""
-
 CLUSTER_REQUESTS = 4 * PIPELINES
 """Requests to a cluster in flight, each on its own connection: its client's pools do not wait."""
 
-MAX_QUEUED = 10_000
-"""Requests waiting to be sent; further ones fail at once."""
-
 PORT, SENTINEL_PORT = 6379, 26379
-
-Reply = Any
-"""Bytes, or a list of bytes."""
-
-Command = tuple[str | bytes | int, ...]
-"""A command's name and arguments."""
 
 
 def connect(url: str, timeout: float) -> Connection:
@@ -149,123 +129,6 @@ def _hosts(netloc: str, default_port: int) -> Iterable[tuple[str, int]]:
         yield parts.hostname, parts.port or default_port
 
 
-class _Request(NamedTuple):
-    """A command waiting to be sent, and the future of its reply."""
-
-    command: Command
-    script: Script | None
-    reply: asyncio.Future[Reply]
-    alone: bool
-
-    def answer(self, reply: Reply) -> None:
-        if self.reply.done():
-            return
-        if isinstance(reply, BaseException):
-            self.reply.set_exception(store_error(reply, alone=self.alone))
-        else:
-            self.reply.set_result(reply)
-
-
-class ServerConnection:
-    """One server, or the master that sentinels name; it closes their clients too."""
-
-    is_cluster = False
-
-    def __init__(self, server: client.Redis, sentinels: Sequence[client.Redis] = ()) -> None:
-        self._server = server
-        self._sentinels = sentinels
-        self._queue = deque[_Request]()
-        self._senders = set[asyncio.Task[None]]()
-
-    async def run(self, script: Script, keys: Sequence[bytes], *arguments: bytes) -> Reply:
-        command: Command = ("EVALSHA", script.digest, len(keys), *keys, *arguments)
-        return await self._enqueue(command, script)
-
-    async def execute(self, *command: str | bytes) -> Reply:
-        return await self._enqueue(command, None)
-
-    async def masters(self) -> list[str]:
-        """Return the names of the servers that have accounts, in order: one, without a name."""
-        return [""]
-
-    async def scan(
-        self, _node: str, cursor: int, pattern: bytes, count: int
-    ) -> tuple[int, list[bytes]]:
-        """Return the next cursor, 0 at the end, and keys that match."""
-        found: tuple[int, list[bytes]] = await self.execute(
-            "SCAN", b"%d" % cursor, "MATCH", pattern, "COUNT", b"%d" % count
-        )
-        return found
-
-    async def aclose(self) -> None:
-        while self._senders:
-            await asyncio.gather(*self._senders, return_exceptions=True)
-            await asyncio.sleep(0)  # lets callbacks run; from Python 3.12 on, gather does not
-        await self._server.aclose()
-        await self._server.connection_pool.disconnect()
-        for sentinel in self._sentinels:  # the master's client leaves theirs open
-            await sentinel.aclose()
-
-    def _enqueue(self, command: Command, script: Script | None) -> asyncio.Future[Reply]:
-        if len(self._queue) >= MAX_QUEUED:
-            raise StoreError(f"{MAX_QUEUED} calls are already waiting for the server")
-        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Request(command, script, reply, not self._sentinels))
-        if len(self._senders) < PIPELINES:
-            sender = asyncio.ensure_future(self._send_queue())
-            self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
-        return reply
-
-    async def _send_queue(self) -> None:
-        """Send batches of queued requests until the queue is empty."""
-        while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(PIPELINE_LENGTH, len(self._queue)))]
-            try:
-                replies = await self._send([request.command for request in batch])
-                unknown = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-                if unknown:
-                    resent = await self._send_with_scripts([batch[n] for n in unknown])
-                    for n, reply in zip(unknown, resent, strict=True):
-                        replies[n] = reply
-            except BaseException as error:
-                for request in batch:
-                    request.answer(error)
-                if not isinstance(error, Exception):
-                    raise
-            else:
-                for request, reply in zip(batch, replies, strict=True):
-                    request.answer(reply)
-
-    async def _send(self, commands: Sequence[Command]) -> list[Reply]:
-        """Return the replies to `commands`, sent in one pipeline.
-
-        An idle connection may have been closed by the server, so a pipeline that fails is sent once
-        more. That is safe: a reservation is stored under its id and charged once.
-        """
-        try:
-            return await self._pipeline(commands)
-        except (RedisError, OSError, TimeoutError):
-            return await self._pipeline(commands)
-
-    async def _send_with_scripts(self, requests: Sequence[_Request]) -> list[Reply]:
-        """Send requests, none of which was run because the server lacks their scripts."""
-        texts = {request.script.text for request in requests if request.script}
-        loads: list[Command] = [("SCRIPT", "LOAD", text) for text in texts]
-        replies = await self._send(loads + [request.command for request in requests])
-        for reply in replies[: len(loads)]:
-            if isinstance(reply, ResponseError):  # the user may not load scripts
-                raise reply
-        return replies[len(loads) :]
-
-    def _pipeline(self, commands: Sequence[Command]) -> Awaitable[list[Reply]]:
-        pipeline: Any = self._server.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        replies: Awaitable[list[Reply]] = pipeline.execute(raise_on_error=False)
-        return replies
-
-
 class ClusterConnection:
     """Several masters, each with a part of the accounts."""
 
@@ -277,11 +140,16 @@ class ClusterConnection:
         self._discovery: asyncio.Task[client.RedisCluster] | None = None
 
     async def run(self, script: Script, keys: Sequence[bytes], *arguments: bytes) -> Reply:
-        count = len(keys)
+        given = batched([(keys, arguments)]) if script.function else [len(keys), *keys, *arguments]
         try:
-            return await self.execute("EVALSHA", script.digest, count, *keys, *arguments)
+            reply = await self.execute("EVALSHA", script.digest, *given)
         except NoScriptError:
-            return await self.execute("EVAL", script.text, count, *keys, *arguments)
+            reply = await self.execute("EVAL", script.text, *given)
+        if not script.function:
+            return reply
+        if isinstance(reply[0], Exception):
+            raise store_error(reply[0], alone=False) from reply[0]
+        return reply[0]
 
     async def execute(self, *command: str | bytes | int) -> Reply:
         try:

@@ -192,7 +192,7 @@ class CoverageOps:
         wanted = [
             (
                 before[partition].version if fold and partition in accounts else ANY_PROFILE,
-                profiles.get(partition, b""),
+                partition in profiles,
             )
             for partition in partitions
         ]
@@ -201,7 +201,8 @@ class CoverageOps:
             priced(charge.price, coverage.price),
             {n: line.amount for n, line in lines},
             [n for n, line in lines if line.stage is Stage.REFUSE],
-            profiles=codec.pack_profiles(wanted, ranges),
+            decided=codec.pack_decided(wanted, ranges),
+            profiles=[profiles[name] for name in partitions if name in profiles],
         )
         for _, line in lines:
             line.window.charge(line.line.quota, line.amount, now)

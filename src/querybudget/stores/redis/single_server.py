@@ -158,8 +158,9 @@ class SingleServerOps:
         reply = await self._run(
             scripts.reserve(),
             self._keys(partitions, charge.id),
-            (packed, deciding.profiles),
+            (packed, deciding.decided),
             charge.lines,
+            [codec.short_name(charge.id) + profile for profile in deciding.profiles],
         )
         head = reply if isinstance(reply, bytes) else reply[0]
         kind, now = head[:1].decode(), self._heard(_NOW.unpack_from(head, 1)[0])
@@ -281,6 +282,7 @@ class SingleServerOps:
         keys: Sequence[bytes],
         arguments: Sequence[bytes],
         lines: Sequence[Line],
+        more: Sequence[bytes] = (),
     ) -> Any:  # noqa: ANN401 - bytes, or a list of bytes
         """Run a script, again with the calendar periods that it asks for."""
         moments: tuple[int, ...] = ()
@@ -288,7 +290,7 @@ class SingleServerOps:
             moments = (self.now(),)  # enough for most calls
         for _ in range(CALENDAR_TRIES):
             quotas = [self._quotas.pack(line.quota, moments) for line in lines]
-            reply = await self.connection.run(script, keys, *arguments, *quotas)
+            reply = await self.connection.run(script, keys, *arguments, *quotas, *more)
             head = reply if isinstance(reply, bytes) else reply[0]
             if head[:1] != b"C":
                 return reply

@@ -32,24 +32,65 @@ local function read_account(blob)
   return { gen = gen, since = since, til = til, open = open, held = held, records = records }
 end
 
+-- The accounts that a reservation has charged, false for one that is gone or was opened anew; whether
+-- there is any; and where the reservation goes on behind their generations.
+local function read_charged(keys, owners, kept, from)
+  local accounts, known = {}, false
+  for n = 1, owners do
+    local blob = redis.call('GET', keys[n])
+    local account = blob and read_account(blob)
+    if account and account.gen ~= sub(kept, from, from + 5) then
+      account = nil
+    end
+    from = from + 6
+    accounts[n] = account or false
+    known = known or account
+  end
+  return accounts, known, from
+end
+
+-- What stands before a record: its name and its length. A library keeps those that it has made.
+local MOST_FRAMES, MOST_LENGTHS = 1024, 4096
+local frames, frames_made, lengths = {}, 0, {}
+
+local function frame(name)
+  if frames_made >= MOST_FRAMES then
+    frames, frames_made = {}, 0
+  end
+  frames[name], frames_made = char(#name) .. name, frames_made + 1
+  return frames[name]
+end
+
+local function length(size)
+  if size >= MOST_LENGTHS then
+    return pack('>I3', size)
+  end
+  lengths[size] = pack('>I3', size)
+  return lengths[size]
+end
+
+local parts = {} -- of the account that is written; a table for each would be garbage
+
 -- An account on probation ends `PROBATION` ms after its last call. It stays as long as a call of it
 -- is open, and as long as it already had to when its caller was verified.
 local function write_account(key, account, now, probation)
   local til, open, held = min(account.til, MOST), account.open, account.held
-  local parts = { pack(HEAD, VERSION, account.gen, account.since, til, open, held) }
   local n = 1
+  parts[1] = pack(HEAD, VERSION, account.gen, account.since, til, open, held)
   for name, record in pairs(account.records) do
-    n = n + 1
-    parts[n] = pack(RECORD, #name, name, #record, record)
+    local size = #record
+    parts[n + 1], parts[n + 2] = frames[name] or frame(name), lengths[size] or length(size)
+    parts[n + 3] = record
+    n = n + 3
   end
   if open > 0 and held > til then
     til = held
   end
-  local span = max(0, floor((til - now) / 1000)) + SPARE
-  if probation and span > PROBATION + SPARE then
+  local span = max(0, floor((til - now) / 1000)) + spare
+  if probation and span > PROBATION + spare then
     local busy = open > 0 and floor((held - GRACE - now) / 1000) or 0
-    span = min(span, max(PROBATION, busy) + SPARE)
+    span = min(span, max(PROBATION, busy) + spare)
     span = max(span, redis.call('PTTL', key))
   end
-  redis.call('PSETEX', key, span, table.concat(parts))
+  redis.call('PSETEX', key, format('%d', span), concat(parts, '', 1, n))
 end

@@ -4,13 +4,10 @@ local floor, min, max, ceil = math.floor, math.min, math.max, math.ceil
 local unpack_table = unpack
 local pack, unpack = struct.pack, struct.unpack
 local sub, find, byte, char, rep = string.sub, string.find, string.byte, string.char, string.rep
+local format, concat = string.format, table.concat
 
 local MICRO = 1000000
 local MOST = 9007199254740991
-
--- Milliseconds that a key outlives its account. The server cannot know when an account ends by a
--- clock of the client, which only tests have: then it is an hour.
-local SPARE, SPARE_BY_CLIENT = 1000, 3600000
 
 -- a * b / t in whole numbers: quotient and remainder. a, b and t are at most 2^53, t at most 2^51.
 -- The product may need 106 bits, so b is taken a few bits at a time.

@@ -33,6 +33,8 @@ local function debt_at(quota, start, debt, begin)
   return max(0, debt)
 end
 
+-- The start of the present period and what is used in it; or nil, and what the list has to reach: a
+-- moment, and the number of periods from there on.
 local function open_period(quota, record, now)
   local start, used = 0, 0
   if record then
@@ -40,7 +42,7 @@ local function open_period(quota, record, now)
   end
   local at = period_of(quota, now)
   if not at then
-    return { stale = now, owed = 0 }
+    return nil, now, 0
   end
   local begin = quota.periods[at]
   if begin > start then
@@ -49,26 +51,26 @@ local function open_period(quota, record, now)
       debt = debt_at(quota, start, used, begin)
     end
     if not debt then
-      return { stale = start, owed = ceil(used / quota.size) }
+      return nil, start, ceil(used / quota.size)
     end
     start, used = begin, debt
   end
-  return { start = start, used = used, room = quota.size - used }
+  return start, used
 end
 
 -- µs until nothing is used; -1 if only the client's calendar knows.
-local function period_reset(quota, state, now)
-  if state.used <= 0 then
+local function period_reset(quota, start, used, now)
+  if used <= 0 then
     return 0
   end
-  local at = period_of(quota, max(now, state.start))
-  if not at or state.used > quota.size then
+  local at = period_of(quota, max(now, start))
+  if not at or used > quota.size then
     return -1
   end
   return quota.periods[at + 1] - now
 end
 
 -- When it stops mattering. Periods differ in length: a month has up to 31 days, nominally 30.
-local function period_til(quota, length, state, now)
-  return max(now, state.start) + (ceil(state.used / quota.size) + 1) * length * 1.1
+local function period_til(quota, start, used, now)
+  return max(now, start) + (ceil(used / quota.size) + 1) * quota.window * 1.1
 end

@@ -1,8 +1,10 @@
 -- The time, then the accounts as they are.
 
-local sent = unpack('>I8', ARGV[1])
-local reply = { pack('>I8', clock(sent)) }
-for n = 1, #KEYS do
-  reply[n + 1] = redis.call('GET', KEYS[n]) or ''
+local function read(keys, args)
+  local sent = unpack('>I8', args[1])
+  local reply = { pack('>I8', clock(sent)) }
+  for n = 1, #keys do
+    reply[n + 1] = redis.call('GET', keys[n]) or ''
+  end
+  return reply
 end
-return reply

@@ -1,15 +1,16 @@
 -- Charge every line of a call, or none: querybudget.ledger.reserve as one script.
 --
--- KEYS  the accounts, those of the lines first, then the reservation
--- ARGV  1  now (0: the server's time), hold, price, number of lines, number of accounts that have
+-- keys  the accounts, those of the lines first, then the reservation
+-- args  1  now (0: the server's time), hold, price, number of lines, number of accounts that have
 --          lines, id, its short name, tier; for each line: the number of its account, 1 for shadow or 2 to be
 --          left uncharged, amount and minimum, both priced; then the numbers of the accounts on
 --          probation, a byte each
---       2  of a call that profiles observe, what it was decided on, and what they are now: for each
---          account the version of its profile (zeros: it has none; ANY: whichever) and its new profile
---          (empty: as it is); then for each line of buckets its number from 1, and the least and the
---          most that may be left on it
+--       2  of a call that profiles observe, what it was decided on: for each account the version of its
+--          profile (zeros: it has none; ANY: whichever), and the number of its new profile among those
+--          below (0: it stays as it is); then for each line of buckets its number from 1, and the least
+--          and the most that may be left on it
 --       3… the quota of each line
+--       …  the new profiles, each behind its version
 --
 -- Returns one string that starts with
 --   A  admitted: now; for each line what is held and left, and µs until nothing is used
@@ -22,222 +23,175 @@
 --   D  reserved before with this id: now, the reservation; then the accounts as they are
 --   C  the list of a calendar's periods is too short: now, a moment that it has to reach, and the
 --      number of periods from there on
---
--- This runs for every call, so it is one piece: each call creates a script's functions again, which
--- costs more for each local that they refer to.
 
-local call, owners, reservation = ARGV[1], #KEYS - 1, KEYS[#KEYS]
-local now, hold, price, count, charged, id, gen, tier, first = unpack('>I8I8I8BBc12c6Bc0', call)
-if now == 0 then
-  local time = redis.call('TIME')
-  now = time[1] * MICRO + time[2]
-else
-  SPARE = SPARE_BY_CLIENT
-end
-
-local blobs, accounts = {}, {}
-for n = 1, owners do
-  blobs[n] = redis.call('GET', KEYS[n]) or ''
-end
-
-local function full(kind, more)
+local function found(kind, now, blobs, more)
   return { kind .. pack('>I8', now) .. (more or ''), unpack_table(blobs) }
 end
 
-local versions, profiles, ranges
-if ARGV[2] ~= '' then
-  local more, place = ARGV[2], 1
-  versions, profiles, ranges = {}, {}, {}
+-- What a call was decided on: the versions and new profiles of accounts, and what may be left on lines.
+local function read_decided(more, owners, args, before)
+  local versions, profiles, ranges, place, number = {}, {}, {}, 1, nil
   for n = 1, owners do
-    versions[n], profiles[n], place = unpack('>c12I3c0', more, place)
+    versions[n], number, place = unpack('>c12B', more, place)
+    profiles[n] = number > 0 and args[before + number]
   end
   while place <= #more do
     local n, least, most
     n, least, most, place = unpack('>Bi8i8', more, place)
     ranges[n] = { least, most }
   end
+  return versions, profiles, ranges
 end
 
-local expires = now + hold
-local without_shadow, unsure, held, answer = false, false, nil, nil
-local on_probation = sub(call, first + 18 * count)
-repeat
-  -- Accounts are changed line by line, and written only if all lines fit. If a shadow line does not,
-  -- they are read again, and shadow lines are left uncharged.
-  for n = 1, owners do
-    local blob = blobs[n]
-    accounts[n] = blob ~= '' and read_account(blob)
-      or { gen = gen, since = now, til = now, open = 0, held = 0, records = {} }
-  end
-  local refused, again, at = nil, false, first
-  for n = 1, versions and owners or 0 do
-    local profile = accounts[n].records['']
-    if versions[n] ~= ANY and versions[n] ~= (profile and sub(profile, 1, 12) or NONE) then
-      refused = 'S'
+-- A line's window with an amount more: its record, what was left, the amount, µs until nothing is used,
+-- and when the window stops mattering. Without a record, its calendar's list is too short: then a moment
+-- that it has to reach, and the number of periods from there on.
+local function charge(quota, record, amount, now, id, expires)
+  local kind, size = quota.kind, quota.size
+  if kind == 's' then
+    local total, debt, due, marks = open_slots(quota, record, now)
+    local room, til = size - total - debt, nil
+    amount = min(amount, max(room, 0))
+    if amount > 0 then
+      marks, til = charge_slots(quota, marks, amount, now)
+      til = til + quota.window
+      til = debt > 0 and max(til, due) or til
+    else
+      til = max(now, slots_til(quota, marks, debt, due))
     end
+    return pack_slots(total + amount, debt, due, marks), room, amount, til - now, til
+  elseif kind == 'l' then
+    local level, part, at = open_level(quota, record, now)
+    local room = size - level - (part > 0 and 1 or 0)
+    amount = min(amount, room)
+    level = level + amount
+    local reset = level_reset(quota, level, part, at, now)
+    return pack('>I7I7I7', level, part, at), room, amount, reset, now + reset
+  elseif kind == 'p' then
+    local start, used, owed = open_period(quota, record, now)
+    if not start then
+      return nil, used, owed
+    end
+    local room = size - used
+    amount = min(amount, room)
+    used = used + amount
+    local reset = period_reset(quota, start, used, now)
+    return pack('>I7I7', start, used), room, amount, reset, period_til(quota, start, used, now)
   end
-  held, answer = '', ''
-  for n = 1, count do
-    local owner, shadow, amount, minimum
-    owner, shadow, amount, minimum, at = unpack('>BBI8i8', call, at)
-    local text = ARGV[n + 2]
-    local kind, size, window, slot, key, more = unpack(QUOTA, text)
-    local account = accounts[owner]
-    local record = account.records[key]
-    local uncharged = shadow == 2 or without_shadow and shadow == 1
-    local room, reset, til = 0, 0, now
+  local leases = open_leases(record or '', now)
+  local room = size - #leases / LEASE * MICRO
+  leases = take_lease(leases, id, expires)
+  return leases, room, amount, MICRO, leases_til(leases)
+end
 
-    if kind == 's' then
-      -- Sliding: total, debt, due, then pairs of a time and an amount, oldest first.
-      local sum, debt, due, marks = 0, 0, 0, ''
-      if record then
-        sum, debt, due = unpack('>I7I7I7', record)
-        local from, last = 22, #record
-        while from < last do
-          local time, gone = unpack('>I7I7', record, from)
-          if time + window > now then
-            break
-          end
-          sum, from = sum - gone, from + 14
-        end
-        marks = sub(record, from)
-        if debt > 0 and due <= now then
-          debt = 0
-        end
+local FIGURES, HELD = {}, {} -- formats of so many lines
+local figures, held = {}, {} -- of the lines of a call; tables for each would be garbage
+
+local function reserve(keys, args)
+  local call, owners, reservation = args[1], #keys - 1, keys[#keys]
+  local now, hold, price, count, charged, id, gen, tier, first = unpack('>I8I8I8BBc12c6Bc0', call)
+  now = clock(now)
+
+  local blobs, accounts = {}, {}
+  for n = 1, owners do
+    blobs[n] = redis.call('GET', keys[n]) or ''
+  end
+  local versions, profiles, ranges
+  if args[2] ~= '' then
+    versions, profiles, ranges = read_decided(args[2], owners, args, count + 2)
+  end
+
+  local expires = now + hold
+  local without_shadow, unsure = false, false
+  repeat
+    -- Accounts are changed line by line, and written only if all lines fit. If a shadow line does not,
+    -- they are read again, and shadow lines are left uncharged.
+    for n = 1, owners do
+      local blob = blobs[n]
+      accounts[n] = blob ~= '' and read_account(blob)
+        or { gen = gen, since = now, til = now, open = 0, held = 0, records = {} }
+    end
+    local refused, again, at = nil, false, first
+    for n = 1, versions and owners or 0 do
+      local profile = accounts[n].records['']
+      if versions[n] ~= ANY and versions[n] ~= (profile and sub(profile, 1, 12) or NONE) then
+        refused = 'S'
       end
-      room = size - sum - debt
+    end
+    for n = 1, count do
+      local owner, shadow, amount, minimum
+      owner, shadow, amount, minimum, at = unpack('>BBI8i8', call, at)
+      local quota, account = read_quota(args[n + 2]), accounts[owner]
+      local records, key = account.records, quota.key
+      local record, room, taken, reset, til = charge(quota, records[key], amount, now, id, expires)
+      if not record then
+        return found('C', now, blobs, pack('>I8I8', room, taken))
+      end
       local range = ranges and ranges[n]
       if range and (room < range[1] or room > range[2]) then
         refused = 'S'
       end
-      amount = min(amount, max(room, 0))
-      if amount > 0 then
-        local length, newest, before = #marks, 0, 0
-        if length > 0 then
-          newest, before = unpack('>I7I7', marks, length - 13)
-        end
-        if length > 0 and now < newest + slot - newest % slot then
-          til = max(now, newest)
-          marks = sub(marks, 1, length - 14) .. pack('>I7I7', til, before + amount)
-        else
-          til = now
-          marks = marks .. pack('>I7I7', now, amount)
-        end
-        til = max(til + window, debt > 0 and due or 0)
-        reset = til - now
+      if room < minimum then
+        refused = refused or shadow == 0 and 'R' or nil
+        again = again or shadow == 1 and not without_shadow
+      end
+      local place = 3 * n - 2
+      if shadow == 2 or without_shadow and shadow == 1 then
+        held[n], figures[place], figures[place + 1] = -1, -1, 0
       else
-        if #marks > 0 then
-          til = unpack('>I7', marks, #marks - 13) + window
+        records[key] = record
+        if til > account.til then
+          account.til = til
         end
-        til = max(til, debt > 0 and due or 0)
-        reset = til - now
+        unsure = unsure or reset < 0
+        held[n], figures[place], figures[place + 1] = taken, taken, room - taken
       end
-      record = pack('>I7I7I7', sum + amount, debt, due) .. marks
-
-    elseif kind == 'l' then
-      -- GCRA: the level, its fraction, and their time. The rate is `window` units in `slot` µs.
-      local level, part, as_of = 0, 0, 0
-      if record then
-        level, part, as_of = unpack('>I7I7I7', record)
-      end
-      if now > as_of then
-        if level > 0 or part > 0 then
-          level, part = leaked(level, part, now - as_of, window, slot)
-        end
-        as_of = now
-      end
-      room = size - level - (part > 0 and 1 or 0)
-      amount = min(amount, room)
-      level = level + amount
-      local whole, rest = divided(level, slot, window)
-      reset = min(as_of - now + whole + ceil((rest + part) / window), MOST)
-      til = now + reset
-      record = pack('>I7I7I7', level, part, as_of)
-
-    elseif kind == 'p' then
-      -- Calendar: the start of the period, and what is used.
-      local quota = { size = size, text = text, more = more }
-      local state = open_period(quota, record, now)
-      if state.stale then
-        return full('C', pack('>I8I8', state.stale, state.owed))
-      end
-      room = state.room
-      amount = min(amount, room)
-      state.used = state.used + amount
-      reset = period_reset(quota, state, now)
-      unsure = unsure or reset < 0 and not uncharged
-      til = period_til(quota, window, state, now)
-      record = pack('>I7I7', state.start, state.used)
-
-    else
-      -- Leases: an id of 12 bytes and when it expires, the next to expire first.
-      local leases, from = record or '', 1
-      while from < #leases and unpack('>I7', leases, from + 12) <= now do
-        from = from + 19
-      end
-      leases = sub(leases, from)
-      room = size - #leases / 19 * MICRO
-      local to = #leases + 1
-      while to > 1 and unpack('>I7', leases, to - 7) > expires do
-        to = to - 19
-      end
-      record = sub(leases, 1, to - 1) .. id .. pack('>I7', expires) .. sub(leases, to)
-      reset, til = MICRO, unpack('>I7', record, #record - 6)
+      figures[place + 2] = reset
     end
-
-    if room < minimum then
-      refused = refused or shadow == 0 and 'R' or nil
-      again = again or shadow == 1 and not without_shadow
+    if refused then
+      local before = redis.call('GET', reservation)
+      return before and found('D', now, blobs, before) or found(refused, now, blobs)
     end
-    if uncharged then
-      amount, room = -1, -1
-    else
-      account.records[key] = record
-      if til > account.til then
-        account.til = til
-      end
+    without_shadow = without_shadow or again
+  until not again
+
+  -- All lines fit. A second request with the same id finds this reservation.
+  local forgotten = expires + GRACE
+  local gens = accounts[1].gen
+  for n = 2, charged do
+    gens = gens .. accounts[n].gen
+  end
+  HELD[count] = HELD[count] or '>' .. rep('i8', count)
+  local kept = pack('>I8I8I8I8', forgotten, now, expires, price)
+    .. gens .. pack(HELD[count], unpack_table(held, 1, count))
+  local span = format('%d', floor((hold + GRACE) / 1000) + 1000)
+  if not redis.call('SET', reservation, kept, 'NX', 'PX', span) then
+    return found('D', now, blobs, redis.call('GET', reservation))
+  end
+  local last, on_probation = pack('>I7', now) .. tier, sub(call, first + 18 * count)
+  for n = 1, owners do
+    local account, profile = accounts[n], profiles and profiles[n]
+    local records = account.records
+    if n <= charged then
+      account.open = account.open + 1
+      account.held = max(account.held, forgotten)
     end
-    held = held .. pack('>i8', amount)
-    answer = answer .. pack('>i8i8i8', amount, room - amount, reset)
+    if profile then
+      records[''] = profile
+      account.til = max(account.til, now + LIFETIME)
+    end
+    if n <= charged or profile then
+      local probation = on_probation ~= '' and find(on_probation, char(n), 1, true)
+      local before = records[LAST]
+      local known = not probation or before and byte(before) == 1
+      records[LAST] = (known and '\1' or '\0') .. last
+      write_account(keys[n], account, now, probation)
+    end
   end
-  if refused then
-    local before = redis.call('GET', reservation)
-    return before and full('D', before) or full(refused)
-  end
-  without_shadow = without_shadow or again
-until not again
 
--- All lines fit. A second request with the same id finds this reservation.
-local forgotten = expires + GRACE
-local gens = accounts[1].gen
-for n = 2, charged do
-  gens = gens .. accounts[n].gen
-end
-local kept = pack('>I8I8I8I8', forgotten, now, expires, price) .. gens .. held
-local span = floor((hold + GRACE) / 1000) + 1000
-if not redis.call('SET', reservation, kept, 'NX', 'PX', span) then
-  return full('D', redis.call('GET', reservation))
-end
-local last = pack('>I7', now) .. tier
-for n = 1, owners do
-  local account, profile = accounts[n], profiles and profiles[n] or ''
-  if n <= charged then
-    account.open = account.open + 1
-    account.held = max(account.held, forgotten)
+  if without_shadow or unsure then
+    return found('F', now, blobs, kept)
   end
-  if profile ~= '' then
-    account.records[''] = id .. profile
-    account.til = max(account.til, now + LIFETIME)
-  end
-  if n <= charged or profile ~= '' then
-    local probation, before = find(on_probation, char(n), 1, true), account.records[LAST]
-    local known = not probation or before and byte(before) == 1
-    account.records[LAST] = (known and '\1' or '\0') .. last
-    write_account(KEYS[n], account, now, probation)
-  end
+  FIGURES[count] = FIGURES[count] or '>c1I8' .. rep('i8i8i8', count)
+  return pack(FIGURES[count], 'A', now, unpack_table(figures, 1, 3 * count))
 end
-
-if without_shadow or unsure then
-  return full('F', kept)
-end
-return pack('>c1I8', 'A', now) .. answer

@@ -1,90 +1,90 @@
 -- Replace what is held by what was used: querybudget.ledger.settle as one script.
 --
--- KEYS  the accounts, then the reservation
--- ARGV  1  now (0: the server's time), id, number of lines; for each line: the number of its account,
+-- keys  the accounts, then the reservation
+-- args  1  now (0: the server's time), id, number of lines; for each line: the number of its account,
 --          amount, priced; then the numbers of the accounts on probation, a byte each
 --       2… the quota of each line
 --
 -- Returns D done, L late or N not known (any more). Or C as `reserve` does.
 
-local now, id, count, at = unpack('>I8c12B', ARGV[1])
-now = clock(now)
-local owners, reservation = #KEYS - 1, KEYS[#KEYS]
-local on_probation = sub(ARGV[1], at + 9 * count)
-
-local record = redis.call('GET', reservation)
-if not record then
-  return 'N'
-end
-local forgotten, made, expires, _, from = unpack('>I8I8I8I8', record)
-if forgotten <= now then
-  redis.call('DEL', reservation)
-  return 'N'
-end
-
-local accounts, known = {}, false
-for n = 1, owners do
-  local blob = redis.call('GET', KEYS[n])
-  local account = blob and read_account(blob)
-  if account and account.gen ~= sub(record, from, from + 5) then
-    account = nil
+-- The new record of a line's window, nil if nothing is used, and when it stops mattering. Without the
+-- latter its calendar's list is too short.
+local function corrected(quota, record, amount, id, made, now)
+  local kind = quota.kind
+  if kind == 's' then
+    return correct_slots(quota, record, amount, made, now)
+  elseif kind == 'l' then
+    return correct_level(quota, record, amount, now)
+  elseif kind == 'c' then
+    return correct_leases(record, id, now)
   end
-  from = from + 6
-  accounts[n] = account or false
-  known = known or account
-end
-if not known then
-  redis.call('DEL', reservation)
-  return 'N'
+  local start, used, owed = open_period(quota, record, now)
+  if not start then
+    return pack('>I8I8', used, owed), nil
+  end
+  return correct_period(quota, start, used, amount, made, now)
 end
 
-local late, lines = now >= expires, {}
-for n = 1, count do
-  local owner, amount, held
-  owner, amount, at = unpack('>BI8', ARGV[1], at)
-  held, from = unpack('>i8', record, from)
-  local account = accounts[owner]
-  if account and held >= 0 then
-    local quota = read_quota(ARGV[n + 1])
-    local lease = quota.kind == 'c'
-    local difference = lease and 0 or amount - held
-    if lease or difference > 0 or (difference ~= 0 and not late) then
-      local window = open_window(quota, account.records[quota.key], now)
-      if window.stale then
-        return 'C' .. pack('>I8I8I8', now, window.stale, window.owed)
+local function settle(keys, args)
+  local call = args[1]
+  local now, id, count, at = unpack('>I8c12B', call)
+  now = clock(now)
+  local owners, reservation = #keys - 1, keys[#keys]
+
+  local kept = redis.call('GET', reservation)
+  if not kept then
+    return 'N'
+  end
+  local forgotten, made, expires, _, from = unpack('>I8I8I8I8', kept)
+  if forgotten <= now then
+    redis.call('DEL', reservation)
+    return 'N'
+  end
+  local accounts, known
+  accounts, known, from = read_charged(keys, owners, kept, from)
+  if not known then
+    redis.call('DEL', reservation)
+    return 'N'
+  end
+
+  local late = now >= expires
+  for n = 1, count do
+    local owner, amount, held
+    owner, amount, at = unpack('>BI8', call, at)
+    held, from = unpack('>i8', kept, from)
+    local account = accounts[owner]
+    if account and held >= 0 then
+      local quota, difference = read_quota(args[n + 1]), amount - held
+      if quota.kind == 'c' or difference > 0 or (difference ~= 0 and not late) then
+        local key = quota.key
+        local record, til = corrected(quota, account.records[key], difference, id, made, now)
+        if not til then
+          return 'C' .. pack('>I8', now) .. record
+        end
+        account.records[key] = record
+        account.til = max(account.til, til)
       end
-      if lease then
-        free_lease(window, id)
+    end
+  end
+
+  -- First what frees memory, so that a full server lets the rest pass.
+  redis.call('DEL', reservation)
+  local on_probation = sub(call, at)
+  for n = 1, owners do
+    local account = accounts[n]
+    if account then
+      local records = account.records
+      account.open = max(0, account.open - 1)
+      local last = records[LAST]
+      records[LAST] = nil
+      if account.open == 0 and next(records) == nil then
+        redis.call('DEL', keys[n])
       else
-        adjust(quota, window, difference, made, now)
+        local probation = on_probation ~= '' and find(on_probation, char(n), 1, true)
+        records[LAST] = last and not probation and '\1' .. sub(last, 2) or last
+        write_account(keys[n], account, now, probation)
       end
-      lines[#lines + 1] = { quota = quota, account = account, window = window }
     end
   end
+  return late and 'L' or 'D'
 end
-
-for _, line in ipairs(lines) do
-  local quota, account, window = line.quota, line.account, line.window
-  local packed, til = close_window(quota, window, now)
-  account.records[quota.key] = not blank(quota, window) and packed or nil
-  account.til = max(account.til, til)
-end
-
--- First what frees memory, so that a full server lets the rest pass.
-redis.call('DEL', reservation)
-for n = 1, owners do
-  local account = accounts[n]
-  if account then
-    account.open = max(0, account.open - 1)
-    local last = account.records[LAST]
-    account.records[LAST] = nil
-    if account.open == 0 and next(account.records) == nil then
-      redis.call('DEL', KEYS[n])
-    else
-      local probation = find(on_probation, char(n), 1, true)
-      account.records[LAST] = last and not probation and '\1' .. sub(last, 2) or last
-      write_account(KEYS[n], account, now, probation)
-    end
-  end
-end
-return late and 'L' or 'D'

@@ -1,9 +1,9 @@
--- The windows of querybudget.ledger.windows: `open_window` brings one up to date, and `close_window`
--- packs it.
+-- The windows of querybudget.ledger.windows. Each is opened from its record, which brings it up to
+-- date, and packed again.
 --
 --   l  GCRA: level, part, at
 --   s  sliding: total, debt, due, then pairs of a time and an amount, oldest first
---   p  calendar: start, used
+--   p  calendar: start, used (period.lua)
 --   c  leases: an id of 12 bytes and when it expires, the next to expire first
 
 local ID = 12
@@ -20,94 +20,88 @@ local function open_level(quota, record, now)
     end
     at = now
   end
-  return { level = level, part = part, at = at, room = quota.size - level - (part > 0 and 1 or 0) }
+  return level, part, at
 end
 
+-- µs until a level is empty.
+local function level_reset(quota, level, part, at, now)
+  local whole, rest = divided(level, quota.time, quota.units)
+  return min(at - now + whole + ceil((rest + part) / quota.units), MOST)
+end
+
+-- Total, debt, due, and the pairs that still count.
 local function open_slots(quota, record, now)
-  local total, debt, due, from = 0, 0, 0, 22
-  local marks = ''
-  if record then
-    total, debt, due = unpack('>I7I7I7', record)
-    local size = #record
-    while from < size do
-      local time, amount = unpack('>I7I7', record, from)
-      if time + quota.window > now then
-        break
-      end
-      total = total - amount
-      from = from + MARK
+  if not record then
+    return 0, 0, 0, ''
+  end
+  local total, debt, due = unpack('>I7I7I7', record)
+  local window, from, size = quota.window, 22, #record
+  while from < size do
+    local time, amount = unpack('>I7I7', record, from)
+    if time + window > now then
+      break
     end
-    marks = sub(record, from)
+    total, from = total - amount, from + MARK
   end
   if debt > 0 and due <= now then
     debt = 0
   end
-  return { total = total, debt = debt, due = due, marks = marks, room = quota.size - total - debt }
+  return total, debt, due, sub(record, from)
 end
 
-local function open_leases(quota, record, now)
-  local leases, from = record or '', 1
-  while from < #leases and unpack('>I7', leases, from + ID) <= now do
+-- The pairs with an amount more, and the time of the newest.
+local function charge_slots(quota, marks, amount, now)
+  local size = #marks
+  if size > 0 then
+    local newest, held = unpack('>I7I7', marks, size - MARK + 1)
+    local slot = quota.slot
+    if now < newest + slot - newest % slot then
+      newest = max(now, newest)
+      return sub(marks, 1, size - MARK) .. pack('>I7I7', newest, held + amount), newest
+    end
+  end
+  return marks .. pack('>I7I7', now, amount), now
+end
+
+-- When nothing is used any more; 0 if nothing is.
+local function slots_til(quota, marks, debt, due)
+  local til, size = 0, #marks
+  if size > 0 then
+    til = unpack('>I7', marks, size - MARK + 1) + quota.window
+  end
+  return debt > 0 and max(til, due) or til
+end
+
+local function pack_slots(total, debt, due, marks)
+  return pack('>I7I7I7', total, debt, due) .. marks
+end
+
+local function open_leases(record, now)
+  local from, size = 1, #record
+  while from < size and unpack('>I7', record, from + ID) <= now do
     from = from + LEASE
   end
-  if from > 1 then
-    leases = sub(leases, from)
-  end
-  return { leases = leases, room = quota.size - #leases / LEASE * MICRO }
+  return from > 1 and sub(record, from) or record
 end
 
-local function open_window(quota, record, now)
-  local kind = quota.kind
-  if kind == 's' then
-    return open_slots(quota, record, now)
-  elseif kind == 'l' then
-    return open_level(quota, record, now)
-  elseif kind == 'p' then
-    return open_period(quota, record, now)
+local function take_lease(leases, id, expires)
+  local to = #leases + 1
+  while to > 1 and unpack('>I7', leases, to - 7) > expires do
+    to = to - LEASE
   end
-  return open_leases(quota, record, now)
+  return sub(leases, 1, to - 1) .. id .. pack('>I7', expires) .. sub(leases, to)
 end
 
--- The index of a lease's entry, or nil.
-local function find_lease(leases, id)
+local function free_lease(leases, id)
   local at = find(leases, id, 1, true)
   while at and (at - 1) % LEASE ~= 0 do
     at = find(leases, id, at + 1, true)
   end
-  return at
+  return at and sub(leases, 1, at - 1) .. sub(leases, at + LEASE) or leases
 end
 
-local function charge_slots(quota, window, amount, now)
-  if amount == 0 then
-    return
-  end
-  local marks, slot = window.marks, quota.slot
-  local size = #marks
-  window.total = window.total + amount
-  if size > 0 then
-    local newest, held = unpack('>I7I7', marks, size - MARK + 1)
-    if now < newest + slot - newest % slot then
-      window.marks = sub(marks, 1, size - MARK) .. pack('>I7I7', max(now, newest), held + amount)
-      return
-    end
-  end
-  window.marks = marks .. pack('>I7I7', now, amount)
+-- When the last lease expires; 0 if there is none.
+local function leases_til(leases)
+  local size = #leases
+  return size > 0 and unpack('>I7', leases, size - 6) or 0
 end
-
--- The packed window, and when it stops mattering.
-local function close_window(quota, window, now)
-  local kind = quota.kind
-  if kind == 's' then
-    local head = pack('>I7I7I7', window.total, window.debt, window.due)
-    return head .. window.marks, max(now + quota.window, window.debt > 0 and window.due or 0)
-  elseif kind == 'l' then
-    local level = window.level
-    local record = pack('>I7I7I7', level, window.part, window.at)
-    return record, max(now, window.at) + ceil((level + 1) / quota.units * quota.time * 1.000001) + 1
-  elseif kind == 'p' then
-    return pack('>I7I7', window.start, window.used), period_til(quota, quota.window, window, now)
-  end
-  local leases = window.leases
-  return leases, #leases > 0 and unpack('>I7', leases, #leases - 6) or now
-end
-
