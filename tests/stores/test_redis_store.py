@@ -143,19 +143,21 @@ async def test_500_calls_at_once_on_a_cluster_are_all_answered(redis_cluster: Cl
 async def test_two_versions_of_the_scripts_at_once_admit_exactly_n_of_2n(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours, versions = scripts._script, itertools.count()
+    ours, versions = scripts._operation, itertools.count()
     sent = set[bytes]()
 
-    def either(*names: str) -> scripts.Script:
-        script = ours(*names)
+    def either(name: str) -> scripts.Script:
+        script = ours(name)
         if next(versions) % 2:
             text = script.text + b"\n-- another version"
             digest = hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
-            script = scripts.Script(text, digest)
-        sent.add(script.digest)
+            library = script.library.replace(b"querybudget_", b"querybudget_other_")
+            function = script.function.replace(b"querybudget_", b"querybudget_other_")
+            script = scripts.Script(text, digest, function, library)
+        sent.add(script.function)
         return script
 
-    monkeypatch.setattr(scripts, "_script", either)
+    monkeypatch.setattr(scripts, "_operation", either)
     prefix = next(PREFIXES)
     async with opened(redis_server.url, prefix) as one, opened(redis_server.url, prefix) as other:
         calls = (

@@ -71,10 +71,10 @@ def short_name(name: str) -> bytes:
 
 
 class QuotaCodec:
-    """Packs quotas for scripts. Remembers all of it but the periods of calendars."""
+    """Packs quotas for scripts, and remembers them: a calendar's until its period ends."""
 
     def __init__(self) -> None:
-        self._packed: dict[int, tuple[Quota, bytes]] = {}
+        self._packed: dict[int, tuple[Quota, bytes, int, int]] = {}
 
     def pack(self, quota: Quota, moments: Sequence[int]) -> bytes:
         """Return what a script needs to know about a quota.
@@ -84,14 +84,23 @@ class QuotaCodec:
             moments: What a calendar's list of periods has to reach: the present in µs and, if a
                 script asked for them, a moment and the number of periods from there on.
         """
-        packed = self._packed.get(id(quota))
-        if packed is None or packed[0] is not quota:
-            if len(self._packed) >= MAX_REMEMBERED:
-                self._packed.clear()
-            packed = self._packed[id(quota)] = quota, _quota(quota)
+        found = self._packed.get(id(quota))
+        if found is not None and found[0] is quota:
+            if quota.algorithm is not Algorithm.CALENDAR:
+                return found[1]
+            if len(moments) == 1 and found[2] <= moments[0] < found[3]:
+                return found[1]
+        packed, begin, end = _quota(quota), 0, 0
         if quota.algorithm is Algorithm.CALENDAR:
-            return packed[1] + _periods(quota, moments)
-        return packed[1]
+            periods = _periods(quota, moments)
+            packed += b"".join([_uint56(bound) for period in periods for bound in period])
+            if len(moments) > 1:  # what few calls need
+                return packed
+            begin, end = periods[1]
+        if len(self._packed) >= MAX_REMEMBERED:
+            self._packed.clear()
+        self._packed[id(quota)] = quota, packed, begin, end
+        return packed
 
 
 def _quota(quota: Quota) -> bytes:
@@ -102,8 +111,8 @@ def _quota(quota: Quota) -> bytes:
     return head + bytes([len(key)]) + key
 
 
-def _periods(quota: Quota, moments: Sequence[int]) -> bytes:
-    """Return the periods around the first moment, and those that a script asked for."""
+def _periods(quota: Quota, moments: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the periods around the first moment, and before them those that a script asked for."""
     bounds = quota.bounds
     if bounds is None:
         raise ValueError(f"budget {quota.name!r} has a calendar window but no calendar")
@@ -118,7 +127,7 @@ def _periods(quota: Quota, moments: Sequence[int]) -> bytes:
             past.append(bounds(moment))
             moment = past[-1][1]
         periods = past + periods
-    return b"".join(_uint56(bound) for period in periods for bound in period)
+    return periods
 
 
 def _uint56(number: int) -> bytes:

@@ -26,6 +26,7 @@ try:
     from redis.exceptions import (
         NoPermissionError,
         NoScriptError,
+        ReadOnlyError,
         RedisError,
         ResponseError,
     )
@@ -212,11 +213,26 @@ class ServerConnection:
         connection = self._idle.pop() if self._idle else pool.make_connection()
         try:
             try:
-                return await _round_trip(connection, packed, len(commands))
+                return await self._round_trip(connection, packed, len(commands))
             except (RedisError, OSError, TimeoutError):
-                return await _round_trip(connection, packed, len(commands))
+                return await self._round_trip(connection, packed, len(commands))
         finally:
             self._idle.append(connection)
+
+    async def _round_trip(self, connection: Any, packed: bytes, count: int) -> list[Reply]:  # noqa: ANN401 - redis-py's
+        if not connection.is_connected:
+            await connection.connect()
+        await connection.send_packed_command(packed)
+        replies: list[Reply] = []
+        for _ in range(count):
+            try:
+                replies.append(await connection.read_response(disable_decoding=True))
+            except ResponseError as error:
+                replies.append(error)
+        if self._sentinels and any(map(_is_refused_by_replica, replies)):
+            await connection.disconnect()
+            raise ConnectionError("the master has become a replica")
+        return replies
 
 
 def _runs(calls: Sequence[_Call]) -> list[list[_Call]]:
@@ -259,12 +275,6 @@ def _packed(command: Command) -> bytes:
     return b"".join(parts)
 
 
-async def _round_trip(connection: Any, packed: bytes, count: int) -> list[Reply]:  # noqa: ANN401 - redis-py's
-    await connection.send_packed_command(packed)
-    replies: list[Reply] = []
-    for _ in range(count):
-        try:
-            replies.append(await connection.read_response(disable_decoding=True))
-        except ResponseError as error:
-            replies.append(error)
-    return replies
+def _is_refused_by_replica(reply: Reply) -> bool:
+    """Whether a script could change nothing; a function is refused as a whole."""
+    return isinstance(reply, list) and any(isinstance(one, ReadOnlyError) for one in reply)

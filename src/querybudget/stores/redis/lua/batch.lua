@@ -8,9 +8,6 @@
 
 local function failure(reason)
   local message = type(reason) == 'table' and reason.err or tostring(reason)
-  if find(message, '^READONLY') then
-    error(reason, 0) -- no call will do: clients look for another master
-  end
   return { err = find(message, '^%u+ ') and message or 'ERR ' .. message }
 end
 
