@@ -41,10 +41,16 @@ class TestRedisOverTcp(RedisContract):
         self.url = redis_server.url
 
 
-class TestRedisOverASocketFile(RedisContract):
+def without_functions(server: RedisServer) -> str:
+    """The URL, over its socket file, of a user of a server who may load no functions."""
+    server.call("ACL", "SETUSER", "scripts", "on", ">scripts", "~*", "+@all", "-function", "-fcall")
+    return f"{server.unix_url}?username=scripts&password=scripts"
+
+
+class TestRedisOverASocketFileByScripts(RedisContract):
     @pytest.fixture(autouse=True)
     def _server(self, redis_server: RedisServer) -> None:
-        self.url = redis_server.unix_url
+        self.url = without_functions(redis_server)
 
 
 class TestValkey(RedisContract):
@@ -66,7 +72,7 @@ class TestRedisCluster(RedisContract):
 
 
 class RedisMachine(StoreMachine):
-    examples = 40
+    examples = 20
     url: ClassVar[str]
     storage: StoreSettings
 
@@ -78,12 +84,18 @@ class RedisMachine(StoreMachine):
         return RedisStore(self.storage, clock=clock)
 
 
+class ScriptsMachine(RedisMachine):
+    url: ClassVar[str]
+
+
 @pytest.fixture
-def machine(redis_server: RedisServer) -> None:
+def machines(redis_server: RedisServer) -> None:
     RedisMachine.url = redis_server.url
+    ScriptsMachine.url = without_functions(redis_server)
 
 
-TestRedisMachine = pytest.mark.slow(pytest.mark.usefixtures("machine")(RedisMachine.TestCase))
+TestRedisMachine = pytest.mark.slow(pytest.mark.usefixtures("machines")(RedisMachine.TestCase))
+TestScriptsMachine = pytest.mark.slow(pytest.mark.usefixtures("machines")(ScriptsMachine.TestCase))
 
 
 class TestRedisConcurrently(StoreConcurrency):

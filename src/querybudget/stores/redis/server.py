@@ -50,7 +50,7 @@ MAX_QUEUED = 10_000
 """Calls waiting to be sent; further ones fail at once."""
 
 ROUNDS = 4
-"""Round trips for a run: as a function that is unknown, then loaded, and the same as a script."""
+"""Round trips for a run: what it runs may turn out to be unknown, and be forgotten again."""
 
 _SIZES = struct.Struct(">HH")
 
@@ -170,23 +170,25 @@ class ServerConnection:
             replies = await self._exchange([self._command(run) for run in runs])
             unknown: list[Sequence[_Call]] = []
             for run, reply in zip(runs, replies, strict=True):
-                if _is_unknown(reply, functions and bool(run[0].script.function)):
-                    unknown.append(run)
-                else:
+                if functions and run[0].script.function and _has_no_functions(reply):
+                    self._functions = False
+                elif not isinstance(reply, NoScriptError) and not _lacks_function(reply):
                     _tell(run, reply)
+                    continue
+                unknown.append(run)
             if not unknown:
                 return
-            await self._load([run[0].script for run in unknown], functions=functions)
+            await self._load([run[0].script for run in unknown])
             runs = unknown
         raise StoreError("the server forgot its scripts each time")
 
-    async def _load(self, scripts: Sequence[Script], *, functions: bool) -> None:
-        """Give the server scripts that it does not know."""
-        libraries = {script.library for script in scripts if functions and script.library}
+    async def _load(self, scripts: Sequence[Script]) -> None:
+        """Give the server what it does not know: a library, or scripts if it takes none."""
+        libraries = {script.library for script in scripts if self._functions and script.library}
         for reply in await self._exchange([("FUNCTION", "LOAD", text) for text in libraries]):
             if isinstance(reply, ResponseError) and "already exists" not in str(reply):
                 self._functions = False  # it has none, or we may not load any
-        texts = {script.text for script in scripts if not (functions and script.library)}
+        texts = {script.text for script in scripts if not (self._functions and script.library)}
         for reply in await self._exchange([("SCRIPT", "LOAD", text) for text in texts]):
             if isinstance(reply, ResponseError):  # the user may not load scripts
                 raise reply
@@ -256,14 +258,16 @@ def _tell(run: Sequence[_Call], reply: Reply) -> None:
         call.answer(its)
 
 
-def _is_unknown(reply: Reply, function: bool) -> bool:  # noqa: FBT001 - of the same two kinds throughout
-    """Whether the server has not run a script, because it does not know it or has no functions."""
-    if not function:
-        return isinstance(reply, NoScriptError)
+def _lacks_function(reply: Reply) -> bool:
+    """Whether a function was not run because its library is not loaded."""
+    return isinstance(reply, ResponseError) and "function not found" in str(reply).lower()
+
+
+def _has_no_functions(reply: Reply) -> bool:
+    """Whether a function was not run because the server has none, or we may not run any."""
     if isinstance(reply, NoPermissionError):
         return True
-    words = str(reply).lower() if isinstance(reply, ResponseError) else ""
-    return "function not found" in words or "unknown command" in words
+    return isinstance(reply, ResponseError) and "unknown command" in str(reply).lower()
 
 
 def _packed(command: Command) -> bytes:
@@ -277,4 +281,7 @@ def _packed(command: Command) -> bytes:
 
 def _is_refused_by_replica(reply: Reply) -> bool:
     """Whether a script could change nothing; a function is refused as a whole."""
-    return isinstance(reply, list) and any(isinstance(one, ReadOnlyError) for one in reply)
+    if not isinstance(reply, list):
+        return False
+    replies: list[Reply] = reply
+    return any(isinstance(one, ReadOnlyError) for one in replies)
