@@ -12,7 +12,7 @@ from querybudget.errors import StoreError
 from querybudget.ledger import Settled
 from querybudget.ledger.calendar import Calendar
 from querybudget.stores.redis import codec, scripts
-from querybudget.stores.redis.server import RUN_LENGTH
+from querybudget.stores.redis.pipelining import RUN_LENGTH
 from querybudget.testing.contracts.fixtures import quota_of
 from querybudget.units import MICRO, SECOND, Algorithm, Period, Quota, Unit
 from tests.servers.fixtures import Servers

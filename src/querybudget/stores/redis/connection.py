@@ -21,7 +21,7 @@ try:
     from redis.exceptions import NoScriptError
 
     from querybudget.stores.redis.faults import UnansweredError, store_error
-    from querybudget.stores.redis.server import PIPELINES, Reply, ServerConnection, batched
+    from querybudget.stores.redis.pipelining import PIPELINES, Reply, ServerConnection, batched
 except ImportError as error:  # pragma: no cover - CI has it
     raise SetupError("Redis and Valkey need a client: pip install 'querybudget[redis]'") from error
 
