@@ -144,6 +144,7 @@ class ServerConnection:
     async def aclose(self) -> None:
         while self._senders:
             await asyncio.gather(*self._senders, return_exceptions=True)
+            await asyncio.sleep(0)  # lets callbacks run; from Python 3.12 on, gather does not
         for connection in self._idle:
             await connection.disconnect()
         await self._server.aclose()
