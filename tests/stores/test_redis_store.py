@@ -23,7 +23,7 @@ from querybudget.resilience.health import StoreStats
 from querybudget.resilience.outbox import Outbox
 from querybudget.stores import open_store, system_clock
 from querybudget.stores.redis import RedisStore, scripts
-from querybudget.stores.redis.connection import PIPELINES
+from querybudget.stores.redis.pipelining import PIPELINES
 from querybudget.testing.contracts.fixtures import quota_of, seen, wide
 from querybudget.units import MICRO, ORDINARY_PRICE, SECOND, Algorithm, Micros, Quota, Unit
 from tests.servers.cluster import ClusterSet

@@ -16,7 +16,7 @@ import struct
 from collections import deque
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from querybudget.errors import StoreError
 from querybudget.stores.redis.scripts import Script
@@ -282,5 +282,5 @@ def _packed(command: Command) -> bytes:
 
 def _is_refused_by_replica(reply: Reply) -> bool:
     """Whether a script could change nothing; a function is refused as a whole."""
-    replies = cast("list[Reply]", reply) if isinstance(reply, list) else ()
+    replies: Any = reply if isinstance(reply, list) else ()
     return any(isinstance(one, ReadOnlyError) for one in replies)
