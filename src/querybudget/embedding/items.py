@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import cast
 
 import msgspec
 
@@ -64,9 +65,9 @@ def _strings(value: object) -> Iterator[str]:
         if isinstance(one, str):
             yield one
         elif isinstance(one, dict):
-            left.extend(reversed(one.values()))
+            left.extend(reversed(cast("dict[str, object]", one).values()))
         elif isinstance(one, list):
-            left.extend(reversed(one))
+            left.extend(reversed(cast("list[object]", one)))
 
 
 def _of_marks(text: str) -> list[str]:
