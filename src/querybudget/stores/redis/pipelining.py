@@ -282,5 +282,5 @@ def _packed(command: Command) -> bytes:
 
 def _is_refused_by_replica(reply: Reply) -> bool:
     """Whether a script could change nothing; a function is refused as a whole."""
-    replies: Any = reply if isinstance(reply, list) else ()
+    replies: list[Reply] = [*reply] if isinstance(reply, list) else []
     return any(isinstance(one, ReadOnlyError) for one in replies)
