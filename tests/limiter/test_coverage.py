@@ -296,6 +296,20 @@ async def test_callers_whose_templates_are_about_the_same_are_judged_together_to
     assert judged["c"] == (NO_TEMPLATE, "template:about:4")
 
 
+async def test_callers_whose_templates_are_about_the_same_are_judged_by_their_members() -> None:
+    campaign = {**STAGED, "name": "campaign", "limit": "1 bucket/30 days", "per": "template"}
+    limiter = memory_limiter(
+        policy({**campaign, "score": "only"}), analyzer=FakeAnalyzer({"Answer with care": 3})
+    )
+    admission = await ask(limiter, chat("one", template="Answer with care"))
+    assert admission.reserved is not None
+    *_, subject = admission.reserved.charge.lines
+    assert subject.partition == "template:about:3"
+    assert subject.response is not None
+    assert subject.response.suspects is not None
+    assert Stage.REFUSE not in dict(subject.response.stages)
+
+
 async def test_a_budget_in_requests_counts_calls_without_a_template_for_their_own_caller() -> None:
     own = {"name": "own", "limit": "4 requests/day", "per": "template"}
     limiter = memory_limiter(policy(BREADTH, own), analyzer=FakeAnalyzer())

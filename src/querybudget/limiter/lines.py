@@ -176,7 +176,7 @@ def _judged(response: BucketResponse, pool: str, subject: str) -> BucketResponse
     """Return how a pool judges its callers, by what they have in common."""
     if pool == NO_TEMPLATE:
         return _by_members(response)
-    return _mild(response) if pool and pool == subject else response
+    return _mildly(response) if pool and pool == subject else response
 
 
 @lru_cache(CACHED)
@@ -190,13 +190,14 @@ def _by_members(response: BucketResponse) -> BucketResponse:
 
 
 @lru_cache(CACHED)
-def _mild(response: BucketResponse) -> BucketResponse:
-    """Return how callers are judged whose templates are about the same: that refuses nobody.
+def _mildly(response: BucketResponse) -> BucketResponse:
+    """Return how callers are judged whose templates are about the same: by members, and refused never.
 
-    It is less in common than the words.
+    That is less in common than the words. Judged as a whole, callers whose honest applications are
+    about the same held each other.
     """
     milder = tuple(one for one in response.stages if one[0] is not Stage.REFUSE)
-    return replace(response, stages=milder)
+    return replace(_by_members(response), stages=milder)
 
 
 def _pool(examined: Examined, index: int) -> str:
