@@ -191,7 +191,7 @@ def _by_members(response: BucketResponse) -> BucketResponse:
 
 @lru_cache(CACHED)
 def _mildly(response: BucketResponse) -> BucketResponse:
-    """Return how callers are judged whose templates are about the same: by members, and refused never.
+    """Return how callers are judged whose templates are about the same: by members, never refused.
 
     That is less in common than the words. Judged as a whole, callers whose honest applications are
     about the same held each other.
