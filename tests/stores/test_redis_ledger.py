@@ -320,7 +320,7 @@ def chunk(draw: random.Random) -> Chunk:
         draw.randbytes(WORD_BITS // 8),
         tuple(draw.randrange(100) for _ in STYLE_FEATURES),
         0,
-        (draw.randrange(-2_000, 2_000), draw.randrange(-2_000, 2_000)),
+        (draw.randrange(-127, 128), draw.randrange(-127, 128)),
         draw.randrange(2**12),
     )
 
