@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import pytest
 
 from querybudget.admin import LocalAdmin
 from querybudget.errors import SetupError
-from querybudget.limiter import Limiter
+from querybudget.limiter import Limiter, override_sources
 from querybudget.overrides import Effect, Override
+from querybudget.policy.override_words import read_overrides
 from querybudget.stores import MemoryStore
 from querybudget.testing.clock import ManualClock
 from querybudget.testing.limiter import memory_limiter
@@ -77,6 +80,30 @@ async def test_a_file_is_read_again_when_it_has_changed(
     await limiter.feed.refresh()
     moved(limiter, 60)
     assert await admitted(limiter, "bob") == 6
+
+
+async def test_a_file_that_is_still_being_read_is_not_taken_for_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "more.csv"
+    path.write_text("user,factor\nada,2\n")
+    limiter = limiter_of({"from": str(path)})
+    path.write_text("user,factor\nada,2\nbob,3\n")
+    begun, proceed = threading.Event(), threading.Event()
+
+    def waits(*arguments: Any) -> Any:
+        if not begun.is_set():
+            begun.set()
+            proceed.wait()
+        return read_overrides(*arguments)
+
+    monkeypatch.setattr(override_sources, "read_overrides", waits)
+    first = asyncio.create_task(limiter.feed.refresh())
+    await asyncio.to_thread(begun.wait)
+    await limiter.feed.refresh()
+    proceed.set()
+    assert await admitted(limiter, "bob") == 6
+    await first
 
 
 @pytest.mark.parametrize("function", ["listed", "awaited"])

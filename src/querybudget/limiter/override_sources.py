@@ -86,9 +86,12 @@ class SourceReader:
 
     async def _read_file(self) -> None:
         state = await asyncio.to_thread(_state_of, self._source.target)
-        if state != self._state:
-            self._state = state
+        if state == self._state:
+            return
+        try:
             self._take(await asyncio.to_thread(read_overrides, self._source.target, self._known))
+        finally:  # only now: who looks meanwhile does not take a file for read that is being read
+            self._state = state
 
     def _take(self, found: _Read) -> None:
         placed = self._rules.placed
