@@ -137,12 +137,24 @@ def test_problems_are_told_as_json(program: Console) -> None:
     assert answer.json() == {"error": "The store does not answer: connection refused"}
 
 
+CHANGES = ["overrides", "reload", "budgets/rpm/mode", "accounts/x/pardon"]
+
+
 @pytest.mark.parametrize(
-    "body", ['{"a":' * 9_000 + "1" + "}" * 9_000, '{"by": "\\ud800"}', "[" * 60_000]
+    "body", ['{"by":' * 9_000 + "1" + "}" * 9_000, '{"by": "\\ud800"}', "[" * 60_000]
 )
-@pytest.mark.parametrize("path", ["overrides", "reload", "budgets/rpm/mode", "accounts/x/pardon"])
+@pytest.mark.parametrize("path", CHANGES)
 def test_no_body_is_too_odd_for_an_answer(program: Console, path: str, body: str) -> None:
     assert program.post(f"/api/{path}", content=body).status_code == 400
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_a_member_without_meaning_is_refused_or_skipped_however_deep(
+    program: Console, path: str
+) -> None:
+    """By the Python: from 3.14 on, its stack has room for so many values inside each other."""
+    body = '{"a":' * 9_000 + "1" + "}" * 9_000
+    assert program.post(f"/api/{path}", content=body).status_code in {200, 400}
 
 
 def test_nobody_chooses_the_id_of_an_override(program: Console) -> None:
