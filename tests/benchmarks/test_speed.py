@@ -1,5 +1,7 @@
 """What the benchmarks of speed compute, and what their page says of it."""
 
+# ruff: noqa: E402 - the benchmarks import the rivals
+
 from __future__ import annotations
 
 import json
@@ -8,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+for rival in ("ratelimit", "slowapi", "throttled"):
+    pytest.importorskip(rival, reason=f"{rival} is not installed: `make check` installs the rivals")
 
 from benchmarks.http.load import parsed
 from benchmarks.overhead import bodies
