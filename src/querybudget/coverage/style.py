@@ -9,8 +9,7 @@ beginning of a chunk is read.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 from zlib import crc32
 
 from querybudget.coverage import lexicon
@@ -73,19 +72,8 @@ class _Words(dict[str, int]):
 _CACHE = _Words()
 
 
-Words: TypeAlias = tuple[int, int, int, int, bytes]
-"""The marks of a prompt's words and of the first two, the number of distinct words and of all, and
-the bitmap of words."""
-
-
-def style_features(
-    text: str, read: Callable[[str], Words | None] = lambda _: None
-) -> tuple[tuple[int, ...], bytes]:
+def style_features(text: str) -> tuple[tuple[int, ...], bytes]:
     """Return the style features and the words of a prompt.
-
-    Args:
-        text: The prompt.
-        read: Does what `read_words` does, or returns None if that must do it.
 
     Returns:
         The features in the order of `STYLE_FEATURES`, and the words as a bitmap of `WORD_BITS`
@@ -95,27 +83,21 @@ def style_features(
     if not start:
         return (), b""
     dense = not start.isascii() and _DENSE.search(start) is not None
-    lower = start.lower()
-    found = None if dense else read(lower)
-    marks, first, distinct, count, bitmap = found or read_words(lower, dense=dense)
+    words = start.translate(_ASCII).split() if start.isascii() else _WORD.findall(start.lower())
+    words = _pairs(words) if dense else words[:_MAX_WORDS]
+    marks, first, bits = _look_up(words)
     if dense:
         for phrase, mark in lexicon.PHRASES:
             if phrase in start:
                 marks |= mark
         first = marks
-    variety = 100 * distinct // (count or 1)
-    return _features(text, start, variety, marks, first), bitmap
+    features = _features(text, start, words, marks, first)
+    return features, bits.to_bytes(WORD_BITS // 8, "little")
 
 
-def read_words(lower: str, *, dense: bool = False) -> Words:
-    """Return what the words of a text are, by its lower case."""
-    words = lower.translate(_ASCII).split() if lower.isascii() else _WORD.findall(lower)
-    words = _pairs(words) if dense else words[:_MAX_WORDS]
-    marks, first, bits = _look_up(words)
-    return marks, first, len(set(words)), len(words), bits.to_bytes(WORD_BITS // 8, "little")
-
-
-def _features(text: str, start: str, variety: int, marks: int, first: int) -> tuple[int, ...]:
+def _features(
+    text: str, start: str, words: Sequence[str], marks: int, first: int
+) -> tuple[int, ...]:
     latin = start.encode("ascii", "ignore")
     return (
         100 * (marks & lexicon.FIRST > 0),
@@ -129,7 +111,7 @@ def _features(text: str, start: str, variety: int, marks: int, first: int) -> tu
         100 * (marks & lexicon.JUDGING > 0),
         100 * (marks & lexicon.FORMAT > 0),
         100 * (marks & lexicon.SECOND > 0),
-        variety,
+        100 * len(set(words)) // (len(words) or 1),
     )
 
 

@@ -18,7 +18,7 @@ contraction of floating-point operations (-ffp-contract=off): the results must n
 #define NONE (-1)
 
 /* Bits of a character's class, as signs.py sets them. */
-enum { WORD = 1, UNSPACED = 2, LETTER = 4, ALNUM = 8, GAP = 16, SKIPPED = 32 };
+enum { WORD = 1, UNSPACED = 2, LETTER = 4, GAP = 8, SKIPPED = 16 };
 
 /* Flags of a character's folded form, as signs.py sets them, above the character. */
 #define SPECIAL 0x80000000u  /* what it becomes depends on its neighbours */
@@ -55,7 +55,6 @@ typedef struct {
     uint32_t *slots;    /* by hash: 8 more bits of the hash, and the number of a word from 1 on */
     uint8_t *longest;   /* letters of the longest word, by the hash of the first three */
     uint32_t mask;
-    uint32_t count;
     PyObject *classes, *folds, *expansions;  /* bytes */
 } Lexicon;
 
@@ -134,7 +133,7 @@ static int32_t longest_piece(const Lexicon *self, const Py_UCS4 *word, Py_ssize_
     return NONE;
 }
 
-static int add_word(Lexicon *self, uint32_t number)
+static void add_word(Lexicon *self, uint32_t number)
 {
     const Py_UCS4 *word = self->words + self->starts[number];
     Py_ssize_t size = self->starts[number + 1] - self->starts[number];
@@ -151,7 +150,6 @@ static int add_word(Lexicon *self, uint32_t number)
         if (letters > *longest)
             *longest = (uint8_t)letters;
     }
-    return 1;
 }
 
 static void lexicon_free(PyObject *object)
@@ -182,7 +180,6 @@ static int fill(Lexicon *self, PyObject *words)
         PyErr_SetString(PyExc_ValueError, "expected a smaller vocabulary");
         return 0;
     }
-    self->count = (uint32_t)count;
     for (self->mask = 1; self->mask < 2 * (uint64_t)count; self->mask = self->mask * 2 + 1) {}
     self->words = PyMem_Calloc(total + 1, sizeof *self->words);
     self->starts = PyMem_Calloc(count + 1, sizeof *self->starts);
@@ -209,13 +206,26 @@ static int fill(Lexicon *self, PyObject *words)
     return 1;
 }
 
+/* Return whether what each character becomes is inside the table of expansions. */
+static int are_folds(PyObject *folds, PyObject *expansions)
+{
+    if (PyBytes_Size(folds) != 4 * PLANE)
+        return 0;
+    const uint32_t *table = (const uint32_t *)(const void *)PyBytes_AsString(folds);
+    for (Py_UCS4 sign = 0; sign < PLANE; sign++) {
+        uint32_t form = table[sign] & CODE;
+        if (table[sign] & EXPANDS && (form >> 4) + (form & 15) > PyBytes_Size(expansions) / 4)
+            return 0;
+    }
+    return 1;
+}
+
 static PyObject *lexicon_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(names))
 {
     PyObject *words, *classes, *folds, *expansions;
     if (!PyArg_ParseTuple(arguments, "OSSS", &words, &classes, &folds, &expansions))
         return NULL;
-    if (!PyList_Check(words) || PyBytes_Size(classes) != PLANE ||
-        (PyBytes_Size(folds) != 4 * PLANE && PyBytes_Size(folds))) {
+    if (!PyList_Check(words) || PyBytes_Size(classes) != PLANE || !are_folds(folds, expansions)) {
         PyErr_SetString(PyExc_TypeError, "expected words, classes and folded forms");
         return NULL;
     }
@@ -251,7 +261,7 @@ static int fold(const Lexicon *self, Text *text)
     Py_ssize_t size = 0, most = text->size + LONGER;
     uint32_t before = 0;
     int marks = 0;
-    Py_UCS4 *into = !PyBytes_Size(self->folds) ? NULL : PyMem_Malloc((most + 16) * sizeof *into);
+    Py_UCS4 *into = PyMem_Malloc((most + 16) * sizeof *into);
     if (!into)
         return 0;
     for (Py_ssize_t n = 0; n < text->size; n++) {
@@ -288,10 +298,26 @@ special:
 
 /* -- Words of a vocabulary --------------------------------------------------------------------- */
 
-typedef int (*Row)(void *context, int32_t row);
+typedef struct {
+    const int8_t *rows;
+    const float *scales;
+    float *into;
+    Py_ssize_t count, dimensions;
+} Sum;
 
-/* Call a function with each row of a folded text, as WordPiece.rows returns them. */
-static int each_row(const Lexicon *self, Text text, Row call, void *context)
+static int add_row(Sum *sum, int32_t row)
+{
+    if (row >= sum->count)
+        return 0;
+    const int8_t *from = sum->rows + (Py_ssize_t)row * sum->dimensions;
+    float scale = sum->scales[row];
+    for (Py_ssize_t n = 0; n < sum->dimensions; n++)
+        sum->into[n] += scale * (float)from[n];
+    return 1;
+}
+
+/* Add each row of a folded text, in the order of WordPiece.rows. */
+static int add_rows(const Lexicon *self, Text text, Sum *sum)
 {
     enum { MOST_LETTERS = 100 };
     const uint8_t *classes = (const uint8_t *)PyBytes_AsString(self->classes);
@@ -301,7 +327,7 @@ static int each_row(const Lexicon *self, Text text, Row call, void *context)
         for (end = start + 1; end < text.size; end++)
             if ((class_of(classes, text.at[end]) & (WORD | UNSPACED)) != kind)
                 break;
-        if (!kind || (kind == WORD && end - start > MOST_LETTERS))
+        if (!kind || (kind != UNSPACED && end - start > MOST_LETTERS))
             continue;
         Py_ssize_t count = 0, size;
         for (Py_ssize_t at = start; at < end; at += size) {
@@ -310,7 +336,7 @@ static int each_row(const Lexicon *self, Text text, Row call, void *context)
             if (kind == UNSPACED) {
                 if (row == NONE)
                     size = 1;
-                else if (!call(context, row))
+                else if (!add_row(sum, row))
                     return 0;
             } else if (row == NONE) {
                 count = 0;
@@ -319,7 +345,7 @@ static int each_row(const Lexicon *self, Text text, Row call, void *context)
                 rows[count++] = row;
         }
         for (Py_ssize_t n = 0; n < count; n++)
-            if (!call(context, rows[n]))
+            if (!add_row(sum, rows[n]))
                 return 0;
     }
     return 1;
@@ -334,52 +360,6 @@ static int folded_text(const Lexicon *self, PyObject *object, int folded, Text *
         return 1;
     PyMem_Free(text->at);
     return -1;
-}
-
-static int append_row(void *list, int32_t row)
-{
-    PyObject *number = PyLong_FromLong(row);
-    int failed = !number || PyList_Append(list, number);
-    Py_XDECREF(number);
-    return !failed;
-}
-
-/* WordPiece.rows */
-static PyObject *lexicon_rows(PyObject *self, PyObject *arguments)
-{
-    PyObject *object, *rows;
-    int folded;
-    Text text;
-    if (!PyArg_ParseTuple(arguments, "Op", &object, &folded))
-        return NULL;
-    int taken = folded_text((Lexicon *)self, object, folded, &text);
-    if (taken <= 0)
-        return taken ? Py_NewRef(Py_None) : NULL;
-    rows = PyList_New(0);
-    if (rows && !each_row((Lexicon *)self, text, append_row, rows))
-        Py_CLEAR(rows);
-    PyMem_Free(text.at);
-    return rows;
-}
-
-typedef struct {
-    const int8_t *rows;
-    const float *scales;
-    float *into;
-    Py_ssize_t count, dimensions;
-    int some;
-} Sum;
-
-static int add_row(void *context, int32_t row)
-{
-    Sum *sum = context;
-    if (row >= sum->count)
-        return 0;
-    const int8_t *from = sum->rows + (Py_ssize_t)row * sum->dimensions;
-    float scale = sum->scales[row];
-    for (Py_ssize_t n = 0; n < sum->dimensions; n++)
-        sum->into[n] += scale * (float)from[n];
-    return sum->some = 1;
 }
 
 static void to_unit_length(float *vector, Py_ssize_t size)
@@ -402,14 +382,14 @@ static PyObject *lexicon_vector(PyObject *self, PyObject *arguments)
     Py_buffer rows, scales, into;
     if (!PyArg_ParseTuple(arguments, "Opy*y*w*", &object, &folded, &rows, &scales, &into))
         return NULL;
-    Sum sum = {rows.buf, scales.buf, into.buf, scales.len / 4, into.len / 4, 0};
+    Sum sum = {rows.buf, scales.buf, into.buf, scales.len / 4, into.len / 4};
     if (rows.len != sum.count * sum.dimensions) {
         PyErr_SetString(PyExc_ValueError, "expected as many rows as scales");
         goto done;
     }
     int taken = folded_text((Lexicon *)self, object, folded, &text);
     if (taken > 0) {
-        if (each_row((Lexicon *)self, text, add_row, &sum)) {
+        if (add_rows((Lexicon *)self, text, &sum)) {
             to_unit_length(sum.into, sum.dimensions);
             result = Py_NewRef(Py_True);
         } else
@@ -495,7 +475,8 @@ static PyObject *lexicon_reads(PyObject *object, PyObject *arguments)
             int is_known = row_of(self, word, size) != NONE;
             longer++;
             known += is_known;
-            unread = is_known || unread >= STRETCH ? (unread >= STRETCH ? unread : 0) : unread + 1;
+            if (unread < STRETCH)
+                unread = is_known ? 0 : unread + 1;
         }
     }
     if (plain && SCARCE * longer <= words)
@@ -504,95 +485,6 @@ static PyObject *lexicon_reads(PyObject *object, PyObject *arguments)
         plain = (double)known >= 0.6 * (double)longer && unread < STRETCH;
     PyMem_Free(text.at);
     return PyBool_FromLong(plain);
-}
-
-/* -- Style ------------------------------------------------------------------------------------- */
-
-static uint32_t CRC[256];
-
-static void make_crc(void)
-{
-    for (uint32_t n = 0; n < 256; n++) {
-        uint32_t rest = n;
-        for (int bit = 0; bit < 8; bit++)
-            rest = rest >> 1 ^ (rest & 1 ? 0xEDB88320u : 0);
-        CRC[n] = rest;
-    }
-}
-
-static uint32_t crc_of(const Py_UCS4 *word, Py_ssize_t size)
-{
-    uint32_t crc = 0xFFFFFFFFu;
-#define BYTE(value) (crc = crc >> 8 ^ CRC[(crc ^ (value)) & 0xFF])
-    for (Py_ssize_t n = 0; n < size; n++) {
-        Py_UCS4 sign = word[n];
-        if (sign < 0x80)
-            BYTE(sign);
-        else if (sign < 0x800)
-            BYTE(0xC0 | sign >> 6), BYTE(0x80 | (sign & 0x3F));
-        else
-            BYTE(0xE0 | sign >> 12), BYTE(0x80 | (sign >> 6 & 0x3F)), BYTE(0x80 | (sign & 0x3F));
-    }
-#undef BYTE
-    return ~crc;
-}
-
-/* coverage.style.read_words: the marks of all words and of the first two, the distinct words, all, the bitmap */
-static PyObject *lexicon_style(PyObject *object, PyObject *arguments)
-{
-    enum { MOST = 48, BITS = 1024 };
-    Lexicon *self = (Lexicon *)object;
-    const uint8_t *classes = (const uint8_t *)PyBytes_AsString(self->classes);
-    PyObject *of, *result = NULL;
-    Py_buffer marks;
-    Text text;
-    if (!PyArg_ParseTuple(arguments, "Oy*", &of, &marks))
-        return NULL;
-    if (marks.len != 2 * (Py_ssize_t)self->count) {
-        PyErr_SetString(PyExc_ValueError, "expected marks for each word");
-        PyBuffer_Release(&marks);
-        return NULL;
-    }
-    if (!take(of, &text)) {
-        PyBuffer_Release(&marks);
-        return NULL;
-    }
-    uint8_t bitmap[BITS / 8] = {0};
-    Py_ssize_t starts[MOST], sizes[MOST], words = 0, distinct = 0, start = 0;
-    unsigned every = 0, first = 0;
-    for (Py_ssize_t n = 0; n <= text.size && words < MOST; n++) {
-        Py_UCS4 sign = n < text.size ? text.at[n] : ' ';
-        if (sign >= PLANE && !(sign >= 0x1F300 && sign <= 0x1FAFF)) {
-            result = Py_NewRef(Py_None);
-            goto done;
-        }
-        if (sign < PLANE && classes[sign] & ALNUM)
-            continue;
-        Py_ssize_t size = n - start;
-        const Py_UCS4 *word = text.at + start;
-        start = n + 1;
-        if (!size)
-            continue;
-        int32_t row = row_of(self, word, size);
-        unsigned marked = row == NONE ? 0 : ((const uint16_t *)marks.buf)[row];
-        uint32_t bit = crc_of(word, size) % BITS;
-        bitmap[bit / 8] |= (uint8_t)(1 << bit % 8);
-        every |= marked;
-        if (words < 2)
-            first |= marked;
-        int is_new = 1;
-        for (Py_ssize_t other = 0; other < words && is_new; other++)
-            is_new = sizes[other] != size ||
-                     memcmp(text.at + starts[other], word, size * sizeof *word) != 0;
-        distinct += is_new;
-        starts[words] = word - text.at;
-        sizes[words++] = size;
-    }
-    result = Py_BuildValue("IInny#", every, first, distinct, words, bitmap, (Py_ssize_t)sizeof bitmap);
-done:
-    PyMem_Free(text.at);
-    PyBuffer_Release(&marks);
-    return result;
 }
 
 /* -- Borders ----------------------------------------------------------------------------------- */
@@ -614,33 +506,31 @@ static void rank(uint32_t *ranks, uint32_t *hashes, Text text, const uint8_t *ki
         for (Py_ssize_t n = size - 1; n >= wide; n--)
             hashes[n] += hashes[n - wide] * factor;
     ranks[0] = 0;
-    for (Py_ssize_t n = 0; n + 1 < size; n++) {
+    for (Py_ssize_t n = 0, last = 0; n + 1 < size; n++) {
         uint32_t hash = hashes[n] ^ hashes[n] >> 16;
         uint8_t kind = kind_of(kinds, text.at[n]);
-        uint32_t class = kind & 7;
-        if (n && kind == OF_WORD)
-            class += kind_of(kinds, text.at[n - 1]) >> 3 & 1;
+        uint32_t class = (kind & 7) + (kind == OF_WORD && last & 8);
         ranks[n + 1] = (hash * key[2]) >> (32 - CLASS_SHIFT) | class << CLASS_SHIFT;
+        last = kind;
     }
 }
 
-/* Mark the ranks that are higher than those before them, and no lower than those after (_borders). */
-static void find_borders(const uint32_t *ranks, Py_ssize_t size, uint8_t *border, Py_ssize_t *queue)
+/* Return the first border from a place on (_borders): a rank that is higher than those before it and
+   no lower than those after. What a rank is no lower than, behind it, is no border. */
+static Py_ssize_t next_border(const uint32_t *ranks, Py_ssize_t size, Py_ssize_t from)
 {
-    for (int after = 0; after < 2; after++) {
-        Py_ssize_t head = 0, tail = 0;
-        for (Py_ssize_t n = 0; n < size; n++) {
-            Py_ssize_t at = after ? size - 1 - n : n;
-            while (head < tail && (after ? queue[head] - at : at - queue[head]) > BORDERS_AROUND)
-                head++;
-            uint32_t highest = head < tail ? ranks[queue[head]] : 0;
-            int is_border = after ? ranks[at] >= highest : ranks[at] > highest;
-            border[at] = (uint8_t)(after ? border[at] && is_border : is_border);
-            while (head < tail && ranks[queue[tail - 1]] <= ranks[at])
-                tail--;
-            queue[tail++] = at;
-        }
+    for (Py_ssize_t n = from, after; n < size; n = after) {
+        Py_ssize_t end = size - n > BORDERS_AROUND ? n + BORDERS_AROUND + 1 : size, before = n;
+        for (after = n + 1; after < end && ranks[after] <= ranks[n];)
+            after++;
+        if (after < end)
+            continue;
+        while (before > 0 && n - before < BORDERS_AROUND && ranks[before - 1] < ranks[n])
+            before--;
+        if (ranks[n] && (!before || n - before == BORDERS_AROUND))
+            return n;
     }
+    return size;
 }
 
 static int append(PyObject *list, Py_ssize_t value)
@@ -652,15 +542,13 @@ static int append(PyObject *list, Py_ssize_t value)
 }
 
 /* Where chunks end (Cutter.cut) */
-static int append_ends(PyObject *ends, const uint32_t *ranks, const uint8_t *borders, Py_ssize_t size)
+static int append_ends(PyObject *ends, const uint32_t *ranks, Py_ssize_t size)
 {
-    Py_ssize_t start = 0;
-    for (Py_ssize_t n = 0; n <= size; n++) {
-        if (n < size && !borders[n])
-            continue;
-        Py_ssize_t border = size - n < MINIMUM ? size : n;
-        if (border - start < MINIMUM)
-            continue;
+    for (Py_ssize_t start = 0, from = 0; start < size;) {
+        Py_ssize_t border = next_border(ranks, size, from);
+        from = border + BORDERS_AROUND + 1;
+        if (size - border < MINIMUM)
+            border = size;
         while (border - start > MAXIMUM) {
             Py_ssize_t best = start + SPLIT;
             for (Py_ssize_t at = best; at < start + 2 * SPLIT; at++)
@@ -669,10 +557,8 @@ static int append_ends(PyObject *ends, const uint32_t *ranks, const uint8_t *bor
             if (!append(ends, start = best))
                 return 0;
         }
-        if (!append(ends, start = border))
+        if ((border - start >= MINIMUM || border == size) && !append(ends, start = border))
             return 0;
-        if (border == size)
-            break;
     }
     return 1;
 }
@@ -690,16 +576,12 @@ static PyObject *kernel_ends(PyObject *Py_UNUSED(module), PyObject *arguments)
     else if (take(of, &text)) {
         size_t size = (size_t)text.size;
         const uint32_t of_key[3] = {key[0], key[1], key[2]};
-        /* Ranks, hashes, a queue of places, and what is a border. */
-        uint32_t *ranks = PyMem_Malloc((size + 1) * (4 + 4 + sizeof(Py_ssize_t) + 1));
+        uint32_t *ranks = PyMem_Calloc(2 * (size + 1), sizeof *ranks);  /* and the hashes behind them */
         if (!ranks)
             PyErr_NoMemory();
         else if ((ends = PyList_New(0)) && size) {
-            Py_ssize_t *queue = (Py_ssize_t *)(void *)(ranks + 2 * (size + 1));
-            uint8_t *borders = (uint8_t *)(queue + size + 1);
             rank(ranks, ranks + size + 1, text, kinds.buf, of_key);
-            find_borders(ranks, text.size, borders, queue);
-            if (!append_ends(ends, ranks, borders, text.size))
+            if (!append_ends(ends, ranks, text.size))
                 Py_CLEAR(ends);
         }
         PyMem_Free(ranks);
@@ -800,11 +682,9 @@ done:
 /* -- The module -------------------------------------------------------------------------------- */
 
 static PyMethodDef LEXICON_METHODS[] = {
-    {"rows", lexicon_rows, METH_VARARGS, NULL},
     {"vector", lexicon_vector, METH_VARARGS, NULL},
     {"share", lexicon_share, METH_VARARGS, NULL},
     {"reads", lexicon_reads, METH_VARARGS, NULL},
-    {"style", lexicon_style, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -826,7 +706,6 @@ static PyMethodDef FUNCTIONS[] = {
 
 static int set_up(PyObject *module)
 {
-    make_crc();
     PyObject *type = PyType_FromModuleAndSpec(module, &LEXICON, NULL);
     int failed = !type || PyModule_AddObjectRef(module, "Lexicon", type);
     Py_XDECREF(type);

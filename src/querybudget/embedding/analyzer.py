@@ -25,7 +25,6 @@ from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.folding import Folder
 from querybudget.embedding.recogniser import Recogniser
 from querybudget.embedding.selection import Excerpt, Selector
-from querybudget.embedding.signs import words_of_style
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.embedding.words import Reader
 from querybudget.errors import EmbeddingError, SetupError
@@ -247,7 +246,7 @@ class EmbeddingAnalyzer:
     def _chunks(self, new: Mapping[int, str], vectors: NDArray[np.float32]) -> dict[int, Chunk]:
         """Return chunks by their digests. It may run in a thread, and changes nothing."""
         fine, coarse, points = self.codebook.cells(vectors)
-        styles = [style_features(text, words_of_style) for text in new.values()]
+        styles = [*map(style_features, new.values())]
         shown = self._recogniser.recognise(vectors, new.values(), [style for style, _ in styles])
         chunks: dict[int, Chunk] = {}
         for n, (digest, (style, words), found) in enumerate(zip(new, styles, shown, strict=True)):
@@ -359,7 +358,7 @@ def _few(opaque: list[Opaque]) -> list[Opaque]:
 
 
 def _without_buckets(digest: int, text: str) -> Chunk:
-    style, words = style_features(text, words_of_style)
+    style, words = style_features(text)
     return Chunk(digest & _HALF, words=words, style=style)
 
 

@@ -14,13 +14,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from querybudget.coverage.style import Words
-
 PURE = "QUERYBUDGET_PURE"
 """Environment variable that, set to anything but 0, chooses the Python forms."""
 
 _MODULE = "querybudget.embedding._kernel"
-
 
 RAW, FOLDED = 0, 1
 """Whether a text was normalised."""
@@ -31,10 +28,6 @@ READABLE, PLAIN = 0, 1
 
 class Lexicon(Protocol):
     """The words of a vocabulary. Each function returns None if the Python form must take a text."""
-
-    def rows(self, text: str, folded: int, /) -> list[int] | None:
-        """Return what `WordPiece.rows` returns, of a text that was normalised or not."""
-        ...
 
     def vector(
         self,
@@ -54,10 +47,6 @@ class Lexicon(Protocol):
 
     def reads(self, lower: str, asked: int, /) -> bool:
         """Return whether a text is plain, or only readable, of its lower case."""
-        ...
-
-    def style(self, lower: str, marks: bytes, /) -> Words | None:
-        """Return what `querybudget.coverage.style.read_words` returns."""
         ...
 
 

@@ -8,8 +8,6 @@ import unicodedata
 from array import array
 from collections.abc import Iterable, Sequence
 
-from querybudget.coverage import lexicon
-from querybudget.coverage.style import Words
 from querybudget.embedding.kernel import KERNEL, Lexicon
 from querybudget.embedding.wordpiece import DROPPED, FOLDED, SEPARATORS, UNSPACED
 from querybudget.embedding.words import DROPPED_SIGNS, TRIMMED
@@ -18,12 +16,11 @@ PLANE = 0x10000
 """Characters of Unicode's first plane, of which there are tables. Texts with others go to the
 Python forms, but for Han and pictures."""
 
-_WORD, _UNSPACED, _LETTER, _ALNUM, _GAP, _SKIPPED = (1 << bit for bit in range(6))
+_WORD, _UNSPACED, _LETTER, _GAP, _SKIPPED = (1 << bit for bit in range(5))
 _CLASSES = (
     (_WORD, f"[^{SEPARATORS}{UNSPACED}]"),
     (_UNSPACED, f"[{UNSPACED}]"),
     (_LETTER, rf"(?![{UNSPACED}])[^\W\d_]"),
-    (_ALNUM, r"[^\W_]"),
     (_GAP, rf"[\s{re.escape(TRIMMED)}]"),
     (_SKIPPED, f"[{DROPPED_SIGNS}]"),
 )
@@ -41,20 +38,6 @@ def lexicon_of(vocabulary: Sequence[str]) -> Lexicon | None:
         return None
     folds, expansions = _folds()
     return KERNEL.Lexicon([*vocabulary], _classes(), folds, expansions)
-
-
-def words_of_style(lower: str) -> Words | None:
-    """Do what `querybudget.coverage.style.read_words` does; None if that must do it."""
-    found = _style()
-    return None if found is None else found[0].style(lower, found[1])
-
-
-@functools.cache
-def _style() -> tuple[Lexicon, bytes] | None:
-    if KERNEL is None:
-        return None
-    marks = array("H", lexicon.MARKS.values()).tobytes()
-    return KERNEL.Lexicon([*lexicon.MARKS], _classes(), b"", b""), marks
 
 
 @functools.cache
