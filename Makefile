@@ -22,6 +22,9 @@ UNSERVED := $(foreach folder,benchmarks demo faults model_servers sdk servers,--
 
 # COVERAGE=1 also measures what the tests run, for `make coverage`. It more than doubles their time, and
 # the slow tests repeat with servers, faults and many examples what the others run once: these are not measured.
+# Tests of what is done with every character of a text, by the kernel or in Python.
+READING := analyzer capabilities chunks folding items kernel repeats static wordpiece
+
 PYTEST := $(if $(COVERAGE),-m coverage run )-m pytest
 IS_WHEEL := @$(WHEELPY) -c "import querybudget as q; assert '$(WHEELENV)' in q.__file__, q.__file__"
 
@@ -41,7 +44,7 @@ export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo quick test test-slow test-all test-deploy test-servers coverage check format bench bench-page sweep campaign fuzz hostile lowest audit dist docs dev kernel lock clean python
+.PHONY: help demo quick test test-slow test-pure test-all test-deploy test-servers coverage check format bench bench-page sweep campaign fuzz hostile lowest audit dist docs dev kernel lock clean python
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +68,12 @@ test-slow: $(WHEELENV)/.installed ## run the slow tests against the wheel
 	$(IS_WHEEL)
 	$(WHEELPY) $(PYTEST) $(WORKERS) -m slow $(ARGS)
 
+# With a compiler, the wheel has the kernel, and other tests run that.
+test-pure: $(WHEELENV)/.installed ## test what the kernel does in Python, against the wheel
+	$(IS_WHEEL)
+	QUERYBUDGET_PURE=1 QUERYBUDGET_REQUIRE_KERNEL= $(WHEELPY) $(PYTEST) $(WORKERS) --hypothesis-profile=quick --hypothesis-seed=0 \
+		-m 'not slow' $(patsubst %,tests/embedding/test_%.py,$(READING)) $(ARGS)
+
 # The tests of a file run in one process, so that each server starts once.
 test-servers: $(WHEELENV)/.installed $(SERVERS_INSTALLED) ## run the examples of model servers, in their own environments: make test-servers SERVERS="litserve bentoml"
 	$(IS_WHEEL)
@@ -77,6 +86,7 @@ coverage: $(WHEELENV)/.installed ## report what tests with COVERAGE=1 ran, and h
 test-all: $(WHEELENV)/.installed ## run every test against the wheel, and hold the coverage of the fast ones to 95 %
 	$(WHEELPY) -m coverage erase
 	$(MAKE) test COVERAGE=1
+	$(MAKE) test-pure
 	$(MAKE) test-slow
 	$(MAKE) coverage
 
