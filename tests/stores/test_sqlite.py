@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -16,10 +18,11 @@ from querybudget.backends import SCHEMES
 from querybudget.errors import SetupError, StoreError
 from querybudget.ledger import Charge, Line, Settled
 from querybudget.stores import Declares, Starts, open_store
+from querybudget.stores.sqlite.file import AccountFile
 from querybudget.stores.sqlite.store import SqliteStore
 from querybudget.testing import ManualClock
 from querybudget.testing.contracts.fixtures import seen
-from querybudget.units import MICRO, Algorithm, Micros, Quota, Unit
+from querybudget.units import MICRO, SECOND, Algorithm, Micros, Quota, Unit
 from tests.stores.sqlite_fixture import BREADTH, HOLD, MINUTE, RPM, SLOTS, SqliteFixture, locked
 
 pytestmark = pytest.mark.anyio
@@ -328,3 +331,12 @@ async def test_a_url_says_how_long_to_wait_for_a_lock(path: Path) -> None:
     with locked(path), pytest.raises(StoreError, match=r"for longer than 0\.001 s"):
         await store.forget("a")
     await store.aclose()
+
+
+def test_a_file_that_nobody_closes_is_closed_with_the_last_reference_to_it(path: Path) -> None:
+    file = AccountFile(path, SECOND, None)
+    connection = file.open()
+    del file
+    gc.collect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")

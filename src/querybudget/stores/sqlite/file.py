@@ -6,6 +6,7 @@ import logging
 import os
 import sqlite3
 import stat
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -63,6 +64,7 @@ class AccountFile:
         self._busy = busy
         self._prepare = prepare
         self._connection: sqlite3.Connection | None = None
+        self._dropped: Callable[[], object] | None = None
         self._inode: tuple[int, int] | None = None
         self._looked_at: tuple[int, int] | None = None
 
@@ -122,10 +124,9 @@ class AccountFile:
             connection.execute(f"PRAGMA busy_timeout = {self._busy // 1_000}")
 
     def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(sqlite3.Error):  # what was committed is in the file already
-                connection.close()
+        dropped, self._dropped, self._connection = self._dropped, None, None
+        if dropped is not None:
+            dropped()
 
     def _rollback(self) -> None:
         connection = self._connection
@@ -174,6 +175,10 @@ class AccountFile:
             isolation_level=None,
             check_same_thread=False,  # before a fork, the forking thread closes it
         )
+        # A mounted application is never told to stop: its connection is closed with the last
+        # reference to this. From Python 3.13 on, SQLite's module warns of one that is not.
+        self._dropped = finalizer = weakref.finalize(self, _close, connection)
+        finalizer.atexit = False
         try:
             if self._prepare is not None:
                 self._prepare(connection)
@@ -234,6 +239,11 @@ class AccountFile:
             f"SQLite file {self.path} cannot be used ({error}): look at its disk, and at the limit "
             "on open files"
         )
+
+
+def _close(connection: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):  # what was committed is in the file already
+        connection.close()
 
 
 def make_private(path: Path) -> bool:
