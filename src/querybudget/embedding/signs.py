@@ -17,12 +17,18 @@ PLANE = 0x10000
 Python forms, but for Han and pictures."""
 
 _WORD, _UNSPACED, _LETTER, _GAP, _SKIPPED = (1 << bit for bit in range(5))
+_WORDS = re.compile(f"[^{SEPARATORS}{UNSPACED}]+")
+_UNSPACED_SIGNS = re.compile(f"[{UNSPACED}]+")
+_LETTERS = re.compile(rf"(?:(?![{UNSPACED}])[^\W\d_])+")
+_GAPS = re.compile(rf"[\s{re.escape(TRIMMED)}]+")
+_SKIPPED_SIGNS = re.compile(f"[{DROPPED_SIGNS}]+")
+_WITHOUT_FORM = re.compile(f"[{DROPPED}]+")
 _CLASSES = (
-    (_WORD, f"[^{SEPARATORS}{UNSPACED}]"),
-    (_UNSPACED, f"[{UNSPACED}]"),
-    (_LETTER, rf"(?![{UNSPACED}])[^\W\d_]"),
-    (_GAP, rf"[\s{re.escape(TRIMMED)}]"),
-    (_SKIPPED, f"[{DROPPED_SIGNS}]"),
+    (_WORD, _WORDS),
+    (_UNSPACED, _UNSPACED_SIGNS),
+    (_LETTER, _LETTERS),
+    (_GAP, _GAPS),
+    (_SKIPPED, _SKIPPED_SIGNS),
 )
 _SPECIAL, _DROPPED, _EXPANDS, _STARTS_LOW, _ENDS_LOW, _MARK = (
     1 << bit for bit in range(31, 25, -1)
@@ -46,7 +52,7 @@ def _classes() -> bytes:
     every = "".join(map(chr, range(PLANE)))
     table = bytearray(PLANE)
     for bit, expression in _CLASSES:
-        for found in re.finditer(f"(?:{expression})+", every):
+        for found in expression.finditer(every):
             for code in range(found.start(), found.end()):
                 table[code] |= bit
     return bytes(table)
@@ -65,10 +71,9 @@ def _folds() -> tuple[bytes, bytes]:
     every = [chr(code) for code in range(PLANE)]
     composed = _composed(every)
     # One call for all: a line break is no part of any form, and nothing is composed across it.
-    dropped = re.compile(f"[{DROPPED}]+")
     parts = unicodedata.normalize("NFKD", "\n".join(every[11:])).split("\n")
     parts = [*every[:11], *parts]
-    kept = [dropped.sub("", part) for part in parts]
+    kept = [_WITHOUT_FORM.sub("", part) for part in parts]
     lower = [part.lower().translate({ord(a): b for a, b in FOLDED.items()}) for part in kept]
     folds = array("I", bytes(4 * PLANE))
     expansions: list[str] = []
