@@ -181,6 +181,12 @@ def test_numbers_between_words_say_nothing(folder: Folder, numbered: str) -> Non
     assert words(folder.fold(hidden)) == words(TASK)
 
 
+def test_the_words_before_the_first_number_count_too(folder: Folder) -> None:
+    plain = "please write a short story about the old house near the river trees"
+    numbered = "please 1 write a 2 short story 3 about the 4 old house 5 near the 6 river 7 trees"
+    assert words(folder.fold(numbered)) == words(plain)
+
+
 def test_words_whose_letters_are_shuffled_inside_are_read(folder: Folder) -> None:
     rng = random.Random(4)
 

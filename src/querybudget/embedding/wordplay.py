@@ -190,8 +190,8 @@ def unnumbered(text: str) -> str:
     """Return a text of which each word or two has a number without these numbers."""
     if sum(map(text.count, string.digits)) < _LEAST_WORDS // 2:
         return text
-    if text.isascii() and _numbers(text.encode()) < _LEAST_WORDS / _MOST_WORDS:
-        return text  # numbers in fewer places than words would need
+    if text.isascii() and _numbers(text.encode()) + 1 < _LEAST_WORDS / _MOST_WORDS:
+        return text  # numbers in fewer places than between that many words
     runs = words = 0
     inside = False
     for counter, _ in _TOKENS(text):
