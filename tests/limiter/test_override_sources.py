@@ -13,6 +13,7 @@ import pytest
 from querybudget.admin import LocalAdmin
 from querybudget.errors import SetupError
 from querybudget.limiter import Limiter, override_sources
+from querybudget.limiter.override_feed import NEVER
 from querybudget.overrides import Effect, Override
 from querybudget.policy.override_words import read_overrides
 from querybudget.stores import MemoryStore
@@ -54,6 +55,13 @@ async def admitted(limiter: Limiter, user: str = "ada") -> int:
     return sum([(await limiter.admit(scope)).refusal is None for _ in range(9)])
 
 
+def unwatched(path: Path) -> Limiter:
+    """Return a limiter with a file of overrides at which nobody looks but the test."""
+    limiter = limiter_of({"from": str(path)})
+    limiter.feed.due = NEVER
+    return limiter
+
+
 async def test_overrides_of_the_policy_apply_from_the_first_call() -> None:
     limiter = limiter_of({"user": "ada", "factor": 2}, {"user": "bob", "block": True})
     assert await admitted(limiter) == 4
@@ -65,7 +73,7 @@ async def test_a_file_is_read_again_when_it_has_changed(
 ) -> None:
     path = tmp_path / "more.csv"
     path.write_text("user,factor\nada,2\n")
-    limiter = limiter_of({"from": str(path)})
+    limiter = unwatched(path)
     assert await admitted(limiter) == 4
     path.write_text("user,factor\nada,2\nbob,3\n")
     await limiter.feed.refresh()
@@ -87,7 +95,7 @@ async def test_a_file_that_is_still_being_read_is_not_taken_for_read(
 ) -> None:
     path = tmp_path / "more.csv"
     path.write_text("user,factor\nada,2\n")
-    limiter = limiter_of({"from": str(path)})
+    limiter = unwatched(path)
     path.write_text("user,factor\nada,2\nbob,3\n")
     begun, proceed = threading.Event(), threading.Event()
 
@@ -104,6 +112,28 @@ async def test_a_file_that_is_still_being_read_is_not_taken_for_read(
     proceed.set()
     assert await admitted(limiter, "bob") == 6
     await first
+
+
+async def test_a_file_that_is_written_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "more.csv"
+    path.write_text("user,factor\nada,2\nbob,3\n")
+    limiter = unwatched(path)
+    path.write_text("user,factor\nada,2\n")
+
+    def written(*arguments: Any) -> Any:
+        found = read_overrides(*arguments)
+        path.write_text("user,factor\nada,2\nbob,4\n")
+        return found
+
+    monkeypatch.setattr(override_sources, "read_overrides", written)
+    await limiter.feed.refresh()
+    monkeypatch.undo()
+    assert await admitted(limiter, "bob") == 6
+    await limiter.feed.refresh()
+    moved(limiter, 60)
+    assert await admitted(limiter, "bob") == 8
 
 
 @pytest.mark.parametrize("function", ["listed", "awaited"])

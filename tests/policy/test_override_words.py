@@ -94,6 +94,7 @@ def test_mistakes_are_reported_with_their_place(override: dict[str, Any], messag
         ("a.json", '[{"user": "ada", "budget": "own", "amount": "5 buckets"}]', 1, "`buckets`"),
         ("a.json", '[{"user": "ada", "amount": "5 buckets"}]', 1, "a unit that a budget counts"),
         ("a.json", '[{"user": "ada",\n "limit": "many"}]', 2, "an amount"),
+        ("a.csv", "", 1, "a line of words"),
         ("a.csv", "user,claim.org.id,factor\nada,,2\n,acme,many\n", 3, "a factor"),
         ("a.yaml", "- {from: b.yaml}\n", 1, "another source"),
     ],

@@ -85,13 +85,19 @@ class SourceReader:
         return await returned if inspect.isawaitable(returned) else returned
 
     async def _read_file(self) -> None:
+        """Read it if it has changed, and again at the next look if it is written meanwhile."""
         state = await asyncio.to_thread(_state_of, self._source.target)
         if state == self._state:
             return
         try:
-            self._take(await asyncio.to_thread(read_overrides, self._source.target, self._known))
-        finally:  # only now: who looks meanwhile does not take a file for read that is being read
+            found = await asyncio.to_thread(read_overrides, self._source.target, self._known)
+        except PolicyError:
             self._state = state
+            raise
+        if await asyncio.to_thread(_state_of, self._source.target) == state:
+            # Only now: who looks meanwhile does not take a file for read that is being read.
+            self._state = state
+            self._take(found)
 
     def _take(self, found: _Read) -> None:
         placed = self._rules.placed

@@ -282,6 +282,8 @@ def _from_csv(text: str, problems: Problems) -> Node:
     reader = csv.reader(text.splitlines())
     rows: Iterator[list[str]] = iter(reader)
     words = [word.strip() for word in next(rows, list[str]())]
+    if not any(words):  # as a file is before its writer has written
+        raise problems.stop((), "expected a line of words such as `user,factor`, found nothing", 1)
     items: list[Node] = []
     for row in rows:
         line = reader.line_num
