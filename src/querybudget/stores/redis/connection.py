@@ -161,6 +161,10 @@ class ClusterConnection:
         except Exception as error:  # redis-py has errors of its own for nodes that come and go
             raise store_error(error, alone=False) from error
 
+    async def values(self, keys: Sequence[bytes]) -> Sequence[Reply]:
+        """Return what keys hold."""
+        return await asyncio.gather(*(self.execute("GET", key) for key in keys))
+
     async def masters(self) -> list[str]:
         """Return the names of the masters, in order."""
         try:

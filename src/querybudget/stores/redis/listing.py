@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import Iterable
@@ -77,8 +76,7 @@ class Listing:
     async def _records(self, keys: Iterable[tuple[bytes, str]]) -> list[AccountRecord]:
         """Return the accounts of some keys, which are given with what they stand for."""
         wanted = [*keys]
-        get = self._single.connection.execute
-        found = await asyncio.gather(*(get("GET", key) for key, _ in wanted))
+        found = await self._single.connection.values([key for key, _ in wanted])
         return [
             _record(partition, packed)
             for (_, partition), packed in zip(wanted, found, strict=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -118,13 +118,28 @@ class ServerConnection:
     async def execute(self, *command: str | bytes) -> Reply:
         """Return the reply to a command. Raises `StoreError`."""
         server: Any = self._server  # redis-py leaves some of its types unknown
+        return await self._answered(lambda: server.execute_command(*command))
+
+    async def values(self, keys: Sequence[bytes]) -> Sequence[Reply]:
+        """Return what keys hold. They are sent together: the pool has fewer connections."""
+
+        def send() -> Awaitable[Reply]:
+            server: Any = self._server
+            pipeline = server.pipeline(transaction=False)
+            for key in keys:
+                pipeline.get(key)
+            return pipeline.execute()  # type: ignore[no-any-return]
+
+        return await self._answered(send)  # type: ignore[no-any-return]
+
+    async def _answered(self, ask: Callable[[], Awaitable[Reply]]) -> Reply:
         try:
             try:
-                return await server.execute_command(*command)
+                return await ask()
             except ResponseError:
                 raise
             except (RedisError, OSError, TimeoutError):  # the server has closed what was idle
-                return await server.execute_command(*command)
+                return await ask()
         except (RedisError, OSError, TimeoutError) as error:
             raise store_error(error, alone=not self._sentinels) from error
 
