@@ -179,7 +179,7 @@ class EmbeddingAnalyzer:
             self._template(call.template),
             capabilities,
             subject=subject,
-            items=tuple(items) if any(items) else (),
+            items=tuple(items) if len(set(items)) > 1 else (),
         )
 
     def _template(self, template: str) -> int:
