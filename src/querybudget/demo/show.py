@@ -27,6 +27,9 @@ KNOWN = 90 * 24 * 3_600 * SECOND
 FRAMES = 8
 """Frames a second."""
 
+KEPT_ALIVE = 600
+"""Seconds for which the server keeps idle connections: one that it ends as a call begins fails it."""
+
 
 def _nothing(*_: object) -> None:
     """Do nothing."""
@@ -137,7 +140,13 @@ async def _serving(app: ASGIApp) -> AsyncGenerator[str]:
     listening = socket.create_server(("127.0.0.1", 0), backlog=128)
     # asyncio sets this only on sockets that name a protocol; without it, answers take 40 ms longer.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        lifespan="off",
+        timeout_keep_alive=KEPT_ALIVE,
+        timeout_graceful_shutdown=5,
+    )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:
