@@ -28,7 +28,7 @@ FRAMES = 8
 """Frames a second."""
 
 KEPT_ALIVE = 600
-"""Seconds for which the server keeps idle connections: one that it ends as a call begins fails it."""
+"""Seconds for which idle connections are kept: a call fails if its connection ends as it begins."""
 
 
 def _nothing(*_: object) -> None:
