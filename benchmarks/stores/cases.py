@@ -43,7 +43,7 @@ class Case:
     limits: str
     ask: Callable[[int], Awaitable[bool]]
     ours: Ours | None
-    commands: frozenset[str] = frozenset({"evalsha"})
+    commands: frozenset[str] = frozenset({"evalsha", "fcall"})
     on_redis: bool = False
 
 
