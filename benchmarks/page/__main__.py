@@ -94,7 +94,8 @@ def readme(results: Results) -> str:
     return "\n".join(
         [
             "Processor time added to a request, measured in one run beside other limiters,",
-            "all in memory ([the whole table, and how it was made](docs/performance.md)):",
+            "all in memory ([the whole table, and how it was made](docs/performance.md)).",
+            "Machines differ, and this one was slow and shared: compare the rows.",
             "",
             f"| {'':<54} | {'added':>8} |",
             f"|{'-' * 56}|{'-' * 9}:|",
