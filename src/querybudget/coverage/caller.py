@@ -45,7 +45,9 @@ _CELL_BYTES = FINE // _CELLS_PER_BIT // 8
 _FED_MARGIN = round(1_000 * FED_MARGIN)
 _SUSPECT_SHARE = round(SLOPE * (SUSPECT - BIAS))
 """What views have to add, in millionths of a score, for a caller to be suspect."""
-_OPAQUE_BITS = 512
+_OPAQUE_BITS = 384
+_OPAQUE_BYTES = frozenset({0, _OPAQUE_BITS // 8, 64})
+"""Sizes of the bitmap of what cannot be read: before the first, and of profiles that are older."""
 _EVERY_OTHER = (0x55, 0xAA)
 
 
@@ -103,7 +105,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
 
     def __post_init__(self) -> None:
         """Refuse what was stored and is damaged."""
-        if len(self.cells) != _CELL_BYTES or len(self.opaque) not in {0, _OPAQUE_BITS // 8}:
+        if len(self.cells) != _CELL_BYTES or len(self.opaque) not in _OPAQUE_BYTES:
             raise ValueError("expected a profile's bitmaps")
         named = len(self.templates)
         if named > TEMPLATES or not named <= len(self.said) <= named + 1:
@@ -163,7 +165,8 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         cells.update(chunk.cell // _CELLS_PER_BIT for chunk in observation.fed if chunk.cell >= 0)
         new = sum([not _has_bit(self.cells, cell) for cell in cells])
         if observation.opaque:
-            found = {digest % _OPAQUE_BITS for digest in observation.opaque}
+            bits = 8 * len(self.opaque) or _OPAQUE_BITS
+            found = {digest % bits for digest in observation.opaque}
             new += sum([not _has_bit(self.opaque, bit) for bit in found])
         return new
 
@@ -301,7 +304,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         if digests and not self.opaque:
             self.opaque = bytearray(_OPAQUE_BITS // 8)
         for digest in digests:
-            _set_bit(self.opaque, digest % _OPAQUE_BITS)
+            _set_bit(self.opaque, digest % (8 * len(self.opaque)))
 
     def _reach(self, reached: int) -> None:
         """Note what a look says that groups count; only the latest is owed to them."""
