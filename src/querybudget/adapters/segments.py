@@ -52,7 +52,6 @@ _NUMBERS = frozenset({bool, float, int})
 _COUNTS = frozenset({float, int})
 _NO_TEXT = frozenset({bool, type(None)})
 _TEXTS = {str}
-_NUMBERS_SAID = frozenset({"text", "content"})
 _FEW = 2  # members of JSON that is no more than a text, or of figures that may be one
 
 _Members: TypeAlias = "Iterable[tuple[str, Json]]"

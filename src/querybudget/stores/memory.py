@@ -21,11 +21,13 @@ the whole and a tenth of it, and so have groups that no line charges. The policy
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from operator import attrgetter
 
 from querybudget import ledger
 from querybudget.backends import SCHEMES
-from querybudget.ledger import Account, Charge, Decision, Line, Reservation, Settled, Standing
+from querybudget.ledger import Account, Charge, Decision, Reservation, Settled, Standing
 from querybudget.overrides import AuditEntry, Override, Overrides
 from querybudget.stores.accounts import (
     AccountPage,
@@ -49,6 +51,7 @@ LOOKED_AT = 5_000
 # Looking up an enum's member costs as much as finding an account does.
 _INVENTED, _FIXED = Standing.INVENTED, Standing.FIXED
 _REPEATED = Settled.REPEATED
+_PARTITION = attrgetter("partition")
 
 
 class MemoryStore:
@@ -87,13 +90,8 @@ class MemoryStore:
 
     async def reserve(self, charge: Charge) -> Decision:
         now = self._clock()
-        accounts, strangers = self._collect(charge.lines, now)
-        for partition in charge.profiled:
-            if partition not in accounts:
-                account = self._find(partition)
-                if account is None or partition not in self._known:
-                    strangers.append(partition)
-                accounts[partition] = account or Account(now)
+        partitions = chain(map(_PARTITION, charge.lines), charge.profiled)
+        accounts, strangers = self._collect(partitions, now)
         decision = ledger.reserve(accounts, charge, now)
         if strangers and decision.reservation is not None:
             for partition in strangers:
@@ -101,7 +99,7 @@ class MemoryStore:
         return decision
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
-        accounts, strangers = self._collect(reservation.lines)
+        accounts, strangers = self._collect(map(_PARTITION, reservation.lines))
         settled = ledger.settle(accounts, reservation, amounts, self._clock())
         if strangers and settled is not _REPEATED:
             self._end_probation(strangers, reservation, used=any(amounts))
@@ -195,17 +193,16 @@ class MemoryStore:
         return self._newcomers.find(partition) or self._invented.find(partition)
 
     def _collect(
-        self, lines: Sequence[Line], now: int | None = None
+        self, partitions: Iterable[str], now: int | None = None
     ) -> tuple[dict[str, Account], list[str]]:
-        """Return the accounts of some lines, and the keys of those that are not known ones.
+        """Return the accounts of partitions, and the keys of those that are not known ones.
 
         One that there is not is new, as of `now`; without `now`, it is left out.
         """
         known = self._known
         accounts: dict[str, Account] = {}
         strangers: list[str] = []
-        for line in lines:
-            partition = line.partition
+        for partition in partitions:
             if partition in accounts:
                 continue
             account = known.get(partition)
