@@ -28,7 +28,6 @@ MOST_SHAPES = 4096
 
 _TEXTS = frozenset({Kind.FED, Kind.SAID, Kind.WORDS})
 _NUMBERS = frozenset({bool, float, int})
-_NUMBERS_SAID = frozenset({"text", "content"})
 
 
 class Shape(msgspec.Struct, frozen=True, gc=False):
@@ -40,6 +39,7 @@ class Shape(msgspec.Struct, frozen=True, gc=False):
         labels: The other members but ``role``, where there is such a text.
         fed: Whether that text is fed, whoever says it.
         media: Whether a member may hold a picture or a file, depending on others.
+        texts: Whether any member holds text, of which a number is one too.
     """
 
     members: tuple[tuple[str, Kind | None], ...]
@@ -47,6 +47,7 @@ class Shape(msgspec.Struct, frozen=True, gc=False):
     labels: tuple[str, ...]
     fed: bool
     media: bool
+    texts: bool
 
 
 class Shapes(dict[tuple[str, ...], Shape]):
@@ -67,9 +68,9 @@ def _shape(names: tuple[str, ...]) -> Shape:
     texts = [(name, kind) for name, kind in members if kind in _TEXTS]
     labels = tuple(name for name, kind in members if kind is Kind.LABEL)
     if media or len(texts) != 1 or len(labels) + 1 < len(members):
-        return Shape(members, None, (), fed=False, media=media)
+        return Shape(members, None, (), fed=False, media=media, texts=bool(texts))
     [(text, kind)] = texts
-    return Shape(members, text, labels, fed=kind is not Kind.SAID, media=False)
+    return Shape(members, text, labels, fed=kind is not Kind.SAID, media=False, texts=True)
 
 
 SHAPES: Final = Shapes()
@@ -106,10 +107,9 @@ def text_channel(
     return Channel.FED if shape.fed else channel
 
 
-def are_figures(members: dict[str, Json]) -> bool:
-    """Return True if no member may hold text."""
-    figures = {*map(type, members.values())} <= _NUMBERS
-    return figures and members.keys().isdisjoint(_NUMBERS_SAID)
+def are_figures(members: dict[str, Json], shape: Shape) -> bool:
+    """Return True if no member may hold text: all are numbers, and none is where text is."""
+    return not shape.texts and {*map(type, members.values())} <= _NUMBERS
 
 
 def only_texts(items: list[Json]) -> list[str]:

@@ -247,7 +247,7 @@ class Reader:
         shape = SHAPES[tuple(members)]
         text = members[shape.text] if shape.text is not None else None
         if not isinstance(text, str):
-            return way.channel is _SAID and len(members) > _FEW and are_figures(members)
+            return way.channel is _SAID and len(members) > _FEW and are_figures(members, shape)
         channel = text_channel(members, shape, way.channel, words=way.words)
         if channel is None:
             return False
