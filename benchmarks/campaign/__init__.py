@@ -12,7 +12,8 @@ world.py        everybody's calls in the order of time
 outcome.py      the figures of one scenario
 undefended.py   the same campaign without any limit
 goals.py        goals beside what was measured
-run.py          all scenarios, one after the other
+run.py          a scenario from its corpora to its figures
+processes.py    all scenarios, over several processes
 page.py         the tables of docs/campaigns.md
 policy.yaml     the policy under test
 """

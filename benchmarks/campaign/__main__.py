@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ from typing import Any
 
 from benchmarks.campaign.goals import goals
 from benchmarks.campaign.page import before, show
-from benchmarks.campaign.run import Run, planned
+from benchmarks.campaign.processes import figures_of
+from benchmarks.campaign.run import planned
 from benchmarks.campaign.scenarios import FULL, QUICK
 from benchmarks.sweep import context
 from benchmarks.sweep.corpora import manifest
@@ -40,6 +42,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--quick", action="store_true", help="a sub-sample, in some minutes")
     parser.add_argument("--scenario", action="append", metavar="NAME", help="only this one")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes")
     parser.add_argument("--folds", type=Path, help="fits without some sources; made if missing")
     parser.add_argument("--add", action="store_true", help="keep the other scenarios in --out")
     parser.add_argument("--before", type=Path, help="an earlier result, to show beside this one")
@@ -62,30 +65,24 @@ def main(words: Sequence[str] | None = None) -> int:
     settings = context.Settings(
         arguments.corpora, arguments.policy, context.FULL, fits=read_fits(folds, seen)
     )
-    try:
-        run = Run(settings, size)
-    except PolicyError as error:
-        print(error, file=sys.stderr)
-        return 2
-    if arguments.seen:
-        run.analyzer.load(arguments.seen)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {}
     if arguments.add and arguments.out.is_file():
         found = json.loads(arguments.out.read_bytes())["scenarios"]
     result: dict[str, Any] = {}
-    for name, figures in run.outcomes(wanted):  # what is done is kept, if the rest is not awaited
-        found[name] = figures
-        about = meta(settings, entries, time.monotonic() - begun)
-        about |= {"size": asdict(size), "prompts_looked_at": run.analyzer.looked_at}
-        ordered = {one: found[one] for one in order if one in found}
-        result = {"goals": goals(found), "scenarios": ordered, "meta": about}
-        if arguments.before:
-            earlier = json.loads(arguments.before.read_bytes())
-            result["before"] = earlier.get("before") or before(earlier)
-        arguments.out.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-        if arguments.seen:
-            run.analyzer.save(arguments.seen)
+    try:  # what is done is kept, if the rest is not awaited
+        for name, figures in figures_of(settings, size, wanted, arguments.jobs, arguments.seen):
+            found[name] = figures
+            about = meta(settings, entries, time.monotonic() - begun) | {"size": asdict(size)}
+            ordered = {one: found[one] for one in order if one in found}
+            result = {"goals": goals(found), "scenarios": ordered, "meta": about}
+            if arguments.before:
+                earlier = json.loads(arguments.before.read_bytes())
+                result["before"] = earlier.get("before") or before(earlier)
+            arguments.out.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+    except PolicyError as error:
+        print(error, file=sys.stderr)
+        return 2
     show(result)
     print(f"\nwritten to {arguments.out}")
     return 0

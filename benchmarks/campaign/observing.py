@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import msgspec
 
@@ -24,6 +25,7 @@ from querybudget.coverage import Observation
 
 __all__ = ["OnceAnalyzer", "call_of"]
 
+_KEPT = msgspec.msgpack.Decoder(tuple[str, dict[bytes, Observation]])
 _ADAPTER = adapter_for(CHAT, "POST", ())
 
 
@@ -75,18 +77,22 @@ class OnceAnalyzer:
     def load(self, path: Path) -> None:
         """Take over what another run saw with the same code, if there is any."""
         if path.is_file():
-            kept = msgspec.msgpack.decode(
-                path.read_bytes(), type=tuple[str, dict[bytes, Observation]]
-            )
-            if kept[0] == _code():
-                self._prompts.update(kept[1])
+            code, seen = _KEPT.decode(path.read_bytes())
+            if code == _code():
+                self._prompts.update(seen)
                 self._kept = len(self._prompts)
 
     def save(self, path: Path) -> None:
-        """Keep what prompts show for other runs: numbers and hashes, and no text."""
+        """Keep what prompts show for other runs: numbers and hashes, and no text.
+
+        What other processes have written meanwhile stays, unless two write at the same moment.
+        """
         if len(self._prompts) > self._kept:
+            self.load(path)
             self._kept = len(self._prompts)
-            path.write_bytes(msgspec.msgpack.encode((_code(), self._prompts)))
+            with NamedTemporaryFile(dir=path.parent, delete=False) as file:
+                file.write(msgspec.msgpack.encode((_code(), self._prompts)))
+            Path(file.name).replace(path)
 
     async def _prompt(self, text: str) -> Observation:
         key = _digest(_looks(current()), text)

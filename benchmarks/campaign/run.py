@@ -1,4 +1,4 @@
-"""Runs scenarios, one after the other."""
+"""Runs a scenario: what all of them have in common is read once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,15 +49,14 @@ class Run:
         self._corpora: dict[str, Corpus] = {}
         self._blocks: list[Block] = []
 
-    def outcomes(self, planned: Iterable[Scenario]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the name and the figures of each scenario."""
-        for scenario in planned:
-            begun = time.monotonic()
-            happened = asyncio.run(self._happen(scenario))
-            seconds = round(time.monotonic() - begun, 1)
-            figures = {"scenario": asdict(scenario), **outcome(happened), "seconds": seconds}
-            print(_line(scenario, figures), file=sys.stderr, flush=True)
-            yield scenario.name, figures
+    def figures(self, scenario: Scenario) -> dict[str, Any]:
+        """Return the figures of a scenario."""
+        begun = time.monotonic()
+        happened = asyncio.run(self._happen(scenario))
+        seconds = round(time.monotonic() - begun, 1)
+        figures = {"scenario": asdict(scenario), **outcome(happened), "seconds": seconds}
+        print(_line(scenario, figures), file=sys.stderr, flush=True)
+        return figures
 
     async def _happen(self, scenario: Scenario) -> Happened:
         corpus = self._corpus(scenario.corpus or self.largest)

@@ -18,6 +18,9 @@ REPORTED = {"accounts": 25_000, "exchanges": 28_800_000, "days": 44}
 POPULAR = 5_000
 """Users of a popular client."""
 
+NEWCOMER, ESTABLISHED, CROWDS = 30, 90, 80_000
+"""Calls of an honest newcomer, of an established caller, and of all crowds together, roughly."""
+
 OTHERS = ("gpteacher", "plexpt_zh_questions", "agent_tasks", "jmmlu", "bbh")
 """Further broad sweeps, if the folder has them, of other sources and languages."""
 
@@ -62,6 +65,13 @@ class Scenario:
     crowds: bool = False
     days: int = 10
     stands_for: float = 1
+
+    @property
+    def work(self) -> int:
+        """How long it takes, in calls, roughly."""
+        sweep = min(self.each, self.per_day * self.days) / max(0.05, 1 - self.cover)
+        beside = NEWCOMER * self.newcomers + ESTABLISHED * self.established
+        return round(self.accounts * (sweep + beside)) + self.crowds * CROWDS
 
 
 @dataclass(frozen=True)

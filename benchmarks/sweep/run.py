@@ -39,9 +39,9 @@ from benchmarks.sweep.thresholds import thresholds
 from benchmarks.sweep.trials import crowd_part, trick_part, trick_table
 from benchmarks.sweep.ways import way_shares, ways_of_working
 
-__all__ = ["run_all"]
+__all__ = ["THREADS", "run_all"]
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREADS = ("OMP_NUMTHREADS", "OPENBLAS_NUMTHREADS", "MKL_NUMTHREADS")
 """Set to 1: processes share the cores, so the linear algebra of each must not use them all."""
 
 COVER = 400
@@ -192,7 +192,7 @@ def _run(tasks: Sequence[Task], settings: Settings, jobs: int, title: str) -> di
                 found.setdefault(task.experiment, []).append(task.run(settings))
                 advance(task.work, task.label)
             return found
-        os.environ.update((name, "1") for name in _THREADS)
+        os.environ.update((name, "1") for name in THREADS)
         spawn = get_context("spawn")
         with ProcessPoolExecutor(jobs, spawn, _keep_settings, (settings,)) as pool:
             running = {pool.submit(_run_kept, task.run): task for task in ordered}

@@ -31,8 +31,8 @@ from benchmarks.campaign.people import (
     established,
     newcomers,
 )
+from benchmarks.campaign.processes import figures_of
 from benchmarks.campaign.rhythms import CLOSES, OPENS, RHYTHMS, Rhythm
-from benchmarks.campaign.run import Run
 from benchmarks.campaign.scenarios import FULL, QUICK, Scenario, Size, scenarios
 from benchmarks.campaign.sharing import SHARES, shared_out
 from benchmarks.campaign.sweepers import Sweeper, sweepers
@@ -540,14 +540,17 @@ def folder(path: Path) -> Path:
     return path
 
 
-def test_a_run_has_the_figures_of_every_scenario_and_is_the_same_each_time(tmp_path: Path) -> None:
+def test_a_run_has_the_figures_of_every_scenario_whatever_the_number_of_processes(
+    tmp_path: Path,
+) -> None:
     policy = str(Path(planned.__file__).with_name("policy.yaml"))
     settings = Settings(folder(tmp_path), policy, WHOLE)
     wanted = [
         Scenario("plain", accounts=3, each=12, days=2),
         Scenario("crowded", accounts=2, each=6, days=1, crowds=True, template="same"),
     ]
-    runs = [dict(Run(settings, SMALL).outcomes(wanted)) for _ in range(2)]
+    seen = tmp_path / "seen"
+    runs = [dict(figures_of(settings, SMALL, wanted, jobs, seen)) for jobs in (1, 2)]
     for run in runs:
         for figures in run.values():
             figures.pop("seconds")
