@@ -74,5 +74,5 @@ async def test_a_limiters_store_closes_right_after_its_last_settlement() -> None
     store = ResilientStore(
         policy, Scripted(clock), clock, settings=StoreSettings("memory://"), name="scripted"
     )
-    await closed_at_the_answer(lambda reply: store.keep(answered(reply)), store.aclose)
+    await closed_at_the_answer(lambda reply: store.background.run(answered(reply)), store.aclose)
     assert not store.busy

@@ -313,8 +313,8 @@ class _Reading:
 
     def _ask(self) -> None:
         """Ask the budgets that need no body, once."""
-        if self._door is None and self._route.door is not None:
-            self._door = asyncio.ensure_future(self._enter(self._route.door))
+        if self._door is None and self._route.before_body is not None:
+            self._door = asyncio.ensure_future(self._enter(self._route.before_body))
             self._door.add_done_callback(self._decided)
 
     async def _enter(self, door: Route) -> Admission:

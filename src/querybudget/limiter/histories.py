@@ -48,13 +48,13 @@ from querybudget.units import (
 )
 
 REMEMBERED = 100_000
-"""Callers remembered, of whom the one not seen for longest is read again."""
+"""Callers remembered. The least recently seen is dropped, and read again with its next call."""
 
 REFRESH = 60 * SECOND
 """µs after which a caller's account is read again, since other workers serve it too."""
 
 STRANGER = 10 * SECOND
-"""µs for which a key of which the store knows nothing is not read again, unless it is answered."""
+"""µs for which a key that the store does not know is not read again, unless it is answered."""
 
 TROUBLE = 3_600 * SECOND
 """µs for which trouble is not noted again."""
@@ -141,7 +141,7 @@ class Histories:
         return NEWCOMER if found is None else found.history
 
     def assume(self, key: str, history: History) -> None:
-        """Take a history for a caller's, whatever its account says: for tests and explanations."""
+        """Use a history for a caller, whatever its account says: for tests and explanations."""
         self._keep(key, _Known(history, 1 << 63))
 
     async def look(self, key: str) -> None:
@@ -158,7 +158,7 @@ class Histories:
         if now >= found.due:
             found.due = now + REFRESH
             if self._store.guarded:
-                _ = self._store.keep(self._read(key))
+                _ = self._store.background.run(self._read(key))
             else:
                 await self._read(key)
 
@@ -244,7 +244,7 @@ class Histories:
     def _run(self, work: Coroutine[object, None, None]) -> None:
         """Run what is to be charged: at once if the store answers at once."""
         if self._store.guarded:
-            _ = self._store.keep(work)
+            _ = self._store.background.run(work)
             return
         try:
             work.send(None)

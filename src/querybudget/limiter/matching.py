@@ -164,7 +164,7 @@ class Matcher:
             messages = Route(None, unleased, rules=self._rules)
             return Route(None, bits, messages, rules=self._rules)
         early = sum(1 << i for i, one in enumerate(self._policy.budgets) if needs_no_body(one))
-        has_door = adapter is not None and bits & early
+        decides_early = adapter is not None and bits & early
         return Route(
             adapter,
             bits,
@@ -172,14 +172,14 @@ class Matcher:
             opaque=opaque,
             examined=examined,
             unknown=unknown,
-            door=Route(None, bits & early, rules=self._rules) if has_door else None,
+            before_body=Route(None, bits & early, rules=self._rules) if decides_early else None,
             rules=self._rules,
         )
 
     def _adapter(self, method: str, paths: Sequence[str]) -> Adapter | None:
-        """Return the adapter of a path: of all that it may be taken for, if they differ.
+        """Return the adapter of a path; of all its readings, if servers may read it differently.
 
-        Case is tried last: few servers ignore it.
+        The path in lower case is tried last: few servers ignore case.
         """
         for tried in (paths, [path.lower() for path in paths]):
             found: list[Adapter] = []
@@ -204,7 +204,7 @@ class Matcher:
             caller: The sender.
             route: Of the request.
             call: What is asked.
-            examined: What it holds. If `Plan.needs_analysis`, call again once that is known.
+            examined: What it contains. If `Plan.needs_analysis`, call again once that is known.
         """
         names: tuple[str, ...] = (call.model,)
         longest = len(call.model)
@@ -279,7 +279,7 @@ class Matcher:
         )
 
     def _models_of(self, budget: Budget, names: tuple[str, ...]) -> Iterable[str]:
-        """The models whose accounts a call is charged to, if a budget has one for each."""
+        """Return the models whose accounts a call is charged to; one name if it has only one."""
         if "model" not in budget.per:
             return names[:1]
         return dict.fromkeys(map(self.partitions.model_of, matching(budget, names) or names))
@@ -349,7 +349,7 @@ class Matcher:
             path: The path asked for.
             caller: The sender; None together with `call` to ask about method and path alone.
             call: What is asked.
-            examined: What it holds.
+            examined: What it contains.
         """
         if exempt := self._exempt(method, path):
             return Mismatch("exempt", exempt, path)
@@ -392,7 +392,7 @@ class Matcher:
 
 
 def _held(examined: Examined, route: Route) -> tuple[int, int, int, bool]:
-    """What budgets of a route ask.
+    """Return what a plan depends on of a call's content.
 
     Bits of capabilities and of opaque kinds, number of pools, whether there is one of a subject.
     """

@@ -72,7 +72,7 @@ class OverrideFeed:
         """Look now, in the background, and set the timer."""
         self._set(now)
         if self._task is None or self._task.done():
-            self._task = self._resilient.keep(self.refresh())
+            self._task = self._resilient.background.run(self.refresh())
 
     def _set(self, now: int) -> None:
         self.stop()

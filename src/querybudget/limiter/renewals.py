@@ -48,7 +48,7 @@ class Renewals:
         self.stop()
         if self._open and self._store.renews:
             for admission in self._open.values():
-                _ = self._store.keep(self._renew(admission))
+                _ = self._store.background.run(self._renew(admission))
             self._wait(self._clock())
 
     def _set(self, hold: int) -> None:
@@ -72,7 +72,7 @@ class Renewals:
             return
         work = self._renew(admission)
         if self._store.may_wait(reserved):
-            _ = self._store.keep(work)
+            _ = self._store.background.run(work)
         else:
             await work
 
@@ -89,7 +89,7 @@ class Renewals:
         now = self._clock()
         for admission in self._open.values():
             if (admission.renewed or admission.at) + self._pause <= now:
-                _ = self._store.keep(self._renew(admission))
+                _ = self._store.background.run(self._renew(admission))
         if self._open:
             self._wait(now)
 

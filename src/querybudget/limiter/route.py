@@ -23,9 +23,9 @@ class Route(msgspec.Struct, frozen=True, eq=False):
             holds.
         capabilities: Bits of the capabilities that any of the budgets is matched on.
         opaque: Bits of the kinds of opaque content that any of them is matched on.
-        examined: Whether any of them asks what a call holds.
-        door: The route of a body that does not arrive at once: only budgets that any request takes
-            the same of, whatever it asks. None if there are none.
+        examined: Whether any of them asks what a call contains.
+        before_body: The route that decides a request while its body is still arriving: only
+            enforced budgets that charge every request alike. None if there are none.
         unknown: What becomes of a request with a body that no adapter reads; None of any other.
         rules: By which it was found, and its calls are decided.
     """
@@ -37,5 +37,5 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     opaque: int = 0
     examined: bool = False
     unknown: Unknown | None = None
-    door: Route | None = None
+    before_body: Route | None = None
     rules: Rules | None = None

@@ -47,8 +47,8 @@ class Settler:
             work = self._reported(settling, admission, amounts, usage, status)
         if not self._store.may_wait(reserved):
             return work
-        cut = partial(self._settle_later, admission, reserved, amounts, usage, status)
-        admission.settling = self._store.keep(work, cut)
+        on_cancel = partial(self._settle_later, admission, reserved, amounts, usage, status)
+        admission.settling = self._store.background.run(work, on_cancel)
         return nothing_left()
 
     async def _reported(

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -20,6 +18,7 @@ from querybudget.ledger import Charge, Decision, Line, Reservation, Settled
 from querybudget.policy.model import Mode, OnStoreError, Policy
 from querybudget.redact import error_type, redact_names
 from querybudget.resilience.administering import Administering
+from querybudget.resilience.background_tasks import BackgroundTasks
 from querybudget.resilience.fallback import Fallback, Reserved
 from querybudget.resilience.guard import REST, Guard, Wait, within
 from querybudget.resilience.health import Health, StoreHealth, StoreStats
@@ -41,7 +40,7 @@ PATIENCE = 5.0
 """Seconds that a store may take for all that is under way when the limiter is closed."""
 
 QUIET = 10 * SECOND
-"""µs after which whoever asks for health asks a store again that is taken to be up."""
+"""µs between two probes of a store that is taken to be up, when its health is asked for."""
 
 _PROBE = Quota("health", Unit.REQUESTS, MICRO, 60 * SECOND, Algorithm.SLIDING, MICRO)
 
@@ -74,6 +73,7 @@ class ResilientStore:
         place: As given.
         renews: Whether the store can hold a reservation for longer.
         administering: What operators do to the store.
+        background: Work that no call waits for; `aclose` waits for it.
     """
 
     def __init__(
@@ -106,14 +106,14 @@ class ResilientStore:
         self.administering = Administering(
             store, self._fallback, self._outbox, name=name, wait=wait
         )
-        self._tasks = set[asyncio.Task[Any]]()
+        self.background = BackgroundTasks()
         self._watch: asyncio.Task[None] | None = None
         self._clock = clock
         self._probes = 0
         self._probed = -QUIET
 
     def follow(self, policy: Policy) -> None:
-        """Take what budgets say about a store that is down from another policy."""
+        """Decide by another policy what happens to calls while the store is down."""
         self._denies = any(
             budget.on_store_error is OnStoreError.DENY and budget.mode is Mode.ENFORCE
             for budget in policy.budgets
@@ -127,7 +127,7 @@ class ResilientStore:
     @property
     def busy(self) -> bool:
         """Whether anything is under way in the background."""
-        return bool(self._tasks) or self._outbox.flushing is not None or self._guard.busy
+        return bool(self.background) or self._outbox.flushing is not None or self._guard.busy
 
     async def start(self) -> None:
         """Open the store's files and connections, if it has any. One that fails is only logged.
@@ -259,7 +259,7 @@ class ResilientStore:
             raise StoreError(f"the store ({self._name}) failed") from error
 
     async def add(self, charge: Charge) -> Decision:
-        """Charge what no call waits for.
+        """Charge at once, and settle, what was used already; no call waits for it.
 
         Raises:
             StoreError: The store fails; it may have been charged.
@@ -279,25 +279,6 @@ class ResilientStore:
     def may_wait(self, reserved: Reserved) -> bool:
         """Return True if settling this may wait for the store."""
         return reserved.by is _SHARED and (self._waits or not self._stats.healthy)
-
-    def keep(
-        self, work: Coroutine[Any, Any, object], cut: Callable[[], None] | None = None
-    ) -> asyncio.Task[object]:
-        """Run something in the background, and return its task; `aclose` waits for it.
-
-        Args:
-            work: To run.
-            cut: Called if it was cancelled, as everything is when an event loop ends.
-        """
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._kept, cut))
-        return task
-
-    def _kept(self, cut: Callable[[], None] | None, task: asyncio.Task[object]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled() and cut is not None:
-            cut()
 
     def settle_later(self, reserved: Reserved, amounts: Sequence[int]) -> None:
         """Settle, as `settle` does, when the store answers the next time."""
@@ -382,9 +363,7 @@ class ResilientStore:
         """
         if (watch := self._watching) is not None:
             watch.cancel()
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await asyncio.sleep(0)  # lets callbacks run; from Python 3.12 on, gather does not
+        await self.background.wait()
         loop = asyncio.get_running_loop()
         end = loop.time() + PATIENCE
         if self._outbox.flushing is not None:
