@@ -135,8 +135,8 @@ async def test_the_first_refusal_of_a_caller_is_logged_once_in_an_hour(
     statuses = [await calls.call("alice") for _ in range(5)]
     assert statuses == [200, 429, 429, 429, 429]
     (line,) = calls.said
-    assert "a call was refused (by 'calls', again in" in line
-    assert "(api_key) at /v1/chat/completions" in line
+    assert "was refused (by 'calls', again in" in line
+    assert "(api_key) at /v1/chat/completions was refused" in line
     assert "alice" not in line
     [await calls.call("bob") for _ in range(2)]
     assert len(calls.said) == 2

@@ -24,8 +24,8 @@ UNCHARGED = -1
 """In `Reservation.held`: the line was decided but not charged."""
 
 GRACE = 24 * 3_600 * SECOND
-"""µs for which an expired reservation is remembered, so that its overshoot is charged, and once."""
-
+"""µs for which an expired reservation is remembered, so that use above its estimate is still
+charged, and only once."""
 
 _NOBODY = frozenset[str]()
 
@@ -160,7 +160,7 @@ class LineStatus(msgspec.Struct, frozen=True, gc=False):
         reset: µs until nothing of the quota is used.
         wait: µs until this line fits; 0 if it did.
         verdict: What this line alone says.
-        strain: Of a line of buckets, what its response answered to, in millionths.
+        strain: Of a line of buckets, the strain that decided its stage and price, in millionths.
     """
 
     line: Line

@@ -87,7 +87,7 @@ class Admission(msgspec.Struct):
         stage: What is to be done to it before it goes ahead.
         delay: µs to delay it before it goes ahead.
         observation: What its prompts show; None if they were not analyzed.
-        examined: What it holds, as it was examined.
+        examined: What it contains.
         reported: Usage that the application has reported by `used`; None if it has not.
         quiet: Whether no event is published about it, because another admission follows.
         settling: Its settlement, if that runs in the background.
@@ -196,7 +196,7 @@ class Admission(msgspec.Struct):
 
 
 async def nothing_left() -> None:
-    """What is left to await of a call that is settled, or is being settled in the background."""
+    """Return at once: the call is settled already, or is being settled in the background."""
 
 
 class AdmissionView:

@@ -18,7 +18,7 @@ from querybudget.limiter.rules import Rules
 from querybudget.units import NO_TIME
 
 UNSEEN = Observation()
-"""What a call shows whose prompts were not analyzed: it visits nothing."""
+"""For a call whose prompts were not analyzed: it visits no bucket."""
 
 
 def charge_names() -> Iterator[str]:
@@ -76,7 +76,7 @@ def _with_observation(
     lines: tuple[Line, ...],
     hold: int,
 ) -> Charge:
-    """Return the charge of a call that budgets look into; a body that cannot be read is one too."""
+    """Return the charge of a call with its observation, which budgets in buckets need."""
     plan, call = admission.plan, admission.call
     observation = admission.observation or UNSEEN
     if call.operation == UNREADABLE:
@@ -98,7 +98,7 @@ def _with_observation(
 
 
 def _read_in(call: Call) -> str:
-    """Return what tells a call from others that read differently."""
+    """Return the text of a call, by which it differs from others that cannot be read."""
     return "\n".join([one.content for one in call.opaque] + [one.text for one in call.segments])
 
 

@@ -28,8 +28,8 @@ SHOW_NOTHING = ASK_NO_MODEL | {"count_tokens"}
 TEACH_NOTHING = frozenset({"embeddings", "moderations", "rerank"})
 """Operations whose answers are numbers that no copy of a model that writes can learn from.
 
-Who indexes documents sends everything there is, once. So budgets of buckets, and those of what
-cannot be read, apply only if they name the operation.
+A caller that indexes documents sends all of them once, about any subject. So budgets of buckets,
+and those of what cannot be read, apply to these operations only if they name them.
 """
 
 
@@ -85,7 +85,7 @@ def call_mismatch(
 ) -> Mismatch | None:
     """Return why a budget does not apply to a call of its route; None if it does.
 
-    Capabilities are not looked at: they are known later. A call that cannot be read may be of any
+    It does not check capabilities, which are known later. A call that cannot be read may be of any
     model and operation.
 
     Args:
@@ -140,7 +140,7 @@ def counts_buckets(budget: Budget) -> bool:
 
 
 def needs_no_body(budget: Budget) -> bool:
-    """Return True if an enforced budget applies, and takes the same, whatever a request asks."""
+    """Return True if a budget enforces and charges every request alike, whatever its body says."""
     match, unit = budget.match, budget.quota.unit
     asks = match.model or match.operation or match.stream is not None or needs_content(budget)
     pooled = {"model", "template", "route"}.isdisjoint(budget.per)
@@ -154,7 +154,7 @@ def enforces_money(budget: Budget) -> bool:
 
 
 def needs_content(budget: Budget) -> bool:
-    """Return True if a budget depends on what a call holds."""
+    """Return True if a budget depends on what a call contains."""
     return needs_analysis(budget) or bool(budget.match.opaque) or "template" in budget.per
 
 

@@ -40,10 +40,11 @@ SHARED_MEMORY = 16
 """Likewise in what callers of a model have in common."""
 
 TEACHES = 16
-"""Calls of a caller whose output also counts for the model."""
+"""The first calls of a caller whose output also counts for the model."""
 
 TEACHES_RATE = 4
-"""Calls of a caller whose prompts also count for the model: together less than a quarter."""
+"""The first calls of a caller whose prompts also count for the model: they weigh less than a
+quarter of all that the model has learnt."""
 
 LONG = 200
 """A prompt of so many tokens teaches overhead and rate alike."""
@@ -58,7 +59,7 @@ STRETCH = 4
 """How many times more or less than the policy's rate a caller's own may be."""
 
 NEAR = 3, 2
-"""The factor within which others' prompts may move an estimate from the policy's own: 3 / 2."""
+"""The largest factor, 3 / 2, by which others' prompts may move an estimate from the policy's."""
 
 FEWEST_OUTPUT = 16
 """Others' answers may lower the policy's ``output_tokens`` to this part of it."""
@@ -122,16 +123,16 @@ class _Prompts(msgspec.Struct, gc=False):
         memory: Reports that weigh alike, in `PARTS`.
         shortest: Bytes of the shortest prompt reported; 0 before the first report. Nothing is known
             of the overhead of shorter ones: they are estimated in proportion.
-        told_offset: Reports that have taught the overhead, in `PARTS`, at most `memory`.
-        told_slope: Reports that have taught the rate, likewise.
+        offset_reports: Reports that the overhead was learnt from, in `PARTS`, at most `memory`.
+        slope_reports: Reports that the rate was learnt from, likewise.
     """
 
     slope: int
     memory: int
     offset: int = 0
     shortest: int = 0
-    told_offset: int = 0
-    told_slope: int = 0
+    offset_reports: int = 0
+    slope_reports: int = 0
 
     def tokens(self, size: int, items: int) -> int:
         """Return the tokens of `items` prompts of `size` bytes together."""
@@ -154,18 +155,18 @@ class _Prompts(msgspec.Struct, gc=False):
         """
         before, expected = self.slope, self.offset + self.slope * size
         error = tokens - expected
-        told = self.told_slope if expected > _LONG else self.told_offset
-        if -MICRO < error < MICRO and told >= self.memory and size >= self.shortest:
+        reports = self.slope_reports if expected > _LONG else self.offset_reports
+        if -MICRO < error < MICRO and reports >= self.memory and size >= self.shortest:
             return  # it is right to the token, and well founded
         error = min(error, max(LEAP * MICRO, expected))
         plain = (slope * size // MICRO) ** 2
         long = PARTS * plain // (plain + LONG * LONG)
         short = PARTS - long
-        self.told_offset = min(self.told_offset + short, self.memory)
-        self.told_slope = min(self.told_slope + long, self.memory)
-        turn = error * long // max(self.told_slope, PARTS)
+        self.offset_reports = min(self.offset_reports + short, self.memory)
+        self.slope_reports = min(self.slope_reports + long, self.memory)
+        turn = error * long // max(self.slope_reports, PARTS)
         self.slope = min(max(before + turn // size, slope // STRETCH), slope * STRETCH)
-        offset = self.offset + error * short // max(self.told_offset, PARTS)
+        offset = self.offset + error * short // max(self.offset_reports, PARTS)
         offset += turn - (self.slope - before) * size  # what the rate did not take
         self.offset = max(0, min(offset, tokens))  # no prompt is shorter than its overhead
         self.shortest = min(size, self.shortest or size)
@@ -178,13 +179,14 @@ class _History(msgspec.Struct, gc=False):
         prompts: What prompts used.
         output: What answers used.
         calls: Calls of a caller that also counted for the model.
-        told: Whether one caller's calls have told all that an estimate of another depends on.
+        complete: Whether an estimate for this caller needs nothing but this history: a prompt and
+            an answer of its own have been reported.
     """
 
     prompts: _Prompts
     output: _Output = msgspec.field(default_factory=_Output)
     calls: int = 0
-    told: bool = False
+    complete: bool = False
 
 
 class _Recent(OrderedDict[str, _V]):
@@ -233,7 +235,7 @@ class Estimator:
             model = _key(model)
         models = self._callers.find(identity)
         own = models.get(model) if models else None
-        if own is not None and own.told and call.generates:
+        if own is not None and own.complete and call.generates:
             return self._by_history(own, call)
         text, plain = self._text(identity, own, model, call)
         rest = call.input_tokens + call.images * settings.image_tokens
@@ -252,7 +254,7 @@ class Estimator:
         return self._estimate(own, prompt, expected, sure, min(answers, expected))
 
     def _by_history(self, own: _History, call: Call) -> Estimate:
-        """Return what a call uses whose caller's own calls have told all that it depends on.
+        """Return what a call uses whose caller has a complete history.
 
         This is the ordinary case of `estimate`, with fewer calls.
         """
@@ -296,8 +298,8 @@ class Estimator:
         if usage.output:
             own.output.observe(usage.output // (call.items * call.choices))
         self._observe_prompt(own, call, usage)
-        if not own.told and own.output.mean and own.prompts.shortest:
-            own.told = identity != ANONYMOUS
+        if not own.complete and own.output.mean and own.prompts.shortest:
+            own.complete = identity != ANONYMOUS
 
     def _teach(self, own: _History, model: str, call: Call, usage: Usage) -> None:
         """Take in one of the first calls of a caller as one of the model's."""
@@ -326,9 +328,9 @@ class Estimator:
         return own
 
     def _shared_prompts(self) -> _Prompts:
-        """Return the policy's rate, as if as many reports as count had told it."""
+        """Return the policy's rate, with the weight of as many reports as are remembered."""
         memory = SHARED_MEMORY * PARTS
-        return _Prompts(self._slope, memory, told_offset=memory, told_slope=memory)
+        return _Prompts(self._slope, memory, offset_reports=memory, slope_reports=memory)
 
     def _text(self, identity: str, own: _History | None, model: str, call: Call) -> tuple[int, int]:
         """Return the tokens of a call's text: as learnt, and by the policy's own rate."""
@@ -338,7 +340,7 @@ class Estimator:
         plain = -(-size * MICRO // self._settings.bytes_per_token)
         if own is not None and own.prompts.shortest:
             text = own.prompts.tokens(size, call.items)
-            # Whoever shares the anonymous account is another caller.
+            # The next caller of the anonymous account is somebody else.
             return (text if identity != ANONYMOUS else _near(text, plain)), plain
         shared = self._models.find(model)
         if shared is None or not shared.prompts.shortest:
@@ -346,7 +348,10 @@ class Estimator:
         return _near(shared.prompts.tokens(size, call.items), plain), plain
 
     def _answer(self, own: _History | None, model: str) -> int:
-        """Return the output tokens of one answer to a caller of whom others may be a part."""
+        """Return the output tokens to expect of one answer, by the caller's history or the model's.
+
+        The result stays within bounds that the policy's own figure sets.
+        """
         usual = self._settings.output_tokens
         known = own is not None and own.output.mean > 0
         history = own if known else self._models.find(model)
@@ -379,13 +384,13 @@ class Estimator:
 
 
 def _near(figure: int, policy: int) -> int:
-    """Return a figure that others have moved, but not far from the policy's."""
+    """Return a figure learnt from other callers, kept within the factor `NEAR` of the policy's."""
     more, less = NEAR
     return min(max(figure, -(-policy * less // more)), policy * more // less)
 
 
 def _key(model: str) -> str:
-    """Return what stands for a model: its name, or the hash of a long one."""
+    """Return the key of a model's history: its name, or the hash of a long one."""
     if len(model) <= LONGEST_NAME:
         return model
     return blake2b(model.encode(errors="surrogatepass"), digest_size=16).hexdigest()

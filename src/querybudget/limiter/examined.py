@@ -1,4 +1,4 @@
-"""What a call holds: the facts by which budgets apply to it, and its buckets are found."""
+"""What a call contains: the facts that decide which budgets apply, and its buckets."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class Examined(msgspec.Struct, frozen=True):
-    """What a call holds.
+    """What a call contains.
 
     Attributes:
         observation: What its analysis shows; None if it was not analyzed.
         opaque: Kinds of what cannot be read in it, as bits in the order of `OPAQUE`.
         pools: `Partitions.templates` of it.
-        subject: The pool of what its template is about; empty for none.
+        subject: The pool of its template's subject; empty for none.
     """
 
     observation: Observation | None = None
@@ -47,11 +47,11 @@ _REFERENCE = "reference"
 _TEXT = opaque_bits((OPAQUE_TEXT,))
 
 NOT_EXAMINED = Examined()
-"""Of a call that no budget looks into."""
+"""For a call whose content no budget asks about."""
 
 
 class Examiner:
-    """Finds out what calls hold.
+    """Finds out what calls contain.
 
     Args:
         matcher: Says which budgets a call may have.
@@ -64,10 +64,10 @@ class Examiner:
         self._admitted: OrderedDict[tuple[str, int], None] = OrderedDict()
 
     async def examine(self, caller: Caller, route: Route, call: Call) -> Examined:
-        """Return what a call holds, as far as the budgets of its route ask.
+        """Return what a call contains, as far as the budgets of its route ask.
 
-        Text that is no language is found when its caller sends it first, and until it is admitted:
-        what is admitted comes again with each turn of a conversation.
+        Text that is no language counts until a call with it is admitted. After that it does not: a
+        conversation sends it again with each turn.
         """
         matcher, analyzer = self._matcher, self._analyzer
         kinds = opaque_bits(one.kind for one in call.opaque)
@@ -76,14 +76,14 @@ class Examiner:
             return examined
         key = caller.identity.key
         observation = await analyzer.analyze(call, key)
-        # More than the adapter did: it finds no text, and references are not looked at.
+        # More than the adapter found, which knows no text and whose references are not analyzed.
         if len(observation.opaque) > len({one for one in call.opaque if one.kind != _REFERENCE}):
             new = any((key, digest) not in self._admitted for digest in observation.opaque)
             kinds |= new and _TEXT
         return Examined(observation, kinds, examined.pools, subject_pool(observation.subject))
 
     def note(self, caller: Caller, examined: Examined) -> None:
-        """Remember what an admitted call holds."""
+        """Remember the opaque text of an admitted call."""
         if examined.opaque & _TEXT and examined.observation is not None:
             key = caller.identity.key
             for digest in examined.observation.opaque:

@@ -31,8 +31,8 @@ class WithheldFigures:
         """Whether there are any."""
         return bool(self._until)
 
-    def look(self, admission: Admission) -> None:
-        """Note at which price a call was decided, and whether its figures are withheld."""
+    def note(self, admission: Admission) -> None:
+        """Note the price that a call was decided at, and mark it if its figures are withheld."""
         decision, key = admission.decision, admission.identity.key
         until = self._until.get(key, 0)
         if decision is not None and decision.price != MICRO:

@@ -95,8 +95,8 @@ class Limiter:
         feed: Reads the overrides that the store keeps.
         estimator: What calls are expected to use.
         renewals: Hold what open calls have reserved.
-        refused_policies: Policies that were to replace this one and did not fit.
-        unknown: The paths that no adapter reads, as far as the log has named them.
+        refused_policies: How many policies were loaded in place of this one and could not be used.
+        unknown: Logs the paths that no adapter reads.
     """
 
     def __init__(
@@ -142,10 +142,10 @@ class Limiter:
         """Let another policy decide from now on, and return what is different. Usage is kept.
 
         A request is decided by one policy as a whole, and open calls settle as they were decided.
-        What does not fit leaves everything as it was. The log says `why`.
+        A policy that cannot be used changes nothing. The log says `why`.
 
         Raises:
-            SetupError: The policy needs a restart, or names what there is not.
+            SetupError: The policy needs a restart, or names something that does not exist.
         """
         async with self._reloading:  # two at once would each open an analyzer
             rules, readers = await prepared(
@@ -253,7 +253,7 @@ class Limiter:
         return admitted(self, scope, call)
 
     def route_for(self, method: str, *paths: str) -> Route | None:
-        """Return what applies to a method and `paths_of` a scope; None if no budget does."""
+        """Return the route of a method and the `paths_of` a scope; None if no budget applies."""
         return self.matcher.route(method, *paths)
 
     def caller_for(self, scope: Scope) -> Caller:
@@ -270,7 +270,7 @@ class Limiter:
             route: From `route_for`.
             method: HTTP method or ``WEBSOCKET``.
             path: Path asked for.
-            call: What is asked, with bounded figures: not checked. None if no adapter reads it.
+            call: What is asked, its figures bounded and not checked here; None if none reads it.
         """
         rules = route.rules or self.rules
         if rules is not self.rules:  # a policy was loaded since the route was found
@@ -301,7 +301,7 @@ class Limiter:
             admission.take(await self._resilient.reserve(charge, plan.on_error))
         withheld = rules.withheld
         if withheld is not None and (plan.counts_buckets or withheld):
-            withheld.look(admission)
+            withheld.note(admission)
         if admission.refusal is not None or admission.stage:
             self._notices.about(admission)
             rules.note_trouble(admission)
@@ -352,7 +352,7 @@ class Limiter:
     def settle_call(
         self, admission: Admission, outcome: Outcome, usage: Usage | None = None, status: int = 0
     ) -> Awaitable[object]:
-        """Settle as `settle` does, with figures bounded as meters do: not checked here."""
+        """Settle as `settle` does, without its checks: the caller has bounded the figures."""
         if admission.settled:
             return nothing_left()
         admission.settled = True

@@ -20,7 +20,7 @@ from querybudget.policy.model import Policy
 from querybudget.units import MICRO
 
 CALIBRATION = "calibration:tier:"
-"""Prefix of the accounts that keep how high the scores of a tier's callers get."""
+"""Prefix of the accounts that keep the highest scores of each tier's established callers."""
 
 NEWCOMERS = "calibration:newcomers"
 """The account that keeps what established callers of all tiers showed when they were new."""
@@ -64,7 +64,7 @@ class Lines:
             plan: The budgets.
             call: What is asked.
             estimate: What it is expected to use.
-            examined: What it holds.
+            examined: What it contains.
         """
         own = caller.identity.key
         if plan.own:
@@ -183,18 +183,18 @@ def _judged(response: BucketResponse, pool: str, subject: str) -> BucketResponse
 def _by_members(response: BucketResponse) -> BucketResponse:
     """Return how calls without a template are judged, which have nothing in common.
 
-    Not together: a campaign without one would slow all honest callers who have none either. So only
-    those are suspect whom the population test touches.
+    They are not judged together: a campaign without a template would slow all honest callers who
+    have none either. So only callers whom the population test touches are suspect.
     """
     return replace(response, suspects=response.suspects or Suspects())
 
 
 @lru_cache(CACHED)
 def _mildly(response: BucketResponse) -> BucketResponse:
-    """Return how callers are judged whose templates are about the same: by members, never refused.
+    """Return how callers are judged whose templates have one subject: singly, and never refused.
 
-    That is less in common than the words. Judged as a whole, callers whose honest applications are
-    about the same held each other.
+    To have a subject in common is weaker evidence than to have the words in common. Judged as a
+    whole, honest applications about one subject slowed each other.
     """
     milder = tuple(one for one in response.stages if one[0] is not Stage.REFUSE)
     return replace(_by_members(response), stages=milder)

@@ -1,6 +1,7 @@
-"""What the log says by itself: which policy is on, and whom it refuses or slows for the first time.
+"""What the log says by itself: which policy is on, and each caller's first refusal or slowing.
 
-The first is INFO. The second are warnings, which Python shows even where logging was not set up.
+The policy is logged at INFO. Refusals and slowings are warnings, which Python shows even where
+logging was not set up.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from hashlib import blake2b
 import msgspec
 from msgspec.structs import replace
 
-from querybudget.events import EventStage
+from querybudget.coverage import Stage
 from querybudget.limiter.admission import Admission, Refusal
 from querybudget.policy.exports import Exports
 from querybudget.policy.model import Budget, Mode, Policy
@@ -32,6 +33,7 @@ NAMED = 10
 HASH = 12
 """Hexadecimal digits that are shown of a hash."""
 
+_STAGES = {Stage.SLOW: "slowed", Stage.DEGRADE: "degraded"}
 _WHY = {
     Refusal.UNPRICED: "its model has no price",
     Refusal.STORE: "the store is down",
@@ -43,8 +45,8 @@ _WHY = {
 def fingerprint(policy: Policy) -> str:
     """Return a hash of all in a policy that decides calls, but its secret: the same everywhere."""
     encoder = msgspec.json.Encoder(enc_hook=str, order="deterministic")  # str: of time zones
-    open_ = replace(policy, secret=b"", source="", metrics=Exports(), watch=True, tests=()).silent()
-    return blake2b(encoder.encode(open_), digest_size=HASH // 2).hexdigest()
+    deciding = replace(policy, secret=b"", source="", metrics=Exports(), watch=True, tests=())
+    return blake2b(encoder.encode(deciding.silent()), digest_size=HASH // 2).hexdigest()
 
 
 def description(policy: Policy, place: str) -> str:
@@ -83,28 +85,29 @@ class Notices:
         self._named[key] = now
         last = " (other callers are not named for a while)"
         logger.warning(
-            "first in an hour: %s of caller %s (%s) at %s%s",
-            _done(admission),
+            "first in an hour: a call of caller %s (%s) at %s was %s%s",
             key[:HASH],
             admission.identity.source,
             shown(admission.path),
+            _done(admission),
             last if len(self._named) == CALLERS else "",
         )
 
 
 def _done(admission: Admission) -> str:
+    """Return what was done to a call, and why: ``refused (by 'tokens', again in 3s)``."""
     if admission.refusal is None:
-        stage = EventStage[admission.stage.name].value
+        done = _STAGES[admission.stage]
         views = admission.decision.reasons if admission.decision else ()
         named = ", ".join(reason.signal for reason in views if reason.share > 0)
-        because = f"the score: {named}" if named else "buckets spent"
-        return f"a call ({stage}, delayed by {duration(admission.delay)}, because of {because})"
+        because = f"its score: {named}" if named else "the buckets it has spent"
+        return f"{done} (delayed by {duration(admission.delay)}, because of {because})"
     why = _WHY.get(admission.refusal)
     decision = admission.decision
     if why is None and decision is not None:
         again = f", again in {wait(decision.wait)}" if decision.wait else ""
         why = f"by {', '.join(map(repr, decision.violated))}{again}"
-    return f"a call was refused ({why})"
+    return f"refused ({why})"
 
 
 def _named(budgets: list[Budget], how: str) -> str:

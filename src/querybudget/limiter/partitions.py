@@ -30,7 +30,7 @@ NO_TEMPLATE = f"{TEMPLATE}none"
 """The pool of calls without a template, and of those whose template nobody else has."""
 
 SUBJECT = f"{TEMPLATE}about:"
-"""Prefix of the pools of what templates are about. There are as many as fine cells."""
+"""Prefix of the pools of templates' subjects. There are as many as fine cells."""
 
 OTHER_MODELS = "model:other"
 
@@ -46,7 +46,7 @@ class Partitions:
 
     Args:
         policy: Its partitions, and the models that it names.
-        hashed: Hashes what would say something about a caller or a call.
+        hashed: Hashes names of callers and texts of calls.
         former: The partitions that these replace: they have learnt which names are shared.
 
     Attributes:
@@ -112,7 +112,7 @@ class Partitions:
     def pool(self, word: str, caller: Caller) -> str:
         """Return the key of a caller's pool in a partition of the policy, or of its group.
 
-        Whoever contradicts himself shares one with his like.
+        All callers who give two different names share one pool.
         """
         if caller.pools is not None and word in caller.pools:
             return caller.pools[word]
@@ -126,7 +126,7 @@ class Partitions:
         return f"{word}:none"
 
     def marks(self, caller: Caller) -> tuple[int, ...]:
-        """Return what a caller declares by which accounts are linked, as `Trace` keeps it."""
+        """Return the marks of the attributes that a caller declares, as `Trace` keeps them."""
         pools = [(word, self.pool(word, caller)) for word in self._attributes]
         return tuple(
             mark_of(number, pool)
@@ -164,9 +164,9 @@ class Partitions:
     def model_of(self, name: str) -> str:
         """Return the model whose account a call of a model is charged to.
 
-        Callers can make names up, and some servers answer to any. So only a name in the policy, or
-        of which two callers were answered, has an account; others share that of the pattern that
-        they match, or else one, which is the empty name's.
+        Callers can make names up, and some servers answer to any. So a name has an account only if
+        the policy has it, or if two callers were answered under it. All others share the account
+        of the pattern that they match, or else one account, which has the empty name.
         """
         known = self._models.get(spelt := one_spelling(name))
         if known is not None:
@@ -194,14 +194,15 @@ class Partitions:
 def pools_of(budget: Budget, pools: int, *, subject: bool) -> Sequence[int]:
     """Return which of a call's pools of templates a budget charges, by index.
 
-    Only what is judged is pooled for calls without a template too. A budget of requests or tokens
-    counts these for their own caller: strangers do not use up each other's. And only what is judged
-    by the score alone is pooled by what templates are about: strangers' may be about the same.
+    Only a budget in buckets pools calls without a template. A budget in requests or tokens counts
+    these for their own caller, so that strangers do not use up each other's. Only a budget that
+    counts no buckets, but judges by the score alone, is also pooled by the subject of templates:
+    those of strangers may have the same subject.
 
     Args:
         budget: The budget.
         pools: Number of the call's pools, by likeness.
-        subject: Whether there is one of what its template is about, which comes last.
+        subject: Whether there is also a pool of its template's subject, which comes last.
 
     Returns:
         -1 alone if the budget does not judge all callers of a template together.
@@ -213,12 +214,12 @@ def pools_of(budget: Budget, pools: int, *, subject: bool) -> Sequence[int]:
 
 
 def subject_pool(cell: int) -> str:
-    """Return the pool of calls whose templates are about the same, by `Observation.subject`."""
+    """Return the pool of calls whose templates have one subject, by `Observation.subject`."""
     return f"{SUBJECT}{cell}" if cell >= 0 else ""
 
 
 def standing_of(budget: Budget, *, anonymous: bool) -> Standing:
-    """Return who can make a budget's accounts; where a template has none, it is the caller."""
+    """Return who can make a budget's accounts; for a call without a template, the caller."""
     if (FEW | {"identity"} if anonymous else FEW).issuperset(budget.per):
         return Standing.FIXED
     if "template" in budget.per and "identity" not in budget.per:

@@ -58,12 +58,12 @@ class Change(msgspec.Struct, frozen=True):
 async def prepared(
     policy: Policy, old: Rules, analyzer: PromptAnalyzer | None, store: Store, now: int
 ) -> tuple[Rules, tuple[SourceReader, ...]]:
-    """Return the rules that a policy makes, and the readers of its overrides, which are read.
+    """Return the rules of a policy, and the readers of its overrides, which have been read once.
 
     The first budget in buckets opens an analyzer: `Rules.analyzer`.
 
     Raises:
-        SetupError: The policy needs a restart, or names what there is not.
+        SetupError: The policy needs a restart, or names something that does not exist.
     """
     if not policy.secret:  # a random one is the process's, and stays
         policy = replace(policy, secret=old.policy.secret)
@@ -104,8 +104,8 @@ def check_reload(old: Policy, new: Policy, store: Store, *, analyzes: bool) -> N
         analyzes: Whether an analyzer is open.
 
     Raises:
-        SetupError: It needs a restart, which the message names the reasons for, or the store does
-            not keep one of its budgets.
+        SetupError: It needs a restart, for reasons that the message names, or the store does not
+            keep one of its budgets.
     """
     members = _FIXED | _OF_ANALYZER if analyzes else _FIXED
     fixed = [why for name, why in members.items() if getattr(old, name) != getattr(new, name)]

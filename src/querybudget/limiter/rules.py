@@ -48,7 +48,7 @@ class Rules:
         hashed, analyzer: As given.
         sources: What `Identity.source` can be.
         matcher: Which budgets apply to a call.
-        examiner: What calls hold.
+        examiner: Finds out what calls contain.
         withheld: Which figures no caller may see; None if a price cannot be read from any.
         overrides: Those that apply; None if there are none.
         histories: Of callers; None if no tier asks for them.
@@ -124,7 +124,7 @@ class Rules:
         """Return the part of an account's key that is a caller's, or a pool's.
 
         Raises:
-            SetupError: The policy tells nobody apart by this.
+            SetupError: The policy does not identify callers by this.
         """
         return part_of(who, self.policy.identity, self.policy.partitions, self.hashed)
 

@@ -1,8 +1,8 @@
 """Names that calls say and callers can make up, such as system prompts: which of them are shared.
 
-An account for each name that one caller makes up would give him a new budget with each, and would
-fill the store. So a name counts from its second caller on. A process remembers for itself which
-callers have used a name, and only of callers who are verified.
+If each name had an account, a caller could make up names to get new budgets, and to fill the store.
+So a name counts from its second caller on. Each process remembers by itself who has used a name,
+and only of callers who are verified.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ REMEMBERED = 8_192
 """Names remembered that are shared, and names that may come to be."""
 
 EACH = 32
-"""Names remembered of one caller that no other has used: one caller's do not push out others'."""
+"""Names remembered of one caller that no other has used, so that it pushes out no others'."""
 
 
 class SharedNames:
@@ -21,7 +21,7 @@ class SharedNames:
 
     Args:
         size: Names kept of each kind, shared or not.
-        keeps: Whether a shared name stays for good, so that later ones find no place.
+        keeps: Whether a shared name stays for good; once all places are taken, none is added.
     """
 
     def __init__(self, size: int = REMEMBERED, *, keeps: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Paths that take requests with a body and that no adapter reads: said once, in the log."""
+"""Log each path once that takes requests with a body and that no adapter reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST = 100
 
 
 class UnknownPaths:
-    """Logs each path once that nobody reads: what it answers may cost tokens that nobody counts."""
+    """Logs each path once that no adapter reads: its answers may cost tokens nobody counts."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()

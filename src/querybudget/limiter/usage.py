@@ -1,4 +1,4 @@
-"""What a call is settled at."""
+"""The usage that a call is settled at, and what is learnt from it."""
 
 from __future__ import annotations
 

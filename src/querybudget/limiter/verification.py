@@ -10,7 +10,8 @@ REMEMBERED = 100_000
 """Callers remembered as verified. One that is forgotten is verified by its next answer."""
 
 VOUCHED = frozenset({"user", "claim", "header"})
-"""Kinds of resolvers whose names a caller cannot make up: something before us has verified them."""
+"""Kinds of resolvers whose names a caller cannot make up: a proxy or the application's own
+authentication has verified them before the middleware runs."""
 
 
 class Verified:
